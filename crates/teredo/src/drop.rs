@@ -1,0 +1,123 @@
+//! Every refused packet has a name, and every name a counter.
+
+use std::fmt;
+
+macro_rules! drop_reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// Why a packet was dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        #[repr(u8)]
+        pub enum DropReason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl DropReason {
+            /// All reasons, in the order of their counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The reason's name in status, metrics and logs: `snake_case`, never changed once published.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// Neither `[authentication] [origin] IPv6` nor a part of it that makes sense (RFC 4380 §5.2.3, §5.3.1 rule 1).
+    Malformed = "malformed",
+    /// The ICMPv6 checksum or a field that Neighbor Discovery fixes is wrong (RFC 4861 §6.1).
+    InvalidIcmpv6 = "invalid_icmpv6",
+    /// A trailer of a type that says "discard what you do not know" (RFC 6081 §4).
+    UnknownTrailer = "unknown_trailer",
+    /// A routing header: never acted on inside a tunnel (RFC 6169 §2.3).
+    RoutingHeader = "routing_header",
+    /// Nothing is carried before the client is qualified (RFC 4380 §5.2).
+    NotQualified = "not_qualified",
+    /// Addressed to somebody else (RFC 4380 §5.2.3).
+    WrongDestination = "wrong_destination",
+    /// The IPv6 source of a packet to send is not the node's Teredo address.
+    WrongSource = "wrong_source",
+    /// A packet that claims to come from the node itself (loop L-03).
+    OwnAddress = "own_address",
+    /// A router advertisement that answers nothing that was asked, or with the wrong nonce.
+    UnsolicitedAdvertisement = "unsolicited_advertisement",
+    /// A router advertisement that breaks one of the conditions of RFC 4380 §5.2.1.
+    InvalidAdvertisement = "invalid_advertisement",
+    /// An echo reply with a wrong or expired nonce (RFC 4380 §5.2.9).
+    WrongNonce = "wrong_nonce",
+    /// A Teredo source whose embedded mapping is not where the datagram came from (RFC 4380 §5.2.3 case 6).
+    MappingMismatch = "mapping_mismatch",
+    /// The relay's path is not verified yet (RFC 4380 §5.2.3 case 6, §7.2.2).
+    UnverifiedSource = "unverified_source",
+    /// An IPv4 destination that must be refused (RFC 4380 §5.2.4).
+    RefusedDestination = "refused_destination",
+    /// An outer IPv4 source that is not global unicast (RFC 4380 §5.3.1 rule 3).
+    RefusedSource = "refused_source",
+    /// A destination that is not carried over Teredo: link-local, multicast, loopback (RFC 4380 §7.1).
+    NotTunnelled = "not_tunnelled",
+    /// The packet is larger than the tunnel's MTU.
+    TooBig = "too_big",
+    /// The queue of packets that wait for this peer, or for all peers, is full.
+    QueueFull = "queue_full",
+    /// The peer did not answer within its retries (RFC 4380 §5.2.4).
+    PeerUnreachable = "peer_unreachable",
+    /// A bubble that the limits of RFC 4380 §5.2.6 forbid.
+    BubbleLimit = "bubble_limit",
+    /// Peers to be tested may not be had at will (weakness W-04): too many connectivity tests at once.
+    TestLimit = "test_limit",
+    /// A local discovery bubble while local discovery is off (RFC 4380 §5.2.8).
+    LocalDiscovery = "local_discovery",
+    /// Server: neither a bubble nor ICMPv6 (RFC 4380 §5.3.1 rule 2).
+    NotRelayed = "not_relayed",
+    /// Server: an inner source that the outer one does not vouch for (RFC 4380 §5.3.1 rule 7).
+    SpoofedSource = "spoofed_source",
+    /// Server: the packet would come back to the server itself (loop L-01).
+    SelfLoop = "self_loop",
+    /// The hop limit ran out.
+    HopLimit = "hop_limit",
+    /// Server: more bytes behind a bubble than trailers need (the open-relay fault of `miredo-server`).
+    Oversized = "oversized",
+    /// Authentication is required and missing or wrong (RFC 4380 §5.2.2).
+    Unauthenticated = "unauthenticated",
+    /// There is no way to the IPv6 Internet from here.
+    NoNativePath = "no_native_path",
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One counter per [`DropReason`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropCounters([u64; DropReason::ALL.len()]);
+
+impl Default for DropCounters {
+    fn default() -> Self {
+        Self([0; DropReason::ALL.len()])
+    }
+}
+
+impl DropCounters {
+    /// Counts one packet and returns its reason, for the caller to hand on.
+    pub fn count(&mut self, reason: DropReason) -> DropReason {
+        let counter = &mut self.0[reason as usize];
+        *counter = counter.saturating_add(1);
+        reason
+    }
+
+    /// How many packets were dropped for `reason`.
+    pub fn get(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// The reasons that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        DropReason::ALL.iter().map(|&reason| (reason, self.get(reason))).filter(|&(_, count)| count > 0)
+    }
+}

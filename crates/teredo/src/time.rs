@@ -1,0 +1,72 @@
+//! Time as an argument: the protocol never asks a clock, so a test, a simulation and a daemon that slept run the same code.
+
+use std::ops::{Add, AddAssign, Sub};
+use std::time::Duration;
+
+/// A point on a monotonic clock, in nanoseconds since an epoch that only the caller knows.
+///
+/// The daemon feeds `CLOCK_BOOTTIME`, because a NAT forgets a mapping while a laptop sleeps; the simulator
+/// feeds a virtual clock that starts at zero. `std::time::Instant` cannot be made from a number and stands
+/// still during suspend, hence this type.
+///
+/// ```
+/// use std::time::Duration;
+/// use teredo::Instant;
+///
+/// let start = Instant::from_nanos(0);
+/// assert_eq!((start + Duration::from_secs(4)) - start, Duration::from_secs(4));
+/// assert_eq!(start - (start + Duration::from_secs(4)), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The instant `nanos` nanoseconds after the caller's epoch.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the caller's epoch.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to `self`; zero where `earlier` is the later one.
+    pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// `self` moved back by `duration`, at most to the epoch.
+    pub const fn saturating_sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(saturating_nanos(duration)))
+    }
+}
+
+const fn saturating_nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    /// Saturates: a deadline beyond the clock's range never comes.
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(saturating_nanos(duration)))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    /// Zero where `earlier` is the later one.
+    fn sub(self, earlier: Self) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+}
