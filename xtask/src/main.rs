@@ -1,1 +1,47 @@
-fn main() {}
+//! What is done *to* the repository: the test run, fuzzing, and the table of requirements and their tests.
+
+#![forbid(unsafe_code)]
+
+mod command;
+mod fuzz;
+mod license;
+mod lint;
+mod no_io;
+mod requirements;
+mod test;
+mod tools;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    about = "What is done to the repository",
+    version
+)]
+enum Task {
+    /// Run everything that must hold before a change lands; stop at the first failure.
+    Test(test::Options),
+    /// Run each fuzz target for a while, with nightly and cargo-fuzz.
+    Fuzz(fuzz::Options),
+    /// Show which test names which requirement, and fail where one is named by none.
+    Requirements,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Task::parse() {
+        Task::Test(options) => test::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Requirements => requirements::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Running programs so that a failure names the exact command, ready to be repeated by hand.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::tree;
+
+/// The cargo that runs this program, in the root of the repository.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(tree::root()).args(arguments);
+    command
+}
+
+/// Runs `command` with its output streamed and nothing to read.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot start `{}`", line(command)))?;
+    ensure!(status.success(), "`{}`: {status}", line(command));
+    Ok(())
+}
+
+/// Runs `command` and returns what it wrote to its standard output; what it wrote to standard error is part of the error.
+pub(crate) fn capture(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start `{}`", line(command)))?;
+    if !output.status.success() {
+        bail!(
+            "`{}`: {}\n{}",
+            line(command),
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
+    }
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("`{}` did not write UTF-8", line(command)))
+}
+
+/// Whether `command` can be started and succeeds; its output is thrown away.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+/// Announces a step, runs it, and says how long it took.
+pub(crate) fn step(title: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    say(format_args!("==> {title}"))?;
+    let started = Instant::now();
+    work().with_context(|| format!("{title}, after {:.1} s", started.elapsed().as_secs_f64()))?;
+    say(format_args!("    {:.1} s", started.elapsed().as_secs_f64()))
+}
+
+/// A line on standard output; a closed pipe is an error, not a panic.
+pub(crate) fn say(text: impl Display) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
+}
+
+/// `command` as one would type it in the root of the repository.
+fn line(command: &Command) -> String {
+    let variables = command.get_envs().filter_map(|(name, value)| {
+        let (name, value) = (name.to_string_lossy(), value?.to_string_lossy());
+        (name != "PATH").then(|| format!("{name}={}", quoted(&value)))
+    });
+    let program = Path::new(command.get_program());
+    let program = program
+        .file_name()
+        .unwrap_or(program.as_os_str())
+        .to_string_lossy();
+    let arguments = command
+        .get_args()
+        .map(|argument| quoted(&argument.to_string_lossy()));
+    variables
+        .chain([program.into_owned()])
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:+,@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! The fuzz targets in `fuzz/`, one after the other.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::command::{self, capture, step, succeeds};
+use crate::tree;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// How long each target runs.
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// Run these targets alone.
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    ensure_tools()?;
+    let listing = capture(cargo_fuzz().arg("list"))?;
+    let known: Vec<&str> = listing.split_whitespace().collect();
+    for name in &options.targets {
+        ensure!(
+            known.contains(&name.as_str()),
+            "no fuzz target {name}; there are: {}",
+            known.join(", ")
+        );
+    }
+    let chosen = |name: &&str| {
+        options.targets.is_empty() || options.targets.iter().any(|target| target == name)
+    };
+    let limit = format!("-max_total_time={}", options.seconds);
+    for target in known.iter().copied().filter(chosen) {
+        step(&format!("fuzz {target}"), || {
+            command::run(cargo_fuzz().args(["run", target, "--", &limit]))
+        })?;
+    }
+    Ok(())
+}
+
+fn ensure_tools() -> Result<()> {
+    let mut missing = Vec::new();
+    if !tree::root().join("fuzz/Cargo.toml").is_file() {
+        missing.push("fuzz/Cargo.toml, the targets themselves");
+    }
+    if !succeeds(nightly().arg("--version")) {
+        missing.push("the nightly toolchain: rustup toolchain install nightly");
+    }
+    if !succeeds(nightly().args(["fuzz", "--version"])) {
+        missing.push("cargo-fuzz: cargo install cargo-fuzz");
+    }
+    ensure!(missing.is_empty(), "missing:\n  {}", missing.join("\n  "));
+    Ok(())
+}
+
+fn cargo_fuzz() -> Command {
+    let mut command = nightly();
+    command.arg("fuzz");
+    command
+}
+
+/// Nightly's cargo, in the root of the repository.
+fn nightly() -> Command {
+    let mut command = Command::new("rustup");
+    command
+        .current_dir(tree::root())
+        .args(["run", "nightly", "cargo"]);
+    // What the stable cargo that runs this program set for it would win over the toolchain asked for.
+    for variable in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
+        command.env_remove(variable);
+    }
+    command
+}

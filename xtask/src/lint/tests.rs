@@ -1,0 +1,45 @@
+use super::*;
+
+#[test]
+fn a_file_may_have_800_lines_and_no_more() {
+    let path = Path::new("crates/teredo/src/wire.rs");
+    assert!(source(path, &"\n".repeat(LONGEST)).is_empty());
+    assert_eq!(source(path, &"\n".repeat(LONGEST + 1)).len(), 1);
+}
+
+#[test]
+fn a_crate_forbids_unsafe_code_unless_it_is_the_data_path() {
+    assert_eq!(source(Path::new("crates/teredo/src/lib.rs"), "").len(), 1);
+    assert!(
+        source(
+            Path::new("crates/teredo/src/lib.rs"),
+            "#![forbid(unsafe_code)]"
+        )
+        .is_empty()
+    );
+    assert!(source(Path::new("crates/teredo/src/server.rs"), "").is_empty());
+    assert!(source(Path::new("crates/teredo-tunnel/src/lib.rs"), "").is_empty());
+}
+
+#[test]
+fn a_test_may_not_be_ignored() {
+    let found = source(
+        Path::new("crates/teredo/tests/client.rs"),
+        "#[test]\n    #[ignore = \"slow\"]\nfn f() {}",
+    );
+    assert_eq!(found, ["line 2: an ignored test"]);
+}
+
+#[test]
+fn a_name_must_say_what_is_inside() {
+    assert!(nameless(Path::new("crates/teredo/src/utils.rs")).is_some());
+    assert!(
+        nameless(
+            Path::new("crates/teredo/tests/common/mod.rs")
+                .parent()
+                .unwrap()
+        )
+        .is_some()
+    );
+    assert!(nameless(Path::new("crates/teredo/src/commons.rs")).is_none());
+}

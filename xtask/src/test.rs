@@ -1,0 +1,115 @@
+//! `cargo xtask test`: the one command that says whether the repository is sound.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::command::{cargo, run as execute, say, step};
+use crate::{license, lint, no_io, requirements, tools};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Leave the documentation out and try 32 cases of each property instead of 256.
+    #[arg(long)]
+    quick: bool,
+    /// Run without root what can be run without it: no test that needs a network namespace.
+    #[arg(long)]
+    unprivileged: bool,
+    /// Also fail where no test names a requirement of docs/requirements.txt.
+    #[arg(long)]
+    requirements: bool,
+}
+
+/// The steps, in order. The test runner comes last and nothing is printed after it, unless something was left out.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root && !options.unprivileged {
+        bail!(
+            "the end-to-end tests need root, for network namespaces; run `cargo xtask test` as root, \
+             or `cargo xtask test --unprivileged` to leave them out"
+        );
+    }
+    if !options.unprivileged {
+        step("programs and namespaces that the tests need", || {
+            tools::ensure_installed(is_root)?;
+            tools::ensure_namespaces()
+        })?;
+    }
+    step("formatting", || {
+        execute(&mut cargo(&["fmt", "--all", "--check"]))
+    })?;
+    step("clippy", || {
+        execute(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    if !options.quick {
+        step("documentation", || {
+            execute(
+                cargo(&["doc", "--workspace", "--no-deps", "--locked"])
+                    .env("RUSTDOCFLAGS", "-D warnings"),
+            )
+        })?;
+    }
+    step("the protocol does no I/O", no_io::check)?;
+    step("licences of the dependencies", license::check)?;
+    step("house rules", lint::check)?;
+    if options.requirements {
+        step("requirements", requirements::run)?;
+    }
+    tests(options)
+}
+
+fn tests(options: &Options) -> Result<()> {
+    if options.unprivileged {
+        step("tests of the protocol and the simulator", || {
+            execute(&mut prepared(
+                cargo(&["test", "--locked", "-p", "teredo", "-p", "teredo-sim"]),
+                options,
+            ))
+        })?;
+        step("unit tests of the other crates", || {
+            let mut command = cargo(&["test", "--locked", "--workspace", "--lib", "--bins"]);
+            for name in no_io::PURE {
+                command.args(["--exclude", name]);
+            }
+            execute(&mut prepared(command, options))
+        })?;
+    } else {
+        say("==> tests")?;
+        execute(&mut prepared(
+            cargo(&["test", "--workspace", "--locked"]),
+            options,
+        ))?;
+    }
+    for left_out in left_out(options) {
+        say(format_args!("left out: {left_out}"))?;
+    }
+    Ok(())
+}
+
+fn prepared(mut command: Command, options: &Options) -> Command {
+    command.env("PATH", tools::search_path());
+    if options.quick {
+        command.env("PROPTEST_CASES", "32");
+    }
+    command
+}
+
+/// What a run with these options did not do, so that nobody takes it for the whole.
+fn left_out(options: &Options) -> Vec<&'static str> {
+    let mut left_out = Vec::new();
+    if options.unprivileged {
+        left_out.push("end-to-end and interoperability tests, doc tests outside teredo and teredo-sim (--unprivileged)");
+    }
+    if options.quick {
+        left_out.push("documentation, and 224 of 256 cases of each property (--quick)");
+    }
+    left_out
+}

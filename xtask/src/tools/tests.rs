@@ -1,0 +1,30 @@
+use super::*;
+
+#[test]
+fn a_program_is_found_in_any_folder_of_the_path() {
+    assert_eq!(find(&"/nowhere:/bin".into(), "sh"), Some("/bin/sh".into()));
+    assert_eq!(find(&"/nowhere:/bin".into(), "no-such-program"), None);
+}
+
+#[test]
+fn the_search_path_holds_the_system_folders_once() {
+    let folders: Vec<PathBuf> = std::env::split_paths(&search_path()).collect();
+    assert_eq!(
+        folders
+            .iter()
+            .filter(|folder| *folder == Path::new("/usr/sbin"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn every_tool_says_what_it_is_for() {
+    for tool in TOOLS {
+        assert!(
+            !tool.purpose.is_empty() && !tool.package.is_empty(),
+            "{}",
+            tool.program
+        );
+    }
+}
