@@ -28,9 +28,9 @@ pub(crate) fn run() -> Result<()> {
         table.rows.len(),
         table.count(|shown| matches!(shown, ShownBy::Tests(_))),
         table.count(|shown| matches!(shown, ShownBy::Exception(_))),
-        table.count(|shown| matches!(shown, ShownBy::Nothing)),
+        table.count(|shown| matches!(shown, ShownBy::Nothing(_))),
     ))?;
-    ensure!(table.faults.is_empty(), "\n  {}", table.faults.join("\n  "));
+    ensure!(table.faults.is_empty(), "{}", table.faults.join("; "));
     Ok(())
 }
 
@@ -103,7 +103,7 @@ struct Row<'a> {
 enum ShownBy<'a> {
     Tests(&'a BTreeSet<String>),
     Exception(&'a str),
-    Nothing,
+    Nothing(&'a str),
 }
 
 impl std::fmt::Display for ShownBy<'_> {
@@ -117,7 +117,7 @@ impl std::fmt::Display for ShownBy<'_> {
                     .join(" "),
             ),
             Self::Exception(reason) => write!(f, "(excepted: {reason})"),
-            Self::Nothing => f.write_str("-"),
+            Self::Nothing(summary) => write!(f, "no test: {summary}"),
         }
     }
 }
@@ -145,8 +145,8 @@ impl<'a> Table<'a> {
                 }
                 (None, Some(reason)) => ShownBy::Exception(reason),
                 (None, None) => {
-                    faults.push(format!("no test names {id}: {summary}"));
-                    ShownBy::Nothing
+                    faults.push(format!("no test names {id}"));
+                    ShownBy::Nothing(summary)
                 }
             };
             rows.push(Row { id, shown_by });
