@@ -1,1 +1,110 @@
 //! IPv4 addresses that nothing may be sent to (RFC 4380 §5.2.4).
+//!
+//! A Teredo address is a wish: anybody can write any IPv4 address and port into one and have a Teredo node
+//! send a packet there. The list keeps such packets on the Internet, out of the networks behind it.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Where a node may send UDP datagrams.
+///
+/// `default()` is the list of RFC 4380 §5.2.4, no more and no less; what an operator wants refused beyond that is
+/// for [`Self::deny`].
+///
+/// ```
+/// use teredo::policy::DestinationPolicy;
+///
+/// let mut policy = DestinationPolicy::default();
+/// assert!(policy.permits("192.0.2.1:4096".parse()?));
+/// assert!(!policy.permits("192.168.0.1:4096".parse()?));
+///
+/// policy.deny("192.0.2.0".parse()?, 24);
+/// assert!(!policy.permits("192.0.2.1:4096".parse()?));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct DestinationPolicy {
+    broadcasts: Vec<Ipv4Addr>,
+    denied: Vec<Block>,
+    allow_private: bool,
+}
+
+impl DestinationPolicy {
+    /// Whether a datagram may be sent to this address and port. Port 0 is nobody's.
+    pub fn permits(&self, to: SocketAddrV4) -> bool {
+        to.port() != 0 && self.permits_address(*to.ip())
+    }
+
+    /// Whether a datagram may be sent to this address.
+    pub fn permits_address(&self, address: Ipv4Addr) -> bool {
+        (is_global_unicast(address) || self.allow_private && address.is_private())
+            && !self.broadcasts.contains(&address)
+            && !self.denied.iter().any(|block| block.contains(address))
+    }
+
+    /// Replaces the directed broadcast addresses of the attached subnets, which RFC 4380 §5.2.4 refuses too.
+    /// To be called whenever an interface gains or loses an address.
+    pub fn set_broadcasts(&mut self, broadcasts: Vec<Ipv4Addr>) {
+        self.broadcasts = broadcasts;
+    }
+
+    /// Refuses the addresses whose first `len` bits are those of `net`; a `len` above 32 counts as 32.
+    ///
+    /// For networks that are the operator's own although their addresses are global (CVE-2006-6264).
+    pub fn deny(&mut self, net: Ipv4Addr, len: u8) {
+        self.denied.push(Block::new(net, len));
+    }
+
+    /// Whether the addresses of RFC 1918 are permitted. For laboratories only: on the Internet this opens
+    /// private networks to anybody.
+    pub fn allow_private(&mut self, allow: bool) {
+        self.allow_private = allow;
+    }
+}
+
+/// Whether an address has "the format of a global unicast address": all but the list of RFC 4380 §5.2.4.
+///
+/// Directed broadcasts cannot be told from the address; [`DestinationPolicy`] knows them. Addresses for documentation,
+/// benchmarks and shared address space are not on the list of 2006, nor is 240.0.0.0/4.
+pub fn is_global_unicast(address: Ipv4Addr) -> bool {
+    !REFUSED.iter().any(|block| block.contains(address))
+}
+
+const REFUSED: [Block; 9] = [
+    Block::new(Ipv4Addr::new(0, 0, 0, 0), 8),
+    Block::new(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Block::new(Ipv4Addr::new(127, 0, 0, 0), 8),
+    Block::new(Ipv4Addr::new(169, 254, 0, 0), 16),
+    Block::new(Ipv4Addr::new(172, 16, 0, 0), 12),
+    // 6to4 relays, as anycast (RFC 3068).
+    Block::new(Ipv4Addr::new(192, 88, 99, 0), 24),
+    Block::new(Ipv4Addr::new(192, 168, 0, 0), 16),
+    Block::new(Ipv4Addr::new(224, 0, 0, 0), 4),
+    Block::new(Ipv4Addr::BROADCAST, 32),
+];
+
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    net: u32,
+    mask: u32,
+}
+
+impl Block {
+    const fn new(net: Ipv4Addr, len: u8) -> Self {
+        let mask = match len {
+            0 => 0,
+            1..32 => u32::MAX << (32 - len),
+            _ => u32::MAX,
+        };
+        Self {
+            net: net.to_bits() & mask,
+            mask,
+        }
+    }
+
+    const fn contains(self, address: Ipv4Addr) -> bool {
+        address.to_bits() & self.mask == self.net
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! The authentication element (RFC 4380 §5.1.1, §5.2.2).
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+
+use super::ParseError;
+
+/// The length of an authentication value in bytes: HMAC-SHA1, not truncated (RFC 4380 §5.2.2).
+pub const MAC_LEN: usize = 20;
+
+/// What client and server put in front of router solicitations and advertisements.
+///
+/// Even without a secret the nonce keeps anybody who does not see the solicitation from forging the
+/// advertisement (RFC 4380 §7.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authentication<'a> {
+    /// Names the client, and with it the secret; at most 255 bytes.
+    pub identifier: &'a [u8],
+    /// The keyed hash; empty where there is no secret, else [`MAC_LEN`] bytes. At most 255.
+    pub value: &'a [u8],
+    /// Chosen by the client, echoed by the server.
+    pub nonce: [u8; 8],
+    /// From the server: zero if the identifier is still valid, anything else asks the client to get a new one.
+    pub confirmation: u8,
+}
+
+impl<'a> Authentication<'a> {
+    /// The first two bytes of the element.
+    pub const MAGIC: [u8; 2] = [0, 1];
+
+    /// The length of the element in bytes when identifier and value are empty.
+    pub const MIN_LEN: usize = 13;
+
+    /// The element of a client without a secret: the nonce alone.
+    pub const fn nonce_only(nonce: [u8; 8]) -> Self {
+        Self {
+            identifier: &[],
+            value: &[],
+            nonce,
+            confirmation: 0,
+        }
+    }
+
+    /// Takes an authentication element off the front; returns it and what follows.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError::Truncated`], or [`ParseError::UnknownElement`] where something else is there.
+    pub fn parse(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), ParseError> {
+        let truncated = |needed| ParseError::Truncated {
+            what: "authentication",
+            needed,
+            available: bytes.len(),
+        };
+        let Some(([m0, m1, identifier_len, value_len], rest)) = bytes.split_first_chunk::<4>()
+        else {
+            return Err(truncated(Self::MIN_LEN));
+        };
+        if [*m0, *m1] != Self::MAGIC {
+            return Err(ParseError::UnknownElement(u16::from_be_bytes([*m0, *m1])));
+        }
+        let identifier_len = usize::from(*identifier_len);
+        let value_len = usize::from(*value_len);
+        let too_short = || truncated(Self::MIN_LEN + identifier_len + value_len);
+        let (identifier, rest) = rest
+            .split_at_checked(identifier_len)
+            .ok_or_else(too_short)?;
+        let (value, rest) = rest.split_at_checked(value_len).ok_or_else(too_short)?;
+        let (nonce, rest) = rest.split_first_chunk::<8>().ok_or_else(too_short)?;
+        let (confirmation, rest) = rest.split_first().ok_or_else(too_short)?;
+        Ok((
+            Self {
+                identifier,
+                value,
+                nonce: *nonce,
+                confirmation: *confirmation,
+            },
+            rest,
+        ))
+    }
+
+    /// Appends the element. Its length fields have one byte each: of an identifier or value longer than 255
+    /// bytes, the first 255 are written.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        let (identifier_len, identifier) = up_to_255(self.identifier);
+        let (value_len, value) = up_to_255(self.value);
+        out.extend_from_slice(&Self::MAGIC);
+        out.extend_from_slice(&[identifier_len, value_len]);
+        out.extend_from_slice(identifier);
+        out.extend_from_slice(value);
+        out.extend_from_slice(&self.nonce);
+        out.push(self.confirmation);
+    }
+
+    /// The authentication value: HMAC-SHA1 over nonce, confirmation byte and `rest`, which is the origin
+    /// indication, if there is one, and the IPv6 packet, both in their wire form (RFC 4380 §5.2.2).
+    pub fn compute(secret: &[u8], nonce: [u8; 8], confirmation: u8, rest: &[u8]) -> [u8; MAC_LEN] {
+        Self::mac(secret, nonce, confirmation, rest)
+            .finalize()
+            .into_bytes()
+            .into()
+    }
+
+    /// Whether [`Self::value`] is what [`Self::compute`] gives, in constant time. `rest` as there.
+    pub fn verify(&self, secret: &[u8], rest: &[u8]) -> bool {
+        Self::mac(secret, self.nonce, self.confirmation, rest)
+            .verify_slice(self.value)
+            .is_ok()
+    }
+
+    fn mac(secret: &[u8], nonce: [u8; 8], confirmation: u8, rest: &[u8]) -> Hmac<Sha1> {
+        Hmac::<Sha1>::new_from_slice(secret)
+            .expect("HMAC takes a key of any length (RFC 2104 §2)")
+            .chain_update(nonce)
+            .chain_update([confirmation])
+            .chain_update(rest)
+    }
+}
+
+fn up_to_255(bytes: &[u8]) -> (u8, &[u8]) {
+    match u8::try_from(bytes.len()) {
+        Ok(len) => (len, bytes),
+        Err(_) => (u8::MAX, &bytes[..usize::from(u8::MAX)]),
+    }
+}
+
+impl fmt::Display for Authentication<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "authentication nonce {:016x}",
+            u64::from_be_bytes(self.nonce)
+        )?;
+        if self.confirmation != 0 {
+            write!(f, " confirmation {:#04x}", self.confirmation)?;
+        }
+        if !self.identifier.is_empty() {
+            write!(f, " identifier \"{}\"", self.identifier.escape_ascii())?;
+        }
+        if !self.value.is_empty() {
+            write!(f, " value {} bytes", self.value.len())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! A whole UDP payload (RFC 4380 §5.1.1, RFC 6081 §4).
+
+use std::fmt;
+
+use super::{Authentication, Ipv6Packet, Origin, ParseError, Trailers};
+
+/// A UDP payload, taken apart: `[authentication] [origin indication] IPv6 [trailers]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram<'a> {
+    /// The authentication element.
+    pub authentication: Option<Authentication<'a>>,
+    /// The origin indication.
+    pub origin: Option<Origin>,
+    /// The IPv6 packet.
+    pub packet: Ipv6Packet<'a>,
+    /// All that follows the IPv6 packet, trailers or not.
+    pub trailers: Trailers<'a>,
+    /// Origin indication and packet in their wire form: what the authentication signs beside itself.
+    signed: &'a [u8],
+}
+
+impl<'a> Datagram<'a> {
+    /// Takes a UDP payload apart.
+    ///
+    /// A packet may be shorter than the rest of the payload: what follows is for trailers (RFC 6081 §4). They
+    /// are not looked at here, since junk among them does not make a packet invalid (RFC 6081 §5.1.2).
+    ///
+    /// # Errors
+    ///
+    /// Any other sequence of elements, one that is cut short, or an IPv6 packet longer than what is there.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, ParseError> {
+        let mut rest = payload;
+        let mut authentication = None;
+        let mut origin = None;
+        if rest.starts_with(&Authentication::MAGIC) {
+            let (element, after) = Authentication::parse(rest)?;
+            (authentication, rest) = (Some(element), after);
+        }
+        let signed = rest;
+        if rest.starts_with(&Origin::MAGIC) {
+            let (element, after) = Origin::parse(rest)?;
+            (origin, rest) = (Some(element), after);
+        }
+        match rest {
+            [first, ..] if first >> 4 == 6 => {}
+            [0, 0, ..] => return Err(ParseError::Misplaced("origin indication")),
+            [0, 1, ..] => return Err(ParseError::Misplaced("authentication")),
+            [first, second, ..] => {
+                return Err(ParseError::UnknownElement(u16::from_be_bytes([
+                    *first, *second,
+                ])));
+            }
+            _ => {}
+        }
+        let (packet, trailers) = Ipv6Packet::parse_prefix(rest)?;
+        let signed = &signed[..signed.len() - trailers.len()];
+        Ok(Self {
+            authentication,
+            origin,
+            packet,
+            trailers: Trailers::new(trailers),
+            signed,
+        })
+    }
+
+    /// Whether the datagram is authenticated with this secret, in constant time; `false` without an
+    /// authentication element. Trailers are not covered (RFC 4380 §5.2.2).
+    pub fn verify(&self, secret: &[u8]) -> bool {
+        self.authentication
+            .is_some_and(|authentication| authentication.verify(secret, self.signed))
+    }
+
+    /// Appends the datagram as it was.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        if let Some(authentication) = &self.authentication {
+            authentication.emit(out);
+        }
+        if let Some(origin) = &self.origin {
+            origin.emit(out);
+        }
+        out.extend_from_slice(self.packet.as_bytes());
+        out.extend_from_slice(self.trailers.as_bytes());
+    }
+}
+
+impl fmt::Display for Datagram<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Teredo, ")?;
+        if let Some(authentication) = &self.authentication {
+            write!(f, "{authentication}, ")?;
+        }
+        if let Some(origin) = &self.origin {
+            write!(f, "{origin}, ")?;
+        }
+        write!(f, "{}", self.packet)?;
+        if self.trailers.as_bytes().is_empty() {
+            Ok(())
+        } else {
+            write!(f, ", {}", self.trailers)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
