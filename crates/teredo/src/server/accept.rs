@@ -1,0 +1,113 @@
+//! Which packets a server accepts: rules 1 to 7 of RFC 4380 §5.3.1.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+
+use super::Server;
+use crate::DropReason;
+use crate::wire::{self, ALL_ROUTERS, Icmpv6, Ipv6Packet, TeredoAddress, protocol};
+
+/// The messages that a server has to do with (RFC 4380 §5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    Bubble,
+    Solicitation,
+    EchoRequest,
+    EchoReply,
+}
+
+impl Server {
+    /// Rule 2: a bubble or an ICMPv6 message, and of these only what §5.3 wants relayed or answered.
+    ///
+    /// ICMPv6 has to follow the IPv6 header at once. Extension headers have no place in what a server is for.
+    pub(super) fn classify(&self, packet: &Ipv6Packet<'_>) -> Result<Message, DropReason> {
+        if packet.is_bubble() {
+            return Ok(Message::Bubble);
+        }
+        if packet.next_header() != protocol::ICMPV6 {
+            return Err(match packet.upper_layer() {
+                Err(_) => DropReason::Malformed,
+                Ok(layer) if layer.routing.is_some() => DropReason::RoutingHeader,
+                Ok(_) => DropReason::NotRelayed,
+            });
+        }
+        // DEVIATION(rfc4380 §5.3): the RFC knows no limit, but without one a server is a relay for data.
+        if packet.payload().len() > self.config.max_icmpv6_bytes {
+            return Err(DropReason::Oversized);
+        }
+        match Icmpv6::parse(packet).map_err(|_| DropReason::InvalidIcmpv6)? {
+            Icmpv6::RouterSolicitation(_) => Ok(Message::Solicitation),
+            Icmpv6::EchoRequest { .. } => Ok(Message::EchoRequest),
+            Icmpv6::EchoReply { .. } => Ok(Message::EchoReply),
+            _ => Err(DropReason::NotRelayed),
+        }
+    }
+
+    /// Rule 3, and what keeps a server from answering itself (L-01).
+    pub(super) fn accept_outer(
+        &self,
+        from: SocketAddrV4,
+        local: Ipv4Addr,
+    ) -> Result<(), DropReason> {
+        if !self.is_own(local) {
+            return Err(DropReason::WrongDestination);
+        }
+        if self.is_own(*from.ip()) {
+            return Err(DropReason::SelfLoop);
+        }
+        if !self.config.destinations.permits(from) {
+            return Err(DropReason::RefusedSource);
+        }
+        Ok(())
+    }
+
+    /// Rules 4 to 7.
+    pub(super) fn accept_inner(
+        &self,
+        packet: &Ipv6Packet<'_>,
+        message: Message,
+        from: SocketAddrV4,
+    ) -> Result<(), DropReason> {
+        let source = packet.source();
+        let destination = packet.destination();
+        let accepted = if let Some(source) = TeredoAddress::from_ipv6(source) {
+            // Rule 5.
+            source.mapped == from
+        } else if message == Message::Solicitation && source.is_unicast_link_local() {
+            // Rule 4. Nothing else is looked at in the source: deployed clients use identifiers of their own.
+            destination == ALL_ROUTERS
+        } else {
+            // Rule 6. Relays in the field send bubbles from a link-local address, hence no check for a global one.
+            is_unicast(source)
+                && !wire::is_obsolete_teredo(&source)
+                && TeredoAddress::from_ipv6(destination)
+                    .is_some_and(|destination| destination.server == self.config.address.primary)
+        };
+        // Rule 7.
+        if accepted {
+            Ok(())
+        } else {
+            Err(DropReason::SpoofedSource)
+        }
+    }
+}
+
+fn is_unicast(address: Ipv6Addr) -> bool {
+    !address.is_multicast() && !address.is_unspecified() && !address.is_loopback()
+}
+
+/// Whether an address is one node's, anywhere on the IPv6 Internet.
+///
+/// DEVIATION(rfc4380 §5.3.1): unique local addresses (fc00::/7) have global scope (RFC 4193 §3.3), but no way
+/// leads from a server to somebody's private network.
+pub(super) fn is_global(address: Ipv6Addr) -> bool {
+    let [first, ..] = address.segments();
+    let is_site_local = first & 0xffc0 == 0xfec0;
+    // ::/96 and ::ffff:0:0/96.
+    let embeds_ipv4 = address.to_ipv4().is_some();
+    is_unicast(address)
+        && !address.is_unicast_link_local()
+        && !address.is_unique_local()
+        && !is_site_local
+        && !embeds_ipv4
+        && !wire::is_obsolete_teredo(&address)
+}
