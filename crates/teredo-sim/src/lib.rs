@@ -1,1 +1,55 @@
-//! To be written.
+//! A deterministic internet for the Teredo state machines: virtual clock, links, NATs in RFC 4787 terms, hosts.
+//!
+//! Nothing here opens a socket, asks a clock or draws randomness from outside: a [`World`] is made from a seed, and
+//! the same seed with the same calls gives the same datagrams at the same virtual times, byte for byte. Hours pass in
+//! milliseconds. What fails can be read as text ([`Capture`]'s `Display`) or in Wireshark ([`Capture::to_pcap`]).
+//!
+//! ```
+//! use std::time::Duration;
+//! use teredo::ServerAddress;
+//! use teredo_sim::{NatBehaviour, World};
+//!
+//! let mut world = World::new(7);
+//! let server = ServerAddress::adjacent([192, 0, 2, 1].into());
+//! world.add_server(server);
+//!
+//! let home = world.add_nat(NatBehaviour::restricted(), [203, 0, 113, 5]);
+//! let client = world.add_client(home, "192.168.1.2:50000".parse()?, &[server]);
+//! world.run_for(Duration::from_secs(3_600));
+//! assert!(world.client(client).client().status().address.is_some());
+//!
+//! world.nat_mut(home).forget(); // the router restarts
+//! world.link_mut(client).loss = 0.2; // and the radio is bad
+//! world.run_for(Duration::from_secs(3_600));
+//! print!("{}", world.capture());
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `world` | [`World`]: what is attached where, the passage of time, knobs |
+//! | `host` | [`ClientHost`], [`ServerHost`] run the state machines; [`RawHost`] is whatever a test makes of it |
+//! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, port assignment, lifetime, hairpinning |
+//! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication |
+//! | `capture` | [`Capture`]: every datagram and its [`Fate`] |
+//! | `schedule` | [`Schedule`]: what is to come, in order |
+
+#![forbid(unsafe_code)]
+
+mod capture;
+mod host;
+mod link;
+mod nat;
+mod payload;
+mod random;
+mod schedule;
+mod world;
+
+pub use capture::{Capture, Datagram, Fate, Record, Vantage};
+pub use host::{
+    Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, ServerHost, ServerId, Stamped,
+};
+pub use link::{Direction, Link, LinkQuality, Passage};
+pub use nat::{Filtering, Mapping, Nat, NatBehaviour, PortAssignment, Refusal};
+pub use schedule::Schedule;
+pub use world::{NatId, Network, World};

@@ -1,0 +1,150 @@
+//! A host that runs a Teredo client.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use teredo::client::Event;
+use teredo::{Client, ClientConfig, Destination, Instant, Reception, ServerAddress, Submission};
+
+use super::{Action, Alarm, Stamped};
+use crate::capture::Datagram;
+
+/// A Teredo client with its service port, and a record of all that it told its host.
+#[derive(Debug)]
+pub struct ClientHost {
+    pub(crate) alarm: Alarm,
+    client: Client,
+    local: SocketAddrV4,
+    delivered: Vec<Stamped<Vec<u8>>>,
+    errors: Vec<Stamped<Vec<u8>>>,
+    events: Vec<Stamped<Event>>,
+}
+
+impl ClientHost {
+    pub(crate) fn new(
+        config: ClientConfig,
+        seed: [u8; 32],
+        now: Instant,
+        local: SocketAddrV4,
+    ) -> Self {
+        Self {
+            alarm: Alarm::default(),
+            client: Client::new(config, seed, now),
+            local,
+            delivered: Vec::new(),
+            errors: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// The state machine. To change it, go through the [`World`](crate::World), which drains it afterwards.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The service port's local address.
+    pub fn local(&self) -> SocketAddrV4 {
+        self.local
+    }
+
+    /// The IPv6 packets that were delivered to the host, oldest first.
+    pub fn delivered(&self) -> &[Stamped<Vec<u8>>] {
+        &self.delivered
+    }
+
+    /// The ICMPv6 errors that the client itself sent to the host, oldest first.
+    pub fn errors(&self) -> &[Stamped<Vec<u8>>] {
+        &self.errors
+    }
+
+    /// The events, oldest first.
+    pub fn events(&self) -> &[Stamped<Event>] {
+        &self.events
+    }
+
+    pub(crate) fn start(&mut self, now: Instant, servers: &[ServerAddress]) -> Vec<Action> {
+        self.client.start(now, self.local, servers);
+        self.drain(now)
+    }
+
+    pub(crate) fn stop(&mut self, now: Instant) -> Vec<Action> {
+        self.client.stop(now);
+        self.drain(now)
+    }
+
+    pub(crate) fn set_servers(&mut self, now: Instant, servers: &[ServerAddress]) -> Vec<Action> {
+        self.client.set_servers(now, servers);
+        self.drain(now)
+    }
+
+    pub(crate) fn rebind(&mut self, now: Instant, local: SocketAddrV4) -> Vec<Action> {
+        self.local = local;
+        self.client.handle_network_change(now, local);
+        self.drain(now)
+    }
+
+    pub(crate) fn submit(&mut self, now: Instant, packet: &[u8]) -> (Submission, Vec<Action>) {
+        let submission = self.client.handle_tun(now, packet);
+        let mut actions = Vec::new();
+        if let Submission::Send(to) = submission {
+            actions.push(self.send(to, packet.to_vec()));
+        }
+        actions.extend(self.drain(now));
+        (submission, actions)
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        to: Ipv4Addr,
+        payload: &[u8],
+    ) -> Vec<Action> {
+        if let Reception::Deliver(packet) = self.client.handle_udp(now, from, to, payload) {
+            self.delivered.push(Stamped {
+                at: now,
+                what: packet.to_vec(),
+            });
+        }
+        self.drain(now)
+    }
+
+    pub(crate) fn wake(&mut self, now: Instant) -> Vec<Action> {
+        self.client.handle_timeout(now);
+        self.drain(now)
+    }
+
+    fn drain(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut bytes = Vec::new();
+        while let Some(transmit) = self.client.poll_transmit(&mut bytes) {
+            let packet = std::mem::take(&mut bytes);
+            assert_eq!(
+                packet.len(),
+                transmit.len,
+                "poll_transmit appends as many bytes as it says"
+            );
+            match transmit.destination {
+                Destination::Udp(to) => actions.push(self.send(to, packet)),
+                Destination::Host => self.errors.push(Stamped {
+                    at: now,
+                    what: packet,
+                }),
+            }
+        }
+        while let Some(event) = self.client.poll_event() {
+            self.events.push(Stamped {
+                at: now,
+                what: event,
+            });
+        }
+        actions
+    }
+
+    fn send(&self, to: SocketAddrV4, payload: Vec<u8>) -> Action {
+        Action::Send(Datagram {
+            source: self.local,
+            destination: to,
+            payload,
+        })
+    }
+}

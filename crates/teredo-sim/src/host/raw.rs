@@ -1,0 +1,121 @@
+//! A host without a state machine: fake servers, relays, peers, spoofers.
+
+use std::fmt;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use teredo::Instant;
+
+use super::Stamped;
+use crate::capture::Datagram;
+
+/// What arrives at a [`RawHost`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival<'a> {
+    /// A UDP datagram over IPv4, with the addresses that the host sees.
+    Udp(&'a Datagram),
+    /// An IPv6 packet from the native IPv6 Internet; see [`World::attach_native`](crate::World::attach_native).
+    Native(&'a [u8]),
+}
+
+/// Where a [`RawHost`] puts what it sends.
+#[derive(Debug)]
+pub struct Outbox {
+    pub(crate) now: Instant,
+    pub(crate) datagrams: Vec<(Duration, Datagram)>,
+}
+
+impl Outbox {
+    /// The time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Sends a datagram. The source may be anybody's.
+    pub fn send(&mut self, source: SocketAddrV4, destination: SocketAddrV4, payload: Vec<u8>) {
+        self.send_after(Duration::ZERO, source, destination, payload);
+    }
+
+    /// Sends a datagram some time later.
+    pub fn send_after(
+        &mut self,
+        delay: Duration,
+        source: SocketAddrV4,
+        destination: SocketAddrV4,
+        payload: Vec<u8>,
+    ) {
+        self.datagrams.push((
+            delay,
+            Datagram {
+                source,
+                destination,
+                payload,
+            },
+        ));
+    }
+}
+
+pub(crate) type Behaviour = Box<dyn FnMut(Arrival<'_>, &mut Outbox)>;
+
+/// A host that keeps all that arrives, on every port, and answers as a closure tells it.
+pub struct RawHost {
+    received: Vec<Stamped<Datagram>>,
+    native: Vec<Stamped<Vec<u8>>>,
+    behaviour: Behaviour,
+}
+
+impl fmt::Debug for RawHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawHost")
+            .field("received", &self.received)
+            .field("native", &self.native)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RawHost {
+    pub(crate) fn new(behaviour: Behaviour) -> Self {
+        Self {
+            received: Vec::new(),
+            native: Vec::new(),
+            behaviour,
+        }
+    }
+
+    /// The datagrams that arrived, oldest first.
+    pub fn received(&self) -> &[Stamped<Datagram>] {
+        &self.received
+    }
+
+    /// The native IPv6 packets that arrived, oldest first.
+    pub fn native(&self) -> &[Stamped<Vec<u8>>] {
+        &self.native
+    }
+
+    pub(crate) fn receive(&mut self, now: Instant, datagram: Datagram) -> Outbox {
+        let sent = self.answer(now, Arrival::Udp(&datagram));
+        self.received.push(Stamped {
+            at: now,
+            what: datagram,
+        });
+        sent
+    }
+
+    pub(crate) fn receive_native(&mut self, now: Instant, packet: Vec<u8>) -> Outbox {
+        let sent = self.answer(now, Arrival::Native(&packet));
+        self.native.push(Stamped {
+            at: now,
+            what: packet,
+        });
+        sent
+    }
+
+    fn answer(&mut self, now: Instant, arrival: Arrival<'_>) -> Outbox {
+        let mut outbox = Outbox {
+            now,
+            datagrams: Vec::new(),
+        };
+        (self.behaviour)(arrival, &mut outbox);
+        outbox
+    }
+}

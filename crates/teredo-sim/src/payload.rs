@@ -1,0 +1,64 @@
+//! A UDP payload in a few words, for the log. It is read here without the help of `teredo::wire`, so that the log
+//! stays right where that is wrong.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+
+const IPV6_HEADER: usize = 40;
+const ICMPV6: u8 = 58;
+const NO_NEXT_HEADER: u8 = 59;
+
+/// What kind of Teredo packet the bytes are, by RFC 4380 §5.1.1; `Display` is one phrase.
+pub(crate) struct Summary<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        if let [0, 1, id, value, ..] = rest {
+            let length = 13 + usize::from(*id) + usize::from(*value);
+            let Some(inner) = rest.get(length..) else {
+                return f.write_str("malformed authentication");
+            };
+            f.write_str("authentication, ")?;
+            rest = inner;
+        }
+        if let [0, 0, p0, p1, a, b, c, d, inner @ ..] = rest {
+            let address = Ipv4Addr::new(!a, !b, !c, !d);
+            write!(
+                f,
+                "origin {}, ",
+                SocketAddrV4::new(address, !u16::from_be_bytes([*p0, *p1]))
+            )?;
+            rest = inner;
+        }
+        inner(rest, f)
+    }
+}
+
+fn inner(packet: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if packet.len() < IPV6_HEADER || packet[0] >> 4 != 6 {
+        return f.write_str("not IPv6");
+    }
+    let kind = match (packet[6], packet.get(IPV6_HEADER)) {
+        (NO_NEXT_HEADER, _) => "bubble",
+        (ICMPV6, Some(133)) => "router solicitation",
+        (ICMPV6, Some(134)) => "router advertisement",
+        (ICMPV6, Some(128)) => "echo request",
+        (ICMPV6, Some(129)) => "echo reply",
+        (ICMPV6, _) => "ICMPv6",
+        (6, _) => "TCP",
+        (17, _) => "UDP",
+        _ => "IPv6",
+    };
+    write!(f, "{kind} {} > {}", address(packet, 8), address(packet, 24))
+}
+
+/// The IPv6 address at `offset`; the caller has checked that the header is whole.
+fn address(packet: &[u8], offset: usize) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    octets.copy_from_slice(&packet[offset..offset + 16]);
+    Ipv6Addr::from(octets)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,427 @@
+//! The internet itself: what is attached where, and the passage of time.
+
+#[cfg(test)]
+mod tests;
+mod transit;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+use teredo::{ClientConfig, Instant, ServerAddress, ServerConfig, Submission};
+
+use self::transit::{Attachment, Event, Owner, Router};
+use crate::capture::{Capture, Datagram};
+use crate::host::{
+    Action, Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, ServerHost, ServerId,
+};
+use crate::link::{Link, LinkQuality};
+use crate::nat::{Nat, NatBehaviour};
+use crate::random::Stream;
+use crate::schedule::Schedule;
+
+/// Where a host or a NAT is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Network {
+    /// The public Internet.
+    Internet,
+    /// The network behind a NAT.
+    Behind(NatId),
+}
+
+/// A [`Nat`] with a place in a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NatId(usize);
+
+impl From<NatId> for Network {
+    fn from(nat: NatId) -> Self {
+        Self::Behind(nat)
+    }
+}
+
+/// The delay of a host on the Internet and of the outside of a NAT, one way.
+const WAN_DELAY: Duration = Duration::from_millis(10);
+/// The delay of a host behind a NAT, one way.
+const LAN_DELAY: Duration = Duration::from_micros(500);
+/// How long a native IPv6 packet takes.
+const NATIVE_DELAY: Duration = Duration::from_millis(10);
+
+/// A rule that says which datagrams are to vanish.
+type Rule = Box<dyn FnMut(&Datagram) -> bool>;
+
+/// A deterministic internet: the same seed and the same calls give the same datagrams at the same times.
+///
+/// Time stands still between calls of [`Self::run_for`], [`Self::run_until`] and [`Self::step`], and passes in no
+/// time at all during them.
+///
+/// ```
+/// use std::time::Duration;
+/// use teredo::client::State;
+/// use teredo::ServerAddress;
+/// use teredo_sim::{NatBehaviour, World};
+///
+/// let mut world = World::new(1);
+/// let server = ServerAddress::adjacent([192, 0, 2, 1].into());
+/// world.add_server(server);
+/// let nat = world.add_nat(NatBehaviour::port_restricted(), [203, 0, 113, 1]);
+/// let client = world.add_client(nat, "10.0.0.2:40000".parse()?, &[server]);
+///
+/// let qualified = world.run_until(Duration::from_secs(1), |world| {
+///     world.client(client).client().status().state == State::Qualified
+/// });
+/// assert!(qualified, "{}", world.capture());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+///
+/// # Panics
+///
+/// Methods that take an identifier panic if another world gave it out and this one has no such host. Methods that
+/// attach something panic if its address is taken in that network.
+pub struct World {
+    seed: u64,
+    streams: u64,
+    now: Instant,
+    schedule: Schedule<Event>,
+    clients: Vec<ClientHost>,
+    servers: Vec<ServerHost>,
+    raw: Vec<RawHost>,
+    attachments: BTreeMap<HostId, Attachment>,
+    routers: Vec<Router>,
+    directory: BTreeMap<(Network, Ipv4Addr), Owner>,
+    native: BTreeMap<Ipv6Addr, RawId>,
+    silent: BTreeSet<Ipv4Addr>,
+    rule: Rule,
+    capture: Capture,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("seed", &self.seed)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Building.
+impl World {
+    /// An empty Internet at time zero.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            streams: 0,
+            now: Instant::default(),
+            schedule: Schedule::default(),
+            clients: Vec::new(),
+            servers: Vec::new(),
+            raw: Vec::new(),
+            attachments: BTreeMap::new(),
+            routers: Vec::new(),
+            directory: BTreeMap::new(),
+            native: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            rule: Box::new(|_| false),
+            capture: Capture::default(),
+        }
+    }
+
+    /// Attaches a NAT to the Internet.
+    pub fn add_nat(&mut self, behaviour: NatBehaviour, external: impl Into<Ipv4Addr>) -> NatId {
+        self.add_nat_in(Network::Internet, behaviour, external)
+    }
+
+    /// Attaches a NAT to any network, for one NAT behind another.
+    pub fn add_nat_in(
+        &mut self,
+        outside: impl Into<Network>,
+        behaviour: NatBehaviour,
+        external: impl Into<Ipv4Addr>,
+    ) -> NatId {
+        let (outside, external) = (outside.into(), external.into());
+        let id = NatId(self.routers.len());
+        let nat = Nat::with_stream(behaviour, external, self.stream());
+        let link = Link::new(LinkQuality::with_delay(WAN_DELAY), self.stream());
+        self.routers.push(Router { nat, outside, link });
+        self.register(outside, external, Owner::Nat(id));
+        id
+    }
+
+    /// Attaches a client with the settings of the RFCs and starts it.
+    pub fn add_client(
+        &mut self,
+        network: impl Into<Network>,
+        local: SocketAddrV4,
+        servers: &[ServerAddress],
+    ) -> ClientId {
+        let client = self.add_idle_client(network, local, ClientConfig::default());
+        self.start(client, servers);
+        client
+    }
+
+    /// Attaches a client without starting it.
+    pub fn add_idle_client(
+        &mut self,
+        network: impl Into<Network>,
+        local: SocketAddrV4,
+        config: ClientConfig,
+    ) -> ClientId {
+        let seed = self.stream().seed();
+        let id = ClientId(self.clients.len());
+        self.clients
+            .push(ClientHost::new(config, seed, self.now, local));
+        self.attach(id.into(), network.into(), &[*local.ip()]);
+        id
+    }
+
+    /// Attaches a server with the settings of the RFCs to the Internet.
+    pub fn add_server(&mut self, address: ServerAddress) -> ServerId {
+        self.add_server_with(address, ServerConfig::new(address))
+    }
+
+    /// Attaches a server with other settings to the Internet; `config` must be for the same addresses.
+    pub fn add_server_with(&mut self, address: ServerAddress, config: ServerConfig) -> ServerId {
+        let seed = self.stream().seed();
+        let id = ServerId(self.servers.len());
+        self.servers.push(ServerHost::new(config, seed, self.now));
+        self.attach(
+            id.into(),
+            Network::Internet,
+            &[address.primary, address.secondary],
+        );
+        id
+    }
+
+    /// Attaches a host that says nothing by itself.
+    pub fn add_raw(&mut self, network: impl Into<Network>, addresses: &[Ipv4Addr]) -> RawId {
+        self.add_responder(network, addresses, |_, _| {})
+    }
+
+    /// Attaches a host that answers as the closure tells it.
+    pub fn add_responder(
+        &mut self,
+        network: impl Into<Network>,
+        addresses: &[Ipv4Addr],
+        behaviour: impl FnMut(Arrival<'_>, &mut Outbox) + 'static,
+    ) -> RawId {
+        let id = RawId(self.raw.len());
+        self.raw.push(RawHost::new(Box::new(behaviour)));
+        self.attach(id.into(), network.into(), addresses);
+        id
+    }
+
+    /// Gives a raw host an address in the native IPv6 Internet, where servers send what is not for Teredo clients.
+    pub fn attach_native(&mut self, host: RawId, address: Ipv6Addr) {
+        self.native.insert(address, host);
+    }
+
+    fn attach(&mut self, host: HostId, network: Network, addresses: &[Ipv4Addr]) {
+        let delay = if network == Network::Internet {
+            WAN_DELAY
+        } else {
+            LAN_DELAY
+        };
+        let link = Link::new(LinkQuality::with_delay(delay), self.stream());
+        self.attachments.insert(host, Attachment { network, link });
+        for &address in addresses {
+            self.register(network, address, Owner::Host(host));
+        }
+    }
+
+    fn register(&mut self, network: Network, address: Ipv4Addr, owner: Owner) {
+        let earlier = self.directory.insert((network, address), owner);
+        assert!(earlier.is_none(), "{address} is taken in {network:?}");
+    }
+
+    fn stream(&mut self) -> Stream {
+        self.streams += 1;
+        Stream::new(self.seed, self.streams)
+    }
+}
+
+/// Looking.
+impl World {
+    /// The virtual time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Every datagram so far.
+    pub fn capture(&self) -> &Capture {
+        &self.capture
+    }
+
+    /// Every datagram so far, to limit or to clear.
+    pub fn capture_mut(&mut self) -> &mut Capture {
+        &mut self.capture
+    }
+
+    /// A client.
+    pub fn client(&self, id: ClientId) -> &ClientHost {
+        &self.clients[id.0]
+    }
+
+    /// A server.
+    pub fn server(&self, id: ServerId) -> &ServerHost {
+        &self.servers[id.0]
+    }
+
+    /// A raw host.
+    pub fn raw(&self, id: RawId) -> &RawHost {
+        &self.raw[id.0]
+    }
+
+    /// A NAT.
+    pub fn nat(&self, id: NatId) -> &Nat {
+        &self.routers[id.0].nat
+    }
+}
+
+/// Turning knobs.
+impl World {
+    /// A NAT, to change, to make a port forward in, or to let forget.
+    pub fn nat_mut(&mut self, id: NatId) -> &mut Nat {
+        &mut self.routers[id.0].nat
+    }
+
+    /// Gives a NAT another external address; its mappings are gone.
+    pub fn renumber_nat(&mut self, id: NatId, external: impl Into<Ipv4Addr>) {
+        let external = external.into();
+        let router = &mut self.routers[id.0];
+        let (outside, earlier) = (router.outside, router.nat.external());
+        router.nat.renumber(external);
+        self.directory.remove(&(outside, earlier));
+        self.register(outside, external, Owner::Nat(id));
+    }
+
+    /// The link of a host.
+    pub fn link_mut(&mut self, host: impl Into<HostId>) -> &mut LinkQuality {
+        let host = host.into();
+        match self.attachments.get_mut(&host) {
+            Some(attachment) => &mut attachment.link.quality,
+            None => panic!("{host} is not of this world"),
+        }
+    }
+
+    /// The outside link of a NAT.
+    pub fn nat_link_mut(&mut self, id: NatId) -> &mut LinkQuality {
+        &mut self.routers[id.0].link.quality
+    }
+
+    /// Makes an IPv4 address a black hole, or no longer: nothing reaches it, and nobody is told.
+    pub fn set_silent(&mut self, address: Ipv4Addr, silent: bool) {
+        if silent {
+            self.silent.insert(address);
+        } else {
+            self.silent.remove(&address);
+        }
+    }
+
+    /// Lets every datagram vanish for which `rule` is true when it is sent. Replaces the rule before.
+    pub fn interfere(&mut self, rule: impl FnMut(&Datagram) -> bool + 'static) {
+        self.rule = Box::new(rule);
+    }
+}
+
+/// Acting.
+impl World {
+    /// Starts a client, or starts it again.
+    pub fn start(&mut self, id: ClientId, servers: &[ServerAddress]) {
+        let actions = self.clients[id.0].start(self.now, servers);
+        self.act(id.into(), actions);
+    }
+
+    /// Stops a client.
+    pub fn stop(&mut self, id: ClientId) {
+        let actions = self.clients[id.0].stop(self.now);
+        self.act(id.into(), actions);
+    }
+
+    /// Tells a client of other servers.
+    pub fn set_servers(&mut self, id: ClientId, servers: &[ServerAddress]) {
+        let actions = self.clients[id.0].set_servers(self.now, servers);
+        self.act(id.into(), actions);
+    }
+
+    /// Moves a client to another network, address or port, and tells it so.
+    pub fn rebind(&mut self, id: ClientId, network: impl Into<Network>, local: SocketAddrV4) {
+        let (host, network) = (id.into(), network.into());
+        let earlier = self.attachments[&host].network;
+        self.directory
+            .remove(&(earlier, *self.clients[id.0].local().ip()));
+        self.attach(host, network, &[*local.ip()]);
+        let actions = self.clients[id.0].rebind(self.now, local);
+        self.act(host, actions);
+    }
+
+    /// Hands an IPv6 packet of the host to its client, as its tunnel interface would.
+    pub fn submit(&mut self, id: ClientId, packet: &[u8]) -> Submission {
+        let (submission, actions) = self.clients[id.0].submit(self.now, packet);
+        self.act(id.into(), actions);
+        submission
+    }
+
+    /// Lets a raw host send a datagram. The source may be anybody's.
+    pub fn send(
+        &mut self,
+        id: RawId,
+        source: SocketAddrV4,
+        destination: SocketAddrV4,
+        payload: &[u8],
+    ) {
+        self.emit(
+            id.into(),
+            Datagram {
+                source,
+                destination,
+                payload: payload.to_vec(),
+            },
+        );
+    }
+
+    /// Lets `duration` pass, and all that happens in it.
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.step_before(end) {}
+        self.now = end;
+    }
+
+    /// Lets time pass until `condition` holds, at most `limit`. Returns whether it does; the time is then that of
+    /// the event that made it so.
+    #[must_use = "without a look at the result, a condition that never came passes unnoticed"]
+    pub fn run_until(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        loop {
+            if condition(self) {
+                return true;
+            }
+            if !self.step_before(end) {
+                self.now = end;
+                return condition(self);
+            }
+        }
+    }
+
+    /// Lets the next event happen, whenever that is. Returns whether there was one.
+    pub fn step(&mut self) -> bool {
+        self.step_before(Instant::from_nanos(u64::MAX))
+    }
+
+    fn act(&mut self, host: HostId, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Send(datagram) => self.emit(host, datagram),
+                Action::Native(packet) => self
+                    .schedule
+                    .push(self.now + NATIVE_DELAY, Event::Native(packet)),
+            }
+        }
+        if let HostId::Client(id) = host {
+            let client = &mut self.clients[id.0];
+            if let Some((at, number)) = client.alarm.set(client.client().poll_timeout()) {
+                self.schedule
+                    .push(at.max(self.now), Event::Alarm(id, number));
+            }
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! How datagrams travel: host, link, network, NAT, link, network, and so on until they arrive or are lost.
+
+use std::net::{Ipv6Addr, SocketAddrV4};
+
+use teredo::Instant;
+
+use super::{NatId, Network, World};
+use crate::capture::{Datagram, Fate, Record, RecordNumber};
+use crate::host::{ClientId, HostId, Outbox};
+use crate::link::{Direction, Link, Passage};
+use crate::nat::{Nat, Refusal};
+
+/// A host's place.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub(super) network: Network,
+    pub(super) link: Link,
+}
+
+/// A NAT's place.
+#[derive(Debug)]
+pub(super) struct Router {
+    pub(super) nat: Nat,
+    pub(super) outside: Network,
+    pub(super) link: Link,
+}
+
+/// Who has an address.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Owner {
+    Host(HostId),
+    Nat(NatId),
+}
+
+/// A datagram on its way, its addresses as they are after the last NAT.
+#[derive(Clone, Debug)]
+pub(super) struct Parcel {
+    record: RecordNumber,
+    datagram: Datagram,
+}
+
+/// What can happen.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A client's deadline has come.
+    Alarm(ClientId, u64),
+    /// A raw host sends what it put off.
+    Emit(HostId, Datagram),
+    /// A datagram is in a network and looks for its destination.
+    Route(Network, Parcel),
+    /// A datagram is at the outside of a NAT.
+    Inbound(NatId, Parcel),
+    /// A datagram is at its destination.
+    Arrive(HostId, Parcel),
+    /// A packet is in the native IPv6 Internet.
+    Native(Vec<u8>),
+}
+
+impl World {
+    /// Lets the next event happen if it does by `end`.
+    pub(super) fn step_before(&mut self, end: Instant) -> bool {
+        let Some((at, event)) = self.schedule.pop_due(end) else {
+            return false;
+        };
+        self.now = at;
+        match event {
+            Event::Alarm(id, number) => {
+                let client = &mut self.clients[id.0];
+                if client.alarm.rings(at, number) {
+                    let actions = client.wake(at);
+                    self.act(id.into(), actions);
+                }
+            }
+            Event::Emit(host, datagram) => self.emit(host, datagram),
+            Event::Route(network, parcel) => self.route(network, parcel),
+            Event::Inbound(nat, parcel) => self.inbound(nat, parcel),
+            Event::Arrive(host, parcel) => self.arrive(host, parcel),
+            Event::Native(packet) => self.deliver_native(packet),
+        }
+        true
+    }
+
+    /// Puts a datagram on its host's link.
+    pub(super) fn emit(&mut self, host: HostId, datagram: Datagram) {
+        let record = self.capture.push(Record {
+            at: self.now,
+            sender: host,
+            public_source: datagram.source,
+            inner_destination: datagram.destination,
+            datagram: datagram.clone(),
+            duplicate: false,
+            fate: Fate::InFlight,
+        });
+        if (self.rule)(&datagram) {
+            return self.capture.set_fate(record, Fate::Eaten);
+        }
+        let Some(attachment) = self.attachments.get_mut(&host) else {
+            return;
+        };
+        let network = attachment.network;
+        let passage = attachment.link.carry(self.now, Direction::Up);
+        self.travel(passage, Parcel { record, datagram }, |parcel| {
+            Event::Route(network, parcel)
+        });
+    }
+
+    fn travel(&mut self, passage: Passage, parcel: Parcel, next: impl Fn(Parcel) -> Event) {
+        match passage {
+            Passage::Down => self.capture.set_fate(parcel.record, Fate::LinkDown),
+            Passage::Lost => self.capture.set_fate(parcel.record, Fate::Lost),
+            Passage::Arrives { at, copy } => {
+                if let Some(at) = copy {
+                    let record = self.capture.push_duplicate(parcel.record);
+                    self.schedule.push(
+                        at,
+                        next(Parcel {
+                            record,
+                            ..parcel.clone()
+                        }),
+                    );
+                }
+                self.schedule.push(at, next(parcel));
+            }
+        }
+    }
+
+    fn route(&mut self, network: Network, parcel: Parcel) {
+        let destination = parcel.datagram.destination;
+        if self.silent.contains(destination.ip()) {
+            return self.capture.set_fate(parcel.record, Fate::Silenced);
+        }
+        match (self.directory.get(&(network, *destination.ip())), network) {
+            (Some(&Owner::Host(host)), _) => {
+                let Some(attachment) = self.attachments.get_mut(&host) else {
+                    return;
+                };
+                let passage = attachment.link.carry(self.now, Direction::Down);
+                self.travel(passage, parcel, |parcel| Event::Arrive(host, parcel));
+            }
+            (Some(&Owner::Nat(nat)), _) => {
+                let passage = self.routers[nat.0].link.carry(self.now, Direction::Down);
+                self.travel(passage, parcel, |parcel| Event::Inbound(nat, parcel));
+            }
+            (None, Network::Behind(nat)) => self.outbound(nat, parcel),
+            (None, Network::Internet) => self.capture.set_fate(parcel.record, Fate::NoRoute),
+        }
+    }
+
+    /// A datagram from inside is at its NAT.
+    fn outbound(&mut self, id: NatId, parcel: Parcel) {
+        let Parcel { record, datagram } = parcel;
+        let router = &mut self.routers[id.0];
+        let outside = router.outside;
+        if *datagram.destination.ip() == router.nat.external() {
+            match router
+                .nat
+                .hairpin(self.now, datagram.source, datagram.destination)
+            {
+                Ok((source, destination)) => {
+                    self.note_source(record, source);
+                    self.note_destination(record, destination);
+                    let datagram = Datagram {
+                        source,
+                        destination,
+                        ..datagram
+                    };
+                    self.route(Network::Behind(id), Parcel { record, datagram });
+                }
+                Err(refusal) => self.refuse(record, refusal),
+            }
+            return;
+        }
+        match router
+            .nat
+            .outbound(self.now, datagram.source, datagram.destination)
+        {
+            Ok(source) => {
+                let passage = router.link.carry(self.now, Direction::Up);
+                self.note_source(record, source);
+                let parcel = Parcel {
+                    record,
+                    datagram: Datagram { source, ..datagram },
+                };
+                self.travel(passage, parcel, |parcel| Event::Route(outside, parcel));
+            }
+            Err(refusal) => self.refuse(record, refusal),
+        }
+    }
+
+    fn inbound(&mut self, id: NatId, parcel: Parcel) {
+        let Parcel { record, datagram } = parcel;
+        match self.routers[id.0]
+            .nat
+            .inbound(self.now, datagram.source, datagram.destination.port())
+        {
+            Ok(destination) => {
+                self.note_destination(record, destination);
+                self.route(
+                    Network::Behind(id),
+                    Parcel {
+                        record,
+                        datagram: Datagram {
+                            destination,
+                            ..datagram
+                        },
+                    },
+                );
+            }
+            Err(refusal) => self.refuse(record, refusal),
+        }
+    }
+
+    fn arrive(&mut self, host: HostId, parcel: Parcel) {
+        let Parcel { record, datagram } = parcel;
+        let (from, to) = (datagram.source, datagram.destination);
+        let listens = match host {
+            HostId::Client(id) => self.clients[id.0].local() == to,
+            HostId::Server(_) => to.port() == crate::host::TEREDO_PORT,
+            HostId::Raw(_) => true,
+        };
+        if !listens {
+            return self.capture.set_fate(record, Fate::NoListener);
+        }
+        self.capture
+            .set_fate(record, Fate::Delivered { at: self.now, host });
+        match host {
+            HostId::Client(id) => {
+                let actions =
+                    self.clients[id.0].receive(self.now, from, *to.ip(), &datagram.payload);
+                self.act(host, actions);
+            }
+            HostId::Server(id) => {
+                let actions =
+                    self.servers[id.0].receive(self.now, from, *to.ip(), &datagram.payload);
+                self.act(host, actions);
+            }
+            HostId::Raw(id) => {
+                let outbox = self.raw[id.0].receive(self.now, datagram);
+                self.post(host, outbox);
+            }
+        }
+    }
+
+    fn deliver_native(&mut self, packet: Vec<u8>) {
+        let Some(destination) = packet
+            .get(24..40)
+            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
+        else {
+            return;
+        };
+        if let Some(&id) = self.native.get(&Ipv6Addr::from(destination)) {
+            let outbox = self.raw[id.0].receive_native(self.now, packet);
+            self.post(id.into(), outbox);
+        }
+    }
+
+    fn post(&mut self, host: HostId, outbox: Outbox) {
+        for (delay, datagram) in outbox.datagrams {
+            self.schedule
+                .push(self.now + delay, Event::Emit(host, datagram));
+        }
+    }
+
+    fn refuse(&mut self, record: RecordNumber, refusal: Refusal) {
+        self.capture.set_fate(record, Fate::Refused(refusal));
+    }
+
+    fn note_source(&mut self, record: RecordNumber, source: SocketAddrV4) {
+        if let Some(record) = self.capture.get_mut(record) {
+            record.public_source = source;
+        }
+    }
+
+    fn note_destination(&mut self, record: RecordNumber, destination: SocketAddrV4) {
+        if let Some(record) = self.capture.get_mut(record) {
+            record.inner_destination = destination;
+        }
+    }
+}
