@@ -17,7 +17,10 @@ pub struct ServerAddress {
 impl ServerAddress {
     /// The pair that deployed servers use where only one address is known: the secondary one follows the primary one.
     pub fn adjacent(primary: Ipv4Addr) -> Self {
-        Self { primary, secondary: Ipv4Addr::from(u32::from(primary).wrapping_add(1)) }
+        Self {
+            primary,
+            secondary: Ipv4Addr::from(u32::from(primary).wrapping_add(1)),
+        }
     }
 }
 

@@ -69,15 +69,26 @@ impl fmt::Display for Reason {
         match self {
             Self::Stopped => f.write_str("stopped"),
             Self::NoServer => f.write_str("no server address is known"),
-            Self::ServerSilent(server) => write!(f, "no answer from server {server} over UDP port 3544"),
+            Self::ServerSilent(server) => {
+                write!(f, "no answer from server {server} over UDP port 3544")
+            }
             Self::SecondarySilent(server) => {
-                write!(f, "no answer from the server's secondary address {server} over UDP port 3544")
+                write!(
+                    f,
+                    "no answer from the server's secondary address {server} over UDP port 3544"
+                )
             }
             Self::PrimarySilent(server) => {
-                write!(f, "no answer from the server's primary address {server} over UDP port 3544")
+                write!(
+                    f,
+                    "no answer from the server's primary address {server} over UDP port 3544"
+                )
             }
             Self::SymmetricNat { primary, secondary } => {
-                write!(f, "symmetric NAT: mapped to {primary} towards the primary address, to {secondary} towards the secondary one")
+                write!(
+                    f,
+                    "symmetric NAT: mapped to {primary} towards the primary address, to {secondary} towards the secondary one"
+                )
             }
             Self::ServerLost(server) => write!(f, "server {server} no longer answers"),
             Self::NetworkChanged => f.write_str("the network changed"),

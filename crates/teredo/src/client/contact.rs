@@ -1,0 +1,249 @@
+//! Finding out where a peer is: bubbles (RFC 4380 §5.2.6) and the direct IPv6 connectivity test (§5.2.9).
+//!
+//! Both are repeated by timers, not by further packets of the application: one lost bubble must not be one lost
+//! flow.
+
+use std::net::{Ipv6Addr, SocketAddrV4};
+
+use rand_core::Rng;
+
+use super::peers::{BubbleCause, CONTACT_ATTEMPTS, CONTACT_TIMEOUT, Contact, Probe};
+use super::{Client, Phase};
+use crate::wire::{self, PORT, TeredoAddress};
+use crate::{DropReason, Instant};
+
+/// Of bubbles and echo requests; nothing depends on it.
+pub(super) const HOP_LIMIT: u8 = 255;
+
+/// Who wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The host has a packet to send.
+    Host,
+    /// A stranger's packet; he gets one test, and strangers together a limited number (weakness W-04).
+    Provoked,
+}
+
+impl Client {
+    /// Begins to verify the path to `address`, unless that is under way.
+    pub(super) fn contact(
+        &mut self,
+        now: Instant,
+        address: Ipv6Addr,
+        cause: Cause,
+    ) -> Result<u32, DropReason> {
+        if let Some(slot) = self.peers.find(&address)
+            && (self.peers.peer(slot).contact.is_some() || cause == Cause::Provoked)
+        {
+            return Ok(slot);
+        }
+        if cause == Cause::Provoked && !self.provoked_tests.allow(now) {
+            return Err(DropReason::TestLimit);
+        }
+        let teredo = TeredoAddress::from_ipv6(address);
+        if let Some(teredo) = teredo {
+            self.check_target(teredo)?;
+        }
+        let slot = self.peers.find_or_insert(address);
+        self.count_evictions();
+        let probe = match teredo {
+            Some(_) if !self.peers.peer(slot).within_limit(now, BubbleCause::Ask) => {
+                return Err(DropReason::PeerUnreachable);
+            }
+            Some(_) => Probe::Bubbles,
+            None => {
+                let mut nonce = [0; 16];
+                self.rng.fill_bytes(&mut nonce);
+                Probe::Echo { nonce }
+            }
+        };
+        let attempts = match cause {
+            Cause::Host => 0,
+            Cause::Provoked => CONTACT_ATTEMPTS - 1,
+        };
+        self.peers.set_contact(
+            slot,
+            Contact {
+                probe,
+                attempts,
+                due: now,
+            },
+            teredo.map(|t| t.mapped),
+        );
+        self.advance_contact(now, slot);
+        Ok(slot)
+    }
+
+    /// Repeats what is due, and gives up what was repeated enough.
+    pub(super) fn drive_contacts(&mut self, now: Instant) {
+        while let Some(slot) = self.peers.due(now) {
+            self.advance_contact(now, slot);
+        }
+    }
+
+    /// Sends the next bubble or echo request of a contact, or gives the peer up.
+    fn advance_contact(&mut self, now: Instant, slot: u32) {
+        let Some(Contact {
+            probe, attempts, ..
+        }) = self.peers.peer(slot).contact
+        else {
+            return;
+        };
+        let exhausted = match probe {
+            Probe::Bubbles => !self.peers.peer(slot).within_limit(now, BubbleCause::Ask),
+            Probe::Echo { .. } => false,
+        };
+        if attempts >= CONTACT_ATTEMPTS || exhausted {
+            self.give_up(now, slot);
+            return;
+        }
+        let address = self.peers.address(slot);
+        let expected = TeredoAddress::from_ipv6(address).map(|teredo| teredo.mapped);
+        let next = Contact {
+            probe,
+            attempts: attempts + 1,
+            due: now + CONTACT_TIMEOUT,
+        };
+        self.peers.set_contact(slot, next, expected);
+        match probe {
+            Probe::Bubbles => self.ask_with_bubbles(now, slot),
+            Probe::Echo { nonce } => self.test_with_echo(now, slot, nonce, attempts),
+        }
+    }
+
+    /// The direct bubble opens the own NAT, the indirect one makes the peer open its own. Together they are one
+    /// event.
+    fn ask_with_bubbles(&mut self, now: Instant, slot: u32) {
+        let (Some(own), Some(teredo)) = (
+            self.own_address(),
+            TeredoAddress::from_ipv6(self.peers.address(slot)),
+        ) else {
+            return;
+        };
+        if !self.peers.peer(slot).may_bubble(now, BubbleCause::Ask) {
+            return;
+        }
+        self.peers.peer_mut(slot).bubbled(now, BubbleCause::Ask);
+        let target = teredo.to_ipv6();
+        for to in [teredo.mapped, SocketAddrV4::new(teredo.server, PORT)] {
+            self.outbox
+                .udp(to, |out| wire::emit_bubble(own, target, HOP_LIMIT, out));
+        }
+    }
+
+    fn test_with_echo(&mut self, now: Instant, slot: u32, nonce: [u8; 16], sequence: u8) {
+        let Phase::Qualified(service) = &self.phase else {
+            return;
+        };
+        let (own, server) = (service.ipv6, service.server_socket());
+        let target = self.peers.address(slot);
+        let identifier = u16::from_be_bytes([nonce[0], nonce[1]]);
+        self.peers.peer_mut(slot).sent(now);
+        self.outbox.udp(server, |out| {
+            wire::emit_echo_request(
+                own,
+                target,
+                HOP_LIMIT,
+                identifier,
+                sequence.into(),
+                &nonce,
+                out,
+            );
+        });
+    }
+
+    /// Tells the host about every packet that waited in vain.
+    fn give_up(&mut self, now: Instant, slot: u32) {
+        self.peers.end_contact(slot);
+        for packet in self.peers.take_queue(slot) {
+            self.drop(DropReason::PeerUnreachable);
+            self.report_unreachable(now, &packet);
+        }
+    }
+
+    /// Address unreachable (ICMPv6 type 1, code 3), for the program that sent `packet`.
+    pub(super) fn report_unreachable(&mut self, now: Instant, packet: &[u8]) {
+        let Some(own) = self.own_address() else {
+            return;
+        };
+        if wire::may_be_answered_with_error(packet) && self.icmpv6_errors.allow(now) {
+            self.outbox.host(|out| {
+                wire::emit_unreachable(own, own, wire::unreachable::ADDRESS, packet, out)
+            });
+        }
+    }
+
+    /// Answers a bubble that the server forwarded, which is what opens the own NAT for the sender.
+    pub(super) fn answer_bubble(
+        &mut self,
+        now: Instant,
+        source: Ipv6Addr,
+        origin: Option<SocketAddrV4>,
+    ) -> Result<(), DropReason> {
+        let Some(own) = self.own_address() else {
+            return Err(DropReason::NotQualified);
+        };
+        // A Teredo peer stands where its address says; the origin of its bubble may be forged by a peer of the
+        // same server no better than its address. Relays and `miredo` are known by the origin alone.
+        let to = match TeredoAddress::from_ipv6(source) {
+            Some(teredo) => {
+                self.check_target(teredo)?;
+                teredo.mapped
+            }
+            None => origin.ok_or(DropReason::UnverifiedSource)?,
+        };
+        if !self.config.destinations.permits(to) {
+            return Err(DropReason::RefusedDestination);
+        }
+        let slot = self.peers.find_or_insert(source);
+        self.count_evictions();
+        let peer = self.peers.peer_mut(slot);
+        if !peer.may_bubble(now, BubbleCause::Answer) {
+            return Err(DropReason::BubbleLimit);
+        }
+        peer.bubbled(now, BubbleCause::Answer);
+        let to = peer.path(now).unwrap_or(to);
+        self.outbox
+            .udp(to, |out| wire::emit_bubble(own, source, HOP_LIMIT, out));
+        Ok(())
+    }
+
+    /// Neither the mapping nor the server in a Teredo address may lead where nothing may be sent (§5.2.4), nor
+    /// back to this client (L-03).
+    pub(super) fn check_target(&self, target: TeredoAddress) -> Result<(), DropReason> {
+        let Phase::Qualified(service) = &self.phase else {
+            return Err(DropReason::NotQualified);
+        };
+        if target.mapped == service.address.mapped {
+            return Err(DropReason::OwnAddress);
+        }
+        let server = SocketAddrV4::new(target.server, PORT);
+        let policy = &self.config.destinations;
+        if policy.permits(target.mapped) && policy.permits(server) {
+            Ok(())
+        } else {
+            Err(DropReason::RefusedDestination)
+        }
+    }
+
+    /// Whether an echo request to the peer waits for its reply.
+    pub(super) fn is_tested(&self, slot: u32) -> bool {
+        matches!(
+            self.peers.peer(slot).contact,
+            Some(Contact {
+                probe: Probe::Echo { .. },
+                ..
+            })
+        )
+    }
+
+    pub(super) fn nonce_matches(&self, slot: u32, data: &[u8]) -> bool {
+        matches!(self.peers.peer(slot).contact, Some(Contact { probe: Probe::Echo { nonce }, .. }) if data == nonce)
+    }
+
+    pub(super) fn count_evictions(&mut self) {
+        for _ in 0..self.peers.take_evicted_packets() {
+            self.drop(DropReason::QueueFull);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! A token bucket, for what others could make a client do too often.
+
+use std::time::Duration;
+
+use crate::Instant;
+
+/// `burst` actions at once, then one per `interval`.
+#[derive(Debug)]
+pub(super) struct RateLimit {
+    burst: u32,
+    interval: Duration,
+    tokens: u32,
+    refilled: Instant,
+}
+
+impl RateLimit {
+    pub(super) fn new(burst: u32, interval: Duration, now: Instant) -> Self {
+        Self {
+            burst,
+            interval,
+            tokens: burst,
+            refilled: now,
+        }
+    }
+
+    /// Takes a token if there is one.
+    pub(super) fn allow(&mut self, now: Instant) -> bool {
+        let gained = (now - self.refilled).as_nanos() / self.interval.as_nanos().max(1);
+        if gained >= u128::from(self.burst - self.tokens) {
+            self.tokens = self.burst;
+            self.refilled = now;
+        } else {
+            // Less than `burst`, so it fits.
+            self.tokens += gained as u32;
+            self.refilled += self.interval * gained as u32;
+        }
+        let allowed = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        allowed
+    }
+}

@@ -1,0 +1,154 @@
+//! Maintenance (RFC 4380 §5.2.5): the mapping stays alive, and its end is noticed.
+
+use std::net::{Ipv6Addr, SocketAddrV4};
+
+use super::qualify::{check_advertisement, emit_solicitation};
+use super::{Client, Phase, Reason, ServerAddress};
+use crate::wire::{Datagram, PORT, TeredoAddress};
+use crate::{DropReason, Instant, Timer};
+
+/// A client in service.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) server: ServerAddress,
+    pub(super) address: TeredoAddress,
+    /// `address` as it stands in packets.
+    pub(super) ipv6: Ipv6Addr,
+    /// The source of this service's solicitations.
+    link_local: Ipv6Addr,
+    refresh: Refresh,
+}
+
+#[derive(Debug)]
+enum Refresh {
+    /// Nothing to do until then, unless the server is heard before.
+    Idle { at: Instant },
+    /// Solicitations are under way.
+    Soliciting {
+        nonce: [u8; 8],
+        attempts: u32,
+        due: Instant,
+    },
+}
+
+impl Service {
+    pub(super) fn next_deadline(&self) -> (Instant, Timer) {
+        match self.refresh {
+            Refresh::Idle { at } => (at, Timer::Refresh),
+            Refresh::Soliciting { due, .. } => (due, Timer::Solicitation),
+        }
+    }
+
+    pub(super) fn server_socket(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.server.primary, PORT)
+    }
+}
+
+impl Client {
+    pub(super) fn begin_service(
+        &mut self,
+        now: Instant,
+        server: ServerAddress,
+        address: TeredoAddress,
+    ) {
+        let refresh = Refresh::Idle {
+            at: now + self.randomised_refresh(),
+        };
+        let link_local = self.link_local();
+        self.enter(Phase::Qualified(Service {
+            server,
+            address,
+            ipv6: address.to_ipv6(),
+            link_local,
+            refresh,
+        }));
+    }
+
+    /// Something came from the server: its next sign of life is due a randomised interval from now.
+    pub(super) fn heard_server(&mut self, now: Instant) {
+        let at = now + self.randomised_refresh();
+        if let Phase::Qualified(Service {
+            refresh: Refresh::Idle { at: due },
+            ..
+        }) = &mut self.phase
+        {
+            *due = at;
+        }
+    }
+
+    /// Asks the server whether the mapping still stands, now.
+    pub(super) fn solicit_refresh(&mut self, now: Instant) {
+        if let Phase::Qualified(service) = &mut self.phase {
+            service.refresh = Refresh::Soliciting {
+                nonce: [0; 8],
+                attempts: 0,
+                due: now,
+            };
+        }
+        self.drive_maintenance(now);
+    }
+
+    pub(super) fn drive_maintenance(&mut self, now: Instant) {
+        let Phase::Qualified(service) = &mut self.phase else {
+            return;
+        };
+        if service.next_deadline().0 > now {
+            return;
+        }
+        let attempts = match service.refresh {
+            Refresh::Idle { .. } => 0,
+            Refresh::Soliciting { attempts, .. } => attempts,
+        };
+        if attempts >= self.config.solicitation_attempts {
+            let server = service.server;
+            // The next server, if there is one, gets its chance first.
+            if let Some(position) = self.servers.iter().position(|s| *s == server) {
+                self.servers[position..].rotate_left(1);
+            }
+            self.begin_qualification(now, Some(Reason::ServerLost(server.primary)));
+            return;
+        }
+        let due = now + self.config.solicitation_timeout;
+        let nonce = rand_core::Rng::next_u64(&mut self.rng).to_be_bytes();
+        service.refresh = Refresh::Soliciting {
+            nonce,
+            attempts: attempts + 1,
+            due,
+        };
+        let (to, source) = (service.server_socket(), service.link_local);
+        self.outbox
+            .udp(to, |out| emit_solicitation(nonce, source, out));
+    }
+
+    /// A router advertisement came in while the client is in service.
+    pub(super) fn refreshed(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        datagram: &Datagram<'_>,
+    ) -> Result<(), DropReason> {
+        let received = datagram
+            .authentication
+            .as_ref()
+            .ok_or(DropReason::UnsolicitedAdvertisement)?
+            .nonce;
+        let Phase::Qualified(service) = &self.phase else {
+            return Err(DropReason::UnsolicitedAdvertisement);
+        };
+        match service.refresh {
+            Refresh::Soliciting {
+                nonce, attempts, ..
+            } if attempts > 0 && nonce == received && from == service.server_socket() => {}
+            _ => return Err(DropReason::UnsolicitedAdvertisement),
+        }
+        let mapped = check_advertisement(datagram, service.link_local, service.server)?;
+        if !self.config.destinations.permits(mapped) {
+            return Err(DropReason::InvalidAdvertisement);
+        }
+        let server = service.server;
+        // A changed mapping makes a new address; the old one is invalid from now on.
+        let address = self.bring_address_up(server, mapped);
+        self.begin_service(now, server, address);
+        Ok(())
+    }
+}

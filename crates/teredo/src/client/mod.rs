@@ -1,0 +1,363 @@
+//! The client (RFC 4380 §5.2, as amended by RFC 5991).
+//!
+//! ```text
+//!            start                       both advertisements, one mapping
+//!  Stopped ─────────> Starting ─────────────────────────────────────────> Qualified
+//!     ^                │   ^ ^                                             │  │  ^
+//!     │ stop           │   │ │  the server is silent, the local address    │  │  │ advertisement:
+//!     │ (from          │   │ └──────────── changed, a rebind ──────────────┘  │  │ same mapping, or
+//!     │  anywhere)     │   │                                                  │  │ a new address
+//!     │                │   │ the pause is over,            refresh interval   │  │
+//!     │                v   │ the network changed           over: solicit      └──┘
+//!     └────────────── Waiting
+//!          no server answered, or the NAT is symmetric
+//! ```
+//!
+//! What a person sees of it is [`State`]: `Stopped` and `Waiting` are *offline*, `Starting` is *probe*.
+//!
+//! | file | RFC 4380 |
+//! |---|---|
+//! | `qualify` | §5.2.1: solicitations to both addresses of every server at once (RFC 5991 §3.2: no cone phase) |
+//! | `maintain` | §5.2.5: the randomised refresh |
+//! | `receive` | §5.2.3: what a datagram means |
+//! | `send` | §5.2.4: where a packet goes |
+//! | `contact` | §5.2.6, §5.2.9: bubbles and connectivity tests, repeated by timers |
+//! | `peers` | §5.2: the list of recent peers |
+
+mod config;
+mod contact;
+mod event;
+mod limit;
+mod maintain;
+mod outbox;
+mod peers;
+mod qualify;
+mod receive;
+mod send;
+
+pub use config::{ClientConfig, ServerAddress};
+pub use event::{Event, Nat, Reason, State, Status};
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::policy::DestinationPolicy;
+use crate::wire::{Flags, MTU, TeredoAddress};
+use crate::{DropCounters, DropReason, Instant, Timer, Transmit};
+use limit::RateLimit;
+use maintain::Service;
+use outbox::Outbox;
+use peers::{Bounds, Peers};
+use qualify::Qualification;
+
+/// A Teredo client without its sockets.
+///
+/// See the [crate's documentation](crate) for how to drive it.
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    rng: ChaCha12Rng,
+    phase: Phase,
+    local: SocketAddrV4,
+    /// In the order in which they are asked: the last good one first.
+    servers: Vec<ServerAddress>,
+    /// The address on the interface, or the last one that was: kept while its mapping is (R5991-3.1-03).
+    held: Option<Held>,
+    nat: Nat,
+    /// Qualifications that failed in a row.
+    failures: u32,
+    peers: Peers,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+    drops: DropCounters,
+    /// Connectivity tests that strangers provoke (weakness W-04).
+    provoked_tests: RateLimit,
+    /// ICMPv6 errors to the host (RFC 4443 §2.4 f).
+    icmpv6_errors: RateLimit,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Stopped,
+    Waiting {
+        until: Instant,
+        reason: Reason,
+    },
+    Starting {
+        qualification: Qualification,
+        reason: Option<Reason>,
+    },
+    Qualified(Service),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    address: TeredoAddress,
+    server: ServerAddress,
+    /// Whether the caller has been told to have it on the interface.
+    up: bool,
+}
+
+impl Client {
+    /// A client that is stopped. The seed must be unpredictable to others (RFC 5991 §4): nonces and the random
+    /// bits of the address come from it.
+    pub fn new(config: ClientConfig, seed: [u8; 32], now: Instant) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let keys = std::array::from_fn(|_| rng.next_u64());
+        let bounds = Bounds {
+            peers: config.max_peers,
+            queue_bytes: config.max_queue_bytes,
+            total_queue_bytes: config.max_total_queue_bytes,
+        };
+        Self {
+            config,
+            rng,
+            phase: Phase::Stopped,
+            local: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+            servers: Vec::new(),
+            held: None,
+            nat: Nat::Unknown,
+            failures: 0,
+            peers: Peers::new(bounds, keys),
+            outbox: Outbox::default(),
+            events: VecDeque::new(),
+            drops: DropCounters::default(),
+            provoked_tests: RateLimit::new(16, Duration::from_millis(100), now),
+            icmpv6_errors: RateLimit::new(32, Duration::from_millis(100), now),
+        }
+    }
+
+    /// Qualifies from a newly bound service port: at the start, and after a rebind.
+    ///
+    /// `local` is the port's address as the network sees it on this host, never `0.0.0.0`. Whatever was still to
+    /// be sent from an earlier port is forgotten, and so are the peers, whose NATs know only the earlier mapping.
+    pub fn start(&mut self, now: Instant, local: SocketAddrV4, servers: &[ServerAddress]) {
+        self.local = local;
+        self.adopt_servers(servers);
+        self.failures = 0;
+        let reason = match self.phase {
+            Phase::Stopped => None,
+            _ => Some(Reason::NetworkChanged),
+        };
+        self.begin_qualification(now, reason);
+    }
+
+    /// Replaces the servers, for instance when a name has been resolved anew. A client that has none yet or that
+    /// waits tries at once; a qualified one stays with its server as long as it answers.
+    pub fn set_servers(&mut self, now: Instant, servers: &[ServerAddress]) {
+        let before = self.servers.clone();
+        self.adopt_servers(servers);
+        let changed =
+            before.len() != self.servers.len() || before.iter().any(|s| !self.servers.contains(s));
+        match self.phase {
+            Phase::Waiting { .. } | Phase::Starting { .. } if changed => {
+                self.failures = 0;
+                self.begin_qualification(now, None);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the service; nothing is sent any more until [`start`](Self::start).
+    pub fn stop(&mut self, _now: Instant) {
+        self.enter(Phase::Stopped);
+        self.take_address_down();
+        self.nat = Nat::Unknown;
+        self.forget_peers();
+        self.outbox.clear();
+    }
+
+    /// An address, a route or an interface changed (R4380-MS-05). With the same local address the mapping is
+    /// verified at once while the service goes on; with another one the client qualifies anew.
+    pub fn handle_network_change(&mut self, now: Instant, local: SocketAddrV4) {
+        let moved = self.local != local;
+        self.local = local;
+        self.failures = 0;
+        match &self.phase {
+            Phase::Stopped => {}
+            Phase::Qualified(_) if !moved => self.solicit_refresh(now),
+            Phase::Qualified(_) | Phase::Waiting { .. } | Phase::Starting { .. } => {
+                self.begin_qualification(now, Some(Reason::NetworkChanged));
+            }
+        }
+    }
+
+    /// Replaces the policy of IPv4 destinations, for instance when an attached subnet changed.
+    pub fn set_destinations(&mut self, destinations: DestinationPolicy) {
+        self.config.destinations = destinations;
+    }
+
+    /// Does what is due. A call too early or too many does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match &self.phase {
+            Phase::Waiting { until, reason } if *until <= now => {
+                let reason = *reason;
+                self.begin_qualification(now, Some(reason));
+            }
+            Phase::Starting { .. } => self.drive_qualification(now),
+            Phase::Qualified(_) => self.drive_maintenance(now),
+            Phase::Waiting { .. } | Phase::Stopped => {}
+        }
+        self.drive_contacts(now);
+    }
+
+    /// The next thing to send; its bytes are appended to `buf`. Call until `None` after every mutation.
+    pub fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
+        self.outbox.pop(buf)
+    }
+
+    /// The next thing to know. Call until `None` after every mutation.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` for never.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        let phase = match &self.phase {
+            Phase::Stopped => None,
+            Phase::Waiting { until, .. } => Some((*until, Timer::Backoff)),
+            Phase::Starting { qualification, .. } => qualification
+                .next_deadline()
+                .map(|at| (at, Timer::Solicitation)),
+            Phase::Qualified(service) => Some(service.next_deadline()),
+        };
+        let contact = self.peers.next_deadline().map(|at| (at, Timer::Contact));
+        phase.into_iter().chain(contact).min()
+    }
+
+    /// Everything a person asks.
+    pub fn status(&self) -> Status {
+        let (state, reason) = self.visible_state();
+        let service = match &self.phase {
+            Phase::Qualified(service) => Some(service),
+            _ => None,
+        };
+        Status {
+            state,
+            reason,
+            address: service.map(|s| s.address.to_ipv6()),
+            server: service
+                .map(|s| s.server)
+                .or_else(|| self.servers.first().copied()),
+            local: (!matches!(self.phase, Phase::Stopped)).then_some(self.local),
+            mapped: service.map(|s| s.address.mapped),
+            nat: self.nat,
+            refresh_interval: self.config.refresh_interval,
+            peers: self.peers.len(),
+            trusted_peers: self.peers.trusted_len(),
+        }
+    }
+
+    /// What was dropped, and why.
+    pub fn drops(&self) -> &DropCounters {
+        &self.drops
+    }
+
+    fn visible_state(&self) -> (State, Option<Reason>) {
+        match &self.phase {
+            Phase::Stopped => (State::Offline, Some(Reason::Stopped)),
+            Phase::Waiting { reason, .. } => (State::Offline, Some(*reason)),
+            Phase::Starting { reason, .. } => (State::Probe, *reason),
+            Phase::Qualified(_) => (State::Qualified, None),
+        }
+    }
+
+    /// Changes the phase, and says so where a person would see a difference.
+    fn enter(&mut self, phase: Phase) {
+        let before = self.visible_state();
+        self.phase = phase;
+        let (state, reason) = self.visible_state();
+        if (state, reason) != before {
+            self.events.push_back(Event::StateChanged { state, reason });
+        }
+    }
+
+    /// Takes a new list of servers and keeps the order that experience has given to the known ones.
+    fn adopt_servers(&mut self, servers: &[ServerAddress]) {
+        let mut adopted: Vec<_> = self
+            .servers
+            .iter()
+            .copied()
+            .filter(|s| servers.contains(s))
+            .collect();
+        for server in servers {
+            if !adopted.contains(server) {
+                adopted.push(*server);
+            }
+        }
+        self.servers = adopted;
+    }
+
+    /// Puts the address for this mapping into service: the held one where nothing changed, else a new one.
+    fn bring_address_up(&mut self, server: ServerAddress, mapped: SocketAddrV4) -> TeredoAddress {
+        let unchanged = self
+            .held
+            .filter(|held| held.server == server && held.address.mapped == mapped);
+        let address = match unchanged {
+            Some(held) => held.address,
+            // RFC 5991 §3.1: twelve random bits; §3.2: the cone bit stays clear.
+            None => {
+                let flags = Flags::from_random(self.rng.next_u32() as u16);
+                TeredoAddress {
+                    server: server.primary,
+                    flags,
+                    mapped,
+                }
+            }
+        };
+        if unchanged.is_none_or(|held| !held.up) {
+            self.events.push_back(Event::AddressUp {
+                address: address.to_ipv6(),
+                mapped,
+                server,
+                mtu: MTU as u32,
+            });
+        }
+        if unchanged.is_none() {
+            // Their NATs expect the old mapping, and what waits carries the old source.
+            self.forget_peers();
+        }
+        self.held = Some(Held {
+            address,
+            server,
+            up: true,
+        });
+        address
+    }
+
+    /// Takes the address off the interface; its random bits are kept for the case that the mapping comes back.
+    fn take_address_down(&mut self) {
+        if let Some(held) = &mut self.held
+            && held.up
+        {
+            held.up = false;
+            self.events.push_back(Event::AddressDown {
+                address: held.address.to_ipv6(),
+            });
+        }
+    }
+
+    fn forget_peers(&mut self) {
+        for _ in 0..self.peers.clear() {
+            self.drops.count(DropReason::NotQualified);
+        }
+    }
+
+    fn drop(&mut self, reason: DropReason) -> DropReason {
+        self.drops.count(reason)
+    }
+
+    /// A random point in 75 % to 100 % of the refresh interval (RFC 4380 §5.2).
+    fn randomised_refresh(&mut self) -> Duration {
+        let span = self.config.refresh_interval / 4;
+        let part = (u128::from(self.rng.next_u32()) * span.as_nanos()) >> 32;
+        self.config.refresh_interval - span + Duration::from_nanos(part as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests;

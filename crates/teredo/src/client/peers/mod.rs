@@ -1,0 +1,166 @@
+//! The list of recent peers (RFC 4380 §5.2): bounded, with the least recently used entry making room.
+//!
+//! Untrusted entries make room first, so that a flood of invented sources displaces its own kind and not the
+//! peers that a path was verified with (RFC 4380 §7.3.3).
+
+mod lru;
+mod table;
+
+pub(super) use table::{Bounds, Peers};
+
+use std::collections::VecDeque;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use crate::Instant;
+
+/// How long an entry is good for sending without a word from the peer (RFC 4380 §5.2.4).
+const VALIDITY: Duration = Duration::from_secs(30);
+/// From which age on an entry in use is verified anew, while its packets still flow.
+const STALE: Duration = Duration::from_secs(20);
+/// The least time between two bubbles to a peer (RFC 4380 §5.2.6).
+const BUBBLE_SPACING: Duration = Duration::from_secs(2);
+/// The most bubbles in [`BUBBLE_WINDOW`] without a direct response (RFC 4380 §5.2.6).
+const BUBBLE_LIMIT: u8 = 4;
+const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
+/// How long a bubble or a connectivity test waits for its answer (RFC 4380 §5.2.4 cases 2 and 5).
+pub(super) const CONTACT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The first transmission and three repeats (RFC 4380 §5.2.4 cases 2 and 5).
+pub(super) const CONTACT_ATTEMPTS: u8 = 4;
+
+/// How a path to a peer is being verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// Bubbles to a Teredo peer (RFC 4380 §5.2.4 case 5).
+    Bubbles,
+    /// Echo requests with this nonce to a native host (RFC 4380 §5.2.9).
+    Echo { nonce: [u8; 16] },
+}
+
+/// A verification under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contact {
+    pub(super) probe: Probe,
+    /// Transmissions so far.
+    pub(super) attempts: u8,
+    /// When the next one is due, or the peer is given up.
+    pub(super) due: Instant,
+}
+
+/// The state of one peer (R4380-5.2-05).
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    /// Where packets for the peer go: its own mapping, or the relay's address for a native host.
+    pub(super) mapping: Option<SocketAddrV4>,
+    pub(super) trusted: bool,
+    pub(super) contact: Option<Contact>,
+    /// `None` stands for "at least 30 s ago", which is how RFC 4380 §5.2.3 back-dates new entries.
+    last_reception: Option<Instant>,
+    last_transmission: Option<Instant>,
+    asked: Bubbles,
+    answered: Bubbles,
+    last_bubble: Option<Instant>,
+    pub(super) queue: VecDeque<Vec<u8>>,
+    queued_bytes: usize,
+}
+
+/// Bubbles sent without a direct response.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bubbles {
+    count: u8,
+    first: Option<Instant>,
+}
+
+impl Bubbles {
+    fn allowed(self, now: Instant) -> bool {
+        self.count < BUBBLE_LIMIT || self.first.is_none_or(|first| now - first >= BUBBLE_WINDOW)
+    }
+
+    fn count(&mut self, now: Instant) {
+        if self.first.is_none_or(|first| now - first >= BUBBLE_WINDOW) {
+            *self = Self {
+                count: 0,
+                first: Some(now),
+            };
+        }
+        self.count = self.count.saturating_add(1);
+    }
+}
+
+/// Why a bubble goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BubbleCause {
+    /// The host has something to send.
+    Ask,
+    /// The peer asked, through the server.
+    Answer,
+}
+
+impl Peer {
+    /// Where to send right now: the mapping of a trusted entry that is still valid.
+    pub(super) fn path(&self, now: Instant) -> Option<SocketAddrV4> {
+        let fresh = self.last_reception.is_some_and(|at| now - at < VALIDITY);
+        if self.trusted && fresh {
+            self.mapping
+        } else {
+            None
+        }
+    }
+
+    /// Whether the path should be verified anew before it expires. One-way traffic would otherwise come to a
+    /// halt every 30 s.
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
+        self.last_reception.is_none_or(|at| now - at >= STALE)
+    }
+
+    /// A packet came in over `mapping`, which proves it.
+    pub(super) fn verified(&mut self, now: Instant, mapping: SocketAddrV4) {
+        self.mapping = Some(mapping);
+        self.trusted = true;
+        self.heard(now);
+    }
+
+    /// A packet came in directly from the peer.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.last_reception = Some(now);
+        self.asked = Bubbles::default();
+        self.answered = Bubbles::default();
+    }
+
+    pub(super) fn sent(&mut self, now: Instant) {
+        self.last_transmission = Some(now);
+    }
+
+    /// Whether the limits of RFC 4380 §5.2.6 let a bubble out now.
+    ///
+    /// DEVIATION(rfc4380 §5.2.6): the 2 s run from the last bubble, not from the last packet; otherwise a
+    /// steady one-way flow could never have its path verified in time and would pause for 2 s every 30 s.
+    ///
+    /// DEVIATION(rfc4380 §5.2.6): answers to a peer's indirect bubbles have a count of their own. A peer that
+    /// was asked in vain and then appears would otherwise wait up to 300 s for its first answer.
+    pub(super) fn may_bubble(&self, now: Instant, cause: BubbleCause) -> bool {
+        let spaced = self.last_bubble.is_none_or(|at| now - at >= BUBBLE_SPACING);
+        spaced && self.within_limit(now, cause)
+    }
+
+    /// Whether fewer than four bubbles went unanswered in the last 300 s.
+    pub(super) fn within_limit(&self, now: Instant, cause: BubbleCause) -> bool {
+        match cause {
+            BubbleCause::Ask => self.asked.allowed(now),
+            BubbleCause::Answer => self.answered.allowed(now),
+        }
+    }
+
+    /// A bubble goes out; a direct and an indirect one sent together are one event.
+    pub(super) fn bubbled(&mut self, now: Instant, cause: BubbleCause) {
+        self.last_bubble = Some(now);
+        self.sent(now);
+        match cause {
+            BubbleCause::Ask => self.asked.count(now),
+            BubbleCause::Answer => self.answered.count(now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! Qualification (RFC 4380 §5.2.1) as RFC 5991 §3.2 has it: no cone phase.
+//!
+//! The primary and the secondary address are asked at the same moment, so that one round trip gives the mapping
+//! and tells a symmetric NAT. With several servers each next one joins after a pause, the first to be complete
+//! wins, and the winner is asked first the next time: the best is kept, and a dead one costs a second.
+
+use std::net::{Ipv6Addr, SocketAddrV4};
+
+use super::{Client, Nat, Phase, Reason, ServerAddress};
+use crate::wire::{
+    Authentication, Datagram, Flags, Icmpv6, PORT, TeredoAddress, emit_router_solicitation,
+    link_local,
+};
+use crate::{DropReason, Instant};
+
+/// Asking all servers, until one is complete or all are given up.
+#[derive(Debug)]
+pub(super) struct Qualification {
+    inquiries: Vec<Inquiry>,
+}
+
+/// Asking one server.
+#[derive(Debug)]
+struct Inquiry {
+    server: ServerAddress,
+    primary: Ask,
+    secondary: Ask,
+    attempts: u32,
+    /// When to ask first, to repeat, or to give up; `None` once given up.
+    due: Option<Instant>,
+}
+
+/// One of the two questions to a server.
+#[derive(Debug, Default)]
+struct Ask {
+    nonce: Option<[u8; 8]>,
+    mapping: Option<SocketAddrV4>,
+}
+
+impl Qualification {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.inquiries
+            .iter()
+            .filter_map(|inquiry| inquiry.due)
+            .min()
+    }
+
+    /// The question that a datagram from `from` may answer.
+    fn ask_of(&mut self, from: SocketAddrV4, nonce: [u8; 8]) -> Option<(ServerAddress, &mut Ask)> {
+        if from.port() != PORT {
+            return None;
+        }
+        self.inquiries.iter_mut().find_map(|inquiry| {
+            let server = inquiry.server;
+            let ask = if *from.ip() == server.primary {
+                &mut inquiry.primary
+            } else if *from.ip() == server.secondary {
+                &mut inquiry.secondary
+            } else {
+                return None;
+            };
+            (ask.nonce == Some(nonce)).then_some((server, ask))
+        })
+    }
+
+    /// Why nothing came of it: what the most talkative server left open.
+    fn failure(&self) -> Reason {
+        let reason_of =
+            |inquiry: &Inquiry| match (inquiry.primary.mapping, inquiry.secondary.mapping) {
+                (Some(_), _) => Reason::SecondarySilent(inquiry.server.secondary),
+                (None, Some(_)) => Reason::PrimarySilent(inquiry.server.primary),
+                (None, None) => Reason::ServerSilent(inquiry.server.primary),
+            };
+        let telling = self
+            .inquiries
+            .iter()
+            .find(|i| i.primary.mapping.or(i.secondary.mapping).is_some());
+        telling
+            .or_else(|| self.inquiries.first())
+            .map_or(Reason::NoServer, reason_of)
+    }
+}
+
+impl Client {
+    /// The source of the client's solicitations: the link-local address of RFC 4380 §4, cone bit clear.
+    pub(super) fn link_local(&self) -> Ipv6Addr {
+        link_local(Flags::default(), self.local)
+    }
+
+    /// Asks all servers, the preferred one at once.
+    pub(super) fn begin_qualification(&mut self, now: Instant, reason: Option<Reason>) {
+        self.outbox.clear();
+        if self.servers.is_empty() {
+            self.fail_qualification(now, Reason::NoServer);
+            return;
+        }
+        let stagger = self.config.server_stagger;
+        let inquiries = (0u32..)
+            .zip(&self.servers)
+            .map(|(position, &server)| Inquiry {
+                server,
+                primary: Ask::default(),
+                secondary: Ask::default(),
+                attempts: 0,
+                due: Some(now + stagger * position),
+            });
+        let qualification = Qualification {
+            inquiries: inquiries.collect(),
+        };
+        self.enter(Phase::Starting {
+            qualification,
+            reason,
+        });
+        self.drive_qualification(now);
+    }
+
+    /// Asks, repeats and gives up, as the clock has it.
+    pub(super) fn drive_qualification(&mut self, now: Instant) {
+        let source = self.link_local();
+        let Phase::Starting { qualification, .. } = &mut self.phase else {
+            return;
+        };
+        for inquiry in &mut qualification.inquiries {
+            if inquiry.due.is_none_or(|due| due > now) {
+                continue;
+            }
+            if inquiry.attempts >= self.config.solicitation_attempts {
+                inquiry.due = None;
+                continue;
+            }
+            inquiry.attempts += 1;
+            inquiry.due = Some(now + self.config.solicitation_timeout);
+            let ServerAddress { primary, secondary } = inquiry.server;
+            for (ask, to) in [
+                (&mut inquiry.primary, primary),
+                (&mut inquiry.secondary, secondary),
+            ] {
+                if ask.mapping.is_none() {
+                    let nonce = rand_core::Rng::next_u64(&mut self.rng).to_be_bytes();
+                    ask.nonce = Some(nonce);
+                    self.outbox.udp(SocketAddrV4::new(to, PORT), |out| {
+                        emit_solicitation(nonce, source, out)
+                    });
+                }
+            }
+        }
+        if qualification.next_deadline().is_none() {
+            let reason = qualification.failure();
+            self.fail_qualification(now, reason);
+        }
+    }
+
+    /// A router advertisement came in while the client qualifies.
+    pub(super) fn advertised(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        datagram: &Datagram<'_>,
+    ) -> Result<(), DropReason> {
+        let nonce = datagram
+            .authentication
+            .as_ref()
+            .ok_or(DropReason::UnsolicitedAdvertisement)?
+            .nonce;
+        let source = self.link_local();
+        let Phase::Starting { qualification, .. } = &mut self.phase else {
+            return Err(DropReason::UnsolicitedAdvertisement);
+        };
+        let (server, ask) = qualification
+            .ask_of(from, nonce)
+            .ok_or(DropReason::UnsolicitedAdvertisement)?;
+        let mapped = check_advertisement(datagram, source, server)?;
+        if !self.config.destinations.permits(mapped) {
+            return Err(DropReason::InvalidAdvertisement);
+        }
+        // An answer answers once.
+        ask.nonce = None;
+        ask.mapping = Some(mapped);
+        self.conclude(now, server);
+        Ok(())
+    }
+
+    /// Both answers of a server tell the kind of NAT.
+    fn conclude(&mut self, now: Instant, server: ServerAddress) {
+        let Phase::Starting { qualification, .. } = &self.phase else {
+            return;
+        };
+        let Some(inquiry) = qualification.inquiries.iter().find(|i| i.server == server) else {
+            return;
+        };
+        let (Some(primary), Some(secondary)) = (inquiry.primary.mapping, inquiry.secondary.mapping)
+        else {
+            return;
+        };
+        if primary == secondary {
+            self.nat = if primary == self.local {
+                Nat::None
+            } else {
+                Nat::Restricted
+            };
+            self.qualified(now, server, primary);
+        } else {
+            self.nat = Nat::Symmetric;
+            self.fail_qualification(now, Reason::SymmetricNat { primary, secondary });
+        }
+    }
+
+    fn qualified(&mut self, now: Instant, server: ServerAddress, mapped: SocketAddrV4) {
+        self.failures = 0;
+        if let Some(position) = self.servers.iter().position(|s| *s == server) {
+            self.servers[..=position].rotate_right(1);
+        }
+        let address = self.bring_address_up(server, mapped);
+        self.begin_service(now, server, address);
+    }
+
+    /// Waits before the next try: 1 s, doubling to 5 min, less up to a quarter so that the clients of a
+    /// server that comes back do not come all at once.
+    fn fail_qualification(&mut self, now: Instant, reason: Reason) {
+        let doubled = self
+            .config
+            .min_backoff
+            .saturating_mul(1 << self.failures.min(20));
+        let backoff = doubled.min(self.config.max_backoff);
+        let jitter = (backoff / 4)
+            .mul_f64(f64::from(rand_core::Rng::next_u32(&mut self.rng)) / f64::from(u32::MAX));
+        self.failures = self.failures.saturating_add(1);
+        self.enter(Phase::Waiting {
+            until: now + (backoff - jitter),
+            reason,
+        });
+        self.take_address_down();
+        self.forget_peers();
+    }
+}
+
+/// A router solicitation behind a nonce (RFC 4380 §5.2.2: identifier and value empty, confirmation 0).
+pub(super) fn emit_solicitation(nonce: [u8; 8], source: Ipv6Addr, out: &mut Vec<u8>) {
+    Authentication::nonce_only(nonce).emit(out);
+    emit_router_solicitation(source, out);
+}
+
+/// The conditions of RFC 4380 §5.2.1 on an answer, and the mapping that it tells. That it comes from the server
+/// that was asked, with the nonce that it was asked with, the caller has seen to.
+pub(super) fn check_advertisement(
+    datagram: &Datagram<'_>,
+    solicited_from: Ipv6Addr,
+    server: ServerAddress,
+) -> Result<SocketAddrV4, DropReason> {
+    let origin = datagram.origin.ok_or(DropReason::InvalidAdvertisement)?;
+    let Ok(Icmpv6::RouterAdvertisement(advertisement)) = Icmpv6::parse(&datagram.packet) else {
+        return Err(DropReason::InvalidIcmpv6);
+    };
+    let [prefix] = advertisement.prefixes.as_slice() else {
+        return Err(DropReason::InvalidAdvertisement);
+    };
+    let expected = TeredoAddress {
+        server: server.primary,
+        flags: Flags::default(),
+        mapped: origin.0,
+    }
+    .to_ipv6()
+    .segments();
+    let same_prefix = prefix.length == 64 && prefix.prefix.segments()[..4] == expected[..4];
+    let link_local_source = datagram.packet.source().is_unicast_link_local();
+    if same_prefix && link_local_source && datagram.packet.destination() == solicited_from {
+        Ok(origin.0)
+    } else {
+        Err(DropReason::InvalidAdvertisement)
+    }
+}

@@ -1,0 +1,255 @@
+//! Reception (RFC 4380 §5.2.3): what a datagram means, case by case.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::contact::Cause;
+use super::{Client, Phase};
+use crate::wire::{self, Datagram, Icmpv6, Ipv6Packet, TeredoAddress};
+use crate::{DropReason, Instant, Reception};
+
+const ROUTING_HEADER: u8 = 43;
+const ICMPV6: u8 = 58;
+const ROUTER_ADVERTISEMENT: u8 = 134;
+const ECHO_REPLY: u8 = 129;
+
+impl Client {
+    /// Takes in a datagram that the service port received from `from`, addressed to `local`.
+    pub fn handle_udp<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        local: Ipv4Addr,
+        datagram: &'a [u8],
+    ) -> Reception<'a> {
+        match self.receive(now, from, local, datagram) {
+            Ok(Some(packet)) => Reception::Deliver(packet),
+            Ok(None) => Reception::Consumed,
+            Err(reason) => Reception::Drop(self.drop(reason)),
+        }
+    }
+
+    fn receive<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        local: Ipv4Addr,
+        bytes: &'a [u8],
+    ) -> Result<Option<&'a [u8]>, DropReason> {
+        let datagram = Datagram::parse(bytes).map_err(|_| DropReason::Malformed)?;
+        let packet = datagram.packet;
+        if is_advertisement(&packet) {
+            return self
+                .receive_advertisement(now, from, &datagram)
+                .map(|()| None);
+        }
+        if local.is_multicast() {
+            return Err(DropReason::LocalDiscovery);
+        }
+        let Phase::Qualified(service) = &self.phase else {
+            return Err(DropReason::NotQualified);
+        };
+        let (own, own_mapping) = (service.ipv6, service.address.mapped);
+        let from_server = from == service.server_socket();
+        if packet.destination() != own {
+            return Err(DropReason::WrongDestination);
+        }
+        // L-03: the node's own packets come back only through a loop.
+        if packet.source() == own || from == own_mapping {
+            return Err(DropReason::OwnAddress);
+        }
+        if packet.source().is_multicast()
+            || packet.source().is_loopback()
+            || packet.source().is_unspecified()
+        {
+            return Err(DropReason::Malformed);
+        }
+        if packet.next_header() == ROUTING_HEADER {
+            return Err(DropReason::RoutingHeader);
+        }
+        if from_server {
+            return self.receive_from_server(now, &datagram);
+        }
+        self.receive_direct(now, from, &datagram)
+    }
+
+    fn receive_advertisement(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        datagram: &Datagram<'_>,
+    ) -> Result<(), DropReason> {
+        match self.phase {
+            Phase::Starting { .. } => self.advertised(now, from, datagram),
+            _ => self.refreshed(now, from, datagram),
+        }
+    }
+
+    /// What the server forwarded: bubbles of peers and relays, and ICMPv6.
+    fn receive_from_server<'a>(
+        &mut self,
+        now: Instant,
+        datagram: &Datagram<'a>,
+    ) -> Result<Option<&'a [u8]>, DropReason> {
+        datagram
+            .trailers
+            .check()
+            .map_err(|_| DropReason::UnknownTrailer)?;
+        self.heard_server(now);
+        let packet = datagram.packet;
+        if packet.is_bubble() {
+            self.answer_bubble(now, packet.source(), datagram.origin.map(|origin| origin.0))?;
+            return Ok(None);
+        }
+        // Only a sign of life of a peer or a relay; the path to it is not proven by what the server forwards.
+        if datagram.origin.is_some() && is_native(&packet) {
+            self.contact(now, packet.source(), Cause::Provoked)?;
+        }
+        Ok(Some(packet.as_bytes()))
+    }
+
+    /// What came over the IPv4 Internet, from a peer, a relay or anybody.
+    fn receive_direct<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        datagram: &Datagram<'a>,
+    ) -> Result<Option<&'a [u8]>, DropReason> {
+        let packet = datagram.packet;
+        let source = packet.source();
+        let entry = self.peers.find(&source);
+        let known = entry.filter(|&slot| {
+            let peer = self.peers.peer(slot);
+            peer.trusted && peer.mapping == Some(from)
+        });
+        // Case 1: the path of a trusted peer.
+        if let Some(slot) = known {
+            let peer = self.peers.peer_mut(slot);
+            if peer.contact.is_none()
+                && !packet.is_bubble()
+                && datagram.trailers.as_bytes().is_empty()
+            {
+                peer.heard(now);
+                self.peers.touch(slot);
+                return Ok(Some(packet.as_bytes()));
+            }
+        }
+        if !self.config.destinations.permits(from) {
+            return Err(DropReason::RefusedSource);
+        }
+        // Case 2: the answer to a connectivity test. Other echo replies from a trusted relay are the host's own.
+        if let Some(slot) = entry.filter(|&slot| is_echo_reply(&packet) && self.is_tested(slot)) {
+            match self.check_echo_reply(slot, &packet) {
+                Ok(()) => {
+                    self.release(now, slot, from);
+                    return Ok(None);
+                }
+                Err(reason) if known.is_none() => return Err(reason),
+                Err(_) => {}
+            }
+        }
+        if let Some(slot) = known {
+            return self.accept_verified(now, slot, from, datagram);
+        }
+        match TeredoAddress::from_ipv6(source) {
+            // Case 3: the outer source vouches for the inner one.
+            Some(teredo) if teredo.mapped == from => {
+                let slot = self.peers.find_or_insert(source);
+                self.count_evictions();
+                self.accept_verified(now, slot, from, datagram)
+            }
+            // Case 6 for a Teredo source: no test can verify it, and an honest peer comes from its mapping.
+            Some(_) => Err(DropReason::MappingMismatch),
+            None if source.is_unicast_link_local() => {
+                self.receive_link_local(now, from, &packet).map(|()| None)
+            }
+            // Case 6: be generous in what is accepted and careful in what is sent (§5.2.9).
+            None => {
+                if packet.is_bubble() {
+                    return Err(DropReason::UnverifiedSource);
+                }
+                self.contact(now, source, Cause::Provoked)?;
+                Ok(Some(packet.as_bytes()))
+            }
+        }
+    }
+
+    /// The peer is proven to be where the datagram came from: release what waits, consume bubbles, deliver the rest.
+    fn accept_verified<'a>(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        from: SocketAddrV4,
+        datagram: &Datagram<'a>,
+    ) -> Result<Option<&'a [u8]>, DropReason> {
+        datagram
+            .trailers
+            .check()
+            .map_err(|_| DropReason::UnknownTrailer)?;
+        self.release(now, slot, from);
+        Ok((!datagram.packet.is_bubble()).then_some(datagram.packet.as_bytes()))
+    }
+
+    fn release(&mut self, now: Instant, slot: u32, mapping: SocketAddrV4) {
+        let waiting = self.peers.verify(now, slot, mapping);
+        let mut sent = false;
+        for packet in waiting {
+            self.outbox.release(mapping, packet);
+            sent = true;
+        }
+        if sent {
+            self.peers.peer_mut(slot).sent(now);
+        }
+    }
+
+    fn check_echo_reply(&self, slot: u32, packet: &Ipv6Packet<'_>) -> Result<(), DropReason> {
+        match Icmpv6::parse(packet) {
+            Ok(Icmpv6::EchoReply { data, .. }) if self.nonce_matches(slot, data) => Ok(()),
+            Ok(_) => Err(DropReason::WrongNonce),
+            Err(_) => Err(DropReason::InvalidIcmpv6),
+        }
+    }
+
+    /// `miredo` sends its bubbles from a link-local address whose identifier only it can check. It answers an
+    /// indirect bubble of ours that way, and trusts us when the identifier comes back. The outer source is the
+    /// proof for us, as in case 3, if it is the mapping of a peer that is being asked.
+    fn receive_link_local(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        packet: &Ipv6Packet<'_>,
+    ) -> Result<(), DropReason> {
+        if !packet.is_bubble() {
+            return Err(DropReason::NotTunnelled);
+        }
+        let slot = self
+            .peers
+            .awaited_from(&from)
+            .ok_or(DropReason::UnverifiedSource)?;
+        let own = self.own_address().ok_or(DropReason::NotQualified)?;
+        let token = packet.source();
+        self.outbox.udp(from, |out| {
+            wire::emit_bubble(own, token, super::contact::HOP_LIMIT, out)
+        });
+        self.release(now, slot, from);
+        Ok(())
+    }
+
+    pub(super) fn own_address(&self) -> Option<std::net::Ipv6Addr> {
+        match &self.phase {
+            Phase::Qualified(service) => Some(service.ipv6),
+            _ => None,
+        }
+    }
+}
+
+fn is_advertisement(packet: &Ipv6Packet<'_>) -> bool {
+    packet.next_header() == ICMPV6 && packet.payload().first() == Some(&ROUTER_ADVERTISEMENT)
+}
+
+fn is_echo_reply(packet: &Ipv6Packet<'_>) -> bool {
+    packet.next_header() == ICMPV6 && packet.payload().first() == Some(&ECHO_REPLY)
+}
+
+fn is_native(packet: &Ipv6Packet<'_>) -> bool {
+    !wire::is_teredo(&packet.source()) && !packet.source().is_unicast_link_local()
+}

@@ -1,0 +1,92 @@
+//! Transmission (RFC 4380 §5.2.4): where a packet of the host goes.
+
+use std::net::Ipv6Addr;
+
+use super::contact::Cause;
+use super::{Client, Phase};
+use crate::wire::{self, Ipv6Packet, MTU, TeredoAddress};
+use crate::{DropReason, Instant, Submission};
+
+impl Client {
+    /// Takes an IPv6 packet that the host wants tunnelled.
+    ///
+    /// On [`Submission::Send`] the caller sends `packet` as it is: for a known peer nothing is copied and
+    /// nothing is allocated.
+    pub fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission {
+        match self.submit(now, packet) {
+            Ok(submission) => submission,
+            Err(reason) => Submission::Drop(self.drop(reason)),
+        }
+    }
+
+    fn submit(&mut self, now: Instant, bytes: &[u8]) -> Result<Submission, DropReason> {
+        let Phase::Qualified(service) = &self.phase else {
+            return Err(DropReason::NotQualified);
+        };
+        let own = service.ipv6;
+        let packet = Ipv6Packet::parse(bytes).map_err(|_| DropReason::Malformed)?;
+        let destination = packet.destination();
+        if packet.source() != own {
+            return Err(DropReason::WrongSource);
+        }
+        if bytes.len() > MTU {
+            if wire::may_be_answered_with_error(bytes) && self.icmpv6_errors.allow(now) {
+                self.outbox
+                    .host(|out| wire::emit_packet_too_big(own, own, MTU as u32, bytes, out));
+            }
+            return Err(DropReason::TooBig);
+        }
+        if let Some(slot) = self.peers.find(&destination) {
+            let peer = self.peers.peer_mut(slot);
+            // Case 1: a trusted peer that was heard in the last 30 s.
+            if let Some(mapping) = peer.path(now) {
+                peer.sent(now);
+                let stale = peer.contact.is_none() && peer.is_stale(now);
+                self.peers.touch(slot);
+                if stale {
+                    // Should it fail, the entry expires as it would have done.
+                    let _ = self.contact(now, destination, Cause::Host);
+                }
+                return Ok(Submission::Send(mapping));
+            }
+        }
+        check_destination(destination, own)?;
+        if let Some(teredo) = TeredoAddress::from_ipv6(destination) {
+            self.check_target(teredo)?;
+        }
+        // Cases 2 and 5. RFC 5991 §3.2: the cone bit of a peer is ignored, so case 4 does not occur.
+        let slot = match self.contact(now, destination, Cause::Host) {
+            Ok(slot) => slot,
+            Err(reason) => {
+                if reason == DropReason::PeerUnreachable {
+                    self.report_unreachable(now, bytes);
+                }
+                return Err(reason);
+            }
+        };
+        if self.peers.enqueue(slot, bytes) {
+            Ok(Submission::Queued)
+        } else {
+            Err(DropReason::QueueFull)
+        }
+    }
+}
+
+/// What Teredo carries: packets to other global unicast addresses (RFC 4380 §7.1: no link-local communication).
+fn check_destination(destination: Ipv6Addr, own: Ipv6Addr) -> Result<(), DropReason> {
+    let [first, ..] = destination.segments();
+    let carried = match first {
+        // ::/8 holds the unspecified, loopback and IPv4-mapped addresses.
+        0x0000..=0x00ff => false,
+        // Unique-local, link-local, site-local and multicast.
+        0xfc00..=0xffff => false,
+        _ => true,
+    };
+    if destination == own {
+        Err(DropReason::OwnAddress)
+    } else if carried {
+        Ok(())
+    } else {
+        Err(DropReason::NotTunnelled)
+    }
+}
