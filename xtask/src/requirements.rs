@@ -65,9 +65,7 @@ fn named_by_tests() -> Result<Names> {
 /// Whether a file holds tests: `tests.rs`, or anything in a folder whose name begins with `tests`.
 fn is_test(path: &Path) -> bool {
     path.components().any(|part| match part {
-        Component::Normal(name) => name
-            .to_str()
-            .is_some_and(|name| name == "tests.rs" || name.starts_with("tests")),
+        Component::Normal(name) => name.to_str().is_some_and(|name| name.starts_with("tests")),
         _ => false,
     })
 }

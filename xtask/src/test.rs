@@ -22,8 +22,7 @@ pub(crate) struct Options {
 
 /// The steps, in order. The test runner comes last and nothing is printed after it, unless something was left out.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let is_root = rustix::process::geteuid().is_root();
-    if !is_root && !options.unprivileged {
+    if !options.unprivileged && !rustix::process::geteuid().is_root() {
         bail!(
             "the end-to-end tests need root, for network namespaces; run `cargo xtask test` as root, \
              or `cargo xtask test --unprivileged` to leave them out"
@@ -31,7 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if !options.unprivileged {
         step("programs and namespaces that the tests need", || {
-            tools::ensure_installed(is_root)?;
+            tools::ensure_installed()?;
             tools::ensure_namespaces()
         })?;
     }

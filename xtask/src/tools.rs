@@ -45,8 +45,8 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
-/// Makes sure that every tool is there: root installs what is missing, anybody else is told its name.
-pub(crate) fn ensure_installed(is_root: bool) -> Result<()> {
+/// Makes sure that every tool is there, and installs what is missing; only root can.
+pub(crate) fn ensure_installed() -> Result<()> {
     let path = search_path();
     let missing: Vec<&Tool> = TOOLS
         .iter()
@@ -62,11 +62,6 @@ pub(crate) fn ensure_installed(is_root: bool) -> Result<()> {
             tool.program, tool.purpose, tool.package
         ))?;
     }
-    ensure!(
-        is_root,
-        "missing Debian packages; as root: apt-get install -y {}",
-        packages.join(" ")
-    );
     install(&packages)?;
     for service in missing.iter().filter_map(|tool| tool.service) {
         // The tests run the programs themselves, in namespaces; a Teredo client at the next boot would be a surprise.
