@@ -1,0 +1,168 @@
+//! The client's data path: a thread that owns the state machine, the TUN interface and the service port.
+//!
+//! The rest of the program talks to it through an [`EngineHandle`], and hears of it through [`EngineEvent`]s.
+
+mod announce;
+mod counters;
+mod handle;
+mod path;
+mod port;
+mod worker;
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use teredo::{Client, ClientConfig, DropCounters, ServerAddress};
+
+use crate::{BindError, Tun, clock};
+
+pub use announce::PortAnnouncer;
+pub use counters::Counters;
+pub use handle::EngineHandle;
+pub use port::{ChangeError, PortChange, PortFallback};
+
+/// How long gating subscribers may take to settle by default (N-16).
+const DEFAULT_SETTLE_DEADLINE: Duration = Duration::from_millis(250);
+
+/// The settings of an [`Engine`].
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The address to bind; unspecified leaves it to the routing table.
+    pub bind: Ipv4Addr,
+    /// The port to bind; `None` for one that the kernel chooses.
+    pub port: Option<u16>,
+    /// The servers to qualify with; more can be set later.
+    pub servers: Vec<ServerAddress>,
+    /// The protocol's settings.
+    pub client: ClientConfig,
+    /// How long to wait for gating subscribers before datagrams leave from a new port all the same (N-16).
+    pub settle_deadline: Duration,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            bind: Ipv4Addr::UNSPECIFIED,
+            port: None,
+            servers: Vec::new(),
+            client: ClientConfig::default(),
+            settle_deadline: DEFAULT_SETTLE_DEADLINE,
+        }
+    }
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// No port could be had, neither the one asked for nor any other.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A timer, an event descriptor, randomness or the thread itself was refused.
+    #[error("cannot start the data path: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What an engine tells its owner. Called on the data-path thread: hand it on and return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EngineEvent {
+    /// The client has something to say.
+    Client(teredo::client::Event),
+    /// This port is in use from now on.
+    PortBound {
+        /// The port.
+        port: u16,
+        /// Why it is not the one asked for.
+        fell_back: Option<PortFallback>,
+    },
+    /// A gating subscriber did not settle in time, and the port was taken into use without it (N-16).
+    SettleMissed {
+        /// The port.
+        port: u16,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The kernel refuses to send, receive or deliver. Told once until the kind of the error changes.
+    IoError {
+        /// What was being done.
+        operation: Operation,
+        /// What the kernel said.
+        message: String,
+    },
+    /// The interface was deleted; the engine has ended.
+    InterfaceLost,
+}
+
+/// What the data path does with the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Sending datagrams.
+    Send,
+    /// Receiving datagrams.
+    Receive,
+    /// Handing packets to the host.
+    Deliver,
+    /// Taking packets from the host.
+    Submit,
+}
+
+impl Operation {
+    /// The operation's name in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Receive => "receive",
+            Self::Deliver => "deliver",
+            Self::Submit => "submit",
+        }
+    }
+}
+
+/// Everything that can be asked of an engine, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// The client's own account.
+    pub client: teredo::client::Status,
+    /// What it dropped, and why.
+    pub drops: DropCounters,
+    /// The service port in use; 0 where there is none.
+    pub port: u16,
+    /// Traffic and system calls.
+    pub counters: Counters,
+}
+
+/// The data path of a client, before it has a thread.
+#[derive(Debug)]
+pub struct Engine(());
+
+impl Engine {
+    /// Binds the service port and starts the thread, in the network namespace of the calling thread.
+    ///
+    /// The port is announced first; the client starts to qualify when the announcement is settled, or when
+    /// [`EngineConfig::settle_deadline`] has passed.
+    pub fn spawn(
+        tun: Tun,
+        config: EngineConfig,
+        announcer: Box<dyn PortAnnouncer>,
+        events: impl Fn(EngineEvent) + Send + 'static,
+    ) -> Result<EngineHandle, SpawnError> {
+        let client = Client::new(config.client.clone(), seed()?, clock::now());
+        worker::spawn(tun, config, client, announcer, Box::new(events))
+    }
+}
+
+/// Randomness that nobody can foresee: nonces and the random bits of the address come from it (RFC 5991 §4).
+pub(crate) fn seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    let mut filled = 0;
+    while filled < seed.len() {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        filled += rustix::rand::getrandom(&mut seed[filled..], flags)?;
+    }
+    Ok(seed)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! What went through the data path.
+
+/// Traffic since the engine started. Bytes are those of the UDP payloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Datagrams received.
+    pub rx_datagrams: u64,
+    /// Their bytes.
+    pub rx_bytes: u64,
+    /// System calls that received them.
+    pub rx_calls: u64,
+    /// Datagrams sent.
+    pub tx_datagrams: u64,
+    /// Their bytes.
+    pub tx_bytes: u64,
+    /// System calls that sent them.
+    pub tx_calls: u64,
+    /// Datagrams that the kernel refused to send.
+    pub tx_refused: u64,
+    /// Datagrams not sent because the service port was not to be used at that moment, or the socket was full.
+    pub tx_withheld: u64,
+    /// Packets taken from the host.
+    pub tun_rx_packets: u64,
+    /// Packets handed to the host.
+    pub tun_tx_packets: u64,
+    /// Packets that the host refused.
+    pub tun_tx_refused: u64,
+    /// Changes of the port whose gating subscribers did not settle in time (N-16).
+    pub settle_misses: u64,
+}

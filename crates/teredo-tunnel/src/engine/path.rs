@@ -1,0 +1,220 @@
+//! A batch's way through the state machine.
+//!
+//! Nothing on it is copied and nothing is allocated per packet: what leaves refers to where the packets were read
+//! to, and only what the state machine writes by itself has a buffer of its own.
+
+use std::io;
+use std::ops::Range;
+
+use teredo::{Client, Destination, Instant, Reception, Submission};
+
+use super::Counters;
+use crate::Tun;
+use crate::tun::PacketBatch;
+use crate::udp::{Arena, Arenas, ReceiveBatch, SendBatch, ServiceSocket};
+
+/// The most bytes of its own that the state machine may have waiting while the socket is full.
+const MAX_ANSWERS: usize = 256 * 1024;
+
+/// The client between its two sides, and the batches in flight.
+pub(super) struct Path {
+    pub(super) client: Client,
+    pub(super) tun: Tun,
+    pub(super) counters: Counters,
+    packets: PacketBatch,
+    datagrams: ReceiveBatch,
+    outgoing: Outgoing,
+    deliveries: Vec<Delivery>,
+}
+
+/// What waits to be sent.
+#[derive(Default)]
+struct Outgoing {
+    batch: SendBatch,
+    answers: Vec<u8>,
+    /// Closed: whatever the client wants sent is withheld.
+    open: bool,
+    withheld: u64,
+}
+
+/// A packet for the host.
+enum Delivery {
+    /// Within a datagram that was received.
+    Received(Range<usize>),
+    /// Written by the client.
+    Own(Range<usize>),
+}
+
+impl Outgoing {
+    fn push(&mut self, to: std::net::SocketAddrV4, arena: Arena, range: Range<usize>) {
+        if !(self.open && self.batch.push(to, arena, range)) {
+            self.withheld += 1;
+        }
+    }
+
+    /// Takes back what the client wrote from `start` on.
+    fn withhold(&mut self, start: usize) {
+        self.withheld += 1;
+        self.answers.truncate(start);
+    }
+}
+
+impl Path {
+    pub(super) fn new(client: Client, tun: Tun) -> Self {
+        Self {
+            client,
+            tun,
+            counters: Counters::default(),
+            packets: PacketBatch::new(),
+            datagrams: ReceiveBatch::new(),
+            outgoing: Outgoing::default(),
+            deliveries: Vec::new(),
+        }
+    }
+
+    /// Nothing leaves from here on, and what waited is gone: it was meant for a port that is on its way out.
+    pub(super) fn close(&mut self) {
+        self.counters.tx_withheld += self.outgoing.batch.len() as u64;
+        self.outgoing.open = false;
+        self.outgoing.batch.clear();
+        self.outgoing.answers.clear();
+    }
+
+    /// What the client wants sent may leave again.
+    pub(super) fn open(&mut self) {
+        self.outgoing.open = true;
+    }
+
+    /// Whether the socket was full, so that packets of the host must wait.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.outgoing.batch.is_empty()
+    }
+
+    /// Receives one batch and hands what is meant for the host to it.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        socket: &ServiceSocket,
+    ) -> io::Result<Option<io::Error>> {
+        socket.receive(&mut self.datagrams)?;
+        self.counters.rx_calls += 1;
+        for datagram in self.datagrams.datagrams() {
+            self.counters.rx_datagrams += 1;
+            self.counters.rx_bytes += datagram.payload.len() as u64;
+            let payload = &self.datagrams.arena()[datagram.payload.clone()];
+            match self
+                .client
+                .handle_udp(now, datagram.from, datagram.to, payload)
+            {
+                Reception::Deliver(packet) => {
+                    let start = datagram.payload.start + offset_within(payload, packet);
+                    self.deliveries
+                        .push(Delivery::Received(start..start + packet.len()));
+                }
+                Reception::Consumed | Reception::Drop(_) => {}
+            }
+            drain(&mut self.client, &mut self.outgoing, &mut self.deliveries);
+        }
+        Ok(self.deliver())
+    }
+
+    /// Takes one batch of packets from the host.
+    pub(super) fn submit(&mut self, now: Instant) -> io::Result<Option<io::Error>> {
+        debug_assert!(
+            !self.is_blocked(),
+            "the batch in flight refers to the arena that is about to be refilled"
+        );
+        self.tun.read_batch(&mut self.packets)?;
+        for packet in self.packets.packets() {
+            self.counters.tun_rx_packets += 1;
+            match self
+                .client
+                .handle_tun(now, &self.packets.arena()[packet.clone()])
+            {
+                Submission::Send(to) => self.outgoing.push(to, Arena::Packets, packet.clone()),
+                Submission::Queued | Submission::Drop(_) => {}
+            }
+            // After each packet, so that what was queued before it leaves before it.
+            drain(&mut self.client, &mut self.outgoing, &mut self.deliveries);
+        }
+        Ok(self.deliver())
+    }
+
+    /// Collects what the client has to say after any other call; packets for the host are handed to it.
+    pub(super) fn collect(&mut self) -> Option<io::Error> {
+        drain(&mut self.client, &mut self.outgoing, &mut self.deliveries);
+        self.deliver()
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    pub(super) fn flush(&mut self, socket: &ServiceSocket) -> Option<io::Error> {
+        self.counters.tx_withheld += std::mem::take(&mut self.outgoing.withheld);
+        let Outgoing { batch, answers, .. } = &mut self.outgoing;
+        let sent = socket.send(
+            batch,
+            Arenas {
+                packets: self.packets.arena(),
+                answers,
+            },
+        );
+        self.counters.tx_datagrams += sent.datagrams;
+        self.counters.tx_bytes += sent.bytes;
+        self.counters.tx_calls += sent.calls;
+        self.counters.tx_refused += sent.refused;
+        if !sent.blocked {
+            answers.clear();
+        }
+        sent.error
+    }
+
+    /// Without a socket, nothing of what the client wrote is of use.
+    pub(super) fn discard(&mut self) {
+        self.counters.tx_withheld += std::mem::take(&mut self.outgoing.withheld);
+        self.outgoing.answers.clear();
+    }
+
+    fn deliver(&mut self) -> Option<io::Error> {
+        let mut failure = None;
+        for delivery in self.deliveries.drain(..) {
+            let packet = match delivery {
+                Delivery::Received(range) => &self.datagrams.arena()[range],
+                Delivery::Own(range) => &self.outgoing.answers[range],
+            };
+            match self.tun.write(packet) {
+                Ok(()) => self.counters.tun_tx_packets += 1,
+                Err(error) => {
+                    self.counters.tun_tx_refused += 1;
+                    failure = Some(error);
+                }
+            }
+        }
+        failure
+    }
+}
+
+/// Empties `poll_transmit`.
+fn drain(client: &mut Client, outgoing: &mut Outgoing, deliveries: &mut Vec<Delivery>) {
+    loop {
+        let start = outgoing.answers.len();
+        let Some(transmit) = client.poll_transmit(&mut outgoing.answers) else {
+            return;
+        };
+        let range = start..start + transmit.len;
+        match transmit.destination {
+            _ if range.end > MAX_ANSWERS => outgoing.withhold(start),
+            Destination::Host => deliveries.push(Delivery::Own(range)),
+            Destination::Udp(to) if outgoing.open => outgoing.push(to, Arena::Answers, range),
+            Destination::Udp(_) => outgoing.withhold(start),
+        }
+    }
+}
+
+/// Where `inner`, a part of `outer`, begins in it.
+fn offset_within(outer: &[u8], inner: &[u8]) -> usize {
+    let offset = inner.as_ptr().addr().wrapping_sub(outer.as_ptr().addr());
+    debug_assert!(
+        offset + inner.len() <= outer.len(),
+        "a delivered packet is a part of its datagram"
+    );
+    offset
+}

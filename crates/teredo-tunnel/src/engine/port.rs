@@ -1,0 +1,106 @@
+//! Changes of the service port, and how they end.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use tokio::sync::oneshot;
+
+use crate::BindError;
+use crate::udp::ServiceSocket;
+
+/// The outcome of a change of the port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortChange {
+    /// The port in use; 0 where there is none any more.
+    pub port: u16,
+    /// Whether every gating subscriber confirmed in time (N-16).
+    pub settled: bool,
+    /// Why it is not the port asked for.
+    pub fell_back: Option<PortFallback>,
+}
+
+/// The port asked for could not be had, and another one was taken instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortFallback {
+    /// The port asked for.
+    pub wanted: u16,
+    /// Why it could not be had.
+    pub reason: String,
+}
+
+impl fmt::Display for PortFallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "port {} could not be had, using another one: {}",
+            self.wanted, self.reason
+        )
+    }
+}
+
+/// Why a change of the port did not come about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// No port could be had; the client goes on with the one that it has.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The client is stopped.
+    #[error("the client is stopped; start it first")]
+    Stopped,
+    /// Another change came before this one was settled.
+    #[error("superseded by a later change of the port")]
+    Superseded,
+    /// The data path has ended.
+    #[error("the data path has ended")]
+    Ended,
+}
+
+pub(super) type Reply = oneshot::Sender<Result<PortChange, ChangeError>>;
+
+/// A change that was announced and waits to be settled.
+#[derive(Debug)]
+pub(super) struct PendingChange {
+    pub(super) target: Target,
+    pub(super) fell_back: Option<PortFallback>,
+    pub(super) reply: Option<Reply>,
+}
+
+/// Where the change leads.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// To this socket.
+    Socket(ServiceSocket),
+    /// Back to the socket in use: what was announced meanwhile came to nothing.
+    Keep,
+    /// To no port at all.
+    None,
+}
+
+pub(super) fn answer(reply: Reply, result: Result<PortChange, ChangeError>) {
+    // Whoever asked may have lost interest.
+    let _ = reply.send(result);
+}
+
+/// Binds `port`, or any other where that one cannot be had: a client without its favourite port is of more use
+/// than none.
+pub(super) fn bind(
+    address: Ipv4Addr,
+    port: Option<u16>,
+) -> Result<(ServiceSocket, Option<PortFallback>), BindError> {
+    let Some(wanted) = port.filter(|&port| port != 0) else {
+        return Ok((ServiceSocket::bind(address, 0)?, None));
+    };
+    match ServiceSocket::bind(address, wanted) {
+        Ok(socket) => Ok((socket, None)),
+        Err(error) => {
+            let socket = ServiceSocket::bind(address, 0)?;
+            let fallback = PortFallback {
+                wanted,
+                reason: error.to_string(),
+            };
+            tracing::warn!(port = socket.local().port(), "{fallback}");
+            Ok((socket, Some(fallback)))
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The tunnel's interface: MTU, address and routes, by route netlink.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
+};
+use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
+use netlink_packet_route::route::RouteMessage;
+use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
+use rustix::io::Errno;
+use tokio::task::JoinHandle;
+
+use crate::Tun;
+
+/// The Teredo service prefix (RFC 4380 §2.6).
+const TEREDO_PREFIX: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32);
+
+const DEFAULT_PREFIX: (Ipv6Addr, u8) = (Ipv6Addr::UNSPECIFIED, 0);
+
+/// How the interface is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterfaceConfig {
+    /// The link MTU in bytes; RFC 4380 §5.1.2 asks for 1280.
+    pub mtu: u32,
+    /// The metric of a default route through the tunnel, if there is to be one. 1029 puts it behind every
+    /// other default route, because Teredo is a last resort (RFC 4380 §5.5).
+    pub default_route: Option<u32>,
+}
+
+impl Default for InterfaceConfig {
+    fn default() -> Self {
+        Self {
+            mtu: 1280,
+            default_route: Some(1029),
+        }
+    }
+}
+
+/// Why the interface could not be set up or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InterfaceError {
+    /// The kernel has no IPv6 at all.
+    #[error("this host has no IPv6; boot the kernel without `ipv6.disable=1`")]
+    Ipv6Missing,
+    /// A sysctl forbids IPv6 on the interface.
+    #[error("IPv6 is disabled on {interface}; enable it with `sysctl -w {sysctl}=0`")]
+    Ipv6Disabled {
+        /// The interface.
+        interface: String,
+        /// The setting to change.
+        sysctl: String,
+    },
+    /// The process lacks the privilege.
+    #[error("not permitted to {action}; it takes CAP_NET_ADMIN")]
+    NotPermitted {
+        /// What was being done.
+        action: String,
+    },
+    /// The interface was deleted.
+    #[error("cannot {action}: the interface is gone")]
+    Gone {
+        /// What was being done.
+        action: String,
+    },
+    /// Another interface has the route.
+    #[error(
+        "cannot {action}: another interface has this route with the same metric; another Teredo may be running"
+    )]
+    RouteExists {
+        /// What was being done.
+        action: String,
+    },
+    /// Anything else.
+    #[error("cannot {action}: {source}")]
+    Netlink {
+        /// What was being done.
+        action: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// The interface of a [`Tun`], up. Belongs on the control thread: it must be used within a tokio runtime.
+///
+/// Routes stand only while there is an address, so that without one a connection over IPv6 fails at once
+/// rather than waits.
+#[derive(Debug)]
+pub struct Interface {
+    netlink: Netlink,
+    name: String,
+    index: u32,
+    config: InterfaceConfig,
+    address: Option<Ipv6Addr>,
+}
+
+impl Interface {
+    /// Gives the interface its MTU, forbids it an address of its own making, and sets it up.
+    ///
+    /// Without a link-local address the kernel neither solicits routers nor reports multicast groups, which
+    /// the tunnel would only have to drop.
+    pub async fn set_up(tun: &Tun, config: InterfaceConfig) -> Result<Self, InterfaceError> {
+        let (name, index) = (tun.name().to_owned(), tun.index());
+        check_ipv6(&name)?;
+        let netlink = Netlink::open()?;
+        let no_own_address =
+            AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        let link = LinkUnspec::new_with_index(index)
+            .mtu(config.mtu)
+            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![no_own_address]));
+        let links = netlink.handle.link();
+        attempt(links.change(link.build()).execute(), || {
+            format!("configure interface {name}")
+        })
+        .await?;
+        let up = LinkUnspec::new_with_index(index).up().build();
+        attempt(links.change(up).execute(), || {
+            format!("set interface {name} up")
+        })
+        .await?;
+        Ok(Self {
+            netlink,
+            name,
+            index,
+            config,
+            address: None,
+        })
+    }
+
+    /// The Teredo address on the interface.
+    pub fn address(&self) -> Option<Ipv6Addr> {
+        self.address
+    }
+
+    /// Puts `address` on the interface, and the routes with the first one.
+    ///
+    /// An address that was there before goes only when the new one stands, so that there is no moment without.
+    pub async fn set_address(&mut self, address: Ipv6Addr) -> Result<(), InterfaceError> {
+        if self.address == Some(address) {
+            return Ok(());
+        }
+        let message = self.address_message(address);
+        let mut request = self
+            .netlink
+            .handle
+            .address()
+            .add(self.index, IpAddr::V6(address), 128)
+            .replace();
+        *request.message_mut() = message;
+        attempt(request.execute(), || {
+            format!("add {address} to {}", self.name)
+        })
+        .await?;
+        match self.address.replace(address) {
+            Some(old) => self.delete_address(old).await,
+            None => self.add_routes().await,
+        }
+    }
+
+    /// Takes routes and address off the interface.
+    pub async fn clear_address(&mut self) -> Result<(), InterfaceError> {
+        let Some(address) = self.address.take() else {
+            return Ok(());
+        };
+        for (route, text) in self.routes() {
+            let request = self.netlink.handle.route().del(route).execute();
+            let action = || format!("remove the route to {text} through {}", self.name);
+            ignore_absent(attempt(request, action).await)?;
+        }
+        self.delete_address(address).await
+    }
+
+    async fn add_routes(&self) -> Result<(), InterfaceError> {
+        for (route, text) in self.routes() {
+            let request = self.netlink.handle.route().add(route).execute();
+            match attempt(request, || {
+                format!("add a route to {text} through {}", self.name)
+            })
+            .await
+            {
+                Err(InterfaceError::Netlink { action, source })
+                    if Errno::from_io_error(&source) == Some(Errno::EXIST) =>
+                {
+                    return Err(InterfaceError::RouteExists { action });
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_address(&self, address: Ipv6Addr) -> Result<(), InterfaceError> {
+        let message = AddressMessageBuilder::<Ipv6Addr>::new()
+            .index(self.index)
+            .address(address, 128)
+            .build();
+        let request = self.netlink.handle.address().del(message).execute();
+        ignore_absent(attempt(request, || format!("remove {address} from {}", self.name)).await)
+    }
+
+    /// A host address: no prefix route, and no duplicate detection, which nobody could answer.
+    fn address_message(&self, address: Ipv6Addr) -> AddressMessage {
+        let mut message = AddressMessageBuilder::<Ipv6Addr>::new()
+            .index(self.index)
+            .address(address, 128)
+            .build();
+        message.header.family = AddressFamily::Inet6;
+        message.header.flags = AddressHeaderFlags::Nodad;
+        let flags = AddressFlags::Nodad | AddressFlags::Noprefixroute;
+        message.attributes.push(AddressAttribute::Flags(flags));
+        message
+    }
+
+    fn routes(&self) -> Vec<(RouteMessage, String)> {
+        let route = |(prefix, len): (Ipv6Addr, u8), metric: Option<u32>| {
+            let mut route = RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(prefix, len)
+                .output_interface(self.index);
+            if let Some(metric) = metric {
+                route = route.priority(metric);
+            }
+            (route.build(), format!("{prefix}/{len}"))
+        };
+        let default = self
+            .config
+            .default_route
+            .map(|metric| route(DEFAULT_PREFIX, Some(metric)));
+        std::iter::once(route(TEREDO_PREFIX, None))
+            .chain(default)
+            .collect()
+    }
+}
+
+/// What somebody else has removed meanwhile needs no removing.
+fn ignore_absent(result: Result<(), InterfaceError>) -> Result<(), InterfaceError> {
+    match result {
+        Err(InterfaceError::Netlink { ref source, .. })
+            if matches!(
+                Errno::from_io_error(source),
+                Some(Errno::ADDRNOTAVAIL | Errno::SRCH)
+            ) =>
+        {
+            Ok(())
+        }
+        Err(InterfaceError::Gone { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+async fn attempt(
+    request: impl Future<Output = Result<(), rtnetlink::Error>>,
+    action: impl FnOnce() -> String,
+) -> Result<(), InterfaceError> {
+    let Err(error) = request.await else {
+        return Ok(());
+    };
+    let (action, source) = (action(), into_io(error));
+    Err(match Errno::from_io_error(&source) {
+        Some(Errno::PERM) => InterfaceError::NotPermitted { action },
+        Some(Errno::NODEV | Errno::NXIO) => InterfaceError::Gone { action },
+        _ => InterfaceError::Netlink { action, source },
+    })
+}
+
+/// Finds out why IPv6 would not work on `interface` before the kernel says a mere `EACCES`.
+fn check_ipv6(interface: &str) -> Result<(), InterfaceError> {
+    let disabled = |name: &str| {
+        std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"))
+    };
+    match disabled(interface) {
+        Ok(value) if value.trim() != "0" => {
+            // `all` is what people set, and setting it back mends every interface that it broke.
+            let everywhere = disabled("all").is_ok_and(|value| value.trim() != "0");
+            // sysctl(8) swaps dots and slashes.
+            let scope = if everywhere {
+                "all".to_owned()
+            } else {
+                interface.replace('.', "/")
+            };
+            let sysctl = format!("net.ipv6.conf.{scope}.disable_ipv6");
+            Err(InterfaceError::Ipv6Disabled {
+                interface: interface.to_owned(),
+                sysctl,
+            })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(InterfaceError::Ipv6Missing),
+        // Not to be seen is not to be disabled.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// A route netlink socket and the task that serves it.
+#[derive(Debug)]
+pub(crate) struct Netlink {
+    pub(crate) handle: rtnetlink::Handle,
+    connection: JoinHandle<()>,
+}
+
+impl Netlink {
+    pub(crate) fn open() -> Result<Self, InterfaceError> {
+        let (connection, handle, _) =
+            rtnetlink::new_connection().map_err(|source| InterfaceError::Netlink {
+                action: "open a netlink socket".to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            handle,
+            connection: tokio::spawn(connection),
+        })
+    }
+}
+
+impl Drop for Netlink {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+pub(crate) fn into_io(error: rtnetlink::Error) -> io::Error {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io(),
+        other => io::Error::other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

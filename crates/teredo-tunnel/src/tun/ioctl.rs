@@ -1,0 +1,53 @@
+//! `TUNSETIFF`, the one system call of this project that no safe wrapper covers.
+#![allow(unsafe_code, reason = "see the module's documentation")]
+
+use std::fs::File;
+
+use rustix::io::Errno;
+use rustix::ioctl::{Updater, ioctl, opcode};
+
+const IFNAMSIZ: usize = 16;
+
+/// `struct ifreq`, with the member of its union that `TUNSETIFF` uses.
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; IFNAMSIZ],
+    flags: u16,
+    /// The rest of the union, whose largest member is `struct ifmap`.
+    rest: [u8; size_of::<libc::ifreq>() - IFNAMSIZ - size_of::<u16>()],
+}
+
+const _: () = assert!(size_of::<InterfaceRequest>() == size_of::<libc::ifreq>());
+
+/// `_IOW('T', 202, int)`: defined with the size of an `int`, although it takes a `struct ifreq`.
+const TUNSETIFF: rustix::ioctl::Opcode = opcode::write::<libc::c_int>(b'T', 202);
+
+/// Turns an open `/dev/net/tun` into a new interface and returns its name.
+///
+/// `name` is at most 15 bytes long; a `%d` in it becomes the first free number. The interface is not
+/// persistent, and fails with `EBUSY` where one of this name exists.
+pub(super) fn attach(file: &File, name: &str) -> Result<String, Errno> {
+    let mut request = InterfaceRequest {
+        name: [0; IFNAMSIZ],
+        flags: (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL) as u16,
+        rest: [0; _],
+    };
+    let room = &mut request.name[..IFNAMSIZ - 1];
+    room.get_mut(..name.len())
+        .ok_or(Errno::NAMETOOLONG)?
+        .copy_from_slice(name.as_bytes());
+    // SAFETY: `TUNSETIFF` reads and writes one `struct ifreq`, in whose layout and size `InterfaceRequest` is
+    // (asserted above); every bit pattern is valid for it, and it outlives the call.
+    unsafe {
+        ioctl(
+            file,
+            Updater::<TUNSETIFF, InterfaceRequest>::new(&mut request),
+        )?
+    };
+    let len = request
+        .name
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(IFNAMSIZ);
+    Ok(String::from_utf8_lossy(&request.name[..len]).into_owned())
+}

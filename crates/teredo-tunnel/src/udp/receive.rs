@@ -1,0 +1,93 @@
+//! Datagrams in: a fixed arena, filled by one system call and read in place.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::ops::Range;
+
+use quinn_udp::{BATCH_SIZE, RecvMeta};
+
+use super::ServiceSocket;
+
+/// The longest train that the kernel merges.
+const SLOT: usize = 1 << 16;
+
+/// One datagram of a [`ReceiveBatch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Datagram {
+    /// Who sent it.
+    pub(crate) from: SocketAddrV4,
+    /// The address that it was sent to.
+    pub(crate) to: Ipv4Addr,
+    /// Where its payload lies in the batch's arena.
+    pub(crate) payload: Range<usize>,
+}
+
+/// What one system call received.
+#[derive(Debug)]
+pub(crate) struct ReceiveBatch {
+    arena: Box<[u8]>,
+    meta: [RecvMeta; BATCH_SIZE],
+    filled: usize,
+}
+
+impl ReceiveBatch {
+    pub(crate) fn new() -> Self {
+        Self {
+            arena: vec![0; BATCH_SIZE * SLOT].into(),
+            meta: [RecvMeta::default(); BATCH_SIZE],
+            filled: 0,
+        }
+    }
+
+    pub(crate) fn arena(&self) -> &[u8] {
+        &self.arena
+    }
+
+    /// The datagrams, in the order of their arrival.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = Datagram> + '_ {
+        self.meta[..self.filled]
+            .iter()
+            .enumerate()
+            .flat_map(|(slot, meta)| split(slot * SLOT, meta))
+    }
+}
+
+/// Cuts a train at its stride. An empty datagram is one, too.
+fn split(base: usize, meta: &RecvMeta) -> impl Iterator<Item = Datagram> {
+    let len = meta.len.min(SLOT);
+    let stride = if meta.stride == 0 { SLOT } else { meta.stride };
+    let to = match meta.dst_ip {
+        Some(IpAddr::V4(to)) => to,
+        _ => Ipv4Addr::UNSPECIFIED,
+    };
+    let from = match meta.addr {
+        SocketAddr::V4(from) => Some(from),
+        // Not on an IPv4 socket.
+        SocketAddr::V6(_) => None,
+    };
+    let starts = (0..len.max(1)).step_by(stride);
+    from.into_iter().flat_map(move |from| {
+        let starts = starts.clone();
+        starts.map(move |start| {
+            let payload = base + start..base + (start + stride).min(len);
+            Datagram { from, to, payload }
+        })
+    })
+}
+
+impl ServiceSocket {
+    /// Replaces the contents of `batch` with what waits in the socket, as much as fits.
+    ///
+    /// Fails with `WouldBlock` where nothing waits.
+    pub(crate) fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
+        batch.filled = 0;
+        let mut slots = batch.arena.chunks_exact_mut(SLOT);
+        // The arena has exactly `BATCH_SIZE` slots; an empty one would only receive nothing.
+        let mut buffers: [_; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
+        batch.filled = self
+            .state
+            .recv((&self.socket).into(), &mut buffers, &mut batch.meta)?;
+        Ok(())
+    }
+}

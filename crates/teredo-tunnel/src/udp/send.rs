@@ -1,0 +1,276 @@
+//! Datagrams out: trains that refer to where their bytes already lie.
+
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::ops::Range;
+
+use quinn_udp::Transmit;
+use rustix::io::Errno;
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
+
+use super::ServiceSocket;
+
+/// The most datagrams that `UDP_SEGMENT` cuts one buffer into (`UDP_MAX_SEGMENTS`).
+const MAX_SEGMENTS: usize = 64;
+
+/// The most bytes that one send carries: an IPv4 packet less its two headers.
+const MAX_TRAIN: usize = 65_535 - 20 - 8;
+
+/// The most datagrams to different places in one call.
+const MAX_SINGLES: usize = 32;
+
+/// Which memory a datagram of a [`SendBatch`] lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arena {
+    /// Where the packets from the interface were read to.
+    Packets,
+    /// What the state machine wrote by itself.
+    Answers,
+}
+
+/// The memory behind the [`Arena`]s.
+#[derive(Clone, Copy)]
+pub(crate) struct Arenas<'a> {
+    pub(crate) packets: &'a [u8],
+    pub(crate) answers: &'a [u8],
+}
+
+impl<'a> Arenas<'a> {
+    pub(crate) fn bytes(&self, arena: Arena, range: Range<usize>) -> &'a [u8] {
+        match arena {
+            Arena::Packets => &self.packets[range],
+            Arena::Answers => &self.answers[range],
+        }
+    }
+}
+
+/// Datagrams to one place that lie end to end: all as long as the first, only the last may be shorter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Train {
+    to: SocketAddrV4,
+    arena: Arena,
+    bytes: Range<usize>,
+    /// The length of a datagram; never 0.
+    segment: usize,
+    /// Whether the kernel may cut it.
+    offload: bool,
+}
+
+impl Train {
+    fn datagrams(&self) -> usize {
+        self.bytes.len().div_ceil(self.segment).max(1)
+    }
+
+    fn takes(&self, to: SocketAddrV4, arena: Arena, range: &Range<usize>) -> bool {
+        let ends_full = self.bytes.len().is_multiple_of(self.segment);
+        self.to == to
+            && self.arena == arena
+            && self.bytes.end == range.start
+            && ends_full
+            && !self.bytes.is_empty()
+            && (1..=self.segment).contains(&range.len())
+            && self.bytes.len() + range.len() <= MAX_TRAIN
+            && self.datagrams() < MAX_SEGMENTS
+    }
+}
+
+/// Datagrams that wait to be sent, in order.
+#[derive(Debug, Default)]
+pub(crate) struct SendBatch {
+    trains: Vec<Train>,
+    /// The trains before this one have left.
+    next: usize,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// Datagrams that left.
+    pub(crate) datagrams: u64,
+    /// Their bytes, without the outer headers.
+    pub(crate) bytes: u64,
+    /// System calls.
+    pub(crate) calls: u64,
+    /// Datagrams that the kernel refused.
+    pub(crate) refused: u64,
+    /// Why it refused the last of them.
+    pub(crate) error: Option<io::Error>,
+    /// The socket's buffer is full; the rest of the batch is kept.
+    pub(crate) blocked: bool,
+}
+
+impl SendBatch {
+    /// Appends a datagram. One to port 0 is refused: the kernel cannot send it, and would fail the whole train.
+    pub(crate) fn push(&mut self, to: SocketAddrV4, arena: Arena, range: Range<usize>) -> bool {
+        if to.port() == 0 {
+            return false;
+        }
+        match self.trains.last_mut() {
+            Some(train) if train.takes(to, arena, &range) => train.bytes.end = range.end,
+            _ => {
+                let segment = range.len().max(1);
+                self.trains.push(Train {
+                    to,
+                    arena,
+                    bytes: range,
+                    segment,
+                    offload: true,
+                });
+            }
+        }
+        true
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next == self.trains.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.trains.clear();
+        self.next = 0;
+    }
+
+    /// How many datagrams wait.
+    pub(crate) fn len(&self) -> usize {
+        self.trains[self.next..].iter().map(Train::datagrams).sum()
+    }
+
+    /// The next datagrams, one by one, up to the next train that the kernel may cut.
+    fn singles(&self, gso: bool) -> impl Iterator<Item = (SocketAddrV4, Arena, Range<usize>)> + '_ {
+        self.trains[self.next..]
+            .iter()
+            .take_while(move |train| !(gso && train.offload && train.datagrams() > 1))
+            .flat_map(|train| {
+                let starts = (train.bytes.start..train.bytes.end.max(train.bytes.start + 1))
+                    .step_by(train.segment);
+                starts.map(|start| {
+                    (
+                        train.to,
+                        train.arena,
+                        start..train.bytes.end.min(start + train.segment),
+                    )
+                })
+            })
+    }
+
+    /// Forgets the first `count` datagrams.
+    fn advance(&mut self, mut count: usize) {
+        while count > 0 && self.next < self.trains.len() {
+            let train = &mut self.trains[self.next];
+            let datagrams = train.datagrams();
+            if count < datagrams {
+                train.bytes.start += count * train.segment;
+                return;
+            }
+            count -= datagrams;
+            self.next += 1;
+        }
+    }
+}
+
+impl ServiceSocket {
+    /// Sends `batch`; what the kernel refuses is counted and left behind.
+    ///
+    /// Stops early only where the socket's buffer is full.
+    pub(crate) fn send(&self, batch: &mut SendBatch, arenas: Arenas<'_>) -> Sent {
+        let mut sent = Sent::default();
+        while let Some(train) = batch.trains.get(batch.next) {
+            let gso = self.state.max_gso_segments() >= MAX_SEGMENTS;
+            let result = if gso && train.offload && train.datagrams() > 1 {
+                self.send_train(train, arenas)
+                    .map(|bytes| (train.datagrams(), bytes))
+            } else {
+                self.send_singles(batch, gso, arenas)
+                    .map_err(io::Error::from)
+            };
+            sent.calls += 1;
+            match result {
+                Ok((datagrams, bytes)) => {
+                    sent.datagrams += datagrams as u64;
+                    sent.bytes += bytes as u64;
+                    batch.advance(datagrams);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    sent.blocked = true;
+                    return sent;
+                }
+                Err(error) => refuse(batch, gso, error, &mut sent),
+            }
+        }
+        batch.clear();
+        sent
+    }
+
+    fn send_train(&self, train: &Train, arenas: Arenas<'_>) -> io::Result<usize> {
+        let contents = arenas.bytes(train.arena, train.bytes.clone());
+        let transmit = Transmit {
+            destination: SocketAddr::V4(train.to),
+            ecn: None,
+            contents,
+            segment_size: Some(train.segment),
+            src_ip: None,
+        };
+        self.state.try_send((&self.socket).into(), &transmit)?;
+        Ok(contents.len())
+    }
+
+    /// Sends the next single datagrams; returns how many, and their bytes.
+    fn send_singles(
+        &self,
+        batch: &SendBatch,
+        gso: bool,
+        arenas: Arenas<'_>,
+    ) -> Result<(usize, usize), Errno> {
+        const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let mut singles = [(NOWHERE, &[][..]); MAX_SINGLES];
+        let mut count = 0;
+        for (slot, (to, arena, range)) in singles.iter_mut().zip(batch.singles(gso)) {
+            *slot = (to, arenas.bytes(arena, range));
+            count += 1;
+        }
+        let addresses: [_; MAX_SINGLES] = std::array::from_fn(|i| singles[i].0.as_any());
+        let payloads: [_; MAX_SINGLES] = std::array::from_fn(|i| [IoSlice::new(singles[i].1)]);
+        let mut controls: [_; MAX_SINGLES] =
+            std::array::from_fn(|_| SendAncillaryBuffer::default());
+        let mut parts = addresses.iter().zip(&payloads).zip(&mut controls);
+        let mut messages: [_; MAX_SINGLES] = std::array::from_fn(|_| {
+            // `from_fn` calls as often as there are addresses, payloads and controls.
+            let ((address, payload), control) = parts.next().expect("as many parts as messages");
+            MMsgHdr::new_with_addr(address, payload, control)
+        });
+        let sent = sendmmsg(&self.socket, &mut messages[..count], SendFlags::empty())?;
+        Ok((
+            sent,
+            singles[..sent]
+                .iter()
+                .map(|(_, payload)| payload.len())
+                .sum(),
+        ))
+    }
+}
+
+/// Goes on behind a datagram that was refused, or sends a train again whose segments the kernel would not cut:
+/// a device without checksum offload, or an MTU below the segment, which is what fragments are for.
+fn refuse(batch: &mut SendBatch, gso: bool, error: io::Error, sent: &mut Sent) {
+    if Errno::from_io_error(&error) == Some(Errno::INTR) {
+        return;
+    }
+    let train = &mut batch.trains[batch.next];
+    if gso && train.offload && train.datagrams() > 1 {
+        train.offload = false;
+        if matches!(
+            Errno::from_io_error(&error),
+            Some(Errno::MSGSIZE | Errno::INVAL | Errno::IO)
+        ) {
+            return;
+        }
+        // No route, a firewall's veto: the same for each of them.
+        sent.refused += train.datagrams() as u64;
+        batch.next += 1;
+    } else {
+        sent.refused += 1;
+        batch.advance(1);
+    }
+    sent.error = Some(error);
+}

@@ -1,0 +1,218 @@
+//! Changes of the host's IPv4 network, by netlink: a new address or route may mean a new NAT.
+
+mod known;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{Stream, TryStreamExt};
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::{MulticastGroup, RouteMessageBuilder};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::interface::into_io;
+use known::Known;
+
+/// A change is reported when nothing more has changed for this long,
+const QUIET: Duration = Duration::from_millis(200);
+
+/// or when this long has passed since the first of several.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// The most changes that one report lists.
+const MAX_LISTED: usize = 32;
+
+/// What changed, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkChange {
+    /// One line for each change, such as `192.0.2.7/24 added to eth0`.
+    pub changes: Vec<String>,
+}
+
+impl fmt::Display for NetworkChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.changes.join(", "))
+    }
+}
+
+type Messages = Pin<Box<dyn Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send>>;
+
+/// Watches links, IPv4 addresses and IPv4 routes. Must be used within a tokio runtime.
+pub struct Watcher {
+    subscription: Subscription,
+    known: Known,
+    /// Notifications were lost: what is known must be read again.
+    stale: bool,
+    pending: Vec<String>,
+    first: Option<Instant>,
+    last: Option<Instant>,
+}
+
+struct Subscription {
+    handle: rtnetlink::Handle,
+    messages: Messages,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Subscription {
+    fn open() -> io::Result<Self> {
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv4Route,
+        ];
+        let (connection, handle, messages) = rtnetlink::new_multicast_connection(&groups)?;
+        let messages = futures_util::StreamExt::map(messages, |(message, _)| message);
+        Ok(Self {
+            handle,
+            messages: Box::pin(messages),
+            connection: tokio::spawn(connection),
+        })
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher")
+            .field("known", &self.known)
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Watcher {
+    /// Starts to watch. Changes of the interface with the index `own`, the tunnel itself, are not reported.
+    pub async fn new(own: Option<u32>) -> io::Result<Self> {
+        let subscription = Subscription::open()?;
+        let mut known = Known::new(own);
+        read_all(&subscription.handle, &mut known).await?;
+        Ok(Self {
+            subscription,
+            known,
+            stale: false,
+            pending: Vec::new(),
+            first: None,
+            last: None,
+        })
+    }
+
+    /// Waits for a change, and then until it is quiet, but not for long: what happens together is reported together.
+    ///
+    /// May be dropped while it waits and called again; nothing is lost. Where the kernel could not keep up,
+    /// everything is read anew and compared.
+    pub async fn changed(&mut self) -> io::Result<NetworkChange> {
+        loop {
+            if self.stale {
+                self.read_again().await?;
+            }
+            let ready = match (self.first, self.last) {
+                (Some(first), Some(last)) => (last + QUIET).min(first + LONGEST),
+                _ => Instant::now() + Duration::from_secs(3600),
+            };
+            let next = poll_fn(|cx| self.subscription.messages.as_mut().poll_next(cx));
+            match tokio::time::timeout_at(ready, next).await {
+                Ok(Some(message)) => self.note(&message.payload),
+                // The connection's task ended; a new one starts from a full reading.
+                Ok(None) => {
+                    self.subscription = Subscription::open()?;
+                    self.stale = true;
+                }
+                Err(_) if self.pending.is_empty() => {}
+                Err(_) => {
+                    (self.first, self.last) = (None, None);
+                    return Ok(NetworkChange {
+                        changes: std::mem::take(&mut self.pending),
+                    });
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, payload: &NetlinkPayload<RouteNetlinkMessage>) {
+        match payload {
+            NetlinkPayload::InnerMessage(message) => {
+                let change = self.known.apply(message);
+                self.report(change);
+            }
+            NetlinkPayload::Overrun(_) => self.stale = true,
+            _ => {}
+        }
+    }
+
+    fn report(&mut self, changes: impl IntoIterator<Item = String>) {
+        for change in changes {
+            let now = Instant::now();
+            self.first.get_or_insert(now);
+            self.last = Some(now);
+            if self.pending.len() < MAX_LISTED {
+                self.pending.push(change);
+            }
+        }
+    }
+
+    async fn read_again(&mut self) -> io::Result<()> {
+        let mut fresh = self.known.emptied();
+        read_all(&self.subscription.handle, &mut fresh).await?;
+        let changes = self.known.differences(&fresh);
+        self.known = fresh;
+        self.stale = false;
+        self.report(changes);
+        Ok(())
+    }
+}
+
+async fn read_all(handle: &rtnetlink::Handle, known: &mut Known) -> io::Result<()> {
+    let mut links = std::pin::pin!(handle.link().get().execute());
+    while let Some(link) = links.try_next().await.map_err(into_io)? {
+        known.apply(&RouteNetlinkMessage::NewLink(link));
+    }
+    let mut request = handle.address().get();
+    request.message_mut().header.family = AddressFamily::Inet;
+    let mut addresses = std::pin::pin!(request.execute());
+    while let Some(address) = addresses.try_next().await.map_err(into_io)? {
+        known.apply(&RouteNetlinkMessage::NewAddress(address));
+    }
+    let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
+    let mut routes = std::pin::pin!(handle.route().get(all).execute());
+    while let Some(route) = routes.try_next().await.map_err(into_io)? {
+        known.apply(&RouteNetlinkMessage::NewRoute(route));
+    }
+    Ok(())
+}
+
+/// The address that the kernel would send from to `server`: the local address of a socket that is bound to none.
+///
+/// Fails with `NetworkUnreachable` where there is no route.
+pub fn local_address(server: Ipv4Addr) -> io::Result<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // Connecting a UDP socket sends nothing; any port will do.
+    socket.connect((server, 3544))?;
+    match socket.local_addr()? {
+        SocketAddr::V4(local) => Ok(*local.ip()),
+        SocketAddr::V6(_) => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// The directed broadcast addresses of the attached subnets, to none of which anything may be sent
+/// (RFC 4380 §5.2.4). In ascending order. Must be called within a tokio runtime.
+pub async fn broadcasts() -> io::Result<Vec<Ipv4Addr>> {
+    let subscription = Subscription::open()?;
+    let mut known = Known::new(None);
+    read_all(&subscription.handle, &mut known).await?;
+    Ok(known.broadcasts())
+}
+
+#[cfg(test)]
+mod tests;
