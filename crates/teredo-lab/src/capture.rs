@@ -1,0 +1,281 @@
+//! Capturing what travels over an interface.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::{
+    AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, setsockopt, socket,
+    sockopt,
+};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::namespace::Namespace;
+use crate::pcap::{self, LinkType};
+use crate::wait::{TimedOut, until};
+
+/// The most frames, and the most bytes of them, that are kept; older ones are forgotten first.
+const KEPT_FRAMES: usize = 65_536;
+const KEPT_BYTES: usize = 64 * 1024 * 1024;
+/// Longer than any frame, see [`pcap`].
+const LONGEST_FRAME: usize = 262_144;
+/// What the kernel may hold for the capture when it falls behind, in bytes.
+const RECEIVE_BUFFER: usize = 8 * 1024 * 1024;
+
+/// `ARPHRD_ETHER` and `ARPHRD_LOOPBACK`: hardware types with an Ethernet header.
+const WITH_ETHERNET_HEADER: [u16; 2] = [1, 772];
+
+/// A capture of everything that comes in and goes out over one interface, from its start until it is
+/// dropped.
+///
+/// The frames are kept in memory, the last 65536 or 64 MiB of them. A checksum that the hardware would
+/// have filled in may be missing, since there is none.
+#[derive(Debug)]
+pub struct Capture {
+    shared: Arc<Shared>,
+    link_type: LinkType,
+    /// Closing it ends the thread.
+    stop: Option<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+}
+
+/// A captured frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// When it was seen.
+    pub time: SystemTime,
+    /// How it begins.
+    pub link_type: LinkType,
+    /// The whole of it, with the Ethernet header if the link has one.
+    pub data: Vec<u8>,
+}
+
+/// A UDP datagram over IPv4 inside a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UdpDatagram<'a> {
+    /// Where it comes from.
+    pub from: SocketAddrV4,
+    /// Where it goes to.
+    pub to: SocketAddrV4,
+    /// What it carries.
+    pub payload: &'a [u8],
+}
+
+impl Capture {
+    /// Starts to capture. What travels after the return is captured.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace has no such interface, or the right to capture is missing (`CAP_NET_RAW`).
+    pub fn start(namespace: &Namespace, interface: &str) -> io::Result<Self> {
+        let (socket, index, link_type) = namespace.run(|| open(interface))??;
+        let (stopped, stop) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let shared = Arc::new(Shared::default());
+        let thread = thread::Builder::new().name("lab-capture".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.capture(&socket, index, link_type, &stopped)
+        })?;
+        Ok(Self {
+            shared,
+            link_type,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// The frames so far.
+    pub fn frames(&self) -> Vec<Frame> {
+        self.shared.lock().frames.iter().cloned().collect()
+    }
+
+    /// Waits for a frame for which `matches` is true, the frames so far included.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`] with the words of `what`.
+    pub fn wait_for(
+        &self,
+        timeout: Duration,
+        what: &str,
+        mut matches: impl FnMut(&Frame) -> bool,
+    ) -> Result<Frame, TimedOut> {
+        until(timeout, what, || {
+            self.shared
+                .lock()
+                .frames
+                .iter()
+                .find(|frame| matches(frame))
+                .cloned()
+        })
+    }
+
+    /// Writes the frames so far to a file that Wireshark, tshark and tcpdump read.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        self.write(&mut file)?;
+        file.flush()
+    }
+
+    /// Writes the frames so far in the same format.
+    ///
+    /// # Errors
+    ///
+    /// When `out` cannot be written to.
+    pub fn write(&self, mut out: impl Write) -> io::Result<()> {
+        pcap::write_header(&mut out, self.link_type)?;
+        for frame in self.frames() {
+            pcap::write_frame(&mut out, frame.time, &frame.data)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::warn!("the thread of a capture had panicked");
+        }
+    }
+}
+
+/// Opens a packet socket on one interface of the calling thread's namespace.
+fn open(interface: &str) -> io::Result<(OwnedFd, usize, LinkType)> {
+    // A packet socket is bound by a link-layer address, of which only the index counts.
+    let address = getifaddrs()?
+        .filter(|entry| entry.interface_name == interface)
+        .find_map(|entry| entry.address?.as_link_addr().copied())
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("there is no interface {interface}"),
+            )
+        })?;
+    let socket = socket(
+        AddressFamily::Packet,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        SockProtocol::EthAll,
+    )?;
+    // As much as the kernel allows; less costs frames, nothing else.
+    let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+    bind(socket.as_raw_fd(), &address)?;
+    let link_type = if WITH_ETHERNET_HEADER.contains(&address.hatype()) {
+        LinkType::Ethernet
+    } else {
+        LinkType::RawIp
+    };
+    Ok((socket, address.ifindex(), link_type))
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn capture(&self, socket: &OwnedFd, index: usize, link_type: LinkType, stopped: &OwnedFd) {
+        let mut buffer = vec![0; LONGEST_FRAME];
+        loop {
+            let mut ready = [
+                PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(stopped.as_fd(), PollFlags::IN),
+            ];
+            match poll(&mut ready, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(_) => return,
+                Ok(_) => {}
+            }
+            if !ready[1].revents().is_empty() {
+                return;
+            }
+            while let Ok((length, from)) = recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {
+                // Between its making and its binding the socket hears all interfaces.
+                if from.is_some_and(|from| from.ifindex() == index) {
+                    let data = buffer[..length].to_vec();
+                    self.lock().push(Frame {
+                        time: SystemTime::now(),
+                        link_type,
+                        data,
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn push(&mut self, frame: Frame) {
+        self.bytes += frame.data.len();
+        self.frames.push_back(frame);
+        while self.frames.len() > KEPT_FRAMES || self.bytes > KEPT_BYTES {
+            let Some(forgotten) = self.frames.pop_front() else {
+                break;
+            };
+            self.bytes -= forgotten.data.len();
+        }
+    }
+}
+
+impl Frame {
+    /// The IP packet inside, whatever its version; `None` for ARP and the like.
+    pub fn ip(&self) -> Option<&[u8]> {
+        match self.link_type {
+            LinkType::RawIp => Some(&self.data),
+            LinkType::Ethernet => match self.data.get(12..14)? {
+                [0x08, 0x00] | [0x86, 0xdd] => self.data.get(14..),
+                _ => None,
+            },
+        }
+    }
+
+    /// The UDP datagram over IPv4 inside, if it is one and in one piece.
+    pub fn udp(&self) -> Option<UdpDatagram<'_>> {
+        let ip = self.ip()?;
+        let header_length = usize::from(ip.first()? & 0x0f) * 4;
+        let total_length = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
+        let ip = ip.get(..total_length)?;
+        let fragment = u16::from_be_bytes([*ip.get(6)?, *ip.get(7)?]) & 0x3fff;
+        let udp = ip.get(header_length..)?;
+        if ip[0] >> 4 != 4 || header_length < 20 || *ip.get(9)? != 17 || fragment != 0 {
+            return None;
+        }
+        let address = |at: usize| -> Option<Ipv4Addr> {
+            Some(Ipv4Addr::from(
+                <[u8; 4]>::try_from(ip.get(at..at + 4)?).ok()?,
+            ))
+        };
+        let field = |at: usize| Some(u16::from_be_bytes([*udp.get(at)?, *udp.get(at + 1)?]));
+        Some(UdpDatagram {
+            from: SocketAddrV4::new(address(12)?, field(0)?),
+            to: SocketAddrV4::new(address(16)?, field(2)?),
+            payload: udp.get(8..usize::from(field(4)?))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

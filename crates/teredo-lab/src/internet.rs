@@ -1,0 +1,280 @@
+//! The core of the internet, and what is attached to it directly.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Attempt, LabError};
+use crate::home::Home;
+use crate::host::{ETH0, Host};
+use crate::link::{Interface, NextHop};
+use crate::namespace::Namespace;
+use crate::nat::NatKind;
+use crate::netlink::Netlink;
+
+/// The core's own address, the gateway of everything public; it is the one that nobody else can have.
+pub(crate) const CORE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// The core's address on every link with IPv6.
+pub(crate) const CORE_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+const LOOPBACK: u32 = 1;
+const ANY_V4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const ANY_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// A number of public hosts and homes, and the core router that connects them.
+///
+/// Several may exist in one process at once, without seeing each other. An internet lives as long as
+/// its handle or any [`Host`] or [`Home`] of it.
+#[derive(Debug, Clone)]
+pub struct Internet {
+    core: Arc<Core>,
+}
+
+/// The core router, and who is who.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) namespace: Namespace,
+    registry: Mutex<Registry>,
+}
+
+#[derive(Debug)]
+struct Registry {
+    names: HashSet<String>,
+    addresses: HashSet<IpAddr>,
+    /// The index of the core's next interface.
+    next_index: u32,
+    /// The third byte of the next home network.
+    next_lan: u8,
+}
+
+impl Internet {
+    /// Makes an internet without anybody in it.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NotPermitted`] without `CAP_SYS_ADMIN` and `CAP_NET_ADMIN`; see
+    /// [`privilege::enter`](crate::privilege::enter).
+    pub fn new() -> Result<Self, LabError> {
+        let namespace = Namespace::new()?;
+        for (path, value) in [
+            ("net/ipv4/ip_forward", "1"),
+            ("net/ipv6/conf/all/forwarding", "1"),
+            // No link-local addresses of their own: nothing is sent that nobody asked for.
+            ("net/ipv6/conf/default/addr_gen_mode", "1"),
+        ] {
+            namespace
+                .set_sysctl(path, value)
+                .attempt("set up the core")?;
+        }
+        namespace
+            .route(|route| {
+                route.add_address(LOOPBACK, CORE.into(), 32)?;
+                // As the real Internet does: a datagram to nowhere vanishes.
+                route.set_route(ANY_V4, 0, NextHop::Blackhole)?;
+                route.set_route(ANY_V6, 0, NextHop::Blackhole)
+            })
+            .attempt("set up the core")?;
+        let registry = Registry {
+            names: HashSet::new(),
+            addresses: HashSet::from([CORE.into()]),
+            next_index: LOOPBACK + 1,
+            next_lan: 1,
+        };
+        Ok(Self {
+            core: Arc::new(Core {
+                namespace,
+                registry: Mutex::new(registry),
+            }),
+        })
+    }
+
+    /// Attaches a public host with these addresses, the first of which is the one it sends from by
+    /// itself. A Teredo server has two adjacent ones (RFC 4380 §5.3).
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Name`], [`LabError::NameTaken`], [`LabError::NotRouted`],
+    /// [`LabError::AddressTaken`], or the kernel's refusal.
+    pub fn host(&self, name: &str, addresses: &[Ipv4Addr]) -> Result<Host, LabError> {
+        self.attach(name, addresses, None)
+    }
+
+    /// Attaches a public host with a native IPv6 address of 2001:db8::/32, and IPv4 addresses if
+    /// `addresses` has any: a native IPv6 host without, a Teredo relay with.
+    ///
+    /// # Errors
+    ///
+    /// As for [`host`](Self::host).
+    pub fn native_host(
+        &self,
+        name: &str,
+        addresses: &[Ipv4Addr],
+        native: Ipv6Addr,
+    ) -> Result<Host, LabError> {
+        self.attach(name, addresses, Some(native))
+    }
+
+    /// Attaches a home network behind a router of this kind and public address.
+    ///
+    /// # Errors
+    ///
+    /// As for [`host`](Self::host); [`LabError::Full`] after 254 homes.
+    pub fn home(&self, name: &str, kind: NatKind, public: Ipv4Addr) -> Result<Home, LabError> {
+        Home::new(&self.core, name, kind, public)
+    }
+
+    /// Lets the whole internet send what is for `prefix` (of `length` bits) to `host`, which forwards
+    /// it: a Teredo relay announces 2001::/32 like this (RFC 4380 §5.4).
+    ///
+    /// # Errors
+    ///
+    /// The kernel's refusal, for example when `host` has no native address.
+    pub fn announce(&self, prefix: Ipv6Addr, length: u8, host: &Host) -> Result<(), LabError> {
+        let what = || format!("route {prefix}/{length} to {}", host.name());
+        let native = host.addresses().into_iter().find(IpAddr::is_ipv6);
+        let Some((native, port)) = native.zip(host.core_port()) else {
+            let error = std::io::Error::other("it has no native IPv6 address");
+            return Err(LabError::from_io(what(), error));
+        };
+        host.namespace()
+            .set_sysctl("net/ipv6/conf/all/forwarding", "1")
+            .attempt(what())?;
+        self.core
+            .namespace
+            .route(|route| route.set_route(prefix.into(), length, NextHop::Gateway(port, native)))
+            .attempt(what())
+    }
+
+    /// The core router's namespace. Its interface to a host or home is called `to-NAME`: the place to
+    /// capture what really travels.
+    pub fn core(&self) -> &Namespace {
+        &self.core.namespace
+    }
+
+    fn attach(
+        &self,
+        name: &str,
+        addresses: &[Ipv4Addr],
+        native: Option<Ipv6Addr>,
+    ) -> Result<Host, LabError> {
+        let all: Vec<IpAddr> = addresses
+            .iter()
+            .copied()
+            .map(IpAddr::from)
+            .chain(native.map(IpAddr::from))
+            .collect();
+        self.core.take_name(name)?;
+        self.core.take_addresses(&all)?;
+        let namespace = Namespace::new()?;
+        let port = self.core.connect(
+            name,
+            Interface {
+                index: ETH0,
+                name: "eth0",
+            },
+            &namespace,
+        )?;
+        self.core
+            .namespace
+            .route(|route| {
+                for &ip in &all {
+                    let prefix = if ip.is_ipv4() { 32 } else { 128 };
+                    route.set_route(ip, prefix, NextHop::Link(port))?;
+                }
+                match native {
+                    Some(_) => route.add_address(port, CORE_LINK_LOCAL.into(), 64),
+                    None => Ok(()),
+                }
+            })
+            .attempt(format!("route to {name}"))?;
+        Host::public(&self.core, name, namespace, all, port)
+    }
+}
+
+impl Core {
+    /// Makes the link between the core and `far` in `namespace`, which is left down; returns the
+    /// index of the core's end, `to-NAME`.
+    pub(crate) fn connect(
+        &self,
+        name: &str,
+        far: Interface<'_>,
+        namespace: &Namespace,
+    ) -> Result<u32, LabError> {
+        let index = self.registry(|registry| {
+            let index = registry.next_index;
+            registry.next_index += 1;
+            index
+        });
+        let near = Interface {
+            index,
+            name: &format!("to-{name}"),
+        };
+        self.namespace
+            .route(|route| route.add_veth(near, far, namespace))
+            .attempt(format!("link {name} to the core"))?;
+        Ok(index)
+    }
+
+    /// Reserves a name of a host or home.
+    pub(crate) fn take_name(&self, name: &str) -> Result<(), LabError> {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        // `to-` and the name make up an interface's name, of at most 15 bytes.
+        if !(1..=12).contains(&name.len()) || !name.bytes().all(allowed) {
+            return Err(LabError::Name(name.to_owned()));
+        }
+        let new = self.registry(|registry| registry.names.insert(name.to_owned()));
+        if new {
+            Ok(())
+        } else {
+            Err(LabError::NameTaken(name.to_owned()))
+        }
+    }
+
+    /// Reserves public addresses: all of them or none.
+    pub(crate) fn take_addresses(&self, addresses: &[IpAddr]) -> Result<(), LabError> {
+        if let Some(&foreign) = addresses.iter().find(|ip| !is_routed(**ip)) {
+            return Err(LabError::NotRouted(foreign));
+        }
+        self.registry(|registry| {
+            for (n, ip) in addresses.iter().enumerate() {
+                if !registry.addresses.insert(*ip) {
+                    for taken in &addresses[..n] {
+                        registry.addresses.remove(taken);
+                    }
+                    return Err(LabError::AddressTaken(*ip));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes an address available again.
+    pub(crate) fn release_address(&self, address: IpAddr) {
+        self.registry(|registry| registry.addresses.remove(&address));
+    }
+
+    /// Reserves a home network, by its third byte.
+    pub(crate) fn take_lan(&self) -> Result<u8, LabError> {
+        self.registry(|registry| {
+            let lan = registry.next_lan;
+            registry.next_lan = lan.checked_add(1).ok_or(LabError::Full("192.168.0.0/16"))?;
+            Ok(lan)
+        })
+    }
+
+    pub(crate) fn route<T>(&self, f: impl FnOnce(&mut Netlink) -> T) -> T {
+        self.namespace.route(f)
+    }
+
+    fn registry<T>(&self, f: impl FnOnce(&mut Registry) -> T) -> T {
+        f(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whether an address lies in the networks of documentation (RFC 5737, RFC 3849) and can be a host's.
+fn is_routed(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_documentation() && !matches!(ip.octets()[3], 0 | 255),
+        IpAddr::V6(ip) => ip.segments()[..2] == [0x2001, 0xdb8],
+    }
+}

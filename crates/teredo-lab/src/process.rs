@@ -1,0 +1,408 @@
+//! A child process in a namespace: what it writes is kept, and it ends with its guard.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::namespace::Namespace;
+use crate::wait::until;
+
+/// The environment variable, set to `1`, that asks a program of this project to die when its parent
+/// does (`PR_SET_PDEATHSIG`), so that not even a `kill -9` of the lab leaves one behind.
+pub const DIE_WITH_PARENT: &str = "TEREDO_DIE_WITH_PARENT";
+
+/// The most lines that are kept of a process; older ones are forgotten first.
+const KEPT_LINES: usize = 10_000;
+/// The longest line that is kept in one piece, in bytes.
+const LONGEST_LINE: u64 = 64 * 1024;
+/// How many of the last lines an error quotes.
+const QUOTED_LINES: usize = 20;
+/// How long the output of a process that has ended may take to arrive. A grandchild that holds on to
+/// the pipe can make it endless.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// A running process in a [`Namespace`]; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    output: Arc<Output>,
+    /// The thread that started the child lives as long as this, see [`DIE_WITH_PARENT`].
+    _namespace: Namespace,
+}
+
+/// Why a process did not do what was expected of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProcessError {
+    /// It could not be started.
+    #[error("could not start {name}: {source}")]
+    Spawn {
+        /// The name given to it.
+        name: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It ended before it wrote what was awaited.
+    #[error("{name} ended ({status}) before it wrote {pattern:?}; its last lines:\n{tail}")]
+    Ended {
+        /// The name given to it.
+        name: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What was awaited.
+        pattern: String,
+        /// What it wrote last.
+        tail: String,
+    },
+    /// It did not write or do in time what was awaited.
+    #[error("{name} did not {what} within {} ms; its last lines:\n{tail}", waited.as_millis())]
+    TimedOut {
+        /// The name given to it.
+        name: String,
+        /// What was awaited.
+        what: String,
+        /// How long it was awaited.
+        waited: Duration,
+        /// What it wrote last.
+        tail: String,
+    },
+    /// It could not be signalled or waited for.
+    #[error("could not {what} {name}: {source}")]
+    Kernel {
+        /// The name given to it.
+        name: String,
+        /// What was attempted.
+        what: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Output {
+    state: Mutex<OutputState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct OutputState {
+    lines: VecDeque<String>,
+    /// How many lines were forgotten before the first of `lines`.
+    forgotten: usize,
+    /// How many of stdout and stderr are still open.
+    open: usize,
+    /// The name to echo lines under.
+    echo: Option<String>,
+}
+
+impl Process {
+    /// Starts `command` in `namespace`, with its output captured, nothing on its standard input and
+    /// [`DIE_WITH_PARENT`] set. `name` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Spawn`].
+    pub fn spawn(
+        namespace: &Namespace,
+        name: &str,
+        command: &mut Command,
+    ) -> Result<Self, ProcessError> {
+        let failed = |source| ProcessError::Spawn {
+            name: name.to_owned(),
+            source,
+        };
+        command
+            .env(DIE_WITH_PARENT, "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = namespace.spawn(command).map_err(failed)?;
+        let pipes: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|pipe| Box::new(pipe) as _),
+            child.stderr.take().map(|pipe| Box::new(pipe) as _),
+        ];
+        let process = Self {
+            name: name.to_owned(),
+            child,
+            output: Arc::default(),
+            _namespace: namespace.clone(),
+        };
+        process.output.lock().open = pipes.len();
+        for pipe in pipes.into_iter().flatten() {
+            let output = Arc::clone(&process.output);
+            thread::Builder::new()
+                .name("lab-output".into())
+                .spawn(move || output.read(pipe))
+                .map_err(failed)?;
+        }
+        Ok(process)
+    }
+
+    /// The name given to it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process ID.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// From now on, or no longer, also writes its lines to this process's stderr, each after its name.
+    pub fn set_echo(&self, echo: bool) {
+        self.output.lock().echo = echo.then(|| self.name.clone());
+    }
+
+    /// The lines that it has written so far, stdout and stderr in the order of their arrival. No more
+    /// than the last ten thousand are kept.
+    pub fn lines(&self) -> Vec<String> {
+        self.output.lock().lines.iter().cloned().collect()
+    }
+
+    /// A mark after the last line so far, for [`wait_for_line_after`](Self::wait_for_line_after).
+    pub fn mark(&self) -> usize {
+        self.output.lock().end()
+    }
+
+    /// Waits for a line that contains `pattern` and returns it. A line that was written before counts.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::TimedOut`], or [`ProcessError::Ended`] as soon as the process has ended without
+    /// the line; both quote the last lines.
+    pub fn wait_for_line(&self, pattern: &str, timeout: Duration) -> Result<String, ProcessError> {
+        self.wait_for_line_after(0, pattern, timeout)
+    }
+
+    /// Like [`wait_for_line`](Self::wait_for_line), for lines written after a [`mark`](Self::mark).
+    ///
+    /// # Errors
+    ///
+    /// As for [`wait_for_line`](Self::wait_for_line).
+    pub fn wait_for_line_after(
+        &self,
+        mark: usize,
+        pattern: &str,
+        timeout: Duration,
+    ) -> Result<String, ProcessError> {
+        let start = Instant::now();
+        let mut position = mark;
+        let mut state = self.output.lock();
+        loop {
+            let skip = position.saturating_sub(state.forgotten);
+            if let Some(line) = state
+                .lines
+                .iter()
+                .skip(skip)
+                .find(|line| line.contains(pattern))
+            {
+                return Ok(line.clone());
+            }
+            position = state.end();
+            let left = timeout.saturating_sub(start.elapsed());
+            if state.open == 0 || left.is_zero() {
+                break;
+            }
+            state = self
+                .output
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        let closed = state.open == 0;
+        drop(state);
+        // Closed output mostly means that the process has ended, a moment ago or in a moment.
+        if closed && let Some(status) = self.wait_until_ended(timeout.min(DRAIN)) {
+            return Err(ProcessError::Ended {
+                name: self.name.clone(),
+                status,
+                pattern: pattern.to_owned(),
+                tail: self.tail(),
+            });
+        }
+        Err(self.timed_out(format!("write {pattern:?}"), start.elapsed()))
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Kernel`]; not when the process has ended already.
+    pub fn signal(&mut self, signal: Signal) -> Result<(), ProcessError> {
+        if self.try_wait()?.is_some() {
+            return Ok(());
+        }
+        // The child has not been waited for, so its ID cannot be anyone else's.
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).map_err(|error| self.failed("signal", error.into()))
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Kernel`].
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, ProcessError> {
+        self.child
+            .try_wait()
+            .map_err(|error| self.failed("wait for", error))
+    }
+
+    /// Waits for its end and for the rest of its output.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::TimedOut`], [`ProcessError::Kernel`].
+    pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, ProcessError> {
+        let child = &mut self.child;
+        let ended = until(timeout, "its end", || child.try_wait().transpose());
+        match ended {
+            Ok(Ok(status)) => {
+                self.output.drain();
+                Ok(status)
+            }
+            Ok(Err(error)) => Err(self.failed("wait for", error)),
+            Err(error) => Err(self.timed_out("end".to_owned(), error.waited)),
+        }
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::TimedOut`] when it has not obeyed; it still runs then.
+    pub fn terminate(&mut self, timeout: Duration) -> Result<ExitStatus, ProcessError> {
+        self.signal(Signal::TERM)?;
+        self.wait(timeout)
+    }
+
+    /// Kills it (SIGKILL), and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Kernel`].
+    pub fn kill(&mut self) -> Result<ExitStatus, ProcessError> {
+        self.child
+            .kill()
+            .map_err(|error| self.failed("kill", error))?;
+        let status = self
+            .child
+            .wait()
+            .map_err(|error| self.failed("wait for", error))?;
+        self.output.drain();
+        Ok(status)
+    }
+
+    /// Whether the process has ended, without taking note of it: that is for [`Self::try_wait`].
+    fn wait_until_ended(&self, timeout: Duration) -> Option<ExitStatus> {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        use std::os::unix::process::ExitStatusExt;
+
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let pid = Pid::from_child(&self.child);
+        let ended = until(timeout, "its end", || {
+            waitid(WaitId::Pid(pid), options).ok().flatten()
+        });
+        let ended = ended.ok()?;
+        // The encoding of wait(2): the exit code in the second byte, the signal in the first.
+        let exit = ended.exit_status().map(|code| (code & 0xff) << 8);
+        Some(ExitStatus::from_raw(exit.or(ended.terminating_signal())?))
+    }
+
+    fn tail(&self) -> String {
+        let state = self.output.lock();
+        let skip = state.lines.len().saturating_sub(QUOTED_LINES);
+        state
+            .lines
+            .iter()
+            .skip(skip)
+            .map(|line| format!("  {line}\n"))
+            .collect()
+    }
+
+    fn timed_out(&self, what: String, waited: Duration) -> ProcessError {
+        ProcessError::TimedOut {
+            name: self.name.clone(),
+            what,
+            waited,
+            tail: self.tail(),
+        }
+    }
+
+    fn failed(&self, what: &'static str, source: io::Error) -> ProcessError {
+        ProcessError::Kernel {
+            name: self.name.clone(),
+            what,
+            source,
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(drop)) {
+            tracing::warn!(name = self.name, %error, "could not kill a process");
+        }
+    }
+}
+
+impl Output {
+    fn lock(&self) -> MutexGuard<'_, OutputState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the lines of one pipe until its end.
+    fn read(&self, pipe: impl Read) {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match (&mut pipe).take(LONGEST_LINE).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {
+                    let text = String::from_utf8_lossy(&line);
+                    self.lock().push(text.trim_end_matches(['\n', '\r']));
+                    self.changed.notify_all();
+                }
+            }
+        }
+        self.lock().open -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until both pipes are read to their ends.
+    fn drain(&self) {
+        let state = self.lock();
+        drop(
+            self.changed
+                .wait_timeout_while(state, DRAIN, |state| state.open > 0),
+        );
+    }
+}
+
+impl OutputState {
+    fn push(&mut self, line: &str) {
+        if let Some(name) = &self.echo {
+            eprintln!("{name}: {line}");
+        }
+        if self.lines.len() == KEPT_LINES {
+            self.lines.pop_front();
+            self.forgotten += 1;
+        }
+        self.lines.push_back(line.to_owned());
+    }
+
+    fn end(&self) -> usize {
+        self.forgotten + self.lines.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;
