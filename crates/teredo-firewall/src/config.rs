@@ -1,0 +1,255 @@
+//! What the agent is told to do.
+
+use std::{fmt, num::NonZeroU16, str::FromStr, time::Duration};
+
+use crate::nft::{Family, TableName, UnknownFamily};
+
+/// How long an exception outlives an agent that stopped renewing it.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
+
+/// How often the agent renews an exception; also how often it looks for a set that is missing.
+pub const DEFAULT_RENEW: Duration = Duration::from_secs(5);
+
+/// What the agent is told to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// Where the port is let through.
+    pub target: Target,
+    /// The name of the tunnel interface, at most 15 bytes.
+    pub interface: String,
+    /// What may come in through the tunnel without having been asked for.
+    pub allow_inbound: Vec<Exception>,
+    /// How long an exception outlives an agent that stopped renewing it; at least twice `renew`.
+    pub lease: Duration,
+    /// How often an exception is renewed.
+    pub renew: Duration,
+}
+
+impl Default for AgentConfig {
+    /// A table of its own, the interface `teredo`, nothing unsolicited, [`DEFAULT_LEASE`] and [`DEFAULT_RENEW`].
+    fn default() -> Self {
+        Self {
+            target: Target::OwnTable,
+            interface: "teredo".to_owned(),
+            allow_inbound: Vec::new(),
+            lease: DEFAULT_LEASE,
+            renew: DEFAULT_RENEW,
+        }
+    }
+}
+
+impl AgentConfig {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let name = &self.interface;
+        let valid = matches!(name.len(), 1..=15)
+            && !matches!(name.as_str(), "." | "..")
+            && !name.contains(|c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace());
+        if !valid {
+            return Err(ConfigError::Interface(name.clone()));
+        }
+        if self.renew.is_zero() || self.lease < self.renew * 2 {
+            return Err(ConfigError::Lease { lease: self.lease, renew: self.renew });
+        }
+        Ok(())
+    }
+}
+
+/// A configuration that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No interface can have that name.
+    #[error("'{0}' cannot be the name of an interface: expected 1 to 15 bytes without '/', ':' or spaces")]
+    Interface(String),
+    /// The lease would lapse between two renewals.
+    #[error("a lease of {lease:?} cannot be kept by renewals every {renew:?}: expected at least twice that")]
+    Lease {
+        /// The lease.
+        lease: Duration,
+        /// The time between renewals.
+        renew: Duration,
+    },
+}
+
+/// Where the port is let through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// By rules in the table `inet teredo`, which is the agent's own.
+    ///
+    /// It suits a host on which nothing else drops the traffic: an `accept` there does not override the drop of
+    /// another table at the same hook.
+    #[default]
+    OwnTable,
+    /// By the administrator's rules, which look in this set. The agent owns its elements.
+    AdministratorSet(SetPath),
+}
+
+/// A set by its family, table and name: `inet filter teredo_ports`.
+///
+/// ```
+/// use teredo_firewall::SetPath;
+///
+/// let path: SetPath = "inet filter teredo_ports".parse()?;
+/// assert_eq!(path.set, "teredo_ports");
+/// assert_eq!(
+///     "filter teredo_ports".parse::<SetPath>().unwrap_err().to_string(),
+///     "'filter teredo_ports' names no set: expected 'FAMILY TABLE SET', for example 'inet filter teredo_ports'",
+/// );
+/// # Ok::<(), teredo_firewall::ParseSetError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SetPath {
+    /// The table that the set is in.
+    pub table: TableName,
+    /// The name of the set.
+    pub set: String,
+}
+
+/// What nftables allows (`NFT_NAME_MAXLEN` less the NUL).
+const MAX_NAME: usize = 255;
+
+impl SetPath {
+    /// The command that creates such a set as the agent needs it.
+    #[must_use]
+    pub fn create_command(&self) -> String {
+        format!("nft add set {self} '{{ type inet_service; flags timeout; }}'")
+    }
+}
+
+impl fmt::Display for SetPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.table, self.set)
+    }
+}
+
+impl FromStr for SetPath {
+    type Err = ParseSetError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [family, table, set] = words[..] else {
+            return Err(ParseSetError::Shape(text.to_owned()));
+        };
+        let family: Family = family.parse()?;
+        if let Some(name) = [table, set].into_iter().find(|name| name.len() > MAX_NAME || name.contains('\0')) {
+            return Err(ParseSetError::Name(name.to_owned()));
+        }
+        Ok(Self { table: TableName::new(family, table), set: set.to_owned() })
+    }
+}
+
+/// A text that names no set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseSetError {
+    /// There are not three words.
+    #[error("'{0}' names no set: expected 'FAMILY TABLE SET', for example 'inet filter teredo_ports'")]
+    Shape(String),
+    /// The first word is no family.
+    #[error(transparent)]
+    Family(#[from] UnknownFamily),
+    /// A name is none.
+    #[error("'{0}' cannot be a name in nftables: expected at most 255 bytes without NUL")]
+    Name(String),
+}
+
+/// Traffic that may come in through the tunnel unsolicited: `22/tcp`.
+///
+/// ```
+/// use teredo_firewall::{Exception, Protocol};
+///
+/// let exception: Exception = "22/tcp".parse()?;
+/// assert_eq!((exception.port.get(), exception.protocol), (22, Protocol::Tcp));
+/// assert_eq!(
+///     "ssh".parse::<Exception>().unwrap_err().to_string(),
+///     "'ssh' is no exception: expected PORT/PROTO, for example 22/tcp",
+/// );
+/// # Ok::<(), teredo_firewall::ParseExceptionError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Exception {
+    /// The destination port.
+    pub port: NonZeroU16,
+    /// The transport protocol.
+    pub protocol: Protocol,
+}
+
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.port, self.protocol)
+    }
+}
+
+impl FromStr for Exception {
+    type Err = ParseExceptionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (port, protocol) = text.split_once('/').ok_or_else(|| ParseExceptionError::Shape(text.to_owned()))?;
+        let protocol = Protocol::ALL
+            .into_iter()
+            .find(|known| protocol.eq_ignore_ascii_case(known.name()))
+            .ok_or_else(|| ParseExceptionError::Protocol(protocol.to_owned()))?;
+        let port = port.parse().map_err(|_| ParseExceptionError::Port(port.to_owned()))?;
+        Ok(Self { port, protocol })
+    }
+}
+
+/// A text that is no exception.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseExceptionError {
+    /// The slash is missing.
+    #[error("'{0}' is no exception: expected PORT/PROTO, for example 22/tcp")]
+    Shape(String),
+    /// What precedes the slash is no port.
+    #[error("'{0}' is no port: expected a number from 1 to 65535")]
+    Port(String),
+    /// What follows the slash is no protocol with ports.
+    #[error("'{0}' is no protocol with ports: expected tcp, udp, sctp or dccp")]
+    Protocol(String),
+}
+
+/// A transport protocol with ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// TCP
+    Tcp,
+    /// UDP
+    Udp,
+    /// SCTP
+    Sctp,
+    /// DCCP
+    Dccp,
+}
+
+impl Protocol {
+    const ALL: [Self; 4] = [Self::Tcp, Self::Udp, Self::Sctp, Self::Dccp];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+            Self::Dccp => "dccp",
+        }
+    }
+
+    /// The IANA number.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+            Self::Dccp => 33,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+use rustix::io::Errno;
+
+/// Why a request to nftables failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NftError {
+    /// The process may not use nftables in this network namespace.
+    #[error("not permitted to use nftables: the capability CAP_NET_ADMIN is missing")]
+    NotPermitted,
+
+    /// The kernel refused one request, and with it the whole transaction.
+    #[error("the kernel refused to {request}: {errno}")]
+    Refused {
+        /// What was attempted, in the words of `nft`: "add chain inet teredo input".
+        request: String,
+        /// The kernel's reason.
+        errno: Errno,
+    },
+
+    /// The netlink socket itself failed.
+    #[error("cannot {operation} the netlink socket: {errno}")]
+    Socket {
+        /// What was done with the socket: "open", "write to", "read from".
+        operation: &'static str,
+        /// The reason.
+        errno: Errno,
+    },
+
+    /// The kernel answered, but not with what the protocol promises.
+    #[error("unexpected answer of the kernel to {request}: {reason}")]
+    Unexpected {
+        /// What was attempted.
+        request: String,
+        /// What was wrong with the answer.
+        reason: String,
+    },
+}
+
+impl NftError {
+    pub(crate) fn socket(operation: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |error| {
+            match Errno::from_io_error(&error) {
+                // The kernel lets only CAP_NET_ADMIN join nftables' multicast group.
+                Some(Errno::PERM) => Self::NotPermitted,
+                errno => Self::Socket { operation, errno: errno.unwrap_or(Errno::IO) },
+            }
+        }
+    }
+
+    /// The kernel's reason where it refused a request; none for every other failure.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Errno> {
+        match self {
+            Self::Refused { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+use std::time::Duration;
+
+use netlink_packet_netfilter::nftables::{
+    DataAttribute, ListAttribute, SetAttribute, SetElementAttribute, SetElementFlags, SetFlags, SetMessage,
+};
+
+/// The type of a set's keys: the number by which `nft` knows it, and its length in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyType {
+    /// `nft`'s number for the type; the kernel keeps it and gives it no meaning.
+    pub id: u32,
+    /// Bytes.
+    pub length: u32,
+}
+
+impl KeyType {
+    /// `ipv4_addr`
+    pub const IPV4_ADDR: Self = Self { id: 7, length: 4 };
+    /// `ipv6_addr`
+    pub const IPV6_ADDR: Self = Self { id: 8, length: 16 };
+    /// `inet_proto`
+    pub const INET_PROTO: Self = Self { id: 12, length: 1 };
+    /// `inet_service`: a port, in network byte order.
+    pub const INET_SERVICE: Self = Self { id: 13, length: 2 };
+    /// `icmpv6_type`
+    pub const ICMPV6_TYPE: Self = Self { id: 29, length: 1 };
+}
+
+/// A named set to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    pub(super) name: String,
+    pub(super) key: KeyType,
+    pub(super) flags: SetFlags,
+}
+
+impl Set {
+    /// A set without flags.
+    pub fn new(name: impl Into<String>, key: KeyType) -> Self {
+        Self { name: name.into(), key, flags: SetFlags::empty() }
+    }
+
+    /// Lets elements have a timeout (`flags timeout`).
+    #[must_use]
+    pub fn with_timeouts(mut self) -> Self {
+        self.flags |= SetFlags::Timeout;
+        self
+    }
+
+    /// A set without a name of its own: it belongs to the rule that looks in it.
+    pub(super) fn anonymous(key: KeyType) -> Self {
+        Self { name: ANONYMOUS.to_owned(), key, flags: SetFlags::Anonymous | SetFlags::Constant }
+    }
+}
+
+/// The kernel makes a name of its own from this template.
+pub(super) const ANONYMOUS: &str = "__set%d";
+
+/// An element to be put into a set or removed from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    key: Vec<u8>,
+    timeout: Option<Duration>,
+}
+
+impl Element {
+    /// An element that stays until it is removed.
+    pub fn new(key: impl Into<Vec<u8>>) -> Self {
+        Self { key: key.into(), timeout: None }
+    }
+
+    /// A port, for a set of [`KeyType::INET_SERVICE`].
+    #[must_use]
+    pub fn port(port: u16) -> Self {
+        Self::new(port.to_be_bytes())
+    }
+
+    /// Lets the kernel remove the element after `timeout`, in whole milliseconds.
+    ///
+    /// The set must have been made [with timeouts](Set::with_timeouts).
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    pub(super) fn attributes(&self) -> ListAttribute<SetElementAttribute> {
+        let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(self.key.clone()))];
+        if let Some(timeout) = self.timeout {
+            let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            attributes.push(SetElementAttribute::Timeout(milliseconds));
+        }
+        ListAttribute::Element(attributes)
+    }
+}
+
+/// What the kernel says about a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetInfo {
+    /// The set's name.
+    pub name: String,
+    /// The type of its keys.
+    pub key: KeyType,
+    /// Whether its elements may have a timeout.
+    pub timeouts: bool,
+    /// Whether its elements are ranges.
+    pub intervals: bool,
+    /// Whether it is a map.
+    pub map: bool,
+    /// Whether its elements can be changed.
+    pub constant: bool,
+}
+
+impl From<&SetMessage> for SetInfo {
+    fn from(message: &SetMessage) -> Self {
+        let mut name = String::new();
+        let mut key = KeyType { id: 0, length: 0 };
+        let mut flags = SetFlags::empty();
+        for attribute in &message.attributes {
+            match attribute {
+                SetAttribute::Name(value) => name.clone_from(value),
+                SetAttribute::KeyType(value) => key.id = *value,
+                SetAttribute::KeyLen(value) => key.length = *value,
+                SetAttribute::Flags(value) => flags = *value,
+                _ => {}
+            }
+        }
+        Self {
+            name,
+            key,
+            timeouts: flags.contains(SetFlags::Timeout),
+            intervals: flags.contains(SetFlags::Interval),
+            map: flags.contains(SetFlags::Map),
+            constant: flags.contains(SetFlags::Constant),
+        }
+    }
+}
+
+/// An element that is in a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ElementInfo {
+    /// The key, of the length that the set's [`KeyType`] has.
+    pub key: Vec<u8>,
+    /// The timeout that it was given.
+    pub timeout: Option<Duration>,
+    /// What is left of the timeout.
+    pub expires: Option<Duration>,
+    /// Whether the key is the end of a range, itself no longer in it.
+    pub interval_end: bool,
+}
+
+impl ElementInfo {
+    /// The port that the key is, for a set of [`KeyType::INET_SERVICE`].
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        <[u8; 2]>::try_from(self.key.as_slice()).ok().map(u16::from_be_bytes)
+    }
+
+    pub(super) fn new(attributes: &[SetElementAttribute]) -> Self {
+        let mut info = Self { key: Vec::new(), timeout: None, expires: None, interval_end: false };
+        for attribute in attributes {
+            match attribute {
+                SetElementAttribute::Key(DataAttribute::Value(key)) => info.key.clone_from(key),
+                SetElementAttribute::Timeout(value) => info.timeout = Some(Duration::from_millis(*value)),
+                SetElementAttribute::Expiration(value) => info.expires = Some(Duration::from_millis(*value)),
+                SetElementAttribute::Flags(flags) => {
+                    info.interval_end = flags.contains(SetElementFlags::IntervalEnd);
+                }
+                _ => {}
+            }
+        }
+        info
+    }
+}

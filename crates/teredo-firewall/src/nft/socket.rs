@@ -1,0 +1,327 @@
+use std::os::fd::AsFd;
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use netlink_packet_netfilter::{
+    NetfilterMessage, NetfilterMessageInner,
+    nftables::{
+        ListAttribute, NfTablesMessage, SetAttribute, SetElementList, SetElementMessage, SetMessage, TableAttribute,
+        TableMessage,
+    },
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, SendFlags, recv, send},
+};
+
+use super::{Batch, ElementInfo, NftError, SetInfo, TableInfo, TableName, batch::Request};
+
+/// A socket to nftables in the network namespace of the thread that opened it.
+///
+/// The kernel works while the request is being sent and has queued the whole answer when the call returns, so no
+/// method ever waits; all are fit to be called from async code.
+///
+/// A table made with [`TableFlags::OWNER`](super::TableFlags::OWNER) lives as long as the value.
+#[derive(Debug)]
+pub struct Netlink {
+    socket: Socket,
+    port: u32,
+    sequence: u32,
+    buffer: Box<[u8]>,
+}
+
+/// The kernel cuts its dumps into messages of at most 32 KiB.
+pub(super) const RECEIVE_BUFFER: usize = 64 * 1024;
+
+/// How often a dump is begun again because the ruleset changed while it ran.
+const DUMP_ATTEMPTS: usize = 16;
+
+impl Netlink {
+    /// Opens a socket.
+    ///
+    /// # Errors
+    ///
+    /// [`NftError::Socket`]. Permission is checked only with the first request.
+    pub fn open() -> Result<Self, NftError> {
+        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(NftError::socket("open"))?;
+        let address = socket.bind_auto().map_err(NftError::socket("bind"))?;
+        socket.connect(&SocketAddr::new(0, 0)).map_err(NftError::socket("connect"))?;
+        // An error then comes with the header of what it is about, not with all of it.
+        socket.set_cap_ack(true).map_err(NftError::socket("set up"))?;
+        Ok(Self {
+            socket,
+            port: address.port_number(),
+            sequence: 0,
+            buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice(),
+        })
+    }
+
+    /// The netlink port, by which the kernel names the socket as a table's owner and as the author of a change.
+    #[must_use]
+    pub fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Carries out a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`NftError::Refused`] with the first request that failed: then nothing has changed.
+    pub fn execute(&mut self, batch: &Batch) -> Result<(), NftError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let first = self.reserve(batch.len() + 2);
+        self.send(&batch.serialize(first))?;
+
+        let mut done = false;
+        let mut failure = None;
+        self.receive(|message| {
+            let NetlinkPayload::Error(error) = message.payload else { return };
+            // Zero is the mark of the beginning, which stands for the transaction.
+            let index = message.header.sequence_number.wrapping_sub(first) as usize;
+            match outcome(error.raw_code()) {
+                Ok(()) => done |= index == batch.len(),
+                Err(errno) if failure.is_none() && index <= batch.len() => failure = Some((index, errno)),
+                Err(_) => {}
+            }
+        })
+        .map_err(|error| error.during(|| "the transaction".to_owned()))?;
+
+        match failure {
+            None if done => Ok(()),
+            None => Err(NftError::Unexpected {
+                request: "the transaction".to_owned(),
+                reason: "no acknowledgement".to_owned(),
+            }),
+            Some((0, Errno::PERM)) => Err(NftError::NotPermitted),
+            Some((index, errno)) => {
+                let request = index.checked_sub(1).and_then(|index| batch.request(index));
+                let request = request.map_or_else(|| "commit the transaction".to_owned(), ToString::to_string);
+                Err(NftError::Refused { request, errno })
+            }
+        }
+    }
+
+    /// Looks a table up; none if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NftError`].
+    pub fn table(&mut self, table: &TableName) -> Result<Option<TableInfo>, NftError> {
+        let attributes = vec![TableAttribute::Name(table.name.clone())];
+        let message = NfTablesMessage::GetTable(TableMessage { attributes });
+        let answer = self.query(table, NLM_F_ACK, message, |message| match message {
+            NfTablesMessage::NewTable(table) => Some(TableInfo::from(&table)),
+            _ => None,
+        })?;
+        Ok(answer.and_then(|tables| tables.into_iter().next()))
+    }
+
+    /// Looks a set up; none if it or its table does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NftError`].
+    pub fn set(&mut self, table: &TableName, set: &str) -> Result<Option<SetInfo>, NftError> {
+        let attributes = vec![SetAttribute::Table(table.name.clone()), SetAttribute::Name(set.to_owned())];
+        let message = NfTablesMessage::GetSet(SetMessage { attributes });
+        let answer = self.query(table, NLM_F_ACK, message, set_info)?;
+        Ok(answer.and_then(|sets| sets.into_iter().next()))
+    }
+
+    /// All sets of a table; none if the table does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NftError`].
+    pub fn sets(&mut self, table: &TableName) -> Result<Option<Vec<SetInfo>>, NftError> {
+        let attributes = vec![SetAttribute::Table(table.name.clone())];
+        self.query(table, NLM_F_DUMP, NfTablesMessage::GetSet(SetMessage { attributes }), set_info)
+    }
+
+    /// All elements of a set; none if the set does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NftError`].
+    pub fn elements(&mut self, table: &TableName, set: &str) -> Result<Option<Vec<ElementInfo>>, NftError> {
+        let attributes = vec![SetElementList::Table(table.name.clone()), SetElementList::Set(set.to_owned())];
+        let message = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
+        let answer = self.query(table, NLM_F_DUMP, message, |message| match message {
+            NfTablesMessage::NewSetElement(list) => Some(elements_of(&list)),
+            _ => None,
+        })?;
+        Ok(answer.map(|parts| parts.into_iter().flatten().collect()))
+    }
+
+    /// Asks for something; none if there is no such thing.
+    fn query<T>(
+        &mut self,
+        table: &TableName,
+        flags: u16,
+        message: NfTablesMessage,
+        read: impl Fn(NfTablesMessage) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, NftError> {
+        let request = Request { family: table.family, flags, message };
+        for _ in 0..DUMP_ATTEMPTS {
+            let sequence = self.reserve(1);
+            self.send(&request.serialize(sequence))?;
+
+            let mut answer = Vec::new();
+            let mut interrupted = false;
+            let mut end = None;
+            self.receive(|message| {
+                if message.header.sequence_number != sequence {
+                    return;
+                }
+                interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
+                match message.payload {
+                    NetlinkPayload::InnerMessage(inner) => {
+                        if let NetfilterMessageInner::NfTables(message) = inner.inner {
+                            answer.extend(read(message));
+                        }
+                    }
+                    NetlinkPayload::Error(error) => end = Some(outcome(error.raw_code())),
+                    NetlinkPayload::Done(done) => end = Some(outcome(done.code)),
+                    _ => {}
+                }
+            })
+            .map_err(|error| error.during(|| request.to_string()))?;
+
+            match end {
+                Some(Ok(())) if interrupted => {}
+                Some(Err(Errno::INTR)) => {}
+                Some(Ok(())) => return Ok(Some(answer)),
+                Some(Err(Errno::NOENT)) => return Ok(None),
+                Some(Err(Errno::PERM)) => return Err(NftError::NotPermitted),
+                Some(Err(errno)) => return Err(NftError::Refused { request: request.to_string(), errno }),
+                None => {
+                    return Err(NftError::Unexpected {
+                        request: request.to_string(),
+                        reason: "the answer has no end".to_owned(),
+                    });
+                }
+            }
+        }
+        Err(NftError::Unexpected {
+            request: request.to_string(),
+            reason: format!("the ruleset changed during each of {DUMP_ATTEMPTS} attempts"),
+        })
+    }
+
+    /// Takes `count` sequence numbers and returns the first.
+    fn reserve(&mut self, count: usize) -> u32 {
+        let first = self.sequence;
+        // A batch of four thousand million requests does not exist.
+        self.sequence = self.sequence.wrapping_add(count as u32);
+        first
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), NftError> {
+        loop {
+            match send(self.socket.as_fd(), bytes, SendFlags::empty()) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(NftError::Socket { operation: "write to", errno }),
+            }
+        }
+    }
+
+    /// Hands every queued message to `each`; always empties the queue, so that the next answer is not mixed with
+    /// the rest of this one.
+    fn receive(&mut self, mut each: impl FnMut(NetlinkMessage<NetfilterMessage>)) -> Result<(), ReceiveError> {
+        let mut failure = None;
+        loop {
+            match recv(self.socket.as_fd(), &mut self.buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
+                Err(Errno::AGAIN) => return failure.map_or(Ok(()), Err),
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    let error = ReceiveError::Socket(errno);
+                    // An overrun is reported once, and the queue goes on behind it.
+                    if errno != Errno::NOBUFS {
+                        return Err(error);
+                    }
+                    failure.get_or_insert(error);
+                }
+                Ok((length, full)) if full > length => {
+                    failure.get_or_insert(ReceiveError::Malformed(format!("a message of {full} bytes")));
+                }
+                Ok((length, _)) => {
+                    for message in messages(&self.buffer[..length]) {
+                        match message.and_then(|bytes| NetlinkMessage::deserialize(bytes).map_err(|e| e.to_string()))
+                        {
+                            Ok(message) => each(message),
+                            Err(reason) => {
+                                failure.get_or_insert(ReceiveError::Malformed(reason));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Reads the code that ends an answer: 0, or an error number below it.
+fn outcome(code: i32) -> Result<(), Errno> {
+    match code {
+        0 => Ok(()),
+        -4095..=-1 => Err(Errno::from_raw_os_error(-code)),
+        _ => Err(Errno::IO),
+    }
+}
+
+enum ReceiveError {
+    Socket(Errno),
+    Malformed(String),
+}
+
+impl ReceiveError {
+    fn during(self, request: impl FnOnce() -> String) -> NftError {
+        match self {
+            Self::Socket(errno) => NftError::Socket { operation: "read from", errno },
+            Self::Malformed(reason) => NftError::Unexpected { request: request(), reason },
+        }
+    }
+}
+
+/// Cuts what one `recv` returned into messages.
+pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], String>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let length = match NetlinkBuffer::new_checked(bytes) {
+            Ok(header) => header.length() as usize,
+            Err(error) => {
+                bytes = &[];
+                return Some(Err(error.to_string()));
+            }
+        };
+        let (message, _) = bytes.split_at(length.min(bytes.len()));
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Ok(message))
+    })
+}
+
+fn set_info(message: NfTablesMessage) -> Option<SetInfo> {
+    match message {
+        NfTablesMessage::NewSet(set) => Some(SetInfo::from(&set)),
+        _ => None,
+    }
+}
+
+fn elements_of(list: &SetElementMessage) -> Vec<ElementInfo> {
+    let lists = list.attributes.iter().filter_map(|attribute| match attribute {
+        SetElementList::Elements(elements) => Some(elements),
+        _ => None,
+    });
+    lists
+        .flatten()
+        .filter_map(|element| match element {
+            ListAttribute::Element(attributes) => Some(ElementInfo::new(attributes)),
+            _ => None,
+        })
+        .collect()
+}
