@@ -1,0 +1,371 @@
+//! One call, one answer: a blocking client of the local service, for command-line tools.
+//!
+//! To follow the port for long, use a [`Watcher`](crate::watcher::Watcher): it survives a restart of the
+//! service, which this does not.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::service::Outcome;
+use crate::types::{Event, EventName, Status};
+use crate::wire::{Decoder, OutgoingCall, PortState, Reply, WireError, error};
+use crate::{Notification, Snapshot};
+
+/// How long an answer may take unless told otherwise. Longer than the gating subscribers' deadline.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a call has failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("the Teredo service cannot be reached at {}: {source}; is \"teredo client\" running?", path.display())]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The service closed the connection, or it broke.
+    #[error("the connection to the Teredo service has ended")]
+    Disconnected,
+    /// No answer in time.
+    #[error("the Teredo service has not answered in time")]
+    TimedOut,
+    /// The client has no port.
+    #[error("the Teredo client has no port: it is stopped or has not started")]
+    NotReady,
+    /// Not for this user.
+    #[error("this needs root or membership of the Teredo service's group")]
+    PermissionDenied,
+    /// The port that was asked for belongs to another program.
+    #[error("port {0} is in use by another program: choose another one")]
+    PortInUse(u16),
+    /// The client could not do it.
+    #[error("the Teredo client could not do it: {0}")]
+    Failed(String),
+    /// The service does not know the method: it is of an older version.
+    #[error("the Teredo service does not know {0}: it is of another version; restart it")]
+    Unsupported(String),
+    /// An answer that makes no sense.
+    #[error("the Teredo service has answered in a way that is not understood: {0}")]
+    Protocol(String),
+}
+
+/// A connection to the service.
+///
+/// ```no_run
+/// use teredo_notify::client::Connection;
+///
+/// let mut service = Connection::open(&teredo_notify::socket_path())?;
+/// println!("{}", service.get_port()?);
+/// # Ok::<(), teredo_notify::client::ClientError>(())
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    decoder: Decoder,
+    timeout: Duration,
+}
+
+impl Connection {
+    /// Connects, with [`DEFAULT_TIMEOUT`] for that and for every answer.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`]
+    pub fn open(path: &Path) -> Result<Self, ClientError> {
+        Self::open_within(path, DEFAULT_TIMEOUT)
+    }
+
+    /// Connects, with `timeout` for that and for every answer.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`]
+    pub fn open_within(path: &Path, timeout: Duration) -> Result<Self, ClientError> {
+        let stream = connect(path, timeout).map_err(|source| ClientError::Unreachable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            stream,
+            decoder: Decoder::default(),
+            timeout,
+        })
+    }
+
+    /// The port that the client uses now.
+    ///
+    /// # Errors
+    /// [`ClientError::NotReady`] where it has none; others as they come.
+    pub fn get_port(&mut self) -> Result<u16, ClientError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            port: u16,
+        }
+        self.call::<Answer>("GetPort", json!({}))
+            .map(|answer| answer.port)
+    }
+
+    /// All that the client tells about itself.
+    ///
+    /// # Errors
+    /// As they come.
+    pub fn get_status(&mut self) -> Result<Status, ClientError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            status: Status,
+        }
+        self.call::<Answer>("GetStatus", json!({}))
+            .map(|answer| answer.status)
+    }
+
+    /// Moves the client to another port; none: one of the system's choice.
+    ///
+    /// # Errors
+    /// [`ClientError::PermissionDenied`], [`ClientError::PortInUse`], [`ClientError::NotReady`] where the
+    /// client is stopped, [`ClientError::Failed`]; others as they come.
+    pub fn rebind(&mut self, port: Option<u16>) -> Result<Outcome, ClientError> {
+        self.call("Rebind", json!({ "port": port }))
+    }
+
+    /// Stops the client.
+    ///
+    /// # Errors
+    /// [`ClientError::PermissionDenied`], [`ClientError::Failed`]; others as they come.
+    pub fn stop(&mut self) -> Result<Outcome, ClientError> {
+        self.call("Stop", json!({}))
+    }
+
+    /// Starts the client again.
+    ///
+    /// # Errors
+    /// [`ClientError::PermissionDenied`], [`ClientError::Failed`]; others as they come.
+    pub fn start(&mut self) -> Result<Outcome, ClientError> {
+        self.call("Start", json!({}))
+    }
+
+    /// The current state, then every event of these kinds; of all kinds if `events` is empty.
+    ///
+    /// # Errors
+    /// As they come.
+    pub fn monitor(self, events: &[EventName]) -> Result<Replies<Event>, ClientError> {
+        let call = OutgoingCall {
+            more: true,
+            ..OutgoingCall::new("io.teredo.Client.Monitor", json!({ "events": events }))
+        };
+        self.stream(&call, event)
+    }
+
+    /// The port's changes; with `initial`, its current state first.
+    ///
+    /// # Errors
+    /// As they come.
+    pub fn subscribe(self, initial: bool) -> Result<Replies<Notification>, ClientError> {
+        self.stream(&OutgoingCall::subscribe(initial, false), notification)
+    }
+
+    fn call<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        parameters: Value,
+    ) -> Result<T, ClientError> {
+        let method = format!("io.teredo.Client.{method}");
+        self.send(&OutgoingCall::new(&method, parameters))?;
+        let reply = self.receive(Instant::now().checked_add(self.timeout))?;
+        read(check(reply)?)
+    }
+
+    fn stream<T>(
+        mut self,
+        call: &OutgoingCall<'_>,
+        read: fn(Value) -> Result<T, ClientError>,
+    ) -> Result<Replies<T>, ClientError> {
+        self.send(call)?;
+        Ok(Replies {
+            connection: self,
+            ended: false,
+            read,
+        })
+    }
+
+    fn send(&mut self, call: &OutgoingCall<'_>) -> Result<(), ClientError> {
+        self.stream
+            .set_write_timeout(Some(self.timeout.max(MIN_TIMEOUT)))
+            .map_err(broken)?;
+        self.stream.write_all(&call.encode()).map_err(broken)
+    }
+
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<Reply, ClientError> {
+        loop {
+            if let Some(message) = self.decoder.next()? {
+                return Ok(Reply::decode(message)?);
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(ClientError::TimedOut);
+            }
+            self.stream
+                .set_read_timeout(left.map(|left| left.max(MIN_TIMEOUT)))
+                .map_err(broken)?;
+            let mut chunk = [0; 8 * 1024];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(ClientError::Disconnected),
+                Ok(length) => self.decoder.push(&chunk[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(broken(error)),
+            }
+        }
+    }
+}
+
+/// A blocking connect would wait without end for a service that is alive but accepts nobody.
+fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    const RETRY: Duration = Duration::from_millis(5);
+    let address = SocketAddrUnix::new(path)?;
+    let deadline = Instant::now() + timeout;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    loop {
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => {
+                let stream = UnixStream::from(socket);
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(Errno::AGAIN) if Instant::now() < deadline => std::thread::sleep(RETRY),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A socket takes no timeout of zero, and rounds what is less than a microsecond down to that.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn broken(error: io::Error) -> ClientError {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::TimedOut,
+        _ => ClientError::Disconnected,
+    }
+}
+
+impl From<WireError> for ClientError {
+    fn from(error: WireError) -> Self {
+        Self::Protocol(error.to_string())
+    }
+}
+
+/// The parameters of a reply, or the error that it is.
+pub(crate) fn check(reply: Reply) -> Result<Value, ClientError> {
+    let Some(name) = reply.error else {
+        return Ok(reply.parameters);
+    };
+    let text = |parameter: &str| {
+        reply
+            .parameters
+            .get(parameter)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    Err(match &*name {
+        error::NOT_READY => ClientError::NotReady,
+        error::PERMISSION_DENIED => ClientError::PermissionDenied,
+        error::PORT_IN_USE => {
+            let port = reply
+                .parameters
+                .get("port")
+                .and_then(Value::as_u64)
+                .unwrap_or_default();
+            ClientError::PortInUse(u16::try_from(port).unwrap_or_default())
+        }
+        error::FAILED => ClientError::Failed(text("reason")),
+        error::METHOD_NOT_FOUND | error::METHOD_NOT_IMPLEMENTED => {
+            ClientError::Unsupported(text("method"))
+        }
+        error::INTERFACE_NOT_FOUND => ClientError::Unsupported(text("interface")),
+        _ => ClientError::Protocol(format!("{name} {}", reply.parameters)),
+    })
+}
+
+pub(crate) fn read<T: DeserializeOwned>(parameters: Value) -> Result<T, ClientError> {
+    serde_json::from_value(parameters).map_err(|error| ClientError::Protocol(error.to_string()))
+}
+
+/// The replies of a stream. As an iterator it waits for each as long as it takes, and ends after the
+/// first error.
+#[derive(Debug)]
+pub struct Replies<T> {
+    connection: Connection,
+    ended: bool,
+    read: fn(Value) -> Result<T, ClientError>,
+}
+
+impl<T> Replies<T> {
+    /// Another handle to the connection, to end it from another thread.
+    pub(crate) fn handle(&self) -> io::Result<UnixStream> {
+        self.connection.stream.try_clone()
+    }
+
+    /// The next reply, if it comes in time.
+    ///
+    /// # Errors
+    /// [`ClientError::TimedOut`], after which one may go on; [`ClientError::Disconnected`] when the service
+    /// has ended, and others as they come, after which nothing comes any more.
+    pub fn next_within(&mut self, timeout: Duration) -> Result<T, ClientError> {
+        self.next_before(Instant::now().checked_add(timeout))
+    }
+
+    fn next_before(&mut self, deadline: Option<Instant>) -> Result<T, ClientError> {
+        if self.ended {
+            return Err(ClientError::Disconnected);
+        }
+        let reply = self
+            .connection
+            .receive(deadline)
+            .and_then(check)
+            .and_then(self.read);
+        self.ended = matches!(&reply, Err(error) if !matches!(error, ClientError::TimedOut));
+        reply
+    }
+}
+
+impl<T> Iterator for Replies<T> {
+    type Item = Result<T, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (!self.ended).then(|| self.next_before(None))
+    }
+}
+
+fn event(parameters: Value) -> Result<Event, ClientError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        event: Event,
+    }
+    read::<Answer>(parameters).map(|answer| answer.event)
+}
+
+fn notification(parameters: Value) -> Result<Notification, ClientError> {
+    let PortState {
+        sequence,
+        kind,
+        port,
+        ..
+    } = read(parameters)?;
+    Ok(Notification {
+        kind,
+        state: Snapshot { sequence, port },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! Which callback waits for which, so that callbacks that cancel each other's registrations do not wait
+//! for ever (N-07, N-08). It spans all hubs of the process: one callback may cancel in another hub.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+/// One run of a callback. Never used twice, so that an entry about a run that has ended leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Invocation(u64);
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+static WAITS: LazyLock<Mutex<HashMap<Invocation, Invocation>>> = LazyLock::new(Mutex::default);
+
+thread_local! {
+    static CURRENT: Cell<Option<Invocation>> = const { Cell::new(None) };
+}
+
+fn waits() -> MutexGuard<'static, HashMap<Invocation, Invocation>> {
+    WAITS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Invocation {
+    pub(super) fn new() -> Self {
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Runs `body` as this invocation.
+    pub(super) fn enter<R>(self, body: impl FnOnce() -> R) -> R {
+        let outer = CURRENT.replace(Some(self));
+        let result = body();
+        CURRENT.set(outer);
+        result
+    }
+
+    /// Permission for this thread to wait until the invocation has ended; none if that would close a
+    /// circle: it is the one that runs on this thread, or it waits for it, directly or through others.
+    pub(super) fn wait_for(self) -> Option<Waiting> {
+        let Some(waiter) = CURRENT.get() else {
+            return Some(Waiting(None));
+        };
+        let mut waits = waits();
+        let mut link = Some(self);
+        while let Some(invocation) = link {
+            if invocation == waiter {
+                return None;
+            }
+            link = waits.get(&invocation).copied();
+        }
+        waits.insert(waiter, self);
+        Some(Waiting(Some(waiter)))
+    }
+}
+
+/// Waiting is on record while this lives.
+#[derive(Debug)]
+pub(super) struct Waiting(Option<Invocation>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.0 {
+            waits().remove(&waiter);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Getting the socket, without ever taking one away from a live instance.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use tokio::net::UnixListener;
+
+/// Why the service cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Another instance serves this socket.
+    #[error("a service is already running on {}: stop it first, or choose another socket with --socket", path.display())]
+    AlreadyRunning {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// There is something in the way that is no socket, and so is not ours to delete.
+    #[error("{} exists and is not a socket: remove it, or choose another socket with --socket", path.display())]
+    NotASocket {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// The kernel has no room for so long a path.
+    #[error("the path {} is too long for a socket: choose one of at most 100 bytes with --socket", path.display())]
+    PathTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The folder is missing and cannot be created.
+    #[error("cannot create the folder {}: run as root, or choose a socket in a folder of yours with --socket", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The folder cannot be written to.
+    #[error("cannot create {}: run as root, or choose a socket in a folder of yours with --socket", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// The socket's name in the file system, and the right to it. Dropped, it is removed and given up.
+#[derive(Debug)]
+pub(super) struct Socket {
+    path: PathBuf,
+    identity: (u64, u64),
+    _lock: File,
+}
+
+impl Socket {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity) {
+            // If it cannot be removed, the next instance finds nobody listening and replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+pub(super) fn bind(path: &Path) -> Result<(UnixListener, Socket), BindError> {
+    let with_suffix = |suffix: &str| {
+        let mut name = OsString::from(path);
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let (lock_path, new_path) = (with_suffix(".lock"), with_suffix(".new"));
+    if SocketAddr::from_pathname(&new_path).is_err() {
+        return Err(BindError::PathTooLong {
+            path: path.to_owned(),
+        });
+    }
+    create_folder(path)?;
+
+    let create_error = |path: &Path, source| BindError::Create {
+        path: path.to_owned(),
+        source,
+    };
+    let lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&lock_path)
+        .map_err(|source| create_error(&lock_path, source))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            return Err(BindError::AlreadyRunning {
+                path: path.to_owned(),
+            });
+        }
+        Err(error) => return Err(create_error(&lock_path, error.into())),
+    }
+
+    // The lock is held: whoever listens here is not one of us, and what does not is left over.
+    replaceable(path)?;
+    if replaceable(&new_path)? {
+        fs::remove_file(&new_path).map_err(|source| create_error(&new_path, source))?;
+    }
+    // Under another name first: nobody finds a socket without its permissions, and one that is left over
+    // is replaced without a moment in which there is none.
+    let listener =
+        UnixListener::bind(&new_path).map_err(|source| create_error(&new_path, source))?;
+    let identity = fs::set_permissions(&new_path, Permissions::from_mode(0o666))
+        .and_then(|()| fs::symlink_metadata(&new_path))
+        .and_then(|metadata| fs::rename(&new_path, path).map(|()| identity(&metadata)))
+        .map_err(|source| create_error(path, source))?;
+    Ok((
+        listener,
+        Socket {
+            path: path.to_owned(),
+            identity,
+            _lock: lock,
+        },
+    ))
+}
+
+fn create_folder(path: &Path) -> Result<(), BindError> {
+    let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
+    if folder.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(folder)
+        // Whatever the umask says: every user may read the port (N-18).
+        .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o755)))
+        .map_err(|source| BindError::Folder {
+            path: folder.to_owned(),
+            source,
+        })
+}
+
+/// Whether there is a socket at `path` that nobody listens on; an error if there is anything else.
+fn replaceable(path: &Path) -> Result<bool, BindError> {
+    let error = |source| BindError::Create {
+        path: path.to_owned(),
+        source,
+    };
+    match fs::symlink_metadata(path) {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(other) => return Err(error(other)),
+        Ok(found) if found.file_type().is_socket() => {}
+        Ok(_) => {
+            return Err(BindError::NotASocket {
+                path: path.to_owned(),
+            });
+        }
+    }
+    // Without blocking: a hung instance with a full backlog is alive too.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let connected = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+        .and_then(|socket| connect(&socket, &SocketAddrUnix::new(path)?));
+    match connected {
+        Ok(()) | Err(Errno::AGAIN) => Err(BindError::AlreadyRunning {
+            path: path.to_owned(),
+        }),
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(true),
+        Err(other) => Err(error(other.into())),
+    }
+}

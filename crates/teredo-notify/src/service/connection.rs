@@ -1,0 +1,171 @@
+//! One connection: its calls in order, one reply at a time.
+
+use std::io;
+
+use tokio::net::UnixStream;
+use tokio::net::unix::UCred;
+
+use super::Shared;
+use super::methods::{self, Answer, Stream};
+use crate::wire::{Decoder, IncomingCall, Reply, WireError};
+
+/// How much is read at once.
+const CHUNK: usize = 8 * 1024;
+
+/// Why a connection was closed by the service.
+#[derive(Debug, thiserror::Error)]
+enum Closed {
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error("a call that wants a reply came on a connection whose stream is open")]
+    CallDuringStream,
+}
+
+struct Connection<'a> {
+    stream: UnixStream,
+    peer: UCred,
+    shared: &'a Shared,
+    decoder: Decoder,
+    /// The reply that is on its way.
+    outgoing: Vec<u8>,
+    written: usize,
+    /// The call that keeps replying.
+    open: Option<Stream>,
+    /// The peer sends nothing more.
+    ended: bool,
+}
+
+pub(super) async fn serve(stream: UnixStream, peer: UCred, shared: &Shared) {
+    let mut connection = Connection {
+        stream,
+        peer,
+        shared,
+        decoder: Decoder::default(),
+        outgoing: Vec::new(),
+        written: 0,
+        open: None,
+        ended: false,
+    };
+    if let Err(error) = connection.run().await {
+        tracing::debug!(uid = peer.uid(), pid = peer.pid(), %error, "connection closed");
+    }
+}
+
+impl Connection<'_> {
+    async fn run(&mut self) -> Result<(), Closed> {
+        loop {
+            while self.open.is_some() || self.outgoing.is_empty() {
+                let Some(message) = self.decoder.next()? else {
+                    break;
+                };
+                let call = IncomingCall::decode(message)?;
+                self.handle(call).await?;
+            }
+            if self.ended && (self.open.is_some() || self.outgoing.is_empty()) {
+                return Ok(());
+            }
+
+            let idle = self.outgoing.is_empty();
+            let reading = !self.ended && (idle || self.open.is_some());
+            let Self { stream, open, .. } = self;
+            let next_reply = async {
+                match open {
+                    Some(open) => open.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                ready = stream.readable(), if reading => {
+                    ready?;
+                    self.read()?;
+                }
+                ready = stream.writable(), if !idle => {
+                    ready?;
+                    self.write()?;
+                }
+                reply = next_reply, if idle => self.send(&reply)?,
+            }
+        }
+    }
+
+    async fn handle(&mut self, call: Result<IncomingCall, Option<Reply>>) -> Result<(), Closed> {
+        if let Some(stream) = &self.open {
+            // Varlink answers calls in their order, and the one before this one never ends.
+            return match call {
+                Ok(call) if call.oneway => {
+                    let gate = stream.gate();
+                    self.oneway(call, gate).await;
+                    Ok(())
+                }
+                Err(None) => Ok(()),
+                Ok(_) | Err(Some(_)) => Err(Closed::CallDuringStream),
+            };
+        }
+        match call {
+            Err(None) => {}
+            Err(Some(refusal)) => self.send(&refusal)?,
+            Ok(call) if call.oneway => self.oneway(call, None).await,
+            Ok(call) => match methods::answer(call, self.peer, self.shared).await {
+                Answer::Reply(reply) => self.send(&reply)?,
+                Answer::Stream(stream) => self.open = Some(stream),
+            },
+        }
+        Ok(())
+    }
+
+    /// A call that gets no reply, on a connection that carries the stream of the subscription `gate`.
+    async fn oneway(&self, mut call: IncomingCall, gate: Option<u64>) {
+        let own = gate.is_some()
+            && call.method == "io.teredo.Client.Settle"
+            && call
+                .parameters
+                .get("subscription")
+                .and_then(serde_json::Value::as_u64)
+                == gate;
+        let refusal = if own {
+            methods::settle(&mut call, &self.shared.hub).err()
+        } else {
+            match methods::answer(call, self.peer, self.shared).await {
+                Answer::Reply(reply) => Some(reply).filter(|reply| reply.error.is_some()),
+                // Not without "more", and "more" has no meaning here.
+                Answer::Stream(_) => None,
+            }
+        };
+        if let Some(refusal) = refusal {
+            tracing::debug!(uid = self.peer.uid(), error = ?refusal.error, "oneway call refused");
+        }
+    }
+
+    /// Not async, so that its buffer is not kept with every connection.
+    fn read(&mut self) -> io::Result<()> {
+        let mut chunk = [0; CHUNK];
+        match self.stream.try_read(&mut chunk) {
+            Ok(0) => self.ended = true,
+            Ok(length) => self.decoder.push(&chunk[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, reply: &Reply) -> io::Result<()> {
+        self.outgoing = reply.encode();
+        self.written = 0;
+        self.write()
+    }
+
+    /// Writes as much as there is room for.
+    fn write(&mut self) -> io::Result<()> {
+        while self.written < self.outgoing.len() {
+            match self.stream.try_write(&self.outgoing[self.written..]) {
+                Ok(length) => self.written += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.outgoing = Vec::new();
+        Ok(())
+    }
+}

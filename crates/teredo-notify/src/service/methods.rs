@@ -1,0 +1,336 @@
+//! What each method does.
+
+use std::num::NonZeroU16;
+
+use futures_util::future;
+use serde_json::{Value, json};
+use tokio::net::unix::UCred;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::control::{ControlError, Outcome};
+use super::permission::may_steer;
+use super::{EventBus, Shared};
+use crate::hub::{Feed, GateOwner, GateRegistration, GateStatus, Hub, RegisterError, SettleError};
+use crate::types::{Detail, Event, EventName, Gate, PortKind, Status};
+use crate::wire::{DESCRIPTION, INTERFACE, IncomingCall, PortState, Reply, error};
+
+const SERVICE_INTERFACE: &str = "org.varlink.service";
+const SERVICE_DESCRIPTION: &str = include_str!("org.varlink.service.varlink");
+
+/// What a call leads to.
+pub(super) enum Answer {
+    Reply(Reply),
+    Stream(Stream),
+}
+
+/// A call that keeps replying.
+pub(super) enum Stream {
+    Subscription {
+        feed: Feed,
+        gate: Option<GateRegistration>,
+    },
+    Monitor(Monitor),
+}
+
+/// The sources of a monitor's events; those that were not asked for are absent.
+pub(super) struct Monitor {
+    hub: Hub,
+    ports: Option<Feed>,
+    first: Option<Event>,
+    others: Option<broadcast::Receiver<Event>>,
+}
+
+pub(super) async fn answer(call: IncomingCall, peer: UCred, shared: &Shared) -> Answer {
+    let reply = match call.method.as_str() {
+        "io.teredo.Client.Subscribe" => subscribe(call, peer, shared).await,
+        "io.teredo.Client.Monitor" => monitor(call, shared).await,
+        _ => reply(call, peer, shared).await.map(Answer::Reply),
+    };
+    reply.unwrap_or_else(Answer::Reply)
+}
+
+async fn reply(mut call: IncomingCall, peer: UCred, shared: &Shared) -> Result<Reply, Reply> {
+    match call.method.as_str() {
+        "io.teredo.Client.GetPort" => match shared.hub.snapshot().port {
+            0 => Err(Reply::error(error::NOT_READY, json!({}))),
+            port => Ok(Reply::new(json!({ "port": port }))),
+        },
+        "io.teredo.Client.GetStatus" => Ok(Reply::new(json!({ "status": status(shared).await }))),
+        "io.teredo.Client.Settle" => {
+            require_permission(peer, shared).await?;
+            settle(&mut call, &shared.hub)
+        }
+        "io.teredo.Client.Rebind" => {
+            let port: Option<NonZeroU16> = call.parameter("port")?;
+            require_permission(peer, shared).await?;
+            outcome(shared.control.rebind(port.map(NonZeroU16::get)).await)
+        }
+        "io.teredo.Client.Stop" => {
+            require_permission(peer, shared).await?;
+            outcome(shared.control.stop().await)
+        }
+        "io.teredo.Client.Start" => {
+            require_permission(peer, shared).await?;
+            outcome(shared.control.start().await)
+        }
+        "org.varlink.service.GetInfo" => Ok(Reply::new(json!({
+            "vendor": "teredo",
+            "product": "teredo client",
+            "version": env!("CARGO_PKG_VERSION"),
+            "url": "https://www.rfc-editor.org/rfc/rfc4380",
+            "interfaces": [SERVICE_INTERFACE, INTERFACE],
+        }))),
+        "org.varlink.service.GetInterfaceDescription" => {
+            let interface: String = call.parameter("interface")?;
+            let description = match interface.as_str() {
+                INTERFACE => DESCRIPTION,
+                SERVICE_INTERFACE => SERVICE_DESCRIPTION,
+                _ => return Err(interface_not_found(&interface)),
+            };
+            Ok(Reply::new(json!({ "description": description })))
+        }
+        method => Err(match method.rsplit_once('.') {
+            Some((INTERFACE | SERVICE_INTERFACE, _)) => {
+                Reply::error(error::METHOD_NOT_FOUND, json!({ "method": method }))
+            }
+            Some((interface, _)) => interface_not_found(interface),
+            None => interface_not_found(method),
+        }),
+    }
+}
+
+fn interface_not_found(interface: &str) -> Reply {
+    Reply::error(
+        error::INTERFACE_NOT_FOUND,
+        json!({ "interface": interface }),
+    )
+}
+
+async fn require_permission(peer: UCred, shared: &Shared) -> Result<(), Reply> {
+    if may_steer(peer, shared.group).await {
+        Ok(())
+    } else {
+        Err(Reply::error(error::PERMISSION_DENIED, json!({})))
+    }
+}
+
+fn expect_more(call: &IncomingCall) -> Result<(), Reply> {
+    // A oneway call has no place for a stream either.
+    if call.more && !call.oneway {
+        Ok(())
+    } else {
+        Err(Reply::error(error::EXPECTED_MORE, json!({})))
+    }
+}
+
+/// `Settle`; the caller has seen to the permission.
+pub(super) fn settle(call: &mut IncomingCall, hub: &Hub) -> Result<Reply, Reply> {
+    let subscription: u64 = call.parameter("subscription")?;
+    let sequence: u64 = call.parameter("sequence")?;
+    match hub.settle(subscription, sequence) {
+        Ok(()) => Ok(Reply::new(json!({}))),
+        Err(SettleError::UnknownSubscription(_)) => Err(Reply::error(
+            error::UNKNOWN_SUBSCRIPTION,
+            json!({ "subscription": subscription }),
+        )),
+        Err(SettleError::NotAnnounced { .. }) => Err(Reply::invalid_parameter("sequence")),
+    }
+}
+
+fn outcome(outcome: Result<Outcome, ControlError>) -> Result<Reply, Reply> {
+    match outcome {
+        Ok(Outcome { port, settled }) => {
+            Ok(Reply::new(json!({ "port": port, "settled": settled })))
+        }
+        Err(ControlError::PortInUse(port)) => {
+            Err(Reply::error(error::PORT_IN_USE, json!({ "port": port })))
+        }
+        Err(ControlError::NotReady) => Err(Reply::error(error::NOT_READY, json!({}))),
+        Err(ControlError::Failed(reason)) => Err(failed(&reason)),
+    }
+}
+
+fn failed(reason: &str) -> Reply {
+    Reply::error(error::FAILED, json!({ "reason": reason }))
+}
+
+fn too_many(error: &RegisterError) -> Reply {
+    failed(&error.to_string())
+}
+
+async fn status(shared: &Shared) -> Status {
+    let status = shared.control.status().await;
+    let state = shared.hub.snapshot();
+    let firewall = shared.hub.gates().into_iter().map(Gate::from).collect();
+    Status {
+        port: state.port,
+        sequence: state.sequence,
+        firewall,
+        ..status
+    }
+}
+
+impl From<GateStatus> for Gate {
+    fn from(gate: GateStatus) -> Self {
+        let micros =
+            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            subscription: gate.id,
+            pid: gate.owner.pid,
+            command: gate.owner.command,
+            in_sync: gate.in_sync,
+            sequence: gate.settled,
+            settle_us: gate.settle_time.map(micros),
+            missed: gate.missed,
+        }
+    }
+}
+
+async fn subscribe(mut call: IncomingCall, peer: UCred, shared: &Shared) -> Result<Answer, Reply> {
+    let initial: bool = call.parameter("initial")?;
+    let gating: bool = call.parameter("gate")?;
+    expect_more(&call)?;
+    if gating {
+        require_permission(peer, shared).await?;
+    }
+    // The feed first: the gate must not hold up an announcement that the feed does not bring.
+    let feed = shared
+        .hub
+        .subscribe(initial)
+        .map_err(|error| too_many(&error))?;
+    let gate = gating
+        .then(|| shared.hub.register_gate(owner(peer)))
+        .transpose()
+        .map_err(|error| too_many(&error))?;
+    Ok(Answer::Stream(Stream::Subscription { feed, gate }))
+}
+
+fn owner(peer: UCred) -> GateOwner {
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
+    let command = pid
+        .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok())
+        .map(|command| command.trim_end().to_owned());
+    GateOwner { pid, command }
+}
+
+async fn monitor(mut call: IncomingCall, shared: &Shared) -> Result<Answer, Reply> {
+    let mut events: Vec<EventName> = call.parameter("events")?;
+    expect_more(&call)?;
+    if events.is_empty() {
+        events = EventName::ALL.to_vec();
+    }
+    let ports = events
+        .contains(&EventName::Port)
+        .then(|| shared.hub.subscribe(true))
+        .transpose()
+        .map_err(|error| too_many(&error))?;
+    let (others, first) = if events.contains(&EventName::State) {
+        // In this order: what changes after the status was taken is on the bus.
+        let bus = EventBus::subscribe(&shared.events);
+        (
+            Some(bus),
+            Some(state_event(shared.control.status().await, &shared.hub)),
+        )
+    } else {
+        (None, None)
+    };
+    let hub = shared.hub.clone();
+    Ok(Answer::Stream(Stream::Monitor(Monitor {
+        hub,
+        ports,
+        first,
+        others,
+    })))
+}
+
+fn state_event(status: Status, hub: &Hub) -> Event {
+    let Status {
+        state,
+        reason,
+        address,
+        mapped,
+        nat,
+        server,
+        ..
+    } = status;
+    let detail = Detail::State {
+        state,
+        reason,
+        address,
+        mapped,
+        nat,
+        server,
+    };
+    Event::now(hub.snapshot().sequence, detail)
+}
+
+impl Stream {
+    /// The next reply. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Reply {
+        let parameters: Value = match self {
+            Self::Subscription { feed, gate } => {
+                let notification = feed.next().await;
+                json!(PortState {
+                    subscription: gate
+                        .as_ref()
+                        .map_or_else(|| feed.id(), GateRegistration::id),
+                    sequence: notification.state.sequence,
+                    kind: notification.kind,
+                    port: notification.state.port,
+                })
+            }
+            Self::Monitor(monitor) => json!({ "event": monitor.next().await }),
+        };
+        Reply::new(parameters).continued()
+    }
+
+    /// The number of the gating subscription, if this is one.
+    pub(super) fn gate(&self) -> Option<u64> {
+        match self {
+            Self::Subscription { gate, .. } => gate.as_ref().map(GateRegistration::id),
+            Self::Monitor(_) => None,
+        }
+    }
+}
+
+impl Monitor {
+    async fn next(&mut self) -> Event {
+        let Self {
+            hub,
+            ports,
+            first,
+            others,
+        } = self;
+        let port = async {
+            match ports {
+                Some(ports) => ports.next().await,
+                None => future::pending().await,
+            }
+        };
+        let other = async {
+            if let Some(event) = first.take() {
+                return event;
+            }
+            let Some(others) = others else {
+                return future::pending().await;
+            };
+            match others.recv().await {
+                Ok(event) => event,
+                Err(RecvError::Lagged(count)) => {
+                    Event::now(hub.snapshot().sequence, Detail::Lost { count })
+                }
+                // The service holds a sender as long as it runs.
+                Err(RecvError::Closed) => future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            notification = port => {
+                let kind = PortKind::from(notification.kind);
+                let port = notification.state.port;
+                Event::now(notification.state.sequence, Detail::Port { kind, port })
+            }
+            event = other => event,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+
+use serde::{Deserialize, Serialize};
+
+/// The name and version of the contract that [`Status`] follows.
+pub const STATUS_SCHEMA: &str = "teredo.status/1";
+
+/// All that a Teredo node tells about itself: `teredo status --json`.
+///
+/// Fill in what applies and leave the rest to the default:
+///
+/// ```
+/// use teredo_notify::types::{Phase, Status};
+///
+/// let status = Status { state: Phase::Probe, server: Some("192.0.2.1".into()), ..Status::default() };
+/// let json = serde_json::to_value(&status).unwrap();
+/// assert_eq!(json["schema"], "teredo.status/1");
+/// assert_eq!(json["state"], "probe");
+/// assert_eq!(json["port"], 0);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// Always [`STATUS_SCHEMA`] from this version.
+    pub schema: String,
+    /// The version of the program.
+    pub version: String,
+    /// What the node is.
+    pub role: Role,
+    /// Where it stands.
+    pub state: Phase,
+    /// Why it is not qualified, or what it is short of.
+    pub reason: Option<String>,
+    /// When `state` was entered: RFC 3339, UTC.
+    pub since: Option<String>,
+    /// How long the program has run, in milliseconds.
+    pub uptime_ms: u64,
+    /// The UDP port in use; 0: none.
+    pub port: u16,
+    /// The UDP port that the configuration asks for; none: the system chooses.
+    pub configured_port: Option<u16>,
+    /// How many port states there have been; the `sequence` of the last port event.
+    pub sequence: u64,
+    /// The Teredo address.
+    pub address: Option<Ipv6Addr>,
+    /// The tunnel interface.
+    pub interface: Option<String>,
+    /// The server as it is configured.
+    pub server: Option<String>,
+    /// The server's address as it was resolved.
+    pub server_address: Option<Ipv4Addr>,
+    /// The local end of the UDP socket.
+    pub local: Option<SocketAddrV4>,
+    /// How the server sees the local end: the NAT's mapping.
+    pub mapped: Option<SocketAddrV4>,
+    /// The kind of NAT in front of this host, as far as it is known.
+    pub nat: Option<String>,
+    /// How often the mapping is refreshed, in milliseconds.
+    pub refresh_ms: Option<u64>,
+    /// The table of peers.
+    pub peers: Peers,
+    /// Traffic through the tunnel.
+    pub counters: Counters,
+    /// Packets dropped, by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// The gating subscribers: the firewalls that follow the port.
+    pub firewall: Vec<Gate>,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            schema: STATUS_SCHEMA.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            role: Role::default(),
+            state: Phase::default(),
+            reason: None,
+            since: None,
+            uptime_ms: 0,
+            port: 0,
+            configured_port: None,
+            sequence: 0,
+            address: None,
+            interface: None,
+            server: None,
+            server_address: None,
+            local: None,
+            mapped: None,
+            nat: None,
+            refresh_ms: None,
+            peers: Peers::default(),
+            counters: Counters::default(),
+            drops: BTreeMap::new(),
+            firewall: Vec::new(),
+        }
+    }
+}
+
+/// What a Teredo node is (RFC 4380 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A host behind a NAT that gets a Teredo address.
+    #[default]
+    Client,
+    /// Helps clients find their address and each other.
+    Server,
+    /// Carries traffic between clients and the native IPv6 Internet.
+    Relay,
+    /// A role that a later version has introduced.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Where a node stands on its way to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// It has stopped or cannot work; [`Status::reason`] says why.
+    #[default]
+    Offline,
+    /// It tries to qualify (RFC 4380 §5.2.1).
+    Probe,
+    /// It could qualify, and waits until somebody needs it.
+    Dormant,
+    /// It has an address and works.
+    Qualified,
+    /// A state that a later version has introduced.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Phase {
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Probe => "probe",
+            Self::Dormant => "dormant",
+            Self::Qualified => "qualified",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How full the table of peers is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Peers {
+    /// Entries in use.
+    pub total: u64,
+    /// Those of them that are trusted (RFC 4380 §5.2).
+    pub trusted: u64,
+    /// Entries that there is room for.
+    pub capacity: u64,
+}
+
+/// Traffic through the tunnel. `rx` is what came from the IPv4 side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+}
+
+/// One gating subscriber (N-16), typically a firewall agent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gate {
+    /// The number of the subscription.
+    pub subscription: u64,
+    /// The process; none where the kernel did not tell.
+    pub pid: Option<u32>,
+    /// The process' name.
+    pub command: Option<String>,
+    /// Whether it has confirmed the current state.
+    pub in_sync: bool,
+    /// The last state that it has confirmed; none: nothing yet.
+    pub sequence: Option<u64>,
+    /// How long the last confirmation took from the announcement, in microseconds.
+    pub settle_us: Option<u64>,
+    /// How many announcements it did not confirm before the deadline.
+    pub missed: u64,
+}

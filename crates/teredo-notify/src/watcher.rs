@@ -1,0 +1,214 @@
+//! Notifications in other processes than the client: a mirror of the service's state, kept by one
+//! connection and one thread, for as long as somebody is registered.
+//!
+//! When the service goes, registrations are told at once that there is no port; when it is back, that
+//! there is one. They do nothing for that (N-15). It need not be there at the start either.
+
+mod gate;
+mod link;
+
+pub use gate::{Gate, GateError};
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream::{Stream, StreamExt};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType};
+
+use crate::client::Connection;
+use crate::code::{GetPortError, NotifyError};
+use crate::hub::{Feed, Registration};
+use crate::{Notification, Snapshot};
+use link::{HANDSHAKE, Lease, Link};
+
+/// A process' view of the service. Clones are the same.
+///
+/// ```no_run
+/// use teredo_notify::watcher::Watcher;
+///
+/// let watcher = Watcher::default();
+/// let registration = watcher.register(false, |n| println!("port {}", n.state.port))?;
+/// println!("now {:?}", watcher.get_port());
+/// # Ok::<(), teredo_notify::code::NotifyError>(())
+/// ```
+#[derive(Clone)]
+pub struct Watcher {
+    link: Arc<Link>,
+}
+
+impl Watcher {
+    /// A watcher of the service at this socket. Connects when somebody registers.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            link: Arc::new(Link::new(path.into())),
+        }
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.link.path()
+    }
+
+    /// The port that the client uses now.
+    ///
+    /// While somebody is registered with this watcher, this is a look at its own memory, without a system
+    /// call. What changes after a registration is notified: register first and ask then, and no change is
+    /// missed (N-12).
+    ///
+    /// # Errors
+    /// [`GetPortError::NotReady`] where there is no port or no service; [`GetPortError::NotSupported`] where
+    /// there can be none, for want of IPv6.
+    pub fn get_port(&self) -> Result<u16, GetPortError> {
+        let port = match self.link.mirrored() {
+            Some(state) => state.port,
+            None => Connection::open_within(self.path(), HANDSHAKE)
+                .and_then(|mut service| service.get_port())
+                .inspect_err(|error| tracing::debug!(%error, "cannot ask for the port"))
+                .unwrap_or_default(),
+        };
+        match port {
+            0 if !host_has_ipv6() => Err(GetPortError::NotSupported),
+            0 => Err(GetPortError::NotReady),
+            port => Ok(port),
+        }
+    }
+
+    /// Has `callback` called with every change from now on, as [`Hub::register`](crate::hub::Hub::register)
+    /// does, across restarts of the service (N-15). Sequence numbers are this watcher's own.
+    ///
+    /// Connects to the service if this is the first registration, and waits for its current state for a
+    /// second at most.
+    ///
+    /// # Errors
+    /// [`NotifyError::InsufficientResources`]. That the service is absent is no error.
+    pub fn register(
+        &self,
+        initial: bool,
+        callback: impl FnMut(Notification) + Send + 'static,
+    ) -> Result<WatchRegistration, NotifyError> {
+        let lease = Link::lease(&self.link)?;
+        let registration = self.link.hub().register(initial, callback)?;
+        Ok(WatchRegistration {
+            registration,
+            _lease: lease,
+        })
+    }
+
+    /// The current state, then every change, as an iterator that blocks and never ends.
+    ///
+    /// # Errors
+    /// [`NotifyError::InsufficientResources`]
+    pub fn snapshots(&self) -> Result<Snapshots, NotifyError> {
+        let lease = Link::lease(&self.link)?;
+        let feed = self.link.hub().subscribe(true)?;
+        Ok(Snapshots {
+            feed,
+            _lease: lease,
+        })
+    }
+
+    /// The same as a stream that never ends.
+    ///
+    /// # Errors
+    /// [`NotifyError::InsufficientResources`]
+    pub fn stream(&self) -> Result<SnapshotStream, NotifyError> {
+        self.snapshots().map(SnapshotStream)
+    }
+
+    /// Whether the service is there. False while nobody is registered.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.link.is_connected()
+    }
+}
+
+impl Default for Watcher {
+    /// Of the service at [`socket_path`](crate::socket_path).
+    fn default() -> Self {
+        Self::new(crate::socket_path())
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher")
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A kernel without IPv6, or booted with `ipv6.disable=1`, has no such sockets.
+fn host_has_ipv6() -> bool {
+    !matches!(
+        rustix::net::socket(AddressFamily::INET6, SocketType::DGRAM, None),
+        Err(Errno::AFNOSUPPORT)
+    )
+}
+
+/// A callback's registration with a [`Watcher`]; cancelled when dropped.
+#[derive(Debug)]
+#[must_use = "the registration is cancelled when this is dropped"]
+pub struct WatchRegistration {
+    // Before the lease: as long as the callback can run, the mirror is kept.
+    registration: Registration,
+    _lease: Lease,
+}
+
+impl WatchRegistration {
+    /// See [`Registration::cancel`].
+    pub fn cancel(&self) {
+        self.registration.cancel();
+    }
+
+    /// See [`Registration::is_active`].
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.registration.is_active()
+    }
+}
+
+/// The states of the port, one after the other; see [`Watcher::snapshots`].
+#[derive(Debug)]
+pub struct Snapshots {
+    feed: Feed,
+    _lease: Lease,
+}
+
+impl Snapshots {
+    /// The next state, if there is one in time.
+    pub fn next_within(&mut self, timeout: Duration) -> Option<Snapshot> {
+        self.feed
+            .next_within(timeout)
+            .map(|notification| notification.state)
+    }
+}
+
+impl Iterator for Snapshots {
+    type Item = Snapshot;
+
+    fn next(&mut self) -> Option<Snapshot> {
+        self.feed
+            .next_before(None)
+            .map(|notification| notification.state)
+    }
+}
+
+/// The states of the port as a stream; see [`Watcher::stream`].
+#[derive(Debug)]
+pub struct SnapshotStream(Snapshots);
+
+impl Stream for SnapshotStream {
+    type Item = Snapshot;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Snapshot>> {
+        let next = self.get_mut().0.feed.poll_next_unpin(cx);
+        next.map(|notification| notification.map(|notification| notification.state))
+    }
+}

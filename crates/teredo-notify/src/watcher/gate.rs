@@ -1,0 +1,214 @@
+//! The gating subscriber's side, for tasks on tokio: what a firewall agent follows the port with.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::net::UnixStream;
+
+use super::link::Backoff;
+use crate::Snapshot;
+use crate::client::{ClientError, check, read};
+use crate::wire::{Decoder, OutgoingCall, PortState, Reply};
+
+/// Follows the port and confirms every state that it has acted on (N-16).
+///
+/// ```no_run
+/// # async fn example() -> Result<(), teredo_notify::watcher::GateError> {
+/// use teredo_notify::watcher::Gate;
+///
+/// let mut gate = Gate::new(teredo_notify::socket_path());
+/// loop {
+///     let state = gate.next().await?;
+///     // Here the firewall is changed: the exception is for state.port alone, and closed if that is 0.
+///     gate.settle(state.sequence).await;
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Gate {
+    path: PathBuf,
+    session: Option<Session>,
+    backoff: Backoff,
+    last: Option<Snapshot>,
+}
+
+/// Why the service does not let this process gate. Waiting does not mend it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GateError {
+    /// Not for this user (N-18).
+    #[error(
+        "the Teredo service does not let this user gate: that needs root or membership of its group"
+    )]
+    PermissionDenied,
+    /// The service does not understand.
+    #[error("the Teredo service cannot be used as a gate: {0}")]
+    Unsupported(String),
+}
+
+impl Gate {
+    /// A gate at the service at this socket. Connects when it is first asked.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            session: None,
+            backoff: Backoff::new(),
+            last: None,
+        }
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the service is there.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// The next state to act on: at first the current one. The loss of the service comes as port 0, with
+    /// the sequence number of the state before it, and so does its absence at the start; this
+    /// then connects again for as long as it takes (N-15). Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`GateError`]; asking again connects again.
+    pub async fn next(&mut self) -> Result<Snapshot, GateError> {
+        loop {
+            if let Some(session) = &mut self.session {
+                match session.next().await {
+                    Ok(state) => {
+                        self.last = Some(state);
+                        return Ok(state);
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "the gate's connection has ended");
+                        self.session = None;
+                        self.backoff = Backoff::new();
+                        match error {
+                            ClientError::PermissionDenied => {
+                                return Err(GateError::PermissionDenied);
+                            }
+                            ClientError::Unsupported(what) | ClientError::Protocol(what) => {
+                                return Err(GateError::Unsupported(what));
+                            }
+                            _ => {}
+                        }
+                        if let Some(gone) = self.gone() {
+                            return Ok(gone);
+                        }
+                    }
+                }
+            }
+            match Session::open(&self.path).await {
+                Ok(session) => self.session = Some(session),
+                Err(error) => {
+                    tracing::trace!(%error, "the service is not there");
+                    if let Some(gone) = self.gone() {
+                        return Ok(gone);
+                    }
+                    tokio::time::sleep(self.backoff.delay()).await;
+                }
+            }
+        }
+    }
+
+    /// "No port", unless that is what was told last.
+    fn gone(&mut self) -> Option<Snapshot> {
+        let gone = Snapshot {
+            port: 0,
+            ..self.last.unwrap_or_default()
+        };
+        (self.last.replace(gone) != Some(gone)).then_some(gone)
+    }
+
+    /// Confirms every state up to and including this one. Without a connection there is nobody to confirm
+    /// it to, and nothing happens; if it breaks, [`Gate::next`] tells.
+    pub async fn settle(&mut self, sequence: u64) {
+        if let Some(session) = &mut self.session
+            && let Err(error) = session.settle(sequence).await
+        {
+            tracing::debug!(%error, "cannot confirm the port");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    stream: UnixStream,
+    decoder: Decoder,
+    outgoing: Vec<u8>,
+    subscription: Option<u64>,
+}
+
+impl Session {
+    async fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            stream: UnixStream::connect(path).await?,
+            decoder: Decoder::default(),
+            outgoing: OutgoingCall::subscribe(true, true).encode(),
+            subscription: None,
+        })
+    }
+
+    async fn next(&mut self) -> Result<Snapshot, ClientError> {
+        loop {
+            if let Some(message) = self.decoder.next()? {
+                let state: PortState = read(check(Reply::decode(message)?)?)?;
+                self.subscription = Some(state.subscription);
+                return Ok(Snapshot {
+                    sequence: state.sequence,
+                    port: state.port,
+                });
+            }
+            tokio::select! {
+                ready = self.stream.readable() => ready,
+                ready = self.stream.writable(), if !self.outgoing.is_empty() => ready,
+            }
+            .and_then(|()| self.write())
+            .and_then(|()| self.read())
+            .map_err(|_| ClientError::Disconnected)?;
+        }
+    }
+
+    async fn settle(&mut self, sequence: u64) -> io::Result<()> {
+        let Some(subscription) = self.subscription else {
+            return Ok(());
+        };
+        self.outgoing
+            .extend(OutgoingCall::settle(subscription, sequence).encode());
+        loop {
+            self.write()?;
+            if self.outgoing.is_empty() {
+                return Ok(());
+            }
+            self.stream.writable().await?;
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        while !self.outgoing.is_empty() {
+            match self.stream.try_write(&self.outgoing) {
+                Ok(length) => drop(self.outgoing.drain(..length)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 4 * 1024];
+        match self.stream.try_read(&mut chunk) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => {
+                self.decoder.push(&chunk[..length]);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
