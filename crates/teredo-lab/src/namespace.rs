@@ -79,10 +79,16 @@ impl Namespace {
                 }
             })
             .attempt("start a thread")?;
-        let result = born
-            .recv()
-            .unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
-        let (file, route, netfilter) = result.attempt("make a network namespace")?;
+        let born = born.recv();
+        let born = born.unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
+        let (file, route, netfilter) = match born.attempt("make a network namespace") {
+            Ok(born) => born,
+            Err(error) => {
+                // A thread that is still about to end would keep its caller from privilege::enter.
+                drop(resident.join());
+                return Err(error);
+            }
+        };
         let namespace = Self {
             inner: Arc::new(Inner {
                 file,

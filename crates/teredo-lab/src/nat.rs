@@ -80,3 +80,6 @@ impl FromStr for NatKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no kind of NAT: none, cone, restricted, port-restricted and symmetric are")]
 pub struct UnknownNatKind(String);
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Process {
     name: String,
-    child: Child,
+    id: u32,
+    child: Mutex<Child>,
     output: Arc<Output>,
     /// The thread that started the child lives as long as this, see [`DIE_WITH_PARENT`].
     _namespace: Namespace,
@@ -129,7 +130,8 @@ impl Process {
         ];
         let process = Self {
             name: name.to_owned(),
-            child,
+            id: child.id(),
+            child: Mutex::new(child),
             output: Arc::default(),
             _namespace: namespace.clone(),
         };
@@ -151,7 +153,7 @@ impl Process {
 
     /// Its process ID.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.id
     }
 
     /// From now on, or no longer, also writes its lines to this process's stderr, each after its name.
@@ -219,7 +221,7 @@ impl Process {
         let closed = state.open == 0;
         drop(state);
         // Closed output mostly means that the process has ended, a moment ago or in a moment.
-        if closed && let Some(status) = self.wait_until_ended(timeout.min(DRAIN)) {
+        if closed && let Ok(status) = self.wait(timeout.min(DRAIN)) {
             return Err(ProcessError::Ended {
                 name: self.name.clone(),
                 status,
@@ -230,18 +232,20 @@ impl Process {
         Err(self.timed_out(format!("write {pattern:?}"), start.elapsed()))
     }
 
-    /// Sends a signal.
+    /// Sends a signal; to a process that has ended, none.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::Kernel`]; not when the process has ended already.
-    pub fn signal(&mut self, signal: Signal) -> Result<(), ProcessError> {
-        if self.try_wait()?.is_some() {
-            return Ok(());
+    /// [`ProcessError::Kernel`].
+    pub fn signal(&self, signal: Signal) -> Result<(), ProcessError> {
+        let mut child = self.child();
+        match child.try_wait() {
+            // It has not been waited for, so its ID cannot be anyone else's.
+            Ok(None) => kill_process(Pid::from_child(&child), signal)
+                .map_err(|error| self.failed("signal", error.into())),
+            Ok(Some(_)) => Ok(()),
+            Err(error) => Err(self.failed("wait for", error)),
         }
-        // The child has not been waited for, so its ID cannot be anyone else's.
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).map_err(|error| self.failed("signal", error.into()))
     }
 
     /// How it ended, if it has.
@@ -249,8 +253,8 @@ impl Process {
     /// # Errors
     ///
     /// [`ProcessError::Kernel`].
-    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, ProcessError> {
-        self.child
+    pub fn try_wait(&self) -> Result<Option<ExitStatus>, ProcessError> {
+        self.child()
             .try_wait()
             .map_err(|error| self.failed("wait for", error))
     }
@@ -260,17 +264,11 @@ impl Process {
     /// # Errors
     ///
     /// [`ProcessError::TimedOut`], [`ProcessError::Kernel`].
-    pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, ProcessError> {
-        let child = &mut self.child;
-        let ended = until(timeout, "its end", || child.try_wait().transpose());
-        match ended {
-            Ok(Ok(status)) => {
-                self.output.drain();
-                Ok(status)
-            }
-            Ok(Err(error)) => Err(self.failed("wait for", error)),
-            Err(error) => Err(self.timed_out("end".to_owned(), error.waited)),
-        }
+    pub fn wait(&self, timeout: Duration) -> Result<ExitStatus, ProcessError> {
+        let ended = until(timeout, "its end", || self.try_wait().transpose());
+        let status = ended.map_err(|error| self.timed_out("end".to_owned(), error.waited))??;
+        self.output.drain();
+        Ok(status)
     }
 
     /// Asks it to end (SIGTERM) and waits for that.
@@ -278,7 +276,7 @@ impl Process {
     /// # Errors
     ///
     /// [`ProcessError::TimedOut`] when it has not obeyed; it still runs then.
-    pub fn terminate(&mut self, timeout: Duration) -> Result<ExitStatus, ProcessError> {
+    pub fn terminate(&self, timeout: Duration) -> Result<ExitStatus, ProcessError> {
         self.signal(Signal::TERM)?;
         self.wait(timeout)
     }
@@ -288,32 +286,19 @@ impl Process {
     /// # Errors
     ///
     /// [`ProcessError::Kernel`].
-    pub fn kill(&mut self) -> Result<ExitStatus, ProcessError> {
-        self.child
-            .kill()
-            .map_err(|error| self.failed("kill", error))?;
-        let status = self
-            .child
+    pub fn kill(&self) -> Result<ExitStatus, ProcessError> {
+        let mut child = self.child();
+        child.kill().map_err(|error| self.failed("kill", error))?;
+        let status = child
             .wait()
             .map_err(|error| self.failed("wait for", error))?;
+        drop(child);
         self.output.drain();
         Ok(status)
     }
 
-    /// Whether the process has ended, without taking note of it: that is for [`Self::try_wait`].
-    fn wait_until_ended(&self, timeout: Duration) -> Option<ExitStatus> {
-        use rustix::process::{WaitId, WaitIdOptions, waitid};
-        use std::os::unix::process::ExitStatusExt;
-
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let pid = Pid::from_child(&self.child);
-        let ended = until(timeout, "its end", || {
-            waitid(WaitId::Pid(pid), options).ok().flatten()
-        });
-        let ended = ended.ok()?;
-        // The encoding of wait(2): the exit code in the second byte, the signal in the first.
-        let exit = ended.exit_status().map(|code| (code & 0xff) << 8);
-        Some(ExitStatus::from_raw(exit.or(ended.terminating_signal())?))
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tail(&self) -> String {
@@ -347,7 +332,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(drop)) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = child.kill().and_then(|()| child.wait().map(drop)) {
             tracing::warn!(name = self.name, %error, "could not kill a process");
         }
     }
