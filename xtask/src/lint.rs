@@ -17,6 +17,9 @@ const NAMELESS: &[&str] = &[
 /// The crates that may contain `unsafe`.
 const UNSAFE: &[&str] = &["crates/teredo-tunnel", "crates/netioapi"];
 
+/// The ruleset that the firewall's tests load, and that the README shows.
+const RULESET: &str = "crates/teredo-firewall/administrator.nft";
+
 /// Checks every file of the repository; the error lists all breaches.
 pub(crate) fn check() -> Result<()> {
     let mut breaches: Vec<String> = tree::entries()?
@@ -30,6 +33,9 @@ pub(crate) fn check() -> Result<()> {
                 .into_iter()
                 .map(|breach| format!("{}: {breach}", path.display())),
         );
+    }
+    if !tree::read("README.md")?.contains(&tree::read(RULESET)?) {
+        breaches.push(format!("README.md shows another ruleset than {RULESET}"));
     }
     ensure!(breaches.is_empty(), "\n  {}", breaches.join("\n  "));
     Ok(())

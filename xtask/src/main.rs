@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod departures;
 mod fuzz;
 mod license;
 mod lint;

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as execute, say, step};
-use crate::{license, lint, no_io, requirements, tools};
+use crate::{departures, license, lint, no_io, requirements, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -59,6 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step("the protocol does no I/O", no_io::check)?;
     step("licences of the dependencies", license::check)?;
     step("house rules", lint::check)?;
+    step("departures from the RFCs", departures::check)?;
     if options.requirements {
         step("requirements", requirements::run)?;
     }

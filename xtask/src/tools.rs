@@ -20,6 +20,12 @@ struct Tool {
 
 const TOOLS: &[Tool] = &[
     Tool {
+        program: "ip",
+        package: "iproute2",
+        purpose: "puts interfaces and addresses into a namespace",
+        service: None,
+    },
+    Tool {
         program: "nft",
         package: "nftables",
         purpose: "shows the rules that the firewall agent wrote",
