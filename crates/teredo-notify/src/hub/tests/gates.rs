@@ -1,0 +1,125 @@
+use futures_util::FutureExt;
+
+use super::*;
+
+fn gate(hub: &Hub) -> GateRegistration {
+    hub.register_gate(GateOwner { pid: Some(42), command: Some("wall".to_owned()) }).unwrap()
+}
+
+/// N-16
+#[test]
+fn an_announcement_is_settled_when_every_gate_has_confirmed() {
+    let hub = Hub::new();
+    assert!(hub.is_settled(hub.publish(1)), "nobody gates");
+    let (one, two) = (gate(&hub), gate(&hub));
+    assert!(hub.is_settled(1), "announced before the gates came");
+    let sequence = hub.publish(2);
+    assert!(!hub.is_settled(sequence));
+    one.settle(sequence).unwrap();
+    assert!(!hub.is_settled(sequence));
+    two.settle(sequence).unwrap();
+    assert!(hub.is_settled(sequence));
+    assert_eq!(hub.wait_settled(sequence, Duration::ZERO), Settled::All);
+    assert_eq!(hub.gate_missed(), 0);
+}
+
+/// N-16: a later confirmation is one of everything before it.
+#[test]
+fn a_confirmation_reaches_back() {
+    let hub = Hub::new();
+    let gate = gate(&hub);
+    let (first, second) = (hub.publish(1), hub.publish(2));
+    gate.settle(second).unwrap();
+    assert!(hub.is_settled(first) && hub.is_settled(second));
+    gate.settle(first).unwrap();
+    assert!(hub.is_settled(second));
+}
+
+/// N-16: who has gone holds up nobody, and those who wait learn of it.
+#[test]
+fn a_gate_that_ends_no_longer_counts() {
+    let hub = Hub::new();
+    let gate = gate(&hub);
+    let sequence = hub.publish(1);
+    let waiter = {
+        let hub = hub.clone();
+        thread::spawn(move || hub.wait_settled(sequence, SOON))
+    };
+    drop(gate);
+    assert_eq!(waiter.join().unwrap(), Settled::All);
+    assert!(hub.gates().is_empty());
+}
+
+/// N-16: a missed deadline is counted once for an announcement, and names who was late.
+#[test]
+fn who_misses_the_deadline_is_counted() {
+    let hub = Hub::new();
+    let (quick, slow) = (gate(&hub), gate(&hub));
+    let first = hub.publish(1);
+    quick.settle(first).unwrap();
+    let Settled::TimedOut { missing } = hub.wait_settled(first, Duration::from_millis(1)) else {
+        panic!("settled without the slow one");
+    };
+    assert_eq!(missing.iter().map(|gate| gate.id).collect::<Vec<_>>(), [slow.id()]);
+    assert_eq!(missing[0].owner.pid, Some(42));
+    assert_eq!(hub.expire(first).len(), 1);
+    assert_eq!(hub.gate_missed(), 1, "one announcement, one miss");
+
+    let second = hub.publish(2);
+    quick.settle(second).unwrap();
+    hub.expire(second);
+    assert_eq!(hub.gate_missed(), 2);
+    slow.settle(second).unwrap();
+    assert!(hub.is_settled(second));
+    assert!(hub.expire(second).is_empty());
+    drop(slow);
+    assert_eq!(hub.gate_missed(), 2);
+}
+
+#[test]
+fn the_status_of_a_gate_tells_what_it_has_done() {
+    let hub = Hub::new();
+    hub.publish(1);
+    let gate = gate(&hub);
+    let before = &hub.gates()[0];
+    assert_eq!((before.settled, before.in_sync, before.settle_time), (None, false, None));
+    gate.settle(1).unwrap();
+    assert!(hub.gates()[0].in_sync, "it has taken over the current state");
+    assert_eq!(hub.gates()[0].settle_time, None, "nobody has waited for that");
+    hub.publish(2);
+    assert!(!hub.gates()[0].in_sync);
+    gate.settle(2).unwrap();
+    let after = &hub.gates()[0];
+    assert_eq!((after.settled, after.in_sync, after.missed), (Some(2), true, 0));
+    assert!(after.settle_time.is_some());
+}
+
+#[test]
+fn wrong_confirmations_are_refused() {
+    let hub = Hub::new();
+    let gate = gate(&hub);
+    assert_eq!(gate.settle(1), Err(SettleError::NotAnnounced { sequence: 1, current: 0 }));
+    assert_eq!(hub.settle(999, 0), Err(SettleError::UnknownSubscription(999)));
+    let sequence = hub.publish(1);
+    assert!(!hub.is_settled(sequence));
+}
+
+/// N-16: the data path is woken; it does not poll.
+#[test]
+fn settling_wakes_those_who_wait() {
+    let hub = Hub::new();
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&wakes);
+    hub.on_settle(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+    let gate = gate(&hub);
+    let sequence = hub.publish(1);
+    assert_eq!(wakes.load(Ordering::SeqCst), 0);
+
+    let mut waiting = Box::pin(hub.settled(sequence));
+    assert_eq!((&mut waiting).now_or_never(), None);
+    gate.settle(sequence).unwrap();
+    assert_eq!(waiting.now_or_never(), Some(()));
+    assert_eq!(wakes.load(Ordering::SeqCst), 1);
+    gate.settle(sequence).unwrap();
+    assert_eq!(wakes.load(Ordering::SeqCst), 1, "nothing has become settled");
+}
