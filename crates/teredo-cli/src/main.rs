@@ -1,1 +1,147 @@
-fn main() {}
+//! The program `teredo`: client, server, firewall agent, and the commands that look at them.
+//!
+//! ```text
+//!  args ──> config ──> settings ──> client, server, firewall, lab        run in the foreground
+//!    └────> service ──> status, port, monitor, control                   ask the client's service
+//!    └────> address, explain, manual                                     need nobody
+//! ```
+//!
+//! Every command returns an [`Exit`](failure::Exit) or a [`Failure`]; only `main` ends the process. Data goes
+//! to standard output through [`Output`], everything else to standard error.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod args;
+mod client;
+mod config;
+mod control;
+mod daemon;
+mod explain;
+mod failure;
+mod feed;
+mod firewall;
+mod lab;
+mod logging;
+mod manual;
+mod monitor;
+mod nearest;
+mod output;
+mod port;
+mod server;
+mod service;
+mod settings;
+mod status;
+mod text;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use rustix::process::{Signal, set_parent_process_death_signal};
+use teredo_lab::DIE_WITH_PARENT;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::args::{Cli, Command, ConfigCommand, DEFAULT_CONFIG, Global, StatusArgs, usage_failure};
+use crate::config::Config;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::settings::{ClientSettings, FirewallSettings, ServerSettings};
+
+fn main() -> ExitCode {
+    let exit = die_with_parent()
+        .and_then(|()| run())
+        .unwrap_or_else(|failure| {
+            failure.report(anstream::stderr().lock());
+            failure.exit()
+        });
+    ExitCode::from(exit.code())
+}
+
+/// With `TEREDO_DIE_WITH_PARENT=1` the process dies with the one that started it.
+///
+/// For `teredo lab`, whose daemons live in namespaces of their own: nothing else would end them if the lab were
+/// killed. Strictly it is the thread that started the process whose end counts, see `PR_SET_PDEATHSIG` in prctl(2).
+fn die_with_parent() -> Result<(), Failure> {
+    if env::var_os(DIE_WITH_PARENT).is_some_and(|value| value == "1") {
+        set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| {
+            Failure::new(Exit::Failed, "cannot tie the process to its parent").because(error)
+        })?;
+    }
+    Ok(())
+}
+
+fn run() -> Result<Exit, Failure> {
+    let mut output = Output::stdout();
+    let Cli { global, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
+            output.bytes(error.render().ansi().to_string().as_bytes())?;
+            return Ok(Exit::Done);
+        }
+        Err(error) => return Err(usage_failure(&error)),
+    };
+    let command = command.unwrap_or_else(|| Command::Status(StatusArgs::default()));
+    let daemon = matches!(
+        command,
+        Command::Client(_) | Command::Server(_) | Command::Firewall(_)
+    );
+    logging::start(
+        global.verbose,
+        if daemon {
+            LevelFilter::INFO
+        } else {
+            LevelFilter::WARN
+        },
+    )?;
+
+    let Global { socket, config, .. } = global;
+    let config = config.as_deref();
+    match command {
+        Command::Client(args) => client::run(ClientSettings::new(
+            args,
+            Config::load(config)?.client,
+            socket,
+        )?),
+        Command::Server(args) => {
+            server::run(ServerSettings::new(&args, &Config::load(config)?.server)?)
+        }
+        Command::Firewall(args) => firewall::run(FirewallSettings::new(
+            args,
+            Config::load(config)?.firewall,
+            socket,
+        )),
+        Command::Status(args) => status::run(&args, &socket, &mut output),
+        Command::Port(args) => port::run(&args, &socket, &mut output),
+        Command::Monitor(args) => monitor::run(&args, &socket, &mut output),
+        Command::Rebind(args) => control::rebind(&args, &socket, &mut output),
+        Command::Stop => control::stop(&socket, &mut output),
+        Command::Start => control::start(&socket, &mut output),
+        Command::Address(command) => address::run(command, &mut output),
+        Command::Explain(args) => explain::run(&args, &mut output),
+        Command::Lab(args) => lab::run(args, output),
+        Command::Config(ConfigCommand::Check { file }) => {
+            check(file.as_deref().or(config), &mut output)
+        }
+        Command::Completions { shell } => manual::completions(shell, &mut output),
+        Command::Man { directory } => manual::pages(&directory),
+    }
+}
+
+/// `teredo config check`: names the files that were read; fails at the first fault.
+fn check(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Failure> {
+    let file = chosen.unwrap_or_else(|| Path::new(DEFAULT_CONFIG));
+    Config::load(Some(file))?;
+    let files: Vec<PathBuf> = [vec![file.to_owned()], config::drop_ins(file)?].concat();
+    for file in files {
+        output.line(format_args!("{}: ok", file.display()))?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,105 @@
+use clap::CommandFactory as _;
+
+use super::*;
+use crate::failure::{Exit, Failure};
+
+fn refused(line: &str) -> (Failure, String) {
+    let error = Cli::try_parse_from(line.split(' ')).expect_err("must be refused");
+    let failure = usage_failure(&error);
+    let mut bytes = Vec::new();
+    failure.report(anstream::StripStream::new(&mut bytes));
+    (failure, String::from_utf8(bytes).expect("text"))
+}
+
+#[test]
+fn the_definition_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn without_a_command_there_is_none() {
+    assert!(
+        Cli::try_parse_from(["teredo"])
+            .expect("fine")
+            .command
+            .is_none()
+    );
+}
+
+#[test]
+fn wrong_command_lines_get_one_line_and_a_hint() {
+    for (line, said) in [
+        (
+            "teredo status --jsno",
+            "teredo: unexpected argument '--jsno' found\nhint: did you mean '--json'?\n",
+        ),
+        (
+            "teredo stauts",
+            "teredo: unrecognized subcommand 'stauts'\nhint: did you mean 'status'?\n",
+        ),
+        (
+            "teredo port --frobnicate",
+            "teredo: unexpected argument '--frobnicate' found\nhint: teredo port --help\n",
+        ),
+        (
+            "teredo address",
+            "teredo: a command is missing\nhint: teredo address --help\n",
+        ),
+        (
+            "teredo address encode --server 192.0.2.1",
+            "teredo: the following required arguments were not provided: --mapped <A:P>\nhint: teredo address encode --help\n",
+        ),
+    ] {
+        let (failure, text) = refused(line);
+        assert_eq!(failure.exit(), Exit::Usage);
+        assert_eq!(text, said, "{line}");
+    }
+}
+
+#[test]
+fn wrong_values_are_refused_with_the_reason() {
+    for (line, reason) in [
+        ("teredo rebind --port 0", "--port <N>"),
+        ("teredo rebind --port 65536", "--port <N>"),
+        ("teredo client --server 192.0.2.1:3544", "without a port"),
+        ("teredo client --server h --interface a/b", "interface name"),
+        ("teredo client --server h --bind ::1", "IPv4"),
+        ("teredo port --timeout 5", "--wait"),
+        ("teredo port --wait --timeout -1", "unexpected"),
+        ("teredo port --wait --timeout soon", "--timeout <S>"),
+        ("teredo monitor --events port,colour", "colour"),
+        ("teredo monitor --count 0", "--count <N>"),
+        ("teredo address decode 192.0.2.1", "IPv6"),
+        (
+            "teredo address encode --server 192.0.2.1 --mapped 192.0.2.2:1 --flags +1",
+            "hexadecimal",
+        ),
+        ("teredo lab --shell --json", "cannot be used with"),
+        ("teredo firewall --allow-inbound 22", "--allow-inbound"),
+        ("teredo firewall --set x", "--set"),
+    ] {
+        let (failure, text) = refused(line);
+        assert_eq!(failure.exit(), Exit::Usage);
+        assert!(text.contains(reason), "{line}: {text}");
+        assert_eq!(text.lines().count(), 2, "{line}: {text}");
+    }
+}
+
+#[test]
+fn durations_are_seconds_or_have_units() {
+    assert_eq!(value::duration("30"), Ok(Duration::from_secs(30)));
+    assert_eq!(value::duration("0.25"), Ok(Duration::from_millis(250)));
+    assert_eq!(value::duration("1m 30s"), Ok(Duration::from_secs(90)));
+    for wrong in ["", "-1", "NaN", "inf", "1e300", "8days"] {
+        assert!(value::duration(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn flags_are_hexadecimal() {
+    assert_eq!(value::flags("8000"), Ok(0x8000));
+    assert_eq!(value::flags("0x3cFF"), Ok(0x3cff));
+    assert!(
+        value::flags("10000").is_err() && value::flags("").is_err() && value::flags("0x").is_err()
+    );
+}

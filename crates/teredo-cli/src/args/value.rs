@@ -1,0 +1,77 @@
+//! Values on the command line that are more than a number or an address.
+
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use teredo_lab::NatKind;
+use teredo_notify::types::EventName;
+
+/// The longest wait or lease: a week. Beyond it a slip of the finger is likelier than a wish.
+const MAX_DURATION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Seconds, whole or in parts, or with units: `30`, `0.5`, `1m 30s`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    }?;
+    if parsed > MAX_DURATION {
+        return Err(String::from("longer than a week"));
+    }
+    Ok(parsed)
+}
+
+/// A name for a network interface, as the kernel's `dev_valid_name` sees it.
+pub(crate) fn interface(text: &str) -> Result<String, String> {
+    let forbidden = |c: char| c == '/' || c == ':' || c.is_whitespace();
+    if text.is_empty() || text.len() > 15 {
+        Err(String::from("an interface name has 1 to 15 bytes"))
+    } else if text == "." || text == ".." || text.contains(forbidden) {
+        Err(String::from(
+            "an interface name has no slash, colon or space, and is not a dot",
+        ))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// A host name or an IPv4 address; that it can be resolved shows later.
+pub(crate) fn host(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 253 {
+        Err(String::from("a host name has 1 to 253 bytes"))
+    } else if text.contains(|c: char| c == ':' || c == '/' || c.is_whitespace()) {
+        Err(String::from(
+            "a server is a host name or an IPv4 address, without a port",
+        ))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// The flags of a Teredo address in hexadecimal, with or without `0x`.
+pub(crate) fn flags(text: &str) -> Result<u16, String> {
+    let digits = text
+        .strip_prefix("0x")
+        .or_else(|| text.strip_prefix("0X"))
+        .unwrap_or(text);
+    // `from_str_radix` takes a sign.
+    if digits.starts_with('+') {
+        return Err(String::from("not a hexadecimal number"));
+    }
+    u16::from_str_radix(digits, 16).map_err(|_| String::from("not a hexadecimal number of 16 bits"))
+}
+
+/// A kind of NAT, offered by name in help and completions.
+pub(crate) fn nat() -> impl TypedValueParser<Value = NatKind> {
+    PossibleValuesParser::new(NatKind::ALL.map(NatKind::name))
+        .try_map(|name| name.parse::<NatKind>())
+}
+
+/// A kind of event, offered by name in help and completions.
+pub(crate) fn event() -> impl TypedValueParser<Value = EventName> {
+    let name = |event| match event {
+        EventName::Port => "port",
+        EventName::State => "state",
+    };
+    PossibleValuesParser::new(EventName::ALL.map(name)).try_map(|name| name.parse::<EventName>())
+}

@@ -1,0 +1,183 @@
+//! `teredo client`: the daemon.
+//!
+//! ```text
+//!  names ──> Resolver ──┐                          ┌──> Interface: address and routes
+//!  netlink ─> Watcher ──┼──> Daemon (this thread) ─┼──> EventBus ──> monitors
+//!  callers ─> Service ──┘       ^        │         └──> sd_notify
+//!                        events │        │ commands
+//!                            Engine (the data-path thread) ── announces ports ──> Hub ──> Service ──> firewalls
+//! ```
+//!
+//! One task owns everything and takes one thing at a time, so what a caller is told is never ahead of what has
+//! been done: a client says that it is qualified when its address is on the interface.
+
+mod announce;
+mod control;
+mod main_loop;
+mod privilege;
+mod resolve;
+
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use teredo::ClientConfig;
+use teredo_notify::hub::Hub;
+use teredo_notify::service::{BindError, Config, EventBus, Service};
+use teredo_tunnel::engine::{Engine, EngineConfig, SpawnError};
+use teredo_tunnel::interface::{Interface, InterfaceConfig, InterfaceError};
+use teredo_tunnel::watch::Watcher;
+use teredo_tunnel::{OpenError, Tun};
+use tokio::sync::{mpsc, oneshot};
+
+use self::announce::HubAnnouncer;
+use self::control::Requests;
+use self::main_loop::Daemon;
+use self::resolve::Resolver;
+use crate::daemon::{self, EndSignals};
+use crate::failure::{Exit, Failure};
+use crate::settings::ClientSettings;
+
+/// The group whose members may steer the client, where there is one (N-18).
+const GROUP: &str = "teredo";
+
+/// Runs the client until it is told to end.
+pub(crate) fn run(settings: ClientSettings) -> Result<Exit, Failure> {
+    daemon::runtime()?.block_on(serve(settings))
+}
+
+async fn serve(settings: ClientSettings) -> Result<Exit, Failure> {
+    let mut end = EndSignals::new()?;
+
+    // First the socket: it is what tells a second instance.
+    let hub = Hub::new();
+    let events = EventBus::new(hub.clone());
+    let (requests, inbox) = mpsc::channel(64);
+    let group = nix::unistd::Group::from_name(GROUP)
+        .ok()
+        .flatten()
+        .map(|group| group.gid.as_raw());
+    let config = Config {
+        group,
+        ..Config::new(&settings.socket)
+    };
+    let service = Service::bind(
+        &config,
+        hub.clone(),
+        events.clone(),
+        Arc::new(Requests(requests)),
+    )
+    .map_err(service_failure)?;
+
+    let tun = Tun::open(Some(&settings.interface)).map_err(tun_failure)?;
+    let config = InterfaceConfig {
+        default_route: settings
+            .default_route
+            .then_some(InterfaceConfig::default().default_route)
+            .flatten(),
+        ..InterfaceConfig::default()
+    };
+    let interface = Interface::set_up(&tun, config)
+        .await
+        .map_err(interface_failure)?;
+    let watcher = Watcher::new(Some(tun.index()))
+        .await
+        .map_err(|error| Failure::new(Exit::Failed, "cannot watch the network").because(error))?;
+    privilege::keep_what_is_needed(settings.port)?;
+
+    let (sender, engine_events) = mpsc::unbounded_channel();
+    let engine = Engine::spawn(
+        tun,
+        engine_config(&settings).await,
+        Box::new(HubAnnouncer(hub.clone())),
+        // The daemon holds the receiver for as long as the engine runs.
+        move |event| drop(sender.send(event)),
+    )
+    .map_err(engine_failure)?;
+    let waker = engine.waker();
+    hub.on_settle(move || waker.wake());
+
+    let resolver = Resolver::start(settings.servers.clone());
+    let (close, closed) = oneshot::channel::<()>();
+    let serving = tokio::spawn(service.run(async {
+        // Either end of the channel going away means the same.
+        let _ = closed.await;
+    }));
+    daemon::tell_ready();
+
+    let daemon = Daemon {
+        settings,
+        hub,
+        events,
+        engine,
+        interface,
+    };
+    let ended = daemon
+        .run(engine_events, inbox, watcher, resolver, end.received())
+        .await;
+    daemon::tell_stopping();
+    drop(close);
+    // The service removes its socket at its end; a panic in it has been reported by the runtime.
+    let _ = serving.await;
+    ended
+}
+
+async fn engine_config(settings: &ClientSettings) -> EngineConfig {
+    let mut client = ClientConfig::default();
+    client.destinations.allow_private(settings.allow_private);
+    client
+        .destinations
+        .set_broadcasts(main_loop::broadcasts().await);
+    EngineConfig {
+        bind: settings.bind,
+        port: settings.port.map(Into::into),
+        client,
+        ..EngineConfig::default()
+    }
+}
+
+fn service_failure(error: BindError) -> Failure {
+    let exit = match &error {
+        BindError::Folder { source, .. } | BindError::Create { source, .. }
+            if source.kind() == ErrorKind::PermissionDenied =>
+        {
+            Exit::NotPermitted
+        }
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, "cannot offer the local service").because(error)
+}
+
+fn tun_failure(error: OpenError) -> Failure {
+    let exit = match &error {
+        OpenError::NotPermitted => Exit::NotPermitted,
+        _ => Exit::Failed,
+    };
+    let failure = Failure::new(exit, "cannot make the tunnel interface");
+    match &error {
+        OpenError::NotPermitted => failure
+            .because(error)
+            .hint("run it as root, or give it CAP_NET_ADMIN"),
+        OpenError::NameTaken { .. } => failure.because(error).hint(
+            "'teredo status' shows a running client; --interface NAME names another interface",
+        ),
+        _ => failure.because(error),
+    }
+}
+
+fn interface_failure(error: InterfaceError) -> Failure {
+    let exit = match &error {
+        InterfaceError::NotPermitted { .. } => Exit::NotPermitted,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, "cannot set the tunnel interface up").because(error)
+}
+
+fn engine_failure(error: SpawnError) -> Failure {
+    Failure::new(Exit::Failed, "cannot start the data path")
+        .because(error)
+        .hint(format!(
+            "check --bind: it must be an address of this host, or {}",
+            Ipv4Addr::UNSPECIFIED
+        ))
+}

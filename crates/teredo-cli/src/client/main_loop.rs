@@ -1,0 +1,318 @@
+//! The daemon's loop: one thing at a time.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::pin::pin;
+use std::time::{Instant, SystemTime};
+
+use teredo::client::{Event, Reason, State};
+use teredo_notify::hub::Hub;
+use teredo_notify::service::{ControlError, EventBus, Outcome};
+use teredo_notify::types::{Counters, Detail, Peers, Phase, Role, Status, rfc3339};
+use teredo_tunnel::engine::{ChangeError, EngineEvent, EngineHandle, EngineStatus, PortChange};
+use teredo_tunnel::interface::Interface;
+use teredo_tunnel::watch::{self, NetworkChange, Watcher};
+use tokio::sync::mpsc;
+
+use super::control::{Reply, Request};
+use super::resolve::{Resolution, Resolver};
+use crate::failure::{Exit, Failure};
+use crate::settings::ClientSettings;
+
+/// Everything that the client's process owns but its inputs.
+pub(super) struct Daemon {
+    pub(super) settings: ClientSettings,
+    pub(super) hub: Hub,
+    pub(super) events: EventBus,
+    pub(super) engine: EngineHandle,
+    pub(super) interface: Interface,
+}
+
+/// What a person is told: what has been done, not what the engine is about to say.
+struct Account {
+    started: Instant,
+    since: SystemTime,
+    state: State,
+    reason: Option<Reason>,
+    address: Option<Ipv6Addr>,
+    mapped: Option<SocketAddrV4>,
+    resolution: Resolution,
+    /// Why datagrams do not leave, as the kernel put it.
+    trouble: Option<String>,
+}
+
+impl Daemon {
+    /// Serves until `shutdown` is ready or the interface is gone.
+    pub(super) async fn run(
+        mut self,
+        mut engine_events: mpsc::UnboundedReceiver<EngineEvent>,
+        mut requests: mpsc::Receiver<Request>,
+        mut watcher: Watcher,
+        mut resolver: Resolver,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Exit, Failure> {
+        let mut shutdown = pin!(shutdown);
+        let mut account = Account {
+            started: Instant::now(),
+            since: SystemTime::now(),
+            state: State::Offline,
+            reason: Some(Reason::NoServer),
+            address: None,
+            mapped: None,
+            resolution: Resolution::default(),
+            trouble: None,
+        };
+        loop {
+            tokio::select! {
+                // What the engine said comes before what others ask.
+                biased;
+                () = &mut shutdown => break,
+                event = engine_events.recv() => match event {
+                    Some(EngineEvent::InterfaceLost) | None => {
+                        return Err(Failure::new(Exit::Failed, format!("interface {} was deleted", self.settings.interface))
+                            .hint("start the client again"));
+                    }
+                    Some(event) => self.note(event, &mut account).await,
+                },
+                Some(request) = requests.recv() => self.answer(request, &account).await,
+                resolution = resolver.next() => self.resolved(resolution, &mut account).await,
+                change = watcher.changed() => match change {
+                    Ok(change) => {
+                        self.network_changed(&change, &account).await;
+                        resolver.nudge();
+                    }
+                    Err(error) => {
+                        return Err(Failure::new(Exit::Failed, "cannot watch the network any more").because(error));
+                    }
+                },
+            }
+        }
+        tracing::info!("ending");
+        // Subscribers hear of the end before the service is gone (N-11).
+        if let Err(error) = self.engine.stop().await {
+            tracing::debug!(%error, "the engine had nothing to stop");
+        }
+        if let Err(error) = self.interface.clear_address().await {
+            tracing::debug!(%error, "the interface goes with its address");
+        }
+        self.engine.shutdown();
+        Ok(Exit::Done)
+    }
+
+    async fn note(&mut self, event: EngineEvent, account: &mut Account) {
+        match event {
+            EngineEvent::Client(Event::AddressUp {
+                address,
+                mapped,
+                server,
+                ..
+            }) => {
+                if let Err(error) = self.interface.set_address(address).await {
+                    tracing::error!(%error, %address, "the address cannot be used");
+                }
+                (account.address, account.mapped) = (Some(address), Some(mapped));
+                tracing::info!(%address, %mapped, server = %server.primary, "Teredo address up");
+                if account.state == State::Qualified {
+                    self.publish(account).await;
+                }
+            }
+            EngineEvent::Client(Event::AddressDown { address }) => {
+                if let Err(error) = self.interface.clear_address().await {
+                    tracing::warn!(%error, %address, "the address cannot be taken off");
+                }
+                (account.address, account.mapped) = (None, None);
+                tracing::info!(%address, "Teredo address down");
+            }
+            EngineEvent::Client(Event::StateChanged { state, reason }) => {
+                if account.state != state {
+                    account.since = SystemTime::now();
+                }
+                (account.state, account.reason) = (state, reason);
+                if state == State::Qualified {
+                    account.trouble = None;
+                }
+                tracing::info!(%state, reason = account.explanation(), "state");
+                self.publish(account).await;
+                crate::daemon::tell_state(state.name());
+            }
+            EngineEvent::PortBound { port, fell_back } => {
+                if let Some(fallback) = fell_back {
+                    tracing::warn!("{fallback}");
+                }
+                tracing::info!(port, "port in use");
+            }
+            EngineEvent::SettleMissed { port, .. } => {
+                // The hub names and counts those who were late.
+                self.hub.expire(self.hub.snapshot().sequence);
+                tracing::debug!(port, "went on without a gating subscriber");
+            }
+            EngineEvent::IoError { operation, message } => {
+                tracing::warn!(operation = operation.name(), message, "the kernel refuses");
+                account.trouble = Some(format!("{}: {message}", operation.name()));
+            }
+            other => tracing::debug!(?other, "engine"),
+        }
+    }
+
+    async fn publish(&self, account: &Account) {
+        let nat = self
+            .engine
+            .status()
+            .await
+            .map(|status| status.client.nat.name().to_owned());
+        self.events.publish(Detail::State {
+            state: phase(account.state),
+            reason: account.explanation(),
+            address: account.address,
+            mapped: account.mapped,
+            nat,
+            server: account.server(None),
+        });
+    }
+
+    async fn answer(&mut self, request: Request, account: &Account) {
+        match request {
+            Request::Status(reply) => {
+                let engine = self.engine.status().await;
+                // Whoever asked may have gone.
+                let _ = reply.send(self.status(engine, account));
+            }
+            Request::Rebind(port, reply) => forward(self.engine.rebind(port), reply),
+            Request::Stop(reply) => forward(self.engine.stop(), reply),
+            Request::Start(reply) => forward(self.engine.start(), reply),
+        }
+    }
+
+    fn status(&self, engine: Option<EngineStatus>, account: &Account) -> Status {
+        let mut status = Status {
+            role: Role::Client,
+            state: phase(account.state),
+            reason: account.explanation(),
+            since: Some(rfc3339(account.since)),
+            uptime_ms: u64::try_from(account.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            configured_port: self.settings.port.map(Into::into),
+            address: account.address,
+            mapped: account.mapped,
+            interface: Some(self.settings.interface.clone()),
+            ..Status::default()
+        };
+        if let Some(engine) = engine {
+            let primary = engine.client.server.map(|server| server.primary);
+            status.server = account.server(primary);
+            status.server_address = primary;
+            status.local = engine.client.local;
+            status.nat = Some(engine.client.nat.name().to_owned());
+            status.refresh_ms = u64::try_from(engine.client.refresh_interval.as_millis()).ok();
+            status.peers = Peers {
+                total: engine.client.peers as u64,
+                trusted: engine.client.trusted_peers as u64,
+                capacity: teredo::ClientConfig::default().max_peers as u64,
+            };
+            status.counters = Counters {
+                rx_packets: engine.counters.rx_datagrams,
+                rx_bytes: engine.counters.rx_bytes,
+                tx_packets: engine.counters.tx_datagrams,
+                tx_bytes: engine.counters.tx_bytes,
+            };
+            status.drops = engine
+                .drops
+                .iter()
+                .map(|(reason, count)| (reason.name().to_owned(), count))
+                .collect::<BTreeMap<_, _>>();
+        }
+        if status.server.is_none() {
+            status.server = self.settings.servers.first().cloned();
+        }
+        status
+    }
+
+    async fn resolved(&mut self, resolution: Resolution, account: &mut Account) {
+        if let Some(trouble) = &resolution.trouble {
+            tracing::warn!("{trouble}");
+        }
+        let servers: Vec<_> = resolution
+            .servers
+            .iter()
+            .map(|(server, _)| *server)
+            .collect();
+        let told = resolution.trouble != account.resolution.trouble;
+        account.resolution = resolution;
+        if !servers.is_empty() {
+            self.engine.set_servers(servers);
+        } else if told {
+            self.publish(account).await;
+        }
+    }
+
+    async fn network_changed(&mut self, change: &NetworkChange, account: &Account) {
+        tracing::info!(%change, "the network changed");
+        let local = match account.resolution.servers.first() {
+            _ if !self.settings.bind.is_unspecified() => self.settings.bind,
+            Some((server, _)) => {
+                watch::local_address(server.primary).unwrap_or(Ipv4Addr::UNSPECIFIED)
+            }
+            None => Ipv4Addr::UNSPECIFIED,
+        };
+        self.engine.network_changed(local, broadcasts().await);
+    }
+}
+
+impl Account {
+    /// Why the client is not qualified, down to the stage that fails.
+    fn explanation(&self) -> Option<String> {
+        let reason = self.reason?;
+        match (reason, &self.resolution.trouble, &self.trouble) {
+            (Reason::NoServer, Some(trouble), _) => Some(trouble.clone()),
+            (Reason::NoServer, None, _) => Some("looking the server's address up".to_owned()),
+            (Reason::ServerSilent(_) | Reason::ServerLost(_), _, Some(trouble)) => {
+                Some(format!("{reason} ({trouble})"))
+            }
+            _ => Some(reason.to_string()),
+        }
+    }
+
+    /// The server's name as it was configured.
+    fn server(&self, primary: Option<Ipv4Addr>) -> Option<String> {
+        let mut servers = self.resolution.servers.iter();
+        servers
+            .find(|(server, _)| primary.is_none_or(|primary| server.primary == primary))
+            .map(|(_, name)| name.clone())
+    }
+}
+
+/// The broadcast addresses of the attached networks, to which nothing may be sent (RFC 4380 §5.2.4).
+pub(super) async fn broadcasts() -> Vec<Ipv4Addr> {
+    watch::broadcasts().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the broadcast addresses of the attached networks are not known");
+        Vec::new()
+    })
+}
+
+/// Lets the caller wait for the engine while the daemon goes on.
+fn forward(
+    change: impl Future<Output = Result<PortChange, ChangeError>> + Send + 'static,
+    reply: Reply,
+) {
+    tokio::spawn(async move {
+        let outcome = match change.await {
+            Ok(change) => Ok(Outcome {
+                port: change.port,
+                settled: change.settled,
+            }),
+            Err(ChangeError::Stopped) => Err(ControlError::NotReady),
+            Err(error) => Err(ControlError::Failed(error.to_string())),
+        };
+        // Whoever asked may have gone.
+        let _ = reply.send(outcome);
+    });
+}
+
+fn phase(state: State) -> Phase {
+    match state {
+        State::Offline => Phase::Offline,
+        State::Probe => Phase::Probe,
+        State::Dormant => Phase::Dormant,
+        State::Qualified => Phase::Qualified,
+    }
+}

@@ -1,0 +1,253 @@
+//! The configuration file and its drop-ins.
+//!
+//! `/etc/teredo/teredo.toml`, then `/etc/teredo/teredo.toml.d/*.toml` in the order of their names; a key of a later
+//! file replaces that of an earlier one, and the command line replaces both. An unknown key is an error: a setting
+//! without effect is worse than a service that does not start.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use teredo_firewall::{Exception, SetPath};
+
+use crate::args::DEFAULT_CONFIG;
+use crate::failure::{Exit, Failure};
+use crate::nearest::nearest;
+
+mod field;
+
+/// All settings that a file may hold; what is absent has its default.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) client: ClientSection,
+    pub(crate) server: ServerSection,
+    pub(crate) firewall: FirewallSection,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ClientSection {
+    #[serde(deserialize_with = "field::hosts")]
+    pub(crate) servers: Option<Vec<String>>,
+    #[serde(deserialize_with = "field::interface")]
+    pub(crate) interface: Option<String>,
+    pub(crate) bind: Option<Ipv4Addr>,
+    pub(crate) port: Option<NonZeroU16>,
+    pub(crate) default_route: Option<bool>,
+    pub(crate) allow_private: Option<bool>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerSection {
+    pub(crate) address: Option<Ipv4Addr>,
+    pub(crate) secondary: Option<Ipv4Addr>,
+    pub(crate) allow_private: Option<bool>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct FirewallSection {
+    #[serde(deserialize_with = "field::parsed")]
+    pub(crate) set: Option<SetPath>,
+    #[serde(deserialize_with = "field::inbound")]
+    pub(crate) allow_inbound: Option<Vec<Exception>>,
+    #[serde(deserialize_with = "field::interface")]
+    pub(crate) interface: Option<String>,
+    #[serde(deserialize_with = "field::duration")]
+    pub(crate) lease: Option<Duration>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}:{line}: {message}", path.display())]
+    Syntax {
+        path: PathBuf,
+        line: usize,
+        message: String,
+    },
+    #[error("{}:{line}: unknown key '{key}'", path.display())]
+    UnknownKey {
+        path: PathBuf,
+        line: usize,
+        key: String,
+        known: Vec<String>,
+    },
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let hint = match &error {
+            ConfigError::UnknownKey { key, known, .. } => {
+                Some(match nearest(key, known.iter().map(String::as_str)) {
+                    Some(word) => format!("did you mean '{word}'?"),
+                    None => format!("known here: {}", known.join(", ")),
+                })
+            }
+            ConfigError::Read { .. } | ConfigError::Syntax { .. } => None,
+        };
+        let what = error.to_string();
+        let failure = match error {
+            ConfigError::Read { source, .. } => Self::new(Exit::Failed, what).because(source),
+            ConfigError::Syntax { .. } | ConfigError::UnknownKey { .. } => {
+                Self::new(Exit::Failed, what)
+            }
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl Config {
+    /// What `--config` names, or the default file where it is there.
+    pub(crate) fn load(chosen: Option<&Path>) -> Result<Self, ConfigError> {
+        let main = match chosen {
+            Some(path) => vec![path.to_owned()],
+            None if Path::new(DEFAULT_CONFIG).exists() => vec![PathBuf::from(DEFAULT_CONFIG)],
+            None => Vec::new(),
+        };
+        let drop_ins = drop_ins(chosen.unwrap_or_else(|| Path::new(DEFAULT_CONFIG)))?;
+        let mut config = Self::default();
+        for path in main.iter().chain(&drop_ins) {
+            config = Self::read(path)?.over(config);
+        }
+        Ok(config)
+    }
+
+    /// One file alone.
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start).min(text.len());
+            let line = 1 + text.as_bytes()[..start]
+                .iter()
+                .filter(|&&byte| byte == b'\n')
+                .count();
+            match unknown_key(error.message()) {
+                Some((key, known)) => ConfigError::UnknownKey {
+                    path: path.to_owned(),
+                    line,
+                    key,
+                    known,
+                },
+                None => ConfigError::Syntax {
+                    path: path.to_owned(),
+                    line,
+                    message: error.message().to_owned(),
+                },
+            }
+        })
+    }
+
+    /// `self`, and where it says nothing, `earlier`.
+    fn over(self, earlier: Self) -> Self {
+        Self {
+            client: self.client.over(earlier.client),
+            server: self.server.over(earlier.server),
+            firewall: self.firewall.over(earlier.firewall),
+        }
+    }
+}
+
+impl ClientSection {
+    fn over(self, earlier: Self) -> Self {
+        Self {
+            servers: self.servers.or(earlier.servers),
+            interface: self.interface.or(earlier.interface),
+            bind: self.bind.or(earlier.bind),
+            port: self.port.or(earlier.port),
+            default_route: self.default_route.or(earlier.default_route),
+            allow_private: self.allow_private.or(earlier.allow_private),
+        }
+    }
+}
+
+impl ServerSection {
+    fn over(self, earlier: Self) -> Self {
+        Self {
+            address: self.address.or(earlier.address),
+            secondary: self.secondary.or(earlier.secondary),
+            allow_private: self.allow_private.or(earlier.allow_private),
+        }
+    }
+}
+
+impl FirewallSection {
+    fn over(self, earlier: Self) -> Self {
+        Self {
+            set: self.set.or(earlier.set),
+            allow_inbound: self.allow_inbound.or(earlier.allow_inbound),
+            interface: self.interface.or(earlier.interface),
+            lease: self.lease.or(earlier.lease),
+        }
+    }
+}
+
+/// The files of `FILE.d` that end in `.toml`, by name; none where there is no such directory.
+pub(crate) fn drop_ins(file: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut directory = OsString::from(file);
+    directory.push(".d");
+    let directory = PathBuf::from(directory);
+    let failed = |source| ConfigError::Read {
+        path: directory.clone(),
+        source,
+    };
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The key and the known ones, from the text of [`serde::de::Error::unknown_field`]; its parts come as text only.
+fn unknown_key(message: &str) -> Option<(String, Vec<String>)> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let (key, expected) = rest.split_once('`')?;
+    let known = expected
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
+    Some((key.to_owned(), known))
+}
+
+#[cfg(test)]
+mod tests;

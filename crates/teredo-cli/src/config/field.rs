@@ -1,0 +1,75 @@
+//! Fields that obey the rules of the command line's values.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use teredo_firewall::{Exception, ParseExceptionError};
+
+use crate::args::value;
+
+pub(super) fn hosts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    list(deserializer, value::host)
+}
+
+pub(super) fn interface<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    value::interface(&text).map(Some).map_err(D::Error::custom)
+}
+
+/// Text that its type takes apart.
+pub(super) fn parsed<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    String::deserialize(deserializer)?
+        .parse()
+        .map(Some)
+        .map_err(D::Error::custom)
+}
+
+pub(super) fn inbound<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Exception>>, D::Error> {
+    list(deserializer, |text| {
+        text.parse()
+            .map_err(|error: ParseExceptionError| error.to_string())
+    })
+}
+
+/// Seconds as a number, or a text with units.
+pub(super) fn duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::Integer(seconds) => seconds.to_string(),
+        toml::Value::Float(seconds) => seconds.to_string(),
+        toml::Value::String(text) => text,
+        other => {
+            return Err(D::Error::custom(format!(
+                "invalid type: {}, expected seconds",
+                other.type_str()
+            )));
+        }
+    };
+    value::duration(&text).map(Some).map_err(D::Error::custom)
+}
+
+fn list<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    parse: fn(&str) -> Result<T, String>,
+) -> Result<Option<Vec<T>>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let parsed = texts.iter().map(|text| parse(text));
+    parsed
+        .collect::<Result<_, _>>()
+        .map(Some)
+        .map_err(D::Error::custom)
+}

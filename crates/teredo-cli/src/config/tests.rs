@@ -1,0 +1,151 @@
+use super::*;
+
+const PATH: &str = "/etc/teredo/teredo.toml";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new(PATH), text)
+}
+
+fn message(text: &str) -> String {
+    parse(text).expect_err("must be refused").to_string()
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = parse(
+        r#"
+        [client]
+        servers = ["teredo.example.net", "192.0.2.1"]
+        interface = "teredo0"
+        bind = "198.51.100.7"
+        port = 40001
+        default_route = false
+        allow_private = true
+
+        [server]
+        address = "192.0.2.1"
+        secondary = "192.0.2.9"
+        allow_private = true
+
+        [firewall]
+        set = "inet filter teredo_ports"
+        allow_inbound = ["22/tcp", "443/udp"]
+        interface = "teredo0"
+        lease = 30
+        "#,
+    )
+    .expect("a whole configuration");
+    assert_eq!(
+        config.client.servers.as_deref(),
+        Some(&["teredo.example.net".to_owned(), "192.0.2.1".to_owned()][..])
+    );
+    assert_eq!(config.client.interface.as_deref(), Some("teredo0"));
+    assert_eq!(config.client.bind, Some(Ipv4Addr::new(198, 51, 100, 7)));
+    assert_eq!(config.client.port.map(NonZeroU16::get), Some(40001));
+    assert_eq!(
+        (config.client.default_route, config.client.allow_private),
+        (Some(false), Some(true))
+    );
+    assert_eq!(config.server.secondary, Some(Ipv4Addr::new(192, 0, 2, 9)));
+    assert_eq!(
+        config.firewall.allow_inbound.map(|ports| ports.len()),
+        Some(2)
+    );
+    assert_eq!(config.firewall.lease, Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn an_empty_file_says_nothing() {
+    assert_eq!(parse("").expect("nothing to refuse"), Config::default());
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_file_and_line() {
+    assert_eq!(
+        message("[client]\n\ninterfase = \"x\"\n"),
+        "/etc/teredo/teredo.toml:3: unknown key 'interfase'"
+    );
+    assert_eq!(
+        message("[client]\nport = 1\n[clinet]\n"),
+        "/etc/teredo/teredo.toml:3: unknown key 'clinet'"
+    );
+}
+
+#[test]
+fn the_known_key_that_was_meant_is_offered() {
+    let hint = |text: &str| {
+        let mut bytes = Vec::new();
+        Failure::from(parse(text).expect_err("must be refused"))
+            .report(anstream::StripStream::new(&mut bytes));
+        String::from_utf8(bytes)
+            .expect("text")
+            .lines()
+            .nth(1)
+            .map(str::to_owned)
+    };
+    assert_eq!(
+        hint("[client]\ninterfase = 1").as_deref(),
+        Some("hint: did you mean 'interface'?")
+    );
+    assert_eq!(
+        hint("[client]\nallow-private = true").as_deref(),
+        Some("hint: did you mean 'allow_private'?")
+    );
+    assert_eq!(
+        hint("[server]\ncolour = 1").as_deref(),
+        Some("hint: known here: address, secondary, allow_private")
+    );
+}
+
+#[test]
+fn wrong_values_are_named_with_their_line() {
+    for (text, line, part) in [
+        ("[client]\nport = 0", 2, "nonzero"),
+        ("[client]\nport = 70000", 2, "70000"),
+        ("[client]\n\nbind = \"::1\"", 3, "IPv4"),
+        ("[client]\ninterface = \"far/too/odd\"", 2, "interface name"),
+        ("[client]\nservers = [\"a b\"]", 2, "a server is"),
+        ("[firewall]\nlease = -1", 2, "negative"),
+        ("[firewall]\nlease = true", 2, "boolean"),
+        ("[firewall]\nallow_inbound = [\"22\"]", 2, "'22'"),
+        ("[firewall]\nset = \"inet filter\"", 2, "inet filter"),
+        ("[client\n", 1, ""),
+    ] {
+        let said = message(text);
+        assert!(
+            said.starts_with(&format!("{PATH}:{line}: ")) && said.contains(part),
+            "{text:?} gave {said:?}"
+        );
+    }
+}
+
+#[test]
+fn drop_ins_replace_key_by_key_in_the_order_of_their_names() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("teredo.toml");
+    let drop_in = directory.path().join("teredo.toml.d");
+    fs::create_dir(&drop_in).expect("a directory for drop-ins");
+    fs::write(
+        &file,
+        "[client]\nport = 1\ninterface = \"main\"\nservers = [\"a\", \"b\"]",
+    )
+    .expect("write");
+    fs::write(drop_in.join("20-b.toml"), "[client]\nport = 3").expect("write");
+    fs::write(
+        drop_in.join("10-a.toml"),
+        "[client]\nport = 2\nservers = [\"c\"]",
+    )
+    .expect("write");
+    fs::write(drop_in.join("30-c.toml.bak"), "not toml").expect("write");
+
+    let client = Config::load(Some(&file)).expect("good files").client;
+    assert_eq!(client.port.map(NonZeroU16::get), Some(3));
+    assert_eq!(client.interface.as_deref(), Some("main"));
+    assert_eq!(client.servers.as_deref(), Some(&["c".to_owned()][..]));
+}
+
+#[test]
+fn a_file_that_was_asked_for_must_be_there() {
+    let error = Config::load(Some(Path::new("/nonexistent/teredo.toml"))).expect_err("not there");
+    assert_eq!(error.to_string(), "cannot read /nonexistent/teredo.toml");
+}

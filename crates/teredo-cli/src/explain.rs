@@ -1,0 +1,95 @@
+//! `teredo explain`: what a code or a name stands for, and what to do about it.
+
+use std::fmt::Write as _;
+
+use teredo::DropReason;
+use teredo_notify::code::Code;
+
+use crate::args::ExplainArgs;
+use crate::failure::{Exit, Failure};
+use crate::nearest::nearest;
+use crate::output::Output;
+
+mod drops;
+
+/// Explains the status codes of the notification functions, this program's exit codes, and reasons of drops.
+pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let text = explain(&args.code).ok_or_else(|| unknown(&args.code))?;
+    output.line(text)?;
+    Ok(Exit::Done)
+}
+
+/// All that `code` can mean: 0 is a status code and an exit code.
+fn explain(code: &str) -> Option<String> {
+    let code = code.trim();
+    let texts: Vec<String> = [status(code), exit(code), dropped(code)]
+        .into_iter()
+        .flatten()
+        .collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+fn status(code: &str) -> Option<String> {
+    let code = Code::parse(code)?;
+    let mut text = format!("{} (Win32 {})", code.win32_name(), code.win32());
+    // Writing to a `String` cannot fail.
+    let _ = write!(
+        text,
+        ", {} (NTSTATUS {:#010X})",
+        code.ntstatus_name(),
+        code.ntstatus()
+    );
+    let _ = write!(
+        text,
+        "\n  means: {}\n   next: {}",
+        code.message(),
+        code.next_step()
+    );
+    Some(text)
+}
+
+fn exit(code: &str) -> Option<String> {
+    let exit = Exit::ALL
+        .into_iter()
+        .find(|exit| is_name(code, exit.name()) || code.parse() == Ok(exit.code()))?;
+    Some(format!(
+        "{} (exit status {})\n  means: {}",
+        exit.name(),
+        exit.code(),
+        exit.explanation()
+    ))
+}
+
+fn dropped(code: &str) -> Option<String> {
+    let reason = DropReason::ALL
+        .iter()
+        .find(|reason| is_name(code, reason.name()))?;
+    Some(format!(
+        "{reason} (a packet was dropped)\n  means: {}",
+        drops::meaning(reason.name())?
+    ))
+}
+
+fn is_name(text: &str, name: &str) -> bool {
+    text.eq_ignore_ascii_case(name)
+}
+
+fn unknown(code: &str) -> Failure {
+    let names = Code::ALL
+        .into_iter()
+        .flat_map(|code| [code.win32_name(), code.ntstatus_name()]);
+    let names = names
+        .chain(Exit::ALL.map(Exit::name))
+        .chain(DropReason::ALL.iter().map(|reason| reason.name()));
+    let failure = Failure::new(
+        Exit::Failed,
+        format!("'{}' is no code that teredo knows", code.escape_default()),
+    );
+    failure.hint(match nearest(code, names) {
+        Some(name) => format!("did you mean '{name}'?"),
+        None => String::from("try a status code (21, 0xC00000A3), an exit status (3) or the reason of a drop (malformed)"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

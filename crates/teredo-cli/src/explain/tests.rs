@@ -1,0 +1,58 @@
+use super::*;
+
+#[test]
+fn a_code_is_known_by_number_and_by_name_in_both_flavours() {
+    for code in [
+        "21",
+        "0xC00000A3",
+        "error_not_ready",
+        "STATUS_DEVICE_NOT_READY",
+    ] {
+        let text = explain(code).expect("a code of the contract");
+        assert!(
+            text.starts_with(
+                "ERROR_NOT_READY (Win32 21), STATUS_DEVICE_NOT_READY (NTSTATUS 0xC00000A3)\n"
+            ),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn zero_is_a_status_code_and_an_exit_status() {
+    let text = explain("0").expect("known");
+    assert!(
+        text.contains("NO_ERROR") && text.contains("done (exit status 0)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_exit_status_is_explained() {
+    for exit in Exit::ALL {
+        for code in [exit.code().to_string(), exit.name().to_owned()] {
+            assert!(explain(&code).expect("known").contains(exit.explanation()));
+        }
+    }
+}
+
+#[test]
+fn every_reason_of_a_drop_is_explained() {
+    for reason in DropReason::ALL {
+        let text = explain(reason.name()).unwrap_or_else(|| panic!("{reason} has no explanation"));
+        assert!(text.starts_with(&format!("{reason} (a packet was dropped)\n")));
+    }
+}
+
+#[test]
+fn an_unknown_code_is_refused_with_the_nearest_name() {
+    assert!(explain("22").is_none() && explain("").is_none());
+    let failure = unknown("maping_mismatch");
+    let mut bytes = Vec::new();
+    failure.report(anstream::StripStream::new(&mut bytes));
+    let said = String::from_utf8(bytes).expect("text");
+    assert!(
+        said.contains("hint: did you mean 'mapping_mismatch'?"),
+        "{said}"
+    );
+}

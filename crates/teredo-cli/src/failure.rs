@@ -1,0 +1,158 @@
+//! How a command ends: the exit codes, and what is said about a failure.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use anstyle::{AnsiColor, Style};
+
+/// The exit codes. Scripts depend on them: they are added to, never changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    NotReady = 3,
+    NotPermitted = 4,
+    Unreachable = 5,
+    TimedOut = 124,
+}
+
+impl Exit {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::NotReady,
+        Self::NotPermitted,
+        Self::Unreachable,
+        Self::TimedOut,
+    ];
+
+    pub(crate) const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The name that `teredo explain` knows the code by.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::NotReady => "not_ready",
+            Self::NotPermitted => "not_permitted",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+        }
+    }
+
+    pub(crate) const fn explanation(self) -> &'static str {
+        match self {
+            Self::Done => "the command did what it was asked to do",
+            Self::Failed => "the command failed; the line on standard error says what and why",
+            Self::Usage => "the command line is wrong; nothing was done",
+            Self::NotReady => "there is no Teredo port, or the client is not qualified",
+            Self::NotPermitted => "root, or membership of the service's group, is needed",
+            Self::Unreachable => "no client answers on the service's socket",
+            Self::TimedOut => "a wait ran out of time before what was waited for came",
+        }
+    }
+}
+
+/// Why a command did not do what it was asked: one line, and one with the next step.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    /// `None` where nobody is left to be told: standard output was closed.
+    what: Option<String>,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// `what` failed; without a cause that the message does not name already.
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            what: Some(what.into()),
+            cause: None,
+            hint: None,
+        }
+    }
+
+    /// The reader of standard output went away: an end like any other.
+    pub(crate) const fn closed_pipe() -> Self {
+        Self {
+            exit: Exit::Done,
+            what: None,
+            cause: None,
+            hint: None,
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, next_step: impl Into<String>) -> Self {
+        self.hint = Some(next_step.into());
+        self
+    }
+
+    pub(crate) const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Writes `teredo: WHAT: CAUSE` and `hint: NEXT STEP`. A closed standard error is nobody's loss.
+    pub(crate) fn report(&self, mut stderr: impl io::Write) {
+        if self.what.is_none() {
+            return;
+        }
+        let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+        let _ = writeln!(stderr, "{red}teredo:{red:#} {self}");
+        if let Some(hint) = &self.hint {
+            let cyan = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
+            let _ = writeln!(stderr, "{cyan}hint:{cyan:#} {hint}");
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what.as_deref().unwrap_or("standard output was closed"))?;
+        let mut next: Option<&(dyn Error + 'static)> =
+            self.cause.as_deref().map(|cause| cause as _);
+        let mut said = self.what.clone().unwrap_or_default();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            // Many errors already end with the text of their source.
+            if !said.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            said = text;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    /// A daemon's failure: the outermost context says what, the chain says why.
+    fn from(error: anyhow::Error) -> Self {
+        let mut chain = error.chain().map(ToString::to_string);
+        let mut line = chain.next().unwrap_or_else(|| String::from("failed"));
+        for cause in chain {
+            if !line.ends_with(&cause) {
+                line = format!("{line}: {cause}");
+            }
+        }
+        Self::new(Exit::Failed, line)
+    }
+}
+
+#[cfg(test)]
+mod tests;

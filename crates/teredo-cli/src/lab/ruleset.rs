@@ -1,0 +1,97 @@
+//! The ruleset of an administrator who trusts nothing: everything is dropped, in and out, but what the tunnel
+//! needs through the set `teredo_ports`, and what is inside the tunnel, which the agent's own table looks after.
+//!
+//! ```text
+//! table inet filter {
+//!     set teredo_ports { type inet_service; flags timeout; }
+//!     chain input {
+//!         type filter hook input priority filter; policy drop;
+//!         iifname "lo" accept
+//!         iifname "teredo" accept
+//!         udp dport @teredo_ports accept
+//!     }
+//!     chain output {
+//!         type filter hook output priority filter; policy drop;
+//!         oifname "lo" accept
+//!         oifname "teredo" accept
+//!         udp sport @teredo_ports accept
+//!     }
+//! }
+//! ```
+
+use teredo_firewall::nft::{
+    Batch, Chain, ChainKind, Family, Hook, KeyType, Netlink, NftError, Policy, Rule, Set,
+    TableFlags, TableName,
+};
+use teredo_lab::Host;
+
+const UDP: u8 = 17;
+const FILTER_PRIORITY: i32 = 0;
+
+/// The set that the agent keeps, as `--set` names it.
+pub(super) const SET: &str = "inet filter teredo_ports";
+const SET_NAME: &str = "teredo_ports";
+
+fn table() -> TableName {
+    TableName::new(Family::Inet, "filter")
+}
+
+/// Loads the ruleset on `host`.
+pub(super) fn load(host: &Host) -> anyhow::Result<()> {
+    let ports = Set::new(SET_NAME, KeyType::INET_SERVICE).with_timeouts();
+    let chain = |name, hook| {
+        Chain::base(name, ChainKind::Filter, hook, FILTER_PRIORITY).policy(Policy::Drop)
+    };
+    let mut batch = Batch::new();
+    batch
+        .add_table(&table(), TableFlags::default())
+        .add_set(&table(), &ports)
+        .add_chain(&table(), &chain("input", Hook::Input))
+        .add_chain(&table(), &chain("output", Hook::Output));
+    for interface in ["lo", super::scene::INTERFACE] {
+        batch
+            .add_rule(&table(), "input", Rule::new().iifname(interface).accept())
+            .add_rule(&table(), "output", Rule::new().oifname(interface).accept());
+    }
+    batch
+        .add_rule(
+            &table(),
+            "input",
+            Rule::new()
+                .protocol(UDP)
+                .destination_port()
+                .in_set(SET_NAME)
+                .accept(),
+        )
+        .add_rule(
+            &table(),
+            "output",
+            Rule::new()
+                .protocol(UDP)
+                .source_port()
+                .in_set(SET_NAME)
+                .accept(),
+        );
+    host.namespace()
+        .run(|| Netlink::open()?.execute(&batch))??;
+    Ok(())
+}
+
+/// The ports that are open on `host` right now.
+pub(super) fn open_ports(host: &Host) -> anyhow::Result<Vec<u16>> {
+    let elements = host
+        .namespace()
+        .run(|| Netlink::open()?.elements(&table(), SET_NAME))??;
+    Ok(elements
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|element| element.port())
+        .collect())
+}
+
+/// Whether the agent's own table stands on `host`.
+pub(super) fn has_own_table(host: &Host) -> anyhow::Result<bool> {
+    let own = TableName::new(Family::Inet, "teredo");
+    let found: Result<_, NftError> = host.namespace().run(|| Netlink::open()?.table(&own))?;
+    Ok(found?.is_some())
+}

@@ -1,0 +1,183 @@
+//! The internet of the story, and the processes on it.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+use teredo_lab::{Home, Host, Internet, NatKind, Process};
+
+use super::ruleset;
+
+/// The tunnel interface on both hosts.
+pub(super) const INTERFACE: &str = "teredo";
+pub(super) const SERVER: [Ipv4Addr; 2] =
+    [Ipv4Addr::new(192, 0, 2, 45), Ipv4Addr::new(192, 0, 2, 46)];
+const ALICE_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+const BOB_PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+/// How long the set's element outlives alice's agent: short, so that the story is.
+pub(super) const LEASE: Duration = Duration::from_secs(2);
+/// The UDP port that alice lets in through the tunnel.
+pub(super) const ALLOWED_PORT: u16 = 7777;
+
+/// Everything that stands, in the order in which it goes.
+pub(super) struct Scene {
+    pub(super) alice_client: Option<Process>,
+    pub(super) alice_agent: Option<Process>,
+    pub(super) bob_client: Option<Process>,
+    pub(super) bob_agent: Option<Process>,
+    server_process: Option<Process>,
+    alice: Host,
+    bob: Host,
+    server: Host,
+    _homes: [Home; 2],
+    _internet: Internet,
+    folder: TempDir,
+    pub(super) bob_address: Option<Ipv6Addr>,
+}
+
+impl Scene {
+    pub(super) fn build(nat: NatKind) -> anyhow::Result<Self> {
+        let internet = Internet::new()?;
+        let server = internet.host("server", &SERVER)?;
+        let alices = internet.home("alices", nat, ALICE_PUBLIC)?;
+        let bobs = internet.home("bobs", NatKind::PortRestricted, BOB_PUBLIC)?;
+        let (alice, bob) = (alices.host("alice")?, bobs.host("bob")?);
+        let folder = tempfile::Builder::new()
+            .prefix("teredo-lab.")
+            .tempdir()
+            .context("no folder for the sockets")?;
+        ruleset::load(&alice)?;
+        Ok(Self {
+            alice_client: None,
+            alice_agent: None,
+            bob_client: None,
+            bob_agent: None,
+            server_process: None,
+            alice,
+            bob,
+            server,
+            _homes: [alices, bobs],
+            _internet: internet,
+            folder,
+            bob_address: None,
+        })
+    }
+
+    pub(super) fn alice(&self) -> &Host {
+        &self.alice
+    }
+
+    pub(super) fn bob(&self) -> &Host {
+        &self.bob
+    }
+
+    pub(super) fn bob_address(&self) -> Option<Ipv6Addr> {
+        self.bob_address
+    }
+
+    pub(super) fn alice_socket(&self) -> PathBuf {
+        self.folder.path().join("alice.sock")
+    }
+
+    pub(super) fn bob_socket(&self) -> PathBuf {
+        self.folder.path().join("bob.sock")
+    }
+
+    pub(super) fn start_server(&mut self) -> anyhow::Result<()> {
+        let arguments = [
+            "server".to_owned(),
+            "--address".to_owned(),
+            SERVER[0].to_string(),
+        ];
+        let process = spawn(&self.server, "server", None, &arguments)?;
+        process.wait_for_line("serving", Duration::from_secs(5))?;
+        self.server_process = Some(process);
+        Ok(())
+    }
+
+    /// The agent on alice's host keeps the administrator's set.
+    pub(super) fn start_alice_agent(&mut self) -> anyhow::Result<()> {
+        let arguments = [
+            "firewall".to_owned(),
+            "--set".to_owned(),
+            ruleset::SET.to_owned(),
+            "--lease".to_owned(),
+            LEASE.as_secs().to_string(),
+            "--allow-inbound".to_owned(),
+            format!("{ALLOWED_PORT}/udp"),
+        ];
+        self.alice_agent = Some(spawn(
+            &self.alice,
+            "alice's agent",
+            Some(&self.alice_socket()),
+            &arguments,
+        )?);
+        Ok(())
+    }
+
+    /// The agent on bob's host has a table of its own.
+    pub(super) fn start_bob_agent(&mut self) -> anyhow::Result<()> {
+        self.bob_agent = Some(spawn(
+            &self.bob,
+            "bob's agent",
+            Some(&self.bob_socket()),
+            &["firewall".to_owned()],
+        )?);
+        Ok(())
+    }
+
+    pub(super) fn start_alice_client(&mut self) -> anyhow::Result<()> {
+        self.alice_client = Some(client(&self.alice, "alice's client", &self.alice_socket())?);
+        Ok(())
+    }
+
+    pub(super) fn start_bob_client(&mut self) -> anyhow::Result<()> {
+        self.bob_client = Some(client(&self.bob, "bob's client", &self.bob_socket())?);
+        Ok(())
+    }
+
+    /// Starts again what the story has killed.
+    pub(super) fn revive(&mut self) -> anyhow::Result<()> {
+        if self.alice_client.is_none() {
+            self.start_alice_client()?;
+        }
+        if self.alice_agent.is_none() {
+            self.start_alice_agent()?;
+        }
+        Ok(())
+    }
+}
+
+fn client(host: &Host, name: &str, socket: &Path) -> anyhow::Result<Process> {
+    let arguments = [
+        "client".to_owned(),
+        "--server".to_owned(),
+        SERVER[0].to_string(),
+    ];
+    spawn(host, name, Some(socket), &arguments)
+}
+
+/// This very program on a host of the laboratory.
+fn spawn(
+    host: &Host,
+    name: &str,
+    socket: Option<&Path>,
+    arguments: &[String],
+) -> anyhow::Result<Process> {
+    let program = std::env::current_exe().context("where is this program?")?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_remove("TEREDO_SOCKET")
+        .env_remove("RUST_LOG")
+        .env_remove("NOTIFY_SOCKET");
+    // A configuration of the machine is none of the laboratory's business.
+    command.arg("--config").arg("/dev/null");
+    if let Some(socket) = socket {
+        command.arg("--socket").arg(socket);
+    }
+    Ok(Process::spawn(host.namespace(), name, &mut command)?)
+}

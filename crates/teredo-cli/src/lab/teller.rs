@@ -1,0 +1,197 @@
+//! How the story is told: a line a step for a person, a line of JSON for a program.
+
+use std::time::{Duration, Instant};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use teredo_lab::NatKind;
+
+use super::story::Broken;
+use crate::failure::Failure;
+use crate::output::Output;
+
+const SCHEMA: &str = "teredo.lab/1";
+const OK: Style = Style::new()
+    .bold()
+    .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
+const FAIL: Style = Style::new()
+    .bold()
+    .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+const DIM: Style = Style::new().dimmed();
+const TITLE: usize = 24;
+
+/// What a step found out.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    lines: Vec<String>,
+    facts: Map<String, Value>,
+}
+
+impl Told {
+    pub(super) fn new(line: impl Into<String>) -> Self {
+        Self {
+            lines: vec![line.into()],
+            facts: Map::new(),
+        }
+    }
+
+    /// Another line for a person.
+    pub(super) fn line(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+
+    /// A fact for a program.
+    pub(super) fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.facts.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    schema: &'static str,
+    step: u32,
+    title: &'a str,
+    ok: bool,
+    at_ms: f64,
+    took_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    facts: Map<String, Value>,
+}
+
+/// Tells one step after the other.
+pub(super) struct Teller {
+    output: Output,
+    json: bool,
+    began: Instant,
+    steps: u32,
+    failed: u32,
+}
+
+impl Teller {
+    pub(super) fn new(output: Output, json: bool) -> Self {
+        Self {
+            output,
+            json,
+            began: Instant::now(),
+            steps: 0,
+            failed: 0,
+        }
+    }
+
+    pub(super) fn open(&mut self, nat: NatKind) -> Result<(), Failure> {
+        if self.json {
+            return Ok(());
+        }
+        for line in [
+            format!("Teredo on an internet of its own. Alice's NAT: {nat}"),
+            String::new(),
+            "  alice 192.168.1.2 ── NAT 198.51.100.1 ──┐".to_owned(),
+            "                                          ├── server 192.0.2.45, 192.0.2.46"
+                .to_owned(),
+            "  bob   192.168.2.2 ── NAT 203.0.113.1 ───┘".to_owned(),
+            String::new(),
+        ] {
+            self.output.line(line)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a step and tells how it went.
+    pub(super) fn step<T>(
+        &mut self,
+        title: &str,
+        act: impl FnOnce() -> anyhow::Result<(T, Told)>,
+    ) -> Result<T, Broken> {
+        self.steps += 1;
+        let start = Instant::now();
+        let outcome = act();
+        let took = start.elapsed();
+        match outcome {
+            Ok((value, told)) => {
+                self.report(title, took, Ok(told))?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.failed += 1;
+                self.report(title, took, Err(format!("{error:#}")))?;
+                Err(Broken::Step)
+            }
+        }
+    }
+
+    fn report(
+        &mut self,
+        title: &str,
+        took: Duration,
+        outcome: Result<Told, String>,
+    ) -> Result<(), Failure> {
+        let at = self.began.elapsed();
+        if self.json {
+            let ok = outcome.is_ok();
+            let (facts, error) = match outcome {
+                Ok(told) => (told.facts, None),
+                Err(error) => (Map::new(), Some(error)),
+            };
+            let (at_ms, took_ms) = (milliseconds(at), milliseconds(took));
+            return self.output.json(&Step {
+                schema: SCHEMA,
+                step: self.steps,
+                title,
+                ok,
+                at_ms,
+                took_ms,
+                error,
+                facts,
+            });
+        }
+        let (mark, style, lines) = match outcome {
+            Ok(told) => ("ok", OK, told.lines),
+            Err(error) => ("FAIL", FAIL, error.lines().map(str::to_owned).collect()),
+        };
+        let mut lines = lines.into_iter();
+        let first = lines.next().unwrap_or_default();
+        self.output.line(format_args!(
+            "{DIM}{:6.2} s{DIM:#}  {style}{mark:<4}{style:#}  {title:<TITLE$} {first}",
+            at.as_secs_f64()
+        ))?;
+        for line in lines {
+            self.output
+                .line(format_args!("{:16}{:TITLE$} {line}", "", ""))?;
+        }
+        Ok(())
+    }
+
+    /// The last line.
+    pub(super) fn close(&mut self) -> Result<(), Failure> {
+        let took = self.began.elapsed();
+        if self.json {
+            return self.output.json(&json!({
+                "schema": SCHEMA, "steps": self.steps, "failed": self.failed, "ok": self.failed == 0,
+                "took_ms": milliseconds(took),
+            }));
+        }
+        self.output.line("")?;
+        let verdict = if self.failed == 0 {
+            format!(
+                "{OK}{} steps, all as they should be{OK:#}, in {:.1} s",
+                self.steps,
+                took.as_secs_f64()
+            )
+        } else {
+            format!(
+                "{FAIL}step {} failed{FAIL:#}, after {:.1} s",
+                self.steps,
+                took.as_secs_f64()
+            )
+        };
+        self.output.line(verdict)
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,88 @@
+//! `teredo port`: the port alone, for scripts.
+
+use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use teredo_notify::types::{Detail, EventName};
+
+use crate::args::PortArgs;
+use crate::failure::{Exit, Failure};
+use crate::feed::{Input, follow};
+use crate::output::{Output, narrate};
+use crate::service;
+
+/// The object of schema `teredo.port/1`.
+#[derive(Debug, Serialize)]
+struct Answer {
+    schema: &'static str,
+    port: u16,
+}
+
+/// Prints the port, or fails with [`Exit::NotReady`] where there is none and nobody waits.
+pub(crate) fn run(args: &PortArgs, socket: &Path, output: &mut Output) -> Result<Exit, Failure> {
+    let port = if args.wait {
+        wait(socket, args.timeout)?
+    } else {
+        service::port(socket)?
+    };
+    if args.json {
+        output.json(&Answer {
+            schema: "teredo.port/1",
+            port,
+        })?
+    } else {
+        output.line(port)?
+    }
+    Ok(Exit::Done)
+}
+
+/// The first port that the service on `socket` has, or will have.
+fn wait(socket: &Path, timeout: Option<Duration>) -> Result<u16, Failure> {
+    let inputs = follow(socket, &[EventName::Port])?;
+    // A timeout too long for the clock is as good as none.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut service_is_there = false;
+    loop {
+        let input = match deadline {
+            None => inputs.recv().map_err(RecvTimeoutError::from),
+            Some(deadline) => {
+                inputs.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            }
+        };
+        match input {
+            Ok(Input::Event(event)) => {
+                service_is_there = true;
+                if let Detail::Port {
+                    port: port @ 1.., ..
+                } = event.detail
+                {
+                    return Ok(port);
+                }
+            }
+            Ok(Input::Gone(_)) => {
+                service_is_there = false;
+                narrate(format_args!(
+                    "waiting for the service on {}",
+                    socket.display()
+                ));
+            }
+            Ok(Input::Refused(failure)) => return Err(failure),
+            Ok(Input::ReaderGone) => return Err(Failure::closed_pipe()),
+            Err(RecvTimeoutError::Timeout) => return Err(timed_out(service_is_there)),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::new(Exit::Failed, "the events have ended"));
+            }
+        }
+    }
+}
+
+fn timed_out(service_is_there: bool) -> Failure {
+    if service_is_there {
+        Failure::new(Exit::TimedOut, "no port came in time")
+            .hint("'teredo status' says why there is none")
+    } else {
+        Failure::new(Exit::TimedOut, "no service came in time").hint(service::HOW_TO_START)
+    }
+}

@@ -1,0 +1,72 @@
+use super::*;
+
+fn settings(primary: [u8; 4], secondary: [u8; 4], allow_private: bool) -> ServerSettings {
+    ServerSettings {
+        primary: primary.into(),
+        secondary: secondary.into(),
+        allow_private,
+    }
+}
+
+fn reported(failure: &Failure) -> String {
+    let mut bytes = Vec::new();
+    failure.report(anstream::StripStream::new(&mut bytes));
+    String::from_utf8(bytes).expect("text")
+}
+
+/// R4380-5.3.1-03: a server deals in global unicast addresses only, unless a laboratory permits private ones.
+#[test]
+fn a_server_needs_addresses_that_can_be_reached() {
+    assert!(policy(&settings([192, 0, 2, 1], [192, 0, 2, 2], false)).is_ok());
+    assert!(policy(&settings([10, 0, 0, 1], [10, 0, 0, 2], true)).is_ok());
+
+    let private = policy(&settings([192, 0, 2, 1], [10, 0, 0, 2], false)).expect_err("private");
+    assert!(
+        reported(&private).contains("10.0.0.2") && reported(&private).contains("--allow-private")
+    );
+    let loopback = policy(&settings([127, 0, 0, 1], [127, 0, 0, 2], true)).expect_err("loopback");
+    assert!(!reported(&loopback).contains("--allow-private"));
+}
+
+#[test]
+fn refusals_name_the_address_and_the_next_step() {
+    let address = Ipv4Addr::new(192, 0, 2, 2);
+    let elsewhere = refusal(BindError::AddressNotAvailable { address }.into());
+    assert_eq!(elsewhere.exit(), Exit::Failed);
+    assert!(
+        reported(&elsewhere).contains("cannot serve: 192.0.2.2"),
+        "{}",
+        reported(&elsewhere)
+    );
+    assert!(reported(&elsewhere).contains("ip address add 192.0.2.2/32"));
+
+    let taken = refusal(
+        BindError::InUse {
+            address,
+            port: PORT,
+        }
+        .into(),
+    );
+    assert!(reported(&taken).contains("3544") && reported(&taken).contains("ss -lunp"));
+    assert_eq!(
+        refusal(
+            BindError::NotPermitted {
+                address,
+                port: PORT
+            }
+            .into()
+        )
+        .exit(),
+        Exit::NotPermitted
+    );
+}
+
+#[test]
+fn drops_are_told_by_name() {
+    let mut drops = DropCounters::default();
+    assert_eq!(dropped(&drops), "none");
+    drops.count(teredo::DropReason::Malformed);
+    drops.count(teredo::DropReason::Malformed);
+    drops.count(teredo::DropReason::SelfLoop);
+    assert_eq!(dropped(&drops), "3 (malformed 2, self_loop 1)");
+}

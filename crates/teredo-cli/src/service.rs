@@ -1,0 +1,105 @@
+//! Calls to the client's service, and what their errors mean at the shell.
+
+use std::io;
+use std::path::Path;
+
+use teredo_notify::client::{ClientError, Connection, Replies};
+use teredo_notify::service::Outcome;
+use teredo_notify::types::{Event, EventName, Status};
+
+use crate::failure::{Exit, Failure};
+
+/// The next step where no service answers.
+pub(crate) const HOW_TO_START: &str =
+    "start a client with 'teredo client --server HOST', or name its socket with --socket";
+
+/// All that the client tells about itself.
+pub(crate) fn status(socket: &Path) -> Result<Status, Failure> {
+    call(socket, Connection::get_status)
+}
+
+/// The port in use.
+pub(crate) fn port(socket: &Path) -> Result<u16, Failure> {
+    call(socket, Connection::get_port)
+}
+
+/// Moves the client to `port`, or to one of the system's choice.
+pub(crate) fn rebind(socket: &Path, port: Option<u16>) -> Result<Outcome, Failure> {
+    call(socket, |service| service.rebind(port))
+}
+
+/// Stops the client.
+pub(crate) fn stop(socket: &Path) -> Result<Outcome, Failure> {
+    call(socket, Connection::stop)
+}
+
+/// Starts the client.
+pub(crate) fn start(socket: &Path) -> Result<Outcome, Failure> {
+    call(socket, Connection::start)
+}
+
+/// Begins a stream of events.
+pub(crate) fn monitor(socket: &Path, events: &[EventName]) -> Result<Replies<Event>, Failure> {
+    let stream = Connection::open(socket).and_then(|service| service.monitor(events));
+    stream.map_err(|error| failure(error, socket))
+}
+
+fn call<T>(
+    socket: &Path,
+    method: impl FnOnce(&mut Connection) -> Result<T, ClientError>,
+) -> Result<T, Failure> {
+    Connection::open(socket)
+        .and_then(|mut service| method(&mut service))
+        .map_err(|error| failure(error, socket))
+}
+
+/// The failure that `error` is to a person, with its exit code.
+pub(crate) fn failure(error: ClientError, socket: &Path) -> Failure {
+    let service = socket.display();
+    match error {
+        ClientError::Unreachable { source, .. }
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Failure::new(Exit::NotPermitted, format!("cannot connect to {service}"))
+                .because(source)
+                .hint("the folder of the socket is closed to this user: try as root")
+        }
+        ClientError::Unreachable { source, .. } => {
+            Failure::new(Exit::Unreachable, format!("cannot connect to {service}"))
+                .because(source)
+                .hint(HOW_TO_START)
+        }
+        ClientError::Disconnected => Failure::new(
+            Exit::Unreachable,
+            format!("the service on {service} closed the connection"),
+        )
+        .hint("it ended or was restarted: try again"),
+        ClientError::TimedOut => Failure::new(
+            Exit::Unreachable,
+            format!("the service on {service} does not answer"),
+        )
+        .hint("its log may say why; restart it"),
+        ClientError::NotReady => Failure::new(
+            Exit::NotReady,
+            "there is no Teredo port: the client is stopped, or has not started",
+        )
+        .hint("'teredo start' starts it; 'teredo port --wait' waits for a port"),
+        ClientError::PermissionDenied => Failure::new(
+            Exit::NotPermitted,
+            "not permitted: this needs root or membership of the service's group",
+        )
+        .hint("try again with sudo"),
+        ClientError::PortInUse(port) => Failure::new(
+            Exit::Failed,
+            format!("port {port} is in use by another program"),
+        )
+        .hint("choose another one, or none: the system then finds a free one"),
+        ClientError::Unsupported(_) => Failure::new(Exit::Failed, error.to_string())
+            .hint("client and command are of different versions: restart the client"),
+        other => Failure::new(Exit::Failed, other.to_string())
+            .hint("the log of 'teredo client' may say more"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+use super::*;
+
+/// The exit codes that the design publishes, for every error of a call.
+#[test]
+fn errors_have_the_published_exit_codes() {
+    let unreachable = |errno| ClientError::Unreachable {
+        path: "/run/x".into(),
+        source: io::Error::from_raw_os_error(errno),
+    };
+    for (error, exit) in [
+        (unreachable(2), Exit::Unreachable),
+        (unreachable(111), Exit::Unreachable),
+        (unreachable(13), Exit::NotPermitted),
+        (ClientError::Disconnected, Exit::Unreachable),
+        (ClientError::TimedOut, Exit::Unreachable),
+        (ClientError::NotReady, Exit::NotReady),
+        (ClientError::PermissionDenied, Exit::NotPermitted),
+        (ClientError::PortInUse(7), Exit::Failed),
+        (ClientError::Failed("x".into()), Exit::Failed),
+        (ClientError::Unsupported("x".into()), Exit::Failed),
+        (ClientError::Protocol("x".into()), Exit::Failed),
+    ] {
+        let shown = format!("{error:?}");
+        assert_eq!(failure(error, Path::new("/run/x")).exit(), exit, "{shown}");
+    }
+}
+
+#[test]
+fn every_error_has_a_next_step() {
+    for error in [
+        ClientError::NotReady,
+        ClientError::PermissionDenied,
+        ClientError::Disconnected,
+    ] {
+        let mut bytes = Vec::new();
+        failure(error, Path::new("/run/x")).report(anstream::StripStream::new(&mut bytes));
+        let said = String::from_utf8(bytes).expect("text");
+        assert!(
+            said.lines()
+                .nth(1)
+                .is_some_and(|line| line.starts_with("hint: ")),
+            "{said}"
+        );
+    }
+}

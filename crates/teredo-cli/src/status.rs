@@ -1,0 +1,192 @@
+//! `teredo status`: the state as a block for people, or as the versioned object.
+
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anstyle::{AnsiColor, Style};
+use teredo_notify::types::{Gate, Phase, Status};
+
+use crate::args::StatusArgs;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::service;
+use crate::text::{bytes, plain, span};
+
+/// Prints the status; [`Exit::NotReady`] where the client is not qualified.
+pub(crate) fn run(args: &StatusArgs, socket: &Path, output: &mut Output) -> Result<Exit, Failure> {
+    let status = service::status(socket)?;
+    if args.json {
+        output.json(&status)?
+    } else {
+        output.line(Block::new(&status, SystemTime::now()))?
+    }
+    Ok(if status.state == Phase::Qualified {
+        Exit::Done
+    } else {
+        Exit::NotReady
+    })
+}
+
+/// A [`Status`] as people read it, at a moment.
+struct Block<'a> {
+    status: &'a Status,
+    now: SystemTime,
+}
+
+impl<'a> Block<'a> {
+    const fn new(status: &'a Status, now: SystemTime) -> Self {
+        Self { status, now }
+    }
+
+    fn heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status;
+        let colour = match status.state {
+            Phase::Qualified => AnsiColor::Green,
+            Phase::Probe | Phase::Dormant => AnsiColor::Yellow,
+            Phase::Offline | Phase::Unknown => AnsiColor::Red,
+        };
+        let dot = Style::new().fg_color(Some(colour.into()));
+        let bold = Style::new().bold();
+        let name = plain(status.interface.as_deref().unwrap_or("teredo"));
+        write!(
+            f,
+            "{dot}●{dot:#} {bold}{name}{bold:#}  {dot}{}{dot:#}",
+            status.state.name()
+        )?;
+        let since = status
+            .since
+            .as_deref()
+            .and_then(|since| humantime::parse_rfc3339_weak(since).ok());
+        if let Some(lasted) = since.and_then(|since| self.now.duration_since(since).ok()) {
+            write!(f, " for {}", span(lasted))?;
+        }
+        match (&status.server, status.server_address) {
+            (Some(name), Some(address)) if *name != address.to_string() => {
+                write!(f, "    server {} ({address})", plain(name))
+            }
+            (Some(name), _) => write!(f, "    server {}", plain(name)),
+            (None, Some(address)) => write!(f, "    server {address}"),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let status = self.status;
+        let mut rows = Vec::new();
+        if let Some(reason) = &status.reason {
+            rows.push(("Reason", plain(reason)));
+        }
+        if let Some(address) = status.address {
+            rows.push(("Address", address.to_string()));
+        }
+        rows.push(("Local port", self.port()));
+        if let Some(nat) = &status.nat {
+            rows.push(("NAT", plain(nat)));
+        }
+        if let Some(refresh) = status.refresh_ms {
+            rows.push((
+                "Refresh",
+                format!("every {}", span(Duration::from_millis(refresh))),
+            ));
+        }
+        let peers = status.peers;
+        let counters = status.counters;
+        rows.push((
+            "Peers",
+            format!(
+                "{} ({} trusted)    Rx {}  Tx {}",
+                peers.total,
+                peers.trusted,
+                bytes(counters.rx_bytes),
+                bytes(counters.tx_bytes)
+            ),
+        ));
+        rows.push(("Drops", self.drops()));
+        if status.firewall.is_empty() {
+            rows.push(("Firewall", String::from("none follows the port")));
+        }
+        for (index, gate) in status.firewall.iter().enumerate() {
+            rows.push((
+                if index == 0 { "Firewall" } else { "" },
+                firewall(gate, status.sequence),
+            ));
+        }
+        rows
+    }
+
+    fn port(&self) -> String {
+        let status = self.status;
+        if status.port == 0 {
+            return String::from("none");
+        }
+        let mut text = format!("{}/udp", status.port);
+        if let Some(local) = status.local.filter(|local| !local.ip().is_unspecified()) {
+            text.push_str(&format!(" on {}", local.ip()));
+        }
+        if let Some(mapped) = status.mapped {
+            text.push_str(&format!("    Mapped: {mapped}"));
+        }
+        text
+    }
+
+    fn drops(&self) -> String {
+        let mut drops: Vec<_> = self
+            .status
+            .drops
+            .iter()
+            .filter(|&(_, &count)| count > 0)
+            .collect();
+        if drops.is_empty() {
+            return String::from("none");
+        }
+        drops.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let total = drops
+            .iter()
+            .fold(0_u64, |sum, &(_, &count)| sum.saturating_add(count));
+        let named: Vec<_> = drops
+            .iter()
+            .map(|(name, count)| format!("{} {count}", plain(name)))
+            .collect();
+        format!("{total} ({})", named.join(", "))
+    }
+}
+
+fn firewall(gate: &Gate, sequence: u64) -> String {
+    let name = plain(gate.command.as_deref().unwrap_or("subscriber"));
+    let pid = gate
+        .pid
+        .map(|pid| format!(" (pid {pid})"))
+        .unwrap_or_default();
+    let sync = match (gate.in_sync, gate.settle_us) {
+        (true, Some(micros)) => format!(
+            "in sync, {} after the last change",
+            span(Duration::from_micros(micros))
+        ),
+        (true, None) => String::from("in sync"),
+        (false, _) => match gate.sequence {
+            Some(confirmed) => format!("behind: confirmed {confirmed} of {sequence}"),
+            None => String::from("behind: confirmed nothing yet"),
+        },
+    };
+    let missed = if gate.missed == 0 {
+        String::new()
+    } else {
+        format!(", {} deadlines missed", gate.missed)
+    };
+    format!("{name}{pid} {sync}{missed}")
+}
+
+impl fmt::Display for Block<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.heading(f)?;
+        for (label, text) in self.rows() {
+            let colon = if label.is_empty() { ' ' } else { ':' };
+            write!(f, "\n{label:>12}{colon} {text}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

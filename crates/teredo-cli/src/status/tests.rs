@@ -1,0 +1,109 @@
+use std::collections::BTreeMap;
+
+use teredo_notify::types::{Counters, Peers};
+
+use super::*;
+
+fn at(rfc3339: &str) -> SystemTime {
+    humantime::parse_rfc3339_weak(rfc3339).expect("a time")
+}
+
+fn block(status: &Status) -> String {
+    let coloured = Block::new(status, at("2026-11-22T13:05:07Z")).to_string();
+    anstream::adapter::strip_str(&coloured).to_string()
+}
+
+fn qualified() -> Status {
+    Status {
+        state: Phase::Qualified,
+        since: Some("2026-11-22T10:52:00.000000Z".into()),
+        port: 40001,
+        sequence: 3,
+        address: Some(
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2"
+                .parse()
+                .expect("an address"),
+        ),
+        interface: Some("teredo".into()),
+        server: Some("teredo.example.net".into()),
+        server_address: Some("65.54.227.120".parse().expect("an address")),
+        local: Some("192.168.1.2:40001".parse().expect("an address")),
+        mapped: Some("192.0.2.45:40000".parse().expect("an address")),
+        nat: Some("restricted".into()),
+        refresh_ms: Some(28_000),
+        peers: Peers {
+            total: 9,
+            trusted: 7,
+            capacity: 65_536,
+        },
+        counters: Counters {
+            rx_bytes: 13_002_342,
+            tx_bytes: 3_250_586,
+            ..Counters::default()
+        },
+        drops: BTreeMap::from([
+            ("malformed".into(), 1),
+            ("mapping_mismatch".into(), 3),
+            ("too_big".into(), 0),
+        ]),
+        firewall: vec![
+            Gate {
+                pid: Some(812),
+                command: Some("teredo".into()),
+                in_sync: true,
+                sequence: Some(3),
+                settle_us: Some(6_100),
+                ..Gate::default()
+            },
+            Gate {
+                command: Some("\x1b[31mslow".into()),
+                sequence: Some(2),
+                missed: 4,
+                ..Gate::default()
+            },
+        ],
+        ..Status::default()
+    }
+}
+
+#[test]
+fn a_qualified_client_in_full() {
+    assert_eq!(
+        block(&qualified()),
+        "\
+● teredo  qualified for 2h 13m    server teredo.example.net (65.54.227.120)
+     Address: 2001:0:4136:e378:8000:63bf:3fff:fdd2
+  Local port: 40001/udp on 192.168.1.2    Mapped: 192.0.2.45:40000
+         NAT: restricted
+     Refresh: every 28s
+       Peers: 9 (7 trusted)    Rx 12.4 MiB  Tx 3.1 MiB
+       Drops: 4 (mapping_mismatch 3, malformed 1)
+    Firewall: teredo (pid 812) in sync, 6ms after the last change
+              ?[31mslow behind: confirmed 2 of 3, 4 deadlines missed"
+    );
+}
+
+#[test]
+fn a_client_without_anything() {
+    let status = Status {
+        reason: Some("stopped".into()),
+        ..Status::default()
+    };
+    assert_eq!(
+        block(&status),
+        "\
+● teredo  offline
+      Reason: stopped
+  Local port: none
+       Peers: 0 (0 trusted)    Rx 0 B  Tx 0 B
+       Drops: none
+    Firewall: none follows the port"
+    );
+}
+
+#[test]
+fn the_state_is_coloured_and_a_clock_that_went_back_is_no_matter() {
+    let text = Block::new(&qualified(), at("2026-11-22T00:00:00Z")).to_string();
+    assert!(text.starts_with("\u{1b}[32m●"), "{text:?}");
+    assert!(!text.contains(" for "), "{text:?}");
+}
