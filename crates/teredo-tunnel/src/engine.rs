@@ -3,10 +3,12 @@
 //! The rest of the program talks to it through an [`EngineHandle`], and hears of it through [`EngineEvent`]s.
 
 mod announce;
+mod change;
 mod counters;
 mod handle;
 mod path;
 mod port;
+mod trouble;
 mod worker;
 
 use std::io;

@@ -5,6 +5,9 @@ pub mod clock;
 pub mod engine;
 mod gate;
 pub mod interface;
+#[cfg(test)]
+mod netns;
+pub mod server;
 mod tun;
 mod udp;
 mod waker;

@@ -6,7 +6,6 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use teredo::ServerAddress;
-use teredo::policy::DestinationPolicy;
 use tokio::sync::oneshot;
 
 use super::port::Reply;
@@ -18,7 +17,7 @@ pub(super) enum Command {
     SetServers(Vec<ServerAddress>),
     NetworkChanged {
         local: Ipv4Addr,
-        destinations: DestinationPolicy,
+        broadcasts: Vec<Ipv4Addr>,
     },
     Rebind(Option<u16>, Reply),
     Start(Reply),
@@ -61,13 +60,10 @@ impl EngineHandle {
     }
 
     /// Tells of a changed network: the address that datagrams now leave from (see
-    /// [`local_address`](crate::watch::local_address)) and the destinations to refuse (see
-    /// [`broadcasts`](crate::watch::broadcasts)).
-    pub fn network_changed(&self, local: Ipv4Addr, destinations: DestinationPolicy) {
-        self.send(Command::NetworkChanged {
-            local,
-            destinations,
-        });
+    /// [`local_address`](crate::watch::local_address)) and the directed broadcast addresses, which nothing is
+    /// sent to (see [`broadcasts`](crate::watch::broadcasts)).
+    pub fn network_changed(&self, local: Ipv4Addr, broadcasts: Vec<Ipv4Addr>) {
+        self.send(Command::NetworkChanged { local, broadcasts });
     }
 
     /// Moves to another service port, make before break; without a number the kernel chooses.

@@ -71,10 +71,9 @@ pub(super) struct PendingChange {
 pub(super) enum Target {
     /// To this socket.
     Socket(ServiceSocket),
-    /// Back to the socket in use: what was announced meanwhile came to nothing.
+    /// To what is in use now: the old socket again, because what was announced meanwhile came to nothing, or no
+    /// socket at all.
     Keep,
-    /// To no port at all.
-    None,
 }
 
 pub(super) fn answer(reply: Reply, result: Result<PortChange, ChangeError>) {

@@ -1,1 +1,259 @@
+use futures_util::TryStreamExt;
+use netlink_packet_route::link::LinkFlags;
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader};
 
+use super::*;
+use crate::netns::{block_on, isolated};
+
+const FIRST: Ipv6Addr = Ipv6Addr::new(0x2001, 0, 0xcb00, 0x7178, 0x1234, 0xefff, 0x3f57, 0xfefe);
+const SECOND: Ipv6Addr = Ipv6Addr::new(0x2001, 0, 0xcb00, 0x7178, 0x1234, 0xeffe, 0x3f57, 0xfefe);
+
+/// What the kernel says of an interface.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    up: bool,
+    mtu: u32,
+    addresses: Vec<(Ipv6Addr, u8)>,
+    routes: Vec<(Ipv6Addr, u8, u32)>,
+}
+
+async fn see(interface: &Interface) -> Seen {
+    let mut seen = Seen::default();
+    let handle = &interface.netlink.handle;
+    let mut links = std::pin::pin!(handle.link().get().match_index(interface.index).execute());
+    while let Some(link) = links.try_next().await.unwrap() {
+        seen.up = link.header.flags.contains(LinkFlags::Up);
+        let mtu = link
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::Mtu(mtu) => Some(*mtu),
+                _ => None,
+            });
+        seen.mtu = mtu.unwrap();
+    }
+    let mut addresses = std::pin::pin!(
+        handle
+            .address()
+            .get()
+            .set_link_index_filter(interface.index)
+            .execute()
+    );
+    while let Some(message) = addresses.try_next().await.unwrap() {
+        for attribute in &message.attributes {
+            if let AddressAttribute::Address(IpAddr::V6(address)) = attribute {
+                // Of use at once: neither tentative nor waiting for anything.
+                assert!(!message.header.flags.contains(AddressHeaderFlags::Tentative));
+                seen.addresses.push((*address, message.header.prefix_len));
+            }
+        }
+    }
+    let all = RouteMessageBuilder::<Ipv6Addr>::new().build();
+    let mut routes = std::pin::pin!(handle.route().get(all).execute());
+    while let Some(route) = routes.try_next().await.unwrap() {
+        let (mut to, mut metric, mut link) = (Ipv6Addr::UNSPECIFIED, 0, 0);
+        for attribute in &route.attributes {
+            match attribute {
+                RouteAttribute::Destination(RouteAddress::Inet6(address)) => to = *address,
+                RouteAttribute::Priority(priority) => metric = *priority,
+                RouteAttribute::Oif(index) => link = *index,
+                _ => {}
+            }
+        }
+        if link == interface.index && route.header.table == RouteHeader::RT_TABLE_MAIN {
+            seen.routes
+                .push((to, route.header.destination_prefix_length, metric));
+        }
+    }
+    // The kernel's own multicast and host routes are not what is set up here.
+    seen.routes
+        .retain(|(to, len, _)| !to.is_multicast() && *len != 128);
+    seen.routes.sort();
+    seen.addresses.sort();
+    seen
+}
+
+fn teredo_route() -> (Ipv6Addr, u8, u32) {
+    (TEREDO_PREFIX.0, 32, 1024)
+}
+
+/// R4380-5.1.2-02
+#[test]
+fn the_interface_is_up_with_mtu_1280_and_no_address() {
+    isolated(|| {
+        let tun = Tun::open(None).unwrap();
+        block_on(async {
+            let interface = Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap();
+            let expected = Seen {
+                up: true,
+                mtu: 1280,
+                ..Seen::default()
+            };
+            assert_eq!(see(&interface).await, expected);
+        });
+    });
+}
+
+#[test]
+fn address_and_routes_come_and_go_together() {
+    isolated(|| {
+        let tun = Tun::open(None).unwrap();
+        block_on(async {
+            let mut interface = Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap();
+            let bare = see(&interface).await;
+            interface.set_address(FIRST).await.unwrap();
+            let seen = see(&interface).await;
+            assert_eq!(seen.addresses, [(FIRST, 128)]);
+            assert_eq!(
+                seen.routes,
+                [(Ipv6Addr::UNSPECIFIED, 0, 1029), teredo_route()]
+            );
+            assert_eq!(interface.address(), Some(FIRST));
+            interface.clear_address().await.unwrap();
+            assert_eq!(see(&interface).await, bare);
+            assert_eq!(interface.address(), None);
+            // And again.
+            interface.set_address(SECOND).await.unwrap();
+            assert_eq!(see(&interface).await.addresses, [(SECOND, 128)]);
+        });
+    });
+}
+
+#[test]
+fn a_new_address_replaces_the_old_one_and_the_routes_stand() {
+    isolated(|| {
+        let tun = Tun::open(None).unwrap();
+        block_on(async {
+            let config = InterfaceConfig {
+                default_route: None,
+                ..InterfaceConfig::default()
+            };
+            let mut interface = Interface::set_up(&tun, config).await.unwrap();
+            interface.set_address(FIRST).await.unwrap();
+            interface.set_address(FIRST).await.unwrap();
+            interface.set_address(SECOND).await.unwrap();
+            let seen = see(&interface).await;
+            assert_eq!(seen.addresses, [(SECOND, 128)]);
+            assert_eq!(seen.routes, [teredo_route()]);
+        });
+    });
+}
+
+#[test]
+fn what_somebody_else_removed_is_no_error() {
+    isolated(|| {
+        let tun = Tun::open(None).unwrap();
+        block_on(async {
+            let mut interface = Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap();
+            interface.set_address(FIRST).await.unwrap();
+            let down = LinkUnspec::new_with_index(tun.index()).down().build();
+            interface
+                .netlink
+                .handle
+                .link()
+                .change(down)
+                .execute()
+                .await
+                .unwrap();
+            interface.clear_address().await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_second_teredo_is_told_that_the_route_is_taken() {
+    isolated(|| {
+        let (first, second) = (Tun::open(None).unwrap(), Tun::open(None).unwrap());
+        block_on(async {
+            let mut first = Interface::set_up(&first, InterfaceConfig::default())
+                .await
+                .unwrap();
+            first.set_address(FIRST).await.unwrap();
+            let mut second = Interface::set_up(&second, InterfaceConfig::default())
+                .await
+                .unwrap();
+            let error = second.set_address(SECOND).await.unwrap_err();
+            assert!(
+                matches!(error, InterfaceError::RouteExists { .. }),
+                "{error}"
+            );
+        });
+    });
+}
+
+#[test]
+fn disabled_ipv6_is_named_with_the_setting_to_change() {
+    isolated(|| {
+        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+        let tun = Tun::open(Some("teredo")).unwrap();
+        block_on(async {
+            let error = Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap_err();
+            let InterfaceError::Ipv6Disabled { interface, sysctl } = error else {
+                panic!("{error}");
+            };
+            assert_eq!(interface, "teredo");
+            assert_eq!(sysctl, "net.ipv6.conf.teredo.disable_ipv6");
+            std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+            let error = Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .ends_with("`sysctl -w net.ipv6.conf.all.disable_ipv6=0`"),
+                "{error}"
+            );
+            std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0").unwrap();
+            Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap();
+        });
+    });
+}
+
+#[test]
+fn without_the_privilege_it_says_so() {
+    isolated(|| {
+        let tun = Tun::open(None).unwrap();
+        let all = rustix::thread::capabilities(None).unwrap();
+        let mut less = all;
+        less.effective
+            .remove(rustix::thread::CapabilitySet::NET_ADMIN);
+        rustix::thread::set_capabilities(None, less).unwrap();
+        block_on(async {
+            let error = Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(error, InterfaceError::NotPermitted { .. }),
+                "{error}"
+            );
+        });
+        rustix::thread::set_capabilities(None, all).unwrap();
+    });
+}
+
+#[test]
+fn a_deleted_interface_is_gone() {
+    isolated(|| {
+        let tun = Tun::open(None).unwrap();
+        block_on(async {
+            let mut interface = Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap();
+            interface.set_address(FIRST).await.unwrap();
+            drop(tun);
+            let error = interface.set_address(SECOND).await.unwrap_err();
+            assert!(matches!(error, InterfaceError::Gone { .. }), "{error}");
+            interface.clear_address().await.unwrap();
+        });
+    });
+}

@@ -131,6 +131,11 @@ impl SendBatch {
         self.next = 0;
     }
 
+    #[cfg(test)]
+    pub(super) fn trains(&self) -> usize {
+        self.trains.len() - self.next
+    }
+
     /// How many datagrams wait.
     pub(crate) fn len(&self) -> usize {
         self.trains[self.next..].iter().map(Train::datagrams).sum()

@@ -1,1 +1,169 @@
+use rtnetlink::{LinkUnspec, LinkVeth};
 
+use super::*;
+use crate::Tun;
+use crate::netns::{PATIENCE, add_address, add_default_route, block_on, index, isolated, set_up};
+
+const HERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+/// A pair of interfaces, both up.
+async fn plug_in(handle: &rtnetlink::Handle) {
+    handle
+        .link()
+        .add(LinkVeth::new("eth0", "far").build())
+        .execute()
+        .await
+        .unwrap();
+    set_up(handle, "far").await;
+    set_up(handle, "eth0").await;
+}
+
+async fn change(watcher: &mut Watcher) -> Vec<String> {
+    tokio::time::timeout(PATIENCE, watcher.changed())
+        .await
+        .expect("a change is reported")
+        .unwrap()
+        .changes
+}
+
+fn handle() -> rtnetlink::Handle {
+    let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+    tokio::spawn(connection);
+    handle
+}
+
+#[test]
+fn an_address_and_a_route_are_reported_together_and_in_words() {
+    isolated(|| {
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            let mut watcher = Watcher::new(None).await.unwrap();
+            add_address(&handle, "eth0", HERE, 24).await;
+            add_default_route(&handle, ROUTER).await;
+            let changes = change(&mut watcher).await;
+            assert!(
+                changes.contains(&"192.0.2.7/24 added to eth0".to_owned()),
+                "{changes:?}"
+            );
+            assert!(
+                changes.contains(&"route 0.0.0.0/0 via 192.0.2.1 dev eth0 added".to_owned()),
+                "{changes:?}"
+            );
+
+            let down = LinkUnspec::new_with_name("eth0").down().build();
+            handle.link().change(down).execute().await.unwrap();
+            let changes = change(&mut watcher).await;
+            assert!(changes.contains(&"eth0 is down".to_owned()), "{changes:?}");
+        });
+    });
+}
+
+/// What changes nothing is not reported: the same address again, the tunnel's own comings and goings.
+#[test]
+fn what_does_not_matter_is_not_reported() {
+    isolated(|| {
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            add_address(&handle, "eth0", HERE, 24).await;
+            let tun = Tun::open(Some("teredo")).unwrap();
+            let mut watcher = Watcher::new(Some(tun.index())).await.unwrap();
+
+            set_up(&handle, "teredo").await;
+            add_address(&handle, "teredo", Ipv4Addr::new(198, 51, 100, 1), 24).await;
+            let eth0 = index(&handle, "eth0").await.unwrap();
+            handle
+                .address()
+                .add(eth0, HERE.into(), 24)
+                .replace()
+                .execute()
+                .await
+                .unwrap();
+            let mtu = LinkUnspec::new_with_name("eth0").mtu(1400).build();
+            handle.link().change(mtu).execute().await.unwrap();
+            // The one that matters comes last, so that all others have been seen.
+            add_default_route(&handle, ROUTER).await;
+            assert_eq!(
+                change(&mut watcher).await,
+                ["route 0.0.0.0/0 via 192.0.2.1 dev eth0 added"]
+            );
+        });
+    });
+}
+
+/// More happens than the kernel's buffer holds: what is known is read again, and the outcome reported.
+#[test]
+fn lost_notifications_are_made_good() {
+    isolated(|| {
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            add_address(&handle, "eth0", HERE, 24).await;
+            let mut watcher = Watcher::new(None).await.unwrap();
+            watcher.note(&NetlinkPayload::Overrun(Vec::new()));
+            watcher.known.apply(&RouteNetlinkMessage::DelAddress({
+                let builder = rtnetlink::AddressMessageBuilder::<Ipv4Addr>::new();
+                builder
+                    .index(index(&handle, "eth0").await.unwrap())
+                    .address(HERE, 24)
+                    .build()
+            }));
+            assert_eq!(change(&mut watcher).await, ["192.0.2.7/24 added to eth0"]);
+        });
+    });
+}
+
+#[test]
+fn the_local_address_follows_the_route() {
+    isolated(|| {
+        let server = Ipv4Addr::new(203, 0, 113, 120);
+        let error = local_address(server).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NetworkUnreachable);
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            add_address(&handle, "eth0", HERE, 24).await;
+            add_default_route(&handle, ROUTER).await;
+        });
+        assert_eq!(local_address(server).unwrap(), HERE);
+    });
+}
+
+/// R4380-GU-02: a /25's and a /30's broadcast address; a /31 and a /32 have none.
+#[test]
+fn broadcasts_are_those_of_the_attached_subnets() {
+    isolated(|| {
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            for (address, len) in [
+                (Ipv4Addr::new(203, 0, 113, 5), 25),
+                (Ipv4Addr::new(198, 51, 100, 9), 30),
+                (Ipv4Addr::new(192, 0, 2, 2), 31),
+                (Ipv4Addr::new(192, 0, 2, 99), 32),
+            ] {
+                add_address(&handle, "eth0", address, len).await;
+            }
+            let expected = [[127, 255, 255, 255], [198, 51, 100, 11], [203, 0, 113, 127]];
+            assert_eq!(broadcasts().await.unwrap(), expected.map(Ipv4Addr::from));
+            // They follow the interface.
+            let eth0 = index(&handle, "eth0").await.unwrap();
+            let gone = rtnetlink::AddressMessageBuilder::<Ipv4Addr>::new();
+            let gone = gone
+                .index(eth0)
+                .address(Ipv4Addr::new(203, 0, 113, 5), 25)
+                .build();
+            handle.address().del(gone).execute().await.unwrap();
+            assert_eq!(
+                broadcasts().await.unwrap(),
+                expected[..2]
+                    .iter()
+                    .copied()
+                    .map(Ipv4Addr::from)
+                    .collect::<Vec<_>>()
+            );
+        });
+    });
+}

@@ -1,0 +1,220 @@
+//! Make before break: from one port to the next, to none, and back (N-16).
+//!
+//! ```text
+//!  1 stop sending ──> 2 bind the new port ──> 3 announce it ──> 4 wait: settled, or out of time
+//!                                                                     │
+//!  6 qualify from the new port <── 5 drain the old port and close it <┘
+//! ```
+//!
+//! The thread does not stand still meanwhile: what arrives at the old port is still delivered.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use teredo::Instant;
+
+use super::port::{PendingChange, PortChange, PortFallback, Reply, Target, answer, bind};
+use super::worker::Worker;
+use super::{ChangeError, EngineEvent, Operation};
+use crate::clock;
+use crate::gate::Outcome;
+use crate::udp::ServiceSocket;
+use crate::watch::local_address;
+
+/// The most batches taken from a socket that is about to be closed: its buffer, not what a flood adds to it.
+const MAX_FAREWELL_BATCHES: usize = 64;
+
+impl Worker {
+    pub(super) fn rebind(&mut self, now: Instant, port: Option<u16>, reply: Reply) {
+        if self.stopped {
+            return answer(reply, Err(ChangeError::Stopped));
+        }
+        let port = port.filter(|&port| port != 0);
+        let stays = port == Some(self.port_in_use());
+        if stays && self.is_serving() {
+            // The port is announced and settled; only the mapping is to be found out anew.
+            self.qualify(now);
+            return answer(reply, Ok(self.at_rest()));
+        }
+        // Nothing leaves from here on, not even from the old port.
+        self.supersede();
+        if stays {
+            return self.change_to(Target::Keep, None, Some(reply));
+        }
+        match bind(self.bind, port) {
+            Ok((next, fell_back)) => self.change_to(Target::Socket(next), fell_back, Some(reply)),
+            Err(error) => {
+                answer(reply, Err(error.into()));
+                self.change_to(Target::Keep, None, None);
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, reply: Reply) {
+        if self.is_serving() {
+            return answer(reply, Ok(self.at_rest()));
+        }
+        self.supersede();
+        if self.socket.is_some() {
+            return self.change_to(Target::Keep, None, Some(reply));
+        }
+        match bind(self.bind, self.port) {
+            Ok((next, fell_back)) => {
+                self.stopped = false;
+                self.change_to(Target::Socket(next), fell_back, Some(reply));
+            }
+            Err(error) => {
+                answer(reply, Err(error.into()));
+                self.change_to(Target::Keep, None, None);
+            }
+        }
+    }
+
+    pub(super) fn stop(&mut self, now: Instant, reply: Reply) {
+        if self.stopped && self.pending.is_none() {
+            return answer(reply, Ok(self.at_rest()));
+        }
+        self.supersede();
+        self.stopped = true;
+        self.path.client.stop(now);
+        self.socket = None;
+        self.change_to(Target::Keep, None, Some(reply));
+    }
+
+    /// Announces where the change leads, and begins to wait.
+    pub(super) fn change_to(
+        &mut self,
+        target: Target,
+        fell_back: Option<PortFallback>,
+        reply: Option<Reply>,
+    ) {
+        self.gate.close();
+        self.path.close();
+        self.announced = match &target {
+            Target::Socket(next) => next.local().port(),
+            Target::Keep => self.port_in_use(),
+        };
+        self.pending = Some(PendingChange {
+            target,
+            fell_back,
+            reply,
+        });
+        let sequence = self.announcer.announce(self.announced);
+        let now = clock::now();
+        self.gate.announced(now, sequence);
+        self.advance(now);
+    }
+
+    /// Takes the announced port into use if it is time.
+    pub(super) fn advance(&mut self, now: Instant) {
+        let Some(outcome) = self
+            .gate
+            .poll(now, |sequence| self.announcer.is_settled(sequence))
+        else {
+            return;
+        };
+        let Some(PendingChange {
+            target,
+            fell_back,
+            reply,
+        }) = self.pending.take()
+        else {
+            return;
+        };
+        let port = self.announced;
+        let settled = outcome == Outcome::Settled;
+        if !settled {
+            let waited = self.settle_deadline;
+            self.path.counters.settle_misses += 1;
+            tracing::warn!(port, ?waited, "a firewall did not confirm the port in time");
+            (self.events)(EngineEvent::SettleMissed { port, waited });
+        }
+        if let Target::Socket(next) = target {
+            if let Some(old) = self.socket.replace(next) {
+                self.take_leave(now, &old);
+            }
+            (self.events)(EngineEvent::PortBound {
+                port,
+                fell_back: fell_back.clone(),
+            });
+        }
+        if port == 0 {
+            self.stopped = true;
+        } else {
+            self.path.open();
+            self.qualify(now);
+        }
+        if let Some(reply) = reply {
+            answer(
+                reply,
+                Ok(PortChange {
+                    port,
+                    settled,
+                    fell_back,
+                }),
+            );
+        }
+    }
+
+    /// Stop sending, close, announce the end.
+    pub(super) fn end(&mut self) {
+        self.supersede();
+        self.path.client.stop(clock::now());
+        self.socket = None;
+        if self.announced != 0 {
+            self.announcer.announce(0);
+        }
+        self.collect();
+    }
+
+    /// Stops sending, and gives up a change that is not settled yet: the socket that it was to lead to is
+    /// closed unused.
+    fn supersede(&mut self) {
+        self.gate.close();
+        self.path.close();
+        if let Some(reply) = self.pending.take().and_then(|change| change.reply) {
+            answer(reply, Err(ChangeError::Superseded));
+        }
+    }
+
+    fn at_rest(&self) -> PortChange {
+        PortChange {
+            port: self.port_in_use(),
+            settled: true,
+            fell_back: None,
+        }
+    }
+
+    /// Hands over what the old port has received before it is closed.
+    fn take_leave(&mut self, now: Instant, old: &ServiceSocket) {
+        for _ in 0..MAX_FAREWELL_BATCHES {
+            let received = self.path.receive(now, old);
+            let more = received.is_ok();
+            self.note_batch(Operation::Receive, received);
+            if !more {
+                break;
+            }
+        }
+        self.path.discard();
+    }
+
+    fn qualify(&mut self, now: Instant) {
+        let local = self.local(None);
+        self.path.client.start(now, local, &self.servers);
+        self.collect();
+    }
+
+    /// The service port's address on this host; unspecified where there is no way to a server.
+    pub(super) fn local(&self, known: Option<Ipv4Addr>) -> SocketAddrV4 {
+        let address = if self.bind.is_unspecified() {
+            let by_route = || {
+                self.servers
+                    .iter()
+                    .find_map(|server| local_address(server.primary).ok())
+            };
+            known.or_else(by_route).unwrap_or(Ipv4Addr::UNSPECIFIED)
+        } else {
+            self.bind
+        };
+        SocketAddrV4::new(address, self.port_in_use())
+    }
+}

@@ -1,0 +1,24 @@
+//! What the kernel refuses at present, so that it is told once and not for every packet.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use super::Operation;
+
+/// The last error of each [`Operation`].
+#[derive(Debug, Default)]
+pub(super) struct Troubles([Option<Errno>; 4]);
+
+impl Troubles {
+    /// Takes note of an error; returns what to tell if it is news.
+    pub(super) fn note(&mut self, operation: Operation, error: &io::Error) -> Option<String> {
+        let errno = Errno::from_io_error(error);
+        let known = &mut self.0[operation as usize];
+        if std::mem::replace(known, errno) == errno {
+            return None;
+        }
+        tracing::warn!(operation = operation.name(), %error, "the kernel refuses");
+        Some(error.to_string())
+    }
+}

@@ -1,0 +1,47 @@
+//! The server's way to the IPv6 Internet: packets with their headers, as they are.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddrV6};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// `IPPROTO_RAW`: the packet brings its own header.
+const RAW: i32 = 255;
+
+/// A raw socket, if the host lets the server have one.
+#[derive(Debug)]
+pub(super) struct Native(Option<Socket>);
+
+impl Native {
+    /// Without CAP_NET_RAW or without IPv6 the server does without; its clients still find each other.
+    pub(super) fn open() -> Self {
+        let socket = Socket::new(
+            Domain::IPV6,
+            Type::RAW.nonblocking(),
+            Some(Protocol::from(RAW)),
+        );
+        match socket {
+            Ok(socket) => Self(Some(socket)),
+            Err(error) => {
+                tracing::info!(%error, "no way to the IPv6 Internet: packets for it will be dropped");
+                Self(None)
+            }
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Sends an IPv6 packet to the destination in its header.
+    pub(super) fn send(&self, packet: &[u8]) -> io::Result<()> {
+        let destination = packet
+            .get(24..40)
+            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        let (Some(socket), Some(destination)) = (&self.0, destination) else {
+            return Err(io::ErrorKind::NetworkUnreachable.into());
+        };
+        let to = SocketAddrV6::new(Ipv6Addr::from(destination), 0, 0, 0);
+        socket.send_to(packet, &SockAddr::from(to)).map(drop)
+    }
+}
