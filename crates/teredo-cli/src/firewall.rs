@@ -63,9 +63,12 @@ fn agent_failure(error: AgentError) -> Failure {
                 path.create_command()
             ),
         ),
-        AgentError::Source(_) => {
-            (Exit::NotPermitted, String::from("run the agent as root, or in the service's group, and of the client's version"))
-        }
+        AgentError::Source(_) => (
+            Exit::NotPermitted,
+            String::from(
+                "run the agent as root, or in the service's group, and of the client's version",
+            ),
+        ),
         _ => (
             Exit::Failed,
             String::from("the kernel may lack nftables: 'modprobe nf_tables'"),

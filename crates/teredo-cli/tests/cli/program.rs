@@ -3,9 +3,17 @@
 use std::process::{Command, Output};
 
 /// `teredo` with these arguments, without anything of this environment that it listens to.
-pub fn teredo(arguments: &[&str]) -> Command {
+pub(crate) fn teredo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_teredo"));
-    for name in ["TEREDO_SOCKET", "RUST_LOG", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "JOURNAL_STREAM", "NOTIFY_SOCKET"] {
+    for name in [
+        "TEREDO_SOCKET",
+        "RUST_LOG",
+        "NO_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "JOURNAL_STREAM",
+        "NOTIFY_SOCKET",
+    ] {
         command.env_remove(name);
     }
     command.args(arguments);
@@ -14,10 +22,10 @@ pub fn teredo(arguments: &[&str]) -> Command {
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Ended {
@@ -31,6 +39,9 @@ impl From<Output> for Ended {
 }
 
 /// Runs `teredo` with these arguments to its end.
-pub fn run(arguments: &[&str]) -> Ended {
-    teredo(arguments).output().expect("the program starts").into()
+pub(crate) fn run(arguments: &[&str]) -> Ended {
+    teredo(arguments)
+        .output()
+        .expect("the program starts")
+        .into()
 }

@@ -1,0 +1,497 @@
+//! The command line as scripts see it: what is printed where, and the exit codes.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::program::{Ended, run, teredo};
+
+const COMMANDS: [&str; 15] = [
+    "client",
+    "server",
+    "firewall",
+    "status",
+    "port",
+    "monitor",
+    "rebind",
+    "stop",
+    "start",
+    "address",
+    "explain",
+    "lab",
+    "config",
+    "completions",
+    "man",
+];
+
+#[test]
+fn help_is_data_and_names_every_command() {
+    let help = run(&["--help"]);
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+    for command in COMMANDS {
+        assert!(
+            help.stdout.contains(&format!("\n  {command} ")),
+            "{command} is missing:\n{}",
+            help.stdout
+        );
+        let own = run(&[command, "--help"]);
+        assert_eq!((own.code, own.stderr.as_str()), (0, ""), "{command}");
+        assert!(
+            own.stdout.contains(&format!("Usage: teredo {command}")),
+            "{}",
+            own.stdout
+        );
+        assert!(
+            own.stdout.contains("--socket <PATH>") && own.stdout.contains("--config <FILE>"),
+            "{}",
+            own.stdout
+        );
+    }
+    for promise in [
+        "Exit status:",
+        "124  a wait ran out of time",
+        "TEREDO_SOCKET",
+        "/run/teredo/teredo.sock",
+    ] {
+        assert!(
+            help.stdout.contains(promise),
+            "{promise} is missing:\n{}",
+            help.stdout
+        );
+    }
+}
+
+#[test]
+fn the_version_is_data() {
+    let version = run(&["--version"]);
+    assert_eq!(
+        (version.code, version.stdout.as_str()),
+        (0, concat!("teredo ", env!("CARGO_PKG_VERSION"), "\n"))
+    );
+}
+
+#[test]
+fn a_wrong_command_line_is_one_line_a_hint_and_2() {
+    for arguments in [
+        &["--frobnicate"][..],
+        &["frobnicate"],
+        &["status", "--jsn"],
+        &["port", "--timeout", "1"],
+        &["monitor", "--events", "colour"],
+        &["rebind", "--port", "0"],
+        &["address"],
+        &["address", "decode", "192.0.2.1"],
+        &["client"],
+        &["server"],
+        &[
+            "server",
+            "--address",
+            "192.0.2.1",
+            "--secondary",
+            "192.0.2.1",
+        ],
+        &["firewall", "--set", "filter ports"],
+        &["lab", "--nat", "broken"],
+    ] {
+        let Ended {
+            code,
+            stdout,
+            stderr,
+        } = run(arguments);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
+        let lines: Vec<_> = stderr.lines().collect();
+        assert!(
+            matches!(lines[..], [what, hint] if what.starts_with("teredo: ") && hint.starts_with("hint: ")),
+            "{arguments:?}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn without_a_service_the_exit_code_is_5_and_the_hint_says_how_to_start_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("absent.sock");
+    for arguments in [
+        &[][..],
+        &["status"],
+        &["port"],
+        &["monitor"],
+        &["rebind"],
+        &["stop"],
+        &["start"],
+    ] {
+        let ended: Ended = teredo(arguments)
+            .env("TEREDO_SOCKET", &socket)
+            .output()
+            .expect("the program starts")
+            .into();
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (5, ""),
+            "{arguments:?}"
+        );
+        let first = format!("teredo: cannot connect to {}: ", socket.display());
+        assert!(ended.stderr.starts_with(&first), "{}", ended.stderr);
+        assert!(
+            ended
+                .stderr
+                .contains("hint: start a client with 'teredo client --server HOST'"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn the_socket_option_wins_over_the_environment() {
+    let mut command = teredo(&["--socket", "/nonexistent/option.sock", "port"]);
+    let ended: Ended = command
+        .env("TEREDO_SOCKET", "/nonexistent/env.sock")
+        .output()
+        .expect("starts")
+        .into();
+    assert!(
+        ended.stderr.contains("/nonexistent/option.sock"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_wait_that_runs_out_of_time_is_124() {
+    let ended = run(&[
+        "port",
+        "--wait",
+        "--timeout",
+        "0.05",
+        "--socket",
+        "/nonexistent/teredo.sock",
+    ]);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (124, ""),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended
+            .stderr
+            .contains("waiting for the service on /nonexistent/teredo.sock"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// RFC 6081 figure 2, and an address with the cone bit.
+#[test]
+fn addresses_are_decoded_in_clear() {
+    let ended = run(&["address", "decode", "2001:0:4136:e378:8000:63bf:3fff:fdd2"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert_eq!(
+        ended.stdout,
+        "\
+Address: 2001:0:4136:e378:8000:63bf:3fff:fdd2
+ Server: 65.54.227.120
+  Flags: 0x8000    cone: yes    random bits: 0x0000
+ Mapped: 192.0.2.45:40000
+"
+    );
+
+    let ended = run(&[
+        "address",
+        "decode",
+        "--json",
+        "2001:0000:cb00:7178:0000:efff:3fff:fdfe",
+    ]);
+    let json: Value = serde_json::from_str(&ended.stdout).expect("one JSON object");
+    assert_eq!(json["schema"], "teredo.address/1");
+    assert_eq!(json["address"], "2001:0:cb00:7178:0:efff:3fff:fdfe");
+    assert_eq!(json["server"], "203.0.113.120");
+    assert_eq!(json["mapped"], "192.0.2.1:4096");
+    assert_eq!(
+        (&json["flags"], &json["cone"]),
+        (&Value::from(0), &Value::from(false))
+    );
+
+    let foreign = run(&["address", "decode", "2001:db8::1"]);
+    assert_eq!((foreign.code, foreign.stdout.as_str()), (1, ""));
+    assert!(
+        foreign
+            .stderr
+            .contains("2001:db8::1 is not a Teredo address"),
+        "{}",
+        foreign.stderr
+    );
+}
+
+#[test]
+fn addresses_are_encoded() {
+    for (server, mapped, flags, address) in [
+        (
+            "203.0.113.120",
+            "192.0.2.1:4096",
+            "0",
+            "2001:0:cb00:7178:0:efff:3fff:fdfe",
+        ),
+        (
+            "198.51.100.118",
+            "192.0.2.10:8192",
+            "0x0000",
+            "2001:0:c633:6476:0:dfff:3fff:fdf5",
+        ),
+        (
+            "65.54.227.120",
+            "192.0.2.45:40000",
+            "8000",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        ),
+    ] {
+        let ended = run(&[
+            "address", "encode", "--server", server, "--mapped", mapped, "--flags", flags,
+        ]);
+        assert_eq!((ended.code, ended.stdout.trim_end()), (0, address));
+    }
+}
+
+#[test]
+fn codes_are_explained() {
+    let ended = run(&["explain", "0xC00000A3"]);
+    assert_eq!(ended.code, 0);
+    assert!(
+        ended.stdout.contains("STATUS_DEVICE_NOT_READY") && ended.stdout.contains("next:"),
+        "{}",
+        ended.stdout
+    );
+    assert!(run(&["explain", "124"]).stdout.contains("ran out of time"));
+    assert!(
+        run(&["explain", "spoofed_source"])
+            .stdout
+            .contains("RFC 4380")
+    );
+
+    let unknown = run(&["explain", "self_lop"]);
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (1, ""));
+    assert!(
+        unknown.stderr.contains("did you mean 'self_loop'?"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
+fn no_colour_without_a_terminal_and_never_under_no_color() {
+    let escape = '\u{1b}';
+    let colours = |variables: &[(&str, &str)]| {
+        let mut failing = teredo(&["port", "--socket", "/nonexistent/teredo.sock"]);
+        let failing: Ended = failing
+            .envs(variables.iter().copied())
+            .output()
+            .expect("starts")
+            .into();
+        let helping: Ended = teredo(&["--help"])
+            .envs(variables.iter().copied())
+            .output()
+            .expect("starts")
+            .into();
+        (
+            failing.stderr.contains(escape),
+            helping.stdout.contains(escape),
+        )
+    };
+    assert_eq!(colours(&[]), (false, false));
+    assert_eq!(
+        colours(&[("CLICOLOR_FORCE", "1")]),
+        (true, true),
+        "else the next line would prove nothing"
+    );
+    assert_eq!(
+        colours(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]),
+        (false, false)
+    );
+}
+
+#[test]
+fn a_closed_pipe_is_a_quiet_end() {
+    for arguments in [&["--help"][..], &["completions", "bash"], &["explain", "0"]] {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let ended: Ended = teredo(arguments)
+            .stdout(writer)
+            .output()
+            .expect("starts")
+            .into();
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (0, ""),
+            "{arguments:?}"
+        );
+    }
+    let (reader, writer) = io::pipe().expect("a pipe");
+    drop(reader);
+    let status = teredo(&["address", "decode", "::"])
+        .stderr(writer)
+        .status()
+        .expect("starts");
+    assert_eq!(
+        status.code(),
+        Some(1),
+        "the exit code does not depend on who listens"
+    );
+}
+
+#[test]
+fn a_full_disk_is_a_failure() {
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("every Linux has /dev/full");
+    let ended: Ended = teredo(&["completions", "zsh"])
+        .stdout(full)
+        .output()
+        .expect("starts")
+        .into();
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended
+            .stderr
+            .starts_with("teredo: cannot write to standard output: No space left"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// `teredo monitor | head -1` must end when `head` does, also where no event comes to be written.
+#[test]
+fn a_waiting_command_ends_with_its_reader() {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let mut command = teredo(&["port", "--wait", "--socket", "/nonexistent/teredo.sock"]);
+    let child = command
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    // The command holds the other end of this pipe as well.
+    drop(command);
+    drop(reader);
+    let ended: Ended = child.wait_with_output().expect("ends").into();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+}
+
+#[test]
+fn configurations_are_checked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("teredo.toml");
+    let path = file.to_str().expect("a path in UTF-8");
+    fs::write(&file, "[client]\nservers = [\"192.0.2.1\"]\n").expect("write");
+    fs::create_dir(folder.path().join("teredo.toml.d")).expect("a folder");
+    let drop_in = folder.path().join("teredo.toml.d/10-port.toml");
+    fs::write(&drop_in, "[client]\nport = 40001\n").expect("write");
+
+    let good = run(&["config", "check", path]);
+    assert_eq!(
+        (good.code, good.stdout),
+        (0, format!("{path}: ok\n{}: ok\n", drop_in.display()))
+    );
+
+    fs::write(&drop_in, "[client]\n\nprot = 40001\n").expect("write");
+    for arguments in [
+        &["config", "check", path][..],
+        &["config", "check", "--config", path],
+        &["client", "--config", path],
+    ] {
+        let bad = run(arguments);
+        assert_eq!((bad.code, bad.stdout.as_str()), (1, ""), "{arguments:?}");
+        let expected = format!(
+            "teredo: {}:3: unknown key 'prot'\nhint: did you mean 'port'?\n",
+            drop_in.display()
+        );
+        assert_eq!(bad.stderr, expected, "{arguments:?}");
+    }
+    let absent = run(&["config", "check", "/nonexistent/teredo.toml"]);
+    assert_eq!(absent.code, 1);
+    assert!(
+        absent
+            .stderr
+            .contains("cannot read /nonexistent/teredo.toml: No such file"),
+        "{}",
+        absent.stderr
+    );
+}
+
+#[test]
+fn completions_and_manual_pages_are_generated() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ended = run(&["completions", shell]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+        assert!(
+            ended.stdout.contains("port-restricted"),
+            "{shell} does not know the kinds of NAT"
+        );
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("a path in UTF-8");
+    assert_eq!(run(&["man", path]).code, 0);
+    for page in ["teredo.1", "teredo-client.1", "teredo-address-decode.1"] {
+        let text = fs::read_to_string(folder.path().join(page)).expect("a manual page");
+        assert!(text.contains(".TH"), "{page}");
+    }
+    let nowhere = run(&["man", "/nonexistent"]);
+    assert_eq!(nowhere.code, 1);
+    assert!(
+        nowhere.stderr.contains("/nonexistent"),
+        "{}",
+        nowhere.stderr
+    );
+}
+
+#[test]
+fn a_wrong_rust_log_is_named() {
+    let ended: Ended = teredo(&["explain", "0"])
+        .env("RUST_LOG", "teredo=loud")
+        .output()
+        .expect("starts")
+        .into();
+    assert_eq!(ended.code, 2);
+    assert!(
+        ended.stderr.starts_with("teredo: cannot use RUST_LOG: "),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_process_can_be_tied_to_its_parent() {
+    let (mut alive, held) = io::pipe().expect("a pipe");
+    // Standard error is open for as long as the program lives.
+    let mut shell = Command::new("sh");
+    shell
+        .args([
+            "-c",
+            r#""$0" port --wait --socket /nonexistent/teredo.sock >/dev/null & cat"#,
+        ])
+        .arg(env!("CARGO_BIN_EXE_teredo"))
+        .env("TEREDO_DIE_WITH_PARENT", "1")
+        .stdin(Stdio::piped())
+        .stderr(held);
+    let mut parent = shell.spawn().expect("sh starts");
+    drop(shell);
+    let mut byte = [0];
+    alive
+        .read_exact(&mut byte)
+        .expect("the program says what it waits for");
+
+    parent.kill().expect("the parent can be killed");
+    parent.wait().expect("the parent is dead");
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(alive.read_to_end(&mut Vec::new()).is_ok()));
+    assert_eq!(
+        receiver.recv_timeout(Duration::from_secs(10)),
+        Ok(true),
+        "the program outlived its parent"
+    );
+}
