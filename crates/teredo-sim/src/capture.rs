@@ -164,6 +164,16 @@ impl Capture {
         self.records.iter()
     }
 
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// The records of what one host sent, oldest first.
     pub fn sent_by(
         &self,

@@ -354,7 +354,13 @@ impl World {
         self.act(host, actions);
     }
 
-    /// Hands an IPv6 packet of the host to its client, as its tunnel interface would.
+    /// Lets a client's host send an IPv6 packet through the tunnel.
+    pub fn send(&mut self, id: ClientId, packet: &[u8]) {
+        // What the client makes of it, the world has seen to.
+        let _ = self.submit(id, packet);
+    }
+
+    /// As [`Self::send`], for a look at what the client makes of the packet. It is on its way already.
     pub fn submit(&mut self, id: ClientId, packet: &[u8]) -> Submission {
         let (submission, actions) = self.clients[id.0].submit(self.now, packet);
         self.act(id.into(), actions);
@@ -362,7 +368,7 @@ impl World {
     }
 
     /// Lets a raw host send a datagram. The source may be anybody's.
-    pub fn send(
+    pub fn inject(
         &mut self,
         id: RawId,
         source: SocketAddrV4,

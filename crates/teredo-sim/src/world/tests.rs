@@ -32,7 +32,7 @@ fn pair(seed: u64) -> (World, RawId, RawId) {
 fn a_datagram_takes_the_delay_of_both_links() {
     let (mut world, one, two) = pair(1);
     world.link_mut(two).delay = 35 * MS;
-    world.send(one, socket("192.0.2.1:5"), socket("192.0.2.2:6"), b"hello");
+    world.inject(one, socket("192.0.2.1:5"), socket("192.0.2.2:6"), b"hello");
     world.run_for(44 * MS);
     assert_eq!(fates(&world), [Fate::InFlight]);
     world.run_for(MS);
@@ -52,7 +52,7 @@ fn a_datagram_takes_the_delay_of_both_links() {
 #[test]
 fn an_address_that_nobody_has_is_no_route() {
     let (mut world, one, _) = pair(1);
-    world.send(one, socket("192.0.2.1:5"), socket("198.51.100.1:6"), b"");
+    world.inject(one, socket("192.0.2.1:5"), socket("198.51.100.1:6"), b"");
     world.run_for(MS * 100);
     assert_eq!(fates(&world), [Fate::NoRoute]);
 }
@@ -60,7 +60,7 @@ fn an_address_that_nobody_has_is_no_route() {
 #[test]
 fn a_source_may_be_spoofed() {
     let (mut world, one, two) = pair(1);
-    world.send(one, socket("203.0.113.99:9"), socket("192.0.2.2:6"), b"");
+    world.inject(one, socket("203.0.113.99:9"), socket("192.0.2.2:6"), b"");
     world.run_for(MS * 100);
     assert_eq!(
         world.raw(two).received()[0].what.source,
@@ -80,7 +80,7 @@ fn an_answer_passes_a_nat_and_a_stranger_does_not() {
     let nat = world.add_nat(NatBehaviour::port_restricted(), [203, 0, 113, 1]);
     let inside = world.add_raw(nat, &[ip("10.0.0.2")]);
 
-    world.send(
+    world.inject(
         inside,
         socket("10.0.0.2:5000"),
         socket("192.0.2.1:3544"),
@@ -96,13 +96,13 @@ fn an_answer_passes_a_nat_and_a_stranger_does_not() {
         socket("10.0.0.2:5000")
     );
 
-    world.send(
+    world.inject(
         stranger,
         socket("192.0.2.2:3544"),
         socket("203.0.113.1:5000"),
         b"",
     );
-    world.send(
+    world.inject(
         stranger,
         socket("192.0.2.2:3544"),
         socket("203.0.113.1:5001"),
@@ -118,7 +118,7 @@ fn an_answer_passes_a_nat_and_a_stranger_does_not() {
     );
 
     world.nat_mut(nat).behaviour_mut().filtering = Filtering::EndpointIndependent;
-    world.send(
+    world.inject(
         stranger,
         socket("192.0.2.2:3544"),
         socket("203.0.113.1:5000"),
@@ -141,7 +141,7 @@ fn a_nat_behind_a_nat_translates_twice() {
     );
     let home = world.add_nat_in(carrier, NatBehaviour::cone(), [100, 64, 0, 7]);
     let inside = world.add_raw(home, &[ip("10.0.0.2")]);
-    world.send(
+    world.inject(
         inside,
         socket("10.0.0.2:5000"),
         socket("192.0.2.1:3544"),
@@ -154,7 +154,7 @@ fn a_nat_behind_a_nat_translates_twice() {
         (ip("203.0.113.1"), false)
     );
 
-    world.send(server, socket("192.0.2.1:3544"), seen, b"");
+    world.inject(server, socket("192.0.2.1:3544"), seen, b"");
     world.run_for(MS * 100);
     assert_eq!(
         world.raw(inside).received()[0].what.destination,
@@ -168,7 +168,7 @@ fn hosts_of_one_network_reach_each_other_without_the_nat() {
     let nat = world.add_nat(NatBehaviour::symmetric(), [203, 0, 113, 1]);
     let one = world.add_raw(nat, &[ip("10.0.0.2")]);
     let two = world.add_raw(nat, &[ip("10.0.0.3")]);
-    world.send(one, socket("10.0.0.2:5"), socket("10.0.0.3:6"), b"");
+    world.inject(one, socket("10.0.0.2:5"), socket("10.0.0.3:6"), b"");
     world.run_for(MS);
     assert_eq!(
         world.raw(two).received()[0].what.source,
@@ -184,7 +184,7 @@ fn two_networks_may_use_the_same_private_address() {
     for external in ["203.0.113.1", "203.0.113.2"] {
         let nat = world.add_nat(NatBehaviour::cone(), ip(external));
         let host = world.add_raw(nat, &[ip("10.0.0.2")]);
-        world.send(host, socket("10.0.0.2:5"), socket("192.0.2.1:6"), b"");
+        world.inject(host, socket("10.0.0.2:5"), socket("192.0.2.1:6"), b"");
     }
     world.run_for(MS * 100);
     let sources: Vec<_> = world
@@ -209,9 +209,9 @@ fn hairpinning_reaches_the_neighbour_with_the_external_source() {
         );
         let one = world.add_raw(nat, &[ip("10.0.0.2")]);
         let two = world.add_raw(nat, &[ip("10.0.0.3")]);
-        world.send(two, socket("10.0.0.3:6"), socket("192.0.2.1:1"), b"");
+        world.inject(two, socket("10.0.0.3:6"), socket("192.0.2.1:1"), b"");
         world.run_for(MS * 100);
-        world.send(one, socket("10.0.0.2:5"), socket("203.0.113.1:6"), b"");
+        world.inject(one, socket("10.0.0.2:5"), socket("203.0.113.1:6"), b"");
         world.run_for(MS * 100);
         if hairpin {
             assert_eq!(
@@ -231,14 +231,14 @@ fn a_renumbered_nat_is_reached_at_its_new_address() {
     let nat = world.add_nat(NatBehaviour::cone(), [203, 0, 113, 1]);
     let inside = world.add_raw(nat, &[ip("10.0.0.2")]);
     world.renumber_nat(nat, [203, 0, 113, 9]);
-    world.send(inside, socket("10.0.0.2:5"), socket("192.0.2.1:6"), b"");
+    world.inject(inside, socket("10.0.0.2:5"), socket("192.0.2.1:6"), b"");
     world.run_for(MS * 100);
     assert_eq!(
         world.raw(server).received()[0].what.source,
         socket("203.0.113.9:5")
     );
-    world.send(server, socket("192.0.2.1:6"), socket("203.0.113.9:5"), b"");
-    world.send(server, socket("192.0.2.1:6"), socket("203.0.113.1:5"), b"");
+    world.inject(server, socket("192.0.2.1:6"), socket("203.0.113.9:5"), b"");
+    world.inject(server, socket("192.0.2.1:6"), socket("203.0.113.1:5"), b"");
     world.run_for(MS * 100);
     assert_eq!(world.raw(inside).received().len(), 1);
     assert_eq!(fates(&world)[2], Fate::NoRoute);
@@ -248,7 +248,7 @@ fn a_renumbered_nat_is_reached_at_its_new_address() {
 fn knobs_have_names_in_the_log() {
     let (mut world, one, two) = pair(1);
     let send = |world: &mut World| {
-        world.send(one, socket("192.0.2.1:5"), socket("192.0.2.2:6"), b"x");
+        world.inject(one, socket("192.0.2.1:5"), socket("192.0.2.2:6"), b"x");
         world.run_for(MS * 100);
         world.capture().iter().next_back().unwrap().fate
     };
@@ -274,7 +274,7 @@ fn knobs_have_names_in_the_log() {
 fn a_duplicate_has_a_record_of_its_own() {
     let (mut world, one, two) = pair(1);
     world.link_mut(one).duplication = 1.0;
-    world.send(one, socket("192.0.2.1:5"), socket("192.0.2.2:6"), b"x");
+    world.inject(one, socket("192.0.2.1:5"), socket("192.0.2.2:6"), b"x");
     world.run_for(MS * 100);
     assert_eq!(world.raw(two).received().len(), 2);
     let flags: Vec<_> = world
@@ -288,7 +288,7 @@ fn a_duplicate_has_a_record_of_its_own() {
 #[test]
 fn run_until_stops_at_the_event_that_made_it_so_or_at_its_limit() {
     let (mut world, one, two) = pair(1);
-    world.send(one, socket("192.0.2.1:5"), socket("192.0.2.2:6"), b"x");
+    world.inject(one, socket("192.0.2.1:5"), socket("192.0.2.2:6"), b"x");
     assert!(world.run_until(MS * 500, |world| !world.raw(two).received().is_empty()));
     assert_eq!(world.now(), at(20 * MS));
     assert!(!world.run_until(MS * 500, |world| world.raw(two).received().len() > 1));
@@ -341,7 +341,7 @@ fn busy(seed: u64) -> World {
             ..LinkQuality::with_delay(MS)
         };
         for second in 0..100 {
-            world.send(
+            world.inject(
                 host,
                 socket("10.0.0.2:5"),
                 socket("192.0.2.1:6"),

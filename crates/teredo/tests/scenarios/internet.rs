@@ -1,0 +1,201 @@
+//! The stage: servers, NATs and clients with addresses that are easy to recognise.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+use teredo::client::{Event, Reason, State, Status};
+use teredo::wire::{Datagram, TeredoAddress};
+use teredo::{ClientConfig, Instant, ServerAddress};
+use teredo_sim::{ClientId, HostId, NatBehaviour, NatId, Network, Record, World};
+
+pub(crate) const SERVER: ServerAddress = ServerAddress {
+    primary: Ipv4Addr::new(192, 0, 2, 1),
+    secondary: Ipv4Addr::new(192, 0, 2, 2),
+};
+pub(crate) const OTHER_SERVER: ServerAddress = ServerAddress {
+    primary: Ipv4Addr::new(192, 0, 2, 17),
+    secondary: Ipv4Addr::new(192, 0, 2, 18),
+};
+
+/// From a client behind a NAT to a server and back.
+pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(41);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// The time since the world began.
+pub(crate) fn elapsed(at: Instant) -> Duration {
+    at - Instant::default()
+}
+
+pub(crate) fn socket(text: &str) -> SocketAddrV4 {
+    text.parse().unwrap()
+}
+
+pub(crate) fn v4(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn v6(text: &str) -> Ipv6Addr {
+    text.parse().unwrap()
+}
+
+/// A world with both servers.
+pub(crate) fn world(seed: u64) -> World {
+    let mut world = World::new(seed);
+    world.add_server(SERVER);
+    world.add_server(OTHER_SERVER);
+    world
+}
+
+/// A NAT at 203.0.113.`number`.
+pub(crate) fn nat(world: &mut World, number: u8, behaviour: NatBehaviour) -> NatId {
+    world.add_nat(behaviour, [203, 0, 113, number])
+}
+
+/// The service port of client `number`: 10.0.0.`number`, port 40000 + `number`.
+pub(crate) fn local(number: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, number), 40_000 + u16::from(number))
+}
+
+/// Client `number` of [`SERVER`] behind a NAT of its own; started, not yet qualified.
+pub(crate) fn client(world: &mut World, number: u8, behaviour: NatBehaviour) -> ClientId {
+    let nat = nat(world, number, behaviour);
+    world.add_client(nat, local(number), &[SERVER])
+}
+
+/// Client `number` with settings of its own, started.
+pub(crate) fn client_with(
+    world: &mut World,
+    number: u8,
+    behaviour: NatBehaviour,
+    config: ClientConfig,
+) -> ClientId {
+    let nat = nat(world, number, behaviour);
+    let client = world.add_idle_client(nat, local(number), config);
+    world.start(client, &[SERVER]);
+    client
+}
+
+/// A client at 198.51.100.`number` without a NAT; started, not yet qualified.
+pub(crate) fn public_client(world: &mut World, number: u8) -> ClientId {
+    let local = SocketAddrV4::new(
+        Ipv4Addr::new(198, 51, 100, number),
+        40_000 + u16::from(number),
+    );
+    world.add_client(Network::Internet, local, &[SERVER])
+}
+
+/// As [`client`], and qualified.
+pub(crate) fn qualified_client(world: &mut World, number: u8, behaviour: NatBehaviour) -> ClientId {
+    let client = client(world, number, behaviour);
+    qualify(world, client);
+    client
+}
+
+/// Lets time pass until the client is qualified.
+pub(crate) fn qualify(world: &mut World, client: ClientId) {
+    let done = world.run_until(seconds(60), |world| {
+        state(world, client) == State::Qualified
+    });
+    assert!(done, "{client} does not qualify:\n{}", world.capture());
+}
+
+pub(crate) fn status(world: &World, client: ClientId) -> Status {
+    world.client(client).client().status()
+}
+
+pub(crate) fn state(world: &World, client: ClientId) -> State {
+    status(world, client).state
+}
+
+pub(crate) fn reason(world: &World, client: ClientId) -> Option<Reason> {
+    status(world, client).reason
+}
+
+/// The address of a qualified client.
+pub(crate) fn address(world: &World, client: ClientId) -> Ipv6Addr {
+    status(world, client).address.unwrap()
+}
+
+/// The address of a qualified client, taken apart.
+pub(crate) fn teredo(world: &World, client: ClientId) -> TeredoAddress {
+    TeredoAddress::from_ipv6(address(world, client)).unwrap()
+}
+
+pub(crate) fn drops(world: &World, client: ClientId, reason: teredo::DropReason) -> u64 {
+    world.client(client).client().drops().get(reason)
+}
+
+/// The addresses that came up and went down, in order.
+pub(crate) fn addresses(world: &World, client: ClientId) -> Vec<(Ipv6Addr, bool)> {
+    let changes = world
+        .client(client)
+        .events()
+        .iter()
+        .filter_map(|event| match event.what {
+            Event::AddressUp { address, .. } => Some((address, true)),
+            Event::AddressDown { address } => Some((address, false)),
+            _ => None,
+        });
+    changes.collect()
+}
+
+/// The packets that a client's host got.
+pub(crate) fn delivered(world: &World, client: ClientId) -> Vec<Vec<u8>> {
+    world
+        .client(client)
+        .delivered()
+        .iter()
+        .map(|packet| packet.what.clone())
+        .collect()
+}
+
+/// The router solicitations that a host sent.
+pub(crate) fn solicitations(world: &World, host: impl Into<HostId>) -> Vec<Record> {
+    sent(world, host, |datagram| {
+        datagram.packet.payload().first() == Some(&133)
+    })
+}
+
+/// The bubbles that a host sent.
+pub(crate) fn bubbles(world: &World, host: impl Into<HostId>) -> Vec<Record> {
+    sent(world, host, |datagram| datagram.packet.is_bubble())
+}
+
+/// The echo requests that a host sent.
+pub(crate) fn echo_requests(world: &World, host: impl Into<HostId>) -> Vec<Record> {
+    sent(world, host, |datagram| {
+        datagram.packet.payload().first() == Some(&128) && datagram.packet.next_header() == 58
+    })
+}
+
+/// The UDP packets over IPv6 that a host sent.
+pub(crate) fn data(world: &World, host: impl Into<HostId>) -> Vec<Record> {
+    sent(world, host, |datagram| datagram.packet.next_header() == 17)
+}
+
+fn sent(
+    world: &World,
+    host: impl Into<HostId>,
+    wanted: impl Fn(&Datagram<'_>) -> bool,
+) -> Vec<Record> {
+    let records = world
+        .capture()
+        .sent_by(host)
+        .filter(|record| !record.duplicate);
+    records
+        .filter(|record| Datagram::parse(record.payload()).is_ok_and(|datagram| wanted(&datagram)))
+        .cloned()
+        .collect()
+}
+
+/// The seconds from `start` to each record, rounded down to milliseconds.
+pub(crate) fn times(start: Instant, records: &[Record]) -> Vec<f64> {
+    records
+        .iter()
+        .map(|record| (record.at - start).as_millis() as f64 / 1000.0)
+        .collect()
+}

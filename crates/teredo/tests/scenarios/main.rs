@@ -1,0 +1,24 @@
+//! The client and the server on a simulated internet: what RFC 4380 and RFC 5991 ask for, seen from outside.
+//!
+//! Time is virtual, so that an hour costs milliseconds, and every run is the same. Each test names the requirements
+//! of `docs/requirements.txt` that it shows.
+
+mod bubbles;
+mod determinism;
+mod encapsulation;
+mod fake_relay;
+mod fake_server;
+mod flood;
+mod internet;
+mod loss;
+mod maintenance;
+mod nat_matrix;
+mod native;
+mod offline;
+mod packets;
+mod peers;
+mod qualification;
+mod reception;
+mod refused;
+mod router_advertisement;
+mod several_servers;

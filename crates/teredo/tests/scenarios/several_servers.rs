@@ -1,0 +1,135 @@
+//! More than one server: who is asked, who is kept (R4380-MS-01, R4380-MS-02).
+
+use teredo::ServerAddress;
+use teredo::client::{Reason, State};
+use teredo_sim::{ClientId, NatBehaviour, World};
+
+use crate::internet::*;
+
+fn set_silent(world: &mut World, server: ServerAddress, silent: bool) {
+    for address in [server.primary, server.secondary] {
+        world.set_silent(address, silent);
+    }
+}
+
+/// A client that knows both servers, the first of which may be dead.
+fn client_of_two(dead: Option<ServerAddress>) -> (World, ClientId) {
+    let mut world = world(1);
+    if let Some(dead) = dead {
+        set_silent(&mut world, dead, true);
+    }
+    let nat = nat(&mut world, 1, NatBehaviour::restricted());
+    let client = world.add_client(nat, local(1), &[SERVER, OTHER_SERVER]);
+    (world, client)
+}
+
+/// R4380-5.2-01: while the first server answers, the second one hears nothing.
+#[test]
+fn a_good_server_is_the_only_one_asked() {
+    let (mut world, client) = client_of_two(None);
+    qualify(&mut world, client);
+    world.run_for(seconds(3600));
+    assert_eq!(status(&world, client).server, Some(SERVER));
+    let asked =
+        |record: &teredo_sim::Record| *record.datagram.destination.ip() == OTHER_SERVER.primary;
+    assert!(!world.capture().iter().any(asked));
+}
+
+/// R4380-MS-02: a dead first server costs a second, and the one that answered is asked first the next time.
+#[test]
+fn a_dead_server_costs_a_second_and_only_once() {
+    let (mut world, client) = client_of_two(Some(SERVER));
+    qualify(&mut world, client);
+    assert_eq!(elapsed(world.now()), SECOND + ROUND_TRIP);
+    assert_eq!(teredo(&world, client).server, OTHER_SERVER.primary);
+
+    world.capture_mut().clear();
+    let elsewhere = nat(&mut world, 2, NatBehaviour::restricted());
+    let moved = world.now();
+    world.rebind(client, elsewhere, local(2));
+    qualify(&mut world, client);
+    assert_eq!(world.now() - moved, ROUND_TRIP);
+    let first = &solicitations(&world, client)[0];
+    assert_eq!(*first.datagram.destination.ip(), OTHER_SERVER.primary);
+}
+
+/// R4380-MS-02: a server that dies in service is replaced by the other one, and the address changes.
+#[test]
+fn a_server_that_dies_is_replaced() {
+    let (mut world, client) = client_of_two(None);
+    qualify(&mut world, client);
+    let before = address(&world, client);
+    set_silent(&mut world, SERVER, true);
+    let died = world.now();
+    assert!(
+        world.run_until(seconds(60), |world| status(world, client).server
+            == Some(OTHER_SERVER)
+            && state(world, client) == State::Qualified)
+    );
+    assert!(
+        world.now() - died <= seconds(42) + ROUND_TRIP,
+        "30 s of silence and three attempts of 4 s at most"
+    );
+    let after = address(&world, client);
+    assert_eq!(teredo(&world, client).server, OTHER_SERVER.primary);
+    assert_eq!(addresses(&world, client).last(), Some(&(after, true)));
+    assert_ne!(before, after);
+    world.run_for(seconds(600));
+    assert_eq!(state(&world, client), State::Qualified);
+}
+
+/// R4380-5.2.1-05, R4380-MS-02: with all servers dead each is asked three times, and the first one back is used.
+#[test]
+fn all_servers_dead() {
+    let (mut world, client) = client_of_two(Some(SERVER));
+    set_silent(&mut world, OTHER_SERVER, true);
+    assert!(world.run_until(seconds(60), |world| state(world, client) == State::Offline));
+    assert_eq!(
+        elapsed(world.now()),
+        seconds(13),
+        "the second server began a second later"
+    );
+    assert_eq!(
+        reason(&world, client),
+        Some(Reason::ServerSilent(SERVER.primary))
+    );
+    assert_eq!(solicitations(&world, client).len(), 12);
+    world.run_for(seconds(1000));
+    set_silent(&mut world, OTHER_SERVER, false);
+    assert!(world.run_until(seconds(320), |world| state(world, client)
+        == State::Qualified));
+    assert_eq!(teredo(&world, client).server, OTHER_SERVER.primary);
+}
+
+/// R4380-5.2.1-12: a server of which only one address answers does not hide one that is whole.
+#[test]
+fn half_a_server_does_not_win() {
+    let (mut world, client) = client_of_two(None);
+    world.stop(client);
+    world.set_silent(SERVER.secondary, true);
+    world.start(client, &[SERVER, OTHER_SERVER]);
+    qualify(&mut world, client);
+    assert_eq!(teredo(&world, client).server, OTHER_SERVER.primary);
+}
+
+/// R4380-5.2-01: new servers do not disturb a service, and help a client that has none.
+#[test]
+fn other_servers_may_be_named_at_any_time() {
+    let mut world = world(1);
+    let client = qualified_client(&mut world, 1, NatBehaviour::restricted());
+    let before = address(&world, client);
+    world.set_servers(client, &[OTHER_SERVER]);
+    world.run_for(seconds(300));
+    assert_eq!(address(&world, client), before);
+
+    set_silent(&mut world, SERVER, true);
+    assert!(world.run_until(seconds(90), |world| state(world, client)
+        == State::Qualified
+        && status(world, client).server == Some(OTHER_SERVER)));
+
+    set_silent(&mut world, OTHER_SERVER, true);
+    assert!(world.run_until(seconds(90), |world| state(world, client) == State::Offline));
+    set_silent(&mut world, SERVER, false);
+    world.set_servers(client, &[SERVER]);
+    assert!(world.run_until(ROUND_TRIP, |world| state(world, client) == State::Qualified));
+}
