@@ -16,8 +16,6 @@ pub(crate) use self::usage::usage_failure;
 mod usage;
 pub(crate) mod value;
 
-/// Where the client's service listens unless it is told otherwise.
-pub(crate) const DEFAULT_SOCKET: &str = "/run/teredo/teredo.sock";
 /// The configuration file that need not be there.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/teredo/teredo.toml";
 
@@ -46,9 +44,9 @@ pub(crate) struct Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The service's socket
-    #[arg(long, global = true, value_name = "PATH", env = "TEREDO_SOCKET", default_value = DEFAULT_SOCKET)]
-    pub(crate) socket: PathBuf,
+    /// The service's socket [env: TEREDO_SOCKET] [default: /run/teredo/teredo.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
     /// The configuration file; FILE.d/*.toml are read after it [default: /etc/teredo/teredo.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -86,7 +86,7 @@ fn run() -> Result<Exit, Failure> {
             output.bytes(error.render().ansi().to_string().as_bytes())?;
             return Ok(Exit::Done);
         }
-        Err(error) => return Err(usage_failure(&error)),
+        Err(error) => return Err(usage_failure(&error, env::args_os().skip(1))),
     };
     let command = command.unwrap_or_else(|| Command::Status(StatusArgs::default()));
     let daemon = matches!(
@@ -103,6 +103,7 @@ fn run() -> Result<Exit, Failure> {
     )?;
 
     let Global { socket, config, .. } = global;
+    let socket = socket.unwrap_or_else(teredo_notify::socket_path);
     let config = config.as_deref();
     match command {
         Command::Client(args) => client::run(ClientSettings::new(

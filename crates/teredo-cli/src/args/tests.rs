@@ -5,7 +5,7 @@ use crate::failure::{Exit, Failure};
 
 fn refused(line: &str) -> (Failure, String) {
     let error = Cli::try_parse_from(line.split(' ')).expect_err("must be refused");
-    let failure = usage_failure(&error);
+    let failure = usage_failure(&error, line.split(' ').skip(1).map(Into::into));
     let mut bytes = Vec::new();
     failure.report(anstream::StripStream::new(&mut bytes));
     (failure, String::from_utf8(bytes).expect("text"))
@@ -46,6 +46,10 @@ fn wrong_command_lines_get_one_line_and_a_hint() {
             "teredo: a command is missing\nhint: teredo address --help\n",
         ),
         (
+            "teredo rebind --port 0",
+            "teredo: invalid value '0' for '--port <N>': number would be zero for non-zero type\nhint: teredo rebind --help\n",
+        ),
+        (
             "teredo address encode --server 192.0.2.1",
             "teredo: the following required arguments were not provided: --mapped <A:P>\nhint: teredo address encode --help\n",
         ),
@@ -70,6 +74,10 @@ fn wrong_values_are_refused_with_the_reason() {
         ("teredo monitor --events port,colour", "colour"),
         ("teredo monitor --count 0", "--count <N>"),
         ("teredo address decode 192.0.2.1", "IPv6"),
+        (
+            "teredo rebind --port 0",
+            "teredo: invalid value '0' for '--port <N>': number would be zero for non-zero type\nhint: teredo rebind --help\n",
+        ),
         (
             "teredo address encode --server 192.0.2.1 --mapped 192.0.2.2:1 --flags +1",
             "hexadecimal",

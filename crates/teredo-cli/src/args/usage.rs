@@ -1,13 +1,20 @@
 //! What is said about a wrong command line: one clear line, and where to look.
 
+use std::ffi::OsString;
+
+use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::Cli;
 use crate::failure::{Exit, Failure};
 
-/// Turns `error` into a failure in this program's form.
+/// Turns `error` about `arguments` into a failure in this program's form.
 ///
 /// clap renders a paragraph, and its parts are no more than text; its first paragraph is what went wrong.
-pub(crate) fn usage_failure(error: &clap::Error) -> Failure {
+pub(crate) fn usage_failure(
+    error: &clap::Error,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Failure {
     let rendered = error.render().to_string();
     let what = rendered
         .lines()
@@ -22,7 +29,7 @@ pub(crate) fn usage_failure(error: &clap::Error) -> Failure {
         }
         _ => Failure::new(Exit::Usage, what),
     };
-    failure.hint(suggestion(error).unwrap_or_else(|| format!("{} --help", command(&rendered))))
+    failure.hint(suggestion(error).unwrap_or_else(|| format!("{} --help", command(arguments))))
 }
 
 fn suggestion(error: &clap::Error) -> Option<String> {
@@ -39,14 +46,18 @@ fn suggestion(error: &clap::Error) -> Option<String> {
     })
 }
 
-/// The command that was meant, from the line `Usage: teredo address decode [OPTIONS] <ADDR>`.
-fn command(rendered: &str) -> String {
-    let usage = rendered
-        .lines()
-        .find_map(|line| line.strip_prefix("Usage: "))
-        .unwrap_or("teredo");
-    let names = usage
-        .split(' ')
-        .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
-    names.collect::<Vec<_>>().join(" ")
+/// The command that was meant: `teredo address decode`.
+///
+/// A value that is also the name of a command leads astray, and then only to another page of help.
+fn command(arguments: impl IntoIterator<Item = OsString>) -> String {
+    let root = Cli::command();
+    let mut command = &root;
+    let mut names = vec![root.get_name()];
+    for argument in arguments {
+        if let Some(subcommand) = command.find_subcommand(argument) {
+            names.push(subcommand.get_name());
+            command = subcommand;
+        }
+    }
+    names.join(" ")
 }

@@ -1,8 +1,8 @@
 //! The commands that ask the service, against the real service with a fake client behind it.
 
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -158,7 +158,7 @@ impl Place {
 /// A command that prints lines; killed when dropped.
 struct Talking {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: mpsc::Receiver<String>,
 }
 
 impl Talking {
@@ -169,14 +169,17 @@ impl Talking {
             .spawn()
             .expect("the program starts");
         let stdout = child.stdout.take().expect("it was asked for");
-        Self {
-            child,
-            lines: BufReader::new(stdout).lines(),
-        }
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            // A test that has ended needs no more lines.
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            lines.try_for_each(|line| sender.send(line))
+        });
+        Self { child, lines }
     }
 
     fn line(&mut self) -> String {
-        self.lines.next().expect("another line").expect("text")
+        self.lines.recv_timeout(DEADLINE).expect("another line")
     }
 
     fn event(&mut self) -> Value {
@@ -204,7 +207,10 @@ impl Talking {
     }
 
     fn code(mut self) -> Option<i32> {
-        self.child.wait().expect("it ends").code()
+        let ended = || self.child.try_wait().expect("it can be waited for");
+        teredo_lab::until(DEADLINE, "the end of the program", ended)
+            .expect("it ends")
+            .code()
     }
 }
 
@@ -301,7 +307,10 @@ fn the_port_is_alone_on_its_line_and_its_absence_is_3() {
 
     running.hub.publish(40_001);
     assert_eq!(place.run(&["port"]).stdout, "40001\n");
-    assert_eq!(place.run(&["port", "--wait"]).stdout, "40001\n");
+    assert_eq!(
+        place.run(&["port", "--wait", "--timeout", "10"]).stdout,
+        "40001\n"
+    );
     assert_eq!(
         place.run(&["port", "--json"]).stdout,
         "{\"schema\":\"teredo.port/1\",\"port\":40001}\n"
@@ -312,7 +321,7 @@ fn the_port_is_alone_on_its_line_and_its_absence_is_3() {
 #[test]
 fn waiting_for_the_port_begins_before_the_service() {
     let place = Place::new();
-    let mut command = place.command(&["port", "--wait", "--timeout", "60"]);
+    let mut command = place.command(&["port", "--wait", "--timeout", "10"]);
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,7 +1,9 @@
 //! The command line as scripts see it: what is printed where, and the exit codes.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -113,6 +115,20 @@ fn a_wrong_command_line_is_one_line_a_hint_and_2() {
 }
 
 #[test]
+fn arguments_that_are_not_text_are_refused_like_others() {
+    let odd = OsStr::from_bytes(b"\xff");
+    for arguments in [&["status"][..], &["explain"], &[]] {
+        let ended: Ended = teredo(arguments).arg(odd).output().expect("starts").into();
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (2, ""),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
 fn without_a_service_the_exit_code_is_5_and_the_hint_says_how_to_start_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("absent.sock");
@@ -157,6 +173,20 @@ fn the_socket_option_wins_over_the_environment() {
         .into();
     assert!(
         ended.stderr.contains("/nonexistent/option.sock"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn an_empty_socket_in_the_environment_is_none() {
+    let ended: Ended = teredo(&["port", "--wait", "--timeout", "0"])
+        .env("TEREDO_SOCKET", "")
+        .output()
+        .expect("starts")
+        .into();
+    assert!(
+        !ended.stderr.contains("a value is required"),
         "{}",
         ended.stderr
     );
@@ -369,7 +399,14 @@ fn a_full_disk_is_a_failure() {
 #[test]
 fn a_waiting_command_ends_with_its_reader() {
     let (reader, writer) = io::pipe().expect("a pipe");
-    let mut command = teredo(&["port", "--wait", "--socket", "/nonexistent/teredo.sock"]);
+    let mut command = teredo(&[
+        "port",
+        "--wait",
+        "--timeout",
+        "10",
+        "--socket",
+        "/nonexistent/teredo.sock",
+    ]);
     let child = command
         .stdout(writer)
         .stderr(Stdio::piped())
