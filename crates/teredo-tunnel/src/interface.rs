@@ -3,13 +3,15 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
 };
 use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
-use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::route::{RouteMessage, RouteType};
 use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use rustix::io::Errno;
 use tokio::task::JoinHandle;
@@ -20,6 +22,10 @@ use crate::Tun;
 const TEREDO_PREFIX: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32);
 
 const DEFAULT_PREFIX: (Ipv6Addr, u8) = (Ipv6Addr::UNSPECIFIED, 0);
+
+/// How often, and how many times at most, to look whether a new address is in effect.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+const MAX_LOOKS: u32 = 1000;
 
 /// How the interface is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +161,7 @@ impl Interface {
             format!("add {address} to {}", self.name)
         })
         .await?;
+        self.wait_until_local(address).await;
         match self.address.replace(address) {
             Some(old) => self.delete_address(old).await,
             None => self.add_routes().await,
@@ -172,6 +179,25 @@ impl Interface {
             ignore_absent(attempt(request, action).await)?;
         }
         self.delete_address(address).await
+    }
+
+    /// The kernel makes the host's own route to a new address a moment after it has confirmed the address; what
+    /// arrives before that is dropped.
+    async fn wait_until_local(&self, address: Ipv6Addr) {
+        for _ in 0..MAX_LOOKS {
+            let question = RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(address, 128)
+                .build();
+            let mut answer = std::pin::pin!(self.netlink.handle.route().get(question).execute());
+            // No answer is a route that is not there yet.
+            if let Ok(Some(route)) = answer.try_next().await
+                && route.header.kind == RouteType::Local
+            {
+                return;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        tracing::warn!(%address, interface = self.name, "the address is slow to come into effect");
     }
 
     async fn add_routes(&self) -> Result<(), InterfaceError> {

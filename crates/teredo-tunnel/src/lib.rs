@@ -1,4 +1,50 @@
-//! The Linux data path of Teredo.
+//! The Linux data path of Teredo: TUN and UDP in batches, addresses and routes by netlink.
+//!
+//! # Threads
+//!
+//! ```text
+//!   control thread (tokio)                          data-path thread, one per role
+//!  ┌────────────────────────────┐  commands, Waker  ┌──────────────────────────────────────────────┐
+//!  │ EngineHandle               │ ────────────────> │ Engine                                       │
+//!  │                            │                   │                        ┌──────────────┐      │
+//!  │ watch::Watcher             │   EngineEvent     │  TUN ═══ packets ════> │              │ ═> UDP
+//!  │   the network changed      │ <──────────────── │                        │ teredo::     │      │
+//!  │ interface::Interface       │                   │  TUN <══ deliveries ══ │   Client     │ <═ UDP
+//!  │   address and routes       │                   │                        │              │      │
+//!  └────────────────────────────┘                   │  timerfd ───────────>  └──────────────┘      │
+//!          PortAnnouncer  <──────────────────────── │  gate: announce, wait until settled, send    │
+//!                                                   └──────────────────────────────────────────────┘
+//! ```
+//!
+//! [`server::ServerHandle`] is the same picture with two sockets, no interface and no gate. The data path shares
+//! nothing with the rest of the program: commands go in through a channel, events and answers come out.
+//!
+//! # Batches
+//!
+//! ```text
+//!  out: readv x n ─> [packet|packet|packet|packet|...]   one arena, end to end
+//!                        │ handle_tun: Send(to)          no copy: a train refers to a run of the arena
+//!                        v
+//!                    [train to A ][B][C][train to A]     UDP_SEGMENT per train, sendmmsg for what stands alone
+//!
+//!  in:  recvmmsg ─> [train, merged by UDP_GRO][datagram][...]
+//!                        │ handle_udp: Deliver(packet)   no copy: a packet is a part of its datagram
+//!                        v
+//!                    writev per packet
+//! ```
+//!
+//! After each packet everything that the state machine has to send is appended to the same batch, so that what
+//! was queued earlier leaves earlier. Nothing is allocated per packet.
+//!
+//! # Make before break
+//!
+//! No datagram leaves from a port that has not been announced and settled ([`engine::PortAnnouncer`], N-16). A
+//! rebind stops sending, announces, waits without standing still, and only then moves over.
+//!
+//! # Unsafe code
+//!
+//! One block, around the one system call that no safe wrapper covers: `TUNSETIFF`, in `tun/ioctl.rs`.
+
 #![deny(unsafe_code)]
 
 pub mod clock;

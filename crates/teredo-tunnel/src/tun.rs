@@ -142,8 +142,7 @@ impl Tun {
             IoSliceMut::new(&mut batch.arena[start..]),
         ];
         let len = rustix::io::readv(&self.file, &mut parts)?.saturating_sub(HEADER);
-        // Without TUNSETOFFLOAD the kernel segments and checksums before it hands over.
-        debug_assert_eq!(header, [0; HEADER], "an offload that was not asked for");
+        // The header says nothing to act upon: without TUNSETOFFLOAD the kernel cuts and checksums by itself.
         batch.end = start + len;
         batch.packets.push(start..batch.end);
         Ok(())

@@ -1,4 +1,3 @@
-use futures_util::TryStreamExt;
 use netlink_packet_route::link::LinkFlags;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader};
 

@@ -8,13 +8,15 @@ use rustix::ioctl::{Updater, ioctl, opcode};
 
 const IFNAMSIZ: usize = 16;
 
+/// What `struct ifreq` has besides; its largest member is `struct ifmap`.
+const REST: usize = size_of::<libc::ifreq>() - IFNAMSIZ - size_of::<u16>();
+
 /// `struct ifreq`, with the member of its union that `TUNSETIFF` uses.
 #[repr(C)]
 struct InterfaceRequest {
     name: [u8; IFNAMSIZ],
     flags: u16,
-    /// The rest of the union, whose largest member is `struct ifmap`.
-    rest: [u8; size_of::<libc::ifreq>() - IFNAMSIZ - size_of::<u16>()],
+    rest: [u8; REST],
 }
 
 const _: () = assert!(size_of::<InterfaceRequest>() == size_of::<libc::ifreq>());
@@ -30,7 +32,7 @@ pub(super) fn attach(file: &File, name: &str) -> Result<String, Errno> {
     let mut request = InterfaceRequest {
         name: [0; IFNAMSIZ],
         flags: (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL) as u16,
-        rest: [0; _],
+        rest: [0; REST],
     };
     let room = &mut request.name[..IFNAMSIZ - 1];
     room.get_mut(..name.len())

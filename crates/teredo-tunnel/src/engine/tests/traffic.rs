@@ -1,0 +1,315 @@
+//! Packets through the tunnel.
+
+use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
+
+use super::peer::Peer;
+use super::*;
+use crate::interface::{Interface, InterfaceConfig};
+use crate::netns::{eventually, isolated};
+
+const PORT: u16 = 7777;
+
+/// A qualified engine with its address on the interface, and a peer.
+struct Tunnel {
+    bench: Bench,
+    peer: Peer,
+    socket: UdpSocket,
+    here: Ipv6Addr,
+    there: Ipv6Addr,
+    _server: ServerHandle,
+    _runtime: tokio::runtime::Runtime,
+    _interface: Interface,
+}
+
+impl Tunnel {
+    fn new() -> Self {
+        addresses();
+        let server = server();
+        let (sender, events) = mpsc::channel();
+        let announcements = Announcements::at_once();
+        let tun = Tun::open(Some("teredo")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut interface = runtime
+            .block_on(Interface::set_up(&tun, InterfaceConfig::default()))
+            .unwrap();
+        let tell = move |event| drop(sender.send(event));
+        let engine = Engine::spawn(tun, config(), Box::new(announcements.clone()), tell).unwrap();
+        let bench = Bench {
+            engine,
+            announcements,
+            events,
+        };
+        let here = bench.expect_address();
+        runtime.block_on(interface.set_address(here)).unwrap();
+        let peer = Peer::qualified();
+        let there = peer.address.unwrap();
+        let socket = UdpSocket::bind(SocketAddrV6::new(here, PORT, 0, 0)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            bench,
+            peer,
+            socket,
+            here,
+            there,
+            _server: server,
+            _runtime: runtime,
+            _interface: interface,
+        }
+    }
+
+    /// Has the host send a UDP datagram of this payload to the peer.
+    fn send(&self, payload: &[u8]) {
+        self.socket
+            .send_to(payload, SocketAddrV6::new(self.there, PORT, 0, 0))
+            .unwrap();
+    }
+
+    fn peer_receives(&mut self, count: usize) {
+        self.peer
+            .until("packets at the peer", |peer| peer.delivered.len() >= count);
+    }
+}
+
+/// IPv6 and UDP, with its checksum.
+fn packet(from: Ipv6Addr, to: Ipv6Addr, payload: &[u8]) -> Vec<u8> {
+    let len = (8 + payload.len()) as u16;
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend_from_slice(&len.to_be_bytes());
+    packet.extend_from_slice(&[17, 64]);
+    packet.extend_from_slice(&from.octets());
+    packet.extend_from_slice(&to.octets());
+    for word in [PORT, PORT, len, 0] {
+        packet.extend_from_slice(&word.to_be_bytes());
+    }
+    packet.extend_from_slice(payload);
+    let words = packet[8..]
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| low.into()));
+    let mut sum = words.sum::<u32>() + u32::from(len) + 17;
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    packet[46..48].copy_from_slice(&(!sum as u16).to_be_bytes());
+    packet
+}
+
+/// Bursts of one flow arrive complete and in order: first those that wait for the peer to be found, then those
+/// of whole batches.
+#[test]
+fn packets_of_a_flow_stay_in_order() {
+    isolated(|| {
+        let mut tunnel = Tunnel::new();
+        for number in 0..10u8 {
+            tunnel.send(&[number; 100]);
+        }
+        tunnel.peer_receives(10);
+        let before = tunnel.bench.status().counters;
+        for burst in (10..210u8).collect::<Vec<_>>().chunks(40) {
+            for &number in burst {
+                // The last ones differ in length, so that trains begin and end.
+                tunnel.send(&vec![
+                    number;
+                    if number < 150 {
+                        1200
+                    } else {
+                        100 + usize::from(number)
+                    }
+                ]);
+            }
+            // The peer's buffer holds a burst, and not all of them.
+            tunnel.peer_receives(usize::from(burst[burst.len() - 1]) + 1);
+        }
+        let numbers: Vec<_> = tunnel
+            .peer
+            .delivered
+            .iter()
+            .map(|packet| packet[48])
+            .collect();
+        assert_eq!(numbers, (0..210).collect::<Vec<u8>>());
+        let whole = packet(tunnel.here, tunnel.there, &[10; 1200]);
+        assert_eq!(tunnel.peer.delivered[10][8..], whole[8..]);
+
+        let after = tunnel.bench.status().counters;
+        let datagrams = after.tx_datagrams - before.tx_datagrams;
+        assert!(datagrams >= 200);
+        assert!(after.tx_bytes - before.tx_bytes >= 140 * 1248);
+        // How well it batches is up to the scheduler, but one call a packet it is not.
+        assert!(after.tx_calls - before.tx_calls < datagrams, "{after:?}");
+        assert_eq!(after.tx_refused, 0);
+    });
+}
+
+#[test]
+fn packets_of_the_peer_arrive_at_the_host() {
+    isolated(|| {
+        let mut tunnel = Tunnel::new();
+        tunnel.send(b"hello");
+        tunnel.peer_receives(1);
+        for number in 0..100u8 {
+            let packet = packet(tunnel.there, tunnel.here, &[number; 50]);
+            tunnel.peer.send(&packet);
+        }
+        let mut buffer = [0; 2048];
+        for number in 0..100u8 {
+            let (len, from) = tunnel.socket.recv_from(&mut buffer).unwrap();
+            assert_eq!(from.ip(), tunnel.there);
+            assert_eq!(&buffer[..len], [number; 50]);
+        }
+        let counters = tunnel.bench.status().counters;
+        assert!(counters.rx_datagrams >= 100 && counters.rx_calls > 0 && counters.rx_bytes >= 9800);
+        assert!(counters.tun_tx_packets >= 100);
+        assert_eq!(counters.tun_tx_refused, 0);
+    });
+}
+
+/// N-16: the old port goes on receiving while the new one waits, and sends nothing.
+#[test]
+fn reception_goes_on_during_a_rebind() {
+    isolated(|| {
+        let mut tunnel = Tunnel::new();
+        tunnel.send(b"hello");
+        tunnel.peer_receives(1);
+        tunnel.bench.announcements.hold();
+        let rebind = tunnel.bench.engine.rebind(None);
+        tunnel.bench.announcements.wait(2);
+        let sent = tunnel.bench.status().counters.tx_datagrams;
+
+        let inbound = packet(tunnel.there, tunnel.here, b"still here");
+        tunnel.peer.send(&inbound);
+        let mut buffer = [0; 2048];
+        let (len, _) = tunnel.socket.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..len], b"still here");
+        tunnel.send(b"not now");
+        tunnel.bench.go_round();
+        assert_eq!(tunnel.bench.status().counters.tx_datagrams, sent);
+
+        tunnel
+            .bench
+            .announcements
+            .settle(&tunnel.bench.engine.waker());
+        assert!(block_on(rebind).unwrap().settled);
+        let again = tunnel.bench.expect_address();
+        assert_ne!(again, tunnel.here);
+    });
+}
+
+/// What lies in the old port's buffer when the new one is taken into use is not lost.
+#[test]
+fn the_old_port_is_drained_before_it_is_closed() {
+    isolated(|| {
+        let mut tunnel = Tunnel::new();
+        tunnel.send(b"hello");
+        tunnel.peer_receives(1);
+        let barrier = tunnel.bench.announcements.stop_next();
+        let rebind = tunnel.bench.engine.rebind(None);
+        barrier.wait();
+        for number in 0..100u8 {
+            let packet = packet(tunnel.there, tunnel.here, &[number; 50]);
+            tunnel.peer.send(&packet);
+        }
+        barrier.wait();
+        assert!(block_on(rebind).unwrap().settled);
+        let mut buffer = [0; 2048];
+        for number in 0..100u8 {
+            let (len, _) = tunnel.socket.recv_from(&mut buffer).unwrap();
+            assert_eq!(&buffer[..len], [number; 50]);
+        }
+    });
+}
+
+/// The interface is emptied while the client is stopped, so that nothing stale leaves later.
+#[test]
+fn packets_of_the_host_are_refused_while_stopped() {
+    isolated(|| {
+        let tunnel = Tunnel::new();
+        block_on(tunnel.bench.engine.stop()).unwrap();
+        let before = tunnel.bench.status().counters;
+        tunnel.send(b"nobody");
+        eventually("the packet is taken", || {
+            let now = tunnel.bench.status().counters;
+            (now.tun_rx_packets > before.tun_rx_packets).then_some(())
+        });
+        let now = tunnel.bench.status();
+        assert_eq!(now.counters.tx_datagrams, before.tx_datagrams);
+        assert!(now.drops.get(teredo::DropReason::NotQualified) > 0);
+    });
+}
+
+#[test]
+fn servers_can_be_set_later() {
+    isolated(|| {
+        addresses();
+        let _server = server();
+        let bench = Bench::new(
+            EngineConfig {
+                servers: Vec::new(),
+                ..config()
+            },
+            Announcements::at_once(),
+        );
+        bench.expect_port();
+        bench.engine.set_servers(vec![server_address()]);
+        let address = bench.expect_address();
+        let status = bench.status().client;
+        assert_eq!(
+            (status.address, status.state),
+            (Some(address), State::Qualified)
+        );
+        assert_eq!(status.server, Some(server_address()));
+    });
+}
+
+/// Bound to no address in particular, the client knows from the routes where its datagrams leave from.
+#[test]
+fn the_local_address_is_found_by_route() {
+    isolated(|| {
+        addresses();
+        let _server = mute_server();
+        let bench = Bench::new(
+            EngineConfig {
+                bind: Ipv4Addr::UNSPECIFIED,
+                ..config()
+            },
+            Announcements::at_once(),
+        );
+        let (port, _) = bench.expect_port();
+        let local = crate::watch::local_address(SERVER).unwrap();
+        assert_eq!(
+            bench.status().client.local,
+            Some(SocketAddrV4::new(local, port))
+        );
+        bench.engine.network_changed(CLIENT, Vec::new());
+        assert_eq!(
+            bench.status().client.local,
+            Some(SocketAddrV4::new(CLIENT, port))
+        );
+    });
+}
+
+/// What the kernel refuses is told once, however often it happens.
+#[test]
+fn a_network_without_a_route_is_told_once() {
+    isolated(|| {
+        let bind = Ipv4Addr::UNSPECIFIED;
+        let bench = Bench::new(EngineConfig { bind, ..config() }, Announcements::at_once());
+        let told = bench.expect("an error", |event| match event {
+            EngineEvent::IoError { operation, .. } => Some(*operation),
+            _ => None,
+        });
+        assert_eq!(told, Operation::Send);
+        let refused = bench.status().counters.tx_refused;
+        bench.engine.network_changed(CLIENT, Vec::new());
+        eventually("more", || {
+            (bench.status().counters.tx_refused > refused).then_some(())
+        });
+        let again = bench
+            .events
+            .try_iter()
+            .filter(|event| matches!(event, EngineEvent::IoError { .. }))
+            .count();
+        assert_eq!(again, 0);
+    });
+}
