@@ -366,6 +366,3 @@ fn notification(parameters: Value) -> Result<Notification, ClientError> {
         state: Snapshot { sequence, port },
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -61,6 +61,12 @@ enum Stage {
     },
 }
 
+#[derive(Clone, Copy)]
+enum Role {
+    Worker,
+    Standby,
+}
+
 struct Job {
     id: u64,
     invocation: Invocation,
@@ -239,23 +245,32 @@ impl Shared {
     /// Sees to it that there is a worker and a standby.
     fn staff(self: &Arc<Self>, dispatch: &mut Dispatch) -> io::Result<()> {
         if dispatch.workers == 0 {
-            self.spawn(Self::work)?;
+            self.spawn(Role::Worker)?;
             dispatch.threads += 1;
             dispatch.workers += 1;
         }
         if !dispatch.standby && dispatch.threads < MAX_THREADS {
-            self.spawn(Self::stand_by)?;
+            self.spawn(Role::Standby)?;
             dispatch.threads += 1;
             dispatch.standby = true;
         }
         Ok(())
     }
 
-    fn spawn(self: &Arc<Self>, body: fn(&Arc<Self>)) -> io::Result<()> {
+    fn spawn(self: &Arc<Self>, role: Role) -> io::Result<()> {
         let shared = Arc::clone(self);
+        let body = move || {
+            let mut role = Some(role);
+            while let Some(current) = role {
+                role = match current {
+                    Role::Worker => shared.work(),
+                    Role::Standby => shared.stand_by(),
+                };
+            }
+        };
         thread::Builder::new()
             .name("teredo-notify".to_owned())
-            .spawn(move || body(&shared))?;
+            .spawn(body)?;
         Ok(())
     }
 
@@ -277,7 +292,8 @@ impl Shared {
         }
     }
 
-    fn work(self: &Arc<Self>) {
+    /// Runs callbacks; returns what to be next, none to end.
+    fn work(self: &Arc<Self>) -> Option<Role> {
         let mut state = self.lock();
         loop {
             let State { dispatch, log, .. } = &mut *state;
@@ -299,8 +315,13 @@ impl Shared {
                 !dispatch.queue.is_empty() || (dispatch.free == 0 && !dispatch.entries.is_empty());
             if spare && !needed {
                 dispatch.workers -= 1;
+                // There is none if so many callbacks were stuck that it had to step in as the last one.
+                if !dispatch.standby && !dispatch.entries.is_empty() {
+                    dispatch.standby = true;
+                    return Some(Role::Standby);
+                }
                 dispatch.threads -= 1;
-                return;
+                return None;
             }
         }
     }
@@ -343,7 +364,8 @@ impl Shared {
         state
     }
 
-    fn stand_by(self: &Arc<Self>) {
+    /// Sees to it that the queue moves; returns what to be next, none to end.
+    fn stand_by(&self) -> Option<Role> {
         let mut state = self.lock();
         loop {
             let idle = state.dispatch.entries.is_empty();
@@ -352,7 +374,7 @@ impl Shared {
                 if idle && state.dispatch.entries.is_empty() {
                     state.dispatch.standby = false;
                     state.dispatch.threads -= 1;
-                    return;
+                    return None;
                 }
                 continue;
             }
@@ -367,11 +389,9 @@ impl Shared {
             if dispatch.taken == taken && !dispatch.queue.is_empty() {
                 dispatch.standby = false;
                 dispatch.workers += 1;
-                break;
+                return Some(Role::Worker);
             }
         }
-        drop(state);
-        self.work();
     }
 }
 

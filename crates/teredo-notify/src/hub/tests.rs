@@ -19,7 +19,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 
 fn listen(hub: &Hub, initial: bool) -> (Registration, Receiver<Notification>) {
     let (told, heard) = mpsc::channel();
-    let registration = hub.register(initial, move |n| drop(told.send(n))).unwrap();
+    let registration = hub.register(initial, move |n| _ = told.send(n)).unwrap();
     (registration, heard)
 }
 
@@ -50,11 +50,18 @@ impl Stuck {
                 count.fetch_add(1, Ordering::SeqCst);
             })
             .unwrap();
-        Self { registration: Arc::new(registration), entered, go: Some(go), returned }
+        Self {
+            registration: Arc::new(registration),
+            entered,
+            go: Some(go),
+            returned,
+        }
     }
 
     fn entered(&self) -> u16 {
-        self.entered.recv_timeout(SOON).expect("the callback was not called")
+        self.entered
+            .recv_timeout(SOON)
+            .expect("the callback was not called")
     }
 
     fn let_go(&mut self) {
@@ -125,7 +132,9 @@ fn cancel_waits_for_a_running_callback_and_frees_its_context() {
     let context = Arc::new(());
     let mut stuck = Stuck::new(&hub);
     let held = Arc::clone(&context);
-    let idle = hub.register(false, move |_| drop(Arc::clone(&held))).unwrap();
+    let idle = hub
+        .register(false, move |_| drop(Arc::clone(&held)))
+        .unwrap();
     hub.publish(1);
     assert_eq!(stuck.entered(), 1);
     hub.publish(2);
@@ -135,14 +144,27 @@ fn cancel_waits_for_a_running_callback_and_frees_its_context() {
         registration.cancel();
         returned.load(Ordering::SeqCst)
     });
-    wait_until("the cancellation has begun", || !stuck.registration.is_active());
+    wait_until("the cancellation has begun", || {
+        !stuck.registration.is_active()
+    });
     assert!(!canceller.is_finished());
     stuck.let_go();
-    assert_eq!(canceller.join().unwrap(), 1, "cancel returned before the callback did");
-    assert!(stuck.entered.try_recv().is_err(), "a callback ran after its cancellation");
+    assert_eq!(
+        canceller.join().unwrap(),
+        1,
+        "cancel returned before the callback did"
+    );
+    assert!(
+        stuck.entered.try_recv().is_err(),
+        "a callback ran after its cancellation"
+    );
 
     idle.cancel();
-    assert_eq!(Arc::strong_count(&context), 1, "the callback was not dropped");
+    assert_eq!(
+        Arc::strong_count(&context),
+        1,
+        "the callback was not dropped"
+    );
     idle.cancel();
 }
 
@@ -163,7 +185,9 @@ fn every_canceller_waits() {
             })
         })
         .collect();
-    wait_until("the cancellation has begun", || !stuck.registration.is_active());
+    wait_until("the cancellation has begun", || {
+        !stuck.registration.is_active()
+    });
     stuck.let_go();
     for canceller in cancellers {
         assert_eq!(canceller.join().unwrap(), 1);
@@ -188,7 +212,10 @@ fn a_callback_may_cancel_itself() {
     assert_eq!(heard.recv_timeout(SOON), Ok(1));
     hub.publish(2);
     // The callback is dropped after its last invocation, and the sender with it.
-    assert_eq!(heard.recv_timeout(SOON), Err(mpsc::RecvTimeoutError::Disconnected));
+    assert_eq!(
+        heard.recv_timeout(SOON),
+        Err(mpsc::RecvTimeoutError::Disconnected)
+    );
     assert_eq!(hub.registrations(), 0);
 }
 
@@ -236,9 +263,13 @@ fn cancel_in_a_ring(hubs: &[Hub]) {
         hub.publish(1);
     }
     for _ in 0..size {
-        heard.recv_timeout(SOON).expect("the callbacks wait for each other");
+        heard
+            .recv_timeout(SOON)
+            .expect("the callbacks wait for each other");
     }
-    wait_until("all have ended", || hubs.iter().all(|hub| hub.registrations() == 0));
+    wait_until("all have ended", || {
+        hubs.iter().all(|hub| hub.registrations() == 0)
+    });
 }
 
 /// N-08
@@ -271,7 +302,9 @@ fn cancel_in_another_callback_waits() {
     hub.publish(1);
     stuck.entered();
     start.send(()).unwrap();
-    wait_until("the cancellation has begun", || !stuck.registration.is_active());
+    wait_until("the cancellation has begun", || {
+        !stuck.registration.is_active()
+    });
     stuck.let_go();
     assert_eq!(heard.recv_timeout(SOON), Ok(1));
 }
@@ -293,7 +326,9 @@ fn no_change_is_missed_between_registering_and_asking() {
         for _ in 0..200 {
             let (_registration, heard) = listen(&hub, false);
             let asked = hub.snapshot();
-            wait_until("the port has moved on", || hub.snapshot().sequence > asked.sequence);
+            wait_until("the port has moved on", || {
+                hub.snapshot().sequence > asked.sequence
+            });
             while next(&heard).1 <= asked.sequence {}
         }
         stop.store(true, Ordering::Relaxed);
@@ -328,7 +363,10 @@ fn stuck_callbacks_hold_up_nobody() {
     for port in 2..100 {
         let published = Instant::now();
         let sequence = hub.publish(port);
-        assert!(published.elapsed() < Duration::from_secs(1), "publishing has blocked");
+        assert!(
+            published.elapsed() < Duration::from_secs(1),
+            "publishing has blocked"
+        );
         while next(&heard).1 != sequence {}
     }
     for stuck in &mut stuck {
@@ -346,7 +384,12 @@ fn threads_are_bounded_and_go_home() {
     let hub = Hub::new();
     let mut stuck: Vec<_> = (0..MAX_THREADS + 8).map(|_| Stuck::new(&hub)).collect();
     hub.publish(1);
-    let inside = |stuck: &[Stuck]| stuck.iter().filter(|stuck| stuck.entered.try_recv().is_ok()).count();
+    let inside = |stuck: &[Stuck]| {
+        stuck
+            .iter()
+            .filter(|stuck| stuck.entered.try_recv().is_ok())
+            .count()
+    };
     let count = AtomicUsize::new(0);
     wait_until("all threads are stuck", || {
         count.fetch_add(inside(&stuck), Ordering::Relaxed) >= MAX_THREADS
@@ -356,7 +399,9 @@ fn threads_are_bounded_and_go_home() {
     wait_until("everyone was called", || {
         count.fetch_add(inside(&stuck), Ordering::Relaxed) >= MAX_THREADS + 8
     });
-    wait_until("only a worker and a standby are left", || hub.lock().dispatch.threads() == 2);
+    wait_until("only a worker and a standby are left", || {
+        hub.lock().dispatch.threads() == 2
+    });
     drop(stuck);
     wait_until("no thread is left", || hub.lock().dispatch.threads() == 0);
 }
@@ -388,9 +433,11 @@ fn a_panic_in_a_drop_harms_nobody() {
     }
     let hub = Hub::new();
     let bomb = Bomb;
-    let registration = hub.register(false, move |_| drop(&bomb)).unwrap();
+    let registration = hub.register(false, move |_| _ = &bomb).unwrap();
     registration.cancel();
-    let registration = hub.register(false, |_| std::panic::panic_any(Bomb)).unwrap();
+    let registration = hub
+        .register(false, |_| std::panic::panic_any(Bomb))
+        .unwrap();
     let (_other, heard) = listen(&hub, false);
     hub.publish(1);
     assert_eq!(next(&heard), (Kind::Add, 1, 1));
@@ -424,7 +471,9 @@ fn feeds_wake_threads_and_tasks() {
         hub.publish(7);
         assert_eq!(waiting.join().unwrap().map(|n| n.state.port), Some(7));
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let (heard, _) = tokio::join!(feed.next(), async { hub.publish(8) });
         assert_eq!((heard.kind, heard.state.port), (Kind::Change, 8));

@@ -27,3 +27,6 @@ fn is_member(user: Uid, group: Gid) -> bool {
     };
     getgrouplist(&name, user.gid).is_ok_and(|groups| groups.contains(&group))
 }
+
+#[cfg(test)]
+mod tests;

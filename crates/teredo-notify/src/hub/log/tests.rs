@@ -8,7 +8,10 @@ fn drain(log: &Log, cursor: &mut Cursor) -> Vec<Notification> {
 }
 
 fn told(kind: Kind, sequence: u64, port: u16) -> Notification {
-    Notification { kind, state: Snapshot { sequence, port } }
+    Notification {
+        kind,
+        state: Snapshot { sequence, port },
+    }
 }
 
 /// N-11: what each step is called.
@@ -65,7 +68,10 @@ fn who_lags_too_far_is_told_of_the_last_state_alone() {
     }
     assert_eq!(drain(&log, &mut cursor.clone()).len(), DEPTH);
     log.push(1000);
-    assert_eq!(drain(&log, &mut cursor), [told(Kind::Add, DEPTH as u64 + 1, 1000)]);
+    assert_eq!(
+        drain(&log, &mut cursor),
+        [told(Kind::Add, DEPTH as u64 + 1, 1000)]
+    );
 }
 
 /// N-12, N-14: a receiver may have asked for the port while it lagged. Back at the port that it was last
@@ -80,9 +86,16 @@ fn a_detour_that_was_missed_still_ends_with_the_last_state() {
     }
     let last = log.push(10).unwrap();
     let heard = drain(&log, &mut cursor);
-    assert_eq!(heard.last().map(|notification| notification.state), Some(last));
+    assert_eq!(
+        heard.last().map(|notification| notification.state),
+        Some(last)
+    );
     assert_eq!(heard.len(), 2);
-    assert!(heard.iter().all(|notification| notification.kind == Kind::Change));
+    assert!(
+        heard
+            .iter()
+            .all(|notification| notification.kind == Kind::Change)
+    );
 }
 
 #[derive(Debug, Clone)]

@@ -3,7 +3,11 @@ use futures_util::FutureExt;
 use super::*;
 
 fn gate(hub: &Hub) -> GateRegistration {
-    hub.register_gate(GateOwner { pid: Some(42), command: Some("wall".to_owned()) }).unwrap()
+    hub.register_gate(GateOwner {
+        pid: Some(42),
+        command: Some("wall".to_owned()),
+    })
+    .unwrap()
 }
 
 /// N-16
@@ -60,7 +64,10 @@ fn who_misses_the_deadline_is_counted() {
     let Settled::TimedOut { missing } = hub.wait_settled(first, Duration::from_millis(1)) else {
         panic!("settled without the slow one");
     };
-    assert_eq!(missing.iter().map(|gate| gate.id).collect::<Vec<_>>(), [slow.id()]);
+    assert_eq!(
+        missing.iter().map(|gate| gate.id).collect::<Vec<_>>(),
+        [slow.id()]
+    );
     assert_eq!(missing[0].owner.pid, Some(42));
     assert_eq!(hub.expire(first).len(), 1);
     assert_eq!(hub.gate_missed(), 1, "one announcement, one miss");
@@ -82,15 +89,28 @@ fn the_status_of_a_gate_tells_what_it_has_done() {
     hub.publish(1);
     let gate = gate(&hub);
     let before = &hub.gates()[0];
-    assert_eq!((before.settled, before.in_sync, before.settle_time), (None, false, None));
+    assert_eq!(
+        (before.settled, before.in_sync, before.settle_time),
+        (None, false, None)
+    );
     gate.settle(1).unwrap();
-    assert!(hub.gates()[0].in_sync, "it has taken over the current state");
-    assert_eq!(hub.gates()[0].settle_time, None, "nobody has waited for that");
+    assert!(
+        hub.gates()[0].in_sync,
+        "it has taken over the current state"
+    );
+    assert_eq!(
+        hub.gates()[0].settle_time,
+        None,
+        "nobody has waited for that"
+    );
     hub.publish(2);
     assert!(!hub.gates()[0].in_sync);
     gate.settle(2).unwrap();
     let after = &hub.gates()[0];
-    assert_eq!((after.settled, after.in_sync, after.missed), (Some(2), true, 0));
+    assert_eq!(
+        (after.settled, after.in_sync, after.missed),
+        (Some(2), true, 0)
+    );
     assert!(after.settle_time.is_some());
 }
 
@@ -98,8 +118,17 @@ fn the_status_of_a_gate_tells_what_it_has_done() {
 fn wrong_confirmations_are_refused() {
     let hub = Hub::new();
     let gate = gate(&hub);
-    assert_eq!(gate.settle(1), Err(SettleError::NotAnnounced { sequence: 1, current: 0 }));
-    assert_eq!(hub.settle(999, 0), Err(SettleError::UnknownSubscription(999)));
+    assert_eq!(
+        gate.settle(1),
+        Err(SettleError::NotAnnounced {
+            sequence: 1,
+            current: 0
+        })
+    );
+    assert_eq!(
+        hub.settle(999, 0),
+        Err(SettleError::UnknownSubscription(999))
+    );
     let sequence = hub.publish(1);
     assert!(!hub.is_settled(sequence));
 }
@@ -110,7 +139,7 @@ fn settling_wakes_those_who_wait() {
     let hub = Hub::new();
     let wakes = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&wakes);
-    hub.on_settle(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+    hub.on_settle(move || _ = count.fetch_add(1, Ordering::SeqCst));
     let gate = gate(&hub);
     let sequence = hub.publish(1);
     assert_eq!(wakes.load(Ordering::SeqCst), 0);
@@ -121,5 +150,9 @@ fn settling_wakes_those_who_wait() {
     assert_eq!(waiting.now_or_never(), Some(()));
     assert_eq!(wakes.load(Ordering::SeqCst), 1);
     gate.settle(sequence).unwrap();
-    assert_eq!(wakes.load(Ordering::SeqCst), 1, "nothing has become settled");
+    assert_eq!(
+        wakes.load(Ordering::SeqCst),
+        1,
+        "nothing has become settled"
+    );
 }

@@ -1,0 +1,355 @@
+//! The port in other processes than the client's, while the service comes and goes.
+
+mod support;
+
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use support::{A_WHILE, Running, SOON, folder, wait_until};
+use teredo_notify::code::{CancelError, GetPortError};
+use teredo_notify::hub::Settled;
+use teredo_notify::mib::{
+    MIB_INVALID_TEREDO_PORT_NUMBER, MibNotificationType, NotificationHandle, PortNotifications,
+    cancel_mib_change_notify2, get_teredo_port, notify_teredo_port_change,
+};
+use teredo_notify::service::Config;
+use teredo_notify::watcher::{Gate, GateError, WatchRegistration, Watcher};
+use teredo_notify::{Kind, Snapshot};
+
+fn listen(watcher: &Watcher, initial: bool) -> (WatchRegistration, Receiver<(Kind, u16)>) {
+    let (told, heard) = mpsc::channel();
+    let registration = watcher
+        .register(initial, move |n| _ = told.send((n.kind, n.state.port)))
+        .unwrap();
+    (registration, heard)
+}
+
+fn next<T>(heard: &Receiver<T>) -> T {
+    heard.recv_timeout(SOON).expect("nothing was notified")
+}
+
+/// N-15: the service dies, comes back, and a registration hears of both without doing anything.
+#[test]
+fn registrations_survive_a_restart_of_the_service() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let service = Running::start(&path);
+    service.hub.publish(10);
+    let watcher = Watcher::new(&path);
+    let (_registration, heard) = listen(&watcher, true);
+    assert_eq!(next(&heard), (Kind::Initial, 10));
+    service.stop();
+    assert_eq!(next(&heard), (Kind::Delete, 0));
+    assert_eq!(watcher.get_port(), Err(GetPortError::NotReady));
+    for port in [10, 20, 30] {
+        let service = Running::start(&path);
+        service.hub.publish(port);
+        assert_eq!(next(&heard), (Kind::Add, port));
+        assert_eq!(watcher.get_port(), Ok(port));
+        service.stop();
+        assert_eq!(next(&heard), (Kind::Delete, 0));
+    }
+}
+
+/// N-15: the service need not be there at the start. N-02, N-03.
+#[test]
+fn registrations_may_come_before_the_service() {
+    let folder = folder();
+    let path = folder.path().join("a/s");
+    let watcher = Watcher::new(&path);
+    assert_eq!(watcher.get_port(), Err(GetPortError::NotReady));
+    let (_with, with) = listen(&watcher, true);
+    let (_without, without) = listen(&watcher, false);
+    assert_eq!(next(&with), (Kind::Initial, 0));
+    let service = Running::start(&path);
+    service.hub.publish(10);
+    assert_eq!(next(&with), (Kind::Add, 10));
+    assert_eq!(next(&without), (Kind::Add, 10));
+}
+
+/// N-02, N-11: a port that is there at registration is no change.
+#[test]
+fn the_port_at_registration_is_not_notified() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    service.hub.publish(10);
+    let watcher = Watcher::new(service.path());
+    for _ in 0..3 {
+        let (_registration, heard) = listen(&watcher, false);
+        assert_eq!(watcher.get_port(), Ok(10));
+        assert!(heard.recv_timeout(A_WHILE).is_err());
+    }
+    // While nobody was registered, nobody followed.
+    wait_until("the connection is closed", || {
+        service.hub.registrations() == 0
+    });
+    service.hub.publish(20);
+    assert_eq!(watcher.get_port(), Ok(20));
+    let (_registration, heard) = listen(&watcher, false);
+    assert_eq!(watcher.get_port(), Ok(20));
+    service.hub.publish(30);
+    assert_eq!(next(&heard), (Kind::Change, 30));
+}
+
+/// N-05: one connection for all registrations of a process, which ends with the last of them.
+#[test]
+fn a_process_has_one_connection() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let watcher = Watcher::new(service.path());
+    let registrations: Vec<_> = (0..100).map(|_| listen(&watcher, false)).collect();
+    assert_eq!(service.hub.registrations(), 1);
+    assert!(watcher.is_connected());
+    service.hub.publish(10);
+    for (_, heard) in &registrations {
+        assert_eq!(next(heard), (Kind::Add, 10));
+    }
+    drop(registrations);
+    assert!(!watcher.is_connected());
+    wait_until("the connection is closed", || {
+        service.hub.registrations() == 0
+    });
+}
+
+/// N-19: an iterator and a stream of whole states.
+#[test]
+fn snapshots_begin_with_the_current_state() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    service.hub.publish(10);
+    let watcher = Watcher::new(service.path());
+    let mut snapshots = watcher.snapshots().unwrap();
+    let mut stream = watcher.stream().unwrap();
+    let first = snapshots.next().unwrap();
+    assert_eq!(first.port, 10);
+    assert_eq!(snapshots.next_within(Duration::ZERO), None);
+    service.hub.publish(20);
+    let second = snapshots.next().unwrap();
+    assert_eq!(second.port, 20);
+    assert!(second.sequence > first.sequence);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        assert_eq!(stream.next().await, Some(first));
+        assert_eq!(stream.next().await, Some(second));
+    });
+}
+
+fn in_tokio<T>(body: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async { tokio::time::timeout(SOON, body).await.expect("out of time") })
+}
+
+/// N-15, N-16
+#[test]
+fn a_gate_follows_the_service_and_settles() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let mut gate = Gate::new(&path);
+    in_tokio(async {
+        assert_eq!(
+            gate.next().await,
+            Ok(Snapshot {
+                sequence: 0,
+                port: 0
+            }),
+            "it is absent"
+        );
+        let service = Running::start(&path);
+        assert_eq!(
+            gate.next().await,
+            Ok(Snapshot {
+                sequence: 0,
+                port: 0
+            }),
+            "it has no port"
+        );
+        gate.settle(0).await;
+        wait_until("the gate is in step", || service.hub.gates()[0].in_sync);
+
+        let sequence = service.hub.publish(10);
+        assert_eq!(gate.next().await, Ok(Snapshot { sequence, port: 10 }));
+        assert!(!service.hub.is_settled(sequence));
+        gate.settle(sequence).await;
+        assert_eq!(service.hub.wait_settled(sequence, SOON), Settled::All);
+
+        service.stop();
+        assert_eq!(
+            gate.next().await,
+            Ok(Snapshot { sequence, port: 0 }),
+            "it is gone"
+        );
+        assert!(!gate.is_connected());
+        gate.settle(sequence).await;
+        let service = Running::start(&path);
+        service.hub.publish(20);
+        let mut state = gate.next().await.unwrap();
+        if state.port == 0 {
+            state = gate.next().await.unwrap();
+        }
+        assert_eq!(state.port, 20);
+    });
+}
+
+/// N-18
+#[test]
+fn a_gate_without_permission_is_told_so() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let refused = support::as_user(65_534, 65_534, || {
+        in_tokio(async { Gate::new(service.path()).next().await })
+    });
+    assert_eq!(refused, Err(GateError::PermissionDenied));
+}
+
+/// N-02, N-10, N-11, N-13 by the old names.
+#[test]
+fn the_old_functions_tell_port_and_type() {
+    use MibNotificationType::{
+        AddInstance, DeleteInstance, InitialNotification, ParameterNotification,
+    };
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    service.hub.publish(0x1234);
+    let functions = PortNotifications::new(Watcher::new(service.path()));
+    let (told, heard) = mpsc::channel();
+    let callback = move |port, kind| _ = told.send((port, kind));
+    let handle = functions.notify_teredo_port_change(callback, true).unwrap();
+    assert_eq!(
+        next(&heard),
+        (MIB_INVALID_TEREDO_PORT_NUMBER, InitialNotification)
+    );
+    assert_eq!(functions.get_teredo_port(), Ok(0x1234));
+    service.hub.publish(20);
+    service.hub.publish(20);
+    service.hub.publish(0);
+    service.hub.publish(30);
+    assert_eq!(next(&heard), (20, ParameterNotification));
+    assert_eq!(next(&heard), (0, DeleteInstance));
+    assert_eq!(next(&heard), (30, AddInstance));
+    assert_eq!(
+        [
+            ParameterNotification,
+            AddInstance,
+            DeleteInstance,
+            InitialNotification
+        ]
+        .map(|kind| kind as u32),
+        [0, 1, 2, 3]
+    );
+
+    functions.cancel_mib_change_notify2(handle).unwrap();
+    assert!(heard.recv().is_err(), "the callback was not dropped");
+    assert_eq!(
+        functions.cancel_mib_change_notify2(handle),
+        Err(CancelError::InvalidHandle)
+    );
+    let unknown = NotificationHandle::from_raw(12_345.try_into().unwrap());
+    assert_eq!(
+        functions.cancel_mib_change_notify2(unknown),
+        Err(CancelError::InvalidHandle)
+    );
+}
+
+/// N-07 by the old names: the handle is known to the callback, and cancelled in it.
+#[test]
+fn the_old_functions_may_be_called_in_a_callback() {
+    use std::sync::{Arc, OnceLock};
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let functions = Arc::new(PortNotifications::new(Watcher::new(service.path())));
+    let own: Arc<OnceLock<NotificationHandle>> = Arc::default();
+    let (told, heard) = mpsc::channel();
+    let (inner, mine) = (Arc::clone(&functions), Arc::clone(&own));
+    let callback = move |port, _| {
+        let got = inner.get_teredo_port();
+        let cancelled = inner.cancel_mib_change_notify2(*mine.wait());
+        told.send((port, got, cancelled)).unwrap();
+    };
+    own.set(
+        functions
+            .notify_teredo_port_change(callback, false)
+            .unwrap(),
+    )
+    .unwrap();
+    service.hub.publish(10);
+    assert_eq!(next(&heard), (10, Ok(10), Ok(())));
+    assert!(heard.recv().is_err());
+}
+
+const CHILD_SOCKET: &str = "TEREDO_SOCKET";
+
+/// The child of the next test: uses the process-wide functions, and never cancels.
+#[test]
+fn child_process() {
+    if std::env::var_os("TEREDO_TEST_CHILD").is_none() {
+        return;
+    }
+    let (told, heard) = mpsc::channel();
+    notify_teredo_port_change(move |port, _| _ = told.send(port), false).unwrap();
+    let unknown = NotificationHandle::from_raw(12_345.try_into().unwrap());
+    assert_eq!(
+        cancel_mib_change_notify2(unknown),
+        Err(CancelError::InvalidHandle)
+    );
+    println!("\nregistered {}", get_teredo_port().unwrap());
+    println!("\nheard {}", next(&heard));
+    std::thread::park();
+}
+
+/// N-05: a process that is killed leaves nothing behind. The free functions find the service by the
+/// environment.
+#[test]
+fn registrations_end_with_their_process() {
+    use std::io::BufRead;
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    service.hub.publish(10);
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_process", "--nocapture"])
+        .env("TEREDO_TEST_CHILD", "1")
+        .env(CHILD_SOCKET, service.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut says = |line: &str| lines.by_ref().any(|said| said.unwrap() == line);
+    assert!(says("registered 10"));
+    assert_eq!(service.hub.registrations(), 1);
+    service.hub.publish(20);
+    assert!(says("heard 20"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until("the registration has gone", || {
+        service.hub.registrations() == 0
+    });
+}
+
+/// A service that is alive but hangs holds a registration up for no longer than the handshake.
+#[test]
+fn a_hung_service_is_not_waited_for() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let _hung = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let watcher = Watcher::new(&path);
+    let (_registration, heard) = listen(&watcher, true);
+    assert_eq!(next(&heard), (Kind::Initial, 0));
+    assert_eq!(watcher.get_port(), Err(GetPortError::NotReady));
+}
+
+#[test]
+fn the_default_socket_is_the_documented_one() {
+    if std::env::var_os(CHILD_SOCKET).is_none() {
+        assert_eq!(
+            Watcher::default().path(),
+            std::path::Path::new("/run/teredo/teredo.sock")
+        );
+    }
+    assert_eq!(Config::new("/x").path, std::path::Path::new("/x"));
+}
