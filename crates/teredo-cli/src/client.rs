@@ -20,6 +20,7 @@ mod resolve;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use teredo::ClientConfig;
 use teredo_notify::hub::Hub;
@@ -28,7 +29,7 @@ use teredo_tunnel::engine::{Engine, EngineConfig, SpawnError};
 use teredo_tunnel::interface::{Interface, InterfaceConfig, InterfaceError};
 use teredo_tunnel::watch::Watcher;
 use teredo_tunnel::{OpenError, Tun};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::announce::HubAnnouncer;
 use self::control::Requests;
@@ -40,6 +41,9 @@ use crate::settings::ClientSettings;
 
 /// The group whose members may steer the client, where there is one (N-18).
 const GROUP: &str = "teredo";
+/// How long the first port waits for firewall agents to come.
+const ADMISSION: Duration = Duration::from_millis(25);
+const ADMISSION_STEP: Duration = Duration::from_millis(1);
 
 /// Runs the client until it is told to end.
 pub(crate) fn run(settings: ClientSettings) -> Result<Exit, Failure> {
@@ -85,6 +89,13 @@ async fn serve(settings: ClientSettings) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Failed, "cannot watch the network").because(error))?;
     privilege::keep_what_is_needed(settings.port)?;
 
+    let (close, closed) = oneshot::channel::<()>();
+    let serving = tokio::spawn(service.run(async {
+        // Either end of the channel going away means the same.
+        let _ = closed.await;
+    }));
+    admit_firewalls(&hub).await;
+
     let (sender, engine_events) = mpsc::unbounded_channel();
     let engine = Engine::spawn(
         tun,
@@ -94,15 +105,15 @@ async fn serve(settings: ClientSettings) -> Result<Exit, Failure> {
         move |event| drop(sender.send(event)),
     )
     .map_err(engine_failure)?;
-    let waker = engine.waker();
-    hub.on_settle(move || waker.wake());
-
+    let (waker, settled) = (engine.waker(), Arc::new(Notify::new()));
+    hub.on_settle({
+        let settled = settled.clone();
+        move || {
+            waker.wake();
+            settled.notify_one();
+        }
+    });
     let resolver = Resolver::start(settings.servers.clone());
-    let (close, closed) = oneshot::channel::<()>();
-    let serving = tokio::spawn(service.run(async {
-        // Either end of the channel going away means the same.
-        let _ = closed.await;
-    }));
     daemon::tell_ready();
 
     let daemon = Daemon {
@@ -111,6 +122,7 @@ async fn serve(settings: ClientSettings) -> Result<Exit, Failure> {
         events,
         engine,
         interface,
+        settled,
     };
     let ended = daemon
         .run(engine_events, inbox, watcher, resolver, end.received())
@@ -120,6 +132,20 @@ async fn serve(settings: ClientSettings) -> Result<Exit, Failure> {
     // The service removes its socket at its end; a panic in it has been reported by the runtime.
     let _ = serving.await;
     ended
+}
+
+/// Lets firewall agents that wait for the service subscribe before the first port is announced, so that they gate
+/// it like every later one (N-16). They watch for the socket and need a few milliseconds; one that comes later is
+/// seen to by the main loop.
+async fn admit_firewalls(hub: &Hub) {
+    let current = hub.snapshot().sequence;
+    let admitted = async {
+        while !hub.gates().iter().any(|gate| gate.settled >= Some(current)) {
+            tokio::time::sleep(ADMISSION_STEP).await;
+        }
+    };
+    // Running out of time means that there is no agent.
+    let _ = tokio::time::timeout(ADMISSION, admitted).await;
 }
 
 async fn engine_config(settings: &ClientSettings) -> EngineConfig {

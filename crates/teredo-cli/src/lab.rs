@@ -4,7 +4,6 @@
 //! default-drop ruleset, in network namespaces that vanish with the laboratory. Each step is checked; the first
 //! one that fails ends the story, and the exit code is 1.
 
-mod ping;
 mod ruleset;
 mod scene;
 mod story;

@@ -1,9 +1,10 @@
 //! The daemon's loop: one thing at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use teredo::client::{Event, Reason, State};
@@ -13,7 +14,7 @@ use teredo_notify::types::{Counters, Detail, Peers, Phase, Role, Status, rfc3339
 use teredo_tunnel::engine::{ChangeError, EngineEvent, EngineHandle, EngineStatus, PortChange};
 use teredo_tunnel::interface::Interface;
 use teredo_tunnel::watch::{self, NetworkChange, Watcher};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::control::{Reply, Request};
 use super::resolve::{Resolution, Resolver};
@@ -27,6 +28,8 @@ pub(super) struct Daemon {
     pub(super) events: EventBus,
     pub(super) engine: EngineHandle,
     pub(super) interface: Interface,
+    /// Told whenever a gating subscriber has confirmed something.
+    pub(super) settled: Arc<Notify>,
 }
 
 /// What a person is told: what has been done, not what the engine is about to say.
@@ -38,6 +41,8 @@ struct Account {
     address: Option<Ipv6Addr>,
     mapped: Option<SocketAddrV4>,
     resolution: Resolution,
+    /// The gating subscribers that came after the port they have opened was announced.
+    late_firewalls: BTreeSet<u64>,
     /// Why datagrams do not leave, as the kernel put it.
     trouble: Option<String>,
 }
@@ -61,6 +66,7 @@ impl Daemon {
             address: None,
             mapped: None,
             resolution: Resolution::default(),
+            late_firewalls: BTreeSet::new(),
             trouble: None,
         };
         loop {
@@ -76,6 +82,7 @@ impl Daemon {
                     Some(event) => self.note(event, &mut account).await,
                 },
                 Some(request) = requests.recv() => self.answer(request, &account).await,
+                () = self.settled.notified() => self.firewall_settled(&mut account).await,
                 resolution = resolver.next() => self.resolved(resolution, &mut account).await,
                 change = watcher.changed() => match change {
                     Ok(change) => {
@@ -245,8 +252,27 @@ impl Daemon {
         }
     }
 
+    /// A firewall that came after the port was taken into use has opened it just now: what was sent before was
+    /// dropped, so ask again rather than wait for the time-out.
+    async fn firewall_settled(&mut self, account: &mut Account) {
+        let gates = self.hub.gates();
+        // Nothing was held back for it, so there is no time that it took.
+        let late = gates.iter().filter(|gate| gate.in_sync && gate.settle_time.is_none());
+        let late: BTreeSet<u64> = late.map(|gate| gate.id).collect();
+        let news = !late.is_subset(&account.late_firewalls);
+        account.late_firewalls = late;
+        if news && account.state == State::Probe {
+            tracing::info!("a firewall has opened the port, asking the server again");
+            self.ask_again(account).await;
+        }
+    }
+
     async fn network_changed(&mut self, change: &NetworkChange, account: &Account) {
         tracing::info!(%change, "the network changed");
+        self.ask_again(account).await;
+    }
+
+    async fn ask_again(&mut self, account: &Account) {
         let local = match account.resolution.servers.first() {
             _ if !self.settings.bind.is_unspecified() => self.settings.bind,
             Some((server, _)) => {

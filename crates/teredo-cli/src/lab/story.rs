@@ -12,7 +12,6 @@ use teredo_notify::types::{Phase, Status};
 use teredo_notify::watcher::{WatchRegistration, Watcher};
 use teredo_notify::{Kind, Notification};
 
-use super::ping::{Replies, burst};
 use super::ruleset;
 use super::scene::{ALLOWED_PORT, LEASE, SERVER, Scene};
 use super::teller::{Teller, Told};
@@ -233,14 +232,13 @@ fn bob(scene: &mut Scene) -> anyhow::Result<((Ipv6Addr, Ipv6Addr), Told)> {
 }
 
 fn ping(scene: &Scene, bob: Ipv6Addr) -> anyhow::Result<Told> {
-    let replies = burst(scene.alice(), bob, PINGS, Duration::from_secs(5))?;
+    let replies = teredo_lab::ping(scene.alice(), bob, PINGS, Duration::from_secs(5))?;
     ensure!(
         replies.are_all_in_order(PINGS),
         "{PINGS} echo requests to {bob}, answers: {:?}",
         replies.order
     );
-    let Replies { first, .. } = replies;
-    let first = first.unwrap_or_default();
+    let first = replies.first.unwrap_or_default();
     let line = format!(
         "{PINGS} of {PINGS} answered, in order; the first after {:.1} ms",
         first.as_secs_f64() * 1e3

@@ -1,34 +1,38 @@
-//! Echo requests from a host of the laboratory.
+//! Echo requests from a host: the first thing that anybody tries.
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use teredo_lab::Host;
+use crate::Host;
 
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
 
 /// The answers to a burst of echo requests.
 #[derive(Debug)]
-pub(super) struct Replies {
+pub struct Replies {
     /// The sequence numbers, in the order of their arrival.
-    pub(super) order: Vec<u16>,
+    pub order: Vec<u16>,
     /// From the burst to the first answer.
-    pub(super) first: Option<Duration>,
+    pub first: Option<Duration>,
 }
 
 impl Replies {
-    /// Nothing lost, nothing out of order.
-    pub(super) fn are_all_in_order(&self, count: u16) -> bool {
+    /// Whether nothing was lost and nothing came out of order.
+    pub fn are_all_in_order(&self, count: u16) -> bool {
         self.order.iter().copied().eq(0..count)
     }
 }
 
-/// Sends `count` echo requests at once, so that all but the first wait for the peer with it, and collects the
-/// answers until all are there or `timeout` has passed.
-pub(super) fn burst(
+/// Sends `count` echo requests at once from `host`, so that all wait together for whatever has to be set up first,
+/// and collects the answers until all are there or `timeout` has passed.
+///
+/// # Errors
+///
+/// The kernel's refusal to send, such as `NetworkUnreachable` where there is no route.
+pub fn ping(
     host: &Host,
     destination: Ipv6Addr,
     count: u16,

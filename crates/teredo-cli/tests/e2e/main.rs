@@ -1,0 +1,9 @@
+//! The whole system on an internet of network namespaces: this program, real NATs, real nftables, real `miredo`.
+//!
+//! Needs root, and the Debian packages `nftables`, `tshark`, `miredo` and `miredo-server`; a test that lacks its
+//! tool fails and names the package. Each test makes its own internet and leaves nothing behind.
+
+mod world;
+
+mod rebind;
+mod tunnel;
