@@ -216,7 +216,7 @@ fn a_callback_may_cancel_itself() {
         heard.recv_timeout(SOON),
         Err(mpsc::RecvTimeoutError::Disconnected)
     );
-    assert_eq!(hub.registrations(), 0);
+    wait_until("the registration has ended", || hub.registrations() == 0);
 }
 
 /// N-07: also when it is the drop of what the callback owns that cancels.
