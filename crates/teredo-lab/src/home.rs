@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::{Attempt, LabError};
 use crate::host::{ETH0, Host};
 use crate::internet::{CORE, Core};
-use crate::link::{Interface, NextHop};
+use crate::link::{Interface, NextHop, wait_until_carrying};
 use crate::namespace::Namespace;
 use crate::nat::NatKind;
 use crate::ruleset::{Ruleset, Sides, flush_conntrack};
@@ -17,7 +17,7 @@ const UPLINK: Interface<'_> = Interface {
     index: 2,
     name: "uplink",
 };
-const LAN: Interface<'_> = Interface {
+pub(crate) const LAN: Interface<'_> = Interface {
     index: 3,
     name: "lan",
 };
@@ -135,6 +135,8 @@ impl Home {
             router.add_public(public)?;
         }
         router.install()?;
+        wait_until_carrying([(&core.namespace, port), (&router.namespace, UPLINK.index)])
+            .attempt(what())?;
         Ok(Self {
             router: Arc::new(router),
         })
@@ -201,7 +203,7 @@ impl Home {
                 .route(|route| route.set_route(ip.into(), 32, NextHop::Link(router.port)))
                 .attempt(format!("route to {name}"))?;
         }
-        Host::at_home(Arc::clone(router), name, namespace, ip)
+        Host::at_home(Arc::clone(router), name, namespace, ip, index)
     }
 
     /// The router forgets every mapping, as after a restart.
@@ -289,6 +291,10 @@ impl Home {
 }
 
 impl Router {
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
     /// The hosts' gateway.
     pub(crate) fn gateway(&self) -> Ipv4Addr {
         Ipv4Addr::new(192, 168, self.lan, 1)

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Attempt, LabError};
-use crate::home::Router;
+use crate::home::{LAN, Router};
 use crate::internet::{CORE, CORE_LINK_LOCAL, Core};
-use crate::link::NextHop;
+use crate::link::{NextHop, wait_until_carrying, wait_until_resolvable};
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
 
@@ -34,8 +34,8 @@ struct Address {
 /// Where a host is attached. Either way it keeps alive what it is attached to.
 #[derive(Debug)]
 enum Place {
-    Public { _core: Arc<Core>, port: u32 },
-    Home(Arc<Router>),
+    Public { core: Arc<Core>, port: u32 },
+    Home { router: Arc<Router>, port: u32 },
 }
 
 impl Host {
@@ -51,7 +51,7 @@ impl Host {
             prefix: full_length(ip),
         });
         let place = Place::Public {
-            _core: Arc::clone(core),
+            core: Arc::clone(core),
             port,
         };
         Self::new(name, namespace, place, addresses.collect())
@@ -62,12 +62,13 @@ impl Host {
         name: &str,
         namespace: Namespace,
         ip: Ipv4Addr,
+        port: u32,
     ) -> Result<Self, LabError> {
         let address = Address {
             ip: ip.into(),
             prefix: router.prefix_of(ip),
         };
-        Self::new(name, namespace, Place::Home(router), vec![address])
+        Self::new(name, namespace, Place::Home { router, port }, vec![address])
     }
 
     fn new(
@@ -96,6 +97,7 @@ impl Host {
                 }
                 host.set_default_routes(route)
             })
+            .and_then(|()| host.wait_until_reachable())
             .attempt(format!("set up {}", host.name))?;
         Ok(host)
     }
@@ -155,7 +157,7 @@ impl Host {
     /// [`LabError::NotInHome`] for an address outside the home network, for its router's, and on a
     /// host that is not at home; [`LabError::AddressTaken`] for another host's.
     pub fn readdress(&self, new: Ipv4Addr) -> Result<(), LabError> {
-        let Place::Home(router) = &self.place else {
+        let Place::Home { router, .. } = &self.place else {
             return Err(LabError::NotInHome(new.into()));
         };
         router.take_address(new)?;
@@ -221,6 +223,7 @@ impl Host {
                 }
                 self.set_default_routes(route)
             })
+            .and_then(|()| self.wait_until_reachable())
             .attempt(format!("bring the link of {} up", self.name))
     }
 
@@ -228,7 +231,7 @@ impl Host {
     pub(crate) fn core_port(&self) -> Option<u32> {
         match self.place {
             Place::Public { port, .. } => Some(port),
-            Place::Home(_) => None,
+            Place::Home { .. } => None,
         }
     }
 
@@ -237,6 +240,26 @@ impl Host {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    fn wait_until_reachable(&self) -> io::Result<()> {
+        let own = (&self.namespace, ETH0);
+        match &self.place {
+            Place::Public { core, port } => {
+                wait_until_carrying([own, (&core.namespace, *port)])?;
+                for ip in self.addresses() {
+                    if let IpAddr::V6(ip) = ip {
+                        wait_until_resolvable(&self.namespace, ETH0, ip)?;
+                        wait_until_resolvable(&core.namespace, *port, CORE_LINK_LOCAL)?;
+                    }
+                }
+                Ok(())
+            }
+            Place::Home { router, port } => {
+                let router = router.namespace();
+                wait_until_carrying([own, (router, *port), (router, LAN.index)])
+            }
+        }
     }
 
     /// A host without native IPv6 has none on its link either; a tunnel of its own still has.
@@ -253,7 +276,7 @@ impl Host {
     fn set_default_routes(&self, route: &mut Netlink) -> io::Result<()> {
         let gateway = match &self.place {
             Place::Public { .. } => CORE,
-            Place::Home(router) => router.gateway(),
+            Place::Home { router, .. } => router.gateway(),
         };
         let addresses = self.current();
         if addresses.iter().any(|address| address.ip.is_ipv4()) {
@@ -270,7 +293,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        if let Place::Home(router) = &self.place {
+        if let Place::Home { router, .. } = &self.place {
             for ip in self.addresses() {
                 if let IpAddr::V4(ip) = ip {
                     router.release_address(ip);

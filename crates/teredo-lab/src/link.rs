@@ -1,13 +1,15 @@
 //! Links, addresses and routes: the rtnetlink requests that the lab needs.
 
+use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use netlink_packet_route::route::{
     RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -16,6 +18,10 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
+use crate::wait::until;
+
+/// It takes about a millisecond on an idle machine.
+const LINK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An interface that is to be made: its index is chosen here, so that nobody has to ask for it.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +105,17 @@ impl Netlink {
         self.request(RouteNetlinkMessage::SetLink(message), 0)
     }
 
+    /// Whether an interface carries traffic. For a moment after it has come up it does not: the kernel
+    /// brings its queue into action in the background, and until then drops what is sent.
+    fn carries(&mut self, index: u32) -> io::Result<bool> {
+        match self.query(RouteNetlinkMessage::GetLink(link(index)))? {
+            RouteNetlinkMessage::NewLink(link) => Ok(link
+                .attributes
+                .contains(&LinkAttribute::OperState(State::Up))),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
     /// Adds an address; `prefix` is the length of the network that is on the link.
     pub(crate) fn add_address(&mut self, index: u32, ip: IpAddr, prefix: u8) -> io::Result<()> {
         let message = RouteNetlinkMessage::NewAddress(address(index, ip, prefix));
@@ -123,6 +140,48 @@ impl Netlink {
     pub(crate) fn delete_route(&mut self, to: IpAddr, prefix: u8) -> io::Result<()> {
         self.request(RouteNetlinkMessage::DelRoute(route(to, prefix, None)), 0)
     }
+}
+
+/// Waits until these interfaces carry traffic.
+pub(crate) fn wait_until_carrying<const N: usize>(
+    interfaces: [(&Namespace, u32); N],
+) -> io::Result<()> {
+    for (namespace, index) in interfaces {
+        until(LINK_TIMEOUT, "a link to come up", || {
+            namespace
+                .route(|route| route.carries(index))
+                .map(|up| up.then_some(()))
+                .transpose()
+        })
+        .map_err(|error| io::Error::new(io::ErrorKind::TimedOut, error))??;
+    }
+    Ok(())
+}
+
+/// Waits until an IPv6 address of an interface can be resolved: the kernel joins its solicited-node
+/// group (RFC 4291 §2.7.1) in the background, and a solicitation that comes before is only repeated
+/// after a second.
+pub(crate) fn wait_until_resolvable(
+    namespace: &Namespace,
+    index: u32,
+    ip: Ipv6Addr,
+) -> io::Result<()> {
+    let [.., a, b, c] = ip.octets();
+    let group = format!("ff0200000000000000000001ff{a:02x}{b:02x}{c:02x}");
+    let index = index.to_string();
+    let joined = |line: &str| {
+        let mut words = line.split_whitespace();
+        words.next() == Some(&*index) && words.nth(1) == Some(&*group)
+    };
+    namespace.run(|| {
+        until(LINK_TIMEOUT, format_args!("{ip} to be resolvable"), || {
+            let table = fs::read_to_string("/proc/thread-self/net/igmp6");
+            table
+                .map(|table| table.lines().any(joined).then_some(()))
+                .transpose()
+        })
+        .map_err(|error| io::Error::new(io::ErrorKind::TimedOut, error))?
+    })?
 }
 
 fn link(index: u32) -> LinkMessage {

@@ -7,8 +7,8 @@
 use std::io;
 
 use netlink_packet_core::{
-    ErrorBuffer, NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload, NetlinkSerializable,
+    ErrorBuffer, NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NetlinkDeserializable, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_sys::{Socket, SocketAddr};
 
@@ -51,6 +51,28 @@ impl Netlink {
             message,
             flags: flags | NLM_F_ACK,
         }])
+    }
+
+    /// Sends one request that is answered by a single message, and returns that.
+    pub(crate) fn query<M>(&mut self, message: M) -> io::Result<M>
+    where
+        M: NetlinkSerializable + NetlinkDeserializable,
+        NetlinkPayload<M>: From<M>,
+    {
+        self.batch([Request { message, flags: 0 }])?;
+        loop {
+            let (answer, _) = self.socket.recv_from_full()?;
+            let answer = NetlinkMessage::<M>::deserialize(&answer)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            if answer.header.sequence_number != self.sequence {
+                continue;
+            }
+            return match answer.payload {
+                NetlinkPayload::InnerMessage(message) => Ok(message),
+                NetlinkPayload::Error(error) => Err(error.to_io()),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            };
+        }
     }
 
     /// Sends all requests as one datagram and reads until the last one that asked for an
