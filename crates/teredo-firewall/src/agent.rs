@@ -1,12 +1,12 @@
 //! The agent: follows the port, and everything that happens to its rules.
 
 use std::{
+    error::Error,
     future::{Future, pending},
     pin::pin,
     time::Duration,
 };
 
-use teredo_notify::Snapshot;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -23,21 +23,23 @@ use crate::{
 mod firewall;
 use firewall::{ApplyError, Firewall};
 
-/// How long a restarted agent waits for the first news before it takes it that there is no port. Until then it
-/// leaves in the set what it finds there, so that its restart closes nothing.
+/// How long a restarted agent waits for the first news before it takes it that there is no port.
+/// Until then it leaves in the set what it finds there, so that its restart closes nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How soon a change that the kernel refused is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The least time between two looks at the ruleset because of others' changes: two programs that each take the set
-/// for theirs must not keep a processor busy.
+/// The least time between two looks at the ruleset because of others' changes: two programs that
+/// each take the set for theirs must not keep a processor busy.
 const RESYNC_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long the agent waits for the service to take a confirmation. The client goes on without it after 250 ms.
+/// How long the agent waits for the service to take a confirmation. The client goes on without it
+/// after 250 ms.
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Keeps nftables in step with the port until `shutdown` completes, then takes its rules and elements back.
+/// Keeps nftables in step with the port until `shutdown` completes, then takes its rules and
+/// elements back.
 ///
 /// # Errors
 ///
@@ -62,25 +64,34 @@ pub enum AgentError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// `CAP_NET_ADMIN` is missing.
-    #[error("the firewall agent is not permitted to change nftables: it needs the capability CAP_NET_ADMIN")]
+    #[error(
+        "the firewall agent is not permitted to change nftables: \
+         it needs the capability CAP_NET_ADMIN"
+    )]
     NotPermitted,
     /// Another program owns the table `inet teredo`: in all likelihood another agent.
     #[error(
-        "the table 'inet teredo' belongs to another program with netlink port {owner}, which is usually its process \
-         ID: another firewall agent is running"
+        "the table 'inet teredo' belongs to another program with netlink port {owner}, \
+         which is usually its process ID: another firewall agent is running"
     )]
     AlreadyRunning {
         /// The netlink port of the owner.
         owner: u32,
     },
     /// The administrator's set cannot hold a port.
-    #[error("the set '{path}' {reason}: it must be declared as '{{ type inet_service; flags timeout; }}'")]
+    #[error(
+        "the set '{path}' {reason}: \
+         it must be declared as '{{ type inet_service; flags timeout; }}'"
+    )]
     UnsuitableSet {
         /// The set.
         path: SetPath,
         /// What is wrong with it, in words that continue "the set …".
         reason: &'static str,
     },
+    /// Nobody will tell the port any more.
+    #[error("the firewall agent cannot learn of the port: {0}")]
+    Source(#[source] Box<dyn Error + Send + Sync>),
     /// Nothing can be done without netlink.
     #[error(transparent)]
     Netlink(NftError),
@@ -118,7 +129,8 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// [`AgentError`], one variant per cause. A set that does not exist yet is none: the agent waits for it.
+    /// [`AgentError`], one variant per cause. A set that does not exist yet is none: the agent
+    /// waits for it.
     ///
     /// # Panics
     ///
@@ -154,12 +166,14 @@ impl Agent {
 
     /// Follows the port until `shutdown` completes, then takes the rules and elements back.
     ///
-    /// Each state is confirmed to `source` only when the kernel has confirmed it to the agent (N-16). A change that
-    /// the kernel refuses is tried again until it succeeds or the port changes.
+    /// Each state is confirmed to `source` only when the kernel has confirmed it to the agent
+    /// (N-16). A change that the kernel refuses is tried again until it succeeds or the port
+    /// changes.
     ///
     /// # Errors
     ///
-    /// [`AgentError::Netlink`] if the kernel can no longer be watched.
+    /// [`AgentError::Source`] if nobody will tell the port any more, [`AgentError::Netlink`] if the
+    /// kernel can no longer be watched. The rules and elements are taken back then too.
     pub async fn run(
         mut self,
         mut source: impl PortSource,
@@ -171,42 +185,48 @@ impl Agent {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Snapshot { sequence, port } = source.next() => {
-                    self.wanted = Some(port);
-                    self.unsettled = Some((sequence, Instant::now()));
+                state = source.next() => {
+                    let state = state.map_err(|error| AgentError::Source(error.into()))?;
+                    self.wanted = Some(state.port);
+                    self.unsettled = Some((state.sequence, Instant::now()));
                     self.apply(&mut source).await;
                 }
                 change = self.watch.changed() => self.note(change?),
                 () = until(resync_at) => self.resync(&mut source).await,
                 () = sleep_until(self.renew_at) => {
-                    self.wanted.get_or_insert(0);
-                    self.apply(&mut source).await;
+                    self.renew(&mut source).await;
                 }
             }
         }
         Ok(self.firewall.release()?)
     }
 
-    /// Brings the kernel to the wanted state; also renews it.
+    /// Brings the kernel to the wanted state, which it may be in already.
     async fn apply(&mut self, source: &mut impl PortSource) {
         let Some(port) = self.wanted else { return };
+        let started = Instant::now();
         match self.firewall.apply(port) {
             Ok(()) => {
-                self.applied(port);
+                let learned = self.unsettled.map_or(started, |(_, learned)| learned);
+                self.applied(port, learned.elapsed());
                 self.settle(source).await;
             }
             Err(error) => self.complain(&error),
         }
     }
 
-    fn applied(&mut self, port: u16) {
+    fn applied(&mut self, port: u16, took: Duration) {
         self.complaint = None;
         self.renew_at = Instant::now() + self.renew;
-        let took = self.unsettled.map(|(_, learned)| learned.elapsed()).unwrap_or_default();
         self.status.send_if_modified(|status| {
             let before = status.clone();
             if status.port != port {
-                info!(from = status.port, to = port, micros = took.as_micros(), "the firewall follows the port");
+                info!(
+                    from = status.port,
+                    to = port,
+                    micros = took.as_micros(),
+                    "the firewall follows the port"
+                );
                 status.port = port;
                 status.swaps += 1;
                 status.last_swap = Some(took);
@@ -217,9 +237,17 @@ impl Agent {
     }
 
     async fn settle(&mut self, source: &mut impl PortSource) {
-        let Some((sequence, _)) = self.unsettled.take() else { return };
-        if timeout(SETTLE_TIMEOUT, source.settle(sequence)).await.is_err() {
-            warn!(sequence, "the service does not take the confirmation of a port change");
+        let Some((sequence, _)) = self.unsettled.take() else {
+            return;
+        };
+        if timeout(SETTLE_TIMEOUT, source.settle(sequence))
+            .await
+            .is_err()
+        {
+            warn!(
+                sequence,
+                "the service does not take the confirmation of a port change"
+            );
         }
     }
 
@@ -240,23 +268,47 @@ impl Agent {
         if waiting {
             warn!(reason = text, "the firewall waits for its set");
         } else {
-            error!(reason = text, "the firewall does not follow the port; trying again");
+            error!(
+                reason = text,
+                "the firewall does not follow the port; trying again"
+            );
         }
         self.complaint = Some(text);
+    }
+
+    /// Renews the lease; where there is none to renew, looks whether all is well.
+    async fn renew(&mut self, source: &mut impl PortSource) {
+        let port = *self.wanted.get_or_insert(0);
+        if self.complaint.is_some() || self.firewall.lapses(port) {
+            self.apply(source).await;
+        } else {
+            self.renew_at = Instant::now() + self.renew;
+            self.resync(source).await;
+        }
     }
 
     /// Somebody else changed the ruleset: arranges to look what is left of the agent's part.
     fn note(&mut self, change: Change) {
         match change {
-            Change::Committed { generation, process, pid } => {
-                debug!(generation, process, pid, "somebody else changed the ruleset");
+            Change::Committed {
+                generation,
+                process,
+                pid,
+            } => {
+                debug!(
+                    generation,
+                    process, pid, "somebody else changed the ruleset"
+                );
             }
             Change::Lost => {
                 warn!("reports of changes to the ruleset were lost (ENOBUFS)");
-                self.status.send_modify(|status| status.resyncs.enobufs += 1);
+                self.status
+                    .send_modify(|status| status.resyncs.enobufs += 1);
             }
         }
-        let earliest = self.resynced_at.map_or_else(Instant::now, |last| last + RESYNC_INTERVAL);
+        let earliest = self
+            .resynced_at
+            .map_or_else(Instant::now, |last| last + RESYNC_INTERVAL);
         self.resync_at.get_or_insert(earliest);
     }
 

@@ -26,7 +26,8 @@ pub struct AgentConfig {
 }
 
 impl Default for AgentConfig {
-    /// A table of its own, the interface `teredo`, nothing unsolicited, [`DEFAULT_LEASE`] and [`DEFAULT_RENEW`].
+    /// A table of its own, the interface `teredo`, nothing unsolicited, [`DEFAULT_LEASE`] and
+    /// [`DEFAULT_RENEW`].
     fn default() -> Self {
         Self {
             target: Target::OwnTable,
@@ -48,7 +49,10 @@ impl AgentConfig {
             return Err(ConfigError::Interface(name.clone()));
         }
         if self.renew.is_zero() || self.lease < self.renew * 2 {
-            return Err(ConfigError::Lease { lease: self.lease, renew: self.renew });
+            return Err(ConfigError::Lease {
+                lease: self.lease,
+                renew: self.renew,
+            });
         }
         Ok(())
     }
@@ -59,10 +63,16 @@ impl AgentConfig {
 #[non_exhaustive]
 pub enum ConfigError {
     /// No interface can have that name.
-    #[error("'{0}' cannot be the name of an interface: expected 1 to 15 bytes without '/', ':' or spaces")]
+    #[error(
+        "'{0}' cannot be the name of an interface: \
+         expected 1 to 15 bytes without '/', ':' or spaces"
+    )]
     Interface(String),
     /// The lease would lapse between two renewals.
-    #[error("a lease of {lease:?} cannot be kept by renewals every {renew:?}: expected at least twice that")]
+    #[error(
+        "a lease of {lease:?} cannot be kept by renewals every {renew:?}: \
+         expected at least twice that"
+    )]
     Lease {
         /// The lease.
         lease: Duration,
@@ -76,8 +86,8 @@ pub enum ConfigError {
 pub enum Target {
     /// By rules in the table `inet teredo`, which is the agent's own.
     ///
-    /// It suits a host on which nothing else drops the traffic: an `accept` there does not override the drop of
-    /// another table at the same hook.
+    /// It suits a host on which nothing else drops the traffic: an `accept` there does not override
+    /// the drop of another table at the same hook.
     #[default]
     OwnTable,
     /// By the administrator's rules, which look in this set. The agent owns its elements.
@@ -93,7 +103,8 @@ pub enum Target {
 /// assert_eq!(path.set, "teredo_ports");
 /// assert_eq!(
 ///     "filter teredo_ports".parse::<SetPath>().unwrap_err().to_string(),
-///     "'filter teredo_ports' names no set: expected 'FAMILY TABLE SET', for example 'inet filter teredo_ports'",
+///     "'filter teredo_ports' names no set: \
+///      expected 'FAMILY TABLE SET', for example 'inet filter teredo_ports'",
 /// );
 /// # Ok::<(), teredo_firewall::ParseSetError>(())
 /// ```
@@ -131,10 +142,16 @@ impl FromStr for SetPath {
             return Err(ParseSetError::Shape(text.to_owned()));
         };
         let family: Family = family.parse()?;
-        if let Some(name) = [table, set].into_iter().find(|name| name.len() > MAX_NAME || name.contains('\0')) {
+        if let Some(name) = [table, set]
+            .into_iter()
+            .find(|name| name.len() > MAX_NAME || name.contains('\0'))
+        {
             return Err(ParseSetError::Name(name.to_owned()));
         }
-        Ok(Self { table: TableName::new(family, table), set: set.to_owned() })
+        Ok(Self {
+            table: TableName::new(family, table),
+            set: set.to_owned(),
+        })
     }
 }
 
@@ -143,7 +160,9 @@ impl FromStr for SetPath {
 #[non_exhaustive]
 pub enum ParseSetError {
     /// There are not three words.
-    #[error("'{0}' names no set: expected 'FAMILY TABLE SET', for example 'inet filter teredo_ports'")]
+    #[error(
+        "'{0}' names no set: expected 'FAMILY TABLE SET', for example 'inet filter teredo_ports'"
+    )]
     Shape(String),
     /// The first word is no family.
     #[error(transparent)]
@@ -184,12 +203,16 @@ impl FromStr for Exception {
     type Err = ParseExceptionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (port, protocol) = text.split_once('/').ok_or_else(|| ParseExceptionError::Shape(text.to_owned()))?;
+        let (port, protocol) = text
+            .split_once('/')
+            .ok_or_else(|| ParseExceptionError::Shape(text.to_owned()))?;
         let protocol = Protocol::ALL
             .into_iter()
             .find(|known| protocol.eq_ignore_ascii_case(known.name()))
             .ok_or_else(|| ParseExceptionError::Protocol(protocol.to_owned()))?;
-        let port = port.parse().map_err(|_| ParseExceptionError::Port(port.to_owned()))?;
+        let port = port
+            .parse()
+            .map_err(|_| ParseExceptionError::Port(port.to_owned()))?;
         Ok(Self { port, protocol })
     }
 }

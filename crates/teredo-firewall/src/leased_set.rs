@@ -11,9 +11,10 @@ use crate::{
 
 /// A set whose elements are the agent's.
 ///
-/// Every change is the same transaction, "empty the set, add the port": it swaps one port for another, renews a
-/// lease and throws foreign elements out, without a moment in which the set does not hold the port. (Adding an
-/// element that is there already would not renew it before Linux 6.12.)
+/// Every change is the same transaction, "empty the set, add the port": it swaps one port for
+/// another, renews a lease and throws foreign elements out, without a moment in which the set does
+/// not hold the port. (Adding an element that is there already would not renew it before Linux
+/// 6.12.)
 #[derive(Debug)]
 pub(crate) struct LeasedSet {
     path: SetPath,
@@ -52,6 +53,10 @@ impl LeasedSet {
         &self.path
     }
 
+    pub(crate) fn lease(&self) -> Option<Duration> {
+        self.lease
+    }
+
     pub(crate) fn set_lease(&mut self, lease: Option<Duration>) {
         self.lease = lease;
     }
@@ -70,7 +75,8 @@ impl LeasedSet {
         })
     }
 
-    /// Makes the set hold `port` and nothing else, nothing at all for port 0, and looks whether it does.
+    /// Makes the set hold `port` and nothing else, nothing at all for port 0, and looks whether it
+    /// does.
     pub(crate) fn hold(&self, netlink: &mut Netlink, port: u16) -> Result<(), SetError> {
         let mut batch = Batch::new();
         batch.flush_set(&self.path.table, &self.path.set);
@@ -78,13 +84,18 @@ impl LeasedSet {
             batch.add_elements(&self.path.table, &self.path.set, [element]);
         }
         match netlink.execute(&batch) {
-            Err(error) if error.refusal() == Some(Errno::NOENT) => return Err(SetError::Missing(self.path.clone())),
+            Err(error) if error.refusal() == Some(Errno::NOENT) => {
+                return Err(SetError::Missing(self.path.clone()));
+            }
             result => result?,
         }
         if self.holds(netlink, port)? {
             Ok(())
         } else {
-            Err(SetError::NotHeld { path: self.path.clone(), port })
+            Err(SetError::NotHeld {
+                path: self.path.clone(),
+                port,
+            })
         }
     }
 
@@ -95,10 +106,13 @@ impl LeasedSet {
             .ok_or_else(|| SetError::Missing(self.path.clone()))?;
         let expected = (port != 0).then_some(port);
         Ok(elements.len() == usize::from(expected.is_some())
-            && elements.iter().all(|element| element.port() == expected && self.is_own(element)))
+            && elements
+                .iter()
+                .all(|element| element.port() == expected && self.is_own(element)))
     }
 
-    /// Whether the element has the agent's lease: the same port from somebody else may have another, or none.
+    /// Whether the element has the agent's lease: the same port from somebody else may have
+    /// another, or none.
     fn is_own(&self, element: &ElementInfo) -> bool {
         match (self.lease, element.timeout) {
             (Some(lease), Some(timeout)) => lease.abs_diff(timeout) <= TICK,

@@ -1,10 +1,11 @@
 //! The agent's own table, `inet teredo`.
 //!
-//! Its chains run before those of others at the priority `filter`, but that gives its verdicts no more weight than
-//! theirs: a `drop` is final wherever it is said, whereas an `accept` only ends the chain that said it, and the next
-//! base chain at the same hook still sees the packet. So this table can close the inside of the tunnel (F-6) on any
-//! host, but can open the port only on a host where nobody else drops. Where somebody does, their own rules must
-//! open it, by looking in a set that the agent fills: see [`Target::AdministratorSet`](crate::Target).
+//! Its chains run before those of others at the priority `filter`, but that gives its verdicts no
+//! more weight than theirs: a `drop` is final wherever it is said, whereas an `accept` only ends
+//! the chain that said it, and the next base chain at the same hook still sees the packet. So this
+//! table can close the inside of the tunnel (F-6) on any host, but can open the port only on a host
+//! where nobody else drops. Where somebody does, their own rules must open it, by looking in a set
+//! that the agent fills: see [`Target::AdministratorSet`](crate::Target).
 
 use std::net::Ipv4Addr;
 
@@ -14,8 +15,8 @@ use tracing::{info, warn};
 use crate::{
     config::{Exception, SetPath},
     nft::{
-        Batch, Chain, ChainKind, CtState, Element, Family, Hook, KeyType, Netlink, NftError, PayloadBase, Rule, Set,
-        TableFlags, TableName, Verdict,
+        Batch, Chain, ChainKind, CtState, Element, Family, Hook, KeyType, Netlink, NftError,
+        PayloadBase, Rule, Set, TableFlags, TableName, Verdict,
     },
 };
 
@@ -57,10 +58,15 @@ pub(crate) enum InstallError {
 }
 
 impl OwnTable {
-    /// A table that is not installed yet. `with_port` says whether it opens the port too, or the tunnel's inside
-    /// alone.
+    /// A table that is not installed yet. `with_port` says whether it opens the port too, or the
+    /// tunnel's inside alone.
     pub(crate) fn new(interface: &str, exceptions: &[Exception], with_port: bool) -> Self {
-        Self { interface: interface.to_owned(), exceptions: exceptions.to_vec(), with_port, owned: true }
+        Self {
+            interface: interface.to_owned(),
+            exceptions: exceptions.to_vec(),
+            with_port,
+            owned: true,
+        }
     }
 
     pub(crate) fn name() -> TableName {
@@ -69,7 +75,17 @@ impl OwnTable {
 
     /// The set that holds the current port, where the table opens it.
     pub(crate) fn port_set() -> SetPath {
-        SetPath { table: Self::name(), set: PORT_SET.to_owned() }
+        SetPath {
+            table: Self::name(),
+            set: PORT_SET.to_owned(),
+        }
+    }
+
+    /// The table as on a kernel that knows no owners.
+    #[cfg(test)]
+    pub(crate) fn without_owner(mut self) -> Self {
+        self.owned = false;
+        self
     }
 
     /// Whether the kernel removes the table when the agent ends.
@@ -78,23 +94,31 @@ impl OwnTable {
     }
 
     /// Puts the table in the place of whatever has its name, in one transaction.
-    pub(crate) fn install(&mut self, netlink: &mut Netlink, element: Option<Element>) -> Result<(), InstallError> {
+    pub(crate) fn install(
+        &mut self,
+        netlink: &mut Netlink,
+        element: Option<Element>,
+    ) -> Result<(), InstallError> {
         let table = Self::name();
-        // Nobody but a former agent or a very old kernel leaves a table of this name without an owner.
+        // Nobody but a former agent or a very old kernel leaves a table of this name without an
+        // owner.
         match netlink.table(&table)?.map(|info| info.owner) {
-            Some(Some(owner)) if owner != netlink.port() => return Err(InstallError::Owned { owner }),
+            Some(Some(owner)) if owner != netlink.port() => {
+                return Err(InstallError::Owned { owner });
+            }
             Some(Some(_)) | None => {}
             Some(None) => info!(%table, "replacing a table that an agent left behind"),
         }
         if self.owned {
             match netlink.execute(&self.batch(element.clone())) {
-                Err(NftError::Refused { errno: errno @ (Errno::INVAL | Errno::OPNOTSUPP), request })
-                    if request == format!("add table {table}") =>
-                {
+                Err(NftError::Refused {
+                    errno: errno @ (Errno::INVAL | Errno::OPNOTSUPP),
+                    request,
+                }) if request == format!("add table {table}") => {
                     warn!(
                         %table, %errno,
-                        "this kernel knows no tables with an owner (Linux 5.12 does): if the agent is killed, the \
-                         table stays, and only its port lapses",
+                        "this kernel knows no tables with an owner (Linux 5.12 does): if the agent \
+                         is killed, the table stays, and only its port lapses",
                     );
                     self.owned = false;
                 }
@@ -121,13 +145,27 @@ impl OwnTable {
         let table = Self::name();
         let mut batch = Batch::new();
         batch
-            .replace_table(&table, TableFlags { owner: self.owned, ..TableFlags::default() })
+            .replace_table(
+                &table,
+                TableFlags {
+                    owner: self.owned,
+                    ..TableFlags::default()
+                },
+            )
             .add_chain(&table, &Chain::regular("inside"))
-            .add_chain(&table, &Chain::base("input", ChainKind::Filter, Hook::Input, PRIORITY))
-            .add_chain(&table, &Chain::base("forward", ChainKind::Filter, Hook::Forward, PRIORITY));
+            .add_chain(
+                &table,
+                &Chain::base("input", ChainKind::Filter, Hook::Input, PRIORITY),
+            )
+            .add_chain(
+                &table,
+                &Chain::base("forward", ChainKind::Filter, Hook::Forward, PRIORITY),
+            );
         self.add_inside(&mut batch, &table);
         for chain in ["input", "forward"] {
-            let rule = Rule::new().iifname(&self.interface).verdict(Verdict::Goto("inside".to_owned()));
+            let rule = Rule::new()
+                .iifname(&self.interface)
+                .verdict(Verdict::Goto("inside".to_owned()));
             batch.add_rule(&table, chain, rule);
         }
         if self.with_port {
@@ -142,7 +180,10 @@ impl OwnTable {
             .add_rule(
                 table,
                 "inside",
-                Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).counter().accept(),
+                Rule::new()
+                    .ct_state(CtState::ESTABLISHED | CtState::RELATED)
+                    .counter()
+                    .accept(),
             )
             .add_rule(
                 table,
@@ -164,18 +205,37 @@ impl OwnTable {
                 .accept();
             batch.add_rule(table, "inside", rule);
         }
-        batch.add_rule(table, "inside", Rule::new().counter().drop().comment("unsolicited"));
+        batch.add_rule(
+            table,
+            "inside",
+            Rule::new().counter().drop().comment("unsolicited"),
+        );
     }
 }
 
 /// What carries the tunnel (F-1, F-2, F-3).
 fn add_outside(batch: &mut Batch, table: &TableName, element: Option<Element>) {
     let udp = || Rule::new().protocol(UDP);
+    // The protocol field of the IPv4 header.
+    let igmp = || {
+        Rule::new()
+            .ipv4()
+            .payload(PayloadBase::Network, 9, 1)
+            .is([IGMP])
+            .counter()
+            .accept()
+    };
     let server = TEREDO_PORT.to_be_bytes();
 
     batch
-        .add_set(table, &Set::new(PORT_SET, KeyType::INET_SERVICE).with_timeouts())
-        .add_chain(table, &Chain::base("output", ChainKind::Filter, Hook::Output, PRIORITY));
+        .add_set(
+            table,
+            &Set::new(PORT_SET, KeyType::INET_SERVICE).with_timeouts(),
+        )
+        .add_chain(
+            table,
+            &Chain::base("output", ChainKind::Filter, Hook::Output, PRIORITY),
+        );
     if let Some(element) = element {
         batch.add_elements(table, PORT_SET, [element]);
     }
@@ -195,7 +255,12 @@ fn add_outside(batch: &mut Batch, table: &TableName, element: Option<Element>) {
         .add_rule(
             table,
             "input",
-            udp().destination_port().in_set(PORT_SET).counter().accept().comment("from peers"),
+            udp()
+                .destination_port()
+                .in_set(PORT_SET)
+                .counter()
+                .accept()
+                .comment("from peers"),
         )
         .add_rule(
             table,
@@ -210,7 +275,7 @@ fn add_outside(batch: &mut Batch, table: &TableName, element: Option<Element>) {
                 .accept()
                 .comment("local discovery"),
         )
-        .add_rule(table, "input", Rule::new().ipv4().protocol(IGMP).counter().accept())
+        .add_rule(table, "input", igmp())
         .add_rule(
             table,
             "output",
@@ -223,8 +288,17 @@ fn add_outside(batch: &mut Batch, table: &TableName, element: Option<Element>) {
                 .accept()
                 .comment("to the server"),
         )
-        .add_rule(table, "output", udp().source_port().in_set(PORT_SET).counter().accept().comment("to peers"))
-        .add_rule(table, "output", Rule::new().ipv4().protocol(IGMP).counter().accept());
+        .add_rule(
+            table,
+            "output",
+            udp()
+                .source_port()
+                .in_set(PORT_SET)
+                .counter()
+                .accept()
+                .comment("to peers"),
+        )
+        .add_rule(table, "output", igmp());
 }
 
 #[cfg(test)]

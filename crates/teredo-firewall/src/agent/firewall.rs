@@ -28,7 +28,10 @@ pub(super) enum ApplyError {
     #[error("the set '{path}' does not exist; it is created by: {}", path.create_command())]
     Missing { path: crate::SetPath },
     #[error("the set '{path}' {reason}")]
-    Unfit { path: crate::SetPath, reason: &'static str },
+    Unfit {
+        path: crate::SetPath,
+        reason: &'static str,
+    },
     #[error(transparent)]
     Set(SetError),
     #[error(transparent)]
@@ -52,21 +55,41 @@ impl From<NftError> for ApplyError {
 
 impl Firewall {
     pub(super) fn open(config: AgentConfig) -> Result<Self, AgentError> {
+        let with_port = config.target == Target::OwnTable;
+        let table = OwnTable::new(&config.interface, &config.allow_inbound, with_port);
+        Self::with_table(config, table)
+    }
+
+    /// As on a kernel whose tables have no owner.
+    #[cfg(test)]
+    pub(super) fn without_owner(config: AgentConfig) -> Self {
+        let table = OwnTable::new(&config.interface, &config.allow_inbound, true).without_owner();
+        Self::with_table(config, table).expect("the table can be installed")
+    }
+
+    fn with_table(config: AgentConfig, mut table: OwnTable) -> Result<Self, AgentError> {
         let mut netlink = Netlink::open()?;
         let (path, own_set) = match config.target {
             Target::OwnTable => (OwnTable::port_set(), true),
             Target::AdministratorSet(path) => (path, false),
         };
-        let mut table = OwnTable::new(&config.interface, &config.allow_inbound, own_set);
         match table.install(&mut netlink, None) {
             Ok(()) => {}
             Err(InstallError::Owned { owner }) => return Err(AgentError::AlreadyRunning { owner }),
             Err(InstallError::Netlink(error)) => return Err(error.into()),
         }
-        // The kernel binds an owned table to the agent's life; everything else needs a lease for that.
+        // The kernel binds an owned table to the agent's life; everything else needs a lease for
+        // that.
         let lease = (!(own_set && table.owned())).then_some(config.lease);
         let set = LeasedSet::new(path, lease);
-        Ok(Self { netlink, table, set, own_set, lease: config.lease, released: false })
+        Ok(Self {
+            netlink,
+            table,
+            set,
+            own_set,
+            lease: config.lease,
+            released: false,
+        })
     }
 
     pub(super) fn netlink_port(&self) -> u32 {
@@ -77,10 +100,13 @@ impl Firewall {
     pub(super) fn survey(&mut self) -> Result<(), AgentError> {
         match self.adapt() {
             Ok(()) | Err(ApplyError::Missing { .. }) => Ok(()),
-            Err(ApplyError::Unfit { path, reason }) => Err(AgentError::UnsuitableSet { path, reason }),
-            Err(ApplyError::Set(SetError::Netlink(error)) | ApplyError::Install(InstallError::Netlink(error))) => {
-                Err(error.into())
+            Err(ApplyError::Unfit { path, reason }) => {
+                Err(AgentError::UnsuitableSet { path, reason })
             }
+            Err(
+                ApplyError::Set(SetError::Netlink(error))
+                | ApplyError::Install(InstallError::Netlink(error)),
+            ) => Err(error.into()),
             Err(ApplyError::Set(_) | ApplyError::Install(_)) => Ok(()),
         }
     }
@@ -93,7 +119,11 @@ impl Firewall {
         if !self.table.installed(&mut self.netlink)? {
             self.table.install(&mut self.netlink, None)?;
         }
-        match self.hold(port) {
+        // The administrator may have declared the set anew and otherwise.
+        match self
+            .adapt()
+            .and_then(|()| Ok(self.set.hold(&mut self.netlink, port)?))
+        {
             // There is no exception where there is no set to hold it.
             Err(ApplyError::Missing { .. }) if port == 0 => Ok(()),
             result => result,
@@ -103,19 +133,8 @@ impl Firewall {
     fn apply_in_own_table(&mut self, port: u16) -> Result<(), ApplyError> {
         match self.set.hold(&mut self.netlink, port) {
             Err(SetError::Missing(_)) => {
-                self.table.install(&mut self.netlink, self.set.element(port))?;
-                Ok(self.set.hold(&mut self.netlink, port)?)
-            }
-            result => Ok(result?),
-        }
-    }
-
-    /// Fills the administrator's set, which may be another than before.
-    fn hold(&mut self, port: u16) -> Result<(), ApplyError> {
-        match self.set.hold(&mut self.netlink, port) {
-            // Whether the set has changed its nature is looked up only when it no longer works.
-            Err(SetError::Netlink(NftError::Refused { .. })) => {
-                self.adapt()?;
+                self.table
+                    .install(&mut self.netlink, self.set.element(port))?;
                 Ok(self.set.hold(&mut self.netlink, port)?)
             }
             result => Ok(result?),
@@ -131,11 +150,14 @@ impl Firewall {
         match self.set.fitness(&mut self.netlink)? {
             Fitness::Fit => self.set.set_lease(Some(self.lease)),
             Fitness::WithoutLease => {
-                warn!(
-                    set = %path,
-                    "the set has no 'flags timeout': if the agent is killed, the port stays open; the set should be \
-                     declared as '{{ type inet_service; flags timeout; }}'",
-                );
+                if self.set.lease().is_some() {
+                    warn!(
+                        set = %path,
+                        "the set has no 'flags timeout': if the agent is killed, the port stays \
+                         open; the set should be declared as \
+                         '{{ type inet_service; flags timeout; }}'",
+                    );
+                }
                 self.set.set_lease(None);
             }
             Fitness::Unfit(reason) => return Err(ApplyError::Unfit { path, reason }),
@@ -155,16 +177,34 @@ impl Firewall {
         }
     }
 
+    /// Whether what [`apply`](Self::apply) put there lapses unless it is put there again.
+    pub(super) fn lapses(&self, port: u16) -> bool {
+        port != 0 && self.set.lease().is_some()
+    }
+
     /// Takes everything back.
     pub(super) fn release(&mut self) -> Result<(), NftError> {
         self.released = true;
-        let emptied = match self.set.hold(&mut self.netlink, 0) {
-            Err(SetError::Netlink(error)) => Err(error),
-            // A set that is gone or that somebody else fills at this moment holds nothing of the agent's.
-            Ok(()) | Err(SetError::Missing(_) | SetError::NotHeld { .. }) => Ok(()),
-        };
+        let emptied = self.empty();
         self.table.remove(&mut self.netlink)?;
         emptied
+    }
+
+    /// Empties the administrator's set, unless it is one that the agent never filled: a wrong name
+    /// must not cost them the elements of another set. The own set ends with the table.
+    fn empty(&mut self) -> Result<(), NftError> {
+        if self.own_set {
+            return Ok(());
+        }
+        match self.set.fitness(&mut self.netlink)? {
+            Fitness::Fit | Fitness::WithoutLease => {}
+            Fitness::Unfit(_) | Fitness::Missing => return Ok(()),
+        }
+        match self.set.hold(&mut self.netlink, 0) {
+            Err(SetError::Netlink(error)) => Err(error),
+            // Gone meanwhile, or already filled by somebody else.
+            Ok(()) | Err(SetError::Missing(_) | SetError::NotHeld { .. }) => Ok(()),
+        }
     }
 }
 

@@ -1,0 +1,615 @@
+use std::convert::Infallible;
+
+use rustix::thread::gettid;
+use teredo_notify::Snapshot;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::*;
+use crate::{
+    config::{DEFAULT_LEASE, Target},
+    nft::{Batch, Family, Netlink, TableFlags, TableName},
+    testing::{Namespace, counted, elements, eventually, listed, listing, nft, ports},
+};
+
+const SET: &str = "teredo_ports";
+const PATH: &str = "inet filter teredo_ports";
+const DECLARATION: &str =
+    "table inet filter { set teredo_ports { type inet_service; flags timeout; }; }";
+const SECOND: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A source that a test speaks through.
+struct Script {
+    states: mpsc::UnboundedReceiver<Snapshot>,
+    settled: mpsc::UnboundedSender<Settled>,
+    set: &'static str,
+}
+
+/// A confirmation, and what the kernel had in its set when it was made.
+#[derive(Debug, PartialEq, Eq)]
+struct Settled {
+    sequence: u64,
+    ports: Vec<u64>,
+}
+
+impl PortSource for Script {
+    type Error = Infallible;
+
+    async fn next(&mut self) -> Result<Snapshot, Infallible> {
+        match self.states.recv().await {
+            Some(state) => Ok(state),
+            None => pending().await,
+        }
+    }
+
+    async fn settle(&mut self, sequence: u64) {
+        // The receiver is gone only if the test is.
+        drop(self.settled.send(Settled {
+            sequence,
+            ports: ports(self.set),
+        }));
+    }
+}
+
+/// An agent in a task, and the other ends of what it is connected to.
+struct Running {
+    agent: JoinHandle<Result<(), AgentError>>,
+    states: mpsc::UnboundedSender<Snapshot>,
+    settled: mpsc::UnboundedReceiver<Settled>,
+    status: watch::Receiver<AgentStatus>,
+    stop: mpsc::Sender<()>,
+    sequence: u64,
+}
+
+impl Running {
+    fn start(config: AgentConfig) -> Self {
+        let set = if config.target == Target::OwnTable {
+            "port"
+        } else {
+            SET
+        };
+        let agent = Agent::new(config).expect("the agent starts");
+        let status = agent.status();
+        let (states, receive_states) = mpsc::unbounded_channel();
+        let (send_settled, settled) = mpsc::unbounded_channel();
+        let (stop, mut stopped) = mpsc::channel(1);
+        let source = Script {
+            states: receive_states,
+            settled: send_settled,
+            set,
+        };
+        let shutdown = async move {
+            stopped.recv().await;
+        };
+        Self {
+            agent: tokio::spawn(agent.run(source, shutdown)),
+            states,
+            settled,
+            status,
+            stop,
+            sequence: 0,
+        }
+    }
+
+    fn announce(&mut self, port: u16) {
+        self.sequence += 1;
+        self.states
+            .send(Snapshot {
+                sequence: self.sequence,
+                port,
+            })
+            .expect("the agent listens");
+    }
+
+    /// Announces a port and waits for the confirmation.
+    async fn follow(&mut self, port: u16) -> Settled {
+        self.announce(port);
+        let settled = self.settled.recv().await.expect("the agent lives");
+        assert_eq!(settled.sequence, self.sequence);
+        settled
+    }
+
+    async fn status(&mut self, condition: impl FnMut(&AgentStatus) -> bool) -> AgentStatus {
+        let status = timeout(LIMIT, self.status.wait_for(condition))
+            .await
+            .expect("the status comes in time");
+        status.expect("the agent lives").clone()
+    }
+
+    async fn stop(self) {
+        drop(self.stop);
+        self.agent
+            .await
+            .expect("the agent does not panic")
+            .expect("the agent ends well");
+    }
+
+    /// Ends the agent without letting it run again.
+    async fn abort(self) {
+        self.agent.abort();
+        assert!(
+            self.agent
+                .await
+                .expect_err("the task was cancelled")
+                .is_cancelled()
+        );
+    }
+}
+
+fn with_set() -> AgentConfig {
+    AgentConfig {
+        target: Target::AdministratorSet(PATH.parse().expect("a set")),
+        ..AgentConfig::default()
+    }
+}
+
+/// The number of the ruleset's generation after one more change of it.
+async fn next_generation() -> u32 {
+    let mut watch = Watch::open(0).expect("the test may watch");
+    nft("add table inet unrelated; delete table inet unrelated");
+    let (generation, _) = next_commit(&mut watch).await;
+    generation
+}
+
+/// The next transaction, its generation and whose it is.
+async fn next_commit(watch: &mut Watch) -> (u32, Option<u32>) {
+    let change = timeout(LIMIT, watch.changed()).await;
+    match change.expect("a transaction is reported in time") {
+        Ok(Change::Committed {
+            generation, pid, ..
+        }) => (generation, pid),
+        other => panic!("the transaction is not reported: {other:?}"),
+    }
+}
+
+fn held(port: u16) -> Vec<u64> {
+    (port != 0).then_some(u64::from(port)).into_iter().collect()
+}
+
+/// F-2, N-16: in both modes a state is confirmed when the kernel has it, and not before.
+#[test]
+fn a_port_is_confirmed_when_the_kernel_lets_it_through() {
+    for config in [AgentConfig::default(), with_set()] {
+        Namespace::new().run_async(move || async move {
+            nft(DECLARATION);
+            let mut agent = Running::start(config);
+            for port in [4500, 4501, 0, 4502, 4502] {
+                assert_eq!(agent.follow(port).await.ports, held(port));
+            }
+            let status = agent.status(|status| status.swaps == 4).await;
+            assert!(status.in_step && status.port == 4502);
+            assert!(status.last_swap.is_some_and(|took| !took.is_zero()));
+            assert_eq!((status.resyncs.start, status.resyncs.flush), (1, 0));
+            agent.stop().await;
+        });
+    }
+}
+
+/// F-2
+#[test]
+fn a_swap_is_one_transaction() {
+    for config in [AgentConfig::default(), with_set()] {
+        Namespace::new().run_async(move || async move {
+            nft(DECLARATION);
+            let mut agent = Running::start(config);
+            agent.follow(4500).await;
+            let before = next_generation().await;
+            let mut watch = Watch::open(0).unwrap();
+            agent.follow(4501).await;
+            let (generation, pid) = next_commit(&mut watch).await;
+            assert_eq!(generation, before + 1);
+            assert_eq!(pid, Some(gettid().as_raw_nonzero().get().cast_unsigned()));
+            agent.stop().await;
+        });
+    }
+}
+
+/// F-2: the lease in the administrator's set is kept beyond its time.
+#[test]
+fn a_lease_is_renewed() {
+    Namespace::new().run_async(move || async move {
+        nft(DECLARATION);
+        let (lease, renew) = (Duration::from_secs(2), Duration::from_millis(200));
+        let mut agent = Running::start(AgentConfig {
+            lease,
+            renew,
+            ..with_set()
+        });
+        agent.follow(4500).await;
+        let leased = Instant::now();
+        assert_eq!(elements(SET)[0]["elem"]["timeout"], 2);
+
+        let mut watch = Watch::open(0).unwrap();
+        while leased.elapsed() < lease + renew {
+            next_commit(&mut watch).await;
+            assert_eq!(ports(SET), [4500]);
+        }
+        agent.stop().await;
+    });
+}
+
+/// F-2: an owned table needs no lease, and so causes no transactions.
+#[test]
+fn an_owned_table_has_no_lease() {
+    Namespace::new().run_async(move || async move {
+        let mut agent = Running::start(AgentConfig::default());
+        agent.follow(4500).await;
+        assert_eq!(elements("port"), [4500]);
+        assert!(listing().contains("flags owner"));
+
+        let before = next_generation().await;
+        tokio::time::pause();
+        tokio::time::sleep(DEFAULT_LEASE).await;
+        tokio::time::resume();
+        assert_eq!(next_generation().await, before + 1);
+        agent.stop().await;
+    });
+}
+
+/// F-2
+#[test]
+fn the_own_table_survives_a_foreign_flush() {
+    Namespace::new().run_async(move || async move {
+        let mut agent = Running::start(AgentConfig::default());
+        agent.follow(4500).await;
+        nft("flush ruleset");
+        assert_eq!(ports("port"), [4500]);
+        assert_eq!(agent.follow(4501).await.ports, [4501]);
+        agent.stop().await;
+    });
+}
+
+/// F-2: the set is refilled within a second of its return.
+#[test]
+fn a_flushed_set_is_refilled_when_it_returns() {
+    Namespace::new().run_async(move || async move {
+        nft(DECLARATION);
+        let mut agent = Running::start(with_set());
+        agent.follow(4500).await;
+        nft("flush ruleset");
+        agent.status(|status| !status.in_step).await;
+        nft(DECLARATION);
+        eventually("the set is refilled", SECOND, || ports(SET) == [4500]).await;
+        let status = agent.status(|status| status.in_step).await;
+        assert_eq!((status.port, status.swaps), (4500, 2));
+        assert!(status.resyncs.flush >= 1);
+        agent.stop().await;
+    });
+}
+
+/// F-2: nft -f of a whole ruleset, which administrators reload with.
+#[test]
+fn a_reloaded_ruleset_is_refilled() {
+    Namespace::new().run_async(move || async move {
+        nft(DECLARATION);
+        let mut agent = Running::start(with_set());
+        agent.follow(4500).await;
+        nft(&format!("flush ruleset; {DECLARATION}"));
+        eventually("the set is refilled", SECOND, || ports(SET) == [4500]).await;
+        agent.stop().await;
+    });
+}
+
+/// F-2: exactly the current port.
+#[test]
+fn foreign_changes_of_the_set_are_undone() {
+    Namespace::new().run_async(move || async move {
+        nft(DECLARATION);
+        let mut agent = Running::start(with_set());
+        agent.follow(4500).await;
+        for (change, repairs) in [("add", "53"), ("delete", "4500")].into_iter().zip(1..) {
+            let (verb, element) = change;
+            nft(&format!("{verb} element {PATH} {{ {element} }}"));
+            eventually("the change is undone", SECOND, || ports(SET) == [4500]).await;
+            agent.status(|status| status.resyncs.flush == repairs).await;
+        }
+        agent.follow(0).await;
+        nft(&format!("add element {PATH} {{ 53 }}"));
+        eventually("the element is removed", SECOND, || ports(SET).is_empty()).await;
+        agent.stop().await;
+    });
+}
+
+#[test]
+fn foreign_changes_elsewhere_need_no_repair() {
+    Namespace::new().run_async(move || async move {
+        nft(DECLARATION);
+        let mut agent = Running::start(with_set());
+        agent.follow(4500).await;
+        let mut watch = Watch::open(0).unwrap();
+        nft("add table inet elsewhere");
+        next_commit(&mut watch).await;
+        agent.follow(4501).await;
+        // The agent's swap is the only other transaction.
+        next_commit(&mut watch).await;
+        let status = agent.status(|status| status.swaps == 2).await;
+        assert_eq!(status.resyncs.flush, 0);
+        agent.stop().await;
+    });
+}
+
+/// F-2: ENOBUFS is a reason to look, not to fail.
+#[test]
+fn lost_reports_lead_to_a_resync() {
+    Namespace::new().run_async(move || async move {
+        nft(DECLARATION);
+        let mut agent = Running::start(with_set());
+        agent.follow(4500).await;
+
+        // The agent shares this thread and reads nothing meanwhile.
+        let elsewhere = TableName::new(Family::Inet, "elsewhere");
+        let mut netlink = Netlink::open().unwrap();
+        nft(&format!("delete element {PATH} {{ 4500 }}"));
+        for _ in 0..1000 {
+            let mut batch = Batch::new();
+            batch.replace_table(&elsewhere, TableFlags::default());
+            netlink.execute(&batch).unwrap();
+        }
+        agent.status(|status| status.resyncs.enobufs == 1).await;
+        eventually("the set is refilled", SECOND, || ports(SET) == [4500]).await;
+        agent.stop().await;
+    });
+}
+
+/// N-16: what could not be done is not confirmed.
+#[test]
+fn a_state_waits_for_a_missing_set() {
+    Namespace::new().run_async(move || async move {
+        let mut agent = Running::start(with_set());
+        agent.announce(4500);
+        agent.status(|status| !status.in_step).await;
+        nft("add table inet filter");
+        nft(DECLARATION);
+        let settled = timeout(SECOND, agent.settled.recv())
+            .await
+            .expect("within a second")
+            .unwrap();
+        assert_eq!(
+            settled,
+            Settled {
+                sequence: 1,
+                ports: vec![4500]
+            }
+        );
+        assert_eq!(agent.status(|status| status.in_step).await.refusals, 0);
+        agent.stop().await;
+    });
+}
+
+/// N-16: where there is no set there is no exception, so "no port" is done.
+#[test]
+fn no_port_needs_no_set() {
+    Namespace::new().run_async(move || async move {
+        let mut agent = Running::start(with_set());
+        assert_eq!(agent.follow(0).await.ports, held(0));
+        agent.stop().await;
+    });
+}
+
+/// N-16: a change that the kernel refuses is not confirmed, and tried again.
+#[test]
+fn a_refused_change_is_not_confirmed_until_it_succeeds() {
+    Namespace::new().run_async(move || async move {
+        nft(DECLARATION);
+        let mut agent = Running::start(with_set());
+        agent.follow(4500).await;
+        nft("flush ruleset; table inet filter { set teredo_ports { type ipv4_addr; }; }");
+        agent.announce(4501);
+        agent.status(|status| status.refusals >= 2).await;
+        assert!(agent.settled.try_recv().is_err());
+        nft(&format!("flush ruleset; {DECLARATION}"));
+        assert_eq!(
+            agent.settled.recv().await,
+            Some(Settled {
+                sequence: 2,
+                ports: vec![4501]
+            })
+        );
+        agent.stop().await;
+    });
+}
+
+/// F-2: a set without timeouts is used nonetheless.
+#[test]
+fn a_set_without_timeouts_is_used_without_a_lease() {
+    Namespace::new().run_async(move || async move {
+        nft("table inet filter { set teredo_ports { type inet_service; }; }");
+        let mut agent = Running::start(with_set());
+        agent.follow(4500).await;
+        assert_eq!(elements(SET), [4500]);
+        // From then on with a lease, once the set allows it.
+        nft(&format!("flush ruleset; {DECLARATION}"));
+        eventually("the set is refilled with a lease", SECOND, || {
+            elements(SET)
+                .first()
+                .is_some_and(|element| element["elem"]["timeout"] == 15)
+        })
+        .await;
+        agent.stop().await;
+    });
+}
+
+/// F-2: closed when the client is gone, which the source tells as port 0.
+#[test]
+fn the_port_is_closed_when_the_client_is_gone() {
+    Namespace::new().run_async(move || async move {
+        nft(DECLARATION);
+        let mut agent = Running::start(with_set());
+        agent.follow(4500).await;
+        agent
+            .states
+            .send(Snapshot {
+                sequence: 1,
+                port: 0,
+            })
+            .unwrap();
+        agent.settled.recv().await.unwrap();
+        assert!(ports(SET).is_empty());
+        agent.stop().await;
+    });
+}
+
+/// F-2: a restarted agent closes nothing before it knows better.
+#[test]
+fn what_a_former_agent_left_stays_until_the_first_news() {
+    Namespace::new().run_async(move || async move {
+        nft(DECLARATION);
+        nft(&format!("add element {PATH} {{ 4500 timeout 1h }}"));
+        let started = Instant::now();
+        let agent = Running::start(with_set());
+        assert_eq!(ports(SET), [4500]);
+        eventually("the agent loses its patience", LIMIT, || {
+            ports(SET).is_empty()
+        })
+        .await;
+        assert!(started.elapsed() >= PATIENCE);
+        agent.stop().await;
+    });
+}
+
+/// F-2, F-6: nothing outlives the agent, however it ends.
+#[test]
+fn rules_and_elements_end_with_the_agent() {
+    for config in [AgentConfig::default(), with_set()] {
+        Namespace::new().run_async(move || async move {
+            nft(DECLARATION);
+            let before = listing();
+            let mut agent = Running::start(config.clone());
+            agent.follow(4500).await;
+            agent.stop().await;
+            assert_eq!(listing(), before);
+
+            let mut agent = Running::start(config);
+            agent.follow(4500).await;
+            agent.abort().await;
+            assert_eq!(listing(), before);
+        });
+    }
+}
+
+/// F-6: the inside of the tunnel is the agent's in both modes.
+#[test]
+fn the_inside_of_the_tunnel_is_closed_in_both_modes() {
+    for config in [AgentConfig::default(), with_set()] {
+        Namespace::new().run_async(move || async move {
+            nft(DECLARATION);
+            let allow_inbound = vec!["22/tcp".parse().unwrap()];
+            let agent = Running::start(AgentConfig {
+                interface: "t0".to_owned(),
+                allow_inbound,
+                ..config
+            });
+            assert_eq!(counted(&["\"inside\"", "tcp", "22"]), 0);
+            assert_eq!(counted(&["unsolicited", "drop"]), 0);
+            assert!(listing().contains("iifname \"t0\" goto inside"));
+            agent.stop().await;
+        });
+    }
+}
+
+#[test]
+fn a_second_agent_is_told_that_there_is_one() {
+    Namespace::new().run_async(move || async move {
+        let mut agent = Running::start(AgentConfig::default());
+        agent.follow(4500).await;
+        let error = Agent::new(AgentConfig::default()).unwrap_err();
+        assert!(matches!(error, AgentError::AlreadyRunning { .. }));
+        assert!(
+            error
+                .to_string()
+                .ends_with("another firewall agent is running"),
+            "{error}"
+        );
+        assert_eq!(ports("port"), [4500]);
+        agent.stop().await;
+    });
+}
+
+#[test]
+fn an_unsuitable_set_is_told_at_the_start() {
+    Namespace::new().run_async(move || async move {
+        nft("table inet filter { set teredo_ports { type ipv4_addr; elements = { 192.0.2.1 } }; }");
+        let error = Agent::new(with_set()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the set 'inet filter teredo_ports' is not of type inet_service: \
+             it must be declared as '{ type inet_service; flags timeout; }'"
+        );
+        assert_eq!(
+            listed("chain"),
+            [] as [serde_json::Value; 0],
+            "nothing is left behind"
+        );
+        assert!(listing().contains("192.0.2.1"), "nothing is taken away");
+    });
+}
+
+#[test]
+fn the_lack_of_permission_is_told() {
+    Namespace::new().run_async(move || async move {
+        caps::drop(
+            None,
+            caps::CapSet::Effective,
+            caps::Capability::CAP_NET_ADMIN,
+        )
+        .unwrap();
+        let error = run(AgentConfig::default(), Failing, pending())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, AgentError::NotPermitted));
+        assert!(error.to_string().contains("CAP_NET_ADMIN"));
+    });
+}
+
+struct Failing;
+
+impl PortSource for Failing {
+    type Error = std::io::Error;
+
+    async fn next(&mut self) -> Result<Snapshot, Self::Error> {
+        Err(std::io::Error::other("nobody knows"))
+    }
+
+    async fn settle(&mut self, _sequence: u64) {}
+}
+
+/// F-2
+#[test]
+fn an_agent_without_a_source_takes_everything_back() {
+    Namespace::new().run_async(move || async move {
+        nft(DECLARATION);
+        nft(&format!("add element {PATH} {{ 4500 timeout 1h }}"));
+        let error = run(with_set(), Failing, pending()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the firewall agent cannot learn of the port: nobody knows"
+        );
+        assert!(ports(SET).is_empty());
+        assert!(!listing().contains("teredo {"));
+    });
+}
+
+/// F-2: on a kernel whose tables have no owner, the agent mends its own.
+#[test]
+fn a_table_without_an_owner_is_put_back() {
+    Namespace::new().run_async(move || async move {
+        let mut firewall = Firewall::without_owner(AgentConfig::default());
+        firewall.apply(4500).unwrap();
+        assert_eq!(elements("port")[0]["elem"]["timeout"], 15);
+        let before = crate::testing::rules().len();
+        assert!(firewall.intact(4500).unwrap());
+
+        nft("flush ruleset");
+        assert!(!firewall.intact(4500).unwrap());
+        firewall.apply(4500).unwrap();
+        assert!(firewall.intact(4500).unwrap());
+        assert_eq!(crate::testing::rules().len(), before);
+
+        nft("add element inet teredo port { 53 }");
+        assert!(!firewall.intact(4500).unwrap());
+        firewall.apply(4500).unwrap();
+        assert_eq!(ports("port"), [4500]);
+        drop(firewall);
+        assert_eq!(listing(), "");
+    });
+}

@@ -3,23 +3,22 @@ use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
     nftables::{
-        ChainAttribute, ChainMessage, Expressions, Lookup, NfTablesMessage, Register, RuleAttribute, RuleMessage,
-        SetAttribute, SetElementList, SetElementMessage, SetMessage, TableAttribute, TableMessage,
+        ChainAttribute, ChainMessage, Expressions, Lookup, NfTablesMessage, Register,
+        RuleAttribute, RuleMessage, SetAttribute, SetElementList, SetElementMessage, SetMessage,
+        TableAttribute, TableMessage,
     },
     none::ControlMessage,
 };
 
 use super::{
-    Chain, Element, Rule, Set, TableFlags, TableName,
-    rule::Step,
-    set::ANONYMOUS,
-    table::Family,
+    Chain, Element, Rule, Set, TableFlags, TableName, rule::Step, set::ANONYMOUS, table::Family,
 };
 
 /// Requests that the kernel carries out together or not at all.
 ///
-/// No packet ever sees only a part of them. They are carried out in the order in which they were added, so a chain
-/// comes before the rules that jump to it, and a set before the rules that look in it.
+/// No packet ever sees only a part of them. They are carried out in the order in which they were
+/// added, so a chain comes before the rules that jump to it, and a set before the rules that look
+/// in it.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     requests: Vec<Request>,
@@ -46,25 +45,39 @@ impl Batch {
         if flags != TableFlags::default() {
             attributes.push(TableAttribute::Flags(flags.bits()));
         }
-        self.push(table, NLM_F_CREATE, NfTablesMessage::NewTable(TableMessage { attributes }))
+        self.push(
+            table,
+            NLM_F_CREATE,
+            NfTablesMessage::NewTable(TableMessage { attributes }),
+        )
     }
 
     /// Deletes a table with everything in it.
     pub fn delete_table(&mut self, table: &TableName) -> &mut Self {
         let attributes = vec![TableAttribute::Name(table.name.clone())];
-        self.push(table, 0, NfTablesMessage::DeleteTable(TableMessage { attributes }))
+        self.push(
+            table,
+            0,
+            NfTablesMessage::DeleteTable(TableMessage { attributes }),
+        )
     }
 
     /// Deletes a table, if it exists, and adds it anew without content.
     pub fn replace_table(&mut self, table: &TableName, flags: TableFlags) -> &mut Self {
         // A deletion needs something to delete, and adding what exists is no error.
-        self.add_table(table, TableFlags::default()).delete_table(table).add_table(table, flags)
+        self.add_table(table, TableFlags::default())
+            .delete_table(table)
+            .add_table(table, flags)
     }
 
     /// Adds a chain unless it exists.
     pub fn add_chain(&mut self, table: &TableName, chain: &Chain) -> &mut Self {
         let attributes = chain.attributes(table);
-        self.push(table, NLM_F_CREATE, NfTablesMessage::NewChain(ChainMessage { attributes }))
+        self.push(
+            table,
+            NLM_F_CREATE,
+            NfTablesMessage::NewChain(ChainMessage { attributes }),
+        )
     }
 
     /// Adds a rule after the others of its chain.
@@ -76,7 +89,12 @@ impl Batch {
                 Step::Expression(expression) => expression,
                 Step::Among { key, elements } => {
                     let id = self.add_set_with_id(table, &Set::anonymous(key));
-                    self.push_elements(table, ANONYMOUS, Some(id), elements.into_iter().map(Element::new));
+                    self.push_elements(
+                        table,
+                        ANONYMOUS,
+                        Some(id),
+                        elements.into_iter().map(Element::new),
+                    );
                     Expressions::Lookup(vec![
                         Lookup::Set(ANONYMOUS.to_owned()),
                         Lookup::SourceRegister(Register::Reg1),
@@ -92,13 +110,24 @@ impl Batch {
             RuleAttribute::Expressions(expressions),
         ];
         attributes.extend(user_data.map(RuleAttribute::UserData));
-        self.push(table, NLM_F_CREATE | NLM_F_APPEND, NfTablesMessage::NewRule(RuleMessage { attributes }))
+        self.push(
+            table,
+            NLM_F_CREATE | NLM_F_APPEND,
+            NfTablesMessage::NewRule(RuleMessage { attributes }),
+        )
     }
 
     /// Deletes all rules of a chain.
     pub fn flush_chain(&mut self, table: &TableName, chain: &str) -> &mut Self {
-        let attributes = vec![RuleAttribute::Table(table.name.clone()), RuleAttribute::Chain(chain.to_owned())];
-        self.push(table, 0, NfTablesMessage::DeleteRule(RuleMessage { attributes }))
+        let attributes = vec![
+            RuleAttribute::Table(table.name.clone()),
+            RuleAttribute::Chain(chain.to_owned()),
+        ];
+        self.push(
+            table,
+            0,
+            NfTablesMessage::DeleteRule(RuleMessage { attributes }),
+        )
     }
 
     /// Adds a set unless it exists.
@@ -109,8 +138,15 @@ impl Batch {
 
     /// Deletes a set that no rule looks in.
     pub fn delete_set(&mut self, table: &TableName, set: &str) -> &mut Self {
-        let attributes = vec![SetAttribute::Table(table.name.clone()), SetAttribute::Name(set.to_owned())];
-        self.push(table, 0, NfTablesMessage::DeleteSet(SetMessage { attributes }))
+        let attributes = vec![
+            SetAttribute::Table(table.name.clone()),
+            SetAttribute::Name(set.to_owned()),
+        ];
+        self.push(
+            table,
+            0,
+            NfTablesMessage::DeleteSet(SetMessage { attributes }),
+        )
     }
 
     /// Adds elements to a set. One that is in it already stays as it is, its timeout included.
@@ -136,8 +172,15 @@ impl Batch {
 
     /// Deletes all elements of a set.
     pub fn flush_set(&mut self, table: &TableName, set: &str) -> &mut Self {
-        let attributes = vec![SetElementList::Table(table.name.clone()), SetElementList::Set(set.to_owned())];
-        self.push(table, 0, NfTablesMessage::DeleteSetElement(SetElementMessage { attributes }))
+        let attributes = vec![
+            SetElementList::Table(table.name.clone()),
+            SetElementList::Set(set.to_owned()),
+        ];
+        self.push(
+            table,
+            0,
+            NfTablesMessage::DeleteSetElement(SetElementMessage { attributes }),
+        )
     }
 
     /// The number of requests.
@@ -153,7 +196,11 @@ impl Batch {
     }
 
     fn push(&mut self, table: &TableName, flags: u16, message: NfTablesMessage) -> &mut Self {
-        self.requests.push(Request { family: table.family, flags, message });
+        self.requests.push(Request {
+            family: table.family,
+            flags,
+            message,
+        });
         self
     }
 
@@ -169,7 +216,11 @@ impl Batch {
             SetAttribute::KeyLen(set.key.length),
             SetAttribute::Id(id),
         ];
-        self.push(table, NLM_F_CREATE, NfTablesMessage::NewSet(SetMessage { attributes }));
+        self.push(
+            table,
+            NLM_F_CREATE,
+            NfTablesMessage::NewSet(SetMessage { attributes }),
+        );
         id
     }
 
@@ -188,21 +239,37 @@ impl Batch {
         self.requests.get(index)
     }
 
-    /// The batch on the wire. The mark of its beginning has the number `first`, the requests those that follow.
+    /// The batch on the wire. The mark of its beginning has the number `first`, the requests those
+    /// that follow.
     ///
-    /// Only the last request asks for an acknowledgement: errors are reported for every one, and a batch of any
-    /// length gets one answer.
+    /// Only the last request asks for an acknowledgement: errors are reported for every one, and a
+    /// batch of any length gets one answer.
     pub(super) fn serialize(&self, first: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut sequence = first;
         let last = self.requests.len().saturating_sub(1);
-        write(&mut bytes, sequence, NLM_F_REQUEST, mark(ControlMessage::BatchBegin));
+        write(
+            &mut bytes,
+            sequence,
+            NLM_F_REQUEST,
+            mark(ControlMessage::BatchBegin),
+        );
         for (index, request) in self.requests.iter().enumerate() {
             sequence = sequence.wrapping_add(1);
             let ack = if index == last { NLM_F_ACK } else { 0 };
-            write(&mut bytes, sequence, NLM_F_REQUEST | request.flags | ack, request.netfilter_message());
+            write(
+                &mut bytes,
+                sequence,
+                NLM_F_REQUEST | request.flags | ack,
+                request.netfilter_message(),
+            );
         }
-        write(&mut bytes, sequence.wrapping_add(1), NLM_F_REQUEST, mark(ControlMessage::BatchEnd));
+        write(
+            &mut bytes,
+            sequence.wrapping_add(1),
+            NLM_F_REQUEST,
+            mark(ControlMessage::BatchEnd),
+        );
         bytes
     }
 }
@@ -210,7 +277,12 @@ impl Batch {
 impl Request {
     pub(super) fn serialize(&self, sequence: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write(&mut bytes, sequence, NLM_F_REQUEST | self.flags, self.netfilter_message());
+        write(
+            &mut bytes,
+            sequence,
+            NLM_F_REQUEST | self.flags,
+            self.netfilter_message(),
+        );
         bytes
     }
 
@@ -248,9 +320,15 @@ fn element_message(
     id: Option<u32>,
     elements: impl IntoIterator<Item = Element>,
 ) -> SetElementMessage {
-    let mut attributes = vec![SetElementList::Table(table.name.clone()), SetElementList::Set(set.to_owned())];
+    let mut attributes = vec![
+        SetElementList::Table(table.name.clone()),
+        SetElementList::Set(set.to_owned()),
+    ];
     attributes.extend(id.map(SetElementList::SetId));
-    let elements = elements.into_iter().map(|element| element.attributes()).collect();
+    let elements = elements
+        .into_iter()
+        .map(|element| element.attributes())
+        .collect();
     attributes.push(SetElementList::Elements(elements));
     SetElementMessage { attributes }
 }
@@ -310,7 +388,9 @@ impl Request {
                     _ => None,
                 })
                 .collect(),
-            NfTablesMessage::NewSet(set) | NfTablesMessage::DeleteSet(set) | NfTablesMessage::GetSet(set) => set
+            NfTablesMessage::NewSet(set)
+            | NfTablesMessage::DeleteSet(set)
+            | NfTablesMessage::GetSet(set) => set
                 .attributes
                 .iter()
                 .filter_map(|attribute| match attribute {

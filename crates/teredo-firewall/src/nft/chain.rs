@@ -56,15 +56,27 @@ pub enum Policy {
 impl Chain {
     /// A regular chain.
     pub fn regular(name: impl Into<String>) -> Self {
-        Self { name: name.into(), base: None }
+        Self {
+            name: name.into(),
+            base: None,
+        }
     }
 
     /// A base chain with the policy [`Policy::Accept`].
     ///
-    /// Chains of one hook run in the order of their priority; `filter` is 0, `dstnat` -100, `srcnat` 100.
+    /// Chains of one hook run in the order of their priority; `filter` is 0, `dstnat` -100,
+    /// `srcnat` 100.
     pub fn base(name: impl Into<String>, kind: ChainKind, hook: Hook, priority: i32) -> Self {
-        let base = Base { kind, hook, priority, policy: Policy::Accept };
-        Self { name: name.into(), base: Some(base) }
+        let base = Base {
+            kind,
+            hook,
+            priority,
+            policy: Policy::Accept,
+        };
+        Self {
+            name: name.into(),
+            base: Some(base),
+        }
     }
 
     /// Sets the policy of a base chain; a regular chain has none and stays as it is.
@@ -77,8 +89,10 @@ impl Chain {
     }
 
     pub(super) fn attributes(&self, table: &TableName) -> Vec<ChainAttribute> {
-        let mut attributes =
-            vec![ChainAttribute::Table(table.name.clone()), ChainAttribute::Name(self.name.clone())];
+        let mut attributes = vec![
+            ChainAttribute::Table(table.name.clone()),
+            ChainAttribute::Name(self.name.clone()),
+        ];
         if let Some(base) = self.base {
             attributes.extend([
                 ChainAttribute::Hook(vec![

@@ -42,7 +42,10 @@ impl NftError {
             match Errno::from_io_error(&error) {
                 // The kernel lets only CAP_NET_ADMIN join nftables' multicast group.
                 Some(Errno::PERM) => Self::NotPermitted,
-                errno => Self::Socket { operation, errno: errno.unwrap_or(Errno::IO) },
+                errno => Self::Socket {
+                    operation,
+                    errno: errno.unwrap_or(Errno::IO),
+                },
             }
         }
     }

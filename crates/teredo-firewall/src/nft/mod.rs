@@ -1,11 +1,11 @@
 //! A thin typed layer over nftables' netlink protocol.
 //!
-//! It speaks to the kernel directly: no `nft` process is started and no library is linked, so that a
-//! transaction costs microseconds. [`Netlink`] sends a [`Batch`] as one atomic transaction and reads tables,
-//! sets and elements back; [`Watch`] reports what others change.
+//! It speaks to the kernel directly: no `nft` process is started and no library is linked, so that
+//! a transaction costs microseconds. [`Netlink`] sends a [`Batch`] as one atomic transaction and
+//! reads tables, sets and elements back; [`Watch`] reports what others change.
 //!
-//! Only what is common has a method of its own. Every other expression is built with [`Rule::raw`] from its name
-//! and attributes, as `linux/netfilter/nf_tables.h` lists them.
+//! Only what is common has a method of its own. Every other expression is built with [`Rule::raw`]
+//! from its name and attributes, as `linux/netfilter/nf_tables.h` lists them.
 //!
 //! # Example
 //!
@@ -41,10 +41,10 @@ mod tests;
 pub use batch::Batch;
 pub use chain::{Chain, ChainKind, Hook, Policy};
 pub use error::NftError;
-/// The key of a `meta` expression, and the operator of a comparison.
-pub use netlink_packet_netfilter::nftables::{MetaKey, Operator};
 /// An attribute given by its number and value, for [`Rule::raw`].
 pub use netlink_packet_core::DefaultNla as RawAttribute;
+/// The key of a `meta` expression, and the operator of a comparison.
+pub use netlink_packet_netfilter::nftables::{MetaKey, Operator};
 pub use rule::{CtKey, CtState, PayloadBase, Rule, Verdict};
 pub use set::{Element, ElementInfo, KeyType, Set, SetInfo};
 pub use socket::Netlink;

@@ -5,8 +5,8 @@ use std::{
 
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
-    self, Bitwise, Cmp, DataAttribute, Expressions, Immediate, Lookup, Meta, MetaKey, Operator, Payload, Register,
-    VerdictAttribute,
+    self, Bitwise, Cmp, DataAttribute, Expressions, Immediate, Lookup, Meta, MetaKey, Operator,
+    Payload, Register, VerdictAttribute,
 };
 
 use super::KeyType;
@@ -14,8 +14,8 @@ use super::KeyType;
 /// A rule: a row of expressions, each of which sees a packet only if those before it matched.
 ///
 /// A match takes two steps: one method loads something of the packet ([`meta`](Self::meta),
-/// [`payload`](Self::payload), [`ct`](Self::ct)), the next compares what was loaded ([`is`](Self::is),
-/// [`within`](Self::within), [`in_set`](Self::in_set), [`among`](Self::among)).
+/// [`payload`](Self::payload), [`ct`](Self::ct)), the next compares what was loaded
+/// ([`is`](Self::is), [`within`](Self::within), [`in_set`](Self::in_set), [`among`](Self::among)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Rule {
@@ -27,7 +27,10 @@ pub struct Rule {
 pub(super) enum Step {
     Expression(Expressions),
     /// A lookup in a set of the rule's own, which the batch creates first.
-    Among { key: KeyType, elements: Vec<Vec<u8>> },
+    Among {
+        key: KeyType,
+        elements: Vec<Vec<u8>>,
+    },
 }
 
 /// Where [`Rule::payload`] counts from.
@@ -102,7 +105,10 @@ impl Rule {
 
     /// Loads packet metadata.
     pub fn meta(self, key: MetaKey) -> Self {
-        self.push(Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(REGISTER)]))
+        self.push(Expressions::Meta(vec![
+            Meta::Key(key),
+            Meta::DestinationRegister(REGISTER),
+        ]))
     }
 
     /// Loads `length` bytes of the packet, at most 16, from `offset` after `base`.
@@ -173,11 +179,18 @@ impl Rule {
 
     /// Matches if what was loaded is in the named set of the same table.
     pub fn in_set(self, set: impl Into<String>) -> Self {
-        self.push(Expressions::Lookup(vec![Lookup::Set(set.into()), Lookup::SourceRegister(REGISTER)]))
+        self.push(Expressions::Lookup(vec![
+            Lookup::Set(set.into()),
+            Lookup::SourceRegister(REGISTER),
+        ]))
     }
 
     /// Matches if what was loaded is one of `elements`.
-    pub fn among<E: Into<Vec<u8>>>(mut self, key: KeyType, elements: impl IntoIterator<Item = E>) -> Self {
+    pub fn among<E: Into<Vec<u8>>>(
+        mut self,
+        key: KeyType,
+        elements: impl IntoIterator<Item = E>,
+    ) -> Self {
         let elements = elements.into_iter().map(Into::into).collect();
         self.steps.push(Step::Among { key, elements });
         self
@@ -212,7 +225,10 @@ impl Rule {
 
     /// Adds any other expression by its name and attributes.
     pub fn raw(self, name: impl Into<String>, attributes: Vec<DefaultNla>) -> Self {
-        self.push(Expressions::Other { expression_type: name.into(), attributes })
+        self.push(Expressions::Other {
+            expression_type: name.into(),
+            attributes,
+        })
     }
 
     /// Adds a comment that `nft list ruleset` shows, cut after 127 bytes.
@@ -229,7 +245,9 @@ impl Rule {
     /// The comment as the type, length and value in which `nft` keeps it.
     pub(super) fn user_data(&self) -> Option<Vec<u8>> {
         let comment = self.comment.as_deref()?;
-        let end = (0..=MAX_COMMENT).rev().find(|&end| comment.is_char_boundary(end.min(comment.len())));
+        let end = (0..=MAX_COMMENT)
+            .rev()
+            .find(|&end| comment.is_char_boundary(end.min(comment.len())));
         let cut = &comment[..end.unwrap_or(0).min(comment.len())];
         // At most MAX_COMMENT bytes and the NUL.
         let length = cut.len() as u8 + 1;
@@ -266,22 +284,27 @@ impl Rule {
 
     /// Matches packets of [IPv4](Self::ipv4) to an address.
     pub fn ipv4_destination(self, address: Ipv4Addr) -> Self {
-        self.payload(PayloadBase::Network, 16, 4).is(address.octets())
+        self.payload(PayloadBase::Network, 16, 4)
+            .is(address.octets())
     }
 
-    /// Loads the source port of TCP, UDP, SCTP or DCCP; match the [`protocol`](Self::protocol) first.
+    /// Loads the source port of TCP, UDP, SCTP or DCCP; match the [`protocol`](Self::protocol)
+    /// first.
     pub fn source_port(self) -> Self {
         self.payload(PayloadBase::Transport, 0, 2)
     }
 
-    /// Loads the destination port of TCP, UDP, SCTP or DCCP; match the [`protocol`](Self::protocol) first.
+    /// Loads the destination port of TCP, UDP, SCTP or DCCP; match the [`protocol`](Self::protocol)
+    /// first.
     pub fn destination_port(self) -> Self {
         self.payload(PayloadBase::Transport, 2, 2)
     }
 
     /// Matches packets whose connection is in one of the states.
     pub fn ct_state(self, states: CtState) -> Self {
-        self.ct(CtKey::State).mask(states.0.to_ne_bytes()).compare(Operator::NotEqual, [0; 4])
+        self.ct(CtKey::State)
+            .mask(states.0.to_ne_bytes())
+            .compare(Operator::NotEqual, [0; 4])
     }
 
     /// Ends the rule: the packet leaves the chain.

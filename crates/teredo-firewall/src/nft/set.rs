@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::{
-    DataAttribute, ListAttribute, SetAttribute, SetElementAttribute, SetElementFlags, SetFlags, SetMessage,
+    DataAttribute, ListAttribute, SetAttribute, SetElementAttribute, SetElementFlags, SetFlags,
+    SetMessage,
 };
 
 /// The type of a set's keys: the number by which `nft` knows it, and its length in bytes.
@@ -37,7 +38,11 @@ pub struct Set {
 impl Set {
     /// A set without flags.
     pub fn new(name: impl Into<String>, key: KeyType) -> Self {
-        Self { name: name.into(), key, flags: SetFlags::empty() }
+        Self {
+            name: name.into(),
+            key,
+            flags: SetFlags::empty(),
+        }
     }
 
     /// Lets elements have a timeout (`flags timeout`).
@@ -49,7 +54,11 @@ impl Set {
 
     /// A set without a name of its own: it belongs to the rule that looks in it.
     pub(super) fn anonymous(key: KeyType) -> Self {
-        Self { name: ANONYMOUS.to_owned(), key, flags: SetFlags::Anonymous | SetFlags::Constant }
+        Self {
+            name: ANONYMOUS.to_owned(),
+            key,
+            flags: SetFlags::Anonymous | SetFlags::Constant,
+        }
     }
 }
 
@@ -66,7 +75,10 @@ pub struct Element {
 impl Element {
     /// An element that stays until it is removed.
     pub fn new(key: impl Into<Vec<u8>>) -> Self {
-        Self { key: key.into(), timeout: None }
+        Self {
+            key: key.into(),
+            timeout: None,
+        }
     }
 
     /// A port, for a set of [`KeyType::INET_SERVICE`].
@@ -85,7 +97,9 @@ impl Element {
     }
 
     pub(super) fn attributes(&self) -> ListAttribute<SetElementAttribute> {
-        let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(self.key.clone()))];
+        let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(
+            self.key.clone(),
+        ))];
         if let Some(timeout) = self.timeout {
             let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
             attributes.push(SetElementAttribute::Timeout(milliseconds));
@@ -155,16 +169,27 @@ impl ElementInfo {
     /// The port that the key is, for a set of [`KeyType::INET_SERVICE`].
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        <[u8; 2]>::try_from(self.key.as_slice()).ok().map(u16::from_be_bytes)
+        <[u8; 2]>::try_from(self.key.as_slice())
+            .ok()
+            .map(u16::from_be_bytes)
     }
 
     pub(super) fn new(attributes: &[SetElementAttribute]) -> Self {
-        let mut info = Self { key: Vec::new(), timeout: None, expires: None, interval_end: false };
+        let mut info = Self {
+            key: Vec::new(),
+            timeout: None,
+            expires: None,
+            interval_end: false,
+        };
         for attribute in attributes {
             match attribute {
                 SetElementAttribute::Key(DataAttribute::Value(key)) => info.key.clone_from(key),
-                SetElementAttribute::Timeout(value) => info.timeout = Some(Duration::from_millis(*value)),
-                SetElementAttribute::Expiration(value) => info.expires = Some(Duration::from_millis(*value)),
+                SetElementAttribute::Timeout(value) => {
+                    info.timeout = Some(Duration::from_millis(*value))
+                }
+                SetElementAttribute::Expiration(value) => {
+                    info.expires = Some(Duration::from_millis(*value))
+                }
                 SetElementAttribute::Flags(flags) => {
                     info.interval_end = flags.contains(SetElementFlags::IntervalEnd);
                 }

@@ -1,11 +1,13 @@
 use std::os::fd::AsFd;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_netfilter::{
     NetfilterMessage, NetfilterMessageInner,
     nftables::{
-        ListAttribute, NfTablesMessage, SetAttribute, SetElementList, SetElementMessage, SetMessage, TableAttribute,
-        TableMessage,
+        ListAttribute, NfTablesMessage, SetAttribute, SetElementList, SetElementMessage,
+        SetMessage, TableAttribute, TableMessage,
     },
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
@@ -18,8 +20,8 @@ use super::{Batch, ElementInfo, NftError, SetInfo, TableInfo, TableName, batch::
 
 /// A socket to nftables in the network namespace of the thread that opened it.
 ///
-/// The kernel works while the request is being sent and has queued the whole answer when the call returns, so no
-/// method ever waits; all are fit to be called from async code.
+/// The kernel works while the request is being sent and has queued the whole answer when the call
+/// returns, so no method ever waits; all are fit to be called from async code.
 ///
 /// A table made with [`TableFlags::OWNER`](super::TableFlags::OWNER) lives as long as the value.
 #[derive(Debug)]
@@ -45,9 +47,13 @@ impl Netlink {
     pub fn open() -> Result<Self, NftError> {
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(NftError::socket("open"))?;
         let address = socket.bind_auto().map_err(NftError::socket("bind"))?;
-        socket.connect(&SocketAddr::new(0, 0)).map_err(NftError::socket("connect"))?;
+        socket
+            .connect(&SocketAddr::new(0, 0))
+            .map_err(NftError::socket("connect"))?;
         // An error then comes with the header of what it is about, not with all of it.
-        socket.set_cap_ack(true).map_err(NftError::socket("set up"))?;
+        socket
+            .set_cap_ack(true)
+            .map_err(NftError::socket("set up"))?;
         Ok(Self {
             socket,
             port: address.port_number(),
@@ -56,7 +62,8 @@ impl Netlink {
         })
     }
 
-    /// The netlink port, by which the kernel names the socket as a table's owner and as the author of a change.
+    /// The netlink port, by which the kernel names the socket as a table's owner and as the author
+    /// of a change.
     #[must_use]
     pub fn port(&self) -> u32 {
         self.port
@@ -77,12 +84,16 @@ impl Netlink {
         let mut done = false;
         let mut failure = None;
         self.receive(|message| {
-            let NetlinkPayload::Error(error) = message.payload else { return };
+            let NetlinkPayload::Error(error) = message.payload else {
+                return;
+            };
             // Zero is the mark of the beginning, which stands for the transaction.
             let index = message.header.sequence_number.wrapping_sub(first) as usize;
             match outcome(error.raw_code()) {
                 Ok(()) => done |= index == batch.len(),
-                Err(errno) if failure.is_none() && index <= batch.len() => failure = Some((index, errno)),
+                Err(errno) if failure.is_none() && index <= batch.len() => {
+                    failure = Some((index, errno))
+                }
                 Err(_) => {}
             }
         })
@@ -97,7 +108,8 @@ impl Netlink {
             Some((0, Errno::PERM)) => Err(NftError::NotPermitted),
             Some((index, errno)) => {
                 let request = index.checked_sub(1).and_then(|index| batch.request(index));
-                let request = request.map_or_else(|| "commit the transaction".to_owned(), ToString::to_string);
+                let request = request
+                    .map_or_else(|| "commit the transaction".to_owned(), ToString::to_string);
                 Err(NftError::Refused { request, errno })
             }
         }
@@ -124,7 +136,10 @@ impl Netlink {
     ///
     /// Any [`NftError`].
     pub fn set(&mut self, table: &TableName, set: &str) -> Result<Option<SetInfo>, NftError> {
-        let attributes = vec![SetAttribute::Table(table.name.clone()), SetAttribute::Name(set.to_owned())];
+        let attributes = vec![
+            SetAttribute::Table(table.name.clone()),
+            SetAttribute::Name(set.to_owned()),
+        ];
         let message = NfTablesMessage::GetSet(SetMessage { attributes });
         let answer = self.query(table, NLM_F_ACK, message, set_info)?;
         Ok(answer.and_then(|sets| sets.into_iter().next()))
@@ -137,7 +152,12 @@ impl Netlink {
     /// Any [`NftError`].
     pub fn sets(&mut self, table: &TableName) -> Result<Option<Vec<SetInfo>>, NftError> {
         let attributes = vec![SetAttribute::Table(table.name.clone())];
-        self.query(table, NLM_F_DUMP, NfTablesMessage::GetSet(SetMessage { attributes }), set_info)
+        self.query(
+            table,
+            NLM_F_DUMP,
+            NfTablesMessage::GetSet(SetMessage { attributes }),
+            set_info,
+        )
     }
 
     /// All elements of a set; none if the set does not exist.
@@ -145,8 +165,15 @@ impl Netlink {
     /// # Errors
     ///
     /// Any [`NftError`].
-    pub fn elements(&mut self, table: &TableName, set: &str) -> Result<Option<Vec<ElementInfo>>, NftError> {
-        let attributes = vec![SetElementList::Table(table.name.clone()), SetElementList::Set(set.to_owned())];
+    pub fn elements(
+        &mut self,
+        table: &TableName,
+        set: &str,
+    ) -> Result<Option<Vec<ElementInfo>>, NftError> {
+        let attributes = vec![
+            SetElementList::Table(table.name.clone()),
+            SetElementList::Set(set.to_owned()),
+        ];
         let message = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
         let answer = self.query(table, NLM_F_DUMP, message, |message| match message {
             NfTablesMessage::NewSetElement(list) => Some(elements_of(&list)),
@@ -163,7 +190,11 @@ impl Netlink {
         message: NfTablesMessage,
         read: impl Fn(NfTablesMessage) -> Option<T>,
     ) -> Result<Option<Vec<T>>, NftError> {
-        let request = Request { family: table.family, flags, message };
+        let request = Request {
+            family: table.family,
+            flags,
+            message,
+        };
         for _ in 0..DUMP_ATTEMPTS {
             let sequence = self.reserve(1);
             self.send(&request.serialize(sequence))?;
@@ -195,7 +226,12 @@ impl Netlink {
                 Some(Ok(())) => return Ok(Some(answer)),
                 Some(Err(Errno::NOENT)) => return Ok(None),
                 Some(Err(Errno::PERM)) => return Err(NftError::NotPermitted),
-                Some(Err(errno)) => return Err(NftError::Refused { request: request.to_string(), errno }),
+                Some(Err(errno)) => {
+                    return Err(NftError::Refused {
+                        request: request.to_string(),
+                        errno,
+                    });
+                }
                 None => {
                     return Err(NftError::Unexpected {
                         request: request.to_string(),
@@ -223,17 +259,29 @@ impl Netlink {
             match send(self.socket.as_fd(), bytes, SendFlags::empty()) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
-                Err(errno) => return Err(NftError::Socket { operation: "write to", errno }),
+                Err(errno) => {
+                    return Err(NftError::Socket {
+                        operation: "write to",
+                        errno,
+                    });
+                }
             }
         }
     }
 
-    /// Hands every queued message to `each`; always empties the queue, so that the next answer is not mixed with
-    /// the rest of this one.
-    fn receive(&mut self, mut each: impl FnMut(NetlinkMessage<NetfilterMessage>)) -> Result<(), ReceiveError> {
+    /// Hands every queued message to `each`; always empties the queue, so that the next answer is
+    /// not mixed with the rest of this one.
+    fn receive(
+        &mut self,
+        mut each: impl FnMut(NetlinkMessage<NetfilterMessage>),
+    ) -> Result<(), ReceiveError> {
         let mut failure = None;
         loop {
-            match recv(self.socket.as_fd(), &mut self.buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
+            match recv(
+                self.socket.as_fd(),
+                &mut self.buffer[..],
+                RecvFlags::DONTWAIT | RecvFlags::TRUNC,
+            ) {
                 Err(Errno::AGAIN) => return failure.map_or(Ok(()), Err),
                 Err(Errno::INTR) => {}
                 Err(errno) => {
@@ -245,12 +293,14 @@ impl Netlink {
                     failure.get_or_insert(error);
                 }
                 Ok((length, full)) if full > length => {
-                    failure.get_or_insert(ReceiveError::Malformed(format!("a message of {full} bytes")));
+                    let reason = format!("a message of {full} bytes");
+                    failure.get_or_insert(ReceiveError::Malformed(reason));
                 }
                 Ok((length, _)) => {
                     for message in messages(&self.buffer[..length]) {
-                        match message.and_then(|bytes| NetlinkMessage::deserialize(bytes).map_err(|e| e.to_string()))
-                        {
+                        match message.and_then(|bytes| {
+                            NetlinkMessage::deserialize(bytes).map_err(|e| e.to_string())
+                        }) {
                             Ok(message) => each(message),
                             Err(reason) => {
                                 failure.get_or_insert(ReceiveError::Malformed(reason));
@@ -280,8 +330,14 @@ enum ReceiveError {
 impl ReceiveError {
     fn during(self, request: impl FnOnce() -> String) -> NftError {
         match self {
-            Self::Socket(errno) => NftError::Socket { operation: "read from", errno },
-            Self::Malformed(reason) => NftError::Unexpected { request: request(), reason },
+            Self::Socket(errno) => NftError::Socket {
+                operation: "read from",
+                errno,
+            },
+            Self::Malformed(reason) => NftError::Unexpected {
+                request: request(),
+                reason,
+            },
         }
     }
 }
@@ -313,10 +369,13 @@ fn set_info(message: NfTablesMessage) -> Option<SetInfo> {
 }
 
 fn elements_of(list: &SetElementMessage) -> Vec<ElementInfo> {
-    let lists = list.attributes.iter().filter_map(|attribute| match attribute {
-        SetElementList::Elements(elements) => Some(elements),
-        _ => None,
-    });
+    let lists = list
+        .attributes
+        .iter()
+        .filter_map(|attribute| match attribute {
+            SetElementList::Elements(elements) => Some(elements),
+            _ => None,
+        });
     lists
         .flatten()
         .filter_map(|element| match element {

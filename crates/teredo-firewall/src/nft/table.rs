@@ -46,7 +46,10 @@ impl Family {
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(family, _)| family == self).map_or("", |(_, name)| name);
+        let name = Self::NAMES
+            .iter()
+            .find(|(family, _)| family == self)
+            .map_or("", |(_, name)| name);
         f.write_str(name)
     }
 }
@@ -80,7 +83,10 @@ pub struct TableName {
 impl TableName {
     /// Names a table.
     pub fn new(family: Family, name: impl Into<String>) -> Self {
-        Self { family, name: name.into() }
+        Self {
+            family,
+            name: name.into(),
+        }
     }
 }
 
@@ -93,10 +99,11 @@ impl fmt::Display for TableName {
 /// How a table is created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableFlags {
-    /// Bind the table to the [`Netlink`](super::Netlink) that creates it (`NFT_TABLE_F_OWNER`, Linux 5.12).
+    /// Bind the table to the [`Netlink`](super::Netlink) that creates it (`NFT_TABLE_F_OWNER`,
+    /// Linux 5.12).
     ///
-    /// Nobody else can change or flush it, and the kernel removes it when that socket closes, however the process
-    /// ends.
+    /// Nobody else can change or flush it, and the kernel removes it when that socket closes,
+    /// however the process ends.
     pub owner: bool,
     /// Create the table without effect (`NFT_TABLE_F_DORMANT`).
     pub dormant: bool,
@@ -104,7 +111,10 @@ pub struct TableFlags {
 
 impl TableFlags {
     /// The flags of a table that belongs to its socket.
-    pub const OWNER: Self = Self { owner: true, dormant: false };
+    pub const OWNER: Self = Self {
+        owner: true,
+        dormant: false,
+    };
 
     pub(super) fn bits(self) -> nftables::TableFlags {
         let mut bits = nftables::TableFlags::empty();
@@ -124,10 +134,13 @@ pub struct TableInfo {
 
 impl From<&TableMessage> for TableInfo {
     fn from(message: &TableMessage) -> Self {
-        let owner = message.attributes.iter().find_map(|attribute| match attribute {
-            TableAttribute::Owner(port) => Some(*port),
-            _ => None,
-        });
+        let owner = message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                TableAttribute::Owner(port) => Some(*port),
+                _ => None,
+            });
         Self { owner }
     }
 }

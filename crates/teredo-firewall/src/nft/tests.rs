@@ -3,7 +3,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::*;
-use crate::testing::{Namespace, elements, listed, nft, ports, wait_for};
+use crate::testing::{Namespace, elements, listed, listing, nft, ports, rules, wait_for};
 
 fn table() -> TableName {
     TableName::new(Family::Inet, "t")
@@ -11,63 +11,98 @@ fn table() -> TableName {
 
 fn port_set() -> Batch {
     let mut batch = Batch::new();
-    batch
-        .add_table(&table(), TableFlags::default())
-        .add_set(&table(), &Set::new("ports", KeyType::INET_SERVICE).with_timeouts());
+    batch.add_table(&table(), TableFlags::default()).add_set(
+        &table(),
+        &Set::new("ports", KeyType::INET_SERVICE).with_timeouts(),
+    );
     batch
 }
 
 #[test]
 fn every_kind_of_object_reaches_the_kernel_as_nft_understands_it() {
-    Namespace::new().run(|| {
-        let mut batch = port_set();
-        let chain = Chain::base("in", ChainKind::Filter, Hook::Input, -10).policy(Policy::Drop);
-        batch
-            .add_chain(&table(), &Chain::regular("sub"))
-            .add_chain(&table(), &chain)
-            .add_elements(&table(), "ports", [Element::port(4500).with_timeout(Duration::from_secs(60))])
-            .add_rule(
-                &table(),
-                "in",
-                Rule::new().protocol(17).destination_port().in_set("ports").counter().accept().comment("in a set"),
-            )
-            .add_rule(
-                &table(),
-                "in",
-                Rule::new()
-                    .ipv6()
-                    .protocol(6)
-                    .destination_port()
-                    .among(KeyType::INET_SERVICE, [22_u16, 80].map(u16::to_be_bytes))
-                    .ct_state(CtState::ESTABLISHED | CtState::RELATED)
-                    .verdict(Verdict::Jump("sub".to_owned())),
-            )
-            .add_rule(
-                &table(),
-                "sub",
-                Rule::new().protocol(17).source_port().within([0, 10]..=[0, 20]).drop(),
+    Namespace::new()
+        .run(|| {
+            let mut batch = port_set();
+            let chain = Chain::base("in", ChainKind::Filter, Hook::Input, -10).policy(Policy::Drop);
+            batch
+                .add_chain(&table(), &Chain::regular("sub"))
+                .add_chain(&table(), &chain)
+                .add_elements(
+                    &table(),
+                    "ports",
+                    [Element::port(4500).with_timeout(Duration::from_secs(60))],
+                )
+                .add_rule(
+                    &table(),
+                    "in",
+                    Rule::new()
+                        .protocol(17)
+                        .destination_port()
+                        .in_set("ports")
+                        .counter()
+                        .accept()
+                        .comment("in a set"),
+                )
+                .add_rule(
+                    &table(),
+                    "in",
+                    Rule::new()
+                        .ipv6()
+                        .protocol(6)
+                        .destination_port()
+                        .among(KeyType::INET_SERVICE, [22_u16, 80].map(u16::to_be_bytes))
+                        .ct_state(CtState::ESTABLISHED | CtState::RELATED)
+                        .verdict(Verdict::Jump("sub".to_owned())),
+                )
+                .add_rule(
+                    &table(),
+                    "sub",
+                    Rule::new()
+                        .protocol(17)
+                        .source_port()
+                        .within([0, 10]..=[0, 20])
+                        .drop(),
+                );
+            Netlink::open()?.execute(&batch)?;
+
+            let chains = listed("chain");
+            assert_eq!(chains[0]["name"], "sub");
+            assert_eq!(
+                (&chains[1]["hook"], &chains[1]["prio"]),
+                (&"input".into(), &(-10).into())
             );
-        Netlink::open()?.execute(&batch)?;
+            assert_eq!(
+                (&chains[1]["type"], &chains[1]["policy"]),
+                (&"filter".into(), &"drop".into())
+            );
+            assert_eq!(listed("set")[0]["type"], "inet_service");
+            assert_eq!(ports("ports"), [4500]);
+            assert_eq!(elements("ports")[0]["elem"]["timeout"], 60);
 
-        let chains = listed("chain");
-        assert_eq!(chains[0]["name"], "sub");
-        assert_eq!((&chains[1]["hook"], &chains[1]["prio"]), (&"input".into(), &(-10).into()));
-        assert_eq!((&chains[1]["type"], &chains[1]["policy"]), (&"filter".into(), &"drop".into()));
-        assert_eq!(listed("set")[0]["type"], "inet_service");
-        assert_eq!(ports("ports"), [4500]);
-        assert_eq!(elements("ports")[0]["elem"]["timeout"], 60);
-
-        let rules = listed("rule");
-        assert_eq!(rules[0]["chain"], "sub");
-        assert_eq!(rules[1]["comment"], "in a set");
-        let text: Vec<String> = rules.iter().map(|rule| rule["expr"].to_string()).collect();
-        assert!(text[0].contains(r#"{"range":[10,20]}"#) && text[0].contains(r#""field":"sport""#), "{text:#?}");
-        assert!(text[1].contains(r#""right":"@ports""#) && text[1].contains(r#""accept":null"#), "{text:#?}");
-        assert!(text[2].contains(r#"{"set":[22,80]}"#) && text[2].contains(r#""jump":{"target":"sub"}"#), "{text:#?}");
-        assert!(text[2].contains("established") && text[2].contains("related"), "{text:#?}");
-        Ok::<_, NftError>(())
-    })
-    .unwrap();
+            let rules = rules();
+            assert_eq!(rules[0]["chain"], "sub");
+            assert_eq!(rules[1]["comment"], "in a set");
+            let text: Vec<String> = rules.iter().map(|rule| rule["expr"].to_string()).collect();
+            assert!(
+                text[0].contains(r#"{"range":[10,20]}"#) && text[0].contains(r#""field":"sport""#),
+                "{text:#?}"
+            );
+            assert!(
+                text[1].contains(r#""right":"@ports""#) && text[1].contains(r#""accept":null"#),
+                "{text:#?}"
+            );
+            assert!(
+                text[2].contains(r#"{"set":[22,80]}"#)
+                    && text[2].contains(r#""jump":{"target":"sub"}"#),
+                "{text:#?}"
+            );
+            assert!(
+                text[2].contains("established") && text[2].contains("related"),
+                "{text:#?}"
+            );
+            Ok::<_, NftError>(())
+        })
+        .unwrap();
 }
 
 #[test]
@@ -77,13 +112,23 @@ fn a_nat_chain_masquerades() {
         let mut batch = Batch::new();
         batch
             .add_table(&nat, TableFlags::default())
-            .add_chain(&nat, &Chain::base("post", ChainKind::Nat, Hook::Postrouting, 100))
-            .add_rule(&nat, "post", Rule::new().oifname("wan0").counter().masquerade());
+            .add_chain(
+                &nat,
+                &Chain::base("post", ChainKind::Nat, Hook::Postrouting, 100),
+            )
+            .add_rule(
+                &nat,
+                "post",
+                Rule::new().oifname("wan0").counter().masquerade(),
+            );
         Netlink::open().unwrap().execute(&batch).unwrap();
 
         assert_eq!(listed("chain")[0]["type"], "nat");
-        let rule = listed("rule")[0]["expr"].to_string();
-        assert!(rule.contains(r#""right":"wan0""#) && rule.contains("masquerade"), "{rule}");
+        let rule = rules()[0]["expr"].to_string();
+        assert!(
+            rule.contains(r#""right":"wan0""#) && rule.contains("masquerade"),
+            "{rule}"
+        );
     });
 }
 
@@ -98,7 +143,7 @@ fn a_refused_request_undoes_the_whole_batch_and_is_named() {
             error.to_string(),
             "the kernel refused to add rule inet t missing: No such file or directory (os error 2)"
         );
-        assert!(listed("table").is_empty());
+        assert_eq!(listing(), "");
     });
 }
 
@@ -136,16 +181,34 @@ fn sets_and_elements_are_read_back() {
         let mut netlink = Netlink::open().unwrap();
 
         let sets = netlink.sets(&table()).unwrap().unwrap();
-        assert_eq!(sets.iter().map(|set| set.name.as_str()).collect::<Vec<_>>(), ["ports", "ranges", "names"]);
+        assert_eq!(
+            sets.iter().map(|set| set.name.as_str()).collect::<Vec<_>>(),
+            ["ports", "ranges", "names"]
+        );
         assert!(sets.iter().all(|set| set.key == KeyType::INET_SERVICE));
-        assert_eq!(sets.iter().map(|set| set.timeouts).collect::<Vec<_>>(), [true, false, false]);
-        assert_eq!(sets.iter().map(|set| set.intervals).collect::<Vec<_>>(), [false, true, false]);
-        assert_eq!(sets.iter().map(|set| set.map).collect::<Vec<_>>(), [false, false, true]);
-        assert_eq!(netlink.set(&table(), "ports").unwrap().as_ref(), Some(&sets[0]));
+        assert_eq!(
+            sets.iter().map(|set| set.timeouts).collect::<Vec<_>>(),
+            [true, false, false]
+        );
+        assert_eq!(
+            sets.iter().map(|set| set.intervals).collect::<Vec<_>>(),
+            [false, true, false]
+        );
+        assert_eq!(
+            sets.iter().map(|set| set.map).collect::<Vec<_>>(),
+            [false, false, true]
+        );
+        assert_eq!(
+            netlink.set(&table(), "ports").unwrap().as_ref(),
+            Some(&sets[0])
+        );
 
         let mut elements = netlink.elements(&table(), "ports").unwrap().unwrap();
         elements.sort_by_key(ElementInfo::port);
-        assert_eq!(elements.iter().map(ElementInfo::port).collect::<Vec<_>>(), [Some(53), Some(4500)]);
+        assert_eq!(
+            elements.iter().map(ElementInfo::port).collect::<Vec<_>>(),
+            [Some(53), Some(4500)]
+        );
         assert_eq!(elements[0].timeout, None);
         assert_eq!(elements[1].timeout, Some(Duration::from_secs(60)));
         assert!(elements[1].expires.unwrap() <= Duration::from_secs(60));
@@ -160,8 +223,13 @@ fn a_dump_of_many_messages_is_read_to_its_end() {
         batch.add_elements(&table(), "ports", (1..=1500).map(Element::port));
         batch.add_elements(&table(), "ports", (1501..=3000).map(Element::port));
         netlink.execute(&batch).unwrap();
-        let mut read: Vec<_> =
-            netlink.elements(&table(), "ports").unwrap().unwrap().iter().filter_map(ElementInfo::port).collect();
+        let mut read: Vec<_> = netlink
+            .elements(&table(), "ports")
+            .unwrap()
+            .unwrap()
+            .iter()
+            .filter_map(ElementInfo::port)
+            .collect();
         read.sort_unstable();
         assert_eq!(read, (1..=3000).collect::<Vec<u16>>());
     });
@@ -174,17 +242,22 @@ fn an_owned_table_resists_others_and_ends_with_its_socket() {
         let mut batch = Batch::new();
         batch.add_table(&table(), TableFlags::OWNER);
         netlink.execute(&batch).unwrap();
-        assert_eq!(netlink.table(&table()).unwrap().unwrap().owner, Some(netlink.port()));
+        assert_eq!(
+            netlink.table(&table()).unwrap().unwrap().owner,
+            Some(netlink.port())
+        );
 
         nft("flush ruleset");
-        assert_eq!(listed("table")[0]["name"], "t");
+        assert!(listing().starts_with("table inet t {"));
         let mut delete = Batch::new();
         delete.delete_table(&table());
         let error = Netlink::open().unwrap().execute(&delete).unwrap_err();
         assert_eq!(error.refusal(), Some(Errno::PERM));
 
         drop(netlink);
-        wait_for("the table ends", Duration::from_secs(5), || listed("table").is_empty());
+        wait_for("the table ends", Duration::from_secs(5), || {
+            listing().is_empty()
+        });
     });
 }
 
@@ -192,10 +265,21 @@ fn an_owned_table_resists_others_and_ends_with_its_socket() {
 fn the_lack_of_permission_is_told_apart_from_a_refusal() {
     Namespace::new().run(|| {
         // Of this thread alone.
-        caps::drop(None, caps::CapSet::Effective, caps::Capability::CAP_NET_ADMIN).unwrap();
+        caps::drop(
+            None,
+            caps::CapSet::Effective,
+            caps::Capability::CAP_NET_ADMIN,
+        )
+        .unwrap();
         let mut netlink = Netlink::open().unwrap();
-        assert!(matches!(netlink.execute(&port_set()), Err(NftError::NotPermitted)));
-        assert!(matches!(netlink.table(&table()), Err(NftError::NotPermitted)));
+        assert!(matches!(
+            netlink.execute(&port_set()),
+            Err(NftError::NotPermitted)
+        ));
+        assert!(matches!(
+            netlink.table(&table()),
+            Err(NftError::NotPermitted)
+        ));
     });
 }
 
@@ -206,14 +290,24 @@ fn the_watch_reports_the_transactions_of_others_alone() {
         let mut watch = Watch::open(netlink.port()).unwrap();
         netlink.execute(&port_set()).unwrap();
         nft("add element inet t ports { 1 }");
-        let Change::Committed { process, generation, .. } = watch.changed().await.unwrap() else {
+        let Change::Committed {
+            process,
+            generation,
+            ..
+        } = watch.changed().await.unwrap()
+        else {
             panic!("nothing was lost")
         };
         assert_eq!(process.as_deref(), Some("nft"));
 
         nft("add element inet t ports { 2 }");
         netlink.execute(&port_set()).unwrap();
-        let Change::Committed { process, generation: next, .. } = watch.changed().await.unwrap() else {
+        let Change::Committed {
+            process,
+            generation: next,
+            ..
+        } = watch.changed().await.unwrap()
+        else {
             panic!("nothing was lost")
         };
         assert_eq!(process.as_deref(), Some("nft"));
@@ -234,6 +328,9 @@ fn lost_reports_are_no_failure() {
         }
         assert_eq!(watch.changed().await.unwrap(), Change::Lost);
         nft("add element inet t ports { 2001 }");
-        assert!(matches!(watch.changed().await.unwrap(), Change::Committed { .. }));
+        assert!(matches!(
+            watch.changed().await.unwrap(),
+            Change::Committed { .. }
+        ));
     });
 }

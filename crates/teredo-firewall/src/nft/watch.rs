@@ -6,7 +6,8 @@ use netlink_packet_netfilter::{
     nftables::{GenAttribute, GenMessage, NfTablesMessage},
 };
 use netlink_sys::{
-    AsyncSocket as _, AsyncSocketExt as _, Socket, SocketAddr, TokioSocket, protocols::NETLINK_NETFILTER,
+    AsyncSocket as _, AsyncSocketExt as _, Socket, SocketAddr, TokioSocket,
+    protocols::NETLINK_NETFILTER,
 };
 use rustix::{
     io::Errno,
@@ -46,8 +47,8 @@ const NFNLGRP_NFTABLES: u32 = 7;
 const NFT_MSG_NEWGEN: u16 = 15;
 
 impl Watch {
-    /// Starts to listen, in the network namespace of the calling thread, to everybody's transactions but those of
-    /// the socket with the netlink port `own`.
+    /// Starts to listen, in the network namespace of the calling thread, to everybody's
+    /// transactions but those of the socket with the netlink port `own`.
     ///
     /// # Errors
     ///
@@ -58,10 +59,17 @@ impl Watch {
     /// Outside of a tokio runtime with its I/O driver.
     pub fn open(own: u32) -> Result<Self, NftError> {
         let mut socket = TokioSocket::new(NETLINK_NETFILTER).map_err(NftError::socket("open"))?;
-        socket.socket_mut().bind(&SocketAddr::new(0, 0)).map_err(NftError::socket("bind"))?;
+        socket
+            .socket_mut()
+            .bind(&SocketAddr::new(0, 0))
+            .map_err(NftError::socket("bind"))?;
         let group = socket.socket_ref().add_membership(NFNLGRP_NFTABLES);
         group.map_err(NftError::socket("join nftables' group with"))?;
-        Ok(Self { socket, own, buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice() })
+        Ok(Self {
+            socket,
+            own,
+            buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice(),
+        })
     }
 
     /// Waits until the ruleset has changed, and takes together all that has been reported by then.
@@ -73,14 +81,20 @@ impl Watch {
     /// [`NftError::Socket`].
     pub async fn changed(&mut self) -> Result<Change, NftError> {
         loop {
-            let mut reports = Reports { own: self.own, last: None };
+            let mut reports = Reports {
+                own: self.own,
+                last: None,
+            };
             let mut rest = &mut self.buffer[..];
             let read = self.socket.recv(&mut rest).await;
             let free = rest.len();
             // Nothing is awaited from here on to the return, so a cancellation loses nothing.
             match read.map_err(NftError::socket("read from")) {
                 Ok(()) => reports.read(&self.buffer[..self.buffer.len() - free]),
-                Err(NftError::Socket { errno: Errno::NOBUFS, .. }) => reports.last = Some(Change::Lost),
+                Err(NftError::Socket {
+                    errno: Errno::NOBUFS,
+                    ..
+                }) => reports.last = Some(Change::Lost),
                 Err(error) => return Err(error),
             }
             reports.drain(self.socket.socket_ref(), &mut self.buffer)?;
@@ -93,7 +107,9 @@ impl Watch {
 
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch").field("own", &self.own).finish_non_exhaustive()
+        f.debug_struct("Watch")
+            .field("own", &self.own)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,14 +127,22 @@ impl Reports {
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(Errno::NOBUFS) => self.last = Some(Change::Lost),
-                Err(errno) => return Err(NftError::Socket { operation: "read from", errno }),
+                Err(errno) => {
+                    return Err(NftError::Socket {
+                        operation: "read from",
+                        errno,
+                    });
+                }
                 Ok((length, _)) => self.read(&buffer[..length]),
             }
         }
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        for change in messages(bytes).flatten().filter_map(|message| commit(message, self.own)) {
+        for change in messages(bytes)
+            .flatten()
+            .filter_map(|message| commit(message, self.own))
+        {
             // A loss is not made up for by what comes after it.
             if self.last != Some(Change::Lost) {
                 self.last = Some(change);
@@ -137,8 +161,12 @@ fn commit(bytes: &[u8], own: u32) -> Option<Change> {
     if message.header.port_number == own {
         return None;
     }
-    let NetlinkPayload::InnerMessage(message) = message.payload else { return None };
-    let NetfilterMessageInner::NfTables(NfTablesMessage::NewGen(GenMessage { attributes })) = message.inner else {
+    let NetlinkPayload::InnerMessage(message) = message.payload else {
+        return None;
+    };
+    let NetfilterMessageInner::NfTables(NfTablesMessage::NewGen(GenMessage { attributes })) =
+        message.inner
+    else {
         return None;
     };
     let mut change = (0, None, None);
@@ -151,5 +179,9 @@ fn commit(bytes: &[u8], own: u32) -> Option<Change> {
         }
     }
     let (generation, process, pid) = change;
-    Some(Change::Committed { generation, process, pid })
+    Some(Change::Committed {
+        generation,
+        process,
+        pid,
+    })
 }
