@@ -1,6 +1,14 @@
 //! The program under test, and what it said.
 
-use std::process::{Command, Output};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Longer than anything here takes, shorter than a person's patience.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// `teredo` with these arguments, without anything of this environment that it listens to.
 pub(crate) fn teredo(arguments: &[&str]) -> Command {
@@ -28,20 +36,39 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code().expect("ended by itself"),
-            stdout: String::from_utf8(output.stdout).expect("text on standard output"),
-            stderr: String::from_utf8(output.stderr).expect("text on standard error"),
-        }
-    }
-}
-
 /// Runs `teredo` with these arguments to its end.
 pub(crate) fn run(arguments: &[&str]) -> Ended {
-    teredo(arguments)
-        .output()
-        .expect("the program starts")
-        .into()
+    finish(&mut teredo(arguments))
+}
+
+/// Runs `command` to its end.
+pub(crate) fn finish(command: &mut Command) -> Ended {
+    finish_into(command, Stdio::piped())
+}
+
+/// Runs `command` to its end, with this as its standard output.
+pub(crate) fn finish_into(command: &mut Command, stdout: impl Into<Stdio>) -> Ended {
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(Stdio::piped());
+    end(command.spawn().expect("the program starts"))
+}
+
+/// Waits for the end of `child`; kills it, and fails, where it does not come.
+pub(crate) fn end(child: Child) -> Ended {
+    let id = Pid::from_child(&child);
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    let output = receiver.recv_timeout(DEADLINE).unwrap_or_else(|_| {
+        // It was not waited for, so the number is still its own.
+        let _ = kill_process(id, Signal::KILL);
+        panic!("the program did not end within {DEADLINE:?}");
+    });
+    let output = output.expect("the program can be waited for");
+    Ended {
+        code: output.status.code().expect("ended by itself"),
+        stdout: String::from_utf8(output.stdout).expect("text on standard output"),
+        stderr: String::from_utf8(output.stderr).expect("text on standard error"),
+    }
 }

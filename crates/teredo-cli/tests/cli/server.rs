@@ -2,13 +2,11 @@
 
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
 
 use teredo_lab::{Host, Internet, Process};
 
-use crate::program::{run, teredo};
+use crate::program::{DEADLINE, run, teredo};
 
-const DEADLINE: Duration = Duration::from_secs(10);
 const PRIMARY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const SECONDARY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -16,10 +15,7 @@ use teredo_notify::service::{
 use teredo_notify::types::{Detail, Phase, Status};
 use tokio::sync::oneshot;
 
-use crate::program::{Ended, teredo};
-
-/// Longer than anything here takes, shorter than a person's patience.
-const DEADLINE: Duration = Duration::from_secs(10);
+use crate::program::{DEADLINE, Ended, end, finish, teredo};
 
 /// A client that obeys, on a hub that everybody sees.
 struct FakeClient {
@@ -96,8 +92,11 @@ impl Running {
                 .expect("a runtime");
             runtime.block_on(async {
                 let (config, hub, events, client) = parts;
-                let service =
-                    Service::bind(&config, hub, events, client).expect("the socket is free");
+                // A process that another test starts holds the old lock between its fork and its exec.
+                let service = teredo_lab::until(DEADLINE, "the socket", || {
+                    Service::bind(&config, hub.clone(), events.clone(), client.clone()).ok()
+                });
+                let service = service.expect("the socket is free");
                 up.send(()).expect("the test waits");
                 service.run(async { drop(ended.await) }).await;
             });
@@ -148,10 +147,7 @@ impl Place {
     }
 
     fn run(&self, arguments: &[&str]) -> Ended {
-        self.command(arguments)
-            .output()
-            .expect("the program starts")
-            .into()
+        finish(&mut self.command(arguments))
     }
 }
 
@@ -336,11 +332,8 @@ fn waiting_for_the_port_begins_before_the_service() {
 
     let running = Running::start(&place.socket, true);
     running.hub.publish(40_001);
-    let ended = child.wait_with_output().expect("ends");
-    assert_eq!(
-        (ended.status.code(), ended.stdout.as_slice()),
-        (Some(0), &b"40001\n"[..])
-    );
+    let ended = end(child);
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "40001\n"));
 }
 
 /// N-11, N-15, N-19: the current state, every step, the end of the service, and its return.

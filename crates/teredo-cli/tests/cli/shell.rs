@@ -7,11 +7,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::program::{Ended, run, teredo};
+use crate::program::{DEADLINE, Ended, end, finish, finish_into, run, teredo};
 
 const COMMANDS: [&str; 15] = [
     "client",
@@ -118,7 +117,7 @@ fn a_wrong_command_line_is_one_line_a_hint_and_2() {
 fn arguments_that_are_not_text_are_refused_like_others() {
     let odd = OsStr::from_bytes(b"\xff");
     for arguments in [&["status"][..], &["explain"], &[]] {
-        let ended: Ended = teredo(arguments).arg(odd).output().expect("starts").into();
+        let ended = finish(teredo(arguments).arg(odd));
         assert_eq!(
             (ended.code, ended.stdout.as_str()),
             (2, ""),
@@ -141,11 +140,7 @@ fn without_a_service_the_exit_code_is_5_and_the_hint_says_how_to_start_one() {
         &["stop"],
         &["start"],
     ] {
-        let ended: Ended = teredo(arguments)
-            .env("TEREDO_SOCKET", &socket)
-            .output()
-            .expect("the program starts")
-            .into();
+        let ended = finish(teredo(arguments).env("TEREDO_SOCKET", &socket));
         assert_eq!(
             (ended.code, ended.stdout.as_str()),
             (5, ""),
@@ -166,11 +161,7 @@ fn without_a_service_the_exit_code_is_5_and_the_hint_says_how_to_start_one() {
 #[test]
 fn the_socket_option_wins_over_the_environment() {
     let mut command = teredo(&["--socket", "/nonexistent/option.sock", "port"]);
-    let ended: Ended = command
-        .env("TEREDO_SOCKET", "/nonexistent/env.sock")
-        .output()
-        .expect("starts")
-        .into();
+    let ended = finish(command.env("TEREDO_SOCKET", "/nonexistent/env.sock"));
     assert!(
         ended.stderr.contains("/nonexistent/option.sock"),
         "{}",
@@ -180,11 +171,7 @@ fn the_socket_option_wins_over_the_environment() {
 
 #[test]
 fn an_empty_socket_in_the_environment_is_none() {
-    let ended: Ended = teredo(&["port", "--wait", "--timeout", "0"])
-        .env("TEREDO_SOCKET", "")
-        .output()
-        .expect("starts")
-        .into();
+    let ended = finish(teredo(&["port", "--wait", "--timeout", "0"]).env("TEREDO_SOCKET", ""));
     assert!(
         !ended.stderr.contains("a value is required"),
         "{}",
@@ -318,16 +305,8 @@ fn no_colour_without_a_terminal_and_never_under_no_color() {
     let escape = '\u{1b}';
     let colours = |variables: &[(&str, &str)]| {
         let mut failing = teredo(&["port", "--socket", "/nonexistent/teredo.sock"]);
-        let failing: Ended = failing
-            .envs(variables.iter().copied())
-            .output()
-            .expect("starts")
-            .into();
-        let helping: Ended = teredo(&["--help"])
-            .envs(variables.iter().copied())
-            .output()
-            .expect("starts")
-            .into();
+        let failing = finish(failing.envs(variables.iter().copied()));
+        let helping = finish(teredo(&["--help"]).envs(variables.iter().copied()));
         (
             failing.stderr.contains(escape),
             helping.stdout.contains(escape),
@@ -350,11 +329,7 @@ fn a_closed_pipe_is_a_quiet_end() {
     for arguments in [&["--help"][..], &["completions", "bash"], &["explain", "0"]] {
         let (reader, writer) = io::pipe().expect("a pipe");
         drop(reader);
-        let ended: Ended = teredo(arguments)
-            .stdout(writer)
-            .output()
-            .expect("starts")
-            .into();
+        let ended = finish_into(&mut teredo(arguments), writer);
         assert_eq!(
             (ended.code, ended.stderr.as_str()),
             (0, ""),
@@ -380,11 +355,7 @@ fn a_full_disk_is_a_failure() {
         .write(true)
         .open("/dev/full")
         .expect("every Linux has /dev/full");
-    let ended: Ended = teredo(&["completions", "zsh"])
-        .stdout(full)
-        .output()
-        .expect("starts")
-        .into();
+    let ended = finish_into(&mut teredo(&["completions", "zsh"]), full);
     assert_eq!(ended.code, 1);
     assert!(
         ended
@@ -415,7 +386,7 @@ fn a_waiting_command_ends_with_its_reader() {
     // The command holds the other end of this pipe as well.
     drop(command);
     drop(reader);
-    let ended: Ended = child.wait_with_output().expect("ends").into();
+    let ended = end(child);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
 }
 
@@ -488,11 +459,7 @@ fn completions_and_manual_pages_are_generated() {
 
 #[test]
 fn a_wrong_rust_log_is_named() {
-    let ended: Ended = teredo(&["explain", "0"])
-        .env("RUST_LOG", "teredo=loud")
-        .output()
-        .expect("starts")
-        .into();
+    let ended = finish(teredo(&["explain", "0"]).env("RUST_LOG", "teredo=loud"));
     assert_eq!(ended.code, 2);
     assert!(
         ended.stderr.starts_with("teredo: cannot use RUST_LOG: "),
@@ -527,7 +494,7 @@ fn a_process_can_be_tied_to_its_parent() {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(alive.read_to_end(&mut Vec::new()).is_ok()));
     assert_eq!(
-        receiver.recv_timeout(Duration::from_secs(10)),
+        receiver.recv_timeout(DEADLINE),
         Ok(true),
         "the program outlived its parent"
     );
