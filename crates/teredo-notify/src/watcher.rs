@@ -4,6 +4,7 @@
 //! When the service goes, registrations are told at once that there is no port; when it is back, that
 //! there is one. They do nothing for that (N-15). It need not be there at the start either.
 
+mod arrival;
 mod gate;
 mod link;
 

@@ -301,16 +301,15 @@ impl Hub {
         state.gates.status(state.log.current()).collect()
     }
 
-    /// Has `hook` called whenever [`Hub::is_settled`] may have become true for some sequence; it is to wake
-    /// whoever waits for that, not to do work. It stays for the life of the hub.
+    /// Has `hook` called whenever a gating subscriber has confirmed something or has gone, so that
+    /// [`Hub::is_settled`] and [`Hub::gates`] may tell something new; it is to wake whoever waits for that, not to
+    /// do work. It stays for the life of the hub.
     pub fn on_settle(&self, hook: impl Fn() + Send + Sync + 'static) {
         self.lock().settle_hooks.push(std::sync::Arc::new(hook));
     }
 
     fn settled_further(&self, state: std::sync::MutexGuard<'_, State>) {
-        if !state.gates.update() {
-            return;
-        }
+        state.gates.update();
         let hooks = state.settle_hooks.clone();
         drop(state);
         self.shared.settled.notify_all();

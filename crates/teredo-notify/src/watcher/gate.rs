@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixStream;
 
+use super::arrival::Arrival;
 use super::link::Backoff;
 use crate::Snapshot;
 use crate::client::{ClientError, check, read};
@@ -29,6 +30,7 @@ pub struct Gate {
     path: PathBuf,
     session: Option<Session>,
     backoff: Backoff,
+    arrival: Option<Arrival>,
     last: Option<Snapshot>,
 }
 
@@ -53,6 +55,7 @@ impl Gate {
             path: path.into(),
             session: None,
             backoff: Backoff::new(),
+            arrival: None,
             last: None,
         }
     }
@@ -102,6 +105,10 @@ impl Gate {
                     }
                 }
             }
+            // Watching first, so that what arrives while this tries is not missed.
+            if self.arrival.is_none() {
+                self.arrival = Arrival::watch(&self.path);
+            }
             match Session::open(&self.path).await {
                 Ok(session) => self.session = Some(session),
                 Err(error) => {
@@ -109,9 +116,20 @@ impl Gate {
                     if let Some(gone) = self.gone() {
                         return Ok(gone);
                     }
-                    tokio::time::sleep(self.backoff.delay()).await;
+                    self.until_worth_trying().await;
                 }
             }
+        }
+    }
+
+    async fn until_worth_trying(&self) {
+        let pause = tokio::time::sleep(self.backoff.delay());
+        match &self.arrival {
+            Some(arrival) => tokio::select! {
+                () = pause => {}
+                () = arrival.arrived() => {}
+            },
+            None => pause.await,
         }
     }
 

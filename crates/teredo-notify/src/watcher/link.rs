@@ -4,10 +4,11 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::arrival::Arrival;
 use crate::client::{ClientError, Connection, Replies};
 use crate::code::NotifyError;
 use crate::hub::Hub;
@@ -42,8 +43,6 @@ pub(super) struct Link {
     hub: Hub,
     leases: AtomicUsize,
     state: Mutex<State>,
-    /// The generation has changed.
-    renewed: Condvar,
 }
 
 #[derive(Default)]
@@ -73,7 +72,6 @@ impl Link {
             hub: Hub::new(),
             leases: AtomicUsize::new(0),
             state: Mutex::default(),
-            renewed: Condvar::new(),
         }
     }
 
@@ -157,14 +155,11 @@ impl Link {
 
     fn reconnect(&self, generation: u64) -> Option<Session> {
         let backoff = Backoff::new();
+        let mut arrival = None;
         loop {
-            let state = self.lock_as(generation)?;
-            let waited = self
-                .renewed
-                .wait_timeout_while(state, backoff.delay(), |state| {
-                    state.generation == generation
-                });
-            drop(waited);
+            // Watching first, so that what arrives while this tries is not missed.
+            arrival = arrival.or_else(|| Arrival::watch(&self.path));
+            drop(self.lock_as(generation)?);
             match self.connect() {
                 Ok((session, handle, port)) => {
                     let mut state = self.lock_as(generation)?;
@@ -173,6 +168,10 @@ impl Link {
                     return Some(session);
                 }
                 Err(error) => tracing::trace!(%error, "the service is not back yet"),
+            }
+            match &arrival {
+                Some(arrival) => arrival.wait(backoff.delay()),
+                None => thread::sleep(backoff.delay()),
             }
         }
     }
@@ -187,7 +186,6 @@ impl Drop for Lease {
                 // Ends the thread's read. An error means that it is at its end already.
                 let _ = connection.shutdown(Shutdown::Both);
             }
-            self.link.renewed.notify_all();
         }
     }
 }
