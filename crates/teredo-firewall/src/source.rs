@@ -40,3 +40,6 @@ impl PortSource for Gate {
         Self::settle(self, sequence).await;
     }
 }
+
+#[cfg(test)]
+mod tests;
