@@ -191,6 +191,31 @@ fn a_solicitation_to_elsewhere_is_not_answered() {
     }
 }
 
+/// Rule 5 accepts a solicitation from a client's Teredo address too; but none is ever passed on.
+#[test]
+fn a_solicitation_is_answered_or_dropped() {
+    let mut server = server();
+    let mut bytes = Vec::new();
+    emit_router_solicitation(client(), &mut bytes);
+    let sent = expect_sent(&mut server, CLIENT, &bytes);
+    assert_eq!(sent.source, PRIMARY);
+    assert_eq!(advertisement_of(&sent).0.packet.destination(), client());
+
+    for (from, source, destination) in [
+        (CLIENT, client(), peer()),
+        (CLIENT, client(), NATIVE),
+        (RELAY, NATIVE, client()),
+    ] {
+        let mut bytes = Vec::new();
+        emit_router_solicitation(source, &mut bytes);
+        bytes[24..40].copy_from_slice(&destination.octets());
+        bytes[42..44].fill(0);
+        let sum = wire::checksum(source, destination, wire::protocol::ICMPV6, &bytes[40..]);
+        bytes[42..44].copy_from_slice(&sum.to_be_bytes());
+        expect_drop(&mut server, from, &bytes, DropReason::NotRelayed);
+    }
+}
+
 /// R4380-5.3.1-09: a client may ping its server.
 #[test]
 fn an_echo_request_is_answered() {

@@ -109,14 +109,14 @@ proptest! {
     }
 }
 
-/// R4380-5.3-01: a million clients cost what one does.
+/// R4380-5.3-01: a hundred thousand clients cost what one does.
 #[test]
 fn no_memory_per_client() {
     let mut server = server();
     let bytes = solicitation(Flags::default());
     let mut out = Vec::new();
     let capacity = server.outgoing.capacity();
-    for client in 0..1_000_000u32 {
+    for client in 0..100_000u32 {
         let from = SocketAddrV4::new(Ipv4Addr::from(0x0b00_0000 + client), 4096);
         assert_eq!(
             server.handle_udp(NOW, from, PRIMARY, &bytes),
@@ -126,5 +126,5 @@ fn no_memory_per_client() {
         assert!(server.poll_transmit(&mut out).is_some());
     }
     assert_eq!(server.outgoing.capacity(), capacity);
-    assert_eq!(server.counters().advertisements, 1_000_000);
+    assert_eq!(server.counters().advertisements, 100_000);
 }

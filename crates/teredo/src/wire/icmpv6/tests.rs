@@ -296,6 +296,18 @@ fn what_is_answered_with_an_error() {
     let mut bubble = Vec::new();
     emit_bubble(ip(A), ip(B), 64, &mut bubble);
     assert!(may_be_answered_with_error(&bubble));
+
+    // The first fragment of an error shows what it is; a later one does not.
+    for (offset_and_more, expected) in [(1, false), (8, true)] {
+        let mut fragment = packet(A, B, 64, "01000000 00000000");
+        fragment[5] += 8;
+        fragment[6] = protocol::FRAGMENT;
+        fragment.splice(
+            40..40,
+            [protocol::ICMPV6, 0, 0, offset_and_more, 0, 0, 0, 1],
+        );
+        assert_eq!(may_be_answered_with_error(&fragment), expected);
+    }
 }
 
 /// RFC 4443 §2.4 (c): as much as fits into the minimum MTU.
