@@ -183,6 +183,16 @@ fn reception_goes_on_during_a_rebind() {
         let (len, _) = tunnel.socket.recv_from(&mut buffer).unwrap();
         assert_eq!(&buffer[..len], b"still here");
         tunnel.send(b"not now");
+        // A stranger's bubbles ask for an answer; they get none, now or later.
+        let mut stranger = Peer::qualified();
+        stranger.send(&packet(
+            stranger.address.unwrap(),
+            tunnel.here,
+            b"who is there",
+        ));
+        eventually("an answer is withheld", || {
+            (tunnel.bench.status().counters.tx_withheld > 0).then_some(())
+        });
         tunnel.bench.go_round();
         assert_eq!(tunnel.bench.status().counters.tx_datagrams, sent);
 
@@ -225,7 +235,10 @@ fn the_old_port_is_drained_before_it_is_closed() {
 fn packets_of_the_host_are_refused_while_stopped() {
     isolated(|| {
         let tunnel = Tunnel::new();
-        block_on(tunnel.bench.engine.stop()).unwrap();
+        // Already while the end of the port is not settled.
+        tunnel.bench.announcements.hold();
+        let stop = tunnel.bench.engine.stop();
+        tunnel.bench.announcements.wait(2);
         let before = tunnel.bench.status().counters;
         tunnel.send(b"nobody");
         eventually("the packet is taken", || {
@@ -235,6 +248,11 @@ fn packets_of_the_host_are_refused_while_stopped() {
         let now = tunnel.bench.status();
         assert_eq!(now.counters.tx_datagrams, before.tx_datagrams);
         assert!(now.drops.get(teredo::DropReason::NotQualified) > 0);
+        tunnel
+            .bench
+            .announcements
+            .settle(&tunnel.bench.engine.waker());
+        assert!(block_on(stop).unwrap().settled);
     });
 }
 
