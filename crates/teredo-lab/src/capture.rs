@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IoSliceMut, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -11,10 +11,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use nix::ifaddrs::getifaddrs;
+use nix::cmsg_space;
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, setsockopt, socket,
-    sockopt,
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, RecvMsg, SockFlag, SockProtocol,
+    SockType, bind, recvmsg, setsockopt, socket, sockopt,
 };
+use nix::sys::time::TimeSpec;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::namespace::Namespace;
@@ -60,7 +62,7 @@ struct Kept {
 /// A captured frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// When it was seen.
+    /// When the kernel saw it.
     pub time: SystemTime,
     /// How it begins.
     pub link_type: LinkType,
@@ -183,6 +185,7 @@ fn open(interface: &str) -> io::Result<(OwnedFd, usize, LinkType)> {
     )?;
     // As much as the kernel allows; less costs frames, nothing else.
     let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     bind(socket.as_raw_fd(), &address)?;
     let link_type = if WITH_ETHERNET_HEADER.contains(&address.hatype()) {
         LinkType::Ethernet
@@ -199,6 +202,7 @@ impl Shared {
 
     fn capture(&self, socket: &OwnedFd, index: usize, link_type: LinkType, stopped: &OwnedFd) {
         let mut buffer = vec![0; LONGEST_FRAME];
+        let mut control = cmsg_space!(TimeSpec);
         loop {
             let mut ready = [
                 PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
@@ -212,19 +216,42 @@ impl Shared {
             if !ready[1].revents().is_empty() {
                 return;
             }
-            while let Ok((length, from)) = recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {
+            loop {
+                let mut slices = [IoSliceMut::new(&mut buffer)];
+                let Ok(message) = recvmsg::<LinkAddr>(
+                    socket.as_raw_fd(),
+                    &mut slices,
+                    Some(&mut control),
+                    MsgFlags::empty(),
+                ) else {
+                    break;
+                };
                 // Between its making and its binding the socket hears all interfaces.
-                if from.is_some_and(|from| from.ifindex() == index) {
-                    let data = buffer[..length].to_vec();
-                    self.lock().push(Frame {
-                        time: SystemTime::now(),
-                        link_type,
-                        data,
-                    });
+                if message.address.is_none_or(|from| from.ifindex() != index) {
+                    continue;
                 }
+                let (time, length) = (time_of(&message), message.bytes);
+                self.lock().push(Frame {
+                    time,
+                    link_type,
+                    data: buffer[..length].to_vec(),
+                });
             }
         }
     }
+}
+
+/// The kernel's time: the thread may read a frame long after it came.
+fn time_of(message: &RecvMsg<'_, '_, LinkAddr>) -> SystemTime {
+    let stamp = message.cmsgs().ok().and_then(|mut messages| {
+        messages.find_map(|message| match message {
+            ControlMessageOwned::ScmTimestampns(time) => Some(time),
+            _ => None,
+        })
+    });
+    stamp.map_or_else(SystemTime::now, |time| {
+        SystemTime::UNIX_EPOCH + Duration::from(time)
+    })
 }
 
 impl Kept {

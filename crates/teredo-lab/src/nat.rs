@@ -7,6 +7,11 @@ use std::str::FromStr;
 /// port a datagram leaves from, *filtering* (§5) which datagrams from outside are let in. In brackets
 /// the older names of RFC 3489, which RFC 4380 uses.
 ///
+/// Two hosts of a home that send from the same port to the same destination get different external
+/// ports. [`Cone`](Self::Cone) and [`Restricted`](Self::Restricted) let in what is for a mapping
+/// that two hosts share for different destinations to the one that used it last, so their hosts
+/// should use different ports.
+///
 /// As most home routers, none of them hairpins (RFC 4787 §6): a host cannot reach another host of the
 /// same home by the router's public address.
 ///

@@ -4,8 +4,8 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
 use crate::Host;
+use socket2::{Domain, Protocol, Socket, Type};
 
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;

@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use teredo_lab::{Capture, Home, Host, Internet, LabError, NatKind, until};
 
@@ -329,6 +329,27 @@ fn an_idle_mapping_ends_with_its_lifetime() {
         (!arrives()).then_some(())
     })
     .unwrap();
+}
+
+/// RFC 4787 §4.3, REQ-6: outbound traffic keeps a mapping alive, answers to whoever began from outside
+/// included.
+#[test]
+fn answers_keep_a_mapping_alive() {
+    let scene = Scene::new(NatKind::Cone);
+    scene.home.set_mapping_lifetime(SECOND).unwrap();
+    let mapped = scene.out(&scene.first);
+    let start = Instant::now();
+    while start.elapsed() < 2 * SECOND {
+        scene.elsewhere.send_to(b"in", mapped).unwrap();
+        let (_, from) = scene.inside.recv_from(&mut [0; 16]).unwrap();
+        scene.inside.send_to(b"answer", from).unwrap();
+        let (_, from) = scene.elsewhere.recv_from(&mut [0; 16]).unwrap();
+        assert_eq!(from, mapped);
+    }
+    let newcomer = open(&scene.stranger, STRANGER, 0);
+    newcomer.send_to(b"in", mapped).unwrap();
+    let (_, from) = scene.inside.recv_from(&mut [0; 16]).unwrap();
+    assert_eq!(from, newcomer.local_addr().unwrap());
 }
 
 /// Where the kernel keeps the book, its own timeouts are the lifetime.
