@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{Capture, Frame, KEPT_FRAMES, Kept};
 use crate::namespace::Namespace;
 use crate::pcap::LinkType;
+use crate::wait::until;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -153,4 +154,39 @@ fn any_bytes_are_a_frame() {
         broken[at] = value;
         assert_eq!(raw(broken).udp(), None, "{at}: {value:#x}");
     }
+}
+
+#[test]
+fn a_frame_has_the_time_of_the_kernel_not_of_the_reader() {
+    let namespace = Namespace::new().unwrap();
+    let capture = Capture::start(&namespace, "lo").unwrap();
+    let socket = namespace
+        .run(|| UdpSocket::bind("127.0.0.1:3544"))
+        .unwrap()
+        .unwrap();
+    // The kernel begins to note the time a moment after it was asked to.
+    until(SECOND * 5, "a frame with the kernel's time", || {
+        let kept = capture.shared.lock();
+        let sent = SystemTime::now();
+        for _ in 0..2 {
+            socket.send_to(b"teredo", "127.0.0.1:4000").unwrap();
+        }
+        let after = SystemTime::now();
+        let before = kept.frames.len();
+        drop(kept);
+        // Two datagrams, twice each. The reader had to wait with all of them.
+        let all = until(SECOND, "the frames", || {
+            let frames = capture.frames();
+            let udp = frames[before..]
+                .iter()
+                .filter(|frame| frame.udp().is_some());
+            let times: Vec<_> = udp.map(|frame| frame.time).collect();
+            (times.len() >= 4).then_some(times)
+        });
+        all.ok()?
+            .iter()
+            .all(|time| (sent..=after).contains(time))
+            .then_some(())
+    })
+    .unwrap();
 }
