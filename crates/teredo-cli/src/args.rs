@@ -161,8 +161,8 @@ pub(crate) struct PortArgs {
     /// Wait until there is a port, and for the service if it is not there yet
     #[arg(long)]
     pub(crate) wait: bool,
-    /// Wait no longer than this, in seconds; ends with 124
-    #[arg(long, value_name = "S", requires = "wait", value_parser = value::duration)]
+    /// Wait, but no longer than this, in seconds; ends with 124
+    #[arg(long, value_name = "S", value_parser = value::duration)]
     pub(crate) timeout: Option<Duration>,
     /// Print JSON, schema teredo.port/1
     #[arg(long)]

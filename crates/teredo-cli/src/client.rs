@@ -113,6 +113,8 @@ async fn serve(settings: ClientSettings) -> Result<Exit, Failure> {
             settled.notify_one();
         }
     });
+    // For what was settled before there was a hook.
+    engine.waker().wake();
     let resolver = Resolver::start(settings.servers.clone());
     daemon::tell_ready();
 

@@ -22,7 +22,7 @@ struct Answer {
 
 /// Prints the port, or fails with [`Exit::NotReady`] where there is none and nobody waits.
 pub(crate) fn run(args: &PortArgs, socket: &Path, output: &mut Output) -> Result<Exit, Failure> {
-    let port = if args.wait {
+    let port = if args.wait || args.timeout.is_some() {
         wait(socket, args.timeout)?
     } else {
         service::port(socket)?

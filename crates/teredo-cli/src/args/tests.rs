@@ -68,7 +68,6 @@ fn wrong_values_are_refused_with_the_reason() {
         ("teredo client --server 192.0.2.1:3544", "without a port"),
         ("teredo client --server h --interface a/b", "interface name"),
         ("teredo client --server h --bind ::1", "IPv4"),
-        ("teredo port --timeout 5", "--wait"),
         ("teredo port --wait --timeout -1", "unexpected"),
         ("teredo port --wait --timeout soon", "--timeout <S>"),
         ("teredo monitor --events port,colour", "colour"),

@@ -43,6 +43,10 @@ struct Account {
     resolution: Resolution,
     /// The gating subscribers that came after the port they have opened was announced.
     late_firewalls: BTreeSet<u64>,
+    /// Why the address is not on the interface.
+    interface_trouble: Option<String>,
+    /// Why the port is not the one that was asked for.
+    fallback: Option<String>,
     /// Why datagrams do not leave, as the kernel put it.
     trouble: Option<String>,
 }
@@ -67,6 +71,8 @@ impl Daemon {
             mapped: None,
             resolution: Resolution::default(),
             late_firewalls: BTreeSet::new(),
+            interface_trouble: None,
+            fallback: None,
             trouble: None,
         };
         loop {
@@ -115,8 +121,10 @@ impl Daemon {
                 server,
                 ..
             }) => {
-                if let Err(error) = self.interface.set_address(address).await {
-                    tracing::error!(%error, %address, "the address cannot be used");
+                let placed = self.interface.set_address(address).await;
+                account.interface_trouble = placed.err().map(|error| error.to_string());
+                if let Some(trouble) = &account.interface_trouble {
+                    tracing::error!(%address, "the address cannot be used: {trouble}");
                 }
                 (account.address, account.mapped) = (Some(address), Some(mapped));
                 tracing::info!(%address, %mapped, server = %server.primary, "Teredo address up");
@@ -144,7 +152,8 @@ impl Daemon {
                 crate::daemon::tell_state(state.name());
             }
             EngineEvent::PortBound { port, fell_back } => {
-                if let Some(fallback) = fell_back {
+                account.fallback = fell_back.map(|fallback| fallback.to_string());
+                if let Some(fallback) = &account.fallback {
                     tracing::warn!("{fallback}");
                 }
                 tracing::info!(port, "port in use");
@@ -257,7 +266,9 @@ impl Daemon {
     async fn firewall_settled(&mut self, account: &mut Account) {
         let gates = self.hub.gates();
         // Nothing was held back for it, so there is no time that it took.
-        let late = gates.iter().filter(|gate| gate.in_sync && gate.settle_time.is_none());
+        let late = gates
+            .iter()
+            .filter(|gate| gate.in_sync && gate.settle_time.is_none());
         let late: BTreeSet<u64> = late.map(|gate| gate.id).collect();
         let news = !late.is_subset(&account.late_firewalls);
         account.late_firewalls = late;
@@ -285,9 +296,14 @@ impl Daemon {
 }
 
 impl Account {
-    /// Why the client is not qualified, down to the stage that fails.
+    /// Why the client is not qualified, down to the stage that fails; or what it is short of although it is.
     fn explanation(&self) -> Option<String> {
-        let reason = self.reason?;
+        let Some(reason) = self.reason else {
+            return self
+                .interface_trouble
+                .clone()
+                .or_else(|| self.fallback.clone());
+        };
         match (reason, &self.resolution.trouble, &self.trouble) {
             (Reason::NoServer, Some(trouble), _) => Some(trouble.clone()),
             (Reason::NoServer, None, _) => Some("looking the server's address up".to_owned()),

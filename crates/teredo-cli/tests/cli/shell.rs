@@ -82,7 +82,7 @@ fn a_wrong_command_line_is_one_line_a_hint_and_2() {
         &["--frobnicate"][..],
         &["frobnicate"],
         &["status", "--jsn"],
-        &["port", "--timeout", "1"],
+        &["port", "--timeout", "soon"],
         &["monitor", "--events", "colour"],
         &["rebind", "--port", "0"],
         &["address"],

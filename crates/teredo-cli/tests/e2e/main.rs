@@ -5,5 +5,7 @@
 
 mod world;
 
+mod garbage;
 mod rebind;
+mod trouble;
 mod tunnel;

@@ -28,14 +28,19 @@ table inet filter {
 #[test]
 fn a_thousand_rebinds_under_traffic_lose_nothing_to_the_firewall() {
     let (world, _server) = World::with_server();
-    let (alice_host, bob_host) = (world.left.host("alice").unwrap(), world.right.host("bob").unwrap());
+    let (alice_host, bob_host) = (
+        world.left.host("alice").unwrap(),
+        world.right.host("bob").unwrap(),
+    );
     nft(&alice_host, DEFAULT_DROP);
     nft(&alice_host, WITNESS);
     let _agent = world.agent(&alice_host, &["--set", "inet filter teredo_ports"]);
     let (alice, bob) = (world.client(&alice_host, &[]), world.client(&bob_host, &[]));
     let bob_address = bob.address();
     let first = alice.qualified();
-    alice.until(SECOND, "a firewall in step", |status| status.firewall.iter().any(|gate| gate.in_sync));
+    alice.until(SECOND, "a firewall in step", |status| {
+        status.firewall.iter().any(|gate| gate.in_sync)
+    });
     let lost_at_start = counted(&alice_host, "dropped_out");
 
     let capture = Capture::start(alice_host.namespace(), alice_host.interface()).unwrap();
@@ -55,13 +60,25 @@ fn a_thousand_rebinds_under_traffic_lose_nothing_to_the_firewall() {
         }
         alice.qualified();
         let before = echoed.load(Ordering::Relaxed);
-        eventually(SECOND * 15, "traffic after the last rebind", || echoed.load(Ordering::Relaxed) > before);
+        eventually(SECOND * 15, "traffic after the last rebind", || {
+            echoed.load(Ordering::Relaxed) > before
+        });
         done.store(true, Ordering::Relaxed);
     });
 
-    assert_eq!(unsettled, 0, "rebinds that the firewall did not confirm in time");
-    assert_eq!(counted(&alice_host, "dropped_out"), lost_at_start, "outgoing datagrams dropped");
-    assert_eq!(open_ports(&alice_host), [u64::from(ports.last().unwrap().0)]);
+    assert_eq!(
+        unsettled, 0,
+        "rebinds that the firewall did not confirm in time"
+    );
+    assert_eq!(
+        counted(&alice_host, "dropped_out"),
+        lost_at_start,
+        "outgoing datagrams dropped"
+    );
+    assert_eq!(
+        open_ports(&alice_host),
+        [u64::from(ports.last().unwrap().0)]
+    );
     assert!(echoed.load(Ordering::Relaxed) > 0);
     outgoing_is_in_turn(&capture, &ports);
     incoming_is_let_in_while_in_use(&alice_host, &capture, &ports);
@@ -70,7 +87,9 @@ fn a_thousand_rebinds_under_traffic_lose_nothing_to_the_firewall() {
 /// Bob sends back what he gets.
 fn echo(host: &Host, done: &AtomicBool) {
     let socket = host.udp_socket((Ipv6Addr::UNSPECIFIED, ECHO_PORT)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
     let mut buffer = [0; 2048];
     while !done.load(Ordering::Relaxed) {
         if let Ok((length, from)) = socket.recv_from(&mut buffer) {
@@ -83,7 +102,9 @@ fn echo(host: &Host, done: &AtomicBool) {
 /// Alice asks again as soon as she has her answer, or a millisecond later, from whatever address she has.
 fn ask(host: &Host, bob: Ipv6Addr, done: &AtomicBool, echoed: &AtomicU64) {
     let socket = host.udp_socket((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
     let to = SocketAddr::V6(SocketAddrV6::new(bob, ECHO_PORT, 0, 0));
     let mut buffer = [0; 2048];
     while !done.load(Ordering::Relaxed) {
@@ -99,35 +120,54 @@ fn ask(host: &Host, bob: Ipv6Addr, done: &AtomicBool, echoed: &AtomicU64) {
 fn outgoing_is_in_turn(capture: &Capture, ports: &[(u16, Option<SystemTime>)]) {
     let mut turn = 0;
     for frame in capture.frames() {
-        let Some(datagram) = frame.udp() else { continue };
+        let Some(datagram) = frame.udp() else {
+            continue;
+        };
         if datagram.from.ip().is_private() {
             let port = datagram.from.port();
             let ahead = ports[turn..].iter().position(|&(used, _)| used == port);
-            turn += ahead.unwrap_or_else(|| panic!("a datagram left from port {port} out of turn, after rebind {turn}"));
+            turn += ahead.unwrap_or_else(|| {
+                panic!("a datagram left from port {port} out of turn, after rebind {turn}")
+            });
         }
     }
     assert!(turn >= REBINDS - 1, "the capture ends with rebind {turn}");
 }
 
 /// What was dropped on the way in came when its port was no longer in use.
-fn incoming_is_let_in_while_in_use(host: &Host, capture: &Capture, ports: &[(u16, Option<SystemTime>)]) {
+fn incoming_is_let_in_while_in_use(
+    host: &Host,
+    capture: &Capture,
+    ports: &[(u16, Option<SystemTime>)],
+) {
     let mut late: HashMap<u16, u64> = HashMap::new();
     for frame in capture.frames() {
-        let Some(datagram) = frame.udp() else { continue };
+        let Some(datagram) = frame.udp() else {
+            continue;
+        };
         let port = datagram.to.port();
         if datagram.to.ip().is_private()
-            && ports.iter().any(|&(used, ended)| used == port && ended.is_some_and(|ended| ended <= frame.time))
+            && ports.iter().any(|&(used, ended)| {
+                used == port && ended.is_some_and(|ended| ended <= frame.time)
+            })
         {
             *late.entry(port).or_default() += 1;
         }
     }
     let listing = nft_json(host, "set inet filter dropped_ports").unwrap();
-    let elements = listing["nftables"].as_array().unwrap().iter().find_map(|item| item["set"]["elem"].as_array().cloned());
+    let elements = listing["nftables"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|item| item["set"]["elem"].as_array().cloned());
     for element in elements.unwrap_or_default() {
         let port = element["elem"]["val"].as_u64().unwrap();
         // The element is added by the first datagram, and counts that one too.
         let dropped = element["elem"]["counter"]["packets"].as_u64().unwrap();
         let late = late.get(&(port as u16)).copied().unwrap_or_default();
-        assert!(dropped <= late, "{dropped} datagrams for port {port} were dropped, {late} came after its use");
+        assert!(
+            dropped <= late,
+            "{dropped} datagrams for port {port} were dropped, {late} came after its use"
+        );
     }
 }

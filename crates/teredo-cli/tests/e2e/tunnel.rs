@@ -17,13 +17,19 @@ fn two_clients_reach_each_other_from_the_first_packet_on() {
     ] {
         let world = World::new(nats[0], nats[1]);
         let _server = world.serve();
-        let (alice_host, bob_host) = (world.left.host("alice").unwrap(), world.right.host("bob").unwrap());
+        let (alice_host, bob_host) = (
+            world.left.host("alice").unwrap(),
+            world.right.host("bob").unwrap(),
+        );
         let (alice, bob) = (world.client(&alice_host, &[]), world.client(&bob_host, &[]));
         let capture = Capture::start(alice_host.namespace(), alice_host.interface()).unwrap();
         let (a, b) = (alice.address(), bob.address());
 
         let there = teredo_lab::ping(&alice_host, b, 5, Duration::from_secs(5)).unwrap();
-        assert!(there.are_all_in_order(5), "{nats:?}, alice to bob: {there:?}");
+        assert!(
+            there.are_all_in_order(5),
+            "{nats:?}, alice to bob: {there:?}"
+        );
         let back = teredo_lab::ping(&bob_host, a, 5, Duration::from_secs(5)).unwrap();
         assert!(back.are_all_in_order(5), "{nats:?}, bob to alice: {back:?}");
         assert_well_formed(&capture, &world.path("."), &[alice.status().port]);

@@ -6,10 +6,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 use teredo_lab::{Capture, Home, Host, Internet, NatKind, Process, until};
 use teredo_notify::client::Connection;
 use teredo_notify::types::{Phase, Status};
-use tempfile::TempDir;
 
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 45);
 pub(crate) const SECONDARY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 46);
@@ -31,10 +31,23 @@ impl World {
     pub(crate) fn new(left: NatKind, right: NatKind) -> Self {
         let internet = Internet::new().expect("an internet: the end-to-end tests need root");
         let server = internet.host("server", &[SERVER, SECONDARY]).unwrap();
-        let left = internet.home("left", left, Ipv4Addr::new(198, 51, 100, 1)).unwrap();
-        let right = internet.home("right", right, Ipv4Addr::new(203, 0, 113, 1)).unwrap();
-        let folder = tempfile::Builder::new().prefix("teredo-e2e.").tempdir().unwrap();
-        Self { left, right, server, internet, folder }
+        let left = internet
+            .home("left", left, Ipv4Addr::new(198, 51, 100, 1))
+            .unwrap();
+        let right = internet
+            .home("right", right, Ipv4Addr::new(203, 0, 113, 1))
+            .unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("teredo-e2e.")
+            .tempdir()
+            .unwrap();
+        Self {
+            left,
+            right,
+            server,
+            internet,
+            folder,
+        }
     }
 
     /// The usual home routers, and our server running.
@@ -46,7 +59,11 @@ impl World {
 
     /// Starts our server.
     pub(crate) fn serve(&self) -> Process {
-        let process = start(&self.server, "server", &["server", "--address", &SERVER.to_string()]);
+        let process = start(
+            &self.server,
+            "server",
+            &["server", "--address", &SERVER.to_string()],
+        );
         process.wait_for_line("serving", SECOND * 5).unwrap();
         process
     }
@@ -72,7 +89,11 @@ impl World {
     pub(crate) fn agent(&self, host: &Host, arguments: &[&str]) -> Process {
         let socket = self.path(&format!("{}.sock", host.name()));
         let socket = socket.to_str().unwrap();
-        start(host, "agent", &[&["firewall", "--socket", socket], arguments].concat())
+        start(
+            host,
+            "agent",
+            &[&["firewall", "--socket", socket], arguments].concat(),
+        )
     }
 }
 
@@ -98,21 +119,36 @@ impl Client {
 
     /// Waits until the status fulfils `condition`, and fails with where it stands.
     #[track_caller]
-    pub(crate) fn until(&self, timeout: Duration, what: &str, mut condition: impl FnMut(&Status) -> bool) -> Status {
-        match until(timeout, what, || self.try_status().filter(|status| condition(status))) {
+    pub(crate) fn until(
+        &self,
+        timeout: Duration,
+        what: &str,
+        mut condition: impl FnMut(&Status) -> bool,
+    ) -> Status {
+        match until(timeout, what, || {
+            self.try_status().filter(|status| condition(status))
+        }) {
             Ok(status) => status,
-            Err(error) => panic!("{error}; status: {:#?}; log:\n{}", self.try_status(), self.process.lines().join("\n")),
+            Err(error) => panic!(
+                "{error}; status: {:#?}; log:\n{}",
+                self.try_status(),
+                self.process.lines().join("\n")
+            ),
         }
     }
 
     #[track_caller]
     pub(crate) fn qualified(&self) -> Status {
-        self.until(QUALIFICATION, "a qualified client", |status| status.state == Phase::Qualified)
+        self.until(QUALIFICATION, "a qualified client", |status| {
+            status.state == Phase::Qualified
+        })
     }
 
     #[track_caller]
     pub(crate) fn address(&self) -> Ipv6Addr {
-        self.qualified().address.expect("a qualified client has an address")
+        self.qualified()
+            .address
+            .expect("a qualified client has an address")
     }
 
     /// Kills it with SIGKILL and starts it again on the same socket.
@@ -123,7 +159,11 @@ impl Client {
 
 fn start_client(host: &Host, socket: &Path, arguments: &[&str]) -> Process {
     let socket = socket.to_str().unwrap();
-    start(host, "client", &[&["client", "--socket", socket], arguments].concat())
+    start(
+        host,
+        "client",
+        &[&["client", "--socket", socket], arguments].concat(),
+    )
 }
 
 /// Starts this program on `host`.
@@ -134,7 +174,10 @@ pub(crate) fn start(host: &Host, name: &str, arguments: &[&str]) -> Process {
 /// This program, without the machine's configuration.
 pub(crate) fn teredo() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_teredo"));
-    command.args(["--config", "/dev/null"]).env_remove("TEREDO_SOCKET").env_remove("RUST_LOG");
+    command
+        .args(["--config", "/dev/null"])
+        .env_remove("TEREDO_SOCKET")
+        .env_remove("RUST_LOG");
     command
 }
 
@@ -142,9 +185,15 @@ pub(crate) fn teredo() -> Command {
 #[track_caller]
 pub(crate) fn run(host: &Host, command: &mut Command) -> Output {
     let program = command.get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let child = host.namespace().spawn(command);
-    child.unwrap_or_else(|error| panic!("{program}: {error} (package {})", package(&program))).wait_with_output().unwrap()
+    child
+        .unwrap_or_else(|error| panic!("{program}: {error} (package {})", package(&program)))
+        .wait_with_output()
+        .unwrap()
 }
 
 /// The Debian package of a tool.
@@ -160,29 +209,55 @@ fn package(program: &str) -> &str {
 #[track_caller]
 pub(crate) fn nft(host: &Host, ruleset: &str) {
     let output = run(host, Command::new("nft").arg(ruleset));
-    assert!(output.status.success(), "nft {ruleset}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "nft {ruleset}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// What the real `nft -j list …` says.
 #[track_caller]
 pub(crate) fn nft_json(host: &Host, list: &str) -> Option<Value> {
-    let output = run(host, Command::new("nft").args(["-j", "list"]).args(list.split(' ')));
-    output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+    let output = run(
+        host,
+        Command::new("nft")
+            .args(["-j", "list"])
+            .args(list.split(' ')),
+    );
+    output
+        .status
+        .success()
+        .then(|| serde_json::from_slice(&output.stdout).unwrap())
 }
 
 /// The ports in the administrator's set, by the real `nft`.
 pub(crate) fn open_ports(host: &Host) -> Vec<u64> {
-    let Some(listing) = nft_json(host, "set inet filter teredo_ports") else { return Vec::new() };
-    let elements = listing["nftables"].as_array().unwrap().iter().find_map(|item| item["set"]["elem"].as_array().cloned());
-    elements.unwrap_or_default().iter().filter_map(|elem| elem.as_u64().or_else(|| elem["elem"]["val"].as_u64())).collect()
+    let Some(listing) = nft_json(host, "set inet filter teredo_ports") else {
+        return Vec::new();
+    };
+    let elements = listing["nftables"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|item| item["set"]["elem"].as_array().cloned());
+    elements
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|elem| elem.as_u64().or_else(|| elem["elem"]["val"].as_u64()))
+        .collect()
 }
 
 /// The packets that a named counter of the administrator's table has counted.
 #[track_caller]
 pub(crate) fn counted(host: &Host, counter: &str) -> u64 {
-    let listing = nft_json(host, &format!("counter inet filter {counter}")).expect("the administrator's table");
+    let listing = nft_json(host, &format!("counter inet filter {counter}"))
+        .expect("the administrator's table");
     let items = listing["nftables"].as_array().unwrap();
-    items.iter().find_map(|item| item["counter"]["packets"].as_u64()).unwrap()
+    items
+        .iter()
+        .find_map(|item| item["counter"]["packets"].as_u64())
+        .unwrap()
 }
 
 /// An administrator's ruleset that drops everything, in and out, but the port in `@teredo_ports` and what is inside
@@ -209,7 +284,11 @@ table inet filter {
 
 /// Waits for a condition, and fails with its name.
 #[track_caller]
-pub(crate) fn eventually(timeout: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Duration {
+pub(crate) fn eventually(
+    timeout: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> bool,
+) -> Duration {
     let start = Instant::now();
     if let Err(error) = until(timeout, what, || condition().then_some(())) {
         panic!("{error}");
@@ -220,27 +299,67 @@ pub(crate) fn eventually(timeout: Duration, what: &str, mut condition: impl FnMu
 /// What tshark makes of a capture: one line for each packet that matches `filter`, with these fields. Every UDP
 /// port in `ports` is taken for Teredo's.
 #[track_caller]
-pub(crate) fn tshark(capture: &Capture, folder: &Path, ports: &[u16], filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
-    let file = folder.join(format!("{}.pcap", ports.iter().map(u16::to_string).collect::<Vec<_>>().join("-")));
+pub(crate) fn tshark(
+    capture: &Capture,
+    folder: &Path,
+    ports: &[u16],
+    filter: &str,
+    fields: &[&str],
+) -> Vec<Vec<String>> {
+    let file = folder.join(format!(
+        "{}.pcap",
+        ports
+            .iter()
+            .map(u16::to_string)
+            .collect::<Vec<_>>()
+            .join("-")
+    ));
     capture.save(&file).unwrap();
     let mut command = Command::new("tshark");
-    command.args(["-n", "-r"]).arg(&file).args(["-Y", filter, "-T", "fields"]);
+    command
+        .args(["-n", "-r"])
+        .arg(&file)
+        .args(["-Y", filter, "-T", "fields"]);
     for port in ports {
         command.args(["-d", &format!("udp.port=={port},teredo")]);
     }
     for field in fields {
         command.args(["-e", field]);
     }
-    let output = command.output().unwrap_or_else(|error| panic!("tshark: {error} (package tshark)"));
-    assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("tshark: {error} (package tshark)"));
+    assert!(
+        output.status.success(),
+        "tshark: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+    text.lines()
+        .map(|line| line.split('\t').map(str::to_owned).collect())
+        .collect()
 }
 
 /// Fails if tshark finds anything malformed, or a wrong checksum, among what was captured.
 #[track_caller]
 pub(crate) fn assert_well_formed(capture: &Capture, folder: &Path, ports: &[u16]) {
     let filter = "_ws.malformed || icmpv6.checksum.status == \"Bad\" || ip.flags.df == 1 && udp";
-    let found = tshark(capture, folder, ports, filter, &["frame.number", "_ws.col.Info", "_ws.col.Protocol"]);
+    let found = tshark(
+        capture,
+        folder,
+        ports,
+        filter,
+        &["frame.number", "_ws.col.Info", "_ws.col.Protocol"],
+    );
     assert!(found.is_empty(), "tshark objects to {found:?}");
+}
+
+/// The elements of a set, by the real `nft`: a number, or an object with the timeout. None where there is no such
+/// set.
+#[track_caller]
+pub(crate) fn elements(host: &Host, set: &str) -> Option<Vec<Value>> {
+    let listing = nft_json(host, &format!("set {set}"))?;
+    let items = listing["nftables"].as_array().unwrap();
+    let set = items.iter().find_map(|item| item.get("set")).unwrap();
+    Some(set["elem"].as_array().cloned().unwrap_or_default())
 }
