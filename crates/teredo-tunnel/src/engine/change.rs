@@ -40,8 +40,9 @@ impl Worker {
         if stays {
             return self.change_to(Target::Keep, None, Some(reply));
         }
-        match bind(self.bind, port) {
-            Ok((next, fell_back)) => self.change_to(Target::Socket(next), fell_back, Some(reply)),
+        // Who asks for a port has one already, and can be told that it is not to be had.
+        match ServiceSocket::bind(self.bind, port.unwrap_or(0)) {
+            Ok(next) => self.change_to(Target::Socket(next), None, Some(reply)),
             Err(error) => {
                 answer(reply, Err(error.into()));
                 self.change_to(Target::Keep, None, None);

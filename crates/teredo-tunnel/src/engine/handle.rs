@@ -68,7 +68,8 @@ impl EngineHandle {
 
     /// Moves to another service port, make before break; without a number the kernel chooses.
     ///
-    /// Ready when the new port is in use: announced, and settled or waited for long enough.
+    /// Ready when the new port is in use: announced, and settled or waited for long enough. A port that cannot
+    /// be had is an error, unlike at the start, and the client stays where it is.
     pub fn rebind(
         &self,
         port: Option<u16>,
