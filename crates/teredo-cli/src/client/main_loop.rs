@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use teredo::client::{Event, Reason, State};
-use teredo_notify::hub::Hub;
+use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
 use teredo_notify::service::{ControlError, EventBus, Outcome};
 use teredo_notify::types::{Counters, Detail, Peers, Phase, Role, Status, rfc3339};
+use teredo_tunnel::BindError;
 use teredo_tunnel::engine::{ChangeError, EngineEvent, EngineHandle, EngineStatus, PortChange};
 use teredo_tunnel::interface::Interface;
 use teredo_tunnel::watch::{self, NetworkChange, Watcher};
@@ -41,8 +42,8 @@ struct Account {
     address: Option<Ipv6Addr>,
     mapped: Option<SocketAddrV4>,
     resolution: Resolution,
-    /// The gating subscribers that came after the port they have opened was announced.
-    late_firewalls: BTreeSet<u64>,
+    /// The gating subscribers that have opened the port when it was in use already, and the state that they opened.
+    late_firewalls: BTreeSet<(u64, Option<u64>)>,
     /// Why the address is not on the interface.
     interface_trouble: Option<String>,
     /// Why the port is not the one that was asked for.
@@ -265,11 +266,11 @@ impl Daemon {
     /// dropped, so ask again rather than wait for the time-out.
     async fn firewall_settled(&mut self, account: &mut Account) {
         let gates = self.hub.gates();
-        // Nothing was held back for it, so there is no time that it took.
-        let late = gates
-            .iter()
-            .filter(|gate| gate.in_sync && gate.settle_time.is_none());
-        let late: BTreeSet<u64> = late.map(|gate| gate.id).collect();
+        // Nothing was held back for it, so there is no time that it took; or not for as long as it took.
+        let late = gates.iter().filter(|gate| {
+            gate.in_sync && gate.settle_time.is_none_or(|took| took > SETTLE_DEADLINE)
+        });
+        let late: BTreeSet<_> = late.map(|gate| (gate.id, gate.settled)).collect();
         let news = !late.is_subset(&account.late_firewalls);
         account.late_firewalls = late;
         if news && account.state == State::Probe {
@@ -343,6 +344,7 @@ fn forward(
                 settled: change.settled,
             }),
             Err(ChangeError::Stopped) => Err(ControlError::NotReady),
+            Err(ChangeError::Bind(BindError::InUse { port, .. })) => Err(ControlError::PortInUse(port)),
             Err(error) => Err(ControlError::Failed(error.to_string())),
         };
         // Whoever asked may have gone.
