@@ -105,7 +105,8 @@ impl LeasedSet {
             .elements(&self.path.table, &self.path.set)?
             .ok_or_else(|| SetError::Missing(self.path.clone()))?;
         let expected = (port != 0).then_some(port);
-        Ok(elements.len() == usize::from(expected.is_some())
+        // The kernel may list an element twice.
+        Ok(elements.is_empty() == expected.is_none()
             && elements
                 .iter()
                 .all(|element| element.port() == expected && self.is_own(element)))

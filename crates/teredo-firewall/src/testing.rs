@@ -87,6 +87,15 @@ pub(crate) fn ip(arguments: &str) {
     execute("ip", "iproute2", arguments.split_whitespace());
 }
 
+/// Waits until an interface can send. The kernel notices a cable's other end with a delay, and
+/// drops what is sent before.
+pub(crate) fn wait_for_link(interface: &str) {
+    let show = ["-j", "link", "show", "dev", interface];
+    wait_for("the link is up", Duration::from_secs(10), || {
+        execute("ip", "iproute2", show).contains("\"operstate\":\"UP\"")
+    });
+}
+
 /// Runs `nft` with a ruleset or command.
 pub(crate) fn nft(script: &str) {
     execute("nft", "nftables", [script]);

@@ -162,6 +162,8 @@ impl Netlink {
 
     /// All elements of a set; none if the set does not exist.
     ///
+    /// While the kernel resizes the table of a large set, an element may be listed twice.
+    ///
     /// # Errors
     ///
     /// Any [`NftError`].

@@ -223,15 +223,14 @@ fn a_dump_of_many_messages_is_read_to_its_end() {
         batch.add_elements(&table(), "ports", (1..=1500).map(Element::port));
         batch.add_elements(&table(), "ports", (1501..=3000).map(Element::port));
         netlink.execute(&batch).unwrap();
-        let mut read: Vec<_> = netlink
-            .elements(&table(), "ports")
-            .unwrap()
-            .unwrap()
-            .iter()
-            .filter_map(ElementInfo::port)
-            .collect();
-        read.sort_unstable();
-        assert_eq!(read, (1..=3000).collect::<Vec<u16>>());
+        let expected: Vec<u16> = (1..=3000).collect();
+        // The kernel resizes its table meanwhile and then lists elements twice.
+        wait_for("all are listed", Duration::from_secs(10), || {
+            let elements = netlink.elements(&table(), "ports").unwrap().unwrap();
+            let mut read: Vec<_> = elements.iter().filter_map(ElementInfo::port).collect();
+            read.sort_unstable();
+            read == expected
+        });
     });
 }
 

@@ -15,7 +15,7 @@ use rustix::{
 
 use super::*;
 use crate::leased_set::LeasedSet;
-use crate::testing::{Namespace, counted, ip, listing, nft, ports, wait_for};
+use crate::testing::{Namespace, counted, ip, listing, nft, ports, wait_for, wait_for_link};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -37,7 +37,9 @@ impl Pair {
         pair.neighbour.run(|| {
             configure("far", 2);
             ip("route add 224.0.0.0/4 dev far");
+            wait_for_link("far");
         });
+        pair.host.run(move || wait_for_link(cable));
         pair
     }
 
@@ -235,6 +237,7 @@ fn what_was_asked_for_comes_in() {
     let question = socket.try_clone().unwrap();
     pair.host
         .run(move || question.send_to(b"?", v6(2, 53)).unwrap());
+    answerer.set_read_timeout(Some(LIMIT)).unwrap();
     let (_, from) = answerer.recv_from(&mut [0; 8]).unwrap();
     answerer.send_to(b"!", from).unwrap();
     wait_for("the answer comes in", LIMIT, || received(&socket));
@@ -292,12 +295,15 @@ fn the_tunnel_is_closed_to_forwarded_traffic_but_for_exceptions() {
     let [closed, open] = behind.run(move || {
         ip("link set lan up");
         ip("address add 2001:db8:1::2/64 dev lan nodad");
+        wait_for_link("lan");
         [5000, 5001].map(|port| {
             let socket = UdpSocket::bind(address(port)).unwrap();
             socket.set_nonblocking(true).unwrap();
             socket
         })
     });
+
+    pair.host.run(|| wait_for_link("lan"));
 
     pair.send(v6(2, 9000), address(5000));
     pair.wait_for_count(&["unsolicited"]);
