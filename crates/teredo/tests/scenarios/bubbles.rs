@@ -265,32 +265,23 @@ fn an_indirect_bubble_does_not_make_a_path() {
     assert_eq!(status(&world, client).trusted_peers, 1);
 }
 
-/// R4380-5.2.4-11: what waits is bounded, for one peer and for all.
-#[test]
-fn ten_thousand_packets_to_a_dead_peer() {
-    let config = ClientConfig {
-        max_queue_bytes: 10_000,
-        max_total_queue_bytes: 25_000,
-        ..ClientConfig::default()
-    };
+/// Submits 10,000 packets to `peers` dead peers in turn and returns how many were queued.
+fn submit_to_the_dead(peers: u16, config: ClientConfig) -> usize {
     let mut world = world(1);
     let client = client_with(&mut world, 1, NatBehaviour::restricted(), config);
     qualify(&mut world, client);
     let own = address(&world, client);
     let mut queued = 0;
-    for port in 0..10_000u16 {
-        let mapped = SocketAddrV4::new(v4("198.51.100.44"), 1 + port % 5);
+    for number in 0..10_000 {
+        let mapped = SocketAddrV4::new(v4("198.51.100.44"), 1 + number % peers);
         let peer = TeredoAddress {
             server: SERVER.primary,
             flags: Flags::default(),
             mapped,
-        }
-        .to_ipv6();
-        queued +=
-            usize::from(world.submit(client, &packets::udp(own, peer, 1)) == Submission::Queued);
+        };
+        let packet = packets::udp(own, peer.to_ipv6(), 1);
+        queued += usize::from(world.submit(client, &packet) == Submission::Queued);
     }
-    let size = packets::udp(own, own, 1).len();
-    assert_eq!(queued, 25_000 / size);
     assert_eq!(
         drops(&world, client, DropReason::QueueFull),
         10_000 - queued as u64
@@ -300,6 +291,20 @@ fn ten_thousand_packets_to_a_dead_peer() {
         drops(&world, client, DropReason::PeerUnreachable),
         queued as u64
     );
+    queued
+}
+
+/// R4380-5.2.4-11: what waits is bounded, for one peer and for all together.
+#[test]
+fn ten_thousand_packets_to_dead_peers() {
+    let config = ClientConfig {
+        max_queue_bytes: 10_000,
+        max_total_queue_bytes: 25_000,
+        ..ClientConfig::default()
+    };
+    let size = packets::udp(peer_address(), peer_address(), 1).len();
+    assert_eq!(submit_to_the_dead(1, config.clone()), 10_000 / size);
+    assert_eq!(submit_to_the_dead(5, config), 25_000 / size);
 }
 
 /// R4380-7.4-01, W-03: whatever a stranger sends, no more comes out of a client than went in.

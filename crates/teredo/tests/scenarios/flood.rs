@@ -144,6 +144,32 @@ fn indirect_bubbles_from_a_hundred_thousand_relays() {
     );
 }
 
+/// R4380-5.2-06, R4380-7.3.3-01: a peer that is only sent to, and says nothing itself, is not forgotten either.
+#[test]
+fn a_silent_peer_in_use_survives() {
+    let (mut world, client, friend, attacker) = stage();
+    let [own, other] = [client, friend].map(|id| address(&world, id));
+    let mapped = teredo(&world, client).mapped;
+    world.send(client, &packets::udp(own, other, 0));
+    world.run_for(SECOND);
+    for number in 0..10 * MAX_PEERS as u32 {
+        let from = invented(number);
+        let source = TeredoAddress {
+            server: SERVER.primary,
+            flags: Flags::default(),
+            mapped: from,
+        }
+        .to_ipv6();
+        world.inject(attacker, from, mapped, &packets::bubble(source, own));
+        if number % 100 == 99 {
+            world.run_for(Duration::from_millis(100));
+            let submission = world.submit(client, &packets::udp(own, other, 1));
+            assert_eq!(submission, Submission::Send(teredo(&world, friend).mapped));
+        }
+    }
+    assert_eq!(status(&world, client).peers, MAX_PEERS);
+}
+
 /// R4380-7.3.3-01: a client with the default settings forgets the attack when it is over.
 #[test]
 fn after_the_flood_all_is_as_before() {

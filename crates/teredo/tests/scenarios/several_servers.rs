@@ -61,14 +61,21 @@ fn a_server_that_dies_is_replaced() {
     let before = address(&world, client);
     set_silent(&mut world, SERVER, true);
     let died = world.now();
-    assert!(
-        world.run_until(seconds(60), |world| status(world, client).server
-            == Some(OTHER_SERVER)
-            && state(world, client) == State::Qualified)
+    assert!(world.run_until(seconds(60), |world| state(world, client) == State::Probe));
+    assert_eq!(
+        reason(&world, client),
+        Some(Reason::ServerLost(SERVER.primary))
     );
+    let lost = world.now();
     assert!(
-        world.now() - died <= seconds(42) + ROUND_TRIP,
+        lost - died <= seconds(42),
         "30 s of silence and three attempts of 4 s at most"
+    );
+    qualify(&mut world, client);
+    assert_eq!(
+        world.now() - lost,
+        ROUND_TRIP,
+        "the other server is asked first"
     );
     let after = address(&world, client);
     assert_eq!(teredo(&world, client).server, OTHER_SERVER.primary);
