@@ -39,6 +39,7 @@ pub mod types;
 pub mod watcher;
 mod wire;
 
+pub use mib::{cancel_mib_change_notify2, get_teredo_port, notify_teredo_port_change};
 pub use snapshot::{Kind, Notification, Snapshot};
 
 use std::path::PathBuf;

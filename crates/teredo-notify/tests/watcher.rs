@@ -257,6 +257,29 @@ fn the_old_functions_tell_port_and_type() {
     );
 }
 
+/// N-04: each callback has its own context back, as it was given, and one that is nothing too.
+#[test]
+fn callbacks_have_their_context() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let functions = PortNotifications::new(Watcher::new(service.path()));
+    let (told, heard) = mpsc::channel();
+    for context in [None, Some("first"), Some("second")] {
+        let told = told.clone();
+        let callback = move |port, _| _ = told.send((context, port));
+        functions
+            .notify_teredo_port_change(callback, false)
+            .unwrap();
+    }
+    service.hub.publish(4500);
+    let mut all = [next(&heard), next(&heard), next(&heard)];
+    all.sort_unstable();
+    assert_eq!(
+        all,
+        [(None, 4500), (Some("first"), 4500), (Some("second"), 4500)]
+    );
+}
+
 /// N-07 by the old names: the handle is known to the callback, and cancelled in it.
 #[test]
 fn the_old_functions_may_be_called_in_a_callback() {

@@ -342,7 +342,7 @@ fn the_port_is_let_through_from_the_server_and_from_peers_and_to_them() {
     );
 }
 
-/// F-3
+/// F-3, N-09: the static port of local discovery is let through by a rule that nobody is notified of.
 #[test]
 fn local_discovery_and_igmp_are_let_through() {
     let pair = Pair::new("uplink");

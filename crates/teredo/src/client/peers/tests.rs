@@ -24,7 +24,7 @@ fn host(number: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number)
 }
 
-/// R4380-5.2.4-01: an entry counts for 30 s after the last reception.
+/// R4380-5.2-05, R4380-5.2.4-01: an entry has a mapping, trust and the time of the last reception; it counts for 30 s after the last reception.
 #[test]
 fn a_path_is_valid_for_thirty_seconds() {
     let mut peer = Peer::default();

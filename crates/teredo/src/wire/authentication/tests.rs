@@ -17,7 +17,7 @@ fn nonce_only() {
     );
 }
 
-/// The keyed hash over a solicitation and over an advertisement with its origin (RFC 4380 §5.2.2).
+/// R4380-5.2.2-08: the keyed hash over a solicitation, and over an advertisement with its origin.
 #[test]
 fn hmac_vectors() {
     assert_eq!(
