@@ -15,7 +15,8 @@ pub struct LinkQuality {
     pub delay: Duration,
     /// How much longer it may take: uniform from zero to this.
     pub jitter: Duration,
-    /// Whether jitter may let a datagram overtake an earlier one. Without, a late datagram holds back those behind it.
+    /// Whether jitter may let a datagram overtake an earlier one. Without, a late datagram holds back those
+    /// behind it.
     pub reorder: bool,
     /// The probability that a datagram vanishes, from 0 to 1.
     pub loss: f64,

@@ -22,7 +22,8 @@ fn kinds_are_told_apart() {
     assert_eq!(summary(&packet(17, 0)), "UDP ::1 > ::2");
 }
 
-/// R4380-5.1.1-02, R4380-5.1.1-03: the elements stand before the packet, the origin of 1.2.3.4:337 as RFC 4380 prints it.
+/// R4380-5.1.1-02, R4380-5.1.1-03: the elements stand before the packet, the origin of 1.2.3.4:337 as RFC 4380
+/// prints it.
 #[test]
 fn elements_are_read() {
     let mut bytes = vec![0, 1, 2, 0, b'i', b'd', 1, 2, 3, 4, 5, 6, 7, 8, 0];

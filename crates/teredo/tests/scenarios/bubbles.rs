@@ -182,8 +182,8 @@ fn every_attempt_may_succeed() {
     }
 }
 
-/// R4380-5.2.3-14, R4380-5.2.6-04, R4380-5.2.6-05: a peer that floods the client with indirect bubbles and is never heard
-/// directly gets one answer in 2 s, four in all.
+/// R4380-5.2.3-14, R4380-5.2.6-04, R4380-5.2.6-05: a peer that floods the client with indirect bubbles and is
+/// never heard directly gets one answer in 2 s, four in all.
 #[test]
 fn a_flood_of_indirect_bubbles_gets_four_answers() {
     let (mut world, client, peer) = stage(NatBehaviour::restricted());

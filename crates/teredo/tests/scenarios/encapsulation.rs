@@ -51,7 +51,8 @@ fn larger_packets_are_answered_with_packet_too_big() {
     assert!(world.capture().is_empty());
 }
 
-/// R4380-5.1.2-04, R4380-5.1.1-02: what the server forwards has an origin before it; a packet of 1280 bytes is taken then, too.
+/// R4380-5.1.2-04, R4380-5.1.1-02: what the server forwards has an origin before it; a packet of 1280 bytes is
+/// taken then, too.
 #[test]
 fn packets_of_the_mtu_are_taken_with_an_origin() {
     let mut world = world(1);

@@ -10,8 +10,8 @@ use teredo_sim::{ClientId, NatBehaviour, World};
 use crate::internet::*;
 use crate::packets;
 
-/// Two clients behind restricted NATs, and five packets from one to the other while `lost` says of each bubble on each
-/// leg whether it is lost.
+/// Two clients behind restricted NATs, and five packets from one to the other while `lost` says of each bubble
+/// on each leg whether it is lost.
 fn five_packets(
     seed: u64,
     mut lost: impl FnMut() -> bool + 'static,

@@ -26,8 +26,8 @@ fn behind_a_forgetful_nat() -> (World, NatId, ClientId) {
     (world, nat, client)
 }
 
-/// R4380-5.2-08, R4380-5.2.5-01, R4380-5.2.5-02, R4380-5.2.5-04, R5991-3.1-03: 200 idle gaps lie between 75 % and 100 %
-/// of 30 s and are spread over that range; the address stays.
+/// R4380-5.2-08, R4380-5.2.5-01, R4380-5.2.5-02, R4380-5.2.5-04, R5991-3.1-03: 200 idle gaps lie between 75 %
+/// and 100 % of 30 s and are spread over that range; the address stays.
 #[test]
 fn the_refresh_is_randomised_between_75_and_100_percent() {
     let mut world = world(1);
@@ -128,7 +128,8 @@ fn a_stranger_does_not_put_the_refresh_off() {
     assert!(solicitations(&world, client).len() >= 3);
 }
 
-/// R4380-5.2.5-05: after the NAT forgot, the next refresh gives another mapping, hence another address; bubbles carry it.
+/// R4380-5.2.5-05: after the NAT forgot, the next refresh gives another mapping, hence another address; bubbles
+/// carry it.
 #[test]
 fn a_new_mapping_makes_a_new_address() {
     let (mut world, nat, client) = behind_a_forgetful_nat();
@@ -195,8 +196,8 @@ fn a_new_mapping_forgets_what_waited() {
     assert_eq!(status(&world, client).peers, 0);
 }
 
-/// R4380-5.2.5-06: three losses, a new qualification, off-line, and recovery by itself; the same mapping gives the same
-/// address again (R5991-3.1-03).
+/// R4380-5.2.5-06: three losses, a new qualification, off-line, and recovery by itself; the same mapping gives
+/// the same address again (R5991-3.1-03).
 #[test]
 fn a_silent_server_ends_the_service_and_is_found_again() {
     let mut world = world(1);

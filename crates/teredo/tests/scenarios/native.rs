@@ -243,8 +243,8 @@ fn nonces_are_all_different() {
     );
 }
 
-/// R4380-5.2.3-13, R4380-5.2.3-15, R4380-7.2.2-01: an unknown relay is heard, but nothing is sent to it before the test
-/// through the server has shown that it is the way to that host.
+/// R4380-5.2.3-13, R4380-5.2.3-15, R4380-7.2.2-01: an unknown relay is heard, but nothing is sent to it before
+/// the test through the server has shown that it is the way to that host.
 #[test]
 fn an_unknown_relay_is_heard_but_not_believed() {
     let (mut world, client, _) = stage(NatBehaviour::cone(), |_| None);

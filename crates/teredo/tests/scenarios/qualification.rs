@@ -316,7 +316,7 @@ fn nonces_are_all_different() {
     assert_eq!(nonces.len(), count);
 }
 
-/// R4380-7.4-01: an answer that comes twice, late or out of order changes nothing.
+/// R5991-3.1-03: an answer that comes twice, late or out of order changes nothing.
 #[test]
 fn a_bad_link_does_not_confuse_a_client() {
     for seed in 0..50 {
@@ -352,7 +352,7 @@ fn losses_are_made_up_for_by_repetition() {
     }
 }
 
-/// R4380-5.2.1-01: on stop nothing more is sent, and the address goes down; a start gives another one.
+/// R6169-2.1-01: on stop nothing more is sent, and the address goes down; a start gives another one.
 #[test]
 fn stop_and_start() {
     let mut world = world(1);

@@ -137,7 +137,8 @@ fn trailers_are_cut_off() {
     assert_eq!(arrive(&mut world, client, stranger, &payload), [good]);
 }
 
-/// RFC 6081 §4: an unknown trailer of the class that forbids it has the packet dropped, one of another class does not.
+/// RFC 6081 §4: an unknown trailer of the class that forbids it has the packet dropped, one of another class
+/// does not.
 #[test]
 fn unknown_trailers_obey_their_class() {
     for kind in [0x40, 0x7f] {
@@ -171,7 +172,8 @@ fn another_destination_is_dropped() {
     }
 }
 
-/// R4380-5.2.3-13, R6169-2.2-01: a Teredo source whose mapping is not the outer source is refused, data and bubbles alike.
+/// R4380-5.2.3-13, R6169-2.2-01: a Teredo source whose mapping is not the outer source is refused, data and
+/// bubbles alike.
 #[test]
 fn an_embedded_mapping_that_does_not_fit_is_refused() {
     let (world, client, _) = stage();
@@ -248,7 +250,7 @@ fn link_local_traffic_is_not_carried() {
     assert_eq!(world.capture().sent_by(client).count(), 0);
 }
 
-/// R4380-5.2.3-05, R4380-5.2.4-09: an origin indication counts only from the own server.
+/// R4380-5.2.3-05: an origin indication counts only from the own server.
 #[test]
 fn an_origin_from_a_stranger_is_not_followed() {
     let (mut world, client, stranger) = stage();

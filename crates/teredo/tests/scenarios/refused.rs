@@ -205,8 +205,8 @@ fn the_own_mapping_is_refused() {
     assert!(world.capture().is_empty());
 }
 
-/// R4380-GU-04, R4380-5.2.4-07: an indirect bubble is not answered to such an address, whether it stands in the source
-/// or in the origin indication that the server puts before it.
+/// R4380-GU-04, R4380-5.2.4-07: an indirect bubble is not answered to such an address, whether it stands in the
+/// source or in the origin indication that the server puts before it.
 #[test]
 fn bubbles_do_not_lead_to_refused_addresses() {
     for refused in REFUSED {

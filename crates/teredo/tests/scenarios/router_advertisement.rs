@@ -316,7 +316,8 @@ fn from_another_address_or_port() {
     });
 }
 
-/// R4380-5.2.2-06: a confirmation byte other than zero says that a key has expired; the mapping is right all the same.
+/// R4380-5.2.2-06: a confirmation byte other than zero says that a key has expired; the mapping is right all
+/// the same.
 #[test]
 fn a_confirmation_byte_does_not_spoil_an_answer() {
     let (mut world, client, _) = world_with(|answer| {
@@ -341,7 +342,8 @@ fn the_mapping_comes_from_the_origin() {
     assert_eq!(teredo(&world, client).mapped, socket("198.51.100.200:999"));
 }
 
-/// R4380-5.2.2-02, R4380-7.2.1-01: who does not see the solicitation cannot forge the answer, and an old one is worthless.
+/// R4380-5.2.2-02, R4380-7.2.1-01: who does not see the solicitation cannot forge the answer, and an old one is
+/// worthless.
 #[test]
 fn forged_and_repeated_answers_in_service_change_nothing() {
     let (mut world, client, server) = world_with(Some);
