@@ -132,9 +132,10 @@ impl Client {
     }
 
     fn test_with_echo(&mut self, now: Instant, slot: u32, nonce: [u8; 16], sequence: u8) {
-        let Phase::Qualified(service) = &self.phase else {
+        let Phase::Qualified(service) = &mut self.phase else {
             return;
         };
+        service.spoken = now;
         let (own, server) = (service.ipv6, service.server_socket());
         let target = self.peers.address(slot);
         let identifier = u16::from_be_bytes([nonce[0], nonce[1]]);

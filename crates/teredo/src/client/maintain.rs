@@ -17,6 +17,8 @@ pub(super) struct Service {
     /// The source of this service's solicitations.
     link_local: Ipv6Addr,
     refresh: Refresh,
+    /// When something was sent to the server last.
+    pub(super) spoken: Instant,
 }
 
 #[derive(Debug)]
@@ -61,18 +63,26 @@ impl Client {
             ipv6: address.to_ipv6(),
             link_local,
             refresh,
+            spoken: now,
         }));
     }
 
     /// Something came from the server: its next sign of life is due a randomised interval from now.
+    ///
+    /// DEVIATION(rfc4380 §5.2.5): and something is sent to it a refresh interval after the last time at the latest,
+    /// however much comes from it (RFC 6081 §5.1.1 allows it). Only what goes out is sure to keep a mapping alive
+    /// (RFC 4787 REQ-6): else the NAT would close to a server that is heard often and never spoken to, and with it
+    /// to every bubble that peers send by way of it.
     pub(super) fn heard_server(&mut self, now: Instant) {
         let at = now + self.randomised_refresh();
+        let interval = self.config.refresh_interval;
         if let Phase::Qualified(Service {
             refresh: Refresh::Idle { at: due },
+            spoken,
             ..
         }) = &mut self.phase
         {
-            *due = at;
+            *due = at.min(*spoken + interval);
         }
     }
 
@@ -108,6 +118,7 @@ impl Client {
             self.begin_qualification(now, Some(Reason::ServerLost(server.primary)));
             return;
         }
+        service.spoken = now;
         let due = now + self.config.solicitation_timeout;
         let nonce = rand_core::Rng::next_u64(&mut self.rng).to_be_bytes();
         service.refresh = Refresh::Soliciting {

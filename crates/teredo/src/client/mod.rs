@@ -133,7 +133,8 @@ impl Client {
 
     /// Qualifies from a newly bound service port: at the start, and after a rebind.
     ///
-    /// `local` is the port's address as the network sees it on this host, never `0.0.0.0`. Whatever was still to
+    /// `local` is the port's address as the network sees it on this host; `0.0.0.0` while there is no route, which
+    /// [`handle_network_change`](Self::handle_network_change) mends. Whatever was still to
     /// be sent from an earlier port is forgotten, and so are the peers, whose NATs know only the earlier mapping.
     pub fn start(&mut self, now: Instant, local: SocketAddrV4, servers: &[ServerAddress]) {
         self.local = local;
