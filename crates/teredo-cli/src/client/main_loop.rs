@@ -344,7 +344,9 @@ fn forward(
                 settled: change.settled,
             }),
             Err(ChangeError::Stopped) => Err(ControlError::NotReady),
-            Err(ChangeError::Bind(BindError::InUse { port, .. })) => Err(ControlError::PortInUse(port)),
+            Err(ChangeError::Bind(BindError::InUse { port, .. })) => {
+                Err(ControlError::PortInUse(port))
+            }
             Err(error) => Err(ControlError::Failed(error.to_string())),
         };
         // Whoever asked may have gone.

@@ -78,7 +78,7 @@ pub(super) fn tell(teller: &mut Teller, nat: NatKind) -> Result<Scene, Broken> {
         let scene = Scene::build(nat)?;
         Ok((
             scene,
-            Told::new("two homes behind NATs, in namespaces of their own; nothing was installed")
+            Told::new("two homes behind NATs, a host in each; nothing was installed")
                 .fact("nat", nat.name()),
         ))
     })?;
@@ -99,7 +99,7 @@ pub(super) fn tell(teller: &mut Teller, nat: NatKind) -> Result<Scene, Broken> {
             ruleset::open_ports(scene.alice())?.is_empty(),
             "a port is open before there is a client"
         );
-        let line = "drops everything, in and out, but the port in @teredo_ports, which is empty";
+        let line = "drops all but the port in @teredo_ports, which is empty";
         Ok((
             subscriber,
             Told::new(line).line(format!("teredo firewall --set '{}'", ruleset::SET)),
@@ -113,10 +113,19 @@ pub(super) fn tell(teller: &mut Teller, nat: NatKind) -> Result<Scene, Broken> {
     let port = teller.step("alice's client", || qualify(&mut scene, nat))?;
     teller.step("everybody knows the port", || {
         let (_, notification) = subscriber.next(Kind::Add)?;
-        ensure!(notification.state.port == port, "the program was told {}, the port is {port}", notification.state.port);
+        ensure!(
+            notification.state.port == port,
+            "the program was told {}, the port is {port}",
+            notification.state.port
+        );
         let settled = in_step(&scene, port)?;
-        let line = format!("a program was told 'add {port}'; the set is {{ {port} }}, {settled} us after the announcement");
-        Ok(((), Told::new(line).fact("port", port).fact("settle_us", settled)))
+        let told = Told::new(format!("a program was told 'add {port}'"))
+            .line(format!(
+                "the set is {{ {port} }}, {settled} us after the announcement"
+            ))
+            .fact("port", port)
+            .fact("settle_us", settled);
+        Ok(((), told))
     })?;
     let (alice, bob) = teller.step("bob", || bob(&mut scene))?;
     teller.step("ping", || {
@@ -174,18 +183,16 @@ fn qualify(scene: &mut Scene, nat: NatKind) -> anyhow::Result<(u16, Told)> {
     if nat == NatKind::None {
         ensure!(local == mapped, "without a NAT {local} became {mapped}");
     }
-    let told = Told::new(format!(
-        "qualified {} ms after its start: {address}",
-        took.as_millis()
-    ))
-    .line(format!(
-        "{local}, which the NAT shows as {mapped}; NAT: {}",
-        status.nat.as_deref().unwrap_or("?")
-    ))
-    .fact("address", address.to_string())
-    .fact("local", local.to_string())
-    .fact("mapped", mapped.to_string())
-    .fact("qualified_ms", took.as_millis() as u64);
+    let told = Told::new(format!("qualified {} ms after its start", took.as_millis()))
+        .line(address.to_string())
+        .line(format!(
+            "{local} is {mapped} outside; NAT: {}",
+            status.nat.as_deref().unwrap_or("?")
+        ))
+        .fact("address", address.to_string())
+        .fact("local", local.to_string())
+        .fact("mapped", mapped.to_string())
+        .fact("qualified_ms", took.as_millis() as u64);
     Ok((status.port, told))
 }
 
@@ -269,10 +276,10 @@ fn unsolicited(scene: &Scene, alice: Ipv6Addr) -> anyhow::Result<((), Told)> {
         !receives(&closed, SILENCE)?,
         "port {CLOSED_PORT} is not allowed, but a datagram came through"
     );
-    let line = format!(
-        "bob's datagram to port {CLOSED_PORT} is dropped, to {ALLOWED_PORT} (--allow-inbound) it comes through"
-    );
-    Ok(((), Told::new(line)))
+    let told = Told::new(format!("bob's datagram to port {CLOSED_PORT} is dropped")).line(format!(
+        "to port {ALLOWED_PORT} (--allow-inbound) it comes through"
+    ));
+    Ok(((), told))
 }
 
 fn receives(socket: &UdpSocket, timeout: Duration) -> anyhow::Result<bool> {
@@ -309,10 +316,9 @@ fn rebind(scene: &Scene, subscriber: &Subscriber, old: u16) -> anyhow::Result<(u
             .is_some_and(|datagram| datagram.from.port() == new)
     });
     left_from.context("nothing left from the new port, so the firewall dropped it")?;
-    let line = format!(
-        "{old} -> {new}: announced, the firewall in step after {settled} us, then the first datagram left"
-    );
-    let told = Told::new(line)
+    let told = Told::new(format!("{old} -> {new}: announced"))
+        .line(format!("the firewall in step after {settled} us"))
+        .line("then the first datagram left")
         .fact("old", old)
         .fact("new", new)
         .fact("settle_us", settled)
@@ -346,13 +352,14 @@ fn kill_client(
         shut.as_millis()
     );
     let line = format!(
-        "'delete' after {:.1} ms, port {port} closed within {:.1} ms",
-        milliseconds(told),
-        milliseconds(shut)
+        "a program was told 'delete' after {:.1} ms",
+        milliseconds(told)
     );
+    let told_closed = format!("port {port} was closed within {:.1} ms", milliseconds(shut));
     Ok((
         (),
         Told::new(line)
+            .line(told_closed)
             .fact("delete_ms", milliseconds(told))
             .fact("closed_ms", milliseconds(shut)),
     ))
@@ -372,14 +379,11 @@ fn restart_client(scene: &mut Scene, subscriber: &Subscriber) -> anyhow::Result<
         status.port
     );
     in_step(scene, status.port)?;
-    let line = format!(
-        "'add {}' to the same registration; qualified and open after {} ms",
-        status.port,
-        took.as_millis()
-    );
+    let line = format!("'add {}' to the same registration", status.port);
     Ok((
         (),
         Told::new(line)
+            .line(format!("qualified and open after {} ms", took.as_millis()))
             .fact("port", status.port)
             .fact("took_ms", took.as_millis() as u64),
     ))
@@ -402,15 +406,16 @@ fn kill_agents(scene: &mut Scene) -> anyhow::Result<((), Told)> {
     alices.kill()?;
     closed(scene, LEASE + PROMPTLY)?;
     let set = start.elapsed();
-    let line = format!(
-        "bob's table is gone after {:.1} ms; alice's set is empty after {:.1} s (lease {} s)",
-        milliseconds(table),
+    let line = format!("bob's table was gone after {:.1} ms", milliseconds(table));
+    let lapsed = format!(
+        "alice's set was empty after {:.1} s (lease {} s)",
         set.as_secs_f64(),
         LEASE.as_secs()
     );
     Ok((
         (),
         Told::new(line)
+            .line(lapsed)
             .fact("table_ms", milliseconds(table))
             .fact("set_ms", milliseconds(set)),
     ))

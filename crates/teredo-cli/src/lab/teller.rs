@@ -19,7 +19,12 @@ const FAIL: Style = Style::new()
     .bold()
     .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const DIM: Style = Style::new().dimmed();
-const TITLE: usize = 24;
+/// The room for a step's title.
+const TITLE: usize = 23;
+/// Where a step's findings begin: behind the time, the mark and the title.
+const INDENT: usize = 7 + 2 + 4 + 2 + TITLE + 1;
+/// The widest line, and the narrowest that is worth the trouble.
+const WIDTHS: std::ops::RangeInclusive<usize> = 70..=100;
 
 /// What a step found out.
 #[derive(Debug, Default)]
@@ -69,6 +74,7 @@ pub(super) struct Teller {
     began: Instant,
     steps: u32,
     failed: u32,
+    width: usize,
 }
 
 impl Teller {
@@ -79,6 +85,7 @@ impl Teller {
             began: Instant::now(),
             steps: 0,
             failed: 0,
+            width: width(),
         }
     }
 
@@ -152,15 +159,17 @@ impl Teller {
             Ok(told) => ("ok", OK, told.lines),
             Err(error) => ("FAIL", FAIL, error.lines().map(str::to_owned).collect()),
         };
-        let mut lines = lines.into_iter();
-        let first = lines.next().unwrap_or_default();
+        let wrapped = lines
+            .iter()
+            .flat_map(|line| textwrap::wrap(line, self.width - INDENT));
+        let mut wrapped = wrapped.map(|line| line.into_owned());
+        let first = wrapped.next().unwrap_or_default();
         self.output.line(format_args!(
-            "{DIM}{:6.2} s{DIM:#}  {style}{mark:<4}{style:#}  {title:<TITLE$} {first}",
+            "{DIM}{:5.2} s{DIM:#}  {style}{mark:<4}{style:#}  {title:<TITLE$} {first}",
             at.as_secs_f64()
         ))?;
-        for line in lines {
-            self.output
-                .line(format_args!("{:16}{:TITLE$} {line}", "", ""))?;
+        for line in wrapped {
+            self.output.line(format_args!("{:INDENT$}{line}", ""))?;
         }
         Ok(())
     }
@@ -190,6 +199,15 @@ impl Teller {
         };
         self.output.line(verdict)
     }
+}
+
+/// The terminal's width, or where there is none the widest.
+fn width() -> usize {
+    let columns =
+        rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map(|size| size.ws_col.into());
+    columns
+        .unwrap_or(*WIDTHS.end())
+        .clamp(*WIDTHS.start(), *WIDTHS.end())
 }
 
 fn milliseconds(time: Duration) -> f64 {
