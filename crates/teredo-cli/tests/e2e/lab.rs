@@ -1,0 +1,288 @@
+//! `teredo lab`: its story behind every NAT, told to anybody, and nothing left of it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use teredo_lab::NatKind;
+
+use crate::world::*;
+
+const IN_TIME: Duration = Duration::from_secs(15);
+
+/// Becomes the user `nobody`, in a mount namespace where `/dev/net/tun` is a node with the mode `$0`.
+const AS_NOBODY: &str = "mount -t tmpfs tmpfs /dev/net \
+    && mknod -m $0 /dev/net/tun c 10 200 \
+    && exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
+
+#[test]
+fn the_story_behind_no_nat() {
+    tells_its_story(NatKind::None);
+}
+
+#[test]
+fn the_story_behind_a_cone_nat() {
+    tells_its_story(NatKind::Cone);
+}
+
+#[test]
+fn the_story_behind_a_restricted_nat() {
+    tells_its_story(NatKind::Restricted);
+}
+
+#[test]
+fn the_story_behind_a_port_restricted_nat() {
+    tells_its_story(NatKind::PortRestricted);
+}
+
+#[test]
+fn the_story_behind_a_symmetric_nat() {
+    tells_its_story(NatKind::Symmetric);
+}
+
+#[track_caller]
+fn tells_its_story(nat: NatKind) {
+    let stage = Stage::new();
+    let steps = stage.assert_told(&stage.as_root(), &["--nat", nat.name()]);
+    assert_eq!(steps[0]["facts"]["nat"], nat.name());
+    // Behind a symmetric NAT the story ends where the client says why there is no service.
+    assert_eq!(steps.len(), if nat == NatKind::Symmetric { 4 } else { 13 });
+}
+
+/// No root is needed, where user namespaces are allowed and the TUN device is open to all.
+#[test]
+fn an_ordinary_user_is_told_the_story() {
+    let stage = Stage::new();
+    let steps = stage.assert_told(&stage.as_nobody("666"), &[]);
+    assert_eq!(steps.len(), 13);
+}
+
+#[test]
+fn who_may_not_open_the_tun_device_is_told_what_to_do() {
+    let stage = Stage::new();
+    let output = stage.run(&stage.as_nobody("600"), &["lab", "--json"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    let [line] = text.lines().collect::<Vec<_>>()[..] else {
+        panic!("more than one line: {text}")
+    };
+    assert!(line.contains("`chmod 0666 /dev/net/tun` as root"), "{line}");
+    assert!(output.stdout.is_empty());
+    stage.assert_swept();
+}
+
+/// A `kill -9` in the middle, early or late, by root or not: all that the laboratory has started dies with it.
+#[test]
+fn a_killed_lab_leaves_no_process() {
+    for last_step in ["a server", "bob", "the client again"] {
+        for nobody in [false, true] {
+            let stage = Stage::new();
+            let wrapper = if nobody {
+                stage.as_nobody("666")
+            } else {
+                stage.as_root()
+            };
+            let mut lab = Guard(stage.command(&wrapper, &["lab", "--json"]).spawn().unwrap());
+            let mut steps = BufReader::new(lab.0.stdout.take().unwrap()).lines();
+            let told = steps.find(|step| step.as_ref().is_ok_and(|step| step.contains(last_step)));
+            assert!(told.is_some(), "the story broke off before {last_step:?}");
+            assert!(stage.processes().len() > 1, "nothing runs at {last_step:?}");
+
+            let killed = Instant::now();
+            lab.0.kill().unwrap();
+            lab.0.wait().unwrap();
+            let left = || stage.processes().is_empty();
+            eventually(SECOND, "the end of all processes", left);
+            assert!(
+                killed.elapsed() < SECOND,
+                "{:?} after {last_step:?}",
+                killed.elapsed()
+            );
+        }
+    }
+}
+
+/// A folder that an ordinary user can use, with the program in it.
+struct Stage {
+    folder: TempDir,
+    machine: Machine,
+}
+
+/// What the machine has, and a laboratory must leave as it is.
+#[derive(Debug, PartialEq)]
+struct Machine {
+    interfaces: Vec<String>,
+    /// The network namespaces that a mount keeps.
+    mounted: Vec<String>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("teredo-e2e.")
+            .tempdir()
+            .unwrap();
+        let stage = Self {
+            folder,
+            machine: Machine::now(),
+        };
+        // Its own folder may be closed to others.
+        fs::copy(env!("CARGO_BIN_EXE_teredo"), stage.program()).unwrap();
+        fs::create_dir(stage.temporary()).unwrap();
+        for (path, mode) in [
+            (stage.folder.path().to_owned(), 0o755),
+            (stage.program(), 0o755),
+            (stage.temporary(), 0o777),
+        ] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        stage
+    }
+
+    fn program(&self) -> PathBuf {
+        self.folder.path().join("teredo")
+    }
+
+    /// Where the program makes its temporary folders.
+    fn temporary(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
+    fn as_root(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn as_nobody(&self, mode: &str) -> Vec<String> {
+        ["unshare", "--mount", "--", "sh", "-c", AS_NOBODY, mode]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    fn command(&self, wrapper: &[String], arguments: &[&str]) -> Command {
+        let program = self.program().to_str().unwrap().to_owned();
+        let all = [wrapper, &[program]].concat();
+        let mut command = Command::new(&all[0]);
+        command
+            .args(&all[1..])
+            .args(["--config", "/dev/null"])
+            .args(arguments);
+        command.env("TMPDIR", self.temporary()).current_dir("/");
+        command.env_remove("TEREDO_SOCKET").env_remove("RUST_LOG");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, wrapper: &[String], arguments: &[&str]) -> Output {
+        self.command(wrapper, arguments).output().unwrap()
+    }
+
+    /// Every step succeeds, a line of JSON each, and nothing is left. Returns the steps.
+    #[track_caller]
+    fn assert_told(&self, wrapper: &[String], arguments: &[&str]) -> Vec<Value> {
+        let start = Instant::now();
+        let output = self.run(wrapper, &[&["lab", "--json"], arguments].concat());
+        let took = start.elapsed();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let context = format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{context}");
+        assert!(output.stderr.is_empty(), "{context}");
+        assert!(took < IN_TIME, "{took:?}: {context}");
+
+        let mut steps: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert!(
+            steps
+                .iter()
+                .all(|step| step["schema"] == "teredo.lab/1" && step["ok"] == true),
+            "{context}"
+        );
+        let verdict = steps.pop().unwrap();
+        assert_eq!(
+            (&verdict["steps"], &verdict["failed"]),
+            (&steps.len().into(), &0.into()),
+            "{context}"
+        );
+        for (number, step) in (1..).zip(&steps) {
+            assert_eq!(step["step"], number, "{context}");
+        }
+        self.assert_swept();
+        steps
+    }
+
+    /// No process of the laboratory runs, and none of its namespaces is mounted: what else could keep them. No folder
+    /// is left, and the machine has the interfaces that it had.
+    #[track_caller]
+    fn assert_swept(&self) {
+        assert_eq!(self.processes(), Vec::<String>::new());
+        let folders: Vec<_> = fs::read_dir(self.temporary()).unwrap().collect();
+        assert!(folders.is_empty(), "{folders:?}");
+        assert_eq!(Machine::now(), self.machine);
+    }
+
+    /// The processes with this stage's folder in their environment: all that the program has started.
+    fn processes(&self) -> Vec<String> {
+        let marker = self.temporary().into_os_string().into_encoded_bytes();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap() {
+            let path = entry.unwrap().path();
+            // A process may end between the one look and the other.
+            let Ok(environment) = fs::read(path.join("environ")) else {
+                continue;
+            };
+            if environment
+                .windows(marker.len())
+                .any(|window| window == marker)
+            {
+                found.push(
+                    fs::read_to_string(path.join("cmdline"))
+                        .unwrap_or_default()
+                        .replace('\0', " "),
+                );
+            }
+        }
+        found
+    }
+}
+
+impl Machine {
+    fn now() -> Self {
+        let lines = |path| {
+            fs::read_to_string(path)
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let mut interfaces = lines("/proc/self/net/dev");
+        for line in &mut interfaces {
+            line.truncate(line.find(':').unwrap_or_default());
+        }
+        let mut mounted = lines("/proc/self/mountinfo");
+        mounted.retain(|mount| mount.contains(" net:["));
+        Self {
+            interfaces,
+            mounted,
+        }
+    }
+}
+
+/// Kills what it guards.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,130 @@
+//! Debian's two daemons: how they are configured, started and ended.
+
+use std::fs;
+use std::net::SocketAddrV4;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+use teredo::wire::PORT;
+use teredo_lab::{Host, Process};
+
+use crate::world::*;
+
+/// The tunnel interface of the client, the same as that of ours.
+pub(super) const INTERFACE: &str = "teredo";
+
+/// Either daemon: several processes in a namespace of process IDs of their own, which end with this.
+pub(super) struct Miredo {
+    /// `unshare`; its child is the first process of the namespace.
+    process: Process,
+}
+
+impl Miredo {
+    /// Starts the server in the place of ours, and waits until it is there.
+    pub(super) fn server(world: &World) -> Self {
+        let configuration = format!("ServerBindAddress {SERVER}\nServerBindAddress2 {SECONDARY}\n");
+        let server = Self::start(world, &world.server, "miredo-server", &configuration);
+        eventually(SECOND * 5, "miredo-server on both addresses", || {
+            let bound = bound(&world.server);
+            [SERVER, SECONDARY]
+                .iter()
+                .all(|&address| bound.contains(&SocketAddrV4::new(address, PORT)))
+        });
+        server
+    }
+
+    /// Starts the client.
+    pub(super) fn client(world: &World, host: &Host) -> Self {
+        let configuration = format!("InterfaceName {INTERFACE}\nServerAddress {SERVER}\n");
+        Self::start(world, host, "miredo", &configuration)
+    }
+
+    fn start(world: &World, host: &Host, program: &str, configuration: &str) -> Self {
+        // Fails with the package's name where the program is not installed.
+        run(host, Command::new(program).arg("--version"));
+        let [file, pid] =
+            ["conf", "pid"].map(|suffix| world.path(&format!("{}.{suffix}", host.name())));
+        fs::write(&file, configuration).unwrap();
+        let mut command = Command::new("setpriv");
+        // Each kills the next when it is killed itself. The shell is there because `miredo` would shake that off.
+        command.args([
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--",
+        ]);
+        command.args(["sh", "-c", "\"$@\"; exit $?", "sh"]);
+        command
+            .args([program, "--foreground", "--user", "nobody", "--config"])
+            .arg(file)
+            .arg("--pidfile")
+            .arg(pid);
+        Self {
+            process: Process::spawn(host.namespace(), program, &mut command).unwrap(),
+        }
+    }
+
+    /// Signals all of it.
+    pub(super) fn signal(&self, signal: Signal) {
+        let mut family = children(self.process.id());
+        while let Some(id) = family.pop() {
+            kill(id, signal);
+            family.extend(children(id));
+        }
+    }
+}
+
+impl Drop for Miredo {
+    /// The kernel ends a namespace with its first process; `unshare` waits for that one.
+    fn drop(&mut self) {
+        for id in children(self.process.id()) {
+            kill(id, Signal::KILL);
+        }
+        // Killed if it does not end.
+        let _ = self.process.wait(SECOND);
+    }
+}
+
+/// The children of a process, which are not waited for by anybody but the process itself.
+fn children(id: u32) -> Vec<u32> {
+    let path = Path::new("/proc")
+        .join(id.to_string())
+        .join("task")
+        .join(id.to_string())
+        .join("children");
+    // There are none of a process that has ended.
+    let children = fs::read_to_string(path).unwrap_or_default();
+    children
+        .split_ascii_whitespace()
+        .map(|id| id.parse().unwrap())
+        .collect()
+}
+
+fn kill(id: u32, signal: Signal) {
+    // It may have ended.
+    let _ = kill_process(Pid::from_raw(id as i32).unwrap(), signal);
+}
+
+/// The UDP sockets on the host, as the kernel has bound them.
+pub(super) fn bound(host: &Host) -> Vec<SocketAddrV4> {
+    let table = host
+        .namespace()
+        .run(|| fs::read_to_string("/proc/thread-self/net/udp"))
+        .unwrap()
+        .unwrap();
+    let sockets = table.lines().skip(1).map(|line| {
+        let (address, port) = line
+            .split_ascii_whitespace()
+            .nth(1)
+            .unwrap()
+            .split_once(':')
+            .unwrap();
+        let address = u32::from_str_radix(address, 16).unwrap().to_ne_bytes();
+        SocketAddrV4::new(address.into(), u16::from_str_radix(port, 16).unwrap())
+    });
+    sockets.collect()
+}
