@@ -209,9 +209,9 @@ impl Client {
         }
     }
 
-    /// `miredo` sends its bubbles from a link-local address whose identifier only it can check. It answers an
-    /// indirect bubble of ours that way, and trusts us when the identifier comes back. The outer source is the
-    /// proof for us, as in case 3, if it is the mapping of a peer that is being asked.
+    /// `miredo` asks with bubbles from a link-local address whose identifier only it can check, and trusts us when
+    /// the identifier comes back. The one that it sends directly gets here if both ask at once or our NAT is open.
+    /// The outer source is the proof for us, as in case 3, if it is the mapping of a peer that is being asked.
     fn receive_link_local(
         &mut self,
         now: Instant,
