@@ -3,6 +3,9 @@
 //! The primary and the secondary address are asked at the same moment, so that one round trip gives the mapping
 //! and tells a symmetric NAT. With several servers each next one joins after a pause, the first to be complete
 //! wins, and the winner is asked first the next time: the best is kept, and a dead one costs a second.
+//!
+//! DEVIATION(rfc4380 §5.2.1): there the secondary address is asked when the primary one has answered, and there is
+//! one server. Neither changes what an answer means, and a server cannot tell the difference.
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
@@ -28,6 +31,22 @@ struct Inquiry {
     attempts: u32,
     /// When to ask first, to repeat, or to give up; `None` once given up.
     due: Option<Instant>,
+}
+
+impl Inquiry {
+    fn unanswered(&self) -> usize {
+        let asks = [&self.primary, &self.secondary];
+        asks.iter().filter(|ask| ask.mapping.is_none()).count()
+    }
+
+    fn failure(&self) -> Reason {
+        match (self.primary.mapping, self.secondary.mapping) {
+            (Some(primary), Some(secondary)) => Reason::SymmetricNat { primary, secondary },
+            (Some(_), None) => Reason::SecondarySilent(self.server.secondary),
+            (None, Some(_)) => Reason::PrimarySilent(self.server.primary),
+            (None, None) => Reason::ServerSilent(self.server.primary),
+        }
+    }
 }
 
 /// One of the two questions to a server.
@@ -63,21 +82,12 @@ impl Qualification {
         })
     }
 
-    /// Why nothing came of it: what the most talkative server left open.
+    /// Why nothing came of it: what the first of the most talkative servers left open.
     fn failure(&self) -> Reason {
-        let reason_of =
-            |inquiry: &Inquiry| match (inquiry.primary.mapping, inquiry.secondary.mapping) {
-                (Some(_), _) => Reason::SecondarySilent(inquiry.server.secondary),
-                (None, Some(_)) => Reason::PrimarySilent(inquiry.server.primary),
-                (None, None) => Reason::ServerSilent(inquiry.server.primary),
-            };
-        let telling = self
-            .inquiries
+        self.inquiries
             .iter()
-            .find(|i| i.primary.mapping.or(i.secondary.mapping).is_some());
-        telling
-            .or_else(|| self.inquiries.first())
-            .map_or(Reason::NoServer, reason_of)
+            .min_by_key(|inquiry| inquiry.unanswered())
+            .map_or(Reason::NoServer, Inquiry::failure)
     }
 }
 
@@ -144,10 +154,22 @@ impl Client {
                 }
             }
         }
-        if qualification.next_deadline().is_none() {
-            let reason = qualification.failure();
-            self.fail_qualification(now, reason);
+        self.fail_unless_asking(now);
+    }
+
+    /// Gives up when no server is left to be heard.
+    fn fail_unless_asking(&mut self, now: Instant) {
+        let Phase::Starting { qualification, .. } = &self.phase else {
+            return;
+        };
+        if qualification.next_deadline().is_some() {
+            return;
         }
+        let reason = qualification.failure();
+        if matches!(reason, Reason::SymmetricNat { .. }) {
+            self.nat = Nat::Symmetric;
+        }
+        self.fail_qualification(now, reason);
     }
 
     /// A router advertisement came in while the client qualifies.
@@ -180,12 +202,14 @@ impl Client {
         Ok(())
     }
 
-    /// Both answers of a server tell the kind of NAT.
+    /// Both answers of a server tell the kind of NAT. Two mappings may also be the doing of that server, whose
+    /// addresses are reached over different ways; the NAT counts as symmetric when no other server disagrees.
     fn conclude(&mut self, now: Instant, server: ServerAddress) {
-        let Phase::Starting { qualification, .. } = &self.phase else {
+        let Phase::Starting { qualification, .. } = &mut self.phase else {
             return;
         };
-        let Some(inquiry) = qualification.inquiries.iter().find(|i| i.server == server) else {
+        let mut inquiries = qualification.inquiries.iter_mut();
+        let Some(inquiry) = inquiries.find(|i| i.server == server) else {
             return;
         };
         let (Some(primary), Some(secondary)) = (inquiry.primary.mapping, inquiry.secondary.mapping)
@@ -200,8 +224,8 @@ impl Client {
             };
             self.qualified(now, server, primary);
         } else {
-            self.nat = Nat::Symmetric;
-            self.fail_qualification(now, Reason::SymmetricNat { primary, secondary });
+            inquiry.due = None;
+            self.fail_unless_asking(now);
         }
     }
 

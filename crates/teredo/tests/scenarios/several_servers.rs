@@ -1,9 +1,10 @@
 //! More than one server: who is asked, who is kept (R4380-MS-01, R4380-MS-02).
 
 use teredo::ServerAddress;
-use teredo::client::{Reason, State};
+use teredo::client::{Nat, Reason, State};
 use teredo_sim::{ClientId, NatBehaviour, World};
 
+use crate::fake_server::FakeServer;
 use crate::internet::*;
 
 fn set_silent(world: &mut World, server: ServerAddress, silent: bool) {
@@ -139,4 +140,45 @@ fn other_servers_may_be_named_at_any_time() {
     set_silent(&mut world, SERVER, false);
     world.set_servers(client, &[SERVER]);
     assert!(world.run_until(ROUND_TRIP, |world| state(world, client) == State::Qualified));
+}
+
+/// R4380-5.2.1-11, R4380-MS-02: two mappings towards one server say as much about that server's addresses as about
+/// the NAT. They do not hide a server that sees one mapping.
+#[test]
+fn a_server_that_sees_two_mappings_does_not_hide_another() {
+    let mut world = World::new(1);
+    world.add_server(OTHER_SERVER);
+    FakeServer::add(&mut world, SERVER, |mut answer| {
+        if *answer.asked.ip() == SERVER.secondary
+            && let Some(origin) = &mut answer.origin
+        {
+            origin.set_port(origin.port() ^ 1);
+        }
+        Some(answer)
+    });
+    let nat = nat(&mut world, 1, NatBehaviour::restricted());
+    let client = world.add_client(nat, local(1), &[SERVER, OTHER_SERVER]);
+    qualify(&mut world, client);
+    assert_eq!(elapsed(world.now()), SECOND + ROUND_TRIP);
+    assert_eq!(teredo(&world, client).server, OTHER_SERVER.primary);
+    assert_eq!(status(&world, client).nat, Nat::Restricted);
+}
+
+/// R4380-5.2.1-11: a NAT that every server sees as symmetric is; a dead server does not change the reason.
+#[test]
+fn a_nat_that_all_servers_see_as_symmetric_is() {
+    for dead in [None, Some(OTHER_SERVER)] {
+        let mut world = world(1);
+        if let Some(dead) = dead {
+            set_silent(&mut world, dead, true);
+        }
+        let nat = nat(&mut world, 1, NatBehaviour::symmetric());
+        let client = world.add_client(nat, local(1), &[OTHER_SERVER, SERVER]);
+        assert!(world.run_until(seconds(20), |world| state(world, client) == State::Offline));
+        assert!(matches!(
+            reason(&world, client),
+            Some(Reason::SymmetricNat { .. })
+        ));
+        assert_eq!(status(&world, client).nat, Nat::Symmetric);
+    }
 }
