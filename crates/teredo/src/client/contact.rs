@@ -9,6 +9,7 @@ use rand_core::Rng;
 
 use super::peers::{BubbleCause, CONTACT_ATTEMPTS, CONTACT_TIMEOUT, Contact, Probe};
 use super::{Client, Phase};
+use crate::policy::DestinationPolicy;
 use crate::wire::{self, PORT, TeredoAddress};
 use crate::{DropReason, Instant};
 
@@ -125,7 +126,7 @@ impl Client {
         }
         self.peers.peer_mut(slot).bubbled(now, BubbleCause::Ask);
         let target = teredo.to_ipv6();
-        for to in [teredo.mapped, SocketAddrV4::new(teredo.server, PORT)] {
+        for to in [teredo.mapped, server_of(teredo)] {
             self.outbox
                 .udp(to, |out| wire::emit_bubble(own, target, HOP_LIMIT, out));
         }
@@ -181,9 +182,10 @@ impl Client {
         source: Ipv6Addr,
         origin: Option<SocketAddrV4>,
     ) -> Result<(), DropReason> {
-        let Some(own) = self.own_address() else {
+        let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::NotQualified);
         };
+        let (own, own_mapping) = (service.ipv6, service.address.mapped);
         // A Teredo peer stands where its address says; the origin of its bubble may be forged by a peer of the
         // same server no better than its address. Relays and `miredo` are known by the origin alone.
         let to = match TeredoAddress::from_ipv6(source) {
@@ -193,6 +195,10 @@ impl Client {
             }
             None => origin.ok_or(DropReason::UnverifiedSource)?,
         };
+        // L-03: an origin can be forged, so that the answer would come back through a hairpin.
+        if to == own_mapping {
+            return Err(DropReason::OwnAddress);
+        }
         if !self.config.destinations.permits(to) {
             return Err(DropReason::RefusedDestination);
         }
@@ -215,12 +221,10 @@ impl Client {
         let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::NotQualified);
         };
-        if target.mapped == service.address.mapped {
+        if [target.mapped, server_of(target)].contains(&service.address.mapped) {
             return Err(DropReason::OwnAddress);
         }
-        let server = SocketAddrV4::new(target.server, PORT);
-        let policy = &self.config.destinations;
-        if policy.permits(target.mapped) && policy.permits(server) {
+        if permits(&self.config.destinations, target) {
             Ok(())
         } else {
             Err(DropReason::RefusedDestination)
@@ -247,4 +251,13 @@ impl Client {
             self.drop(DropReason::QueueFull);
         }
     }
+}
+
+/// Whether bubbles for this peer may go where both have to: to its mapping and to its server (RFC 4380 §5.2.4).
+pub(super) fn permits(policy: &DestinationPolicy, target: TeredoAddress) -> bool {
+    policy.permits(target.mapped) && policy.permits(server_of(target))
+}
+
+fn server_of(target: TeredoAddress) -> SocketAddrV4 {
+    SocketAddrV4::new(target.server, PORT)
 }

@@ -187,9 +187,18 @@ impl Client {
         }
     }
 
-    /// Replaces the policy of IPv4 destinations, for instance when an attached subnet changed.
+    /// Replaces the policy of IPv4 destinations, for instance when an attached subnet changed. Peers to whom nothing
+    /// may be sent any more are forgotten.
     pub fn set_destinations(&mut self, destinations: DestinationPolicy) {
         self.config.destinations = destinations;
+        let policy = &self.config.destinations;
+        let lost = self.peers.retain(|address, mapping| {
+            TeredoAddress::from_ipv6(address).is_none_or(|target| contact::permits(policy, target))
+                && mapping.is_none_or(|mapping| policy.permits(mapping))
+        });
+        for _ in 0..lost {
+            self.drops.count(DropReason::RefusedDestination);
+        }
     }
 
     /// Does what is due. A call too early or too many does no harm.

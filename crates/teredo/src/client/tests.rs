@@ -1,1 +1,149 @@
 //! Cases that need a closer look than the simulated internet gives; the rest is in `tests/`.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+
+use super::*;
+use crate::wire::{
+    Authentication, Datagram, Origin, PORT, PrefixInformation, RouterAdvertisement, emit_bubble,
+    server_link_local, server_prefix,
+};
+use crate::{Destination, Reception, Submission};
+
+const SERVER: ServerAddress = ServerAddress {
+    primary: Ipv4Addr::new(203, 0, 113, 120),
+    secondary: Ipv4Addr::new(203, 0, 113, 121),
+};
+const LOCAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 168, 1, 2), 50_000);
+const MAPPED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), PORT);
+const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 10), 8192);
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_nanos(seconds * 1_000_000_000)
+}
+
+fn transmits(client: &mut Client) -> Vec<(SocketAddrV4, Vec<u8>)> {
+    let mut all = Vec::new();
+    let mut bytes = Vec::new();
+    while let Some(transmit) = client.poll_transmit(&mut bytes) {
+        if let Destination::Udp(to) = transmit.destination {
+            all.push((to, bytes.clone()));
+        }
+        bytes.clear();
+    }
+    all
+}
+
+fn advertisement(solicitation: &[u8]) -> Vec<u8> {
+    let asked = Datagram::parse(solicitation).unwrap();
+    let mut bytes = Vec::new();
+    Authentication::nonce_only(asked.authentication.unwrap().nonce).emit(&mut bytes);
+    Origin(MAPPED).emit(&mut bytes);
+    let prefix = PrefixInformation {
+        prefix: server_prefix(SERVER.primary),
+        length: 64,
+        on_link: false,
+        autonomous: true,
+        valid_lifetime: PrefixInformation::INFINITE,
+        preferred_lifetime: PrefixInformation::INFINITE,
+    };
+    let advertisement = RouterAdvertisement {
+        prefixes: vec![prefix],
+        ..RouterAdvertisement::default()
+    };
+    let router = server_link_local(SERVER.primary);
+    advertisement.emit(router, asked.packet.source(), &mut bytes);
+    bytes
+}
+
+/// A client at [`MAPPED`], and its address.
+fn qualified() -> (Client, Ipv6Addr) {
+    let mut client = Client::new(ClientConfig::default(), [1; 32], at(0));
+    client.start(at(0), LOCAL, &[SERVER]);
+    for (server, solicitation) in transmits(&mut client) {
+        let bytes = advertisement(&solicitation);
+        assert_eq!(receive(&mut client, at(0), server, &bytes), None);
+    }
+    let own = client
+        .status()
+        .address
+        .expect("both advertisements have come");
+    (client, own)
+}
+
+/// Why the datagram was dropped, if it was.
+fn receive(
+    client: &mut Client,
+    now: Instant,
+    from: SocketAddrV4,
+    bytes: &[u8],
+) -> Option<DropReason> {
+    match client.handle_udp(now, from, *LOCAL.ip(), bytes) {
+        Reception::Drop(reason) => Some(reason),
+        _ => None,
+    }
+}
+
+fn peer(server: Ipv4Addr) -> Ipv6Addr {
+    let flags = Flags::default();
+    TeredoAddress {
+        server,
+        flags,
+        mapped: PEER,
+    }
+    .to_ipv6()
+}
+
+fn packet(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    crate::wire::emit_echo_request(source, destination, 64, 1, 1, &[], &mut bytes);
+    bytes
+}
+
+/// L-03: neither a forged origin nor a server field makes the client send to itself through a hairpin.
+#[test]
+fn no_bubble_goes_to_the_own_mapping() {
+    let (mut client, own) = qualified();
+    let mut bubble = Vec::new();
+    Origin(MAPPED).emit(&mut bubble);
+    emit_bubble("2001:db8::1".parse().unwrap(), own, 255, &mut bubble);
+    let server = SocketAddrV4::new(SERVER.primary, PORT);
+    let dropped = receive(&mut client, at(1), server, &bubble);
+    assert_eq!(dropped, Some(DropReason::OwnAddress));
+
+    let submission = client.handle_tun(at(1), &packet(own, peer(*MAPPED.ip())));
+    assert_eq!(submission, Submission::Drop(DropReason::OwnAddress));
+    assert_eq!(transmits(&mut client), []);
+}
+
+/// R4380-5.2.4-07: what a new policy refuses is not sent to any more, be the path proven or about to be.
+#[test]
+fn a_new_policy_holds_for_peers_already_known() {
+    let peer = peer(Ipv4Addr::new(198, 51, 100, 118));
+    let refuse = |client: &mut Client, address: Ipv4Addr| {
+        let mut destinations = DestinationPolicy::default();
+        destinations.set_broadcasts(vec![address]);
+        client.set_destinations(destinations);
+    };
+
+    let (mut client, own) = qualified();
+    let bytes = packet(own, peer);
+    assert_eq!(client.handle_tun(at(1), &bytes), Submission::Queued);
+    assert_eq!(transmits(&mut client).len(), 2);
+    // The server of the peer is refused as well as the peer itself: half a pair of bubbles finds nobody.
+    refuse(&mut client, Ipv4Addr::new(198, 51, 100, 118));
+    assert_eq!(client.drops().get(DropReason::RefusedDestination), 1);
+    client.handle_timeout(at(3));
+    assert_eq!(transmits(&mut client), []);
+
+    let (mut client, own) = qualified();
+    let bytes = packet(own, peer);
+    assert_eq!(receive(&mut client, at(1), PEER, &packet(peer, own)), None);
+    assert_eq!(client.handle_tun(at(1), &bytes), Submission::Send(PEER));
+    refuse(&mut client, Ipv4Addr::new(192, 0, 2, 255));
+    assert_eq!(client.handle_tun(at(1), &bytes), Submission::Send(PEER));
+    refuse(&mut client, *PEER.ip());
+    assert_eq!(
+        client.handle_tun(at(1), &bytes),
+        Submission::Drop(DropReason::RefusedDestination)
+    );
+}

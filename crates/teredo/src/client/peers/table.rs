@@ -240,6 +240,25 @@ impl Peers {
         std::mem::take(&mut self.evicted_packets)
     }
 
+    /// Forgets the peers that `keep` refuses, by address and mapping, and returns how many packets waited for them.
+    pub(in crate::client) fn retain(
+        &mut self,
+        keep: impl Fn(Ipv6Addr, Option<SocketAddrV4>) -> bool,
+    ) -> usize {
+        let refused =
+            |&(address, slot): &(&Ipv6Addr, &u32)| !keep(*address, self.peer(*slot).mapping);
+        let refused: Vec<u32> = self
+            .index
+            .iter()
+            .filter(refused)
+            .map(|(_, slot)| *slot)
+            .collect();
+        for slot in refused {
+            self.remove(slot);
+        }
+        self.take_evicted_packets()
+    }
+
     /// Forgets every peer and returns how many packets waited for them.
     pub(in crate::client) fn clear(&mut self) -> usize {
         let waiting = self.slots.0.iter().map(|slot| slot.peer.queue.len()).sum();
