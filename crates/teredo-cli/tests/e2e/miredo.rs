@@ -4,6 +4,7 @@
 //! trusts who sends that identifier back. It never repeats a bubble by itself, and lets go of what waited last first.
 
 mod daemon;
+mod native;
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -50,7 +51,7 @@ fn qualify_with_miredo_server(nat: NatKind) -> Duration {
     let alice_host = world.left.host("alice").unwrap();
     // From here on the NAT's ports are not those of its hosts.
     world.left.change_mappings().unwrap();
-    let server = Miredo::server(&world);
+    let server = Miredo::server(&world, &world.server);
     let inside = Capture::start(alice_host.namespace(), alice_host.interface()).unwrap();
     let outside = Capture::start(world.server.namespace(), world.server.interface()).unwrap();
 
@@ -154,7 +155,7 @@ fn tshark_agrees(world: &World, inside: &Capture, mapped: SocketAddrV4, port: u1
 #[test]
 fn our_client_tells_a_symmetric_nat_by_miredo_server() {
     let world = World::new(NatKind::Symmetric, NatKind::None);
-    let _server = Miredo::server(&world);
+    let _server = Miredo::server(&world, &world.server);
     let alice_host = world.left.host("alice").unwrap();
     let alice = world.client(&alice_host, &[]);
     let symmetric = |status: &Status| status.nat.as_deref() == Some("symmetric");
@@ -172,7 +173,7 @@ fn miredo_and_our_client_meet_by_our_server() {
 /// Our client and a `miredo` client reach each other by `miredo`'s server.
 #[test]
 fn miredo_and_our_client_meet_by_miredo_server() {
-    meet(Miredo::server);
+    meet(|world| Miredo::server(world, &world.server));
 }
 
 /// Who has the first packet for the other.

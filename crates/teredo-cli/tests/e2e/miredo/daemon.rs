@@ -1,7 +1,7 @@
 //! Debian's two daemons: how they are configured, started and ended.
 
 use std::fs;
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::path::Path;
 use std::process::Command;
 
@@ -21,15 +21,20 @@ pub(super) struct Miredo {
 }
 
 impl Miredo {
-    /// Starts the server in the place of ours, and waits until it is there.
-    pub(super) fn server(world: &World) -> Self {
-        let configuration = format!("ServerBindAddress {SERVER}\nServerBindAddress2 {SECONDARY}\n");
-        let server = Self::start(world, &world.server, "miredo-server", &configuration);
+    /// Starts the server on a host with two addresses, and waits until it is there.
+    pub(super) fn server(world: &World, host: &Host) -> Self {
+        let addresses = host.addresses().into_iter().filter(IpAddr::is_ipv4);
+        let mut configuration = String::new();
+        for (address, name) in addresses.zip(["ServerBindAddress", "ServerBindAddress2"]) {
+            configuration += &format!("{name} {address}\n");
+        }
+        let server = Self::start(world, host, "miredo-server", &configuration);
         eventually(SECOND * 5, "miredo-server on both addresses", || {
-            let bound = bound(&world.server);
-            [SERVER, SECONDARY]
+            bound(host)
                 .iter()
-                .all(|&address| bound.contains(&SocketAddrV4::new(address, PORT)))
+                .filter(|socket| socket.port() == PORT)
+                .count()
+                == 2
         });
         server
     }
@@ -38,6 +43,25 @@ impl Miredo {
     pub(super) fn client(world: &World, host: &Host) -> Self {
         let configuration = format!("InterfaceName {INTERFACE}\nServerAddress {SERVER}\n");
         Self::start(world, host, "miredo", &configuration)
+    }
+
+    /// Starts a relay, and waits until it has its route.
+    pub(super) fn relay(world: &World, host: &Host) -> Self {
+        let configuration = format!(
+            "RelayType cone\nInterfaceName {INTERFACE}\nBindAddress {}\n",
+            host.ipv4()
+        );
+        let relay = Self::start(world, host, "miredo", &configuration);
+        eventually(SECOND * 5, "the route of the relay", || {
+            let routes = host
+                .namespace()
+                .run(|| fs::read_to_string("/proc/thread-self/net/ipv6_route"));
+            let is_teredo = |route: &str| {
+                route.starts_with("20010000") && route.trim_end().ends_with(INTERFACE)
+            };
+            routes.unwrap().unwrap().lines().any(is_teredo)
+        });
+        relay
     }
 
     fn start(world: &World, host: &Host, program: &str, configuration: &str) -> Self {
