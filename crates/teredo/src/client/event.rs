@@ -60,7 +60,7 @@ pub enum Reason {
     },
     /// The server stopped answering a qualified client.
     ServerLost(Ipv4Addr),
-    /// The local address, route or port changed.
+    /// The local address, route or port changed, or the NAT gave the port another mapping.
     NetworkChanged,
 }
 

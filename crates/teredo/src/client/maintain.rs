@@ -157,9 +157,15 @@ impl Client {
             return Err(DropReason::InvalidAdvertisement);
         }
         let server = service.server;
+        let changed = mapped != service.address.mapped;
         // A changed mapping makes a new address; the old one is invalid from now on.
         let address = self.bring_address_up(server, mapped);
-        self.begin_service(now, server, address);
+        if changed {
+            // The host may stand behind another NAT now, and one address cannot tell a symmetric one.
+            self.begin_qualification(now, Some(Reason::NetworkChanged));
+        } else {
+            self.begin_service(now, server, address);
+        }
         Ok(())
     }
 }

@@ -5,8 +5,8 @@
 //!  Stopped ─────────> Starting ─────────────────────────────────────────> Qualified
 //!     ^                │   ^ ^                                             │  │  ^
 //!     │ stop           │   │ │  the server is silent, the local address    │  │  │ advertisement:
-//!     │ (from          │   │ └──────────── changed, a rebind ──────────────┘  │  │ same mapping, or
-//!     │  anywhere)     │   │                                                  │  │ a new address
+//!     │ (from          │   │ └───── or mapping changed, a rebind ──────────┘  │  │ same mapping
+//!     │  anywhere)     │   │                                                  │  │
 //!     │                │   │ the pause is over,            refresh interval   │  │
 //!     │                v   │ the network changed           over: solicit      └──┘
 //!     └────────────── Waiting

@@ -1,6 +1,6 @@
 //! Keeping the mapping, and noticing its end (RFC 4380 §5.2.5).
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv6Addr, SocketAddrV4};
 
 use teredo::Submission;
 use teredo::client::{Event, Nat, Reason, State};
@@ -24,6 +24,13 @@ fn behind_a_forgetful_nat() -> (World, NatId, ClientId) {
     let client = world.add_client(nat, local(1), &[SERVER]);
     qualify(&mut world, client);
     (world, nat, client)
+}
+
+/// Whether the client is in service with another address than `before`.
+fn has_moved(world: &World, client: ClientId, before: Ipv6Addr) -> bool {
+    status(world, client)
+        .address
+        .is_some_and(|address| address != before)
 }
 
 /// R4380-5.2-08, R4380-5.2.5-01, R4380-5.2.5-02, R4380-5.2.5-04, R5991-3.1-03: 200 idle gaps lie between 75 %
@@ -130,7 +137,11 @@ fn a_new_mapping_makes_a_new_address() {
     let (mut world, nat, client) = behind_a_forgetful_nat();
     let before = teredo(&world, client);
     world.nat_mut(nat).forget();
-    assert!(world.run_until(seconds(31), |world| teredo(world, client) != before));
+    assert!(world.run_until(seconds(31), |world| has_moved(
+        world,
+        client,
+        before.to_ipv6()
+    )));
     let after = teredo(&world, client);
     assert_eq!(
         after.mapped,
@@ -164,11 +175,10 @@ fn a_new_mapping_makes_a_new_address() {
 #[test]
 fn a_renumbered_nat_makes_a_new_address() {
     let (mut world, nat, client) = behind_a_forgetful_nat();
+    let before = address(&world, client);
     world.renumber_nat(nat, [203, 0, 113, 99]);
-    assert!(
-        world.run_until(seconds(31), |world| *teredo(world, client).mapped.ip()
-            == v4("203.0.113.99"))
-    );
+    assert!(world.run_until(seconds(31), |world| has_moved(world, client, before)));
+    assert_eq!(*teredo(&world, client).mapped.ip(), v4("203.0.113.99"));
 }
 
 /// R4380-5.2.5-05: packets that waited for a peer carry the old source and do not go out under the new address.
@@ -184,7 +194,7 @@ fn a_new_mapping_forgets_what_waited() {
         world.submit(client, &packets::udp(own, dead, 1)),
         Submission::Queued
     );
-    assert!(world.run_until(SECOND, |world| address(world, client) != own));
+    assert!(world.run_until(SECOND, |world| has_moved(world, client, own)));
     let before = world.capture().total();
     world.run_for(seconds(15));
     assert_eq!(world.capture().total(), before, "{}", world.capture());
@@ -272,6 +282,21 @@ fn a_client_that_moves_behind_a_symmetric_nat_goes_off_line() {
     assert!(addresses(&world, client).last().is_some_and(|(_, up)| !up));
 }
 
+/// R4380-5.2.5-05, R4380-5.2.1-11: so does one that was carried behind it without noticing, since its local address
+/// is the same there.
+#[test]
+fn a_new_mapping_is_looked_at_from_both_sides() {
+    let mut world = world(1);
+    let client = qualified_client(&mut world, 1, NatBehaviour::restricted());
+    let bad = nat(&mut world, 2, NatBehaviour::symmetric());
+    world.rebind(client, bad, local(1));
+    assert_eq!(state(&world, client), State::Qualified);
+    world.run_for(SECOND);
+    assert_eq!(state(&world, client), State::Offline);
+    assert_eq!(status(&world, client).nat, Nat::Symmetric);
+    assert!(addresses(&world, client).last().is_some_and(|(_, up)| !up));
+}
+
 /// R4380-MS-05: another local address or network means another qualification, at once.
 #[test]
 fn a_change_of_network_qualifies_anew() {
@@ -306,7 +331,8 @@ fn news_without_a_change_verify_the_mapping() {
     world.rebind(client, nat, local(1));
     assert_eq!(state(&world, client), State::Qualified);
     assert_eq!(solicitations(&world, client).len(), 1);
-    world.run_for(ROUND_TRIP);
+    // One round trip for the news, another one for both addresses to confirm it.
+    world.run_for(2 * ROUND_TRIP);
     assert_eq!(state(&world, client), State::Qualified);
     assert_eq!(
         teredo(&world, client).mapped.port(),
