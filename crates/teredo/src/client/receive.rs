@@ -3,11 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::contact::Cause;
+use super::send::is_carried;
 use super::{Client, Phase};
 use crate::wire::{self, Datagram, Icmpv6, Ipv6Packet, TeredoAddress};
 use crate::{DropReason, Instant, Reception};
 
-const ROUTING_HEADER: u8 = 43;
 const ICMPV6: u8 = 58;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const ECHO_REPLY: u8 = 129;
@@ -63,9 +63,18 @@ impl Client {
         {
             return Err(DropReason::Malformed);
         }
-        if packet.next_header() == ROUTING_HEADER {
+        // RFC 4380 §7.1: no link-local communication, be it Neighbor Discovery. Relays and `miredo` send bubbles so.
+        if !is_carried(packet.source()) && !packet.is_bubble() {
+            return Err(DropReason::NotTunnelled);
+        }
+        let layer = packet.upper_layer().map_err(|_| DropReason::Malformed)?;
+        if layer.routing.is_some() {
             return Err(DropReason::RoutingHeader);
         }
+        datagram
+            .trailers
+            .check()
+            .map_err(|_| DropReason::UnknownTrailer)?;
         if from_server {
             return self.receive_from_server(now, &datagram);
         }
@@ -90,10 +99,6 @@ impl Client {
         now: Instant,
         datagram: &Datagram<'a>,
     ) -> Result<Option<&'a [u8]>, DropReason> {
-        datagram
-            .trailers
-            .check()
-            .map_err(|_| DropReason::UnknownTrailer)?;
         self.heard_server(now);
         let packet = datagram.packet;
         if packet.is_bubble() {
@@ -124,10 +129,7 @@ impl Client {
         // Case 1: the path of a trusted peer.
         if let Some(slot) = known {
             let peer = self.peers.peer_mut(slot);
-            if peer.contact.is_none()
-                && !packet.is_bubble()
-                && datagram.trailers.as_bytes().is_empty()
-            {
+            if peer.contact.is_none() && !packet.is_bubble() {
                 peer.heard(now);
                 self.peers.touch(slot);
                 return Ok(Some(packet.as_bytes()));
@@ -148,14 +150,14 @@ impl Client {
             }
         }
         if let Some(slot) = known {
-            return self.accept_verified(now, slot, from, datagram);
+            return Ok(self.accept_verified(now, slot, from, datagram));
         }
         match TeredoAddress::from_ipv6(source) {
             // Case 3: the outer source vouches for the inner one.
             Some(teredo) if teredo.mapped == from => {
                 let slot = self.peers.find_or_insert(source);
                 self.count_evictions();
-                self.accept_verified(now, slot, from, datagram)
+                Ok(self.accept_verified(now, slot, from, datagram))
             }
             // Case 6 for a Teredo source: no test can verify it, and an honest peer comes from its mapping.
             Some(_) => Err(DropReason::MappingMismatch),
@@ -180,13 +182,9 @@ impl Client {
         slot: u32,
         from: SocketAddrV4,
         datagram: &Datagram<'a>,
-    ) -> Result<Option<&'a [u8]>, DropReason> {
-        datagram
-            .trailers
-            .check()
-            .map_err(|_| DropReason::UnknownTrailer)?;
+    ) -> Option<&'a [u8]> {
         self.release(now, slot, from);
-        Ok((!datagram.packet.is_bubble()).then_some(datagram.packet.as_bytes()))
+        (!datagram.packet.is_bubble()).then_some(datagram.packet.as_bytes())
     }
 
     fn release(&mut self, now: Instant, slot: u32, mapping: SocketAddrV4) {
@@ -209,18 +207,18 @@ impl Client {
         }
     }
 
-    /// `miredo` asks with bubbles from a link-local address whose identifier only it can check, and trusts us when
-    /// the identifier comes back. The one that it sends directly gets here if both ask at once or our NAT is open.
-    /// The outer source is the proof for us, as in case 3, if it is the mapping of a peer that is being asked.
+    /// Takes in a direct bubble from a link-local address.
+    ///
+    /// DEVIATION(rfc4380 §5.2.3): `miredo` asks with bubbles from a link-local address whose identifier only it can
+    /// check, and trusts us when the identifier comes back. The one that it sends directly gets here if both ask at
+    /// once or our NAT is open. The outer source is the proof for us, as in case 3, if it is the mapping of a peer
+    /// that is being asked.
     fn receive_link_local(
         &mut self,
         now: Instant,
         from: SocketAddrV4,
         packet: &Ipv6Packet<'_>,
     ) -> Result<(), DropReason> {
-        if !packet.is_bubble() {
-            return Err(DropReason::NotTunnelled);
-        }
         let slot = self
             .peers
             .awaited_from(&from)

@@ -72,21 +72,24 @@ impl Client {
     }
 }
 
-/// What Teredo carries: packets to other global unicast addresses (RFC 4380 §7.1: no link-local communication).
 fn check_destination(destination: Ipv6Addr, own: Ipv6Addr) -> Result<(), DropReason> {
-    let [first, ..] = destination.segments();
-    let carried = match first {
+    if destination == own {
+        Err(DropReason::OwnAddress)
+    } else if is_carried(destination) {
+        Ok(())
+    } else {
+        Err(DropReason::NotTunnelled)
+    }
+}
+
+/// Whether Teredo carries packets to and from this address: global unicast (RFC 4380 §7.1: no link-local
+/// communication).
+pub(super) fn is_carried(address: Ipv6Addr) -> bool {
+    match address.segments()[0] {
         // ::/8 holds the unspecified, loopback and IPv4-mapped addresses.
         0x0000..=0x00ff => false,
         // Unique-local, link-local, site-local and multicast.
         0xfc00..=0xffff => false,
         _ => true,
-    };
-    if destination == own {
-        Err(DropReason::OwnAddress)
-    } else if carried {
-        Ok(())
-    } else {
-        Err(DropReason::NotTunnelled)
     }
 }

@@ -145,6 +145,11 @@ fn unknown_trailers_obey_their_class() {
         let mut payload = good();
         payload.extend([kind, 1, 0]);
         assert_dropped(&payload, DropReason::UnknownTrailer);
+        // Nor is a stranger's packet an exception.
+        let (world, client, _) = stage();
+        let mut payload = packets::udp(v6("2001:db8::1"), address(&world, client), 7);
+        payload.extend([kind, 1, 0]);
+        assert_dropped(&payload, DropReason::UnknownTrailer);
     }
     for kind in [0x3f, 0x80, 0xff] {
         let (mut world, client, stranger) = stage();
@@ -219,6 +224,13 @@ fn routing_headers_are_refused() {
         &packets::ipv6(peer_address(), own, 43, &header),
         DropReason::RoutingHeader,
     );
+    // Nor may it hide behind other headers.
+    let mut hidden = vec![43, 0, 1, 4, 0, 0, 0, 0];
+    hidden.extend(&header);
+    assert_dropped(
+        &packets::ipv6(peer_address(), own, 60, &hidden),
+        DropReason::RoutingHeader,
+    );
 }
 
 /// R4380-7.1-01: no link-local communication over Teredo, in either direction.
@@ -242,12 +254,38 @@ fn link_local_traffic_is_not_carried() {
             "{destination}"
         );
     }
-    let packet = packets::udp(v6("fe80::1"), own, 1);
-    assert_eq!(
-        arrive(&mut world, client, stranger, &packet),
-        Vec::<Vec<u8>>::new()
-    );
+    for source in [
+        "fe80::1",
+        "fec0::1",
+        "fd00::1",
+        "::192.0.2.1",
+        "::ffff:192.0.2.1",
+    ] {
+        let packet = packets::udp(v6(source), own, 1);
+        assert_eq!(
+            arrive(&mut world, client, stranger, &packet),
+            Vec::<Vec<u8>>::new(),
+            "{source}"
+        );
+    }
     assert_eq!(world.capture().sent_by(client).count(), 0);
+}
+
+/// R4380-7.1-01: nor does the server carry any: a redirect or an advertisement behind an extension header would
+/// speak to the host's Neighbor Discovery.
+#[test]
+fn neighbor_discovery_does_not_come_from_the_server() {
+    let (mut world, client, stranger) = stage();
+    let own = address(&world, client);
+    let mapped = teredo(&world, client).mapped;
+    let advertisement = [58, 0, 1, 4, 0, 0, 0, 0, 134, 0, 0, 0, 0, 0, 0, 0];
+    for (next_header, payload) in [(58, &[137, 0, 0, 0][..]), (60, &advertisement[..])] {
+        let packet = packets::ipv6(v6("fe80::1"), own, next_header, payload);
+        world.inject(stranger, socket("192.0.2.1:3544"), mapped, &packet);
+    }
+    world.run_for(SECOND);
+    assert_eq!(delivered(&world, client), Vec::<Vec<u8>>::new());
+    assert_eq!(drops(&world, client, DropReason::NotTunnelled), 2);
 }
 
 /// R4380-5.2.3-05: an origin indication counts only from the own server.
