@@ -1,0 +1,336 @@
+//! What the fuzzer chooses, in terms of the few nodes between which something can happen.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use teredo::policy::DestinationPolicy;
+use teredo::wire::{DISCOVERY, Flags, PORT, TeredoAddress};
+use teredo::{ClientConfig, ServerAddress};
+
+#[derive(Arbitrary, Debug)]
+pub struct Input {
+    pub settings: Settings,
+    pub operations: Vec<Operation>,
+}
+
+#[derive(Arbitrary, Debug)]
+pub struct Settings {
+    pub seed: u8,
+    policy: Policy,
+    /// The defaults without it.
+    knobs: Option<Knobs>,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Knobs {
+    refresh_interval: u16,
+    solicitation_timeout: u16,
+    solicitation_attempts: u8,
+    server_stagger: u16,
+    min_backoff: u16,
+    max_backoff: u16,
+    max_peers: u8,
+    max_queue_bytes: u16,
+    max_total_queue_bytes: u16,
+}
+
+impl Settings {
+    pub fn config(&self) -> ClientConfig {
+        let destinations = self.policy.destinations();
+        let Some(knobs) = &self.knobs else {
+            return ClientConfig {
+                destinations,
+                ..ClientConfig::default()
+            };
+        };
+        let duration = |millis: u16| Duration::from_millis(1 + u64::from(millis));
+        ClientConfig {
+            refresh_interval: duration(knobs.refresh_interval),
+            solicitation_timeout: duration(knobs.solicitation_timeout),
+            solicitation_attempts: u32::from(knobs.solicitation_attempts % 5),
+            server_stagger: duration(knobs.server_stagger),
+            min_backoff: duration(knobs.min_backoff),
+            max_backoff: duration(knobs.max_backoff),
+            max_peers: knobs.max_peers.into(),
+            max_queue_bytes: knobs.max_queue_bytes.into(),
+            max_total_queue_bytes: knobs.max_total_queue_bytes.into(),
+            destinations,
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+pub struct Policy {
+    allow_private: bool,
+    denied: Option<Outer>,
+    broadcast: Option<Outer>,
+}
+
+impl Policy {
+    pub fn destinations(&self) -> DestinationPolicy {
+        let mut policy = DestinationPolicy::default();
+        policy.allow_private(self.allow_private);
+        if let Some(denied) = self.denied {
+            policy.deny(*denied.address().ip(), 32);
+        }
+        let broadcast = self.broadcast.map(|broadcast| *broadcast.address().ip());
+        policy.set_broadcasts(broadcast.into_iter().collect());
+        policy
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+pub enum Operation {
+    /// Every outstanding solicitation is answered as it should be.
+    Advertise(Outer),
+    /// One is answered, in a way that may be wrong.
+    Advertisement {
+        solicitation: u8,
+        mapped: Outer,
+        flaw: Flaw,
+    },
+    /// The connectivity test is answered.
+    Reply {
+        test: u8,
+        from: Outer,
+    },
+    /// A packet to the client, straight from where its source address says.
+    Direct {
+        peer: Inner,
+        body: Body,
+        tail: Vec<u8>,
+    },
+    /// A packet to the client, through its server.
+    Indirect {
+        source: Inner,
+        origin: Option<Outer>,
+        body: Body,
+    },
+    Receive {
+        from: Outer,
+        multicast: bool,
+        nonce: Option<u8>,
+        origin: Option<Outer>,
+        packet: Packet,
+        tail: Vec<u8>,
+    },
+    ReceiveRaw {
+        from: Outer,
+        bytes: Vec<u8>,
+    },
+    /// A packet of the host's, from the client's address.
+    Submit {
+        destination: Inner,
+        body: Body,
+    },
+    SubmitOdd(Packet),
+    SubmitRaw(Vec<u8>),
+    Wait(Wait),
+    Timeout,
+    NetworkChange(Local),
+    SetServers(Servers),
+    SetDestinations(Policy),
+    Start {
+        local: Local,
+        servers: Servers,
+    },
+    Stop,
+}
+
+#[derive(Arbitrary, Clone, Debug)]
+pub enum Flaw {
+    None,
+    Nonce,
+    NoAuthentication,
+    NoOrigin,
+    Confirmation(u8),
+    HopLimit(u8),
+    Checksum(u8),
+    From(Outer),
+    Source(Inner),
+    Destination(Inner),
+    Prefix(Inner),
+    PrefixLength(u8),
+    Prefixes(u8),
+    Mtu(u32),
+    Tail(Vec<u8>),
+}
+
+#[derive(Arbitrary, Debug)]
+pub struct Packet {
+    pub source: Inner,
+    pub destination: Inner,
+    pub body: Body,
+}
+
+#[derive(Arbitrary, Debug)]
+pub enum Body {
+    Bubble,
+    EchoRequest(Vec<u8>),
+    EchoReply(Vec<u8>),
+    /// With the data of a connectivity test.
+    TestReply(u8),
+    /// This many bytes of UDP.
+    Filler(u16),
+    /// Whatever may follow a header that says so.
+    Other(u8, Vec<u8>),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Wait {
+    Millis(u16),
+    Seconds(u16),
+    /// Until the client wants to be woken.
+    Timer,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Local(u8);
+
+impl Local {
+    pub fn address(self) -> SocketAddrV4 {
+        SocketAddrV4::new(
+            Ipv4Addr::new(192, 168, 1, 2),
+            50_000 + u16::from(self.0 % 2),
+        )
+    }
+}
+
+/// Which servers there are, one bit each.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Servers(u8);
+
+impl Servers {
+    pub fn addresses(self) -> Vec<ServerAddress> {
+        let chosen = (0..SERVERS.len()).filter(|bit| self.0 >> bit & 1 != 0);
+        let mut chosen: Vec<_> = chosen.map(|index| SERVERS[index]).collect();
+        if self.0 & 0x80 != 0 {
+            chosen.reverse();
+        }
+        chosen
+    }
+}
+
+/// The third is the first the other way round, the fourth may not be sent to otherwise, the fifth has one address.
+const SERVERS: [ServerAddress; 5] = [
+    server([203, 0, 113, 120], [203, 0, 113, 121]),
+    server([198, 51, 100, 118], [198, 51, 100, 200]),
+    server([203, 0, 113, 121], [203, 0, 113, 120]),
+    server([192, 168, 7, 1], [192, 168, 7, 2]),
+    server([203, 0, 113, 9], [203, 0, 113, 9]),
+];
+
+const fn server(primary: [u8; 4], secondary: [u8; 4]) -> ServerAddress {
+    ServerAddress {
+        primary: Ipv4Addr::from_octets(primary),
+        secondary: Ipv4Addr::from_octets(secondary),
+    }
+}
+
+/// An IPv4 address and port.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Outer {
+    /// How the NAT shows the client.
+    Mapped(u8),
+    Primary(u8),
+    Secondary(u8),
+    Peer(u8),
+    Relay(u8),
+    Forbidden(u8),
+    Any(u32, u16),
+}
+
+const FORBIDDEN: [[u8; 4]; 10] = [
+    [0, 0, 0, 1],
+    [10, 0, 0, 1],
+    [127, 0, 0, 1],
+    [169, 254, 1, 1],
+    [172, 16, 0, 1],
+    [192, 88, 99, 1],
+    [192, 168, 0, 1],
+    [224, 0, 0, 1],
+    [239, 255, 255, 255],
+    [255, 255, 255, 255],
+];
+
+impl Outer {
+    pub fn address(self) -> SocketAddrV4 {
+        match self {
+            Self::Mapped(n) => {
+                SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 4096 + u16::from(n % 2))
+            }
+            Self::Primary(n) => SocketAddrV4::new(nth(&SERVERS, n).primary, PORT),
+            Self::Secondary(n) => SocketAddrV4::new(nth(&SERVERS, n).secondary, PORT),
+            Self::Peer(n) => SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 10 + n % 4), 8192),
+            Self::Relay(n) => SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 30 + n % 2), 3545),
+            Self::Forbidden(0) => DISCOVERY,
+            Self::Forbidden(1) => SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 10), 0),
+            Self::Forbidden(n) => SocketAddrV4::new((*nth(&FORBIDDEN, n)).into(), 4096),
+            Self::Any(ip, port) => SocketAddrV4::new(ip.into(), port),
+        }
+    }
+}
+
+/// An IPv6 address.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Inner {
+    /// The client's, as far as it has one.
+    Own,
+    /// The one that it had before.
+    Former,
+    Peer(u8),
+    Teredo {
+        server: Outer,
+        mapped: Outer,
+        flags: u16,
+    },
+    Native(u8),
+    LinkLocal(u8),
+    Special(u8),
+    Any(u128),
+}
+
+const SPECIAL: [Ipv6Addr; 8] = [
+    Ipv6Addr::UNSPECIFIED,
+    Ipv6Addr::LOCALHOST,
+    Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0xc000, 0x20a),
+    Ipv6Addr::new(0x2002, 0xc000, 0x20a, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0x3ffe, 0x831f, 0xcb00, 0x7178, 0, 0, 0, 1),
+    Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0xff0e, 0, 0, 0, 0, 0, 0, 1),
+];
+
+impl Inner {
+    /// `own` stands for the client's address, `former` for the one before.
+    pub fn address(self, own: Ipv6Addr, former: Ipv6Addr) -> Ipv6Addr {
+        match self {
+            Self::Own => own,
+            Self::Former => former,
+            Self::Peer(n) => teredo(Outer::Primary(0), Outer::Peer(n), 0),
+            Self::Teredo {
+                server,
+                mapped,
+                flags,
+            } => teredo(server, mapped, flags),
+            Self::Native(n) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(n % 4)),
+            Self::LinkLocal(n) => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(n % 4)),
+            Self::Special(n) => *nth(&SPECIAL, n),
+            Self::Any(bits) => bits.into(),
+        }
+    }
+}
+
+fn teredo(server: Outer, mapped: Outer, flags: u16) -> Ipv6Addr {
+    TeredoAddress {
+        server: *server.address().ip(),
+        flags: Flags::from_bits(flags),
+        mapped: mapped.address(),
+    }
+    .to_ipv6()
+}
+
+fn nth<T>(all: &[T], index: u8) -> &T {
+    &all[usize::from(index) % all.len()]
+}

@@ -1,0 +1,478 @@
+//! A client between a server, peers, a relay, a host and strangers, all of whom the fuzzer plays: whatever they do,
+//! the client sends only what it may, only where it may, and always knows when it wants to be woken.
+
+#![no_main]
+
+mod input;
+mod model;
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+use input::{Body, Flaw, Inner, Input, Operation, Packet, Settings, Wait};
+use libfuzzer_sys::fuzz_target;
+use model::{Model, Sent};
+use teredo::client::State;
+use teredo::wire::{
+    Authentication, DISCOVERY, Datagram, Ipv6Header, Ipv6Packet, Origin, PORT, PrefixInformation,
+    RouterAdvertisement, TeredoAddress, checksum, emit_bubble, emit_echo_reply, emit_echo_request,
+    protocol, server_link_local, server_prefix,
+};
+use teredo::{Client, DropReason, Reception, Submission};
+
+/// Time does not pass faster than this in one step.
+const MAX_WAIT: Duration = Duration::from_secs(400);
+/// Of the host's packets and of others'; the client's own bubbles have 255, by which they are told apart.
+const HOP_LIMIT: u8 = 64;
+
+fuzz_target!(|input: Input| {
+    let mut world = World::new(&input.settings);
+    for operation in &input.operations {
+        world.run(operation);
+    }
+});
+
+struct World {
+    client: Client,
+    model: Model,
+    max_peers: usize,
+    max_queue_bytes: usize,
+}
+
+/// What was done to the client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Udp,
+    /// A bubble from a link-local address, straight from a peer that is being asked: its token is returned.
+    Token,
+    Tun,
+    Timeout,
+    /// Before the client wanted it.
+    EarlyTimeout,
+    Control,
+}
+
+impl World {
+    fn new(settings: &Settings) -> Self {
+        let config = settings.config();
+        let model = Model::new(config.destinations.clone());
+        let (max_peers, max_queue_bytes) = (config.max_peers, config.max_queue_bytes);
+        Self {
+            client: Client::new(config, [settings.seed; 32], model.now),
+            model,
+            max_peers,
+            max_queue_bytes,
+        }
+    }
+
+    fn run(&mut self, operation: &Operation) {
+        let now = self.model.now;
+        match operation {
+            Operation::Advertise(mapped) => self.advertise_all(mapped.address()),
+            Operation::Advertisement {
+                solicitation,
+                mapped,
+                flaw,
+            } => {
+                let count = self.model.solicitations.len().max(1);
+                self.advertise(
+                    usize::from(*solicitation) % count,
+                    mapped.address(),
+                    flaw.clone(),
+                );
+            }
+            Operation::Reply { test, from } => {
+                let count = self.model.tests.len().max(1);
+                let Some(test) = self.model.tests.get(usize::from(*test) % count) else {
+                    return;
+                };
+                let mut bytes = Vec::new();
+                emit_echo_reply(
+                    test.target,
+                    self.model.own_address(),
+                    HOP_LIMIT,
+                    test.identifier,
+                    test.sequence,
+                    &test.data,
+                    &mut bytes,
+                );
+                self.receive(from.address(), &bytes);
+            }
+            Operation::Direct { peer, body, tail } => {
+                let source = self.address(*peer);
+                let from = TeredoAddress::from_ipv6(source)
+                    .map_or(input::Outer::Relay(0).address(), |teredo| teredo.mapped);
+                let mut bytes = Vec::new();
+                self.emit(source, self.model.own_address(), body, &mut bytes);
+                bytes.extend_from_slice(tail);
+                self.receive(from, &bytes);
+            }
+            Operation::Indirect {
+                source,
+                origin,
+                body,
+            } => {
+                let Some(own) = self.model.own else { return };
+                let mut bytes = Vec::new();
+                if let Some(origin) = origin {
+                    Origin(origin.address()).emit(&mut bytes);
+                }
+                self.emit(self.address(*source), own.to_ipv6(), body, &mut bytes);
+                self.receive(SocketAddrV4::new(own.server, PORT), &bytes);
+            }
+            Operation::Receive {
+                from,
+                multicast,
+                nonce,
+                origin,
+                packet,
+                tail,
+            } => {
+                let mut bytes = Vec::new();
+                if let Some(nonce) = nonce {
+                    let count = self.model.solicitations.len().max(1);
+                    let solicitation = self.model.solicitations.get(usize::from(*nonce) % count);
+                    let nonce = solicitation.map_or([*nonce; 8], |s| s.nonce);
+                    Authentication::nonce_only(nonce).emit(&mut bytes);
+                }
+                if let Some(origin) = origin {
+                    Origin(origin.address()).emit(&mut bytes);
+                }
+                self.emit_packet(packet, &mut bytes);
+                bytes.extend_from_slice(tail);
+                let local = if *multicast { *DISCOVERY.ip() } else { LOCAL };
+                self.receive_at(local, from.address(), &bytes);
+            }
+            Operation::ReceiveRaw { from, bytes } => {
+                self.receive(from.address(), bytes);
+            }
+            Operation::Submit { destination, body } => {
+                let mut bytes = Vec::new();
+                let destination = self.address(*destination);
+                self.emit(self.model.own_address(), destination, body, &mut bytes);
+                self.submit(&bytes);
+            }
+            Operation::SubmitOdd(packet) => {
+                let mut bytes = Vec::new();
+                self.emit_packet(packet, &mut bytes);
+                self.submit(&bytes);
+            }
+            Operation::SubmitRaw(bytes) => self.submit(bytes),
+            Operation::Wait(wait) => {
+                let step = match *wait {
+                    Wait::Millis(millis) => Duration::from_millis(millis.into()),
+                    Wait::Seconds(seconds) => Duration::from_secs(seconds.into()),
+                    Wait::Timer => self
+                        .client
+                        .poll_timeout()
+                        .map_or(Duration::ZERO, |(at, _)| at - now),
+                };
+                self.model.now += step.min(MAX_WAIT);
+                if matches!(wait, Wait::Timer) {
+                    self.timeout();
+                }
+            }
+            Operation::Timeout => self.timeout(),
+            Operation::NetworkChange(local) => {
+                self.client.handle_network_change(now, local.address());
+                self.settle(Call::Control);
+            }
+            Operation::SetServers(servers) => {
+                self.model.servers = servers.addresses();
+                self.client.set_servers(now, &self.model.servers);
+                self.settle(Call::Control);
+            }
+            Operation::SetDestinations(policy) => {
+                self.model.policy = policy.destinations();
+                self.client.set_destinations(self.model.policy.clone());
+                // Peers that may not be reached are forgotten.
+                self.model.forget_bubbles();
+                assert_eq!(self.settle(Call::Control).own(), 0);
+            }
+            Operation::Start { local, servers } => {
+                self.model.servers = servers.addresses();
+                self.client.start(now, local.address(), &self.model.servers);
+                self.settle(Call::Control);
+            }
+            Operation::Stop => {
+                self.client.stop(now);
+                assert_eq!(self.settle(Call::Control).own(), 0);
+                assert_eq!(self.client.poll_timeout(), None);
+            }
+        }
+    }
+
+    fn timeout(&mut self) {
+        let due = self.client.poll_timeout();
+        let call = match due {
+            Some((at, _)) if at <= self.model.now => Call::Timeout,
+            _ => Call::EarlyTimeout,
+        };
+        self.client.handle_timeout(self.model.now);
+        self.settle(call);
+        let next = self.client.poll_timeout();
+        assert!(
+            next.is_none_or(|(at, _)| at > self.model.now),
+            "it spins: {next:?}"
+        );
+        assert!(call != Call::EarlyTimeout || next == due);
+    }
+
+    fn submit(&mut self, packet: &[u8]) {
+        let is_odd = |p: Ipv6Packet<'_>| p.is_bubble() && p.hop_limit() != HOP_LIMIT;
+        if Ipv6Packet::parse(packet).is_ok_and(is_odd) {
+            return;
+        }
+        let before = self.client.drops().clone();
+        self.make_room();
+        match self.client.handle_tun(self.model.now, packet) {
+            Submission::Send(to) => self.model.submitted(to, packet),
+            Submission::Queued => self.model.queued(packet),
+            Submission::Drop(reason) => {
+                assert!(self.client.drops().get(reason) > before.get(reason));
+            }
+        }
+        self.settle(Call::Tun);
+    }
+
+    fn receive(&mut self, from: SocketAddrV4, bytes: &[u8]) -> Option<DropReason> {
+        self.receive_at(LOCAL, from, bytes)
+    }
+
+    fn receive_at(
+        &mut self,
+        local: Ipv4Addr,
+        from: SocketAddrV4,
+        bytes: &[u8],
+    ) -> Option<DropReason> {
+        let before = self.client.drops().clone();
+        self.make_room();
+        self.model.hears(from, bytes);
+        let reception = self.client.handle_udp(self.model.now, from, local, bytes);
+        let dropped = match reception {
+            Reception::Deliver(packet) => {
+                assert_eq!(self.model.state(), State::Qualified, "R4380-5.2-04");
+                assert!(!local.is_multicast());
+                self.check_delivered(packet);
+                None
+            }
+            Reception::Consumed => None,
+            Reception::Drop(reason) => {
+                assert!(self.client.drops().get(reason) > before.get(reason));
+                Some(reason)
+            }
+        };
+        let from_server = self
+            .model
+            .own
+            .is_some_and(|own| from == SocketAddrV4::new(own.server, PORT));
+        let token = !from_server
+            && Datagram::parse(bytes).is_ok_and(|d| d.packet.source().is_unicast_link_local());
+        self.settle(if token { Call::Token } else { Call::Udp });
+        dropped
+    }
+
+    fn check_delivered(&self, packet: &[u8]) {
+        let packet = Ipv6Packet::parse(packet).expect("only a packet is delivered");
+        assert_eq!(packet.destination(), self.model.own_address());
+        assert!(!packet.is_bubble(), "R4380-5.2.3-10");
+        let source = packet.source();
+        assert!(source != packet.destination() && !source.is_multicast());
+        assert!(!source.is_loopback() && !source.is_unspecified());
+        let routed = packet
+            .upper_layer()
+            .is_ok_and(|layer| layer.routing.is_some());
+        assert!(!routed, "R6169-2.3-01");
+    }
+
+    /// A full table forgets the oldest peer for a new one, and with it when the last bubble went there.
+    fn make_room(&mut self) {
+        if self.client.status().peers >= self.max_peers {
+            self.model.forget_bubbles();
+        }
+    }
+
+    /// Drains the client, as its contract asks for, and checks all that comes out.
+    fn settle(&mut self, call: Call) -> Sent {
+        let mut events = 0;
+        while let Some(event) = self.client.poll_event() {
+            self.model.event(event);
+            events += 1;
+        }
+        let mut sent = Sent::default();
+        let mut bytes = vec![0xff];
+        while let Some(transmit) = self.client.poll_transmit(&mut bytes) {
+            assert_eq!(bytes.len(), 1 + transmit.len);
+            self.model.transmitted(&transmit, &bytes[1..], &mut sent);
+            bytes.truncate(1);
+        }
+        if call != Call::Token {
+            self.model.check_bubbles(&sent);
+        }
+        self.model
+            .check_status(&self.client.status(), self.max_peers);
+        match call {
+            Call::Udp | Call::Token => {
+                // Another mapping is asked for from both sides; everything else is one for one.
+                let most = if sent.solicitations == 0 { 1 } else { 2 };
+                assert!(sent.own() <= most, "more out than in");
+                assert_eq!(sent.errors, 0);
+                assert!(sent.released_bytes <= self.max_queue_bytes);
+            }
+            Call::Tun => {
+                assert!(sent.bubbles() <= 2 && sent.tests <= 1 && sent.errors <= 1);
+                assert_eq!(sent.solicitations + sent.released, 0);
+            }
+            Call::Timeout => assert_eq!(sent.released, 0),
+            Call::EarlyTimeout => assert_eq!(sent.own() + sent.released + sent.errors + events, 0),
+            Call::Control => {
+                assert_eq!(sent.bubbles() + sent.tests + sent.released + sent.errors, 0)
+            }
+        }
+        sent
+    }
+
+    /// What a server answers to all that it was asked.
+    fn advertise_all(&mut self, mapped: SocketAddrV4) {
+        // An answer changes nothing about the list of questions.
+        for index in 0..self.model.solicitations.len() {
+            self.advertise(index, mapped, Flaw::None);
+        }
+    }
+
+    fn advertise(&mut self, index: usize, mapped: SocketAddrV4, flaw: Flaw) {
+        let Some(solicitation) = self.model.solicitations.get(index) else {
+            return;
+        };
+        let Some(server) = self.model.server_at(solicitation.to) else {
+            return;
+        };
+        let mut from = solicitation.to;
+        let mut source = server_link_local(server.primary);
+        let mut destination = solicitation.source;
+        let mut authentication = Authentication::nonce_only(solicitation.nonce);
+        let mut prefix = PrefixInformation {
+            prefix: server_prefix(server.primary),
+            length: 64,
+            on_link: false,
+            autonomous: true,
+            valid_lifetime: PrefixInformation::INFINITE,
+            preferred_lifetime: PrefixInformation::INFINITE,
+        };
+        let (mut prefixes, mut mtu) = (1, None);
+        match flaw {
+            Flaw::Nonce => authentication.nonce[7] ^= 1,
+            Flaw::Confirmation(value) => authentication.confirmation = value,
+            Flaw::From(outer) => from = outer.address(),
+            Flaw::Source(inner) => source = self.address(inner),
+            Flaw::Destination(inner) => destination = self.address(inner),
+            Flaw::Prefix(inner) => prefix.prefix = self.address(inner),
+            Flaw::PrefixLength(length) => prefix.length = length,
+            Flaw::Prefixes(count) => prefixes = usize::from(count % 4),
+            Flaw::Mtu(value) => mtu = Some(value),
+            _ => {}
+        }
+
+        let mut bytes = Vec::new();
+        if !matches!(flaw, Flaw::NoAuthentication) {
+            authentication.emit(&mut bytes);
+        }
+        if !matches!(flaw, Flaw::NoOrigin) {
+            Origin(mapped).emit(&mut bytes);
+        }
+        let packet = bytes.len();
+        let advertisement = RouterAdvertisement {
+            prefixes: vec![prefix; prefixes],
+            mtu,
+            ..RouterAdvertisement::default()
+        };
+        advertisement.emit(source, destination, &mut bytes);
+        match &flaw {
+            Flaw::HopLimit(limit) => bytes[packet + 7] = *limit,
+            Flaw::Checksum(flipped) => bytes[packet + Ipv6Packet::HEADER_LEN + 2] ^= flipped,
+            Flaw::Tail(tail) => bytes.extend_from_slice(tail),
+            _ => {}
+        }
+
+        let before = self.client.status();
+        let dropped = self.receive(from, &bytes);
+        let wrong = match flaw {
+            Flaw::Nonce | Flaw::NoAuthentication | Flaw::NoOrigin => true,
+            Flaw::HopLimit(limit) => limit != 255,
+            Flaw::Checksum(flipped) => flipped != 0,
+            Flaw::PrefixLength(length) => length != 64,
+            Flaw::Prefixes(_) => prefixes != 1,
+            _ => !self.model.policy.permits(mapped),
+        };
+        if wrong {
+            assert!(dropped.is_some(), "R4380-5.2.1-06");
+            assert_eq!(before, self.client.status(), "R4380-5.2.1-07");
+        }
+    }
+
+    fn address(&self, inner: Inner) -> Ipv6Addr {
+        inner.address(self.model.own_address(), self.model.former)
+    }
+
+    fn emit_packet(&self, packet: &Packet, out: &mut Vec<u8>) {
+        let source = self.address(packet.source);
+        self.emit(source, self.address(packet.destination), &packet.body, out);
+    }
+
+    fn emit(&self, source: Ipv6Addr, destination: Ipv6Addr, body: &Body, out: &mut Vec<u8>) {
+        match body {
+            Body::Bubble => emit_bubble(source, destination, HOP_LIMIT, out),
+            Body::EchoRequest(data) => {
+                emit_echo_request(source, destination, HOP_LIMIT, 1, 2, data, out);
+            }
+            Body::EchoReply(data) => {
+                emit_echo_reply(source, destination, HOP_LIMIT, 1, 2, data, out);
+            }
+            Body::TestReply(index) => {
+                let count = self.model.tests.len().max(1);
+                let test = self.model.tests.get(usize::from(*index) % count);
+                let data = test.map_or(&[][..], |test| &test.data);
+                emit_echo_reply(source, destination, HOP_LIMIT, 1, 2, data, out);
+            }
+            Body::Filler(len) => {
+                let len = usize::from(len % 1400);
+                emit_payload(source, destination, protocol::UDP, &[0; 1400][..len], out);
+            }
+            Body::Other(next_header, payload) => {
+                emit_payload(source, destination, *next_header, payload, out);
+            }
+        }
+    }
+}
+
+/// The address of the service port where it is not the one for local discovery.
+const LOCAL: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
+
+/// An IPv6 packet with this payload; if it is to be ICMPv6, with the checksum.
+fn emit_payload(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    next_header: u8,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let mut payload = payload[..payload.len().min(usize::from(u16::MAX))].to_vec();
+    if next_header == protocol::ICMPV6
+        && let Some(field) = payload.get_mut(2..4)
+    {
+        field.fill(0);
+        let sum = checksum(source, destination, protocol::ICMPV6, &payload);
+        payload[2..4].copy_from_slice(&sum.to_be_bytes());
+    }
+    Ipv6Header {
+        traffic_class: 0,
+        flow_label: 0,
+        payload_length: payload.len() as u16,
+        next_header,
+        hop_limit: HOP_LIMIT,
+        source,
+        destination,
+    }
+    .emit(out);
+    out.extend_from_slice(&payload);
+}

@@ -1,0 +1,374 @@
+//! What is known of the client from outside, and what it may do because of it.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::{Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+use teredo::client::{Event, Reason, State};
+use teredo::policy::DestinationPolicy;
+use teredo::wire::{
+    DISCOVERY, Datagram, Flags, Icmpv6, Ipv6Packet, MTU, PORT, TeredoAddress, is_teredo,
+};
+use teredo::{Destination, Instant, ServerAddress, Transmit};
+
+const VALIDITY: Duration = Duration::from_secs(30);
+const BUBBLE_SPACING: Duration = Duration::from_secs(2);
+const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
+const BUBBLE_LIMIT: usize = 4;
+/// How many questions of the client's the fuzzer can still answer.
+const OUTSTANDING: usize = 8;
+
+pub struct Model {
+    pub now: Instant,
+    pub policy: DestinationPolicy,
+    pub servers: Vec<ServerAddress>,
+    /// The address on the interface.
+    pub own: Option<TeredoAddress>,
+    /// The one before.
+    pub former: Ipv6Addr,
+    /// The newest first.
+    pub solicitations: VecDeque<Solicitation>,
+    pub tests: VecDeque<Test>,
+    visible: (State, Option<Reason>),
+    nonces: HashSet<[u8; 8]>,
+    /// When something came from there.
+    heard: HashMap<SocketAddrV4, Instant>,
+    peers: HashMap<Ipv6Addr, Peer>,
+}
+
+pub struct Solicitation {
+    pub to: SocketAddrV4,
+    pub source: Ipv6Addr,
+    pub nonce: [u8; 8],
+}
+
+pub struct Test {
+    pub target: Ipv6Addr,
+    pub identifier: u16,
+    pub sequence: u16,
+    pub data: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Peer {
+    queued: VecDeque<Vec<u8>>,
+    tests: HashSet<Vec<u8>>,
+    /// From where a test was answered.
+    proven: HashSet<SocketAddrV4>,
+    last_bubble: Option<Instant>,
+    /// Bubbles without a direct response.
+    asked: Vec<Instant>,
+    answered: Vec<Instant>,
+}
+
+/// What one call to the client brought out.
+#[derive(Default)]
+pub struct Sent {
+    pub solicitations: usize,
+    pub tests: usize,
+    pub released: usize,
+    pub released_bytes: usize,
+    pub errors: usize,
+    bubbles: BTreeMap<Ipv6Addr, Vec<SocketAddrV4>>,
+}
+
+impl Sent {
+    pub fn bubbles(&self) -> usize {
+        self.bubbles.values().map(Vec::len).sum()
+    }
+
+    /// What was not asked for by the host.
+    pub fn own(&self) -> usize {
+        self.solicitations + self.tests + self.bubbles()
+    }
+}
+
+impl Model {
+    pub fn new(policy: DestinationPolicy) -> Self {
+        Self {
+            now: Instant::from_nanos(0),
+            policy,
+            servers: Vec::new(),
+            own: None,
+            former: Ipv6Addr::UNSPECIFIED,
+            solicitations: VecDeque::new(),
+            tests: VecDeque::new(),
+            visible: (State::Offline, Some(Reason::Stopped)),
+            nonces: HashSet::new(),
+            heard: HashMap::new(),
+            peers: HashMap::new(),
+        }
+    }
+
+    pub fn state(&self) -> State {
+        self.visible.0
+    }
+
+    pub fn own_address(&self) -> Ipv6Addr {
+        self.own
+            .map_or(Ipv6Addr::UNSPECIFIED, TeredoAddress::to_ipv6)
+    }
+
+    /// The server to whose address a solicitation went.
+    pub fn server_at(&self, to: SocketAddrV4) -> Option<ServerAddress> {
+        let at = |server: &&ServerAddress| [server.primary, server.secondary].contains(to.ip());
+        self.servers.iter().find(at).copied()
+    }
+
+    /// A datagram is about to be given to the client.
+    pub fn hears(&mut self, from: SocketAddrV4, bytes: &[u8]) {
+        self.heard.insert(from, self.now);
+        for (address, peer) in &mut self.peers {
+            if TeredoAddress::from_ipv6(*address).is_some_and(|teredo| teredo.mapped == from) {
+                peer.responded();
+            }
+        }
+        let Ok(Datagram { packet, .. }) = Datagram::parse(bytes) else {
+            return;
+        };
+        if let Some(peer) = self.peers.get_mut(&packet.source()) {
+            peer.responded();
+            if let Ok(Icmpv6::EchoReply { data, .. }) = Icmpv6::parse(&packet)
+                && peer.tests.contains(data)
+            {
+                peer.proven.insert(from);
+            }
+        }
+    }
+
+    /// The table may have forgotten when it sent bubbles to whom.
+    pub fn forget_bubbles(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.last_bubble = None;
+            peer.responded();
+        }
+    }
+
+    /// A packet of the host's was kept.
+    pub fn queued(&mut self, packet: &[u8]) {
+        let packet = parse(packet);
+        assert_eq!(packet.source(), self.own_address());
+        let peer = self.peers.entry(packet.destination()).or_default();
+        peer.queued.push_back(packet.as_bytes().to_vec());
+    }
+
+    /// A packet of the host's goes out as it is.
+    pub fn submitted(&self, to: SocketAddrV4, packet: &[u8]) {
+        let packet = parse(packet);
+        assert!(packet.as_bytes().len() <= MTU);
+        self.check_data(to, &packet);
+        assert!(self.now - self.heard[&to] < VALIDITY, "R4380-5.2.4-01");
+    }
+
+    fn check_data(&self, to: SocketAddrV4, packet: &Ipv6Packet<'_>) {
+        assert_eq!(self.state(), State::Qualified, "R4380-5.2-04");
+        assert_eq!(packet.source(), self.own_address());
+        self.check_destination(to);
+        match TeredoAddress::from_ipv6(packet.destination()) {
+            Some(teredo) => assert_eq!(to, teredo.mapped),
+            None => {
+                let peer = self.peers.get(&packet.destination());
+                assert!(
+                    peer.is_some_and(|peer| peer.proven.contains(&to)),
+                    "R4380-5.2.9-04: nothing goes where no test was answered"
+                );
+            }
+        }
+    }
+
+    fn check_destination(&self, to: SocketAddrV4) {
+        assert!(self.policy.permits(to), "R4380-5.2.4-07: {to}");
+        assert_ne!(Some(to), self.own.map(|own| own.mapped), "L-03");
+    }
+
+    pub fn event(&mut self, event: Event) {
+        match event {
+            Event::StateChanged { state, reason } => {
+                assert_ne!(self.visible, (state, reason), "no change");
+                self.visible = (state, reason);
+            }
+            Event::AddressUp {
+                address,
+                mapped,
+                server,
+                mtu,
+            } => {
+                let teredo = TeredoAddress::from_ipv6(address).expect("a Teredo address");
+                assert_eq!((teredo.server, teredo.mapped), (server.primary, mapped));
+                assert_eq!(teredo.flags, Flags::from_random(teredo.flags.bits()));
+                assert_eq!(mtu, MTU as u32);
+                assert!(self.policy.permits(mapped));
+                assert_ne!(self.own, Some(teredo), "it is up already");
+                self.replace(Some(teredo));
+            }
+            Event::AddressDown { address } => {
+                assert_eq!(self.own, TeredoAddress::from_ipv6(address), "not up");
+                self.replace(None);
+            }
+            _ => {}
+        }
+    }
+
+    fn replace(&mut self, own: Option<TeredoAddress>) {
+        if self.own.is_some() {
+            self.former = self.own_address();
+        }
+        self.own = own;
+        self.peers.clear();
+    }
+
+    pub fn transmitted(&mut self, transmit: &Transmit, bytes: &[u8], sent: &mut Sent) {
+        assert_eq!(transmit.source, None);
+        match transmit.destination {
+            Destination::Host => self.informed(bytes, sent),
+            Destination::Udp(to) => {
+                assert_ne!(to.port(), 0);
+                assert_ne!(to.ip(), DISCOVERY.ip());
+                let datagram = Datagram::parse(bytes).expect("what is sent is a datagram");
+                assert_eq!(datagram.origin, None);
+                assert!(datagram.trailers.as_bytes().is_empty());
+                if datagram.authentication.is_some() {
+                    self.solicited(to, &datagram, sent);
+                } else {
+                    self.sent(to, &datagram.packet, sent);
+                }
+            }
+        }
+    }
+
+    fn informed(&self, bytes: &[u8], sent: &mut Sent) {
+        assert_eq!(self.state(), State::Qualified);
+        assert!(bytes.len() <= MTU);
+        let packet = parse(bytes);
+        assert_eq!(packet.destination(), self.own_address());
+        assert!(matches!(
+            Icmpv6::parse(&packet),
+            Ok(Icmpv6::DestinationUnreachable { .. } | Icmpv6::PacketTooBig { .. })
+        ));
+        sent.errors += 1;
+    }
+
+    fn solicited(&mut self, to: SocketAddrV4, datagram: &Datagram<'_>, sent: &mut Sent) {
+        let authentication = datagram.authentication.expect("the caller has seen it");
+        assert!(authentication.identifier.is_empty() && authentication.value.is_empty());
+        assert_eq!(authentication.confirmation, 0, "R4380-5.2.2-05");
+        let packet = &datagram.packet;
+        assert!(matches!(
+            Icmpv6::parse(packet),
+            Ok(Icmpv6::RouterSolicitation(_))
+        ));
+        assert!(packet.source().is_unicast_link_local());
+        let in_use = self.own.is_some_and(|own| own.server == *to.ip());
+        assert!(in_use || self.server_at(to).is_some(), "nobody's server");
+        assert_eq!(to.port(), PORT);
+        let nonce = authentication.nonce;
+        assert!(
+            self.nonces.insert(nonce),
+            "R4380-5.2.2-03: not a fresh nonce"
+        );
+        self.solicitations.push_front(Solicitation {
+            to,
+            source: packet.source(),
+            nonce,
+        });
+        self.solicitations.truncate(OUTSTANDING);
+        sent.solicitations += 1;
+    }
+
+    fn sent(&mut self, to: SocketAddrV4, packet: &Ipv6Packet<'_>, sent: &mut Sent) {
+        let destination = packet.destination();
+        let queued = self.peers.entry(destination).or_default();
+        let position = queued.queued.iter().position(|p| p == packet.as_bytes());
+        if let Some(position) = position {
+            queued.queued.drain(..=position);
+            self.check_data(to, packet);
+            assert_eq!(self.heard.get(&to), Some(&self.now), "nothing proved it");
+            sent.released += 1;
+            sent.released_bytes += packet.as_bytes().len();
+            return;
+        }
+        assert_eq!(self.state(), State::Qualified, "R4380-5.2-04");
+        let own = self.own.expect("a qualified client has an address");
+        assert_eq!(packet.source(), own.to_ipv6());
+        if packet.is_bubble() {
+            self.check_destination(to);
+            sent.bubbles.entry(destination).or_default().push(to);
+            return;
+        }
+        let Ok(Icmpv6::EchoRequest {
+            identifier,
+            sequence,
+            data,
+        }) = Icmpv6::parse(packet)
+        else {
+            panic!("neither the host's nor the client's: {packet}")
+        };
+        assert_eq!(to, SocketAddrV4::new(own.server, PORT), "R4380-5.2.9-01");
+        assert!(!is_teredo(&destination));
+        self.peers
+            .entry(destination)
+            .or_default()
+            .tests
+            .insert(data.to_vec());
+        self.tests.push_front(Test {
+            target: destination,
+            identifier,
+            sequence,
+            data: data.to_vec(),
+        });
+        self.tests.truncate(OUTSTANDING);
+        sent.tests += 1;
+    }
+
+    /// After all of a call's bubbles are known: a lone one answers, a pair asks.
+    pub fn check_bubbles(&mut self, sent: &Sent) {
+        for (address, to) in &sent.bubbles {
+            let peer = self.peers.entry(*address).or_default();
+            let events = match (TeredoAddress::from_ipv6(*address), to.as_slice()) {
+                (Some(peer_address), [direct, indirect]) => {
+                    assert_eq!(*direct, peer_address.mapped, "R4380-5.2.6-01");
+                    let server = SocketAddrV4::new(peer_address.server, PORT);
+                    assert_eq!(*indirect, server, "R4380-5.2.6-03");
+                    &mut peer.asked
+                }
+                (Some(peer_address), [direct]) => {
+                    assert_eq!(*direct, peer_address.mapped);
+                    &mut peer.answered
+                }
+                (None, [_]) => &mut peer.answered,
+                _ => panic!("too many bubbles to {address}: {to:?}"),
+            };
+            events.retain(|at| self.now - *at < BUBBLE_WINDOW);
+            assert!(events.len() < BUBBLE_LIMIT, "R4380-5.2.6-05");
+            events.push(self.now);
+            let spaced = peer
+                .last_bubble
+                .is_none_or(|at| self.now - at >= BUBBLE_SPACING);
+            assert!(spaced, "R4380-5.2.6-04");
+            peer.last_bubble = Some(self.now);
+        }
+    }
+
+    /// What the client says of itself is what its events said.
+    pub fn check_status(&self, status: &teredo::client::Status, max_peers: usize) {
+        assert_eq!((status.state, status.reason), self.visible);
+        if let Some(address) = status.address {
+            assert_eq!(address, self.own_address());
+        }
+        assert_eq!(status.address.is_some(), status.state == State::Qualified);
+        assert!(status.state != State::Offline || self.own.is_none());
+        assert!(status.peers <= max_peers.max(1));
+        assert!(status.trusted_peers <= status.peers);
+    }
+}
+
+impl Peer {
+    fn responded(&mut self) {
+        self.asked.clear();
+        self.answered.clear();
+    }
+}
+
+fn parse(bytes: &[u8]) -> Ipv6Packet<'_> {
+    Ipv6Packet::parse(bytes).expect("a packet")
+}
