@@ -91,7 +91,7 @@ impl fmt::Display for Reason {
                 )
             }
             Self::ServerLost(server) => write!(f, "server {server} no longer answers"),
-            Self::NetworkChanged => f.write_str("the network changed"),
+            Self::NetworkChanged => f.write_str("the local address or port changed"),
         }
     }
 }
