@@ -33,10 +33,15 @@ impl Client {
         address: Ipv6Addr,
         cause: Cause,
     ) -> Result<u32, DropReason> {
-        if let Some(slot) = self.peers.find(&address)
-            && (self.peers.peer(slot).contact.is_some() || cause == Cause::Provoked)
-        {
-            return Ok(slot);
+        if let Some(slot) = self.peers.find(&address) {
+            let peer = self.peers.peer_mut(slot);
+            if cause == Cause::Provoked {
+                return Ok(slot);
+            }
+            if peer.contact.is_some() {
+                peer.renew_contact();
+                return Ok(slot);
+            }
         }
         if cause == Cause::Provoked && !self.provoked_tests.allow(now) {
             return Err(DropReason::TestLimit);

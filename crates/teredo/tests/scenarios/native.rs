@@ -357,6 +357,29 @@ fn the_pings_of_the_host_are_its_own() {
     assert_eq!(delivered(&world, client), [reply]);
 }
 
+/// R4380-5.2.4-03: a stranger's packet is worth one test; what the host has to say to it is worth four.
+#[test]
+fn the_answer_to_a_stranger_has_all_its_tests() {
+    for lost in 1..4_u32 {
+        let (mut world, client, relay) = stage(NatBehaviour::cone(), packets::echo_reply);
+        let mut left = lost;
+        world.interfere(move |datagram| {
+            let eaten = datagram.destination == socket("192.0.2.1:3544") && left > 0;
+            left -= u32::from(eaten);
+            eaten
+        });
+        let question = packets::udp(v6(NATIVE), address(&world, client), 9);
+        let mapped = teredo(&world, client).mapped;
+        world.inject(relay, socket(RELAY), mapped, &question);
+        world.run_for(SECOND);
+        assert_eq!(delivered(&world, client), [question]);
+        assert_eq!(submit(&mut world, client, 1), Submission::Queued);
+        world.run_for(seconds(8));
+        assert_eq!(data(&world, client).len(), 1, "{lost} lost");
+        assert_eq!(world.client(client).errors().len(), 0);
+    }
+}
+
 /// W-04: strangers cannot have any number of hosts tested.
 #[test]
 fn provoked_tests_are_limited() {

@@ -127,6 +127,16 @@ impl Peer {
         self.answered = Bubbles::default();
     }
 
+    /// The host has a packet for the peer. If it is the first to wait, all repetitions are ahead of it, whatever the
+    /// verification under way was for: a stranger's packet is worth one test only.
+    pub(super) fn renew_contact(&mut self) {
+        if let Some(contact) = &mut self.contact
+            && self.queue.is_empty()
+        {
+            contact.attempts = contact.attempts.min(1);
+        }
+    }
+
     pub(super) fn sent(&mut self, now: Instant) {
         self.last_transmission = Some(now);
     }
