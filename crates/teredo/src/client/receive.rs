@@ -76,7 +76,7 @@ impl Client {
             .check()
             .map_err(|_| DropReason::UnknownTrailer)?;
         if from_server {
-            return self.receive_from_server(now, &datagram);
+            return self.receive_from_server(now, from, &datagram);
         }
         self.receive_direct(now, from, &datagram)
     }
@@ -97,6 +97,7 @@ impl Client {
     fn receive_from_server<'a>(
         &mut self,
         now: Instant,
+        from: SocketAddrV4,
         datagram: &Datagram<'a>,
     ) -> Result<Option<&'a [u8]>, DropReason> {
         self.heard_server(now);
@@ -105,8 +106,12 @@ impl Client {
             self.answer_bubble(now, packet.source(), datagram.origin.map(|origin| origin.0))?;
             return Ok(None);
         }
+        // Not forwarded: the server is the relay, too (§5.3.1).
+        if datagram.origin.is_none() {
+            return self.receive_direct(now, from, datagram);
+        }
         // Only a sign of life of a peer or a relay; the path to it is not proven by what the server forwards.
-        if datagram.origin.is_some() && is_native(&packet) {
+        if is_native(&packet) {
             self.contact(now, packet.source(), Cause::Provoked)?;
         }
         Ok(Some(packet.as_bytes()))

@@ -129,6 +129,25 @@ fn lost_tests_are_repeated() {
     }
 }
 
+/// R4380-5.2.3-07, R4380-5.2.9-05: a server may be the relay, too (RFC 4380 §5.3.1), and then the reply comes from
+/// there.
+#[test]
+fn a_server_that_is_the_relay_passes_the_test() {
+    let (mut world, client, _) = stage(NatBehaviour::cone(), |_| None);
+    let server = world.add_raw(Network::Internet, &[v4("198.51.100.66")]);
+    send(&mut world, client, 1);
+    let reply = packets::echo_reply(echo_requests(&world, client)[0].payload()).unwrap();
+    let (from, mapped) = (socket("192.0.2.1:3544"), teredo(&world, client).mapped);
+    world.inject(server, from, mapped, &reply);
+    world.run_for(SECOND);
+    assert_eq!(delivered(&world, client), Vec::<Vec<u8>>::new());
+    assert_eq!(data(&world, client)[0].datagram.destination, from);
+    let answer = packets::udp(v6(NATIVE), address(&world, client), 2);
+    world.inject(server, from, mapped, &answer);
+    world.run_for(SECOND);
+    assert_eq!(delivered(&world, client), [answer]);
+}
+
 /// R4380-5.2.3-08, R4380-5.2.9-04: a reply with a wrong nonce, of the right length or not, releases nothing.
 #[test]
 fn a_forged_reply_releases_nothing() {
