@@ -21,7 +21,7 @@ const STALE: Duration = Duration::from_secs(20);
 /// The least time between two bubbles to a peer (RFC 4380 §5.2.6).
 const BUBBLE_SPACING: Duration = Duration::from_secs(2);
 /// The most bubbles in [`BUBBLE_WINDOW`] without a direct response (RFC 4380 §5.2.6).
-const BUBBLE_LIMIT: u8 = 4;
+const BUBBLE_LIMIT: usize = 4;
 const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
 /// How long a bubble or a connectivity test waits for its answer (RFC 4380 §5.2.4 cases 2 and 5).
 pub(super) const CONTACT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -64,26 +64,18 @@ pub(super) struct Peer {
     queued_bytes: usize,
 }
 
-/// Bubbles sent without a direct response.
+/// When the last bubbles without a direct response went out, the oldest first.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bubbles {
-    count: u8,
-    first: Option<Instant>,
-}
+struct Bubbles([Option<Instant>; BUBBLE_LIMIT]);
 
 impl Bubbles {
     fn allowed(self, now: Instant) -> bool {
-        self.count < BUBBLE_LIMIT || self.first.is_none_or(|first| now - first >= BUBBLE_WINDOW)
+        self.0[0].is_none_or(|oldest| now - oldest >= BUBBLE_WINDOW)
     }
 
     fn count(&mut self, now: Instant) {
-        if self.first.is_none_or(|first| now - first >= BUBBLE_WINDOW) {
-            *self = Self {
-                count: 0,
-                first: Some(now),
-            };
-        }
-        self.count = self.count.saturating_add(1);
+        self.0[0] = Some(now);
+        self.0.rotate_left(1);
     }
 }
 

@@ -67,6 +67,22 @@ fn four_bubbles_in_three_hundred_seconds() {
     );
 }
 
+/// R4380-5.2.6-05: any 300 s hold four bubbles at most, not only those that begin with a first bubble.
+#[test]
+fn the_three_hundred_seconds_slide() {
+    let mut peer = Peer::default();
+    for seconds in [0, 294, 296, 298, 300] {
+        assert!(
+            peer.may_bubble(at(seconds), BubbleCause::Answer),
+            "at {seconds} s"
+        );
+        peer.bubbled(at(seconds), BubbleCause::Answer);
+    }
+    assert!(!peer.may_bubble(at(302), BubbleCause::Answer));
+    assert!(!peer.may_bubble(at(593), BubbleCause::Answer));
+    assert!(peer.may_bubble(at(594), BubbleCause::Answer));
+}
+
 /// R4380-5.2.6-07: a direct response resets the count.
 #[test]
 fn a_direct_response_resets_the_count() {
