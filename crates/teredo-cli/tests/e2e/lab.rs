@@ -131,12 +131,16 @@ impl Stage {
             folder,
             machine: Machine::now(),
         };
-        // Its own folder may be closed to others.
-        fs::copy(env!("CARGO_BIN_EXE_teredo"), stage.program()).unwrap();
+        // The folder that the program is in may be closed to others. Another process copies it: one that is started
+        // meanwhile by another test would hold the copy open for writing, and nothing can run what is written to.
+        let mut copy = Command::new("install");
+        copy.arg("--mode=755")
+            .arg(env!("CARGO_BIN_EXE_teredo"))
+            .arg(stage.program());
+        assert!(copy.status().unwrap().success());
         fs::create_dir(stage.temporary()).unwrap();
         for (path, mode) in [
             (stage.folder.path().to_owned(), 0o755),
-            (stage.program(), 0o755),
             (stage.temporary(), 0o777),
         ] {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
