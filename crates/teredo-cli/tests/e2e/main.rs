@@ -6,6 +6,8 @@
 mod world;
 
 mod garbage;
+mod lab;
+mod miredo;
 mod rebind;
 mod trouble;
 mod tunnel;
