@@ -29,50 +29,54 @@ impl Worker {
             return answer(reply, Err(ChangeError::Stopped));
         }
         let port = port.filter(|&port| port != 0);
-        let stays = port == Some(self.port_in_use());
-        if stays && self.is_serving() {
-            // The port is announced and settled; only the mapping is to be found out anew.
-            self.qualify(now);
-            return answer(reply, Ok(self.at_rest()));
+        if let Some(pending) = &mut self.pending
+            && port == Some(self.announced)
+        {
+            return pending.replies.push(reply);
         }
-        // Nothing leaves from here on, not even from the old port.
-        self.supersede();
-        if stays {
+        if port == Some(self.port_in_use()) {
+            if self.is_serving() {
+                // The port is announced and settled; only the mapping is to be found out anew.
+                self.qualify(now);
+                return answer(reply, Ok(self.at_rest()));
+            }
+            self.supersede();
             return self.change_to(Target::Keep, None, Some(reply));
         }
-        // Who asks for a port has one already, and can be told that it is not to be had.
+        // Who asks for a port has one already, or is about to, and can be told that this one is not to be had.
         match ServiceSocket::bind(self.bind, port.unwrap_or(0)) {
-            Ok(next) => self.change_to(Target::Socket(next), None, Some(reply)),
-            Err(error) => {
-                answer(reply, Err(error.into()));
-                self.change_to(Target::Keep, None, None);
+            Ok(next) => {
+                // Nothing leaves from here on, not even from the old port.
+                self.supersede();
+                self.change_to(Target::Socket(next), None, Some(reply));
             }
+            Err(error) => answer(reply, Err(error.into())),
         }
     }
 
     pub(super) fn start(&mut self, reply: Reply) {
-        if self.is_serving() {
-            return answer(reply, Ok(self.at_rest()));
-        }
-        self.supersede();
-        if self.socket.is_some() {
-            return self.change_to(Target::Keep, None, Some(reply));
+        if !self.stopped {
+            return match &mut self.pending {
+                Some(pending) => pending.replies.push(reply),
+                None => answer(reply, Ok(self.at_rest())),
+            };
         }
         match bind(self.bind, self.port) {
             Ok((next, fell_back)) => {
                 self.stopped = false;
+                self.supersede();
                 self.change_to(Target::Socket(next), fell_back, Some(reply));
             }
-            Err(error) => {
-                answer(reply, Err(error.into()));
-                self.change_to(Target::Keep, None, None);
-            }
+            Err(error) => answer(reply, Err(error.into())),
         }
     }
 
     pub(super) fn stop(&mut self, now: Instant, reply: Reply) {
-        if self.stopped && self.pending.is_none() {
-            return answer(reply, Ok(self.at_rest()));
+        if self.stopped {
+            return match &mut self.pending {
+                Some(pending) => pending.replies.push(reply),
+                None => answer(reply, Ok(self.at_rest())),
+            };
         }
         self.supersede();
         self.stopped = true;
@@ -97,7 +101,7 @@ impl Worker {
         self.pending = Some(PendingChange {
             target,
             fell_back,
-            reply,
+            replies: reply.into_iter().collect(),
         });
         let sequence = self.announcer.announce(self.announced);
         let now = clock::now();
@@ -116,7 +120,7 @@ impl Worker {
         let Some(PendingChange {
             target,
             fell_back,
-            reply,
+            replies,
         }) = self.pending.take()
         else {
             return;
@@ -144,15 +148,13 @@ impl Worker {
             self.path.open();
             self.qualify(now);
         }
-        if let Some(reply) = reply {
-            answer(
-                reply,
-                Ok(PortChange {
-                    port,
-                    settled,
-                    fell_back,
-                }),
-            );
+        let change = PortChange {
+            port,
+            settled,
+            fell_back,
+        };
+        for reply in replies {
+            answer(reply, Ok(change.clone()));
         }
     }
 
@@ -172,7 +174,8 @@ impl Worker {
     fn supersede(&mut self) {
         self.gate.close();
         self.path.close();
-        if let Some(reply) = self.pending.take().and_then(|change| change.reply) {
+        let replies = self.pending.take().map(|change| change.replies);
+        for reply in replies.into_iter().flatten() {
             answer(reply, Err(ChangeError::Superseded));
         }
     }

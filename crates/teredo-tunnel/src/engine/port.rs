@@ -63,7 +63,8 @@ pub(super) type Reply = oneshot::Sender<Result<PortChange, ChangeError>>;
 pub(super) struct PendingChange {
     pub(super) target: Target,
     pub(super) fell_back: Option<PortFallback>,
-    pub(super) reply: Option<Reply>,
+    /// Who waits for it.
+    pub(super) replies: Vec<Reply>,
 }
 
 /// Where the change leads.

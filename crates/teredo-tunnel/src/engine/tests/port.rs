@@ -152,6 +152,46 @@ fn a_rebind_before_the_first_port_is_settled_is_the_first_port() {
     });
 }
 
+/// A port that cannot be had changes nothing, not even a change that is under way.
+#[test]
+fn a_rebind_that_is_refused_leaves_the_first_port_under_way() {
+    isolated(|| {
+        addresses();
+        let server = mute_server();
+        let other = std::net::UdpSocket::bind((CLIENT, 0)).unwrap();
+        let wanted = other.local_addr().unwrap().port();
+        let bench = Bench::new(config(), Announcements::default());
+        let first = bench.announcements.wait(1)[0];
+        let refused = block_on(bench.engine.rebind(Some(wanted))).unwrap_err();
+        assert!(
+            matches!(refused, ChangeError::Bind(BindError::InUse { .. })),
+            "{refused}"
+        );
+        bench.announcements.settle(&bench.engine.waker());
+        assert_eq!(sender_of_next(&server).port(), first);
+        assert_eq!(bench.announcements.ports(), [first]);
+    });
+}
+
+/// Who asks for what is under way waits for it, and disturbs nobody.
+#[test]
+fn a_change_that_is_under_way_is_joined() {
+    isolated(|| {
+        addresses();
+        let server = mute_server();
+        let bench = Bench::new(config(), Announcements::default());
+        let first = bench.announcements.wait(1)[0];
+        let started = bench.engine.start();
+        let rebound = bench.engine.rebind(Some(first));
+        bench.go_round();
+        bench.announcements.settle(&bench.engine.waker());
+        assert_eq!(block_on(started).unwrap().port, first);
+        assert_eq!(block_on(rebound).unwrap().port, first);
+        assert_eq!(sender_of_next(&server).port(), first);
+        assert_eq!(bench.announcements.ports(), [first]);
+    });
+}
+
 #[test]
 fn a_port_in_use_is_no_reason_to_die() {
     isolated(|| {
