@@ -29,7 +29,7 @@ pub mod unreachable {
 }
 
 /// Appends a *destination unreachable* about `offending`, a whole IPv6 packet, with as much of it as 1280
-/// bytes take. `code` is one of [`unreachable`].
+/// bytes take. `code` is one of [`mod@unreachable`].
 ///
 /// Appends nothing, and returns `false`, where [`may_be_answered_with_error`] says no.
 pub fn emit_unreachable(

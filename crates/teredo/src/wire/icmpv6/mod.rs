@@ -35,7 +35,7 @@ const ND_HOP_LIMIT: u8 = 255;
 pub enum Icmpv6<'a> {
     /// A packet could not be delivered.
     DestinationUnreachable {
-        /// Why; see [`unreachable`].
+        /// Why; see [`mod@unreachable`].
         code: u8,
         /// The beginning of that packet.
         quoted: &'a [u8],
