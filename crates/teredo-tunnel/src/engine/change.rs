@@ -215,7 +215,10 @@ impl Worker {
                     .iter()
                     .find_map(|server| local_address(server.primary).ok())
             };
-            known.or_else(by_route).unwrap_or(Ipv4Addr::UNSPECIFIED)
+            known
+                .filter(|address| !address.is_unspecified())
+                .or_else(by_route)
+                .unwrap_or(Ipv4Addr::UNSPECIFIED)
         } else {
             self.bind
         };

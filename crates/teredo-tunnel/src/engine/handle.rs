@@ -60,8 +60,8 @@ impl EngineHandle {
     }
 
     /// Tells of a changed network: the address that datagrams now leave from (see
-    /// [`local_address`](crate::watch::local_address)) and the directed broadcast addresses, which nothing is
-    /// sent to (see [`broadcasts`](crate::watch::broadcasts)).
+    /// [`local_address`](crate::watch::local_address)), unspecified where that is not known, and the directed
+    /// broadcast addresses, which nothing is sent to (see [`broadcasts`](crate::watch::broadcasts)).
     pub fn network_changed(&self, local: Ipv4Addr, broadcasts: Vec<Ipv4Addr>) {
         self.send(Command::NetworkChanged { local, broadcasts });
     }

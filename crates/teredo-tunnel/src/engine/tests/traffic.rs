@@ -304,6 +304,14 @@ fn the_local_address_is_found_by_route() {
             bench.status().client.local,
             Some(SocketAddrV4::new(CLIENT, port))
         );
+        // Who tells of the change may know no server to find the way to.
+        bench
+            .engine
+            .network_changed(Ipv4Addr::UNSPECIFIED, Vec::new());
+        assert_eq!(
+            bench.status().client.local,
+            Some(SocketAddrV4::new(local, port))
+        );
     });
 }
 
