@@ -25,12 +25,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::hub::Hub;
 
 /// The most connections unless told otherwise.
 pub const DEFAULT_CONNECTIONS: usize = 4096;
+
+/// How long the service stays at its end for those who have not read yet what was announced.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Where and for whom the service listens.
 #[derive(Debug, Clone)]
@@ -72,6 +77,8 @@ struct Shared {
     control: Arc<dyn Control>,
     group: Option<u32>,
     connections: usize,
+    /// Tells the connections that the service ends.
+    ending: watch::Sender<bool>,
     /// How many connections each user has.
     users: Mutex<HashMap<u32, usize>>,
 }
@@ -104,6 +111,7 @@ impl Service {
             control,
             group: config.group,
             connections: config.connections,
+            ending: watch::Sender::new(false),
             users: Mutex::default(),
         });
         Ok(Self {
@@ -119,14 +127,14 @@ impl Service {
         self.socket.path()
     }
 
-    /// Serves until `shutdown` is ready; then closes every connection and removes the socket. Dropping the
-    /// future does the same.
+    /// Serves until `shutdown` is ready; then tells every stream what was announced by then (N-11), closes
+    /// every connection and removes the socket. Dropping the future does the same, but for the telling.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                () = &mut shutdown => return,
+                () = &mut shutdown => break,
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => self.admit(stream, &mut connections),
                     Err(error) => {
@@ -137,6 +145,11 @@ impl Service {
                 },
                 Some(_) = connections.join_next() => {}
             }
+        }
+        self.shared.ending.send_replace(true);
+        let farewell = async { while connections.join_next().await.is_some() {} };
+        if timeout(FAREWELL, farewell).await.is_err() {
+            tracing::debug!(count = connections.len(), "leaving connections that do not read");
         }
     }
 

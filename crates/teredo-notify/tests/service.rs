@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{Running, as_user, folder, wait_until};
@@ -108,6 +109,49 @@ fn a_foreign_client_follows_the_port() {
     assert_eq!(next(), (json!(3), json!("delete"), json!(0)));
     service.hub.publish(30);
     assert_eq!(next(), (json!(4), json!("add"), json!(30)));
+}
+
+/// N-11: whoever ends in order says so to everybody first; and waits for nobody who does not listen.
+#[test]
+fn nobody_is_cut_off_before_he_has_heard_of_the_end() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("socket"));
+    let subscribe = json!({
+        "method": "io.teredo.Client.Subscribe",
+        "parameters": { "initial": true, "gate": false },
+        "more": true,
+    });
+    let mut subscribers: Vec<_> = (0..500).map(|_| service.connect()).collect();
+    for subscriber in &mut subscribers {
+        assert_eq!(subscriber.call(&subscribe)["parameters"]["kind"], "initial");
+    }
+    // Its replies fill the socket, since it reads none.
+    let mut deaf = service.connect();
+    let ask = json!({
+        "method": "org.varlink.service.GetInterfaceDescription",
+        "parameters": { "interface": "io.teredo.Client" },
+    });
+    deaf.send_bytes(format!("{ask}\0").repeat(500).as_bytes());
+    for port in 1..20 {
+        service.hub.publish(port);
+    }
+    service.hub.publish(0);
+    let asked = Instant::now();
+    service.stop();
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
+    for mut subscriber in subscribers {
+        let last = std::iter::from_fn(|| subscriber.receive())
+            .last()
+            .expect("an event");
+        assert_eq!(
+            (&last["parameters"]["kind"], &last["parameters"]["port"]),
+            (&json!("delete"), &json!(0))
+        );
+    }
 }
 
 /// N-03: without initial, nothing is sent until something changes.

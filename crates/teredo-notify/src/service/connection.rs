@@ -2,6 +2,7 @@
 
 use std::io;
 
+use futures_util::FutureExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::UCred;
 
@@ -55,6 +56,7 @@ pub(super) async fn serve(stream: UnixStream, peer: UCred, shared: &Shared) {
 
 impl Connection<'_> {
     async fn run(&mut self) -> Result<(), Closed> {
+        let mut ending = self.shared.ending.subscribe();
         loop {
             while self.open.is_some() || self.outgoing.is_empty() {
                 let Some(message) = self.decoder.next()? else {
@@ -69,6 +71,10 @@ impl Connection<'_> {
 
             let idle = self.outgoing.is_empty();
             let reading = !self.ended && (idle || self.open.is_some());
+            let service_ends = async {
+                // An error would mean that it has ended already.
+                let _ = ending.wait_for(|ending| *ending).await;
+            };
             let Self { stream, open, .. } = self;
             let next_reply = async {
                 match open {
@@ -86,6 +92,25 @@ impl Connection<'_> {
                     self.write()?;
                 }
                 reply = next_reply, if idle => self.send(&reply)?,
+                () = service_ends => return Ok(self.take_leave().await?),
+            }
+        }
+    }
+
+    /// The service ends: says what is to be said by now, and no more.
+    async fn take_leave(&mut self) -> io::Result<()> {
+        loop {
+            while !self.outgoing.is_empty() {
+                self.stream.writable().await?;
+                self.write()?;
+            }
+            let reply = self
+                .open
+                .as_mut()
+                .and_then(|open| open.next().now_or_never());
+            match reply {
+                Some(reply) => self.send(&reply)?,
+                None => return Ok(()),
             }
         }
     }
