@@ -149,7 +149,10 @@ impl Service {
         self.shared.ending.send_replace(true);
         let farewell = async { while connections.join_next().await.is_some() {} };
         if timeout(FAREWELL, farewell).await.is_err() {
-            tracing::debug!(count = connections.len(), "leaving connections that do not read");
+            tracing::debug!(
+                count = connections.len(),
+                "leaving connections that do not read"
+            );
         }
     }
 

@@ -1,264 +1,20 @@
 //! How everybody behaves when somebody dies, is stopped, or comes back.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
-use teredo_lab::{Host, Process};
+use serde_json::json;
+use teredo_lab::Host;
 use teredo_notify::Kind;
-use teredo_notify::mib::{MibNotificationType, PortNotifications};
+use teredo_notify::mib::MibNotificationType;
 use teredo_notify::types::Phase;
-use teredo_notify::watcher::{WatchRegistration, Watcher};
 
+use crate::shell::{ask, traces};
+use crate::subscriber::{MibSubscriber, Monitor, Subscriber, Varlink, event};
 use crate::world::*;
 
-const SET: &str = "inet filter teredo_ports";
-const OWN_SET: &str = "inet teredo port";
 const SERVER_ARGUMENTS: [&str; 2] = ["--server", "192.0.2.45"];
-
-/// A program that has registered for the port with [`Watcher::register`].
-struct Subscriber {
-    told: Receiver<(Kind, u16)>,
-    _registration: WatchRegistration,
-}
-
-impl Subscriber {
-    fn new(socket: &Path) -> Self {
-        let (tell, told) = channel();
-        let running = AtomicBool::new(false);
-        let callback = move |notification: teredo_notify::Notification| {
-            assert!(
-                !running.swap(true, Ordering::SeqCst),
-                "two invocations at once"
-            );
-            // The test may have ended.
-            let _ = tell.send((notification.kind, notification.state.port));
-            running.store(false, Ordering::SeqCst);
-        };
-        let registration = Watcher::new(socket).register(false, callback).unwrap();
-        Self {
-            told,
-            _registration: registration,
-        }
-    }
-
-    /// The next notification.
-    #[track_caller]
-    fn next(&self, timeout: Duration) -> (Kind, u16) {
-        self.told
-            .recv_timeout(timeout)
-            .expect("a notification in time")
-    }
-}
-
-/// A program that knows the names of Windows.
-struct MibSubscriber {
-    functions: PortNotifications,
-    told: Receiver<(u16, MibNotificationType)>,
-}
-
-impl MibSubscriber {
-    fn new(socket: &Path) -> Self {
-        let (tell, told) = channel();
-        let functions = PortNotifications::new(Watcher::new(socket));
-        // The test may have ended.
-        let callback = move |port, kind| {
-            let _ = tell.send((port, kind));
-        };
-        functions.notify_teredo_port_change(callback, true).unwrap();
-        Self { functions, told }
-    }
-
-    #[track_caller]
-    fn next(&self, timeout: Duration) -> (u16, MibNotificationType) {
-        self.told.recv_timeout(timeout).expect("a callback in time")
-    }
-}
-
-/// A program without our library: JSON objects, each ended by a NUL.
-struct Varlink(BufReader<UnixStream>);
-
-impl Varlink {
-    /// Subscribes, and waits until that is in force.
-    #[track_caller]
-    fn subscribe(socket: &Path) -> Self {
-        let mut stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(SECOND)).unwrap();
-        let call = r#"{"method":"io.teredo.Client.Subscribe","parameters":{"initial":true,"gate":false},"more":true}"#;
-        stream.write_all(format!("{call}\0").as_bytes()).unwrap();
-        let mut subscription = Self(BufReader::new(stream));
-        assert_eq!(
-            subscription.next().expect("a first reply")["kind"],
-            "initial"
-        );
-        subscription
-    }
-
-    /// The parameters of the next reply; `None` at the end of the connection.
-    #[track_caller]
-    fn next(&mut self) -> Option<Value> {
-        let mut message = Vec::new();
-        self.0
-            .read_until(0, &mut message)
-            .expect("a reply or the end within a second");
-        let message = message.strip_suffix(&[0])?;
-        let reply: Value = serde_json::from_slice(message).unwrap();
-        assert_eq!(reply["continues"], true, "{reply}");
-        Some(reply["parameters"].clone())
-    }
-}
-
-/// `teredo monitor --json --events port`, and what it prints.
-struct Monitor {
-    process: Process,
-    read: usize,
-}
-
-impl Monitor {
-    /// Returns when it has printed the current port.
-    #[track_caller]
-    fn start(host: &Host, client: &Client) -> Self {
-        let socket = client.socket.to_str().unwrap();
-        let arguments = ["monitor", "--socket", socket, "--json", "--events", "port"];
-        let mut monitor = Self {
-            process: start(host, "monitor", &arguments),
-            read: 0,
-        };
-        assert_eq!(monitor.next(SECOND * 5).0, "current");
-        monitor
-    }
-
-    /// The kind and port of the next event.
-    #[track_caller]
-    fn next(&mut self, timeout: Duration) -> (String, u64) {
-        loop {
-            // Every event has the word; the narration on stderr has not.
-            self.process
-                .wait_for_line_after(self.read, "\"port\"", timeout)
-                .unwrap();
-            let line = self.process.lines()[self.read].clone();
-            self.read += 1;
-            let Ok(event) = serde_json::from_str::<Value>(&line) else {
-                continue;
-            };
-            assert_eq!(
-                (&event["schema"], &event["event"]),
-                (&json!("teredo.event/1"), &json!("port")),
-                "{event}"
-            );
-            return (
-                event["kind"].as_str().unwrap().to_owned(),
-                event["port"].as_u64().unwrap(),
-            );
-        }
-    }
-}
-
-fn event(kind: &str, port: u16) -> (String, u64) {
-    (kind.to_owned(), port.into())
-}
-
-/// A command at the shell of `host`, for the client there.
-#[track_caller]
-fn ask(host: &Host, client: &Client, arguments: &[&str]) -> Answer {
-    Answer::new(run(
-        host,
-        teredo().arg("--socket").arg(&client.socket).args(arguments),
-    ))
-}
-
-/// The same by somebody without any right.
-#[track_caller]
-fn ask_as_nobody(host: &Host, client: &Client, arguments: &[&str]) -> Answer {
-    let mut command = teredo();
-    command
-        .arg("--socket")
-        .arg(&client.socket)
-        .args(arguments)
-        .uid(65534)
-        .gid(65534);
-    Answer::new(run(host, &mut command))
-}
-
-#[derive(Debug)]
-struct Answer {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Answer {
-    fn new(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// The port that it printed, alone on a line.
-    #[track_caller]
-    fn port(&self) -> u16 {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        self.stdout
-            .strip_suffix('\n')
-            .and_then(|port| port.parse().ok())
-            .unwrap_or_else(|| panic!("{self:?}"))
-    }
-
-    #[track_caller]
-    fn fails(&self, code: i32, stderr: &str) {
-        assert_eq!(
-            (self.code, self.stdout.as_str()),
-            (Some(code), ""),
-            "{self:?}"
-        );
-        assert!(
-            self.stderr.contains(stderr) && self.stderr.contains("\nhint: "),
-            "{self:?}"
-        );
-    }
-}
-
-/// The ports that a set holds; none where there is no such set.
-#[track_caller]
-fn ports(host: &Host, set: &str) -> Vec<u64> {
-    let elements = elements(host, set).unwrap_or_default();
-    elements
-        .iter()
-        .filter_map(|element| element.as_u64().or_else(|| element["elem"]["val"].as_u64()))
-        .collect()
-}
-
-/// What the real `ip` shows of the tunnel: its link, its addresses, its routes.
-#[track_caller]
-fn traces(host: &Host) -> [Vec<String>; 3] {
-    [
-        &["-o", "link"][..],
-        &["-6", "-o", "address"],
-        &["-6", "-o", "route", "show", "table", "all"],
-    ]
-    .map(|arguments| {
-        let output = run(host, Command::new("ip").args(arguments));
-        assert!(
-            output.status.success(),
-            "ip {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines()
-            .filter(|line| line.contains("teredo"))
-            .map(str::to_owned)
-            .collect()
-    })
-}
 
 #[track_caller]
 fn nothing_is_left(host: &Host) {
@@ -269,7 +25,7 @@ fn nothing_is_left(host: &Host) {
     );
 }
 
-/// A firewall agent is killed: its own table goes with it, and the client goes on without it.
+/// N-05: a firewall agent is killed: its own table goes with it, and the client goes on without it.
 #[test]
 fn a_killed_agent_takes_its_own_table_along() {
     let (world, _server) = World::with_server();
@@ -302,7 +58,7 @@ fn a_killed_agent_takes_its_own_table_along() {
     alice.qualified();
 }
 
-/// A firewall agent is killed: the port in the administrator's set closes when its lease ends.
+/// F-2: a firewall agent is killed: the port in the administrator's set closes when its lease ends.
 #[test]
 fn a_killed_agents_port_closes_with_the_lease() {
     const LEASE: Duration = Duration::from_secs(2);
@@ -311,12 +67,8 @@ fn a_killed_agents_port_closes_with_the_lease() {
 
     let (world, _server) = World::with_server();
     let host = world.left.host("alice").unwrap();
-    let stranger = world
-        .left
-        .host("anna")
-        .unwrap()
-        .udp_socket(("0.0.0.0".parse::<std::net::Ipv4Addr>().unwrap(), 0))
-        .unwrap();
+    let neighbour = world.left.host("anna").unwrap();
+    let stranger = neighbour.udp_socket((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     nft(&host, DEFAULT_DROP);
     let agent = world.agent(&host, &["--set", SET, "--lease", "2"]);
     let alice = world.client(&host, &[]);
@@ -343,7 +95,7 @@ fn a_killed_agents_port_closes_with_the_lease() {
     });
 }
 
-/// The lease is of 15 s unless told otherwise, and renewed in time without a moment in which the port is closed.
+/// F-2: the lease is of 15 s unless told otherwise, and renewed in time without a moment in which the port is closed.
 #[test]
 fn the_lease_is_renewed_before_it_ends() {
     let (world, _server) = World::with_server();
@@ -375,7 +127,7 @@ fn the_lease_is_renewed_before_it_ends() {
     );
 }
 
-/// N-05, N-11, N-15: the client is killed, and everybody knows within a second, however he follows the port. Nothing
+/// N-11, N-15: the client is killed, and everybody knows within a second, however he follows the port. Nothing
 /// stale is left, and what is left does not stop the next client, of which all registrations learn by themselves.
 #[test]
 fn a_killed_client_is_gone_for_everybody_within_a_second() {
@@ -547,12 +299,11 @@ fn ten_restarts_are_ten_deletes_and_ten_adds() {
     let (world, _server) = World::with_server();
     let host = world.left.host("alice").unwrap();
     let mut alice = world.client(&host, &[]);
-    let first = alice.qualified().port;
+    alice.qualified();
     let (watcher, mut monitor) = (
         Subscriber::new(&alice.socket),
         Monitor::start(&host, &alice),
     );
-    let mut ports = vec![first];
     for round in 0..10 {
         if round % 2 == 0 {
             alice.process.kill().unwrap();
@@ -560,6 +311,7 @@ fn ten_restarts_are_ten_deletes_and_ten_adds() {
             alice.process.terminate(SECOND).unwrap();
         }
         assert_eq!(watcher.next(SECOND), (Kind::Delete, 0), "round {round}");
+        assert_eq!(monitor.next(SECOND), event("delete", 0), "round {round}");
         alice.restart(&host, &SERVER_ARGUMENTS);
         let (kind, port) = watcher.next(SECOND * 5);
         assert_eq!(
@@ -567,157 +319,8 @@ fn ten_restarts_are_ten_deletes_and_ten_adds() {
             (Kind::Add, alice.status().port),
             "round {round}"
         );
-        ports.push(port);
+        assert_eq!(monitor.next(SECOND), event("add", port), "round {round}");
     }
-    alice.process.terminate(SECOND).unwrap();
-    assert_eq!(watcher.next(SECOND), (Kind::Delete, 0));
-    assert!(
-        watcher.told.try_recv().is_err(),
-        "the last one was the last"
-    );
-
-    for port in &ports[1..] {
-        assert_eq!(monitor.next(SECOND), event("delete", 0));
-        assert_eq!(monitor.next(SECOND), event("add", *port));
-    }
-    assert_eq!(monitor.next(SECOND), event("delete", 0));
-}
-
-/// N-11, N-13, N-16: `teredo rebind`, `stop` and `start` return when it is done, and say what they did.
-#[test]
-fn rebind_stop_and_start_do_what_they_say() {
-    let (world, _server) = World::with_server();
-    let host = world.left.host("alice").unwrap();
-    nft(&host, DEFAULT_DROP);
-    let _agent = world.agent(&host, &["--set", SET]);
-    let alice = world.client(&host, &[]);
-    let first = alice.qualified().port;
-    let mut monitor = Monitor::start(&host, &alice);
-    assert_eq!(ask(&host, &alice, &["port"]).port(), first);
-
-    let second = ask(&host, &alice, &["rebind"]).port();
-    assert_ne!(second, first);
-    assert_eq!(
-        open_ports(&host),
-        [u64::from(second)],
-        "open when the command returns"
-    );
-    assert_eq!(ask(&host, &alice, &["port"]).port(), second);
-    assert_eq!(monitor.next(SECOND), event("change", second));
-    assert_eq!(alice.qualified().local.unwrap().port(), second);
-
-    let third = ask(&host, &alice, &["rebind", "--port", "24545"]).port();
-    assert_eq!((third, &open_ports(&host)[..]), (24545, &[24545][..]));
-    assert_eq!(monitor.next(SECOND), event("change", 24545));
-    // No change, so nobody is told.
-    assert_eq!(
-        ask(&host, &alice, &["rebind", "--port", "24545"]).port(),
-        24545
-    );
-    assert_eq!(alice.qualified().local.unwrap().port(), 24545);
-
-    let before = traces(&host);
-    let stopped = ask(&host, &alice, &["stop"]);
-    assert_eq!(
-        (stopped.code, stopped.stdout.as_str()),
-        (Some(0), ""),
-        "{stopped:?}"
-    );
-    assert!(
-        open_ports(&host).is_empty(),
-        "closed when the command returns"
-    );
-    assert_eq!(monitor.next(SECOND), event("delete", 0));
-    ask(&host, &alice, &["port"]).fails(3, "there is no Teredo port");
-    ask(&host, &alice, &["rebind"]).fails(3, "there is no Teredo port");
-    alice.until(SECOND, "an address taken off", |status| {
-        status.address.is_none()
-    });
-    let status = ask(&host, &alice, &["status"]);
-    assert_eq!(status.code, Some(3), "{status:?}");
-    assert!(
-        status.stdout.contains("teredo  offline") && status.stdout.contains("Local port: none"),
-        "{status:?}"
-    );
-    assert!(status.stdout.contains("Reason: "), "{status:?}");
-    assert!(
-        traces(&host)[1].len() < before[1].len(),
-        "{:?}",
-        traces(&host)
-    );
-    assert_eq!(ask(&host, &alice, &["stop"]).code, Some(0));
-
-    let fourth = ask(&host, &alice, &["start"]).port();
-    assert_eq!(
-        open_ports(&host),
-        [u64::from(fourth)],
-        "open when the command returns"
-    );
-    assert_eq!(monitor.next(SECOND), event("add", fourth));
-    let status = alice.qualified();
-    assert_eq!(status.port, fourth);
-    assert_eq!(ask(&host, &alice, &["start"]).port(), fourth);
-    let status = ask(&host, &alice, &["status"]);
-    assert_eq!(status.code, Some(0), "{status:?}");
-    assert!(status.stdout.contains("teredo  qualified"), "{status:?}");
-
-    // The next event is of this, so the commands that changed nothing had none.
-    let fifth = ask(&host, &alice, &["rebind"]).port();
-    assert_eq!(monitor.next(SECOND), event("change", fifth));
-}
-
-/// A port that another program has is refused by its number, and the client stays where it is.
-#[test]
-fn a_port_of_another_program_is_refused() {
-    let (world, _server) = World::with_server();
-    let host = world.left.host("alice").unwrap();
-    let alice = world.client(&host, &[]);
-    let port = alice.qualified().port;
-    let other = host
-        .udp_socket(("0.0.0.0".parse::<std::net::Ipv4Addr>().unwrap(), 0))
-        .unwrap();
-    let taken = other.local_addr().unwrap().port();
-    let refused = ask(&host, &alice, &["rebind", "--port", &taken.to_string()]);
-    refused.fails(1, &format!("port {taken} is in use by another program"));
-    assert_eq!(alice.qualified().port, port);
-}
-
-/// N-18: who has no right may read and be told, and is told what he lacks for the rest.
-#[test]
-fn anybody_may_read_and_only_some_may_steer() {
-    let (world, _server) = World::with_server();
-    let host = world.left.host("alice").unwrap();
-    let alice = world.client(&host, &[]);
-    let port = alice.qualified().port;
-    // The test's own folder is closed to others, unlike /run.
-    let folder = alice.socket.parent().unwrap();
-    std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-
-    let sequence = alice.status().sequence;
-    for command in ["rebind", "stop", "start"] {
-        ask_as_nobody(&host, &alice, &[command])
-            .fails(4, "root or membership of the service's group");
-    }
-    assert_eq!(alice.status().sequence, sequence, "the port has moved");
-    ask_as_nobody(&host, &alice, &["firewall"]).fails(4, "not permitted to change nftables");
-
-    assert_eq!(ask_as_nobody(&host, &alice, &["port"]).port(), port);
-    let status = ask_as_nobody(&host, &alice, &["status"]);
-    assert_eq!(status.code, Some(0), "{status:?}");
-    assert!(
-        status.stdout.contains(&format!("Local port: {port}/udp")),
-        "{status:?}"
-    );
-    let monitor = ask_as_nobody(
-        &host,
-        &alice,
-        &["monitor", "--json", "--events", "port", "--count", "1"],
-    );
-    assert_eq!(monitor.code, Some(0), "{monitor:?}");
-    assert!(
-        monitor.stdout.contains(&format!("\"port\":{port}")),
-        "{monitor:?}"
-    );
 }
 
 /// N-14, N-16: a firewall that hangs is waited for no longer than its deadline, named, and counted; when it is back
@@ -738,6 +341,7 @@ fn a_firewall_that_hangs_is_left_behind_and_catches_up() {
 
     agent.signal(Signal::STOP).unwrap();
     for missed in 1..=2 {
+        let mark = alice.process.mark();
         let asked = Instant::now();
         let outcome = alice.connect().rebind(None).unwrap();
         let took = asked.elapsed();
@@ -758,7 +362,7 @@ fn a_firewall_that_hangs_is_left_behind_and_catches_up() {
         );
         alice
             .process
-            .wait_for_line("has not confirmed the port in time", SECOND)
+            .wait_for_line_after(mark, "has not confirmed the port in time", SECOND)
             .unwrap();
     }
     assert_eq!(
@@ -790,4 +394,24 @@ fn a_firewall_that_hangs_is_left_behind_and_catches_up() {
         "right again after {:?}",
         resumed.elapsed()
     );
+}
+
+/// N-11: however many follow the port, and although no firewall has to be waited for, nobody is cut off before he has
+/// heard of the end.
+#[test]
+fn a_terminated_client_cuts_nobody_off() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let alice = world.client(&host, &[]);
+    alice.qualified();
+    let mut many: Vec<_> = (0..500)
+        .map(|_| Varlink::subscribe(&alice.socket))
+        .collect();
+    alice.process.terminate(SECOND).unwrap();
+    let told = many
+        .iter_mut()
+        .filter_map(Varlink::next)
+        .filter(|last| last["kind"] == "delete")
+        .count();
+    assert_eq!(told, many.len(), "subscribers told of the end");
 }

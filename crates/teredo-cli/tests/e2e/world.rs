@@ -153,6 +153,7 @@ impl Client {
 
     /// Kills it with SIGKILL and starts it again on the same socket.
     pub(crate) fn restart(&mut self, host: &Host, arguments: &[&str]) {
+        self.process.kill().unwrap();
         self.process = start_client(host, &self.socket, arguments);
     }
 }
@@ -363,3 +364,16 @@ pub(crate) fn elements(host: &Host, set: &str) -> Option<Vec<Value>> {
     let set = items.iter().find_map(|item| item.get("set")).unwrap();
     Some(set["elem"].as_array().cloned().unwrap_or_default())
 }
+
+/// The ports that a set holds; none where there is no such set.
+#[track_caller]
+pub(crate) fn ports(host: &Host, set: &str) -> Vec<u64> {
+    let elements = elements(host, set).unwrap_or_default();
+    let port = |element: &Value| element.as_u64().or_else(|| element["elem"]["val"].as_u64());
+    elements.iter().filter_map(port).collect()
+}
+
+/// The set of [`DEFAULT_DROP`], for `--set`.
+pub(crate) const SET: &str = "inet filter teredo_ports";
+/// The set in the agent's own table.
+pub(crate) const OWN_SET: &str = "inet teredo port";

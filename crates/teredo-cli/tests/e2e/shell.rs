@@ -1,0 +1,93 @@
+//! Commands at the shell of a host, and what they answer.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output};
+
+use teredo_lab::Host;
+
+use crate::world::*;
+
+/// A command at the shell of `host`, for the client there.
+#[track_caller]
+pub(crate) fn ask(host: &Host, client: &Client, arguments: &[&str]) -> Answer {
+    Answer::new(run(
+        host,
+        teredo().arg("--socket").arg(&client.socket).args(arguments),
+    ))
+}
+
+/// The same by somebody without any right.
+#[track_caller]
+pub(crate) fn ask_as_nobody(host: &Host, client: &Client, arguments: &[&str]) -> Answer {
+    let mut command = teredo();
+    command
+        .arg("--socket")
+        .arg(&client.socket)
+        .args(arguments)
+        .uid(65534)
+        .gid(65534);
+    Answer::new(run(host, &mut command))
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Answer {
+    pub(crate) fn new(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The port that it printed, alone on a line.
+    #[track_caller]
+    pub(crate) fn port(&self) -> u16 {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+            .strip_suffix('\n')
+            .and_then(|port| port.parse().ok())
+            .unwrap_or_else(|| panic!("{self:?}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn fails(&self, code: i32, stderr: &str) {
+        assert_eq!(
+            (self.code, self.stdout.as_str()),
+            (Some(code), ""),
+            "{self:?}"
+        );
+        assert!(
+            self.stderr.contains(stderr) && self.stderr.contains("\nhint: "),
+            "{self:?}"
+        );
+    }
+}
+
+/// What the real `ip` shows of the tunnel: its link, its addresses, its routes.
+#[track_caller]
+pub(crate) fn traces(host: &Host) -> [Vec<String>; 3] {
+    [
+        &["-o", "link"][..],
+        &["-6", "-o", "address"],
+        &["-6", "-o", "route", "show", "table", "all"],
+    ]
+    .map(|arguments| {
+        let output = run(host, Command::new("ip").args(arguments));
+        assert!(
+            output.status.success(),
+            "ip {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines()
+            .filter(|line| line.contains("teredo"))
+            .map(str::to_owned)
+            .collect()
+    })
+}
