@@ -161,7 +161,8 @@ impl Client {
         // A changed mapping makes a new address; the old one is invalid from now on.
         let address = self.bring_address_up(server, mapped);
         if changed {
-            // The host may stand behind another NAT now, and one address cannot tell a symmetric one.
+            // DEVIATION(rfc4380 §5.2.5): it is in service when both addresses of the server confirm it. The host may
+            // stand behind another NAT now, and one address cannot tell a symmetric one.
             self.begin_qualification(now, Some(Reason::NetworkChanged));
         } else {
             self.begin_service(now, server, address);

@@ -134,8 +134,9 @@ impl Client {
     /// Qualifies from a newly bound service port: at the start, and after a rebind.
     ///
     /// `local` is the port's address as the network sees it on this host; `0.0.0.0` while there is no route, which
-    /// [`handle_network_change`](Self::handle_network_change) mends. Whatever was still to
-    /// be sent from an earlier port is forgotten, and so are the peers, whose NATs know only the earlier mapping.
+    /// [`handle_network_change`](Self::handle_network_change) mends. Whatever was still to be sent from an earlier
+    /// port is forgotten, and if the mapping turns out to be another one so are the peers, whose NATs know only the
+    /// earlier one.
     pub fn start(&mut self, now: Instant, local: SocketAddrV4, servers: &[ServerAddress]) {
         self.local = local;
         self.adopt_servers(servers);

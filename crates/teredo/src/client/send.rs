@@ -84,6 +84,9 @@ fn check_destination(destination: Ipv6Addr, own: Ipv6Addr) -> Result<(), DropRea
 
 /// Whether Teredo carries packets to and from this address: global unicast (RFC 4380 §7.1: no link-local
 /// communication).
+///
+/// DEVIATION(rfc4380 §5.2.4): unique local addresses (fc00::/7) have global scope (RFC 4193 §3.3), but no relay leads
+/// to somebody's private network, and what claims to come from there comes from a stranger.
 pub(super) fn is_carried(address: Ipv6Addr) -> bool {
     match address.segments()[0] {
         // ::/8 holds the unspecified, loopback and IPv4-mapped addresses.
