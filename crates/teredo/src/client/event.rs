@@ -60,8 +60,10 @@ pub enum Reason {
     },
     /// The server stopped answering a qualified client.
     ServerLost(Ipv4Addr),
-    /// The local address, route or port changed, or the NAT gave the port another mapping.
+    /// The local address, route or port changed.
     NetworkChanged,
+    /// The NAT gave the service port another mapping (RFC 4380 §5.2.5).
+    MappingChanged(SocketAddrV4),
 }
 
 impl fmt::Display for Reason {
@@ -92,6 +94,9 @@ impl fmt::Display for Reason {
             }
             Self::ServerLost(server) => write!(f, "server {server} no longer answers"),
             Self::NetworkChanged => f.write_str("the local address or port changed"),
+            Self::MappingChanged(mapped) => {
+                write!(f, "the NAT maps the service port to {mapped} now")
+            }
         }
     }
 }

@@ -163,7 +163,7 @@ impl Client {
         if changed {
             // DEVIATION(rfc4380 §5.2.5): it is in service when both addresses of the server confirm it. The host may
             // stand behind another NAT now, and one address cannot tell a symmetric one.
-            self.begin_qualification(now, Some(Reason::NetworkChanged));
+            self.begin_qualification(now, Some(Reason::MappingChanged(mapped)));
         } else {
             self.begin_service(now, server, address);
         }

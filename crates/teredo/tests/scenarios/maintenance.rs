@@ -137,12 +137,11 @@ fn a_new_mapping_makes_a_new_address() {
     let (mut world, nat, client) = behind_a_forgetful_nat();
     let before = teredo(&world, client);
     world.nat_mut(nat).forget();
-    assert!(world.run_until(seconds(31), |world| has_moved(
-        world,
-        client,
-        before.to_ipv6()
-    )));
+    assert!(world.run_until(seconds(31), |world| state(world, client) == State::Probe));
+    let why = reason(&world, client);
+    assert!(world.run_until(SECOND, |world| has_moved(world, client, before.to_ipv6())));
     let after = teredo(&world, client);
+    assert_eq!(why, Some(Reason::MappingChanged(after.mapped)));
     assert_eq!(
         after.mapped,
         SocketAddrV4::new(v4("203.0.113.1"), before.mapped.port() + 1)
