@@ -40,8 +40,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use rustix::process::{Signal, set_parent_process_death_signal};
-use teredo_lab::DIE_WITH_PARENT;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Cli, Command, ConfigCommand, DEFAULT_CONFIG, Global, StatusArgs, usage_failure};
@@ -60,17 +58,12 @@ fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// With `TEREDO_DIE_WITH_PARENT=1` the process dies with the one that started it.
-///
 /// For `teredo lab`, whose daemons live in namespaces of their own: nothing else would end them if the lab were
-/// killed. Strictly it is the thread that started the process whose end counts, see `PR_SET_PDEATHSIG` in prctl(2).
+/// killed.
 fn die_with_parent() -> Result<(), Failure> {
-    if env::var_os(DIE_WITH_PARENT).is_some_and(|value| value == "1") {
-        set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| {
-            Failure::new(Exit::Failed, "cannot tie the process to its parent").because(error)
-        })?;
-    }
-    Ok(())
+    teredo_lab::die_with_parent().map_err(|error| {
+        Failure::new(Exit::Failed, "cannot tie the process to its parent").because(error)
+    })
 }
 
 fn run() -> Result<Exit, Failure> {

@@ -83,5 +83,5 @@ pub use namespace::Namespace;
 pub use nat::{NatKind, UnknownNatKind};
 pub use pcap::LinkType;
 pub use ping::{Replies, ping};
-pub use process::{DIE_WITH_PARENT, Process, ProcessError};
+pub use process::{DIE_WITH_PARENT, Process, ProcessError, die_with_parent};
 pub use wait::{TimedOut, until};

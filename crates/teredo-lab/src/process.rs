@@ -7,14 +7,40 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 
 use crate::namespace::Namespace;
 use crate::wait::until;
 
-/// The environment variable, set to `1`, that asks a program of this project to die when its parent
-/// does (`PR_SET_PDEATHSIG`), so that not even a `kill -9` of the lab leaves one behind.
+/// The environment variable that asks a program of this project to die when its parent does, so that
+/// not even a `kill -9` of the lab leaves one behind: the parent's process ID, for [`die_with_parent`].
 pub const DIE_WITH_PARENT: &str = "TEREDO_DIE_WITH_PARENT";
+
+/// Ties this process to the one that started it, if [`DIE_WITH_PARENT`] asks for that. The first thing
+/// that a program does which the lab starts.
+///
+/// Strictly it is the thread that started the process whose end counts (`PR_SET_PDEATHSIG` in prctl(2)).
+///
+/// # Errors
+///
+/// The kernel's refusal; or the parent has died already, and nothing should be begun any more.
+pub fn die_with_parent() -> io::Result<()> {
+    let Some(parent) = std::env::var_os(DIE_WITH_PARENT) else {
+        return Ok(());
+    };
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let parent = parent
+        .to_str()
+        .and_then(|id| Pid::from_raw(id.parse().ok()?));
+    // Asked after the kernel was: between the two there is no moment in which a death goes unnoticed.
+    if parent.is_some() && getppid() == parent {
+        Ok(())
+    } else {
+        Err(io::Error::other(
+            "the process that this one was to die with is gone",
+        ))
+    }
+}
 
 /// The most lines that are kept of a process; older ones are forgotten first.
 const KEPT_LINES: usize = 10_000;
@@ -119,7 +145,7 @@ impl Process {
             source,
         };
         command
-            .env(DIE_WITH_PARENT, "1")
+            .env(DIE_WITH_PARENT, std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

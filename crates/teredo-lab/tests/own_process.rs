@@ -8,9 +8,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, geteuid, set_parent_process_death_signal, test_kill_process};
+use rustix::process::{Pid, geteuid, test_kill_process};
 use teredo_lab::privilege::{self, Privilege};
-use teredo_lab::{Capture, DIE_WITH_PARENT, Internet, LabError, NatKind, Process, until};
+use teredo_lab::{Capture, Internet, LabError, NatKind, Process, die_with_parent, until};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -152,7 +152,7 @@ fn lab_of_an_ordinary_user() -> Result {
     Ok(())
 }
 
-/// Not even SIGKILL leaves a process of the lab behind, if it does what [`DIE_WITH_PARENT`] asks.
+/// Not even SIGKILL leaves a process of the lab behind, if it begins with [`die_with_parent`].
 fn a_killed_lab_leaves_no_process() -> Result {
     let mut lab = myself("lab to be killed").stdout(Stdio::piped()).spawn()?;
     let stdout = lab.stdout.take().ok_or("no stdout")?;
@@ -186,9 +186,7 @@ fn lab_to_be_killed() -> Result {
 }
 
 fn child() -> Result {
-    if std::env::var(DIE_WITH_PARENT).as_deref() == Ok("1") {
-        set_parent_process_death_signal(Some(Signal::KILL))?;
-    }
+    die_with_parent()?;
     println!("ready");
     loop {
         std::thread::park();

@@ -476,10 +476,9 @@ fn a_process_can_be_tied_to_its_parent() {
     shell
         .args([
             "-c",
-            r#""$0" port --wait --socket /nonexistent/teredo.sock >/dev/null & cat"#,
+            r#"TEREDO_DIE_WITH_PARENT=$$ "$0" port --wait --socket /nonexistent/teredo.sock >/dev/null & cat"#,
         ])
         .arg(env!("CARGO_BIN_EXE_teredo"))
-        .env("TEREDO_DIE_WITH_PARENT", "1")
         .stdin(Stdio::piped())
         .stderr(held);
     let mut parent = shell.spawn().expect("sh starts");

@@ -92,7 +92,8 @@ fn is_killed_on_drop() {
 #[test]
 fn is_asked_to_die_with_its_parent() {
     let process = shell(&format!("echo [${DIE_WITH_PARENT}]"));
-    process.wait_for_line("[1]", 5 * SECOND).unwrap();
+    let parent = format!("[{}]", std::process::id());
+    process.wait_for_line(&parent, 5 * SECOND).unwrap();
 }
 
 #[test]
