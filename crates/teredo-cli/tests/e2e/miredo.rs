@@ -357,6 +357,14 @@ fn without_batches(host: &Host) {
 /// Everything that the host sent left from its one port.
 #[track_caller]
 fn only_one_port(inside: &Capture, port: u16) {
+    let outgoing = |frame: &Frame| {
+        frame
+            .udp()
+            .is_some_and(|datagram| datagram.from.ip().is_private())
+    };
+    inside
+        .wait_for(SECOND * 5, "a datagram of the host", outgoing)
+        .unwrap();
     let frames = inside.frames();
     let own = frames
         .iter()
