@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::pin::pin;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use teredo::ServerAddress;
@@ -12,6 +14,11 @@ use tokio::task::JoinHandle;
 
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
+/// How long the names that have an address wait for those that are still looked up.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the name service said of one name.
+type Answer = io::Result<Vec<ServerAddress>>;
 
 /// What the names stand for now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +30,7 @@ pub(super) struct Resolution {
 }
 
 /// Resolves in the background: at once, at every [`nudge`](Self::nudge), and with a growing pause for as long as
-/// a name has no address.
+/// a name has no address. A name whose name service is silent does not hold the others up.
 #[derive(Debug)]
 pub(super) struct Resolver {
     results: mpsc::Receiver<Resolution>,
@@ -42,7 +49,7 @@ impl Resolver {
     pub(super) fn start(names: Vec<String>) -> Self {
         let (sender, results) = mpsc::channel(1);
         let nudge = Arc::new(Notify::new());
-        let task = tokio::spawn(keep_resolving(names.into(), sender, nudge.clone()));
+        let task = tokio::spawn(keep_resolving(names.into(), sender, nudge.clone(), resolve));
         Self {
             results,
             nudge,
@@ -68,17 +75,29 @@ async fn keep_resolving(
     names: Arc<[String]>,
     results: mpsc::Sender<Resolution>,
     nudge: Arc<Notify>,
+    resolve: fn(&str) -> Answer,
 ) {
     let mut backoff = MIN_BACKOFF;
     let mut known: Vec<(ServerAddress, String)> = Vec::new();
     loop {
-        let batch = names.clone();
-        // getaddrinfo blocks for as long as the name service does.
-        let answers = tokio::task::spawn_blocking(move || {
-            batch.iter().map(|name| resolve(name)).collect::<Vec<_>>()
-        });
-        let Ok(answers) = answers.await else { return };
-        let resolution = merge(&names, answers, &known);
+        let mut lookups = look_up(&names, resolve);
+        let mut answers: Vec<Option<Answer>> = names.iter().map(|_| None).collect();
+        let mut patience = pin!(tokio::time::sleep(PATIENCE));
+        let mut patient = true;
+        loop {
+            tokio::select! {
+                answer = lookups.recv() => match answer {
+                    Some((index, answer)) => answers[index] = Some(answer),
+                    None => break,
+                },
+                () = &mut patience, if patient => patient = false,
+            }
+            let so_far = merge(&names, &answers, &known);
+            if !patient && !so_far.servers.is_empty() && results.send(so_far).await.is_err() {
+                return;
+            }
+        }
+        let resolution = merge(&names, &answers, &known);
         let complete = resolution.trouble.is_none();
         known.clone_from(&resolution.servers);
         if results.send(resolution).await.is_err() {
@@ -96,31 +115,55 @@ async fn keep_resolving(
     }
 }
 
-/// A name that fails keeps the addresses that it had: a name service that is down does not end a tunnel.
+/// Looks every name up at the same time; the answers come with the name's index, and then the channel ends.
+///
+/// getaddrinfo blocks for as long as the name service does, and nothing ends it. On threads of its own and not on
+/// the runtime's, it keeps nobody waiting who wants the client to end.
+fn look_up(
+    names: &Arc<[String]>,
+    resolve: fn(&str) -> Answer,
+) -> mpsc::UnboundedReceiver<(usize, Answer)> {
+    let (sender, answers) = mpsc::unbounded_channel();
+    for index in 0..names.len() {
+        let (names, answer) = (names.clone(), sender.clone());
+        let started = thread::Builder::new()
+            .name(String::from("resolve"))
+            .spawn(move || {
+                // The receiver may be gone, and then nobody minds.
+                let _ = answer.send((index, resolve(&names[index])));
+            });
+        if let Err(error) = started {
+            // The receiver is below.
+            let _ = sender.send((index, Err(error)));
+        }
+    }
+    answers
+}
+
+/// A name that fails keeps the addresses that it had: a name service that is down does not end a tunnel. So does
+/// one that has no answer yet.
 fn merge(
     names: &[String],
-    answers: Vec<io::Result<Vec<ServerAddress>>>,
+    answers: &[Option<Answer>],
     known: &[(ServerAddress, String)],
 ) -> Resolution {
     let mut resolution = Resolution::default();
     for (name, answer) in names.iter().zip(answers) {
-        match answer {
-            Ok(servers) => resolution
-                .servers
-                .extend(servers.into_iter().map(|server| (server, name.clone()))),
-            Err(error) => {
-                resolution.trouble =
-                    Some(format!("cannot resolve the server name '{name}': {error}"));
-                resolution
-                    .servers
-                    .extend(known.iter().filter(|(_, known)| known == name).cloned());
-            }
+        if let Some(Ok(servers)) = answer {
+            let servers = servers.iter().map(|server| (*server, name.clone()));
+            resolution.servers.extend(servers);
+            continue;
         }
+        if let Some(Err(error)) = answer {
+            resolution.trouble = Some(format!("cannot resolve the server name '{name}': {error}"));
+        }
+        let before = known.iter().filter(|(_, known)| known == name);
+        resolution.servers.extend(before.cloned());
     }
     resolution
 }
 
-fn resolve(name: &str) -> io::Result<Vec<ServerAddress>> {
+fn resolve(name: &str) -> Answer {
     if let Ok(address) = name.parse::<Ipv4Addr>() {
         return Ok(vec![ServerAddress::adjacent(address)]);
     }

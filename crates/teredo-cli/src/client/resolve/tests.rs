@@ -28,9 +28,34 @@ fn a_name_that_fails_keeps_its_addresses() {
     let known = [(server, "a.example".to_owned())];
     let resolution = merge(
         &names,
-        vec![Err(io::Error::other("gone")), Ok(Vec::new())],
+        &[Some(Err(io::Error::other("gone"))), Some(Ok(Vec::new()))],
         &known,
     );
     assert_eq!(resolution.servers, known);
     assert!(resolution.trouble.unwrap().contains("a.example"));
+}
+
+/// The next server is tried although the name of the first one cannot be looked up in time.
+#[tokio::test]
+async fn a_silent_name_service_holds_no_other_server_up() {
+    fn address_or_silence(name: &str) -> Answer {
+        while name.ends_with(".example") {
+            thread::park();
+        }
+        resolve(name)
+    }
+    let names = ["silent.example".to_owned(), "192.0.2.45".to_owned()];
+    let (sender, mut results) = mpsc::channel(1);
+    let task = tokio::spawn(keep_resolving(
+        names.into(),
+        sender,
+        Arc::default(),
+        address_or_silence,
+    ));
+    let first = tokio::time::timeout(PATIENCE * 20, results.recv()).await;
+    let first = first.expect("in time").expect("a result");
+    let server = ServerAddress::adjacent(v4("192.0.2.45"));
+    assert_eq!(first.servers, [(server, "192.0.2.45".to_owned())]);
+    assert_eq!(first.trouble, None);
+    task.abort();
 }
