@@ -13,6 +13,9 @@ use crate::feed::{Input, follow};
 use crate::output::{Output, narrate};
 use crate::service;
 
+/// The least time to wait: the service gets to answer once, however short the wait.
+const ONE_ANSWER: Duration = Duration::from_millis(100);
+
 /// The object of schema `teredo.port/1`.
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -42,7 +45,7 @@ pub(crate) fn run(args: &PortArgs, socket: &Path, output: &mut Output) -> Result
 fn wait(socket: &Path, timeout: Option<Duration>) -> Result<u16, Failure> {
     let inputs = follow(socket, &[EventName::Port])?;
     // A timeout too long for the clock is as good as none.
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout.max(ONE_ANSWER)));
     let mut service_is_there = false;
     loop {
         let input = match deadline {

@@ -307,6 +307,8 @@ fn the_port_is_alone_on_its_line_and_its_absence_is_3() {
         place.run(&["port", "--wait", "--timeout", "10"]).stdout,
         "40001\n"
     );
+    // No wait at all is still a question.
+    assert_eq!(place.run(&["port", "--timeout", "0"]).stdout, "40001\n");
     assert_eq!(
         place.run(&["port", "--json"]).stdout,
         "{\"schema\":\"teredo.port/1\",\"port\":40001}\n"
