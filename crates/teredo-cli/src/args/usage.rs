@@ -38,10 +38,18 @@ fn suggestion(error: &clap::Error) -> Option<String> {
         ContextKind::SuggestedSubcommand,
         ContextKind::SuggestedValue,
     ];
+    let typed = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(typed)) => Some(typed.as_str()),
+        _ => None,
+    };
     kinds.into_iter().find_map(|kind| match error.get(kind)? {
         ContextValue::String(name) => Some(format!("did you mean '{name}'?")),
-        // clap puts the likeliest last.
-        ContextValue::Strings(names) => names.last().map(|name| format!("did you mean '{name}'?")),
+        // clap puts the likeliest last, but a word that was cut short is likelier still.
+        ContextValue::Strings(names) => {
+            let begins = |name: &&String| typed.is_some_and(|typed| name.starts_with(typed));
+            let name = names.iter().find(begins).or_else(|| names.last());
+            name.map(|name| format!("did you mean '{name}'?"))
+        }
         _ => None,
     })
 }
