@@ -110,7 +110,7 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "ADDR")]
     pub(crate) bind: Option<Ipv4Addr>,
     /// The local UDP port [default: the system's choice]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::port)]
     pub(crate) port: Option<NonZeroU16>,
     /// Leave the IPv6 default route alone; reach other Teredo nodes only
     #[arg(long)]
@@ -185,7 +185,7 @@ pub(crate) struct MonitorArgs {
 #[derive(Args, Debug)]
 pub(crate) struct RebindArgs {
     /// The new local UDP port [default: the system's choice]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::port)]
     pub(crate) port: Option<NonZeroU16>,
 }
 

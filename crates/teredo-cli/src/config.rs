@@ -38,6 +38,7 @@ pub(crate) struct ClientSection {
     #[serde(deserialize_with = "field::interface")]
     pub(crate) interface: Option<String>,
     pub(crate) bind: Option<Ipv4Addr>,
+    #[serde(deserialize_with = "field::port")]
     pub(crate) port: Option<NonZeroU16>,
     pub(crate) default_route: Option<bool>,
     pub(crate) allow_private: Option<bool>,

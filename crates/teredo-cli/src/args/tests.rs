@@ -38,6 +38,10 @@ fn wrong_command_lines_get_one_line_and_a_hint() {
             "teredo: unrecognized subcommand 'stauts'\nhint: did you mean 'status'?\n",
         ),
         (
+            "teredo stat",
+            "teredo: unrecognized subcommand 'stat'\nhint: did you mean 'status'?\n",
+        ),
+        (
             "teredo port --frobnicate",
             "teredo: unexpected argument '--frobnicate' found\nhint: teredo port --help\n",
         ),
@@ -47,7 +51,7 @@ fn wrong_command_lines_get_one_line_and_a_hint() {
         ),
         (
             "teredo rebind --port 0",
-            "teredo: invalid value '0' for '--port <N>': number would be zero for non-zero type\nhint: teredo rebind --help\n",
+            "teredo: invalid value '0' for '--port <N>': expected a number from 1 to 65535\nhint: teredo rebind --help\n",
         ),
         (
             "teredo address encode --server 192.0.2.1",
@@ -64,18 +68,21 @@ fn wrong_command_lines_get_one_line_and_a_hint() {
 fn wrong_values_are_refused_with_the_reason() {
     for (line, reason) in [
         ("teredo rebind --port 0", "--port <N>"),
-        ("teredo rebind --port 65536", "--port <N>"),
+        ("teredo rebind --port 65536", "from 1 to 65535"),
         ("teredo client --server 192.0.2.1:3544", "without a port"),
         ("teredo client --server h --interface a/b", "interface name"),
         ("teredo client --server h --bind ::1", "IPv4"),
         ("teredo port --wait --timeout -1", "unexpected"),
-        ("teredo port --wait --timeout soon", "--timeout <S>"),
+        (
+            "teredo port --wait --timeout soon",
+            "'--timeout <S>': expected seconds",
+        ),
         ("teredo monitor --events port,colour", "colour"),
         ("teredo monitor --count 0", "--count <N>"),
         ("teredo address decode 192.0.2.1", "IPv6"),
         (
             "teredo rebind --port 0",
-            "teredo: invalid value '0' for '--port <N>': number would be zero for non-zero type\nhint: teredo rebind --help\n",
+            "teredo: invalid value '0' for '--port <N>': expected a number from 1 to 65535\nhint: teredo rebind --help\n",
         ),
         (
             "teredo address encode --server 192.0.2.1 --mapped 192.0.2.2:1 --flags +1",

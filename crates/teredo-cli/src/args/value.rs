@@ -1,5 +1,6 @@
 //! Values on the command line that are more than a number or an address.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -12,13 +13,18 @@ const MAX_DURATION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Seconds, whole or in parts, or with units: `30`, `0.5`, `1m 30s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
-    }?;
-    if parsed > MAX_DURATION {
-        return Err(String::from("longer than a week"));
-    }
-    Ok(parsed)
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    parsed
+        .filter(|parsed| *parsed <= MAX_DURATION)
+        .ok_or_else(|| String::from("expected seconds or a time such as '1m 30s', at most a week"))
+}
+
+/// A UDP port of one's own choice.
+pub(crate) fn port(text: &str) -> Result<NonZeroU16, String> {
+    text.parse()
+        .map_err(|_| String::from("expected a number from 1 to 65535"))
 }
 
 /// A name for a network interface, as the kernel's `dev_valid_name` sees it.

@@ -1,6 +1,7 @@
 //! Fields that obey the rules of the command line's values.
 
 use std::fmt::Display;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,6 +22,15 @@ pub(super) fn interface<'de, D: Deserializer<'de>>(
 ) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     value::interface(&text).map(Some).map_err(D::Error::custom)
+}
+
+pub(super) fn port<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<NonZeroU16>, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    value::port(&number.to_string())
+        .map(Some)
+        .map_err(|error| D::Error::custom(format!("{number} is no port: {error}")))
 }
 
 /// Text that its type takes apart.

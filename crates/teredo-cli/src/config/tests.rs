@@ -100,12 +100,16 @@ fn the_known_key_that_was_meant_is_offered() {
 #[test]
 fn wrong_values_are_named_with_their_line() {
     for (text, line, part) in [
-        ("[client]\nport = 0", 2, "nonzero"),
-        ("[client]\nport = 70000", 2, "70000"),
+        ("[client]\nport = 0", 2, "0 is no port"),
+        (
+            "[client]\nport = 70000",
+            2,
+            "70000 is no port: expected a number from 1 to 65535",
+        ),
         ("[client]\n\nbind = \"::1\"", 3, "IPv4"),
         ("[client]\ninterface = \"far/too/odd\"", 2, "interface name"),
         ("[client]\nservers = [\"a b\"]", 2, "a server is"),
-        ("[firewall]\nlease = -1", 2, "negative"),
+        ("[firewall]\nlease = -1", 2, "expected seconds"),
         ("[firewall]\nlease = true", 2, "boolean"),
         ("[firewall]\nallow_inbound = [\"22\"]", 2, "'22'"),
         ("[firewall]\nset = \"inet filter\"", 2, "inet filter"),
