@@ -93,7 +93,7 @@ impl Daemon {
                 resolution = resolver.next() => self.resolved(resolution, &mut account).await,
                 change = watcher.changed() => match change {
                     Ok(change) => {
-                        self.network_changed(&change, &account).await;
+                        self.network_changed(&change, &mut account).await;
                         resolver.nudge();
                     }
                     Err(error) => {
@@ -166,7 +166,13 @@ impl Daemon {
             }
             EngineEvent::IoError { operation, message } => {
                 tracing::warn!(operation = operation.name(), message, "the kernel refuses");
-                account.trouble = Some(format!("{}: {message}", operation.name()));
+                let trouble = Some(format!("{}: {message}", operation.name()));
+                if account.trouble != trouble {
+                    account.trouble = trouble;
+                    if account.state == State::Probe {
+                        self.publish(account).await;
+                    }
+                }
             }
             other => tracing::debug!(?other, "engine"),
         }
@@ -279,8 +285,10 @@ impl Daemon {
         }
     }
 
-    async fn network_changed(&mut self, change: &NetworkChange, account: &Account) {
+    async fn network_changed(&mut self, change: &NetworkChange, account: &mut Account) {
         tracing::info!(%change, "the network changed");
+        // What the kernel said of the network that was.
+        account.trouble = None;
         self.ask_again(account).await;
     }
 
@@ -300,6 +308,10 @@ impl Account {
     /// Why the client is not qualified, down to the stage that fails; or what it is short of although it is.
     fn explanation(&self) -> Option<String> {
         let Some(reason) = self.reason else {
+            // The verdict on the server takes 12 s; what keeps datagrams from leaving is known now.
+            if let (State::Probe, Some(trouble)) = (self.state, &self.trouble) {
+                return Some(format!("the kernel refuses: {trouble}"));
+            }
             return self
                 .interface_trouble
                 .clone()

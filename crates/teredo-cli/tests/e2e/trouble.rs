@@ -64,7 +64,7 @@ fn a_network_that_comes_later_is_used_at_once() {
     host.set_link_down().unwrap();
     let client = world.client(&host, &[]);
     client.until(SECOND * 5, "a client without a network", |status| {
-        status.state != Phase::Qualified && status.port != 0
+        status.state == Phase::Probe && status.port != 0 && reason(status).contains("unreachable")
     });
     host.set_link_up().unwrap();
     client.until(SECOND * 3, "a qualified client", |status| {
