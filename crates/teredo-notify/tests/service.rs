@@ -202,6 +202,17 @@ fn a_gate_settles_on_its_own_connection() {
     assert_eq!(firewall.len(), 1);
     assert!(firewall[0].in_sync && firewall[0].settle_us.is_some());
     assert_eq!(firewall[0].sequence, Some(sequence));
+
+    // The reply to a call that wants one would come after the end of the stream: the stream goes on.
+    let sequence = service.hub.publish(20);
+    assert_eq!(agent.receive().unwrap()["parameters"]["sequence"], sequence);
+    agent.send(&json!({ "method": "io.teredo.Client.Settle",
+        "parameters": { "subscription": subscription, "sequence": sequence } }));
+    wait_until("the gate has settled again", || {
+        service.hub.is_settled(sequence)
+    });
+    let sequence = service.hub.publish(30);
+    assert_eq!(agent.receive().unwrap()["parameters"]["sequence"], sequence);
 }
 
 /// N-16: or on another one, and is told what is wrong there.

@@ -13,6 +13,8 @@ use crate::wire::{Decoder, IncomingCall, Reply, WireError};
 /// How much is read at once.
 const CHUNK: usize = 8 * 1024;
 
+const SETTLE: &str = "io.teredo.Client.Settle";
+
 /// Why a connection was closed by the service.
 #[derive(Debug, thiserror::Error)]
 enum Closed {
@@ -50,7 +52,12 @@ pub(super) async fn serve(stream: UnixStream, peer: UCred, shared: &Shared) {
         ended: false,
     };
     if let Err(error) = connection.run().await {
-        tracing::debug!(uid = peer.uid(), pid = peer.pid(), %error, "connection closed");
+        let (uid, pid) = (peer.uid(), peer.pid());
+        match error {
+            // A subscriber has lost its stream, and maybe a firewall its gate, by a mistake of its own.
+            Closed::CallDuringStream => tracing::warn!(uid, pid, %error, "connection closed"),
+            _ => tracing::debug!(uid, pid, %error, "connection closed"),
+        }
     }
 }
 
@@ -119,7 +126,8 @@ impl Connection<'_> {
         if let Some(stream) = &self.open {
             // Varlink answers calls in their order, and the one before this one never ends.
             return match call {
-                Ok(call) if call.oneway => {
+                // A confirmation takes effect at once, and its reply is due when the stream has ended.
+                Ok(call) if call.oneway || call.method == SETTLE => {
                     let gate = stream.gate();
                     self.oneway(call, gate).await;
                     Ok(())
@@ -143,7 +151,7 @@ impl Connection<'_> {
     /// A call that gets no reply, on a connection that carries the stream of the subscription `gate`.
     async fn oneway(&self, mut call: IncomingCall, gate: Option<u64>) {
         let own = gate.is_some()
-            && call.method == "io.teredo.Client.Settle"
+            && call.method == SETTLE
             && call
                 .parameters
                 .get("subscription")
