@@ -2,12 +2,13 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use teredo_lab::Host;
 
+use crate::shell::finish;
 use crate::world::*;
 
 const DISCOVERY: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 253);
@@ -135,27 +136,20 @@ fn nft_is_refused(host: &Host, command: &str) {
     assert!(!output.status.success(), "nft {command}");
 }
 
-/// A second agent, or one that cannot work: to its end.
+/// An agent that must fail with this exit code, and say all of this.
 #[track_caller]
-fn agent_fails(host: &Host, arguments: &[&str]) -> Output {
+fn agent_fails(host: &Host, arguments: &[&str], code: i32, words: &[&str]) {
     let mut command = teredo();
     // Nobody's socket: the agent does not come as far as that.
-    command
-        .args(["firewall", "--socket", "/nonexistent/teredo.sock"])
-        .args(arguments);
-    run(host, &mut command)
-}
-
-#[track_caller]
-fn says(output: &Output, code: i32, words: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    command.args(["firewall", "--socket", "/nonexistent/teredo.sock"]);
+    let answer = finish(host, command.args(arguments));
     assert_eq!(
-        (output.status.code(), &output.stdout[..]),
-        (Some(code), &b""[..]),
-        "{stderr}"
+        (answer.code, &answer.stdout[..]),
+        (Some(code), ""),
+        "{answer:?}"
     );
     for word in words {
-        assert!(stderr.contains(word), "no '{word}' in: {stderr}");
+        assert!(answer.stderr.contains(word), "no '{word}' in {answer:?}");
     }
 }
 
@@ -464,17 +458,14 @@ fn an_unfit_set_is_refused_with_the_reason() {
             &host,
             &format!("flush ruleset; add table inet filter; add {declaration}"),
         );
-        let refused = agent_fails(&host, &["--set", "inet filter unfit"]);
         let line =
             format!("the firewall cannot follow the port: the set 'inet filter unfit' {reason}");
-        says(
-            &refused,
+        let hint = "\nhint: replace it: 'nft delete set inet filter unfit'";
+        agent_fails(
+            &host,
+            &["--set", "inet filter unfit"],
             1,
-            &[
-                &line,
-                instead,
-                "\nhint: replace it: 'nft delete set inet filter unfit'",
-            ],
+            &[&line, instead, hint],
         );
         assert!(
             nft_json(&host, "chain inet teredo inside").is_none(),
@@ -493,13 +484,15 @@ fn an_unfit_set_is_refused_with_the_reason() {
         ("", "'--set"),
         ("inet6 filter teredo_ports", "'inet6'"),
     ] {
-        says(&agent_fails(&host, &["--set", argument]), 2, &[words]);
+        agent_fails(&host, &["--set", argument], 2, &[words]);
     }
     for exception in ["ssh", "22", "0/tcp", "65536/tcp", "22/icmp"] {
-        says(
-            &agent_fails(&host, &["--allow-inbound", exception]),
+        let said = format!("'{exception}'");
+        agent_fails(
+            &host,
+            &["--allow-inbound", exception],
             2,
-            &[exception.split('/').next().unwrap()],
+            &["--allow-inbound", &said],
         );
     }
 }
@@ -538,17 +531,13 @@ fn a_second_agent_is_refused() {
             "belongs to another program with netlink port {}",
             first.id()
         );
-        let second = agent_fails(&host, arguments);
-        says(
-            &second,
-            1,
-            &[
-                "the table 'inet teredo'",
-                &owner,
-                "another firewall agent is running",
-                "\nhint: ",
-            ],
-        );
+        let words = [
+            "the table 'inet teredo'",
+            &owner,
+            "another firewall agent is running",
+            "\nhint: ",
+        ];
+        agent_fails(&host, arguments, 1, &words);
         assert!(
             nft_json(&host, "chain inet teredo inside").is_some(),
             "the first one's table"

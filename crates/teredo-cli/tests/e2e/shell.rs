@@ -1,34 +1,54 @@
 //! Commands at the shell of a host, and what they answer.
 
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
 
+use rustix::process::{Pid, Signal, kill_process};
 use teredo_lab::Host;
 
 use crate::world::*;
 
+/// Runs a command on `host` to its end, which must be near.
+#[track_caller]
+pub(crate) fn finish(host: &Host, command: &mut Command) -> Answer {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = host.namespace().spawn(command).unwrap();
+    let id = Pid::from_child(&child);
+    let (end, ended) = channel();
+    thread::spawn(move || end.send(child.wait_with_output()));
+    match ended.recv_timeout(SECOND * 10) {
+        Ok(output) => Answer::new(output.unwrap()),
+        Err(_) => {
+            // It may have ended just now.
+            let _ = kill_process(id, Signal::KILL);
+            panic!("{command:?} does not end");
+        }
+    }
+}
+
 /// A command at the shell of `host`, for the client there.
 #[track_caller]
 pub(crate) fn ask(host: &Host, client: &Client, arguments: &[&str]) -> Answer {
-    Answer::new(run(
+    finish(
         host,
         teredo().arg("--socket").arg(&client.socket).args(arguments),
-    ))
+    )
 }
 
 /// The same by somebody without any right.
 #[track_caller]
 pub(crate) fn ask_as_nobody(host: &Host, client: &Client, arguments: &[&str]) -> Answer {
     let mut command = teredo();
-    command
-        .arg("--socket")
-        .arg(&client.socket)
-        .args(arguments)
-        .uid(65534)
-        .gid(65534);
-    Answer::new(run(host, &mut command))
+    command.arg("--socket").arg(&client.socket).args(arguments);
+    finish(host, command.uid(65534).gid(65534))
 }
 
+/// What a command has printed, and its exit code.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) code: Option<i32>,
@@ -37,7 +57,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn new(output: Output) -> Self {
+    fn new(output: Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -55,6 +75,7 @@ impl Answer {
             .unwrap_or_else(|| panic!("{self:?}"))
     }
 
+    /// It failed with this, and gave a hint.
     #[track_caller]
     pub(crate) fn fails(&self, code: i32, stderr: &str) {
         assert_eq!(
