@@ -65,15 +65,20 @@ async fn serve(settings: ClientSettings) -> Result<Exit, Failure> {
         group,
         ..Config::new(&settings.socket)
     };
-    let service = Service::bind(
-        &config,
-        hub.clone(),
-        events.clone(),
-        Arc::new(Requests(requests)),
+    let requests = Arc::new(Requests(requests));
+    let service = daemon::outlast(
+        || Service::bind(&config, hub.clone(), events.clone(), requests.clone()),
+        |error| matches!(error, BindError::AlreadyRunning { .. }),
     )
+    .await
     .map_err(service_failure)?;
 
-    let tun = Tun::open(Some(&settings.interface)).map_err(tun_failure)?;
+    let tun = daemon::outlast(
+        || Tun::open(Some(&settings.interface)),
+        |error| matches!(error, OpenError::NameTaken { .. }),
+    )
+    .await
+    .map_err(tun_failure)?;
     let config = InterfaceConfig {
         default_route: settings
             .default_route

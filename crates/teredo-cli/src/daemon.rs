@@ -1,10 +1,17 @@
 //! What the commands that run in the foreground have in common: how they start, and how they are told to end.
 
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::{Exit, Failure};
+
+/// How long a dying predecessor is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+const ATTEMPTS: Duration = Duration::from_millis(10);
 
 /// The control plane's runtime: one thread.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
@@ -35,34 +42,68 @@ fn tell(state: NotifyState<'_>) {
     }
 }
 
-/// SIGINT and SIGTERM, which ask a daemon to end.
+/// Tries again for a moment what a predecessor that is just dying may stand in the way of: after a `kill -9` the
+/// kernel takes some milliseconds to give back its locks, interfaces and tables.
+pub(crate) async fn outlast<T, E>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+    stands_in_the_way: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Err(error) if stands_in_the_way(&error) && Instant::now() < patience => {
+                tokio::time::sleep(ATTEMPTS).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// SIGINT, SIGTERM and SIGHUP, which ask a daemon to end.
 ///
 /// To be made before anything that has to be taken back: from then on a signal no longer kills.
 #[derive(Debug)]
-pub(crate) struct EndSignals {
-    interrupt: Signal,
-    terminate: Signal,
-}
+pub(crate) struct EndSignals(Vec<Signal>);
 
 impl EndSignals {
     /// Must be called within a runtime.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::new(Exit::Failed, "cannot listen for signals").because(error)
-            })
-        };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        // Whoever starts a daemon with nohup(1) means it to outlive the terminal.
+        if !is_ignored(SignalKind::hangup()) {
+            kinds.push(SignalKind::hangup());
+        }
+        let signals: Result<_, _> = kinds.into_iter().map(signal).collect();
+        let signals = signals.map_err(|error| {
+            Failure::new(Exit::Failed, "cannot listen for signals").because(error)
+        })?;
+        Ok(Self(signals))
     }
 
-    /// Waits for either. May be dropped and called again.
+    /// Waits for any. May be dropped and called again.
     pub(crate) async fn received(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
+        std::future::poll_fn(|context| {
+            let ready = self
+                .0
+                .iter_mut()
+                .any(|signal| signal.poll_recv(context).is_ready());
+            if ready {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
+}
+
+/// Whether this process was started with the signal ignored.
+fn is_ignored(kind: SignalKind) -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return false;
+    };
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Signal 1 is the lowest bit.
+    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }

@@ -25,7 +25,12 @@ async fn follow(settings: FirewallSettings) -> Result<Exit, Failure> {
         Target::AdministratorSet(set) => format!("the set '{set}'"),
     };
     let mut end = EndSignals::new()?;
-    let agent = Agent::new(config).map_err(agent_failure)?;
+    let agent = daemon::outlast(
+        || Agent::new(config.clone()),
+        |error| matches!(error, AgentError::AlreadyRunning { .. }),
+    )
+    .await
+    .map_err(agent_failure)?;
     narrate(format_args!(
         "{place} follows the port of {}",
         socket.display()

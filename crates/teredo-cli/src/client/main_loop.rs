@@ -88,7 +88,14 @@ impl Daemon {
                     }
                     Some(event) => self.note(event, &mut account).await,
                 },
-                Some(request) = requests.recv() => self.answer(request, &account).await,
+                Some(request) = requests.recv() => {
+                    let engine = self.engine.status().await;
+                    // What the engine said before that, so that both tell of the same moment.
+                    while let Ok(event) = engine_events.try_recv() {
+                        self.note(event, &mut account).await;
+                    }
+                    self.answer(request, engine, &account);
+                }
                 () = self.settled.notified() => self.firewall_settled(&mut account).await,
                 resolution = resolver.next() => self.resolved(resolution, &mut account).await,
                 change = watcher.changed() => match change {
@@ -128,7 +135,9 @@ impl Daemon {
                     tracing::error!(%address, "the address cannot be used: {trouble}");
                 }
                 (account.address, account.mapped) = (Some(address), Some(mapped));
-                tracing::info!(%address, %mapped, server = %server.primary, "Teredo address up");
+                if account.interface_trouble.is_none() {
+                    tracing::info!(%address, %mapped, server = %server.primary, "Teredo address up");
+                }
                 if account.state == State::Qualified {
                     self.publish(account).await;
                 }
@@ -184,20 +193,20 @@ impl Daemon {
             .status()
             .await
             .map(|status| status.client.nat.name().to_owned());
+        let (address, mapped) = account.in_use();
         self.events.publish(Detail::State {
             state: phase(account.state),
             reason: account.explanation(),
-            address: account.address,
-            mapped: account.mapped,
+            address,
+            mapped,
             nat,
             server: account.server(None),
         });
     }
 
-    async fn answer(&mut self, request: Request, account: &Account) {
+    fn answer(&mut self, request: Request, engine: Option<EngineStatus>, account: &Account) {
         match request {
             Request::Status(reply) => {
-                let engine = self.engine.status().await;
                 // Whoever asked may have gone.
                 let _ = reply.send(self.status(engine, account));
             }
@@ -208,6 +217,7 @@ impl Daemon {
     }
 
     fn status(&self, engine: Option<EngineStatus>, account: &Account) -> Status {
+        let (address, mapped) = account.in_use();
         let mut status = Status {
             role: Role::Client,
             state: phase(account.state),
@@ -215,8 +225,8 @@ impl Daemon {
             since: Some(rfc3339(account.since)),
             uptime_ms: u64::try_from(account.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             configured_port: self.settings.port.map(Into::into),
-            address: account.address,
-            mapped: account.mapped,
+            address,
+            mapped,
             interface: Some(self.settings.interface.clone()),
             ..Status::default()
         };
@@ -324,6 +334,15 @@ impl Account {
                 Some(format!("{reason} ({trouble})"))
             }
             _ => Some(reason.to_string()),
+        }
+    }
+
+    /// The address and the mapping that are good now. While the client asks for them anew the interface keeps the
+    /// old address, but nobody should count on it.
+    fn in_use(&self) -> (Option<Ipv6Addr>, Option<SocketAddrV4>) {
+        match self.state {
+            State::Qualified => (self.address, self.mapped),
+            _ => (None, None),
         }
     }
 

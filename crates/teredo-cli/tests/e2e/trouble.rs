@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use teredo_lab::{NatKind, Process};
 use teredo_notify::types::{Phase, Status};
 
@@ -387,5 +388,61 @@ fn a_stale_socket_is_replaced() {
     );
     assert_fails(&gone, 5, &["hint:"]);
     client.restart(&host, &["--server", "192.0.2.45"]);
+    client.qualified();
+}
+
+/// Whoever kills and starts again without waiting gets a client and an agent, not the news that they run already.
+#[test]
+fn a_dying_predecessor_is_waited_for() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    for _ in 0..5 {
+        let mut client = world.client(&host, &[]);
+        let agent = world.agent(&host, &[]);
+        client.qualified();
+        client.until(SECOND, "a firewall in step", |status| {
+            status.firewall.iter().any(|gate| gate.in_sync)
+        });
+        client.process.signal(Signal::KILL).unwrap();
+        agent.signal(Signal::KILL).unwrap();
+        client.restart(&host, &["--server", "192.0.2.45"]);
+        let _agent = world.agent(&host, &[]);
+        client.qualified();
+        client.until(SECOND, "the next firewall in step", |status| {
+            status.firewall.iter().any(|gate| gate.in_sync)
+        });
+    }
+}
+
+/// A terminal that is closed ends a client in the foreground as politely as Ctrl-C does, unless nohup(1) forbids it.
+#[test]
+fn a_closed_terminal_ends_the_client_in_order() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let client = world.client(&host, &[]);
+    client.qualified();
+    client.process.signal(Signal::HUP).unwrap();
+    assert_eq!(client.process.wait(SECOND).unwrap().code(), Some(0));
+    assert!(!client.socket.exists());
+
+    let mut command = Command::new("nohup");
+    command.args([
+        env!("CARGO_BIN_EXE_teredo"),
+        "client",
+        "--server",
+        "192.0.2.45",
+    ]);
+    command
+        .args(["--config", "/dev/null", "--socket"])
+        .arg(&client.socket);
+    let process = Process::spawn(host.namespace(), "client", &mut command).unwrap();
+    let client = Client {
+        process,
+        socket: client.socket,
+    };
+    client.qualified();
+    client.process.signal(Signal::HUP).unwrap();
+    // Had the signal counted, it would have ended before it could answer this.
+    client.connect().rebind(None).unwrap();
     client.qualified();
 }
