@@ -14,13 +14,22 @@ use crate::tree;
 const LIST: &str = "docs/requirements.txt";
 const EXCEPTIONS: &str = "docs/requirements-exceptions.txt";
 
-/// Prints the table; fails where a requirement has neither a test nor an exception, and where an exception is stale.
+/// Prints the table; fails as [`check`] does.
 pub(crate) fn run() -> Result<()> {
+    report(|_| true)
+}
+
+/// Fails where a requirement has neither a test nor an exception, and where an exception is stale; prints what fails.
+pub(crate) fn check() -> Result<()> {
+    report(|shown| matches!(shown, ShownBy::Nothing(_)))
+}
+
+fn report(is_shown: impl Fn(&ShownBy<'_>) -> bool) -> Result<()> {
     let list = tree::read(LIST)?;
     let exceptions = tree::read(EXCEPTIONS)?;
     let names = named_by_tests()?;
     let table = Table::new(&list, &exceptions, &names)?;
-    for row in &table.rows {
+    for row in table.rows.iter().filter(|row| is_shown(&row.shown_by)) {
         say(format_args!("{:<18} {}", row.id, row.shown_by))?;
     }
     let missing = table.count(|shown| matches!(shown, ShownBy::Nothing(_)));

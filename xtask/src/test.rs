@@ -15,9 +15,6 @@ pub(crate) struct Options {
     /// Run without root what can be run without it: no test that needs a network namespace.
     #[arg(long)]
     unprivileged: bool,
-    /// Also fail where no test names a requirement of docs/requirements.txt.
-    #[arg(long)]
-    requirements: bool,
 }
 
 /// The crates whose unit tests talk to the kernel's network, in namespaces that only root may make.
@@ -63,9 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step("licences of the dependencies", license::check)?;
     step("house rules", lint::check)?;
     step("departures from the RFCs", departures::check)?;
-    if options.requirements {
-        step("requirements", requirements::run)?;
-    }
+    step("requirements", requirements::check)?;
     tests(options)
 }
 
