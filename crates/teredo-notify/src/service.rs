@@ -35,7 +35,7 @@ use crate::hub::Hub;
 pub const DEFAULT_CONNECTIONS: usize = 4096;
 
 /// How long the service stays at its end for those who have not read yet what was announced.
-const FAREWELL: Duration = Duration::from_millis(100);
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Where and for whom the service listens.
 #[derive(Debug, Clone)]
