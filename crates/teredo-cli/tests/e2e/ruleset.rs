@@ -159,10 +159,11 @@ fn the_own_table_has_the_rules_that_teredo_needs() {
     let (world, _server) = World::with_server();
     let host = world.left.host("alice").unwrap();
     let neighbour = world.left.host("anna").unwrap();
-    let _agent = world.agent(
+    let agent = world.agent(
         &host,
         &["--allow-inbound", "22/tcp", "--allow-inbound", "5004/udp"],
     );
+    agent.wait_for_line("follows the port", SECOND * 5).unwrap();
     let alice = world.client(&host, &[]);
     let port = alice.qualified().port;
     alice.until(SECOND, "a firewall in step", |status| {
