@@ -15,7 +15,12 @@ const NAMELESS: &[&str] = &[
 ];
 
 /// The crates that may contain `unsafe`.
-const UNSAFE: &[&str] = &["crates/teredo-tunnel", "crates/netioapi"];
+const UNSAFE: &[&str] = &[
+    "crates/teredo-tunnel",
+    "crates/netioapi",
+    "crates/netioapi-iphlpapi",
+    "crates/netioapi-netio",
+];
 
 /// The ruleset that the firewall's tests load, and that the README shows.
 const RULESET: &str = "crates/teredo-firewall/administrator.nft";

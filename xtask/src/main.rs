@@ -1,10 +1,12 @@
-//! What is done *to* the repository: the test run, fuzzing, and the table of requirements and their tests.
+//! What is done *to* the repository: the test run, fuzzing, the table of requirements and their tests, and
+//! the installation.
 
 #![forbid(unsafe_code)]
 
 mod command;
 mod departures;
 mod fuzz;
+mod install;
 mod license;
 mod lint;
 mod no_io;
@@ -30,6 +32,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Show which test names which requirement, and fail where one is named by none.
     Requirements,
+    /// Install the program, the C libraries with their headers, and the manual pages.
+    Install(install::Options),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Requirements => requirements::run(),
+        Task::Install(options) => install::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -49,6 +49,48 @@ const TOOLS: &[Tool] = &[
         purpose: "a server of another make",
         service: Some("miredo-server.service"),
     },
+    Tool {
+        program: "clang",
+        package: "clang",
+        purpose: "a second compiler for the C programs, and for C++",
+        service: None,
+    },
+    Tool {
+        program: "g++",
+        package: "g++",
+        purpose: "compiles the C programs as C++",
+        service: None,
+    },
+    Tool {
+        program: "pkg-config",
+        package: "pkg-config",
+        purpose: "tells compilers where the installed C libraries are",
+        service: None,
+    },
+    Tool {
+        program: "nm",
+        package: "binutils",
+        purpose: "shows what the C libraries export",
+        service: None,
+    },
+    Tool {
+        program: "valgrind",
+        package: "valgrind",
+        purpose: "sees what a C program and its library do to memory",
+        service: None,
+    },
+    Tool {
+        program: "x86_64-w64-mingw32-gcc",
+        package: "gcc-mingw-w64-x86-64",
+        purpose: "holds C programs against Windows' headers",
+        service: None,
+    },
+    Tool {
+        program: "mandoc",
+        package: "mandoc",
+        purpose: "checks the manual pages",
+        service: None,
+    },
 ];
 
 /// Makes sure that every tool is there, and installs what is missing; only root can.

@@ -3,13 +3,13 @@
 //! To follow the port for long, use a [`Watcher`](crate::watcher::Watcher): it survives a restart of the
 //! service, which this does not.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -199,7 +199,17 @@ impl Connection {
         self.stream
             .set_write_timeout(Some(self.timeout.max(MIN_TIMEOUT)))
             .map_err(broken)?;
-        self.stream.write_all(&call.encode()).map_err(broken)
+        let message = call.encode();
+        let mut rest = &*message;
+        while !rest.is_empty() {
+            // Not a write: in a program that is not Rust's, one to a service that has gone is deadly (SIGPIPE).
+            match rustix::net::send(&self.stream, rest, SendFlags::NOSIGNAL) {
+                Ok(sent) => rest = &rest[sent..],
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(broken(error.into())),
+            }
+        }
+        Ok(())
     }
 
     fn receive(&mut self, deadline: Option<Instant>) -> Result<Reply, ClientError> {

@@ -27,6 +27,7 @@ mod waits;
 pub use dispatch::{MAX_THREADS, Registration};
 pub use feed::Feed;
 pub use gate::{GateOwner, GateRegistration, GateStatus, SETTLE_DEADLINE, SettleError, Settled};
+pub use waits::ForkHold;
 
 use std::collections::HashMap;
 use std::fmt;

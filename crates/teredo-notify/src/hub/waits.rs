@@ -64,3 +64,20 @@ impl Drop for Waiting {
         }
     }
 }
+
+/// For code that must work in the child of a fork: while this is held, no other thread has the lock that all
+/// hubs of the process share. Take it before the fork, and drop it in both processes.
+///
+/// Hubs themselves are of no use in the child, which has none of their threads.
+#[derive(Debug)]
+pub struct ForkHold {
+    _waits: MutexGuard<'static, HashMap<Invocation, Invocation>>,
+}
+
+impl ForkHold {
+    /// Waits for the lock, which is held for moments and never while foreign code runs.
+    #[must_use]
+    pub fn take() -> Self {
+        Self { _waits: waits() }
+    }
+}

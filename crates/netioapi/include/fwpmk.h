@@ -1,0 +1,2 @@
+/* Where Windows' drivers find what programs find in fwpmu.h. */
+#include "fwpmu.h"

@@ -1,0 +1,2 @@
+/* Where Windows' programs find netioapi.h. */
+#include "netioapi.h"

@@ -1,0 +1,200 @@
+//! What the library keeps in a process: its view of the service, and the registrations by their handles.
+//!
+//! A fork copies memory but not threads, and whatever lock another thread held stays locked in the copy. So the
+//! child forgets all of it, without a look at it: it begins like a new process, without registrations (N-05),
+//! and the connection stays the parent's.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::path::PathBuf;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use teredo_notify::code::Code;
+use teredo_notify::hub::ForkHold;
+use teredo_notify::watcher::{WatchRegistration, Watcher};
+use teredo_notify::{DEFAULT_SOCKET, Notification};
+
+use crate::Flavour;
+use crate::signals::Deferred;
+
+struct Process {
+    watcher: Watcher,
+    registrations: Mutex<HashMap<Handle, WatchRegistration>>,
+}
+
+/// Made when it is first needed, and never freed: threads of the library may use it at any time.
+static PROCESS: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
+
+/// Counts on through forks, so that no handle of the parent is one of the child's.
+static LAST_HANDLE: AtomicUsize = AtomicUsize::new(0);
+
+/// Which family of functions a handle belongs to; the other one refuses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Api {
+    PortChange,
+    SystemPorts,
+}
+
+/// The number of a registration: a count that begins at 1, then a bit for the flavour and one for the family of
+/// functions. No number is used twice, and none is an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Handle(usize);
+
+impl Handle {
+    fn next<F: Flavour>(api: Api) -> Option<Self> {
+        let next = |last: usize| (last < usize::MAX >> 2).then(|| last + 1);
+        let last = LAST_HANDLE
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .ok()?;
+        Some(Self((last + 1) << 2 | Self::marks::<F>(api)))
+    }
+
+    /// What the caller brings, if it can be a handle of these functions.
+    pub(crate) fn of<F: Flavour>(value: *mut c_void, api: Api) -> Option<Self> {
+        let number = value.addr();
+        (number & 3 == Self::marks::<F>(api)).then_some(Self(number))
+    }
+
+    fn marks<F: Flavour>(api: Api) -> usize {
+        usize::from(F::MARK) << 1 | usize::from(api == Api::SystemPorts)
+    }
+
+    fn as_pointer(self) -> *mut c_void {
+        ptr::without_provenance_mut(self.0)
+    }
+}
+
+/// The view of the service.
+pub(crate) fn watcher() -> Result<&'static Watcher, Code> {
+    Ok(&process()?.watcher)
+}
+
+/// Registers a callback. The handle is in its place before the callback is called for the first time.
+pub(crate) fn register<F: Flavour>(
+    api: Api,
+    initial: bool,
+    place: &mut *mut c_void,
+    mut call: impl FnMut(Notification) + Send + 'static,
+) -> Result<(), Code> {
+    let process = process()?;
+    let handle = Handle::next::<F>(api).ok_or(Code::InsufficientResources)?;
+    let in_place = Arc::new(OnceLock::new());
+    let may_run = Arc::clone(&in_place);
+    let callback = move |notification| {
+        may_run.wait();
+        call(notification);
+        process.end_in_child();
+    };
+    let deferred = Deferred::new();
+    let registration = process
+        .watcher
+        .register(initial, callback)
+        .map_err(|error| error.code())?;
+    drop(deferred);
+    process.registrations().insert(handle, registration);
+    *place = handle.as_pointer();
+    // Nobody else sets it.
+    let _ = in_place.set(());
+    Ok(())
+}
+
+/// Ends a registration, when its running callback has returned (N-06, N-07).
+pub(crate) fn cancel(handle: Handle) -> Result<(), Code> {
+    let registration = process()?.registrations().remove(&handle);
+    // The table is unlocked here: a callback that this waits for may cancel too.
+    registration.map(drop).ok_or(Code::InvalidHandle)
+}
+
+impl Process {
+    fn new() -> Self {
+        Self {
+            watcher: Watcher::new(socket_path()),
+            registrations: Mutex::default(),
+        }
+    }
+
+    fn registrations(&self) -> MutexGuard<'_, HashMap<Handle, WatchRegistration>> {
+        self.registrations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A callback has returned. If it forked, and this is the child, there is nothing to return to: the thread
+    /// is the child's only one, and it ends as a process does whose last thread has ended.
+    fn end_in_child(&self) {
+        if !ptr::eq(PROCESS.load(Ordering::Acquire), self) {
+            // SAFETY: it has no conditions. In the child of a process with several threads, it is exit that has.
+            unsafe { libc::_exit(0) }
+        }
+    }
+}
+
+/// A program that runs with more rights than its user has must not be told by the user whom to believe.
+fn socket_path() -> PathBuf {
+    // SAFETY: it has no conditions.
+    match unsafe { libc::getauxval(libc::AT_SECURE) } {
+        0 => teredo_notify::socket_path(),
+        _ => PathBuf::from(DEFAULT_SOCKET),
+    }
+}
+
+fn process() -> Result<&'static Process, Code> {
+    let known = PROCESS.load(Ordering::Acquire);
+    let current = if known.is_null() { begin()? } else { known };
+    // SAFETY: it came from a Box, and is never freed.
+    Ok(unsafe { &*current })
+}
+
+fn begin() -> Result<*mut Process, Code> {
+    follow_forks()?;
+    let new = Box::into_raw(Box::new(Process::new()));
+    match PROCESS.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Ok(new),
+        Err(current) => {
+            // SAFETY: it came from a Box a moment ago, and nobody else has seen it.
+            drop(unsafe { Box::from_raw(new) });
+            Ok(current)
+        }
+    }
+}
+
+/// From now on, a child forgets. Threads that come here at once do it twice, which harms nobody.
+fn follow_forks() -> Result<(), Code> {
+    static FOLLOWED: AtomicBool = AtomicBool::new(false);
+    if !FOLLOWED.load(Ordering::Acquire) {
+        // SAFETY: the library is never unloaded (it is linked with -z nodelete), and the handlers do nothing but
+        // take and give a lock that is held for moments, and write an atomic.
+        let refused =
+            unsafe { libc::pthread_atfork(Some(before_fork), Some(in_parent), Some(in_child)) };
+        if refused != 0 {
+            return Err(Code::InsufficientResources);
+        }
+        FOLLOWED.store(true, Ordering::Release);
+    }
+    Ok(())
+}
+
+thread_local! {
+    static HELD: Cell<Option<ForkHold>> = const { Cell::new(None) };
+}
+
+/// The thread that forks holds the lock that all hubs share, so that no other one does.
+extern "C" fn before_fork() {
+    // A thread that has its end behind it and forks still is left to its luck.
+    let _ = HELD.try_with(|held| {
+        let hold = held.take().unwrap_or_else(ForkHold::take);
+        held.set(Some(hold));
+    });
+}
+
+extern "C" fn in_parent() {
+    let _ = HELD.try_with(Cell::take);
+}
+
+extern "C" fn in_child() {
+    PROCESS.store(ptr::null_mut(), Ordering::Release);
+    in_parent();
+}

@@ -1,0 +1,243 @@
+//! The Teredo client that the programs see: a hub and a service, which do as the program asks.
+
+use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use teredo_notify::hub::Hub;
+use teredo_notify::service::{
+    Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service,
+};
+use teredo_notify::types::Status;
+use tokio::sync::oneshot;
+
+use crate::compile::prefix;
+
+/// Nobody steers this client over its service.
+struct Unsteered;
+
+impl Control for Unsteered {
+    fn status(&self) -> ControlFuture<'_, Status> {
+        Box::pin(async { Status::default() })
+    }
+
+    fn rebind(&self, _port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        Box::pin(async { Err(ControlError::NotReady) })
+    }
+
+    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        Box::pin(async { Err(ControlError::NotReady) })
+    }
+
+    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        Box::pin(async { Err(ControlError::NotReady) })
+    }
+}
+
+struct Running {
+    hub: Hub,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(path: &Path) -> Self {
+        let hub = Hub::new();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let entered = runtime.enter();
+        let events = EventBus::new(hub.clone());
+        let service =
+            Service::bind(&Config::new(path), hub.clone(), events, Arc::new(Unsteered)).unwrap();
+        drop(entered);
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || runtime.block_on(service.run(async { drop(stopped.await) }));
+        Self {
+            hub,
+            stop: Some(stop),
+            thread: Some(thread::spawn(serve)),
+        }
+    }
+}
+
+impl Drop for Running {
+    /// Returns when the service has ended and its socket is gone.
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(
+                ended.is_ok() || thread::panicking(),
+                "the service has panicked"
+            );
+        }
+    }
+}
+
+/// A client for one program.
+pub(crate) struct Client {
+    name: String,
+    folder: TempDir,
+    service: Option<Running>,
+    flood: Option<Flood>,
+}
+
+type Flood = (Arc<AtomicBool>, JoinHandle<()>);
+
+impl Client {
+    pub(crate) fn new(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Every user may come in.
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let mut client = Self {
+            name: name.to_owned(),
+            folder,
+            service: None,
+            flood: None,
+        };
+        client.serve();
+        client
+    }
+
+    /// Runs the program, which must end well and leave no registration; what it says besides its requests.
+    pub(crate) fn host(self, program: &Path, arguments: &[&str], port: Option<u16>) -> Vec<String> {
+        self.host_command(Command::new(program).args(arguments), port)
+    }
+
+    /// The same for a command that runs the program.
+    pub(crate) fn host_command(mut self, command: &mut Command, port: Option<u16>) -> Vec<String> {
+        if let (Some(port), Some(service)) = (port, &self.service) {
+            service.hub.publish(port);
+        }
+        let mut child = command
+            .env("LD_LIBRARY_PATH", prefix().join("lib"))
+            .env("TEREDO_SOCKET", self.socket())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut said = Vec::new();
+        for line in BufReader::new(stdout).lines() {
+            let line = line.unwrap();
+            match line.strip_prefix("? ") {
+                Some(request) => {
+                    self.act(request);
+                    // It may have ended; its status tells.
+                    let _ = stdin.write_all(b"done\n");
+                }
+                None => said.push(line),
+            }
+        }
+        let mut errors = String::new();
+        let mut stderr = child.stderr.take().unwrap();
+        stderr.read_to_string(&mut errors).unwrap();
+        let status = child.wait().unwrap();
+        assert!(
+            status.success() && errors.is_empty(),
+            "{}, {command:?}: {status}\n{errors}",
+            self.name
+        );
+        if let Some(service) = &self.service {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while service.hub.registrations() > 0 {
+                assert!(
+                    Instant::now() < deadline,
+                    "{} is registered still",
+                    self.name
+                );
+                thread::yield_now();
+            }
+        }
+        said
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+
+    fn act(&mut self, request: &str) {
+        match request.split_once(' ').unwrap_or((request, "")) {
+            ("publish", port) => {
+                let service = self.service.as_ref().expect("the service runs");
+                service.hub.publish(port.parse().unwrap());
+            }
+            ("flood", _) => self.flood = Some(self.begin_flood()),
+            ("calm", _) => {
+                let (stop, thread) = self.flood.take().expect("there is a flood");
+                stop.store(true, Ordering::Relaxed);
+                thread.join().unwrap();
+            }
+            ("stop", _) => self.service = None,
+            ("start", _) => self.serve(),
+            ("file", _) => std::fs::write(self.cleared(), "no socket").unwrap(),
+            ("rude", _) => self.answer(|_| false),
+            ("nonsense", _) => self.answer(|stream| {
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n\0");
+                false
+            }),
+            ("mute", _) => self.answer(|_| true),
+            other => panic!("no such request: {other:?}"),
+        }
+    }
+
+    fn serve(&mut self) {
+        self.cleared();
+        self.service = Some(Running::start(&self.socket()));
+    }
+
+    /// Announces one port after the other; 65535 as the last one.
+    fn begin_flood(&self) -> Flood {
+        let hub = self.service.as_ref().expect("the service runs").hub.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            for port in (0..=60_000).cycle() {
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                hub.publish(port);
+                thread::yield_now();
+            }
+            hub.publish(65_535);
+        });
+        (stop, thread)
+    }
+
+    /// The socket's path, with nothing there.
+    fn cleared(&mut self) -> PathBuf {
+        self.service = None;
+        let path = self.socket();
+        // Whatever is there, if anything.
+        let _ = std::fs::remove_file(&path);
+        path
+    }
+
+    /// Somebody else listens: does this with every connection, and keeps it open if that is true.
+    fn answer(
+        &mut self,
+        with: impl Fn(&mut std::os::unix::net::UnixStream) -> bool + Send + 'static,
+    ) {
+        let listener = UnixListener::bind(self.cleared()).unwrap();
+        thread::spawn(move || {
+            let mut kept = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                if with(&mut stream) {
+                    kept.push(stream);
+                }
+            }
+        });
+    }
+}
