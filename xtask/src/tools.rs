@@ -74,6 +74,12 @@ const TOOLS: &[Tool] = &[
         service: None,
     },
     Tool {
+        program: "python3",
+        package: "python3",
+        purpose: "runs an example of the guide",
+        service: None,
+    },
+    Tool {
         program: "valgrind",
         package: "valgrind",
         purpose: "sees what a C program and its library do to memory",
