@@ -185,10 +185,8 @@ fn qualify(scene: &mut Scene, nat: NatKind) -> anyhow::Result<(u16, Told)> {
     }
     let told = Told::new(format!("qualified {} ms after its start", took.as_millis()))
         .line(address.to_string())
-        .line(format!(
-            "{local} is {mapped} outside; NAT: {}",
-            status.nat.as_deref().unwrap_or("?")
-        ))
+        .line(format!("{local} is {mapped} outside"))
+        .line(format!("NAT: {}", status.nat.as_deref().unwrap_or("?")))
         .fact("address", address.to_string())
         .fact("local", local.to_string())
         .fact("mapped", mapped.to_string())
