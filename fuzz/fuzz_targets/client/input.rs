@@ -262,7 +262,10 @@ impl Outer {
             }
             Self::Primary(n) => SocketAddrV4::new(nth(&SERVERS, n).primary, PORT),
             Self::Secondary(n) => SocketAddrV4::new(nth(&SERVERS, n).secondary, PORT),
-            Self::Peer(n) => SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 10 + n % 4), 8192),
+            Self::Peer(n) => {
+                let port = 8192 + u16::from(n / 4 % 2);
+                SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 10 + n % 4), port)
+            }
             Self::Relay(n) => SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 30 + n % 2), 3545),
             Self::Forbidden(0) => DISCOVERY,
             Self::Forbidden(1) => SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 10), 0),

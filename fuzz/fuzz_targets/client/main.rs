@@ -186,7 +186,7 @@ impl World {
                 self.model.policy = policy.destinations();
                 self.client.set_destinations(self.model.policy.clone());
                 // Peers that may not be reached are forgotten.
-                self.model.forget_bubbles();
+                self.model.forget_questions();
                 assert_eq!(self.settle(Call::Control).own(), 0);
             }
             Operation::Start { local, servers } => {
@@ -285,10 +285,10 @@ impl World {
         assert!(!routed, "R6169-2.3-01");
     }
 
-    /// A full table forgets the oldest peer for a new one, and with it when the last bubble went there.
+    /// A full table forgets the oldest peer for a new one, and with it when it was asked last.
     fn make_room(&mut self) {
         if self.client.status().peers >= self.max_peers {
-            self.model.forget_bubbles();
+            self.model.forget_questions();
         }
     }
 

@@ -13,6 +13,7 @@ use teredo::{Destination, Instant, ServerAddress, Transmit};
 
 const VALIDITY: Duration = Duration::from_secs(30);
 const BUBBLE_SPACING: Duration = Duration::from_secs(2);
+const TEST_SPACING: Duration = Duration::from_secs(2);
 const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
 const BUBBLE_LIMIT: usize = 4;
 /// How many questions of the client's the fuzzer can still answer.
@@ -56,6 +57,7 @@ struct Peer {
     /// From where a test was answered.
     proven: HashSet<SocketAddrV4>,
     last_bubble: Option<Instant>,
+    last_test: Option<Instant>,
     /// Bubbles without a direct response.
     asked: Vec<Instant>,
     answered: Vec<Instant>,
@@ -136,10 +138,11 @@ impl Model {
         }
     }
 
-    /// The table may have forgotten when it sent bubbles to whom.
-    pub fn forget_bubbles(&mut self) {
+    /// The table may have forgotten when it asked whom.
+    pub fn forget_questions(&mut self) {
         for peer in self.peers.values_mut() {
             peer.last_bubble = None;
+            peer.last_test = None;
             peer.responded();
         }
     }
@@ -305,11 +308,13 @@ impl Model {
         };
         assert_eq!(to, SocketAddrV4::new(own.server, PORT), "R4380-5.2.9-01");
         assert!(!is_teredo(&destination));
-        self.peers
-            .entry(destination)
-            .or_default()
-            .tests
-            .insert(data.to_vec());
+        let peer = self.peers.entry(destination).or_default();
+        let spaced = peer
+            .last_test
+            .is_none_or(|at| self.now - at >= TEST_SPACING);
+        assert!(spaced, "R4380-5.2.4-02");
+        peer.last_test = Some(self.now);
+        peer.tests.insert(data.to_vec());
         self.tests.push_front(Test {
             target: destination,
             identifier,
