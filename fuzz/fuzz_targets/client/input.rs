@@ -95,9 +95,10 @@ pub enum Operation {
         test: u8,
         from: Outer,
     },
-    /// A packet to the client, straight from where its source address says.
+    /// A packet to the client, straight from where its source address says, or from the port beside it.
     Direct {
         peer: Inner,
+        beside: bool,
         body: Body,
         tail: Vec<u8>,
     },

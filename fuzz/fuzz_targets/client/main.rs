@@ -98,10 +98,16 @@ impl World {
                 );
                 self.receive(from.address(), &bytes);
             }
-            Operation::Direct { peer, body, tail } => {
+            Operation::Direct {
+                peer,
+                beside,
+                body,
+                tail,
+            } => {
                 let source = self.address(*peer);
-                let from = TeredoAddress::from_ipv6(source)
+                let mut from = TeredoAddress::from_ipv6(source)
                     .map_or(input::Outer::Relay(0).address(), |teredo| teredo.mapped);
+                from.set_port(from.port() ^ u16::from(*beside));
                 let mut bytes = Vec::new();
                 self.emit(source, self.model.own_address(), body, &mut bytes);
                 bytes.extend_from_slice(tail);
