@@ -1,8 +1,9 @@
-//! What is done *to* the repository: the test run, fuzzing, the table of requirements and their tests, and
+//! What is done *to* the repository: the test run, fuzzing, benchmarks, the table of requirements and their tests, and
 //! the installation.
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod command;
 mod departures;
 mod fuzz;
@@ -30,6 +31,9 @@ enum Task {
     Test(test::Options),
     /// Run each fuzz target for a while, with nightly and cargo-fuzz.
     Fuzz(fuzz::Options),
+    /// Measure, beside others that do the same, on a machine that does nothing else.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Show which test names which requirement, and fail where one is named by none.
     Requirements,
     /// Install the program, the C libraries with their headers, and the manual pages.
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Bench(bench) => bench::run(&bench),
         Task::Requirements => requirements::run(),
         Task::Install(options) => install::run(&options),
     };

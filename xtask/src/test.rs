@@ -30,7 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if !options.unprivileged {
         step("programs and namespaces that the tests need", || {
-            tools::ensure_installed()?;
+            tools::ensure_installed(tools::TEST)?;
             tools::ensure_namespaces()
         })?;
     }

@@ -1,4 +1,4 @@
-//! The programs of the system that the tests use, and the Debian packages that hold them.
+//! The programs of the system that the tests and benchmarks use, and the Debian packages that hold them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,18 @@ use anyhow::{Result, bail, ensure};
 
 use crate::command::{run, say, succeeds};
 
-/// A program that a test starts.
-struct Tool {
+/// A program that a test or a benchmark starts.
+pub(crate) struct Tool {
     program: &'static str,
     package: &'static str,
-    /// What the tests use it for: the reason to install it.
+    /// What it is used for: the reason to install it.
     purpose: &'static str,
     /// The service that installing the package enables, which nobody asked for.
     service: Option<&'static str>,
 }
 
-const TOOLS: &[Tool] = &[
+/// What the tests need.
+pub(crate) const TEST: &[Tool] = &[
     Tool {
         program: "ip",
         package: "iproute2",
@@ -99,10 +100,26 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
+/// What the benchmarks need.
+pub(crate) const BENCH: &[Tool] = &[
+    Tool {
+        program: "dbus-daemon",
+        package: "dbus-daemon",
+        purpose: "a rival: the signals of D-Bus",
+        service: None,
+    },
+    Tool {
+        program: "nats-server",
+        package: "nats-server",
+        purpose: "a rival: the publications of NATS",
+        service: Some("nats-server.service"),
+    },
+];
+
 /// Makes sure that every tool is there, and installs what is missing; only root can.
-pub(crate) fn ensure_installed() -> Result<()> {
+pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
     let path = search_path();
-    let missing: Vec<&Tool> = TOOLS
+    let missing: Vec<&Tool> = tools
         .iter()
         .filter(|tool| find(&path, tool.program).is_none())
         .collect();
@@ -116,6 +133,11 @@ pub(crate) fn ensure_installed() -> Result<()> {
             tool.program, tool.purpose, tool.package
         ))?;
     }
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "install them, or run this as root: apt-get install {}",
+        packages.join(" ")
+    );
     install(&packages)?;
     for service in missing.iter().filter_map(|tool| tool.service) {
         // The tests run the programs themselves, in namespaces; a Teredo client at the next boot would be a surprise.
@@ -125,7 +147,7 @@ pub(crate) fn ensure_installed() -> Result<()> {
                 .env("SYSTEMD_OFFLINE", "1"),
         );
     }
-    match TOOLS
+    match tools
         .iter()
         .find(|tool| find(&path, tool.program).is_none())
     {

@@ -1,0 +1,59 @@
+//! Measures how long the news of a new port takes from the client to the callbacks, what it costs, and how
+//! other ways to tell many of something do on the same machine in the same minute.
+//!
+//! `cargo xtask bench notify` builds and starts it. The program starts itself again for each process that has
+//! registrations; whatever it has started ends with it.
+
+#![forbid(unsafe_code)]
+
+mod announcer;
+mod clock;
+mod crew;
+mod get_port;
+mod in_process;
+mod machine;
+mod memory;
+mod notify;
+mod process;
+mod receiver;
+mod recorder;
+mod report;
+mod rival;
+mod statistics;
+mod system;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(about = "Measures the port notifications beside their rivals", version)]
+enum Task {
+    /// From the announcement of a port to the callbacks.
+    Notify(notify::Options),
+    /// What `notify` starts: a process with registrations.
+    #[command(hide = true)]
+    Receive(receiver::Options),
+    /// What `notify` starts: a service whose memory is watched.
+    #[command(hide = true)]
+    Serve(memory::ServeOptions),
+    /// What `notify` starts: a process whose registrations' memory is measured.
+    #[command(hide = true)]
+    Hold(memory::HoldOptions),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Task::parse() {
+        Task::Notify(options) => notify::run(&options),
+        Task::Receive(options) => receiver::run(&options),
+        Task::Serve(options) => memory::serve(&options),
+        Task::Hold(options) => memory::hold(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

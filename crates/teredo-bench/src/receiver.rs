@@ -1,0 +1,68 @@
+//! A process that has registrations with every system, and says when they were called.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use teredo_notify::watcher::Watcher;
+
+use crate::recorder::Recorder;
+use crate::rival::{dbus, nats, socket};
+use crate::system::{System, Venue};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) venue: Venue,
+    /// Registrations of this process with each system.
+    #[arg(long)]
+    pub(crate) registrations: usize,
+}
+
+/// Registers with everybody, then does as the control connection says, until that ends.
+///
+/// A byte on standard output says that all registrations have heard of an announcement. On the control
+/// connection, one says that everything is in place; each that comes asks for what was recorded.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let Options {
+        venue,
+        registrations,
+    } = options;
+    let mut control = UnixStream::connect(venue.control()).context("no control connection")?;
+    let recorders = System::ALL.map(|_| Arc::new(Recorder::new(*registrations, acknowledge)));
+    let watcher = Watcher::new(venue.teredo());
+    let mut watches = Vec::new();
+    for (system, recorder) in System::ALL.into_iter().zip(&recorders) {
+        let recorder = Arc::clone(recorder);
+        match system {
+            System::Teredo => {
+                for _ in 0..*registrations {
+                    let recorder = Arc::clone(&recorder);
+                    watches.push(watcher.register(false, move |_| recorder.heard())?);
+                }
+            }
+            System::Socket => socket::receive(&venue.socket(), recorder)?,
+            System::Dbus => dbus::receive(&venue.dbus(), recorder)?,
+            System::Nats => nats::receive(venue.nats_port, recorder)?,
+        }
+    }
+    control.write_all(&[0])?;
+    while control.read(&mut [0])? > 0 {
+        for recorder in &recorders {
+            let stamps = recorder.take();
+            let count = u64::try_from(stamps.len())?;
+            let bytes: Vec<u8> = std::iter::once(count)
+                .chain(stamps)
+                .flat_map(u64::to_le_bytes)
+                .collect();
+            control.write_all(&bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn acknowledge() {
+    // Should this fail, the other side waits in vain and says so.
+    let _ = rustix::io::write(rustix::stdio::stdout(), &[0]);
+}

@@ -1,0 +1,82 @@
+//! What is measured, and what beside it.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+/// A way to tell processes of a new port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum System {
+    /// The hub, the local service and a watcher in each process.
+    Teredo,
+    /// A write to a Unix socket for each process and a read there: the floor.
+    Socket,
+    /// A signal over a `dbus-daemon` of our own.
+    Dbus,
+    /// A publication over a `nats-server` of our own, one subscription for each registration.
+    Nats,
+}
+
+impl System {
+    pub(crate) const ALL: [Self; 4] = [Self::Teredo, Self::Socket, Self::Dbus, Self::Nats];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Teredo => "teredo",
+            Self::Socket => "bare socket",
+            Self::Dbus => "dbus-daemon",
+            Self::Nats => "nats-server",
+        }
+    }
+}
+
+/// Where everybody finds everybody.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Venue {
+    /// The folder of the sockets.
+    #[arg(long)]
+    pub(crate) folder: PathBuf,
+    /// The port of the NATS server on 127.0.0.1.
+    #[arg(long)]
+    pub(crate) nats_port: u16,
+}
+
+impl Venue {
+    pub(crate) fn teredo(&self) -> PathBuf {
+        teredo(&self.folder)
+    }
+
+    pub(crate) fn control(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join("bare.sock")
+    }
+
+    pub(crate) fn dbus(&self) -> PathBuf {
+        dbus(&self.folder)
+    }
+}
+
+pub(crate) fn teredo(folder: &Path) -> PathBuf {
+    folder.join("teredo.sock")
+}
+
+pub(crate) fn dbus(folder: &Path) -> PathBuf {
+    folder.join("dbus.sock")
+}
+
+/// A message as long as the local service's notification of the same, for those who do not care what is in it.
+pub(crate) fn message(sequence: u64) -> String {
+    format!(
+        r#"{{"parameters":{{"subscription":{sequence},"sequence":{sequence},"kind":"change","port":{}}},"continues":true}}"#,
+        port(sequence)
+    )
+}
+
+/// The port of the how-manieth announcement: never the one before it.
+pub(crate) fn port(sequence: u64) -> u16 {
+    40_000 + (sequence % 1_000) as u16
+}
