@@ -136,8 +136,11 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<()> {
     let mut output = std::io::stdout();
     output.write_all(&[0])?;
     output.flush()?;
-    for (sequence, byte) in (1..).zip(std::io::stdin().bytes()) {
-        byte?;
+    let mut input = std::io::stdin();
+    for sequence in 1.. {
+        if input.read(&mut [0])? == 0 {
+            break;
+        }
         host.announce(sequence)?;
     }
     Ok(())

@@ -54,13 +54,13 @@ const SCALES: [Scale; 3] = [
 ];
 
 /// How often everybody's turn comes.
-const TURNS: usize = 10;
-const QUICK_TURNS: usize = 3;
+const TURNS: usize = 25;
+const QUICK_TURNS: usize = 5;
 const WARM_UP: usize = 5;
 /// What the turns of one scale, or one measurement within the process, may take; so many are done at least
 /// as fit. The whole stays below two minutes with it, and below half a minute with `--quick`.
-const BUDGET: Duration = Duration::from_secs(25);
-const QUICK_BUDGET: Duration = Duration::from_secs(5);
+const BUDGET: Duration = Duration::from_secs(20);
+const QUICK_BUDGET: Duration = Duration::from_secs(4);
 
 /// What was measured of one system with so many registrations.
 #[derive(Debug, Serialize)]
