@@ -112,11 +112,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         folder: folder.path().to_owned(),
         nats_port,
     };
+    let stream = Host::start(&venue.stream())?;
     eprintln!("the cost of asking for the port");
     let get_port = get_port::measure(&venue.teredo(), options.quick)?;
     let mut stage = Stage {
         venue,
         host,
+        stream,
         bus,
         nats_server,
     };
@@ -140,6 +142,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 struct Stage {
     venue: Venue,
     host: Host,
+    stream: Host,
     bus: Owned,
     nats_server: Owned,
 }
@@ -170,6 +173,7 @@ impl Stage {
                 let system = System::ALL[index];
                 let announcer: &mut dyn Announcer = match system {
                     System::Teredo => &mut self.host,
+                    System::Stream => &mut self.stream,
                     System::Socket => &mut writer,
                     System::Dbus => &mut emitter,
                     System::Nats => &mut publisher,
@@ -177,7 +181,7 @@ impl Stage {
                 let broker = match system {
                     System::Dbus => Some(self.bus.id()),
                     System::Nats => Some(self.nats_server.id()),
-                    System::Teredo | System::Socket => None,
+                    System::Teredo | System::Stream | System::Socket => None,
                 };
                 let time = |crew: &Crew| {
                     let own = processor_time(std::process::id());

@@ -2,14 +2,18 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use teredo_notify::client::Connection;
 use teredo_notify::watcher::Watcher;
 
 use crate::recorder::Recorder;
 use crate::rival::{dbus, nats, socket};
-use crate::system::{System, Venue};
+use crate::system::{self, System, Venue};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -42,6 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                     watches.push(watcher.register(false, move |_| recorder.heard())?);
                 }
             }
+            System::Stream => stream(&system::teredo(&venue.stream()), recorder)?,
             System::Socket => socket::receive(&venue.socket(), recorder)?,
             System::Dbus => dbus::receive(&venue.dbus(), recorder)?,
             System::Nats => nats::receive(venue.nats_port, recorder)?,
@@ -59,6 +64,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             control.write_all(&bytes)?;
         }
     }
+    Ok(())
+}
+
+/// Reads the service's stream.
+fn stream(path: &Path, recorder: Arc<Recorder>) -> Result<()> {
+    let mut replies = Connection::open(path)?.subscribe(true)?;
+    replies.next_within(Duration::from_secs(10))?;
+    thread::Builder::new()
+        .name("stream".to_owned())
+        .spawn(move || {
+            for _ in replies.map_while(Result::ok) {
+                recorder.all_hear();
+            }
+        })?;
     Ok(())
 }
 

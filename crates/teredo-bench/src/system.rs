@@ -10,6 +10,9 @@ use serde::Serialize;
 pub(crate) enum System {
     /// The hub, the local service and a watcher in each process.
     Teredo,
+    /// The same without a watcher: each process reads the service's stream itself. What it takes less than
+    /// the above is the watcher's part.
+    Stream,
     /// A write to a Unix socket for each process and a read there: the floor.
     Socket,
     /// A signal over a `dbus-daemon` of our own.
@@ -19,11 +22,18 @@ pub(crate) enum System {
 }
 
 impl System {
-    pub(crate) const ALL: [Self; 4] = [Self::Teredo, Self::Socket, Self::Dbus, Self::Nats];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Teredo,
+        Self::Stream,
+        Self::Socket,
+        Self::Dbus,
+        Self::Nats,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Teredo => "teredo",
+            Self::Stream => "its stream",
             Self::Socket => "bare socket",
             Self::Dbus => "dbus-daemon",
             Self::Nats => "nats-server",
@@ -45,6 +55,11 @@ pub(crate) struct Venue {
 impl Venue {
     pub(crate) fn teredo(&self) -> PathBuf {
         teredo(&self.folder)
+    }
+
+    /// The folder of another service of the same kind, for [`System::Stream`].
+    pub(crate) fn stream(&self) -> PathBuf {
+        self.folder.join("stream")
     }
 
     pub(crate) fn control(&self) -> PathBuf {
