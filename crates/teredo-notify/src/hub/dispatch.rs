@@ -213,7 +213,8 @@ impl Hub {
     fn cancel(&self, id: u64) {
         let shared = &*self.shared;
         let mut state = self.lock();
-        let Some(entry) = state.dispatch.entries.get_mut(&id) else {
+        let dispatch = &mut state.dispatch;
+        let Some(entry) = dispatch.entries.get_mut(&id) else {
             return;
         };
         if let Stage::Running {
@@ -232,12 +233,18 @@ impl Hub {
             return;
         }
         if entry.stage == Stage::Queued {
-            state.dispatch.queue.retain(|queued| *queued != id);
+            dispatch.queue.retain(|queued| *queued != id);
         }
-        let entry = state.dispatch.entries.remove(&id);
-        shared.relieve(&state.dispatch);
+        let callback = entry.callback.take();
+        // The drop is an invocation too: whoever else cancels waits for it, and so does the callback that cancels here.
+        let invocation = Invocation::new();
+        entry.stage = Stage::Running {
+            invocation,
+            cancelled: true,
+        };
+        let _waiting = invocation.wait_for();
         drop(state);
-        contain("dropping a callback", || drop(entry));
+        drop(shared.end(id, invocation, callback));
     }
 }
 
@@ -355,7 +362,17 @@ impl Shared {
             return state;
         }
         drop(state);
-        // Still as the invocation: what the callback owns may cancel this registration as it is dropped.
+        self.end(id, invocation, Some(callback))
+    }
+
+    /// Drops the callback of a cancelled registration, and then the registration.
+    fn end(
+        &self,
+        id: u64,
+        invocation: Invocation,
+        callback: Option<Callback>,
+    ) -> MutexGuard<'_, State> {
+        // As the invocation: what the callback owns may cancel this registration as it is dropped.
         invocation.enter(|| contain("dropping a callback", || drop(callback)));
         let mut state = self.lock();
         state.dispatch.entries.remove(&id);
