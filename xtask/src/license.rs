@@ -6,17 +6,18 @@ use serde_json::Value;
 use crate::command::{capture, cargo, run, succeeds};
 use crate::tree;
 
-/// Checks every package that a build for this machine links or runs.
+/// Checks every package that a build for this machine links or runs, the model checker included.
 pub(crate) fn check() -> Result<()> {
     let allowed = allowed(&tree::read("deny.toml")?)?;
-    let metadata = capture(&mut cargo(&[
+    let mut metadata = cargo(&[
         "metadata",
         "--locked",
         "--format-version",
         "1",
         "--filter-platform",
         &host()?,
-    ]))?;
+    ]);
+    let metadata = capture(metadata.env("RUSTFLAGS", "--cfg shuttle"))?;
     let metadata: Value =
         serde_json::from_str(&metadata).context("cannot read the output of cargo metadata")?;
     let used: Vec<&str> = metadata["resolve"]["nodes"]

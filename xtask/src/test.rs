@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the one command that says whether the repository is sound.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -61,7 +62,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step("house rules", lint::check)?;
     step("departures from the RFCs", departures::check)?;
     step("requirements", requirements::check)?;
+    step("the hub under a model checker", model)?;
     tests(options)
+}
+
+/// Under `--cfg shuttle` the hub is built with the model checker's threads and locks. That build has a folder of its
+/// own, so that the ordinary one is not made anew.
+fn model() -> Result<()> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    execute(
+        cargo(&["test", "--locked", "-p", "teredo-notify", "--test", "model"])
+            .arg("--target-dir")
+            .arg(Path::new(&target).join("shuttle"))
+            .env("RUSTFLAGS", "--cfg shuttle"),
+    )
 }
 
 fn tests(options: &Options) -> Result<()> {

@@ -22,6 +22,7 @@ mod dispatch;
 mod feed;
 mod gate;
 mod log;
+mod sync;
 mod waits;
 
 pub use dispatch::{MAX_THREADS, Registration};
@@ -29,16 +30,16 @@ pub use feed::Feed;
 pub use gate::{GateOwner, GateRegistration, GateStatus, SETTLE_DEADLINE, SettleError, Settled};
 pub use waits::ForkHold;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::Snapshot;
+use sync::{AtomicU64, Condvar, HashMap, Mutex, MutexGuard};
 
 /// The most registrations of a hub unless told otherwise: callbacks, feeds and gates together.
 pub const DEFAULT_LIMIT: usize = 1_000_000;
@@ -106,7 +107,7 @@ impl Hub {
                 announced_at: Instant::now(),
                 last_id: 0,
                 dispatch: dispatch::Dispatch::default(),
-                feeds: HashMap::new(),
+                feeds: HashMap::default(),
                 gates,
                 settle_hooks: Vec::new(),
             }),

@@ -5,14 +5,14 @@
 //! callback; the standby becomes a worker then, and another thread the standby (N-14). So fast
 //! callbacks cost one thread, and each stuck one costs one more, up to [`MAX_THREADS`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, MutexGuard};
-use std::thread;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::log::{Cursor, Log};
+use super::sync::{HashMap, MutexGuard, thread};
 use super::waits::Invocation;
 use super::{Hub, RegisterError, Shared, State};
 use crate::Notification;
@@ -400,7 +400,7 @@ impl Shared {
             let waited = self.stall.wait_timeout_while(state, STALL, |state| {
                 state.dispatch.taken == taken && !state.dispatch.queue.is_empty()
             });
-            (state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             let dispatch = &mut state.dispatch;
             dispatch.watching = false;
             if dispatch.taken == taken && !dispatch.queue.is_empty() {

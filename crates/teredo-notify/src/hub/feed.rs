@@ -3,12 +3,12 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::Stream;
 
 use super::log::Cursor;
+use super::sync::thread::{self, Thread};
 use super::{Hub, RegisterError, State};
 use crate::Notification;
 
@@ -106,15 +106,15 @@ impl Feed {
 
     /// Blocks this thread for the next notification.
     pub(crate) fn next_before(&mut self, deadline: Option<Instant>) -> Option<Notification> {
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
         loop {
             if let Some(notification) = self.advance(Some(&waker)) {
                 return Some(notification);
             }
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => std::thread::park(),
+                None => thread::park(),
                 Some(Duration::ZERO) => return None,
-                Some(left) => std::thread::park_timeout(left),
+                Some(left) => thread::park_timeout(left),
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::sync::MutexGuard;
 use super::{Hub, RegisterError, State};
 use crate::Snapshot;
 
@@ -308,7 +309,7 @@ impl Hub {
         self.lock().settle_hooks.push(std::sync::Arc::new(hook));
     }
 
-    fn settled_further(&self, state: std::sync::MutexGuard<'_, State>) {
+    fn settled_further(&self, state: MutexGuard<'_, State>) {
         state.gates.update();
         let hooks = state.settle_hooks.clone();
         drop(state);

@@ -6,10 +6,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
+use super::sync::thread_local;
+
 /// One run of a callback. Never used twice, so that an entry about a run that has ended leads nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Invocation(u64);
 
+// Of the standard library under a model checker too: it outlives a run, and what is done with it is one step.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 static WAITS: LazyLock<Mutex<HashMap<Invocation, Invocation>>> = LazyLock::new(Mutex::default);
 
@@ -28,16 +31,16 @@ impl Invocation {
 
     /// Runs `body` as this invocation.
     pub(super) fn enter<R>(self, body: impl FnOnce() -> R) -> R {
-        let outer = CURRENT.replace(Some(self));
+        let outer = CURRENT.with(|current| current.replace(Some(self)));
         let result = body();
-        CURRENT.set(outer);
+        CURRENT.with(|current| current.set(outer));
         result
     }
 
     /// Permission for this thread to wait until the invocation has ended; none if that would close a
     /// circle: it is the one that runs on this thread, or it waits for it, directly or through others.
     pub(super) fn wait_for(self) -> Option<Waiting> {
-        let Some(waiter) = CURRENT.get() else {
+        let Some(waiter) = CURRENT.with(Cell::get) else {
             return Some(Waiting(None));
         };
         let mut waits = waits();

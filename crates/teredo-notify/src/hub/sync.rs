@@ -1,0 +1,16 @@
+//! What the hub's threads share and wait with: the standard library's, or under `--cfg shuttle` the model checker's,
+//! which decides at each of these operations who goes on (`tests/model.rs`).
+
+#[cfg(not(shuttle))]
+mod primitives {
+    pub(in crate::hub) use std::collections::HashMap;
+    pub(in crate::hub) use std::sync::atomic::AtomicU64;
+    pub(in crate::hub) use std::sync::{Condvar, Mutex, MutexGuard};
+    pub(in crate::hub) use std::{thread, thread_local};
+}
+
+#[cfg(shuttle)]
+#[path = "sync/model.rs"]
+mod primitives;
+
+pub(super) use primitives::*;

@@ -1,0 +1,155 @@
+//! The model checker's primitives, with what shuttle lacks: timeouts that strike, and maps that have the same order
+//! in every run.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::BuildHasherDefault;
+use std::ops::{Deref, DerefMut};
+use std::sync::{LockResult, Mutex as Bookkeeping, MutexGuard as Books, PoisonError};
+use std::time::Duration;
+
+pub(in crate::hub) use shuttle::sync::atomic::AtomicU64;
+pub(in crate::hub) use shuttle::{thread, thread_local};
+
+use shuttle::rand::Rng as _;
+
+/// Without a random order, so that a schedule that has failed fails again.
+pub(in crate::hub) type HashMap<K, V> =
+    std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// shuttle's, with a guard that knows whose it is, as [`Condvar`] must.
+pub(in crate::hub) struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+pub(in crate::hub) struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    guard: shuttle::sync::MutexGuard<'a, T>,
+}
+
+impl<T> Mutex<T> {
+    pub(in crate::hub) fn new(value: T) -> Self {
+        Self(shuttle::sync::Mutex::new(value))
+    }
+
+    pub(in crate::hub) fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        let held = |guard| MutexGuard { mutex: self, guard };
+        match self.0.lock() {
+            Ok(guard) => Ok(held(guard)),
+            Err(poisoned) => Err(PoisonError::new(held(poisoned.into_inner()))),
+        }
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+/// shuttle's own never times out. Here time passes as the scheduler likes: a timed wait ends when its thread is
+/// chosen to go on, notified or not. One without a limit ends when it is notified, and never else, so that a
+/// notification that is missing is a deadlock.
+#[derive(Default)]
+pub(in crate::hub) struct Condvar {
+    // Never held where the scheduler decides.
+    waiters: Bookkeeping<Waiters>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    last: u64,
+    waiting: Vec<(u64, thread::Thread)>,
+}
+
+impl Condvar {
+    pub(in crate::hub) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(in crate::hub) fn wait<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+    ) -> LockResult<MutexGuard<'a, T>> {
+        let (mutex, ticket) = self.enter(guard);
+        while self.is_waiting(ticket) {
+            thread::park();
+        }
+        mutex.lock()
+    }
+
+    pub(in crate::hub) fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        _: Duration,
+    ) -> LockResult<(MutexGuard<'a, T>, bool)> {
+        let (mutex, ticket) = self.enter(guard);
+        thread::yield_now();
+        let timed_out = self.is_waiting(ticket);
+        self.books().waiting.retain(|(waiter, _)| *waiter != ticket);
+        match mutex.lock() {
+            Ok(guard) => Ok((guard, timed_out)),
+            Err(poisoned) => Err(PoisonError::new((poisoned.into_inner(), timed_out))),
+        }
+    }
+
+    pub(in crate::hub) fn wait_timeout_while<'a, T>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        limit: Duration,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) -> LockResult<(MutexGuard<'a, T>, bool)> {
+        let mut timed_out = false;
+        while !timed_out && condition(&mut guard) {
+            (guard, timed_out) = self.wait_timeout(guard, limit)?;
+        }
+        Ok((guard, timed_out))
+    }
+
+    pub(in crate::hub) fn notify_one(&self) {
+        thread::sleep(Duration::ZERO);
+        let mut books = self.books();
+        if books.waiting.is_empty() {
+            return;
+        }
+        let chosen = shuttle::rand::thread_rng().gen_range(0..books.waiting.len());
+        let (_, thread) = books.waiting.swap_remove(chosen);
+        drop(books);
+        thread.unpark();
+    }
+
+    pub(in crate::hub) fn notify_all(&self) {
+        thread::sleep(Duration::ZERO);
+        let waiting = std::mem::take(&mut self.books().waiting);
+        for (_, thread) in waiting {
+            thread.unpark();
+        }
+    }
+
+    /// Unlocks and begins to wait. The scheduler decides before it unlocks, and not between the two.
+    fn enter<'a, T>(&self, guard: MutexGuard<'a, T>) -> (&'a Mutex<T>, u64) {
+        let mutex = guard.mutex;
+        drop(guard);
+        let mut books = self.books();
+        books.last += 1;
+        let ticket = books.last;
+        books.waiting.push((ticket, thread::current()));
+        (mutex, ticket)
+    }
+
+    fn is_waiting(&self, ticket: u64) -> bool {
+        self.books()
+            .waiting
+            .iter()
+            .any(|(waiter, _)| *waiter == ticket)
+    }
+
+    fn books(&self) -> Books<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
