@@ -5,10 +5,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use super::contact::Cause;
 use super::send::is_carried;
 use super::{Client, Phase};
-use crate::wire::{self, Datagram, Icmpv6, Ipv6Packet, TeredoAddress};
+use crate::wire::{self, Datagram, Icmpv6, Ipv6Packet, TeredoAddress, protocol};
 use crate::{DropReason, Instant, Reception};
 
-const ICMPV6: u8 = 58;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const ECHO_REPLY: u8 = 129;
 
@@ -246,11 +245,12 @@ impl Client {
 }
 
 fn is_advertisement(packet: &Ipv6Packet<'_>) -> bool {
-    packet.next_header() == ICMPV6 && packet.payload().first() == Some(&ROUTER_ADVERTISEMENT)
+    packet.next_header() == protocol::ICMPV6
+        && packet.payload().first() == Some(&ROUTER_ADVERTISEMENT)
 }
 
 fn is_echo_reply(packet: &Ipv6Packet<'_>) -> bool {
-    packet.next_header() == ICMPV6 && packet.payload().first() == Some(&ECHO_REPLY)
+    packet.next_header() == protocol::ICMPV6 && packet.payload().first() == Some(&ECHO_REPLY)
 }
 
 fn is_native(packet: &Ipv6Packet<'_>) -> bool {
