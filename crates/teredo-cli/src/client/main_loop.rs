@@ -89,10 +89,17 @@ impl Daemon {
                     Some(event) => self.note(event, &mut account).await,
                 },
                 Some(request) = requests.recv() => {
-                    let engine = self.engine.status().await;
-                    // What the engine said before that, so that both tell of the same moment.
-                    while let Ok(event) = engine_events.try_recv() {
-                        self.note(event, &mut account).await;
+                    let mut engine = self.engine.status().await;
+                    // Until it says nothing in between, so that both tell of the same moment.
+                    for _ in 0..8 {
+                        let before = engine_events.len();
+                        while let Ok(event) = engine_events.try_recv() {
+                            self.note(event, &mut account).await;
+                        }
+                        if before == 0 {
+                            break;
+                        }
+                        engine = self.engine.status().await;
                     }
                     self.answer(request, engine, &account);
                 }
