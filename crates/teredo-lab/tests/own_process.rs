@@ -8,6 +8,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 use rustix::process::{Pid, geteuid, test_kill_process};
 use teredo_lab::privilege::{self, Privilege};
 use teredo_lab::{Capture, Internet, LabError, NatKind, Process, die_with_parent, until};
@@ -21,6 +24,7 @@ const NOBODY: u32 = 65534;
 
 fn main() -> ExitCode {
     let result = match std::env::var(ROLE).as_deref() {
+        Ok("tun for all") => tun_for_all(),
         Ok("ordinary user") => lab_of_an_ordinary_user(),
         Ok("without rights") => lab_without_rights(),
         Ok("lab to be killed") => lab_to_be_killed(),
@@ -70,18 +74,47 @@ fn myself(role: &str) -> Command {
 }
 
 fn an_ordinary_user_has_a_lab() -> Result {
-    run_as_nobody("ordinary user")
+    // Whether the machine's own device is open to all is not this test's business.
+    if geteuid().is_root() {
+        run(myself("tun for all"))
+    } else {
+        run(as_nobody("ordinary user"))
+    }
 }
 
 fn without_rights_there_is_no_lab() -> Result {
-    run_as_nobody("without rights")
+    run(as_nobody("without rights"))
 }
 
-fn run_as_nobody(role: &str) -> Result {
+/// A mount namespace of its own, with a TUN device that everybody may open.
+fn tun_for_all() -> Result {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(
+        Some("tmpfs"),
+        "/dev/net",
+        Some("tmpfs"),
+        MsFlags::empty(),
+        none,
+    )?;
+    let everybody = Mode::from_bits_truncate(0o666);
+    umask(Mode::empty());
+    mknod("/dev/net/tun", SFlag::S_IFCHR, everybody, makedev(10, 200))?;
+    run(as_nobody("ordinary user"))?;
+    println!("done");
+    Ok(())
+}
+
+fn as_nobody(role: &str) -> Command {
     let mut command = myself(role);
     if geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY).current_dir("/");
     }
+    command
+}
+
+fn run(mut command: Command) -> Result {
     let output = command.output()?;
     let (out, err) = (
         String::from_utf8_lossy(&output.stdout),
