@@ -34,7 +34,7 @@ pub unsafe fn notify_teredo_port_change<F: Flavour>(
         let context = Context::new(context);
         let call = move |notification: Notification| {
             let (port, kind) = callback_arguments(notification);
-            // SAFETY: the caller promises it, until the handle is cancelled; and then none of this runs (N-06).
+            // SAFETY: the caller promises it, until the handle is cancelled; and then none of this runs.
             unsafe { callback(context.get(), port, kind as u32) }
         };
         process::register::<F>(Api::PortChange, initial != 0, place, call)

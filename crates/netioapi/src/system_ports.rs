@@ -138,7 +138,7 @@ pub unsafe fn system_ports_subscribe<F: Flavour>(
             let mut block = std::mem::MaybeUninit::<Block>::uninit();
             // SAFETY: the block is ours, and stays where it is until the callback has returned.
             unsafe { Block::write(block.as_mut_ptr(), notification.state.port) };
-            // SAFETY: the caller promises it, until the handle is given back; and then none of this runs (N-06).
+            // SAFETY: the caller promises it, until the handle is given back; and then none of this runs.
             unsafe { callback(context.get(), block.as_ptr().cast()) }
         };
         process::register::<F>(Api::SystemPorts, false, place, call)

@@ -76,7 +76,7 @@ impl LeasedSet {
     }
 
     /// Makes the set hold `port` and nothing else, nothing at all for port 0, and looks whether it
-    /// does.
+    /// does (F-2).
     pub(crate) fn hold(&self, netlink: &mut Netlink, port: u16) -> Result<(), SetError> {
         let mut batch = Batch::new();
         batch.flush_set(&self.path.table, &self.path.set);

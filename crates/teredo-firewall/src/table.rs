@@ -3,7 +3,7 @@
 //! Its chains run before those of others at the priority `filter`, but that gives its verdicts no
 //! more weight than theirs: a `drop` is final wherever it is said, whereas an `accept` only ends
 //! the chain that said it, and the next base chain at the same hook still sees the packet. So this
-//! table can close the inside of the tunnel (F-6) on any host, but can open the port only on a host
+//! table can close the inside of the tunnel on any host, but can open the port only on a host
 //! where nobody else drops. Where somebody does, their own rules must open it, by looking in a set
 //! that the agent fills: see [`Target::AdministratorSet`](crate::Target).
 
@@ -174,7 +174,7 @@ impl OwnTable {
         batch
     }
 
-    /// What comes out of the tunnel, to this host or through it (F-5, F-6).
+    /// What comes out of the tunnel, to this host or through it (F-5, F-6, R4380-7.1-01, R6169-4.3-01, W-03).
     fn add_inside(&self, batch: &mut Batch, table: &TableName) {
         batch
             .add_rule(
@@ -213,7 +213,8 @@ impl OwnTable {
     }
 }
 
-/// What carries the tunnel (F-1, F-2, F-3).
+/// What carries the tunnel: the port that agents are told of (F-1, F-2), and the fixed one of local discovery, of
+/// which nobody is told (F-3, N-09).
 fn add_outside(batch: &mut Batch, table: &TableName, element: Option<Element>) {
     let udp = || Rule::new().protocol(UDP);
     // The protocol field of the IPv4 header.

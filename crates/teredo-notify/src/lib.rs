@@ -25,7 +25,7 @@
 //! ```
 //!
 //! The rules that hold for every reader are the port-notification contract; the comments and tests
-//! name them by their numbers, `N-01` to `N-19`.
+//! name them by their numbers (`docs/conformance.md`).
 
 #![forbid(unsafe_code)]
 

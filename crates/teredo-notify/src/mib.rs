@@ -156,10 +156,10 @@ static DEFAULT: LazyLock<PortNotifications> =
     LazyLock::new(|| PortNotifications::new(Watcher::default()));
 
 /// `NotifyTeredoPortChange`: has `callback` called with every change of the port, on another thread, one
-/// invocation at a time, in order (N-01), until the handle is cancelled or the process ends (N-05).
+/// invocation at a time, in order, until the handle is cancelled or the process ends (N-05).
 ///
 /// With `initial_notification`, one call with port 0 and
-/// [`InitialNotification`](MibNotificationType::InitialNotification) comes before any change (N-02). What
+/// [`InitialNotification`](MibNotificationType::InitialNotification) comes before any change. What
 /// Windows has as the caller's context is what the closure captures.
 ///
 /// # Errors
@@ -173,7 +173,7 @@ pub fn notify_teredo_port_change(
 
 /// `GetTeredoPort`: the UDP port that the client uses now, in host byte order.
 ///
-/// Register first and ask then: no change is missed that way (N-12).
+/// Register first and ask then: no change is missed that way.
 ///
 /// # Errors
 /// [`GetPortError::NotReady`] where the client has no port or does not run;
@@ -183,8 +183,8 @@ pub fn get_teredo_port() -> Result<u16, GetPortError> {
 }
 
 /// `CancelMibChangeNotify2`: ends a registration. Blocks until a running invocation of its callback has
-/// returned; none starts afterwards (N-06). In the callback itself it returns at once, and the running
-/// invocation is the last (N-07).
+/// returned; none starts afterwards. In the callback itself it returns at once, and the running invocation
+/// is the last.
 ///
 /// # Errors
 /// [`CancelError::InvalidHandle`] where the handle is unknown or cancelled already.

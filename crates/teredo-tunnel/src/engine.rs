@@ -24,7 +24,7 @@ pub use counters::Counters;
 pub use handle::EngineHandle;
 pub use port::{ChangeError, PortChange, PortFallback};
 
-/// How long gating subscribers may take to settle by default (N-16).
+/// How long gating subscribers may take to settle by default.
 const DEFAULT_SETTLE_DEADLINE: Duration = Duration::from_millis(250);
 
 /// The settings of an [`Engine`].
@@ -38,7 +38,7 @@ pub struct EngineConfig {
     pub servers: Vec<ServerAddress>,
     /// The protocol's settings.
     pub client: ClientConfig,
-    /// How long to wait for gating subscribers before datagrams leave from a new port all the same (N-16).
+    /// How long to wait for gating subscribers before datagrams leave from a new port all the same.
     pub settle_deadline: Duration,
 }
 
@@ -79,7 +79,7 @@ pub enum EngineEvent {
         /// Why it is not the one asked for.
         fell_back: Option<PortFallback>,
     },
-    /// A gating subscriber did not settle in time, and the port was taken into use without it (N-16).
+    /// A gating subscriber did not settle in time, and the port was taken into use without it.
     SettleMissed {
         /// The port.
         port: u16,

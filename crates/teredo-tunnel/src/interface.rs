@@ -105,7 +105,7 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Gives the interface its MTU, forbids it an address of its own making, and sets it up.
+    /// Gives the interface its MTU (R4380-5.1.2-02), forbids it an address of its own making, and sets it up.
     ///
     /// Without a link-local address the kernel neither solicits routers nor reports multicast groups, which
     /// the tunnel would only have to drop.

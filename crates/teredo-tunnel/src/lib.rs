@@ -38,7 +38,7 @@
 //!
 //! # Make before break
 //!
-//! No datagram leaves from a port that has not been announced and settled ([`engine::PortAnnouncer`], N-16). A
+//! No datagram leaves from a port that has not been announced and settled ([`engine::PortAnnouncer`]). A
 //! rebind stops sending, announces, waits without standing still, and only then moves over.
 //!
 //! # Unsafe code

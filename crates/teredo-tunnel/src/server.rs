@@ -86,8 +86,8 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Binds port 3544 on the primary and the secondary address and serves, in the network namespace of the calling
-    /// thread.
+    /// Binds port 3544 on the primary and the secondary address and serves (R4380-5.3-02), in the network namespace of
+    /// the calling thread.
     pub fn spawn(config: ServerConfig) -> Result<Self, ServeError> {
         let address = config.address;
         let mut sockets = vec![ServiceSocket::bind(address.primary, PORT)?];

@@ -71,7 +71,8 @@ pub(crate) struct ServiceSocket {
 }
 
 impl ServiceSocket {
-    /// Binds `port` on `address`; port 0 leaves the choice to the kernel.
+    /// Binds `port` on `address`; port 0 leaves the choice to the kernel. All that a client sends leaves from it
+    /// (R4380-2.9-01).
     pub(crate) fn bind(address: Ipv4Addr, port: u16) -> Result<Self, BindError> {
         Self::open(address, port).map_err(|source| match Errno::from_io_error(&source) {
             Some(Errno::ADDRINUSE) => BindError::InUse { address, port },
@@ -93,7 +94,7 @@ impl ServiceSocket {
             return Err(io::ErrorKind::InvalidData.into());
         };
         let state = UdpSocketState::new((&socket).into())?;
-        // `UdpSocketState` sets DF for the sake of QUIC; Teredo must not (RFC 4380 §5.1.2).
+        // `UdpSocketState` sets DF for the sake of QUIC; Teredo must not (R4380-5.1.2-03).
         sockopt::set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
         set_buffers(&socket)?;
         Ok(Self {

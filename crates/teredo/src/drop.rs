@@ -41,7 +41,7 @@ drop_reasons! {
     WrongDestination = "wrong_destination",
     /// The IPv6 source of a packet to send is not the node's Teredo address.
     WrongSource = "wrong_source",
-    /// A packet that claims to come from the node itself (loop L-03).
+    /// A packet that claims to come from the node itself.
     OwnAddress = "own_address",
     /// A router advertisement that answers nothing that was asked, or with the wrong nonce.
     UnsolicitedAdvertisement = "unsolicited_advertisement",
@@ -67,7 +67,7 @@ drop_reasons! {
     PeerUnreachable = "peer_unreachable",
     /// A bubble that the limits of RFC 4380 §5.2.6 forbid.
     BubbleLimit = "bubble_limit",
-    /// Peers to be tested may not be had at will (weakness W-04): too many connectivity tests at once.
+    /// Peers to be tested may not be had at will: too many connectivity tests at once.
     TestLimit = "test_limit",
     /// A local discovery bubble while local discovery is off (RFC 4380 §5.2.8).
     LocalDiscovery = "local_discovery",
@@ -75,7 +75,7 @@ drop_reasons! {
     NotRelayed = "not_relayed",
     /// Server: an inner source that the outer one does not vouch for (RFC 4380 §5.3.1 rule 7).
     SpoofedSource = "spoofed_source",
-    /// Server: the packet would come back to the server itself (loop L-01).
+    /// Server: the packet would come back to the server itself.
     SelfLoop = "self_loop",
     /// The hop limit ran out.
     HopLimit = "hop_limit",

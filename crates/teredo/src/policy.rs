@@ -29,7 +29,7 @@ pub struct DestinationPolicy {
 }
 
 impl DestinationPolicy {
-    /// Whether a datagram may be sent to this address and port. Port 0 is nobody's.
+    /// Whether a datagram may be sent to this address and port. Port 0 is nobody's (R4380-GU-05).
     pub fn permits(&self, to: SocketAddrV4) -> bool {
         to.port() != 0 && self.permits_address(*to.ip())
     }
@@ -41,30 +41,31 @@ impl DestinationPolicy {
             && !self.denied.iter().any(|block| block.contains(address))
     }
 
-    /// Replaces the directed broadcast addresses of the attached subnets, which RFC 4380 §5.2.4 refuses too.
-    /// To be called whenever an interface gains or loses an address.
+    /// Replaces the directed broadcast addresses of the attached subnets, which RFC 4380 §5.2.4 refuses too
+    /// (R4380-GU-02). To be called whenever an interface gains or loses an address.
     pub fn set_broadcasts(&mut self, broadcasts: Vec<Ipv4Addr>) {
         self.broadcasts = broadcasts;
     }
 
     /// Refuses the addresses whose first `len` bits are those of `net`; a `len` above 32 counts as 32.
     ///
-    /// For networks that are the operator's own although their addresses are global (CVE-2006-6264).
+    /// For networks that are the operator's own although their addresses are global (R4380-GU-03, W-02).
     pub fn deny(&mut self, net: Ipv4Addr, len: u8) {
         self.denied.push(Block::new(net, len));
     }
 
-    /// Whether the addresses of RFC 1918 are permitted. For laboratories only: on the Internet this opens
+    /// Whether the addresses of RFC 1918 are permitted. For laboratories only: on the Internet this opens
     /// private networks to anybody.
     pub fn allow_private(&mut self, allow: bool) {
         self.allow_private = allow;
     }
 }
 
-/// Whether an address has "the format of a global unicast address": all but the list of RFC 4380 §5.2.4.
+/// Whether an address has "the format of a global unicast address": all but the list of RFC 4380 §5.2.4
+/// (R4380-GU-01).
 ///
 /// Directed broadcasts cannot be told from the address; [`DestinationPolicy`] knows them. Addresses for documentation,
-/// benchmarks and shared address space are not on the list of 2006, nor is 240.0.0.0/4.
+/// benchmarks and shared address space are not on the list of 2006, nor is 240.0.0.0/4 (R4380-GU-03).
 pub fn is_global_unicast(address: Ipv4Addr) -> bool {
     !REFUSED.iter().any(|block| block.contains(address))
 }

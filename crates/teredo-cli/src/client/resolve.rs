@@ -1,4 +1,4 @@
-//! Names of servers into addresses, again and again until it works.
+//! Names of servers into addresses, again and again until it works (R4380-MS-04).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};

@@ -234,8 +234,8 @@ fn the_own_table_has_the_rules_that_teredo_needs() {
     );
 }
 
-/// F-5, F-6: nobody comes in through the tunnel unasked, but for echo requests and what the administrator allows;
-/// whom this host has asked may answer.
+/// F-5, F-6, R6169-4.3-01: nobody comes in through the tunnel unasked, but for echo requests and what the
+/// administrator allows; whom this host has asked may answer.
 #[test]
 fn the_inside_of_the_tunnel_is_closed_but_for_what_is_allowed() {
     let (world, _server) = World::with_server();

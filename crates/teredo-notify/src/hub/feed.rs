@@ -25,7 +25,7 @@ impl Entry {
 
 /// The notifications of a [`Hub`], as a [`Stream`] that never ends, or one by one.
 ///
-/// The same rules hold as for callbacks: in order, nothing twice, the last state always (N-14). States
+/// The same rules hold as for callbacks: in order, nothing twice, the last state always. States
 /// wait in the hub, not here; a feed that nobody reads costs nothing.
 ///
 /// ```

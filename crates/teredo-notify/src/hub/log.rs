@@ -54,7 +54,8 @@ impl Log {
         Some(self.current)
     }
 
-    /// A receiver that knows the current state, and is told so first if it wants `initial`.
+    /// A receiver that knows the current state, and is told so first if it wants `initial`
+    /// (N-02), else never (N-03).
     pub(super) fn cursor(&self, initial: bool) -> Cursor {
         Cursor {
             known: self.current,
@@ -69,7 +70,7 @@ impl Log {
 
     /// The next thing to tell a receiver.
     ///
-    /// State after state while the log reaches back far enough; after that straight to the current
+    /// State after state, in order (N-01), while the log reaches back far enough; after that straight to the current
     /// state (N-14). One case needs care: the receiver missed states, and the current port is the one
     /// that it was last told of. It may have asked for the port in between (N-12) and believe in a
     /// port that is gone, so it is told of the state before the current one, and then of the current.

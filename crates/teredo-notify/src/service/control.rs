@@ -34,7 +34,7 @@ pub trait Control: Send + Sync + 'static {
     fn status(&self) -> ControlFuture<'_, Status>;
 
     /// Moves to `port`, or to one of the system's choice. Ready when the change is announced and the gating
-    /// subscribers have settled or run out of time (N-16).
+    /// subscribers have settled or run out of time.
     fn rebind(&self, port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>>;
 
     /// Closes the port and stops. Stopping what has stopped is no error.

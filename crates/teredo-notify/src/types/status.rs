@@ -171,7 +171,7 @@ pub struct Counters {
     pub tx_bytes: u64,
 }
 
-/// One gating subscriber (N-16), typically a firewall agent.
+/// One gating subscriber, typically a firewall agent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Gate {

@@ -26,6 +26,6 @@ pub struct Counters {
     pub tun_tx_packets: u64,
     /// Packets that the host refused.
     pub tun_tx_refused: u64,
-    /// Changes of the port whose gating subscribers did not settle in time (N-16).
+    /// Changes of the port whose gating subscribers did not settle in time.
     pub settle_misses: u64,
 }

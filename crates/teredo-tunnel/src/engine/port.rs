@@ -13,7 +13,7 @@ use crate::udp::ServiceSocket;
 pub struct PortChange {
     /// The port in use; 0 where there is none any more.
     pub port: u16,
-    /// Whether every gating subscriber confirmed in time (N-16).
+    /// Whether every gating subscriber confirmed in time.
     pub settled: bool,
     /// Why it is not the port asked for.
     pub fell_back: Option<PortFallback>,
@@ -83,7 +83,7 @@ pub(super) fn answer(reply: Reply, result: Result<PortChange, ChangeError>) {
 }
 
 /// Binds `port`, or any other where that one cannot be had: a client without its favourite port is of more use
-/// than none.
+/// than none (R4380-5.2-03, R4380-5.2.10-01, R4380-5.2.10-02, R6169-5.2-01).
 pub(super) fn bind(
     address: Ipv4Addr,
     port: Option<u16>,

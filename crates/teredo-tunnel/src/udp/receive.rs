@@ -8,7 +8,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta};
 
 use super::ServiceSocket;
 
-/// The longest train that the kernel merges.
+/// The longest train that the kernel merges, and the longest datagram, reassembled or not (R4380-5.1.2-04).
 const SLOT: usize = 1 << 16;
 
 /// One datagram of a [`ReceiveBatch`].

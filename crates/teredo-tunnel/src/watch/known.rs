@@ -137,7 +137,7 @@ impl Known {
         changes
     }
 
-    /// The directed broadcast addresses, ascending.
+    /// The directed broadcast addresses, ascending (R4380-GU-02).
     pub(super) fn broadcasts(&self) -> Vec<Ipv4Addr> {
         let all: BTreeSet<_> = self
             .addresses

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::policy::DestinationPolicy;
 
-/// A Teredo server: two IPv4 addresses of one host (RFC 4380 §5.2).
+/// A Teredo server: two IPv4 addresses of one host (R4380-5.2-01).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerAddress {
     /// The address that stands in the Teredo addresses of its clients.
@@ -30,9 +30,9 @@ pub struct ClientConfig {
     /// After how long without word from the server the NAT mapping may be gone. Drawn anew for each round
     /// from 75 % to 100 % of this (RFC 4380 §5.2). 30 s.
     pub refresh_interval: Duration,
-    /// How long a router solicitation waits for its answer, T of RFC 4380 §5.2.1. 4 s.
+    /// How long a router solicitation waits for its answer, T of RFC 4380 §5.2.1. 4 s (R4380-5.2.1-03).
     pub solicitation_timeout: Duration,
-    /// Transmissions of a router solicitation before a server counts as silent, N of RFC 4380 §5.2.1. 3.
+    /// Transmissions of a router solicitation before a server counts as silent, N of RFC 4380 §5.2.1. 3.
     pub solicitation_attempts: u32,
     /// When several servers are known, how long one may take before the next is asked as well. 1 s.
     pub server_stagger: Duration,

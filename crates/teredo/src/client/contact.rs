@@ -21,7 +21,7 @@ pub(super) const HOP_LIMIT: u8 = 255;
 pub(super) enum Cause {
     /// The host has a packet to send.
     Host,
-    /// A stranger's packet; he gets one test, and strangers together a limited number (weakness W-04).
+    /// A stranger's packet; he gets one test, and strangers together a limited number.
     Provoked,
 }
 
@@ -43,6 +43,7 @@ impl Client {
                 return Ok(slot);
             }
         }
+        // W-04
         if cause == Cause::Provoked && !self.provoked_tests.allow(now) {
             return Err(DropReason::TestLimit);
         }
@@ -50,6 +51,7 @@ impl Client {
         if let Some(teredo) = teredo {
             self.check_target(teredo)?;
         }
+        // R4380-5.2.6-02
         let slot = self.peers.find_or_insert(address);
         self.count_evictions();
         let probe = match teredo {
@@ -58,6 +60,7 @@ impl Client {
             }
             Some(_) => Probe::Bubbles,
             None => {
+                // R4380-5.2.9-02, W-05
                 let mut nonce = [0; 16];
                 self.rng.fill_bytes(&mut nonce);
                 Probe::Echo { nonce }
@@ -87,7 +90,7 @@ impl Client {
         }
     }
 
-    /// Sends the next bubble or echo request of a contact, or gives the peer up.
+    /// Sends the next bubble or echo request of a contact, or gives the peer up (R4380-5.2.4-03, R4380-5.2.4-06).
     fn advance_contact(&mut self, now: Instant, slot: u32) {
         let Some(Contact {
             probe, attempts, ..
@@ -117,8 +120,8 @@ impl Client {
         }
     }
 
-    /// The direct bubble opens the own NAT, the indirect one makes the peer open its own. Together they are one
-    /// event.
+    /// The direct bubble opens the own NAT (R4380-5.2.6-01), the indirect one makes the peer open its own: it goes to
+    /// the peer's server (R4380-5.2.6-03, R4380-MS-01). Together they are one event.
     fn ask_with_bubbles(&mut self, now: Instant, slot: u32) {
         let (Some(own), Some(teredo)) = (
             self.own_address(),
@@ -137,6 +140,7 @@ impl Client {
         }
     }
 
+    /// By way of the own server (R4380-5.2.9-01, R4380-MS-01).
     fn test_with_echo(&mut self, now: Instant, slot: u32, nonce: [u8; 16], sequence: u8) {
         let Phase::Qualified(service) = &mut self.phase else {
             return;
@@ -159,7 +163,7 @@ impl Client {
         });
     }
 
-    /// Tells the host about every packet that waited in vain.
+    /// Tells the host about every packet that waited in vain (R4380-5.2.4-11).
     fn give_up(&mut self, now: Instant, slot: u32) {
         self.peers.end_contact(slot);
         for packet in self.peers.take_queue(slot) {
@@ -180,7 +184,8 @@ impl Client {
         }
     }
 
-    /// Answers a bubble that the server forwarded, which is what opens the own NAT for the sender.
+    /// Answers a bubble that the server forwarded, which is what opens the own NAT for the sender, be it a
+    /// cone NAT (R4380-5.2.3-05, R4380-5.2.3-14, R5991-3.2-05).
     pub(super) fn answer_bubble(
         &mut self,
         now: Instant,
@@ -204,12 +209,14 @@ impl Client {
         if to == own_mapping {
             return Err(DropReason::OwnAddress);
         }
+        // R4380-GU-04
         if !self.config.destinations.permits(to) {
             return Err(DropReason::RefusedDestination);
         }
         let slot = self.peers.find_or_insert(source);
         self.count_evictions();
         let peer = self.peers.peer_mut(slot);
+        // W-03
         if !peer.may_bubble(now, BubbleCause::Answer) {
             return Err(DropReason::BubbleLimit);
         }
@@ -220,8 +227,8 @@ impl Client {
         Ok(())
     }
 
-    /// Neither the mapping nor the server in a Teredo address may lead where nothing may be sent (§5.2.4), nor
-    /// back to this client (L-03).
+    /// Neither the mapping nor the server in a Teredo address may lead where nothing may be sent (R4380-5.2.4-07,
+    /// R4380-5.2.4-08, R4380-5.2.4-09, R4380-7.4.3-01), nor back to this client (L-03).
     pub(super) fn check_target(&self, target: TeredoAddress) -> Result<(), DropReason> {
         let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::NotQualified);

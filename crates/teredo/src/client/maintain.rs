@@ -67,12 +67,13 @@ impl Client {
         }));
     }
 
-    /// Something came from the server: its next sign of life is due a randomised interval from now.
+    /// Something came from the server: its next sign of life is due a randomised interval from now (R4380-5.2.3-04,
+    /// R4380-5.2.5-01).
     ///
-    /// DEVIATION(rfc4380 §5.2.5): and something is sent to it a refresh interval after the last time at the latest,
-    /// however much comes from it (RFC 6081 §5.1.1 allows it). Only what goes out is sure to keep a mapping alive
-    /// (RFC 4787 REQ-6): else the NAT would close to a server that is heard often and never spoken to, and with it
-    /// to every bubble that peers send by way of it.
+    /// DEVIATION(rfc4380 §5.2.5): something is sent to the server once in a refresh interval, however much comes from
+    /// it, as RFC 6081 §5.1.1 allows. Only what goes out is sure to keep a mapping alive (RFC 4787 REQ-6): else the
+    /// NAT would close to a server that is heard often and never spoken to, and with it to every bubble that peers
+    /// send by way of it (R6081-5.1.1-03).
     pub(super) fn heard_server(&mut self, now: Instant) {
         let at = now + self.randomised_refresh();
         let interval = self.config.refresh_interval;
@@ -98,6 +99,8 @@ impl Client {
         self.drive_maintenance(now);
     }
 
+    /// Solicits where the server was silent for an interval, repeats, and qualifies anew where that is in vain
+    /// (R4380-5.2.5-01, R4380-5.2.5-02, R4380-5.2.5-06, A-02).
     pub(super) fn drive_maintenance(&mut self, now: Instant) {
         let Phase::Qualified(service) = &mut self.phase else {
             return;
@@ -131,7 +134,7 @@ impl Client {
             .udp(to, |out| emit_solicitation(nonce, source, out));
     }
 
-    /// A router advertisement came in while the client is in service.
+    /// A router advertisement came in while the client is in service (R4380-5.2.5-03, R4380-5.2.5-04).
     pub(super) fn refreshed(
         &mut self,
         now: Instant,
@@ -158,11 +161,11 @@ impl Client {
         }
         let server = service.server;
         let changed = mapped != service.address.mapped;
-        // A changed mapping makes a new address; the old one is invalid from now on.
+        // A changed mapping makes a new address; the old one is invalid from now on (R4380-5.2.5-05).
         let address = self.bring_address_up(server, mapped);
         if changed {
-            // DEVIATION(rfc4380 §5.2.5): it is in service when both addresses of the server confirm it. The host may
-            // stand behind another NAT now, and one address cannot tell a symmetric one.
+            // DEVIATION(rfc4380 §5.2.5): a new mapping is in service when both addresses of the server confirm it. The
+            // host may stand behind another NAT now, and one address cannot tell a symmetric one (R4380-5.2.5-05).
             self.begin_qualification(now, Some(Reason::MappingChanged(mapped)));
         } else {
             self.begin_service(now, server, address);

@@ -74,7 +74,7 @@ pub struct Client {
     outbox: Outbox,
     events: VecDeque<Event>,
     drops: DropCounters,
-    /// Connectivity tests that strangers provoke (weakness W-04).
+    /// Connectivity tests that strangers provoke.
     provoked_tests: RateLimit,
     /// ICMPv6 errors to the host (RFC 4443 §2.4 f).
     icmpv6_errors: RateLimit,
@@ -103,7 +103,7 @@ struct Held {
 }
 
 impl Client {
-    /// A client that is stopped. The seed must be unpredictable to others (RFC 5991 §4): nonces and the random
+    /// A client that is stopped. The seed must be unpredictable to others (R5991-4-01): nonces and the random
     /// bits of the address come from it.
     pub fn new(config: ClientConfig, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
@@ -164,7 +164,7 @@ impl Client {
         }
     }
 
-    /// Ends the service; nothing is sent any more until [`start`](Self::start).
+    /// Ends the service; nothing is sent any more until [`start`](Self::start) (R6169-2.1-01).
     pub fn stop(&mut self, _now: Instant) {
         self.enter(Phase::Stopped);
         self.take_address_down();
@@ -174,7 +174,7 @@ impl Client {
     }
 
     /// An address, a route or an interface changed (R4380-MS-05). With the same local address the mapping is
-    /// verified at once while the service goes on; with another one the client qualifies anew.
+    /// verified at once while the service goes on (R6081-5.1.1-03); with another one the client qualifies anew.
     pub fn handle_network_change(&mut self, now: Instant, local: SocketAddrV4) {
         let moved = self.local != local;
         self.local = local;
@@ -310,7 +310,8 @@ impl Client {
             .filter(|held| held.server == server && held.address.mapped == mapped);
         let address = match unchanged {
             Some(held) => held.address,
-            // RFC 5991 §3.1: twelve random bits; §3.2: the cone bit stays clear.
+            // RFC 5991 §3.1: twelve random bits; §3.2: the cone bit stays clear, as in the solicitation.
+            // R5991-3.1-01, R6169-5.1-01, R4380-4-08, R4380-5.2.1-13.
             None => {
                 let flags = Flags::from_random(self.rng.next_u32() as u16);
                 TeredoAddress {
@@ -362,7 +363,7 @@ impl Client {
         self.drops.count(reason)
     }
 
-    /// A random point in 75 % to 100 % of the refresh interval (RFC 4380 §5.2).
+    /// A random point in 75 % to 100 % of the refresh interval (R4380-5.2-08).
     fn randomised_refresh(&mut self) -> Duration {
         let span = self.config.refresh_interval / 4;
         let part = (u128::from(self.rng.next_u32()) * span.as_nanos()) >> 32;

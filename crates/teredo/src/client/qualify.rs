@@ -2,10 +2,11 @@
 //!
 //! The primary and the secondary address are asked at the same moment, so that one round trip gives the mapping
 //! and tells a symmetric NAT. With several servers each next one joins after a pause, the first to be complete
-//! wins, and the winner is asked first the next time: the best is kept, and a dead one costs a second.
+//! wins, and the winner is asked first the next time: the best is kept, and a dead one costs a second (R4380-MS-02).
 //!
-//! DEVIATION(rfc4380 §5.2.1): there the secondary address is asked when the primary one has answered, and there is
-//! one server. Neither changes what an answer means, and a server cannot tell the difference.
+//! DEVIATION(rfc4380 §5.2.1): both addresses of a server are asked at once, and several servers race: one round trip
+//! instead of two, and a dead server costs a second instead of half a minute. Neither changes what an answer means,
+//! and a server cannot tell the difference (R4380-5.2.1-10).
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
@@ -92,7 +93,8 @@ impl Qualification {
 }
 
 impl Client {
-    /// The source of the client's solicitations: the link-local address of RFC 4380 §4, cone bit clear.
+    /// The source of the client's solicitations: the link-local address of RFC 4380 §4, cone bit clear
+    /// (R4380-5.2.1-01, R5991-3.2-01, R6169-5.2-01).
     pub(super) fn link_local(&self) -> Ipv6Addr {
         link_local(Flags::default(), self.local)
     }
@@ -124,7 +126,8 @@ impl Client {
         self.drive_qualification(now);
     }
 
-    /// Asks, repeats and gives up, as the clock has it.
+    /// Asks, repeats and gives up, as the clock has it; both addresses at once (R4380-5.2.1-01, R4380-5.2.1-03,
+    /// R4380-5.2.1-10, R4380-5.2.1-15).
     pub(super) fn drive_qualification(&mut self, now: Instant) {
         let source = self.link_local();
         let Phase::Starting { qualification, .. } = &mut self.phase else {
@@ -146,6 +149,7 @@ impl Client {
                 (&mut inquiry.secondary, secondary),
             ] {
                 if ask.mapping.is_none() {
+                    // R4380-5.2.2-03: each has a nonce of its own.
                     let nonce = rand_core::Rng::next_u64(&mut self.rng).to_be_bytes();
                     ask.nonce = Some(nonce);
                     self.outbox.udp(SocketAddrV4::new(to, PORT), |out| {
@@ -157,7 +161,8 @@ impl Client {
         self.fail_unless_asking(now);
     }
 
-    /// Gives up when no server is left to be heard.
+    /// Gives up when no server is left to be heard, as one of which the secondary address is silent is not
+    /// (R4380-5.2.1-12).
     fn fail_unless_asking(&mut self, now: Instant) {
         let Phase::Starting { qualification, .. } = &self.phase else {
             return;
@@ -172,7 +177,8 @@ impl Client {
         self.fail_qualification(now, reason);
     }
 
-    /// A router advertisement came in while the client qualifies.
+    /// A router advertisement came in while the client qualifies. Without the nonce that was sent, or invalid, it
+    /// changes nothing (R4380-5.2.2-01, R4380-5.2.2-02, R4380-5.2.1-07).
     pub(super) fn advertised(
         &mut self,
         now: Instant,
@@ -192,6 +198,7 @@ impl Client {
             .ask_of(from, nonce)
             .ok_or(DropReason::UnsolicitedAdvertisement)?;
         let mapped = check_advertisement(datagram, source, server)?;
+        // R4380-4-03, R4380-GU-04, A-13: it would be an address that others send to.
         if !self.config.destinations.permits(mapped) {
             return Err(DropReason::InvalidAdvertisement);
         }
@@ -202,8 +209,9 @@ impl Client {
         Ok(())
     }
 
-    /// Both answers of a server tell the kind of NAT. Two mappings may also be the doing of that server, whose
-    /// addresses are reached over different ways; the NAT counts as symmetric when no other server disagrees.
+    /// Both answers of a server tell the kind of NAT (R4380-5.2.1-11). Two mappings may also be the doing of that
+    /// server, whose addresses are reached over different ways; the NAT counts as symmetric when no other server
+    /// disagrees.
     fn conclude(&mut self, now: Instant, server: ServerAddress) {
         let Phase::Starting { qualification, .. } = &mut self.phase else {
             return;
@@ -238,8 +246,8 @@ impl Client {
         self.begin_service(now, server, address);
     }
 
-    /// Waits before the next try: 1 s, doubling to 5 min, less up to a quarter so that the clients of a
-    /// server that comes back do not come all at once.
+    /// Off-line (R4380-5.2.1-05). Waits before the next try: 1 s, doubling to 5 min, less up to a quarter so
+    /// that the clients of a server that comes back do not come all at once.
     fn fail_qualification(&mut self, now: Instant, reason: Reason) {
         let doubled = self
             .config
@@ -258,14 +266,14 @@ impl Client {
     }
 }
 
-/// A router solicitation behind a nonce (RFC 4380 §5.2.2: identifier and value empty, confirmation 0).
+/// A router solicitation behind a nonce (R4380-5.2.2-01, R4380-7.2.1-01).
 pub(super) fn emit_solicitation(nonce: [u8; 8], source: Ipv6Addr, out: &mut Vec<u8>) {
     Authentication::nonce_only(nonce).emit(out);
     emit_router_solicitation(source, out);
 }
 
-/// The conditions of RFC 4380 §5.2.1 on an answer, and the mapping that it tells. That it comes from the server
-/// that was asked, with the nonce that it was asked with, the caller has seen to.
+/// The conditions of RFC 4380 §5.2.1 on an answer (R4380-5.2.1-06), and the mapping that it tells (R4380-5.2.1-08).
+/// That it comes from the server that was asked, with the nonce that it was asked with, the caller has seen to.
 pub(super) fn check_advertisement(
     datagram: &Datagram<'_>,
     solicited_from: Ipv6Addr,

@@ -27,6 +27,7 @@ impl Client {
         }
     }
 
+    /// What is asked of every datagram (R4380-5.2.3-01, R4380-5.2.3-02), whatever the case.
     fn receive<'a>(
         &mut self,
         now: Instant,
@@ -49,6 +50,7 @@ impl Client {
         };
         let (own, own_mapping) = (service.ipv6, service.address.mapped);
         let from_server = from == service.server_socket();
+        // R4380-5.2.3-03
         if packet.destination() != own {
             return Err(DropReason::WrongDestination);
         }
@@ -62,14 +64,16 @@ impl Client {
         {
             return Err(DropReason::Malformed);
         }
-        // RFC 4380 §7.1: no link-local communication, be it Neighbor Discovery. Relays and `miredo` send bubbles so.
+        // R4380-7.1-01: no link-local communication, be it Neighbor Discovery. Relays and `miredo` send bubbles so.
         if !is_carried(packet.source()) && !packet.is_bubble() {
             return Err(DropReason::NotTunnelled);
         }
         let layer = packet.upper_layer().map_err(|_| DropReason::Malformed)?;
+        // R6169-2.3-01, W-01
         if layer.routing.is_some() {
             return Err(DropReason::RoutingHeader);
         }
+        // R6081-5.1.2-02
         datagram
             .trailers
             .check()
@@ -92,7 +96,8 @@ impl Client {
         }
     }
 
-    /// What the server forwarded: bubbles of peers and relays, and ICMPv6.
+    /// What the server forwarded: bubbles of peers and relays, and ICMPv6. All of it is word from the server
+    /// (R4380-5.2.3-04), and an origin is where to begin (R4380-5.2.3-05).
     fn receive_from_server<'a>(
         &mut self,
         now: Instant,
@@ -130,7 +135,7 @@ impl Client {
             let peer = self.peers.peer(slot);
             peer.trusted && peer.mapping == Some(from)
         });
-        // Case 1: the path of a trusted peer.
+        // Case 1: the path of a trusted peer (R4380-5.2.3-06).
         if let Some(slot) = known {
             let peer = self.peers.peer_mut(slot);
             if peer.contact.is_none() && !packet.is_bubble() {
@@ -139,10 +144,12 @@ impl Client {
                 return Ok(Some(packet.as_bytes()));
             }
         }
+        // R4380-GU-04, W-02: it would be sent to as a known peer.
         if !self.config.destinations.permits(from) {
             return Err(DropReason::RefusedSource);
         }
-        // Case 2: the answer to a connectivity test. Other echo replies from a trusted relay are the host's own.
+        // Case 2: the answer to a connectivity test (R4380-5.2.3-07, R4380-5.2.9-05). Other echo replies from a trusted
+        // relay are the host's own.
         if let Some(slot) = entry.filter(|&slot| is_echo_reply(&packet) && self.is_tested(slot)) {
             match self.check_echo_reply(slot, &packet) {
                 Ok(()) => {
@@ -157,18 +164,19 @@ impl Client {
             return Ok(self.accept_verified(now, slot, from, datagram));
         }
         match TeredoAddress::from_ipv6(source) {
-            // Case 3: the outer source vouches for the inner one.
+            // Case 3: the outer source vouches for the inner one (R4380-5.2.3-09, A-23).
             Some(teredo) if teredo.mapped == from => {
                 let slot = self.peers.find_or_insert(source);
                 self.count_evictions();
                 Ok(self.accept_verified(now, slot, from, datagram))
             }
-            // Case 6 for a Teredo source: no test can verify it, and an honest peer comes from its mapping.
+            // Case 6 for a Teredo source: no test can verify it, and an honest peer comes from its mapping
+            // (R6169-2.2-01).
             Some(_) => Err(DropReason::MappingMismatch),
             None if source.is_unicast_link_local() => {
                 self.receive_link_local(now, from, &packet).map(|()| None)
             }
-            // Case 6: be generous in what is accepted and careful in what is sent (§5.2.9).
+            // Case 6: be generous in what is accepted and careful in what is sent (R4380-5.2.3-13, R4380-5.2.3-15).
             None => {
                 if packet.is_bubble() {
                     return Err(DropReason::UnverifiedSource);
@@ -179,7 +187,8 @@ impl Client {
         }
     }
 
-    /// The peer is proven to be where the datagram came from: release what waits, consume bubbles, deliver the rest.
+    /// The peer is proven to be where the datagram came from: release what waits, consume bubbles, deliver the rest
+    /// (R4380-5.2.3-10).
     fn accept_verified<'a>(
         &mut self,
         now: Instant,
@@ -203,6 +212,7 @@ impl Client {
         }
     }
 
+    /// Whether a reply has the nonce of the test that is under way (R4380-5.2.3-08, W-05).
     fn check_echo_reply(&self, slot: u32, packet: &Ipv6Packet<'_>) -> Result<(), DropReason> {
         match Icmpv6::parse(packet) {
             Ok(Icmpv6::EchoReply { data, .. }) if self.nonce_matches(slot, data) => Ok(()),
@@ -213,10 +223,11 @@ impl Client {
 
     /// Takes in a direct bubble from a link-local address.
     ///
-    /// DEVIATION(rfc4380 §5.2.3): `miredo` asks with bubbles from a link-local address whose identifier only it can
-    /// check, and trusts us when the identifier comes back. The one that it sends directly gets here if both ask at
-    /// once or our NAT is open. The outer source is the proof for us, as in case 3, if it is the mapping of a peer
-    /// that is being asked.
+    /// DEVIATION(rfc4380 §5.2.3): a direct bubble from a link-local address counts as one from the peer that is asked
+    /// and has its place, and is answered: `miredo` asks so, with an identifier that only it can check, and trusts
+    /// whoever sends it back. As in case 3 the outer source is the proof.
+    ///
+    /// Such bubbles get here if both ask at once or our NAT is open.
     fn receive_link_local(
         &mut self,
         now: Instant,

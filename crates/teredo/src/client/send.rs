@@ -20,12 +20,14 @@ impl Client {
     }
 
     fn submit(&mut self, now: Instant, bytes: &[u8]) -> Result<Submission, DropReason> {
+        // R4380-5.2-04
         let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::NotQualified);
         };
         let own = service.ipv6;
         let packet = Ipv6Packet::parse(bytes).map_err(|_| DropReason::Malformed)?;
         let destination = packet.destination();
+        // R6169-2.2-01
         if packet.source() != own {
             return Err(DropReason::WrongSource);
         }
@@ -38,7 +40,7 @@ impl Client {
         }
         if let Some(slot) = self.peers.find(&destination) {
             let peer = self.peers.peer_mut(slot);
-            // Case 1: a trusted peer that was heard in the last 30 s.
+            // Case 1: a trusted peer that was heard in the last 30 s (R4380-5.2.4-02).
             if let Some(mapping) = peer.path(now) {
                 peer.sent(now);
                 let stale = peer.contact.is_none() && peer.is_stale(now);
@@ -54,7 +56,9 @@ impl Client {
         if let Some(teredo) = TeredoAddress::from_ipv6(destination) {
             self.check_target(teredo)?;
         }
-        // Cases 2 and 5. RFC 5991 §3.2: the cone bit of a peer is ignored, so case 4 does not occur.
+        // Cases 2 and 5: first find out where it is, and send nothing until then (R4380-5.2.4-03, R4380-5.2.4-06,
+        // R4380-5.2.9-04, R4380-7.2.2-01). The cone bit of a peer is ignored, so case 4 does not occur (R5991-3.2-02,
+        // R4380-5.2.4-10).
         let slot = match self.contact(now, destination, Cause::Host) {
             Ok(slot) => slot,
             Err(reason) => {
@@ -82,11 +86,11 @@ fn check_destination(destination: Ipv6Addr, own: Ipv6Addr) -> Result<(), DropRea
     }
 }
 
-/// Whether Teredo carries packets to and from this address: global unicast (RFC 4380 §7.1: no link-local
-/// communication).
+/// Whether Teredo carries packets to and from this address: global unicast (R4380-7.1-01).
 ///
-/// DEVIATION(rfc4380 §5.2.4): unique local addresses (fc00::/7) have global scope (RFC 4193 §3.3), but no relay leads
-/// to somebody's private network, and what claims to come from there comes from a stranger.
+/// DEVIATION(rfc4380 §5.2.4): a client carries nothing to and from unique local addresses (fc00::/7). They have global
+/// scope (RFC 4193 §3.3), but no relay leads to somebody's private network, and what claims to come from there comes
+/// from a stranger.
 pub(super) fn is_carried(address: Ipv6Addr) -> bool {
     match address.segments()[0] {
         // ::/8 holds the unspecified, loopback and IPv4-mapped addresses.

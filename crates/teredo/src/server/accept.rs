@@ -16,9 +16,10 @@ pub(super) enum Message {
 }
 
 impl Server {
-    /// Rule 2: a bubble or an ICMPv6 message, and of these only what §5.3 wants relayed or answered.
+    /// Rule 2 (R4380-5.3.1-02): a bubble or an ICMPv6 message, and of these only what §5.3 wants relayed or answered
+    /// (R4380-5.3-03).
     ///
-    /// ICMPv6 has to follow the IPv6 header at once. Extension headers have no place in what a server is for.
+    /// ICMPv6 has to follow the IPv6 header at once. Extension headers have no place in what a server is for (W-01).
     pub(super) fn classify(&self, packet: &Ipv6Packet<'_>) -> Result<Message, DropReason> {
         if packet.is_bubble() {
             return Ok(Message::Bubble);
@@ -30,7 +31,8 @@ impl Server {
                 Ok(_) => DropReason::NotRelayed,
             });
         }
-        // DEVIATION(rfc4380 §5.3): the RFC knows no limit, but without one a server is a relay for data.
+        // DEVIATION(rfc4380 §5.3): a server limits the length of the ICMPv6 that it forwards: without a limit it is a
+        // relay for data.
         if packet.payload().len() > self.config.max_icmpv6_bytes {
             return Err(DropReason::Oversized);
         }
@@ -42,7 +44,7 @@ impl Server {
         }
     }
 
-    /// Rule 3, and what keeps a server from answering itself (L-01).
+    /// Rule 3 (R4380-5.3.1-03, R4380-5.3.2-07), and what keeps a server from answering itself (L-01).
     pub(super) fn accept_outer(
         &self,
         from: SocketAddrV4,
@@ -70,19 +72,21 @@ impl Server {
         let source = packet.source();
         let destination = packet.destination();
         let accepted = if let Some(source) = TeredoAddress::from_ipv6(source) {
-            // Rule 5.
+            // Rule 5 (R4380-5.3.1-06), whoever's client the destination is.
             source.mapped == from
         } else if message == Message::Solicitation && source.is_unicast_link_local() {
-            // Rule 4. Nothing else is looked at in the source: deployed clients use identifiers of their own.
+            // Rule 4 (R4380-5.3.1-04). Nothing else is looked at in the source: deployed clients use identifiers of
+            // their own.
             destination == ALL_ROUTERS
         } else {
-            // Rule 6. Relays in the field send bubbles from a link-local address, hence no check for a global one.
+            // Rule 6 (R4380-5.3.1-07). Relays in the field send bubbles from a link-local address, hence no check for
+            // a global one.
             is_unicast(source)
                 && !wire::is_obsolete_teredo(&source)
                 && TeredoAddress::from_ipv6(destination)
                     .is_some_and(|destination| destination.server == self.config.address.primary)
         };
-        // Rule 7.
+        // Rule 7 (R4380-5.3.1-08).
         if accepted {
             Ok(())
         } else {
@@ -97,8 +101,8 @@ fn is_unicast(address: Ipv6Addr) -> bool {
 
 /// Whether an address is one node's, anywhere on the IPv6 Internet.
 ///
-/// DEVIATION(rfc4380 §5.3.1): unique local addresses (fc00::/7) have global scope (RFC 4193 §3.3), but no way
-/// leads from a server to somebody's private network.
+/// DEVIATION(rfc4380 §5.3.1): a server forwards nothing to unique local addresses (fc00::/7). They have global scope
+/// (RFC 4193 §3.3), but no way leads from a server to somebody's private network.
 pub(super) fn is_global(address: Ipv6Addr) -> bool {
     let [first, ..] = address.segments();
     let is_site_local = first & 0xffc0 == 0xfec0;

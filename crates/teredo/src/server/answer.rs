@@ -17,8 +17,8 @@ const ECHO_HOP_LIMIT: u8 = 64;
 pub(super) fn advertisement(primary: Ipv4Addr, mtu: u32) -> RouterAdvertisement {
     RouterAdvertisement {
         retrans_timer: 2000,
-        // RFC 4380 §5.3.2; the primary address even where the secondary one was asked, else the client would
-        // think of two servers.
+        // R4380-5.3.2-02; the primary address even where the secondary one was asked, else the client would
+        // think of two servers.
         prefixes: vec![PrefixInformation {
             prefix: wire::server_prefix(primary),
             length: 64,
@@ -27,13 +27,15 @@ pub(super) fn advertisement(primary: Ipv4Addr, mtu: u32) -> RouterAdvertisement 
             valid_lifetime: PrefixInformation::INFINITE,
             preferred_lifetime: PrefixInformation::INFINITE,
         }],
+        // R4380-5.1.2-01
         mtu: Some(mtu),
         ..RouterAdvertisement::default()
     }
 }
 
 impl Server {
-    /// Answers a packet addressed to the server's own link-local address or to all routers.
+    /// Answers a packet addressed to the server's own link-local address or to all routers, to where it came from
+    /// (R4380-5.3.1-09, R4380-5.3.2-05).
     pub(super) fn answer<'a>(
         &mut self,
         datagram: &Datagram<'_>,
@@ -50,7 +52,8 @@ impl Server {
         Ok(Reception::Consumed)
     }
 
-    /// Writes the advertisement and returns the address to send it from.
+    /// Writes the advertisement, with the mapping as its origin and to the very address that asked (R4380-5.3.2-01,
+    /// R4380-5.3.2-03, R4380-5.3.2-04), and returns the address to send it from (R4380-5.3.2-06, R5991-3.2-03).
     fn advertise(
         &mut self,
         solicitation: &Datagram<'_>,
@@ -66,7 +69,8 @@ impl Server {
 
         self.outgoing.clear();
         // The element comes back exactly if the client sent one: its nonce is nobody else's (RFC 4380 §7.2.1). A
-        // server that does not do secure qualification knows no identifier, and says so by leaving it out.
+        // server that does not do secure qualification knows no identifier, and says so by leaving it out
+        // (R4380-5.3.2-10).
         if let Some(Authentication { nonce, .. }) = solicitation.authentication {
             Authentication::nonce_only(nonce).emit(&mut self.outgoing);
         }
@@ -77,7 +81,8 @@ impl Server {
         Ok(source)
     }
 
-    /// The address that a client with the cone bit is answered from: if that passes its NAT, the NAT is a cone one.
+    /// The address that a client with the cone bit is answered from: if that passes its NAT, the NAT is a cone one
+    /// (R4380-5.3.2-06). The port is the same.
     fn other(&self, local: Ipv4Addr) -> Result<Ipv4Addr, DropReason> {
         let address = self.config.address;
         let other = if local == address.primary {

@@ -28,7 +28,7 @@ use crate::{
 use accept::Message;
 
 /// A Teredo server. See the [crate's contract](crate#one-contract-mutate-drain-wait): it holds the one datagram
-/// that the last input asked for, and the next input overwrites it.
+/// that the last input asked for, and the next input overwrites it (R4380-5.3-01, R4380-7.4-01).
 ///
 /// ```
 /// use std::net::{Ipv4Addr, SocketAddrV4};
@@ -169,6 +169,7 @@ impl Server {
         &self.drops
     }
 
+    /// Judges a datagram by itself alone: rule 1 here (R4380-5.3.1-01), the others one by one.
     fn receive<'a>(
         &mut self,
         from: SocketAddrV4,
@@ -184,17 +185,20 @@ impl Server {
         self.accept_inner(&datagram.packet, message, from)?;
 
         let destination = datagram.packet.destination();
+        // R4380-5.3.1-09
         if destination == ALL_ROUTERS || destination == self.link_local {
             return self.answer(&datagram, message, from, local);
         }
         if message == Message::Solicitation {
             return Err(DropReason::NotRelayed);
         }
+        // R4380-5.3.1-10
         if !accept::is_global(destination) {
             return Err(DropReason::NotTunnelled);
         }
         match TeredoAddress::from_ipv6(destination) {
             Some(destination) => self.forward(&datagram, destination, from),
+            // R4380-5.3.1-11; rule 5 has seen to the source (R4380-7.4.2-01).
             None => {
                 self.counters.to_native += 1;
                 Ok(Reception::Deliver(datagram.packet.as_bytes()))

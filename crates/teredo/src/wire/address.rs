@@ -6,7 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 /// The service prefix 2001:0::/32 (RFC 4380 §2.6); the lower 96 bits are zero here.
 pub const SERVICE_PREFIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0);
 
-/// The prefix 3ffe:831f::/32 from before the standard: never made, and not a Teredo address any more.
+/// The prefix 3ffe:831f::/32 from before the standard: never made, and not a Teredo address any more
+/// (R-OLD-01).
 pub const OBSOLETE_PREFIX: Ipv6Addr = Ipv6Addr::new(0x3ffe, 0x831f, 0, 0, 0, 0, 0, 0);
 
 /// The UDP port of Teredo servers (RFC 4380 §2.7).
@@ -52,8 +53,8 @@ pub struct TeredoAddress {
 impl TeredoAddress {
     /// Takes an address apart; `None` where it is not in [`SERVICE_PREFIX`].
     ///
-    /// Every bit pattern behind the prefix is accepted: reserved flags are ignored on receipt (RFC 4380 §4),
-    /// and whether anything may be sent to [`Self::mapped`] is for [`policy`](crate::policy) to say.
+    /// Every bit pattern behind the prefix is accepted: reserved flags are ignored on receipt
+    /// (R4380-4-07), and whether anything may be sent to [`Self::mapped`] is for [`policy`](crate::policy) to say.
     pub fn from_ipv6(address: Ipv6Addr) -> Option<Self> {
         if !is_teredo(&address) {
             return None;
@@ -85,7 +86,7 @@ impl TeredoAddress {
         })
     }
 
-    /// Puts the address together.
+    /// Puts the address together (R4380-4-01).
     pub fn to_ipv6(self) -> Ipv6Addr {
         with_identifier(server_prefix(self.server), self.flags, self.mapped)
     }
@@ -130,6 +131,7 @@ impl Flags {
     pub const ZERO_MASK: u16 = 0x4300;
 
     /// The flags of a new address: 12 of the given bits, the others zero (RFC 5991 §3.1).
+    /// R4380-4-05, R4380-4-06, R5991-3.1-02.
     pub const fn from_random(random: u16) -> Self {
         Self(random & Self::RANDOM_MASK)
     }
@@ -187,7 +189,8 @@ pub fn server_prefix(server: Ipv4Addr) -> Ipv6Addr {
     Ipv6Addr::from(octets)
 }
 
-/// The link-local address with a Teredo identifier (RFC 4380 §4). `mapped` may be private.
+/// The link-local address with a Teredo identifier (RFC 4380 §4). `mapped` may be private
+/// (R4380-4-04).
 pub fn link_local(flags: Flags, mapped: SocketAddrV4) -> Ipv6Addr {
     with_identifier(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), flags, mapped)
 }
@@ -198,11 +201,13 @@ pub fn link_local_flags(address: &Ipv6Addr) -> Flags {
     Flags(address.segments()[4])
 }
 
-/// The link-local address of a server: cone bit, port 3544, its IPv4 address (RFC 4380 §5.3.2).
+/// The link-local address of a server: cone bit, port 3544, its IPv4 address (R4380-5.3.2-03,
+/// R5991-3.2-04).
 pub fn server_link_local(server: Ipv4Addr) -> Ipv6Addr {
     link_local(Flags::CONE, SocketAddrV4::new(server, PORT))
 }
 
+/// Flags, and behind them port and IPv4 address with every bit inverted (R4380-4-02).
 fn with_identifier(prefix: Ipv6Addr, flags: Flags, mapped: SocketAddrV4) -> Ipv6Addr {
     let mut octets = prefix.octets();
     octets[8..10].copy_from_slice(&flags.0.to_be_bytes());

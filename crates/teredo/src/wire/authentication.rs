@@ -33,7 +33,7 @@ impl<'a> Authentication<'a> {
     /// The length of the element in bytes when identifier and value are empty.
     pub const MIN_LEN: usize = 13;
 
-    /// The element of a client without a secret: the nonce alone.
+    /// The element of a client without a secret: the nonce alone (R4380-5.2.2-04, R4380-5.2.2-05).
     pub const fn nonce_only(nonce: [u8; 8]) -> Self {
         Self {
             identifier: &[],
@@ -43,7 +43,7 @@ impl<'a> Authentication<'a> {
         }
     }
 
-    /// Takes an authentication element off the front; returns it and what follows.
+    /// Takes an authentication element off the front; returns it and what follows (R4380-5.1.1-03, R4380-5.1.1-05).
     ///
     /// # Errors
     ///
@@ -95,7 +95,8 @@ impl<'a> Authentication<'a> {
     }
 
     /// The authentication value: HMAC-SHA1 over nonce, confirmation byte and `rest`, which is the origin
-    /// indication, if there is one, and the IPv6 packet, both in their wire form (RFC 4380 §5.2.2).
+    /// indication, if there is one, and the IPv6 packet, both in their wire form (RFC 4380 §5.2.2). Not MD5, whatever
+    /// §7.2.1 says. R4380-5.2.2-08.
     pub fn compute(secret: &[u8], nonce: [u8; 8], confirmation: u8, rest: &[u8]) -> [u8; MAC_LEN] {
         Self::mac(secret, nonce, confirmation, rest)
             .finalize()

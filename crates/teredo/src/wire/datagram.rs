@@ -20,14 +20,15 @@ pub struct Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
-    /// Takes a UDP payload apart.
+    /// Takes a UDP payload apart (R4380-5.1.1-01, R4380-5.1.1-02, R4380-5.1.1-04).
     ///
-    /// A packet may be shorter than the rest of the payload: what follows is for trailers (RFC 6081 §4). They
+    /// A packet may be shorter than the rest of the payload: what follows is for trailers (R6081-4-01). They
     /// are not looked at here, since junk among them does not make a packet invalid (RFC 6081 §5.1.2).
     ///
     /// # Errors
     ///
-    /// Any other sequence of elements, one that is cut short, or an IPv6 packet longer than what is there.
+    /// Any other sequence of elements, one that is cut short (R4380-5.1.1-05), or an IPv6 packet longer than what is
+    /// there (R4380-5.2.3-02).
     pub fn parse(payload: &'a [u8]) -> Result<Self, ParseError> {
         let mut rest = payload;
         let mut authentication = None;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use super::ParseError;
 
 /// Where the server received the packet that it passes on: 8 bytes, port and address inverted so that no NAT
-/// rewrites them.
+/// rewrites them (R4380-4-02, R4380-5.1.1-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin(pub SocketAddrV4);
 

@@ -11,17 +11,17 @@ use super::ParseError;
 const NONCE: u8 = 0x01;
 const ALTERNATE_ADDRESSES: u8 = 0x03;
 const NEIGHBOR_DISCOVERY: u8 = 0x04;
-// RFC 6081 §9 says 0x02; erratum 2685 corrects it.
+// RFC 6081 §9 says 0x02; erratum 2685 corrects it.
 const RANDOM_PORT: u8 = 0x05;
 
 const SOLICITATION: u8 = 0;
 const ADVERTISEMENT: u8 = 1;
 
-/// The bytes behind an IPv6 packet; iterates over the trailers in order.
+/// The bytes behind an IPv6 packet; iterates over the trailers in order (R6081-5.1.2-01).
 ///
-/// Ends at the first malformed trailer, keeping those before it (RFC 6081 §5.1.2). A trailer of a known type
+/// Ends at the first malformed trailer, keeping those before it (R6081-5.1.2-04). A trailer of a known type
 /// with a length or a value that the type does not have is left out: the text calls only a truncated one
-/// malformed. Call [`Self::check`] before believing any of them.
+/// malformed. Call [`Self::check`] before believing any of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "iterators are lazy"]
 pub struct Trailers<'a>(&'a [u8]);
@@ -47,7 +47,7 @@ impl<'a> Trailers<'a> {
     /// # Errors
     ///
     /// [`ParseError::DiscardTrailer`]: an unknown trailer asks for the whole packet to be discarded
-    /// (types 0x40 to 0x7f, RFC 6081 §5.1.2).
+    /// (types 0x40 to 0x7f, R6081-5.1.2-02).
     pub fn check(&self) -> Result<(), ParseError> {
         let mut rest = self.iter();
         while let Some((kind, _)) = rest.next_raw() {
@@ -102,18 +102,18 @@ impl fmt::Display for Trailers<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trailer<'a> {
-    /// Ties a direct bubble to the indirect one that it answers (RFC 6081 §4.2).
+    /// Ties a direct bubble to the indirect one that it answers (R6081-4.2-01).
     Nonce([u8; 4]),
-    /// Where else a client may be reached, behind its own NAT (RFC 6081 §4.3).
+    /// Where else a client may be reached, behind its own NAT (R6081-4.3-01).
     AlternateAddresses(AlternateAddresses),
-    /// Asks a peer whether it is there, or says so, without a server (RFC 6081 §4.4).
+    /// Asks a peer whether it is there, or says so, without a server (R6081-4.4-01).
     NeighborDiscovery {
         /// An answer rather than a question.
         advertisement: bool,
     },
-    /// The external port that the sender expects its NAT to give (RFC 6081 §4.5).
+    /// The external port that the sender expects its NAT to give (R6081-4.5-01).
     RandomPort(u16),
-    /// A type that is not known here; to be skipped if [`Trailers::check`] lets it pass.
+    /// A type that is not known here; to be skipped if [`Trailers::check`] lets it pass (R6081-5.1.2-03).
     Unknown {
         /// The type.
         kind: u8,

@@ -1,7 +1,7 @@
 //! The client and the server on a simulated internet: what RFC 4380 and RFC 5991 ask for, seen from outside.
 //!
 //! Time is virtual, so that an hour costs milliseconds, and every run is the same. Each test names the requirements
-//! of `docs/requirements.txt` that it shows.
+//! of `docs/conformance.toml` that it shows.
 
 mod bubbles;
 mod determinism;

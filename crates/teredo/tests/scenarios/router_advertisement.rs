@@ -316,7 +316,7 @@ fn from_another_address_or_port() {
     });
 }
 
-/// R4380-5.2.2-06: a confirmation byte other than zero says that a key has expired; the mapping is right all
+/// a confirmation byte other than zero says that a key has expired; the mapping is right all
 /// the same.
 #[test]
 fn a_confirmation_byte_does_not_spoil_an_answer() {

@@ -1,7 +1,7 @@
 //! The list of recent peers (RFC 4380 §5.2): bounded, with the least recently used entry making room.
 //!
 //! Untrusted entries make room first, so that a flood of invented sources displaces its own kind and not the
-//! peers that a path was verified with (RFC 4380 §7.3.3).
+//! peers that a path was verified with (R4380-7.3.3-01).
 
 mod lru;
 mod table;
@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use crate::Instant;
 
-/// How long an entry is good for sending without a word from the peer (RFC 4380 §5.2.4).
+/// How long an entry is good for sending without a word from the peer (R4380-5.2.4-01).
 const VALIDITY: Duration = Duration::from_secs(30);
 /// From which age on an entry in use is verified anew, while its packets still flow.
 const STALE: Duration = Duration::from_secs(20);
-/// The least time between two bubbles to a peer (RFC 4380 §5.2.6).
+/// The least time between two bubbles to a peer (R4380-5.2.6-04).
 const BUBBLE_SPACING: Duration = Duration::from_secs(2);
-/// The most bubbles in [`BUBBLE_WINDOW`] without a direct response (RFC 4380 §5.2.6).
+/// The most bubbles in [`BUBBLE_WINDOW`] without a direct response (R4380-5.2.6-05).
 const BUBBLE_LIMIT: usize = 4;
 const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
 /// How long a bubble or a connectivity test waits for its answer (RFC 4380 §5.2.4 cases 2 and 5).
@@ -33,7 +33,7 @@ pub(super) const CONTACT_ATTEMPTS: u8 = 4;
 pub(super) enum Probe {
     /// Bubbles to a Teredo peer (RFC 4380 §5.2.4 case 5).
     Bubbles,
-    /// Echo requests with this nonce to a native host (RFC 4380 §5.2.9).
+    /// Echo requests with this nonce to a native host (R4380-5.2.9-03).
     Echo { nonce: [u8; 16] },
 }
 
@@ -54,7 +54,8 @@ pub(super) struct Peer {
     pub(super) mapping: Option<SocketAddrV4>,
     pub(super) trusted: bool,
     pub(super) contact: Option<Contact>,
-    /// `None` stands for "at least 30 s ago", which is how RFC 4380 §5.2.3 back-dates new entries.
+    /// `None` stands for "at least 30 s ago", which is how RFC 4380 §5.2.3 back-dates new entries
+    /// (R4380-5.2.6-02).
     last_reception: Option<Instant>,
     last_transmission: Option<Instant>,
     asked: Bubbles,
@@ -89,7 +90,7 @@ pub(super) enum BubbleCause {
 }
 
 impl Peer {
-    /// Where to send right now: the mapping of a trusted entry that is still valid.
+    /// Where to send right now: the mapping of a trusted entry that is still valid (R4380-5.2.4-01, R4380-5.2.9-04).
     pub(super) fn path(&self, now: Instant) -> Option<SocketAddrV4> {
         let fresh = self.last_reception.is_some_and(|at| now - at < VALIDITY);
         if self.trusted && fresh {
@@ -112,7 +113,7 @@ impl Peer {
         self.heard(now);
     }
 
-    /// A packet came in directly from the peer.
+    /// A packet came in directly from the peer (R4380-5.2.6-07).
     pub(super) fn heard(&mut self, now: Instant) {
         self.last_reception = Some(now);
         self.asked = Bubbles::default();
@@ -135,11 +136,11 @@ impl Peer {
 
     /// Whether the limits of RFC 4380 §5.2.6 let a bubble out now.
     ///
-    /// DEVIATION(rfc4380 §5.2.6): the 2 s run from the last bubble, not from the last packet; otherwise a
-    /// steady one-way flow could never have its path verified in time and would pause for 2 s every 30 s.
+    /// DEVIATION(rfc4380 §5.2.6): bubbles keep 2 s from the last bubble, not from the last packet; otherwise a steady
+    /// one-way flow could never have its path verified in time and would pause for 2 s every 30 s (R4380-5.2.6-04).
     ///
-    /// DEVIATION(rfc4380 §5.2.6): answers to a peer's indirect bubbles have a count of their own. A peer that
-    /// was asked in vain and then appears would otherwise wait up to 300 s for its first answer.
+    /// DEVIATION(rfc4380 §5.2.6): answers to a peer's indirect bubbles have a count of their own. A peer that was asked
+    /// in vain and then appears would otherwise wait up to 300 s for its first answer (R4380-5.2.6-05, A-07).
     pub(super) fn may_bubble(&self, now: Instant, cause: BubbleCause) -> bool {
         let spaced = self.last_bubble.is_none_or(|at| now - at >= BUBBLE_SPACING);
         spaced && self.within_limit(now, cause)
@@ -153,7 +154,7 @@ impl Peer {
         }
     }
 
-    /// A bubble goes out; a direct and an indirect one sent together are one event.
+    /// A bubble goes out; a direct and an indirect one sent together are one event (A-06, R4380-5.2.6-06).
     pub(super) fn bubbled(&mut self, now: Instant, cause: BubbleCause) {
         self.last_bubble = Some(now);
         self.sent(now);

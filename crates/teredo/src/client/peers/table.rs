@@ -94,7 +94,7 @@ impl Peers {
         self.index.get(address).copied()
     }
 
-    /// The entry for `address`, made if there is none.
+    /// The entry for `address`, made if there is none; a full table loses its oldest (R4380-5.2-06).
     pub(in crate::client) fn find_or_insert(&mut self, address: Ipv6Addr) -> u32 {
         if let Some(slot) = self.find(&address) {
             return slot;
@@ -209,7 +209,7 @@ impl Peers {
             .map(|&(_, slot)| slot)
     }
 
-    /// Appends a packet to the peer's queue, unless it or all queues together are full.
+    /// Appends a packet to the peer's queue, unless it or all queues together are full (R4380-5.2.4-11).
     pub(in crate::client) fn enqueue(&mut self, slot: u32, packet: &[u8]) -> bool {
         let queued = self.peer(slot).queued_bytes + packet.len();
         let total = self.total_queued_bytes + packet.len();

@@ -94,7 +94,7 @@ impl<'a> Icmpv6<'a> {
     ///
     /// The packet carries something else or a fragment, the checksum is wrong, the message is too short for its
     /// type, or it is a router solicitation or advertisement that RFC 4861 §6.1 wants discarded: hop limit not
-    /// 255, code not 0, a wrong source, or an option of length 0.
+    /// 255, code not 0, a wrong source, or an option of length 0 (R4380-5.2.1-06, R4380-5.3.2-11).
     pub fn parse(packet: &Ipv6Packet<'a>) -> Result<Self, ParseError> {
         let layer = packet.upper_layer()?;
         if layer.protocol != protocol::ICMPV6 {

@@ -40,7 +40,7 @@ impl fmt::Display for RouterSolicitation<'_> {
     }
 }
 
-/// Appends a router solicitation to [`ALL_ROUTERS`]: 48 bytes.
+/// Appends a router solicitation to [`ALL_ROUTERS`]: 48 bytes (R4380-5.2.1-02).
 pub fn emit_router_solicitation(source: Ipv6Addr, out: &mut Vec<u8>) {
     emit_message(
         [source, ALL_ROUTERS],
