@@ -1,17 +1,16 @@
-//! What is done *to* the repository: the test run, fuzzing, benchmarks, the table of requirements and their tests, and
+//! What is done *to* the repository: the test run, fuzzing, benchmarks, the table of requirements, and
 //! the installation.
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod command;
-mod departures;
+mod conformance;
 mod fuzz;
 mod install;
 mod license;
 mod lint;
 mod no_io;
-mod requirements;
 mod test;
 mod tools;
 mod tree;
@@ -34,8 +33,8 @@ enum Task {
     /// Measure, beside others that do the same, on a machine that does nothing else.
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Show which test names which requirement, and fail where one is named by none.
-    Requirements,
+    /// Write docs/conformance.md: where each requirement is met, and which test shows it. Fail where one is left open.
+    Conformance(conformance::Options),
     /// Install the program, the C libraries with their headers, and the manual pages.
     Install(install::Options),
 }
@@ -45,7 +44,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(bench) => bench::run(&bench),
-        Task::Requirements => requirements::run(),
+        Task::Conformance(options) => conformance::run(&options),
         Task::Install(options) => install::run(&options),
     };
     match outcome {

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as execute, say, step};
-use crate::{departures, license, lint, no_io, requirements, tools};
+use crate::{conformance, license, lint, no_io, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -60,8 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step("the protocol does no I/O", no_io::check)?;
     step("licences of the dependencies", license::check)?;
     step("house rules", lint::check)?;
-    step("departures from the RFCs", departures::check)?;
-    step("requirements", requirements::check)?;
+    step("conformance", conformance::check)?;
     step("the hub under a model checker", model)?;
     tests(options)
 }
