@@ -1,7 +1,7 @@
 //! What the library keeps in a process: its view of the service, and the registrations by their handles.
 //!
 //! A fork copies memory but not threads, and whatever lock another thread held stays locked in the copy. So the
-//! child forgets all of it, without a look at it: it begins like a new process, without registrations (N-05),
+//! child forgets all of it, without a look at it: it begins like a new process, without registrations,
 //! and the connection stays the parent's.
 
 use std::cell::Cell;
@@ -194,6 +194,7 @@ extern "C" fn in_parent() {
     let _ = HELD.try_with(Cell::take);
 }
 
+/// A child has no registrations (N-05).
 extern "C" fn in_child() {
     PROCESS.store(ptr::null_mut(), Ordering::Release);
     in_parent();

@@ -39,7 +39,7 @@ use crate::daemon::{self, EndSignals};
 use crate::failure::{Exit, Failure};
 use crate::settings::ClientSettings;
 
-/// The group whose members may steer the client, where there is one (N-18).
+/// The group whose members may steer the client, where there is one.
 const GROUP: &str = "teredo";
 /// How long the first port waits for firewall agents to come.
 const ADMISSION: Duration = Duration::from_millis(25);

@@ -10,7 +10,7 @@ use crate::settings::FirewallSettings;
 
 /// Follows the port until SIGINT or SIGTERM, then takes every exception back.
 ///
-/// The service need not be there; without it there is no port, and so no exception (N-15).
+/// The service need not be there; without it there is no port, and so no exception.
 pub(crate) fn run(settings: FirewallSettings) -> Result<Exit, Failure> {
     daemon::runtime()?.block_on(follow(settings))
 }

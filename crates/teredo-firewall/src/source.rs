@@ -7,7 +7,7 @@ use teredo_notify::{
     watcher::{Gate, GateError},
 };
 
-/// Tells the current port, waits for the agent to act on it, and lets the client go on (N-16).
+/// Tells the current port, waits for the agent to act on it, and lets the client go on.
 ///
 /// [`Gate`] is one, at the local service.
 pub trait PortSource {

@@ -122,7 +122,7 @@ impl Hub {
     }
 
     /// Announces the port; 0: none. Returns the sequence number of the state, which is the one to
-    /// [wait for](Self::wait_settled) before the port is used (N-16).
+    /// [wait for](Self::wait_settled) before the port is used.
     ///
     /// Never waits for a receiver. The port that is current already is no news: nobody is notified, and the
     /// current sequence number returned (N-13).

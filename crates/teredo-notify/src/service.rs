@@ -1,7 +1,7 @@
 //! The local service: the hub for other processes, Varlink over a Unix socket.
 //!
 //! The interface is described in `io.teredo.Client.varlink`, which the service also hands out itself. Any
-//! local user may read; what steers the client, gating included, needs root or the service's group (N-18).
+//! local user may read; what steers the client, gating included, needs root or the service's group.
 //!
 //! A connection costs one task and, while it has nothing to say, no buffer. Calls are read also while a
 //! stream is open; a reply is made when the one ahead of it has left. So a subscriber that does not read

@@ -1,4 +1,4 @@
-//! Make before break: no datagram leaves from a port that is not announced and settled (N-16).
+//! Make before break: no datagram leaves from a port that is not announced and settled.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl Gate {
         };
     }
 
-    /// Opens if the awaited announcement is settled, or if its time is up.
+    /// Opens if the awaited announcement is settled, or if its time is up (N-16).
     pub(crate) fn poll(
         &mut self,
         now: Instant,

@@ -1,4 +1,4 @@
-//! Names of servers into addresses, again and again until it works (R4380-MS-04).
+//! Names of servers into addresses, again and again until it works.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
@@ -182,7 +182,7 @@ fn resolve(name: &str) -> Answer {
 }
 
 /// Servers out of the addresses of a name: an address that follows another one is the other's secondary, as
-/// deployed servers publish it.
+/// deployed servers publish it (R4380-MS-04).
 fn pair(mut addresses: Vec<Ipv4Addr>) -> Vec<ServerAddress> {
     addresses.sort_unstable();
     addresses.dedup();

@@ -2,7 +2,7 @@
 //!
 //! One worker serves all registrations. Beside it a standby sleeps: when something has waited in the run
 //! queue for [`STALL`] and nothing has been taken from it in that time, the worker is held up in somebody's
-//! callback; the standby becomes a worker then, and another thread the standby (N-14). So fast
+//! callback; the standby becomes a worker then, and another thread the standby. So fast
 //! callbacks cost one thread, and each stuck one costs one more, up to [`MAX_THREADS`].
 
 use std::collections::VecDeque;
@@ -94,6 +94,7 @@ impl Dispatch {
         }
     }
 
+    /// The next callback to run, and what to tell it. It is away while it runs, so that it cannot run twice (N-01).
     fn take(&mut self, log: &Log) -> Option<Job> {
         while let Some(id) = self.queue.pop_front() {
             self.taken += 1;
@@ -135,13 +136,13 @@ impl Registration {
     /// Ends the registration; again is no error.
     ///
     /// Blocks until a running invocation of the callback has returned; afterwards none runs or starts, and
-    /// the callback has been dropped (N-06). Within the callback itself, and where callbacks cancel each
-    /// other, it does not wait: the running invocation is the last one (N-07, N-08).
+    /// the callback has been dropped. Within the callback itself, and where callbacks cancel each other, it
+    /// does not wait: the running invocation is the last one.
     pub fn cancel(&self) {
         self.hub.cancel(self.id);
     }
 
-    /// Whether notifications can still come: neither cancelled nor ended by a panic (N-17).
+    /// Whether notifications can still come: neither cancelled nor ended by a panic.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.hub
@@ -169,12 +170,12 @@ impl Drop for Registration {
 
 impl Hub {
     /// Has `callback` called with every change from now on. With `initial`, it is called with
-    /// [`Kind::Initial`](crate::Kind::Initial) first, strictly before any change (N-02), on another thread,
+    /// [`Kind::Initial`](crate::Kind::Initial) first, strictly before any change, on another thread,
     /// possibly before this returns.
     ///
-    /// One invocation at a time, in order (N-01). A callback that blocks holds up nobody else; what it
-    /// could not be told of meanwhile may be coalesced, except the last state (N-14). A callback that
-    /// panics ends its registration (N-17).
+    /// One invocation at a time, in order. A callback that blocks holds up nobody else; what it could not be
+    /// told of meanwhile may be coalesced, except the last state. A callback that panics ends its
+    /// registration.
     ///
     /// # Errors
     /// [`RegisterError`]
@@ -210,6 +211,7 @@ impl Hub {
         })
     }
 
+    /// Waits for a running invocation (N-06), unless that waits for this thread (N-07, N-08).
     fn cancel(&self, id: u64) {
         let shared = &*self.shared;
         let mut state = self.lock();
@@ -381,7 +383,7 @@ impl Shared {
         state
     }
 
-    /// Sees to it that the queue moves; returns what to be next, none to end.
+    /// Sees to it that the queue moves, whoever is stuck (N-14); returns what to be next, none to end.
     fn stand_by(&self) -> Option<Role> {
         let mut state = self.lock();
         loop {

@@ -1,5 +1,4 @@
-//! Gating subscribers: those that must have acted on a port before the first datagram leaves from it
-//! (N-16).
+//! Gating subscribers: those that must have acted on a port before the first datagram leaves from it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -224,7 +223,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Whether every gating subscriber has acted on `sequence`. Cheap enough to ask before each packet.
+    /// Whether every gating subscriber has acted on `sequence` (N-16). Cheap enough to ask before each packet.
     #[must_use]
     pub fn is_settled(&self, sequence: u64) -> bool {
         *self.shared.mark.borrow() >= sequence

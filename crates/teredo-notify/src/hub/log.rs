@@ -11,7 +11,7 @@ use crate::{Kind, Notification, Snapshot};
 /// How many states a slow receiver may lag behind and still get every one of them.
 pub(super) const DEPTH: usize = 16;
 
-/// The last states, the current one at the end; neighbours always differ in their port (N-13).
+/// The last states, the current one at the end; neighbours always differ in their port.
 #[derive(Debug)]
 pub(super) struct Log {
     states: VecDeque<Snapshot>,

@@ -1,5 +1,5 @@
 //! Which callback waits for which, so that callbacks that cancel each other's registrations do not wait
-//! for ever (N-07, N-08). It spans all hubs of the process: one callback may cancel in another hub.
+//! for ever. It spans all hubs of the process: one callback may cancel in another hub.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -38,7 +38,8 @@ impl Invocation {
     }
 
     /// Permission for this thread to wait until the invocation has ended; none if that would close a
-    /// circle: it is the one that runs on this thread, or it waits for it, directly or through others.
+    /// circle: it is the one that runs on this thread, or it waits for it, directly or through others
+    /// (N-07, N-08).
     pub(super) fn wait_for(self) -> Option<Waiting> {
         let Some(waiter) = CURRENT.with(Cell::get) else {
             return Some(Waiting(None));

@@ -37,7 +37,7 @@ pub struct Gate {
 /// Why the service does not let this process gate. Waiting does not mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GateError {
-    /// Not for this user (N-18).
+    /// Not for this user.
     #[error(
         "the Teredo service does not let this user gate: that needs root or membership of its group"
     )]

@@ -133,7 +133,8 @@ impl Link {
         Ok((session, handle, first.state.port))
     }
 
-    /// What the thread does: mirrors, reconnects, until its generation has ended.
+    /// What the thread does: mirrors, tells of the loss of the service, reconnects (N-15), until its generation has
+    /// ended.
     fn follow(&self, generation: u64, session: Option<Session>) {
         let mut session = session;
         // An end without a value: the generation is over.

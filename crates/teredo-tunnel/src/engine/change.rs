@@ -1,4 +1,4 @@
-//! Make before break: from one port to the next, to none, and back (N-16).
+//! Make before break: from one port to the next, to none, and back.
 //!
 //! ```text
 //!  1 stop sending ──> 2 bind the new port ──> 3 announce it ──> 4 wait: settled, or out of time

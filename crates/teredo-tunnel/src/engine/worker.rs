@@ -203,6 +203,7 @@ impl Worker {
         self.note_batch(Operation::Submit, submitted);
     }
 
+    /// Sends what is ready to be sent, if the port may be used (N-16).
     fn flush(&mut self) {
         match &self.socket {
             Some(socket) if self.gate.is_open() => {

@@ -216,7 +216,7 @@ impl Client {
         let slot = self.peers.find_or_insert(source);
         self.count_evictions();
         let peer = self.peers.peer_mut(slot);
-        // W-03
+        // R4380-7.4-01, W-03
         if !peer.may_bubble(now, BubbleCause::Answer) {
             return Err(DropReason::BubbleLimit);
         }

@@ -68,12 +68,12 @@ impl Client {
     }
 
     /// Something came from the server: its next sign of life is due a randomised interval from now (R4380-5.2.3-04,
-    /// R4380-5.2.5-01).
+    /// R4380-5.2.5-01), or earlier (R6081-5.1.1-03).
     ///
     /// DEVIATION(rfc4380 §5.2.5): something is sent to the server once in a refresh interval, however much comes from
     /// it, as RFC 6081 §5.1.1 allows. Only what goes out is sure to keep a mapping alive (RFC 4787 REQ-6): else the
     /// NAT would close to a server that is heard often and never spoken to, and with it to every bubble that peers
-    /// send by way of it (R6081-5.1.1-03).
+    /// send by way of it.
     pub(super) fn heard_server(&mut self, now: Instant) {
         let at = now + self.randomised_refresh();
         let interval = self.config.refresh_interval;

@@ -209,9 +209,9 @@ impl Client {
         Ok(())
     }
 
-    /// Both answers of a server tell the kind of NAT (R4380-5.2.1-11). Two mappings may also be the doing of that
-    /// server, whose addresses are reached over different ways; the NAT counts as symmetric when no other server
-    /// disagrees.
+    /// Both answers of a server tell the kind of NAT (R4380-5.2.1-11), and one alone tells nothing
+    /// (R4380-5.2.1-12). Two mappings may also be the doing of that server, whose addresses are reached over different
+    /// ways; the NAT counts as symmetric when no other server disagrees.
     fn conclude(&mut self, now: Instant, server: ServerAddress) {
         let Phase::Starting { qualification, .. } = &mut self.phase else {
             return;

@@ -72,7 +72,7 @@ impl Server {
         let source = packet.source();
         let destination = packet.destination();
         let accepted = if let Some(source) = TeredoAddress::from_ipv6(source) {
-            // Rule 5 (R4380-5.3.1-06), whoever's client the destination is.
+            // Rule 5 (R4380-5.3.1-06, A-20), whoever's client the destination is.
             source.mapped == from
         } else if message == Message::Solicitation && source.is_unicast_link_local() {
             // Rule 4 (R4380-5.3.1-04). Nothing else is looked at in the source: deployed clients use identifiers of
