@@ -142,6 +142,36 @@ fn a_train_that_exceeds_the_mtu_leaves_in_fragments() {
     });
 }
 
+/// R4380-5.1.2-04: a packet of 1280 bytes behind both elements arrives whole, whatever fragments it came in.
+#[test]
+fn a_datagram_in_fragments_is_received_whole() {
+    isolated(|| {
+        let tun = link(600);
+        let socket = ServiceSocket::bind(HERE, 5000).unwrap();
+        let (bytes, ranges) = payloads(1, 13 + 8 + 1280);
+        send(&socket, &mut batch(THERE, &ranges), &bytes);
+        let mut fragments = read(&tun, 3);
+        assert!(fragments.iter().all(|fragment| fragment.len() <= 600));
+        // Back to where they came from; the checksums do not change.
+        for fragment in &mut fragments {
+            let (source, destination) = fragment[12..20].split_at_mut(4);
+            source.swap_with_slice(destination);
+        }
+        let (source, destination) = fragments[0][20..24].split_at_mut(2);
+        source.swap_with_slice(destination);
+        // The last one first.
+        for fragment in fragments.iter().rev() {
+            tun.write(fragment).unwrap();
+        }
+        let mut received = ReceiveBatch::new();
+        eventually("the datagram", || socket.receive(&mut received).ok());
+        let datagrams: Vec<_> = received.datagrams().collect();
+        assert_eq!(datagrams.len(), 1);
+        assert_eq!(datagrams[0].from, THERE);
+        assert_eq!(received.arena()[datagrams[0].payload.clone()], bytes);
+    });
+}
+
 /// The train after one that was refused leaves as a train all the same.
 #[test]
 fn what_is_refused_does_not_hold_up_the_rest() {
