@@ -99,6 +99,33 @@ fn packet(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
     bytes
 }
 
+/// R4380-5.2.1-07, R4380-5.2.5-03: an invalid answer with the right nonce does not spoil the right one after it, neither
+/// in qualification nor in service.
+#[test]
+fn a_right_answer_counts_after_an_invalid_one() {
+    let mut client = Client::new(ClientConfig::default(), [1; 32], at(0));
+    client.start(at(0), LOCAL, &[SERVER]);
+    let answer = |client: &mut Client, now| {
+        for (server, solicitation) in transmits(client) {
+            let right = advertisement(&solicitation);
+            let mut invalid = right.clone();
+            invalid.drain(Authentication::MIN_LEN..Authentication::MIN_LEN + Origin::LEN);
+            let dropped = receive(client, now, server, &invalid);
+            assert_eq!(dropped, Some(DropReason::InvalidAdvertisement));
+            assert_eq!(receive(client, now, server, &right), None);
+        }
+    };
+    answer(&mut client, at(0));
+    let own = client.status().address;
+    assert!(own.is_some());
+
+    client.handle_timeout(at(30));
+    answer(&mut client, at(30));
+    client.handle_timeout(at(34));
+    assert_eq!(transmits(&mut client), [], "the refresh is over");
+    assert_eq!(client.status().address, own);
+}
+
 /// L-03: neither a forged origin nor a server field makes the client send to itself through a hairpin.
 #[test]
 fn no_bubble_goes_to_the_own_mapping() {

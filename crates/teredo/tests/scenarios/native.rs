@@ -148,7 +148,7 @@ fn a_server_that_is_the_relay_passes_the_test() {
     assert_eq!(delivered(&world, client), [answer]);
 }
 
-/// R4380-5.2.3-08, R4380-5.2.9-04: a reply with a wrong nonce, of the right length or not, releases nothing.
+/// R4380-5.2.3-08, R4380-5.2.9-04, W-05: a reply with a wrong nonce, of the right length or not, releases nothing.
 #[test]
 fn a_forged_reply_releases_nothing() {
     let (mut world, client, _) = stage(NatBehaviour::cone(), |_| None);
@@ -262,8 +262,8 @@ fn nonces_are_all_different() {
     );
 }
 
-/// R4380-5.2.3-13, R4380-5.2.3-15, R4380-7.2.2-01: an unknown relay is heard, but nothing is sent to it before
-/// the test through the server has shown that it is the way to that host.
+/// R4380-5.2.3-13, R4380-5.2.3-15, R4380-5.2.9-04, R4380-7.2.2-01: an unknown relay is heard, but nothing is sent to
+/// it before the test through the server has shown that it is the way to that host.
 #[test]
 fn an_unknown_relay_is_heard_but_not_believed() {
     let (mut world, client, _) = stage(NatBehaviour::cone(), |_| None);

@@ -177,8 +177,8 @@ fn another_destination_is_dropped() {
     }
 }
 
-/// R4380-5.2.3-13, R6169-2.2-01: a Teredo source whose mapping is not the outer source is refused, data and
-/// bubbles alike.
+/// R4380-5.2.3-09, R4380-5.2.3-13, R6169-2.2-01: a Teredo source whose mapping is not the outer source is refused,
+/// data and bubbles alike.
 #[test]
 fn an_embedded_mapping_that_does_not_fit_is_refused() {
     let (world, client, _) = stage();
