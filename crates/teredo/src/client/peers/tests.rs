@@ -67,7 +67,7 @@ fn four_bubbles_in_three_hundred_seconds() {
     );
 }
 
-/// R4380-5.2.6-05: any 300 s hold four bubbles at most, not only those that begin with a first bubble.
+/// R4380-5.2.6-05, R4380-5.2.6-06: any 300 s hold four bubbles at most, not only those that begin with a first bubble.
 #[test]
 fn the_three_hundred_seconds_slide() {
     let mut peer = Peer::default();
