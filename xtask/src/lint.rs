@@ -22,8 +22,18 @@ const UNSAFE: &[&str] = &[
     "crates/netioapi-netio",
 ];
 
-/// The ruleset that the firewall's tests load, and that the README shows.
-const RULESET: &str = "crates/teredo-firewall/administrator.nft";
+/// Documents, and the files that they show: what is tested is what is read.
+const SHOWN: &[(&str, &str)] = &[
+    ("README.md", "crates/teredo-firewall/administrator.nft"),
+    (
+        "docs/notifications.md",
+        "crates/teredo-notify/examples/follow.rs",
+    ),
+    (
+        "docs/notifications.md",
+        "crates/teredo-client/examples/embedded.rs",
+    ),
+];
 
 /// Checks every file of the repository; the error lists all breaches.
 pub(crate) fn check() -> Result<()> {
@@ -39,8 +49,10 @@ pub(crate) fn check() -> Result<()> {
                 .map(|breach| format!("{}: {breach}", path.display())),
         );
     }
-    if !tree::read("README.md")?.contains(&tree::read(RULESET)?) {
-        breaches.push(format!("README.md shows another ruleset than {RULESET}"));
+    for (document, file) in SHOWN {
+        if !tree::read(document)?.contains(&tree::read(file)?) {
+            breaches.push(format!("{document} does not show {file} as it is"));
+        }
     }
     ensure!(breaches.is_empty(), "\n  {}", breaches.join("\n  "));
     Ok(())

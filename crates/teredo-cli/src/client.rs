@@ -11,7 +11,6 @@
 //! One task owns everything and takes one thing at a time, so what a caller is told is never ahead of what has
 //! been done: a client says that it is qualified when its address is on the interface.
 
-mod announce;
 mod control;
 mod main_loop;
 mod privilege;
@@ -23,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use teredo::ClientConfig;
+use teredo_client::HubAnnouncer;
 use teredo_notify::hub::Hub;
 use teredo_notify::service::{BindError, Config, EventBus, Service};
 use teredo_tunnel::engine::{Engine, EngineConfig, SpawnError};
@@ -31,7 +31,6 @@ use teredo_tunnel::watch::Watcher;
 use teredo_tunnel::{OpenError, Tun};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use self::announce::HubAnnouncer;
 use self::control::Requests;
 use self::main_loop::Daemon;
 use self::resolve::Resolver;

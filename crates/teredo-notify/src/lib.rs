@@ -54,8 +54,3 @@ pub fn socket_path() -> PathBuf {
         .filter(|path| !path.is_empty())
         .map_or_else(|| PathBuf::from(DEFAULT_SOCKET), PathBuf::from)
 }
-
-/// The guide's example, as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/notifications.md")]
-struct Guide;

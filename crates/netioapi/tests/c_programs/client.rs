@@ -163,27 +163,8 @@ impl Client {
         said
     }
 
-    /// Runs a program that says what it hears, while the port is 40000, then 40001, then gone; a line each.
-    pub(crate) fn follow(self, command: &mut Command, lines: &[&str; 3]) {
-        let service = self.service.as_ref().expect("the service runs");
-        service.hub.publish(40_000);
-        let mut child = command
-            .env("LD_LIBRARY_PATH", prefix().join("lib"))
-            .env("TEREDO_SOCKET", self.socket())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-        for (line, next) in lines.iter().zip([40_001, 0, 0]) {
-            assert_eq!(said.next().unwrap().unwrap(), *line);
-            service.hub.publish(next);
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
     /// Where the client is reached.
-    pub(crate) fn socket(&self) -> PathBuf {
+    fn socket(&self) -> PathBuf {
         self.folder.path().join("s")
     }
 

@@ -150,12 +150,13 @@ impl Compiler {
 
 /// A program of the tests, by its name.
 pub(crate) fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/c/{name}.c"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../netioapi/tests/c/{name}.c"))
 }
 
 /// A folder for what is compiled here.
 pub(crate) fn work() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c_programs");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(concat!("c_programs-", env!("CARGO_CRATE_NAME")));
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }

@@ -1,10 +1,8 @@
 //! The manual pages.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::client::Client;
-use crate::compile::{Compiler, FLAVOURS, Link, prefix, run, tool, work};
+use crate::compile::{Compiler, FLAVOURS, prefix, run, tool, work};
 
 fn pages() -> Vec<PathBuf> {
     let folder = prefix().join("share/man/man3");
@@ -69,33 +67,4 @@ fn examples() {
             compiler.object(FLAVOURS[1], &file);
         }
     }
-}
-
-/// N-19: the guide's examples follow the port.
-#[test]
-fn guide() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let guide = std::fs::read_to_string(root.join("docs/notifications.md")).unwrap();
-    let block = |language: &str| {
-        let (_, text) = guide.split_once(&format!("```{language}\n")).unwrap();
-        text.split_once("```").unwrap().0.to_owned()
-    };
-    for flavour in FLAVOURS {
-        let (file, built) = (work().join("guide.c"), work().join(flavour.package));
-        std::fs::write(&file, block("c")).unwrap();
-        let mut gcc = Compiler::GCC.command();
-        gcc.args(flavour.cflags_of()).arg("-o").arg(&built);
-        run(gcc.arg(&file).args(flavour.libraries(Link::Shared)));
-        let lines = ["port 40000", "port 40001", "no port"];
-        Client::new("guide").follow(&mut Command::new(built), &lines);
-    }
-
-    let client = Client::new("guide");
-    let here = client.socket().to_string_lossy().into_owned();
-    let text = block("python");
-    assert!(text.contains(teredo_notify::DEFAULT_SOCKET));
-    let text = text.replace(teredo_notify::DEFAULT_SOCKET, &here);
-    let mut python = tool("python3", "python3");
-    let lines = ["initial 40000", "change 40001", "delete 0"];
-    client.follow(python.arg("-c").arg(text), &lines);
 }

@@ -1,8 +1,13 @@
 //! The whole system on an internet of network namespaces: this program, real NATs, real nftables, real `miredo`.
 //!
-//! Needs root, and the Debian packages `nftables`, `tshark`, `miredo` and `miredo-server`; a test that lacks its
-//! tool fails and names the package. Each test makes its own internet and leaves nothing behind.
+//! Needs root, and the Debian packages `nftables`, `tshark`, `miredo`, `miredo-server`, `gcc`, `pkg-config` and
+//! `python3`; a test that lacks its tool fails and names the package. Each test makes its own internet and leaves
+//! nothing behind.
 
+#[path = "../../../netioapi/tests/c_programs/compile.rs"]
+#[allow(dead_code, reason = "the tests of the C libraries use more of it")]
+mod c;
+mod dialogue;
 mod shell;
 mod subscriber;
 mod world;
@@ -10,9 +15,11 @@ mod world;
 mod control;
 mod death;
 mod garbage;
+mod guide;
 mod lab;
 mod miredo;
 mod rebind;
 mod ruleset;
 mod trouble;
 mod tunnel;
+mod windows;

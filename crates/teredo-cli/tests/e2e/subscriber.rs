@@ -81,16 +81,23 @@ impl Varlink {
     /// Subscribes, and waits until that is in force.
     #[track_caller]
     pub(crate) fn subscribe(socket: &Path) -> Self {
-        let mut stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(SECOND)).unwrap();
-        let call = r#"{"method":"io.teredo.Client.Subscribe","parameters":{"initial":true,"gate":false},"more":true}"#;
-        stream.write_all(format!("{call}\0").as_bytes()).unwrap();
-        let mut subscription = Self(BufReader::new(stream));
+        let parameters = json!({ "initial": true, "gate": false });
+        let mut subscription = Self::call(socket, "io.teredo.Client.Subscribe", &parameters);
         assert_eq!(
             subscription.next().expect("a first reply")["kind"],
             "initial"
         );
         subscription
+    }
+
+    /// Makes a call that is answered by a stream.
+    #[track_caller]
+    pub(crate) fn call(socket: &Path, method: &str, parameters: &Value) -> Self {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(SECOND)).unwrap();
+        let call = json!({ "method": method, "parameters": parameters, "more": true });
+        stream.write_all(format!("{call}\0").as_bytes()).unwrap();
+        Self(BufReader::new(stream))
     }
 
     /// The parameters of the next reply; `None` at the end of the connection.

@@ -4,7 +4,11 @@ use teredo_notify::hub::Hub;
 use teredo_tunnel::engine::PortAnnouncer;
 
 /// Announces on a [`Hub`], which never blocks.
-pub(super) struct HubAnnouncer(pub(super) Hub);
+///
+/// Whoever starts an engine with this tells it when something was settled: [`Hub::on_settle`] with
+/// [`Waker::wake`](teredo_tunnel::Waker::wake).
+#[derive(Debug, Clone)]
+pub struct HubAnnouncer(pub Hub);
 
 impl PortAnnouncer for HubAnnouncer {
     fn announce(&mut self, port: u16) -> u64 {
