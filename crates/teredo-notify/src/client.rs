@@ -14,6 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::service::Outcome;
+use crate::trust::check_server;
 use crate::types::{Event, EventName, Status};
 use crate::wire::{Decoder, OutgoingCall, PortState, Reply, WireError, error};
 use crate::{Notification, Snapshot};
@@ -25,7 +26,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// Nobody listens.
+    /// Nobody listens, or somebody who is not to be believed: the service must be run by root, by the user of this
+    /// process, or by the owner of the socket's folder.
     #[error("the Teredo service cannot be reached at {}: {source}; is \"teredo client\" running?", path.display())]
     Unreachable {
         /// The socket.
@@ -246,6 +248,8 @@ fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         match rustix::net::connect(&socket, &address) {
             Ok(()) => {
+                let server = rustix::net::sockopt::socket_peercred(&socket)?;
+                check_server(path, server.uid.as_raw())?;
                 let stream = UnixStream::from(socket);
                 stream.set_nonblocking(false)?;
                 return Ok(stream);

@@ -35,6 +35,7 @@ pub mod hub;
 pub mod mib;
 pub mod service;
 pub mod snapshot;
+mod trust;
 pub mod types;
 pub mod watcher;
 mod wire;

@@ -28,10 +28,11 @@ pub enum Kind {
     Initial,
     /// The client uses a port where it had none (N-11).
     Add,
-    /// The client uses another port (N-11).
-    Change,
     /// The client has no port any more (N-11).
     Delete,
+    /// The client uses another port (N-11). What a later version calls otherwise is read as this: the port tells.
+    #[serde(other)]
+    Change,
 }
 
 impl Kind {

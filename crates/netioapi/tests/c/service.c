@@ -48,9 +48,7 @@ int main(void)
 		late.count = late.read = 0;
 	}
 
-	/* Somebody who talks nonsense, and somebody who says nothing. */
-	ask("nonsense");
-	RETURNS(NOT_READY, GetTeredoPort(&port));
+	/* Somebody who says nothing; for other nonsense see bad_input.c. */
 	ask("mute");
 	RETURNS(NOT_READY, GetTeredoPort(&port));
 	RETURNS(SUCCESS, NotifyTeredoPortChange(Note, &late, TRUE, &second));

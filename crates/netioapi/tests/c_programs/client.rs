@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use teredo_notify::hub::Hub;
+use teredo_notify::hub::{GateOwner, GateRegistration, Hub};
 use teredo_notify::service::{
     Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service,
 };
@@ -20,6 +20,7 @@ use teredo_notify::types::Status;
 use tokio::sync::oneshot;
 
 use crate::compile::prefix;
+use crate::impostor::{Impostor, NOBODY};
 
 /// Nobody steers this client over its service.
 struct Unsteered;
@@ -90,6 +91,8 @@ pub(crate) struct Client {
     folder: TempDir,
     service: Option<Running>,
     flood: Option<Flood>,
+    impostor: Option<Impostor>,
+    gate: Option<GateRegistration>,
 }
 
 type Flood = (Arc<AtomicBool>, JoinHandle<()>);
@@ -104,6 +107,8 @@ impl Client {
             folder,
             service: None,
             flood: None,
+            impostor: None,
+            gate: None,
         };
         client.serve();
         client
@@ -184,11 +189,42 @@ impl Client {
             ("start", _) => self.serve(),
             ("file", _) => std::fs::write(self.cleared(), "no socket").unwrap(),
             ("rude", _) => self.answer(|_| false),
-            ("nonsense", _) => self.answer(|stream| {
-                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n\0");
-                false
-            }),
             ("mute", _) => self.answer(|_| true),
+            ("later", _) => self.impostor = Some(Impostor::later(&self.cleared())),
+            ("nonsense", number) => {
+                let number = number.parse().unwrap();
+                self.impostor = Some(Impostor::mad(&self.cleared(), number));
+            }
+            ("lapse", number) => {
+                let number = number.parse().unwrap();
+                self.impostor = Some(Impostor::lapsing(&self.cleared(), number));
+            }
+            ("speak", _) => self.impostor().speak(),
+            ("gabble", _) => self.impostor().gabble(),
+            ("stranger", _) => {
+                let path = self.cleared();
+                self.folder_is(None, 0o1777);
+                self.impostor = Some(Impostor::stranger(&path));
+            }
+            ("tenant", _) => {
+                let path = self.cleared();
+                self.folder_is(Some(NOBODY), 0o755);
+                self.impostor = Some(Impostor::stranger(&path));
+            }
+            ("gate", _) => {
+                let service = self.service.as_ref().expect("the service runs");
+                self.gate = Some(service.hub.register_gate(GateOwner::default()).unwrap());
+            }
+            ("held", _) => {
+                let hub = &self.service.as_ref().expect("the service runs").hub;
+                assert!(!hub.is_settled(hub.snapshot().sequence));
+            }
+            ("settle", _) => {
+                let hub = &self.service.as_ref().expect("the service runs").hub;
+                let gate = self.gate.take().expect("there is a gate");
+                gate.settle(hub.snapshot().sequence).unwrap();
+                assert!(hub.is_settled(hub.snapshot().sequence));
+            }
             other => panic!("no such request: {other:?}"),
         }
     }
@@ -219,10 +255,25 @@ impl Client {
     /// The socket's path, with nothing there.
     fn cleared(&mut self) -> PathBuf {
         self.service = None;
+        self.folder_is(Some(0), 0o755);
         let path = self.socket();
         // Whatever is there, if anything.
         let _ = std::fs::remove_file(&path);
         path
+    }
+
+    /// Gives the socket's folder to a user, and this mode.
+    fn folder_is(&self, owner: Option<u32>, mode: u32) {
+        let folder = self.folder.path();
+        // Only root can, and nobody else needs it.
+        if owner != Some(0) || rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder, owner, None).expect("this test needs root");
+        }
+        std::fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn impostor(&self) -> &Impostor {
+        self.impostor.as_ref().expect("there is an impostor")
     }
 
     /// Somebody else listens: does this with every connection, and keeps it open if that is true.

@@ -3,6 +3,7 @@
 
 mod client;
 mod compile;
+mod impostor;
 mod manual;
 mod program;
 mod symbols;
@@ -55,6 +56,29 @@ fn forked() {
 #[test]
 fn ports() {
     runs_everywhere("ports");
+}
+
+/// N-07, N-14, N-15, N-18: what the head of the program lists.
+#[test]
+fn bad_input() {
+    let nonsense = impostor::NONSENSE.len().to_string();
+    std::thread::scope(|scope| {
+        for flavour in FLAVOURS {
+            for compiler in [Compiler::GCC, Compiler::GPP] {
+                let nonsense = &nonsense;
+                scope.spawn(move || {
+                    let program = compiler.program(flavour, Link::Shared, "bad_input");
+                    client::Client::new("bad_input").host(&program, &[nonsense], None);
+                });
+            }
+        }
+    });
+}
+
+/// N-09, N-16
+#[test]
+fn gate() {
+    runs_everywhere("gate");
 }
 
 /// The headers bear company.
@@ -156,11 +180,10 @@ fn plugins() {
     client::Client::new("plugins").host_command(command.args(plugins), None);
 }
 
-/// A program that runs with more rights than its user has does not ask the user where the client is. Needs root,
-/// and that no client runs on this machine.
+/// N-18: anybody may ask for the port. A program that runs with more rights than its user has does not ask the user
+/// where the client is. Needs root, and that no client runs on this machine.
 #[test]
 fn secure() {
-    const NOBODY: u32 = 65_534;
     let [_, flavour] = FLAVOURS;
     let built = Compiler::GCC.program(flavour, Link::Static, "secure");
     let folder = tempfile::tempdir().unwrap();
@@ -170,7 +193,7 @@ fn secure() {
     };
     open(folder.path(), 0o755);
     std::fs::copy(built, &program).unwrap();
-    std::os::unix::fs::chown(&program, Some(NOBODY), None).expect("this test needs root");
+    std::os::unix::fs::chown(&program, Some(impostor::NOBODY), None).expect("this test needs root");
 
     let says = || client::Client::new("secure").host(&program, &[], Some(40_000));
     assert_eq!(says(), ["port 40000"]);
@@ -178,7 +201,7 @@ fn secure() {
     assert_eq!(says(), [Code::DeviceNotReady.message()]);
 }
 
-/// A C++ exception that leaves a callback ends the process, and does nothing else.
+/// N-17: a C++ exception that leaves a callback ends the process, and does nothing else.
 #[test]
 fn an_exception_ends_the_process() {
     use std::os::unix::process::ExitStatusExt as _;

@@ -150,10 +150,11 @@ pub enum PortKind {
     Current,
     /// The client uses a port where it had none.
     Add,
-    /// The client uses another port.
-    Change,
     /// The client has no port any more.
     Delete,
+    /// The client uses another port. What a later version calls otherwise is read as this: the port tells.
+    #[serde(other)]
+    Change,
 }
 
 impl PortKind {

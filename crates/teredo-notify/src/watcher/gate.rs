@@ -9,6 +9,7 @@ use super::arrival::Arrival;
 use super::link::Backoff;
 use crate::Snapshot;
 use crate::client::{ClientError, check, read};
+use crate::trust::check_server;
 use crate::wire::{Decoder, OutgoingCall, PortState, Reply};
 
 /// Follows the port and confirms every state that it has acted on (N-16).
@@ -163,8 +164,10 @@ struct Session {
 
 impl Session {
     async fn open(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path).await?;
+        check_server(path, stream.peer_cred()?.uid())?;
         Ok(Self {
-            stream: UnixStream::connect(path).await?,
+            stream,
             decoder: Decoder::default(),
             outgoing: OutgoingCall::subscribe(true, true).encode(),
             subscription: None,

@@ -17,6 +17,9 @@ use crate::{Notification, Snapshot};
 /// How long the service may take for its first answer.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
 
+/// A connection that lasted for less is not made again at once.
+const SHORTEST: Duration = Duration::from_millis(50);
+
 /// Tells how long to wait before the next attempt to connect.
 ///
 /// A service that restarts is back within a second or two, so attempts come often at first. An attempt costs
@@ -140,6 +143,7 @@ impl Link {
         // An end without a value: the generation is over.
         let mut mirror = || -> Option<()> {
             loop {
+                let connected = session.is_some().then(Instant::now);
                 for notification in session.take().into_iter().flatten().map_while(Result::ok) {
                     let _state = self.lock_as(generation)?;
                     self.hub.publish(notification.state.port);
@@ -148,6 +152,10 @@ impl Link {
                 state.connection = None;
                 self.hub.publish(0);
                 drop(state);
+                // Who greets well and then breaks off, again and again, must not keep a processor busy.
+                if let Some(connected) = connected {
+                    thread::sleep(SHORTEST.saturating_sub(connected.elapsed()));
+                }
                 session = Some(self.reconnect(generation)?);
             }
         };
