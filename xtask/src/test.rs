@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as execute, say, step};
-use crate::{conformance, license, lint, no_io, tools};
+use crate::{conformance, license, lint, no_io, rules, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -16,10 +16,21 @@ pub(crate) struct Options {
     /// Run without root what can be run without it: no test that needs a network namespace.
     #[arg(long)]
     unprivileged: bool,
+    /// Try harder where trying is random: 10,000,000 changes of the port, 4096 cases of each property.
+    #[arg(long, conflicts_with_all = ["quick", "unprivileged"])]
+    long: bool,
 }
 
 /// The crates whose unit tests talk to the kernel's network, in namespaces that only root may make.
 const KERNEL: &[&str] = &["teredo-firewall", "teredo-lab", "teredo-tunnel"];
+
+/// How much `--long` tries, by the variables that the tests look at.
+const LONG: &[(&str, &str)] = &[
+    ("PROPTEST_CASES", "4096"),
+    ("TEREDO_STRESS_CHANGES", "10000000"),
+    ("NETIOAPI_ROUNDS", "1000000"),
+    ("NETIOAPI_VALGRIND_ROUNDS", "20000"),
+];
 
 /// The steps, in order. The test runner comes last and nothing is printed after it, unless something was left out.
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -61,6 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step("licences of the dependencies", license::check)?;
     step("house rules", lint::check)?;
     step("conformance", conformance::check)?;
+    step("rules of the notifications", rules::check)?;
     step("the hub under a model checker", model)?;
     tests(options)
 }
@@ -109,6 +121,11 @@ fn prepared(mut command: Command, options: &Options) -> Command {
     command.env("PATH", tools::search_path());
     if options.quick {
         command.env("PROPTEST_CASES", "32");
+    }
+    if options.long {
+        for (name, value) in LONG {
+            command.env(name, value);
+        }
     }
     command
 }

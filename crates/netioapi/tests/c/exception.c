@@ -1,4 +1,4 @@
-/* C++: a callback throws. */
+/* C++: a callback throws, which is the nearest to a panic (N-17). */
 #include "host.h"
 
 static VOID NETIOAPI_API_ Throw(PVOID context, USHORT port, MIB_NOTIFICATION_TYPE type)

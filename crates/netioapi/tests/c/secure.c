@@ -1,4 +1,4 @@
-/* Says which port the library believes in. */
+/* Says which port the library believes in, whoever runs it (N-18). */
 #include "host.h"
 
 int main(void)

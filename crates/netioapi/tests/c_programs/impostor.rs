@@ -31,7 +31,7 @@ pub(crate) const NONSENSE: &[fn() -> Vec<u8>] = &[
 ];
 
 /// More than any buffer takes.
-const ENDLESS: usize = 64 << 20;
+const ENDLESS: usize = 2 << 20;
 
 /// A reply of a stream.
 fn said(parameters: &str) -> Vec<u8> {

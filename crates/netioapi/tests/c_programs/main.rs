@@ -4,6 +4,7 @@
 mod client;
 mod compile;
 mod impostor;
+mod install;
 mod manual;
 mod program;
 mod symbols;
@@ -75,7 +76,7 @@ fn bad_input() {
     });
 }
 
-/// N-09, N-16
+/// N-16
 #[test]
 fn gate() {
     runs_everywhere("gate");
@@ -125,7 +126,7 @@ fn rounds_under_address_sanitizer() {
         gcc.args(Flavour::cflags_of(flavour));
         gcc.arg("-o").arg(&built).arg(source("rounds"));
         run(gcc.args(flavour.libraries(Link::Shared)));
-        client::Client::new("rounds").host(&built, &[&rounds(20_000)], None);
+        client::Client::new("rounds").host(&built, &[&rounds("NETIOAPI_ROUNDS", 20_000)], None);
     }
 }
 
@@ -136,13 +137,15 @@ fn rounds_under_valgrind() {
     let built = Compiler::GCC.program(flavour, Link::Shared, "rounds");
     let mut valgrind = tool("valgrind", "valgrind");
     valgrind.args(["--quiet", "--error-exitcode=9", "--fair-sched=yes"]);
-    valgrind.arg(built).arg(rounds(400));
+    valgrind
+        .arg(built)
+        .arg(rounds("NETIOAPI_VALGRIND_ROUNDS", 400));
     client::Client::new("rounds").host_command(&mut valgrind, None);
 }
 
-/// How many rounds: as many as NETIOAPI_ROUNDS says, or so many.
-fn rounds(otherwise: u64) -> String {
-    std::env::var("NETIOAPI_ROUNDS").unwrap_or_else(|_| otherwise.to_string())
+/// How many rounds: as many as the variable says, or so many.
+fn rounds(variable: &str, otherwise: u64) -> String {
+    std::env::var(variable).unwrap_or_else(|_| otherwise.to_string())
 }
 
 /// Both libraries in one process.
