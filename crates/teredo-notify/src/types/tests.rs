@@ -122,3 +122,12 @@ fn times_follow_the_calendar() {
         "1970-01-01T00:00:00.000000Z"
     );
 }
+
+/// A service of a later version may know more kinds: the port tells what has happened.
+#[test]
+fn a_kind_of_change_from_a_later_version_is_a_change() {
+    let kind: crate::Kind = serde_json::from_str(r#""moved""#).unwrap();
+    assert_eq!(kind, crate::Kind::Change);
+    let kind: PortKind = serde_json::from_str(r#""moved""#).unwrap();
+    assert_eq!(kind, PortKind::Change);
+}
