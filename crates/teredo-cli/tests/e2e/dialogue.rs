@@ -25,9 +25,9 @@ impl Dialogue {
     #[track_caller]
     pub(crate) fn start(host: &Host, socket: &Path, command: &mut Command) -> Self {
         let teredo = Path::new(env!("CARGO_BIN_EXE_teredo")).parent().unwrap();
-        let mut path = std::env::var_os("PATH").unwrap_or_default();
+        let mut path = teredo.as_os_str().to_owned();
         path.push(":");
-        path.push(teredo);
+        path.push(std::env::var_os("PATH").unwrap_or_default());
         command
             .env("TEREDO_SOCKET", socket)
             .env("LD_LIBRARY_PATH", prefix().join("lib"))
