@@ -103,7 +103,8 @@ impl Builder {
         self
     }
 
-    /// Makes the interface, binds the port, announces it and begins to qualify.
+    /// Makes the interface, binds the port, announces it and begins to qualify. The port is in the hub when this is
+    /// ready.
     ///
     /// Must be called within a tokio runtime, in the network namespace that the client is for.
     ///
@@ -144,6 +145,8 @@ impl Builder {
         self.hub.on_settle(move || waker.wake());
         // For what was settled before there was a hook.
         engine.waker().wake();
+        // The data path announces the port before it answers anything.
+        engine.status().await;
 
         let engine = Arc::new(engine);
         let driver = Driver {
