@@ -134,8 +134,8 @@ fn prepared(mut command: Command, options: &Options) -> Command {
 fn left_out(options: &Options) -> Vec<&'static str> {
     let mut left_out = Vec::new();
     if options.unprivileged {
-        left_out.push("everything that needs a network namespace: the tests of teredo-firewall, teredo-lab and teredo-tunnel, \
-             and the end-to-end and interoperability tests; the programs in C (--unprivileged)");
+        left_out.push("everything that needs a network namespace: the tests of teredo-client, teredo-firewall, \
+             teredo-lab and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C (--unprivileged)");
     }
     if options.quick {
         left_out.push("documentation, and 224 of 256 cases of each property (--quick)");

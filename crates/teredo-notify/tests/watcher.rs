@@ -2,11 +2,14 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use serde_json::json;
 use support::{A_WHILE, Running, SOON, folder, wait_until};
 use teredo_notify::code::{CancelError, GetPortError};
 use teredo_notify::hub::Settled;
@@ -197,6 +200,54 @@ fn a_gate_follows_the_service_and_settles() {
     });
 }
 
+/// Who greets well and breaks off, again and again, costs those who follow him next to nothing.
+#[test]
+fn a_service_that_breaks_off_is_not_stormed() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let (came, connections) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // Until the whole call is there, so that it ends well.
+            let call = stream.try_clone().unwrap();
+            BufReader::new(call).read_until(0, &mut Vec::new()).unwrap();
+            let greeting = json!({ "continues": true, "parameters": {
+                "subscription": 1, "sequence": 1, "kind": "initial", "port": 10 } });
+            stream
+                .write_all(format!("{greeting}\0").as_bytes())
+                .unwrap();
+            // The test may have ended.
+            let _ = came.send(Instant::now());
+        }
+    });
+    let calm = || {
+        next(&connections);
+        let began = next(&connections);
+        for _ in 0..4 {
+            next(&connections);
+        }
+        assert!(began.elapsed() >= Duration::from_millis(150));
+    };
+    let watcher = Watcher::new(&path);
+    let registration = watcher.register(false, |_| {}).unwrap();
+    calm();
+    drop(registration);
+    while connections.recv_timeout(A_WHILE).is_ok() {}
+
+    let mut gate = Gate::new(&path);
+    let following = std::thread::spawn(move || {
+        in_tokio(async {
+            for _ in 0..20 {
+                gate.next().await.unwrap();
+            }
+        });
+    });
+    calm();
+    following.join().unwrap();
+}
+
 /// N-18
 #[test]
 fn a_gate_without_permission_is_told_so() {
@@ -341,7 +392,7 @@ fn registrations_end_with_their_process() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut says = |line: &str| lines.by_ref().any(|said| said.unwrap() == line);
     assert!(says("registered 10"));
     assert_eq!(service.hub.registrations(), 1);
@@ -359,7 +410,7 @@ fn registrations_end_with_their_process() {
 fn a_hung_service_is_not_waited_for() {
     let folder = folder();
     let path = folder.path().join("s");
-    let _hung = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let _hung = UnixListener::bind(&path).unwrap();
     let watcher = Watcher::new(&path);
     let (_registration, heard) = listen(&watcher, true);
     assert_eq!(next(&heard), (Kind::Initial, 0));

@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep_until};
 
 use super::arrival::Arrival;
-use super::link::Backoff;
+use super::link::{Backoff, SHORTEST};
 use crate::Snapshot;
 use crate::client::{ClientError, check, read};
 use crate::trust::check_server;
@@ -32,6 +33,8 @@ pub struct Gate {
     session: Option<Session>,
     backoff: Backoff,
     arrival: Option<Arrival>,
+    /// When it may connect again after a connection that broke off at once.
+    not_before: Option<Instant>,
     last: Option<Snapshot>,
 }
 
@@ -57,6 +60,7 @@ impl Gate {
             session: None,
             backoff: Backoff::new(),
             arrival: None,
+            not_before: None,
             last: None,
         }
     }
@@ -89,6 +93,7 @@ impl Gate {
                     }
                     Err(error) => {
                         tracing::debug!(%error, "the gate's connection has ended");
+                        self.not_before = Some(session.began + SHORTEST);
                         self.session = None;
                         self.backoff = Backoff::new();
                         match error {
@@ -109,6 +114,9 @@ impl Gate {
             // Watching first, so that what arrives while this tries is not missed.
             if self.arrival.is_none() {
                 self.arrival = Arrival::watch(&self.path);
+            }
+            if let Some(not_before) = self.not_before {
+                sleep_until(not_before).await;
             }
             match Session::open(&self.path).await {
                 Ok(session) => self.session = Some(session),
@@ -156,6 +164,7 @@ impl Gate {
 
 #[derive(Debug)]
 struct Session {
+    began: Instant,
     stream: UnixStream,
     decoder: Decoder,
     outgoing: Vec<u8>,
@@ -167,6 +176,7 @@ impl Session {
         let stream = UnixStream::connect(path).await?;
         check_server(path, stream.peer_cred()?.uid())?;
         Ok(Self {
+            began: Instant::now(),
             stream,
             decoder: Decoder::default(),
             outgoing: OutgoingCall::subscribe(true, true).encode(),

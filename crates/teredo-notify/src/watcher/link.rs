@@ -18,7 +18,7 @@ use crate::{Notification, Snapshot};
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
 
 /// A connection that lasted for less is not made again at once.
-const SHORTEST: Duration = Duration::from_millis(50);
+pub(super) const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Tells how long to wait before the next attempt to connect.
 ///
