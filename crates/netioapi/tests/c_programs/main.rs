@@ -64,14 +64,12 @@ fn ports() {
 fn bad_input() {
     let nonsense = impostor::NONSENSE.len().to_string();
     std::thread::scope(|scope| {
-        for flavour in FLAVOURS {
-            for compiler in [Compiler::GCC, Compiler::GPP] {
-                let nonsense = &nonsense;
-                scope.spawn(move || {
-                    let program = compiler.program(flavour, Link::Shared, "bad_input");
-                    client::Client::new("bad_input").host(&program, &[nonsense], None);
-                });
-            }
+        for (flavour, compiler) in FLAVOURS.into_iter().zip([Compiler::GCC, Compiler::GPP]) {
+            let nonsense = &nonsense;
+            scope.spawn(move || {
+                let program = compiler.program(flavour, Link::Shared, "bad_input");
+                client::Client::new("bad_input").host(&program, &[nonsense], None);
+            });
         }
     });
 }
