@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::tree;
 
 const TABLE: &str = "docs/notification-rules.md";
-const LIST: &str = "docs/requirements.txt";
+const LIST: &str = "docs/conformance.toml";
 const C_PROGRAMS: &str = "crates/netioapi/tests/c";
 
 /// Fails where a rule has no row, or a row names a test that does not exist or does not name the rule.
@@ -15,8 +15,9 @@ pub(crate) fn check() -> Result<()> {
     let (table, list) = (tree::read(TABLE)?, tree::read(LIST)?);
     let rows: Vec<Row<'_>> = table.lines().filter_map(Row::parse).collect();
     let mut breaches = Vec::new();
-    for id in list.lines().filter_map(|line| line.split(" | ").next()) {
-        if id.starts_with("N-") && rows.iter().all(|row| row.id != id) {
+    ensure!(rule_ids(&list).next().is_some(), "{LIST} has no rules");
+    for id in rule_ids(&list) {
+        if rows.iter().all(|row| row.id != id) {
             breaches.push(format!("{id} has no row"));
         }
     }
@@ -70,6 +71,14 @@ impl<'a> Row<'a> {
         }
         Ok(breaches)
     }
+}
+
+/// The rules' IDs in the list of requirements, each the first of a row's strings.
+fn rule_ids(list: &str) -> impl Iterator<Item = &str> {
+    list.lines().filter_map(|line| {
+        let (id, _) = line.trim().strip_prefix("[\"")?.split_once('"')?;
+        id.starts_with("N-").then_some(id)
+    })
 }
 
 /// What stands between backquotes.

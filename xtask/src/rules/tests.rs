@@ -54,3 +54,9 @@ fn other_lines_are_no_rows() {
     assert!(Row::parse("| rule | | what | in Rust | in C |").is_none());
     assert!(Row::parse("N-01").is_none());
 }
+
+#[test]
+fn ids_are_found_in_the_list() {
+    let list = "[[group]]\n    [\"N-01\", \"all\"],\n    [\"R4380-1-01\", \"all\"],\n";
+    assert_eq!(rule_ids(list).collect::<Vec<_>>(), ["N-01"]);
+}
