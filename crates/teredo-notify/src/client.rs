@@ -75,6 +75,8 @@ pub struct Connection {
     stream: UnixStream,
     decoder: Decoder,
     timeout: Duration,
+    /// The socket has a limit to the time that a read takes.
+    limited: bool,
 }
 
 impl Connection {
@@ -99,6 +101,7 @@ impl Connection {
             stream,
             decoder: Decoder::default(),
             timeout,
+            limited: false,
         })
     }
 
@@ -180,14 +183,14 @@ impl Connection {
     ) -> Result<T, ClientError> {
         let method = format!("io.teredo.Client.{method}");
         self.send(&OutgoingCall::new(&method, parameters))?;
-        let reply = self.receive(Instant::now().checked_add(self.timeout))?;
-        read(check(reply)?)
+        let deadline = Instant::now().checked_add(self.timeout);
+        self.receive(deadline, |message| read(check(Reply::decode(message)?)?))
     }
 
     fn stream<T>(
         mut self,
         call: &OutgoingCall<'_>,
-        read: fn(Value) -> Result<T, ClientError>,
+        read: fn(&[u8]) -> Result<T, ClientError>,
     ) -> Result<Replies<T>, ClientError> {
         self.send(call)?;
         Ok(Replies {
@@ -214,18 +217,26 @@ impl Connection {
         Ok(())
     }
 
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<Reply, ClientError> {
+    fn receive<T>(
+        &mut self,
+        deadline: Option<Instant>,
+        read: impl FnOnce(&[u8]) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
         loop {
             if let Some(message) = self.decoder.next()? {
-                return Ok(Reply::decode(message)?);
+                return read(message);
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(ClientError::TimedOut);
             }
-            self.stream
-                .set_read_timeout(left.map(|left| left.max(MIN_TIMEOUT)))
-                .map_err(broken)?;
+            // Who waits without end, as a watcher does, need not say so each time.
+            if left.is_some() || self.limited {
+                self.stream
+                    .set_read_timeout(left.map(|left| left.max(MIN_TIMEOUT)))
+                    .map_err(broken)?;
+                self.limited = left.is_some();
+            }
             let mut chunk = [0; 8 * 1024];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err(ClientError::Disconnected),
@@ -320,7 +331,7 @@ pub(crate) fn read<T: DeserializeOwned>(parameters: Value) -> Result<T, ClientEr
 pub struct Replies<T> {
     connection: Connection,
     ended: bool,
-    read: fn(Value) -> Result<T, ClientError>,
+    read: fn(&[u8]) -> Result<T, ClientError>,
 }
 
 impl<T> Replies<T> {
@@ -342,11 +353,7 @@ impl<T> Replies<T> {
         if self.ended {
             return Err(ClientError::Disconnected);
         }
-        let reply = self
-            .connection
-            .receive(deadline)
-            .and_then(check)
-            .and_then(self.read);
+        let reply = self.connection.receive(deadline, self.read);
         self.ended = matches!(&reply, Err(error) if !matches!(error, ClientError::TimedOut));
         reply
     }
@@ -360,23 +367,24 @@ impl<T> Iterator for Replies<T> {
     }
 }
 
-fn event(parameters: Value) -> Result<Event, ClientError> {
+fn event(message: &[u8]) -> Result<Event, ClientError> {
     #[derive(Deserialize)]
     struct Answer {
         event: Event,
     }
-    read::<Answer>(parameters).map(|answer| answer.event)
+    read::<Answer>(check(Reply::decode(message)?)?).map(|answer| answer.event)
 }
 
-fn notification(parameters: Value) -> Result<Notification, ClientError> {
-    let PortState {
-        sequence,
-        kind,
-        port,
-        ..
-    } = read(parameters)?;
+fn notification(message: &[u8]) -> Result<Notification, ClientError> {
+    let state = match PortState::decode(message) {
+        Some(state) => state,
+        None => read(check(Reply::decode(message)?)?)?,
+    };
     Ok(Notification {
-        kind,
-        state: Snapshot { sequence, port },
+        kind: state.kind,
+        state: Snapshot {
+            sequence: state.sequence,
+            port: state.port,
+        },
     })
 }

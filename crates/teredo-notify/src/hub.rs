@@ -22,14 +22,17 @@ mod dispatch;
 mod feed;
 mod gate;
 mod log;
+mod outlet;
 mod sync;
 mod waits;
 
 pub use dispatch::{MAX_THREADS, Registration};
-pub use feed::Feed;
+pub use feed::{Feed, Rank};
 pub use gate::{GateOwner, GateRegistration, GateStatus, SETTLE_DEADLINE, SettleError, Settled};
+pub use outlet::{Author, Outlet, Sink};
 pub use waits::ForkHold;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -39,7 +42,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::Snapshot;
-use sync::{AtomicU64, Condvar, HashMap, Mutex, MutexGuard};
+use sync::{AtomicU64, Condvar, Mutex, MutexGuard};
 
 /// The most registrations of a hub unless told otherwise: callbacks, feeds and gates together.
 pub const DEFAULT_LIMIT: usize = 1_000_000;
@@ -71,7 +74,7 @@ struct State {
     announced_at: Instant,
     last_id: u64,
     dispatch: dispatch::Dispatch,
-    feeds: HashMap<u64, feed::Entry>,
+    feeds: BTreeMap<feed::Place, feed::Entry>,
     gates: gate::Gates,
     settle_hooks: Vec<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -107,7 +110,7 @@ impl Hub {
                 announced_at: Instant::now(),
                 last_id: 0,
                 dispatch: dispatch::Dispatch::default(),
-                feeds: HashMap::default(),
+                feeds: BTreeMap::new(),
                 gates,
                 settle_hooks: Vec::new(),
             }),

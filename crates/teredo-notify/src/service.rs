@@ -6,6 +6,10 @@
 //! A connection costs one task and, while it has nothing to say, no buffer. Calls are read also while a
 //! stream is open; a reply is made when the one ahead of it has left. So a subscriber that does not read
 //! holds up nobody, and no queue grows for it (N-14).
+//!
+//! What is announced is written to its subscribers by the thread that announces it, without a wake of any other
+//! ([`Outlet`](crate::hub::Outlet)): first to the gating ones, then to a limited number of others. The tasks write
+//! to the rest, and to whoever does not keep up.
 
 mod bind;
 mod connection;
@@ -13,6 +17,7 @@ mod control;
 mod events;
 mod methods;
 mod permission;
+mod subscription;
 
 pub use bind::BindError;
 pub use control::{Control, ControlError, ControlFuture, Outcome};
@@ -25,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -77,6 +82,8 @@ struct Shared {
     control: Arc<dyn Control>,
     group: Option<u32>,
     connections: usize,
+    /// Places for subscribers that are written to directly.
+    direct: Arc<Semaphore>,
     /// Tells the connections that the service ends.
     ending: watch::Sender<bool>,
     /// How many connections each user has.
@@ -111,6 +118,7 @@ impl Service {
             control,
             group: config.group,
             connections: config.connections,
+            direct: Arc::new(Semaphore::new(subscription::DIRECT)),
             ending: watch::Sender::new(false),
             users: Mutex::default(),
         });

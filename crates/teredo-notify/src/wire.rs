@@ -7,7 +7,8 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// The longest message, its NUL included.
@@ -248,6 +249,32 @@ pub(crate) struct PortState {
     pub(crate) sequence: u64,
     pub(crate) kind: crate::Kind,
     pub(crate) port: u16,
+}
+
+impl PortState {
+    /// As a reply that others follow; without the detour by [`Value`], for one is made for each subscriber.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Continued<'a> {
+            parameters: &'a PortState,
+            continues: bool,
+        }
+        encode(&Continued {
+            parameters: self,
+            continues: true,
+        })
+    }
+
+    /// Reads a reply that is a state; none if it is an error, or no such thing.
+    pub(crate) fn decode(message: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Told {
+            parameters: PortState,
+            error: Option<IgnoredAny>,
+        }
+        let told: Told = serde_json::from_slice(message).ok()?;
+        told.error.is_none().then_some(told.parameters)
+    }
 }
 
 fn encode(message: &impl Serialize) -> Vec<u8> {

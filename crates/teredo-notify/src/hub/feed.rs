@@ -43,13 +43,29 @@ impl Entry {
 #[must_use = "the feed ends when this is dropped"]
 pub struct Feed {
     hub: Hub,
+    place: Place,
+}
+
+/// The order in which feeds are told of an announcement: ranks, and within a rank who came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    rank: Rank,
     id: u64,
+}
+
+/// Who is told first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Whoever the client waits for (N-16).
+    Gating,
+    /// Everybody else.
+    Ordinary,
 }
 
 impl std::fmt::Debug for Feed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Feed")
-            .field("id", &self.id)
+            .field("id", &self.place.id)
             .finish_non_exhaustive()
     }
 }
@@ -61,11 +77,20 @@ impl Hub {
     /// # Errors
     /// [`RegisterError::Limit`]
     pub fn subscribe(&self, initial: bool) -> Result<Feed, RegisterError> {
+        self.subscribe_as(Rank::Ordinary, initial)
+    }
+
+    /// The same with a say in who is told first.
+    ///
+    /// # Errors
+    /// [`RegisterError::Limit`]
+    pub fn subscribe_as(&self, rank: Rank, initial: bool) -> Result<Feed, RegisterError> {
         let mut state = self.lock();
         let id = self.next_id(&mut state)?;
+        let place = Place { rank, id };
         let cursor = state.log.cursor(initial);
         state.feeds.insert(
-            id,
+            place,
             Entry {
                 cursor,
                 waker: None,
@@ -74,7 +99,7 @@ impl Hub {
         drop(state);
         Ok(Feed {
             hub: self.clone(),
-            id,
+            place,
         })
     }
 }
@@ -83,7 +108,7 @@ impl Feed {
     /// The number of this subscription.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.id
+        self.place.id
     }
 
     /// What is there to be told now, if anything.
@@ -125,10 +150,10 @@ impl Feed {
     }
 
     /// The next notification; if there is none, `waker` is woken when there is.
-    fn advance(&self, waker: Option<&Waker>) -> Option<Notification> {
+    pub(super) fn advance(&self, waker: Option<&Waker>) -> Option<Notification> {
         let mut state = self.hub.lock();
         let State { feeds, log, .. } = &mut *state;
-        let entry = feeds.get_mut(&self.id)?;
+        let entry = feeds.get_mut(&self.place)?;
         let notification = log.advance(&mut entry.cursor);
         if let (None, Some(waker)) = (notification, waker)
             && !entry
@@ -155,7 +180,7 @@ impl Stream for Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        let entry = self.hub.lock().feeds.remove(&self.id);
+        let entry = self.hub.lock().feeds.remove(&self.place);
         drop(entry);
     }
 }

@@ -1,8 +1,10 @@
 //! One connection: its calls in order, one reply at a time.
 
 use std::io;
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use futures_util::future::OptionFuture;
 use tokio::net::UnixStream;
 use tokio::net::unix::UCred;
 
@@ -27,11 +29,11 @@ enum Closed {
 }
 
 struct Connection<'a> {
-    stream: UnixStream,
+    stream: Arc<UnixStream>,
     peer: UCred,
     shared: &'a Shared,
     decoder: Decoder,
-    /// The reply that is on its way.
+    /// The reply that is on its way, unless it is a subscription's.
     outgoing: Vec<u8>,
     written: usize,
     /// The call that keeps replying.
@@ -42,7 +44,7 @@ struct Connection<'a> {
 
 pub(super) async fn serve(stream: UnixStream, peer: UCred, shared: &Shared) {
     let mut connection = Connection {
-        stream,
+        stream: Arc::new(stream),
         peer,
         shared,
         decoder: Decoder::default(),
@@ -76,29 +78,32 @@ impl Connection<'_> {
                 return Ok(());
             }
 
-            let idle = self.outgoing.is_empty();
+            let idle = self.advance()?;
             let reading = !self.ended && (idle || self.open.is_some());
             let service_ends = async {
                 // An error would mean that it has ended already.
                 let _ = ending.wait_for(|ending| *ending).await;
             };
             let Self { stream, open, .. } = self;
-            let next_reply = async {
-                match open {
-                    Some(open) => open.next().await,
-                    None => std::future::pending().await,
-                }
-            };
+            let (mut monitor, mut subscription) = (None, None);
+            match open {
+                Some(Stream::Monitor(open)) => monitor = Some(open),
+                Some(Stream::Subscription(open)) => subscription = Some(open),
+                None => {}
+            }
+            let next_event = OptionFuture::from(monitor.map(|monitor| monitor.next()));
+            let called = OptionFuture::from(subscription.map(|open| open.called()));
             tokio::select! {
                 ready = stream.readable(), if reading => {
                     ready?;
                     self.read()?;
                 }
                 ready = stream.writable(), if !idle => {
+                    // What there is to write is written at the beginning.
                     ready?;
-                    self.write()?;
                 }
-                reply = next_reply, if idle => self.send(&reply)?,
+                Some(reply) = next_event, if idle => self.send(&reply)?,
+                Some(()) = called => {}
                 () = service_ends => return Ok(self.take_leave().await?),
             }
         }
@@ -107,18 +112,27 @@ impl Connection<'_> {
     /// The service ends: says what is to be said by now, and no more.
     async fn take_leave(&mut self) -> io::Result<()> {
         loop {
-            while !self.outgoing.is_empty() {
+            while !self.advance()? {
                 self.stream.writable().await?;
-                self.write()?;
             }
-            let reply = self
-                .open
-                .as_mut()
-                .and_then(|open| open.next().now_or_never());
-            match reply {
+            let Some(Stream::Monitor(monitor)) = &mut self.open else {
+                return Ok(());
+            };
+            match monitor.next().now_or_never() {
                 Some(reply) => self.send(&reply)?,
                 None => return Ok(()),
             }
+        }
+    }
+
+    /// Writes what is to be written, as far as there is room; whether all has left.
+    fn advance(&mut self) -> io::Result<bool> {
+        self.write()?;
+        match &self.open {
+            Some(Stream::Subscription(subscription)) if self.outgoing.is_empty() => {
+                subscription.advance()
+            }
+            _ => Ok(self.outgoing.is_empty()),
         }
     }
 
@@ -140,7 +154,7 @@ impl Connection<'_> {
             Err(None) => {}
             Err(Some(refusal)) => self.send(&refusal)?,
             Ok(call) if call.oneway => self.oneway(call, None).await,
-            Ok(call) => match methods::answer(call, self.peer, self.shared).await {
+            Ok(call) => match methods::answer(call, self.peer, &self.stream, self.shared).await {
                 Answer::Reply(reply) => self.send(&reply)?,
                 Answer::Stream(stream) => self.open = Some(stream),
             },
@@ -160,7 +174,7 @@ impl Connection<'_> {
         let refusal = if own {
             methods::settle(&mut call, &self.shared.hub).err()
         } else {
-            match methods::answer(call, self.peer, self.shared).await {
+            match methods::answer(call, self.peer, &self.stream, self.shared).await {
                 Answer::Reply(reply) => Some(reply).filter(|reply| reply.error.is_some()),
                 // Not without "more", and "more" has no meaning here.
                 Answer::Stream(_) => None,

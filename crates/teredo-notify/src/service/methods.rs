@@ -1,18 +1,21 @@
 //! What each method does.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use futures_util::future;
-use serde_json::{Value, json};
+use serde_json::json;
+use tokio::net::UnixStream;
 use tokio::net::unix::UCred;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::control::{ControlError, Outcome};
 use super::permission::may_steer;
+use super::subscription::Subscription;
 use super::{EventBus, Shared};
-use crate::hub::{Feed, GateOwner, GateRegistration, GateStatus, Hub, RegisterError, SettleError};
+use crate::hub::{Feed, GateOwner, GateStatus, Hub, Rank, RegisterError, SettleError};
 use crate::types::{Detail, Event, EventName, Gate, PortKind, Status};
-use crate::wire::{DESCRIPTION, INTERFACE, IncomingCall, PortState, Reply, error};
+use crate::wire::{DESCRIPTION, INTERFACE, IncomingCall, Reply, error};
 
 const SERVICE_INTERFACE: &str = "org.varlink.service";
 const SERVICE_DESCRIPTION: &str = include_str!("org.varlink.service.varlink");
@@ -25,10 +28,7 @@ pub(super) enum Answer {
 
 /// A call that keeps replying.
 pub(super) enum Stream {
-    Subscription {
-        feed: Feed,
-        gate: Option<GateRegistration>,
-    },
+    Subscription(Subscription),
     Monitor(Monitor),
 }
 
@@ -40,9 +40,15 @@ pub(super) struct Monitor {
     others: Option<broadcast::Receiver<Event>>,
 }
 
-pub(super) async fn answer(call: IncomingCall, peer: UCred, shared: &Shared) -> Answer {
+/// Answers the call of `peer`, which came by `stream`.
+pub(super) async fn answer(
+    call: IncomingCall,
+    peer: UCred,
+    stream: &Arc<UnixStream>,
+    shared: &Shared,
+) -> Answer {
     let reply = match call.method.as_str() {
-        "io.teredo.Client.Subscribe" => subscribe(call, peer, shared).await,
+        "io.teredo.Client.Subscribe" => subscribe(call, peer, stream, shared).await,
         "io.teredo.Client.Monitor" => monitor(call, shared).await,
         _ => reply(call, peer, shared).await.map(Answer::Reply),
     };
@@ -186,7 +192,12 @@ impl From<GateStatus> for Gate {
     }
 }
 
-async fn subscribe(mut call: IncomingCall, peer: UCred, shared: &Shared) -> Result<Answer, Reply> {
+async fn subscribe(
+    mut call: IncomingCall,
+    peer: UCred,
+    stream: &Arc<UnixStream>,
+    shared: &Shared,
+) -> Result<Answer, Reply> {
     let initial: bool = call.parameter("initial")?;
     let gating: bool = call.parameter("gate")?;
     expect_more(&call)?;
@@ -194,15 +205,18 @@ async fn subscribe(mut call: IncomingCall, peer: UCred, shared: &Shared) -> Resu
         require_permission(peer, shared).await?;
     }
     // The feed first: the gate must not hold up an announcement that the feed does not bring.
+    let rank = if gating { Rank::Gating } else { Rank::Ordinary };
     let feed = shared
         .hub
-        .subscribe(initial)
+        .subscribe_as(rank, initial)
         .map_err(|error| too_many(&error))?;
     let gate = gating
         .then(|| shared.hub.register_gate(owner(peer)))
         .transpose()
         .map_err(|error| too_many(&error))?;
-    Ok(Answer::Stream(Stream::Subscription { feed, gate }))
+    let stream = Arc::clone(stream);
+    let subscription = Subscription::new(feed, gate, stream, shared);
+    Ok(Answer::Stream(Stream::Subscription(subscription)))
 }
 
 fn owner(peer: UCred) -> GateOwner {
@@ -265,36 +279,22 @@ fn state_event(status: Status, hub: &Hub) -> Event {
 }
 
 impl Stream {
-    /// The next reply. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Reply {
-        let parameters: Value = match self {
-            Self::Subscription { feed, gate } => {
-                let notification = feed.next().await;
-                json!(PortState {
-                    subscription: gate
-                        .as_ref()
-                        .map_or_else(|| feed.id(), GateRegistration::id),
-                    sequence: notification.state.sequence,
-                    kind: notification.kind,
-                    port: notification.state.port,
-                })
-            }
-            Self::Monitor(monitor) => json!({ "event": monitor.next().await }),
-        };
-        Reply::new(parameters).continued()
-    }
-
     /// The number of the gating subscription, if this is one.
     pub(super) fn gate(&self) -> Option<u64> {
         match self {
-            Self::Subscription { gate, .. } => gate.as_ref().map(GateRegistration::id),
+            Self::Subscription(subscription) => subscription.gate(),
             Self::Monitor(_) => None,
         }
     }
 }
 
 impl Monitor {
-    async fn next(&mut self) -> Event {
+    /// The next reply. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Reply {
+        Reply::new(json!({ "event": self.event().await })).continued()
+    }
+
+    async fn event(&mut self) -> Event {
         let Self {
             hub,
             ports,

@@ -4,7 +4,9 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::BuildHasherDefault;
 use std::ops::{Deref, DerefMut};
-use std::sync::{LockResult, Mutex as Bookkeeping, MutexGuard as Books, PoisonError};
+use std::sync::{
+    LockResult, Mutex as Bookkeeping, MutexGuard as Books, PoisonError, TryLockError, TryLockResult,
+};
 use std::time::Duration;
 
 pub(in crate::hub) use shuttle::sync::atomic::AtomicU64;
@@ -34,6 +36,17 @@ impl<T> Mutex<T> {
         match self.0.lock() {
             Ok(guard) => Ok(held(guard)),
             Err(poisoned) => Err(PoisonError::new(held(poisoned.into_inner()))),
+        }
+    }
+
+    pub(in crate::hub) fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
+        let held = |guard| MutexGuard { mutex: self, guard };
+        match self.0.try_lock() {
+            Ok(guard) => Ok(held(guard)),
+            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                Err(PoisonError::new(held(poisoned.into_inner())).into())
+            }
         }
     }
 }
