@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
@@ -11,7 +10,7 @@ use teredo_notify::service::{
     Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service,
 };
 use teredo_notify::types::Status;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use crate::{clock, system};
 
@@ -24,11 +23,12 @@ pub(crate) trait Announcer {
     fn announced_at(&self) -> u64;
 }
 
-/// The hub and the service on a thread of their own, as in `teredo client`: one runtime of one thread, and the
-/// port is published on it.
+/// The hub, and the service on a thread of its own, as in `teredo client`: one runtime of one thread. The port is
+/// published by another one, which is the data path there and the one that announces here, as with every rival.
 pub(crate) struct Host {
-    orders: Option<UnboundedSender<u16>>,
-    announced_at: Arc<AtomicU64>,
+    hub: Hub,
+    announced_at: u64,
+    ended: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -48,21 +48,14 @@ impl Host {
         let entered = runtime.enter();
         let service = Service::bind(&config, hub.clone(), events, Arc::new(Fixed))?;
         drop(entered);
-        let (orders, mut ordered) = unbounded_channel();
-        let announced_at = Arc::new(AtomicU64::new(0));
-        let stamp = Arc::clone(&announced_at);
-        let announce = async move {
-            while let Some(port) = ordered.recv().await {
-                stamp.store(clock::now(), Ordering::Release);
-                hub.publish(port);
-            }
-        };
+        let (ended, end) = oneshot::channel::<()>();
         let thread = thread::Builder::new()
             .name("service".to_owned())
-            .spawn(move || runtime.block_on(service.run(announce)))?;
+            .spawn(move || runtime.block_on(service.run(async { drop(end.await) })))?;
         Ok(Self {
-            orders: Some(orders),
-            announced_at,
+            hub,
+            announced_at: 0,
+            ended: Some(ended),
             thread: Some(thread),
         })
     }
@@ -70,20 +63,19 @@ impl Host {
 
 impl Announcer for Host {
     fn announce(&mut self, sequence: u64) -> Result<()> {
-        let orders = self.orders.as_ref().context("the service has ended")?;
-        orders
-            .send(system::port(sequence))
-            .context("the service has ended")
+        self.announced_at = clock::now();
+        self.hub.publish(system::port(sequence));
+        Ok(())
     }
 
     fn announced_at(&self) -> u64 {
-        self.announced_at.load(Ordering::Acquire)
+        self.announced_at
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.orders = None;
+        self.ended = None;
         if let Some(thread) = self.thread.take() {
             // A panic there was printed by the thread itself.
             let _ = thread.join();

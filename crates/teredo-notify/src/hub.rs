@@ -18,6 +18,7 @@
 //! # Ok::<(), teredo_notify::hub::RegisterError>(())
 //! ```
 
+mod crew;
 mod dispatch;
 mod feed;
 mod gate;
@@ -26,7 +27,8 @@ mod outlet;
 mod sync;
 mod waits;
 
-pub use dispatch::{MAX_THREADS, Registration};
+pub use crew::{MAX_THREADS, Source};
+pub use dispatch::Registration;
 pub use feed::{Feed, Rank};
 pub use gate::{GateOwner, GateRegistration, GateStatus, SETTLE_DEADLINE, SettleError, Settled};
 pub use outlet::{Author, Outlet, Sink};
@@ -36,13 +38,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::Snapshot;
-use sync::{AtomicU64, Condvar, Mutex, MutexGuard};
+use crew::Call;
+use sync::{Alarm, AtomicU64, Condvar, Mutex, MutexGuard};
 
 /// The most registrations of a hub unless told otherwise: callbacks, feeds and gates together.
 pub const DEFAULT_LIMIT: usize = 1_000_000;
@@ -59,10 +62,10 @@ struct Shared {
     mark: watch::Receiver<u64>,
     limit: usize,
     state: Mutex<State>,
-    /// For workers: the run queue is not empty.
+    /// For the leader: the run queue is not empty.
     work: Condvar,
-    /// For the standby: the same, and nobody may be there to see to it.
-    stall: Condvar,
+    /// For the standby; from the first thread on.
+    alarm: OnceLock<Alarm>,
     /// For those who cancel: an invocation has ended.
     finished: Condvar,
     /// For those who wait for gating subscribers.
@@ -74,6 +77,7 @@ struct State {
     announced_at: Instant,
     last_id: u64,
     dispatch: dispatch::Dispatch,
+    crew: crew::Crew,
     feeds: BTreeMap<feed::Place, feed::Entry>,
     gates: gate::Gates,
     settle_hooks: Vec<Arc<dyn Fn() + Send + Sync>>,
@@ -110,12 +114,13 @@ impl Hub {
                 announced_at: Instant::now(),
                 last_id: 0,
                 dispatch: dispatch::Dispatch::default(),
+                crew: crew::Crew::default(),
                 feeds: BTreeMap::new(),
                 gates,
                 settle_hooks: Vec::new(),
             }),
             work: Condvar::new(),
-            stall: Condvar::new(),
+            alarm: OnceLock::new(),
             finished: Condvar::new(),
             settled: Condvar::new(),
         };
@@ -130,6 +135,10 @@ impl Hub {
     /// Never waits for a receiver. The port that is current already is no news: nobody is notified, and the
     /// current sequence number returned (N-13).
     pub fn publish(&self, port: u16) -> u64 {
+        self.announce(port, State::call)
+    }
+
+    fn announce(&self, port: u16, call: impl FnOnce(&mut State) -> Call) -> u64 {
         let mut state = self.lock();
         let Some(current) = state.log.push(port) else {
             return state.log.current().sequence;
@@ -137,13 +146,14 @@ impl Hub {
         state.announced_at = Instant::now();
         self.shared.current.store(pack(current), Ordering::Release);
         state.dispatch.schedule();
-        self.shared.call_up(&state.dispatch);
+        let call = call(&mut state);
         let wakers: Vec<_> = state
             .feeds
             .values_mut()
             .filter_map(feed::Entry::take_waker)
             .collect();
         drop(state);
+        self.shared.wake(call);
         for waker in wakers {
             waker.wake();
         }

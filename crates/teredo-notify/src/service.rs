@@ -17,6 +17,7 @@ mod control;
 mod events;
 mod methods;
 mod permission;
+mod socket;
 mod subscription;
 
 pub use bind::BindError;
@@ -35,6 +36,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::hub::Hub;
+use socket::Socket;
 
 /// The most connections unless told otherwise.
 pub const DEFAULT_CONNECTIONS: usize = 4096;
@@ -176,9 +178,16 @@ impl Service {
             tracing::warn!(uid = peer.uid(), "too many connections; refusing another");
             return;
         };
+        let socket = match Socket::new(stream) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "cannot wait for a connection");
+                return;
+            }
+        };
         let shared = Arc::clone(&self.shared);
         connections.spawn(async move {
-            connection::serve(stream, peer, &shared).await;
+            connection::serve(socket, peer, &shared).await;
             drop(seat);
         });
     }

@@ -1,5 +1,6 @@
 //! Notifications in other processes than the client: a mirror of the service's state, kept by one
-//! connection and one thread, for as long as somebody is registered.
+//! connection for as long as somebody is registered. The thread that reads it runs the callbacks itself; if one of
+//! them blocks, another thread takes over both ([`Hub::follow`](crate::hub::Hub::follow)).
 //!
 //! When the service goes, registrations are told at once that there is no port; when it is back, that
 //! there is one. They do nothing for that (N-15). It need not be there at the start either.

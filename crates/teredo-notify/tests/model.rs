@@ -19,6 +19,11 @@ use shuttle::{Config, Runner, thread};
 use teredo_notify::hub::{GateOwner, Hub, Registration, Settled};
 use teredo_notify::{Kind, Notification};
 
+#[path = "model/mirror.rs"]
+mod mirror;
+#[path = "model/outlet.rs"]
+mod outlet;
+
 /// The orders that each of the two schedulers tries of a scenario.
 const ORDERS: usize = 2_000;
 const SEED: u64 = 6081;

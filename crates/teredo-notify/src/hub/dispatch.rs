@@ -1,28 +1,15 @@
-//! Callbacks and the threads that run them.
-//!
-//! One worker serves all registrations. Beside it a standby sleeps: when something has waited in the run
-//! queue for [`STALL`] and nothing has been taken from it in that time, the worker is held up in somebody's
-//! callback; the standby becomes a worker then, and another thread the standby. So fast
-//! callbacks cost one thread, and each stuck one costs one more, up to [`MAX_THREADS`].
+//! Callbacks: who is registered, what each is to be told, and what running and cancelling one means. The threads that
+//! run them are the [crew](super::crew)'s.
 
 use std::collections::VecDeque;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
+use super::crew::Call;
 use super::log::{Cursor, Log};
-use super::sync::{HashMap, MutexGuard, thread};
+use super::sync::{HashMap, MutexGuard};
 use super::waits::Invocation;
 use super::{Hub, RegisterError, Shared, State};
 use crate::Notification;
-
-/// How long the run queue may stand still before another worker steps in.
-pub(super) const STALL: Duration = Duration::from_millis(10);
-/// How long a thread stays that nobody needs.
-const LINGER: Duration = Duration::from_secs(1);
-/// The most threads; once so many callbacks are stuck, further ones wait.
-pub const MAX_THREADS: usize = 64;
 
 pub(super) type Callback = Box<dyn FnMut(Notification) + Send>;
 
@@ -34,14 +21,8 @@ pub(super) struct Dispatch {
     queue: VecDeque<u64>,
     /// How many times something was taken from the queue.
     taken: u64,
-    /// Threads, the standby included.
-    threads: usize,
-    workers: usize,
-    /// Workers that wait for work.
-    free: usize,
-    standby: bool,
-    /// The standby knows that the queue is not empty.
-    watching: bool,
+    /// How many threads wait for the end of an invocation.
+    cancelling: usize,
 }
 
 struct Entry {
@@ -61,13 +42,8 @@ enum Stage {
     },
 }
 
-#[derive(Clone, Copy)]
-enum Role {
-    Worker,
-    Standby,
-}
-
-struct Job {
+/// An invocation that is due.
+pub(super) struct Job {
     id: u64,
     invocation: Invocation,
     callback: Callback,
@@ -79,9 +55,14 @@ impl Dispatch {
         self.entries.len()
     }
 
-    #[cfg(test)]
-    pub(super) fn threads(&self) -> usize {
-        self.threads
+    /// Whether nobody is to be called.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// How many times something was taken from the queue.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Queues everyone who has something to be told.
@@ -94,8 +75,8 @@ impl Dispatch {
         }
     }
 
-    /// The next callback to run, and what to tell it. It is away while it runs, so that it cannot run twice (N-01).
-    fn take(&mut self, log: &Log) -> Option<Job> {
+    /// The next invocation, if one is due. Its callback is away while it runs, so that it cannot run twice (N-01).
+    pub(super) fn take(&mut self, log: &Log) -> Option<Job> {
         while let Some(id) = self.queue.pop_front() {
             self.taken += 1;
             let Some(entry) = self.entries.get_mut(&id) else {
@@ -188,7 +169,7 @@ impl Hub {
         let mut state = self.lock();
         let id = self.next_id(&mut state)?;
         self.shared
-            .staff(&mut state.dispatch)
+            .staff(&mut state)
             .map_err(RegisterError::Thread)?;
         let cursor = state.log.cursor(initial);
         let stage = if initial { Stage::Queued } else { Stage::Idle };
@@ -200,11 +181,13 @@ impl Hub {
                 stage,
             },
         );
+        let mut call = Call::Nobody;
         if initial {
             state.dispatch.queue.push_back(id);
-            self.shared.call_up(&state.dispatch);
+            call = state.call();
         }
         drop(state);
+        self.shared.wake(call);
         Ok(Registration {
             hub: self.clone(),
             id,
@@ -229,9 +212,11 @@ impl Hub {
             let Some(_waiting) = invocation.wait_for() else {
                 return;
             };
+            state.dispatch.cancelling += 1;
             while state.dispatch.entries.contains_key(&id) {
                 state = shared.wait(&shared.finished, state, None);
             }
+            state.dispatch.cancelling -= 1;
             return;
         }
         if entry.stage == Stage::Queued {
@@ -251,91 +236,8 @@ impl Hub {
 }
 
 impl Shared {
-    /// Sees to it that there is a worker and a standby.
-    fn staff(self: &Arc<Self>, dispatch: &mut Dispatch) -> io::Result<()> {
-        if dispatch.workers == 0 {
-            self.spawn(Role::Worker)?;
-            dispatch.threads += 1;
-            dispatch.workers += 1;
-        }
-        if !dispatch.standby && dispatch.threads < MAX_THREADS {
-            self.spawn(Role::Standby)?;
-            dispatch.threads += 1;
-            dispatch.standby = true;
-        }
-        Ok(())
-    }
-
-    fn spawn(self: &Arc<Self>, role: Role) -> io::Result<()> {
-        let shared = Arc::clone(self);
-        let body = move || {
-            let mut role = Some(role);
-            while let Some(current) = role {
-                role = match current {
-                    Role::Worker => shared.work(),
-                    Role::Standby => shared.stand_by(),
-                };
-            }
-        };
-        thread::Builder::new()
-            .name("teredo-notify".to_owned())
-            .spawn(body)?;
-        Ok(())
-    }
-
-    /// There is something in the queue.
-    pub(super) fn call_up(&self, dispatch: &Dispatch) {
-        for _ in 0..dispatch.free.min(dispatch.queue.len()) {
-            self.work.notify_one();
-        }
-        if !dispatch.watching && !dispatch.queue.is_empty() {
-            self.stall.notify_one();
-        }
-    }
-
-    /// Sends the threads home when the last registration has gone.
-    fn relieve(&self, dispatch: &Dispatch) {
-        if dispatch.entries.is_empty() {
-            self.work.notify_all();
-            self.stall.notify_all();
-        }
-    }
-
-    /// Runs callbacks; returns what to be next, none to end.
-    fn work(self: &Arc<Self>) -> Option<Role> {
-        let mut state = self.lock();
-        loop {
-            let State { dispatch, log, .. } = &mut *state;
-            if let Some(job) = dispatch.take(log) {
-                self.call_up(dispatch);
-                if let Err(error) = self.staff(dispatch) {
-                    tracing::error!(%error, "no standby thread for callbacks");
-                }
-                drop(state);
-                state = self.run(job);
-                continue;
-            }
-            let spare = dispatch.free > 0 || dispatch.entries.is_empty();
-            dispatch.free += 1;
-            state = self.wait(&self.work, state, spare.then_some(LINGER));
-            let dispatch = &mut state.dispatch;
-            dispatch.free -= 1;
-            let needed =
-                !dispatch.queue.is_empty() || (dispatch.free == 0 && !dispatch.entries.is_empty());
-            if spare && !needed {
-                dispatch.workers -= 1;
-                // There is none if so many callbacks were stuck that it had to step in as the last one.
-                if !dispatch.standby && !dispatch.entries.is_empty() {
-                    dispatch.standby = true;
-                    return Some(Role::Standby);
-                }
-                dispatch.threads -= 1;
-                return None;
-            }
-        }
-    }
-
-    fn run(&self, job: Job) -> MutexGuard<'_, State> {
+    /// Invokes a callback.
+    pub(super) fn run(&self, job: Job) -> MutexGuard<'_, State> {
         let Job {
             id,
             invocation,
@@ -378,39 +280,16 @@ impl Shared {
         invocation.enter(|| contain("dropping a callback", || drop(callback)));
         let mut state = self.lock();
         state.dispatch.entries.remove(&id);
-        self.finished.notify_all();
-        self.relieve(&state.dispatch);
-        state
-    }
-
-    /// Sees to it that the queue moves, whoever is stuck (N-14); returns what to be next, none to end.
-    fn stand_by(&self) -> Option<Role> {
-        let mut state = self.lock();
-        loop {
-            let idle = state.dispatch.entries.is_empty();
-            if state.dispatch.queue.is_empty() {
-                state = self.wait(&self.stall, state, idle.then_some(LINGER));
-                if idle && state.dispatch.entries.is_empty() {
-                    state.dispatch.standby = false;
-                    state.dispatch.threads -= 1;
-                    return None;
-                }
-                continue;
-            }
-            let taken = state.dispatch.taken;
-            state.dispatch.watching = true;
-            let waited = self.stall.wait_timeout_while(state, STALL, |state| {
-                state.dispatch.taken == taken && !state.dispatch.queue.is_empty()
-            });
-            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-            let dispatch = &mut state.dispatch;
-            dispatch.watching = false;
-            if dispatch.taken == taken && !dispatch.queue.is_empty() {
-                dispatch.standby = false;
-                dispatch.workers += 1;
-                return Some(Role::Worker);
-            }
+        let (awaited, call) = (state.dispatch.cancelling > 0, state.relieve());
+        if !awaited && call == Call::Nobody {
+            return state;
         }
+        drop(state);
+        if awaited {
+            self.finished.notify_all();
+        }
+        self.wake(call);
+        self.lock()
     }
 }
 

@@ -17,6 +17,8 @@ pub const SETTLE_DEADLINE: Duration = Duration::from_millis(250);
 pub(super) struct Gates {
     entries: BTreeMap<u64, Entry>,
     missed: u64,
+    /// How many threads wait in [`Hub::wait_settled`].
+    waiting: usize,
     /// The highest sequence that no subscriber holds up.
     mark: watch::Sender<u64>,
 }
@@ -98,6 +100,7 @@ impl Gates {
         Self {
             entries: BTreeMap::new(),
             missed: 0,
+            waiting: 0,
             mark: watch::Sender::new(u64::MAX),
         }
     }
@@ -245,7 +248,9 @@ impl Hub {
                     Settled::TimedOut { missing }
                 };
             }
+            state.gates.waiting += 1;
             state = self.shared.wait(&self.shared.settled, state, left);
+            state.gates.waiting -= 1;
         }
         Settled::All
     }
@@ -310,9 +315,11 @@ impl Hub {
 
     fn settled_further(&self, state: MutexGuard<'_, State>) {
         state.gates.update();
-        let hooks = state.settle_hooks.clone();
+        let (hooks, awaited) = (state.settle_hooks.clone(), state.gates.waiting > 0);
         drop(state);
-        self.shared.settled.notify_all();
+        if awaited {
+            self.shared.settled.notify_all();
+        }
         for hook in hooks {
             hook();
         }

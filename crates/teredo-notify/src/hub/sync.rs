@@ -2,7 +2,11 @@
 //! which decides at each of these operations who goes on (`tests/model.rs`).
 
 #[cfg(not(shuttle))]
+mod alarm;
+
+#[cfg(not(shuttle))]
 mod primitives {
+    pub(in crate::hub) use super::alarm::Alarm;
     pub(in crate::hub) use std::collections::HashMap;
     pub(in crate::hub) use std::sync::atomic::AtomicU64;
     pub(in crate::hub) use std::sync::{Condvar, Mutex, MutexGuard};

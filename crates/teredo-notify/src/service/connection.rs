@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::OptionFuture;
-use tokio::net::UnixStream;
 use tokio::net::unix::UCred;
 
 use super::Shared;
 use super::methods::{self, Answer, Stream};
+use super::socket::Socket;
 use crate::wire::{Decoder, IncomingCall, Reply, WireError};
 
 /// How much is read at once.
@@ -29,7 +29,7 @@ enum Closed {
 }
 
 struct Connection<'a> {
-    stream: Arc<UnixStream>,
+    socket: Arc<Socket>,
     peer: UCred,
     shared: &'a Shared,
     decoder: Decoder,
@@ -42,9 +42,9 @@ struct Connection<'a> {
     ended: bool,
 }
 
-pub(super) async fn serve(stream: UnixStream, peer: UCred, shared: &Shared) {
+pub(super) async fn serve(socket: Socket, peer: UCred, shared: &Shared) {
     let mut connection = Connection {
-        stream: Arc::new(stream),
+        socket: Arc::new(socket),
         peer,
         shared,
         decoder: Decoder::default(),
@@ -84,7 +84,7 @@ impl Connection<'_> {
                 // An error would mean that it has ended already.
                 let _ = ending.wait_for(|ending| *ending).await;
             };
-            let Self { stream, open, .. } = self;
+            let Self { socket, open, .. } = self;
             let (mut monitor, mut subscription) = (None, None);
             match open {
                 Some(Stream::Monitor(open)) => monitor = Some(open),
@@ -94,11 +94,11 @@ impl Connection<'_> {
             let next_event = OptionFuture::from(monitor.map(|monitor| monitor.next()));
             let called = OptionFuture::from(subscription.map(|open| open.called()));
             tokio::select! {
-                ready = stream.readable(), if reading => {
+                ready = socket.readable(), if reading => {
                     ready?;
                     self.read()?;
                 }
-                ready = stream.writable(), if !idle => {
+                ready = socket.writable(), if !idle => {
                     // What there is to write is written at the beginning.
                     ready?;
                 }
@@ -113,7 +113,7 @@ impl Connection<'_> {
     async fn take_leave(&mut self) -> io::Result<()> {
         loop {
             while !self.advance()? {
-                self.stream.writable().await?;
+                self.socket.writable().await?;
             }
             let Some(Stream::Monitor(monitor)) = &mut self.open else {
                 return Ok(());
@@ -154,7 +154,7 @@ impl Connection<'_> {
             Err(None) => {}
             Err(Some(refusal)) => self.send(&refusal)?,
             Ok(call) if call.oneway => self.oneway(call, None).await,
-            Ok(call) => match methods::answer(call, self.peer, &self.stream, self.shared).await {
+            Ok(call) => match methods::answer(call, self.peer, &self.socket, self.shared).await {
                 Answer::Reply(reply) => self.send(&reply)?,
                 Answer::Stream(stream) => self.open = Some(stream),
             },
@@ -174,7 +174,7 @@ impl Connection<'_> {
         let refusal = if own {
             methods::settle(&mut call, &self.shared.hub).err()
         } else {
-            match methods::answer(call, self.peer, &self.stream, self.shared).await {
+            match methods::answer(call, self.peer, &self.socket, self.shared).await {
                 Answer::Reply(reply) => Some(reply).filter(|reply| reply.error.is_some()),
                 // Not without "more", and "more" has no meaning here.
                 Answer::Stream(_) => None,
@@ -188,7 +188,7 @@ impl Connection<'_> {
     /// Not async, so that its buffer is not kept with every connection.
     fn read(&mut self) -> io::Result<()> {
         let mut chunk = [0; CHUNK];
-        match self.stream.try_read(&mut chunk) {
+        match self.socket.read(&mut chunk) {
             Ok(0) => self.ended = true,
             Ok(length) => self.decoder.push(&chunk[..length]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -206,7 +206,7 @@ impl Connection<'_> {
     /// Writes as much as there is room for.
     fn write(&mut self) -> io::Result<()> {
         while self.written < self.outgoing.len() {
-            match self.stream.try_write(&self.outgoing[self.written..]) {
+            match self.socket.write(&self.outgoing[self.written..]) {
                 Ok(length) => self.written += length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),

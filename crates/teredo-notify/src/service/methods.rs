@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures_util::future;
 use serde_json::json;
-use tokio::net::UnixStream;
 use tokio::net::unix::UCred;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::control::{ControlError, Outcome};
 use super::permission::may_steer;
+use super::socket::Socket;
 use super::subscription::Subscription;
 use super::{EventBus, Shared};
 use crate::hub::{Feed, GateOwner, GateStatus, Hub, Rank, RegisterError, SettleError};
@@ -40,15 +40,15 @@ pub(super) struct Monitor {
     others: Option<broadcast::Receiver<Event>>,
 }
 
-/// Answers the call of `peer`, which came by `stream`.
+/// Answers the call of `peer`, which came by `socket`.
 pub(super) async fn answer(
     call: IncomingCall,
     peer: UCred,
-    stream: &Arc<UnixStream>,
+    socket: &Arc<Socket>,
     shared: &Shared,
 ) -> Answer {
     let reply = match call.method.as_str() {
-        "io.teredo.Client.Subscribe" => subscribe(call, peer, stream, shared).await,
+        "io.teredo.Client.Subscribe" => subscribe(call, peer, socket, shared).await,
         "io.teredo.Client.Monitor" => monitor(call, shared).await,
         _ => reply(call, peer, shared).await.map(Answer::Reply),
     };
@@ -195,7 +195,7 @@ impl From<GateStatus> for Gate {
 async fn subscribe(
     mut call: IncomingCall,
     peer: UCred,
-    stream: &Arc<UnixStream>,
+    socket: &Arc<Socket>,
     shared: &Shared,
 ) -> Result<Answer, Reply> {
     let initial: bool = call.parameter("initial")?;
@@ -214,8 +214,7 @@ async fn subscribe(
         .then(|| shared.hub.register_gate(owner(peer)))
         .transpose()
         .map_err(|error| too_many(&error))?;
-    let stream = Arc::clone(stream);
-    let subscription = Subscription::new(feed, gate, stream, shared);
+    let subscription = Subscription::new(feed, gate, Arc::clone(socket), shared);
     Ok(Answer::Stream(Stream::Subscription(subscription)))
 }
 

@@ -3,12 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use rustix::net::SendFlags;
-use tokio::io::Interest;
-use tokio::net::UnixStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::Shared;
+use super::socket::Socket;
 use crate::Notification;
 use crate::hub::{Author, Feed, GateRegistration, Outlet, Sink};
 use crate::wire::PortState;
@@ -28,7 +26,7 @@ impl Subscription {
     pub(super) fn new(
         feed: Feed,
         gate: Option<GateRegistration>,
-        stream: Arc<UnixStream>,
+        socket: Arc<Socket>,
         shared: &Shared,
     ) -> Self {
         let place = match gate {
@@ -43,7 +41,7 @@ impl Subscription {
             subscription: gate
                 .as_ref()
                 .map_or_else(|| feed.id(), GateRegistration::id),
-            stream,
+            socket,
             called: Notify::new(),
         };
         Self {
@@ -71,7 +69,7 @@ impl Subscription {
 
 struct Peer {
     subscription: u64,
-    stream: Arc<UnixStream>,
+    socket: Arc<Socket>,
     called: Notify,
 }
 
@@ -87,11 +85,7 @@ impl Sink for Peer {
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        // Not a write: the program that announces need not be one that ignores SIGPIPE.
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        self.stream.try_io(Interest::WRITABLE, || {
-            Ok(rustix::net::send(&self.stream, bytes, flags)?)
-        })
+        self.socket.write(bytes)
     }
 
     fn call(&self) {

@@ -1,4 +1,4 @@
-//! The connection behind a watcher, and the thread that keeps it.
+//! The connection behind a watcher, and what the hub's leader does at it.
 
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::arrival::Arrival;
 use crate::client::{ClientError, Connection, Replies};
 use crate::code::NotifyError;
-use crate::hub::Hub;
+use crate::hub::{Hub, Source};
 use crate::{Notification, Snapshot};
 
 /// How long the service may take for its first answer.
@@ -106,12 +106,15 @@ impl Link {
                 None => (None, None, 0),
             };
             let (link, generation) = (Arc::clone(this), state.generation);
-            thread::Builder::new()
-                .name("teredo-watcher".to_owned())
-                .spawn(move || link.follow(generation, session))
-                .map_err(|_| NotifyError::InsufficientResources)?;
-            state.connection = connection;
+            let connected = session.is_some().then(Instant::now);
+            // Before the leader is there, so that nothing comes before it.
             this.hub.publish(port);
+            this.hub.follow(Arc::new(Mirror {
+                link,
+                generation,
+                session: Mutex::new((session, connected)),
+            }))?;
+            state.connection = connection;
         }
         this.leases.fetch_add(1, Ordering::AcqRel);
         Ok(Lease {
@@ -135,45 +138,58 @@ impl Link {
         let handle = session.handle().map_err(|_| ClientError::Disconnected)?;
         Ok((session, handle, first.state.port))
     }
+}
 
-    /// What the thread does: mirrors, tells of the loss of the service, reconnects (N-15), until its generation has
-    /// ended.
-    fn follow(&self, generation: u64, session: Option<Session>) {
-        let mut session = session;
-        // An end without a value: the generation is over.
-        let mut mirror = || -> Option<()> {
-            loop {
-                let connected = session.is_some().then(Instant::now);
-                for notification in session.take().into_iter().flatten().map_while(Result::ok) {
-                    let _state = self.lock_as(generation)?;
-                    self.hub.publish(notification.state.port);
-                }
-                let mut state = self.lock_as(generation)?;
-                state.connection = None;
-                self.hub.publish(0);
-                drop(state);
+/// What brings the service's states into the hub, its loss and return included (N-15), until its generation has
+/// ended.
+struct Mirror {
+    link: Arc<Link>,
+    generation: u64,
+    /// Absent while the service is; with the time of the last connection. One thread at a time needs it.
+    session: Mutex<(Option<Session>, Option<Instant>)>,
+}
+
+impl Source for Mirror {
+    fn next(&self) -> bool {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let step = match session.0.as_mut().map(Iterator::next) {
+            Some(Some(Ok(notification))) => self.relay(notification.state.port, |_| ()),
+            Some(None | Some(Err(_))) => {
+                session.0 = None;
+                self.relay(0, |state| state.connection = None)
+            }
+            None => {
                 // Who greets well and then breaks off, again and again, must not keep a processor busy.
-                if let Some(connected) = connected {
+                if let Some(connected) = session.1 {
                     thread::sleep(SHORTEST.saturating_sub(connected.elapsed()));
                 }
-                session = Some(self.reconnect(generation)?);
+                self.reconnect()
+                    .map(|again| *session = (Some(again), Some(Instant::now())))
             }
         };
-        mirror();
+        step.is_some()
+    }
+}
+
+impl Mirror {
+    /// Relays a state after `change`; nothing, if the generation is over.
+    fn relay(&self, port: u16, change: impl FnOnce(&mut State)) -> Option<()> {
+        let mut state = self.link.lock_as(self.generation)?;
+        change(&mut state);
+        self.link.hub.relay(port);
+        Some(())
     }
 
-    fn reconnect(&self, generation: u64) -> Option<Session> {
-        let backoff = Backoff::new();
+    fn reconnect(&self) -> Option<Session> {
+        let (link, backoff) = (&self.link, Backoff::new());
         let mut arrival = None;
         loop {
             // Watching first, so that what arrives while this tries is not missed.
-            arrival = arrival.or_else(|| Arrival::watch(&self.path));
-            drop(self.lock_as(generation)?);
-            match self.connect() {
+            arrival = arrival.or_else(|| Arrival::watch(&link.path));
+            drop(link.lock_as(self.generation)?);
+            match link.connect() {
                 Ok((session, handle, port)) => {
-                    let mut state = self.lock_as(generation)?;
-                    state.connection = Some(handle);
-                    self.hub.publish(port);
+                    self.relay(port, |state| state.connection = Some(handle))?;
                     return Some(session);
                 }
                 Err(error) => tracing::trace!(%error, "the service is not back yet"),

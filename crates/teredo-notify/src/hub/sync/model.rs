@@ -111,19 +111,6 @@ impl Condvar {
         }
     }
 
-    pub(in crate::hub) fn wait_timeout_while<'a, T>(
-        &self,
-        mut guard: MutexGuard<'a, T>,
-        limit: Duration,
-        mut condition: impl FnMut(&mut T) -> bool,
-    ) -> LockResult<(MutexGuard<'a, T>, bool)> {
-        let mut timed_out = false;
-        while !timed_out && condition(&mut guard) {
-            (guard, timed_out) = self.wait_timeout(guard, limit)?;
-        }
-        Ok((guard, timed_out))
-    }
-
     pub(in crate::hub) fn notify_one(&self) {
         thread::sleep(Duration::ZERO);
         let mut books = self.books();
@@ -164,5 +151,46 @@ impl Condvar {
 
     fn books(&self) -> Books<'_, Waiters> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Once it is set, it goes off at any time.
+pub(in crate::hub) struct Alarm {
+    set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Alarm {
+    #[expect(clippy::unnecessary_wraps, reason = "the other one can fail")]
+    pub(in crate::hub) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            set: Mutex::new(false),
+            changed: Condvar::new(),
+        })
+    }
+
+    pub(in crate::hub) fn set(&self, _: Duration) {
+        *self.set.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    pub(in crate::hub) fn wait(&self, limit: Option<Duration>) -> bool {
+        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*set {
+            match limit {
+                None => {
+                    set = self
+                        .changed
+                        .wait(set)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
+                Some(limit) => {
+                    let waited = self.changed.wait_timeout(set, limit);
+                    (set, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                    break;
+                }
+            }
+        }
+        std::mem::take(&mut *set)
     }
 }

@@ -1,0 +1,125 @@
+//! Outlets: the threads that announce, and the task, write to one peer.
+
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use shuttle::sync::{Condvar, Mutex};
+use shuttle::thread;
+
+use teredo_notify::Notification;
+use teredo_notify::hub::{Author, Hub, Outlet, Sink};
+
+use super::explore;
+
+/// What the peer has room for: less than two notifications.
+const ROOM: usize = 3;
+
+/// A pipe to a peer, which has every notification as its number, twice.
+#[derive(Clone, Default)]
+struct Pipe(Arc<(Mutex<Ends>, Condvar)>);
+
+#[derive(Default)]
+struct Ends {
+    inside: Vec<u8>,
+    /// The task is called, or there was no room and now there is, or it is over.
+    due: bool,
+    short: bool,
+    over: bool,
+}
+
+impl Pipe {
+    fn with<R>(&self, body: impl FnOnce(&mut Ends) -> R) -> R {
+        let result = body(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.0.1.notify_all();
+        result
+    }
+
+    fn wait<R>(&self, mut body: impl FnMut(&mut Ends) -> Option<R>) -> R {
+        let mut ends = self.0.0.lock().unwrap();
+        loop {
+            if let Some(result) = body(&mut ends) {
+                return result;
+            }
+            ends = self.0.1.wait(ends).unwrap();
+        }
+    }
+
+    /// What the peer does: reads until it has heard of `last`, byte by byte.
+    fn read_up_to(&self, last: u8) -> Vec<u8> {
+        let mut all = Vec::new();
+        while !all.ends_with(&[last, last]) {
+            all.push(self.wait(|ends| (!ends.inside.is_empty()).then(|| ends.inside.remove(0))));
+            self.with(|ends| ends.due |= std::mem::take(&mut ends.short));
+        }
+        all
+    }
+}
+
+impl Sink for Pipe {
+    fn encode(&self, notification: Notification) -> Vec<u8> {
+        vec![u8::try_from(notification.state.sequence).unwrap(); 2]
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.with(|ends| {
+            let length = bytes.len().min(ROOM - ends.inside.len());
+            ends.short = length < bytes.len();
+            if length == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            ends.inside.extend(&bytes[..length]);
+            Ok(length)
+        })
+    }
+
+    fn call(&self) {
+        self.with(|ends| ends.due = true);
+    }
+}
+
+fn everything_arrives_once_whole_and_in_order(author: Author) {
+    let hub = Hub::new();
+    let pipe = Pipe::default();
+    let outlet = Outlet::new(hub.subscribe(true).unwrap(), pipe.clone(), author);
+    let announcers = [1, 100].map(|first| {
+        let hub = hub.clone();
+        thread::spawn(move || {
+            hub.publish(first);
+            hub.publish(first + 1);
+        })
+    });
+    let task = {
+        let pipe = pipe.clone();
+        thread::spawn(move || {
+            while !pipe.with(|ends| ends.over) {
+                outlet.advance().unwrap();
+                pipe.wait(|ends| (std::mem::take(&mut ends.due) || ends.over).then_some(()));
+            }
+        })
+    };
+    let heard = pipe.read_up_to(4);
+    assert_eq!(heard, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
+    for announcer in announcers {
+        announcer.join().unwrap();
+    }
+    pipe.with(|ends| ends.over = true);
+    task.join().unwrap();
+    assert_eq!(
+        hub.registrations(),
+        0,
+        "the outlet has left its feed behind"
+    );
+    assert!(pipe.with(|ends| ends.inside.is_empty()), "something twice");
+}
+
+/// N-14: two announcers and the task, and never enough room.
+#[test]
+fn what_is_announced_is_written_once_whole_and_in_order() {
+    explore(|| everything_arrives_once_whole_and_in_order(Author::Publisher));
+}
+
+/// N-14: the same where the task does all of it.
+#[test]
+fn a_task_writes_all_that_is_announced() {
+    explore(|| everything_arrives_once_whole_and_in_order(Author::Task));
+}
