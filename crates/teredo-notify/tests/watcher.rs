@@ -96,6 +96,49 @@ fn the_port_at_registration_is_not_notified() {
     assert_eq!(next(&heard), (Kind::Change, 30));
 }
 
+/// N-14: a callback that is stuck on the thread that reads holds up neither the reading nor anybody else.
+#[test]
+fn a_stuck_callback_does_not_stop_the_mirror() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let watcher = Watcher::new(service.path());
+    let (let_go, held) = mpsc::channel::<()>();
+    let (told, slow) = mpsc::channel();
+    let _stuck = watcher
+        .register(false, move |n| {
+            // An error: let go for good.
+            let _ = held.recv();
+            let _ = told.send(n.state.port);
+        })
+        .unwrap();
+    let (_free, heard) = listen(&watcher, false);
+    for port in 1..=50 {
+        service.hub.publish(port);
+        assert_eq!(next(&heard).1, port);
+        assert_eq!(watcher.get_port(), Ok(port));
+    }
+    // One who comes now is served too, and not by the caller.
+    let (_late, late) = listen(&watcher, true);
+    assert_eq!(next(&late), (Kind::Initial, 50));
+    drop(let_go);
+    while next(&slow) != 50 {}
+}
+
+/// N-02: the initial notification runs on another thread than the caller's, though nothing comes from the service.
+#[test]
+fn initial_notifications_run_on_another_thread() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let watcher = Watcher::new(service.path());
+    for _ in 0..3 {
+        let (told, heard) = mpsc::channel();
+        let _registration = watcher
+            .register(true, move |_| _ = told.send(std::thread::current().id()))
+            .unwrap();
+        assert_ne!(next(&heard), std::thread::current().id());
+    }
+}
+
 /// N-05: one connection for all registrations of a process, which ends with the last of them.
 #[test]
 fn a_process_has_one_connection() {

@@ -268,6 +268,9 @@ impl Shared {
             }
         }
         state.crew.serving -= 1;
+        if state.crew.serving == 0 && state.crew.bell == Bell::Set {
+            self.stop_alarm(&mut state);
+        }
         state
     }
 
@@ -277,6 +280,13 @@ impl Shared {
             state.crew.seen = state.dispatch.taken();
             state.crew.bell = Bell::Set;
             alarm.set(WATCH);
+        }
+    }
+
+    fn stop_alarm(&self, state: &mut State) {
+        if let Some(alarm) = self.alarm.get() {
+            state.crew.bell = Bell::Silent;
+            alarm.stop();
         }
     }
 

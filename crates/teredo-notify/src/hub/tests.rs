@@ -483,3 +483,4 @@ fn feeds_wake_threads_and_tasks() {
 }
 
 mod gates;
+mod outlets;

@@ -25,10 +25,19 @@ impl Alarm {
 
     /// Goes off once, so much later, and not when it was to before.
     pub(in crate::hub) fn set(&self, after: Duration) {
+        // Zero would be never.
+        self.program(after.max(Duration::from_nanos(1)));
+    }
+
+    /// Does not go off, unless somebody is about to learn that it has.
+    pub(in crate::hub) fn stop(&self) {
+        self.program(Duration::ZERO);
+    }
+
+    fn program(&self, after: Duration) {
         let value = Itimerspec {
             it_interval: timespec(Duration::ZERO),
-            // Zero would be never.
-            it_value: timespec(after.max(Duration::from_nanos(1))),
+            it_value: timespec(after),
         };
         // It fails for times out of range alone.
         let _ = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &value);

@@ -174,6 +174,10 @@ impl Alarm {
         self.changed.notify_one();
     }
 
+    pub(in crate::hub) fn stop(&self) {
+        *self.set.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
     pub(in crate::hub) fn wait(&self, limit: Option<Duration>) -> bool {
         let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
         while !*set {
