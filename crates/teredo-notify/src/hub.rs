@@ -17,6 +17,24 @@
 //! registration.cancel();
 //! # Ok::<(), teredo_notify::hub::RegisterError>(())
 //! ```
+//!
+//! # Who does the work
+//!
+//! On the way of a change no thread is woken but the one that waits for it:
+//!
+//! ```text
+//!  the client's process                                another process
+//!
+//!  Hub::publish ──> Outlet ──> its Sink ─ ─ socket ─ ─> Source::next ──> Hub::relay ──> callbacks
+//!       │           the thread that publishes           one thread, which leads
+//!       └──> the leader ──> callbacks
+//! ```
+//!
+//! - A callback runs on the thread that waited for the news: at the run queue of a hub that is published to, or at
+//!   the [`Source`] of one that mirrors another. That thread leads. A standby takes its place when a callback blocks.
+//! - A [`Feed`] is asked by whoever has it. In an [`Outlet`] it is written out by the thread that publishes, for as
+//!   long as there is room; else by the outlet's task.
+//! - [`Hub::publish`] runs no callback, waits for nobody, and wakes nobody under the hub's lock.
 
 mod crew;
 mod dispatch;

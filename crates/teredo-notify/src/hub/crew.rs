@@ -5,23 +5,25 @@
 //! whatever it mirrors ([`Source`]). Beside the leader a standby sleeps on an alarm:
 //!
 //! ```text
-//!            news                    none is due
-//!   leader ───────> runs callbacks ──────────────> waits at the source
-//!                     │ sets the alarm, unless it is set
-//!                     v
-//!                   alarm ──> standby: has a callback ended since the last look?
-//!                     ^          │ no                 │ yes          │ nobody runs one
-//!                     │          v                    v              v
-//!                     │       takes over: leads,     sets it        sleeps
-//!                     │       or runs the queue      again
-//!   registration ─────┘
-//!   (rings it: an initial notification is due, and the leader waits elsewhere)
+//!            news                      none is due any more
+//!   leader ───────> runs callbacks ─────────────────────────> waits at the source
+//!                     │ sets the alarm      │ stops it
+//!                     v                     v
+//!                   ─────────── alarm ───────────
+//!                                 │ goes off, or is rung: an initial notification is due, and the leader is away
+//!                                 v
+//!   standby looks: does anybody run callbacks?
+//!                     │ no: runs what is due          │ yes: has one of them taken a job since the last look?
+//!                     v                               │ yes: sets the alarm       │ no
+//!                   a helper                          v                           v
+//!                                                   sleeps                      takes over: leads if the leader is
+//!                                                                               stuck, helps if it is at the source
 //! ```
 //!
-//! So a change costs no wake beyond the leader's, and one system call in [`WATCH`] for the alarm. Callbacks that block
-//! hold up nobody else for longer than two looks (N-14): whoever is stuck in one is given up, its lead and its place
-//! at the source included, and when it is back it runs what is due, and becomes a standby. Each stuck callback costs a
-//! thread, up to [`MAX_THREADS`]. Threads that nobody needs go home after [`LINGER`].
+//! So a change costs no wake but the leader's. Callbacks that block hold up nobody else for longer than two looks
+//! (N-14): who is stuck in one is given up, with its lead and its place at the source; when it is back it runs what is
+//! due, and becomes a standby. Each stuck callback costs a thread, up to [`MAX_THREADS`]. Threads that nobody needs go
+//! home after [`LINGER`].
 
 use std::io;
 use std::sync::Arc;

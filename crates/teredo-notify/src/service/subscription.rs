@@ -11,8 +11,8 @@ use crate::Notification;
 use crate::hub::{Author, Feed, GateRegistration, Outlet, Sink};
 use crate::wire::PortState;
 
-/// How many ordinary subscribers are written to by the thread that announces; the tasks of the others are woken,
-/// which costs it less. A write takes it some 3 us, so that they cost it less than half a millisecond.
+/// How many ordinary subscribers are written to by the thread that announces, which is the data path's; the tasks of
+/// the others are called, which costs it less. A write that wakes its reader takes some 3 us.
 pub(super) const DIRECT: usize = 128;
 
 pub(super) struct Subscription {

@@ -35,6 +35,8 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 pub(crate) struct Puppet {
     hub: Hub,
     pub(crate) calls: Mutex<Vec<String>>,
+    /// As long as this is locked, a rebind to port 25 holds up the service's thread.
+    pub(crate) hold: Mutex<()>,
 }
 
 impl Puppet {
@@ -72,6 +74,11 @@ impl Control for Puppet {
             Some(22) => Box::pin(async { Err(ControlError::PortInUse(22)) }),
             Some(23) => Box::pin(async { Err(ControlError::Failed("no telnet".to_owned())) }),
             Some(24) => Box::pin(async { Err(ControlError::NotReady) }),
+            Some(25) => {
+                self.calls.lock().unwrap().push("held up".to_owned());
+                drop(self.hold.lock());
+                Box::pin(async { Err(ControlError::NotReady) })
+            }
             port => self.announce(format!("rebind {port:?}"), port.unwrap_or(50_000)),
         }
     }
@@ -114,6 +121,7 @@ impl Running {
         let puppet = Arc::new(Puppet {
             hub: hub.clone(),
             calls: Mutex::default(),
+            hold: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
