@@ -111,6 +111,8 @@ fn a_stuck_callback_does_not_stop_the_mirror() {
             let _ = told.send(n.state.port);
         })
         .unwrap();
+    // Gone before the registration, should this fail.
+    let let_go = let_go;
     let (_free, heard) = listen(&watcher, false);
     for port in 1..=50 {
         service.hub.publish(port);
@@ -130,6 +132,9 @@ fn initial_notifications_run_on_another_thread() {
     let folder = folder();
     let service = Running::start(&folder.path().join("s"));
     let watcher = Watcher::new(service.path());
+    let (_other, others) = listen(&watcher, false);
+    service.hub.publish(10);
+    assert_eq!(next(&others), (Kind::Add, 10));
     for _ in 0..3 {
         let (told, heard) = mpsc::channel();
         let _registration = watcher
