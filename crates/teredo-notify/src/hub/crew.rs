@@ -364,7 +364,7 @@ impl Shared {
         }
     }
 
-    /// Whether somebody is needed in the place of those who are stuck, or elsewhere.
+    /// Whether somebody is needed in the place of those who are stuck, or elsewhere (N-14).
     fn look(&self, state: &mut State) -> Option<Role> {
         let State { dispatch, crew, .. } = state;
         if crew.serving > 0 && crew.seen == dispatch.taken() {
