@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use teredo::wire::Authentication;
+use teredo::wire::{Authentication, Secret};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok((element, rest)) = Authentication::parse(bytes) else {
@@ -15,13 +15,14 @@ fuzz_target!(|bytes: &[u8]| {
     again.extend_from_slice(rest);
     assert_eq!(again, bytes);
 
-    let value = Authentication::compute(b"secret", element.nonce, element.confirmation, rest);
-    assert_eq!(element.verify(b"secret", rest), element.value == value);
+    let secret = Secret::new(b"secret");
+    let value = secret.sign(element.nonce, element.confirmation, rest);
+    assert_eq!(element.verify(&secret, rest), element.value == value);
     assert!(
         Authentication {
             value: &value,
             ..element
         }
-        .verify(b"secret", rest)
+        .verify(&secret, rest)
     );
 });

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use teredo::wire::{Datagram, Icmpv6};
+use teredo::wire::{Datagram, Icmpv6, Secret};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(datagram) = Datagram::parse(bytes) else {
@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let _ = (
         datagram.to_string(),
-        datagram.verify(b"secret"),
+        datagram.verify(&Secret::new(b"secret")),
         Icmpv6::parse(&datagram.packet),
     );
     let mut again = Vec::new();

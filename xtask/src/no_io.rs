@@ -41,6 +41,7 @@ const ALLOWED: &[&str] = &[
     "typenum",
     "unicode-ident",
     "zerocopy",
+    "zeroize",
 ];
 
 /// What the `clippy.toml` of a crate without I/O must forbid at the least.

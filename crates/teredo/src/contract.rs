@@ -12,7 +12,7 @@ use crate::DropReason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a datagram to deliver is lost if nobody delivers it"]
 pub enum Reception<'a> {
-    /// Hand this IPv6 packet, a part of the datagram, to the host (client) or to the IPv6 Internet (server).
+    /// Hand this IPv6 packet, a part of the datagram, to the host.
     Deliver(&'a [u8]),
     /// The state machine used it up.
     Consumed,
@@ -38,7 +38,8 @@ pub enum Submission {
 pub enum Destination {
     /// In a UDP datagram, from the service port.
     Udp(SocketAddrV4),
-    /// To the local IPv6 stack: an ICMPv6 error about a packet that could not be sent.
+    /// To the local IPv6 stack: from a client, an ICMPv6 error about a packet that could not be sent; from a server,
+    /// a packet for the IPv6 Internet.
     Host,
 }
 

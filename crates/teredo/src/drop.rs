@@ -81,6 +81,8 @@ drop_reasons! {
     HopLimit = "hop_limit",
     /// Server: more bytes behind a bubble than trailers need (the open-relay fault of `miredo-server`).
     Oversized = "oversized",
+    /// Server: as much as may go to this destination, or to all together, goes there already.
+    RateLimited = "rate_limited",
     /// Authentication is required and missing or wrong (RFC 4380 §5.2.2).
     Unauthenticated = "unauthenticated",
     /// There is no way to the IPv6 Internet from here.

@@ -53,6 +53,7 @@
 
 pub mod client;
 mod contract;
+mod credentials;
 mod drop;
 pub mod policy;
 pub mod server;
@@ -62,6 +63,7 @@ pub mod wire;
 
 pub use client::{Client, ClientConfig, ServerAddress};
 pub use contract::{Destination, Reception, Submission, Transmit};
+pub use credentials::{Credentials, Identifier, Keyring, KnownClient, KnownClients};
 pub use drop::{DropCounters, DropReason};
 pub use server::{Server, ServerConfig};
 pub use time::Instant;

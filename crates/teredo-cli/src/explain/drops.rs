@@ -64,9 +64,14 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         }
         "self_loop" => "server: the packet would come back to the server itself",
         "hop_limit" => "the hop limit ran out",
-        "oversized" => "server: there is more behind the bubble than trailers need",
+        "oversized" => "server: there is more behind the packet than trailers need, or the ICMPv6 message is too long",
+        "rate_limited" => {
+            "server: no more is passed on to this destination, or to all together; 'relay_rate' and 'relay_total' \
+             under [server] in the configuration say how much"
+        }
         "unauthenticated" => {
-            "authentication is required, and is missing or wrong (RFC 4380 §5.2.2)"
+            "authentication is required, and is missing or wrong (RFC 4380 §5.2.2): the identifier or the secret is \
+             not the one that the other side has"
         }
         "no_native_path" => "there is no way to the IPv6 Internet from here",
         _ => return None,

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use teredo::{Destination, Instant, Reception, Server, ServerConfig};
+use teredo::{Destination, Instant, Server, ServerConfig};
 
 use super::{Action, Stamped};
 use crate::capture::Datagram;
@@ -43,13 +43,8 @@ impl ServerHost {
         payload: &[u8],
     ) -> Vec<Action> {
         let mut actions = Vec::new();
-        if let Reception::Deliver(packet) = self.server.handle_udp(now, from, to, payload) {
-            self.native.push(Stamped {
-                at: now,
-                what: packet.to_vec(),
-            });
-            actions.push(Action::Native(packet.to_vec()));
-        }
+        // What there is to send comes below, and what is dropped is counted.
+        let _ = self.server.handle_udp(now, from, to, payload);
         let mut bytes = Vec::new();
         while let Some(transmit) = self.server.poll_transmit(&mut bytes) {
             let payload = std::mem::take(&mut bytes);

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crate::Keyring;
 use crate::policy::DestinationPolicy;
 
 /// A Teredo server: two IPv4 addresses of one host (R4380-5.2-01).
@@ -48,6 +49,8 @@ pub struct ClientConfig {
     pub max_total_queue_bytes: usize,
     /// Where nothing may be sent.
     pub destinations: DestinationPolicy,
+    /// The identifiers and secrets for secure qualification (RFC 4380 §5.2.2). None.
+    pub keyring: Keyring,
 }
 
 impl Default for ClientConfig {
@@ -63,6 +66,7 @@ impl Default for ClientConfig {
             max_queue_bytes: 64 * 1024,
             max_total_queue_bytes: 4 * 1024 * 1024,
             destinations: DestinationPolicy::default(),
+            keyring: Keyring::default(),
         }
     }
 }

@@ -51,6 +51,11 @@ pub enum Reason {
     SecondarySilent(Ipv4Addr),
     /// The secondary address answered, the primary one did not.
     PrimarySilent(Ipv4Addr),
+    /// Neither of the server's addresses answered a solicitation with an identifier and a secret. A server that
+    /// knows another secret is as silent as one that is not there (RFC 4380 §5.3.1).
+    ServerSilentToSecret(Ipv4Addr),
+    /// The server answers, but not with the shared secret (RFC 4380 §5.2.2).
+    Unauthenticated(Ipv4Addr),
     /// The NAT gives every destination another mapping (RFC 4380 §5.2.1).
     SymmetricNat {
         /// The mapping towards the primary address.
@@ -73,6 +78,19 @@ impl fmt::Display for Reason {
             Self::NoServer => f.write_str("no server address is known"),
             Self::ServerSilent(server) => {
                 write!(f, "no answer from server {server} over UDP port 3544")
+            }
+            Self::ServerSilentToSecret(server) => {
+                write!(
+                    f,
+                    "no answer from server {server} over UDP port 3544: it is not there, or it does not know our \
+                     identifier with our secret"
+                )
+            }
+            Self::Unauthenticated(server) => {
+                write!(
+                    f,
+                    "server {server} answers without a valid authentication: it does not have our secret"
+                )
             }
             Self::SecondarySilent(server) => {
                 write!(
@@ -144,6 +162,13 @@ pub enum Event {
         /// Why it is not qualified; `None` when it is.
         reason: Option<Reason>,
     },
+    /// A server says whether the client's key for it is still valid, and said otherwise before (RFC 4380 §5.2.2).
+    KeyValidity {
+        /// The server's primary address.
+        server: Ipv4Addr,
+        /// `false`: a new key should be obtained.
+        valid: bool,
+    },
     /// There is an address to put on the interface. A later `AddressUp` replaces an earlier one.
     AddressUp {
         /// The Teredo address.
@@ -179,6 +204,8 @@ pub struct Status {
     pub mapped: Option<SocketAddrV4>,
     /// The NAT.
     pub nat: Nat,
+    /// Whether the server in use says that the client's key is no longer valid (RFC 4380 §5.2.2).
+    pub key_retired: bool,
     /// The refresh interval in force.
     pub refresh_interval: std::time::Duration,
     /// Peers remembered.

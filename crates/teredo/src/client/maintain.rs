@@ -2,7 +2,8 @@
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
-use super::qualify::{check_advertisement, emit_solicitation};
+use super::authenticate::emit_solicitation;
+use super::qualify::check_advertisement;
 use super::{Client, Phase, Reason, ServerAddress};
 use crate::wire::{Datagram, PORT, TeredoAddress};
 use crate::{DropReason, Instant, Timer};
@@ -130,8 +131,9 @@ impl Client {
             due,
         };
         let (to, source) = (service.server_socket(), service.link_local);
+        let credentials = self.config.keyring.get(*to.ip());
         self.outbox
-            .udp(to, |out| emit_solicitation(nonce, source, out));
+            .udp(to, |out| emit_solicitation(nonce, credentials, source, out));
     }
 
     /// A router advertisement came in while the client is in service (R4380-5.2.5-03, R4380-5.2.5-04).
@@ -155,12 +157,14 @@ impl Client {
             } if attempts > 0 && nonce == received && from == service.server_socket() => {}
             _ => return Err(DropReason::UnsolicitedAdvertisement),
         }
-        let mapped = check_advertisement(datagram, service.link_local, service.server)?;
+        let server = service.server;
+        self.check_secret(server, datagram)?;
+        let mapped = check_advertisement(datagram, service.link_local, server)?;
         if !self.config.destinations.permits(mapped) {
             return Err(DropReason::InvalidAdvertisement);
         }
-        let server = service.server;
         let changed = mapped != service.address.mapped;
+        self.note_confirmation(server, datagram);
         // A changed mapping makes a new address; the old one is invalid from now on (R4380-5.2.5-05).
         let address = self.bring_address_up(server, mapped);
         if changed {

@@ -18,12 +18,14 @@
 //! | file | RFC 4380 |
 //! |---|---|
 //! | `qualify` | §5.2.1: solicitations to both addresses of every server at once (RFC 5991 §3.2: no cone phase) |
+//! | `authenticate` | §5.2.2: nonces and shared secrets |
 //! | `maintain` | §5.2.5: the randomised refresh |
 //! | `receive` | §5.2.3: what a datagram means |
 //! | `send` | §5.2.4: where a packet goes |
 //! | `contact` | §5.2.6, §5.2.9: bubbles and connectivity tests, repeated by timers |
 //! | `peers` | §5.2: the list of recent peers |
 
+mod authenticate;
 mod config;
 mod contact;
 mod event;
@@ -38,7 +40,7 @@ mod send;
 pub use config::{ClientConfig, ServerAddress};
 pub use event::{Event, Nat, Reason, State, Status};
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -47,7 +49,7 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::policy::DestinationPolicy;
 use crate::wire::{Flags, MTU, TeredoAddress};
-use crate::{DropCounters, DropReason, Instant, Timer, Transmit};
+use crate::{DropCounters, DropReason, Instant, Keyring, Timer, Transmit};
 use limit::RateLimit;
 use maintain::Service;
 use outbox::Outbox;
@@ -68,6 +70,8 @@ pub struct Client {
     /// The address on the interface, or the last one that was: kept while its mapping is (R5991-3.1-03).
     held: Option<Held>,
     nat: Nat,
+    /// The servers that say that our key is no longer valid.
+    retired_keys: BTreeSet<Ipv4Addr>,
     /// Qualifications that failed in a row.
     failures: u32,
     peers: Peers,
@@ -121,6 +125,7 @@ impl Client {
             servers: Vec::new(),
             held: None,
             nat: Nat::Unknown,
+            retired_keys: BTreeSet::new(),
             failures: 0,
             peers: Peers::new(bounds, keys),
             outbox: Outbox::default(),
@@ -162,6 +167,12 @@ impl Client {
             }
             _ => {}
         }
+    }
+
+    /// Replaces the identifiers and secrets. They count from the next solicitation and the next advertisement on.
+    pub fn set_keyring(&mut self, keyring: Keyring) {
+        self.config.keyring = keyring;
+        self.retired_keys.clear();
     }
 
     /// Ends the service; nothing is sent any more until [`start`](Self::start) (R6169-2.1-01).
@@ -257,6 +268,7 @@ impl Client {
             local: (!matches!(self.phase, Phase::Stopped)).then_some(self.local),
             mapped: service.map(|s| s.address.mapped),
             nat: self.nat,
+            key_retired: service.is_some_and(|s| self.retired_keys.contains(&s.server.primary)),
             refresh_interval: self.config.refresh_interval,
             peers: self.peers.len(),
             trusted_peers: self.peers.trusted_len(),

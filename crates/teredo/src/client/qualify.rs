@@ -10,11 +10,9 @@
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
+use super::authenticate::emit_solicitation;
 use super::{Client, Nat, Phase, Reason, ServerAddress};
-use crate::wire::{
-    Authentication, Datagram, Flags, Icmpv6, PORT, TeredoAddress, emit_router_solicitation,
-    link_local,
-};
+use crate::wire::{Datagram, Flags, Icmpv6, PORT, TeredoAddress, link_local};
 use crate::{DropReason, Instant};
 
 /// Asking all servers, until one is complete or all are given up.
@@ -30,6 +28,10 @@ struct Inquiry {
     primary: Ask,
     secondary: Ask,
     attempts: u32,
+    /// Whether there is a secret to ask with.
+    secured: bool,
+    /// Whether somebody answered who has the nonce and not the secret.
+    unauthenticated: bool,
     /// When to ask first, to repeat, or to give up; `None` once given up.
     due: Option<Instant>,
 }
@@ -43,8 +45,10 @@ impl Inquiry {
     fn failure(&self) -> Reason {
         match (self.primary.mapping, self.secondary.mapping) {
             (Some(primary), Some(secondary)) => Reason::SymmetricNat { primary, secondary },
+            _ if self.unauthenticated => Reason::Unauthenticated(self.server.primary),
             (Some(_), None) => Reason::SecondarySilent(self.server.secondary),
             (None, Some(_)) => Reason::PrimarySilent(self.server.primary),
+            (None, None) if self.secured => Reason::ServerSilentToSecret(self.server.primary),
             (None, None) => Reason::ServerSilent(self.server.primary),
         }
     }
@@ -107,6 +111,7 @@ impl Client {
             return;
         }
         let stagger = self.config.server_stagger;
+        let keyring = &self.config.keyring;
         let inquiries = (0u32..)
             .zip(&self.servers)
             .map(|(position, &server)| Inquiry {
@@ -114,6 +119,8 @@ impl Client {
                 primary: Ask::default(),
                 secondary: Ask::default(),
                 attempts: 0,
+                secured: keyring.get(server.primary).is_some(),
+                unauthenticated: false,
                 due: Some(now + stagger * position),
             });
         let qualification = Qualification {
@@ -144,6 +151,7 @@ impl Client {
             inquiry.attempts += 1;
             inquiry.due = Some(now + self.config.solicitation_timeout);
             let ServerAddress { primary, secondary } = inquiry.server;
+            let credentials = self.config.keyring.get(primary);
             for (ask, to) in [
                 (&mut inquiry.primary, primary),
                 (&mut inquiry.secondary, secondary),
@@ -153,7 +161,7 @@ impl Client {
                     let nonce = rand_core::Rng::next_u64(&mut self.rng).to_be_bytes();
                     ask.nonce = Some(nonce);
                     self.outbox.udp(SocketAddrV4::new(to, PORT), |out| {
-                        emit_solicitation(nonce, source, out)
+                        emit_solicitation(nonce, credentials, source, out)
                     });
                 }
             }
@@ -194,19 +202,39 @@ impl Client {
         let Phase::Starting { qualification, .. } = &mut self.phase else {
             return Err(DropReason::UnsolicitedAdvertisement);
         };
-        let (server, ask) = qualification
+        let (server, _) = qualification
             .ask_of(from, nonce)
             .ok_or(DropReason::UnsolicitedAdvertisement)?;
+        if let Err(reason) = self.check_secret(server, datagram) {
+            self.note_stranger(server);
+            return Err(reason);
+        }
         let mapped = check_advertisement(datagram, source, server)?;
         // R4380-4-03, R4380-GU-04, A-13: it would be an address that others send to.
         if !self.config.destinations.permits(mapped) {
             return Err(DropReason::InvalidAdvertisement);
         }
-        // An answer answers once.
-        ask.nonce = None;
-        ask.mapping = Some(mapped);
+        self.note_confirmation(server, datagram);
+        let Phase::Starting { qualification, .. } = &mut self.phase else {
+            return Err(DropReason::UnsolicitedAdvertisement);
+        };
+        if let Some((_, ask)) = qualification.ask_of(from, nonce) {
+            // An answer answers once.
+            ask.nonce = None;
+            ask.mapping = Some(mapped);
+        }
         self.conclude(now, server);
         Ok(())
+    }
+
+    /// Remembers, for the person who will ask why nothing came of it, that this server does not have the secret.
+    fn note_stranger(&mut self, server: ServerAddress) {
+        if let Phase::Starting { qualification, .. } = &mut self.phase {
+            let mut inquiries = qualification.inquiries.iter_mut();
+            if let Some(inquiry) = inquiries.find(|inquiry| inquiry.server == server) {
+                inquiry.unauthenticated = true;
+            }
+        }
     }
 
     /// Both answers of a server tell the kind of NAT (R4380-5.2.1-11), and one alone tells nothing
@@ -264,12 +292,6 @@ impl Client {
         self.take_address_down();
         self.forget_peers();
     }
-}
-
-/// A router solicitation behind a nonce (R4380-5.2.2-01, R4380-7.2.1-01).
-pub(super) fn emit_solicitation(nonce: [u8; 8], source: Ipv6Addr, out: &mut Vec<u8>) {
-    Authentication::nonce_only(nonce).emit(out);
-    emit_router_solicitation(source, out);
 }
 
 /// The conditions of RFC 4380 §5.2.1 on an answer (R4380-5.2.1-06), and the mapping that it tells (R4380-5.2.1-08).

@@ -3,14 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::accept::Message;
-use super::{Pending, Server};
-use crate::wire::{
-    self, Authentication, Datagram, Icmpv6, Origin, PrefixInformation, RouterAdvertisement,
-    emit_echo_reply, link_local_flags,
-};
-use crate::{DropReason, Reception};
-
-const ECHO_HOP_LIMIT: u8 = 64;
+use super::write::{Plan, Task};
+use super::{Security, Server};
+use crate::wire::{self, Datagram, PrefixInformation, RouterAdvertisement, link_local_flags};
+use crate::{DropReason, KnownClient};
 
 /// The advertisement, the same for all clients: one prefix, from which they make their addresses, and no default
 /// route, since a Teredo server is no router for anything else.
@@ -33,52 +29,77 @@ pub(super) fn advertisement(primary: Ipv4Addr, mtu: u32) -> RouterAdvertisement 
     }
 }
 
+/// How an advertisement is authenticated.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Proof<'a> {
+    /// Not at all: the solicitation has no element.
+    None,
+    /// With the client's nonce.
+    Nonce([u8; 8]),
+    /// With the client's nonce, its identifier, which has this length, and its secret.
+    Secret([u8; 8], u8, &'a KnownClient),
+}
+
 impl Server {
-    /// Answers a packet addressed to the server's own link-local address or to all routers, to where it came from
-    /// (R4380-5.3.1-09, R4380-5.3.2-05).
-    pub(super) fn answer<'a>(
-        &mut self,
+    /// The answer to a packet addressed to the server's own link-local address or to all routers, to where it came from
+    /// (R4380-5.3.1-09, R4380-5.3.2-05). The cone bit of a solicitation chooses the address that the answer comes from
+    /// (R4380-5.3.2-06, R5991-3.2-03).
+    pub(super) fn answer(
+        &self,
         datagram: &Datagram<'_>,
         message: Message,
         from: SocketAddrV4,
         local: Ipv4Addr,
-    ) -> Result<Reception<'a>, DropReason> {
-        let source = match message {
-            Message::Solicitation => self.advertise(datagram, from, local)?,
-            Message::EchoRequest => self.reply(datagram, local)?,
-            Message::Bubble | Message::EchoReply => return Err(DropReason::NotRelayed),
-        };
-        self.pending = Some(Pending { to: from, source });
-        Ok(Reception::Consumed)
+    ) -> Result<Plan<'_>, DropReason> {
+        match message {
+            Message::Solicitation => {
+                let proof = self.authenticate(datagram)?;
+                let source = if link_local_flags(&datagram.packet.source()).is_cone() {
+                    self.other(local)?
+                } else {
+                    local
+                };
+                Ok(Plan::new(datagram, from, source, Task::Advertise(proof)))
+            }
+            Message::EchoRequest => Ok(Plan::new(datagram, from, local, Task::Reply)),
+            Message::Bubble | Message::EchoReply => Err(DropReason::NotRelayed),
+        }
     }
 
-    /// Writes the advertisement, with the mapping as its origin and to the very address that asked (R4380-5.3.2-01,
-    /// R4380-5.3.2-03, R4380-5.3.2-04), and returns the address to send it from (R4380-5.3.2-06, R5991-3.2-03).
-    fn advertise(
-        &mut self,
-        solicitation: &Datagram<'_>,
-        from: SocketAddrV4,
-        local: Ipv4Addr,
-    ) -> Result<Ipv4Addr, DropReason> {
-        let client = solicitation.packet.source();
-        let source = if link_local_flags(&client).is_cone() {
-            self.other(local)?
-        } else {
-            local
+    /// Whether the client is who it says (R4380-5.2.2-07, R4380-5.3.1-05), and how to answer it.
+    ///
+    /// The element comes back exactly if the client sent one: its nonce is nobody else's (RFC 4380 §7.2.1). A server
+    /// that does not do secure qualification knows no identifier, and says so by leaving it out
+    /// (R4380-5.3.2-10).
+    fn authenticate(&self, solicitation: &Datagram<'_>) -> Result<Proof<'_>, DropReason> {
+        let (clients, required) = match &self.config.security {
+            Security::Open => {
+                let nonce = solicitation.authentication.map(|element| element.nonce);
+                return Ok(nonce.map_or(Proof::None, Proof::Nonce));
+            }
+            Security::Optional(clients) => (clients, false),
+            Security::Required(clients) => (clients, true),
         };
-
-        self.outgoing.clear();
-        // The element comes back exactly if the client sent one: its nonce is nobody else's (RFC 4380 §7.2.1). A
-        // server that does not do secure qualification knows no identifier, and says so by leaving it out
-        // (R4380-5.3.2-10).
-        if let Some(Authentication { nonce, .. }) = solicitation.authentication {
-            Authentication::nonce_only(nonce).emit(&mut self.outgoing);
+        let Some(element) = solicitation.authentication else {
+            return if required {
+                Err(DropReason::Unauthenticated)
+            } else {
+                Ok(Proof::None)
+            };
+        };
+        if element.identifier.is_empty() && element.value.is_empty() && !required {
+            return Ok(Proof::Nonce(element.nonce));
         }
-        Origin(from).emit(&mut self.outgoing);
-        self.advertisement
-            .emit(self.link_local, client, &mut self.outgoing);
-        self.counters.advertisements += 1;
-        Ok(source)
+        let client = clients
+            .get(element.identifier)
+            .filter(|client| solicitation.verify(&client.secret))
+            .ok_or(DropReason::Unauthenticated)?;
+        // The element has one byte for the length.
+        Ok(Proof::Secret(
+            element.nonce,
+            element.identifier.len() as u8,
+            client,
+        ))
     }
 
     /// The address that a client with the cone bit is answered from: if that passes its NAT, the NAT is a cone one
@@ -96,28 +117,5 @@ impl Server {
         } else {
             Ok(other)
         }
-    }
-
-    fn reply(&mut self, request: &Datagram<'_>, local: Ipv4Addr) -> Result<Ipv4Addr, DropReason> {
-        let Ok(Icmpv6::EchoRequest {
-            identifier,
-            sequence,
-            data,
-        }) = Icmpv6::parse(&request.packet)
-        else {
-            return Err(DropReason::InvalidIcmpv6);
-        };
-        self.outgoing.clear();
-        emit_echo_reply(
-            self.link_local,
-            request.packet.source(),
-            ECHO_HOP_LIMIT,
-            identifier,
-            sequence,
-            data,
-            &mut self.outgoing,
-        );
-        self.counters.echo_replies += 1;
-        Ok(local)
     }
 }

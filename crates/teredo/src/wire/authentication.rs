@@ -2,13 +2,7 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
-
-use super::ParseError;
-
-/// The length of an authentication value in bytes: HMAC-SHA1, not truncated (RFC 4380 §5.2.2).
-pub const MAC_LEN: usize = 20;
+use super::{ParseError, Secret};
 
 /// What client and server put in front of router solicitations and advertisements.
 ///
@@ -18,7 +12,7 @@ pub const MAC_LEN: usize = 20;
 pub struct Authentication<'a> {
     /// Names the client, and with it the secret; at most 255 bytes.
     pub identifier: &'a [u8],
-    /// The keyed hash; empty where there is no secret, else [`MAC_LEN`] bytes. At most 255.
+    /// The keyed hash; empty where there is no secret, else [`MAC_LEN`](super::MAC_LEN) bytes. At most 255.
     pub value: &'a [u8],
     /// Chosen by the client, echoed by the server.
     pub nonce: [u8; 8],
@@ -94,29 +88,9 @@ impl<'a> Authentication<'a> {
         out.push(self.confirmation);
     }
 
-    /// The authentication value: HMAC-SHA1 over nonce, confirmation byte and `rest`, which is the origin
-    /// indication, if there is one, and the IPv6 packet, both in their wire form (RFC 4380 §5.2.2). Not MD5, whatever
-    /// §7.2.1 says. R4380-5.2.2-08.
-    pub fn compute(secret: &[u8], nonce: [u8; 8], confirmation: u8, rest: &[u8]) -> [u8; MAC_LEN] {
-        Self::mac(secret, nonce, confirmation, rest)
-            .finalize()
-            .into_bytes()
-            .into()
-    }
-
-    /// Whether [`Self::value`] is what [`Self::compute`] gives, in constant time. `rest` as there.
-    pub fn verify(&self, secret: &[u8], rest: &[u8]) -> bool {
-        Self::mac(secret, self.nonce, self.confirmation, rest)
-            .verify_slice(self.value)
-            .is_ok()
-    }
-
-    fn mac(secret: &[u8], nonce: [u8; 8], confirmation: u8, rest: &[u8]) -> Hmac<Sha1> {
-        Hmac::<Sha1>::new_from_slice(secret)
-            .expect("HMAC takes a key of any length (RFC 2104 §2)")
-            .chain_update(nonce)
-            .chain_update([confirmation])
-            .chain_update(rest)
+    /// Whether [`Self::value`] is what [`Secret::sign`] gives, in constant time. `rest` as there.
+    pub fn verify(&self, secret: &Secret, rest: &[u8]) -> bool {
+        secret.verifies(self.value, self.nonce, self.confirmation, rest)
     }
 }
 

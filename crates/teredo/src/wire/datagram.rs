@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Authentication, Ipv6Packet, Origin, ParseError, Trailers};
+use super::{Authentication, Ipv6Packet, Origin, ParseError, Secret, Trailers};
 
 /// A UDP payload, taken apart: `[authentication] [origin indication] IPv6 [trailers]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl<'a> Datagram<'a> {
 
     /// Whether the datagram is authenticated with this secret, in constant time; `false` without an
     /// authentication element. Trailers are not covered (RFC 4380 §5.2.2).
-    pub fn verify(&self, secret: &[u8]) -> bool {
+    pub fn verify(&self, secret: &Secret) -> bool {
         self.authentication
             .is_some_and(|authentication| authentication.verify(secret, self.signed))
     }

@@ -48,13 +48,14 @@ mod error;
 mod icmpv6;
 mod ipv6;
 mod origin;
+mod secret;
 mod trailer;
 
 pub use address::{
     DISCOVERY, Flags, MTU, OBSOLETE_PREFIX, PORT, SERVICE_PREFIX, TeredoAddress,
     is_obsolete_teredo, is_teredo, link_local, link_local_flags, server_link_local, server_prefix,
 };
-pub use authentication::{Authentication, MAC_LEN};
+pub use authentication::Authentication;
 pub use bubble::emit_bubble;
 pub use checksum::checksum;
 pub use datagram::Datagram;
@@ -66,6 +67,7 @@ pub use icmpv6::{
 };
 pub use ipv6::{Fragment, Ipv6Header, Ipv6Packet, Routing, UpperLayer, protocol, set_hop_limit};
 pub use origin::Origin;
+pub use secret::{MAC_LEN, Secret};
 pub use trailer::{AlternateAddresses, Trailer, Trailers};
 
 #[cfg(test)]

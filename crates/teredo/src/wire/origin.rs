@@ -43,9 +43,15 @@ impl Origin {
 
     /// Appends the element.
     pub fn emit(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&Self::MAGIC);
-        out.extend_from_slice(&(!self.0.port()).to_be_bytes());
-        out.extend_from_slice(&self.0.ip().octets().map(|octet| !octet));
+        out.extend_from_slice(&self.to_bytes());
+    }
+
+    /// The element.
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let [p0, p1] = (!self.0.port()).to_be_bytes();
+        let [a0, a1, a2, a3] = self.0.ip().octets().map(|octet| !octet);
+        let [m0, m1] = Self::MAGIC;
+        [m0, m1, p0, p1, a0, a1, a2, a3]
     }
 }
 

@@ -111,7 +111,10 @@ fn exercise(bytes: &[u8]) {
         let _ = may_be_answered_with_error(packet.as_bytes());
     }
     if let Ok(datagram) = Datagram::parse(bytes) {
-        let _ = (datagram.to_string(), datagram.verify(b"secret"));
+        let _ = (
+            datagram.to_string(),
+            datagram.verify(&Secret::new(b"secret")),
+        );
         let mut again = Vec::new();
         datagram.emit(&mut again);
         assert_eq!(again, bytes);

@@ -1,10 +1,11 @@
 //! A hundred thousand invented peers (RFC 4380 §7.3.3).
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
+use teredo::server::RelayLimits;
 use teredo::wire::{Flags, PORT, TeredoAddress};
-use teredo::{ClientConfig, Submission};
+use teredo::{ClientConfig, ServerConfig, Submission};
 use teredo_sim::{ClientId, NatBehaviour, Network, RawId, World};
 
 use crate::internet::*;
@@ -15,7 +16,17 @@ const MAX_PEERS: usize = 1_024;
 
 /// A client that everybody can reach with an active peer, and an attacker.
 fn stage() -> (World, ClientId, ClientId, RawId) {
-    let mut world = world(1);
+    stage_with(RelayLimits::default())
+}
+
+/// As [`stage`], with a server that passes this much on.
+fn stage_with(limits: RelayLimits) -> (World, ClientId, ClientId, RawId) {
+    let mut world = World::new(1);
+    let config = ServerConfig {
+        limits,
+        ..ServerConfig::new(SERVER)
+    };
+    world.add_server_with(SERVER, config);
     let config = ClientConfig {
         max_peers: MAX_PEERS,
         ..ClientConfig::default()
@@ -118,13 +129,49 @@ fn data_from_a_hundred_thousand_native_sources() {
     );
 }
 
-/// R4380-5.2-06, R4380-7.3.3-01, R4380-7.4-01: indirect bubbles of a hundred thousand relays, by way of the server.
+/// R4380-5.2-06, R4380-7.3.3-01, R4380-7.4-01: indirect bubbles of a hundred thousand relays, by way of a server
+/// that knows no limits.
 #[test]
 fn indirect_bubbles_from_a_hundred_thousand_relays() {
+    let (mut world, client, friend, attacker) = stage_with(RelayLimits {
+        per_destination: None,
+        total: None,
+        ..RelayLimits::default()
+    });
+    let own = address(&world, client);
+    let before = world.capture().total();
+    let (waited, exchanged) =
+        talk_during(&mut world, client, friend, attacker, indirect_bubbles(own));
+    assert_eq!(waited, 0);
+    let out = world.capture().total() - before - 2 * u64::from(SOURCES);
+    assert!(
+        out <= u64::from(SOURCES) + 4 * exchanged as u64 + 20,
+        "{out} answers to {SOURCES} bubbles"
+    );
+}
+
+/// R4380-7.4-01: a server with its usual limits keeps 97 % of that from its client.
+#[test]
+fn a_server_keeps_a_flood_from_its_client() {
     let (mut world, client, friend, attacker) = stage();
     let own = address(&world, client);
     let before = world.capture().total();
-    let (waited, exchanged) = talk_during(&mut world, client, friend, attacker, |_, number| {
+    let (waited, exchanged) =
+        talk_during(&mut world, client, friend, attacker, indirect_bubbles(own));
+    assert_eq!(waited, 0);
+    let passed_on_and_answered = 2 * (512 + 256 * 10);
+    let others = world.capture().total() - before - u64::from(SOURCES);
+    assert!(
+        others <= passed_on_and_answered + 4 * exchanged as u64 + 20,
+        "{others} datagrams besides the attack"
+    );
+}
+
+/// The bubble of another relay each time, to the server.
+fn indirect_bubbles(
+    own: Ipv6Addr,
+) -> impl Fn(&World, u32) -> (SocketAddrV4, SocketAddrV4, Vec<u8>) {
+    move |_, number| {
         let source = v6(&format!(
             "2001:db8::{:x}:{:x}",
             number >> 16,
@@ -135,13 +182,7 @@ fn indirect_bubbles_from_a_hundred_thousand_relays() {
             SocketAddrV4::new(SERVER.primary, PORT),
             packets::bubble(source, own),
         )
-    });
-    assert_eq!(waited, 0);
-    let out = world.capture().total() - before - 2 * u64::from(SOURCES);
-    assert!(
-        out <= u64::from(SOURCES) + 4 * exchanged as u64 + 20,
-        "{out} answers to {SOURCES} bubbles"
-    );
+    }
 }
 
 /// R4380-5.2-06, R4380-7.3.3-01: a peer that is only sent to, and says nothing itself, is not forgotten either.

@@ -21,4 +21,5 @@ mod qualification;
 mod reception;
 mod refused;
 mod router_advertisement;
+mod secure;
 mod several_servers;

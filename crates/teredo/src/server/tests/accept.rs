@@ -166,7 +166,7 @@ fn rules_6_and_7_native_source() {
     assert_eq!(sent.to, CLIENT);
     assert_eq!(
         Datagram::parse(&sent.bytes).unwrap().origin,
-        Some(wire::Origin(RELAY))
+        Some(Origin(RELAY))
     );
 
     let sent = expect_sent(

@@ -1,6 +1,6 @@
 use super::*;
 use crate::wire::{
-    Authentication, Icmpv6, MAC_LEN, Origin, PrefixInformation, emit_echo_reply, server_link_local,
+    Icmpv6, MAC_LEN, PrefixInformation, RouterAdvertisement, emit_echo_reply, server_link_local,
 };
 
 const NONCE: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];

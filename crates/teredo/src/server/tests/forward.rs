@@ -212,17 +212,25 @@ fn destinations_that_are_not_global() {
     }
 }
 
-/// R4380-5.3.1-11: the packet as it came, without what was around it.
+/// R4380-5.3.1-11: the packet as it came but for the hop limit, without what was around it.
 #[test]
 fn to_the_ipv6_internet() {
     let mut server = server();
-    let packet = echo(client(), NATIVE);
-    let bytes = [&packet[..], &[1, 4, 0, 0, 0, 0]].concat();
-    assert_eq!(
-        receive(&mut server, CLIENT, PRIMARY, &bytes),
-        (Reception::Deliver(&packet), None)
-    );
+    let mut packet = echo(client(), NATIVE);
+    let mut bytes = Vec::new();
+    Authentication::nonce_only([1; 8]).emit(&mut bytes);
+    bytes.extend_from_slice(&packet);
+    bytes.extend_from_slice(&[1, 4, 0, 0, 0, 0]);
+    let sent = expect_sent(&mut server, CLIENT, &bytes);
+    packet[7] -= 1;
+    assert_eq!((sent.to, sent.bytes), (INTERNET, packet));
     assert_eq!(server.counters().to_native, 1);
+
+    for hop_limit in [0, 1] {
+        let mut bytes = Vec::new();
+        emit_echo_request(client(), NATIVE, hop_limit, 7, 1, b"ping", &mut bytes);
+        expect_drop(&mut server, CLIENT, &bytes, DropReason::HopLimit);
+    }
 }
 
 /// The way back, for the server's own clients and for what it relays; L-02, L-04.

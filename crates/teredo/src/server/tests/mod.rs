@@ -9,7 +9,9 @@ use crate::wire::{Flags, emit_bubble, emit_echo_request, emit_router_solicitatio
 mod accept;
 mod answer;
 mod forward;
+mod limits;
 mod properties;
+mod secure;
 
 const PRIMARY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 120);
 const SECONDARY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 121);
@@ -22,6 +24,9 @@ const RELAY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 20), 3545
 
 /// A node of the IPv6 Internet.
 const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// Where a packet for it is said to have been sent.
+const INTERNET: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 const NOW: Instant = Instant::from_nanos(0);
 
@@ -62,35 +67,71 @@ fn peer() -> Ipv6Addr {
 }
 
 /// R4380-7.4-01: whatever goes in, at most one datagram comes out, and none where it says so.
-fn receive<'a>(
+fn receive(
     server: &mut Server,
     from: SocketAddrV4,
     local: Ipv4Addr,
-    datagram: &'a [u8],
-) -> (Reception<'a>, Option<Sent>) {
+    datagram: &[u8],
+) -> (Reception<'static>, Option<Sent>) {
     let reception = server.handle_udp(NOW, from, local, datagram);
     let mut bytes = vec![0xa5];
     let sent = server.poll_transmit(&mut bytes).map(|transmit| {
-        let Destination::Udp(to) = transmit.destination else {
-            panic!("a server has no host")
-        };
         assert_eq!(
             transmit.len,
             bytes.len() - 1,
             "only what was appended counts"
         );
+        let (to, source) = match (transmit.destination, transmit.source) {
+            (Destination::Udp(to), Some(source)) => (to, source),
+            (Destination::Host, None) => (INTERNET, PRIMARY),
+            other => panic!("{other:?}"),
+        };
         Sent {
             to,
-            source: transmit.source.expect("a server has two addresses"),
+            source,
             bytes: bytes.split_off(1),
         }
     });
+    in_place(server, from, local, datagram, sent.as_ref());
     assert_eq!(bytes, [0xa5], "the buffer is appended to");
     assert_eq!(server.poll_transmit(&mut bytes), None);
     assert_eq!(sent.is_some(), reception == Reception::Consumed);
     assert_eq!(server.poll_event(), None);
     assert_eq!(server.poll_timeout(), None);
     (reception, sent)
+}
+
+/// What is answered in place is what is answered elsewhere, in a buffer that is just long enough; a shorter one is
+/// refused.
+fn in_place(
+    server: &Server,
+    from: SocketAddrV4,
+    local: Ipv4Addr,
+    datagram: &[u8],
+    sent: Option<&Sent>,
+) {
+    let mut server = server.clone();
+    let mut answer = |buffer: &mut [u8]| {
+        buffer[..datagram.len()].copy_from_slice(datagram);
+        server.answer_in_place(NOW, from, local, buffer, datagram.len())
+    };
+    let len = sent.map_or(0, |sent| sent.bytes.len()).max(datagram.len());
+    let mut buffer = vec![0xa5; len];
+    let (to, source, len) = match (answer(&mut buffer), sent) {
+        (Ok(Answer::Udp { to, source, len }), Some(_)) => (to, source, len),
+        (Ok(Answer::Native { len }), Some(_)) => (INTERNET, PRIMARY, len),
+        (Err(_), None) => return,
+        other => panic!("{other:?}"),
+    };
+    let sent = sent.unwrap();
+    assert_eq!(
+        (to, source, &buffer[..len]),
+        (sent.to, sent.source, &sent.bytes[..])
+    );
+    if len > datagram.len() {
+        let mut short = vec![0xa5; len - 1];
+        assert_eq!(answer(&mut short), Err(DropReason::Oversized));
+    }
 }
 
 /// Sends a datagram to the primary address and expects something back.

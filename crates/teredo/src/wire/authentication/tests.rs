@@ -1,3 +1,4 @@
+use super::super::MAC_LEN;
 use super::super::tests::{ADVERTISEMENT, SOLICITATION, hex};
 use super::*;
 use proptest::prelude::*;
@@ -21,12 +22,12 @@ fn nonce_only() {
 #[test]
 fn hmac_vectors() {
     assert_eq!(
-        Authentication::compute(b"secret", NONCE, 0, &hex(SOLICITATION))[..],
+        Secret::new(b"secret").sign(NONCE, 0, &hex(SOLICITATION))[..],
         hex("40a41c9d568902fb60837f44f5cbdb3de5dcc0c8")
     );
     let rest = [hex("0000efff3ffffdfe"), hex(ADVERTISEMENT)].concat();
     assert_eq!(
-        Authentication::compute(b"secret", NONCE, 0, &rest)[..],
+        Secret::new(b"secret").sign(NONCE, 0, &rest)[..],
         hex("3fa17adde20bc459be384f4b1eaa8468ed700c50")
     );
 }
@@ -75,29 +76,29 @@ fn an_identifier_that_does_not_fit_is_cut() {
 #[test]
 fn verification_notices_every_change() {
     let packet = hex(SOLICITATION);
-    let value = Authentication::compute(b"secret", NONCE, 0, &packet);
+    let value = Secret::new(b"secret").sign(NONCE, 0, &packet);
     let element = Authentication {
         identifier: b"alice",
         value: &value,
         nonce: NONCE,
         confirmation: 0,
     };
-    assert!(element.verify(b"secret", &packet));
-    assert!(!element.verify(b"Secret", &packet));
-    assert!(!element.verify(b"secret", &packet[1..]));
+    assert!(element.verify(&Secret::new(b"secret"), &packet));
+    assert!(!element.verify(&Secret::new(b"Secret"), &packet));
+    assert!(!element.verify(&Secret::new(b"secret"), &packet[1..]));
     assert!(
         !Authentication {
             confirmation: 1,
             ..element
         }
-        .verify(b"secret", &packet)
+        .verify(&Secret::new(b"secret"), &packet)
     );
     assert!(
         !Authentication {
             nonce: [0; 8],
             ..element
         }
-        .verify(b"secret", &packet)
+        .verify(&Secret::new(b"secret"), &packet)
     );
     for len in 0..MAC_LEN {
         assert!(
@@ -105,7 +106,7 @@ fn verification_notices_every_change() {
                 value: &value[..len],
                 ..element
             }
-            .verify(b"secret", &packet),
+            .verify(&Secret::new(b"secret"), &packet),
             "a part of the value"
         );
     }
@@ -117,7 +118,7 @@ fn verification_notices_every_change() {
                 value: &value,
                 ..element
             }
-            .verify(b"secret", &packet)
+            .verify(&Secret::new(b"secret"), &packet)
         );
     }
 }

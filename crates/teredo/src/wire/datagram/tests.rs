@@ -123,23 +123,37 @@ fn authenticated_datagrams() {
         bytes.extend(hex(origin));
         bytes.extend(hex(packet));
         assert_eq!(bytes.len(), len);
-        assert!(Datagram::parse(&bytes).unwrap().verify(b"secret"));
-        assert!(!Datagram::parse(&bytes).unwrap().verify(b"secrets"));
+        assert!(
+            Datagram::parse(&bytes)
+                .unwrap()
+                .verify(&Secret::new(b"secret"))
+        );
+        assert!(
+            !Datagram::parse(&bytes)
+                .unwrap()
+                .verify(&Secret::new(b"secrets"))
+        );
 
         let longer = [&bytes[..], &[1, 4, 0, 0, 0, 0]].concat();
         assert!(
-            Datagram::parse(&longer).unwrap().verify(b"secret"),
+            Datagram::parse(&longer)
+                .unwrap()
+                .verify(&Secret::new(b"secret")),
             "trailers are not covered"
         );
 
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
-        assert!(!Datagram::parse(&bytes).unwrap().verify(b"secret"));
+        assert!(
+            !Datagram::parse(&bytes)
+                .unwrap()
+                .verify(&Secret::new(b"secret"))
+        );
     }
     assert!(
         !Datagram::parse(&hex(SOLICITATION))
             .unwrap()
-            .verify(b"secret"),
+            .verify(&Secret::new(b"secret")),
         "there is nothing to verify"
     );
 }

@@ -1,0 +1,182 @@
+//! What a server passes on at the most, and to which of its own addresses nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::wire::PORT;
+
+/// The addresses of another server of the same process.
+const NEIGHBOUR: ServerAddress = ServerAddress {
+    primary: Ipv4Addr::new(203, 0, 113, 130),
+    secondary: Ipv4Addr::new(203, 0, 113, 131),
+};
+
+fn config(limits: RelayLimits) -> ServerConfig {
+    ServerConfig {
+        limits,
+        ..ServerConfig::new(ServerAddress {
+            primary: PRIMARY,
+            secondary: SECONDARY,
+        })
+    }
+}
+
+fn rate(per_second: u32, burst: u32) -> Option<Rate> {
+    let [per_second, burst] = [per_second, burst].map(|n| n.try_into().unwrap());
+    Some(Rate { per_second, burst })
+}
+
+fn passed(server: &mut Server, now: Instant, from: SocketAddrV4, datagram: &[u8]) -> usize {
+    (0..100)
+        .filter(|_| server.handle_udp(now, from, PRIMARY, datagram) == Reception::Consumed)
+        .count()
+}
+
+/// R4380-7.4-01: a stranger's bubbles do not drown the client that they name, and what is too much has a name.
+#[test]
+fn to_one_destination() {
+    let limits = RelayLimits {
+        per_destination: rate(10, 20),
+        ..RelayLimits::default()
+    };
+    let mut server = Server::new(config(limits), [7; 32], NOW);
+    let victim = bubble(NATIVE, client());
+    assert_eq!(passed(&mut server, NOW, RELAY, &victim), 20);
+    assert_eq!(server.drops().get(DropReason::RateLimited), 80);
+    let elsewhere: SocketAddrV4 = "198.51.100.7:99".parse().unwrap();
+    assert_eq!(
+        passed(&mut server, NOW, elsewhere, &victim),
+        0,
+        "whoever sends"
+    );
+    let port = teredo(PRIMARY, SocketAddrV4::new(*CLIENT.ip(), 1));
+    assert_eq!(
+        passed(&mut server, NOW, RELAY, &bubble(NATIVE, port)),
+        0,
+        "whatever port"
+    );
+    assert_eq!(
+        passed(&mut server, NOW, CLIENT, &bubble(client(), peer())),
+        20,
+        "others go on"
+    );
+    assert_eq!(
+        passed(&mut server, NOW, CLIENT, &echo(client(), NATIVE)),
+        20
+    );
+    assert_eq!(
+        server.handle_tun(NOW, &echo(NATIVE, client())),
+        Submission::Drop(DropReason::RateLimited)
+    );
+    assert_eq!(
+        passed(&mut server, NOW, CLIENT, &solicitation(Flags::default())),
+        100,
+        "answers are not relayed"
+    );
+    assert_eq!(
+        passed(
+            &mut server,
+            NOW + Duration::from_millis(1001),
+            RELAY,
+            &victim
+        ),
+        10
+    );
+}
+
+/// R4380-7.4-01: and all destinations together have a limit, for all servers and threads that share it.
+#[test]
+fn to_all_together() {
+    let limits = RelayLimits {
+        per_destination: None,
+        total: rate(10, 50),
+        ..RelayLimits::default()
+    };
+    let limiter = Arc::new(RelayLimiter::new(limits, [7; 32]));
+    let mut server = Server::sharing(config(limits), Arc::clone(&limiter));
+    let mut clone = server.clone();
+    assert_eq!(
+        passed(&mut server, NOW, RELAY, &bubble(NATIVE, client())),
+        50
+    );
+    assert_eq!(
+        passed(&mut clone, NOW, CLIENT, &bubble(client(), peer())),
+        0
+    );
+    let mut other = Server::sharing(ServerConfig::new(NEIGHBOUR), limiter);
+    let _ = other.handle_udp(NOW, CLIENT, NEIGHBOUR.primary, &bubble(client(), peer()));
+    assert_eq!(other.drops().get(DropReason::RateLimited), 1);
+}
+
+/// L-01, R4380-5.3.1-16: with several pairs of addresses nothing goes from any of them to any other, by either
+/// entrance of a loop, and nothing is taken from any of them.
+#[test]
+fn no_loop_between_the_pairs_of_a_process() {
+    let own = ServerAddress {
+        primary: PRIMARY,
+        secondary: SECONDARY,
+    };
+    for (address, neighbour) in [(own, NEIGHBOUR), (NEIGHBOUR, own)] {
+        let neighbours = vec![neighbour.primary, neighbour.secondary];
+        let mut server = Server::new(
+            ServerConfig {
+                neighbours,
+                ..ServerConfig::new(address)
+            },
+            [0; 32],
+            NOW,
+        );
+        let all = [
+            own.primary,
+            own.secondary,
+            NEIGHBOUR.primary,
+            NEIGHBOUR.secondary,
+        ];
+        for target in all.map(|address| SocketAddrV4::new(address, PORT)) {
+            for server_field in [address.primary, neighbour.primary] {
+                let looping = teredo(server_field, target);
+                let sources = [(RELAY, NATIVE), (CLIENT, client()), (target, looping)];
+                for (from, source) in sources {
+                    for packet in [bubble(source, looping), echo(source, looping)] {
+                        let reception = server.handle_udp(NOW, from, address.primary, &packet);
+                        assert!(matches!(reception, Reception::Drop(_)), "{from} {looping}");
+                    }
+                }
+            }
+            let from_own = server.handle_udp(
+                NOW,
+                target,
+                address.primary,
+                &solicitation(Flags::default()),
+            );
+            assert_eq!(from_own, Reception::Drop(DropReason::SelfLoop));
+            let inward = server.handle_tun(NOW, &bubble(NATIVE, teredo(address.primary, target)));
+            assert_eq!(inward, Submission::Drop(DropReason::SelfLoop));
+        }
+        assert_eq!(server.poll_transmit(&mut Vec::new()), None);
+        assert!(server.drops().get(DropReason::SelfLoop) > 0);
+    }
+}
+
+/// R4380-7.4-01: how much more goes out than came in: for what is passed on, the origin indication; for a
+/// solicitation, the advertisement, which is as long as the RFC makes it. Nothing else makes a server an amplifier.
+#[test]
+fn amplification_is_bounded() {
+    let mut server = server();
+    let solicitation = solicitation(Flags::default());
+    let sent = expect_sent(&mut server, CLIENT, &solicitation);
+    assert_eq!((solicitation.len(), sent.bytes.len()), (48, 104));
+    // With the headers of IPv4 and UDP, which both ways have.
+    let ratio = (104.0 + 28.0) / (48.0 + 28.0);
+    assert!(ratio < 1.75, "{ratio}");
+    for packet in [bubble(peer(), client()), echo(peer(), client())] {
+        let sent = expect_sent(&mut server, PEER, &packet);
+        assert_eq!(sent.bytes.len(), packet.len() + Origin::LEN);
+    }
+    let ping = echo(client(), server.link_local);
+    assert_eq!(
+        expect_sent(&mut server, CLIENT, &ping).bytes.len(),
+        ping.len()
+    );
+}
