@@ -16,7 +16,7 @@
 //!                                                   └──────────────────────────────────────────────┘
 //! ```
 //!
-//! [`server::ServerHandle`] is the same picture with two sockets, no interface and no gate. The data path shares
+//! [`server::ServerHandle`] is the same picture with a thread per core, no interface and no gate. The data path shares
 //! nothing with the rest of the program: commands go in through a channel, events and answers come out.
 //!
 //! # Batches

@@ -1,22 +1,37 @@
-//! The server's data path: a thread with two sockets, and a way to the IPv6 Internet where the host permits one.
+//! The server's data path: workers, each a thread with a socket on every address, and a way to the IPv6 Internet where
+//! the host permits one.
+//!
+//! ```text
+//!                 ┌─ 192.0.2.1:3544 ─┬─ socket ─┐
+//!  UDP ═ kernel ══╡  by sender       └─ socket ─┼─┐   worker 0: batch ─> Server, in place ─> batch
+//!                 └─ 192.0.2.2:3544 ─┬─ socket ─┘ │
+//!                                    └─ socket ───┴─> worker 1: the same
+//! ```
+//!
+//! The kernel gives each socket its share of the senders (`SO_REUSEPORT`). Workers share nothing but the limiter, which
+//! has no lock: no state of a client is kept anywhere, so it does not matter which of them gets a datagram.
 
 mod native;
+mod status;
+mod worker;
 
+use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::mpsc;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use teredo::server::ServerCounters;
-use teredo::{Destination, DropCounters, Instant, Reception, Server, ServerConfig};
+use teredo::server::{RelayLimiter, Security};
+use teredo::{Server, ServerConfig};
 use tokio::sync::oneshot;
 
+pub use status::{PairStatus, ServerStatus, ServerTraffic};
+
 use crate::engine::seed;
-use crate::udp::{Arena, Arenas, ReceiveBatch, SendBatch, ServiceSocket};
-use crate::{BindError, Waker, clock};
-use native::Native;
+use crate::udp::ServiceSocket;
+use crate::{BindError, Waker};
+use worker::{Command, Worker};
 
 /// The port of every Teredo server (RFC 4380 §2.7).
 const PORT: u16 = 3544;
@@ -28,105 +43,94 @@ pub enum ServeError {
     /// Port 3544 could not be had on one of the addresses.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// An event descriptor or the thread itself was refused.
+    /// An event descriptor or a thread was refused.
     #[error("cannot start the server: {0}")]
     Io(#[from] io::Error),
-}
-
-/// Everything that can be asked of a server, at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerStatus {
-    /// What it did.
-    pub served: ServerCounters,
-    /// What it refused, and why.
-    pub drops: DropCounters,
-    /// Traffic and system calls.
-    pub traffic: ServerTraffic,
-    /// Whether there is a way to the IPv6 Internet: a raw socket, for which it takes CAP_NET_RAW.
-    pub has_native_path: bool,
-}
-
-/// Traffic since the server started. Bytes are those of the UDP payloads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerTraffic {
-    /// Datagrams received.
-    pub rx_datagrams: u64,
-    /// Their bytes.
-    pub rx_bytes: u64,
-    /// System calls that received them.
-    pub rx_calls: u64,
-    /// Datagrams sent.
-    pub tx_datagrams: u64,
-    /// Their bytes.
-    pub tx_bytes: u64,
-    /// System calls that sent them.
-    pub tx_calls: u64,
-    /// Datagrams that the kernel refused to send, or had no room for.
-    pub tx_refused: u64,
-    /// Packets that went to the IPv6 Internet.
-    pub native_packets: u64,
-    /// Packets for the IPv6 Internet that the kernel had no way for.
-    pub no_native_path: u64,
-}
-
-enum Command {
-    SetBroadcasts(Vec<Ipv4Addr>),
-    Status(oneshot::Sender<ServerStatus>),
-    Shutdown,
 }
 
 /// A running server. Dropping it is [`shutdown`](Self::shutdown).
 #[derive(Debug)]
 pub struct ServerHandle {
+    workers: Vec<WorkerHandle>,
+}
+
+#[derive(Debug)]
+struct WorkerHandle {
     commands: mpsc::Sender<Command>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
 impl ServerHandle {
-    /// Binds port 3544 on the primary and the secondary address and serves (R4380-5.3-02), in the network namespace of
-    /// the calling thread.
-    pub fn spawn(config: ServerConfig) -> Result<Self, ServeError> {
-        let address = config.address;
-        let mut sockets = vec![ServiceSocket::bind(address.primary, PORT)?];
-        if address.secondary != address.primary {
-            sockets.push(ServiceSocket::bind(address.secondary, PORT)?);
+    /// Binds port 3544 on the addresses of each pair, once for each worker, and serves (R4380-5.3-02), in the
+    /// network namespace of the calling thread.
+    ///
+    /// No pair sends to the addresses of another. What is passed on altogether and to one destination is limited by
+    /// the first pair's [`limits`](ServerConfig::limits), for all of them.
+    pub fn spawn(pairs: Vec<ServerConfig>, workers: NonZeroUsize) -> Result<Self, ServeError> {
+        let own: Vec<Ipv4Addr> = pairs
+            .iter()
+            .flat_map(|pair| [pair.address.primary, pair.address.secondary])
+            .collect();
+        // Those of a worker together.
+        let mut sockets: Vec<Vec<(ServiceSocket, usize)>> = Vec::new();
+        sockets.resize_with(workers.get(), Vec::new);
+        for (index, pair) in pairs.iter().enumerate() {
+            let mut addresses = vec![pair.address.primary, pair.address.secondary];
+            addresses.dedup();
+            for address in addresses {
+                let shared = ServiceSocket::bind_shared(address, PORT, workers.get())?;
+                for (worker, socket) in sockets.iter_mut().zip(shared) {
+                    worker.push((socket, index));
+                }
+            }
         }
-        let waker = Waker::new()?;
-        let (sender, commands) = mpsc::channel();
-        let worker = Worker {
-            server: Server::new(config, seed()?, clock::now()),
-            ports: sockets.into_iter().map(Port::new).collect(),
-            native: Native::open(),
-            traffic: ServerTraffic::default(),
-            datagrams: ReceiveBatch::new(),
-            answers: Vec::new(),
-            commands,
-            waker: waker.clone(),
+        let limits = pairs.first().map(|pair| pair.limits).unwrap_or_default();
+        let limiter = Arc::new(RelayLimiter::new(limits, seed()?));
+        let servers: Vec<Server> = pairs
+            .into_iter()
+            .map(|mut pair| {
+                pair.neighbours.extend_from_slice(&own);
+                Server::sharing(pair, Arc::clone(&limiter))
+            })
+            .collect();
+        let mut handle = Self {
+            workers: Vec::with_capacity(workers.get()),
         };
-        let thread = thread::Builder::new()
-            .name("teredo-server".to_owned())
-            .spawn(move || worker.run())?;
-        Ok(Self {
-            commands: sender,
-            waker,
-            thread: Some(thread),
-        })
+        for (number, sockets) in sockets.into_iter().enumerate() {
+            handle
+                .workers
+                .push(start(number, servers.clone(), sockets)?);
+        }
+        Ok(handle)
     }
 
     /// Replaces the directed broadcast addresses of the attached subnets (see
     /// [`broadcasts`](crate::watch::broadcasts)).
     pub fn set_broadcasts(&self, broadcasts: Vec<Ipv4Addr>) {
-        self.send(Command::SetBroadcasts(broadcasts));
+        self.send(|| Command::SetBroadcasts(broadcasts.clone()));
     }
 
-    /// Everything that can be asked; `None` once the server has ended.
+    /// Replaces what is known of the clients, for all pairs.
+    pub fn set_security(&self, security: Security) {
+        self.send(|| Command::SetSecurity(security.clone()));
+    }
+
+    /// Everything that can be asked; `None` once a part of the server has ended.
     pub fn status(&self) -> impl Future<Output = Option<ServerStatus>> + Send + use<> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Command::Status(reply));
-        async { answer.await.ok() }
+        let mut answers = Vec::with_capacity(self.workers.len());
+        self.send(|| {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            Command::Status(reply)
+        });
+        async {
+            let mut status = ServerStatus::default();
+            for answer in answers {
+                status.add(answer.await.ok()?);
+            }
+            Some(status)
+        }
     }
 
     /// Ends the server and closes its ports. Blocks for no longer than a batch takes.
@@ -134,21 +138,26 @@ impl ServerHandle {
         self.end();
     }
 
-    /// Whether the thread has ended, which it does by itself only when the kernel refuses to wait.
+    /// Whether a thread has ended, which it does by itself only when the kernel refuses to wait.
     pub fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        let mut threads = self.workers.iter().map(|worker| worker.thread.as_ref());
+        threads.any(|thread| thread.is_none_or(JoinHandle::is_finished))
     }
 
-    fn send(&self, command: Command) {
-        // A server that has ended drops the command, and with it the sender of the reply.
-        let _ = self.commands.send(command);
-        self.waker.wake();
+    fn send(&self, mut command: impl FnMut() -> Command) {
+        for worker in &self.workers {
+            // One that has ended drops the command, and with it the sender of the reply.
+            let _ = worker.commands.send(command());
+            worker.waker.wake();
+        }
     }
 
     fn end(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            self.send(Command::Shutdown);
-            if thread.join().is_err() {
+        self.send(|| Command::Shutdown);
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take()
+                && thread.join().is_err()
+            {
                 tracing::error!("the server panicked");
             }
         }
@@ -161,181 +170,25 @@ impl Drop for ServerHandle {
     }
 }
 
-/// One of the server's addresses.
-struct Port {
-    socket: ServiceSocket,
-    outgoing: SendBatch,
-}
-
-impl Port {
-    fn new(socket: ServiceSocket) -> Self {
-        Self {
-            socket,
-            outgoing: SendBatch::default(),
-        }
+fn start(
+    number: usize,
+    servers: Vec<Server>,
+    sockets: Vec<(ServiceSocket, usize)>,
+) -> io::Result<WorkerHandle> {
+    let waker = Waker::new()?;
+    let (sender, commands) = mpsc::channel();
+    let worker = Worker::new(servers, sockets, commands, waker.clone())?;
+    if number == 0 && !worker.has_native_path() {
+        tracing::info!("no way to the IPv6 Internet: packets for it will be dropped");
     }
-}
-
-struct Worker {
-    server: Server,
-    /// The primary address first.
-    ports: Vec<Port>,
-    native: Native,
-    traffic: ServerTraffic,
-    datagrams: ReceiveBatch,
-    answers: Vec<u8>,
-    commands: mpsc::Receiver<Command>,
-    waker: Waker,
-}
-
-impl Worker {
-    fn run(mut self) {
-        loop {
-            let (woken, readable) = match self.wait() {
-                Ok(ready) => ready,
-                Err(error) => {
-                    tracing::error!(%error, "the server cannot wait for its descriptors");
-                    return;
-                }
-            };
-            if woken {
-                self.waker.acknowledge();
-                if self.obey().is_break() {
-                    return;
-                }
-            }
-            let now = clock::now();
-            for (index, readable) in readable.into_iter().enumerate() {
-                if readable {
-                    self.receive(now, index);
-                    self.flush();
-                }
-            }
-        }
-    }
-
-    fn wait(&self) -> io::Result<(bool, [bool; 2])> {
-        let [primary, .., secondary] = &self.ports[..] else {
-            return self.wait_for_one();
-        };
-        let mut fds = [
-            PollFd::new(&self.waker, PollFlags::IN),
-            PollFd::new(&primary.socket, PollFlags::IN),
-            PollFd::new(&secondary.socket, PollFlags::IN),
-        ];
-        wait_for(&mut fds)?;
-        let [woken, primary, secondary] = fds.map(|fd| !fd.revents().is_empty());
-        Ok((woken, [primary, secondary]))
-    }
-
-    fn wait_for_one(&self) -> io::Result<(bool, [bool; 2])> {
-        let mut fds = [
-            PollFd::new(&self.waker, PollFlags::IN),
-            PollFd::new(&self.ports[0].socket, PollFlags::IN),
-        ];
-        wait_for(&mut fds)?;
-        let [woken, primary] = fds.map(|fd| !fd.revents().is_empty());
-        Ok((woken, [primary, false]))
-    }
-
-    fn obey(&mut self) -> std::ops::ControlFlow<()> {
-        loop {
-            match self.commands.try_recv() {
-                Ok(Command::SetBroadcasts(broadcasts)) => self.server.set_broadcasts(broadcasts),
-                // Whoever asked may have lost interest.
-                Ok(Command::Status(reply)) => drop(reply.send(self.status())),
-                Err(mpsc::TryRecvError::Empty) => return std::ops::ControlFlow::Continue(()),
-                Ok(Command::Shutdown) | Err(mpsc::TryRecvError::Disconnected) => {
-                    return std::ops::ControlFlow::Break(());
-                }
-            }
-        }
-    }
-
-    fn status(&self) -> ServerStatus {
-        ServerStatus {
-            served: *self.server.counters(),
-            drops: self.server.drops().clone(),
-            traffic: self.traffic,
-            has_native_path: self.native.is_open(),
-        }
-    }
-
-    /// Answers one batch of one address.
-    fn receive(&mut self, now: Instant, index: usize) {
-        let socket = &self.ports[index].socket;
-        let local = *socket.local().ip();
-        match socket.receive(&mut self.datagrams) {
-            Ok(()) => self.traffic.rx_calls += 1,
-            Err(error) => {
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    tracing::warn!(%error, %local, "the kernel refuses to receive");
-                }
-                return;
-            }
-        }
-        for datagram in self.datagrams.datagrams() {
-            self.traffic.rx_datagrams += 1;
-            self.traffic.rx_bytes += datagram.payload.len() as u64;
-            let payload = &self.datagrams.arena()[datagram.payload];
-            match self.server.handle_udp(now, datagram.from, local, payload) {
-                Reception::Deliver(packet) => match self.native.send(packet) {
-                    Ok(()) => self.traffic.native_packets += 1,
-                    Err(error) => {
-                        tracing::debug!(%error, "no way to the IPv6 Internet");
-                        self.traffic.no_native_path += 1;
-                    }
-                },
-                Reception::Consumed | Reception::Drop(_) => {}
-            }
-            let start = self.answers.len();
-            while let Some(transmit) = self.server.poll_transmit(&mut self.answers) {
-                let port = match transmit.source {
-                    // The state machine names one of the two.
-                    Some(source) => self
-                        .ports
-                        .iter_mut()
-                        .find(|port| *port.socket.local().ip() == source),
-                    None => self.ports.first_mut(),
-                };
-                let range = start..start + transmit.len;
-                let queued = match (transmit.destination, port) {
-                    (Destination::Udp(to), Some(port)) => {
-                        port.outgoing.push(to, Arena::Answers, range)
-                    }
-                    (Destination::Udp(_), None) | (Destination::Host, _) => false,
-                };
-                self.traffic.tx_refused += u64::from(!queued);
-            }
-        }
-    }
-
-    /// Sends the answers. What the sockets have no room for is lost: whoever asked will ask again.
-    fn flush(&mut self) {
-        let arenas = Arenas {
-            packets: &[],
-            answers: &self.answers,
-        };
-        for port in &mut self.ports {
-            let sent = port.socket.send(&mut port.outgoing, arenas);
-            self.traffic.tx_datagrams += sent.datagrams;
-            self.traffic.tx_bytes += sent.bytes;
-            self.traffic.tx_calls += sent.calls;
-            self.traffic.tx_refused += sent.refused + port.outgoing.len() as u64;
-            if let Some(error) = sent.error {
-                tracing::debug!(%error, "the kernel refuses to send");
-            }
-            port.outgoing.clear();
-        }
-        self.answers.clear();
-    }
-}
-
-fn wait_for(fds: &mut [PollFd<'_>]) -> io::Result<()> {
-    match poll(fds, None) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
+    let thread = thread::Builder::new()
+        .name(format!("teredo-server-{number}"))
+        .spawn(move || worker.run())?;
+    Ok(WorkerHandle {
+        commands: sender,
+        waker,
+        thread: Some(thread),
+    })
 }
 
 #[cfg(test)]

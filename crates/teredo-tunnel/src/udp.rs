@@ -74,7 +74,35 @@ impl ServiceSocket {
     /// Binds `port` on `address`; port 0 leaves the choice to the kernel. All that a client sends leaves from it
     /// (R4380-2.9-01).
     pub(crate) fn bind(address: Ipv4Addr, port: u16) -> Result<Self, BindError> {
-        Self::open(address, port).map_err(|source| match Errno::from_io_error(&source) {
+        Self::bind_beside(address, port, false)
+    }
+
+    /// Binds `port` on `address` `count` times: the kernel gives each socket its share of the senders.
+    ///
+    /// The first one is alone at first. So a port that somebody else has is refused, although two programs of the
+    /// same user may share one (`SO_REUSEPORT`).
+    pub(crate) fn bind_shared(
+        address: Ipv4Addr,
+        port: u16,
+        count: usize,
+    ) -> Result<Vec<Self>, BindError> {
+        let first = Self::bind(address, port)?;
+        if count > 1 {
+            sockopt::set_socket_reuseport(&first.socket, true).map_err(|errno| BindError::Io {
+                address,
+                port,
+                source: errno.into(),
+            })?;
+        }
+        let mut sockets = vec![first];
+        for _ in 1..count {
+            sockets.push(Self::bind_beside(address, port, true)?);
+        }
+        Ok(sockets)
+    }
+
+    fn bind_beside(address: Ipv4Addr, port: u16, beside: bool) -> Result<Self, BindError> {
+        Self::open(address, port, beside).map_err(|source| match Errno::from_io_error(&source) {
             Some(Errno::ADDRINUSE) => BindError::InUse { address, port },
             Some(Errno::ADDRNOTAVAIL) => BindError::AddressNotAvailable { address },
             Some(Errno::ACCESS | Errno::PERM) => BindError::NotPermitted { address, port },
@@ -86,8 +114,11 @@ impl ServiceSocket {
         })
     }
 
-    fn open(address: Ipv4Addr, port: u16) -> io::Result<Self> {
+    fn open(address: Ipv4Addr, port: u16, beside: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        if beside {
+            socket.set_reuse_port(true)?;
+        }
         socket.bind(&SockAddr::from(SocketAddrV4::new(address, port)))?;
         let socket = UdpSocket::from(socket);
         let SocketAddr::V4(local) = socket.local_addr()? else {

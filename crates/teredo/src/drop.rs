@@ -113,6 +113,13 @@ impl DropCounters {
         reason
     }
 
+    /// Adds what another has counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (counter, more) in self.0.iter_mut().zip(other.0) {
+            *counter = counter.saturating_add(more);
+        }
+    }
+
     /// How many packets were dropped for `reason`.
     pub fn get(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]

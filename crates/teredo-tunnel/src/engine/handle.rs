@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use teredo::ServerAddress;
+use teredo::{Keyring, ServerAddress};
 use tokio::sync::oneshot;
 
 use super::port::Reply;
@@ -15,6 +15,7 @@ use crate::Waker;
 /// What the thread can be told.
 pub(super) enum Command {
     SetServers(Vec<ServerAddress>),
+    SetKeyring(Keyring),
     NetworkChanged {
         local: Ipv4Addr,
         broadcasts: Vec<Ipv4Addr>,
@@ -57,6 +58,12 @@ impl EngineHandle {
     /// Replaces the servers.
     pub fn set_servers(&self, servers: Vec<ServerAddress>) {
         self.send(Command::SetServers(servers));
+    }
+
+    /// Replaces the identifiers and secrets. To be called before [`set_servers`](Self::set_servers) where they are for
+    /// servers that it adds.
+    pub fn set_keyring(&self, keyring: Keyring) {
+        self.send(Command::SetKeyring(keyring));
     }
 
     /// Tells of a changed network: the address that datagrams now leave from (see

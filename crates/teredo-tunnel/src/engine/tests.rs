@@ -9,6 +9,8 @@ use std::net::SocketAddrV4;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Barrier, Mutex};
 
+use std::num::NonZeroUsize;
+
 use teredo::ServerConfig;
 use teredo::client::{Event, State};
 
@@ -197,5 +199,5 @@ fn sender_of_next(socket: &std::net::UdpSocket) -> SocketAddrV4 {
 }
 
 fn server() -> ServerHandle {
-    ServerHandle::spawn(ServerConfig::new(server_address())).unwrap()
+    ServerHandle::spawn(vec![ServerConfig::new(server_address())], NonZeroUsize::MIN).unwrap()
 }

@@ -23,7 +23,7 @@ impl Native {
         match socket {
             Ok(socket) => Self(Some(socket)),
             Err(error) => {
-                tracing::info!(%error, "no way to the IPv6 Internet: packets for it will be dropped");
+                tracing::debug!(%error, "no raw socket");
                 Self(None)
             }
         }

@@ -24,7 +24,7 @@ fn addresses() {
 }
 
 fn serve() -> ServerHandle {
-    ServerHandle::spawn(ServerConfig::new(address())).unwrap()
+    ServerHandle::spawn(vec![ServerConfig::new(address())], NonZeroUsize::MIN).unwrap()
 }
 
 fn client() -> (UdpSocket, SocketAddrV4) {
@@ -114,8 +114,9 @@ fn echo_request(from: SocketAddrV4, to: Ipv6Addr) -> Vec<u8> {
 
 const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
+/// R4380-5.3.1-11
 #[test]
-fn packets_for_the_ipv6_internet_leave_as_they_are() {
+fn packets_for_the_ipv6_internet_leave_with_their_hop_limit_counted_down() {
     isolated(|| {
         addresses();
         let internet = Tun::open(Some("internet")).unwrap();
@@ -131,8 +132,9 @@ fn packets_for_the_ipv6_internet_leave_as_they_are() {
         });
         let server = serve();
         let (socket, local) = client();
-        let packet = echo_request(local, NATIVE);
+        let mut packet = echo_request(local, NATIVE);
         socket.send_to(&packet, (PRIMARY, PORT)).unwrap();
+        packet[7] -= 1;
         let mut batch = PacketBatch::new();
         eventually("the packet on the native side", || {
             internet.read_batch(&mut batch).ok()?;
@@ -178,14 +180,16 @@ fn packets_without_a_way_to_the_ipv6_internet_are_counted() {
 #[test]
 fn errors_of_binding_name_address_and_cause() {
     isolated(|| {
-        let foreign = ServerHandle::spawn(ServerConfig::new(address())).unwrap_err();
+        let foreign =
+            ServerHandle::spawn(vec![ServerConfig::new(address())], NonZeroUsize::MIN).unwrap_err();
         assert!(matches!(
             foreign,
             ServeError::Bind(BindError::AddressNotAvailable { address: PRIMARY })
         ));
         addresses();
         let _other = UdpSocket::bind((address().secondary, PORT)).unwrap();
-        let taken = ServerHandle::spawn(ServerConfig::new(address())).unwrap_err();
+        let taken =
+            ServerHandle::spawn(vec![ServerConfig::new(address())], NonZeroUsize::MIN).unwrap_err();
         let secondary = address().secondary;
         assert!(
             matches!(taken, ServeError::Bind(BindError::InUse { address, port: PORT }) if address == secondary)
@@ -201,7 +205,7 @@ fn one_address_is_enough_and_shutting_down_closes_the_ports() {
             primary: PRIMARY,
             secondary: PRIMARY,
         };
-        let server = ServerHandle::spawn(ServerConfig::new(only)).unwrap();
+        let server = ServerHandle::spawn(vec![ServerConfig::new(only)], NonZeroUsize::MIN).unwrap();
         let (socket, local) = client();
         let mut solicitation = Vec::new();
         emit_router_solicitation(link_local(Flags::default(), local), &mut solicitation);
@@ -227,5 +231,101 @@ fn broadcasts_are_refused_once_they_are_known() {
             block_on(server.status()).filter(|status| status.drops.iter().count() > 0)
         });
         assert_eq!(status.served.advertisements, 0);
+    });
+}
+
+/// Each worker answers, on both addresses of each pair, and nothing is answered twice.
+#[test]
+fn every_worker_answers_on_every_address_of_every_pair() {
+    const WORKERS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+    isolated(|| {
+        addresses();
+        let second = ServerAddress {
+            primary: Ipv4Addr::new(203, 0, 113, 200),
+            secondary: Ipv4Addr::new(203, 0, 113, 202),
+        };
+        netlink(async |handle| {
+            for address in [second.primary, second.secondary] {
+                add_address(&handle, "lo", address, 32).await;
+            }
+        });
+        let pairs = [address(), second].map(ServerConfig::new).to_vec();
+        let server = ServerHandle::spawn(pairs, WORKERS).unwrap();
+        let clients: Vec<_> = (0..100).map(|_| client()).collect();
+        let mut buffer = [0; 2048];
+        for to in [
+            PRIMARY,
+            address().secondary,
+            second.primary,
+            second.secondary,
+        ] {
+            for (socket, local) in &clients {
+                let mut solicitation = Vec::new();
+                emit_router_solicitation(link_local(Flags::default(), *local), &mut solicitation);
+                socket.send_to(&solicitation, (to, PORT)).unwrap();
+            }
+            for (socket, local) in &clients {
+                let (len, from) = socket.recv_from(&mut buffer).unwrap();
+                assert_eq!(from, SocketAddrV4::new(to, PORT).into());
+                assert_eq!(Origin::parse(&buffer[..len]).unwrap().0, Origin(*local));
+            }
+        }
+        let status = block_on(server.status()).unwrap();
+        assert_eq!(status.traffic.tx_datagrams, 400);
+        assert_eq!(status.workers.len(), 4);
+        let shares: Vec<_> = status
+            .workers
+            .iter()
+            .map(|worker| worker.tx_datagrams)
+            .collect();
+        assert!(shares.iter().all(|&share| share > 20), "{shares:?}");
+        let pairs: Vec<_> = status
+            .pairs
+            .iter()
+            .map(|pair| (pair.address, pair.served.advertisements))
+            .collect();
+        assert_eq!(pairs, [(address(), 200), (second, 200)]);
+
+        // L-01: nothing goes from one pair to the other.
+        let looping = teredo::wire::TeredoAddress {
+            server: PRIMARY,
+            flags: Flags::default(),
+            mapped: SocketAddrV4::new(second.primary, PORT),
+        };
+        let mut bubble = Vec::new();
+        teredo::wire::emit_bubble(NATIVE, looping.to_ipv6(), 255, &mut bubble);
+        clients[0].0.send_to(&bubble, (PRIMARY, PORT)).unwrap();
+        let status = eventually("the bubble is dropped", || {
+            block_on(server.status())
+                .filter(|status| status.drops.get(teredo::DropReason::SelfLoop) == 1)
+        });
+        assert_eq!(status.traffic.rx_datagrams, 401);
+
+        // Another program of the same user does not get a share, although it asks for one.
+        let beside = ServerHandle::spawn(vec![ServerConfig::new(second)], WORKERS).unwrap_err();
+        assert!(matches!(beside, ServeError::Bind(BindError::InUse { .. })));
+    });
+}
+
+/// Clients that were added while the server runs are known to each worker.
+#[test]
+fn the_known_clients_can_be_replaced() {
+    isolated(|| {
+        addresses();
+        let workers = NonZeroUsize::new(2).unwrap();
+        let server = ServerHandle::spawn(vec![ServerConfig::new(address())], workers).unwrap();
+        server.set_security(Security::Required(Arc::default()));
+        let clients: Vec<_> = (0..50).map(|_| client()).collect();
+        for (socket, local) in &clients {
+            let mut solicitation = Vec::new();
+            emit_router_solicitation(link_local(Flags::default(), *local), &mut solicitation);
+            socket.send_to(&solicitation, (PRIMARY, PORT)).unwrap();
+        }
+        let status = eventually("the solicitations are dropped", || {
+            block_on(server.status())
+                .filter(|status| status.drops.get(teredo::DropReason::Unauthenticated) == 50)
+        });
+        assert_eq!(status.served.advertisements, 0);
+        assert!(status.workers.iter().all(|worker| worker.rx_datagrams > 0));
     });
 }

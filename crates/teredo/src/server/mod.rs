@@ -23,6 +23,7 @@ mod write;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 pub use config::{Security, ServerConfig};
@@ -115,6 +116,26 @@ pub struct ServerCounters {
     pub to_native: u64,
     /// Packets from the IPv6 Internet to Teredo.
     pub from_native: u64,
+}
+
+/// One of the counters.
+type Counter = fn(&mut ServerCounters) -> &mut u64;
+
+impl AddAssign for ServerCounters {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            advertisements,
+            echo_replies,
+            forwarded,
+            to_native,
+            from_native,
+        } = other;
+        self.advertisements += advertisements;
+        self.echo_replies += echo_replies;
+        self.forwarded += forwarded;
+        self.to_native += to_native;
+        self.from_native += from_native;
+    }
 }
 
 impl Server {
@@ -313,7 +334,7 @@ impl Server {
 
     fn count(
         &mut self,
-        outcome: Result<(Answer, fn(&mut ServerCounters) -> &mut u64), DropReason>,
+        outcome: Result<(Answer, Counter), DropReason>,
     ) -> Result<Answer, DropReason> {
         match outcome {
             Ok((answer, counter)) => {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 
 use super::answer::Proof;
-use super::{Answer, Server, ServerCounters};
+use super::{Answer, Counter, Server};
 use crate::DropReason;
 use crate::wire::{self, Authentication, Datagram, MAC_LEN, Origin, protocol};
 
@@ -67,7 +67,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Where it is counted once it is done.
-    pub(super) fn counter(&self) -> fn(&mut ServerCounters) -> &mut u64 {
+    pub(super) fn counter(&self) -> Counter {
         match self.task {
             Task::Advertise(_) => |counters| &mut counters.advertisements,
             Task::Reply => |counters| &mut counters.echo_replies,

@@ -1,0 +1,238 @@
+//! A worker: one thread with a socket on each of the server's addresses.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use teredo::server::{Answer, Security};
+use teredo::{Instant, Server};
+use tokio::sync::oneshot;
+
+use super::native::Native;
+use super::status::{PairStatus, ServerTraffic, WorkerStatus};
+use crate::udp::{Arena, Arenas, ReceiveBatch, SendBatch, ServiceSocket};
+use crate::{Waker, clock};
+
+/// The waker's number among the descriptors; the sockets' are their places.
+const WAKER: u64 = u64::MAX;
+const EVENTS: usize = 32;
+
+/// What a worker can be told.
+pub(super) enum Command {
+    SetBroadcasts(Vec<Ipv4Addr>),
+    SetSecurity(Security),
+    Status(oneshot::Sender<WorkerStatus>),
+    Shutdown,
+}
+
+/// One of the server's addresses.
+struct Port {
+    socket: ServiceSocket,
+    outgoing: SendBatch,
+    /// Which of the servers it belongs to.
+    server: usize,
+}
+
+pub(super) struct Worker {
+    /// One for each pair of addresses.
+    servers: Vec<Server>,
+    ports: Vec<Port>,
+    epoll: OwnedFd,
+    native: Native,
+    traffic: ServerTraffic,
+    datagrams: ReceiveBatch,
+    answers: Vec<u8>,
+    commands: mpsc::Receiver<Command>,
+    waker: Waker,
+}
+
+impl Worker {
+    /// `sockets` come with the place of the server that each belongs to.
+    pub(super) fn new(
+        servers: Vec<Server>,
+        sockets: Vec<(ServiceSocket, usize)>,
+        commands: mpsc::Receiver<Command>,
+        waker: Waker,
+    ) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let readable = epoll::EventFlags::IN;
+        epoll::add(&epoll, &waker, epoll::EventData::new_u64(WAKER), readable)?;
+        for (index, (socket, _)) in (0..).zip(&sockets) {
+            epoll::add(&epoll, socket, epoll::EventData::new_u64(index), readable)?;
+        }
+        let port = |(socket, server)| Port {
+            socket,
+            outgoing: SendBatch::default(),
+            server,
+        };
+        Ok(Self {
+            servers,
+            ports: sockets.into_iter().map(port).collect(),
+            epoll,
+            native: Native::open(),
+            traffic: ServerTraffic::default(),
+            datagrams: ReceiveBatch::new(),
+            answers: Vec::new(),
+            commands,
+            waker,
+        })
+    }
+
+    pub(super) fn has_native_path(&self) -> bool {
+        self.native.is_open()
+    }
+
+    pub(super) fn run(mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            events.clear();
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the server cannot wait for its descriptors");
+                    return;
+                }
+            }
+            let now = clock::now();
+            for event in &events {
+                let event: &epoll::Event = event;
+                match event.data.u64() {
+                    WAKER => {
+                        self.waker.acknowledge();
+                        if self.obey().is_break() {
+                            return;
+                        }
+                    }
+                    index => {
+                        // The number that it was added with.
+                        self.receive(now, index as usize);
+                        self.flush();
+                    }
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self) -> ControlFlow<()> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::SetBroadcasts(broadcasts)) => {
+                    for server in &mut self.servers {
+                        server.set_broadcasts(broadcasts.clone());
+                    }
+                }
+                Ok(Command::SetSecurity(security)) => {
+                    for server in &mut self.servers {
+                        server.set_security(security.clone());
+                    }
+                }
+                // Whoever asked may have lost interest.
+                Ok(Command::Status(reply)) => drop(reply.send(self.status())),
+                Err(mpsc::TryRecvError::Empty) => return ControlFlow::Continue(()),
+                Ok(Command::Shutdown) | Err(mpsc::TryRecvError::Disconnected) => {
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> WorkerStatus {
+        let pairs = self.servers.iter().map(|server| PairStatus {
+            address: server.config().address,
+            served: *server.counters(),
+            drops: server.drops().clone(),
+        });
+        WorkerStatus {
+            pairs: pairs.collect(),
+            traffic: self.traffic,
+            has_native_path: self.has_native_path(),
+        }
+    }
+
+    /// Answers one batch of one address.
+    fn receive(&mut self, now: Instant, index: usize) {
+        let Some(port) = self.ports.get(index) else {
+            return;
+        };
+        let local = *port.socket.local().ip();
+        match port.socket.receive(&mut self.datagrams) {
+            Ok(()) => self.traffic.rx_calls += 1,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    tracing::warn!(%error, %local, "the kernel refuses to receive");
+                }
+                return;
+            }
+        }
+        let server = &mut self.servers[port.server];
+        let room = server.buffer_len();
+        for datagram in self.datagrams.datagrams() {
+            self.traffic.rx_datagrams += 1;
+            self.traffic.rx_bytes += datagram.payload.len() as u64;
+            let payload = &self.datagrams.arena()[datagram.payload];
+            if payload.len() > room {
+                // Never answered, whatever it is; but counted for what it is.
+                let _ = server.handle_udp(now, datagram.from, local, payload);
+                continue;
+            }
+            // Where it is answered, behind the answers so far: a train that arrived lies end to end.
+            let start = self.answers.len();
+            self.answers.extend_from_slice(payload);
+            self.answers.resize(start + room, 0);
+            let buffer = &mut self.answers[start..];
+            let answer = server.answer_in_place(now, datagram.from, local, buffer, payload.len());
+            let end = match answer {
+                Ok(Answer::Udp { to, source, len }) => {
+                    // The server names one of its two.
+                    let mut ports = self.ports.iter_mut();
+                    let port = ports.find(|port| *port.socket.local().ip() == source);
+                    let range = start..start + len;
+                    let queued = port
+                        .is_some_and(|port| port.outgoing.push(to, Arena::Answers, range.clone()));
+                    self.traffic.tx_refused += u64::from(!queued);
+                    range.end
+                }
+                Ok(Answer::Native { len }) => {
+                    match self.native.send(&buffer[..len]) {
+                        Ok(()) => self.traffic.native_packets += 1,
+                        Err(error) => {
+                            tracing::debug!(%error, "no way to the IPv6 Internet");
+                            self.traffic.no_native_path += 1;
+                        }
+                    }
+                    start
+                }
+                Err(_) => start,
+            };
+            self.answers.truncate(end);
+        }
+    }
+
+    /// Sends the answers. What the sockets have no room for is lost: whoever asked will ask again.
+    fn flush(&mut self) {
+        let arenas = Arenas {
+            packets: &[],
+            answers: &self.answers,
+        };
+        for port in &mut self.ports {
+            if port.outgoing.is_empty() {
+                continue;
+            }
+            let sent = port.socket.send(&mut port.outgoing, arenas);
+            self.traffic.tx_datagrams += sent.datagrams;
+            self.traffic.tx_bytes += sent.bytes;
+            self.traffic.tx_calls += sent.calls;
+            self.traffic.tx_refused += sent.refused + port.outgoing.len() as u64;
+            if let Some(error) = sent.error {
+                tracing::debug!(%error, "the kernel refuses to send");
+            }
+            port.outgoing.clear();
+        }
+        self.answers.clear();
+    }
+}
