@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
-use std::num::{NonZeroU16, NonZeroU64};
+use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +28,11 @@ Exit status:
   4    not permitted
   5    no client answers on the socket
   124  a wait ran out of time";
+
+const SERVER_SIGNALS: &str = "\
+Signals:
+  SIGUSR1  say what was done so far, on standard error
+  SIGHUP   read the secrets again; without --secret-file, end";
 
 /// The Teredo system for Linux: IPv6 through UDP and NATs, and a firewall that follows the port.
 ///
@@ -85,6 +90,9 @@ pub(crate) enum Command {
     /// Look after the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make secrets for secure qualification
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Print the completions for a shell
     Completions {
         /// The shell to complete for
@@ -118,19 +126,34 @@ pub(crate) struct ClientArgs {
     /// Accept servers and peers on private addresses (RFC 1918), as laboratories have them
     #[arg(long)]
     pub(crate) allow_private: bool,
+    /// Qualify securely (RFC 4380 §5.2.2), with the identifier and the secret in this file: a line 'NAME:SECRET', as
+    /// 'teredo secret new' prints it, and behind it the server that it is for, if it is not for all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
+#[command(after_help = SERVER_SIGNALS)]
 pub(crate) struct ServerArgs {
-    /// The primary IPv4 address, the one that clients are told
-    #[arg(long, value_name = "A")]
-    pub(crate) address: Option<Ipv4Addr>,
-    /// The secondary IPv4 address [default: the primary one + 1]
-    #[arg(long, value_name = "B")]
-    pub(crate) secondary: Option<Ipv4Addr>,
+    /// The primary IPv4 address, the one that clients are told; give it again for a second pair
+    #[arg(long = "address", value_name = "A")]
+    pub(crate) addresses: Vec<Ipv4Addr>,
+    /// The secondary IPv4 address, one for each --address [default: the primary one + 1]
+    #[arg(long = "secondary", value_name = "B")]
+    pub(crate) secondaries: Vec<Ipv4Addr>,
     /// Serve clients on private addresses (RFC 1918), as laboratories have them
     #[arg(long)]
     pub(crate) allow_private: bool,
+    /// Serve only clients that prove who they are (RFC 4380 §5.2.2): a line 'NAME:SECRET' for each, as 'teredo secret
+    /// new' prints it; with ' retired' behind it, the client is told to obtain a new secret
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Serve clients without a secret as well
+    #[arg(long)]
+    pub(crate) allow_plain: bool,
+    /// The number of threads, each with a socket on every address [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = value::workers)]
+    pub(crate) workers: Option<NonZeroUsize>,
 }
 
 #[derive(Args, Debug)]
@@ -241,6 +264,16 @@ pub(crate) enum ConfigCommand {
         /// The file [default: --config]
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Print a line with a new secret, for the files of client and server
+    New {
+        /// The client's name, the identifier of RFC 4380 §5.2.2
+        #[arg(value_name = "NAME", value_parser = value::identifier)]
+        name: String,
     },
 }
 

@@ -15,6 +15,7 @@ mod control;
 mod main_loop;
 mod privilege;
 mod resolve;
+mod secrets;
 
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
@@ -34,6 +35,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use self::control::Requests;
 use self::main_loop::Daemon;
 use self::resolve::Resolver;
+use self::secrets::Secrets;
 use crate::daemon::{self, EndSignals};
 use crate::failure::{Exit, Failure};
 use crate::settings::ClientSettings;
@@ -46,10 +48,11 @@ const ADMISSION_STEP: Duration = Duration::from_millis(1);
 
 /// Runs the client until it is told to end.
 pub(crate) fn run(settings: ClientSettings) -> Result<Exit, Failure> {
-    daemon::runtime()?.block_on(serve(settings))
+    let secrets = Secrets::load(&settings)?;
+    daemon::runtime()?.block_on(serve(settings, secrets))
 }
 
-async fn serve(settings: ClientSettings) -> Result<Exit, Failure> {
+async fn serve(settings: ClientSettings, secrets: Secrets) -> Result<Exit, Failure> {
     let mut end = EndSignals::new()?;
 
     // First the socket: it is what tells a second instance.
@@ -124,6 +127,7 @@ async fn serve(settings: ClientSettings) -> Result<Exit, Failure> {
 
     let daemon = Daemon {
         settings,
+        secrets,
         hub,
         events,
         engine,

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,14 +42,35 @@ pub(crate) struct ClientSection {
     pub(crate) port: Option<NonZeroU16>,
     pub(crate) default_route: Option<bool>,
     pub(crate) allow_private: Option<bool>,
+    pub(crate) secret_file: Option<PathBuf>,
 }
 
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServerSection {
     pub(crate) address: Option<Ipv4Addr>,
     pub(crate) secondary: Option<Ipv4Addr>,
+    /// Further pairs of addresses.
+    pub(crate) pairs: Option<Vec<Pair>>,
     pub(crate) allow_private: Option<bool>,
+    pub(crate) secret_file: Option<PathBuf>,
+    pub(crate) allow_plain: Option<bool>,
+    #[serde(deserialize_with = "field::workers")]
+    pub(crate) workers: Option<NonZeroUsize>,
+    /// Packets per second that are passed on to one destination; 0: no limit.
+    pub(crate) relay_rate: Option<u32>,
+    /// Packets per second that are passed on altogether; 0: no limit.
+    pub(crate) relay_total: Option<u32>,
+}
+
+/// Two addresses of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pair {
+    pub(crate) address: Ipv4Addr,
+    /// The one after it, where it is not given.
+    #[serde(default)]
+    pub(crate) secondary: Option<Ipv4Addr>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -177,6 +198,7 @@ impl ClientSection {
             port: self.port.or(earlier.port),
             default_route: self.default_route.or(earlier.default_route),
             allow_private: self.allow_private.or(earlier.allow_private),
+            secret_file: self.secret_file.or(earlier.secret_file),
         }
     }
 }
@@ -186,7 +208,13 @@ impl ServerSection {
         Self {
             address: self.address.or(earlier.address),
             secondary: self.secondary.or(earlier.secondary),
+            pairs: self.pairs.or(earlier.pairs),
             allow_private: self.allow_private.or(earlier.allow_private),
+            secret_file: self.secret_file.or(earlier.secret_file),
+            allow_plain: self.allow_plain.or(earlier.allow_plain),
+            workers: self.workers.or(earlier.workers),
+            relay_rate: self.relay_rate.or(earlier.relay_rate),
+            relay_total: self.relay_total.or(earlier.relay_total),
         }
     }
 }

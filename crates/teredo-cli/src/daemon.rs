@@ -68,16 +68,19 @@ pub(crate) struct EndSignals(Vec<Signal>);
 impl EndSignals {
     /// Must be called within a runtime.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        let mut signals = Self::without_hangup()?;
         // Whoever starts a daemon with nohup(1) means it to outlive the terminal.
         if !is_ignored(SignalKind::hangup()) {
-            kinds.push(SignalKind::hangup());
+            signals.0.push(listen(SignalKind::hangup())?);
         }
-        let signals: Result<_, _> = kinds.into_iter().map(signal).collect();
-        let signals = signals.map_err(|error| {
-            Failure::new(Exit::Failed, "cannot listen for signals").because(error)
-        })?;
-        Ok(Self(signals))
+        Ok(signals)
+    }
+
+    /// For a daemon that has something to read anew at a SIGHUP. Must be called within a runtime.
+    pub(crate) fn without_hangup() -> Result<Self, Failure> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        let signals: Result<_, _> = kinds.into_iter().map(listen).collect();
+        signals.map(Self)
     }
 
     /// Waits for any. May be dropped and called again.
@@ -95,6 +98,12 @@ impl EndSignals {
         })
         .await;
     }
+}
+
+/// A signal that no longer does what it does by default. Must be called within a runtime.
+pub(crate) fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind)
+        .map_err(|error| Failure::new(Exit::Failed, "cannot listen for signals").because(error))
 }
 
 /// Whether this process was started with the signal ignored.

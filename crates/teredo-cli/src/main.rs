@@ -3,7 +3,7 @@
 //! ```text
 //!  args ──> config ──> settings ──> client, server, firewall, lab        run in the foreground
 //!    └────> service ──> status, port, monitor, control                   ask the client's service
-//!    └────> address, explain, manual                                     need nobody
+//!    └────> address, explain, secret, manual                             need nobody
 //! ```
 //!
 //! Every command returns an [`Exit`](failure::Exit) or a [`Failure`]; only `main` ends the process. Data goes
@@ -28,6 +28,7 @@ mod monitor;
 mod nearest;
 mod output;
 mod port;
+mod secret;
 mod server;
 mod service;
 mod settings;
@@ -105,7 +106,7 @@ fn run() -> Result<Exit, Failure> {
             socket,
         )?),
         Command::Server(args) => {
-            server::run(ServerSettings::new(&args, &Config::load(config)?.server)?)
+            server::run(ServerSettings::new(args, Config::load(config)?.server)?)
         }
         Command::Firewall(args) => firewall::run(FirewallSettings::new(
             args,
@@ -124,6 +125,7 @@ fn run() -> Result<Exit, Failure> {
         Command::Config(ConfigCommand::Check { file }) => {
             check(file.as_deref().or(config), &mut output)
         }
+        Command::Secret(command) => secret::run(&command, &mut output),
         Command::Completions { shell } => manual::completions(shell, &mut output),
         Command::Man { directory } => manual::pages(&directory),
     }

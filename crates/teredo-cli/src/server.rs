@@ -1,16 +1,20 @@
 //! `teredo server`: a server in the foreground.
 
-use std::fmt::Write as _;
+mod account;
+mod secrets;
+
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use teredo::policy::DestinationPolicy;
+use teredo::server::Security;
 use teredo::wire::PORT;
-use teredo::{DropCounters, ServerAddress, ServerConfig};
+use teredo::{ServerAddress, ServerConfig};
 use teredo_tunnel::BindError;
-use teredo_tunnel::server::{ServeError, ServerHandle, ServerStatus};
+use teredo_tunnel::server::{ServeError, ServerHandle};
 use teredo_tunnel::watch::{self, Watcher};
+use tokio::signal::unix::{Signal, SignalKind};
 
 use crate::daemon::{self, EndSignals};
 use crate::failure::{Exit, Failure};
@@ -23,19 +27,32 @@ const HEALTH_CHECK: Duration = Duration::from_secs(5);
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(settings: ServerSettings) -> Result<Exit, Failure> {
     let policy = policy(&settings)?;
-    daemon::runtime()?.block_on(serve(settings, policy))
+    let security = secrets::load(&settings)?;
+    daemon::runtime()?.block_on(serve(settings, policy, security))
 }
 
-async fn serve(settings: ServerSettings, destinations: DestinationPolicy) -> Result<Exit, Failure> {
-    let ServerSettings {
-        primary, secondary, ..
-    } = settings;
-    let mut end = EndSignals::new()?;
-    let config = ServerConfig {
-        destinations,
-        ..ServerConfig::new(ServerAddress { primary, secondary })
+async fn serve(
+    settings: ServerSettings,
+    destinations: DestinationPolicy,
+    security: Security,
+) -> Result<Exit, Failure> {
+    let reloads = settings.secret_file.is_some();
+    let mut end = if reloads {
+        EndSignals::without_hangup()?
+    } else {
+        EndSignals::new()?
     };
-    let server = ServerHandle::spawn(config).map_err(refusal)?;
+    let mut ask = daemon::listen(SignalKind::user_defined1())?;
+    let mut reload = reloads
+        .then(|| daemon::listen(SignalKind::hangup()))
+        .transpose()?;
+    let pairs = settings.pairs.iter().map(|&address| ServerConfig {
+        destinations: destinations.clone(),
+        security: security.clone(),
+        limits: settings.limits,
+        ..ServerConfig::new(address)
+    });
+    let server = ServerHandle::spawn(pairs.collect(), settings.workers).map_err(refusal)?;
     let mut network = Watcher::new(None)
         .await
         .context("cannot watch the network's addresses")?;
@@ -45,14 +62,23 @@ async fn serve(settings: ServerSettings, destinations: DestinationPolicy) -> Res
             .context("cannot read the network's addresses")?,
     );
 
-    narrate(format_args!(
-        "serving on {primary} and {secondary}, UDP port {PORT}"
-    ));
+    for ServerAddress { primary, secondary } in &settings.pairs {
+        narrate(format_args!(
+            "serving on {primary} and {secondary}, UDP port {PORT}"
+        ));
+    }
+    if let Some(told) = secrets::told(&security) {
+        narrate(told);
+    }
     daemon::tell_ready();
     let mut health = tokio::time::interval(HEALTH_CHECK);
     loop {
         tokio::select! {
             () = end.received() => break,
+            _ = ask.recv() => if let Some(status) = server.status().await {
+                account::tell(&status);
+            },
+            () = hangup(&mut reload) => reload_secrets(&settings, &server),
             changed = network.changed() => {
                 let change = changed.context("cannot watch the network's addresses")?;
                 tracing::debug!(?change, "the network changed");
@@ -67,16 +93,41 @@ async fn serve(settings: ServerSettings, destinations: DestinationPolicy) -> Res
     let status = server.status().await;
     server.shutdown();
     if let Some(status) = status {
-        narrate(summary(&status));
+        account::tell(&status);
     }
     Ok(Exit::Done)
+}
+
+/// The next SIGHUP that asks for the secrets to be read again; never where there are none.
+async fn hangup(reload: &mut Option<Signal>) {
+    match reload {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads the secrets again. A file with a fault changes nothing.
+fn reload_secrets(settings: &ServerSettings, server: &ServerHandle) {
+    match secrets::load(settings) {
+        Ok(security) => {
+            if let Some(told) = secrets::told(&security) {
+                narrate(told);
+            }
+            server.set_security(security);
+        }
+        Err(failure) => narrate(format_args!("the secrets stay as they were: {failure}")),
+    }
 }
 
 /// Where the server may send; fails where its own addresses are none that a client could reach.
 fn policy(settings: &ServerSettings) -> Result<DestinationPolicy, Failure> {
     let mut policy = DestinationPolicy::default();
     policy.allow_private(settings.allow_private);
-    for address in [settings.primary, settings.secondary] {
+    for address in settings
+        .pairs
+        .iter()
+        .flat_map(|pair| [pair.primary, pair.secondary])
+    {
         if !policy.permits_address(address) {
             return Err(Failure::new(
                 Exit::Failed,
@@ -114,33 +165,6 @@ fn how_to_add(address: Ipv4Addr) -> String {
     format!(
         "a server needs two addresses of its own: 'ip address add {address}/32 dev INTERFACE' adds one"
     )
-}
-
-/// One line of what was done, at the end.
-fn summary(status: &ServerStatus) -> String {
-    let served = &status.served;
-    let mut text = format!(
-        "served {} solicitations and {} echo requests, passed on {} packets to clients and {} to the IPv6 Internet",
-        served.advertisements, served.echo_replies, served.forwarded, served.to_native
-    );
-    // Writing to a `String` cannot fail.
-    let _ = write!(text, "; dropped {}", dropped(&status.drops));
-    text
-}
-
-fn dropped(drops: &DropCounters) -> String {
-    let named: Vec<_> = drops
-        .iter()
-        .map(|(reason, count)| format!("{reason} {count}"))
-        .collect();
-    let total = drops
-        .iter()
-        .fold(0_u64, |sum, (_, count)| sum.saturating_add(count));
-    if named.is_empty() {
-        String::from("none")
-    } else {
-        format!("{total} ({})", named.join(", "))
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! What a daemon is told: the command line over the configuration files over the defaults.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
+use teredo::ServerAddress;
+use teredo::server::{Rate, RelayLimits};
 use teredo_firewall::{AgentConfig, DEFAULT_LEASE, Target};
 
 use crate::args::{ClientArgs, FirewallArgs, ServerArgs};
-use crate::config::{ClientSection, FirewallSection, ServerSection};
+use crate::config::{ClientSection, FirewallSection, Pair, ServerSection};
 use crate::failure::{Exit, Failure};
 
 /// The interface's name where nobody chose one.
@@ -26,6 +29,8 @@ pub(crate) struct ClientSettings {
     pub(crate) default_route: bool,
     /// Servers and peers may have private addresses (RFC 1918).
     pub(crate) allow_private: bool,
+    /// The identifiers and secrets, where the client qualifies securely.
+    pub(crate) secret_file: Option<PathBuf>,
     /// Where the service listens.
     pub(crate) socket: PathBuf,
 }
@@ -53,6 +58,7 @@ impl ClientSettings {
             port: args.port.or(section.port),
             default_route: !args.no_default_route && section.default_route.unwrap_or(true),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
+            secret_file: args.secret_file.or(section.secret_file),
             socket,
         })
     }
@@ -61,23 +67,77 @@ impl ClientSettings {
 /// Everything that `teredo server` needs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ServerSettings {
-    pub(crate) primary: Ipv4Addr,
-    pub(crate) secondary: Ipv4Addr,
+    /// At least one, and no address twice.
+    pub(crate) pairs: Vec<ServerAddress>,
     /// Clients may have private addresses (RFC 1918).
     pub(crate) allow_private: bool,
+    /// The clients' secrets, where there are any.
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Clients without a secret are served as well.
+    pub(crate) allow_plain: bool,
+    pub(crate) workers: NonZeroUsize,
+    pub(crate) limits: RelayLimits,
 }
 
 impl ServerSettings {
-    pub(crate) fn new(args: &ServerArgs, section: &ServerSection) -> Result<Self, Failure> {
-        // An address on the command line makes the file's secondary one, which belongs to another, void.
-        let (address, secondary) = match args.address {
-            Some(address) => (Some(address), args.secondary),
-            None => (section.address, args.secondary.or(section.secondary)),
+    pub(crate) fn new(args: ServerArgs, section: ServerSection) -> Result<Self, Failure> {
+        let secret_file = args.secret_file.or(section.secret_file);
+        let allow_plain = args.allow_plain || section.allow_plain.unwrap_or(false);
+        if allow_plain && secret_file.is_none() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "clients without a secret are served as well: as well as whom?",
+            )
+            .hint("--allow-plain goes with --secret-file; without either, everybody is served"));
+        }
+        let pairs = if args.addresses.is_empty() && args.secondaries.len() < 2 {
+            // The first pair has keys of its own.
+            let first = section.address.map(|address| Pair {
+                address,
+                secondary: args.secondaries.first().copied().or(section.secondary),
+            });
+            let further = section.pairs.unwrap_or_default();
+            first.into_iter().chain(further).collect()
+        } else {
+            // An address on the command line makes the file's ones, with what belongs to them, void.
+            in_pairs(&args.addresses, &args.secondaries)?
         };
-        let primary = address.ok_or_else(|| {
-            Failure::new(Exit::Usage, "a server needs its address")
-                .hint("teredo server --address A, or 'address' under [server] in the configuration")
-        })?;
+        Ok(Self {
+            pairs: addresses(&pairs)?,
+            allow_private: args.allow_private || section.allow_private.unwrap_or(false),
+            secret_file,
+            allow_plain,
+            workers: args.workers.or(section.workers).unwrap_or_else(cores),
+            limits: limits(section.relay_rate, section.relay_total),
+        })
+    }
+}
+
+/// The first secondary address belongs to the first primary one, and so on.
+fn in_pairs(primaries: &[Ipv4Addr], secondaries: &[Ipv4Addr]) -> Result<Vec<Pair>, Failure> {
+    if !secondaries.is_empty() && secondaries.len() != primaries.len() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "{} times --address, and {} times --secondary",
+                primaries.len(),
+                secondaries.len()
+            ),
+        )
+        .hint("give --secondary once for each --address, or not at all"));
+    }
+    let pair = |(index, &address)| Pair {
+        address,
+        secondary: secondaries.get(index).copied(),
+    };
+    Ok(primaries.iter().enumerate().map(pair).collect())
+}
+
+fn addresses(pairs: &[Pair]) -> Result<Vec<ServerAddress>, Failure> {
+    let mut taken = BTreeSet::new();
+    let mut addresses = Vec::new();
+    for &Pair { address, secondary } in pairs {
+        let primary = address;
         let secondary = match secondary {
             Some(secondary) => secondary,
             None => u32::from(primary)
@@ -92,12 +152,43 @@ impl ServerSettings {
             return Err(Failure::new(Exit::Usage, format!("a server needs two addresses, and both are {primary}"))
                 .hint("clients tell by the second address whether their NAT maps by destination (RFC 4380 §5.2.1)"));
         }
-        Ok(Self {
-            primary,
-            secondary,
-            allow_private: args.allow_private || section.allow_private.unwrap_or(false),
-        })
+        for address in [primary, secondary] {
+            if !taken.insert(address) {
+                return Err(
+                    Failure::new(Exit::Usage, format!("{address} is in two pairs")).hint(
+                        "where --secondary is not given, it is the address after the primary one",
+                    ),
+                );
+            }
+        }
+        addresses.push(ServerAddress { primary, secondary });
     }
+    if addresses.is_empty() {
+        return Err(Failure::new(Exit::Usage, "a server needs its address")
+            .hint("teredo server --address A, or 'address' under [server] in the configuration"));
+    }
+    Ok(addresses)
+}
+
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// To one destination, two seconds' worth may go at once; altogether, one second's.
+fn limits(to_one: Option<u32>, altogether: Option<u32>) -> RelayLimits {
+    let mut limits = RelayLimits::default();
+    let rate = |per_second: u32, seconds: u32| {
+        let per_second = NonZeroU32::new(per_second)?;
+        let burst = per_second.saturating_mul(NonZeroU32::new(seconds)?);
+        Some(Rate { per_second, burst })
+    };
+    if let Some(per_second) = to_one {
+        limits.per_destination = rate(per_second, 2);
+    }
+    if let Some(per_second) = altogether {
+        limits.total = rate(per_second, 1);
+    }
+    limits
 }
 
 /// Everything that `teredo firewall` needs.

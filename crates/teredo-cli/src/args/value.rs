@@ -1,9 +1,10 @@
 //! Values on the command line that are more than a number or an address.
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use teredo::Identifier;
 use teredo_lab::NatKind;
 use teredo_notify::types::EventName;
 
@@ -25,6 +26,31 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 pub(crate) fn port(text: &str) -> Result<NonZeroU16, String> {
     text.parse()
         .map_err(|_| String::from("expected a number from 1 to 65535"))
+}
+
+/// The most threads of a server. More than any machine has cores for is a slip of the finger.
+const MAX_WORKERS: usize = 1024;
+
+/// A number of threads.
+pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .ok()
+        .filter(|workers: &NonZeroUsize| workers.get() <= MAX_WORKERS)
+        .ok_or_else(|| format!("expected a number from 1 to {MAX_WORKERS}"))
+}
+
+/// The name of a client in a file of secrets, where a colon ends it.
+pub(crate) fn identifier(text: &str) -> Result<String, String> {
+    let printable = |c: char| c.is_ascii_graphic() && c != ':';
+    if text.is_empty() || text.len() > Identifier::MAX_LEN {
+        Err(String::from("a name has 1 to 255 bytes"))
+    } else if text.starts_with('#') || !text.chars().all(printable) {
+        Err(String::from(
+            "a name has letters, digits and signs, without colons and spaces, and does not begin with '#'",
+        ))
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 /// A name for a network interface, as the kernel's `dev_valid_name` sees it.

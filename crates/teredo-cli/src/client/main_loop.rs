@@ -19,12 +19,14 @@ use tokio::sync::{Notify, mpsc};
 
 use super::control::{Reply, Request};
 use super::resolve::{Resolution, Resolver};
+use super::secrets::Secrets;
 use crate::failure::{Exit, Failure};
 use crate::settings::ClientSettings;
 
 /// Everything that the client's process owns but its inputs.
 pub(super) struct Daemon {
     pub(super) settings: ClientSettings,
+    pub(super) secrets: Secrets,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
     pub(super) engine: EngineHandle,
@@ -48,6 +50,8 @@ struct Account {
     interface_trouble: Option<String>,
     /// Why the port is not the one that was asked for.
     fallback: Option<String>,
+    /// The servers that say that the key for them is no longer valid.
+    retired_keys: BTreeSet<Ipv4Addr>,
     /// Why datagrams do not leave, as the kernel put it.
     trouble: Option<String>,
 }
@@ -74,6 +78,7 @@ impl Daemon {
             late_firewalls: BTreeSet::new(),
             interface_trouble: None,
             fallback: None,
+            retired_keys: BTreeSet::new(),
             trouble: None,
         };
         loop {
@@ -167,6 +172,18 @@ impl Daemon {
                 tracing::info!(%state, reason = account.explanation(), "state");
                 self.publish(account).await;
                 crate::daemon::tell_state(state.name());
+            }
+            EngineEvent::Client(Event::KeyValidity { server, valid }) => {
+                if valid {
+                    account.retired_keys.remove(&server);
+                    tracing::info!(%server, "the key is valid again");
+                } else {
+                    account.retired_keys.insert(server);
+                    tracing::warn!(%server, "the key is no longer valid: obtain a new one");
+                }
+                if account.state == State::Qualified {
+                    self.publish(account).await;
+                }
             }
             EngineEvent::PortBound { port, fell_back } => {
                 account.fallback = fell_back.map(|fallback| fallback.to_string());
@@ -279,6 +296,9 @@ impl Daemon {
         let told = resolution.trouble != account.resolution.trouble;
         account.resolution = resolution;
         if !servers.is_empty() {
+            let named = account.resolution.servers.iter();
+            let named = named.map(|(server, name)| (*server, name.as_str()));
+            self.engine.set_keyring(self.secrets.keyring(named));
             self.engine.set_servers(servers);
         } else if told {
             self.publish(account).await;
@@ -332,7 +352,8 @@ impl Account {
             return self
                 .interface_trouble
                 .clone()
-                .or_else(|| self.fallback.clone());
+                .or_else(|| self.fallback.clone())
+                .or_else(|| self.retired_key());
         };
         match (reason, &self.resolution.trouble, &self.trouble) {
             (Reason::NoServer, Some(trouble), _) => Some(trouble.clone()),
@@ -342,6 +363,14 @@ impl Account {
             }
             _ => Some(reason.to_string()),
         }
+    }
+
+    /// What to do about a key that a server accepts no longer than it has to (RFC 4380 §5.2.2).
+    fn retired_key(&self) -> Option<String> {
+        let server = self.retired_keys.first()?;
+        Some(format!(
+            "the key is no longer valid, says server {server}: obtain a new one for --secret-file"
+        ))
     }
 
     /// The address and the mapping that are good now. While the client asks for them anew the interface keeps the

@@ -1,7 +1,7 @@
 //! Fields that obey the rules of the command line's values.
 
 use std::fmt::Display;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -31,6 +31,15 @@ pub(super) fn port<'de, D: Deserializer<'de>>(
     value::port(&number.to_string())
         .map(Some)
         .map_err(|error| D::Error::custom(format!("{number} is no port: {error}")))
+}
+
+pub(super) fn workers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<NonZeroUsize>, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    value::workers(&number.to_string())
+        .map(Some)
+        .map_err(|error| D::Error::custom(format!("workers: {error}")))
 }
 
 /// Text that its type takes apart.

@@ -21,11 +21,18 @@ fn every_key_is_read() {
         port = 40001
         default_route = false
         allow_private = true
+        secret_file = "/etc/teredo/secret"
 
         [server]
         address = "192.0.2.1"
         secondary = "192.0.2.9"
+        pairs = [{ address = "203.0.113.1" }, { address = "203.0.113.5", secondary = "203.0.113.7" }]
         allow_private = true
+        secret_file = "/etc/teredo/secrets"
+        allow_plain = true
+        workers = 2
+        relay_rate = 100
+        relay_total = 0
 
         [firewall]
         set = "inet filter teredo_ports"
@@ -45,6 +52,26 @@ fn every_key_is_read() {
     assert_eq!(
         (config.client.default_route, config.client.allow_private),
         (Some(false), Some(true))
+    );
+    let secret = Path::new("/etc/teredo/secret");
+    assert_eq!(config.client.secret_file.as_deref(), Some(secret));
+    let server = &config.server;
+    assert_eq!(
+        server
+            .pairs
+            .as_deref()
+            .map(|pairs| pairs.iter().map(|pair| pair.secondary).collect()),
+        Some(vec![None, Some(Ipv4Addr::new(203, 0, 113, 7))])
+    );
+    let secrets = Path::new("/etc/teredo/secrets");
+    assert_eq!(server.secret_file.as_deref(), Some(secrets));
+    assert_eq!(
+        (server.allow_plain, server.workers.map(NonZeroUsize::get)),
+        (Some(true), Some(2))
+    );
+    assert_eq!(
+        (server.relay_rate, server.relay_total),
+        (Some(100), Some(0))
     );
     assert_eq!(config.server.secondary, Some(Ipv4Addr::new(192, 0, 2, 9)));
     assert_eq!(
@@ -93,7 +120,9 @@ fn the_known_key_that_was_meant_is_offered() {
     );
     assert_eq!(
         hint("[server]\ncolour = 1").as_deref(),
-        Some("hint: known here: address, secondary, allow_private")
+        Some(
+            "hint: known here: address, secondary, pairs, allow_private, secret_file, allow_plain, workers, relay_rate, relay_total"
+        )
     );
 }
 

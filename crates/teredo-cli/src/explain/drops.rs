@@ -64,7 +64,9 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         }
         "self_loop" => "server: the packet would come back to the server itself",
         "hop_limit" => "the hop limit ran out",
-        "oversized" => "server: there is more behind the packet than trailers need, or the ICMPv6 message is too long",
+        "oversized" => {
+            "server: there is more behind the packet than trailers need, or the ICMPv6 message is too long"
+        }
         "rate_limited" => {
             "server: no more is passed on to this destination, or to all together; 'relay_rate' and 'relay_total' \
              under [server] in the configuration say how much"

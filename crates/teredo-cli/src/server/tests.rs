@@ -2,9 +2,15 @@ use super::*;
 
 fn settings(primary: [u8; 4], secondary: [u8; 4], allow_private: bool) -> ServerSettings {
     ServerSettings {
-        primary: primary.into(),
-        secondary: secondary.into(),
+        pairs: vec![ServerAddress {
+            primary: primary.into(),
+            secondary: secondary.into(),
+        }],
         allow_private,
+        secret_file: None,
+        allow_plain: false,
+        workers: std::num::NonZeroUsize::MIN,
+        limits: Default::default(),
     }
 }
 
@@ -59,14 +65,4 @@ fn refusals_name_the_address_and_the_next_step() {
         .exit(),
         Exit::NotPermitted
     );
-}
-
-#[test]
-fn drops_are_told_by_name() {
-    let mut drops = DropCounters::default();
-    assert_eq!(dropped(&drops), "none");
-    drops.count(teredo::DropReason::Malformed);
-    drops.count(teredo::DropReason::Malformed);
-    drops.count(teredo::DropReason::SelfLoop);
-    assert_eq!(dropped(&drops), "3 (malformed 2, self_loop 1)");
 }

@@ -9,14 +9,12 @@ fn server(
     secondary: Option<Ipv4Addr>,
     section: &ServerSection,
 ) -> Result<ServerSettings, Failure> {
-    ServerSettings::new(
-        &ServerArgs {
-            address,
-            secondary,
-            allow_private: false,
-        },
-        section,
-    )
+    let args = ServerArgs {
+        addresses: address.into_iter().collect(),
+        secondaries: secondary.into_iter().collect(),
+        ..ServerArgs::default()
+    };
+    ServerSettings::new(args, section.clone())
 }
 
 fn client() -> ClientArgs {
@@ -27,6 +25,7 @@ fn client() -> ClientArgs {
         port: None,
         no_default_route: false,
         allow_private: false,
+        secret_file: None,
     }
 }
 
@@ -34,7 +33,7 @@ fn client() -> ClientArgs {
 fn the_secondary_address_follows_the_primary_one() {
     let settings =
         server(Some(PRIMARY), None, &ServerSection::default()).expect("an address is enough");
-    assert_eq!(settings.secondary, Ipv4Addr::new(192, 0, 2, 2));
+    assert_eq!(settings.pairs, [ServerAddress::adjacent(PRIMARY)]);
     let none_after = server(Some(Ipv4Addr::BROADCAST), None, &ServerSection::default());
     assert_eq!(
         none_after.expect_err("no address follows").exit(),
@@ -62,16 +61,126 @@ fn the_configured_secondary_address_belongs_to_the_configured_primary_one() {
         address: Some(PRIMARY),
         secondary: Some(Ipv4Addr::new(192, 0, 2, 9)),
         allow_private: Some(true),
+        ..ServerSection::default()
     };
     let configured = server(None, None, &section).expect("all is configured");
     assert_eq!(
-        (configured.primary, configured.secondary),
-        (PRIMARY, Ipv4Addr::new(192, 0, 2, 9))
+        configured.pairs,
+        [ServerAddress {
+            primary: PRIMARY,
+            secondary: Ipv4Addr::new(192, 0, 2, 9),
+        }]
     );
     assert!(configured.allow_private);
     let other =
         server(Some(Ipv4Addr::new(203, 0, 113, 1)), None, &section).expect("an address is enough");
-    assert_eq!(other.secondary, Ipv4Addr::new(203, 0, 113, 2));
+    assert_eq!(
+        other.pairs,
+        [ServerAddress::adjacent(Ipv4Addr::new(203, 0, 113, 1))]
+    );
+}
+
+fn pairs(addresses: &[[u8; 4]], secondaries: &[[u8; 4]]) -> Result<ServerSettings, Failure> {
+    let args = ServerArgs {
+        addresses: addresses.iter().copied().map(Ipv4Addr::from).collect(),
+        secondaries: secondaries.iter().copied().map(Ipv4Addr::from).collect(),
+        ..ServerArgs::default()
+    };
+    ServerSettings::new(args, ServerSection::default())
+}
+
+#[test]
+fn a_server_may_have_several_pairs() {
+    let pair = |primary: [u8; 4], secondary: [u8; 4]| ServerAddress {
+        primary: primary.into(),
+        secondary: secondary.into(),
+    };
+    let adjacent = pairs(&[[192, 0, 2, 1], [192, 0, 2, 5]], &[]).expect("two pairs");
+    assert_eq!(
+        adjacent.pairs,
+        [
+            pair([192, 0, 2, 1], [192, 0, 2, 2]),
+            pair([192, 0, 2, 5], [192, 0, 2, 6])
+        ]
+    );
+    let given = pairs(
+        &[[192, 0, 2, 1], [192, 0, 2, 5]],
+        &[[192, 0, 2, 9], [192, 0, 2, 2]],
+    );
+    assert_eq!(
+        given.expect("two pairs").pairs,
+        [
+            pair([192, 0, 2, 1], [192, 0, 2, 9]),
+            pair([192, 0, 2, 5], [192, 0, 2, 2])
+        ]
+    );
+    let one = &[192, 0, 2, 1];
+    for (addresses, secondaries, what) in [
+        (
+            &[*one, [192, 0, 2, 2]][..],
+            &[][..],
+            "192.0.2.2 is in two pairs",
+        ),
+        (&[*one, *one], &[], "192.0.2.1 is in two pairs"),
+        (
+            &[*one, [192, 0, 2, 5]],
+            &[[192, 0, 2, 9]],
+            "2 times --address",
+        ),
+        (
+            &[*one],
+            &[[192, 0, 2, 9], [192, 0, 2, 10]],
+            "2 times --secondary",
+        ),
+        (
+            &[],
+            &[[192, 0, 2, 9], [192, 0, 2, 10]],
+            "2 times --secondary",
+        ),
+    ] {
+        let failure = pairs(addresses, secondaries).expect_err(what);
+        assert_eq!(failure.exit(), Exit::Usage);
+        assert!(failure.to_string().contains(what), "{failure}");
+    }
+}
+
+#[test]
+fn pairs_limits_and_threads_are_configured() {
+    let section = ServerSection {
+        address: Some(PRIMARY),
+        pairs: Some(vec![Pair {
+            address: Ipv4Addr::new(203, 0, 113, 1),
+            secondary: None,
+        }]),
+        secret_file: Some(PathBuf::from("/etc/teredo/secrets")),
+        allow_plain: Some(true),
+        workers: NonZeroUsize::new(3),
+        relay_rate: Some(10),
+        relay_total: Some(0),
+        ..ServerSection::default()
+    };
+    let settings = server(None, None, &section).expect("all is configured");
+    assert_eq!(settings.pairs.len(), 2);
+    assert_eq!((settings.workers.get(), settings.allow_plain), (3, true));
+    let to_one = settings.limits.per_destination.expect("a limit");
+    assert_eq!((to_one.per_second.get(), to_one.burst.get()), (10, 20));
+    assert_eq!(settings.limits.total, None, "0 is no limit");
+
+    let usual = server(Some(PRIMARY), None, &ServerSection::default()).expect("an address");
+    assert_eq!(usual.limits, RelayLimits::default());
+    assert_eq!(usual.workers, cores());
+}
+
+/// Without secrets everybody is served, and a word too many may be a word forgotten.
+#[test]
+fn plain_clients_are_allowed_beside_others() {
+    let args = ServerArgs {
+        addresses: vec![PRIMARY],
+        allow_plain: true,
+        ..ServerArgs::default()
+    };
+    let failure = ServerSettings::new(args, ServerSection::default()).expect_err("no secrets");
+    assert_eq!(failure.exit(), Exit::Usage);
 }
 
 #[test]
@@ -90,6 +199,7 @@ fn the_command_line_wins_over_the_configuration() {
         port: NonZeroU16::new(1),
         default_route: Some(true),
         allow_private: Some(true),
+        secret_file: Some(PathBuf::from("/etc/teredo/secret")),
     };
     let args = ClientArgs {
         servers: vec!["c".into()],
@@ -108,6 +218,7 @@ fn the_command_line_wins_over_the_configuration() {
             port: NonZeroU16::new(2),
             default_route: false,
             allow_private: true,
+            secret_file: Some(PathBuf::from("/etc/teredo/secret")),
             socket: PathBuf::from("/s"),
         }
     );

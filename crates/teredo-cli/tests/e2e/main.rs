@@ -14,12 +14,15 @@ mod world;
 
 mod control;
 mod death;
+mod faults_server;
 mod garbage;
 mod guide;
 mod lab;
 mod miredo;
 mod rebind;
 mod ruleset;
+mod secure;
+mod several;
 mod trouble;
 mod tunnel;
 mod windows;

@@ -3,7 +3,7 @@
 //! `miredo` sends its bubbles with hop limit 0, from a link-local address whose identifier only it can check, and
 //! trusts who sends that identifier back. It never repeats a bubble by itself, and lets go of what waited last first.
 
-mod daemon;
+pub(crate) mod daemon;
 mod native;
 
 use std::fs;

@@ -171,8 +171,9 @@ impl Client {
 
     /// Replaces the identifiers and secrets. They count from the next solicitation and the next advertisement on.
     pub fn set_keyring(&mut self, keyring: Keyring) {
+        self.retired_keys
+            .retain(|&server| keyring.get(server).is_some());
         self.config.keyring = keyring;
-        self.retired_keys.clear();
     }
 
     /// Ends the service; nothing is sent any more until [`start`](Self::start) (R6169-2.1-01).

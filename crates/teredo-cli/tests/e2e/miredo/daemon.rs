@@ -15,14 +15,14 @@ use crate::world::*;
 pub(super) const INTERFACE: &str = "teredo";
 
 /// Either daemon: several processes in a namespace of process IDs of their own, which end with this.
-pub(super) struct Miredo {
+pub(crate) struct Miredo {
     /// `unshare`; its child is the first process of the namespace.
     process: Process,
 }
 
 impl Miredo {
     /// Starts the server on a host with two addresses, and waits until it is there.
-    pub(super) fn server(world: &World, host: &Host) -> Self {
+    pub(crate) fn server(world: &World, host: &Host) -> Self {
         let addresses = host.addresses().into_iter().filter(IpAddr::is_ipv4);
         let mut configuration = String::new();
         for (address, name) in addresses.zip(["ServerBindAddress", "ServerBindAddress2"]) {
@@ -40,7 +40,7 @@ impl Miredo {
     }
 
     /// Starts the client.
-    pub(super) fn client(world: &World, host: &Host) -> Self {
+    pub(crate) fn client(world: &World, host: &Host) -> Self {
         let configuration = format!("InterfaceName {INTERFACE}\nServerAddress {SERVER}\n");
         Self::start(world, host, "miredo", &configuration)
     }
