@@ -6,7 +6,7 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use teredo::policy::DestinationPolicy;
 use teredo::wire::{DISCOVERY, Flags, PORT, TeredoAddress};
-use teredo::{ClientConfig, ServerAddress};
+use teredo::{ClientConfig, Keyring, ServerAddress};
 
 #[derive(Arbitrary, Debug)]
 pub struct Input {
@@ -56,6 +56,7 @@ impl Settings {
             max_queue_bytes: knobs.max_queue_bytes.into(),
             max_total_queue_bytes: knobs.max_total_queue_bytes.into(),
             destinations,
+            keyring: Keyring::default(),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use teredo::wire::{
     Authentication, Flags, PORT, TeredoAddress, emit_bubble, emit_router_solicitation, link_local,
 };
-use teredo_lab::NatKind;
 
 use crate::world::*;
 

@@ -12,8 +12,13 @@ use teredo_lab::NatKind;
 
 use crate::world::*;
 
-/// The second pair.
-const OTHER: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 65), Ipv4Addr::new(192, 0, 2, 70)];
+/// The addresses, two pairs.
+const OWN: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(192, 0, 2, 65),
+    Ipv4Addr::new(192, 0, 2, 66),
+    Ipv4Addr::new(192, 0, 2, 75),
+    Ipv4Addr::new(192, 0, 2, 76),
+];
 const CROWD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 99);
 const CLIENTS: u16 = 200;
 const ROUNDS: u8 = 20;
@@ -24,18 +29,7 @@ const ROUNDS: u8 = 20;
 #[test]
 fn two_pairs_and_two_threads_under_load() {
     let world = World::new(NatKind::PortRestricted, NatKind::PortRestricted);
-    let host = world
-        .internet
-        .host(
-            "both",
-            &[
-                OTHER[0],
-                OTHER[1],
-                Ipv4Addr::new(192, 0, 2, 75),
-                Ipv4Addr::new(192, 0, 2, 76),
-            ],
-        )
-        .unwrap();
+    let host = world.internet.host("both", &OWN).unwrap();
     let server = start(
         &host,
         "server",
@@ -44,7 +38,7 @@ fn two_pairs_and_two_threads_under_load() {
             "--address",
             "192.0.2.65",
             "--secondary",
-            "192.0.2.70",
+            "192.0.2.66",
             "--address",
             "192.0.2.75",
             "--secondary",
@@ -72,12 +66,12 @@ fn two_pairs_and_two_threads_under_load() {
     let mut buffer = [0; 2048];
     let mut answered = 0;
     for round in 0..ROUNDS {
-        for last in [65, 70, 75, 76] {
-            let to = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, last), PORT);
+        for address in OWN {
+            let to = SocketAddrV4::new(address, PORT);
             let own = |number| SocketAddrV4::new(CROWD, 10_000 + number);
             let nonce = |number: u16| {
                 let [high, low] = number.to_be_bytes();
-                [round, last, high, low, 0, 0, 0, 1]
+                [round, address.octets()[3], high, low, 0, 0, 0, 1]
             };
             for (number, socket) in (0..).zip(&sockets) {
                 let mut bytes = Vec::new();
@@ -115,20 +109,15 @@ fn two_pairs_and_two_threads_under_load() {
         bytes
     };
     let own = SocketAddrV4::new(CROWD, 10_000);
-    for address in [
-        OTHER[0],
-        OTHER[1],
-        Ipv4Addr::new(192, 0, 2, 75),
-        Ipv4Addr::new(192, 0, 2, 76),
-    ] {
-        let looping = bubble(OTHER[0], SocketAddrV4::new(address, PORT));
-        sockets[0].send_to(&looping, (OTHER[0], PORT)).unwrap();
+    for address in OWN {
+        let looping = bubble(OWN[0], SocketAddrV4::new(address, PORT));
+        sockets[0].send_to(&looping, (OWN[0], PORT)).unwrap();
     }
     sockets[0]
-        .send_to(&bubble(OTHER[0], own), (OTHER[0], PORT))
+        .send_to(&bubble(OWN[0], own), (OWN[0], PORT))
         .unwrap();
     let (_, from) = sockets[0].recv_from(&mut buffer).unwrap();
-    assert_eq!(from, SocketAddrV4::new(OTHER[0], PORT).into());
+    assert_eq!(from, SocketAddrV4::new(OWN[0], PORT).into());
 
     let mark = server.mark();
     server.signal(Signal::USR1).unwrap();

@@ -19,11 +19,14 @@ use crate::packets;
 
 const KEY: &[u8] = b"twenty bytes of key!";
 
+/// What happens to an answer on its way.
+type Spoil = Box<dyn FnMut(&mut Vec<u8>)>;
+
 /// A real server whose secrets the test can change, and whose answers it can spoil on their way.
 #[derive(Clone)]
 struct SecureServer {
     server: Rc<RefCell<Server>>,
-    spoil: Rc<RefCell<Box<dyn FnMut(&mut Vec<u8>)>>>,
+    spoil: Rc<RefCell<Spoil>>,
 }
 
 impl SecureServer {

@@ -85,6 +85,10 @@ fn a_crowd_frees_few_destinations_and_takes_no_memory() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the caller's threads share a limiter"
+)]
 fn threads_share_the_buckets() {
     let limiter = limiter(rate(1, 1000), None, 64);
     let sum: usize = std::thread::scope(|scope| {
