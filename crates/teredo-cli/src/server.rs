@@ -78,7 +78,7 @@ async fn serve(
             _ = ask.recv() => if let Some(status) = server.status().await {
                 account::tell(&status);
             },
-            () = hangup(&mut reload) => reload_secrets(&settings, &server),
+            () = hangup(&mut reload) => reload_secrets(&settings, &server).await,
             changed = network.changed() => {
                 let change = changed.context("cannot watch the network's addresses")?;
                 tracing::debug!(?change, "the network changed");
@@ -106,14 +106,18 @@ async fn hangup(reload: &mut Option<Signal>) {
     }
 }
 
-/// Reads the secrets again. A file with a fault changes nothing.
-fn reload_secrets(settings: &ServerSettings, server: &ServerHandle) {
+/// Reads the secrets again, and says so when they count. A file with a fault changes nothing.
+async fn reload_secrets(settings: &ServerSettings, server: &ServerHandle) {
     match secrets::load(settings) {
         Ok(security) => {
-            if let Some(told) = secrets::told(&security) {
+            let told = secrets::told(&security);
+            server.set_security(security);
+            // Workers do one thing after the other: they answer this when they have the secrets.
+            if server.status().await.is_some()
+                && let Some(told) = told
+            {
                 narrate(told);
             }
-            server.set_security(security);
         }
         Err(failure) => narrate(format_args!("the secrets stay as they were: {failure}")),
     }

@@ -53,11 +53,11 @@ fn clients(entries: Vec<Entry>) -> Result<KnownClients, (usize, String)> {
 pub(super) fn told(security: &Security) -> Option<String> {
     match security {
         Security::Optional(clients) => Some(format!(
-            "{} clients have a secret; others are served as well",
+            "clients with a secret: {}; others are served as well",
             clients.len()
         )),
         Security::Required(clients) => Some(format!(
-            "{} clients have a secret; no others are served",
+            "clients with a secret: {}; no others are served",
             clients.len()
         )),
         _ => None,

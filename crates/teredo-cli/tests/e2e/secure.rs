@@ -41,7 +41,7 @@ fn serve(world: &World, arguments: &[&str]) -> Process {
         &[&["server", "--address", &address], arguments].concat(),
     );
     server
-        .wait_for_line("clients have a secret", SECOND * 5)
+        .wait_for_line("clients with a secret", SECOND * 5)
         .unwrap();
     server
 }
@@ -140,7 +140,7 @@ fn a_wrong_secret_is_named_and_mended() {
     write(&world, "secrets", &[&line, &new_secret(&world, "bob")]);
     server.signal(Signal::HUP).unwrap();
     server
-        .wait_for_line_after(mark, "2 clients have a secret", SECOND * 5)
+        .wait_for_line_after(mark, "clients with a secret: 2", SECOND * 5)
         .unwrap();
     client.qualified();
 }
@@ -218,7 +218,7 @@ fn a_retired_secret_is_told() {
     write(&world, "secrets", &[&line]);
     server.signal(Signal::HUP).unwrap();
     server
-        .wait_for_line_after(mark, "1 clients have a secret", SECOND * 5)
+        .wait_for_line_after(mark, "clients with a secret: 1", SECOND * 5)
         .unwrap();
     client.connect().rebind(None).unwrap();
     client.until(QUALIFICATION, "no warning", |status| {
