@@ -44,6 +44,7 @@ mod authentication;
 mod bubble;
 mod checksum;
 mod datagram;
+mod ecn;
 mod error;
 mod icmpv6;
 mod ipv6;
@@ -59,6 +60,7 @@ pub use authentication::Authentication;
 pub use bubble::emit_bubble;
 pub use checksum::checksum;
 pub use datagram::Datagram;
+pub use ecn::Ecn;
 pub use error::ParseError;
 pub use icmpv6::{
     ALL_ROUTERS, Icmpv6, PrefixInformation, RouterAdvertisement, RouterSolicitation,
