@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
+use teredo::client::LocalSubnet;
 use teredo::{ClientConfig, Instant, ServerAddress, ServerConfig, Submission};
 
 use self::transit::{Attachment, Event, Owner, Router};
@@ -261,6 +262,16 @@ impl World {
         &self.clients[id.0]
     }
 
+    /// The clients, in the order in which they were attached.
+    pub fn clients(&self) -> impl Iterator<Item = ClientId> + use<> {
+        (0..self.clients.len()).map(ClientId)
+    }
+
+    /// The network that a host is attached to.
+    pub fn network_of(&self, host: impl Into<HostId>) -> Network {
+        self.attachments[&host.into()].network
+    }
+
     /// A server.
     pub fn server(&self, id: ServerId) -> &ServerHost {
         &self.servers[id.0]
@@ -334,6 +345,19 @@ impl World {
     /// Stops a client.
     pub fn stop(&mut self, id: ClientId) {
         let actions = self.clients[id.0].stop(self.now);
+        self.act(id.into(), actions);
+    }
+
+    /// Stops a client because its host has native IPv6.
+    pub fn sleep(&mut self, id: ClientId, native: Ipv6Addr) {
+        let actions = self.clients[id.0].sleep(self.now, native);
+        self.act(id.into(), actions);
+    }
+
+    /// Lets a client's host join the group of local discovery on its network, which all hosts there share as a link,
+    /// or leave it.
+    pub fn set_local_subnet(&mut self, id: ClientId, subnet: Option<LocalSubnet>) {
+        let actions = self.clients[id.0].set_local_subnet(self.now, subnet);
         self.act(id.into(), actions);
     }
 

@@ -38,6 +38,9 @@ pub enum Submission {
 pub enum Destination {
     /// In a UDP datagram, from the service port.
     Udp(SocketAddrV4),
+    /// In a UDP datagram, from the secondary port, which is there only while a client looks for a longer refresh
+    /// interval (RFC 4380 §5.2.7).
+    Secondary(SocketAddrV4),
     /// To the local IPv6 stack: from a client, an ICMPv6 error about a packet that could not be sent; from a server,
     /// a packet for the IPv6 Internet.
     Host,

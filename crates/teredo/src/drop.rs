@@ -69,8 +69,12 @@ drop_reasons! {
     BubbleLimit = "bubble_limit",
     /// Peers to be tested may not be had at will: too many connectivity tests at once.
     TestLimit = "test_limit",
-    /// A local discovery bubble while local discovery is off (RFC 4380 §5.2.8).
+    /// A local discovery bubble while local discovery is off, or one to the own address alone (RFC 4380 §5.2.8).
     LocalDiscovery = "local_discovery",
+    /// A local discovery bubble that is not from a client on this link and behind the same NAT (RFC 4380 §5.2.8).
+    LocalBubbleRefused = "local_bubble_refused",
+    /// More local discovery bubbles than are answered or remembered.
+    LocalBubbleLimit = "local_bubble_limit",
     /// Server: neither a bubble nor ICMPv6 (RFC 4380 §5.3.1 rule 2).
     NotRelayed = "not_relayed",
     /// Server: an inner source that the outer one does not vouch for (RFC 4380 §5.3.1 rule 7).
@@ -87,6 +91,8 @@ drop_reasons! {
     Unauthenticated = "unauthenticated",
     /// There is no way to the IPv6 Internet from here.
     NoNativePath = "no_native_path",
+    /// A router on the way reported congestion to a packet whose sender does not listen to that (RFC 6040 §4.2).
+    Congestion = "congestion",
 }
 
 impl fmt::Display for DropReason {

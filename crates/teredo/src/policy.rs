@@ -41,6 +41,15 @@ impl DestinationPolicy {
             && !self.denied.iter().any(|block| block.contains(address))
     }
 
+    /// Whether a datagram may be sent to this address of a neighbour on the link, which need not be a global one
+    /// (R4380-5.2.4-09).
+    pub(crate) fn permits_neighbour(&self, address: Ipv4Addr) -> bool {
+        !address.is_loopback()
+            && !address.is_multicast()
+            && !self.broadcasts.contains(&address)
+            && !self.denied.iter().any(|block| block.contains(address))
+    }
+
     /// Replaces the directed broadcast addresses of the attached subnets, which RFC 4380 §5.2.4 refuses too
     /// (R4380-GU-02). To be called whenever an interface gains or loses an address.
     pub fn set_broadcasts(&mut self, broadcasts: Vec<Ipv4Addr>) {

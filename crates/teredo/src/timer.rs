@@ -14,6 +14,10 @@ pub enum Timer {
     Refresh,
     /// A bubble or a connectivity test waits for its answer (RFC 4380 §5.2.4).
     Contact,
+    /// The next local discovery bubble is due (RFC 4380 §5.2.8).
+    Discovery,
+    /// The search for a longer refresh interval goes on (RFC 4380 §5.2.7).
+    Interval,
 }
 
 impl Timer {
@@ -24,6 +28,8 @@ impl Timer {
             Self::Backoff => "backoff",
             Self::Refresh => "refresh",
             Self::Contact => "contact",
+            Self::Discovery => "discovery",
+            Self::Interval => "interval",
         }
     }
 }

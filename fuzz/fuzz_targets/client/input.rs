@@ -56,7 +56,7 @@ impl Settings {
             max_queue_bytes: knobs.max_queue_bytes.into(),
             max_total_queue_bytes: knobs.max_total_queue_bytes.into(),
             destinations,
-            keyring: Keyring::default(),
+            ..ClientConfig::default()
         }
     }
 }

@@ -224,6 +224,7 @@ impl Model {
         assert_eq!(transmit.source, None);
         match transmit.destination {
             Destination::Host => self.informed(bytes, sent),
+            Destination::Secondary(_) => panic!("no longer interval is looked for"),
             Destination::Udp(to) => {
                 assert_ne!(to.port(), 0);
                 assert_ne!(to.ip(), DISCOVERY.ip());

@@ -46,7 +46,7 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
              private ones in a laboratory"
         }
         "not_tunnelled" => {
-            "a destination that Teredo does not carry: link-local, multicast or loopback"
+            "a destination that Teredo does not carry: link-local, unique local, multicast or loopback"
         }
         "too_big" => "the packet is larger than the tunnel's MTU of 1280 bytes (RFC 4380 §5.1.2)",
         "queue_full" => "too many packets wait for this peer, or for all peers together",
@@ -54,7 +54,15 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         "bubble_limit" => "another bubble would exceed the limits of RFC 4380 §5.2.6",
         "test_limit" => "too many connectivity tests are under way at once",
         "local_discovery" => {
-            "a local discovery bubble while local discovery is off (RFC 4380 §5.2.8)"
+            "a local discovery bubble while local discovery is off, or one that was sent to this host alone (RFC 4380 \
+             §5.2.8)"
+        }
+        "local_bubble_refused" => {
+            "a local discovery bubble that is not from a Teredo client on this link and behind the same NAT (RFC 4380 \
+             §5.2.8)"
+        }
+        "local_bubble_limit" => {
+            "more local discovery bubbles than are answered or remembered; a host on the link may be forging them"
         }
         "not_relayed" => {
             "server: the packet is neither a bubble nor ICMPv6; servers carry no traffic (RFC 4380 §5.3.1)"
@@ -74,6 +82,9 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         "unauthenticated" => {
             "authentication is required, and is missing or wrong (RFC 4380 §5.2.2): the identifier or the secret is \
              not the one that the other side has"
+        }
+        "congestion" => {
+            "a router on the way reported congestion to a packet whose sender does not listen to that (RFC 6040 §4.2)"
         }
         "no_native_path" => "there is no way to the IPv6 Internet from here",
         _ => return None,

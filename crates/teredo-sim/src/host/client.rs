@@ -1,8 +1,9 @@
 //! A host that runs a Teredo client.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv6Addr, SocketAddrV4};
 
-use teredo::client::Event;
+use teredo::client::{Event, LocalSubnet};
+use teredo::wire::DISCOVERY;
 use teredo::{Client, ClientConfig, Destination, Instant, Reception, ServerAddress, Submission};
 
 use super::{Action, Alarm, Stamped};
@@ -14,6 +15,10 @@ pub struct ClientHost {
     pub(crate) alarm: Alarm,
     client: Client,
     local: SocketAddrV4,
+    /// Where the secondary port is, while there is one (RFC 4380 §5.2.7).
+    secondary: Option<SocketAddrV4>,
+    /// Whether the host has joined the group of local discovery (RFC 4380 §5.2.8).
+    joined: bool,
     delivered: Vec<Stamped<Vec<u8>>>,
     errors: Vec<Stamped<Vec<u8>>>,
     events: Vec<Stamped<Event>>,
@@ -30,6 +35,8 @@ impl ClientHost {
             alarm: Alarm::default(),
             client: Client::new(config, seed, now),
             local,
+            secondary: None,
+            joined: false,
             delivered: Vec::new(),
             errors: Vec::new(),
             events: Vec::new(),
@@ -44,6 +51,16 @@ impl ClientHost {
     /// The service port's local address.
     pub fn local(&self) -> SocketAddrV4 {
         self.local
+    }
+
+    /// The secondary port's local address, while it is open.
+    pub fn secondary(&self) -> Option<SocketAddrV4> {
+        self.secondary
+    }
+
+    /// Whether datagrams to this address are received.
+    pub(crate) fn listens_on(&self, to: SocketAddrV4) -> bool {
+        to == self.local || self.secondary == Some(to) || self.joined && to == DISCOVERY
     }
 
     /// The IPv6 packets that were delivered to the host, oldest first.
@@ -68,6 +85,21 @@ impl ClientHost {
 
     pub(crate) fn stop(&mut self, now: Instant) -> Vec<Action> {
         self.client.stop(now);
+        self.drain(now)
+    }
+
+    pub(crate) fn sleep(&mut self, now: Instant, native: Ipv6Addr) -> Vec<Action> {
+        self.client.sleep(now, native);
+        self.drain(now)
+    }
+
+    pub(crate) fn set_local_subnet(
+        &mut self,
+        now: Instant,
+        subnet: Option<LocalSubnet>,
+    ) -> Vec<Action> {
+        self.joined = subnet.is_some();
+        self.client.set_local_subnet(now, subnet);
         self.drain(now)
     }
 
@@ -96,10 +128,15 @@ impl ClientHost {
         &mut self,
         now: Instant,
         from: SocketAddrV4,
-        to: Ipv4Addr,
+        to: SocketAddrV4,
         payload: &[u8],
     ) -> Vec<Action> {
-        if let Reception::Deliver(packet) = self.client.handle_udp(now, from, to, payload) {
+        let reception = if self.secondary == Some(to) {
+            self.client.handle_secondary(now, from, payload)
+        } else {
+            self.client.handle_udp(now, from, *to.ip(), payload)
+        };
+        if let Reception::Deliver(packet) = reception {
             self.delivered.push(Stamped {
                 at: now,
                 what: packet.to_vec(),
@@ -125,19 +162,47 @@ impl ClientHost {
             );
             match transmit.destination {
                 Destination::Udp(to) => actions.push(self.send(to, packet)),
+                Destination::Secondary(to) => {
+                    let source = self.secondary.expect("the client asks for the port first");
+                    actions.push(Action::Send(Datagram {
+                        source,
+                        destination: to,
+                        payload: packet,
+                    }));
+                }
                 Destination::Host => self.errors.push(Stamped {
                     at: now,
                     what: packet,
                 }),
             }
         }
+        let mut asked = false;
         while let Some(event) = self.client.poll_event() {
+            if let Event::SecondaryPort { wanted } = event {
+                self.secondary = wanted.then(|| self.free_port());
+                asked = wanted;
+            }
             self.events.push(Stamped {
                 at: now,
                 what: event,
             });
         }
+        if asked {
+            self.client.secondary_port(now, self.secondary);
+            actions.extend(self.drain(now));
+        }
         actions
+    }
+
+    /// A port for the secondary socket, another one each time.
+    fn free_port(&self) -> SocketAddrV4 {
+        let earlier = self
+            .events
+            .iter()
+            .filter(|event| event.what == Event::SecondaryPort { wanted: true })
+            .count();
+        let port = self.local.port() ^ 0x4000;
+        SocketAddrV4::new(*self.local.ip(), port.wrapping_add(earlier as u16))
     }
 
     fn send(&self, to: SocketAddrV4, payload: Vec<u8>) -> Action {

@@ -57,6 +57,7 @@ impl ServerHost {
                         payload,
                     }));
                 }
+                Destination::Secondary(_) => panic!("a server has no secondary port"),
                 Destination::Host => {
                     self.native.push(Stamped {
                         at: now,

@@ -1,6 +1,7 @@
 //! How datagrams travel: host, link, network, NAT, link, network, and so on until they arrive or are lost.
 
-use std::net::{Ipv6Addr, SocketAddrV4};
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use teredo::Instant;
 
@@ -124,8 +125,43 @@ impl World {
         }
     }
 
+    /// A datagram for a group reaches every other host of its network, and no NAT passes it on.
+    fn multicast(&mut self, network: Network, parcel: Parcel) {
+        let source = *parcel.datagram.source.ip();
+        let owners = self.directory.range((network, Ipv4Addr::UNSPECIFIED)..);
+        let members: BTreeSet<HostId> = owners
+            .take_while(|((there, _), _)| *there == network)
+            .filter(|((_, address), _)| *address != source)
+            .filter_map(|(_, owner)| match owner {
+                Owner::Host(host) => Some(*host),
+                Owner::Nat(_) => None,
+            })
+            .collect();
+        if members.is_empty() {
+            return self.capture.set_fate(parcel.record, Fate::NoRoute);
+        }
+        for (number, host) in members.into_iter().enumerate() {
+            let Some(attachment) = self.attachments.get_mut(&host) else {
+                continue;
+            };
+            let passage = attachment.link.carry(self.now, Direction::Down);
+            let record = match number {
+                0 => parcel.record,
+                _ => self.capture.push_duplicate(parcel.record),
+            };
+            let copy = Parcel {
+                record,
+                ..parcel.clone()
+            };
+            self.travel(passage, copy, |parcel| Event::Arrive(host, parcel));
+        }
+    }
+
     fn route(&mut self, network: Network, parcel: Parcel) {
         let destination = parcel.datagram.destination;
+        if destination.ip().is_multicast() {
+            return self.multicast(network, parcel);
+        }
         if self.silent.contains(destination.ip()) {
             return self.capture.set_fate(parcel.record, Fate::Silenced);
         }
@@ -214,7 +250,7 @@ impl World {
         let Parcel { record, datagram } = parcel;
         let (from, to) = (datagram.source, datagram.destination);
         let listens = match host {
-            HostId::Client(id) => self.clients[id.0].local() == to,
+            HostId::Client(id) => self.clients[id.0].listens_on(to),
             HostId::Server(_) => to.port() == crate::host::TEREDO_PORT,
             HostId::Raw(_) => true,
         };
@@ -225,8 +261,7 @@ impl World {
             .set_fate(record, Fate::Delivered { at: self.now, host });
         match host {
             HostId::Client(id) => {
-                let actions =
-                    self.clients[id.0].receive(self.now, from, *to.ip(), &datagram.payload);
+                let actions = self.clients[id.0].receive(self.now, from, to, &datagram.payload);
                 self.act(host, actions);
             }
             HostId::Server(id) => {

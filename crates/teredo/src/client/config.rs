@@ -47,6 +47,14 @@ pub struct ClientConfig {
     pub max_queue_bytes: usize,
     /// The most bytes that wait for all peers. 4 MiB.
     pub max_total_queue_bytes: usize,
+    /// Whether clients on the same link are looked for (RFC 4380 §5.2.8), once
+    /// [`set_local_subnet`](crate::Client::set_local_subnet) has named the link. On: few NATs lead from one of
+    /// their hosts to another, so that without it neighbours cannot reach each other.
+    pub local_discovery: bool,
+    /// Whether a longer refresh interval is looked for (RFC 4380 §5.2.7), up to four times
+    /// [`Self::refresh_interval`]. Off: it keeps a second port open for minutes, and finds something only behind
+    /// a NAT that hairpins.
+    pub determine_refresh_interval: bool,
     /// Where nothing may be sent.
     pub destinations: DestinationPolicy,
     /// The identifiers and secrets for secure qualification (RFC 4380 §5.2.2). None.
@@ -65,6 +73,8 @@ impl Default for ClientConfig {
             max_peers: 65_536,
             max_queue_bytes: 64 * 1024,
             max_total_queue_bytes: 4 * 1024 * 1024,
+            local_discovery: true,
+            determine_refresh_interval: false,
             destinations: DestinationPolicy::default(),
             keyring: Keyring::default(),
         }

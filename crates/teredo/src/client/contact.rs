@@ -133,10 +133,29 @@ impl Client {
             return;
         }
         self.peers.peer_mut(slot).bubbled(now, BubbleCause::Ask);
-        let target = teredo.to_ipv6();
-        for to in [teredo.mapped, server_of(teredo)] {
+        let target = self.peers.address(slot);
+        let on_the_link = self.on_the_link(now, slot, teredo);
+        for to in on_the_link
+            .into_iter()
+            .chain([teredo.mapped, server_of(teredo)])
+        {
             self.outbox
                 .udp(to, |out| wire::emit_bubble(own, target, HOP_LIMIT, out));
+        }
+        if on_the_link.is_some() {
+            self.announce_locally(now);
+        }
+    }
+
+    /// Where a peer that is a neighbour is asked on the link (RFC 4380 §5.2.4 case 3): where the path in use leads, if
+    /// it is one on the link, or else where a local bubble has told.
+    ///
+    /// DEVIATION(rfc4380 §5.2.4): it is asked by the public way as well, as in case 5. A local bubble that was forged
+    /// or is out of date would cut the peer off otherwise.
+    fn on_the_link(&self, now: Instant, slot: u32, target: TeredoAddress) -> Option<SocketAddrV4> {
+        match self.peers.peer(slot).path(now) {
+            Some(path) => (path != target.mapped).then_some(path),
+            None => self.neighbour(now, target),
         }
     }
 
@@ -168,19 +187,18 @@ impl Client {
         self.peers.end_contact(slot);
         for packet in self.peers.take_queue(slot) {
             self.drop(DropReason::PeerUnreachable);
-            self.report_unreachable(now, &packet);
+            self.report_unreachable(now, wire::unreachable::ADDRESS, &packet);
         }
     }
 
-    /// Address unreachable (ICMPv6 type 1, code 3), for the program that sent `packet`.
-    pub(super) fn report_unreachable(&mut self, now: Instant, packet: &[u8]) {
+    /// Destination unreachable (ICMPv6 type 1) with this code, for the program that sent `packet`.
+    pub(super) fn report_unreachable(&mut self, now: Instant, code: u8, packet: &[u8]) {
         let Some(own) = self.own_address() else {
             return;
         };
         if wire::may_be_answered_with_error(packet) && self.icmpv6_errors.allow(now) {
-            self.outbox.host(|out| {
-                wire::emit_unreachable(own, own, wire::unreachable::ADDRESS, packet, out)
-            });
+            self.outbox
+                .host(|out| wire::emit_unreachable(own, own, code, packet, out));
         }
     }
 

@@ -13,7 +13,7 @@ pub enum State {
     Offline,
     /// Qualification is under way.
     Probe,
-    /// Qualified, at rest until traffic wakes it.
+    /// At rest: the host has IPv6 by other means (RFC 4380 §5.5). It starts when that ends.
     Dormant,
     /// There is a Teredo address and it works.
     Qualified,
@@ -69,6 +69,8 @@ pub enum Reason {
     NetworkChanged,
     /// The NAT gave the service port another mapping (RFC 4380 §5.2.5).
     MappingChanged(SocketAddrV4),
+    /// The host has IPv6 by other means, with this address (RFC 4380 §5.5).
+    NativeIpv6(Ipv6Addr),
 }
 
 impl fmt::Display for Reason {
@@ -115,6 +117,7 @@ impl fmt::Display for Reason {
             Self::MappingChanged(mapped) => {
                 write!(f, "the NAT maps the service port to {mapped} now")
             }
+            Self::NativeIpv6(address) => write!(f, "the host has native IPv6: {address}"),
         }
     }
 }
@@ -180,6 +183,12 @@ pub enum Event {
         /// The link MTU to set, in bytes: 1280 (RFC 4380 §5.1.2).
         mtu: u32,
     },
+    /// The secondary port (RFC 4380 §5.2.7) is to be opened, on any UDP port, or closed. When it is open, or cannot
+    /// be had, [`Client::secondary_port`](super::Client::secondary_port) takes the answer. It is announced to nobody.
+    SecondaryPort {
+        /// Open it, or close it.
+        wanted: bool,
+    },
     /// The address is no longer valid: take it off the interface.
     AddressDown {
         /// The Teredo address that was in use.
@@ -212,4 +221,6 @@ pub struct Status {
     pub peers: usize,
     /// Of these, the ones with a verified path.
     pub trusted_peers: usize,
+    /// Clients on the link that local discovery has found.
+    pub neighbours: usize,
 }

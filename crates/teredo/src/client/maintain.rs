@@ -77,7 +77,7 @@ impl Client {
     /// send by way of it.
     pub(super) fn heard_server(&mut self, now: Instant) {
         let at = now + self.randomised_refresh();
-        let interval = self.config.refresh_interval;
+        let interval = self.determination.refresh;
         if let Phase::Qualified(Service {
             refresh: Refresh::Idle { at: due },
             spoken,
@@ -166,7 +166,7 @@ impl Client {
         let changed = mapped != service.address.mapped;
         self.note_confirmation(server, datagram);
         // A changed mapping makes a new address; the old one is invalid from now on (R4380-5.2.5-05).
-        let address = self.bring_address_up(server, mapped);
+        let address = self.bring_address_up(now, server, mapped);
         if changed {
             // DEVIATION(rfc4380 §5.2.5): a new mapping is in service when both addresses of the server confirm it. The
             // host may stand behind another NAT now, and one address cannot tell a symmetric one (R4380-5.2.5-05).

@@ -13,7 +13,8 @@
 //!          no server answered, or the NAT is symmetric
 //! ```
 //!
-//! What a person sees of it is [`State`]: `Stopped` and `Waiting` are *offline*, `Starting` is *probe*.
+//! What a person sees of it is [`State`]: `Stopped` and `Waiting` are *offline*, `Starting` is *probe*. Where the host
+//! has native IPv6, [`sleep`](Client::sleep) stops the client and makes it *dormant* (§5.5).
 //!
 //! | file | RFC 4380 |
 //! |---|---|
@@ -24,11 +25,15 @@
 //! | `send` | §5.2.4: where a packet goes |
 //! | `contact` | §5.2.6, §5.2.9: bubbles and connectivity tests, repeated by timers |
 //! | `peers` | §5.2: the list of recent peers |
+//! | `discovery` | §5.2.8: clients on the same link |
+//! | `interval` | §5.2.7: the search for a longer refresh interval |
 
 mod authenticate;
 mod config;
 mod contact;
+mod discovery;
 mod event;
+mod interval;
 mod limit;
 mod maintain;
 mod outbox;
@@ -38,10 +43,11 @@ mod receive;
 mod send;
 
 pub use config::{ClientConfig, ServerAddress};
+pub use discovery::LocalSubnet;
 pub use event::{Event, Nat, Reason, State, Status};
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -50,6 +56,8 @@ use rand_core::{Rng, SeedableRng};
 use crate::policy::DestinationPolicy;
 use crate::wire::{Flags, MTU, TeredoAddress};
 use crate::{DropCounters, DropReason, Instant, Keyring, Timer, Transmit};
+use discovery::Discovery;
+use interval::Determination;
 use limit::RateLimit;
 use maintain::Service;
 use outbox::Outbox;
@@ -75,6 +83,8 @@ pub struct Client {
     /// Qualifications that failed in a row.
     failures: u32,
     peers: Peers,
+    discovery: Discovery,
+    determination: Determination,
     outbox: Outbox,
     events: VecDeque<Event>,
     drops: DropCounters,
@@ -87,6 +97,10 @@ pub struct Client {
 #[derive(Debug)]
 enum Phase {
     Stopped,
+    /// Stopped as long as the host has IPv6 by other means, such as this address.
+    Dormant {
+        native: Ipv6Addr,
+    },
     Waiting {
         until: Instant,
         reason: Reason,
@@ -117,6 +131,7 @@ impl Client {
             queue_bytes: config.max_queue_bytes,
             total_queue_bytes: config.max_total_queue_bytes,
         };
+        let determination = Determination::new(config.refresh_interval);
         Self {
             config,
             rng,
@@ -128,6 +143,8 @@ impl Client {
             retired_keys: BTreeSet::new(),
             failures: 0,
             peers: Peers::new(bounds, keys),
+            discovery: Discovery::new(now),
+            determination,
             outbox: Outbox::default(),
             events: VecDeque::new(),
             drops: DropCounters::default(),
@@ -147,7 +164,7 @@ impl Client {
         self.adopt_servers(servers);
         self.failures = 0;
         let reason = match self.phase {
-            Phase::Stopped => None,
+            Phase::Stopped | Phase::Dormant { .. } => None,
             _ => Some(Reason::NetworkChanged),
         };
         self.begin_qualification(now, reason);
@@ -178,7 +195,18 @@ impl Client {
 
     /// Ends the service; nothing is sent any more until [`start`](Self::start) (R6169-2.1-01).
     pub fn stop(&mut self, _now: Instant) {
-        self.enter(Phase::Stopped);
+        self.end(Phase::Stopped);
+    }
+
+    /// As [`stop`](Self::stop), because the host has a `native` address and a way to the IPv6 Internet by other means
+    /// (RFC 4380 §5.5: then it must not behave as a client). The state is [`State::Dormant`] until
+    /// [`start`](Self::start).
+    pub fn sleep(&mut self, _now: Instant, native: Ipv6Addr) {
+        self.end(Phase::Dormant { native });
+    }
+
+    fn end(&mut self, phase: Phase) {
+        self.enter(phase);
         self.take_address_down();
         self.nat = Nat::Unknown;
         self.forget_peers();
@@ -192,7 +220,7 @@ impl Client {
         self.local = local;
         self.failures = 0;
         match &self.phase {
-            Phase::Stopped => {}
+            Phase::Stopped | Phase::Dormant { .. } => {}
             Phase::Qualified(_) if !moved => self.solicit_refresh(now),
             Phase::Qualified(_) | Phase::Waiting { .. } | Phase::Starting { .. } => {
                 self.begin_qualification(now, Some(Reason::NetworkChanged));
@@ -204,10 +232,13 @@ impl Client {
     /// may be sent any more are forgotten.
     pub fn set_destinations(&mut self, destinations: DestinationPolicy) {
         self.config.destinations = destinations;
-        let policy = &self.config.destinations;
+        let (policy, discovery) = (&self.config.destinations, &self.discovery);
+        let permits = |to: SocketAddrV4| {
+            policy.permits(to) || discovery.reaches(to) && policy.permits_neighbour(*to.ip())
+        };
         let lost = self.peers.retain(|address, mapping| {
             TeredoAddress::from_ipv6(address).is_none_or(|target| contact::permits(policy, target))
-                && mapping.is_none_or(|mapping| policy.permits(mapping))
+                && mapping.is_none_or(permits)
         });
         for _ in 0..lost {
             self.drops.count(DropReason::RefusedDestination);
@@ -222,10 +253,20 @@ impl Client {
                 self.begin_qualification(now, Some(reason));
             }
             Phase::Starting { .. } => self.drive_qualification(now),
-            Phase::Qualified(_) => self.drive_maintenance(now),
-            Phase::Waiting { .. } | Phase::Stopped => {}
+            Phase::Qualified(_) => {
+                self.drive_maintenance(now);
+                self.drive_discovery(now);
+                self.drive_determination(now);
+            }
+            Phase::Waiting { .. } | Phase::Stopped | Phase::Dormant { .. } => {}
         }
         self.drive_contacts(now);
+    }
+
+    /// Counts a packet that the caller drops instead of delivering it, such as for
+    /// [`DropReason::Congestion`](crate::DropReason::Congestion), which only it can see.
+    pub fn count_drop(&mut self, reason: DropReason) {
+        self.drops.count(reason);
     }
 
     /// The next thing to send; its bytes are appended to `buf`. Call until `None` after every mutation.
@@ -241,7 +282,7 @@ impl Client {
     /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` for never.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         let phase = match &self.phase {
-            Phase::Stopped => None,
+            Phase::Stopped | Phase::Dormant { .. } => None,
             Phase::Waiting { until, .. } => Some((*until, Timer::Backoff)),
             Phase::Starting { qualification, .. } => qualification
                 .next_deadline()
@@ -249,7 +290,14 @@ impl Client {
             Phase::Qualified(service) => Some(service.next_deadline()),
         };
         let contact = self.peers.next_deadline().map(|at| (at, Timer::Contact));
-        phase.into_iter().chain(contact).min()
+        let serving = matches!(self.phase, Phase::Qualified(_));
+        let discovery = self.discovery.next_deadline();
+        let discovery = discovery.map(|at| (at, Timer::Discovery));
+        let interval = self.determination.next_deadline();
+        let interval = interval.map(|at| (at, Timer::Interval));
+        let optional = discovery.into_iter().chain(interval);
+        let optional = optional.filter(|_| serving);
+        phase.into_iter().chain(contact).chain(optional).min()
     }
 
     /// Everything a person asks.
@@ -266,13 +314,15 @@ impl Client {
             server: service
                 .map(|s| s.server)
                 .or_else(|| self.servers.first().copied()),
-            local: (!matches!(self.phase, Phase::Stopped)).then_some(self.local),
+            local: (!matches!(self.phase, Phase::Stopped | Phase::Dormant { .. }))
+                .then_some(self.local),
             mapped: service.map(|s| s.address.mapped),
             nat: self.nat,
             key_retired: service.is_some_and(|s| self.retired_keys.contains(&s.server.primary)),
-            refresh_interval: self.config.refresh_interval,
+            refresh_interval: self.determination.refresh,
             peers: self.peers.len(),
             trusted_peers: self.peers.trusted_len(),
+            neighbours: self.discovery.neighbours(),
         }
     }
 
@@ -284,6 +334,7 @@ impl Client {
     fn visible_state(&self) -> (State, Option<Reason>) {
         match &self.phase {
             Phase::Stopped => (State::Offline, Some(Reason::Stopped)),
+            Phase::Dormant { native } => (State::Dormant, Some(Reason::NativeIpv6(*native))),
             Phase::Waiting { reason, .. } => (State::Offline, Some(*reason)),
             Phase::Starting { reason, .. } => (State::Probe, *reason),
             Phase::Qualified(_) => (State::Qualified, None),
@@ -317,7 +368,12 @@ impl Client {
     }
 
     /// Puts the address for this mapping into service: the held one where nothing changed, else a new one.
-    fn bring_address_up(&mut self, server: ServerAddress, mapped: SocketAddrV4) -> TeredoAddress {
+    fn bring_address_up(
+        &mut self,
+        now: Instant,
+        server: ServerAddress,
+        mapped: SocketAddrV4,
+    ) -> TeredoAddress {
         let unchanged = self
             .held
             .filter(|held| held.server == server && held.address.mapped == mapped);
@@ -341,6 +397,8 @@ impl Client {
                 server,
                 mtu: MTU as u32,
             });
+            self.meet_neighbours(now);
+            self.restart_determination();
         }
         if unchanged.is_none() {
             // Their NATs expect the old mapping, and what waits carries the old source.
@@ -356,6 +414,7 @@ impl Client {
 
     /// Takes the address off the interface; its random bits are kept for the case that the mapping comes back.
     fn take_address_down(&mut self) {
+        self.end_determination();
         if let Some(held) = &mut self.held
             && held.up
         {
@@ -378,9 +437,9 @@ impl Client {
 
     /// A random point in 75 % to 100 % of the refresh interval (R4380-5.2-08).
     fn randomised_refresh(&mut self) -> Duration {
-        let span = self.config.refresh_interval / 4;
+        let span = self.determination.refresh / 4;
         let part = (u128::from(self.rng.next_u32()) * span.as_nanos()) >> 32;
-        self.config.refresh_interval - span + Duration::from_nanos(part as u64)
+        self.determination.refresh - span + Duration::from_nanos(part as u64)
     }
 }
 

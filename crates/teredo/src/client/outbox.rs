@@ -17,6 +17,13 @@ impl Outbox {
         self.0.push_back((Destination::Udp(to), bytes));
     }
 
+    /// Queues what `emit` writes, for `to`, from the secondary port.
+    pub(super) fn secondary(&mut self, to: SocketAddrV4, emit: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = Vec::with_capacity(128);
+        emit(&mut bytes);
+        self.0.push_back((Destination::Secondary(to), bytes));
+    }
+
     /// Queues what `emit` writes, for the local IPv6 stack, if it writes anything.
     pub(super) fn host(&mut self, emit: impl FnOnce(&mut Vec<u8>) -> bool) {
         let mut bytes = Vec::new();

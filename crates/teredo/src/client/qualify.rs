@@ -270,7 +270,7 @@ impl Client {
         if let Some(position) = self.servers.iter().position(|s| *s == server) {
             self.servers[..=position].rotate_right(1);
         }
-        let address = self.bring_address_up(server, mapped);
+        let address = self.bring_address_up(now, server, mapped);
         self.begin_service(now, server, address);
     }
 

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::contact::Cause;
+use super::discovery::ALL_NODES;
 use super::send::is_carried;
 use super::{Client, Phase};
 use crate::wire::{self, Datagram, Icmpv6, Ipv6Packet, TeredoAddress, protocol};
@@ -37,13 +38,15 @@ impl Client {
     ) -> Result<Option<&'a [u8]>, DropReason> {
         let datagram = Datagram::parse(bytes).map_err(|_| DropReason::Malformed)?;
         let packet = datagram.packet;
+        if local.is_multicast() {
+            return self
+                .receive_local_bubble(now, from, &datagram)
+                .map(|()| None);
+        }
         if is_advertisement(&packet) {
             return self
                 .receive_advertisement(now, from, &datagram)
                 .map(|()| None);
-        }
-        if local.is_multicast() {
-            return Err(DropReason::LocalDiscovery);
         }
         let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::NotQualified);
@@ -52,6 +55,10 @@ impl Client {
         let from_server = from == service.server_socket();
         // R4380-5.2.3-03
         if packet.destination() != own {
+            // Over a unicast address it can come from beyond the link (RFC 4380 §5.2.8).
+            if packet.destination() == ALL_NODES && packet.is_bubble() {
+                return Err(DropReason::LocalDiscovery);
+            }
             return Err(DropReason::WrongDestination);
         }
         // L-03: the node's own packets come back only through a loop.
@@ -144,8 +151,11 @@ impl Client {
                 return Ok(Some(packet.as_bytes()));
             }
         }
-        // R4380-GU-04, W-02: it would be sent to as a known peer.
-        if !self.config.destinations.permits(from) {
+        let teredo = TeredoAddress::from_ipv6(source);
+        let neighbour = teredo.filter(|&teredo| self.neighbour(now, teredo) == Some(from));
+        // R4380-GU-04, W-02: it would be sent to as a known peer. A path that is known has been found good; a neighbour's
+        // need not be global.
+        if known.is_none() && neighbour.is_none() && !self.config.destinations.permits(from) {
             return Err(DropReason::RefusedSource);
         }
         // Case 2: the answer to a connectivity test (R4380-5.2.3-07, R4380-5.2.9-05). Other echo replies from a trusted
@@ -163,12 +173,16 @@ impl Client {
         if let Some(slot) = known {
             return Ok(self.accept_verified(now, slot, from, datagram));
         }
-        match TeredoAddress::from_ipv6(source) {
+        match teredo {
             // Case 3: the outer source vouches for the inner one (R4380-5.2.3-09, A-23).
             Some(teredo) if teredo.mapped == from => {
                 let slot = self.peers.find_or_insert(source);
                 self.count_evictions();
                 Ok(self.accept_verified(now, slot, from, datagram))
+            }
+            // Case 5: a local bubble has told of it (R4380-5.2.3-12).
+            Some(teredo) if neighbour.is_some() => {
+                Ok(self.receive_from_neighbour(now, from, teredo.mapped, datagram))
             }
             // Case 6 for a Teredo source: no test can verify it, and an honest peer comes from its mapping
             // (R6169-2.2-01).
@@ -189,7 +203,7 @@ impl Client {
 
     /// The peer is proven to be where the datagram came from: release what waits, consume bubbles, deliver the rest
     /// (R4380-5.2.3-10).
-    fn accept_verified<'a>(
+    pub(super) fn accept_verified<'a>(
         &mut self,
         now: Instant,
         slot: u32,

@@ -52,9 +52,19 @@ impl Client {
                 return Ok(Submission::Send(mapping));
             }
         }
-        check_destination(destination, own)?;
-        if let Some(teredo) = TeredoAddress::from_ipv6(destination) {
-            self.check_target(teredo)?;
+        if let Err(reason) = self.check_destination(destination, own) {
+            // Silence would keep a program waiting for what can never be; only for what RFC 4380 §5.2.4 refuses it is
+            // prescribed.
+            match reason {
+                DropReason::NotTunnelled => {
+                    self.report_unreachable(now, wire::unreachable::NO_ROUTE, bytes);
+                }
+                DropReason::OwnAddress => {
+                    self.report_unreachable(now, wire::unreachable::ADDRESS, bytes);
+                }
+                _ => {}
+            }
+            return Err(reason);
         }
         // Cases 2 and 5: first find out where it is, and send nothing until then (R4380-5.2.4-03, R4380-5.2.4-06,
         // R4380-5.2.9-04, R4380-7.2.2-01). The cone bit of a peer is ignored, so case 4 does not occur (R5991-3.2-02,
@@ -63,7 +73,7 @@ impl Client {
             Ok(slot) => slot,
             Err(reason) => {
                 if reason == DropReason::PeerUnreachable {
-                    self.report_unreachable(now, bytes);
+                    self.report_unreachable(now, wire::unreachable::ADDRESS, bytes);
                 }
                 return Err(reason);
             }
@@ -74,15 +84,15 @@ impl Client {
             Err(DropReason::QueueFull)
         }
     }
-}
 
-fn check_destination(destination: Ipv6Addr, own: Ipv6Addr) -> Result<(), DropReason> {
-    if destination == own {
-        Err(DropReason::OwnAddress)
-    } else if is_carried(destination) {
-        Ok(())
-    } else {
-        Err(DropReason::NotTunnelled)
+    fn check_destination(&self, destination: Ipv6Addr, own: Ipv6Addr) -> Result<(), DropReason> {
+        if destination == own {
+            return Err(DropReason::OwnAddress);
+        }
+        if !is_carried(destination) {
+            return Err(DropReason::NotTunnelled);
+        }
+        TeredoAddress::from_ipv6(destination).map_or(Ok(()), |target| self.check_target(target))
     }
 }
 

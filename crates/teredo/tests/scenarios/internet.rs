@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use teredo::client::{Event, Reason, State, Status};
+use teredo::client::{Event, LocalSubnet, Reason, State, Status};
 use teredo::wire::{Datagram, TeredoAddress};
 use teredo::{ClientConfig, Instant, ServerAddress};
 use teredo_sim::{ClientId, HostId, NatBehaviour, NatId, Network, Record, World};
@@ -64,6 +64,31 @@ pub(crate) fn local(number: u8) -> SocketAddrV4 {
 pub(crate) fn client(world: &mut World, number: u8, behaviour: NatBehaviour) -> ClientId {
     let nat = nat(world, number, behaviour);
     world.add_client(nat, local(number), &[SERVER])
+}
+
+/// Clients 1 and 2 on one link behind one NAT, qualified; they know nothing of the link.
+pub(crate) fn neighbours(seed: u64, behaviour: NatBehaviour) -> (World, NatId, [ClientId; 2]) {
+    let mut world = world(seed);
+    let nat = nat(&mut world, 1, behaviour);
+    let clients = [1, 2].map(|number| world.add_client(nat, local(number), &[SERVER]));
+    for client in clients {
+        qualify(&mut world, client);
+    }
+    (world, nat, clients)
+}
+
+/// The /24 of a client behind a NAT.
+pub(crate) fn subnet(world: &World, client: ClientId) -> LocalSubnet {
+    LocalSubnet {
+        address: *world.client(client).local().ip(),
+        prefix_len: 24,
+    }
+}
+
+/// Lets a client look for neighbours in its /24.
+pub(crate) fn join(world: &mut World, client: ClientId) {
+    let subnet = subnet(world, client);
+    world.set_local_subnet(client, Some(subnet));
 }
 
 /// Client `number` with settings of its own, started.

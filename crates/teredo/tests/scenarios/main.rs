@@ -5,11 +5,14 @@
 
 mod bubbles;
 mod determinism;
+mod discovery;
 mod encapsulation;
 mod fake_relay;
 mod fake_server;
 mod flood;
+mod hostile_link;
 mod internet;
+mod interval;
 mod loss;
 mod maintenance;
 mod nat_matrix;
@@ -21,5 +24,8 @@ mod qualification;
 mod reception;
 mod refused;
 mod router_advertisement;
+mod same_nat;
 mod secure;
 mod several_servers;
+mod sunset;
+mod unsupported;

@@ -80,6 +80,31 @@ impl Bubbles {
     }
 }
 
+/// The limits of RFC 4380 §5.2.6 for answers to a peer that is not in the list: 2 s apart, four in 300 s.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BubbleLimit {
+    sent: Bubbles,
+    last: Option<Instant>,
+}
+
+impl BubbleLimit {
+    /// Counts a bubble if one may go out now.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let spaced = self.last.is_none_or(|at| now - at >= BUBBLE_SPACING);
+        let allowed = spaced && self.sent.allowed(now);
+        if allowed {
+            self.last = Some(now);
+            self.sent.count(now);
+        }
+        allowed
+    }
+
+    /// There was a direct response.
+    pub(super) fn reset(&mut self) {
+        self.sent = Bubbles::default();
+    }
+}
+
 /// Why a bubble goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BubbleCause {
@@ -116,6 +141,11 @@ impl Peer {
     /// A packet came in directly from the peer (R4380-5.2.6-07).
     pub(super) fn heard(&mut self, now: Instant) {
         self.last_reception = Some(now);
+        self.responded();
+    }
+
+    /// The peer is there, be it over another path than the one in use: bubbles are not sent in vain.
+    pub(super) fn responded(&mut self) {
         self.asked = Bubbles::default();
         self.answered = Bubbles::default();
     }

@@ -1,0 +1,363 @@
+//! The search for a longer refresh interval (RFC 4380 §5.2.7): a second port is left alone for ever longer times, and
+//! a bubble from the service port shows whether its mapping still stands.
+//!
+//! ```text
+//!  Off ──> Opening ──> Qualifying ──> Resting ── candidate over ──> Probing ── arrived, or four lost ──┐
+//!   ^         │ no port    │ failed      ^                                                             │ arithmetic
+//!   ├─────────┴────────────┘             └── advertisement ── Maintaining <── not concluded ───────────┤
+//!   └───────────────────────────────────────────────────────────── concluded ──────────────────────────┘
+//! ```
+//!
+//! The bubble has to turn round in the NAT. One that does not hairpin (RFC 4787 §6), one that filters by address or
+//! port and a firewall on the host, which knows nothing of the second port, all make each candidate fail: the interval
+//! then stays as it is, which is safe. Nothing is opened for it.
+
+use std::net::{Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+use rand_core::Rng;
+
+use super::authenticate::emit_solicitation;
+use super::qualify::check_advertisement;
+use super::{Client, Event, Phase};
+use crate::wire::{self, Datagram, Flags, PORT, TeredoAddress};
+use crate::{DropReason, Instant, Reception};
+
+/// How long a bubble may take to the secondary port, and how often it is sent (RFC 4380 §5.2.7 step 3).
+const BUBBLE_TIMEOUT: Duration = Duration::from_secs(2);
+const BUBBLES: u32 = 4;
+
+/// The state of the search.
+#[derive(Debug)]
+pub(super) struct Determination {
+    /// The refresh interval in force.
+    pub(super) refresh: Duration,
+    /// The longest that may still be found.
+    max: Duration,
+    candidate: Duration,
+    stage: Stage,
+    /// The source of the secondary port's solicitations.
+    link_local: Ipv6Addr,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Not wanted, not possible, or done.
+    Off,
+    /// The caller is to open the secondary port.
+    Opening,
+    /// Both addresses of the server are asked from the secondary port.
+    Qualifying {
+        asks: [Ask; 2],
+        attempts: u32,
+        due: Instant,
+    },
+    /// Nothing goes through the secondary port until then.
+    Resting {
+        address: TeredoAddress,
+        until: Instant,
+    },
+    /// Bubbles are on their way to the secondary port.
+    Probing {
+        address: TeredoAddress,
+        attempts: u32,
+        due: Instant,
+    },
+    /// The server is asked for the secondary port's mapping.
+    Maintaining {
+        address: TeredoAddress,
+        nonce: [u8; 8],
+        attempts: u32,
+        due: Instant,
+    },
+}
+
+/// A question to one address of the server.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ask {
+    nonce: Option<[u8; 8]>,
+    mapping: Option<SocketAddrV4>,
+}
+
+impl Determination {
+    pub(super) fn new(refresh: Duration) -> Self {
+        Self {
+            refresh,
+            max: refresh * 4,
+            candidate: refresh * 2,
+            stage: Stage::Off,
+            link_local: Ipv6Addr::UNSPECIFIED,
+        }
+    }
+
+    /// When something is due, for a client in service.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Off | Stage::Opening => None,
+            Stage::Resting { until, .. } => Some(until),
+            Stage::Qualifying { due, .. }
+            | Stage::Probing { due, .. }
+            | Stage::Maintaining { due, .. } => Some(due),
+        }
+    }
+
+    /// Steps 4 and 5: takes the outcome in, and returns whether the search has come to its end.
+    ///
+    /// DEVIATION(rfc4380 §5.2.7): it ends after a success as well, above 75 % of what is possible. Behind a NAT that
+    /// never forgets it would go on for ever, gain less and less, and keep its port open.
+    fn conclude(&mut self, succeeded: bool) -> bool {
+        if succeeded {
+            self.refresh = self.candidate;
+        } else {
+            self.max = self.candidate;
+        }
+        let mean = (self.refresh + self.max) / 2;
+        self.candidate = if succeeded {
+            mean.min(self.refresh * 2)
+        } else {
+            mean
+        };
+        let (part, limit) = (self.refresh * 4, self.max * 3);
+        part > limit || !succeeded && part == limit
+    }
+}
+
+impl Client {
+    /// There is a new address, so perhaps a new NAT: what was found of another one does not hold here.
+    pub(super) fn restart_determination(&mut self) {
+        self.end_determination();
+        self.determination = Determination::new(self.config.refresh_interval);
+        if self.config.determine_refresh_interval {
+            self.determination.stage = Stage::Opening;
+            self.events.push_back(Event::SecondaryPort { wanted: true });
+        }
+    }
+
+    /// Closes the secondary port; the interval that was found stays.
+    pub(super) fn end_determination(&mut self) {
+        if !matches!(self.determination.stage, Stage::Off) {
+            self.determination.stage = Stage::Off;
+            let closed = Event::SecondaryPort { wanted: false };
+            self.events.push_back(closed);
+        }
+    }
+
+    /// Answers [`Event::SecondaryPort`]: the secondary port is open at this address of the host, or cannot be had.
+    pub fn secondary_port(&mut self, now: Instant, local: Option<SocketAddrV4>) {
+        if !matches!(self.determination.stage, Stage::Opening) {
+            return;
+        }
+        let Some(local) = local else {
+            return self.end_determination();
+        };
+        self.determination.link_local = wire::link_local(Flags::default(), local);
+        self.determination.stage = Stage::Qualifying {
+            asks: [Ask::default(); 2],
+            attempts: 0,
+            due: now,
+        };
+        self.drive_determination(now);
+    }
+
+    pub(super) fn drive_determination(&mut self, now: Instant) {
+        if self.determination.next_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        match self.determination.stage {
+            Stage::Off | Stage::Opening => {}
+            Stage::Qualifying { asks, attempts, .. } => self.ask_for_mapping(now, asks, attempts),
+            Stage::Resting { address, .. } => self.probe(now, address, 0),
+            Stage::Probing {
+                address, attempts, ..
+            } if attempts < BUBBLES => self.probe(now, address, attempts),
+            Stage::Probing { address, .. } => self.decide(now, address, false),
+            Stage::Maintaining {
+                address, attempts, ..
+            } => self.maintain_secondary(now, address, attempts),
+        }
+    }
+
+    /// Step 0: the secondary port qualifies as the service port did, with the server that won.
+    fn ask_for_mapping(&mut self, now: Instant, mut asks: [Ask; 2], attempts: u32) {
+        let Phase::Qualified(service) = &self.phase else {
+            return;
+        };
+        let server = service.server;
+        if attempts >= self.config.solicitation_attempts {
+            return self.end_determination();
+        }
+        let source = self.determination.link_local;
+        let credentials = self.config.keyring.get(server.primary);
+        for (ask, to) in asks.iter_mut().zip([server.primary, server.secondary]) {
+            if ask.mapping.is_none() {
+                let nonce = self.rng.next_u64().to_be_bytes();
+                ask.nonce = Some(nonce);
+                self.outbox.secondary(SocketAddrV4::new(to, PORT), |out| {
+                    emit_solicitation(nonce, credentials, source, out)
+                });
+            }
+        }
+        self.determination.stage = Stage::Qualifying {
+            asks,
+            attempts: attempts + 1,
+            due: now + self.config.solicitation_timeout,
+        };
+    }
+
+    /// Step 2: a bubble from the service port to the secondary Teredo address.
+    fn probe(&mut self, now: Instant, address: TeredoAddress, attempts: u32) {
+        let Some(own) = self.own_address() else {
+            return;
+        };
+        self.outbox.udp(address.mapped, |out| {
+            wire::emit_bubble(own, address.to_ipv6(), super::contact::HOP_LIMIT, out)
+        });
+        self.determination.stage = Stage::Probing {
+            address,
+            attempts: attempts + 1,
+            due: now + BUBBLE_TIMEOUT,
+        };
+    }
+
+    fn decide(&mut self, now: Instant, address: TeredoAddress, succeeded: bool) {
+        if self.determination.conclude(succeeded) {
+            self.end_determination();
+        } else {
+            self.maintain_secondary(now, address, 0);
+        }
+    }
+
+    /// Step 6: the mapping of the secondary port is renewed, and may have become another one.
+    fn maintain_secondary(&mut self, now: Instant, address: TeredoAddress, attempts: u32) {
+        if attempts >= self.config.solicitation_attempts {
+            return self.end_determination();
+        }
+        let Phase::Qualified(service) = &self.phase else {
+            return;
+        };
+        let (to, source) = (service.server_socket(), self.determination.link_local);
+        let nonce = self.rng.next_u64().to_be_bytes();
+        let credentials = self.config.keyring.get(*to.ip());
+        self.outbox
+            .secondary(to, |out| emit_solicitation(nonce, credentials, source, out));
+        self.determination.stage = Stage::Maintaining {
+            address,
+            nonce,
+            attempts: attempts + 1,
+            due: now + self.config.solicitation_timeout,
+        };
+    }
+
+    /// Takes in a datagram that the secondary port received from `from`. Nothing of it is ever for the host.
+    pub fn handle_secondary<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        datagram: &'a [u8],
+    ) -> Reception<'a> {
+        match self.receive_secondary(now, from, datagram) {
+            Ok(()) => Reception::Consumed,
+            Err(reason) => Reception::Drop(self.drop(reason)),
+        }
+    }
+
+    fn receive_secondary(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        bytes: &[u8],
+    ) -> Result<(), DropReason> {
+        let datagram = Datagram::parse(bytes).map_err(|_| DropReason::Malformed)?;
+        if datagram.authentication.is_some() {
+            return self.secondary_advertised(now, from, &datagram);
+        }
+        let Phase::Qualified(service) = &self.phase else {
+            return Err(DropReason::NotQualified);
+        };
+        let Stage::Probing { address, .. } = self.determination.stage else {
+            return Err(DropReason::WrongDestination);
+        };
+        let packet = datagram.packet;
+        if !packet.is_bubble() || packet.destination() != address.to_ipv6() {
+            return Err(DropReason::WrongDestination);
+        }
+        // A NAT shows the outside or the inside of the service port (RFC 4787 §6). Nobody else knows the random bits
+        // of the address, but a NAT that lets his bubble in may close to the own one.
+        let own = [service.address.mapped.ip(), self.local.ip()];
+        if packet.source() != service.ipv6 || !own.contains(&from.ip()) {
+            return Err(DropReason::WrongSource);
+        }
+        self.decide(now, address, true);
+        Ok(())
+    }
+
+    fn secondary_advertised(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        datagram: &Datagram<'_>,
+    ) -> Result<(), DropReason> {
+        let unsolicited = DropReason::UnsolicitedAdvertisement;
+        let received = datagram.authentication.as_ref().map(|auth| auth.nonce);
+        let Phase::Qualified(service) = &self.phase else {
+            return Err(unsolicited);
+        };
+        let server = service.server;
+        let addresses = [server.primary, server.secondary];
+        let asked = addresses
+            .iter()
+            .position(|&address| from == SocketAddrV4::new(address, PORT))
+            .ok_or(unsolicited)?;
+        let expected = match &self.determination.stage {
+            Stage::Qualifying { asks, .. } => asks[asked].nonce,
+            Stage::Maintaining { nonce, .. } if asked == 0 => Some(*nonce),
+            _ => None,
+        };
+        if expected.is_none() || expected != received {
+            return Err(unsolicited);
+        }
+        self.check_secret(server, datagram)?;
+        let mapped = check_advertisement(datagram, self.determination.link_local, server)?;
+        if !self.config.destinations.permits(mapped) || mapped == service.address.mapped {
+            return Err(DropReason::InvalidAdvertisement);
+        }
+        match &mut self.determination.stage {
+            Stage::Qualifying { asks, .. } => {
+                asks[asked] = Ask {
+                    nonce: None,
+                    mapping: Some(mapped),
+                };
+                let [Some(primary), Some(secondary)] = asks.map(|ask| ask.mapping) else {
+                    return Ok(());
+                };
+                if primary == secondary {
+                    self.rest(now, mapped);
+                } else {
+                    self.end_determination();
+                }
+            }
+            _ => self.rest(now, mapped),
+        }
+        Ok(())
+    }
+
+    /// Step 1: nothing more happens on the secondary port until the candidate interval is over.
+    fn rest(&mut self, now: Instant, mapped: SocketAddrV4) {
+        let Phase::Qualified(service) = &self.phase else {
+            return;
+        };
+        let server = service.server.primary;
+        let address = TeredoAddress {
+            server,
+            flags: Flags::from_random(self.rng.next_u32() as u16),
+            mapped,
+        };
+        self.determination.stage = Stage::Resting {
+            address,
+            until: now + self.determination.candidate,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;
