@@ -6,15 +6,18 @@ mod announce;
 mod change;
 mod counters;
 mod handle;
+mod native;
+mod optional;
 mod path;
 mod port;
 mod trouble;
 mod worker;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use teredo::client::LocalSubnet;
 use teredo::{Client, ClientConfig, DropCounters, ServerAddress};
 
 use crate::{BindError, Tun, clock};
@@ -38,6 +41,10 @@ pub struct EngineConfig {
     pub servers: Vec<ServerAddress>,
     /// The protocol's settings.
     pub client: ClientConfig,
+    /// The subnets that the host is attached to (see [`attached`](crate::watch::attached)), for local discovery.
+    pub subnets: Vec<LocalSubnet>,
+    /// An address of the host's native IPv6, if it has that: the client is dormant then (RFC 4380 §5.5).
+    pub native: Option<Ipv6Addr>,
     /// How long to wait for gating subscribers before datagrams leave from a new port all the same.
     pub settle_deadline: Duration,
 }
@@ -49,6 +56,8 @@ impl Default for EngineConfig {
             port: None,
             servers: Vec::new(),
             client: ClientConfig::default(),
+            subnets: Vec::new(),
+            native: None,
             settle_deadline: DEFAULT_SETTLE_DEADLINE,
         }
     }
@@ -108,6 +117,10 @@ pub enum Operation {
     Deliver,
     /// Taking packets from the host.
     Submit,
+    /// Looking for other clients on the link (RFC 4380 §5.2.8).
+    Discover,
+    /// Looking for a longer refresh interval (RFC 4380 §5.2.7).
+    Determine,
 }
 
 impl Operation {
@@ -118,6 +131,8 @@ impl Operation {
             Self::Receive => "receive",
             Self::Deliver => "deliver",
             Self::Submit => "submit",
+            Self::Discover => "discover",
+            Self::Determine => "determine",
         }
     }
 }
@@ -142,7 +157,7 @@ pub struct Engine(());
 impl Engine {
     /// Binds the service port and starts the thread, in the network namespace of the calling thread.
     ///
-    /// The port is announced first; the client starts to qualify when the announcement is settled, or when
+    /// A dormant client binds no port and announces none. Otherwise the port is announced first; the client starts to qualify when the announcement is settled, or when
     /// [`EngineConfig::settle_deadline`] has passed.
     pub fn spawn(
         tun: Tun,

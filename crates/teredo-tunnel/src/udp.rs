@@ -2,7 +2,9 @@
 //!
 //! Receiving takes many datagrams in one call and lets the kernel merge (`UDP_GRO`) what came in one train.
 //! Sending gives the kernel one buffer for a run of datagrams to the same place (`UDP_SEGMENT`), and one call
-//! for many datagrams to different places (`sendmmsg`). Outer ECN bits are zero, DF is clear.
+//! for many datagrams to different places (`sendmmsg`). DF is clear. Outer ECN bits are zero on the way out (RFC 9601
+//! §6.1.3) and told on the way in, for [`Ecn::decapsulate`](teredo::wire::Ecn::decapsulate); the kernel merges no
+//! datagrams that differ in them.
 
 mod receive;
 mod send;
@@ -15,6 +17,7 @@ use quinn_udp::UdpSocketState;
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use teredo::wire::DISCOVERY;
 
 pub(crate) use receive::ReceiveBatch;
 pub(crate) use send::{Arena, Arenas, SendBatch};
@@ -114,12 +117,39 @@ impl ServiceSocket {
         })
     }
 
+    /// Joins the group of local discovery (RFC 4380 §5.2.8) on the interface that has `interface` for its address.
+    ///
+    /// The socket is bound to the group and takes nothing else, so that no unicast datagram comes near it; others may
+    /// be bound to it as well.
+    pub(crate) fn join_discovery(interface: Ipv4Addr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_reuse_address(true)?;
+        // Otherwise what others have joined on other interfaces comes here, too.
+        socket.set_multicast_all_v4(false)?;
+        socket.bind(&SockAddr::from(DISCOVERY))?;
+        socket.join_multicast_v4(DISCOVERY.ip(), &interface)?;
+        Self::with(socket)
+    }
+
+    /// What is sent to a group leaves through the interface that has `interface` for its address, reaches nobody
+    /// beyond the link, and does not come back.
+    pub(crate) fn send_multicast_by(&self, interface: Ipv4Addr) -> io::Result<()> {
+        let socket = socket2::SockRef::from(&self.socket);
+        socket.set_multicast_ttl_v4(1)?;
+        socket.set_multicast_loop_v4(false)?;
+        socket.set_multicast_if_v4(&interface)
+    }
+
     fn open(address: Ipv4Addr, port: u16, beside: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         if beside {
             socket.set_reuse_port(true)?;
         }
         socket.bind(&SockAddr::from(SocketAddrV4::new(address, port)))?;
+        Self::with(socket)
+    }
+
+    fn with(socket: Socket) -> io::Result<Self> {
         let socket = UdpSocket::from(socket);
         let SocketAddr::V4(local) = socket.local_addr()? else {
             return Err(io::ErrorKind::InvalidData.into());

@@ -1,23 +1,29 @@
-//! Changes of the host's IPv4 network, by netlink: a new address or route may mean a new NAT.
+//! Changes of the host's network, by netlink: a new IPv4 address or route may mean a new NAT, and with native IPv6 there
+//! is no use for Teredo (RFC 4380 §5.5).
 
 mod known;
+mod native;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{Stream, TryStreamExt};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::{MulticastGroup, RouteMessageBuilder};
+use rustix::io::Errno;
+use teredo::client::LocalSubnet;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::interface::into_io;
 use known::Known;
+use native::Native;
+pub use native::NativeIpv6;
 
 /// A change is reported when nothing more has changed for this long,
 const QUIET: Duration = Duration::from_millis(200);
@@ -33,6 +39,8 @@ const MAX_LISTED: usize = 32;
 pub struct NetworkChange {
     /// One line for each change, such as `192.0.2.7/24 added to eth0`.
     pub changes: Vec<String>,
+    /// Whether any of it is a change of IPv4; otherwise only [`Watcher::native`] has another answer.
+    pub ipv4: bool,
 }
 
 impl fmt::Display for NetworkChange {
@@ -43,13 +51,16 @@ impl fmt::Display for NetworkChange {
 
 type Messages = Pin<Box<dyn Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send>>;
 
-/// Watches links, IPv4 addresses and IPv4 routes. Must be used within a tokio runtime.
+/// Watches links, IPv4 addresses, IPv4 routes, and whether there is native IPv6. Must be used within a tokio runtime.
 pub struct Watcher {
     subscription: Subscription,
     known: Known,
+    native: Native,
     /// Notifications were lost: what is known must be read again.
     stale: bool,
     pending: Vec<String>,
+    /// Whether a change of IPv4 is pending.
+    ipv4: bool,
     first: Option<Instant>,
     last: Option<Instant>,
 }
@@ -72,6 +83,8 @@ impl Subscription {
             MulticastGroup::Link,
             MulticastGroup::Ipv4Ifaddr,
             MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Ipv6Route,
         ];
         let (connection, handle, messages) = rtnetlink::new_multicast_connection(&groups)?;
         let messages = futures_util::StreamExt::map(messages, |(message, _)| message);
@@ -87,6 +100,7 @@ impl fmt::Debug for Watcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watcher")
             .field("known", &self.known)
+            .field("native", &self.native)
             .field("pending", &self.pending)
             .finish_non_exhaustive()
     }
@@ -96,16 +110,23 @@ impl Watcher {
     /// Starts to watch. Changes of the interface with the index `own`, the tunnel itself, are not reported.
     pub async fn new(own: Option<u32>) -> io::Result<Self> {
         let subscription = Subscription::open()?;
-        let mut known = Known::new(own);
-        read_all(&subscription.handle, &mut known).await?;
+        let (mut known, mut native) = (Known::new(own), Native::new(own));
+        read_all(&subscription.handle, &mut known, &mut native).await?;
         Ok(Self {
             subscription,
             known,
+            native,
             stale: false,
             pending: Vec::new(),
+            ipv4: false,
             first: None,
             last: None,
         })
+    }
+
+    /// The host's way to the IPv6 Internet by other means than Teredo, if it has one, as of the last change reported.
+    pub fn native(&self) -> Option<NativeIpv6> {
+        self.native.verdict()
     }
 
     /// Waits for a change, and then until it is quiet, but not for long: what happens together is reported together.
@@ -134,6 +155,7 @@ impl Watcher {
                     (self.first, self.last) = (None, None);
                     return Ok(NetworkChange {
                         changes: std::mem::take(&mut self.pending),
+                        ipv4: std::mem::take(&mut self.ipv4),
                     });
                 }
             }
@@ -144,7 +166,9 @@ impl Watcher {
         match payload {
             NetlinkPayload::InnerMessage(message) => {
                 let change = self.known.apply(message);
-                self.report(change);
+                self.ipv4 |= change.is_some();
+                let native = self.native.apply(message);
+                self.report(change.into_iter().chain(native));
             }
             NetlinkPayload::Overrun(_) => self.stale = true,
             _ => {}
@@ -163,33 +187,52 @@ impl Watcher {
     }
 
     async fn read_again(&mut self) -> io::Result<()> {
-        let mut fresh = self.known.emptied();
-        read_all(&self.subscription.handle, &mut fresh).await?;
+        let (mut fresh, mut fresh_native) = (self.known.emptied(), self.native.emptied());
+        read_all(&self.subscription.handle, &mut fresh, &mut fresh_native).await?;
         let changes = self.known.differences(&fresh);
-        self.known = fresh;
+        self.ipv4 |= !changes.is_empty();
+        let native = self.native.difference(&fresh_native);
+        (self.known, self.native) = (fresh, fresh_native);
         self.stale = false;
-        self.report(changes);
+        self.report(changes.into_iter().chain(native));
         Ok(())
     }
 }
 
-async fn read_all(handle: &rtnetlink::Handle, known: &mut Known) -> io::Result<()> {
+async fn read_all(
+    handle: &rtnetlink::Handle,
+    known: &mut Known,
+    native: &mut Native,
+) -> io::Result<()> {
+    let mut note = |message: RouteNetlinkMessage| {
+        known.apply(&message);
+        native.apply(&message);
+    };
     let mut links = std::pin::pin!(handle.link().get().execute());
     while let Some(link) = links.try_next().await.map_err(into_io)? {
-        known.apply(&RouteNetlinkMessage::NewLink(link));
+        note(RouteNetlinkMessage::NewLink(link));
     }
-    let mut request = handle.address().get();
-    request.message_mut().header.family = AddressFamily::Inet;
-    let mut addresses = std::pin::pin!(request.execute());
+    // Of both families.
+    let mut addresses = std::pin::pin!(handle.address().get().execute());
     while let Some(address) = addresses.try_next().await.map_err(into_io)? {
-        known.apply(&RouteNetlinkMessage::NewAddress(address));
+        note(RouteNetlinkMessage::NewAddress(address));
     }
     let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
     let mut routes = std::pin::pin!(handle.route().get(all).execute());
     while let Some(route) = routes.try_next().await.map_err(into_io)? {
-        known.apply(&RouteNetlinkMessage::NewRoute(route));
+        note(RouteNetlinkMessage::NewRoute(route));
     }
-    Ok(())
+    let all = RouteMessageBuilder::<Ipv6Addr>::new().build();
+    let mut routes = std::pin::pin!(handle.route().get(all).execute());
+    loop {
+        match routes.try_next().await.map_err(into_io) {
+            Ok(Some(route)) => note(RouteNetlinkMessage::NewRoute(route)),
+            Ok(None) => return Ok(()),
+            // A kernel without IPv6 has no routes of it.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The address that the kernel would send from to `server`: the local address of a socket that is bound to none.
@@ -205,13 +248,30 @@ pub fn local_address(server: Ipv4Addr) -> io::Result<Ipv4Addr> {
     }
 }
 
+/// The IPv4 networks that the host is attached to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Their directed broadcast addresses, ascending: nothing may be sent there (RFC 4380 §5.2.4).
+    pub broadcasts: Vec<Ipv4Addr>,
+    /// The host's own addresses and their subnets, where neighbours are looked for (RFC 4380 §5.2.8).
+    pub subnets: Vec<LocalSubnet>,
+}
+
+/// Reads what networks the host is attached to. Must be called within a tokio runtime.
+pub async fn attached() -> io::Result<Attached> {
+    let subscription = Subscription::open()?;
+    let (mut known, mut native) = (Known::new(None), Native::new(None));
+    read_all(&subscription.handle, &mut known, &mut native).await?;
+    Ok(Attached {
+        broadcasts: known.broadcasts(),
+        subnets: known.subnets(),
+    })
+}
+
 /// The directed broadcast addresses of the attached subnets, to none of which anything may be sent
 /// (RFC 4380 §5.2.4). In ascending order. Must be called within a tokio runtime.
 pub async fn broadcasts() -> io::Result<Vec<Ipv4Addr>> {
-    let subscription = Subscription::open()?;
-    let mut known = Known::new(None);
-    read_all(&subscription.handle, &mut known).await?;
-    Ok(known.broadcasts())
+    Ok(attached().await?.broadcasts)
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ pub enum Phase {
     Offline,
     /// It tries to qualify (RFC 4380 §5.2.1).
     Probe,
-    /// It could qualify, and waits until somebody needs it.
+    /// The host has IPv6 by other means; it rests until that ends (RFC 4380 §5.5).
     Dormant,
     /// It has an address and works.
     Qualified,

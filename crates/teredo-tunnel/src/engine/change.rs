@@ -11,6 +11,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use teredo::Instant;
+use teredo::wire::DISCOVERY;
 
 use super::port::{PendingChange, PortChange, PortFallback, Reply, Target, answer, bind};
 use super::worker::Worker;
@@ -43,6 +44,10 @@ impl Worker {
             self.supersede();
             return self.change_to(Target::Keep, None, Some(reply));
         }
+        if port == Some(DISCOVERY.port()) {
+            // The socket of local discovery would be in its way; it gives way, here as at the start.
+            self.leave_link();
+        }
         // Who asks for a port has one already, or is about to, and can be told that this one is not to be had.
         match ServiceSocket::bind(self.bind, port.unwrap_or(0)) {
             Ok(next) => {
@@ -54,7 +59,10 @@ impl Worker {
         }
     }
 
-    pub(super) fn start(&mut self, reply: Reply) {
+    pub(super) fn start(&mut self, now: Instant, reply: Reply) {
+        if let Some(error) = self.start_dormant(now) {
+            return answer(reply, Err(error));
+        }
         if !self.stopped {
             return match &mut self.pending {
                 Some(pending) => pending.replies.push(reply),
@@ -72,6 +80,9 @@ impl Worker {
     }
 
     pub(super) fn stop(&mut self, now: Instant, reply: Reply) {
+        let Some(reply) = self.stop_dormant(now, reply) else {
+            return;
+        };
         if self.stopped {
             return match &mut self.pending {
                 Some(pending) => pending.replies.push(reply),
@@ -81,6 +92,7 @@ impl Worker {
         self.supersede();
         self.stopped = true;
         self.path.client.stop(now);
+        self.forget_link(now);
         self.socket = None;
         self.change_to(Target::Keep, None, Some(reply));
     }
@@ -171,7 +183,7 @@ impl Worker {
 
     /// Stops sending, and gives up a change that is not settled yet: the socket that it was to lead to is
     /// closed unused.
-    fn supersede(&mut self) {
+    pub(super) fn supersede(&mut self) {
         self.gate.close();
         self.path.close();
         let replies = self.pending.take().map(|change| change.replies);
@@ -180,7 +192,7 @@ impl Worker {
         }
     }
 
-    fn at_rest(&self) -> PortChange {
+    pub(super) fn at_rest(&self) -> PortChange {
         PortChange {
             port: self.port_in_use(),
             settled: true,
@@ -204,6 +216,7 @@ impl Worker {
     fn qualify(&mut self, now: Instant) {
         let local = self.local(None);
         self.path.client.start(now, local, &self.servers);
+        self.follow_link(now, local);
         self.collect();
     }
 

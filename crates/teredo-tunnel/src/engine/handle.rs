@@ -1,7 +1,7 @@
 //! The rest of the program's end of an engine.
 
 use std::future::Future;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -11,15 +11,14 @@ use tokio::sync::oneshot;
 use super::port::Reply;
 use super::{ChangeError, EngineStatus, PortChange};
 use crate::Waker;
+use crate::watch::Attached;
 
 /// What the thread can be told.
 pub(super) enum Command {
     SetServers(Vec<ServerAddress>),
     SetKeyring(Keyring),
-    NetworkChanged {
-        local: Ipv4Addr,
-        broadcasts: Vec<Ipv4Addr>,
-    },
+    NetworkChanged { local: Ipv4Addr, attached: Attached },
+    SetNative(Option<Ipv6Addr>),
     Rebind(Option<u16>, Reply),
     Start(Reply),
     Stop(Reply),
@@ -67,10 +66,16 @@ impl EngineHandle {
     }
 
     /// Tells of a changed network: the address that datagrams now leave from (see
-    /// [`local_address`](crate::watch::local_address)), unspecified where that is not known, and the directed
-    /// broadcast addresses, which nothing is sent to (see [`broadcasts`](crate::watch::broadcasts)).
-    pub fn network_changed(&self, local: Ipv4Addr, broadcasts: Vec<Ipv4Addr>) {
-        self.send(Command::NetworkChanged { local, broadcasts });
+    /// [`local_address`](crate::watch::local_address)), unspecified where that is not known, and the networks that the
+    /// host is attached to (see [`attached`](crate::watch::attached)).
+    pub fn network_changed(&self, local: Ipv4Addr, attached: Attached) {
+        self.send(Command::NetworkChanged { local, attached });
+    }
+
+    /// Tells of an address of the host's native IPv6, or that there is none any more. With one, a running client
+    /// becomes dormant: its port is closed, and its end announced. Without, a dormant one starts.
+    pub fn set_native(&self, native: Option<Ipv6Addr>) {
+        self.send(Command::SetNative(native));
     }
 
     /// Moves to another service port, make before break; without a number the kernel chooses.
@@ -84,7 +89,8 @@ impl EngineHandle {
         self.ask(move |reply| Command::Rebind(port, reply))
     }
 
-    /// Starts a stopped client on the configured port. Ready when the port is in use.
+    /// Starts a stopped client on the configured port. Ready when the port is in use. With native IPv6 the client
+    /// becomes dormant instead, which is an error.
     pub fn start(&self) -> impl Future<Output = Result<PortChange, ChangeError>> + Send + use<> {
         self.ask(Command::Start)
     }

@@ -4,9 +4,11 @@
 //! to, and only what the state machine writes by itself has a buffer of its own.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::ops::Range;
 
-use teredo::{Client, Destination, Instant, Reception, Submission};
+use teredo::wire::Ecn;
+use teredo::{Client, Destination, DropReason, Instant, Reception, Submission};
 
 use super::Counters;
 use crate::Tun;
@@ -15,6 +17,9 @@ use crate::udp::{Arena, Arenas, ReceiveBatch, SendBatch, ServiceSocket};
 
 /// The most bytes of its own that the state machine may have waiting while the socket is full.
 const MAX_ANSWERS: usize = 256 * 1024;
+
+/// The most datagrams that wait for the secondary port: it is asked for one at a time, and two at first.
+const MAX_SECONDARY: usize = 16;
 
 /// The client between its two sides, and the batches in flight.
 pub(super) struct Path {
@@ -35,18 +40,20 @@ struct Outgoing {
     /// Closed: whatever the client wants sent is withheld.
     open: bool,
     withheld: u64,
+    /// For the secondary port: now and then a solicitation.
+    secondary: Vec<(SocketAddrV4, Vec<u8>)>,
 }
 
 /// A packet for the host.
 enum Delivery {
-    /// Within a datagram that was received.
-    Received(Range<usize>),
+    /// Within a datagram that was received, with these ECN bits in its outer header.
+    Received(Range<usize>, Ecn),
     /// Written by the client.
     Own(Range<usize>),
 }
 
 impl Outgoing {
-    fn push(&mut self, to: std::net::SocketAddrV4, arena: Arena, range: Range<usize>) {
+    fn push(&mut self, to: SocketAddrV4, arena: Arena, range: Range<usize>) {
         if !(self.open && self.batch.push(to, arena, range)) {
             self.withheld += 1;
         }
@@ -78,6 +85,7 @@ impl Path {
         self.outgoing.open = false;
         self.outgoing.batch.clear();
         self.outgoing.answers.clear();
+        self.outgoing.secondary.clear();
     }
 
     /// What the client wants sent may leave again.
@@ -108,14 +116,58 @@ impl Path {
             {
                 Reception::Deliver(packet) => {
                     let start = datagram.payload.start + offset_within(payload, packet);
+                    let range = start..start + packet.len();
                     self.deliveries
-                        .push(Delivery::Received(start..start + packet.len()));
+                        .push(Delivery::Received(range, datagram.ecn));
                 }
                 Reception::Consumed | Reception::Drop(_) => {}
             }
             drain(&mut self.client, &mut self.outgoing, &mut self.deliveries);
         }
         Ok(self.deliver())
+    }
+
+    /// Receives one batch from the secondary port; nothing of it is for the host.
+    pub(super) fn receive_secondary(
+        &mut self,
+        now: Instant,
+        socket: &ServiceSocket,
+    ) -> io::Result<Option<io::Error>> {
+        socket.receive(&mut self.datagrams)?;
+        self.counters.rx_calls += 1;
+        for datagram in self.datagrams.datagrams() {
+            self.counters.rx_datagrams += 1;
+            self.counters.rx_bytes += datagram.payload.len() as u64;
+            let payload = &self.datagrams.arena()[datagram.payload.clone()];
+            // Consumed, or dropped and counted.
+            let _ = self.client.handle_secondary(now, datagram.from, payload);
+            drain(&mut self.client, &mut self.outgoing, &mut self.deliveries);
+        }
+        Ok(self.deliver())
+    }
+
+    /// Sends what waits for the secondary port.
+    pub(super) fn flush_secondary(&mut self, socket: Option<&ServiceSocket>) -> Option<io::Error> {
+        let mut failure = None;
+        for (to, bytes) in self.outgoing.secondary.drain(..) {
+            let Some(socket) = socket else {
+                self.counters.tx_withheld += 1;
+                continue;
+            };
+            self.counters.tx_calls += 1;
+            match socket.send_one(to, &bytes) {
+                Ok(()) => {
+                    self.counters.tx_datagrams += 1;
+                    self.counters.tx_bytes += bytes.len() as u64;
+                }
+                // Lost like any datagram on its way; it is repeated.
+                Err(error) => {
+                    self.counters.tx_refused += 1;
+                    failure = Some(error);
+                }
+            }
+        }
+        failure
     }
 
     /// Takes one batch of packets from the host.
@@ -177,7 +229,14 @@ impl Path {
         let mut failure = None;
         for delivery in self.deliveries.drain(..) {
             let packet = match delivery {
-                Delivery::Received(range) => &self.datagrams.arena()[range],
+                Delivery::Received(range, ecn) => {
+                    let packet = &mut self.datagrams.arena_mut()[range];
+                    if ecn != Ecn::NotEct && !Ecn::decapsulate(ecn, packet) {
+                        self.client.count_drop(DropReason::Congestion);
+                        continue;
+                    }
+                    &*packet
+                }
                 Delivery::Own(range) => &self.outgoing.answers[range],
             };
             match self.tun.write(packet) {
@@ -203,8 +262,14 @@ fn drain(client: &mut Client, outgoing: &mut Outgoing, deliveries: &mut Vec<Deli
         match transmit.destination {
             _ if range.end > MAX_ANSWERS => outgoing.withhold(start),
             Destination::Host => deliveries.push(Delivery::Own(range)),
+            Destination::Secondary(to)
+                if outgoing.open && outgoing.secondary.len() < MAX_SECONDARY =>
+            {
+                let bytes = outgoing.answers.split_off(start);
+                outgoing.secondary.push((to, bytes));
+            }
             Destination::Udp(to) if outgoing.open => outgoing.push(to, Arena::Answers, range),
-            Destination::Udp(_) => outgoing.withhold(start),
+            Destination::Udp(_) | Destination::Secondary(_) => outgoing.withhold(start),
         }
     }
 }

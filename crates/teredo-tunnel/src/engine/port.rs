@@ -1,7 +1,7 @@
 //! Changes of the service port, and how they end.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio::sync::oneshot;
 
@@ -48,6 +48,9 @@ pub enum ChangeError {
     /// The client is stopped.
     #[error("the client is stopped; start it first")]
     Stopped,
+    /// The host has IPv6 by other means, with this address (RFC 4380 §5.5).
+    #[error("the client is dormant, because the host has native IPv6: {0}")]
+    Dormant(Ipv6Addr),
     /// Another change came before this one was settled.
     #[error("superseded by a later change of the port")]
     Superseded,

@@ -1,6 +1,8 @@
 //! The engine on the real kernel: a TUN interface, a server on the loopback interface, and an announcer that
 //! settles when the test says so.
 
+mod native;
+mod optional;
 mod peer;
 mod port;
 mod traffic;
@@ -18,6 +20,7 @@ use super::*;
 use crate::Waker;
 use crate::netns::{PATIENCE, add_address, block_on, netlink};
 use crate::server::ServerHandle;
+use crate::watch::Attached;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 120);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
@@ -152,7 +155,7 @@ impl Bench {
         }
     }
 
-    fn expect_address(&self) -> std::net::Ipv6Addr {
+    fn expect_address(&self) -> Ipv6Addr {
         self.expect("address up", |event| match event {
             EngineEvent::Client(Event::AddressUp { address, .. }) => Some(*address),
             _ => None,

@@ -8,7 +8,7 @@ use super::Operation;
 
 /// The last error of each [`Operation`].
 #[derive(Debug, Default)]
-pub(super) struct Troubles([Option<Errno>; 4]);
+pub(super) struct Troubles([Option<Errno>; 6]);
 
 impl Troubles {
     /// Takes note of an error; returns what to tell if it is news.
@@ -20,5 +20,10 @@ impl Troubles {
         }
         tracing::warn!(operation = operation.name(), %error, "the kernel refuses");
         Some(error.to_string())
+    }
+
+    /// The operation works; its next error is news.
+    pub(super) fn clear(&mut self, operation: Operation) {
+        self.0[operation as usize] = None;
     }
 }

@@ -1,7 +1,7 @@
 //! The thread: waits, and moves a batch each way.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::thread;
@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use teredo::client::{Event, LocalSubnet};
 use teredo::policy::DestinationPolicy;
 use teredo::{Client, Instant, ServerAddress};
 
 use super::handle::Command;
+use super::optional::Optional;
 use super::path::Path;
 use super::port::{PendingChange, Target, bind};
 use super::trouble::Troubles;
@@ -22,6 +24,7 @@ use super::{
 use crate::clock::{self, Timer};
 use crate::gate::Gate;
 use crate::udp::ServiceSocket;
+use crate::watch::Attached;
 use crate::{Tun, Waker};
 
 pub(super) fn spawn(
@@ -33,14 +36,20 @@ pub(super) fn spawn(
 ) -> Result<EngineHandle, SpawnError> {
     let (sender, commands) = mpsc::channel();
     let waker = Waker::new()?;
-    let (socket, fell_back) = bind(config.bind, config.port)?;
+    let bound = match config.native {
+        None => Some(bind(config.bind, config.port)?),
+        Some(_) => None,
+    };
     let mut worker = Worker {
         path: Path::new(client, tun),
         socket: None,
         gate: Gate::new(config.settle_deadline),
         pending: None,
         announced: 0,
-        stopped: false,
+        stopped: config.native.is_some(),
+        native: config.native,
+        dormant: config.native.is_some(),
+        optional: Optional::default(),
         announcer,
         events,
         commands,
@@ -48,14 +57,19 @@ pub(super) fn spawn(
         timer: Timer::new()?,
         troubles: Troubles::default(),
         servers: config.servers,
+        local_discovery: config.client.local_discovery,
         destinations: config.client.destinations,
+        subnets: config.subnets,
         bind: config.bind,
         port: config.port,
         settle_deadline: config.settle_deadline,
     };
     let thread = thread::Builder::new().name("teredo-data".to_owned());
     let thread = thread.spawn(move || {
-        worker.change_to(Target::Socket(socket), fell_back, None);
+        match bound {
+            Some((socket, fell_back)) => worker.change_to(Target::Socket(socket), fell_back, None),
+            None => worker.begin_dormant(),
+        }
         worker.run();
     })?;
     Ok(EngineHandle::new(sender, waker, thread))
@@ -72,14 +86,21 @@ pub(super) struct Worker {
     pub(super) announced: u16,
     /// There is no port, nor is there to be one.
     pub(super) stopped: bool,
+    /// An address of the host's native IPv6.
+    pub(super) native: Option<Ipv6Addr>,
+    /// Stopped because of it, and by nobody.
+    pub(super) dormant: bool,
+    pub(super) optional: Optional,
     pub(super) announcer: Box<dyn PortAnnouncer>,
     pub(super) events: Box<dyn Fn(EngineEvent) + Send>,
     commands: mpsc::Receiver<Command>,
     waker: Waker,
     timer: Timer,
-    troubles: Troubles,
+    pub(super) troubles: Troubles,
     pub(super) servers: Vec<ServerAddress>,
+    pub(super) local_discovery: bool,
     destinations: DestinationPolicy,
+    pub(super) subnets: Vec<LocalSubnet>,
     pub(super) bind: Ipv4Addr,
     pub(super) port: Option<u16>,
     pub(super) settle_deadline: Duration,
@@ -93,6 +114,8 @@ struct Ready {
     tun: bool,
     tun_lost: bool,
     receive: bool,
+    discovery: bool,
+    secondary: bool,
 }
 
 impl Worker {
@@ -124,6 +147,12 @@ impl Worker {
             if ready.receive {
                 self.receive(now);
             }
+            if ready.discovery {
+                self.receive_local_bubbles(now);
+            }
+            if ready.secondary {
+                self.receive_secondary(now);
+            }
             self.flush();
             if ready.tun && !self.path.is_blocked() {
                 self.submit(now);
@@ -147,17 +176,18 @@ impl Worker {
             PollFd::new(&self.waker, PollFlags::IN),
             PollFd::new(&self.timer, PollFlags::IN),
             PollFd::new(&self.path.tun, when(takes_packets, PollFlags::IN)),
-            // Without a socket, a descriptor that is harmless to ask twice fills the place.
-            match &self.socket {
-                Some(socket) => PollFd::new(socket, socket_flags),
-                None => PollFd::new(&self.waker, PollFlags::empty()),
-            },
+            self.poll_fd(self.socket.as_ref(), socket_flags),
+            self.poll_fd(
+                self.optional.discovery.as_ref().map(|(_, socket)| socket),
+                PollFlags::IN,
+            ),
+            self.poll_fd(self.optional.secondary.as_ref(), PollFlags::IN),
         ];
         match poll(&mut fds, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let [waker, timer, tun, socket] = fds.map(|fd| fd.revents());
+        let [waker, timer, tun, socket, discovery, secondary] = fds.map(|fd| fd.revents());
         let arrived = PollFlags::IN | PollFlags::ERR;
         Ok(Ready {
             waker: waker.contains(PollFlags::IN),
@@ -165,7 +195,17 @@ impl Worker {
             tun: tun.contains(PollFlags::IN) && takes_packets,
             tun_lost: tun.intersects(PollFlags::ERR | PollFlags::HUP),
             receive: self.socket.is_some() && socket.intersects(arrived),
+            discovery: self.optional.discovery.is_some() && discovery.intersects(arrived),
+            secondary: self.optional.secondary.is_some() && secondary.intersects(arrived),
         })
+    }
+
+    /// Without a socket, a descriptor that is harmless to ask twice fills the place.
+    fn poll_fd<'a>(&'a self, socket: Option<&'a ServiceSocket>, flags: PollFlags) -> PollFd<'a> {
+        match socket {
+            Some(socket) => PollFd::new(socket, flags),
+            None => PollFd::new(&self.waker, PollFlags::empty()),
+        }
     }
 
     /// Datagrams may leave.
@@ -212,6 +252,7 @@ impl Worker {
             }
             _ => self.path.discard(),
         }
+        self.flush_secondary();
     }
 
     /// Sees to what the client has to say after a call other than with a batch.
@@ -223,11 +264,18 @@ impl Worker {
 
     fn tell(&mut self) {
         while let Some(event) = self.path.client.poll_event() {
-            (self.events)(EngineEvent::Client(event));
+            match event {
+                Event::SecondaryPort { wanted } => {
+                    self.set_secondary(wanted);
+                    // What it makes the client send is for the host in no case.
+                    self.path.collect();
+                }
+                event => (self.events)(EngineEvent::Client(event)),
+            }
         }
     }
 
-    fn note(&mut self, operation: Operation, refused: Option<io::Error>) {
+    pub(super) fn note(&mut self, operation: Operation, refused: Option<io::Error>) {
         if let Some(error) = refused
             && let Some(message) = self.troubles.note(operation, &error)
         {
@@ -260,11 +308,12 @@ impl Worker {
             match command {
                 Command::SetServers(servers) => self.set_servers(now, servers),
                 Command::SetKeyring(keyring) => self.path.client.set_keyring(keyring),
-                Command::NetworkChanged { local, broadcasts } => {
-                    self.network_changed(now, local, broadcasts);
+                Command::NetworkChanged { local, attached } => {
+                    self.network_changed(now, local, attached);
                 }
+                Command::SetNative(native) => self.native_changed(now, native),
                 Command::Rebind(port, reply) => self.rebind(now, port, reply),
-                Command::Start(reply) => self.start(reply),
+                Command::Start(reply) => self.start(now, reply),
                 Command::Stop(reply) => self.stop(now, reply),
                 // Whoever asked may have lost interest.
                 Command::Status(reply) => drop(reply.send(self.status())),
@@ -282,18 +331,28 @@ impl Worker {
             let local = self.local(None);
             if self.path.client.status().local != Some(local) {
                 self.path.client.handle_network_change(now, local);
+                self.follow_link(now, local);
             }
             self.path.client.set_servers(now, &self.servers);
         }
     }
 
-    fn network_changed(&mut self, now: Instant, local: Ipv4Addr, broadcasts: Vec<Ipv4Addr>) {
-        self.destinations.set_broadcasts(broadcasts);
+    fn network_changed(&mut self, now: Instant, local: Ipv4Addr, attached: Attached) {
+        self.subnets = attached.subnets;
+        self.destinations.set_broadcasts(attached.broadcasts);
         self.path.client.set_destinations(self.destinations.clone());
         if self.is_serving() {
             let local = self.local(Some(local));
             self.path.client.handle_network_change(now, local);
+            self.leave_link();
+            self.follow_link(now, local);
         }
+        self.wake_up();
+    }
+
+    fn begin_dormant(&mut self) {
+        self.native_changed(clock::now(), self.native);
+        self.collect();
     }
 
     fn status(&self) -> EngineStatus {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::Range;
 
 use quinn_udp::{BATCH_SIZE, RecvMeta};
+use teredo::wire::Ecn;
 
 use super::ServiceSocket;
 
@@ -18,6 +19,8 @@ pub(crate) struct Datagram {
     pub(crate) from: SocketAddrV4,
     /// The address that it was sent to.
     pub(crate) to: Ipv4Addr,
+    /// The ECN bits of the outer header.
+    pub(crate) ecn: Ecn,
     /// Where its payload lies in the batch's arena.
     pub(crate) payload: Range<usize>,
 }
@@ -37,6 +40,10 @@ impl ReceiveBatch {
             meta: [RecvMeta::default(); BATCH_SIZE],
             filled: 0,
         }
+    }
+
+    pub(crate) fn arena_mut(&mut self) -> &mut [u8] {
+        &mut self.arena
     }
 
     pub(crate) fn arena(&self) -> &[u8] {
@@ -65,12 +72,20 @@ fn split(base: usize, meta: &RecvMeta) -> impl Iterator<Item = Datagram> {
         // Not on an IPv4 socket.
         SocketAddr::V6(_) => None,
     };
+    let ecn = meta
+        .ecn
+        .map_or(Ecn::NotEct, |ecn| Ecn::from_bits(ecn as u8));
     let starts = (0..len.max(1)).step_by(stride);
     from.into_iter().flat_map(move |from| {
         let starts = starts.clone();
         starts.map(move |start| {
             let payload = base + start..base + (start + stride).min(len);
-            Datagram { from, to, payload }
+            Datagram {
+                from,
+                to,
+                ecn,
+                payload,
+            }
         })
     })
 }

@@ -207,6 +207,11 @@ impl ServiceSocket {
         sent
     }
 
+    /// Sends a single datagram, where there is no batch to put it in.
+    pub(crate) fn send_one(&self, to: SocketAddrV4, payload: &[u8]) -> io::Result<()> {
+        self.socket.send_to(payload, to).map(drop)
+    }
+
     fn send_train(&self, train: &Train, arenas: Arenas<'_>) -> io::Result<usize> {
         let contents = arenas.bytes(train.arena, train.bytes.clone());
         let transmit = Transmit {

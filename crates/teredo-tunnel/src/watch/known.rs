@@ -12,6 +12,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use teredo::client::LocalSubnet;
 
 #[derive(Clone, Debug)]
 pub(super) struct Known {
@@ -145,6 +146,25 @@ impl Known {
             .flat_map(Address::broadcasts)
             .collect();
         all.into_iter().collect()
+    }
+
+    /// The host's addresses and their subnets, on interfaces that carry; not those of the loopback interface, and not
+    /// point-to-point addresses, which have no subnet.
+    pub(super) fn subnets(&self) -> Vec<LocalSubnet> {
+        let of_interest = |address: &&Address| {
+            !address.local.is_loopback()
+                && address.local == address.subnet
+                && self.links.get(&address.link).is_some_and(|link| link.up)
+        };
+        let subnet = |address: &Address| LocalSubnet {
+            address: address.local,
+            prefix_len: address.prefix_len,
+        };
+        self.addresses
+            .iter()
+            .filter(of_interest)
+            .map(subnet)
+            .collect()
     }
 
     fn link(&mut self, message: &LinkMessage) -> Option<String> {

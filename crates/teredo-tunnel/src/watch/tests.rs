@@ -167,3 +167,93 @@ fn broadcasts_are_those_of_the_attached_subnets() {
         });
     });
 }
+
+async fn remove(handle: &rtnetlink::Handle, address: Ipv6Addr) {
+    let message = rtnetlink::AddressMessageBuilder::<Ipv6Addr>::new();
+    let eth0 = index(handle, "eth0").await.unwrap();
+    let message = message.index(eth0).address(address, 64).build();
+    handle.address().del(message).execute().await.unwrap();
+}
+
+async fn default_route(handle: &rtnetlink::Handle, interface: &str, metric: u32) {
+    let route = RouteMessageBuilder::<Ipv6Addr>::new()
+        .output_interface(index(handle, interface).await.unwrap())
+        .priority(metric)
+        .build();
+    handle.route().add(route).execute().await.unwrap();
+}
+
+/// R4380-5.5-01: a global address and a default route together are native IPv6; the tunnel's own, another Teredo's, and
+/// unique local addresses are not.
+#[test]
+fn native_ipv6_is_an_address_and_a_route_of_others() {
+    const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 5);
+    isolated(|| {
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            let tun = Tun::open(Some("teredo")).unwrap();
+            let other = Tun::open(Some("other")).unwrap();
+            for interface in ["teredo", "other"] {
+                set_up(&handle, interface).await;
+            }
+            let mut watcher = Watcher::new(Some(tun.index())).await.unwrap();
+            assert_eq!(watcher.native(), None);
+
+            add_address(&handle, "teredo", NATIVE, 64).await;
+            default_route(&handle, "teredo", 1029).await;
+            let teredo: Ipv6Addr = "2001:0:c000:22d::1".parse().unwrap();
+            add_address(&handle, "other", teredo, 128).await;
+            default_route(&handle, "other", 1030).await;
+            let private: Ipv6Addr = "fd00::5".parse().unwrap();
+            add_address(&handle, "eth0", private, 64).await;
+            default_route(&handle, "eth0", 1024).await;
+            add_address(&handle, "eth0", NATIVE, 64).await;
+            // Only the last one made a difference.
+            let change = tokio::time::timeout(PATIENCE, watcher.changed())
+                .await
+                .expect("a change is reported")
+                .unwrap();
+            let line = "native IPv6: 2001:db8::5, by way of eth0";
+            assert_eq!(change.changes, [line]);
+            assert!(!change.ipv4);
+            assert_eq!(watcher.native().unwrap().address, NATIVE);
+            // A new watcher reads the same.
+            let fresh = Watcher::new(Some(tun.index())).await.unwrap();
+            assert_eq!(fresh.native(), watcher.native());
+
+            remove(&handle, NATIVE).await;
+            let gone = ["no native IPv6 any more"];
+            assert_eq!(self::change(&mut watcher).await, gone);
+            assert_eq!(watcher.native(), None);
+            add_address(&handle, "eth0", NATIVE, 64).await;
+            assert_eq!(self::change(&mut watcher).await, [line]);
+            // The link goes, and with it all that was on it.
+            let down = LinkUnspec::new_with_name("eth0").down().build();
+            handle.link().change(down).execute().await.unwrap();
+            let changes = self::change(&mut watcher).await;
+            assert!(changes.contains(&gone[0].to_owned()), "{changes:?}");
+            drop(other);
+        });
+    });
+}
+
+/// R4380-5.2.8-05: the subnets are those of addresses on interfaces that carry.
+#[test]
+fn subnets_are_those_of_the_links() {
+    isolated(|| {
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            add_address(&handle, "eth0", HERE, 24).await;
+            let here = LocalSubnet {
+                address: HERE,
+                prefix_len: 24,
+            };
+            assert_eq!(attached().await.unwrap().subnets, [here]);
+            let down = LinkUnspec::new_with_name("eth0").down().build();
+            handle.link().change(down).execute().await.unwrap();
+            assert_eq!(attached().await.unwrap().subnets, []);
+        });
+    });
+}

@@ -7,7 +7,7 @@ use teredo::{Destination, Reception, Submission};
 use super::*;
 
 pub(super) struct Peer {
-    socket: UdpSocket,
+    pub(super) socket: UdpSocket,
     client: Client,
     pub(super) address: Option<Ipv6Addr>,
     /// The packets that came out of the tunnel.

@@ -67,7 +67,7 @@ fn a_rebind_makes_before_it_breaks() {
             assert_eq!(sender_of_next(&server).port(), old);
         }
         // A change of the network would have it solicit at once; not now.
-        bench.engine.network_changed(CLIENT, Vec::new());
+        bench.engine.network_changed(CLIENT, Attached::default());
         bench.go_round();
         assert!(!has_received(&server));
         assert_eq!(bench.status().port, old);

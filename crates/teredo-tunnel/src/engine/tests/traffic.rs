@@ -299,7 +299,7 @@ fn the_local_address_is_found_by_route() {
             bench.status().client.local,
             Some(SocketAddrV4::new(local, port))
         );
-        bench.engine.network_changed(CLIENT, Vec::new());
+        bench.engine.network_changed(CLIENT, Attached::default());
         assert_eq!(
             bench.status().client.local,
             Some(SocketAddrV4::new(CLIENT, port))
@@ -307,7 +307,7 @@ fn the_local_address_is_found_by_route() {
         // Who tells of the change may know no server to find the way to.
         bench
             .engine
-            .network_changed(Ipv4Addr::UNSPECIFIED, Vec::new());
+            .network_changed(Ipv4Addr::UNSPECIFIED, Attached::default());
         assert_eq!(
             bench.status().client.local,
             Some(SocketAddrV4::new(local, port))
@@ -327,7 +327,7 @@ fn a_network_without_a_route_is_told_once() {
         });
         assert_eq!(told, Operation::Send);
         let refused = bench.status().counters.tx_refused;
-        bench.engine.network_changed(CLIENT, Vec::new());
+        bench.engine.network_changed(CLIENT, Attached::default());
         eventually("more", || {
             (bench.status().counters.tx_refused > refused).then_some(())
         });
@@ -337,5 +337,69 @@ fn a_network_without_a_route_is_told_once() {
             .filter(|event| matches!(event, EngineEvent::IoError { .. }))
             .count();
         assert_eq!(again, 0);
+    });
+}
+
+/// What the sockets of one end receive next: the payload, and the ECN bits of the header before it.
+fn receive_ecn(socket: &UdpSocket) -> (Vec<u8>, Option<quinn_udp::EcnCodepoint>) {
+    let state = quinn_udp::UdpSocketState::new(socket.into()).unwrap();
+    let mut buffer = [0; 2048];
+    let mut meta = [quinn_udp::RecvMeta::default()];
+    eventually("a datagram", || {
+        let mut buffers = [io::IoSliceMut::new(&mut buffer)];
+        state.recv(socket.into(), &mut buffers, &mut meta).ok()
+    });
+    (buffer[..meta[0].len].to_vec(), meta[0].ecn)
+}
+
+/// R9601-6.1.3-01, R6040-4.1-01: the outer header says nothing of ECN, whatever the inner one does; what an outer header
+/// that comes in says is handed on, and where the inner sender could not be told the packet is dropped.
+#[test]
+fn ecn_is_not_claimed_and_not_lost() {
+    use quinn_udp::EcnCodepoint::{Ce, Ect0, Ect1};
+    isolated(|| {
+        let mut tunnel = Tunnel::new();
+        tunnel.send(b"hello");
+        tunnel.peer_receives(1);
+        let outer = tunnel.peer.socket.try_clone().unwrap();
+        let host = socket2::SockRef::from(&tunnel.socket);
+        for class in 0..4 {
+            host.set_tclass_v6(class).unwrap();
+            tunnel.send(b"out");
+            let (datagram, ecn) = receive_ecn(&outer);
+            assert_eq!(ecn, None, "the outer header of class {class}");
+            assert_eq!(u32::from(datagram[1] >> 4), class, "the inner one");
+        }
+        let port = SocketAddrV4::new(CLIENT, tunnel.bench.status().port);
+        // The inner bits, the outer ones, and what becomes of them.
+        for (inner, outer_bits, delivered) in [
+            (0b00, 0b00, Some(None)),
+            (0b00, 0b10, Some(None)),
+            (0b00, 0b11, None),
+            (0b10, 0b00, Some(Some(Ect0))),
+            (0b10, 0b01, Some(Some(Ect1))),
+            (0b10, 0b11, Some(Some(Ce))),
+            (0b01, 0b11, Some(Some(Ce))),
+            (0b11, 0b00, Some(Some(Ce))),
+        ] {
+            let mut bytes = packet(tunnel.there, tunnel.here, &[inner, outer_bits]);
+            bytes[1] |= inner << 4;
+            let dropped = || {
+                let drops = tunnel.bench.status().drops;
+                drops.get(teredo::DropReason::Congestion)
+            };
+            let before = dropped();
+            let sender = socket2::SockRef::from(&outer);
+            sender.set_tos_v4(outer_bits.into()).unwrap();
+            outer.send_to(&bytes, port).unwrap();
+            match delivered {
+                None => eventually("the drop", || (dropped() == before + 1).then_some(())),
+                Some(expected) => {
+                    let (payload, ecn) = receive_ecn(&tunnel.socket);
+                    assert_eq!(payload, [inner, outer_bits]);
+                    assert_eq!(ecn, expected, "{inner:02b} in {outer_bits:02b}");
+                }
+            }
+        }
     });
 }
