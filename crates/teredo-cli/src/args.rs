@@ -5,8 +5,9 @@ use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use serde::Deserialize;
 use teredo_firewall::{Exception, SetPath};
 use teredo_lab::NatKind;
 use teredo_notify::types::EventName;
@@ -130,6 +131,25 @@ pub(crate) struct ClientArgs {
     /// 'teredo secret new' prints it, and behind it the server that it is for, if it is not for all
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
+    /// Neither look for other clients on the same link nor answer them
+    #[arg(long)]
+    pub(crate) no_local_discovery: bool,
+    /// Look for a longer refresh interval, with a second UDP port for some minutes
+    #[arg(long)]
+    pub(crate) determine_refresh: bool,
+    /// What to do where the host has IPv6 by other means [default: dormant]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) native_ipv6: Option<NativePolicy>,
+}
+
+/// What becomes of a client on a host that has native IPv6 (RFC 4380 §5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum NativePolicy {
+    /// Be dormant, without port and address, until it is gone
+    Dormant,
+    /// Go on; the native addresses and routes have precedence
+    Ignore,
 }
 
 #[derive(Args, Debug, Default)]

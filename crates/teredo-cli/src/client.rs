@@ -18,7 +18,7 @@ mod resolve;
 mod secrets;
 
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use self::control::Requests;
 use self::main_loop::Daemon;
 use self::resolve::Resolver;
+use crate::args::NativePolicy;
 use self::secrets::Secrets;
 use crate::daemon::{self, EndSignals};
 use crate::failure::{Exit, Failure};
@@ -104,9 +105,13 @@ async fn serve(settings: ClientSettings, secrets: Secrets) -> Result<Exit, Failu
     admit_firewalls(&hub).await;
 
     let (sender, engine_events) = mpsc::unbounded_channel();
+    let native = match settings.native_ipv6 {
+        NativePolicy::Dormant => watcher.native().map(|native| native.address),
+        NativePolicy::Ignore => None,
+    };
     let engine = Engine::spawn(
         tun,
-        engine_config(&settings).await,
+        engine_config(&settings, native).await,
         Box::new(HubAnnouncer(hub.clone())),
         // The daemon holds the receiver for as long as the engine runs.
         move |event| drop(sender.send(event)),
@@ -158,16 +163,21 @@ async fn admit_firewalls(hub: &Hub) {
     let _ = tokio::time::timeout(ADMISSION, admitted).await;
 }
 
-async fn engine_config(settings: &ClientSettings) -> EngineConfig {
-    let mut client = ClientConfig::default();
+async fn engine_config(settings: &ClientSettings, native: Option<Ipv6Addr>) -> EngineConfig {
+    let mut client = ClientConfig {
+        local_discovery: settings.local_discovery,
+        determine_refresh_interval: settings.determine_refresh,
+        ..ClientConfig::default()
+    };
+    let attached = main_loop::attached().await;
     client.destinations.allow_private(settings.allow_private);
-    client
-        .destinations
-        .set_broadcasts(main_loop::broadcasts().await);
+    client.destinations.set_broadcasts(attached.broadcasts);
     EngineConfig {
         bind: settings.bind,
         port: settings.port.map(Into::into),
         client,
+        subnets: attached.subnets,
+        native,
         ..EngineConfig::default()
     }
 }

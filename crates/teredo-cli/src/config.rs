@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use teredo_firewall::{Exception, SetPath};
 
-use crate::args::DEFAULT_CONFIG;
+use crate::args::{DEFAULT_CONFIG, NativePolicy};
 use crate::failure::{Exit, Failure};
 use crate::nearest::nearest;
 
@@ -43,6 +43,9 @@ pub(crate) struct ClientSection {
     pub(crate) default_route: Option<bool>,
     pub(crate) allow_private: Option<bool>,
     pub(crate) secret_file: Option<PathBuf>,
+    pub(crate) local_discovery: Option<bool>,
+    pub(crate) determine_refresh: Option<bool>,
+    pub(crate) native_ipv6: Option<NativePolicy>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -199,6 +202,9 @@ impl ClientSection {
             default_route: self.default_route.or(earlier.default_route),
             allow_private: self.allow_private.or(earlier.allow_private),
             secret_file: self.secret_file.or(earlier.secret_file),
+            local_discovery: self.local_discovery.or(earlier.local_discovery),
+            determine_refresh: self.determine_refresh.or(earlier.determine_refresh),
+            native_ipv6: self.native_ipv6.or(earlier.native_ipv6),
         }
     }
 }

@@ -9,7 +9,7 @@ use teredo::ServerAddress;
 use teredo::server::{Rate, RelayLimits};
 use teredo_firewall::{AgentConfig, DEFAULT_LEASE, Target};
 
-use crate::args::{ClientArgs, FirewallArgs, ServerArgs};
+use crate::args::{ClientArgs, FirewallArgs, NativePolicy, ServerArgs};
 use crate::config::{ClientSection, FirewallSection, Pair, ServerSection};
 use crate::failure::{Exit, Failure};
 
@@ -31,6 +31,12 @@ pub(crate) struct ClientSettings {
     pub(crate) allow_private: bool,
     /// The identifiers and secrets, where the client qualifies securely.
     pub(crate) secret_file: Option<PathBuf>,
+    /// Other clients on the same link are looked for (RFC 4380 §5.2.8).
+    pub(crate) local_discovery: bool,
+    /// A longer refresh interval is looked for (RFC 4380 §5.2.7).
+    pub(crate) determine_refresh: bool,
+    /// What to do where the host has IPv6 by other means (RFC 4380 §5.5).
+    pub(crate) native_ipv6: NativePolicy,
     /// Where the service listens.
     pub(crate) socket: PathBuf,
 }
@@ -59,6 +65,15 @@ impl ClientSettings {
             default_route: !args.no_default_route && section.default_route.unwrap_or(true),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
             secret_file: args.secret_file.or(section.secret_file),
+            // Few home routers lead from one of their hosts to another, so neighbours could not reach each other.
+            local_discovery: !args.no_local_discovery && section.local_discovery.unwrap_or(true),
+            // A second port, some minutes long, for what few NATs give.
+            determine_refresh: args.determine_refresh || section.determine_refresh.unwrap_or(false),
+            // A node with IPv6 by other means must not be a client (RFC 4380 §5.5).
+            native_ipv6: args
+                .native_ipv6
+                .or(section.native_ipv6)
+                .unwrap_or(NativePolicy::Dormant),
             socket,
         })
     }

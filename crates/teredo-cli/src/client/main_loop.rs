@@ -12,13 +12,16 @@ use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
 use teredo_notify::service::{ControlError, EventBus, Outcome};
 use teredo_notify::types::{Counters, Detail, Peers, Phase, Role, Status, rfc3339};
 use teredo_tunnel::BindError;
-use teredo_tunnel::engine::{ChangeError, EngineEvent, EngineHandle, EngineStatus, PortChange};
+use teredo_tunnel::engine::{
+    ChangeError, EngineEvent, EngineHandle, EngineStatus, Operation, PortChange,
+};
 use teredo_tunnel::interface::Interface;
-use teredo_tunnel::watch::{self, NetworkChange, Watcher};
+use teredo_tunnel::watch::{self, Attached, NativeIpv6, NetworkChange, Watcher};
 use tokio::sync::{Notify, mpsc};
 
 use super::control::{Reply, Request};
 use super::resolve::{Resolution, Resolver};
+use crate::args::NativePolicy;
 use super::secrets::Secrets;
 use crate::failure::{Exit, Failure};
 use crate::settings::ClientSettings;
@@ -112,8 +115,11 @@ impl Daemon {
                 resolution = resolver.next() => self.resolved(resolution, &mut account).await,
                 change = watcher.changed() => match change {
                     Ok(change) => {
+                        self.native_changed(watcher.native());
                         self.network_changed(&change, &mut account).await;
-                        resolver.nudge();
+                        if change.ipv4 {
+                            resolver.nudge();
+                        }
                     }
                     Err(error) => {
                         return Err(Failure::new(Exit::Failed, "cannot watch the network any more").because(error));
@@ -199,6 +205,10 @@ impl Daemon {
             }
             EngineEvent::IoError { operation, message } => {
                 tracing::warn!(operation = operation.name(), message, "the kernel refuses");
+                // What is optional keeps nothing from leaving.
+                if matches!(operation, Operation::Discover | Operation::Determine) {
+                    return;
+                }
                 let trouble = Some(format!("{}: {message}", operation.name()));
                 if account.trouble != trouble {
                     account.trouble = trouble;
@@ -322,8 +332,18 @@ impl Daemon {
         }
     }
 
+    /// A node with IPv6 by other means must not be a client (RFC 4380 §5.5).
+    fn native_changed(&self, native: Option<NativeIpv6>) {
+        if self.settings.native_ipv6 == NativePolicy::Dormant {
+            self.engine.set_native(native.map(|native| native.address));
+        }
+    }
+
     async fn network_changed(&mut self, change: &NetworkChange, account: &mut Account) {
         tracing::info!(%change, "the network changed");
+        if !change.ipv4 {
+            return;
+        }
         // What the kernel said of the network that was.
         account.trouble = None;
         self.ask_again(account).await;
@@ -337,7 +357,7 @@ impl Daemon {
             }
             None => Ipv4Addr::UNSPECIFIED,
         };
-        self.engine.network_changed(local, broadcasts().await);
+        self.engine.network_changed(local, attached().await);
     }
 }
 
@@ -391,11 +411,12 @@ impl Account {
     }
 }
 
-/// The broadcast addresses of the attached networks, to which nothing may be sent (RFC 4380 §5.2.4).
-pub(super) async fn broadcasts() -> Vec<Ipv4Addr> {
-    watch::broadcasts().await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the broadcast addresses of the attached networks are not known");
-        Vec::new()
+/// The attached networks: neighbours are looked for there, and nothing may be sent to their broadcast addresses
+/// (RFC 4380 §5.2.4).
+pub(super) async fn attached() -> Attached {
+    watch::attached().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the attached networks are not known");
+        Attached::default()
     })
 }
 

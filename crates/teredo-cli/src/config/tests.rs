@@ -22,6 +22,9 @@ fn every_key_is_read() {
         default_route = false
         allow_private = true
         secret_file = "/etc/teredo/secret"
+        local_discovery = false
+        determine_refresh = true
+        native_ipv6 = "ignore"
 
         [server]
         address = "192.0.2.1"
@@ -73,6 +76,9 @@ fn every_key_is_read() {
         (server.relay_rate, server.relay_total),
         (Some(100), Some(0))
     );
+    assert_eq!(config.client.local_discovery, Some(false));
+    assert_eq!(config.client.determine_refresh, Some(true));
+    assert_eq!(config.client.native_ipv6, Some(NativePolicy::Ignore));
     assert_eq!(config.server.secondary, Some(Ipv4Addr::new(192, 0, 2, 9)));
     assert_eq!(
         config.firewall.allow_inbound.map(|ports| ports.len()),
@@ -181,4 +187,12 @@ fn drop_ins_replace_key_by_key_in_the_order_of_their_names() {
 fn a_file_that_was_asked_for_must_be_there() {
     let error = Config::load(Some(Path::new("/nonexistent/teredo.toml"))).expect_err("not there");
     assert_eq!(error.to_string(), "cannot read /nonexistent/teredo.toml");
+}
+
+#[test]
+fn a_policy_that_does_not_exist_is_named() {
+    let told = message("[client]\nnative_ipv6 = \"sleep\"\n");
+    for word in ["teredo.toml:2", "sleep", "dormant", "ignore"] {
+        assert!(told.contains(word), "{told}");
+    }
 }

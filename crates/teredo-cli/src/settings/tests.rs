@@ -26,6 +26,9 @@ fn client() -> ClientArgs {
         no_default_route: false,
         allow_private: false,
         secret_file: None,
+        no_local_discovery: false,
+        determine_refresh: false,
+        native_ipv6: None,
     }
 }
 
@@ -200,11 +203,16 @@ fn the_command_line_wins_over_the_configuration() {
         default_route: Some(true),
         allow_private: Some(true),
         secret_file: Some(PathBuf::from("/etc/teredo/secret")),
+        local_discovery: Some(true),
+        determine_refresh: Some(true),
+        native_ipv6: Some(NativePolicy::Dormant),
     };
     let args = ClientArgs {
         servers: vec!["c".into()],
         port: NonZeroU16::new(2),
         no_default_route: true,
+        no_local_discovery: true,
+        native_ipv6: Some(NativePolicy::Ignore),
         ..client()
     };
     let settings =
@@ -219,6 +227,9 @@ fn the_command_line_wins_over_the_configuration() {
             default_route: false,
             allow_private: true,
             secret_file: Some(PathBuf::from("/etc/teredo/secret")),
+            local_discovery: false,
+            determine_refresh: true,
+            native_ipv6: NativePolicy::Ignore,
             socket: PathBuf::from("/s"),
         }
     );
@@ -257,4 +268,19 @@ fn the_firewall_agent_has_a_table_of_its_own_unless_told_otherwise() {
         (agent.interface.as_str(), agent.allow_inbound.len()),
         ("tun7", 1)
     );
+}
+
+/// R4380-5.5-01, R4380-5.2-07: a client that is told nothing is dormant beside native IPv6, looks for its neighbours,
+/// and for no longer interval.
+#[test]
+fn the_defaults_of_what_is_optional() {
+    let args = ClientArgs {
+        servers: vec!["a".into()],
+        ..client()
+    };
+    let settings = ClientSettings::new(args, ClientSection::default(), PathBuf::new())
+        .expect("there is a server");
+    assert_eq!(settings.native_ipv6, NativePolicy::Dormant);
+    assert!(settings.local_discovery);
+    assert!(!settings.determine_refresh);
 }

@@ -14,11 +14,14 @@ mod world;
 
 mod control;
 mod death;
+mod discovery;
 mod faults_server;
 mod garbage;
 mod guide;
+mod interval;
 mod lab;
 mod miredo;
+mod native;
 mod rebind;
 mod ruleset;
 mod secure;

@@ -150,7 +150,7 @@ impl Client {
     /// Where a peer that is a neighbour is asked on the link (RFC 4380 §5.2.4 case 3): where the path in use leads, if
     /// it is one on the link, or else where a local bubble has told.
     ///
-    /// DEVIATION(rfc4380 §5.2.4): it is asked by the public way as well, as in case 5. A local bubble that was forged
+    /// DEVIATION(rfc4380 §5.2.4): a peer on the link is asked by the public way as well, as in case 5. A local bubble that was forged
     /// or is out of date would cut the peer off otherwise.
     fn on_the_link(&self, now: Instant, slot: u32, target: TeredoAddress) -> Option<SocketAddrV4> {
         match self.peers.peer(slot).path(now) {

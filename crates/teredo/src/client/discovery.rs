@@ -226,8 +226,8 @@ impl Client {
 
     /// Case 5 of RFC 4380 §5.2.3: a packet from where a local bubble has told that the peer is.
     ///
-    /// DEVIATION(rfc4380 §5.2.3): a path in use stays as it is. A local bubble is easily forged, and would redirect
-    /// it.
+    /// DEVIATION(rfc4380 §5.2.3): a packet from where a local bubble has told that a peer is does not redirect a
+    /// path in use. A local bubble is easily forged.
     pub(super) fn receive_from_neighbour<'a>(
         &mut self,
         now: Instant,

@@ -101,10 +101,12 @@ impl Determination {
         }
     }
 
-    /// Steps 4 and 5: takes the outcome in, and returns whether the search has come to its end.
+    /// Steps 4 and 5: takes the outcome in, and returns whether the search has come to its end (R4380-5.2.7-05,
+    /// R4380-5.2.7-06).
     ///
-    /// DEVIATION(rfc4380 §5.2.7): it ends after a success as well, above 75 % of what is possible. Behind a NAT that
-    /// never forgets it would go on for ever, gain less and less, and keep its port open.
+    /// DEVIATION(rfc4380 §5.2.7): the search for a longer refresh interval ends at 75 % of what is possible after a
+    /// success as well. Behind a NAT that never forgets it would go on for ever, gain less and less, and keep its
+    /// port open.
     fn conclude(&mut self, succeeded: bool) -> bool {
         if succeeded {
             self.refresh = self.candidate;
@@ -117,8 +119,7 @@ impl Determination {
         } else {
             mean
         };
-        let (part, limit) = (self.refresh * 4, self.max * 3);
-        part > limit || !succeeded && part == limit
+        self.refresh * 4 >= self.max * 3
     }
 }
 

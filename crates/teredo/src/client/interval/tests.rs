@@ -16,13 +16,13 @@ fn search(lifetime: f64) -> (Vec<f64>, f64) {
     }
 }
 
-/// R4380-5.2.7-03, R4380-5.2.7-05, R4380-5.2.7-06
+/// R4380-5.2.7-03, R4380-5.2.7-05, R4380-5.2.7-06, A-05
 #[test]
 fn candidates_are_those_of_the_rfc() {
     assert_eq!(search(70.0), (vec![60.0, 90.0, 75.0], 60.0));
-    assert_eq!(search(f64::INFINITY), (vec![60.0, 90.0, 105.0], 105.0));
-    assert_eq!(search(100.0), (vec![60.0, 90.0, 105.0], 90.0));
+    assert_eq!(search(f64::INFINITY), (vec![60.0, 90.0], 90.0));
+    assert_eq!(search(100.0), (vec![60.0, 90.0], 90.0));
     assert_eq!(search(80.0), (vec![60.0, 90.0, 75.0], 75.0));
     assert_eq!(search(20.0), (vec![60.0, 45.0, 37.5], 30.0));
-    assert_eq!(search(50.0), (vec![60.0, 45.0, 52.5], 45.0));
+    assert_eq!(search(50.0), (vec![60.0, 45.0], 45.0));
 }
