@@ -33,7 +33,7 @@ pub struct InterfaceConfig {
     /// The link MTU in bytes; RFC 4380 §5.1.2 asks for 1280.
     pub mtu: u32,
     /// The metric of a default route through the tunnel, if there is to be one. 1029 puts it behind every
-    /// other default route, because Teredo is a last resort (RFC 4380 §5.5).
+    /// other default route, because Teredo is a last resort (R4380-3.2.1-01).
     pub default_route: Option<u32>,
 }
 

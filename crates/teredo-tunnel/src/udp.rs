@@ -117,7 +117,7 @@ impl ServiceSocket {
         })
     }
 
-    /// Joins the group of local discovery (RFC 4380 §5.2.8) on the interface that has `interface` for its address.
+    /// Joins the group of local discovery (R4380-5.2.8-01) on the interface that has `interface` for its address.
     ///
     /// The socket is bound to the group and takes nothing else, so that no unicast datagram comes near it; others may
     /// be bound to it as well.

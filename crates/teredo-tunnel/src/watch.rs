@@ -1,5 +1,5 @@
-//! Changes of the host's network, by netlink: a new IPv4 address or route may mean a new NAT, and with native IPv6 there
-//! is no use for Teredo (RFC 4380 §5.5).
+//! Changes of the host's network, by netlink: a new IPv4 address or route may mean a new NAT, and with native IPv6
+//! there is no use for Teredo (RFC 4380 §5.5).
 
 mod known;
 mod native;

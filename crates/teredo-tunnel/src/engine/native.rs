@@ -1,4 +1,4 @@
-//! Sunset (RFC 4380 §5.5): while the host has IPv6 by other means the client is dormant.
+//! Sunset (R4380-5.5-01): while the host has IPv6 by other means the client is dormant.
 //!
 //! ```text
 //!                native IPv6                          stop

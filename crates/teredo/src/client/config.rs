@@ -47,7 +47,7 @@ pub struct ClientConfig {
     pub max_queue_bytes: usize,
     /// The most bytes that wait for all peers. 4 MiB.
     pub max_total_queue_bytes: usize,
-    /// Whether clients on the same link are looked for (RFC 4380 §5.2.8), once
+    /// Whether clients on the same link are looked for (R4380-5.2-07, R4380-7.3.4-01), once
     /// [`set_local_subnet`](crate::Client::set_local_subnet) has named the link. On: few NATs lead from one of
     /// their hosts to another, so that without it neighbours cannot reach each other.
     pub local_discovery: bool,

@@ -147,11 +147,11 @@ impl Client {
         }
     }
 
-    /// Where a peer that is a neighbour is asked on the link (RFC 4380 §5.2.4 case 3): where the path in use leads, if
+    /// Where a peer that is a neighbour is asked on the link (R4380-5.2.4-04): where the path in use leads, if
     /// it is one on the link, or else where a local bubble has told.
     ///
-    /// DEVIATION(rfc4380 §5.2.4): a peer on the link is asked by the public way as well, as in case 5. A local bubble that was forged
-    /// or is out of date would cut the peer off otherwise.
+    /// DEVIATION(rfc4380 §5.2.4): a peer on the link is asked by the public way as well, as in case 5. A local bubble
+    /// that was forged or is out of date would cut the peer off otherwise.
     fn on_the_link(&self, now: Instant, slot: u32, target: TeredoAddress) -> Option<SocketAddrV4> {
         match self.peers.peer(slot).path(now) {
             Some(path) => (path != target.mapped).then_some(path),

@@ -42,9 +42,9 @@ use neighbours::{Neighbours, Noted};
 
 /// All nodes on the link: whom a local bubble is for (RFC 4380 §5.2.8).
 pub(super) const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-/// Of local bubbles (RFC 4380 §5.2.8).
+/// Of local bubbles (R4380-5.2.8-03).
 const HOP_LIMIT: u8 = 1;
-/// The time between two local bubbles is drawn from this (RFC 4380 §5.2.8).
+/// The time between two local bubbles is drawn from this (R4380-5.2.8-02).
 const PERIOD: (Duration, Duration) = (Duration::from_secs(200), Duration::from_secs(300));
 /// A local bubble out of turn comes within this time, at random, so that a whole link does not speak at once,
 const HASTE: Duration = Duration::from_secs(1);
@@ -151,7 +151,7 @@ impl Client {
         }
     }
 
-    /// Sends a local bubble.
+    /// Sends a local bubble (R4380-5.2.8-03).
     pub(super) fn announce_locally(&mut self, now: Instant) {
         let Some(own) = self.own_address() else {
             return;
@@ -164,13 +164,15 @@ impl Client {
         });
     }
 
-    /// Case 4 of RFC 4380 §5.2.3: what came in for the discovery address.
+    /// Case 4 of RFC 4380 §5.2.3: what came in for the discovery address (R4380-5.2.3-11, R4380-5.2.8-05 to
+    /// R4380-5.2.8-09).
     pub(super) fn receive_local_bubble(
         &mut self,
         now: Instant,
         from: SocketAddrV4,
         datagram: &Datagram<'_>,
     ) -> Result<(), DropReason> {
+        // R4380-5.2.8-09
         if self.discovery.subnet.is_none() {
             return Err(DropReason::LocalDiscovery);
         }
@@ -188,7 +190,7 @@ impl Client {
         if packet.source() == own || neighbour.mapped == own_mapping {
             return Err(DropReason::OwnAddress);
         }
-        // The last condition is a MAY: who is not behind the same NAT is reached without help.
+        // R4380-5.2.8-05. The last condition is R4380-5.2.8-06: who is not behind the same NAT is reached without help.
         if !permits(&self.config.destinations, neighbour)
             || !self.may_be_neighbour(from)
             || neighbour.mapped.ip() != own_mapping.ip()
@@ -206,6 +208,7 @@ impl Client {
         if !self.discovery.neighbours.may_answer(now, neighbour.mapped) || !answers.allow(now) {
             return Err(DropReason::LocalBubbleLimit);
         }
+        // R4380-5.2.8-08
         let target = packet.source();
         self.outbox.udp(from, |out| {
             wire::emit_bubble(own, target, super::contact::HOP_LIMIT, out)

@@ -10,7 +10,7 @@
 //!
 //! The bubble has to turn round in the NAT. One that does not hairpin (RFC 4787 §6), one that filters by address or
 //! port and a firewall on the host, which knows nothing of the second port, all make each candidate fail: the interval
-//! then stays as it is, which is safe. Nothing is opened for it.
+//! then stays as it is, which is safe (R4380-5.2.7-09). Nothing is opened for it.
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use super::{Client, Event, Phase};
 use crate::wire::{self, Datagram, Flags, PORT, TeredoAddress};
 use crate::{DropReason, Instant, Reception};
 
-/// How long a bubble may take to the secondary port, and how often it is sent (RFC 4380 §5.2.7 step 3).
+/// How long a bubble may take to the secondary port, and how often it is sent (R4380-5.2.7-04).
 const BUBBLE_TIMEOUT: Duration = Duration::from_secs(2);
 const BUBBLES: u32 = 4;
 
@@ -83,6 +83,7 @@ impl Determination {
     pub(super) fn new(refresh: Duration) -> Self {
         Self {
             refresh,
+            // 120 s and 60 s for the usual 30 s (R4380-5.2.7-03).
             max: refresh * 4,
             candidate: refresh * 2,
             stage: Stage::Off,
@@ -134,7 +135,7 @@ impl Client {
         }
     }
 
-    /// Closes the secondary port; the interval that was found stays.
+    /// Closes the secondary port (R4380-5.2.7-08); the interval that was found stays (R4380-5.2.7-02).
     pub(super) fn end_determination(&mut self) {
         if !matches!(self.determination.stage, Stage::Off) {
             self.determination.stage = Stage::Off;
@@ -178,7 +179,7 @@ impl Client {
         }
     }
 
-    /// Step 0: the secondary port qualifies as the service port did, with the server that won.
+    /// Step 0: the secondary port qualifies as the service port did, with the server that won (R4380-5.2.7-01).
     fn ask_for_mapping(&mut self, now: Instant, mut asks: [Ask; 2], attempts: u32) {
         let Phase::Qualified(service) = &self.phase else {
             return;
@@ -205,7 +206,7 @@ impl Client {
         };
     }
 
-    /// Step 2: a bubble from the service port to the secondary Teredo address.
+    /// Step 2: a bubble from the service port to the secondary Teredo address (R4380-5.2.7-04).
     fn probe(&mut self, now: Instant, address: TeredoAddress, attempts: u32) {
         let Some(own) = self.own_address() else {
             return;
@@ -228,7 +229,7 @@ impl Client {
         }
     }
 
-    /// Step 6: the mapping of the secondary port is renewed, and may have become another one.
+    /// Step 6: the mapping of the secondary port is renewed, and may have become another one (R4380-5.2.7-07).
     fn maintain_secondary(&mut self, now: Instant, address: TeredoAddress, attempts: u32) {
         if attempts >= self.config.solicitation_attempts {
             return self.end_determination();

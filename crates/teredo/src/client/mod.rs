@@ -199,7 +199,7 @@ impl Client {
     }
 
     /// As [`stop`](Self::stop), because the host has a `native` address and a way to the IPv6 Internet by other means
-    /// (RFC 4380 §5.5: then it must not behave as a client). The state is [`State::Dormant`] until
+    /// (R4380-5.5-01: then it must not behave as a client). The state is [`State::Dormant`] until
     /// [`start`](Self::start).
     pub fn sleep(&mut self, _now: Instant, native: Ipv6Addr) {
         self.end(Phase::Dormant { native });
@@ -264,7 +264,7 @@ impl Client {
     }
 
     /// Counts a packet that the caller drops instead of delivering it, such as for
-    /// [`DropReason::Congestion`](crate::DropReason::Congestion), which only it can see.
+    /// [`DropReason::Congestion`], which only it can see.
     pub fn count_drop(&mut self, reason: DropReason) {
         self.drops.count(reason);
     }

@@ -55,7 +55,7 @@ impl Client {
         let from_server = from == service.server_socket();
         // R4380-5.2.3-03
         if packet.destination() != own {
-            // Over a unicast address it can come from beyond the link (RFC 4380 §5.2.8).
+            // R4380-5.2.8-04: over a unicast address it can come from beyond the link.
             if packet.destination() == ALL_NODES && packet.is_bubble() {
                 return Err(DropReason::LocalDiscovery);
             }
@@ -153,8 +153,8 @@ impl Client {
         }
         let teredo = TeredoAddress::from_ipv6(source);
         let neighbour = teredo.filter(|&teredo| self.neighbour(now, teredo) == Some(from));
-        // R4380-GU-04, W-02: it would be sent to as a known peer. A path that is known has been found good; a neighbour's
-        // need not be global.
+        // R4380-GU-04, W-02: it would be sent to as a known peer. A path that is known has been found good; a
+        // neighbour's need not be global.
         if known.is_none() && neighbour.is_none() && !self.config.destinations.permits(from) {
             return Err(DropReason::RefusedSource);
         }

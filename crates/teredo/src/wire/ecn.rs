@@ -1,8 +1,8 @@
 //! Explicit congestion notification through the tunnel (RFC 6040, RFC 9601 §6.1.3).
 //!
-//! On the way in the outer header says nothing (Not-ECT): the compatibility mode of RFC 6040 §4.3, which is what a
-//! node has to use that cannot know whether the other end hands on what a router writes there. Deployed clients do not.
-//! On the way out everything is handed on, for peers whose outer header does take part.
+//! On the way in the outer header says nothing (R9601-6.1.3-01): the compatibility mode of RFC 6040 §4.3, which is what
+//! a node has to use that cannot know whether the other end hands on what a router writes there. Deployed clients do
+//! not. On the way out everything is handed on, for peers whose outer header does take part.
 
 /// The two bits of an IP header (RFC 3168 §5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +50,7 @@ impl Ecn {
     }
 
     /// What becomes of an inner header with these bits that comes out of an outer header with `outer`: `None` for a
-    /// packet that is to be dropped (RFC 6040 §4.2, figure 4).
+    /// packet that is to be dropped (R6040-4.1-01; RFC 6040 §4.2, figure 4).
     pub const fn decapsulated_from(self, outer: Self) -> Option<Self> {
         match (self, outer) {
             (Self::NotEct, Self::Ce) => None,

@@ -43,7 +43,7 @@ pub(super) enum Noted {
 }
 
 impl Neighbours {
-    /// Takes note of a local bubble: the client with this mapping is at `endpoint`.
+    /// Takes note of a local bubble: the client with this mapping is at `endpoint` (R4380-5.2.8-07).
     pub(super) fn note(
         &mut self,
         now: Instant,
