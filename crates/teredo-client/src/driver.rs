@@ -135,11 +135,12 @@ impl Driver {
         } else {
             self.bind
         };
-        match watch::broadcasts().await {
-            Ok(broadcasts) => self.engine.network_changed(local, broadcasts),
+        match watch::attached().await {
+            Ok(attached) => self.engine.network_changed(local, attached),
             Err(error) => {
                 tracing::warn!(%error, "the broadcast addresses of the attached networks are not known");
-                self.engine.network_changed(local, Vec::new());
+                self.engine
+                    .network_changed(local, watch::Attached::default());
             }
         }
     }
