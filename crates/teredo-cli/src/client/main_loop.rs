@@ -21,8 +21,8 @@ use tokio::sync::{Notify, mpsc};
 
 use super::control::{Reply, Request};
 use super::resolve::{Resolution, Resolver};
-use crate::args::NativePolicy;
 use super::secrets::Secrets;
+use crate::args::NativePolicy;
 use crate::failure::{Exit, Failure};
 use crate::settings::ClientSettings;
 
