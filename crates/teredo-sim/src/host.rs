@@ -2,6 +2,7 @@
 
 mod client;
 mod raw;
+mod relay;
 mod server;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use teredo::{Instant, Timer};
 
 pub use self::client::ClientHost;
 pub use self::raw::{Arrival, Outbox, RawHost};
+pub use self::relay::RelayHost;
 pub use self::server::ServerHost;
 pub(crate) use self::server::TEREDO_PORT;
 use crate::capture::Datagram;
@@ -55,6 +57,8 @@ ids! {
     ClientId = Client, "client";
     /// A [`ServerHost`].
     ServerId = Server, "server";
+    /// A [`RelayHost`].
+    RelayId = Relay, "relay";
     /// A [`RawHost`].
     RawId = Raw, "raw";
 }

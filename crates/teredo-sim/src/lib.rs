@@ -28,7 +28,7 @@
 //! | module | what |
 //! |---|---|
 //! | `world` | [`World`]: what is attached where, the passage of time, knobs |
-//! | `host` | [`ClientHost`], [`ServerHost`] run the state machines; [`RawHost`] is whatever a test makes of it |
+//! | `host` | [`ClientHost`], [`ServerHost`], [`RelayHost`] run the state machines; [`RawHost`] is whatever a test makes of it |
 //! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, port assignment, lifetime, hairpinning |
 //! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication |
 //! | `capture` | [`Capture`]: every datagram and its [`Fate`] |
@@ -47,7 +47,8 @@ mod world;
 
 pub use capture::{Capture, Datagram, Fate, Record, Vantage};
 pub use host::{
-    Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, ServerHost, ServerId, Stamped,
+    Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, RelayHost, RelayId, ServerHost,
+    ServerId, Stamped,
 };
 pub use link::{Direction, Link, LinkQuality, Passage};
 pub use nat::{Filtering, Mapping, Nat, NatBehaviour, PortAssignment, Refusal};

@@ -10,12 +10,13 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use teredo::client::LocalSubnet;
-use teredo::{ClientConfig, Instant, ServerAddress, ServerConfig, Submission};
+use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerConfig, Submission};
 
 use self::transit::{Attachment, Event, Owner, Router};
 use crate::capture::{Capture, Datagram};
 use crate::host::{
-    Action, Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, ServerHost, ServerId,
+    Action, Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, RelayHost, RelayId,
+    ServerHost, ServerId,
 };
 use crate::link::{Link, LinkQuality};
 use crate::nat::{Nat, NatBehaviour};
@@ -86,6 +87,7 @@ pub struct World {
     schedule: Schedule<Event>,
     clients: Vec<ClientHost>,
     servers: Vec<ServerHost>,
+    relays: Vec<RelayHost>,
     raw: Vec<RawHost>,
     attachments: BTreeMap<HostId, Attachment>,
     routers: Vec<Router>,
@@ -116,6 +118,7 @@ impl World {
             schedule: Schedule::default(),
             clients: Vec::new(),
             servers: Vec::new(),
+            relays: Vec::new(),
             raw: Vec::new(),
             attachments: BTreeMap::new(),
             routers: Vec::new(),
@@ -190,6 +193,21 @@ impl World {
             Network::Internet,
             &[address.primary, address.secondary],
         );
+        id
+    }
+
+    /// Attaches a relay. The native IPv6 Internet sends what is for Teredo clients to the relay that was added last.
+    pub fn add_relay(
+        &mut self,
+        network: impl Into<Network>,
+        local: SocketAddrV4,
+        config: RelayConfig,
+    ) -> RelayId {
+        let seed = self.stream().seed();
+        let id = RelayId(self.relays.len());
+        self.relays
+            .push(RelayHost::new(config, seed, self.now, local));
+        self.attach(id.into(), network.into(), &[*local.ip()]);
         id
     }
 
@@ -275,6 +293,11 @@ impl World {
     /// A server.
     pub fn server(&self, id: ServerId) -> &ServerHost {
         &self.servers[id.0]
+    }
+
+    /// A relay.
+    pub fn relay(&self, id: RelayId) -> &RelayHost {
+        &self.relays[id.0]
     }
 
     /// A raw host.
@@ -391,6 +414,33 @@ impl World {
         submission
     }
 
+    /// Lets the host of a relay send an IPv6 packet through the tunnel, for a look at what the relay makes of it. It
+    /// is on its way already.
+    pub fn submit_to_relay(&mut self, id: RelayId, packet: &[u8]) -> Submission {
+        let (submission, actions) = self.relays[id.0].submit(self.now, packet);
+        self.act(id.into(), actions);
+        submission
+    }
+
+    /// Kills a relay and starts it anew on the same port: it knows nobody.
+    pub fn restart_relay(&mut self, id: RelayId) {
+        let seed = self.stream().seed();
+        self.relays[id.0].restart(seed, self.now);
+        self.act(id.into(), Vec::new());
+    }
+
+    /// Changes a relay's settings.
+    pub fn change_relay(&mut self, id: RelayId, change: impl FnOnce(&mut Relay)) {
+        change(self.relays[id.0].relay_mut());
+        self.act(id.into(), Vec::new());
+    }
+
+    /// Sends a packet into the native IPv6 Internet. The source may be anybody's.
+    pub fn send_native(&mut self, packet: &[u8]) {
+        self.schedule
+            .push(self.now + NATIVE_DELAY, Event::Native(packet.to_vec()));
+    }
+
     /// Lets a raw host send a datagram. The source may be anybody's.
     pub fn inject(
         &mut self,
@@ -446,12 +496,20 @@ impl World {
                     .push(self.now + NATIVE_DELAY, Event::Native(packet)),
             }
         }
-        if let HostId::Client(id) = host {
-            let client = &mut self.clients[id.0];
-            if let Some((at, number)) = client.alarm.set(client.client().poll_timeout()) {
-                self.schedule
-                    .push(at.max(self.now), Event::Alarm(id, number));
+        let alarm = match host {
+            HostId::Client(id) => {
+                let client = &mut self.clients[id.0];
+                client.alarm.set(client.client().poll_timeout())
             }
+            HostId::Relay(id) => {
+                let relay = &mut self.relays[id.0];
+                relay.alarm.set(relay.relay().poll_timeout())
+            }
+            HostId::Server(_) | HostId::Raw(_) => None,
+        };
+        if let Some((at, number)) = alarm {
+            self.schedule
+                .push(at.max(self.now), Event::Alarm(host, number));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What goes into the state machines and what comes out: *mutate, drain, wait*.
 //!
-//! [`Client`](crate::Client) and [`Server`](crate::Server) have the same methods. After every call that takes
-//! `&mut self` and `now`, call `poll_transmit` and `poll_event` until both return `None`; then wait until
-//! `poll_timeout` or for new input, whichever comes first.
+//! [`Client`](crate::Client), [`Server`](crate::Server) and [`Relay`](crate::Relay) have the same methods. After
+//! every call that takes `&mut self` and `now`, call `poll_transmit` and `poll_event` until both return `None`; then
+//! wait until `poll_timeout` or for new input, whichever comes first.
 
 use std::net::SocketAddrV4;
 
@@ -12,7 +12,7 @@ use crate::DropReason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a datagram to deliver is lost if nobody delivers it"]
 pub enum Reception<'a> {
-    /// Hand this IPv6 packet, a part of the datagram, to the host.
+    /// Hand this IPv6 packet, a part of the datagram, to the host (client) or to the IPv6 Internet (relay).
     Deliver(&'a [u8]),
     /// The state machine used it up.
     Consumed,

@@ -77,9 +77,11 @@ drop_reasons! {
     LocalBubbleLimit = "local_bubble_limit",
     /// Server: neither a bubble nor ICMPv6 (RFC 4380 §5.3.1 rule 2).
     NotRelayed = "not_relayed",
-    /// Server: an inner source that the outer one does not vouch for (RFC 4380 §5.3.1 rule 7).
+    /// Server: an inner source that the outer one does not vouch for (RFC 4380 §5.3.1 rule 7). Relay: a source that
+    /// is not of the side that the packet comes from.
     SpoofedSource = "spoofed_source",
-    /// Server: the packet would come back to the server itself.
+    /// Server: the packet would come back to the server itself. Relay: a server that claims to be its own client, or a
+    /// packet from Teredo to Teredo.
     SelfLoop = "self_loop",
     /// The hop limit ran out.
     HopLimit = "hop_limit",
@@ -89,6 +91,8 @@ drop_reasons! {
     RateLimited = "rate_limited",
     /// Authentication is required and missing or wrong (RFC 4380 §5.2.2).
     Unauthenticated = "unauthenticated",
+    /// Relay: a destination outside the networks that it serves (RFC 4380 §5.4.2).
+    NotServed = "not_served",
     /// There is no way to the IPv6 Internet from here.
     NoNativePath = "no_native_path",
     /// A router on the way reported congestion to a packet whose sender does not listen to that (RFC 6040 §4.2).

@@ -6,16 +6,16 @@
 //!
 //! ```text
 //!  UDP datagram ──> handle_udp ─┐                      ┌─> Reception::Deliver ──> the host's IPv6 stack
-//!  IPv6 packet  ──> handle_tun ─┼─> Client or Server ──┼─> Submission::Send   ──> UDP
-//!  time         ──> handle_timeout ┘                   ├─> poll_transmit: bubbles, solicitations, queued packets
+//!  IPv6 packet  ──> handle_tun ─┼─> Client, Server or ─┼─> Submission::Send   ──> UDP
+//!  time         ──> handle_timeout ┘    Relay          ├─> poll_transmit: bubbles, solicitations, queued packets
 //!                                                      ├─> poll_event: address up, address down, state
 //!                                                      └─> poll_timeout: when, and why
 //! ```
 //!
 //! # One contract: mutate, drain, wait
 //!
-//! [`Client`] and [`Server`] have the same methods. After **every** call that takes `&mut self` and `now`, call
-//! `poll_transmit` and `poll_event` until both return `None`. Then wait for new input or for the instant that
+//! [`Client`], [`Server`] and [`Relay`] have the same methods. After **every** call that takes `&mut self` and `now`,
+//! call `poll_transmit` and `poll_event` until both return `None`. Then wait for new input or for the instant that
 //! `poll_timeout` names, whichever is earlier. A caller that keeps to it keeps packets in order.
 //!
 //! ```
@@ -45,6 +45,7 @@
 //! | [`wire`] | the bytes: addresses, authentication, origin indication, bubble, trailers, the IPv6 and ICMPv6 that is needed |
 //! | [`client`] | qualification, maintenance, reception, transmission, peers |
 //! | [`server`] | the stateless server |
+//! | [`relay`] | relay and host-specific relay, with room for millions of peers |
 //! | [`policy`] | IPv4 addresses that nothing may be sent to |
 //!
 //! Deliberate departures from an RFC are marked `DEVIATION(` in the code.
@@ -55,7 +56,11 @@ pub mod client;
 mod contract;
 mod credentials;
 mod drop;
+mod limit;
+mod lru;
+mod outbox;
 pub mod policy;
+pub mod relay;
 pub mod server;
 mod time;
 mod timer;
@@ -65,6 +70,7 @@ pub use client::{Client, ClientConfig, ServerAddress};
 pub use contract::{Destination, Reception, Submission, Transmit};
 pub use credentials::{Credentials, Identifier, Keyring, KnownClient, KnownClients};
 pub use drop::{DropCounters, DropReason};
+pub use relay::{Prefix, Relay, RelayConfig};
 pub use server::{Server, ServerConfig};
 pub use time::Instant;
 pub use timer::Timer;

@@ -18,6 +18,8 @@ pub enum Timer {
     Discovery,
     /// The search for a longer refresh interval goes on (RFC 4380 §5.2.7).
     Interval,
+    /// Peers that were silent for too long are looked for.
+    Sweep,
 }
 
 impl Timer {
@@ -30,6 +32,7 @@ impl Timer {
             Self::Contact => "contact",
             Self::Discovery => "discovery",
             Self::Interval => "interval",
+            Self::Sweep => "sweep",
         }
     }
 }

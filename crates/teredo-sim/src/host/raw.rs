@@ -23,6 +23,7 @@ pub enum Arrival<'a> {
 pub struct Outbox {
     pub(crate) now: Instant,
     pub(crate) datagrams: Vec<(Duration, Datagram)>,
+    pub(crate) packets: Vec<Vec<u8>>,
 }
 
 impl Outbox {
@@ -34,6 +35,11 @@ impl Outbox {
     /// Sends a datagram. The source may be anybody's.
     pub fn send(&mut self, source: SocketAddrV4, destination: SocketAddrV4, payload: Vec<u8>) {
         self.send_after(Duration::ZERO, source, destination, payload);
+    }
+
+    /// Sends a packet into the native IPv6 Internet.
+    pub fn send_native(&mut self, packet: Vec<u8>) {
+        self.packets.push(packet);
     }
 
     /// Sends a datagram some time later.
@@ -114,6 +120,7 @@ impl RawHost {
         let mut outbox = Outbox {
             now,
             datagrams: Vec::new(),
+            packets: Vec::new(),
         };
         (self.behaviour)(arrival, &mut outbox);
         outbox

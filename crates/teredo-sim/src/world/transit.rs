@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use teredo::Instant;
+use teredo::wire::is_teredo;
 
 use super::{NatId, Network, World};
 use crate::capture::{Datagram, Fate, Record, RecordNumber};
-use crate::host::{ClientId, HostId, Outbox};
+use crate::host::{HostId, Outbox, RelayId};
 use crate::link::{Direction, Link, Passage};
 use crate::nat::{Nat, Refusal};
 
@@ -43,8 +44,8 @@ pub(super) struct Parcel {
 /// What can happen.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A client's deadline has come.
-    Alarm(ClientId, u64),
+    /// A state machine's deadline has come.
+    Alarm(HostId, u64),
     /// A raw host sends what it put off.
     Emit(HostId, Datagram),
     /// A datagram is in a network and looks for its destination.
@@ -65,13 +66,7 @@ impl World {
         };
         self.now = at;
         match event {
-            Event::Alarm(id, number) => {
-                let client = &mut self.clients[id.0];
-                if client.alarm.rings(at, number) {
-                    let actions = client.wake(at);
-                    self.act(id.into(), actions);
-                }
-            }
+            Event::Alarm(host, number) => self.wake(host, number),
             Event::Emit(host, datagram) => self.emit(host, datagram),
             Event::Route(network, parcel) => self.route(network, parcel),
             Event::Inbound(nat, parcel) => self.inbound(nat, parcel),
@@ -79,6 +74,24 @@ impl World {
             Event::Native(packet) => self.deliver_native(packet),
         }
         true
+    }
+
+    fn wake(&mut self, host: HostId, number: u64) {
+        let now = self.now;
+        let actions = match host {
+            HostId::Client(id) => {
+                let client = &mut self.clients[id.0];
+                client.alarm.rings(now, number).then(|| client.wake(now))
+            }
+            HostId::Relay(id) => {
+                let relay = &mut self.relays[id.0];
+                relay.alarm.rings(now, number).then(|| relay.wake(now))
+            }
+            HostId::Server(_) | HostId::Raw(_) => None,
+        };
+        if let Some(actions) = actions {
+            self.act(host, actions);
+        }
     }
 
     /// Puts a datagram on its host's link.
@@ -252,6 +265,7 @@ impl World {
         let listens = match host {
             HostId::Client(id) => self.clients[id.0].listens_on(to),
             HostId::Server(_) => to.port() == crate::host::TEREDO_PORT,
+            HostId::Relay(id) => self.relays[id.0].local() == to,
             HostId::Raw(_) => true,
         };
         if !listens {
@@ -269,6 +283,11 @@ impl World {
                     self.servers[id.0].receive(self.now, from, *to.ip(), &datagram.payload);
                 self.act(host, actions);
             }
+            HostId::Relay(id) => {
+                let actions =
+                    self.relays[id.0].receive(self.now, from, *to.ip(), &datagram.payload);
+                self.act(host, actions);
+            }
             HostId::Raw(id) => {
                 let outbox = self.raw[id.0].receive(self.now, datagram);
                 self.post(host, outbox);
@@ -283,13 +302,21 @@ impl World {
         else {
             return;
         };
-        if let Some(&id) = self.native.get(&Ipv6Addr::from(destination)) {
+        let destination = Ipv6Addr::from(destination);
+        if is_teredo(&destination) {
+            if let Some(last) = self.relays.len().checked_sub(1) {
+                let _ = self.submit_to_relay(RelayId(last), &packet);
+            }
+        } else if let Some(&id) = self.native.get(&destination) {
             let outbox = self.raw[id.0].receive_native(self.now, packet);
             self.post(id.into(), outbox);
         }
     }
 
     fn post(&mut self, host: HostId, outbox: Outbox) {
+        for packet in outbox.packets {
+            self.send_native(&packet);
+        }
         for (delay, datagram) in outbox.datagrams {
             self.schedule
                 .push(self.now + delay, Event::Emit(host, datagram));

@@ -34,9 +34,7 @@ mod contact;
 mod discovery;
 mod event;
 mod interval;
-mod limit;
 mod maintain;
-mod outbox;
 mod peers;
 mod qualify;
 mod receive;
@@ -53,14 +51,14 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
+use crate::limit::RateLimit;
+use crate::outbox::Outbox;
 use crate::policy::DestinationPolicy;
 use crate::wire::{Flags, MTU, TeredoAddress};
 use crate::{DropCounters, DropReason, Instant, Keyring, Timer, Transmit};
 use discovery::Discovery;
 use interval::Determination;
-use limit::RateLimit;
 use maintain::Service;
-use outbox::Outbox;
 use peers::{Bounds, Peers};
 use qualify::Qualification;
 

@@ -103,7 +103,7 @@ fn is_unicast(address: Ipv6Addr) -> bool {
 ///
 /// DEVIATION(rfc4380 §5.3.1): a server forwards nothing to unique local addresses (fc00::/7). They have global scope
 /// (RFC 4193 §3.3), but no way leads from a server to somebody's private network.
-pub(super) fn is_global(address: Ipv6Addr) -> bool {
+pub(crate) fn is_global(address: Ipv6Addr) -> bool {
     let [first, ..] = address.segments();
     let is_site_local = first & 0xffc0 == 0xfec0;
     // ::/96 and ::ffff:0:0/96.

@@ -29,6 +29,8 @@ use std::sync::Arc;
 pub use config::{Security, ServerConfig};
 pub use limiter::{Rate, RelayLimiter, RelayLimits};
 
+pub(crate) use accept::is_global;
+
 use crate::wire::{self, ALL_ROUTERS, Authentication, Datagram, Ipv6Packet, Origin, TeredoAddress};
 use crate::{
     Destination, DropCounters, DropReason, Identifier, Instant, Reception, ServerAddress,
@@ -323,7 +325,7 @@ impl Server {
             return Err(DropReason::NotRelayed);
         }
         // R4380-5.3.1-10
-        if !accept::is_global(destination) {
+        if !is_global(destination) {
             return Err(DropReason::NotTunnelled);
         }
         match TeredoAddress::from_ipv6(destination) {
@@ -351,7 +353,7 @@ impl Server {
             return Err(DropReason::NotRelayed);
         }
         // L-04: what comes from the IPv6 Internet does not come from Teredo.
-        if wire::is_teredo(&packet.source()) || !accept::is_global(packet.source()) {
+        if wire::is_teredo(&packet.source()) || !is_global(packet.source()) {
             return Err(DropReason::SpoofedSource);
         }
         match TeredoAddress::from_ipv6(packet.destination()) {

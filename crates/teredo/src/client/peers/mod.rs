@@ -3,7 +3,6 @@
 //! Untrusted entries make room first, so that a flood of invented sources displaces its own kind and not the
 //! peers that a path was verified with (R4380-7.3.3-01).
 
-mod lru;
 mod table;
 
 pub(super) use table::{Bounds, Peers};

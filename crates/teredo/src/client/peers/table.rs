@@ -6,9 +6,9 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 
 use siphasher::sip::SipHasher13;
 
-use super::lru::{LinkStore, Links, Lru};
 use super::{Contact, Peer};
 use crate::Instant;
+use crate::lru::{LinkStore, Links, Lru};
 
 /// Hashes with a key from the client's seed: nobody outside can aim at a bucket, and a replay is exact.
 #[derive(Clone, Debug)]

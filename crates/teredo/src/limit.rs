@@ -1,4 +1,4 @@
-//! A token bucket, for what others could make a client do too often.
+//! A token bucket, for what others could make a node do too often.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::Instant;
 
 /// `burst` actions at once, then one per `interval`.
 #[derive(Debug)]
-pub(super) struct RateLimit {
+pub(crate) struct RateLimit {
     burst: u32,
     interval: Duration,
     tokens: u32,
@@ -14,7 +14,7 @@ pub(super) struct RateLimit {
 }
 
 impl RateLimit {
-    pub(super) fn new(burst: u32, interval: Duration, now: Instant) -> Self {
+    pub(crate) fn new(burst: u32, interval: Duration, now: Instant) -> Self {
         Self {
             burst,
             interval,
@@ -24,7 +24,7 @@ impl RateLimit {
     }
 
     /// Takes a token if there is one.
-    pub(super) fn allow(&mut self, now: Instant) -> bool {
+    pub(crate) fn allow(&mut self, now: Instant) -> bool {
         let gained = (now - self.refilled).as_nanos() / self.interval.as_nanos().max(1);
         if gained >= u128::from(self.burst - self.tokens) {
             self.tokens = self.burst;

@@ -5,7 +5,7 @@ const NONE: u32 = u32::MAX;
 
 /// A slot's neighbours.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Links {
+pub(crate) struct Links {
     newer: u32,
     older: u32,
 }
@@ -21,7 +21,7 @@ impl Default for Links {
 
 /// One list; the links live with the slots.
 #[derive(Debug)]
-pub(super) struct Lru {
+pub(crate) struct Lru {
     newest: u32,
     oldest: u32,
     len: usize,
@@ -38,16 +38,16 @@ impl Default for Lru {
 }
 
 impl Lru {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn oldest(&self) -> Option<u32> {
+    pub(crate) fn oldest(&self) -> Option<u32> {
         (self.oldest != NONE).then_some(self.oldest)
     }
 
     /// Puts `slot`, which is in no list, at the young end.
-    pub(super) fn insert(&mut self, links: &mut impl LinkStore, slot: u32) {
+    pub(crate) fn insert(&mut self, links: &mut impl LinkStore, slot: u32) {
         *links.links(slot) = Links {
             newer: NONE,
             older: self.newest,
@@ -62,7 +62,7 @@ impl Lru {
     }
 
     /// Takes `slot`, which is in this list, out of it.
-    pub(super) fn remove(&mut self, links: &mut impl LinkStore, slot: u32) {
+    pub(crate) fn remove(&mut self, links: &mut impl LinkStore, slot: u32) {
         let Links { newer, older } = std::mem::take(links.links(slot));
         if newer == NONE {
             self.newest = older;
@@ -78,7 +78,7 @@ impl Lru {
     }
 
     /// Moves `slot`, which is in this list, to the young end.
-    pub(super) fn touch(&mut self, links: &mut impl LinkStore, slot: u32) {
+    pub(crate) fn touch(&mut self, links: &mut impl LinkStore, slot: u32) {
         if self.newest != slot {
             self.remove(links, slot);
             self.insert(links, slot);
@@ -87,6 +87,6 @@ impl Lru {
 }
 
 /// Where the links are kept.
-pub(super) trait LinkStore {
+pub(crate) trait LinkStore {
     fn links(&mut self, slot: u32) -> &mut Links;
 }

@@ -1,0 +1,250 @@
+//! The relay (RFC 4380 §5.4), and the host-specific relay (§5.5): between Teredo clients and the IPv6 Internet.
+//!
+//! ```text
+//!  IPv6 Internet ──> handle_tun ── trusted? ──yes──────────────────────────────> the client's mapping
+//!                                     │ no                                            ^
+//!                                     │ queue; bubble to the client's server          │ queue, in order
+//!                                     v                                               │
+//!                                  under way ── the client's packet or bubble ────> trusted
+//!                                     │                                               │
+//!                                     │ 4 bubbles in 8 s                              │ 30 s of silence
+//!                                     v                                               v
+//!                           ICMPv6 unreachable                                     forgotten
+//!
+//!  IPv6 Internet <── handle_udp ── from the mapping in its source, which is a trusted peer, for whom we serve
+//! ```
+//!
+//! Every client is asked for a bubble first, whatever the cone bit in its address says (case 3 of §5.4.1; RFC 5991
+//! §3.2). What its answer proves is that somebody at the mapping wants the packets, and that is the only place
+//! where a relay ever sends data: an address alone, which anybody can make up, has nothing sent to the host it
+//! names but, through the server it names, a bubble.
+//!
+//! A client that the relay has not sent to is asked for a bubble too, before its packets are let through (§5.4 permits
+//! to take them only from clients that were sent to). The bubble comes from an address drawn at random, which has to
+//! be in the answer. After a restart of the relay that costs a round trip; who forges IPv4 sources does not see it.
+//!
+//! Hop limits are left to the router that the relay is attached to, which counts down each packet once, either way.
+//!
+//! | file | RFC 4380 |
+//! |---|---|
+//! | `send` | §5.4.1: where a packet goes |
+//! | `receive` | §5.4.2: what a datagram means |
+//! | `contact` | §5.4.1 case 3: bubbles, repeated by timers |
+//! | `admission` | §7.3.5: how many bubbles others can have sent |
+//! | `peers` | §5.4: the list of peers |
+
+mod admission;
+mod config;
+mod contact;
+mod peers;
+mod receive;
+mod send;
+
+use std::convert::Infallible;
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+
+pub use config::{Prefix, PrefixError, RelayConfig, Served};
+
+use crate::limit::RateLimit;
+use crate::outbox::Outbox;
+use crate::policy::DestinationPolicy;
+use crate::wire::TeredoAddress;
+use crate::{DropCounters, DropReason, Instant, Timer, Transmit};
+use admission::Admission;
+use peers::{Bounds, Key, SipKeys, Table, Tick, Underway};
+
+/// How often a part of the table is looked through for peers that were silent for too long.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A Teredo relay without its sockets. See the [crate's contract](crate#one-contract-mutate-drain-wait).
+///
+/// ```
+/// use std::net::Ipv4Addr;
+/// use teredo::relay::Served;
+/// use teredo::wire::{emit_bubble, emit_echo_request};
+/// use teredo::{Destination, Instant, Relay, RelayConfig, Submission};
+///
+/// let now = Instant::from_nanos(0);
+/// let config = RelayConfig::new("198.51.100.9:4545".parse()?, Served::Networks(vec!["2001:db8::/32".parse()?]));
+/// let mut relay = Relay::new(config, [7; 32], now);
+///
+/// let native = "2001:db8::1".parse()?;
+/// let client = "2001:0:cb00:7178:0:efff:3fff:fdfe".parse()?; // 192.0.2.1:4096, by the server 203.0.113.120
+/// let mut packet = Vec::new();
+/// emit_echo_request(native, client, 64, 1, 2, b"hello", &mut packet);
+/// assert_eq!(relay.handle_tun(now, &packet), Submission::Queued);
+///
+/// // A bubble, by way of the client's server,
+/// let mut bytes = Vec::new();
+/// let bubble = relay.poll_transmit(&mut bytes).expect("a bubble");
+/// assert_eq!(bubble.destination, Destination::Udp("203.0.113.120:3544".parse()?));
+///
+/// // which the client answers, and what waited is released.
+/// let mut answer = Vec::new();
+/// emit_bubble(client, native, 255, &mut answer);
+/// let _ = relay.handle_udp(now, "192.0.2.1:4096".parse()?, Ipv4Addr::new(198, 51, 100, 9), &answer);
+/// bytes.clear();
+/// let released = relay.poll_transmit(&mut bytes).expect("the packet");
+/// assert_eq!((released.destination, bytes), (Destination::Udp("192.0.2.1:4096".parse()?), packet));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Relay {
+    config: RelayConfig,
+    rng: ChaCha12Rng,
+    trusted: Table,
+    underway: Underway,
+    admission: Admission,
+    /// Bubbles that strangers provoke (weakness W-04).
+    provoked: RateLimit,
+    /// ICMPv6 errors (RFC 4443 §2.4 f).
+    icmpv6_errors: RateLimit,
+    /// When the table is looked through; `None` while it is empty.
+    sweep: Option<Instant>,
+    outbox: Outbox,
+    counters: RelayCounters,
+    drops: DropCounters,
+}
+
+/// How often a relay did what it is for. The refusals are in [`Relay::drops`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelayCounters {
+    /// Packets of the IPv6 Internet that went to clients, those that had to wait included.
+    pub to_clients: u64,
+    /// Packets of clients that went to the IPv6 Internet.
+    pub to_native: u64,
+    /// Bubbles to servers, and with each the one to the mapping where the relay sends these.
+    pub bubbles: u64,
+    /// Bubbles of clients.
+    pub bubbles_received: u64,
+}
+
+/// Everything a person asks of a relay, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayStatus {
+    /// Clients that have proven to be where their address says, up to half a minute after they were forgotten.
+    pub trusted_peers: usize,
+    /// Clients that were asked for a bubble and have not answered.
+    pub underway: usize,
+    /// How many trusted peers there is room for.
+    pub capacity: usize,
+    /// The bytes of the packets that wait for clients.
+    pub queued_bytes: usize,
+    /// The bytes that the list of trusted peers takes.
+    pub table_bytes: usize,
+}
+
+impl Relay {
+    /// A relay that serves at once. The seed must be unpredictable to others: it keeps them from aiming at places
+    /// in the tables.
+    pub fn new(config: RelayConfig, seed: [u8; 32], now: Instant) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let mut keys = || SipKeys(rng.next_u64(), rng.next_u64());
+        let bounds = Bounds {
+            peers: config.max_underway,
+            queue_bytes: config.max_queue_bytes,
+            total_queue_bytes: config.max_total_queue_bytes,
+        };
+        let [table, underway, admission] = std::array::from_fn(|_| keys());
+        Self {
+            rng,
+            trusted: Table::new(config.max_peers, table),
+            underway: Underway::new(bounds, underway),
+            admission: Admission::new(config.bubbles_per_server, admission),
+            provoked: RateLimit::new(100, Duration::from_millis(10), now),
+            icmpv6_errors: RateLimit::new(100, Duration::from_millis(10), now),
+            sweep: None,
+            outbox: Outbox::default(),
+            counters: RelayCounters::default(),
+            drops: DropCounters::default(),
+            config,
+        }
+    }
+
+    /// Repeats bubbles, gives up clients that do not answer, and forgets those that have been silent.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.drive_contacts(now);
+        if self.sweep.is_some_and(|at| at <= now) {
+            self.trusted.sweep(Tick::at(now));
+            self.sweep = (self.trusted.len() > 0).then_some(now + SWEEP);
+        }
+    }
+
+    /// Appends the next thing to send to `buf`: a datagram from the service port, or an ICMPv6 error for the host's
+    /// stack to pass on.
+    pub fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
+        self.outbox.pop(buf)
+    }
+
+    /// `None`: nothing happens to a relay that its caller would have to act upon.
+    pub fn poll_event(&mut self) -> Option<Infallible> {
+        None
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        let contact = self.underway.next_deadline().map(|at| (at, Timer::Contact));
+        let sweep = self.sweep.map(|at| (at, Timer::Sweep));
+        contact.into_iter().chain(sweep).min()
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &RelayConfig {
+        &self.config
+    }
+
+    /// Everything that can be asked.
+    pub fn status(&self) -> RelayStatus {
+        RelayStatus {
+            trusted_peers: self.trusted.len(),
+            underway: self.underway.len(),
+            capacity: self.trusted.capacity(),
+            queued_bytes: self.underway.queued_bytes(),
+            table_bytes: self.trusted.bytes(),
+        }
+    }
+
+    /// What was done.
+    pub fn counters(&self) -> &RelayCounters {
+        &self.counters
+    }
+
+    /// What was refused.
+    pub fn drops(&self) -> &DropCounters {
+        &self.drops
+    }
+
+    /// Replaces the policy of IPv4 destinations, for instance when an attached subnet changed. Clients to whom
+    /// nothing may be sent any more are forgotten.
+    pub fn set_destinations(&mut self, destinations: DestinationPolicy) {
+        self.config.destinations = destinations;
+        let config = &self.config;
+        let keep = |key: Key| contact::check(config, TeredoAddress::from(key)).is_ok();
+        self.trusted.retain(keep);
+        self.underway.retain(keep);
+        self.count_evictions();
+    }
+
+    /// Replaces what is served, for instance when a host-specific relay's host has another address.
+    pub fn set_served(&mut self, served: Served) {
+        self.config.served = served;
+    }
+
+    /// Replaces the address that ICMPv6 errors come from.
+    pub fn set_error_source(&mut self, source: Option<Ipv6Addr>) {
+        self.config.error_source = source;
+    }
+
+    fn count_evictions(&mut self) {
+        for _ in 0..self.underway.take_evicted_packets() {
+            self.drops.count(DropReason::QueueFull);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+mod table;
+mod underway;
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::*;
+use crate::Instant;
+use crate::wire::{Flags, TeredoAddress};
+
+/// A peer that can be told from others by its number.
+fn key(number: u32) -> Key {
+    TeredoAddress {
+        server: Ipv4Addr::new(192, 0, 2, 1),
+        flags: Flags::from_bits((number >> 16) as u16),
+        mapped: SocketAddrV4::new(Ipv4Addr::from_bits(0x0500_0000 + number), number as u16),
+    }
+    .into()
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_nanos(millis * 1_000_000)
+}
+
+#[test]
+fn a_key_holds_a_whole_address() {
+    for bits in [
+        0,
+        1,
+        0xffff_ffff_ffff_ffff_ffff_ffff,
+        0x1234_5678_9abc_def0_1122_3344,
+    ] {
+        let address = (0x2001_0000 << 96) | bits;
+        let teredo = TeredoAddress::from_ipv6(address.into()).unwrap();
+        assert_eq!(TeredoAddress::from(Key::from(teredo)), teredo);
+    }
+}

@@ -1,0 +1,213 @@
+use std::collections::VecDeque;
+use std::net::Ipv6Addr;
+
+use proptest::prelude::*;
+
+use super::super::underway::Due;
+use super::*;
+
+const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+fn underway(peers: usize) -> Underway {
+    let bounds = Bounds {
+        peers,
+        queue_bytes: 3000,
+        total_queue_bytes: 5000,
+    };
+    Underway::new(bounds, SipKeys(1, 2))
+}
+
+/// R4380-5.4.1-06: repeats after 2, 4 and 6 s; the end after 8 s.
+#[test]
+fn three_repeats_two_seconds_apart() {
+    let mut peers = underway(10);
+    peers.begin(at(0), key(1), SOURCE, Cause::Native);
+    assert!(peers.enqueue(key(1), &[7; 40]));
+    for millis in [2000, 4000, 6000] {
+        assert_eq!(peers.due(at(millis - 1)), None);
+        assert_eq!(peers.next_deadline(), Some(at(millis)));
+        assert_eq!(peers.due(at(millis)), Some(Due::Repeat(key(1), SOURCE)));
+        assert_eq!(peers.due(at(millis)), None);
+    }
+    assert_eq!(peers.due(at(8000)), Some(Due::GiveUp([vec![7; 40]].into())));
+    assert_eq!(
+        (peers.len(), peers.queued_bytes(), peers.next_deadline()),
+        (0, 0, None)
+    );
+}
+
+/// R4380-5.4.2-03: what a stranger provokes is one bubble, until a packet of the IPv6 Internet waits.
+#[test]
+fn a_stranger_provokes_one_bubble() {
+    let mut peers = underway(10);
+    peers.begin(at(0), key(1), SOURCE, Cause::Provoked);
+    assert_eq!(peers.due(at(2000)), Some(Due::GiveUp(VecDeque::new())));
+
+    peers.begin(at(3000), key(1), SOURCE, Cause::Provoked);
+    assert_eq!(peers.answered(key(1), None), None, "data is no answer");
+    assert_eq!(
+        peers.answered(key(1), Some(Ipv6Addr::LOCALHOST)),
+        None,
+        "nor is another bubble"
+    );
+    assert_eq!(peers.answered(key(1), Some(SOURCE)), Some(VecDeque::new()));
+
+    peers.begin(at(3000), key(1), SOURCE, Cause::Provoked);
+    assert!(peers.enqueue(key(1), &[0; 40]));
+    assert_eq!(peers.due(at(5000)), Some(Due::Repeat(key(1), SOURCE)));
+}
+
+/// R4380-5.4.1-07: a queue for each peer, in order, and a bound for each and for all; the longest wait makes room.
+#[test]
+fn queues_are_bounded() {
+    let mut peers = underway(10);
+    for number in 1..=3 {
+        peers.begin(at(0), key(number), SOURCE, Cause::Native);
+    }
+    assert!(peers.enqueue(key(1), &[1; 1500]));
+    assert!(peers.enqueue(key(1), &[2; 1500]));
+    assert!(!peers.enqueue(key(1), &[3; 1]), "the peer's bound");
+    assert!(peers.enqueue(key(2), &[4; 2000]));
+    assert!(
+        peers.enqueue(key(3), &[5; 100]),
+        "the longest wait makes room"
+    );
+    assert_eq!(peers.take_evicted_packets(), 2);
+    assert!(!peers.contains(key(1)));
+    assert_eq!(peers.queued_bytes(), 2100);
+    assert_eq!(peers.answered(key(2), None), Some([vec![4; 2000]].into()));
+    assert!(!peers.enqueue(key(2), &[0; 1]), "it is not under way");
+}
+
+/// R4380-7.3.5-01: more than may be under way push out those that have waited longest.
+#[test]
+fn the_longest_wait_makes_room() {
+    let mut peers = underway(3);
+    for number in 0..100 {
+        peers.begin(at(number.into()), key(number), SOURCE, Cause::Native);
+        assert!(peers.enqueue(key(number), &[0; 40]));
+        assert!(peers.len() <= 3);
+    }
+    assert_eq!(peers.take_evicted_packets(), 97);
+    assert!((97..100).all(|number| peers.contains(key(number))));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Begin(u32, bool),
+    Enqueue(u32, usize),
+    Answer(u32, bool),
+    Pass(u64),
+    Refuse(u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..12u32, any::<bool>()).prop_map(|(number, native)| Step::Begin(number, native)),
+        4 => (0..12u32, 1..1300usize).prop_map(|(number, len)| Step::Enqueue(number, len)),
+        1 => (0..12u32, any::<bool>()).prop_map(|(number, bubble)| Step::Answer(number, bubble)),
+        2 => (0..3000u64).prop_map(Step::Pass),
+        1 => (0..12u32).prop_map(Step::Refuse),
+    ]
+}
+
+/// A peer of the naive model.
+struct Plain {
+    number: u32,
+    native: bool,
+    attempts: u32,
+    due: u64,
+    queue: Vec<Vec<u8>>,
+}
+
+impl Plain {
+    fn bytes(&self) -> usize {
+        self.queue.iter().map(Vec::len).sum()
+    }
+}
+
+proptest! {
+    /// R4380-5.4.1-06, R4380-5.4.1-07: queues, deadlines and bounds are those of a plain list.
+    #[test]
+    fn the_peers_under_way_are_a_list(steps in prop::collection::vec(step(), 0..300)) {
+        let mut peers = underway(8);
+        let mut model: Vec<Plain> = Vec::new();
+        let mut lost = 0;
+        let mut millis = 0;
+        let mut stamp = 0u8;
+        for step in steps {
+            match step {
+                Step::Begin(number, native) => if !model.iter().any(|peer| peer.number == number) {
+                    if model.len() == 8 {
+                        lost += model.remove(0).queue.len();
+                    }
+                    model.push(Plain {
+                        number,
+                        native,
+                        attempts: if native { 1 } else { 4 },
+                        due: millis + 2000,
+                        queue: Vec::new(),
+                    });
+                    let cause = if native { Cause::Native } else { Cause::Provoked };
+                    peers.begin(at(millis), key(number), SOURCE, cause);
+                },
+                Step::Enqueue(number, len) => {
+                    stamp = stamp.wrapping_add(1);
+                    let packet = vec![stamp; len];
+                    let mut fits = false;
+                    if let Some(mut index) = model.iter().position(|peer| peer.number == number)
+                        && model[index].bytes() + len <= 3000
+                    {
+                        if model[index].queue.is_empty() {
+                            model[index].attempts = 1;
+                            model[index].native = true;
+                        }
+                        while model.iter().map(Plain::bytes).sum::<usize>() + len > 5000 && index > 0 {
+                            lost += model.remove(0).queue.len();
+                            index -= 1;
+                        }
+                        fits = model.iter().map(Plain::bytes).sum::<usize>() + len <= 5000;
+                        if fits {
+                            model[index].queue.push(packet.clone());
+                        }
+                    }
+                    prop_assert_eq!(peers.enqueue(key(number), &packet), fits);
+                }
+                Step::Answer(number, bubble) => {
+                    let index = model
+                        .iter()
+                        .position(|peer| peer.number == number && (peer.native || bubble));
+                    let queue = index.map(|index| VecDeque::from(model.remove(index).queue));
+                    prop_assert_eq!(peers.answered(key(number), bubble.then_some(SOURCE)), queue);
+                }
+                Step::Pass(time) => {
+                    millis += time;
+                    while let Some(first) = model.first().filter(|peer| peer.due <= millis) {
+                        let expected = if first.attempts == 4 {
+                            Due::GiveUp(model.remove(0).queue.into())
+                        } else {
+                            let mut peer = model.remove(0);
+                            peer.attempts += 1;
+                            peer.due = millis + 2000;
+                            let number = peer.number;
+                            model.push(peer);
+                            Due::Repeat(key(number), SOURCE)
+                        };
+                        prop_assert_eq!(peers.due(at(millis)), Some(expected));
+                    }
+                    prop_assert_eq!(peers.due(at(millis)), None);
+                }
+                Step::Refuse(number) => {
+                    peers.retain(|other| other != key(number));
+                    if let Some(index) = model.iter().position(|peer| peer.number == number) {
+                        lost += model.remove(index).queue.len();
+                    }
+                }
+            }
+            prop_assert_eq!(peers.len(), model.len());
+            prop_assert_eq!(peers.queued_bytes(), model.iter().map(Plain::bytes).sum::<usize>());
+            prop_assert_eq!(peers.next_deadline(), model.first().map(|peer| at(peer.due)));
+        }
+        prop_assert_eq!(peers.take_evicted_packets(), lost);
+    }
+}

@@ -1,0 +1,302 @@
+use super::*;
+use crate::wire::{Authentication, Origin, Trailer};
+
+/// R4380-5.4.2-01: nothing but an IPv6 packet; authentication and origin are for servers and clients.
+#[test]
+fn only_ipv6_packets_are_taken() {
+    let mut relay = trusting(config());
+    let packet = data(client(), NATIVE);
+    let mut with_origin = Vec::new();
+    Origin(CLIENT).emit(&mut with_origin);
+    with_origin.extend_from_slice(&packet);
+    let mut with_authentication = Vec::new();
+    Authentication::nonce_only([1; 8]).emit(&mut with_authentication);
+    with_authentication.extend_from_slice(&packet);
+    let cases: [&[u8]; 6] = [
+        &[],
+        &[0; 8],
+        &packet[..40],
+        &packet[1..],
+        &with_origin,
+        &with_authentication,
+    ];
+    for bytes in cases {
+        assert_eq!(receive(&mut relay, at(1), CLIENT, bytes), "Drop(Malformed)");
+    }
+    assert!(receive(&mut relay, at(1), CLIENT, &packet).starts_with("Deliver"));
+}
+
+/// R4380-5.4.2-02, R4380-7.4.3-02: the source is a Teredo address and the datagram comes from the mapping in it, to
+/// the bit. What an echo service sends back is neither.
+#[test]
+fn the_outer_source_vouches_for_the_inner_one() {
+    let packet = data(client(), NATIVE);
+    let mut relay = trusting(config());
+    for from in ["192.0.2.1:4097", "192.0.2.2:4096", "203.0.113.120:3544"] {
+        let reception = receive(&mut relay, at(1), from.parse().unwrap(), &packet);
+        assert_eq!(reception, "Drop(MappingMismatch)", "{from}");
+    }
+    for source in [
+        NATIVE,
+        Ipv6Addr::LOCALHOST,
+        "fe80::1".parse().unwrap(),
+        "3ffe:831f::1".parse().unwrap(),
+    ] {
+        let reception = receive(&mut relay, at(1), CLIENT, &data(source, NATIVE));
+        assert_eq!(reception, "Drop(SpoofedSource)", "{source}");
+    }
+    // A bubble of the relay's own, reflected.
+    let reflected = bubble(NATIVE, client(), 255);
+    assert_eq!(
+        receive(&mut relay, at(1), CLIENT, &reflected),
+        "Drop(SpoofedSource)"
+    );
+    assert_eq!(sent(&mut relay), []);
+}
+
+/// R4380-5.4.2-03, R4380-5.4-04: a client that nothing was sent to is let in when it has answered a bubble that only
+/// it can have got, and that is the one thing which a stranger can provoke.
+#[test]
+fn a_stranger_has_to_answer_first() {
+    let mut relay = relay();
+    let packet = data(client(), NATIVE);
+    for _ in 0..3 {
+        assert_eq!(
+            receive(&mut relay, at(0), CLIENT, &packet),
+            "Drop(UnverifiedSource)"
+        );
+    }
+    let out = bubbles(&mut relay);
+    let [(to, token, target)] = out[..] else {
+        panic!("{out:?}")
+    };
+    assert_eq!((to, target), (server_port(SERVER), client()));
+
+    // What a forger can send.
+    for guess in [NATIVE, OWN, Ipv6Addr::from_bits(0xfe80 << 112)] {
+        assert_eq!(
+            receive(&mut relay, at(1), CLIENT, &bubble(client(), guess, 255)),
+            "Drop(UnverifiedSource)"
+        );
+    }
+    assert_eq!(
+        receive(&mut relay, at(1), CLIENT, &packet),
+        "Drop(UnverifiedSource)"
+    );
+    assert_eq!(sent(&mut relay), []);
+
+    assert_eq!(
+        receive(&mut relay, at(2), CLIENT, &bubble(client(), token, 0)),
+        "Consumed"
+    );
+    assert!(receive(&mut relay, at(3), CLIENT, &packet).starts_with("Deliver"));
+}
+
+/// W-04, R4380-7.4-01: strangers together provoke a limited number of bubbles, and none for packets that would not
+/// be let through anyhow.
+#[test]
+fn strangers_provoke_a_limited_number_of_bubbles() {
+    let mut relay = relay();
+    for number in 0..10_000_u32 {
+        let from = SocketAddrV4::new(Ipv4Addr::from_bits(0x0500_0000 + number), 4096);
+        let source = teredo(Ipv4Addr::from_bits(0x0600_0000 + number), from);
+        let now = at(u64::from(number) / 10);
+        assert!(
+            receive(&mut relay, now, from, &data(source, client())).starts_with("Drop(SelfLoop")
+        );
+        assert_eq!(
+            receive(&mut relay, now, from, &bubble(source, NATIVE, 255)),
+            "Drop(UnverifiedSource)"
+        );
+        let _ = receive(&mut relay, now, from, &data(source, NATIVE));
+    }
+    let provoked = bubbles(&mut relay).len();
+    assert!((190..=201).contains(&provoked), "{provoked} in a second");
+    assert_eq!(
+        relay.drops().get(DropReason::TestLimit),
+        10_000 - provoked as u64
+    );
+}
+
+/// R4380-5.4.2-04: not an open relay.
+#[test]
+fn only_what_is_served_is_forwarded() {
+    let served = Served::Networks(vec![
+        "2001:db8::/48".parse().unwrap(),
+        "2001:db8:5::/48".parse().unwrap(),
+    ]);
+    let mut relay = trusting(RelayConfig { served, ..config() });
+    for (destination, expected) in [
+        ("2001:db8::7", "Deliver"),
+        ("2001:db8:5:6::7", "Deliver"),
+        ("2001:db8:1::7", "Drop(NotServed)"),
+        ("2a00::1", "Drop(NotServed)"),
+        ("ff0e::1", "Drop(NotTunnelled)"),
+        ("fe80::1", "Drop(NotTunnelled)"),
+        ("fd00::1", "Drop(NotTunnelled)"),
+        ("::1", "Drop(NotTunnelled)"),
+        ("::", "Drop(NotTunnelled)"),
+        ("::ffff:192.0.2.1", "Drop(NotTunnelled)"),
+    ] {
+        let packet = data(client(), destination.parse().unwrap());
+        let reception = receive(&mut relay, at(1), CLIENT, &packet);
+        assert!(
+            reception.starts_with(expected),
+            "{destination}: {reception}"
+        );
+    }
+    assert!(
+        receive(
+            &mut trusting(config()),
+            at(1),
+            CLIENT,
+            &data(client(), "2a00::1".parse().unwrap())
+        )
+        .starts_with("Deliver")
+    );
+}
+
+/// R4380-5.4-02, R-HSR-01: a host-specific relay takes packets for its own addresses alone.
+#[test]
+fn a_host_specific_relay_takes_its_own() {
+    let mut relay = trusting(RelayConfig {
+        served: Served::Host(vec![NATIVE]),
+        ..config()
+    });
+    assert!(receive(&mut relay, at(1), CLIENT, &data(client(), NATIVE)).starts_with("Deliver"));
+    assert_eq!(
+        receive(&mut relay, at(1), CLIENT, &data(client(), OWN)),
+        "Drop(NotServed)"
+    );
+}
+
+/// L-03, L-04: what a client sends to another client does not go through a relay, nor does what the relay itself
+/// has sent come back.
+#[test]
+fn teredo_to_teredo_is_refused() {
+    let mut relay = trusting(config());
+    let other = teredo(SERVER, "192.0.2.10:8192".parse().unwrap());
+    assert_eq!(
+        receive(&mut relay, at(1), CLIENT, &data(client(), other)),
+        "Drop(SelfLoop)"
+    );
+    let own = teredo(SERVER, SERVICE);
+    assert_eq!(
+        receive(&mut relay, at(1), SERVICE, &data(own, NATIVE)),
+        "Drop(OwnAddress)"
+    );
+    assert_eq!(sent(&mut relay), []);
+}
+
+/// R4380-5.4.2-05: bubbles are used up, with any hop limit and to any address; `miredo` sends them with 0.
+#[test]
+fn bubbles_are_consumed() {
+    let mut relay = trusting(config());
+    for hop_limit in [0, 1, 21, 255] {
+        for to in [
+            NATIVE,
+            OWN,
+            "fe80::1".parse().unwrap(),
+            "2001:db8:ffff::".parse().unwrap(),
+        ] {
+            assert_eq!(
+                receive(&mut relay, at(1), CLIENT, &bubble(client(), to, hop_limit)),
+                "Consumed"
+            );
+        }
+    }
+    assert_eq!(relay.counters().bubbles_received, 17);
+    assert_eq!(relay.counters().to_native, 0);
+}
+
+/// R4380-5.4.2-03, R4380-5.4.1-07: any packet of the client makes it trusted, not only a bubble, and what waited
+/// goes out in order.
+#[test]
+fn any_packet_releases_what_waits() {
+    let mut relay = relay();
+    let waiting: Vec<_> = (0..5)
+        .map(|number| ipv6(NATIVE, client(), protocol::UDP, &[number; 9]))
+        .collect();
+    for packet in &waiting {
+        assert_eq!(relay.handle_tun(at(0), packet), Submission::Queued);
+    }
+    let _ = sent(&mut relay);
+    assert!(receive(&mut relay, at(1), CLIENT, &data(client(), NATIVE)).starts_with("Deliver"));
+    let released: Vec<_> = sent(&mut relay);
+    let expected: Vec<_> = waiting
+        .into_iter()
+        .map(|packet| (Destination::Udp(CLIENT), packet))
+        .collect();
+    assert_eq!(released, expected);
+    assert_eq!(relay.counters().to_clients, 5);
+}
+
+/// R4380-5.4.2-03: a packet keeps a client trusted for 30 s more.
+#[test]
+fn what_is_heard_renews_the_trust() {
+    let mut relay = trusting(config());
+    for seconds in (0..300).step_by(29) {
+        assert!(
+            receive(
+                &mut relay,
+                at(seconds * 1000),
+                CLIENT,
+                &data(client(), NATIVE)
+            )
+            .starts_with("Deliver")
+        );
+    }
+    assert!(receive(&mut relay, at(330_000), CLIENT, &data(client(), NATIVE)).starts_with("Drop"));
+}
+
+/// W-01, R6169-2.3-01: a routing header is not acted on, and not passed on.
+#[test]
+fn routing_headers_are_refused() {
+    let mut relay = trusting(config());
+    let routed = ipv6(
+        client(),
+        NATIVE,
+        protocol::ROUTING,
+        &[17, 0, 0, 1, 0, 0, 0, 0],
+    );
+    assert_eq!(
+        receive(&mut relay, at(1), CLIENT, &routed),
+        "Drop(RoutingHeader)"
+    );
+}
+
+/// R4380-5.2.3-02: trailers are for others, and do not hinder.
+#[test]
+fn trailers_are_cut_off() {
+    let mut relay = trusting(config());
+    let packet = data(client(), NATIVE);
+    let mut bytes = packet.clone();
+    Trailer::Nonce([1, 2, 3, 4]).emit(&mut bytes);
+    assert_eq!(
+        relay.handle_udp(at(1), CLIENT, *SERVICE.ip(), &bytes),
+        Reception::Deliver(&packet)
+    );
+    let mut unknown = packet.clone();
+    unknown.extend([0x7f, 0]);
+    assert_eq!(
+        receive(&mut relay, at(1), CLIENT, &unknown),
+        "Drop(UnknownTrailer)"
+    );
+}
+
+#[test]
+fn the_sweep_forgets_the_silent_and_then_sleeps() {
+    let mut relay = trusting(RelayConfig {
+        max_peers: 100,
+        ..config()
+    });
+    assert_eq!(relay.status().trusted_peers, 1);
+    let mut wakeups = 0;
+    while let Some((at, timer)) = relay.poll_timeout() {
+        assert_eq!(timer, Timer::Sweep);
+        relay.handle_timeout(at);
+        wakeups += 1;
+    }
+    assert_eq!(relay.status().trusted_peers, 0);
+    assert_eq!(wakeups, 30);
+}
