@@ -36,15 +36,15 @@ impl Admission {
         }
     }
 
-    /// Whether a packet from `source` may have a bubble sent to `server`, and to `mapping` if it goes there as well.
+    /// Whether a packet from or to `sender` may have a bubble sent to `server`, and to `mapping` if it goes there as well.
     pub(super) fn allow(
         &mut self,
         now: Instant,
         server: Ipv4Addr,
-        source: Ipv6Addr,
+        sender: Ipv6Addr,
         mapping: Option<Ipv4Addr>,
     ) -> bool {
-        let [a, b, c, d, ..] = source.segments();
+        let [a, b, c, d, ..] = sender.segments();
         let network = self.keys.hash((server, [a, b, c, d]));
         let server = self.keys.hash(server);
         let mapping = mapping.map(|mapping| self.keys.hash(mapping));

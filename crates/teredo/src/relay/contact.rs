@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 
 use rand_core::Rng;
 
-use super::peers::{Cause, Due, Key};
+use super::peers::{Ask, Cause, Due, Key};
 use super::{Relay, RelayConfig};
 use crate::wire::{self, PORT, TeredoAddress};
 use crate::{DropReason, Instant};
@@ -13,39 +13,43 @@ use crate::{DropReason, Instant};
 const HOP_LIMIT: u8 = 255;
 
 impl Relay {
-    /// Begins to ask a client that is not under way, in the name of `source`, who has a packet for it.
+    /// Begins to ask a client that is not under way, because `sender` has a packet for it.
     pub(super) fn contact(
         &mut self,
         now: Instant,
         key: Key,
-        source: Ipv6Addr,
+        sender: Ipv6Addr,
     ) -> Result<(), DropReason> {
-        self.begin(now, key, source, Cause::Native)
+        self.begin(now, key, sender, Cause::Native)
     }
 
-    /// Begins to ask a client that nothing was sent to, and whose packets may be forged. The bubble comes from an
-    /// address that nobody can guess; who answers to it is where the client's server has sent it.
-    pub(super) fn challenge(&mut self, now: Instant, key: Key) -> Result<(), DropReason> {
+    /// Begins to ask a client that nothing was sent to, and whose packets for `sender` may be forged.
+    pub(super) fn challenge(
+        &mut self,
+        now: Instant,
+        key: Key,
+        sender: Ipv6Addr,
+    ) -> Result<(), DropReason> {
         if !self.provoked.allow(now) {
             return Err(DropReason::TestLimit);
         }
-        let token = Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(self.rng.next_u64()));
-        self.begin(now, key, token, Cause::Provoked)
+        self.begin(now, key, sender, Cause::Provoked)
     }
 
     fn begin(
         &mut self,
         now: Instant,
         key: Key,
-        source: Ipv6Addr,
+        sender: Ipv6Addr,
         cause: Cause,
     ) -> Result<(), DropReason> {
-        if !self.admit(now, key, source) {
+        if !self.admit(now, key, sender) {
             return Err(DropReason::BubbleLimit);
         }
-        self.underway.begin(now, key, source, cause);
+        let token = link_local(self.rng.next_u64());
+        self.underway.begin(now, key, Ask { sender, token }, cause);
         self.count_evictions();
-        self.ask(key, source);
+        self.emit_bubble(key, token);
         Ok(())
     }
 
@@ -54,22 +58,17 @@ impl Relay {
         while let Some(due) = self.underway.due(now) {
             match due {
                 // One that is not admitted counts as lost on the way.
-                Due::Repeat(key, source) => {
-                    if self.admit(now, key, source) {
-                        self.ask(key, source);
+                Due::Repeat(key, Ask { sender, token }) => {
+                    if self.admit(now, key, sender) {
+                        self.emit_bubble(key, token);
                     }
                 }
                 Due::GiveUp(waiting) => {
                     for packet in waiting {
                         self.drops.count(DropReason::PeerUnreachable);
                         self.report(now, &packet, |from, to, out| {
-                            wire::emit_unreachable(
-                                from,
-                                to,
-                                wire::unreachable::ADDRESS,
-                                &packet,
-                                out,
-                            )
+                            let code = wire::unreachable::ADDRESS;
+                            wire::emit_unreachable(from, to, code, &packet, out)
                         });
                     }
                 }
@@ -77,25 +76,30 @@ impl Relay {
         }
     }
 
-    fn admit(&mut self, now: Instant, key: Key, source: Ipv6Addr) -> bool {
+    fn admit(&mut self, now: Instant, key: Key, sender: Ipv6Addr) -> bool {
         let target = TeredoAddress::from(key);
         let mapping = self.config.direct_bubbles.then_some(*target.mapped.ip());
-        self.admission.allow(now, target.server, source, mapping)
+        self.admission.allow(now, target.server, sender, mapping)
     }
 
-    /// DEVIATION(rfc4380 §5.4.1): bubbles come from the native host's address instead of the relay's own. A client
-    /// answers four bubbles in 300 s to one address that never sends it anything else (§5.2.6), and then a one-way
-    /// flow that has its path verified every 20 s would end.
-    fn ask(&mut self, key: Key, source: Ipv6Addr) {
+    /// The "local IPv6 address" that a bubble comes from (§5.4.1 case 3) is link-local and drawn at random for each
+    /// client that is asked, as the relays of `miredo` have it. Whoever answers to it has got the bubble. And a
+    /// client answers four bubbles in 300 s to an address that sends it nothing else (§5.2.6): from an address that
+    /// stays, the paths of one-way flows could not be verified for long.
+    fn emit_bubble(&mut self, key: Key, token: Ipv6Addr) {
         let target = TeredoAddress::from(key);
         let direct = self.config.direct_bubbles.then_some(target.mapped);
         self.counters.bubbles += 1;
         for to in direct.into_iter().chain([server_of(target)]) {
             self.outbox.udp(to, |out| {
-                wire::emit_bubble(source, target.to_ipv6(), HOP_LIMIT, out);
+                wire::emit_bubble(token, target.to_ipv6(), HOP_LIMIT, out);
             });
         }
     }
+}
+
+fn link_local(identifier: u64) -> Ipv6Addr {
+    Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(identifier))
 }
 
 /// Whether a client may be sent to, and its server: neither may be where nothing may be sent (§5.4.1, §5.2.4), the

@@ -20,8 +20,8 @@
 //! names but, through the server it names, a bubble.
 //!
 //! A client that the relay has not sent to is asked for a bubble too, before its packets are let through (§5.4 permits
-//! to take them only from clients that were sent to). The bubble comes from an address drawn at random, which has to
-//! be in the answer. After a restart of the relay that costs a round trip; who forges IPv4 sources does not see it.
+//! to take them only from clients that were sent to). Bubbles come from an address drawn at random, which has to be
+//! in this answer. After a restart of the relay that costs a round trip; who forges IPv4 sources does not see it.
 //!
 //! Hop limits are left to the router that the relay is attached to, which counts down each packet once, either way.
 //!

@@ -71,7 +71,7 @@ impl Relay {
         self.check_served(packet.destination())?;
         if !known {
             if !self.underway.contains(key) {
-                self.challenge(now, key)?;
+                self.challenge(now, key, packet.destination())?;
             }
             return Err(DropReason::UnverifiedSource);
         }

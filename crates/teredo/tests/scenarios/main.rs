@@ -1,4 +1,4 @@
-//! The client and the server on a simulated internet: what RFC 4380 and RFC 5991 ask for, seen from outside.
+//! The client, the server and the relay on a simulated internet: what RFC 4380 and RFC 5991 ask for, seen from outside.
 //!
 //! Time is virtual, so that an hour costs milliseconds, and every run is the same. Each test names the requirements
 //! of `docs/conformance.toml` that it shows.
@@ -23,6 +23,8 @@ mod peers;
 mod qualification;
 mod reception;
 mod refused;
+mod relay;
+mod relay_flood;
 mod router_advertisement;
 mod same_nat;
 mod secure;

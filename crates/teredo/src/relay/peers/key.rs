@@ -1,6 +1,6 @@
 //! What a peer is found by.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use siphasher::sip::SipHasher13;
@@ -52,9 +52,7 @@ pub(in crate::relay) struct SipKeys(pub(in crate::relay) u64, pub(in crate::rela
 impl SipKeys {
     /// The hash of anything.
     pub(in crate::relay) fn hash(self, what: impl Hash) -> u64 {
-        let mut hasher = self.build_hasher();
-        what.hash(&mut hasher);
-        hasher.finish()
+        self.hash_one(what)
     }
 }
 

@@ -25,7 +25,7 @@ mod underway;
 pub(super) use key::{Key, SipKeys};
 pub(super) use table::Table;
 pub(super) use tick::Tick;
-pub(super) use underway::{Bounds, Cause, Due, Underway};
+pub(super) use underway::{Ask, Bounds, Cause, Due, Underway};
 
 #[cfg(test)]
 mod tests;

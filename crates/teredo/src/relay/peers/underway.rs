@@ -30,12 +30,20 @@ pub(in crate::relay) struct Bounds {
     pub(in crate::relay) total_queue_bytes: usize,
 }
 
+/// How a peer is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::relay) struct Ask {
+    /// Who is behind it on the native side.
+    pub(in crate::relay) sender: Ipv6Addr,
+    /// The address that the bubbles come from, and that answers go to.
+    pub(in crate::relay) token: Ipv6Addr,
+}
+
 #[derive(Debug)]
 struct Peer {
     key: Key,
     cause: Cause,
-    /// The address that the bubbles come from, and that answers go to.
-    source: Ipv6Addr,
+    ask: Ask,
     attempts: u8,
     due: Instant,
     queue: VecDeque<Vec<u8>>,
@@ -55,8 +63,8 @@ impl LinkStore for Peers {
 /// What is to be done about a peer whose time is up.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::relay) enum Due {
-    /// Another bubble, from this address.
-    Repeat(Key, Ipv6Addr),
+    /// Another bubble.
+    Repeat(Key, Ask),
     /// It does not answer; this waited for it, in order.
     GiveUp(VecDeque<Vec<u8>>),
 }
@@ -105,13 +113,7 @@ impl Underway {
     }
 
     /// The first bubble to a peer goes out now.
-    pub(in crate::relay) fn begin(
-        &mut self,
-        now: Instant,
-        key: Key,
-        source: Ipv6Addr,
-        cause: Cause,
-    ) {
+    pub(in crate::relay) fn begin(&mut self, now: Instant, key: Key, ask: Ask, cause: Cause) {
         debug_assert!(!self.contains(key));
         if self.len() >= self.bounds.peers {
             self.evict_oldest();
@@ -119,7 +121,7 @@ impl Underway {
         let peer = Peer {
             key,
             cause,
-            source,
+            ask,
             attempts: match cause {
                 Cause::Native => 1,
                 Cause::Provoked => ATTEMPTS,
@@ -185,7 +187,7 @@ impl Underway {
     ) -> Option<VecDeque<Vec<u8>>> {
         let &slot = self.index.get(&key)?;
         let peer = &self.peers.0[slot as usize];
-        if peer.cause == Cause::Provoked && bubble_to != Some(peer.source) {
+        if peer.cause == Cause::Provoked && bubble_to != Some(peer.ask.token) {
             return None;
         }
         self.index.remove(&key);
@@ -211,7 +213,7 @@ impl Underway {
         }
         peer.attempts += 1;
         peer.due = now + TIMEOUT;
-        let repeat = Due::Repeat(peer.key, peer.source);
+        let repeat = Due::Repeat(peer.key, peer.ask);
         self.order.touch(&mut self.peers, slot);
         Some(repeat)
     }

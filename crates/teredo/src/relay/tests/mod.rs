@@ -96,6 +96,12 @@ fn bubbles(relay: &mut Relay) -> Vec<(SocketAddrV4, Ipv6Addr, Ipv6Addr)> {
         .collect()
 }
 
+/// Where bubbles go, and whom they are for.
+fn asked(relay: &mut Relay) -> Vec<(SocketAddrV4, Ipv6Addr)> {
+    let bubbles = bubbles(relay).into_iter();
+    bubbles.map(|(to, _, target)| (to, target)).collect()
+}
+
 fn server_port(server: Ipv4Addr) -> SocketAddrV4 {
     SocketAddrV4::new(server, PORT)
 }

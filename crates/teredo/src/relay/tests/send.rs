@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn submit(relay: &mut Relay, now: Instant, packet: &[u8]) -> Submission {
@@ -134,6 +136,8 @@ fn the_operators_list_is_obeyed() {
 #[test]
 fn the_first_packet_has_a_bubble_sent_through_the_server() {
     let other: Ipv4Addr = "203.0.113.200".parse().unwrap();
+    let mut relay = relay();
+    let mut tokens = BTreeSet::new();
     for (server, flags) in [
         (SERVER, Flags::default()),
         (SERVER, Flags::CONE),
@@ -145,14 +149,18 @@ fn the_first_packet_has_a_bubble_sent_through_the_server() {
             mapped: CLIENT,
         }
         .to_ipv6();
-        let mut relay = relay();
         for _ in 0..5 {
             assert_eq!(
                 submit(&mut relay, at(0), &data(NATIVE, target)),
                 Submission::Queued
             );
         }
-        assert_eq!(bubbles(&mut relay), [(server_port(server), NATIVE, target)]);
+        let sent = bubbles(&mut relay);
+        let [(to, token, asked)] = sent[..] else {
+            panic!("{sent:?}")
+        };
+        assert_eq!((to, asked), (server_port(server), target));
+        assert!(token.is_unicast_link_local() && tokens.insert(token));
         assert_eq!(relay.status().trusted_peers, 0);
     }
 }
@@ -170,11 +178,8 @@ fn direct_bubbles_are_an_option() {
         Submission::Queued
     );
     assert_eq!(
-        bubbles(&mut relay),
-        [
-            (CLIENT, NATIVE, client()),
-            (server_port(SERVER), NATIVE, client())
-        ]
+        asked(&mut relay),
+        [(CLIENT, client()), (server_port(SERVER), client())]
     );
     relay.handle_timeout(at(2000));
     assert_eq!(bubbles(&mut relay).len(), 2);
@@ -299,7 +304,7 @@ fn a_host_specific_relay_sends_for_its_host() {
         submit(&mut relay, at(0), &data(OWN, client())),
         Submission::Queued
     );
-    assert_eq!(bubbles(&mut relay), [(server_port(SERVER), OWN, client())]);
+    assert_eq!(asked(&mut relay), [(server_port(SERVER), client())]);
     relay.set_served(Served::Host(vec![NATIVE]));
     assert_eq!(
         submit(&mut relay, at(0), &data(NATIVE, client())),

@@ -6,7 +6,11 @@ use proptest::prelude::*;
 use super::super::underway::Due;
 use super::*;
 
-const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+const TOKEN: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 1, 2, 3, 4);
+const ASK: Ask = Ask {
+    sender: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
+    token: TOKEN,
+};
 
 fn underway(peers: usize) -> Underway {
     let bounds = Bounds {
@@ -21,12 +25,12 @@ fn underway(peers: usize) -> Underway {
 #[test]
 fn three_repeats_two_seconds_apart() {
     let mut peers = underway(10);
-    peers.begin(at(0), key(1), SOURCE, Cause::Native);
+    peers.begin(at(0), key(1), ASK, Cause::Native);
     assert!(peers.enqueue(key(1), &[7; 40]));
     for millis in [2000, 4000, 6000] {
         assert_eq!(peers.due(at(millis - 1)), None);
         assert_eq!(peers.next_deadline(), Some(at(millis)));
-        assert_eq!(peers.due(at(millis)), Some(Due::Repeat(key(1), SOURCE)));
+        assert_eq!(peers.due(at(millis)), Some(Due::Repeat(key(1), ASK)));
         assert_eq!(peers.due(at(millis)), None);
     }
     assert_eq!(peers.due(at(8000)), Some(Due::GiveUp([vec![7; 40]].into())));
@@ -40,21 +44,21 @@ fn three_repeats_two_seconds_apart() {
 #[test]
 fn a_stranger_provokes_one_bubble() {
     let mut peers = underway(10);
-    peers.begin(at(0), key(1), SOURCE, Cause::Provoked);
+    peers.begin(at(0), key(1), ASK, Cause::Provoked);
     assert_eq!(peers.due(at(2000)), Some(Due::GiveUp(VecDeque::new())));
 
-    peers.begin(at(3000), key(1), SOURCE, Cause::Provoked);
+    peers.begin(at(3000), key(1), ASK, Cause::Provoked);
     assert_eq!(peers.answered(key(1), None), None, "data is no answer");
     assert_eq!(
         peers.answered(key(1), Some(Ipv6Addr::LOCALHOST)),
         None,
         "nor is another bubble"
     );
-    assert_eq!(peers.answered(key(1), Some(SOURCE)), Some(VecDeque::new()));
+    assert_eq!(peers.answered(key(1), Some(TOKEN)), Some(VecDeque::new()));
 
-    peers.begin(at(3000), key(1), SOURCE, Cause::Provoked);
+    peers.begin(at(3000), key(1), ASK, Cause::Provoked);
     assert!(peers.enqueue(key(1), &[0; 40]));
-    assert_eq!(peers.due(at(5000)), Some(Due::Repeat(key(1), SOURCE)));
+    assert_eq!(peers.due(at(5000)), Some(Due::Repeat(key(1), ASK)));
 }
 
 /// R4380-5.4.1-07: a queue for each peer, in order, and a bound for each and for all; the longest wait makes room.
@@ -62,7 +66,7 @@ fn a_stranger_provokes_one_bubble() {
 fn queues_are_bounded() {
     let mut peers = underway(10);
     for number in 1..=3 {
-        peers.begin(at(0), key(number), SOURCE, Cause::Native);
+        peers.begin(at(0), key(number), ASK, Cause::Native);
     }
     assert!(peers.enqueue(key(1), &[1; 1500]));
     assert!(peers.enqueue(key(1), &[2; 1500]));
@@ -84,7 +88,7 @@ fn queues_are_bounded() {
 fn the_longest_wait_makes_room() {
     let mut peers = underway(3);
     for number in 0..100 {
-        peers.begin(at(number.into()), key(number), SOURCE, Cause::Native);
+        peers.begin(at(number.into()), key(number), ASK, Cause::Native);
         assert!(peers.enqueue(key(number), &[0; 40]));
         assert!(peers.len() <= 3);
     }
@@ -149,7 +153,7 @@ proptest! {
                         queue: Vec::new(),
                     });
                     let cause = if native { Cause::Native } else { Cause::Provoked };
-                    peers.begin(at(millis), key(number), SOURCE, cause);
+                    peers.begin(at(millis), key(number), ASK, cause);
                 },
                 Step::Enqueue(number, len) => {
                     stamp = stamp.wrapping_add(1);
@@ -178,7 +182,7 @@ proptest! {
                         .iter()
                         .position(|peer| peer.number == number && (peer.native || bubble));
                     let queue = index.map(|index| VecDeque::from(model.remove(index).queue));
-                    prop_assert_eq!(peers.answered(key(number), bubble.then_some(SOURCE)), queue);
+                    prop_assert_eq!(peers.answered(key(number), bubble.then_some(TOKEN)), queue);
                 }
                 Step::Pass(time) => {
                     millis += time;
@@ -191,7 +195,7 @@ proptest! {
                             peer.due = millis + 2000;
                             let number = peer.number;
                             model.push(peer);
-                            Due::Repeat(key(number), SOURCE)
+                            Due::Repeat(key(number), ASK)
                         };
                         prop_assert_eq!(peers.due(at(millis)), Some(expected));
                     }
