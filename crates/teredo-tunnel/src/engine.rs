@@ -8,9 +8,9 @@ mod counters;
 mod handle;
 mod native;
 mod optional;
-mod path;
+pub(crate) mod path;
 mod port;
-mod trouble;
+pub(crate) mod trouble;
 mod worker;
 
 use std::io;

@@ -93,7 +93,7 @@ pub enum InterfaceError {
 
 /// The interface of a [`Tun`], up. Belongs on the control thread: it must be used within a tokio runtime.
 ///
-/// Routes stand only while there is an address, so that without one a connection over IPv6 fails at once
+/// A client's routes stand only while there is an address, so that without one a connection over IPv6 fails at once
 /// rather than waits.
 #[derive(Debug)]
 pub struct Interface {
@@ -168,16 +168,28 @@ impl Interface {
         }
     }
 
-    /// Takes routes and address off the interface.
-    pub async fn clear_address(&mut self) -> Result<(), InterfaceError> {
-        let Some(address) = self.address.take() else {
-            return Ok(());
-        };
+    /// Puts the routes on an interface that is to have no address: a relay's, which sends in the name of others, or
+    /// in that of the host's other addresses (RFC 4380 §8.2: an unnumbered interface).
+    pub async fn set_routes(&self) -> Result<(), InterfaceError> {
+        self.add_routes().await
+    }
+
+    /// Takes the routes off an interface without an address.
+    pub async fn clear_routes(&self) -> Result<(), InterfaceError> {
         for (route, text) in self.routes() {
             let request = self.netlink.handle.route().del(route).execute();
             let action = || format!("remove the route to {text} through {}", self.name);
             ignore_absent(attempt(request, action).await)?;
         }
+        Ok(())
+    }
+
+    /// Takes routes and address off the interface.
+    pub async fn clear_address(&mut self) -> Result<(), InterfaceError> {
+        let Some(address) = self.address.take() else {
+            return Ok(());
+        };
+        self.clear_routes().await?;
         self.delete_address(address).await
     }
 

@@ -16,7 +16,8 @@
 //!                                                   └──────────────────────────────────────────────┘
 //! ```
 //!
-//! [`server::ServerHandle`] is the same picture with a thread per core, no interface and no gate. The data path shares
+//! [`relay::RelayHandle`] is the same picture with `teredo::Relay`, and its port stays what it is;
+//! [`server::ServerHandle`] has a thread per core, no interface and no gate. The data path shares
 //! nothing with the rest of the program: commands go in through a channel, events and answers come out.
 //!
 //! # Batches
@@ -53,6 +54,7 @@ mod gate;
 pub mod interface;
 #[cfg(test)]
 mod netns;
+pub mod relay;
 pub mod server;
 mod tun;
 mod udp;

@@ -1,6 +1,7 @@
 //! Changes of the host's network, by netlink: a new IPv4 address or route may mean a new NAT, and with native IPv6
 //! there is no use for Teredo (RFC 4380 §5.5).
 
+mod ipv6;
 mod known;
 mod native;
 
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::interface::into_io;
+pub use ipv6::{Ipv6Watcher, global_addresses};
 use known::Known;
 use native::Native;
 pub use native::NativeIpv6;
@@ -30,6 +32,15 @@ const QUIET: Duration = Duration::from_millis(200);
 
 /// or when this long has passed since the first of several.
 const LONGEST: Duration = Duration::from_secs(1);
+
+/// What is watched for a change of the IPv4 network.
+const NETWORK: [MulticastGroup; 5] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv6Route,
+];
 
 /// The most changes that one report lists.
 const MAX_LISTED: usize = 32;
@@ -78,15 +89,8 @@ impl Drop for Subscription {
 }
 
 impl Subscription {
-    fn open() -> io::Result<Self> {
-        let groups = [
-            MulticastGroup::Link,
-            MulticastGroup::Ipv4Ifaddr,
-            MulticastGroup::Ipv4Route,
-            MulticastGroup::Ipv6Ifaddr,
-            MulticastGroup::Ipv6Route,
-        ];
-        let (connection, handle, messages) = rtnetlink::new_multicast_connection(&groups)?;
+    fn open(groups: &[MulticastGroup]) -> io::Result<Self> {
+        let (connection, handle, messages) = rtnetlink::new_multicast_connection(groups)?;
         let messages = futures_util::StreamExt::map(messages, |(message, _)| message);
         Ok(Self {
             handle,
@@ -109,7 +113,7 @@ impl fmt::Debug for Watcher {
 impl Watcher {
     /// Starts to watch. Changes of the interface with the index `own`, the tunnel itself, are not reported.
     pub async fn new(own: Option<u32>) -> io::Result<Self> {
-        let subscription = Subscription::open()?;
+        let subscription = Subscription::open(&NETWORK)?;
         let (mut known, mut native) = (Known::new(own), Native::new(own));
         read_all(&subscription.handle, &mut known, &mut native).await?;
         Ok(Self {
@@ -147,7 +151,7 @@ impl Watcher {
                 Ok(Some(message)) => self.note(&message.payload),
                 // The connection's task ended; a new one starts from a full reading.
                 Ok(None) => {
-                    self.subscription = Subscription::open()?;
+                    self.subscription = Subscription::open(&NETWORK)?;
                     self.stale = true;
                 }
                 Err(_) if self.pending.is_empty() => {}
@@ -259,7 +263,7 @@ pub struct Attached {
 
 /// Reads what networks the host is attached to. Must be called within a tokio runtime.
 pub async fn attached() -> io::Result<Attached> {
-    let subscription = Subscription::open()?;
+    let subscription = Subscription::open(&NETWORK)?;
     let (mut known, mut native) = (Known::new(None), Native::new(None));
     read_all(&subscription.handle, &mut known, &mut native).await?;
     Ok(Attached {

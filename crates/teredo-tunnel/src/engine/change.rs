@@ -91,7 +91,7 @@ impl Worker {
         }
         self.supersede();
         self.stopped = true;
-        self.path.client.stop(now);
+        self.path.machine.stop(now);
         self.forget_link(now);
         self.socket = None;
         self.change_to(Target::Keep, None, Some(reply));
@@ -173,7 +173,7 @@ impl Worker {
     /// Stop sending, close, announce the end.
     pub(super) fn end(&mut self) {
         self.supersede();
-        self.path.client.stop(clock::now());
+        self.path.machine.stop(clock::now());
         self.socket = None;
         if self.announced != 0 {
             self.announcer.announce(0);
@@ -215,7 +215,7 @@ impl Worker {
 
     fn qualify(&mut self, now: Instant) {
         let local = self.local(None);
-        self.path.client.start(now, local, &self.servers);
+        self.path.machine.start(now, local, &self.servers);
         self.follow_link(now, local);
         self.collect();
     }

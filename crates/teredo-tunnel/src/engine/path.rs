@@ -4,11 +4,13 @@
 //! to, and only what the state machine writes by itself has a buffer of its own.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 
 use teredo::wire::Ecn;
-use teredo::{Client, Destination, DropReason, Instant, Reception, Submission};
+use teredo::{
+    Client, Destination, DropReason, Instant, Reception, Relay, Submission, Transmit,
+};
 
 use super::Counters;
 use crate::Tun;
@@ -21,11 +23,62 @@ const MAX_ANSWERS: usize = 256 * 1024;
 /// The most datagrams that wait for the secondary port: it is asked for one at a time, and two at first.
 const MAX_SECONDARY: usize = 16;
 
-/// The client between its two sides, and the batches in flight.
-pub(super) struct Path {
-    pub(super) client: Client,
-    pub(super) tun: Tun,
-    pub(super) counters: Counters,
+/// A state machine between an interface and a service port: what client and relay have in common.
+pub(crate) trait Machine {
+    /// Takes in a datagram; see [`Client::handle_udp`].
+    fn handle_udp<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        local: Ipv4Addr,
+        datagram: &'a [u8],
+    ) -> Reception<'a>;
+
+    /// Takes a packet of the host; see [`Client::handle_tun`].
+    fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission;
+
+    /// Appends the next thing to send; see [`Client::poll_transmit`].
+    fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit>;
+
+    /// Counts a packet that was dropped out here; see [`Client::count_drop`].
+    fn count_drop(&mut self, reason: DropReason);
+}
+
+macro_rules! machines {
+    ($($role:ty),+) => {
+        $(impl Machine for $role {
+            fn handle_udp<'a>(
+                &mut self,
+                now: Instant,
+                from: SocketAddrV4,
+                local: Ipv4Addr,
+                datagram: &'a [u8],
+            ) -> Reception<'a> {
+                self.handle_udp(now, from, local, datagram)
+            }
+
+            fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission {
+                self.handle_tun(now, packet)
+            }
+
+            fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
+                self.poll_transmit(buf)
+            }
+
+            fn count_drop(&mut self, reason: DropReason) {
+                self.count_drop(reason);
+            }
+        })+
+    };
+}
+
+machines!(Client, Relay);
+
+/// A state machine between its two sides, and the batches in flight.
+pub(crate) struct Path<M> {
+    pub(crate) machine: M,
+    pub(crate) tun: Tun,
+    pub(crate) counters: Counters,
     packets: PacketBatch,
     datagrams: ReceiveBatch,
     outgoing: Outgoing,
@@ -37,7 +90,7 @@ pub(super) struct Path {
 struct Outgoing {
     batch: SendBatch,
     answers: Vec<u8>,
-    /// Closed: whatever the client wants sent is withheld.
+    /// Closed: whatever the state machine wants sent is withheld.
     open: bool,
     withheld: u64,
     /// For the secondary port: now and then a solicitation.
@@ -48,7 +101,7 @@ struct Outgoing {
 enum Delivery {
     /// Within a datagram that was received, with these ECN bits in its outer header.
     Received(Range<usize>, Ecn),
-    /// Written by the client.
+    /// Written by the state machine.
     Own(Range<usize>),
 }
 
@@ -59,17 +112,17 @@ impl Outgoing {
         }
     }
 
-    /// Takes back what the client wrote from `start` on.
+    /// Takes back what the state machine wrote from `start` on.
     fn withhold(&mut self, start: usize) {
         self.withheld += 1;
         self.answers.truncate(start);
     }
 }
 
-impl Path {
-    pub(super) fn new(client: Client, tun: Tun) -> Self {
+impl<M: Machine> Path<M> {
+    pub(crate) fn new(machine: M, tun: Tun) -> Self {
         Self {
-            client,
+            machine,
             tun,
             counters: Counters::default(),
             packets: PacketBatch::new(),
@@ -80,7 +133,7 @@ impl Path {
     }
 
     /// Nothing leaves from here on, and what waited is gone: it was meant for a port that is on its way out.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.counters.tx_withheld += self.outgoing.batch.len() as u64;
         self.outgoing.open = false;
         self.outgoing.batch.clear();
@@ -88,18 +141,18 @@ impl Path {
         self.outgoing.secondary.clear();
     }
 
-    /// What the client wants sent may leave again.
-    pub(super) fn open(&mut self) {
+    /// What the state machine wants sent may leave again.
+    pub(crate) fn open(&mut self) {
         self.outgoing.open = true;
     }
 
     /// Whether the socket was full, so that packets of the host must wait.
-    pub(super) fn is_blocked(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         !self.outgoing.batch.is_empty()
     }
 
     /// Receives one batch and hands what is meant for the host to it.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &mut self,
         now: Instant,
         socket: &ServiceSocket,
@@ -111,7 +164,7 @@ impl Path {
             self.counters.rx_bytes += datagram.payload.len() as u64;
             let payload = &self.datagrams.arena()[datagram.payload.clone()];
             match self
-                .client
+                .machine
                 .handle_udp(now, datagram.from, datagram.to, payload)
             {
                 Reception::Deliver(packet) => {
@@ -122,11 +175,93 @@ impl Path {
                 }
                 Reception::Consumed | Reception::Drop(_) => {}
             }
-            drain(&mut self.client, &mut self.outgoing, &mut self.deliveries);
+            drain(&mut self.machine, &mut self.outgoing, &mut self.deliveries);
         }
         Ok(self.deliver())
     }
 
+    /// Takes one batch of packets from the host.
+    pub(crate) fn submit(&mut self, now: Instant) -> io::Result<Option<io::Error>> {
+        debug_assert!(
+            !self.is_blocked(),
+            "the batch in flight refers to the arena that is about to be refilled"
+        );
+        self.tun.read_batch(&mut self.packets)?;
+        for packet in self.packets.packets() {
+            self.counters.tun_rx_packets += 1;
+            match self
+                .machine
+                .handle_tun(now, &self.packets.arena()[packet.clone()])
+            {
+                Submission::Send(to) => self.outgoing.push(to, Arena::Packets, packet.clone()),
+                Submission::Queued | Submission::Drop(_) => {}
+            }
+            // After each packet, so that what was queued before it leaves before it.
+            drain(&mut self.machine, &mut self.outgoing, &mut self.deliveries);
+        }
+        Ok(self.deliver())
+    }
+
+    /// Collects what the state machine has to say after any other call; packets for the host are handed to it.
+    pub(crate) fn collect(&mut self) -> Option<io::Error> {
+        drain(&mut self.machine, &mut self.outgoing, &mut self.deliveries);
+        self.deliver()
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    pub(crate) fn flush(&mut self, socket: &ServiceSocket) -> Option<io::Error> {
+        self.counters.tx_withheld += std::mem::take(&mut self.outgoing.withheld);
+        let Outgoing { batch, answers, .. } = &mut self.outgoing;
+        let sent = socket.send(
+            batch,
+            Arenas {
+                packets: self.packets.arena(),
+                answers,
+            },
+        );
+        self.counters.tx_datagrams += sent.datagrams;
+        self.counters.tx_bytes += sent.bytes;
+        self.counters.tx_calls += sent.calls;
+        self.counters.tx_refused += sent.refused;
+        if !sent.blocked {
+            answers.clear();
+        }
+        sent.error
+    }
+
+    /// Without a socket, nothing of what the state machine wrote is of use.
+    pub(crate) fn discard(&mut self) {
+        self.counters.tx_withheld += std::mem::take(&mut self.outgoing.withheld);
+        self.outgoing.answers.clear();
+    }
+
+    fn deliver(&mut self) -> Option<io::Error> {
+        let mut failure = None;
+        for delivery in self.deliveries.drain(..) {
+            let packet = match delivery {
+                Delivery::Received(range, ecn) => {
+                    let packet = &mut self.datagrams.arena_mut()[range];
+                    if ecn != Ecn::NotEct && !Ecn::decapsulate(ecn, packet) {
+                        self.machine.count_drop(DropReason::Congestion);
+                        continue;
+                    }
+                    &*packet
+                }
+                Delivery::Own(range) => &self.outgoing.answers[range],
+            };
+            match self.tun.write(packet) {
+                Ok(()) => self.counters.tun_tx_packets += 1,
+                Err(error) => {
+                    self.counters.tun_tx_refused += 1;
+                    failure = Some(error);
+                }
+            }
+        }
+        failure
+    }
+}
+
+impl Path<Client> {
     /// Receives one batch from the secondary port; nothing of it is for the host.
     pub(super) fn receive_secondary(
         &mut self,
@@ -140,8 +275,8 @@ impl Path {
             self.counters.rx_bytes += datagram.payload.len() as u64;
             let payload = &self.datagrams.arena()[datagram.payload.clone()];
             // Consumed, or dropped and counted.
-            let _ = self.client.handle_secondary(now, datagram.from, payload);
-            drain(&mut self.client, &mut self.outgoing, &mut self.deliveries);
+            let _ = self.machine.handle_secondary(now, datagram.from, payload);
+            drain(&mut self.machine, &mut self.outgoing, &mut self.deliveries);
         }
         Ok(self.deliver())
     }
@@ -169,93 +304,13 @@ impl Path {
         }
         failure
     }
-
-    /// Takes one batch of packets from the host.
-    pub(super) fn submit(&mut self, now: Instant) -> io::Result<Option<io::Error>> {
-        debug_assert!(
-            !self.is_blocked(),
-            "the batch in flight refers to the arena that is about to be refilled"
-        );
-        self.tun.read_batch(&mut self.packets)?;
-        for packet in self.packets.packets() {
-            self.counters.tun_rx_packets += 1;
-            match self
-                .client
-                .handle_tun(now, &self.packets.arena()[packet.clone()])
-            {
-                Submission::Send(to) => self.outgoing.push(to, Arena::Packets, packet.clone()),
-                Submission::Queued | Submission::Drop(_) => {}
-            }
-            // After each packet, so that what was queued before it leaves before it.
-            drain(&mut self.client, &mut self.outgoing, &mut self.deliveries);
-        }
-        Ok(self.deliver())
-    }
-
-    /// Collects what the client has to say after any other call; packets for the host are handed to it.
-    pub(super) fn collect(&mut self) -> Option<io::Error> {
-        drain(&mut self.client, &mut self.outgoing, &mut self.deliveries);
-        self.deliver()
-    }
-
-    /// Sends what waits, as far as the socket takes it.
-    pub(super) fn flush(&mut self, socket: &ServiceSocket) -> Option<io::Error> {
-        self.counters.tx_withheld += std::mem::take(&mut self.outgoing.withheld);
-        let Outgoing { batch, answers, .. } = &mut self.outgoing;
-        let sent = socket.send(
-            batch,
-            Arenas {
-                packets: self.packets.arena(),
-                answers,
-            },
-        );
-        self.counters.tx_datagrams += sent.datagrams;
-        self.counters.tx_bytes += sent.bytes;
-        self.counters.tx_calls += sent.calls;
-        self.counters.tx_refused += sent.refused;
-        if !sent.blocked {
-            answers.clear();
-        }
-        sent.error
-    }
-
-    /// Without a socket, nothing of what the client wrote is of use.
-    pub(super) fn discard(&mut self) {
-        self.counters.tx_withheld += std::mem::take(&mut self.outgoing.withheld);
-        self.outgoing.answers.clear();
-    }
-
-    fn deliver(&mut self) -> Option<io::Error> {
-        let mut failure = None;
-        for delivery in self.deliveries.drain(..) {
-            let packet = match delivery {
-                Delivery::Received(range, ecn) => {
-                    let packet = &mut self.datagrams.arena_mut()[range];
-                    if ecn != Ecn::NotEct && !Ecn::decapsulate(ecn, packet) {
-                        self.client.count_drop(DropReason::Congestion);
-                        continue;
-                    }
-                    &*packet
-                }
-                Delivery::Own(range) => &self.outgoing.answers[range],
-            };
-            match self.tun.write(packet) {
-                Ok(()) => self.counters.tun_tx_packets += 1,
-                Err(error) => {
-                    self.counters.tun_tx_refused += 1;
-                    failure = Some(error);
-                }
-            }
-        }
-        failure
-    }
 }
 
 /// Empties `poll_transmit`.
-fn drain(client: &mut Client, outgoing: &mut Outgoing, deliveries: &mut Vec<Delivery>) {
+fn drain(machine: &mut impl Machine, outgoing: &mut Outgoing, deliveries: &mut Vec<Delivery>) {
     loop {
         let start = outgoing.answers.len();
-        let Some(transmit) = client.poll_transmit(&mut outgoing.answers) else {
+        let Some(transmit) = machine.poll_transmit(&mut outgoing.answers) else {
             return;
         };
         let range = start..start + transmit.len;

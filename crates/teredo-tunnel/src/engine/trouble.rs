@@ -8,11 +8,11 @@ use super::Operation;
 
 /// The last error of each [`Operation`].
 #[derive(Debug, Default)]
-pub(super) struct Troubles([Option<Errno>; 6]);
+pub(crate) struct Troubles([Option<Errno>; 6]);
 
 impl Troubles {
     /// Takes note of an error; returns what to tell if it is news.
-    pub(super) fn note(&mut self, operation: Operation, error: &io::Error) -> Option<String> {
+    pub(crate) fn note(&mut self, operation: Operation, error: &io::Error) -> Option<String> {
         let errno = Errno::from_io_error(error);
         let known = &mut self.0[operation as usize];
         if std::mem::replace(known, errno) == errno {

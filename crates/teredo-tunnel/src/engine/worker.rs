@@ -77,7 +77,7 @@ pub(super) fn spawn(
 
 /// What the thread owns; how it changes its port is in `change`.
 pub(super) struct Worker {
-    pub(super) path: Path,
+    pub(super) path: Path<Client>,
     /// The port in use.
     pub(super) socket: Option<ServiceSocket>,
     pub(super) gate: Gate,
@@ -163,7 +163,7 @@ impl Worker {
     }
 
     fn wait(&mut self) -> io::Result<Ready> {
-        let timeout = self.path.client.poll_timeout().map(|(at, _)| at);
+        let timeout = self.path.machine.poll_timeout().map(|(at, _)| at);
         let timeout = timeout.filter(|_| self.is_serving());
         self.timer.arm(self.gate.deadline().or(timeout))?;
         // Packets of the host wait in the interface's queue while they could not be sent. Without a port they
@@ -222,11 +222,11 @@ impl Worker {
     fn expire(&mut self, now: Instant) {
         let due = self
             .path
-            .client
+            .machine
             .poll_timeout()
             .is_some_and(|(at, _)| at <= now);
         if due && self.is_serving() {
-            self.path.client.handle_timeout(now);
+            self.path.machine.handle_timeout(now);
         }
         self.collect();
     }
@@ -263,7 +263,7 @@ impl Worker {
     }
 
     fn tell(&mut self) {
-        while let Some(event) = self.path.client.poll_event() {
+        while let Some(event) = self.path.machine.poll_event() {
             match event {
                 Event::SecondaryPort { wanted } => {
                     self.set_secondary(wanted);
@@ -329,21 +329,21 @@ impl Worker {
         if self.is_serving() {
             // The way to the new servers may begin at another address.
             let local = self.local(None);
-            if self.path.client.status().local != Some(local) {
-                self.path.client.handle_network_change(now, local);
+            if self.path.machine.status().local != Some(local) {
+                self.path.machine.handle_network_change(now, local);
                 self.follow_link(now, local);
             }
-            self.path.client.set_servers(now, &self.servers);
+            self.path.machine.set_servers(now, &self.servers);
         }
     }
 
     fn network_changed(&mut self, now: Instant, local: Ipv4Addr, attached: Attached) {
         self.subnets = attached.subnets;
         self.destinations.set_broadcasts(attached.broadcasts);
-        self.path.client.set_destinations(self.destinations.clone());
+        self.path.machine.set_destinations(self.destinations.clone());
         if self.is_serving() {
             let local = self.local(Some(local));
-            self.path.client.handle_network_change(now, local);
+            self.path.machine.handle_network_change(now, local);
             self.leave_link();
             self.follow_link(now, local);
         }
@@ -357,8 +357,8 @@ impl Worker {
 
     fn status(&self) -> EngineStatus {
         EngineStatus {
-            client: self.path.client.status(),
-            drops: self.path.client.drops().clone(),
+            client: self.path.machine.status(),
+            drops: self.path.machine.drops().clone(),
             port: self.port_in_use(),
             counters: self.path.counters,
         }

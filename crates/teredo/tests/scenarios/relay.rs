@@ -77,13 +77,13 @@ impl Stage {
     }
 
     /// The native host sends a packet that can be told by its number.
-    fn from_native(&mut self, number: u8) {
+    fn native_sends(&mut self, number: u8) {
         let packet = packets::udp(v6(NATIVE), self.client_address(), number);
         self.world.send_native(&packet);
     }
 
     /// The client's host sends one.
-    fn from_client(&mut self, number: u8) -> Submission {
+    fn client_sends(&mut self, number: u8) -> Submission {
         let packet = packets::udp(self.client_address(), v6(NATIVE), number);
         self.world.submit(self.client, &packet)
     }
@@ -121,10 +121,10 @@ fn a_native_host_reaches_a_client() {
     for kind in KINDS {
         let mut stage = stage(kind);
         for number in 0..5 {
-            stage.from_native(number);
+            stage.native_sends(number);
         }
         stage.world.run_for(SECOND);
-        stage.from_native(5);
+        stage.native_sends(5);
         stage.world.run_for(SECOND);
         assert_eq!(
             stage.at_client(),
@@ -151,11 +151,11 @@ fn a_client_reaches_a_native_host() {
     for kind in KINDS {
         let mut stage = stage(kind);
         for number in 0..5 {
-            assert_eq!(stage.from_client(number), Submission::Queued);
+            assert_eq!(stage.client_sends(number), Submission::Queued);
         }
         stage.world.run_for(SECOND);
-        assert_eq!(stage.from_client(5), Submission::Send(service()));
-        stage.from_native(100);
+        assert_eq!(stage.client_sends(5), Submission::Send(service()));
+        stage.native_sends(100);
         stage.world.run_for(SECOND);
         assert_eq!(
             stage.at_native(),
@@ -192,7 +192,7 @@ fn lost_bubbles_are_repeated() {
             eaten
         });
         for number in 0..3 {
-            stage.from_native(number);
+            stage.native_sends(number);
         }
         let start = stage.world.now();
         let arrived = stage.world.run_until(seconds(20), |world| {
@@ -253,7 +253,7 @@ fn with_twenty_percent_loss_nearly_all_paths_come_up() {
             stage.world.link_mut(link).loss = 0.2;
         }
         for number in 0..20 {
-            stage.from_native(number);
+            stage.native_sends(number);
         }
         stage.world.run_for(seconds(10));
         let got = stage.at_client();
@@ -269,11 +269,11 @@ fn with_twenty_percent_loss_nearly_all_paths_come_up() {
 fn a_restart_costs_a_round_trip() {
     for kind in KINDS {
         let mut stage = stage(kind);
-        let _ = stage.from_client(0);
+        let _ = stage.client_sends(0);
         stage.world.run_for(SECOND);
         stage.world.restart_relay(stage.relay);
         for number in 1..=20 {
-            assert_eq!(stage.from_client(number), Submission::Send(service()));
+            assert_eq!(stage.client_sends(number), Submission::Send(service()));
             stage.world.run_for(std::time::Duration::from_millis(10));
         }
         stage.world.run_for(SECOND);
@@ -287,7 +287,7 @@ fn a_restart_costs_a_round_trip() {
 
         stage.world.restart_relay(stage.relay);
         for number in 0..3 {
-            stage.from_native(number);
+            stage.native_sends(number);
         }
         stage.world.run_for(SECOND);
         assert_eq!(stage.at_client(), [0, 1, 2], "{}", stage.world.capture());
@@ -300,7 +300,7 @@ fn a_restart_costs_a_round_trip() {
 fn a_one_way_flow_goes_on() {
     let mut stage = stage(NatBehaviour::port_restricted());
     for number in 0..600_u32 {
-        stage.from_native((number % 256) as u8);
+        stage.native_sends((number % 256) as u8);
         stage.world.run_for(SECOND);
     }
     let got = stage.at_client();
@@ -314,7 +314,7 @@ fn a_one_way_flow_goes_on() {
 #[test]
 fn an_idle_relay_is_silent() {
     let mut stage = stage(NatBehaviour::restricted());
-    stage.from_native(0);
+    stage.native_sends(0);
     stage.world.run_for(SECOND);
     let sent = stage.world.capture().sent_by(stage.relay).count();
     stage.world.run_for(seconds(3_600));
@@ -324,7 +324,7 @@ fn an_idle_relay_is_silent() {
         (relay.status().trusted_peers, relay.poll_timeout()),
         (0, None)
     );
-    stage.from_native(1);
+    stage.native_sends(1);
     stage.world.run_for(SECOND);
     assert_eq!(stage.at_client(), [0, 1]);
 }
@@ -334,7 +334,7 @@ fn an_idle_relay_is_silent() {
 #[test]
 fn a_client_moves() {
     let mut stage = stage(NatBehaviour::restricted());
-    stage.from_native(0);
+    stage.native_sends(0);
     stage.world.run_for(SECOND);
     let before = stage.client_address();
     let nat = nat(&mut stage.world, 77, NatBehaviour::restricted());
@@ -348,7 +348,7 @@ fn a_client_moves() {
         .inject(attacker, socket("203.0.113.77:40077"), service(), &stray);
     qualify(&mut stage.world, stage.client);
     assert_ne!(stage.client_address(), before);
-    stage.from_native(1);
+    stage.native_sends(1);
     stage.world.run_for(SECOND);
     assert_eq!(stage.at_client(), [0, 1]);
     assert_eq!(stage.drops(DropReason::MappingMismatch), 1);
@@ -448,7 +448,7 @@ fn a_host_specific_relay_opens_its_own_nat() {
 #[test]
 fn a_client_reaches_a_host_with_a_relay_of_its_own() {
     let mut stage = host_specific(NatBehaviour::port_restricted(), true);
-    let _ = stage.from_client(7);
+    let _ = stage.client_sends(7);
     let answered = stage
         .world
         .run_until(SECOND, |world| !world.raw(stage.native).native().is_empty());
@@ -523,8 +523,8 @@ fn the_same_seed_gives_the_same_traffic() {
             count.get() % 7 == 0
         });
         for number in 0..20 {
-            stage.from_native(number);
-            let _ = stage.from_client(number);
+            stage.native_sends(number);
+            let _ = stage.client_sends(number);
             stage.world.run_for(std::time::Duration::from_millis(300));
             if number == 10 {
                 stage.world.restart_relay(stage.relay);
