@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde::Deserialize;
+use teredo::Prefix;
 use teredo_firewall::{Exception, SetPath};
 use teredo_lab::NatKind;
 use teredo_notify::types::EventName;
@@ -34,6 +35,13 @@ const SERVER_SIGNALS: &str = "\
 Signals:
   SIGUSR1  say what was done so far, on standard error
   SIGHUP   read the secrets again; without --secret-file, end";
+
+const RELAY_NOTES: &str = "\
+A relay is a router: the host must forward IPv6 (sysctl net.ipv6.conf.all.forwarding=1), which teredo
+leaves to its administrator, and routes to 2001::/32 must lead to it. On a host that is a Teredo server
+too, give it an address that is not one of the server's.
+With --host it is a relay for this host alone: nothing is forwarded, and Teredo clients are talked to
+directly, from the host's own IPv6 addresses.";
 
 /// The Teredo system for Linux: IPv6 through UDP and NATs, and a firewall that follows the port.
 ///
@@ -67,6 +75,9 @@ pub(crate) enum Command {
     Client(ClientArgs),
     /// Run a server in the foreground, on UDP port 3544 of two addresses
     Server(ServerArgs),
+    /// Run a relay in the foreground, between Teredo clients and the IPv6 Internet
+    #[command(after_help = RELAY_NOTES)]
+    Relay(RelayArgs),
     /// Run the firewall agent in the foreground: nftables follows the port
     Firewall(FirewallArgs),
     /// Show the state, the port, the addresses, the NAT, the peers and the drops
@@ -174,6 +185,34 @@ pub(crate) struct ServerArgs {
     /// The number of threads, each with a socket on every address [default: one for each core]
     #[arg(long, value_name = "N", value_parser = value::workers)]
     pub(crate) workers: Option<NonZeroUsize>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RelayArgs {
+    /// The local IPv4 address to send from; with --host it may be left to the system
+    #[arg(long, value_name = "A")]
+    pub(crate) address: Option<Ipv4Addr>,
+    /// The local UDP port; one that stays the same outlives a restart [default: 3545]
+    #[arg(long, value_name = "N", value_parser = value::port)]
+    pub(crate) port: Option<NonZeroU16>,
+    /// Work for this host alone
+    #[arg(long, conflicts_with = "serve")]
+    pub(crate) host: bool,
+    /// Let clients reach these networks only; give it again for more [default: the IPv6 Internet]
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) serve: Vec<Prefix>,
+    /// Send nothing to these IPv4 addresses, and take nothing from them; give it again for more
+    #[arg(long, value_name = "NET/LEN", value_parser = value::network)]
+    pub(crate) deny: Vec<(Ipv4Addr, u8)>,
+    /// Send bubbles to clients directly as well: for a relay behind a NAT [default: if the address is private]
+    #[arg(long)]
+    pub(crate) direct_bubbles: bool,
+    /// The name of the tunnel interface [default: teredo]
+    #[arg(long, value_name = "NAME", value_parser = value::interface)]
+    pub(crate) interface: Option<String>,
+    /// Accept servers and clients on private addresses (RFC 1918), as laboratories have them
+    #[arg(long)]
+    pub(crate) allow_private: bool,
 }
 
 #[derive(Args, Debug)]

@@ -11,41 +11,30 @@
 //! One task owns everything and takes one thing at a time, so what a caller is told is never ahead of what has
 //! been done: a client says that it is qualified when its address is on the interface.
 
-mod control;
 mod main_loop;
-mod privilege;
 mod resolve;
 mod secrets;
 
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use teredo::ClientConfig;
 use teredo_client::HubAnnouncer;
 use teredo_notify::hub::Hub;
-use teredo_notify::service::{BindError, Config, EventBus, Service};
+use teredo_notify::service::EventBus;
 use teredo_tunnel::engine::{Engine, EngineConfig, SpawnError};
-use teredo_tunnel::interface::{Interface, InterfaceConfig, InterfaceError};
+use teredo_tunnel::interface::InterfaceConfig;
 use teredo_tunnel::watch::Watcher;
-use teredo_tunnel::{OpenError, Tun};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use self::control::Requests;
 use self::main_loop::Daemon;
 use self::resolve::Resolver;
 use self::secrets::Secrets;
 use crate::args::NativePolicy;
-use crate::daemon::{self, EndSignals};
+use crate::daemon::start::{admit_firewalls, offer_service, open_tun, set_up_interface};
+use crate::daemon::{self, EndSignals, privilege};
 use crate::failure::{Exit, Failure};
 use crate::settings::ClientSettings;
-
-/// The group whose members may steer the client, where there is one.
-const GROUP: &str = "teredo";
-/// How long the first port waits for firewall agents to come.
-const ADMISSION: Duration = Duration::from_millis(25);
-const ADMISSION_STEP: Duration = Duration::from_millis(1);
 
 /// Runs the client until it is told to end.
 pub(crate) fn run(settings: ClientSettings) -> Result<Exit, Failure> {
@@ -59,29 +48,8 @@ async fn serve(settings: ClientSettings, secrets: Secrets) -> Result<Exit, Failu
     // First the socket: it is what tells a second instance.
     let hub = Hub::new();
     let events = EventBus::new(hub.clone());
-    let (requests, inbox) = mpsc::channel(64);
-    let group = nix::unistd::Group::from_name(GROUP)
-        .ok()
-        .flatten()
-        .map(|group| group.gid.as_raw());
-    let config = Config {
-        group,
-        ..Config::new(&settings.socket)
-    };
-    let requests = Arc::new(Requests(requests));
-    let service = daemon::outlast(
-        || Service::bind(&config, hub.clone(), events.clone(), requests.clone()),
-        |error| matches!(error, BindError::AlreadyRunning { .. }),
-    )
-    .await
-    .map_err(service_failure)?;
-
-    let tun = daemon::outlast(
-        || Tun::open(Some(&settings.interface)),
-        |error| matches!(error, OpenError::NameTaken { .. }),
-    )
-    .await
-    .map_err(tun_failure)?;
+    let (service, inbox) = offer_service(&settings.socket, &hub, &events).await?;
+    let tun = open_tun(&settings.interface).await?;
     let config = InterfaceConfig {
         default_route: settings
             .default_route
@@ -89,9 +57,7 @@ async fn serve(settings: ClientSettings, secrets: Secrets) -> Result<Exit, Failu
             .flatten(),
         ..InterfaceConfig::default()
     };
-    let interface = Interface::set_up(&tun, config)
-        .await
-        .map_err(interface_failure)?;
+    let interface = set_up_interface(&tun, config).await?;
     let watcher = Watcher::new(Some(tun.index()))
         .await
         .map_err(|error| Failure::new(Exit::Failed, "cannot watch the network").because(error))?;
@@ -149,20 +115,6 @@ async fn serve(settings: ClientSettings, secrets: Secrets) -> Result<Exit, Failu
     ended
 }
 
-/// Lets firewall agents that wait for the service subscribe before the first port is announced, so that they gate
-/// it like every later one (N-16). They watch for the socket and need a few milliseconds; one that comes later is
-/// seen to by the main loop.
-async fn admit_firewalls(hub: &Hub) {
-    let current = hub.snapshot().sequence;
-    let admitted = async {
-        while !hub.gates().iter().any(|gate| gate.settled >= Some(current)) {
-            tokio::time::sleep(ADMISSION_STEP).await;
-        }
-    };
-    // Running out of time means that there is no agent.
-    let _ = tokio::time::timeout(ADMISSION, admitted).await;
-}
-
 async fn engine_config(settings: &ClientSettings, native: Option<Ipv6Addr>) -> EngineConfig {
     let mut client = ClientConfig {
         local_discovery: settings.local_discovery,
@@ -180,43 +132,6 @@ async fn engine_config(settings: &ClientSettings, native: Option<Ipv6Addr>) -> E
         native,
         ..EngineConfig::default()
     }
-}
-
-fn service_failure(error: BindError) -> Failure {
-    let exit = match &error {
-        BindError::Folder { source, .. } | BindError::Create { source, .. }
-            if source.kind() == ErrorKind::PermissionDenied =>
-        {
-            Exit::NotPermitted
-        }
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, "cannot offer the local service").because(error)
-}
-
-fn tun_failure(error: OpenError) -> Failure {
-    let exit = match &error {
-        OpenError::NotPermitted => Exit::NotPermitted,
-        _ => Exit::Failed,
-    };
-    let failure = Failure::new(exit, "cannot make the tunnel interface");
-    match &error {
-        OpenError::NotPermitted => failure
-            .because(error)
-            .hint("run it as root, or give it CAP_NET_ADMIN"),
-        OpenError::NameTaken { .. } => failure.because(error).hint(
-            "'teredo status' shows a running client; --interface NAME names another interface",
-        ),
-        _ => failure.because(error),
-    }
-}
-
-fn interface_failure(error: InterfaceError) -> Failure {
-    let exit = match &error {
-        InterfaceError::NotPermitted { .. } => Exit::NotPermitted,
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, "cannot set the tunnel interface up").because(error)
 }
 
 fn engine_failure(error: SpawnError) -> Failure {

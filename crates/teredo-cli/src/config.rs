@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use teredo::Prefix;
 use teredo_firewall::{Exception, SetPath};
 
 use crate::args::{DEFAULT_CONFIG, NativePolicy};
@@ -27,6 +28,7 @@ mod field;
 pub(crate) struct Config {
     pub(crate) client: ClientSection,
     pub(crate) server: ServerSection,
+    pub(crate) relay: RelaySection,
     pub(crate) firewall: FirewallSection,
 }
 
@@ -74,6 +76,23 @@ pub(crate) struct Pair {
     /// The one after it, where it is not given.
     #[serde(default)]
     pub(crate) secondary: Option<Ipv4Addr>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RelaySection {
+    pub(crate) address: Option<Ipv4Addr>,
+    #[serde(deserialize_with = "field::port")]
+    pub(crate) port: Option<NonZeroU16>,
+    pub(crate) host: Option<bool>,
+    #[serde(deserialize_with = "field::prefixes")]
+    pub(crate) serve: Option<Vec<Prefix>>,
+    #[serde(deserialize_with = "field::networks")]
+    pub(crate) deny: Option<Vec<(Ipv4Addr, u8)>>,
+    pub(crate) direct_bubbles: Option<bool>,
+    #[serde(deserialize_with = "field::interface")]
+    pub(crate) interface: Option<String>,
+    pub(crate) allow_private: Option<bool>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -187,6 +206,7 @@ impl Config {
         Self {
             client: self.client.over(earlier.client),
             server: self.server.over(earlier.server),
+            relay: self.relay.over(earlier.relay),
             firewall: self.firewall.over(earlier.firewall),
         }
     }
@@ -221,6 +241,21 @@ impl ServerSection {
             workers: self.workers.or(earlier.workers),
             relay_rate: self.relay_rate.or(earlier.relay_rate),
             relay_total: self.relay_total.or(earlier.relay_total),
+        }
+    }
+}
+
+impl RelaySection {
+    fn over(self, earlier: Self) -> Self {
+        Self {
+            address: self.address.or(earlier.address),
+            port: self.port.or(earlier.port),
+            host: self.host.or(earlier.host),
+            serve: self.serve.or(earlier.serve),
+            deny: self.deny.or(earlier.deny),
+            direct_bubbles: self.direct_bubbles.or(earlier.direct_bubbles),
+            interface: self.interface.or(earlier.interface),
+            allow_private: self.allow_private.or(earlier.allow_private),
         }
     }
 }

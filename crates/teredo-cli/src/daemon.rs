@@ -1,9 +1,15 @@
 //! What the commands that run in the foreground have in common: how they start, and how they are told to end.
 
+pub(crate) mod control;
+pub(crate) mod privilege;
+pub(crate) mod start;
+
+use std::net::Ipv4Addr;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
+use teredo_tunnel::watch;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -57,6 +63,14 @@ pub(crate) async fn outlast<T, E>(
             outcome => return outcome,
         }
     }
+}
+
+/// The broadcast addresses of the attached networks, to which nothing may be sent (RFC 4380 §5.2.4).
+pub(crate) async fn broadcasts() -> Vec<Ipv4Addr> {
+    watch::broadcasts().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the broadcast addresses of the attached networks are not known");
+        Vec::new()
+    })
 }
 
 /// SIGINT, SIGTERM and SIGHUP, which ask a daemon to end.

@@ -1,7 +1,7 @@
-//! The program `teredo`: client, server, firewall agent, and the commands that look at them.
+//! The program `teredo`: client, server, relay, firewall agent, and the commands that look at them.
 //!
 //! ```text
-//!  args ──> config ──> settings ──> client, server, firewall, lab        run in the foreground
+//!  args ──> config ──> settings ──> client, server, relay, firewall, lab  run in the foreground
 //!    └────> service ──> status, port, monitor, control                   ask the client's service
 //!    └────> address, explain, secret, manual                             need nobody
 //! ```
@@ -28,6 +28,7 @@ mod monitor;
 mod nearest;
 mod output;
 mod port;
+mod relay;
 mod secret;
 mod server;
 mod service;
@@ -47,7 +48,7 @@ use crate::args::{Cli, Command, ConfigCommand, DEFAULT_CONFIG, Global, StatusArg
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use crate::settings::{ClientSettings, FirewallSettings, ServerSettings};
+use crate::settings::{ClientSettings, FirewallSettings, RelaySettings, ServerSettings};
 
 fn main() -> ExitCode {
     let exit = die_with_parent()
@@ -85,7 +86,7 @@ fn run() -> Result<Exit, Failure> {
     let command = command.unwrap_or_else(|| Command::Status(StatusArgs::default()));
     let daemon = matches!(
         command,
-        Command::Client(_) | Command::Server(_) | Command::Firewall(_)
+        Command::Client(_) | Command::Server(_) | Command::Relay(_) | Command::Firewall(_)
     );
     logging::start(
         global.verbose,
@@ -108,6 +109,11 @@ fn run() -> Result<Exit, Failure> {
         Command::Server(args) => {
             server::run(ServerSettings::new(args, Config::load(config)?.server)?)
         }
+        Command::Relay(args) => relay::run(RelaySettings::new(
+            args,
+            Config::load(config)?.relay,
+            socket,
+        )?),
         Command::Firewall(args) => firewall::run(FirewallSettings::new(
             args,
             Config::load(config)?.firewall,

@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use teredo::ServerAddress;
 use teredo::server::{Rate, RelayLimits};
+use teredo::{Prefix, ServerAddress};
 use teredo_firewall::{AgentConfig, DEFAULT_LEASE, Target};
 
-use crate::args::{ClientArgs, FirewallArgs, NativePolicy, ServerArgs};
-use crate::config::{ClientSection, FirewallSection, Pair, ServerSection};
+use crate::args::{ClientArgs, FirewallArgs, NativePolicy, RelayArgs, ServerArgs};
+use crate::config::{ClientSection, FirewallSection, Pair, RelaySection, ServerSection};
 use crate::failure::{Exit, Failure};
 
 /// The interface's name where nobody chose one.
@@ -204,6 +204,76 @@ fn limits(to_one: Option<u32>, altogether: Option<u32>) -> RelayLimits {
         limits.total = rate(per_second, 1);
     }
     limits
+}
+
+/// The port of a relay where nobody chose one, next to the server's. Clients go on sending to it through a restart.
+const DEFAULT_RELAY_PORT: u16 = 3545;
+
+/// Everything that `teredo relay` needs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RelaySettings {
+    /// `0.0.0.0` where the system chooses.
+    pub(crate) address: Ipv4Addr,
+    pub(crate) port: u16,
+    /// Works for this host alone.
+    pub(crate) host: bool,
+    /// The networks that clients may reach; all of the IPv6 Internet where there are none.
+    pub(crate) serve: Vec<Prefix>,
+    /// IPv4 networks to have nothing to do with.
+    pub(crate) deny: Vec<(Ipv4Addr, u8)>,
+    /// `None` where it depends on the address.
+    pub(crate) direct_bubbles: Option<bool>,
+    pub(crate) interface: String,
+    /// Servers and clients may have private addresses (RFC 1918).
+    pub(crate) allow_private: bool,
+    /// Where the service listens.
+    pub(crate) socket: PathBuf,
+}
+
+impl RelaySettings {
+    pub(crate) fn new(
+        args: RelayArgs,
+        section: RelaySection,
+        socket: PathBuf,
+    ) -> Result<Self, Failure> {
+        // A wish on the command line makes the file's other one void.
+        let host = args.host || (args.serve.is_empty() && section.host.unwrap_or(false));
+        let address = match args.address.or(section.address) {
+            Some(address) => address,
+            None if host => Ipv4Addr::UNSPECIFIED,
+            None => {
+                return Err(Failure::new(Exit::Usage, "a relay needs its address").hint(
+                    "teredo relay --address A, or 'address' under [relay] in the configuration",
+                ));
+            }
+        };
+        let given = |list: Vec<_>, configured: Option<Vec<_>>| match list {
+            list if list.is_empty() => configured.unwrap_or_default(),
+            list => list,
+        };
+        let serve = match args.serve {
+            _ if host => Vec::new(),
+            serve if serve.is_empty() => section.serve.unwrap_or_default(),
+            serve => serve,
+        };
+        Ok(Self {
+            address,
+            port: args
+                .port
+                .or(section.port)
+                .map_or(DEFAULT_RELAY_PORT, Into::into),
+            host,
+            serve,
+            deny: given(args.deny, section.deny),
+            direct_bubbles: args
+                .direct_bubbles
+                .then_some(true)
+                .or(section.direct_bubbles),
+            interface: interface(args.interface, section.interface),
+            allow_private: args.allow_private || section.allow_private.unwrap_or(false),
+            socket,
+        })
+    }
 }
 
 /// Everything that `teredo firewall` needs.

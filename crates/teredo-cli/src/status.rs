@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
-use teredo_notify::types::{Gate, Phase, Status};
+use teredo_notify::types::{Gate, Phase, Role, Status};
 
 use crate::args::StatusArgs;
 use crate::failure::{Exit, Failure};
@@ -51,7 +51,12 @@ impl<'a> Block<'a> {
         let name = plain(status.interface.as_deref().unwrap_or("teredo"));
         write!(
             f,
-            "{dot}●{dot:#} {bold}{name}{bold:#}  {dot}{}{dot:#}",
+            "{dot}●{dot:#} {bold}{name}{bold:#}  {}{dot}{}{dot:#}",
+            if status.role == Role::Relay {
+                "relay "
+            } else {
+                ""
+            },
             status.state.name()
         )?;
         let since = status

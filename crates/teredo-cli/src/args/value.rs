@@ -1,5 +1,6 @@
 //! Values on the command line that are more than a number or an address.
 
+use std::net::Ipv4Addr;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
@@ -64,6 +65,15 @@ pub(crate) fn interface(text: &str) -> Result<String, String> {
         ))
     } else {
         Ok(text.to_owned())
+    }
+}
+
+/// The IPv4 addresses that begin with the same bits; one alone without a length.
+pub(crate) fn network(text: &str) -> Result<(Ipv4Addr, u8), String> {
+    let (address, len) = text.split_once('/').unwrap_or((text, "32"));
+    match (address.parse(), len.parse()) {
+        (Ok(address), Ok(len @ 0..=32)) => Ok((address, len)),
+        _ => Err(String::from("expected IPv4 addresses such as 192.0.2.0/24")),
     }
 }
 

@@ -19,10 +19,10 @@ use teredo_tunnel::interface::Interface;
 use teredo_tunnel::watch::{self, Attached, NativeIpv6, NetworkChange, Watcher};
 use tokio::sync::{Notify, mpsc};
 
-use super::control::{Reply, Request};
 use super::resolve::{Resolution, Resolver};
 use super::secrets::Secrets;
 use crate::args::NativePolicy;
+use crate::daemon::control::{Reply, Request};
 use crate::failure::{Exit, Failure};
 use crate::settings::ClientSettings;
 

@@ -1,12 +1,15 @@
 //! Fields that obey the rules of the command line's values.
 
 use std::fmt::Display;
+use std::net::Ipv4Addr;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+use teredo::Prefix;
+use teredo::relay::PrefixError;
 use teredo_firewall::{Exception, ParseExceptionError};
 
 use crate::args::value;
@@ -61,6 +64,21 @@ pub(super) fn inbound<'de, D: Deserializer<'de>>(
         text.parse()
             .map_err(|error: ParseExceptionError| error.to_string())
     })
+}
+
+pub(super) fn prefixes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Prefix>>, D::Error> {
+    list(deserializer, |text| {
+        text.parse()
+            .map_err(|error: PrefixError| format!("'{text}': {error}"))
+    })
+}
+
+pub(super) fn networks<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<(Ipv4Addr, u8)>>, D::Error> {
+    list(deserializer, value::network)
 }
 
 /// Seconds as a number, or a text with units.

@@ -196,3 +196,25 @@ fn a_policy_that_does_not_exist_is_named() {
         assert!(told.contains(word), "{told}");
     }
 }
+
+#[test]
+fn a_relay_has_a_section() {
+    let text = "[relay]\naddress = '192.0.2.9'\nport = 4545\nserve = ['2001:db8::/32']\ndeny = ['198.51.100.0/24', '203.0.113.7']\n";
+    let config = Config::parse(Path::new("teredo.toml"), text).expect("valid");
+    assert_eq!(config.relay.port, NonZeroU16::new(4545));
+    assert_eq!(config.relay.serve.expect("given").len(), 1);
+    let deny = [
+        ([198, 51, 100, 0].into(), 24),
+        ([203, 0, 113, 7].into(), 32),
+    ];
+    assert_eq!(config.relay.deny.expect("given"), deny);
+    for wrong in [
+        "serve = ['2001:db8::']",
+        "deny = ['192.0.2.0/33']",
+        "port = 0",
+        "hosts = true",
+    ] {
+        let text = format!("[relay]\n{wrong}\n");
+        Config::parse(Path::new("teredo.toml"), &text).expect_err(wrong);
+    }
+}

@@ -51,7 +51,9 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         "too_big" => "the packet is larger than the tunnel's MTU of 1280 bytes (RFC 4380 §5.1.2)",
         "queue_full" => "too many packets wait for this peer, or for all peers together",
         "peer_unreachable" => "the peer did not answer to repeated bubbles (RFC 4380 §5.2.4)",
-        "bubble_limit" => "another bubble would exceed the limits of RFC 4380 §5.2.6",
+        "bubble_limit" => {
+            "another bubble would exceed the limits of RFC 4380 §5.2.6; relay: too many to one server"
+        }
         "test_limit" => "too many connectivity tests are under way at once",
         "local_discovery" => {
             "a local discovery bubble while local discovery is off, or one that was sent to this host alone (RFC 4380 \
@@ -68,9 +70,13 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
             "server: the packet is neither a bubble nor ICMPv6; servers carry no traffic (RFC 4380 §5.3.1)"
         }
         "spoofed_source" => {
-            "server: the inner source address does not agree with the outer one (RFC 4380 §5.3.1)"
+            "server: the inner source address does not agree with the outer one (RFC 4380 §5.3.1); relay: the source \
+             is not of the side that the packet came from"
         }
-        "self_loop" => "server: the packet would come back to the server itself",
+        "self_loop" => {
+            "server: the packet would come back to the server itself; relay: it goes from Teredo to Teredo, or to a \
+             server that claims to be its own client"
+        }
         "hop_limit" => "the hop limit ran out",
         "oversized" => {
             "server: there is more behind the packet than trailers need, or the ICMPv6 message is too long"
@@ -85,6 +91,9 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         }
         "congestion" => {
             "a router on the way reported congestion to a packet whose sender does not listen to that (RFC 6040 §4.2)"
+        }
+        "not_served" => {
+            "relay: the destination is outside the networks that it serves (RFC 4380 §5.4.2); --serve names them"
         }
         "no_native_path" => "there is no way to the IPv6 Internet from here",
         _ => return None,

@@ -284,3 +284,64 @@ fn the_defaults_of_what_is_optional() {
     assert!(settings.local_discovery);
     assert!(!settings.determine_refresh);
 }
+
+fn relay(args: RelayArgs, section: RelaySection) -> Result<RelaySettings, Failure> {
+    RelaySettings::new(args, section, PathBuf::from("/run/teredo/teredo.sock"))
+}
+
+fn relay_args() -> RelayArgs {
+    RelayArgs {
+        address: None,
+        port: None,
+        host: false,
+        serve: Vec::new(),
+        deny: Vec::new(),
+        direct_bubbles: false,
+        interface: None,
+        allow_private: false,
+    }
+}
+
+#[test]
+fn a_relay_needs_an_address_unless_it_is_for_its_host() {
+    let refused = relay(relay_args(), RelaySection::default()).expect_err("no address");
+    assert_eq!(refused.exit(), Exit::Usage);
+    let settings = relay(
+        RelayArgs {
+            host: true,
+            ..relay_args()
+        },
+        RelaySection::default(),
+    )
+    .expect("the system chooses");
+    assert_eq!(settings.address, Ipv4Addr::UNSPECIFIED);
+    assert_eq!(settings.port, 3545);
+}
+
+#[test]
+fn a_relay_on_the_command_line_wins() {
+    let prefix = |text: &str| text.parse::<Prefix>().expect("a prefix");
+    let section = || RelaySection {
+        address: Some(PRIMARY),
+        port: NonZeroU16::new(4000),
+        host: Some(true),
+        serve: Some(vec![prefix("2001:db8::/32")]),
+        direct_bubbles: Some(false),
+        ..RelaySection::default()
+    };
+    let configured = relay(relay_args(), section()).expect("complete");
+    assert!(configured.host && configured.serve.is_empty());
+    assert_eq!(
+        (configured.port, configured.direct_bubbles),
+        (4000, Some(false))
+    );
+    let args = RelayArgs {
+        serve: vec![prefix("2001:db8:1::/48")],
+        direct_bubbles: true,
+        ..relay_args()
+    };
+    let settings = relay(args, section()).expect("complete");
+    assert!(!settings.host);
+    assert_eq!(settings.serve, [prefix("2001:db8:1::/48")]);
+    assert_eq!(settings.direct_bubbles, Some(true));
+}

@@ -23,6 +23,7 @@ mod lab;
 mod miredo;
 mod native;
 mod rebind;
+mod relay;
 mod ruleset;
 mod secure;
 mod several;

@@ -5,6 +5,7 @@
 
 pub(crate) mod daemon;
 mod native;
+mod our_relay;
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};

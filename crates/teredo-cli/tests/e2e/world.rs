@@ -31,6 +31,10 @@ impl World {
     pub(crate) fn new(left: NatKind, right: NatKind) -> Self {
         let internet = Internet::new().expect("an internet: the end-to-end tests need root");
         let server = internet.host("server", &[SERVER, SECONDARY]).unwrap();
+        Self::around(internet, server, left, right)
+    }
+
+    fn around(internet: Internet, server: Host, left: NatKind, right: NatKind) -> Self {
         let left = internet
             .home("left", left, Ipv4Addr::new(198, 51, 100, 1))
             .unwrap();
@@ -377,3 +381,62 @@ pub(crate) fn ports(host: &Host, set: &str) -> Vec<u64> {
 pub(crate) const SET: &str = "inet filter teredo_ports";
 /// The set in the agent's own table.
 pub(crate) const OWN_SET: &str = "inet teredo port";
+
+/// The port of a relay that was not told another one.
+pub(crate) const RELAY_PORT: u16 = 3545;
+
+impl World {
+    /// Starts our relay on `host`, from its first address, and waits until it relays.
+    pub(crate) fn relay(&self, host: &Host, more: &[&str]) -> Client {
+        let address = host.ipv4().to_string();
+        self.relay_with(host, &[&["--address", &address], more].concat())
+    }
+
+    /// Starts our relay on `host` with these arguments, and waits until it relays.
+    pub(crate) fn relay_with(&self, host: &Host, arguments: &[&str]) -> Client {
+        let socket = self.path(&format!("{}.sock", host.name()));
+        let text = socket.to_str().unwrap();
+        let process = start(
+            host,
+            "relay",
+            &[&["relay", "--socket", text], arguments].concat(),
+        );
+        process.wait_for_line("relaying", SECOND * 5).unwrap();
+        let relay = Client { process, socket };
+        relay.qualified();
+        relay
+    }
+}
+
+impl World {
+    /// As [`World::new`], with a server that has native IPv6, so that it forwards echo requests to native hosts.
+    pub(crate) fn dual_stack(left: NatKind) -> Self {
+        let internet = Internet::new().expect("an internet: the end-to-end tests need root");
+        let server = internet
+            .native_host(
+                "server",
+                &[SERVER, SECONDARY],
+                Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1),
+            )
+            .unwrap();
+        Self::around(internet, server, left, NatKind::PortRestricted)
+    }
+
+    /// A host with both protocols to which the internet sends what is for Teredo clients, and which forwards it.
+    pub(crate) fn relay_host(&self, address: Ipv4Addr) -> Host {
+        let native = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1);
+        let host = self
+            .internet
+            .native_host("relay", &[address], native)
+            .unwrap();
+        self.internet
+            .announce(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, &host)
+            .unwrap();
+        host
+    }
+
+    /// A host with native IPv6 alone.
+    pub(crate) fn native(&self, address: Ipv6Addr) -> Host {
+        self.internet.native_host("native", &[], address).unwrap()
+    }
+}

@@ -8,9 +8,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 
 use teredo::wire::Ecn;
-use teredo::{
-    Client, Destination, DropReason, Instant, Reception, Relay, Submission, Transmit,
-};
+use teredo::{Client, Destination, DropReason, Instant, Reception, Relay, Submission, Transmit};
 
 use super::Counters;
 use crate::Tun;

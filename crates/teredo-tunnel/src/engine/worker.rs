@@ -340,7 +340,9 @@ impl Worker {
     fn network_changed(&mut self, now: Instant, local: Ipv4Addr, attached: Attached) {
         self.subnets = attached.subnets;
         self.destinations.set_broadcasts(attached.broadcasts);
-        self.path.machine.set_destinations(self.destinations.clone());
+        self.path
+            .machine
+            .set_destinations(self.destinations.clone());
         if self.is_serving() {
             let local = self.local(Some(local));
             self.path.machine.handle_network_change(now, local);

@@ -5,17 +5,17 @@ use teredo_notify::types::Status;
 use tokio::sync::{mpsc, oneshot};
 
 /// A question, with the place for its answer.
-pub(super) enum Request {
+pub(crate) enum Request {
     Status(oneshot::Sender<Status>),
     Rebind(Option<u16>, Reply),
     Stop(Reply),
     Start(Reply),
 }
 
-pub(super) type Reply = oneshot::Sender<Result<Outcome, ControlError>>;
+pub(crate) type Reply = oneshot::Sender<Result<Outcome, ControlError>>;
 
 /// The service's side: every call becomes a [`Request`] to the daemon's loop.
-pub(super) struct Requests(pub(super) mpsc::Sender<Request>);
+pub(crate) struct Requests(pub(crate) mpsc::Sender<Request>);
 
 impl Requests {
     /// `None` where the daemon is ending.
@@ -30,7 +30,7 @@ impl Requests {
         request: impl FnOnce(Reply) -> Request + Send + 'static,
     ) -> ControlFuture<'_, Result<Outcome, ControlError>> {
         Box::pin(async {
-            let ending = || Err(ControlError::Failed("the client is ending".to_owned()));
+            let ending = || Err(ControlError::Failed("the daemon is ending".to_owned()));
             self.ask(request).await.unwrap_or_else(ending)
         })
     }

@@ -10,7 +10,7 @@ use crate::failure::{Exit, Failure};
 /// that this process starts can have more.
 ///
 /// Every thread has capabilities of its own: this must run before there is a second one.
-pub(super) fn keep_what_is_needed(port: Option<NonZeroU16>) -> Result<(), Failure> {
+pub(crate) fn keep_what_is_needed(port: Option<NonZeroU16>) -> Result<(), Failure> {
     let mut wanted = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
     if port.is_some_and(|port| port.get() < 1024) {
         wanted.insert(Capability::CAP_NET_BIND_SERVICE);
