@@ -54,6 +54,14 @@ fn pings(from: &Host, to: Ipv6Addr, context: &str) {
     );
 }
 
+/// A relay has dropped nothing but what its host's kernel says to the multicast groups of the interface.
+#[track_caller]
+pub(crate) fn nothing_of_clients_dropped(relay: &Client) {
+    let mut drops = relay.status().drops;
+    drops.remove("not_tunnelled");
+    assert!(drops.is_empty(), "{drops:?}");
+}
+
 /// R4380-5.4-01, R4380-5.4-03, R4380-5.4.1-05, R4380-5.4.2-03, R4380-5.4.2-05: behind every NAT that there is a way
 /// through, whoever begins, the first five packets are all answered, in order; on the native side nothing is seen but
 /// them, with a hop limit of one less; nothing is malformed, and nothing dropped.
@@ -86,7 +94,7 @@ fn clients_and_native_hosts_meet() {
         );
         assert_eq!(status.peers.trusted, 1, "{status:#?}");
         assert_eq!(status.reason, None);
-        assert!(status.drops.is_empty(), "{:?}", status.drops);
+        nothing_of_clients_dropped(&stage.relay);
         assert!(
             stage.client.status().drops.is_empty(),
             "{:?}",
@@ -179,12 +187,19 @@ fn a_firewall_follows_a_relay() {
     let native = world.native(NATIVE);
     let _server = world.serve();
     nft(&relay_host, DEFAULT_DROP);
+    // Without Neighbor Discovery there is no native side.
+    for chain in ["input", "output"] {
+        nft(
+            &relay_host,
+            &format!("insert rule inet filter {chain} meta l4proto ipv6-icmp accept"),
+        );
+    }
     let _agent = world.agent(&relay_host, &["--set", SET]);
     let relay = world.relay(&relay_host, &["--port", "4000"]);
     assert_eq!(open_ports(&relay_host), [4000]);
     let alice_host = world.left.host("alice").unwrap();
     let alice = world.client(&alice_host, &[]);
-    // Native packets are none of this ruleset's business only if they are forwarded, which these are.
+    // What is forwarded is none of this ruleset's business.
     pings(&native, alice.address(), "behind a firewall");
     assert_eq!(counted(&relay_host, "dropped_out"), 0);
     let status = relay.status();
