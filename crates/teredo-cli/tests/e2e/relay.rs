@@ -120,6 +120,39 @@ fn clients_and_native_hosts_meet() {
     }
 }
 
+/// R9601-6.1.3-01: what the native host marks as capable of ECN, or as congested, leaves the relay in datagrams that
+/// are not; the marks inside stay.
+#[test]
+fn the_outer_ecn_field_is_zero() {
+    let stage = stage(NatKind::PortRestricted, &[]);
+    let address = stage.client.address();
+    let outside =
+        Capture::start(stage.relay_host.namespace(), stage.relay_host.interface()).unwrap();
+    pings(&stage.native, address, "first");
+    let socket = stage.native.udp_socket((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+    for ecn in 1..=3 {
+        socket2::SockRef::from(&socket).set_tclass_v6(ecn).unwrap();
+        socket.send_to(b"marked", (address, 9)).unwrap();
+    }
+    let rows = || {
+        tshark(
+            &outside,
+            &stage.world.path("."),
+            &[RELAY_PORT],
+            "ip && ipv6.nxt == 17",
+            &["ip.dsfield.ecn", "ipv6.tclass.ecn"],
+        )
+    };
+    eventually(SECOND * 5, "three marked packets", || rows().len() == 3);
+    let mut inner: Vec<_> = rows()
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    inner.sort();
+    let expected = ["1", "2", "3"].map(|ecn| ("0".to_owned(), ecn.to_owned()));
+    assert_eq!(inner, expected);
+}
+
 /// R4380-5.4.2-04, W-02: a relay with `--serve` lets clients reach that network alone, and one with `--deny` has
 /// nothing to do with these clients.
 #[test]

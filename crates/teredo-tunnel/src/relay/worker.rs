@@ -51,7 +51,9 @@ pub(super) fn spawn(
     let thread = thread::Builder::new().name("teredo-relay".to_owned());
     let thread = thread.spawn(move || {
         let sequence = worker.announcer.announce(port);
-        worker.gate.announced(clock::now(), sequence);
+        let now = clock::now();
+        worker.gate.announced(now, sequence);
+        worker.open_gate(now);
         worker.run();
     })?;
     Ok(RelayHandle {
