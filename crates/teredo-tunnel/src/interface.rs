@@ -168,8 +168,9 @@ impl Interface {
         }
     }
 
-    /// Puts the routes on an interface that is to have no address: a relay's, which sends in the name of others, or
-    /// in that of the host's other addresses (RFC 4380 §8.2: an unnumbered interface).
+    /// Puts the routes on an interface that is to have no address: a relay's (R4380-5.4-01), which sends in the name of
+    /// others, or in that of the host's other addresses, whose traffic to clients then takes no other way (R-HSR-01,
+    /// R-HSR-02).
     pub async fn set_routes(&self) -> Result<(), InterfaceError> {
         self.add_routes().await
     }

@@ -1,7 +1,7 @@
 //! A relay's data path: a thread that owns the state machine, the TUN interface and the service port.
 //!
 //! Between the interface and the IPv6 Internet the host's own IPv6 stack is the router, with its routes, its rules
-//! and its hop limits.
+//! and its hop limits. For a host-specific relay it is the host that answers, echo requests among others (R-HSR-03).
 
 mod worker;
 

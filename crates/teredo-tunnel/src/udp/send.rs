@@ -216,6 +216,7 @@ impl ServiceSocket {
         let contents = arenas.bytes(train.arena, train.bytes.clone());
         let transmit = Transmit {
             destination: SocketAddr::V4(train.to),
+            // R9601-6.1.3-01
             ecn: None,
             contents,
             segment_size: Some(train.segment),

@@ -16,7 +16,8 @@ const PLACES: usize = 1 << 13;
 /// What one network or one address may have of a server's rate.
 const SHARE: u32 = 4;
 
-/// The limits of one relay, in memory that does not depend on how many servers and networks there are.
+/// The limits of one relay, in memory that does not depend on how many servers and networks there are
+/// (R4380-7.3.5-01).
 #[derive(Debug)]
 pub(super) struct Admission {
     servers: Buckets,

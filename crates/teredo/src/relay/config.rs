@@ -59,7 +59,7 @@ pub enum Served {
     ///
     /// What comes from the IPv6 Internet may have any global source: a router on the way has things to say as well.
     Networks(Vec<Prefix>),
-    /// A host-specific relay (RFC 4380 §5.5): for these addresses, its own, and nobody else, either way.
+    /// A host-specific relay (R4380-5.4-02, R4380-5.5-03): for these addresses, its own, and nobody else, either way.
     Host(Vec<Ipv6Addr>),
 }
 

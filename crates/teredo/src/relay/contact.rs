@@ -82,12 +82,13 @@ impl Relay {
         self.admission.allow(now, target.server, sender, mapping)
     }
 
-    /// The "local IPv6 address" that a bubble comes from (§5.4.1 case 3) is link-local and drawn at random for each
+    /// The "local IPv6 address" that a bubble comes from (R4380-5.4.1-05) is link-local and drawn at random for each
     /// client that is asked, as the relays of `miredo` have it. Whoever answers to it has got the bubble. And a
     /// client answers four bubbles in 300 s to an address that sends it nothing else (§5.2.6): from an address that
     /// stays, the paths of one-way flows could not be verified for long.
     fn emit_bubble(&mut self, key: Key, token: Ipv6Addr) {
         let target = TeredoAddress::from(key);
+        // R4380-5.4.1-09
         let direct = self.config.direct_bubbles.then_some(target.mapped);
         self.counters.bubbles += 1;
         for to in direct.into_iter().chain([server_of(target)]) {
@@ -102,7 +103,7 @@ fn link_local(identifier: u64) -> Ipv6Addr {
     Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(identifier))
 }
 
-/// Whether a client may be sent to, and its server: neither may be where nothing may be sent (§5.4.1, §5.2.4), the
+/// Whether a client may be sent to, and its server: neither may be where nothing may be sent (R4380-5.4.1-02), the
 /// relay itself (L-03), or the same (L-02): a server that is its own client would send to itself, again and again.
 pub(super) fn check(config: &RelayConfig, target: TeredoAddress) -> Result<(), DropReason> {
     let server = server_of(target);

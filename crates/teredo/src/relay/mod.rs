@@ -60,7 +60,7 @@ use peers::{Bounds, Key, SipKeys, Table, Tick, Underway};
 /// How often a part of the table is looked through for peers that were silent for too long.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// A Teredo relay without its sockets. See the [crate's contract](crate#one-contract-mutate-drain-wait).
+/// A Teredo relay without its sockets (R4380-5.4-03). See the [crate's contract](crate#one-contract-mutate-drain-wait).
 ///
 /// ```
 /// use std::net::Ipv4Addr;

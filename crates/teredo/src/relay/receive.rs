@@ -34,6 +34,7 @@ impl Relay {
         local: Ipv4Addr,
         bytes: &'a [u8],
     ) -> Result<Option<&'a [u8]>, DropReason> {
+        // R4380-5.4.2-01
         let datagram = Datagram::parse(bytes).map_err(|_| DropReason::Malformed)?;
         // Authentication and origin are between a client and its server.
         if datagram.authentication.is_some() || datagram.origin.is_some() {
@@ -49,6 +50,7 @@ impl Relay {
             other => other,
         })?;
         let layer = packet.upper_layer().map_err(|_| DropReason::Malformed)?;
+        // W-01
         if layer.routing.is_some() {
             return Err(DropReason::RoutingHeader);
         }
@@ -60,7 +62,7 @@ impl Relay {
         let bubble_to = packet.is_bubble().then_some(packet.destination());
         let known = self.heard(now, key, bubble_to);
         if bubble_to.is_some() {
-            // Never forwarded: there was nothing in it but the sign of life.
+            // Never forwarded: there was nothing in it but the sign of life (R4380-5.4.2-05).
             self.counters.bubbles_received += 1;
             return if known {
                 Ok(None)
@@ -69,6 +71,7 @@ impl Relay {
             };
         }
         self.check_served(packet.destination())?;
+        // R4380-5.4-04
         if !known {
             if !self.underway.contains(key) {
                 self.challenge(now, key, packet.destination())?;
@@ -78,7 +81,7 @@ impl Relay {
         Ok(Some(packet.as_bytes()))
     }
 
-    /// Notes that a client was heard from its mapping, if it is one that was sent to.
+    /// Notes that a client was heard from its mapping, if it is one that was sent to (R4380-5.4.2-03).
     fn heard(&mut self, now: Instant, key: Key, bubble_to: Option<Ipv6Addr>) -> bool {
         let tick = Tick::at(now);
         let waiting = self.underway.answered(key, bubble_to);
@@ -98,10 +101,10 @@ impl Relay {
         true
     }
 
-    /// Where packets of clients may go.
+    /// Where packets of clients may go (R4380-5.4.2-04).
     fn check_served(&self, destination: Ipv6Addr) -> Result<(), DropReason> {
         if wire::is_teredo(&destination) {
-            // L-04: it would come back.
+            // It would come back (L-04).
             Err(DropReason::SelfLoop)
         } else if !is_global(destination) {
             Err(DropReason::NotTunnelled)
@@ -114,7 +117,7 @@ impl Relay {
 }
 
 /// The Teredo source of a packet that came from the mapping in it. What an echo service sends back is not from
-/// there, or not from Teredo (RFC 4380 §7.4.3).
+/// there, or not from Teredo (R4380-5.4.2-02, R4380-7.4.3-02).
 fn vouched(packet: &Ipv6Packet<'_>, from: SocketAddrV4) -> Result<TeredoAddress, DropReason> {
     let source = TeredoAddress::from_ipv6(packet.source()).ok_or(DropReason::SpoofedSource)?;
     if source.mapped == from {

@@ -26,6 +26,7 @@ impl Relay {
 
     fn submit(&mut self, now: Instant, bytes: &[u8]) -> Result<Submission, DropReason> {
         let packet = Ipv6Packet::parse(bytes).map_err(|_| DropReason::Malformed)?;
+        // R4380-5.4.1-01
         let target =
             TeredoAddress::from_ipv6(packet.destination()).ok_or(DropReason::NotTunnelled)?;
         self.check_source(packet.source())?;
@@ -36,7 +37,7 @@ impl Relay {
             return Err(DropReason::TooBig);
         }
         let (key, tick) = (Key::from(target), Tick::at(now));
-        // Case 1.
+        // Case 1 (R4380-5.4.1-03).
         if let Some(peer) = self.trusted.find(key, tick) {
             peer.sent(tick);
             if peer.is_silent_for(STALE, tick) && !self.underway.contains(key) {
@@ -46,7 +47,7 @@ impl Relay {
             self.counters.to_clients += 1;
             return Ok(Submission::Send(target.mapped));
         }
-        // Case 3, also where the cone bit calls for case 2 (RFC 5991 §3.2).
+        // Case 3, also where the cone bit calls for case 2 (R4380-5.4.1-10, R5991-3.2-02).
         contact::check(&self.config, target)?;
         if !self.underway.contains(key) {
             self.contact(now, key, packet.source())?;
@@ -60,7 +61,7 @@ impl Relay {
         }
     }
 
-    /// L-04: what comes from the IPv6 Internet does not come from Teredo, and has a source that can be answered.
+    /// What comes from the IPv6 Internet does not come from Teredo, and has a source that can be answered (L-04).
     fn check_source(&self, source: Ipv6Addr) -> Result<(), DropReason> {
         if wire::is_teredo(&source) {
             Err(DropReason::SpoofedSource)

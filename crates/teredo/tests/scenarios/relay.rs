@@ -354,7 +354,7 @@ fn a_client_moves() {
     assert_eq!(stage.drops(DropReason::MappingMismatch), 1);
 }
 
-/// R4380-5.2.3-12, R4380-5.4.1-06: many clients at once, each by its own server, and nobody's packets with anybody
+/// R4380-5.4-03: many clients at once, each by its own server, and nobody's packets with anybody
 /// else.
 #[test]
 fn many_clients_at_once() {

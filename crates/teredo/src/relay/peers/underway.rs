@@ -10,7 +10,7 @@ use crate::lru::{LinkStore, Links, Lru};
 
 /// How long a bubble waits for its answer (RFC 4380 §5.4.1 case 3).
 pub(in crate::relay) const TIMEOUT: Duration = Duration::from_secs(2);
-/// The first bubble and three repeats (RFC 4380 §5.4.1 case 3).
+/// The first bubble and three repeats (R4380-5.4.1-06).
 const ATTEMPTS: u8 = 4;
 
 /// Who wants the peer to be reached.
@@ -69,7 +69,7 @@ pub(in crate::relay) enum Due {
     GiveUp(VecDeque<Vec<u8>>),
 }
 
-/// The peers under way. Every one waits for the same time, so that the order of the last bubbles is the order of
+/// The peers under way (R4380-5.4.1-08). Every one waits for the same time, so that the order of the last bubbles is the order of
 /// the deadlines, and whoever has waited longest makes room.
 #[derive(Debug)]
 pub(in crate::relay) struct Underway {
@@ -145,7 +145,8 @@ impl Underway {
         self.order.insert(&mut self.peers, slot);
     }
 
-    /// A packet of the IPv6 Internet waits for the peer, which is under way. `false` where the queue is full.
+    /// A packet of the IPv6 Internet waits for the peer, which is under way (R4380-5.4.1-07). `false` where the queue
+    /// is full.
     ///
     /// The first to wait has all repeats ahead of it, whatever the bubble under way was for. Where all queues
     /// together are full, whoever has waited longest makes room: a scan pushes out itself.
