@@ -15,7 +15,7 @@ mod main_loop;
 mod resolve;
 mod secrets;
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use teredo::ClientConfig;

@@ -116,6 +116,7 @@ impl RelayHost {
                     });
                     actions.push(Action::Native(packet));
                 }
+                Destination::Secondary(_) => panic!("a relay has no secondary port"),
             }
         }
         actions

@@ -27,12 +27,12 @@ impl Worker {
                 self.supersede();
                 self.stopped = true;
                 self.dormant = true;
-                self.path.client.sleep(now, address);
+                self.path.machine.sleep(now, address);
                 self.forget_link(now);
                 self.socket = None;
                 self.change_to(Target::Keep, None, None);
             }
-            Some(address) if self.dormant => self.path.client.sleep(now, address),
+            Some(address) if self.dormant => self.path.machine.sleep(now, address),
             _ => self.wake_up(),
         }
     }
@@ -58,7 +58,7 @@ impl Worker {
     pub(super) fn start_dormant(&mut self, now: Instant) -> Option<ChangeError> {
         let native = self.native.filter(|_| self.stopped)?;
         self.dormant = true;
-        self.path.client.sleep(now, native);
+        self.path.machine.sleep(now, native);
         Some(ChangeError::Dormant(native))
     }
 
@@ -68,7 +68,7 @@ impl Worker {
             return Some(reply);
         }
         self.dormant = false;
-        self.path.client.stop(now);
+        self.path.machine.stop(now);
         answer(reply, Ok(self.at_rest()));
         None
     }

@@ -34,7 +34,7 @@ impl Worker {
             self.optional.discovery = None;
         }
         let joined = subnet.filter(|subnet| self.join(*subnet));
-        self.path.client.set_local_subnet(now, joined);
+        self.path.machine.set_local_subnet(now, joined);
     }
 
     /// Joins anew at the next opportunity: the interface may be another one with the same address.
@@ -89,7 +89,7 @@ impl Worker {
                 None
             }
         };
-        self.path.client.secondary_port(clock::now(), local);
+        self.path.machine.secondary_port(clock::now(), local);
     }
 
     pub(super) fn receive_secondary(&mut self, now: Instant) {

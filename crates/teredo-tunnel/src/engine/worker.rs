@@ -307,7 +307,7 @@ impl Worker {
             let now = clock::now();
             match command {
                 Command::SetServers(servers) => self.set_servers(now, servers),
-                Command::SetKeyring(keyring) => self.path.client.set_keyring(keyring),
+                Command::SetKeyring(keyring) => self.path.machine.set_keyring(keyring),
                 Command::NetworkChanged { local, attached } => {
                     self.network_changed(now, local, attached);
                 }

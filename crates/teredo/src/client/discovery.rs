@@ -34,8 +34,8 @@ use std::time::Duration;
 use rand_core::Rng;
 
 use super::contact::permits;
-use super::limit::RateLimit;
 use super::{Client, Phase};
+use crate::limit::RateLimit;
 use crate::wire::{self, DISCOVERY, Datagram, TeredoAddress};
 use crate::{DropReason, Instant};
 use neighbours::{Neighbours, Noted};

@@ -174,6 +174,12 @@ impl Relay {
         }
     }
 
+    /// Counts a packet that the caller drops instead of delivering it, such as for [`DropReason::Congestion`],
+    /// which only it can see.
+    pub fn count_drop(&mut self, reason: DropReason) {
+        self.drops.count(reason);
+    }
+
     /// Appends the next thing to send to `buf`: a datagram from the service port, or an ICMPv6 error for the host's
     /// stack to pass on.
     pub fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {

@@ -147,6 +147,7 @@ proptest! {
                                     let waiting = &mut seen.get_mut(&quoted.destination()).unwrap().waiting;
                                     prop_assert_eq!(waiting.pop_front(), Some(number));
                                 }
+                                Destination::Secondary(_) => panic!("a relay has one port"),
                             }
                         }
                     }
@@ -155,6 +156,7 @@ proptest! {
             for (to, bytes) in sent(&mut relay).into_iter().map(|(to, bytes)| match to {
                 Destination::Udp(to) => (to, bytes),
                 Destination::Host => panic!("errors come from timers"),
+                Destination::Secondary(_) => panic!("a relay has one port"),
             }).chain(direct) {
                 prop_assert!(relay.config().destinations.permits(to) && to != SERVICE);
                 let packet = Ipv6Packet::parse(&bytes).unwrap();
