@@ -37,6 +37,12 @@ pub enum NatKind {
     /// what Linux masquerading is.
     #[default]
     PortRestricted,
+    /// A port-restricted router whose own input is not filtered. What comes in for a port before the
+    /// host has sent there is the router's own to Linux: it answers with an ICMP error, and remembers
+    /// the connection. That one stands in the way of the host's own datagrams to the sender, which get
+    /// another external port, and what the sender goes on sending ends at the router (Debian bug
+    /// #404365). Linux gives the newer port to whomever the host writes to afterwards, too.
+    OpenInput,
     /// Address- and port-dependent mapping and filtering ("symmetric"): another external port for
     /// every destination.
     Symmetric,
@@ -44,11 +50,12 @@ pub enum NatKind {
 
 impl NatKind {
     /// All kinds, from the most open to the most closed.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::None,
         Self::Cone,
         Self::Restricted,
         Self::PortRestricted,
+        Self::OpenInput,
         Self::Symmetric,
     ];
 
@@ -59,6 +66,7 @@ impl NatKind {
             Self::Cone => "cone",
             Self::Restricted => "restricted",
             Self::PortRestricted => "port-restricted",
+            Self::OpenInput => "open-input",
             Self::Symmetric => "symmetric",
         }
     }
@@ -83,7 +91,9 @@ impl FromStr for NatKind {
 
 /// A word that names no [`NatKind`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no kind of NAT: none, cone, restricted, port-restricted and symmetric are")]
+#[error(
+    "{0:?} is no kind of NAT: none, cone, restricted, port-restricted, open-input and symmetric are"
+)]
 pub struct UnknownNatKind(String);
 
 #[cfg(test)]

@@ -29,6 +29,7 @@
 //!     type filter hook input priority filter; policy drop
 //!     ct state established,related accept; meta l4proto icmp accept
 //!     iifname lan accept; iifname lo accept
+//!     iifname uplink accept                          # open-input
 //!   }
 //!   chain forward {
 //!     type filter hook forward priority filter; policy drop
@@ -40,7 +41,7 @@
 //! The filter matters as much as the translation. Without it a datagram that comes before its mapping
 //! exists would be delivered to the router itself and leave a conntrack entry, which occupies the
 //! very tuple that the host's answer needs; netfilter would then choose another port, and the mapping
-//! would no longer be endpoint-independent.
+//! would no longer be endpoint-independent. [`NatKind::OpenInput`] does without the filter, to show that.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -126,7 +127,8 @@ impl Ruleset {
         batch.push(NfTablesMessage::DeleteTable(table()), 0);
         batch.push(NfTablesMessage::NewTable(table()), NLM_F_CREATE);
         self.translation(&mut batch, sides);
-        filter(&mut batch, sides);
+        let open = self.kind == NatKind::OpenInput;
+        filter(&mut batch, sides, open);
         netfilter.batch(batch.finish())
     }
 
@@ -245,7 +247,8 @@ pub(crate) fn flush_conntrack(netfilter: &mut Netlink) -> io::Result<()> {
     )
 }
 
-fn filter(batch: &mut Batch, sides: Sides<'_>) {
+/// With `open`, the router's own input is not filtered.
+fn filter(batch: &mut Batch, sides: Sides<'_>, open: bool) {
     let state = || Rule::new().with(ct_state_established()).with(accept());
     let inside = |name| Rule::new().with(from(name)).with(accept());
 
@@ -263,6 +266,9 @@ fn filter(batch: &mut Batch, sides: Sides<'_>) {
     );
     batch.rule("input", inside(sides.lan));
     batch.rule("input", inside("lo"));
+    if open {
+        batch.rule("input", inside(sides.uplink));
+    }
 
     batch.chain(
         "forward",

@@ -219,6 +219,32 @@ fn early_datagrams_do_not_occupy_the_mapping() {
     }
 }
 
+/// Where the router's own input is open, an early datagram does cost the host its port towards its sender; and
+/// what that sender sends to the port that everybody else sees ends at the router.
+#[test]
+fn an_open_input_takes_early_datagrams_for_the_routers_own() {
+    let scene = Scene::new(NatKind::OpenInput);
+    let mapped = scene.out(&scene.first);
+    assert_eq!(scene.out(&scene.second), mapped);
+    scene.elsewhere.send_to(b"early", mapped).unwrap();
+    scene.passed_the_core();
+    assert_ne!(scene.out(&scene.elsewhere), mapped);
+    assert!(!scene.comes_in(&scene.elsewhere, mapped, mapped));
+}
+
+/// Without an early datagram it is a port-restricted NAT.
+#[test]
+fn open_input() {
+    let scene = Scene::new(NatKind::OpenInput);
+    let mapped = scene.out(&scene.first);
+    assert_eq!(mapped.port(), scene.local_port());
+    assert_eq!(
+        [&scene.second, &scene.other_port, &scene.elsewhere].map(|to| scene.out(to)),
+        [mapped; 3]
+    );
+    assert!(scene.comes_in(&scene.elsewhere, mapped, mapped));
+}
+
 #[test]
 fn two_hosts_with_one_port_get_two_mappings() {
     for kind in [NatKind::Cone, NatKind::PortRestricted] {
@@ -401,6 +427,7 @@ fn the_rules_are_those_of_the_documentation() {
             matches!(kind, NatKind::Cone | NatKind::Restricted)
         );
         assert_eq!(has("@permitted"), kind == NatKind::Restricted);
+        assert_eq!(has("iifname \"uplink\" accept"), kind == NatKind::OpenInput);
     }
     let scene = Scene::new(NatKind::Cone);
     assert_eq!(

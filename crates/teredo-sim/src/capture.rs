@@ -21,8 +21,15 @@ pub struct Datagram {
     pub source: SocketAddrV4,
     /// Where it goes.
     pub destination: SocketAddrV4,
+    /// How many routers, NATs among them, it may still pass, and one more.
+    pub ttl: u8,
     /// The UDP payload.
     pub payload: Vec<u8>,
+}
+
+impl Datagram {
+    /// The time to live that hosts give their datagrams.
+    pub const TTL: u8 = 64;
 }
 
 /// What became of a datagram.
@@ -48,6 +55,8 @@ pub enum Fate {
     Silenced,
     /// Refused by a NAT.
     Refused(Refusal),
+    /// Its time to live ran out.
+    Expired,
     /// Nobody has that address.
     NoRoute,
     /// The host has nothing on that port.
@@ -67,6 +76,7 @@ impl fmt::Display for Fate {
             Self::Refused(Refusal::Filtered) => f.write_str("refused by NAT: filtered"),
             Self::Refused(Refusal::Exhausted) => f.write_str("refused by NAT: no free port"),
             Self::Refused(Refusal::NoHairpin) => f.write_str("refused by NAT: no hairpinning"),
+            Self::Expired => f.write_str("expired"),
             Self::NoRoute => f.write_str("no route"),
             Self::NoListener => f.write_str("no listener"),
         }
@@ -110,6 +120,7 @@ impl fmt::Display for Record {
         let Datagram {
             source,
             destination,
+            ttl,
             payload,
         } = &self.datagram;
         write!(f, "{} {}: {source}", Seconds(self.at), self.sender)?;
@@ -126,6 +137,9 @@ impl fmt::Display for Record {
             crate::payload::Summary(payload),
             payload.len()
         )?;
+        if *ttl != Datagram::TTL {
+            write!(f, ", ttl {ttl}")?;
+        }
         if self.duplicate {
             f.write_str(", duplicate")?;
         }

@@ -16,6 +16,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use teredo::Instant;
 
@@ -24,6 +25,9 @@ use crate::random::Stream;
 
 /// The lowest external port that a NAT gives out by itself.
 const LOWEST_PORT: u16 = 1024;
+
+/// How long a router remembers a connection of its own that it has not answered (`nf_conntrack_udp_timeout`).
+const OWN_LIFETIME: Duration = Duration::from_secs(30);
 
 /// Sessions that one mapping remembers; beyond it, further destinations are refused.
 const MAX_SESSIONS: usize = 262_144;
@@ -68,6 +72,8 @@ pub struct Nat {
     ports: BTreeMap<Key, u16>,
     /// The external port of each socket that a port was forwarded to.
     forwards: BTreeMap<SocketAddrV4, u16>,
+    /// What the router itself has of strangers, by external port and sender: when the last datagram came.
+    own: BTreeMap<(u16, SocketAddrV4), Instant>,
     next_port: u16,
     random: Stream,
 }
@@ -104,6 +110,7 @@ impl Nat {
             bindings: BTreeMap::new(),
             ports: BTreeMap::new(),
             forwards: BTreeMap::new(),
+            own: BTreeMap::new(),
             next_port,
             random,
         }
@@ -128,6 +135,7 @@ impl Nat {
     pub fn forget(&mut self) {
         self.bindings.retain(|_, binding| binding.key.is_none());
         self.ports.clear();
+        self.own.clear();
     }
 
     /// Gets another external address and forgets all mappings, as after a forced reconnection.
@@ -173,7 +181,15 @@ impl Nat {
     ) -> Result<SocketAddrV4, Refusal> {
         let port = match self.forwards.get(&inside) {
             Some(&port) => port,
-            None => self.mapped_port(now, inside, to)?,
+            None => {
+                let usual = self.usual_key(inside, to);
+                let port = self.mapped_port(now, usual)?;
+                if self.is_own(now, port, to) {
+                    self.mapped_port(now, (inside, Some(*to.ip()), Some(to.port())))?
+                } else {
+                    port
+                }
+            }
         };
         let lifetime = self.behaviour.lifetime;
         if let Some(binding) = self.bindings.get_mut(&port) {
@@ -195,6 +211,26 @@ impl Nat {
     ///
     /// [`Refusal::NoMapping`] or [`Refusal::Filtered`].
     pub fn inbound(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        port: u16,
+    ) -> Result<SocketAddrV4, Refusal> {
+        let outcome = if self.is_own(now, port, from) {
+            Err(Refusal::Filtered)
+        } else {
+            self.admit(now, from, port)
+        };
+        if outcome.is_err() && self.behaviour.open_input {
+            self.own.retain(|_, last| now - *last < OWN_LIFETIME);
+            if self.own.len() < MAX_SESSIONS {
+                self.own.insert((port, from), now);
+            }
+        }
+        outcome
+    }
+
+    fn admit(
         &mut self,
         now: Instant,
         from: SocketAddrV4,
@@ -262,17 +298,23 @@ impl Nat {
         binding.key.is_none() || now - binding.refreshed < self.behaviour.lifetime
     }
 
-    fn mapped_port(
-        &mut self,
-        now: Instant,
-        inside: SocketAddrV4,
-        to: SocketAddrV4,
-    ) -> Result<u16, Refusal> {
-        let key = match self.behaviour.mapping {
+    /// Whether the router has an own connection between that port and that stranger.
+    fn is_own(&self, now: Instant, port: u16, stranger: SocketAddrV4) -> bool {
+        self.own
+            .get(&(port, stranger))
+            .is_some_and(|last| now - *last < OWN_LIFETIME)
+    }
+
+    fn usual_key(&self, inside: SocketAddrV4, to: SocketAddrV4) -> Key {
+        match self.behaviour.mapping {
             Mapping::EndpointIndependent => (inside, None, None),
             Mapping::AddressDependent => (inside, Some(*to.ip()), None),
             Mapping::AddressAndPortDependent => (inside, Some(*to.ip()), Some(to.port())),
-        };
+        }
+    }
+
+    fn mapped_port(&mut self, now: Instant, key: Key) -> Result<u16, Refusal> {
+        let (inside, ..) = key;
         if let Some(&port) = self.ports.get(&key) {
             if self
                 .bindings

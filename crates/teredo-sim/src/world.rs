@@ -454,6 +454,7 @@ impl World {
             Datagram {
                 source,
                 destination,
+                ttl: Datagram::TTL,
                 payload: payload.to_vec(),
             },
         );

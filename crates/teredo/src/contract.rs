@@ -54,6 +54,8 @@ pub struct Transmit {
     pub destination: Destination,
     /// The address to send from where the node has several (a server's primary and secondary one).
     pub source: Option<std::net::Ipv4Addr>,
+    /// The time to live of the datagram's IPv4 header, where it is to end on the way; otherwise the system's own.
+    pub ttl: Option<u8>,
     /// How many bytes were appended to the buffer.
     pub len: usize,
 }

@@ -7,14 +7,31 @@ use crate::{Destination, Transmit};
 
 /// First in, first out. Filled only off the known-peer path, emptied after every call, hence no pool of buffers.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox(VecDeque<(Destination, Vec<u8>)>);
+pub(crate) struct Outbox(VecDeque<Item>);
+
+#[derive(Debug)]
+struct Item {
+    destination: Destination,
+    ttl: Option<u8>,
+    bytes: Vec<u8>,
+}
 
 impl Outbox {
     /// Queues what `emit` writes, for `to`.
     pub(crate) fn udp(&mut self, to: SocketAddrV4, emit: impl FnOnce(&mut Vec<u8>)) {
+        self.udp_with_ttl(to, None, emit);
+    }
+
+    /// The same, in a datagram with this time to live.
+    pub(crate) fn udp_with_ttl(
+        &mut self,
+        to: SocketAddrV4,
+        ttl: Option<u8>,
+        emit: impl FnOnce(&mut Vec<u8>),
+    ) {
         let mut bytes = Vec::with_capacity(128);
         emit(&mut bytes);
-        self.0.push_back((Destination::Udp(to), bytes));
+        self.push(Destination::Udp(to), ttl, bytes);
     }
 
     /// Queues what `emit` writes, for `to`, from the secondary port.
@@ -28,13 +45,13 @@ impl Outbox {
     pub(crate) fn host(&mut self, emit: impl FnOnce(&mut Vec<u8>) -> bool) {
         let mut bytes = Vec::new();
         if emit(&mut bytes) {
-            self.0.push_back((Destination::Host, bytes));
+            self.push(Destination::Host, None, bytes);
         }
     }
 
     /// Queues a packet that waited for its peer.
     pub(crate) fn release(&mut self, to: SocketAddrV4, packet: Vec<u8>) {
-        self.0.push_back((Destination::Udp(to), packet));
+        self.push(Destination::Udp(to), None, packet);
     }
 
     /// Forgets what was to go out over UDP; called when the service port or its address is gone.
@@ -43,12 +60,25 @@ impl Outbox {
     }
 
     pub(crate) fn pop(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
-        let (destination, bytes) = self.0.pop_front()?;
+        let Item {
+            destination,
+            ttl,
+            bytes,
+        } = self.0.pop_front()?;
         buf.extend_from_slice(&bytes);
         Some(Transmit {
             destination,
             source: None,
+            ttl,
             len: bytes.len(),
         })
+    }
+
+    fn push(&mut self, destination: Destination, ttl: Option<u8>, bytes: Vec<u8>) {
+        self.0.push_back(Item {
+            destination,
+            ttl,
+            bytes,
+        });
     }
 }

@@ -7,7 +7,6 @@ pub(crate) mod daemon;
 mod native;
 mod our_relay;
 
-use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -17,7 +16,7 @@ use teredo::wire::{Datagram, PORT};
 use teredo_lab::{Capture, Frame, Host, NatKind, until};
 use teredo_notify::types::{Phase, Status};
 
-use self::daemon::{INTERFACE, Miredo, bound};
+use self::daemon::{Miredo, address_of, appears, bound};
 use crate::world::*;
 
 const PINGS: u16 = 5;
@@ -207,7 +206,7 @@ fn meet<S>(serve: fn(&World) -> S) {
             world.right.change_mappings().unwrap();
             let outside =
                 Capture::start(world.server.namespace(), world.server.interface()).unwrap();
-            let _miredo = Miredo::client(&world, &bob);
+            let _miredo = Miredo::client(&world, &bob, SERVER);
             let bob_address = appears(&bob);
             assert_is_the_mapping(
                 bob_address,
@@ -399,26 +398,6 @@ fn assert_is_the_mapping(address: Ipv6Addr, mapped: SocketAddrV4) {
         mapped.ip().octets().map(|octet| !octet),
         "{address}, mapped {mapped}"
     );
-}
-
-/// Waits for the host's Teredo address.
-#[track_caller]
-fn appears(host: &Host) -> Ipv6Addr {
-    let found = until(QUALIFICATION, "a Teredo address", || address_of(host));
-    found.unwrap_or_else(|error| panic!("{}: {error}", host.name()))
-}
-
-/// The Teredo address that the kernel has for the host's tunnel interface.
-fn address_of(host: &Host) -> Option<Ipv6Addr> {
-    let table = host
-        .namespace()
-        .run(|| fs::read_to_string("/proc/thread-self/net/if_inet6"))
-        .unwrap()
-        .unwrap();
-    let addresses = table.lines().filter(|line| line.ends_with(INTERFACE));
-    let mut addresses =
-        addresses.map(|line| Ipv6Addr::from(u128::from_str_radix(&line[..32], 16).unwrap()));
-    addresses.find(|address| address.segments()[..2] == [0x2001, 0])
 }
 
 /// The Teredo packets with an ICMPv6 message of this type, once there are as many as that.

@@ -61,7 +61,12 @@ fn append(file: &mut Vec<u8>, record: &Record, vantage: Vantage) {
         // Seconds wrap in 2106, as they do in every file of this format.
         file.extend((field as u32).to_le_bytes());
     }
-    file.extend(ipv4_header(source, destination, total_length));
+    file.extend(ipv4_header(
+        source,
+        destination,
+        record.datagram.ttl,
+        total_length,
+    ));
     file.extend(source.port().to_be_bytes());
     file.extend(destination.port().to_be_bytes());
     file.extend((total_length - IPV4_HEADER as u16).to_be_bytes());
@@ -73,12 +78,13 @@ fn append(file: &mut Vec<u8>, record: &Record, vantage: Vantage) {
 fn ipv4_header(
     source: SocketAddrV4,
     destination: SocketAddrV4,
+    ttl: u8,
     total_length: u16,
 ) -> [u8; IPV4_HEADER] {
     let mut header = [0; IPV4_HEADER];
     header[0] = 0x45;
     header[2..4].copy_from_slice(&total_length.to_be_bytes());
-    header[8] = 64;
+    header[8] = ttl;
     header[9] = UDP_PROTOCOL;
     header[12..16].copy_from_slice(&source.ip().octets());
     header[16..20].copy_from_slice(&destination.ip().octets());

@@ -7,6 +7,7 @@ fn record(millis: u64, payload: &[u8]) -> Record {
     let datagram = Datagram {
         source: "10.0.0.2:5000".parse().unwrap(),
         destination: "192.0.2.1:3544".parse().unwrap(),
+        ttl: Datagram::TTL,
         payload: payload.to_vec(),
     };
     Record {

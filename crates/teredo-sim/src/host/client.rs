@@ -118,7 +118,7 @@ impl ClientHost {
         let submission = self.client.handle_tun(now, packet);
         let mut actions = Vec::new();
         if let Submission::Send(to) = submission {
-            actions.push(self.send(to, packet.to_vec()));
+            actions.push(self.send(to, None, packet.to_vec()));
         }
         actions.extend(self.drain(now));
         (submission, actions)
@@ -161,12 +161,13 @@ impl ClientHost {
                 "poll_transmit appends as many bytes as it says"
             );
             match transmit.destination {
-                Destination::Udp(to) => actions.push(self.send(to, packet)),
+                Destination::Udp(to) => actions.push(self.send(to, transmit.ttl, packet)),
                 Destination::Secondary(to) => {
                     let source = self.secondary.expect("the client asks for the port first");
                     actions.push(Action::Send(Datagram {
                         source,
                         destination: to,
+                        ttl: Datagram::TTL,
                         payload: packet,
                     }));
                 }
@@ -205,10 +206,11 @@ impl ClientHost {
         SocketAddrV4::new(*self.local.ip(), port.wrapping_add(earlier as u16))
     }
 
-    fn send(&self, to: SocketAddrV4, payload: Vec<u8>) -> Action {
+    fn send(&self, to: SocketAddrV4, ttl: Option<u8>, payload: Vec<u8>) -> Action {
         Action::Send(Datagram {
             source: self.local,
             destination: to,
+            ttl: ttl.unwrap_or(Datagram::TTL),
             payload,
         })
     }

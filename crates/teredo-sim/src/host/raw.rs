@@ -55,6 +55,7 @@ impl Outbox {
             Datagram {
                 source,
                 destination,
+                ttl: Datagram::TTL,
                 payload,
             },
         ));

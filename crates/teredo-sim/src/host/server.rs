@@ -54,6 +54,7 @@ impl ServerHost {
                     actions.push(Action::Send(Datagram {
                         source,
                         destination,
+                        ttl: transmit.ttl.unwrap_or(Datagram::TTL),
                         payload,
                     }));
                 }

@@ -63,6 +63,10 @@ pub struct NatBehaviour {
     pub refresh_inbound: bool,
     /// Whether hosts inside reach each other by their external addresses (RFC 4787 §6).
     pub hairpin: bool,
+    /// Whether the router takes for its own what comes in for an external port without leave: a Linux router whose
+    /// own input is not filtered. For half a minute its connection stands in the way: towards that sender the host
+    /// gets another external port, and what that sender sends ends at the router (Debian bug #404365).
+    pub open_input: bool,
 }
 
 impl NatBehaviour {
@@ -74,6 +78,7 @@ impl NatBehaviour {
             lifetime: Duration::from_secs(120),
             refresh_inbound: false,
             hairpin: false,
+            open_input: false,
         }
     }
 
@@ -102,6 +107,14 @@ impl NatBehaviour {
             Filtering::AddressAndPortDependent,
             PortAssignment::Preserving,
         )
+    }
+
+    /// As [`port_restricted`](Self::port_restricted), with a router whose own input is not filtered.
+    pub const fn open_input() -> Self {
+        Self {
+            open_input: true,
+            ..Self::port_restricted()
+        }
     }
 
     /// A symmetric NAT: another port, in sequence, for each destination, open to that destination alone.

@@ -323,3 +323,53 @@ fn a_forward_is_open_to_all_and_the_same_towards_all() {
         );
     }
 }
+
+/// What comes too early is the router's own for 30 s, and gets in the way of what the host sends to that sender.
+#[test]
+fn an_open_input_takes_early_datagrams_for_the_routers_own() {
+    let mut nat = nat(NatBehaviour::open_input());
+    let inside = socket("10.0.0.2:5000");
+    let [server, stranger, other] =
+        ["192.0.2.1:1", "198.51.100.9:4444", "198.51.100.9:4445"].map(socket);
+    let mapped = nat.outbound(START, inside, server).unwrap();
+    assert_eq!(mapped, socket("203.0.113.1:5000"));
+    assert_eq!(
+        nat.inbound(START, stranger, mapped.port()),
+        Err(Refusal::Filtered)
+    );
+    let now = START + 29 * SECOND;
+    let detour = nat.outbound(now, inside, stranger).unwrap();
+    assert_ne!(detour, mapped);
+    assert_eq!(nat.outbound(now, inside, other), Ok(mapped));
+    assert_eq!(
+        nat.inbound(now, stranger, mapped.port()),
+        Err(Refusal::Filtered)
+    );
+    assert_eq!(nat.inbound(now, stranger, detour.port()), Ok(inside));
+    assert_eq!(nat.inbound(now, other, mapped.port()), Ok(inside));
+    // Each further datagram keeps it alive.
+    assert_ne!(
+        nat.outbound(now + 29 * SECOND, inside, stranger),
+        Ok(mapped)
+    );
+    assert_eq!(
+        nat.outbound(now + 30 * SECOND, inside, stranger),
+        Ok(mapped)
+    );
+}
+
+/// Whoever was sent to first gets in as at any port-restricted NAT.
+#[test]
+fn an_open_input_lets_in_whom_the_host_sent_to() {
+    let mut nat = nat(NatBehaviour::open_input());
+    let (inside, peer) = (socket("10.0.0.2:5000"), socket("198.51.100.9:4444"));
+    let mapped = nat.outbound(START, inside, peer).unwrap();
+    assert_eq!(nat.inbound(START, peer, mapped.port()), Ok(inside));
+    nat.forget();
+    assert_eq!(
+        nat.inbound(START, peer, mapped.port()),
+        Err(Refusal::NoMapping)
+    );
+    nat.forget();
+    assert_eq!(nat.outbound(START, inside, peer), Ok(mapped));
+}

@@ -270,6 +270,36 @@ fn knobs_have_names_in_the_log() {
     assert_eq!(world.raw(two).received().len(), 1);
 }
 
+/// A NAT is a router, and so is either end of the Internet.
+#[test]
+fn a_datagram_ends_where_its_time_to_live_does() {
+    let mut world = World::new(1);
+    let [near, far] = ["203.0.113.1", "203.0.113.2"]
+        .map(|external| world.add_nat(NatBehaviour::cone(), ip(external)));
+    let one = world.add_raw(near, &[ip("10.0.0.1")]);
+    let two = world.add_raw(far, &[ip("10.0.0.2")]);
+    world.inject(
+        two,
+        socket("10.0.0.2:6"),
+        socket("203.0.113.1:5"),
+        b"opens its NAT",
+    );
+    world.run_for(MS * 1000);
+    for (ttl, passes) in [(1, false), (2, false), (3, false), (4, false), (5, true)] {
+        let datagram = Datagram {
+            source: socket("10.0.0.1:5"),
+            destination: socket("203.0.113.2:6"),
+            ttl,
+            payload: vec![ttl],
+        };
+        world.emit(one.into(), datagram);
+        world.run_for(MS * 1000);
+        let fate = world.capture().iter().next_back().unwrap().fate;
+        assert_eq!(fate == Fate::Expired, !passes, "{ttl}: {fate}");
+    }
+    assert_eq!(world.raw(two).received().len(), 1);
+}
+
 #[test]
 fn a_duplicate_has_a_record_of_its_own() {
     let (mut world, one, two) = pair(1);

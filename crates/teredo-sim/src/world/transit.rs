@@ -170,10 +170,18 @@ impl World {
         }
     }
 
-    fn route(&mut self, network: Network, parcel: Parcel) {
+    fn route(&mut self, network: Network, mut parcel: Parcel) {
         let destination = parcel.datagram.destination;
         if destination.ip().is_multicast() {
             return self.multicast(network, parcel);
+        }
+        // The Internet is a router at either end, a home network is none.
+        if network == Network::Internet {
+            for _ in 0..2 {
+                if !self.passes_router(&mut parcel) {
+                    return;
+                }
+            }
         }
         if self.silent.contains(destination.ip()) {
             return self.capture.set_fate(parcel.record, Fate::Silenced);
@@ -195,8 +203,22 @@ impl World {
         }
     }
 
+    /// Takes one off the time to live; notes the end of the datagram where it is used up.
+    fn passes_router(&mut self, parcel: &mut Parcel) -> bool {
+        let passes = parcel.datagram.ttl > 1;
+        if passes {
+            parcel.datagram.ttl -= 1;
+        } else {
+            self.capture.set_fate(parcel.record, Fate::Expired);
+        }
+        passes
+    }
+
     /// A datagram from inside is at its NAT.
-    fn outbound(&mut self, id: NatId, parcel: Parcel) {
+    fn outbound(&mut self, id: NatId, mut parcel: Parcel) {
+        if !self.passes_router(&mut parcel) {
+            return;
+        }
         let Parcel { record, datagram } = parcel;
         let router = &mut self.routers[id.0];
         let outside = router.outside;
@@ -244,16 +266,16 @@ impl World {
         {
             Ok(destination) => {
                 self.note_destination(record, destination);
-                self.route(
-                    Network::Behind(id),
-                    Parcel {
-                        record,
-                        datagram: Datagram {
-                            destination,
-                            ..datagram
-                        },
+                let mut parcel = Parcel {
+                    record,
+                    datagram: Datagram {
+                        destination,
+                        ..datagram
                     },
-                );
+                };
+                if self.passes_router(&mut parcel) {
+                    self.route(Network::Behind(id), parcel);
+                }
             }
             Err(refusal) => self.refuse(record, refusal),
         }

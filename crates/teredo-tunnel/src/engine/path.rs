@@ -104,8 +104,19 @@ enum Delivery {
 }
 
 impl Outgoing {
-    fn push(&mut self, to: SocketAddrV4, arena: Arena, range: Range<usize>) {
-        if !(self.open && self.batch.push(to, arena, range)) {
+    fn push(
+        &mut self,
+        to: SocketAddrV4,
+        arena: Arena,
+        range: Range<usize>,
+        ttl: Option<u8>,
+    ) {
+        let pushed = self.open
+            && match ttl {
+                None => self.batch.push(to, arena, range),
+                Some(ttl) => self.batch.push_with_ttl(to, arena, range, ttl),
+            };
+        if !pushed {
             self.withheld += 1;
         }
     }
@@ -191,7 +202,9 @@ impl<M: Machine> Path<M> {
                 .machine
                 .handle_tun(now, &self.packets.arena()[packet.clone()])
             {
-                Submission::Send(to) => self.outgoing.push(to, Arena::Packets, packet.clone()),
+                Submission::Send(to) => {
+                    self.outgoing.push(to, Arena::Packets, packet.clone(), None);
+                }
                 Submission::Queued | Submission::Drop(_) => {}
             }
             // After each packet, so that what was queued before it leaves before it.
@@ -321,7 +334,9 @@ fn drain(machine: &mut impl Machine, outgoing: &mut Outgoing, deliveries: &mut V
                 let bytes = outgoing.answers.split_off(start);
                 outgoing.secondary.push((to, bytes));
             }
-            Destination::Udp(to) if outgoing.open => outgoing.push(to, Arena::Answers, range),
+            Destination::Udp(to) if outgoing.open => {
+                outgoing.push(to, Arena::Answers, range, transmit.ttl);
+            }
             Destination::Udp(_) | Destination::Secondary(_) => outgoing.withhold(start),
         }
     }

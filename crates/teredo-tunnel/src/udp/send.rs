@@ -3,7 +3,9 @@
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
 use quinn_udp::Transmit;
 use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
@@ -55,6 +57,8 @@ struct Train {
     segment: usize,
     /// Whether the kernel may cut it.
     offload: bool,
+    /// The time to live, if it is not the system's own; such a train is one datagram.
+    ttl: Option<u8>,
 }
 
 impl Train {
@@ -64,7 +68,8 @@ impl Train {
 
     fn takes(&self, to: SocketAddrV4, arena: Arena, range: &Range<usize>) -> bool {
         let ends_full = self.bytes.len().is_multiple_of(self.segment);
-        self.to == to
+        self.ttl.is_none()
+            && self.to == to
             && self.arena == arena
             && self.bytes.end == range.start
             && ends_full
@@ -108,18 +113,36 @@ impl SendBatch {
         }
         match self.trains.last_mut() {
             Some(train) if train.takes(to, arena, &range) => train.bytes.end = range.end,
-            _ => {
-                let segment = range.len().max(1);
-                self.trains.push(Train {
-                    to,
-                    arena,
-                    bytes: range,
-                    segment,
-                    offload: true,
-                });
-            }
+            _ => self.begin(to, arena, range, None),
         }
         true
+    }
+
+    /// Appends a datagram with a time to live of its own, by [`push`](Self::push)'s rules.
+    pub(crate) fn push_with_ttl(
+        &mut self,
+        to: SocketAddrV4,
+        arena: Arena,
+        range: Range<usize>,
+        ttl: u8,
+    ) -> bool {
+        if to.port() == 0 {
+            return false;
+        }
+        self.begin(to, arena, range, Some(ttl));
+        true
+    }
+
+    fn begin(&mut self, to: SocketAddrV4, arena: Arena, range: Range<usize>, ttl: Option<u8>) {
+        let segment = range.len().max(1);
+        self.trains.push(Train {
+            to,
+            arena,
+            bytes: range,
+            segment,
+            offload: true,
+            ttl,
+        });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -141,11 +164,14 @@ impl SendBatch {
         self.trains[self.next..].iter().map(Train::datagrams).sum()
     }
 
-    /// The next datagrams, one by one, up to the next train that the kernel may cut.
+    /// The next datagrams, one by one, up to the next train that the kernel may cut or that has a time to live of its
+    /// own.
     fn singles(&self, gso: bool) -> impl Iterator<Item = (SocketAddrV4, Arena, Range<usize>)> + '_ {
         self.trains[self.next..]
             .iter()
-            .take_while(move |train| !(gso && train.offload && train.datagrams() > 1))
+            .take_while(move |train| {
+                train.ttl.is_none() && !(gso && train.offload && train.datagrams() > 1)
+            })
             .flat_map(|train| {
                 let starts = (train.bytes.start..train.bytes.end.max(train.bytes.start + 1))
                     .step_by(train.segment);
@@ -182,7 +208,10 @@ impl ServiceSocket {
         let mut sent = Sent::default();
         while let Some(train) = batch.trains.get(batch.next) {
             let gso = self.state.max_gso_segments() >= MAX_SEGMENTS;
-            let result = if gso && train.offload && train.datagrams() > 1 {
+            let result = if let Some(ttl) = train.ttl {
+                self.send_with_ttl(train, ttl, arenas)
+                    .map(|bytes| (1, bytes))
+            } else if gso && train.offload && train.datagrams() > 1 {
                 self.send_train(train, arenas)
                     .map(|bytes| (train.datagrams(), bytes))
             } else {
@@ -224,6 +253,20 @@ impl ServiceSocket {
         };
         self.state.try_send((&self.socket).into(), &transmit)?;
         Ok(contents.len())
+    }
+
+    /// Rare, hence a call of its own.
+    fn send_with_ttl(&self, train: &Train, ttl: u8, arenas: Arenas<'_>) -> io::Result<usize> {
+        let payload = [IoSlice::new(arenas.bytes(train.arena, train.bytes.clone()))];
+        let ttl = ttl.into();
+        let sent = sendmsg(
+            self.socket.as_raw_fd(),
+            &payload,
+            &[ControlMessage::Ipv4Ttl(&ttl)],
+            MsgFlags::empty(),
+            Some(&SockaddrIn::from(train.to)),
+        )?;
+        Ok(sent)
     }
 
     /// Sends the next single datagrams; returns how many, and their bytes.

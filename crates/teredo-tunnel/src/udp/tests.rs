@@ -121,6 +121,32 @@ fn datagrams_to_several_places_leave_in_order_in_one_call_without_df() {
     });
 }
 
+/// A time to live of its own is for one datagram, in its place among the others to the same peer.
+#[test]
+fn a_datagram_can_have_a_time_to_live_of_its_own() {
+    isolated(|| {
+        let tun = link(1500);
+        let socket = ServiceSocket::bind(HERE, 5000).unwrap();
+        let (bytes, ranges) = payloads(5, 40);
+        let mut batch = SendBatch::default();
+        for (number, range) in ranges.into_iter().enumerate() {
+            assert!(if number == 2 {
+                batch.push_with_ttl(THERE, Arena::Packets, range, 2)
+            } else {
+                batch.push(THERE, Arena::Packets, range)
+            });
+        }
+        assert_eq!((batch.trains(), batch.len()), (3, 5));
+        let sent = send(&socket, &mut batch, &bytes);
+        assert_eq!((sent.datagrams, sent.bytes, sent.refused), (5, 200, 0));
+        for (number, packet) in read(&tun, 5).iter().enumerate() {
+            assert_no_df_and_no_ecn(packet);
+            assert_eq!(packet[8] == 2, number == 2, "TTL {}", packet[8]);
+            assert_eq!(&packet[28..], [number as u8; 40]);
+        }
+    });
+}
+
 /// R4380-5.1.2-03: where a datagram exceeds the link's MTU the kernel will not cut the train; it leaves in fragments.
 #[test]
 fn a_train_that_exceeds_the_mtu_leaves_in_fragments() {
@@ -313,7 +339,9 @@ fn empty_and_unmerged_datagrams_are_received_with_their_destination() {
 #[test]
 fn nothing_is_sent_to_port_0() {
     let mut batch = SendBatch::default();
-    assert!(!batch.push(SocketAddrV4::new(*THERE.ip(), 0), Arena::Packets, 0..10));
+    let nowhere = SocketAddrV4::new(*THERE.ip(), 0);
+    assert!(!batch.push(nowhere, Arena::Packets, 0..10));
+    assert!(!batch.push_with_ttl(nowhere, Arena::Packets, 0..10, 2));
     assert!(batch.is_empty());
 }
 

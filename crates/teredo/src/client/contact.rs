@@ -115,14 +115,19 @@ impl Client {
         };
         self.peers.set_contact(slot, next, expected);
         match probe {
-            Probe::Bubbles => self.ask_with_bubbles(now, slot),
+            Probe::Bubbles => self.ask_with_bubbles(now, slot, attempts),
             Probe::Echo { nonce } => self.test_with_echo(now, slot, nonce, attempts),
         }
     }
 
     /// The direct bubble opens the own NAT (R4380-5.2.6-01), the indirect one makes the peer open its own: it goes to
-    /// the peer's server (R4380-5.2.6-03, R4380-MS-01). Together they are one event.
-    fn ask_with_bubbles(&mut self, now: Instant, slot: u32) {
+    /// the peer's server (R4380-5.2.6-03, R4380-MS-01). Together they are one event. `number` counts the events
+    /// of this contact, from 0.
+    ///
+    /// DEVIATION(rfc4380 §5.2.4): the first direct bubbles to a peer end on the way, the first behind the own NAT
+    /// (see [`opening`](super::opening)); at a Linux router whose own input is open, one that gets there before the
+    /// peer has sent anything would keep the two apart.
+    fn ask_with_bubbles(&mut self, now: Instant, slot: u32, number: u8) {
         let (Some(own), Some(teredo)) = (
             self.own_address(),
             TeredoAddress::from_ipv6(self.peers.address(slot)),
@@ -135,12 +140,21 @@ impl Client {
         self.peers.peer_mut(slot).bubbled(now, BubbleCause::Ask);
         let target = self.peers.address(slot);
         let on_the_link = self.on_the_link(now, slot, teredo);
-        for to in on_the_link
+        let ttl = match self.peers.peer(slot).path(now) {
+            Some(_) => None,
+            None => self.opening.ttl(number),
+        };
+        if ttl.is_some() {
+            self.peers.peer_mut(slot).cut_short();
+        }
+        for (to, ttl) in on_the_link
+            .map(|to| (to, None))
             .into_iter()
-            .chain([teredo.mapped, server_of(teredo)])
+            .chain([(teredo.mapped, ttl), (server_of(teredo), None)])
         {
-            self.outbox
-                .udp(to, |out| wire::emit_bubble(own, target, HOP_LIMIT, out));
+            self.outbox.udp_with_ttl(to, ttl, |out| {
+                wire::emit_bubble(own, target, HOP_LIMIT, out);
+            });
         }
         if on_the_link.is_some() {
             self.announce_locally(now);

@@ -24,6 +24,7 @@
 //! | `receive` | §5.2.3: what a datagram means |
 //! | `send` | §5.2.4: where a packet goes |
 //! | `contact` | §5.2.6, §5.2.9: bubbles and connectivity tests, repeated by timers |
+//! | `opening` | §5.2.4: how far the direct bubble goes that opens the own NAT |
 //! | `peers` | §5.2: the list of recent peers |
 //! | `discovery` | §5.2.8: clients on the same link |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
@@ -35,6 +36,7 @@ mod discovery;
 mod event;
 mod interval;
 mod maintain;
+mod opening;
 mod peers;
 mod qualify;
 mod receive;
@@ -59,6 +61,7 @@ use crate::{DropCounters, DropReason, Instant, Keyring, Timer, Transmit};
 use discovery::Discovery;
 use interval::Determination;
 use maintain::Service;
+use opening::Opening;
 use peers::{Bounds, Peers};
 use qualify::Qualification;
 
@@ -83,6 +86,7 @@ pub struct Client {
     peers: Peers,
     discovery: Discovery,
     determination: Determination,
+    opening: Opening,
     outbox: Outbox,
     events: VecDeque<Event>,
     drops: DropCounters,
@@ -143,6 +147,7 @@ impl Client {
             peers: Peers::new(bounds, keys),
             discovery: Discovery::new(now),
             determination,
+            opening: Opening::default(),
             outbox: Outbox::default(),
             events: VecDeque::new(),
             drops: DropCounters::default(),
@@ -424,6 +429,7 @@ impl Client {
     }
 
     fn forget_peers(&mut self) {
+        self.opening = Opening::default();
         for _ in 0..self.peers.clear() {
             self.drops.count(DropReason::NotQualified);
         }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::contact::Cause;
 use super::discovery::ALL_NODES;
+use super::peers::{Contact, Probe};
 use super::send::is_carried;
 use super::{Client, Phase};
 use crate::wire::{self, Datagram, Icmpv6, Ipv6Packet, TeredoAddress, protocol};
@@ -215,6 +216,14 @@ impl Client {
     }
 
     fn release(&mut self, now: Instant, slot: u32, mapping: SocketAddrV4) {
+        if let Some(Contact {
+            probe: Probe::Bubbles,
+            attempts,
+            ..
+        }) = self.peers.peer(slot).contact
+        {
+            self.opening.answered(attempts);
+        }
         let waiting = self.peers.verify(now, slot, mapping);
         let mut sent = false;
         for packet in waiting {

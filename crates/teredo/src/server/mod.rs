@@ -260,6 +260,7 @@ impl Server {
         Some(Transmit {
             destination,
             source,
+            ttl: None,
             len,
         })
     }

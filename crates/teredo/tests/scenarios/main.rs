@@ -18,6 +18,7 @@ mod maintenance;
 mod nat_matrix;
 mod native;
 mod offline;
+mod opening;
 mod packets;
 mod peers;
 mod qualification;

@@ -14,22 +14,24 @@ enum Kind {
     Behind(NatBehaviour),
 }
 
-const KINDS: [(&str, Kind); 5] = [
+const KINDS: [(&str, Kind); 6] = [
     ("public", Kind::Public),
     ("cone", Kind::Behind(NatBehaviour::cone())),
     ("restricted", Kind::Behind(NatBehaviour::restricted())),
     ("port-restr.", Kind::Behind(NatBehaviour::port_restricted())),
+    ("open-input", Kind::Behind(NatBehaviour::open_input())),
     ("symmetric", Kind::Behind(NatBehaviour::symmetric())),
 ];
 
 /// All but symmetric NATs reach each other; behind a symmetric one there is no service. No NAT at all is a cone.
 const EXPECTED: &str = "\
-from \\ to     public       cone         restricted   port-restr.  symmetric
-public        yes          yes          yes          yes          no
-cone          yes          yes          yes          yes          no
-restricted    yes          yes          yes          yes          no
-port-restr.   yes          yes          yes          yes          no
-symmetric     no           no           no           no           no
+from \\ to     public       cone         restricted   port-restr.  open-input   symmetric
+public        yes          yes          yes          yes          yes          no
+cone          yes          yes          yes          yes          yes          no
+restricted    yes          yes          yes          yes          yes          no
+port-restr.   yes          yes          yes          yes          yes          no
+open-input    yes          yes          yes          yes          yes          no
+symmetric     no           no           no           no           no           no
 ";
 
 fn add(world: &mut World, number: u8, kind: Kind, ports: PortAssignment) -> ClientId {

@@ -1,18 +1,21 @@
 //! Debian's two daemons: how they are configured, started and ended.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 use teredo::wire::PORT;
-use teredo_lab::{Host, Process};
+use teredo_lab::{Host, Process, until};
 
 use crate::world::*;
 
 /// The tunnel interface of the client, the same as that of ours.
 pub(super) const INTERFACE: &str = "teredo";
+
+/// The port of a relay, which a restart must not change: clients send there until they notice.
+pub(super) const RELAY_PORT: u16 = 4545;
 
 /// Either daemon: several processes in a namespace of process IDs of their own, which end with this.
 pub(crate) struct Miredo {
@@ -39,16 +42,16 @@ impl Miredo {
         server
     }
 
-    /// Starts the client.
-    pub(crate) fn client(world: &World, host: &Host) -> Self {
-        let configuration = format!("InterfaceName {INTERFACE}\nServerAddress {SERVER}\n");
+    /// Starts a client of this server.
+    pub(crate) fn client(world: &World, host: &Host, server: Ipv4Addr) -> Self {
+        let configuration = format!("InterfaceName {INTERFACE}\nServerAddress {server}\n");
         Self::start(world, host, "miredo", &configuration)
     }
 
-    /// Starts a relay, and waits until it has its route.
+    /// Starts a relay on [`RELAY_PORT`], and waits until it has its route.
     pub(super) fn relay(world: &World, host: &Host) -> Self {
         let configuration = format!(
-            "RelayType cone\nInterfaceName {INTERFACE}\nBindAddress {}\n",
+            "RelayType cone\nInterfaceName {INTERFACE}\nBindAddress {}\nBindPort {RELAY_PORT}\n",
             host.ipv4()
         );
         let relay = Self::start(world, host, "miredo", &configuration);
@@ -151,4 +154,24 @@ pub(super) fn bound(host: &Host) -> Vec<SocketAddrV4> {
         SocketAddrV4::new(address.into(), u16::from_str_radix(port, 16).unwrap())
     });
     sockets.collect()
+}
+
+/// Waits for the host's Teredo address.
+#[track_caller]
+pub(super) fn appears(host: &Host) -> Ipv6Addr {
+    let found = until(QUALIFICATION, "a Teredo address", || address_of(host));
+    found.unwrap_or_else(|error| panic!("{}: {error}", host.name()))
+}
+
+/// The Teredo address that the kernel has for the host's tunnel interface.
+pub(super) fn address_of(host: &Host) -> Option<Ipv6Addr> {
+    let table = host
+        .namespace()
+        .run(|| fs::read_to_string("/proc/thread-self/net/if_inet6"))
+        .unwrap()
+        .unwrap();
+    let addresses = table.lines().filter(|line| line.ends_with(INTERFACE));
+    let mut addresses =
+        addresses.map(|line| Ipv6Addr::from(u128::from_str_radix(&line[..32], 16).unwrap()));
+    addresses.find(|address| address.segments()[..2] == [0x2001, 0])
 }

@@ -60,6 +60,8 @@ pub(super) struct Peer {
     asked: Bubbles,
     answered: Bubbles,
     last_bubble: Option<Instant>,
+    /// Whether the last bubble sent directly ended on the way (see `opening`).
+    cut_short: bool,
     pub(super) queue: VecDeque<Vec<u8>>,
     queued_bytes: usize,
 }
@@ -170,9 +172,13 @@ impl Peer {
     ///
     /// DEVIATION(rfc4380 §5.2.6): answers to a peer's indirect bubbles have a count of their own. A peer that was asked
     /// in vain and then appears would otherwise wait up to 300 s for its first answer (R4380-5.2.6-05, A-07).
+    ///
+    /// DEVIATION(rfc4380 §5.2.6): an answer need not keep 2 s from a direct bubble that ended on the way. The peer has
+    /// not got that one; if both ask at once, both would wait 2 s for nothing.
     pub(super) fn may_bubble(&self, now: Instant, cause: BubbleCause) -> bool {
         let spaced = self.last_bubble.is_none_or(|at| now - at >= BUBBLE_SPACING);
-        spaced && self.within_limit(now, cause)
+        let owed = cause == BubbleCause::Answer && self.cut_short;
+        (spaced || owed) && self.within_limit(now, cause)
     }
 
     /// Whether fewer than four bubbles went unanswered in the last 300 s.
@@ -184,8 +190,12 @@ impl Peer {
     }
 
     /// A bubble goes out; a direct and an indirect one sent together are one event (A-06, R4380-5.2.6-06).
+    ///
+    /// DEVIATION(rfc4380 §5.2.6): an answer need not keep 2 s from a direct bubble that ended on the way. The peer has
+    /// not got that one; if both ask at once, both would wait 2 s for nothing.
     pub(super) fn bubbled(&mut self, now: Instant, cause: BubbleCause) {
         self.last_bubble = Some(now);
+        self.cut_short = false;
         self.sent(now);
         match cause {
             BubbleCause::Ask => self.asked.count(now),
