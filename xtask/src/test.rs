@@ -13,6 +13,10 @@ pub(crate) struct Options {
     /// Leave the documentation out and try 32 cases of each property instead of 256.
     #[arg(long)]
     quick: bool,
+    /// Run the long form of the tests that have one: the whole matrix of implementations and NATs. A quarter of an hour
+    /// more.
+    #[arg(long)]
+    long: bool,
     /// Run without root what can be run without it: no test that needs a network namespace.
     #[arg(long)]
     unprivileged: bool,
@@ -136,6 +140,11 @@ fn left_out(options: &Options) -> Vec<&'static str> {
     if options.unprivileged {
         left_out.push("everything that needs a network namespace: the tests of teredo-client, teredo-firewall, \
              teredo-lab and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C (--unprivileged)");
+    }
+    if !options.long {
+        left_out.push(
+            "most of the matrix of implementations and NATs, of which every pair is tried (--long)",
+        );
     }
     if options.quick {
         left_out.push("documentation, and 224 of 256 cases of each property (--quick)");

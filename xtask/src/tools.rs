@@ -81,6 +81,12 @@ pub(crate) const TEST: &[Tool] = &[
         service: None,
     },
     Tool {
+        program: "scapy",
+        package: "python3-scapy",
+        purpose: "takes Teredo addresses apart, as another opinion",
+        service: None,
+    },
+    Tool {
         program: "valgrind",
         package: "valgrind",
         purpose: "sees what a C program and its library do to memory",

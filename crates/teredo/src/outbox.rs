@@ -38,7 +38,7 @@ impl Outbox {
     pub(crate) fn secondary(&mut self, to: SocketAddrV4, emit: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = Vec::with_capacity(128);
         emit(&mut bytes);
-        self.0.push_back((Destination::Secondary(to), bytes));
+        self.push(Destination::Secondary(to), None, bytes);
     }
 
     /// Queues what `emit` writes, for the local IPv6 stack, if it writes anything.

@@ -70,7 +70,9 @@ pub(crate) fn play(cell: Cell) {
         drop(relay.take());
         relay = relay_for(cell.relay, &world, &relay_host);
     });
-    answered(&native, a);
+    // A client that has a path goes on using it for 30 s, and a `miredo` relay that has just come knows nobody whom no
+    // native host has written to.
+    answered(&native, b);
     answered(&bob, NATIVE);
     assert!(server.is_some() && relay.is_some());
 

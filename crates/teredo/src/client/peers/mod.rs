@@ -189,10 +189,12 @@ impl Peer {
         }
     }
 
+    /// The direct bubble of the last event ends on the way.
+    pub(super) fn cut_short(&mut self) {
+        self.cut_short = true;
+    }
+
     /// A bubble goes out; a direct and an indirect one sent together are one event (A-06, R4380-5.2.6-06).
-    ///
-    /// DEVIATION(rfc4380 §5.2.6): an answer need not keep 2 s from a direct bubble that ended on the way. The peer has
-    /// not got that one; if both ask at once, both would wait 2 s for nothing.
     pub(super) fn bubbled(&mut self, now: Instant, cause: BubbleCause) {
         self.last_bubble = Some(now);
         self.cut_short = false;
