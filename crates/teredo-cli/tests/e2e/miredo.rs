@@ -4,6 +4,7 @@
 //! trusts who sends that identifier back. It never repeats a bubble by itself, and lets go of what waited last first.
 
 pub(crate) mod daemon;
+mod faults;
 mod native;
 mod our_relay;
 
@@ -178,6 +179,11 @@ fn miredo_and_our_client_meet_by_our_server() {
 #[test]
 fn miredo_and_our_client_meet_by_miredo_server() {
     meet(|world| Miredo::server(world, &world.server));
+}
+
+/// A `miredo` relay, for what is not about `miredo`; it ends with this.
+pub(crate) fn relay(world: &World, host: &Host) -> impl Drop {
+    Miredo::relay(world, host)
 }
 
 /// Who has the first packet for the other.

@@ -1,0 +1,146 @@
+//! More strangers than anybody can know (RFC 4380 §7.3.3).
+
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use teredo::wire::{Flags, TeredoAddress, emit_bubble};
+use teredo_lab::{Host, NatKind};
+
+use crate::world::*;
+
+const DURATION: Duration = Duration::from_secs(3);
+/// What the table of peers, its queues and the program itself may take.
+const MOST_MEMORY: u64 = 96 << 20;
+
+/// R4380-5.2-06, R4380-7.3.3-01, R4380-7.4-01: for three seconds, as many bubbles as this machine can send, from
+/// invented sources that vouch for themselves, up to 100,000 a second. The table keeps its bound and the memory too;
+/// the established peer is not forgotten, which shows because there is no server any more to find it again; it is
+/// answered all the while.
+#[test]
+fn a_client_under_a_flood_keeps_its_peers_and_its_bounds() {
+    let world = World::new(NatKind::None, NatKind::PortRestricted);
+    let server = world.serve();
+    let [alice, bob] = [
+        world.left.host("alice").unwrap(),
+        world.right.host("bob").unwrap(),
+    ];
+    let mallory = Ipv4Addr::new(203, 0, 113, 66);
+    let mallory = world.internet.host("mallory", &[mallory]).unwrap();
+    let (client, peer) = (world.client(&alice, &[]), world.client(&bob, &[]));
+    let (a, b) = (client.address(), peer.address());
+    let target = client.status().mapped.unwrap();
+    for (from, to) in [(&alice, b), (&bob, a)] {
+        let replies = teredo_lab::ping(from, to, 5, SECOND * 5).unwrap();
+        assert!(replies.are_all_in_order(5), "{replies:?}");
+    }
+    server.kill().unwrap();
+
+    let (sent, over) = (AtomicU32::new(0), AtomicBool::new(false));
+    let mut rounds = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            flood(&mallory, target, a, &sent);
+            over.store(true, Ordering::Release);
+        });
+        while !over.load(Ordering::Acquire) {
+            rounds += 1;
+            answered(&alice, b);
+            answered(&bob, a);
+            let peers = client.status().peers;
+            assert!(peers.total <= peers.capacity, "{peers:?}");
+        }
+    });
+    let sent = sent.into_inner();
+    println!("{sent} datagrams in {DURATION:?}, {rounds} rounds of echo requests meanwhile");
+    let status = client.status();
+    assert!(
+        sent > 10_000 && status.peers.total > 1_000,
+        "{sent} sent: {:?}",
+        status.peers
+    );
+    let memory = resident(client.process.id());
+    assert!(memory < MOST_MEMORY, "{memory} bytes resident");
+    // Still without a server: from the first packet on.
+    let replies = teredo_lab::ping(&alice, b, 5, SECOND * 5).unwrap();
+    assert!(replies.are_all_in_order(5), "{replies:?}");
+
+    // And a stranger of good will is found as ever.
+    let _server = world.serve();
+    let carol = world.right.host("carol").unwrap();
+    let newcomer = world.client(&carol, &[]);
+    answered(&alice, newcomer.address());
+}
+
+/// What of the flood the kernel has no room for may be an echo request; the next is not.
+#[track_caller]
+fn answered(from: &Host, to: Ipv6Addr) {
+    let answered = |()| {
+        !teredo_lab::ping(from, to, 1, SECOND)
+            .unwrap()
+            .order
+            .is_empty()
+    };
+    eventually(SECOND * 8, "an answer", || answered(()));
+}
+
+/// Sends bubbles, each from another source.
+fn flood(host: &Host, target: SocketAddrV4, destination: Ipv6Addr, sent: &AtomicU32) {
+    let open = || -> std::io::Result<Socket> {
+        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP))?;
+        socket.set_header_included_v4(true)?;
+        Ok(socket)
+    };
+    let socket = host.namespace().run(open).unwrap().unwrap();
+    let to = SockAddr::from(target);
+    let start = Instant::now();
+    let mut packet = Vec::new();
+    while start.elapsed() < DURATION {
+        let number = sent.load(Ordering::Relaxed);
+        // A hundred in each millisecond, and no more.
+        if u128::from(number) > start.elapsed().as_millis() * 100 {
+            std::thread::yield_now();
+            continue;
+        }
+        let from = SocketAddrV4::new(
+            Ipv4Addr::from_bits(0x5000_0000 + number),
+            1024 + (number % 60_000) as u16,
+        );
+        bubble(from, target, destination, &mut packet);
+        // Without room in the host's own queue it is not sent.
+        if socket.send_to(&packet, &to).is_ok() {
+            sent.store(number + 1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A bubble in a datagram whose source vouches for it, as an IPv4 packet.
+fn bubble(from: SocketAddrV4, to: SocketAddrV4, destination: Ipv6Addr, packet: &mut Vec<u8>) {
+    packet.clear();
+    packet.extend_from_slice(&[0x45, 0, 0, 68, 0, 0, 0, 0, 64, 17, 0, 0]);
+    packet.extend_from_slice(&from.ip().octets());
+    packet.extend_from_slice(&to.ip().octets());
+    packet.extend_from_slice(&from.port().to_be_bytes());
+    packet.extend_from_slice(&to.port().to_be_bytes());
+    // Without a UDP checksum, which IPv4 allows.
+    packet.extend_from_slice(&[0, 48, 0, 0]);
+    let source = TeredoAddress {
+        server: SERVER,
+        flags: Flags::default(),
+        mapped: from,
+    };
+    emit_bubble(source.to_ipv6(), destination, 255, packet);
+}
+
+/// The memory of a process that is really there, in bytes.
+fn resident(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    let kilobytes = line.split_ascii_whitespace().nth(1).unwrap();
+    kilobytes.parse::<u64>().unwrap() << 10
+}
