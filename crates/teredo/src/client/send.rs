@@ -44,7 +44,7 @@ impl Client {
             if let Some(mapping) = peer.path(now) {
                 peer.sent(now);
                 let stale = peer.contact.is_none() && peer.is_stale(now);
-                self.peers.touch(slot);
+                self.peers.touch_used(slot);
                 if stale {
                     // Should it fail, the entry expires as it would have done.
                     let _ = self.contact(now, destination, Cause::Host);

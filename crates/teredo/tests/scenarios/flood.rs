@@ -233,3 +233,46 @@ fn after_the_flood_all_is_as_before() {
     world.run_for(SECOND);
     assert_eq!(delivered(&world, friend), [packet]);
 }
+
+/// R4380-5.2-06, R4380-7.3.3-01: 100,000 invented sources in a second, each of which vouches for itself. Neither the
+/// peer that is talked to nor one that nobody has talked to for a while makes room for any of them.
+#[test]
+fn a_flood_displaces_its_own_kind_alone() {
+    let (mut world, client, friend, attacker) = stage();
+    let idle = qualified_client(&mut world, 3, NatBehaviour::port_restricted());
+    let own = address(&world, client);
+    let mapped = teredo(&world, client).mapped;
+    let [to_friend, to_idle] =
+        [friend, idle].map(|peer| packets::udp(own, address(&world, peer), 1));
+    for packet in [&to_friend, &to_idle] {
+        world.send(client, packet);
+    }
+    world.run_for(SECOND);
+    let mut exchanged = 1;
+    for number in 0..SOURCES {
+        let from = invented(number);
+        let source = TeredoAddress {
+            server: SERVER.primary,
+            flags: Flags::default(),
+            mapped: from,
+        }
+        .to_ipv6();
+        world.inject(attacker, from, mapped, &packets::udp(source, own, 3));
+        if number % 1_000 == 999 {
+            world.run_for(Duration::from_millis(10));
+            assert!(matches!(
+                world.submit(client, &to_friend),
+                Submission::Send(_)
+            ));
+            exchanged += 1;
+            assert!(status(&world, client).peers <= MAX_PEERS);
+        }
+    }
+    world.run_for(SECOND);
+    assert_eq!(status(&world, client).peers, MAX_PEERS);
+    assert_eq!(delivered(&world, friend).len(), exchanged);
+    assert_eq!(
+        world.submit(client, &to_idle),
+        Submission::Send(teredo(&world, idle).mapped)
+    );
+}

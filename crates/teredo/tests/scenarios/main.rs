@@ -4,6 +4,7 @@
 //! of `docs/conformance.toml` that it shows.
 
 mod bubbles;
+mod churn;
 mod determinism;
 mod discovery;
 mod encapsulation;

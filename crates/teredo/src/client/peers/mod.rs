@@ -1,7 +1,8 @@
 //! The list of recent peers (RFC 4380 §5.2): bounded, with the least recently used entry making room.
 //!
-//! Untrusted entries make room first, so that a flood of invented sources displaces its own kind and not the
-//! peers that a path was verified with (R4380-7.3.3-01).
+//! Strangers make room first, so that a flood of invented sources displaces its own kind and not the peers that the
+//! host talks to (R4380-7.3.3-01). A stranger is who nobody has asked for: that a source vouches for itself (§5.2.3
+//! case 3) makes it trusted, but it can still be invented.
 
 mod table;
 
@@ -52,6 +53,8 @@ pub(super) struct Peer {
     /// Where packets for the peer go: its own mapping, or the relay's address for a native host.
     pub(super) mapping: Option<SocketAddrV4>,
     pub(super) trusted: bool,
+    /// Whether the host has had something for the peer and the path was found.
+    pub(super) used: bool,
     pub(super) contact: Option<Contact>,
     /// `None` stands for "at least 30 s ago", which is how RFC 4380 §5.2.3 back-dates new entries
     /// (R4380-5.2.6-02).

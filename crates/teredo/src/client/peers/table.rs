@@ -53,8 +53,12 @@ pub(in crate::client) struct Peers {
     slots: Slots,
     free: Vec<u32>,
     index: HashMap<Ipv6Addr, u32, Keyed>,
-    trusted: Lru,
-    untrusted: Lru,
+    /// Peers that the host has had something for, and whose path was found.
+    used: Lru,
+    /// Everybody else.
+    strangers: Lru,
+    /// Entries of either kind that are trusted.
+    trusted: usize,
     deadlines: BTreeSet<(Instant, u32)>,
     /// Teredo peers being asked, by the mapping that their direct answer will come from.
     expected: HashMap<SocketAddrV4, u32, Keyed>,
@@ -73,8 +77,9 @@ impl Peers {
             slots: Slots::default(),
             free: Vec::new(),
             index: HashMap::with_hasher(Keyed(keys[0], keys[1])),
-            trusted: Lru::default(),
-            untrusted: Lru::default(),
+            used: Lru::default(),
+            strangers: Lru::default(),
+            trusted: 0,
             deadlines: BTreeSet::new(),
             expected: HashMap::with_hasher(Keyed(keys[2], keys[3])),
             total_queued_bytes: 0,
@@ -83,11 +88,11 @@ impl Peers {
     }
 
     pub(in crate::client) fn len(&self) -> usize {
-        self.trusted.len() + self.untrusted.len()
+        self.used.len() + self.strangers.len()
     }
 
     pub(in crate::client) fn trusted_len(&self) -> usize {
-        self.trusted.len()
+        self.trusted
     }
 
     pub(in crate::client) fn find(&self, address: &Ipv6Addr) -> Option<u32> {
@@ -101,7 +106,7 @@ impl Peers {
         }
         if self.len() >= self.bounds.peers {
             // The bound is at least one, so a full table has an oldest entry.
-            if let Some(oldest) = self.untrusted.oldest().or_else(|| self.trusted.oldest()) {
+            if let Some(oldest) = self.strangers.oldest().or_else(|| self.used.oldest()) {
                 self.remove(oldest);
             }
         }
@@ -121,7 +126,7 @@ impl Peers {
             }
         };
         self.index.insert(address, slot);
-        self.untrusted.insert(&mut self.slots, slot);
+        self.strangers.insert(&mut self.slots, slot);
         slot
     }
 
@@ -137,14 +142,25 @@ impl Peers {
         self.slots.0[slot as usize].address
     }
 
-    /// Marks the entry as just used.
+    /// The peer was heard.
     pub(in crate::client) fn touch(&mut self, slot: u32) {
-        let list = if self.peer(slot).trusted {
-            &mut self.trusted
+        let list = if self.peer(slot).used {
+            &mut self.used
         } else {
-            &mut self.untrusted
+            &mut self.strangers
         };
         list.touch(&mut self.slots, slot);
+    }
+
+    /// The host has something for the peer, and there is a path.
+    pub(in crate::client) fn touch_used(&mut self, slot: u32) {
+        if self.peer(slot).used {
+            self.used.touch(&mut self.slots, slot);
+        } else {
+            self.strangers.remove(&mut self.slots, slot);
+            self.used.insert(&mut self.slots, slot);
+            self.peer_mut(slot).used = true;
+        }
     }
 
     /// The path to the peer is proven: trust it, end the contact, and hand out what waited, in order.
@@ -154,12 +170,12 @@ impl Peers {
         slot: u32,
         mapping: SocketAddrV4,
     ) -> impl Iterator<Item = Vec<u8>> + use<> {
-        if self.peer(slot).trusted {
-            self.trusted.touch(&mut self.slots, slot);
+        if self.peer(slot).contact.is_some() {
+            self.touch_used(slot);
         } else {
-            self.untrusted.remove(&mut self.slots, slot);
-            self.trusted.insert(&mut self.slots, slot);
+            self.touch(slot);
         }
+        self.trusted += usize::from(!self.peer(slot).trusted);
         self.peer_mut(slot).verified(now, mapping);
         self.end_contact(slot);
         self.take_queue(slot).into_iter()
@@ -265,8 +281,9 @@ impl Peers {
         self.slots.0.clear();
         self.free.clear();
         self.index.clear();
-        self.trusted = Lru::default();
-        self.untrusted = Lru::default();
+        self.used = Lru::default();
+        self.strangers = Lru::default();
+        self.trusted = 0;
         self.deadlines.clear();
         self.expected.clear();
         self.total_queued_bytes = 0;
@@ -276,12 +293,13 @@ impl Peers {
     fn remove(&mut self, slot: u32) {
         self.end_contact(slot);
         self.evicted_packets += self.take_queue(slot).len();
-        let list = if self.peer(slot).trusted {
-            &mut self.trusted
+        let list = if self.peer(slot).used {
+            &mut self.used
         } else {
-            &mut self.untrusted
+            &mut self.strangers
         };
         list.remove(&mut self.slots, slot);
+        self.trusted -= usize::from(self.peer(slot).trusted);
         self.index.remove(&self.slots.0[slot as usize].address);
         self.free.push(slot);
     }

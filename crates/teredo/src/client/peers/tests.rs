@@ -94,27 +94,32 @@ fn a_direct_response_resets_the_count() {
     assert!(peer.may_bubble(at(8), BubbleCause::Ask));
 }
 
-/// R4380-5.2-06: the table is bounded, and the least recently used untrusted entry goes first.
+/// R4380-5.2-06: the table is bounded, and the least recently used stranger goes first, trusted or not.
 #[test]
-fn untrusted_entries_make_room_first() {
+fn strangers_make_room_first() {
     let mut peers = table(3);
-    let trusted = peers.find_or_insert(host(1));
-    assert_eq!(peers.verify(at(0), trusted, MAPPING).count(), 0);
+    let used = peers.find_or_insert(host(1));
+    assert_eq!(peers.verify(at(0), used, MAPPING).count(), 0);
+    peers.touch_used(used);
     peers.find_or_insert(host(2));
     peers.find_or_insert(host(3));
     for number in 4..1000 {
-        peers.find_or_insert(host(number));
+        let slot = peers.find_or_insert(host(number));
+        if number % 2 == 0 {
+            assert_eq!(peers.verify(at(0), slot, MAPPING).count(), 0);
+        }
         assert_eq!(peers.len(), 3);
     }
+    assert_eq!(peers.trusted_len(), 2);
     assert!(peers.find(&host(1)).is_some());
     assert!(peers.find(&host(2)).is_none());
     assert!(peers.find(&host(998)).is_some());
     assert!(peers.find(&host(999)).is_some());
 }
 
-/// R4380-5.2-06: among trusted entries the one in use survives.
+/// R4380-5.2-06: among equals the one in use survives.
 #[test]
-fn the_least_recently_used_trusted_entry_goes() {
+fn the_least_recently_used_entry_goes() {
     let mut peers = table(2);
     for number in [1, 2] {
         let slot = peers.find_or_insert(host(number));
