@@ -126,6 +126,7 @@ impl RelayHost {
         Action::Send(Datagram {
             source: self.local,
             destination: to,
+            ttl: Datagram::TTL,
             payload,
         })
     }
