@@ -1,17 +1,14 @@
 //! What others make of our addresses and packets: tshark, Python's `ipaddress` and scapy, beside ourselves.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::process::Command;
 
 use serde_json::Value;
 use teredo_lab::{Capture, Host, NatKind};
 
+use crate::order::Native;
 use crate::world::*;
-
-/// The addresses of a server that has native IPv6 as well.
-const DUAL: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 65), Ipv4Addr::new(192, 0, 2, 66)];
-const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1);
 
 /// What somebody reads in a Teredo address: the server, the mapped address and the mapped port.
 type Reading = (String, String, Option<u16>);
@@ -21,22 +18,16 @@ type Reading = (String, String, Option<u16>);
 #[test]
 fn everybody_reads_the_same_in_every_address() {
     let world = World::new(NatKind::PortRestricted, NatKind::Restricted);
-    let attach = |name, v4: &[Ipv4Addr], v6| world.internet.native_host(name, v4, v6).unwrap();
-    let server_host = attach("dual", &DUAL, "2001:db8:1::1".parse().unwrap());
-    let relay_host = attach(
-        "relay",
-        &[Ipv4Addr::new(192, 0, 2, 99)],
-        "2001:db8:2::1".parse().unwrap(),
-    );
-    let _native = attach("native", &[], NATIVE);
-    world
-        .internet
-        .announce("2001::".parse().unwrap(), 32, &relay_host)
-        .unwrap();
+    let Native {
+        server: server_host,
+        relay: relay_host,
+        native: _native,
+        address: native,
+    } = Native::new(&world);
     let _relay = crate::miredo::relay(&world, &relay_host);
     let captures = [&server_host, &relay_host]
         .map(|host| Capture::start(host.namespace(), host.interface()).unwrap());
-    let primary = DUAL[0].to_string();
+    let primary = server_host.ipv4().to_string();
     let server = start(&server_host, "server", &["server", "--address", &primary]);
     server.wait_for_line("serving", SECOND * 5).unwrap();
     world.left.change_mappings().unwrap();
@@ -46,7 +37,7 @@ fn everybody_reads_the_same_in_every_address() {
     ];
     let clients = [&alice, &bob].map(|host| world.client_with(host, &["--server", &primary]));
     let [a, b] = clients.each_ref().map(Client::address);
-    for (from, to) in [(&alice, b), (&bob, a), (&alice, NATIVE), (&bob, NATIVE)] {
+    for (from, to) in [(&alice, b), (&bob, a), (&alice, native), (&bob, native)] {
         let replies = teredo_lab::ping(from, to, 3, SECOND * 5).unwrap();
         assert_eq!(replies.order.len(), 3, "{} to {to}", from.name());
     }

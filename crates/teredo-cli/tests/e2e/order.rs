@@ -52,6 +52,56 @@ fn between_two_clients_every_datagram_arrives_in_its_place() {
     }
 }
 
+/// R4380-5.2.4-06, R4380-5.2.9-01: a client and a native host do, by a relay of `miredo`. The client begins: what waits
+/// in such a relay leaves in the reverse order.
+#[test]
+fn between_a_client_and_a_native_host_every_datagram_arrives_in_its_place() {
+    let world = World::new(NatKind::PortRestricted, NatKind::None);
+    let Native {
+        server,
+        relay,
+        native,
+        address,
+    } = Native::new(&world);
+    let _relay = crate::miredo::relay(&world, &relay);
+    let primary = server.ipv4().to_string();
+    let process = start(&server, "server", &["server", "--address", &primary]);
+    process.wait_for_line("serving", SECOND * 5).unwrap();
+    let alice = world.left.host("alice").unwrap();
+    let client = world.client_with(&alice, &["--server", &primary]);
+    let (inside, outside) = (socket(&alice, client.address()), socket(&native, address));
+    in_order(&inside, &outside, "alice to the native host");
+    in_order(&outside, &inside, "the native host to alice");
+}
+
+/// The native IPv6 Internet: a server that has it too, a host for a relay, and a host without IPv4.
+pub(crate) struct Native {
+    pub(crate) server: Host,
+    pub(crate) relay: Host,
+    pub(crate) native: Host,
+    pub(crate) address: Ipv6Addr,
+}
+
+impl Native {
+    pub(crate) fn new(world: &World) -> Self {
+        let attach = |name, v4: &[&str], v6: &str| {
+            let v4: Vec<_> = v4.iter().map(|address| address.parse().unwrap()).collect();
+            let v6 = v6.parse().unwrap();
+            world.internet.native_host(name, &v4, v6).unwrap()
+        };
+        let address = "2001:db8:6::1";
+        let native = Self {
+            server: attach("dual", &["192.0.2.65", "192.0.2.66"], "2001:db8:1::1"),
+            relay: attach("relay", &["192.0.2.99"], "2001:db8:2::1"),
+            native: attach("native", &[], address),
+            address: address.parse().unwrap(),
+        };
+        let prefix = "2001::".parse().unwrap();
+        world.internet.announce(prefix, 32, &native.relay).unwrap();
+        native
+    }
+}
+
 /// A socket on a host's Teredo or native address.
 pub(crate) fn socket(host: &Host, own: Ipv6Addr) -> UdpSocket {
     let bind = || UdpSocket::bind(SocketAddrV6::new(own, 0, 0, 0));

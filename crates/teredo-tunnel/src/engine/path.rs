@@ -104,13 +104,7 @@ enum Delivery {
 }
 
 impl Outgoing {
-    fn push(
-        &mut self,
-        to: SocketAddrV4,
-        arena: Arena,
-        range: Range<usize>,
-        ttl: Option<u8>,
-    ) {
+    fn push(&mut self, to: SocketAddrV4, arena: Arena, range: Range<usize>, ttl: Option<u8>) {
         let pushed = self.open
             && match ttl {
                 None => self.batch.push(to, arena, range),

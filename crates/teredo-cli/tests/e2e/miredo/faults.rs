@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use teredo::wire::{Authentication, Datagram, Flags, Origin, PORT, TeredoAddress, emit_bubble};
 use teredo::{Instant, Reception, Server, ServerAddress, ServerConfig};
-use teredo_lab::{Capture, Host, NatKind, Process};
+use teredo_lab::{Capture, Host, NatKind, Process, until};
 use teredo_notify::types::Phase;
 
 use super::daemon::{Miredo, address_of, appears};
@@ -114,7 +114,9 @@ fn the_first_packets_of_a_flow_leave_in_order() {
         let _client = make.start(&world, &alice);
         let peer = world.client(&bob, &[]);
         appears(&alice);
-        let order = teredo_lab::ping(&alice, peer.address(), 5, SECOND * 10)
+        // Without a route yet nothing is sent at all.
+        let look = || teredo_lab::ping(&alice, peer.address(), 5, SECOND * 10).ok();
+        let order = until(SECOND * 10, "a route into the tunnel", look)
             .unwrap()
             .order;
         let expected = match make {
