@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use teredo::wire::{Flags, TeredoAddress, emit_bubble};
 use teredo_lab::{Host, NatKind};
 
+use crate::order::Native;
 use crate::world::*;
 
 /// As long as the flood lasts, and longer only for what is enough to fill the table of peers.
@@ -75,6 +76,77 @@ fn a_client_under_a_flood_keeps_its_peers_and_its_bounds() {
     let carol = world.right.host("carol").unwrap();
     let newcomer = world.client(&carol, &[]);
     answered(&alice, newcomer.address());
+}
+
+/// R4380-7.4-01, R4380-5.4.1-06: invented clients flood the relay over IPv4 while a host scans 2001:0::/32 through it.
+/// Its memory keeps its bound, and the client that it knows is answered all the while, without a server to find it
+/// again with.
+#[test]
+fn a_relay_under_a_flood_and_a_scan_keeps_its_clients_and_its_bounds() {
+    let world = World::new(NatKind::PortRestricted, NatKind::None);
+    let Native {
+        server,
+        relay: relay_host,
+        native,
+        address,
+    } = Native::new(&world);
+    let relay = world.relay(&relay_host, &[]);
+    let primary = server.ipv4().to_string();
+    let process = start(&server, "server", &["server", "--address", &primary]);
+    process.wait_for_line("serving", SECOND * 5).unwrap();
+    let mallory = Ipv4Addr::new(203, 0, 113, 66);
+    let mallory = world.internet.host("mallory", &[mallory]).unwrap();
+    let alice = world.left.host("alice").unwrap();
+    let client = world.client_with(&alice, &["--server", &primary]);
+    let known = client.address();
+    for (from, to) in [(&alice, address), (&native, known)] {
+        let replies = teredo_lab::ping(from, to, 5, SECOND * 5).unwrap();
+        assert!(replies.are_all_in_order(5), "{replies:?}");
+    }
+    process.kill().unwrap();
+
+    let target = SocketAddrV4::new(relay_host.ipv4(), relay.status().port);
+    let (sent, over) = (AtomicU32::new(0), AtomicBool::new(false));
+    let mut scanned = 0_u32;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            flood(&mallory, target, address, &sent);
+            over.store(true, Ordering::Release);
+        });
+        let scanner = scope.spawn(|| {
+            let socket = crate::order::socket(&native, address);
+            let mut scanned = 0;
+            while !over.load(Ordering::Acquire) {
+                let mapped = SocketAddrV4::new(Ipv4Addr::from_bits(0x6000_0000 + scanned), 4444);
+                let target = TeredoAddress {
+                    server: SERVER,
+                    flags: Flags::default(),
+                    mapped,
+                };
+                // Without room on the way it is not sent.
+                let _ = socket.send_to(&[0; 1_000], (target.to_ipv6(), 9));
+                scanned += 1;
+            }
+            scanned
+        });
+        while !over.load(Ordering::Acquire) {
+            answered(&alice, address);
+            answered(&native, known);
+            let peers = relay.status().peers;
+            assert!(peers.total <= peers.capacity, "{peers:?}");
+        }
+        scanned = scanner.join().unwrap();
+    });
+    let sent = sent.into_inner();
+    println!("{sent} datagrams, {scanned} addresses scanned");
+    assert!(
+        sent > 10_000 && scanned > 1_000,
+        "{sent} sent, {scanned} scanned"
+    );
+    let memory = resident(relay.process.id());
+    assert!(memory < MOST_MEMORY, "{memory} bytes resident");
+    let replies = teredo_lab::ping(&native, known, 5, SECOND * 5).unwrap();
+    assert!(replies.are_all_in_order(5), "{replies:?}");
 }
 
 /// What of the flood the kernel has no room for may be an echo request; the next is not.

@@ -212,7 +212,7 @@ fn meet<S>(serve: fn(&World) -> S) {
             world.right.change_mappings().unwrap();
             let outside =
                 Capture::start(world.server.namespace(), world.server.interface()).unwrap();
-            let _miredo = Miredo::client(&world, &bob, SERVER);
+            let _miredo = Miredo::client(&world, &bob);
             let bob_address = appears(&bob);
             assert_is_the_mapping(
                 bob_address,

@@ -74,6 +74,34 @@ fn between_a_client_and_a_native_host_every_datagram_arrives_in_its_place() {
     in_order(&outside, &inside, "the native host to alice");
 }
 
+/// R4380-5.2.4-06, R4380-5.4.1-05: by our relay they do, whoever begins.
+#[test]
+fn by_our_relay_every_datagram_arrives_in_its_place_whoever_begins() {
+    for native_begins in [false, true] {
+        let world = World::new(NatKind::PortRestricted, NatKind::None);
+        let Native {
+            server,
+            relay,
+            native,
+            address,
+        } = Native::new(&world);
+        let _relay = world.relay(&relay, &[]);
+        let primary = server.ipv4().to_string();
+        let process = start(&server, "server", &["server", "--address", &primary]);
+        process.wait_for_line("serving", SECOND * 5).unwrap();
+        let alice = world.left.host("alice").unwrap();
+        let client = world.client_with(&alice, &["--server", &primary]);
+        let (inside, outside) = (socket(&alice, client.address()), socket(&native, address));
+        if native_begins {
+            in_order(&outside, &inside, "the native host first");
+            in_order(&inside, &outside, "alice second");
+        } else {
+            in_order(&inside, &outside, "alice first");
+            in_order(&outside, &inside, "the native host second");
+        }
+    }
+}
+
 /// The native IPv6 Internet: a server that has it too, a host for a relay, and a host without IPv4.
 pub(crate) struct Native {
     pub(crate) server: Host,

@@ -96,6 +96,3 @@ pub(crate) const NATS: [NatKind; 4] = [
     NatKind::PortRestricted,
     NatKind::OpenInput,
 ];
-
-/// The relays that there are.
-pub(crate) const RELAYS: &[Make] = &[Make::Miredo];

@@ -8,7 +8,7 @@ use teredo::wire::PORT;
 use teredo_lab::{Capture, Host, Process};
 
 use crate::cell::{Cell, Make};
-use crate::daemon::{Miredo, RELAY_PORT, appears, bound};
+use crate::daemon::{Miredo, appears, bound};
 use crate::transfer::{data, transfer};
 use crate::world::*;
 
@@ -23,8 +23,8 @@ const PATIENCE: std::time::Duration = SECOND.saturating_mul(12);
 
 /// A running part; it ends with this.
 enum Part {
-    Ours(#[expect(dead_code, reason = "held for its end")] Process),
-    OurClient(#[expect(dead_code, reason = "held for its end")] Client),
+    OurServer(#[expect(dead_code, reason = "held for its end")] Process),
+    OurNode(#[expect(dead_code, reason = "held for its end")] Client),
     Miredo(#[expect(dead_code, reason = "held for its end")] Miredo),
 }
 
@@ -95,7 +95,7 @@ fn serve(make: Make, world: &World, host: &Host) -> Option<Part> {
             let address = DUAL[0].to_string();
             let process = start(host, "server", &["server", "--address", &address]);
             process.wait_for_line("serving", SECOND * 5).unwrap();
-            Part::Ours(process)
+            Part::OurServer(process)
         }
     })
 }
@@ -103,7 +103,7 @@ fn serve(make: Make, world: &World, host: &Host) -> Option<Part> {
 fn relay_for(make: Make, world: &World, host: &Host) -> Option<Part> {
     Some(match make {
         Make::Miredo => Part::Miredo(Miredo::relay(world, host)),
-        Make::Ours => unreachable!("cell::RELAYS has no relay of ours"),
+        Make::Ours => Part::OurNode(world.relay(host, &[])),
     })
 }
 
@@ -111,13 +111,13 @@ fn relay_for(make: Make, world: &World, host: &Host) -> Option<Part> {
 fn client(make: Make, world: &World, host: &Host) -> (Part, Ipv6Addr) {
     match make {
         Make::Miredo => {
-            let miredo = Miredo::client(world, host, DUAL[0]);
+            let miredo = Miredo::client_of(world, host, DUAL[0]);
             (Part::Miredo(miredo), appears(host))
         }
         Make::Ours => {
             let client = world.client_with(host, &["--server", &DUAL[0].to_string()]);
             client.address();
-            (Part::OurClient(client), appears(host))
+            (Part::OurNode(client), appears(host))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::cell::{Cell, Home, Make, NATS, RELAYS};
+use crate::cell::{Cell, Home, Make, NATS};
 
 /// A part, by its place in [`Cell::parts`] and what it is there.
 type Part = (usize, usize);
@@ -21,7 +21,7 @@ pub(crate) fn all() -> Vec<Cell> {
     for left in homes() {
         for right in homes() {
             for server in Make::ALL {
-                cells.extend(RELAYS.iter().map(|&relay| Cell {
+                cells.extend(Make::ALL.map(|relay| Cell {
                     left,
                     right,
                     server,

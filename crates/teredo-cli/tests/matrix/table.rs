@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::cell::{Cell, Home, Make, NATS, RELAYS};
+use crate::cell::{Cell, Home, Make, NATS};
 
 /// What became of a cell.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let between: Vec<_> = Make::ALL
             .into_iter()
-            .flat_map(|server| RELAYS.iter().map(move |&relay| (server, relay)))
+            .flat_map(|server| Make::ALL.map(move |relay| (server, relay)))
             .collect();
         write!(f, "\n{:ROW$}{:ROW$}", "server", "")?;
         for (server, _) in &between {

@@ -14,9 +14,6 @@ use crate::world::*;
 /// The tunnel interface of the client, the same as that of ours.
 pub(super) const INTERFACE: &str = "teredo";
 
-/// The port of a relay, which a restart must not change: clients send there until they notice.
-pub(super) const RELAY_PORT: u16 = 4545;
-
 /// Either daemon: several processes in a namespace of process IDs of their own, which end with this.
 pub(crate) struct Miredo {
     /// `unshare`; its child is the first process of the namespace.
@@ -42,13 +39,18 @@ impl Miredo {
         server
     }
 
+    /// Starts a client of the usual server.
+    pub(crate) fn client(world: &World, host: &Host) -> Self {
+        Self::client_of(world, host, SERVER)
+    }
+
     /// Starts a client of this server.
-    pub(crate) fn client(world: &World, host: &Host, server: Ipv4Addr) -> Self {
+    pub(super) fn client_of(world: &World, host: &Host, server: Ipv4Addr) -> Self {
         let configuration = format!("InterfaceName {INTERFACE}\nServerAddress {server}\n");
         Self::start(world, host, "miredo", &configuration)
     }
 
-    /// Starts a relay on [`RELAY_PORT`], and waits until it has its route.
+    /// Starts a relay on the port of ours, which a restart does not change, and waits until it has its route.
     pub(super) fn relay(world: &World, host: &Host) -> Self {
         let configuration = format!(
             "RelayType cone\nInterfaceName {INTERFACE}\nBindAddress {}\nBindPort {RELAY_PORT}\n",
