@@ -125,7 +125,7 @@ impl Client {
     /// of this contact, from 0.
     ///
     /// DEVIATION(rfc4380 §5.2.4): the first direct bubbles to a peer end on the way, the first behind the own NAT
-    /// (see [`opening`](super::opening)); at a Linux router whose own input is open, one that gets there before the
+    /// (R4380-5.2.4-06, see `opening`); at a Linux router whose own input is open, one that gets there before the
     /// peer has sent anything would keep the two apart.
     fn ask_with_bubbles(&mut self, now: Instant, slot: u32, number: u8) {
         let (Some(own), Some(teredo)) = (
