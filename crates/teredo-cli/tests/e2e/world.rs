@@ -324,7 +324,10 @@ pub(crate) fn tshark(
     command
         .args(["-n", "-r"])
         .arg(&file)
-        .args(["-Y", filter, "-T", "fields"]);
+        .args(["-Y", filter, "-T", "fields"])
+        // What TCP carries is anything, and is lost and sent again; tshark need not guess what protocol it is.
+        .args(["-o", "tcp.desegment_tcp_streams:FALSE"])
+        .args(["-d", "tcp.port==1-65535,data"]);
     for port in ports {
         command.args(["-d", &format!("udp.port=={port},teredo")]);
     }
