@@ -13,14 +13,11 @@ pub(crate) struct Options {
     /// Leave the documentation out and try 32 cases of each property instead of 256.
     #[arg(long)]
     quick: bool,
-    /// Run the long form of the tests that have one: the whole matrix of implementations and NATs. A quarter of an hour
-    /// more.
-    #[arg(long)]
-    long: bool,
     /// Run without root what can be run without it: no test that needs a network namespace.
     #[arg(long)]
     unprivileged: bool,
-    /// Try harder where trying is random: 10,000,000 changes of the port, 4096 cases of each property.
+    /// Run the whole matrix of implementations and NATs, and try harder where trying is random: 10,000,000 changes of
+    /// the port, 4096 cases of each property. Half an hour more.
     #[arg(long, conflicts_with_all = ["quick", "unprivileged"])]
     long: bool,
 }
