@@ -107,7 +107,11 @@ fn tests(options: &Options) -> Result<()> {
             execute(&mut prepared(command, options))
         })?;
     } else {
-        say("==> tests")?;
+        say(if options.long {
+            "==> tests, in their long form"
+        } else {
+            "==> tests; of the matrix of implementations and NATs every pair, not every cell (--long)"
+        })?;
         execute(&mut prepared(
             cargo(&["test", "--workspace", "--locked"]),
             options,
@@ -138,11 +142,6 @@ fn left_out(options: &Options) -> Vec<&'static str> {
     if options.unprivileged {
         left_out.push("everything that needs a network namespace: the tests of teredo-client, teredo-firewall, \
              teredo-lab and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C (--unprivileged)");
-    }
-    if !options.long {
-        left_out.push(
-            "most of the matrix of implementations and NATs, of which every pair is tried (--long)",
-        );
     }
     if options.quick {
         left_out.push("documentation, and 224 of 256 cases of each property (--quick)");
