@@ -12,6 +12,7 @@ use teredo::Prefix;
 use teredo_firewall::{Exception, SetPath};
 use teredo_lab::NatKind;
 use teredo_notify::types::EventName;
+use teredo_tunnel::engine::Offload;
 
 pub(crate) use self::usage::usage_failure;
 
@@ -151,6 +152,15 @@ pub(crate) struct ClientArgs {
     /// What to do where the host has IPv6 by other means [default: dormant]
     #[arg(long, value_name = "WHAT")]
     pub(crate) native_ipv6: Option<NativePolicy>,
+    /// Let the kernel take and hand over many packets as one: auto, or off to find out whether a fault lies there
+    /// [default: auto]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        env = "TEREDO_OFFLOAD",
+        hide_env_values = true
+    )]
+    pub(crate) offload: Option<Offload>,
 }
 
 /// What becomes of a client on a host that has native IPv6 (RFC 4380 §5.5).

@@ -130,6 +130,7 @@ async fn engine_config(settings: &ClientSettings, native: Option<Ipv6Addr>) -> E
         client,
         subnets: attached.subnets,
         native,
+        offload: settings.offload,
         ..EngineConfig::default()
     }
 }

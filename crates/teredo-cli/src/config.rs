@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use teredo::Prefix;
 use teredo_firewall::{Exception, SetPath};
+use teredo_tunnel::engine::Offload;
 
 use crate::args::{DEFAULT_CONFIG, NativePolicy};
 use crate::failure::{Exit, Failure};
@@ -48,6 +49,8 @@ pub(crate) struct ClientSection {
     pub(crate) local_discovery: Option<bool>,
     pub(crate) determine_refresh: Option<bool>,
     pub(crate) native_ipv6: Option<NativePolicy>,
+    #[serde(deserialize_with = "field::parsed")]
+    pub(crate) offload: Option<Offload>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -225,6 +228,7 @@ impl ClientSection {
             local_discovery: self.local_discovery.or(earlier.local_discovery),
             determine_refresh: self.determine_refresh.or(earlier.determine_refresh),
             native_ipv6: self.native_ipv6.or(earlier.native_ipv6),
+            offload: self.offload.or(earlier.offload),
         }
     }
 }

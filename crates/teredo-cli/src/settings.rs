@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use teredo::server::{Rate, RelayLimits};
 use teredo::{Prefix, ServerAddress};
 use teredo_firewall::{AgentConfig, DEFAULT_LEASE, Target};
+use teredo_tunnel::engine::Offload;
 
 use crate::args::{ClientArgs, FirewallArgs, NativePolicy, RelayArgs, ServerArgs};
 use crate::config::{ClientSection, FirewallSection, Pair, RelaySection, ServerSection};
@@ -37,6 +38,7 @@ pub(crate) struct ClientSettings {
     pub(crate) determine_refresh: bool,
     /// What to do where the host has IPv6 by other means (RFC 4380 §5.5).
     pub(crate) native_ipv6: NativePolicy,
+    pub(crate) offload: Offload,
     /// Where the service listens.
     pub(crate) socket: PathBuf,
 }
@@ -74,6 +76,7 @@ impl ClientSettings {
                 .native_ipv6
                 .or(section.native_ipv6)
                 .unwrap_or(NativePolicy::Dormant),
+            offload: args.offload.or(section.offload).unwrap_or_default(),
             socket,
         })
     }

@@ -15,6 +15,7 @@ mod worker;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use teredo::client::LocalSubnet;
@@ -47,6 +48,35 @@ pub struct EngineConfig {
     pub native: Option<Ipv6Addr>,
     /// How long to wait for gating subscribers before datagrams leave from a new port all the same.
     pub settle_deadline: Duration,
+    /// Whether work is done for many packets at once where the kernel can.
+    pub offload: Offload,
+}
+
+/// Whether the kernel is to hand over and take many packets as one (TSO, USO, UDP_SEGMENT, UDP_GRO).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offload {
+    /// As far as it can; what it refuses is done packet by packet.
+    #[default]
+    Auto,
+    /// Never: for finding out whether a fault lies there.
+    Off,
+}
+
+/// What is no [`Offload`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected 'auto' or 'off'")]
+pub struct ParseOffloadError;
+
+impl FromStr for Offload {
+    type Err = ParseOffloadError;
+
+    fn from_str(text: &str) -> Result<Self, ParseOffloadError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            _ => Err(ParseOffloadError),
+        }
+    }
 }
 
 impl Default for EngineConfig {
@@ -59,6 +89,7 @@ impl Default for EngineConfig {
             subnets: Vec::new(),
             native: None,
             settle_deadline: DEFAULT_SETTLE_DEADLINE,
+            offload: Offload::default(),
         }
     }
 }
@@ -160,11 +191,14 @@ impl Engine {
     /// A dormant client binds no port and announces none. Otherwise the port is announced first; the client starts to qualify when the announcement is settled, or when
     /// [`EngineConfig::settle_deadline`] has passed.
     pub fn spawn(
-        tun: Tun,
+        mut tun: Tun,
         config: EngineConfig,
         announcer: Box<dyn PortAnnouncer>,
         events: impl Fn(EngineEvent) + Send + 'static,
     ) -> Result<EngineHandle, SpawnError> {
+        if config.offload == Offload::Auto {
+            tun.enable_offloads();
+        }
         let client = Client::new(config.client.clone(), seed()?, clock::now());
         worker::spawn(tun, config, client, announcer, Box::new(events))
     }

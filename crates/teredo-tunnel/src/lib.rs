@@ -54,6 +54,7 @@ mod gate;
 pub mod interface;
 #[cfg(test)]
 mod netns;
+pub mod offload;
 pub mod relay;
 pub mod server;
 mod tun;

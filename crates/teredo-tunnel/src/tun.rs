@@ -1,8 +1,8 @@
 //! The TUN interface: IPv6 packets to and from the host's stack.
 //!
-//! Every packet travels behind a `virtio_net_hdr`. No offload is asked for yet, so each packet comes whole and
-//! checksummed and its header is zero; with offloads, a super-packet will be cut here, into packets that lie
-//! next to each other in the batch as they do today.
+//! Every packet travels behind a `virtio_net_hdr`. With offloads the host's stack hands over super-packets, which are
+//! cut here into packets that lie next to each other in the batch, and takes them; without, each packet comes whole and
+//! checksummed.
 
 mod ioctl;
 
@@ -15,17 +15,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// Packets taken from the interface in one batch.
+use crate::offload::{Cut, Header, MAX_PIECES, Offloads, SuperPacket};
+
+/// What is taken from the interface in one batch: calls, and packets that the super-packets are cut into.
 pub(crate) const BATCH: usize = 64;
+const PACKETS: usize = 256;
 
 /// The longest packet that the kernel may hand over, super-packets included.
 const LONGEST: usize = 65_535;
 
-/// Room for a batch of packets of the tunnel's MTU, and behind the last one still for the longest packet.
-const ARENA: usize = BATCH * 1280 + LONGEST;
-
-/// `struct virtio_net_hdr`, as `IFF_VNET_HDR` puts it before every packet.
-const HEADER: usize = 10;
+/// Room for a batch of packets of the tunnel's MTU; also for the longest one.
+const ARENA: usize = PACKETS * 1280;
 
 const DEVICE: &str = "/dev/net/tun";
 
@@ -68,6 +68,7 @@ pub struct Tun {
     file: File,
     name: String,
     index: u32,
+    offloads: Offloads,
 }
 
 impl Tun {
@@ -105,7 +106,12 @@ impl Tun {
         let any_socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
         let index =
             rustix::net::netdevice::name_to_index(&any_socket, &name).map_err(io::Error::from)?;
-        Ok(Self { file, name, index })
+        Ok(Self {
+            file,
+            name,
+            index,
+            offloads: Offloads::NONE,
+        })
     }
 
     /// The interface's name.
@@ -118,41 +124,100 @@ impl Tun {
         self.index
     }
 
+    /// Asks the kernel for super-packets, as far as it has them, and says which will come and may be written.
+    ///
+    /// What it refuses is logged, once: this is called once.
+    pub(crate) fn enable_offloads(&mut self) -> Offloads {
+        const TCP: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+        // The kernel knows both or neither, and takes them together only.
+        const UDP: libc::c_uint = libc::TUN_F_USO4 | libc::TUN_F_USO6;
+        let wanted = [
+            (TCP | UDP, Offloads::ALL),
+            (
+                TCP,
+                Offloads {
+                    udp: false,
+                    ..Offloads::ALL
+                },
+            ),
+        ];
+        self.offloads = Offloads::NONE;
+        for (features, offloads) in wanted {
+            match ioctl::set_offloads(&self.file, features) {
+                Ok(()) => {
+                    self.offloads = offloads;
+                    break;
+                }
+                Err(error) => {
+                    tracing::info!(%error, ?offloads, "the kernel refuses offloads of the TUN interface");
+                }
+            }
+        }
+        self.offloads
+    }
+
+    /// The super-packets that come from the host and may be written.
+    pub(crate) fn offloads(&self) -> Offloads {
+        self.offloads
+    }
+
     /// Replaces the contents of `batch` with the packets that wait, as many as fit.
     ///
     /// Fails only where it could read nothing; `WouldBlock` where nothing waits.
     pub(crate) fn read_batch(&self, batch: &mut PacketBatch) -> io::Result<()> {
         batch.clear();
-        while batch.has_room() {
+        batch.cut();
+        for _ in 0..BATCH {
+            if !batch.has_room() {
+                break;
+            }
             match self.read_one(batch) {
-                Ok(()) => {}
+                Ok(()) => batch.cut(),
                 Err(Errno::INTR) => {}
-                Err(_) if !batch.packets.is_empty() => break,
+                Err(_) if !batch.is_empty() => break,
                 Err(errno) => return Err(errno.into()),
             }
         }
         Ok(())
     }
 
+    /// Reads into the batch's staging area, which is empty.
     fn read_one(&self, batch: &mut PacketBatch) -> Result<(), Errno> {
-        let mut header = [0; HEADER];
-        let start = batch.end;
+        let mut header = [0; Header::LEN];
         let mut parts = [
             IoSliceMut::new(&mut header),
-            IoSliceMut::new(&mut batch.arena[start..]),
+            IoSliceMut::new(&mut batch.staging),
         ];
-        let len = rustix::io::readv(&self.file, &mut parts)?.saturating_sub(HEADER);
-        // The header says nothing to act upon: without TUNSETOFFLOAD the kernel cuts and checksums by itself.
-        batch.end = start + len;
-        batch.packets.push(start..batch.end);
+        let len = rustix::io::readv(&self.file, &mut parts)?.saturating_sub(Header::LEN);
+        batch.stage(&header, len);
         Ok(())
     }
 
     /// Hands one packet to the host's stack.
     pub(crate) fn write(&self, packet: &[u8]) -> io::Result<()> {
-        let parts = [IoSlice::new(&[0; HEADER]), IoSlice::new(packet)];
+        self.write_parts(&[
+            IoSlice::new(&Header::WHOLE.to_bytes()),
+            IoSlice::new(packet),
+        ])
+    }
+
+    /// Hands several packets of a flow to the host's stack as one.
+    pub(crate) fn write_super(&self, packet: &SuperPacket<'_>) -> io::Result<()> {
+        let header = packet.header().to_bytes();
+        let mut parts = [IoSlice::new(&[]); 2 + MAX_PIECES];
+        parts[0] = IoSlice::new(&header);
+        parts[1] = IoSlice::new(packet.headers());
+        let mut count = 2;
+        for (part, piece) in parts[2..].iter_mut().zip(packet.pieces()) {
+            *part = IoSlice::new(piece);
+            count += 1;
+        }
+        self.write_parts(&parts[..count])
+    }
+
+    fn write_parts(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
         loop {
-            match rustix::io::writev(&self.file, &parts) {
+            match rustix::io::writev(&self.file, parts) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -175,39 +240,101 @@ fn is_valid_name(name: &str) -> bool {
 
 /// Packets from the interface, end to end in one arena.
 ///
-/// That they touch is what lets a run of them leave in a single send without being copied.
+/// That they touch is what lets a run of them leave in a single send without being copied again.
 #[derive(Debug)]
 pub(crate) struct PacketBatch {
+    /// What was read last.
+    staging: Box<[u8]>,
+    staged: usize,
+    /// What of it has not become packets yet, because there was no room.
+    rest: Option<Cut>,
     arena: Box<[u8]>,
     packets: Vec<Range<usize>>,
+    runs: Vec<Range<usize>>,
     end: usize,
+    uncut: u64,
 }
 
 impl PacketBatch {
     pub(crate) fn new() -> Self {
         Self {
+            staging: vec![0; LONGEST].into(),
+            staged: 0,
+            rest: None,
             arena: vec![0; ARENA].into(),
-            packets: Vec::with_capacity(BATCH),
+            packets: Vec::with_capacity(PACKETS),
+            runs: Vec::with_capacity(BATCH + 1),
             end: 0,
+            uncut: 0,
         }
     }
 
     /// Where the packets lie in [`Self::arena`], in the order of their arrival.
+    #[cfg(test)]
     pub(crate) fn packets(&self) -> &[Range<usize>] {
         &self.packets
+    }
+
+    /// The same in runs: packets that the host handed over as one, and that differ in nothing that says where they go.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &[Range<usize>]> {
+        self.runs.iter().map(|run| &self.packets[run.clone()])
     }
 
     pub(crate) fn arena(&self) -> &[u8] {
         &self.arena
     }
 
+    /// How many super-packets of this batch made no sense and were left out.
+    pub(crate) fn uncut(&self) -> u64 {
+        self.uncut
+    }
+
+    /// Whether a part of what was read is for the next batch.
+    pub(crate) fn has_rest(&self) -> bool {
+        self.rest.is_some()
+    }
+
     fn clear(&mut self) {
         self.packets.clear();
+        self.runs.clear();
         self.end = 0;
+        self.uncut = 0;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.packets.is_empty() && self.uncut == 0
     }
 
     fn has_room(&self) -> bool {
-        self.packets.len() < BATCH && self.arena.len() - self.end >= LONGEST
+        self.rest.is_none() && self.packets.len() < PACKETS
+    }
+
+    /// Takes note of what was read.
+    fn stage(&mut self, header: &[u8; Header::LEN], len: usize) {
+        self.staged = len;
+        match Cut::new(&Header::parse(header), &self.staging[..len]) {
+            Ok(cut) => self.rest = Some(cut),
+            Err(error) => {
+                tracing::debug!(%error, "a packet of the host is left out");
+                self.uncut += 1;
+            }
+        }
+    }
+
+    /// Makes packets of what was read, as many as there is room for.
+    fn cut(&mut self) {
+        let Some(mut cut) = self.rest.take() else {
+            return;
+        };
+        let first = self.packets.len();
+        while self.packets.len() < PACKETS
+            && let Some(len) = cut.emit(&self.staging[..self.staged], &mut self.arena[self.end..])
+        {
+            self.packets.push(self.end..self.end + len);
+            self.end += len;
+        }
+        self.runs.push(first..self.packets.len());
+        self.rest = (!cut.is_finished()).then_some(cut);
     }
 }
 

@@ -13,6 +13,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGroSegment;
 use quinn_udp::UdpSocketState;
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery};
@@ -71,6 +73,8 @@ pub(crate) struct ServiceSocket {
     socket: UdpSocket,
     state: UdpSocketState,
     local: SocketAddrV4,
+    /// Trains may be handed to the kernel whole.
+    segmentation: bool,
 }
 
 impl ServiceSocket {
@@ -162,7 +166,16 @@ impl ServiceSocket {
             socket,
             state,
             local,
+            segmentation: true,
         })
+    }
+
+    /// From now on each datagram is sent and received by itself.
+    pub(crate) fn disable_offloads(&mut self) {
+        self.segmentation = false;
+        if let Err(error) = setsockopt(&self.socket, UdpGroSegment, &false) {
+            tracing::debug!(%error, "a kernel without UDP_GRO merges nothing anyhow");
+        }
     }
 
     /// The address and port in use; the address is unspecified where the kernel is to choose per datagram.

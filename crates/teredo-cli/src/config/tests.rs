@@ -25,6 +25,7 @@ fn every_key_is_read() {
         local_discovery = false
         determine_refresh = true
         native_ipv6 = "ignore"
+        offload = "off"
 
         [server]
         address = "192.0.2.1"
@@ -79,6 +80,7 @@ fn every_key_is_read() {
     assert_eq!(config.client.local_discovery, Some(false));
     assert_eq!(config.client.determine_refresh, Some(true));
     assert_eq!(config.client.native_ipv6, Some(NativePolicy::Ignore));
+    assert_eq!(config.client.offload, Some(Offload::Off));
     assert_eq!(config.server.secondary, Some(Ipv4Addr::new(192, 0, 2, 9)));
     assert_eq!(
         config.firewall.allow_inbound.map(|ports| ports.len()),

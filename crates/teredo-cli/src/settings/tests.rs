@@ -29,6 +29,7 @@ fn client() -> ClientArgs {
         no_local_discovery: false,
         determine_refresh: false,
         native_ipv6: None,
+        offload: None,
     }
 }
 
@@ -206,6 +207,7 @@ fn the_command_line_wins_over_the_configuration() {
         local_discovery: Some(true),
         determine_refresh: Some(true),
         native_ipv6: Some(NativePolicy::Dormant),
+        offload: Some(Offload::Off),
     };
     let args = ClientArgs {
         servers: vec!["c".into()],
@@ -230,6 +232,7 @@ fn the_command_line_wins_over_the_configuration() {
             local_discovery: false,
             determine_refresh: true,
             native_ipv6: NativePolicy::Ignore,
+            offload: Offload::Off,
             socket: PathBuf::from("/s"),
         }
     );

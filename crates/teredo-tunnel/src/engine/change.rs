@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use teredo::Instant;
 use teredo::wire::DISCOVERY;
 
-use super::port::{PendingChange, PortChange, PortFallback, Reply, Target, answer, bind};
+use super::port::{PendingChange, PortChange, PortFallback, Reply, Target, answer, bind, open};
 use super::worker::Worker;
 use super::{ChangeError, EngineEvent, Operation};
 use crate::clock;
@@ -49,7 +49,7 @@ impl Worker {
             self.leave_link();
         }
         // Who asks for a port has one already, or is about to, and can be told that this one is not to be had.
-        match ServiceSocket::bind(self.bind, port.unwrap_or(0)) {
+        match open(self.bind, port.unwrap_or(0), self.offload) {
             Ok(next) => {
                 // Nothing leaves from here on, not even from the old port.
                 self.supersede();
@@ -69,7 +69,7 @@ impl Worker {
                 None => answer(reply, Ok(self.at_rest())),
             };
         }
-        match bind(self.bind, self.port) {
+        match bind(self.bind, self.port, self.offload) {
             Ok((next, fell_back)) => {
                 self.stopped = false;
                 self.supersede();

@@ -22,8 +22,14 @@ pub struct Counters {
     pub tx_withheld: u64,
     /// Packets taken from the host.
     pub tun_rx_packets: u64,
+    /// System calls that took them: one for each super-packet.
+    pub tun_rx_calls: u64,
+    /// Super-packets that made no sense and were left out. The kernel makes none.
+    pub tun_rx_malformed: u64,
     /// Packets handed to the host.
     pub tun_tx_packets: u64,
+    /// System calls that handed them over: one for each super-packet.
+    pub tun_tx_calls: u64,
     /// Packets that the host refused.
     pub tun_tx_refused: u64,
     /// Changes of the port whose gating subscribers did not settle in time.

@@ -1,7 +1,7 @@
 //! A batch's way through the state machine.
 //!
-//! Nothing on it is copied and nothing is allocated per packet: what leaves refers to where the packets were read
-//! to, and only what the state machine writes by itself has a buffer of its own.
+//! Nothing is allocated per packet, and nothing is copied here: what leaves refers to where the packets were cut, what
+//! is delivered to where they were received, and only what the state machine writes by itself has a buffer of its own.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -12,11 +12,15 @@ use teredo::{Client, Destination, DropReason, Instant, Reception, Relay, Submiss
 
 use super::Counters;
 use crate::Tun;
+use crate::offload::Coalescer;
 use crate::tun::PacketBatch;
 use crate::udp::{Arena, Arenas, ReceiveBatch, SendBatch, ServiceSocket};
 
 /// The most bytes of its own that the state machine may have waiting while the socket is full.
 const MAX_ANSWERS: usize = 256 * 1024;
+
+/// How many packets one receive is expected to bring at most: as many trains as it takes, each as long as can be.
+const PACKETS: usize = 32 * 64;
 
 /// The most datagrams that wait for the secondary port: it is asked for one at a time, and two at first.
 const MAX_SECONDARY: usize = 16;
@@ -80,7 +84,7 @@ pub(crate) struct Path<M> {
     packets: PacketBatch,
     datagrams: ReceiveBatch,
     outgoing: Outgoing,
-    deliveries: Vec<Delivery>,
+    deliveries: Deliveries,
 }
 
 /// What waits to be sent.
@@ -95,12 +99,14 @@ struct Outgoing {
     secondary: Vec<(SocketAddrV4, Vec<u8>)>,
 }
 
-/// A packet for the host.
-enum Delivery {
-    /// Within a datagram that was received, with these ECN bits in its outer header.
-    Received(Range<usize>, Ecn),
-    /// Written by the state machine.
-    Own(Range<usize>),
+/// Packets for the host.
+struct Deliveries {
+    /// Within datagrams that were received just now, with the ECN bits of the outer header.
+    arrived: Vec<(Range<usize>, Ecn)>,
+    /// The same, put together.
+    received: Coalescer,
+    /// Those that the state machine wrote.
+    own: Vec<Range<usize>>,
 }
 
 impl Outgoing {
@@ -124,6 +130,11 @@ impl Outgoing {
 
 impl<M: Machine> Path<M> {
     pub(crate) fn new(machine: M, tun: Tun) -> Self {
+        let deliveries = Deliveries {
+            arrived: Vec::with_capacity(PACKETS),
+            received: Coalescer::new(PACKETS, tun.offloads()),
+            own: Vec::new(),
+        };
         Self {
             machine,
             tun,
@@ -131,7 +142,7 @@ impl<M: Machine> Path<M> {
             packets: PacketBatch::new(),
             datagrams: ReceiveBatch::new(),
             outgoing: Outgoing::default(),
-            deliveries: Vec::new(),
+            deliveries,
         }
     }
 
@@ -154,6 +165,11 @@ impl<M: Machine> Path<M> {
         !self.outgoing.batch.is_empty()
     }
 
+    /// Whether packets of the host that were taken from the interface did not fit into the last batch.
+    pub(super) fn has_more(&self) -> bool {
+        self.packets.has_rest()
+    }
+
     /// Receives one batch and hands what is meant for the host to it.
     pub(crate) fn receive(
         &mut self,
@@ -174,7 +190,7 @@ impl<M: Machine> Path<M> {
                     let start = datagram.payload.start + offset_within(payload, packet);
                     let range = start..start + packet.len();
                     self.deliveries
-                        .push(Delivery::Received(range, datagram.ecn));
+                    self.deliveries.arrived.push((range, datagram.ecn));
                 }
                 Reception::Consumed | Reception::Drop(_) => {}
             }
@@ -190,19 +206,28 @@ impl<M: Machine> Path<M> {
             "the batch in flight refers to the arena that is about to be refilled"
         );
         self.tun.read_batch(&mut self.packets)?;
-        for packet in self.packets.packets() {
-            self.counters.tun_rx_packets += 1;
-            match self
-                .machine
-                .handle_tun(now, &self.packets.arena()[packet.clone()])
-            {
-                Submission::Send(to) => {
-                    self.outgoing.push(to, Arena::Packets, packet.clone(), None);
+        self.counters.tun_rx_calls += self.packets.runs().count() as u64;
+        self.counters.tun_rx_malformed += self.packets.uncut();
+        for run in self.packets.runs() {
+            let mut packets = run.iter();
+            while let Some(packet) = packets.next() {
+                self.counters.tun_rx_packets += 1;
+                let bytes = &self.packets.arena()[packet.clone()];
+                match self.machine.handle_tun(now, bytes) {
+                    Submission::Send(to) => {
+                        // The rest of the run goes the same way: addresses and all else that this depends on are the
+                        // same, and no packet is longer than the first.
+                        self.outgoing.push(to, Arena::Packets, packet.clone(), None);
+                        for packet in packets.by_ref() {
+                            self.counters.tun_rx_packets += 1;
+                            self.outgoing.push(to, Arena::Packets, packet.clone(), None);
+                        }
+                    }
+                    Submission::Queued | Submission::Drop(_) => {}
                 }
-                Submission::Queued | Submission::Drop(_) => {}
+                // After each, so that what was queued before it leaves before it.
+                drain(&mut self.machine, &mut self.outgoing, &mut self.deliveries);
             }
-            // After each packet, so that what was queued before it leaves before it.
-            drain(&mut self.machine, &mut self.outgoing, &mut self.deliveries);
         }
         Ok(self.deliver())
     }
@@ -242,19 +267,35 @@ impl<M: Machine> Path<M> {
 
     fn deliver(&mut self) -> Option<io::Error> {
         let mut failure = None;
-        for delivery in self.deliveries.drain(..) {
-            let packet = match delivery {
-                Delivery::Received(range, ecn) => {
-                    let packet = &mut self.datagrams.arena_mut()[range];
-                    if ecn != Ecn::NotEct && !Ecn::decapsulate(ecn, packet) {
-                        self.machine.count_drop(DropReason::Congestion);
-                        continue;
-                    }
-                    &*packet
+        let Deliveries {
+            arrived,
+            received,
+            own,
+        } = &mut self.deliveries;
+        for (range, ecn) in arrived.drain(..) {
+            if ecn != Ecn::NotEct
+                && !Ecn::decapsulate(ecn, &mut self.datagrams.arena_mut()[range.clone()])
+            {
+                self.machine.count_drop(DropReason::Congestion);
+                continue;
+            }
+            received.push(self.datagrams.arena(), range);
+        }
+        for packet in received.iter(self.datagrams.arena()) {
+            let count = packet.count() as u64;
+            self.counters.tun_tx_calls += 1;
+            match self.tun.write_super(&packet) {
+                Ok(()) => self.counters.tun_tx_packets += count,
+                Err(error) => {
+                    self.counters.tun_tx_refused += count;
+                    failure = Some(error);
                 }
-                Delivery::Own(range) => &self.outgoing.answers[range],
-            };
-            match self.tun.write(packet) {
+            }
+        }
+        received.clear();
+        for range in own.drain(..) {
+            self.counters.tun_tx_calls += 1;
+            match self.tun.write(&self.outgoing.answers[range]) {
                 Ok(()) => self.counters.tun_tx_packets += 1,
                 Err(error) => {
                     self.counters.tun_tx_refused += 1;
@@ -312,7 +353,7 @@ impl Path<Client> {
 }
 
 /// Empties `poll_transmit`.
-fn drain(machine: &mut impl Machine, outgoing: &mut Outgoing, deliveries: &mut Vec<Delivery>) {
+fn drain(machine: &mut impl Machine, outgoing: &mut Outgoing, deliveries: &mut Deliveries) {
     loop {
         let start = outgoing.answers.len();
         let Some(transmit) = machine.poll_transmit(&mut outgoing.answers) else {
@@ -321,7 +362,7 @@ fn drain(machine: &mut impl Machine, outgoing: &mut Outgoing, deliveries: &mut V
         let range = start..start + transmit.len;
         match transmit.destination {
             _ if range.end > MAX_ANSWERS => outgoing.withhold(start),
-            Destination::Host => deliveries.push(Delivery::Own(range)),
+            Destination::Host => deliveries.own.push(range),
             Destination::Secondary(to)
                 if outgoing.open && outgoing.secondary.len() < MAX_SECONDARY =>
             {

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio::sync::oneshot;
 
+use super::Offload;
 use crate::BindError;
 use crate::udp::ServiceSocket;
 
@@ -85,19 +86,33 @@ pub(super) fn answer(reply: Reply, result: Result<PortChange, ChangeError>) {
     let _ = reply.send(result);
 }
 
+/// Binds `port`; 0 leaves the choice to the kernel.
+pub(super) fn open(
+    address: Ipv4Addr,
+    port: u16,
+    offload: Offload,
+) -> Result<ServiceSocket, BindError> {
+    let mut socket = ServiceSocket::bind(address, port)?;
+    if offload == Offload::Off {
+        socket.disable_offloads();
+    }
+    Ok(socket)
+}
+
 /// Binds `port`, or any other where that one cannot be had: a client without its favourite port is of more use
 /// than none (R4380-5.2-03, R4380-5.2.10-01, R4380-5.2.10-02, R6169-5.2-01).
 pub(super) fn bind(
     address: Ipv4Addr,
     port: Option<u16>,
+    offload: Offload,
 ) -> Result<(ServiceSocket, Option<PortFallback>), BindError> {
     let Some(wanted) = port.filter(|&port| port != 0) else {
-        return Ok((ServiceSocket::bind(address, 0)?, None));
+        return Ok((open(address, 0, offload)?, None));
     };
-    match ServiceSocket::bind(address, wanted) {
+    match open(address, wanted, offload) {
         Ok(socket) => Ok((socket, None)),
         Err(error) => {
-            let socket = ServiceSocket::bind(address, 0)?;
+            let socket = open(address, 0, offload)?;
             let fallback = PortFallback {
                 wanted,
                 reason: error.to_string(),

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use teredo::client::{Event, LocalSubnet};
 use teredo::policy::DestinationPolicy;
@@ -19,13 +19,19 @@ use super::path::Path;
 use super::port::{PendingChange, Target, bind};
 use super::trouble::Troubles;
 use super::{
-    EngineConfig, EngineEvent, EngineHandle, EngineStatus, Operation, PortAnnouncer, SpawnError,
+    EngineConfig, EngineEvent, EngineHandle, EngineStatus, Offload, Operation, PortAnnouncer,
+    SpawnError,
 };
 use crate::clock::{self, Timer};
 use crate::gate::Gate;
 use crate::udp::ServiceSocket;
 use crate::watch::Attached;
 use crate::{Tun, Waker};
+
+const AT_ONCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
 
 pub(super) fn spawn(
     tun: Tun,
@@ -37,7 +43,7 @@ pub(super) fn spawn(
     let (sender, commands) = mpsc::channel();
     let waker = Waker::new()?;
     let bound = match config.native {
-        None => Some(bind(config.bind, config.port)?),
+        None => Some(bind(config.bind, config.port, config.offload)?),
         Some(_) => None,
     };
     let mut worker = Worker {
@@ -63,6 +69,7 @@ pub(super) fn spawn(
         bind: config.bind,
         port: config.port,
         settle_deadline: config.settle_deadline,
+        offload: config.offload,
     };
     let thread = thread::Builder::new().name("teredo-data".to_owned());
     let thread = thread.spawn(move || {
@@ -104,6 +111,7 @@ pub(super) struct Worker {
     pub(super) bind: Ipv4Addr,
     pub(super) port: Option<u16>,
     pub(super) settle_deadline: Duration,
+    pub(super) offload: Offload,
 }
 
 /// What can be done without waiting.
@@ -183,7 +191,9 @@ impl Worker {
             ),
             self.poll_fd(self.optional.secondary.as_ref(), PollFlags::IN),
         ];
-        match poll(&mut fds, None) {
+        // The rest of a super-packet is no longer in the interface's queue, and makes nothing readable.
+        let more = takes_packets && self.path.has_more();
+        match poll(&mut fds, more.then_some(&AT_ONCE)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -192,7 +202,7 @@ impl Worker {
         Ok(Ready {
             waker: waker.contains(PollFlags::IN),
             timer: timer.contains(PollFlags::IN),
-            tun: tun.contains(PollFlags::IN) && takes_packets,
+            tun: (more || tun.contains(PollFlags::IN)) && takes_packets,
             tun_lost: tun.intersects(PollFlags::ERR | PollFlags::HUP),
             receive: self.socket.is_some() && socket.intersects(arrived),
             discovery: self.optional.discovery.is_some() && discovery.intersects(arrived),

@@ -1,10 +1,10 @@
-//! `TUNSETIFF`, the one system call of this project that no safe wrapper covers.
+//! `TUNSETIFF` and `TUNSETOFFLOAD`, the two system calls of this project that no safe wrapper covers.
 #![allow(unsafe_code, reason = "see the module's documentation")]
 
 use std::fs::File;
 
 use rustix::io::Errno;
-use rustix::ioctl::{Updater, ioctl, opcode};
+use rustix::ioctl::{IntegerSetter, Updater, ioctl, opcode};
 
 const IFNAMSIZ: usize = 16;
 
@@ -52,4 +52,19 @@ pub(super) fn attach(file: &File, name: &str) -> Result<String, Errno> {
         .position(|&byte| byte == 0)
         .unwrap_or(IFNAMSIZ);
     Ok(String::from_utf8_lossy(&request.name[..len]).into_owned())
+}
+
+/// Which super-packets the kernel may hand over from now on, as `TUN_F_*`.
+///
+/// `EINVAL` where the kernel does not know one of them.
+pub(super) fn set_offloads(file: &File, features: libc::c_uint) -> Result<(), Errno> {
+    const TUNSETOFFLOAD: rustix::ioctl::Opcode = opcode::write::<libc::c_uint>(b'T', 208);
+    // SAFETY: `TUNSETOFFLOAD` takes its argument as a number, not as a pointer, and refuses numbers that it does not
+    // know.
+    unsafe {
+        ioctl(
+            file,
+            IntegerSetter::<TUNSETOFFLOAD>::new_usize(features as usize),
+        )
+    }
 }

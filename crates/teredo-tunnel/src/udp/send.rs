@@ -207,7 +207,7 @@ impl ServiceSocket {
     pub(crate) fn send(&self, batch: &mut SendBatch, arenas: Arenas<'_>) -> Sent {
         let mut sent = Sent::default();
         while let Some(train) = batch.trains.get(batch.next) {
-            let gso = self.state.max_gso_segments() >= MAX_SEGMENTS;
+            let gso = self.segmentation && self.state.max_gso_segments() >= MAX_SEGMENTS;
             let result = if let Some(ttl) = train.ttl {
                 self.send_with_ttl(train, ttl, arenas)
                     .map(|bytes| (1, bytes))

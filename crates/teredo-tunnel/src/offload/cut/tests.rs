@@ -1,0 +1,240 @@
+use proptest::prelude::*;
+
+use super::super::reference::{Sketch, Tcp};
+use super::*;
+
+const ROOM: usize = 70_000;
+
+fn cut(header: &Header, packet: &[u8]) -> Result<Vec<Vec<u8>>, CutError> {
+    let mut cut = Cut::new(header, packet)?;
+    let mut out = vec![0; ROOM];
+    let mut packets = Vec::new();
+    while let Some(len) = cut.emit(packet, &mut out) {
+        packets.push(out[..len].to_vec());
+    }
+    assert!(cut.is_finished());
+    Ok(packets)
+}
+
+fn tcp() -> impl Strategy<Value = Tcp> {
+    (
+        any::<u32>(),
+        any::<u32>(),
+        any::<u8>(),
+        any::<u16>(),
+        0..=10usize,
+    )
+        .prop_map(|(sequence, acknowledgement, flags, window, options)| Tcp {
+            sequence,
+            acknowledgement,
+            flags,
+            window,
+            options: vec![1; 4 * options],
+        })
+}
+
+fn sketch() -> impl Strategy<Value = Sketch> {
+    let payload = prop::collection::vec(any::<u8>(), 0..5000);
+    let head = (any::<u8>(), any::<u8>(), any::<u8>(), any::<[u16; 2]>());
+    (head, prop::option::of(tcp()), 0..3usize, payload).prop_map(
+        |((traffic_class, flow_label, hop_limit, ports), tcp, extension, payload)| Sketch {
+            traffic_class,
+            flow_label,
+            hop_limit,
+            ports,
+            tcp,
+            extension,
+            ..Sketch::udp(payload)
+        },
+    )
+}
+
+proptest! {
+    /// What a super-packet is cut into is what the host would have sent without offloads, to the bit.
+    #[test]
+    fn a_super_packet_becomes_what_the_host_would_have_sent(sketch in sketch(), segment in 1u16..1500) {
+        let (header, packet) = sketch.super_packet(Some(segment));
+        prop_assert_eq!(cut(&header, &packet).unwrap(), sketch.cut(segment.into()));
+    }
+
+    #[test]
+    fn a_checksum_is_completed(sketch in sketch()) {
+        let (header, packet) = sketch.super_packet(None);
+        let whole = sketch.packet();
+        let done = cut(&header, &packet).unwrap();
+        prop_assert_eq!(done.len(), 1);
+        // Of the two zeros the kernel writes the other one, for TCP as well.
+        let at = usize::from(header.checksum_start + header.checksum_offset);
+        if whole[at..at + 2] == [0, 0] {
+            prop_assert_eq!(&done[0][at..at + 2], &[0xff, 0xff]);
+        } else {
+            prop_assert_eq!(&done[0], &whole);
+        }
+    }
+
+    /// Where the room ends it goes on later, as if there had been no end.
+    #[test]
+    fn goes_on_where_the_room_ended(sketch in sketch(), segment in 1u16..1500, room in 0usize..2000) {
+        let (header, packet) = sketch.super_packet(Some(segment));
+        let mut cut = Cut::new(&header, &packet).unwrap();
+        let mut packets = Vec::new();
+        while !cut.is_finished() {
+            let before = cut;
+            let mut small = vec![0; room];
+            match cut.emit(&packet, &mut small) {
+                Some(len) => packets.push(small[..len].to_vec()),
+                None => {
+                    prop_assert_eq!(cut, before);
+                    let mut large = vec![0; ROOM];
+                    let len = cut.emit(&packet, &mut large).unwrap();
+                    prop_assert!(len > room);
+                    packets.push(large[..len].to_vec());
+                }
+            }
+        }
+        prop_assert_eq!(packets, sketch.cut(segment.into()));
+    }
+
+    /// No header and no bytes make it panic, go on for ever, or write a packet whose length is not what it says.
+    #[test]
+    fn survives_anything(
+        header in any::<[u8; Header::LEN]>(),
+        kind in prop::sample::select(vec![0u8, 1, 4, 5, 0x84]),
+        mut packet in prop::collection::vec(any::<u8>(), 0..3000),
+        next in prop::sample::select(vec![0u8, 6, 17, 60]),
+    ) {
+        let mut header = header;
+        header[1] = kind;
+        for (at, value) in [(0, 0x60), (6, next)] {
+            if let Some(byte) = packet.get_mut(at) {
+                *byte = value;
+            }
+        }
+        let header = Header::parse(&header);
+        if let Ok(packets) = cut(&header, &packet) {
+            prop_assert!(packets.len() <= packet.len().max(1));
+            if header.gso != Gso::None {
+                for packet in packets {
+                    prop_assert_eq!(usize::from(u16::from_be_bytes([packet[4], packet[5]])) + 40, packet.len());
+                }
+            }
+        }
+    }
+}
+
+/// The flags that close a window of segments are the last one's, and CWR is the first one's.
+#[test]
+fn flags_stay_with_the_segment_that_they_are_for() {
+    let mut sketch = Sketch::tcp(u32::MAX - 1500, vec![3; 3000]);
+    if let Some(tcp) = &mut sketch.tcp {
+        tcp.flags = 0x10 | 0x01 | 0x08 | 0x40 | 0x80;
+    }
+    let (header, packet) = sketch.super_packet(Some(1208));
+    let packets = cut(&header, &packet).unwrap();
+    let flags: Vec<_> = packets.iter().map(|packet| packet[53]).collect();
+    assert_eq!(flags, [0xd0, 0x50, 0x59]);
+    let sequences: Vec<_> = packets.iter().map(|packet| be32(packet, 44)).collect();
+    assert_eq!(sequences, [u32::MAX - 1500, u32::MAX - 292, 915]);
+    let lengths: Vec<_> = packets.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [1280, 1280, 72 + 584]);
+}
+
+/// What the kernel says of the length of the headers is not believed.
+#[test]
+fn the_length_of_the_headers_is_found_out() {
+    let sketch = Sketch::tcp(1, vec![3; 3000]);
+    let (header, packet) = sketch.super_packet(Some(1000));
+    for header_len in [0, 1, 54, 65_535] {
+        let header = Header {
+            header_len,
+            ..header
+        };
+        assert_eq!(cut(&header, &packet).unwrap(), sketch.cut(1000));
+    }
+}
+
+#[test]
+fn what_cannot_be_cut_is_refused() {
+    let sketch = Sketch::tcp(1, vec![3; 100]);
+    let (header, packet) = sketch.super_packet(Some(10));
+    let gso = |gso| Header { gso, ..header };
+    assert_eq!(cut(&gso(Gso::Other(1)), &packet), Err(CutError::Kind(1)));
+    assert_eq!(cut(&gso(Gso::Udp), &packet), Err(CutError::Protocol));
+    assert_eq!(
+        cut(
+            &Header {
+                segment: 0,
+                ..header
+            },
+            &packet
+        ),
+        Err(CutError::NoSegment)
+    );
+    assert_eq!(cut(&header, &vec![0; 65_536]), Err(CutError::TooLong));
+    for len in [0, 39, 40, 59, 71] {
+        assert_eq!(
+            cut(&header, &packet[..len]),
+            Err(CutError::Truncated),
+            "{len}"
+        );
+    }
+    let mut ipv4 = packet.clone();
+    ipv4[0] = 0x45;
+    assert_eq!(cut(&header, &ipv4), Err(CutError::Protocol));
+    let mut no_offset = packet.clone();
+    no_offset[52] = 0x40;
+    assert_eq!(cut(&header, &no_offset), Err(CutError::Truncated));
+    let mut routing = packet.clone();
+    routing[6] = 43;
+    assert_eq!(cut(&header, &routing), Err(CutError::Protocol));
+    let outside = Header {
+        gso: Gso::None,
+        checksum_start: packet.len() as u16 - 1,
+        ..header
+    };
+    assert_eq!(cut(&outside, &packet), Err(CutError::Checksum));
+}
+
+/// All the payload in one segment, and as much of it as there can be.
+#[test]
+fn the_longest_super_packet_can_be_one_segment() {
+    let sketch = Sketch {
+        extension: 3,
+        ..Sketch::udp(vec![9; 65_535 - 40 - 24 - 8])
+    };
+    let (header, packet) = sketch.super_packet(Some(65_535));
+    assert_eq!(packet.len(), 65_535);
+    assert_eq!(cut(&header, &packet).unwrap(), [sketch.packet()]);
+}
+
+/// Another packet than the one it was made for is left alone.
+#[test]
+fn a_different_packet_is_not_cut() {
+    let (header, packet) = Sketch::tcp(1, vec![3; 100]).super_packet(Some(10));
+    let mut cut = Cut::new(&header, &packet).unwrap();
+    assert_eq!(cut.emit(&packet[1..], &mut [0; 2000]), None);
+    assert!(!cut.is_finished());
+}
+
+#[test]
+fn a_header_is_its_bytes() {
+    let bytes = [1, 5, 48, 0, 176, 4, 40, 0, 6, 0];
+    if cfg!(target_endian = "little") {
+        let header = Header::parse(&bytes);
+        let expected = Header {
+            needs_checksum: true,
+            gso: Gso::Udp,
+            header_len: 48,
+            segment: 1200,
+            checksum_start: 40,
+            checksum_offset: 6,
+        };
+        assert_eq!(header, expected);
+        assert_eq!(header.to_bytes(), bytes);
+    }
+    assert_eq!(Header::WHOLE.to_bytes(), [0; 10]);
+    assert_eq!(
+        Header::parse(&[0, 0x84, 0, 0, 0, 0, 0, 0, 0, 0]).gso,
+        Gso::Tcp6
+    );
+}
