@@ -1,7 +1,9 @@
 //! Measures how long the news of a new port takes from the client to the callbacks, what it costs, and how
 //! other ways to tell many of something do on the same machine in the same minute.
 //!
-//! `cargo xtask bench notify` builds and starts it. The program starts itself again for each process that has
+//! `offload` measures the data path's work on bytes, beside copying them.
+//!
+//! `cargo xtask bench` builds and starts it. The program starts itself again for each process that has
 //! registrations; whatever it has started ends with it.
 
 #![forbid(unsafe_code)]
@@ -14,6 +16,7 @@ mod in_process;
 mod machine;
 mod memory;
 mod notify;
+mod offload;
 mod process;
 mod receiver;
 mod recorder;
@@ -27,10 +30,15 @@ use std::process::ExitCode;
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(about = "Measures the port notifications beside their rivals", version)]
+#[command(
+    about = "Measures the port notifications and the data path beside their rivals",
+    version
+)]
 enum Task {
     /// From the announcement of a port to the callbacks.
     Notify(notify::Options),
+    /// Cutting super-packets and putting packets together, beside copying them.
+    Offload(offload::Options),
     /// What `notify` starts: a process with registrations.
     #[command(hide = true)]
     Receive(receiver::Options),
@@ -45,6 +53,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Notify(options) => notify::run(&options),
+        Task::Offload(options) => offload::run(&options),
         Task::Receive(options) => receiver::run(&options),
         Task::Serve(options) => memory::serve(&options),
         Task::Hold(options) => memory::hold(&options),

@@ -23,7 +23,7 @@ use teredo_client::HubAnnouncer;
 use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
 use teredo_tunnel::engine::{Engine, EngineConfig, SpawnError};
-use teredo_tunnel::interface::InterfaceConfig;
+use teredo_tunnel::interface::{InterfaceConfig, SEGMENTS_PER_SEND};
 use teredo_tunnel::watch::Watcher;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -55,6 +55,7 @@ async fn serve(settings: ClientSettings, secrets: Secrets) -> Result<Exit, Failu
             .default_route
             .then_some(InterfaceConfig::default().default_route)
             .flatten(),
+        max_segments: Some(SEGMENTS_PER_SEND),
         ..InterfaceConfig::default()
     };
     let interface = set_up_interface(&tun, config).await?;

@@ -35,13 +35,21 @@ pub struct InterfaceConfig {
     /// The metric of a default route through the tunnel, if there is to be one. 1029 puts it behind every
     /// other default route, because Teredo is a last resort (R4380-3.2.1-01).
     pub default_route: Option<u32>,
+    /// The most segments in a super-packet that the host's own stack makes, if it is to be told. Not for a host that
+    /// forwards: a longer one, which another interface has merged, would be taken apart before it gets to the tunnel.
+    pub max_segments: Option<u32>,
 }
+
+/// As many datagrams of 1280 bytes as one send can take (`UDP_SEGMENT`, 65,507 bytes): with
+/// [`InterfaceConfig::max_segments`], one super-packet is one send, and one train on the wire.
+pub const SEGMENTS_PER_SEND: u32 = 65_507 / 1280;
 
 impl Default for InterfaceConfig {
     fn default() -> Self {
         Self {
             mtu: 1280,
             default_route: Some(1029),
+            max_segments: None,
         }
     }
 }
@@ -123,6 +131,15 @@ impl Interface {
             format!("configure interface {name}")
         })
         .await?;
+        if let Some(segments) = config.max_segments {
+            let limit = LinkUnspec::new_with_index(index)
+                .append_extra_attribute(LinkAttribute::GsoMaxSegs(segments));
+            // Without it, what goes beyond a send is a send of its own.
+            let changed = netlink.handle.link().change(limit.build()).execute().await;
+            if let Err(error) = changed {
+                tracing::debug!(%error, interface = name, "super-packets are as long as they come");
+            }
+        }
         let up = LinkUnspec::new_with_index(index).up().build();
         attempt(links.change(up).execute(), || {
             format!("set interface {name} up")

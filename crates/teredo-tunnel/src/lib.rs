@@ -23,7 +23,10 @@
 //! # Batches
 //!
 //! ```text
-//!  out: readv x n ─> [packet|packet|packet|packet|...]   one arena, end to end
+//!  out: readv x n ─> [super-packet] [packet] ...
+//!                        │ offload::Cut                   the only copy, with the checksums in the same pass
+//!                        v
+//!                    [packet|packet|packet|packet|...]   one arena, end to end
 //!                        │ handle_tun: Send(to)          no copy: a train refers to a run of the arena
 //!                        v
 //!                    [train to A ][B][C][train to A]     UDP_SEGMENT per train, sendmmsg for what stands alone
@@ -31,10 +34,12 @@
 //!  in:  recvmmsg ─> [train, merged by UDP_GRO][datagram][...]
 //!                        │ handle_udp: Deliver(packet)   no copy: a packet is a part of its datagram
 //!                        v
-//!                    writev per packet
+//!                    offload::Coalescer                  no copy: new headers, payloads where they are
+//!                        v
+//!                    writev per super-packet
 //! ```
 //!
-//! After each packet everything that the state machine has to send is appended to the same batch, so that what
+//! After each super-packet everything that the state machine has to send is appended to the same batch, so that what
 //! was queued earlier leaves earlier. Nothing is allocated per packet.
 //!
 //! # Make before break
@@ -44,7 +49,8 @@
 //!
 //! # Unsafe code
 //!
-//! One block, around the one system call that no safe wrapper covers: `TUNSETIFF`, in `tun/ioctl.rs`.
+//! Two blocks, around the two system calls that no safe wrapper covers: `TUNSETIFF` and `TUNSETOFFLOAD`, in
+//! `tun/ioctl.rs`.
 
 #![deny(unsafe_code)]
 

@@ -30,6 +30,7 @@ mod relay;
 mod ruleset;
 mod secure;
 mod several;
+mod transfer;
 mod trouble;
 mod tunnel;
 mod windows;

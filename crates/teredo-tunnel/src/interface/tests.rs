@@ -77,6 +77,35 @@ fn teredo_route() -> (Ipv6Addr, u8, u32) {
 }
 
 /// R4380-5.1.2-02
+/// Only where it was asked for.
+#[test]
+fn super_packets_are_no_longer_than_a_send() {
+    isolated(|| {
+        block_on(async {
+            for max_segments in [None, Some(SEGMENTS_PER_SEND)] {
+                let tun = Tun::open(Some("teredo")).unwrap();
+                let config = InterfaceConfig {
+                    max_segments,
+                    ..InterfaceConfig::default()
+                };
+                let interface = Interface::set_up(&tun, config).await.unwrap();
+                let handle = &interface.netlink.handle;
+                let mut links =
+                    std::pin::pin!(handle.link().get().match_index(tun.index()).execute());
+                let link = links.try_next().await.unwrap().unwrap();
+                let limit = link
+                    .attributes
+                    .iter()
+                    .find_map(|attribute| match attribute {
+                        LinkAttribute::GsoMaxSegs(segments) => Some(*segments),
+                        _ => None,
+                    });
+                assert_eq!(limit == Some(51), max_segments.is_some(), "{limit:?}");
+            }
+        });
+    });
+}
+
 #[test]
 fn the_interface_is_up_with_mtu_1280_and_no_address() {
     isolated(|| {

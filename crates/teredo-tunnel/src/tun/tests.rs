@@ -1,7 +1,11 @@
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6, UdpSocket};
+
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
 
 use super::*;
 use crate::netns::{add_address, eventually, index, isolated, netlink, set_up};
+use crate::offload::Coalescer;
 
 fn exists(name: &str) -> bool {
     netlink(async |handle| index(&handle, name).await).is_some()
@@ -87,7 +91,7 @@ fn a_batch_holds_the_packets_in_order_and_end_to_end() {
             add_address(&handle, "teredo", Ipv4Addr::new(192, 0, 2, 1), 24).await;
             set_up(&handle, "teredo").await;
         });
-        let socket = std::net::UdpSocket::bind("192.0.2.1:4000").unwrap();
+        let socket = UdpSocket::bind("192.0.2.1:4000").unwrap();
         let total = BATCH + 10;
         for number in 0..total {
             socket
@@ -131,7 +135,7 @@ fn a_packet_that_is_written_arrives_at_the_host() {
             add_address(&handle, "teredo", Ipv4Addr::new(192, 0, 2, 1), 24).await;
             set_up(&handle, "teredo").await;
         });
-        let socket = std::net::UdpSocket::bind("192.0.2.1:4000").unwrap();
+        let socket = UdpSocket::bind("192.0.2.1:4000").unwrap();
         socket
             .set_read_timeout(Some(crate::netns::PATIENCE))
             .unwrap();
@@ -154,5 +158,159 @@ fn a_packet_that_is_written_arrives_at_the_host() {
             (&buffer[..len], from),
             (&b"here"[..], "192.0.2.2:9".parse().unwrap())
         );
+    });
+}
+
+const HERE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+const THERE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+const PORT: u16 = 4000;
+
+/// An interface with offloads, or without, and a socket on its address.
+fn over_ipv6(offloads: bool) -> (Tun, UdpSocket) {
+    let mut tun = Tun::open(Some("teredo")).unwrap();
+    if offloads {
+        assert!(tun.enable_offloads().tcp, "every kernel knows these");
+    }
+    netlink(async |handle| {
+        add_address(&handle, "teredo", HERE, 64).await;
+        set_up(&handle, "teredo").await;
+    });
+    let socket = eventually("the address is in effect", || {
+        UdpSocket::bind((HERE, PORT)).ok()
+    });
+    socket
+        .set_read_timeout(Some(crate::netns::PATIENCE))
+        .unwrap();
+    (tun, socket)
+}
+
+/// The host's own datagram to [`THERE`], whatever else the kernel says.
+fn is_sent_here(packet: &[u8]) -> bool {
+    packet.len() > 48 && packet[6] == 17 && packet[24..40] == THERE.octets()
+}
+
+/// RFC 8200 §8.1, word by word.
+fn is_intact(packet: &[u8]) -> bool {
+    let mut sum = packet.len() as u32 - 40 + u32::from(packet[6]);
+    for pair in packet[8..].chunks(2) {
+        sum += u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| u32::from(low));
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (sum & 0xffff) + (sum >> 16) == 0xffff
+}
+
+fn payload(number: usize) -> Vec<u8> {
+    vec![number as u8; if number == 19 { 77 } else { 1000 }]
+}
+
+/// What the host hands over as one is cut into packets of a run, end to end, each as if it had been sent alone.
+#[test]
+fn a_super_packet_of_the_host_is_cut() {
+    for offloads in [true, false] {
+        isolated(move || {
+            let (tun, socket) = over_ipv6(offloads);
+            setsockopt(&socket, UdpGsoSegment, &1000).unwrap();
+            let burst: Vec<u8> = (0..20).flat_map(payload).collect();
+            socket
+                .send_to(&burst, SocketAddrV6::new(THERE, PORT, 0, 0))
+                .unwrap();
+            let mut batch = PacketBatch::new();
+            let (mut packets, mut runs) = (Vec::new(), 0);
+            while packets.len() < 20 {
+                eventually("a packet", || tun.read_batch(&mut batch).ok());
+                assert_eq!(batch.uncut(), 0);
+                let mut end = 0;
+                for run in batch.runs() {
+                    let first = &batch.arena()[run[0].clone()];
+                    runs += usize::from(is_sent_here(first));
+                    for range in run {
+                        assert_eq!(range.start, end);
+                        end = range.end;
+                        packets.push(batch.arena()[range.clone()].to_vec());
+                    }
+                }
+                packets.retain(|packet| is_sent_here(packet));
+            }
+            assert_eq!(runs, if tun.offloads().udp { 1 } else { 20 });
+            for (number, packet) in packets.iter().enumerate() {
+                assert_eq!(packet[48..], payload(number));
+                assert!(is_intact(packet), "{number}");
+                let len = u16::from_be_bytes([packet[4], packet[5]]);
+                assert_eq!(usize::from(len), packet.len() - 40);
+            }
+        });
+    }
+}
+
+/// A super-packet that does not fit into a batch goes on in the next.
+#[test]
+fn what_has_no_room_waits_for_the_next_batch() {
+    isolated(|| {
+        let (tun, socket) = over_ipv6(true);
+        setsockopt(&socket, UdpGsoSegment, &100).unwrap();
+        for burst in 0..5u8 {
+            socket
+                .send_to(&[burst; 6000], SocketAddrV6::new(THERE, PORT, 0, 0))
+                .unwrap();
+        }
+        let mut batch = PacketBatch::new();
+        let mut bursts = Vec::new();
+        while bursts.len() < 300 {
+            eventually("a packet", || tun.read_batch(&mut batch).ok());
+            assert!(batch.packets().len() <= PACKETS);
+            let packets = batch
+                .packets()
+                .iter()
+                .map(|range| &batch.arena()[range.clone()]);
+            bursts.extend(packets.filter(|packet| is_sent_here(packet)).map(|packet| {
+                assert!(packet.len() == 148 && is_intact(packet));
+                packet[48]
+            }));
+        }
+        let expected: Vec<u8> = (0..5).flat_map(|burst| [burst; 60]).collect();
+        assert_eq!(bursts, expected);
+        assert!(!batch.has_rest());
+    });
+}
+
+/// What is written as one arrives as the datagrams that it was made of.
+#[test]
+fn datagrams_that_are_written_as_one_arrive_one_by_one() {
+    isolated(|| {
+        let (tun, socket) = over_ipv6(true);
+        let packets: Vec<u8> = (0..20)
+            .flat_map(|number| {
+                let payload = payload(number);
+                let len = (8 + payload.len()) as u16;
+                let mut packet = vec![0x60, 0, 0, 0];
+                packet.extend_from_slice(&len.to_be_bytes());
+                packet.extend_from_slice(&[17, 64]);
+                packet.extend_from_slice(&THERE.octets());
+                packet.extend_from_slice(&HERE.octets());
+                for word in [PORT, PORT, len, 0] {
+                    packet.extend_from_slice(&word.to_be_bytes());
+                }
+                packet.extend_from_slice(&payload);
+                let checksum = teredo::wire::checksum(THERE, HERE, 17, &packet[40..]);
+                packet[46..48].copy_from_slice(&checksum.to_be_bytes());
+                packet
+            })
+            .collect();
+        let mut coalescer = Coalescer::new(20, tun.offloads());
+        for number in 0..20 {
+            let start = number * 1048;
+            coalescer.push(&packets, start..packets.len().min(start + 1048));
+        }
+        let writes = coalescer.iter(&packets).count();
+        assert_eq!(writes, if tun.offloads().udp { 1 } else { 20 });
+        for packet in coalescer.iter(&packets) {
+            tun.write_super(&packet).unwrap();
+        }
+        let mut buffer = [0; 2000];
+        for number in 0..20 {
+            let (len, from) = socket.recv_from(&mut buffer).unwrap();
+            assert_eq!(from.ip(), THERE);
+            assert_eq!(buffer[..len], payload(number));
+        }
     });
 }

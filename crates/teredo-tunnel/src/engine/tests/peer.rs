@@ -2,6 +2,8 @@
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
 use teredo::{Destination, Reception, Submission};
 
 use super::*;
@@ -65,6 +67,18 @@ impl Peer {
             Submission::Queued => {}
             Submission::Drop(reason) => panic!("{reason}"),
         }
+        self.drain();
+    }
+
+    /// Sends packets of this length, the last one may be shorter, to a known peer in one train.
+    pub(super) fn send_train(&mut self, packets: &[u8], segment: i32) {
+        let first = &packets[..segment as usize];
+        let Submission::Send(mapping) = self.client.handle_tun(clock::now(), first) else {
+            panic!("the peer is not known");
+        };
+        setsockopt(&self.socket, UdpGsoSegment, &segment).unwrap();
+        self.socket.send_to(packets, mapping).unwrap();
+        setsockopt(&self.socket, UdpGsoSegment, &0).unwrap();
         self.drain();
     }
 

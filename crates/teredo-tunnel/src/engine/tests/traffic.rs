@@ -2,6 +2,9 @@
 
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
+
 use super::peer::Peer;
 use super::*;
 use crate::interface::{Interface, InterfaceConfig};
@@ -23,6 +26,10 @@ struct Tunnel {
 
 impl Tunnel {
     fn new() -> Self {
+        Self::with(Offload::Auto)
+    }
+
+    fn with(offload: Offload) -> Self {
         addresses();
         let server = server();
         let (sender, events) = mpsc::channel();
@@ -36,7 +43,16 @@ impl Tunnel {
             .block_on(Interface::set_up(&tun, InterfaceConfig::default()))
             .unwrap();
         let tell = move |event| drop(sender.send(event));
-        let engine = Engine::spawn(tun, config(), Box::new(announcements.clone()), tell).unwrap();
+        let engine = Engine::spawn(
+            tun,
+            EngineConfig {
+                offload,
+                ..config()
+            },
+            Box::new(announcements.clone()),
+            tell,
+        )
+        .unwrap();
         let bench = Bench {
             engine,
             announcements,
@@ -100,8 +116,14 @@ fn packet(from: Ipv6Addr, to: Ipv6Addr, payload: &[u8]) -> Vec<u8> {
 /// of whole batches.
 #[test]
 fn packets_of_a_flow_stay_in_order() {
-    isolated(|| {
-        let mut tunnel = Tunnel::new();
+    for offload in [Offload::Auto, Offload::Off] {
+        isolated(move || packets_of_a_flow_stay_in_order_with(offload));
+    }
+}
+
+fn packets_of_a_flow_stay_in_order_with(offload: Offload) {
+    {
+        let mut tunnel = Tunnel::with(offload);
         for number in 0..10u8 {
             tunnel.send(&[number; 100]);
         }
@@ -139,13 +161,19 @@ fn packets_of_a_flow_stay_in_order() {
         // How well it batches is up to the scheduler, but one call a packet it is not.
         assert!(after.tx_calls - before.tx_calls < datagrams, "{after:?}");
         assert_eq!(after.tx_refused, 0);
-    });
+    }
 }
 
 #[test]
 fn packets_of_the_peer_arrive_at_the_host() {
-    isolated(|| {
-        let mut tunnel = Tunnel::new();
+    for offload in [Offload::Auto, Offload::Off] {
+        isolated(move || packets_of_the_peer_arrive_at_the_host_with(offload));
+    }
+}
+
+fn packets_of_the_peer_arrive_at_the_host_with(offload: Offload) {
+    {
+        let mut tunnel = Tunnel::with(offload);
         tunnel.send(b"hello");
         tunnel.peer_receives(1);
         for number in 0..100u8 {
@@ -162,7 +190,64 @@ fn packets_of_the_peer_arrive_at_the_host() {
         assert!(counters.rx_datagrams >= 100 && counters.rx_calls > 0 && counters.rx_bytes >= 9800);
         assert!(counters.tun_tx_packets >= 100);
         assert_eq!(counters.tun_tx_refused, 0);
-    });
+    }
+}
+
+/// What the host hands over as one goes out as single packets of at most the MTU, and what the peer sends in a train
+/// comes to the host as what it was; with offloads both take few calls.
+#[test]
+fn bursts_are_cut_and_put_together() {
+    for offload in [Offload::Auto, Offload::Off] {
+        isolated(move || bursts_with(offload));
+    }
+}
+
+fn bursts_with(offload: Offload) {
+    let mut tunnel = Tunnel::with(offload);
+    tunnel.send(b"hello");
+    tunnel.peer_receives(1);
+    let before = tunnel.bench.status().counters;
+    setsockopt(&tunnel.socket, UdpGsoSegment, &1200).unwrap();
+    let burst: Vec<u8> = (0..30u8).flat_map(|number| [number; 1200]).collect();
+    tunnel.send(&burst);
+    tunnel.peer_receives(31);
+    for (number, packet) in tunnel.peer.delivered[1..].iter().enumerate() {
+        let whole = self::packet(tunnel.here, tunnel.there, &[number as u8; 1200]);
+        assert_eq!(packet[8..], whole[8..]);
+    }
+    let after = tunnel.bench.status().counters;
+    assert!(after.tun_rx_packets - before.tun_rx_packets >= 30);
+    let calls = after.tun_rx_calls - before.tun_rx_calls;
+    match offload {
+        // A kernel before Linux 6.2 cuts datagrams by itself.
+        Offload::Auto => assert!(calls < 30 || !has_uso(), "{calls}"),
+        Offload::Off => assert!(calls >= 30, "{calls}"),
+    }
+
+    let train: Vec<u8> = (0..30u8)
+        .flat_map(|number| packet(tunnel.there, tunnel.here, &[number; 1200]))
+        .collect();
+    tunnel.peer.send_train(&train, 1248);
+    let mut buffer = [0; 2048];
+    for number in 0..30u8 {
+        let (len, from) = tunnel.socket.recv_from(&mut buffer).unwrap();
+        assert_eq!(from.ip(), tunnel.there);
+        assert_eq!(&buffer[..len], [number; 1200]);
+    }
+    let counters = tunnel.bench.status().counters;
+    assert!(counters.tun_tx_packets - after.tun_tx_packets >= 30);
+    let calls = counters.tun_tx_calls - after.tun_tx_calls;
+    match offload {
+        Offload::Auto => assert!(calls < 30 || !has_uso(), "{calls}"),
+        Offload::Off => assert!(calls >= 30, "{calls}"),
+    }
+    assert_eq!(counters.tun_tx_refused, 0);
+    assert_eq!(counters.tun_rx_malformed, 0);
+}
+
+/// Whether the kernel knows super-packets of UDP on TUN interfaces.
+fn has_uso() -> bool {
+    Tun::open(None).unwrap().enable_offloads().udp
 }
 
 /// N-16: the old port goes on receiving while the new one waits, and sends nothing.

@@ -1,0 +1,133 @@
+//! Much data through the tunnel, with the kernel's offloads and without.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
+
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
+use teredo_lab::NatKind;
+
+use crate::world::*;
+
+const PORT: u16 = 4000;
+const BYTES: usize = 8 << 20;
+
+/// Whether the client of each side may use offloads.
+const MODES: [[&str; 2]; 4] = [
+    ["auto", "auto"],
+    ["off", "auto"],
+    ["auto", "off"],
+    ["off", "off"],
+];
+
+/// What cannot be mistaken for another part of itself: a generator's output (xorshift).
+fn noise(seed: u32, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_ne_bytes()
+    };
+    std::iter::repeat_with(&mut next)
+        .flatten()
+        .take(len)
+        .collect()
+}
+
+/// Streams both ways at once, and bursts of datagrams that the host hands over as one, arrive as they were sent.
+#[test]
+fn data_arrives_intact_with_and_without_offloads() {
+    for modes in MODES {
+        let (world, _server) = World::with_server();
+        let hosts = [
+            world.left.host("alice").unwrap(),
+            world.right.host("bob").unwrap(),
+        ];
+        let clients = [0, 1].map(|side| world.client(&hosts[side], &["--offload", modes[side]]));
+        let [a, b] = [0, 1].map(|side| IpAddr::from(clients[side].address()));
+        let there = teredo_lab::ping(&hosts[0], a_v6(b), 3, SECOND * 5).unwrap();
+        assert!(there.are_all_in_order(3), "{modes:?}: {there:?}");
+
+        let listener = hosts[1]
+            .namespace()
+            .run(|| TcpListener::bind((b, PORT)).unwrap())
+            .unwrap();
+        let dialled = hosts[0]
+            .namespace()
+            .run(|| TcpStream::connect((b, PORT)).unwrap())
+            .unwrap();
+        let (accepted, from) = listener.accept().unwrap();
+        assert_eq!(from.ip(), a);
+        thread::scope(|scope| {
+            for (stream, seed) in [(&dialled, 1), (&accepted, 2)] {
+                stream.set_read_timeout(Some(SECOND * 30)).unwrap();
+                scope.spawn(move || {
+                    let mut stream = stream;
+                    stream.write_all(&noise(seed, BYTES)).unwrap();
+                });
+                scope.spawn(move || {
+                    let mut stream = stream;
+                    let mut received = vec![0; BYTES];
+                    stream.read_exact(&mut received).unwrap();
+                    // Not `assert_eq`, which would print them.
+                    assert!(received == noise(3 - seed, BYTES), "{modes:?}: other bytes");
+                });
+            }
+        });
+
+        datagrams(&hosts, [a, b], modes);
+        for client in &clients {
+            let drops = client.status().drops;
+            for reason in ["too_big", "malformed"] {
+                assert_eq!(drops.get(reason), None, "{modes:?}: {drops:?}");
+            }
+        }
+    }
+}
+
+fn a_v6(address: IpAddr) -> std::net::Ipv6Addr {
+    match address {
+        IpAddr::V6(address) => address,
+        IpAddr::V4(address) => panic!("{address}"),
+    }
+}
+
+/// Twenty datagrams in one `UDP_SEGMENT` send, the last one short, are twenty datagrams in order at the other end.
+fn datagrams(hosts: &[teredo_lab::Host; 2], [a, b]: [IpAddr; 2], modes: [&str; 2]) {
+    let bind = |side: usize, address| {
+        hosts[side]
+            .namespace()
+            .run(move || UdpSocket::bind((address, PORT)).unwrap())
+            .unwrap()
+    };
+    let (sender, receiver) = (bind(0, a), bind(1, b));
+    receiver.set_read_timeout(Some(SECOND * 10)).unwrap();
+    setsockopt(&sender, UdpGsoSegment, &1000).unwrap();
+    let burst = noise(7, 19_300);
+    sender.send_to(&burst, (b, PORT)).unwrap();
+    let mut buffer = [0; 2000];
+    for (number, expected) in burst.chunks(1000).enumerate() {
+        let (len, from) = receiver.recv_from(&mut buffer).unwrap();
+        assert_eq!(from.ip(), a);
+        assert!(
+            buffer[..len] == *expected,
+            "{modes:?}: datagram {number} of {len} bytes"
+        );
+    }
+}
+
+/// The setting in the file and the one on the command line are looked at before anything starts.
+#[test]
+fn offload_is_auto_or_off() {
+    let world = World::new(NatKind::None, NatKind::None);
+    let host = world.left.host("alice").unwrap();
+    let refused = run(
+        &host,
+        teredo().args(["client", "--server", "192.0.2.45", "--offload", "maybe"]),
+    );
+    assert_eq!(refused.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(message.contains("'auto' or 'off'"), "{message}");
+}
