@@ -245,6 +245,32 @@ fn bursts_with(offload: Offload) {
     assert_eq!(counters.tun_rx_malformed, 0);
 }
 
+/// What of a super-packet did not fit into a batch is no longer in the interface's queue, and is seen to all the same.
+#[test]
+fn the_rest_of_a_super_packet_is_not_forgotten() {
+    isolated(|| {
+        let tunnel = Tunnel::new();
+        setsockopt(&tunnel.socket, UdpGsoSegment, &100).unwrap();
+        // While a port is announced, the packets of the host wait.
+        tunnel.bench.announcements.hold();
+        let rebind = tunnel.bench.engine.rebind(None);
+        tunnel.bench.announcements.wait(2);
+        let before = tunnel.bench.status().counters;
+        for burst in 0..5u8 {
+            tunnel.send(&[burst; 6000]);
+        }
+        tunnel
+            .bench
+            .announcements
+            .settle(&tunnel.bench.engine.waker());
+        assert!(block_on(rebind).unwrap().settled);
+        eventually("all packets are taken", || {
+            let now = tunnel.bench.status().counters;
+            (now.tun_rx_packets >= before.tun_rx_packets + 300).then_some(())
+        });
+    });
+}
+
 /// Whether the kernel knows super-packets of UDP on TUN interfaces.
 fn has_uso() -> bool {
     Tun::open(None).unwrap().enable_offloads().udp
