@@ -72,8 +72,8 @@ impl<'a> Segment<'a> {
         ip && (!self.is_tcp() || {
             let (a, b) = (&a[IPV6..self.headers], &b[IPV6..other.headers]);
             let flags = (a[tcp::FLAGS] ^ b[tcp::FLAGS]) & !tcp::PSH;
-            a.len() == b.len()
-                && a[8..tcp::FLAGS] == b[8..tcp::FLAGS]
+            // The last of these also tells different lengths apart.
+            a[8..tcp::FLAGS] == b[8..tcp::FLAGS]
                 && flags == 0
                 && a[tcp::FLAGS + 1..tcp::CHECKSUM] == b[tcp::FLAGS + 1..tcp::CHECKSUM]
                 && a[tcp::CHECKSUM + 2..] == b[tcp::CHECKSUM + 2..]

@@ -198,6 +198,24 @@ fn what_must_not_be_merged_is_not() {
         change(&mut sketches[1]);
         assert_eq!(counts(&packets(&sketches)), [1, 1], "{what}");
     }
+    let mut unacknowledged = stream(2, 100);
+    unacknowledged
+        .iter_mut()
+        .for_each(|sketch| tcp(sketch).flags = 0);
+    assert_eq!(counts(&packets(&unacknowledged)), [1, 1], "no ACK");
+    let mut shorter = packets(&[Sketch::udp(vec![1; 10]), Sketch::udp(vec![1; 10])]);
+    assert_eq!(counts(&shorter), [2]);
+    for packet in &mut shorter {
+        packet[45] -= 1;
+        // The checksum as well, or it would be that.
+        let checksum = u16::from_be_bytes([packet[46], packet[47]]);
+        packet[46..48].copy_from_slice(&(checksum + 1).to_be_bytes());
+    }
+    assert_eq!(
+        counts(&shorter),
+        [1, 1],
+        "a datagram shorter than its packet"
+    );
     let mut longer = stream(2, 100);
     longer[1].payload.push(0);
     assert_eq!(counts(&packets(&longer)), [1, 1], "longer than the first");
@@ -258,6 +276,25 @@ fn a_wrong_checksum_stays_alone() {
     let mut none = packets(&[Sketch::udp(vec![1; 10]), Sketch::udp(vec![1; 10])]);
     none[1][46..48].copy_from_slice(&[0, 0]);
     assert_eq!(counts(&none), [1, 1]);
+}
+
+/// Ones' complement has two zeros. Both are right, but segmentation writes one of them: 0 for TCP, the other for UDP.
+#[test]
+fn the_other_zero_stays_alone() {
+    for (mut sketches, field, own, other) in [
+        (stream(2, 100), 56, [0, 0], [0xff, 0xff]),
+        (vec![Sketch::udp(vec![0; 10]); 2], 46, [0xff, 0xff], [0, 0]),
+    ] {
+        // What the checksum would be, in the data, makes it zero.
+        sketches[1].payload[..2].fill(0);
+        let checksum = sketches[1].packet()[field..field + 2].to_vec();
+        sketches[1].payload[..2].copy_from_slice(&checksum);
+        let mut packets = packets(&sketches);
+        assert_eq!(packets[1][field..field + 2], own);
+        assert_eq!(counts(&packets), [2]);
+        packets[1][field..field + 2].copy_from_slice(&other);
+        assert_eq!(counts(&packets), [1, 1]);
+    }
 }
 
 /// A packet whose flow is not known is not overtaken.
