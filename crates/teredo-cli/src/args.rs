@@ -223,6 +223,15 @@ pub(crate) struct RelayArgs {
     /// Accept servers and clients on private addresses (RFC 1918), as laboratories have them
     #[arg(long)]
     pub(crate) allow_private: bool,
+    /// Let the kernel take and hand over many packets as one: auto, or off to find out whether a fault lies there
+    /// [default: auto]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        env = "TEREDO_OFFLOAD",
+        hide_env_values = true
+    )]
+    pub(crate) offload: Option<Offload>,
 }
 
 #[derive(Args, Debug)]

@@ -96,6 +96,8 @@ pub(crate) struct RelaySection {
     #[serde(deserialize_with = "field::interface")]
     pub(crate) interface: Option<String>,
     pub(crate) allow_private: Option<bool>,
+    #[serde(deserialize_with = "field::parsed")]
+    pub(crate) offload: Option<Offload>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -260,6 +262,7 @@ impl RelaySection {
             direct_bubbles: self.direct_bubbles.or(earlier.direct_bubbles),
             interface: self.interface.or(earlier.interface),
             allow_private: self.allow_private.or(earlier.allow_private),
+            offload: self.offload.or(earlier.offload),
         }
     }
 }

@@ -137,6 +137,7 @@ async fn path_config(settings: &RelaySettings, mut policy: DestinationPolicy) ->
             )
         },
         settle_deadline: SETTLE_DEADLINE,
+        offload: settings.offload,
     }
 }
 

@@ -229,6 +229,7 @@ pub(crate) struct RelaySettings {
     pub(crate) interface: String,
     /// Servers and clients may have private addresses (RFC 1918).
     pub(crate) allow_private: bool,
+    pub(crate) offload: Offload,
     /// Where the service listens.
     pub(crate) socket: PathBuf,
 }
@@ -274,6 +275,7 @@ impl RelaySettings {
                 .or(section.direct_bubbles),
             interface: interface(args.interface, section.interface),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
+            offload: args.offload.or(section.offload).unwrap_or_default(),
             socket,
         })
     }

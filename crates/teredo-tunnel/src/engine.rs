@@ -204,6 +204,12 @@ impl Engine {
     }
 }
 
+/// For a wait that is a look.
+pub(crate) const AT_ONCE: rustix::event::Timespec = rustix::event::Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
 /// Randomness that nobody can foresee: nonces and the random bits of the address come from it (RFC 5991 §4).
 pub(crate) fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];

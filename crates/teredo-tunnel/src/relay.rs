@@ -15,7 +15,7 @@ use teredo::relay::{RelayCounters, RelayStatus, Served};
 use teredo::{DropCounters, RelayConfig};
 use tokio::sync::oneshot;
 
-use crate::engine::{Counters, EngineEvent, PortAnnouncer};
+use crate::engine::{Counters, EngineEvent, Offload, PortAnnouncer};
 use crate::{BindError, Tun, Waker};
 
 /// The settings of a relay's data path.
@@ -29,6 +29,8 @@ pub struct RelayPathConfig {
     pub relay: RelayConfig,
     /// How long to wait for gating subscribers before datagrams leave all the same (N-16).
     pub settle_deadline: Duration,
+    /// Whether work is done for many packets at once where the kernel can.
+    pub offload: Offload,
 }
 
 /// Why a relay did not start.

@@ -1,3 +1,5 @@
+use teredo_tunnel::engine::Offload;
+
 use super::*;
 
 fn settings(address: [u8; 4], host: bool, allow_private: bool) -> RelaySettings {
@@ -10,6 +12,7 @@ fn settings(address: [u8; 4], host: bool, allow_private: bool) -> RelaySettings 
         direct_bubbles: None,
         interface: String::from("teredo"),
         allow_private,
+        offload: Offload::default(),
         socket: "/run/teredo/teredo.sock".into(),
     }
 }

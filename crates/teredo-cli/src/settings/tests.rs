@@ -302,6 +302,7 @@ fn relay_args() -> RelayArgs {
         direct_bubbles: false,
         interface: None,
         allow_private: false,
+        offload: None,
     }
 }
 

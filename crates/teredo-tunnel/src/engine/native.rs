@@ -43,7 +43,7 @@ impl Worker {
         if !self.dormant || self.native.is_some() {
             return;
         }
-        match bind(self.bind, self.port) {
+        match bind(self.bind, self.port, self.offload) {
             Ok((next, fell_back)) => {
                 self.dormant = false;
                 self.stopped = false;

@@ -166,7 +166,7 @@ impl<M: Machine> Path<M> {
     }
 
     /// Whether packets of the host that were taken from the interface did not fit into the last batch.
-    pub(super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.packets.has_rest()
     }
 
@@ -189,7 +189,6 @@ impl<M: Machine> Path<M> {
                 Reception::Deliver(packet) => {
                     let start = datagram.payload.start + offset_within(payload, packet);
                     let range = start..start + packet.len();
-                    self.deliveries
                     self.deliveries.arrived.push((range, datagram.ecn));
                 }
                 Reception::Consumed | Reception::Drop(_) => {}

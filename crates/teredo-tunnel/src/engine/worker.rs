@@ -7,12 +7,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use teredo::client::{Event, LocalSubnet};
 use teredo::policy::DestinationPolicy;
 use teredo::{Client, Instant, ServerAddress};
 
+use super::AT_ONCE;
 use super::handle::Command;
 use super::optional::Optional;
 use super::path::Path;
@@ -27,11 +28,6 @@ use crate::gate::Gate;
 use crate::udp::ServiceSocket;
 use crate::watch::Attached;
 use crate::{Tun, Waker};
-
-const AT_ONCE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 0,
-};
 
 pub(super) fn spawn(
     tun: Tun,

@@ -71,6 +71,7 @@ impl Bench {
             port: RELAY.port(),
             relay: RelayConfig::new(RELAY, served),
             settle_deadline: PATIENCE * 10,
+            offload: Offload::Auto,
         };
         let relay = RelayHandle::spawn(tun, config, Box::new(announcer.clone()), |_| {}).unwrap();
         Self {
@@ -246,6 +247,7 @@ fn a_relay_insists_on_its_port() {
             port: RELAY.port(),
             relay: RelayConfig::new(RELAY, Served::Networks(Vec::new())),
             settle_deadline: PATIENCE,
+            offload: Offload::Auto,
         };
         let tun = Tun::open(Some("teredo")).unwrap();
         let refused = RelayHandle::spawn(tun, config, Box::new(Announcer::default()), |_| {});

@@ -15,20 +15,24 @@ use super::{Command, RelayError, RelayHandle, RelayPathConfig, RelayPathStatus};
 use crate::clock::{self, Timer};
 use crate::engine::path::Path;
 use crate::engine::trouble::Troubles;
-use crate::engine::{EngineEvent, Operation, PortAnnouncer, seed};
+use crate::engine::{AT_ONCE, EngineEvent, Offload, Operation, PortAnnouncer, seed};
 use crate::gate::{Gate, Outcome};
 use crate::udp::ServiceSocket;
 use crate::{Tun, Waker};
 
 pub(super) fn spawn(
-    tun: Tun,
+    mut tun: Tun,
     config: RelayPathConfig,
     announcer: Box<dyn PortAnnouncer>,
     events: Box<dyn Fn(EngineEvent) + Send>,
 ) -> Result<RelayHandle, RelayError> {
     let (sender, commands) = mpsc::channel();
     let waker = Waker::new()?;
-    let socket = ServiceSocket::bind(config.bind, config.port)?;
+    let mut socket = ServiceSocket::bind(config.bind, config.port)?;
+    match config.offload {
+        Offload::Auto => drop(tun.enable_offloads()),
+        Offload::Off => socket.disable_offloads(),
+    }
     let port = socket.local().port();
     let relay = RelayConfig {
         service: SocketAddrV4::new(config.bind, port),
@@ -140,7 +144,9 @@ impl Worker {
             PollFd::new(&self.path.tun, when(takes_packets, PollFlags::IN)),
             PollFd::new(&self.socket, PollFlags::IN | when(blocked, PollFlags::OUT)),
         ];
-        match poll(&mut fds, None) {
+        // The rest of a super-packet is no longer in the interface's queue, and makes nothing readable.
+        let more = takes_packets && self.path.has_more();
+        match poll(&mut fds, more.then_some(&AT_ONCE)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -148,7 +154,7 @@ impl Worker {
         Ok(Ready {
             waker: waker.contains(PollFlags::IN),
             timer: timer.contains(PollFlags::IN),
-            tun: tun.contains(PollFlags::IN) && takes_packets,
+            tun: (more || tun.contains(PollFlags::IN)) && takes_packets,
             tun_lost: tun.intersects(PollFlags::ERR | PollFlags::HUP),
             receive: socket.intersects(PollFlags::IN | PollFlags::ERR),
         })
