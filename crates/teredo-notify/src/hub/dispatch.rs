@@ -4,9 +4,11 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use slab::Slab;
+
 use super::crew::Call;
 use super::log::{Cursor, Log};
-use super::sync::{HashMap, MutexGuard};
+use super::sync::MutexGuard;
 use super::waits::Invocation;
 use super::{Hub, RegisterError, Shared, State};
 use crate::Notification;
@@ -16,16 +18,25 @@ pub(super) type Callback = Box<dyn FnMut(Notification) + Send>;
 /// The callbacks' place in the hub's state.
 #[derive(Default)]
 pub(super) struct Dispatch {
-    entries: HashMap<u64, Entry>,
+    /// Side by side, because a change visits them all.
+    entries: Slab<Entry>,
     /// Registrations that have something to be told, each at most once.
-    queue: VecDeque<u64>,
+    queue: VecDeque<Key>,
     /// How many times something was taken from the queue.
     taken: u64,
     /// How many threads wait for the end of an invocation.
     cancelling: usize,
 }
 
+/// Where a registration is, and which: the place is used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    place: usize,
+    id: u64,
+}
+
 struct Entry {
+    id: u64,
     cursor: Cursor,
     /// Absent while it runs.
     callback: Option<Callback>,
@@ -44,7 +55,7 @@ enum Stage {
 
 /// An invocation that is due.
 pub(super) struct Job {
-    id: u64,
+    key: Key,
     invocation: Invocation,
     callback: Callback,
     notification: Notification,
@@ -67,19 +78,32 @@ impl Dispatch {
 
     /// Queues everyone who has something to be told.
     pub(super) fn schedule(&mut self) {
-        for (id, entry) in &mut self.entries {
+        for (place, entry) in &mut self.entries {
             if entry.stage == Stage::Idle {
                 entry.stage = Stage::Queued;
-                self.queue.push_back(*id);
+                let id = entry.id;
+                self.queue.push_back(Key { place, id });
             }
         }
     }
 
+    fn get(&self, key: Key) -> Option<&Entry> {
+        self.entries
+            .get(key.place)
+            .filter(|entry| entry.id == key.id)
+    }
+
+    fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
+        self.entries
+            .get_mut(key.place)
+            .filter(|entry| entry.id == key.id)
+    }
+
     /// The next invocation, if one is due. Its callback is away while it runs, so that it cannot run twice (N-01).
     pub(super) fn take(&mut self, log: &Log) -> Option<Job> {
-        while let Some(id) = self.queue.pop_front() {
+        while let Some(key) = self.queue.pop_front() {
             self.taken += 1;
-            let Some(entry) = self.entries.get_mut(&id) else {
+            let Some(entry) = self.get_mut(key) else {
                 continue;
             };
             let Some(notification) = log.advance(&mut entry.cursor) else {
@@ -95,7 +119,7 @@ impl Dispatch {
                 cancelled: false,
             };
             return Some(Job {
-                id,
+                key,
                 invocation,
                 callback,
                 notification,
@@ -110,7 +134,7 @@ impl Dispatch {
 #[must_use = "the registration is cancelled when this is dropped"]
 pub struct Registration {
     hub: Hub,
-    id: u64,
+    key: Key,
 }
 
 impl Registration {
@@ -120,26 +144,21 @@ impl Registration {
     /// the callback has been dropped. Within the callback itself, and where callbacks cancel each other, it
     /// does not wait: the running invocation is the last one.
     pub fn cancel(&self) {
-        self.hub.cancel(self.id);
+        self.hub.cancel(self.key);
     }
 
     /// Whether notifications can still come: neither cancelled nor ended by a panic.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.hub
-            .lock()
-            .dispatch
-            .entries
-            .get(&self.id)
-            .is_some_and(|entry| {
-                !matches!(
-                    entry.stage,
-                    Stage::Running {
-                        cancelled: true,
-                        ..
-                    }
-                )
-            })
+        self.hub.lock().dispatch.get(self.key).is_some_and(|entry| {
+            !matches!(
+                entry.stage,
+                Stage::Running {
+                    cancelled: true,
+                    ..
+                }
+            )
+        })
     }
 }
 
@@ -173,33 +192,32 @@ impl Hub {
             .map_err(RegisterError::Thread)?;
         let cursor = state.log.cursor(initial);
         let stage = if initial { Stage::Queued } else { Stage::Idle };
-        state.dispatch.entries.insert(
+        let place = state.dispatch.entries.insert(Entry {
             id,
-            Entry {
-                cursor,
-                callback: Some(callback),
-                stage,
-            },
-        );
+            cursor,
+            callback: Some(callback),
+            stage,
+        });
+        let key = Key { place, id };
         let mut call = Call::Nobody;
         if initial {
-            state.dispatch.queue.push_back(id);
+            state.dispatch.queue.push_back(key);
             call = state.call();
         }
         drop(state);
         self.shared.wake(call);
         Ok(Registration {
             hub: self.clone(),
-            id,
+            key,
         })
     }
 
     /// Waits for a running invocation (N-06), unless that waits for this thread (N-07, N-08).
-    fn cancel(&self, id: u64) {
+    fn cancel(&self, key: Key) {
         let shared = &*self.shared;
         let mut state = self.lock();
         let dispatch = &mut state.dispatch;
-        let Some(entry) = dispatch.entries.get_mut(&id) else {
+        let Some(entry) = dispatch.get_mut(key) else {
             return;
         };
         if let Stage::Running {
@@ -213,25 +231,26 @@ impl Hub {
                 return;
             };
             state.dispatch.cancelling += 1;
-            while state.dispatch.entries.contains_key(&id) {
+            while state.dispatch.get(key).is_some() {
                 state = shared.wait(&shared.finished, state, None);
             }
             state.dispatch.cancelling -= 1;
             return;
         }
-        if entry.stage == Stage::Queued {
-            dispatch.queue.retain(|queued| *queued != id);
-        }
         let callback = entry.callback.take();
+        let queued = entry.stage == Stage::Queued;
         // The drop is an invocation too: whoever else cancels waits for it, and so does the callback that cancels here.
         let invocation = Invocation::new();
         entry.stage = Stage::Running {
             invocation,
             cancelled: true,
         };
+        if queued {
+            dispatch.queue.retain(|queued| *queued != key);
+        }
         let _waiting = invocation.wait_for();
         drop(state);
-        drop(shared.end(id, invocation, callback));
+        drop(shared.end(key, invocation, callback));
     }
 }
 
@@ -239,7 +258,7 @@ impl Shared {
     /// Invokes a callback.
     pub(super) fn run(&self, job: Job) -> MutexGuard<'_, State> {
         let Job {
-            id,
+            key,
             invocation,
             mut callback,
             notification,
@@ -249,7 +268,7 @@ impl Shared {
 
         let mut state = self.lock();
         let State { dispatch, log, .. } = &mut *state;
-        let entry = dispatch.entries.get_mut(&id);
+        let entry = dispatch.get_mut(key);
         if returned
             && let Some(entry) = entry
             && let Stage::Running {
@@ -259,27 +278,29 @@ impl Shared {
             entry.callback = Some(callback);
             if log.has_news(&entry.cursor) {
                 entry.stage = Stage::Queued;
-                dispatch.queue.push_back(id);
+                dispatch.queue.push_back(key);
             } else {
                 entry.stage = Stage::Idle;
             }
             return state;
         }
         drop(state);
-        self.end(id, invocation, Some(callback))
+        self.end(key, invocation, Some(callback))
     }
 
     /// Drops the callback of a cancelled registration, and then the registration.
     fn end(
         &self,
-        id: u64,
+        key: Key,
         invocation: Invocation,
         callback: Option<Callback>,
     ) -> MutexGuard<'_, State> {
         // As the invocation: what the callback owns may cancel this registration as it is dropped.
         invocation.enter(|| contain("dropping a callback", || drop(callback)));
         let mut state = self.lock();
-        state.dispatch.entries.remove(&id);
+        if state.dispatch.get(key).is_some() {
+            state.dispatch.entries.remove(key.place);
+        }
         let (awaited, call) = (state.dispatch.cancelling > 0, state.relieve());
         if !awaited && call == Call::Nobody {
             return state;

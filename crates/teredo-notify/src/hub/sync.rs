@@ -7,7 +7,6 @@ mod alarm;
 #[cfg(not(shuttle))]
 mod primitives {
     pub(in crate::hub) use super::alarm::Alarm;
-    pub(in crate::hub) use std::collections::HashMap;
     pub(in crate::hub) use std::sync::atomic::AtomicU64;
     pub(in crate::hub) use std::sync::{Condvar, Mutex, MutexGuard};
     pub(in crate::hub) use std::{thread, thread_local};

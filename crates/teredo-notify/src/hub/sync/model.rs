@@ -1,8 +1,5 @@
-//! The model checker's primitives, with what shuttle lacks: timeouts that strike, and maps that have the same order
-//! in every run.
+//! The model checker's primitives, with what shuttle lacks: timeouts that strike.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::BuildHasherDefault;
 use std::ops::{Deref, DerefMut};
 use std::sync::{
     LockResult, Mutex as Bookkeeping, MutexGuard as Books, PoisonError, TryLockError, TryLockResult,
@@ -13,10 +10,6 @@ pub(in crate::hub) use shuttle::sync::atomic::AtomicU64;
 pub(in crate::hub) use shuttle::{thread, thread_local};
 
 use shuttle::rand::Rng as _;
-
-/// Without a random order, so that a schedule that has failed fails again.
-pub(in crate::hub) type HashMap<K, V> =
-    std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// shuttle's, with a guard that knows whose it is, as [`Condvar`] must.
 pub(in crate::hub) struct Mutex<T>(shuttle::sync::Mutex<T>);
