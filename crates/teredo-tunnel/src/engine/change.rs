@@ -27,7 +27,7 @@ const MAX_FAREWELL_BATCHES: usize = 64;
 impl Worker {
     pub(super) fn rebind(&mut self, now: Instant, port: Option<u16>, reply: Reply) {
         if self.stopped {
-            return answer(reply, Err(ChangeError::Stopped));
+            return answer(reply, Err(self.without_port()));
         }
         let port = port.filter(|&port| port != 0);
         if let Some(pending) = &mut self.pending
@@ -72,6 +72,7 @@ impl Worker {
         match bind(self.bind, self.port, self.offload) {
             Ok((next, fell_back)) => {
                 self.stopped = false;
+                self.dormant = false;
                 self.supersede();
                 self.change_to(Target::Socket(next), fell_back, Some(reply));
             }
@@ -80,9 +81,7 @@ impl Worker {
     }
 
     pub(super) fn stop(&mut self, now: Instant, reply: Reply) {
-        let Some(reply) = self.stop_dormant(now, reply) else {
-            return;
-        };
+        self.stop_dormant(now);
         if self.stopped {
             return match &mut self.pending {
                 Some(pending) => pending.replies.push(reply),

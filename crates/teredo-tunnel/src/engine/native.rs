@@ -16,7 +16,7 @@ use std::net::Ipv6Addr;
 use teredo::Instant;
 
 use super::ChangeError;
-use super::port::{Reply, Target, answer, bind};
+use super::port::{Target, bind};
 use super::worker::Worker;
 
 impl Worker {
@@ -63,13 +63,17 @@ impl Worker {
     }
 
     /// Stopping a dormant client keeps it from waking up.
-    pub(super) fn stop_dormant(&mut self, now: Instant, reply: Reply) -> Option<Reply> {
-        if !self.dormant {
-            return Some(reply);
+    pub(super) fn stop_dormant(&mut self, now: Instant) {
+        if std::mem::take(&mut self.dormant) {
+            self.path.machine.stop(now);
         }
-        self.dormant = false;
-        self.path.machine.stop(now);
-        answer(reply, Ok(self.at_rest()));
-        None
+    }
+
+    /// Why there is no port.
+    pub(super) fn without_port(&self) -> ChangeError {
+        match self.native.filter(|_| self.dormant) {
+            Some(native) => ChangeError::Dormant(native),
+            None => ChangeError::Stopped,
+        }
     }
 }

@@ -27,12 +27,12 @@ fn native_ipv6_makes_the_client_dormant_and_its_end_wakes_it() {
         assert_eq!(bench.announcements.ports()[1..], [0]);
         // Neither a rebind nor a start overrules it.
         for outcome in [
-            block_on(bench.engine.rebind(None)).unwrap_err().to_string(),
-            block_on(bench.engine.start()).unwrap_err().to_string(),
+            block_on(bench.engine.rebind(None)),
+            block_on(bench.engine.start()),
         ] {
             assert!(
-                outcome.contains("stopped") || outcome.contains("2001:db8::5"),
-                "{outcome}"
+                matches!(outcome, Err(ChangeError::Dormant(NATIVE))),
+                "{outcome:?}"
             );
         }
         bench.engine.set_native(None);
@@ -85,5 +85,65 @@ fn a_stopped_client_does_not_wake_up() {
         assert_eq!(state(&bench), State::Dormant);
         bench.engine.set_native(None);
         bench.expect_port();
+    });
+}
+
+/// R4380-5.5-01, N-16: native IPv6 that comes in the middle of a rebind ends it. The new port was announced, so its end
+/// is, once; who stops the client before that is confirmed waits for it.
+#[test]
+fn native_ipv6_in_the_middle_of_a_rebind() {
+    isolated(|| {
+        addresses();
+        let bench = Bench::new(config(), Announcements::at_once());
+        let (first, _) = bench.expect_port();
+        bench.announcements.hold();
+        let rebind = bench.engine.rebind(None);
+        let second = bench.announcements.wait(2)[1];
+        bench.engine.set_native(Some(NATIVE));
+        assert!(matches!(block_on(rebind), Err(ChangeError::Superseded)));
+        assert_eq!(bench.announcements.wait(3), [first, second, 0]);
+        assert_eq!(
+            (state(&bench), bench.status().port),
+            (State::Dormant, 0),
+            "nothing is held open for those who are to confirm"
+        );
+
+        let mut stop = std::pin::pin!(bench.engine.stop());
+        bench.go_round();
+        let soon = std::task::Waker::noop();
+        let early = stop
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(soon));
+        assert!(early.is_pending(), "{early:?}");
+        bench.announcements.settle(&bench.engine.waker());
+        let stopped = block_on(stop).unwrap();
+        assert_eq!((stopped.port, stopped.settled), (0, true));
+        bench.go_round();
+        assert_eq!(bench.announcements.ports(), [first, second, 0]);
+        assert_eq!(state(&bench), State::Offline);
+    });
+}
+
+/// R6169-2.1-01: a dormant client whose port could not be had when native IPv6 went can be started and stopped like any
+/// other.
+#[test]
+fn a_client_that_could_not_wake_up_is_started_and_stopped() {
+    isolated(|| {
+        let config = EngineConfig {
+            native: Some(NATIVE),
+            ..config()
+        };
+        let bench = Bench::new(config, Announcements::at_once());
+        // There is no such address yet.
+        bench.engine.set_native(None);
+        assert_eq!(state(&bench), State::Dormant);
+        addresses();
+        let port = block_on(bench.engine.start()).unwrap().port;
+        bench.engine.network_changed(CLIENT, Attached::default());
+        assert_eq!(bench.status().port, port);
+        assert_eq!(bench.announcements.ports(), [port]);
+        assert_eq!(block_on(bench.engine.stop()).unwrap().port, 0);
+        assert_eq!((state(&bench), bench.status().port), (State::Offline, 0));
+        assert_eq!(bench.announcements.ports(), [port, 0]);
     });
 }
