@@ -55,7 +55,12 @@ impl Worker {
                 self.supersede();
                 self.change_to(Target::Socket(next), None, Some(reply));
             }
-            Err(error) => answer(reply, Err(error.into())),
+            Err(error) => {
+                if self.is_serving() {
+                    self.follow_link(now, self.local(None));
+                }
+                answer(reply, Err(error.into()));
+            }
         }
     }
 

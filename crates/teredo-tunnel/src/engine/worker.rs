@@ -349,6 +349,7 @@ impl Worker {
         self.path
             .machine
             .set_destinations(self.destinations.clone());
+        self.leave_link();
         if self.is_serving() {
             let local = self.local(Some(local));
             self.path.machine.handle_network_change(now, local);

@@ -186,6 +186,47 @@ fn the_group_is_joined_and_left_with_the_address() {
     });
 }
 
+/// The socket of local discovery makes room for a service port of the same number, and is there again where that one
+/// cannot be had.
+#[test]
+fn a_port_that_cannot_be_had_ends_no_discovery() {
+    isolated(|| {
+        let _link = Link::new();
+        let bench = Bench::new(on_the_link(), Announcements::at_once());
+        let (port, _) = bench.expect_port();
+        bench.go_round();
+        assert!(is_joined());
+        let _taken = std::net::UdpSocket::bind((CLIENT, DISCOVERY.port())).unwrap();
+        block_on(bench.engine.rebind(Some(DISCOVERY.port()))).unwrap_err();
+        assert_eq!(bench.status().port, port);
+        assert!(is_joined());
+    });
+}
+
+/// R4380-MS-05: the group is joined anew where the network changed while the next port waited to be confirmed.
+#[test]
+fn a_network_that_changes_in_the_middle_of_a_rebind_is_joined() {
+    isolated(|| {
+        let _link = Link::new();
+        let bench = Bench::new(on_the_link(), Announcements::at_once());
+        bench.expect_port();
+        bench.go_round();
+        bench.announcements.hold();
+        let rebind = bench.engine.rebind(None);
+        bench.announcements.wait(2);
+        let attached = Attached {
+            subnets: on_the_link().subnets,
+            ..Attached::default()
+        };
+        bench.engine.network_changed(CLIENT, attached);
+        bench.go_round();
+        assert!(!is_joined(), "the link may be another one");
+        bench.announcements.settle(&bench.engine.waker());
+        block_on(rebind).unwrap();
+        assert!(is_joined());
+    });
+}
+
 /// R4380-5.2.7-01, R4380-5.2.7-04, R4380-5.2.7-08: without a NAT the bubble goes from port to port; the second port is
 /// announced to nobody, and closed in the end.
 #[test]
