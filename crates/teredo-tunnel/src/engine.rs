@@ -126,7 +126,8 @@ pub enum EngineEvent {
         /// How long it was waited for.
         waited: Duration,
     },
-    /// The kernel refuses to send, receive or deliver. Told once until the kind of the error changes.
+    /// The kernel refuses to send, receive or deliver. Told once, until another error comes, the network changes
+    /// or the client qualifies.
     IoError {
         /// What was being done.
         operation: Operation,

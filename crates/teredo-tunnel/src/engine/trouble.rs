@@ -26,4 +26,9 @@ impl Troubles {
     pub(super) fn clear(&mut self, operation: Operation) {
         self.0[operation as usize] = None;
     }
+
+    /// Things may be otherwise now; every error is news.
+    pub(crate) fn clear_all(&mut self) {
+        *self = Self::default();
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use teredo::client::{Event, LocalSubnet};
+use teredo::client::{Event, LocalSubnet, State};
 use teredo::policy::DestinationPolicy;
 use teredo::{Client, Instant, ServerAddress};
 
@@ -276,7 +276,16 @@ impl Worker {
                     // What it makes the client send is for the host in no case.
                     self.path.collect();
                 }
-                event => (self.events)(EngineEvent::Client(event)),
+                event => {
+                    if let Event::StateChanged {
+                        state: State::Qualified,
+                        ..
+                    } = event
+                    {
+                        self.troubles.clear_all();
+                    }
+                    (self.events)(EngineEvent::Client(event));
+                }
             }
         }
     }
@@ -344,6 +353,7 @@ impl Worker {
     }
 
     fn network_changed(&mut self, now: Instant, local: Ipv4Addr, attached: Attached) {
+        self.troubles.clear_all();
         self.subnets = attached.subnets;
         self.destinations.set_broadcasts(attached.broadcasts);
         self.path
@@ -353,7 +363,6 @@ impl Worker {
         if self.is_serving() {
             let local = self.local(Some(local));
             self.path.machine.handle_network_change(now, local);
-            self.leave_link();
             self.follow_link(now, local);
         }
         self.wake_up();

@@ -225,6 +225,7 @@ impl Worker {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::SetBroadcasts(broadcasts)) => {
+                    self.troubles.clear_all();
                     self.destinations.set_broadcasts(broadcasts);
                     self.path
                         .machine
