@@ -26,6 +26,7 @@ pub struct Builder {
     bind: Ipv4Addr,
     port: Option<NonZeroU16>,
     protocol: ClientConfig,
+    beside_native: bool,
     hub: Hub,
 }
 
@@ -56,6 +57,7 @@ impl Builder {
             bind: Ipv4Addr::UNSPECIFIED,
             port: None,
             protocol: ClientConfig::default(),
+            beside_native: false,
             hub: Hub::new(),
         }
     }
@@ -96,6 +98,13 @@ impl Builder {
         self
     }
 
+    /// Whether the client serves even where the host has native IPv6. Unless said otherwise it is dormant there, without
+    /// port and address, until that is gone (RFC 4380 §5.5).
+    pub fn beside_native_ipv6(mut self, wanted: bool) -> Self {
+        self.beside_native = wanted;
+        self
+    }
+
     /// The hub to announce the port at. Who registers there before the start misses nothing, and a
     /// [`Service`](teredo_notify::service::Service) upon the same hub tells other processes.
     pub fn hub(mut self, hub: Hub) -> Self {
@@ -104,7 +113,7 @@ impl Builder {
     }
 
     /// Makes the interface, binds the port, announces it and begins to qualify. The port is in the hub when this is
-    /// ready.
+    /// ready; where the host has native IPv6 there is none (see [`beside_native_ipv6`](Self::beside_native_ipv6)).
     ///
     /// Must be called within a tokio runtime, in the network namespace that the client is for.
     ///
@@ -123,14 +132,15 @@ impl Builder {
             .map_err(StartError::Watch)?;
 
         let mut protocol = self.protocol;
-        protocol
-            .destinations
-            .set_broadcasts(watch::broadcasts().await.map_err(StartError::Watch)?);
+        let attached = watch::attached().await.map_err(StartError::Watch)?;
+        protocol.destinations.set_broadcasts(attached.broadcasts);
         let config = EngineConfig {
             bind: self.bind,
             port: self.port.map(Into::into),
             servers: self.servers.clone(),
             client: protocol,
+            subnets: attached.subnets,
+            native: driver::native(&watcher, self.beside_native),
             ..EngineConfig::default()
         };
         let (told, events) = mpsc::unbounded_channel();
@@ -155,6 +165,7 @@ impl Builder {
             watcher,
             events,
             bind: self.bind,
+            beside_native: self.beside_native,
             server: self.servers[0],
             hub: self.hub.clone(),
         };

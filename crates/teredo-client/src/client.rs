@@ -50,7 +50,9 @@ impl Client {
         self.running.connectivity.clone()
     }
 
-    /// Waits until the client is qualified and its address on the interface; `None` if it has ended instead.
+    /// Waits until the client is qualified and its address on the interface; `None` if it has ended instead. A client
+    /// that is dormant, because the host has native IPv6, is waited for until that is gone;
+    /// [`connectivity`](Self::connectivity) tells.
     pub async fn qualified(&self) -> Option<Ipv6Addr> {
         let mut connectivity = self.connectivity();
         let qualified = connectivity

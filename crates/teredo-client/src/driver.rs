@@ -35,6 +35,7 @@ pub(crate) struct Driver {
     pub(crate) watcher: Watcher,
     pub(crate) events: mpsc::UnboundedReceiver<EngineEvent>,
     pub(crate) bind: Ipv4Addr,
+    pub(crate) beside_native: bool,
     pub(crate) server: ServerAddress,
     pub(crate) hub: Hub,
 }
@@ -59,6 +60,14 @@ pub(crate) fn start(driver: Driver) -> Running {
     }
 }
 
+/// The native IPv6 that makes the client dormant (RFC 4380 §5.5).
+pub(crate) fn native(watcher: &Watcher, beside: bool) -> Option<Ipv6Addr> {
+    watcher
+        .native()
+        .filter(|_| !beside)
+        .map(|native| native.address)
+}
+
 impl Driver {
     async fn run(mut self, tell: latest::Sender<Connectivity>, mut end: oneshot::Receiver<()>) {
         let mut standing = Connectivity::default();
@@ -74,7 +83,10 @@ impl Driver {
                 change = self.watcher.changed() => match change {
                     Ok(change) => {
                         tracing::info!(%change, "the network changed");
-                        self.ask_again().await;
+                        self.engine.set_native(native(&self.watcher, self.beside_native));
+                        if change.ipv4 {
+                            self.ask_again().await;
+                        }
                     }
                     Err(error) => {
                         tracing::error!(%error, "cannot watch the network any more");
@@ -138,7 +150,7 @@ impl Driver {
         match watch::attached().await {
             Ok(attached) => self.engine.network_changed(local, attached),
             Err(error) => {
-                tracing::warn!(%error, "the broadcast addresses of the attached networks are not known");
+                tracing::warn!(%error, "the attached networks are not known");
                 self.engine
                     .network_changed(local, watch::Attached::default());
             }

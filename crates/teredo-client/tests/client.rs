@@ -1,16 +1,17 @@
 //! The life of a client in a program of one's own, on a host without a network. Needs root. With a server and NATs it
 //! is run by the end-to-end tests of `teredo-cli`.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::num::NonZeroU16;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use teredo_client::teredo::ServerAddress;
+use teredo_client::teredo::client::{Reason, State};
 use teredo_client::teredo_notify::Kind;
 use teredo_client::teredo_notify::hub::{GateOwner, Hub, Registration};
 use teredo_client::{Builder, Client, StartError};
-use teredo_lab::{Host, Internet};
+use teredo_lab::{Host, Internet, NatKind};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -19,11 +20,17 @@ fn client() -> Builder {
     Client::builder(ServerAddress::adjacent(Ipv4Addr::new(192, 0, 2, 45)))
 }
 
+const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 7, 0, 0, 0, 1);
+
 /// Runs `body` on a host of its own.
 fn on_a_host(body: impl AsyncFnOnce() + Send) {
     let internet = Internet::new().expect("these tests need root");
-    let address = Ipv4Addr::new(198, 51, 100, 7);
-    let host: Host = internet.host("host", &[address]).unwrap();
+    on(&internet.host("host", &[HOST]).unwrap(), body);
+}
+
+/// The same on this one.
+fn on(host: &Host, body: impl AsyncFnOnce() + Send) {
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -133,5 +140,50 @@ fn a_start_may_fail() {
         let failed = client().interface("own").bind(elsewhere).start().await;
         assert!(matches!(failed, Err(StartError::Engine(_))), "{failed:?}");
         assert!(!interfaces().contains("own:"));
+    });
+}
+
+/// R4380-5.5-01: where the host has native IPv6 the client has no port, unless it is told to go on. When that is gone
+/// it has one.
+#[test]
+fn native_ipv6_makes_a_client_dormant() {
+    let internet = Internet::new().expect("these tests need root");
+    let host = internet.native_host("host", &[HOST], NATIVE).unwrap();
+    on(&host, async || {
+        let beside = client().beside_native_ipv6(true).start().await.unwrap();
+        assert_ne!(beside.hub().snapshot().port, 0);
+        beside.shutdown().await;
+
+        let client = client().start().await.unwrap();
+        let mut connectivity = client.connectivity();
+        let waits = connectivity.wait_for(|now| now.state == State::Dormant);
+        let dormant = tokio::time::timeout(SOON, waits).await.unwrap();
+        let reason = dormant.unwrap().reason;
+        assert_eq!(reason, Some(Reason::NativeIpv6(NATIVE)));
+        assert_eq!(client.hub().snapshot().port, 0);
+        // This thread's namespace is the host's.
+        std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1").unwrap();
+        until("it has a port", || client.hub().snapshot().port != 0).await;
+    });
+}
+
+/// R4380-5.2.8-01: neighbours are looked for from the start.
+#[test]
+fn the_group_of_local_discovery_is_joined_from_the_start() {
+    let internet = Internet::new().expect("these tests need root");
+    let home = internet
+        .home("home", NatKind::PortRestricted, HOST)
+        .unwrap();
+    on(&home.host("host").unwrap(), async || {
+        let client = client().start().await.unwrap();
+        let group = || {
+            let groups = std::fs::read_to_string("/proc/thread-self/net/igmp").unwrap();
+            // 224.0.0.253, in the byte order of the machine.
+            let address = u32::from_ne_bytes([224, 0, 0, 253]);
+            groups.contains(&format!("{address:08X}"))
+        };
+        until("the group is joined", group).await;
+        client.shutdown().await;
+        assert!(!group());
     });
 }
