@@ -33,8 +33,8 @@ impl Opening {
         TTLS.get(self.first + usize::from(number)).copied()
     }
 
-    /// A peer has answered the last of so many bubbles. A lost one looks the same, which costs nothing but a longer
-    /// way for the next peer's first bubble.
+    /// A peer that there was no path to has answered the last of so many bubbles, from its mapping. A lost one looks
+    /// the same, so that the next peer's first bubble may go further than it has to.
     pub(super) fn answered(&mut self, bubbles: u8) {
         if bubbles > 1 {
             self.first = (self.first + 1).min(TTLS.len() - 1);

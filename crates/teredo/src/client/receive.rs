@@ -216,11 +216,15 @@ impl Client {
     }
 
     fn release(&mut self, now: Instant, slot: u32, mapping: SocketAddrV4) {
+        let peer = self.peers.peer(slot);
+        // A path that was there, and one on the link, say nothing of the own NAT.
         if let Some(Contact {
             probe: Probe::Bubbles,
             attempts,
             ..
-        }) = self.peers.peer(slot).contact
+        }) = peer.contact
+            && peer.path(now).is_none()
+            && self.peers.awaited_from(&mapping) == Some(slot)
         {
             self.opening.answered(attempts);
         }

@@ -166,6 +166,29 @@ fn a_path_in_use_is_verified_all_the_way() {
     assert_eq!(drops(&world, a, DropReason::PeerUnreachable), 0);
 }
 
+/// A bubble that is lost while a path in use is verified says nothing of where the own NAT is.
+#[test]
+fn a_loss_on_a_path_in_use_makes_no_bubble_go_further() {
+    let (mut world, a, b) = stage();
+    send(&mut world, a, b, 0);
+    world.run_for(SECOND);
+    for number in 1..30 {
+        world.link_mut(b).up = !(19..23).contains(&number);
+        send(&mut world, a, b, number);
+        world.run_for(SECOND);
+    }
+    let ttls = direct(&world, a, b);
+    assert!(
+        ttls.len() > 2 && ttls[1..].iter().all(|ttl| *ttl == 64),
+        "{ttls:?}"
+    );
+    let c = qualified_client(&mut world, 3, NatBehaviour::open_input());
+    send(&mut world, a, c, 1);
+    world.run_for(SECOND);
+    assert_eq!(direct(&world, a, c), [2]);
+    assert_eq!(numbers(&world, c), [1]);
+}
+
 /// The first bubble opens the own NAT and ends behind it, so that a stranger's router is not bothered at all.
 #[test]
 fn the_first_bubble_ends_behind_the_own_nat() {
