@@ -38,11 +38,12 @@ Signals:
   SIGHUP   read the secrets again; without --secret-file, end";
 
 const RELAY_NOTES: &str = "\
-A relay is a router: the host must forward IPv6 (sysctl net.ipv6.conf.all.forwarding=1), which teredo
-leaves to its administrator, and routes to 2001::/32 must lead to it. On a host that is a Teredo server
-too, give it an address that is not one of the server's.
-With --host it is a relay for this host alone: nothing is forwarded, and Teredo clients are talked to
-directly, from the host's own IPv6 addresses.";
+A relay is a router: the host must forward IPv6 (sysctl net.ipv6.conf.all.forwarding=1), which \
+teredo leaves to its administrator, and routes to 2001::/32 must lead to it. On a host that is a \
+Teredo server too, give it an address that is not one of the server's.
+
+With --host it is a relay for this host alone: nothing is forwarded, and Teredo clients are talked \
+to directly, from the host's own IPv6 addresses.";
 
 /// The Teredo system for Linux: IPv6 through UDP and NATs, and a firewall that follows the port.
 ///
@@ -186,7 +187,7 @@ pub(crate) struct ServerArgs {
     #[arg(long)]
     pub(crate) allow_private: bool,
     /// Serve only clients that prove who they are (RFC 4380 §5.2.2): a line 'NAME:SECRET' for each, as 'teredo secret
-    /// new' prints it; with ' retired' behind it, the client is told to obtain a new secret
+    /// new' prints it; with 'retired' behind it, the client is told to obtain a new secret
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
     /// Serve clients without a secret as well

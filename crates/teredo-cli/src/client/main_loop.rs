@@ -193,9 +193,6 @@ impl Daemon {
             }
             EngineEvent::PortBound { port, fell_back } => {
                 account.fallback = fell_back.map(|fallback| fallback.to_string());
-                if let Some(fallback) = &account.fallback {
-                    tracing::warn!("{fallback}");
-                }
                 tracing::info!(port, "port in use");
             }
             EngineEvent::SettleMissed { port, .. } => {
@@ -204,7 +201,6 @@ impl Daemon {
                 tracing::debug!(port, "went on without a gating subscriber");
             }
             EngineEvent::IoError { operation, message } => {
-                tracing::warn!(operation = operation.name(), message, "the kernel refuses");
                 // What is optional keeps nothing from leaving.
                 if matches!(operation, Operation::Discover | Operation::Determine) {
                     return;

@@ -111,7 +111,6 @@ impl Daemon {
                 tracing::debug!(port, "went on without a gating subscriber");
             }
             EngineEvent::IoError { operation, message } => {
-                tracing::warn!(operation = operation.name(), message, "the kernel refuses");
                 account.trouble = Some(format!(
                     "the kernel refuses: {}: {message}",
                     operation.name()
