@@ -81,9 +81,9 @@ pub(crate) fn failure(error: ClientError, socket: &Path) -> Failure {
         .hint("its log may say why; restart it"),
         ClientError::NotReady => Failure::new(
             Exit::NotReady,
-            "there is no Teredo port: the client is stopped, or has not started",
+            "there is no Teredo port: the client is stopped or dormant, or has not started",
         )
-        .hint("'teredo start' starts it; 'teredo port --wait' waits for a port"),
+        .hint("'teredo status' says why; 'teredo start' starts a client that was stopped"),
         ClientError::PermissionDenied => Failure::new(
             Exit::NotPermitted,
             "not permitted: this needs root or membership of the service's group",
@@ -96,8 +96,13 @@ pub(crate) fn failure(error: ClientError, socket: &Path) -> Failure {
         .hint("choose another one, or none: the system then finds a free one"),
         ClientError::Unsupported(_) => Failure::new(Exit::Failed, error.to_string())
             .hint("client and command are of different versions: restart the client"),
-        other => Failure::new(Exit::Failed, other.to_string())
-            .hint("the log of 'teredo client' may say more"),
+        // What client and relay say of themselves.
+        ClientError::Failed(reason) => {
+            Failure::new(Exit::Failed, reason).hint("'teredo status' says how things are")
+        }
+        other => {
+            Failure::new(Exit::Failed, other.to_string()).hint("the service's log may say more")
+        }
     }
 }
 

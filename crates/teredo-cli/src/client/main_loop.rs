@@ -365,11 +365,12 @@ impl Account {
             if let (State::Probe, Some(trouble)) = (self.state, &self.trouble) {
                 return Some(format!("the kernel refuses: {trouble}"));
             }
+            let qualified = self.state == State::Qualified;
             return self
                 .interface_trouble
                 .clone()
                 .or_else(|| self.fallback.clone())
-                .or_else(|| self.retired_key());
+                .or_else(|| self.retired_key().filter(|_| qualified));
         };
         match (reason, &self.resolution.trouble, &self.trouble) {
             (Reason::NoServer, Some(trouble), _) => Some(trouble.clone()),
@@ -431,6 +432,9 @@ fn forward(
             Err(ChangeError::Bind(BindError::InUse { port, .. })) => {
                 Err(ControlError::PortInUse(port))
             }
+            Err(error @ ChangeError::Dormant(_)) => Err(ControlError::Failed(format!(
+                "{error}; '--native-ipv6 ignore' has it go on"
+            ))),
             Err(error) => Err(ControlError::Failed(error.to_string())),
         };
         // Whoever asked may have gone.

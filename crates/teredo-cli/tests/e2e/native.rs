@@ -63,13 +63,27 @@ fn a_client_is_dormant_beside_native_ipv6() {
         shown.contains("dormant") && shown.contains(&reason),
         "{shown}"
     );
-    let started = run(
-        &host,
-        teredo().args(["start", "--socket"]).arg(&client.socket),
-    );
-    let complaint = String::from_utf8(started.stderr).unwrap();
-    assert!(!started.status.success(), "{complaint}");
-    assert!(complaint.contains("2001:db8:77::5"), "{complaint}");
+    for (command, code, words) in [
+        (
+            "start",
+            1,
+            "teredo: the client is dormant, because the host has native IPv6: 2001:db8:77::5",
+        ),
+        (
+            "rebind",
+            1,
+            "teredo: the client is dormant, because the host has native IPv6: 2001:db8:77::5",
+        ),
+        ("port", 3, "dormant"),
+    ] {
+        let refused = run(
+            &host,
+            teredo().args([command, "--socket"]).arg(&client.socket),
+        );
+        let complaint = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(code), "{command}: {complaint}");
+        assert!(complaint.contains(words), "{command}: {complaint}");
+    }
 
     // Nothing of Teredo leaves, whatever else changes in the network.
     let capture = Capture::start(host.namespace(), host.interface()).unwrap();

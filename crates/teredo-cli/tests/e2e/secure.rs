@@ -214,6 +214,16 @@ fn a_retired_secret_is_told() {
         "{shown}"
     );
 
+    // It is no reason for not being qualified.
+    let mark = client.process.mark();
+    client.connect().stop().unwrap();
+    client.connect().start().unwrap();
+    let line_of_probe = client
+        .process
+        .wait_for_line_after(mark, "state=probe", SECOND * 5)
+        .unwrap();
+    assert!(!line_of_probe.contains("reason"), "{line_of_probe}");
+
     let mark = server.mark();
     write(&world, "secrets", &[&line]);
     server.signal(Signal::HUP).unwrap();
