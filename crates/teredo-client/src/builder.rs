@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use teredo::{ClientConfig, ServerAddress};
 use teredo_notify::hub::Hub;
-use teredo_tunnel::engine::SpawnError;
+use teredo_tunnel::engine::{Offload, SpawnError};
 use teredo_tunnel::interface::{Interface, InterfaceConfig, InterfaceError};
 use teredo_tunnel::watch::{self, Watcher};
 use teredo_tunnel::{Engine, EngineConfig, OpenError, Tun};
@@ -27,6 +27,7 @@ pub struct Builder {
     port: Option<NonZeroU16>,
     protocol: ClientConfig,
     beside_native: bool,
+    offload: Offload,
     hub: Hub,
 }
 
@@ -58,6 +59,7 @@ impl Builder {
             port: None,
             protocol: ClientConfig::default(),
             beside_native: false,
+            offload: Offload::default(),
             hub: Hub::new(),
         }
     }
@@ -105,6 +107,12 @@ impl Builder {
         self
     }
 
+    /// Whether the data path uses the kernel's offloads; unless said otherwise it does, where they are to be had.
+    pub fn offload(mut self, offload: Offload) -> Self {
+        self.offload = offload;
+        self
+    }
+
     /// The hub to announce the port at. Who registers there before the start misses nothing, and a
     /// [`Service`](teredo_notify::service::Service) upon the same hub tells other processes.
     pub fn hub(mut self, hub: Hub) -> Self {
@@ -141,6 +149,7 @@ impl Builder {
             client: protocol,
             subnets: attached.subnets,
             native: driver::native(&watcher, self.beside_native),
+            offload: self.offload,
             ..EngineConfig::default()
         };
         let (told, events) = mpsc::unbounded_channel();
