@@ -1,7 +1,8 @@
 //! Measures how long the news of a new port takes from the client to the callbacks, what it costs, and how
 //! other ways to tell many of something do on the same machine in the same minute.
 //!
-//! `offload` measures the data path's work on bytes, beside copying them.
+//! `compare` measures the data path, the server and the firewall beside their rivals; `offload` the data path's work on
+//! bytes, beside copying them.
 //!
 //! `cargo xtask bench` builds and starts it. The program starts itself again for each process that has
 //! registrations; whatever it has started ends with it.
@@ -10,6 +11,7 @@
 
 mod announcer;
 mod clock;
+mod compare;
 mod crew;
 mod get_port;
 mod in_process;
@@ -35,6 +37,8 @@ use clap::Parser;
     version
 )]
 enum Task {
+    /// The data path, the server and the firewall, beside their rivals.
+    Compare(compare::Options),
     /// From the announcement of a port to the callbacks.
     Notify(notify::Options),
     /// Cutting super-packets and putting packets together, beside copying them.
@@ -52,6 +56,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
+        Task::Compare(options) => compare::run(&options),
         Task::Notify(options) => notify::run(&options),
         Task::Offload(options) => offload::run(&options),
         Task::Receive(options) => receiver::run(&options),

@@ -67,6 +67,7 @@ mod link;
 mod namespace;
 mod nat;
 mod netlink;
+mod offload;
 mod pcap;
 mod ping;
 pub mod privilege;

@@ -1,0 +1,85 @@
+//! The data path, the server and the firewall beside their rivals, in turns in the same run.
+//!
+//! Each contestant has its turn in each pair, one right after the other, so that what slows the machine down slows
+//! all of them. A figure is the median of the pairs' ratios.
+
+mod calls;
+mod cpu;
+mod daemon;
+mod estimate;
+mod flow;
+mod hash;
+mod row;
+mod session;
+mod stage;
+mod stream;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
+
+use self::session::Session;
+use crate::machine::{Machine, raise_file_limit};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Three pairs of each instead of ten: four minutes at most, and less certain numbers.
+    #[arg(long)]
+    quick: bool,
+    /// Measure on a machine that others use; the report says that it was.
+    #[arg(long)]
+    force: bool,
+    /// Measure these parts alone.
+    #[arg(long, value_delimiter = ',', value_name = "PARTS")]
+    only: Vec<Part>,
+    /// The program `teredo`.
+    #[arg(long, default_value = "target/release/teredo")]
+    teredo: PathBuf,
+    /// Where the raw data, the tables and the plots are kept.
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One TCP flow through the tunnel.
+    Flow,
+}
+
+impl Part {
+    fn measure(self, session: &mut Session) -> Result<()> {
+        match self {
+            Self::Flow => flow::measure(session),
+        }
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let machine = Machine::look()?;
+    ensure!(
+        options.force || !machine.loaded,
+        "the machine is in use (load {} on {} cores), so that the numbers would say little: \
+         wait, or measure nevertheless with --force",
+        machine.load,
+        machine.cores
+    );
+    raise_file_limit()?;
+    let teredo = options.teredo.canonicalize();
+    let teredo = teredo.with_context(|| format!("no {}", options.teredo.display()))?;
+    let mut session = Session::new(options.quick, machine, teredo, options.out.clone())?;
+    for part in Part::value_variants() {
+        if !options.only.is_empty() && !options.only.contains(part) {
+            continue;
+        }
+        let start = Instant::now();
+        if let Err(error) = part.measure(&mut session) {
+            // The others are still worth having.
+            session.missing(format!("{part:?}"), format!("{error:#}"));
+        }
+        eprintln!("{part:?}: {:.0} s", start.elapsed().as_secs_f64());
+    }
+    session.finish()
+}

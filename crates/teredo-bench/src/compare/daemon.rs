@@ -1,0 +1,187 @@
+//! Daemons of both makes, as they are started.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use teredo_lab::{Host, Process, until};
+use teredo_notify::client::Connection;
+use teredo_notify::types::Status;
+
+use super::cpu::{Place, family};
+use super::session::Session;
+
+/// The tunnel interface of all of them.
+pub(crate) const INTERFACE: &str = "teredo";
+/// The port of relays.
+const RELAY_PORT: u16 = 3545;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whose daemons these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Make {
+    Ours,
+    Miredo,
+}
+
+/// A running daemon; it ends with this.
+pub(crate) struct Daemon {
+    process: Process,
+    /// Of ours.
+    socket: PathBuf,
+    make: Make,
+}
+
+impl Daemon {
+    /// Starts a client, which is not qualified yet.
+    pub(crate) fn client(
+        session: &Session,
+        make: Make,
+        host: &Host,
+        server: Ipv4Addr,
+    ) -> Result<Self> {
+        match make {
+            Make::Ours => ours(session, host, &["client", "--server", &server.to_string()]),
+            Make::Miredo => {
+                let settings = format!("InterfaceName {INTERFACE}\nServerAddress {server}\n");
+                miredo(session, host, "miredo", &settings)
+            }
+        }
+    }
+
+    /// Starts a relay on a host with one IPv4 address, and waits until it relays.
+    pub(crate) fn relay(session: &Session, make: Make, host: &Host) -> Result<Self> {
+        let address = host.ipv4();
+        match make {
+            Make::Ours => {
+                let relay = ours(session, host, &["relay", "--address", &address.to_string()])?;
+                relay.process.wait_for_line("relaying", PATIENCE)?;
+                Ok(relay)
+            }
+            Make::Miredo => {
+                let settings = format!(
+                    "RelayType cone\nInterfaceName {INTERFACE}\nBindAddress {address}\nBindPort {RELAY_PORT}\n"
+                );
+                let relay = miredo(session, host, "miredo", &settings)?;
+                let routed = || {
+                    let routes = read(host, "ipv6_route").ok()?;
+                    let is_teredo = |route: &str| {
+                        route.starts_with("20010000") && route.trim_end().ends_with(INTERFACE)
+                    };
+                    routes.lines().any(is_teredo).then_some(())
+                };
+                until(PATIENCE, "the route of the relay", routed)?;
+                Ok(relay)
+            }
+        }
+    }
+
+    /// Starts a server on a host with two IPv4 addresses, and waits until it serves.
+    pub(crate) fn server(session: &Session, make: Make, host: &Host) -> Result<Self> {
+        let address = host.ipv4();
+        let server = match make {
+            Make::Ours => ours(
+                session,
+                host,
+                &["server", "--address", &address.to_string()],
+            )?,
+            Make::Miredo => {
+                let settings = format!("ServerBindAddress {address}\n");
+                miredo(session, host, "miredo-server", &settings)?
+            }
+        };
+        // 3544, as the kernel writes it.
+        let bound = || {
+            let sockets = read(host, "udp").ok()?;
+            (sockets.matches(":0DD8 ").count() >= 2).then_some(())
+        };
+        until(PATIENCE, "the server's sockets", bound)?;
+        Ok(server)
+    }
+
+    /// Everything that belongs to it.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let mut family = family(self.process.id());
+        if self.make == Make::Miredo {
+            // `unshare` and the shell, which wait.
+            family.drain(..2.min(family.len()));
+        }
+        family
+    }
+
+    pub(crate) fn pin(&self, place: Place) -> Result<()> {
+        place.give(&self.processes())
+    }
+
+    /// What one of ours tells about itself.
+    pub(crate) fn status(&self) -> Result<Status> {
+        let mut connection = Connection::open(&self.socket)?;
+        Ok(connection.get_status()?)
+    }
+}
+
+impl Drop for Daemon {
+    /// The kernel ends a namespace of processes with its first one; `unshare` waits for that.
+    fn drop(&mut self) {
+        if self.make == Make::Miredo
+            && let Some(&first) = family(self.process.id()).get(1)
+        {
+            if let Some(first) = Pid::from_raw(first as i32) {
+                let _ = kill_process(first, Signal::KILL);
+            }
+            // Killed if it does not end.
+            let _ = self.process.wait(Duration::from_secs(1));
+        }
+    }
+}
+
+fn ours(session: &Session, host: &Host, arguments: &[&str]) -> Result<Daemon> {
+    let role = arguments.first().copied().unwrap_or_default();
+    let socket = session.path(&format!("{}-{role}.sock", host.name()));
+    // Of an earlier one.
+    let _ = fs::remove_file(&socket);
+    let mut command = Command::new(&session.teredo);
+    command
+        .args(["--config", "/dev/null"])
+        .args(arguments)
+        .env_remove("TEREDO_SOCKET")
+        .env_remove("RUST_LOG");
+    if role != "server" {
+        command.arg("--socket").arg(&socket);
+    }
+    Ok(Daemon {
+        process: Process::spawn(host.namespace(), role, &mut command)?,
+        socket,
+        make: Make::Ours,
+    })
+}
+
+fn miredo(session: &Session, host: &Host, program: &str, settings: &str) -> Result<Daemon> {
+    let [file, pid] =
+        ["conf", "pid"].map(|suffix| session.path(&format!("{}.{suffix}", host.name())));
+    fs::write(&file, settings).context("cannot write miredo's settings")?;
+    let mut command = Command::new("setpriv");
+    // Each kills the next when it is killed itself. The shell is there because `miredo` would shake that off.
+    command
+        .args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork"])
+        .args(["--kill-child", "--", "sh", "-c", "\"$@\"; exit $?", "sh"])
+        .args([program, "--foreground", "--user", "nobody", "--config"])
+        .arg(file)
+        .arg("--pidfile")
+        .arg(pid);
+    Ok(Daemon {
+        process: Process::spawn(host.namespace(), program, &mut command)?,
+        socket: PathBuf::new(),
+        make: Make::Miredo,
+    })
+}
+
+/// A table of the host's kernel.
+pub(crate) fn read(host: &Host, table: &str) -> Result<String> {
+    let path = format!("/proc/thread-self/net/{table}");
+    Ok(host.namespace().run(|| fs::read_to_string(path))??)
+}

@@ -1,0 +1,155 @@
+//! One TCP flow from a client behind a NAT, through a relay, to a native host.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+
+use super::cpu::used;
+use super::daemon::Make;
+use super::row::Target::{AtLeast, AtMost, None};
+use super::session::Session;
+use super::stage::{Carrier, FRAME, Mode, Stage, traffic};
+use super::stream::{Transfer, transfer};
+use super::calls;
+
+const CARRIERS: [Carrier; 3] = [
+    Carrier::Tunnel(Make::Ours),
+    Carrier::Tunnel(Make::Miredo),
+    Carrier::Ipv4,
+];
+
+/// What one carrier did once.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Run {
+    mode: Mode,
+    bytes: u64,
+    seconds: f64,
+    bits_per_second: f64,
+    /// Of the client and the relay.
+    processor_seconds: f64,
+    processor_seconds_per_gigabyte: f64,
+    /// What left alice, and how large it was on average with its Ethernet header.
+    frames: u64,
+    bytes_per_frame: f64,
+}
+
+pub(crate) fn measure(session: &mut Session) -> Result<()> {
+    for mode in [Mode::OffloadIntact, Mode::WireTrue] {
+        in_mode(session, mode)?;
+    }
+    Ok(())
+}
+
+fn in_mode(session: &mut Session, mode: Mode) -> Result<()> {
+    let duration = Duration::from_millis(if session.quick { 700 } else { 1500 });
+    let stages = CARRIERS
+        .iter()
+        .map(|carrier| Stage::build(session, *carrier, mode))
+        .collect::<Result<Vec<_>>>()?;
+    let mut runs = [const { Vec::new() }; CARRIERS.len()];
+    let measure = format!("TCP flow, {mode}");
+    for pair in 0..session.pairs() {
+        eprintln!("{measure}: {} of {}", pair + 1, session.pairs());
+        for (stage, runs) in stages.iter().zip(&mut runs) {
+            let run = run(stage, mode, duration)?;
+            session.keep(&measure, stage.carrier.name(), pair, &run)?;
+            runs.push(run);
+        }
+    }
+    let [ours, miredo, plain] = &runs;
+    let of = |runs: &[Run], value: fn(&Run) -> f64| runs.iter().map(value).collect::<Vec<f64>>();
+    let rate = |runs: &[Run]| of(runs, |run| run.bits_per_second);
+    let cost = |runs: &[Run]| of(runs, |run| run.processor_seconds_per_gigabyte);
+    let (over_miredo, over_plain, cost_over_miredo) = match mode {
+        Mode::OffloadIntact => (AtLeast(10.0), None, AtMost(0.1)),
+        Mode::WireTrue => (AtLeast(3.0), AtLeast(0.6), AtMost(0.25)),
+    };
+    for (rival, theirs, target) in [
+        ("miredo", miredo, over_miredo),
+        ("plain IPv4", plain, over_plain),
+    ] {
+        session.row(&measure, "bit/s", rival, [&rate(ours), &rate(theirs)], target);
+    }
+    session.row(
+        &format!("daemons' CPU, {mode}"),
+        "s/GB",
+        "miredo",
+        [&cost(ours), &cost(miredo)],
+        cost_over_miredo,
+    );
+    count_calls(session, &stages[..2], mode, duration)
+}
+
+fn run(stage: &Stage, mode: Mode, duration: Duration) -> Result<Run> {
+    stage.warm_up()?;
+    let daemons = stage.daemons();
+    let before = (used(&daemons)?, traffic(&stage.alice, "eth0")?);
+    let Transfer { bytes, seconds } = flow(stage, duration)?;
+    let after = (used(&daemons)?, traffic(&stage.alice, "eth0")?);
+    let processor_seconds = (after.0 - before.0).as_secs_f64();
+    let frames = after.1.sent - before.1.sent;
+    let bytes_per_frame = (after.1.sent_bytes - before.1.sent_bytes) as f64 / frames as f64;
+    ensure!(
+        mode == Mode::OffloadIntact || bytes_per_frame <= FRAME as f64,
+        "{} sent frames of {bytes_per_frame:.0} bytes on average: that is not what a wire carries",
+        stage.carrier.name()
+    );
+    Ok(Run {
+        mode,
+        bytes,
+        seconds,
+        bits_per_second: bytes as f64 * 8.0 / seconds,
+        processor_seconds,
+        processor_seconds_per_gigabyte: processor_seconds * 1e9 / bytes as f64,
+        frames,
+        bytes_per_frame,
+    })
+}
+
+fn flow(stage: &Stage, duration: Duration) -> Result<Transfer> {
+    transfer(
+        [&stage.alice, &stage.native],
+        stage.destination(),
+        stage.segment(),
+        duration,
+    )
+}
+
+/// The system calls of both daemons for each packet that each of them carried, in runs that are not measured.
+fn count_calls(
+    session: &mut Session,
+    stages: &[Stage],
+    mode: Mode,
+    duration: Duration,
+) -> Result<()> {
+    let measure = format!("system calls a packet, {mode}");
+    let mut ratios = Vec::new();
+    for stage in stages {
+        stage.warm_up()?;
+        let before = stage.carried()?;
+        let file = session.path("perf");
+        let counted = calls::count(&stage.daemons(), &file, || flow(stage, duration));
+        let (calls, _) = match counted {
+            Ok(counted) => counted,
+            Err(error) => {
+                session.missing(measure, format!("{error:#}"));
+                return Ok(());
+            }
+        };
+        let packets = stage.carried()? - before;
+        let each = calls as f64 / packets as f64;
+        #[derive(Serialize)]
+        struct Calls {
+            calls: u64,
+            packets: u64,
+        }
+        session.keep(&measure, stage.carrier.name(), 0, &Calls { calls, packets })?;
+        ratios.push(each);
+    }
+    if let [ours, miredo] = ratios[..] {
+        session.row(&measure, "1", "miredo", [&[ours], &[miredo]], None);
+        session.row(&measure, "1", "one call", [&[ours], &[1.0]], AtMost(0.1));
+    }
+    Ok(())
+}

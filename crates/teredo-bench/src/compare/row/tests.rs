@@ -1,0 +1,45 @@
+use super::*;
+
+fn row(ours: &[f64], theirs: &[f64], target: Target) -> Row {
+    Row::of_pairs("rate", "1/s", "miredo", ours, theirs, target).unwrap()
+}
+
+/// What counts is each pair's ratio: a machine that slows down half-way slows both of a pair.
+#[test]
+fn ratios_are_those_of_pairs() {
+    let row = row(&[30.0, 15.0, 3.0], &[10.0, 5.0, 1.0], Target::AtLeast(3.0));
+    assert_eq!((row.ratio.median, row.met), (3.0, Some(true)));
+    assert_eq!((row.ours, row.theirs, row.pairs), (15.0, 5.0, 3));
+}
+
+#[test]
+fn targets_have_two_sides() {
+    assert_eq!(row(&[2.9], &[1.0], Target::AtLeast(3.0)).met, Some(false));
+    assert_eq!(row(&[2.9], &[1.0], Target::AtMost(3.0)).met, Some(true));
+    assert_eq!(row(&[3.1], &[1.0], Target::AtMost(3.0)).met, Some(false));
+    assert_eq!(row(&[3.1], &[1.0], Target::None).met, None);
+    assert!(Row::of_pairs("x", "s", "y", &[], &[], Target::None).is_none());
+}
+
+#[test]
+fn the_table_names_what_was_missed_and_what_is_missing() {
+    let rows = [
+        row(&[5e9], &[1e9], Target::AtLeast(10.0)),
+        row(&[0.05], &[2.0], Target::AtMost(0.1)),
+    ];
+    let missing = [("latency".to_owned(), "no vxlan".to_owned())];
+    let text = table(&rows, &missing);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[1].ends_with(">= 10  MISSED"), "{text}");
+    assert!(lines[1].contains("5G") && lines[2].ends_with("<= 0.1  met"));
+    assert_eq!(lines[3], "not measured: latency: no vxlan");
+}
+
+#[test]
+fn numbers_are_short() {
+    let texts = [0.0, 0.004, 0.25, 1.5, 12.34, 9999.0, 12_345.0, 2.5e6, 3e9].map(short);
+    let expected = [
+        "0", "0.004", "0.25", "1.5", "12.3", "9999", "12.3k", "2.5M", "3G",
+    ];
+    assert_eq!(texts, expected);
+}

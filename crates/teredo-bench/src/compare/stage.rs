@@ -1,0 +1,250 @@
+//! The internet that a contestant carries data on.
+//!
+//! ```text
+//!  alice ── NAT ── core ── relay's host ── core ── native host
+//! ```
+//!
+//! Plain IPv4 takes the same way, by routes for what comes in from where.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Serialize;
+use teredo_lab::{Home, Host, Internet, NatKind};
+
+use super::cpu::Place;
+use super::daemon::{Daemon, INTERFACE, Make, read};
+use super::session::Session;
+
+const SERVER: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 65), Ipv4Addr::new(192, 0, 2, 66)];
+const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
+const PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1);
+const NATIVE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
+/// The relay may have to be found, by a program that asks again every 3 s.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The largest frame of a tunnel on the wire: an inner packet of 1280 bytes, UDP, IPv4, Ethernet.
+pub(crate) const FRAME: u64 = 1280 + 8 + 20 + 14;
+
+/// What the links between the hosts carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Mode {
+    /// Super-packets pass from namespace to namespace whole.
+    OffloadIntact,
+    /// Frames as on a wire, and nothing larger.
+    WireTrue,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::OffloadIntact => "offload-intact",
+            Self::WireTrue => "wire-true",
+        })
+    }
+}
+
+/// Who carries the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    Tunnel(Make),
+    Ipv4,
+}
+
+impl Carrier {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tunnel(Make::Ours) => "teredo",
+            Self::Tunnel(Make::Miredo) => "miredo",
+            Self::Ipv4 => "plain IPv4",
+        }
+    }
+}
+
+/// An internet with the daemons of one make, or none.
+pub(crate) struct Stage {
+    pub(crate) carrier: Carrier,
+    client: Option<Daemon>,
+    relay: Option<Daemon>,
+    _server: Option<Daemon>,
+    pub(crate) alice: Host,
+    pub(crate) native: Host,
+    pub(crate) relay_host: Host,
+    _home: Home,
+    _internet: Internet,
+}
+
+impl Stage {
+    pub(crate) fn build(session: &Session, carrier: Carrier, mode: Mode) -> Result<Self> {
+        let internet = Internet::new()?;
+        let attach = |name, v4: &[Ipv4Addr], last: u16| {
+            internet.native_host(name, v4, Ipv6Addr::new(0x2001, 0xdb8, last, 0, 0, 0, 0, 1))
+        };
+        let server_host = attach("server", &SERVER, 1)?;
+        let relay_host = attach("relay", &[RELAY], 2)?;
+        let native = attach("native", &[NATIVE_V4], 6)?;
+        internet.announce(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, &relay_host)?;
+        let home = internet.home("left", NatKind::PortRestricted, PUBLIC)?;
+        let alice = home.host("alice")?;
+        if mode == Mode::WireTrue {
+            let hosts = [&server_host, &relay_host, &native, &alice].map(Host::namespace);
+            for namespace in hosts.into_iter().chain([internet.core(), home.router()]) {
+                let table = namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))??;
+                let names = table.lines().filter_map(|line| line.split_once(':'));
+                let names = names.map(|(name, _)| name.trim());
+                for name in names.filter(|name| !matches!(*name, "lo" | "lan")) {
+                    namespace
+                        .set_large_frames(name, false)
+                        .with_context(|| format!("cannot switch the offloads of {name} off"))?;
+                }
+            }
+        }
+        let mut stage = Self {
+            carrier,
+            client: None,
+            relay: None,
+            _server: None,
+            alice,
+            native,
+            relay_host,
+            _home: home,
+            _internet: internet.clone(),
+        };
+        match carrier {
+            Carrier::Ipv4 => stage.lead_ipv4_by_the_relay(&internet)?,
+            Carrier::Tunnel(make) => {
+                stage._server = Some(Daemon::server(session, make, &server_host)?);
+                let relay = Daemon::relay(session, make, &stage.relay_host)?;
+                let client = Daemon::client(session, make, &stage.alice, SERVER[0])?;
+                stage.warm_up()?;
+                relay.pin(Place::Far)?;
+                client.pin(Place::Near)?;
+                stage.relay = Some(relay);
+                stage.client = Some(client);
+            }
+        }
+        Ok(stage)
+    }
+
+    /// Waits until the path is there.
+    pub(crate) fn warm_up(&self) -> Result<()> {
+        if self.carrier == Carrier::Ipv4 {
+            return Ok(());
+        }
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            // There is no route before the client is qualified.
+            let replies = teredo_lab::ping(&self.alice, NATIVE, 3, Duration::from_secs(1));
+            if replies.is_ok_and(|replies| replies.order.len() == 3) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("{}: no path within {PATIENCE:?}", self.carrier.name())
+    }
+
+    /// Where the native host is reached by this carrier.
+    pub(crate) fn destination(&self) -> IpAddr {
+        match self.carrier {
+            Carrier::Tunnel(_) => NATIVE.into(),
+            Carrier::Ipv4 => NATIVE_V4.into(),
+        }
+    }
+
+    /// What makes frames of the same size as those of a tunnel.
+    pub(crate) fn segment(&self) -> Option<u32> {
+        // IPv4 and TCP have 20 bytes each.
+        (self.carrier == Carrier::Ipv4).then_some(1280 + 8 + 20 - 40)
+    }
+
+    /// The processes of the client and of the relay.
+    pub(crate) fn daemons(&self) -> Vec<u32> {
+        let daemons = [&self.client, &self.relay];
+        daemons
+            .into_iter()
+            .flatten()
+            .flat_map(Daemon::processes)
+            .collect()
+    }
+
+    /// The packets that the client and the relay have carried so far, each counted by both.
+    pub(crate) fn carried(&self) -> Result<u64> {
+        let (Some(client), Some(relay)) = (&self.client, &self.relay) else {
+            return Ok(0);
+        };
+        match self.carrier {
+            Carrier::Tunnel(Make::Ours) => [client, relay]
+                .iter()
+                .map(|daemon| {
+                    let counters = daemon.status()?.counters;
+                    Ok(counters.rx_packets + counters.tx_packets)
+                })
+                .sum(),
+            _ => [&self.alice, &self.relay_host]
+                .iter()
+                .map(|host| {
+                    let traffic = traffic(host, INTERFACE)?;
+                    Ok(traffic.received + traffic.sent)
+                })
+                .sum(),
+        }
+    }
+
+    /// Both ways lead by the relay's host, as they do in the tunnel.
+    fn lead_ipv4_by_the_relay(&self, internet: &Internet) -> Result<()> {
+        let relay = self.relay_host.namespace();
+        for (path, value) in [
+            ("net/ipv4/ip_forward", "1"),
+            ("net/ipv4/conf/all/send_redirects", "0"),
+            ("net/ipv4/conf/eth0/send_redirects", "0"),
+        ] {
+            relay.set_sysctl(path, value)?;
+        }
+        let by_relay = ["via", "192.0.2.99", "dev", "to-relay", "onlink"];
+        let commands: [&[&str]; 5] = [
+            &["rule", "add", "iif", "to-relay", "lookup", "100"],
+            &["route", "add", "192.0.2.200", "dev", "to-native", "table", "100"],
+            &["rule", "add", "iif", "to-native", "lookup", "101"],
+            &[&["route", "add", "198.51.100.1", "table", "101"], &by_relay[..]].concat(),
+            &[&["route", "replace", "192.0.2.200"], &by_relay[..]].concat(),
+        ];
+        for arguments in commands {
+            let mut command = Command::new("ip");
+            command.arg("-4").args(arguments).stdin(Stdio::null());
+            let mut ip = internet.core().spawn(&mut command).context("package iproute2")?;
+            ensure!(ip.wait()?.success(), "ip {} failed", arguments.join(" "));
+        }
+        Ok(())
+    }
+}
+
+/// What an interface has carried.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    pub(crate) sent_bytes: u64,
+}
+
+pub(crate) fn traffic(host: &Host, interface: &str) -> Result<Traffic> {
+    let table = read(host, "dev")?;
+    let mut lines = table.lines().filter_map(|line| line.split_once(':'));
+    let (_, line) = lines
+        .find(|(name, _)| name.trim() == interface)
+        .with_context(|| format!("{} has no {interface}", host.name()))?;
+    let numbers: Vec<u64> = line
+        .split_ascii_whitespace()
+        .map_while(|number| number.parse().ok())
+        .collect();
+    let number = |at: usize| numbers.get(at).copied().context("/proc/net/dev is odd");
+    Ok(Traffic {
+        received: number(1)?,
+        sent: number(9)?,
+        sent_bytes: number(8)?,
+    })
+}

@@ -1,0 +1,183 @@
+//! What a network card does for the kernel, switched on and off: ethtool's features, over its netlink protocol.
+//!
+//! A veth carries a super-packet of 64 KiB from namespace to namespace as it is, which no wire does. With its
+//! segmentation off, the kernel cuts before the link, and what travels is what a wire would carry.
+
+use std::convert::Infallible;
+use std::io;
+
+use netlink_packet_core::{
+    NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable,
+};
+use netlink_sys::protocols::NETLINK_GENERIC;
+
+use crate::namespace::Namespace;
+use crate::netlink::Netlink;
+
+/// What makes frames larger than those of the wire: on transmission, and on reception.
+const FEATURES: [&str; 8] = [
+    "tx-tcp-segmentation",
+    "tx-tcp-ecn-segmentation",
+    "tx-tcp-mangleid-segmentation",
+    "tx-tcp6-segmentation",
+    "tx-udp-segmentation",
+    "tx-udp_tnl-segmentation",
+    "tx-udp_tnl-csum-segmentation",
+    "rx-gro",
+];
+
+// linux/genetlink.h
+const GENL_ID_CTRL: u16 = 16;
+const CTRL_CMD_GETFAMILY: u8 = 3;
+const CTRL_ATTR_FAMILY_ID: u16 = 1;
+const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+/// A command, a version, and two bytes of nothing.
+const GENL_HEADER: usize = 4;
+
+// linux/ethtool_netlink.h
+const ETHTOOL_MSG_FEATURES_SET: u8 = 12;
+const ETHTOOL_A_FEATURES_HEADER: u16 = 1;
+const ETHTOOL_A_FEATURES_WANTED: u16 = 3;
+const ETHTOOL_A_HEADER_DEV_NAME: u16 = 2;
+const ETHTOOL_A_HEADER_FLAGS: u16 = 3;
+const ETHTOOL_FLAG_OMIT_REPLY: u32 = 2;
+const ETHTOOL_A_BITSET_BITS: u16 = 3;
+const ETHTOOL_A_BITSET_BITS_BIT: u16 = 1;
+const ETHTOOL_A_BITSET_BIT_NAME: u16 = 2;
+const ETHTOOL_A_BITSET_BIT_VALUE: u16 = 3;
+
+const NLA_F_NESTED: u16 = 0x8000;
+const NLA_HEADER: usize = 4;
+
+impl Namespace {
+    /// Lets an interface of the namespace send and receive frames larger than those of a wire, or no longer: its
+    /// segmentation offloads, and its merging of what it receives (GRO).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface, or the kernel (before Linux 5.8) cannot be asked.
+    pub fn set_large_frames(&self, interface: &str, on: bool) -> io::Result<()> {
+        self.run(|| {
+            let mut netlink = Netlink::open(NETLINK_GENERIC)?;
+            let family = family(&mut netlink, "ethtool")?;
+            netlink.request(features(family, interface, on), 0)
+        })?
+    }
+}
+
+/// A message of generic netlink, with its family for a type.
+#[derive(Debug)]
+struct Generic {
+    family: u16,
+    bytes: Vec<u8>,
+}
+
+impl Generic {
+    fn new(family: u16, command: u8, attributes: &[u8]) -> Self {
+        let bytes = [&[command, 1, 0, 0], attributes].concat();
+        Self { family, bytes }
+    }
+}
+
+/// Asks for the number that a family of generic netlink has since the kernel was booted.
+fn family(netlink: &mut Netlink, name: &str) -> io::Result<u16> {
+    let name = attribute(CTRL_ATTR_FAMILY_NAME, &terminated(name));
+    let answer = netlink.query(Generic::new(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name))?;
+    let mut rest = answer.bytes.get(GENL_HEADER..).unwrap_or_default();
+    while let Some(([l0, l1, k0, k1], _)) = rest.split_first_chunk::<NLA_HEADER>() {
+        let len = usize::from(u16::from_ne_bytes([*l0, *l1]));
+        let kind = u16::from_ne_bytes([*k0, *k1]);
+        let payload = rest.get(NLA_HEADER..len).unwrap_or_default();
+        if let (CTRL_ATTR_FAMILY_ID, Ok(id)) = (kind, payload.try_into()) {
+            return Ok(u16::from_ne_bytes(id));
+        }
+        rest = rest
+            .get(len.next_multiple_of(4).max(NLA_HEADER)..)
+            .unwrap_or_default();
+    }
+    Err(io::Error::other(
+        "the kernel has no ethtool over netlink (Linux 5.8)",
+    ))
+}
+
+/// What sets all of [`FEATURES`].
+fn features(family: u16, interface: &str, on: bool) -> Generic {
+    let header = [
+        attribute(ETHTOOL_A_HEADER_DEV_NAME, &terminated(interface)),
+        attribute(
+            ETHTOOL_A_HEADER_FLAGS,
+            &ETHTOOL_FLAG_OMIT_REPLY.to_ne_bytes(),
+        ),
+    ]
+    .concat();
+    let bit = |name: &&str| {
+        let mut bit = attribute(ETHTOOL_A_BITSET_BIT_NAME, &terminated(name));
+        if on {
+            bit.extend(attribute(ETHTOOL_A_BITSET_BIT_VALUE, &[]));
+        }
+        nested(ETHTOOL_A_BITSET_BITS_BIT, &bit)
+    };
+    let bits: Vec<u8> = FEATURES.iter().flat_map(bit).collect();
+    let attributes = [
+        nested(ETHTOOL_A_FEATURES_HEADER, &header),
+        nested(
+            ETHTOOL_A_FEATURES_WANTED,
+            &nested(ETHTOOL_A_BITSET_BITS, &bits),
+        ),
+    ]
+    .concat();
+    Generic::new(family, ETHTOOL_MSG_FEATURES_SET, &attributes)
+}
+
+fn terminated(text: &str) -> Vec<u8> {
+    [text.as_bytes(), &[0]].concat()
+}
+
+fn nested(kind: u16, payload: &[u8]) -> Vec<u8> {
+    attribute(kind | NLA_F_NESTED, payload)
+}
+
+/// An attribute with its padding. Those here are some hundred bytes long at the most, which fits their length field.
+fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let len = NLA_HEADER + payload.len();
+    let mut bytes = Vec::with_capacity(len.next_multiple_of(4));
+    bytes.extend((len as u16).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(payload);
+    bytes.resize(len.next_multiple_of(4), 0);
+    bytes
+}
+
+impl NetlinkSerializable for Generic {
+    fn message_type(&self) -> u16 {
+        self.family
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer[..self.bytes.len()].copy_from_slice(&self.bytes);
+    }
+}
+
+impl NetlinkDeserializable for Generic {
+    type Error = Infallible;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
+        Ok(Self {
+            family: header.message_type,
+            bytes: payload.to_owned(),
+        })
+    }
+}
+
+impl From<Generic> for NetlinkPayload<Generic> {
+    fn from(message: Generic) -> Self {
+        Self::InnerMessage(message)
+    }
+}
+
+#[cfg(test)]
+mod tests;
