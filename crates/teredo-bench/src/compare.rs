@@ -3,13 +3,18 @@
 //! Each contestant has its turn in each pair, one right after the other, so that what slows the machine down slows
 //! all of them. A figure is the median of the pairs' ratios.
 
+mod batch;
 mod calls;
 mod cpu;
 mod daemon;
+pub(crate) mod echo;
 mod estimate;
+mod firewall;
 mod flow;
 mod hash;
+mod load;
 mod row;
+mod server;
 mod session;
 mod stage;
 mod stream;
@@ -47,12 +52,18 @@ pub(crate) struct Options {
 enum Part {
     /// One TCP flow through the tunnel.
     Flow,
+    /// Solicitations and bubbles.
+    Server,
+    /// A port into a set of nftables.
+    Firewall,
 }
 
 impl Part {
     fn measure(self, session: &mut Session) -> Result<()> {
         match self {
             Self::Flow => flow::measure(session),
+            Self::Server => server::measure(session),
+            Self::Firewall => firewall::measure(session),
         }
     }
 }

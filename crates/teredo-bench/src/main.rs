@@ -46,6 +46,9 @@ enum Task {
     /// What `notify` starts: a process with registrations.
     #[command(hide = true)]
     Receive(receiver::Options),
+    /// What `compare` starts: a server that sends back what it receives.
+    #[command(hide = true)]
+    Echo(compare::echo::Options),
     /// What `notify` starts: a service whose memory is watched.
     #[command(hide = true)]
     Serve(memory::ServeOptions),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Notify(options) => notify::run(&options),
         Task::Offload(options) => offload::run(&options),
         Task::Receive(options) => receiver::run(&options),
+        Task::Echo(options) => compare::echo::run(&options),
         Task::Serve(options) => memory::serve(&options),
         Task::Hold(options) => memory::hold(&options),
     };

@@ -45,6 +45,8 @@ fn a_wire_carries_no_super_packets() {
     let from = from.unwrap();
     let home = internet.home("home", NatKind::None, Ipv4Addr::new(198, 51, 100, 1));
     let to = home.unwrap().host("to").unwrap();
+    // The neighbour has to be found.
+    burst(&from, &to);
     assert_eq!(burst(&from, &to), 1);
     from.namespace().set_large_frames("eth0", false).unwrap();
     assert_eq!(burst(&from, &to), 10);
