@@ -1,28 +1,52 @@
 //! `cargo xtask bench`: starts the benchmarks of `crates/teredo-bench`, as they must be built.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::command::{cargo, run as execute};
 use crate::tools;
 
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    task: Option<Task>,
+    #[command(flatten)]
+    compare: CompareOptions,
+}
+
 #[derive(clap::Subcommand)]
-pub(crate) enum Bench {
+enum Task {
     /// From the announcement of a port to the callbacks, beside D-Bus, NATS and a bare socket.
     Notify(Options),
     /// Cutting super-packets and putting packets together, beside copying the same bytes.
     Offload(OffloadOptions),
 }
 
+/// Without a subcommand: the data path, the server and the firewall, beside their rivals.
 #[derive(clap::Args)]
-pub(crate) struct OffloadOptions {
+struct CompareOptions {
+    #[command(flatten)]
+    common: Options,
+    /// Measure these parts alone, such as `flow,server`.
+    #[arg(long)]
+    only: Option<String>,
+    /// Where the raw data, the tables and the plots are kept.
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct OffloadOptions {
     /// Measure on a machine that others use; the report says that it was.
     #[arg(long)]
     force: bool,
 }
 
 #[derive(clap::Args)]
-pub(crate) struct Options {
-    /// Fewer rounds: half a minute at most, and less certain numbers.
+struct Options {
+    /// Fewer rounds, and less certain numbers.
     #[arg(long)]
     quick: bool,
     /// Measure on a machine that others use; the report says that it was.
@@ -30,24 +54,47 @@ pub(crate) struct Options {
     force: bool,
 }
 
+impl Options {
+    fn arguments(&self) -> Vec<String> {
+        let given = [(self.quick, "--quick"), (self.force, "--force")];
+        let given = given.into_iter().filter(|(given, _)| *given);
+        given.map(|(_, option)| option.to_owned()).collect()
+    }
+}
+
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    let (task, options) = match bench {
-        Bench::Notify(Options { quick, force }) => {
-            tools::ensure_installed(tools::BENCH)?;
-            ("notify", [(*quick, "--quick"), (*force, "--force")])
+    let mut packages = vec!["teredo-bench"];
+    let (task, arguments) = match &bench.task {
+        None => {
+            tools::ensure_installed(tools::COMPARE)?;
+            tools::ensure_namespaces()?;
+            packages.push("teredo-cli");
+            let options = &bench.compare;
+            let mut arguments = options.common.arguments();
+            if let Some(only) = &options.only {
+                arguments.extend(["--only".to_owned(), only.clone()]);
+            }
+            let out = options.out.display().to_string();
+            arguments.extend(["--out".to_owned(), out]);
+            ("compare", arguments)
         }
-        Bench::Offload(OffloadOptions { force }) => ("offload", [(*force, "--force"), (false, "")]),
+        Some(Task::Notify(options)) => {
+            tools::ensure_installed(tools::BENCH)?;
+            ("notify", options.arguments())
+        }
+        Some(Task::Offload(OffloadOptions { force })) => {
+            let force = force.then(|| "--force".to_owned());
+            ("offload", force.into_iter().collect())
+        }
     };
     // Built on its own: the load of the compiler is not part of the measurement, but the load average is.
-    let package = ["--release", "--locked", "-p", "teredo-bench"];
-    execute(cargo(&["build", "--quiet"]).args(package))?;
-    let mut command = cargo(&["run", "--quiet"]);
-    command.args(package).args(["--", task]);
-    command.env("PATH", tools::search_path());
-    for (given, option) in options {
-        if given {
-            command.arg(option);
-        }
+    let mut build = cargo(&["build", "--quiet", "--release", "--locked"]);
+    for package in &packages {
+        build.args(["-p", package]);
     }
+    execute(&mut build)?;
+    let mut command = cargo(&["run", "--quiet", "--release", "--locked"]);
+    command.args(["-p", "teredo-bench", "--", task]);
+    command.args(arguments).env("PATH", tools::search_path());
     execute(&mut command)
 }

@@ -32,7 +32,6 @@ enum Task {
     /// Run each fuzz target for a while, with nightly and cargo-fuzz.
     Fuzz(fuzz::Options),
     /// Measure, beside others that do the same, on a machine that does nothing else.
-    #[command(subcommand)]
     Bench(bench::Bench),
     /// Write docs/conformance.md: where each requirement is met, and which test shows it. Fail where one is left open.
     Conformance(conformance::Options),

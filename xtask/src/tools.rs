@@ -122,6 +122,40 @@ pub(crate) const BENCH: &[Tool] = &[
     },
 ];
 
+/// What the benchmarks of the data path need.
+pub(crate) const COMPARE: &[Tool] = &[
+    Tool {
+        program: "ip",
+        package: "iproute2",
+        purpose: "leads plain IPv4 the way of the tunnel",
+        service: None,
+    },
+    Tool {
+        program: "nft",
+        package: "nftables",
+        purpose: "a rival: rules by a process for each change",
+        service: None,
+    },
+    Tool {
+        program: "miredo",
+        package: "miredo",
+        purpose: "a rival: a client and a relay of another make",
+        service: Some("miredo.service"),
+    },
+    Tool {
+        program: "miredo-server",
+        package: "miredo-server",
+        purpose: "a rival: a server of another make",
+        service: Some("miredo-server.service"),
+    },
+    Tool {
+        program: "perf",
+        package: "linux-perf",
+        purpose: "counts the system calls of all of them",
+        service: None,
+    },
+];
+
 /// Makes sure that every tool is there, and installs what is missing; only root can.
 pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
     let path = search_path();

@@ -7,12 +7,14 @@ mod batch;
 mod calls;
 mod cpu;
 mod daemon;
+mod datagrams;
 pub(crate) mod echo;
 mod estimate;
 mod firewall;
 mod flow;
 mod hash;
 mod load;
+mod plot;
 mod row;
 mod server;
 mod session;
@@ -39,9 +41,9 @@ pub(crate) struct Options {
     /// Measure these parts alone.
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     only: Vec<Part>,
-    /// The program `teredo`.
-    #[arg(long, default_value = "target/release/teredo")]
-    teredo: PathBuf,
+    /// The program `teredo`; without this the one in the folder of this program.
+    #[arg(long)]
+    teredo: Option<PathBuf>,
     /// Where the raw data, the tables and the plots are kept.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
@@ -52,6 +54,8 @@ pub(crate) struct Options {
 enum Part {
     /// One TCP flow through the tunnel.
     Flow,
+    /// Small packets to many peers, and plots by size and by peers.
+    Datagrams,
     /// Solicitations and bubbles.
     Server,
     /// A port into a set of nftables.
@@ -62,6 +66,7 @@ impl Part {
     fn measure(self, session: &mut Session) -> Result<()> {
         match self {
             Self::Flow => flow::measure(session),
+            Self::Datagrams => datagrams::measure(session),
             Self::Server => server::measure(session),
             Self::Firewall => firewall::measure(session),
         }
@@ -78,8 +83,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         machine.cores
     );
     raise_file_limit()?;
-    let teredo = options.teredo.canonicalize();
-    let teredo = teredo.with_context(|| format!("no {}", options.teredo.display()))?;
+    let beside = || std::env::current_exe().map(|program| program.with_file_name("teredo"));
+    let teredo = options.teredo.clone().map_or_else(beside, Ok)?;
+    let teredo = teredo
+        .canonicalize()
+        .with_context(|| format!("no {}: cargo build --release", teredo.display()))?;
     let mut session = Session::new(options.quick, machine, teredo, options.out.clone())?;
     for part in Part::value_variants() {
         if !options.only.is_empty() && !options.only.contains(part) {

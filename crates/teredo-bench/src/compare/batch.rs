@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 
 use anyhow::Result;
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
 
 /// The most datagrams of a call.
 pub(crate) const BATCH: usize = 64;
@@ -15,11 +15,11 @@ const ROOM: usize = 2048;
 
 /// What a call needs, made once.
 pub(crate) struct Batch {
-    outgoing: MultiHeaders<SockaddrIn>,
-    incoming: MultiHeaders<SockaddrIn>,
+    outgoing: MultiHeaders<SockaddrStorage>,
+    incoming: MultiHeaders<SockaddrStorage>,
     buffers: Vec<[u8; ROOM]>,
     lens: Vec<usize>,
-    from: Vec<Option<SockaddrIn>>,
+    from: Vec<Option<SockaddrStorage>>,
 }
 
 impl Batch {
@@ -38,7 +38,7 @@ impl Batch {
         &mut self,
         socket: &UdpSocket,
         datagrams: impl Iterator<Item = &'a [u8]>,
-        to: &[Option<SockaddrIn>],
+        to: &[Option<SockaddrStorage>],
     ) -> Result<usize> {
         let slices: Vec<_> = datagrams.map(|bytes| [IoSlice::new(bytes)]).collect();
         let headers = &mut self.outgoing;

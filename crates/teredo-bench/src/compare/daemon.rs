@@ -18,7 +18,7 @@ use super::session::Session;
 /// The tunnel interface of all of them.
 pub(crate) const INTERFACE: &str = "teredo";
 /// The port of relays.
-const RELAY_PORT: u16 = 3545;
+pub(crate) const RELAY_PORT: u16 = 3545;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whose daemons these are.

@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use nix::sys::socket::SockaddrStorage;
 use serde::Serialize;
 
 use super::batch::{BATCH, Batch};
@@ -13,15 +14,16 @@ use super::cpu::Place;
 /// Requests under way. A datagram takes 768 bytes of a receive buffer, of which there are 212,992 by default.
 const WINDOW: usize = 256;
 /// What has not come by then is lost.
-const LOST: Duration = Duration::from_millis(20);
+const LOST: Duration = Duration::from_millis(100);
 
 /// What the generator asks, and where answers arrive.
 pub(crate) struct Load<'a> {
-    /// Connected to the server.
     pub(crate) senders: &'a [UdpSocket],
     pub(crate) receivers: &'a [UdpSocket],
     /// Sent one after the other, and again.
     pub(crate) requests: &'a [Vec<u8>],
+    /// Where each request goes; none where the senders are connected.
+    pub(crate) destinations: &'a [SockaddrStorage],
     /// Whether an answer is one; asked of one in each batch.
     pub(crate) is_answer: fn(&[u8]) -> bool,
 }
@@ -41,6 +43,8 @@ impl Load<'_> {
         let mut batch = Batch::new();
         let (mut answered, mut lost, mut under_way) = (0, 0, 0);
         let mut requests = self.requests.iter().cycle();
+        let mut destinations = self.destinations.iter().copied().map(Some).cycle();
+        let mut to = vec![None; BATCH];
         let mut senders = self.senders.iter().cycle();
         let start = Instant::now();
         let mut last = start;
@@ -54,7 +58,10 @@ impl Load<'_> {
                 && let Some(sender) = senders.next()
             {
                 let chosen = requests.by_ref().take(BATCH).map(Vec::as_slice);
-                under_way += batch.send(sender, chosen, &[None; BATCH])?;
+                for (to, next) in to.iter_mut().zip(destinations.by_ref()) {
+                    *to = next;
+                }
+                under_way += batch.send(sender, chosen, &to)?;
             }
             let mut came = 0;
             for receiver in self.receivers {

@@ -217,6 +217,7 @@ impl Scene {
                 _ => &senders,
             },
             requests: &requests,
+            destinations: &[],
             is_answer: match task {
                 _ if echoed => |_| true,
                 Task::Solicitations => is_advertisement,
