@@ -13,7 +13,9 @@ mod estimate;
 mod firewall;
 mod flow;
 mod hash;
+mod latency;
 mod load;
+pub(crate) mod peers;
 mod plot;
 mod row;
 mod server;
@@ -56,10 +58,14 @@ enum Part {
     Flow,
     /// Small packets to many peers, and plots by size and by peers.
     Datagrams,
+    /// Round trips, idle and beside a load.
+    Latency,
     /// Solicitations and bubbles.
     Server,
     /// A port into a set of nftables.
     Firewall,
+    /// The relay's list of peers.
+    Peers,
 }
 
 impl Part {
@@ -67,8 +73,10 @@ impl Part {
         match self {
             Self::Flow => flow::measure(session),
             Self::Datagrams => datagrams::measure(session),
+            Self::Latency => latency::measure(session),
             Self::Server => server::measure(session),
             Self::Firewall => firewall::measure(session),
+            Self::Peers => peers::measure(session),
         }
     }
 }

@@ -49,6 +49,9 @@ enum Task {
     /// What `compare` starts: a server that sends back what it receives.
     #[command(hide = true)]
     Echo(compare::echo::Options),
+    /// What `compare` starts: a list of peers whose memory is measured.
+    #[command(hide = true)]
+    Peers(compare::peers::Options),
     /// What `notify` starts: a service whose memory is watched.
     #[command(hide = true)]
     Serve(memory::ServeOptions),
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Task::Offload(options) => offload::run(&options),
         Task::Receive(options) => receiver::run(&options),
         Task::Echo(options) => compare::echo::run(&options),
+        Task::Peers(options) => compare::peers::run(&options),
         Task::Serve(options) => memory::serve(&options),
         Task::Hold(options) => memory::hold(&options),
     };

@@ -4,7 +4,6 @@
 //! bubbles before each run.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, UdpSocket};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,11 +15,12 @@ use teredo_lab::{Host, Internet};
 
 use super::batch::{BATCH, Batch};
 use super::cpu::{Place, used};
-use super::daemon::{Daemon, Make};
+use super::daemon::{Daemon, Make, RELAY_PORT};
 use super::load::{Load, Outcome};
 use super::plot::{Plot, Series};
 use super::row::Target::{AtLeast, None as Nothing};
 use super::session::Session;
+use super::stage::ip;
 
 const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 const LOAD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 120);
@@ -36,6 +36,7 @@ const INNER_PORT: u16 = 4000;
 const HEADERS: usize = 48;
 const RECEIVE_BUFFER: usize = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The inner packet, and the clients that are written to.
 const SMALL: usize = 64;
@@ -78,7 +79,7 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
     let lost: u64 = runs[0].iter().map(|run| run.outcome.lost).sum();
     let sent: u64 = runs[0].iter().map(|run| run.outcome.answered).sum();
     if lost * 1000 > sent {
-        session.missing(measure, format!("teredo lost {lost} of {sent}"));
+        session.missing(format!("{measure}, no loss"), format!("teredo lost {lost} of {sent}"));
     }
     for (name, value, target) in [
         (
@@ -169,13 +170,7 @@ impl Scene {
                 &[&prefix, "via", &via, "dev", "to-load", "onlink"],
             ),
         ] {
-            let mut command = Command::new("ip");
-            command
-                .args(["-4", "route", "add"])
-                .args(arguments)
-                .stdin(Stdio::null());
-            let mut ip = namespace.spawn(&mut command).context("package iproute2")?;
-            ensure!(ip.wait()?.success(), "ip route add {} failed", arguments.join(" "));
+            ip(namespace, &[&["-4", "route", "add"], arguments].concat())?;
         }
         let relay = Daemon::relay(session, make, &relay_host)?;
         relay.pin(Place::Receiver)?;
@@ -214,7 +209,7 @@ impl Scene {
         let sender = self.native.udp_socket((NATIVE, 0))?;
         let sink = self.load.namespace().run(|| bind(CLIENT_PORT))??;
         let load = self.load.namespace();
-        load.run(|| introduce(&sender, &destinations))?
+        load.run(|| introduce(&sender, &sink, &destinations))?
             .with_context(|| format!("{}: the clients and the relay did not meet", self.name()))?;
         // What had waited.
         let mut batch = Batch::new();
@@ -277,39 +272,41 @@ fn bind_to(address: SocketAddrV4) -> Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Has each client written to, and answers the bubbles that come of it by the servers. In the namespace of the clients.
-fn introduce(sender: &UdpSocket, destinations: &[SockaddrStorage]) -> Result<()> {
+/// Has each client written to, and answers the bubbles that come of it by the servers, until everything has arrived. In
+/// the namespace of the clients.
+fn introduce(sender: &UdpSocket, sink: &UdpSocket, destinations: &[SockaddrStorage]) -> Result<()> {
     let servers = bind(PORT)?;
     let mut batch = Batch::new();
-    let mut answer = Vec::new();
     let start = Instant::now();
     for chunk in destinations.chunks(BATCH) {
         let to: Vec<_> = chunk.iter().copied().map(Some).collect();
-        let hello = [[0x5a; 16]; BATCH];
-        let mut heard = 0;
-        let mut asked = Instant::now();
-        batch.send(sender, hello[..to.len()].iter().map(<[u8; 16]>::as_slice), &to)?;
-        // Clients that are known from the run before are not asked again.
-        while heard < to.len() && asked.elapsed() < Duration::from_millis(30) {
+        let mut arrived = 0;
+        while arrived < to.len() {
             ensure!(start.elapsed() < PATIENCE, "it takes longer than {PATIENCE:?}");
-            let count = batch.receive(&servers, false)?;
-            if count > 0 {
-                asked = Instant::now();
-            }
-            heard += count;
-            for bubble in batch.datagrams() {
-                let Ok(bubble) = Datagram::parse(bubble) else {
-                    continue;
-                };
-                let (token, own) = (bubble.packet.source(), bubble.packet.destination());
-                let Some(client) = TeredoAddress::from_ipv6(own) else {
-                    continue;
-                };
-                answer.clear();
-                emit_bubble(own, token, 255, &mut answer);
-                bind_to(client.mapped)?.send_to(&answer, (RELAY, super::daemon::RELAY_PORT))?;
+            let hello = [[0x5a; 16]; BATCH];
+            let hello = hello[..to.len()].iter().map(<[u8; 16]>::as_slice);
+            batch.send(sender, hello, &to)?;
+            // What is lost is sent again.
+            let sent = Instant::now();
+            while arrived < to.len() && sent.elapsed() < AGAIN {
+                batch.receive(&servers, false)?;
+                for bubble in batch.datagrams() {
+                    answer(bubble)?;
+                }
+                arrived += batch.receive(sink, false)?;
             }
         }
     }
+    Ok(())
+}
+
+/// As the client that a bubble is for, from its mapping.
+fn answer(bubble: &[u8]) -> Result<()> {
+    let bubble = Datagram::parse(bubble)?;
+    let (token, own) = (bubble.packet.source(), bubble.packet.destination());
+    let client = TeredoAddress::from_ipv6(own).context("a bubble for nobody")?;
+    let mut answer = Vec::new();
+    emit_bubble(own, token, 255, &mut answer);
+    bind_to(client.mapped)?.send_to(&answer, (RELAY, RELAY_PORT))?;
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! The server's two tasks, beside another server and beside an echo that has no task.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use socket2::SockRef;
 use teredo::wire::{
@@ -17,6 +17,7 @@ use super::daemon::{Daemon, Make};
 use super::load::{Load, Outcome};
 use super::row::Target::{self, AtLeast, None as Nothing};
 use super::session::Session;
+use super::stage::ip;
 
 const SERVER: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 65), Ipv4Addr::new(192, 0, 2, 66)];
 const LOAD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 120);
@@ -162,13 +163,7 @@ impl Scene {
                 &[&prefix, "via", &via, "dev", "to-load", "onlink"],
             ),
         ] {
-            let mut command = Command::new("ip");
-            command
-                .args(["-4", "route", "add"])
-                .args(arguments)
-                .stdin(Stdio::null());
-            let mut ip = namespace.spawn(&mut command).context("package iproute2")?;
-            ensure!(ip.wait()?.success(), "ip route add {} failed", arguments.join(" "));
+            ip(namespace, &[&["-4", "route", "add"], arguments].concat())?;
         }
         let running = match contestant {
             Contestant::Ours => Running::Daemon(Daemon::server(session, Make::Ours, &server)?),

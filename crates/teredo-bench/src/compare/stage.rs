@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
-use teredo_lab::{Home, Host, Internet, NatKind};
+use teredo_lab::{Home, Host, Internet, Namespace, NatKind};
 
 use super::cpu::Place;
 use super::daemon::{Daemon, INTERFACE, Make, read};
@@ -53,6 +53,8 @@ impl fmt::Display for Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
     Tunnel(Make),
+    /// The kernel's own tunnel, between alice and the relay's host.
+    Vxlan,
     Ipv4,
 }
 
@@ -61,6 +63,7 @@ impl Carrier {
         match self {
             Self::Tunnel(Make::Ours) => "teredo",
             Self::Tunnel(Make::Miredo) => "miredo",
+            Self::Vxlan => "vxlan",
             Self::Ipv4 => "plain IPv4",
         }
     }
@@ -89,7 +92,12 @@ impl Stage {
         let relay_host = attach("relay", &[RELAY], 2)?;
         let native = attach("native", &[NATIVE_V4], 6)?;
         internet.announce(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, &relay_host)?;
-        let home = internet.home("left", NatKind::PortRestricted, PUBLIC)?;
+        // VXLAN knows no NAT.
+        let nat = match carrier {
+            Carrier::Vxlan => NatKind::None,
+            _ => NatKind::PortRestricted,
+        };
+        let home = internet.home("left", nat, PUBLIC)?;
         let alice = home.host("alice")?;
         if mode == Mode::WireTrue {
             let hosts = [&server_host, &relay_host, &native, &alice].map(Host::namespace);
@@ -117,6 +125,10 @@ impl Stage {
         };
         match carrier {
             Carrier::Ipv4 => stage.lead_ipv4_by_the_relay(&internet)?,
+            Carrier::Vxlan => {
+                stage.join_by_vxlan(&internet)?;
+                stage.warm_up()?;
+            }
             Carrier::Tunnel(make) => {
                 stage._server = Some(Daemon::server(session, make, &server_host)?);
                 let relay = Daemon::relay(session, make, &stage.relay_host)?;
@@ -151,7 +163,7 @@ impl Stage {
     /// Where the native host is reached by this carrier.
     pub(crate) fn destination(&self) -> IpAddr {
         match self.carrier {
-            Carrier::Tunnel(_) => NATIVE.into(),
+            Carrier::Tunnel(_) | Carrier::Vxlan => NATIVE.into(),
             Carrier::Ipv4 => NATIVE_V4.into(),
         }
     }
@@ -214,13 +226,42 @@ impl Stage {
             &[&["route", "replace", "192.0.2.200"], &by_relay[..]].concat(),
         ];
         for arguments in commands {
-            let mut command = Command::new("ip");
-            command.arg("-4").args(arguments).stdin(Stdio::null());
-            let mut ip = internet.core().spawn(&mut command).context("package iproute2")?;
-            ensure!(ip.wait()?.success(), "ip {} failed", arguments.join(" "));
+            ip(internet.core(), &[&["-4"], arguments].concat())?;
         }
         Ok(())
     }
+
+    /// A link between alice and the relay's host, which routes between it and the native Internet.
+    fn join_by_vxlan(&self, internet: &Internet) -> Result<()> {
+        let ends = [&self.alice, &self.relay_host];
+        let addresses = ["2001:db8:7::2/64", "2001:db8:7::1/64"];
+        for ((host, far), address) in ends.into_iter().zip([ends[1], ends[0]]).zip(addresses) {
+            let [local, remote] = [host, far].map(|host| host.ipv4().to_string());
+            let namespace = host.namespace();
+            let link = ["link", "add", INTERFACE, "mtu", "1280", "type", "vxlan", "id", "1"];
+            let between = ["local", &local, "remote", &remote, "dstport", "4789"];
+            ip(namespace, &[&link[..], &between[..]].concat())?;
+            ip(namespace, &["link", "set", INTERFACE, "up"])?;
+            ip(namespace, &["address", "add", address, "dev", INTERFACE])?;
+        }
+        let via = ["via", "2001:db8:7::1"];
+        ip(
+            self.alice.namespace(),
+            &[&["-6", "route", "add", "2001:db8::/32"], &via[..]].concat(),
+        )?;
+        let prefix = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 0);
+        internet.announce(prefix, 48, &self.relay_host)?;
+        Ok(())
+    }
+}
+
+/// Runs iproute2 in a namespace.
+pub(crate) fn ip(namespace: &Namespace, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new("ip");
+    command.args(arguments).stdin(Stdio::null());
+    let mut ip = namespace.spawn(&mut command).context("package iproute2")?;
+    ensure!(ip.wait()?.success(), "ip {} failed", arguments.join(" "));
+    Ok(())
 }
 
 /// What an interface has carried.

@@ -41,7 +41,8 @@ impl Rate {
 pub struct RelayLimits {
     /// To one IPv4 address, or to one /64 of the IPv6 Internet. `None`: no limit. 256 per second, 512 at once.
     pub per_destination: Option<Rate>,
-    /// To all of them together. `None`: no limit. 65,536 per second, 65,536 at once.
+    /// To all of them together. `None`: no limit, which is the default: what protects a victim is the limit to one
+    /// destination, and a limit to all of them would let anybody use up what everybody needs.
     pub total: Option<Rate>,
     /// The most destinations watched at a time, 8 bytes each; rounded up to a power of two. 65,536.
     pub destinations: usize,
@@ -51,7 +52,7 @@ impl Default for RelayLimits {
     fn default() -> Self {
         Self {
             per_destination: Rate::of(256, 512),
-            total: Rate::of(65_536, 65_536),
+            total: None,
             destinations: 65_536,
         }
     }
