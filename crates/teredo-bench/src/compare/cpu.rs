@@ -68,9 +68,13 @@ pub(crate) fn used(processes: &[u32]) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))
             .with_context(|| format!("process {process} is gone"))?;
         // What is between the brackets, the name, may hold anything.
-        let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat has no name")?;
+        let (_, fields) = stat
+            .rsplit_once(')')
+            .context("/proc/PID/stat has no name")?;
         let times = fields.split_ascii_whitespace().skip(11).take(2);
-        ticks += times.filter_map(|time| time.parse::<u64>().ok()).sum::<u64>();
+        ticks += times
+            .filter_map(|time| time.parse::<u64>().ok())
+            .sum::<u64>();
     }
     let second = rustix::param::clock_ticks_per_second();
     Ok(Duration::from_secs(ticks) / u32::try_from(second)?)

@@ -79,7 +79,10 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
     let lost: u64 = runs[0].iter().map(|run| run.outcome.lost).sum();
     let sent: u64 = runs[0].iter().map(|run| run.outcome.answered).sum();
     if lost * 1000 > sent {
-        session.missing(format!("{measure}, no loss"), format!("teredo lost {lost} of {sent}"));
+        session.missing(
+            format!("{measure}, no loss"),
+            format!("teredo lost {lost} of {sent}"),
+        );
     }
     for (name, value, target) in [
         (
@@ -233,7 +236,9 @@ impl Scene {
         let before = used(&processes)?;
         let outcome = std::thread::scope(|scope| {
             let thread = scope.spawn(|| load.run(duration));
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         let outcome = outcome.with_context(|| self.name())?;
         let processor = (used(&processes)? - before).as_secs_f64();
@@ -282,7 +287,10 @@ fn introduce(sender: &UdpSocket, sink: &UdpSocket, destinations: &[SockaddrStora
         let to: Vec<_> = chunk.iter().copied().map(Some).collect();
         let mut arrived = 0;
         while arrived < to.len() {
-            ensure!(start.elapsed() < PATIENCE, "it takes longer than {PATIENCE:?}");
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "it takes longer than {PATIENCE:?}"
+            );
             let hello = [[0x5a; 16]; BATCH];
             let hello = hello[..to.len()].iter().map(<[u8; 16]>::as_slice);
             batch.send(sender, hello, &to)?;

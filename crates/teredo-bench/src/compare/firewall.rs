@@ -45,7 +45,9 @@ fn inside(session: &mut Session) -> Result<()> {
     let mut netlink = Netlink::open()?;
     let mut batch = Batch::new();
     let set = Set::new(SET, KeyType::INET_SERVICE).with_timeouts();
-    batch.add_table(&table, TableFlags::default()).add_set(&table, &set);
+    batch
+        .add_table(&table, TableFlags::default())
+        .add_set(&table, &set);
     netlink.execute(&batch)?;
     for (ports, changes, measure, limit) in [
         (1, 40, "event to live rule", 0.01),
@@ -53,7 +55,9 @@ fn inside(session: &mut Session) -> Result<()> {
     ] {
         let mut times = [Vec::new(), Vec::new()];
         for pair in 0..session.pairs() {
-            for (contestant, times) in [Contestant::Ours, Contestant::Nft].into_iter().zip(&mut times)
+            for (contestant, times) in [Contestant::Ours, Contestant::Nft]
+                .into_iter()
+                .zip(&mut times)
             {
                 let mut all = Vec::new();
                 for change in 0..changes {
@@ -96,7 +100,9 @@ fn by_netlink(
     let start = Instant::now();
     let elements = ports.map(|port| Element::port(port).with_timeout(LEASE));
     let mut batch = Batch::new();
-    batch.flush_set(table, SET).add_elements(table, SET, elements);
+    batch
+        .flush_set(table, SET)
+        .add_elements(table, SET, elements);
     netlink.execute(&batch)?;
     Ok(start.elapsed())
 }
@@ -128,7 +134,10 @@ fn by_nft(session: &Session, ports: std::ops::Range<u16>) -> Result<Duration> {
 /// Fails unless the set holds these ports.
 fn holds(netlink: &mut Netlink, table: &TableName, expected: std::ops::Range<u16>) -> Result<()> {
     let elements = netlink.elements(table, SET)?.context("the set is gone")?;
-    let mut ports: Vec<_> = elements.iter().filter_map(|element| element.port()).collect();
+    let mut ports: Vec<_> = elements
+        .iter()
+        .filter_map(|element| element.port())
+        .collect();
     ports.sort_unstable();
     ports.dedup();
     ensure!(

@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
+use super::calls;
 use super::cpu::used;
 use super::daemon::Make;
 use super::row::Target::{AtLeast, AtMost, None};
 use super::session::Session;
 use super::stage::{Carrier, FRAME, Mode, Stage, traffic};
 use super::stream::{Transfer, transfer};
-use super::calls;
 
 const CARRIERS: [Carrier; 4] = [
     Carrier::Tunnel(Make::Ours),
@@ -74,7 +74,13 @@ fn in_mode(session: &mut Session, mode: Mode) -> Result<()> {
         ("plain IPv4", plain, over_plain),
         ("vxlan", vxlan, None),
     ] {
-        session.row(&measure, "bit/s", rival, [&rate(ours), &rate(theirs)], target);
+        session.row(
+            &measure,
+            "bit/s",
+            rival,
+            [&rate(ours), &rate(theirs)],
+            target,
+        );
     }
     session.row(
         &format!("daemons' CPU, {mode}"),
@@ -95,7 +101,12 @@ fn run(stage: &Stage, mode: Mode, duration: Duration) -> Result<Run> {
     let processor_seconds = (after.0 - before.0).as_secs_f64();
     let frames = after.1.sent - before.1.sent;
     let bytes_per_frame = (after.1.sent_bytes - before.1.sent_bytes) as f64 / frames as f64;
-    let largest = FRAME + if stage.carrier == Carrier::Vxlan { VXLAN } else { 0 };
+    let largest = FRAME
+        + if stage.carrier == Carrier::Vxlan {
+            VXLAN
+        } else {
+            0
+        };
     ensure!(
         mode == Mode::OffloadIntact || bytes_per_frame <= largest as f64,
         "{} sent frames of {bytes_per_frame:.0} bytes on average: that is not what a wire carries",

@@ -54,8 +54,8 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
             eprintln!("{measure}: {} of {}", pair + 1, session.pairs());
             for ((stage, runs), load) in stages.iter().zip(&mut runs).zip(loads) {
                 stage.warm_up()?;
-                let run = run(stage, load, duration)
-                    .with_context(|| stage.carrier.name().to_owned())?;
+                let run =
+                    run(stage, load, duration).with_context(|| stage.carrier.name().to_owned())?;
                 session.keep(&measure, stage.carrier.name(), pair, &run)?;
                 runs.push(run);
             }
@@ -141,7 +141,11 @@ fn capacity(stage: &Stage) -> Result<f64> {
         over.store(true, Relaxed);
         rate
     });
-    ensure!(rate > 0.0, "{} brings nothing through", stage.carrier.name());
+    ensure!(
+        rate > 0.0,
+        "{} brings nothing through",
+        stage.carrier.name()
+    );
     Ok(rate)
 }
 

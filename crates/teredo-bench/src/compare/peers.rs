@@ -186,7 +186,10 @@ fn fill(count: usize) -> Result<Relay> {
         let client = client(number);
         write(client, &mut packet);
         let submission = relay.handle_tun(now(), &packet);
-        ensure!(submission == Submission::Queued, "client {number}: {submission:?}");
+        ensure!(
+            submission == Submission::Queued,
+            "client {number}: {submission:?}"
+        );
         bytes.clear();
         let _ = relay.poll_transmit(&mut bytes).context("no bubble")?;
         let token = Ipv6Addr::from(<[u8; 16]>::try_from(&bytes[8..24])?);
@@ -194,9 +197,7 @@ fn fill(count: usize) -> Result<Relay> {
         emit_bubble(client.to_ipv6(), token, 255, &mut bytes);
         let _ = relay.handle_udp(now(), client.mapped, RELAY, &bytes);
         bytes.clear();
-        let _ = relay
-            .poll_transmit(&mut bytes)
-            .context("not introduced")?;
+        let _ = relay.poll_transmit(&mut bytes).context("not introduced")?;
     }
     let status = relay.status();
     ensure!(status.trusted_peers == count, "{status:?}");
@@ -273,6 +274,9 @@ fn of_miredo(session: &Session, count: usize) -> Result<f64> {
         std::thread::sleep(Duration::from_micros(400));
     }
     let taken = super::stage::traffic(&host, super::daemon::INTERFACE)?.sent - before_packets;
-    ensure!(taken * 10 > count as u64 * 9, "miredo has taken {taken} packets of {count}");
+    ensure!(
+        taken * 10 > count as u64 * 9,
+        "miredo has taken {taken} packets of {count}"
+    );
     Ok((grown()? - before) as f64 / taken as f64 - MIREDO_WAITING)
 }

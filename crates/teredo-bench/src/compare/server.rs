@@ -223,7 +223,9 @@ impl Scene {
         let before = used(&processes)?;
         let outcome = std::thread::scope(|scope| {
             let thread = scope.spawn(|| load.run(duration));
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         let outcome = outcome.with_context(|| self.contestant.name())?;
         let processor = (used(&processes)? - before).as_secs_f64();

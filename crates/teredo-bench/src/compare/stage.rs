@@ -102,7 +102,8 @@ impl Stage {
         if mode == Mode::WireTrue {
             let hosts = [&server_host, &relay_host, &native, &alice].map(Host::namespace);
             for namespace in hosts.into_iter().chain([internet.core(), home.router()]) {
-                let table = namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))??;
+                let table =
+                    namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))??;
                 let names = table.lines().filter_map(|line| line.split_once(':'));
                 let names = names.map(|(name, _)| name.trim());
                 for name in names.filter(|name| !matches!(*name, "lo" | "lan")) {
@@ -220,9 +221,21 @@ impl Stage {
         let by_relay = ["via", "192.0.2.99", "dev", "to-relay", "onlink"];
         let commands: [&[&str]; 5] = [
             &["rule", "add", "iif", "to-relay", "lookup", "100"],
-            &["route", "add", "192.0.2.200", "dev", "to-native", "table", "100"],
+            &[
+                "route",
+                "add",
+                "192.0.2.200",
+                "dev",
+                "to-native",
+                "table",
+                "100",
+            ],
             &["rule", "add", "iif", "to-native", "lookup", "101"],
-            &[&["route", "add", "198.51.100.1", "table", "101"], &by_relay[..]].concat(),
+            &[
+                &["route", "add", "198.51.100.1", "table", "101"],
+                &by_relay[..],
+            ]
+            .concat(),
             &[&["route", "replace", "192.0.2.200"], &by_relay[..]].concat(),
         ];
         for arguments in commands {
@@ -238,7 +251,9 @@ impl Stage {
         for ((host, far), address) in ends.into_iter().zip([ends[1], ends[0]]).zip(addresses) {
             let [local, remote] = [host, far].map(|host| host.ipv4().to_string());
             let namespace = host.namespace();
-            let link = ["link", "add", INTERFACE, "mtu", "1280", "type", "vxlan", "id", "1"];
+            let link = [
+                "link", "add", INTERFACE, "mtu", "1280", "type", "vxlan", "id", "1",
+            ];
             let between = ["local", &local, "remote", &remote, "dstport", "4789"];
             ip(namespace, &[&link[..], &between[..]].concat())?;
             ip(namespace, &["link", "set", INTERFACE, "up"])?;

@@ -75,11 +75,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn send(
-    address: SocketAddr,
-    segment: Option<u32>,
-    duration: Duration,
-) -> Result<(Instant, u64)> {
+fn send(address: SocketAddr, segment: Option<u32>, duration: Duration) -> Result<(Instant, u64)> {
     Place::Sender.take()?;
     let socket = Socket::new(
         Domain::for_address(address),

@@ -23,7 +23,10 @@ fn more_is_higher_and_further_right() {
         panic!("{points}");
     };
     assert!(x0 < x1 && y0 > y1, "{points}");
-    assert!(x1 <= WIDTH && y1 >= TOP && y0 <= HEIGHT - BOTTOM, "{points}");
+    assert!(
+        x1 <= WIDTH && y1 >= TOP && y0 <= HEIGHT - BOTTOM,
+        "{points}"
+    );
     for text in ["a title", "bytes", "packets a second", "teredo", "1280"] {
         assert!(svg.contains(text), "no {text}");
     }
