@@ -110,7 +110,7 @@ fn run(stage: &Stage, load: f64, duration: Duration) -> Result<Run> {
         }
         let asked = scope.spawn(|| ask(&asker, duration)).join();
         over.store(true, Relaxed);
-        asked.map_err(|_| anyhow!("a thread panicked")).flatten()
+        asked.map_err(|_| anyhow!("a thread panicked"))?
     })?;
     trips.sort_by(f64::total_cmp);
     let at = |share: f64| trips.get((trips.len() as f64 * share) as usize).copied();

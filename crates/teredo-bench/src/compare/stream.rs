@@ -35,17 +35,18 @@ pub(crate) fn transfer(
 ) -> Result<Transfer> {
     let address = SocketAddr::new(address, PORT);
     let listener = to.namespace().run(|| listen(address))??;
-    let (sent, received) = thread::scope(|scope| {
+    let (sent, received) = thread::scope(|scope| -> Result<_> {
         let receiver = scope.spawn(|| receive(&listener));
         let sender = scope.spawn(|| -> Result<_> {
             from.namespace().enter()?;
             send(address, segment, duration)
         });
         let panicked = |_| anyhow!("an end of the flow panicked");
-        let sent = sender.join().map_err(panicked).flatten();
-        let received = receiver.join().map_err(panicked).flatten();
+        let sent = sender.join().map_err(panicked);
+        let received = receiver.join().map_err(panicked);
         // The sender knows better what went wrong.
-        sent.and_then(|sent| Ok((sent, received?)))
+        let sent = sent??;
+        Ok((sent, received??))
     })?;
     let (start, blocks) = sent;
     let (end, bytes, hash) = received;
