@@ -34,6 +34,7 @@ const SERVERS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 0);
 const FEW: usize = 10;
 const MANY: usize = 10_000_000;
 const QUICK_MANY: usize = 1_000_000;
+const TURN: Duration = Duration::from_millis(700);
 /// As many as a `miredo` relay is given in a bearable time.
 const MIREDO: usize = 200_000;
 const QUICK_MIREDO: usize = 50_000;
@@ -46,9 +47,9 @@ pub(crate) struct Options {
     count: usize,
     #[arg(long, value_enum)]
     list: List,
-    /// How long packets are sent.
-    #[arg(long, default_value_t = 0)]
-    milliseconds: u64,
+    /// How often packets are sent, to as many peers and to few.
+    #[arg(long)]
+    turns: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -57,12 +58,13 @@ enum List {
     Hashbrown,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Run {
     peers: usize,
     /// By which the process has grown.
     bytes: u64,
-    packets_per_second: f64,
+    /// Packets a second, to the many peers and to [`FEW`] of another relay, in turns.
+    turns: Vec<[f64; 2]>,
 }
 
 pub(crate) fn measure(session: &mut Session) -> Result<()> {
@@ -72,44 +74,33 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
     let host = internet.host("relay", &[RELAY])?;
     host.namespace().set_large_frames("eth0", false)?;
 
-    // The larger one takes a minute to fill, so that it stays: the turns are within one process each.
-    let pairs = if session.quick { 1 } else { 3 };
     let measure = format!("throughput, {} peers in the list", short_count(many));
-    let mut rates = [Vec::new(), Vec::new()];
-    let mut bytes = Vec::new();
-    for pair in 0..pairs {
-        for (count, rates) in [many, FEW].into_iter().zip(&mut rates) {
-            eprintln!("{count} peers: {} of {pairs}", pair + 1);
-            let run = start(&host, List::Relay, count, 1500)?;
-            session.keep(&measure, "teredo", pair, &run)?;
-            rates.push(run.packets_per_second);
-            if count == many {
-                bytes.push(run.bytes as f64 / count as f64);
-            }
-        }
-    }
+    eprintln!("{measure}");
+    let run = start(&host, List::Relay, many, session.pairs())?;
+    session.keep(&measure, "teredo", 0, &run)?;
+    let [ours, few] = [0, 1].map(|at| run.turns.iter().map(|turn| turn[at]).collect::<Vec<_>>());
     session.row(
         &measure,
         "1/s",
         &format!("itself, {FEW} peers"),
-        [&rates[0], &rates[1]],
+        [&ours, &few],
         AtLeast(0.7),
     );
 
     let measure = format!("memory for a peer of {}", short_count(many));
-    let each = &bytes[..1];
-    session.row(&measure, "B", "one byte", [each, &[1.0]], AtMost(40.0));
+    let each = [run.bytes as f64 / many as f64];
+    session.row(&measure, "B", "one byte", [&each, &[1.0]], AtMost(40.0));
     let hashbrown = start(&host, List::Hashbrown, many, 0)?;
     session.keep(&measure, "hashbrown", 0, &hashbrown)?;
     let theirs = hashbrown.bytes as f64 / many as f64;
-    session.row(&measure, "B", "hashbrown", [each, &[theirs]], Nothing);
+    session.row(&measure, "B", "hashbrown", [&each, &[theirs]], Nothing);
     let count = if session.quick { QUICK_MIREDO } else { MIREDO };
     let theirs = of_miredo(session, count)?;
     session.row(
         &measure,
         "B",
         &format!("miredo's list, {}", short_count(count)),
-        [each, &[theirs]],
+        [&each, &[theirs]],
         AtMost(0.3),
     );
     Ok(())
@@ -120,7 +111,7 @@ fn short_count(count: usize) -> String {
 }
 
 /// In a process of its own.
-fn start(host: &Host, list: List, count: usize, milliseconds: u64) -> Result<Run> {
+fn start(host: &Host, list: List, count: usize, turns: usize) -> Result<Run> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(program);
     let list = match list {
@@ -129,7 +120,7 @@ fn start(host: &Host, list: List, count: usize, milliseconds: u64) -> Result<Run
     };
     command
         .args(["peers", "--list", list, "--count", &count.to_string()])
-        .args(["--milliseconds", &milliseconds.to_string()])
+        .args(["--turns", &turns.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let output = host.namespace().spawn(&mut command)?.wait_with_output()?;
@@ -141,29 +132,36 @@ fn start(host: &Host, list: List, count: usize, milliseconds: u64) -> Result<Run
 pub(crate) fn run(options: &Options) -> Result<()> {
     Place::Receiver.take()?;
     let before = resident(std::process::id())?;
-    let (bytes, packets_per_second) = match options.list {
+    let grown = || Ok::<_, anyhow::Error>(resident(std::process::id())? - before);
+    let (bytes, turns) = match options.list {
         List::Relay => {
-            let mut relay = fill(options.count)?;
-            let bytes = resident(std::process::id())? - before;
-            let duration = Duration::from_millis(options.milliseconds);
-            (bytes, send(&mut relay, options.count, duration)?)
+            let mut many = fill(options.count)?;
+            let bytes = grown()?;
+            let mut few = fill(FEW)?;
+            let socket = UdpSocket::bind((RELAY, 3545))?;
+            let turns = (0..options.turns).map(|_| {
+                Ok([
+                    send(&mut many, &socket, options.count)?,
+                    send(&mut few, &socket, FEW)?,
+                ])
+            });
+            (bytes, turns.collect::<Result<_>>()?)
         }
         List::Hashbrown => {
             let mut list = HashMap::new();
             for number in 0..options.count {
-                // The same: when it was heard and sent to, by the mapping and the flags.
+                // The same: when it was heard and sent to, by the server and the mapping.
                 let TeredoAddress { server, mapped, .. } = client(number);
                 list.insert((server, mapped), [number as u32; 2]);
             }
-            let bytes = resident(std::process::id())? - before;
             ensure!(list.len() == options.count, "two clients are one");
-            (bytes, 0.0)
+            (grown()?, Vec::new())
         }
     };
     let run = Run {
         peers: options.count,
         bytes,
-        packets_per_second,
+        turns,
     };
     println!("{}", serde_json::to_string(&run)?);
     Ok(())
@@ -204,15 +202,14 @@ fn fill(count: usize) -> Result<Relay> {
     Ok(relay)
 }
 
-/// Sends to random ones for so long; how many packets a second.
-fn send(relay: &mut Relay, count: usize, duration: Duration) -> Result<f64> {
-    let socket = UdpSocket::bind((RELAY, 3545))?;
+/// Sends to random ones for a while; how many packets a second.
+fn send(relay: &mut Relay, socket: &UdpSocket, count: usize) -> Result<f64> {
     let mut batch = Batch::new();
     let mut random = Random(count as u64);
     let mut packets = vec![Vec::new(); BATCH];
     let (mut sent, mut to) = (0, Vec::with_capacity(BATCH));
     let start = Clock::now();
-    while start.elapsed() < duration {
+    while start.elapsed() < TURN {
         to.clear();
         for packet in &mut packets {
             write(client(random.below(count)), packet);
@@ -221,7 +218,7 @@ fn send(relay: &mut Relay, count: usize, duration: Duration) -> Result<f64> {
             };
             to.push(Some(SockaddrStorage::from(SocketAddr::from(mapped))));
         }
-        sent += batch.send(&socket, packets.iter().map(Vec::as_slice), &to)?;
+        sent += batch.send(socket, packets.iter().map(Vec::as_slice), &to)?;
     }
     Ok(sent as f64 / start.elapsed().as_secs_f64())
 }
