@@ -34,6 +34,7 @@ const CLIENT_PORT: u16 = 4096;
 const INNER_PORT: u16 = 4000;
 /// What the headers of IPv6 and UDP take.
 const HEADERS: usize = 48;
+const ICMPV6: u8 = 58;
 const RECEIVE_BUFFER: usize = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(1);
@@ -225,10 +226,11 @@ impl Scene {
             requests: &requests,
             destinations: &destinations,
             is_answer: |bytes| {
-                let datagram = Datagram::parse(bytes);
-                datagram.is_ok_and(|datagram| {
+                // The kernel behind a `miredo` relay has a word to say about the bubbles that it is handed: a redirect.
+                Datagram::parse(bytes).is_ok_and(|datagram| {
                     let payload = datagram.packet.payload().get(8..).unwrap_or_default();
-                    payload.iter().all(|byte| *byte == 0x5a)
+                    datagram.packet.next_header() == ICMPV6
+                        || payload.iter().all(|byte| *byte == 0x5a)
                 })
             },
         };
