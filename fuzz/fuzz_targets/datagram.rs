@@ -1,25 +1,6 @@
-//! Any bytes as a datagram.
-
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use teredo::wire::{Datagram, Icmpv6, Secret};
+use teredo_fuzz::datagram::run;
 
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(datagram) = Datagram::parse(bytes) else {
-        return;
-    };
-    let _ = (
-        datagram.to_string(),
-        datagram.verify(&Secret::new(b"secret")),
-        Icmpv6::parse(&datagram.packet),
-    );
-    let mut again = Vec::new();
-    datagram.emit(&mut again);
-    assert_eq!(again, bytes);
-
-    // What is left when the trailers are cut off is a datagram; with one byte less, it is none.
-    let whole = bytes.len() - datagram.trailers.as_bytes().len();
-    assert!(Datagram::parse(&bytes[..whole]).is_ok());
-    assert!(Datagram::parse(&bytes[..whole - 1]).is_err());
-});
+fuzz_target!(|input: &[u8]| run(input));

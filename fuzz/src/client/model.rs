@@ -1,30 +1,45 @@
 //! What is known of the client from outside, and what it may do because of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::net::{Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use teredo::client::{Event, Reason, State};
+use teredo::client::{Event, LocalSubnet, Reason, State};
 use teredo::policy::DestinationPolicy;
 use teredo::wire::{
     DISCOVERY, Datagram, Flags, Icmpv6, Ipv6Packet, MTU, PORT, TeredoAddress, is_teredo,
 };
-use teredo::{Destination, Instant, ServerAddress, Transmit};
+use teredo::{Credentials, Destination, Instant, ServerAddress, Transmit};
+
+use super::input::credentials;
+use super::secondary::SecondaryPort;
 
 const VALIDITY: Duration = Duration::from_secs(30);
 const BUBBLE_SPACING: Duration = Duration::from_secs(2);
 const TEST_SPACING: Duration = Duration::from_secs(2);
 const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
 const BUBBLE_LIMIT: usize = 4;
+/// All nodes on the link: whom a local bubble is for.
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+/// Between two local bubbles that a timer brought.
+const LOCAL_SPACING: Duration = Duration::from_secs(10);
 /// How many questions of the client's the fuzzer can still answer.
 const OUTSTANDING: usize = 8;
 
 pub struct Model {
     pub now: Instant,
     pub policy: DestinationPolicy,
+    /// What it refuses besides the addresses that are never permitted.
+    pub refused: Vec<Ipv4Addr>,
     pub servers: Vec<ServerAddress>,
+    /// Whether servers have to prove who they are.
+    pub keyed: bool,
+    pub subnet: Option<LocalSubnet>,
+    pub secondary: SecondaryPort,
     /// The address on the interface.
     pub own: Option<TeredoAddress>,
+    /// Its server.
+    server: Option<ServerAddress>,
     /// The one before.
     pub former: Ipv6Addr,
     /// The newest first.
@@ -34,6 +49,11 @@ pub struct Model {
     nonces: HashSet<[u8; 8]>,
     /// When something came from there.
     heard: HashMap<SocketAddrV4, Instant>,
+    /// Where local bubbles have told that a mapping is.
+    told: HashSet<(SocketAddrV4, SocketAddrV4)>,
+    last_local: Option<Instant>,
+    /// Addresses that somebody has named to the client.
+    named: HashSet<Ipv6Addr>,
     peers: HashMap<Ipv6Addr, Peer>,
 }
 
@@ -73,6 +93,12 @@ pub struct Sent {
     pub released: usize,
     pub released_bytes: usize,
     pub errors: usize,
+    /// Local bubbles.
+    pub local: usize,
+    /// From the secondary port.
+    pub secondary: usize,
+    /// Bubbles to the secondary port.
+    pub probes: usize,
     bubbles: BTreeMap<Ipv6Addr, Vec<SocketAddrV4>>,
     /// Those whose direct bubble ends on the way.
     cut_short: HashSet<Ipv6Addr>,
@@ -83,25 +109,40 @@ impl Sent {
         self.bubbles.values().map(Vec::len).sum()
     }
 
+    /// The one bubble there is at most: whom it is for, and where it goes.
+    pub fn only_bubble(&self) -> Option<(Ipv6Addr, SocketAddrV4)> {
+        assert!(self.bubbles() <= 1);
+        let (address, to) = self.bubbles.first_key_value()?;
+        Some((*address, to[0]))
+    }
+
     /// What was not asked for by the host.
     pub fn own(&self) -> usize {
-        self.solicitations + self.tests + self.bubbles()
+        self.solicitations + self.tests + self.bubbles() + self.local + self.secondary + self.probes
     }
 }
 
 impl Model {
-    pub fn new(policy: DestinationPolicy) -> Self {
+    pub fn new(policy: DestinationPolicy, refused: Vec<Ipv4Addr>) -> Self {
         Self {
             now: Instant::from_nanos(0),
             policy,
+            refused,
             servers: Vec::new(),
+            keyed: false,
+            subnet: None,
+            secondary: SecondaryPort::default(),
             own: None,
+            server: None,
             former: Ipv6Addr::UNSPECIFIED,
             solicitations: VecDeque::new(),
             tests: VecDeque::new(),
             visible: (State::Offline, Some(Reason::Stopped)),
             nonces: HashSet::new(),
             heard: HashMap::new(),
+            told: HashSet::new(),
+            last_local: None,
+            named: HashSet::new(),
             peers: HashMap::new(),
         }
     }
@@ -132,6 +173,7 @@ impl Model {
         let Ok(Datagram { packet, .. }) = Datagram::parse(bytes) else {
             return;
         };
+        self.named.insert(packet.source());
         if let Some(peer) = self.peers.get_mut(&packet.source()) {
             peer.responded();
             if let Ok(Icmpv6::EchoReply { data, .. }) = Icmpv6::parse(&packet)
@@ -142,12 +184,48 @@ impl Model {
         }
     }
 
+    /// A datagram for the discovery address is about to be given to the client.
+    pub fn hears_locally(&mut self, from: SocketAddrV4, bytes: &[u8]) {
+        if let Ok(datagram) = Datagram::parse(bytes)
+            && let Some(claimed) = TeredoAddress::from_ipv6(datagram.packet.source())
+        {
+            self.named.insert(datagram.packet.source());
+            self.told.insert((claimed.mapped, from));
+        }
+    }
+
+    pub fn set_subnet(&mut self, subnet: Option<LocalSubnet>) {
+        if self.subnet != subnet {
+            self.last_local = None;
+        }
+        self.subnet = subnet;
+        // Whoever is on another link now is forgotten.
+        self.forget_questions();
+    }
+
+    /// Whether a datagram may go there although its address is not a global one.
+    fn is_neighbour(&self, to: SocketAddrV4) -> bool {
+        let on_link = |subnet: LocalSubnet| subnet.has_neighbour(*to.ip());
+        to.port() != 0
+            && self.subnet.is_some_and(on_link)
+            && !to.ip().is_loopback()
+            && !to.ip().is_multicast()
+            && !self.refused.contains(to.ip())
+    }
+
     /// The table may have forgotten when it asked whom.
     pub fn forget_questions(&mut self) {
         for peer in self.peers.values_mut() {
             peer.last_bubble = None;
             peer.last_test = None;
             peer.responded();
+        }
+    }
+
+    /// A packet of the host's is about to be given to the client.
+    pub fn names(&mut self, packet: &[u8]) {
+        if let Ok(packet) = Ipv6Packet::parse(packet) {
+            self.named.insert(packet.destination());
         }
     }
 
@@ -172,7 +250,7 @@ impl Model {
         assert_eq!(packet.source(), self.own_address());
         self.check_destination(to);
         match TeredoAddress::from_ipv6(packet.destination()) {
-            Some(teredo) => assert_eq!(to, teredo.mapped),
+            Some(teredo) => self.check_path(teredo.mapped, to),
             None => {
                 let peer = self.peers.get(&packet.destination());
                 assert!(
@@ -183,8 +261,19 @@ impl Model {
         }
     }
 
+    /// A peer is reached at its mapping, or where a local bubble has told.
+    fn check_path(&self, mapped: SocketAddrV4, to: SocketAddrV4) {
+        assert!(
+            to == mapped || self.told.contains(&(mapped, to)),
+            "{to} for {mapped}"
+        );
+    }
+
     fn check_destination(&self, to: SocketAddrV4) {
-        assert!(self.policy.permits(to), "R4380-5.2.4-07: {to}");
+        assert!(
+            self.policy.permits(to) || self.is_neighbour(to),
+            "R4380-5.2.4-07: {to}"
+        );
         assert_ne!(Some(to), self.own.map(|own| own.mapped), "L-03");
     }
 
@@ -207,10 +296,19 @@ impl Model {
                 assert!(self.policy.permits(mapped));
                 assert_ne!(self.own, Some(teredo), "it is up already");
                 self.replace(Some(teredo));
+                self.server = Some(server);
             }
             Event::AddressDown { address } => {
                 assert_eq!(self.own, TeredoAddress::from_ipv6(address), "not up");
                 self.replace(None);
+            }
+            Event::SecondaryPort { wanted } => {
+                let determination = self.own.is_some() || !wanted;
+                assert!(
+                    determination,
+                    "without an address there is nothing to determine"
+                );
+                self.secondary.wanted(wanted);
             }
             _ => {}
         }
@@ -228,7 +326,11 @@ impl Model {
         assert_eq!(transmit.source, None);
         match transmit.destination {
             Destination::Host => self.informed(bytes, sent),
-            Destination::Secondary(_) => panic!("no longer interval is looked for"),
+            Destination::Secondary(to) => {
+                assert_eq!(transmit.ttl, None);
+                self.solicited_secondary(to, bytes, sent);
+            }
+            Destination::Udp(DISCOVERY) => self.announced(bytes, sent),
             Destination::Udp(to) => {
                 assert_ne!(to.port(), 0);
                 assert_ne!(to.ip(), DISCOVERY.ip());
@@ -236,7 +338,10 @@ impl Model {
                 assert_eq!(datagram.origin, None);
                 assert!(datagram.trailers.as_bytes().is_empty());
                 if transmit.ttl.is_some() {
-                    assert!(datagram.packet.is_bubble(), "what must arrive ends on the way");
+                    assert!(
+                        datagram.packet.is_bubble(),
+                        "what must arrive ends on the way"
+                    );
                     sent.cut_short.insert(datagram.packet.destination());
                 }
                 if datagram.authentication.is_some() {
@@ -260,9 +365,51 @@ impl Model {
         sent.errors += 1;
     }
 
+    fn announced(&mut self, bytes: &[u8], sent: &mut Sent) {
+        assert_eq!(self.state(), State::Qualified, "R4380-5.2-04");
+        assert!(self.subnet.is_some(), "R4380-5.2.8-09");
+        let packet = parse(bytes);
+        assert!(packet.is_bubble());
+        assert_eq!(
+            (packet.source(), packet.destination()),
+            (self.own_address(), ALL_NODES)
+        );
+        sent.local += 1;
+    }
+
+    fn solicited_secondary(&mut self, to: SocketAddrV4, bytes: &[u8], sent: &mut Sent) {
+        assert_eq!(self.state(), State::Qualified);
+        assert!(self.secondary.is_open(), "R4380-5.2.7-08");
+        let datagram = Datagram::parse(bytes).expect("what is sent is a datagram");
+        let own = self.own.expect("a qualified client has an address");
+        let server = self.server.expect("it came with the address");
+        assert_eq!(server.primary, own.server);
+        assert!([server.primary, server.secondary].contains(to.ip()));
+        let asked = self.check_solicitation(to, &datagram);
+        self.secondary.asks(asked);
+        sent.secondary += 1;
+    }
+
     fn solicited(&mut self, to: SocketAddrV4, datagram: &Datagram<'_>, sent: &mut Sent) {
-        let authentication = datagram.authentication.expect("the caller has seen it");
-        assert!(authentication.identifier.is_empty() && authentication.value.is_empty());
+        let in_use = self.own.is_some_and(|own| own.server == *to.ip());
+        assert!(in_use || self.server_at(to).is_some(), "nobody's server");
+        let asked = self.check_solicitation(to, datagram);
+        self.solicitations.push_front(asked);
+        self.solicitations.truncate(OUTSTANDING);
+        sent.solicitations += 1;
+    }
+
+    fn check_solicitation(&mut self, to: SocketAddrV4, datagram: &Datagram<'_>) -> Solicitation {
+        assert_eq!(datagram.origin, None);
+        assert!(datagram.trailers.as_bytes().is_empty());
+        let authentication = datagram.authentication.expect("a solicitation has a nonce");
+        if self.keyed {
+            let Credentials { identifier, secret } = credentials();
+            assert_eq!(authentication.identifier, identifier.as_bytes());
+            assert!(datagram.verify(&secret), "R4380-5.2.2-04");
+        } else {
+            assert!(authentication.identifier.is_empty() && authentication.value.is_empty());
+        }
         assert_eq!(authentication.confirmation, 0, "R4380-5.2.2-05");
         let packet = &datagram.packet;
         assert!(matches!(
@@ -270,25 +417,26 @@ impl Model {
             Ok(Icmpv6::RouterSolicitation(_))
         ));
         assert!(packet.source().is_unicast_link_local());
-        let in_use = self.own.is_some_and(|own| own.server == *to.ip());
-        assert!(in_use || self.server_at(to).is_some(), "nobody's server");
         assert_eq!(to.port(), PORT);
         let nonce = authentication.nonce;
         assert!(
             self.nonces.insert(nonce),
             "R4380-5.2.2-03: not a fresh nonce"
         );
-        self.solicitations.push_front(Solicitation {
+        Solicitation {
             to,
             source: packet.source(),
             nonce,
-        });
-        self.solicitations.truncate(OUTSTANDING);
-        sent.solicitations += 1;
+        }
     }
 
     fn sent(&mut self, to: SocketAddrV4, packet: &Ipv6Packet<'_>, sent: &mut Sent) {
         let destination = packet.destination();
+        if !self.named.contains(&destination) {
+            self.probed(to, packet);
+            sent.probes += 1;
+            return;
+        }
         let queued = self.peers.entry(destination).or_default();
         let position = queued.queued.iter().position(|p| p == packet.as_bytes());
         if let Some(position) = position {
@@ -334,21 +482,53 @@ impl Model {
         sent.tests += 1;
     }
 
-    /// After all of a call's bubbles are known: a lone one answers, a pair asks.
+    /// A bubble to an address that nobody has named but the client itself: the secondary port's.
+    fn probed(&mut self, to: SocketAddrV4, packet: &Ipv6Packet<'_>) {
+        let own = self.own.expect("a qualified client has an address");
+        assert_eq!(self.state(), State::Qualified);
+        assert!(packet.is_bubble(), "for nobody: {packet}");
+        assert_eq!(packet.source(), own.to_ipv6());
+        self.check_destination(to);
+        let target = TeredoAddress::from_ipv6(packet.destination()).expect("its Teredo address");
+        assert_eq!((target.server, target.mapped), (own.server, to));
+        self.secondary.probed(self.now, to, packet.destination());
+    }
+
+    /// A local bubble comes with bubbles to a peer on the link, or out of a timer.
+    pub fn check_local(&mut self, sent: &Sent, timeout: bool) {
+        if sent.local == 0 {
+            return;
+        }
+        let to_the_link = sent.bubbles.values().filter(|to| to.len() == 3).count();
+        assert!(sent.local <= to_the_link + usize::from(timeout));
+        if to_the_link == 0 {
+            let spaced = self
+                .last_local
+                .is_none_or(|at| self.now - at >= LOCAL_SPACING);
+            assert!(spaced, "local bubbles one after the other");
+        }
+        self.last_local = Some(self.now);
+    }
+
+    /// After all of a call's bubbles are known: a lone one answers, more than one ask.
     pub fn check_bubbles(&mut self, sent: &Sent) {
         for (address, to) in &sent.bubbles {
-            let peer = self.peers.entry(*address).or_default();
+            let mut peer = self.peers.remove(address).unwrap_or_default();
             let cut_short = sent.cut_short.contains(address);
             let mut owed = false;
             let events = match (TeredoAddress::from_ipv6(*address), to.as_slice()) {
-                (Some(peer_address), [direct, indirect]) => {
+                (Some(peer_address), [on_the_link @ .., direct, indirect]) => {
+                    assert!(on_the_link.len() <= 1);
+                    for to in on_the_link {
+                        self.check_path(peer_address.mapped, *to);
+                    }
                     assert_eq!(*direct, peer_address.mapped, "R4380-5.2.6-01");
                     let server = SocketAddrV4::new(peer_address.server, PORT);
                     assert_eq!(*indirect, server, "R4380-5.2.6-03");
                     &mut peer.asked
                 }
                 (Some(peer_address), [direct]) => {
-                    assert_eq!(*direct, peer_address.mapped);
+                    self.check_path(peer_address.mapped, *direct);
                     assert!(!cut_short, "an answer ends on the way");
                     owed = peer.cut_short;
                     &mut peer.answered
@@ -365,6 +545,7 @@ impl Model {
             assert!(spaced || owed, "R4380-5.2.6-04");
             peer.last_bubble = Some(self.now);
             peer.cut_short = cut_short;
+            self.peers.insert(*address, peer);
         }
     }
 
@@ -375,7 +556,9 @@ impl Model {
             assert_eq!(address, self.own_address());
         }
         assert_eq!(status.address.is_some(), status.state == State::Qualified);
-        assert!(status.state != State::Offline || self.own.is_none());
+        let serves_nobody = matches!(status.state, State::Offline | State::Dormant);
+        assert!(!serves_nobody || self.own.is_none());
+        assert!(status.neighbours <= 256);
         assert!(status.peers <= max_peers.max(1));
         assert!(status.trusted_peers <= status.peers);
     }

@@ -1,36 +1,38 @@
 //! A client between a server, peers, a relay, a host and strangers, all of whom the fuzzer plays: whatever they do,
 //! the client sends only what it may, only where it may, and always knows when it wants to be woken.
 
-#![no_main]
-
 mod input;
 mod model;
+mod secondary;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use input::{Body, Flaw, Inner, Input, Operation, Packet, Settings, Wait};
-use libfuzzer_sys::fuzz_target;
-use model::{Model, Sent};
-use teredo::client::State;
+pub use input::Input;
+use input::{
+    Body, Flaw, Inner, Operation, Packet, Secondary, Settings, Wait, credentials, keyring,
+};
+use model::{Model, Sent, Solicitation};
+use teredo::client::{Reason, State};
 use teredo::wire::{
     Authentication, DISCOVERY, Datagram, Ipv6Header, Ipv6Packet, Origin, PORT, PrefixInformation,
-    RouterAdvertisement, TeredoAddress, checksum, emit_bubble, emit_echo_reply, emit_echo_request,
-    protocol, server_link_local, server_prefix,
+    RouterAdvertisement, Secret, TeredoAddress, checksum, emit_bubble, emit_echo_reply,
+    emit_echo_request, protocol, server_link_local, server_prefix,
 };
-use teredo::{Client, DropReason, Reception, Submission};
+use teredo::{Client, Credentials, DropReason, Reception, Submission};
 
 /// Time does not pass faster than this in one step.
 const MAX_WAIT: Duration = Duration::from_secs(400);
 /// Of the host's packets and of others'; the client's own bubbles have 255, by which they are told apart.
 const HOP_LIMIT: u8 = 64;
 
-fuzz_target!(|input: Input| {
+/// Runs the target with one input.
+pub fn run(input: Input) {
     let mut world = World::new(&input.settings);
     for operation in &input.operations {
         world.run(operation);
     }
-});
+}
 
 struct World {
     client: Client,
@@ -45,6 +47,10 @@ enum Call {
     Udp,
     /// A bubble from a link-local address, straight from a peer that is being asked: its token is returned.
     Token,
+    /// For the discovery address, from there.
+    Multicast(SocketAddrV4),
+    /// To the secondary port.
+    Secondary,
     Tun,
     Timeout,
     /// Before the client wanted it.
@@ -55,7 +61,8 @@ enum Call {
 impl World {
     fn new(settings: &Settings) -> Self {
         let config = settings.config();
-        let model = Model::new(config.destinations.clone());
+        let mut model = Model::new(config.destinations.clone(), settings.refused());
+        model.keyed = settings.keyed;
         let (max_peers, max_queue_bytes) = (config.max_peers, config.max_queue_bytes);
         Self {
             client: Client::new(config, [settings.seed; 32], model.now),
@@ -188,8 +195,44 @@ impl World {
                 self.client.set_servers(now, &self.model.servers);
                 self.settle(Call::Control);
             }
+            Operation::SetKeyring { keyed } => {
+                self.model.keyed = *keyed;
+                self.client.set_keyring(keyring(*keyed));
+                assert_eq!(self.settle(Call::Control).own(), 0);
+            }
+            Operation::SetSubnet(subnet) => {
+                let subnet = subnet.map(|subnet| subnet.local());
+                self.model
+                    .set_subnet(subnet.filter(|subnet| subnet.prefix_len < 32));
+                self.client.set_local_subnet(now, subnet);
+                assert_eq!(self.settle(Call::Control).own(), 0);
+            }
+            Operation::SecondaryPort(local) => {
+                self.model.secondary.answered(local.is_some());
+                let local = local.map(|local| local.address());
+                self.client.secondary_port(now, local);
+                let sent = self.settle(Call::Control);
+                assert_eq!(sent.own(), sent.secondary);
+            }
+            Operation::Secondary(operation) => self.run_secondary(operation),
+            Operation::LocalBubble { claimed, from } => {
+                let mut bytes = Vec::new();
+                emit_bubble(self.address(*claimed), ALL_NODES, 1, &mut bytes);
+                self.receive_at(*DISCOVERY.ip(), from.address(), &bytes);
+            }
+            Operation::Neighbour {
+                claimed,
+                from,
+                body,
+            } => {
+                let mut bytes = Vec::new();
+                let claimed = self.address(*claimed);
+                self.emit(claimed, self.model.own_address(), body, &mut bytes);
+                self.receive(from.address(), &bytes);
+            }
             Operation::SetDestinations(policy) => {
                 self.model.policy = policy.destinations();
+                self.model.refused = policy.refused();
                 self.client.set_destinations(self.model.policy.clone());
                 // Peers that may not be reached are forgotten.
                 self.model.forget_questions();
@@ -205,7 +248,84 @@ impl World {
                 assert_eq!(self.settle(Call::Control).own(), 0);
                 assert_eq!(self.client.poll_timeout(), None);
             }
+            Operation::Sleep(native) => {
+                let native = self.address(*native);
+                self.client.sleep(now, native);
+                assert_eq!(self.settle(Call::Control).own(), 0);
+                assert_eq!(self.client.poll_timeout(), None);
+                let status = self.client.status();
+                assert_eq!(status.reason, Some(Reason::NativeIpv6(native)));
+            }
         }
+    }
+
+    fn run_secondary(&mut self, operation: &Secondary) {
+        match operation {
+            Secondary::Advertise(mapped) => {
+                for index in 0..self.model.secondary.solicitations.len() {
+                    self.advertise_secondary(index, mapped.address(), &Flaw::None);
+                }
+            }
+            Secondary::Advertisement {
+                solicitation,
+                mapped,
+                flaw,
+            } => {
+                let count = self.model.secondary.solicitations.len().max(1);
+                let index = usize::from(*solicitation) % count;
+                self.advertise_secondary(index, mapped.address(), flaw);
+            }
+            Secondary::Hairpin { from } => {
+                let Some((_, address)) = self.model.secondary.probe else {
+                    return;
+                };
+                let mut bytes = Vec::new();
+                emit_bubble(self.model.own_address(), address, 255, &mut bytes);
+                self.receive_secondary(from.address(), &bytes);
+            }
+            Secondary::Raw { from, bytes } => {
+                self.receive_secondary(from.address(), bytes);
+            }
+        }
+    }
+
+    fn advertise_secondary(&mut self, index: usize, mapped: SocketAddrV4, flaw: &Flaw) {
+        let Some(solicitation) = self.model.secondary.solicitations.get(index) else {
+            return;
+        };
+        let Some((from, bytes)) = self.answer(solicitation, mapped, flaw) else {
+            return;
+        };
+        self.model.secondary.tells(mapped);
+        let dropped = self.receive_secondary(from, &bytes);
+        if self.is_wrong(flaw, mapped) {
+            assert!(dropped.is_some(), "R4380-5.2.7-01");
+        }
+    }
+
+    fn receive_secondary(&mut self, from: SocketAddrV4, bytes: &[u8]) -> Option<DropReason> {
+        let before = self.client.drops().clone();
+        let status = self.client.status();
+        let reception = self.client.handle_secondary(self.model.now, from, bytes);
+        let dropped = match reception {
+            Reception::Deliver(_) => panic!("nothing there is for the host"),
+            Reception::Consumed => None,
+            Reception::Drop(reason) => {
+                assert!(self.client.drops().get(reason) > before.get(reason));
+                Some(reason)
+            }
+        };
+        self.settle(Call::Secondary);
+        let interval = self.client.status().refresh_interval;
+        assert!(interval >= status.refresh_interval, "it is never shortened");
+        assert_eq!(
+            self.client.status(),
+            teredo::client::Status {
+                refresh_interval: interval,
+                ..status
+            }
+        );
+        dropped
     }
 
     fn timeout(&mut self) {
@@ -231,6 +351,7 @@ impl World {
         }
         let before = self.client.drops().clone();
         self.make_room();
+        self.model.names(packet);
         match self.client.handle_tun(self.model.now, packet) {
             Submission::Send(to) => self.model.submitted(to, packet),
             Submission::Queued => self.model.queued(packet),
@@ -253,7 +374,11 @@ impl World {
     ) -> Option<DropReason> {
         let before = self.client.drops().clone();
         self.make_room();
-        self.model.hears(from, bytes);
+        if local.is_multicast() {
+            self.model.hears_locally(from, bytes);
+        } else {
+            self.model.hears(from, bytes);
+        }
         let reception = self.client.handle_udp(self.model.now, from, local, bytes);
         let dropped = match reception {
             Reception::Deliver(packet) => {
@@ -274,7 +399,11 @@ impl World {
             .is_some_and(|own| from == SocketAddrV4::new(own.server, PORT));
         let token = !from_server
             && Datagram::parse(bytes).is_ok_and(|d| d.packet.source().is_unicast_link_local());
-        self.settle(if token { Call::Token } else { Call::Udp });
+        self.settle(match local.is_multicast() {
+            true => Call::Multicast(from),
+            false if token => Call::Token,
+            false => Call::Udp,
+        });
         dropped
     }
 
@@ -312,9 +441,10 @@ impl World {
             self.model.transmitted(&transmit, &bytes[1..], &mut sent);
             bytes.truncate(1);
         }
-        if call != Call::Token {
+        if !matches!(call, Call::Token | Call::Multicast(_)) {
             self.model.check_bubbles(&sent);
         }
+        self.model.check_local(&sent, call == Call::Timeout);
         self.model
             .check_status(&self.client.status(), self.max_peers);
         match call {
@@ -322,17 +452,42 @@ impl World {
                 // Another mapping is asked for from both sides; everything else is one for one.
                 let most = if sent.solicitations == 0 { 1 } else { 2 };
                 assert!(sent.own() <= most, "more out than in");
+                assert_eq!(sent.secondary + sent.probes, 0);
                 assert_eq!(sent.errors, 0);
                 assert!(sent.released_bytes <= self.max_queue_bytes);
             }
-            Call::Tun => {
-                assert!(sent.bubbles() <= 2 && sent.tests <= 1 && sent.errors <= 1);
-                assert_eq!(sent.solicitations + sent.released, 0);
+            Call::Multicast(from) => {
+                assert!(
+                    sent.own() <= 1 && sent.own() == sent.bubbles(),
+                    "R4380-5.2.8-08"
+                );
+                assert!(sent.only_bubble().is_none_or(|(_, to)| to == from));
+                assert_eq!(sent.released + sent.errors, 0);
             }
-            Call::Timeout => assert_eq!(sent.released, 0),
+            Call::Secondary => {
+                assert!(
+                    sent.own() <= 1 && sent.own() == sent.secondary,
+                    "more out than in"
+                );
+                assert_eq!(sent.released + sent.errors, 0);
+            }
+            Call::Tun => {
+                assert!(
+                    sent.bubbles() <= 3 && sent.local <= 1 && sent.tests <= 1 && sent.errors <= 1
+                );
+                assert_eq!(
+                    sent.solicitations + sent.released + sent.secondary + sent.probes,
+                    0
+                );
+            }
+            Call::Timeout => {
+                assert_eq!(sent.released, 0);
+                assert!(sent.probes <= 1 && sent.secondary <= 2);
+            }
             Call::EarlyTimeout => assert_eq!(sent.own() + sent.released + sent.errors + events, 0),
             Call::Control => {
-                assert_eq!(sent.bubbles() + sent.tests + sent.released + sent.errors, 0)
+                let at_once = sent.bubbles() + sent.tests + sent.local + sent.probes;
+                assert_eq!(at_once + sent.released + sent.errors, 0);
             }
         }
         sent
@@ -350,9 +505,25 @@ impl World {
         let Some(solicitation) = self.model.solicitations.get(index) else {
             return;
         };
-        let Some(server) = self.model.server_at(solicitation.to) else {
+        let Some((from, bytes)) = self.answer(solicitation, mapped, &flaw) else {
             return;
         };
+        let before = self.client.status();
+        let dropped = self.receive(from, &bytes);
+        if self.is_wrong(&flaw, mapped) {
+            assert!(dropped.is_some(), "R4380-5.2.1-06");
+            assert_eq!(before, self.client.status(), "R4380-5.2.1-07");
+        }
+    }
+
+    /// From where the server answers a solicitation, and with what.
+    fn answer(
+        &self,
+        solicitation: &Solicitation,
+        mapped: SocketAddrV4,
+        flaw: &Flaw,
+    ) -> Option<(SocketAddrV4, Vec<u8>)> {
+        let server = self.model.server_at(solicitation.to)?;
         let mut from = solicitation.to;
         let mut source = server_link_local(server.primary);
         let mut destination = solicitation.source;
@@ -366,7 +537,7 @@ impl World {
             preferred_lifetime: PrefixInformation::INFINITE,
         };
         let (mut prefixes, mut mtu) = (1, None);
-        match flaw {
+        match *flaw {
             Flaw::Nonce => authentication.nonce[7] ^= 1,
             Flaw::Confirmation(value) => authentication.confirmation = value,
             Flaw::From(outer) => from = outer.address(),
@@ -379,40 +550,53 @@ impl World {
             _ => {}
         }
 
-        let mut bytes = Vec::new();
-        if !matches!(flaw, Flaw::NoAuthentication) {
-            authentication.emit(&mut bytes);
-        }
+        let mut signed = Vec::new();
         if !matches!(flaw, Flaw::NoOrigin) {
-            Origin(mapped).emit(&mut bytes);
+            Origin(mapped).emit(&mut signed);
         }
-        let packet = bytes.len();
+        let packet = signed.len();
         let advertisement = RouterAdvertisement {
             prefixes: vec![prefix; prefixes],
             mtu,
             ..RouterAdvertisement::default()
         };
-        advertisement.emit(source, destination, &mut bytes);
-        match &flaw {
-            Flaw::HopLimit(limit) => bytes[packet + 7] = *limit,
-            Flaw::Checksum(flipped) => bytes[packet + Ipv6Packet::HEADER_LEN + 2] ^= flipped,
-            Flaw::Tail(tail) => bytes.extend_from_slice(tail),
+        advertisement.emit(source, destination, &mut signed);
+        match flaw {
+            Flaw::HopLimit(limit) => signed[packet + 7] = *limit,
+            Flaw::Checksum(flipped) => signed[packet + Ipv6Packet::HEADER_LEN + 2] ^= flipped,
             _ => {}
         }
+        let Credentials { identifier, secret } = credentials();
+        let secret = match flaw {
+            Flaw::Forged => Secret::new(b"a guess"),
+            _ => secret,
+        };
+        let value = secret.sign(authentication.nonce, authentication.confirmation, &signed);
+        if self.model.keyed && !matches!(flaw, Flaw::Unsigned) {
+            authentication.identifier = identifier.as_bytes();
+            authentication.value = &value;
+        }
+        let mut bytes = Vec::new();
+        if !matches!(flaw, Flaw::NoAuthentication) {
+            authentication.emit(&mut bytes);
+        }
+        bytes.extend_from_slice(&signed);
+        if let Flaw::Tail(tail) = flaw {
+            bytes.extend_from_slice(tail);
+        }
+        Some((from, bytes))
+    }
 
-        let before = self.client.status();
-        let dropped = self.receive(from, &bytes);
-        let wrong = match flaw {
+    /// Whether an advertisement with this flaw has to be refused.
+    fn is_wrong(&self, flaw: &Flaw, mapped: SocketAddrV4) -> bool {
+        match *flaw {
             Flaw::Nonce | Flaw::NoAuthentication | Flaw::NoOrigin => true,
+            Flaw::Unsigned | Flaw::Forged => self.model.keyed,
             Flaw::HopLimit(limit) => limit != 255,
             Flaw::Checksum(flipped) => flipped != 0,
             Flaw::PrefixLength(length) => length != 64,
-            Flaw::Prefixes(_) => prefixes != 1,
+            Flaw::Prefixes(count) => count % 4 != 1,
             _ => !self.model.policy.permits(mapped),
-        };
-        if wrong {
-            assert!(dropped.is_some(), "R4380-5.2.1-06");
-            assert_eq!(before, self.client.status(), "R4380-5.2.1-07");
         }
     }
 
@@ -451,6 +635,8 @@ impl World {
     }
 }
 
+/// Whom a local bubble is for.
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// The address of the service port where it is not the one for local discovery.
 const LOCAL: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
 

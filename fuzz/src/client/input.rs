@@ -1,12 +1,14 @@
 //! What the fuzzer chooses, in terms of the few nodes between which something can happen.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
+use teredo::client::LocalSubnet;
 use teredo::policy::DestinationPolicy;
-use teredo::wire::{DISCOVERY, Flags, PORT, TeredoAddress};
-use teredo::{ClientConfig, Keyring, ServerAddress};
+use teredo::wire::{DISCOVERY, Flags, PORT, Secret, TeredoAddress};
+use teredo::{ClientConfig, Credentials, Identifier, Keyring, ServerAddress};
 
 #[derive(Arbitrary, Debug)]
 pub struct Input {
@@ -18,6 +20,8 @@ pub struct Input {
 pub struct Settings {
     pub seed: u8,
     policy: Policy,
+    pub keyed: bool,
+    determine_refresh_interval: bool,
     /// The defaults without it.
     knobs: Option<Knobs>,
 }
@@ -36,13 +40,19 @@ struct Knobs {
 }
 
 impl Settings {
+    pub fn refused(&self) -> Vec<Ipv4Addr> {
+        self.policy.refused()
+    }
+
     pub fn config(&self) -> ClientConfig {
-        let destinations = self.policy.destinations();
+        let config = ClientConfig {
+            destinations: self.policy.destinations(),
+            determine_refresh_interval: self.determine_refresh_interval,
+            keyring: keyring(self.keyed),
+            ..ClientConfig::default()
+        };
         let Some(knobs) = &self.knobs else {
-            return ClientConfig {
-                destinations,
-                ..ClientConfig::default()
-            };
+            return config;
         };
         let duration = |millis: u16| Duration::from_millis(1 + u64::from(millis));
         ClientConfig {
@@ -55,9 +65,25 @@ impl Settings {
             max_peers: knobs.max_peers.into(),
             max_queue_bytes: knobs.max_queue_bytes.into(),
             max_total_queue_bytes: knobs.max_total_queue_bytes.into(),
-            destinations,
-            ..ClientConfig::default()
+            ..config
         }
+    }
+}
+
+/// What the servers are asked with.
+pub fn keyring(keyed: bool) -> Keyring {
+    let mut keyring = Keyring::default();
+    if keyed {
+        keyring.set_everywhere(Arc::new(credentials()));
+    }
+    keyring
+}
+
+/// What the servers know, too.
+pub fn credentials() -> Credentials {
+    Credentials {
+        identifier: Identifier::new(b"alice").expect("1 to 255 bytes"),
+        secret: Secret::new(b"alice's secret key"),
     }
 }
 
@@ -69,6 +95,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The addresses that it refuses by name.
+    pub fn refused(&self) -> Vec<Ipv4Addr> {
+        let named = self.denied.into_iter().chain(self.broadcast);
+        named.map(|outer| *outer.address().ip()).collect()
+    }
+
     pub fn destinations(&self) -> DestinationPolicy {
         let mut policy = DestinationPolicy::default();
         policy.allow_private(self.allow_private);
@@ -132,12 +164,76 @@ pub enum Operation {
     Timeout,
     NetworkChange(Local),
     SetServers(Servers),
+    SetKeyring {
+        keyed: bool,
+    },
+    /// The link where neighbours are looked for.
+    SetSubnet(Option<Subnet>),
+    /// The operator answers whether there is a secondary port.
+    SecondaryPort(Option<Local>),
+    /// Something comes in on the secondary port.
+    Secondary(Secondary),
+    /// A local bubble from somewhere on the link.
+    LocalBubble {
+        claimed: Inner,
+        from: Outer,
+    },
+    /// A neighbour sends straight over the link.
+    Neighbour {
+        claimed: Inner,
+        from: Outer,
+        body: Body,
+    },
     SetDestinations(Policy),
     Start {
         local: Local,
         servers: Servers,
     },
     Stop,
+    /// The host has native IPv6 with this address.
+    Sleep(Inner),
+}
+
+#[derive(Arbitrary, Debug)]
+pub enum Secondary {
+    /// The server answers every question, with this mapping.
+    Advertise(Hole),
+    /// It answers one in a way that may be wrong.
+    Advertisement {
+        solicitation: u8,
+        mapped: Outer,
+        flaw: Flaw,
+    },
+    /// The last bubble turns round in the NAT.
+    Hairpin {
+        from: Outer,
+    },
+    Raw {
+        from: Outer,
+        bytes: Vec<u8>,
+    },
+}
+
+/// A mapping of the secondary port.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Hole(u8);
+
+impl Hole {
+    pub fn address(self) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 6000 + u16::from(self.0 % 2))
+    }
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Subnet(u8);
+
+impl Subnet {
+    pub fn local(self) -> LocalSubnet {
+        LocalSubnet {
+            address: Ipv4Addr::new(192, 168, 1, 2),
+            prefix_len: *nth(&[24, 24, 30, 31, 32, 0, 16, 8], self.0),
+        }
+    }
 }
 
 #[derive(Arbitrary, Clone, Debug)]
@@ -145,6 +241,9 @@ pub enum Flaw {
     None,
     Nonce,
     NoAuthentication,
+    /// Not signed where a signature is asked for, or with another secret.
+    Unsigned,
+    Forged,
     NoOrigin,
     Confirmation(u8),
     HopLimit(u8),
@@ -239,6 +338,10 @@ pub enum Outer {
     Secondary(u8),
     Peer(u8),
     Relay(u8),
+    /// Another host on the link.
+    Link(u8),
+    /// How the NAT shows another host on the link.
+    Beside(u8),
     Forbidden(u8),
     Any(u32, u16),
 }
@@ -269,6 +372,13 @@ impl Outer {
                 SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 10 + n % 4), port)
             }
             Self::Relay(n) => SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 30 + n % 2), 3545),
+            Self::Link(n) => SocketAddrV4::new(
+                Ipv4Addr::new(192, 168, 1, 10 + n % 4),
+                50_000 + u16::from(n / 4 % 2),
+            ),
+            Self::Beside(n) => {
+                SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 5000 + u16::from(n % 4))
+            }
             Self::Forbidden(0) => DISCOVERY,
             Self::Forbidden(1) => SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 10), 0),
             Self::Forbidden(n) => SocketAddrV4::new((*nth(&FORBIDDEN, n)).into(), 4096),
@@ -285,6 +395,8 @@ pub enum Inner {
     /// The one that it had before.
     Former,
     Peer(u8),
+    /// A client behind the same NAT.
+    Neighbour(u8),
     Teredo {
         server: Outer,
         mapped: Outer,
@@ -314,6 +426,7 @@ impl Inner {
             Self::Own => own,
             Self::Former => former,
             Self::Peer(n) => teredo(Outer::Primary(0), Outer::Peer(n), 0),
+            Self::Neighbour(n) => teredo(Outer::Primary(0), Outer::Beside(n), 0),
             Self::Teredo {
                 server,
                 mapped,

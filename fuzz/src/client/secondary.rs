@@ -1,0 +1,73 @@
+//! The search for a longer refresh interval (RFC 4380 §5.2.7), as it looks from outside.
+
+use std::collections::VecDeque;
+use std::net::{Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+use teredo::Instant;
+
+use super::model::Solicitation;
+
+const PROBE_SPACING: Duration = Duration::from_secs(2);
+/// How many bubbles a candidate has.
+const PROBES: usize = 4;
+/// How many questions the fuzzer can still answer.
+const OUTSTANDING: usize = 4;
+
+/// The secondary port.
+#[derive(Default)]
+pub struct SecondaryPort {
+    wanted: bool,
+    open: bool,
+    /// The newest first.
+    pub solicitations: VecDeque<Solicitation>,
+    /// The mappings that servers have told.
+    told: VecDeque<SocketAddrV4>,
+    /// The last bubble to the secondary port went there, and was for that address.
+    pub probe: Option<(SocketAddrV4, Ipv6Addr)>,
+    /// When bubbles went out since the last question.
+    probes: Vec<Instant>,
+}
+
+impl SecondaryPort {
+    /// The client wants it, or not any more.
+    pub fn wanted(&mut self, wanted: bool) {
+        assert_ne!(self.wanted, wanted, "no change");
+        *self = Self {
+            wanted,
+            ..Self::default()
+        };
+    }
+
+    /// The operator has opened it, or cannot.
+    pub fn answered(&mut self, open: bool) {
+        self.open = self.wanted && (open || self.open);
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub fn tells(&mut self, mapped: SocketAddrV4) {
+        self.told.push_front(mapped);
+    }
+
+    pub fn asks(&mut self, asked: Solicitation) {
+        self.probes.clear();
+        self.solicitations.push_front(asked);
+        self.solicitations.truncate(OUTSTANDING);
+    }
+
+    pub fn probed(&mut self, now: Instant, to: SocketAddrV4, address: Ipv6Addr) {
+        assert!(self.open, "R4380-5.2.7-08");
+        assert!(self.told.contains(&to), "nobody told of {to}");
+        let last = self.probes.last();
+        assert!(
+            last.is_none_or(|last| now - *last >= PROBE_SPACING),
+            "R4380-5.2.7-04"
+        );
+        assert!(self.probes.len() < PROBES, "R4380-5.2.7-04");
+        self.probes.push(now);
+        self.probe = Some((to, address));
+    }
+}

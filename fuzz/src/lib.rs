@@ -1,0 +1,12 @@
+//! What the fuzz targets do, without the fuzzer: the tests of `teredo` include this file and replay the kept inputs.
+
+pub mod address;
+pub mod authentication;
+pub mod client;
+pub mod datagram;
+pub mod icmpv6;
+pub mod ipv6;
+pub mod origin;
+pub mod relay;
+pub mod server;
+pub mod trailer;

@@ -1,0 +1,347 @@
+//! A relay between the IPv6 Internet, clients, strangers and its operator, all of whom the fuzzer plays: what leaves it
+//! is what it may send, and goes where it may.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use teredo::policy::DestinationPolicy;
+use teredo::relay::Served;
+use teredo::wire::{Flags, Ipv6Header, Ipv6Packet, PORT, TeredoAddress, emit_bubble, protocol};
+use teredo::{Destination, Instant, Prefix, Reception, Relay, RelayConfig, Submission};
+
+const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 9), 3545);
+const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+const OWN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xff);
+const MAX_PEERS: usize = 6;
+const MAX_UNDERWAY: usize = 4;
+const MAX_QUEUE: usize = 4 * 1280;
+const VALIDITY: Duration = Duration::from_secs(30);
+
+#[derive(Arbitrary, Debug)]
+pub struct Input {
+    direct_bubbles: bool,
+    host: bool,
+    operations: Vec<Operation>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Operation {
+    /// A packet of the IPv6 Internet, numbered.
+    Native {
+        from: Inner,
+        to: Inner,
+        length: u16,
+    },
+    /// A datagram.
+    Udp {
+        from: Place,
+        source: Inner,
+        to: Inner,
+        bubble: bool,
+        tail: Vec<u8>,
+    },
+    /// The answer to the last bubble, as the client gives it.
+    Answer,
+    RawUdp {
+        from: Place,
+        bytes: Vec<u8>,
+    },
+    RawNative(Vec<u8>),
+    Wait {
+        millis: u16,
+    },
+    Deny {
+        client: u8,
+    },
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Place {
+    Client(u8),
+    Service,
+    Private,
+    Server,
+    Any(u32, u16),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Inner {
+    Teredo {
+        server: u8,
+        flags: u16,
+        mapped: Place,
+    },
+    Native,
+    Unserved,
+    LinkLocal(u64),
+    Any(u128),
+}
+
+impl Place {
+    fn address(self) -> SocketAddrV4 {
+        match self {
+            Self::Client(number) => SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, number % 8), 4096),
+            Self::Service => SERVICE,
+            Self::Private => SocketAddrV4::new(Ipv4Addr::new(192, 168, 0, 1), 4096),
+            Self::Server => SocketAddrV4::new(server(0), PORT),
+            Self::Any(ip, port) => SocketAddrV4::new(ip.into(), port),
+        }
+    }
+}
+
+fn server(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(203, 0, 113, 120 + number % 2)
+}
+
+impl Inner {
+    fn address(self) -> Ipv6Addr {
+        match self {
+            Self::Teredo {
+                server: number,
+                flags,
+                mapped,
+            } => TeredoAddress {
+                server: server(number),
+                flags: Flags::from_bits(flags & 1),
+                mapped: mapped.address(),
+            }
+            .to_ipv6(),
+            Self::Native => NATIVE,
+            Self::Unserved => Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1),
+            Self::LinkLocal(identifier) => Ipv6Addr::from(0xfe80 << 112 | u128::from(identifier)),
+            Self::Any(bits) => bits.into(),
+        }
+    }
+}
+
+/// What an observer knows of a client.
+#[derive(Default)]
+struct Seen {
+    heard: Option<Instant>,
+    /// The number of the last packet that left.
+    last: u32,
+    last_bubble: Option<Instant>,
+}
+
+struct World {
+    relay: Relay,
+    now: Instant,
+    number: u32,
+    /// Packets without a number are under way.
+    untold: bool,
+    seen: HashMap<Ipv6Addr, Seen>,
+    /// Source and target of the last bubble.
+    bubble: Option<(Ipv6Addr, Ipv6Addr)>,
+}
+
+/// Runs the target with one input.
+pub fn run(input: Input) {
+    let served = if input.host {
+        Served::Host(vec![NATIVE])
+    } else {
+        Served::Networks(vec![Prefix::new(NATIVE, 48)])
+    };
+    let config = RelayConfig {
+        error_source: Some(OWN),
+        direct_bubbles: input.direct_bubbles,
+        max_peers: MAX_PEERS,
+        max_underway: MAX_UNDERWAY,
+        max_queue_bytes: MAX_QUEUE / 2,
+        max_total_queue_bytes: MAX_QUEUE,
+        ..RelayConfig::new(SERVICE, served)
+    };
+    let now = Instant::from_nanos(0);
+    let mut world = World {
+        relay: Relay::new(config, [0; 32], now),
+        now,
+        number: 0,
+        untold: false,
+        seen: HashMap::new(),
+        bubble: None,
+    };
+    for operation in &input.operations {
+        world.run(operation);
+        let status = world.relay.status();
+        assert!(status.trusted_peers <= MAX_PEERS && status.underway <= MAX_UNDERWAY);
+        assert!(status.queued_bytes <= MAX_QUEUE);
+    }
+}
+
+impl World {
+    fn run(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Native { from, to, length } => {
+                let length = usize::from(length % 1400);
+                self.submit(from.address(), to.address(), length);
+            }
+            Operation::Udp {
+                from,
+                source,
+                to,
+                bubble,
+                tail,
+            } => {
+                let mut bytes = Vec::new();
+                if *bubble {
+                    emit_bubble(source.address(), to.address(), 0, &mut bytes);
+                } else {
+                    packet(source.address(), to.address(), &[0; 9], &mut bytes);
+                }
+                bytes.extend_from_slice(tail);
+                self.receive(from.address(), &bytes);
+            }
+            Operation::Answer => {
+                if let Some((token, client)) = self.bubble {
+                    let mut bytes = Vec::new();
+                    emit_bubble(client, token, 255, &mut bytes);
+                    let from = teredo(client).mapped;
+                    self.receive(from, &bytes);
+                }
+            }
+            Operation::RawUdp { from, bytes } => self.receive(from.address(), bytes),
+            Operation::RawNative(bytes) => {
+                if let Submission::Queued | Submission::Send(_) =
+                    self.relay.handle_tun(self.now, bytes)
+                {
+                    // It has no number by which its order could be told.
+                    self.untold = true;
+                }
+                self.drain(true);
+            }
+            Operation::Wait { millis } => self.wait(Duration::from_millis(u64::from(*millis))),
+            Operation::Deny { client } => {
+                let mut policy = DestinationPolicy::default();
+                policy.deny(*Place::Client(*client).address().ip(), 32);
+                self.relay.set_destinations(policy);
+                self.drain(false);
+            }
+        }
+    }
+
+    fn submit(&mut self, from: Ipv6Addr, to: Ipv6Addr, length: usize) {
+        self.number += 1;
+        let mut payload = vec![0; length.max(4)];
+        payload[..4].copy_from_slice(&self.number.to_be_bytes());
+        let mut bytes = Vec::new();
+        packet(from, to, &payload, &mut bytes);
+        match self.relay.handle_tun(self.now, &bytes) {
+            Submission::Send(place) => self.check(place, &bytes),
+            Submission::Queued | Submission::Drop(_) => {}
+        }
+        self.drain(true);
+    }
+
+    fn receive(&mut self, from: SocketAddrV4, bytes: &[u8]) {
+        let reception = self.relay.handle_udp(self.now, from, *SERVICE.ip(), bytes);
+        let source = Ipv6Packet::parse_prefix(bytes)
+            .ok()
+            .map(|(packet, _)| packet.source());
+        if let Reception::Deliver(delivered) = reception {
+            let packet = Ipv6Packet::parse(delivered).expect("only a packet is delivered");
+            assert!(!packet.is_bubble());
+            assert!(self.relay.config().destinations.permits(from) && from != SERVICE);
+            let to = packet.destination();
+            match &self.relay.config().served {
+                Served::Host(addresses) => assert!(addresses.contains(&to)),
+                Served::Networks(networks) => assert!(networks[0].contains(to)),
+            }
+            assert!(packet.upper_layer().expect("whole").routing.is_none());
+        }
+        let vouched = source.filter(|source| {
+            TeredoAddress::from_ipv6(*source).is_some_and(|teredo| teredo.mapped == from)
+        });
+        match (reception, vouched) {
+            (Reception::Drop(_), Some(source)) => {
+                // Refused for its content it may still have been heard.
+                self.seen.entry(source).or_default().heard = Some(self.now);
+            }
+            (Reception::Drop(_), None) => {}
+            (_, vouched) => {
+                let source = vouched.expect("what is taken comes from its mapping");
+                self.seen.entry(source).or_default().heard = Some(self.now);
+            }
+        }
+        self.drain(false);
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some((at, _)) = self.relay.poll_timeout().filter(|(at, _)| *at <= end) {
+            assert!(at >= self.now, "no deadline in the past");
+            self.now = at;
+            self.relay.handle_timeout(at);
+            assert!(
+                self.relay.poll_timeout().is_none_or(|(next, _)| next > at),
+                "no spinning"
+            );
+            self.drain(true);
+        }
+        self.now = end;
+    }
+
+    /// Looks at everything that leaves; errors only where a packet of the IPv6 Internet can be the reason.
+    fn drain(&mut self, errors: bool) {
+        let mut bytes = Vec::new();
+        while let Some(transmit) = self.relay.poll_transmit(&mut bytes) {
+            assert_eq!(transmit.len, bytes.len());
+            match transmit.destination {
+                Destination::Udp(to) => self.check(to, &bytes),
+                Destination::Secondary(_) => panic!("a relay has one port"),
+                Destination::Host => {
+                    assert!(errors);
+                    let error = Ipv6Packet::parse(&bytes).expect("an error is a packet");
+                    assert_eq!(error.source(), OWN);
+                    assert!(!error.destination().is_multicast());
+                    assert!(bytes.len() <= 1280);
+                }
+            }
+            bytes.clear();
+        }
+    }
+
+    fn check(&mut self, to: SocketAddrV4, bytes: &[u8]) {
+        assert!(self.relay.config().destinations.permits(to) && to != SERVICE);
+        let packet = Ipv6Packet::parse(bytes).expect("what is sent is a packet");
+        let target = teredo(packet.destination());
+        let server = SocketAddrV4::new(target.server, PORT);
+        assert_ne!(target.mapped, server, "L-02");
+        let seen = self.seen.entry(packet.destination()).or_default();
+        if packet.is_bubble() && packet.source().is_unicast_link_local() {
+            assert!(to == server || self.relay.config().direct_bubbles && to == target.mapped);
+            self.bubble = Some((packet.source(), packet.destination()));
+            seen.last_bubble = Some(self.now);
+            return;
+        }
+        assert_eq!(to, target.mapped);
+        assert!(seen.heard.is_some_and(|heard| self.now - heard < VALIDITY));
+        assert!(seen.last_bubble.is_some(), "nobody is sent to unasked");
+        if !self.untold
+            && let Some(number) = packet.payload().first_chunk()
+        {
+            let number = u32::from_be_bytes(*number);
+            // Those before it may be lost, but never come later.
+            assert!(number > seen.last, "in order, and once");
+            seen.last = number;
+        }
+    }
+}
+
+fn teredo(address: Ipv6Addr) -> TeredoAddress {
+    TeredoAddress::from_ipv6(address).expect("a relay sends to Teredo addresses alone")
+}
+
+fn packet(source: Ipv6Addr, destination: Ipv6Addr, payload: &[u8], out: &mut Vec<u8>) {
+    Ipv6Header {
+        traffic_class: 0,
+        flow_label: 0,
+        payload_length: payload.len() as u16,
+        next_header: protocol::UDP,
+        hop_limit: 64,
+        source,
+        destination,
+    }
+    .emit(out);
+    out.extend_from_slice(payload);
+}
