@@ -1,8 +1,10 @@
-//! The fuzz targets in `fuzz/`, one after the other.
+//! The fuzz targets in `fuzz/`, one after the other, and the inputs that are kept of them.
+
+mod kept;
 
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::command::{self, capture, step, succeeds};
 use crate::tree;
@@ -12,10 +14,16 @@ pub(crate) struct Options {
     /// How long each target runs.
     #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
+    /// Write the inputs that coverage needs, of those found so far, to fuzz/kept for the tests.
+    #[arg(long)]
+    keep: bool,
     /// Run these targets alone.
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 }
+
+/// An input that takes longer than this, in seconds, is a finding; so is one that takes more memory, in MiB.
+const LIMITS: [&str; 2] = ["-timeout=10", "-rss_limit_mb=2048"];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure_tools()?;
@@ -34,10 +42,31 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let limit = format!("-max_total_time={}", options.seconds);
     for target in known.iter().copied().filter(chosen) {
         step(&format!("fuzz {target}"), || {
-            command::run(cargo_fuzz().args(["run", target, "--", &limit]))
+            kept::unpack(target)?;
+            let mut command = cargo_fuzz();
+            command.args(["run", target, "--", &limit]).args(LIMITS);
+            command::run(&mut command)
         })?;
+        if options.keep {
+            step(&format!("keep {target}"), || keep(target))?;
+        }
     }
     Ok(())
+}
+
+/// Keeps the smallest inputs that together get everywhere. How often they get there does not count: the inputs would be
+/// ten times as many, and the tests want them for what they reach.
+fn keep(target: &str) -> Result<()> {
+    let chosen = tempfile::tempdir().context("cannot make a folder for the inputs")?;
+    let mut command = cargo_fuzz();
+    command
+        .args(["run", target])
+        .arg(chosen.path())
+        .arg(kept::found(target))
+        .args(["--", "-merge=1", "-use_counters=0"])
+        .args(LIMITS);
+    command::run(&mut command)?;
+    kept::pack(target, chosen.path())
 }
 
 fn ensure_tools() -> Result<()> {

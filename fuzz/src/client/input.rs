@@ -322,10 +322,10 @@ const SERVERS: [ServerAddress; 5] = [
     server([203, 0, 113, 9], [203, 0, 113, 9]),
 ];
 
-const fn server(primary: [u8; 4], secondary: [u8; 4]) -> ServerAddress {
+const fn server([a, b, c, d]: [u8; 4], [e, f, g, h]: [u8; 4]) -> ServerAddress {
     ServerAddress {
-        primary: Ipv4Addr::from_octets(primary),
-        secondary: Ipv4Addr::from_octets(secondary),
+        primary: Ipv4Addr::new(a, b, c, d),
+        secondary: Ipv4Addr::new(e, f, g, h),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use input::Input;
 use input::{
-    Body, Flaw, Inner, Operation, Packet, Secondary, Settings, Wait, credentials, keyring,
+    Body, Flaw, Inner, Operation, Outer, Packet, Secondary, Settings, Wait, credentials, keyring,
 };
 use model::{Model, Sent, Solicitation};
 use teredo::client::{Reason, State};
@@ -113,7 +113,7 @@ impl World {
             } => {
                 let source = self.address(*peer);
                 let mut from = TeredoAddress::from_ipv6(source)
-                    .map_or(input::Outer::Relay(0).address(), |teredo| teredo.mapped);
+                    .map_or_else(|| Outer::Relay(0).address(), |teredo| teredo.mapped);
                 from.set_port(from.port() ^ u16::from(*beside));
                 let mut bytes = Vec::new();
                 self.emit(source, self.model.own_address(), body, &mut bytes);
