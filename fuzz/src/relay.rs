@@ -1,7 +1,7 @@
 //! A relay between the IPv6 Internet, clients, strangers and its operator, all of whom the fuzzer plays: what leaves it
 //! is what it may send, and goes where it may.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ const OWN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xff);
 const MAX_PEERS: usize = 6;
 const MAX_UNDERWAY: usize = 4;
 const MAX_QUEUE: usize = 4 * 1280;
+/// How many clients the fuzzer can still answer for.
+const ASKED: usize = 6;
 const VALIDITY: Duration = Duration::from_secs(30);
 
 #[derive(Arbitrary, Debug)]
@@ -39,11 +41,21 @@ enum Operation {
         from: Place,
         source: Inner,
         to: Inner,
-        bubble: bool,
+        body: Body,
         tail: Vec<u8>,
     },
-    /// The answer to the last bubble, as the client gives it.
-    Answer,
+    /// One of a client's that was asked, from its mapping or from the port beside.
+    Client {
+        client: u8,
+        beside: bool,
+        to: Inner,
+        body: Body,
+        tail: Vec<u8>,
+    },
+    /// The answer to one of the last bubbles, as the client gives it.
+    Answer {
+        client: u8,
+    },
     RawUdp {
         from: Place,
         bytes: Vec<u8>,
@@ -55,6 +67,16 @@ enum Operation {
     Deny {
         client: u8,
     },
+}
+
+#[derive(Arbitrary, Debug)]
+enum Body {
+    Bubble,
+    Udp,
+    /// A routing header of this type, with so many segments left.
+    Routing(u8, u8),
+    /// Whatever may follow a header that says so.
+    Other(u8, Vec<u8>),
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -123,6 +145,10 @@ struct Seen {
     /// The number of the last packet that left.
     last: u32,
     last_bubble: Option<Instant>,
+    /// Where its bubbles came from.
+    tokens: HashSet<Ipv6Addr>,
+    /// The IPv6 Internet has had something for it, or it has returned a token.
+    wanted: bool,
 }
 
 struct World {
@@ -132,8 +158,8 @@ struct World {
     /// Packets without a number are under way.
     untold: bool,
     seen: HashMap<Ipv6Addr, Seen>,
-    /// Source and target of the last bubble.
-    bubble: Option<(Ipv6Addr, Ipv6Addr)>,
+    /// Source and target of the last bubbles, the newest first.
+    bubbles: VecDeque<(Ipv6Addr, Ipv6Addr)>,
 }
 
 /// Runs the target with one input.
@@ -159,7 +185,7 @@ pub fn run(input: Input) {
         number: 0,
         untold: false,
         seen: HashMap::new(),
-        bubble: None,
+        bubbles: VecDeque::new(),
     };
     for operation in &input.operations {
         world.run(operation);
@@ -180,28 +206,43 @@ impl World {
                 from,
                 source,
                 to,
-                bubble,
+                body,
                 tail,
             } => {
                 let mut bytes = Vec::new();
-                if *bubble {
-                    emit_bubble(source.address(), to.address(), 0, &mut bytes);
-                } else {
-                    packet(source.address(), to.address(), &[0; 9], &mut bytes);
-                }
+                body.emit(source.address(), to.address(), &mut bytes);
                 bytes.extend_from_slice(tail);
                 self.receive(from.address(), &bytes);
             }
-            Operation::Answer => {
-                if let Some((token, client)) = self.bubble {
+            Operation::Client {
+                client,
+                beside,
+                to,
+                body,
+                tail,
+            } => {
+                let Some((_, source)) = self.asked(*client) else {
+                    return;
+                };
+                let mut from = teredo(source).mapped;
+                from.set_port(from.port() ^ u16::from(*beside));
+                let mut bytes = Vec::new();
+                body.emit(source, to.address(), &mut bytes);
+                bytes.extend_from_slice(tail);
+                self.receive(from, &bytes);
+            }
+            Operation::Answer { client } => {
+                if let Some((token, client)) = self.asked(*client) {
                     let mut bytes = Vec::new();
                     emit_bubble(client, token, 255, &mut bytes);
-                    let from = teredo(client).mapped;
-                    self.receive(from, &bytes);
+                    self.receive(teredo(client).mapped, &bytes);
                 }
             }
             Operation::RawUdp { from, bytes } => self.receive(from.address(), bytes),
             Operation::RawNative(bytes) => {
+                if let Ok(packet) = Ipv6Packet::parse(bytes) {
+                    self.seen.entry(packet.destination()).or_default().wanted = true;
+                }
                 if let Submission::Queued | Submission::Send(_) =
                     self.relay.handle_tun(self.now, bytes)
                 {
@@ -225,7 +266,8 @@ impl World {
         let mut payload = vec![0; length.max(4)];
         payload[..4].copy_from_slice(&self.number.to_be_bytes());
         let mut bytes = Vec::new();
-        packet(from, to, &payload, &mut bytes);
+        packet(from, to, protocol::UDP, &payload, &mut bytes);
+        self.seen.entry(to).or_default().wanted = true;
         match self.relay.handle_tun(self.now, &bytes) {
             Submission::Send(place) => self.check(place, &bytes),
             Submission::Queued | Submission::Drop(_) => {}
@@ -233,11 +275,18 @@ impl World {
         self.drain(true);
     }
 
+    fn asked(&self, client: u8) -> Option<(Ipv6Addr, Ipv6Addr)> {
+        let count = self.bubbles.len().max(1);
+        self.bubbles.get(usize::from(client) % count).copied()
+    }
+
     fn receive(&mut self, from: SocketAddrV4, bytes: &[u8]) {
+        let source = Ipv6Packet::parse_prefix(bytes).ok().map(|(packet, _)| {
+            let seen = self.seen.entry(packet.source()).or_default();
+            seen.wanted |= packet.is_bubble() && seen.tokens.contains(&packet.destination());
+            packet.source()
+        });
         let reception = self.relay.handle_udp(self.now, from, *SERVICE.ip(), bytes);
-        let source = Ipv6Packet::parse_prefix(bytes)
-            .ok()
-            .map(|(packet, _)| packet.source());
         if let Reception::Deliver(delivered) = reception {
             let packet = Ipv6Packet::parse(delivered).expect("only a packet is delivered");
             assert!(!packet.is_bubble());
@@ -260,7 +309,9 @@ impl World {
             (Reception::Drop(_), None) => {}
             (_, vouched) => {
                 let source = vouched.expect("what is taken comes from its mapping");
-                self.seen.entry(source).or_default().heard = Some(self.now);
+                let seen = self.seen.entry(source).or_default();
+                assert!(seen.wanted && seen.last_bubble.is_some(), "R4380-5.4-04");
+                seen.heard = Some(self.now);
             }
         }
         self.drain(false);
@@ -310,7 +361,10 @@ impl World {
         let seen = self.seen.entry(packet.destination()).or_default();
         if packet.is_bubble() && packet.source().is_unicast_link_local() {
             assert!(to == server || self.relay.config().direct_bubbles && to == target.mapped);
-            self.bubble = Some((packet.source(), packet.destination()));
+            seen.tokens.insert(packet.source());
+            self.bubbles
+                .push_front((packet.source(), packet.destination()));
+            self.bubbles.truncate(ASKED);
             seen.last_bubble = Some(self.now);
             return;
         }
@@ -332,16 +386,39 @@ fn teredo(address: Ipv6Addr) -> TeredoAddress {
     TeredoAddress::from_ipv6(address).expect("a relay sends to Teredo addresses alone")
 }
 
-fn packet(source: Ipv6Addr, destination: Ipv6Addr, payload: &[u8], out: &mut Vec<u8>) {
+fn packet(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    next_header: u8,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) {
     Ipv6Header {
         traffic_class: 0,
         flow_label: 0,
         payload_length: payload.len() as u16,
-        next_header: protocol::UDP,
+        next_header,
         hop_limit: 64,
         source,
         destination,
     }
     .emit(out);
     out.extend_from_slice(payload);
+}
+
+impl Body {
+    fn emit(&self, source: Ipv6Addr, destination: Ipv6Addr, out: &mut Vec<u8>) {
+        match self {
+            Self::Bubble => emit_bubble(source, destination, 0, out),
+            Self::Udp => packet(source, destination, protocol::UDP, &[0; 9], out),
+            Self::Routing(kind, left) => {
+                let header = [protocol::UDP, 0, *kind, *left, 0, 0, 0, 0];
+                packet(source, destination, protocol::ROUTING, &header, out);
+            }
+            Self::Other(next_header, payload) => {
+                let payload = &payload[..payload.len().min(usize::from(u16::MAX))];
+                packet(source, destination, *next_header, payload, out);
+            }
+        }
+    }
 }
