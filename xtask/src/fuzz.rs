@@ -54,19 +54,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the smallest inputs that together get everywhere. How often they get there does not count: the inputs would be
-/// ten times as many, and the tests want them for what they reach.
+/// Keeps the smallest inputs that together get everywhere, and some that get there more or less often than others.
 fn keep(target: &str) -> Result<()> {
     let chosen = tempfile::tempdir().context("cannot make a folder for the inputs")?;
-    let mut command = cargo_fuzz();
-    command
-        .args(["run", target])
-        .arg(chosen.path())
-        .arg(kept::found(target))
-        .args(["--", "-merge=1", "-use_counters=0"])
-        .args(LIMITS);
-    command::run(&mut command)?;
-    kept::pack(target, chosen.path())
+    let merge = |counters: &str| {
+        let mut command = cargo_fuzz();
+        command
+            .args(["run", target])
+            .arg(chosen.path())
+            .arg(kept::found(target))
+            .args(["--", "-merge=1", counters])
+            .args(LIMITS);
+        command::run(&mut command)?;
+        kept::inputs(chosen.path())
+    };
+    let needed = merge("-use_counters=0")?;
+    let others = merge("-use_counters=1")?;
+    kept::pack(target, needed, others)
 }
 
 fn ensure_tools() -> Result<()> {

@@ -40,6 +40,37 @@ struct Knobs {
 }
 
 impl Settings {
+    /// What has happened before: what can go wrong late would otherwise hardly be reached.
+    pub fn before(&self) -> Vec<Operation> {
+        let mut before = vec![
+            Operation::Start {
+                local: Local(0),
+                servers: Servers(1),
+            },
+            Operation::Advertise(Outer::Mapped(0)),
+            Operation::Direct {
+                peer: Inner::Peer(0),
+                beside: false,
+                body: Body::Bubble,
+                tail: Vec::new(),
+            },
+            Operation::SetSubnet(Some(Subnet(0))),
+            Operation::LocalBubble {
+                claimed: Inner::Neighbour(0),
+                from: Outer::Link(0),
+            },
+            Operation::SecondaryPort(Some(Local(1))),
+            Operation::Secondary(Secondary::Advertise(Hole(0))),
+        ];
+        before.truncate(match self.seed % 4 {
+            0 => 0,
+            1 => 1,
+            2 => 3,
+            _ => before.len(),
+        });
+        before
+    }
+
     pub fn refused(&self) -> Vec<Ipv4Addr> {
         self.policy.refused()
     }
@@ -274,7 +305,7 @@ pub enum Body {
     TestReply(u8),
     /// This many bytes of UDP.
     Filler(u16),
-    /// Whatever may follow a header that says so.
+    /// Whatever may follow a header that says so; sometimes a routing header.
     Other(u8, Vec<u8>),
 }
 

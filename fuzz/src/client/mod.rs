@@ -29,7 +29,7 @@ const HOP_LIMIT: u8 = 64;
 /// Runs the target with one input.
 pub fn run(input: Input) {
     let mut world = World::new(&input.settings);
-    for operation in &input.operations {
+    for operation in input.settings.before().iter().chain(&input.operations) {
         world.run(operation);
     }
 }
@@ -627,6 +627,11 @@ impl World {
             Body::Filler(len) => {
                 let len = usize::from(len % 1400);
                 emit_payload(source, destination, protocol::UDP, &[0; 1400][..len], out);
+            }
+            // One that is whole is more than the fuzzer should have to guess.
+            Body::Other(next_header, _) if next_header % 8 == protocol::ROUTING % 8 => {
+                let header = [protocol::UDP, 0, 0, next_header / 64, 0, 0, 0, 0];
+                emit_payload(source, destination, protocol::ROUTING, &header, out);
             }
             Body::Other(next_header, payload) => {
                 emit_payload(source, destination, *next_header, payload, out);

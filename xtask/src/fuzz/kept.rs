@@ -3,15 +3,19 @@
 //! The fuzzer itself wants a folder with one file an input, of which there are thousands: `fuzz/corpus/TARGET`, which
 //! is nobody's but one's own.
 
-use std::fs;
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context as _, Result, ensure};
 use base64ct::{Base64, Encoding as _};
 
 use crate::command::say;
 use crate::tree;
+
+/// How many bytes of a target's inputs are kept beyond those that coverage needs.
+const OTHERS: usize = 64 * 1024;
 
 /// Where the fuzzer puts what it finds.
 pub(super) fn found(target: &str) -> PathBuf {
@@ -41,18 +45,26 @@ pub(super) fn unpack(target: &str) -> Result<()> {
     Ok(())
 }
 
-/// Replaces what is kept by the files in `folder`.
-pub(super) fn pack(target: &str, folder: &Path) -> Result<()> {
-    let mut inputs = Vec::new();
+/// The inputs in a folder of the fuzzer's.
+pub(super) fn inputs(folder: &Path) -> Result<BTreeSet<Vec<u8>>> {
     let listing =
         fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    for entry in listing {
+    let read = |entry: io::Result<fs::DirEntry>| {
         let path = entry
             .with_context(|| format!("cannot list {}", folder.display()))?
             .path();
-        inputs.push(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
-    }
-    let text = encode(inputs);
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    listing.map(read).collect()
+}
+
+/// Replaces what is kept by the `needed` inputs and the shortest of the `others`.
+pub(super) fn pack(
+    target: &str,
+    needed: BTreeSet<Vec<u8>>,
+    others: BTreeSet<Vec<u8>>,
+) -> Result<()> {
+    let text = encode(choose(needed, others));
     ensure!(!text.is_empty(), "no inputs to keep of {target}");
     let file = packed(target);
     fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
@@ -63,11 +75,26 @@ pub(super) fn pack(target: &str, folder: &Path) -> Result<()> {
     ))
 }
 
-/// The empty input is left out: it is an empty line, and every fuzzer tries it by itself.
-fn encode(mut inputs: Vec<Vec<u8>>) -> String {
-    inputs.retain(|input| !input.is_empty());
+fn choose(mut needed: BTreeSet<Vec<u8>>, others: BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut room = OTHERS;
+    for input in by_length(others.difference(&needed).cloned().collect()) {
+        let Some(left) = room.checked_sub(input.len()) else {
+            break;
+        };
+        room = left;
+        needed.insert(input);
+    }
+    // The empty one would be an empty line, and every fuzzer tries it by itself.
+    needed.remove(&Vec::new());
+    by_length(needed.into_iter().collect())
+}
+
+fn by_length(mut inputs: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     inputs.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
-    inputs.dedup();
+    inputs
+}
+
+fn encode(inputs: Vec<Vec<u8>>) -> String {
     inputs.iter().fold(String::new(), |mut text, input| {
         text.push_str(&Base64::encode_string(input));
         text.push('\n');
