@@ -1,5 +1,7 @@
 //! What the fuzz targets do, without the fuzzer: the tests of `teredo` include this file and replay the kept inputs.
 
+#![forbid(unsafe_code)]
+
 pub mod address;
 pub mod authentication;
 pub mod client;
