@@ -211,6 +211,10 @@ impl Client {
         let Some(own) = self.own_address() else {
             return;
         };
+        // It was permitted when the server told of it (R4380-5.2.4-07).
+        if !self.config.destinations.permits(address.mapped) {
+            return self.end_determination();
+        }
         self.outbox.udp(address.mapped, |out| {
             wire::emit_bubble(own, address.to_ipv6(), super::contact::HOP_LIMIT, out)
         });

@@ -34,10 +34,14 @@ fn transmits(client: &mut Client) -> Vec<(SocketAddrV4, Vec<u8>)> {
 }
 
 fn advertisement(solicitation: &[u8]) -> Vec<u8> {
+    advertisement_of(solicitation, MAPPED)
+}
+
+fn advertisement_of(solicitation: &[u8], mapped: SocketAddrV4) -> Vec<u8> {
     let asked = Datagram::parse(solicitation).unwrap();
     let mut bytes = Vec::new();
     Authentication::nonce_only(asked.authentication.unwrap().nonce).emit(&mut bytes);
-    Origin(MAPPED).emit(&mut bytes);
+    Origin(mapped).emit(&mut bytes);
     let prefix = PrefixInformation {
         prefix: server_prefix(SERVER.primary),
         length: 64,
@@ -173,4 +177,42 @@ fn a_new_policy_holds_for_peers_already_known() {
         client.handle_tun(at(1), &bytes),
         Submission::Drop(DropReason::RefusedDestination)
     );
+}
+
+/// R4380-5.2.4-07, R4380-5.2.7-08: a new policy holds for the mapping of the secondary port, too; there is no use in a
+/// port that cannot be tried.
+#[test]
+fn a_new_policy_holds_for_the_secondary_port() {
+    let secondary_mapped = SocketAddrV4::new(*MAPPED.ip(), 6000);
+    let config = ClientConfig {
+        determine_refresh_interval: true,
+        ..ClientConfig::default()
+    };
+    let mut client = Client::new(config, [1; 32], at(0));
+    client.start(at(0), LOCAL, &[SERVER]);
+    for (server, solicitation) in transmits(&mut client) {
+        let bytes = advertisement(&solicitation);
+        assert_eq!(receive(&mut client, at(0), server, &bytes), None);
+    }
+    client.secondary_port(at(0), Some(SocketAddrV4::new(*LOCAL.ip(), 50_001)));
+    let mut solicitation = Vec::new();
+    while let Some(asked) = client.poll_transmit(&mut solicitation) {
+        let Destination::Secondary(server) = asked.destination else {
+            panic!("not from the secondary port: {asked:?}")
+        };
+        let bytes = advertisement_of(&solicitation, secondary_mapped);
+        let received = client.handle_secondary(at(0), server, &bytes);
+        assert_eq!(received, Reception::Consumed);
+        solicitation.clear();
+    }
+    while client.poll_event().is_some() {}
+
+    let mut destinations = DestinationPolicy::default();
+    destinations.set_broadcasts(vec![*secondary_mapped.ip()]);
+    client.set_destinations(destinations);
+    client.handle_timeout(at(60));
+    let sent = transmits(&mut client);
+    assert!(sent.iter().all(|(to, _)| *to != secondary_mapped));
+    let closed = Event::SecondaryPort { wanted: false };
+    assert_eq!(client.poll_event(), Some(closed));
 }
