@@ -218,7 +218,12 @@ impl Client {
 
     /// Whether `from` is an address of another host on the link that datagrams may be sent to.
     pub(super) fn may_be_neighbour(&self, from: SocketAddrV4) -> bool {
-        self.discovery.reaches(from) && self.config.destinations.permits_neighbour(*from.ip())
+        // L-03: the outside of the NAT may be on the link, too.
+        let itself =
+            matches!(&self.phase, Phase::Qualified(service) if service.address.mapped == from);
+        !itself
+            && self.discovery.reaches(from)
+            && self.config.destinations.permits_neighbour(*from.ip())
     }
 
     /// Where the neighbour with this Teredo address is reached on the link, if it is one.
