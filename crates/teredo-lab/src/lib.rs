@@ -72,6 +72,7 @@ mod pcap;
 mod ping;
 pub mod privilege;
 mod process;
+mod receive;
 mod ruleset;
 mod wait;
 
@@ -85,4 +86,5 @@ pub use nat::{NatKind, UnknownNatKind};
 pub use pcap::LinkType;
 pub use ping::{Replies, ping};
 pub use process::{DIE_WITH_PARENT, Process, ProcessError, die_with_parent};
+pub use receive::Receive;
 pub use wait::{TimedOut, until};

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::Host;
+use crate::{Host, Receive};
 use socket2::{Domain, Protocol, Socket, Type};
 
 const ECHO_REQUEST: u8 = 128;
@@ -74,7 +74,7 @@ pub fn ping(
                 break;
             };
             socket.set_read_timeout(Some(left))?;
-            match socket.recv(&mut buffer) {
+            match socket.receive(&mut buffer) {
                 Ok(8..) if buffer[0] == ECHO_REPLY && buffer[4..6] == identifier => {
                     replies.first.get_or_insert_with(|| start.elapsed());
                     replies

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use teredo_lab::{Home, Host, Internet, LabError, NatKind, until};
+use teredo_lab::{Home, Host, Internet, LabError, NatKind, Receive, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 45);
@@ -21,7 +21,7 @@ fn socket(host: &Host, address: impl Into<IpAddr>, port: u16) -> UdpSocket {
 fn probe(from: &UdpSocket, to: &UdpSocket) -> std::io::Result<SocketAddr> {
     from.send_to(b"probe", to.local_addr()?)?;
     let mut buffer = [0; 16];
-    let (length, seen) = to.recv_from(&mut buffer)?;
+    let (length, seen) = to.receive_from(&mut buffer)?;
     assert_eq!(&buffer[..length], b"probe");
     Ok(seen)
 }
@@ -60,7 +60,7 @@ fn a_home_host_reaches_the_internet_and_gets_its_answer() {
     let seen = probe(&inside, &there).unwrap();
     assert_eq!(seen.ip(), LEFT);
     there.send_to(b"answer", seen).unwrap();
-    assert_eq!(inside.recv(&mut [0; 16]).unwrap(), 6);
+    assert_eq!(inside.receive(&mut [0; 16]).unwrap(), 6);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn hosts_of_one_home_share_a_link() {
     listener.join_multicast_v4(&group, &anna.ipv4()).unwrap();
     let sender = socket(&alice, alice.ipv4(), 3544);
     sender.send_to(b"discovery", (group, 3544)).unwrap();
-    let (_, from) = listener.recv_from(&mut [0; 16]).unwrap();
+    let (_, from) = listener.receive_from(&mut [0; 16]).unwrap();
     assert_eq!(from.ip(), alice.ipv4());
 }
 
@@ -194,7 +194,7 @@ fn a_datagram_to_nobody_vanishes_without_an_error() {
         .set_read_timeout(Some(Duration::from_millis(100)))
         .unwrap();
     socket.send(b"x").unwrap();
-    let error = socket.recv(&mut [0; 1]).unwrap_err();
+    let error = socket.receive(&mut [0; 1]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
 }
 
@@ -216,7 +216,7 @@ fn several_internets_do_not_see_each_other() {
     for (_, _, (server, _)) in &sockets {
         server.set_nonblocking(true).unwrap();
         assert!(
-            server.recv(&mut [0; 1]).is_err(),
+            server.receive(&mut [0; 1]).is_err(),
             "a datagram came from another internet"
         );
     }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use teredo_lab::{Capture, Home, Host, Internet, LabError, NatKind, until};
+use teredo_lab::{Capture, Home, Host, Internet, LabError, NatKind, Receive, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 45);
@@ -71,7 +71,7 @@ impl Scene {
         let mut buffer = [0; 16];
         let length = self
             .inside
-            .recv(&mut buffer)
+            .receive(&mut buffer)
             .expect("the control datagram arrives");
         if &buffer[..length] == b"control" {
             return false;
@@ -79,7 +79,7 @@ impl Scene {
         assert_eq!(&buffer[..length], b"in");
         let length = self
             .inside
-            .recv(&mut buffer)
+            .receive(&mut buffer)
             .expect("the control datagram arrives");
         assert_eq!(&buffer[..length], b"control");
         true
@@ -91,7 +91,7 @@ impl Scene {
         for from in [&self.elsewhere, &self.other_port] {
             from.send_to(b"passed", self.first.local_addr().unwrap())
                 .unwrap();
-            assert_eq!(self.first.recv(&mut [0; 16]).unwrap(), 6);
+            assert_eq!(self.first.receive(&mut [0; 16]).unwrap(), 6);
         }
     }
 }
@@ -104,7 +104,7 @@ fn open(host: &Host, ip: Ipv4Addr, port: u16) -> UdpSocket {
 
 fn out(inside: &UdpSocket, to: &UdpSocket) -> SocketAddr {
     inside.send_to(b"out", to.local_addr().unwrap()).unwrap();
-    to.recv_from(&mut [0; 16])
+    to.receive_from(&mut [0; 16])
         .expect("outbound traffic passes")
         .1
 }
@@ -182,7 +182,7 @@ fn none_has_public_addresses() {
     let local = scene.inside.local_addr().unwrap();
     scene.elsewhere.send_to(b"in", local).unwrap();
     assert_eq!(
-        scene.inside.recv_from(&mut [0; 16]).unwrap().1,
+        scene.inside.receive_from(&mut [0; 16]).unwrap().1,
         scene.elsewhere.local_addr().unwrap()
     );
     assert_eq!(scene.out(&scene.first), local);
@@ -255,7 +255,7 @@ fn two_hosts_with_one_port_get_two_mappings() {
         assert_ne!(mapped[0], mapped[1], "{kind}");
         for (to, inside) in mapped.into_iter().zip([&scene.inside, &hers]) {
             scene.first.send_to(b"answer", to).unwrap();
-            assert_eq!(inside.recv(&mut [0; 16]).unwrap(), 6, "{kind}");
+            assert_eq!(inside.receive(&mut [0; 16]).unwrap(), 6, "{kind}");
         }
     }
 }
@@ -275,7 +275,7 @@ fn mappings_are_forgotten() {
             .unwrap();
         scene.inside.set_nonblocking(true).unwrap();
         assert_eq!(
-            scene.inside.recv(&mut [0; 16]).unwrap_err().kind(),
+            scene.inside.receive(&mut [0; 16]).unwrap_err().kind(),
             ErrorKind::WouldBlock
         );
         assert_eq!(
@@ -346,8 +346,8 @@ fn an_idle_mapping_ends_with_its_lifetime() {
         stranger
             .send_to(b"passed", scene.first.local_addr().unwrap())
             .unwrap();
-        assert_eq!(scene.first.recv(&mut [0; 16]).unwrap(), 6);
-        scene.inside.recv(&mut [0; 16]).is_ok()
+        assert_eq!(scene.first.receive(&mut [0; 16]).unwrap(), 6);
+        scene.inside.receive(&mut [0; 16]).is_ok()
     };
     scene.inside.set_read_timeout(Some(SECOND / 10)).unwrap();
     assert!(arrives());
@@ -367,14 +367,14 @@ fn answers_keep_a_mapping_alive() {
     let start = Instant::now();
     while start.elapsed() < 2 * SECOND {
         scene.elsewhere.send_to(b"in", mapped).unwrap();
-        let (_, from) = scene.inside.recv_from(&mut [0; 16]).unwrap();
+        let (_, from) = scene.inside.receive_from(&mut [0; 16]).unwrap();
         scene.inside.send_to(b"answer", from).unwrap();
-        let (_, from) = scene.elsewhere.recv_from(&mut [0; 16]).unwrap();
+        let (_, from) = scene.elsewhere.receive_from(&mut [0; 16]).unwrap();
         assert_eq!(from, mapped);
     }
     let newcomer = open(&scene.stranger, STRANGER, 0);
     newcomer.send_to(b"in", mapped).unwrap();
-    let (_, from) = scene.inside.recv_from(&mut [0; 16]).unwrap();
+    let (_, from) = scene.inside.receive_from(&mut [0; 16]).unwrap();
     assert_eq!(from, newcomer.local_addr().unwrap());
 }
 

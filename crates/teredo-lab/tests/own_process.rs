@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 use rustix::process::{Pid, geteuid, test_kill_process};
 use teredo_lab::privilege::{self, Privilege};
-use teredo_lab::{Capture, Internet, LabError, NatKind, Process, die_with_parent, until};
+use teredo_lab::{Capture, Internet, LabError, NatKind, Process, Receive, die_with_parent, until};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -166,10 +166,10 @@ fn lab_of_an_ordinary_user() -> Result {
         let inside = host.udp_socket((host.ipv4(), 0))?;
         inside.set_read_timeout(Some(SECOND))?;
         inside.send_to(b"question", (address, 3544))?;
-        let (_, seen) = socket.recv_from(&mut [0; 16])?;
+        let (_, seen) = socket.receive_from(&mut [0; 16])?;
         assert_eq!(seen.ip(), home.public());
         socket.send_to(b"answer", seen)?;
-        inside.recv(&mut [0; 16])?;
+        inside.receive(&mut [0; 16])?;
     }
     assert!(start.elapsed() < 5 * SECOND);
     core.wait_for(SECOND, "a question on the wire", |frame| {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Serialize;
-use teredo_lab::Host;
+use teredo_lab::{Host, Receive};
 
 use super::cpu::Place;
 use super::daemon::Make;
@@ -171,7 +171,7 @@ fn turn(socket: &UdpSocket, over: &AtomicBool) -> Result<()> {
     Place::Receiver.take()?;
     let mut buffer = [0; 2048];
     while !over.load(Relaxed) {
-        if let Ok((len, from)) = socket.recv_from(&mut buffer) {
+        if let Ok((len, from)) = socket.receive_from(&mut buffer) {
             socket.send_to(&buffer[..len], from)?;
         }
     }
@@ -193,7 +193,7 @@ fn ask(socket: &UdpSocket, duration: Duration) -> Result<(Vec<f64>, usize)> {
         let asked = Instant::now();
         socket.send(&question)?;
         loop {
-            match socket.recv(&mut buffer) {
+            match socket.receive(&mut buffer) {
                 Ok(len) if buffer[..len] == question => {
                     trips.push(asked.elapsed().as_secs_f64() * 1e6);
                     break;
@@ -214,7 +214,7 @@ fn drain(socket: &UdpSocket, over: &AtomicBool, came: &AtomicU64) -> Result<()> 
     Place::Receiver.take()?;
     let mut buffer = [0; 2048];
     while !over.load(Relaxed) {
-        if socket.recv(&mut buffer).is_ok() {
+        if socket.receive(&mut buffer).is_ok() {
             came.fetch_add(1, Relaxed);
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use teredo::wire::TeredoAddress;
-use teredo_lab::{Host, NatKind, until};
+use teredo_lab::{Host, NatKind, Receive, until};
 use teredo_notify::client::Connection;
 use teredo_notify::types::{Phase, Status};
 use teredo_notify::watcher::{WatchRegistration, Watcher};
@@ -283,7 +283,7 @@ fn unsolicited(scene: &Scene, alice: Ipv6Addr) -> anyhow::Result<((), Told)> {
 fn receives(socket: &UdpSocket, timeout: Duration) -> anyhow::Result<bool> {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
     socket.set_read_timeout(Some(timeout))?;
-    match socket.recv(&mut [0; 64]) {
+    match socket.receive(&mut [0; 64]) {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.kind(), WouldBlock | TimedOut) => Ok(false),
         Err(error) => Err(error.into()),

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixDatagram;
 
-use teredo_lab::{Host, Internet, Process};
+use teredo_lab::{Host, Internet, Process, Receive};
 
 use crate::program::{DEADLINE, run, teredo};
 
@@ -47,7 +47,7 @@ fn a_server_serves_until_it_is_told_to_end() {
         .expect("a line");
     let mut message = [0; 64];
     let length = manager
-        .recv(&mut message)
+        .receive(&mut message)
         .expect("the service manager is told");
     assert_eq!(message[..length].trim_ascii_end(), b"READY=1");
 
@@ -93,7 +93,7 @@ fn a_server_says_what_it_counted() {
         .collect();
     socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
     socket.send_to(&bytes, (PRIMARY, 3544)).expect("sent");
-    socket.recv(&mut [0; 1500]).expect("an advertisement");
+    socket.receive(&mut [0; 1500]).expect("an advertisement");
 
     assert_eq!(server.terminate(DEADLINE).expect("it ends").code(), Some(0));
     let said = server.lines().join("\n");

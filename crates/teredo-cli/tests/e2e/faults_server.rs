@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use teredo::wire::{
     Authentication, Flags, PORT, TeredoAddress, emit_bubble, emit_router_solicitation, link_local,
 };
+use teredo_lab::Receive;
 
 use crate::world::*;
 
@@ -40,12 +41,12 @@ fn leaked_nonces(world: &World) -> usize {
         victim
             .send_to(&solicitation(VICTIM, Some(nonce)), (SERVER, PORT))
             .unwrap();
-        let len = victim.recv(&mut buffer).unwrap();
+        let len = victim.receive(&mut buffer).unwrap();
         assert!(buffer[..len].windows(8).any(|bytes| bytes == nonce));
         stranger
             .send_to(&solicitation(STRANGER, None), (SERVER, PORT))
             .unwrap();
-        let len = stranger.recv(&mut buffer).unwrap();
+        let len = stranger.receive(&mut buffer).unwrap();
         buffer[..len].windows(8).any(|bytes| bytes == nonce)
     });
     leaks.count()
@@ -84,7 +85,7 @@ fn passed_on(world: &World, surplus: &[usize]) -> Vec<usize> {
     let mut buffer = [0; 1 << 16];
     let mut lengths = Vec::new();
     loop {
-        let len = victim.recv(&mut buffer).unwrap();
+        let len = victim.receive(&mut buffer).unwrap();
         // The packet is behind the origin indication.
         if buffer[8 + 7] == 2 {
             return lengths;

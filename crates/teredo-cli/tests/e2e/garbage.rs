@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use teredo_lab::{Host, NatKind};
+use teredo_lab::{Host, NatKind, Receive};
 
 use crate::world::*;
 
@@ -141,7 +141,7 @@ fn a_server_survives_garbage_in_silence() {
     world.client(&host, &[]).qualified();
     socket.set_nonblocking(true).unwrap();
     assert!(
-        socket.recv(&mut [0; 2048]).is_err(),
+        socket.receive(&mut [0; 2048]).is_err(),
         "the server answered garbage"
     );
 }

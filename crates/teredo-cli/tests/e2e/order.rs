@@ -3,7 +3,7 @@
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::sync::Barrier;
 
-use teredo_lab::{Host, NatKind};
+use teredo_lab::{Host, NatKind, Receive};
 
 use crate::world::*;
 
@@ -149,7 +149,7 @@ pub(crate) fn in_order(from: &UdpSocket, to: &UdpSocket, context: &str) {
         }
         for _ in 0..BURST {
             let mut number = [0; 4];
-            let (length, sender) = to.recv_from(&mut number).unwrap_or_else(|error| {
+            let (length, sender) = to.receive_from(&mut number).unwrap_or_else(|error| {
                 panic!("{context}: {error} after {} datagrams", arrived.len())
             });
             assert_eq!(

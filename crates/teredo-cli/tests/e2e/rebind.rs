@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use teredo_lab::{Capture, Host};
+use teredo_lab::{Capture, Host, Receive};
 
 use crate::world::*;
 
@@ -92,7 +92,7 @@ fn echo(host: &Host, done: &AtomicBool) {
         .unwrap();
     let mut buffer = [0; 2048];
     while !done.load(Ordering::Relaxed) {
-        if let Ok((length, from)) = socket.recv_from(&mut buffer) {
+        if let Ok((length, from)) = socket.receive_from(&mut buffer) {
             // Alice's address may be an old one by now.
             let _ = socket.send_to(&buffer[..length], from);
         }
@@ -110,7 +110,7 @@ fn ask(host: &Host, bob: Ipv6Addr, done: &AtomicBool, echoed: &AtomicU64) {
     while !done.load(Ordering::Relaxed) {
         // Between two addresses there is none to send from.
         let _ = socket.send_to(&[0x5a; 200], to);
-        if socket.recv(&mut buffer).is_ok() {
+        if socket.receive(&mut buffer).is_ok() {
             echoed.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -8,7 +8,7 @@ use teredo::wire::{
     Authentication, Datagram, Flags, Origin, PORT, TeredoAddress, emit_bubble,
     emit_router_solicitation, link_local,
 };
-use teredo_lab::NatKind;
+use teredo_lab::{NatKind, Receive};
 
 use crate::world::*;
 
@@ -80,7 +80,7 @@ fn two_pairs_and_two_threads_under_load() {
                 socket.send_to(&bytes, to).unwrap();
             }
             for (number, socket) in (0..).zip(&sockets) {
-                let (len, from) = socket.recv_from(&mut buffer).unwrap();
+                let (len, from) = socket.receive_from(&mut buffer).unwrap();
                 assert_eq!(from, to.into());
                 let datagram = Datagram::parse(&buffer[..len]).unwrap();
                 assert_eq!(datagram.origin, Some(Origin(own(number))));
@@ -116,7 +116,7 @@ fn two_pairs_and_two_threads_under_load() {
     sockets[0]
         .send_to(&bubble(OWN[0], own), (OWN[0], PORT))
         .unwrap();
-    let (_, from) = sockets[0].recv_from(&mut buffer).unwrap();
+    let (_, from) = sockets[0].receive_from(&mut buffer).unwrap();
     assert_eq!(from, SocketAddrV4::new(OWN[0], PORT).into());
 
     let mark = server.mark();
@@ -187,9 +187,9 @@ fn what_is_passed_on_to_one_destination_is_limited() {
     }
     // The answer comes after the last of them was dealt with.
     socket.send_to(&solicitation, (SERVER, PORT)).unwrap();
-    socket.recv(&mut [0; 2048]).unwrap();
+    socket.receive(&mut [0; 2048]).unwrap();
     let most = 2 + (start.elapsed() + Duration::from_millis(10)).as_secs() + 1;
-    let arrived = std::iter::from_fn(|| victim.recv(&mut [0; 2048]).ok()).count() as u64;
+    let arrived = std::iter::from_fn(|| victim.receive(&mut [0; 2048]).ok()).count() as u64;
     assert!(
         (1..=most).contains(&arrived),
         "{arrived} of 500 arrived, at most {most} expected"

@@ -6,7 +6,7 @@ use std::thread;
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
-use teredo_lab::NatKind;
+use teredo_lab::{NatKind, Receive};
 
 use crate::world::*;
 
@@ -109,7 +109,7 @@ fn datagrams(hosts: &[teredo_lab::Host; 2], [a, b]: [IpAddr; 2], modes: [&str; 2
     sender.send_to(&burst, (b, PORT)).unwrap();
     let mut buffer = [0; 2000];
     for (number, expected) in burst.chunks(1000).enumerate() {
-        let (len, from) = receiver.recv_from(&mut buffer).unwrap();
+        let (len, from) = receiver.receive_from(&mut buffer).unwrap();
         assert_eq!(from.ip(), a);
         assert!(
             buffer[..len] == *expected,

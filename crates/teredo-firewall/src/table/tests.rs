@@ -12,6 +12,7 @@ use rustix::{
         AddressFamily, Protocol, RecvFlags, SendFlags, SocketType, ipproto, recv, sendto, socket,
     },
 };
+use teredo_lab::Receive;
 
 use super::*;
 use crate::leased_set::LeasedSet;
@@ -45,8 +46,15 @@ impl Pair {
 
     /// Sends UDP from the neighbour.
     fn send(&self, from: SocketAddr, to: SocketAddr) {
-        self.neighbour
-            .run(move || UdpSocket::bind(from).unwrap().send_to(b"x", to).unwrap());
+        self.neighbour.run(move || {
+            let mut socket = None;
+            // A program that another test has just forked holds a copy of the last one until its exec.
+            wait_for(&format!("{from} is free"), LIMIT, || {
+                socket = UdpSocket::bind(from).ok();
+                socket.is_some()
+            });
+            socket.unwrap().send_to(b"x", to).unwrap()
+        });
     }
 
     fn listen(&self, address: SocketAddr) -> UdpSocket {
@@ -99,7 +107,7 @@ fn v4(address: &str, port: u16) -> SocketAddr {
 }
 
 fn received(socket: &UdpSocket) -> bool {
-    match socket.recv(&mut [0; 8]) {
+    match socket.receive(&mut [0; 8]) {
         Ok(_) => true,
         Err(error) if error.kind() == ErrorKind::WouldBlock => false,
         Err(error) => panic!("cannot receive: {error}"),
@@ -238,7 +246,7 @@ fn what_was_asked_for_comes_in() {
     pair.host
         .run(move || question.send_to(b"?", v6(2, 53)).unwrap());
     answerer.set_read_timeout(Some(LIMIT)).unwrap();
-    let (_, from) = answerer.recv_from(&mut [0; 8]).unwrap();
+    let (_, from) = answerer.receive_from(&mut [0; 8]).unwrap();
     answerer.send_to(b"!", from).unwrap();
     wait_for("the answer comes in", LIMIT, || received(&socket));
 }

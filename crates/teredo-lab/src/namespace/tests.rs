@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use super::Namespace;
+use crate::Receive;
 
 fn own() -> u64 {
     fs::metadata("/proc/thread-self/ns/net").unwrap().ino()
@@ -68,7 +69,7 @@ fn the_loopback_is_up_and_the_settings_are_sane() {
         .run(|| {
             let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
-            assert_eq!(socket.recv(&mut [0; 1]).unwrap(), 1);
+            assert_eq!(socket.receive(&mut [0; 1]).unwrap(), 1);
             for (path, value) in super::SYSCTLS {
                 let found = fs::read_to_string(format!("/proc/sys/{path}")).unwrap();
                 assert_eq!(found.trim(), *value, "{path}");

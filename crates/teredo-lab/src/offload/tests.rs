@@ -5,7 +5,7 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
 
 use super::*;
-use crate::{Host, Internet, NatKind};
+use crate::{Host, Internet, NatKind, Receive};
 
 /// The frames that a host has sent so far.
 fn frames(host: &Host) -> u64 {
@@ -33,7 +33,7 @@ fn burst(from: &Host, to: &Host) -> u64 {
     let before = frames(from);
     sender.send_to(&[7; 10_000], (to.ipv4(), 9)).unwrap();
     for _ in 0..10 {
-        assert_eq!(receiver.recv(&mut [0; 2000]).unwrap(), 1000);
+        assert_eq!(receiver.receive(&mut [0; 2000]).unwrap(), 1000);
     }
     frames(from) - before
 }

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -193,7 +193,9 @@ impl Raw {
                 Ok(0) => return None,
                 Ok(_) if byte == [0] => break,
                 Ok(_) => message.push(byte[0]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                // Stopped and continued: the kernel does not restart a read with a timeout, signal(7).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("no reply: {error}"),
             }
         }

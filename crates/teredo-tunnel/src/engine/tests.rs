@@ -15,6 +15,7 @@ use std::num::NonZeroUsize;
 
 use teredo::ServerConfig;
 use teredo::client::{Event, State};
+use teredo_lab::Receive;
 
 use super::*;
 use crate::Waker;
@@ -195,7 +196,7 @@ fn has_received(socket: &std::net::UdpSocket) -> bool {
 }
 
 fn sender_of_next(socket: &std::net::UdpSocket) -> SocketAddrV4 {
-    match socket.recv_from(&mut [0; 2048]).expect("a datagram").1 {
+    match socket.receive_from(&mut [0; 2048]).expect("a datagram").1 {
         std::net::SocketAddr::V4(from) => from,
         std::net::SocketAddr::V6(from) => panic!("{from}"),
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use teredo::wire::{
     Flags, Ipv6Header, Ipv6Packet, PORT, TeredoAddress, checksum, emit_bubble, protocol,
 };
+use teredo_lab::Receive;
 
 use super::*;
 use crate::interface::{Interface, InterfaceConfig};
@@ -113,7 +114,7 @@ fn socket(address: SocketAddr) -> UdpSocket {
 
 fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut bytes = vec![0; 2048];
-    let (len, from) = socket.recv_from(&mut bytes).expect("a datagram");
+    let (len, from) = socket.receive_from(&mut bytes).expect("a datagram");
     bytes.truncate(len);
     (bytes, from)
 }
@@ -220,7 +221,7 @@ fn nothing_leaves_before_the_port_is_settled() {
         }
         bench.server.set_nonblocking(true).unwrap();
         assert!(
-            bench.server.recv_from(&mut [0; 64]).is_err(),
+            bench.server.receive_from(&mut [0; 64]).is_err(),
             "a bubble has left"
         );
         bench.server.set_nonblocking(false).unwrap();

@@ -2,6 +2,7 @@ use std::net::{Ipv6Addr, SocketAddrV4, UdpSocket};
 
 use teredo::ServerAddress;
 use teredo::wire::{Flags, Origin, emit_router_solicitation, link_local};
+use teredo_lab::Receive;
 
 use super::*;
 use crate::Tun;
@@ -46,7 +47,7 @@ fn each_address_answers_for_itself() {
         let mut buffer = [0; 2048];
         for to in [PRIMARY, address().secondary, PRIMARY] {
             socket.send_to(&solicitation, (to, PORT)).unwrap();
-            let (len, from) = socket.recv_from(&mut buffer).unwrap();
+            let (len, from) = socket.receive_from(&mut buffer).unwrap();
             assert_eq!(from, SocketAddrV4::new(to, PORT).into());
             let (origin, _) = Origin::parse(&buffer[..len]).unwrap();
             assert_eq!(origin, Origin(local));
@@ -77,7 +78,7 @@ fn a_burst_is_answered_completely() {
         let mut buffer = [0; 2048];
         for (socket, local) in &clients {
             for _ in 0..10 {
-                let (len, _) = socket.recv_from(&mut buffer).unwrap();
+                let (len, _) = socket.receive_from(&mut buffer).unwrap();
                 assert_eq!(Origin::parse(&buffer[..len]).unwrap().0, Origin(*local));
             }
         }
@@ -210,7 +211,7 @@ fn one_address_is_enough_and_shutting_down_closes_the_ports() {
         let mut solicitation = Vec::new();
         emit_router_solicitation(link_local(Flags::default(), local), &mut solicitation);
         socket.send_to(&solicitation, (PRIMARY, PORT)).unwrap();
-        socket.recv_from(&mut [0; 2048]).unwrap();
+        socket.receive_from(&mut [0; 2048]).unwrap();
         server.shutdown();
         UdpSocket::bind((PRIMARY, PORT)).unwrap();
     });
@@ -265,7 +266,7 @@ fn every_worker_answers_on_every_address_of_every_pair() {
                 socket.send_to(&solicitation, (to, PORT)).unwrap();
             }
             for (socket, local) in &clients {
-                let (len, from) = socket.recv_from(&mut buffer).unwrap();
+                let (len, from) = socket.receive_from(&mut buffer).unwrap();
                 assert_eq!(from, SocketAddrV4::new(to, PORT).into());
                 assert_eq!(Origin::parse(&buffer[..len]).unwrap().0, Origin(*local));
             }

@@ -2,6 +2,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6, UdpSocket};
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
+use teredo_lab::Receive;
 
 use super::*;
 use crate::netns::{add_address, eventually, index, isolated, netlink, set_up};
@@ -153,7 +154,7 @@ fn a_packet_that_is_written_arrives_at_the_host() {
         packet[10..12].copy_from_slice(&checksum.to_be_bytes());
         tun.write(&packet).unwrap();
         let mut buffer = [0; 16];
-        let (len, from) = socket.recv_from(&mut buffer).unwrap();
+        let (len, from) = socket.receive_from(&mut buffer).unwrap();
         assert_eq!(
             (&buffer[..len], from),
             (&b"here"[..], "192.0.2.2:9".parse().unwrap())
@@ -308,7 +309,7 @@ fn datagrams_that_are_written_as_one_arrive_one_by_one() {
         }
         let mut buffer = [0; 2000];
         for number in 0..20 {
-            let (len, from) = socket.recv_from(&mut buffer).unwrap();
+            let (len, from) = socket.receive_from(&mut buffer).unwrap();
             assert_eq!(from.ip(), THERE);
             assert_eq!(buffer[..len], payload(number));
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use teredo::wire::{Authentication, Datagram, Flags, Origin, PORT, TeredoAddress, emit_bubble};
 use teredo::{Instant, Reception, Server, ServerAddress, ServerConfig};
-use teredo_lab::{Capture, Host, NatKind, Process};
+use teredo_lab::{Capture, Host, NatKind, Process, Receive};
 use teredo_notify::types::Phase;
 
 use super::daemon::{Miredo, address_of, appears};
@@ -81,7 +81,7 @@ fn an_advertisement_from_a_stranger_is_refused() {
 fn advertisement(socket: &UdpSocket, local: Ipv4Addr) -> (SocketAddrV4, Vec<u8>) {
     socket.set_read_timeout(Some(SECOND * 10)).unwrap();
     let mut buffer = [0; 2048];
-    let (length, from) = socket.recv_from(&mut buffer).expect("a solicitation");
+    let (length, from) = socket.receive_from(&mut buffer).expect("a solicitation");
     let std::net::SocketAddr::V4(from) = from else {
         panic!("{from} is not IPv4");
     };
@@ -150,7 +150,7 @@ fn a_lost_bubble_is_not_a_lost_packet() {
         socket.send_to(&answer, origin).unwrap();
         let mut buffer = [0; 2048];
         loop {
-            let length = socket.recv(&mut buffer).expect("the packet that waited");
+            let length = socket.receive(&mut buffer).expect("the packet that waited");
             if is_icmpv6(&buffer[..length], ECHO_REQUEST) {
                 return;
             }
@@ -164,7 +164,7 @@ fn a_lost_bubble_is_not_a_lost_packet() {
 fn forwarded_bubble(socket: &UdpSocket) -> (SocketAddrV4, Ipv6Addr) {
     let mut buffer = [0; 2048];
     loop {
-        let length = socket.recv(&mut buffer).expect("a bubble by the server");
+        let length = socket.receive(&mut buffer).expect("a bubble by the server");
         let datagram = Datagram::parse(&buffer[..length]).unwrap();
         if let Some(Origin(origin)) = datagram.origin {
             assert!(datagram.packet.is_bubble());
@@ -195,7 +195,7 @@ fn keys_are_whole_whatever_the_device_gives() {
                 &["--server", "192.0.2.45"],
             );
             let mut buffer = [0; 2048];
-            let length = socket.recv(&mut buffer).expect("a solicitation");
+            let length = socket.receive(&mut buffer).expect("a solicitation");
             let (authentication, _) = Authentication::parse(&buffer[..length]).unwrap();
             authentication.nonce
         })

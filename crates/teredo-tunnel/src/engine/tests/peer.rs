@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
 use teredo::{Destination, Reception, Submission};
+use teredo_lab::Receive;
 
 use super::*;
 
@@ -48,7 +49,7 @@ impl Peer {
                 std::time::Instant::now() < deadline,
                 "{what}: not within {PATIENCE:?}"
             );
-            if let Ok((len, SocketAddr::V4(from))) = self.socket.recv_from(&mut buffer)
+            if let Ok((len, SocketAddr::V4(from))) = self.socket.receive_from(&mut buffer)
                 && let Reception::Deliver(packet) =
                     self.client
                         .handle_udp(clock::now(), from, PEER, &buffer[..len])

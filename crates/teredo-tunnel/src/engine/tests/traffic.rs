@@ -4,6 +4,7 @@ use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
+use teredo_lab::Receive;
 
 use super::peer::Peer;
 use super::*;
@@ -182,7 +183,7 @@ fn packets_of_the_peer_arrive_at_the_host_with(offload: Offload) {
         }
         let mut buffer = [0; 2048];
         for number in 0..100u8 {
-            let (len, from) = tunnel.socket.recv_from(&mut buffer).unwrap();
+            let (len, from) = tunnel.socket.receive_from(&mut buffer).unwrap();
             assert_eq!(from.ip(), tunnel.there);
             assert_eq!(&buffer[..len], [number; 50]);
         }
@@ -230,7 +231,7 @@ fn bursts_with(offload: Offload) {
     tunnel.peer.send_train(&train, 1248);
     let mut buffer = [0; 2048];
     for number in 0..30u8 {
-        let (len, from) = tunnel.socket.recv_from(&mut buffer).unwrap();
+        let (len, from) = tunnel.socket.receive_from(&mut buffer).unwrap();
         assert_eq!(from.ip(), tunnel.there);
         assert_eq!(&buffer[..len], [number; 1200]);
     }
@@ -291,7 +292,7 @@ fn reception_goes_on_during_a_rebind() {
         let inbound = packet(tunnel.there, tunnel.here, b"still here");
         tunnel.peer.send(&inbound);
         let mut buffer = [0; 2048];
-        let (len, _) = tunnel.socket.recv_from(&mut buffer).unwrap();
+        let (len, _) = tunnel.socket.receive_from(&mut buffer).unwrap();
         assert_eq!(&buffer[..len], b"still here");
         tunnel.send(b"not now");
         // A stranger's bubbles ask for an answer; they get none, now or later.
@@ -335,7 +336,7 @@ fn the_old_port_is_drained_before_it_is_closed() {
         assert!(block_on(rebind).unwrap().settled);
         let mut buffer = [0; 2048];
         for number in 0..100u8 {
-            let (len, _) = tunnel.socket.recv_from(&mut buffer).unwrap();
+            let (len, _) = tunnel.socket.receive_from(&mut buffer).unwrap();
             assert_eq!(&buffer[..len], [number; 50]);
         }
     });
