@@ -93,6 +93,8 @@ pub(crate) struct RelaySection {
     #[serde(deserialize_with = "field::networks")]
     pub(crate) deny: Option<Vec<(Ipv4Addr, u8)>>,
     pub(crate) direct_bubbles: Option<bool>,
+    #[serde(deserialize_with = "field::workers")]
+    pub(crate) workers: Option<NonZeroUsize>,
     #[serde(deserialize_with = "field::interface")]
     pub(crate) interface: Option<String>,
     pub(crate) allow_private: Option<bool>,
@@ -260,6 +262,7 @@ impl RelaySection {
             serve: self.serve.or(earlier.serve),
             deny: self.deny.or(earlier.deny),
             direct_bubbles: self.direct_bubbles.or(earlier.direct_bubbles),
+            workers: self.workers.or(earlier.workers),
             interface: self.interface.or(earlier.interface),
             allow_private: self.allow_private.or(earlier.allow_private),
             offload: self.offload.or(earlier.offload),

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::main_loop::Daemon;
 use crate::daemon::start::{
-    admit_firewalls, interface_failure, offer_service, open_tun, set_up_interface,
+    admit_firewalls, interface_failure, offer_service, open_queues, set_up_interface,
 };
 use crate::daemon::{self, EndSignals, privilege};
 use crate::failure::{Exit, Failure};
@@ -46,15 +46,15 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
     let hub = Hub::new();
     let events = EventBus::new(hub.clone());
     let (service, inbox) = offer_service(&settings.socket, &hub, &events).await?;
-    let tun = open_tun(&settings.interface).await?;
+    let queues = open_queues(&settings.interface, settings.workers).await?;
     let config = InterfaceConfig {
         default_route: None,
         ..InterfaceConfig::default()
     };
-    let interface = set_up_interface(&tun, config).await?;
+    let interface = set_up_interface(queues.first(), config).await?;
     let watch_failure =
         |error| Failure::new(Exit::Failed, "cannot watch the network").because(error);
-    let watcher = Watcher::new(Some(tun.index()))
+    let watcher = Watcher::new(Some(queues.first().index()))
         .await
         .map_err(watch_failure)?;
     let ipv6_watcher = Ipv6Watcher::new().map_err(watch_failure)?;
@@ -69,7 +69,7 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
 
     let (sender, path_events) = mpsc::unbounded_channel();
     let relay = RelayHandle::spawn(
-        tun,
+        queues,
         path_config(&settings, policy).await,
         Box::new(HubAnnouncer(hub.clone())),
         // The daemon holds the receiver for as long as the relay runs.

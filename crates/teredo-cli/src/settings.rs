@@ -226,6 +226,7 @@ pub(crate) struct RelaySettings {
     pub(crate) deny: Vec<(Ipv4Addr, u8)>,
     /// `None` where it depends on the address.
     pub(crate) direct_bubbles: Option<bool>,
+    pub(crate) workers: NonZeroUsize,
     pub(crate) interface: String,
     /// Servers and clients may have private addresses (RFC 1918).
     pub(crate) allow_private: bool,
@@ -273,6 +274,10 @@ impl RelaySettings {
                 .direct_bubbles
                 .then_some(true)
                 .or(section.direct_bubbles),
+            workers: args
+                .workers
+                .or(section.workers)
+                .unwrap_or_else(|| if host { NonZeroUsize::MIN } else { cores() }),
             interface: interface(args.interface, section.interface),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
             offload: args.offload.or(section.offload).unwrap_or_default(),

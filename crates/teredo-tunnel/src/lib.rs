@@ -16,7 +16,8 @@
 //!                                                   └──────────────────────────────────────────────┘
 //! ```
 //!
-//! [`relay::RelayHandle`] is the same picture with `teredo::Relay`, and its port stays what it is;
+//! [`relay::RelayHandle`] is the same picture with `teredo::Relay`, and its port stays what it is. It has a thread per
+//! core, each with a queue of the interface, a socket and the clients that fall to it by their IPv4 address;
 //! [`server::ServerHandle`] has a thread per core, no interface and no gate. The data path shares
 //! nothing with the rest of the program: commands go in through a channel, events and answers come out.
 //!
@@ -49,8 +50,8 @@
 //!
 //! # Unsafe code
 //!
-//! Two blocks, around the two system calls that no safe wrapper covers: `TUNSETIFF` and `TUNSETOFFLOAD`, in
-//! `tun/ioctl.rs`.
+//! Around the four system calls that no safe wrapper covers: `TUNSETIFF` and `TUNSETOFFLOAD` in `tun/ioctl.rs`,
+//! `TUNSETSTEERINGEBPF` and bpf(2) in `lanes/program.rs`.
 
 #![deny(unsafe_code)]
 
@@ -58,6 +59,7 @@ pub mod clock;
 pub mod engine;
 mod gate;
 pub mod interface;
+mod lanes;
 #[cfg(test)]
 mod netns;
 pub mod offload;
@@ -69,6 +71,6 @@ mod waker;
 pub mod watch;
 
 pub use engine::{Engine, EngineConfig, EngineEvent, EngineHandle, EngineStatus, PortAnnouncer};
-pub use tun::{OpenError, Tun};
+pub use tun::{OpenError, Tun, TunQueues};
 pub use udp::BindError;
 pub use waker::Waker;

@@ -1,13 +1,15 @@
-//! A relay's data path: a thread that owns the state machine, the TUN interface and the service port.
+//! A relay's data path: threads, each of which owns a queue of the TUN interface, a socket on the service port and a
+//! state machine for the clients that fall to it (see `lanes`).
 //!
 //! Between the interface and the IPv6 Internet the host's own IPv6 stack is the router, with its routes, its rules
 //! and its hop limits. For a host-specific relay it is the host that answers, echo requests among others (R-HSR-03).
 
-mod worker;
+mod lane;
+mod spawn;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use teredo::{DropCounters, RelayConfig};
 use tokio::sync::oneshot;
 
 use crate::engine::{Counters, EngineEvent, Offload, PortAnnouncer};
-use crate::{BindError, Tun, Waker};
+use crate::{BindError, TunQueues, Waker};
 
 /// The settings of a relay's data path.
 #[derive(Clone, Debug)]
@@ -46,7 +48,7 @@ pub enum RelayError {
 }
 
 /// Everything that can be asked of a relay's data path, at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RelayPathStatus {
     /// The relay's own account.
@@ -61,7 +63,23 @@ pub struct RelayPathStatus {
     pub counters: Counters,
 }
 
+impl RelayPathStatus {
+    /// Adds what one lane has to tell.
+    fn add(&mut self, lane: &Self) {
+        self.relay += lane.relay;
+        self.relayed += lane.relayed;
+        self.drops.merge(&lane.drops);
+        self.port = lane.port;
+        self.counters += lane.counters;
+    }
+}
+
+/// Called by every lane.
+type Events = Arc<dyn Fn(EngineEvent) + Send + Sync>;
+
 enum Command {
+    /// The port is settled.
+    Open,
     SetBroadcasts(Vec<Ipv4Addr>),
     SetNative {
         error_source: Option<Ipv6Addr>,
@@ -74,77 +92,99 @@ enum Command {
 /// A running relay. Dropping it is [`shutdown`](Self::shutdown).
 #[derive(Debug)]
 pub struct RelayHandle {
+    // Ends first: the other one announces that the port is closed, which it is then.
+    others: Vec<LaneHandle>,
+    first: LaneHandle,
+}
+
+#[derive(Debug)]
+struct LaneHandle {
     commands: mpsc::Sender<Command>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
 impl RelayHandle {
-    /// Binds the service port and starts the thread, in the network namespace of the calling thread.
+    /// Binds the service port and starts a thread for each queue, in the network namespace of the calling thread.
     ///
     /// The port is announced first; the relay serves when the announcement is settled, or when
-    /// [`RelayPathConfig::settle_deadline`] has passed. `events` is called on the data-path thread: hand it on and
+    /// [`RelayPathConfig::settle_deadline`] has passed. `events` is called on the data-path threads: hand it on and
     /// return. There is none from a [`Client`](EngineEvent::Client).
     pub fn spawn(
-        tun: Tun,
+        queues: TunQueues,
         config: RelayPathConfig,
         announcer: Box<dyn PortAnnouncer>,
-        events: impl Fn(EngineEvent) + Send + 'static,
+        events: impl Fn(EngineEvent) + Send + Sync + 'static,
     ) -> Result<Self, RelayError> {
-        worker::spawn(tun, config, announcer, Box::new(events))
+        spawn::spawn(queues, config, announcer, Arc::new(events))
     }
 
-    /// Wakes the thread, for when an announcement has been settled.
+    /// Wakes the thread that waits, for when an announcement has been settled.
     pub fn waker(&self) -> Waker {
-        self.waker.clone()
+        self.first.waker.clone()
     }
 
     /// Replaces the directed broadcast addresses of the attached subnets (see
     /// [`broadcasts`](crate::watch::broadcasts)).
     pub fn set_broadcasts(&self, broadcasts: Vec<Ipv4Addr>) {
-        self.send(Command::SetBroadcasts(broadcasts));
+        self.send(|| Command::SetBroadcasts(broadcasts.clone()));
     }
 
     /// Tells of changed IPv6 addresses: the one that errors come from and, where that changes too, what is served.
     pub fn set_native(&self, error_source: Option<Ipv6Addr>, served: Option<Served>) {
-        self.send(Command::SetNative {
+        self.send(|| Command::SetNative {
             error_source,
-            served,
+            served: served.clone(),
         });
     }
 
-    /// Everything that can be asked; `None` once the relay has ended.
+    /// Everything that can be asked; `None` once a part of the relay has ended.
     pub fn status(&self) -> impl Future<Output = Option<RelayPathStatus>> + Send + use<> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Command::Status(reply));
-        async { answer.await.ok() }
+        let mut answers = Vec::new();
+        self.send(|| {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            Command::Status(reply)
+        });
+        async {
+            let mut sum = RelayPathStatus::default();
+            for answer in answers {
+                sum.add(&answer.await.ok()?);
+            }
+            Some(sum)
+        }
     }
 
     /// Ends the relay: the port is closed and its end announced, and the interface disappears. Blocks for no longer
     /// than a batch takes; nobody is waited for.
-    pub fn shutdown(mut self) {
-        self.end();
+    pub fn shutdown(self) {
+        drop(self);
     }
 
-    fn send(&self, command: Command) {
-        // A relay that has ended drops the command, and with it the sender of the reply.
-        let _ = self.commands.send(command);
-        self.waker.wake();
-    }
-
-    fn end(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            self.send(Command::Shutdown);
-            if thread.join().is_err() {
-                tracing::error!("the relay panicked");
-            }
+    fn send(&self, mut command: impl FnMut() -> Command) {
+        self.first.send(command());
+        for lane in &self.others {
+            lane.send(command());
         }
     }
 }
 
-impl Drop for RelayHandle {
+impl LaneHandle {
+    fn send(&self, command: Command) {
+        // A lane that has ended drops the command, and with it the sender of the reply.
+        let _ = self.commands.send(command);
+        self.waker.wake();
+    }
+}
+
+impl Drop for LaneHandle {
     fn drop(&mut self) {
-        self.end();
+        if let Some(thread) = self.thread.take() {
+            self.send(Command::Shutdown);
+            if thread.join().is_err() {
+                tracing::error!("a thread of the relay panicked");
+            }
+        }
     }
 }
 

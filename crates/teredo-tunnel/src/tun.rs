@@ -5,6 +5,7 @@
 //! checksummed.
 
 mod ioctl;
+mod queues;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
@@ -15,6 +16,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use self::ioctl::Role;
+pub use self::queues::TunQueues;
 use crate::offload::{Cut, Header, MAX_PIECES, Offloads, SuperPacket};
 
 /// What is taken from the interface in one batch: calls, and packets that the super-packets are cut into.
@@ -77,6 +80,10 @@ impl Tun {
     /// It is created in the network namespace of the calling thread, down and without addresses;
     /// [`Interface`](crate::interface::Interface) does the rest.
     pub fn open(name: Option<&str>) -> Result<Self, OpenError> {
+        Self::create(name, Role::Interface)
+    }
+
+    fn create(name: Option<&str>, role: Role) -> Result<Self, OpenError> {
         if let Some(name) = name
             && !is_valid_name(name)
         {
@@ -84,25 +91,21 @@ impl Tun {
                 name: name.to_owned(),
             });
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(OFlags::NONBLOCK.bits() as i32)
-            .open(DEVICE)
-            .map_err(|error| match Errno::from_io_error(&error) {
-                Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => OpenError::DeviceMissing,
-                Some(Errno::ACCESS | Errno::PERM) => OpenError::NotPermitted,
-                _ => OpenError::Io(error),
-            })?;
-        let name = ioctl::attach(&file, name.unwrap_or("teredo%d")).map_err(|errno| {
-            match (errno, name) {
-                (Errno::PERM, _) => OpenError::NotPermitted,
-                (Errno::BUSY | Errno::EXIST, Some(name)) => OpenError::NameTaken {
-                    name: name.to_owned(),
-                },
-                (errno, _) => OpenError::Io(errno.into()),
-            }
+        let file = open_device().map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => OpenError::DeviceMissing,
+            Some(Errno::ACCESS | Errno::PERM) => OpenError::NotPermitted,
+            _ => OpenError::Io(error),
         })?;
+        let name =
+            ioctl::attach(&file, name.unwrap_or("teredo%d"), role).map_err(|errno| {
+                match (errno, name) {
+                    (Errno::PERM, _) => OpenError::NotPermitted,
+                    (Errno::BUSY | Errno::EXIST, Some(name)) => OpenError::NameTaken {
+                        name: name.to_owned(),
+                    },
+                    (errno, _) => OpenError::Io(errno.into()),
+                }
+            })?;
         let any_socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
         let index =
             rustix::net::netdevice::name_to_index(&any_socket, &name).map_err(io::Error::from)?;
@@ -230,6 +233,14 @@ impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+fn open_device() -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(DEVICE)
 }
 
 /// The kernel's `dev_valid_name`, and no `%`, which would make it a template.

@@ -84,7 +84,8 @@ impl ServiceSocket {
         Self::bind_beside(address, port, false)
     }
 
-    /// Binds `port` on `address` `count` times: the kernel gives each socket its share of the senders.
+    /// Binds `port` on `address` `count` times, port 0 to one of the kernel's choice: it gives each socket its share of
+    /// the senders.
     ///
     /// The first one is alone at first. So a port that somebody else has is refused, although two programs of the
     /// same user may share one (`SO_REUSEPORT`).
@@ -101,6 +102,7 @@ impl ServiceSocket {
                 source: errno.into(),
             })?;
         }
+        let port = first.local().port();
         let mut sockets = vec![first];
         for _ in 1..count {
             sockets.push(Self::bind_beside(address, port, true)?);

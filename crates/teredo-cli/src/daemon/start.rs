@@ -1,6 +1,7 @@
 //! How client and relay come up: the service first, which tells a second instance, then the interface.
 
 use std::io::ErrorKind;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use teredo_notify::hub::Hub;
 use teredo_notify::service::{BindError, Config, EventBus, Service};
 use teredo_tunnel::interface::{Interface, InterfaceConfig, InterfaceError};
-use teredo_tunnel::{OpenError, Tun};
+use teredo_tunnel::{OpenError, Tun, TunQueues};
 use tokio::sync::mpsc;
 
 use super::control::{Request, Requests};
@@ -50,6 +51,16 @@ pub(crate) async fn offer_service(
 pub(crate) async fn open_tun(name: &str) -> Result<Tun, Failure> {
     outlast(
         || Tun::open(Some(name)),
+        |error| matches!(error, OpenError::NameTaken { .. }),
+    )
+    .await
+    .map_err(tun_failure)
+}
+
+/// The same for several threads.
+pub(crate) async fn open_queues(name: &str, count: NonZeroUsize) -> Result<TunQueues, Failure> {
+    outlast(
+        || TunQueues::open(Some(name), count),
         |error| matches!(error, OpenError::NameTaken { .. }),
     )
     .await

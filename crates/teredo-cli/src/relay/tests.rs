@@ -10,6 +10,7 @@ fn settings(address: [u8; 4], host: bool, allow_private: bool) -> RelaySettings 
         serve: Vec::new(),
         deny: vec![(Ipv4Addr::new(192, 0, 2, 0), 24)],
         direct_bubbles: None,
+        workers: std::num::NonZeroUsize::MIN,
         interface: String::from("teredo"),
         allow_private,
         offload: Offload::default(),

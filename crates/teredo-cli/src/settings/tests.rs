@@ -300,6 +300,7 @@ fn relay_args() -> RelayArgs {
         serve: Vec::new(),
         deny: Vec::new(),
         direct_bubbles: false,
+        workers: None,
         interface: None,
         allow_private: false,
         offload: None,
@@ -320,6 +321,7 @@ fn a_relay_needs_an_address_unless_it_is_for_its_host() {
     .expect("the system chooses");
     assert_eq!(settings.address, Ipv4Addr::UNSPECIFIED);
     assert_eq!(settings.port, 3545);
+    assert_eq!(settings.workers.get(), 1, "one host has not so much to do");
 }
 
 #[test]
@@ -331,9 +333,11 @@ fn a_relay_on_the_command_line_wins() {
         host: Some(true),
         serve: Some(vec![prefix("2001:db8::/32")]),
         direct_bubbles: Some(false),
+        workers: NonZeroUsize::new(3),
         ..RelaySection::default()
     };
     let configured = relay(relay_args(), section()).expect("complete");
+    assert_eq!(configured.workers.get(), 3);
     assert!(configured.host && configured.serve.is_empty());
     assert_eq!(
         (configured.port, configured.direct_bubbles),

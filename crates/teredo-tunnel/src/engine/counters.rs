@@ -1,5 +1,7 @@
 //! What went through the data path.
 
+use std::ops::AddAssign;
+
 /// Traffic since the engine started. Bytes are those of the UDP payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,4 +36,41 @@ pub struct Counters {
     pub tun_tx_refused: u64,
     /// Changes of the port whose gating subscribers did not settle in time.
     pub settle_misses: u64,
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            rx_datagrams,
+            rx_bytes,
+            rx_calls,
+            tx_datagrams,
+            tx_bytes,
+            tx_calls,
+            tx_refused,
+            tx_withheld,
+            tun_rx_packets,
+            tun_rx_calls,
+            tun_rx_malformed,
+            tun_tx_packets,
+            tun_tx_calls,
+            tun_tx_refused,
+            settle_misses,
+        } = other;
+        self.rx_datagrams += rx_datagrams;
+        self.rx_bytes += rx_bytes;
+        self.rx_calls += rx_calls;
+        self.tx_datagrams += tx_datagrams;
+        self.tx_bytes += tx_bytes;
+        self.tx_calls += tx_calls;
+        self.tx_refused += tx_refused;
+        self.tx_withheld += tx_withheld;
+        self.tun_rx_packets += tun_rx_packets;
+        self.tun_rx_calls += tun_rx_calls;
+        self.tun_rx_malformed += tun_rx_malformed;
+        self.tun_tx_packets += tun_tx_packets;
+        self.tun_tx_calls += tun_tx_calls;
+        self.tun_tx_refused += tun_tx_refused;
+        self.settle_misses += settle_misses;
+    }
 }

@@ -2,8 +2,9 @@
 //! interface.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use teredo::wire::{
     Flags, Ipv6Header, Ipv6Packet, PORT, TeredoAddress, checksum, emit_bubble, protocol,
@@ -17,6 +18,7 @@ use crate::netns::{PATIENCE, add_address, block_on, eventually, isolated, netlin
 const RELAY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 9), 3545);
 const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 120);
 const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 4096);
+const QUEUES: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 const NATIVE: SocketAddrV6 =
     SocketAddrV6::new(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 7777, 0, 0);
 
@@ -50,19 +52,24 @@ struct Bench {
 
 impl Bench {
     fn new(settled: bool, served: Served) -> Self {
+        Self::with(NonZeroUsize::MIN, settled, served)
+    }
+
+    fn with(queues: NonZeroUsize, settled: bool, served: Served) -> Self {
         netlink(async |handle| {
             for address in [*RELAY.ip(), SERVER, *CLIENT.ip()] {
                 add_address(&handle, "lo", address, 32).await;
             }
             add_address(&handle, "lo", *NATIVE.ip(), 128).await;
         });
-        let tun = Tun::open(Some("teredo")).unwrap();
+        let tun = TunQueues::open(Some("teredo"), queues).unwrap();
+        assert_eq!(tun.count(), queues);
         block_on(async {
             let config = InterfaceConfig {
                 default_route: None,
                 ..InterfaceConfig::default()
             };
-            let interface = Interface::set_up(&tun, config).await.unwrap();
+            let interface = Interface::set_up(tun.first(), config).await.unwrap();
             interface.set_routes().await.unwrap();
         });
         let announcer = Announcer::default();
@@ -120,18 +127,26 @@ fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 }
 
 fn client_address() -> Ipv6Addr {
+    address_of(CLIENT)
+}
+
+fn address_of(mapped: SocketAddrV4) -> Ipv6Addr {
     TeredoAddress {
         server: SERVER,
         flags: Flags::default(),
-        mapped: CLIENT,
+        mapped,
     }
     .to_ipv6()
 }
 
 /// A UDP packet from the client to the native host.
 fn from_client(number: u8) -> Vec<u8> {
+    packet_of(client_address(), number)
+}
+
+fn packet_of(source: Ipv6Addr, number: u8) -> Vec<u8> {
     let mut datagram = vec![0, 9, 0x1e, 0x61, 0, 9, 0, 0, number];
-    let sum = checksum(client_address(), *NATIVE.ip(), protocol::UDP, &datagram);
+    let sum = checksum(source, *NATIVE.ip(), protocol::UDP, &datagram);
     datagram[6..8].copy_from_slice(&sum.to_be_bytes());
     let mut packet = Vec::new();
     Ipv6Header {
@@ -140,7 +155,7 @@ fn from_client(number: u8) -> Vec<u8> {
         payload_length: 9,
         next_header: protocol::UDP,
         hop_limit: 64,
-        source: client_address(),
+        source,
         destination: *NATIVE.ip(),
     }
     .emit(&mut packet);
@@ -206,12 +221,52 @@ fn a_host_with_another_address_is_served_under_it() {
     });
 }
 
+/// Every thread has clients of its own, and the kernel knows them: what they answer comes to the one that has asked.
+#[test]
+fn each_client_has_its_lane() {
+    isolated(|| {
+        let bench = Bench::with(QUEUES, true, Served::Networks(Vec::new()));
+        bench.native.set_read_timeout(Some(PATIENCE)).unwrap();
+        let clients: Vec<SocketAddrV4> = (10..40)
+            .map(|last| SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, last), 4096))
+            .collect();
+        netlink(async |handle| {
+            for client in &clients {
+                add_address(&handle, "lo", *client.ip(), 32).await;
+            }
+        });
+        for (number, &client) in (0..).zip(&clients) {
+            let socket = socket(client.into());
+            let address = address_of(client);
+            for packet in [number, 100 + number] {
+                let to = SocketAddrV6::new(address, 9, 0, 0);
+                bench.native.send_to(&[packet], to).unwrap();
+            }
+            let (bytes, from) = receive(&bench.server);
+            assert_eq!(from, RELAY.into());
+            let bubble = Ipv6Packet::parse(&bytes).unwrap();
+            let mut answer = Vec::new();
+            emit_bubble(address, bubble.source(), 255, &mut answer);
+            socket.send_to(&answer, RELAY).unwrap();
+            for packet in [number, 100 + number] {
+                assert_eq!(receive(&socket).0.last(), Some(&packet));
+            }
+            socket.send_to(&packet_of(address, number), RELAY).unwrap();
+            assert_eq!(receive(&bench.native).0, [number]);
+        }
+        let status = bench.status();
+        assert_eq!(status.relay.trusted_peers, clients.len());
+        let counts = (status.relayed.to_clients, status.relayed.to_native);
+        assert_eq!(counts, (60, 30));
+    });
+}
+
 /// N-16: nothing leaves before the port is settled; what the host has sent meanwhile leaves then. At the end the port
 /// is announced to be gone, and free.
 #[test]
 fn nothing_leaves_before_the_port_is_settled() {
     isolated(|| {
-        let bench = Bench::new(false, Served::Networks(Vec::new()));
+        let bench = Bench::with(QUEUES, false, Served::Networks(Vec::new()));
         eventually("the announcement", || {
             (*bench.announcer.ports.lock().unwrap() == [RELAY.port()]).then_some(())
         });
@@ -250,7 +305,7 @@ fn a_relay_insists_on_its_port() {
             settle_deadline: PATIENCE,
             offload: Offload::Auto,
         };
-        let tun = Tun::open(Some("teredo")).unwrap();
+        let tun = TunQueues::open(Some("teredo"), QUEUES).unwrap();
         let refused = RelayHandle::spawn(tun, config, Box::new(Announcer::default()), |_| {});
         assert!(matches!(
             refused,

@@ -1,4 +1,4 @@
-//! `TUNSETIFF` and `TUNSETOFFLOAD`, the two system calls of this project that no safe wrapper covers.
+//! `TUNSETIFF` and `TUNSETOFFLOAD`, which no safe wrapper covers.
 #![allow(unsafe_code, reason = "see the module's documentation")]
 
 use std::fs::File;
@@ -24,14 +24,36 @@ const _: () = assert!(size_of::<InterfaceRequest>() == size_of::<libc::ifreq>())
 /// `_IOW('T', 202, int)`: defined with the size of an `int`, although it takes a `struct ifreq`.
 const TUNSETIFF: rustix::ioctl::Opcode = opcode::write::<libc::c_int>(b'T', 202);
 
-/// Turns an open `/dev/net/tun` into a new interface and returns its name.
+/// What an open `/dev/net/tun` becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A new interface with one queue.
+    Interface,
+    /// The first queue of a new interface that may have more.
+    FirstQueue,
+    /// A further queue of an interface that is there.
+    FurtherQueue,
+}
+
+impl Role {
+    fn flags(self) -> u16 {
+        let role = match self {
+            Self::Interface => libc::IFF_TUN_EXCL,
+            Self::FirstQueue => libc::IFF_TUN_EXCL | libc::IFF_MULTI_QUEUE,
+            Self::FurtherQueue => libc::IFF_MULTI_QUEUE,
+        };
+        (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | role) as u16
+    }
+}
+
+/// Gives an open `/dev/net/tun` its role and returns the interface's name.
 ///
 /// `name` is at most 15 bytes long; a `%d` in it becomes the first free number. The interface is not
-/// persistent, and fails with `EBUSY` where one of this name exists.
-pub(super) fn attach(file: &File, name: &str) -> Result<String, Errno> {
+/// persistent, and a new one fails with `EBUSY` where one of this name exists.
+pub(super) fn attach(file: &File, name: &str, role: Role) -> Result<String, Errno> {
     let mut request = InterfaceRequest {
         name: [0; IFNAMSIZ],
-        flags: (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL) as u16,
+        flags: role.flags(),
         rest: [0; REST],
     };
     let room = &mut request.name[..IFNAMSIZ - 1];

@@ -42,6 +42,7 @@ mod send;
 
 use std::convert::Infallible;
 use std::net::Ipv6Addr;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -124,7 +125,7 @@ pub struct RelayCounters {
 }
 
 /// Everything a person asks of a relay, at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelayStatus {
     /// Clients that have proven to be where their address says, up to half a minute after they were forgotten.
     pub trusted_peers: usize,
@@ -136,6 +137,40 @@ pub struct RelayStatus {
     pub queued_bytes: usize,
     /// The bytes that the list of trusted peers takes.
     pub table_bytes: usize,
+}
+
+/// For several relays that share the work of one.
+impl AddAssign for RelayCounters {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            to_clients,
+            to_native,
+            bubbles,
+            bubbles_received,
+        } = other;
+        self.to_clients += to_clients;
+        self.to_native += to_native;
+        self.bubbles += bubbles;
+        self.bubbles_received += bubbles_received;
+    }
+}
+
+/// For several relays that share the work of one.
+impl AddAssign for RelayStatus {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            trusted_peers,
+            underway,
+            capacity,
+            queued_bytes,
+            table_bytes,
+        } = other;
+        self.trusted_peers += trusted_peers;
+        self.underway += underway;
+        self.capacity += capacity;
+        self.queued_bytes += queued_bytes;
+        self.table_bytes += table_bytes;
+    }
 }
 
 impl Relay {

@@ -1,84 +1,46 @@
-//! The thread: waits, and moves a batch each way.
+//! A thread of the relay: waits, and moves a batch each way.
 
 use std::io;
-use std::net::SocketAddrV4;
 use std::ops::ControlFlow;
 use std::sync::mpsc;
-use std::thread;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use teredo::policy::DestinationPolicy;
-use teredo::{Instant, Relay, RelayConfig};
+use teredo::{Instant, Relay};
 
-use super::{Command, RelayError, RelayHandle, RelayPathConfig, RelayPathStatus};
+use super::{Command, Events, RelayPathStatus};
+use crate::Waker;
 use crate::clock::{self, Timer};
 use crate::engine::path::Path;
 use crate::engine::trouble::Troubles;
-use crate::engine::{AT_ONCE, EngineEvent, Offload, Operation, PortAnnouncer, seed};
+use crate::engine::{AT_ONCE, EngineEvent, Operation, PortAnnouncer};
 use crate::gate::{Gate, Outcome};
 use crate::udp::ServiceSocket;
-use crate::{Tun, Waker};
 
-pub(super) fn spawn(
-    mut tun: Tun,
-    config: RelayPathConfig,
-    announcer: Box<dyn PortAnnouncer>,
-    events: Box<dyn Fn(EngineEvent) + Send>,
-) -> Result<RelayHandle, RelayError> {
-    let (sender, commands) = mpsc::channel();
-    let waker = Waker::new()?;
-    let mut socket = ServiceSocket::bind(config.bind, config.port)?;
-    match config.offload {
-        Offload::Auto => drop(tun.enable_offloads()),
-        Offload::Off => socket.disable_offloads(),
-    }
-    let port = socket.local().port();
-    let relay = RelayConfig {
-        service: SocketAddrV4::new(config.bind, port),
-        ..config.relay
-    };
-    let destinations = relay.destinations.clone();
-    let mut worker = Worker {
-        path: Path::new(Relay::new(relay, seed()?, clock::now()), tun),
-        socket,
-        gate: Gate::new(config.settle_deadline),
-        announcer,
-        events,
-        commands,
-        waker: waker.clone(),
-        timer: Timer::new()?,
-        troubles: Troubles::default(),
-        destinations,
-        patience: config.settle_deadline,
-    };
-    let thread = thread::Builder::new().name("teredo-relay".to_owned());
-    let thread = thread.spawn(move || {
-        let sequence = worker.announcer.announce(port);
-        let now = clock::now();
-        worker.gate.announced(now, sequence);
-        worker.open_gate(now);
-        worker.run();
-    })?;
-    Ok(RelayHandle {
-        commands: sender,
-        waker,
-        thread: Some(thread),
-    })
+/// One thread's share of the relay.
+pub(super) struct Lane {
+    pub(super) path: Path<Relay>,
+    pub(super) socket: ServiceSocket,
+    pub(super) destinations: DestinationPolicy,
+    pub(super) events: Events,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) waker: Waker,
+    pub(super) timer: Timer,
+    pub(super) troubles: Troubles,
+    /// Datagrams may leave.
+    pub(super) open: bool,
+    /// The first lane sees to the port, for all.
+    pub(super) port: Option<Port>,
 }
 
-struct Worker {
-    path: Path<Relay>,
-    socket: ServiceSocket,
-    gate: Gate,
-    announcer: Box<dyn PortAnnouncer>,
-    events: Box<dyn Fn(EngineEvent) + Send>,
-    commands: mpsc::Receiver<Command>,
-    waker: Waker,
-    timer: Timer,
-    troubles: Troubles,
-    destinations: DestinationPolicy,
-    patience: std::time::Duration,
+/// The port's announcement, and who waits for it.
+pub(super) struct Port {
+    pub(super) gate: Gate,
+    pub(super) announcer: Box<dyn PortAnnouncer>,
+    pub(super) patience: Duration,
+    pub(super) others: Vec<(mpsc::Sender<Command>, Waker)>,
 }
 
 /// What can be done without waiting.
@@ -91,8 +53,9 @@ struct Ready {
     receive: bool,
 }
 
-impl Worker {
-    fn run(mut self) {
+impl Lane {
+    pub(super) fn run(mut self) {
+        self.announce();
         loop {
             let ready = match self.wait() {
                 Ok(ready) => ready,
@@ -111,7 +74,10 @@ impl Worker {
                 }
             }
             if ready.tun_lost {
-                (self.events)(EngineEvent::InterfaceLost);
+                // All lanes lose it at once.
+                if self.port.is_some() {
+                    (self.events)(EngineEvent::InterfaceLost);
+                }
                 break;
             }
             let now = clock::now();
@@ -128,15 +94,18 @@ impl Worker {
                 self.flush();
             }
         }
-        self.announcer.announce(0);
+        if let Some(port) = &mut self.port {
+            port.announcer.announce(0);
+        }
     }
 
     fn wait(&mut self) -> io::Result<Ready> {
         let timeout = self.path.machine.poll_timeout().map(|(at, _)| at);
-        self.timer.arm(self.gate.deadline().or(timeout))?;
+        let settled = self.port.as_ref().and_then(|port| port.gate.deadline());
+        self.timer.arm(settled.or(timeout))?;
         // Packets of the host wait in the interface's queue while they could not be sent.
         let blocked = self.path.is_blocked();
-        let takes_packets = self.gate.is_open() && !blocked;
+        let takes_packets = self.open && !blocked;
         let when = |wanted: bool, flag| if wanted { flag } else { PollFlags::empty() };
         let mut fds = [
             PollFd::new(&self.waker, PollFlags::IN),
@@ -160,26 +129,50 @@ impl Worker {
         })
     }
 
+    fn announce(&mut self) {
+        let number = self.socket.local().port();
+        let now = clock::now();
+        if let Some(port) = &mut self.port {
+            let sequence = port.announcer.announce(number);
+            port.gate.announced(now, sequence);
+        }
+        self.open_gate(now);
+    }
+
     /// Begins to serve when the port is settled, or was waited for long enough.
     fn open_gate(&mut self, now: Instant) {
-        let outcome = self
+        let Some(gate) = &mut self.port else {
+            return;
+        };
+        let announcer = &gate.announcer;
+        let outcome = gate
             .gate
-            .poll(now, |sequence| self.announcer.is_settled(sequence));
+            .poll(now, |sequence| announcer.is_settled(sequence));
         let Some(outcome) = outcome else {
             return;
         };
         let port = self.socket.local().port();
         if outcome == Outcome::DeadlineMissed {
-            let waited = self.patience;
+            let waited = gate.patience;
             self.path.counters.settle_misses += 1;
             tracing::warn!(port, ?waited, "a firewall did not confirm the port in time");
             (self.events)(EngineEvent::SettleMissed { port, waited });
         }
-        self.path.open();
+        for (commands, waker) in gate.others.drain(..) {
+            // One that has ended has lost the interface, as all have.
+            let _ = commands.send(Command::Open);
+            waker.wake();
+        }
+        self.open();
         (self.events)(EngineEvent::PortBound {
             port,
             fell_back: None,
         });
+    }
+
+    fn open(&mut self) {
+        self.open = true;
+        self.path.open();
     }
 
     fn expire(&mut self, now: Instant) {
@@ -188,7 +181,7 @@ impl Worker {
             .machine
             .poll_timeout()
             .is_some_and(|(at, _)| at <= now);
-        if due && self.gate.is_open() {
+        if due && self.open {
             self.path.machine.handle_timeout(now);
         }
         let refused = self.path.collect();
@@ -196,7 +189,7 @@ impl Worker {
     }
 
     fn flush(&mut self) {
-        if self.gate.is_open() {
+        if self.open {
             let refused = self.path.flush(&self.socket);
             self.note(Operation::Send, refused);
         } else {
@@ -224,6 +217,7 @@ impl Worker {
     fn obey(&mut self) -> ControlFlow<()> {
         loop {
             match self.commands.try_recv() {
+                Ok(Command::Open) => self.open(),
                 Ok(Command::SetBroadcasts(broadcasts)) => {
                     self.troubles.clear_all();
                     self.destinations.set_broadcasts(broadcasts);

@@ -1,0 +1,104 @@
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, UdpSocket};
+
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+use teredo::wire::{Flags, Ipv6Packet, TeredoAddress};
+
+use super::*;
+use crate::TunQueues;
+use crate::interface::{Interface, InterfaceConfig};
+use crate::netns::{block_on, eventually, isolated};
+use crate::tun::PacketBatch;
+use crate::udp::ReceiveBatch;
+
+const COUNT: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+/// Addresses that fall to all lanes.
+fn clients() -> impl Iterator<Item = Ipv4Addr> {
+    (1..=40).map(|last| Ipv4Addr::new(127, 7, 0, last))
+}
+
+#[test]
+fn neighbours_are_spread() {
+    for count in 2..=8 {
+        let lanes = Lanes::new(NonZeroUsize::new(count).unwrap());
+        let taken: HashSet<usize> = clients().map(|client| lanes.of(client)).collect();
+        assert_eq!(taken.len(), count);
+    }
+}
+
+#[test]
+fn the_kernel_reckons_the_same_for_datagrams() {
+    isolated(|| {
+        let lanes = Lanes::new(COUNT);
+        let sockets = lanes.bind(Ipv4Addr::LOCALHOST, 0).unwrap();
+        let port = sockets[0].local();
+        assert!(sockets.iter().all(|socket| socket.local() == port));
+        let mut batch = ReceiveBatch::new();
+        for client in clients() {
+            let from = UdpSocket::bind((client, 0)).unwrap();
+            from.send_to(b"x", port).unwrap();
+            eventually("the datagram", || {
+                sockets[lanes.of(client)].receive(&mut batch).ok()
+            });
+            let senders: Vec<Ipv4Addr> = batch.datagrams().map(|one| *one.from.ip()).collect();
+            assert_eq!(senders, [client]);
+        }
+    });
+}
+
+#[test]
+fn the_kernel_reckons_the_same_for_packets() {
+    isolated(|| {
+        let queues = TunQueues::open(Some("teredo"), COUNT).unwrap();
+        assert_eq!(queues.count(), COUNT);
+        let own: Ipv6Addr = "2001:db8::1".parse().unwrap();
+        block_on(async {
+            let config = InterfaceConfig {
+                default_route: None,
+                ..InterfaceConfig::default()
+            };
+            let interface = Interface::set_up(queues.first(), config).await.unwrap();
+            interface.set_routes().await.unwrap();
+        });
+        crate::netns::netlink(async |handle| {
+            crate::netns::add_address(&handle, "lo", own, 128).await;
+        });
+        let host = eventually("the address", || UdpSocket::bind((own, 0)).ok());
+        let queues: Vec<Tun> = queues.into_each().collect();
+        let lanes = Lanes::new(COUNT);
+        let mut batch = PacketBatch::new();
+        for client in clients() {
+            let address = TeredoAddress {
+                server: Ipv4Addr::new(192, 0, 2, 1),
+                flags: Flags::default(),
+                mapped: SocketAddrV4::new(client, 4096),
+            };
+            let to = address.to_ipv6();
+            host.send_to(b"x", SocketAddrV6::new(to, 9, 0, 0)).unwrap();
+            eventually("the packet", || {
+                queues[lanes.of(client)].read_batch(&mut batch).ok()?;
+                let packets = batch.packets().iter();
+                let mut packets = packets.map(|range| &batch.arena()[range.clone()]);
+                // The kernel has things to say by itself, such as that it is there.
+                let found = packets.any(|bytes| {
+                    Ipv6Packet::parse(bytes).is_ok_and(|packet| packet.destination() == to)
+                });
+                found.then_some(())
+            });
+        }
+    });
+}
+
+/// One thread does the work of all where it may not load a program.
+#[test]
+fn without_the_privilege_there_is_one_queue() {
+    isolated(|| {
+        let mut sets = capabilities(None).unwrap();
+        sets.effective = CapabilitySet::NET_ADMIN;
+        set_capabilities(None, sets).unwrap();
+        let queues = TunQueues::open(Some("teredo"), COUNT).unwrap();
+        assert_eq!(queues.count().get(), 1);
+        assert_eq!(queues.first().name(), "teredo");
+    });
+}

@@ -1,0 +1,88 @@
+//! An interface that several threads read and write, each its queue.
+
+use std::io;
+use std::num::NonZeroUsize;
+
+use super::ioctl::{self, Role};
+use super::{OpenError, Tun, open_device};
+use crate::lanes::Lanes;
+use crate::offload::Offloads;
+
+/// The queues of one TUN interface, which exists for as long as one of them does.
+///
+/// A packet for a Teredo client comes out of the queue that its IPv4 address decides on, so that each thread has
+/// clients of its own.
+#[derive(Debug)]
+pub struct TunQueues {
+    first: Tun,
+    others: Vec<Tun>,
+}
+
+impl TunQueues {
+    /// Creates the interface as [`Tun::open`] does, with `count` queues but 64 at most.
+    ///
+    /// Distributing packets takes CAP_BPF besides. Where the kernel refuses it, or the queues, there is one queue, and
+    /// the log says why.
+    pub fn open(name: Option<&str>, count: NonZeroUsize) -> Result<Self, OpenError> {
+        let lanes = Lanes::new(count);
+        if lanes.count() == 1 {
+            return Tun::open(name).map(Self::from);
+        }
+        let mut queues = Self::from(Tun::create(name, Role::FirstQueue)?);
+        match queues.add(lanes) {
+            Ok(others) => queues.others = others,
+            Err(error) => {
+                tracing::info!(%error, "the kernel refuses several queues for one interface: one thread does all");
+            }
+        }
+        Ok(queues)
+    }
+
+    /// The first queue, for whoever sets the interface up.
+    pub fn first(&self) -> &Tun {
+        &self.first
+    }
+
+    /// How many queues there are.
+    pub fn count(&self) -> NonZeroUsize {
+        NonZeroUsize::MIN.saturating_add(self.others.len())
+    }
+
+    fn add(&self, lanes: Lanes) -> io::Result<Vec<Tun>> {
+        // First: it is what may be refused.
+        lanes.steer_queues(&self.first)?;
+        (1..lanes.count())
+            .map(|_| {
+                let file = open_device()?;
+                ioctl::attach(&file, &self.first.name, Role::FurtherQueue)?;
+                Ok(Tun {
+                    file,
+                    name: self.first.name.clone(),
+                    index: self.first.index,
+                    offloads: Offloads::NONE,
+                })
+            })
+            .collect()
+    }
+
+    /// What [`Tun::enable_offloads`] does, for the interface and so for all its queues.
+    pub(crate) fn enable_offloads(&mut self) {
+        let offloads = self.first.enable_offloads();
+        for queue in &mut self.others {
+            queue.offloads = offloads;
+        }
+    }
+
+    pub(crate) fn into_each(self) -> impl Iterator<Item = Tun> {
+        std::iter::once(self.first).chain(self.others)
+    }
+}
+
+impl From<Tun> for TunQueues {
+    fn from(first: Tun) -> Self {
+        Self {
+            first,
+            others: Vec::new(),
+        }
+    }
+}
