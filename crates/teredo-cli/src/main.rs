@@ -137,10 +137,11 @@ fn run() -> Result<Exit, Failure> {
     }
 }
 
-/// `teredo config check`: names the files that were read; fails at the first fault.
+/// `teredo config check`: names the files that were read; fails at the first fault in one of them, or in what they say
+/// together.
 fn check(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Failure> {
     let file = chosen.unwrap_or_else(|| Path::new(DEFAULT_CONFIG));
-    Config::load(Some(file))?;
+    settings::check(Config::load(Some(file))?)?;
     let files: Vec<PathBuf> = [vec![file.to_owned()], config::drop_ins(file)?].concat();
     for file in files {
         output.line(format_args!("{}: ok", file.display()))?;

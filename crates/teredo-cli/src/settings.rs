@@ -11,7 +11,7 @@ use teredo_firewall::{AgentConfig, DEFAULT_LEASE, Target};
 use teredo_tunnel::engine::Offload;
 
 use crate::args::{ClientArgs, FirewallArgs, NativePolicy, RelayArgs, ServerArgs};
-use crate::config::{ClientSection, FirewallSection, Pair, RelaySection, ServerSection};
+use crate::config::{ClientSection, Config, FirewallSection, Pair, RelaySection, ServerSection};
 use crate::failure::{Exit, Failure};
 
 /// The interface's name where nobody chose one.
@@ -241,6 +241,9 @@ impl RelaySettings {
         section: RelaySection,
         socket: PathBuf,
     ) -> Result<Self, Failure> {
+        if !args.host && args.serve.is_empty() {
+            check_relay(&section)?;
+        }
         // A wish on the command line makes the file's other one void.
         let host = args.host || (args.serve.is_empty() && section.host.unwrap_or(false));
         let address = match args.address.or(section.address) {
@@ -284,6 +287,27 @@ impl RelaySettings {
             socket,
         })
     }
+}
+
+/// Names what cannot be meant, although each key by itself can; what is missing may come from the command line.
+pub(crate) fn check(config: Config) -> Result<(), Failure> {
+    check_relay(&config.relay)?;
+    if config.server.address.is_some() || config.server.pairs.is_some() {
+        ServerSettings::new(ServerArgs::default(), config.server)?;
+    }
+    Ok(())
+}
+
+fn check_relay(section: &RelaySection) -> Result<(), Failure> {
+    let serves = section.serve.as_ref().is_some_and(|nets| !nets.is_empty());
+    if section.host == Some(true) && serves {
+        return Err(Failure::new(
+            Exit::Usage,
+            "a relay for its host alone ('host' under [relay]) has no networks to 'serve'",
+        )
+        .hint("remove one of the two keys"));
+    }
+    Ok(())
 }
 
 /// Everything that `teredo firewall` needs.

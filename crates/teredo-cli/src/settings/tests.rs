@@ -331,14 +331,13 @@ fn a_relay_on_the_command_line_wins() {
         address: Some(PRIMARY),
         port: NonZeroU16::new(4000),
         host: Some(true),
-        serve: Some(vec![prefix("2001:db8::/32")]),
         direct_bubbles: Some(false),
         workers: NonZeroUsize::new(3),
         ..RelaySection::default()
     };
     let configured = relay(relay_args(), section()).expect("complete");
     assert_eq!(configured.workers.get(), 3);
-    assert!(configured.host && configured.serve.is_empty());
+    assert!(configured.host);
     assert_eq!(
         (configured.port, configured.direct_bubbles),
         (4000, Some(false))
@@ -352,4 +351,43 @@ fn a_relay_on_the_command_line_wins() {
     assert!(!settings.host);
     assert_eq!(settings.serve, [prefix("2001:db8:1::/48")]);
     assert_eq!(settings.direct_bubbles, Some(true));
+}
+
+/// Each key by itself is right.
+#[test]
+fn keys_that_contradict_each_other_are_named() {
+    let relay_section = || RelaySection {
+        address: Some(PRIMARY),
+        host: Some(true),
+        serve: Some(vec!["2001:db8::/32".parse().expect("a prefix")]),
+        ..RelaySection::default()
+    };
+    let config = || Config {
+        relay: relay_section(),
+        ..Config::default()
+    };
+    assert_eq!(check(config()).expect_err("both").exit(), Exit::Usage);
+    relay(relay_args(), relay_section()).expect_err("both");
+    let host = RelayArgs {
+        host: true,
+        ..relay_args()
+    };
+    let settings = relay(host, relay_section()).expect("the command line wins");
+    assert!(settings.host && settings.serve.is_empty());
+
+    let server = |section| Config {
+        server: section,
+        ..Config::default()
+    };
+    let twice = server(ServerSection {
+        address: Some(PRIMARY),
+        secondary: Some(PRIMARY),
+        ..ServerSection::default()
+    });
+    check(twice).expect_err("one address twice");
+    let incomplete = server(ServerSection {
+        allow_plain: Some(true),
+        ..ServerSection::default()
+    });
+    check(incomplete).expect("the rest may come from the command line");
 }
