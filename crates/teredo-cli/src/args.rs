@@ -218,7 +218,8 @@ pub(crate) struct RelayArgs {
     /// Send bubbles to clients directly as well: for a relay behind a NAT [default: if the address is private]
     #[arg(long)]
     pub(crate) direct_bubbles: bool,
-    /// The number of threads, each with clients of its own [default: one for each core; with --host one]
+    /// The number of threads, each with clients of its own [default: one for each core, 8 at
+    /// most; with --host one]
     #[arg(long, value_name = "N", value_parser = value::workers)]
     pub(crate) workers: Option<NonZeroUsize>,
     /// The name of the tunnel interface [default: teredo]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  netlink ─> Watcher, Ipv6Watcher ──┐
-//!  callers ─> Service ───────────────┴──> Daemon (this thread) ── commands ──> RelayHandle (the data-path thread)
+//!  callers ─> Service ───────────────┴──> Daemon (this thread) ── commands ──> RelayHandle (the data-path threads)
 //!                                            ^                                     │ announces its port
 //!                                            └───────────── events ────────────────┴──> Hub ──> Service ──> firewalls
 //! ```

@@ -212,6 +212,9 @@ fn limits(to_one: Option<u32>, altogether: Option<u32>) -> RelayLimits {
 /// The port of a relay where nobody chose one, next to the server's. Clients go on sending to it through a restart.
 const DEFAULT_RELAY_PORT: u16 = 3545;
 
+/// What a relay may do altogether is divided among its threads, so that more of them than help do harm.
+const ENOUGH_FOR_A_RELAY: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
 /// Everything that `teredo relay` needs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RelaySettings {
@@ -280,7 +283,10 @@ impl RelaySettings {
             workers: args
                 .workers
                 .or(section.workers)
-                .unwrap_or_else(|| if host { NonZeroUsize::MIN } else { cores() }),
+                .unwrap_or_else(|| match host {
+                    true => NonZeroUsize::MIN,
+                    false => cores().min(ENOUGH_FOR_A_RELAY),
+                }),
             interface: interface(args.interface, section.interface),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
             offload: args.offload.or(section.offload).unwrap_or_default(),

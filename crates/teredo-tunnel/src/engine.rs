@@ -136,6 +136,9 @@ pub enum EngineEvent {
     },
     /// The interface was deleted; the engine has ended.
     InterfaceLost,
+    /// A thread of the data path has ended by itself, which the log gives the reason of; the others do not make up for
+    /// it.
+    Ended,
 }
 
 /// What the data path does with the kernel.

@@ -27,45 +27,61 @@ use crate::{BindError, Tun};
 
 /// How many lanes there are, and whose is which.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lanes(NonZeroUsize);
+pub(crate) struct Lanes {
+    count: NonZeroUsize,
+    multiplier: u32,
+}
 
 impl Lanes {
-    /// Few enough for the kernel, which has 256 queues for an interface.
+    /// The kernel has 256 queues for an interface.
     pub(crate) const MOST: usize = 64;
 
-    pub(crate) fn new(count: NonZeroUsize) -> Self {
-        Self(count.min(const { NonZeroUsize::new(Self::MOST).unwrap() }))
+    /// One, for all.
+    pub(crate) const ONE: Self = Self {
+        count: NonZeroUsize::MIN,
+        multiplier: 1,
+    };
+
+    /// `multiplier` should be unpredictable; it is made odd.
+    pub(crate) fn new(count: NonZeroUsize, multiplier: u32) -> Self {
+        Self {
+            count: count.min(const { NonZeroUsize::new(Self::MOST).unwrap() }),
+            multiplier: multiplier | 1,
+        }
     }
 
     pub(crate) fn count(self) -> usize {
-        self.0.get()
+        self.count.get()
     }
 
     /// The lane of the clients that have this address on the IPv4 Internet.
     #[cfg(test)]
-    fn of(self, client: Ipv4Addr) -> usize {
-        let mixed = client.to_bits().wrapping_mul(program::MULTIPLIER) >> program::SHIFT;
-        mixed as usize % self.count()
+    pub(crate) fn of(self, client: Ipv4Addr) -> usize {
+        let upper = client.to_bits().wrapping_mul(self.multiplier) >> program::HALF;
+        (upper as usize * self.count()) >> program::HALF
     }
 
     /// Has packets for a client come out of its lane's queue. All queues belong to one interface, in the order of the
     /// lanes.
     ///
-    /// Takes CAP_BPF; refused with `EPERM` without, and with `EINVAL` by a kernel before 4.16.
+    /// Takes CAP_BPF (before Linux 5.8 CAP_SYS_ADMIN) of the initial user namespace, unless
+    /// `kernel.unprivileged_bpf_disabled` is 0; `EPERM` without, and `EINVAL` before Linux 4.16.
     pub(crate) fn steer_queues(self, first: &Tun) -> io::Result<()> {
-        program::steer(first, self.count() as u32)
+        program::steer(first, self.count() as u32, self.multiplier)
     }
 
-    /// Binds the port once for each lane, and has datagrams of a client come to its lane's.
+    /// Binds the port once for each lane, port 0 to one of the kernel's choice, and has datagrams of a client come to
+    /// its lane's.
     pub(crate) fn bind(
         self,
         address: Ipv4Addr,
         port: u16,
     ) -> Result<Vec<ServiceSocket>, BindError> {
         let sockets = ServiceSocket::bind_shared(address, port, self.count())?;
-        if self.count() > 1 {
-            let program = program::Classic::new(self.count() as u32);
-            setsockopt(&sockets[0], AttachReusePortCbpf, &program.as_raw()).map_err(|errno| {
+        // A program is for a group of sockets, which one alone is not.
+        if let [first, _, ..] = &sockets[..] {
+            let program = program::Classic::new(self.count() as u32, self.multiplier);
+            setsockopt(first, AttachReusePortCbpf, &program.as_raw()).map_err(|errno| {
                 BindError::Io {
                     address,
                     port,

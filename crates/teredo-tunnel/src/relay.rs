@@ -42,7 +42,7 @@ pub enum RelayError {
     /// The port could not be had. Nobody would look for the relay at another one.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// A timer, an event descriptor, randomness or the thread itself was refused.
+    /// A timer, an event descriptor, randomness or a thread was refused.
     #[error("cannot start the data path: {0}")]
     Io(#[from] io::Error),
 }
@@ -92,7 +92,7 @@ enum Command {
 /// A running relay. Dropping it is [`shutdown`](Self::shutdown).
 #[derive(Debug)]
 pub struct RelayHandle {
-    // Ends first: the other one announces that the port is closed, which it is then.
+    // They end first: the other one announces that the port is closed, which it is then.
     others: Vec<LaneHandle>,
     first: LaneHandle,
 }
@@ -174,6 +174,15 @@ impl LaneHandle {
         // A lane that has ended drops the command, and with it the sender of the reply.
         let _ = self.commands.send(command);
         self.waker.wake();
+    }
+}
+
+impl Drop for RelayHandle {
+    fn drop(&mut self) {
+        // All at once; dropping them waits for each.
+        for lane in &self.others {
+            lane.send(Command::Shutdown);
+        }
     }
 }
 

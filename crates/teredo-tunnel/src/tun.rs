@@ -106,9 +106,7 @@ impl Tun {
                     (errno, _) => OpenError::Io(errno.into()),
                 }
             })?;
-        let any_socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
-        let index =
-            rustix::net::netdevice::name_to_index(&any_socket, &name).map_err(io::Error::from)?;
+        let index = index_of(&name)?;
         Ok(Self {
             file,
             name,
@@ -241,6 +239,11 @@ fn open_device() -> io::Result<File> {
         .write(true)
         .custom_flags(OFlags::NONBLOCK.bits() as i32)
         .open(DEVICE)
+}
+
+fn index_of(name: &str) -> io::Result<u32> {
+    let any_socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
+    Ok(rustix::net::netdevice::name_to_index(&any_socket, name)?)
 }
 
 /// The kernel's `dev_valid_name`, and no `%`, which would make it a template.

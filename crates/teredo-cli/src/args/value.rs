@@ -29,8 +29,8 @@ pub(crate) fn port(text: &str) -> Result<NonZeroU16, String> {
         .map_err(|_| String::from("expected a number from 1 to 65535"))
 }
 
-/// The most threads of a server. More than any machine has cores for is a slip of the finger.
-const MAX_WORKERS: usize = 1024;
+/// The most threads of a server or a relay. More cores than the network has queues are of no use.
+const MAX_WORKERS: usize = 64;
 
 /// A number of threads.
 pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {

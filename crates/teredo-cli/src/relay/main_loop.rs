@@ -70,6 +70,10 @@ impl Daemon {
                         return Err(Failure::new(Exit::Failed, format!("interface {} was deleted", self.settings.interface))
                             .hint("start the relay again"));
                     }
+                    Some(EngineEvent::Ended) => {
+                        return Err(Failure::new(Exit::Failed, "a thread of the relay has ended by itself")
+                            .hint("the log says why; start the relay again"));
+                    }
                     Some(event) => self.note(event, &mut account),
                 },
                 Some(request) = requests.recv() => self.answer(request, &account).await,

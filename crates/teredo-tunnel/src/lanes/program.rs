@@ -1,8 +1,10 @@
 //! The two programs that make a lane's number of a client's IPv4 address, for a datagram and for a packet.
 //!
 //! ```text
-//!  address × MULTIPLIER, 32 bits ─> >> SHIFT ─> % lanes
+//!  address × multiplier, modulo 2^32 ─> its upper half × lanes ─> the upper half of that
 //! ```
+//!
+//! The multiplier is odd and drawn at the start: nobody outside can choose addresses that share a lane.
 #![allow(
     unsafe_code,
     reason = "bpf(2) and TUNSETSTEERINGEBPF have no safe wrapper"
@@ -15,10 +17,8 @@ use rustix::ioctl::{Setter, ioctl, opcode};
 
 use crate::Tun;
 
-/// Knuth's: neighbouring addresses get to different lanes.
-pub(super) const MULTIPLIER: u32 = 0x9e37_79b1;
-/// The low bits of the product depend on few bits of the address.
-pub(super) const SHIFT: u32 = 16;
+/// To the upper half, on which all bits of the address have an influence.
+pub(super) const HALF: u32 = 16;
 
 /// Where an IPv4 header has its source.
 const SOURCE: u32 = 12;
@@ -29,7 +29,6 @@ const OBFUSCATED: i32 = 24 + 12;
 const LD_W_ABS: u16 = 0x20;
 const ALU_MUL_K: u16 = 0x24;
 const ALU_RSH_K: u16 = 0x74;
-const ALU_MOD_K: u16 = 0x94;
 const ALU_XOR_K: u16 = 0xa4;
 const ALU64_MOV_X: u16 = 0xbf;
 const RET_A: u16 = 0x16;
@@ -41,10 +40,10 @@ const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
 
 /// For datagrams: the index of a socket, in the order in which they were bound.
 #[derive(Debug)]
-pub(super) struct Classic([libc::sock_filter; 5]);
+pub(super) struct Classic([libc::sock_filter; 6]);
 
 impl Classic {
-    pub(super) fn new(lanes: u32) -> Self {
+    pub(super) fn new(lanes: u32, multiplier: u32) -> Self {
         let instruction = |code, k| libc::sock_filter {
             code,
             jt: 0,
@@ -53,9 +52,10 @@ impl Classic {
         };
         Self([
             instruction(LD_W_ABS, SKF_NET_OFF + SOURCE),
-            instruction(ALU_MUL_K, MULTIPLIER),
-            instruction(ALU_RSH_K, SHIFT),
-            instruction(ALU_MOD_K, lanes),
+            instruction(ALU_MUL_K, multiplier),
+            instruction(ALU_RSH_K, HALF),
+            instruction(ALU_MUL_K, lanes),
+            instruction(ALU_RSH_K, HALF),
             instruction(RET_A, 0),
         ])
     }
@@ -75,7 +75,7 @@ impl Classic {
 #[derive(Clone, Copy)]
 struct Instruction {
     code: u8,
-    /// Destination in the low half, source in the high one.
+    /// Two bit fields of four bits, first the destination and then the source.
     registers: u8,
     offset: i16,
     immediate: i32,
@@ -96,9 +96,9 @@ struct Load {
 }
 
 /// For packets: the index of a queue, in the order in which they were attached.
-pub(super) fn steer(tun: &Tun, lanes: u32) -> io::Result<()> {
+pub(super) fn steer(tun: &Tun, lanes: u32, multiplier: u32) -> io::Result<()> {
     const TUNSETSTEERINGEBPF: rustix::ioctl::Opcode = opcode::read::<libc::c_int>(b'T', 224);
-    let program = load(lanes)?;
+    let program = load(lanes, multiplier)?;
     // SAFETY: `TUNSETSTEERINGEBPF` reads one `int`, a descriptor, through its argument, and keeps a reference of its
     // own to the program.
     unsafe {
@@ -110,22 +110,28 @@ pub(super) fn steer(tun: &Tun, lanes: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn load(lanes: u32) -> io::Result<OwnedFd> {
+fn load(lanes: u32, multiplier: u32) -> io::Result<OwnedFd> {
     let instruction = |code: u16, registers, immediate| Instruction {
         code: code as u8,
         registers,
         offset: 0,
         immediate,
     };
+    let r6_from_r1 = if cfg!(target_endian = "big") {
+        0x61
+    } else {
+        0x16
+    };
     // r6 is the packet, as `LD_W_ABS` wants it; that leaves its result, in host order, in r0. A packet that is too
     // short ends the program with 0.
     let instructions = [
-        instruction(ALU64_MOV_X, 0x16, 0),
+        instruction(ALU64_MOV_X, r6_from_r1, 0),
         instruction(LD_W_ABS, 0, OBFUSCATED),
         instruction(ALU_XOR_K, 0, -1),
-        instruction(ALU_MUL_K, 0, MULTIPLIER as i32),
-        instruction(ALU_RSH_K, 0, SHIFT as i32),
-        instruction(ALU_MOD_K, 0, lanes as i32),
+        instruction(ALU_MUL_K, 0, multiplier as i32),
+        instruction(ALU_RSH_K, 0, HALF as i32),
+        instruction(ALU_MUL_K, 0, lanes as i32),
+        instruction(ALU_RSH_K, 0, HALF as i32),
         instruction(EXIT, 0, 0),
     ];
     let load = Load {

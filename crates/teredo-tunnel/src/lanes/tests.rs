@@ -13,24 +13,33 @@ use crate::udp::ReceiveBatch;
 
 const COUNT: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
+fn lanes(count: usize) -> Lanes {
+    Lanes::new(NonZeroUsize::new(count).unwrap(), 0x9e37_79b1)
+}
+
 /// Addresses that fall to all lanes.
 fn clients() -> impl Iterator<Item = Ipv4Addr> {
     (1..=40).map(|last| Ipv4Addr::new(127, 7, 0, last))
 }
 
+/// Whichever bits of the addresses differ.
 #[test]
-fn neighbours_are_spread() {
-    for count in 2..=8 {
-        let lanes = Lanes::new(NonZeroUsize::new(count).unwrap());
-        let taken: HashSet<usize> = clients().map(|client| lanes.of(client)).collect();
-        assert_eq!(taken.len(), count);
+fn addresses_are_spread() {
+    for count in [2, 3, 4, 8] {
+        for shift in [0, 8, 16, 24] {
+            let lanes = lanes(count);
+            let clients =
+                (1..=200).map(|bits: u32| Ipv4Addr::from_bits(0x0100_0001 ^ (bits << shift)));
+            let taken: HashSet<usize> = clients.map(|client| lanes.of(client)).collect();
+            assert_eq!(taken.len(), count, "{count} lanes, bits from {shift} on");
+        }
     }
 }
 
 #[test]
 fn the_kernel_reckons_the_same_for_datagrams() {
     isolated(|| {
-        let lanes = Lanes::new(COUNT);
+        let lanes = lanes(COUNT.get());
         let sockets = lanes.bind(Ipv4Addr::LOCALHOST, 0).unwrap();
         let port = sockets[0].local();
         assert!(sockets.iter().all(|socket| socket.local() == port));
@@ -51,7 +60,8 @@ fn the_kernel_reckons_the_same_for_datagrams() {
 fn the_kernel_reckons_the_same_for_packets() {
     isolated(|| {
         let queues = TunQueues::open(Some("teredo"), COUNT).unwrap();
-        assert_eq!(queues.count(), COUNT);
+        assert_eq!(queues.count(), COUNT.get(), "it takes CAP_BPF");
+        let lanes = queues.lanes();
         let own: Ipv6Addr = "2001:db8::1".parse().unwrap();
         block_on(async {
             let config = InterfaceConfig {
@@ -66,7 +76,6 @@ fn the_kernel_reckons_the_same_for_packets() {
         });
         let host = eventually("the address", || UdpSocket::bind((own, 0)).ok());
         let queues: Vec<Tun> = queues.into_each().collect();
-        let lanes = Lanes::new(COUNT);
         let mut batch = PacketBatch::new();
         for client in clients() {
             let address = TeredoAddress {
@@ -93,12 +102,18 @@ fn the_kernel_reckons_the_same_for_packets() {
 /// One thread does the work of all where it may not load a program.
 #[test]
 fn without_the_privilege_there_is_one_queue() {
+    let anybody = std::fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled").unwrap();
+    assert_ne!(
+        anybody.trim(),
+        "0",
+        "bpf(2) takes no privilege on this machine"
+    );
     isolated(|| {
         let mut sets = capabilities(None).unwrap();
         sets.effective = CapabilitySet::NET_ADMIN;
         set_capabilities(None, sets).unwrap();
         let queues = TunQueues::open(Some("teredo"), COUNT).unwrap();
-        assert_eq!(queues.count().get(), 1);
+        assert_eq!(queues.count(), 1);
         assert_eq!(queues.first().name(), "teredo");
     });
 }

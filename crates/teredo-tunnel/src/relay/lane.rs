@@ -43,6 +43,29 @@ pub(super) struct Port {
     pub(super) others: Vec<(mpsc::Sender<Command>, Waker)>,
 }
 
+/// Tells of an end that nobody has asked for, a panic's included.
+pub(super) struct Farewell {
+    events: Events,
+    pub(super) said: bool,
+}
+
+impl Farewell {
+    pub(super) fn of(events: &Events) -> Self {
+        Self {
+            events: events.clone(),
+            said: false,
+        }
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if !self.said {
+            (self.events)(EngineEvent::Ended);
+        }
+    }
+}
+
 /// What can be done without waiting.
 #[derive(Clone, Copy, Debug)]
 struct Ready {
@@ -55,6 +78,7 @@ struct Ready {
 
 impl Lane {
     pub(super) fn run(mut self) {
+        let mut farewell = Farewell::of(&self.events);
         self.announce();
         loop {
             let ready = match self.wait() {
@@ -70,14 +94,13 @@ impl Lane {
             if ready.waker {
                 self.waker.acknowledge();
                 if self.obey().is_break() {
+                    farewell.said = true;
                     break;
                 }
             }
             if ready.tun_lost {
-                // All lanes lose it at once.
-                if self.port.is_some() {
-                    (self.events)(EngineEvent::InterfaceLost);
-                }
+                farewell.said = true;
+                (self.events)(EngineEvent::InterfaceLost);
                 break;
             }
             let now = clock::now();
@@ -94,13 +117,17 @@ impl Lane {
                 self.flush();
             }
         }
-        if let Some(port) = &mut self.port {
+        let port = self.port.take();
+        // With it the socket.
+        drop(self);
+        if let Some(mut port) = port {
             port.announcer.announce(0);
         }
     }
 
     fn wait(&mut self) -> io::Result<Ready> {
         let timeout = self.path.machine.poll_timeout().map(|(at, _)| at);
+        let timeout = timeout.filter(|_| self.open);
         let settled = self.port.as_ref().and_then(|port| port.gate.deadline());
         self.timer.arm(settled.or(timeout))?;
         // Packets of the host wait in the interface's queue while they could not be sent.
@@ -159,7 +186,7 @@ impl Lane {
             (self.events)(EngineEvent::SettleMissed { port, waited });
         }
         for (commands, waker) in gate.others.drain(..) {
-            // One that has ended has lost the interface, as all have.
+            // One that has ended has told of it.
             let _ = commands.send(Command::Open);
             waker.wake();
         }

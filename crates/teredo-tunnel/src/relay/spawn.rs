@@ -13,7 +13,6 @@ use crate::engine::path::Path;
 use crate::engine::trouble::Troubles;
 use crate::engine::{Offload, PortAnnouncer, seed};
 use crate::gate::Gate;
-use crate::lanes::Lanes;
 use crate::{TunQueues, Waker};
 
 pub(super) fn spawn(
@@ -22,7 +21,7 @@ pub(super) fn spawn(
     announcer: Box<dyn PortAnnouncer>,
     events: Events,
 ) -> Result<RelayHandle, RelayError> {
-    let lanes = Lanes::new(queues.count());
+    let lanes = queues.lanes();
     let mut sockets = lanes.bind(config.bind, config.port)?;
     match config.offload {
         Offload::Auto => queues.enable_offloads(),
@@ -88,12 +87,20 @@ pub(super) fn spawn(
 }
 
 /// A lane's part of what the relay as a whole may use. What is for one peer is for one lane.
+///
+/// No part gets so small that what is meant for a crowd is used up by a few: many lanes may use more than one would.
 fn share(relay: RelayConfig, lanes: usize) -> RelayConfig {
+    let part = |whole: usize, least: usize| whole.div_ceil(lanes).max(least.min(whole));
+    let rate = |whole: u32, least: u32| whole.div_ceil(lanes as u32).max(least.min(whole));
     RelayConfig {
-        max_peers: relay.max_peers.div_ceil(lanes),
-        max_underway: relay.max_underway.div_ceil(lanes),
-        max_total_queue_bytes: relay.max_total_queue_bytes.div_ceil(lanes),
-        bubbles_per_server: relay.bubbles_per_server.div_ceil(lanes as u32),
+        max_peers: part(relay.max_peers, 1 << 16),
+        max_underway: part(relay.max_underway, 1 << 13),
+        max_total_queue_bytes: part(relay.max_total_queue_bytes, 2 << 20),
+        bubbles_per_server: rate(relay.bubbles_per_server, 64),
+        unsolicited_per_second: rate(relay.unsolicited_per_second, 10),
         ..relay
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,7 @@ impl Bench {
             add_address(&handle, "lo", *NATIVE.ip(), 128).await;
         });
         let tun = TunQueues::open(Some("teredo"), queues).unwrap();
-        assert_eq!(tun.count(), queues);
+        assert_eq!(tun.count(), queues.get(), "several queues take CAP_BPF");
         block_on(async {
             let config = InterfaceConfig {
                 default_route: None,
@@ -290,6 +290,24 @@ fn nothing_leaves_before_the_port_is_settled() {
         assert_eq!(*bench.announcer.ports.lock().unwrap(), [RELAY.port(), 0]);
         UdpSocket::bind(RELAY).expect("the port is free");
     });
+}
+
+/// However a thread ends, the owner hears of it, and of an end on demand nothing.
+#[test]
+fn an_end_that_nobody_asked_for_is_told() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&heard);
+    let events: Events = Arc::new(move |event| told.lock().unwrap().push(event));
+    let panics = std::thread::spawn({
+        let events = Arc::clone(&events);
+        move || {
+            let _farewell = lane::Farewell::of(&events);
+            std::panic::resume_unwind(Box::new(()));
+        }
+    });
+    assert!(panics.join().is_err());
+    lane::Farewell::of(&events).said = true;
+    assert_eq!(*heard.lock().unwrap(), [EngineEvent::Ended]);
 }
 
 /// A port that somebody else has is an error: nobody would look for the relay at another one.

@@ -4,7 +4,8 @@ use std::io;
 use std::num::NonZeroUsize;
 
 use super::ioctl::{self, Role};
-use super::{OpenError, Tun, open_device};
+use super::{OpenError, Tun, index_of, open_device};
+use crate::engine::seed;
 use crate::lanes::Lanes;
 use crate::offload::Offloads;
 
@@ -16,6 +17,7 @@ use crate::offload::Offloads;
 pub struct TunQueues {
     first: Tun,
     others: Vec<Tun>,
+    lanes: Lanes,
 }
 
 impl TunQueues {
@@ -24,13 +26,13 @@ impl TunQueues {
     /// Distributing packets takes CAP_BPF besides. Where the kernel refuses it, or the queues, there is one queue, and
     /// the log says why.
     pub fn open(name: Option<&str>, count: NonZeroUsize) -> Result<Self, OpenError> {
-        let lanes = Lanes::new(count);
-        if lanes.count() == 1 {
+        if count == NonZeroUsize::MIN {
             return Tun::open(name).map(Self::from);
         }
+        let lanes = Lanes::new(count, random()?);
         let mut queues = Self::from(Tun::create(name, Role::FirstQueue)?);
         match queues.add(lanes) {
-            Ok(others) => queues.others = others,
+            Ok(others) => (queues.others, queues.lanes) = (others, lanes),
             Err(error) => {
                 tracing::info!(%error, "the kernel refuses several queues for one interface: one thread does all");
             }
@@ -44,8 +46,12 @@ impl TunQueues {
     }
 
     /// How many queues there are.
-    pub fn count(&self) -> NonZeroUsize {
-        NonZeroUsize::MIN.saturating_add(self.others.len())
+    pub fn count(&self) -> usize {
+        self.lanes.count()
+    }
+
+    pub(crate) fn lanes(&self) -> Lanes {
+        self.lanes
     }
 
     fn add(&self, lanes: Lanes) -> io::Result<Vec<Tun>> {
@@ -55,6 +61,10 @@ impl TunQueues {
             .map(|_| {
                 let file = open_device()?;
                 ioctl::attach(&file, &self.first.name, Role::FurtherQueue)?;
+                if index_of(&self.first.name)? != self.first.index {
+                    let renamed = "the interface has another name by now";
+                    return Err(io::Error::other(renamed));
+                }
                 Ok(Tun {
                     file,
                     name: self.first.name.clone(),
@@ -83,6 +93,12 @@ impl From<Tun> for TunQueues {
         Self {
             first,
             others: Vec::new(),
+            lanes: Lanes::ONE,
         }
     }
+}
+
+fn random() -> io::Result<u32> {
+    let [a, b, c, d, ..] = seed()?;
+    Ok(u32::from_ne_bytes([a, b, c, d]))
 }

@@ -30,6 +30,8 @@ pub struct RelayConfig {
     /// The most bubbles to one server in a second. One native network may have a quarter of them sent, and a
     /// quarter is what goes to one address as direct bubbles. 500.
     pub bubbles_per_server: u32,
+    /// The most bubbles in a second that datagrams of strangers provoke, and the most ICMPv6 errors. 100.
+    pub unsolicited_per_second: u32,
     /// Where nothing may be sent, and from where nothing is taken.
     pub destinations: DestinationPolicy,
 }
@@ -47,6 +49,7 @@ impl RelayConfig {
             max_queue_bytes: 64 * 1024,
             max_total_queue_bytes: 16 * 1024 * 1024,
             bubbles_per_server: 500,
+            unsolicited_per_second: 100,
             destinations: DestinationPolicy::default(),
         }
     }

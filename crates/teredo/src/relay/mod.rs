@@ -184,14 +184,18 @@ impl Relay {
             queue_bytes: config.max_queue_bytes,
             total_queue_bytes: config.max_total_queue_bytes,
         };
+        let unsolicited = || {
+            let rate = config.unsolicited_per_second.max(1);
+            RateLimit::new(rate, Duration::from_secs(1) / rate, now)
+        };
         let [table, underway, admission] = std::array::from_fn(|_| keys());
         Self {
             rng,
             trusted: Table::new(config.max_peers, table),
             underway: Underway::new(bounds, underway),
             admission: Admission::new(config.bubbles_per_server, admission),
-            provoked: RateLimit::new(100, Duration::from_millis(10), now),
-            icmpv6_errors: RateLimit::new(100, Duration::from_millis(10), now),
+            provoked: unsolicited(),
+            icmpv6_errors: unsolicited(),
             sweep: None,
             outbox: Outbox::default(),
             counters: RelayCounters::default(),
