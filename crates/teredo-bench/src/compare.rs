@@ -6,6 +6,7 @@
 mod batch;
 mod calls;
 mod cpu;
+mod crowd;
 mod daemon;
 mod datagrams;
 pub(crate) mod echo;
@@ -17,11 +18,13 @@ mod latency;
 mod load;
 pub(crate) mod peers;
 mod plot;
+mod relaying;
 mod row;
 mod server;
 mod session;
 mod stage;
 mod stream;
+pub(crate) mod tun_rs;
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -49,6 +49,9 @@ enum Task {
     /// What `compare` starts: a server that sends back what it receives.
     #[command(hide = true)]
     Echo(compare::echo::Options),
+    /// What `compare` starts: an end of a tunnel that is nothing but its offloads.
+    #[command(hide = true, name = "tun-rs")]
+    TunRs(compare::tun_rs::Options),
     /// What `compare` starts: a list of peers whose memory is measured.
     #[command(hide = true)]
     Peers(compare::peers::Options),
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Offload(options) => offload::run(&options),
         Task::Receive(options) => receiver::run(&options),
         Task::Echo(options) => compare::echo::run(&options),
+        Task::TunRs(options) => compare::tun_rs::run(&options),
         Task::Peers(options) => compare::peers::run(&options),
         Task::Serve(options) => memory::serve(&options),
         Task::Hold(options) => memory::hold(&options),

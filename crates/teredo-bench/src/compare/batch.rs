@@ -1,8 +1,7 @@
 //! Many datagrams with one system call, either way.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::UdpSocket;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::AsRawFd;
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -36,7 +35,7 @@ impl Batch {
     /// Sends up to [`BATCH`] datagrams, to these addresses or to where the socket is connected; how many left.
     pub(crate) fn send<'a>(
         &mut self,
-        socket: &UdpSocket,
+        socket: &impl AsRawFd,
         datagrams: impl Iterator<Item = &'a [u8]>,
         to: &[Option<SockaddrStorage>],
     ) -> Result<usize> {
@@ -51,7 +50,7 @@ impl Batch {
     }
 
     /// Receives what is there, waiting for the first one if there is none; how many came.
-    pub(crate) fn receive(&mut self, socket: &UdpSocket, wait: bool) -> Result<usize> {
+    pub(crate) fn receive(&mut self, socket: &impl AsRawFd, wait: bool) -> Result<usize> {
         let buffers = self.buffers.iter_mut();
         let mut slices: Vec<_> = buffers
             .map(|buffer| [IoSliceMut::new(&mut buffer[..])])
@@ -84,7 +83,7 @@ impl Batch {
     }
 
     /// Sends what was received last back to where it came from.
-    pub(crate) fn echo(&mut self, socket: &UdpSocket) -> Result<usize> {
+    pub(crate) fn echo(&mut self, socket: &impl AsRawFd) -> Result<usize> {
         let slices: Vec<_> = self
             .buffers
             .iter()

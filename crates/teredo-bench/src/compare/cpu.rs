@@ -1,11 +1,14 @@
 //! Cores, and what processes have used of them.
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::Pid;
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, gettid, sched_setaffinity};
+
+use crate::machine::processor_time;
 
 /// Who has a core of their own where there are enough; otherwise neighbours on the path share one.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,34 @@ impl Place {
     }
 }
 
+/// When a thread has its turn, of all that want the same core.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn {
+    /// At once, whoever is at work.
+    First,
+    /// When nobody else wants it.
+    Last,
+}
+
+impl Turn {
+    /// For the calling thread.
+    pub(crate) fn take(self) -> Result<()> {
+        let mut command = Command::new("chrt");
+        command.args(match self {
+            Self::First => ["--fifo", "--pid", "10"],
+            Self::Last => ["--idle", "--pid", "0"],
+        });
+        command.arg(gettid().to_string()).stdin(Stdio::null());
+        let output = command.output().context("chrt (package util-linux)")?;
+        ensure!(
+            output.status.success(),
+            "chrt: {}",
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
+        Ok(())
+    }
+}
+
 /// A process and everything that it and its children have started.
 pub(crate) fn family(process: u32) -> Vec<u32> {
     let mut family = vec![process];
@@ -61,21 +92,31 @@ pub(crate) fn family(process: u32) -> Vec<u32> {
     family
 }
 
-/// What processes have used so far, in user mode and in the kernel, threads that have ended included.
-pub(crate) fn used(processes: &[u32]) -> Result<Duration> {
-    let mut ticks = 0;
-    for process in processes {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat"))
-            .with_context(|| format!("process {process} is gone"))?;
-        // What is between the brackets, the name, may hold anything.
-        let (_, fields) = stat
-            .rsplit_once(')')
-            .context("/proc/PID/stat has no name")?;
-        let times = fields.split_ascii_whitespace().skip(11).take(2);
-        ticks += times
-            .filter_map(|time| time.parse::<u64>().ok())
-            .sum::<u64>();
+/// What processes use from here on, in user mode and in the kernel, to the nanosecond.
+pub(crate) struct Usage {
+    processes: Vec<u32>,
+    before: u64,
+}
+
+impl Usage {
+    pub(crate) fn of(processes: Vec<u32>) -> Self {
+        let before = total(&processes);
+        Self { processes, before }
     }
-    let second = rustix::param::clock_ticks_per_second();
-    Ok(Duration::from_secs(ticks) / u32::try_from(second)?)
+
+    /// What it has been. An error if a thread has ended meanwhile, whose use nobody knows any more.
+    pub(crate) fn so_far(&self) -> Result<Duration> {
+        let used = total(&self.processes).checked_sub(self.before);
+        let used = used.filter(|used| *used > 0 || self.processes.is_empty());
+        Ok(Duration::from_nanos(used.context(
+            "a process is gone, or the kernel does not count what processes use",
+        )?))
+    }
+}
+
+fn total(processes: &[u32]) -> u64 {
+    processes
+        .iter()
+        .map(|process| processor_time(*process))
+        .sum()
 }

@@ -28,6 +28,15 @@ pub(crate) enum Make {
     Miredo,
 }
 
+impl Make {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "teredo",
+            Self::Miredo => "miredo",
+        }
+    }
+}
+
 /// A running daemon; it ends with this.
 pub(crate) struct Daemon {
     process: Process,

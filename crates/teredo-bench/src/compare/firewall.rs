@@ -55,6 +55,7 @@ fn inside(session: &mut Session) -> Result<()> {
     ] {
         let mut times = [Vec::new(), Vec::new()];
         for pair in 0..session.pairs() {
+            session.progress(measure, pair);
             for (contestant, times) in [Contestant::Ours, Contestant::Nft]
                 .into_iter()
                 .zip(&mut times)

@@ -6,16 +6,17 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::calls;
-use super::cpu::used;
+use super::cpu::Usage;
 use super::daemon::Make;
 use super::row::Target::{AtLeast, AtMost, None};
 use super::session::Session;
 use super::stage::{Carrier, FRAME, Mode, Stage, traffic};
 use super::stream::{Transfer, transfer};
 
-const CARRIERS: [Carrier; 4] = [
+const CARRIERS: [Carrier; 5] = [
     Carrier::Tunnel(Make::Ours),
     Carrier::Tunnel(Make::Miredo),
+    Carrier::TunRs,
     Carrier::Ipv4,
     Carrier::Vxlan,
 ];
@@ -30,7 +31,7 @@ struct Run {
     bytes: u64,
     seconds: f64,
     bits_per_second: f64,
-    /// Of the client and the relay.
+    /// Of the client and the relay, or of the two ends of a tunnel in user space.
     processor_seconds: f64,
     processor_seconds_per_gigabyte: f64,
     /// What left alice, and how large it was on average with its Ethernet header.
@@ -54,14 +55,14 @@ fn in_mode(session: &mut Session, mode: Mode) -> Result<()> {
     let mut runs = [const { Vec::new() }; CARRIERS.len()];
     let measure = format!("TCP flow, {mode}");
     for pair in 0..session.pairs() {
-        eprintln!("{measure}: {} of {}", pair + 1, session.pairs());
+        session.progress(&measure, pair);
         for (stage, runs) in stages.iter().zip(&mut runs) {
             let run = run(stage, mode, duration)?;
             session.keep(&measure, stage.carrier.name(), pair, &run)?;
             runs.push(run);
         }
     }
-    let [ours, miredo, plain, vxlan] = &runs;
+    let [ours, miredo, tun_rs, plain, vxlan] = &runs;
     let of = |runs: &[Run], value: fn(&Run) -> f64| runs.iter().map(value).collect::<Vec<f64>>();
     let rate = |runs: &[Run]| of(runs, |run| run.bits_per_second);
     let cost = |runs: &[Run]| of(runs, |run| run.processor_seconds_per_gigabyte);
@@ -72,6 +73,7 @@ fn in_mode(session: &mut Session, mode: Mode) -> Result<()> {
     for (rival, theirs, target) in [
         ("miredo", miredo, over_miredo),
         ("plain IPv4", plain, over_plain),
+        ("tun-rs", tun_rs, None),
         ("vxlan", vxlan, None),
     ] {
         session.row(
@@ -82,25 +84,30 @@ fn in_mode(session: &mut Session, mode: Mode) -> Result<()> {
             target,
         );
     }
-    session.row(
-        &format!("daemons' CPU, {mode}"),
-        "s/GB",
-        "miredo",
-        [&cost(ours), &cost(miredo)],
-        cost_over_miredo,
-    );
+    for (rival, theirs, target) in [
+        ("miredo", miredo, cost_over_miredo),
+        ("tun-rs", tun_rs, None),
+    ] {
+        session.row(
+            &format!("daemons' CPU, {mode}"),
+            "s/GB",
+            rival,
+            [&cost(ours), &cost(theirs)],
+            target,
+        );
+    }
     count_calls(session, &stages[..2], mode, duration)
 }
 
 fn run(stage: &Stage, mode: Mode, duration: Duration) -> Result<Run> {
     stage.warm_up()?;
-    let daemons = stage.daemons();
-    let before = (used(&daemons)?, traffic(&stage.alice, "eth0")?);
+    let usage = Usage::of(stage.daemons());
+    let before = traffic(&stage.alice, "eth0")?;
     let Transfer { bytes, seconds } = flow(stage, duration)?;
-    let after = (used(&daemons)?, traffic(&stage.alice, "eth0")?);
-    let processor_seconds = (after.0 - before.0).as_secs_f64();
-    let frames = after.1.sent - before.1.sent;
-    let bytes_per_frame = (after.1.sent_bytes - before.1.sent_bytes) as f64 / frames as f64;
+    let processor_seconds = usage.so_far()?.as_secs_f64();
+    let after = traffic(&stage.alice, "eth0")?;
+    let frames = after.sent - before.sent;
+    let bytes_per_frame = (after.sent_bytes - before.sent_bytes) as f64 / frames as f64;
     let largest = FRAME
         + if stage.carrier == Carrier::Vxlan {
             VXLAN

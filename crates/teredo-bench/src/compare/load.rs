@@ -4,26 +4,24 @@
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use nix::sys::socket::SockaddrStorage;
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use super::batch::{BATCH, Batch};
 use super::cpu::Place;
 
 /// Requests under way. A datagram takes 768 bytes of a receive buffer, of which there are 212,992 by default.
-const WINDOW: usize = 256;
+pub(crate) const WINDOW: usize = 256;
 /// What has not come by then is lost.
-const LOST: Duration = Duration::from_millis(100);
+pub(crate) const LOST: Duration = Duration::from_millis(100);
 
 /// What the generator asks, and where answers arrive.
 pub(crate) struct Load<'a> {
+    /// Connected, and used in turns.
     pub(crate) senders: &'a [UdpSocket],
     pub(crate) receivers: &'a [UdpSocket],
     /// Sent one after the other, and again.
     pub(crate) requests: &'a [Vec<u8>],
-    /// Where each request goes; none where the senders are connected.
-    pub(crate) destinations: &'a [SockaddrStorage],
     /// Whether an answer is one; asked of one in each batch.
     pub(crate) is_answer: fn(&[u8]) -> bool,
 }
@@ -39,57 +37,63 @@ pub(crate) struct Outcome {
 impl Load<'_> {
     /// Asks for so long, from the core of senders.
     pub(crate) fn run(&self, duration: Duration) -> Result<Outcome> {
-        Place::Sender.take()?;
-        let mut batch = Batch::new();
-        let (mut answered, mut lost, mut under_way) = (0, 0, 0);
         let mut requests = self.requests.iter().cycle();
-        let mut destinations = self.destinations.iter().copied().map(Some).cycle();
-        let mut to = vec![None; BATCH];
         let mut senders = self.senders.iter().cycle();
-        let start = Instant::now();
-        let mut last = start;
-        while last.elapsed() < LOST || start.elapsed() < duration {
-            if start.elapsed() >= duration {
-                // What is under way still counts, and is waited for.
-                if under_way == 0 {
-                    break;
-                }
-            } else if under_way + BATCH <= WINDOW
-                && let Some(sender) = senders.next()
-            {
-                let chosen = requests.by_ref().take(BATCH).map(Vec::as_slice);
-                for (to, next) in to.iter_mut().zip(destinations.by_ref()) {
-                    *to = next;
-                }
-                under_way += batch.send(sender, chosen, &to)?;
-            }
+        let send = |batch: &mut Batch| {
+            let sender = senders.next().context("nobody sends")?;
+            let chosen = requests.by_ref().take(BATCH).map(Vec::as_slice);
+            batch.send(sender, chosen, &[None; BATCH])
+        };
+        let receive = |batch: &mut Batch| {
             let mut came = 0;
             for receiver in self.receivers {
-                let count = batch.receive(receiver, false)?;
-                came += count;
+                came += batch.receive(receiver, false)?;
                 if let Some(answer) = batch.datagrams().next() {
                     ensure!((self.is_answer)(answer), "that is no answer: {answer:02x?}");
                 }
             }
-            if came > 0 {
-                answered += came as u64;
-                under_way = under_way.saturating_sub(came);
-                last = Instant::now();
-            } else if last.elapsed() >= LOST {
-                lost += under_way as u64;
-                under_way = 0;
-                last = Instant::now();
-                if start.elapsed() >= duration {
-                    break;
-                }
-            }
-        }
-        let seconds = last.duration_since(start).as_secs_f64();
-        ensure!(answered > 0, "nothing was answered");
-        Ok(Outcome {
-            answered,
-            lost,
-            seconds,
-        })
+            Ok(came)
+        };
+        in_window(duration, send, receive)
     }
+}
+
+/// Has `send` send a batch whenever there is room in the window, for so long, and `receive` tell how many have come;
+/// from the core of senders.
+pub(crate) fn in_window(
+    duration: Duration,
+    mut send: impl FnMut(&mut Batch) -> Result<usize>,
+    mut receive: impl FnMut(&mut Batch) -> Result<usize>,
+) -> Result<Outcome> {
+    Place::Sender.take()?;
+    let mut batch = Batch::new();
+    let (mut answered, mut lost, mut under_way) = (0, 0, 0_usize);
+    let start = Instant::now();
+    let mut last = start;
+    loop {
+        let over = start.elapsed() >= duration;
+        // What is under way still counts, and is waited for.
+        if over && under_way == 0 {
+            break;
+        }
+        if !over && under_way + BATCH <= WINDOW {
+            under_way += send(&mut batch)?;
+        }
+        let came = receive(&mut batch)?;
+        if came > 0 {
+            answered += came as u64;
+            under_way = under_way.saturating_sub(came);
+            last = Instant::now();
+        } else if last.elapsed() >= LOST {
+            lost += under_way as u64;
+            under_way = 0;
+            last = Instant::now();
+        }
+    }
+    ensure!(answered > 0, "nothing was answered");
+    Ok(Outcome {
+        answered,
+        lost,
+        seconds: last.duration_since(start).as_secs_f64(),
+    })
 }

@@ -12,7 +12,7 @@ use teredo::wire::{
 };
 use teredo_lab::{Host, Internet, Process};
 
-use super::cpu::{Place, used};
+use super::cpu::{Place, Usage};
 use super::daemon::{Daemon, Make};
 use super::load::{Load, Outcome};
 use super::row::Target::{self, AtLeast, None as Nothing};
@@ -101,7 +101,7 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
     ] {
         let mut runs = [const { Vec::new() }; Contestant::ALL.len()];
         for pair in 0..session.pairs() {
-            eprintln!("{name}: {} of {}", pair + 1, session.pairs());
+            session.progress(name, pair);
             for (scene, runs) in scenes.iter().zip(&mut runs) {
                 let run = scene.run(session, task)?;
                 session.keep(name, scene.contestant.name(), pair, &run)?;
@@ -212,15 +212,13 @@ impl Scene {
                 _ => &senders,
             },
             requests: &requests,
-            destinations: &[],
             is_answer: match task {
                 _ if echoed => |_| true,
                 Task::Solicitations => is_advertisement,
                 Task::Bubbles => is_bubble,
             },
         };
-        let processes = self.running.processes();
-        let before = used(&processes)?;
+        let usage = Usage::of(self.running.processes());
         let outcome = std::thread::scope(|scope| {
             let thread = scope.spawn(|| load.run(duration));
             thread
@@ -228,7 +226,7 @@ impl Scene {
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         let outcome = outcome.with_context(|| self.contestant.name())?;
-        let processor = (used(&processes)? - before).as_secs_f64();
+        let processor = usage.so_far()?.as_secs_f64();
         Ok(Run {
             outcome,
             per_second: outcome.answered as f64 / outcome.seconds,

@@ -78,6 +78,8 @@ impl Session {
         if self.quick { QUICK_PAIRS } else { PAIRS }
     }
 
+    pub(crate) fn progress(&mut self, _measure: &str, _pair: usize) {}
+
     /// A path for a socket or a configuration.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)

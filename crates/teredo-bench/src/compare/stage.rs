@@ -7,13 +7,13 @@
 //! Plain IPv4 takes the same way, by routes for what comes in from where.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
-use teredo_lab::{Home, Host, Internet, Namespace, NatKind};
+use teredo_lab::{Home, Host, Internet, Namespace, NatKind, Process};
 
 use super::cpu::Place;
 use super::daemon::{Daemon, INTERFACE, Make, read};
@@ -24,6 +24,8 @@ const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1);
 const NATIVE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
+/// Where tun-rs' end on the relay's host listens.
+const TUN_RS_PORT: u16 = 4790;
 /// The relay may have to be found, by a program that asks again every 3 s.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -53,7 +55,9 @@ impl fmt::Display for Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
     Tunnel(Make),
-    /// The kernel's own tunnel, between alice and the relay's host.
+    /// A tunnel in user space that is nothing but its offloads, between alice and the relay's host.
+    TunRs,
+    /// The kernel's own tunnel, between the same.
     Vxlan,
     Ipv4,
 }
@@ -61,8 +65,8 @@ pub(crate) enum Carrier {
 impl Carrier {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Tunnel(Make::Ours) => "teredo",
-            Self::Tunnel(Make::Miredo) => "miredo",
+            Self::Tunnel(make) => make.name(),
+            Self::TunRs => "tun-rs",
             Self::Vxlan => "vxlan",
             Self::Ipv4 => "plain IPv4",
         }
@@ -75,6 +79,8 @@ pub(crate) struct Stage {
     client: Option<Daemon>,
     relay: Option<Daemon>,
     _server: Option<Daemon>,
+    /// Both ends of a tunnel that has no daemons.
+    ends: Vec<Process>,
     pub(crate) alice: Host,
     pub(crate) native: Host,
     pub(crate) relay_host: Host,
@@ -118,6 +124,7 @@ impl Stage {
             client: None,
             relay: None,
             _server: None,
+            ends: Vec::new(),
             alice,
             native,
             relay_host,
@@ -127,8 +134,17 @@ impl Stage {
         match carrier {
             Carrier::Ipv4 => stage.lead_ipv4_by_the_relay(&internet)?,
             Carrier::Vxlan => {
-                stage.join_by_vxlan(&internet)?;
+                stage.join_by_vxlan()?;
+                stage.lead_by_the_link(&internet)?;
                 stage.warm_up()?;
+            }
+            Carrier::TunRs => {
+                stage.join_by_tun_rs()?;
+                stage.lead_by_the_link(&internet)?;
+                stage.warm_up()?;
+                for (end, place) in stage.ends.iter().zip([Place::Far, Place::Near]) {
+                    place.give(&[end.id()])?;
+                }
             }
             Carrier::Tunnel(make) => {
                 stage._server = Some(Daemon::server(session, make, &server_host)?);
@@ -164,7 +180,7 @@ impl Stage {
     /// Where the native host is reached by this carrier.
     pub(crate) fn destination(&self) -> IpAddr {
         match self.carrier {
-            Carrier::Tunnel(_) | Carrier::Vxlan => NATIVE.into(),
+            Carrier::Tunnel(_) | Carrier::TunRs | Carrier::Vxlan => NATIVE.into(),
             Carrier::Ipv4 => NATIVE_V4.into(),
         }
     }
@@ -182,30 +198,26 @@ impl Stage {
             .into_iter()
             .flatten()
             .flat_map(Daemon::processes)
+            .chain(self.ends.iter().map(Process::id))
             .collect()
     }
 
     /// The packets that the client and the relay have carried so far, each counted by both.
     pub(crate) fn carried(&self) -> Result<u64> {
-        let (Some(client), Some(relay)) = (&self.client, &self.relay) else {
-            return Ok(0);
-        };
-        match self.carrier {
-            Carrier::Tunnel(Make::Ours) => [client, relay]
-                .iter()
-                .map(|daemon| {
-                    let counters = daemon.status()?.counters;
-                    Ok(counters.rx_packets + counters.tx_packets)
-                })
-                .sum(),
-            _ => [&self.alice, &self.relay_host]
-                .iter()
-                .map(|host| {
-                    let traffic = traffic(host, INTERFACE)?;
-                    Ok(traffic.received + traffic.sent)
-                })
-                .sum(),
+        if let (Carrier::Tunnel(Make::Ours), Some(client), Some(relay)) =
+            (self.carrier, &self.client, &self.relay)
+        {
+            let carried = [client, relay].map(|daemon| {
+                let counters = daemon.status()?.counters;
+                anyhow::Ok(counters.rx_packets + counters.tx_packets)
+            });
+            return carried.into_iter().sum();
         }
+        let carried = [&self.alice, &self.relay_host].map(|host| {
+            let traffic = traffic(host, INTERFACE)?;
+            anyhow::Ok(traffic.received + traffic.sent)
+        });
+        carried.into_iter().sum()
     }
 
     /// Both ways lead by the relay's host, as they do in the tunnel.
@@ -244,18 +256,46 @@ impl Stage {
         Ok(())
     }
 
-    /// A link between alice and the relay's host, which routes between it and the native Internet.
-    fn join_by_vxlan(&self, internet: &Internet) -> Result<()> {
+    /// A link between alice and the relay's host.
+    fn join_by_vxlan(&self) -> Result<()> {
         let ends = [&self.alice, &self.relay_host];
-        let addresses = ["2001:db8:7::2/64", "2001:db8:7::1/64"];
-        for ((host, far), address) in ends.into_iter().zip([ends[1], ends[0]]).zip(addresses) {
+        for (host, far) in ends.into_iter().zip([ends[1], ends[0]]) {
             let [local, remote] = [host, far].map(|host| host.ipv4().to_string());
-            let namespace = host.namespace();
             let link = [
                 "link", "add", INTERFACE, "mtu", "1280", "type", "vxlan", "id", "1",
             ];
             let between = ["local", &local, "remote", &remote, "dstport", "4789"];
-            ip(namespace, &[&link[..], &between[..]].concat())?;
+            ip(host.namespace(), &[&link[..], &between[..]].concat())?;
+        }
+        Ok(())
+    }
+
+    /// The same by processes. Alice's speaks first, as whoever is behind a NAT.
+    fn join_by_tun_rs(&mut self) -> Result<()> {
+        let relay = SocketAddrV4::new(RELAY, TUN_RS_PORT).to_string();
+        let program = std::env::current_exe().context("cannot find this program")?;
+        for (host, addresses) in [
+            (&self.relay_host, &["--bind", &relay][..]),
+            (&self.alice, &["--bind", "0.0.0.0:0", "--peer", &relay]),
+        ] {
+            let mut command = Command::new(&program);
+            command
+                .args(["tun-rs", "--interface", INTERFACE])
+                .args(addresses);
+            let end = Process::spawn(host.namespace(), "tun-rs", &mut command)?;
+            end.wait_for_line("tunnelling", Duration::from_secs(5))?;
+            self.ends.push(end);
+        }
+        Ok(())
+    }
+
+    /// The relay's host routes between the link to alice and the native Internet.
+    fn lead_by_the_link(&self, internet: &Internet) -> Result<()> {
+        for (host, address) in [
+            (&self.alice, "2001:db8:7::2/64"),
+            (&self.relay_host, "2001:db8:7::1/64"),
+        ] {
+            let namespace = host.namespace();
             ip(namespace, &["link", "set", INTERFACE, "up"])?;
             ip(namespace, &["address", "add", address, "dev", INTERFACE])?;
         }

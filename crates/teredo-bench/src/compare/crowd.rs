@@ -1,0 +1,227 @@
+//! Any number of clients that are addresses and no programs, and their servers, on one host.
+//!
+//! What is for any of them is seen by a packet socket and dropped by the host, which has no such address. What any of
+//! them says leaves by a raw socket with its address for the source. So a system call carries as many datagrams as
+//! there are, however many ports they come from or go to.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
+use socket2::{Domain, Protocol, Socket, Type};
+use teredo::wire::{Datagram, Flags, PORT, TeredoAddress, checksum, emit_bubble, protocol};
+use teredo_lab::{Host, Internet};
+
+use super::batch::{BATCH, Batch};
+use super::stage::ip;
+
+/// RFC 2544's network for benchmarks: clients in the first half, their servers in the second. A relay sends each
+/// server but some hundred bubbles a second, so that there have to be many.
+const CLIENTS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+const SERVERS: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 0);
+/// Of each half, beginning with the 256th. There are as many clients again at the next port.
+const ADDRESSES: usize = (1 << 16) - 256;
+const FIRST_PORT: u16 = 4096;
+/// The port on either end of an inner packet.
+pub(crate) const INNER_PORT: u16 = 4000;
+/// What the inner headers of IPv6 and UDP take.
+pub(crate) const HEADERS: usize = 48;
+const PATTERN: u8 = 0x5a;
+/// Linux' ETH_P_IP.
+const ETHERTYPE_IPV4: u16 = 0x0800;
+/// Linux' IPPROTO_RAW: the sender writes the header of IPv4.
+const RAW: i32 = 255;
+const IPV4: usize = 20;
+const UDP: usize = 8;
+const RECEIVE_BUFFER: usize = 8 << 20;
+
+/// The address of a client; no two have the same.
+pub(crate) fn client(number: usize) -> TeredoAddress {
+    let nth = |net: Ipv4Addr| Ipv4Addr::from(net.to_bits() + 256 + (number % ADDRESSES) as u32);
+    TeredoAddress {
+        server: nth(SERVERS),
+        flags: Flags::default(),
+        mapped: SocketAddrV4::new(nth(CLIENTS), FIRST_PORT + (number / ADDRESSES) as u16),
+    }
+}
+
+/// The inverse of [`client`].
+fn number_of(mapped: SocketAddrV4) -> Option<usize> {
+    let place = mapped.ip().to_bits().checked_sub(CLIENTS.to_bits() + 256)? as usize;
+    let port = usize::from(mapped.port().checked_sub(FIRST_PORT)?);
+    (place < ADDRESSES).then_some(port * ADDRESSES + place)
+}
+
+/// What a client or a server got from the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// A packet of the native host for the client with this number, whole and at the right address.
+    Packet(usize),
+    /// A bubble for a client, which was answered.
+    Bubble,
+    /// A word of the relay's own kernel, such as a redirect.
+    Aside,
+}
+
+/// All of them.
+pub(crate) struct Crowd {
+    relay: SocketAddrV4,
+    taken: Socket,
+    given: Socket,
+    /// Answers that have not left yet.
+    answers: Vec<Vec<u8>>,
+}
+
+impl Crowd {
+    /// Puts them on a host of their own.
+    pub(crate) fn new(internet: &Internet, host: &Host, relay: SocketAddrV4) -> Result<Self> {
+        let prefix = format!("{CLIENTS}/15");
+        let via = host.ipv4().to_string();
+        let device = format!("to-{}", host.name());
+        ip(
+            internet.core(),
+            &["-4", "route", "add", &prefix, "via", &via, "dev", &device, "onlink"],
+        )?;
+        let (taken, given) = host.namespace().run(|| -> Result<_> {
+            let all = Protocol::from(i32::from(ETHERTYPE_IPV4.to_be()));
+            let taken = Socket::new(Domain::PACKET, Type::DGRAM, Some(all))?;
+            setsockopt(&taken, sockopt::RcvBufForce, &RECEIVE_BUFFER)?;
+            let given = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(RAW)))?;
+            given.connect(&SocketAddr::from(relay).into())?;
+            Ok((taken, given))
+        })??;
+        Ok(Self {
+            relay,
+            taken,
+            given,
+            answers: Vec::new(),
+        })
+    }
+
+    /// Takes what has arrived, answers the bubbles, and tells of each; `size` is that of the inner packets.
+    pub(crate) fn receive(
+        &mut self,
+        batch: &mut Batch,
+        size: usize,
+        mut see: impl FnMut(Arrival),
+    ) -> Result<()> {
+        batch.receive(&self.taken, false)?;
+        for frame in batch.datagrams() {
+            let arrival = self.arrival(frame, size);
+            see(arrival.with_context(|| format!("that was not sent: {frame:02x?}"))?);
+        }
+        while !self.answers.is_empty() {
+            let sent = self.send(batch, &self.answers)?;
+            self.answers.drain(..sent);
+        }
+        Ok(())
+    }
+
+    /// Sends frames that [`write`](Self::write) has written, as many as go with one system call; how many left.
+    pub(crate) fn send(&self, batch: &mut Batch, frames: &[Vec<u8>]) -> Result<usize> {
+        let frames = frames.iter().take(BATCH).map(Vec::as_slice);
+        batch.send(&self.given, frames, &[None; BATCH])
+    }
+
+    /// The datagram of a client with an inner packet of this size for a native host.
+    pub(crate) fn write(&self, number: usize, to: Ipv6Addr, size: usize) -> Vec<u8> {
+        let client = client(number);
+        let from = client.to_ipv6();
+        let len = (size - HEADERS + UDP) as u16;
+        let mut udp = Vec::with_capacity(usize::from(len));
+        for field in [INNER_PORT, INNER_PORT, len, 0] {
+            udp.extend(field.to_be_bytes());
+        }
+        udp.resize(usize::from(len), PATTERN);
+        let sum = checksum(from, to, protocol::UDP, &udp);
+        udp[6..8].copy_from_slice(&sum.to_be_bytes());
+        let mut inner = vec![0x60, 0, 0, 0];
+        inner.extend(len.to_be_bytes());
+        inner.extend([protocol::UDP, 64]);
+        inner.extend(from.octets());
+        inner.extend(to.octets());
+        inner.extend(udp);
+        frame(client.mapped, self.relay, &inner)
+    }
+
+    fn arrival(&mut self, frame: &[u8], size: usize) -> Result<Arrival> {
+        let Some((from, to, payload)) = datagram(frame) else {
+            return Ok(Arrival::Aside);
+        };
+        ensure!(from == self.relay, "from {from}");
+        let datagram = Datagram::parse(payload)?;
+        let packet = datagram.packet;
+        let inner = packet.destination();
+        let client = TeredoAddress::from_ipv6(inner).context("for nobody")?;
+        if packet.is_bubble() {
+            ensure!(
+                to == SocketAddrV4::new(client.server, PORT),
+                "a bubble at the wrong server"
+            );
+            let mut answer = Vec::new();
+            emit_bubble(inner, packet.source(), 255, &mut answer);
+            self.answers.push(self::frame(client.mapped, from, &answer));
+            return Ok(Arrival::Bubble);
+        }
+        ensure!(to == client.mapped, "at the wrong client");
+        if packet.next_header() == protocol::ICMPV6 {
+            return Ok(Arrival::Aside);
+        }
+        ensure!(
+            packet.as_bytes().len() == size && is_pattern(packet.payload().get(UDP..)),
+            "changed on the way"
+        );
+        let number = number_of(to).context("to none of the clients")?;
+        Ok(Arrival::Packet(number))
+    }
+}
+
+/// What a native host writes to a client: this socket address.
+pub(crate) fn destination(number: usize) -> SockaddrStorage {
+    SocketAddr::new(client(number).to_ipv6().into(), INNER_PORT).into()
+}
+
+/// What a native host has for a client in an inner packet of this size.
+pub(crate) fn payload(size: usize) -> Vec<u8> {
+    vec![PATTERN; size - HEADERS]
+}
+
+pub(crate) fn is_pattern(bytes: Option<&[u8]>) -> bool {
+    bytes.is_some_and(|bytes| bytes.iter().all(|byte| *byte == PATTERN))
+}
+
+/// IPv4 and UDP around a payload. The kernel fills in the checksum of IPv4; that of UDP may be none.
+fn frame(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
+    let udp = (UDP + payload.len()) as u16;
+    let mut frame = Vec::with_capacity(IPV4 + UDP + payload.len());
+    frame.extend([0x45, 0]);
+    frame.extend((IPV4 as u16 + udp).to_be_bytes());
+    frame.extend([0, 0, 0, 0, 64, protocol::UDP, 0, 0]);
+    frame.extend(from.ip().octets());
+    frame.extend(to.ip().octets());
+    for field in [from.port(), to.port(), udp, 0] {
+        frame.extend(field.to_be_bytes());
+    }
+    frame.extend(payload);
+    frame
+}
+
+/// The two ends of a datagram, and what is in it.
+fn datagram(frame: &[u8]) -> Option<(SocketAddrV4, SocketAddrV4, &[u8])> {
+    let header = usize::from(frame.first()? & 0xf) * 4;
+    if frame.get(9) != Some(&protocol::UDP) || header < IPV4 {
+        return None;
+    }
+    let udp = frame.get(header..)?;
+    let address = |at: usize| Some(Ipv4Addr::from(*frame.get(at..)?.first_chunk::<4>()?));
+    let field = |at: usize| Some(u16::from_be_bytes(*udp.get(at..)?.first_chunk()?));
+    let payload = udp.get(UDP..usize::from(field(4)?))?;
+    Some((
+        SocketAddrV4::new(address(12)?, field(0)?),
+        SocketAddrV4::new(address(16)?, field(2)?),
+        payload,
+    ))
+}
+
+#[cfg(test)]
+mod tests;
