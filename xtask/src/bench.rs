@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::command::{cargo, run as execute};
+use crate::command::{cargo, run as execute, step};
 use crate::tools;
 
 #[derive(clap::Args)]
@@ -87,12 +87,12 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             ("offload", force.into_iter().collect())
         }
     };
-    // Built on its own: the load of the compiler is not part of the measurement, but the load average is.
+    // Built on its own: the compiler is no part of what is measured.
     let mut build = cargo(&["build", "--quiet", "--release", "--locked"]);
     for package in &packages {
         build.args(["-p", package]);
     }
-    execute(&mut build)?;
+    step("building the programs, optimised", || execute(&mut build))?;
     let mut command = cargo(&["run", "--quiet", "--release", "--locked"]);
     command.args(["-p", "teredo-bench", "--", task]);
     command.args(arguments).env("PATH", tools::search_path());

@@ -149,6 +149,12 @@ pub(crate) const COMPARE: &[Tool] = &[
         service: Some("miredo-server.service"),
     },
     Tool {
+        program: "chrt",
+        package: "util-linux",
+        purpose: "lets what measures latency have its core first, and the load have it last",
+        service: None,
+    },
+    Tool {
         program: "perf",
         package: "linux-perf",
         purpose: "counts the system calls of all of them",

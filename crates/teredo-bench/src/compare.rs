@@ -27,9 +27,8 @@ mod stream;
 pub(crate) mod tun_rs;
 
 use std::path::PathBuf;
-use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use self::session::Session;
@@ -72,6 +71,17 @@ enum Part {
 }
 
 impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Flow => "flow",
+            Self::Datagrams => "datagrams",
+            Self::Latency => "latency",
+            Self::Server => "server",
+            Self::Firewall => "firewall",
+            Self::Peers => "peers",
+        }
+    }
+
     fn measure(self, session: &mut Session) -> Result<()> {
         match self {
             Self::Flow => flow::measure(session),
@@ -86,13 +96,7 @@ impl Part {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine::look()?;
-    ensure!(
-        options.force || !machine.loaded,
-        "the machine is in use (load {} on {} cores), so that the numbers would say little: \
-         wait, or measure nevertheless with --force",
-        machine.load,
-        machine.cores
-    );
+    machine.refuse_if_loaded(options.force)?;
     raise_file_limit()?;
     let beside = || std::env::current_exe().map(|program| program.with_file_name("teredo"));
     let teredo = options.teredo.clone().map_or_else(beside, Ok)?;
@@ -104,12 +108,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         if !options.only.is_empty() && !options.only.contains(part) {
             continue;
         }
-        let start = Instant::now();
+        session.begin(part.name())?;
         if let Err(error) = part.measure(&mut session) {
             // The others are still worth having.
-            session.missing(format!("{part:?}"), format!("{error:#}"));
+            session.missing(part.name(), format!("{error:#}"));
         }
-        eprintln!("{part:?}: {:.0} s", start.elapsed().as_secs_f64());
+        session.end();
     }
     session.finish()
 }

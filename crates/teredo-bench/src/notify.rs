@@ -80,13 +80,7 @@ pub(crate) struct Measurement {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine::look()?;
-    ensure!(
-        options.force || !machine.loaded,
-        "the machine is in use (load {} on {} cores), so that the numbers would say little: \
-         wait, or measure nevertheless with --force",
-        machine.load,
-        machine.cores
-    );
+    machine.refuse_if_loaded(options.force)?;
     raise_file_limit()?;
     let folder = tempfile::tempdir().context("no folder for sockets")?;
     let (turns, budget) = if options.quick {

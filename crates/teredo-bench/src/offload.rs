@@ -45,11 +45,7 @@ struct Measurement {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine::look()?;
-    ensure!(
-        options.force || !machine.loaded,
-        "the machine is in use (load {}); --force measures all the same",
-        machine.load
-    );
+    machine.refuse_if_loaded(options.force)?;
     let (header, whole) = super_packet();
     let mut packets = vec![0; PACKETS * 1280];
     let mut coalescer = Coalescer::new(PACKETS, Offloads::ALL);

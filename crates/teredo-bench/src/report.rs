@@ -90,15 +90,8 @@ impl Report {
             let _ = writeln!(text, "{line}");
         };
         line(format_args!(
-            "Linux {}, {} cores, load {} before the measurement{}{}",
-            machine.kernel,
-            machine.cores,
-            machine.load,
-            if machine.loaded {
-                ": THE MACHINE WAS IN USE, the numbers say little"
-            } else {
-                ""
-            },
+            "{}{}",
+            machine.text(),
             if self.quick { "; --quick" } else { "" },
         ));
         line(format_args!(

@@ -80,7 +80,9 @@ impl Crowd {
         let device = format!("to-{}", host.name());
         ip(
             internet.core(),
-            &["-4", "route", "add", &prefix, "via", &via, "dev", &device, "onlink"],
+            &[
+                "-4", "route", "add", &prefix, "via", &via, "dev", &device, "onlink",
+            ],
         )?;
         let (taken, given) = host.namespace().run(|| -> Result<_> {
             let all = Protocol::from(i32::from(ETHERTYPE_IPV4.to_be()));
@@ -106,9 +108,9 @@ impl Crowd {
         mut see: impl FnMut(Arrival),
     ) -> Result<()> {
         batch.receive(&self.taken, false)?;
-        for frame in batch.datagrams() {
-            let arrival = self.arrival(frame, size);
-            see(arrival.with_context(|| format!("that was not sent: {frame:02x?}"))?);
+        for bytes in batch.datagrams() {
+            let arrival = self.arrival(bytes, size);
+            see(arrival.with_context(|| format!("that was not sent: {bytes:02x?}"))?);
         }
         while !self.answers.is_empty() {
             let sent = self.send(batch, &self.answers)?;
@@ -126,41 +128,30 @@ impl Crowd {
     /// The datagram of a client with an inner packet of this size for a native host.
     pub(crate) fn write(&self, number: usize, to: Ipv6Addr, size: usize) -> Vec<u8> {
         let client = client(number);
-        let from = client.to_ipv6();
-        let len = (size - HEADERS + UDP) as u16;
-        let mut udp = Vec::with_capacity(usize::from(len));
-        for field in [INNER_PORT, INNER_PORT, len, 0] {
-            udp.extend(field.to_be_bytes());
-        }
-        udp.resize(usize::from(len), PATTERN);
-        let sum = checksum(from, to, protocol::UDP, &udp);
-        udp[6..8].copy_from_slice(&sum.to_be_bytes());
-        let mut inner = vec![0x60, 0, 0, 0];
-        inner.extend(len.to_be_bytes());
-        inner.extend([protocol::UDP, 64]);
-        inner.extend(from.octets());
-        inner.extend(to.octets());
-        inner.extend(udp);
-        frame(client.mapped, self.relay, &inner)
+        frame(
+            client.mapped,
+            self.relay,
+            &inner(client.to_ipv6(), to, size),
+        )
     }
 
-    fn arrival(&mut self, frame: &[u8], size: usize) -> Result<Arrival> {
-        let Some((from, to, payload)) = datagram(frame) else {
+    fn arrival(&mut self, bytes: &[u8], size: usize) -> Result<Arrival> {
+        let Some((from, to, payload)) = datagram(bytes) else {
             return Ok(Arrival::Aside);
         };
         ensure!(from == self.relay, "from {from}");
         let datagram = Datagram::parse(payload)?;
         let packet = datagram.packet;
-        let inner = packet.destination();
-        let client = TeredoAddress::from_ipv6(inner).context("for nobody")?;
+        let own = packet.destination();
+        let client = TeredoAddress::from_ipv6(own).context("for nobody")?;
         if packet.is_bubble() {
             ensure!(
                 to == SocketAddrV4::new(client.server, PORT),
                 "a bubble at the wrong server"
             );
             let mut answer = Vec::new();
-            emit_bubble(inner, packet.source(), 255, &mut answer);
-            self.answers.push(self::frame(client.mapped, from, &answer));
+            emit_bubble(own, packet.source(), 255, &mut answer);
+            self.answers.push(frame(client.mapped, from, &answer));
             return Ok(Arrival::Bubble);
         }
         ensure!(to == client.mapped, "at the wrong client");
@@ -184,6 +175,25 @@ pub(crate) fn destination(number: usize) -> SockaddrStorage {
 /// What a native host has for a client in an inner packet of this size.
 pub(crate) fn payload(size: usize) -> Vec<u8> {
     vec![PATTERN; size - HEADERS]
+}
+
+/// An inner packet of this size.
+fn inner(from: Ipv6Addr, to: Ipv6Addr, size: usize) -> Vec<u8> {
+    let len = (size - HEADERS + UDP) as u16;
+    let mut udp = Vec::with_capacity(usize::from(len));
+    for field in [INNER_PORT, INNER_PORT, len, 0] {
+        udp.extend(field.to_be_bytes());
+    }
+    udp.resize(usize::from(len), PATTERN);
+    let sum = checksum(from, to, protocol::UDP, &udp);
+    udp[6..8].copy_from_slice(&sum.to_be_bytes());
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend(len.to_be_bytes());
+    packet.extend([protocol::UDP, 64]);
+    packet.extend(from.octets());
+    packet.extend(to.octets());
+    packet.extend(udp);
+    packet
 }
 
 pub(crate) fn is_pattern(bytes: Option<&[u8]>) -> bool {

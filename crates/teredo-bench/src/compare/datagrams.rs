@@ -41,7 +41,8 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
 }
 
 fn rows(session: &mut Session, name: &str, runs: &[Vec<Run>; 2]) {
-    let values: [(&str, &'static str, fn(&Run) -> f64, Target); 3] = [
+    type Value = fn(&Run) -> f64;
+    let values: [(&str, &str, Value, Target); 3] = [
         (
             ", a second and core",
             "1/s",

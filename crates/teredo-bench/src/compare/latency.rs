@@ -1,34 +1,50 @@
 //! What the tunnel adds to a round trip, idle and at 70 % of what it can carry.
+//!
+//! Questions are asked at a rate, and not after the answer to the one before, so that a pause delays all that were asked
+//! meanwhile. Whoever asks or answers them has its core at once, and the load has its cores when nobody else wants
+//! them: what is waited for is the tunnel, and not a place on a core that a load generator holds.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use nix::sys::socket::{setsockopt, sockopt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
-use teredo_lab::{Host, Receive};
+use teredo_lab::{Host, Receive, until};
 
-use super::cpu::Place;
+use super::cpu::{Place, Turn};
 use super::daemon::Make;
+use super::estimate::{Random, median};
 use super::row::Target::{self, AtMost, None as Nothing};
 use super::session::Session;
 use super::stage::{Carrier, Mode, Stage};
 
 const CARRIERS: [Carrier; 4] = [
+    Carrier::Ipv4,
     Carrier::Tunnel(Make::Ours),
     Carrier::Tunnel(Make::Miredo),
     Carrier::Vxlan,
-    Carrier::Ipv4,
 ];
 /// Where round trips turn, and where the load goes.
 const ECHO_PORT: u16 = 4001;
 const LOAD_PORT: u16 = 4002;
 /// Of the load's datagrams.
 const SIZE: usize = 1000;
-const PATIENCE: Duration = Duration::from_millis(500);
+const RECEIVE_BUFFER: usize = 4 << 20;
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Between two questions, on average.
+const INTERVAL: Duration = Duration::from_micros(200);
 /// Of what a carrier can do.
 const SHARE: f64 = 0.7;
+/// What counts as no loss, in a search for the highest rate without.
+const LOSS: f64 = 0.001;
+/// Datagrams a second that the search begins with; every carrier can do that.
+const LEAST: f64 = 2000.0;
+/// The search ends when the rate is known so well.
+const PRECISION: f64 = 1.05;
 
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Run {
@@ -36,8 +52,16 @@ struct Run {
     lost: usize,
     p50_us: f64,
     p99_us: f64,
-    /// Datagrams a second beside the round trips.
+    /// Datagrams a second beside the round trips, as they were to be and as they arrived.
     load: f64,
+    arrived: f64,
+}
+
+/// The highest rate at which a carrier loses nothing.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Capacity {
+    per_second: f64,
+    tries: usize,
 }
 
 pub(crate) fn measure(session: &mut Session) -> Result<()> {
@@ -45,55 +69,91 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
         .iter()
         .map(|carrier| Stage::build(session, *carrier, Mode::WireTrue))
         .collect::<Result<Vec<_>>>()?;
-    let duration = Duration::from_millis(if session.quick { 400 } else { 1000 });
+    let idle = runs(session, "idle", &stages, [0.0; CARRIERS.len()])?;
+    rows(session, "idle", &idle);
     let mut loads = [0.0; CARRIERS.len()];
-    for name in ["idle", "at 70 % load"] {
-        let measure = format!("added latency p99, {name}");
-        let mut runs = [const { Vec::new() }; CARRIERS.len()];
-        for pair in 0..session.pairs() {
-            eprintln!("{measure}: {} of {}", pair + 1, session.pairs());
-            for ((stage, runs), load) in stages.iter().zip(&mut runs).zip(loads) {
-                stage.warm_up()?;
-                let run =
-                    run(stage, load, duration).with_context(|| stage.carrier.name().to_owned())?;
-                session.keep(&measure, stage.carrier.name(), pair, &run)?;
-                runs.push(run);
-            }
-        }
-        rows(session, &measure, &runs);
-        if name == "idle" {
-            for (stage, load) in stages.iter().zip(&mut loads) {
-                *load = SHARE * capacity(stage)?;
-            }
-        }
+    let measure = "capacity, datagrams of 1,000 bytes";
+    for (number, (stage, load)) in stages.iter().zip(&mut loads).enumerate() {
+        session.progress(measure, number);
+        stage.warm_up()?;
+        let capacity = capacity(stage).with_context(|| stage.carrier.name())?;
+        session.keep(measure, stage.carrier.name(), 0, &capacity)?;
+        *load = SHARE * capacity.per_second;
     }
+    // What is added is what the idle path does not take.
+    loads[0] = 0.0;
+    let loaded = runs(session, "at 70 % load", &stages, loads)?;
+    rows(session, "at 70 % load", &loaded);
     Ok(())
 }
 
-/// What is added is what plain IPv4 does not take on the same path in the same pair, of the median of its trips.
-fn rows(session: &mut Session, measure: &str, [ours, miredo, vxlan, plain]: &[Vec<Run>; 4]) {
-    let added = |runs: &[Run]| {
+/// Of each carrier the runs of all pairs.
+fn runs(
+    session: &mut Session,
+    name: &str,
+    stages: &[Stage],
+    loads: [f64; CARRIERS.len()],
+) -> Result<[Vec<Run>; CARRIERS.len()]> {
+    let measure = format!("added latency p99, {name}");
+    let duration = Duration::from_millis(if session.quick { 600 } else { 1000 });
+    let mut runs = [const { Vec::new() }; CARRIERS.len()];
+    for pair in 0..session.pairs() {
+        session.progress(&measure, pair);
+        for ((stage, runs), load) in stages.iter().zip(&mut runs).zip(loads) {
+            stage.warm_up()?;
+            let run = run(stage, load, duration).with_context(|| stage.carrier.name())?;
+            session.keep(&measure, stage.carrier.name(), pair, &run)?;
+            runs.push(run);
+        }
+    }
+    for ((stage, runs), load) in stages.iter().zip(&runs).zip(loads) {
+        let arrived = runs.iter().map(|run| run.arrived).collect::<Vec<_>>();
+        let arrived = median(&arrived).unwrap_or_default();
+        if arrived < 0.95 * load {
+            session.missing(
+                format!("{measure} / {}", stage.carrier.name()),
+                format!(
+                    "of {load:.0} datagrams a second {arrived:.0} arrived: that is no load of 70 %"
+                ),
+            );
+        }
+    }
+    Ok(runs)
+}
+
+/// What is added is what plain IPv4 does not take, idle, on the same path in the same pair, of the median of its trips.
+fn rows(session: &mut Session, name: &str, [plain, ours, miredo, vxlan]: &[Vec<Run>; 4]) {
+    type Value = fn(&Run) -> f64;
+    let added = |runs: &[Run], percentile: Value| {
         let pairs = runs.iter().zip(plain);
-        // A clock's tick at the least, where the machine's noise is larger than what is added.
-        let added = pairs.map(|(run, plain)| (run.p99_us - plain.p50_us).max(0.1));
-        added.collect::<Vec<_>>()
+        pairs
+            .map(|(run, plain)| percentile(run) - plain.p50_us)
+            .collect::<Vec<_>>()
     };
-    let ours = added(ours);
-    let targets: [(&str, &Vec<Run>, Target); 2] = [
+    let targets: [(&str, &[Run], Target); 2] = [
         ("miredo", miredo, AtMost(0.3)),
         ("vxlan", vxlan, AtMost(1.5)),
     ];
-    for (rival, theirs, target) in targets {
-        session.row(measure, "us", rival, [&ours, &added(theirs)], target);
+    let percentiles: [(&str, Value); 2] = [("p99", |run| run.p99_us), ("p50", |run| run.p50_us)];
+    for (percentile, value) in percentiles {
+        let measure = format!("added latency {percentile}, {name}");
+        let ours = added(ours, value);
+        for (rival, theirs, target) in targets {
+            let theirs = added(theirs, value);
+            let target = if percentile == "p99" { target } else { Nothing };
+            if ours.iter().chain(&theirs).all(|added| *added > 0.0) {
+                session.row(&measure, "us", rival, [&ours, &theirs], target);
+            } else {
+                let reason = "the machine's noise is larger than what is added";
+                session.missing(format!("{measure} / {rival}"), reason);
+            }
+        }
     }
-    let p99 = plain.iter().map(|run| run.p99_us).collect::<Vec<_>>();
-    session.row(
-        &format!("{measure} / round trip p99"),
-        "us",
-        "plain IPv4",
-        [&ours, &p99],
-        Nothing,
-    );
+    let trips = [ours, miredo, vxlan].map(|runs| runs.iter().map(|run| run.trips).min());
+    let least = trips.into_iter().flatten().min().unwrap_or_default();
+    session.note(format!(
+        "added latency {name}: each p99 is that of {least} round trips at the least"
+    ));
 }
 
 fn run(stage: &Stage, load: f64, duration: Duration) -> Result<Run> {
@@ -101,56 +161,121 @@ fn run(stage: &Stage, load: f64, duration: Duration) -> Result<Run> {
     let asker = connected(stage, ECHO_PORT)?;
     let sink = socket(&stage.native, stage.destination(), LOAD_PORT)?;
     let source = connected(stage, LOAD_PORT)?;
-    let over = AtomicBool::new(false);
-    let (mut trips, lost) = thread::scope(|scope| {
-        scope.spawn(|| turn(&echo, &over));
+    let (over, came) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (mut trips, lost, arrived) = thread::scope(|scope| -> Result<_> {
+        let mut beside = vec![scope.spawn(|| turn(&echo, &over))];
         if load > 0.0 {
-            scope.spawn(|| drain(&sink, &over, &AtomicU64::new(0)));
-            scope.spawn(|| pour(&source, load, &over));
+            beside.push(scope.spawn(|| drain(&sink, &over, &came)));
+            beside.push(scope.spawn(|| pour(&source, load, &over).map(drop)));
         }
+        // The load is there before the first question.
+        let begun = || (came.load(Relaxed) as f64 >= load / 20.0).then_some(());
+        let begun = until(PATIENCE * 10, "the load", begun);
+        let (start, before) = (Instant::now(), came.load(Relaxed));
         let asked = scope.spawn(|| ask(&asker, duration)).join();
+        let arrived = (came.load(Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
         over.store(true, Relaxed);
-        asked.map_err(|_| anyhow!("a thread panicked"))?
+        let panicked = |_| anyhow!("a thread panicked");
+        for thread in beside {
+            thread.join().map_err(panicked)??;
+        }
+        begun?;
+        let (trips, lost) = asked.map_err(panicked)??;
+        Ok((trips, lost, arrived))
     })?;
     trips.sort_by(f64::total_cmp);
-    let at = |share: f64| trips.get((trips.len() as f64 * share) as usize).copied();
+    // Nearest rank.
+    let at = |share: f64| {
+        let rank = (trips.len() as f64 * share).ceil() as usize;
+        trips.get(rank.saturating_sub(1)).copied()
+    };
     Ok(Run {
         trips: trips.len(),
         lost,
         p50_us: at(0.5).context("no round trip")?,
         p99_us: at(0.99).context("no round trip")?,
         load,
+        arrived,
     })
 }
 
-/// How many datagrams a second a carrier brings through when it is given more.
-fn capacity(stage: &Stage) -> Result<f64> {
-    stage.warm_up()?;
-    let sink = socket(&stage.native, stage.destination(), LOAD_PORT)?;
-    let source = connected(stage, LOAD_PORT)?;
-    let (over, came) = (AtomicBool::new(false), AtomicU64::new(0));
-    let duration = Duration::from_millis(500);
-    let rate = thread::scope(|scope| {
-        scope.spawn(|| drain(&sink, &over, &came));
-        scope.spawn(|| pour(&source, f64::INFINITY, &over));
-        // What the queues hold comes first.
-        thread::sleep(duration / 5);
-        let (start, before) = (Instant::now(), came.load(Relaxed));
-        thread::sleep(duration);
-        let rate = (came.load(Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
-        over.store(true, Relaxed);
-        rate
-    });
+/// The highest rate at which everything arrives: doubled until something is lost, then by halves.
+fn capacity(stage: &Stage) -> Result<Capacity> {
+    let mut tries = 0;
+    let mut carries = |rate: f64| {
+        // One hiccup of the machine is no limit of the carrier.
+        for _ in 0..2 {
+            tries += 1;
+            if loss(stage, rate)? <= LOSS {
+                return Ok::<_, anyhow::Error>(true);
+            }
+        }
+        Ok(false)
+    };
+    let (mut low, mut high) = (LEAST, LEAST * 2.0);
     ensure!(
-        rate > 0.0,
-        "{} brings nothing through",
-        stage.carrier.name()
+        carries(low)?,
+        "carries not even {LEAST} datagrams a second: is the machine in use?"
     );
-    Ok(rate)
+    while carries(high)? {
+        (low, high) = (high, high * 2.0);
+    }
+    while high / low > PRECISION {
+        let middle = (low * high).sqrt();
+        if carries(middle)? {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(Capacity {
+        per_second: low,
+        tries,
+    })
 }
 
-fn socket(host: &Host, address: std::net::IpAddr, port: u16) -> Result<UdpSocket> {
+/// The share of a rate that does not arrive, or is not even sent.
+fn loss(stage: &Stage, rate: f64) -> Result<f64> {
+    let sink = socket(&stage.native, stage.destination(), LOAD_PORT)?;
+    let source = connected(stage, LOAD_PORT)?;
+    let (over, drained, came) = (
+        AtomicBool::new(false),
+        AtomicBool::new(false),
+        AtomicU64::new(0),
+    );
+    let duration = Duration::from_millis(200);
+    let (sent, seconds) = thread::scope(|scope| -> Result<_> {
+        let drain = scope.spawn(|| drain(&sink, &drained, &came));
+        let start = Instant::now();
+        let pour = scope.spawn(|| pour(&source, rate, &over));
+        thread::sleep(duration);
+        over.store(true, Relaxed);
+        let panicked = |_| anyhow!("a thread panicked");
+        let sent = pour.join().map_err(panicked)??;
+        let seconds = start.elapsed().as_secs_f64();
+        // What the queues hold still counts, for as long as something comes.
+        let mut before = u64::MAX;
+        while before != came.load(Relaxed) && came.load(Relaxed) < sent {
+            before = came.load(Relaxed);
+            thread::sleep(Duration::from_millis(20));
+        }
+        drained.store(true, Relaxed);
+        drain.join().map_err(panicked)??;
+        Ok((sent as f64, seconds))
+    })?;
+    let came = came.load(Relaxed) as f64;
+    // The generator has its core last: what it cannot send any more is too much.
+    let held_back = 1.0 - sent / (rate * seconds);
+    Ok(if held_back > 0.05 {
+        held_back
+    } else {
+        1.0 - came / sent
+    })
+}
+
+fn socket(host: &Host, address: IpAddr, port: u16) -> Result<UdpSocket> {
     let socket = host.udp_socket(SocketAddr::new(address, port))?;
+    setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket)
 }
@@ -163,12 +288,12 @@ fn connected(stage: &Stage, port: u16) -> Result<UdpSocket> {
     };
     let socket = stage.alice.udp_socket(any)?;
     socket.connect(to)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket)
 }
 
 fn turn(socket: &UdpSocket, over: &AtomicBool) -> Result<()> {
     Place::Receiver.take()?;
+    Turn::First.take()?;
     let mut buffer = [0; 2048];
     while !over.load(Relaxed) {
         if let Ok((len, from)) = socket.receive_from(&mut buffer) {
@@ -178,65 +303,89 @@ fn turn(socket: &UdpSocket, over: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// The microseconds of round trips, one after the other, and how many had no end.
+/// The microseconds of round trips, and how many had no end.
 fn ask(socket: &UdpSocket, duration: Duration) -> Result<(Vec<f64>, usize)> {
     Place::Sender.take()?;
-    let (mut trips, mut lost) = (Vec::new(), 0);
+    Turn::First.take()?;
+    socket.set_nonblocking(true)?;
+    let (mut asked, mut trips) = (Vec::new(), Vec::new());
     let mut buffer = [0; 2048];
+    let mut random = Random(1);
     let start = Instant::now();
-    for number in 0_u64.. {
-        if start.elapsed() >= duration {
+    let mut next = start;
+    loop {
+        let now = Instant::now();
+        let over = now - start >= duration;
+        if over && (trips.len() == asked.len() || now - start >= duration + PATIENCE) {
             break;
         }
-        let mut question = [0x5a; 64];
-        question[..8].copy_from_slice(&number.to_le_bytes());
-        let asked = Instant::now();
-        socket.send(&question)?;
-        loop {
-            match socket.receive(&mut buffer) {
-                Ok(len) if buffer[..len] == question => {
-                    trips.push(asked.elapsed().as_secs_f64() * 1e6);
-                    break;
-                }
-                // The answer to one that was given up.
-                Ok(_) => {}
-                Err(_) => {
-                    lost += 1;
-                    break;
-                }
-            }
+        if !over && now >= next {
+            let mut question = [0x5a; 64];
+            question[..8].copy_from_slice(&(asked.len() as u64).to_le_bytes());
+            asked.push(Instant::now());
+            // What the queue has no room for is lost.
+            let _ = socket.send(&question);
+            // Never in step with the load.
+            let jitter = random.below(INTERVAL.as_nanos() as usize) as u64;
+            next += INTERVAL / 2 + Duration::from_nanos(jitter);
+            continue;
+        }
+        let deadline = if over {
+            start + duration + PATIENCE
+        } else {
+            next
+        };
+        let wait = Timespec::try_from(deadline.saturating_duration_since(now))?;
+        poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&wait))?;
+        while let Ok(len) = socket.receive(&mut buffer) {
+            let number = buffer[..len]
+                .first_chunk()
+                .map(|first| u64::from_le_bytes(*first));
+            let at = number.and_then(|number| asked.get(number as usize));
+            trips.push(
+                at.context("no answer to any question")?
+                    .elapsed()
+                    .as_secs_f64()
+                    * 1e6,
+            );
         }
     }
+    let lost = asked.len() - trips.len();
     Ok((trips, lost))
 }
 
 fn drain(socket: &UdpSocket, over: &AtomicBool, came: &AtomicU64) -> Result<()> {
     Place::Receiver.take()?;
+    Turn::Last.take()?;
     let mut buffer = [0; 2048];
     while !over.load(Relaxed) {
-        if socket.receive(&mut buffer).is_ok() {
+        if let Ok(len) = socket.receive(&mut buffer) {
+            ensure!(
+                len == SIZE && buffer[..len].iter().all(|byte| *byte == 0x5a),
+                "the load was changed on the way"
+            );
             came.fetch_add(1, Relaxed);
         }
     }
     Ok(())
 }
 
-/// Sends so many a second, evenly, as long as the others go on.
-fn pour(socket: &UdpSocket, rate: f64, over: &AtomicBool) -> Result<()> {
+/// Sends so many a second, evenly, as long as the others go on; how many have left.
+fn pour(socket: &UdpSocket, rate: f64, over: &AtomicBool) -> Result<u64> {
     Place::Sender.take()?;
+    Turn::Last.take()?;
     let start = Instant::now();
-    let mut sent = 0.0;
+    let mut sent = 0;
     while !over.load(Relaxed) {
         let due = start.elapsed().as_secs_f64() * rate;
-        if sent >= due {
-            // Not a spin: the core is shared with the client.
+        if sent as f64 >= due {
             thread::sleep(Duration::from_micros(50));
             continue;
         }
         // Where the queue is full, it is sent again.
         if socket.send(&[0x5a; SIZE]).is_ok() {
-            sent += 1.0;
+            sent += 1;
         }
     }
-    Ok(())
+    Ok(sent)
 }

@@ -147,8 +147,8 @@ impl Scene {
         self.introduce(peers)?;
         let usage = Usage::of(self.relay.processes());
         let outcome = match direction {
-            Direction::ToPeers => self.to_peers(size, peers, duration),
-            Direction::FromPeers => self.from_peers(size, peers, duration),
+            Direction::ToPeers => self.write_to(size, peers, duration),
+            Direction::FromPeers => self.hear_from(size, peers, duration),
         };
         let outcome = outcome.with_context(|| self.name())?;
         let processor = usage.so_far()?.as_secs_f64();
@@ -164,7 +164,7 @@ impl Scene {
         })
     }
 
-    fn to_peers(&mut self, size: usize, peers: usize, duration: Duration) -> Result<Outcome> {
+    fn write_to(&mut self, size: usize, peers: usize, duration: Duration) -> Result<Outcome> {
         let payload = crowd::payload(size);
         let (crowd, sender) = (&mut self.crowd, &self.sender);
         let mut next = 0;
@@ -185,7 +185,7 @@ impl Scene {
         on_a_thread(|| in_window(duration, send, receive))
     }
 
-    fn from_peers(&mut self, size: usize, peers: usize, duration: Duration) -> Result<Outcome> {
+    fn hear_from(&mut self, size: usize, peers: usize, duration: Duration) -> Result<Outcome> {
         let (crowd, sink) = (&self.crowd, &self.sink);
         let written = (0..peers).map(|number| crowd.write(number, NATIVE, size));
         let mut written: Vec<_> = written.collect();

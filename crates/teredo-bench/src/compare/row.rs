@@ -37,6 +37,7 @@ impl Target {
 /// A line of the table.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
+    part: String,
     measure: String,
     unit: &'static str,
     ours: f64,
@@ -62,6 +63,7 @@ impl Row {
         let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
         let ratio = Estimate::of(&ratios)?;
         Some(Self {
+            part: String::new(),
             measure: measure.into(),
             unit,
             ours: median(ours)?,
@@ -75,50 +77,136 @@ impl Row {
     }
 }
 
-/// The table, with a line for what could not be measured.
-pub(crate) fn table(rows: &[Row], missing: &[(String, String)]) -> String {
-    let header = [
-        "measure", "ours", "rival", "theirs", "ratio", "95 %", "target", "",
-    ];
-    let mut lines = vec![header.map(str::to_owned)];
-    for row in rows {
-        let verdict = match row.met {
+const HEADER: [&str; 8] = [
+    "measure", "ours", "rival", "theirs", "ratio", "95 %", "target", "",
+];
+/// The columns with words, which begin where they begin; numbers end where they end.
+const WORDS: [usize; 3] = [0, 2, 7];
+
+impl Row {
+    fn cells(&self) -> [String; 8] {
+        let verdict = match self.met {
             Some(true) => "met",
             Some(false) => "MISSED",
             None => "",
         };
-        lines.push([
-            format!("{} [{}]", row.measure, row.unit),
-            short(row.ours),
-            row.rival.clone(),
-            short(row.theirs),
-            format!("{}x", short(row.ratio.median)),
-            format!("{}..{}", short(row.ratio.low), short(row.ratio.high)),
-            row.target.text(),
+        [
+            format!("{} [{}]", self.measure, self.unit),
+            short(self.ours),
+            self.rival.clone(),
+            short(self.theirs),
+            format!("{}x", short(self.ratio.median)),
+            if self.pairs > 1 {
+                format!("{}..{}", short(self.ratio.low), short(self.ratio.high))
+            } else {
+                "once".to_owned()
+            },
+            self.target.text(),
             verdict.to_owned(),
-        ]);
+        ]
     }
-    let widths: [usize; 8] = std::array::from_fn(|column| {
-        let width = |line: &[String; 8]| line[column].chars().count();
-        lines.iter().map(width).max().unwrap_or_default()
-    });
-    let mut text = String::new();
-    for line in &lines {
-        let mut padded = String::new();
-        for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
-            // Writing to a string does not fail.
-            let _ = match column {
-                0 | 2 | 7 => write!(padded, "{cell:<width$}  "),
-                _ => write!(padded, "{cell:>width$}  "),
-            };
+}
+
+/// All rows, and what is to be said beside them.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Table {
+    rows: Vec<Row>,
+    missing: Vec<(String, String)>,
+    notes: Vec<String>,
+    #[serde(skip)]
+    part: String,
+}
+
+impl Table {
+    /// What comes from here on belongs to this part.
+    pub(crate) fn begin(&mut self, part: &str) {
+        part.clone_into(&mut self.part);
+    }
+
+    pub(crate) fn push(&mut self, row: Row) {
+        self.rows.push(Row {
+            part: self.part.clone(),
+            ..row
+        });
+    }
+
+    pub(crate) fn missing(&mut self, measure: String, reason: String) {
+        self.missing.push((measure, reason));
+    }
+
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// For a terminal: in columns, the parts apart.
+    pub(crate) fn text(&self) -> String {
+        let cells: Vec<_> = self.rows.iter().map(Row::cells).collect();
+        let header = HEADER.map(str::to_owned);
+        let widths: [usize; 8] = std::array::from_fn(|column| {
+            let lines = cells.iter().chain([&header]);
+            lines
+                .map(|line| line[column].chars().count())
+                .max()
+                .unwrap_or_default()
+        });
+        let line = |cells: &[String; 8]| {
+            let mut padded = String::new();
+            for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+                // Writing to a string does not fail.
+                let _ = if WORDS.contains(&column) {
+                    write!(padded, "{cell:<width$}  ")
+                } else {
+                    write!(padded, "{cell:>width$}  ")
+                };
+            }
+            format!("{}\n", padded.trim_end())
+        };
+        let mut text = line(&header);
+        let mut part = None;
+        for (row, cells) in self.rows.iter().zip(&cells) {
+            if part.replace(&row.part) != Some(&row.part) {
+                text.push('\n');
+            }
+            text.push_str(&line(cells));
         }
-        text.push_str(padded.trim_end());
-        text.push('\n');
+        text.push_str(&self.remarks());
+        text
     }
-    for (measure, reason) in missing {
-        let _ = writeln!(text, "not measured: {measure}: {reason}");
+
+    /// For a document.
+    pub(crate) fn markdown(&self) -> String {
+        let line = |cells: &[String; 8]| format!("| {} |\n", cells.join(" | "));
+        let rules: [&str; 8] = std::array::from_fn(|column| {
+            if WORDS.contains(&column) {
+                "---"
+            } else {
+                "--:"
+            }
+        });
+        let mut text = line(&HEADER.map(str::to_owned));
+        text.push_str(&line(&rules.map(str::to_owned)));
+        for row in &self.rows {
+            text.push_str(&line(&row.cells()));
+        }
+        text.push_str(&self.remarks());
+        text
     }
-    text
+
+    fn remarks(&self) -> String {
+        let verdicts = |met| self.rows.iter().filter(|row| row.met == Some(met)).count();
+        let mut text = format!(
+            "\n{} targets met, {} missed\n",
+            verdicts(true),
+            verdicts(false)
+        );
+        for note in &self.notes {
+            let _ = writeln!(text, "{note}");
+        }
+        for (measure, reason) in &self.missing {
+            let _ = writeln!(text, "not measured: {measure}: {reason}");
+        }
+        text
+    }
 }
 
 /// Three digits that count, and a letter for thousands.

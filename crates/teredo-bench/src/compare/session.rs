@@ -1,18 +1,19 @@
-//! What the measurements of one run share: where they write, and how often they are repeated.
+//! What the measurements of one run share: where they write, how often they are repeated, and what they tell meanwhile.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::row::{Row, Target, table};
+use super::row::{Row, Table, Target};
 use crate::machine::Machine;
 
 /// The name and version of the JSON.
-const SCHEMA: &str = "teredo.bench.compare/1";
+const SCHEMA: &str = "teredo.bench.compare/2";
 const PAIRS: usize = 10;
 const QUICK_PAIRS: usize = 3;
 
@@ -26,8 +27,14 @@ pub(crate) struct Session {
     scratch: TempDir,
     out: PathBuf,
     raw: BufWriter<File>,
-    rows: Vec<Row>,
-    missing: Vec<(String, String)>,
+    table: Table,
+    /// What is being measured.
+    part: String,
+    started: Instant,
+    /// The seconds that each part has taken.
+    seconds: Vec<(String, f64)>,
+    /// The line that was shown last.
+    shown: String,
 }
 
 /// A line of the raw data.
@@ -44,9 +51,12 @@ struct Raw<'a, T> {
 struct Report<'a> {
     schema: &'static str,
     quick: bool,
+    date: &'a str,
+    pairs: usize,
     machine: &'a Machine,
-    rows: &'a [Row],
-    missing: &'a [(String, String)],
+    seconds: &'a [(String, f64)],
+    #[serde(flatten)]
+    table: &'a Table,
 }
 
 impl Session {
@@ -68,8 +78,11 @@ impl Session {
             scratch: scratch.context("no folder for sockets")?,
             out,
             raw: BufWriter::new(raw),
-            rows: Vec::new(),
-            missing: Vec::new(),
+            table: Table::default(),
+            part: String::new(),
+            started: Instant::now(),
+            seconds: Vec::new(),
+            shown: String::new(),
         })
     }
 
@@ -78,7 +91,39 @@ impl Session {
         if self.quick { QUICK_PAIRS } else { PAIRS }
     }
 
-    pub(crate) fn progress(&mut self, _measure: &str, _pair: usize) {}
+    /// Begins a part. Whether the machine is still idle is seen before each.
+    pub(crate) fn begin(&mut self, part: &str) -> Result<()> {
+        self.machine.look_again()?;
+        self.started = Instant::now();
+        part.clone_into(&mut self.part);
+        self.table.begin(part);
+        self.show(&format!("{part} ..."));
+        Ok(())
+    }
+
+    /// Ends the part, and tells how long it took.
+    pub(crate) fn end(&mut self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.show("");
+        eprintln!("{:<12}{seconds:>5.0} s", self.part);
+        self.shown.clear();
+        self.seconds.push((self.part.clone(), seconds));
+    }
+
+    /// Tells what is being measured, and which pair or which contestant it is: in one line, where there is a terminal.
+    pub(crate) fn progress(&mut self, measure: &str, number: usize) {
+        let text = format!("{:<12}{measure}: {}", self.part, number + 1);
+        self.show(&text);
+    }
+
+    fn show(&mut self, text: &str) {
+        let stderr = std::io::stderr();
+        if stderr.is_terminal() && self.shown != text {
+            // To the beginning of the line, and clear it.
+            let _ = write!(stderr.lock(), "\r\x1b[K{text}");
+            text.clone_into(&mut self.shown);
+        }
+    }
 
     /// A path for a socket or a configuration.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -119,47 +164,63 @@ impl Session {
         target: Target,
     ) {
         match Row::of_pairs(measure, unit, rival, ours, theirs, target) {
-            Some(row) => self.rows.push(row),
+            Some(row) => self.table.push(row),
             None => self.missing(format!("{measure} / {rival}"), "no pair was complete"),
         }
     }
 
     /// Notes what could not be measured, and why.
     pub(crate) fn missing(&mut self, measure: impl Into<String>, reason: impl Into<String>) {
-        self.missing.push((measure.into(), reason.into()));
+        self.table.missing(measure.into(), reason.into());
     }
 
-    /// Prints the table, and keeps it with its JSON.
+    /// Notes what has to be known to understand the table.
+    pub(crate) fn note(&mut self, note: String) {
+        self.table.note(note);
+    }
+
+    /// Prints the table, and keeps it with its JSON and for documents.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.raw.flush()?;
-        let table = table(&self.rows, &self.missing);
+        let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let report = Report {
             schema: SCHEMA,
             quick: self.quick,
+            date: &date,
+            pairs: self.pairs(),
             machine: &self.machine,
-            rows: &self.rows,
-            missing: &self.missing,
+            seconds: &self.seconds,
+            table: &self.table,
         };
-        let json = serde_json::to_string(&report)?;
-        std::fs::write(self.out.join("report.json"), &json)?;
-        std::fs::write(self.out.join("table.txt"), &table)?;
-        let machine = &self.machine;
+        let mut json = serde_json::to_string_pretty(&report)?;
+        json.push('\n');
+        let whole: f64 = self.seconds.iter().map(|(_, seconds)| seconds).sum();
+        let origin = format!(
+            "{}, {}; {}medians of {} pairs; {} s",
+            self.machine.text(),
+            date.get(..10).unwrap_or(&date),
+            if self.quick { "--quick, " } else { "" },
+            self.pairs(),
+            Duration::from_secs_f64(whole).as_secs(),
+        );
+        let text = format!("{origin}\n\n{}", self.table.text());
+        let markdown = format!("{origin}\n\n{}", self.table.markdown());
+        for (name, content) in [
+            ("report.json", &json),
+            ("table.txt", &text),
+            ("table.md", &markdown),
+        ] {
+            let path = self.out.join(name);
+            std::fs::write(&path, content)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
         let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "\n{text}")?;
         writeln!(
             stdout,
-            "Linux {}, {} cores, load {} before the measurement{}{}\n",
-            machine.kernel,
-            machine.cores,
-            machine.load,
-            if machine.loaded {
-                ": THE MACHINE WAS IN USE, the numbers say little"
-            } else {
-                ""
-            },
-            if self.quick { "; --quick" } else { "" },
+            "{}: table.md for documents, report.json for programs, raw.jsonl with every run, plots (*.svg)",
+            self.out.display()
         )?;
-        writeln!(stdout, "{table}\n{json}")?;
-        writeln!(stdout, "\nraw data and plots: {}", self.out.display())?;
         Ok(())
     }
 }

@@ -123,7 +123,10 @@ impl Tunnel {
     fn write_what_is_received(&self) -> Result<()> {
         let mut buffers = vec![vec![0; SUPER_PACKET]; MESSAGES];
         let mut headers = MultiHeaders::preallocate(MESSAGES, Some(cmsg_space!(i32)));
-        let mut packets = vec![Vec::with_capacity(SUPER_PACKET); IDEAL_BATCH_SIZE];
+        let room = || Vec::with_capacity(SUPER_PACKET);
+        let mut packets: Vec<_> = std::iter::repeat_with(room)
+            .take(IDEAL_BATCH_SIZE)
+            .collect();
         let mut table = GROTable::default();
         let mut received = Vec::with_capacity(MESSAGES);
         loop {
@@ -152,7 +155,8 @@ impl Tunnel {
                 Err(error) => return Err(error).context("cannot receive"),
             }
             let messages = buffers.iter().zip(&received);
-            let mut all = messages.flat_map(|(buffer, (len, segment))| buffer[..*len].chunks(*segment));
+            let mut all =
+                messages.flat_map(|(buffer, (len, segment))| buffer[..*len].chunks(*segment));
             loop {
                 let mut count = 0;
                 for (packet, bytes) in packets.iter_mut().zip(all.by_ref()) {

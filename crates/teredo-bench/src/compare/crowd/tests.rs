@@ -27,3 +27,18 @@ fn frames_are_read_as_written() {
     tcp[9] = 6;
     assert_eq!(datagram(&tcp), None);
 }
+
+/// The native host's kernel takes it, and the size is that of the packet with its headers.
+#[test]
+fn inner_packets_are_whole() {
+    let from = client(5).to_ipv6();
+    for size in [64, 1280] {
+        let bytes = inner(from, NATIVE, size);
+        assert_eq!(bytes.len(), size);
+        let packet = Datagram::parse(&bytes).unwrap().packet;
+        assert_eq!((packet.source(), packet.destination()), (from, NATIVE));
+        assert_eq!(checksum(from, NATIVE, protocol::UDP, packet.payload()), 0);
+        assert!(is_pattern(packet.payload().get(UDP..)));
+    }
+    assert!(!is_pattern(Some(&[PATTERN, 0])) && !is_pattern(None));
+}

@@ -21,18 +21,63 @@ fn targets_have_two_sides() {
     assert!(Row::of_pairs("x", "s", "y", &[], &[], Target::None).is_none());
 }
 
+fn filled() -> Table {
+    let mut table = Table::default();
+    table.begin("flow");
+    table.push(row(&[5e9, 5e9], &[1e9, 1e9], Target::AtLeast(10.0)));
+    table.begin("server");
+    table.push(row(&[0.05], &[2.0], Target::AtMost(0.1)));
+    table.push(row(&[1.0], &[2.0], Target::None));
+    table.missing("latency".to_owned(), "no vxlan".to_owned());
+    table.note("a note".to_owned());
+    table
+}
+
 #[test]
 fn the_table_names_what_was_missed_and_what_is_missing() {
-    let rows = [
-        row(&[5e9], &[1e9], Target::AtLeast(10.0)),
-        row(&[0.05], &[2.0], Target::AtMost(0.1)),
-    ];
-    let missing = [("latency".to_owned(), "no vxlan".to_owned())];
-    let text = table(&rows, &missing);
+    let text = filled().text();
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[1].ends_with(">= 10  MISSED"), "{text}");
-    assert!(lines[1].contains("5G") && lines[2].ends_with("<= 0.1  met"));
-    assert_eq!(lines[3], "not measured: latency: no vxlan");
+    assert_eq!(
+        lines[2],
+        "rate [1/s]     5G  miredo      1G      5x    5..5   >= 10  MISSED"
+    );
+    assert_eq!(
+        (lines[1], lines[3]),
+        ("", ""),
+        "the parts are apart: {text}"
+    );
+    assert_eq!(
+        lines[4],
+        "rate [1/s]   0.05  miredo       2  0.025x    once  <= 0.1  met"
+    );
+    assert_eq!(
+        lines[6..],
+        [
+            "",
+            "1 targets met, 1 missed",
+            "a note",
+            "not measured: latency: no vxlan"
+        ]
+    );
+}
+
+#[test]
+fn the_same_for_documents() {
+    let text = filled().markdown();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[1],
+        "| --- | --: | --- | --: | --: | --: | --: | --- |"
+    );
+    assert_eq!(
+        lines[2],
+        "| rate [1/s] | 5G | miredo | 1G | 5x | 5..5 | >= 10 | MISSED |"
+    );
+    assert!(
+        lines[2..5]
+            .iter()
+            .all(|line| line.matches('|').count() == 9)
+    );
 }
 
 #[test]
