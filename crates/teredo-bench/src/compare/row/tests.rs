@@ -39,7 +39,7 @@ fn the_table_names_what_was_missed_and_what_is_missing() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[2],
-        "rate [1/s]     5G  miredo      1G      5x    5..5   >= 10  MISSED"
+        "rate [1/s]    5G  miredo      1G      5x  5..5   >= 10  MISSED"
     );
     assert_eq!(
         (lines[1], lines[3]),
@@ -48,7 +48,7 @@ fn the_table_names_what_was_missed_and_what_is_missing() {
     );
     assert_eq!(
         lines[4],
-        "rate [1/s]   0.05  miredo       2  0.025x    once  <= 0.1  met"
+        "rate [1/s]  0.05  miredo       2  0.025x  once  <= 0.1  met"
     );
     assert_eq!(
         lines[6..],
