@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use super::calls;
@@ -57,7 +57,14 @@ fn in_mode(session: &mut Session, mode: Mode) -> Result<()> {
     for pair in 0..session.pairs() {
         session.progress(&measure, pair);
         for (stage, runs) in stages.iter().zip(&mut runs) {
-            let run = run(stage, mode, duration)?;
+            let name = stage.carrier.name();
+            let run = match run(stage, mode, duration) {
+                Err(error) => {
+                    session.note(format!("{measure}: {name} once more: {error:#}"));
+                    run(stage, mode, duration).with_context(|| name)?
+                }
+                run => run?,
+            };
             session.keep(&measure, stage.carrier.name(), pair, &run)?;
             runs.push(run);
         }

@@ -290,14 +290,16 @@ impl Scene {
     }
 }
 
-/// How many packets of this size the native host has got, each of which is whole.
+/// How many packets of this size the native host has got. All are whole; those of other sizes come too late to count.
 fn native_receives(batch: &mut Batch, sink: &UdpSocket, size: usize) -> Result<usize> {
-    let came = batch.receive(sink, false)?;
+    batch.receive(sink, false)?;
+    let mut came = 0;
     for datagram in batch.datagrams() {
         ensure!(
-            datagram.len() == size - crowd::HEADERS && crowd::is_pattern(Some(datagram)),
+            crowd::is_pattern(Some(datagram)),
             "that was not sent: {datagram:02x?}"
         );
+        came += usize::from(datagram.len() == size - crowd::HEADERS);
     }
     Ok(came)
 }

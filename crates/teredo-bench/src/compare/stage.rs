@@ -174,7 +174,9 @@ impl Stage {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        bail!("{}: no path within {PATIENCE:?}", self.carrier.name())
+        let last_words = self.ends.iter().filter_map(|end| end.lines().pop());
+        let last_words: Vec<String> = last_words.collect();
+        bail!("no path within {PATIENCE:?} {}", last_words.join(", "))
     }
 
     /// Where the native host is reached by this carrier.

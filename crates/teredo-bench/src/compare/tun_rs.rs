@@ -1,15 +1,16 @@
 //! tun-rs' offload, as its example uses it, with UDP between two ends: a tunnel with one peer and without a protocol.
 //!
 //! Each direction has a thread. What the crate has cut of a super-packet leaves with one send (`UDP_SEGMENT`), and what
-//! came with one receive (`UDP_GRO`, many at once) the crate puts together for the interface: all that offloads can do for a tunnel
-//! in user space, and nothing that Teredo needs besides.
+//! came with one receive (`UDP_GRO`, many at once) the crate puts together for the interface: all that offloads can do
+//! for a tunnel in user space, and nothing that Teredo needs besides.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -65,15 +66,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         peer: Peer::new(options.peer),
     };
     println!("tunnelling");
+    let (ended, end) = mpsc::channel();
     std::thread::scope(|scope| {
-        let threads = [
-            scope.spawn(|| tunnel.send_what_is_read()),
-            scope.spawn(|| tunnel.write_what_is_received()),
-        ];
-        for thread in threads {
-            thread.join().map_err(|_| anyhow!("a thread panicked"))??;
-        }
-        Ok(())
+        let (tunnel, also_ended) = (&tunnel, ended.clone());
+        scope.spawn(move || also_ended.send(tunnel.send_what_is_read()));
+        scope.spawn(move || ended.send(tunnel.write_what_is_received()));
+        // Neither does without the other, which cannot be told to stop.
+        let error = match end.recv() {
+            Ok(Err(error)) => format!("{error:#}"),
+            _ => "a thread panicked".to_owned(),
+        };
+        eprintln!("tun-rs: {error}");
+        std::process::exit(1)
     })
 }
 
@@ -122,7 +126,6 @@ impl Tunnel {
 
     fn write_what_is_received(&self) -> Result<()> {
         let mut buffers = vec![vec![0; SUPER_PACKET]; MESSAGES];
-        let mut headers = MultiHeaders::preallocate(MESSAGES, Some(cmsg_space!(i32)));
         let room = || Vec::with_capacity(SUPER_PACKET);
         let mut packets: Vec<_> = std::iter::repeat_with(room)
             .take(IDEAL_BATCH_SIZE)
@@ -135,6 +138,8 @@ impl Tunnel {
             let mut slices: Vec<_> = buffer_list
                 .map(|buffer| [IoSliceMut::new(buffer)])
                 .collect();
+            // Made anew: room for control messages that the kernel did not use is gone at the next call.
+            let mut headers = MultiHeaders::preallocate(MESSAGES, Some(cmsg_space!(i32)));
             let socket = self.socket.as_raw_fd();
             let flags = MsgFlags::MSG_WAITFORONE;
             match recvmmsg(socket, &mut headers, slices.iter_mut(), flags, None) {
