@@ -80,15 +80,26 @@ struct Run {
 }
 
 pub(crate) fn measure(session: &mut Session) -> Result<()> {
-    if let Err(error) = of_relays(session) {
-        session.missing("peers of relays that run", format!("{error:#}"));
+    // Fewer, where the machine is too slow to meet all while the first are still trusted.
+    let counts = if session.quick {
+        &[QUICK_MET][..]
+    } else {
+        &[MET, QUICK_MET]
+    };
+    for many in counts {
+        match of_relays(session, *many) {
+            Ok(()) => break,
+            Err(error) => {
+                let name = format!("relays that have met {}", short_count(*many));
+                session.missing(name, format!("{error:#}"));
+            }
+        }
     }
     of_lists(session)
 }
 
 /// Relays as they run, which get to know clients by packets, as many as can be met while the first are still trusted.
-fn of_relays(session: &mut Session) -> Result<()> {
-    let many = if session.quick { QUICK_MET } else { MET };
+fn of_relays(session: &mut Session, many: usize) -> Result<()> {
     let [ours, miredo] = [Make::Ours, Make::Miredo].map(|make| Scene::build(session, make));
     let mut scenes = [ours?, miredo?];
     let name = format!("a relay's memory for a peer, {} met", short_count(many));
