@@ -80,6 +80,7 @@ struct Run {
 }
 
 pub(crate) fn measure(session: &mut Session) -> Result<()> {
+    let mut theirs = None;
     // Fewer, where the machine is too slow to meet all while the first are still trusted.
     let counts = if session.quick {
         &[QUICK_MET][..]
@@ -88,18 +89,22 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
     };
     for many in counts {
         match of_relays(session, *many) {
-            Ok(()) => break,
+            Ok(each) => {
+                theirs = Some((each, format!("miredo, {} met", short_count(*many))));
+                break;
+            }
             Err(error) => {
                 let name = format!("relays that have met {}", short_count(*many));
                 session.missing(name, format!("{error:#}"));
             }
         }
     }
-    of_lists(session)
+    of_lists(session, theirs)
 }
 
 /// Relays as they run, which get to know clients by packets, as many as can be met while the first are still trusted.
-fn of_relays(session: &mut Session, many: usize) -> Result<()> {
+/// The bytes of `miredo` for a peer.
+fn of_relays(session: &mut Session, many: usize) -> Result<f64> {
     let [ours, miredo] = [Make::Ours, Make::Miredo].map(|make| Scene::build(session, make));
     let mut scenes = [ours?, miredo?];
     let name = format!("a relay's memory for a peer, {} met", short_count(many));
@@ -135,7 +140,8 @@ fn of_relays(session: &mut Session, many: usize) -> Result<()> {
     }
     let itself = format!("itself, {FEW} peers");
     session.row(&name, "1/s", &itself, [&rates[0], &rates[1]], AtLeast(0.7));
-    by_peers(session, &mut scenes, many)
+    by_peers(session, &mut scenes, many)?;
+    each.pop().context("nothing has grown")
 }
 
 fn by_peers(session: &mut Session, scenes: &mut [Scene], many: usize) -> Result<()> {
@@ -160,8 +166,8 @@ fn by_peers(session: &mut Session, scenes: &mut [Scene], many: usize) -> Result<
     plot.save(&session.out().join("by-peers.svg"))
 }
 
-/// The list by itself, at ten million.
-fn of_lists(session: &mut Session) -> Result<()> {
+/// The list by itself, at ten million, beside what `miredo` takes for each of fewer.
+fn of_lists(session: &mut Session, miredo: Option<(f64, String)>) -> Result<()> {
     let many = if session.quick { QUICK_MANY } else { MANY };
     // Everything that is sent ends at the core.
     let internet = Internet::new()?;
@@ -189,6 +195,9 @@ fn of_lists(session: &mut Session) -> Result<()> {
     let [ours, theirs] = [&run, &hashbrown].map(|run| run.bytes as f64 / many as f64);
     session.row(&measure, "B", "one byte", [&[ours], &[1.0]], AtMost(40.0));
     session.row(&measure, "B", "hashbrown", [&[ours], &[theirs]], Nothing);
+    if let Some((theirs, rival)) = miredo {
+        session.row(&measure, "B", &rival, [&[ours], &[theirs]], AtMost(0.3));
+    }
     let [ours, theirs] = [&run, &hashbrown].map(|run| run.worst_us);
     session.row(
         &format!("worst stall on growth to {count}"),

@@ -169,7 +169,8 @@ impl Table {
             }
             text.push_str(&line(cells));
         }
-        text.push_str(&self.remarks());
+        text.push('\n');
+        text.extend(self.remarks().map(|remark| format!("{remark}\n")));
         text
     }
 
@@ -188,24 +189,20 @@ impl Table {
         for row in &self.rows {
             text.push_str(&line(&row.cells()));
         }
-        text.push_str(&self.remarks());
+        text.push('\n');
+        text.extend(self.remarks().map(|remark| format!("- {remark}\n")));
         text
     }
 
-    fn remarks(&self) -> String {
+    fn remarks(&self) -> impl Iterator<Item = String> {
         let verdicts = |met| self.rows.iter().filter(|row| row.met == Some(met)).count();
-        let mut text = format!(
-            "\n{} targets met, {} missed\n",
-            verdicts(true),
-            verdicts(false)
-        );
-        for note in &self.notes {
-            let _ = writeln!(text, "{note}");
-        }
-        for (measure, reason) in &self.missing {
-            let _ = writeln!(text, "not measured: {measure}: {reason}");
-        }
-        text
+        let verdicts = format!("{} targets met, {} missed", verdicts(true), verdicts(false));
+        let missing = self.missing.iter();
+        let missing = missing.map(|(measure, reason)| format!("not measured: {measure}: {reason}"));
+        [verdicts]
+            .into_iter()
+            .chain(self.notes.iter().cloned())
+            .chain(missing)
     }
 }
 

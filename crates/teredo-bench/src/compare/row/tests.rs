@@ -73,6 +73,7 @@ fn the_same_for_documents() {
         lines[2],
         "| rate [1/s] | 5G | miredo | 1G | 5x | 5..5 | >= 10 | MISSED |"
     );
+    assert_eq!(lines[7], "- a note");
     assert!(
         lines[2..5]
             .iter()
