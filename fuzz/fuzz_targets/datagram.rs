@@ -1,6 +1,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use teredo_fuzz::datagram::run;
+use teredo_fuzz::protocol::datagram::run;
 
 fuzz_target!(|input: &[u8]| run(input));

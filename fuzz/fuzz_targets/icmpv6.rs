@@ -1,6 +1,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use teredo_fuzz::icmpv6::{Input, run};
+use teredo_fuzz::protocol::icmpv6::{Input, run};
 
 fuzz_target!(|input: Input| run(input));

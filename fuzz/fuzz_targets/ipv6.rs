@@ -1,6 +1,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use teredo_fuzz::ipv6::run;
+use teredo_fuzz::protocol::ipv6::run;
 
 fuzz_target!(|input: &[u8]| run(input));

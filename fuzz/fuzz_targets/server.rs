@@ -1,6 +1,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use teredo_fuzz::server::{Case, run};
+use teredo_fuzz::protocol::server::{Case, run};
 
 fuzz_target!(|input: Case| run(input));
