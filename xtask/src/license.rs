@@ -90,13 +90,20 @@ fn host() -> Result<String> {
 /// Whether an SPDX expression can be met with the `allowed` licences alone.
 ///
 /// `AND` binds stronger than `OR`; a `/` is the `OR` of old manifests; what stands after `WITH` is an exception
-/// that only ever adds permissions, so the licence before it decides.
+/// that only ever adds permissions, so the licence before it decides. SPDX 3 has the operators all in capitals or all in
+/// small letters.
 fn satisfied(expression: &str, allowed: &[String]) -> Result<bool> {
     let spaced = expression
         .replace('(', " ( ")
         .replace(')', " ) ")
         .replace('/', " OR ");
-    let words: Vec<&str> = spaced.split_whitespace().collect();
+    let capital = |word| match word {
+        "and" => "AND",
+        "or" => "OR",
+        "with" => "WITH",
+        other => other,
+    };
+    let words: Vec<&str> = spaced.split_whitespace().map(capital).collect();
     let mut parser = Parser {
         words: &words,
         allowed,

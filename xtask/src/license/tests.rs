@@ -15,6 +15,8 @@ fn meets(expression: &str) -> Result<bool> {
 fn one_side_of_an_or_is_enough() {
     assert!(meets("GPL-2.0-only OR MIT").unwrap());
     assert!(meets("MIT/GPL-3.0").unwrap());
+    assert!(meets("MIT or GPL-3.0-only").unwrap());
+    assert!(meets("MIT Or GPL-3.0-only").is_err());
     assert!(!meets("GPL-2.0-only OR GPL-3.0-only").unwrap());
 }
 
