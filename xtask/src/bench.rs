@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: starts the benchmarks of `crates/teredo-bench`, as they must be built.
 
+mod instructions;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -22,6 +24,8 @@ enum Task {
     Notify(Options),
     /// Cutting super-packets and putting packets together, beside copying the same bytes.
     Offload(OffloadOptions),
+    /// The instructions of the hot functions beside those that are kept, on any machine.
+    Instructions(instructions::Options),
 }
 
 /// Without a subcommand: the data path, the server and the firewall, beside their rivals.
@@ -65,6 +69,7 @@ impl Options {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     let mut packages = vec!["teredo-bench"];
     let (task, arguments) = match &bench.task {
+        Some(Task::Instructions(options)) => return instructions::run(options),
         None => {
             tools::ensure_installed(tools::COMPARE)?;
             tools::ensure_namespaces()?;

@@ -162,6 +162,14 @@ pub(crate) const COMPARE: &[Tool] = &[
     },
 ];
 
+/// What the count of instructions needs.
+pub(crate) const INSTRUCTIONS: &[Tool] = &[Tool {
+    program: "valgrind",
+    package: "valgrind",
+    purpose: "counts instructions",
+    service: None,
+}];
+
 /// Makes sure that every tool is there, and installs what is missing; only root can.
 pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
     let path = search_path();
