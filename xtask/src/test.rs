@@ -25,6 +25,9 @@ pub(crate) struct Options {
 /// The crates whose unit tests talk to the kernel's network, in namespaces that only root may make.
 const KERNEL: &[&str] = &["teredo-firewall", "teredo-lab", "teredo-tunnel"];
 
+/// The end-to-end tests whose data goes through the tunnel, and that need no other implementation.
+const DATA: &[&str] = &["order::", "relay::", "transfer::", "tunnel::"];
+
 /// How much `--long` tries, by the variables that the tests look at.
 const LONG: &[(&str, &str)] = &[
     ("TEREDO_LONG", "1"),
@@ -116,11 +119,28 @@ fn tests(options: &Options) -> Result<()> {
             cargo(&["test", "--workspace", "--locked"]),
             options,
         ))?;
+        without_offloads(options)?;
     }
     for left_out in left_out(options) {
         say(format_args!("left out: {left_out}"))?;
     }
     Ok(())
+}
+
+/// The end-to-end tests once more, in which every packet goes its way alone. Chosen by the name of the test rather than of
+/// the crate, which keeps the dependencies' features, and so the build, as they are.
+fn without_offloads(options: &Options) -> Result<()> {
+    let mut command = cargo(&["test", "--workspace", "--locked", "--test", "e2e", "--"]);
+    if options.long {
+        say("==> end-to-end tests without offloads")?;
+    } else {
+        say(format_args!(
+            "==> end-to-end tests without offloads: {} (--long: all)",
+            DATA.join(" ")
+        ))?;
+        command.args(DATA);
+    }
+    execute(prepared(command, options).env("TEREDO_OFFLOAD", "off"))
 }
 
 fn prepared(mut command: Command, options: &Options) -> Command {

@@ -1,12 +1,12 @@
 //! Much data through the tunnel, with the kernel's offloads and without.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
-use teredo_lab::{NatKind, Receive};
+use teredo_lab::{Host, NatKind, Process, Receive};
 
 use crate::world::*;
 
@@ -87,7 +87,7 @@ fn data_arrives_intact_with_and_without_offloads() {
     }
 }
 
-fn a_v6(address: IpAddr) -> std::net::Ipv6Addr {
+fn a_v6(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V6(address) => address,
         IpAddr::V4(address) => panic!("{address}"),
@@ -95,7 +95,7 @@ fn a_v6(address: IpAddr) -> std::net::Ipv6Addr {
 }
 
 /// Twenty datagrams in one `UDP_SEGMENT` send, the last one short, are twenty datagrams in order at the other end.
-fn datagrams(hosts: &[teredo_lab::Host; 2], [a, b]: [IpAddr; 2], modes: [&str; 2]) {
+fn datagrams(hosts: &[Host; 2], [a, b]: [IpAddr; 2], modes: [&str; 2]) {
     let bind = |side: usize, address| {
         hosts[side]
             .namespace()
@@ -116,6 +116,55 @@ fn datagrams(hosts: &[teredo_lab::Host; 2], [a, b]: [IpAddr; 2], modes: [&str; 2
             "{modes:?}: datagram {number} of {len} bytes"
         );
     }
+}
+
+/// What the environment says of offloads is done, which is how the whole of these tests is run without them: only with
+/// offloads does the host hand over a burst as one packet.
+#[test]
+fn the_environment_switches_offloads_off() {
+    const BURST: usize = 19_300;
+    for (mode, switched_on) in [("auto", true), ("off", false)] {
+        let (world, _server) = World::with_server();
+        let host = world.left.host("alice").unwrap();
+        let socket = world.path("alice.sock");
+        let mut command = teredo();
+        command
+            .args(["client", "--server", &SERVER.to_string(), "--socket"])
+            .arg(&socket)
+            .env("TEREDO_OFFLOAD", mode);
+        let process = Process::spawn(host.namespace(), "client", &mut command).unwrap();
+        let client = Client { process, socket };
+        let own = client.address();
+        let [bytes, packets] = taken(&host);
+        let sender = host
+            .namespace()
+            .run(|| UdpSocket::bind((own, PORT)).unwrap())
+            .unwrap();
+        setsockopt(&sender, UdpGsoSegment, &1000).unwrap();
+        let nobody: Ipv6Addr = "2001:0:c000:22d::1".parse().unwrap();
+        sender.send_to(&noise(7, BURST), (nobody, PORT)).unwrap();
+        eventually(SECOND * 5, "all of the burst at the client", || {
+            taken(&host)[0] - bytes > BURST as u64
+        });
+        let packets = taken(&host)[1] - packets;
+        assert_eq!(packets < 20, switched_on, "{mode}: {packets}");
+    }
+}
+
+/// How many bytes and packets the client has been handed by its host.
+fn taken(host: &Host) -> [u64; 2] {
+    let table = host
+        .namespace()
+        .run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap())
+        .unwrap();
+    let mut lines = table.lines().map(|line| line.split_whitespace());
+    let fields = lines.find_map(|mut line| (line.next()? == "teredo:").then_some(line));
+    let numbers: Vec<u64> = fields
+        .unwrap()
+        .map(|field| field.parse().unwrap())
+        .collect();
+    // Reception has eight columns.
+    [numbers[8], numbers[9]]
 }
 
 /// The setting in the file and the one on the command line are looked at before anything starts.
