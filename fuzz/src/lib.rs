@@ -1,6 +1,7 @@
-//! What the fuzz targets do, without the fuzzer: the tests of `teredo` include its part and replay the kept
-//! inputs.
+//! What the fuzz targets do, without the fuzzer: the tests of `teredo` and of `teredo-tunnel` include each their part,
+//! and replay the kept inputs.
 
 #![forbid(unsafe_code)]
 
+pub mod offload;
 pub mod protocol;

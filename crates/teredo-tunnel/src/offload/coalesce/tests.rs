@@ -335,13 +335,21 @@ fn a_cleared_coalescer_is_as_new() {
     assert_eq!(counts, [2]);
 }
 
-/// Whom a packet must not overtake, and by whom it must not be overtaken.
+/// Whom a packet must not overtake, and by whom it must not be overtaken: next header, addresses and ports of what is TCP
+/// or UDP at once, whole, and as long as it says.
 fn flow(packet: &[u8]) -> Option<Vec<u8>> {
-    Segment::parse(packet).map(|segment| {
-        let mut key = segment.packet[8..44].to_vec();
-        key.push(segment.packet[6]);
-        key
-    })
+    let len = u16::from_be_bytes([*packet.get(4)?, *packet.get(5)?]);
+    let headers = match packet.get(6)? {
+        6 => 4 * usize::from(packet.get(52)? >> 4),
+        17 if packet.get(44..46)? == len.to_be_bytes() => 8,
+        _ => return None,
+    };
+    let shortest = if packet[6] == 6 { 20 } else { 8 };
+    let known = packet[0] >> 4 == 6
+        && packet.len() == 40 + usize::from(len)
+        && headers >= shortest
+        && packet.len() >= 40 + headers;
+    known.then(|| [&packet[6..7], &packet[8..44]].concat())
 }
 
 /// A batch such as a peer could send: a few flows that go on, with disturbances.
