@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Pid;
-use rustix::thread::{CpuSet, gettid, sched_setaffinity};
+use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
 use crate::machine::processor_time;
 
@@ -30,6 +30,15 @@ impl Place {
     /// Binds the calling thread, and the threads that it will start.
     pub(crate) fn take(self) -> Result<()> {
         sched_setaffinity(None, &self.set()).context("cannot bind a thread to a core")
+    }
+
+    /// Binds what `start` starts, which finds one core and makes no more threads than that is good for.
+    pub(crate) fn found_by<T>(self, start: impl FnOnce() -> Result<T>) -> Result<T> {
+        let before = sched_getaffinity(None).context("cannot tell the cores of a thread")?;
+        self.take()?;
+        let started = start();
+        sched_setaffinity(None, &before).context("cannot give a thread its cores back")?;
+        started
     }
 
     /// Binds all threads of these processes.

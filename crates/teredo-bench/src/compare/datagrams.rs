@@ -10,6 +10,7 @@ use super::plot::{Plot, Series};
 use super::relaying::{Direction, Run, SMALL, Scene};
 use super::row::Target::{self, AtLeast, None as Nothing};
 use super::session::Session;
+use super::shares;
 
 const PEERS: usize = 10_000;
 const SIZES: [usize; 5] = [64, 256, 640, 960, 1280];
@@ -36,8 +37,37 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
             refuse_loss(session, name, scene.name(), runs);
         }
         rows(session, name, &runs);
+        own_share(session, name, &mut scenes, &runs, (direction, duration))?;
     }
     by_size(session, &mut scenes)
+}
+
+/// What of the relays' processor time is theirs, by a run of each that is not measured.
+fn own_share(
+    session: &mut Session,
+    name: &str,
+    scenes: &mut [Scene],
+    runs: &[Vec<Run>; 2],
+    (direction, duration): (Direction, Duration),
+) -> Result<()> {
+    let measure = format!("{name}, relay's CPU without the path");
+    let mut own = Vec::new();
+    for (scene, runs) in scenes.iter_mut().zip(runs) {
+        scene.introduce(PEERS)?;
+        let (contestant, relay) = (scene.name(), scene.processes());
+        let shares = shares::sample(session, &measure, contestant, &relay, || {
+            scene.run(direction, SMALL, PEERS, duration)
+        })?;
+        let Some(shares) = shares else {
+            return Ok(());
+        };
+        let each = |run: &Run| run.processor_nanoseconds * (1.0 - shares.path);
+        own.push(runs.iter().map(each).collect::<Vec<f64>>());
+    }
+    if let [ours, theirs] = &own[..] {
+        session.row(&measure, "ns", "miredo", [ours, theirs], Nothing);
+    }
+    Ok(())
 }
 
 fn rows(session: &mut Session, name: &str, runs: &[Vec<Run>; 2]) {

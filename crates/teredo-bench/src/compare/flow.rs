@@ -10,6 +10,7 @@ use super::cpu::Usage;
 use super::daemon::Make;
 use super::row::Target::{AtLeast, AtMost, None};
 use super::session::Session;
+use super::shares;
 use super::stage::{Carrier, FRAME, Mode, Stage, traffic};
 use super::stream::{Transfer, transfer};
 
@@ -103,7 +104,46 @@ fn in_mode(session: &mut Session, mode: Mode) -> Result<()> {
             target,
         );
     }
+    own_share(
+        session,
+        &stages[..2],
+        [&cost(ours), &cost(miredo)],
+        mode,
+        duration,
+    )?;
     count_calls(session, &stages[..2], mode, duration)
+}
+
+/// What of the daemons' processor time is theirs and not that of the network between them, by a run of each that is not
+/// measured.
+fn own_share(
+    session: &mut Session,
+    stages: &[Stage],
+    costs: [&[f64]; 2],
+    mode: Mode,
+    duration: Duration,
+) -> Result<()> {
+    let measure = format!("daemons' CPU without the path, {mode}");
+    let mut own = Vec::new();
+    for (stage, costs) in stages.iter().zip(costs) {
+        stage.warm_up()?;
+        let name = stage.carrier.name();
+        let daemons = stage.daemons();
+        let shares = shares::sample(session, &measure, name, &daemons, || flow(stage, duration))?;
+        let Some(shares) = shares else {
+            return Ok(());
+        };
+        own.push(
+            costs
+                .iter()
+                .map(|cost| cost * (1.0 - shares.path))
+                .collect::<Vec<f64>>(),
+        );
+    }
+    if let [ours, theirs] = &own[..] {
+        session.row(&measure, "s/GB", "miredo", [ours, theirs], None);
+    }
+    Ok(())
 }
 
 fn run(stage: &Stage, mode: Mode, duration: Duration) -> Result<Run> {

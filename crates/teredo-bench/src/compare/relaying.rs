@@ -87,7 +87,7 @@ impl Scene {
         let sender = native.udp_socket((NATIVE, 0))?;
         let sink = native.udp_socket((NATIVE, INNER_PORT))?;
         setsockopt(&sink, sockopt::RcvBufForce, &RECEIVE_BUFFER)?;
-        let relay = Daemon::relay(session, make, &relay_host)?;
+        let relay = Place::Receiver.found_by(|| Daemon::relay(session, make, &relay_host))?;
         relay.pin(Place::Receiver)?;
         Ok(Self {
             make,
@@ -134,6 +134,10 @@ impl Scene {
         };
         self.introduced = Some((count, heard));
         Ok(start.elapsed())
+    }
+
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        self.relay.processes()
     }
 
     /// Relays packets of this size for so long, to or from each client in turn.

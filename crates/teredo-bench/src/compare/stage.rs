@@ -148,8 +148,10 @@ impl Stage {
             }
             Carrier::Tunnel(make) => {
                 stage._server = Some(Daemon::server(session, make, &server_host)?);
-                let relay = Daemon::relay(session, make, &stage.relay_host)?;
-                let client = Daemon::client(session, make, &stage.alice, SERVER[0])?;
+                let relay =
+                    Place::Far.found_by(|| Daemon::relay(session, make, &stage.relay_host))?;
+                let client = Place::Near
+                    .found_by(|| Daemon::client(session, make, &stage.alice, SERVER[0]))?;
                 stage.warm_up()?;
                 relay.pin(Place::Far)?;
                 client.pin(Place::Near)?;
