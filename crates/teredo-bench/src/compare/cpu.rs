@@ -1,12 +1,13 @@
 //! Cores, and what processes have used of them.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Pid;
-use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, gettid, sched_setaffinity};
 
 use crate::machine::processor_time;
 
@@ -20,10 +21,14 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    fn set(self) -> CpuSet {
+    fn core(self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self as usize * cores.min(4) / 4
+    }
+
+    fn set(self) -> CpuSet {
         let mut set = CpuSet::new();
-        set.set(self as usize * cores.min(4) / 4);
+        set.set(self.core());
         set
     }
 
@@ -32,13 +37,13 @@ impl Place {
         sched_setaffinity(None, &self.set()).context("cannot bind a thread to a core")
     }
 
-    /// Binds what `start` starts, which finds one core and makes no more threads than that is good for.
-    pub(crate) fn found_by<T>(self, start: impl FnOnce() -> Result<T>) -> Result<T> {
-        let before = sched_getaffinity(None).context("cannot tell the cores of a thread")?;
-        self.take()?;
-        let started = start();
-        sched_setaffinity(None, &before).context("cannot give a thread its cores back")?;
-        started
+    /// A command whose process has one core from its start, and makes no more threads than that is good for.
+    pub(crate) fn command(self, program: &Path) -> Command {
+        let mut command = Command::new("taskset");
+        command
+            .args(["--cpu-list", &self.core().to_string()])
+            .arg(program);
+        command
     }
 
     /// Binds all threads of these processes.

@@ -52,9 +52,15 @@ impl Daemon {
         make: Make,
         host: &Host,
         server: Ipv4Addr,
+        place: Place,
     ) -> Result<Self> {
         match make {
-            Make::Ours => ours(session, host, &["client", "--server", &server.to_string()]),
+            Make::Ours => ours(
+                session,
+                host,
+                place,
+                &["client", "--server", &server.to_string()],
+            ),
             Make::Miredo => {
                 let settings = format!("InterfaceName {INTERFACE}\nServerAddress {server}\n");
                 miredo(session, host, "miredo", &settings)
@@ -63,11 +69,16 @@ impl Daemon {
     }
 
     /// Starts a relay on a host with one IPv4 address, and waits until it relays.
-    pub(crate) fn relay(session: &Session, make: Make, host: &Host) -> Result<Self> {
+    pub(crate) fn relay(session: &Session, make: Make, host: &Host, place: Place) -> Result<Self> {
         let address = host.ipv4();
         match make {
             Make::Ours => {
-                let relay = ours(session, host, &["relay", "--address", &address.to_string()])?;
+                let relay = ours(
+                    session,
+                    host,
+                    place,
+                    &["relay", "--address", &address.to_string()],
+                )?;
                 relay.process.wait_for_line("relaying", PATIENCE)?;
                 Ok(relay)
             }
@@ -90,12 +101,13 @@ impl Daemon {
     }
 
     /// Starts a server on a host with two IPv4 addresses, and waits until it serves.
-    pub(crate) fn server(session: &Session, make: Make, host: &Host) -> Result<Self> {
+    pub(crate) fn server(session: &Session, make: Make, host: &Host, place: Place) -> Result<Self> {
         let address = host.ipv4();
         let server = match make {
             Make::Ours => ours(
                 session,
                 host,
+                place,
                 &["server", "--address", &address.to_string()],
             )?,
             Make::Miredo => {
@@ -148,12 +160,12 @@ impl Drop for Daemon {
     }
 }
 
-fn ours(session: &Session, host: &Host, arguments: &[&str]) -> Result<Daemon> {
+fn ours(session: &Session, host: &Host, place: Place, arguments: &[&str]) -> Result<Daemon> {
     let role = arguments.first().copied().unwrap_or_default();
     let socket = session.path(&format!("{}-{role}.sock", host.name()));
     // Of an earlier one.
     let _ = fs::remove_file(&socket);
-    let mut command = Command::new(&session.teredo);
+    let mut command = place.command(&session.teredo);
     command
         .args(["--config", "/dev/null"])
         .args(arguments)

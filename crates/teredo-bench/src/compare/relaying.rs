@@ -87,7 +87,7 @@ impl Scene {
         let sender = native.udp_socket((NATIVE, 0))?;
         let sink = native.udp_socket((NATIVE, INNER_PORT))?;
         setsockopt(&sink, sockopt::RcvBufForce, &RECEIVE_BUFFER)?;
-        let relay = Place::Receiver.found_by(|| Daemon::relay(session, make, &relay_host))?;
+        let relay = Daemon::relay(session, make, &relay_host, Place::Receiver)?;
         relay.pin(Place::Receiver)?;
         Ok(Self {
             make,

@@ -165,22 +165,28 @@ impl Scene {
         ] {
             ip(namespace, &[&["-4", "route", "add"], arguments].concat())?;
         }
-        let running = Place::Receiver.found_by(|| {
-            Ok(match contestant {
-                Contestant::Ours => Running::Daemon(Daemon::server(session, Make::Ours, &server)?),
-                Contestant::Miredo => {
-                    Running::Daemon(Daemon::server(session, Make::Miredo, &server)?)
-                }
-                Contestant::Echo => {
-                    let program = std::env::current_exe().context("cannot find this program")?;
-                    let mut command = Command::new(program);
-                    command.args(["echo", &SocketAddrV4::new(SERVER[0], PORT).to_string()]);
-                    let echo = Process::spawn(server.namespace(), "echo", &mut command)?;
-                    echo.wait_for_line("echoing", Duration::from_secs(5))?;
-                    Running::Echo(echo)
-                }
-            })
-        })?;
+        let running = match contestant {
+            Contestant::Ours => Running::Daemon(Daemon::server(
+                session,
+                Make::Ours,
+                &server,
+                Place::Receiver,
+            )?),
+            Contestant::Miredo => Running::Daemon(Daemon::server(
+                session,
+                Make::Miredo,
+                &server,
+                Place::Receiver,
+            )?),
+            Contestant::Echo => {
+                let program = std::env::current_exe().context("cannot find this program")?;
+                let mut command = Command::new(program);
+                command.args(["echo", &SocketAddrV4::new(SERVER[0], PORT).to_string()]);
+                let echo = Process::spawn(server.namespace(), "echo", &mut command)?;
+                echo.wait_for_line("echoing", Duration::from_secs(5))?;
+                Running::Echo(echo)
+            }
+        };
         Place::Receiver.give(&running.processes())?;
         Ok(Self {
             contestant,

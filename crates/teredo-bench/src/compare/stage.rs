@@ -147,12 +147,12 @@ impl Stage {
                 }
             }
             Carrier::Tunnel(make) => {
-                stage._server = Some(Daemon::server(session, make, &server_host)?);
-                let relay =
-                    Place::Far.found_by(|| Daemon::relay(session, make, &stage.relay_host))?;
-                let client = Place::Near
-                    .found_by(|| Daemon::client(session, make, &stage.alice, SERVER[0]))?;
+                let server = Daemon::server(session, make, &server_host, Place::Far)?;
+                stage._server = Some(server);
+                let relay = Daemon::relay(session, make, &stage.relay_host, Place::Far)?;
+                let client = Daemon::client(session, make, &stage.alice, SERVER[0], Place::Near)?;
                 stage.warm_up()?;
+                // Miredo's are started anywhere.
                 relay.pin(Place::Far)?;
                 client.pin(Place::Near)?;
                 stage.relay = Some(relay);
