@@ -3,7 +3,7 @@
 //! # Threads
 //!
 //! ```text
-//!   control thread (tokio)                          data-path thread, one per role
+//!   control thread (tokio)                          data-path thread
 //!  ┌────────────────────────────┐  commands, Waker  ┌──────────────────────────────────────────────┐
 //!  │ EngineHandle               │ ────────────────> │ Engine                                       │
 //!  │                            │                   │                        ┌──────────────┐      │
