@@ -19,7 +19,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use teredo::ClientConfig;
-use teredo_client::HubAnnouncer;
+use teredo_node::HubAnnouncer;
 use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
 use teredo_tunnel::engine::{Engine, EngineConfig, SpawnError};

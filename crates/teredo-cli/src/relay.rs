@@ -30,7 +30,7 @@ use crate::daemon::{self, EndSignals, privilege};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::RelaySettings;
-use teredo_client::HubAnnouncer;
+use teredo_node::HubAnnouncer;
 
 /// Any address that is reached by the default route, for a look at what a datagram there would leave from.
 const SOMEWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);

@@ -1,12 +1,12 @@
 //! What fuzzing has found its way with is tried again: every input that is kept of the targets that cut super-packets and
 //! put packets together, without a fuzzer.
 
-#[path = "../../../fuzz/replay.rs"]
+#[path = "../../../dev/fuzz/replay.rs"]
 #[macro_use]
 mod replay;
 
 #[allow(unreachable_pub, reason = "a library of its own")]
-#[path = "../../../fuzz/src/offload/mod.rs"]
+#[path = "../../../dev/fuzz/src/offload/mod.rs"]
 mod offload;
 
 use replay::structured;

@@ -1,7 +1,7 @@
-//! What fuzzing has found its way with is tried again: every input that is kept in `fuzz/kept`, in the fuzz target that
+//! What fuzzing has found its way with is tried again: every input that is kept in `dev/fuzz/kept`, in the fuzz target that
 //! it was found for, without a fuzzer.
 
-#[path = "../../../fuzz/replay.rs"]
+#[path = "../../../dev/fuzz/replay.rs"]
 #[macro_use]
 mod replay;
 
@@ -11,7 +11,7 @@ mod replay;
     unreachable_pub,
     reason = "a library of its own, which chooses nothing by the order of its maps"
 )]
-#[path = "../../../fuzz/src/protocol/mod.rs"]
+#[path = "../../../dev/fuzz/src/protocol/mod.rs"]
 mod protocol;
 
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ const ELSEWHERE: [&str; 2] = ["coalesce", "cut"];
 /// A target that were not replayed would rot.
 #[test]
 fn every_target_is_replayed() {
-    let manifest = include_str!("../../../fuzz/Cargo.toml");
+    let manifest = include_str!("../../../dev/fuzz/Cargo.toml");
     let binaries = manifest.split("[[bin]]").skip(1);
     let targets: BTreeSet<_> = binaries
         .filter_map(|binary| {

@@ -172,7 +172,7 @@ fn a_program_is_the_client_itself() {
     let bob_host = world.right.host("bob").unwrap();
     let bob = world.client(&bob_host, &[]);
     let bob_address = bob.address();
-    let mut command = Command::new(example("teredo-client", "embedded"));
+    let mut command = Command::new(example("teredo-node", "embedded"));
     let mut program = Dialogue::start(&here, Path::new("/nonexistent"), command.arg("192.0.2.45"));
 
     // The callback has a thread of its own, so that either line may be the first.

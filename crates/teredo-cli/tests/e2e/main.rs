@@ -4,7 +4,7 @@
 //! `python3`; a test that lacks its tool fails and names the package. Each test makes its own internet and leaves
 //! nothing behind.
 
-#[path = "../../../netioapi/tests/c_programs/compile.rs"]
+#[path = "../../../netioapi/core/tests/c_programs/compile.rs"]
 #[allow(dead_code, reason = "the tests of the C libraries use more of it")]
 mod c;
 mod dialogue;

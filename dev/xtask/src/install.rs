@@ -1,0 +1,271 @@
+//! `cargo xtask install`: what the system offers to users and to C programmers, put in place below a prefix.
+//!
+//! The shared libraries are linked here from the archives that cargo builds. rustc would link them with an export
+//! list of its own, which linkers do not let combine with symbol versions; and without versions a process that has
+//! loaded both libraries, whose functions have the same names, would call the wrong ones.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::command::{capture, cargo, run as execute, say};
+use crate::tree;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Where things are looked for once they are installed.
+    #[arg(long, value_name = "DIR", default_value = "/usr/local")]
+    prefix: PathBuf,
+    /// Install below this folder instead of the root: for making packages.
+    #[arg(long, value_name = "DIR")]
+    destdir: Option<PathBuf>,
+    /// Install the libraries, their headers and manual pages, and not the program.
+    #[arg(long)]
+    libraries: bool,
+    /// Build without optimisation.
+    #[arg(long)]
+    debug: bool,
+}
+
+/// The number in the name of the shared libraries. It changes when a program must be linked anew.
+const ABI: &str = "0";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const HEADERS: &str = "crates/netioapi/core/include";
+const PAGES: &str = "docs/man";
+/// What Rust's standard library needs of the system.
+const SYSTEM_LIBRARIES: &[&str] = &["-lgcc_s", "-lpthread", "-lm", "-ldl", "-lc"];
+
+struct Library {
+    /// The name without `lib`, which is pkg-config's too.
+    name: &'static str,
+    package: &'static str,
+    cflags: &'static str,
+    description: &'static str,
+}
+
+const LIBRARIES: &[Library] = &[
+    Library {
+        name: "teredo-netio",
+        package: "netioapi-netio",
+        cflags: " -DTEREDO_NETIO_DRIVER",
+        description: "Notifications of the Teredo client's port, for drivers (NTSTATUS)",
+    },
+    Library {
+        name: "teredo-iphlpapi",
+        package: "netioapi-iphlpapi",
+        cflags: "",
+        description: "Notifications of the Teredo client's port, for programs (Win32 errors)",
+    },
+];
+
+/// Builds and installs.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    ensure!(
+        options.prefix.is_absolute(),
+        "the prefix must be an absolute path: it is written into the pkg-config files"
+    );
+    let place = Place::new(&options.prefix, options.destdir.as_deref());
+    let built = Built::new(options)?;
+    for library in LIBRARIES {
+        place.library(library, &built.artifact(library.package)?)?;
+    }
+    for header in files(HEADERS, "h")? {
+        place.file(&header, "include/teredo", 0o644)?;
+    }
+    for page in files(PAGES, "3")? {
+        place.file(&page, "share/man/man3", 0o644)?;
+    }
+    if !options.libraries {
+        let program = built.artifact("teredo-cli")?;
+        place.file(&program, "bin", 0o755)?;
+        let pages = place.folder("share/man/man1")?;
+        execute(Command::new(&program).arg("man").arg(pages))?;
+    }
+    say(format_args!("installed below {}", place.root.display()))
+}
+
+/// What cargo has built.
+struct Built {
+    messages: Vec<Value>,
+}
+
+impl Built {
+    fn new(options: &Options) -> Result<Self> {
+        let mut command = cargo(&[
+            "build",
+            "--quiet",
+            "--locked",
+            "--message-format=json-render-diagnostics",
+        ]);
+        if !options.debug {
+            command.arg("--release");
+        }
+        for library in LIBRARIES {
+            command.args(["-p", library.package]);
+        }
+        if !options.libraries {
+            command.args(["-p", "teredo-cli"]);
+        }
+        let messages = capture(&mut command)?
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<_, _>>()
+            .context("cannot read what cargo says of the build")?;
+        Ok(Self { messages })
+    }
+
+    /// The program or archive of a package.
+    fn artifact(&self, package: &str) -> Result<PathBuf> {
+        let folder = format!("/{package}#");
+        self.messages
+            .iter()
+            .filter(|message| {
+                message["package_id"]
+                    .as_str()
+                    .is_some_and(|id| format!("{id}#").contains(&folder))
+            })
+            .find_map(|message| {
+                message["executable"].as_str().or_else(|| {
+                    let mut files = message["filenames"].as_array()?.iter();
+                    files.find_map(|file| file.as_str().filter(|file| file.ends_with(".a")))
+                })
+            })
+            .map(PathBuf::from)
+            .with_context(|| format!("cargo has built nothing of {package}"))
+    }
+}
+
+/// Where things go.
+struct Place {
+    prefix: PathBuf,
+    root: PathBuf,
+}
+
+impl Place {
+    fn new(prefix: &Path, destdir: Option<&Path>) -> Self {
+        let root = match destdir {
+            // A path that begins with / would replace the one that it is joined to.
+            Some(destdir) => destdir.join(prefix.strip_prefix("/").unwrap_or(prefix)),
+            None => prefix.to_owned(),
+        };
+        Self {
+            prefix: prefix.to_owned(),
+            root,
+        }
+    }
+
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.root.join(name);
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    fn file(&self, source: &Path, folder: &str, mode: u32) -> Result<()> {
+        let name = source.file_name().context("a file without a name")?;
+        let target = self.folder(folder)?.join(name);
+        replace(&target, mode, |path| fs::copy(source, path).map(drop))
+    }
+
+    fn library(&self, library: &Library, archive: &Path) -> Result<()> {
+        let Library {
+            name,
+            package,
+            cflags,
+            description,
+        } = library;
+        let folder = self.folder("lib")?;
+        replace(&folder.join(format!("lib{name}.a")), 0o644, |path| {
+            fs::copy(archive, path).map(drop)
+        })?;
+
+        let linked = tempfile::tempdir().context("no place for temporary files")?;
+        let shared = linked.path().join(format!("lib{name}.so.{VERSION}"));
+        let soname = format!("lib{name}.so.{ABI}");
+        let symbols = tree::root()
+            .join("crates")
+            .join(package)
+            .join("symbols.map");
+        execute(&mut link(archive, &shared, &soname, &symbols))?;
+        self.file(&shared, "lib", 0o755)?;
+        replace_link(&folder.join(&soname), &format!("lib{name}.so.{VERSION}"))?;
+        replace_link(&folder.join(format!("lib{name}.so")), &soname)?;
+
+        let prefix = self.prefix.display();
+        let private = SYSTEM_LIBRARIES.join(" ");
+        let text = format!(
+            "prefix={prefix}\nlibdir=${{prefix}}/lib\nincludedir=${{prefix}}/include/teredo\n\n\
+             Name: {name}\nDescription: {description}\nVersion: {VERSION}\n\
+             Libs: -L${{libdir}} -l{name}\nLibs.private: {private}\nCflags: -I${{includedir}}{cflags}\n"
+        );
+        let folder = self.folder("lib/pkgconfig")?;
+        replace(&folder.join(format!("{name}.pc")), 0o644, |path| {
+            fs::write(path, &text)
+        })
+    }
+}
+
+/// The command that makes the shared library: all of the archive that the exported functions need, never unloaded
+/// (its threads run in it), and with nothing left to be found by luck.
+fn link(archive: &Path, shared: &Path, soname: &str, symbols: &Path) -> Command {
+    let cc = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let mut command = Command::new(cc);
+    command
+        .args(["-shared", "-o"])
+        .arg(shared)
+        .arg(format!("-Wl,-soname,{soname}"))
+        .arg(format!("-Wl,--version-script={}", symbols.display()))
+        .args(["-Wl,-z,defs", "-Wl,-z,nodelete", "-Wl,-z,relro,-z,now"])
+        .args([
+            "-Wl,--gc-sections",
+            "-Wl,--as-needed",
+            "-Wl,--whole-archive",
+        ])
+        .arg(archive)
+        .arg("-Wl,--no-whole-archive")
+        .args(SYSTEM_LIBRARIES);
+    command
+}
+
+/// Puts a file in the place of another one at once: a program that has the old one loaded keeps it.
+fn replace(
+    target: &Path,
+    mode: u32,
+    write: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<()> {
+    let mut new = target.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    write(&new)
+        .and_then(|()| fs::set_permissions(&new, fs::Permissions::from_mode(mode)))
+        .and_then(|()| fs::rename(&new, target))
+        .with_context(|| format!("cannot install {}", target.display()))
+}
+
+fn replace_link(place: &Path, target: &str) -> Result<()> {
+    match fs::remove_file(place) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => symlink(target, place),
+    }
+    .with_context(|| format!("cannot install {}", place.display()))
+}
+
+fn files(folder: &str, extension: &str) -> Result<Vec<PathBuf>> {
+    let folder = tree::root().join(folder);
+    let listing =
+        fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut files = Vec::new();
+    for entry in listing {
+        let path = entry
+            .with_context(|| format!("cannot list {}", folder.display()))?
+            .path();
+        if path.extension().is_some_and(|found| found == extension) {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,57 @@
+//! The repository as files: where its root is, and what lies in it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+/// Folders that hold what programs made, at any depth.
+const GENERATED: &[&str] = &[".git", "target", "artifacts", "corpus"];
+
+/// The root of the repository, wherever the program was started from.
+pub(crate) fn root() -> PathBuf {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.ancestors()
+        .nth(2)
+        .map_or_else(|| here.clone(), Path::to_path_buf)
+}
+
+/// A file of the repository; the error names it by its path from the root.
+pub(crate) fn read(path: &str) -> Result<String> {
+    fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"))
+}
+
+/// Every file and folder of the repository that a person wrote, as sorted paths from the root.
+pub(crate) fn entries() -> Result<Vec<PathBuf>> {
+    let root = root();
+    let mut found = Vec::new();
+    let mut open = vec![root.clone()];
+    while let Some(folder) = open.pop() {
+        let listing =
+            fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+        for entry in listing {
+            let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+            let path = entry.path();
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder && GENERATED.iter().any(|name| entry.file_name() == *name) {
+                continue;
+            }
+            if is_folder {
+                open.push(path.clone());
+            }
+            // Every path found lies below the root, so the prefix is always there.
+            found.push(path.strip_prefix(&root).unwrap_or(&path).to_path_buf());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The Rust source files of the repository.
+pub(crate) fn rust_files() -> Result<Vec<PathBuf>> {
+    let mut paths = entries()?;
+    paths.retain(|path| path.extension() == Some(OsStr::new("rs")));
+    Ok(paths)
+}
