@@ -22,9 +22,9 @@ use teredo::ClientConfig;
 use teredo_node::HubAnnouncer;
 use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
-use teredo_tunnel::engine::{Engine, EngineConfig, SpawnError};
-use teredo_tunnel::interface::{InterfaceConfig, SEGMENTS_PER_SEND};
-use teredo_tunnel::watch::Watcher;
+use teredo_tunnel::client::{Engine, EngineConfig, SpawnError};
+use teredo_tunnel::net::interface::{InterfaceConfig, SEGMENTS_PER_SEND};
+use teredo_tunnel::net::watch::Watcher;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::main_loop::Daemon;

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
-use teredo_tunnel::watch;
+use teredo_tunnel::net::watch;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

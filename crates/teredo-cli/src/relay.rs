@@ -17,9 +17,9 @@ use teredo::relay::Served;
 use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
 use teredo_notify::service::EventBus;
 use teredo_tunnel::BindError;
-use teredo_tunnel::interface::InterfaceConfig;
+use teredo_tunnel::net::interface::InterfaceConfig;
+use teredo_tunnel::net::watch::{self, Ipv6Watcher, Watcher};
 use teredo_tunnel::relay::{RelayError, RelayHandle, RelayPathConfig};
-use teredo_tunnel::watch::{self, Ipv6Watcher, Watcher};
 use tokio::sync::{mpsc, oneshot};
 
 use self::main_loop::Daemon;

@@ -12,8 +12,8 @@ use teredo::server::Security;
 use teredo::wire::PORT;
 use teredo::{ServerAddress, ServerConfig};
 use teredo_tunnel::BindError;
+use teredo_tunnel::net::watch::{self, Watcher};
 use teredo_tunnel::server::{ServeError, ServerHandle};
-use teredo_tunnel::watch::{self, Watcher};
 use tokio::signal::unix::{Signal, SignalKind};
 
 use crate::daemon::{self, EndSignals};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use teredo::{ClientConfig, ServerAddress};
 use teredo_notify::hub::Hub;
-use teredo_tunnel::engine::{Offload, SpawnError};
-use teredo_tunnel::interface::{Interface, InterfaceConfig, InterfaceError};
-use teredo_tunnel::watch::{self, Watcher};
+use teredo_tunnel::client::{Offload, SpawnError};
+use teredo_tunnel::net::interface::{Interface, InterfaceConfig, InterfaceError};
+use teredo_tunnel::net::watch::{self, Watcher};
 use teredo_tunnel::{Engine, EngineConfig, OpenError, Tun};
 use tokio::sync::mpsc;
 

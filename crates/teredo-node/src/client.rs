@@ -7,7 +7,7 @@ use std::sync::Arc;
 use teredo::ServerAddress;
 use teredo::client::State;
 use teredo_notify::hub::Hub;
-use teredo_tunnel::engine::{ChangeError, PortChange};
+use teredo_tunnel::client::{ChangeError, PortChange};
 use teredo_tunnel::{EngineHandle, EngineStatus};
 use tokio::sync::watch;
 

@@ -45,32 +45,32 @@
 //!
 //! # Make before break
 //!
-//! No datagram leaves from a port that has not been announced and settled ([`engine::PortAnnouncer`]). A
+//! No datagram leaves from a port that has not been announced and settled ([`port::PortAnnouncer`]). A
 //! rebind stops sending, announces, waits without standing still, and only then moves over.
 //!
 //! # Unsafe code
 //!
 //! Around the four system calls that no safe wrapper covers: `TUNSETIFF` and `TUNSETOFFLOAD` in `tun/ioctl.rs`,
-//! `TUNSETSTEERINGEBPF` and bpf(2) in `lanes/program.rs`.
+//! `TUNSETSTEERINGEBPF` and bpf(2) in `steer/program.rs`.
 
 #![deny(unsafe_code)]
 
+pub mod client;
 pub mod clock;
-pub mod engine;
-mod gate;
-pub mod interface;
-mod lanes;
+pub mod lane;
+pub mod net;
 #[cfg(test)]
 mod netns;
 pub mod offload;
+pub mod port;
 pub mod relay;
 pub mod server;
+mod steer;
 mod tun;
 mod udp;
 mod waker;
-pub mod watch;
 
-pub use engine::{Engine, EngineConfig, EngineEvent, EngineHandle, EngineStatus, PortAnnouncer};
+pub use client::{Engine, EngineConfig, EngineEvent, EngineHandle, EngineStatus, PortAnnouncer};
 pub use tun::{OpenError, Tun, TunQueues};
 pub use udp::BindError;
 pub use waker::Waker;

@@ -17,7 +17,7 @@ use teredo::relay::{RelayCounters, RelayStatus, Served};
 use teredo::{DropCounters, RelayConfig};
 use tokio::sync::oneshot;
 
-use crate::engine::{Counters, EngineEvent, Offload, PortAnnouncer};
+use crate::client::{Counters, EngineEvent, Offload, PortAnnouncer};
 use crate::{BindError, TunQueues, Waker};
 
 /// The settings of a relay's data path.
@@ -125,7 +125,7 @@ impl RelayHandle {
     }
 
     /// Replaces the directed broadcast addresses of the attached subnets (see
-    /// [`broadcasts`](crate::watch::broadcasts)).
+    /// [`broadcasts`](crate::net::watch::broadcasts)).
     pub fn set_broadcasts(&self, broadcasts: Vec<Ipv4Addr>) {
         self.send(|| Command::SetBroadcasts(broadcasts.clone()));
     }

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 
 pub use status::{PairStatus, ServerStatus, ServerTraffic};
 
-use crate::engine::seed;
+use crate::lane::seed;
 use crate::udp::ServiceSocket;
 use crate::{BindError, Waker};
 use worker::{Command, Worker};
@@ -106,7 +106,7 @@ impl ServerHandle {
     }
 
     /// Replaces the directed broadcast addresses of the attached subnets (see
-    /// [`broadcasts`](crate::watch::broadcasts)).
+    /// [`broadcasts`](crate::net::watch::broadcasts)).
     pub fn set_broadcasts(&self, broadcasts: Vec<Ipv4Addr>) {
         self.send(|| Command::SetBroadcasts(broadcasts.clone()));
     }

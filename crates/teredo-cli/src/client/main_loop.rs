@@ -12,11 +12,11 @@ use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
 use teredo_notify::service::{ControlError, EventBus, Outcome};
 use teredo_notify::types::{Counters, Detail, Peers, Phase, Role, Status, rfc3339};
 use teredo_tunnel::BindError;
-use teredo_tunnel::engine::{
+use teredo_tunnel::client::{
     ChangeError, EngineEvent, EngineHandle, EngineStatus, Operation, PortChange,
 };
-use teredo_tunnel::interface::Interface;
-use teredo_tunnel::watch::{self, Attached, NativeIpv6, NetworkChange, Watcher};
+use teredo_tunnel::net::interface::Interface;
+use teredo_tunnel::net::watch::{self, Attached, NativeIpv6, NetworkChange, Watcher};
 use tokio::sync::{Notify, mpsc};
 
 use super::resolve::{Resolution, Resolver};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use teredo_notify::hub::Hub;
 use teredo_notify::service::{BindError, Config, EventBus, Service};
-use teredo_tunnel::interface::{Interface, InterfaceConfig, InterfaceError};
+use teredo_tunnel::net::interface::{Interface, InterfaceConfig, InterfaceError};
 use teredo_tunnel::{OpenError, Tun, TunQueues};
 use tokio::sync::mpsc;
 

@@ -9,10 +9,10 @@ use teredo::relay::Served;
 use teredo_notify::hub::Hub;
 use teredo_notify::service::{ControlError, EventBus};
 use teredo_notify::types::{Counters, Detail, Peers, Phase, Role, Status, rfc3339};
-use teredo_tunnel::engine::EngineEvent;
-use teredo_tunnel::interface::Interface;
+use teredo_tunnel::client::EngineEvent;
+use teredo_tunnel::net::interface::Interface;
+use teredo_tunnel::net::watch::{self, Ipv6Watcher, Watcher};
 use teredo_tunnel::relay::RelayHandle;
-use teredo_tunnel::watch::{self, Ipv6Watcher, Watcher};
 use tokio::sync::mpsc;
 
 use crate::daemon::broadcasts;

@@ -1,4 +1,4 @@
-use teredo_tunnel::engine::Offload;
+use teredo_tunnel::lane::Offload;
 
 use super::*;
 

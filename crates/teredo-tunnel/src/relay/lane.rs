@@ -12,11 +12,12 @@ use teredo::{Instant, Relay};
 
 use super::{Command, Events, RelayPathStatus};
 use crate::Waker;
+use crate::client::{EngineEvent, PortAnnouncer};
 use crate::clock::{self, Timer};
-use crate::engine::path::Path;
-use crate::engine::trouble::Troubles;
-use crate::engine::{AT_ONCE, EngineEvent, Operation, PortAnnouncer};
-use crate::gate::{Gate, Outcome};
+use crate::lane::path::Path;
+use crate::lane::trouble::Troubles;
+use crate::lane::{AT_ONCE, Operation};
+use crate::port::gate::{Gate, Outcome};
 use crate::udp::ServiceSocket;
 
 /// One thread's share of the relay.

@@ -8,11 +8,12 @@ use teredo::{Relay, RelayConfig};
 
 use super::lane::{Lane, Port};
 use super::{Events, LaneHandle, RelayError, RelayHandle, RelayPathConfig};
+use crate::client::PortAnnouncer;
 use crate::clock::{self, Timer};
-use crate::engine::path::Path;
-use crate::engine::trouble::Troubles;
-use crate::engine::{Offload, PortAnnouncer, seed};
-use crate::gate::Gate;
+use crate::lane::path::Path;
+use crate::lane::trouble::Troubles;
+use crate::lane::{Offload, seed};
+use crate::port::gate::Gate;
 use crate::{TunQueues, Waker};
 
 pub(super) fn spawn(

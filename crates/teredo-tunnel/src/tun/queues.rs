@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 
 use super::ioctl::{self, Role};
 use super::{OpenError, Tun, index_of, open_device};
-use crate::engine::seed;
-use crate::lanes::Lanes;
+use crate::lane::seed;
 use crate::offload::Offloads;
+use crate::steer::Lanes;
 
 /// The queues of one TUN interface, which exists for as long as one of them does.
 ///

@@ -2,31 +2,25 @@
 //!
 //! The rest of the program talks to it through an [`EngineHandle`], and hears of it through [`EngineEvent`]s.
 
-mod announce;
 mod change;
-mod counters;
 mod handle;
 mod native;
 mod optional;
-pub(crate) mod path;
-mod port;
-pub(crate) mod trouble;
 mod worker;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 use std::time::Duration;
 
 use teredo::client::LocalSubnet;
 use teredo::{Client, ClientConfig, DropCounters, ServerAddress};
 
+use crate::lane::seed;
 use crate::{BindError, Tun, clock};
 
-pub use announce::PortAnnouncer;
-pub use counters::Counters;
+pub use crate::lane::{Counters, Offload, Operation};
+pub use crate::port::{ChangeError, PortAnnouncer, PortChange, PortFallback};
 pub use handle::EngineHandle;
-pub use port::{ChangeError, PortChange, PortFallback};
 
 /// How long gating subscribers may take to settle by default.
 const DEFAULT_SETTLE_DEADLINE: Duration = Duration::from_millis(250);
@@ -42,7 +36,7 @@ pub struct EngineConfig {
     pub servers: Vec<ServerAddress>,
     /// The protocol's settings.
     pub client: ClientConfig,
-    /// The subnets that the host is attached to (see [`attached`](crate::watch::attached)), for local discovery.
+    /// The subnets that the host is attached to (see [`attached`](crate::net::watch::attached)), for local discovery.
     pub subnets: Vec<LocalSubnet>,
     /// An address of the host's native IPv6, if it has that: the client is dormant then (RFC 4380 §5.5).
     pub native: Option<Ipv6Addr>,
@@ -50,33 +44,6 @@ pub struct EngineConfig {
     pub settle_deadline: Duration,
     /// Whether work is done for many packets at once where the kernel can.
     pub offload: Offload,
-}
-
-/// Whether the kernel is to hand over and take many packets as one (TSO, USO, UDP_SEGMENT, UDP_GRO).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Offload {
-    /// As far as it can; what it refuses is done packet by packet.
-    #[default]
-    Auto,
-    /// Never: for finding out whether a fault lies there.
-    Off,
-}
-
-/// What is no [`Offload`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected 'auto' or 'off'")]
-pub struct ParseOffloadError;
-
-impl FromStr for Offload {
-    type Err = ParseOffloadError;
-
-    fn from_str(text: &str) -> Result<Self, ParseOffloadError> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "off" => Ok(Self::Off),
-            _ => Err(ParseOffloadError),
-        }
-    }
 }
 
 impl Default for EngineConfig {
@@ -141,37 +108,6 @@ pub enum EngineEvent {
     Ended,
 }
 
-/// What the data path does with the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// Sending datagrams.
-    Send,
-    /// Receiving datagrams.
-    Receive,
-    /// Handing packets to the host.
-    Deliver,
-    /// Taking packets from the host.
-    Submit,
-    /// Looking for other clients on the link (RFC 4380 §5.2.8).
-    Discover,
-    /// Looking for a longer refresh interval (RFC 4380 §5.2.7).
-    Determine,
-}
-
-impl Operation {
-    /// The operation's name in logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Send => "send",
-            Self::Receive => "receive",
-            Self::Deliver => "deliver",
-            Self::Submit => "submit",
-            Self::Discover => "discover",
-            Self::Determine => "determine",
-        }
-    }
-}
-
 /// Everything that can be asked of an engine, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineStatus {
@@ -206,23 +142,6 @@ impl Engine {
         let client = Client::new(config.client.clone(), seed()?, clock::now());
         worker::spawn(tun, config, client, announcer, Box::new(events))
     }
-}
-
-/// For a wait that is a look.
-pub(crate) const AT_ONCE: rustix::event::Timespec = rustix::event::Timespec {
-    tv_sec: 0,
-    tv_nsec: 0,
-};
-
-/// Randomness that nobody can foresee: nonces and the random bits of the address come from it (RFC 5991 §4).
-pub(crate) fn seed() -> io::Result<[u8; 32]> {
-    let mut seed = [0; 32];
-    let mut filled = 0;
-    while filled < seed.len() {
-        let flags = rustix::rand::GetRandomFlags::empty();
-        filled += rustix::rand::getrandom(&mut seed[filled..], flags)?;
-    }
-    Ok(seed)
 }
 
 #[cfg(test)]

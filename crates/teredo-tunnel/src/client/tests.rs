@@ -19,9 +19,9 @@ use teredo_lab::Receive;
 
 use super::*;
 use crate::Waker;
+use crate::net::watch::Attached;
 use crate::netns::{PATIENCE, add_address, block_on, netlink};
 use crate::server::ServerHandle;
-use crate::watch::Attached;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 120);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);

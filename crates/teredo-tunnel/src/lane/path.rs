@@ -308,7 +308,7 @@ impl<M: Machine> Path<M> {
 
 impl Path<Client> {
     /// Receives one batch from the secondary port; nothing of it is for the host.
-    pub(super) fn receive_secondary(
+    pub(crate) fn receive_secondary(
         &mut self,
         now: Instant,
         socket: &ServiceSocket,
@@ -327,7 +327,7 @@ impl Path<Client> {
     }
 
     /// Sends what waits for the secondary port.
-    pub(super) fn flush_secondary(&mut self, socket: Option<&ServiceSocket>) -> Option<io::Error> {
+    pub(crate) fn flush_secondary(&mut self, socket: Option<&ServiceSocket>) -> Option<io::Error> {
         let mut failure = None;
         for (to, bytes) in self.outgoing.secondary.drain(..) {
             let Some(socket) = socket else {

@@ -8,10 +8,10 @@ use std::thread::JoinHandle;
 use teredo::{Keyring, ServerAddress};
 use tokio::sync::oneshot;
 
-use super::port::Reply;
 use super::{ChangeError, EngineStatus, PortChange};
 use crate::Waker;
-use crate::watch::Attached;
+use crate::net::watch::Attached;
+use crate::port::change::Reply;
 
 /// What the thread can be told.
 pub(super) enum Command {
@@ -66,8 +66,8 @@ impl EngineHandle {
     }
 
     /// Tells of a changed network: the address that datagrams now leave from (see
-    /// [`local_address`](crate::watch::local_address)), unspecified where that is not known, and the networks that the
-    /// host is attached to (see [`attached`](crate::watch::attached)).
+    /// [`local_address`](crate::net::watch::local_address)), unspecified where that is not known, and the networks that the
+    /// host is attached to (see [`attached`](crate::net::watch::attached)).
     pub fn network_changed(&self, local: Ipv4Addr, attached: Attached) {
         self.send(Command::NetworkChanged { local, attached });
     }

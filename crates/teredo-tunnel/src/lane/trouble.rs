@@ -23,7 +23,7 @@ impl Troubles {
     }
 
     /// The operation works; its next error is news.
-    pub(super) fn clear(&mut self, operation: Operation) {
+    pub(crate) fn clear(&mut self, operation: Operation) {
         self.0[operation as usize] = None;
     }
 

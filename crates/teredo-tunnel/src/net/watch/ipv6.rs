@@ -11,7 +11,7 @@ use rtnetlink::MulticastGroup;
 use tokio::time::Instant;
 
 use super::{LONGEST, QUIET, Subscription};
-use crate::interface::into_io;
+use crate::net::interface::into_io;
 
 const GROUPS: [MulticastGroup; 1] = [MulticastGroup::Ipv6Ifaddr];
 

@@ -13,20 +13,20 @@ use teredo::client::{Event, LocalSubnet, State};
 use teredo::policy::DestinationPolicy;
 use teredo::{Client, Instant, ServerAddress};
 
-use super::AT_ONCE;
 use super::handle::Command;
 use super::optional::Optional;
-use super::path::Path;
-use super::port::{PendingChange, Target, bind};
-use super::trouble::Troubles;
 use super::{
     EngineConfig, EngineEvent, EngineHandle, EngineStatus, Offload, Operation, PortAnnouncer,
     SpawnError,
 };
 use crate::clock::{self, Timer};
-use crate::gate::Gate;
+use crate::lane::AT_ONCE;
+use crate::lane::path::Path;
+use crate::lane::trouble::Troubles;
+use crate::net::watch::Attached;
+use crate::port::change::{PendingChange, Target, bind};
+use crate::port::gate::Gate;
 use crate::udp::ServiceSocket;
-use crate::watch::Attached;
 use crate::{Tun, Waker};
 
 pub(super) fn spawn(

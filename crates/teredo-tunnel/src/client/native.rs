@@ -16,8 +16,8 @@ use std::net::Ipv6Addr;
 use teredo::Instant;
 
 use super::ChangeError;
-use super::port::{Target, bind};
 use super::worker::Worker;
+use crate::port::change::{Target, bind};
 
 impl Worker {
     pub(super) fn native_changed(&mut self, now: Instant, native: Option<Ipv6Addr>) {

@@ -8,7 +8,7 @@ use teredo_lab::Receive;
 
 use super::peer::Peer;
 use super::*;
-use crate::interface::{Interface, InterfaceConfig};
+use crate::net::interface::{Interface, InterfaceConfig};
 use crate::netns::{eventually, isolated};
 
 const PORT: u16 = 7777;
@@ -406,7 +406,7 @@ fn the_local_address_is_found_by_route() {
             Announcements::at_once(),
         );
         let (port, _) = bench.expect_port();
-        let local = crate::watch::local_address(SERVER).unwrap();
+        let local = crate::net::watch::local_address(SERVER).unwrap();
         assert_eq!(
             bench.status().client.local,
             Some(SocketAddrV4::new(local, port))

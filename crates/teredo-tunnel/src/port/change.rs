@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio::sync::oneshot;
 
-use super::Offload;
 use crate::BindError;
+use crate::lane::Offload;
 use crate::udp::ServiceSocket;
 
 /// The outcome of a change of the port.
@@ -60,20 +60,20 @@ pub enum ChangeError {
     Ended,
 }
 
-pub(super) type Reply = oneshot::Sender<Result<PortChange, ChangeError>>;
+pub(crate) type Reply = oneshot::Sender<Result<PortChange, ChangeError>>;
 
 /// A change that was announced and waits to be settled.
 #[derive(Debug)]
-pub(super) struct PendingChange {
-    pub(super) target: Target,
-    pub(super) fell_back: Option<PortFallback>,
+pub(crate) struct PendingChange {
+    pub(crate) target: Target,
+    pub(crate) fell_back: Option<PortFallback>,
     /// Who waits for it.
-    pub(super) replies: Vec<Reply>,
+    pub(crate) replies: Vec<Reply>,
 }
 
 /// Where the change leads.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// To this socket.
     Socket(ServiceSocket),
     /// To what is in use now: the old socket again, because what was announced meanwhile came to nothing, or no
@@ -81,13 +81,13 @@ pub(super) enum Target {
     Keep,
 }
 
-pub(super) fn answer(reply: Reply, result: Result<PortChange, ChangeError>) {
+pub(crate) fn answer(reply: Reply, result: Result<PortChange, ChangeError>) {
     // Whoever asked may have lost interest.
     let _ = reply.send(result);
 }
 
 /// Binds `port`; 0 leaves the choice to the kernel.
-pub(super) fn open(
+pub(crate) fn open(
     address: Ipv4Addr,
     port: u16,
     offload: Offload,
@@ -101,7 +101,7 @@ pub(super) fn open(
 
 /// Binds `port`, or any other where that one cannot be had: a client without its favourite port is of more use
 /// than none (R4380-5.2-03, R4380-5.2.10-01, R4380-5.2.10-02, R6169-5.2-01).
-pub(super) fn bind(
+pub(crate) fn bind(
     address: Ipv4Addr,
     port: Option<u16>,
     offload: Offload,

@@ -21,7 +21,7 @@ use teredo::client::LocalSubnet;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::interface::into_io;
+use crate::net::interface::into_io;
 pub use ipv6::{Ipv6Watcher, global_addresses};
 use known::Known;
 use native::Native;

@@ -13,13 +13,15 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use teredo::Instant;
 use teredo::wire::DISCOVERY;
 
-use super::port::{PendingChange, PortChange, PortFallback, Reply, Target, answer, bind, open};
 use super::worker::Worker;
 use super::{ChangeError, EngineEvent, Operation};
 use crate::clock;
-use crate::gate::Outcome;
+use crate::net::watch::local_address;
+use crate::port::change::{
+    PendingChange, PortChange, PortFallback, Reply, Target, answer, bind, open,
+};
+use crate::port::gate::Outcome;
 use crate::udp::ServiceSocket;
-use crate::watch::local_address;
 
 /// The most batches taken from a socket that is about to be closed: its buffer, not what a flood adds to it.
 const MAX_FAREWELL_BATCHES: usize = 64;
