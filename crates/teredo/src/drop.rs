@@ -118,9 +118,14 @@ impl Default for DropCounters {
 impl DropCounters {
     /// Counts one packet and returns its reason, for the caller to hand on.
     pub fn count(&mut self, reason: DropReason) -> DropReason {
-        let counter = &mut self.0[reason as usize];
-        *counter = counter.saturating_add(1);
+        self.add(reason, 1);
         reason
+    }
+
+    /// Counts several packets.
+    pub fn add(&mut self, reason: DropReason, packets: u64) {
+        let counter = &mut self.0[reason as usize];
+        *counter = counter.saturating_add(packets);
     }
 
     /// Adds what another has counted.

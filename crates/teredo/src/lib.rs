@@ -20,7 +20,7 @@
 //!
 //! ```
 //! use std::net::{Ipv4Addr, SocketAddrV4};
-//! use teredo::{Client, ClientConfig, Destination, Instant, ServerAddress};
+//! use teredo::{Client, ClientConfig, Destination, Instant, Node, ServerAddress};
 //!
 //! let now = Instant::from_nanos(0);
 //! let mut client = Client::new(ClientConfig::default(), [7; 32], now);
@@ -53,11 +53,11 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
-mod contract;
 mod credentials;
 mod drop;
 mod limit;
 mod lru;
+mod node;
 mod outbox;
 pub mod policy;
 pub mod relay;
@@ -67,9 +67,9 @@ mod timer;
 pub mod wire;
 
 pub use client::{Client, ClientConfig, ServerAddress};
-pub use contract::{Destination, Reception, Submission, Transmit};
 pub use credentials::{Credentials, Identifier, Keyring, KnownClient, KnownClients};
 pub use drop::{DropCounters, DropReason};
+pub use node::{Destination, Node, Reception, Submission, Transmit};
 pub use relay::{Prefix, Relay, RelayConfig};
 pub use server::{Server, ServerConfig};
 pub use time::Instant;

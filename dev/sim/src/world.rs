@@ -10,7 +10,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use teredo::client::LocalSubnet;
-use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerConfig, Submission};
+use teredo::{
+    ClientConfig, Instant, Node, Relay, RelayConfig, ServerAddress, ServerConfig, Submission,
+};
 
 use self::transit::{Attachment, Event, Owner, Router};
 use crate::capture::{Capture, Datagram};

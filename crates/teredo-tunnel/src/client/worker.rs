@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use teredo::client::{Event, LocalSubnet, State};
 use teredo::policy::DestinationPolicy;
-use teredo::{Client, Instant, ServerAddress};
+use teredo::{Client, Instant, Node, ServerAddress};
 
 use super::handle::Command;
 use super::optional::Optional;

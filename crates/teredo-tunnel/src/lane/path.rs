@@ -4,11 +4,11 @@
 //! is delivered to where they were received, and only what the state machine writes by itself has a buffer of its own.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::ops::Range;
 
 use teredo::wire::Ecn;
-use teredo::{Client, Destination, DropReason, Instant, Reception, Relay, Submission, Transmit};
+use teredo::{Client, Destination, DropReason, Instant, Node, Reception, Submission};
 
 use super::Counters;
 use crate::Tun;
@@ -24,57 +24,6 @@ const PACKETS: usize = 32 * 64;
 
 /// The most datagrams that wait for the secondary port: it is asked for one at a time, and two at first.
 const MAX_SECONDARY: usize = 16;
-
-/// A state machine between an interface and a service port: what client and relay have in common.
-pub(crate) trait Machine {
-    /// Takes in a datagram; see [`Client::handle_udp`].
-    fn handle_udp<'a>(
-        &mut self,
-        now: Instant,
-        from: SocketAddrV4,
-        local: Ipv4Addr,
-        datagram: &'a [u8],
-    ) -> Reception<'a>;
-
-    /// Takes a packet of the host; see [`Client::handle_tun`].
-    fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission;
-
-    /// Appends the next thing to send; see [`Client::poll_transmit`].
-    fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit>;
-
-    /// Counts a packet that was dropped out here; see [`Client::count_drop`].
-    fn count_drop(&mut self, reason: DropReason);
-}
-
-macro_rules! machines {
-    ($($role:ty),+) => {
-        $(impl Machine for $role {
-            fn handle_udp<'a>(
-                &mut self,
-                now: Instant,
-                from: SocketAddrV4,
-                local: Ipv4Addr,
-                datagram: &'a [u8],
-            ) -> Reception<'a> {
-                self.handle_udp(now, from, local, datagram)
-            }
-
-            fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission {
-                self.handle_tun(now, packet)
-            }
-
-            fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
-                self.poll_transmit(buf)
-            }
-
-            fn count_drop(&mut self, reason: DropReason) {
-                self.count_drop(reason);
-            }
-        })+
-    };
-}
-
-machines!(Client, Relay);
 
 /// A state machine between its two sides, and the batches in flight.
 pub(crate) struct Path<M> {
@@ -128,7 +77,7 @@ impl Outgoing {
     }
 }
 
-impl<M: Machine> Path<M> {
+impl<M: Node> Path<M> {
     pub(crate) fn new(machine: M, tun: Tun) -> Self {
         let deliveries = Deliveries {
             arrived: Vec::with_capacity(PACKETS),
@@ -275,7 +224,7 @@ impl<M: Machine> Path<M> {
             if ecn != Ecn::NotEct
                 && !Ecn::decapsulate(ecn, &mut self.datagrams.arena_mut()[range.clone()])
             {
-                self.machine.count_drop(DropReason::Congestion);
+                self.machine.count_drop(DropReason::Congestion, 1);
                 continue;
             }
             received.push(self.datagrams.arena(), range);
@@ -352,7 +301,7 @@ impl Path<Client> {
 }
 
 /// Empties `poll_transmit`.
-fn drain(machine: &mut impl Machine, outgoing: &mut Outgoing, deliveries: &mut Deliveries) {
+fn drain(machine: &mut impl Node, outgoing: &mut Outgoing, deliveries: &mut Deliveries) {
     loop {
         let start = outgoing.answers.len();
         let Some(transmit) = machine.poll_transmit(&mut outgoing.answers) else {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use teredo::policy::DestinationPolicy;
-use teredo::{Instant, Relay};
+use teredo::{Instant, Node, Relay};
 
 use super::{Command, Events, RelayPathStatus};
 use crate::Waker;

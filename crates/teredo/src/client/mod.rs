@@ -57,7 +57,9 @@ use crate::limit::RateLimit;
 use crate::outbox::Outbox;
 use crate::policy::DestinationPolicy;
 use crate::wire::{Flags, MTU, TeredoAddress};
-use crate::{DropCounters, DropReason, Instant, Keyring, Timer, Transmit};
+use crate::{
+    DropCounters, DropReason, Instant, Keyring, Node, Reception, Submission, Timer, Transmit,
+};
 use discovery::Discovery;
 use interval::Determination;
 use maintain::Service;
@@ -231,78 +233,6 @@ impl Client {
         }
     }
 
-    /// Replaces the policy of IPv4 destinations, for instance when an attached subnet changed. Peers to whom nothing
-    /// may be sent any more are forgotten.
-    pub fn set_destinations(&mut self, destinations: DestinationPolicy) {
-        self.config.destinations = destinations;
-        let (policy, discovery) = (&self.config.destinations, &self.discovery);
-        let permits = |to: SocketAddrV4| {
-            policy.permits(to) || discovery.reaches(to) && policy.permits_neighbour(*to.ip())
-        };
-        let lost = self.peers.retain(|address, mapping| {
-            TeredoAddress::from_ipv6(address).is_none_or(|target| contact::permits(policy, target))
-                && mapping.is_none_or(permits)
-        });
-        for _ in 0..lost {
-            self.drops.count(DropReason::RefusedDestination);
-        }
-    }
-
-    /// Does what is due. A call too early or too many does no harm.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        match &self.phase {
-            Phase::Waiting { until, reason } if *until <= now => {
-                let reason = *reason;
-                self.begin_qualification(now, Some(reason));
-            }
-            Phase::Starting { .. } => self.drive_qualification(now),
-            Phase::Qualified(_) => {
-                self.drive_maintenance(now);
-                self.drive_discovery(now);
-                self.drive_determination(now);
-            }
-            Phase::Waiting { .. } | Phase::Stopped | Phase::Dormant { .. } => {}
-        }
-        self.drive_contacts(now);
-    }
-
-    /// Counts a packet that the caller drops instead of delivering it, such as for
-    /// [`DropReason::Congestion`], which only it can see.
-    pub fn count_drop(&mut self, reason: DropReason) {
-        self.drops.count(reason);
-    }
-
-    /// The next thing to send; its bytes are appended to `buf`. Call until `None` after every mutation.
-    pub fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
-        self.outbox.pop(buf)
-    }
-
-    /// The next thing to know. Call until `None` after every mutation.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` for never.
-    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        let phase = match &self.phase {
-            Phase::Stopped | Phase::Dormant { .. } => None,
-            Phase::Waiting { until, .. } => Some((*until, Timer::Backoff)),
-            Phase::Starting { qualification, .. } => qualification
-                .next_deadline()
-                .map(|at| (at, Timer::Solicitation)),
-            Phase::Qualified(service) => Some(service.next_deadline()),
-        };
-        let contact = self.peers.next_deadline().map(|at| (at, Timer::Contact));
-        let serving = matches!(self.phase, Phase::Qualified(_));
-        let discovery = self.discovery.next_deadline();
-        let discovery = discovery.map(|at| (at, Timer::Discovery));
-        let interval = self.determination.next_deadline();
-        let interval = interval.map(|at| (at, Timer::Interval));
-        let optional = discovery.into_iter().chain(interval);
-        let optional = optional.filter(|_| serving);
-        phase.into_iter().chain(contact).chain(optional).min()
-    }
-
     /// Everything a person asks.
     pub fn status(&self) -> Status {
         let (state, reason) = self.visible_state();
@@ -328,12 +258,100 @@ impl Client {
             neighbours: self.discovery.neighbours(),
         }
     }
+}
 
-    /// What was dropped, and why.
-    pub fn drops(&self) -> &DropCounters {
+impl Node for Client {
+    type Event = Event;
+
+    fn handle_udp<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        local: Ipv4Addr,
+        datagram: &'a [u8],
+    ) -> Reception<'a> {
+        match self.receive(now, from, local, datagram) {
+            Ok(Some(packet)) => Reception::Deliver(packet),
+            Ok(None) => Reception::Consumed,
+            Err(reason) => Reception::Drop(self.drop(reason)),
+        }
+    }
+
+    fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission {
+        match self.submit(now, packet) {
+            Ok(submission) => submission,
+            Err(reason) => Submission::Drop(self.drop(reason)),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match &self.phase {
+            Phase::Waiting { until, reason } if *until <= now => {
+                let reason = *reason;
+                self.begin_qualification(now, Some(reason));
+            }
+            Phase::Starting { .. } => self.drive_qualification(now),
+            Phase::Qualified(_) => {
+                self.drive_maintenance(now);
+                self.drive_discovery(now);
+                self.drive_determination(now);
+            }
+            Phase::Waiting { .. } | Phase::Stopped | Phase::Dormant { .. } => {}
+        }
+        self.drive_contacts(now);
+    }
+
+    fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
+        self.outbox.pop(buf)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        let phase = match &self.phase {
+            Phase::Stopped | Phase::Dormant { .. } => None,
+            Phase::Waiting { until, .. } => Some((*until, Timer::Backoff)),
+            Phase::Starting { qualification, .. } => qualification
+                .next_deadline()
+                .map(|at| (at, Timer::Solicitation)),
+            Phase::Qualified(service) => Some(service.next_deadline()),
+        };
+        let contact = self.peers.next_deadline().map(|at| (at, Timer::Contact));
+        let serving = matches!(self.phase, Phase::Qualified(_));
+        let discovery = self.discovery.next_deadline();
+        let discovery = discovery.map(|at| (at, Timer::Discovery));
+        let interval = self.determination.next_deadline();
+        let interval = interval.map(|at| (at, Timer::Interval));
+        let optional = discovery.into_iter().chain(interval);
+        let optional = optional.filter(|_| serving);
+        phase.into_iter().chain(contact).chain(optional).min()
+    }
+
+    fn set_destinations(&mut self, destinations: DestinationPolicy) {
+        self.config.destinations = destinations;
+        let (policy, discovery) = (&self.config.destinations, &self.discovery);
+        let permits = |to: SocketAddrV4| {
+            policy.permits(to) || discovery.reaches(to) && policy.permits_neighbour(*to.ip())
+        };
+        let lost = self.peers.retain(|address, mapping| {
+            TeredoAddress::from_ipv6(address).is_none_or(|target| contact::permits(policy, target))
+                && mapping.is_none_or(permits)
+        });
+        self.drops.add(DropReason::RefusedDestination, lost as u64);
+    }
+
+    fn drops(&self) -> &DropCounters {
         &self.drops
     }
 
+    fn count_drop(&mut self, reason: DropReason, packets: u64) {
+        self.drops.add(reason, packets);
+    }
+}
+
+impl Client {
     fn visible_state(&self) -> (State, Option<Reason>) {
         match &self.phase {
             Phase::Stopped => (State::Offline, Some(Reason::Stopped)),
@@ -430,9 +448,8 @@ impl Client {
 
     fn forget_peers(&mut self) {
         self.opening = Opening::default();
-        for _ in 0..self.peers.clear() {
-            self.drops.count(DropReason::NotQualified);
-        }
+        let lost = self.peers.clear();
+        self.drops.add(DropReason::NotQualified, lost as u64);
     }
 
     fn drop(&mut self, reason: DropReason) -> DropReason {

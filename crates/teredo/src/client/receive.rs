@@ -8,29 +8,14 @@ use super::peers::{Contact, Probe};
 use super::send::is_carried;
 use super::{Client, Phase};
 use crate::wire::{self, Datagram, Icmpv6, Ipv6Packet, TeredoAddress, protocol};
-use crate::{DropReason, Instant, Reception};
+use crate::{DropReason, Instant};
 
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const ECHO_REPLY: u8 = 129;
 
 impl Client {
-    /// Takes in a datagram that the service port received from `from`, addressed to `local`.
-    pub fn handle_udp<'a>(
-        &mut self,
-        now: Instant,
-        from: SocketAddrV4,
-        local: Ipv4Addr,
-        datagram: &'a [u8],
-    ) -> Reception<'a> {
-        match self.receive(now, from, local, datagram) {
-            Ok(Some(packet)) => Reception::Deliver(packet),
-            Ok(None) => Reception::Consumed,
-            Err(reason) => Reception::Drop(self.drop(reason)),
-        }
-    }
-
     /// What is asked of every datagram (R4380-5.2.3-01, R4380-5.2.3-02), whatever the case.
-    fn receive<'a>(
+    pub(super) fn receive<'a>(
         &mut self,
         now: Instant,
         from: SocketAddrV4,

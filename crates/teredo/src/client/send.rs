@@ -8,18 +8,7 @@ use crate::wire::{self, Ipv6Packet, MTU, TeredoAddress};
 use crate::{DropReason, Instant, Submission};
 
 impl Client {
-    /// Takes an IPv6 packet that the host wants tunnelled.
-    ///
-    /// On [`Submission::Send`] the caller sends `packet` as it is: for a known peer nothing is copied and
-    /// nothing is allocated.
-    pub fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission {
-        match self.submit(now, packet) {
-            Ok(submission) => submission,
-            Err(reason) => Submission::Drop(self.drop(reason)),
-        }
-    }
-
-    fn submit(&mut self, now: Instant, bytes: &[u8]) -> Result<Submission, DropReason> {
+    pub(super) fn submit(&mut self, now: Instant, bytes: &[u8]) -> Result<Submission, DropReason> {
         // R4380-5.2-04
         let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::NotQualified);

@@ -7,7 +7,7 @@ use crate::wire::{
     Authentication, Datagram, Origin, PORT, PrefixInformation, RouterAdvertisement, emit_bubble,
     server_link_local, server_prefix,
 };
-use crate::{Destination, Reception, Submission};
+use crate::{Destination, Submission};
 
 const SERVER: ServerAddress = ServerAddress {
     primary: Ipv4Addr::new(203, 0, 113, 120),

@@ -41,7 +41,7 @@ mod receive;
 mod send;
 
 use std::convert::Infallible;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::ops::AddAssign;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ use crate::limit::RateLimit;
 use crate::outbox::Outbox;
 use crate::policy::DestinationPolicy;
 use crate::wire::TeredoAddress;
-use crate::{DropCounters, DropReason, Instant, Timer, Transmit};
+use crate::{DropCounters, DropReason, Instant, Node, Reception, Submission, Timer, Transmit};
 use admission::Admission;
 use peers::{Bounds, Key, SipKeys, Table, Tick, Underway};
 
@@ -67,7 +67,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// use std::net::Ipv4Addr;
 /// use teredo::relay::Served;
 /// use teredo::wire::{emit_bubble, emit_echo_request};
-/// use teredo::{Destination, Instant, Relay, RelayConfig, Submission};
+/// use teredo::{Destination, Instant, Node, Relay, RelayConfig, Submission};
 ///
 /// let now = Instant::from_nanos(0);
 /// let config = RelayConfig::new("198.51.100.9:4545".parse()?, Served::Networks(vec!["2001:db8::/32".parse()?]));
@@ -111,7 +111,7 @@ pub struct Relay {
     drops: DropCounters,
 }
 
-/// How often a relay did what it is for. The refusals are in [`Relay::drops`].
+/// How often a relay did what it is for. The refusals are in [`Node::drops`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelayCounters {
     /// Packets of the IPv6 Internet that went to clients, those that had to wait included.
@@ -204,39 +204,6 @@ impl Relay {
         }
     }
 
-    /// Repeats bubbles, gives up clients that do not answer, and forgets those that have been silent.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.drive_contacts(now);
-        if self.sweep.is_some_and(|at| at <= now) {
-            self.trusted.sweep(Tick::at(now));
-            self.sweep = (self.trusted.len() > 0).then_some(now + SWEEP);
-        }
-    }
-
-    /// Counts a packet that the caller drops instead of delivering it, such as for [`DropReason::Congestion`],
-    /// which only it can see.
-    pub fn count_drop(&mut self, reason: DropReason) {
-        self.drops.count(reason);
-    }
-
-    /// Appends the next thing to send to `buf`: a datagram from the service port, or an ICMPv6 error for the host's
-    /// stack to pass on.
-    pub fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
-        self.outbox.pop(buf)
-    }
-
-    /// `None`: nothing happens to a relay that its caller would have to act upon.
-    pub fn poll_event(&mut self) -> Option<Infallible> {
-        None
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout), and why.
-    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        let contact = self.underway.next_deadline().map(|at| (at, Timer::Contact));
-        let sweep = self.sweep.map(|at| (at, Timer::Sweep));
-        contact.into_iter().chain(sweep).min()
-    }
-
     /// The settings.
     pub fn config(&self) -> &RelayConfig {
         &self.config
@@ -258,22 +225,6 @@ impl Relay {
         &self.counters
     }
 
-    /// What was refused.
-    pub fn drops(&self) -> &DropCounters {
-        &self.drops
-    }
-
-    /// Replaces the policy of IPv4 destinations, for instance when an attached subnet changed. Clients to whom
-    /// nothing may be sent any more are forgotten.
-    pub fn set_destinations(&mut self, destinations: DestinationPolicy) {
-        self.config.destinations = destinations;
-        let config = &self.config;
-        let keep = |key: Key| contact::check(config, TeredoAddress::from(key)).is_ok();
-        self.trusted.retain(keep);
-        self.underway.retain(keep);
-        self.count_evictions();
-    }
-
     /// Replaces what is served, for instance when a host-specific relay's host has another address.
     pub fn set_served(&mut self, served: Served) {
         self.config.served = served;
@@ -283,11 +234,80 @@ impl Relay {
     pub fn set_error_source(&mut self, source: Option<Ipv6Addr>) {
         self.config.error_source = source;
     }
+}
 
-    fn count_evictions(&mut self) {
-        for _ in 0..self.underway.take_evicted_packets() {
-            self.drops.count(DropReason::QueueFull);
+impl Node for Relay {
+    type Event = Infallible;
+
+    fn handle_udp<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        local: Ipv4Addr,
+        datagram: &'a [u8],
+    ) -> Reception<'a> {
+        match self.receive(now, from, local, datagram) {
+            Ok(Some(packet)) => {
+                self.counters.to_native += 1;
+                Reception::Deliver(packet)
+            }
+            Ok(None) => Reception::Consumed,
+            Err(reason) => Reception::Drop(self.drops.count(reason)),
         }
+    }
+
+    fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission {
+        match self.submit(now, packet) {
+            Ok(submission) => submission,
+            Err(reason) => Submission::Drop(self.drops.count(reason)),
+        }
+    }
+
+    /// Repeats bubbles, gives up clients that do not answer, and forgets those that have been silent.
+    fn handle_timeout(&mut self, now: Instant) {
+        self.drive_contacts(now);
+        if self.sweep.is_some_and(|at| at <= now) {
+            self.trusted.sweep(Tick::at(now));
+            self.sweep = (self.trusted.len() > 0).then_some(now + SWEEP);
+        }
+    }
+
+    fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
+        self.outbox.pop(buf)
+    }
+
+    fn poll_event(&mut self) -> Option<Infallible> {
+        None
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        let contact = self.underway.next_deadline().map(|at| (at, Timer::Contact));
+        let sweep = self.sweep.map(|at| (at, Timer::Sweep));
+        contact.into_iter().chain(sweep).min()
+    }
+
+    fn set_destinations(&mut self, destinations: DestinationPolicy) {
+        self.config.destinations = destinations;
+        let config = &self.config;
+        let keep = |key: Key| contact::check(config, TeredoAddress::from(key)).is_ok();
+        self.trusted.retain(keep);
+        self.underway.retain(keep);
+        self.count_evictions();
+    }
+
+    fn drops(&self) -> &DropCounters {
+        &self.drops
+    }
+
+    fn count_drop(&mut self, reason: DropReason, packets: u64) {
+        self.drops.add(reason, packets);
+    }
+}
+
+impl Relay {
+    fn count_evictions(&mut self) {
+        let lost = self.underway.take_evicted_packets();
+        self.drops.add(DropReason::QueueFull, lost as u64);
     }
 }
 

@@ -6,28 +6,10 @@ use super::peers::{Key, Tick};
 use super::{Relay, SWEEP, contact};
 use crate::server::is_global;
 use crate::wire::{self, Datagram, Ipv6Packet, TeredoAddress};
-use crate::{DropReason, Instant, Reception};
+use crate::{DropReason, Instant};
 
 impl Relay {
-    /// Takes in a datagram that the service port received from `from`, addressed to `local`.
-    pub fn handle_udp<'a>(
-        &mut self,
-        now: Instant,
-        from: SocketAddrV4,
-        local: Ipv4Addr,
-        datagram: &'a [u8],
-    ) -> Reception<'a> {
-        match self.receive(now, from, local, datagram) {
-            Ok(Some(packet)) => {
-                self.counters.to_native += 1;
-                Reception::Deliver(packet)
-            }
-            Ok(None) => Reception::Consumed,
-            Err(reason) => Reception::Drop(self.drops.count(reason)),
-        }
-    }
-
-    fn receive<'a>(
+    pub(super) fn receive<'a>(
         &mut self,
         now: Instant,
         from: SocketAddrV4,

@@ -13,18 +13,7 @@ use crate::{DropReason, Instant, Submission};
 const STALE: u32 = 20;
 
 impl Relay {
-    /// Takes a packet that the IPv6 Internet, or the host of a host-specific relay, has for a Teredo client.
-    ///
-    /// On [`Submission::Send`] the caller sends `packet` as it is: for a trusted peer nothing is copied and nothing
-    /// is allocated.
-    pub fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission {
-        match self.submit(now, packet) {
-            Ok(submission) => submission,
-            Err(reason) => Submission::Drop(self.drops.count(reason)),
-        }
-    }
-
-    fn submit(&mut self, now: Instant, bytes: &[u8]) -> Result<Submission, DropReason> {
+    pub(super) fn submit(&mut self, now: Instant, bytes: &[u8]) -> Result<Submission, DropReason> {
         let packet = Ipv6Packet::parse(bytes).map_err(|_| DropReason::Malformed)?;
         // R4380-5.4.1-01
         let target =

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use teredo::client::{Event, LocalSubnet, Reason, State, Status};
 use teredo::wire::{Datagram, TeredoAddress};
-use teredo::{ClientConfig, Instant, ServerAddress};
+use teredo::{ClientConfig, Instant, Node, ServerAddress};
 use teredo_sim::{ClientId, HostId, NatBehaviour, NatId, Network, Record, World};
 
 pub(crate) const SERVER: ServerAddress = ServerAddress {

@@ -3,7 +3,7 @@
 use std::net::{Ipv6Addr, SocketAddrV4};
 
 use teredo::wire::{Flags, PORT, TeredoAddress, Trailer};
-use teredo::{DropReason, Submission};
+use teredo::{DropReason, Node, Submission};
 use teredo_sim::{ClientId, NatBehaviour, Network, RawId, World};
 
 use crate::internet::*;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use teredo::relay::Served;
 use teredo::wire::Datagram;
-use teredo::{DropReason, RelayConfig, Submission};
+use teredo::{DropReason, Node, RelayConfig, Submission};
 use teredo_sim::{Arrival, ClientId, NatBehaviour, Network, RawId, Record, RelayId, World};
 
 use crate::internet::*;

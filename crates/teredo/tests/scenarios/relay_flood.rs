@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use teredo::wire::{Flags, TeredoAddress};
-use teredo::{DropReason, RelayConfig};
+use teredo::{DropReason, Node, RelayConfig};
 use teredo_sim::{ClientId, NatBehaviour, Network, RawId, RelayId, World};
 
 use crate::internet::*;

@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 
 use teredo::client::State;
 use teredo::wire::{Authentication, PORT, PrefixInformation};
-use teredo::{DropReason, ServerAddress};
+use teredo::{DropReason, Node, ServerAddress};
 use teredo_sim::{ClientId, NatBehaviour, Network, World};
 
 use crate::fake_server::{Answer, FakeServer, correct_checksum, prefix_of};

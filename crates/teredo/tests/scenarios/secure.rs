@@ -10,7 +10,7 @@ use teredo::server::{Answer, Security};
 use teredo::wire::{Datagram, PORT, Secret};
 use teredo::{
     ClientConfig, Credentials, DropReason, Identifier, Instant, Keyring, KnownClient, KnownClients,
-    Server, ServerAddress, ServerConfig,
+    Node, Server, ServerAddress, ServerConfig,
 };
 use teredo_sim::{Arrival, ClientId, NatBehaviour, Network, World};
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use anyhow::{Context as _, Result, ensure};
 use teredo::relay::Served;
 use teredo::wire::{Flags, TeredoAddress, emit_bubble, emit_echo_request};
-use teredo::{Instant, Relay, RelayConfig, Submission};
+use teredo::{Instant, Node, Relay, RelayConfig, Submission};
 
 pub(crate) const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 pub(crate) const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1);

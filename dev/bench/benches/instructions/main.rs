@@ -24,7 +24,7 @@ use teredo::wire::{
     server_link_local, server_prefix,
 };
 use teredo::{
-    Client, ClientConfig, Destination, Instant, Reception, Relay, Server, ServerAddress,
+    Client, ClientConfig, Destination, Instant, Node, Reception, Relay, Server, ServerAddress,
     ServerConfig, Submission,
 };
 use teredo_notify::hub::{Feed, Hub};

@@ -16,7 +16,7 @@ use nix::sys::socket::SockaddrStorage;
 use serde::{Deserialize, Serialize};
 use teredo::relay::Served;
 use teredo::wire::{TeredoAddress, emit_bubble, emit_echo_request};
-use teredo::{Instant, Relay, RelayConfig, Submission};
+use teredo::{Instant, Node, Relay, RelayConfig, Submission};
 use teredo_lab::{Host, Internet};
 
 use super::batch::{BATCH, Batch};

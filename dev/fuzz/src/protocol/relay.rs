@@ -9,7 +9,7 @@ use arbitrary::Arbitrary;
 use teredo::policy::DestinationPolicy;
 use teredo::relay::Served;
 use teredo::wire::{Flags, Ipv6Header, Ipv6Packet, PORT, TeredoAddress, emit_bubble, protocol};
-use teredo::{Destination, Instant, Prefix, Reception, Relay, RelayConfig, Submission};
+use teredo::{Destination, Instant, Node, Prefix, Reception, Relay, RelayConfig, Submission};
 
 const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 9), 3545);
 const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);

@@ -4,7 +4,9 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 
 use teredo::client::{Event, LocalSubnet};
 use teredo::wire::DISCOVERY;
-use teredo::{Client, ClientConfig, Destination, Instant, Reception, ServerAddress, Submission};
+use teredo::{
+    Client, ClientConfig, Destination, Instant, Node, Reception, ServerAddress, Submission,
+};
 
 use super::{Action, Alarm, Stamped};
 use crate::capture::Datagram;

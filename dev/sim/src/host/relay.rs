@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use teredo::{Destination, Instant, Reception, Relay, RelayConfig, Submission};
+use teredo::{Destination, Instant, Node, Reception, Relay, RelayConfig, Submission};
 
 use super::{Action, Alarm, Stamped};
 use crate::capture::Datagram;

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
-use teredo::{Destination, Reception, Submission};
+use teredo::{Destination, Node, Reception, Submission};
 use teredo_lab::Receive;
 
 use super::*;

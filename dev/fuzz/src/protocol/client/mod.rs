@@ -19,7 +19,7 @@ use teredo::wire::{
     RouterAdvertisement, Secret, TeredoAddress, checksum, emit_bubble, emit_echo_reply,
     emit_echo_request, protocol, server_link_local, server_prefix,
 };
-use teredo::{Client, Credentials, DropReason, Reception, Submission};
+use teredo::{Client, Credentials, DropReason, Node, Reception, Submission};
 
 /// Time does not pass faster than this in one step.
 const MAX_WAIT: Duration = Duration::from_secs(400);

@@ -1,0 +1,108 @@
+//! The contract of a node, *mutate, drain, wait*: what goes into its state machine and what comes out.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::policy::DestinationPolicy;
+use crate::{DropCounters, DropReason, Instant, Timer};
+
+/// A state machine between an IPv6 interface and a UDP port: a [`Client`](crate::Client) or a
+/// [`Relay`](crate::Relay).
+///
+/// After **every** call that takes `now`, and after [`set_destinations`](Self::set_destinations), call
+/// [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) until both return `None`. Then wait for
+/// input or for the instant of [`poll_timeout`](Self::poll_timeout), whichever comes first. A caller that drains after
+/// every call keeps packets in order.
+pub trait Node {
+    /// What the node reports to its caller; a relay reports nothing.
+    type Event;
+
+    /// Takes in a datagram that the service port received from `from`, addressed to `local`.
+    fn handle_udp<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        local: Ipv4Addr,
+        datagram: &'a [u8],
+    ) -> Reception<'a>;
+
+    /// Takes an IPv6 packet that the interface wants tunnelled.
+    ///
+    /// On [`Submission::Send`] the caller sends `packet` as it is: for a known peer nothing is copied and nothing is
+    /// allocated.
+    fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission;
+
+    /// Does what is due. Calls that are early or superfluous do no harm.
+    fn handle_timeout(&mut self, now: Instant);
+
+    /// The next thing to send; its bytes are appended to `buf`.
+    fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit>;
+
+    /// The next event.
+    fn poll_event(&mut self) -> Option<Self::Event>;
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` for never.
+    fn poll_timeout(&self) -> Option<(Instant, Timer)>;
+
+    /// Replaces the policy of IPv4 destinations, for instance when an attached subnet changed. Peers that the new
+    /// policy refuses are forgotten.
+    fn set_destinations(&mut self, destinations: DestinationPolicy);
+
+    /// How many packets were dropped, by reason.
+    fn drops(&self) -> &DropCounters;
+
+    /// Counts packets that the caller drops itself, for a reason that only the caller can see, such as
+    /// [`DropReason::Congestion`].
+    fn count_drop(&mut self, reason: DropReason, packets: u64);
+}
+
+/// What became of a datagram that came in over UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a datagram to deliver is lost if nobody delivers it"]
+pub enum Reception<'a> {
+    /// Hand this IPv6 packet, a part of the datagram, to the host (client) or to the IPv6 Internet (relay).
+    Deliver(&'a [u8]),
+    /// The state machine used it up.
+    Consumed,
+    /// Refused; already counted.
+    Drop(DropReason),
+}
+
+/// What is to become of an IPv6 packet that the host wants tunnelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a packet to send is lost if nobody sends it"]
+pub enum Submission {
+    /// Send the packet as it is, as the payload of a UDP datagram to this address.
+    Send(SocketAddrV4),
+    /// Kept until the peer can be reached; it comes out of `poll_transmit` later, in order, or is answered
+    /// with an ICMPv6 error.
+    Queued,
+    /// Refused; already counted.
+    Drop(DropReason),
+}
+
+/// Where a [`Transmit`] goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// In a UDP datagram, from the service port.
+    Udp(SocketAddrV4),
+    /// In a UDP datagram, from the secondary port, which is there only while a client looks for a longer refresh
+    /// interval (RFC 4380 §5.2.7).
+    Secondary(SocketAddrV4),
+    /// To the local IPv6 stack: from a client, an ICMPv6 error about a packet that could not be sent; from a server,
+    /// a packet for the IPv6 Internet.
+    Host,
+}
+
+/// Something to send; its bytes were written into the buffer given to `poll_transmit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Transmit {
+    /// Where to.
+    pub destination: Destination,
+    /// The address to send from where the node has several (a server's primary and secondary one).
+    pub source: Option<Ipv4Addr>,
+    /// The time to live of the datagram's IPv4 header, where it is to end on the way; otherwise the system's own.
+    pub ttl: Option<u8>,
+    /// How many bytes were appended to the buffer.
+    pub len: usize,
+}
