@@ -1,4 +1,4 @@
-//! `teredo explain`: what a code or a name stands for, and what to do about it.
+//! `teredo explain`: the meaning of a code or a name, and the next step.
 
 use std::fmt::Write as _;
 
@@ -12,14 +12,14 @@ use crate::output::Output;
 
 mod drops;
 
-/// Explains the status codes of the notification functions, this program's exit codes, and reasons of drops.
+/// Explains status codes of the notification functions, exit codes of this program, and drop reasons.
 pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
     let text = explain(&args.code).ok_or_else(|| unknown(&args.code))?;
     output.line(text)?;
     Ok(Exit::Done)
 }
 
-/// All that `code` can mean: 0 is a status code and an exit code.
+/// Every meaning of `code`: 0 is both a status code and an exit code.
 fn explain(code: &str) -> Option<String> {
     let code = code.trim();
     let texts: Vec<String> = [status(code), exit(code), dropped(code)]
@@ -53,10 +53,11 @@ fn exit(code: &str) -> Option<String> {
         .into_iter()
         .find(|exit| is_name(code, exit.name()) || code.parse() == Ok(exit.code()))?;
     Some(format!(
-        "{} (exit status {})\n  means: {}",
+        "{} (exit status {})\n  means: {}\n   next: {}",
         exit.name(),
         exit.code(),
-        exit.explanation()
+        exit.explanation(),
+        exit.next_step()
     ))
 }
 
@@ -65,8 +66,9 @@ fn dropped(code: &str) -> Option<String> {
         .iter()
         .find(|reason| is_name(code, reason.name()))?;
     Some(format!(
-        "{reason} (a packet was dropped)\n  means: {}",
-        drops::meaning(reason.name())?
+        "{reason} (a packet was dropped)\n  means: {}\n   next: {}",
+        drops::meaning(reason.name())?,
+        drops::next_step(reason.name())
     ))
 }
 
@@ -83,11 +85,11 @@ fn unknown(code: &str) -> Failure {
         .chain(DropReason::ALL.iter().map(|reason| reason.name()));
     let failure = Failure::new(
         Exit::Failed,
-        format!("'{}' is no code that teredo knows", code.escape_default()),
+        format!("'{}' is not a code that teredo knows", code.escape_default()),
     );
     failure.hint(match nearest(code, names) {
         Some(name) => format!("did you mean '{name}'?"),
-        None => String::from("try a status code (21, 0xC00000A3), an exit status (3) or the reason of a drop (malformed)"),
+        None => String::from("try a status code (21, 0xC00000A3), an exit status (3) or a drop reason (malformed)"),
     })
 }
 

@@ -1,4 +1,4 @@
-//! How a command ends: the exit codes, and what is said about a failure.
+//! How a command ends: the exit codes, and the message of a failure.
 
 use std::error::Error;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::io;
 
 use anstyle::{AnsiColor, Style};
 
-/// The exit codes. Scripts depend on them: they are added to, never changed.
+/// The exit codes. Scripts depend on them: codes may be added, and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
@@ -34,7 +34,7 @@ impl Exit {
         self as u8
     }
 
-    /// The name that `teredo explain` knows the code by.
+    /// The name of the code in `teredo explain`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -49,29 +49,41 @@ impl Exit {
 
     pub(crate) const fn explanation(self) -> &'static str {
         match self {
-            Self::Done => "the command did what it was asked to do",
-            Self::Failed => "the command failed; the line on standard error says what and why",
-            Self::Usage => "the command line is wrong; nothing was done",
+            Self::Done => "the command succeeded",
+            Self::Failed => "the command failed; the message on standard error says what failed and why",
+            Self::Usage => "the command line or the configuration is wrong; nothing was done",
             Self::NotReady => "there is no Teredo port, or the client is not qualified",
-            Self::NotPermitted => "root, or membership of the service's group, is needed",
-            Self::Unreachable => "no client answers on the service's socket",
-            Self::TimedOut => "a wait ran out of time before what was waited for came",
+            Self::NotPermitted => "this user may not do that",
+            Self::Unreachable => "no service answers on the socket",
+            Self::TimedOut => "a wait ran out of time",
+        }
+    }
+
+    pub(crate) const fn next_step(self) -> &'static str {
+        match self {
+            Self::Done => "nothing",
+            Self::Failed => "read the message; 'hint:' names the next step",
+            Self::Usage => "read the message; 'teredo COMMAND --help' lists the options",
+            Self::NotReady => "'teredo status' shows the reason; 'teredo port --wait' waits for a port",
+            Self::NotPermitted => "try again as root, or as a member of the service's group",
+            Self::Unreachable => "start a client with 'teredo client --server HOST', or name the socket with --socket",
+            Self::TimedOut => "'teredo status' shows the reason; allow more time with --timeout",
         }
     }
 }
 
-/// Why a command did not do what it was asked: one line, and one with the next step.
+/// Why a command failed: one line, and one with the next step.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
-    /// `None` where nobody is left to be told: standard output was closed.
+    /// `None` if standard output was closed: then nobody reads a message either.
     what: Option<String>,
     cause: Option<Box<dyn Error + Send + Sync>>,
     hint: Option<String>,
 }
 
 impl Failure {
-    /// `what` failed; without a cause that the message does not name already.
+    /// A failure that `what` describes in full, unless [`because`](Self::because) adds a cause.
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
         Self {
             exit,
@@ -81,7 +93,7 @@ impl Failure {
         }
     }
 
-    /// The reader of standard output went away: an end like any other.
+    /// The reader of standard output went away, which is a normal end.
     pub(crate) const fn closed_pipe() -> Self {
         Self {
             exit: Exit::Done,
@@ -107,7 +119,7 @@ impl Failure {
         self.exit
     }
 
-    /// Writes `teredo: WHAT: CAUSE` and `hint: NEXT STEP`. A closed standard error is nobody's loss.
+    /// Writes `teredo: WHAT: CAUSE` and `hint: NEXT STEP`. A closed standard error is ignored.
     pub(crate) fn report(&self, mut stderr: impl io::Write) {
         if self.what.is_none() {
             return;
@@ -129,7 +141,7 @@ impl fmt::Display for Failure {
         let mut said = self.what.clone().unwrap_or_default();
         while let Some(cause) = next {
             let text = cause.to_string();
-            // Many errors already end with the text of their source.
+            // Many errors end with the text of their source already.
             if !said.ends_with(&text) {
                 write!(f, ": {text}")?;
             }
@@ -141,7 +153,7 @@ impl fmt::Display for Failure {
 }
 
 impl From<anyhow::Error> for Failure {
-    /// A daemon's failure: the outermost context says what, the chain says why.
+    /// The outermost context says what failed, and its chain says why.
     fn from(error: anyhow::Error) -> Self {
         let mut chain = error.chain().map(ToString::to_string);
         let mut line = chain.next().unwrap_or_else(|| String::from("failed"));

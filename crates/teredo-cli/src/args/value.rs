@@ -1,4 +1,4 @@
-//! Values on the command line that are more than a number or an address.
+//! Parsers for option values; the configuration file uses them as well.
 
 use std::net::Ipv4Addr;
 use std::num::{NonZeroU16, NonZeroUsize};
@@ -9,10 +9,10 @@ use teredo::Identifier;
 use teredo_lab::NatKind;
 use teredo_notify::types::EventName;
 
-/// The longest wait or lease: a week. Beyond it a slip of the finger is likelier than a wish.
+/// The longest wait or lease: a week. A longer one is likely a typing error.
 const MAX_DURATION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Seconds, whole or in parts, or with units: `30`, `0.5`, `1m 30s`.
+/// Seconds, with or without a fraction, or a time with units: `30`, `0.5`, `1m 30s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
@@ -23,13 +23,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| String::from("expected seconds or a time such as '1m 30s', at most a week"))
 }
 
-/// A UDP port of one's own choice.
+/// A UDP port other than 0.
 pub(crate) fn port(text: &str) -> Result<NonZeroU16, String> {
     text.parse()
         .map_err(|_| String::from("expected a number from 1 to 65535"))
 }
 
-/// The most threads of a server or a relay. More cores than the network has queues are of no use.
+/// The most threads of a server or a relay. More threads than the network card has queues gain nothing.
 const MAX_WORKERS: usize = 64;
 
 /// A number of threads.
@@ -40,44 +40,44 @@ pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {
         .ok_or_else(|| format!("expected a number from 1 to {MAX_WORKERS}"))
 }
 
-/// The name of a client in a file of secrets, where a colon ends it.
+/// The name of a client in a secret file; a colon ends it there.
 pub(crate) fn identifier(text: &str) -> Result<String, String> {
     let printable = |c: char| c.is_ascii_graphic() && c != ':';
     if text.is_empty() || text.len() > Identifier::MAX_LEN {
         Err(String::from("a name has 1 to 255 bytes"))
     } else if text.starts_with('#') || !text.chars().all(printable) {
         Err(String::from(
-            "a name has letters, digits and signs, without colons and spaces, and does not begin with '#'",
+            "a name has printable ASCII characters, without colons and spaces, and does not begin with '#'",
         ))
     } else {
         Ok(text.to_owned())
     }
 }
 
-/// A name for a network interface, as the kernel's `dev_valid_name` sees it.
+/// A name for a network interface, by the rules of the kernel's `dev_valid_name`.
 pub(crate) fn interface(text: &str) -> Result<String, String> {
     let forbidden = |c: char| c == '/' || c == ':' || c.is_whitespace();
     if text.is_empty() || text.len() > 15 {
         Err(String::from("an interface name has 1 to 15 bytes"))
     } else if text == "." || text == ".." || text.contains(forbidden) {
         Err(String::from(
-            "an interface name has no slash, colon or space, and is not a dot",
+            "an interface name has no slash, colon or space, and is not '.' or '..'",
         ))
     } else {
         Ok(text.to_owned())
     }
 }
 
-/// The IPv4 addresses that begin with the same bits; one alone without a length.
+/// An IPv4 network; an address without a length is a network of one.
 pub(crate) fn network(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let (address, len) = text.split_once('/').unwrap_or((text, "32"));
     match (address.parse(), len.parse()) {
         (Ok(address), Ok(len @ 0..=32)) => Ok((address, len)),
-        _ => Err(String::from("expected IPv4 addresses such as 192.0.2.0/24")),
+        _ => Err(String::from("expected an IPv4 network such as 192.0.2.0/24")),
     }
 }
 
-/// A host name or an IPv4 address; that it can be resolved shows later.
+/// A host name or an IPv4 address. It is resolved later.
 pub(crate) fn host(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > 253 {
         Err(String::from("a host name has 1 to 253 bytes"))
@@ -96,20 +96,20 @@ pub(crate) fn flags(text: &str) -> Result<u16, String> {
         .strip_prefix("0x")
         .or_else(|| text.strip_prefix("0X"))
         .unwrap_or(text);
-    // `from_str_radix` takes a sign.
+    // `from_str_radix` accepts a sign.
     if digits.starts_with('+') {
         return Err(String::from("not a hexadecimal number"));
     }
     u16::from_str_radix(digits, 16).map_err(|_| String::from("not a hexadecimal number of 16 bits"))
 }
 
-/// A kind of NAT, offered by name in help and completions.
+/// A kind of NAT, listed by name in help and completions.
 pub(crate) fn nat() -> impl TypedValueParser<Value = NatKind> {
     PossibleValuesParser::new(NatKind::ALL.map(NatKind::name))
         .try_map(|name| name.parse::<NatKind>())
 }
 
-/// A kind of event, offered by name in help and completions.
+/// A kind of event, listed by name in help and completions.
 pub(crate) fn event() -> impl TypedValueParser<Value = EventName> {
     let name = |event| match event {
         EventName::Port => "port",

@@ -1,101 +1,133 @@
-//! What the reasons of drops mean, and what a person can do about them.
+//! The drop reasons, each with its meaning and the next step for an operator.
 
 /// The meaning of the drop reason `name`; the names are those of [`teredo::DropReason`].
 pub(super) fn meaning(name: &str) -> Option<&'static str> {
     Some(match name {
         "malformed" => {
-            "the datagram is not an IPv6 packet behind Teredo's headers (RFC 4380 §5.1.1)"
+            "the datagram holds no valid IPv6 packet behind Teredo's headers (RFC 4380 §5.1.1)"
         }
         "invalid_icmpv6" => {
-            "the ICMPv6 checksum is wrong, or a field that Neighbor Discovery fixes (RFC 4861 §6.1)"
+            "the ICMPv6 checksum is wrong, or a field that Neighbor Discovery prescribes (RFC 4861 §6.1)"
         }
         "unknown_trailer" => {
-            "a trailer of a type that asks to discard the packet where it is not known (RFC 6081 §4)"
+            "the packet has a trailer of an unknown type that demands that the packet be discarded (RFC 6081 §4)"
         }
         "routing_header" => {
-            "a packet with a routing header, which is never acted on inside a tunnel (RFC 6169 §2.3)"
+            "the packet has a routing header, which a tunnel must not act on (RFC 6169 §2.3)"
         }
-        "not_qualified" => {
-            "the client is not qualified, so nothing is carried yet; 'teredo status' says why"
-        }
-        "wrong_destination" => "the packet is addressed to somebody else (RFC 4380 §5.2.3)",
+        "not_qualified" => "the client is not qualified, so it carries no traffic yet",
+        "wrong_destination" => "the packet is addressed to another node (RFC 4380 §5.2.3)",
         "wrong_source" => {
-            "the host sent a packet into the tunnel that is not from its Teredo address"
+            "this host sent a packet into the tunnel whose source is not its Teredo address"
         }
-        "own_address" => "a packet from outside that claims to come from this node itself",
+        "own_address" => "a packet from outside claims to come from this node itself",
         "unsolicited_advertisement" => {
-            "a router advertisement that nobody asked for, or with the wrong nonce"
+            "a router advertisement answers no solicitation of this client, or has the wrong nonce"
         }
-        "invalid_advertisement" => "a router advertisement that breaks a rule of RFC 4380 §5.2.1",
+        "invalid_advertisement" => "a router advertisement breaks a rule of RFC 4380 §5.2.1",
         "wrong_nonce" => {
-            "an echo reply that answers no connectivity test, or answers too late (RFC 4380 §5.2.9)"
+            "an echo reply answers no connectivity test, or came too late (RFC 4380 §5.2.9)"
         }
         "mapping_mismatch" => {
-            "the datagram did not come from where its Teredo source address says: forged, or the peer's NAT gave it \
-             another mapping (RFC 4380 §5.2.3)"
+            "the datagram did not come from the IPv4 address and port in its Teredo source address: it is forged, or \
+             the peer's NAT uses another mapping towards this node (RFC 4380 §5.2.3)"
         }
         "unverified_source" => {
-            "a native IPv6 source whose relay has not been verified yet (RFC 4380 §5.2.3)"
+            "the packet has a native IPv6 source, and the relay that sent it is not verified yet (RFC 4380 §5.2.3)"
         }
         "refused_destination" => {
-            "an IPv4 destination that must not be sent to, such as a private or a multicast address (RFC 4380 \
-             §5.2.4); --allow-private permits private ones in a laboratory"
+            "the IPv4 destination must not be sent to, for example a private or multicast address (RFC 4380 §5.2.4)"
         }
         "refused_source" => {
-            "a datagram from an IPv4 address that is not global unicast (RFC 4380 §5.3.1); --allow-private permits \
-             private ones in a laboratory"
+            "the datagram came from an IPv4 address that is not global unicast (RFC 4380 §5.3.1)"
         }
         "not_tunnelled" => {
-            "a destination that Teredo does not carry: link-local, unique local, multicast or loopback"
+            "Teredo does not carry this destination: link-local, unique local, multicast or loopback"
         }
         "too_big" => "the packet is larger than the tunnel's MTU of 1280 bytes (RFC 4380 §5.1.2)",
         "queue_full" => "too many packets wait for this peer, or for all peers together",
-        "peer_unreachable" => "the peer did not answer to repeated bubbles (RFC 4380 §5.2.4)",
+        "peer_unreachable" => "the peer did not answer repeated bubbles (RFC 4380 §5.2.4)",
         "bubble_limit" => {
-            "another bubble would exceed the limits of RFC 4380 §5.2.6; relay: too many to one server"
+            "another bubble would exceed the limits of RFC 4380 §5.2.6; at a relay, the limit for one server"
         }
-        "test_limit" => "too many connectivity tests are under way at once",
+        "test_limit" => "too many connectivity tests are in progress at once",
         "local_discovery" => {
-            "a local discovery bubble while local discovery is off, or one that was sent to this host alone (RFC 4380 \
+            "a local discovery bubble arrived while local discovery is off, or was sent to this host alone (RFC 4380 \
              §5.2.8)"
         }
         "local_bubble_refused" => {
-            "a local discovery bubble that is not from a Teredo client on this link and behind the same NAT (RFC 4380 \
+            "a local discovery bubble is not from a Teredo client on this link and behind the same NAT (RFC 4380 \
              §5.2.8)"
         }
         "local_bubble_limit" => {
-            "more local discovery bubbles than are answered or remembered; a host on the link may be forging them"
+            "more local discovery bubbles arrived than this client answers or remembers"
         }
         "not_relayed" => {
-            "server: the packet is neither a bubble nor ICMPv6; servers carry no traffic (RFC 4380 §5.3.1)"
+            "server: the packet is neither a bubble nor ICMPv6; a server carries no traffic (RFC 4380 §5.3.1)"
         }
         "spoofed_source" => {
-            "server: the inner source address does not agree with the outer one (RFC 4380 §5.3.1); relay: the source \
-             is not of the side that the packet came from"
+            "server: the inner source address does not match the outer one (RFC 4380 §5.3.1); relay: the source \
+             belongs to the other side"
         }
         "self_loop" => {
-            "server: the packet would come back to the server itself; relay: it goes from Teredo to Teredo, or to a \
-             server that claims to be its own client"
+            "server: the packet would come back to this server; relay: the packet goes from Teredo to Teredo, or its \
+             client is a Teredo server"
         }
-        "hop_limit" => "the hop limit ran out",
+        "hop_limit" => "the hop limit reached zero",
         "oversized" => {
-            "server: there is more behind the packet than trailers need, or the ICMPv6 message is too long"
+            "server: more bytes follow the packet than trailers need, or the ICMPv6 message is too long"
         }
         "rate_limited" => {
-            "server: no more is passed on to this destination, or to all together; 'relay_rate' and 'relay_total' \
-             under [server] in the configuration say how much"
+            "server: the packet exceeds the rate limit for its destination ('relay_rate') or for all of them \
+             ('relay_total')"
         }
         "unauthenticated" => {
-            "authentication is required, and is missing or wrong (RFC 4380 §5.2.2): the identifier or the secret is \
-             not the one that the other side has"
+            "the peer requires authentication, and it is missing or wrong (RFC 4380 §5.2.2): identifier or secret \
+             differ between client and server"
         }
         "congestion" => {
-            "a router on the way reported congestion to a packet whose sender does not listen to that (RFC 6040 §4.2)"
+            "a router on the path marked the packet as congested, and its sender does not support ECN (RFC 6040 §4.2)"
         }
         "not_served" => {
-            "relay: the destination is outside the networks that it serves (RFC 4380 §5.4.2); --serve names them"
+            "relay: the destination is outside the networks that this relay serves (RFC 4380 §5.4.2)"
         }
-        "no_native_path" => "there is no way to the IPv6 Internet from here",
+        "no_native_path" => "this host has no route to the IPv6 Internet",
         _ => return None,
     })
+}
+
+/// What an operator can do about the drop reason `name`.
+pub(super) fn next_step(name: &str) -> &'static str {
+    match name {
+        "not_qualified" => "'teredo status' shows the reason",
+        "wrong_source" => {
+            "check which source address the program uses; traffic from other addresses needs another route"
+        }
+        "mapping_mismatch" => {
+            "nothing if the count is small; if one peer is affected, its NAT is probably symmetric, and Teredo cannot \
+             reach it"
+        }
+        "refused_destination" | "refused_source" => {
+            "nothing on the Internet; in a lab with private addresses, use --allow-private"
+        }
+        "not_tunnelled" => "reach such destinations without the tunnel",
+        "too_big" => "check the MTU of the tunnel interface: it must be 1280",
+        "queue_full" => {
+            "the senders retry; if the count keeps growing, a peer does not answer, or this node is overloaded"
+        }
+        "peer_unreachable" => {
+            "check that the peer runs and is qualified; its NAT or firewall may block this node"
+        }
+        "local_discovery" => "turn local discovery on, unless you turned it off on purpose",
+        "local_bubble_limit" => {
+            "a host on the link may forge them; --no-local-discovery turns local discovery off"
+        }
+        "rate_limited" => "raise the limit under [server] in the configuration if the load is legitimate",
+        "unauthenticated" => {
+            "compare the secret files of client and server: name and secret must be the same on both sides"
+        }
+        "not_served" => "add the network with --serve if clients should reach it",
+        "no_native_path" => "give this host IPv6, or check its default route: 'ip -6 route'",
+        _ => "nothing: the packet was dropped as it should be; look for a faulty sender if the count grows fast",
+    }
 }

@@ -31,16 +31,18 @@ fn zero_is_a_status_code_and_an_exit_status() {
 fn every_exit_status_is_explained() {
     for exit in Exit::ALL {
         for code in [exit.code().to_string(), exit.name().to_owned()] {
-            assert!(explain(&code).expect("known").contains(exit.explanation()));
+            let text = explain(&code).expect("known");
+            assert!(text.contains(exit.explanation()) && text.contains(exit.next_step()));
         }
     }
 }
 
 #[test]
-fn every_reason_of_a_drop_is_explained() {
+fn every_drop_reason_is_explained() {
     for reason in DropReason::ALL {
         let text = explain(reason.name()).unwrap_or_else(|| panic!("{reason} has no explanation"));
         assert!(text.starts_with(&format!("{reason} (a packet was dropped)\n")));
+        assert!(text.contains("\n   next: "), "{text}");
     }
 }
 
