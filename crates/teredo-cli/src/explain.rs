@@ -85,11 +85,16 @@ fn unknown(code: &str) -> Failure {
         .chain(DropReason::ALL.iter().map(|reason| reason.name()));
     let failure = Failure::new(
         Exit::Failed,
-        format!("'{}' is not a code that teredo knows", code.escape_default()),
+        format!(
+            "'{}' is not a code that teredo knows",
+            code.escape_default()
+        ),
     );
     failure.hint(match nearest(code, names) {
         Some(name) => format!("did you mean '{name}'?"),
-        None => String::from("try a status code (21, 0xC00000A3), an exit status (3) or a drop reason (malformed)"),
+        None => String::from(
+            "try a status code (21, 0xC00000A3), an exit status (3) or a drop reason (malformed)",
+        ),
     })
 }
 

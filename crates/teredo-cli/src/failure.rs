@@ -50,7 +50,9 @@ impl Exit {
     pub(crate) const fn explanation(self) -> &'static str {
         match self {
             Self::Done => "the command succeeded",
-            Self::Failed => "the command failed; the message on standard error says what failed and why",
+            Self::Failed => {
+                "the command failed; the message on standard error says what failed and why"
+            }
             Self::Usage => "the command line or the configuration is wrong; nothing was done",
             Self::NotReady => "there is no Teredo port, or the client is not qualified",
             Self::NotPermitted => "this user may not do that",
@@ -64,9 +66,13 @@ impl Exit {
             Self::Done => "nothing",
             Self::Failed => "read the message; 'hint:' names the next step",
             Self::Usage => "read the message; 'teredo COMMAND --help' lists the options",
-            Self::NotReady => "'teredo status' shows the reason; 'teredo port --wait' waits for a port",
+            Self::NotReady => {
+                "'teredo status' shows the reason; 'teredo port --wait' waits for a port"
+            }
             Self::NotPermitted => "try again as root, or as a member of the service's group",
-            Self::Unreachable => "start a client with 'teredo client --server HOST', or name the socket with --socket",
+            Self::Unreachable => {
+                "start a client with 'teredo client --server HOST', or name the socket with --socket"
+            }
             Self::TimedOut => "'teredo status' shows the reason; allow more time with --timeout",
         }
     }

@@ -1,19 +1,18 @@
 //! `teredo monitor`: the current state, then every event.
 
+use std::fmt;
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use teredo_notify::types::Event;
+use anstyle::{AnsiColor, Style};
+use teredo_notify::Kind;
+use teredo_notify::types::{Detail, Event, Phase, PortKind};
 
-use self::line::Line;
-use self::view::View;
 use crate::args::MonitorArgs;
 use crate::failure::{Exit, Failure};
 use crate::feed::{Input, follow};
 use crate::output::{Output, narrate};
-
-mod line;
-mod view;
+use crate::text::plain;
 
 /// Shows events until `--count` of them were shown, or for ever.
 ///
@@ -70,6 +69,123 @@ impl Monitor {
             *left -= 1;
         }
         Ok(self.left == Some(0))
+    }
+}
+
+/// The reader's knowledge, kept across the service's restarts.
+#[derive(Debug, Default)]
+struct View {
+    /// `None` until the first port event.
+    port: Option<u16>,
+    /// `None` until the first state event.
+    phase: Option<Phase>,
+    sequence: u64,
+}
+
+impl View {
+    /// The event as the reader should see it, or `None` where it tells nothing.
+    ///
+    /// A service that came back begins with `current` again; to this reader it is a step from what he knows (N-15).
+    fn received(&mut self, mut event: Event) -> Option<Event> {
+        match &mut event.detail {
+            Detail::Port { kind, port } => {
+                if let (PortKind::Current, Some(known)) = (*kind, self.port) {
+                    *kind = Kind::of_step(known, *port)?.into();
+                }
+                self.port = Some(*port);
+            }
+            Detail::State { state, .. } => self.phase = Some(*state),
+            Detail::Lost { .. } => {}
+            // Its fields are unknown here, and half an event is worse than none.
+            _ => return None,
+        }
+        self.sequence = event.sequence;
+        Some(event)
+    }
+
+    /// The service is gone, and with it the port and the state that it vouched for (N-11, N-15).
+    fn gone(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.port.is_some_and(|port| port != 0) {
+            self.port = Some(0);
+            events.push(Detail::Port {
+                kind: PortKind::Delete,
+                port: 0,
+            });
+        }
+        if self.phase.is_some_and(|phase| phase != Phase::Offline) {
+            self.phase = Some(Phase::Offline);
+            events.push(Detail::State {
+                state: Phase::Offline,
+                reason: Some(String::from("the service went away")),
+                address: None,
+                mapped: None,
+                nat: None,
+                server: None,
+            });
+        }
+        events
+            .into_iter()
+            .map(|detail| Event::now(self.sequence, detail))
+            .collect()
+    }
+}
+
+/// `2026-11-22T13:05:07.123456Z [PORT] change port=40002 sequence=17`.
+struct Line<'a>(&'a Event);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Event {
+            time,
+            sequence,
+            detail,
+            ..
+        } = self.0;
+        let (verb, colour) = match detail {
+            Detail::Port { .. } => ("PORT", AnsiColor::Green),
+            Detail::State { .. } => ("STATE", AnsiColor::Cyan),
+            Detail::Lost { .. } => ("LOST", AnsiColor::Red),
+            _ => ("OTHER", AnsiColor::Yellow),
+        };
+        let style = Style::new().fg_color(Some(colour.into()));
+        write!(f, "{} {style}[{verb}]{style:#}", plain(time))?;
+        match detail {
+            Detail::Port { kind, port } => write!(f, " {} port={port}", kind.name())?,
+            Detail::State {
+                state,
+                reason,
+                address,
+                mapped,
+                nat,
+                server,
+            } => {
+                write!(f, " {}", state.name())?;
+                pair(f, "address", address.as_ref())?;
+                pair(f, "mapped", mapped.as_ref())?;
+                pair(f, "nat", nat.as_deref().map(plain).as_ref())?;
+                pair(f, "server", server.as_deref().map(plain).as_ref())?;
+                // Debug's quotes: the only value with spaces.
+                pair(
+                    f,
+                    "reason",
+                    reason
+                        .as_deref()
+                        .map(|reason| format!("{reason:?}"))
+                        .as_ref(),
+                )?;
+            }
+            Detail::Lost { count } => write!(f, " count={count}")?,
+            _ => {}
+        }
+        write!(f, " sequence={sequence}")
+    }
+}
+
+fn pair(f: &mut fmt::Formatter<'_>, key: &str, value: Option<&impl fmt::Display>) -> fmt::Result {
+    match value {
+        Some(value) => write!(f, " {key}={value}"),
+        None => Ok(()),
     }
 }
 

@@ -73,7 +73,9 @@ pub(crate) fn network(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let (address, len) = text.split_once('/').unwrap_or((text, "32"));
     match (address.parse(), len.parse()) {
         (Ok(address), Ok(len @ 0..=32)) => Ok((address, len)),
-        _ => Err(String::from("expected an IPv4 network such as 192.0.2.0/24")),
+        _ => Err(String::from(
+            "expected an IPv4 network such as 192.0.2.0/24",
+        )),
     }
 }
 

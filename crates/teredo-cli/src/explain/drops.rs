@@ -122,12 +122,16 @@ pub(super) fn next_step(name: &str) -> &'static str {
         "local_bubble_limit" => {
             "a host on the link may forge them; --no-local-discovery turns local discovery off"
         }
-        "rate_limited" => "raise the limit under [server] in the configuration if the load is legitimate",
+        "rate_limited" => {
+            "raise the limit under [server] in the configuration if the load is legitimate"
+        }
         "unauthenticated" => {
             "compare the secret files of client and server: name and secret must be the same on both sides"
         }
         "not_served" => "add the network with --serve if clients should reach it",
         "no_native_path" => "give this host IPv6, or check its default route: 'ip -6 route'",
-        _ => "nothing: the packet was dropped as it should be; look for a faulty sender if the count grows fast",
+        _ => {
+            "nothing: the packet was dropped as it should be; look for a faulty sender if the count grows fast"
+        }
     }
 }

@@ -1,7 +1,4 @@
-use teredo_notify::types::{Detail, Event, Phase, PortKind};
-
-use super::line::Line;
-use super::view::View;
+use super::*;
 
 fn port(sequence: u64, kind: PortKind, port: u16) -> Event {
     Event {
