@@ -1,33 +1,37 @@
 //! `teredo server`: a server in the foreground.
 
-mod account;
-mod secrets;
-
+use std::fmt::Write as _;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use teredo::policy::DestinationPolicy;
-use teredo::server::Security;
+use teredo::server::{Security, ServerCounters};
 use teredo::wire::PORT;
-use teredo::{ServerAddress, ServerConfig};
+use teredo::{DropCounters, KnownClient, KnownClients, ServerAddress, ServerConfig};
 use teredo_tunnel::BindError;
 use teredo_tunnel::net::watch::{self, Watcher};
-use teredo_tunnel::server::{ServeError, ServerHandle};
+use teredo_tunnel::server::{ServeError, ServerHandle, ServerStatus};
 use tokio::signal::unix::{Signal, SignalKind};
 
 use crate::daemon::{self, EndSignals};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
+use crate::secret::{self, Entry, SecretError};
 use crate::settings::ServerSettings;
+use crate::text::bytes;
 
 /// How often to look whether the data path still runs; it ends by itself only where the kernel fails it.
 const HEALTH_CHECK: Duration = Duration::from_secs(5);
 
+/// The word behind the secret of a client that must get a new one.
+const RETIRED: &str = "retired";
+
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(settings: ServerSettings) -> Result<Exit, Failure> {
     let policy = policy(&settings)?;
-    let security = secrets::load(&settings)?;
+    let security = load_secrets(&settings)?;
     daemon::runtime()?.block_on(serve(settings, policy, security))
 }
 
@@ -67,7 +71,7 @@ async fn serve(
             "serving on {primary} and {secondary}, UDP port {PORT}"
         ));
     }
-    if let Some(told) = secrets::told(&security) {
+    if let Some(told) = describe_secrets(&security) {
         narrate(told);
     }
     daemon::tell_ready();
@@ -76,7 +80,7 @@ async fn serve(
         tokio::select! {
             () = end.received() => break,
             _ = ask.recv() => if let Some(status) = server.status().await {
-                account::tell(&status);
+                print_counters(&status);
             },
             () = hangup(&mut reload) => reload_secrets(&settings, &server).await,
             changed = network.changed() => {
@@ -93,7 +97,7 @@ async fn serve(
     let status = server.status().await;
     server.shutdown();
     if let Some(status) = status {
-        account::tell(&status);
+        print_counters(&status);
     }
     Ok(Exit::Done)
 }
@@ -108,9 +112,9 @@ async fn hangup(reload: &mut Option<Signal>) {
 
 /// Reads the secrets again, and says so when they count. A file with a fault changes nothing.
 async fn reload_secrets(settings: &ServerSettings, server: &ServerHandle) {
-    match secrets::load(settings) {
+    match load_secrets(settings) {
         Ok(security) => {
-            let told = secrets::told(&security);
+            let told = describe_secrets(&security);
             server.set_security(security);
             // Workers do one thing after the other: they answer this when they have the secrets.
             if server.status().await.is_some()
@@ -169,6 +173,126 @@ fn how_to_add(address: Ipv4Addr) -> String {
     format!(
         "a server needs two addresses of its own: 'ip address add {address}/32 dev INTERFACE' adds one"
     )
+}
+
+/// Reads the file, where there is one.
+fn load_secrets(settings: &ServerSettings) -> Result<Security, Failure> {
+    let Some(path) = &settings.secret_file else {
+        return Ok(Security::Open);
+    };
+    let clients = clients(secret::read(path)?)
+        .map_err(|(line, problem)| SecretError::syntax(path, line, problem))?;
+    let clients = Arc::new(clients);
+    Ok(if settings.allow_plain {
+        Security::Optional(clients)
+    } else {
+        Security::Required(clients)
+    })
+}
+
+/// Fails with the line that is wrong.
+fn clients(entries: Vec<Entry>) -> Result<KnownClients, (usize, String)> {
+    let mut clients = KnownClients::default();
+    for entry in entries {
+        let retired = match entry.word.as_deref() {
+            None => false,
+            Some(RETIRED) => true,
+            Some(_) => {
+                let problem = "what may follow the secret of a client is 'retired'";
+                return Err((entry.line, problem.to_owned()));
+            }
+        };
+        let name = entry.identifier.to_string();
+        let secret = entry.secret;
+        let before = clients.insert(entry.identifier, KnownClient { secret, retired });
+        if before.is_some() {
+            return Err((entry.line, format!("'{name}' is there already")));
+        }
+    }
+    Ok(clients)
+}
+
+/// A line for a person: who is served.
+fn describe_secrets(security: &Security) -> Option<String> {
+    match security {
+        Security::Optional(clients) => Some(format!(
+            "clients with a secret: {}; others are served as well",
+            clients.len()
+        )),
+        Security::Required(clients) => Some(format!(
+            "clients with a secret: {}; no others are served",
+            clients.len()
+        )),
+        _ => None,
+    }
+}
+
+/// Says it on standard error.
+fn print_counters(status: &ServerStatus) {
+    for line in counter_lines(status) {
+        narrate(line);
+    }
+}
+
+/// What was done, the traffic, and where there are several pairs or workers the part of each.
+fn counter_lines(status: &ServerStatus) -> Vec<String> {
+    let traffic = &status.traffic;
+    let mut lines = vec![
+        summary(&status.served, &status.drops),
+        format!(
+            "received {} datagrams ({}), sent {} ({}); the kernel refused {}, and had no way to the IPv6 Internet for {}",
+            traffic.rx_datagrams,
+            bytes(traffic.rx_bytes),
+            traffic.tx_datagrams,
+            bytes(traffic.tx_bytes),
+            traffic.tx_refused,
+            traffic.no_native_path
+        ),
+    ];
+    if status.pairs.len() > 1 {
+        for pair in &status.pairs {
+            let summary = summary(&pair.served, &pair.drops);
+            lines.push(format!("{}: {summary}", pair.address.primary));
+        }
+    }
+    if status.workers.len() > 1 {
+        let shares = status
+            .workers
+            .iter()
+            .map(|worker| worker.rx_datagrams.to_string());
+        let shares: Vec<_> = shares.collect();
+        lines.push(format!(
+            "the {} workers received {} datagrams",
+            shares.len(),
+            shares.join(", ")
+        ));
+    }
+    lines
+}
+
+fn summary(served: &ServerCounters, drops: &DropCounters) -> String {
+    let mut text = format!(
+        "served {} solicitations and {} echo requests, passed on {} packets to clients and {} to the IPv6 Internet",
+        served.advertisements, served.echo_replies, served.forwarded, served.to_native
+    );
+    // Writing to a `String` cannot fail.
+    let _ = write!(text, "; dropped {}", dropped(drops));
+    text
+}
+
+fn dropped(drops: &DropCounters) -> String {
+    let named: Vec<_> = drops
+        .iter()
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    let total = drops
+        .iter()
+        .fold(0_u64, |sum, (_, count)| sum.saturating_add(count));
+    if named.is_empty() {
+        String::from("none")
+    } else {
+        format!("{total} ({})", named.join(", "))
+    }
 }
 
 #[cfg(test)]
