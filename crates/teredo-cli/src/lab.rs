@@ -1,69 +1,70 @@
-//! `teredo lab`: the whole system on an internet of its own.
+//! `teredo lab`: the whole system on a private internet.
 //!
-//! Everything is the real thing: this very program as server, clients and firewall agents, real NATs, a real
-//! default-drop ruleset, in network namespaces that vanish with the laboratory. Each step is checked; the first
-//! one that fails ends the story, and the exit code is 1.
+//! All parts are real: this program as server, clients and firewall agents, the kernel's NATs and a default-drop
+//! ruleset, in network namespaces that vanish with the lab. Each step is checked. The first failure ends the run with
+//! exit code 1.
 
+mod network;
+mod report;
 mod ruleset;
-mod scene;
-mod story;
-mod teller;
+mod steps;
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use teredo_lab::privilege;
 
-use self::scene::Scene;
-use self::teller::Teller;
+use self::network::Network;
+use self::report::Reporter;
 use crate::args::LabArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, narrate};
 
-/// Builds the laboratory and tells its story on `output`.
+/// Builds the lab, runs the steps, and reports them on `output`.
 pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
-    // While there is one thread: a user namespace cannot be entered later.
+    // A user namespace can be entered only while the process has one thread.
     privilege::enter().map_err(|error| {
-        Failure::new(Exit::NotPermitted, "cannot make an internet").because(error)
+        Failure::new(Exit::NotPermitted, "cannot create the lab's network").because(error)
     })?;
-    privilege::check_tun()
-        .map_err(|error| Failure::new(Exit::NotPermitted, "cannot make a tunnel").because(error))?;
+    privilege::check_tun().map_err(|error| {
+        Failure::new(Exit::NotPermitted, "cannot create a tunnel interface").because(error)
+    })?;
 
-    let mut teller = Teller::new(output, args.json);
-    teller.open(args.nat)?;
-    let told = story::tell(&mut teller, args.nat);
-    let mut scene = match told {
-        Ok(scene) => scene,
-        Err(story::Broken::Output(failure)) => return Err(failure),
-        Err(story::Broken::Step) => {
-            teller.close()?;
+    let mut reporter = Reporter::new(output, args.json);
+    reporter.open(args.nat)?;
+    let outcome = steps::run(&mut reporter, args.nat);
+    let mut network = match outcome {
+        Ok(network) => network,
+        Err(steps::StepError::Output(failure)) => return Err(failure),
+        Err(steps::StepError::Failed) => {
+            reporter.close()?;
             return Ok(Exit::Failed);
         }
     };
     if args.shell {
-        shell(&mut scene)?;
+        shell(&mut network)?;
     }
-    drop(scene);
-    teller.close()?;
+    drop(network);
+    reporter.close()?;
     Ok(Exit::Done)
 }
 
 /// A shell on alice's host, with everything running.
-fn shell(scene: &mut Scene) -> Result<(), Failure> {
+fn shell(network: &mut Network) -> Result<(), Failure> {
     let failed =
         |error| Failure::new(Exit::Failed, "cannot open a shell on alice's host").because(error);
-    scene
-        .revive()
+    network
+        .restart_killed()
         .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
     narrate(format_args!(
-        "this shell is on alice's host; try 'teredo status', 'teredo monitor', 'teredo rebind', 'ping {}'; leave it to end the laboratory",
-        scene
+        "this shell runs on alice's host; try 'teredo status', 'teredo monitor', 'teredo rebind', 'ping {}'; exit to end the lab",
+        network
             .bob_address()
             .map_or_else(|| "bob".to_owned(), |address| address.to_string()),
     ));
     let mut command = Command::new(shell);
-    command.env("TEREDO_SOCKET", scene.alice_socket());
+    command.env("TEREDO_SOCKET", network.alice_socket());
     if let Some(folder) = std::env::current_exe()
         .ok()
         .and_then(|program| Some(program.parent()?.to_owned()))
@@ -73,7 +74,7 @@ fn shell(scene: &mut Scene) -> Result<(), Failure> {
         command.env("PATH", std::env::join_paths(folders).unwrap_or(path));
     }
     command.arg0("sh");
-    let mut child = scene
+    let mut child = network
         .alice()
         .namespace()
         .spawn(&mut command)

@@ -1,5 +1,5 @@
-//! The ruleset of an administrator who trusts nothing: everything is dropped, in and out, but what the tunnel
-//! needs through the set `teredo_ports`, and what is inside the tunnel, which the agent's own table looks after.
+//! A default-drop ruleset, in and out. It accepts the tunnel's port through the set `teredo_ports`, and everything
+//! inside the tunnel, which the agent's own table filters.
 //!
 //! ```text
 //! table inet filter {
@@ -28,7 +28,7 @@ use teredo_lab::Host;
 const UDP: u8 = 17;
 const FILTER_PRIORITY: i32 = 0;
 
-/// The set that the agent keeps, as `--set` names it.
+/// The set that the agent keeps, as an argument of `--set`.
 pub(super) const SET: &str = "inet filter teredo_ports";
 const SET_NAME: &str = "teredo_ports";
 
@@ -48,7 +48,7 @@ pub(super) fn load(host: &Host) -> anyhow::Result<()> {
         .add_set(&table(), &ports)
         .add_chain(&table(), &chain("input", Hook::Input))
         .add_chain(&table(), &chain("output", Hook::Output));
-    for interface in ["lo", super::scene::INTERFACE] {
+    for interface in ["lo", super::network::INTERFACE] {
         batch
             .add_rule(&table(), "input", Rule::new().iifname(interface).accept())
             .add_rule(&table(), "output", Rule::new().oifname(interface).accept());
@@ -89,7 +89,7 @@ pub(super) fn open_ports(host: &Host) -> anyhow::Result<Vec<u16>> {
         .collect())
 }
 
-/// Whether the agent's own table stands on `host`.
+/// Whether `host` has the agent's own table.
 pub(super) fn has_own_table(host: &Host) -> anyhow::Result<bool> {
     let own = TableName::new(Family::Inet, "teredo");
     let found: Result<_, NftError> = host.namespace().run(|| Netlink::open()?.table(&own))?;

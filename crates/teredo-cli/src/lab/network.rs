@@ -1,4 +1,4 @@
-//! The internet of the story, and the processes on it.
+//! The lab's network, and the processes on it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ pub(super) const SERVER: [Ipv4Addr; 2] =
     [Ipv4Addr::new(192, 0, 2, 45), Ipv4Addr::new(192, 0, 2, 46)];
 const ALICE_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const BOB_PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
-/// How long the set's element outlives alice's agent: short, so that the story is.
+/// How long the set's element outlives alice's agent: short, to keep the lab short.
 pub(super) const LEASE: Duration = Duration::from_secs(2);
 /// The UDP port that alice lets in through the tunnel.
 pub(super) const ALLOWED_PORT: u16 = 7777;
 
-/// Everything that stands, in the order in which it goes.
-pub(super) struct Scene {
+/// Processes and hosts, in the order in which they are dropped.
+pub(super) struct Network {
     pub(super) alice_client: Option<Process>,
     pub(super) alice_agent: Option<Process>,
     pub(super) bob_client: Option<Process>,
@@ -38,7 +38,7 @@ pub(super) struct Scene {
     pub(super) bob_address: Option<Ipv6Addr>,
 }
 
-impl Scene {
+impl Network {
     pub(super) fn build(nat: NatKind) -> anyhow::Result<Self> {
         let internet = Internet::new()?;
         let server = internet.host("server", &SERVER)?;
@@ -48,7 +48,7 @@ impl Scene {
         let folder = tempfile::Builder::new()
             .prefix("teredo-lab.")
             .tempdir()
-            .context("no folder for the sockets")?;
+            .context("cannot create a folder for the sockets")?;
         ruleset::load(&alice)?;
         Ok(Self {
             alice_client: None,
@@ -139,8 +139,8 @@ impl Scene {
         Ok(())
     }
 
-    /// Starts again what the story has killed.
-    pub(super) fn revive(&mut self) -> anyhow::Result<()> {
+    /// Restarts the processes that a step killed.
+    pub(super) fn restart_killed(&mut self) -> anyhow::Result<()> {
         if self.alice_client.is_none() {
             self.start_alice_client()?;
         }
@@ -160,21 +160,21 @@ fn client(host: &Host, name: &str, socket: &Path) -> anyhow::Result<Process> {
     spawn(host, name, Some(socket), &arguments)
 }
 
-/// This very program on a host of the laboratory.
+/// Starts this program on a host of the lab.
 fn spawn(
     host: &Host,
     name: &str,
     socket: Option<&Path>,
     arguments: &[String],
 ) -> anyhow::Result<Process> {
-    let program = std::env::current_exe().context("where is this program?")?;
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut command = Command::new(program);
     command
         .args(arguments)
         .env_remove("TEREDO_SOCKET")
         .env_remove("RUST_LOG")
         .env_remove("NOTIFY_SOCKET");
-    // A configuration of the machine is none of the laboratory's business.
+    // The lab must not read the machine's configuration.
     command.arg("--config").arg("/dev/null");
     if let Some(socket) = socket {
         command.arg("--socket").arg(socket);

@@ -1,4 +1,4 @@
-//! How the story is told: a line a step for a person, a line of JSON for a program.
+//! The report: a block of text per step for people, a line of JSON for programs.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use teredo_lab::NatKind;
 
-use super::story::Broken;
+use super::steps::StepError;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -19,21 +19,21 @@ const FAIL: Style = Style::new()
     .bold()
     .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const DIM: Style = Style::new().dimmed();
-/// The room for a step's title.
+/// The width of a step's title.
 const TITLE: usize = 23;
-/// Where a step's findings begin: behind the time, the mark and the title.
+/// The column of a step's findings: after the time, the mark and the title.
 const INDENT: usize = 7 + 2 + 4 + 2 + TITLE + 1;
-/// The widest line, and the narrowest that is worth the trouble.
+/// The narrowest and the widest line.
 const WIDTHS: std::ops::RangeInclusive<usize> = 70..=100;
 
-/// What a step found out.
+/// The results of a step.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Findings {
     lines: Vec<String>,
     facts: Map<String, Value>,
 }
 
-impl Told {
+impl Findings {
     pub(super) fn new(line: impl Into<String>) -> Self {
         Self {
             lines: vec![line.into()],
@@ -67,8 +67,8 @@ struct Step<'a> {
     facts: Map<String, Value>,
 }
 
-/// Tells one step after the other.
-pub(super) struct Teller {
+/// Reports the steps.
+pub(super) struct Reporter {
     output: Output,
     json: bool,
     began: Instant,
@@ -77,7 +77,7 @@ pub(super) struct Teller {
     width: usize,
 }
 
-impl Teller {
+impl Reporter {
     pub(super) fn new(output: Output, json: bool) -> Self {
         Self {
             output,
@@ -94,7 +94,7 @@ impl Teller {
             return Ok(());
         }
         for line in [
-            format!("Teredo on an internet of its own. Alice's NAT: {nat}"),
+            format!("Teredo on a private internet. Alice's NAT: {nat}"),
             String::new(),
             "  alice 192.168.1.2 ── NAT 198.51.100.1 ──┐".to_owned(),
             "                                          ├── server 192.0.2.45, 192.0.2.46"
@@ -107,25 +107,25 @@ impl Teller {
         Ok(())
     }
 
-    /// Runs a step and tells how it went.
+    /// Runs a step and reports its outcome.
     pub(super) fn step<T>(
         &mut self,
         title: &str,
-        act: impl FnOnce() -> anyhow::Result<(T, Told)>,
-    ) -> Result<T, Broken> {
+        step: impl FnOnce() -> anyhow::Result<(T, Findings)>,
+    ) -> Result<T, StepError> {
         self.steps += 1;
         let start = Instant::now();
-        let outcome = act();
+        let outcome = step();
         let took = start.elapsed();
         match outcome {
-            Ok((value, told)) => {
-                self.report(title, took, Ok(told))?;
+            Ok((value, findings)) => {
+                self.report(title, took, Ok(findings))?;
                 Ok(value)
             }
             Err(error) => {
                 self.failed += 1;
                 self.report(title, took, Err(format!("{error:#}")))?;
-                Err(Broken::Step)
+                Err(StepError::Failed)
             }
         }
     }
@@ -134,13 +134,13 @@ impl Teller {
         &mut self,
         title: &str,
         took: Duration,
-        outcome: Result<Told, String>,
+        outcome: Result<Findings, String>,
     ) -> Result<(), Failure> {
         let at = self.began.elapsed();
         if self.json {
             let ok = outcome.is_ok();
             let (facts, error) = match outcome {
-                Ok(told) => (told.facts, None),
+                Ok(findings) => (findings.facts, None),
                 Err(error) => (Map::new(), Some(error)),
             };
             let (at_ms, took_ms) = (milliseconds(at), milliseconds(took));
@@ -156,7 +156,7 @@ impl Teller {
             });
         }
         let (mark, style, lines) = match outcome {
-            Ok(told) => ("ok", OK, told.lines),
+            Ok(findings) => ("ok", OK, findings.lines),
             Err(error) => ("FAIL", FAIL, error.lines().map(str::to_owned).collect()),
         };
         let wrapped = lines
@@ -186,13 +186,13 @@ impl Teller {
         self.output.line("")?;
         let verdict = if self.failed == 0 {
             format!(
-                "{OK}{} steps, all as they should be{OK:#}, in {:.1} s",
+                "{OK}all {} steps passed{OK:#} in {:.1} s",
                 self.steps,
                 took.as_secs_f64()
             )
         } else {
             format!(
-                "{FAIL}step {} failed{FAIL:#}, after {:.1} s",
+                "{FAIL}step {} failed{FAIL:#} after {:.1} s",
                 self.steps,
                 took.as_secs_f64()
             )
@@ -201,7 +201,7 @@ impl Teller {
     }
 }
 
-/// The terminal's width, or where there is none the widest.
+/// The terminal's width, or the widest line if there is no terminal.
 fn width() -> usize {
     let columns =
         rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map(|size| size.ws_col.into());

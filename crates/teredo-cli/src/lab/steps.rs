@@ -1,4 +1,4 @@
-//! The story: a client, its port, and a firewall that follows it.
+//! The steps: a client, its port, and a firewall that follows it.
 
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::path::Path;
@@ -12,34 +12,34 @@ use teredo_notify::types::{Phase, Status};
 use teredo_notify::watcher::{WatchRegistration, Watcher};
 use teredo_notify::{Kind, Notification};
 
+use super::network::{ALLOWED_PORT, LEASE, Network, SERVER};
+use super::report::{Findings, Reporter};
 use super::ruleset;
-use super::scene::{ALLOWED_PORT, LEASE, SERVER, Scene};
-use super::teller::{Teller, Told};
 use crate::failure::Failure;
 
 const PINGS: u16 = 5;
 /// Qualification takes a round trip, and 4 s more for each solicitation that is lost.
 const QUALIFICATION: Duration = Duration::from_secs(10);
-/// Deaths must be noticed and acted on within this time.
+/// The firewall and the subscribers must react to the end of a process within this time.
 const PROMPTLY: Duration = Duration::from_secs(1);
-/// How long a packet that must not come through is waited for.
+/// How long to wait for a packet that must not arrive.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// Why the story broke off.
-pub(super) enum Broken {
-    /// A step failed; it has been told.
-    Step,
-    /// Nobody can be told any more.
+/// Why the steps ended early.
+pub(super) enum StepError {
+    /// A step failed, and was reported.
+    Failed,
+    /// The output failed.
     Output(Failure),
 }
 
-impl From<Failure> for Broken {
+impl From<Failure> for StepError {
     fn from(failure: Failure) -> Self {
         Self::Output(failure)
     }
 }
 
-/// A program that wants to know alice's port.
+/// A program that subscribes to alice's port.
 struct Subscriber {
     notifications: std::sync::mpsc::Receiver<(Instant, Notification)>,
     _registration: WatchRegistration,
@@ -49,7 +49,7 @@ impl Subscriber {
     fn new(socket: &Path) -> anyhow::Result<Self> {
         let (sender, notifications) = std::sync::mpsc::channel();
         let registration = Watcher::new(socket).register(false, move |notification| {
-            // The story may have ended.
+            // The receiver is gone after the last step.
             let _ = sender.send((Instant::now(), notification));
         })?;
         Ok(Self {
@@ -65,109 +65,109 @@ impl Subscriber {
             .with_context(|| format!("no notification '{}'", kind.name()))?;
         ensure!(
             notification.kind == kind,
-            "expected '{}', was told {notification:?}",
+            "expected '{}', got {notification:?}",
             kind.name()
         );
         Ok((at, notification))
     }
 }
 
-/// Tells everything; what stands at the end is the scene.
-pub(super) fn tell(teller: &mut Teller, nat: NatKind) -> Result<Scene, Broken> {
-    let mut scene = teller.step("an internet", || {
-        let scene = Scene::build(nat)?;
+/// Runs all steps, and returns the network as it is at the end.
+pub(super) fn run(reporter: &mut Reporter, nat: NatKind) -> Result<Network, StepError> {
+    let mut network = reporter.step("an internet", || {
+        let network = Network::build(nat)?;
         Ok((
-            scene,
-            Told::new("two homes behind NATs, a host in each; nothing was installed")
+            network,
+            Findings::new("two homes behind NATs, a host in each; nothing was installed")
                 .fact("nat", nat.name()),
         ))
     })?;
-    teller.step("a server", || {
-        scene.start_server()?;
+    reporter.step("a server", || {
+        network.start_server()?;
         let line = format!("teredo server --address {} (and {})", SERVER[0], SERVER[1]);
-        Ok(((), Told::new(line)))
+        Ok(((), Findings::new(line)))
     })?;
-    let subscriber = teller.step("alice's firewall", || {
-        let subscriber = Subscriber::new(&scene.alice_socket())?;
-        scene.start_alice_agent()?;
+    let subscriber = reporter.step("alice's firewall", || {
+        let subscriber = Subscriber::new(&network.alice_socket())?;
+        network.start_alice_agent()?;
         until(PROMPTLY * 5, "the agent's table", || {
-            ruleset::has_own_table(scene.alice())
+            ruleset::has_own_table(network.alice())
                 .unwrap_or(false)
                 .then_some(())
         })?;
         ensure!(
-            ruleset::open_ports(scene.alice())?.is_empty(),
+            ruleset::open_ports(network.alice())?.is_empty(),
             "a port is open before there is a client"
         );
         let line = "drops all but the port in @teredo_ports, which is empty";
         Ok((
             subscriber,
-            Told::new(line).line(format!("teredo firewall --set '{}'", ruleset::SET)),
+            Findings::new(line).line(format!("teredo firewall --set '{}'", ruleset::SET)),
         ))
     })?;
 
     if nat == NatKind::Symmetric {
-        teller.step("alice's client", || symmetric(&mut scene))?;
-        return Ok(scene);
+        reporter.step("alice's client", || symmetric(&mut network))?;
+        return Ok(network);
     }
-    let port = teller.step("alice's client", || qualify(&mut scene, nat))?;
-    teller.step("everybody knows the port", || {
+    let port = reporter.step("alice's client", || qualify(&mut network, nat))?;
+    reporter.step("everybody knows the port", || {
         let (_, notification) = subscriber.next(Kind::Add)?;
         ensure!(
             notification.state.port == port,
-            "the program was told {}, the port is {port}",
+            "the program was notified of port {}, but the port is {port}",
             notification.state.port
         );
-        let settled = in_step(&scene, port)?;
-        let told = Told::new(format!("a program was told 'add {port}'"))
+        let settled = in_step(&network, port)?;
+        let findings = Findings::new(format!("a subscriber was notified: add {port}"))
             .line(format!(
-                "the set is {{ {port} }}, {settled} us after the announcement"
+                "the set held {{ {port} }} {settled} us after the announcement"
             ))
             .fact("port", port)
             .fact("settle_us", settled);
-        Ok(((), told))
+        Ok(((), findings))
     })?;
-    let (alice, bob) = teller.step("bob", || bob(&mut scene))?;
-    teller.step("ping", || {
-        let told = ping(&scene, bob)?;
-        Ok(((), told))
+    let (alice, bob) = reporter.step("bob", || bob(&mut network))?;
+    reporter.step("ping", || {
+        let findings = ping(&network, bob)?;
+        Ok(((), findings))
     })?;
-    teller.step("inside the tunnel", || unsolicited(&scene, alice))?;
-    let port = teller.step("rebind", || rebind(&scene, &subscriber, port))?;
-    teller.step("ping again", || {
-        let told = ping(&scene, bob)?;
-        Ok(((), told))
+    reporter.step("inside the tunnel", || unsolicited(&network, alice))?;
+    let port = reporter.step("rebind", || rebind(&network, &subscriber, port))?;
+    reporter.step("ping again", || {
+        let findings = ping(&network, bob)?;
+        Ok(((), findings))
     })?;
-    teller.step("kill -9 the client", || {
-        kill_client(&mut scene, &subscriber, port)
+    reporter.step("kill -9 the client", || {
+        kill_client(&mut network, &subscriber, port)
     })?;
-    teller.step("the client again", || {
-        restart_client(&mut scene, &subscriber)
+    reporter.step("the client again", || {
+        restart_client(&mut network, &subscriber)
     })?;
-    teller.step("kill -9 the agents", || kill_agents(&mut scene))?;
-    Ok(scene)
+    reporter.step("kill -9 the agents", || kill_agents(&mut network))?;
+    Ok(network)
 }
 
-fn qualify(scene: &mut Scene, nat: NatKind) -> anyhow::Result<(u16, Told)> {
+fn qualify(network: &mut Network, nat: NatKind) -> anyhow::Result<(u16, Findings)> {
     let start = Instant::now();
-    scene.start_alice_client()?;
-    let status = qualified(&scene.alice_socket())?;
+    network.start_alice_client()?;
+    let status = qualified(&network.alice_socket())?;
     let took = start.elapsed();
     let address = status.address.context("qualified without an address")?;
     let teredo = TeredoAddress::from_ipv6(address)
-        .with_context(|| format!("{address} is no Teredo address"))?;
+        .with_context(|| format!("{address} is not a Teredo address"))?;
     let (local, mapped) = (
         status.local.context("no local address")?,
         status.mapped.context("no mapping")?,
     );
     ensure!(
         teredo.server == SERVER[0],
-        "the address names the server {}",
+        "the address contains another server, {}",
         teredo.server
     );
     ensure!(
         teredo.mapped == mapped,
-        "the address says {}, the mapping is {mapped}",
+        "the address contains the mapping {}, but the mapping is {mapped}",
         teredo.mapped
     );
     ensure!(
@@ -177,27 +177,27 @@ fn qualify(scene: &mut Scene, nat: NatKind) -> anyhow::Result<(u16, Told)> {
     );
     ensure!(
         local.port() == status.port,
-        "port {} is announced, {local} is bound",
+        "port {} is announced, but {local} is bound",
         status.port
     );
     if nat == NatKind::None {
         ensure!(local == mapped, "without a NAT {local} became {mapped}");
     }
-    let told = Told::new(format!("qualified {} ms after its start", took.as_millis()))
+    let findings = Findings::new(format!("qualified {} ms after its start", took.as_millis()))
         .line(address.to_string())
-        .line(format!("{local} is {mapped} outside"))
+        .line(format!("{local} is mapped to {mapped}"))
         .line(format!("NAT: {}", status.nat.as_deref().unwrap_or("?")))
         .fact("address", address.to_string())
         .fact("local", local.to_string())
         .fact("mapped", mapped.to_string())
         .fact("qualified_ms", took.as_millis() as u64);
-    Ok((status.port, told))
+    Ok((status.port, findings))
 }
 
-/// Without RFC 6081 there is no service behind a symmetric NAT; the client says so.
-fn symmetric(scene: &mut Scene) -> anyhow::Result<((), Told)> {
-    scene.start_alice_client()?;
-    let socket = scene.alice_socket();
+/// Without RFC 6081 a symmetric NAT rules Teredo out; the client reports that.
+fn symmetric(network: &mut Network) -> anyhow::Result<((), Findings)> {
+    network.start_alice_client()?;
+    let socket = network.alice_socket();
     let reason = until(QUALIFICATION, "the client's verdict on its NAT", || {
         let status = status(&socket).ok()?;
         (status.state == Phase::Offline && status.nat.as_deref() == Some("symmetric"))
@@ -209,38 +209,38 @@ fn symmetric(scene: &mut Scene) -> anyhow::Result<((), Told)> {
     );
     Ok((
         (),
-        Told::new("offline, and it says why:")
+        Findings::new("offline, with the reason:")
             .line(reason.clone())
             .fact("reason", reason),
     ))
 }
 
-fn bob(scene: &mut Scene) -> anyhow::Result<((Ipv6Addr, Ipv6Addr), Told)> {
-    scene.start_bob_agent()?;
-    scene.start_bob_client()?;
-    let alice = status(&scene.alice_socket())?
+fn bob(network: &mut Network) -> anyhow::Result<((Ipv6Addr, Ipv6Addr), Findings)> {
+    network.start_bob_agent()?;
+    network.start_bob_client()?;
+    let alice = status(&network.alice_socket())?
         .address
-        .context("alice has lost her address")?;
-    let bob = qualified(&scene.bob_socket())?
+        .context("alice lost her address")?;
+    let bob = qualified(&network.bob_socket())?
         .address
         .context("qualified without an address")?;
-    scene.bob_address = Some(bob);
+    network.bob_address = Some(bob);
     until(PROMPTLY * 5, "bob's table", || {
-        ruleset::has_own_table(scene.bob())
+        ruleset::has_own_table(network.bob())
             .unwrap_or(false)
             .then_some(())
     })?;
-    let told = Told::new(bob.to_string())
-        .line("teredo firewall: a table of its own")
+    let findings = Findings::new(bob.to_string())
+        .line("teredo firewall (a table of its own)")
         .fact("address", bob.to_string());
-    Ok(((alice, bob), told))
+    Ok(((alice, bob), findings))
 }
 
-fn ping(scene: &Scene, bob: Ipv6Addr) -> anyhow::Result<Told> {
-    let replies = teredo_lab::ping(scene.alice(), bob, PINGS, Duration::from_secs(5))?;
+fn ping(network: &Network, bob: Ipv6Addr) -> anyhow::Result<Findings> {
+    let replies = teredo_lab::ping(network.alice(), bob, PINGS, Duration::from_secs(5))?;
     ensure!(
         replies.are_all_in_order(PINGS),
-        "{PINGS} echo requests to {bob}, answers: {:?}",
+        "{PINGS} echo requests to {bob} were answered by {:?}",
         replies.order
     );
     let first = replies.first.unwrap_or_default();
@@ -248,36 +248,36 @@ fn ping(scene: &Scene, bob: Ipv6Addr) -> anyhow::Result<Told> {
         "{PINGS} of {PINGS} answered, in order; the first after {:.1} ms",
         first.as_secs_f64() * 1e3
     );
-    Ok(Told::new(line)
+    Ok(Findings::new(line)
         .fact("answered", PINGS)
         .fact("first_ms", first.as_secs_f64() * 1e3))
 }
 
-/// F-6: what nobody asked for stays outside, but for the port that alice opened.
-fn unsolicited(scene: &Scene, alice: Ipv6Addr) -> anyhow::Result<((), Told)> {
+/// F-6: unsolicited packets are dropped, except to the port that alice opened.
+fn unsolicited(network: &Network, alice: Ipv6Addr) -> anyhow::Result<((), Findings)> {
     const CLOSED_PORT: u16 = ALLOWED_PORT + 1;
     let listen = |host: &Host, port| host.udp_socket((Ipv6Addr::UNSPECIFIED, port));
     let (open, closed) = (
-        listen(scene.alice(), ALLOWED_PORT)?,
-        listen(scene.alice(), CLOSED_PORT)?,
+        listen(network.alice(), ALLOWED_PORT)?,
+        listen(network.alice(), CLOSED_PORT)?,
     );
-    let stranger = listen(scene.bob(), 0)?;
+    let stranger = listen(network.bob(), 0)?;
     let send = |port| stranger.send_to(b"hello", SocketAddrV6::new(alice, port, 0, 0));
     send(CLOSED_PORT)?;
     send(ALLOWED_PORT)?;
-    // Sent after the other one, so when it is here the other one is not coming.
+    // Sent last: once it arrives, the other one will not.
     ensure!(
         receives(&open, PROMPTLY)?,
-        "port {ALLOWED_PORT} is allowed, but nothing came"
+        "port {ALLOWED_PORT} is allowed, but no datagram arrived"
     );
     ensure!(
         !receives(&closed, SILENCE)?,
-        "port {CLOSED_PORT} is not allowed, but a datagram came through"
+        "port {CLOSED_PORT} is not allowed, but a datagram arrived"
     );
-    let told = Told::new(format!("bob's datagram to port {CLOSED_PORT} is dropped")).line(format!(
-        "to port {ALLOWED_PORT} (--allow-inbound) it comes through"
-    ));
-    Ok(((), told))
+    let findings = Findings::new(format!("bob's datagram to port {CLOSED_PORT} is dropped")).line(
+        format!("bob's datagram to port {ALLOWED_PORT} arrives (--allow-inbound)"),
+    );
+    Ok(((), findings))
 }
 
 fn receives(socket: &UdpSocket, timeout: Duration) -> anyhow::Result<bool> {
@@ -290,47 +290,51 @@ fn receives(socket: &UdpSocket, timeout: Duration) -> anyhow::Result<bool> {
     }
 }
 
-/// N-16: announced, the firewall in step, and only then used.
-fn rebind(scene: &Scene, subscriber: &Subscriber, old: u16) -> anyhow::Result<(u16, Told)> {
-    let socket = scene.alice_socket();
-    let capture = teredo_lab::Capture::start(scene.alice().namespace(), scene.alice().interface())?;
+/// N-16: the new port is announced and confirmed by the firewall before it is used.
+fn rebind(network: &Network, subscriber: &Subscriber, old: u16) -> anyhow::Result<(u16, Findings)> {
+    let socket = network.alice_socket();
+    let capture =
+        teredo_lab::Capture::start(network.alice().namespace(), network.alice().interface())?;
     let start = Instant::now();
     let outcome = Connection::open(&socket)?.rebind(None)?;
     let took = start.elapsed();
     let new = outcome.port;
-    ensure!(new != old && new != 0, "the port was {old} and is {new}");
-    ensure!(outcome.settled, "the firewall did not follow in time");
+    ensure!(
+        new != old && new != 0,
+        "the port was {old}, and is {new} after the rebind"
+    );
+    ensure!(outcome.settled, "the firewall did not confirm in time");
     let (_, notification) = subscriber.next(Kind::Change)?;
     ensure!(
         notification.state.port == new,
-        "the program was told {}, the port is {new}",
+        "the program was notified of port {}, but the port is {new}",
         notification.state.port
     );
-    let settled = in_step(scene, new)?;
+    let settled = in_step(network, new)?;
     qualified(&socket)?;
     let left_from = capture.wait_for(PROMPTLY, "a datagram from the new port", |frame| {
         frame
             .udp()
             .is_some_and(|datagram| datagram.from.port() == new)
     });
-    left_from.context("nothing left from the new port, so the firewall dropped it")?;
-    let told = Told::new(format!("{old} -> {new}: announced"))
-        .line(format!("the firewall in step after {settled} us"))
+    left_from.context("no datagram left from the new port, so the firewall dropped them")?;
+    let findings = Findings::new(format!("{old} -> {new}: announced"))
+        .line(format!("the firewall confirmed after {settled} us"))
         .line("then the first datagram left")
         .fact("old", old)
         .fact("new", new)
         .fact("settle_us", settled)
         .fact("took_ms", took.as_millis() as u64);
-    Ok((new, told))
+    Ok((new, findings))
 }
 
-/// N-11, N-15: a death is an event like any other, and the hole is closed.
+/// N-11, N-15: a client that dies is reported like one that stops, and its port is closed.
 fn kill_client(
-    scene: &mut Scene,
+    network: &mut Network,
     subscriber: &Subscriber,
     port: u16,
-) -> anyhow::Result<((), Told)> {
-    let Some(client) = scene.alice_client.take() else {
+) -> anyhow::Result<((), Findings)> {
+    let Some(client) = network.alice_client.take() else {
         bail!("there is no client to kill")
     };
     let start = Instant::now();
@@ -338,71 +342,74 @@ fn kill_client(
     let (at, notification) = subscriber.next(Kind::Delete)?;
     ensure!(
         notification.state.port == 0,
-        "the program was told that the port is {}",
+        "the program was notified of port {}",
         notification.state.port
     );
-    let told = at - start;
-    closed(scene, PROMPTLY)?;
+    let notified = at - start;
+    closed(network, PROMPTLY)?;
     let shut = start.elapsed();
     ensure!(
         shut < PROMPTLY,
-        "the hole stayed open for {} ms",
+        "the port stayed open for {} ms",
         shut.as_millis()
     );
     let line = format!(
-        "a program was told 'delete' after {:.1} ms",
-        milliseconds(told)
+        "a subscriber was notified after {:.1} ms: delete",
+        milliseconds(notified)
     );
-    let told_closed = format!("port {port} was closed within {:.1} ms", milliseconds(shut));
+    let closed_line = format!("port {port} was closed within {:.1} ms", milliseconds(shut));
     Ok((
         (),
-        Told::new(line)
-            .line(told_closed)
-            .fact("delete_ms", milliseconds(told))
+        Findings::new(line)
+            .line(closed_line)
+            .fact("delete_ms", milliseconds(notified))
             .fact("closed_ms", milliseconds(shut)),
     ))
 }
 
-/// N-15: registrations survive, and nobody registers anew.
-fn restart_client(scene: &mut Scene, subscriber: &Subscriber) -> anyhow::Result<((), Told)> {
+/// N-15: registrations survive the restart; no subscriber registers again.
+fn restart_client(
+    network: &mut Network,
+    subscriber: &Subscriber,
+) -> anyhow::Result<((), Findings)> {
     let start = Instant::now();
-    scene.start_alice_client()?;
-    let status = qualified(&scene.alice_socket())?;
+    network.start_alice_client()?;
+    let status = qualified(&network.alice_socket())?;
     let took = start.elapsed();
     let (_, notification) = subscriber.next(Kind::Add)?;
     ensure!(
         notification.state.port == status.port,
-        "the program was told {}, the port is {}",
+        "the program was notified of port {}, but the port is {}",
         notification.state.port,
         status.port
     );
-    in_step(scene, status.port)?;
-    let line = format!("'add {}' to the same registration", status.port);
+    in_step(network, status.port)?;
+    let line = format!("the same subscriber was notified: add {}", status.port);
     Ok((
         (),
-        Told::new(line)
+        Findings::new(line)
             .line(format!("qualified and open after {} ms", took.as_millis()))
             .fact("port", status.port)
             .fact("took_ms", took.as_millis() as u64),
     ))
 }
 
-/// An exception never outlives what it was for, not even by the death of the one who made it.
-fn kill_agents(scene: &mut Scene) -> anyhow::Result<((), Told)> {
-    let (Some(alices), Some(bobs)) = (scene.alice_agent.take(), scene.bob_agent.take()) else {
+/// An exception never outlives its reason, even if the agent dies.
+fn kill_agents(network: &mut Network) -> anyhow::Result<((), Findings)> {
+    let (Some(alices), Some(bobs)) = (network.alice_agent.take(), network.bob_agent.take()) else {
         bail!("there is no agent to kill")
     };
     let start = Instant::now();
     bobs.kill()?;
-    until(PROMPTLY, "the end of the table of bob's agent", || {
-        ruleset::has_own_table(scene.bob())
+    until(PROMPTLY, "the end of bob's table", || {
+        ruleset::has_own_table(network.bob())
             .is_ok_and(|there| !there)
             .then_some(())
     })?;
     let table = start.elapsed();
     let start = Instant::now();
     alices.kill()?;
-    closed(scene, LEASE + PROMPTLY)?;
+    closed(network, LEASE + PROMPTLY)?;
     let set = start.elapsed();
     let line = format!("bob's table was gone after {:.1} ms", milliseconds(table));
     let lapsed = format!(
@@ -412,30 +419,31 @@ fn kill_agents(scene: &mut Scene) -> anyhow::Result<((), Told)> {
     );
     Ok((
         (),
-        Told::new(line)
+        Findings::new(line)
             .line(lapsed)
             .fact("table_ms", milliseconds(table))
             .fact("set_ms", milliseconds(set)),
     ))
 }
 
-/// Waits until alice's set holds her port and nothing else, and returns how long the firewall took, in microseconds.
-fn in_step(scene: &Scene, port: u16) -> anyhow::Result<u64> {
-    let open = || ruleset::open_ports(scene.alice());
+/// Waits until alice's set holds her port and nothing else. Returns the time until the firewall confirmed, in
+/// microseconds.
+fn in_step(network: &Network, port: u16) -> anyhow::Result<u64> {
+    let open = || ruleset::open_ports(network.alice());
     until(PROMPTLY, "the port in the set", || {
         (open().ok()? == [port]).then_some(())
     })
-    .with_context(|| format!("the set is {:?}, the port is {port}", open()))?;
-    let gates = status(&scene.alice_socket())?.firewall;
+    .with_context(|| format!("the set holds {:?}, but the port is {port}", open()))?;
+    let gates = status(&network.alice_socket())?.firewall;
     let gate = gates
         .first()
-        .context("the agent is not among the gating subscribers")?;
+        .context("the agent is not a gating subscriber")?;
     Ok(gate.settle_us.unwrap_or_default())
 }
 
-fn closed(scene: &Scene, timeout: Duration) -> anyhow::Result<()> {
+fn closed(network: &Network, timeout: Duration) -> anyhow::Result<()> {
     until(timeout, "an empty set", || {
-        ruleset::open_ports(scene.alice())
+        ruleset::open_ports(network.alice())
             .is_ok_and(|open| open.is_empty())
             .then_some(())
     })?;
@@ -446,7 +454,7 @@ fn status(socket: &Path) -> anyhow::Result<Status> {
     Ok(Connection::open(socket)?.get_status()?)
 }
 
-/// Waits until the client is qualified; the error says where it stands.
+/// Waits until the client is qualified; the error gives its state and reason.
 fn qualified(socket: &Path) -> anyhow::Result<Status> {
     let waited = until(QUALIFICATION, "a qualified client", || {
         status(socket)
