@@ -1,4 +1,4 @@
-//! `teredo address`: Teredo addresses in clear (RFC 4380 §4, RFC 5991 §3.1).
+//! `teredo address`: decodes and encodes Teredo addresses (RFC 4380 §4, RFC 5991 §3.1).
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -10,7 +10,7 @@ use crate::args::AddressCommand;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
-/// Runs `teredo address decode` and `encode`; neither needs a service or a privilege.
+/// Runs `teredo address decode` and `encode`, which need no service and no privilege.
 pub(crate) fn run(command: AddressCommand, output: &mut Output) -> Result<Exit, Failure> {
     match command {
         AddressCommand::Decode { address, json } => {
@@ -39,7 +39,7 @@ pub(crate) fn run(command: AddressCommand, output: &mut Output) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// What a Teredo address says; the object of schema `teredo.address/1`.
+/// The parts of a Teredo address; the object of schema `teredo.address/1`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Decoded {
     schema: &'static str,
@@ -48,9 +48,9 @@ struct Decoded {
     /// All 16 bits.
     flags: u16,
     cone: bool,
-    /// The 12 bits that RFC 5991 §3.1 fills at random, as they stand in `flags`.
+    /// The 12 random bits of RFC 5991 §3.1, at their places in `flags`.
     random: u16,
-    /// The bits that should be zero and are not: z, U and G.
+    /// The bits z, U and G, which should be zero, at their places in `flags`.
     reserved: u16,
     mapped: SocketAddrV4,
     mapped_address: Ipv4Addr,
@@ -83,7 +83,8 @@ fn refusal(address: Ipv6Addr) -> Failure {
     );
     let failure = Failure::new(Exit::Failed, format!("{address} is not a Teredo address"));
     if is_obsolete_teredo(&address) {
-        failure.hint("3ffe:831f::/32 is the prefix from before RFC 4380; today's is 2001:0::/32")
+        failure
+            .hint("3ffe:831f::/32 is the old prefix from before RFC 4380; today it is 2001:0::/32")
     } else {
         failure.hint("Teredo addresses begin with 2001:0:")
     }

@@ -1,8 +1,8 @@
 //! The configuration file and its drop-ins.
 //!
-//! `/etc/teredo/teredo.toml`, then `/etc/teredo/teredo.toml.d/*.toml` in the order of their names; a key of a later
-//! file replaces that of an earlier one, and the command line replaces both. An unknown key is an error: a setting
-//! without effect is worse than a service that does not start.
+//! Reads `/etc/teredo/teredo.toml`, then `/etc/teredo/teredo.toml.d/*.toml` in the order of their names. A key in a
+//! later file replaces the same key of an earlier one, and the command line replaces both. An unknown key is an error:
+//! a setting without effect is worse than a service that does not start.
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,7 +23,7 @@ use crate::nearest::nearest;
 
 mod field;
 
-/// All settings that a file may hold; what is absent has its default.
+/// All settings that a file may hold; `None` means that the file does not set it.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
@@ -65,18 +65,18 @@ pub(crate) struct ServerSection {
     pub(crate) allow_plain: Option<bool>,
     #[serde(deserialize_with = "field::workers")]
     pub(crate) workers: Option<NonZeroUsize>,
-    /// Packets per second that are passed on to one destination; 0: no limit.
+    /// Packets per second forwarded to one destination; 0 means no limit.
     pub(crate) relay_rate: Option<u32>,
-    /// Packets per second that are passed on altogether; 0: no limit.
+    /// Packets per second forwarded in total; 0 means no limit.
     pub(crate) relay_total: Option<u32>,
 }
 
-/// Two addresses of a server.
+/// The two addresses of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pair {
     pub(crate) address: Ipv4Addr,
-    /// The one after it, where it is not given.
+    /// By default the address plus one.
     #[serde(default)]
     pub(crate) secondary: Option<Ipv4Addr>,
 }
@@ -141,7 +141,7 @@ impl From<ConfigError> for Failure {
             ConfigError::UnknownKey { key, known, .. } => {
                 Some(match nearest(key, known.iter().map(String::as_str)) {
                     Some(word) => format!("did you mean '{word}'?"),
-                    None => format!("known here: {}", known.join(", ")),
+                    None => format!("known keys: {}", known.join(", ")),
                 })
             }
             ConfigError::Read { .. } | ConfigError::Syntax { .. } => None,
@@ -161,7 +161,7 @@ impl From<ConfigError> for Failure {
 }
 
 impl Config {
-    /// What `--config` names, or the default file where it is there.
+    /// Loads the file of `--config`, or the default file if it exists, and its drop-ins.
     pub(crate) fn load(chosen: Option<&Path>) -> Result<Self, ConfigError> {
         let main = match chosen {
             Some(path) => vec![path.to_owned()],
@@ -176,7 +176,7 @@ impl Config {
         Ok(config)
     }
 
-    /// One file alone.
+    /// Reads one file without drop-ins.
     fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
@@ -208,7 +208,7 @@ impl Config {
         })
     }
 
-    /// `self`, and where it says nothing, `earlier`.
+    /// `self`, with unset keys taken from `earlier`.
     fn over(self, earlier: Self) -> Self {
         Self {
             client: self.client.over(earlier.client),
@@ -281,7 +281,7 @@ impl FirewallSection {
     }
 }
 
-/// The files of `FILE.d` that end in `.toml`, by name; none where there is no such directory.
+/// The files in `FILE.d` that end in `.toml`, sorted by name; none if there is no such directory.
 pub(crate) fn drop_ins(file: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut directory = OsString::from(file);
     directory.push(".d");
@@ -316,7 +316,8 @@ pub(crate) fn drop_ins(file: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(paths)
 }
 
-/// The key and the known ones, from the text of [`serde::de::Error::unknown_field`]; its parts come as text only.
+/// The unknown key and the known ones, from the text of [`serde::de::Error::unknown_field`], which is all that toml
+/// gives.
 fn unknown_key(message: &str) -> Option<(String, Vec<String>)> {
     let rest = message.strip_prefix("unknown field `")?;
     let (key, expected) = rest.split_once('`')?;

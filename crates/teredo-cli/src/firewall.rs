@@ -8,9 +8,9 @@ use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::FirewallSettings;
 
-/// Follows the port until SIGINT or SIGTERM, then takes every exception back.
+/// Follows the port until SIGINT or SIGTERM, then removes every exception.
 ///
-/// The service need not be there; without it there is no port, and so no exception.
+/// The service may be absent; then there is no port, and so no exception.
 pub(crate) fn run(settings: FirewallSettings) -> Result<Exit, Failure> {
     daemon::runtime()?.block_on(follow(settings))
 }
@@ -59,7 +59,7 @@ fn agent_failure(error: AgentError) -> Failure {
         ),
         AgentError::AlreadyRunning { .. } => (
             Exit::Failed,
-            String::from("one agent serves a host: stop the other one first"),
+            String::from("a host needs one agent only: stop the other one first"),
         ),
         AgentError::UnsuitableSet { path, .. } => (
             Exit::Failed,
@@ -71,12 +71,12 @@ fn agent_failure(error: AgentError) -> Failure {
         AgentError::Source(_) => (
             Exit::NotPermitted,
             String::from(
-                "run the agent as root, or in the service's group, and of the client's version",
+                "run the agent as root or in the service's group, and in the same version as the client",
             ),
         ),
         _ => (
             Exit::Failed,
-            String::from("the kernel may lack nftables: 'modprobe nf_tables'"),
+            String::from("the kernel may lack nftables: try 'modprobe nf_tables'"),
         ),
     };
     Failure::new(exit, "the firewall cannot follow the port")

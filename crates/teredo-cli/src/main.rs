@@ -1,9 +1,9 @@
-//! The program `teredo`: client, server, relay, firewall agent, and the commands that look at them.
+//! The program `teredo`: client, server, relay, firewall agent, and the commands that query them.
 //!
 //! ```text
 //!  args ──> config ──> settings ──> client, server, relay, firewall, lab  run in the foreground
 //!    └────> service ──> status, port, monitor, control                   ask the client's service
-//!    └────> address, explain, secret, manual                             need nobody
+//!    └────> address, explain, secret, manual                             need no service
 //! ```
 //!
 //! Every command returns an [`Exit`](failure::Exit) or a [`Failure`]; only `main` ends the process. Data goes
@@ -137,8 +137,7 @@ fn run() -> Result<Exit, Failure> {
     }
 }
 
-/// `teredo config check`: names the files that were read; fails at the first fault in one of them, or in what they say
-/// together.
+/// `teredo config check`: lists the files, and fails at the first fault in one of them or in their combination.
 fn check(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Failure> {
     let file = chosen.unwrap_or_else(|| Path::new(DEFAULT_CONFIG));
     settings::check(Config::load(Some(file))?)?;

@@ -1,4 +1,4 @@
-//! `teredo monitor`: the current state, then every event.
+//! `teredo monitor`: the current state, then each event.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -14,9 +14,9 @@ use crate::feed::{Input, follow};
 use crate::output::{Output, narrate};
 use crate::text::plain;
 
-/// Shows events until `--count` of them were shown, or for ever.
+/// Prints events until `--count` of them are printed, or for ever.
 ///
-/// A service that is not there at the start is a failure; one that goes away later is waited for.
+/// Fails if there is no service at the start. If the service ends later, waits for it to come back.
 pub(crate) fn run(args: &MonitorArgs, socket: &Path, output: &mut Output) -> Result<Exit, Failure> {
     let mut monitor = Monitor {
         view: View::default(),
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &MonitorArgs, socket: &Path, output: &mut Output) -> Res
             Input::Gone(failure) if !connected => return Err(failure),
             Input::Gone(_) => {
                 narrate(format_args!(
-                    "the service on {} went away; waiting for it",
+                    "the service on {} ended; waiting for it to come back",
                     socket.display()
                 ));
                 monitor.view.gone()
@@ -53,12 +53,12 @@ pub(crate) fn run(args: &MonitorArgs, socket: &Path, output: &mut Output) -> Res
 struct Monitor {
     view: View,
     json: bool,
-    /// How many events are still to be shown; `None` for all.
+    /// How many events are still to be printed; `None` for all.
     left: Option<u64>,
 }
 
 impl Monitor {
-    /// Shows one event, and tells whether it was the last.
+    /// Prints one event, and returns whether it was the last.
     fn show(&mut self, event: &Event, output: &mut Output) -> Result<bool, Failure> {
         if self.json {
             output.json(event)?
@@ -72,7 +72,8 @@ impl Monitor {
     }
 }
 
-/// The reader's knowledge, kept across the service's restarts.
+/// What the reader has seen so far, kept across restarts of the service, so that the output never leaves a dead port
+/// standing.
 #[derive(Debug, Default)]
 struct View {
     /// `None` until the first port event.
@@ -83,9 +84,9 @@ struct View {
 }
 
 impl View {
-    /// The event as the reader should see it, or `None` where it tells nothing.
+    /// The event as the reader should see it, or `None` if it brings nothing new.
     ///
-    /// A service that came back begins with `current` again; to this reader it is a step from what he knows (N-15).
+    /// A restarted service begins with `current` again; for this reader it is a step from the last port (N-15).
     fn received(&mut self, mut event: Event) -> Option<Event> {
         match &mut event.detail {
             Detail::Port { kind, port } => {
@@ -96,14 +97,14 @@ impl View {
             }
             Detail::State { state, .. } => self.phase = Some(*state),
             Detail::Lost { .. } => {}
-            // Its fields are unknown here, and half an event is worse than none.
+            // Its fields are unknown here, and part of an event is worse than none.
             _ => return None,
         }
         self.sequence = event.sequence;
         Some(event)
     }
 
-    /// The service is gone, and with it the port and the state that it vouched for (N-11, N-15).
+    /// The service is gone, and with it the port and the state (N-11, N-15).
     fn gone(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         if self.port.is_some_and(|port| port != 0) {
@@ -131,7 +132,7 @@ impl View {
     }
 }
 
-/// `2026-11-22T13:05:07.123456Z [PORT] change port=40002 sequence=17`.
+/// An event as a line: `2026-11-22T13:05:07.123456Z [PORT] change port=40002 sequence=17`.
 struct Line<'a>(&'a Event);
 
 impl fmt::Display for Line<'_> {
@@ -165,7 +166,7 @@ impl fmt::Display for Line<'_> {
                 pair(f, "mapped", mapped.as_ref())?;
                 pair(f, "nat", nat.as_deref().map(plain).as_ref())?;
                 pair(f, "server", server.as_deref().map(plain).as_ref())?;
-                // Debug's quotes: the only value with spaces.
+                // In quotes: the only value with spaces.
                 pair(
                     f,
                     "reason",

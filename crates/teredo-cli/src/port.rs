@@ -13,7 +13,7 @@ use crate::feed::{Input, follow};
 use crate::output::{Output, narrate};
 use crate::service;
 
-/// The least time to wait: the service gets to answer once, however short the wait.
+/// The shortest wait: the service can always answer once.
 const ONE_ANSWER: Duration = Duration::from_millis(100);
 
 /// The object of schema `teredo.port/1`.
@@ -23,7 +23,7 @@ struct Answer {
     port: u16,
 }
 
-/// Prints the port, or fails with [`Exit::NotReady`] where there is none and nobody waits.
+/// Prints the port; without a wait, fails with [`Exit::NotReady`] if there is none.
 pub(crate) fn run(args: &PortArgs, socket: &Path, output: &mut Output) -> Result<Exit, Failure> {
     let port = if args.wait || args.timeout.is_some() {
         wait(socket, args.timeout)?
@@ -84,7 +84,7 @@ fn wait(socket: &Path, timeout: Option<Duration>) -> Result<u16, Failure> {
 fn timed_out(service_is_there: bool) -> Failure {
     if service_is_there {
         Failure::new(Exit::TimedOut, "no port came in time")
-            .hint("'teredo status' says why there is none")
+            .hint("'teredo status' shows the reason")
     } else {
         Failure::new(Exit::TimedOut, "no service came in time").hint(service::HOW_TO_START)
     }

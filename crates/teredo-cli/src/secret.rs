@@ -1,11 +1,12 @@
-//! Files of secrets, and `teredo secret`.
+//! Secret files, and `teredo secret`.
 //!
-//! A line is `NAME:SECRET`, or `NAME:SECRET WORD`; the secret is base64, of 16 to 64 bytes. Empty lines and lines that
-//! begin with `#` say nothing. For a server the word is `retired`, for a client the server that the line is for.
+//! A line is `NAME:SECRET` or `NAME:SECRET WORD`; the secret is 16 to 64 bytes in base64. Empty lines and lines that
+//! begin with `#` are ignored. In a server's file the word is `retired`; in a client's file it is the server that the
+//! line is for.
 //!
-//! Whoever reads the file is the client, so nobody else may: the file belongs to root or to the user that the program
-//! runs as, and no other user may read it. A group may where the file is root's, for a service that does not run as
-//! root (`chown root:teredo`, `chmod 640`).
+//! Anyone who can read the file can pose as the client. So the file must belong to root or to the user of this process,
+//! and no other user may read it. A group may read a file of root's, for a service that does not run as root
+//! (`chown root:teredo`, `chmod 640`).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -27,29 +28,29 @@ use crate::output::Output;
 
 /// The longest file, in bytes: several thousand clients.
 const MAX_FILE: u64 = 1 << 20;
-/// Below this a secret can be guessed from what is seen on the way.
+/// An observer on the path could guess a shorter secret.
 const MIN_SECRET: usize = 16;
-/// Beyond the block of the hash, more bytes are hashed to fewer (RFC 2104 §2).
+/// The block size of the hash; more bytes would be hashed down to fewer (RFC 2104 §2).
 const MAX_SECRET: usize = 64;
-/// As many as the hash's output has, which RFC 2104 §3 recommends.
+/// The output size of the hash, as RFC 2104 §3 recommends.
 const NEW_SECRET: usize = 20;
 
-const HOW_TO_MAKE: &str = "'teredo secret new NAME' prints a line for it";
+const HOW_TO_MAKE: &str = "a line is 'NAME:SECRET'; 'teredo secret new NAME' prints one";
 
-/// A line of a file.
+/// A line of a secret file.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) line: usize,
     pub(crate) identifier: Identifier,
     pub(crate) secret: Secret,
-    /// What follows the secret.
+    /// The word after the secret.
     pub(crate) word: Option<String>,
 }
 
-/// Why a file of secrets cannot be used.
+/// Why a secret file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SecretError {
-    #[error("cannot read the secrets in {}", path.display())]
+    #[error("cannot read the secret file {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not a regular file", path.display())]
     NotRegular { path: PathBuf },
@@ -61,7 +62,7 @@ pub(crate) enum SecretError {
     TooLong { path: PathBuf },
     #[error("there is no secret in {}", path.display())]
     Empty { path: PathBuf },
-    /// Without what stands there: it may be a secret.
+    /// Does not quote the line, which may hold a secret.
     #[error("{}:{line}: {problem}", path.display())]
     Syntax {
         path: PathBuf,
@@ -94,7 +95,7 @@ impl From<SecretError> for Failure {
                 if missing {
                     let path = path.display();
                     failure.hint(format!(
-                        "'(umask 077; teredo secret new NAME > {path})' makes one"
+                        "create it: '(umask 077; teredo secret new NAME > {path})'"
                     ))
                 } else {
                     failure
@@ -108,7 +109,7 @@ impl From<SecretError> for Failure {
             }
             SecretError::NotRegular { .. } | SecretError::TooLong { .. } => {
                 Self::new(Exit::Failed, what)
-                    .hint("it should be a file with a line 'NAME:SECRET' for each")
+                    .hint("a secret file has one line 'NAME:SECRET' per client")
             }
             SecretError::Empty { .. } | SecretError::Syntax { .. } => {
                 Self::new(Exit::Failed, what).hint(HOW_TO_MAKE)
@@ -117,13 +118,13 @@ impl From<SecretError> for Failure {
     }
 }
 
-/// The entries of a file, at least one.
+/// Reads the entries of a file, at least one.
 pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, SecretError> {
     let failed = |source| SecretError::Read {
         path: path.to_owned(),
         source,
     };
-    // A FIFO would not open before somebody writes.
+    // Opening a FIFO would block until a writer comes.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let flags = i32::try_from(flags).map_err(|error| failed(io::Error::other(error)))?;
     let file = OpenOptions::new()
@@ -131,7 +132,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, SecretError> {
         .custom_flags(flags)
         .open(path)
         .map_err(failed)?;
-    // What was opened, not what has the name now.
+    // Checks the open file; another may have the name by now.
     let metadata = file.metadata().map_err(failed)?;
     check(path, metadata.is_file(), metadata.mode(), metadata.uid())?;
     let text = contents(path, file, metadata.len())?;
@@ -161,7 +162,7 @@ fn contents(path: &Path, file: File, len: u64) -> Result<Zeroizing<Vec<u8>>, Sec
     if len > MAX_FILE {
         return Err(too_long());
     }
-    // Room for all of it and for the look behind the end, so that no copy is left where it grew.
+    // Large enough for the file and for the read past its end: a buffer that grows leaves a copy of the secrets behind.
     let mut text = Zeroizing::new(Vec::with_capacity(len as usize + 64));
     let read = file.take(MAX_FILE + 1).read_to_end(&mut text);
     let read = read.map_err(|source| SecretError::Read {
@@ -193,13 +194,13 @@ fn entry(number: usize, line: &[u8]) -> Result<Option<Entry>, String> {
     if line.is_empty() || line.starts_with(b"#") {
         return Ok(None);
     }
-    let line = str::from_utf8(line).map_err(|_| String::from("not text"))?;
+    let line = str::from_utf8(line).map_err(|_| String::from("the line is not UTF-8 text"))?;
     let (name, rest) = line
         .split_once(':')
         .ok_or("expected NAME:SECRET; the colon is missing")?;
     let name = value::identifier(name)?;
     let mut words = rest.split_ascii_whitespace();
-    let secret = words.next().ok_or("there is no secret behind the colon")?;
+    let secret = words.next().ok_or("there is no secret after the colon")?;
     let secret =
         Zeroizing::new(Base64::decode_vec(secret).map_err(|_| "the secret is not in base64")?);
     if !(MIN_SECRET..=MAX_SECRET).contains(&secret.len()) {
@@ -210,7 +211,7 @@ fn entry(number: usize, line: &[u8]) -> Result<Option<Entry>, String> {
     }
     let word = words.next().map(str::to_owned);
     if words.next().is_some() {
-        return Err(String::from("there are two words behind the secret"));
+        return Err(String::from("more than one word follows the secret"));
     }
     let identifier = Identifier::new(name.as_bytes()).ok_or("a name has 1 to 255 bytes")?;
     Ok(Some(Entry {
@@ -225,9 +226,11 @@ fn entry(number: usize, line: &[u8]) -> Result<Option<Entry>, String> {
 pub(crate) fn run(command: &SecretCommand, output: &mut Output) -> Result<Exit, Failure> {
     let SecretCommand::New { name } = command;
     let mut bytes = Zeroizing::new([0; NEW_SECRET]);
-    // Up to 256 bytes come whole or not at all (getrandom(2)).
+    // Up to 256 bytes are returned in full or not at all (getrandom(2)).
     let random = getrandom(&mut bytes[..], GetRandomFlags::empty());
-    random.map_err(|error| Failure::new(Exit::Failed, "no randomness").because(error))?;
+    random.map_err(|error| {
+        Failure::new(Exit::Failed, "cannot get random bytes from the kernel").because(error)
+    })?;
     let secret = Zeroizing::new(Base64::encode_string(&bytes[..]));
     output.line(format_args!("{name}:{}", &*secret))?;
     Ok(Exit::Done)

@@ -22,7 +22,7 @@ use crate::secret::{self, Entry, SecretError};
 use crate::settings::ServerSettings;
 use crate::text::bytes;
 
-/// How often to look whether the data path still runs; it ends by itself only where the kernel fails it.
+/// How often to check that the data path still runs. It ends by itself only if the kernel fails it.
 const HEALTH_CHECK: Duration = Duration::from_secs(5);
 
 /// The word behind the secret of a client that must get a new one.
@@ -46,7 +46,7 @@ async fn serve(
     } else {
         EndSignals::new()?
     };
-    let mut ask = daemon::listen(SignalKind::user_defined1())?;
+    let mut print = daemon::listen(SignalKind::user_defined1())?;
     let mut reload = reloads
         .then(|| daemon::listen(SignalKind::hangup()))
         .transpose()?;
@@ -71,15 +71,15 @@ async fn serve(
             "serving on {primary} and {secondary}, UDP port {PORT}"
         ));
     }
-    if let Some(told) = describe_secrets(&security) {
-        narrate(told);
+    if let Some(line) = describe_secrets(&security) {
+        narrate(line);
     }
     daemon::tell_ready();
     let mut health = tokio::time::interval(HEALTH_CHECK);
     loop {
         tokio::select! {
             () = end.received() => break,
-            _ = ask.recv() => if let Some(status) = server.status().await {
+            _ = print.recv() => if let Some(status) = server.status().await {
                 print_counters(&status);
             },
             () = hangup(&mut reload) => reload_secrets(&settings, &server).await,
@@ -89,7 +89,7 @@ async fn serve(
                 server.set_broadcasts(watch::broadcasts().await.context("cannot read the network's addresses")?);
             }
             _ = health.tick() => if server.is_finished() {
-                return Err(Failure::new(Exit::Failed, "the server ended by itself").hint("its log says why"));
+                return Err(Failure::new(Exit::Failed, "the server ended by itself").hint("the log shows the reason; start the server again"));
             }
         }
     }
@@ -102,7 +102,7 @@ async fn serve(
     Ok(Exit::Done)
 }
 
-/// The next SIGHUP that asks for the secrets to be read again; never where there are none.
+/// Waits for a SIGHUP to reload the secrets; for ever if there are none.
 async fn hangup(reload: &mut Option<Signal>) {
     match reload {
         Some(signal) => drop(signal.recv().await),
@@ -110,24 +110,26 @@ async fn hangup(reload: &mut Option<Signal>) {
     }
 }
 
-/// Reads the secrets again, and says so when they count. A file with a fault changes nothing.
+/// Reloads the secrets, and reports when they are in force. A faulty file changes nothing.
 async fn reload_secrets(settings: &ServerSettings, server: &ServerHandle) {
     match load_secrets(settings) {
         Ok(security) => {
-            let told = describe_secrets(&security);
+            let line = describe_secrets(&security);
             server.set_security(security);
-            // Workers do one thing after the other: they answer this when they have the secrets.
+            // A worker takes requests in order, so once it answers this one it has the secrets.
             if server.status().await.is_some()
-                && let Some(told) = told
+                && let Some(line) = line
             {
-                narrate(told);
+                narrate(line);
             }
         }
-        Err(failure) => narrate(format_args!("the secrets stay as they were: {failure}")),
+        Err(failure) => narrate(format_args!(
+            "secrets not reloaded, the old ones stay in force: {failure}"
+        )),
     }
 }
 
-/// Where the server may send; fails where its own addresses are none that a client could reach.
+/// Where the server may send. Fails if clients could not reach its own addresses.
 fn policy(settings: &ServerSettings) -> Result<DestinationPolicy, Failure> {
     let mut policy = DestinationPolicy::default();
     policy.allow_private(settings.allow_private);
@@ -142,7 +144,7 @@ fn policy(settings: &ServerSettings) -> Result<DestinationPolicy, Failure> {
                 format!("{address} is not a global unicast address"),
             )
             .hint(if address.is_private() {
-                "clients on the Internet cannot reach it; for a laboratory, give --allow-private"
+                "clients on the Internet cannot reach it; in a lab, use --allow-private"
             } else {
                 "a server needs two addresses that clients on the Internet can reach"
             }));
@@ -155,27 +157,32 @@ fn refusal(error: ServeError) -> Failure {
     let (exit, hint) = match &error {
         ServeError::Bind(BindError::InUse { .. }) => (
             Exit::Failed,
-            format!("another server runs here: 'ss -lunp sport = :{PORT}' names it"),
+            format!("find the program that uses it: 'ss -lunp sport = :{PORT}'"),
         ),
         ServeError::Bind(BindError::AddressNotAvailable { address }) => {
             (Exit::Failed, how_to_add(*address))
         }
         ServeError::Bind(BindError::NotPermitted { .. }) => (
             Exit::NotPermitted,
-            format!("a security policy forbids UDP port {PORT}"),
+            format!(
+                "a security policy of this host forbids UDP port {PORT}; run the server as root"
+            ),
         ),
-        _ => (Exit::Failed, String::from("--verbose may say more")),
+        _ => (
+            Exit::Failed,
+            String::from("run it with --verbose for details"),
+        ),
     };
     Failure::new(exit, "cannot serve").because(error).hint(hint)
 }
 
 fn how_to_add(address: Ipv4Addr) -> String {
     format!(
-        "a server needs two addresses of its own: 'ip address add {address}/32 dev INTERFACE' adds one"
+        "a server needs two addresses of this host; add one with 'ip address add {address}/32 dev INTERFACE'"
     )
 }
 
-/// Reads the file, where there is one.
+/// Reads the secret file, if there is one.
 fn load_secrets(settings: &ServerSettings) -> Result<Security, Failure> {
     let Some(path) = &settings.secret_file else {
         return Ok(Security::Open);
@@ -190,7 +197,7 @@ fn load_secrets(settings: &ServerSettings) -> Result<Security, Failure> {
     })
 }
 
-/// Fails with the line that is wrong.
+/// The known clients; the error names the faulty line.
 fn clients(entries: Vec<Entry>) -> Result<KnownClients, (usize, String)> {
     let mut clients = KnownClients::default();
     for entry in entries {
@@ -198,7 +205,7 @@ fn clients(entries: Vec<Entry>) -> Result<KnownClients, (usize, String)> {
             None => false,
             Some(RETIRED) => true,
             Some(_) => {
-                let problem = "what may follow the secret of a client is 'retired'";
+                let problem = "only the word 'retired' may follow a secret";
                 return Err((entry.line, problem.to_owned()));
             }
         };
@@ -206,41 +213,41 @@ fn clients(entries: Vec<Entry>) -> Result<KnownClients, (usize, String)> {
         let secret = entry.secret;
         let before = clients.insert(entry.identifier, KnownClient { secret, retired });
         if before.is_some() {
-            return Err((entry.line, format!("'{name}' is there already")));
+            return Err((entry.line, format!("the name '{name}' appears twice")));
         }
     }
     Ok(clients)
 }
 
-/// A line for a person: who is served.
+/// Tells the operator which clients are served.
 fn describe_secrets(security: &Security) -> Option<String> {
     match security {
         Security::Optional(clients) => Some(format!(
-            "clients with a secret: {}; others are served as well",
+            "clients with a secret: {}; clients without one are served too",
             clients.len()
         )),
         Security::Required(clients) => Some(format!(
-            "clients with a secret: {}; no others are served",
+            "clients with a secret: {}; no other clients are served",
             clients.len()
         )),
         _ => None,
     }
 }
 
-/// Says it on standard error.
+/// Prints the counters on standard error: at SIGUSR1 and at the end.
 fn print_counters(status: &ServerStatus) {
     for line in counter_lines(status) {
         narrate(line);
     }
 }
 
-/// What was done, the traffic, and where there are several pairs or workers the part of each.
+/// Totals and traffic, then each pair and each worker if there are several.
 fn counter_lines(status: &ServerStatus) -> Vec<String> {
     let traffic = &status.traffic;
     let mut lines = vec![
         summary(&status.served, &status.drops),
         format!(
-            "received {} datagrams ({}), sent {} ({}); the kernel refused {}, and had no way to the IPv6 Internet for {}",
+            "received {} datagrams ({}), sent {} ({}); not sent: {} refused by the kernel, {} without a route to the IPv6 Internet",
             traffic.rx_datagrams,
             bytes(traffic.rx_bytes),
             traffic.tx_datagrams,
@@ -272,7 +279,7 @@ fn counter_lines(status: &ServerStatus) -> Vec<String> {
 
 fn summary(served: &ServerCounters, drops: &DropCounters) -> String {
     let mut text = format!(
-        "served {} solicitations and {} echo requests, passed on {} packets to clients and {} to the IPv6 Internet",
+        "served {} solicitations and {} echo requests, forwarded {} packets to clients and {} to the IPv6 Internet",
         served.advertisements, served.echo_replies, served.forwarded, served.to_native
     );
     // Writing to a `String` cannot fail.

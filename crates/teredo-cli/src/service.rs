@@ -9,7 +9,7 @@ use teredo_notify::types::{Event, EventName, Status};
 
 use crate::failure::{Exit, Failure};
 
-/// The next step where no service answers.
+/// The next step if no service answers.
 pub(crate) const HOW_TO_START: &str =
     "start a client with 'teredo client --server HOST', or name its socket with --socket";
 
@@ -62,7 +62,7 @@ pub(crate) fn failure(error: ClientError, socket: &Path) -> Failure {
         {
             Failure::new(Exit::NotPermitted, format!("cannot connect to {service}"))
                 .because(source)
-                .hint("the folder of the socket is closed to this user: try as root")
+                .hint("this user may not enter the folder of the socket: try again as root")
         }
         ClientError::Unreachable { source, .. } => {
             Failure::new(Exit::Unreachable, format!("cannot connect to {service}"))
@@ -78,12 +78,12 @@ pub(crate) fn failure(error: ClientError, socket: &Path) -> Failure {
             Exit::Unreachable,
             format!("the service on {service} does not answer"),
         )
-        .hint("its log may say why; restart it"),
+        .hint("its log may show the reason; restart it"),
         ClientError::NotReady => Failure::new(
             Exit::NotReady,
             "there is no Teredo port: the client is stopped or dormant, or has not started",
         )
-        .hint("'teredo status' says why; 'teredo start' starts a client that was stopped"),
+        .hint("'teredo status' shows the reason; 'teredo start' starts a stopped client"),
         ClientError::PermissionDenied => Failure::new(
             Exit::NotPermitted,
             "not permitted: this needs root or membership of the service's group",
@@ -93,15 +93,15 @@ pub(crate) fn failure(error: ClientError, socket: &Path) -> Failure {
             Exit::Failed,
             format!("port {port} is in use by another program"),
         )
-        .hint("choose another one, or none: the system then finds a free one"),
+        .hint("choose another port, or leave --port out: the system then picks a free one"),
         ClientError::Unsupported(_) => Failure::new(Exit::Failed, error.to_string())
-            .hint("client and command are of different versions: restart the client"),
-        // What client and relay say of themselves.
+            .hint("the running client is of another version than this command: restart it"),
+        // The client's or the relay's own words.
         ClientError::Failed(reason) => {
-            Failure::new(Exit::Failed, reason).hint("'teredo status' says how things are")
+            Failure::new(Exit::Failed, reason).hint("'teredo status' shows the state")
         }
         other => {
-            Failure::new(Exit::Failed, other.to_string()).hint("the service's log may say more")
+            Failure::new(Exit::Failed, other.to_string()).hint("the service's log may have details")
         }
     }
 }

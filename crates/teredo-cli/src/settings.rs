@@ -1,4 +1,4 @@
-//! What a daemon is told: the command line over the configuration files over the defaults.
+//! The settings of each daemon: the command line first, then the configuration files, then the defaults.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -14,7 +14,7 @@ use crate::args::{ClientArgs, FirewallArgs, NativePolicy, RelayArgs, ServerArgs}
 use crate::config::{ClientSection, Config, FirewallSection, Pair, RelaySection, ServerSection};
 use crate::failure::{Exit, Failure};
 
-/// The interface's name where nobody chose one.
+/// The default name of the interface.
 const DEFAULT_INTERFACE: &str = "teredo";
 
 /// Everything that `teredo client` needs.
@@ -23,23 +23,23 @@ pub(crate) struct ClientSettings {
     /// Names or IPv4 addresses, at least one, in the order to try them.
     pub(crate) servers: Vec<String>,
     pub(crate) interface: String,
-    /// `0.0.0.0` where the system chooses.
+    /// `0.0.0.0` lets the system choose.
     pub(crate) bind: Ipv4Addr,
-    /// `None` where the system chooses.
+    /// `None` lets the system choose.
     pub(crate) port: Option<NonZeroU16>,
     pub(crate) default_route: bool,
-    /// Servers and peers may have private addresses (RFC 1918).
+    /// Allows RFC 1918 addresses of servers and peers.
     pub(crate) allow_private: bool,
-    /// The identifiers and secrets, where the client qualifies securely.
+    /// The secrets, if the client qualifies securely (RFC 4380 §5.2.2).
     pub(crate) secret_file: Option<PathBuf>,
-    /// Other clients on the same link are looked for (RFC 4380 §5.2.8).
+    /// Looks for other clients on the same link (RFC 4380 §5.2.8).
     pub(crate) local_discovery: bool,
-    /// A longer refresh interval is looked for (RFC 4380 §5.2.7).
+    /// Searches for a longer refresh interval (RFC 4380 §5.2.7).
     pub(crate) determine_refresh: bool,
-    /// What to do where the host has IPv6 by other means (RFC 4380 §5.5).
+    /// What to do if the host has native IPv6 (RFC 4380 §5.5).
     pub(crate) native_ipv6: NativePolicy,
     pub(crate) offload: Offload,
-    /// Where the service listens.
+    /// The socket of the local service.
     pub(crate) socket: PathBuf,
 }
 
@@ -55,9 +55,8 @@ impl ClientSettings {
             args.servers
         };
         if servers.is_empty() {
-            return Err(Failure::new(Exit::Usage, "a client needs a server").hint(
-                "teredo client --server HOST, or 'servers' under [client] in the configuration",
-            ));
+            return Err(Failure::new(Exit::Usage, "a client needs a server")
+                .hint("use --server HOST, or set 'servers' under [client] in the configuration"));
         }
         Ok(Self {
             servers,
@@ -67,11 +66,11 @@ impl ClientSettings {
             default_route: !args.no_default_route && section.default_route.unwrap_or(true),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
             secret_file: args.secret_file.or(section.secret_file),
-            // Few home routers lead from one of their hosts to another, so neighbours could not reach each other.
+            // Few home routers hairpin, so two clients of a home could not reach each other without it.
             local_discovery: !args.no_local_discovery && section.local_discovery.unwrap_or(true),
-            // A second port, some minutes long, for what few NATs give.
+            // It keeps a second port open for minutes, and few NATs allow a longer interval.
             determine_refresh: args.determine_refresh || section.determine_refresh.unwrap_or(false),
-            // A node with IPv6 by other means must not be a client (RFC 4380 §5.5).
+            // A node with native IPv6 must not be a client (RFC 4380 §5.5).
             native_ipv6: args
                 .native_ipv6
                 .or(section.native_ipv6)
@@ -85,13 +84,13 @@ impl ClientSettings {
 /// Everything that `teredo server` needs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ServerSettings {
-    /// At least one, and no address twice.
+    /// At least one pair; each address appears once.
     pub(crate) pairs: Vec<ServerAddress>,
-    /// Clients may have private addresses (RFC 1918).
+    /// Allows RFC 1918 addresses of clients.
     pub(crate) allow_private: bool,
-    /// The clients' secrets, where there are any.
+    /// The clients' secrets, if the server has any.
     pub(crate) secret_file: Option<PathBuf>,
-    /// Clients without a secret are served as well.
+    /// Also serves clients without a secret.
     pub(crate) allow_plain: bool,
     pub(crate) workers: NonZeroUsize,
     pub(crate) limits: RelayLimits,
@@ -104,12 +103,12 @@ impl ServerSettings {
         if allow_plain && secret_file.is_none() {
             return Err(Failure::new(
                 Exit::Usage,
-                "clients without a secret are served as well: as well as whom?",
+                "--allow-plain ('allow_plain') needs a secret file",
             )
-            .hint("--allow-plain goes with --secret-file; without either, everybody is served"));
+            .hint("add --secret-file FILE; without either option the server serves every client"));
         }
         let pairs = if args.addresses.is_empty() && args.secondaries.len() < 2 {
-            // The first pair has keys of its own.
+            // The keys 'address' and 'secondary' are the first pair.
             let first = section.address.map(|address| Pair {
                 address,
                 secondary: args.secondaries.first().copied().or(section.secondary),
@@ -117,7 +116,7 @@ impl ServerSettings {
             let further = section.pairs.unwrap_or_default();
             first.into_iter().chain(further).collect()
         } else {
-            // An address on the command line makes the file's ones, with what belongs to them, void.
+            // An address on the command line replaces all pairs of the file.
             in_pairs(&args.addresses, &args.secondaries)?
         };
         Ok(Self {
@@ -131,18 +130,18 @@ impl ServerSettings {
     }
 }
 
-/// The first secondary address belongs to the first primary one, and so on.
+/// Pairs the first primary address with the first secondary one, and so on.
 fn in_pairs(primaries: &[Ipv4Addr], secondaries: &[Ipv4Addr]) -> Result<Vec<Pair>, Failure> {
     if !secondaries.is_empty() && secondaries.len() != primaries.len() {
         return Err(Failure::new(
             Exit::Usage,
             format!(
-                "{} times --address, and {} times --secondary",
+                "--address was given {} times, but --secondary {} times",
                 primaries.len(),
                 secondaries.len()
             ),
         )
-        .hint("give --secondary once for each --address, or not at all"));
+        .hint("give one --secondary for each --address, or none at all"));
     }
     let pair = |(index, &address)| Pair {
         address,
@@ -162,19 +161,25 @@ fn addresses(pairs: &[Pair]) -> Result<Vec<ServerAddress>, Failure> {
                 .checked_add(1)
                 .map(Ipv4Addr::from)
                 .ok_or_else(|| {
-                    Failure::new(Exit::Usage, format!("there is no address after {primary}"))
-                        .hint("give --secondary B")
+                    Failure::new(
+                        Exit::Usage,
+                        format!("{primary} has no next address to be the secondary one"),
+                    )
+                    .hint("give --secondary B")
                 })?,
         };
         if secondary == primary {
-            return Err(Failure::new(Exit::Usage, format!("a server needs two addresses, and both are {primary}"))
-                .hint("clients tell by the second address whether their NAT maps by destination (RFC 4380 §5.2.1)"));
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("a server needs two different addresses, and both are {primary}"),
+            )
+            .hint("clients use the second address to detect a symmetric NAT (RFC 4380 §5.2.1)"));
         }
         for address in [primary, secondary] {
             if !taken.insert(address) {
                 return Err(
                     Failure::new(Exit::Usage, format!("{address} is in two pairs")).hint(
-                        "where --secondary is not given, it is the address after the primary one",
+                        "without --secondary, the secondary address is the primary address plus one",
                     ),
                 );
             }
@@ -183,7 +188,7 @@ fn addresses(pairs: &[Pair]) -> Result<Vec<ServerAddress>, Failure> {
     }
     if addresses.is_empty() {
         return Err(Failure::new(Exit::Usage, "a server needs its address")
-            .hint("teredo server --address A, or 'address' under [server] in the configuration"));
+            .hint("use --address A, or set 'address' under [server] in the configuration"));
     }
     Ok(addresses)
 }
@@ -192,8 +197,8 @@ fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// To one destination, two seconds' worth may go at once; altogether, one second's.
-fn limits(to_one: Option<u32>, altogether: Option<u32>) -> RelayLimits {
+/// A burst to one destination may be two seconds' worth; a burst in total, one second's.
+fn limits(to_one: Option<u32>, total: Option<u32>) -> RelayLimits {
     let mut limits = RelayLimits::default();
     let rate = |per_second: u32, seconds: u32| {
         let per_second = NonZeroU32::new(per_second)?;
@@ -203,38 +208,38 @@ fn limits(to_one: Option<u32>, altogether: Option<u32>) -> RelayLimits {
     if let Some(per_second) = to_one {
         limits.per_destination = rate(per_second, 2);
     }
-    if let Some(per_second) = altogether {
+    if let Some(per_second) = total {
         limits.total = rate(per_second, 1);
     }
     limits
 }
 
-/// The port of a relay where nobody chose one, next to the server's. Clients go on sending to it through a restart.
+/// The default port of a relay, next to the server's. It is fixed, so that clients keep sending to it across a restart.
 const DEFAULT_RELAY_PORT: u16 = 3545;
 
-/// What a relay may do altogether is divided among its threads, so that more of them than help do harm.
-const ENOUGH_FOR_A_RELAY: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+/// Relay-wide limits are split across lanes, so lanes beyond those that help do harm.
+const MAX_DEFAULT_LANES: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
 /// Everything that `teredo relay` needs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RelaySettings {
-    /// `0.0.0.0` where the system chooses.
+    /// `0.0.0.0` lets the system choose.
     pub(crate) address: Ipv4Addr,
     pub(crate) port: u16,
-    /// Works for this host alone.
+    /// Serves this host alone.
     pub(crate) host: bool,
-    /// The networks that clients may reach; all of the IPv6 Internet where there are none.
+    /// The networks that clients may reach; the whole IPv6 Internet if empty.
     pub(crate) serve: Vec<Prefix>,
-    /// IPv4 networks to have nothing to do with.
+    /// IPv4 networks to exchange no packets with.
     pub(crate) deny: Vec<(Ipv4Addr, u8)>,
-    /// `None` where it depends on the address.
+    /// `None` lets the address decide.
     pub(crate) direct_bubbles: Option<bool>,
     pub(crate) workers: NonZeroUsize,
     pub(crate) interface: String,
-    /// Servers and clients may have private addresses (RFC 1918).
+    /// Allows RFC 1918 addresses of servers and clients.
     pub(crate) allow_private: bool,
     pub(crate) offload: Offload,
-    /// Where the service listens.
+    /// The socket of the local service.
     pub(crate) socket: PathBuf,
 }
 
@@ -247,15 +252,14 @@ impl RelaySettings {
         if !args.host && args.serve.is_empty() {
             check_relay(&section)?;
         }
-        // A wish on the command line makes the file's other one void.
+        // `--host` and `--serve` each override the other's key in the file.
         let host = args.host || (args.serve.is_empty() && section.host.unwrap_or(false));
         let address = match args.address.or(section.address) {
             Some(address) => address,
             None if host => Ipv4Addr::UNSPECIFIED,
             None => {
-                return Err(Failure::new(Exit::Usage, "a relay needs its address").hint(
-                    "teredo relay --address A, or 'address' under [relay] in the configuration",
-                ));
+                return Err(Failure::new(Exit::Usage, "a relay needs its address")
+                    .hint("use --address A, or set 'address' under [relay] in the configuration"));
             }
         };
         let given = |list: Vec<_>, configured: Option<Vec<_>>| match list {
@@ -285,7 +289,7 @@ impl RelaySettings {
                 .or(section.workers)
                 .unwrap_or_else(|| match host {
                     true => NonZeroUsize::MIN,
-                    false => cores().min(ENOUGH_FOR_A_RELAY),
+                    false => cores().min(MAX_DEFAULT_LANES),
                 }),
             interface: interface(args.interface, section.interface),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
@@ -295,7 +299,7 @@ impl RelaySettings {
     }
 }
 
-/// Names what cannot be meant, although each key by itself can; what is missing may come from the command line.
+/// Checks the keys that contradict each other. A missing key may come from the command line.
 pub(crate) fn check(config: Config) -> Result<(), Failure> {
     check_relay(&config.relay)?;
     if config.server.address.is_some() || config.server.pairs.is_some() {
@@ -309,7 +313,7 @@ fn check_relay(section: &RelaySection) -> Result<(), Failure> {
     if section.host == Some(true) && serves {
         return Err(Failure::new(
             Exit::Usage,
-            "a relay for its host alone ('host' under [relay]) has no networks to 'serve'",
+            "'host' and 'serve' under [relay] contradict each other: with 'host', the relay serves this host alone",
         )
         .hint("remove one of the two keys"));
     }
@@ -320,7 +324,7 @@ fn check_relay(section: &RelaySection) -> Result<(), Failure> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FirewallSettings {
     pub(crate) agent: AgentConfig,
-    /// Where the client's service listens.
+    /// The socket of the client's service.
     pub(crate) socket: PathBuf,
 }
 
@@ -340,7 +344,7 @@ impl FirewallSettings {
             interface: interface(args.interface, section.interface),
             allow_inbound,
             lease,
-            // Two renewals may fail before an entry lapses, as with the usual lease.
+            // Two renewals may fail before an entry expires, as with the default lease.
             renew: lease / 3,
         };
         Self { agent, socket }

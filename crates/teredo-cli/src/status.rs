@@ -1,4 +1,4 @@
-//! `teredo status`: the state as a block for people, or as the versioned object.
+//! `teredo status`: the state as a block of text, or as the versioned JSON object.
 
 use std::fmt;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::service;
 use crate::text::{bytes, plain, span};
 
-/// Prints the status; [`Exit::NotReady`] where the client is not qualified.
+/// Prints the status; [`Exit::NotReady`] if the client is not qualified.
 pub(crate) fn run(args: &StatusArgs, socket: &Path, output: &mut Output) -> Result<Exit, Failure> {
     let status = service::status(socket)?;
     if args.json {
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &StatusArgs, socket: &Path, output: &mut Output) -> Resu
     })
 }
 
-/// A [`Status`] as people read it, at a moment.
+/// A [`Status`] as text, at a given time.
 struct Block<'a> {
     status: &'a Status,
     now: SystemTime,
@@ -109,7 +109,7 @@ impl<'a> Block<'a> {
         ));
         rows.push(("Drops", self.drops()));
         if status.firewall.is_empty() {
-            rows.push(("Firewall", String::from("none follows the port")));
+            rows.push(("Firewall", String::from("no agent connected")));
         }
         for (index, gate) in status.firewall.iter().enumerate() {
             rows.push((

@@ -6,7 +6,7 @@ fn decode(address: &str) -> Decoded {
 
 /// The vectors of RFC 6081 figures 2 and 3, and one with the cone bit.
 #[test]
-fn addresses_of_the_documents_come_apart_and_together() {
+fn published_addresses_are_decoded_and_encoded() {
     for (address, server, flags, mapped) in [
         (
             "2001:0:cb00:7178:0:efff:3fff:fdfe",
@@ -54,7 +54,7 @@ fn addresses_of_the_documents_come_apart_and_together() {
 
 /// RFC 5991 §3.1: 12 bits are random, three are reserved.
 #[test]
-fn flags_come_apart() {
+fn flags_are_decoded() {
     let decoded = decode("2001:0:cb00:7178:ffff:efff:3fff:fdfe");
     assert!(decoded.cone);
     assert_eq!((decoded.random, decoded.reserved), (0x3cff, 0x4300));

@@ -1,4 +1,4 @@
-//! Fields that obey the rules of the command line's values.
+//! Deserializers that apply the rules of the command line's values.
 
 use std::fmt::Display;
 use std::net::Ipv4Addr;
@@ -33,7 +33,7 @@ pub(super) fn port<'de, D: Deserializer<'de>>(
     let number = i64::deserialize(deserializer)?;
     value::port(&number.to_string())
         .map(Some)
-        .map_err(|error| D::Error::custom(format!("{number} is no port: {error}")))
+        .map_err(|error| D::Error::custom(format!("{number} is not a port: {error}")))
 }
 
 pub(super) fn workers<'de, D: Deserializer<'de>>(
@@ -45,7 +45,7 @@ pub(super) fn workers<'de, D: Deserializer<'de>>(
         .map_err(|error| D::Error::custom(format!("workers: {error}")))
 }
 
-/// Text that its type takes apart.
+/// Text that the type itself parses.
 pub(super) fn parsed<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -81,7 +81,7 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(
     list(deserializer, value::network)
 }
 
-/// Seconds as a number, or a text with units.
+/// Seconds as a number, or text with units.
 pub(super) fn duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {

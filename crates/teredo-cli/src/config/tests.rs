@@ -90,7 +90,7 @@ fn every_key_is_read() {
 }
 
 #[test]
-fn an_empty_file_says_nothing() {
+fn an_empty_file_sets_nothing() {
     assert_eq!(parse("").expect("nothing to refuse"), Config::default());
 }
 
@@ -107,7 +107,7 @@ fn an_unknown_key_is_named_with_its_file_and_line() {
 }
 
 #[test]
-fn the_known_key_that_was_meant_is_offered() {
+fn the_nearest_known_key_is_offered() {
     let hint = |text: &str| {
         let mut bytes = Vec::new();
         Failure::from(parse(text).expect_err("must be refused"))
@@ -129,7 +129,7 @@ fn the_known_key_that_was_meant_is_offered() {
     assert_eq!(
         hint("[server]\ncolour = 1").as_deref(),
         Some(
-            "hint: known here: address, secondary, pairs, allow_private, secret_file, allow_plain, workers, relay_rate, relay_total"
+            "hint: known keys: address, secondary, pairs, allow_private, secret_file, allow_plain, workers, relay_rate, relay_total"
         )
     );
 }
@@ -137,11 +137,11 @@ fn the_known_key_that_was_meant_is_offered() {
 #[test]
 fn wrong_values_are_named_with_their_line() {
     for (text, line, part) in [
-        ("[client]\nport = 0", 2, "0 is no port"),
+        ("[client]\nport = 0", 2, "0 is not a port"),
         (
             "[client]\nport = 70000",
             2,
-            "70000 is no port: expected a number from 1 to 65535",
+            "70000 is not a port: expected a number from 1 to 65535",
         ),
         ("[client]\n\nbind = \"::1\"", 3, "IPv4"),
         ("[client]\ninterface = \"far/too/odd\"", 2, "interface name"),
@@ -186,16 +186,16 @@ fn drop_ins_replace_key_by_key_in_the_order_of_their_names() {
 }
 
 #[test]
-fn a_file_that_was_asked_for_must_be_there() {
+fn a_named_file_must_exist() {
     let error = Config::load(Some(Path::new("/nonexistent/teredo.toml"))).expect_err("not there");
     assert_eq!(error.to_string(), "cannot read /nonexistent/teredo.toml");
 }
 
 #[test]
 fn a_policy_that_does_not_exist_is_named() {
-    let told = message("[client]\nnative_ipv6 = \"sleep\"\n");
+    let said = message("[client]\nnative_ipv6 = \"sleep\"\n");
     for word in ["teredo.toml:2", "sleep", "dormant", "ignore"] {
-        assert!(told.contains(word), "{told}");
+        assert!(said.contains(word), "{said}");
     }
 }
 

@@ -23,7 +23,7 @@ fn reported(error: SecretError) -> (Exit, String) {
 fn lines_are_read() {
     let text = format!("# a comment\n\n alice:{SECRET}\r\nbob@home:{SECRET}\tretired\n");
     let entries = parsed(&text).expect("two entries");
-    let told: Vec<_> = entries
+    let found: Vec<_> = entries
         .iter()
         .map(|entry| {
             (
@@ -34,7 +34,7 @@ fn lines_are_read() {
         })
         .collect();
     assert_eq!(
-        told,
+        found,
         [
             (3, "alice".to_owned(), None),
             (4, "bob@home".to_owned(), Some("retired"))
@@ -47,7 +47,7 @@ fn lines_are_read() {
     );
 }
 
-/// What is wrong is said with its line, and never what stands there.
+/// An error names the line and the fault, and never quotes the line.
 #[test]
 fn faults_are_named_without_the_secret() {
     for (line, fault) in [
@@ -58,7 +58,7 @@ fn faults_are_named_without_the_secret() {
             "a name has 1 to 255 bytes",
         ),
         (format!("al ice:{SECRET}"), "without colons and spaces"),
-        ("alice:".to_owned(), "no secret behind the colon"),
+        ("alice:".to_owned(), "no secret after the colon"),
         (
             "alice:dHdlbnR5IGJ5dGVzIG9mIGtleSE".to_owned(),
             "not in base64",
@@ -69,7 +69,7 @@ fn faults_are_named_without_the_secret() {
             format!("alice:{}", Base64::encode_string(&[7; 65])),
             "has 65 bytes",
         ),
-        (format!("alice:{SECRET} a b"), "two words"),
+        (format!("alice:{SECRET} a b"), "more than one word"),
     ] {
         let error = parsed(&format!("\n{line}\n")).expect_err(&line);
         assert!(
@@ -135,7 +135,7 @@ fn the_owner_is_root_or_oneself() {
 }
 
 #[test]
-fn what_is_no_file_of_secrets_is_refused() {
+fn other_files_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     let refused = |path: &Path| reported(read(path).expect_err("refused"));

@@ -23,7 +23,7 @@ fn reported(failure: &Failure) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
-/// R4380-5.3.1-03: a server deals in global unicast addresses only, unless a laboratory permits private ones.
+/// R4380-5.3.1-03: a server accepts global unicast addresses only, unless private ones are allowed for a lab.
 #[test]
 fn a_server_needs_addresses_that_can_be_reached() {
     assert!(policy(&settings([192, 0, 2, 1], [192, 0, 2, 2], false)).is_ok());
@@ -97,14 +97,17 @@ fn clients_are_known_by_their_names() {
 fn a_name_twice_and_an_unknown_word_are_refused() {
     let (line, problem) =
         clients(vec![entry(1, "alice", None), entry(7, "alice", None)]).expect_err("twice");
-    assert_eq!((line, problem.as_str()), (7, "'alice' is there already"));
+    assert_eq!(
+        (line, problem.as_str()),
+        (7, "the name 'alice' appears twice")
+    );
     let (line, problem) =
         clients(vec![entry(3, "alice", Some("192.0.2.1"))]).expect_err("an unknown word");
     assert!(line == 3 && problem.contains("'retired'"), "{problem}");
 }
 
 #[test]
-fn drops_are_told_by_name() {
+fn drops_are_listed_by_name() {
     let mut drops = DropCounters::default();
     assert_eq!(dropped(&drops), "none");
     drops.count(teredo::DropReason::Malformed);

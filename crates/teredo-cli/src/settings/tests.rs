@@ -50,7 +50,7 @@ fn a_server_needs_two_different_addresses() {
     let failure = server(Some(PRIMARY), Some(PRIMARY), &ServerSection::default())
         .expect_err("one address twice");
     assert_eq!(failure.exit(), Exit::Usage);
-    assert!(failure.to_string().contains("two addresses"));
+    assert!(failure.to_string().contains("two different addresses"));
     assert_eq!(
         server(None, None, &ServerSection::default())
             .expect_err("no address")
@@ -129,17 +129,17 @@ fn a_server_may_have_several_pairs() {
         (
             &[*one, [192, 0, 2, 5]],
             &[[192, 0, 2, 9]],
-            "2 times --address",
+            "--address was given 2 times",
         ),
         (
             &[*one],
             &[[192, 0, 2, 9], [192, 0, 2, 10]],
-            "2 times --secondary",
+            "--secondary 2 times",
         ),
         (
             &[],
             &[[192, 0, 2, 9], [192, 0, 2, 10]],
-            "2 times --secondary",
+            "--secondary 2 times",
         ),
     ] {
         let failure = pairs(addresses, secondaries).expect_err(what);
@@ -175,9 +175,9 @@ fn pairs_limits_and_threads_are_configured() {
     assert_eq!(usual.workers, cores());
 }
 
-/// Without secrets everybody is served, and a word too many may be a word forgotten.
+/// Without secrets every client is served, so a lone `--allow-plain` hints at a forgotten option.
 #[test]
-fn plain_clients_are_allowed_beside_others() {
+fn allow_plain_needs_a_secret_file() {
     let args = ServerArgs {
         addresses: vec![PRIMARY],
         allow_plain: true,
@@ -239,7 +239,7 @@ fn the_command_line_wins_over_the_configuration() {
 }
 
 #[test]
-fn the_firewall_agent_has_a_table_of_its_own_unless_told_otherwise() {
+fn the_firewall_agent_has_its_own_table_by_default() {
     let none = || FirewallArgs {
         set: None,
         allow_inbound: Vec::new(),
@@ -273,10 +273,10 @@ fn the_firewall_agent_has_a_table_of_its_own_unless_told_otherwise() {
     );
 }
 
-/// R4380-5.5-01, R4380-5.2-07: a client that is told nothing is dormant beside native IPv6, looks for its neighbours,
-/// and for no longer interval.
+/// R4380-5.5-01, R4380-5.2-07: by default a client is dormant beside native IPv6, looks for its neighbours, and does
+/// not search for a longer interval.
 #[test]
-fn the_defaults_of_what_is_optional() {
+fn the_defaults_of_optional_features() {
     let args = ClientArgs {
         servers: vec!["a".into()],
         ..client()
@@ -321,7 +321,7 @@ fn a_relay_needs_an_address_unless_it_is_for_its_host() {
     .expect("the system chooses");
     assert_eq!(settings.address, Ipv4Addr::UNSPECIFIED);
     assert_eq!(settings.port, 3545);
-    assert_eq!(settings.workers.get(), 1, "one host has not so much to do");
+    assert_eq!(settings.workers.get(), 1, "one lane is enough for one host");
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn a_relay_on_the_command_line_wins() {
     assert_eq!(settings.direct_bubbles, Some(true));
 }
 
-/// Each key by itself is right.
+/// Each key is valid by itself.
 #[test]
 fn keys_that_contradict_each_other_are_named() {
     let relay_section = || RelaySection {

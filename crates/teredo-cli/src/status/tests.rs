@@ -84,7 +84,7 @@ fn a_qualified_client_in_full() {
 }
 
 #[test]
-fn a_client_without_anything() {
+fn a_stopped_client() {
     let status = Status {
         reason: Some("stopped".into()),
         ..Status::default()
@@ -97,12 +97,12 @@ fn a_client_without_anything() {
   Local port: none
        Peers: 0 (0 trusted)    Rx 0 B  Tx 0 B
        Drops: none
-    Firewall: none follows the port"
+    Firewall: no agent connected"
     );
 }
 
 #[test]
-fn the_state_is_coloured_and_a_clock_that_went_back_is_no_matter() {
+fn the_state_is_coloured_and_a_clock_that_went_back_does_no_harm() {
     let text = Block::new(&qualified(), at("2026-11-22T00:00:00Z")).to_string();
     assert!(text.starts_with("\u{1b}[32m●"), "{text:?}");
     assert!(!text.contains(" for "), "{text:?}");
