@@ -14,9 +14,6 @@ use teredo_lab::NatKind;
 use teredo_notify::types::EventName;
 use teredo_tunnel::lane::Offload;
 
-pub(crate) use self::usage::usage_failure;
-
-mod usage;
 pub(crate) mod value;
 
 /// The configuration file, which may be absent.

@@ -37,14 +37,15 @@ mod status;
 mod text;
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::{Cli, Command, ConfigCommand, DEFAULT_CONFIG, Global, StatusArgs, usage_failure};
+use crate::args::{Cli, Command, ConfigCommand, DEFAULT_CONFIG, Global, StatusArgs};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -146,4 +147,63 @@ fn check(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Failure> {
         output.line(format_args!("{}: ok", file.display()))?;
     }
     Ok(Exit::Done)
+}
+
+/// A wrong command line: one clear line, and a hint.
+///
+/// clap gives text alone; the first paragraph says what is wrong.
+fn usage_failure(error: &clap::Error, arguments: impl IntoIterator<Item = OsString>) -> Failure {
+    let rendered = error.render().to_string();
+    let what = rendered
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let what = what.strip_prefix("error: ").unwrap_or(&what).to_owned();
+    let failure = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            Failure::new(Exit::Usage, "a command is missing")
+        }
+        _ => Failure::new(Exit::Usage, what),
+    };
+    failure.hint(suggestion(error).unwrap_or_else(|| format!("{} --help", command_path(arguments))))
+}
+
+fn suggestion(error: &clap::Error) -> Option<String> {
+    let kinds = [
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedValue,
+    ];
+    let typed = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(typed)) => Some(typed.as_str()),
+        _ => None,
+    };
+    kinds.into_iter().find_map(|kind| match error.get(kind)? {
+        ContextValue::String(name) => Some(format!("did you mean '{name}'?")),
+        // clap puts the best match last, but a completion of the typed word is a better one.
+        ContextValue::Strings(names) => {
+            let begins = |name: &&String| typed.is_some_and(|typed| name.starts_with(typed));
+            let name = names.iter().find(begins).or_else(|| names.last());
+            name.map(|name| format!("did you mean '{name}'?"))
+        }
+        _ => None,
+    })
+}
+
+/// The command on the command line, such as `teredo address decode`.
+///
+/// A value that equals the name of a command gives a wrong path, and then only another page of help.
+fn command_path(arguments: impl IntoIterator<Item = OsString>) -> String {
+    let root = Cli::command();
+    let mut command = &root;
+    let mut names = vec![root.get_name()];
+    for argument in arguments {
+        if let Some(subcommand) = command.find_subcommand(argument) {
+            names.push(subcommand.get_name());
+            command = subcommand;
+        }
+    }
+    names.join(" ")
 }

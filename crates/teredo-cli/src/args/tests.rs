@@ -2,6 +2,7 @@ use clap::CommandFactory as _;
 
 use super::*;
 use crate::failure::{Exit, Failure};
+use crate::usage_failure;
 
 fn refused(line: &str) -> (Failure, String) {
     let error = Cli::try_parse_from(line.split(' ')).expect_err("must be refused");

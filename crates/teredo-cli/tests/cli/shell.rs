@@ -431,6 +431,42 @@ fn configurations_are_checked() {
     );
 }
 
+/// docs/settings.md shows every key that a file may have, in a configuration that is valid.
+#[test]
+fn the_page_of_settings_lists_every_key() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let (_, example) = page.split_once("```toml\n").expect("an example");
+    let (example, _) = example.split_once("```").expect("the end of the example");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("teredo.toml");
+    let path = file.to_str().expect("a path in UTF-8");
+    fs::write(&file, example).expect("write");
+    let good = run(&["config", "check", path]);
+    assert_eq!(good.code, 0, "{}", good.stderr);
+
+    for section in ["client", "server", "relay", "firewall"] {
+        let (_, keys) = example
+            .split_once(&format!("[{section}]\n"))
+            .unwrap_or_else(|| panic!("no section {section}"));
+        let (keys, _) = keys.split_once("\n[").unwrap_or((keys, ""));
+        fs::write(&file, format!("[{section}]\nxyzzyxyzzyxyzzy = 1\n")).expect("write");
+        let bad = run(&["config", "check", path]);
+        let (_, known) = bad
+            .stderr
+            .trim()
+            .split_once("hint: known keys: ")
+            .expect("the known keys");
+        for key in known.split(", ") {
+            assert!(
+                keys.lines()
+                    .any(|line| line.starts_with(&format!("{key} = "))),
+                "the page lacks '{key}' under [{section}]"
+            );
+        }
+    }
+}
+
 #[test]
 fn completions_and_manual_pages_are_generated() {
     for shell in ["bash", "zsh", "fish"] {
