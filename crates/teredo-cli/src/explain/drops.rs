@@ -91,6 +91,17 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         "not_served" => {
             "relay: the destination is outside the networks that this relay serves (RFC 4380 §5.4.2)"
         }
+        "port_not_ready" => {
+            "the service port could not be used at that moment: it was not open yet, or was being changed or closed"
+        }
+        "send_buffer_full" => {
+            "the socket of the service port accepted no more datagrams, and too many waited for it already"
+        }
+        "send_refused" => "the kernel refused to send a datagram",
+        "host_refused" => "the tunnel interface refused a packet for the host",
+        "malformed_super_packet" => {
+            "the tunnel interface delivered a super-packet that cannot be cut into packets"
+        }
         "no_native_path" => "this host has no route to the IPv6 Internet",
         _ => return None,
     })
@@ -127,6 +138,13 @@ pub(super) fn next_step(name: &str) -> &'static str {
         }
         "unauthenticated" => {
             "compare the secret files of client and server: name and secret must be the same on both sides"
+        }
+        "port_not_ready" => "nothing: a port change takes milliseconds, and the senders retry",
+        "send_buffer_full" => "nothing if the count is small; otherwise the uplink or this host is overloaded",
+        "send_refused" => "check the route and the local firewall's output rules; the log names the error",
+        "host_refused" => "check that the tunnel interface is up: 'ip link'; the log names the error",
+        "malformed_super_packet" => {
+            "use --offload off, and report it together with the kernel's version"
         }
         "not_served" => "add the network with --serve if clients should reach it",
         "no_native_path" => "give this host IPv6, or check its default route: 'ip -6 route'",
