@@ -139,12 +139,17 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let hint = match &error {
             ConfigError::UnknownKey { key, known, .. } => {
-                Some(match nearest(key, known.iter().map(String::as_str)) {
+                match nearest(key, known.iter().map(String::as_str)) {
                     Some(word) => format!("did you mean '{word}'?"),
                     None => format!("known keys: {}", known.join(", ")),
-                })
+                }
             }
-            ConfigError::Read { .. } | ConfigError::Syntax { .. } => None,
+            ConfigError::Read { .. } => {
+                String::from("check that the file exists and that this user may read it")
+            }
+            ConfigError::Syntax { .. } => {
+                String::from("correct the line, then try 'teredo config check'")
+            }
         };
         let what = error.to_string();
         let failure = match error {
@@ -153,10 +158,7 @@ impl From<ConfigError> for Failure {
                 Self::new(Exit::Failed, what)
             }
         };
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        failure.hint(hint)
     }
 }
 

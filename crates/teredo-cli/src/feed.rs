@@ -1,4 +1,4 @@
-//! The service's events, through its restarts, until nobody reads them any more.
+//! The service's events, across its restarts, until the reader of standard output is gone.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -14,26 +14,26 @@ use teredo_notify::types::{Event, EventName};
 use crate::failure::{Exit, Failure};
 use crate::service;
 
-/// How often to look whether the service is back. A connection to a local socket costs microseconds.
+/// How often to check whether the service is back. A connection to a local socket costs microseconds.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Events under way. More wait in the service, which counts what a reader too slow misses.
+/// Events in the channel. More wait in the service, which counts those that a slow reader misses.
 const BACKLOG: usize = 64;
 
-/// What a feed brings.
+/// An item of the feed.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// The service said this.
+    /// An event of the service.
     Event(Event),
-    /// The service is not there, or went away; the feed looks for it from now on. Once until the next event.
+    /// There is no service, or it ended; the feed keeps looking for it. Sent once until the next event.
     Gone(Failure),
-    /// The service is there and refuses, and will go on refusing. The last input.
+    /// The service refuses, and will keep refusing. The last input.
     Refused(Failure),
-    /// Nobody reads standard output any more.
+    /// The reader of standard output is gone.
     ReaderGone,
 }
 
-/// Starts to follow the service on `socket`; empty `events` are all of them.
+/// Starts to follow the service on `socket`; an empty `events` means all kinds.
 pub(crate) fn follow(socket: &Path, events: &[EventName]) -> Result<Receiver<Input>, Failure> {
     let (sender, receiver) = sync_channel(BACKLOG);
     let watcher = sender.clone();
@@ -52,38 +52,38 @@ pub(crate) fn follow(socket: &Path, events: &[EventName]) -> Result<Receiver<Inp
 
 /// Ends when the receiver is gone, or with [`Input::Refused`].
 fn feed(socket: &Path, events: &[EventName], sender: &SyncSender<Input>) {
-    let mut told = false;
+    let mut reported = false;
     loop {
         let failure = match service::monitor(socket, events) {
             Err(failure) => failure,
-            Ok(stream) => match forward(stream, sender, &mut told) {
+            Ok(stream) => match forward(stream, sender, &mut reported) {
                 ControlFlow::Continue(error) => service::failure(error, socket),
                 ControlFlow::Break(()) => return,
             },
         };
         if failure.exit() != Exit::Unreachable {
-            // The receiver may be gone, and then nobody minds.
+            // A receiver that is gone needs no input.
             let _ = sender.send(Input::Refused(failure));
             return;
         }
-        if !told && sender.send(Input::Gone(failure)).is_err() {
+        if !reported && sender.send(Input::Gone(failure)).is_err() {
             return;
         }
-        told = true;
+        reported = true;
         thread::sleep(RETRY);
     }
 }
 
-/// Hands on what `stream` brings until its error, or breaks when the receiver is gone.
+/// Forwards `stream` until its error, or breaks when the receiver is gone.
 fn forward(
     stream: Replies<Event>,
     sender: &SyncSender<Input>,
-    told: &mut bool,
+    reported: &mut bool,
 ) -> ControlFlow<(), ClientError> {
     for item in stream {
         match item {
             Ok(event) => {
-                *told = false;
+                *reported = false;
                 if sender.send(Input::Event(event)).is_err() {
                     return ControlFlow::Break(());
                 }
@@ -94,14 +94,14 @@ fn forward(
     ControlFlow::Continue(ClientError::Disconnected)
 }
 
-/// A pipe whose reader went away reports it although nothing is asked for; a file and a terminal stay silent.
+/// poll(2) reports a pipe without a reader even if it is asked for no event; a file or a terminal reports nothing.
 fn watch_reader(sender: &SyncSender<Input>) {
     let stdout = io::stdout();
     loop {
         match poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None) {
             Err(rustix::io::Errno::INTR) => {}
             Ok(1..) => {
-                // The receiver may be gone, and then nobody minds.
+                // A receiver that is gone needs no input.
                 let _ = sender.send(Input::ReaderGone);
                 return;
             }

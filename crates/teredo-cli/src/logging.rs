@@ -8,7 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::failure::{Exit, Failure};
 
-/// Starts logging: `RUST_LOG` where it is set, else debug with `--verbose`, else `usual`.
+/// Starts logging, by `RUST_LOG` if it is set, else at debug level with `--verbose`, else at `usual`.
 pub(crate) fn start(verbose: bool, usual: LevelFilter) -> Result<(), Failure> {
     let level = if verbose { LevelFilter::DEBUG } else { usual };
     let filter = EnvFilter::builder()
@@ -27,7 +27,7 @@ pub(crate) fn start(verbose: bool, usual: LevelFilter) -> Result<(), Failure> {
         .with_target(verbose)
         // A closed standard error must not become a panic of `eprintln!`.
         .log_internal_errors(false);
-    // The journal stamps every line itself.
+    // The journal adds the time itself.
     let started = if env::var_os("JOURNAL_STREAM").is_some() {
         builder.without_time().try_init()
     } else {

@@ -167,7 +167,9 @@ fn usage_failure(error: &clap::Error, arguments: impl IntoIterator<Item = OsStri
         }
         _ => Failure::new(Exit::Usage, what),
     };
-    failure.hint(suggestion(error).unwrap_or_else(|| format!("{} --help", command_path(arguments))))
+    failure.hint(
+        suggestion(error).unwrap_or_else(|| format!("see '{} --help'", command_path(arguments))),
+    )
 }
 
 fn suggestion(error: &clap::Error) -> Option<String> {

@@ -11,7 +11,7 @@ use crate::output::Output;
 
 /// Prints the completion script for `shell`.
 pub(crate) fn completions(shell: Shell, output: &mut Output) -> Result<Exit, Failure> {
-    // Into memory first: the generator panics where a write fails.
+    // Into memory first: the generator panics if a write fails.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "teredo", &mut script);
     output.bytes(&script)?;

@@ -41,10 +41,10 @@ pub(crate) fn run(args: &PortArgs, socket: &Path, output: &mut Output) -> Result
     Ok(Exit::Done)
 }
 
-/// The first port that the service on `socket` has, or will have.
+/// Waits for the first port of the service on `socket`.
 fn wait(socket: &Path, timeout: Option<Duration>) -> Result<u16, Failure> {
     let inputs = follow(socket, &[EventName::Port])?;
-    // A timeout too long for the clock is as good as none.
+    // A timeout that overflows the clock counts as none.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout.max(ONE_ANSWER)));
     let mut service_is_there = false;
     loop {

@@ -1,4 +1,4 @@
-//! Calls to the client's service, and what their errors mean at the shell.
+//! Calls to the client's service, and their errors as failures of a command.
 
 use std::io;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::failure::{Exit, Failure};
 pub(crate) const HOW_TO_START: &str =
     "start a client with 'teredo client --server HOST', or name its socket with --socket";
 
-/// All that the client tells about itself.
+/// The status of the client.
 pub(crate) fn status(socket: &Path) -> Result<Status, Failure> {
     call(socket, Connection::get_status)
 }
@@ -23,7 +23,7 @@ pub(crate) fn port(socket: &Path) -> Result<u16, Failure> {
     call(socket, Connection::get_port)
 }
 
-/// Moves the client to `port`, or to one of the system's choice.
+/// Moves the client to `port`, or to a port that the system chooses.
 pub(crate) fn rebind(socket: &Path, port: Option<u16>) -> Result<Outcome, Failure> {
     call(socket, |service| service.rebind(port))
 }
@@ -53,7 +53,7 @@ fn call<T>(
         .map_err(|error| failure(error, socket))
 }
 
-/// The failure that `error` is to a person, with its exit code.
+/// Turns `error` into a failure with its exit code and the next step.
 pub(crate) fn failure(error: ClientError, socket: &Path) -> Failure {
     let service = socket.display();
     match error {

@@ -171,7 +171,7 @@ fn addresses(pairs: &[Pair]) -> Result<Vec<ServerAddress>, Failure> {
         if secondary == primary {
             return Err(Failure::new(
                 Exit::Usage,
-                format!("a server needs two different addresses, and both are {primary}"),
+                format!("a server needs two addresses, but both are {primary}"),
             )
             .hint("clients use the second address to detect a symmetric NAT (RFC 4380 §5.2.1)"));
         }

@@ -44,19 +44,19 @@ fn wrong_command_lines_get_one_line_and_a_hint() {
         ),
         (
             "teredo port --frobnicate",
-            "teredo: unexpected argument '--frobnicate' found\nhint: teredo port --help\n",
+            "teredo: unexpected argument '--frobnicate' found\nhint: see 'teredo port --help'\n",
         ),
         (
             "teredo address",
-            "teredo: a command is missing\nhint: teredo address --help\n",
+            "teredo: a command is missing\nhint: see 'teredo address --help'\n",
         ),
         (
             "teredo rebind --port 0",
-            "teredo: invalid value '0' for '--port <N>': expected a number from 1 to 65535\nhint: teredo rebind --help\n",
+            "teredo: invalid value '0' for '--port <N>': expected a number from 1 to 65535\nhint: see 'teredo rebind --help'\n",
         ),
         (
             "teredo address encode --server 192.0.2.1",
-            "teredo: the following required arguments were not provided: --mapped <A:P>\nhint: teredo address encode --help\n",
+            "teredo: the following required arguments were not provided: --mapped <A:P>\nhint: see 'teredo address encode --help'\n",
         ),
     ] {
         let (failure, text) = refused(line);
@@ -83,7 +83,7 @@ fn wrong_values_are_refused_with_the_reason() {
         ("teredo address decode 192.0.2.1", "IPv6"),
         (
             "teredo rebind --port 0",
-            "teredo: invalid value '0' for '--port <N>': expected a number from 1 to 65535\nhint: teredo rebind --help\n",
+            "teredo: invalid value '0' for '--port <N>': expected a number from 1 to 65535\nhint: see 'teredo rebind --help'\n",
         ),
         (
             "teredo address encode --server 192.0.2.1 --mapped 192.0.2.2:1 --flags +1",

@@ -140,9 +140,15 @@ pub(super) fn next_step(name: &str) -> &'static str {
             "compare the secret files of client and server: name and secret must be the same on both sides"
         }
         "port_not_ready" => "nothing: a port change takes milliseconds, and the senders retry",
-        "send_buffer_full" => "nothing if the count is small; otherwise the uplink or this host is overloaded",
-        "send_refused" => "check the route and the local firewall's output rules; the log names the error",
-        "host_refused" => "check that the tunnel interface is up: 'ip link'; the log names the error",
+        "send_buffer_full" => {
+            "nothing if the count is small; otherwise the uplink or this host is overloaded"
+        }
+        "send_refused" => {
+            "check the route and the local firewall's output rules; the log names the error"
+        }
+        "host_refused" => {
+            "check that the tunnel interface is up: 'ip link'; the log names the error"
+        }
         "malformed_super_packet" => {
             "use --offload off, and report it together with the kernel's version"
         }

@@ -50,7 +50,7 @@ fn a_server_needs_two_different_addresses() {
     let failure = server(Some(PRIMARY), Some(PRIMARY), &ServerSection::default())
         .expect_err("one address twice");
     assert_eq!(failure.exit(), Exit::Usage);
-    assert!(failure.to_string().contains("two different addresses"));
+    assert!(failure.to_string().contains("two addresses"));
     assert_eq!(
         server(None, None, &ServerSection::default())
             .expect_err("no address")

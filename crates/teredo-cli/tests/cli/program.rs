@@ -1,4 +1,4 @@
-//! The program under test, and what it said.
+//! Runs the program under test, and captures its output.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Longer than anything here takes, shorter than a person's patience.
+/// Longer than any step here takes.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// `teredo` with these arguments, without anything of this environment that it listens to.
+/// `teredo` with these arguments, without the environment variables that it reads.
 pub(crate) fn teredo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_teredo"));
     for name in [
@@ -46,7 +46,7 @@ pub(crate) fn finish(command: &mut Command) -> Ended {
     finish_into(command, Stdio::piped())
 }
 
-/// Runs `command` to its end, with this as its standard output.
+/// Runs `command` to its end, with `stdout` as its standard output.
 pub(crate) fn finish_into(command: &mut Command, stdout: impl Into<Stdio>) -> Ended {
     command
         .stdin(Stdio::null())
@@ -55,13 +55,13 @@ pub(crate) fn finish_into(command: &mut Command, stdout: impl Into<Stdio>) -> En
     end(command.spawn().expect("the program starts"))
 }
 
-/// Waits for the end of `child`; kills it, and fails, where it does not come.
+/// Waits for the end of `child`. If it does not come, kills the child and fails.
 pub(crate) fn end(child: Child) -> Ended {
     let id = Pid::from_child(&child);
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(child.wait_with_output()));
     let output = receiver.recv_timeout(DEADLINE).unwrap_or_else(|_| {
-        // It was not waited for, so the number is still its own.
+        // The child was not waited for, so its process ID is still its own.
         let _ = kill_process(id, Signal::KILL);
         panic!("the program did not end within {DEADLINE:?}");
     });

@@ -1,4 +1,4 @@
-//! `teredo server` on an internet of its own. Needs root, as the network namespaces of the laboratory do.
+//! `teredo server` on a private internet. Needs root for the network namespaces.
 
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixDatagram;
@@ -71,7 +71,7 @@ fn a_server_serves_until_it_is_told_to_end() {
 }
 
 #[test]
-fn a_server_says_what_it_counted() {
+fn a_server_prints_its_counters() {
     let (internet, host) = host();
     let server = server(&host, &["--address", "192.0.2.1"]);
     server
@@ -86,7 +86,7 @@ fn a_server_says_what_it_counted() {
     socket
         .send_to(b"not Teredo", (PRIMARY, 3544))
         .expect("sent");
-    // The answer to this says that the first datagram was dealt with: they went the same way.
+    // An answer to this one shows that the first one was handled: both took the same way.
     let solicitation = "6000000000083afffe8000000000000000003caf3f57fefdff0200000000000000000000000000028500023300000000";
     let bytes: Vec<u8> = (0..solicitation.len() / 2)
         .map(|i| u8::from_str_radix(&solicitation[2 * i..2 * i + 2], 16).expect("hexadecimal"))
@@ -135,9 +135,9 @@ fn a_port_in_use_and_an_address_elsewhere_are_named() {
     }
 }
 
-/// R4380-5.3.1-03: private addresses are for laboratories.
+/// R4380-5.3.1-03: private addresses are for labs.
 #[test]
-fn private_addresses_need_a_word() {
+fn private_addresses_need_an_option() {
     let private = run(&["server", "--address", "10.0.0.1"]);
     assert_eq!(private.code, 1);
     assert!(

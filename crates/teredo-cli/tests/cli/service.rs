@@ -1,4 +1,4 @@
-//! The commands that ask the service, against the real service with a fake client behind it.
+//! The commands that query the service, with the real service and a fake client.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::program::{DEADLINE, Ended, end, finish, teredo};
 
-/// A client that obeys, on a hub that everybody sees.
+/// A client that does as it is asked, on a hub that the test can reach.
 struct FakeClient {
     hub: Hub,
     status: Mutex<Status>,
@@ -307,7 +307,7 @@ fn the_port_is_alone_on_its_line_and_its_absence_is_3() {
         place.run(&["port", "--wait", "--timeout", "10"]).stdout,
         "40001\n"
     );
-    // No wait at all is still a question.
+    // Without a wait the service is still asked once.
     assert_eq!(place.run(&["port", "--timeout", "0"]).stdout, "40001\n");
     assert_eq!(
         place.run(&["port", "--json"]).stdout,
@@ -444,9 +444,9 @@ fn control_prints_the_port_and_maps_its_errors() {
     assert_eq!(running.hub.snapshot().port, 0, "the client stopped");
 }
 
-/// N-16: a firewall that misses its deadline is told of, and the command has done its work all the same.
+/// N-16: a firewall that misses its deadline is reported, and the command succeeds.
 #[test]
-fn a_firewall_that_does_not_confirm_is_narrated() {
+fn a_firewall_that_does_not_confirm_is_reported() {
     let place = Place::new();
     let _running = Running::start(&place.socket, false);
     let ended = place.run(&["rebind", "--port", "40002"]);

@@ -1,4 +1,4 @@
-//! The command line as scripts see it: what is printed where, and the exit codes.
+//! The command line as scripts see it: both outputs, and the exit codes.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -366,7 +366,7 @@ fn a_full_disk_is_a_failure() {
     );
 }
 
-/// `teredo monitor | head -1` must end when `head` does, also where no event comes to be written.
+/// `teredo monitor | head -1` must end when `head` does, even if no further event comes.
 #[test]
 fn a_waiting_command_ends_with_its_reader() {
     let (reader, writer) = io::pipe().expect("a pipe");
