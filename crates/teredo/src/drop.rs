@@ -97,6 +97,16 @@ drop_reasons! {
     NoNativePath = "no_native_path",
     /// A router on the way reported congestion to a packet whose sender does not listen to that (RFC 6040 §4.2).
     Congestion = "congestion",
+    /// The service port may not be used right now: it is not open yet, being changed, or closed.
+    PortNotReady = "port_not_ready",
+    /// More waits for a socket that accepts nothing than there is room for.
+    SendBufferFull = "send_buffer_full",
+    /// The kernel refused to send a datagram.
+    SendRefused = "send_refused",
+    /// The tunnel interface refused a packet for the host.
+    HostRefused = "host_refused",
+    /// A super-packet from the tunnel interface that cannot be cut into packets.
+    MalformedSuperPacket = "malformed_super_packet",
 }
 
 impl fmt::Display for DropReason {

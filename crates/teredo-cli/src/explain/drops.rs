@@ -95,12 +95,17 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
             "the service port could not be used at that moment: it was not open yet, or was being changed or closed"
         }
         "send_buffer_full" => {
-            "the socket of the service port accepted no more datagrams, and too many waited for it already"
+            "the socket of the service port accepted no more datagrams, and too many were waiting for it already"
         }
-        "send_refused" => "the kernel refused to send a datagram",
-        "host_refused" => "the tunnel interface refused a packet for the host",
+        "send_refused" => {
+            "the kernel refused to send a datagram, for instance because there is no route or a firewall rejects it"
+        }
+        "host_refused" => {
+            "the tunnel interface refused a packet for the host; it may be down or its queue full"
+        }
         "malformed_super_packet" => {
-            "the tunnel interface delivered a super-packet that cannot be cut into packets"
+            "the tunnel interface delivered several packets as one that cannot be cut; `--offload off` prevents \
+             such packets"
         }
         "no_native_path" => "this host has no route to the IPv6 Internet",
         _ => return None,
