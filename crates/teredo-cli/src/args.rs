@@ -12,7 +12,7 @@ use teredo::Prefix;
 use teredo_firewall::{Exception, SetPath};
 use teredo_lab::NatKind;
 use teredo_notify::types::EventName;
-use teredo_tunnel::lane::Offload;
+use teredo_tunnel::offload::Offload;
 
 pub(crate) mod value;
 

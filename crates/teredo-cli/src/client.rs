@@ -22,7 +22,8 @@ use teredo::ClientConfig;
 use teredo_node::HubAnnouncer;
 use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
-use teredo_tunnel::client::{Engine, EngineConfig, SpawnError};
+use teredo_tunnel::SpawnError;
+use teredo_tunnel::client::{ClientHandle, ClientPathConfig};
 use teredo_tunnel::net::interface::{InterfaceConfig, SEGMENTS_PER_SEND};
 use teredo_tunnel::net::watch::Watcher;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -76,7 +77,7 @@ async fn serve(settings: ClientSettings, secrets: Secrets) -> Result<Exit, Failu
         NativePolicy::Dormant => watcher.native().map(|native| native.address),
         NativePolicy::Ignore => None,
     };
-    let engine = Engine::spawn(
+    let engine = ClientHandle::spawn(
         tun,
         engine_config(&settings, native).await,
         Box::new(HubAnnouncer(hub.clone())),
@@ -116,7 +117,7 @@ async fn serve(settings: ClientSettings, secrets: Secrets) -> Result<Exit, Failu
     ended
 }
 
-async fn engine_config(settings: &ClientSettings, native: Option<Ipv6Addr>) -> EngineConfig {
+async fn engine_config(settings: &ClientSettings, native: Option<Ipv6Addr>) -> ClientPathConfig {
     let mut client = ClientConfig {
         local_discovery: settings.local_discovery,
         determine_refresh_interval: settings.determine_refresh,
@@ -125,14 +126,14 @@ async fn engine_config(settings: &ClientSettings, native: Option<Ipv6Addr>) -> E
     let attached = main_loop::attached().await;
     client.destinations.allow_private(settings.allow_private);
     client.destinations.set_broadcasts(attached.broadcasts);
-    EngineConfig {
+    ClientPathConfig {
         bind: settings.bind,
         port: settings.port.map(Into::into),
         client,
         subnets: attached.subnets,
         native,
         offload: settings.offload,
-        ..EngineConfig::default()
+        ..ClientPathConfig::default()
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use teredo::Prefix;
 use teredo_firewall::{Exception, SetPath};
-use teredo_tunnel::lane::Offload;
+use teredo_tunnel::offload::Offload;
 
 use crate::args::{DEFAULT_CONFIG, NativePolicy};
 use crate::failure::{Exit, Failure};

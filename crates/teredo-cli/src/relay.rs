@@ -17,9 +17,10 @@ use teredo::relay::Served;
 use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
 use teredo_notify::service::EventBus;
 use teredo_tunnel::BindError;
+use teredo_tunnel::SpawnError;
 use teredo_tunnel::net::interface::InterfaceConfig;
 use teredo_tunnel::net::watch::{self, Ipv6Watcher, Watcher};
-use teredo_tunnel::relay::{RelayError, RelayHandle, RelayPathConfig};
+use teredo_tunnel::relay::{RelayHandle, RelayPathConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use self::main_loop::Daemon;
@@ -164,19 +165,19 @@ fn policy(settings: &RelaySettings) -> Result<DestinationPolicy, Failure> {
     Ok(policy)
 }
 
-fn refusal(error: RelayError) -> Failure {
+fn refusal(error: SpawnError) -> Failure {
     let (exit, hint) = match &error {
-        RelayError::Bind(BindError::InUse { port, .. }) => (
+        SpawnError::Bind(BindError::InUse { port, .. }) => (
             Exit::Failed,
             format!("'ss -lunp sport = :{port}' names who has it; --port N chooses another one"),
         ),
-        RelayError::Bind(BindError::AddressNotAvailable { address }) => (
+        SpawnError::Bind(BindError::AddressNotAvailable { address }) => (
             Exit::Failed,
             format!(
                 "give an address of this host: 'ip address add {address}/32 dev INTERFACE' adds one"
             ),
         ),
-        RelayError::Bind(BindError::NotPermitted { .. }) => (
+        SpawnError::Bind(BindError::NotPermitted { .. }) => (
             Exit::NotPermitted,
             String::from("run it as root, or choose a port above 1023"),
         ),

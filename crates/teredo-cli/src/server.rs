@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use teredo::policy::DestinationPolicy;
 use teredo::server::{Security, ServerCounters};
 use teredo::wire::PORT;
-use teredo::{DropCounters, KnownClient, KnownClients, ServerAddress, ServerConfig};
-use teredo_tunnel::BindError;
+use teredo::{DropCounters, DropReason, KnownClient, KnownClients, ServerAddress, ServerConfig};
 use teredo_tunnel::net::watch::{self, Watcher};
-use teredo_tunnel::server::{ServeError, ServerHandle, ServerStatus};
+use teredo_tunnel::server::{ServerEvent, ServerHandle, ServerStatus};
+use teredo_tunnel::{BindError, SpawnError};
 use tokio::signal::unix::{Signal, SignalKind};
+use tokio::sync::mpsc;
 
 use crate::daemon::{self, EndSignals};
 use crate::failure::{Exit, Failure};
@@ -21,9 +21,6 @@ use crate::output::narrate;
 use crate::secret::{self, Entry, SecretError};
 use crate::settings::ServerSettings;
 use crate::text::bytes;
-
-/// How often to check that the data path still runs. It ends by itself only if the kernel fails it.
-const HEALTH_CHECK: Duration = Duration::from_secs(5);
 
 /// The word behind the secret of a client that must get a new one.
 const RETIRED: &str = "retired";
@@ -56,7 +53,10 @@ async fn serve(
         limits: settings.limits,
         ..ServerConfig::new(address)
     });
-    let server = ServerHandle::spawn(pairs.collect(), settings.workers).map_err(refusal)?;
+    let (sender, mut path_events) = mpsc::unbounded_channel();
+    // The loop below holds the receiver for as long as the server runs.
+    let events = move |event| drop(sender.send(event));
+    let server = ServerHandle::spawn(pairs.collect(), settings.workers, events).map_err(refusal)?;
     let mut network = Watcher::new(None)
         .await
         .context("cannot watch the network's addresses")?;
@@ -75,7 +75,6 @@ async fn serve(
         narrate(line);
     }
     daemon::tell_ready();
-    let mut health = tokio::time::interval(HEALTH_CHECK);
     loop {
         tokio::select! {
             () = end.received() => break,
@@ -88,14 +87,14 @@ async fn serve(
                 tracing::debug!(?change, "the network changed");
                 server.set_broadcasts(watch::broadcasts().await.context("cannot read the network's addresses")?);
             }
-            _ = health.tick() => if server.is_finished() {
+            event = path_events.recv() => if matches!(event, Some(ServerEvent::Ended) | None) {
                 return Err(Failure::new(Exit::Failed, "the server ended by itself").hint("the log shows the reason; start the server again"));
             }
         }
     }
     daemon::tell_stopping();
     let status = server.status().await;
-    server.shutdown();
+    drop(server);
     if let Some(status) = status {
         print_counters(&status);
     }
@@ -153,16 +152,16 @@ fn policy(settings: &ServerSettings) -> Result<DestinationPolicy, Failure> {
     Ok(policy)
 }
 
-fn refusal(error: ServeError) -> Failure {
+fn refusal(error: SpawnError) -> Failure {
     let (exit, hint) = match &error {
-        ServeError::Bind(BindError::InUse { .. }) => (
+        SpawnError::Bind(BindError::InUse { .. }) => (
             Exit::Failed,
             format!("find the program that uses it: 'ss -lunp sport = :{PORT}'"),
         ),
-        ServeError::Bind(BindError::AddressNotAvailable { address }) => {
+        SpawnError::Bind(BindError::AddressNotAvailable { address }) => {
             (Exit::Failed, how_to_add(*address))
         }
-        ServeError::Bind(BindError::NotPermitted { .. }) => (
+        SpawnError::Bind(BindError::NotPermitted { .. }) => (
             Exit::NotPermitted,
             format!(
                 "a security policy of this host forbids UDP port {PORT}; run the server as root"
@@ -248,12 +247,13 @@ fn counter_lines(status: &ServerStatus) -> Vec<String> {
         summary(&status.served, &status.drops),
         format!(
             "received {} datagrams ({}), sent {} ({}); not sent: {} refused by the kernel, {} without a route to the IPv6 Internet",
-            traffic.rx_datagrams,
-            bytes(traffic.rx_bytes),
-            traffic.tx_datagrams,
-            bytes(traffic.tx_bytes),
-            traffic.tx_refused,
-            traffic.no_native_path
+            traffic.udp.rx_datagrams,
+            bytes(traffic.udp.rx_bytes),
+            traffic.udp.tx_datagrams,
+            bytes(traffic.udp.tx_bytes),
+            status.drops.get(DropReason::SendRefused)
+                + status.drops.get(DropReason::SendBufferFull),
+            status.drops.get(DropReason::NoNativePath)
         ),
     ];
     if status.pairs.len() > 1 {
@@ -266,7 +266,7 @@ fn counter_lines(status: &ServerStatus) -> Vec<String> {
         let shares = status
             .workers
             .iter()
-            .map(|worker| worker.rx_datagrams.to_string());
+            .map(|worker| worker.udp.rx_datagrams.to_string());
         let shares: Vec<_> = shares.collect();
         lines.push(format!(
             "the {} workers received {} datagrams",

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use teredo::server::{Rate, RelayLimits};
 use teredo::{Prefix, ServerAddress};
 use teredo_firewall::{AgentConfig, DEFAULT_LEASE, Target};
-use teredo_tunnel::lane::Offload;
+use teredo_tunnel::offload::Offload;
 
 use crate::args::{ClientArgs, FirewallArgs, NativePolicy, RelayArgs, ServerArgs};
 use crate::config::{ClientSection, Config, FirewallSection, Pair, RelaySection, ServerSection};

@@ -1,7 +1,7 @@
 //! The engine's announcements, handed to the hub.
 
 use teredo_notify::hub::Hub;
-use teredo_tunnel::client::PortAnnouncer;
+use teredo_tunnel::port::PortAnnouncer;
 
 /// Announces on a [`Hub`], which never blocks.
 ///

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use teredo::{ClientConfig, ServerAddress};
 use teredo_notify::hub::Hub;
-use teredo_tunnel::client::{Offload, SpawnError};
+use teredo_tunnel::SpawnError;
+use teredo_tunnel::client::{ClientHandle, ClientPathConfig};
 use teredo_tunnel::net::interface::{Interface, InterfaceConfig, InterfaceError};
 use teredo_tunnel::net::watch::{self, Watcher};
-use teredo_tunnel::{Engine, EngineConfig, OpenError, Tun};
+use teredo_tunnel::offload::Offload;
+use teredo_tunnel::{OpenError, Tun};
 use tokio::sync::mpsc;
 
 use crate::driver::{self, Driver};
@@ -142,7 +144,7 @@ impl Builder {
         let mut protocol = self.protocol;
         let attached = watch::attached().await.map_err(StartError::Watch)?;
         protocol.destinations.set_broadcasts(attached.broadcasts);
-        let config = EngineConfig {
+        let config = ClientPathConfig {
             bind: self.bind,
             port: self.port.map(Into::into),
             servers: self.servers.clone(),
@@ -150,10 +152,10 @@ impl Builder {
             subnets: attached.subnets,
             native: driver::native(&watcher, self.beside_native),
             offload: self.offload,
-            ..EngineConfig::default()
+            ..ClientPathConfig::default()
         };
         let (told, events) = mpsc::unbounded_channel();
-        let engine = Engine::spawn(
+        let engine = ClientHandle::spawn(
             tun,
             config,
             Box::new(HubAnnouncer(self.hub.clone())),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use teredo::ServerAddress;
 use teredo::client::State;
 use teredo_notify::hub::Hub;
-use teredo_tunnel::client::{ChangeError, PortChange};
-use teredo_tunnel::{EngineHandle, EngineStatus};
+use teredo_tunnel::client::{ClientHandle, ClientPathStatus};
+use teredo_tunnel::port::{ChangeError, PortChange};
 use tokio::sync::watch;
 
 use crate::driver::Running;
@@ -18,7 +18,7 @@ use crate::{Builder, Connectivity};
 /// does not wait.
 #[derive(Debug)]
 pub struct Client {
-    engine: Arc<EngineHandle>,
+    engine: Arc<ClientHandle>,
     hub: Hub,
     running: Running,
 }
@@ -29,7 +29,7 @@ impl Client {
         Builder::new(server)
     }
 
-    pub(crate) fn new(engine: Arc<EngineHandle>, hub: Hub, running: Running) -> Self {
+    pub(crate) fn new(engine: Arc<ClientHandle>, hub: Hub, running: Running) -> Self {
         Self {
             engine,
             hub,
@@ -62,7 +62,7 @@ impl Client {
     }
 
     /// Moves to another port, make before break; without a number the kernel chooses. Ready when the new port is
-    /// in use. See [`EngineHandle::rebind`].
+    /// in use. See [`ClientHandle::rebind`].
     ///
     /// # Errors
     /// [`ChangeError`]; the client stays where it is.
@@ -73,7 +73,7 @@ impl Client {
         self.engine.rebind(port)
     }
 
-    /// Stops the client: it has no port until it is started again. See [`EngineHandle::stop`].
+    /// Stops the client: it has no port until it is started again. See [`ClientHandle::stop`].
     ///
     /// # Errors
     /// [`ChangeError`]
@@ -81,7 +81,7 @@ impl Client {
         self.engine.stop()
     }
 
-    /// Starts a stopped client. See [`EngineHandle::start`].
+    /// Starts a stopped client. See [`ClientHandle::start`].
     ///
     /// # Errors
     /// [`ChangeError`]
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Port, peers, traffic, drops; `None` once the client has ended.
-    pub fn status(&self) -> impl Future<Output = Option<EngineStatus>> + Send + use<> {
+    pub fn status(&self) -> impl Future<Output = Option<ClientPathStatus>> + Send + use<> {
         self.engine.status()
     }
 

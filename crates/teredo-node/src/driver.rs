@@ -6,9 +6,9 @@ use std::sync::Arc;
 use teredo::ServerAddress;
 use teredo::client::{Event, Reason, State};
 use teredo_notify::hub::Hub;
+use teredo_tunnel::client::{ClientEvent, ClientHandle};
 use teredo_tunnel::net::interface::Interface;
 use teredo_tunnel::net::watch::{self, Watcher};
-use teredo_tunnel::{EngineEvent, EngineHandle};
 use tokio::sync::{mpsc, oneshot, watch as latest};
 use tokio::task::JoinHandle;
 
@@ -30,10 +30,10 @@ pub struct Connectivity {
 
 /// Everything that the task owns.
 pub(crate) struct Driver {
-    pub(crate) engine: Arc<EngineHandle>,
+    pub(crate) engine: Arc<ClientHandle>,
     pub(crate) interface: Interface,
     pub(crate) watcher: Watcher,
-    pub(crate) events: mpsc::UnboundedReceiver<EngineEvent>,
+    pub(crate) events: mpsc::UnboundedReceiver<ClientEvent>,
     pub(crate) bind: Ipv4Addr,
     pub(crate) beside_native: bool,
     pub(crate) server: ServerAddress,
@@ -77,7 +77,7 @@ impl Driver {
                 // Also when the client was dropped.
                 _ = &mut end => break,
                 event = self.events.recv() => match event {
-                    Some(EngineEvent::InterfaceLost) | None => return,
+                    Some(ClientEvent::InterfaceLost) | None => return,
                     Some(event) => self.note(event, &mut standing).await,
                 },
                 change = self.watcher.changed() => match change {
@@ -110,9 +110,9 @@ impl Driver {
         }
     }
 
-    async fn note(&mut self, event: EngineEvent, standing: &mut Connectivity) {
+    async fn note(&mut self, event: ClientEvent, standing: &mut Connectivity) {
         match event {
-            EngineEvent::Client(Event::AddressUp {
+            ClientEvent::Node(Event::AddressUp {
                 address, mapped, ..
             }) => match self.interface.set_address(address).await {
                 Ok(()) => {
@@ -124,17 +124,17 @@ impl Driver {
                     standing.trouble = Some(error.to_string());
                 }
             },
-            EngineEvent::Client(Event::AddressDown { .. }) => {
+            ClientEvent::Node(Event::AddressDown { .. }) => {
                 if let Err(error) = self.interface.clear_address().await {
                     tracing::warn!(%error, "the address cannot be taken off");
                 }
                 (standing.address, standing.mapped) = (None, None);
             }
-            EngineEvent::Client(Event::StateChanged { state, reason }) => {
+            ClientEvent::Node(Event::StateChanged { state, reason }) => {
                 (standing.state, standing.reason) = (state, reason);
             }
             // The hub names and counts those who were late.
-            EngineEvent::SettleMissed { .. } => {
+            ClientEvent::SettleMissed { .. } => {
                 self.hub.expire(self.hub.snapshot().sequence);
             }
             other => tracing::debug!(?other, "engine"),

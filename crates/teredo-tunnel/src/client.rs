@@ -1,33 +1,31 @@
-//! The client's data path: a thread that owns the state machine, the TUN interface and the service port.
+//! A client's data path: one lane.
 //!
-//! The rest of the program talks to it through an [`EngineHandle`], and hears of it through [`EngineEvent`]s.
+//! The rest of the program talks to it through a [`ClientHandle`], and hears from it through [`LaneEvent`]s.
 
-mod change;
 mod handle;
-mod native;
-mod optional;
-mod worker;
+mod role;
+mod sockets;
 
-use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use teredo::client::LocalSubnet;
-use teredo::{Client, ClientConfig, DropCounters, ServerAddress};
+use teredo::{ClientConfig, DropCounters, ServerAddress};
 
-use crate::lane::seed;
-use crate::{BindError, Tun, clock};
+use crate::lane::{Counters, LaneEvent};
+use crate::offload::Offload;
 
-pub use crate::lane::{Counters, Offload, Operation};
-pub use crate::port::{ChangeError, PortAnnouncer, PortChange, PortFallback};
-pub use handle::EngineHandle;
+pub use handle::ClientHandle;
 
 /// How long gating subscribers may take to settle by default.
 const DEFAULT_SETTLE_DEADLINE: Duration = Duration::from_millis(250);
 
-/// The settings of an [`Engine`].
+/// What a client's data path reports.
+pub type ClientEvent = LaneEvent<teredo::client::Event>;
+
+/// The settings of a client's data path.
 #[derive(Clone, Debug)]
-pub struct EngineConfig {
+pub struct ClientPathConfig {
     /// The address to bind; unspecified leaves it to the routing table.
     pub bind: Ipv4Addr,
     /// The port to bind; `None` for one that the kernel chooses.
@@ -42,11 +40,11 @@ pub struct EngineConfig {
     pub native: Option<Ipv6Addr>,
     /// How long to wait for gating subscribers before datagrams leave from a new port all the same.
     pub settle_deadline: Duration,
-    /// Whether work is done for many packets at once where the kernel can.
+    /// Whether to use kernel offloads.
     pub offload: Offload,
 }
 
-impl Default for EngineConfig {
+impl Default for ClientPathConfig {
     fn default() -> Self {
         Self {
             bind: Ipv4Addr::UNSPECIFIED,
@@ -61,87 +59,17 @@ impl Default for EngineConfig {
     }
 }
 
-/// Why an engine did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpawnError {
-    /// No port could be had, neither the one asked for nor any other.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// A timer, an event descriptor, randomness or the thread itself was refused.
-    #[error("cannot start the data path: {0}")]
-    Io(#[from] io::Error),
-}
-
-/// What an engine tells its owner. Called on the data-path thread: hand it on and return.
+/// The state of a client's data path at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EngineEvent {
-    /// The client has something to say.
-    Client(teredo::client::Event),
-    /// This port is in use from now on.
-    PortBound {
-        /// The port.
-        port: u16,
-        /// Why it is not the one asked for.
-        fell_back: Option<PortFallback>,
-    },
-    /// A gating subscriber did not settle in time, and the port was taken into use without it.
-    SettleMissed {
-        /// The port.
-        port: u16,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// The kernel refuses to send, receive or deliver. Told once, until another error comes, the network changes
-    /// or the client qualifies.
-    IoError {
-        /// What was being done.
-        operation: Operation,
-        /// What the kernel said.
-        message: String,
-    },
-    /// The interface was deleted; the engine has ended.
-    InterfaceLost,
-    /// A thread of the data path has ended by itself, which the log gives the reason of; the others do not make up for
-    /// it.
-    Ended,
-}
-
-/// Everything that can be asked of an engine, at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineStatus {
-    /// The client's own account.
+pub struct ClientPathStatus {
+    /// The state machine's own account.
     pub client: teredo::client::Status,
-    /// What it dropped, and why.
+    /// Packets dropped, by reason.
     pub drops: DropCounters,
-    /// The service port in use; 0 where there is none.
+    /// The service port in use; 0 for none.
     pub port: u16,
     /// Traffic and system calls.
     pub counters: Counters,
-}
-
-/// The data path of a client, before it has a thread.
-#[derive(Debug)]
-pub struct Engine(());
-
-impl Engine {
-    /// Binds the service port and starts the thread, in the network namespace of the calling thread.
-    ///
-    /// A dormant client binds no port and announces none. Otherwise the port is announced first; the client starts to qualify when the announcement is settled, or when
-    /// [`EngineConfig::settle_deadline`] has passed.
-    pub fn spawn(
-        mut tun: Tun,
-        config: EngineConfig,
-        announcer: Box<dyn PortAnnouncer>,
-        events: impl Fn(EngineEvent) + Send + 'static,
-    ) -> Result<EngineHandle, SpawnError> {
-        if config.offload == Offload::Auto {
-            tun.enable_offloads();
-        }
-        let client = Client::new(config.client.clone(), seed()?, clock::now());
-        worker::spawn(tun, config, client, announcer, Box::new(events))
-    }
 }
 
 #[cfg(test)]

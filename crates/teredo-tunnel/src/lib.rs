@@ -70,7 +70,8 @@ mod tun;
 mod udp;
 mod waker;
 
-pub use client::{Engine, EngineConfig, EngineEvent, EngineHandle, EngineStatus, PortAnnouncer};
+pub use lane::SpawnError;
+pub use port::PortAnnouncer;
 pub use tun::{OpenError, Tun, TunQueues};
 pub use udp::BindError;
 pub use waker::Waker;

@@ -25,10 +25,39 @@ mod header;
 #[cfg(test)]
 mod reference;
 
+use std::str::FromStr;
+
 pub(crate) use coalesce::MAX_PARTS as MAX_PIECES;
 pub use coalesce::{Coalescer, SuperPacket};
 pub use cut::{Cut, CutError};
 pub use header::{Gso, Header};
+
+/// Whether to use kernel offloads (TSO, USO, UDP_SEGMENT, UDP_GRO).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offload {
+    /// As far as the kernel supports them; the rest goes packet by packet.
+    #[default]
+    Auto,
+    /// Never: to find out whether a fault lies there.
+    Off,
+}
+
+/// A text that names no [`Offload`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected 'auto' or 'off'")]
+pub struct ParseOffloadError;
+
+impl FromStr for Offload {
+    type Err = ParseOffloadError;
+
+    fn from_str(text: &str) -> Result<Self, ParseOffloadError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            _ => Err(ParseOffloadError),
+        }
+    }
+}
 
 /// Which super-packets the kernel and this process hand each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

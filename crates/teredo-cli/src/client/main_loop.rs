@@ -12,11 +12,11 @@ use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
 use teredo_notify::service::{ControlError, EventBus, Outcome};
 use teredo_notify::types::{Counters, Detail, Peers, Phase, Role, Status, rfc3339};
 use teredo_tunnel::BindError;
-use teredo_tunnel::client::{
-    ChangeError, EngineEvent, EngineHandle, EngineStatus, Operation, PortChange,
-};
+use teredo_tunnel::client::{ClientEvent, ClientHandle, ClientPathStatus};
+use teredo_tunnel::lane::Operation;
 use teredo_tunnel::net::interface::Interface;
 use teredo_tunnel::net::watch::{self, Attached, NativeIpv6, NetworkChange, Watcher};
+use teredo_tunnel::port::{ChangeError, PortChange};
 use tokio::sync::{Notify, mpsc};
 
 use super::resolve::{Resolution, Resolver};
@@ -32,7 +32,7 @@ pub(super) struct Daemon {
     pub(super) secrets: Secrets,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
-    pub(super) engine: EngineHandle,
+    pub(super) engine: ClientHandle,
     pub(super) interface: Interface,
     /// Told whenever a gating subscriber has confirmed something.
     pub(super) settled: Arc<Notify>,
@@ -63,7 +63,7 @@ impl Daemon {
     /// Serves until `shutdown` is ready or the interface is gone.
     pub(super) async fn run(
         mut self,
-        mut engine_events: mpsc::UnboundedReceiver<EngineEvent>,
+        mut engine_events: mpsc::UnboundedReceiver<ClientEvent>,
         mut requests: mpsc::Receiver<Request>,
         mut watcher: Watcher,
         mut resolver: Resolver,
@@ -90,7 +90,7 @@ impl Daemon {
                 biased;
                 () = &mut shutdown => break,
                 event = engine_events.recv() => match event {
-                    Some(EngineEvent::InterfaceLost) | None => {
+                    Some(ClientEvent::InterfaceLost) | None => {
                         return Err(Failure::new(Exit::Failed, format!("interface {} was deleted", self.settings.interface))
                             .hint("start the client again"));
                     }
@@ -135,13 +135,13 @@ impl Daemon {
         if let Err(error) = self.interface.clear_address().await {
             tracing::debug!(%error, "the interface goes with its address");
         }
-        self.engine.shutdown();
+        drop(self.engine);
         Ok(Exit::Done)
     }
 
-    async fn note(&mut self, event: EngineEvent, account: &mut Account) {
+    async fn note(&mut self, event: ClientEvent, account: &mut Account) {
         match event {
-            EngineEvent::Client(Event::AddressUp {
+            ClientEvent::Node(Event::AddressUp {
                 address,
                 mapped,
                 server,
@@ -160,14 +160,14 @@ impl Daemon {
                     self.publish(account).await;
                 }
             }
-            EngineEvent::Client(Event::AddressDown { address }) => {
+            ClientEvent::Node(Event::AddressDown { address }) => {
                 if let Err(error) = self.interface.clear_address().await {
                     tracing::warn!(%error, %address, "the address cannot be taken off");
                 }
                 (account.address, account.mapped) = (None, None);
                 tracing::info!(%address, "Teredo address down");
             }
-            EngineEvent::Client(Event::StateChanged { state, reason }) => {
+            ClientEvent::Node(Event::StateChanged { state, reason }) => {
                 if account.state != state {
                     account.since = SystemTime::now();
                 }
@@ -179,7 +179,7 @@ impl Daemon {
                 self.publish(account).await;
                 crate::daemon::tell_state(state.name());
             }
-            EngineEvent::Client(Event::KeyValidity { server, valid }) => {
+            ClientEvent::Node(Event::KeyValidity { server, valid }) => {
                 if valid {
                     account.retired_keys.remove(&server);
                     tracing::info!(%server, "the key is valid again");
@@ -191,16 +191,16 @@ impl Daemon {
                     self.publish(account).await;
                 }
             }
-            EngineEvent::PortBound { port, fell_back } => {
+            ClientEvent::PortBound { port, fell_back } => {
                 account.fallback = fell_back.map(|fallback| fallback.to_string());
                 tracing::info!(port, "port in use");
             }
-            EngineEvent::SettleMissed { port, .. } => {
+            ClientEvent::SettleMissed { port, .. } => {
                 // The hub names and counts those who were late.
                 self.hub.expire(self.hub.snapshot().sequence);
                 tracing::debug!(port, "went on without a gating subscriber");
             }
-            EngineEvent::IoError { operation, message } => {
+            ClientEvent::IoError { operation, message } => {
                 // What is optional keeps nothing from leaving.
                 if matches!(operation, Operation::Discover | Operation::Determine) {
                     return;
@@ -234,7 +234,7 @@ impl Daemon {
         });
     }
 
-    fn answer(&mut self, request: Request, engine: Option<EngineStatus>, account: &Account) {
+    fn answer(&mut self, request: Request, engine: Option<ClientPathStatus>, account: &Account) {
         match request {
             Request::Status(reply) => {
                 // Whoever asked may have gone.
@@ -246,7 +246,7 @@ impl Daemon {
         }
     }
 
-    fn status(&self, engine: Option<EngineStatus>, account: &Account) -> Status {
+    fn status(&self, engine: Option<ClientPathStatus>, account: &Account) -> Status {
         let (address, mapped) = account.in_use();
         let mut status = Status {
             role: Role::Client,
@@ -273,10 +273,10 @@ impl Daemon {
                 capacity: teredo::ClientConfig::default().max_peers as u64,
             };
             status.counters = Counters {
-                rx_packets: engine.counters.rx_datagrams,
-                rx_bytes: engine.counters.rx_bytes,
-                tx_packets: engine.counters.tx_datagrams,
-                tx_bytes: engine.counters.tx_bytes,
+                rx_packets: engine.counters.udp.rx_datagrams,
+                rx_bytes: engine.counters.udp.rx_bytes,
+                tx_packets: engine.counters.udp.tx_datagrams,
+                tx_bytes: engine.counters.udp.tx_bytes,
             };
             status.drops = engine
                 .drops

@@ -9,9 +9,9 @@ use teredo::relay::Served;
 use teredo_notify::hub::Hub;
 use teredo_notify::service::{ControlError, EventBus};
 use teredo_notify::types::{Counters, Detail, Peers, Phase, Role, Status, rfc3339};
-use teredo_tunnel::client::EngineEvent;
 use teredo_tunnel::net::interface::Interface;
 use teredo_tunnel::net::watch::{self, Ipv6Watcher, Watcher};
+use teredo_tunnel::relay::RelayEvent;
 use teredo_tunnel::relay::RelayHandle;
 use tokio::sync::mpsc;
 
@@ -45,7 +45,7 @@ impl Daemon {
     /// Serves until `shutdown` is ready or the interface is gone.
     pub(super) async fn run(
         self,
-        mut path_events: mpsc::UnboundedReceiver<EngineEvent>,
+        mut path_events: mpsc::UnboundedReceiver<RelayEvent>,
         mut requests: mpsc::Receiver<Request>,
         mut watcher: Watcher,
         mut ipv6_watcher: Ipv6Watcher,
@@ -66,11 +66,11 @@ impl Daemon {
                 biased;
                 () = &mut shutdown => break,
                 event = path_events.recv() => match event {
-                    Some(EngineEvent::InterfaceLost) | None => {
+                    Some(RelayEvent::InterfaceLost) | None => {
                         return Err(Failure::new(Exit::Failed, format!("interface {} was deleted", self.settings.interface))
                             .hint("start the relay again"));
                     }
-                    Some(EngineEvent::Ended) => {
+                    Some(RelayEvent::Ended) => {
                         return Err(Failure::new(Exit::Failed, "a thread of the relay has ended by itself")
                             .hint("the log says why; start the relay again"));
                     }
@@ -97,24 +97,24 @@ impl Daemon {
             tracing::debug!(%error, "the interface goes with its routes");
         }
         // Announces the end of the port, which subscribers hear before the service is gone (N-11).
-        self.relay.shutdown();
+        drop(self.relay);
         Ok(Exit::Done)
     }
 
-    fn note(&self, event: EngineEvent, account: &mut Account) {
+    fn note(&self, event: RelayEvent, account: &mut Account) {
         match event {
-            EngineEvent::PortBound { port, .. } => {
+            RelayEvent::PortBound { port, .. } => {
                 tracing::info!(port, "port in use");
                 (account.state, account.since) = (Phase::Qualified, SystemTime::now());
                 self.publish(account);
                 crate::daemon::tell_state("relaying");
             }
-            EngineEvent::SettleMissed { port, .. } => {
+            RelayEvent::SettleMissed { port, .. } => {
                 // The hub names and counts those who were late.
                 self.hub.expire(self.hub.snapshot().sequence);
                 tracing::debug!(port, "went on without a gating subscriber");
             }
-            EngineEvent::IoError { operation, message } => {
+            RelayEvent::IoError { operation, message } => {
                 account.trouble = Some(format!(
                     "the kernel refuses: {}: {message}",
                     operation.name()
@@ -168,10 +168,10 @@ impl Daemon {
                 capacity: peers.capacity as u64,
             };
             status.counters = Counters {
-                rx_packets: path.counters.rx_datagrams,
-                rx_bytes: path.counters.rx_bytes,
-                tx_packets: path.counters.tx_datagrams,
-                tx_bytes: path.counters.tx_bytes,
+                rx_packets: path.counters.udp.rx_datagrams,
+                rx_bytes: path.counters.udp.rx_bytes,
+                tx_packets: path.counters.udp.tx_datagrams,
+                tx_bytes: path.counters.udp.tx_bytes,
             };
             let drops = path.drops.iter();
             status.drops = drops

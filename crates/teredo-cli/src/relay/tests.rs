@@ -1,4 +1,4 @@
-use teredo_tunnel::lane::Offload;
+use teredo_tunnel::offload::Offload;
 
 use super::*;
 

@@ -110,8 +110,8 @@ fn a_name_twice_and_an_unknown_word_are_refused() {
 fn drops_are_listed_by_name() {
     let mut drops = DropCounters::default();
     assert_eq!(dropped(&drops), "none");
-    drops.count(teredo::DropReason::Malformed);
-    drops.count(teredo::DropReason::Malformed);
-    drops.count(teredo::DropReason::SelfLoop);
+    drops.count(DropReason::Malformed);
+    drops.count(DropReason::Malformed);
+    drops.count(DropReason::SelfLoop);
     assert_eq!(dropped(&drops), "3 (malformed 2, self_loop 1)");
 }

@@ -1,151 +1,138 @@
-//! The rest of the program's end of an engine.
+//! The owner's end of a client's data path.
 
 use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, mpsc};
 
-use teredo::{Keyring, ServerAddress};
-use tokio::sync::oneshot;
+use teredo::{Client, Keyring, ServerAddress};
 
-use super::{ChangeError, EngineStatus, PortChange};
-use crate::Waker;
+use super::role::{ClientRole, Command};
+use super::{ClientEvent, ClientPathConfig, ClientPathStatus};
+use crate::lane::{Lane, SpawnError, ThreadHandle, seed};
 use crate::net::watch::Attached;
-use crate::port::change::Reply;
+use crate::offload::Offload;
+use crate::port::{ChangeError, PortAnnouncer, PortChange, Reply};
+use crate::{Tun, Waker, clock};
 
-/// What the thread can be told.
-pub(super) enum Command {
-    SetServers(Vec<ServerAddress>),
-    SetKeyring(Keyring),
-    NetworkChanged { local: Ipv4Addr, attached: Attached },
-    SetNative(Option<Ipv6Addr>),
-    Rebind(Option<u16>, Reply),
-    Start(Reply),
-    Stop(Reply),
-    Status(oneshot::Sender<EngineStatus>),
-    Shutdown,
-}
-
-/// A running engine. Dropping it is [`shutdown`](Self::shutdown).
+/// A running client. Dropping it ends the client: the port is closed and its end announced, and the interface
+/// disappears. That takes no longer than a batch; no subscriber is waited for.
 ///
 /// Commands take effect in the order in which they are given; the futures only wait for the answers.
 #[derive(Debug)]
-pub struct EngineHandle {
-    commands: mpsc::Sender<Command>,
-    waker: Waker,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct ClientHandle(ThreadHandle<Command>);
 
-impl EngineHandle {
-    pub(super) fn new(
-        commands: mpsc::Sender<Command>,
-        waker: Waker,
-        thread: JoinHandle<()>,
-    ) -> Self {
-        Self {
-            commands,
-            waker,
-            thread: Some(thread),
+impl ClientHandle {
+    /// Binds the service port and starts the thread, in the network namespace of the calling thread.
+    ///
+    /// A dormant client binds no port and announces none. Otherwise the port is announced first; the client starts to
+    /// qualify when the announcement is settled, or when [`ClientPathConfig::settle_deadline`] has passed. `events` is
+    /// called on the data-path thread: it must pass the event on and return.
+    ///
+    /// # Errors
+    /// [`SpawnError`]
+    pub fn spawn(
+        mut tun: Tun,
+        config: ClientPathConfig,
+        announcer: Box<dyn PortAnnouncer>,
+        events: impl Fn(ClientEvent) + Send + Sync + 'static,
+    ) -> Result<Self, SpawnError> {
+        if config.offload == Offload::Auto {
+            tun.enable_offloads();
         }
+        let node = Client::new(config.client.clone(), seed()?, clock::now());
+        let (sender, commands) = mpsc::channel();
+        let (waker, patience) = (Waker::new()?, Some(config.settle_deadline));
+        let role = ClientRole::new(config)?;
+        let events = Arc::new(events);
+        let lane = Lane::new(
+            node,
+            tun,
+            announcer,
+            patience,
+            events,
+            commands,
+            waker.clone(),
+        )?;
+        let body = move || lane.run(role);
+        ThreadHandle::spawn("teredo-data".to_owned(), sender, waker, body)
+            .map(Self)
+            .map_err(Into::into)
     }
 
-    /// Wakes the engine, for when an announcement has been settled.
+    /// Wakes the data path, for when an announcement has been settled.
     pub fn waker(&self) -> Waker {
-        self.waker.clone()
+        self.0.waker()
     }
 
     /// Replaces the servers.
     pub fn set_servers(&self, servers: Vec<ServerAddress>) {
-        self.send(Command::SetServers(servers));
+        self.0.send(Command::SetServers(servers));
     }
 
-    /// Replaces the identifiers and secrets. To be called before [`set_servers`](Self::set_servers) where they are for
-    /// servers that it adds.
+    /// Replaces the identifiers and secrets. Call it before [`set_servers`](Self::set_servers) adds the servers that they
+    /// are for.
     pub fn set_keyring(&self, keyring: Keyring) {
-        self.send(Command::SetKeyring(keyring));
+        self.0.send(Command::SetKeyring(keyring));
     }
 
-    /// Tells of a changed network: the address that datagrams now leave from (see
-    /// [`local_address`](crate::net::watch::local_address)), unspecified where that is not known, and the networks that the
-    /// host is attached to (see [`attached`](crate::net::watch::attached)).
+    /// The network changed: `local` is the address that datagrams now leave from (see
+    /// [`local_address`](crate::net::watch::local_address)), unspecified if that is not known, and `attached` are the
+    /// networks that the host is attached to (see [`attached`](crate::net::watch::attached)).
     pub fn network_changed(&self, local: Ipv4Addr, attached: Attached) {
-        self.send(Command::NetworkChanged { local, attached });
+        self.0.send(Command::NetworkChanged { local, attached });
     }
 
-    /// Tells of an address of the host's native IPv6, or that there is none any more. With one, a running client
-    /// becomes dormant: its port is closed, and its end announced. Without, a dormant one starts.
+    /// Sets an address of the host's native IPv6, or `None` if it has none any more. With one, a running client becomes
+    /// dormant: its port is closed, and its end announced. Without, a dormant one starts.
     pub fn set_native(&self, native: Option<Ipv6Addr>) {
-        self.send(Command::SetNative(native));
+        self.0.send(Command::SetNative(native));
     }
 
     /// Moves to another service port, make before break; without a number the kernel chooses.
     ///
-    /// Ready when the new port is in use: announced, and settled or waited for long enough. A port that cannot
-    /// be had is an error, unlike at the start, and the client stays where it is.
+    /// Ready when the new port is in use: announced, and settled or waited for long enough.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; unlike at the start, a port that is not available is one, and the client keeps the port it has.
     pub fn rebind(
         &self,
         port: Option<u16>,
     ) -> impl Future<Output = Result<PortChange, ChangeError>> + Send + use<> {
-        self.ask(move |reply| Command::Rebind(port, reply))
+        self.change(move |reply| Command::Rebind(port, reply))
     }
 
-    /// Starts a stopped client on the configured port. Ready when the port is in use. With native IPv6 the client
-    /// becomes dormant instead, which is an error.
+    /// Starts a stopped client on the configured port. Ready when the port is in use.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; with native IPv6 the client becomes dormant instead, which is one.
     pub fn start(&self) -> impl Future<Output = Result<PortChange, ChangeError>> + Send + use<> {
-        self.ask(Command::Start)
+        self.change(Command::Start)
     }
 
-    /// Stops the client: nothing is sent any more, the port is closed, and its end is announced. Ready when
-    /// that is settled or was waited for long enough.
+    /// Stops the client: nothing is sent any more, the port is closed, and its end is announced. Ready when that is
+    /// settled or was waited for long enough.
+    ///
+    /// # Errors
+    /// [`ChangeError`]
     pub fn stop(&self) -> impl Future<Output = Result<PortChange, ChangeError>> + Send + use<> {
-        self.ask(Command::Stop)
+        self.change(Command::Stop)
     }
 
-    /// Everything that can be asked; `None` once the engine has ended.
-    pub fn status(&self) -> impl Future<Output = Option<EngineStatus>> + Send + use<> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Command::Status(reply));
-        async { answer.await.ok() }
+    /// The current status; `None` once the data path has ended.
+    pub fn status(&self) -> impl Future<Output = Option<ClientPathStatus>> + Send + use<> {
+        self.0.ask(Command::Status)
     }
 
-    /// Ends the engine: nothing is sent any more, the port is closed and its end announced, and the interface
-    /// disappears. Blocks for no longer than a batch takes; nobody is waited for.
-    pub fn shutdown(mut self) {
-        self.end();
-    }
-
-    /// Whether the thread has ended, which it does by itself only when the interface was deleted.
+    /// Whether the thread has ended, which it does by itself if the interface was deleted.
     pub fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.0.is_finished()
     }
 
-    fn ask<C: FnOnce(Reply) -> Command>(
+    fn change<F: FnOnce(Reply) -> Command>(
         &self,
-        command: C,
-    ) -> impl Future<Output = Result<PortChange, ChangeError>> + Send + use<C> {
-        let (reply, answer) = oneshot::channel();
-        self.send(command(reply));
+        command: F,
+    ) -> impl Future<Output = Result<PortChange, ChangeError>> + Send + use<F> {
+        let answer = self.0.ask(command);
         async { answer.await.unwrap_or(Err(ChangeError::Ended)) }
-    }
-
-    fn send(&self, command: Command) {
-        // An engine that has ended drops the command, and with it the sender of the reply.
-        let _ = self.commands.send(command);
-        self.waker.wake();
-    }
-
-    fn end(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            self.send(Command::Shutdown);
-            if thread.join().is_err() {
-                tracing::error!("the data path panicked");
-            }
-        }
-    }
-}
-
-impl Drop for EngineHandle {
-    fn drop(&mut self) {
-        self.end();
     }
 }

@@ -1,4 +1,4 @@
-//! The engine on the real kernel: a TUN interface, a server on the loopback interface, and an announcer that
+//! The client's data path on the real kernel: a TUN interface, a server on the loopback interface, and an announcer that
 //! settles when the test says so.
 
 mod native;
@@ -13,15 +13,16 @@ use std::sync::{Arc, Barrier, Mutex};
 
 use std::num::NonZeroUsize;
 
-use teredo::ServerConfig;
 use teredo::client::{Event, State};
+use teredo::{Client, DropReason, ServerConfig};
 use teredo_lab::Receive;
 
 use super::*;
-use crate::Waker;
 use crate::net::watch::Attached;
 use crate::netns::{PATIENCE, add_address, block_on, netlink};
+use crate::port::{ChangeError, PortAnnouncer, PortChange, PortFallback};
 use crate::server::ServerHandle;
+use crate::{BindError, Tun, Waker, clock};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 120);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
@@ -40,17 +41,17 @@ fn addresses() {
     });
 }
 
-fn config() -> EngineConfig {
-    EngineConfig {
+fn config() -> ClientPathConfig {
+    ClientPathConfig {
         bind: CLIENT,
         servers: vec![server_address()],
         // Longer than any test: what is not settled by the test does not go on.
         settle_deadline: PATIENCE * 10,
-        ..EngineConfig::default()
+        ..ClientPathConfig::default()
     }
 }
 
-/// What was announced, and up to which announcement it is settled.
+/// The announcements, and up to which one they are settled.
 #[derive(Clone, Debug, Default)]
 struct Announcements(Arc<Mutex<Log>>);
 
@@ -61,6 +62,8 @@ struct Log {
     at_once: bool,
     /// The next announcement stops here twice.
     stop: Option<Arc<Barrier>>,
+    /// The next announcement panics.
+    panic: bool,
 }
 
 impl Announcements {
@@ -82,11 +85,15 @@ impl Announcements {
         })
     }
 
-    /// Has the engine stand still in its next announcement, from the barrier's first opening to its second.
+    /// Stops the lane in its next announcement, from the barrier's first opening to its second.
     fn stop_next(&self) -> Arc<Barrier> {
         let barrier = Arc::new(Barrier::new(2));
         self.0.lock().unwrap().stop = Some(barrier.clone());
         barrier
+    }
+
+    fn panic_next(&self) {
+        self.0.lock().unwrap().panic = true;
     }
 
     fn hold(&self) {
@@ -109,6 +116,8 @@ impl PortAnnouncer for Announcements {
             barrier.wait();
             barrier.wait();
         }
+        let panic = std::mem::take(&mut self.0.lock().unwrap().panic);
+        assert!(!panic, "on purpose");
         let mut log = self.0.lock().unwrap();
         log.ports.push(port);
         if log.at_once {
@@ -122,29 +131,29 @@ impl PortAnnouncer for Announcements {
     }
 }
 
-/// An engine, what it announces and what it tells.
+/// A client, its announcements and its events.
 struct Bench {
-    engine: EngineHandle,
+    client: ClientHandle,
     announcements: Announcements,
-    events: Receiver<EngineEvent>,
+    events: Receiver<ClientEvent>,
 }
 
 impl Bench {
-    fn new(config: EngineConfig, announcements: Announcements) -> Self {
+    fn new(config: ClientPathConfig, announcements: Announcements) -> Self {
         let (sender, events) = mpsc::channel();
         let tun = Tun::open(Some("teredo")).unwrap();
         let announcer = Box::new(announcements.clone());
         let tell = move |event| drop(sender.send(event));
-        let engine = Engine::spawn(tun, config, announcer, tell).unwrap();
+        let client = ClientHandle::spawn(tun, config, announcer, tell).unwrap();
         Self {
-            engine,
+            client,
             announcements,
             events,
         }
     }
 
-    /// Waits for the event that `wanted` recognises; what comes before it is of no interest.
-    fn expect<T>(&self, what: &str, wanted: impl Fn(&EngineEvent) -> Option<T>) -> T {
+    /// Waits for the event that `wanted` recognises, and skips those before it.
+    fn expect<T>(&self, what: &str, wanted: impl Fn(&ClientEvent) -> Option<T>) -> T {
         loop {
             let event = self
                 .events
@@ -158,23 +167,27 @@ impl Bench {
 
     fn expect_address(&self) -> Ipv6Addr {
         self.expect("address up", |event| match event {
-            EngineEvent::Client(Event::AddressUp { address, .. }) => Some(*address),
+            ClientEvent::Node(Event::AddressUp { address, .. }) => Some(*address),
             _ => None,
         })
     }
 
     fn expect_port(&self) -> (u16, Option<PortFallback>) {
         self.expect("port bound", |event| match event {
-            EngineEvent::PortBound { port, fell_back } => Some((*port, fell_back.clone())),
+            ClientEvent::PortBound { port, fell_back } => Some((*port, fell_back.clone())),
             _ => None,
         })
     }
 
-    fn status(&self) -> EngineStatus {
-        block_on(self.engine.status()).unwrap()
+    fn dropped(&self, reason: DropReason) -> u64 {
+        self.status().drops.get(reason)
     }
 
-    /// Lets the engine go round twice, so that whatever it would do by itself it has done.
+    fn status(&self) -> ClientPathStatus {
+        block_on(self.client.status()).unwrap()
+    }
+
+    /// Waits until the lane has gone round twice and done all that it does by itself.
     fn go_round(&self) {
         self.status();
         self.status();
@@ -203,5 +216,6 @@ fn sender_of_next(socket: &std::net::UdpSocket) -> SocketAddrV4 {
 }
 
 fn server() -> ServerHandle {
-    ServerHandle::spawn(vec![ServerConfig::new(server_address())], NonZeroUsize::MIN).unwrap()
+    let pairs = vec![ServerConfig::new(server_address())];
+    ServerHandle::spawn(pairs, NonZeroUsize::MIN, |_| ()).unwrap()
 }

@@ -1,76 +1,73 @@
-//! What went through the data path.
+//! The traffic that a data path moved. What it dropped is in [`DropCounters`](teredo::DropCounters).
 
-use std::ops::AddAssign;
+/// Defines a struct of counters that can be added up and listed by name: the one place to add a counter.
+macro_rules! counters {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident {
+            $(pub $nested:ident: $type:ty,)*
+            $(#[$doc:meta] $field:ident,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct $name {
+            $(#[doc = concat!("The ", stringify!($nested), " counters.")] pub $nested: $type,)*
+            $(#[$doc] pub $field: u64,)*
+        }
 
-/// Traffic since the engine started. Bytes are those of the UDP payloads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Datagrams received.
-    pub rx_datagrams: u64,
-    /// Their bytes.
-    pub rx_bytes: u64,
-    /// System calls that received them.
-    pub rx_calls: u64,
-    /// Datagrams sent.
-    pub tx_datagrams: u64,
-    /// Their bytes.
-    pub tx_bytes: u64,
-    /// System calls that sent them.
-    pub tx_calls: u64,
-    /// Datagrams that the kernel refused to send.
-    pub tx_refused: u64,
-    /// Datagrams not sent because the service port was not to be used at that moment, or the socket was full.
-    pub tx_withheld: u64,
-    /// Packets taken from the host.
-    pub tun_rx_packets: u64,
-    /// System calls that took them: one for each super-packet.
-    pub tun_rx_calls: u64,
-    /// Super-packets that made no sense and were left out. The kernel makes none.
-    pub tun_rx_malformed: u64,
-    /// Packets handed to the host.
-    pub tun_tx_packets: u64,
-    /// System calls that handed them over: one for each super-packet.
-    pub tun_tx_calls: u64,
-    /// Packets that the host refused.
-    pub tun_tx_refused: u64,
-    /// Changes of the port whose gating subscribers did not settle in time.
-    pub settle_misses: u64,
+        impl $name {
+            /// All counters, each with its name in `teredo status --json`.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                std::iter::empty()
+                    $(.chain(self.$nested.iter()))*
+                    $(.chain(std::iter::once((stringify!($field), self.$field))))*
+            }
+        }
+
+        impl std::ops::AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$nested += other.$nested;)*
+                $(self.$field = self.$field.saturating_add(other.$field);)*
+            }
+        }
+    };
 }
 
-impl AddAssign for Counters {
-    fn add_assign(&mut self, other: Self) {
-        let Self {
-            rx_datagrams,
-            rx_bytes,
-            rx_calls,
-            tx_datagrams,
-            tx_bytes,
-            tx_calls,
-            tx_refused,
-            tx_withheld,
-            tun_rx_packets,
-            tun_rx_calls,
-            tun_rx_malformed,
-            tun_tx_packets,
-            tun_tx_calls,
-            tun_tx_refused,
-            settle_misses,
-        } = other;
-        self.rx_datagrams += rx_datagrams;
-        self.rx_bytes += rx_bytes;
-        self.rx_calls += rx_calls;
-        self.tx_datagrams += tx_datagrams;
-        self.tx_bytes += tx_bytes;
-        self.tx_calls += tx_calls;
-        self.tx_refused += tx_refused;
-        self.tx_withheld += tx_withheld;
-        self.tun_rx_packets += tun_rx_packets;
-        self.tun_rx_calls += tun_rx_calls;
-        self.tun_rx_malformed += tun_rx_malformed;
-        self.tun_tx_packets += tun_tx_packets;
-        self.tun_tx_calls += tun_tx_calls;
-        self.tun_tx_refused += tun_tx_refused;
-        self.settle_misses += settle_misses;
+pub(crate) use counters;
+
+counters! {
+    /// Traffic over UDP since the start. Bytes are those of the UDP payloads.
+    pub struct UdpCounters {
+        /// Datagrams received.
+        rx_datagrams,
+        /// Bytes received.
+        rx_bytes,
+        /// System calls that received datagrams.
+        rx_calls,
+        /// Datagrams sent.
+        tx_datagrams,
+        /// Bytes sent.
+        tx_bytes,
+        /// System calls that sent datagrams.
+        tx_calls,
+    }
+}
+
+counters! {
+    /// Traffic of a client or relay since the start.
+    pub struct Counters {
+        pub udp: UdpCounters,
+        /// Packets taken from the host.
+        tun_rx_packets,
+        /// System calls that took packets: one for each super-packet.
+        tun_rx_calls,
+        /// Packets delivered to the host.
+        tun_tx_packets,
+        /// System calls that delivered packets: one for each super-packet.
+        tun_tx_calls,
+        /// Changes of the port that a gating subscriber did not settle in time.
+        settle_misses,
     }
 }

@@ -1,4 +1,4 @@
-//! What the kernel refuses at present, so that it is told once and not for every packet.
+//! The operations that the kernel refuses at present, so that each error is reported once and not for every packet.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use super::Operation;
 pub(crate) struct Troubles([Option<Errno>; 6]);
 
 impl Troubles {
-    /// Takes note of an error; returns what to tell if it is news.
+    /// Notes an error; returns the message to report if the error is new.
     pub(crate) fn note(&mut self, operation: Operation, error: &io::Error) -> Option<String> {
         let errno = Errno::from_io_error(error);
         let known = &mut self.0[operation as usize];
@@ -22,12 +22,12 @@ impl Troubles {
         Some(error.to_string())
     }
 
-    /// The operation works; its next error is news.
+    /// The operation works again; its next error is new.
     pub(crate) fn clear(&mut self, operation: Operation) {
         self.0[operation as usize] = None;
     }
 
-    /// Things may be otherwise now; every error is news.
+    /// The circumstances changed; every error is new.
     pub(crate) fn clear_all(&mut self) {
         *self = Self::default();
     }

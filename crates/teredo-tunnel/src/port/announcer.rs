@@ -1,14 +1,37 @@
-//! Who is told of the port before it is used.
+//! Who learns of the port before it is used.
 
-/// Announces the service port to those who open firewalls for it, and knows whether they have.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Announces the service port to the subscribers that open firewalls for it, and knows whether they have.
 ///
-/// Called on the data-path thread, so neither method may block. Whoever implements it calls
-/// [`Waker::wake`](crate::Waker::wake) of [`EngineHandle::waker`](super::EngineHandle::waker) when an
-/// announcement becomes settled.
+/// Called on the data-path thread, so neither method may block. When an announcement becomes settled, the implementor
+/// calls [`Waker::wake`](crate::Waker::wake) of the data path's waker.
 pub trait PortAnnouncer: Send {
     /// Announces the port in use, 0 for none, and returns the announcement's sequence number.
     fn announce(&mut self, port: u16) -> u64;
 
     /// Whether every gating subscriber has confirmed the announcement `sequence`, or a later one.
     fn is_settled(&self, sequence: u64) -> bool;
+}
+
+/// For a relay's lanes but the first: they serve when the first one does, which announces the port for all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Follow(Arc<AtomicBool>);
+
+impl Follow {
+    /// The first lane serves.
+    pub(crate) fn open(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl PortAnnouncer for Follow {
+    fn announce(&mut self, _port: u16) -> u64 {
+        0
+    }
+
+    fn is_settled(&self, _sequence: u64) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }

@@ -5,14 +5,15 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio::sync::oneshot;
 
+use super::state::Bound;
 use crate::BindError;
-use crate::lane::Offload;
+use crate::offload::Offload;
 use crate::udp::ServiceSocket;
 
 /// The outcome of a change of the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortChange {
-    /// The port in use; 0 where there is none any more.
+    /// The port in use; 0 for none.
     pub port: u16,
     /// Whether every gating subscriber confirmed in time.
     pub settled: bool,
@@ -20,12 +21,12 @@ pub struct PortChange {
     pub fell_back: Option<PortFallback>,
 }
 
-/// The port asked for could not be had, and another one was taken instead.
+/// The port asked for was not available, and the client took another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortFallback {
     /// The port asked for.
     pub wanted: u16,
-    /// Why it could not be had.
+    /// Why it was not available.
     pub reason: String,
 }
 
@@ -39,17 +40,17 @@ impl fmt::Display for PortFallback {
     }
 }
 
-/// Why a change of the port did not come about.
+/// Why the port did not change.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeError {
-    /// No port could be had; the client goes on with the one that it has.
+    /// No port was available; the client keeps the one that it has.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The client is stopped.
     #[error("the client is stopped; start it first")]
     Stopped,
-    /// The host has IPv6 by other means, with this address (RFC 4380 §5.5).
+    /// The host has native IPv6, with this address (RFC 4380 §5.5).
     #[error("the client is dormant, because the host has native IPv6: {0}")]
     Dormant(Ipv6Addr),
     /// Another change came before this one was settled.
@@ -62,27 +63,14 @@ pub enum ChangeError {
 
 pub(crate) type Reply = oneshot::Sender<Result<PortChange, ChangeError>>;
 
-/// A change that was announced and waits to be settled.
-#[derive(Debug)]
-pub(crate) struct PendingChange {
-    pub(crate) target: Target,
-    pub(crate) fell_back: Option<PortFallback>,
-    /// Who waits for it.
-    pub(crate) replies: Vec<Reply>,
-}
-
-/// Where the change leads.
-#[derive(Debug)]
-pub(crate) enum Target {
-    /// To this socket.
-    Socket(ServiceSocket),
-    /// To what is in use now: the old socket again, because what was announced meanwhile came to nothing, or no
-    /// socket at all.
-    Keep,
+impl Bound for ServiceSocket {
+    fn port(&self) -> u16 {
+        self.local().port()
+    }
 }
 
 pub(crate) fn answer(reply: Reply, result: Result<PortChange, ChangeError>) {
-    // Whoever asked may have lost interest.
+    // The caller may have lost interest.
     let _ = reply.send(result);
 }
 
@@ -99,8 +87,8 @@ pub(crate) fn open(
     Ok(socket)
 }
 
-/// Binds `port`, or any other where that one cannot be had: a client without its favourite port is of more use
-/// than none (R4380-5.2-03, R4380-5.2.10-01, R4380-5.2.10-02, R6169-5.2-01).
+/// Binds `port`, or any other port if that one is not available: a client on another port is better than none
+/// (R4380-5.2-03, R4380-5.2.10-01, R4380-5.2.10-02, R6169-5.2-01).
 pub(crate) fn bind(
     address: Ipv4Addr,
     port: Option<u16>,

@@ -1,27 +1,25 @@
-//! How a relay begins: what its lanes have in common is divided among them.
+//! How a relay starts: relay-wide limits are split across lanes.
 
+use std::convert::Infallible;
 use std::net::SocketAddrV4;
 use std::sync::{Arc, mpsc};
-use std::thread;
 
 use teredo::{Relay, RelayConfig};
 
-use super::lane::{Lane, Port};
-use super::{Events, LaneHandle, RelayError, RelayHandle, RelayPathConfig};
-use crate::client::PortAnnouncer;
-use crate::clock::{self, Timer};
-use crate::lane::path::Path;
-use crate::lane::trouble::Troubles;
-use crate::lane::{Offload, seed};
-use crate::port::gate::Gate;
-use crate::{TunQueues, Waker};
+use super::RelayPathConfig;
+use super::role::{Command, RelayRole};
+use crate::lane::{Events, Lane, LaneEvent, SpawnError, ThreadHandle, Threads, seed};
+use crate::offload::Offload;
+use crate::port::{Follow, PortAnnouncer};
+use crate::{TunQueues, Waker, clock};
 
+/// Starts the lanes; returns the waker of the lane that announces the port besides.
 pub(super) fn spawn(
     mut queues: TunQueues,
     config: RelayPathConfig,
     announcer: Box<dyn PortAnnouncer>,
-    events: Events,
-) -> Result<RelayHandle, RelayError> {
+    events: Events<Infallible>,
+) -> Result<(Threads<Command>, Waker), SpawnError> {
     let lanes = queues.lanes();
     let mut sockets = lanes.bind(config.bind, config.port)?;
     match config.offload {
@@ -37,59 +35,69 @@ pub(super) fn spawn(
         },
         lanes.count(),
     );
+    let wakers: Vec<Waker> = (0..lanes.count())
+        .map(|_| Waker::new())
+        .collect::<Result<_, _>>()?;
+    let follow = Follow::default();
+    let mut announcer = Some(announcer);
     let mut made = Vec::with_capacity(lanes.count());
-    for (tun, socket) in queues.into_each().zip(sockets) {
+    for ((tun, socket), waker) in queues.into_each().zip(sockets).zip(&wakers) {
         let (sender, commands) = mpsc::channel();
-        let waker = Waker::new()?;
-        let lane = Lane {
-            path: Path::new(Relay::new(relay.clone(), seed()?, clock::now()), tun),
-            socket,
-            destinations: relay.destinations.clone(),
-            events: Arc::clone(&events),
-            commands,
-            waker: waker.clone(),
-            timer: Timer::new()?,
-            troubles: Troubles::default(),
-            open: false,
-            port: None,
+        // The first lane takes the announcer and reports the port; the others follow it, however long that takes.
+        let (announcer, patience, others, events) = match announcer.take() {
+            Some(announcer) => {
+                let patience = Some(config.settle_deadline);
+                (announcer, patience, &wakers[1..], Arc::clone(&events))
+            }
+            None => {
+                let announcer: Box<dyn PortAnnouncer> = Box::new(follow.clone());
+                (announcer, None, &[][..], without_port(&events))
+            }
         };
-        made.push((lane, sender, waker));
+        let lane = Lane::new(
+            Relay::new(relay.clone(), seed()?, clock::now()),
+            tun,
+            announcer,
+            patience,
+            events,
+            commands,
+            waker.clone(),
+        )?;
+        let role = RelayRole {
+            socket: Some(socket),
+            destinations: relay.destinations.clone(),
+            others: others.to_vec(),
+            follow: follow.clone(),
+        };
+        made.push((lane, role, sender, waker.clone()));
     }
-    let others = made[1..]
-        .iter()
-        .map(|(_, sender, waker)| (sender.clone(), waker.clone()));
-    let port = Port {
-        gate: Gate::new(config.settle_deadline),
-        announcer,
-        patience: config.settle_deadline,
-        others: others.collect(),
-    };
-    made[0].0.port = Some(port);
-    let mut handles = Vec::with_capacity(made.len());
-    // Backwards: the first one announces the port, which all have to be there for.
-    for (index, (lane, commands, waker)) in made.into_iter().enumerate().rev() {
+    let mut threads = Vec::with_capacity(made.len());
+    // Backwards: the first lane announces the port, and by then all lanes must run.
+    for (index, (lane, role, sender, waker)) in made.into_iter().enumerate().rev() {
         let name = match index {
             0 => "teredo-relay".to_owned(),
             index => format!("teredo-relay/{index}"),
         };
-        let thread = thread::Builder::new().name(name).spawn(|| lane.run())?;
-        handles.push(LaneHandle {
-            commands,
-            waker,
-            thread: Some(thread),
-        });
+        threads.push(ThreadHandle::spawn(name, sender, waker, || lane.run(role))?);
     }
-    // There is a queue, so that there is a lane.
-    let first = handles.pop().expect("the first lane was started last");
-    Ok(RelayHandle {
-        others: handles,
-        first,
+    threads.reverse();
+    Ok((Threads::new(threads), wakers[0].clone()))
+}
+
+/// The events without those of the port.
+fn without_port(events: &Events<Infallible>) -> Events<Infallible> {
+    let events = Arc::clone(events);
+    Arc::new(move |event| {
+        if !matches!(event, LaneEvent::PortBound { .. }) {
+            events(event);
+        }
     })
 }
 
-/// A lane's part of what the relay as a whole may use. What is for one peer is for one lane.
+/// A lane's share of the relay-wide limits. Limits per peer stay as they are.
 ///
-/// No part gets so small that what is meant for a crowd is used up by a few: many lanes may use more than one would.
+/// No share gets so small that a few peers use up what is meant for a crowd, so many lanes together may use more than one
+/// lane would.
 fn share(relay: RelayConfig, lanes: usize) -> RelayConfig {
     let part = |whole: usize, least: usize| whole.div_ceil(lanes).max(least.min(whole));
     let rate = |whole: u32, least: u32| whole.div_ceil(lanes as u32).max(least.min(whole));

@@ -12,6 +12,7 @@ use teredo::wire::{
 use teredo_lab::Receive;
 
 use super::*;
+use crate::BindError;
 use crate::net::interface::{Interface, InterfaceConfig};
 use crate::netns::{PATIENCE, add_address, block_on, eventually, isolated, netlink};
 
@@ -286,31 +287,13 @@ fn nothing_leaves_before_the_port_is_settled() {
         bench.answer();
         assert_eq!(receive(&bench.client).0.last(), Some(&1));
 
-        bench.relay.shutdown();
+        drop(bench.relay);
         assert_eq!(*bench.announcer.ports.lock().unwrap(), [RELAY.port(), 0]);
         UdpSocket::bind(RELAY).expect("the port is free");
     });
 }
 
-/// However a thread ends, the owner hears of it, and of an end on demand nothing.
-#[test]
-fn an_end_that_nobody_asked_for_is_told() {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&heard);
-    let events: Events = Arc::new(move |event| told.lock().unwrap().push(event));
-    let panics = std::thread::spawn({
-        let events = Arc::clone(&events);
-        move || {
-            let _farewell = lane::Farewell::of(&events);
-            std::panic::resume_unwind(Box::new(()));
-        }
-    });
-    assert!(panics.join().is_err());
-    lane::Farewell::of(&events).said = true;
-    assert_eq!(*heard.lock().unwrap(), [EngineEvent::Ended]);
-}
-
-/// A port that somebody else has is an error: nobody would look for the relay at another one.
+/// A port that another program has is an error: no client would look for the relay at another port.
 #[test]
 fn a_relay_insists_on_its_port() {
     isolated(|| {
@@ -327,7 +310,7 @@ fn a_relay_insists_on_its_port() {
         let refused = RelayHandle::spawn(tun, config, Box::new(Announcer::default()), |_| {});
         assert!(matches!(
             refused,
-            Err(RelayError::Bind(BindError::InUse { port: 3545, .. }))
+            Err(SpawnError::Bind(BindError::InUse { port: 3545, .. }))
         ));
     });
 }

@@ -1,19 +1,19 @@
-//! The server's way to the IPv6 Internet: packets with their headers, as they are.
+//! The server's raw socket towards the IPv6 Internet: packets leave as they are, headers included.
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// `IPPROTO_RAW`: the packet brings its own header.
+/// `IPPROTO_RAW`: the packet has its own header.
 const RAW: i32 = 255;
 
-/// A raw socket, if the host lets the server have one.
+/// A raw socket, if the host permits one.
 #[derive(Debug)]
 pub(super) struct Native(Option<Socket>);
 
 impl Native {
-    /// Without CAP_NET_RAW or without IPv6 the server does without; its clients still find each other.
+    /// Without CAP_NET_RAW or IPv6 there is no socket; clients still find each other.
     pub(super) fn open() -> Self {
         let socket = Socket::new(
             Domain::IPV6,

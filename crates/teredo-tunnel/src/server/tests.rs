@@ -5,9 +5,11 @@ use teredo::wire::{Flags, Origin, emit_router_solicitation, link_local};
 use teredo_lab::Receive;
 
 use super::*;
+use crate::BindError;
 use crate::Tun;
 use crate::netns::{PATIENCE, add_address, block_on, eventually, isolated, netlink, set_up};
 use crate::tun::PacketBatch;
+use teredo::DropReason;
 
 const PRIMARY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 120);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
@@ -25,7 +27,12 @@ fn addresses() {
 }
 
 fn serve() -> ServerHandle {
-    ServerHandle::spawn(vec![ServerConfig::new(address())], NonZeroUsize::MIN).unwrap()
+    ServerHandle::spawn(
+        vec![ServerConfig::new(address())],
+        NonZeroUsize::MIN,
+        |_| (),
+    )
+    .unwrap()
 }
 
 fn client() -> (UdpSocket, SocketAddrV4) {
@@ -55,10 +62,13 @@ fn each_address_answers_for_itself() {
         let status = block_on(server.status()).unwrap();
         assert_eq!(status.served.advertisements, 3);
         assert_eq!(
-            (status.traffic.rx_datagrams, status.traffic.tx_datagrams),
+            (
+                status.traffic.udp.rx_datagrams,
+                status.traffic.udp.tx_datagrams
+            ),
             (3, 3)
         );
-        assert_eq!(status.traffic.rx_bytes, 3 * solicitation.len() as u64);
+        assert_eq!(status.traffic.udp.rx_bytes, 3 * solicitation.len() as u64);
     });
 }
 
@@ -84,7 +94,10 @@ fn a_burst_is_answered_completely() {
         }
         let status = block_on(server.status()).unwrap();
         assert_eq!(
-            (status.traffic.tx_datagrams, status.traffic.tx_refused),
+            (
+                status.traffic.udp.tx_datagrams,
+                status.drops.get(DropReason::SendRefused)
+            ),
             (200, 0)
         );
     });
@@ -147,7 +160,10 @@ fn packets_for_the_ipv6_internet_leave_with_their_hop_limit_counted_down() {
         let status = block_on(server.status()).unwrap();
         assert!(status.has_native_path);
         assert_eq!(
-            (status.traffic.native_packets, status.traffic.no_native_path),
+            (
+                status.traffic.native_packets,
+                status.drops.get(DropReason::NoNativePath)
+            ),
             (1, 0)
         );
     });
@@ -170,7 +186,8 @@ fn packets_without_a_way_to_the_ipv6_internet_are_counted() {
                 .send_to(&echo_request(local, NATIVE), (PRIMARY, PORT))
                 .unwrap();
             let status = eventually("the packet is counted", || {
-                block_on(server.status()).filter(|status| status.traffic.no_native_path == 1)
+                block_on(server.status())
+                    .filter(|status| status.drops.get(DropReason::NoNativePath) == 1)
             });
             assert_eq!(status.has_native_path, has_native_path);
             rustix::thread::set_capabilities(None, all).unwrap();
@@ -181,19 +198,27 @@ fn packets_without_a_way_to_the_ipv6_internet_are_counted() {
 #[test]
 fn errors_of_binding_name_address_and_cause() {
     isolated(|| {
-        let foreign =
-            ServerHandle::spawn(vec![ServerConfig::new(address())], NonZeroUsize::MIN).unwrap_err();
+        let foreign = ServerHandle::spawn(
+            vec![ServerConfig::new(address())],
+            NonZeroUsize::MIN,
+            |_| (),
+        )
+        .unwrap_err();
         assert!(matches!(
             foreign,
-            ServeError::Bind(BindError::AddressNotAvailable { address: PRIMARY })
+            SpawnError::Bind(BindError::AddressNotAvailable { address: PRIMARY })
         ));
         addresses();
         let _other = UdpSocket::bind((address().secondary, PORT)).unwrap();
-        let taken =
-            ServerHandle::spawn(vec![ServerConfig::new(address())], NonZeroUsize::MIN).unwrap_err();
+        let taken = ServerHandle::spawn(
+            vec![ServerConfig::new(address())],
+            NonZeroUsize::MIN,
+            |_| (),
+        )
+        .unwrap_err();
         let secondary = address().secondary;
         assert!(
-            matches!(taken, ServeError::Bind(BindError::InUse { address, port: PORT }) if address == secondary)
+            matches!(taken, SpawnError::Bind(BindError::InUse { address, port: PORT }) if address == secondary)
         );
     });
 }
@@ -206,13 +231,14 @@ fn one_address_is_enough_and_shutting_down_closes_the_ports() {
             primary: PRIMARY,
             secondary: PRIMARY,
         };
-        let server = ServerHandle::spawn(vec![ServerConfig::new(only)], NonZeroUsize::MIN).unwrap();
+        let server =
+            ServerHandle::spawn(vec![ServerConfig::new(only)], NonZeroUsize::MIN, |_| ()).unwrap();
         let (socket, local) = client();
         let mut solicitation = Vec::new();
         emit_router_solicitation(link_local(Flags::default(), local), &mut solicitation);
         socket.send_to(&solicitation, (PRIMARY, PORT)).unwrap();
         socket.receive_from(&mut [0; 2048]).unwrap();
-        server.shutdown();
+        drop(server);
         UdpSocket::bind((PRIMARY, PORT)).unwrap();
     });
 }
@@ -251,7 +277,7 @@ fn every_worker_answers_on_every_address_of_every_pair() {
             }
         });
         let pairs = [address(), second].map(ServerConfig::new).to_vec();
-        let server = ServerHandle::spawn(pairs, WORKERS).unwrap();
+        let server = ServerHandle::spawn(pairs, WORKERS, |_| ()).unwrap();
         let clients: Vec<_> = (0..100).map(|_| client()).collect();
         let mut buffer = [0; 2048];
         for to in [
@@ -272,12 +298,12 @@ fn every_worker_answers_on_every_address_of_every_pair() {
             }
         }
         let status = block_on(server.status()).unwrap();
-        assert_eq!(status.traffic.tx_datagrams, 400);
+        assert_eq!(status.traffic.udp.tx_datagrams, 400);
         assert_eq!(status.workers.len(), 4);
         let shares: Vec<_> = status
             .workers
             .iter()
-            .map(|worker| worker.tx_datagrams)
+            .map(|worker| worker.udp.tx_datagrams)
             .collect();
         assert!(shares.iter().all(|&share| share > 20), "{shares:?}");
         let pairs: Vec<_> = status
@@ -297,14 +323,14 @@ fn every_worker_answers_on_every_address_of_every_pair() {
         teredo::wire::emit_bubble(NATIVE, looping.to_ipv6(), 255, &mut bubble);
         clients[0].0.send_to(&bubble, (PRIMARY, PORT)).unwrap();
         let status = eventually("the bubble is dropped", || {
-            block_on(server.status())
-                .filter(|status| status.drops.get(teredo::DropReason::SelfLoop) == 1)
+            block_on(server.status()).filter(|status| status.drops.get(DropReason::SelfLoop) == 1)
         });
-        assert_eq!(status.traffic.rx_datagrams, 401);
+        assert_eq!(status.traffic.udp.rx_datagrams, 401);
 
         // Another program of the same user does not get a share, although it asks for one.
-        let beside = ServerHandle::spawn(vec![ServerConfig::new(second)], WORKERS).unwrap_err();
-        assert!(matches!(beside, ServeError::Bind(BindError::InUse { .. })));
+        let beside =
+            ServerHandle::spawn(vec![ServerConfig::new(second)], WORKERS, |_| ()).unwrap_err();
+        assert!(matches!(beside, SpawnError::Bind(BindError::InUse { .. })));
     });
 }
 
@@ -314,7 +340,8 @@ fn the_known_clients_can_be_replaced() {
     isolated(|| {
         addresses();
         let workers = NonZeroUsize::new(2).unwrap();
-        let server = ServerHandle::spawn(vec![ServerConfig::new(address())], workers).unwrap();
+        let server =
+            ServerHandle::spawn(vec![ServerConfig::new(address())], workers, |_| ()).unwrap();
         server.set_security(Security::Required(Arc::default()));
         let clients: Vec<_> = (0..50).map(|_| client()).collect();
         for (socket, local) in &clients {
@@ -324,9 +351,14 @@ fn the_known_clients_can_be_replaced() {
         }
         let status = eventually("the solicitations are dropped", || {
             block_on(server.status())
-                .filter(|status| status.drops.get(teredo::DropReason::Unauthenticated) == 50)
+                .filter(|status| status.drops.get(DropReason::Unauthenticated) == 50)
         });
         assert_eq!(status.served.advertisements, 0);
-        assert!(status.workers.iter().all(|worker| worker.rx_datagrams > 0));
+        assert!(
+            status
+                .workers
+                .iter()
+                .all(|worker| worker.udp.rx_datagrams > 0)
+        );
     });
 }

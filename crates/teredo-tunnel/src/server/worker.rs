@@ -10,7 +10,7 @@ use rustix::event::epoll;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use teredo::server::{Answer, Security};
-use teredo::{Instant, Server};
+use teredo::{DropCounters, DropReason, Instant, Server};
 use tokio::sync::oneshot;
 
 use super::native::Native;
@@ -22,19 +22,19 @@ use crate::{Waker, clock};
 const WAKER: u64 = u64::MAX;
 const EVENTS: usize = 32;
 
-/// What a worker can be told.
+/// What the owner may ask of a worker.
+#[derive(Debug)]
 pub(super) enum Command {
     SetBroadcasts(Vec<Ipv4Addr>),
     SetSecurity(Security),
     Status(oneshot::Sender<WorkerStatus>),
-    Shutdown,
 }
 
 /// One of the server's addresses.
 struct Port {
     socket: ServiceSocket,
     outgoing: SendBatch,
-    /// Which of the servers it belongs to.
+    /// The server that it belongs to.
     server: usize,
 }
 
@@ -45,6 +45,7 @@ pub(super) struct Worker {
     epoll: OwnedFd,
     native: Native,
     traffic: ServerTraffic,
+    drops: DropCounters,
     datagrams: ReceiveBatch,
     answers: Vec<u8>,
     commands: mpsc::Receiver<Command>,
@@ -76,6 +77,7 @@ impl Worker {
             epoll,
             native: Native::open(),
             traffic: ServerTraffic::default(),
+            drops: DropCounters::default(),
             datagrams: ReceiveBatch::new(),
             answers: Vec::new(),
             commands,
@@ -87,7 +89,8 @@ impl Worker {
         self.native.is_open()
     }
 
-    pub(super) fn run(mut self) {
+    /// Runs until the owner is gone; false if the kernel refuses to wait.
+    pub(super) fn run(mut self) -> bool {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             events.clear();
@@ -95,7 +98,7 @@ impl Worker {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
                     tracing::error!(%error, "the server cannot wait for its descriptors");
-                    return;
+                    return false;
                 }
             }
             let now = clock::now();
@@ -104,8 +107,8 @@ impl Worker {
                 match event.data.u64() {
                     WAKER => {
                         self.waker.acknowledge();
-                        if self.obey().is_break() {
-                            return;
+                        if self.handle_commands().is_break() {
+                            return true;
                         }
                     }
                     index => {
@@ -118,7 +121,7 @@ impl Worker {
         }
     }
 
-    fn obey(&mut self) -> ControlFlow<()> {
+    fn handle_commands(&mut self) -> ControlFlow<()> {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::SetBroadcasts(broadcasts)) => {
@@ -131,12 +134,10 @@ impl Worker {
                         server.set_security(security.clone());
                     }
                 }
-                // Whoever asked may have lost interest.
+                // The caller may have lost interest.
                 Ok(Command::Status(reply)) => drop(reply.send(self.status())),
                 Err(mpsc::TryRecvError::Empty) => return ControlFlow::Continue(()),
-                Ok(Command::Shutdown) | Err(mpsc::TryRecvError::Disconnected) => {
-                    return ControlFlow::Break(());
-                }
+                Err(mpsc::TryRecvError::Disconnected) => return ControlFlow::Break(()),
             }
         }
     }
@@ -150,6 +151,7 @@ impl Worker {
         WorkerStatus {
             pairs: pairs.collect(),
             traffic: self.traffic,
+            drops: self.drops.clone(),
             has_native_path: self.has_native_path(),
         }
     }
@@ -161,7 +163,7 @@ impl Worker {
         };
         let local = *port.socket.local().ip();
         match port.socket.receive(&mut self.datagrams) {
-            Ok(()) => self.traffic.rx_calls += 1,
+            Ok(()) => self.traffic.udp.rx_calls += 1,
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
                     tracing::warn!(%error, %local, "the kernel refuses to receive");
@@ -172,8 +174,8 @@ impl Worker {
         let server = &mut self.servers[port.server];
         let room = server.buffer_len();
         for datagram in self.datagrams.datagrams() {
-            self.traffic.rx_datagrams += 1;
-            self.traffic.rx_bytes += datagram.payload.len() as u64;
+            self.traffic.udp.rx_datagrams += 1;
+            self.traffic.udp.rx_bytes += datagram.payload.len() as u64;
             let payload = &self.datagrams.arena()[datagram.payload];
             if payload.len() > room {
                 // Never answered, whatever it is; but counted for what it is.
@@ -194,7 +196,9 @@ impl Worker {
                     let range = start..start + len;
                     let queued = port
                         .is_some_and(|port| port.outgoing.push(to, Arena::Answers, range.clone()));
-                    self.traffic.tx_refused += u64::from(!queued);
+                    if !queued {
+                        self.drops.count(DropReason::SendRefused);
+                    }
                     range.end
                 }
                 Ok(Answer::Native { len }) => {
@@ -202,7 +206,7 @@ impl Worker {
                         Ok(()) => self.traffic.native_packets += 1,
                         Err(error) => {
                             tracing::debug!(%error, "no way to the IPv6 Internet");
-                            self.traffic.no_native_path += 1;
+                            self.drops.count(DropReason::NoNativePath);
                         }
                     }
                     start
@@ -213,7 +217,7 @@ impl Worker {
         }
     }
 
-    /// Sends the answers. What the sockets have no room for is lost: whoever asked will ask again.
+    /// Sends the answers. Answers that a socket has no room for are lost: the clients will ask again.
     fn flush(&mut self) {
         let arenas = Arenas {
             packets: &[],
@@ -224,10 +228,12 @@ impl Worker {
                 continue;
             }
             let sent = port.socket.send(&mut port.outgoing, arenas);
-            self.traffic.tx_datagrams += sent.datagrams;
-            self.traffic.tx_bytes += sent.bytes;
-            self.traffic.tx_calls += sent.calls;
-            self.traffic.tx_refused += sent.refused + port.outgoing.len() as u64;
+            self.traffic.udp.tx_datagrams += sent.datagrams;
+            self.traffic.udp.tx_bytes += sent.bytes;
+            self.traffic.udp.tx_calls += sent.calls;
+            self.drops.add(DropReason::SendRefused, sent.refused);
+            let unsent = port.outgoing.len() as u64;
+            self.drops.add(DropReason::SendBufferFull, unsent);
             if let Some(error) = sent.error {
                 tracing::debug!(%error, "the kernel refuses to send");
             }

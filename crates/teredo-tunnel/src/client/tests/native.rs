@@ -18,24 +18,24 @@ fn native_ipv6_makes_the_client_dormant_and_its_end_wakes_it() {
         let _server = server();
         let bench = Bench::new(config(), Announcements::at_once());
         bench.expect_address();
-        bench.engine.set_native(Some(NATIVE));
+        bench.client.set_native(Some(NATIVE));
         bench.expect("address down", |event| {
-            matches!(event, EngineEvent::Client(Event::AddressDown { .. })).then_some(())
+            matches!(event, ClientEvent::Node(Event::AddressDown { .. })).then_some(())
         });
         let status = bench.status();
         assert_eq!((status.client.state, status.port), (State::Dormant, 0));
         assert_eq!(bench.announcements.ports()[1..], [0]);
         // Neither a rebind nor a start overrules it.
         for outcome in [
-            block_on(bench.engine.rebind(None)),
-            block_on(bench.engine.start()),
+            block_on(bench.client.rebind(None)),
+            block_on(bench.client.start()),
         ] {
             assert!(
                 matches!(outcome, Err(ChangeError::Dormant(NATIVE))),
                 "{outcome:?}"
             );
         }
-        bench.engine.set_native(None);
+        bench.client.set_native(None);
         bench.expect_address();
         assert_eq!(state(&bench), State::Qualified);
         assert_eq!(bench.announcements.ports().len(), 3);
@@ -48,18 +48,18 @@ fn a_client_may_start_dormant() {
     isolated(|| {
         addresses();
         let _server = server();
-        let config = EngineConfig {
+        let config = ClientPathConfig {
             native: Some(NATIVE),
             ..config()
         };
         let bench = Bench::new(config, Announcements::at_once());
         assert_eq!(state(&bench), State::Dormant);
-        bench.engine.network_changed(CLIENT, Attached::default());
-        bench.engine.set_servers(vec![server_address()]);
+        bench.client.network_changed(CLIENT, Attached::default());
+        bench.client.set_servers(vec![server_address()]);
         bench.go_round();
         assert_eq!(bench.status().port, 0);
         assert_eq!(bench.announcements.ports(), []);
-        bench.engine.set_native(None);
+        bench.client.set_native(None);
         bench.expect_address();
         assert_eq!(bench.announcements.ports().len(), 1);
     });
@@ -71,19 +71,19 @@ fn a_stopped_client_does_not_wake_up() {
     isolated(|| {
         addresses();
         let bench = Bench::new(config(), Announcements::at_once());
-        bench.engine.set_native(Some(NATIVE));
-        assert_eq!(block_on(bench.engine.stop()).unwrap().port, 0);
+        bench.client.set_native(Some(NATIVE));
+        assert_eq!(block_on(bench.client.stop()).unwrap().port, 0);
         assert_eq!(state(&bench), State::Offline);
-        bench.engine.set_native(None);
+        bench.client.set_native(None);
         bench.go_round();
         assert_eq!((state(&bench), bench.status().port), (State::Offline, 0));
         // And the other way round: stopped first.
-        bench.engine.set_native(Some(NATIVE));
+        bench.client.set_native(Some(NATIVE));
         bench.go_round();
         assert_eq!(state(&bench), State::Offline);
-        assert!(block_on(bench.engine.start()).is_err());
+        assert!(block_on(bench.client.start()).is_err());
         assert_eq!(state(&bench), State::Dormant);
-        bench.engine.set_native(None);
+        bench.client.set_native(None);
         bench.expect_port();
     });
 }
@@ -97,9 +97,9 @@ fn native_ipv6_in_the_middle_of_a_rebind() {
         let bench = Bench::new(config(), Announcements::at_once());
         let (first, _) = bench.expect_port();
         bench.announcements.hold();
-        let rebind = bench.engine.rebind(None);
+        let rebind = bench.client.rebind(None);
         let second = bench.announcements.wait(2)[1];
-        bench.engine.set_native(Some(NATIVE));
+        bench.client.set_native(Some(NATIVE));
         assert!(matches!(block_on(rebind), Err(ChangeError::Superseded)));
         assert_eq!(bench.announcements.wait(3), [first, second, 0]);
         assert_eq!(
@@ -108,14 +108,14 @@ fn native_ipv6_in_the_middle_of_a_rebind() {
             "nothing is held open for those who are to confirm"
         );
 
-        let mut stop = std::pin::pin!(bench.engine.stop());
+        let mut stop = std::pin::pin!(bench.client.stop());
         bench.go_round();
         let soon = std::task::Waker::noop();
         let early = stop
             .as_mut()
             .poll(&mut std::task::Context::from_waker(soon));
         assert!(early.is_pending(), "{early:?}");
-        bench.announcements.settle(&bench.engine.waker());
+        bench.announcements.settle(&bench.client.waker());
         let stopped = block_on(stop).unwrap();
         assert_eq!((stopped.port, stopped.settled), (0, true));
         bench.go_round();
@@ -129,20 +129,20 @@ fn native_ipv6_in_the_middle_of_a_rebind() {
 #[test]
 fn a_client_that_could_not_wake_up_is_started_and_stopped() {
     isolated(|| {
-        let config = EngineConfig {
+        let config = ClientPathConfig {
             native: Some(NATIVE),
             ..config()
         };
         let bench = Bench::new(config, Announcements::at_once());
         // There is no such address yet.
-        bench.engine.set_native(None);
+        bench.client.set_native(None);
         assert_eq!(state(&bench), State::Dormant);
         addresses();
-        let port = block_on(bench.engine.start()).unwrap().port;
-        bench.engine.network_changed(CLIENT, Attached::default());
+        let port = block_on(bench.client.start()).unwrap().port;
+        bench.client.network_changed(CLIENT, Attached::default());
         assert_eq!(bench.status().port, port);
         assert_eq!(bench.announcements.ports(), [port]);
-        assert_eq!(block_on(bench.engine.stop()).unwrap().port, 0);
+        assert_eq!(block_on(bench.client.stop()).unwrap().port, 0);
         assert_eq!((state(&bench), bench.status().port), (State::Offline, 0));
         assert_eq!(bench.announcements.ports(), [port, 0]);
     });

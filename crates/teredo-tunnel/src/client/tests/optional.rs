@@ -93,12 +93,12 @@ fn is_joined() -> bool {
     groups.contains(&little) || groups.contains(&big)
 }
 
-fn on_the_link() -> EngineConfig {
+fn on_the_link() -> ClientPathConfig {
     let subnet = LocalSubnet {
         address: CLIENT,
         prefix_len: 24,
     };
-    EngineConfig {
+    ClientPathConfig {
         subnets: vec![subnet],
         ..config()
     }
@@ -131,7 +131,7 @@ fn local_bubbles_leave_and_come_in() {
         link.arrives(service, &bubble);
         eventually("the copies are seen", || {
             let drops = bench.status().drops;
-            (drops.get(teredo::DropReason::LocalDiscovery) == 1).then_some(())
+            (drops.get(DropReason::LocalDiscovery) == 1).then_some(())
         });
         assert_eq!(bench.status().client.neighbours, 0);
 
@@ -173,15 +173,15 @@ fn the_group_is_joined_and_left_with_the_address() {
         bench.expect_address();
         assert!(is_joined());
         let gone = Attached::default();
-        bench.engine.network_changed(CLIENT, gone);
+        bench.client.network_changed(CLIENT, gone);
         eventually("the group is left", || (!is_joined()).then_some(()));
         let back = Attached {
             subnets: on_the_link().subnets,
             ..Attached::default()
         };
-        bench.engine.network_changed(CLIENT, back);
+        bench.client.network_changed(CLIENT, back);
         eventually("the group is joined again", || is_joined().then_some(()));
-        block_on(bench.engine.stop()).unwrap();
+        block_on(bench.client.stop()).unwrap();
         assert!(!is_joined(), "a stopped client listens to nothing");
     });
 }
@@ -197,7 +197,7 @@ fn a_port_that_cannot_be_had_ends_no_discovery() {
         bench.go_round();
         assert!(is_joined());
         let _taken = std::net::UdpSocket::bind((CLIENT, DISCOVERY.port())).unwrap();
-        block_on(bench.engine.rebind(Some(DISCOVERY.port()))).unwrap_err();
+        block_on(bench.client.rebind(Some(DISCOVERY.port()))).unwrap_err();
         assert_eq!(bench.status().port, port);
         assert!(is_joined());
     });
@@ -212,16 +212,16 @@ fn a_network_that_changes_in_the_middle_of_a_rebind_is_joined() {
         bench.expect_port();
         bench.go_round();
         bench.announcements.hold();
-        let rebind = bench.engine.rebind(None);
+        let rebind = bench.client.rebind(None);
         bench.announcements.wait(2);
         let attached = Attached {
             subnets: on_the_link().subnets,
             ..Attached::default()
         };
-        bench.engine.network_changed(CLIENT, attached);
+        bench.client.network_changed(CLIENT, attached);
         bench.go_round();
         assert!(!is_joined(), "the link may be another one");
-        bench.announcements.settle(&bench.engine.waker());
+        bench.announcements.settle(&bench.client.waker());
         block_on(rebind).unwrap();
         assert!(is_joined());
     });

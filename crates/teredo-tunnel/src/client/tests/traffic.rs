@@ -8,6 +8,7 @@ use teredo_lab::Receive;
 
 use super::peer::Peer;
 use super::*;
+use crate::lane::Operation;
 use crate::net::interface::{Interface, InterfaceConfig};
 use crate::netns::{eventually, isolated};
 
@@ -44,9 +45,9 @@ impl Tunnel {
             .block_on(Interface::set_up(&tun, InterfaceConfig::default()))
             .unwrap();
         let tell = move |event| drop(sender.send(event));
-        let engine = Engine::spawn(
+        let client = ClientHandle::spawn(
             tun,
-            EngineConfig {
+            ClientPathConfig {
                 offload,
                 ..config()
             },
@@ -55,7 +56,7 @@ impl Tunnel {
         )
         .unwrap();
         let bench = Bench {
-            engine,
+            client,
             announcements,
             events,
         };
@@ -156,12 +157,15 @@ fn packets_of_a_flow_stay_in_order_with(offload: Offload) {
         assert_eq!(tunnel.peer.delivered[10][8..], whole[8..]);
 
         let after = tunnel.bench.status().counters;
-        let datagrams = after.tx_datagrams - before.tx_datagrams;
+        let datagrams = after.udp.tx_datagrams - before.udp.tx_datagrams;
         assert!(datagrams >= 200);
-        assert!(after.tx_bytes - before.tx_bytes >= 140 * 1248);
+        assert!(after.udp.tx_bytes - before.udp.tx_bytes >= 140 * 1248);
         // How well it batches is up to the scheduler, but one call a packet it is not.
-        assert!(after.tx_calls - before.tx_calls < datagrams, "{after:?}");
-        assert_eq!(after.tx_refused, 0);
+        assert!(
+            after.udp.tx_calls - before.udp.tx_calls < datagrams,
+            "{after:?}"
+        );
+        assert_eq!(tunnel.bench.dropped(DropReason::SendRefused), 0);
     }
 }
 
@@ -188,9 +192,13 @@ fn packets_of_the_peer_arrive_at_the_host_with(offload: Offload) {
             assert_eq!(&buffer[..len], [number; 50]);
         }
         let counters = tunnel.bench.status().counters;
-        assert!(counters.rx_datagrams >= 100 && counters.rx_calls > 0 && counters.rx_bytes >= 9800);
+        assert!(
+            counters.udp.rx_datagrams >= 100
+                && counters.udp.rx_calls > 0
+                && counters.udp.rx_bytes >= 9800
+        );
         assert!(counters.tun_tx_packets >= 100);
-        assert_eq!(counters.tun_tx_refused, 0);
+        assert_eq!(tunnel.bench.dropped(DropReason::HostRefused), 0);
     }
 }
 
@@ -242,8 +250,8 @@ fn bursts_with(offload: Offload) {
         Offload::Auto => assert!(calls < 30 || !has_uso(), "{calls}"),
         Offload::Off => assert!(calls >= 30, "{calls}"),
     }
-    assert_eq!(counters.tun_tx_refused, 0);
-    assert_eq!(counters.tun_rx_malformed, 0);
+    assert_eq!(tunnel.bench.dropped(DropReason::HostRefused), 0);
+    assert_eq!(tunnel.bench.dropped(DropReason::MalformedSuperPacket), 0);
 }
 
 /// What of a super-packet did not fit into a batch is no longer in the interface's queue, and is seen to all the same.
@@ -254,7 +262,7 @@ fn the_rest_of_a_super_packet_is_not_forgotten() {
         setsockopt(&tunnel.socket, UdpGsoSegment, &100).unwrap();
         // While a port is announced, the packets of the host wait.
         tunnel.bench.announcements.hold();
-        let rebind = tunnel.bench.engine.rebind(None);
+        let rebind = tunnel.bench.client.rebind(None);
         tunnel.bench.announcements.wait(2);
         let before = tunnel.bench.status().counters;
         for burst in 0..5u8 {
@@ -263,7 +271,7 @@ fn the_rest_of_a_super_packet_is_not_forgotten() {
         tunnel
             .bench
             .announcements
-            .settle(&tunnel.bench.engine.waker());
+            .settle(&tunnel.bench.client.waker());
         assert!(block_on(rebind).unwrap().settled);
         eventually("all packets are taken", || {
             let now = tunnel.bench.status().counters;
@@ -285,9 +293,9 @@ fn reception_goes_on_during_a_rebind() {
         tunnel.send(b"hello");
         tunnel.peer_receives(1);
         tunnel.bench.announcements.hold();
-        let rebind = tunnel.bench.engine.rebind(None);
+        let rebind = tunnel.bench.client.rebind(None);
         tunnel.bench.announcements.wait(2);
-        let sent = tunnel.bench.status().counters.tx_datagrams;
+        let sent = tunnel.bench.status().counters.udp.tx_datagrams;
 
         let inbound = packet(tunnel.there, tunnel.here, b"still here");
         tunnel.peer.send(&inbound);
@@ -303,15 +311,15 @@ fn reception_goes_on_during_a_rebind() {
             b"who is there",
         ));
         eventually("an answer is withheld", || {
-            (tunnel.bench.status().counters.tx_withheld > 0).then_some(())
+            (tunnel.bench.dropped(DropReason::PortNotReady) > 0).then_some(())
         });
         tunnel.bench.go_round();
-        assert_eq!(tunnel.bench.status().counters.tx_datagrams, sent);
+        assert_eq!(tunnel.bench.status().counters.udp.tx_datagrams, sent);
 
         tunnel
             .bench
             .announcements
-            .settle(&tunnel.bench.engine.waker());
+            .settle(&tunnel.bench.client.waker());
         assert!(block_on(rebind).unwrap().settled);
         let again = tunnel.bench.expect_address();
         assert_ne!(again, tunnel.here);
@@ -326,7 +334,7 @@ fn the_old_port_is_drained_before_it_is_closed() {
         tunnel.send(b"hello");
         tunnel.peer_receives(1);
         let barrier = tunnel.bench.announcements.stop_next();
-        let rebind = tunnel.bench.engine.rebind(None);
+        let rebind = tunnel.bench.client.rebind(None);
         barrier.wait();
         for number in 0..100u8 {
             let packet = packet(tunnel.there, tunnel.here, &[number; 50]);
@@ -349,7 +357,7 @@ fn packets_of_the_host_are_refused_while_stopped() {
         let tunnel = Tunnel::new();
         // Already while the end of the port is not settled.
         tunnel.bench.announcements.hold();
-        let stop = tunnel.bench.engine.stop();
+        let stop = tunnel.bench.client.stop();
         tunnel.bench.announcements.wait(2);
         let before = tunnel.bench.status().counters;
         tunnel.send(b"nobody");
@@ -358,12 +366,12 @@ fn packets_of_the_host_are_refused_while_stopped() {
             (now.tun_rx_packets > before.tun_rx_packets).then_some(())
         });
         let now = tunnel.bench.status();
-        assert_eq!(now.counters.tx_datagrams, before.tx_datagrams);
-        assert!(now.drops.get(teredo::DropReason::NotQualified) > 0);
+        assert_eq!(now.counters.udp.tx_datagrams, before.udp.tx_datagrams);
+        assert!(now.drops.get(DropReason::NotQualified) > 0);
         tunnel
             .bench
             .announcements
-            .settle(&tunnel.bench.engine.waker());
+            .settle(&tunnel.bench.client.waker());
         assert!(block_on(stop).unwrap().settled);
     });
 }
@@ -374,14 +382,14 @@ fn servers_can_be_set_later() {
         addresses();
         let _server = server();
         let bench = Bench::new(
-            EngineConfig {
+            ClientPathConfig {
                 servers: Vec::new(),
                 ..config()
             },
             Announcements::at_once(),
         );
         bench.expect_port();
-        bench.engine.set_servers(vec![server_address()]);
+        bench.client.set_servers(vec![server_address()]);
         let address = bench.expect_address();
         let status = bench.status().client;
         assert_eq!(
@@ -399,7 +407,7 @@ fn the_local_address_is_found_by_route() {
         addresses();
         let _server = mute_server();
         let bench = Bench::new(
-            EngineConfig {
+            ClientPathConfig {
                 bind: Ipv4Addr::UNSPECIFIED,
                 ..config()
             },
@@ -411,14 +419,14 @@ fn the_local_address_is_found_by_route() {
             bench.status().client.local,
             Some(SocketAddrV4::new(local, port))
         );
-        bench.engine.network_changed(CLIENT, Attached::default());
+        bench.client.network_changed(CLIENT, Attached::default());
         assert_eq!(
             bench.status().client.local,
             Some(SocketAddrV4::new(CLIENT, port))
         );
         // Who tells of the change may know no server to find the way to.
         bench
-            .engine
+            .client
             .network_changed(Ipv4Addr::UNSPECIFIED, Attached::default());
         assert_eq!(
             bench.status().client.local,
@@ -432,24 +440,27 @@ fn the_local_address_is_found_by_route() {
 fn a_network_without_a_route_is_told_once() {
     isolated(|| {
         let bind = Ipv4Addr::UNSPECIFIED;
-        let bench = Bench::new(EngineConfig { bind, ..config() }, Announcements::at_once());
+        let bench = Bench::new(
+            ClientPathConfig { bind, ..config() },
+            Announcements::at_once(),
+        );
         let told = bench.expect("an error", |event| match event {
-            EngineEvent::IoError { operation, .. } => Some(*operation),
+            ClientEvent::IoError { operation, .. } => Some(*operation),
             _ => None,
         });
         assert_eq!(told, Operation::Send);
         let refused_again = || {
-            let refused = bench.status().counters.tx_refused;
+            let refused = bench.dropped(DropReason::SendRefused);
             eventually("more", || {
-                (bench.status().counters.tx_refused > refused).then_some(())
+                (bench.dropped(DropReason::SendRefused) > refused).then_some(())
             });
             let told = bench.events.try_iter();
-            told.filter(|event| matches!(event, EngineEvent::IoError { .. }))
+            told.filter(|event| matches!(event, ClientEvent::IoError { .. }))
                 .count()
         };
-        block_on(bench.engine.rebind(None)).unwrap();
+        block_on(bench.client.rebind(None)).unwrap();
         assert_eq!(refused_again(), 0);
-        bench.engine.network_changed(CLIENT, Attached::default());
+        bench.client.network_changed(CLIENT, Attached::default());
         assert_eq!(refused_again(), 1);
     });
 }
@@ -460,7 +471,7 @@ fn receive_ecn(socket: &UdpSocket) -> (Vec<u8>, Option<quinn_udp::EcnCodepoint>)
     let mut buffer = [0; 2048];
     let mut meta = [quinn_udp::RecvMeta::default()];
     eventually("a datagram", || {
-        let mut buffers = [io::IoSliceMut::new(&mut buffer)];
+        let mut buffers = [std::io::IoSliceMut::new(&mut buffer)];
         state.recv(socket.into(), &mut buffers, &mut meta).ok()
     });
     (buffer[..meta[0].len].to_vec(), meta[0].ecn)
@@ -500,7 +511,7 @@ fn ecn_is_not_claimed_and_not_lost() {
             bytes[1] |= inner << 4;
             let dropped = || {
                 let drops = tunnel.bench.status().drops;
-                drops.get(teredo::DropReason::Congestion)
+                drops.get(DropReason::Congestion)
             };
             let before = dropped();
             let sender = socket2::SockRef::from(&outer);

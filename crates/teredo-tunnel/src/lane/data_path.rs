@@ -1,7 +1,8 @@
-//! A batch's way through the state machine.
+//! The way of a batch through the state machine.
 //!
-//! Nothing is allocated per packet, and nothing is copied here: what leaves refers to where the packets were cut, what
-//! is delivered to where they were received, and only what the state machine writes by itself has a buffer of its own.
+//! Nothing is allocated per packet, and nothing is copied here: a packet that leaves is a range of the arena where it was
+//! cut, a packet that is delivered is a range of the arena where it was received. Only packets that the state machine
+//! writes have a buffer of their own.
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -16,18 +17,18 @@ use crate::offload::Coalescer;
 use crate::tun::PacketBatch;
 use crate::udp::{Arena, Arenas, ReceiveBatch, SendBatch, ServiceSocket};
 
-/// The most bytes of its own that the state machine may have waiting while the socket is full.
+/// The most bytes of the state machine's own packets that wait while the socket is full.
 const MAX_ANSWERS: usize = 256 * 1024;
 
-/// How many packets one receive is expected to bring at most: as many trains as it takes, each as long as can be.
+/// The most packets that one receive brings: 32 trains, each as long as a train can be.
 const PACKETS: usize = 32 * 64;
 
-/// The most datagrams that wait for the secondary port: it is asked for one at a time, and two at first.
+/// The most datagrams that wait for the secondary port. The client sends one at a time, and two at first.
 const MAX_SECONDARY: usize = 16;
 
 /// A state machine between its two sides, and the batches in flight.
-pub(crate) struct Path<M> {
-    pub(crate) machine: M,
+pub(crate) struct DataPath<N> {
+    pub(crate) node: N,
     pub(crate) tun: Tun,
     pub(crate) counters: Counters,
     packets: PacketBatch,
@@ -36,56 +37,66 @@ pub(crate) struct Path<M> {
     deliveries: Deliveries,
 }
 
-/// What waits to be sent.
+/// Datagrams that wait to be sent.
 #[derive(Default)]
 struct Outgoing {
     batch: SendBatch,
     answers: Vec<u8>,
-    /// Closed: whatever the state machine wants sent is withheld.
+    /// Whether datagrams may leave; otherwise they are dropped.
     open: bool,
-    withheld: u64,
-    /// For the secondary port: now and then a solicitation.
+    /// Dropped because the port was not open.
+    not_ready: u64,
+    /// Dropped because too much waited already.
+    full: u64,
+    /// For the secondary port: a solicitation now and then.
     secondary: Vec<(SocketAddrV4, Vec<u8>)>,
 }
 
 /// Packets for the host.
 struct Deliveries {
-    /// Within datagrams that were received just now, with the ECN bits of the outer header.
+    /// Within the datagrams of the last receive, with the ECN bits of the outer header.
     arrived: Vec<(Range<usize>, Ecn)>,
-    /// The same, put together.
+    /// The same, joined into super-packets.
     received: Coalescer,
-    /// Those that the state machine wrote.
+    /// Packets that the state machine wrote.
     own: Vec<Range<usize>>,
 }
 
 impl Outgoing {
     fn push(&mut self, to: SocketAddrV4, arena: Arena, range: Range<usize>, ttl: Option<u8>) {
-        let pushed = self.open
-            && match ttl {
-                None => self.batch.push(to, arena, range),
-                Some(ttl) => self.batch.push_with_ttl(to, arena, range, ttl),
-            };
+        if !self.open {
+            self.not_ready += 1;
+            return;
+        }
+        let pushed = match ttl {
+            None => self.batch.push(to, arena, range),
+            Some(ttl) => self.batch.push_with_ttl(to, arena, range, ttl),
+        };
         if !pushed {
-            self.withheld += 1;
+            self.full += 1;
         }
     }
 
-    /// Takes back what the state machine wrote from `start` on.
-    fn withhold(&mut self, start: usize) {
-        self.withheld += 1;
+    /// Drops the packet that the state machine wrote from `start` on.
+    fn discard_answer(&mut self, start: usize) {
+        if self.open {
+            self.full += 1;
+        } else {
+            self.not_ready += 1;
+        }
         self.answers.truncate(start);
     }
 }
 
-impl<M: Node> Path<M> {
-    pub(crate) fn new(machine: M, tun: Tun) -> Self {
+impl<N: Node> DataPath<N> {
+    pub(crate) fn new(node: N, tun: Tun) -> Self {
         let deliveries = Deliveries {
             arrived: Vec::with_capacity(PACKETS),
             received: Coalescer::new(PACKETS, tun.offloads()),
             own: Vec::new(),
         };
         Self {
-            machine,
+            node,
             tun,
             counters: Counters::default(),
             packets: PacketBatch::new(),
@@ -95,17 +106,17 @@ impl<M: Node> Path<M> {
         }
     }
 
-    /// Nothing leaves from here on, and what waited is gone: it was meant for a port that is on its way out.
-    pub(crate) fn close(&mut self) {
-        self.counters.tx_withheld += self.outgoing.batch.len() as u64;
+    /// Nothing leaves from here on. What waited is dropped: it was meant for a port that is being given up.
+    pub(super) fn close(&mut self) {
+        self.outgoing.not_ready += self.outgoing.batch.len() as u64;
         self.outgoing.open = false;
         self.outgoing.batch.clear();
         self.outgoing.answers.clear();
         self.outgoing.secondary.clear();
     }
 
-    /// What the state machine wants sent may leave again.
-    pub(crate) fn open(&mut self) {
+    /// Datagrams may leave again.
+    pub(super) fn open(&mut self) {
         self.outgoing.open = true;
     }
 
@@ -119,20 +130,20 @@ impl<M: Node> Path<M> {
         self.packets.has_rest()
     }
 
-    /// Receives one batch and hands what is meant for the host to it.
+    /// Receives one batch and delivers to the host what is meant for it.
     pub(crate) fn receive(
         &mut self,
         now: Instant,
         socket: &ServiceSocket,
     ) -> io::Result<Option<io::Error>> {
         socket.receive(&mut self.datagrams)?;
-        self.counters.rx_calls += 1;
+        self.counters.udp.rx_calls += 1;
         for datagram in self.datagrams.datagrams() {
-            self.counters.rx_datagrams += 1;
-            self.counters.rx_bytes += datagram.payload.len() as u64;
+            self.counters.udp.rx_datagrams += 1;
+            self.counters.udp.rx_bytes += datagram.payload.len() as u64;
             let payload = &self.datagrams.arena()[datagram.payload.clone()];
             match self
-                .machine
+                .node
                 .handle_udp(now, datagram.from, datagram.to, payload)
             {
                 Reception::Deliver(packet) => {
@@ -142,7 +153,7 @@ impl<M: Node> Path<M> {
                 }
                 Reception::Consumed | Reception::Drop(_) => {}
             }
-            drain(&mut self.machine, &mut self.outgoing, &mut self.deliveries);
+            drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
         }
         Ok(self.deliver())
     }
@@ -155,13 +166,14 @@ impl<M: Node> Path<M> {
         );
         self.tun.read_batch(&mut self.packets)?;
         self.counters.tun_rx_calls += self.packets.runs().count() as u64;
-        self.counters.tun_rx_malformed += self.packets.uncut();
+        self.node
+            .count_drop(DropReason::MalformedSuperPacket, self.packets.uncut());
         for run in self.packets.runs() {
             let mut packets = run.iter();
             while let Some(packet) = packets.next() {
                 self.counters.tun_rx_packets += 1;
                 let bytes = &self.packets.arena()[packet.clone()];
-                match self.machine.handle_tun(now, bytes) {
+                match self.node.handle_tun(now, bytes) {
                     Submission::Send(to) => {
                         // The rest of the run goes the same way: addresses and all else that this depends on are the
                         // same, and no packet is longer than the first.
@@ -174,21 +186,21 @@ impl<M: Node> Path<M> {
                     Submission::Queued | Submission::Drop(_) => {}
                 }
                 // After each, so that what was queued before it leaves before it.
-                drain(&mut self.machine, &mut self.outgoing, &mut self.deliveries);
+                drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
             }
         }
         Ok(self.deliver())
     }
 
-    /// Collects what the state machine has to say after any other call; packets for the host are handed to it.
+    /// Drains the state machine after any other call, and delivers its packets for the host.
     pub(crate) fn collect(&mut self) -> Option<io::Error> {
-        drain(&mut self.machine, &mut self.outgoing, &mut self.deliveries);
+        drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
         self.deliver()
     }
 
     /// Sends what waits, as far as the socket takes it.
     pub(crate) fn flush(&mut self, socket: &ServiceSocket) -> Option<io::Error> {
-        self.counters.tx_withheld += std::mem::take(&mut self.outgoing.withheld);
+        self.count_unsent();
         let Outgoing { batch, answers, .. } = &mut self.outgoing;
         let sent = socket.send(
             batch,
@@ -197,20 +209,33 @@ impl<M: Node> Path<M> {
                 answers,
             },
         );
-        self.counters.tx_datagrams += sent.datagrams;
-        self.counters.tx_bytes += sent.bytes;
-        self.counters.tx_calls += sent.calls;
-        self.counters.tx_refused += sent.refused;
+        self.counters.udp.tx_datagrams += sent.datagrams;
+        self.counters.udp.tx_bytes += sent.bytes;
+        self.counters.udp.tx_calls += sent.calls;
+        if sent.refused > 0 {
+            self.node.count_drop(DropReason::SendRefused, sent.refused);
+        }
         if !sent.blocked {
             answers.clear();
         }
         sent.error
     }
 
-    /// Without a socket, nothing of what the state machine wrote is of use.
+    /// Without a socket, the state machine's own packets are of no use.
     pub(crate) fn discard(&mut self) {
-        self.counters.tx_withheld += std::mem::take(&mut self.outgoing.withheld);
+        self.count_unsent();
         self.outgoing.answers.clear();
+    }
+
+    fn count_unsent(&mut self) {
+        let not_ready = std::mem::take(&mut self.outgoing.not_ready);
+        let full = std::mem::take(&mut self.outgoing.full);
+        if not_ready > 0 {
+            self.node.count_drop(DropReason::PortNotReady, not_ready);
+        }
+        if full > 0 {
+            self.node.count_drop(DropReason::SendBufferFull, full);
+        }
     }
 
     fn deliver(&mut self) -> Option<io::Error> {
@@ -224,7 +249,7 @@ impl<M: Node> Path<M> {
             if ecn != Ecn::NotEct
                 && !Ecn::decapsulate(ecn, &mut self.datagrams.arena_mut()[range.clone()])
             {
-                self.machine.count_drop(DropReason::Congestion, 1);
+                self.node.count_drop(DropReason::Congestion, 1);
                 continue;
             }
             received.push(self.datagrams.arena(), range);
@@ -235,7 +260,7 @@ impl<M: Node> Path<M> {
             match self.tun.write_super(&packet) {
                 Ok(()) => self.counters.tun_tx_packets += count,
                 Err(error) => {
-                    self.counters.tun_tx_refused += count;
+                    self.node.count_drop(DropReason::HostRefused, count);
                     failure = Some(error);
                 }
             }
@@ -246,7 +271,7 @@ impl<M: Node> Path<M> {
             match self.tun.write(&self.outgoing.answers[range]) {
                 Ok(()) => self.counters.tun_tx_packets += 1,
                 Err(error) => {
-                    self.counters.tun_tx_refused += 1;
+                    self.node.count_drop(DropReason::HostRefused, 1);
                     failure = Some(error);
                 }
             }
@@ -255,22 +280,22 @@ impl<M: Node> Path<M> {
     }
 }
 
-impl Path<Client> {
-    /// Receives one batch from the secondary port; nothing of it is for the host.
+impl DataPath<Client> {
+    /// Receives one batch from the secondary port; none of it is for the host.
     pub(crate) fn receive_secondary(
         &mut self,
         now: Instant,
         socket: &ServiceSocket,
     ) -> io::Result<Option<io::Error>> {
         socket.receive(&mut self.datagrams)?;
-        self.counters.rx_calls += 1;
+        self.counters.udp.rx_calls += 1;
         for datagram in self.datagrams.datagrams() {
-            self.counters.rx_datagrams += 1;
-            self.counters.rx_bytes += datagram.payload.len() as u64;
+            self.counters.udp.rx_datagrams += 1;
+            self.counters.udp.rx_bytes += datagram.payload.len() as u64;
             let payload = &self.datagrams.arena()[datagram.payload.clone()];
             // Consumed, or dropped and counted.
-            let _ = self.machine.handle_secondary(now, datagram.from, payload);
-            drain(&mut self.machine, &mut self.outgoing, &mut self.deliveries);
+            let _ = self.node.handle_secondary(now, datagram.from, payload);
+            drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
         }
         Ok(self.deliver())
     }
@@ -280,18 +305,18 @@ impl Path<Client> {
         let mut failure = None;
         for (to, bytes) in self.outgoing.secondary.drain(..) {
             let Some(socket) = socket else {
-                self.counters.tx_withheld += 1;
+                self.node.count_drop(DropReason::PortNotReady, 1);
                 continue;
             };
-            self.counters.tx_calls += 1;
+            self.counters.udp.tx_calls += 1;
             match socket.send_one(to, &bytes) {
                 Ok(()) => {
-                    self.counters.tx_datagrams += 1;
-                    self.counters.tx_bytes += bytes.len() as u64;
+                    self.counters.udp.tx_datagrams += 1;
+                    self.counters.udp.tx_bytes += bytes.len() as u64;
                 }
                 // Lost like any datagram on its way; it is repeated.
                 Err(error) => {
-                    self.counters.tx_refused += 1;
+                    self.node.count_drop(DropReason::SendRefused, 1);
                     failure = Some(error);
                 }
             }
@@ -301,15 +326,15 @@ impl Path<Client> {
 }
 
 /// Empties `poll_transmit`.
-fn drain(machine: &mut impl Node, outgoing: &mut Outgoing, deliveries: &mut Deliveries) {
+fn drain(node: &mut impl Node, outgoing: &mut Outgoing, deliveries: &mut Deliveries) {
     loop {
         let start = outgoing.answers.len();
-        let Some(transmit) = machine.poll_transmit(&mut outgoing.answers) else {
+        let Some(transmit) = node.poll_transmit(&mut outgoing.answers) else {
             return;
         };
         let range = start..start + transmit.len;
         match transmit.destination {
-            _ if range.end > MAX_ANSWERS => outgoing.withhold(start),
+            _ if range.end > MAX_ANSWERS => outgoing.discard_answer(start),
             Destination::Host => deliveries.own.push(range),
             Destination::Secondary(to)
                 if outgoing.open && outgoing.secondary.len() < MAX_SECONDARY =>
@@ -320,7 +345,7 @@ fn drain(machine: &mut impl Node, outgoing: &mut Outgoing, deliveries: &mut Deli
             Destination::Udp(to) if outgoing.open => {
                 outgoing.push(to, Arena::Answers, range, transmit.ttl);
             }
-            Destination::Udp(_) | Destination::Secondary(_) => outgoing.withhold(start),
+            Destination::Udp(_) | Destination::Secondary(_) => outgoing.discard_answer(start),
         }
     }
 }

@@ -1,0 +1,311 @@
+//! What only a client does on its lane: qualify, stop and start, and sleep beside native IPv6.
+//!
+//! ```text
+//!                native IPv6                          stop
+//!  serving ──────────────────────> dormant ──────────────────────> stopped
+//!     ^  <────────────────────────    ^  <────────────────────────    │
+//!     │     no native IPv6 any more        start, with native IPv6    │
+//!     └───────────────────────────────────────────────────────────────┘
+//!                              start, without
+//! ```
+//!
+//! A dormant client (R4380-5.5-01) has no port, so its end is announced and firewalls close it.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+
+use teredo::client::{Event, State};
+use teredo::policy::DestinationPolicy;
+use teredo::wire::DISCOVERY;
+use teredo::{Client, Instant, Keyring, Node, ServerAddress};
+use tokio::sync::oneshot;
+
+use super::sockets::Sockets;
+use super::{ClientPathConfig, ClientPathStatus};
+use crate::BindError;
+use crate::lane::{Lane, LaneEvent, Role};
+use crate::net::watch::{Attached, local_address};
+use crate::offload::Offload;
+use crate::port::{ChangeError, PortFallback, Reply, Target, answer, bind, open};
+use crate::udp::ServiceSocket;
+
+/// What the owner may ask of the thread.
+#[derive(Debug)]
+pub(super) enum Command {
+    SetServers(Vec<ServerAddress>),
+    SetKeyring(Keyring),
+    NetworkChanged { local: Ipv4Addr, attached: Attached },
+    SetNative(Option<Ipv6Addr>),
+    Rebind(Option<u16>, Reply),
+    Start(Reply),
+    Stop(Reply),
+    Status(oneshot::Sender<ClientPathStatus>),
+}
+
+/// A client's part of the lane.
+pub(super) struct ClientRole {
+    /// The first port, until the thread has begun; none for a client that begins dormant.
+    first: Option<(ServiceSocket, Option<PortFallback>)>,
+    /// An address of the host's native IPv6.
+    native: Option<Ipv6Addr>,
+    sockets: Sockets,
+    servers: Vec<ServerAddress>,
+    destinations: DestinationPolicy,
+    bind: Ipv4Addr,
+    port: Option<u16>,
+    offload: Offload,
+}
+
+impl Role for ClientRole {
+    type Node = Client;
+    type Command = Command;
+
+    fn begin(&mut self, lane: &mut Lane<Self>, now: Instant) {
+        match self.first.take() {
+            Some((socket, fell_back)) => {
+                lane.change_port(now, Target::Socket(socket), fell_back, None);
+            }
+            None => {
+                lane.port.set_dormant(true);
+                self.set_native(lane, now, self.native);
+                lane.collect(self);
+            }
+        }
+    }
+
+    fn handle_command(&mut self, lane: &mut Lane<Self>, now: Instant, command: Command) {
+        match command {
+            Command::SetServers(servers) => self.set_servers(lane, now, servers),
+            Command::SetKeyring(keyring) => lane.path.node.set_keyring(keyring),
+            Command::NetworkChanged { local, attached } => {
+                self.network_changed(lane, now, local, attached);
+            }
+            Command::SetNative(native) => self.set_native(lane, now, native),
+            Command::Rebind(port, reply) => self.rebind(lane, now, port, reply),
+            Command::Start(reply) => self.start(lane, now, reply),
+            Command::Stop(reply) => self.stop(lane, now, reply),
+            // The caller may have lost interest.
+            Command::Status(reply) => drop(reply.send(status(lane))),
+        }
+    }
+
+    fn port_changed(&mut self, lane: &mut Lane<Self>, now: Instant, has_port: bool) {
+        if has_port {
+            self.qualify(lane, now);
+        }
+    }
+
+    fn handle_event(&mut self, lane: &mut Lane<Self>, event: Event) {
+        match event {
+            Event::SecondaryPort { wanted } => {
+                let address = *self.local(lane, None).ip();
+                self.sockets.set_secondary(lane, wanted, self.bind, address);
+            }
+            event => {
+                if matches!(
+                    event,
+                    Event::StateChanged {
+                        state: State::Qualified,
+                        ..
+                    }
+                ) {
+                    lane.troubles.clear_all();
+                }
+                lane.report(LaneEvent::Node(event));
+            }
+        }
+    }
+
+    fn sockets(&self) -> [Option<&ServiceSocket>; 2] {
+        self.sockets.all()
+    }
+
+    fn receive(&mut self, lane: &mut Lane<Self>, now: Instant, index: usize) {
+        self.sockets.receive(lane, now, index);
+    }
+
+    fn flush(&mut self, lane: &mut Lane<Self>) {
+        self.sockets.flush(lane);
+    }
+
+    fn end(&mut self, lane: &mut Lane<Self>, now: Instant) {
+        lane.path.node.stop(now);
+    }
+}
+
+impl ClientRole {
+    /// Binds the first port, unless the client begins dormant.
+    pub(super) fn new(config: ClientPathConfig) -> Result<Self, BindError> {
+        let first = match config.native {
+            None => Some(bind(config.bind, config.port, config.offload)?),
+            Some(_) => None,
+        };
+        Ok(Self {
+            first,
+            native: config.native,
+            sockets: Sockets::new(config.client.local_discovery, config.subnets),
+            servers: config.servers,
+            destinations: config.client.destinations,
+            bind: config.bind,
+            port: config.port,
+            offload: config.offload,
+        })
+    }
+
+    fn rebind(&mut self, lane: &mut Lane<Self>, now: Instant, port: Option<u16>, reply: Reply) {
+        if lane.port.is_closed() {
+            let native = self.native.filter(|_| lane.port.is_dormant());
+            let error = native.map_or(ChangeError::Stopped, ChangeError::Dormant);
+            return answer(reply, Err(error));
+        }
+        let port = port.filter(|&port| port != 0);
+        if port.is_some() && port == lane.port.changes_to() {
+            return lane.port.join(reply);
+        }
+        if port == Some(lane.port.number()) {
+            if lane.port.serving().is_some() {
+                // The port is announced and settled; only the mapping may be another one.
+                self.qualify(lane, now);
+                return answer(reply, Ok(lane.port.at_rest()));
+            }
+            return lane.change_port(now, Target::Old, None, Some(reply));
+        }
+        if port == Some(DISCOVERY.port()) {
+            // The socket of local discovery is in the way; it gives way here as at the start.
+            self.sockets.leave_link();
+        }
+        // A client that is asked for a port has one, or is about to, so it can refuse.
+        match open(self.bind, port.unwrap_or(0), self.offload) {
+            // Nothing leaves from here on, not even from the old port.
+            Ok(next) => lane.change_port(now, Target::Socket(next), None, Some(reply)),
+            Err(error) => {
+                if lane.port.serving().is_some() {
+                    let local = self.local(lane, None);
+                    self.sockets.follow_link(lane, now, local);
+                }
+                answer(reply, Err(error.into()));
+            }
+        }
+    }
+
+    /// Starting a stopped client beside native IPv6 makes it dormant.
+    fn start(&mut self, lane: &mut Lane<Self>, now: Instant, reply: Reply) {
+        if !lane.port.is_closed() {
+            return lane.port.join(reply);
+        }
+        if let Some(native) = self.native {
+            lane.port.set_dormant(true);
+            lane.path.node.sleep(now, native);
+            return answer(reply, Err(ChangeError::Dormant(native)));
+        }
+        match bind(self.bind, self.port, self.offload) {
+            Ok((next, fell_back)) => {
+                lane.change_port(now, Target::Socket(next), fell_back, Some(reply));
+            }
+            Err(error) => answer(reply, Err(error.into())),
+        }
+    }
+
+    /// Stopping a dormant client keeps it from starting when native IPv6 is gone.
+    fn stop(&mut self, lane: &mut Lane<Self>, now: Instant, reply: Reply) {
+        if !lane.port.is_closed() {
+            lane.path.node.stop(now);
+            self.sockets.forget_link(lane, now);
+            return lane.change_port(now, Target::Stopped, None, Some(reply));
+        }
+        if lane.port.is_dormant() {
+            lane.port.set_dormant(false);
+            lane.path.node.stop(now);
+        }
+        lane.port.join(reply);
+    }
+
+    fn set_native(&mut self, lane: &mut Lane<Self>, now: Instant, native: Option<Ipv6Addr>) {
+        self.native = native;
+        match native {
+            Some(address) if !lane.port.is_closed() => {
+                lane.path.node.sleep(now, address);
+                self.sockets.forget_link(lane, now);
+                lane.change_port(now, Target::Dormant, None, None);
+            }
+            Some(address) if lane.port.is_dormant() => lane.path.node.sleep(now, address),
+            _ => self.wake_up(lane, now),
+        }
+    }
+
+    /// Starts a dormant client if native IPv6 is gone. If no port is available, because the network is just coming up,
+    /// the client tries again with the next change of the network.
+    fn wake_up(&mut self, lane: &mut Lane<Self>, now: Instant) {
+        if !lane.port.is_dormant() || self.native.is_some() {
+            return;
+        }
+        match bind(self.bind, self.port, self.offload) {
+            Ok((next, fell_back)) => {
+                lane.change_port(now, Target::Socket(next), fell_back, None);
+            }
+            Err(error) => tracing::warn!(%error, "the client stays dormant"),
+        }
+    }
+
+    fn set_servers(&mut self, lane: &mut Lane<Self>, now: Instant, servers: Vec<ServerAddress>) {
+        self.servers = servers;
+        // Otherwise they are used when the port is.
+        if lane.port.serving().is_some() {
+            // The route to the new servers may begin at another address.
+            let local = self.local(lane, None);
+            if lane.path.node.status().local != Some(local) {
+                lane.path.node.handle_network_change(now, local);
+                self.sockets.follow_link(lane, now, local);
+            }
+            lane.path.node.set_servers(now, &self.servers);
+        }
+    }
+
+    fn network_changed(
+        &mut self,
+        lane: &mut Lane<Self>,
+        now: Instant,
+        local: Ipv4Addr,
+        attached: Attached,
+    ) {
+        lane.troubles.clear_all();
+        self.destinations.set_broadcasts(attached.broadcasts);
+        lane.path.node.set_destinations(self.destinations.clone());
+        self.sockets.set_subnets(attached.subnets);
+        if lane.port.serving().is_some() {
+            let local = self.local(lane, Some(local));
+            lane.path.node.handle_network_change(now, local);
+            self.sockets.follow_link(lane, now, local);
+        }
+        self.wake_up(lane, now);
+    }
+
+    fn qualify(&mut self, lane: &mut Lane<Self>, now: Instant) {
+        let local = self.local(lane, None);
+        lane.path.node.start(now, local, &self.servers);
+        self.sockets.follow_link(lane, now, local);
+        lane.collect(self);
+    }
+
+    /// The service port's address on this host; unspecified if there is no route to a server.
+    fn local(&self, lane: &Lane<Self>, known: Option<Ipv4Addr>) -> SocketAddrV4 {
+        let by_route = || {
+            let mut servers = self.servers.iter();
+            servers.find_map(|server| local_address(server.primary).ok())
+        };
+        let address = Some(self.bind)
+            .filter(|bind| !bind.is_unspecified())
+            .or_else(|| known.filter(|address| !address.is_unspecified()))
+            .or_else(by_route)
+            .unwrap_or(Ipv4Addr::UNSPECIFIED);
+        SocketAddrV4::new(address, lane.port.number())
+    }
+}
+
+fn status(lane: &Lane<ClientRole>) -> ClientPathStatus {
+    ClientPathStatus {
+        client: lane.path.node.status(),
+        drops: lane.path.node.drops().clone(),
+        port: lane.port.number(),
+        counters: lane.path.counters,
+    }
+}

@@ -1,0 +1,358 @@
+//! The thread of a lane: waits, and moves a batch each way.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use teredo::{Instant, Node};
+
+use super::event::{EndGuard, Events};
+use super::trouble::Troubles;
+use super::{DataPath, LaneEvent, Operation};
+use crate::clock::{self, Timer};
+use crate::port::{Port, PortAnnouncer, PortFallback, Reply, Target};
+use crate::udp::ServiceSocket;
+use crate::{Tun, Waker};
+
+/// The most batches taken from a socket that is about to be closed: its buffer, without the datagrams that a flood adds.
+const MAX_LAST_BATCHES: usize = 64;
+
+/// For a poll that does not wait.
+const AT_ONCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+/// What only a client or only a relay does on a lane.
+pub(crate) trait Role: Sized + Send + 'static {
+    /// The state machine.
+    type Node: Node<Event: Send> + Send;
+    /// What the owner may ask.
+    type Command: Send;
+
+    /// The first act on the thread.
+    fn begin(&mut self, lane: &mut Lane<Self>, now: Instant);
+
+    /// Does what the owner asks.
+    fn handle_command(&mut self, lane: &mut Lane<Self>, now: Instant, command: Self::Command);
+
+    /// The port has changed, and datagrams may leave from it; without one there is no port any more.
+    fn port_changed(&mut self, lane: &mut Lane<Self>, now: Instant, has_port: bool);
+
+    /// Takes an event of the state machine; by default it goes to the owner.
+    fn handle_event(&mut self, lane: &mut Lane<Self>, event: <Self::Node as Node>::Event) {
+        lane.report(LaneEvent::Node(event));
+    }
+
+    /// The sockets besides the service port.
+    fn sockets(&self) -> [Option<&ServiceSocket>; 2] {
+        [None, None]
+    }
+
+    /// Receives one batch from the socket at `index` of [`sockets`](Self::sockets).
+    fn receive(&mut self, _lane: &mut Lane<Self>, _now: Instant, _index: usize) {}
+
+    /// Sends what waits for the other sockets.
+    fn flush(&mut self, _lane: &mut Lane<Self>) {}
+
+    /// The last act on the thread: nothing leaves any more.
+    fn end(&mut self, _lane: &mut Lane<Self>, _now: Instant) {}
+}
+
+/// A thread's share of the data path.
+pub(crate) struct Lane<R: Role> {
+    pub(crate) path: DataPath<R::Node>,
+    pub(crate) port: Port<ServiceSocket>,
+    pub(crate) troubles: Troubles,
+    events: Events<<R::Node as Node>::Event>,
+    commands: mpsc::Receiver<R::Command>,
+    waker: Waker,
+    timer: Timer,
+}
+
+/// What can be done without waiting.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    waker: bool,
+    timer: bool,
+    tun: bool,
+    tun_lost: bool,
+    service: bool,
+    others: [bool; 2],
+}
+
+impl<R: Role> Lane<R> {
+    /// A lane without a port. Gating subscribers have `patience` to settle each change of it, or for ever.
+    pub(crate) fn new(
+        node: R::Node,
+        tun: Tun,
+        announcer: Box<dyn PortAnnouncer>,
+        patience: Option<Duration>,
+        events: Events<<R::Node as Node>::Event>,
+        commands: mpsc::Receiver<R::Command>,
+        waker: Waker,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            path: DataPath::new(node, tun),
+            port: Port::new(announcer, patience),
+            troubles: Troubles::default(),
+            events,
+            commands,
+            waker,
+            timer: Timer::new()?,
+        })
+    }
+
+    /// Runs until the owner is gone, or the interface, or until the kernel refuses to wait.
+    pub(crate) fn run(mut self, mut role: R) {
+        let mut guard = EndGuard::new(&self.events);
+        role.begin(&mut self, clock::now());
+        self.poll_port(&mut role, clock::now());
+        loop {
+            let ready = match self.wait(&role) {
+                Ok(ready) => ready,
+                Err(error) => {
+                    tracing::error!(%error, "the data path cannot wait for its descriptors");
+                    break;
+                }
+            };
+            if ready.timer {
+                self.timer.acknowledge();
+            }
+            if ready.waker {
+                self.waker.acknowledge();
+                if self.handle_commands(&mut role).is_break() {
+                    guard.expected();
+                    break;
+                }
+            }
+            if ready.tun_lost {
+                guard.expected();
+                self.report(LaneEvent::InterfaceLost);
+                break;
+            }
+            self.turn(&mut role, ready);
+        }
+        self.path.close();
+        role.end(&mut self, clock::now());
+        self.collect(&mut role);
+        // Dropping the port closes it and announces its end.
+    }
+
+    fn turn(&mut self, role: &mut R, ready: Ready) {
+        let now = clock::now();
+        self.poll_port(role, now);
+        self.expire(now);
+        self.collect(role);
+        if ready.service {
+            self.receive(now);
+            self.handle_events(role);
+        }
+        for (index, _) in ready.others.iter().enumerate().filter(|(_, ready)| **ready) {
+            role.receive(self, now, index);
+            self.handle_events(role);
+        }
+        self.flush(role);
+        if ready.tun && !self.path.is_blocked() {
+            let submitted = self.path.submit(now);
+            self.note_batch(Operation::Submit, submitted);
+            self.handle_events(role);
+            self.flush(role);
+        }
+    }
+
+    fn wait(&mut self, role: &R) -> io::Result<Ready> {
+        let serving = self.port.serving().is_some();
+        let timeout = self.path.node.poll_timeout().map(|(at, _)| at);
+        let timeout = timeout.filter(|_| serving);
+        self.timer.arm(self.port.deadline().or(timeout))?;
+        // While the socket is full, packets of the host wait in the interface's queue. Without a port they are taken and
+        // refused, so that none of them leaves late when there is a port again.
+        let blocked = self.path.is_blocked();
+        let takes_packets = self.port.is_closed() || (serving && !blocked);
+        let when = |wanted: bool, flag| if wanted { flag } else { PollFlags::empty() };
+        let service_flags = PollFlags::IN | when(blocked, PollFlags::OUT);
+        let [first, second] = role.sockets();
+        let service = self.port.receiving();
+        let mut fds = [
+            PollFd::new(&self.waker, PollFlags::IN),
+            PollFd::new(&self.timer, PollFlags::IN),
+            PollFd::new(&self.path.tun, when(takes_packets, PollFlags::IN)),
+            self.poll_fd(service, service_flags),
+            self.poll_fd(first, PollFlags::IN),
+            self.poll_fd(second, PollFlags::IN),
+        ];
+        // The rest of a super-packet has left the interface's queue, and makes nothing readable.
+        let more = takes_packets && self.path.has_more();
+        match poll(&mut fds, more.then_some(&AT_ONCE)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let [
+            waker,
+            timer,
+            tun,
+            service_events,
+            first_events,
+            second_events,
+        ] = fds.map(|fd| fd.revents());
+        let arrived = |socket: Option<&ServiceSocket>, events: PollFlags| {
+            socket.is_some() && events.intersects(PollFlags::IN | PollFlags::ERR)
+        };
+        Ok(Ready {
+            waker: waker.contains(PollFlags::IN),
+            timer: timer.contains(PollFlags::IN),
+            tun: (more || tun.contains(PollFlags::IN)) && takes_packets,
+            tun_lost: tun.intersects(PollFlags::ERR | PollFlags::HUP),
+            service: arrived(service, service_events),
+            others: [arrived(first, first_events), arrived(second, second_events)],
+        })
+    }
+
+    /// For a socket that does not exist, a descriptor that is harmless to poll twice takes its place.
+    fn poll_fd<'a>(&'a self, socket: Option<&'a ServiceSocket>, flags: PollFlags) -> PollFd<'a> {
+        match socket {
+            Some(socket) => PollFd::new(socket, flags),
+            None => PollFd::new(&self.waker, PollFlags::empty()),
+        }
+    }
+
+    /// Stops sending, and announces where the port goes. The only place that closes the data path while it runs.
+    pub(crate) fn change_port(
+        &mut self,
+        now: Instant,
+        to: Target<ServiceSocket>,
+        fell_back: Option<PortFallback>,
+        reply: Option<Reply>,
+    ) {
+        self.path.close();
+        self.port.change(now, to, fell_back, reply);
+    }
+
+    /// Takes the announced port into use if it is settled, or if the subscribers' time is up (N-16). The only place that
+    /// opens the data path.
+    pub(crate) fn poll_port(&mut self, role: &mut R, now: Instant) {
+        let Some(mut ended) = self.port.poll(now) else {
+            return;
+        };
+        let port = ended.port;
+        if let Some(waited) = ended.missed {
+            self.path.counters.settle_misses += 1;
+            tracing::warn!(port, ?waited, "a firewall did not confirm the port in time");
+            let sequence = ended.sequence;
+            self.report(LaneEvent::SettleMissed {
+                sequence,
+                port,
+                waited,
+            });
+        }
+        if let Some(old) = ended.old.take() {
+            self.drain(now, &old);
+            self.handle_events(role);
+        }
+        if ended.bound {
+            let fell_back = ended.fell_back();
+            self.report(LaneEvent::PortBound { port, fell_back });
+        }
+        let has_port = self.port.serving().is_some();
+        if has_port {
+            self.path.open();
+        }
+        role.port_changed(self, now, has_port);
+        self.collect(role);
+        ended.answer();
+    }
+
+    /// Delivers what the old port has received before it is closed.
+    fn drain(&mut self, now: Instant, old: &ServiceSocket) {
+        for _ in 0..MAX_LAST_BATCHES {
+            let received = self.path.receive(now, old);
+            let more = received.is_ok();
+            self.note_batch(Operation::Receive, received);
+            if !more {
+                break;
+            }
+        }
+        self.path.discard();
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let timeout = self.path.node.poll_timeout();
+        if self.port.serving().is_some() && timeout.is_some_and(|(at, _)| at <= now) {
+            self.path.node.handle_timeout(now);
+        }
+    }
+
+    fn receive(&mut self, now: Instant) {
+        if let Some(socket) = self.port.receiving() {
+            let received = self.path.receive(now, socket);
+            self.note_batch(Operation::Receive, received);
+        }
+    }
+
+    /// Sends what is ready, if the port may be used (N-16).
+    fn flush(&mut self, role: &mut R) {
+        match self.port.serving() {
+            Some(socket) => {
+                let refused = self.path.flush(socket);
+                self.note(Operation::Send, refused);
+            }
+            None => self.path.discard(),
+        }
+        role.flush(self);
+    }
+
+    /// Drains the state machine after any call but one with a batch.
+    pub(crate) fn collect(&mut self, role: &mut R) {
+        let refused = self.path.collect();
+        self.note(Operation::Deliver, refused);
+        self.handle_events(role);
+    }
+
+    fn handle_events(&mut self, role: &mut R) {
+        while let Some(event) = self.path.node.poll_event() {
+            role.handle_event(self, event);
+        }
+    }
+
+    fn handle_commands(&mut self, role: &mut R) -> ControlFlow<()> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => role.handle_command(self, clock::now(), command),
+                Err(mpsc::TryRecvError::Empty) => return ControlFlow::Continue(()),
+                Err(mpsc::TryRecvError::Disconnected) => return ControlFlow::Break(()),
+            }
+            self.poll_port(role, clock::now());
+            self.collect(role);
+        }
+    }
+
+    pub(crate) fn report(&self, event: LaneEvent<<R::Node as Node>::Event>) {
+        (self.events)(event);
+    }
+
+    /// Reports an error of `operation` if it is new.
+    pub(crate) fn note(&mut self, operation: Operation, refused: Option<io::Error>) {
+        if let Some(error) = refused
+            && let Some(message) = self.troubles.note(operation, &error)
+        {
+            self.report(LaneEvent::IoError { operation, message });
+        }
+    }
+
+    /// `result` is an error of `operation`, or of the deliveries that it led to.
+    pub(crate) fn note_batch(
+        &mut self,
+        operation: Operation,
+        result: io::Result<Option<io::Error>>,
+    ) {
+        match result {
+            Ok(refused) => self.note(Operation::Deliver, refused),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.note(operation, Some(error)),
+        }
+    }
+}

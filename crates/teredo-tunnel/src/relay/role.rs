@@ -1,0 +1,84 @@
+//! What only a relay does on its lanes.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use teredo::policy::DestinationPolicy;
+use teredo::relay::Served;
+use teredo::{Instant, Node, Relay};
+use tokio::sync::oneshot;
+
+use super::RelayPathStatus;
+use crate::Waker;
+use crate::lane::{Lane, Role};
+use crate::port::{Follow, Target};
+use crate::udp::ServiceSocket;
+
+/// What the owner may ask of a lane.
+#[derive(Debug)]
+pub(super) enum Command {
+    SetBroadcasts(Vec<Ipv4Addr>),
+    SetNative {
+        error_source: Option<Ipv6Addr>,
+        served: Option<Served>,
+    },
+    Status(oneshot::Sender<RelayPathStatus>),
+}
+
+/// A relay's part of a lane.
+pub(super) struct RelayRole {
+    /// The lane's socket, until the thread has begun.
+    pub(super) socket: Option<ServiceSocket>,
+    pub(super) destinations: DestinationPolicy,
+    /// The first lane announces the port for all, and lets these serve when it does.
+    pub(super) others: Vec<Waker>,
+    pub(super) follow: Follow,
+}
+
+impl Role for RelayRole {
+    type Node = Relay;
+    type Command = Command;
+
+    fn begin(&mut self, lane: &mut Lane<Self>, now: Instant) {
+        if let Some(socket) = self.socket.take() {
+            lane.change_port(now, Target::Socket(socket), None, None);
+        }
+    }
+
+    fn handle_command(&mut self, lane: &mut Lane<Self>, _now: Instant, command: Command) {
+        match command {
+            Command::SetBroadcasts(broadcasts) => {
+                lane.troubles.clear_all();
+                self.destinations.set_broadcasts(broadcasts);
+                lane.path.node.set_destinations(self.destinations.clone());
+            }
+            Command::SetNative {
+                error_source,
+                served,
+            } => {
+                lane.path.node.set_error_source(error_source);
+                if let Some(served) = served {
+                    lane.path.node.set_served(served);
+                }
+            }
+            // The caller may have lost interest.
+            Command::Status(reply) => drop(reply.send(status(lane))),
+        }
+    }
+
+    fn port_changed(&mut self, _lane: &mut Lane<Self>, _now: Instant, _has_port: bool) {
+        self.follow.open();
+        for waker in self.others.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+fn status(lane: &Lane<RelayRole>) -> RelayPathStatus {
+    RelayPathStatus {
+        relay: lane.path.node.status(),
+        relayed: *lane.path.node.counters(),
+        drops: lane.path.node.drops().clone(),
+        port: lane.port.number(),
+        counters: lane.path.counters,
+    }
+}
