@@ -1,23 +1,15 @@
 //! What the commands that run in the foreground have in common: how they start, and how they are told to end.
 
-pub(crate) mod control;
+pub(crate) mod node;
 pub(crate) mod privilege;
-pub(crate) mod start;
 
-use std::net::Ipv4Addr;
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
-use teredo_tunnel::net::watch;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::{Exit, Failure};
-
-/// How long a dying predecessor is waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
-const ATTEMPTS: Duration = Duration::from_millis(10);
 
 /// The control plane's runtime: one thread.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
@@ -46,31 +38,6 @@ fn tell(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "cannot notify the service manager");
     }
-}
-
-/// Tries again for a moment what a predecessor that is just dying may stand in the way of: after a `kill -9` the
-/// kernel takes some milliseconds to give back its locks, interfaces and tables.
-pub(crate) async fn outlast<T, E>(
-    mut attempt: impl FnMut() -> Result<T, E>,
-    stands_in_the_way: impl Fn(&E) -> bool,
-) -> Result<T, E> {
-    let patience = Instant::now() + PATIENCE;
-    loop {
-        match attempt() {
-            Err(error) if stands_in_the_way(&error) && Instant::now() < patience => {
-                tokio::time::sleep(ATTEMPTS).await;
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-/// The broadcast addresses of the attached networks, to which nothing may be sent (RFC 4380 §5.2.4).
-pub(crate) async fn broadcasts() -> Vec<Ipv4Addr> {
-    watch::broadcasts().await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the broadcast addresses of the attached networks are not known");
-        Vec::new()
-    })
 }
 
 /// SIGINT, SIGTERM and SIGHUP, which ask a daemon to end.

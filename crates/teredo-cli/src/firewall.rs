@@ -1,6 +1,7 @@
 //! `teredo firewall`: the agent that keeps nftables in step with the port.
 
 use teredo_firewall::{Agent, AgentError, Target};
+use teredo_node::retry_briefly;
 use teredo_notify::watcher::Gate;
 
 use crate::daemon::{self, EndSignals};
@@ -25,7 +26,7 @@ async fn follow(settings: FirewallSettings) -> Result<Exit, Failure> {
         Target::AdministratorSet(set) => format!("the set '{set}'"),
     };
     let mut end = EndSignals::new()?;
-    let agent = daemon::outlast(
+    let agent = retry_briefly(
         || Agent::new(config.clone()),
         |error| matches!(error, AgentError::AlreadyRunning { .. }),
     )

@@ -1,42 +1,20 @@
-//! `teredo relay`: between Teredo clients and the IPv6 Internet, or this host alone.
-//!
-//! ```text
-//!  netlink ─> Watcher, Ipv6Watcher ──┐
-//!  callers ─> Service ───────────────┴──> Daemon (this thread) ── commands ──> RelayHandle (the data-path threads)
-//!                                            ^                                     │ announces its port
-//!                                            └───────────── events ────────────────┴──> Hub ──> Service ──> firewalls
-//! ```
+//! `teredo relay`: between Teredo clients and the IPv6 Internet, or this host alone. A node, its service, and its narration.
 
-mod main_loop;
+use std::net::Ipv4Addr;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
-
-use teredo::RelayConfig;
 use teredo::policy::DestinationPolicy;
-use teredo::relay::Served;
-use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
+use teredo_node::Relay;
+use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
-use teredo_tunnel::BindError;
-use teredo_tunnel::SpawnError;
-use teredo_tunnel::net::interface::InterfaceConfig;
-use teredo_tunnel::net::watch::{self, Ipv6Watcher, Watcher};
-use teredo_tunnel::relay::{RelayHandle, RelayPathConfig};
-use tokio::sync::{mpsc, oneshot};
+use teredo_tunnel::{BindError, SpawnError};
 
-use self::main_loop::Daemon;
-use crate::daemon::start::{
-    admit_firewalls, interface_failure, offer_service, open_queues, set_up_interface,
-};
+use crate::daemon::node::{self, GATE_GRACE, offer_service, run_failure, start_failure};
 use crate::daemon::{self, EndSignals, privilege};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::RelaySettings;
-use teredo_node::HubAnnouncer;
 
-/// Any address that is reached by the default route, for a look at what a datagram there would leave from.
-const SOMEWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-
-/// Relays until it is told to end.
+/// Relays until a signal ends it.
 pub(crate) fn run(settings: RelaySettings) -> Result<Exit, Failure> {
     let policy = policy(&settings)?;
     daemon::runtime()?.block_on(serve(settings, policy))
@@ -44,102 +22,68 @@ pub(crate) fn run(settings: RelaySettings) -> Result<Exit, Failure> {
 
 async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exit, Failure> {
     let mut end = EndSignals::new()?;
+    // The socket first: a second instance fails there.
     let hub = Hub::new();
     let events = EventBus::new(hub.clone());
-    let (service, inbox) = offer_service(&settings.socket, &hub, &events).await?;
-    let queues = open_queues(&settings.interface, settings.workers).await?;
-    let config = InterfaceConfig {
-        default_route: None,
-        ..InterfaceConfig::default()
-    };
-    let interface = set_up_interface(queues.first(), config).await?;
-    let watch_failure =
-        |error| Failure::new(Exit::Failed, "cannot watch the network").because(error);
-    let watcher = Watcher::new(Some(queues.first().index()))
+    let (control, requests) = teredo_node::control();
+    let service = offer_service(&settings.socket, &hub, &events, control).await?;
+    let prepared = Relay::builder()
+        .address(settings.address)
+        .port(settings.port)
+        .host(settings.host)
+        .serve(settings.serve)
+        .destinations(policy)
+        .direct_bubbles(settings.direct_bubbles)
+        .lanes(settings.workers)
+        .interface(&settings.interface)
+        .offload(settings.offload)
+        .hub(hub)
+        .events(events)
+        .requests(requests)
+        .gate_grace(GATE_GRACE)
+        .prepare()
         .await
-        .map_err(watch_failure)?;
-    let ipv6_watcher = Ipv6Watcher::new().map_err(watch_failure)?;
+        .map_err(|error| start_failure(error, data_path_failure))?;
     privilege::keep_what_is_needed(settings.port.try_into().ok())?;
 
-    let (close, closed) = oneshot::channel::<()>();
-    let serving = tokio::spawn(service.run(async {
-        // Either end of the channel going away means the same.
-        let _ = closed.await;
-    }));
-    admit_firewalls(&hub).await;
-
-    let (sender, path_events) = mpsc::unbounded_channel();
-    let relay = RelayHandle::spawn(
-        queues,
-        path_config(&settings, policy).await,
-        Box::new(HubAnnouncer(hub.clone())),
-        // The daemon holds the receiver for as long as the relay runs.
-        move |event| drop(sender.send(event)),
-    )
-    .map_err(refusal)?;
-    let waker = relay.waker();
-    hub.on_settle(move || waker.wake());
-    // For what was settled before there was a hook.
-    relay.waker().wake();
-    interface.set_routes().await.map_err(interface_failure)?;
-
-    narrate(format_args!(
-        "relaying on UDP port {} of {}",
-        settings.port,
-        if settings.address.is_unspecified() {
-            String::from("this host")
-        } else {
-            settings.address.to_string()
-        }
-    ));
-    if let Some(trouble) = main_loop::forwarding_trouble(&settings) {
-        narrate(format_args!("{trouble}"));
+    let serving = node::serve(service);
+    let mut relay = prepared
+        .start()
+        .await
+        .map_err(|error| start_failure(error, data_path_failure))?;
+    let address = match settings.address {
+        Ipv4Addr::UNSPECIFIED => String::from("this host"),
+        address => address.to_string(),
+    };
+    let port = settings.port;
+    narrate(format_args!("relaying on UDP port {port} of {address}"));
+    if let Some(trouble) = relay.trouble() {
+        narrate(trouble);
     }
     daemon::tell_ready();
-    let daemon = Daemon {
-        settings,
-        hub,
-        events,
-        relay,
-        interface,
-    };
-    let ended = daemon
-        .run(path_events, inbox, watcher, ipv6_watcher, end.received())
-        .await;
-    daemon::tell_stopping();
-    drop(close);
-    // The service removes its socket at its end; a panic in it has been reported by the runtime.
-    let _ = serving.await;
-    ended
-}
 
-async fn path_config(settings: &RelaySettings, mut policy: DestinationPolicy) -> RelayPathConfig {
-    let local = match settings.address {
-        Ipv4Addr::UNSPECIFIED => watch::local_address(SOMEWHERE).unwrap_or(Ipv4Addr::UNSPECIFIED),
-        address => address,
+    let mut open = relay.open();
+    let tell_open = async {
+        if open.wait_for(|open| *open).await.is_ok() {
+            daemon::tell_state("relaying");
+        }
+        std::future::pending().await
     };
-    let behind_nat = !DestinationPolicy::default().permits_address(local);
-    policy.set_broadcasts(daemon::broadcasts().await);
-    let native = main_loop::native_addresses().await;
-    RelayPathConfig {
-        bind: settings.address,
-        port: settings.port,
-        relay: RelayConfig {
-            error_source: native.first().copied(),
-            direct_bubbles: settings.direct_bubbles.unwrap_or(behind_nat),
-            destinations: policy,
-            ..RelayConfig::new(
-                SocketAddrV4::new(settings.address, settings.port),
-                if settings.host {
-                    Served::Host(native)
-                } else {
-                    Served::Networks(settings.serve.clone())
-                },
-            )
+    let ended = tokio::select! {
+        () = end.received() => None,
+        error = relay.ended() => Some(error),
+        never = tell_open => never,
+    };
+    daemon::tell_stopping();
+    let outcome = match ended {
+        Some(error) => Err(run_failure(&error, "relay")),
+        None => match relay.shutdown().await {
+            Ok(()) => Ok(Exit::Done),
+            Err(error) => Err(run_failure(&error, "relay")),
         },
-        settle_deadline: SETTLE_DEADLINE,
-        offload: settings.offload,
-    }
+    };
+    serving.end().await;
+    outcome
 }
 
 /// Where the relay may send; fails where its own address is none that a client could reach.
@@ -165,7 +109,7 @@ fn policy(settings: &RelaySettings) -> Result<DestinationPolicy, Failure> {
     Ok(policy)
 }
 
-fn refusal(error: SpawnError) -> Failure {
+fn data_path_failure(error: SpawnError) -> Failure {
     let (exit, hint) = match &error {
         SpawnError::Bind(BindError::InUse { port, .. }) => (
             Exit::Failed,

@@ -9,7 +9,7 @@ use teredo::policy::DestinationPolicy;
 use teredo::server::{Security, ServerCounters};
 use teredo::wire::PORT;
 use teredo::{DropCounters, DropReason, KnownClient, KnownClients, ServerAddress, ServerConfig};
-use teredo_tunnel::net::watch::{self, Watcher};
+use teredo_tunnel::net::NetworkMonitor;
 use teredo_tunnel::server::{ServerEvent, ServerHandle, ServerStatus};
 use teredo_tunnel::{BindError, SpawnError};
 use tokio::signal::unix::{Signal, SignalKind};
@@ -57,14 +57,10 @@ async fn serve(
     // The loop below holds the receiver for as long as the server runs.
     let events = move |event| drop(sender.send(event));
     let server = ServerHandle::spawn(pairs.collect(), settings.workers, events).map_err(refusal)?;
-    let mut network = Watcher::new(None)
+    let mut network = NetworkMonitor::new(None)
         .await
-        .context("cannot watch the network's addresses")?;
-    server.set_broadcasts(
-        watch::broadcasts()
-            .await
-            .context("cannot read the network's addresses")?,
-    );
+        .context("cannot monitor the network's addresses")?;
+    server.set_broadcasts(network.attached().broadcasts);
 
     for ServerAddress { primary, secondary } in &settings.pairs {
         narrate(format_args!(
@@ -83,9 +79,11 @@ async fn serve(
             },
             () = hangup(&mut reload) => reload_secrets(&settings, &server).await,
             changed = network.changed() => {
-                let change = changed.context("cannot watch the network's addresses")?;
+                let change = changed.context("cannot monitor the network's addresses")?;
                 tracing::debug!(?change, "the network changed");
-                server.set_broadcasts(watch::broadcasts().await.context("cannot read the network's addresses")?);
+                if change.ipv4 {
+                    server.set_broadcasts(network.attached().broadcasts);
+                }
             }
             event = path_events.recv() => if matches!(event, Some(ServerEvent::Ended) | None) {
                 return Err(Failure::new(Exit::Failed, "the server ended by itself").hint("the log shows the reason; start the server again"));

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use teredo::server::{Rate, RelayLimits};
 use teredo::{Prefix, ServerAddress};
 use teredo_firewall::{AgentConfig, DEFAULT_LEASE, Target};
+use teredo_node::DEFAULT_RELAY_PORT;
 use teredo_tunnel::offload::Offload;
 
 use crate::args::{ClientArgs, FirewallArgs, NativePolicy, RelayArgs, ServerArgs};
@@ -213,9 +214,6 @@ fn limits(to_one: Option<u32>, total: Option<u32>) -> RelayLimits {
     }
     limits
 }
-
-/// The default port of a relay, next to the server's. It is fixed, so that clients keep sending to it across a restart.
-const DEFAULT_RELAY_PORT: u16 = 3545;
 
 /// Relay-wide limits are split across lanes, so lanes beyond those that help do harm.
 const MAX_DEFAULT_LANES: NonZeroUsize = NonZeroUsize::new(8).unwrap();

@@ -4,13 +4,11 @@ use std::io::stdin;
 
 use anyhow::{Context as _, Result};
 use teredo_node::Client;
-use teredo_node::teredo::ServerAddress;
 use teredo_node::teredo_notify::hub::Hub;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let server = std::env::args().nth(1).context("usage: embedded SERVER")?;
-    let server = ServerAddress::adjacent(server.parse()?);
 
     // Before the client starts, so that nothing is missed.
     let hub = Hub::new();
@@ -29,6 +27,6 @@ async fn main() -> Result<()> {
     while asked.recv().await.is_some() {
         client.rebind(None).await?;
     }
-    client.shutdown().await;
+    client.shutdown().await?;
     Ok(())
 }

@@ -1,58 +1,80 @@
-//! A running client, as its owner has it.
+//! A running client, as its owner sees it.
+
+mod account;
+mod builder;
+mod run;
 
 use std::future::Future;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddrV4};
 use std::sync::Arc;
 
-use teredo::ServerAddress;
-use teredo::client::State;
+use teredo::client::{Reason, State};
 use teredo_notify::hub::Hub;
+use teredo_notify::service::EventBus;
 use teredo_tunnel::client::{ClientHandle, ClientPathStatus};
 use teredo_tunnel::port::{ChangeError, PortChange};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
-use crate::driver::Running;
-use crate::{Builder, Connectivity};
+use crate::{RunError, ServerName};
 
-/// A Teredo client in this process. [`shutdown`](Self::shutdown) ends it in order; dropping it ends it too, but
-/// does not wait.
+pub use builder::{ClientBuilder, PreparedClient};
+
+/// A Teredo client in this process. [`shutdown`](Self::shutdown) ends it in order; dropping it ends it too, but does not
+/// wait.
 #[derive(Debug)]
 pub struct Client {
-    engine: Arc<ClientHandle>,
+    handle: Arc<ClientHandle>,
     hub: Hub,
-    running: Running,
+    events: EventBus,
+    connectivity: watch::Receiver<Connectivity>,
+    /// The control loop ends when this is dropped.
+    end: oneshot::Sender<()>,
+    control_loop: JoinHandle<Result<(), RunError>>,
+}
+
+/// The state of a client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Connectivity {
+    /// The state.
+    pub state: State,
+    /// Why the client is not qualified.
+    pub reason: Option<Reason>,
+    /// The Teredo address, while it is on the interface.
+    pub address: Option<Ipv6Addr>,
+    /// The port as the NAT shows it to the world, while there is an address.
+    pub mapped: Option<SocketAddrV4>,
+    /// Why the address is not on the interface although the client is qualified: the kernel's reason.
+    pub trouble: Option<String>,
 }
 
 impl Client {
     /// A client of this server.
-    pub fn builder(server: ServerAddress) -> Builder {
-        Builder::new(server)
+    pub fn builder(server: impl Into<ServerName>) -> ClientBuilder {
+        ClientBuilder::new(server.into())
     }
 
-    pub(crate) fn new(engine: Arc<ClientHandle>, hub: Hub, running: Running) -> Self {
-        Self {
-            engine,
-            hub,
-            running,
-        }
-    }
-
-    /// Where callbacks register for the port.
+    /// The hub where callbacks register for the port.
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.hub
     }
 
-    /// How the client stands, and every change of that. Closed when the client has ended by itself, which it does
-    /// when its interface is deleted.
+    /// The bus that carries changes of the state to the monitors of a service.
     #[must_use]
-    pub fn connectivity(&self) -> watch::Receiver<Connectivity> {
-        self.running.connectivity.clone()
+    pub fn events(&self) -> &EventBus {
+        &self.events
     }
 
-    /// Waits until the client is qualified and its address on the interface; `None` if it has ended instead. A client
-    /// that is dormant, because the host has native IPv6, is waited for until that is gone;
-    /// [`connectivity`](Self::connectivity) tells.
+    /// The current state, and every change of it. Closed when the client has ended by itself.
+    #[must_use]
+    pub fn connectivity(&self) -> watch::Receiver<Connectivity> {
+        self.connectivity.clone()
+    }
+
+    /// Waits until the client is qualified and its address on the interface; `None` if it has ended instead. A dormant
+    /// client qualifies only when native IPv6 is gone; [`connectivity`](Self::connectivity) shows that.
     pub async fn qualified(&self) -> Option<Ipv6Addr> {
         let mut connectivity = self.connectivity();
         let qualified = connectivity
@@ -61,16 +83,16 @@ impl Client {
         qualified.ok()?.address
     }
 
-    /// Moves to another port, make before break; without a number the kernel chooses. Ready when the new port is
-    /// in use. See [`ClientHandle::rebind`].
+    /// Moves to another port, make before break; without a number the kernel chooses. Ready when the new port is in use.
+    /// See [`ClientHandle::rebind`].
     ///
     /// # Errors
-    /// [`ChangeError`]; the client stays where it is.
+    /// [`ChangeError`]; the client keeps the port it has.
     pub fn rebind(
         &self,
         port: Option<u16>,
     ) -> impl Future<Output = Result<PortChange, ChangeError>> + Send + use<> {
-        self.engine.rebind(port)
+        self.handle.rebind(port)
     }
 
     /// Stops the client: it has no port until it is started again. See [`ClientHandle::stop`].
@@ -78,7 +100,7 @@ impl Client {
     /// # Errors
     /// [`ChangeError`]
     pub fn stop(&self) -> impl Future<Output = Result<PortChange, ChangeError>> + Send + use<> {
-        self.engine.stop()
+        self.handle.stop()
     }
 
     /// Starts a stopped client. See [`ClientHandle::start`].
@@ -86,21 +108,33 @@ impl Client {
     /// # Errors
     /// [`ChangeError`]
     pub fn start(&self) -> impl Future<Output = Result<PortChange, ChangeError>> + Send + use<> {
-        self.engine.start()
+        self.handle.start()
     }
 
     /// Port, peers, traffic, drops; `None` once the client has ended.
     pub fn status(&self) -> impl Future<Output = Option<ClientPathStatus>> + Send + use<> {
-        self.engine.status()
+        self.handle.status()
     }
 
-    /// Ends the client: callbacks are told that there is no port, gates have confirmed that or were waited for
-    /// long enough, and port, address and interface are gone.
-    pub async fn shutdown(self) {
-        drop(self.running.end);
-        // A panic in the task has been reported by the runtime.
-        let _ = self.running.task.await;
+    /// Waits until the client ends by itself, which it does if its interface is deleted. Cancel safe.
+    pub async fn ended(&mut self) -> RunError {
+        match (&mut self.control_loop).await {
+            Ok(Err(error)) => error,
+            // The owner has not asked for the end.
+            Ok(Ok(())) | Err(_) => RunError::Panicked,
+        }
+    }
+
+    /// Ends the client in order: callbacks hear that there is no port, gates have confirmed that or were waited for long
+    /// enough, and port, address and interface are gone.
+    ///
+    /// # Errors
+    /// [`RunError`] if the client had ended by itself.
+    pub async fn shutdown(self) -> Result<(), RunError> {
+        drop(self.end);
+        let ended = self.control_loop.await.unwrap_or(Err(RunError::Panicked));
         // Joins the data path's thread, which closes the interface.
-        drop(self.engine);
+        drop(self.handle);
+        ended
     }
 }

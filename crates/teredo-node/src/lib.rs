@@ -1,43 +1,50 @@
-//! The whole Teredo client in a program of one's own, without a daemon: what `teredo client` is made of, as one
-//! value. It takes CAP_NET_ADMIN, and a tokio runtime.
+//! A whole Teredo client or relay as one value: tunnel, interface, control loop, server names and status. The program
+//! `teredo` is a node, a local service and its narration; any other program can be a client or relay without a daemon.
+//! A node needs CAP_NET_ADMIN, and a tokio runtime.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use teredo_node::Client;
-//! use teredo_node::teredo::ServerAddress;
 //!
-//! let client = Client::builder(ServerAddress::adjacent("192.0.2.45".parse()?)).start().await?;
+//! let client = Client::builder("teredo.example.net").start().await?;
 //! let registration = client.hub().register(true, |n| println!("{:?}: {}", n.kind, n.state.port))?;
 //! println!("address {:?}", client.qualified().await);
 //! client.rebind(None).await?;
-//! client.shutdown().await;
+//! client.shutdown().await?;
 //! # drop(registration);
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! ```text
-//!  Builder ── start ──> Client ── rebind, stop, start ──┐
-//!                         │ hub: the port               v
-//!    callbacks <──── Hub <── HubAnnouncer <── Engine (the data-path thread)
-//!                                               │ events        ^ the network changed
-//!                        state, qualified <── task of the runtime ──> Interface: address and routes
+//!  ClientBuilder ─ prepare ─> PreparedClient ─ start ─> Client ── rebind, stop, start ──┐
+//!                 interface                    port       │ hub: the port               v
+//!    callbacks, service <── Hub <── HubAnnouncer <──────────────────── ClientHandle (the data path)
+//!                                                                        │ events     ^ names, network, native IPv6
+//!                        state, status <── control loop (a task) <───────┘            │
+//!                                              └──> Interface: address and routes     └── control loop
 //! ```
 //!
-//! Callbacks at the [`Hub`] hear of every port before the first datagram leaves from it. One that has to act
-//! first registers as a gate ([`Hub::register_gate`]), and is waited for (N-16).
+//! Callbacks at the [`Hub`] hear of every port before the first datagram leaves from it. A callback that must act first
+//! registers as a gate ([`Hub::register_gate`]), and the node waits for it (N-16).
 
 #![forbid(unsafe_code)]
 
-mod announce;
-mod builder;
+mod announcer;
 mod client;
-mod driver;
+mod control;
+mod keys;
+mod names;
+mod relay;
+mod start;
+mod status;
 
-pub use announce::HubAnnouncer;
-pub use builder::{Builder, StartError};
-pub use client::Client;
-pub use driver::Connectivity;
+pub use client::{Client, ClientBuilder, Connectivity, PreparedClient};
+pub use control::{NodeControl, Requests, control};
+pub use keys::ServerKeys;
+pub use names::ServerName;
+pub use relay::{DEFAULT_RELAY_PORT, PreparedRelay, Relay, RelayBuilder};
+pub use start::{RunError, StartError, retry_briefly};
 
 pub use {teredo, teredo_notify, teredo_tunnel};
 

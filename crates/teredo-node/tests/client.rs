@@ -11,12 +11,12 @@ use teredo_node::teredo::ServerAddress;
 use teredo_node::teredo::client::{Reason, State};
 use teredo_node::teredo_notify::Kind;
 use teredo_node::teredo_notify::hub::{GateOwner, Hub, Registration};
-use teredo_node::{Builder, Client, StartError};
+use teredo_node::{Client, ClientBuilder, RunError, StartError};
 
 const SOON: Duration = Duration::from_secs(10);
 
 /// A client of a server that nobody reaches.
-fn client() -> Builder {
+fn client() -> ClientBuilder {
     Client::builder(ServerAddress::adjacent(Ipv4Addr::new(192, 0, 2, 45)))
 }
 
@@ -92,7 +92,7 @@ fn from_the_start_to_the_end() {
         assert_eq!(client.start().await.unwrap().port, 40_000);
         assert_eq!(next(), (Kind::Add, 40_000));
 
-        client.shutdown().await;
+        client.shutdown().await.unwrap();
         assert_eq!(next(), (Kind::Delete, 0));
         assert!(!interfaces().contains("own:"));
         UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 40_000)).unwrap();
@@ -138,7 +138,7 @@ fn a_start_may_fail() {
         assert!(matches!(failed, Err(StartError::Tun(_))), "{failed:?}");
         let elsewhere = Ipv4Addr::new(203, 0, 113, 9);
         let failed = client().interface("own").bind(elsewhere).start().await;
-        assert!(matches!(failed, Err(StartError::Engine(_))), "{failed:?}");
+        assert!(matches!(failed, Err(StartError::DataPath(_))), "{failed:?}");
         assert!(!interfaces().contains("own:"));
     });
 }
@@ -152,7 +152,7 @@ fn native_ipv6_makes_a_client_dormant() {
     on(&host, async || {
         let beside = client().beside_native_ipv6(true).start().await.unwrap();
         assert_ne!(beside.hub().snapshot().port, 0);
-        beside.shutdown().await;
+        beside.shutdown().await.unwrap();
 
         let client = client().start().await.unwrap();
         let mut connectivity = client.connectivity();
@@ -183,7 +183,30 @@ fn the_group_of_local_discovery_is_joined_from_the_start() {
             groups.contains(&format!("{address:08X}"))
         };
         until("the group is joined", group).await;
-        client.shutdown().await;
+        client.shutdown().await.unwrap();
         assert!(!group());
+    });
+}
+
+/// A client whose interface is deleted says so, and its port is gone.
+#[test]
+fn a_deleted_interface_ends_the_client() {
+    on_a_host(async || {
+        let mut client = client().interface("own").start().await.unwrap();
+        let (_registration, heard) = listen(client.hub());
+        let delete = std::process::Command::new("ip")
+            .args(["link", "delete", "own"])
+            .status();
+        assert!(
+            delete.unwrap().success(),
+            "ip(8): install the package iproute2"
+        );
+        let ended = tokio::time::timeout(SOON, client.ended()).await.unwrap();
+        assert!(
+            matches!(&ended, RunError::InterfaceDeleted(name) if name == "own"),
+            "{ended}"
+        );
+        assert_eq!(heard.recv_timeout(SOON), Ok((Kind::Delete, 0)));
+        assert_eq!(client.qualified().await, None);
     });
 }

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use teredo::client::LocalSubnet;
-use teredo::{ClientConfig, DropCounters, ServerAddress};
+use teredo::{ClientConfig, DropCounters, Keyring, ServerAddress};
 
 use crate::lane::{Counters, LaneEvent};
 use crate::offload::Offload;
@@ -32,9 +32,11 @@ pub struct ClientPathConfig {
     pub port: Option<u16>,
     /// The servers to qualify with; more can be set later.
     pub servers: Vec<ServerAddress>,
+    /// The identifiers and secrets for the servers; more can be set later.
+    pub keyring: Keyring,
     /// The protocol's settings.
     pub client: ClientConfig,
-    /// The subnets that the host is attached to (see [`attached`](crate::net::watch::attached)), for local discovery.
+    /// The subnets that the host is attached to (see [`attached`](crate::net::NetworkMonitor::attached)), for local discovery.
     pub subnets: Vec<LocalSubnet>,
     /// An address of the host's native IPv6, if it has that: the client is dormant then (RFC 4380 §5.5).
     pub native: Option<Ipv6Addr>,
@@ -50,6 +52,7 @@ impl Default for ClientPathConfig {
             bind: Ipv4Addr::UNSPECIFIED,
             port: None,
             servers: Vec::new(),
+            keyring: Keyring::default(),
             client: ClientConfig::default(),
             subnets: Vec::new(),
             native: None,

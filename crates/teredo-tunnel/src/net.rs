@@ -1,4 +1,26 @@
-//! The host's network: the tunnel's interface, and what is watched of the rest.
+//! The host's network: the tunnel's interface, and the changes of everything else.
 
-pub mod interface;
-pub mod watch;
+mod interface;
+mod monitor;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+use teredo::wire::PORT;
+
+pub use interface::{Interface, InterfaceConfig, InterfaceError, SEGMENTS_PER_SEND};
+pub use monitor::{Attached, NativeIpv6, NetworkChange, NetworkMonitor};
+
+/// The address that the kernel would send from to `server`: the local address of a socket that is bound to none.
+///
+/// # Errors
+/// `NetworkUnreachable` if there is no route.
+pub fn local_address(server: Ipv4Addr) -> io::Result<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // Connecting a UDP socket sends nothing; any port will do.
+    socket.connect((server, PORT))?;
+    match socket.local_addr()? {
+        SocketAddr::V4(local) => Ok(*local.ip()),
+        SocketAddr::V6(_) => Err(io::ErrorKind::InvalidData.into()),
+    }
+}

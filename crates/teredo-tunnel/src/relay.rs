@@ -99,7 +99,7 @@ impl RelayHandle {
     }
 
     /// Replaces the directed broadcast addresses of the attached subnets (see
-    /// [`broadcasts`](crate::net::watch::broadcasts)).
+    /// [`broadcasts`](crate::net::Attached::broadcasts)).
     pub fn set_broadcasts(&self, broadcasts: Vec<Ipv4Addr>) {
         self.lanes
             .send(|| Command::SetBroadcasts(broadcasts.clone()));

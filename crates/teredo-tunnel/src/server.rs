@@ -93,7 +93,7 @@ impl ServerHandle {
     }
 
     /// Replaces the directed broadcast addresses of the attached subnets (see
-    /// [`broadcasts`](crate::net::watch::broadcasts)).
+    /// [`broadcasts`](crate::net::Attached::broadcasts)).
     pub fn set_broadcasts(&self, broadcasts: Vec<Ipv4Addr>) {
         self.workers
             .send(|| Command::SetBroadcasts(broadcasts.clone()));

@@ -78,7 +78,7 @@ impl Tun {
     /// Creates the interface, called `name` or, without one, `teredo0`, `teredo1` and so on.
     ///
     /// It is created in the network namespace of the calling thread, down and without addresses;
-    /// [`Interface`](crate::net::interface::Interface) does the rest.
+    /// [`Interface`](crate::net::Interface) does the rest.
     pub fn open(name: Option<&str>) -> Result<Self, OpenError> {
         Self::create(name, Role::Interface)
     }

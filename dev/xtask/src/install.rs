@@ -120,13 +120,14 @@ impl Built {
 
     /// The program or archive of a package.
     fn artifact(&self, package: &str) -> Result<PathBuf> {
-        let folder = format!("/{package}#");
+        // The name stands alone if the folder has it, too.
+        let (folder, name) = (format!("/{package}#"), format!("#{package}@"));
         self.messages
             .iter()
             .filter(|message| {
                 message["package_id"]
                     .as_str()
-                    .is_some_and(|id| format!("{id}#").contains(&folder))
+                    .is_some_and(|id| id.contains(&folder) || id.contains(&name))
             })
             .find_map(|message| {
                 message["executable"].as_str().or_else(|| {

@@ -46,7 +46,7 @@ fn a_relay_needs_an_address_that_can_be_reached() {
 #[test]
 fn refusals_name_the_next_step() {
     let address = Ipv4Addr::new(192, 0, 2, 2);
-    let taken = refusal(
+    let taken = data_path_failure(
         BindError::InUse {
             address,
             port: 3545,
@@ -54,8 +54,8 @@ fn refusals_name_the_next_step() {
         .into(),
     );
     assert!(reported(&taken).contains("ss -lunp") && reported(&taken).contains("--port"));
-    let elsewhere = refusal(BindError::AddressNotAvailable { address }.into());
+    let elsewhere = data_path_failure(BindError::AddressNotAvailable { address }.into());
     assert!(reported(&elsewhere).contains("ip address add 192.0.2.2/32"));
-    let privileged = refusal(BindError::NotPermitted { address, port: 53 }.into());
+    let privileged = data_path_failure(BindError::NotPermitted { address, port: 53 }.into());
     assert_eq!(privileged.exit(), Exit::NotPermitted);
 }

@@ -62,6 +62,8 @@ pub struct Status {
     pub peers: Peers,
     /// Traffic through the tunnel.
     pub counters: Counters,
+    /// Every counter of the data path, by name.
+    pub data_path: BTreeMap<String, u64>,
     /// Packets dropped, by reason.
     pub drops: BTreeMap<String, u64>,
     /// The gating subscribers: the firewalls that follow the port.
@@ -91,6 +93,7 @@ impl Default for Status {
             refresh_ms: None,
             peers: Peers::default(),
             counters: Counters::default(),
+            data_path: BTreeMap::new(),
             drops: BTreeMap::new(),
             firewall: Vec::new(),
         }

@@ -9,7 +9,7 @@ use teredo::{Client, Keyring, ServerAddress};
 use super::role::{ClientRole, Command};
 use super::{ClientEvent, ClientPathConfig, ClientPathStatus};
 use crate::lane::{Lane, SpawnError, ThreadHandle, seed};
-use crate::net::watch::Attached;
+use crate::net::Attached;
 use crate::offload::Offload;
 use crate::port::{ChangeError, PortAnnouncer, PortChange, Reply};
 use crate::{Tun, Waker, clock};
@@ -39,7 +39,8 @@ impl ClientHandle {
         if config.offload == Offload::Auto {
             tun.enable_offloads();
         }
-        let node = Client::new(config.client.clone(), seed()?, clock::now());
+        let mut node = Client::new(config.client.clone(), seed()?, clock::now());
+        node.set_keyring(config.keyring.clone());
         let (sender, commands) = mpsc::channel();
         let (waker, patience) = (Waker::new()?, Some(config.settle_deadline));
         let role = ClientRole::new(config)?;
@@ -76,8 +77,8 @@ impl ClientHandle {
     }
 
     /// The network changed: `local` is the address that datagrams now leave from (see
-    /// [`local_address`](crate::net::watch::local_address)), unspecified if that is not known, and `attached` are the
-    /// networks that the host is attached to (see [`attached`](crate::net::watch::attached)).
+    /// [`local_address`](crate::net::local_address)), unspecified if that is not known, and `attached` are the
+    /// networks that the host is attached to (see [`attached`](crate::net::NetworkMonitor::attached)).
     pub fn network_changed(&self, local: Ipv4Addr, attached: Attached) {
         self.0.send(Command::NetworkChanged { local, attached });
     }
@@ -120,7 +121,16 @@ impl ClientHandle {
 
     /// The current status; `None` once the data path has ended.
     pub fn status(&self) -> impl Future<Output = Option<ClientPathStatus>> + Send + use<> {
-        self.0.ask(Command::Status)
+        self.0.ask(|reply| {
+            // The caller may have lost interest.
+            Command::Status(Box::new(|status| drop(reply.send(status))))
+        })
+    }
+
+    /// Calls `report` with the current status on the data-path thread, in order with the events: every event before it
+    /// has been reported, and none after it.
+    pub fn report_status(&self, report: impl FnOnce(ClientPathStatus) + Send + 'static) {
+        self.0.send(Command::Status(Box::new(report)));
     }
 
     /// Whether the thread has ended, which it does by itself if the interface was deleted.

@@ -17,19 +17,17 @@ use teredo::client::{Event, State};
 use teredo::policy::DestinationPolicy;
 use teredo::wire::DISCOVERY;
 use teredo::{Client, Instant, Keyring, Node, ServerAddress};
-use tokio::sync::oneshot;
 
 use super::sockets::Sockets;
 use super::{ClientPathConfig, ClientPathStatus};
 use crate::BindError;
 use crate::lane::{Lane, LaneEvent, Role};
-use crate::net::watch::{Attached, local_address};
+use crate::net::{Attached, local_address};
 use crate::offload::Offload;
 use crate::port::{ChangeError, PortFallback, Reply, Target, answer, bind, open};
 use crate::udp::ServiceSocket;
 
 /// What the owner may ask of the thread.
-#[derive(Debug)]
 pub(super) enum Command {
     SetServers(Vec<ServerAddress>),
     SetKeyring(Keyring),
@@ -38,7 +36,7 @@ pub(super) enum Command {
     Rebind(Option<u16>, Reply),
     Start(Reply),
     Stop(Reply),
-    Status(oneshot::Sender<ClientPathStatus>),
+    Status(Box<dyn FnOnce(ClientPathStatus) + Send>),
 }
 
 /// A client's part of the lane.
@@ -83,8 +81,7 @@ impl Role for ClientRole {
             Command::Rebind(port, reply) => self.rebind(lane, now, port, reply),
             Command::Start(reply) => self.start(lane, now, reply),
             Command::Stop(reply) => self.stop(lane, now, reply),
-            // The caller may have lost interest.
-            Command::Status(reply) => drop(reply.send(status(lane))),
+            Command::Status(reply) => reply(status(lane)),
         }
     }
 

@@ -18,7 +18,7 @@ use teredo::{Client, DropReason, ServerConfig};
 use teredo_lab::Receive;
 
 use super::*;
-use crate::net::watch::Attached;
+use crate::net::Attached;
 use crate::netns::{PATIENCE, add_address, block_on, netlink};
 use crate::port::{ChangeError, PortAnnouncer, PortChange, PortFallback};
 use crate::server::ServerHandle;

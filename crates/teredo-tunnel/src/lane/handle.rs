@@ -1,5 +1,6 @@
 //! The owner's end of the data-path threads: commands go in, and dropping the handle ends the thread.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -24,7 +25,6 @@ impl<T> Future for Answer<T> {
 }
 
 /// A thread of the data path. Dropping it asks the thread to end and waits for that, for no longer than a batch takes.
-#[derive(Debug)]
 pub(crate) struct ThreadHandle<C> {
     /// The thread ends when this is gone.
     commands: Option<mpsc::Sender<C>>,
@@ -80,6 +80,19 @@ impl<C> ThreadHandle<C> {
     }
 }
 
+impl<C> fmt::Debug for ThreadHandle<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("ThreadHandle");
+        debug.field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for Threads<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.0).finish()
+    }
+}
+
 impl<C> Drop for ThreadHandle<C> {
     fn drop(&mut self) {
         self.close();
@@ -93,7 +106,6 @@ impl<C> Drop for ThreadHandle<C> {
 
 /// The threads of a relay or server; at least one. The first ends last: it announces that the port is closed, and by
 /// then every socket is.
-#[derive(Debug)]
 pub(crate) struct Threads<C>(Vec<ThreadHandle<C>>);
 
 impl<C: Send + 'static> Threads<C> {

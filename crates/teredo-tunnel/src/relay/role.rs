@@ -14,7 +14,6 @@ use crate::port::{Follow, Target};
 use crate::udp::ServiceSocket;
 
 /// What the owner may ask of a lane.
-#[derive(Debug)]
 pub(super) enum Command {
     SetBroadcasts(Vec<Ipv4Addr>),
     SetNative {

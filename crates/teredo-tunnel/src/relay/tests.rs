@@ -13,7 +13,7 @@ use teredo_lab::Receive;
 
 use super::*;
 use crate::BindError;
-use crate::net::interface::{Interface, InterfaceConfig};
+use crate::net::{Interface, InterfaceConfig};
 use crate::netns::{PATIENCE, add_address, block_on, eventually, isolated, netlink};
 
 const RELAY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 9), 3545);

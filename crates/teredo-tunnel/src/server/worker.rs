@@ -23,7 +23,6 @@ const WAKER: u64 = u64::MAX;
 const EVENTS: usize = 32;
 
 /// What the owner may ask of a worker.
-#[derive(Debug)]
 pub(super) enum Command {
     SetBroadcasts(Vec<Ipv4Addr>),
     SetSecurity(Security),

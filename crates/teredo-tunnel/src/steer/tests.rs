@@ -6,7 +6,7 @@ use teredo::wire::{Flags, Ipv6Packet, TeredoAddress};
 
 use super::*;
 use crate::TunQueues;
-use crate::net::interface::{Interface, InterfaceConfig};
+use crate::net::{Interface, InterfaceConfig};
 use crate::netns::{block_on, eventually, isolated};
 use crate::tun::PacketBatch;
 use crate::udp::ReceiveBatch;

@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 
-use teredo::Identifier;
 use teredo::wire::Secret;
+use teredo::{Identifier, ServerAddress};
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn each_server_gets_its_own_or_the_one_for_all() {
         entry(1, "alice", None),
         entry(2, "alison", Some("teredo.example.net")),
     ];
-    let secrets = Secrets::new(entries, &servers()).expect("two entries");
+    let keys = keys(entries, &servers()).expect("two entries");
     let [one, two, other] =
         [1, 9, 17].map(|last| ServerAddress::adjacent(Ipv4Addr::new(192, 0, 2, last)));
     let names = [
@@ -32,7 +32,7 @@ fn each_server_gets_its_own_or_the_one_for_all() {
         (two, "teredo.example.net"),
         (other, "teredo.example.net"),
     ];
-    let keyring = secrets.keyring(names.into_iter());
+    let keyring = keys.keyring(names);
     let name = |server: ServerAddress| {
         let found = keyring.get(server.primary);
         found.map(|found| found.identifier.to_string())
@@ -45,7 +45,7 @@ fn each_server_gets_its_own_or_the_one_for_all() {
 
 #[test]
 fn a_secret_that_would_never_be_used_is_refused() {
-    let refused = |entries| Secrets::new(entries, &servers()).expect_err("refused");
+    let refused = |entries| keys(entries, &servers()).expect_err("refused");
     let (line, problem) = refused(vec![entry(4, "alice", Some("retired"))]);
     assert!(
         line == 4 && problem.contains("'retired' is not one of the servers"),

@@ -9,7 +9,7 @@ use teredo_lab::Receive;
 use super::peer::Peer;
 use super::*;
 use crate::lane::Operation;
-use crate::net::interface::{Interface, InterfaceConfig};
+use crate::net::{Interface, InterfaceConfig};
 use crate::netns::{eventually, isolated};
 
 const PORT: u16 = 7777;
@@ -414,7 +414,7 @@ fn the_local_address_is_found_by_route() {
             Announcements::at_once(),
         );
         let (port, _) = bench.expect_port();
-        let local = crate::net::watch::local_address(SERVER).unwrap();
+        let local = crate::net::local_address(SERVER).unwrap();
         assert_eq!(
             bench.status().client.local,
             Some(SocketAddrV4::new(local, port))

@@ -2,6 +2,7 @@ use rtnetlink::{LinkUnspec, LinkVeth};
 
 use super::*;
 use crate::Tun;
+use crate::net::local_address;
 use crate::netns::{PATIENCE, add_address, add_default_route, block_on, index, isolated, set_up};
 
 const HERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
@@ -19,8 +20,8 @@ async fn plug_in(handle: &rtnetlink::Handle) {
     set_up(handle, "eth0").await;
 }
 
-async fn change(watcher: &mut Watcher) -> Vec<String> {
-    tokio::time::timeout(PATIENCE, watcher.changed())
+async fn change(monitor: &mut NetworkMonitor) -> Vec<String> {
+    tokio::time::timeout(PATIENCE, monitor.changed())
         .await
         .expect("a change is reported")
         .unwrap()
@@ -39,10 +40,10 @@ fn an_address_and_a_route_are_reported_together_and_in_words() {
         block_on(async {
             let handle = handle();
             plug_in(&handle).await;
-            let mut watcher = Watcher::new(None).await.unwrap();
+            let mut monitor = NetworkMonitor::new(None).await.unwrap();
             add_address(&handle, "eth0", HERE, 24).await;
             add_default_route(&handle, ROUTER).await;
-            let changes = change(&mut watcher).await;
+            let changes = change(&mut monitor).await;
             assert!(
                 changes.contains(&"192.0.2.7/24 added to eth0".to_owned()),
                 "{changes:?}"
@@ -54,7 +55,7 @@ fn an_address_and_a_route_are_reported_together_and_in_words() {
 
             let down = LinkUnspec::new_with_name("eth0").down().build();
             handle.link().change(down).execute().await.unwrap();
-            let changes = change(&mut watcher).await;
+            let changes = change(&mut monitor).await;
             assert!(changes.contains(&"eth0 is down".to_owned()), "{changes:?}");
         });
     });
@@ -69,7 +70,7 @@ fn what_does_not_matter_is_not_reported() {
             plug_in(&handle).await;
             add_address(&handle, "eth0", HERE, 24).await;
             let tun = Tun::open(Some("teredo")).unwrap();
-            let mut watcher = Watcher::new(Some(tun.index())).await.unwrap();
+            let mut monitor = NetworkMonitor::new(Some(tun.index())).await.unwrap();
 
             set_up(&handle, "teredo").await;
             add_address(&handle, "teredo", Ipv4Addr::new(198, 51, 100, 1), 24).await;
@@ -86,7 +87,7 @@ fn what_does_not_matter_is_not_reported() {
             // The one that matters comes last, so that all others have been seen.
             add_default_route(&handle, ROUTER).await;
             assert_eq!(
-                change(&mut watcher).await,
+                change(&mut monitor).await,
                 ["route 0.0.0.0/0 via 192.0.2.1 dev eth0 added"]
             );
         });
@@ -101,16 +102,16 @@ fn lost_notifications_are_made_good() {
             let handle = handle();
             plug_in(&handle).await;
             add_address(&handle, "eth0", HERE, 24).await;
-            let mut watcher = Watcher::new(None).await.unwrap();
-            watcher.note(&NetlinkPayload::Overrun(Vec::new()));
-            watcher.known.apply(&RouteNetlinkMessage::DelAddress({
+            let mut monitor = NetworkMonitor::new(None).await.unwrap();
+            monitor.note(&NetlinkPayload::Overrun(Vec::new()));
+            monitor.ipv4.apply(&RouteNetlinkMessage::DelAddress({
                 let builder = rtnetlink::AddressMessageBuilder::<Ipv4Addr>::new();
                 builder
                     .index(index(&handle, "eth0").await.unwrap())
                     .address(HERE, 24)
                     .build()
             }));
-            assert_eq!(change(&mut watcher).await, ["192.0.2.7/24 added to eth0"]);
+            assert_eq!(change(&mut monitor).await, ["192.0.2.7/24 added to eth0"]);
         });
     });
 }
@@ -131,6 +132,14 @@ fn the_local_address_follows_the_route() {
     });
 }
 
+async fn attached() -> Attached {
+    NetworkMonitor::new(None).await.unwrap().attached()
+}
+
+async fn broadcasts() -> Vec<Ipv4Addr> {
+    attached().await.broadcasts
+}
+
 /// R4380-GU-02: a /25's and a /30's broadcast address; a /31 and a /32 have none.
 #[test]
 fn broadcasts_are_those_of_the_attached_subnets() {
@@ -147,7 +156,7 @@ fn broadcasts_are_those_of_the_attached_subnets() {
                 add_address(&handle, "eth0", address, len).await;
             }
             let expected = [[127, 255, 255, 255], [198, 51, 100, 11], [203, 0, 113, 127]];
-            assert_eq!(broadcasts().await.unwrap(), expected.map(Ipv4Addr::from));
+            assert_eq!(broadcasts().await, expected.map(Ipv4Addr::from));
             // They follow the interface.
             let eth0 = index(&handle, "eth0").await.unwrap();
             let gone = rtnetlink::AddressMessageBuilder::<Ipv4Addr>::new();
@@ -157,7 +166,7 @@ fn broadcasts_are_those_of_the_attached_subnets() {
                 .build();
             handle.address().del(gone).execute().await.unwrap();
             assert_eq!(
-                broadcasts().await.unwrap(),
+                broadcasts().await,
                 expected[..2]
                     .iter()
                     .copied()
@@ -197,8 +206,8 @@ fn native_ipv6_is_an_address_and_a_route_of_others() {
             for interface in ["teredo", "other"] {
                 set_up(&handle, interface).await;
             }
-            let mut watcher = Watcher::new(Some(tun.index())).await.unwrap();
-            assert_eq!(watcher.native(), None);
+            let mut monitor = NetworkMonitor::new(Some(tun.index())).await.unwrap();
+            assert_eq!(monitor.native(), None);
 
             add_address(&handle, "teredo", NATIVE, 64).await;
             default_route(&handle, "teredo", 1029).await;
@@ -210,28 +219,32 @@ fn native_ipv6_is_an_address_and_a_route_of_others() {
             default_route(&handle, "eth0", 1024).await;
             add_address(&handle, "eth0", NATIVE, 64).await;
             // Only the last one made a difference.
-            let change = tokio::time::timeout(PATIENCE, watcher.changed())
+            let change = tokio::time::timeout(PATIENCE, monitor.changed())
                 .await
                 .expect("a change is reported")
                 .unwrap();
-            let line = "native IPv6: 2001:db8::5, by way of eth0";
-            assert_eq!(change.changes, [line]);
-            assert!(!change.ipv4);
-            assert_eq!(watcher.native().unwrap().address, NATIVE);
-            // A new watcher reads the same.
-            let fresh = Watcher::new(Some(tun.index())).await.unwrap();
-            assert_eq!(fresh.native(), watcher.native());
+            let lines = [
+                "native IPv6: 2001:db8::5, by way of eth0",
+                "2001:db8::5 added",
+            ];
+            assert_eq!(change.changes, lines);
+            assert!(change.ipv6 && !change.ipv4);
+            assert_eq!(monitor.global_addresses(), [NATIVE]);
+            assert_eq!(monitor.native().unwrap().address, NATIVE);
+            // A new monitor reads the same.
+            let fresh = NetworkMonitor::new(Some(tun.index())).await.unwrap();
+            assert_eq!(fresh.native(), monitor.native());
 
             remove(&handle, NATIVE).await;
-            let gone = ["no native IPv6 any more"];
-            assert_eq!(self::change(&mut watcher).await, gone);
-            assert_eq!(watcher.native(), None);
+            let gone = ["no native IPv6 any more", "2001:db8::5 removed"];
+            assert_eq!(self::change(&mut monitor).await, gone);
+            assert_eq!(monitor.native(), None);
             add_address(&handle, "eth0", NATIVE, 64).await;
-            assert_eq!(self::change(&mut watcher).await, [line]);
+            assert_eq!(self::change(&mut monitor).await, lines);
             // The link goes, and with it all that was on it.
             let down = LinkUnspec::new_with_name("eth0").down().build();
             handle.link().change(down).execute().await.unwrap();
-            let changes = self::change(&mut watcher).await;
+            let changes = self::change(&mut monitor).await;
             assert!(changes.contains(&gone[0].to_owned()), "{changes:?}");
             drop(other);
         });
@@ -250,10 +263,10 @@ fn subnets_are_those_of_the_links() {
                 address: HERE,
                 prefix_len: 24,
             };
-            assert_eq!(attached().await.unwrap().subnets, [here]);
+            assert_eq!(attached().await.subnets, [here]);
             let down = LinkUnspec::new_with_name("eth0").down().build();
             handle.link().change(down).execute().await.unwrap();
-            assert_eq!(attached().await.unwrap().subnets, []);
+            assert_eq!(attached().await.subnets, []);
         });
     });
 }

@@ -1,10 +1,31 @@
-//! What the service asks of the daemon.
+//! The requests of a local service, on their way to a node's control loop.
+
+use std::future::pending;
 
 use teredo_notify::service::{Control, ControlError, ControlFuture, Outcome};
 use teredo_notify::types::Status;
 use tokio::sync::{mpsc, oneshot};
 
-/// A question, with the place for its answer.
+/// How many requests wait for the control loop; further callers wait for a place.
+const WAITING: usize = 64;
+
+/// The service's end: a service can be offered before the node behind it has started, so that a second instance is
+/// noticed first.
+#[derive(Clone, Debug)]
+pub struct NodeControl(mpsc::Sender<Request>);
+
+/// The node's end; a builder takes it.
+#[derive(Debug)]
+pub struct Requests(mpsc::Receiver<Request>);
+
+/// Both ends of the way from a service to a node.
+pub fn control() -> (NodeControl, Requests) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    (NodeControl(sender), Requests(receiver))
+}
+
+/// A request, with the place for its answer.
+#[derive(Debug)]
 pub(crate) enum Request {
     Status(oneshot::Sender<Status>),
     Rebind(Option<u16>, Reply),
@@ -14,11 +35,25 @@ pub(crate) enum Request {
 
 pub(crate) type Reply = oneshot::Sender<Result<Outcome, ControlError>>;
 
-/// The service's side: every call becomes a [`Request`] to the daemon's loop.
-pub(crate) struct Requests(pub(crate) mpsc::Sender<Request>);
-
 impl Requests {
-    /// `None` where the daemon is ending.
+    /// The next request; pending for ever without a service. Cancel safe.
+    pub(crate) async fn next(requests: &mut Option<Self>) -> Request {
+        let next = match requests {
+            Some(Self(receiver)) => receiver.recv().await,
+            None => None,
+        };
+        match next {
+            Some(request) => request,
+            None => {
+                *requests = None;
+                pending().await
+            }
+        }
+    }
+}
+
+impl NodeControl {
+    /// `None` if the node is ending.
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.0.send(request(reply)).await.ok()?;
@@ -36,7 +71,7 @@ impl Requests {
     }
 }
 
-impl Control for Requests {
+impl Control for NodeControl {
     fn status(&self) -> ControlFuture<'_, Status> {
         Box::pin(async { self.ask(Request::Status).await.unwrap_or_default() })
     }

@@ -16,16 +16,16 @@ fn adjacent_addresses_are_one_server() {
 #[test]
 fn an_address_needs_no_name_service() {
     assert_eq!(
-        resolve("192.0.2.45").unwrap(),
+        resolve(&"192.0.2.45".into()).unwrap(),
         [ServerAddress::adjacent(v4("192.0.2.45"))]
     );
 }
 
 #[test]
 fn a_name_that_fails_keeps_its_addresses() {
-    let names = ["a.example".to_owned(), "b.example".to_owned()];
+    let names = ["a.example", "b.example"].map(ServerName::from);
     let server = ServerAddress::adjacent(v4("192.0.2.45"));
-    let known = [(server, "a.example".to_owned())];
+    let known = [(server, "a.example".into())];
     let resolution = merge(
         &names,
         &[Some(Err(io::Error::other("gone"))), Some(Ok(Vec::new()))],
@@ -38,13 +38,13 @@ fn a_name_that_fails_keeps_its_addresses() {
 /// The next server is tried although the name of the first one cannot be looked up in time.
 #[tokio::test]
 async fn a_silent_name_service_holds_no_other_server_up() {
-    fn address_or_silence(name: &str) -> Answer {
-        while name.ends_with(".example") {
+    fn address_or_silence(name: &ServerName) -> Answer {
+        while name.as_str().ends_with(".example") {
             thread::park();
         }
         resolve(name)
     }
-    let names = ["silent.example".to_owned(), "192.0.2.45".to_owned()];
+    let names = ["silent.example", "192.0.2.45"].map(ServerName::from);
     let (sender, mut results) = mpsc::channel(1);
     let task = tokio::spawn(keep_resolving(
         names.into(),
@@ -55,7 +55,7 @@ async fn a_silent_name_service_holds_no_other_server_up() {
     let first = tokio::time::timeout(PATIENCE * 20, results.recv()).await;
     let first = first.expect("in time").expect("a result");
     let server = ServerAddress::adjacent(v4("192.0.2.45"));
-    assert_eq!(first.servers, [(server, "192.0.2.45".to_owned())]);
+    assert_eq!(first.servers, [(server, "192.0.2.45".into())]);
     assert_eq!(first.trouble, None);
     task.abort();
 }

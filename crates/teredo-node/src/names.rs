@@ -1,5 +1,6 @@
-//! Names of servers into addresses, again and again until it works.
+//! The look-up of server names, repeated until it succeeds.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::pin::pin;
@@ -14,25 +15,106 @@ use tokio::task::JoinHandle;
 
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
-/// How long the names that have an address wait for those that are still looked up.
+/// How long the names that have an address wait for the others.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the name service said of one name.
+/// The answer of the name service for one name.
 type Answer = io::Result<Vec<ServerAddress>>;
 
-/// What the names stand for now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Resolution {
-    /// Each server, with the name that it was configured by.
-    pub(super) servers: Vec<(ServerAddress, String)>,
-    /// Why a name has no address, in words.
-    pub(super) trouble: Option<String>,
+/// A server as it is configured: a DNS name, an IPv4 address, or the two addresses of a server whose secondary address
+/// is not the one after its primary address, as `192.0.2.1,198.51.100.1`.
+///
+/// ```
+/// use teredo::ServerAddress;
+/// use teredo_node::ServerName;
+///
+/// assert_eq!(ServerName::from("teredo.example.net").to_string(), "teredo.example.net");
+/// let pair = ServerAddress { primary: [192, 0, 2, 1].into(), secondary: [198, 51, 100, 1].into() };
+/// assert_eq!(ServerName::from(pair).to_string(), "192.0.2.1,198.51.100.1");
+/// assert_eq!(ServerName::from("192.0.2.1,198.51.100.1").address(), Some(pair));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServerName(String);
+
+impl ServerName {
+    /// The address, if the name is one and needs no look-up.
+    pub fn address(&self) -> Option<ServerAddress> {
+        match self.0.split_once(',') {
+            Some((primary, secondary)) => Some(ServerAddress {
+                primary: primary.trim().parse().ok()?,
+                secondary: secondary.trim().parse().ok()?,
+            }),
+            None => self.0.parse().ok().map(ServerAddress::adjacent),
+        }
+    }
+
+    /// The name as it was configured.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// Resolves in the background: at once, at every [`nudge`](Self::nudge), and with a growing pause for as long as
-/// a name has no address. A name whose name service is silent does not hold the others up.
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<String> for ServerName {
+    fn from(name: String) -> Self {
+        Self(name)
+    }
+}
+
+impl From<&str> for ServerName {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl From<ServerAddress> for ServerName {
+    fn from(server: ServerAddress) -> Self {
+        let ServerAddress { primary, secondary } = server;
+        Self(if server == ServerAddress::adjacent(primary) {
+            primary.to_string()
+        } else {
+            format!("{primary},{secondary}")
+        })
+    }
+}
+
+/// The current addresses of the names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Resolution {
+    /// Each server, with the name that it was configured by.
+    pub(crate) servers: Vec<(ServerAddress, ServerName)>,
+    /// Why a name has no address, in words.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Resolution {
+    /// The servers that are configured by address.
+    pub(crate) fn without_look_up(names: &[ServerName]) -> Self {
+        let servers = names
+            .iter()
+            .filter_map(|name| Some((name.address()?, name.clone())));
+        Self {
+            servers: servers.collect(),
+            trouble: None,
+        }
+    }
+
+    /// Each server with its name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (ServerAddress, &str)> {
+        let servers = self.servers.iter();
+        servers.map(|(server, name)| (*server, name.as_str()))
+    }
+}
+
+/// Resolves in the background: at once, at every [`nudge`](Self::nudge), and with growing pauses while a name has no
+/// address. A silent name service for one name does not delay the others.
 #[derive(Debug)]
-pub(super) struct Resolver {
+pub(crate) struct Resolver {
     results: mpsc::Receiver<Resolution>,
     nudge: Arc<Notify>,
     task: JoinHandle<()>,
@@ -46,7 +128,7 @@ impl Drop for Resolver {
 
 impl Resolver {
     /// Must be called within a tokio runtime.
-    pub(super) fn start(names: Vec<String>) -> Self {
+    pub(crate) fn start(names: Vec<ServerName>) -> Self {
         let (sender, results) = mpsc::channel(1);
         let nudge = Arc::new(Notify::new());
         let task = tokio::spawn(keep_resolving(names.into(), sender, nudge.clone(), resolve));
@@ -57,7 +139,7 @@ impl Resolver {
         }
     }
 
-    /// The next result; pends for ever when there will be none.
+    /// The next result; pending for ever if there will be none.
     pub(super) async fn next(&mut self) -> Resolution {
         match self.results.recv().await {
             Some(resolution) => resolution,
@@ -65,20 +147,20 @@ impl Resolver {
         }
     }
 
-    /// The network changed: what failed may work now, and what worked may lead elsewhere.
-    pub(super) fn nudge(&self) {
+    /// The network changed: a look-up that failed may work now, and one that worked may have another result.
+    pub(crate) fn nudge(&self) {
         self.nudge.notify_one();
     }
 }
 
 async fn keep_resolving(
-    names: Arc<[String]>,
+    names: Arc<[ServerName]>,
     results: mpsc::Sender<Resolution>,
     nudge: Arc<Notify>,
-    resolve: fn(&str) -> Answer,
+    resolve: fn(&ServerName) -> Answer,
 ) {
     let mut backoff = MIN_BACKOFF;
-    let mut known: Vec<(ServerAddress, String)> = Vec::new();
+    let mut known: Vec<(ServerAddress, ServerName)> = Vec::new();
     loop {
         let mut lookups = look_up(&names, resolve);
         let mut answers: Vec<Option<Answer>> = names.iter().map(|_| None).collect();
@@ -115,13 +197,13 @@ async fn keep_resolving(
     }
 }
 
-/// Looks every name up at the same time; the answers come with the name's index, and then the channel ends.
+/// Looks up all names at the same time; each answer comes with the name's index, and then the channel ends.
 ///
-/// getaddrinfo blocks for as long as the name service does, and nothing ends it. On threads of its own and not on
-/// the runtime's, it keeps nobody waiting who wants the client to end.
+/// getaddrinfo blocks as long as the name service does, and cannot be cancelled. It runs on threads of its own and not on
+/// the runtime's, which would wait for it at the end.
 fn look_up(
-    names: &Arc<[String]>,
-    resolve: fn(&str) -> Answer,
+    names: &Arc<[ServerName]>,
+    resolve: fn(&ServerName) -> Answer,
 ) -> mpsc::UnboundedReceiver<(usize, Answer)> {
     let (sender, answers) = mpsc::unbounded_channel();
     for index in 0..names.len() {
@@ -129,7 +211,7 @@ fn look_up(
         let started = thread::Builder::new()
             .name(String::from("resolve"))
             .spawn(move || {
-                // The receiver may be gone, and then nobody minds.
+                // The receiver may be gone.
                 let _ = answer.send((index, resolve(&names[index])));
             });
         if let Err(error) = started {
@@ -140,12 +222,11 @@ fn look_up(
     answers
 }
 
-/// A name that fails keeps the addresses that it had: a name service that is down does not end a tunnel. So does
-/// one that has no answer yet.
+/// A name that fails, or has no answer yet, keeps the addresses that it had: a tunnel outlives its name service.
 fn merge(
-    names: &[String],
+    names: &[ServerName],
     answers: &[Option<Answer>],
-    known: &[(ServerAddress, String)],
+    known: &[(ServerAddress, ServerName)],
 ) -> Resolution {
     let mut resolution = Resolution::default();
     for (name, answer) in names.iter().zip(answers) {
@@ -163,11 +244,11 @@ fn merge(
     resolution
 }
 
-fn resolve(name: &str) -> Answer {
-    if let Ok(address) = name.parse::<Ipv4Addr>() {
-        return Ok(vec![ServerAddress::adjacent(address)]);
+fn resolve(name: &ServerName) -> Answer {
+    if let Some(address) = name.address() {
+        return Ok(vec![address]);
     }
-    let addresses = (name, PORT)
+    let addresses = (name.as_str(), PORT)
         .to_socket_addrs()?
         .filter_map(|address| match address.ip() {
             IpAddr::V4(address) => Some(address),
@@ -181,8 +262,8 @@ fn resolve(name: &str) -> Answer {
     }
 }
 
-/// Servers out of the addresses of a name: an address that follows another one is the other's secondary, as
-/// deployed servers publish it (R4380-MS-04).
+/// Groups the addresses of a name into servers: an address that follows another one is its secondary address, as deployed
+/// servers publish it (R4380-MS-04).
 fn pair(mut addresses: Vec<Ipv4Addr>) -> Vec<ServerAddress> {
     addresses.sort_unstable();
     addresses.dedup();

@@ -1,6 +1,6 @@
 //! Whether the host has IPv6 by other means than Teredo (RFC 4380 §5.5): a global address and a default route.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -27,37 +27,48 @@ impl fmt::Display for NativeIpv6 {
     }
 }
 
-/// What is known of it, as the kernel tells.
+/// The host's IPv6 network, as the kernel reports it.
 #[derive(Clone, Debug)]
-pub(super) struct Native {
+pub(super) struct Ipv6Network {
     own: Option<u32>,
     /// Interfaces that carry, by index, and their names.
     carrying: BTreeSet<(u32, String)>,
-    addresses: BTreeSet<(u32, Ipv6Addr)>,
+    /// Global addresses by interface, and whether new connections may use them.
+    addresses: BTreeMap<(u32, Ipv6Addr), bool>,
     /// Default routes: interface, gateway, metric.
     routes: BTreeSet<(u32, Option<Ipv6Addr>, u32)>,
 }
 
-impl Native {
+/// The states of an address (RFC 4862 §2).
+enum AddressState {
+    /// Not in use yet, or not any more because another host has it.
+    Tentative,
+    /// Still good for old connections.
+    Deprecated,
+    /// Good.
+    Preferred,
+}
+
+impl Ipv6Network {
     pub(super) fn new(own: Option<u32>) -> Self {
         Self {
             own,
             carrying: BTreeSet::new(),
-            addresses: BTreeSet::new(),
+            addresses: BTreeMap::new(),
             routes: BTreeSet::new(),
         }
     }
 
-    /// The same watch, nothing known.
+    /// The same, with nothing known.
     pub(super) fn emptied(&self) -> Self {
         Self::new(self.own)
     }
 
-    /// The verdict: which of several addresses and routes does not matter.
-    pub(super) fn verdict(&self) -> Option<NativeIpv6> {
-        // Another Teredo, such as miredo, is no other means.
+    /// Whether there is native IPv6. If there are several addresses or routes, any of them will do.
+    pub(super) fn native(&self) -> Option<NativeIpv6> {
+        // Another Teredo client, such as miredo, does not count.
         let is_tunnel = |link: u32| {
-            let mut own = self.addresses.iter().filter(|(on, _)| *on == link);
+            let mut own = self.addresses.keys().filter(|(on, _)| *on == link);
             own.any(|(_, address)| is_teredo(address))
         };
         let carrying = |link: u32| {
@@ -69,19 +80,31 @@ impl Native {
             .iter()
             .filter(|(link, _, _)| !is_tunnel(*link))
             .find_map(|(link, _, _)| carrying(*link))?;
-        let (_, address) = self
-            .addresses
-            .iter()
-            .find(|(link, address)| !is_teredo(address) && carrying(*link).is_some())?;
+        let ((_, address), _) = self.addresses.iter().find(|((link, address), usable)| {
+            **usable && !is_teredo(address) && carrying(*link).is_some()
+        })?;
         Some(NativeIpv6 {
             address: *address,
             interface: interface.clone(),
         })
     }
 
-    /// Takes note of a message; returns in words how the verdict changed, if it did.
-    pub(super) fn apply(&mut self, message: &RouteNetlinkMessage) -> Option<String> {
-        let before = self.verdict();
+    /// The host's addresses in the IPv6 Internet, ascending.
+    pub(super) fn global_addresses(&self) -> Vec<Ipv6Addr> {
+        let addresses = self.addresses.keys().map(|(_, address)| *address);
+        let all: BTreeSet<_> = addresses.filter(|address| !is_teredo(address)).collect();
+        all.into_iter().collect()
+    }
+
+    /// Applies a message; returns in words what changed by it.
+    pub(super) fn apply(&mut self, message: &RouteNetlinkMessage) -> Vec<String> {
+        // A router may have a million routes, of which only default routes matter.
+        if let RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) = message
+            && self.defaults(route).is_empty()
+        {
+            return Vec::new();
+        }
+        let before = self.summary();
         match message {
             RouteNetlinkMessage::NewLink(message) => self.link(message),
             RouteNetlinkMessage::DelLink(message)
@@ -90,13 +113,13 @@ impl Native {
                 self.link_gone(message.header.index);
             }
             RouteNetlinkMessage::NewAddress(message) => {
-                if let Some((address, good)) = self.address(message) {
-                    // An address that was good may be deprecated now.
-                    if good {
-                        self.addresses.insert(address);
-                    } else {
-                        self.addresses.remove(&address);
-                    }
+                if let Some((address, state)) = self.address(message) {
+                    match state {
+                        // An address that was good may be deprecated now.
+                        AddressState::Preferred => self.addresses.insert(address, true),
+                        AddressState::Deprecated => self.addresses.insert(address, false),
+                        AddressState::Tentative => self.addresses.remove(&address),
+                    };
                 }
             }
             RouteNetlinkMessage::DelAddress(message) => {
@@ -110,14 +133,18 @@ impl Native {
                     self.routes.remove(&route);
                 }
             }
-            _ => return None,
+            _ => return Vec::new(),
         }
-        change(before, self.verdict())
+        changes(&before, &self.summary())
     }
 
-    /// How the verdict of `fresh` differs, in words.
-    pub(super) fn difference(&self, fresh: &Self) -> Option<String> {
-        change(self.verdict(), fresh.verdict())
+    /// What is different in `fresh`, in words.
+    pub(super) fn differences(&self, fresh: &Self) -> Vec<String> {
+        changes(&self.summary(), &fresh.summary())
+    }
+
+    fn summary(&self) -> (Option<NativeIpv6>, Vec<Ipv6Addr>) {
+        (self.native(), self.global_addresses())
     }
 
     fn link(&mut self, message: &LinkMessage) {
@@ -144,12 +171,12 @@ impl Native {
 
     fn link_gone(&mut self, index: u32) {
         self.carrying.retain(|(known, _)| *known != index);
-        self.addresses.retain(|(link, _)| *link != index);
+        self.addresses.retain(|(link, _), _| *link != index);
         self.routes.retain(|(link, _, _)| *link != index);
     }
 
-    /// A global address, and whether new connections may use it.
-    fn address(&self, message: &AddressMessage) -> Option<((u32, Ipv6Addr), bool)> {
+    /// A global address with its interface, and its state.
+    fn address(&self, message: &AddressMessage) -> Option<((u32, Ipv6Addr), AddressState)> {
         let link = message.header.index;
         if message.header.family != AddressFamily::Inet6
             || message.header.scope != AddressScope::Universe
@@ -168,14 +195,20 @@ impl Native {
             }
         }
         let address = local.or(address)?;
-        // 2000::/3 is what is global: unique local addresses lead nowhere (RFC 4193).
+        // Only 2000::/3 is global: unique local addresses lead nowhere (RFC 4193).
         let global = address.octets()[0] >> 5 == 0b001;
-        let unusable = AddressFlags::Tentative | AddressFlags::Dadfailed | AddressFlags::Deprecated;
-        let good = !flags.intersects(unusable) || flags.contains(AddressFlags::Optimistic);
-        global.then_some(((link, address), good))
+        let unusable = AddressFlags::Tentative | AddressFlags::Dadfailed;
+        let state = if flags.intersects(unusable) && !flags.contains(AddressFlags::Optimistic) {
+            AddressState::Tentative
+        } else if flags.contains(AddressFlags::Deprecated) {
+            AddressState::Deprecated
+        } else {
+            AddressState::Preferred
+        };
+        global.then_some(((link, address), state))
     }
 
-    /// The ways that a default route leads, none where it is no such route or the tunnel's own.
+    /// The next hops of a default route; none for other routes and for the tunnel's own.
     fn defaults(&self, message: &RouteMessage) -> Vec<(u32, Option<Ipv6Addr>, u32)> {
         let header = &message.header;
         if header.address_family != AddressFamily::Inet6
@@ -205,10 +238,20 @@ impl Native {
     }
 }
 
-fn change(before: Option<NativeIpv6>, after: Option<NativeIpv6>) -> Option<String> {
-    match after {
-        _ if before == after => None,
-        Some(native) => Some(format!("native IPv6: {native}")),
-        None => Some("no native IPv6 any more".to_owned()),
+fn changes(
+    (native, addresses): &(Option<NativeIpv6>, Vec<Ipv6Addr>),
+    (new_native, new_addresses): &(Option<NativeIpv6>, Vec<Ipv6Addr>),
+) -> Vec<String> {
+    let mut changes = Vec::new();
+    if native != new_native {
+        changes.push(match new_native {
+            Some(native) => format!("native IPv6: {native}"),
+            None => "no native IPv6 any more".to_owned(),
+        });
     }
+    let gone = addresses.iter().filter(|old| !new_addresses.contains(old));
+    changes.extend(gone.map(|address| format!("{address} removed")));
+    let added = new_addresses.iter().filter(|new| !addresses.contains(new));
+    changes.extend(added.map(|address| format!("{address} added")));
+    changes
 }

@@ -1,7 +1,7 @@
-//! What is known of the host's IPv4 network, so that only what differs counts as a change.
+//! The host's IPv4 network, so that only a difference counts as a change.
 //!
-//! The kernel also notifies where nothing a tunnel cares about has changed: a renewed lease, a new qdisc, a
-//! statistic. What is kept is bounded by what the host has configured.
+//! The kernel also notifies of changes that do not matter to a tunnel: a renewed lease, a new qdisc, a statistic. The
+//! size of this table is bounded by the host's configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,7 +15,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use teredo::client::LocalSubnet;
 
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct Ipv4Network {
     own: Option<u32>,
     links: BTreeMap<u32, Link>,
     addresses: BTreeSet<Address>,
@@ -47,7 +47,7 @@ struct Route {
     link: Option<u32>,
 }
 
-impl Known {
+impl Ipv4Network {
     pub(super) fn new(own: Option<u32>) -> Self {
         Self {
             own,
@@ -57,12 +57,12 @@ impl Known {
         }
     }
 
-    /// The same watch, nothing known.
+    /// The same, with nothing known.
     pub(super) fn emptied(&self) -> Self {
         Self::new(self.own)
     }
 
-    /// Takes note of a message; returns what changed by it, if anything.
+    /// Applies a message; returns the change in words, if it is one.
     pub(super) fn apply(&mut self, message: &RouteNetlinkMessage) -> Option<String> {
         match message {
             RouteNetlinkMessage::NewLink(message) => self.link(message),

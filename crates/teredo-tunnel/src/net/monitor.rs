@@ -1,14 +1,13 @@
-//! Changes of the host's network, by netlink: a new IPv4 address or route may mean a new NAT, and with native IPv6
-//! there is no use for Teredo (RFC 4380 §5.5).
+//! Changes of the host's network, by netlink: a new IPv4 address or route may mean a new NAT, and beside native IPv6
+//! Teredo has no use (RFC 4380 §5.5).
 
+mod ipv4;
 mod ipv6;
-mod known;
-mod native;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -21,19 +20,18 @@ use teredo::client::LocalSubnet;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::net::interface::into_io;
-pub use ipv6::{Ipv6Watcher, global_addresses};
-use known::Known;
-use native::Native;
-pub use native::NativeIpv6;
+use super::interface::into_io;
+use ipv4::Ipv4Network;
+use ipv6::Ipv6Network;
+pub use ipv6::NativeIpv6;
 
-/// A change is reported when nothing more has changed for this long,
+/// How long nothing more must change before a change is reported,
 const QUIET: Duration = Duration::from_millis(200);
 
-/// or when this long has passed since the first of several.
+/// and how long after the first of several changes they are reported at the latest.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// What is watched for a change of the IPv4 network.
+/// The kernel's notifications that the monitor reads.
 const NETWORK: [MulticastGroup; 5] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
@@ -45,13 +43,15 @@ const NETWORK: [MulticastGroup; 5] = [
 /// The most changes that one report lists.
 const MAX_LISTED: usize = 32;
 
-/// What changed, in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A change of the network, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkChange {
     /// One line for each change, such as `192.0.2.7/24 added to eth0`.
     pub changes: Vec<String>,
-    /// Whether any of it is a change of IPv4; otherwise only [`Watcher::native`] has another answer.
+    /// Whether IPv4 changed.
     pub ipv4: bool,
+    /// Whether [`NetworkMonitor::native`] or [`NetworkMonitor::global_addresses`] changed.
+    pub ipv6: bool,
 }
 
 impl fmt::Display for NetworkChange {
@@ -60,18 +60,16 @@ impl fmt::Display for NetworkChange {
     }
 }
 
-type Messages = Pin<Box<dyn Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send>>;
+type Messages = Pin<Box<dyn Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send + Sync>>;
 
-/// Watches links, IPv4 addresses, IPv4 routes, and whether there is native IPv6. Must be used within a tokio runtime.
-pub struct Watcher {
+/// Watches links, IPv4 addresses and routes, and native IPv6. Must be used within a tokio runtime.
+pub struct NetworkMonitor {
     subscription: Subscription,
-    known: Known,
-    native: Native,
-    /// Notifications were lost: what is known must be read again.
+    ipv4: Ipv4Network,
+    ipv6: Ipv6Network,
+    /// Notifications were lost: everything must be read again.
     stale: bool,
-    pending: Vec<String>,
-    /// Whether a change of IPv4 is pending.
-    ipv4: bool,
+    pending: NetworkChange,
     first: Option<Instant>,
     last: Option<Instant>,
 }
@@ -100,43 +98,55 @@ impl Subscription {
     }
 }
 
-impl fmt::Debug for Watcher {
+impl fmt::Debug for NetworkMonitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watcher")
-            .field("known", &self.known)
-            .field("native", &self.native)
+        f.debug_struct("NetworkMonitor")
+            .field("ipv4", &self.ipv4)
+            .field("ipv6", &self.ipv6)
             .field("pending", &self.pending)
             .finish_non_exhaustive()
     }
 }
 
-impl Watcher {
+impl NetworkMonitor {
     /// Starts to watch. Changes of the interface with the index `own`, the tunnel itself, are not reported.
     pub async fn new(own: Option<u32>) -> io::Result<Self> {
         let subscription = Subscription::open(&NETWORK)?;
-        let (mut known, mut native) = (Known::new(own), Native::new(own));
-        read_all(&subscription.handle, &mut known, &mut native).await?;
+        let (mut ipv4, mut ipv6) = (Ipv4Network::new(own), Ipv6Network::new(own));
+        read_all(&subscription.handle, &mut ipv4, &mut ipv6).await?;
         Ok(Self {
             subscription,
-            known,
-            native,
+            ipv4,
+            ipv6,
             stale: false,
-            pending: Vec::new(),
-            ipv4: false,
+            pending: NetworkChange::default(),
             first: None,
             last: None,
         })
     }
 
-    /// The host's way to the IPv6 Internet by other means than Teredo, if it has one, as of the last change reported.
-    pub fn native(&self) -> Option<NativeIpv6> {
-        self.native.verdict()
+    /// The IPv4 networks that the host is attached to, as of the last change.
+    pub fn attached(&self) -> Attached {
+        Attached {
+            broadcasts: self.ipv4.broadcasts(),
+            subnets: self.ipv4.subnets(),
+        }
     }
 
-    /// Waits for a change, and then until it is quiet, but not for long: what happens together is reported together.
+    /// The host's route to the IPv6 Internet by other means than Teredo, if it has one, as of the last change.
+    pub fn native(&self) -> Option<NativeIpv6> {
+        self.ipv6.native()
+    }
+
+    /// The host's addresses in the IPv6 Internet, ascending: global unicast ones, Teredo addresses excluded.
+    pub fn global_addresses(&self) -> Vec<Ipv6Addr> {
+        self.ipv6.global_addresses()
+    }
+
+    /// Waits for a change, and then until it is quiet, but not for long: changes that happen together are reported
+    /// together.
     ///
-    /// May be dropped while it waits and called again; nothing is lost. Where the kernel could not keep up,
-    /// everything is read anew and compared.
+    /// Cancel safe. If the kernel drops notifications, everything is read again and compared.
     pub async fn changed(&mut self) -> io::Result<NetworkChange> {
         loop {
             if self.stale {
@@ -154,13 +164,10 @@ impl Watcher {
                     self.subscription = Subscription::open(&NETWORK)?;
                     self.stale = true;
                 }
-                Err(_) if self.pending.is_empty() => {}
+                Err(_) if self.first.is_none() => {}
                 Err(_) => {
                     (self.first, self.last) = (None, None);
-                    return Ok(NetworkChange {
-                        changes: std::mem::take(&mut self.pending),
-                        ipv4: std::mem::take(&mut self.ipv4),
-                    });
+                    return Ok(std::mem::take(&mut self.pending));
                 }
             }
         }
@@ -169,48 +176,56 @@ impl Watcher {
     fn note(&mut self, payload: &NetlinkPayload<RouteNetlinkMessage>) {
         match payload {
             NetlinkPayload::InnerMessage(message) => {
-                let change = self.known.apply(message);
-                self.ipv4 |= change.is_some();
-                let native = self.native.apply(message);
-                self.report(change.into_iter().chain(native));
+                let ipv4 = self.ipv4.apply(message);
+                let ipv6 = self.ipv6.apply(message);
+                self.report(ipv4.into_iter().collect(), ipv6);
             }
             NetlinkPayload::Overrun(_) => self.stale = true,
             _ => {}
         }
     }
 
-    fn report(&mut self, changes: impl IntoIterator<Item = String>) {
-        for change in changes {
-            let now = Instant::now();
-            self.first.get_or_insert(now);
-            self.last = Some(now);
-            if self.pending.len() < MAX_LISTED {
-                self.pending.push(change);
-            }
+    fn report(&mut self, ipv4: Vec<String>, ipv6: Vec<String>) {
+        if ipv4.is_empty() && ipv6.is_empty() {
+            return;
         }
+        let now = Instant::now();
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+        self.pending.ipv4 |= !ipv4.is_empty();
+        self.pending.ipv6 |= !ipv6.is_empty();
+        let room = MAX_LISTED - self.pending.changes.len().min(MAX_LISTED);
+        let changes = ipv4.into_iter().chain(ipv6).take(room);
+        self.pending.changes.extend(changes);
     }
 
     async fn read_again(&mut self) -> io::Result<()> {
-        let (mut fresh, mut fresh_native) = (self.known.emptied(), self.native.emptied());
-        read_all(&self.subscription.handle, &mut fresh, &mut fresh_native).await?;
-        let changes = self.known.differences(&fresh);
-        self.ipv4 |= !changes.is_empty();
-        let native = self.native.difference(&fresh_native);
-        (self.known, self.native) = (fresh, fresh_native);
+        let (mut ipv4, mut ipv6) = (self.ipv4.emptied(), self.ipv6.emptied());
+        read_all(&self.subscription.handle, &mut ipv4, &mut ipv6).await?;
         self.stale = false;
-        self.report(changes.into_iter().chain(native));
+        self.report(self.ipv4.differences(&ipv4), self.ipv6.differences(&ipv6));
+        (self.ipv4, self.ipv6) = (ipv4, ipv6);
         Ok(())
     }
 }
 
+/// The IPv4 networks that the host is attached to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Their directed broadcast addresses, ascending: nothing may be sent there (RFC 4380 §5.2.4).
+    pub broadcasts: Vec<Ipv4Addr>,
+    /// The host's own addresses and their subnets, where neighbours are looked for (RFC 4380 §5.2.8).
+    pub subnets: Vec<LocalSubnet>,
+}
+
 async fn read_all(
     handle: &rtnetlink::Handle,
-    known: &mut Known,
-    native: &mut Native,
+    ipv4: &mut Ipv4Network,
+    ipv6: &mut Ipv6Network,
 ) -> io::Result<()> {
     let mut note = |message: RouteNetlinkMessage| {
-        known.apply(&message);
-        native.apply(&message);
+        ipv4.apply(&message);
+        ipv6.apply(&message);
     };
     let mut links = std::pin::pin!(handle.link().get().execute());
     while let Some(link) = links.try_next().await.map_err(into_io)? {
@@ -237,45 +252,6 @@ async fn read_all(
             Err(error) => return Err(error),
         }
     }
-}
-
-/// The address that the kernel would send from to `server`: the local address of a socket that is bound to none.
-///
-/// Fails with `NetworkUnreachable` where there is no route.
-pub fn local_address(server: Ipv4Addr) -> io::Result<Ipv4Addr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    // Connecting a UDP socket sends nothing; any port will do.
-    socket.connect((server, 3544))?;
-    match socket.local_addr()? {
-        SocketAddr::V4(local) => Ok(*local.ip()),
-        SocketAddr::V6(_) => Err(io::ErrorKind::InvalidData.into()),
-    }
-}
-
-/// The IPv4 networks that the host is attached to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attached {
-    /// Their directed broadcast addresses, ascending: nothing may be sent there (RFC 4380 §5.2.4).
-    pub broadcasts: Vec<Ipv4Addr>,
-    /// The host's own addresses and their subnets, where neighbours are looked for (RFC 4380 §5.2.8).
-    pub subnets: Vec<LocalSubnet>,
-}
-
-/// Reads what networks the host is attached to. Must be called within a tokio runtime.
-pub async fn attached() -> io::Result<Attached> {
-    let subscription = Subscription::open(&NETWORK)?;
-    let (mut known, mut native) = (Known::new(None), Native::new(None));
-    read_all(&subscription.handle, &mut known, &mut native).await?;
-    Ok(Attached {
-        broadcasts: known.broadcasts(),
-        subnets: known.subnets(),
-    })
-}
-
-/// The directed broadcast addresses of the attached subnets, to none of which anything may be sent
-/// (RFC 4380 §5.2.4). In ascending order. Must be called within a tokio runtime.
-pub async fn broadcasts() -> io::Result<Vec<Ipv4Addr>> {
-    Ok(attached().await?.broadcasts)
 }
 
 #[cfg(test)]

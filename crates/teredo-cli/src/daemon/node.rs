@@ -1,0 +1,135 @@
+//! What `teredo client` and `teredo relay` share: the service, which a second instance runs into, and failures.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use teredo_node::{NodeControl, RunError, StartError, retry_briefly};
+use teredo_notify::hub::Hub;
+use teredo_notify::service::{BindError, Config, EventBus, Service};
+use teredo_tunnel::net::InterfaceError;
+use teredo_tunnel::{OpenError, SpawnError};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::failure::{Exit, Failure};
+
+/// The group whose members may control the daemon, if it exists.
+const GROUP: &str = "teredo";
+
+/// How long the first port waits for firewall agents. They watch for the service's socket and need a few milliseconds.
+pub(crate) const GATE_GRACE: Duration = Duration::from_millis(25);
+
+/// Binds the service's socket; callers wait until it is [served](serve).
+pub(crate) async fn offer_service(
+    socket: &Path,
+    hub: &Hub,
+    events: &EventBus,
+    control: NodeControl,
+) -> Result<Service, Failure> {
+    let group = nix::unistd::Group::from_name(GROUP)
+        .ok()
+        .flatten()
+        .map(|group| group.gid.as_raw());
+    let config = Config {
+        group,
+        ..Config::new(socket)
+    };
+    let control = Arc::new(control);
+    retry_briefly(
+        || Service::bind(&config, hub.clone(), events.clone(), control.clone()),
+        |error| matches!(error, BindError::AlreadyRunning { .. }),
+    )
+    .await
+    .map_err(service_failure)
+}
+
+/// A service that answers.
+pub(crate) struct Serving {
+    close: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// Makes the service answer.
+pub(crate) fn serve(service: Service) -> Serving {
+    let (close, closed) = oneshot::channel::<()>();
+    let task = tokio::spawn(service.run(async {
+        // Ends when the sender is dropped.
+        let _ = closed.await;
+    }));
+    Serving { close, task }
+}
+
+impl Serving {
+    /// Ends the service, which removes its socket.
+    pub(crate) async fn end(self) {
+        drop(self.close);
+        // The runtime has reported a panic.
+        let _ = self.task.await;
+    }
+}
+
+fn service_failure(error: BindError) -> Failure {
+    let exit = match &error {
+        BindError::Folder { source, .. } | BindError::Create { source, .. }
+            if source.kind() == ErrorKind::PermissionDenied =>
+        {
+            Exit::NotPermitted
+        }
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, "cannot offer the local service").because(error)
+}
+
+/// A start that failed; `data_path` explains errors of the data path.
+pub(crate) fn start_failure(
+    error: StartError,
+    data_path: impl FnOnce(SpawnError) -> Failure,
+) -> Failure {
+    match error {
+        StartError::Tun(error) => tun_failure(error),
+        StartError::Interface(error) => interface_failure(error),
+        StartError::DataPath(error) => data_path(error),
+        StartError::Monitor(error) => {
+            Failure::new(Exit::Failed, "cannot monitor the network").because(error)
+        }
+        other => Failure::new(Exit::Failed, "cannot start").because(other),
+    }
+}
+
+/// A node that has ended by itself.
+pub(crate) fn run_failure(error: &RunError, role: &str) -> Failure {
+    let failure = Failure::new(Exit::Failed, error.to_string());
+    match error {
+        RunError::DataPathEnded | RunError::Panicked => {
+            failure.hint(format!("the log shows the reason; start the {role} again"))
+        }
+        _ => failure.hint(format!("start the {role} again")),
+    }
+}
+
+fn tun_failure(error: OpenError) -> Failure {
+    let exit = match &error {
+        OpenError::NotPermitted => Exit::NotPermitted,
+        _ => Exit::Failed,
+    };
+    let failure = Failure::new(exit, "cannot create the tunnel interface");
+    match &error {
+        OpenError::NotPermitted => failure
+            .because(error)
+            .hint("run it as root, or give it CAP_NET_ADMIN"),
+        OpenError::NameTaken { .. } => failure.because(error).hint(
+            "'teredo status' shows a running client; --interface NAME names another interface",
+        ),
+        _ => failure.because(error),
+    }
+}
+
+fn interface_failure(error: InterfaceError) -> Failure {
+    let exit = match &error {
+        InterfaceError::NotPermitted { .. } => Exit::NotPermitted,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, "cannot set the tunnel interface up").because(error)
+}

@@ -1,0 +1,174 @@
+//! What the control loop knows of its client: events that it has acted on, never those still under way.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::num::NonZeroU16;
+
+use teredo::client::{Reason, State};
+use teredo_notify::types::{Peers, Phase, Role, Status};
+use teredo_tunnel::client::ClientPathStatus;
+
+use super::Connectivity;
+use crate::ServerName;
+use crate::names::Resolution;
+use crate::status::{Times, set_traffic};
+
+/// The client's account of itself.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) interface: String,
+    pub(super) resolution: Resolution,
+    servers: Vec<ServerName>,
+    configured_port: Option<NonZeroU16>,
+    times: Times,
+    pub(super) state: State,
+    pub(super) reason: Option<Reason>,
+    pub(super) address: Option<Ipv6Addr>,
+    pub(super) mapped: Option<SocketAddrV4>,
+    /// The gating subscribers that opened the port after it was in use, each with the state that it opened.
+    pub(super) late_firewalls: BTreeSet<(u64, Option<u64>)>,
+    /// Why the address is not on the interface.
+    pub(super) interface_trouble: Option<String>,
+    /// Why the port is not the one asked for.
+    pub(super) fallback: Option<String>,
+    /// The servers that say that the key for them is no longer valid.
+    pub(super) retired_keys: BTreeSet<Ipv4Addr>,
+    /// Why datagrams do not leave: the kernel's reason.
+    pub(super) trouble: Option<String>,
+}
+
+impl Account {
+    pub(super) fn new(
+        interface: String,
+        resolution: Resolution,
+        servers: Vec<ServerName>,
+        configured_port: Option<NonZeroU16>,
+    ) -> Self {
+        Self {
+            interface,
+            resolution,
+            servers,
+            configured_port,
+            times: Times::now(),
+            state: State::Offline,
+            reason: Some(Reason::NoServer),
+            address: None,
+            mapped: None,
+            late_firewalls: BTreeSet::new(),
+            interface_trouble: None,
+            fallback: None,
+            retired_keys: BTreeSet::new(),
+            trouble: None,
+        }
+    }
+
+    pub(super) fn enter_state(&mut self, state: State, reason: Option<Reason>) {
+        if self.state != state {
+            self.times.enter_state();
+        }
+        (self.state, self.reason) = (state, reason);
+        if state == State::Qualified {
+            self.trouble = None;
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.state {
+            State::Offline => Phase::Offline,
+            State::Probe => Phase::Probe,
+            State::Dormant => Phase::Dormant,
+            State::Qualified => Phase::Qualified,
+        }
+    }
+
+    /// Why the client is not qualified, down to the stage that fails; or what it lacks although it is.
+    pub(super) fn explanation(&self) -> Option<String> {
+        let Some(reason) = self.reason else {
+            // The verdict on the server takes 12 s; an error of the kernel is known now.
+            if let (State::Probe, Some(trouble)) = (self.state, &self.trouble) {
+                return Some(format!("the kernel refuses: {trouble}"));
+            }
+            let qualified = self.state == State::Qualified;
+            return self
+                .interface_trouble
+                .clone()
+                .or_else(|| self.fallback.clone())
+                .or_else(|| self.retired_key().filter(|_| qualified));
+        };
+        match (reason, &self.resolution.trouble, &self.trouble) {
+            (Reason::NoServer, Some(trouble), _) => Some(trouble.clone()),
+            (Reason::NoServer, None, _) => Some("looking the server's address up".to_owned()),
+            (Reason::ServerSilent(_) | Reason::ServerLost(_), _, Some(trouble)) => {
+                Some(format!("{reason} ({trouble})"))
+            }
+            _ => Some(reason.to_string()),
+        }
+    }
+
+    /// The next step for a key that a server accepts only for a while longer (RFC 4380 §5.2.2).
+    fn retired_key(&self) -> Option<String> {
+        let server = self.retired_keys.first()?;
+        Some(format!(
+            "the key is no longer valid, says server {server}: obtain a new one for --secret-file"
+        ))
+    }
+
+    /// The address and the mapping that are good now. While the client asks for them again the interface keeps the old
+    /// address, but no one should count on it.
+    pub(super) fn in_use(&self) -> (Option<Ipv6Addr>, Option<SocketAddrV4>) {
+        match self.state {
+            State::Qualified => (self.address, self.mapped),
+            _ => (None, None),
+        }
+    }
+
+    /// The server's name as it was configured.
+    pub(super) fn server(&self, primary: Option<Ipv4Addr>) -> Option<String> {
+        let mut servers = self.resolution.servers.iter();
+        servers
+            .find(|(server, _)| primary.is_none_or(|primary| server.primary == primary))
+            .map(|(_, name)| name.to_string())
+    }
+
+    pub(super) fn connectivity(&self) -> Connectivity {
+        let address = self.address.filter(|_| self.interface_trouble.is_none());
+        Connectivity {
+            state: self.state,
+            reason: self.reason,
+            address,
+            mapped: self.mapped.filter(|_| address.is_some()),
+            trouble: self.interface_trouble.clone(),
+        }
+    }
+
+    /// The status, of which the data path knows a part; `max_peers` is the capacity of its list.
+    pub(super) fn status(&self, path: Option<&ClientPathStatus>, max_peers: usize) -> Status {
+        let (address, mapped) = self.in_use();
+        let mut status = Status {
+            role: Role::Client,
+            configured_port: self.configured_port.map(Into::into),
+            address,
+            mapped,
+            interface: Some(self.interface.clone()),
+            ..self.times.status(self.phase(), self.explanation())
+        };
+        if let Some(path) = path {
+            let primary = path.client.server.map(|server| server.primary);
+            status.server = self.server(primary);
+            status.server_address = primary;
+            status.local = path.client.local;
+            status.nat = Some(path.client.nat.name().to_owned());
+            status.refresh_ms = u64::try_from(path.client.refresh_interval.as_millis()).ok();
+            status.peers = Peers {
+                total: path.client.peers as u64,
+                trusted: path.client.trusted_peers as u64,
+                capacity: max_peers as u64,
+            };
+            set_traffic(&mut status, &path.counters, &path.drops);
+        }
+        if status.server.is_none() {
+            status.server = self.servers.first().map(ServerName::to_string);
+        }
+        status
+    }
+}

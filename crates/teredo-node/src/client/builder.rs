@@ -1,0 +1,283 @@
+//! From settings to a running client.
+
+use std::net::Ipv4Addr;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use teredo::ClientConfig;
+use teredo_notify::hub::Hub;
+use teredo_notify::service::EventBus;
+use teredo_tunnel::Tun;
+use teredo_tunnel::client::{ClientHandle, ClientPathConfig};
+use teredo_tunnel::net::{Interface, InterfaceConfig, NetworkMonitor, SEGMENTS_PER_SEND};
+use teredo_tunnel::offload::Offload;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use super::account::Account;
+use super::run::{ControlLoop, Input};
+use super::{Client, Connectivity};
+use crate::announcer::HubAnnouncer;
+use crate::control::Requests;
+use crate::names::{Resolution, Resolver, ServerName};
+use crate::start::{open_tun, wait_for_gates};
+use crate::{ServerKeys, StartError};
+
+/// The settings of a [`Client`]; [`Client::builder`] makes one.
+#[derive(Debug)]
+#[must_use = "it does nothing until it is started"]
+pub struct ClientBuilder {
+    pub(super) servers: Vec<ServerName>,
+    pub(super) keys: ServerKeys,
+    interface: Option<String>,
+    default_route: bool,
+    pub(super) bind: Ipv4Addr,
+    pub(super) port: Option<NonZeroU16>,
+    pub(super) protocol: ClientConfig,
+    pub(super) beside_native: bool,
+    offload: Offload,
+    hub: Hub,
+    events: Option<EventBus>,
+    requests: Option<Requests>,
+    gate_grace: Duration,
+}
+
+/// A client whose interface exists, and which has no port yet: what needs privileges is done.
+#[derive(Debug)]
+#[must_use = "it does nothing until it is started"]
+pub struct PreparedClient {
+    builder: ClientBuilder,
+    tun: Tun,
+    interface: Interface,
+    monitor: NetworkMonitor,
+}
+
+impl ClientBuilder {
+    pub(super) fn new(server: ServerName) -> Self {
+        Self {
+            servers: vec![server],
+            keys: ServerKeys::default(),
+            interface: None,
+            default_route: true,
+            bind: Ipv4Addr::UNSPECIFIED,
+            port: None,
+            protocol: ClientConfig::default(),
+            beside_native: false,
+            offload: Offload::default(),
+            hub: Hub::new(),
+            events: None,
+            requests: None,
+            gate_grace: Duration::ZERO,
+        }
+    }
+
+    /// Another server, to be raced with the first.
+    pub fn server(mut self, server: impl Into<ServerName>) -> Self {
+        self.servers.push(server.into());
+        self
+    }
+
+    /// The identifiers and secrets; none by default.
+    pub fn keys(mut self, keys: ServerKeys) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// The name of the tunnel interface; by default the first of `teredo0`, `teredo1`, ... that is free.
+    pub fn interface(mut self, name: impl Into<String>) -> Self {
+        self.interface = Some(name.into());
+        self
+    }
+
+    /// Whether IPv6 without any other route goes through the tunnel; true by default.
+    pub fn default_route(mut self, wanted: bool) -> Self {
+        self.default_route = wanted;
+        self
+    }
+
+    /// The IPv4 address to send from; by default the routing table decides.
+    pub fn bind(mut self, address: Ipv4Addr) -> Self {
+        self.bind = address;
+        self
+    }
+
+    /// The UDP port to begin with; by default the kernel chooses.
+    pub fn port(mut self, port: NonZeroU16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// The protocol's settings.
+    pub fn protocol(mut self, config: ClientConfig) -> Self {
+        self.protocol = config;
+        self
+    }
+
+    /// Whether the client serves even if the host has native IPv6. By default it is dormant then, without port and
+    /// address, until native IPv6 is gone (RFC 4380 §5.5).
+    pub fn beside_native_ipv6(mut self, wanted: bool) -> Self {
+        self.beside_native = wanted;
+        self
+    }
+
+    /// Whether to use kernel offloads; [`Offload::Auto`] by default.
+    pub fn offload(mut self, offload: Offload) -> Self {
+        self.offload = offload;
+        self
+    }
+
+    /// The hub that announces the port; by default a new one. Register callbacks before the start to miss nothing. A
+    /// [service](teredo_notify::service::Service) on the same hub serves other processes.
+    pub fn hub(mut self, hub: Hub) -> Self {
+        self.hub = hub;
+        self
+    }
+
+    /// The bus of the service's monitors; by default one without monitors.
+    pub fn events(mut self, events: EventBus) -> Self {
+        self.events = Some(events);
+        self
+    }
+
+    /// The requests of a service (see [`control`](crate::control())).
+    pub fn requests(mut self, requests: Requests) -> Self {
+        self.requests = Some(requests);
+        self
+    }
+
+    /// How long the first port waits for firewall agents to subscribe; not at all by default.
+    pub fn gate_grace(mut self, grace: Duration) -> Self {
+        self.gate_grace = grace;
+        self
+    }
+
+    /// Creates the interface and sets it up, which needs CAP_NET_ADMIN. The caller may drop privileges afterwards, all
+    /// but CAP_NET_ADMIN for addresses and routes.
+    ///
+    /// Call it within a tokio runtime, in the network namespace that the client is for.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left behind.
+    pub async fn prepare(self) -> Result<PreparedClient, StartError> {
+        let tun = open_tun(|| Tun::open(self.interface.as_deref())).await?;
+        let defaults = InterfaceConfig::default();
+        let config = InterfaceConfig {
+            default_route: defaults.default_route.filter(|_| self.default_route),
+            max_segments: Some(SEGMENTS_PER_SEND),
+            ..defaults
+        };
+        let interface = Interface::set_up(&tun, config).await?;
+        let monitor = NetworkMonitor::new(Some(tun.index()))
+            .await
+            .map_err(StartError::Monitor)?;
+        Ok(PreparedClient {
+            builder: self,
+            tun,
+            interface,
+            monitor,
+        })
+    }
+
+    /// [Prepares](Self::prepare) the client and [starts](PreparedClient::start) it.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left behind.
+    pub async fn start(self) -> Result<Client, StartError> {
+        self.prepare().await?.start().await
+    }
+}
+
+impl PreparedClient {
+    /// Binds the port, announces it and begins to qualify. When this is ready the hub has the port; if the host has
+    /// native IPv6 there is none (see [`beside_native_ipv6`](ClientBuilder::beside_native_ipv6)).
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left behind.
+    pub async fn start(self) -> Result<Client, StartError> {
+        let Self {
+            builder,
+            tun,
+            interface,
+            monitor,
+        } = self;
+        let hub = builder.hub.clone();
+        let events = builder.events.clone();
+        let events = events.unwrap_or_else(|| EventBus::new(hub.clone()));
+        wait_for_gates(&hub, builder.gate_grace).await;
+
+        let name = tun.name().to_owned();
+        let resolution = Resolution::without_look_up(&builder.servers);
+        let mut protocol = builder.protocol.clone();
+        let attached = monitor.attached();
+        protocol.destinations.set_broadcasts(attached.broadcasts);
+        let config = ClientPathConfig {
+            bind: builder.bind,
+            port: builder.port.map(Into::into),
+            servers: resolution
+                .servers
+                .iter()
+                .map(|(server, _)| *server)
+                .collect(),
+            keyring: builder.keys.keyring(resolution.named()),
+            client: protocol,
+            subnets: attached.subnets,
+            native: monitor
+                .native()
+                .filter(|_| !builder.beside_native)
+                .map(|native| native.address),
+            offload: builder.offload,
+            ..ClientPathConfig::default()
+        };
+        let (sender, inputs) = mpsc::unbounded_channel();
+        let reports = sender.clone();
+        let handle = ClientHandle::spawn(
+            tun,
+            config,
+            Box::new(HubAnnouncer(hub.clone())),
+            // The control loop may end before the data path does.
+            move |event| drop(sender.send(Input::Lane(event))),
+        )?;
+        let (waker, settled) = (handle.waker(), Arc::new(Notify::new()));
+        hub.on_settle({
+            let settled = settled.clone();
+            move || {
+                waker.wake();
+                settled.notify_one();
+            }
+        });
+        // For announcements that were settled before there was a hook.
+        handle.waker().wake();
+        // The data path announces the port before it answers.
+        handle.status().await;
+
+        let handle = Arc::new(handle);
+        let (tell, connectivity) = watch::channel(Connectivity::default());
+        let (end, ended) = oneshot::channel();
+        let control_loop = ControlLoop {
+            handle: Arc::clone(&handle),
+            hub: hub.clone(),
+            events: events.clone(),
+            interface,
+            monitor,
+            resolver: Resolver::start(builder.servers.clone()),
+            requests: builder.requests,
+            inputs,
+            reports,
+            settled,
+            tell,
+            account: Account::new(name, resolution, builder.servers, builder.port),
+            keys: builder.keys,
+            bind: builder.bind,
+            beside_native: builder.beside_native,
+            max_peers: builder.protocol.max_peers,
+        };
+        Ok(Client {
+            handle,
+            hub,
+            events,
+            connectivity,
+            end,
+            control_loop: tokio::spawn(control_loop.run(ended)),
+        })
+    }
+}

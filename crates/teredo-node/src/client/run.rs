@@ -1,0 +1,294 @@
+//! The control loop of a client: it takes one input at a time and acts on it, so that a client that says it is qualified
+//! has its address on the interface.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use teredo::client::{Event, State};
+use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
+use teredo_notify::service::{ControlError, EventBus, Outcome};
+use teredo_notify::types::{Detail, Status};
+use teredo_tunnel::BindError;
+use teredo_tunnel::client::{ClientEvent, ClientHandle, ClientPathStatus};
+use teredo_tunnel::lane::Operation;
+use teredo_tunnel::net::{Interface, NetworkChange, NetworkMonitor, local_address};
+use teredo_tunnel::port::{ChangeError, PortChange};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use super::Connectivity;
+use super::account::Account;
+use crate::control::{Reply, Request, Requests};
+use crate::names::{Resolution, Resolver};
+use crate::{RunError, ServerKeys};
+
+/// What the data path sends. Events and status come through one channel, so a status that is answered is neither older
+/// nor newer than the events before it.
+#[derive(Debug)]
+pub(super) enum Input {
+    Lane(ClientEvent),
+    Status(Box<ClientPathStatus>, oneshot::Sender<Status>),
+}
+
+/// What the control loop owns.
+pub(super) struct ControlLoop {
+    pub(super) handle: Arc<ClientHandle>,
+    pub(super) hub: Hub,
+    pub(super) events: EventBus,
+    pub(super) interface: Interface,
+    pub(super) monitor: NetworkMonitor,
+    pub(super) resolver: Resolver,
+    pub(super) requests: Option<Requests>,
+    pub(super) inputs: mpsc::UnboundedReceiver<Input>,
+    /// For answers of the data path.
+    pub(super) reports: mpsc::UnboundedSender<Input>,
+    /// Woken whenever a gating subscriber has confirmed an announcement.
+    pub(super) settled: Arc<Notify>,
+    pub(super) tell: watch::Sender<Connectivity>,
+    pub(super) account: Account,
+    pub(super) keys: ServerKeys,
+    pub(super) bind: Ipv4Addr,
+    pub(super) beside_native: bool,
+    pub(super) max_peers: usize,
+}
+
+impl ControlLoop {
+    /// Runs until `end` is dropped or the client ends by itself.
+    pub(super) async fn run(mut self, mut end: oneshot::Receiver<()>) -> Result<(), RunError> {
+        loop {
+            // In random order, so that no input starves the others.
+            tokio::select! {
+                _ = &mut end => break,
+                input = self.inputs.recv() => match input {
+                    Some(Input::Lane(ClientEvent::InterfaceLost)) => {
+                        return Err(RunError::InterfaceDeleted(self.account.interface));
+                    }
+                    Some(Input::Lane(ClientEvent::Ended)) | None => return Err(RunError::DataPathEnded),
+                    Some(Input::Lane(event)) => self.handle_event(event).await,
+                    Some(Input::Status(path, reply)) => {
+                        // The caller may have gone.
+                        let _ = reply.send(self.account.status(Some(&path), self.max_peers));
+                    }
+                },
+                request = Requests::next(&mut self.requests) => self.handle_request(request),
+                () = self.settled.notified() => self.gate_settled(),
+                resolution = self.resolver.next() => self.servers_resolved(resolution).await,
+                change = self.monitor.changed() => {
+                    let change = change.map_err(RunError::Monitor)?;
+                    self.network_changed(&change);
+                }
+            }
+            let connectivity = self.account.connectivity();
+            self.tell.send_if_modified(|told| {
+                let differs = *told != connectivity;
+                *told = connectivity;
+                differs
+            });
+        }
+        tracing::info!("ending");
+        // Subscribers hear of the end before the service is gone (N-11).
+        if let Err(error) = self.handle.stop().await {
+            tracing::debug!(%error, "there was nothing to stop");
+        }
+        if let Err(error) = self.interface.clear_address().await {
+            tracing::debug!(%error, "the interface goes with its address");
+        }
+        Ok(())
+    }
+
+    async fn handle_event(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Node(event) => self.handle_client_event(event).await,
+            ClientEvent::PortBound { port, fell_back } => {
+                self.account.fallback = fell_back.map(|fallback| fallback.to_string());
+                tracing::info!(port, "port in use");
+            }
+            ClientEvent::SettleMissed { sequence, port, .. } => {
+                // The hub names and counts those that were late.
+                self.hub.expire(sequence);
+                tracing::debug!(port, "went on without a gating subscriber");
+            }
+            ClientEvent::IoError { operation, message } => {
+                // The optional sockets keep nothing from leaving.
+                if matches!(operation, Operation::Discover | Operation::Determine) {
+                    return;
+                }
+                let trouble = Some(format!("{}: {message}", operation.name()));
+                if self.account.trouble != trouble {
+                    self.account.trouble = trouble;
+                    if self.account.state == State::Probe {
+                        self.publish().await;
+                    }
+                }
+            }
+            other => tracing::debug!(?other, "data path"),
+        }
+    }
+
+    async fn handle_client_event(&mut self, event: Event) {
+        match event {
+            Event::AddressUp {
+                address,
+                mapped,
+                server,
+                ..
+            } => {
+                let placed = self.interface.set_address(address).await;
+                let account = &mut self.account;
+                account.interface_trouble = placed.err().map(|error| error.to_string());
+                (account.address, account.mapped) = (Some(address), Some(mapped));
+                match &account.interface_trouble {
+                    Some(trouble) => {
+                        tracing::error!(%address, "the address cannot be used: {trouble}");
+                    }
+                    None => {
+                        tracing::info!(%address, %mapped, server = %server.primary, "Teredo address up");
+                    }
+                }
+                if account.state == State::Qualified {
+                    self.publish().await;
+                }
+            }
+            Event::AddressDown { address } => {
+                if let Err(error) = self.interface.clear_address().await {
+                    tracing::warn!(%error, %address, "the address cannot be removed");
+                }
+                (self.account.address, self.account.mapped) = (None, None);
+                tracing::info!(%address, "Teredo address down");
+            }
+            Event::StateChanged { state, reason } => {
+                self.account.enter_state(state, reason);
+                tracing::info!(%state, reason = self.account.explanation(), "state");
+                self.publish().await;
+            }
+            Event::KeyValidity { server, valid } => {
+                if valid {
+                    self.account.retired_keys.remove(&server);
+                    tracing::info!(%server, "the key is valid again");
+                } else {
+                    self.account.retired_keys.insert(server);
+                    tracing::warn!(%server, "the key is no longer valid: obtain a new one");
+                }
+                if self.account.state == State::Qualified {
+                    self.publish().await;
+                }
+            }
+            other => tracing::debug!(?other, "client"),
+        }
+    }
+
+    async fn publish(&self) {
+        let path = self.handle.status().await;
+        let (address, mapped) = self.account.in_use();
+        self.events.publish(Detail::State {
+            state: self.account.phase(),
+            reason: self.account.explanation(),
+            address,
+            mapped,
+            nat: path.map(|path| path.client.nat.name().to_owned()),
+            server: self.account.server(None),
+        });
+    }
+
+    fn handle_request(&self, request: Request) {
+        match request {
+            Request::Status(reply) => {
+                let reports = self.reports.clone();
+                // The loop may end before the answer comes; then the caller gets none.
+                self.handle.report_status(move |status| {
+                    let _ = reports.send(Input::Status(Box::new(status), reply));
+                });
+            }
+            Request::Rebind(port, reply) => forward(self.handle.rebind(port), reply),
+            Request::Stop(reply) => forward(self.handle.stop(), reply),
+            Request::Start(reply) => forward(self.handle.start(), reply),
+        }
+    }
+
+    async fn servers_resolved(&mut self, resolution: Resolution) {
+        if let Some(trouble) = &resolution.trouble {
+            tracing::warn!("{trouble}");
+        }
+        let servers: Vec<_> = resolution
+            .servers
+            .iter()
+            .map(|(server, _)| *server)
+            .collect();
+        let news = resolution.trouble != self.account.resolution.trouble;
+        self.account.resolution = resolution;
+        if !servers.is_empty() {
+            let keyring = self.keys.keyring(self.account.resolution.named());
+            self.handle.set_keyring(keyring);
+            self.handle.set_servers(servers);
+        } else if news {
+            self.publish().await;
+        }
+    }
+
+    /// A firewall that came after the port was in use has just opened it. What was sent before was dropped, so the client
+    /// asks again rather than wait for the time-out.
+    fn gate_settled(&mut self) {
+        let gates = self.hub.gates();
+        // Those that the port did not wait for, or not as long as they took.
+        let late = gates.iter().filter(|gate| {
+            gate.in_sync && gate.settle_time.is_none_or(|took| took > SETTLE_DEADLINE)
+        });
+        let late: BTreeSet<_> = late.map(|gate| (gate.id, gate.settled)).collect();
+        let news = !late.is_subset(&self.account.late_firewalls);
+        self.account.late_firewalls = late;
+        if news && self.account.state == State::Probe {
+            tracing::info!("a firewall has opened the port, asking the server again");
+            self.ask_again();
+        }
+    }
+
+    fn network_changed(&mut self, change: &NetworkChange) {
+        tracing::info!(%change, "the network changed");
+        // A node with native IPv6 must not be a client (RFC 4380 §5.5).
+        if change.ipv6 && !self.beside_native {
+            let native = self.monitor.native();
+            self.handle.set_native(native.map(|native| native.address));
+        }
+        if change.ipv4 {
+            // An error of the kernel was about the network before.
+            self.account.trouble = None;
+            self.ask_again();
+            self.resolver.nudge();
+        }
+    }
+
+    fn ask_again(&self) {
+        let local = match self.account.resolution.servers.first() {
+            _ if !self.bind.is_unspecified() => self.bind,
+            Some((server, _)) => local_address(server.primary).unwrap_or(Ipv4Addr::UNSPECIFIED),
+            None => Ipv4Addr::UNSPECIFIED,
+        };
+        self.handle.network_changed(local, self.monitor.attached());
+    }
+}
+
+/// Lets the caller wait for the data path while the control loop goes on.
+fn forward(
+    change: impl Future<Output = Result<PortChange, ChangeError>> + Send + 'static,
+    reply: Reply,
+) {
+    tokio::spawn(async move {
+        let outcome = match change.await {
+            Ok(change) => Ok(Outcome {
+                port: change.port,
+                settled: change.settled,
+            }),
+            Err(ChangeError::Stopped) => Err(ControlError::NotReady),
+            Err(ChangeError::Bind(BindError::InUse { port, .. })) => {
+                Err(ControlError::PortInUse(port))
+            }
+            Err(error @ ChangeError::Dormant(_)) => Err(ControlError::Failed(format!(
+                "{error}; '--native-ipv6 ignore' keeps it active"
+            ))),
+            Err(error) => Err(ControlError::Failed(error.to_string())),
+        };
+        // The caller may have gone.
+        let _ = reply.send(outcome);
+    });
+}

@@ -1,0 +1,90 @@
+//! What the start of a client and of a relay share, and how both end.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use teredo_notify::hub::Hub;
+use teredo_tunnel::net::InterfaceError;
+use teredo_tunnel::{OpenError, SpawnError};
+
+/// How long a dying predecessor may stand in the way.
+const PATIENCE: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+const GATE_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The tunnel interface could not be created.
+    #[error("cannot create the tunnel interface: {0}")]
+    Tun(#[from] OpenError),
+    /// The interface could not be set up.
+    #[error("cannot set the tunnel interface up: {0}")]
+    Interface(#[from] InterfaceError),
+    /// The network cannot be monitored.
+    #[error("cannot monitor the network: {0}")]
+    Monitor(io::Error),
+    /// The data path did not start.
+    #[error("cannot start the data path: {0}")]
+    DataPath(#[from] SpawnError),
+}
+
+/// Why a node ended although its owner did not ask for it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The interface was deleted.
+    #[error("interface {0} was deleted")]
+    InterfaceDeleted(String),
+    /// A thread of the data path ended by itself; the log has the reason.
+    #[error("a thread of the data path has ended by itself")]
+    DataPathEnded,
+    /// The network cannot be monitored any more.
+    #[error("cannot monitor the network any more: {0}")]
+    Monitor(io::Error),
+    /// The control loop panicked.
+    #[error("the control loop panicked")]
+    Panicked,
+}
+
+/// Repeats `attempt` for a moment while `is_transient` holds for its error: after a `kill -9` the kernel needs some
+/// milliseconds to release locks, interfaces and tables of the process before.
+///
+/// # Errors
+/// The last error of `attempt`.
+pub async fn retry_briefly<T, E>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+    is_transient: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Err(error) if is_transient(&error) && Instant::now() < patience => {
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Opens a TUN interface whose name a predecessor may still have.
+pub(crate) async fn open_tun<T>(
+    open: impl FnMut() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    retry_briefly(open, |error| matches!(error, OpenError::NameTaken { .. })).await
+}
+
+/// Gives firewall agents that wait for the service `grace` to subscribe before the first port is announced, so that they
+/// gate it like every later one (N-16). They watch for the service's socket and need a few milliseconds. The control
+/// loop handles agents that come later.
+pub(crate) async fn wait_for_gates(hub: &Hub, grace: Duration) {
+    let current = hub.snapshot().sequence;
+    let subscribed = async {
+        while !hub.gates().iter().any(|gate| gate.settled >= Some(current)) {
+            tokio::time::sleep(GATE_INTERVAL).await;
+        }
+    };
+    // Without an agent the time runs out.
+    let _ = tokio::time::timeout(grace, subscribed).await;
+}
