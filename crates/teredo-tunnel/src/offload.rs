@@ -22,8 +22,6 @@ mod coalesce;
 mod cut;
 mod flow;
 mod header;
-#[cfg(test)]
-mod reference;
 
 use std::str::FromStr;
 

@@ -1,11 +1,12 @@
-//! What cutting super-packets and putting packets together costs, beside copying the same bytes.
+//! The cost of cutting and coalescing super-packets, beside copying the same bytes.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
-use teredo_tunnel::offload::{Coalescer, Cut, Gso, Header, Offloads};
+use teredo_segmentation::Packet;
+use teredo_tunnel::offload::{Coalescer, Cut, Header, Offloads};
 
 use crate::machine::Machine;
 use crate::statistics::Distribution;
@@ -15,8 +16,7 @@ const SCHEMA: &str = "teredo.bench.offload/1";
 
 /// As many packets of 1280 bytes as one send takes, with TCP's timestamps.
 const PACKETS: usize = 51;
-const HEADERS: usize = 72;
-const SEGMENT: usize = 1280 - HEADERS;
+const SEGMENT: u16 = 1208;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -46,7 +46,9 @@ struct Measurement {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine::look()?;
     machine.refuse_if_loaded(options.force)?;
-    let (header, whole) = super_packet();
+    let payload = vec![0x5a; PACKETS * usize::from(SEGMENT)];
+    let (header, whole) = Packet::tcp(1, payload).super_packet(Some(SEGMENT));
+    let header = Header::parse(&header);
     let mut packets = vec![0; PACKETS * 1280];
     let mut coalescer = Coalescer::new(PACKETS, Offloads::ALL);
     let names = ["copy", "cut", "coalesce"];
@@ -113,21 +115,4 @@ fn cut(header: &Header, whole: &[u8], packets: &mut [u8]) -> Result<()> {
         "the super-packet has become {end} bytes"
     );
     Ok(())
-}
-
-/// A super-packet as TCP makes it.
-fn super_packet() -> (Header, Vec<u8>) {
-    let mut packet = vec![0x60, 0, 0, 0, 0, 0, 6, 64];
-    packet.extend((8..HEADERS + PACKETS * SEGMENT).map(|at| at as u8));
-    // 32 bytes of TCP's header, and nothing but ACK.
-    packet[52..54].copy_from_slice(&[0x80, 0x10]);
-    let header = Header {
-        needs_checksum: true,
-        gso: Gso::Tcp6,
-        header_len: HEADERS as u16,
-        segment: SEGMENT as u16,
-        checksum_start: 40,
-        checksum_offset: 16,
-    };
-    (header, packet)
 }

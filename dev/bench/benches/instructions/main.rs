@@ -11,7 +11,6 @@
 )]
 
 mod introduced;
-mod super_packet;
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -28,6 +27,7 @@ use teredo::{
     ServerConfig, Submission,
 };
 use teredo_notify::hub::{Feed, Hub};
+use teredo_segmentation::Packet;
 use teredo_tunnel::offload::{Coalescer, Cut, Header, Offloads};
 
 use crate::introduced::{NATIVE, RELAY};
@@ -44,6 +44,11 @@ const SERVER: ServerAddress = ServerAddress {
 };
 /// A packet that fills the tunnel.
 const PAYLOAD: [u8; 1232] = [0x5a; 1232];
+/// The packets that super-packets are cut into, their payload behind IPv6 and TCP with timestamps, and the most of them in
+/// 64 KiB.
+const LEN: usize = 1280;
+const SEGMENT: u16 = 1208;
+const MOST: usize = 54;
 const FEW: usize = 10;
 const MANY: usize = 1_000_000;
 
@@ -237,12 +242,14 @@ fn server_bubble(given: (Given<Server>, usize)) -> Given<Server> {
     server_answers(given)
 }
 
-/// The kernel's header, a packet, and room for what it is cut into.
+/// The kernel's header, a packet, and room for the packets that it is cut into.
 type Handed = (Header, Vec<u8>, Vec<u8>);
 
-fn handed(packet: (Header, Vec<u8>)) -> Handed {
-    let (header, packet) = packet;
-    (header, packet, vec![0; 70_000])
+/// A packet with the payload of so many full ones, as the host's stack hands it over.
+fn handed(packets: usize, segment: Option<u16>) -> Handed {
+    let payload = vec![0x5a; packets * usize::from(SEGMENT)];
+    let (header, packet) = Packet::tcp(1, payload).super_packet(segment);
+    (Header::parse(&header), packet, vec![0; 70_000])
 }
 
 fn cut((header, packet, mut out): Handed, packets: usize) -> Handed {
@@ -260,21 +267,21 @@ fn cut((header, packet, mut out): Handed, packets: usize) -> Handed {
 }
 
 #[library_benchmark(setup = handed)]
-#[bench::call(super_packet::tcp(super_packet::MOST))]
+#[bench::call(MOST, Some(SEGMENT))]
 fn cut_64k_of_tcp(handed: Handed) -> Handed {
-    cut(handed, super_packet::MOST)
+    cut(handed, MOST)
 }
 
 #[library_benchmark(setup = handed)]
-#[bench::call(super_packet::unfinished())]
+#[bench::call(1, None)]
 fn complete_checksum(handed: Handed) -> Handed {
     cut(handed, 1)
 }
 
 /// A coalescer, and packets end to end.
 fn batch(packets: usize) -> (Coalescer, Vec<u8>) {
-    let (header, packet) = super_packet::tcp(packets);
-    let mut arena = vec![0; packets * super_packet::LEN];
+    let (header, packet, _) = handed(packets, Some(SEGMENT));
+    let mut arena = vec![0; packets * LEN];
     let mut cut = Cut::new(&header, &packet).expect("it can be cut");
     let mut end = 0;
     while let Some(len) = cut.emit(&packet, &mut arena[end..]) {
@@ -289,8 +296,8 @@ fn batch(packets: usize) -> (Coalescer, Vec<u8>) {
 fn coalesce_40_of_tcp((mut coalescer, arena): (Coalescer, Vec<u8>)) -> (Coalescer, Vec<u8>) {
     for _ in 0..CALLS {
         coalescer.clear();
-        for start in (0..arena.len()).step_by(super_packet::LEN) {
-            coalescer.push(black_box(&arena), start..start + super_packet::LEN);
+        for start in (0..arena.len()).step_by(LEN) {
+            coalescer.push(black_box(&arena), start..start + LEN);
         }
         assert_eq!(coalescer.iter(&arena).count(), 1);
     }

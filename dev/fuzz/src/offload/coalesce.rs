@@ -1,14 +1,13 @@
-//! Batches of packets, some of which belong together: they become what the book says, in which each packet is again, to
-//! the bit.
+//! Batches of packets, some of which belong together. The coalescer must join just those that the reference joins, and
+//! cutting the result must give back each packet, to the bit.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arbitrary::Arbitrary;
+use teredo_segmentation::{
+    self as reference, ACK, CWR, ECE, KernelHeader, LONGEST, PSH, Packet, Tcp, in_order, sum,
+};
 use teredo_tunnel::offload::{Coalescer, Offloads, SuperPacket};
-
-use super::book::{self, Kernel};
-use super::packet::{ACK, CWR, ECE, LONGEST, PSH, Packet, Tcp, sum};
 
 #[derive(Arbitrary, Debug)]
 pub struct Input {
@@ -143,10 +142,10 @@ impl Field {
 }
 
 const FLOWS: u8 = 12;
-/// What a batch holds at most, in bytes; the book is slow.
+/// The most bytes of a batch; the reference is slow.
 const BATCH: usize = 200_000;
 
-/// Bytes of payload: few, as the book is slow, or as many as a packet of the tunnel has.
+/// Bytes of payload: few, since the reference is slow, or as many as a packet of the tunnel has.
 fn payload(len: u16) -> usize {
     usize::from(if len < 0xc000 { len % 128 } else { len % 1500 })
 }
@@ -182,7 +181,7 @@ fn packet(flow: u8, sequence: u32, flags: u8, len: usize) -> Packet {
 
 impl Change {
     fn of(&self, mut packet: Packet) -> Vec<u8> {
-        let field = if packet.tcp.is_some() { 56 } else { 46 };
+        let field = packet.checksum_at();
         match self {
             Self::Len(len) => packet.payload.resize(payload(*len), 7),
             Self::Flags(flags) => packet
@@ -333,9 +332,9 @@ pub fn run(input: Input) {
         }
     }
     for group in &groups {
-        let flow = book::flow(&group[0]);
+        let flow = reference::flow(&group[0]);
         assert!(
-            group.iter().all(|part| book::flow(part) == flow),
+            group.iter().all(|part| reference::flow(part) == flow),
             "flows are mixed"
         );
     }
@@ -344,8 +343,8 @@ pub fn run(input: Input) {
         "other packets, or another order"
     );
     assert!(
-        groups == book::coalesce(&packets, tcp, udp),
-        "other groups than the book's"
+        groups == reference::coalesce(&packets, tcp, udp),
+        "other groups than the reference's"
     );
 }
 
@@ -362,8 +361,8 @@ fn parts(packet: &SuperPacket<'_>) -> Vec<Vec<u8>> {
     }
     assert!(packet.count() <= 64 && packet.pieces().count() <= 64 && whole.len() <= LONGEST);
     assert_eq!(header[0], 1, "the checksum has to be completed");
-    let kernel = Kernel::parse(header);
-    let is_udp = kernel.kind == book::UDP;
+    let kernel = KernelHeader::parse(header);
+    let is_udp = kernel.kind == reference::GSO_UDP;
     let parsed =
         Packet::parse(&whole, if is_udp { 17 } else { 6 }).expect("it carries what it says");
     let field = if is_udp { 6 } else { 16 };
@@ -374,25 +373,7 @@ fn parts(packet: &SuperPacket<'_>) -> Vec<Vec<u8>> {
     assert_eq!(usize::from(word(4)), whole.len() - 40);
     assert!(!is_udp || word(44) == word(4));
     assert_eq!(word(40 + usize::from(field)), sum(&parsed.pseudo_header()));
-    let parts = book::cut(&kernel, &whole).expect("it can be cut");
+    let parts = reference::cut(&kernel, &whole).expect("it can be cut");
     assert_eq!(parts.len(), packet.count());
     parts
-}
-
-/// Each flow's packets, between those of which it is not known what they belong to: nothing may overtake these.
-fn in_order(packets: &[Vec<u8>]) -> Vec<BTreeMap<Vec<u8>, Vec<&[u8]>>> {
-    let mut runs = vec![BTreeMap::<_, Vec<&[u8]>>::new()];
-    for packet in packets {
-        match book::flow(packet) {
-            Some(flow) => {
-                let run = runs.last_mut().expect("there is one from the beginning");
-                run.entry(flow).or_default().push(packet);
-            }
-            None => runs.extend([
-                BTreeMap::from([(Vec::new(), vec![&packet[..]])]),
-                BTreeMap::new(),
-            ]),
-        }
-    }
-    runs
 }

@@ -1,11 +1,9 @@
-//! Any header of the kernel's before any packet: what is cut is what the book says, to the bit, and the same packets are
-//! refused.
+//! Any header of the kernel in front of any packet. The cut packets must be those of the reference, to the bit, and both
+//! must refuse the same packets.
 
 use arbitrary::Arbitrary;
+use teredo_segmentation::{self as reference, ACK, KernelHeader, LONGEST, Packet, Tcp, sum};
 use teredo_tunnel::offload::{Cut, Header};
-
-use super::book::{self, Kernel};
-use super::packet::{ACK, LONGEST, Packet, Tcp, sum};
 
 #[derive(Arbitrary, Debug)]
 pub struct Input {
@@ -115,13 +113,13 @@ impl Made {
         let mut packet = self.packet(segment);
         if self.balanced && segment > 2 && packet.payload.len() >= 2 {
             packet.payload[..2].fill(0);
-            let at = if self.udp { 46 } else { 56 } + packet.extensions.len();
+            let at = packet.checksum_at();
             let first = packet.segments(segment)[0].write();
             packet.payload[..2].copy_from_slice(&first[at..at + 2]);
         }
         let mut bytes = packet.write();
         if unfinished {
-            let at = if self.udp { 46 } else { 56 } + packet.extensions.len();
+            let at = packet.checksum_at();
             bytes[at..at + 2].copy_from_slice(&sum(&packet.pseudo_header()).to_be_bytes());
         }
         if let Some((at, value)) = self.spoil
@@ -154,7 +152,11 @@ fn handed_over(input: &Input) -> ([u8; 10], Vec<u8>) {
     };
     match input.kind {
         Kind::Right { .. } => {
-            header[1] = (if is_udp { book::UDP } else { book::TCP6 }) | header[1] & 0x80
+            header[1] = (if is_udp {
+                reference::GSO_UDP
+            } else {
+                reference::GSO_TCP6
+            }) | header[1] & 0x80
         }
         Kind::Checksum => {
             (header[0], header[1]) = (1, 0);
@@ -173,17 +175,17 @@ fn handed_over(input: &Input) -> ([u8; 10], Vec<u8>) {
 /// Runs the target with one input.
 pub fn run(input: Input) {
     let (header, packet) = handed_over(&input);
-    let expected = book::cut(&Kernel::parse(header), &packet);
+    let expected = reference::cut(&KernelHeader::parse(header), &packet);
     let (mut cut, expected) = match (Cut::new(&Header::parse(&header), &packet), expected) {
         (Ok(cut), Some(expected)) => (cut, expected),
         (Err(_), None) => return,
         (cut, expected) => {
-            let book = if expected.is_some() {
+            let verdict = if expected.is_some() {
                 "cuts"
             } else {
                 "refuses"
             };
-            panic!("the book {book} it: {cut:?}")
+            panic!("the reference {verdict} it: {cut:?}")
         }
     };
     let mut rooms = input.rooms.iter();

@@ -1,9 +1,15 @@
 use proptest::prelude::*;
+use teredo_segmentation::{ACK, CWR, ECE, FIN, PSH, Packet, Tcp};
 
-use super::super::reference::{Sketch, Tcp};
 use super::*;
 
 const ROOM: usize = 70_000;
+
+/// The packet as the host's stack hands it over.
+fn handed(packet: &Packet, segment: Option<u16>) -> (Header, Vec<u8>) {
+    let (header, bytes) = packet.super_packet(segment);
+    (Header::parse(&header), bytes)
+}
 
 fn cut(header: &Header, packet: &[u8]) -> Result<Vec<Vec<u8>>, CutError> {
     let mut cut = Cut::new(header, packet)?;
@@ -17,65 +23,70 @@ fn cut(header: &Header, packet: &[u8]) -> Result<Vec<Vec<u8>>, CutError> {
 }
 
 fn tcp() -> impl Strategy<Value = Tcp> {
-    (
-        any::<u32>(),
-        any::<u32>(),
-        any::<u8>(),
-        any::<u16>(),
-        0..=10usize,
-    )
-        .prop_map(|(sequence, acknowledgement, flags, window, options)| Tcp {
+    let numbers = (any::<u32>(), any::<[u8; 4]>(), any::<[[u8; 2]; 2]>());
+    (numbers, 0..16u8, any::<u8>(), 0..=10usize).prop_map(
+        |((sequence, acknowledgement, [window, urgent]), reserved, flags, options)| Tcp {
             sequence,
             acknowledgement,
+            reserved,
             flags,
             window,
+            urgent,
             options: vec![1; 4 * options],
-        })
-}
-
-fn sketch() -> impl Strategy<Value = Sketch> {
-    let payload = prop::collection::vec(any::<u8>(), 0..5000);
-    let head = (any::<u8>(), any::<u8>(), any::<u8>(), any::<[u16; 2]>());
-    (head, prop::option::of(tcp()), 0..3usize, payload).prop_map(
-        |((traffic_class, flow_label, hop_limit, ports), tcp, extension, payload)| Sketch {
-            traffic_class,
-            flow_label,
-            hop_limit,
-            ports,
-            tcp,
-            extension,
-            ..Sketch::udp(payload)
         },
     )
+}
+
+fn packet() -> impl Strategy<Value = Packet> {
+    let payload = prop::collection::vec(any::<u8>(), 0..5000);
+    let head = (any::<[u8; 3]>(), 0..16u8, any::<u8>(), any::<[u8; 4]>());
+    (head, prop::option::of(tcp()), 0..3usize, payload).prop_map(
+        |(([a, b, c], class, hop_limit, ports), tcp, options, payload)| {
+            Packet {
+                class_and_label: [0x60 | class, a, b, c],
+                hop_limit,
+                ports,
+                tcp,
+                ..Packet::udp(payload)
+            }
+            .with_destination_options(options)
+        },
+    )
+}
+
+/// What a host without offloads would have sent instead.
+fn segments(packet: &Packet, size: u16) -> Vec<Vec<u8>> {
+    let segments = packet.segments(size.into());
+    segments.iter().map(Packet::write).collect()
 }
 
 proptest! {
     /// What a super-packet is cut into is what the host would have sent without offloads, to the bit.
     #[test]
-    fn a_super_packet_becomes_what_the_host_would_have_sent(sketch in sketch(), segment in 1u16..1500) {
-        let (header, packet) = sketch.super_packet(Some(segment));
-        prop_assert_eq!(cut(&header, &packet).unwrap(), sketch.cut(segment.into()));
+    fn a_super_packet_becomes_what_the_host_would_have_sent(whole in packet(), segment in 1u16..1500) {
+        let (header, packet) = handed(&whole, Some(segment));
+        prop_assert_eq!(cut(&header, &packet).unwrap(), segments(&whole, segment));
     }
 
     #[test]
-    fn a_checksum_is_completed(sketch in sketch()) {
-        let (header, packet) = sketch.super_packet(None);
-        let whole = sketch.packet();
+    fn a_checksum_is_completed(whole in packet()) {
+        let (header, packet) = handed(&whole, None);
+        let expected = whole.write();
         let done = cut(&header, &packet).unwrap();
         prop_assert_eq!(done.len(), 1);
         // Of the two zeros the kernel writes the other one, for TCP as well.
         let at = usize::from(header.checksum_start + header.checksum_offset);
-        if whole[at..at + 2] == [0, 0] {
+        if expected[at..at + 2] == [0, 0] {
             prop_assert_eq!(&done[0][at..at + 2], &[0xff, 0xff]);
         } else {
-            prop_assert_eq!(&done[0], &whole);
+            prop_assert_eq!(&done[0], &expected);
         }
     }
 
     /// Where the room ends it goes on later, as if there had been no end.
     #[test]
-    fn goes_on_where_the_room_ended(sketch in sketch(), segment in 1u16..1500, room in 0usize..2000) {
-        let (header, packet) = sketch.super_packet(Some(segment));
+    fn goes_on_where_the_room_ended(whole in packet(), segment in 1u16..1500, room in 0usize..2000) {
+        let (header, packet) = handed(&whole, Some(segment));
         let mut cut = Cut::new(&header, &packet).unwrap();
         let mut packets = Vec::new();
         while !cut.is_finished() {
@@ -92,7 +103,7 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(packets, sketch.cut(segment.into()));
+        prop_assert_eq!(packets, segments(&whole, segment));
     }
 
     /// No header and no bytes make it panic, go on for ever, or write a packet whose length is not what it says.
@@ -125,11 +136,11 @@ proptest! {
 /// The flags that close a window of segments are the last one's, and CWR is the first one's.
 #[test]
 fn flags_stay_with_the_segment_that_they_are_for() {
-    let mut sketch = Sketch::tcp(u32::MAX - 1500, vec![3; 3000]);
-    if let Some(tcp) = &mut sketch.tcp {
-        tcp.flags = 0x10 | 0x01 | 0x08 | 0x40 | 0x80;
+    let mut whole = Packet::tcp(u32::MAX - 1500, vec![3; 3000]);
+    if let Some(tcp) = &mut whole.tcp {
+        tcp.flags = ACK | FIN | PSH | ECE | CWR;
     }
-    let (header, packet) = sketch.super_packet(Some(1208));
+    let (header, packet) = handed(&whole, Some(1208));
     let packets = cut(&header, &packet).unwrap();
     let flags: Vec<_> = packets.iter().map(|packet| packet[53]).collect();
     assert_eq!(flags, [0xd0, 0x50, 0x59]);
@@ -142,21 +153,21 @@ fn flags_stay_with_the_segment_that_they_are_for() {
 /// What the kernel says of the length of the headers is not believed.
 #[test]
 fn the_length_of_the_headers_is_found_out() {
-    let sketch = Sketch::tcp(1, vec![3; 3000]);
-    let (header, packet) = sketch.super_packet(Some(1000));
+    let whole = Packet::tcp(1, vec![3; 3000]);
+    let (header, packet) = handed(&whole, Some(1000));
     for header_len in [0, 1, 54, 65_535] {
         let header = Header {
             header_len,
             ..header
         };
-        assert_eq!(cut(&header, &packet).unwrap(), sketch.cut(1000));
+        assert_eq!(cut(&header, &packet).unwrap(), segments(&whole, 1000));
     }
 }
 
 #[test]
 fn what_cannot_be_cut_is_refused() {
-    let sketch = Sketch::tcp(1, vec![3; 100]);
-    let (header, packet) = sketch.super_packet(Some(10));
+    let whole = Packet::tcp(1, vec![3; 100]);
+    let (header, packet) = handed(&whole, Some(10));
     let gso = |gso| Header { gso, ..header };
     assert_eq!(cut(&gso(Gso::Other(1)), &packet), Err(CutError::Kind(1)));
     assert_eq!(cut(&gso(Gso::Udp), &packet), Err(CutError::Protocol));
@@ -202,19 +213,16 @@ fn what_cannot_be_cut_is_refused() {
 /// All the payload in one segment, and as much of it as there can be.
 #[test]
 fn the_longest_super_packet_can_be_one_segment() {
-    let sketch = Sketch {
-        extension: 3,
-        ..Sketch::udp(vec![9; 65_535 - 40 - 24 - 8])
-    };
-    let (header, packet) = sketch.super_packet(Some(65_535));
+    let whole = Packet::udp(vec![9; 65_535 - 40 - 24 - 8]).with_destination_options(3);
+    let (header, packet) = handed(&whole, Some(65_535));
     assert_eq!(packet.len(), 65_535);
-    assert_eq!(cut(&header, &packet).unwrap(), [sketch.packet()]);
+    assert_eq!(cut(&header, &packet).unwrap(), [whole.write()]);
 }
 
 /// Another packet than the one it was made for is left alone.
 #[test]
 fn a_different_packet_is_not_cut() {
-    let (header, packet) = Sketch::tcp(1, vec![3; 100]).super_packet(Some(10));
+    let (header, packet) = handed(&Packet::tcp(1, vec![3; 100]), Some(10));
     let mut cut = Cut::new(&header, &packet).unwrap();
     assert_eq!(cut.emit(&packet[1..], &mut [0; 2000]), None);
     assert!(!cut.is_finished());
