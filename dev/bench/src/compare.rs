@@ -4,16 +4,13 @@
 //! all of them. A figure is the median of the pairs' ratios.
 
 mod batch;
-mod calls;
 mod cpu;
 mod crowd;
 mod daemon;
 mod datagrams;
-pub(crate) mod echo;
 mod estimate;
 mod firewall;
 mod flow;
-mod hash;
 mod latency;
 mod load;
 pub(crate) mod peers;
@@ -21,9 +18,8 @@ mod perf;
 mod plot;
 mod relaying;
 mod row;
-mod server;
+pub(crate) mod server;
 mod session;
-mod shares;
 mod stage;
 mod stream;
 pub(crate) mod tun_rs;

@@ -48,7 +48,7 @@ enum Task {
     Receive(receiver::Options),
     /// What `compare` starts: a server that sends back what it receives.
     #[command(hide = true)]
-    Echo(compare::echo::Options),
+    Echo(compare::server::EchoOptions),
     /// What `compare` starts: an end of a tunnel that is nothing but its offloads.
     #[command(hide = true, name = "tun-rs")]
     TunRs(compare::tun_rs::Options),
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         Task::Notify(options) => notify::run(&options),
         Task::Offload(options) => offload::run(&options),
         Task::Receive(options) => receiver::run(&options),
-        Task::Echo(options) => compare::echo::run(&options),
+        Task::Echo(options) => compare::server::echo(&options),
         Task::TunRs(options) => compare::tun_rs::run(&options),
         Task::Peers(options) => compare::peers::run(&options),
         Task::Serve(options) => memory::serve(&options),

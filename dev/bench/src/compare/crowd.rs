@@ -7,9 +7,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 use anyhow::{Context as _, Result, ensure};
+use etherparse::{Ipv4Header, Ipv4Slice, PacketBuilder, UdpHeader, UdpSlice, ip_number};
 use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
-use teredo::wire::{Datagram, Flags, PORT, TeredoAddress, checksum, emit_bubble, protocol};
+use teredo::wire::{Datagram, Flags, PORT, TeredoAddress, emit_bubble, protocol};
 use teredo_lab::{Host, Internet};
 
 use super::batch::{BATCH, Batch};
@@ -31,7 +32,6 @@ const PATTERN: u8 = 0x5a;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 /// Linux' IPPROTO_RAW: the sender writes the header of IPv4.
 const RAW: i32 = 255;
-const IPV4: usize = 20;
 const UDP: usize = 8;
 const RECEIVE_BUFFER: usize = 8 << 20;
 
@@ -183,20 +183,10 @@ pub(crate) fn payload(size: usize) -> Vec<u8> {
 
 /// An inner packet of this size.
 fn inner(from: Ipv6Addr, to: Ipv6Addr, size: usize) -> Vec<u8> {
-    let len = (size - HEADERS + UDP) as u16;
-    let mut udp = Vec::with_capacity(usize::from(len));
-    for field in [INNER_PORT, INNER_PORT, len, 0] {
-        udp.extend(field.to_be_bytes());
-    }
-    udp.resize(usize::from(len), PATTERN);
-    let sum = checksum(from, to, protocol::UDP, &udp);
-    udp[6..8].copy_from_slice(&sum.to_be_bytes());
-    let mut packet = vec![0x60, 0, 0, 0];
-    packet.extend(len.to_be_bytes());
-    packet.extend([protocol::UDP, 64]);
-    packet.extend(from.octets());
-    packet.extend(to.octets());
-    packet.extend(udp);
+    let builder = PacketBuilder::ipv6(from.octets(), to.octets(), 64).udp(INNER_PORT, INNER_PORT);
+    let mut packet = Vec::with_capacity(size);
+    // Only a writer that fails or a payload of more than 64 KiB would be an error.
+    let _ = builder.write(&mut packet, &payload(size));
     packet
 }
 
@@ -204,37 +194,38 @@ pub(crate) fn is_pattern(bytes: Option<&[u8]>) -> bool {
     bytes.is_some_and(|bytes| bytes.iter().all(|byte| *byte == PATTERN))
 }
 
-/// IPv4 and UDP around a payload. The kernel fills in the checksum of IPv4; that of UDP may be none.
+/// IPv4 and UDP around a payload. The kernel fills in the checksum of IPv4; UDP may have none.
 fn frame(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
-    let udp = (UDP + payload.len()) as u16;
-    let mut frame = Vec::with_capacity(IPV4 + UDP + payload.len());
-    frame.extend([0x45, 0]);
-    frame.extend((IPV4 as u16 + udp).to_be_bytes());
-    frame.extend([0, 0, 0, 0, 64, protocol::UDP, 0, 0]);
-    frame.extend(from.ip().octets());
-    frame.extend(to.ip().octets());
-    for field in [from.port(), to.port(), udp, 0] {
-        frame.extend(field.to_be_bytes());
-    }
-    frame.extend(payload);
-    frame
+    let udp = UdpHeader {
+        source_port: from.port(),
+        destination_port: to.port(),
+        length: (UDP + payload.len()) as u16,
+        checksum: 0,
+    };
+    let ip = Ipv4Header {
+        total_len: Ipv4Header::MIN_LEN_U16 + udp.length,
+        dont_fragment: false,
+        time_to_live: 64,
+        protocol: ip_number::UDP,
+        source: from.ip().octets(),
+        destination: to.ip().octets(),
+        ..Ipv4Header::default()
+    };
+    [&ip.to_bytes()[..], &udp.to_bytes(), payload].concat()
 }
 
-/// The two ends of a datagram, and what is in it.
+/// The two ends of a datagram, and its payload.
 fn datagram(frame: &[u8]) -> Option<(SocketAddrV4, SocketAddrV4, &[u8])> {
-    let header = usize::from(frame.first()? & 0xf) * 4;
-    if frame.get(9) != Some(&protocol::UDP) || header < IPV4 {
-        return None;
-    }
-    let udp = frame.get(header..)?;
-    let address = |at: usize| Some(Ipv4Addr::from(*frame.get(at..)?.first_chunk::<4>()?));
-    let field = |at: usize| Some(u16::from_be_bytes(*udp.get(at..)?.first_chunk()?));
-    let payload = udp.get(UDP..usize::from(field(4)?))?;
-    Some((
-        SocketAddrV4::new(address(12)?, field(0)?),
-        SocketAddrV4::new(address(16)?, field(2)?),
-        payload,
-    ))
+    let ip = Ipv4Slice::from_slice(frame).ok()?;
+    let header = ip.header();
+    let udp = UdpSlice::from_slice(ip.payload().payload).ok()?;
+    (header.protocol() == ip_number::UDP).then(|| {
+        (
+            SocketAddrV4::new(header.source_addr(), udp.source_port()),
+            SocketAddrV4::new(header.destination_addr(), udp.destination_port()),
+            udp.payload(),
+        )
+    })
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::daemon::Make;
-use super::estimate::median;
+use super::estimate::Estimate;
+use super::perf;
 use super::plot::{Plot, Series};
 use super::relaying::{Direction, Run, SMALL, Scene};
 use super::row::Target::{self, AtLeast, None as Nothing};
 use super::session::Session;
-use super::shares;
 
 const PEERS: usize = 10_000;
 const SIZES: [usize; 5] = [64, 256, 640, 960, 1280];
@@ -55,7 +55,7 @@ fn own_share(
     for (scene, runs) in scenes.iter_mut().zip(runs) {
         scene.introduce(PEERS)?;
         let (contestant, relay) = (scene.name(), scene.processes());
-        let shares = shares::sample(session, &measure, contestant, &relay, || {
+        let shares = perf::sample(session, &measure, contestant, &relay, || {
             scene.run(direction, SMALL, PEERS, duration)
         })?;
         let Some(shares) = shares else {
@@ -106,7 +106,7 @@ fn refuse_loss(session: &mut Session, measure: &str, contestant: &str, runs: &[R
     }
 }
 
-/// Medians of three, or a single run of each where it has to be quick.
+/// Packets a second by the size of the inner packet.
 fn by_size(session: &mut Session, scenes: &mut [Scene]) -> Result<()> {
     let mut series = Vec::new();
     for scene in scenes {
@@ -124,6 +124,7 @@ fn by_size(session: &mut Session, scenes: &mut [Scene]) -> Result<()> {
         title: "through a relay to 100 peers",
         x: "bytes of an inner packet",
         y: "packets a second",
+        base: 2.0,
         series: &series,
     };
     plot.save(&session.out().join("by-size.svg"))
@@ -136,8 +137,8 @@ pub(crate) fn shape(
     name: &str,
     size: usize,
     peers: usize,
-) -> Result<f64> {
-    let repeats = if session.quick { 1 } else { 3 };
+) -> Result<Estimate> {
+    let repeats = if session.quick { 3 } else { 5 };
     let mut rates = Vec::new();
     for repeat in 0..repeats {
         session.progress(&format!("plot {name}, {}", scene.name()), repeat);
@@ -146,5 +147,5 @@ pub(crate) fn shape(
         session.keep(name, scene.name(), repeat, &run)?;
         rates.push(run.per_second);
     }
-    Ok(median(&rates).unwrap_or_default())
+    Estimate::of(&rates).context("no run")
 }

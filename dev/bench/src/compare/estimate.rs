@@ -15,15 +15,15 @@ pub(crate) struct Estimate {
 const RESAMPLES: usize = 2000;
 
 impl Estimate {
-    /// None of no values. The same values give the same interval.
+    /// `None` if there are no values. The same values give the same interval.
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let median = median(values)?;
-        let mut random = Random(0x5DEE_CE66_D1CE_4E5B);
+        let mut random = fastrand::Rng::with_seed(1);
         let mut medians = Vec::with_capacity(RESAMPLES);
         let mut drawn = Vec::with_capacity(values.len());
         for _ in 0..RESAMPLES {
             drawn.clear();
-            drawn.extend((0..values.len()).map(|_| values[random.below(values.len())]));
+            drawn.extend((0..values.len()).map(|_| values[random.usize(..values.len())]));
             medians.extend(self::median(&drawn));
         }
         medians.sort_by(f64::total_cmp);
@@ -35,7 +35,7 @@ impl Estimate {
     }
 }
 
-/// The middle value, or the mean of the two; none of no values.
+/// The middle value, or the mean of the two in the middle; `None` if there are no values.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -46,24 +46,6 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     } else {
         upper
     })
-}
-
-/// SplitMix64: what it draws only has to look random.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, which is not 0.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-use super::calls;
 use super::cpu::Usage;
 use super::daemon::Make;
+use super::perf;
 use super::row::Target::{AtLeast, AtMost, None};
 use super::session::Session;
-use super::shares;
 use super::stage::{Carrier, FRAME, Mode, Stage, traffic};
 use super::stream::{Transfer, transfer};
 
@@ -129,7 +128,7 @@ fn own_share(
         stage.warm_up()?;
         let name = stage.carrier.name();
         let daemons = stage.daemons();
-        let shares = shares::sample(session, &measure, name, &daemons, || flow(stage, duration))?;
+        let shares = perf::sample(session, &measure, name, &daemons, || flow(stage, duration))?;
         let Some(shares) = shares else {
             return Ok(());
         };
@@ -200,7 +199,7 @@ fn count_calls(
         stage.warm_up()?;
         let before = stage.carried()?;
         let file = session.path("perf");
-        let counted = calls::count(&stage.daemons(), &file, || flow(stage, duration));
+        let counted = perf::count(&stage.daemons(), &file, || flow(stage, duration));
         let (calls, _) = match counted {
             Ok(counted) => counted,
             Err(error) => {

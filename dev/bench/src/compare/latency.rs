@@ -17,7 +17,7 @@ use teredo_lab::{Host, Receive, until};
 
 use super::cpu::{Place, Turn};
 use super::daemon::Make;
-use super::estimate::{Random, median};
+use super::estimate::median;
 use super::row::Target::{self, AtMost, None as Nothing};
 use super::session::Session;
 use super::stage::{Carrier, Mode, Stage};
@@ -310,7 +310,7 @@ fn ask(socket: &UdpSocket, duration: Duration) -> Result<(Vec<f64>, usize)> {
     socket.set_nonblocking(true)?;
     let (mut asked, mut trips) = (Vec::new(), Vec::new());
     let mut buffer = [0; 2048];
-    let mut random = Random(1);
+    let mut random = fastrand::Rng::with_seed(1);
     let start = Instant::now();
     let mut next = start;
     loop {
@@ -326,7 +326,7 @@ fn ask(socket: &UdpSocket, duration: Duration) -> Result<(Vec<f64>, usize)> {
             // What the queue has no room for is lost.
             let _ = socket.send(&question);
             // Never in step with the load.
-            let jitter = random.below(INTERVAL.as_nanos() as usize) as u64;
+            let jitter = random.u64(..INTERVAL.as_nanos() as u64);
             next += INTERVAL / 2 + Duration::from_nanos(jitter);
             continue;
         }

@@ -24,7 +24,6 @@ use super::cpu::Place;
 use super::crowd::client;
 use super::daemon::Make;
 use super::datagrams::shape;
-use super::estimate::Random;
 use super::plot::{Plot, Series};
 use super::relaying::{Direction, SMALL, Scene};
 use super::row::Target::{AtLeast, AtMost, None as Nothing};
@@ -161,6 +160,7 @@ fn by_peers(session: &mut Session, scenes: &mut [Scene], many: usize) -> Result<
         title: "64-byte packets through a relay",
         x: "peers, one after the other",
         y: "packets a second",
+        base: 10.0,
         series: &series,
     };
     plot.save(&session.out().join("by-peers.svg"))
@@ -317,14 +317,14 @@ fn fill(count: usize) -> Result<(Relay, Duration)> {
 /// Sends to random ones for a while; how many packets a second.
 fn send(relay: &mut Relay, socket: &UdpSocket, count: usize) -> Result<f64> {
     let mut batch = Batch::new();
-    let mut random = Random(count as u64);
+    let mut random = fastrand::Rng::with_seed(count as u64);
     let mut packets = vec![Vec::new(); BATCH];
     let (mut sent, mut to) = (0, Vec::with_capacity(BATCH));
     let start = Clock::now();
     while start.elapsed() < TURN {
         to.clear();
         for packet in &mut packets {
-            write(client(random.below(count)), packet);
+            write(client(random.usize(..count)), packet);
             let Submission::Send(mapped) = relay.handle_tun(now(), packet) else {
                 anyhow::bail!("a client was forgotten");
             };

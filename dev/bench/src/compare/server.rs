@@ -12,6 +12,7 @@ use teredo::wire::{
 };
 use teredo_lab::{Host, Internet, Process};
 
+use super::batch::Batch;
 use super::cpu::{Place, Usage};
 use super::daemon::{Daemon, Make};
 use super::load::{Load, Outcome};
@@ -30,6 +31,12 @@ const CLIENT_PORT: u16 = 4096;
 const SENDERS: usize = 8;
 /// The most that a socket may have waiting, where the system permits it.
 const RECEIVE_BUFFER: usize = 4 << 20;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EchoOptions {
+    /// Where the echo listens.
+    address: SocketAddrV4,
+}
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,4 +283,17 @@ fn is_advertisement(bytes: &[u8]) -> bool {
 
 fn is_bubble(bytes: &[u8]) -> bool {
     Datagram::parse(bytes).is_ok_and(|datagram| datagram.packet.is_bubble())
+}
+
+/// Sends back every datagram, in batches: the floor of a server.
+pub(crate) fn echo(options: &EchoOptions) -> Result<()> {
+    teredo_lab::die_with_parent()?;
+    let socket = UdpSocket::bind(options.address).context("cannot bind")?;
+    let mut batch = Batch::new();
+    println!("echoing");
+    loop {
+        if batch.receive(&socket, true)? > 0 {
+            batch.echo(&socket)?;
+        }
+    }
 }

@@ -6,12 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use crc32fast::Hasher;
 use socket2::{Domain, Protocol, Socket, Type};
 use teredo_lab::Host;
 
 use super::cpu::Place;
-use super::estimate::Random;
-use super::hash::Rolling;
 
 const PORT: u16 = 4000;
 const BLOCK: usize = 64 * 1024;
@@ -49,9 +48,9 @@ pub(crate) fn transfer(
         Ok((sent, received??))
     })?;
     let (start, blocks) = sent;
-    let (end, bytes, hash) = received;
+    let (end, bytes, sum) = received;
     ensure!(
-        bytes == blocks * BLOCK as u64 && hash == expected(blocks),
+        bytes == blocks * BLOCK as u64 && sum == expected(blocks),
         "what arrived is not what was sent: {bytes} bytes of {}",
         blocks * BLOCK as u64
     );
@@ -106,39 +105,39 @@ fn send(address: SocketAddr, segment: Option<u32>, duration: Duration) -> Result
     Ok((start, blocks))
 }
 
-fn receive(listener: &TcpListener) -> Result<(Instant, u64, u64)> {
+fn receive(listener: &TcpListener) -> Result<(Instant, u64, u32)> {
     Place::Receiver.take()?;
     let (mut stream, _) = listener.accept().context("nobody connected")?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut buffer = vec![0; RECEIVE];
-    let (mut rolling, mut bytes) = (Rolling::new(), 0);
+    let (mut sum, mut bytes) = (Hasher::new(), 0);
     loop {
         let len = stream.read(&mut buffer).context("nothing arrives")?;
         if len == 0 {
-            return Ok((Instant::now(), bytes, rolling.finish()));
+            return Ok((Instant::now(), bytes, sum.finalize()));
         }
-        rolling.update(&buffer[..len]);
+        sum.update(&buffer[..len]);
         bytes += len as u64;
     }
 }
 
 /// The same every time, but for the number in front of each block.
 fn noise() -> Vec<u8> {
-    let mut random = Random(1);
-    let words = std::iter::repeat_with(|| random.next().to_le_bytes());
-    words.flatten().take(BLOCK).collect()
+    let mut block = vec![0; BLOCK];
+    fastrand::Rng::with_seed(1).fill(&mut block);
+    block
 }
 
 fn stamp(block: &mut [u8], number: u64) {
     block[..8].copy_from_slice(&number.to_le_bytes());
 }
 
-fn expected(blocks: u64) -> u64 {
+fn expected(blocks: u64) -> u32 {
     let mut block = noise();
-    let mut rolling = Rolling::new();
+    let mut sum = Hasher::new();
     for number in 0..blocks {
         stamp(&mut block, number);
-        rolling.update(&block);
+        sum.update(&block);
     }
-    rolling.finish()
+    sum.finalize()
 }

@@ -1,3 +1,5 @@
+use teredo::wire::checksum;
+
 use super::*;
 
 const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1);
