@@ -1,4 +1,4 @@
-//! The table: what was measured, beside whom, and what was promised.
+//! The table: a row for each measure and rival, with its target.
 
 use std::fmt::Write as _;
 
@@ -6,23 +6,34 @@ use serde::Serialize;
 
 use super::estimate::{Estimate, median};
 
-/// What a ratio of ours to the rival's has to be.
+/// The bound of the ratio of our figure to the rival's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Target {
     AtLeast(f64),
     AtMost(f64),
-    /// Shown, and promised nothing about.
+    /// The row is for information.
     None,
 }
 
+/// Whether a target was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    Met,
+    Missed,
+    /// The measurement was not what its name says, so that its figures decide nothing.
+    Unsure,
+}
+
 impl Target {
-    fn met(self, ratio: f64) -> Option<bool> {
-        match self {
-            Self::AtLeast(bound) => Some(ratio >= bound),
-            Self::AtMost(bound) => Some(ratio <= bound),
-            Self::None => None,
-        }
+    fn verdict(self, ratio: f64) -> Option<Verdict> {
+        let met = match self {
+            Self::AtLeast(bound) => ratio >= bound,
+            Self::AtMost(bound) => ratio <= bound,
+            Self::None => return None,
+        };
+        Some(if met { Verdict::Met } else { Verdict::Missed })
     }
 
     fn text(self) -> String {
@@ -46,7 +57,8 @@ pub(crate) struct Row {
     /// Ours over the rival's, pair by pair.
     ratio: Estimate,
     target: Target,
-    met: Option<bool>,
+    /// `None` if there is no target.
+    verdict: Option<Verdict>,
     pairs: usize,
 }
 
@@ -71,9 +83,17 @@ impl Row {
             theirs: median(theirs)?,
             ratio,
             target,
-            met: target.met(ratio.median),
+            verdict: target.verdict(ratio.median),
             pairs: ratios.len(),
         })
+    }
+
+    /// Refuses a verdict: the row shows its figures as unsure.
+    pub(crate) fn unsure(self) -> Self {
+        Self {
+            verdict: Some(Verdict::Unsure),
+            ..self
+        }
     }
 }
 
@@ -85,9 +105,10 @@ const WORDS: [usize; 3] = [0, 2, 7];
 
 impl Row {
     fn cells(&self) -> [String; 8] {
-        let verdict = match self.met {
-            Some(true) => "met",
-            Some(false) => "MISSED",
+        let verdict = match self.verdict {
+            Some(Verdict::Met) => "met",
+            Some(Verdict::Missed) => "MISSED",
+            Some(Verdict::Unsure) => "unsure",
             None => "",
         };
         [
@@ -111,6 +132,7 @@ impl Row {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Table {
     rows: Vec<Row>,
+    unsure: Vec<(String, String)>,
     missing: Vec<(String, String)>,
     notes: Vec<String>,
     #[serde(skip)]
@@ -128,6 +150,11 @@ impl Table {
             part: self.part.clone(),
             ..row
         });
+    }
+
+    /// Says why a row is unsure.
+    pub(crate) fn unsure(&mut self, measure: String, reason: String) {
+        self.unsure.push((measure, reason));
     }
 
     pub(crate) fn missing(&mut self, measure: String, reason: String) {
@@ -195,13 +222,24 @@ impl Table {
     }
 
     fn remarks(&self) -> impl Iterator<Item = String> {
-        let verdicts = |met| self.rows.iter().filter(|row| row.met == Some(met)).count();
-        let verdicts = format!("{} targets met, {} missed", verdicts(true), verdicts(false));
+        let count = |verdict| {
+            let targets = self.rows.iter().filter(|row| row.target != Target::None);
+            targets.filter(|row| row.verdict == Some(verdict)).count()
+        };
+        let verdicts = format!(
+            "{} targets met, {} missed, {} unsure",
+            count(Verdict::Met),
+            count(Verdict::Missed),
+            count(Verdict::Unsure)
+        );
+        let unsure = self.unsure.iter();
+        let unsure = unsure.map(|(measure, reason)| format!("unsure: {measure}: {reason}"));
         let missing = self.missing.iter();
         let missing = missing.map(|(measure, reason)| format!("not measured: {measure}: {reason}"));
         [verdicts]
             .into_iter()
             .chain(self.notes.iter().cloned())
+            .chain(unsure)
             .chain(missing)
     }
 }

@@ -13,7 +13,7 @@ use super::row::{Row, Table, Target};
 use crate::machine::Machine;
 
 /// The name and version of the JSON.
-const SCHEMA: &str = "teredo.bench.compare/2";
+const SCHEMA: &str = "teredo.bench.compare/3";
 const PAIRS: usize = 10;
 const QUICK_PAIRS: usize = 3;
 
@@ -167,6 +167,23 @@ impl Session {
             Some(row) => self.table.push(row),
             None => self.missing(format!("{measure} / {rival}"), "no pair was complete"),
         }
+    }
+
+    /// Adds a line that decides nothing, and why.
+    pub(crate) fn unsure_row(
+        &mut self,
+        measure: &str,
+        unit: &'static str,
+        rival: &str,
+        [ours, theirs]: [&[f64]; 2],
+        target: Target,
+        reason: &str,
+    ) {
+        if let Some(row) = Row::of_pairs(measure, unit, rival, ours, theirs, target) {
+            self.table.push(row.unsure());
+        }
+        self.table
+            .unsure(format!("{measure} / {rival}"), reason.to_owned());
     }
 
     /// Notes what could not be measured, and why.

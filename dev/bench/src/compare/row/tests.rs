@@ -1,3 +1,4 @@
+use super::Verdict::{Met, Missed, Unsure};
 use super::*;
 
 fn row(ours: &[f64], theirs: &[f64], target: Target) -> Row {
@@ -8,16 +9,22 @@ fn row(ours: &[f64], theirs: &[f64], target: Target) -> Row {
 #[test]
 fn ratios_are_those_of_pairs() {
     let row = row(&[30.0, 15.0, 3.0], &[10.0, 5.0, 1.0], Target::AtLeast(3.0));
-    assert_eq!((row.ratio.median, row.met), (3.0, Some(true)));
+    assert_eq!((row.ratio.median, row.verdict), (3.0, Some(Met)));
     assert_eq!((row.ours, row.theirs, row.pairs), (15.0, 5.0, 3));
 }
 
 #[test]
 fn targets_have_two_sides() {
-    assert_eq!(row(&[2.9], &[1.0], Target::AtLeast(3.0)).met, Some(false));
-    assert_eq!(row(&[2.9], &[1.0], Target::AtMost(3.0)).met, Some(true));
-    assert_eq!(row(&[3.1], &[1.0], Target::AtMost(3.0)).met, Some(false));
-    assert_eq!(row(&[3.1], &[1.0], Target::None).met, None);
+    assert_eq!(
+        row(&[2.9], &[1.0], Target::AtLeast(3.0)).verdict,
+        Some(Missed)
+    );
+    assert_eq!(row(&[2.9], &[1.0], Target::AtMost(3.0)).verdict, Some(Met));
+    assert_eq!(
+        row(&[3.1], &[1.0], Target::AtMost(3.0)).verdict,
+        Some(Missed)
+    );
+    assert_eq!(row(&[3.1], &[1.0], Target::None).verdict, None);
     assert!(Row::of_pairs("x", "s", "y", &[], &[], Target::None).is_none());
 }
 
@@ -54,9 +61,29 @@ fn the_table_names_what_was_missed_and_what_is_missing() {
         lines[6..],
         [
             "",
-            "1 targets met, 1 missed",
+            "1 targets met, 1 missed, 0 unsure",
             "a note",
             "not measured: latency: no vxlan"
+        ]
+    );
+}
+
+/// A ratio within the target says nothing if the load beside it was not there.
+#[test]
+fn an_unsure_row_is_neither_met_nor_missed() {
+    let mut table = Table::default();
+    let unsure = row(&[1.0], &[10.0], Target::AtMost(0.3)).unsure();
+    assert_eq!(unsure.verdict, Some(Unsure));
+    table.push(unsure);
+    table.unsure("p99 / miredo".to_owned(), "88 % arrived".to_owned());
+    let text = table.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[2].ends_with("<= 0.3  unsure"), "{text}");
+    assert_eq!(
+        lines[4..],
+        [
+            "0 targets met, 0 missed, 1 unsure",
+            "unsure: p99 / miredo: 88 % arrived"
         ]
     );
 }
