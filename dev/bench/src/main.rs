@@ -1,31 +1,18 @@
-//! Measures how long the news of a new port takes from the client to the callbacks, what it costs, and how
-//! other ways to tell many of something do on the same machine in the same minute.
+//! The benchmarks. `cargo xtask bench` builds and starts this program.
 //!
-//! `compare` measures the data path, the server and the firewall beside their rivals; `offload` the data path's work on
-//! bytes, beside copying them.
+//! `compare` measures the data path, the server and the firewall beside their rivals. `notify` measures the time from a
+//! port change to the callbacks, and its cost. `offload` measures the data path's work on bytes, beside copying them.
 //!
-//! `cargo xtask bench` builds and starts it. The program starts itself again for each process that has
-//! registrations; whatever it has started ends with it.
+//! The program starts itself again for each process that a measurement needs; these processes end with it.
 
 #![forbid(unsafe_code)]
 
-mod announcer;
-mod clock;
 mod compare;
-mod crew;
-mod get_port;
-mod in_process;
 mod machine;
-mod memory;
 mod notify;
 mod offload;
 mod process;
-mod receiver;
-mod recorder;
-mod report;
-mod rival;
 mod statistics;
-mod system;
 
 use std::process::ExitCode;
 
@@ -45,7 +32,7 @@ enum Task {
     Offload(offload::Options),
     /// What `notify` starts: a process with registrations.
     #[command(hide = true)]
-    Receive(receiver::Options),
+    Receive(notify::receiver::Options),
     /// What `compare` starts: a server that sends back what it receives.
     #[command(hide = true)]
     Echo(compare::server::EchoOptions),
@@ -57,10 +44,10 @@ enum Task {
     Peers(compare::peers::Options),
     /// What `notify` starts: a service whose memory is watched.
     #[command(hide = true)]
-    Serve(memory::ServeOptions),
+    Serve(notify::memory::ServeOptions),
     /// What `notify` starts: a process whose registrations' memory is measured.
     #[command(hide = true)]
-    Hold(memory::HoldOptions),
+    Hold(notify::memory::HoldOptions),
 }
 
 fn main() -> ExitCode {
@@ -68,12 +55,12 @@ fn main() -> ExitCode {
         Task::Compare(options) => compare::run(&options),
         Task::Notify(options) => notify::run(&options),
         Task::Offload(options) => offload::run(&options),
-        Task::Receive(options) => receiver::run(&options),
+        Task::Receive(options) => notify::receiver::run(&options),
         Task::Echo(options) => compare::server::echo(&options),
         Task::TunRs(options) => compare::tun_rs::run(&options),
         Task::Peers(options) => compare::peers::run(&options),
-        Task::Serve(options) => memory::serve(&options),
-        Task::Hold(options) => memory::hold(&options),
+        Task::Serve(options) => notify::memory::serve(&options),
+        Task::Hold(options) => notify::memory::hold(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

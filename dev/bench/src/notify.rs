@@ -1,20 +1,27 @@
 //! The benchmark itself: all systems in the same minute, in turns.
 
+mod announcer;
+mod crew;
+mod get_port;
+mod in_process;
+pub(crate) mod memory;
+pub(crate) mod receiver;
+mod recorder;
+mod report;
+mod system;
+
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-use crate::announcer::{Announcer, Host};
-use crate::crew::Crew;
+use self::announcer::{Announcer, Host, Writer};
+use self::crew::Crew;
+use self::report::Report;
+use self::system::{System, Venue};
 use crate::machine::{Machine, processor_time, raise_file_limit};
-use crate::process::Owned;
-use crate::report::Report;
-use crate::rival::{dbus, nats, socket};
 use crate::statistics::Distribution;
-use crate::system::{System, Venue};
-use crate::{get_port, in_process, memory};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -100,11 +107,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 
     let host = Host::start(folder.path())?;
-    let bus = dbus::start(folder.path())?;
-    let (nats_server, nats_port) = nats::start(folder.path())?;
     let venue = Venue {
         folder: folder.path().to_owned(),
-        nats_port,
     };
     let stream = Host::start(&venue.stream())?;
     eprintln!("the cost of asking for the port");
@@ -113,8 +117,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         venue,
         host,
         stream,
-        bus,
-        nats_server,
     };
     for scale in &SCALES {
         eprintln!(
@@ -137,8 +139,6 @@ struct Stage {
     venue: Venue,
     host: Host,
     stream: Host,
-    bus: Owned,
-    nats_server: Owned,
 }
 
 impl Stage {
@@ -151,10 +151,8 @@ impl Stage {
         let path = self.venue.socket();
         let listener = UnixListener::bind(&path)?;
         let mut crew = Crew::muster(&self.venue, scale.processes, scale.registrations)?;
-        let mut writer = socket::Writer::accept(&listener, crew.len())?;
+        let mut writer = Writer::accept(&listener, crew.len())?;
         std::fs::remove_file(&path)?;
-        let mut emitter = dbus::Emitter::connect(&self.venue.dbus())?;
-        let mut publisher = nats::Publisher::connect(self.venue.nats_port)?;
 
         let mut announced = System::ALL.map(|_| Vec::new());
         let mut busy = [0; System::ALL.len()];
@@ -169,18 +167,8 @@ impl Stage {
                     System::Teredo => &mut self.host,
                     System::Stream => &mut self.stream,
                     System::Socket => &mut writer,
-                    System::Dbus => &mut emitter,
-                    System::Nats => &mut publisher,
                 };
-                let broker = match system {
-                    System::Dbus => Some(self.bus.id()),
-                    System::Nats => Some(self.nats_server.id()),
-                    System::Teredo | System::Stream | System::Socket => None,
-                };
-                let time = |crew: &Crew| {
-                    let own = processor_time(std::process::id());
-                    own + broker.map_or(0, processor_time) + crew.processor_time()
-                };
+                let time = |crew: &Crew| processor_time(std::process::id()) + crew.processor_time();
                 let before = time(&crew);
                 for _ in 0..if turn == 0 { WARM_UP } else { scale.rounds } {
                     sequence += 1;

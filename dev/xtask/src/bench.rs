@@ -20,7 +20,7 @@ pub(crate) struct Bench {
 
 #[derive(clap::Subcommand)]
 enum Task {
-    /// From the announcement of a port to the callbacks, beside D-Bus, NATS and a bare socket.
+    /// From the announcement of a port to the callbacks, beside a bare socket.
     Notify(Options),
     /// Cutting super-packets and putting packets together, beside copying the same bytes.
     Offload(OffloadOptions),
@@ -83,10 +83,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             arguments.extend(["--out".to_owned(), out]);
             ("compare", arguments)
         }
-        Some(Task::Notify(options)) => {
-            tools::ensure_installed(tools::BENCH)?;
-            ("notify", options.arguments())
-        }
+        Some(Task::Notify(options)) => ("notify", options.arguments()),
         Some(Task::Offload(OffloadOptions { force })) => {
             let force = force.then(|| "--force".to_owned());
             ("offload", force.into_iter().collect())

@@ -106,22 +106,6 @@ pub(crate) const TEST: &[Tool] = &[
     },
 ];
 
-/// What the benchmarks need.
-pub(crate) const BENCH: &[Tool] = &[
-    Tool {
-        program: "dbus-daemon",
-        package: "dbus-daemon",
-        purpose: "a rival: the signals of D-Bus",
-        service: None,
-    },
-    Tool {
-        program: "nats-server",
-        package: "nats-server",
-        purpose: "a rival: the publications of NATS",
-        service: Some("nats-server.service"),
-    },
-];
-
 /// What the benchmarks of the data path need.
 pub(crate) const COMPARE: &[Tool] = &[
     Tool {

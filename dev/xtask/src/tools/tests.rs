@@ -20,7 +20,7 @@ fn the_search_path_holds_the_system_folders_once() {
 
 #[test]
 fn every_tool_says_what_it_is_for() {
-    for tool in TEST.iter().chain(BENCH) {
+    for tool in TEST.iter().chain(COMPARE) {
         assert!(
             !tool.purpose.is_empty() && !tool.package.is_empty(),
             "{}",

@@ -1,5 +1,7 @@
-//! Those who announce: the client's process with the real service in it, and what a rival's would be.
+//! The announcing side: the client's process with the real service in it, and the bare socket.
 
+use std::io::Write as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -12,14 +14,14 @@ use teredo_notify::service::{
 use teredo_notify::types::Status;
 use tokio::sync::oneshot;
 
-use crate::{clock, system};
+use super::{recorder, system};
 
-/// One that tells the processes of a new port.
+/// A source of announcements.
 pub(crate) trait Announcer {
-    /// Begins to tell everybody; may return before they have heard.
+    /// Begins to announce a port. It may return before the processes have heard.
     fn announce(&mut self, sequence: u64) -> Result<()>;
 
-    /// When the last announcement began. It has to have been heard of.
+    /// When the last announcement began. All processes must have heard it.
     fn announced_at(&self) -> u64;
 }
 
@@ -63,7 +65,7 @@ impl Host {
 
 impl Announcer for Host {
     fn announce(&mut self, sequence: u64) -> Result<()> {
-        self.announced_at = clock::now();
+        self.announced_at = recorder::now();
         self.hub.publish(system::port(sequence));
         Ok(())
     }
@@ -80,6 +82,40 @@ impl Drop for Host {
             // A panic there was printed by the thread itself.
             let _ = thread.join();
         }
+    }
+}
+
+/// The floor: a connected Unix socket for each process, written to in turn.
+pub(crate) struct Writer {
+    peers: Vec<UnixStream>,
+    announced_at: u64,
+}
+
+impl Writer {
+    /// Accepts `count` connections that are there already.
+    pub(crate) fn accept(listener: &UnixListener, count: usize) -> Result<Self> {
+        let peers = (0..count)
+            .map(|_| Ok(listener.accept()?.0))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            peers,
+            announced_at: 0,
+        })
+    }
+}
+
+impl Announcer for Writer {
+    fn announce(&mut self, sequence: u64) -> Result<()> {
+        let message = format!("{}\0", system::message(sequence));
+        self.announced_at = recorder::now();
+        for peer in &mut self.peers {
+            peer.write_all(message.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn announced_at(&self) -> u64 {
+        self.announced_at
     }
 }
 

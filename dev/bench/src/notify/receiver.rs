@@ -11,9 +11,8 @@ use anyhow::{Context as _, Result};
 use teredo_notify::client::Connection;
 use teredo_notify::watcher::Watcher;
 
-use crate::recorder::Recorder;
-use crate::rival::{dbus, nats, socket};
-use crate::system::{self, System, Venue};
+use super::recorder::Recorder;
+use super::system::{self, System, Venue};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -47,9 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 }
             }
             System::Stream => stream(&system::teredo(&venue.stream()), recorder)?,
-            System::Socket => socket::receive(&venue.socket(), recorder)?,
-            System::Dbus => dbus::receive(&venue.dbus(), recorder)?,
-            System::Nats => nats::receive(venue.nats_port, recorder)?,
+            System::Socket => socket(&venue.socket(), recorder)?,
         }
     }
     control.write_all(&[0])?;
@@ -76,6 +73,22 @@ fn stream(path: &Path, recorder: Arc<Recorder>) -> Result<()> {
         .spawn(move || {
             for _ in replies.map_while(Result::ok) {
                 recorder.all_hear();
+            }
+        })?;
+    Ok(())
+}
+
+/// Reads the bare socket, on which each message ends with a zero byte.
+fn socket(path: &Path, recorder: Arc<Recorder>) -> Result<()> {
+    let mut stream = UnixStream::connect(path).context("no bare socket")?;
+    thread::Builder::new()
+        .name("socket".to_owned())
+        .spawn(move || {
+            let mut chunk = [0; 8 * 1024];
+            while let Ok(length @ 1..) = stream.read(&mut chunk) {
+                for _ in chunk[..length].iter().filter(|byte| **byte == 0) {
+                    recorder.all_hear();
+                }
             }
         })?;
     Ok(())

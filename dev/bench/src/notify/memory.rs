@@ -12,10 +12,10 @@ use serde::Serialize;
 use teredo_notify::client::Connection;
 use teredo_notify::watcher::Watcher;
 
-use crate::announcer::{Announcer as _, Host};
+use super::announcer::{Announcer as _, Host};
+use super::system;
 use crate::machine::{raise_file_limit, resident};
 use crate::process::Owned;
-use crate::system;
 
 /// Bytes for a registration.
 #[derive(Debug, Serialize)]

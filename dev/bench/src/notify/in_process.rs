@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use teredo_notify::hub::Hub;
 
+use super::Measurement;
+use super::recorder;
+use super::recorder::Recorder;
+use super::system::{self, System};
 use crate::machine::processor_time;
-use crate::notify::Measurement;
-use crate::recorder::Recorder;
-use crate::system::{self, System};
-use crate::{clock, notify};
 
 const WARM_UP: usize = 20;
 
@@ -37,7 +37,7 @@ pub(crate) fn measure(
     let mut announced = Vec::new();
     let mut round = |sequence: usize| -> Result<()> {
         let port = system::port(sequence as u64);
-        announced.push(clock::now());
+        announced.push(recorder::now());
         hub.publish(port);
         all_heard
             .recv_timeout(Duration::from_secs(15))
@@ -58,7 +58,7 @@ pub(crate) fn measure(
     let busy = processor_time(pid).saturating_sub(busy);
     drop(held);
     let announced = announced.split_off(WARM_UP);
-    notify::sum_up(
+    super::sum_up(
         System::Teredo,
         0,
         registrations,

@@ -1,8 +1,8 @@
-//! What every callback does: it writes down when it was called.
+//! Time stamps: each callback records when it was called.
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::clock;
+use rustix::time::{ClockId, clock_gettime};
 
 /// When the callbacks of one system in one process were called.
 pub(crate) struct Recorder {
@@ -21,13 +21,9 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn registrations(&self) -> usize {
-        self.registrations
-    }
-
     /// The callback of one registration.
     pub(crate) fn heard(&self) {
-        let now = clock::now();
+        let now = now();
         let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
         stamps.push(now);
         let complete = stamps.len().is_multiple_of(self.registrations);
@@ -51,4 +47,11 @@ impl Recorder {
         let capacity = stamps.capacity();
         std::mem::replace(&mut stamps, Vec::with_capacity(capacity))
     }
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, which is the same in every process.
+pub(crate) fn now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    // The clock counts from the boot on, and is never negative.
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }

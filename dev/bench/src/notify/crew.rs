@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::system::{System, Venue};
 use crate::machine::processor_time;
 use crate::process::Owned;
-use crate::system::{System, Venue};
 
 /// How long anything may take before the measurement is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -37,7 +37,6 @@ impl Crew {
             command
                 .args(["receive", "--folder"])
                 .arg(&venue.folder)
-                .args(["--nats-port", &venue.nats_port.to_string()])
                 .args(["--registrations", &registrations.to_string()])
                 .stdin(Stdio::null())
                 .stdout(writer.try_clone()?);

@@ -15,28 +15,16 @@ pub(crate) enum System {
     Stream,
     /// A write to a Unix socket for each process and a read there: the floor.
     Socket,
-    /// A signal over a `dbus-daemon` of our own.
-    Dbus,
-    /// A publication over a `nats-server` of our own, one subscription for each registration.
-    Nats,
 }
 
 impl System {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Teredo,
-        Self::Stream,
-        Self::Socket,
-        Self::Dbus,
-        Self::Nats,
-    ];
+    pub(crate) const ALL: [Self; 3] = [Self::Teredo, Self::Stream, Self::Socket];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Teredo => "teredo",
             Self::Stream => "its stream",
             Self::Socket => "bare socket",
-            Self::Dbus => "dbus-daemon",
-            Self::Nats => "nats-server",
         }
     }
 }
@@ -47,9 +35,6 @@ pub(crate) struct Venue {
     /// The folder of the sockets.
     #[arg(long)]
     pub(crate) folder: PathBuf,
-    /// The port of the NATS server on 127.0.0.1.
-    #[arg(long)]
-    pub(crate) nats_port: u16,
 }
 
 impl Venue {
@@ -69,18 +54,10 @@ impl Venue {
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join("bare.sock")
     }
-
-    pub(crate) fn dbus(&self) -> PathBuf {
-        dbus(&self.folder)
-    }
 }
 
 pub(crate) fn teredo(folder: &Path) -> PathBuf {
     folder.join("teredo.sock")
-}
-
-pub(crate) fn dbus(folder: &Path) -> PathBuf {
-    folder.join("dbus.sock")
 }
 
 /// A message as long as the local service's notification of the same, for those who do not care what is in it.
