@@ -148,7 +148,11 @@ impl Capture {
     pub fn write(&self, mut out: impl Write) -> io::Result<()> {
         pcap::write_header(&mut out, self.link_type)?;
         for frame in self.frames() {
-            pcap::write_frame(&mut out, frame.time, &frame.data)?;
+            let since_epoch = frame
+                .time
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default();
+            pcap::write_frame(&mut out, since_epoch, &frame.data)?;
         }
         Ok(())
     }

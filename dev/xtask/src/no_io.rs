@@ -14,8 +14,10 @@ use crate::tree;
 /// The crates without I/O.
 pub(crate) const PURE: &[&str] = &["teredo", "teredo-sim"];
 
-/// Everything that they may depend on, directly or not: arithmetic, macros, and each other.
+/// Everything that they may depend on, directly or not: arithmetic, macros, headers of packets in memory (etherparse), and
+/// each other.
 const ALLOWED: &[&str] = &[
+    "arrayvec",
     "block-buffer",
     "cfg-if",
     "chacha20",
@@ -24,6 +26,7 @@ const ALLOWED: &[&str] = &[
     "crypto-common",
     "ctutils",
     "digest",
+    "etherparse",
     "hmac",
     "hybrid-array",
     "ppv-lite86",

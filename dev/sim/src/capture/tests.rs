@@ -91,12 +91,17 @@ fn a_pcap_file_has_raw_ipv4_packets_with_virtual_time() {
     assert_eq!(packet[..4], [0x45, 0, 0, 31]);
     assert_eq!((packet[8], packet[9]), (64, 17));
     assert_eq!(packet[12..20], [203, 0, 113, 1, 192, 0, 2, 1]);
-    let sum: u32 = packet[..20]
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
-        .sum();
-    assert_eq!(sum % 0xffff, 0, "the header checksum is right");
-    assert_eq!(packet[20..28], [0x17, 0x70, 0x0d, 0xd8, 0, 11, 0, 0]);
+    let sum = |bytes: &[u8]| -> u32 {
+        let words = bytes.chunks(2);
+        words
+            .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
+            .sum()
+    };
+    assert_eq!(sum(&packet[..20]) % 0xffff, 0, "IPv4's checksum is right");
+    let pseudo_header = [&packet[12..20], &[0, 17, 0, 11]].concat();
+    let covered = sum(&pseudo_header) + sum(&packet[20..]);
+    assert_eq!(covered % 0xffff, 0, "UDP's checksum is right");
+    assert_eq!(packet[20..26], [0x17, 0x70, 0x0d, 0xd8, 0, 11]);
     assert_eq!(packet[28..], *b"abc");
 }
 
