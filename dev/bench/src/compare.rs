@@ -1,7 +1,7 @@
 //! The data path, the server and the firewall beside their rivals, in turns in the same run.
 //!
-//! Each contestant has its turn in each pair, one right after the other, so that what slows the machine down slows
-//! all of them. A figure is the median of the pairs' ratios.
+//! Each contestant has its turn in each pair, one right after the other, so that a slow machine slows all of them.
+//! A figure is the median of the pairs' ratios.
 
 mod batch;
 mod cpu;
@@ -51,7 +51,7 @@ pub(crate) struct Options {
     out: PathBuf,
 }
 
-/// What can be measured by itself.
+/// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// One TCP flow through the tunnel.

@@ -1,4 +1,4 @@
-//! The machine, as the kernel tells of it.
+//! The machine, as the kernel describes it.
 
 use std::fs;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
-/// Where the numbers come from.
+/// The machine of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cores: usize,
-    /// What kind of core.
+    /// The kind of core.
     processor: String,
     memory_bytes: u64,
     pub(crate) kernel: String,
@@ -25,7 +25,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// What a machine that does nothing else may show for the share of its cores' time.
+    /// The share of its cores' time that an idle machine may show.
     const IDLE: f64 = 0.1;
     /// How long it is watched.
     const WATCHED: Duration = Duration::from_secs(1);
@@ -111,7 +111,7 @@ fn busy() -> Result<f64> {
     Ok(1.0 - idle.min(all) as f64 / all as f64)
 }
 
-/// What all cores have done since the boot, in ticks.
+/// The time of all cores since the boot, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Times {
     all: u64,
@@ -132,7 +132,7 @@ impl Times {
             .split_ascii_whitespace()
             .map_while(|time| time.parse().ok())
             .collect();
-        // user nice system idle iowait irq softirq steal; what guests use is part of user.
+        // user nice system idle iowait irq softirq steal; the guests' time is part of user.
         let [_, _, _, idle, waiting, ..] = times[..] else {
             return None;
         };

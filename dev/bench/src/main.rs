@@ -30,22 +30,22 @@ enum Task {
     Notify(notify::Options),
     /// Cutting super-packets and putting packets together, beside copying them.
     Offload(offload::Options),
-    /// What `notify` starts: a process with registrations.
+    /// Started by `notify`: a process with registrations.
     #[command(hide = true)]
     Receive(notify::receiver::Options),
-    /// What `compare` starts: a server that sends back what it receives.
+    /// Started by `compare`: a server that echoes.
     #[command(hide = true)]
     Echo(compare::server::EchoOptions),
-    /// What `compare` starts: an end of a tunnel that is nothing but its offloads.
+    /// Started by `compare`: an end of a tunnel with offloads and no protocol.
     #[command(hide = true, name = "tun-rs")]
     TunRs(compare::tun_rs::Options),
-    /// What `compare` starts: a list of peers whose memory is measured.
+    /// Started by `compare`: a list of peers whose memory is measured.
     #[command(hide = true)]
     Peers(compare::peers::Options),
-    /// What `notify` starts: a service whose memory is watched.
+    /// Started by `notify`: a service whose memory is watched.
     #[command(hide = true)]
     Serve(notify::memory::ServeOptions),
-    /// What `notify` starts: a process whose registrations' memory is measured.
+    /// Started by `notify`: a process whose registrations' memory is measured.
     #[command(hide = true)]
     Hold(notify::memory::HoldOptions),
 }

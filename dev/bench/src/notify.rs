@@ -69,7 +69,7 @@ const WARM_UP: usize = 5;
 const BUDGET: Duration = Duration::from_secs(20);
 const QUICK_BUDGET: Duration = Duration::from_secs(4);
 
-/// What was measured of one system with so many registrations.
+/// The figures of one system with so many registrations.
 #[derive(Debug, Serialize)]
 pub(crate) struct Measurement {
     pub(crate) system: System,
@@ -134,7 +134,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report.print()
 }
 
-/// Everybody who announces or passes on.
+/// The announcing side of a run.
 struct Stage {
     venue: Venue,
     host: Host,
@@ -150,7 +150,7 @@ impl Stage {
     ) -> Result<Vec<Measurement>> {
         let path = self.venue.socket();
         let listener = UnixListener::bind(&path)?;
-        let mut crew = Crew::muster(&self.venue, scale.processes, scale.registrations)?;
+        let mut crew = Crew::start(&self.venue, scale.processes, scale.registrations)?;
         let mut writer = Writer::accept(&listener, crew.len())?;
         std::fs::remove_file(&path)?;
 

@@ -8,13 +8,13 @@ pub(crate) struct Distribution {
     pub(crate) count: usize,
     pub(crate) p50: u64,
     pub(crate) p99: u64,
-    /// None where there are fewer than a thousand values to take it from.
+    /// `None` if there are fewer than a thousand values.
     pub(crate) p99_9: Option<u64>,
     pub(crate) max: u64,
 }
 
 impl Distribution {
-    /// None of no values.
+    /// `None` if there are no values.
     pub(crate) fn of(mut values: Vec<u64>) -> Option<Self> {
         values.sort_unstable();
         let max = *values.last()?;

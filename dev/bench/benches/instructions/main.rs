@@ -32,7 +32,7 @@ use teredo_tunnel::offload::{Coalescer, Cut, Header, Offloads};
 
 use crate::introduced::{NATIVE, RELAY};
 
-/// What `cargo xtask bench instructions` divides by.
+/// The divisor of `cargo xtask bench instructions`.
 const CALLS: usize = 100;
 const NOW: Instant = Instant::from_nanos(0);
 const LOCAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 168, 1, 2), 50_000);
@@ -52,7 +52,7 @@ const MOST: usize = 54;
 const FEW: usize = 10;
 const MANY: usize = 1_000_000;
 
-/// A node, and what it is given.
+/// A node, and its input.
 type Given<T> = (T, Vec<Vec<u8>>);
 
 fn teredo(mapped: SocketAddrV4) -> Ipv6Addr {

@@ -12,7 +12,7 @@ pub(crate) const BATCH: usize = 64;
 /// Room for each.
 const ROOM: usize = 2048;
 
-/// What a call needs, made once.
+/// The buffers of a call, made once.
 pub(crate) struct Batch {
     outgoing: MultiHeaders<SockaddrStorage>,
     incoming: MultiHeaders<SockaddrStorage>,
@@ -32,7 +32,7 @@ impl Batch {
         }
     }
 
-    /// Sends up to [`BATCH`] datagrams, to these addresses or to where the socket is connected; how many left.
+    /// Sends up to [`BATCH`] datagrams, to these addresses or to the peer of a connected socket. Returns how many left.
     pub(crate) fn send<'a>(
         &mut self,
         socket: &impl AsRawFd,
@@ -49,7 +49,7 @@ impl Batch {
         }
     }
 
-    /// Receives what is there, waiting for the first one if there is none; how many came.
+    /// Receives the datagrams that are there; with `wait` it waits for the first one. Returns how many came.
     pub(crate) fn receive(&mut self, socket: &impl AsRawFd, wait: bool) -> Result<usize> {
         let buffers = self.buffers.iter_mut();
         let mut slices: Vec<_> = buffers
@@ -76,13 +76,13 @@ impl Batch {
         }
     }
 
-    /// What was received last.
+    /// The datagrams that were received last.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
         let buffers = self.buffers.iter().zip(&self.lens);
         buffers.map(|(buffer, len)| &buffer[..*len])
     }
 
-    /// Sends what was received last back to where it came from.
+    /// Sends the datagrams that were received last back to their senders.
     pub(crate) fn echo(&mut self, socket: &impl AsRawFd) -> Result<usize> {
         let slices: Vec<_> = self
             .buffers

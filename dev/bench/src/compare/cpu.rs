@@ -1,4 +1,4 @@
-//! Cores, and what processes have used of them.
+//! Cores, and the CPU time of processes.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use rustix::thread::{CpuSet, gettid, sched_setaffinity};
 
 use crate::machine::processor_time;
 
-/// Who has a core of their own where there are enough; otherwise neighbours on the path share one.
+/// A place on the path. Each has a core if there are four; otherwise neighbours share one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
     Sender,
@@ -61,12 +61,12 @@ impl Place {
     }
 }
 
-/// When a thread has its turn, of all that want the same core.
+/// The priority of a thread among those that want the same core.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
-    /// At once, whoever is at work.
+    /// At once.
     First,
-    /// When nobody else wants it.
+    /// If the core is idle.
     Last,
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn family(process: u32) -> Vec<u32> {
     family
 }
 
-/// What processes use from here on, in user mode and in the kernel, to the nanosecond.
+/// The CPU time of processes from here on, in user mode and in the kernel, to the nanosecond.
 pub(crate) struct Usage {
     processes: Vec<u32>,
     before: u64,
@@ -118,7 +118,7 @@ impl Usage {
         Self { processes, before }
     }
 
-    /// What it has been. An error if a thread has ended meanwhile, whose use nobody knows any more.
+    /// The time so far. An error if a thread has ended meanwhile, because its time is lost.
     pub(crate) fn so_far(&self) -> Result<Duration> {
         let used = total(&self.processes).checked_sub(self.before);
         let used = used.filter(|used| *used > 0 || self.processes.is_empty());

@@ -25,7 +25,7 @@ const ADDRESSES: usize = (1 << 16) - 256;
 const FIRST_PORT: u16 = 4096;
 /// The port on either end of an inner packet.
 pub(crate) const INNER_PORT: u16 = 4000;
-/// What the inner headers of IPv6 and UDP take.
+/// The length of the inner headers of IPv6 and UDP.
 pub(crate) const HEADERS: usize = 48;
 const PATTERN: u8 = 0x5a;
 /// Linux' ETH_P_IP.
@@ -52,7 +52,7 @@ fn number_of(mapped: SocketAddrV4) -> Option<usize> {
     (place < ADDRESSES).then_some(port * ADDRESSES + place)
 }
 
-/// What a client or a server got from the relay.
+/// A datagram of the relay that arrived at a client or a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// A packet of the native host for the client with this number, whole and at the right address.
@@ -101,7 +101,7 @@ impl Crowd {
         })
     }
 
-    /// Takes what has arrived, answers the bubbles, and tells of each; `size` is that of the inner packets.
+    /// Receives, answers the bubbles, and calls `see` for each arrival. `size` is that of the inner packets.
     pub(crate) fn receive(
         &mut self,
         batch: &mut Batch,
@@ -171,12 +171,12 @@ impl Crowd {
     }
 }
 
-/// What a native host writes to a client: this socket address.
+/// The socket address of a client for a native host.
 pub(crate) fn destination(number: usize) -> SockaddrStorage {
     SocketAddr::new(client(number).to_ipv6().into(), INNER_PORT).into()
 }
 
-/// What a native host has for a client in an inner packet of this size.
+/// The payload of an inner packet of this size.
 pub(crate) fn payload(size: usize) -> Vec<u8> {
     vec![PATTERN; size - HEADERS]
 }

@@ -138,7 +138,7 @@ impl Daemon {
         place.give(&self.processes())
     }
 
-    /// What one of ours tells about itself.
+    /// The status of one of ours.
     pub(crate) fn status(&self) -> Result<Status> {
         let mut connection = Connection::open(&self.socket)?;
         Ok(connection.get_status()?)

@@ -42,7 +42,7 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
     by_size(session, &mut scenes)
 }
 
-/// What of the relays' processor time is theirs, by a run of each that is not measured.
+/// The relays' own share of their CPU time, by a run of each that is not measured.
 fn own_share(
     session: &mut Session,
     name: &str,
@@ -94,7 +94,7 @@ fn rows(session: &mut Session, name: &str, runs: &[Vec<Run>; 2]) {
     }
 }
 
-/// A figure without loss is what was promised.
+/// The figures must be without loss.
 fn refuse_loss(session: &mut Session, measure: &str, contestant: &str, runs: &[Run]) {
     let lost: u64 = runs.iter().map(|run| run.outcome.lost).sum();
     let answered: u64 = runs.iter().map(|run| run.outcome.answered).sum();

@@ -39,7 +39,7 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
     namespace.run(|| inside(session))?
 }
 
-/// In a network namespace, whose ruleset is nobody else's.
+/// In a network namespace with a ruleset of its own.
 fn inside(session: &mut Session) -> Result<()> {
     let table = TableName::new(Family::Inet, "filter");
     let mut netlink = Netlink::open()?;
@@ -92,7 +92,7 @@ fn inside(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// What the agent does for each change: the set holds these ports and nothing else.
+/// The agent's work for each change: the set then holds these ports and no others.
 fn by_netlink(
     netlink: &mut Netlink,
     table: &TableName,

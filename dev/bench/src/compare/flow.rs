@@ -21,10 +21,10 @@ const CARRIERS: [Carrier; 5] = [
     Carrier::Vxlan,
 ];
 
-/// What VXLAN has in front of an inner packet besides IPv4 and UDP: its own header, and another Ethernet header.
+/// The headers of VXLAN besides IPv4 and UDP: its own, and another Ethernet header.
 const VXLAN: u64 = 8 + 14;
 
-/// What one carrier did once.
+/// One run of a carrier.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Run {
     mode: Mode,
@@ -34,7 +34,7 @@ struct Run {
     /// Of the client and the relay, or of the two ends of a tunnel in user space.
     processor_seconds: f64,
     processor_seconds_per_gigabyte: f64,
-    /// What left alice, and how large it was on average with its Ethernet header.
+    /// The frames that left alice, and their average size with the Ethernet header.
     frames: u64,
     bytes_per_frame: f64,
 }

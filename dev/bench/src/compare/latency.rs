@@ -1,8 +1,8 @@
-//! What the tunnel adds to a round trip, idle and at 70 % of what it can carry.
+//! The latency that a tunnel adds to a round trip, idle and at 70 % of its capacity.
 //!
 //! Questions are asked at a rate, and not after the answer to the one before, so that a pause delays all that were asked
-//! meanwhile. Whoever asks or answers them has its core at once, and the load has its cores when nobody else wants
-//! them: what is waited for is the tunnel, and not a place on a core that a load generator holds.
+//! meanwhile. Both ends have real-time priority, and the load runs when a core is idle: the wait is for the tunnel, not
+//! for a core that the load generator holds.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -28,7 +28,7 @@ const CARRIERS: [Carrier; 4] = [
     Carrier::Tunnel(Make::Miredo),
     Carrier::Vxlan,
 ];
-/// Where round trips turn, and where the load goes.
+/// The port of the echo, and that of the load.
 const ECHO_PORT: u16 = 4001;
 const LOAD_PORT: u16 = 4002;
 /// Of the load's datagrams.
@@ -37,9 +37,9 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Between two questions, on average.
 const INTERVAL: Duration = Duration::from_micros(200);
-/// Of what a carrier can do.
+/// The load, as a share of a carrier's capacity.
 const SHARE: f64 = 0.7;
-/// What counts as no loss, in a search for the highest rate without.
+/// The loss that counts as none in the search for the capacity.
 const LOSS: f64 = 0.001;
 /// Datagrams a second that the search begins with; every carrier can do that.
 const LEAST: f64 = 2000.0;
@@ -80,7 +80,7 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
         session.keep(measure, stage.carrier.name(), 0, &capacity)?;
         *load = SHARE * capacity.per_second;
     }
-    // What is added is what the idle path does not take.
+    // Plain IPv4 is the idle path that the others are compared with.
     loads[0] = 0.0;
     let loaded = runs(session, "at 70 % load", &stages, loads)?;
     rows(session, "at 70 % load", &loaded, loads);
@@ -266,7 +266,7 @@ fn loss(stage: &Stage, rate: f64) -> Result<f64> {
         let panicked = |_| anyhow!("a thread panicked");
         let sent = pour.join().map_err(panicked)??;
         let seconds = start.elapsed().as_secs_f64();
-        // What the queues hold still counts, for as long as something comes.
+        // Datagrams in the queues still count, as long as some arrive.
         let mut before = u64::MAX;
         while before != came.load(Relaxed) && came.load(Relaxed) < sent {
             before = came.load(Relaxed);
@@ -277,7 +277,7 @@ fn loss(stage: &Stage, rate: f64) -> Result<f64> {
         Ok((sent as f64, seconds))
     })?;
     let came = came.load(Relaxed) as f64;
-    // The generator has its core last: what it cannot send any more is too much.
+    // The generator runs last: if it cannot send at the rate, the rate is too high.
     let held_back = 1.0 - sent / (rate * seconds);
     Ok(if held_back > 0.05 {
         held_back
@@ -336,7 +336,7 @@ fn ask(socket: &UdpSocket, duration: Duration) -> Result<(Vec<f64>, usize)> {
             let mut question = [0x5a; 64];
             question[..8].copy_from_slice(&(asked.len() as u64).to_le_bytes());
             asked.push(Instant::now());
-            // What the queue has no room for is lost.
+            // If the queue is full, the question is lost.
             let _ = socket.send(&question);
             // Never in step with the load.
             let jitter = random.u64(..INTERVAL.as_nanos() as u64);
@@ -395,7 +395,7 @@ fn pour(socket: &UdpSocket, rate: f64, over: &AtomicBool) -> Result<u64> {
             thread::sleep(Duration::from_micros(50));
             continue;
         }
-        // Where the queue is full, it is sent again.
+        // If the queue is full, it is sent again.
         if socket.send(&[0x5a; SIZE]).is_ok() {
             sent += 1;
         }

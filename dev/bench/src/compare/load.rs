@@ -1,5 +1,5 @@
-//! A generator of requests that never has more under way than a socket's buffer holds: what a server can do without
-//! losing anything.
+//! A generator of requests that never has more in flight than a socket's buffer holds, to find the rate of a server
+//! without loss.
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use super::cpu::Place;
 
 /// Requests under way. A datagram takes 768 bytes of a receive buffer, of which there are 212,992 by default.
 pub(crate) const WINDOW: usize = 256;
-/// What has not come by then is lost.
+/// An answer that takes longer is lost.
 pub(crate) const LOST: Duration = Duration::from_millis(100);
 
-/// What the generator asks, and where answers arrive.
+/// The requests, and the sockets that send them and receive the answers.
 pub(crate) struct Load<'a> {
     /// Connected, and used in turns.
     pub(crate) senders: &'a [UdpSocket],
@@ -26,7 +26,7 @@ pub(crate) struct Load<'a> {
     pub(crate) is_answer: fn(&[u8]) -> bool,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) answered: u64,
@@ -58,7 +58,7 @@ impl Load<'_> {
     }
 }
 
-/// Has `send` send a batch whenever there is room in the window, for so long, and `receive` tell how many have come;
+/// Calls `send` for a batch whenever there is room in the window, and `receive` for the number of answers, for so long;
 /// from the core of senders.
 pub(crate) fn in_window(
     duration: Duration,
@@ -72,7 +72,7 @@ pub(crate) fn in_window(
     let mut last = start;
     loop {
         let over = start.elapsed() >= duration;
-        // What is under way still counts, and is waited for.
+        // Requests in flight still count, so it waits for them.
         if over && under_way == 0 {
             break;
         }

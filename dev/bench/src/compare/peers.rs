@@ -1,4 +1,4 @@
-//! The relay's list of peers: what each takes, and what looking one up costs when there are ten million.
+//! The relay's list of peers: the memory of each, and the cost of a look-up among ten million.
 //!
 //! Twice. Relays of both makes run as ever, with their TUN interfaces, and get to know clients by packets: some hundred
 //! thousand, for whoever was silent for 30 s is forgotten again (RFC 4380 §5.2.4), and ten million cannot be heard in
@@ -41,7 +41,7 @@ const MET: usize = 200_000;
 const QUICK_MET: usize = 50_000;
 const MET_BEFORE: usize = 2000;
 
-/// What a relay has grown by.
+/// The growth of a relay.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Grown {
     peers: usize,
@@ -80,7 +80,7 @@ struct Run {
 
 pub(crate) fn measure(session: &mut Session) -> Result<()> {
     let mut theirs = None;
-    // Fewer, where the machine is too slow to meet all while the first are still trusted.
+    // Fewer if the machine is too slow to meet all while the first are still trusted.
     let counts = if session.quick {
         &[QUICK_MET][..]
     } else {
@@ -110,7 +110,7 @@ fn of_relays(session: &mut Session, many: usize) -> Result<f64> {
     let mut each = Vec::new();
     for (number, scene) in scenes.iter_mut().enumerate() {
         session.progress(&name, number);
-        // What does not come of peers: queues, and what the allocator takes at first.
+        // Growth that is not the peers': queues, and the allocator's first arenas.
         scene.introduce(MET_BEFORE)?;
         let before = scene.resident()?;
         let took = scene.introduce(many)?;
@@ -166,7 +166,7 @@ fn by_peers(session: &mut Session, scenes: &mut [Scene], many: usize) -> Result<
     plot.save(&session.out().join("by-peers.svg"))
 }
 
-/// The list by itself, at ten million, beside what `miredo` takes for each of fewer.
+/// The list by itself, at ten million, beside `miredo`'s memory for each of fewer.
 fn of_lists(session: &mut Session, miredo: Option<(f64, String)>) -> Result<()> {
     let many = if session.quick { QUICK_MANY } else { MANY };
     // Everything that is sent ends at the core.
@@ -231,7 +231,7 @@ fn start(host: &Host, list: List, count: usize, turns: usize) -> Result<Run> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// What `measure` starts.
+/// The process that `measure` starts.
 pub(crate) fn run(options: &Options) -> Result<()> {
     Place::Receiver.take()?;
     let before = resident(std::process::id())?;

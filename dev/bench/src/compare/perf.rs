@@ -1,4 +1,4 @@
-//! `perf`: the system calls of processes, and where their time goes.
+//! `perf`: the system calls of processes, and the shares of their time.
 //!
 //! Between namespaces a packet passes bridge, NAT and routers up to the next socket within the system call that sent it.
 //! The kernel counts that as the sender's time, although on real networks other machines would spend it.
@@ -19,7 +19,7 @@ use super::session::Session;
 use crate::process::Owned;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What is on the stack where the kernel works for the network and not for the caller.
+/// Functions on the stack if the kernel works for the network and not for the caller.
 const PATH: [&str; 4] = [
     "handle_softirqs",
     "__do_softirq",
@@ -30,7 +30,7 @@ const PATH: [&str; 4] = [
 /// The lowest address of the kernel's half.
 const KERNEL: u64 = 1 << 63;
 
-/// The system calls of processes while `during` ran, and what that returned.
+/// The system calls of processes while `during` ran, and its result.
 pub(crate) fn count<T>(
     processes: &[u32],
     file: &Path,
@@ -129,7 +129,7 @@ fn divide(script: &str) -> Option<Shares> {
     (all > 0).then_some(Shares { user, kernel, path })
 }
 
-/// Runs `during` while `perf` watches the processes, and leaves what it saw in `file`.
+/// Runs `during` while `perf` watches the processes and writes to `file`.
 fn watch<T>(
     arguments: &[&str],
     processes: &[u32],

@@ -20,7 +20,7 @@ const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 const LOAD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 120);
 const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1);
 const RECEIVE_BUFFER: usize = 8 << 20;
-/// The smallest inner packet: what clients are introduced with.
+/// The smallest inner packet, by which the relay meets clients.
 pub(crate) const SMALL: usize = 64;
 /// A relay trusts a client for 30 s after it was heard (RFC 4380 §5.2.4).
 const FRESH: Duration = Duration::from_secs(12);
@@ -37,7 +37,7 @@ pub(crate) enum Direction {
     FromPeers,
 }
 
-/// What a relay did once.
+/// One run of a relay.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Run {
     pub(crate) direction: Direction,
@@ -266,7 +266,7 @@ impl Scene {
                     under_way += sent;
                     match sent.checked_sub(1).and_then(|last| to.get(last)) {
                         Some(last) => next = last + 1,
-                        // What is lost is sent again.
+                        // Lost packets are sent again.
                         None if under_way == 0 => next = 0,
                         None => {}
                     }
@@ -308,7 +308,7 @@ fn native_receives(batch: &mut Batch, sink: &UdpSocket, size: usize) -> Result<u
     Ok(came)
 }
 
-/// Runs what binds its thread to a core.
+/// Runs a function that binds its thread to a core.
 fn on_a_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(work);

@@ -22,7 +22,7 @@ pub(crate) enum Target {
 pub(crate) enum Verdict {
     Met,
     Missed,
-    /// The measurement was not what its name says, so that its figures decide nothing.
+    /// The conditions were not those of the measure, so the figures decide nothing.
     Unsure,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// From pairs that were measured one right after the other. None of no pairs.
+    /// From pairs that were measured one right after the other. `None` if there are no pairs.
     pub(crate) fn of_pairs(
         measure: impl Into<String>,
         unit: &'static str,
@@ -100,7 +100,7 @@ impl Row {
 const HEADER: [&str; 8] = [
     "measure", "ours", "rival", "theirs", "ratio", "95 %", "target", "",
 ];
-/// The columns with words, which begin where they begin; numbers end where they end.
+/// The columns with words, which are aligned left; numbers are aligned right.
 const WORDS: [usize; 3] = [0, 2, 7];
 
 impl Row {
@@ -128,7 +128,7 @@ impl Row {
     }
 }
 
-/// All rows, and what is to be said beside them.
+/// All rows, and the remarks on them.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Table {
     rows: Vec<Row>,
@@ -140,7 +140,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// What comes from here on belongs to this part.
+    /// Begins a part.
     pub(crate) fn begin(&mut self, part: &str) {
         part.clone_into(&mut self.part);
     }

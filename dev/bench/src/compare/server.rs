@@ -29,16 +29,16 @@ const CLIENT_COUNT: u32 = 1 << 15;
 const CLIENT_PORT: u16 = 4096;
 /// Each is another sender to the kernel, which shares them out among a server's sockets.
 const SENDERS: usize = 8;
-/// The most that a socket may have waiting, where the system permits it.
+/// The receive buffer, if the system permits it.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct EchoOptions {
-    /// Where the echo listens.
+    /// The address of the echo.
     address: SocketAddrV4,
 }
 
-/// Who answers.
+/// A server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contestant {
     Ours,
@@ -58,7 +58,7 @@ impl Contestant {
     }
 }
 
-/// What is running.
+/// A running server.
 enum Running {
     Daemon(Daemon),
     Echo(Process),
@@ -81,7 +81,7 @@ struct Scene {
     _internet: Internet,
 }
 
-/// What a server is asked to do.
+/// A server's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Solicitations,

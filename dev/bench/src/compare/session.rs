@@ -1,4 +1,4 @@
-//! What the measurements of one run share: where they write, how often they are repeated, and what they tell meanwhile.
+//! One run: its output, its number of pairs, and its progress line.
 
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal as _, Write as _};
@@ -28,7 +28,7 @@ pub(crate) struct Session {
     out: PathBuf,
     raw: BufWriter<File>,
     table: Table,
-    /// What is being measured.
+    /// The part that is being measured.
     part: String,
     started: Instant,
     /// The seconds that each part has taken.
@@ -101,7 +101,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the part, and tells how long it took.
+    /// Ends the part, and prints its time.
     pub(crate) fn end(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
         self.show("");
@@ -110,7 +110,7 @@ impl Session {
         self.seconds.push((self.part.clone(), seconds));
     }
 
-    /// Tells what is being measured, and which pair or which contestant it is: in one line, where there is a terminal.
+    /// Shows the measure, and the pair or contestant, in one line if standard error is a terminal.
     pub(crate) fn progress(&mut self, measure: &str, number: usize) {
         let text = format!("{:<12}{measure}: {}", self.part, number + 1);
         self.show(&text);
@@ -135,7 +135,7 @@ impl Session {
         &self.out
     }
 
-    /// Keeps what one contestant did in one pair.
+    /// Keeps the run of one contestant in one pair.
     pub(crate) fn keep<T: Serialize>(
         &mut self,
         measure: &str,
@@ -169,7 +169,7 @@ impl Session {
         }
     }
 
-    /// Adds a line that decides nothing, and why.
+    /// Adds a row with the verdict unsure, and the reason.
     pub(crate) fn unsure_row(
         &mut self,
         measure: &str,
@@ -186,12 +186,12 @@ impl Session {
             .unsure(format!("{measure} / {rival}"), reason.to_owned());
     }
 
-    /// Notes what could not be measured, and why.
+    /// Notes a measure that failed, and why.
     pub(crate) fn missing(&mut self, measure: impl Into<String>, reason: impl Into<String>) {
         self.table.missing(measure.into(), reason.into());
     }
 
-    /// Notes what has to be known to understand the table.
+    /// Adds a remark to the table.
     pub(crate) fn note(&mut self, note: String) {
         self.table.note(note);
     }

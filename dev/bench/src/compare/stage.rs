@@ -4,7 +4,7 @@
 //!  alice ── NAT ── core ── relay's host ── core ── native host
 //! ```
 //!
-//! Plain IPv4 takes the same way, by routes for what comes in from where.
+//! Plain IPv4 takes the same path, by routes for each incoming interface.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -24,7 +24,7 @@ const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1);
 const NATIVE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
-/// Where tun-rs' end on the relay's host listens.
+/// The port of tun-rs' end on the relay's host.
 const TUN_RS_PORT: u16 = 4790;
 /// The relay may have to be found, by a program that asks again every 3 s.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The largest frame of a tunnel on the wire: an inner packet of 1280 bytes, UDP, IPv4, Ethernet.
 pub(crate) const FRAME: u64 = 1280 + 8 + 20 + 14;
 
-/// What the links between the hosts carry.
+/// The frames on the links between the hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Mode {
@@ -51,7 +51,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Who carries the data.
+/// The carrier of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
     Tunnel(Make),
@@ -181,7 +181,7 @@ impl Stage {
         bail!("no path within {PATIENCE:?} {}", last_words.join(", "))
     }
 
-    /// Where the native host is reached by this carrier.
+    /// The address of the native host over this carrier.
     pub(crate) fn destination(&self) -> IpAddr {
         match self.carrier {
             Carrier::Tunnel(_) | Carrier::TunRs | Carrier::Vxlan => NATIVE.into(),
@@ -189,7 +189,7 @@ impl Stage {
         }
     }
 
-    /// What makes frames of the same size as those of a tunnel.
+    /// The segment size that makes frames as large as a tunnel's.
     pub(crate) fn segment(&self) -> Option<u32> {
         // IPv4 and TCP have 20 bytes each.
         (self.carrier == Carrier::Ipv4).then_some(1280 + 8 + 20 - 40)
@@ -274,7 +274,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The same by processes. Alice's speaks first, as whoever is behind a NAT.
+    /// The same by processes. Alice's end speaks first, because it is behind a NAT.
     fn join_by_tun_rs(&mut self) -> Result<()> {
         let relay = SocketAddrV4::new(RELAY, TUN_RS_PORT).to_string();
         let program = std::env::current_exe().context("cannot find this program")?;
@@ -323,7 +323,7 @@ pub(crate) fn ip(namespace: &Namespace, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// What an interface has carried.
+/// The traffic of an interface.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) received: u64,

@@ -1,4 +1,4 @@
-//! One TCP flow, and whether what arrives is what was sent.
+//! One TCP flow, and a check that all data arrives unchanged.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -18,7 +18,7 @@ const RECEIVE: usize = 256 * 1024;
 /// How long either end waits for the other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What was transferred, and how long it took from the first byte to the last.
+/// The bytes of a flow, and the time from the first to the last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Transfer {
     pub(crate) bytes: u64,
@@ -43,7 +43,7 @@ pub(crate) fn transfer(
         let panicked = |_| anyhow!("an end of the flow panicked");
         let sent = sender.join().map_err(panicked);
         let received = receiver.join().map_err(panicked);
-        // The sender knows better what went wrong.
+        // The sender's error is the more precise one.
         let sent = sent??;
         Ok((sent, received??))
     })?;

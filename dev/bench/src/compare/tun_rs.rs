@@ -25,7 +25,7 @@ const SEGMENTS: usize = 51;
 const SUPER_PACKET: usize = 65_535;
 /// Received with one system call, each a packet or many.
 const MESSAGES: usize = 32;
-/// What others who do the same take for their sockets.
+/// The size that programs like this give their sockets.
 const SOCKET_BUFFER: usize = 7 << 20;
 
 #[derive(Debug, clap::Args)]
@@ -33,15 +33,15 @@ pub(crate) struct Options {
     /// The name of the interface.
     #[arg(long)]
     interface: String,
-    /// Where datagrams arrive.
+    /// The address that it listens on.
     #[arg(long)]
     bind: SocketAddrV4,
-    /// The other end; without this, whoever wrote last.
+    /// The other end; without this, the last sender.
     #[arg(long)]
     peer: Option<SocketAddrV4>,
 }
 
-/// What both threads have.
+/// Shared by both threads.
 struct Tunnel {
     device: SyncDevice,
     socket: UdpSocket,
@@ -118,7 +118,7 @@ impl Tunnel {
         let packets = [IoSlice::new(packets)];
         let socket = self.socket.as_raw_fd();
         match sendmsg(socket, &packets, cut, MsgFlags::empty(), Some(&peer)) {
-            // What the network loses is TCP's matter.
+            // TCP repairs losses in the network.
             Ok(_) | Err(Errno::ENOBUFS | Errno::ECONNREFUSED | Errno::EINTR) => Ok(()),
             Err(error) => Err(error).context("cannot send"),
         }
@@ -183,7 +183,7 @@ impl Tunnel {
     }
 }
 
-/// Where to send: told in the beginning, or whence something came.
+/// The other end: given at the start, or the last sender.
 struct Peer(AtomicU64);
 
 impl Peer {

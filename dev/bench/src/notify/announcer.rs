@@ -119,7 +119,7 @@ impl Announcer for Writer {
     }
 }
 
-/// Nobody asks it for anything.
+/// A control that is never used.
 struct Fixed;
 
 impl Control for Fixed {

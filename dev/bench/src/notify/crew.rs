@@ -26,7 +26,7 @@ pub(crate) struct Crew {
 
 impl Crew {
     /// Starts them; they have registered with everybody when this returns.
-    pub(crate) fn muster(venue: &Venue, count: usize, registrations: usize) -> Result<Self> {
+    pub(crate) fn start(venue: &Venue, count: usize, registrations: usize) -> Result<Self> {
         let path = venue.control();
         let listener = UnixListener::bind(&path).context("cannot listen")?;
         let program = std::env::current_exe().context("cannot find this program")?;

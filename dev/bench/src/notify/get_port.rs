@@ -1,4 +1,4 @@
-//! What it costs to ask for the port.
+//! The cost of asking for the port.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -14,7 +14,7 @@ use teredo_notify::watcher::Watcher;
 pub(crate) struct GetPort {
     /// `GetTeredoPort` while a registration is held.
     pub(crate) held_ns: f64,
-    /// The cheapest system call there is, `getppid`. What takes a fraction of it makes none.
+    /// The cheapest system call, `getppid`. A function that takes a fraction of it makes no system call.
     pub(crate) system_call_ns: f64,
     /// `GetTeredoPort` without a registration, which connects and asks.
     pub(crate) not_held_ns: f64,

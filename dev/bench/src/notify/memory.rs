@@ -1,4 +1,4 @@
-//! What a registration costs in memory: differences of resident memory in processes that do nothing else.
+//! The memory of a registration: the growth of processes that do nothing else.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::process::Owned;
 /// Bytes for a registration.
 #[derive(Debug, Serialize)]
 pub(crate) struct Memory {
-    /// In the service, where every registration is another process'.
+    /// In the service; each registration has its own connection.
     pub(crate) service: u64,
     /// How many connections that is the mean of.
     pub(crate) service_registrations: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Memory {
     pub(crate) library_first: u64,
 }
 
-/// Registrations before those that are counted: what happens once has happened.
+/// Registrations before those that are counted, so that one-time costs do not count.
 const WARM_UP: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -82,7 +82,7 @@ pub(crate) fn measure(folder: &Path, quick: bool) -> Result<Memory> {
     let step = |holder: &mut Owned, service: &mut Owned| -> Result<u64> {
         say(holder)?;
         await_byte(holder)?;
-        // An announcement, so that what it takes to be called is there.
+        // An announcement, so that the memory that a call takes is there.
         say(service)?;
         await_byte(holder)?;
         resident(holder.id())

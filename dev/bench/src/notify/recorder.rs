@@ -41,7 +41,7 @@ impl Recorder {
         }
     }
 
-    /// What was written down since the last time, announcement after announcement.
+    /// The stamps since the last call, announcement after announcement.
     pub(crate) fn take(&self) -> Vec<u64> {
         let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
         let capacity = stamps.capacity();

@@ -1,17 +1,17 @@
-//! What is measured, and what beside it.
+//! The ways of announcing that are measured.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// A way to tell processes of a new port.
+/// A way to announce a new port to processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum System {
     /// The hub, the local service and a watcher in each process.
     Teredo,
-    /// The same without a watcher: each process reads the service's stream itself. What it takes less than
-    /// the above is the watcher's part.
+    /// The same without a watcher: each process reads the service's stream itself. The difference is the watcher's
+    /// part.
     Stream,
     /// A write to a Unix socket for each process and a read there: the floor.
     Socket,
@@ -29,7 +29,7 @@ impl System {
     }
 }
 
-/// Where everybody finds everybody.
+/// The sockets of one run.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Venue {
     /// The folder of the sockets.
@@ -60,7 +60,7 @@ pub(crate) fn teredo(folder: &Path) -> PathBuf {
     folder.join("teredo.sock")
 }
 
-/// A message as long as the local service's notification of the same, for those who do not care what is in it.
+/// A message as long as the local service's notification of the same.
 pub(crate) fn message(sequence: u64) -> String {
     format!(
         r#"{{"parameters":{{"subscription":{sequence},"sequence":{sequence},"kind":"change","port":{}}},"continues":true}}"#,
@@ -68,7 +68,7 @@ pub(crate) fn message(sequence: u64) -> String {
     )
 }
 
-/// The port of the how-manieth announcement: never the one before it.
+/// The port of an announcement; it always differs from the one before.
 pub(crate) fn port(sequence: u64) -> u16 {
     40_000 + (sequence % 1_000) as u16
 }

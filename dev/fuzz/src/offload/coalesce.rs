@@ -20,7 +20,7 @@ pub struct Input {
 enum Step {
     /// A packet that may be any bytes.
     Any(Vec<u8>),
-    /// Packets that go on where a flow is, and one of them that is not as the others.
+    /// Packets that continue a flow, and one of them differs from the others.
     Run {
         flow: u8,
         count: u8,
@@ -228,7 +228,7 @@ impl Change {
     }
 }
 
-/// What comes in, and where its flows are.
+/// The input, and the sequence numbers of its flows.
 struct Batch {
     packets: Vec<Vec<u8>>,
     room: usize,
@@ -348,7 +348,7 @@ pub fn run(input: Input) {
     );
 }
 
-/// What is in `packet`, which keeps to what the kernel takes.
+/// The packets in `packet`, which must be one that the kernel takes.
 fn parts(packet: &SuperPacket<'_>) -> Vec<Vec<u8>> {
     let mut whole = packet.headers().to_vec();
     packet

@@ -7,7 +7,7 @@ use teredo_tunnel::offload::{Cut, Header};
 
 #[derive(Arbitrary, Debug)]
 pub struct Input {
-    /// What the kernel says, but for the kind.
+    /// The kernel's header, but for the kind.
     header: [u8; 10],
     kind: Kind,
     packet: Bytes,
@@ -17,9 +17,9 @@ pub struct Input {
 
 #[derive(Arbitrary, Debug)]
 enum Kind {
-    /// What the packet is, with segments of at most so many bytes.
+    /// The kind of the packet, with segments of at most so many bytes.
     Right { segment: u16 },
-    /// A packet of which only the checksum is missing, where it is.
+    /// A packet that only lacks its checksum.
     Checksum,
     /// As the header has it.
     Any,

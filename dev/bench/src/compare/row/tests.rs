@@ -5,7 +5,7 @@ fn row(ours: &[f64], theirs: &[f64], target: Target) -> Row {
     Row::of_pairs("rate", "1/s", "miredo", ours, theirs, target).unwrap()
 }
 
-/// What counts is each pair's ratio: a machine that slows down half-way slows both of a pair.
+/// Each pair's ratio counts: a machine that slows down half-way slows both of a pair.
 #[test]
 fn ratios_are_those_of_pairs() {
     let row = row(&[30.0, 15.0, 3.0], &[10.0, 5.0, 1.0], Target::AtLeast(3.0));
