@@ -29,7 +29,7 @@ proptest! {
     #[test]
     fn is_what_adding_word_by_word_gives(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let expected = (!sum(&bytes)).to_be_bytes();
-        // Nothing at all is zero in one way, and a sum of zero in the other.
+        // No bytes sum up to one of the two zeros, and a sum of zero to the other.
         prop_assert_eq!(Sum::of(&bytes).checksum(), expected);
         let mut copy = vec![0; bytes.len()];
         prop_assert_eq!(Sum::copying(&mut copy, &bytes), Sum::of(&bytes));

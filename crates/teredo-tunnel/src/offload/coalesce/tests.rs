@@ -9,7 +9,7 @@ const TCP_ONLY: Offloads = Offloads {
     udp: false,
 };
 
-/// A batch: the arena and where the packets lie in it.
+/// A batch: the arena, and the ranges of the packets in it.
 fn batch(packets: &[Vec<u8>]) -> (Vec<u8>, Vec<Range<usize>>) {
     // As in a receive buffer, packets do not touch.
     let mut arena = vec![0xee; 3];
@@ -35,7 +35,7 @@ fn whole(packet: &SuperPacket<'_>) -> Vec<u8> {
         })
 }
 
-/// What a batch becomes: the header and the bytes of each write, and how many packets are in it.
+/// The writes that a batch becomes: header, bytes, and the number of packets in each.
 fn coalesce(packets: &[Vec<u8>], offloads: Offloads) -> Vec<(Header, Vec<u8>, usize)> {
     let (arena, ranges) = batch(packets);
     let mut coalescer = Coalescer::new(4, offloads);
@@ -114,7 +114,7 @@ fn datagrams_of_a_flow_become_one_super_packet() {
         coalesce(&bytes(&segments), Offloads::ALL),
         [(Header::parse(&header), packet, 4)]
     );
-    // A kernel that does not know it gets them one by one.
+    // A kernel without USO gets them one by one.
     let alone: Vec<_> = bytes(&segments)
         .into_iter()
         .map(|packet| (Header::WHOLE, packet, 1))
@@ -170,7 +170,8 @@ fn tcp(packet: &mut Packet) -> &mut Tcp {
     packet.tcp.as_mut().unwrap()
 }
 
-/// What differs from the packet before it in anything that segmentation would copy, or must not be joined at all.
+/// A packet stays alone if it differs from the one before it in a field that segmentation would copy, or if it must never be
+/// joined.
 #[test]
 fn what_must_not_be_merged_is_not() {
     let changes: [(&str, Change); 22] = [
@@ -218,7 +219,7 @@ fn what_must_not_be_merged_is_not() {
     assert_eq!(counts(&shorter), [2]);
     for packet in &mut shorter {
         packet[45] -= 1;
-        // The checksum as well, or it would be that.
+        // The checksum as well, or that would be the reason.
         let checksum = u16::from_be_bytes([packet[46], packet[47]]);
         packet[46..48].copy_from_slice(&(checksum + 1).to_be_bytes());
     }
@@ -250,7 +251,7 @@ fn nothing_follows_a_short_segment_or_a_push() {
     assert_eq!(counts(&bytes(&segments)), [1, 2]);
 }
 
-/// A packet with a wrong checksum goes to the host as it is, which counts it; it spoils no other.
+/// A packet with a wrong checksum goes to the host unchanged, and the host counts it. It spoils no other.
 #[test]
 fn a_wrong_checksum_stays_alone() {
     for broken in 0..4 {
@@ -283,7 +284,7 @@ fn the_other_zero_stays_alone() {
         (stream(2, 100), 56, [0, 0], [0xff, 0xff]),
         (vec![Packet::udp(vec![0; 10]); 2], 46, [0xff, 0xff], [0, 0]),
     ] {
-        // What the checksum would be, in the data, makes it zero.
+        // The checksum itself, as data, makes the checksum zero.
         segments[1].payload[..2].fill(0);
         let checksum = segments[1].write()[field..field + 2].to_vec();
         segments[1].payload[..2].copy_from_slice(&checksum);
@@ -295,7 +296,7 @@ fn the_other_zero_stays_alone() {
     }
 }
 
-/// A packet whose flow is not known is not overtaken.
+/// No packet overtakes one of unknown flow.
 #[test]
 fn what_is_not_known_keeps_its_place() {
     let mut packets = bytes(&stream(4, 100));
@@ -333,7 +334,7 @@ fn a_cleared_coalescer_is_as_new() {
     assert_eq!(counts, [2]);
 }
 
-/// A batch such as a peer could send: a few flows that go on, with disturbances.
+/// A batch that a peer could send: a few flows that go on, with disturbances.
 fn traffic() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let step = (0..4u8, 0..40u8, 1..300usize, any::<bool>(), 0..400usize);
     prop::collection::vec(step, 1..120).prop_map(|steps| {
@@ -384,8 +385,8 @@ fn traffic() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 proptest! {
-    /// Cutting what was coalesced gives the same packets, each flow's in their order, and nothing passes a packet
-    /// whose flow is not known.
+    /// Cutting the super-packets gives back the same packets, each flow's in order, and none passes a packet of unknown
+    /// flow.
     #[test]
     fn cutting_what_was_coalesced_gives_the_same_packets(packets in traffic(), tcp: bool, udp: bool) {
         let writes = coalesce(&packets, Offloads { tcp, udp });
@@ -400,7 +401,7 @@ proptest! {
         prop_assert_eq!(in_order(&after), in_order(&packets));
     }
 
-    /// Any bytes come out as they went in.
+    /// Any bytes come out unchanged.
     #[test]
     fn survives_anything(
         mut packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20),

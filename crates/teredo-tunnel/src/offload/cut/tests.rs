@@ -54,14 +54,14 @@ fn packet() -> impl Strategy<Value = Packet> {
     )
 }
 
-/// What a host without offloads would have sent instead.
+/// The packets that a host without offloads would have sent instead.
 fn segments(packet: &Packet, size: u16) -> Vec<Vec<u8>> {
     let segments = packet.segments(size.into());
     segments.iter().map(Packet::write).collect()
 }
 
 proptest! {
-    /// What a super-packet is cut into is what the host would have sent without offloads, to the bit.
+    /// A super-packet becomes the packets that the host would have sent without offloads, to the bit.
     #[test]
     fn a_super_packet_becomes_what_the_host_would_have_sent(whole in packet(), segment in 1u16..1500) {
         let (header, packet) = handed(&whole, Some(segment));
@@ -74,7 +74,7 @@ proptest! {
         let expected = whole.write();
         let done = cut(&header, &packet).unwrap();
         prop_assert_eq!(done.len(), 1);
-        // Of the two zeros the kernel writes the other one, for TCP as well.
+        // The kernel writes the other one of the two zeros, for TCP as well.
         let at = usize::from(header.checksum_start + header.checksum_offset);
         if expected[at..at + 2] == [0, 0] {
             prop_assert_eq!(&done[0][at..at + 2], &[0xff, 0xff]);
@@ -83,7 +83,7 @@ proptest! {
         }
     }
 
-    /// Where the room ends it goes on later, as if there had been no end.
+    /// If the room ends, it goes on later without a difference.
     #[test]
     fn goes_on_where_the_room_ended(whole in packet(), segment in 1u16..1500, room in 0usize..2000) {
         let (header, packet) = handed(&whole, Some(segment));
@@ -150,7 +150,7 @@ fn flags_stay_with_the_segment_that_they_are_for() {
     assert_eq!(lengths, [1280, 1280, 72 + 584]);
 }
 
-/// What the kernel says of the length of the headers is not believed.
+/// The kernel's length of the headers is not trusted.
 #[test]
 fn the_length_of_the_headers_is_found_out() {
     let whole = Packet::tcp(1, vec![3; 3000]);
@@ -219,7 +219,7 @@ fn the_longest_super_packet_can_be_one_segment() {
     assert_eq!(cut(&header, &packet).unwrap(), [whole.write()]);
 }
 
-/// Another packet than the one it was made for is left alone.
+/// Only the packet that it was made for is cut.
 #[test]
 fn a_different_packet_is_not_cut() {
     let (header, packet) = handed(&Packet::tcp(1, vec![3; 100]), Some(10));
