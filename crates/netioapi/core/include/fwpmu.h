@@ -6,7 +6,7 @@
 #ifndef _INC_FWPMU
 #define _INC_FWPMU
 
-#include "windef.h"
+#include "teredo_types.h"
 
 #ifdef __cplusplus
 extern "C" {

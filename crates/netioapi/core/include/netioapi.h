@@ -11,7 +11,7 @@
 #ifndef _NETIOAPI_H_
 #define _NETIOAPI_H_
 
-#include "windef.h"
+#include "teredo_types.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,2 +1,2 @@
 /* For sources that include it ahead of iphlpapi.h: of its contents, what those need. */
-#include "windef.h"
+#include "teredo_types.h"
