@@ -6,7 +6,8 @@
 #ifndef _INC_FWPMU
 #define _INC_FWPMU
 
-#include "teredo_types.h"
+#include "fwpmtypes.h"
+#include "rpcdce.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,2 +1,2 @@
-/* For sources that include it ahead of netioapi.h: of its contents, what those need. */
-#include "teredo_types.h"
+/* For drivers: wdm.h, which has all of its contents that are here. */
+#include "wdm.h"

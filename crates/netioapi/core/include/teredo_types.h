@@ -1,7 +1,8 @@
-/* The types, annotations and status codes that the headers here share, as Windows has them.
+/* The types, annotations and status codes that netioapi.h and fwpmu.h need, as Windows has them. All others come with
+ * the headers that have them on Windows: windows.h for programs, ntddk.h for drivers.
  *
  * Macros that are defined already stay as they are. ULONG, DWORD and NTSTATUS have 32 bits, as on Windows, where
- * long has as many: printf("%lu") wants a cast here.
+ * long has as many: printf("%lu") needs a cast here.
  */
 #ifndef TEREDO_TYPES_H
 #define TEREDO_TYPES_H
@@ -36,6 +37,7 @@ typedef uint32_t DWORD;
 typedef uint32_t UINT32;
 typedef uint64_t UINT64;
 typedef int32_t NTSTATUS;
+typedef int32_t HRESULT;
 typedef void *PVOID;
 typedef void *LPVOID;
 typedef void *HANDLE;
@@ -113,26 +115,6 @@ typedef const CHAR *LPCSTR;
 #ifndef _IRQL_requires_same_
 #define _IRQL_requires_same_
 #endif
-/* Headers of the C++ library use these as names: define TEREDO_OLD_ANNOTATIONS for a C++ source that has them, and
-   include the library's headers ahead of this one there. */
-#if !defined(__cplusplus) || defined(TEREDO_OLD_ANNOTATIONS)
-#ifndef __in
-#define __in
-#endif
-#ifndef __in_opt
-#define __in_opt
-#endif
-#ifndef __inout
-#define __inout
-#endif
-#ifndef __out
-#define __out
-#endif
-#ifndef __out_opt
-#define __out_opt
-#endif
-#endif
-
 #ifndef UNREFERENCED_PARAMETER
 #define UNREFERENCED_PARAMETER(parameter) ((void)(parameter))
 #endif

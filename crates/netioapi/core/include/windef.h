@@ -1,2 +1,65 @@
-/* For sources that include it ahead of netioapi.h: of its contents, what those need. */
-#include "teredo_types.h"
+/* minwindef.h, and types of the user interface: their names alone, since sources mention them in passing. */
+#ifndef TEREDO_WINDEF_H
+#define TEREDO_WINDEF_H
+
+#include "minwindef.h"
+
+DECLARE_HANDLE(HWND);
+DECLARE_HANDLE(HHOOK);
+DECLARE_HANDLE(HACCEL);
+DECLARE_HANDLE(HBITMAP);
+DECLARE_HANDLE(HBRUSH);
+DECLARE_HANDLE(HCOLORSPACE);
+DECLARE_HANDLE(HDC);
+DECLARE_HANDLE(HGLRC);
+DECLARE_HANDLE(HDESK);
+DECLARE_HANDLE(HENHMETAFILE);
+DECLARE_HANDLE(HFONT);
+DECLARE_HANDLE(HICON);
+DECLARE_HANDLE(HMENU);
+DECLARE_HANDLE(HPALETTE);
+DECLARE_HANDLE(HPEN);
+DECLARE_HANDLE(HMONITOR);
+DECLARE_HANDLE(HWINEVENTHOOK);
+DECLARE_HANDLE(HUMPD);
+DECLARE_HANDLE(DPI_AWARENESS_CONTEXT);
+typedef HICON HCURSOR;
+typedef void *HGDIOBJ;
+typedef DWORD COLORREF, *LPCOLORREF;
+
+typedef struct tagRECT {
+	LONG left;
+	LONG top;
+	LONG right;
+	LONG bottom;
+} RECT, *PRECT, *NPRECT, *LPRECT;
+typedef const RECT *LPCRECT;
+typedef struct _RECTL {
+	LONG left;
+	LONG top;
+	LONG right;
+	LONG bottom;
+} RECTL, *PRECTL, *LPRECTL;
+typedef const RECTL *LPCRECTL;
+typedef struct tagPOINT {
+	LONG x;
+	LONG y;
+} POINT, *PPOINT, *NPPOINT, *LPPOINT;
+typedef struct _POINTL {
+	LONG x;
+	LONG y;
+} POINTL, *PPOINTL;
+typedef struct tagPOINTS {
+	SHORT x;
+	SHORT y;
+} POINTS, *PPOINTS, *LPPOINTS;
+typedef struct tagSIZE {
+	LONG cx;
+	LONG cy;
+} SIZE, *PSIZE, *LPSIZE;
+typedef SIZE SIZEL, *PSIZEL, *LPSIZEL;
+typedef struct APP_LOCAL_DEVICE_ID {
+	BYTE value[32];
+} APP_LOCAL_DEVICE_ID;
+
+#endif

@@ -1,2 +1,2 @@
-/* For sources that include it ahead of iphlpapi.h: of its contents, what those need. */
-#include "teredo_types.h"
+/* For sources that include it ahead of iphlpapi.h, as Windows wants it. Sockets are Linux' own. */
+#include "winsock2.h"

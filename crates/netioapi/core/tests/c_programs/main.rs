@@ -8,6 +8,7 @@ mod install;
 mod manual;
 mod program;
 mod symbols;
+mod windows;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,2 @@
+/* Windows divides its annotations among four headers. */
+#include "sal.h"

@@ -1,0 +1,2 @@
+/* Of its contents, what fwpmu.h needs. */
+#include "rpcdce.h"
