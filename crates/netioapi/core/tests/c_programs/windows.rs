@@ -16,8 +16,9 @@ mod mingw;
 mod write;
 
 use std::path::PathBuf;
+use std::process::Command;
 
-use crate::compile::{Compiler, FLAVOURS, run, source, work};
+use crate::compile::{Compiler, FLAVOURS, Link, run, source, work};
 use mingw::{Codes, Flavour};
 
 /// What a header of Windows' may be included for: the files that ours stand for.
@@ -127,5 +128,56 @@ fn compile(flavour: Flavour, name: &str, headers_of_mingw: &str, checks: &str) {
     std::fs::write(&here, format!("{headers}{checks}")).unwrap();
     for compiler in Compiler::ALL {
         compiler.object(FLAVOURS[flavour.index()], &here);
+    }
+}
+
+/// The words of programs and drivers for Windows mean here what they mean there: they compile there, and run here.
+#[test]
+fn windows_idioms() {
+    for (flavour, name) in [
+        (Flavour::Driver, "windows_driver_idioms"),
+        (Flavour::Program, "windows_idioms"),
+    ] {
+        let mut gcc = mingw::gcc();
+        gcc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]);
+        run(gcc.arg(source(name)));
+        for compiler in Compiler::ALL {
+            let program = compiler.program(FLAVOURS[flavour.index()], Link::Static, name);
+            run(&mut Command::new(program));
+        }
+    }
+}
+
+/// The headers get along with those of the system, whichever come first.
+#[test]
+fn neighbours() {
+    let after = work().join("neighbours-after.c");
+    let text = format!(
+        "#define AFTER\n#include \"{}\"\n",
+        source("neighbours").display()
+    );
+    std::fs::write(&after, text).unwrap();
+    for flavour in FLAVOURS {
+        for compiler in Compiler::ALL {
+            compiler.object(flavour, &source("neighbours"));
+            compiler.object(flavour, &after);
+        }
+    }
+}
+
+/// Each header can be the first one of a source, and the second.
+#[test]
+fn each_header_alone() {
+    let headers = source("x").ancestors().nth(3).unwrap().join("include");
+    for header in std::fs::read_dir(headers).unwrap() {
+        let header = header.unwrap().file_name().into_string().unwrap();
+        let file = work().join(format!("alone-{header}.c"));
+        let include = format!("#include <{header}>\n");
+        std::fs::write(&file, format!("{include}{include}extern int used;\n")).unwrap();
+        for flavour in FLAVOURS {
+            for compiler in [Compiler::GCC, Compiler::GPP] {
+                compiler.object(flavour, &file);
+            }
+        }
     }
 }
