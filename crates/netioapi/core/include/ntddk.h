@@ -1,2 +1,2 @@
-/* For drivers: wdm.h, which has all of its contents that are here. */
+/* For drivers: wdm.h holds everything. */
 #include "wdm.h"

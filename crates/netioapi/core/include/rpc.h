@@ -1,2 +1,2 @@
-/* Of its contents, what fwpmu.h needs. */
+/* The part of rpc.h that fwpmu.h needs. */
 #include "rpcdce.h"

@@ -1,4 +1,4 @@
-/* What FwpmEngineOpen0 wants from its callers: whom to authenticate as, and how. */
+/* The ways to authenticate that FwpmEngineOpen0 takes. */
 #ifndef TEREDO_RPCDCE_H
 #define TEREDO_RPCDCE_H
 

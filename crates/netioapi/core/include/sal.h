@@ -1,8 +1,7 @@
-/* Annotations for analysers, old and new, for programs and for drivers. They become nothing, but where a compiler here
- * has an attribute that means the same.
+/* Annotations for analysers, old and new, for programs and for drivers. They expand to nothing, except
+ * if the compiler has an attribute of the same meaning.
  *
- * Names and parameters are those of the headers of mingw-w64; what follows the include is what Microsoft documents
- * beyond them.
+ * sal_names.h has the names and parameters of mingw-w64's headers. Microsoft documents more; those follow it.
  */
 #ifndef TEREDO_SAL_H
 #define TEREDO_SAL_H

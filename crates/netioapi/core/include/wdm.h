@@ -1,5 +1,5 @@
-/* For drivers: types, annotations, macros and NTSTATUS. Of the kernel's functions none is here;
-   docs/windows-source.md says what stands for each. */
+/* For drivers: types, annotations, macros and NTSTATUS. The kernel's functions are not here:
+   docs/windows-source.md lists replacements. */
 #ifndef TEREDO_WDM_H
 #define TEREDO_WDM_H
 
@@ -96,7 +96,7 @@ typedef struct _WHEA_ERROR_SOURCE_DESCRIPTOR *PWHEA_ERROR_SOURCE_DESCRIPTOR;
 typedef struct _IRP IRP, *PIRP;
 typedef struct _FILE_OBJECT FILE_OBJECT, *PFILE_OBJECT;
 
-/* A driver, as DriverEntry gets it from the program that stands for the kernel. */
+/* A driver. The program that stands for the kernel passes it to DriverEntry. */
 typedef struct _DRIVER_OBJECT DRIVER_OBJECT, *PDRIVER_OBJECT;
 typedef struct _DEVICE_OBJECT DEVICE_OBJECT, *PDEVICE_OBJECT;
 typedef NTSTATUS NTAPI DRIVER_INITIALIZE(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath);

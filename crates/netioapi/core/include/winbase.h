@@ -1,4 +1,4 @@
-/* Of its contents, what means something without its functions. docs/windows-source.md says what stands for those. */
+/* Constants and macros, without the functions: docs/windows-source.md lists replacements for those. */
 #ifndef TEREDO_WINBASE_H
 #define TEREDO_WINBASE_H
 

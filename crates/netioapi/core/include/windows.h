@@ -1,5 +1,5 @@
-/* For programs: types, annotations, macros and Win32 errors. Of the system's functions none is here;
-   docs/windows-source.md says what stands for each. */
+/* For programs: types, annotations, macros and Win32 errors. The system's functions are not here:
+   docs/windows-source.md lists replacements. */
 #include "windef.h"
 #include "winbase.h"
 #include "winerror.h"

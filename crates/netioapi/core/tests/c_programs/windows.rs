@@ -1,4 +1,4 @@
-//! Windows' names: our headers have what the headers of mingw-w64 have that they stand for.
+//! Windows' names: our headers define the names that their counterparts in mingw-w64 define.
 //!
 //! Names and numbers are facts, and are read from mingw-w64 as the compiler sees it. Three kinds count, and each must
 //! compile here, with the same width, sign and value:
@@ -21,7 +21,7 @@ use std::process::Command;
 use crate::compile::{Compiler, FLAVOURS, Link, run, source, work};
 use mingw::{Codes, Flavour};
 
-/// What a header of Windows' may be included for: the files that ours stand for.
+/// The headers whose types count: the counterparts of ours.
 const TYPES: &[&str] = &[
     "basetsd.h",
     "guiddef.h",
@@ -40,7 +40,7 @@ const TYPES: &[&str] = &[
     "ntddk.h",
 ];
 
-/// The files whose structures count as basic types: they hold nothing but the vocabulary of all others.
+/// The headers whose structures count as basic types: all other headers build on them.
 const STRUCTURES: &[&str] = &["guiddef.h", "minwindef.h", "windef.h", "ntdef.h"];
 
 /// The annotations for analysers: all that these files define.
@@ -131,7 +131,7 @@ fn compile(flavour: Flavour, name: &str, headers_of_mingw: &str, checks: &str) {
     }
 }
 
-/// The words of programs and drivers for Windows mean here what they mean there: they compile there, and run here.
+/// Typical source of programs and of drivers compiles with mingw-w64, and runs here.
 #[test]
 fn windows_idioms() {
     for (flavour, name) in [
@@ -148,7 +148,7 @@ fn windows_idioms() {
     }
 }
 
-/// The headers get along with those of the system, whichever come first.
+/// The headers compile ahead of the system's and behind them.
 #[test]
 fn neighbours() {
     let after = work().join("neighbours-after.c");

@@ -15,7 +15,7 @@ pub(super) enum Kind {
     Pointer {
         target: i64,
     },
-    /// A pointer to what is nowhere declared.
+    /// A pointer to an incomplete structure.
     Handle,
     Structure {
         bytes: i64,
@@ -31,17 +31,17 @@ pub(super) enum Kind {
 /// Names that are not in the list, by kind, with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Excluded {
-    /// A type of functions: functions that the system calls, and it calls none here.
+    /// A function type: only the system calls such functions, and no such caller exists here.
     Function,
-    /// An enumeration: names the choices of a function that does not exist here.
+    /// An enumeration: the choices of a function that does not exist here.
     Enumeration,
-    /// A structure outside [`STRUCTURES`]: argument or result of a function that does not exist here.
+    /// A structure outside [`STRUCTURES`]: an argument or result of a function that does not exist here.
     Structure,
-    /// An array: each is of such structures.
+    /// An array of such structures.
     Array,
 }
 
-/// A name that a type definition makes, with what that says of it.
+/// A type definition, taken apart.
 pub(super) struct Typedef {
     file: String,
     /// The words before the declarators, without qualifiers.
