@@ -88,8 +88,7 @@ pub enum Destination {
     /// In a UDP datagram, from the secondary port, which is there only while a client looks for a longer refresh
     /// interval (RFC 4380 §5.2.7).
     Secondary(SocketAddrV4),
-    /// To the local IPv6 stack: from a client, an ICMPv6 error about a packet that could not be sent; from a server,
-    /// a packet for the IPv6 Internet.
+    /// To the IPv6 interface: an ICMPv6 error about a packet that could not be sent.
     Host,
 }
 
@@ -99,8 +98,6 @@ pub enum Destination {
 pub struct Transmit {
     /// Where to.
     pub destination: Destination,
-    /// The address to send from where the node has several (a server's primary and secondary one).
-    pub source: Option<Ipv4Addr>,
     /// The time to live of the datagram's IPv4 header, where it is to end on the way; otherwise the system's own.
     pub ttl: Option<u8>,
     /// How many bytes were appended to the buffer.

@@ -68,7 +68,6 @@ impl Outbox {
         buf.extend_from_slice(&bytes);
         Some(Transmit {
             destination,
-            source: None,
             ttl,
             len: bytes.len(),
         })

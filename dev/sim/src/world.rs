@@ -189,7 +189,7 @@ impl World {
     pub fn add_server_with(&mut self, address: ServerAddress, config: ServerConfig) -> ServerId {
         let seed = self.stream().seed();
         let id = ServerId(self.servers.len());
-        self.servers.push(ServerHost::new(config, seed, self.now));
+        self.servers.push(ServerHost::new(config, seed));
         self.attach(
             id.into(),
             Network::Internet,

@@ -176,15 +176,10 @@ impl Worker {
             self.traffic.udp.rx_datagrams += 1;
             self.traffic.udp.rx_bytes += datagram.payload.len() as u64;
             let payload = &self.datagrams.arena()[datagram.payload];
-            if payload.len() > room {
-                // Never answered, whatever it is; but counted for what it is.
-                let _ = server.handle_udp(now, datagram.from, local, payload);
-                continue;
-            }
             // Where it is answered, behind the answers so far: a train that arrived lies end to end.
             let start = self.answers.len();
             self.answers.extend_from_slice(payload);
-            self.answers.resize(start + room, 0);
+            self.answers.resize(start + room.max(payload.len()), 0);
             let buffer = &mut self.answers[start..];
             let answer = server.answer_in_place(now, datagram.from, local, buffer, payload.len());
             let end = match answer {

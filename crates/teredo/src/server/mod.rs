@@ -21,7 +21,6 @@ mod forward;
 mod limiter;
 mod write;
 
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -31,11 +30,8 @@ pub use limiter::{Rate, RelayLimiter, RelayLimits};
 
 pub(crate) use accept::is_global;
 
-use crate::wire::{self, ALL_ROUTERS, Authentication, Datagram, Ipv6Packet, Origin, TeredoAddress};
-use crate::{
-    Destination, DropCounters, DropReason, Identifier, Instant, Reception, ServerAddress,
-    Submission, Timer, Transmit,
-};
+use crate::wire::{self, ALL_ROUTERS, Authentication, Datagram, Origin, TeredoAddress};
+use crate::{DropCounters, DropReason, Identifier, Instant, ServerAddress};
 use accept::Message;
 use write::Plan;
 
@@ -44,29 +40,34 @@ const IPV6_HEADER: usize = 40;
 /// The most bytes in front of an IPv6 packet.
 const MAX_ELEMENTS: usize = Authentication::MIN_LEN + 2 * Identifier::MAX_LEN + Origin::LEN;
 
-/// A Teredo server. See the [crate's contract](crate#one-contract-mutate-drain-wait): it holds the one datagram
-/// that the last input asked for, and the next input overwrites it (R4380-5.3-01, R4380-7.4-01).
+/// A Teredo server without its sockets. It remembers no client and no datagram (R4380-5.3-01, R4380-7.4-01), has no
+/// timers and writes each answer over the datagram that asked for it.
 ///
 /// ```
 /// use std::net::{Ipv4Addr, SocketAddrV4};
+/// use teredo::server::Answer;
 /// use teredo::wire::{Flags, Origin, emit_router_solicitation, link_local};
-/// use teredo::{Destination, Instant, Reception, Server, ServerAddress, ServerConfig};
+/// use teredo::{Instant, Server, ServerAddress, ServerConfig};
 ///
-/// let now = Instant::from_nanos(0);
 /// let address = ServerAddress::adjacent(Ipv4Addr::new(203, 0, 113, 120));
-/// let mut server = Server::new(ServerConfig::new(address), [7; 32], now);
+/// let mut server = Server::new(ServerConfig::new(address), [7; 32]);
 ///
 /// let client = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 4096);
-/// let mut solicitation = Vec::new();
-/// emit_router_solicitation(link_local(Flags::default(), client), &mut solicitation);
-/// assert_eq!(server.handle_udp(now, client, address.primary, &solicitation), Reception::Consumed);
+/// let mut buffer = Vec::new();
+/// emit_router_solicitation(link_local(Flags::default(), client), &mut buffer);
+/// let len = buffer.len();
+/// buffer.resize(server.buffer_len(), 0);
 ///
-/// let mut bytes = Vec::new();
-/// let transmit = server.poll_transmit(&mut bytes).expect("a solicitation has an answer");
-/// assert_eq!(transmit.destination, Destination::Udp(client));
-/// let (origin, _advertisement) = Origin::parse(&bytes)?;
+/// let now = Instant::from_nanos(0);
+/// let Answer::Udp { to, source, len } =
+///     server.answer_in_place(now, client, address.primary, &mut buffer, len)?
+/// else {
+///     panic!("a solicitation is answered over UDP");
+/// };
+/// assert_eq!((to, source), (client, address.primary));
+/// let (origin, _advertisement) = Origin::parse(&buffer[..len])?;
 /// assert_eq!(origin, Origin(client));
-/// # Ok::<(), teredo::wire::ParseError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -75,15 +76,10 @@ pub struct Server {
     /// The advertisement, but for its destination and checksum.
     advertisement: Box<[u8]>,
     limiter: Arc<RelayLimiter>,
-    /// Room for what [`Pending`] announces.
-    outgoing: Box<[u8]>,
-    pending: Option<Pending>,
+    buffer_len: usize,
     counters: ServerCounters,
     drops: DropCounters,
 }
-
-#[derive(Clone, Copy, Debug)]
-struct Pending(Answer);
 
 /// What [`Server::answer_in_place`] has put into the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +112,6 @@ pub struct ServerCounters {
     pub forwarded: u64,
     /// Packets from Teredo to the IPv6 Internet.
     pub to_native: u64,
-    /// Packets from the IPv6 Internet to Teredo.
-    pub from_native: u64,
 }
 
 /// One of the counters.
@@ -130,19 +124,17 @@ impl AddAssign for ServerCounters {
             echo_replies,
             forwarded,
             to_native,
-            from_native,
         } = other;
         self.advertisements += advertisements;
         self.echo_replies += echo_replies;
         self.forwarded += forwarded;
         self.to_native += to_native;
-        self.from_native += from_native;
     }
 }
 
 impl Server {
     /// A server that serves at once. The seed must be unpredictable to others: it is the limiter's.
-    pub fn new(config: ServerConfig, seed: [u8; 32], _now: Instant) -> Self {
+    pub fn new(config: ServerConfig, seed: [u8; 32]) -> Self {
         let limiter = RelayLimiter::new(config.limits, seed);
         Self::sharing(config, Arc::new(limiter))
     }
@@ -165,31 +157,29 @@ impl Server {
             link_local,
             advertisement: advertisement.into(),
             limiter,
-            outgoing: vec![0; buffer_len].into(),
-            pending: None,
+            buffer_len,
             counters: ServerCounters::default(),
             drops: DropCounters::default(),
             config,
         }
     }
 
-    /// The length of a buffer that [`Self::answer_in_place`] never finds too short, in bytes. No longer datagram is
-    /// ever answered.
+    /// The length of a buffer with room for every answer, in bytes. A longer datagram is never answered.
     pub fn buffer_len(&self) -> usize {
-        self.outgoing.len()
+        self.buffer_len
     }
 
-    /// Answers the datagram in `buffer[..len]`, which came `from` somewhere to port 3544 of the server's address
-    /// `local`: what is to be sent then lies at the front of the buffer. [`Self::handle_udp`] without a copy.
+    /// Answers the datagram in `buffer[..len]`, which came from `from` to port 3544 of the server's address `local`.
+    /// The answer starts at the front of the buffer.
     ///
     /// # Errors
     ///
-    /// Why nothing is to be sent; already counted. `Oversized` also where the buffer has no room for the answer. What
-    /// is in the buffer then is of no use.
+    /// The reason why there is no answer, already counted. It is also [`Oversized`](DropReason::Oversized) if the buffer
+    /// has no room for the answer. The contents of the buffer are then undefined.
     ///
     /// # Panics
     ///
-    /// If `len` is more than the buffer's.
+    /// If `len` exceeds the length of the buffer.
     pub fn answer_in_place(
         &mut self,
         now: Instant,
@@ -204,75 +194,6 @@ impl Server {
             Ok((done, plan.counter()))
         });
         self.count(outcome)
-    }
-
-    /// Takes in a datagram that came `from` somewhere to port 3544 of the server's address `local`.
-    ///
-    /// It is consumed or dropped. What goes to the IPv6 Internet comes out of [`Self::poll_transmit`] like anything
-    /// else, for [`Destination::Host`], with its hop limit counted down.
-    pub fn handle_udp(
-        &mut self,
-        now: Instant,
-        from: SocketAddrV4,
-        local: Ipv4Addr,
-        datagram: &[u8],
-    ) -> Reception<'static> {
-        self.pending = None;
-        let mut buffer = std::mem::take(&mut self.outgoing);
-        let judged = self.judge(now, from, local, datagram);
-        let outcome = judged.and_then(|plan| {
-            let room = buffer
-                .get_mut(..datagram.len())
-                .ok_or(DropReason::Oversized)?;
-            room.copy_from_slice(datagram);
-            let done = self.carry_out(&plan, &mut buffer)?;
-            Ok((done, plan.counter()))
-        });
-        self.outgoing = buffer;
-        match self.count(outcome) {
-            Ok(answer) => {
-                self.pending = Some(Pending(answer));
-                Reception::Consumed
-            }
-            Err(reason) => Reception::Drop(reason),
-        }
-    }
-
-    /// Takes in a packet that the IPv6 Internet has for a client of this server; to be sent from the primary address.
-    pub fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission {
-        match self.submit(now, packet) {
-            Ok(to) => Submission::Send(to),
-            Err(reason) => Submission::Drop(self.drops.count(reason)),
-        }
-    }
-
-    /// Does nothing: a server without state has no timers.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
-
-    /// Appends the datagram to send, if there is one, to `buf`.
-    pub fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
-        let Pending(answer) = self.pending.take()?;
-        let (destination, source, len) = match answer {
-            Answer::Udp { to, source, len } => (Destination::Udp(to), Some(source), len),
-            Answer::Native { len } => (Destination::Host, None, len),
-        };
-        buf.extend_from_slice(&self.outgoing[..len]);
-        Some(Transmit {
-            destination,
-            source,
-            ttl: None,
-            len,
-        })
-    }
-
-    /// `None`: nothing ever happens to a server.
-    pub fn poll_event(&mut self) -> Option<Infallible> {
-        None
-    }
-
-    /// `None`: a server waits for nothing but datagrams.
-    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        None
     }
 
     /// The settings.
@@ -345,28 +266,6 @@ impl Server {
                 Ok(answer)
             }
             Err(reason) => Err(self.drops.count(reason)),
-        }
-    }
-
-    fn submit(&mut self, now: Instant, packet: &[u8]) -> Result<SocketAddrV4, DropReason> {
-        let packet = Ipv6Packet::parse(packet).map_err(|_| DropReason::Malformed)?;
-        if self.classify(&packet)? == Message::Solicitation {
-            return Err(DropReason::NotRelayed);
-        }
-        // L-04: what comes from the IPv6 Internet does not come from Teredo.
-        if wire::is_teredo(&packet.source()) || !is_global(packet.source()) {
-            return Err(DropReason::SpoofedSource);
-        }
-        match TeredoAddress::from_ipv6(packet.destination()) {
-            Some(destination) if destination.server == self.config.address.primary => {
-                let to = self.target(destination)?;
-                if !self.limiter.allows_ipv4(now, *to.ip()) {
-                    return Err(DropReason::RateLimited);
-                }
-                self.counters.from_native += 1;
-                Ok(to)
-            }
-            _ => Err(DropReason::NotRelayed),
         }
     }
 

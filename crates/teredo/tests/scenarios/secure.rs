@@ -9,8 +9,8 @@ use teredo::client::{Event, Nat, Reason, State};
 use teredo::server::{Answer, Security};
 use teredo::wire::{Datagram, PORT, Secret};
 use teredo::{
-    ClientConfig, Credentials, DropReason, Identifier, Instant, Keyring, KnownClient, KnownClients,
-    Node, Server, ServerAddress, ServerConfig,
+    ClientConfig, Credentials, DropReason, Identifier, Keyring, KnownClient, KnownClients, Node,
+    Server, ServerAddress, ServerConfig,
 };
 use teredo_sim::{Arrival, ClientId, NatBehaviour, Network, World};
 
@@ -36,11 +36,7 @@ impl SecureServer {
             ..ServerConfig::new(address)
         };
         let own = Self {
-            server: Rc::new(RefCell::new(Server::new(
-                config,
-                [9; 32],
-                Instant::default(),
-            ))),
+            server: Rc::new(RefCell::new(Server::new(config, [9; 32]))),
             spoil: Rc::new(RefCell::new(Box::new(|_| {}))),
         };
         let shared = own.clone();

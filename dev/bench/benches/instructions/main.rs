@@ -203,7 +203,7 @@ fn relay_receive(
 
 /// A server, and each datagram in a buffer with room for the answer.
 fn server(datagram: &[u8]) -> Given<Server> {
-    let server = Server::new(ServerConfig::new(SERVER), [1; 32], NOW);
+    let server = Server::new(ServerConfig::new(SERVER), [1; 32]);
     let mut buffer = datagram.to_vec();
     buffer.resize(server.buffer_len(), 0);
     (server, vec![buffer; CALLS])

@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use teredo::{Destination, Instant, Server, ServerConfig};
+use teredo::server::Answer;
+use teredo::{Instant, Server, ServerConfig};
 
 use super::{Action, Stamped};
 use crate::capture::Datagram;
@@ -18,9 +19,9 @@ pub struct ServerHost {
 }
 
 impl ServerHost {
-    pub(crate) fn new(config: ServerConfig, seed: [u8; 32], now: Instant) -> Self {
+    pub(crate) fn new(config: ServerConfig, seed: [u8; 32]) -> Self {
         Self {
-            server: Server::new(config, seed, now),
+            server: Server::new(config, seed),
             native: Vec::new(),
         }
     }
@@ -42,32 +43,35 @@ impl ServerHost {
         to: Ipv4Addr,
         payload: &[u8],
     ) -> Vec<Action> {
-        let mut actions = Vec::new();
-        // What there is to send comes below, and what is dropped is counted.
-        let _ = self.server.handle_udp(now, from, to, payload);
-        let mut bytes = Vec::new();
-        while let Some(transmit) = self.server.poll_transmit(&mut bytes) {
-            let payload = std::mem::take(&mut bytes);
-            match transmit.destination {
-                Destination::Udp(destination) => {
-                    let source = SocketAddrV4::new(transmit.source.unwrap_or(to), TEREDO_PORT);
-                    actions.push(Action::Send(Datagram {
-                        source,
-                        destination,
-                        ttl: transmit.ttl.unwrap_or(Datagram::TTL),
-                        payload,
-                    }));
-                }
-                Destination::Secondary(_) => panic!("a server has no secondary port"),
-                Destination::Host => {
-                    self.native.push(Stamped {
-                        at: now,
-                        what: payload.clone(),
-                    });
-                    actions.push(Action::Native(payload));
-                }
+        let mut buffer = payload.to_vec();
+        buffer.resize(payload.len().max(self.server.buffer_len()), 0);
+        let answer = self
+            .server
+            .answer_in_place(now, from, to, &mut buffer, payload.len());
+        match answer {
+            Ok(Answer::Udp {
+                to: destination,
+                source,
+                len,
+            }) => {
+                buffer.truncate(len);
+                vec![Action::Send(Datagram {
+                    source: SocketAddrV4::new(source, TEREDO_PORT),
+                    destination,
+                    ttl: Datagram::TTL,
+                    payload: buffer,
+                })]
             }
+            Ok(Answer::Native { len }) => {
+                buffer.truncate(len);
+                self.native.push(Stamped {
+                    at: now,
+                    what: buffer.clone(),
+                });
+                vec![Action::Native(buffer)]
+            }
+            // Dropped and counted.
+            Err(_) => Vec::new(),
         }
-        actions
     }
 }

@@ -6,8 +6,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use teredo::server::Answer;
 use teredo::wire::{Authentication, Datagram, Flags, Origin, PORT, TeredoAddress, emit_bubble};
-use teredo::{Instant, Reception, Server, ServerAddress, ServerConfig};
+use teredo::{Instant, Server, ServerAddress, ServerConfig};
 use teredo_lab::{Capture, Host, NatKind, Process, Receive};
 use teredo_notify::types::Phase;
 
@@ -90,14 +91,12 @@ fn advertisement(socket: &UdpSocket, local: Ipv4Addr) -> (SocketAddrV4, Vec<u8>)
         primary: SERVER,
         secondary: SECONDARY,
     };
-    let mut server = Server::new(ServerConfig::new(address), [0; 32], now);
-    assert_eq!(
-        server.handle_udp(now, from, local, &buffer[..length]),
-        Reception::Consumed
-    );
-    let mut answer = Vec::new();
-    assert!(server.poll_transmit(&mut answer).is_some());
-    (from, answer)
+    let mut server = Server::new(ServerConfig::new(address), [0; 32]);
+    let answer = server.answer_in_place(now, from, local, &mut buffer, length);
+    let Ok(Answer::Udp { len, .. }) = answer else {
+        panic!("{answer:?}");
+    };
+    (from, buffer[..len].to_vec())
 }
 
 /// R4380-5.2.4-06: what waits for a peer leaves in order.

@@ -323,7 +323,6 @@ impl Model {
     }
 
     pub fn transmitted(&mut self, transmit: &Transmit, bytes: &[u8], sent: &mut Sent) {
-        assert_eq!(transmit.source, None);
         match transmit.destination {
             Destination::Host => self.informed(bytes, sent),
             Destination::Secondary(to) => {
