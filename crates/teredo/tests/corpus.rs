@@ -11,11 +11,14 @@ mod replay;
     unreachable_pub,
     reason = "a library of its own, which chooses nothing by the order of its maps"
 )]
-#[path = "../../../dev/fuzz/src/protocol/mod.rs"]
-mod protocol;
+#[path = "../../../dev/fuzz/src"]
+mod fuzz {
+    pub(crate) mod protocol;
+}
 
 use std::collections::BTreeSet;
 
+use fuzz::protocol;
 use replay::{bytes, structured};
 
 targets! {
