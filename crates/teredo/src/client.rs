@@ -18,25 +18,21 @@
 //!
 //! | file | RFC 4380 |
 //! |---|---|
-//! | `qualify` | §5.2.1: solicitations to both addresses of every server at once (RFC 5991 §3.2: no cone phase) |
-//! | `authenticate` | §5.2.2: nonces and shared secrets |
+//! | `qualify` | §5.2.1: solicitations to both addresses of every server at once (RFC 5991 §3.2: no cone phase); §5.2.2: nonces and shared secrets |
 //! | `maintain` | §5.2.5: the randomised refresh |
 //! | `receive` | §5.2.3: what a datagram means |
 //! | `send` | §5.2.4: where a packet goes |
-//! | `contact` | §5.2.6, §5.2.9: bubbles and connectivity tests, repeated by timers |
-//! | `opening` | §5.2.4: how far the direct bubble goes that opens the own NAT |
+//! | `contact` | §5.2.4, §5.2.6, §5.2.9: bubbles and connectivity tests, repeated by timers |
 //! | `peers` | §5.2: the list of recent peers |
 //! | `discovery` | §5.2.8: clients on the same link |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
 
-mod authenticate;
 mod config;
 mod contact;
 mod discovery;
 mod event;
 mod interval;
 mod maintain;
-mod opening;
 mod peers;
 mod qualify;
 mod receive;
@@ -60,10 +56,10 @@ use crate::wire::{Flags, MTU, TeredoAddress};
 use crate::{
     DropCounters, DropReason, Instant, Keyring, Node, Reception, Submission, Timer, Transmit,
 };
+use contact::Opening;
 use discovery::Discovery;
 use interval::Determination;
 use maintain::Service;
-use opening::Opening;
 use peers::{Bounds, Peers};
 use qualify::Qualification;
 

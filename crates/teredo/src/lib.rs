@@ -63,7 +63,6 @@ pub mod policy;
 pub mod relay;
 pub mod server;
 mod time;
-mod timer;
 pub mod wire;
 
 pub use client::{Client, ClientConfig, ServerAddress};
@@ -72,5 +71,4 @@ pub use drop::{DropCounters, DropReason};
 pub use node::{Destination, Node, Reception, Submission, Transmit};
 pub use relay::{Prefix, Relay, RelayConfig};
 pub use server::{Server, ServerConfig};
-pub use time::Instant;
-pub use timer::Timer;
+pub use time::{Instant, Timer};

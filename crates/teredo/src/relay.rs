@@ -27,18 +27,14 @@
 //!
 //! | file | RFC 4380 |
 //! |---|---|
-//! | `send` | §5.4.1: where a packet goes |
-//! | `receive` | §5.4.2: what a datagram means |
-//! | `contact` | §5.4.1 case 3: bubbles, repeated by timers |
-//! | `admission` | §7.3.5: how many bubbles others can have sent |
+//! | `forward` | §5.4.1: where a packet goes; §5.4.2: what a datagram means |
+//! | `contact` | §5.4.1 case 3: bubbles, repeated by timers; §7.3.5: how many others can cause |
 //! | `peers` | §5.4: the list of peers |
 
-mod admission;
 mod config;
 mod contact;
+mod forward;
 mod peers;
-mod receive;
-mod send;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -55,7 +51,7 @@ use crate::outbox::Outbox;
 use crate::policy::DestinationPolicy;
 use crate::wire::TeredoAddress;
 use crate::{DropCounters, DropReason, Instant, Node, Reception, Submission, Timer, Transmit};
-use admission::Admission;
+use contact::Admission;
 use peers::{Bounds, Key, SipKeys, Table, Tick, Underway};
 
 /// How often a part of the table is looked through for peers that were silent for too long.

@@ -41,25 +41,19 @@
 
 mod address;
 mod authentication;
-mod bubble;
-mod checksum;
 mod datagram;
 mod ecn;
 mod error;
 mod icmpv6;
 mod ipv6;
-mod origin;
-mod secret;
 mod trailer;
 
 pub use address::{
     DISCOVERY, Flags, MTU, OBSOLETE_PREFIX, PORT, SERVICE_PREFIX, TeredoAddress,
     is_obsolete_teredo, is_teredo, link_local, link_local_flags, server_link_local, server_prefix,
 };
-pub use authentication::Authentication;
-pub use bubble::emit_bubble;
-pub use checksum::checksum;
-pub use datagram::Datagram;
+pub use authentication::{Authentication, MAC_LEN, Secret};
+pub use datagram::{Datagram, Origin};
 pub use ecn::Ecn;
 pub use error::ParseError;
 pub use icmpv6::{
@@ -67,9 +61,10 @@ pub use icmpv6::{
     emit_echo_reply, emit_echo_request, emit_packet_too_big, emit_router_solicitation,
     emit_unreachable, may_be_answered_with_error, unreachable,
 };
-pub use ipv6::{Fragment, Ipv6Header, Ipv6Packet, Routing, UpperLayer, protocol, set_hop_limit};
-pub use origin::Origin;
-pub use secret::{MAC_LEN, Secret};
+pub use ipv6::{
+    Fragment, Ipv6Header, Ipv6Packet, Routing, UpperLayer, checksum, emit_bubble, protocol,
+    set_hop_limit,
+};
 pub use trailer::{AlternateAddresses, Trailer, Trailers};
 
 #[cfg(test)]

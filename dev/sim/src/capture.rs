@@ -1,8 +1,6 @@
 //! The log of every datagram, with what became of it.
 
 mod pcap;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -267,3 +265,6 @@ impl fmt::Display for Seconds {
         write!(f, "{}.{:06}", micros / 1_000_000, micros % 1_000_000)
     }
 }
+
+#[cfg(test)]
+mod tests;

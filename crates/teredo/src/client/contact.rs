@@ -3,15 +3,13 @@
 //! Both are repeated by timers, not by further packets of the application: one lost bubble must not be one lost
 //! flow.
 
-use std::net::{Ipv6Addr, SocketAddrV4};
-
-use rand_core::Rng;
-
 use super::peers::{BubbleCause, CONTACT_ATTEMPTS, CONTACT_TIMEOUT, Contact, Probe};
 use super::{Client, Phase};
 use crate::policy::DestinationPolicy;
 use crate::wire::{self, PORT, TeredoAddress};
 use crate::{DropReason, Instant};
+use rand_core::Rng;
+use std::net::{Ipv6Addr, SocketAddrV4};
 
 /// Of bubbles and echo requests; nothing depends on it.
 pub(super) const HOP_LIMIT: u8 = 255;
@@ -125,7 +123,7 @@ impl Client {
     /// of this contact, from 0.
     ///
     /// DEVIATION(rfc4380 §5.2.4): the first direct bubbles to a peer end on the way, the first behind the own NAT
-    /// (R4380-5.2.4-06, see `opening`); at a Linux router whose own input is open, one that gets there before the
+    /// (R4380-5.2.4-06, see [`Opening`]); at a Linux router whose own input is open, one that gets there before the
     /// peer has sent anything would keep the two apart.
     fn ask_with_bubbles(&mut self, now: Instant, slot: u32, number: u8) {
         let (Some(own), Some(teredo)) = (
@@ -305,3 +303,50 @@ pub(super) fn permits(policy: &DestinationPolicy, target: TeredoAddress) -> bool
 fn server_of(target: TeredoAddress) -> SocketAddrV4 {
     SocketAddrV4::new(target.server, PORT)
 }
+
+/// The times to live, before the system's own.
+const TTLS: [u8; 3] = [2, 4, 8];
+
+/// How far a direct bubble goes whose purpose is to open the own NAT (RFC 4380 §5.2.4 case 5).
+///
+/// One that gets to the peer's router before the peer has sent anything is a stranger's there. Most routers drop it.
+/// A Linux router whose own input is open takes it for its own, and from then on the peer's answers leave from another
+/// port, for which the own NAT is closed: the two never meet (Debian bug #404365). So it is sent with a time to live
+/// that ends behind the own NAT and before the peer's.
+///
+/// Where the own NAT is nobody says. Each repetition goes further, the last ones all the way, as RFC 4380 has it:
+///
+/// ```text
+///   bubble   time to live   passes
+///   1        2              the home router
+///   2        4              a router of the provider as well (RFC 6598: a NAT for many customers)
+///   3        8
+///   4        the system's
+/// ```
+///
+/// If the first was not enough for one peer, the next peer's starts a step further, and never beyond the third.
+///
+/// This is what was learned of it since the qualification.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Opening {
+    first: usize,
+}
+
+impl Opening {
+    /// The time to live of the direct bubble that is number `number` of a contact, counted from 0; `None` for the
+    /// system's own.
+    pub(super) fn ttl(self, number: u8) -> Option<u8> {
+        TTLS.get(self.first + usize::from(number)).copied()
+    }
+
+    /// A peer that there was no path to has answered the last of so many bubbles, from its mapping. A lost one looks
+    /// the same, so that the next peer's first bubble may go further than it has to.
+    pub(super) fn answered(&mut self, bubbles: u8) {
+        if bubbles > 1 {
+            self.first = (self.first + 1).min(TTLS.len() - 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -24,9 +24,8 @@
 //! answer ARP requests in its place. Who does not trust the link switches discovery off.
 
 mod neighbours;
-mod subnet;
 
-pub use subnet::LocalSubnet;
+pub use neighbours::LocalSubnet;
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;

@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use rand_core::Rng;
 
-use super::authenticate::emit_solicitation;
-use super::qualify::check_advertisement;
+use super::qualify::{check_advertisement, emit_solicitation};
 use super::{Client, Event, Phase};
 use crate::wire::{self, Datagram, Flags, PORT, TeredoAddress};
 use crate::{DropReason, Instant, Reception};

@@ -2,8 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
-use super::authenticate::emit_solicitation;
-use super::qualify::check_advertisement;
+use super::qualify::{check_advertisement, emit_solicitation};
 use super::{Client, Phase, Reason, ServerAddress};
 use crate::wire::{Datagram, PORT, TeredoAddress};
 use crate::{DropReason, Instant, Timer};

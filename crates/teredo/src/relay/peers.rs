@@ -17,7 +17,6 @@
 //! mapping in the address and nowhere else (RFC 4380 §5.4.2).
 
 mod key;
-mod shard;
 mod table;
 mod tick;
 mod underway;

@@ -5,15 +5,16 @@ use std::net::Ipv6Addr;
 
 use super::{Ipv6Header, Ipv6Packet, ParseError, checksum, protocol};
 
-mod advertisement;
 mod echo;
 mod error;
-mod solicitation;
+mod router;
 
-pub use advertisement::{PrefixInformation, RouterAdvertisement};
 pub use echo::{emit_echo_reply, emit_echo_request};
 pub use error::{emit_packet_too_big, emit_unreachable, may_be_answered_with_error, unreachable};
-pub use solicitation::{ALL_ROUTERS, RouterSolicitation, emit_router_solicitation};
+pub use router::{
+    ALL_ROUTERS, PrefixInformation, RouterAdvertisement, RouterSolicitation,
+    emit_router_solicitation,
+};
 
 const DESTINATION_UNREACHABLE: u8 = 1;
 const PACKET_TOO_BIG: u8 = 2;

@@ -1,4 +1,5 @@
-//! IPv6 packets (RFC 8200): the fixed header and the walk through the extension headers.
+//! IPv6 packets (RFC 8200): the fixed header, the walk through the extension headers, the checksum of what they carry, and
+//! bubbles.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -322,6 +323,46 @@ pub fn set_hop_limit(packet: &mut [u8], hop_limit: u8) -> Result<(), ParseError>
     Ipv6Packet::parse_prefix(packet)?;
     packet[HOP_LIMIT] = hop_limit;
     Ok(())
+}
+
+/// Appends a bubble (RFC 4380 §2.8): 40 bytes. Servers and peers must take any hop limit; local discovery uses 1.
+///
+/// [`Ipv6Packet::is_bubble`] recognises one.
+pub fn emit_bubble(source: Ipv6Addr, destination: Ipv6Addr, hop_limit: u8, out: &mut Vec<u8>) {
+    Ipv6Header {
+        traffic_class: 0,
+        flow_label: 0,
+        payload_length: 0,
+        next_header: protocol::NO_NEXT_HEADER,
+        hop_limit,
+        source,
+        destination,
+    }
+    .emit(out);
+}
+
+/// The checksum of an upper-layer packet whose checksum field is zero, in host byte order.
+///
+/// Over a packet whose checksum field is filled in, the result is zero exactly if the field is right.
+pub fn checksum(source: Ipv6Addr, destination: Ipv6Addr, protocol: u8, payload: &[u8]) -> u16 {
+    let mut sum = sum(&source.octets()) + sum(&destination.octets()) + sum(payload);
+    sum += payload.len() as u64 + u64::from(protocol);
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+/// The sum of the big-endian words; an odd last byte counts as the upper half of a word.
+fn sum(bytes: &[u8]) -> u64 {
+    let words = bytes.chunks_exact(2);
+    let last = words
+        .remainder()
+        .first()
+        .map_or(0, |&byte| u64::from(byte) << 8);
+    words.fold(last, |sum, word| {
+        sum + u64::from(u16::from_be_bytes([word[0], word[1]]))
+    })
 }
 
 #[cfg(test)]

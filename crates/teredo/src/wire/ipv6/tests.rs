@@ -1,7 +1,8 @@
+use etherparse::{IcmpEchoHeader, Icmpv6Type, Ipv6HeaderSlice, icmpv6::DestUnreachableCode};
+use proptest::prelude::*;
+
 use super::super::tests::{A, B, BUBBLE, hex, ip, ipv6};
 use super::*;
-use etherparse::Ipv6HeaderSlice;
-use proptest::prelude::*;
 
 fn packet(next_header: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -212,5 +213,67 @@ proptest! {
         prop_assert_eq!(packet.header(), header);
         prop_assert_eq!(packet.payload(), &payload);
         prop_assert_eq!(packet.as_bytes(), &bytes);
+    }
+}
+
+/// The bubble from A to B of RFC 6081 §6.1.
+#[test]
+fn bubble_vector() {
+    let mut bytes = vec![0xa5];
+    emit_bubble(ip(A), ip(B), 255, &mut bytes);
+    assert_eq!(bytes[1..], hex(BUBBLE));
+    let packet = Ipv6Packet::parse(&bytes[1..]).unwrap();
+    assert!(packet.is_bubble());
+    assert_eq!(
+        packet.to_string(),
+        format!("IP6 {A} > {B}: no next header, hlim 255")
+    );
+}
+
+/// Both halves of the definition count: next header 59, and nothing behind it (RFC 4380 §2.8).
+#[test]
+fn what_is_no_bubble() {
+    let header = Ipv6Packet::parse(&hex(BUBBLE)).unwrap().header();
+    for header in [
+        Ipv6Header {
+            payload_length: 1,
+            ..header
+        },
+        Ipv6Header {
+            next_header: protocol::ICMPV6,
+            ..header
+        },
+        Ipv6Header {
+            next_header: protocol::HOP_BY_HOP,
+            ..header
+        },
+    ] {
+        let mut bytes = Vec::new();
+        header.emit(&mut bytes);
+        bytes.resize(40 + usize::from(header.payload_length), 0);
+        assert!(!Ipv6Packet::parse(&bytes).unwrap().is_bubble(), "{header}");
+    }
+}
+
+proptest! {
+    /// Another implementation comes to the same sum, for payloads of odd length too.
+    #[test]
+    fn as_etherparse(
+        source in ipv6(),
+        destination in ipv6(),
+        id in any::<u16>(),
+        seq in any::<u16>(),
+        payload in prop::collection::vec(any::<u8>(), 0..1500),
+    ) {
+        for (kind, head) in [
+            (Icmpv6Type::EchoRequest(IcmpEchoHeader { id, seq }), [&[128, 0, 0, 0][..], &id.to_be_bytes(), &seq.to_be_bytes()].concat()),
+            (Icmpv6Type::DestinationUnreachable(DestUnreachableCode::Address), vec![1, 3, 0, 0, 0, 0, 0, 0]),
+        ] {
+            let expected = kind.calc_checksum(source.octets(), destination.octets(), &payload).unwrap();
+            let mut message = [head, payload.clone()].concat();
+            prop_assert_eq!(checksum(source, destination, 58, &message), expected);
+            message[2..4].copy_from_slice(&expected.to_be_bytes());
+            prop_assert_eq!(checksum(source, destination, 58, &message), 0);
+        }
     }
 }
