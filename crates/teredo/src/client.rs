@@ -52,6 +52,7 @@ use rand_core::{Rng, SeedableRng};
 use crate::limit::RateLimit;
 use crate::outbox::Outbox;
 use crate::policy::DestinationPolicy;
+use crate::slots::Bounds;
 use crate::wire::{Flags, MTU, TeredoAddress};
 use crate::{
     DropCounters, DropReason, Instant, Keyring, Node, Reception, Submission, Timer, Transmit,
@@ -60,7 +61,7 @@ use contact::Opening;
 use discovery::Discovery;
 use interval::Determination;
 use maintain::Service;
-use peers::{Bounds, Peers};
+use peers::Peers;
 use qualify::Qualification;
 
 /// A Teredo client without its sockets.

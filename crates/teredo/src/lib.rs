@@ -56,12 +56,12 @@ pub mod client;
 mod credentials;
 mod drop;
 mod limit;
-mod lru;
 mod node;
 mod outbox;
 pub mod policy;
 pub mod relay;
 pub mod server;
+mod slots;
 mod time;
 pub mod wire;
 

@@ -49,10 +49,11 @@ pub use config::{Prefix, PrefixError, RelayConfig, Served};
 use crate::limit::RateLimit;
 use crate::outbox::Outbox;
 use crate::policy::DestinationPolicy;
+use crate::slots::{Bounds, SipKeys};
 use crate::wire::TeredoAddress;
 use crate::{DropCounters, DropReason, Instant, Node, Reception, Submission, Timer, Transmit};
 use contact::Admission;
-use peers::{Bounds, Key, SipKeys, Table, Tick, Underway};
+use peers::{Key, Table, Tick, Underway};
 
 /// How often a part of the table is looked through for peers that were silent for too long.
 const SWEEP: Duration = Duration::from_secs(1);

@@ -32,12 +32,11 @@ impl Client {
         cause: Cause,
     ) -> Result<u32, DropReason> {
         if let Some(slot) = self.peers.find(&address) {
-            let peer = self.peers.peer_mut(slot);
             if cause == Cause::Provoked {
                 return Ok(slot);
             }
-            if peer.contact.is_some() {
-                peer.renew_contact();
+            if self.peers.peer(slot).contact.is_some() {
+                self.peers.renew_contact(slot);
                 return Ok(slot);
             }
         }

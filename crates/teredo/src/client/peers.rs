@@ -6,9 +6,8 @@
 
 mod table;
 
-pub(super) use table::{Bounds, Peers};
+pub(super) use table::Peers;
 
-use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
@@ -53,8 +52,6 @@ pub(super) struct Peer {
     /// Where packets for the peer go: its own mapping, or the relay's address for a native host.
     pub(super) mapping: Option<SocketAddrV4>,
     pub(super) trusted: bool,
-    /// Whether the host has had something for the peer and the path was found.
-    pub(super) used: bool,
     pub(super) contact: Option<Contact>,
     /// `None` stands for "at least 30 s ago", which is how RFC 4380 §5.2.3 back-dates new entries
     /// (R4380-5.2.6-02).
@@ -65,8 +62,6 @@ pub(super) struct Peer {
     last_bubble: Option<Instant>,
     /// Whether the last bubble sent directly ended on the way (see `opening`).
     cut_short: bool,
-    pub(super) queue: VecDeque<Vec<u8>>,
-    queued_bytes: usize,
 }
 
 /// When the last bubbles without a direct response went out, the oldest first.
@@ -152,16 +147,6 @@ impl Peer {
     pub(super) fn responded(&mut self) {
         self.asked = Bubbles::default();
         self.answered = Bubbles::default();
-    }
-
-    /// The host has a packet for the peer. If it is the first to wait, all repetitions are ahead of it, whatever the
-    /// verification under way was for: a stranger's packet is worth one test only.
-    pub(super) fn renew_contact(&mut self) {
-        if let Some(contact) = &mut self.contact
-            && self.queue.is_empty()
-        {
-            contact.attempts = contact.attempts.min(1);
-        }
     }
 
     pub(super) fn sent(&mut self, now: Instant) {

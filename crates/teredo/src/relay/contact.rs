@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use rand_core::Rng;
 
-use super::peers::{Ask, Cause, Due, Key, SipKeys};
+use super::peers::{Ask, Cause, Due, Key};
 use super::{Relay, RelayConfig};
+use crate::slots::SipKeys;
 use crate::wire::{self, PORT, TeredoAddress};
 use crate::{DropReason, Instant};
 

@@ -16,15 +16,83 @@
 //! at them. Of a trusted peer nothing has to be remembered but the address and two times: a relay sends to the
 //! mapping in the address and nowhere else (RFC 4380 §5.4.2).
 
-mod key;
 mod table;
-mod tick;
 mod underway;
 
-pub(super) use key::{Key, SipKeys};
 pub(super) use table::Table;
-pub(super) use tick::Tick;
-pub(super) use underway::{Ask, Bounds, Cause, Due, Underway};
+pub(super) use underway::{Ask, Cause, Due, Underway};
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::Instant;
+use crate::wire::{Flags, TeredoAddress};
+
+/// A Teredo address without the prefix that all have in common: 12 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    server: u32,
+    flags_and_port: u32,
+    address: u32,
+}
+
+impl Key {
+    /// Of no peer in particular; fills empty places.
+    const NOBODY: Self = Self {
+        server: 0,
+        flags_and_port: 0,
+        address: 0,
+    };
+}
+
+impl From<TeredoAddress> for Key {
+    fn from(address: TeredoAddress) -> Self {
+        Self {
+            server: address.server.to_bits(),
+            flags_and_port: u32::from(address.flags.bits()) << 16
+                | u32::from(address.mapped.port()),
+            address: address.mapped.ip().to_bits(),
+        }
+    }
+}
+
+impl From<Key> for TeredoAddress {
+    fn from(key: Key) -> Self {
+        Self {
+            server: Ipv4Addr::from_bits(key.server),
+            flags: Flags::from_bits((key.flags_and_port >> 16) as u16),
+            mapped: SocketAddrV4::new(Ipv4Addr::from_bits(key.address), key.flags_and_port as u16),
+        }
+    }
+}
+
+/// The nanoseconds of a [`Tick`].
+const TICK: u64 = 100_000_000;
+
+/// Time as a table of millions keeps it: tenths of a second in four bytes.
+///
+/// It lasts for 13 years from the clock's epoch.
+///
+/// Rounding down makes an entry's age come out up to a tenth too large or too small, but never makes it good for
+/// longer than the whole number of seconds that it is compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(u32);
+
+impl Tick {
+    /// Before every tick of the clock.
+    const NEVER: Self = Self(0);
+
+    /// The tick in which `now` lies.
+    pub(super) fn at(now: Instant) -> Self {
+        // The first is 1: 0 is never.
+        let tick = now.as_nanos() / TICK + 1;
+        Self(u32::try_from(tick).unwrap_or(u32::MAX))
+    }
+
+    /// Whether fewer than `seconds` have passed since `earlier`.
+    fn is_within(self, seconds: u32, earlier: Self) -> bool {
+        self.0.saturating_sub(earlier.0) < seconds * 10
+    }
+}
 
 #[cfg(test)]
 mod tests;

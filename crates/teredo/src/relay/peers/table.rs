@@ -1,6 +1,7 @@
 //! The trusted peers, in many small hash tables with linear probing.
 
-use super::{Key, SipKeys, Tick};
+use super::{Key, Tick};
+use crate::slots::SipKeys;
 
 /// Entries of a shard in a full table: few enough that making a shard larger is not felt (20 KB are copied).
 const PER_SHARD: usize = 1024;

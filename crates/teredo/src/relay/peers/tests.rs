@@ -1,11 +1,8 @@
 mod table;
 mod underway;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
-
 use super::*;
-use crate::Instant;
-use crate::wire::{Flags, TeredoAddress};
+use crate::slots::{Bounds, SipKeys};
 
 /// A peer that can be told from others by its number.
 fn key(number: u32) -> Key {
