@@ -4,6 +4,7 @@ mod client;
 mod raw;
 mod relay;
 mod server;
+mod station;
 
 use std::fmt;
 
@@ -13,7 +14,6 @@ pub use self::client::ClientHost;
 pub use self::raw::{Arrival, Outbox, RawHost};
 pub use self::relay::RelayHost;
 pub use self::server::ServerHost;
-pub(crate) use self::server::TEREDO_PORT;
 use crate::capture::Datagram;
 
 macro_rules! ids {
@@ -85,7 +85,7 @@ pub(crate) enum Action {
 ///
 /// The schedule cannot take events back; an alarm that was replaced is known by its number and ignored.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm {
+struct Alarm {
     deadline: Option<(Instant, Timer)>,
     number: u64,
     /// Wake-ups at one and the same instant.
@@ -97,7 +97,7 @@ const MAX_WAKE_UPS: u32 = 10_000;
 
 impl Alarm {
     /// Takes note of what `poll_timeout` returned: when to wake the host, and by which number, if that is news.
-    pub(crate) fn set(&mut self, deadline: Option<(Instant, Timer)>) -> Option<(Instant, u64)> {
+    fn set(&mut self, deadline: Option<(Instant, Timer)>) -> Option<(Instant, u64)> {
         if deadline == self.deadline {
             return None;
         }
@@ -111,7 +111,7 @@ impl Alarm {
     /// # Panics
     ///
     /// If the state machine asks again and again to be woken at the same instant, for its time would stand still.
-    pub(crate) fn rings(&mut self, now: Instant, number: u64) -> bool {
+    fn rings(&mut self, now: Instant, number: u64) -> bool {
         if number != self.number {
             return false;
         }

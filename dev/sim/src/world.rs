@@ -10,9 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use teredo::client::LocalSubnet;
-use teredo::{
-    ClientConfig, Instant, Node, Relay, RelayConfig, ServerAddress, ServerConfig, Submission,
-};
+use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerConfig, Submission};
 
 use self::transit::{Attachment, Event, Owner, Router};
 use crate::capture::{Capture, Datagram};
@@ -433,8 +431,8 @@ impl World {
 
     /// Changes a relay's settings.
     pub fn change_relay(&mut self, id: RelayId, change: impl FnOnce(&mut Relay)) {
-        change(self.relays[id.0].relay_mut());
-        self.act(id.into(), Vec::new());
+        let actions = self.relays[id.0].change(self.now, change);
+        self.act(id.into(), actions);
     }
 
     /// Sends a packet into the native IPv6 Internet. The source may be anybody's.
@@ -500,14 +498,8 @@ impl World {
             }
         }
         let alarm = match host {
-            HostId::Client(id) => {
-                let client = &mut self.clients[id.0];
-                client.alarm.set(client.client().poll_timeout())
-            }
-            HostId::Relay(id) => {
-                let relay = &mut self.relays[id.0];
-                relay.alarm.set(relay.relay().poll_timeout())
-            }
+            HostId::Client(id) => self.clients[id.0].next_alarm(),
+            HostId::Relay(id) => self.relays[id.0].next_alarm(),
             HostId::Server(_) | HostId::Raw(_) => None,
         };
         if let Some((at, number)) = alarm {

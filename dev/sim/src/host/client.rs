@@ -4,26 +4,19 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 
 use teredo::client::{Event, LocalSubnet};
 use teredo::wire::DISCOVERY;
-use teredo::{
-    Client, ClientConfig, Destination, Instant, Node, Reception, ServerAddress, Submission,
-};
+use teredo::{Client, ClientConfig, Instant, ServerAddress, Submission};
 
-use super::{Action, Alarm, Stamped};
-use crate::capture::Datagram;
+use super::station::Station;
+use super::{Action, Stamped};
 
 /// A Teredo client with its service port, and a record of all that it told its host.
 #[derive(Debug)]
 pub struct ClientHost {
-    pub(crate) alarm: Alarm,
-    client: Client,
-    local: SocketAddrV4,
-    /// Where the secondary port is, while there is one (RFC 4380 §5.2.7).
-    secondary: Option<SocketAddrV4>,
+    station: Station<Client, Event>,
     /// Whether the host has joined the group of local discovery (RFC 4380 §5.2.8).
     joined: bool,
-    delivered: Vec<Stamped<Vec<u8>>>,
-    errors: Vec<Stamped<Vec<u8>>>,
-    events: Vec<Stamped<Event>>,
+    /// How many events the host has looked at.
+    seen: usize,
 }
 
 impl ClientHost {
@@ -34,65 +27,58 @@ impl ClientHost {
         local: SocketAddrV4,
     ) -> Self {
         Self {
-            alarm: Alarm::default(),
-            client: Client::new(config, seed, now),
-            local,
-            secondary: None,
+            station: Station::endpoint(Client::new(config, seed, now), local),
             joined: false,
-            delivered: Vec::new(),
-            errors: Vec::new(),
-            events: Vec::new(),
+            seen: 0,
         }
     }
 
-    /// The state machine. To change it, go through the [`World`](crate::World), which drains it afterwards.
+    /// The state machine. The [`World`](crate::World) has methods that change it, and drains it after each.
     pub fn client(&self) -> &Client {
-        &self.client
+        &self.station.node
     }
 
     /// The service port's local address.
     pub fn local(&self) -> SocketAddrV4 {
-        self.local
+        self.station.local
     }
 
     /// The secondary port's local address, while it is open.
     pub fn secondary(&self) -> Option<SocketAddrV4> {
-        self.secondary
-    }
-
-    /// Whether datagrams to this address are received.
-    pub(crate) fn listens_on(&self, to: SocketAddrV4) -> bool {
-        to == self.local || self.secondary == Some(to) || self.joined && to == DISCOVERY
+        self.station.secondary
     }
 
     /// The IPv6 packets that were delivered to the host, oldest first.
     pub fn delivered(&self) -> &[Stamped<Vec<u8>>] {
-        &self.delivered
+        &self.station.delivered
     }
 
     /// The ICMPv6 errors that the client itself sent to the host, oldest first.
     pub fn errors(&self) -> &[Stamped<Vec<u8>>] {
-        &self.errors
+        &self.station.errors
     }
 
     /// The events, oldest first.
     pub fn events(&self) -> &[Stamped<Event>] {
-        &self.events
+        &self.station.events
+    }
+
+    /// Whether datagrams to this address are received.
+    pub(crate) fn listens_on(&self, to: SocketAddrV4) -> bool {
+        to == self.local() || self.secondary() == Some(to) || self.joined && to == DISCOVERY
     }
 
     pub(crate) fn start(&mut self, now: Instant, servers: &[ServerAddress]) -> Vec<Action> {
-        self.client.start(now, self.local, servers);
-        self.drain(now)
+        let local = self.local();
+        self.call(now, |client| client.start(now, local, servers))
     }
 
     pub(crate) fn stop(&mut self, now: Instant) -> Vec<Action> {
-        self.client.stop(now);
-        self.drain(now)
+        self.call(now, |client| client.stop(now))
     }
 
     pub(crate) fn sleep(&mut self, now: Instant, native: Ipv6Addr) -> Vec<Action> {
-        self.client.sleep(now, native);
-        self.drain(now)
+        self.call(now, |client| client.sleep(now, native))
     }
 
     pub(crate) fn set_local_subnet(
@@ -101,28 +87,21 @@ impl ClientHost {
         subnet: Option<LocalSubnet>,
     ) -> Vec<Action> {
         self.joined = subnet.is_some();
-        self.client.set_local_subnet(now, subnet);
-        self.drain(now)
+        self.call(now, |client| client.set_local_subnet(now, subnet))
     }
 
     pub(crate) fn set_servers(&mut self, now: Instant, servers: &[ServerAddress]) -> Vec<Action> {
-        self.client.set_servers(now, servers);
-        self.drain(now)
+        self.call(now, |client| client.set_servers(now, servers))
     }
 
     pub(crate) fn rebind(&mut self, now: Instant, local: SocketAddrV4) -> Vec<Action> {
-        self.local = local;
-        self.client.handle_network_change(now, local);
-        self.drain(now)
+        self.station.local = local;
+        self.call(now, |client| client.handle_network_change(now, local))
     }
 
     pub(crate) fn submit(&mut self, now: Instant, packet: &[u8]) -> (Submission, Vec<Action>) {
-        let submission = self.client.handle_tun(now, packet);
-        let mut actions = Vec::new();
-        if let Submission::Send(to) = submission {
-            actions.push(self.send(to, None, packet.to_vec()));
-        }
-        actions.extend(self.drain(now));
+        let (submission, mut actions) = self.station.submit(now, packet);
+        self.set_secondary_port(now, &mut actions);
         (submission, actions)
     }
 
@@ -133,87 +112,53 @@ impl ClientHost {
         to: SocketAddrV4,
         payload: &[u8],
     ) -> Vec<Action> {
-        let reception = if self.secondary == Some(to) {
-            self.client.handle_secondary(now, from, payload)
-        } else {
-            self.client.handle_udp(now, from, *to.ip(), payload)
-        };
-        if let Reception::Deliver(packet) = reception {
-            self.delivered.push(Stamped {
-                at: now,
-                what: packet.to_vec(),
+        if self.secondary() == Some(to) {
+            // Nothing that comes in there is for the host.
+            return self.call(now, |client| {
+                let _ = client.handle_secondary(now, from, payload);
             });
         }
-        self.drain(now)
-    }
-
-    pub(crate) fn wake(&mut self, now: Instant) -> Vec<Action> {
-        self.client.handle_timeout(now);
-        self.drain(now)
-    }
-
-    fn drain(&mut self, now: Instant) -> Vec<Action> {
-        let mut actions = Vec::new();
-        let mut bytes = Vec::new();
-        while let Some(transmit) = self.client.poll_transmit(&mut bytes) {
-            let packet = std::mem::take(&mut bytes);
-            assert_eq!(
-                packet.len(),
-                transmit.len,
-                "poll_transmit appends as many bytes as it says"
-            );
-            match transmit.destination {
-                Destination::Udp(to) => actions.push(self.send(to, transmit.ttl, packet)),
-                Destination::Secondary(to) => {
-                    let source = self.secondary.expect("the client asks for the port first");
-                    actions.push(Action::Send(Datagram {
-                        source,
-                        destination: to,
-                        ttl: Datagram::TTL,
-                        payload: packet,
-                    }));
-                }
-                Destination::Host => self.errors.push(Stamped {
-                    at: now,
-                    what: packet,
-                }),
-            }
-        }
-        let mut asked = false;
-        while let Some(event) = self.client.poll_event() {
-            if let Event::SecondaryPort { wanted } = event {
-                self.secondary = wanted.then(|| self.free_port());
-                asked = wanted;
-            }
-            self.events.push(Stamped {
-                at: now,
-                what: event,
-            });
-        }
-        if asked {
-            self.client.secondary_port(now, self.secondary);
-            actions.extend(self.drain(now));
-        }
+        let mut actions = self.station.receive(now, from, *to.ip(), payload);
+        self.set_secondary_port(now, &mut actions);
         actions
     }
 
-    /// A port for the secondary socket, another one each time.
-    fn free_port(&self) -> SocketAddrV4 {
-        let earlier = self
-            .events
-            .iter()
-            .filter(|event| event.what == Event::SecondaryPort { wanted: true })
-            .count();
-        let port = self.local.port() ^ 0x4000;
-        SocketAddrV4::new(*self.local.ip(), port.wrapping_add(earlier as u16))
+    pub(crate) fn wake(&mut self, now: Instant, number: u64) -> Option<Vec<Action>> {
+        let mut actions = self.station.wake(now, number)?;
+        self.set_secondary_port(now, &mut actions);
+        Some(actions)
     }
 
-    fn send(&self, to: SocketAddrV4, ttl: Option<u8>, payload: Vec<u8>) -> Action {
-        Action::Send(Datagram {
-            source: self.local,
-            destination: to,
-            ttl: ttl.unwrap_or(Datagram::TTL),
-            payload,
-        })
+    pub(crate) fn next_alarm(&mut self) -> Option<(Instant, u64)> {
+        self.station.next_alarm()
+    }
+
+    fn call(&mut self, now: Instant, change: impl FnOnce(&mut Client)) -> Vec<Action> {
+        let mut actions = self.station.call(now, change);
+        self.set_secondary_port(now, &mut actions);
+        actions
+    }
+
+    /// Opens or closes the secondary port as the last new event about it says.
+    fn set_secondary_port(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let opened = Event::SecondaryPort { wanted: true };
+        let events = &self.station.events;
+        let new = events[self.seen..].iter().rev();
+        let request = new.map(|event| event.what).find_map(|event| match event {
+            Event::SecondaryPort { wanted } => Some(wanted),
+            _ => None,
+        });
+        self.seen = events.len();
+        let Some(wanted) = request else {
+            return;
+        };
+        // Another one each time.
+        let times = events.iter().filter(|event| event.what == opened).count();
+        let port = (self.local().port() ^ 0x4000).wrapping_add(times as u16);
+        let secondary = wanted.then(|| SocketAddrV4::new(*self.local().ip(), port));
+        self.station.secondary = secondary;
+        if wanted {
+            actions.extend(self.call(now, |client| client.secondary_port(now, secondary)));
+        }
     }
 }

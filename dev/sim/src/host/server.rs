@@ -3,13 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use teredo::server::Answer;
+use teredo::wire::PORT;
 use teredo::{Instant, Server, ServerConfig};
 
 use super::{Action, Stamped};
 use crate::capture::Datagram;
-
-/// The UDP port of Teredo servers (RFC 4380 §2.7).
-pub(crate) const TEREDO_PORT: u16 = 3544;
 
 /// A Teredo server on both of its addresses, and a record of what it passed on to the native IPv6 Internet.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl ServerHost {
             }) => {
                 buffer.truncate(len);
                 vec![Action::Send(Datagram {
-                    source: SocketAddrV4::new(source, TEREDO_PORT),
+                    source: SocketAddrV4::new(source, PORT),
                     destination,
                     ttl: Datagram::TTL,
                     payload: buffer,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use teredo::Instant;
-use teredo::wire::is_teredo;
+use teredo::wire::{PORT, is_teredo};
 
 use super::{NatId, Network, World};
 use crate::capture::{Datagram, Fate, Record, RecordNumber};
@@ -79,14 +79,8 @@ impl World {
     fn wake(&mut self, host: HostId, number: u64) {
         let now = self.now;
         let actions = match host {
-            HostId::Client(id) => {
-                let client = &mut self.clients[id.0];
-                client.alarm.rings(now, number).then(|| client.wake(now))
-            }
-            HostId::Relay(id) => {
-                let relay = &mut self.relays[id.0];
-                relay.alarm.rings(now, number).then(|| relay.wake(now))
-            }
+            HostId::Client(id) => self.clients[id.0].wake(now, number),
+            HostId::Relay(id) => self.relays[id.0].wake(now, number),
             HostId::Server(_) | HostId::Raw(_) => None,
         };
         if let Some(actions) = actions {
@@ -286,7 +280,7 @@ impl World {
         let (from, to) = (datagram.source, datagram.destination);
         let listens = match host {
             HostId::Client(id) => self.clients[id.0].listens_on(to),
-            HostId::Server(_) => to.port() == crate::host::TEREDO_PORT,
+            HostId::Server(_) => to.port() == PORT,
             HostId::Relay(id) => self.relays[id.0].local() == to,
             HostId::Raw(_) => true,
         };

@@ -1,0 +1,146 @@
+//! A client or a relay with its service port: every call changes the state machine and then drains it.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use teredo::{Destination, Instant, Node, Reception, Submission};
+
+use super::{Action, Alarm, Stamped};
+use crate::capture::Datagram;
+
+/// What every host with a [`Node`] has, and a record of all that the node told it.
+#[derive(Debug)]
+pub(super) struct Station<N: Node<Event = E>, E> {
+    pub(super) node: N,
+    pub(super) local: SocketAddrV4,
+    /// The secondary port, while it is open (RFC 4380 §5.2.7).
+    pub(super) secondary: Option<SocketAddrV4>,
+    /// Whether packets for the host go on to the IPv6 Internet.
+    routes: bool,
+    alarm: Alarm,
+    pub(super) delivered: Vec<Stamped<Vec<u8>>>,
+    pub(super) errors: Vec<Stamped<Vec<u8>>>,
+    pub(super) events: Vec<Stamped<E>>,
+}
+
+impl<N: Node<Event = E>, E> Station<N, E> {
+    /// A host that keeps the packets for it.
+    pub(super) fn endpoint(node: N, local: SocketAddrV4) -> Self {
+        Self {
+            node,
+            local,
+            secondary: None,
+            routes: false,
+            alarm: Alarm::default(),
+            delivered: Vec::new(),
+            errors: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// A host that passes packets on to the IPv6 Internet.
+    pub(super) fn router(node: N, local: SocketAddrV4) -> Self {
+        Self {
+            routes: true,
+            ..Self::endpoint(node, local)
+        }
+    }
+
+    pub(super) fn submit(&mut self, now: Instant, packet: &[u8]) -> (Submission, Vec<Action>) {
+        let submission = self.node.handle_tun(now, packet);
+        let mut actions = Vec::new();
+        if let Submission::Send(to) = submission {
+            actions.push(send(self.local, to, None, packet.to_vec()));
+        }
+        self.drain(now, &mut actions);
+        (submission, actions)
+    }
+
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        to: Ipv4Addr,
+        payload: &[u8],
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Reception::Deliver(packet) = self.node.handle_udp(now, from, to, payload) {
+            let packet = packet.to_vec();
+            if self.routes {
+                actions.push(Action::Native(packet.clone()));
+            }
+            self.delivered.push(Stamped {
+                at: now,
+                what: packet,
+            });
+        }
+        self.drain(now, &mut actions);
+        actions
+    }
+
+    /// Calls the node when the alarm of this number still counts.
+    pub(super) fn wake(&mut self, now: Instant, number: u64) -> Option<Vec<Action>> {
+        let rings = self.alarm.rings(now, number);
+        rings.then(|| self.call(now, |node| node.handle_timeout(now)))
+    }
+
+    /// When to wake the host, and the alarm's number, if that has changed.
+    pub(super) fn next_alarm(&mut self) -> Option<(Instant, u64)> {
+        self.alarm.set(self.node.poll_timeout())
+    }
+
+    /// Changes the node.
+    pub(super) fn call(&mut self, now: Instant, change: impl FnOnce(&mut N)) -> Vec<Action> {
+        change(&mut self.node);
+        let mut actions = Vec::new();
+        self.drain(now, &mut actions);
+        actions
+    }
+
+    fn drain(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let mut bytes = Vec::new();
+        while let Some(transmit) = self.node.poll_transmit(&mut bytes) {
+            let packet = std::mem::take(&mut bytes);
+            assert_eq!(
+                packet.len(),
+                transmit.len,
+                "poll_transmit appends as many bytes as it says"
+            );
+            match transmit.destination {
+                Destination::Udp(to) => actions.push(send(self.local, to, transmit.ttl, packet)),
+                Destination::Secondary(to) => {
+                    let source = self.secondary.expect("the node asks for the port first");
+                    actions.push(send(source, to, transmit.ttl, packet));
+                }
+                Destination::Host => {
+                    if self.routes {
+                        actions.push(Action::Native(packet.clone()));
+                    }
+                    self.errors.push(Stamped {
+                        at: now,
+                        what: packet,
+                    });
+                }
+            }
+        }
+        while let Some(event) = self.node.poll_event() {
+            self.events.push(Stamped {
+                at: now,
+                what: event,
+            });
+        }
+    }
+}
+
+fn send(
+    source: SocketAddrV4,
+    destination: SocketAddrV4,
+    ttl: Option<u8>,
+    payload: Vec<u8>,
+) -> Action {
+    Action::Send(Datagram {
+        source,
+        destination,
+        ttl: ttl.unwrap_or(Datagram::TTL),
+        payload,
+    })
+}
