@@ -25,8 +25,6 @@ use std::sync::Arc;
 
 pub use limiter::{Rate, RelayLimiter, RelayLimits};
 
-pub(crate) use accept::is_global;
-
 use crate::policy::DestinationPolicy;
 use crate::wire::{self, ALL_ROUTERS, Authentication, Datagram, Origin, TeredoAddress};
 use crate::{DropCounters, DropReason, Identifier, Instant, KnownClients, ServerAddress};
@@ -297,7 +295,7 @@ impl Server {
             return Err(DropReason::NotRelayed);
         }
         // R4380-5.3.1-10
-        if !is_global(destination) {
+        if !wire::is_global(destination) {
             return Err(DropReason::NotTunnelled);
         }
         match TeredoAddress::from_ipv6(destination) {

@@ -49,9 +49,10 @@ mod ipv6;
 mod trailer;
 
 pub use address::{
-    DISCOVERY, Flags, MTU, OBSOLETE_PREFIX, PORT, SERVICE_PREFIX, TeredoAddress,
+    DISCOVERY, Flags, MTU, OBSOLETE_PREFIX, PORT, SERVICE_PREFIX, TeredoAddress, is_global_unicast,
     is_obsolete_teredo, is_teredo, link_local, link_local_flags, server_link_local, server_prefix,
 };
+pub(crate) use address::{is_global, is_unicast};
 pub use authentication::{Authentication, MAC_LEN, Secret};
 pub use datagram::{Datagram, Origin};
 pub use ecn::Ecn;

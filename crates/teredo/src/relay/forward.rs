@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use super::peers::{Key, Tick};
 use super::{Relay, SWEEP, contact};
-use crate::server::is_global;
 use crate::wire::{self, Datagram, Ipv6Packet, MTU, TeredoAddress};
 use crate::{DropReason, Instant, Submission};
 
@@ -89,7 +88,7 @@ impl Relay {
         if wire::is_teredo(&destination) {
             // It would come back (L-04).
             Err(DropReason::SelfLoop)
-        } else if !is_global(destination) {
+        } else if !wire::is_global(destination) {
             Err(DropReason::NotTunnelled)
         } else if !self.config.served.takes(destination) {
             Err(DropReason::NotServed)
@@ -156,7 +155,7 @@ impl Relay {
     fn check_source(&self, source: Ipv6Addr) -> Result<(), DropReason> {
         if wire::is_teredo(&source) {
             Err(DropReason::SpoofedSource)
-        } else if !is_global(source) {
+        } else if !wire::is_global(source) {
             Err(DropReason::NotTunnelled)
         } else if !self.config.served.gives(source) {
             Err(DropReason::WrongSource)

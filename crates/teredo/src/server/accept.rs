@@ -1,6 +1,6 @@
 //! Which packets a server accepts: rules 1 to 7 of RFC 4380 §5.3.1.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Server;
 use crate::DropReason;
@@ -81,7 +81,7 @@ impl Server {
         } else {
             // Rule 6 (R4380-5.3.1-07). Relays in the field send bubbles from a link-local address, hence no check for
             // a global one.
-            is_unicast(source)
+            wire::is_unicast(source)
                 && !wire::is_obsolete_teredo(&source)
                 && TeredoAddress::from_ipv6(destination)
                     .is_some_and(|destination| destination.server == self.config.address.primary)
@@ -93,25 +93,4 @@ impl Server {
             Err(DropReason::SpoofedSource)
         }
     }
-}
-
-fn is_unicast(address: Ipv6Addr) -> bool {
-    !address.is_multicast() && !address.is_unspecified() && !address.is_loopback()
-}
-
-/// Whether an address is one node's, anywhere on the IPv6 Internet.
-///
-/// DEVIATION(rfc4380 §5.3.1): a server forwards nothing to unique local addresses (fc00::/7). They have global scope
-/// (RFC 4193 §3.3), but no way leads from a server to somebody's private network.
-pub(crate) fn is_global(address: Ipv6Addr) -> bool {
-    let [first, ..] = address.segments();
-    let is_site_local = first & 0xffc0 == 0xfec0;
-    // ::/96 and ::ffff:0:0/96.
-    let embeds_ipv4 = address.to_ipv4().is_some();
-    is_unicast(address)
-        && !address.is_unicast_link_local()
-        && !address.is_unique_local()
-        && !is_site_local
-        && !embeds_ipv4
-        && !wire::is_obsolete_teredo(&address)
 }

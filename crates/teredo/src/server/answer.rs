@@ -4,13 +4,13 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::accept::Message;
-use super::write::{Plan, Task};
+use super::write::{Plan, Proof, Task};
 use super::{Security, Server};
 use crate::wire::{
     self, Datagram, Ipv6Packet, PrefixInformation, RouterAdvertisement, TeredoAddress,
     link_local_flags,
 };
-use crate::{DropReason, Instant, KnownClient};
+use crate::{DropReason, Instant};
 
 /// The advertisement, the same for all clients: one prefix, from which they make their addresses, and no default
 /// route, since a Teredo server is no router for anything else.
@@ -31,17 +31,6 @@ pub(super) fn advertisement(primary: Ipv4Addr, mtu: u32) -> RouterAdvertisement 
         mtu: Some(mtu),
         ..RouterAdvertisement::default()
     }
-}
-
-/// How an advertisement is authenticated.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Proof<'a> {
-    /// Not at all: the solicitation has no element.
-    None,
-    /// With the client's nonce.
-    Nonce([u8; 8]),
-    /// With the client's nonce, its identifier, which has this length, and its secret.
-    Secret([u8; 8], u8, &'a KnownClient),
 }
 
 impl Server {

@@ -4,10 +4,9 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 
-use super::answer::Proof;
 use super::{Answer, Counter, Server};
-use crate::DropReason;
 use crate::wire::{self, Authentication, Datagram, MAC_LEN, Origin, protocol};
+use crate::{DropReason, KnownClient};
 
 const HEADER_LEN: usize = 40;
 const HOP_LIMIT: usize = 7;
@@ -42,6 +41,17 @@ pub(super) enum Task<'a> {
     ForwardNative {
         hop_limit: u8,
     },
+}
+
+/// How an advertisement is authenticated.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Proof<'a> {
+    /// Not at all: the solicitation has no element.
+    None,
+    /// With the client's nonce.
+    Nonce([u8; 8]),
+    /// With the client's nonce, its identifier, which has this length, and its secret.
+    Secret([u8; 8], u8, &'a KnownClient),
 }
 
 impl<'a> Plan<'a> {

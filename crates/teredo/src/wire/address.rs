@@ -178,6 +178,33 @@ pub fn is_obsolete_teredo(address: &Ipv6Addr) -> bool {
     in_prefix(address, &OBSOLETE_PREFIX)
 }
 
+/// Whether an address is in 2000::/3, the only part of the global unicast space that IANA has allocated so far. Teredo
+/// addresses are.
+pub fn is_global_unicast(address: &Ipv6Addr) -> bool {
+    address.segments()[0] >> 13 == 0b001
+}
+
+pub(crate) fn is_unicast(address: Ipv6Addr) -> bool {
+    !address.is_multicast() && !address.is_unspecified() && !address.is_loopback()
+}
+
+/// Whether an address belongs to one node, anywhere on the IPv6 Internet.
+///
+/// DEVIATION(rfc4380 §5.3.1): a server forwards nothing to unique local addresses (fc00::/7). They have global scope
+/// (RFC 4193 §3.3), but a server has no route to a private network.
+pub(crate) fn is_global(address: Ipv6Addr) -> bool {
+    let [first, ..] = address.segments();
+    let is_site_local = first & 0xffc0 == 0xfec0;
+    // ::/96 and ::ffff:0:0/96.
+    let embeds_ipv4 = address.to_ipv4().is_some();
+    is_unicast(address)
+        && !address.is_unicast_link_local()
+        && !address.is_unique_local()
+        && !is_site_local
+        && !embeds_ipv4
+        && !is_obsolete_teredo(&address)
+}
+
 fn in_prefix(address: &Ipv6Addr, prefix: &Ipv6Addr) -> bool {
     address.octets()[..4] == prefix.octets()[..4]
 }

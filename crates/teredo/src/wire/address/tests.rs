@@ -128,3 +128,21 @@ proptest! {
         prop_assert_eq!(TeredoAddress::from_ipv6(teredo).map(Ipv6Addr::from), Some(teredo));
     }
 }
+
+/// Unique local, link-local, site-local, multicast and unallocated addresses lie outside of 2000::/3.
+#[test]
+fn global_unicast_is_2000_to_3fff() {
+    for (address, expected) in [
+        ("1fff:ffff::1", false),
+        ("2000::", true),
+        ("2001:0:cb00:7178:0:efff:3fff:fdfe", true),
+        ("3fff:ffff::1", true),
+        ("4000::", false),
+        ("fd00::1", false),
+        ("fe80::1", false),
+        ("ff0e::1", false),
+        ("::1", false),
+    ] {
+        assert_eq!(is_global_unicast(&ip(address)), expected, "{address}");
+    }
+}
