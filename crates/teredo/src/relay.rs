@@ -58,7 +58,7 @@ use peers::{Key, Table, Tick, Underway};
 /// How often a part of the table is looked through for peers that were silent for too long.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// A Teredo relay without its sockets (R4380-5.4-03). See the [crate's contract](crate#one-contract-mutate-drain-wait).
+/// A Teredo relay without its sockets (R4380-5.4-03). See [`Node`] for how to drive it.
 ///
 /// ```
 /// use std::net::Ipv4Addr;

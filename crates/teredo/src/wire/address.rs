@@ -150,11 +150,6 @@ impl Flags {
     pub const fn is_cone(self) -> bool {
         self.0 & Self::CONE.0 != 0
     }
-
-    /// The same flags with the cone bit set.
-    pub const fn with_cone(self) -> Self {
-        Self(self.0 | Self::CONE.0)
-    }
 }
 
 impl fmt::Display for Flags {
