@@ -1,67 +1,31 @@
-//! A network namespace of a test's own, and `nft` and `ip` in it.
+//! A network namespace of a test's own, and what is waited for in it.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     process::Command,
-    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
-use nix::{
-    sched::{CloneFlags, unshare},
-    unistd::{Pid, gettid},
-};
-use serde_json::Value;
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+use teredo_lab::nft_program;
 
-type Job = Box<dyn FnOnce() + Send>;
-
-/// A thread in a fresh network namespace, which runs what it is given. The namespace ends with it.
-pub(crate) struct Namespace {
-    jobs: mpsc::Sender<Job>,
-    thread: Pid,
-}
+/// A [`teredo_lab::Namespace`] whose failures fail the test.
+pub(crate) struct Namespace(teredo_lab::Namespace);
 
 impl Namespace {
     pub(crate) fn new() -> Self {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let (ready, started) = mpsc::channel();
-        thread::spawn(move || {
-            unshare(CloneFlags::CLONE_NEWNET).expect("the tests need root for network namespaces");
-            ready
-                .send(gettid())
-                .expect("the test waits for the namespace");
-            for job in queue {
-                job();
-            }
-        });
-        let thread = started.recv().expect("the thread enters its namespace");
-        let namespace = Self { jobs, thread };
-        namespace.run(|| ip("link set lo up"));
-        namespace
+        Self(teredo_lab::Namespace::new().expect("the tests need root for network namespaces"))
     }
 
     /// Runs `job` inside; a panic there fails the test as one here would.
-    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
-        let (done, result) = mpsc::channel();
-        let job = move || {
-            let outcome = catch_unwind(AssertUnwindSafe(job));
-            // The receiver is gone only if the test is.
-            drop(done.send(outcome));
-        };
-        self.jobs
-            .send(Box::new(job))
-            .expect("the namespace's thread survives its jobs");
-        result
-            .recv()
-            .expect("every job has an outcome")
-            .unwrap_or_else(|panic| resume_unwind(panic))
+    pub(crate) fn run<T: Send>(&self, job: impl FnOnce() -> T + Send) -> T {
+        self.0.run(job).expect("a thread enters the namespace")
     }
 
     /// Runs async code inside.
-    pub(crate) fn run_async<T, F>(&self, job: impl FnOnce() -> F + Send + 'static) -> T
+    pub(crate) fn run_async<T, F>(&self, job: impl FnOnce() -> F + Send) -> T
     where
-        T: Send + 'static,
+        T: Send,
         F: Future<Output = T>,
     {
         self.run(|| {
@@ -74,100 +38,35 @@ impl Namespace {
 
     /// Connects two namespaces by a cable.
     pub(crate) fn connect(&self, name: &str, other: &Self, other_name: &str) {
-        let command = format!(
-            "link add {name} type veth peer name {other_name} netns {}",
-            other.thread
-        );
-        self.run(move || ip(&command));
+        let cable = self.0.connect(name, &other.0, other_name);
+        cable.expect("a cable can be made");
     }
+}
+
+/// Takes CAP_NET_ADMIN from the calling thread alone.
+pub(crate) fn drop_net_admin() {
+    let mut sets = capabilities(None).expect("a thread may ask for its capabilities");
+    sets.effective.remove(CapabilitySet::NET_ADMIN);
+    set_capabilities(None, sets).expect("a thread may give up a capability");
 }
 
 /// Runs `ip`.
 pub(crate) fn ip(arguments: &str) {
-    execute("ip", "iproute2", arguments.split_whitespace());
+    execute_ip(arguments);
 }
 
 /// Waits until an interface can send. The kernel notices a cable's other end with a delay, and
 /// drops what is sent before.
 pub(crate) fn wait_for_link(interface: &str) {
-    let show = ["-j", "link", "show", "dev", interface];
+    let show = format!("-j link show dev {interface}");
     wait_for("the link is up", Duration::from_secs(10), || {
-        execute("ip", "iproute2", show).contains("\"operstate\":\"UP\"")
+        execute_ip(&show).contains("\"operstate\":\"UP\"")
     });
-}
-
-/// Runs `nft` with a ruleset or command.
-pub(crate) fn nft(script: &str) {
-    execute("nft", "nftables", [script]);
-}
-
-/// The ruleset as `nft` writes it, with counters at zero.
-pub(crate) fn listing() -> String {
-    execute("nft", "nftables", ["--stateless", "list", "ruleset"])
-}
-
-/// All sets or chains, listed by an oracle that shares no code with this crate.
-///
-/// Not all of the ruleset at once: nft 1.0.6 writes broken JSON for a table with an owner.
-pub(crate) fn listed(kind: &str) -> Vec<Value> {
-    list(&format!("list {kind}s"), kind)
-}
-
-/// All rules.
-pub(crate) fn rules() -> Vec<Value> {
-    let chains = listed("chain");
-    let command = |chain: &Value| {
-        let [family, table, name] =
-            ["family", "table", "name"].map(|key| chain[key].as_str().expect("a string"));
-        format!("list chain {family} {table} {name}")
-    };
-    chains
-        .iter()
-        .flat_map(|chain| list(&command(chain), "rule"))
-        .collect()
-}
-
-fn list(command: &str, kind: &str) -> Vec<Value> {
-    let output = execute("nft", "nftables", ["-j", command]);
-    let answer: Value = serde_json::from_str(&output).expect("nft writes JSON");
-    let objects = answer["nftables"]
-        .as_array()
-        .expect("nft lists objects")
-        .clone();
-    objects
-        .into_iter()
-        .filter_map(|mut object| object.get_mut(kind).map(Value::take))
-        .collect()
-}
-
-/// The elements of the set with that name, as `nft` has them: a number, or an object with the
-/// timeout. None if there is no such set.
-pub(crate) fn elements(set: &str) -> Vec<Value> {
-    let sets = listed("set")
-        .into_iter()
-        .filter(|object| object["name"] == set);
-    let names = |set: &Value| {
-        ["family", "table", "name"].map(|key| set[key].as_str().expect("a string").to_owned())
-    };
-    let commands = sets.map(|set| format!("list set {}", names(&set).join(" ")));
-    let contents = commands.flat_map(|command| list(&command, "set"));
-    contents
-        .flat_map(|set| set["elem"].as_array().cloned().unwrap_or_default())
-        .collect()
-}
-
-/// The ports in a set, whether or not they have a timeout.
-pub(crate) fn ports(set: &str) -> Vec<u64> {
-    let port = |element: &Value| element.as_u64().or_else(|| element["elem"]["val"].as_u64());
-    elements(set)
-        .iter()
-        .map(|element| port(element).expect("an element is a port"))
-        .collect()
 }
 
 /// The packets counted by the first rule in whose listing all `marks` occur.
 pub(crate) fn counted(marks: &[&str]) -> u64 {
-    let rules = rules();
+    let rules = nft_program::rules();
     let rule = rules.iter().find(|rule| {
         let text = rule.to_string();
         marks.iter().all(|mark| text.contains(mark))
@@ -202,16 +101,12 @@ pub(crate) fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() 
     }
 }
 
-fn execute<'a>(
-    program: &str,
-    package: &str,
-    arguments: impl IntoIterator<Item = &'a str>,
-) -> String {
-    let output = match Command::new(program).args(arguments).output() {
-        Ok(output) => output,
-        Err(error) => panic!("cannot run {program}, which the package {package} has: {error}"),
-    };
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} failed: {complaint}");
+fn execute_ip(arguments: &str) -> String {
+    let output = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .output();
+    let output = output.expect("ip runs, of the package iproute2");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {arguments} failed: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -67,6 +67,7 @@ mod link;
 mod namespace;
 mod nat;
 mod netlink;
+pub mod nft_program;
 mod offload;
 mod pcap;
 mod ping;

@@ -11,6 +11,7 @@ use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::error::{Attempt, LabError};
+use crate::link::Interface;
 use crate::netlink::Netlink;
 
 /// A task for the thread that lives in the namespace.
@@ -156,6 +157,18 @@ impl Namespace {
     pub fn set_sysctl(&self, path: &str, value: &str) -> io::Result<()> {
         let (path, value) = (path.to_owned(), value.to_owned());
         self.in_resident(move || write_sysctl(&path, &value))?
+    }
+
+    /// Makes a cable between this namespace and `other`: a pair of Ethernet interfaces, `name` here and up, `far_name`
+    /// there and down.
+    ///
+    /// # Errors
+    ///
+    /// When an interface of that name exists, or the kernel has no veth.
+    pub fn connect(&self, name: &str, other: &Self, far_name: &str) -> io::Result<()> {
+        // The kernel replaces an index of zero by the next free one.
+        let [near, far] = [name, far_name].map(|name| Interface { index: 0, name });
+        self.route(|route| route.add_veth(near, far, other))
     }
 
     /// Uses the namespace's rtnetlink socket.

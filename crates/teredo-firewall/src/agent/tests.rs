@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 
 use rustix::thread::gettid;
+use teredo_lab::nft_program as nft;
 use teredo_notify::Snapshot;
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -8,7 +9,7 @@ use super::*;
 use crate::{
     config::{DEFAULT_LEASE, Target},
     nft::{Batch, Family, Netlink, TableFlags, TableName},
-    testing::{Namespace, counted, elements, eventually, listed, listing, nft, ports},
+    testing::{Namespace, counted, drop_net_admin, eventually},
 };
 
 const SET: &str = "teredo_ports";
@@ -46,7 +47,7 @@ impl PortSource for Script {
         // The receiver is gone only if the test is.
         drop(self.settled.send(Settled {
             sequence,
-            ports: ports(self.set),
+            ports: nft::ports(self.set),
         }));
     }
 }
@@ -146,7 +147,7 @@ fn with_set() -> AgentConfig {
 /// The number of the ruleset's generation after one more change of it.
 async fn next_generation() -> u32 {
     let mut watch = Watch::open(0).expect("the test may watch");
-    nft("add table inet unrelated; delete table inet unrelated");
+    nft::run("add table inet unrelated; delete table inet unrelated");
     let (generation, _) = next_commit(&mut watch).await;
     generation
 }
@@ -171,7 +172,7 @@ fn held(port: u16) -> Vec<u64> {
 fn a_port_is_confirmed_when_the_kernel_lets_it_through() {
     for config in [AgentConfig::default(), with_set()] {
         Namespace::new().run_async(move || async move {
-            nft(DECLARATION);
+            nft::run(DECLARATION);
             let mut agent = Running::start(config);
             for port in [4500, 4501, 0, 4502, 4502] {
                 assert_eq!(agent.follow(port).await.ports, held(port));
@@ -190,7 +191,7 @@ fn a_port_is_confirmed_when_the_kernel_lets_it_through() {
 fn a_swap_is_one_transaction() {
     for config in [AgentConfig::default(), with_set()] {
         Namespace::new().run_async(move || async move {
-            nft(DECLARATION);
+            nft::run(DECLARATION);
             let mut agent = Running::start(config);
             agent.follow(4500).await;
             let before = next_generation().await;
@@ -208,7 +209,7 @@ fn a_swap_is_one_transaction() {
 #[test]
 fn a_lease_is_renewed() {
     Namespace::new().run_async(move || async move {
-        nft(DECLARATION);
+        nft::run(DECLARATION);
         let (lease, renew) = (Duration::from_secs(2), Duration::from_millis(200));
         let mut agent = Running::start(AgentConfig {
             lease,
@@ -217,12 +218,12 @@ fn a_lease_is_renewed() {
         });
         agent.follow(4500).await;
         let leased = Instant::now();
-        assert_eq!(elements(SET)[0]["elem"]["timeout"], 2);
+        assert_eq!(nft::elements(SET)[0]["elem"]["timeout"], 2);
 
         let mut watch = Watch::open(0).unwrap();
         while leased.elapsed() < lease + renew {
             next_commit(&mut watch).await;
-            assert_eq!(ports(SET), [4500]);
+            assert_eq!(nft::ports(SET), [4500]);
         }
         agent.stop().await;
     });
@@ -234,8 +235,8 @@ fn an_owned_table_has_no_lease() {
     Namespace::new().run_async(move || async move {
         let mut agent = Running::start(AgentConfig::default());
         agent.follow(4500).await;
-        assert_eq!(elements("port"), [4500]);
-        assert!(listing().contains("flags owner"));
+        assert_eq!(nft::elements("port"), [4500]);
+        assert!(nft::ruleset().contains("flags owner"));
 
         let before = next_generation().await;
         tokio::time::pause();
@@ -252,8 +253,8 @@ fn the_own_table_survives_a_foreign_flush() {
     Namespace::new().run_async(move || async move {
         let mut agent = Running::start(AgentConfig::default());
         agent.follow(4500).await;
-        nft("flush ruleset");
-        assert_eq!(ports("port"), [4500]);
+        nft::run("flush ruleset");
+        assert_eq!(nft::ports("port"), [4500]);
         assert_eq!(agent.follow(4501).await.ports, [4501]);
         agent.stop().await;
     });
@@ -263,13 +264,13 @@ fn the_own_table_survives_a_foreign_flush() {
 #[test]
 fn a_flushed_set_is_refilled_when_it_returns() {
     Namespace::new().run_async(move || async move {
-        nft(DECLARATION);
+        nft::run(DECLARATION);
         let mut agent = Running::start(with_set());
         agent.follow(4500).await;
-        nft("flush ruleset");
+        nft::run("flush ruleset");
         agent.status(|status| !status.in_step).await;
-        nft(DECLARATION);
-        eventually("the set is refilled", SECOND, || ports(SET) == [4500]).await;
+        nft::run(DECLARATION);
+        eventually("the set is refilled", SECOND, || nft::ports(SET) == [4500]).await;
         let status = agent.status(|status| status.in_step).await;
         assert_eq!((status.port, status.swaps), (4500, 2));
         assert!(status.resyncs.flush >= 1);
@@ -281,11 +282,11 @@ fn a_flushed_set_is_refilled_when_it_returns() {
 #[test]
 fn a_reloaded_ruleset_is_refilled() {
     Namespace::new().run_async(move || async move {
-        nft(DECLARATION);
+        nft::run(DECLARATION);
         let mut agent = Running::start(with_set());
         agent.follow(4500).await;
-        nft(&format!("flush ruleset; {DECLARATION}"));
-        eventually("the set is refilled", SECOND, || ports(SET) == [4500]).await;
+        nft::run(&format!("flush ruleset; {DECLARATION}"));
+        eventually("the set is refilled", SECOND, || nft::ports(SET) == [4500]).await;
         agent.stop().await;
     });
 }
@@ -294,18 +295,21 @@ fn a_reloaded_ruleset_is_refilled() {
 #[test]
 fn foreign_changes_of_the_set_are_undone() {
     Namespace::new().run_async(move || async move {
-        nft(DECLARATION);
+        nft::run(DECLARATION);
         let mut agent = Running::start(with_set());
         agent.follow(4500).await;
         for (change, repairs) in [("add", "53"), ("delete", "4500")].into_iter().zip(1..) {
             let (verb, element) = change;
-            nft(&format!("{verb} element {PATH} {{ {element} }}"));
-            eventually("the change is undone", SECOND, || ports(SET) == [4500]).await;
+            nft::run(&format!("{verb} element {PATH} {{ {element} }}"));
+            eventually("the change is undone", SECOND, || nft::ports(SET) == [4500]).await;
             agent.status(|status| status.resyncs.flush == repairs).await;
         }
         agent.follow(0).await;
-        nft(&format!("add element {PATH} {{ 53 }}"));
-        eventually("the element is removed", SECOND, || ports(SET).is_empty()).await;
+        nft::run(&format!("add element {PATH} {{ 53 }}"));
+        eventually("the element is removed", SECOND, || {
+            nft::ports(SET).is_empty()
+        })
+        .await;
         agent.stop().await;
     });
 }
@@ -313,11 +317,11 @@ fn foreign_changes_of_the_set_are_undone() {
 #[test]
 fn foreign_changes_elsewhere_need_no_repair() {
     Namespace::new().run_async(move || async move {
-        nft(DECLARATION);
+        nft::run(DECLARATION);
         let mut agent = Running::start(with_set());
         agent.follow(4500).await;
         let mut watch = Watch::open(0).unwrap();
-        nft("add table inet elsewhere");
+        nft::run("add table inet elsewhere");
         next_commit(&mut watch).await;
         agent.follow(4501).await;
         // The agent's swap is the only other transaction.
@@ -332,21 +336,21 @@ fn foreign_changes_elsewhere_need_no_repair() {
 #[test]
 fn lost_reports_lead_to_a_resync() {
     Namespace::new().run_async(move || async move {
-        nft(DECLARATION);
+        nft::run(DECLARATION);
         let mut agent = Running::start(with_set());
         agent.follow(4500).await;
 
         // The agent shares this thread and reads nothing meanwhile.
         let elsewhere = TableName::new(Family::Inet, "elsewhere");
         let mut netlink = Netlink::open().unwrap();
-        nft(&format!("delete element {PATH} {{ 4500 }}"));
+        nft::run(&format!("delete element {PATH} {{ 4500 }}"));
         for _ in 0..1000 {
             let mut batch = Batch::new();
             batch.replace_table(&elsewhere, TableFlags::default());
             netlink.execute(&batch).unwrap();
         }
         agent.status(|status| status.resyncs.enobufs == 1).await;
-        eventually("the set is refilled", SECOND, || ports(SET) == [4500]).await;
+        eventually("the set is refilled", SECOND, || nft::ports(SET) == [4500]).await;
         agent.stop().await;
     });
 }
@@ -358,8 +362,8 @@ fn a_state_waits_for_a_missing_set() {
         let mut agent = Running::start(with_set());
         agent.announce(4500);
         agent.status(|status| !status.in_step).await;
-        nft("add table inet filter");
-        nft(DECLARATION);
+        nft::run("add table inet filter");
+        nft::run(DECLARATION);
         let settled = timeout(SECOND, agent.settled.recv())
             .await
             .expect("within a second")
@@ -390,14 +394,14 @@ fn no_port_needs_no_set() {
 #[test]
 fn a_refused_change_is_not_confirmed_until_it_succeeds() {
     Namespace::new().run_async(move || async move {
-        nft(DECLARATION);
+        nft::run(DECLARATION);
         let mut agent = Running::start(with_set());
         agent.follow(4500).await;
-        nft("flush ruleset; table inet filter { set teredo_ports { type ipv4_addr; }; }");
+        nft::run("flush ruleset; table inet filter { set teredo_ports { type ipv4_addr; }; }");
         agent.announce(4501);
         agent.status(|status| status.refusals >= 2).await;
         assert!(agent.settled.try_recv().is_err());
-        nft(&format!("flush ruleset; {DECLARATION}"));
+        nft::run(&format!("flush ruleset; {DECLARATION}"));
         assert_eq!(
             agent.settled.recv().await,
             Some(Settled {
@@ -413,14 +417,14 @@ fn a_refused_change_is_not_confirmed_until_it_succeeds() {
 #[test]
 fn a_set_without_timeouts_is_used_without_a_lease() {
     Namespace::new().run_async(move || async move {
-        nft("table inet filter { set teredo_ports { type inet_service; }; }");
+        nft::run("table inet filter { set teredo_ports { type inet_service; }; }");
         let mut agent = Running::start(with_set());
         agent.follow(4500).await;
-        assert_eq!(elements(SET), [4500]);
+        assert_eq!(nft::elements(SET), [4500]);
         // From then on with a lease, once the set allows it.
-        nft(&format!("flush ruleset; {DECLARATION}"));
+        nft::run(&format!("flush ruleset; {DECLARATION}"));
         eventually("the set is refilled with a lease", SECOND, || {
-            elements(SET)
+            nft::elements(SET)
                 .first()
                 .is_some_and(|element| element["elem"]["timeout"] == 15)
         })
@@ -433,7 +437,7 @@ fn a_set_without_timeouts_is_used_without_a_lease() {
 #[test]
 fn the_port_is_closed_when_the_client_is_gone() {
     Namespace::new().run_async(move || async move {
-        nft(DECLARATION);
+        nft::run(DECLARATION);
         let mut agent = Running::start(with_set());
         agent.follow(4500).await;
         agent
@@ -444,7 +448,7 @@ fn the_port_is_closed_when_the_client_is_gone() {
             })
             .unwrap();
         agent.settled.recv().await.unwrap();
-        assert!(ports(SET).is_empty());
+        assert!(nft::ports(SET).is_empty());
         agent.stop().await;
     });
 }
@@ -453,13 +457,13 @@ fn the_port_is_closed_when_the_client_is_gone() {
 #[test]
 fn what_a_former_agent_left_stays_until_the_first_news() {
     Namespace::new().run_async(move || async move {
-        nft(DECLARATION);
-        nft(&format!("add element {PATH} {{ 4500 timeout 1h }}"));
+        nft::run(DECLARATION);
+        nft::run(&format!("add element {PATH} {{ 4500 timeout 1h }}"));
         let started = Instant::now();
         let agent = Running::start(with_set());
-        assert_eq!(ports(SET), [4500]);
+        assert_eq!(nft::ports(SET), [4500]);
         eventually("the agent loses its patience", LIMIT, || {
-            ports(SET).is_empty()
+            nft::ports(SET).is_empty()
         })
         .await;
         assert!(started.elapsed() >= PATIENCE);
@@ -472,17 +476,17 @@ fn what_a_former_agent_left_stays_until_the_first_news() {
 fn rules_and_elements_end_with_the_agent() {
     for config in [AgentConfig::default(), with_set()] {
         Namespace::new().run_async(move || async move {
-            nft(DECLARATION);
-            let before = listing();
+            nft::run(DECLARATION);
+            let before = nft::ruleset();
             let mut agent = Running::start(config.clone());
             agent.follow(4500).await;
             agent.stop().await;
-            assert_eq!(listing(), before);
+            assert_eq!(nft::ruleset(), before);
 
             let mut agent = Running::start(config);
             agent.follow(4500).await;
             agent.abort().await;
-            assert_eq!(listing(), before);
+            assert_eq!(nft::ruleset(), before);
         });
     }
 }
@@ -492,7 +496,7 @@ fn rules_and_elements_end_with_the_agent() {
 fn the_inside_of_the_tunnel_is_closed_in_both_modes() {
     for config in [AgentConfig::default(), with_set()] {
         Namespace::new().run_async(move || async move {
-            nft(DECLARATION);
+            nft::run(DECLARATION);
             let allow_inbound = vec!["22/tcp".parse().unwrap()];
             let agent = Running::start(AgentConfig {
                 interface: "t0".to_owned(),
@@ -501,7 +505,7 @@ fn the_inside_of_the_tunnel_is_closed_in_both_modes() {
             });
             assert_eq!(counted(&["\"inside\"", "tcp", "22"]), 0);
             assert_eq!(counted(&["unsolicited", "drop"]), 0);
-            assert!(listing().contains("iifname \"t0\" goto inside"));
+            assert!(nft::ruleset().contains("iifname \"t0\" goto inside"));
             agent.stop().await;
         });
     }
@@ -520,7 +524,7 @@ fn a_second_agent_is_told_that_there_is_one() {
                 .ends_with("another firewall agent is running"),
             "{error}"
         );
-        assert_eq!(ports("port"), [4500]);
+        assert_eq!(nft::ports("port"), [4500]);
         agent.stop().await;
     });
 }
@@ -528,7 +532,9 @@ fn a_second_agent_is_told_that_there_is_one() {
 #[test]
 fn an_unsuitable_set_is_told_at_the_start() {
     Namespace::new().run_async(move || async move {
-        nft("table inet filter { set teredo_ports { type ipv4_addr; elements = { 192.0.2.1 } }; }");
+        nft::run(
+            "table inet filter { set teredo_ports { type ipv4_addr; elements = { 192.0.2.1 } }; }",
+        );
         let error = Agent::new(with_set()).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -536,23 +542,21 @@ fn an_unsuitable_set_is_told_at_the_start() {
              it must be declared as '{ type inet_service; flags timeout; }'"
         );
         assert_eq!(
-            listed("chain"),
+            nft::objects("chain"),
             [] as [serde_json::Value; 0],
             "nothing is left behind"
         );
-        assert!(listing().contains("192.0.2.1"), "nothing is taken away");
+        assert!(
+            nft::ruleset().contains("192.0.2.1"),
+            "nothing is taken away"
+        );
     });
 }
 
 #[test]
 fn the_lack_of_permission_is_told() {
     Namespace::new().run_async(move || async move {
-        caps::drop(
-            None,
-            caps::CapSet::Effective,
-            caps::Capability::CAP_NET_ADMIN,
-        )
-        .unwrap();
+        drop_net_admin();
         let error = run(AgentConfig::default(), Failing, pending())
             .await
             .unwrap_err();
@@ -577,15 +581,15 @@ impl PortSource for Failing {
 #[test]
 fn an_agent_without_a_source_takes_everything_back() {
     Namespace::new().run_async(move || async move {
-        nft(DECLARATION);
-        nft(&format!("add element {PATH} {{ 4500 timeout 1h }}"));
+        nft::run(DECLARATION);
+        nft::run(&format!("add element {PATH} {{ 4500 timeout 1h }}"));
         let error = run(with_set(), Failing, pending()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "the firewall agent cannot learn of the port: nobody knows"
         );
-        assert!(ports(SET).is_empty());
-        assert!(!listing().contains("teredo {"));
+        assert!(nft::ports(SET).is_empty());
+        assert!(!nft::ruleset().contains("teredo {"));
     });
 }
 
@@ -595,21 +599,21 @@ fn a_table_without_an_owner_is_put_back() {
     Namespace::new().run_async(move || async move {
         let mut firewall = Firewall::without_owner(AgentConfig::default());
         firewall.apply(4500).unwrap();
-        assert_eq!(elements("port")[0]["elem"]["timeout"], 15);
-        let before = crate::testing::rules().len();
+        assert_eq!(nft::elements("port")[0]["elem"]["timeout"], 15);
+        let before = nft::rules().len();
         assert!(firewall.intact(4500).unwrap());
 
-        nft("flush ruleset");
+        nft::run("flush ruleset");
         assert!(!firewall.intact(4500).unwrap());
         firewall.apply(4500).unwrap();
         assert!(firewall.intact(4500).unwrap());
-        assert_eq!(crate::testing::rules().len(), before);
+        assert_eq!(nft::rules().len(), before);
 
-        nft("add element inet teredo port { 53 }");
+        nft::run("add element inet teredo port { 53 }");
         assert!(!firewall.intact(4500).unwrap());
         firewall.apply(4500).unwrap();
-        assert_eq!(ports("port"), [4500]);
+        assert_eq!(nft::ports("port"), [4500]);
         drop(firewall);
-        assert_eq!(listing(), "");
+        assert_eq!(nft::ruleset(), "");
     });
 }

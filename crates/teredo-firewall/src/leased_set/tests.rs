@@ -1,5 +1,7 @@
 use super::*;
-use crate::testing::{Namespace, elements, listed, nft, ports, wait_for};
+use teredo_lab::nft_program as nft;
+
+use crate::testing::{Namespace, wait_for};
 
 const PATH: &str = "inet filter teredo_ports";
 const SET: &str = "teredo_ports";
@@ -10,7 +12,7 @@ fn set(lease: Option<Duration>) -> LeasedSet {
 }
 
 fn declare(declaration: &str) {
-    nft(&format!(
+    nft::run(&format!(
         "table inet filter {{ set {SET} {{ {declaration} }}; }}"
     ));
 }
@@ -24,7 +26,7 @@ fn the_set_holds_exactly_the_current_port() {
         for port in [4500, 4501, 4501, 1, 65535, 0, 0, 4502] {
             set(LEASE).hold(&mut netlink, port).unwrap();
             let expected: &[u64] = if port == 0 { &[] } else { &[u64::from(port)] };
-            assert_eq!(ports(SET), expected);
+            assert_eq!(nft::ports(SET), expected);
         }
     });
 }
@@ -37,10 +39,10 @@ fn an_element_is_a_lease() {
         let mut netlink = Netlink::open().unwrap();
         let lease = Duration::from_millis(2_000);
         set(Some(lease)).hold(&mut netlink, 4500).unwrap();
-        assert_eq!(elements(SET)[0]["elem"]["timeout"], 2);
+        assert_eq!(nft::elements(SET)[0]["elem"]["timeout"], 2);
         // Nobody renews it.
         wait_for("the lease lapses", Duration::from_secs(10), || {
-            ports(SET).is_empty()
+            nft::ports(SET).is_empty()
         });
     });
 }
@@ -78,13 +80,13 @@ fn a_foreign_element_or_lease_is_noticed() {
         assert!(!set.holds(&mut netlink, 4501).unwrap());
         assert!(!set.holds(&mut netlink, 0).unwrap());
 
-        nft(&format!("add element {PATH} {{ 53 }}"));
+        nft::run(&format!("add element {PATH} {{ 53 }}"));
         assert!(!set.holds(&mut netlink, 4500).unwrap());
-        nft(&format!("flush set {PATH}"));
+        nft::run(&format!("flush set {PATH}"));
         assert!(!set.holds(&mut netlink, 4500).unwrap());
         assert!(set.holds(&mut netlink, 0).unwrap());
         // The port, but without a lease.
-        nft(&format!("add element {PATH} {{ 4500 }}"));
+        nft::run(&format!("add element {PATH} {{ 4500 }}"));
         assert!(!set.holds(&mut netlink, 4500).unwrap());
     });
 }
@@ -103,7 +105,7 @@ fn a_set_that_is_not_there_is_missing() {
                 Err(SetError::Missing(_))
             ));
             assert_eq!(set(LEASE).fitness(&mut netlink).unwrap(), Fitness::Missing);
-            nft("add table inet filter");
+            nft::run("add table inet filter");
         }
     });
 }
@@ -139,9 +141,9 @@ fn a_set_is_judged_by_its_declaration() {
                 fitness,
                 "{declaration}"
             );
-            nft("flush ruleset");
+            nft::run("flush ruleset");
         }
-        nft(&format!(
+        nft::run(&format!(
             "table inet filter {{ map {SET} {{ type inet_service : mark; }}; }}"
         ));
         assert_eq!(
@@ -161,7 +163,7 @@ fn a_set_without_timeouts_holds_a_port_without_a_lease() {
             Err(SetError::Netlink(NftError::Refused { .. }))
         ));
         set(None).hold(&mut netlink, 4500).unwrap();
-        assert_eq!(elements(SET), [4500]);
-        assert_eq!(listed("set").len(), 1);
+        assert_eq!(nft::elements(SET), [4500]);
+        assert_eq!(nft::objects("set").len(), 1);
     });
 }

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use rustix::io::Errno;
+use teredo_lab::nft_program as nft;
 
 use super::*;
-use crate::testing::{Namespace, elements, listed, listing, nft, ports, rules, wait_for};
+use crate::testing::{Namespace, drop_net_admin, wait_for};
 
 fn table() -> TableName {
     TableName::new(Family::Inet, "t")
@@ -65,7 +66,7 @@ fn every_kind_of_object_reaches_the_kernel_as_nft_understands_it() {
                 );
             Netlink::open()?.execute(&batch)?;
 
-            let chains = listed("chain");
+            let chains = nft::objects("chain");
             assert_eq!(chains[0]["name"], "sub");
             assert_eq!(
                 (&chains[1]["hook"], &chains[1]["prio"]),
@@ -75,11 +76,11 @@ fn every_kind_of_object_reaches_the_kernel_as_nft_understands_it() {
                 (&chains[1]["type"], &chains[1]["policy"]),
                 (&"filter".into(), &"drop".into())
             );
-            assert_eq!(listed("set")[0]["type"], "inet_service");
-            assert_eq!(ports("ports"), [4500]);
-            assert_eq!(elements("ports")[0]["elem"]["timeout"], 60);
+            assert_eq!(nft::objects("set")[0]["type"], "inet_service");
+            assert_eq!(nft::ports("ports"), [4500]);
+            assert_eq!(nft::elements("ports")[0]["elem"]["timeout"], 60);
 
-            let rules = rules();
+            let rules = nft::rules();
             assert_eq!(rules[0]["chain"], "sub");
             assert_eq!(rules[1]["comment"], "in a set");
             let text: Vec<String> = rules.iter().map(|rule| rule["expr"].to_string()).collect();
@@ -123,8 +124,8 @@ fn a_nat_chain_masquerades() {
             );
         Netlink::open().unwrap().execute(&batch).unwrap();
 
-        assert_eq!(listed("chain")[0]["type"], "nat");
-        let rule = rules()[0]["expr"].to_string();
+        assert_eq!(nft::objects("chain")[0]["type"], "nat");
+        let rule = nft::rules()[0]["expr"].to_string();
         assert!(
             rule.contains(r#""right":"wan0""#) && rule.contains("masquerade"),
             "{rule}"
@@ -143,7 +144,7 @@ fn a_refused_request_undoes_the_whole_batch_and_is_named() {
             error.to_string(),
             "the kernel refused to add rule inet t missing: No such file or directory (os error 2)"
         );
-        assert_eq!(listing(), "");
+        assert_eq!(nft::ruleset(), "");
     });
 }
 
@@ -173,11 +174,13 @@ fn what_is_not_there_is_none() {
 #[test]
 fn sets_and_elements_are_read_back() {
     Namespace::new().run(|| {
-        nft("table inet t {
+        nft::run(
+            "table inet t {
             set ports { type inet_service; flags timeout; elements = { 53, 4500 timeout 1m } }
             set ranges { type inet_service; flags interval; }
             map names { type inet_service : mark; }
-        }");
+        }",
+        );
         let mut netlink = Netlink::open().unwrap();
 
         let sets = netlink.sets(&table()).unwrap().unwrap();
@@ -246,8 +249,8 @@ fn an_owned_table_resists_others_and_ends_with_its_socket() {
             Some(netlink.port())
         );
 
-        nft("flush ruleset");
-        assert!(listing().starts_with("table inet t {"));
+        nft::run("flush ruleset");
+        assert!(nft::ruleset().starts_with("table inet t {"));
         let mut delete = Batch::new();
         delete.delete_table(&table());
         let error = Netlink::open().unwrap().execute(&delete).unwrap_err();
@@ -255,7 +258,7 @@ fn an_owned_table_resists_others_and_ends_with_its_socket() {
 
         drop(netlink);
         wait_for("the table ends", Duration::from_secs(5), || {
-            listing().is_empty()
+            nft::ruleset().is_empty()
         });
     });
 }
@@ -263,13 +266,7 @@ fn an_owned_table_resists_others_and_ends_with_its_socket() {
 #[test]
 fn the_lack_of_permission_is_told_apart_from_a_refusal() {
     Namespace::new().run(|| {
-        // Of this thread alone.
-        caps::drop(
-            None,
-            caps::CapSet::Effective,
-            caps::Capability::CAP_NET_ADMIN,
-        )
-        .unwrap();
+        drop_net_admin();
         let mut netlink = Netlink::open().unwrap();
         assert!(matches!(
             netlink.execute(&port_set()),
@@ -288,7 +285,7 @@ fn the_watch_reports_the_transactions_of_others_alone() {
         let mut netlink = Netlink::open().unwrap();
         let mut watch = Watch::open(netlink.port()).unwrap();
         netlink.execute(&port_set()).unwrap();
-        nft("add element inet t ports { 1 }");
+        nft::run("add element inet t ports { 1 }");
         let Change::Committed {
             process,
             generation,
@@ -299,7 +296,7 @@ fn the_watch_reports_the_transactions_of_others_alone() {
         };
         assert_eq!(process.as_deref(), Some("nft"));
 
-        nft("add element inet t ports { 2 }");
+        nft::run("add element inet t ports { 2 }");
         netlink.execute(&port_set()).unwrap();
         let Change::Committed {
             process,
@@ -326,7 +323,7 @@ fn lost_reports_are_no_failure() {
             netlink.execute(&batch).unwrap();
         }
         assert_eq!(watch.changed().await.unwrap(), Change::Lost);
-        nft("add element inet t ports { 2001 }");
+        nft::run("add element inet t ports { 2001 }");
         assert!(matches!(
             watch.changed().await.unwrap(),
             Change::Committed { .. }

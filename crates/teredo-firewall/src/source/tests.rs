@@ -1,5 +1,6 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
+use teredo_lab::nft_program as nft;
 use teredo_notify::{
     hub::Hub,
     service::{Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service},
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::{
     AgentConfig, run,
-    testing::{Namespace, eventually, ports},
+    testing::{Namespace, eventually},
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -59,18 +60,24 @@ fn the_agent_follows_the_service() {
             let sequence = hub.publish(port);
             let settled = timeout(LIMIT, hub.settled(sequence)).await;
             settled.expect("the agent confirms");
-            assert_eq!(ports("port"), [u64::from(port)]);
+            assert_eq!(nft::ports("port"), [u64::from(port)]);
         }
         assert_eq!(hub.gate_missed(), 0);
 
         service.abort();
         service.await.expect_err("the service is gone");
-        eventually("the port is closed", LIMIT, || ports("port").is_empty()).await;
+        eventually("the port is closed", LIMIT, || {
+            nft::ports("port").is_empty()
+        })
+        .await;
 
         let hub = Hub::new();
         hub.publish(4502);
         let service = serve(&config, &hub);
-        eventually("the port is open again", LIMIT, || ports("port") == [4502]).await;
+        eventually("the port is open again", LIMIT, || {
+            nft::ports("port") == [4502]
+        })
+        .await;
         service.abort();
         agent.abort();
     });

@@ -12,11 +12,11 @@ use rustix::{
         AddressFamily, Protocol, RecvFlags, SendFlags, SocketType, ipproto, recv, sendto, socket,
     },
 };
-use teredo_lab::Receive;
+use teredo_lab::{Receive, nft_program as nft};
 
 use super::*;
 use crate::leased_set::LeasedSet;
-use crate::testing::{Namespace, counted, ip, listing, nft, ports, wait_for, wait_for_link};
+use crate::testing::{Namespace, counted, ip, wait_for, wait_for_link};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -128,7 +128,7 @@ fn the_table_is_what_nft_would_have_made() {
             .install(&mut netlink, Some(Element::port(4500)))
             .unwrap();
         let expected = include_str!("tests/own_table.nft");
-        let listing: Vec<_> = listing()
+        let listing: Vec<_> = nft::ruleset()
             .lines()
             .map(|line| line.split(" # progname").next().unwrap().to_owned())
             .collect();
@@ -144,7 +144,7 @@ fn the_table_without_the_port_is_about_the_tunnel_alone() {
         OwnTable::new("teredo", &[], false)
             .install(&mut netlink, None)
             .unwrap();
-        let listing = listing();
+        let listing = nft::ruleset();
         assert!(
             listing.contains("iifname \"teredo\" goto inside"),
             "{listing}"
@@ -168,7 +168,7 @@ fn the_table_of_a_running_agent_is_left_alone() {
             .install(&mut second, None)
             .unwrap_err();
         assert!(matches!(error, InstallError::Owned { owner } if owner == first.port()));
-        assert_eq!(ports("port"), [4500]);
+        assert_eq!(nft::ports("port"), [4500]);
     });
 }
 
@@ -181,16 +181,16 @@ fn a_table_without_an_owner_is_replaced() {
             .without_owner()
             .install(&mut netlink, element)
             .unwrap();
-        assert!(!listing().contains("flags owner"));
+        assert!(!nft::ruleset().contains("flags owner"));
         drop(netlink);
-        assert_eq!(ports("port"), [4500]);
+        assert_eq!(nft::ports("port"), [4500]);
 
         let mut netlink = Netlink::open().unwrap();
         OwnTable::new("teredo", &[], true)
             .install(&mut netlink, None)
             .unwrap();
-        assert!(listing().contains("flags owner"));
-        assert!(ports("port").is_empty());
+        assert!(nft::ruleset().contains("flags owner"));
+        assert!(nft::ports("port").is_empty());
     });
 }
 
@@ -204,7 +204,7 @@ fn a_removed_table_is_gone_and_may_be_gone_already() {
         for _ in 0..2 {
             table.remove(&mut netlink).unwrap();
             assert!(!table.installed(&mut netlink).unwrap());
-            assert_eq!(listing(), "");
+            assert_eq!(nft::ruleset(), "");
         }
     });
 }
@@ -389,8 +389,8 @@ fn local_discovery_and_igmp_are_let_through() {
 fn the_administrators_ruleset_lets_the_port_of_the_set_through() {
     let pair = Pair::new("uplink");
     pair.host.run(|| {
-        nft(include_str!("../../administrator.nft"));
-        nft("add element inet filter teredo_ports { 4500 timeout 1m }");
+        nft::run(include_str!("../../administrator.nft"));
+        nft::run("add element inet filter teredo_ports { 4500 timeout 1m }");
     });
     let [port, other] = [4500, 4501].map(|port| pair.listen(v4("192.0.2.1", port)));
     let discovery = pair.listen(v4("0.0.0.0", 3544));
@@ -417,14 +417,16 @@ fn swaps_and_renewals_leave_no_gap() {
     let pair = Pair::new("uplink");
     let path = "inet filter ports";
     pair.host.run(move || {
-        nft("table inet filter {
+        nft::run(
+            "table inet filter {
             set ports { type inet_service; flags timeout; }
             chain input {
                 type filter hook input priority 0
                 udp dport @ports accept
                 udp dport 4500 counter drop comment \"gap\"
             }
-        }");
+        }",
+        );
         let set = LeasedSet::new(path.parse().unwrap(), Some(Duration::from_secs(15)));
         set.hold(&mut Netlink::open().unwrap(), 4500).unwrap();
     });
@@ -454,7 +456,9 @@ fn an_accept_does_not_override_the_drop_of_another_table() {
     let pair = Pair::new("uplink");
     let _netlink = pair.install(&[], Some(4500));
     pair.host.run(|| {
-        nft("table inet other { chain in { type filter hook input priority 0; policy drop; }; }")
+        nft::run(
+            "table inet other { chain in { type filter hook input priority 0; policy drop; }; }",
+        )
     });
     let socket = pair.listen(v4("192.0.2.1", 4500));
     pair.send(v4("192.0.2.2", 9000), v4("192.0.2.1", 4500));
