@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use teredo_nft::{Change, NftError, Watch};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -15,7 +16,6 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::{AgentConfig, ConfigError, SetPath},
-    nft::{Change, NftError, Watch},
     source::PortSource,
     status::AgentStatus,
 };

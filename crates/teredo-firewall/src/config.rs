@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroU16, str::FromStr, time::Duration};
 
-use crate::nft::{Family, TableName, UnknownFamily};
+use teredo_nft::{Family, TableName, UnknownFamily};
 
 /// How long an exception outlives an agent that stopped renewing it.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use rustix::io::Errno;
+use teredo_nft::{Batch, Element, ElementInfo, KeyType, Netlink, NftError, SetInfo};
 
-use crate::{
-    config::SetPath,
-    nft::{Batch, Element, ElementInfo, KeyType, Netlink, NftError, SetInfo},
-};
+use crate::config::SetPath;
 
 /// A set whose elements are the agent's.
 ///

@@ -28,7 +28,6 @@
 mod agent;
 mod config;
 mod leased_set;
-pub mod nft;
 mod source;
 mod status;
 mod table;

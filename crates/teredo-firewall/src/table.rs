@@ -10,15 +10,13 @@
 use std::net::Ipv4Addr;
 
 use rustix::io::Errno;
+use teredo_nft::{
+    Batch, Chain, ChainKind, CtState, Element, Family, Hook, KeyType, Netlink, NftError,
+    PayloadBase, Rule, Set, TableFlags, TableName, Verdict,
+};
 use tracing::{info, warn};
 
-use crate::{
-    config::{Exception, SetPath},
-    nft::{
-        Batch, Chain, ChainKind, CtState, Element, Family, Hook, KeyType, Netlink, NftError,
-        PayloadBase, Rule, Set, TableFlags, TableName, Verdict,
-    },
-};
+use crate::config::{Exception, SetPath};
 
 /// Before `filter`, so that the counters show everything that arrived.
 const PRIORITY: i32 = -10;

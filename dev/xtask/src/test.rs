@@ -23,7 +23,12 @@ pub(crate) struct Options {
 }
 
 /// The crates whose unit tests talk to the kernel's network, in namespaces that only root may make.
-const KERNEL: &[&str] = &["teredo-firewall", "teredo-lab", "teredo-tunnel"];
+const KERNEL: &[&str] = &[
+    "teredo-firewall",
+    "teredo-lab",
+    "teredo-nft",
+    "teredo-tunnel",
+];
 
 /// The end-to-end tests whose data goes through the tunnel, and that need no other implementation.
 const DATA: &[&str] = &["order::", "relay::", "transfer::", "tunnel::"];
@@ -161,7 +166,7 @@ fn left_out(options: &Options) -> Vec<&'static str> {
     let mut left_out = Vec::new();
     if options.unprivileged {
         left_out.push("everything that needs a network namespace: the tests of teredo-node, teredo-firewall, \
-             teredo-lab and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C (--unprivileged)");
+             teredo-lab, teredo-nft and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C (--unprivileged)");
     }
     if options.quick {
         left_out.push("documentation, and 224 of 256 cases of each property (--quick)");

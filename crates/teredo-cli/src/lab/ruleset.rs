@@ -19,11 +19,11 @@
 //! }
 //! ```
 
-use teredo_firewall::nft::{
+use teredo_lab::Host;
+use teredo_nft::{
     Batch, Chain, ChainKind, Family, Hook, KeyType, Netlink, NftError, Policy, Rule, Set,
     TableFlags, TableName,
 };
-use teredo_lab::Host;
 
 const UDP: u8 = 17;
 const FILTER_PRIORITY: i32 = 0;

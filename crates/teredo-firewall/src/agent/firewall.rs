@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use teredo_nft::{Netlink, NftError};
 use tracing::warn;
 
 use super::AgentError;
 use crate::{
     config::{AgentConfig, Target},
     leased_set::{Fitness, LeasedSet, SetError},
-    nft::{Netlink, NftError},
     table::{InstallError, OwnTable},
 };
 

@@ -2,13 +2,13 @@ use std::convert::Infallible;
 
 use rustix::thread::gettid;
 use teredo_lab::nft_program as nft;
+use teredo_nft::{Batch, Family, Netlink, TableFlags, TableName};
 use teredo_notify::Snapshot;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::*;
 use crate::{
     config::{DEFAULT_LEASE, Target},
-    nft::{Batch, Family, Netlink, TableFlags, TableName},
     testing::{Namespace, counted, drop_net_admin, eventually},
 };
 

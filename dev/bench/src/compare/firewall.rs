@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
-use teredo_firewall::nft::{Batch, Element, Family, KeyType, Netlink, Set, TableFlags, TableName};
 use teredo_lab::Namespace;
+use teredo_nft::{Batch, Element, Family, KeyType, Netlink, Set, TableFlags, TableName};
 
 use super::estimate::median;
 use super::row::Target::AtMost;

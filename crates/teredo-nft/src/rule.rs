@@ -9,7 +9,7 @@ use netlink_packet_netfilter::nftables::{
     Payload, Register, VerdictAttribute,
 };
 
-use super::KeyType;
+use crate::KeyType;
 
 /// A rule: a row of expressions, each of which sees a packet only if those before it matched.
 ///
@@ -19,12 +19,12 @@ use super::KeyType;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Rule {
-    pub(super) steps: Vec<Step>,
-    pub(super) comment: Option<String>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) comment: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Expression(Expressions),
     /// A lookup in a set of the rule's own, which the batch creates first.
     Among {
@@ -243,7 +243,7 @@ impl Rule {
     }
 
     /// The comment as the type, length and value in which `nft` keeps it.
-    pub(super) fn user_data(&self) -> Option<Vec<u8>> {
+    pub(crate) fn user_data(&self) -> Option<Vec<u8>> {
         let comment = self.comment.as_deref()?;
         let end = (0..=MAX_COMMENT)
             .rev()

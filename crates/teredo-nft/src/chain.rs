@@ -1,6 +1,6 @@
 use netlink_packet_netfilter::nftables::{self, ChainAttribute, InetHookNumber};
 
-use super::TableName;
+use crate::TableName;
 
 /// A chain: a regular one that rules jump to, or a base chain that is called at a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Chain {
         self
     }
 
-    pub(super) fn attributes(&self, table: &TableName) -> Vec<ChainAttribute> {
+    pub(crate) fn attributes(&self, table: &TableName) -> Vec<ChainAttribute> {
         let mut attributes = vec![
             ChainAttribute::Table(table.name.clone()),
             ChainAttribute::Name(self.name.clone()),

@@ -14,7 +14,7 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
-use super::{
+use crate::{
     NftError,
     batch::NFNL_SUBSYS_NFTABLES,
     socket::{RECEIVE_BUFFER, messages},

@@ -16,14 +16,14 @@ use rustix::{
     net::{RecvFlags, SendFlags, recv, send},
 };
 
-use super::{Batch, ElementInfo, NftError, SetInfo, TableInfo, TableName, batch::Request};
+use crate::{Batch, ElementInfo, NftError, SetInfo, TableInfo, TableName, batch::Request};
 
 /// A socket to nftables in the network namespace of the thread that opened it.
 ///
 /// The kernel works while the request is being sent and has queued the whole answer when the call
 /// returns, so no method ever waits; all are fit to be called from async code.
 ///
-/// A table made with [`TableFlags::OWNER`](super::TableFlags::OWNER) lives as long as the value.
+/// A table made with [`TableFlags::OWNER`](crate::TableFlags::OWNER) lives as long as the value.
 #[derive(Debug)]
 pub struct Netlink {
     socket: Socket,
@@ -33,7 +33,7 @@ pub struct Netlink {
 }
 
 /// The kernel cuts its dumps into messages of at most 32 KiB.
-pub(super) const RECEIVE_BUFFER: usize = 64 * 1024;
+pub(crate) const RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// How often a dump is begun again because the ruleset changed while it ran.
 const DUMP_ATTEMPTS: usize = 16;
@@ -345,7 +345,7 @@ impl ReceiveError {
 }
 
 /// Cuts what one `recv` returned into messages.
-pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], String>> {
+pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], String>> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {
             return None;

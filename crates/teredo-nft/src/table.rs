@@ -32,7 +32,7 @@ impl Family {
         (Self::Netdev, "netdev"),
     ];
 
-    pub(super) fn protocol(self) -> NetfilterProtoFamily {
+    pub(crate) fn protocol(self) -> NetfilterProtoFamily {
         match self {
             Self::Inet => NetfilterProtoFamily::Inet,
             Self::Ip => NetfilterProtoFamily::IPv4,
@@ -99,7 +99,7 @@ impl fmt::Display for TableName {
 /// How a table is created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableFlags {
-    /// Bind the table to the [`Netlink`](super::Netlink) that creates it (`NFT_TABLE_F_OWNER`,
+    /// Bind the table to the [`Netlink`](crate::Netlink) that creates it (`NFT_TABLE_F_OWNER`,
     /// Linux 5.12).
     ///
     /// Nobody else can change or flush it, and the kernel removes it when that socket closes,
@@ -116,7 +116,7 @@ impl TableFlags {
         dormant: false,
     };
 
-    pub(super) fn bits(self) -> nftables::TableFlags {
+    pub(crate) fn bits(self) -> nftables::TableFlags {
         let mut bits = nftables::TableFlags::empty();
         bits.set(nftables::TableFlags::Owner, self.owner);
         bits.set(nftables::TableFlags::Dormant, self.dormant);

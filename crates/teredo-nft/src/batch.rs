@@ -10,7 +10,7 @@ use netlink_packet_netfilter::{
     none::ControlMessage,
 };
 
-use super::{
+use crate::{
     Chain, Element, Rule, Set, TableFlags, TableName, rule::Step, set::ANONYMOUS, table::Family,
 };
 
@@ -26,10 +26,10 @@ pub struct Batch {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) family: Family,
-    pub(super) flags: u16,
-    pub(super) message: NfTablesMessage,
+pub(crate) struct Request {
+    pub(crate) family: Family,
+    pub(crate) flags: u16,
+    pub(crate) message: NfTablesMessage,
 }
 
 impl Batch {
@@ -235,7 +235,7 @@ impl Batch {
         self.push(table, NLM_F_CREATE, NfTablesMessage::NewSetElement(message))
     }
 
-    pub(super) fn request(&self, index: usize) -> Option<&Request> {
+    pub(crate) fn request(&self, index: usize) -> Option<&Request> {
         self.requests.get(index)
     }
 
@@ -244,7 +244,7 @@ impl Batch {
     ///
     /// Only the last request asks for an acknowledgement: errors are reported for every one, and a
     /// batch of any length gets one answer.
-    pub(super) fn serialize(&self, first: u32) -> Vec<u8> {
+    pub(crate) fn serialize(&self, first: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut sequence = first;
         let last = self.requests.len().saturating_sub(1);
@@ -275,7 +275,7 @@ impl Batch {
 }
 
 impl Request {
-    pub(super) fn serialize(&self, sequence: u32) -> Vec<u8> {
+    pub(crate) fn serialize(&self, sequence: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
         write(
             &mut bytes,
@@ -299,7 +299,7 @@ fn mark(message: ControlMessage) -> NetfilterMessage {
     NetfilterMessage::new(header, NetfilterMessageInner::None(message))
 }
 
-pub(super) const NFNL_SUBSYS_NFTABLES: u8 = 10;
+pub(crate) const NFNL_SUBSYS_NFTABLES: u8 = 10;
 
 fn write(bytes: &mut Vec<u8>, sequence: u32, flags: u16, message: NetfilterMessage) {
     let mut header = NetlinkHeader::default();

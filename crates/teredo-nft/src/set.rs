@@ -30,9 +30,9 @@ impl KeyType {
 /// A named set to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
-    pub(super) name: String,
-    pub(super) key: KeyType,
-    pub(super) flags: SetFlags,
+    pub(crate) name: String,
+    pub(crate) key: KeyType,
+    pub(crate) flags: SetFlags,
 }
 
 impl Set {
@@ -53,7 +53,7 @@ impl Set {
     }
 
     /// A set without a name of its own: it belongs to the rule that looks in it.
-    pub(super) fn anonymous(key: KeyType) -> Self {
+    pub(crate) fn anonymous(key: KeyType) -> Self {
         Self {
             name: ANONYMOUS.to_owned(),
             key,
@@ -63,7 +63,7 @@ impl Set {
 }
 
 /// The kernel makes a name of its own from this template.
-pub(super) const ANONYMOUS: &str = "__set%d";
+pub(crate) const ANONYMOUS: &str = "__set%d";
 
 /// An element to be put into a set or removed from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Element {
         self
     }
 
-    pub(super) fn attributes(&self) -> ListAttribute<SetElementAttribute> {
+    pub(crate) fn attributes(&self) -> ListAttribute<SetElementAttribute> {
         let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(
             self.key.clone(),
         ))];
@@ -174,7 +174,7 @@ impl ElementInfo {
             .map(u16::from_be_bytes)
     }
 
-    pub(super) fn new(attributes: &[SetElementAttribute]) -> Self {
+    pub(crate) fn new(attributes: &[SetElementAttribute]) -> Self {
         let mut info = Self {
             key: Vec::new(),
             timeout: None,

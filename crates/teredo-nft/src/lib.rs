@@ -12,7 +12,7 @@
 //! A NAT that masquerades whatever leaves by `wan0`:
 //!
 //! ```no_run
-//! use teredo_firewall::nft::{
+//! use teredo_nft::{
 //!     Batch, Chain, ChainKind, Family, Hook, Netlink, Rule, TableFlags, TableName,
 //! };
 //!
@@ -23,8 +23,10 @@
 //!     .add_chain(&nat, &Chain::base("postrouting", ChainKind::Nat, Hook::Postrouting, 100))
 //!     .add_rule(&nat, "postrouting", Rule::new().oifname("wan0").counter().masquerade());
 //! Netlink::open()?.execute(&batch)?;
-//! # Ok::<(), teredo_firewall::nft::NftError>(())
+//! # Ok::<(), teredo_nft::NftError>(())
 //! ```
+
+#![forbid(unsafe_code)]
 
 mod batch;
 mod chain;

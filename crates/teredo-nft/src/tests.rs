@@ -1,13 +1,39 @@
 use std::time::Duration;
 
 use rustix::io::Errno;
-use teredo_lab::nft_program as nft;
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+use teredo_lab::{nft_program as nft, until};
 
 use super::*;
-use crate::testing::{Namespace, drop_net_admin, wait_for};
+
+/// A network namespace whose failures fail the test.
+struct Namespace(teredo_lab::Namespace);
+
+impl Namespace {
+    fn new() -> Self {
+        Self(teredo_lab::Namespace::new().expect("the tests need root for network namespaces"))
+    }
+
+    fn run<T: Send>(&self, job: impl FnOnce() -> T + Send) -> T {
+        self.0.run(job).expect("a thread enters the namespace")
+    }
+
+    fn run_async<F: Future<Output = ()>>(&self, job: impl FnOnce() -> F + Send) {
+        self.run(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.expect("a runtime on this thread").block_on(job());
+        });
+    }
+}
 
 fn table() -> TableName {
     TableName::new(Family::Inet, "t")
+}
+
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    until(Duration::from_secs(10), what, || condition().then_some(())).unwrap();
 }
 
 fn port_set() -> Batch {
@@ -228,7 +254,7 @@ fn a_dump_of_many_messages_is_read_to_its_end() {
         netlink.execute(&batch).unwrap();
         let expected: Vec<u16> = (1..=3000).collect();
         // The kernel resizes its table meanwhile and then lists elements twice.
-        wait_for("all are listed", Duration::from_secs(10), || {
+        wait_for("all are listed", || {
             let elements = netlink.elements(&table(), "ports").unwrap().unwrap();
             let mut read: Vec<_> = elements.iter().filter_map(ElementInfo::port).collect();
             read.sort_unstable();
@@ -257,16 +283,17 @@ fn an_owned_table_resists_others_and_ends_with_its_socket() {
         assert_eq!(error.refusal(), Some(Errno::PERM));
 
         drop(netlink);
-        wait_for("the table ends", Duration::from_secs(5), || {
-            nft::ruleset().is_empty()
-        });
+        wait_for("the table ends", || nft::ruleset().is_empty());
     });
 }
 
 #[test]
 fn the_lack_of_permission_is_told_apart_from_a_refusal() {
     Namespace::new().run(|| {
-        drop_net_admin();
+        // Of this thread alone.
+        let mut sets = capabilities(None).unwrap();
+        sets.effective.remove(CapabilitySet::NET_ADMIN);
+        set_capabilities(None, sets).unwrap();
         let mut netlink = Netlink::open().unwrap();
         assert!(matches!(
             netlink.execute(&port_set()),
