@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use teredo_nft::{Change, NftError, Watch};
+use teredo_nft::{Change, Monitor, NftError};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -110,7 +110,7 @@ impl From<NftError> for AgentError {
 #[derive(Debug)]
 pub struct Agent {
     firewall: Firewall,
-    watch: Watch,
+    monitor: Monitor,
     renew: Duration,
     status: watch::Sender<AgentStatus>,
     /// The port that should be let through; none until the first news.
@@ -140,10 +140,10 @@ impl Agent {
         let renew = config.renew;
         let firewall = Firewall::open(config)?;
         // Before the first look at the set, so that no change after it can be missed.
-        let watch = Watch::open(firewall.netlink_port())?;
+        let monitor = Monitor::open(firewall.netlink_port())?;
         let mut agent = Self {
             firewall,
-            watch,
+            monitor,
             renew,
             status: watch::Sender::default(),
             wanted: None,
@@ -191,7 +191,7 @@ impl Agent {
                     self.unsettled = Some((state.sequence, Instant::now()));
                     self.apply(&mut source).await;
                 }
-                change = self.watch.changed() => self.note(change?),
+                change = self.monitor.changed() => self.note(change?),
                 () = until(resync_at) => self.resync(&mut source).await,
                 () = sleep_until(self.renew_at) => {
                     self.renew(&mut source).await;

@@ -208,14 +208,7 @@ impl Batch {
     fn add_set_with_id(&mut self, table: &TableName, set: &Set) -> u32 {
         self.sets += 1;
         let id = self.sets;
-        let attributes = vec![
-            SetAttribute::Table(table.name.clone()),
-            SetAttribute::Name(set.name.clone()),
-            SetAttribute::Flags(set.flags),
-            SetAttribute::KeyType(set.key.id),
-            SetAttribute::KeyLen(set.key.length),
-            SetAttribute::Id(id),
-        ];
+        let attributes = set.attributes(table, id);
         self.push(
             table,
             NLM_F_CREATE,
@@ -301,7 +294,8 @@ fn mark(message: ControlMessage) -> NetfilterMessage {
 
 pub(crate) const NFNL_SUBSYS_NFTABLES: u8 = 10;
 
-fn write(bytes: &mut Vec<u8>, sequence: u32, flags: u16, message: NetfilterMessage) {
+/// Appends a message.
+pub(crate) fn write(bytes: &mut Vec<u8>, sequence: u32, flags: u16, message: NetfilterMessage) {
     let mut header = NetlinkHeader::default();
     header.sequence_number = sequence;
     header.flags = flags;

@@ -59,3 +59,15 @@ impl NftError {
         }
     }
 }
+
+/// The kind is that of the kernel's reason.
+impl From<NftError> for std::io::Error {
+    fn from(error: NftError) -> Self {
+        let kind = match &error {
+            NftError::NotPermitted => Errno::PERM.kind(),
+            NftError::Refused { errno, .. } | NftError::Socket { errno, .. } => errno.kind(),
+            NftError::Unexpected { .. } => std::io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}

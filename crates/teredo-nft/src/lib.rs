@@ -1,15 +1,21 @@
-//! A thin typed layer over nftables' netlink protocol.
+//! nftables by netlink: a thin typed layer over the kernel's protocol.
 //!
-//! It speaks to the kernel directly: no `nft` process is started and no library is linked, so that
-//! a transaction costs microseconds. [`Netlink`] sends a [`Batch`] as one atomic transaction and
-//! reads tables, sets and elements back; [`Watch`] reports what others change.
+//! It starts no `nft` process and links no library, so a transaction costs microseconds, and nothing has to be
+//! installed. The kernel's own words are kept: a program that knows `nft` knows this crate.
 //!
-//! Only what is common has a method of its own. Every other expression is built with [`Rule::raw`]
-//! from its name and attributes, as `linux/netfilter/nf_tables.h` lists them.
+//! - [`Batch`] collects requests, [`Netlink`] carries them out as one atomic transaction and reads tables, sets and
+//!   elements back. A refusal names the request that the kernel refused.
+//! - [`Rule`] is built from loads, comparisons and verdicts. What has no method of its own is added with
+//!   [`Rule::raw`] by its name and attributes, as `linux/netfilter/nf_tables.h` lists them.
+//! - [`Set`] makes sets and maps, whose elements may have a timeout and may come from rules.
+//! - [`Monitor`] reports what other programs change, as `nft monitor` does.
+//!
+//! The kernel answers while a request is being sent. Nothing here waits for it, so everything is fit for async code.
+//! Only [`Monitor`] needs a tokio runtime.
 //!
 //! # Example
 //!
-//! A NAT that masquerades whatever leaves by `wan0`:
+//! A router that masquerades whatever leaves by `wan0`:
 //!
 //! ```no_run
 //! use teredo_nft::{
@@ -25,30 +31,47 @@
 //! Netlink::open()?.execute(&batch)?;
 //! # Ok::<(), teredo_nft::NftError>(())
 //! ```
+//!
+//! `examples/ports.rs` keeps a set of open ports.
+//!
+//! # Rights
+//!
+//! Everything needs `CAP_NET_ADMIN` in the network namespace of the thread that opens the socket. Without it, requests
+//! fail with [`NftError::NotPermitted`].
+//!
+//! # Why another library
+//!
+//! The messages are those of `netlink-packet-netfilter`. It encodes and decodes them, but has no transactions, dumps or
+//! monitor, and no type for the expressions `ct`, `dynset`, `masq` and `nat`: that is what this crate adds. The others
+//! did not fit when it was written (2026): `nftables` starts `nft` for each change, which takes milliseconds;
+//! `rustables` is under the GPL; `nftnl` links the C library libnftnl, which is too; `netlink-bindings` generates
+//! messages from the kernel's descriptions, and leaves the same parts to its user.
 
 #![forbid(unsafe_code)]
 
 mod batch;
-mod chain;
 mod error;
+mod field;
+mod monitor;
 mod rule;
 mod set;
 mod socket;
 mod table;
-mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use batch::Batch;
-pub use chain::{Chain, ChainKind, Hook, Policy};
 pub use error::NftError;
+pub use field::{CtDirection, CtKey, Field, PayloadBase};
+pub use monitor::{Change, Monitor};
 /// An attribute given by its number and value, for [`Rule::raw`].
 pub use netlink_packet_core::DefaultNla as RawAttribute;
 /// The key of a `meta` expression, and the operator of a comparison.
 pub use netlink_packet_netfilter::nftables::{MetaKey, Operator};
-pub use rule::{CtKey, CtState, PayloadBase, Rule, Verdict};
+pub use rule::{CtState, CtStatus, Masquerade, Rule, Verdict};
 pub use set::{Element, ElementInfo, KeyType, Set, SetInfo};
 pub use socket::Netlink;
-pub use table::{Family, TableFlags, TableInfo, TableName, UnknownFamily};
-pub use watch::{Change, Watch};
+pub use table::{
+    Chain, ChainKind, Family, Hook, Policy, TableFlags, TableInfo, TableName, UnknownFamily,
+};

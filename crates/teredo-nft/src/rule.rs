@@ -5,16 +5,19 @@ use std::{
 
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
-    self, Bitwise, Cmp, DataAttribute, Expressions, Immediate, Lookup, Meta, MetaKey, Operator,
-    Payload, Register, VerdictAttribute,
+    self, Bitwise, Cmp, DataAttribute, Expressions, Immediate, Lookup, MetaKey, Operator, Register,
+    VerdictAttribute,
 };
 
-use crate::KeyType;
+use crate::{
+    CtDirection, CtKey, Field, KeyType, PayloadBase,
+    field::{self, KEY, VALUE, attribute, register},
+};
 
 /// A rule: a row of expressions, each of which sees a packet only if those before it matched.
 ///
-/// A match takes two steps: one method loads something of the packet ([`meta`](Self::meta),
-/// [`payload`](Self::payload), [`ct`](Self::ct)), the next compares what was loaded
+/// A match takes two steps. The first loads something of the packet ([`load`](Self::load),
+/// [`meta`](Self::meta), [`payload`](Self::payload), [`ct`](Self::ct)). The second compares what was loaded
 /// ([`is`](Self::is), [`within`](Self::within), [`in_set`](Self::in_set), [`among`](Self::among)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
@@ -33,31 +36,7 @@ pub(crate) enum Step {
     },
 }
 
-/// Where [`Rule::payload`] counts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PayloadBase {
-    /// The link layer's header.
-    Link,
-    /// The IP header.
-    Network,
-    /// The TCP, UDP or ICMP header.
-    Transport,
-}
-
-/// What [`Rule::ct`] loads of a packet's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CtKey {
-    /// The state, bits of [`CtState`] in host byte order.
-    State,
-    /// The direction: 0 original, 1 reply.
-    Direction,
-    /// The status bits.
-    Status,
-    /// The connection's mark.
-    Mark,
-}
-
-/// States of a connection; several are joined with `|`.
+/// States of a connection, for [`Rule::ct_state`]; several are joined with `|`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CtState(u32);
 
@@ -82,6 +61,36 @@ impl BitOr for CtState {
     }
 }
 
+/// What happened to a connection, for [`Rule::ct_status`]; several are joined with `|`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CtStatus(u32);
+
+impl CtStatus {
+    /// Packets have been seen in both directions.
+    pub const SEEN_REPLY: Self = Self(1 << 1);
+    /// Its source is translated.
+    pub const SNAT: Self = Self(1 << 4);
+    /// Its destination is translated.
+    pub const DNAT: Self = Self(1 << 5);
+}
+
+impl BitOr for CtStatus {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Which ports [`Rule::masquerade_with`] chooses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Masquerade {
+    /// The ports to choose from. None keeps the port of the packet if it is free.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// Choose another random port for each connection.
+    pub fully_random: bool,
+}
+
 /// How a rule ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -103,44 +112,28 @@ impl Rule {
         Self::default()
     }
 
+    /// Loads fields side by side, as the concatenation `udp dport . ip saddr` does.
+    ///
+    /// Each takes whole registers of four bytes, of which there are sixteen. The kernel refuses a rule that needs more.
+    pub fn load(mut self, fields: impl IntoIterator<Item = Field>) -> Self {
+        let loads = field::load(fields, KEY).map(Step::Expression);
+        self.steps.extend(loads);
+        self
+    }
+
     /// Loads packet metadata.
     pub fn meta(self, key: MetaKey) -> Self {
-        self.push(Expressions::Meta(vec![
-            Meta::Key(key),
-            Meta::DestinationRegister(REGISTER),
-        ]))
+        self.load([Field::Meta(key)])
     }
 
     /// Loads `length` bytes of the packet, at most 16, from `offset` after `base`.
     pub fn payload(self, base: PayloadBase, offset: u32, length: u32) -> Self {
-        let base = match base {
-            PayloadBase::Link => 0,
-            PayloadBase::Network => 1,
-            PayloadBase::Transport => 2,
-        };
-        self.push(Expressions::Payload(vec![
-            Payload::DestinationRegister(REGISTER),
-            Payload::Base(base),
-            Payload::Offset(offset),
-            Payload::Len(length),
-        ]))
+        self.load([Field::payload(base, offset, length)])
     }
 
-    /// Loads something of the packet's connection; the kernel tracks connections from then on.
+    /// Loads a property of the packet's connection. The kernel tracks connections from then on.
     pub fn ct(self, key: CtKey) -> Self {
-        let key: u32 = match key {
-            CtKey::State => 0,
-            CtKey::Direction => 1,
-            CtKey::Status => 2,
-            CtKey::Mark => 3,
-        };
-        self.raw(
-            "ct",
-            vec![
-                DefaultNla::new(NFTA_CT_DREG, u32::from(REGISTER).to_be_bytes().to_vec()),
-                DefaultNla::new(NFTA_CT_KEY, key.to_be_bytes().to_vec()),
-            ],
-        )
+        self.load([Field::Ct(key)])
     }
 
     /// Keeps only the bits of `mask` of what was loaded.
@@ -149,8 +142,8 @@ impl Rule {
         let length = u32::try_from(mask.len()).unwrap_or(u32::MAX);
         let zeroes = vec![0; mask.len()];
         self.push(Expressions::Bitwise(vec![
-            Bitwise::SourceRegister(REGISTER),
-            Bitwise::DestinationRegister(REGISTER),
+            Bitwise::SourceRegister(register(KEY)),
+            Bitwise::DestinationRegister(register(KEY)),
             Bitwise::Length(length),
             Bitwise::Mask(DataAttribute::Value(mask)),
             Bitwise::Xor(DataAttribute::Value(zeroes)),
@@ -160,7 +153,7 @@ impl Rule {
     /// Compares what was loaded with `value`.
     pub fn compare(self, operator: Operator, value: impl Into<Vec<u8>>) -> Self {
         self.push(Expressions::Cmp(vec![
-            Cmp::SourceRegister(REGISTER),
+            Cmp::SourceRegister(register(KEY)),
             Cmp::Op(operator),
             Cmp::Data(DataAttribute::Value(value.into())),
         ]))
@@ -181,7 +174,7 @@ impl Rule {
     pub fn in_set(self, set: impl Into<String>) -> Self {
         self.push(Expressions::Lookup(vec![
             Lookup::Set(set.into()),
-            Lookup::SourceRegister(REGISTER),
+            Lookup::SourceRegister(register(KEY)),
         ]))
     }
 
@@ -196,6 +189,36 @@ impl Rule {
         self
     }
 
+    /// Puts what was loaded into a [dynamic](crate::Set::dynamic) set, or starts its timeout anew if it is there.
+    pub fn update_set(self, set: &str) -> Self {
+        self.update(set, None)
+    }
+
+    /// Puts what was loaded into a [dynamic](crate::Set::dynamic) map, with `values` side by side for its value, or
+    /// replaces the value and starts the timeout anew if the key is there.
+    ///
+    /// Key and value have 32 bytes each.
+    pub fn update_map(mut self, map: &str, values: impl IntoIterator<Item = Field>) -> Self {
+        let loads = field::load(values, VALUE).map(Step::Expression);
+        self.steps.extend(loads);
+        self.update(
+            map,
+            Some(attribute(NFTA_DYNSET_SREG_DATA, register(VALUE).into())),
+        )
+    }
+
+    fn update(self, set: &str, value: Option<DefaultNla>) -> Self {
+        let mut name = set.as_bytes().to_vec();
+        name.push(0);
+        let mut attributes = vec![
+            DefaultNla::new(NFTA_DYNSET_SET_NAME, name),
+            attribute(NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE),
+            attribute(NFTA_DYNSET_SREG_KEY, register(KEY).into()),
+        ];
+        attributes.extend(value);
+        self.raw("dynset", attributes)
+    }
+
     /// Counts the packets and bytes that come so far in the rule.
     pub fn counter(self) -> Self {
         self.raw("counter", Vec::new())
@@ -203,7 +226,53 @@ impl Rule {
 
     /// Gives the packet the address of the interface by which it leaves.
     pub fn masquerade(self) -> Self {
-        self.raw("masq", Vec::new())
+        self.masquerade_with(&Masquerade::default())
+    }
+
+    /// Gives the packet the address of the interface by which it leaves, and a port chosen in this way.
+    pub fn masquerade_with(mut self, options: &Masquerade) -> Self {
+        let mut attributes = Vec::new();
+        let mut flags = 0;
+        if options.fully_random {
+            flags |= NF_NAT_RANGE_PROTO_RANDOM_FULLY;
+        }
+        if let Some(ports) = &options.ports {
+            flags |= NF_NAT_RANGE_PROTO_SPECIFIED;
+            for (port, number, kind) in [
+                (ports.start(), KEY, NFTA_MASQ_REG_PROTO_MIN),
+                (ports.end(), KEY + 1, NFTA_MASQ_REG_PROTO_MAX),
+            ] {
+                let value = DataAttribute::Value(port.to_be_bytes().to_vec());
+                self = self.push(Expressions::Immediate(vec![
+                    Immediate::DestinationRegister(register(number)),
+                    Immediate::Data(value),
+                ]));
+                attributes.push(attribute(kind, register(number).into()));
+            }
+        }
+        if flags != 0 {
+            attributes.push(attribute(NFTA_MASQ_FLAGS, flags));
+        }
+        self.raw("masq", attributes)
+    }
+
+    /// Looks what was loaded up in a map to `ipv4_addr . inet_service` and, if it is there, sends the packet to that
+    /// address and port: `dnat ip to … map @MAP`. What was loaded has at most 32 bytes.
+    pub fn dnat_ipv4_to_map(self, map: impl Into<String>) -> Self {
+        self.push(Expressions::Lookup(vec![
+            Lookup::Set(map.into()),
+            Lookup::SourceRegister(register(KEY)),
+            Lookup::DestinationRegister(register(VALUE)),
+        ]))
+        .raw(
+            "nat",
+            vec![
+                attribute(NFTA_NAT_TYPE, NFT_NAT_DNAT),
+                attribute(NFTA_NAT_FAMILY, NFPROTO_IPV4),
+                attribute(NFTA_NAT_REG_ADDR_MIN, register(VALUE).into()),
+                attribute(NFTA_NAT_REG_PROTO_MIN, register(VALUE + 1).into()),
+            ],
+        )
     }
 
     /// Ends the rule with a verdict.
@@ -284,26 +353,39 @@ impl Rule {
 
     /// Matches packets of [IPv4](Self::ipv4) to an address.
     pub fn ipv4_destination(self, address: Ipv4Addr) -> Self {
-        self.payload(PayloadBase::Network, 16, 4)
-            .is(address.octets())
+        self.load([Field::IPV4_DESTINATION]).is(address.octets())
     }
 
     /// Loads the source port of TCP, UDP, SCTP or DCCP; match the [`protocol`](Self::protocol)
     /// first.
     pub fn source_port(self) -> Self {
-        self.payload(PayloadBase::Transport, 0, 2)
+        self.load([Field::SOURCE_PORT])
     }
 
     /// Loads the destination port of TCP, UDP, SCTP or DCCP; match the [`protocol`](Self::protocol)
     /// first.
     pub fn destination_port(self) -> Self {
-        self.payload(PayloadBase::Transport, 2, 2)
+        self.load([Field::DESTINATION_PORT])
     }
 
     /// Matches packets whose connection is in one of the states.
     pub fn ct_state(self, states: CtState) -> Self {
-        self.ct(CtKey::State)
-            .mask(states.0.to_ne_bytes())
+        self.ct(CtKey::State).any_bit(states.0)
+    }
+
+    /// Matches packets of a connection to which one of these has happened.
+    pub fn ct_status(self, status: CtStatus) -> Self {
+        self.ct(CtKey::Status).any_bit(status.0)
+    }
+
+    /// Matches packets that travel in this direction of their connection.
+    pub fn ct_direction(self, direction: CtDirection) -> Self {
+        self.ct(CtKey::Direction).is([direction.number()])
+    }
+
+    /// Bit fields are in host byte order.
+    fn any_bit(self, bits: u32) -> Self {
+        self.mask(bits.to_ne_bytes())
             .compare(Operator::NotEqual, [0; 4])
     }
 
@@ -318,14 +400,28 @@ impl Rule {
     }
 }
 
-/// Every load goes here, every comparison reads it from here.
-const REGISTER: Register = Register::Reg1;
-
 const MAX_COMMENT: usize = 127;
 const NFTNL_UDATA_RULE_COMMENT: u8 = 0;
 
-const NFTA_CT_DREG: u16 = 1;
-const NFTA_CT_KEY: u16 = 2;
+// linux/netfilter/nf_tables.h, for the expressions that the netlink crate has no type for.
+const NFTA_DYNSET_SET_NAME: u16 = 1;
+const NFTA_DYNSET_OP: u16 = 3;
+const NFTA_DYNSET_SREG_KEY: u16 = 4;
+const NFTA_DYNSET_SREG_DATA: u16 = 5;
+const NFT_DYNSET_OP_UPDATE: u32 = 1;
+
+const NFTA_MASQ_FLAGS: u16 = 1;
+const NFTA_MASQ_REG_PROTO_MIN: u16 = 2;
+const NFTA_MASQ_REG_PROTO_MAX: u16 = 3;
+const NF_NAT_RANGE_PROTO_SPECIFIED: u32 = 1 << 1;
+const NF_NAT_RANGE_PROTO_RANDOM_FULLY: u32 = 1 << 4;
+
+const NFTA_NAT_TYPE: u16 = 1;
+const NFTA_NAT_FAMILY: u16 = 2;
+const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
+const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
+const NFT_NAT_DNAT: u32 = 1;
+const NFPROTO_IPV4: u32 = 2;
 
 /// The kernel compares all 16 bytes of a name.
 fn interface_name(name: &str) -> [u8; 16] {

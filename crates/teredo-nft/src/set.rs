@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::{
-    DataAttribute, ListAttribute, SetAttribute, SetElementAttribute, SetElementFlags, SetFlags,
-    SetMessage,
+    DataAttribute, ListAttribute, SetAttribute, SetDescription, SetElementAttribute,
+    SetElementFlags, SetFlags, SetMessage,
 };
 
-/// The type of a set's keys: the number by which `nft` knows it, and its length in bytes.
+use crate::TableName;
+
+/// The type of a set's keys or of a map's values: the number by which `nft` knows it, and its length in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyType {
     /// `nft`'s number for the type; the kernel keeps it and gives it no meaning.
@@ -25,14 +27,29 @@ impl KeyType {
     pub const INET_SERVICE: Self = Self { id: 13, length: 2 };
     /// `icmpv6_type`
     pub const ICMPV6_TYPE: Self = Self { id: 29, length: 1 };
+
+    /// The concatenation `self . next`. Each part takes whole registers of four bytes.
+    #[must_use]
+    pub const fn then(self, next: Self) -> Self {
+        Self {
+            id: self.id << TYPE_BITS | next.id,
+            length: self.length.next_multiple_of(4) + next.length.next_multiple_of(4),
+        }
+    }
 }
 
-/// A named set to be created.
+/// `TYPE_BITS` of nft, which has a number of six bits for each type.
+const TYPE_BITS: u32 = 6;
+
+/// A named set or map to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
-    pub(crate) name: String,
-    pub(crate) key: KeyType,
-    pub(crate) flags: SetFlags,
+    name: String,
+    key: KeyType,
+    value: Option<KeyType>,
+    flags: SetFlags,
+    timeout: Option<Duration>,
+    size: Option<u32>,
 }
 
 impl Set {
@@ -41,7 +58,19 @@ impl Set {
         Self {
             name: name.into(),
             key,
+            value: None,
             flags: SetFlags::empty(),
+            timeout: None,
+            size: None,
+        }
+    }
+
+    /// A map without elements.
+    pub fn map(name: impl Into<String>, key: KeyType, value: KeyType) -> Self {
+        Self {
+            value: Some(value),
+            flags: SetFlags::Map,
+            ..Self::new(name, key)
         }
     }
 
@@ -52,13 +81,54 @@ impl Set {
         self
     }
 
+    /// Gives elements this timeout unless they have one of their own, in whole milliseconds.
+    #[must_use]
+    pub fn with_default_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self.with_timeouts()
+    }
+
+    /// Limits the number of elements.
+    #[must_use]
+    pub fn with_size(mut self, size: u32) -> Self {
+        self.size = Some(size);
+        self
+    }
+
+    /// Lets rules add elements (`flags dynamic`).
+    #[must_use]
+    pub fn dynamic(mut self) -> Self {
+        self.flags |= SetFlags::Eval;
+        self
+    }
+
     /// A set without a name of its own: it belongs to the rule that looks in it.
     pub(crate) fn anonymous(key: KeyType) -> Self {
         Self {
-            name: ANONYMOUS.to_owned(),
-            key,
             flags: SetFlags::Anonymous | SetFlags::Constant,
+            ..Self::new(ANONYMOUS, key)
         }
+    }
+
+    /// `id` stands for the set in other requests of its batch.
+    pub(crate) fn attributes(&self, table: &TableName, id: u32) -> Vec<SetAttribute> {
+        let mut attributes = vec![
+            SetAttribute::Table(table.name.clone()),
+            SetAttribute::Name(self.name.clone()),
+            SetAttribute::Flags(self.flags),
+            SetAttribute::KeyType(self.key.id),
+            SetAttribute::KeyLen(self.key.length),
+            SetAttribute::Id(id),
+        ];
+        if let Some(value) = self.value {
+            attributes.push(SetAttribute::DataType(value.id));
+            attributes.push(SetAttribute::DataLen(value.length));
+        }
+        let timeout = self.timeout.map(milliseconds);
+        attributes.extend(timeout.map(SetAttribute::Timeout));
+        let size = self.size.map(|size| vec![SetDescription::Size(size)]);
+        attributes.extend(size.map(SetAttribute::Description));
+        attributes
     }
 }
 
@@ -101,11 +171,14 @@ impl Element {
             self.key.clone(),
         ))];
         if let Some(timeout) = self.timeout {
-            let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-            attributes.push(SetElementAttribute::Timeout(milliseconds));
+            attributes.push(SetElementAttribute::Timeout(milliseconds(timeout)));
         }
         ListAttribute::Element(attributes)
     }
+}
+
+fn milliseconds(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the kernel says about a set.

@@ -1,10 +1,12 @@
 use std::os::fd::AsFd;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_netfilter::{
-    NetfilterMessage, NetfilterMessageInner,
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner,
+    conntrack::ConntrackMessage,
     nftables::{
         ListAttribute, NfTablesMessage, SetAttribute, SetElementList, SetElementMessage,
         SetMessage, TableAttribute, TableMessage,
@@ -12,11 +14,14 @@ use netlink_packet_netfilter::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use rustix::{
-    io::Errno,
+    io::{Errno, retry_on_intr},
     net::{RecvFlags, SendFlags, recv, send},
 };
 
-use crate::{Batch, ElementInfo, NftError, SetInfo, TableInfo, TableName, batch::Request};
+use crate::{
+    Batch, ElementInfo, Family, NftError, SetInfo, TableInfo, TableName,
+    batch::{Request, write},
+};
 
 /// A socket to nftables in the network namespace of the thread that opened it.
 ///
@@ -79,7 +84,8 @@ impl Netlink {
             return Ok(());
         }
         let first = self.reserve(batch.len() + 2);
-        self.send(&batch.serialize(first))?;
+        let during = |error: ExchangeError| error.during(|| "the transaction".to_owned());
+        self.send(&batch.serialize(first)).map_err(during)?;
 
         let mut done = false;
         let mut failure = None;
@@ -97,7 +103,7 @@ impl Netlink {
                 Err(_) => {}
             }
         })
-        .map_err(|error| error.during(|| "the transaction".to_owned()))?;
+        .map_err(during)?;
 
         match failure {
             None if done => Ok(()),
@@ -184,6 +190,29 @@ impl Netlink {
         Ok(answer.map(|parts| parts.into_iter().flatten().collect()))
     }
 
+    /// Makes the kernel forget every tracked connection of a family, and with it every translation that is in use.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NftError`].
+    pub fn flush_conntrack(&mut self, family: Family) -> Result<(), NftError> {
+        let request = || format!("flush the tracked connections of {family}");
+        let sequence = self.reserve(1);
+        let header = NetfilterHeader::new(family.protocol(), 0, 0);
+        let message = NetfilterMessage::new(header, ConntrackMessage::Delete(Vec::new()));
+        let mut bytes = Vec::new();
+        write(&mut bytes, sequence, NLM_F_REQUEST | NLM_F_ACK, message);
+        match self.ask(sequence, &bytes, |_, _| ()) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Errno::PERM)) => Err(NftError::NotPermitted),
+            Ok(Err(errno)) => Err(NftError::Refused {
+                request: request(),
+                errno,
+            }),
+            Err(error) => Err(error.during(request)),
+        }
+    }
+
     /// Asks for something; none if there is no such thing.
     fn query<T>(
         &mut self,
@@ -199,45 +228,25 @@ impl Netlink {
         };
         for _ in 0..DUMP_ATTEMPTS {
             let sequence = self.reserve(1);
-            self.send(&request.serialize(sequence))?;
-
             let mut answer = Vec::new();
             let mut interrupted = false;
-            let mut end = None;
-            self.receive(|message| {
-                if message.header.sequence_number != sequence {
-                    return;
-                }
-                interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
-                match message.payload {
-                    NetlinkPayload::InnerMessage(inner) => {
-                        if let NetfilterMessageInner::NfTables(message) = inner.inner {
-                            answer.extend(read(message));
-                        }
-                    }
-                    NetlinkPayload::Error(error) => end = Some(outcome(error.raw_code())),
-                    NetlinkPayload::Done(done) => end = Some(outcome(done.code)),
-                    _ => {}
-                }
-            })
-            .map_err(|error| error.during(|| request.to_string()))?;
+            let end = self
+                .ask(sequence, &request.serialize(sequence), |flags, message| {
+                    interrupted |= flags & NLM_F_DUMP_INTR != 0;
+                    answer.extend(read(message));
+                })
+                .map_err(|error| error.during(|| request.to_string()))?;
 
             match end {
-                Some(Ok(())) if interrupted => {}
-                Some(Err(Errno::INTR)) => {}
-                Some(Ok(())) => return Ok(Some(answer)),
-                Some(Err(Errno::NOENT)) => return Ok(None),
-                Some(Err(Errno::PERM)) => return Err(NftError::NotPermitted),
-                Some(Err(errno)) => {
+                Ok(()) if interrupted => {}
+                Err(Errno::INTR) => {}
+                Ok(()) => return Ok(Some(answer)),
+                Err(Errno::NOENT) => return Ok(None),
+                Err(Errno::PERM) => return Err(NftError::NotPermitted),
+                Err(errno) => {
                     return Err(NftError::Refused {
                         request: request.to_string(),
                         errno,
-                    });
-                }
-                None => {
-                    return Err(NftError::Unexpected {
-                        request: request.to_string(),
-                        reason: "the answer has no end".to_owned(),
                     });
                 }
             }
@@ -248,6 +257,33 @@ impl Netlink {
         })
     }
 
+    /// Sends one request, hands the messages of its answer to `each` with their flags, and returns how it ended.
+    fn ask(
+        &mut self,
+        sequence: u32,
+        request: &[u8],
+        mut each: impl FnMut(u16, NfTablesMessage),
+    ) -> Result<Result<(), Errno>, ExchangeError> {
+        self.send(request)?;
+        let mut end = None;
+        self.receive(|message| {
+            if message.header.sequence_number != sequence {
+                return;
+            }
+            match message.payload {
+                NetlinkPayload::InnerMessage(inner) => {
+                    if let NetfilterMessageInner::NfTables(inner) = inner.inner {
+                        each(message.header.flags, inner);
+                    }
+                }
+                NetlinkPayload::Error(error) => end = Some(outcome(error.raw_code())),
+                NetlinkPayload::Done(done) => end = Some(outcome(done.code)),
+                _ => {}
+            }
+        })?;
+        end.ok_or_else(|| ExchangeError::Malformed("the answer has no end".to_owned()))
+    }
+
     /// Takes `count` sequence numbers and returns the first.
     fn reserve(&mut self, count: usize) -> u32 {
         let first = self.sequence;
@@ -256,27 +292,18 @@ impl Netlink {
         first
     }
 
-    fn send(&self, bytes: &[u8]) -> Result<(), NftError> {
-        loop {
-            match send(self.socket.as_fd(), bytes, SendFlags::empty()) {
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(errno) => {
-                    return Err(NftError::Socket {
-                        operation: "write to",
-                        errno,
-                    });
-                }
-            }
-        }
+    fn send(&self, bytes: &[u8]) -> Result<(), ExchangeError> {
+        retry_on_intr(|| send(self.socket.as_fd(), bytes, SendFlags::empty()))
+            .map(drop)
+            .map_err(|errno| ExchangeError::Socket("write to", errno))
     }
 
-    /// Hands every queued message to `each`; always empties the queue, so that the next answer is
+    /// Hands every queued message to `each`. It always empties the queue, so that the next answer is
     /// not mixed with the rest of this one.
     fn receive(
         &mut self,
         mut each: impl FnMut(NetlinkMessage<NetfilterMessage>),
-    ) -> Result<(), ReceiveError> {
+    ) -> Result<(), ExchangeError> {
         let mut failure = None;
         loop {
             match recv(
@@ -287,7 +314,7 @@ impl Netlink {
                 Err(Errno::AGAIN) => return failure.map_or(Ok(()), Err),
                 Err(Errno::INTR) => {}
                 Err(errno) => {
-                    let error = ReceiveError::Socket(errno);
+                    let error = ExchangeError::Socket("read from", errno);
                     // An overrun is reported once, and the queue goes on behind it.
                     if errno != Errno::NOBUFS {
                         return Err(error);
@@ -296,7 +323,7 @@ impl Netlink {
                 }
                 Ok((length, full)) if full > length => {
                     let reason = format!("a message of {full} bytes");
-                    failure.get_or_insert(ReceiveError::Malformed(reason));
+                    failure.get_or_insert(ExchangeError::Malformed(reason));
                 }
                 Ok((length, _)) => {
                     for message in messages(&self.buffer[..length]) {
@@ -305,7 +332,7 @@ impl Netlink {
                         }) {
                             Ok(message) => each(message),
                             Err(reason) => {
-                                failure.get_or_insert(ReceiveError::Malformed(reason));
+                                failure.get_or_insert(ExchangeError::Malformed(reason));
                             }
                         }
                     }
@@ -324,18 +351,17 @@ fn outcome(code: i32) -> Result<(), Errno> {
     }
 }
 
-enum ReceiveError {
-    Socket(Errno),
+/// Why a request has no answer.
+enum ExchangeError {
+    /// What was done with the socket, and the reason.
+    Socket(&'static str, Errno),
     Malformed(String),
 }
 
-impl ReceiveError {
+impl ExchangeError {
     fn during(self, request: impl FnOnce() -> String) -> NftError {
         match self {
-            Self::Socket(errno) => NftError::Socket {
-                operation: "read from",
-                errno,
-            },
+            Self::Socket(operation, errno) => NftError::Socket { operation, errno },
             Self::Malformed(reason) => NftError::Unexpected {
                 request: request(),
                 reason,

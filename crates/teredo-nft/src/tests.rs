@@ -307,17 +307,17 @@ fn the_lack_of_permission_is_told_apart_from_a_refusal() {
 }
 
 #[test]
-fn the_watch_reports_the_transactions_of_others_alone() {
+fn the_monitor_reports_the_transactions_of_others_alone() {
     Namespace::new().run_async(|| async {
         let mut netlink = Netlink::open().unwrap();
-        let mut watch = Watch::open(netlink.port()).unwrap();
+        let mut monitor = Monitor::open(netlink.port()).unwrap();
         netlink.execute(&port_set()).unwrap();
         nft::run("add element inet t ports { 1 }");
         let Change::Committed {
             process,
             generation,
             ..
-        } = watch.changed().await.unwrap()
+        } = monitor.changed().await.unwrap()
         else {
             panic!("nothing was lost")
         };
@@ -329,7 +329,7 @@ fn the_watch_reports_the_transactions_of_others_alone() {
             process,
             generation: next,
             ..
-        } = watch.changed().await.unwrap()
+        } = monitor.changed().await.unwrap()
         else {
             panic!("nothing was lost")
         };
@@ -341,7 +341,7 @@ fn the_watch_reports_the_transactions_of_others_alone() {
 #[test]
 fn lost_reports_are_no_failure() {
     Namespace::new().run_async(|| async {
-        let mut watch = Watch::open(0).unwrap();
+        let mut monitor = Monitor::open(0).unwrap();
         let mut netlink = Netlink::open().unwrap();
         netlink.execute(&port_set()).unwrap();
         for port in 1..=2000 {
@@ -349,11 +349,182 @@ fn lost_reports_are_no_failure() {
             batch.add_elements(&table(), "ports", [Element::port(port)]);
             netlink.execute(&batch).unwrap();
         }
-        assert_eq!(watch.changed().await.unwrap(), Change::Lost);
+        assert_eq!(monitor.changed().await.unwrap(), Change::Lost);
         nft::run("add element inet t ports { 2001 }");
         assert!(matches!(
-            watch.changed().await.unwrap(),
+            monitor.changed().await.unwrap(),
             Change::Committed { .. }
         ));
     });
+}
+
+#[test]
+fn maps_and_translations_are_what_nft_would_have_made() {
+    let by_nft = "table ip nat {
+        map mappings {
+            type inet_service : ipv4_addr . inet_service
+            size 100
+            flags dynamic,timeout
+            timeout 30s
+        }
+        set permitted {
+            type inet_service . ipv4_addr
+            size 100
+            flags dynamic,timeout
+            timeout 30s
+        }
+        chain pre {
+            type nat hook prerouting priority dstnat
+            meta l4proto udp udp dport . ip saddr @permitted dnat ip to udp dport map @mappings
+        }
+        chain post {
+            type nat hook postrouting priority srcnat
+            oifname wan0 meta l4proto udp masquerade to :1000-1999 fully-random
+            oifname wan1 meta l4proto udp masquerade to :2000-2999
+        }
+        chain learn {
+            type filter hook postrouting priority 300
+            meta l4proto udp ct direction reply update @mappings { udp sport : ct original ip saddr . ct original proto-src }
+            meta l4proto udp update @permitted { udp sport . ip daddr }
+            ct status dnat,snat accept
+        }
+    }";
+    let expected = Namespace::new().run(|| {
+        nft::run(by_nft);
+        nft::ruleset()
+    });
+    let found = Namespace::new().run(|| {
+        let nat = TableName::new(Family::Ip, "nat");
+        let service = KeyType::INET_SERVICE;
+        let endpoint = KeyType::IPV4_ADDR.then(service);
+        let timeout = Duration::from_secs(30);
+        let mappings = Set::map("mappings", service, endpoint)
+            .with_default_timeout(timeout)
+            .with_size(100)
+            .dynamic();
+        let permitted = Set::new("permitted", service.then(KeyType::IPV4_ADDR))
+            .with_default_timeout(timeout)
+            .with_size(100)
+            .dynamic();
+        let masquerade = |interface, ports, fully_random| {
+            let ports = Some(ports);
+            let options = Masquerade {
+                ports,
+                fully_random,
+            };
+            Rule::new()
+                .oifname(interface)
+                .protocol(17)
+                .masquerade_with(&options)
+        };
+        let udp = || Rule::new().protocol(17);
+        let origin = [
+            Field::Ct(CtKey::Ipv4Source(CtDirection::Original)),
+            Field::Ct(CtKey::SourcePort(CtDirection::Original)),
+        ];
+        let mut batch = Batch::new();
+        batch
+            .add_table(&nat, TableFlags::default())
+            .add_set(&nat, &mappings)
+            .add_set(&nat, &permitted)
+            .add_chain(
+                &nat,
+                &Chain::base("pre", ChainKind::Nat, Hook::Prerouting, -100),
+            )
+            .add_chain(
+                &nat,
+                &Chain::base("post", ChainKind::Nat, Hook::Postrouting, 100),
+            )
+            .add_chain(
+                &nat,
+                &Chain::base("learn", ChainKind::Filter, Hook::Postrouting, 300),
+            )
+            .add_rule(
+                &nat,
+                "pre",
+                udp()
+                    .load([Field::DESTINATION_PORT, Field::IPV4_SOURCE])
+                    .in_set("permitted")
+                    .destination_port()
+                    .dnat_ipv4_to_map("mappings"),
+            )
+            .add_rule(&nat, "post", masquerade("wan0", 1000..=1999, true))
+            .add_rule(&nat, "post", masquerade("wan1", 2000..=2999, false))
+            .add_rule(
+                &nat,
+                "learn",
+                udp()
+                    .ct_direction(CtDirection::Reply)
+                    .source_port()
+                    .update_map("mappings", origin),
+            )
+            .add_rule(
+                &nat,
+                "learn",
+                udp()
+                    .load([Field::SOURCE_PORT, Field::IPV4_DESTINATION])
+                    .update_set("permitted"),
+            )
+            .add_rule(
+                &nat,
+                "learn",
+                Rule::new()
+                    .ct_status(CtStatus::DNAT | CtStatus::SNAT)
+                    .accept(),
+            );
+        Netlink::open().unwrap().execute(&batch).unwrap();
+        nft::ruleset()
+    });
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_rule_that_needs_too_many_registers_is_refused() {
+    Namespace::new().run(|| {
+        let mut batch = port_set();
+        let names = [Field::Meta(MetaKey::Iifname); 5];
+        batch
+            .add_chain(&table(), &Chain::regular("chain"))
+            .add_rule(&table(), "chain", Rule::new().load(names));
+        let error = Netlink::open().unwrap().execute(&batch).unwrap_err();
+        assert_eq!(error.refusal(), Some(Errno::RANGE));
+    });
+}
+
+#[test]
+fn tracked_connections_are_forgotten() {
+    Namespace::new().run(|| {
+        let mut batch = port_set();
+        batch
+            .add_chain(
+                &table(),
+                &Chain::base("out", ChainKind::Filter, Hook::Output, 0),
+            )
+            .add_rule(&table(), "out", Rule::new().ct_state(CtState::NEW).accept());
+        let mut netlink = Netlink::open().unwrap();
+        netlink.execute(&batch).unwrap();
+        let count = || std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count");
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+        assert_eq!(count().unwrap().trim(), "1");
+        netlink.flush_conntrack(Family::Ip).unwrap();
+        assert_eq!(count().unwrap().trim(), "0");
+    });
+}
+
+#[test]
+fn an_error_keeps_its_kind_as_an_io_error() {
+    let refused = NftError::Refused {
+        request: "add table ip t".to_owned(),
+        errno: Errno::NOENT,
+    };
+    for (error, kind) in [
+        (NftError::NotPermitted, std::io::ErrorKind::PermissionDenied),
+        (refused, std::io::ErrorKind::NotFound),
+    ] {
+        let text = error.to_string();
+        let error = std::io::Error::from(error);
+        assert_eq!(error.kind(), kind);
+        assert_eq!(error.to_string(), text);
+    }
 }

@@ -146,15 +146,15 @@ fn with_set() -> AgentConfig {
 
 /// The number of the ruleset's generation after one more change of it.
 async fn next_generation() -> u32 {
-    let mut watch = Watch::open(0).expect("the test may watch");
+    let mut monitor = Monitor::open(0).expect("the test may monitor");
     nft::run("add table inet unrelated; delete table inet unrelated");
-    let (generation, _) = next_commit(&mut watch).await;
+    let (generation, _) = next_commit(&mut monitor).await;
     generation
 }
 
 /// The next transaction, its generation and whose it is.
-async fn next_commit(watch: &mut Watch) -> (u32, Option<u32>) {
-    let change = timeout(LIMIT, watch.changed()).await;
+async fn next_commit(monitor: &mut Monitor) -> (u32, Option<u32>) {
+    let change = timeout(LIMIT, monitor.changed()).await;
     match change.expect("a transaction is reported in time") {
         Ok(Change::Committed {
             generation, pid, ..
@@ -195,9 +195,9 @@ fn a_swap_is_one_transaction() {
             let mut agent = Running::start(config);
             agent.follow(4500).await;
             let before = next_generation().await;
-            let mut watch = Watch::open(0).unwrap();
+            let mut monitor = Monitor::open(0).unwrap();
             agent.follow(4501).await;
-            let (generation, pid) = next_commit(&mut watch).await;
+            let (generation, pid) = next_commit(&mut monitor).await;
             assert_eq!(generation, before + 1);
             assert_eq!(pid, Some(gettid().as_raw_nonzero().get().cast_unsigned()));
             agent.stop().await;
@@ -220,9 +220,9 @@ fn a_lease_is_renewed() {
         let leased = Instant::now();
         assert_eq!(nft::elements(SET)[0]["elem"]["timeout"], 2);
 
-        let mut watch = Watch::open(0).unwrap();
+        let mut monitor = Monitor::open(0).unwrap();
         while leased.elapsed() < lease + renew {
-            next_commit(&mut watch).await;
+            next_commit(&mut monitor).await;
             assert_eq!(nft::ports(SET), [4500]);
         }
         agent.stop().await;
@@ -320,12 +320,12 @@ fn foreign_changes_elsewhere_need_no_repair() {
         nft::run(DECLARATION);
         let mut agent = Running::start(with_set());
         agent.follow(4500).await;
-        let mut watch = Watch::open(0).unwrap();
+        let mut monitor = Monitor::open(0).unwrap();
         nft::run("add table inet elsewhere");
-        next_commit(&mut watch).await;
+        next_commit(&mut monitor).await;
         agent.follow(4501).await;
         // The agent's swap is the only other transaction.
-        next_commit(&mut watch).await;
+        next_commit(&mut monitor).await;
         let status = agent.status(|status| status.swaps == 2).await;
         assert_eq!(status.resyncs.flush, 0);
         agent.stop().await;

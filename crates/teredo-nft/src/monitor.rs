@@ -20,8 +20,8 @@ use crate::{
     socket::{RECEIVE_BUFFER, messages},
 };
 
-/// Reports the transactions of others.
-pub struct Watch {
+/// Reports the transactions of other programs, as `nft monitor` does.
+pub struct Monitor {
     socket: TokioSocket,
     own: u32,
     buffer: Box<[u8]>,
@@ -46,7 +46,7 @@ pub enum Change {
 const NFNLGRP_NFTABLES: u32 = 7;
 const NFT_MSG_NEWGEN: u16 = 15;
 
-impl Watch {
+impl Monitor {
     /// Starts to listen, in the network namespace of the calling thread, to everybody's
     /// transactions but those of the socket with the netlink port `own`.
     ///
@@ -105,9 +105,9 @@ impl Watch {
     }
 }
 
-impl std::fmt::Debug for Watch {
+impl std::fmt::Debug for Monitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch")
+        f.debug_struct("Monitor")
             .field("own", &self.own)
             .finish_non_exhaustive()
     }
