@@ -1,9 +1,12 @@
 //! A home network: a router with a NAT, and the hosts behind it.
 
 use std::collections::HashSet;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use teredo_nft::Family;
 
 use crate::error::{Attempt, LabError};
 use crate::host::{ETH0, Host};
@@ -11,7 +14,7 @@ use crate::internet::{CORE, Core};
 use crate::link::{Interface, NextHop, wait_until_carrying};
 use crate::namespace::Namespace;
 use crate::nat::NatKind;
-use crate::ruleset::{Ruleset, Sides, flush_conntrack};
+use crate::ruleset::{Ruleset, Sides};
 
 const UPLINK: Interface<'_> = Interface {
     index: 2,
@@ -86,7 +89,7 @@ impl Home {
             ("net/ipv6/conf/default/disable_ipv6", "1"),
         ] {
             match namespace.set_sysctl(path, value) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => result.attempt(what())?,
             }
         }
@@ -373,13 +376,15 @@ impl Router {
     fn install(&self) -> Result<(), LabError> {
         let ruleset = self.state(|state| state.ruleset.clone());
         self.namespace
-            .netfilter(|netfilter| ruleset.install(netfilter, SIDES))
+            .nftables(|nftables| ruleset.install(nftables, SIDES))
+            .map_err(io::Error::from)
             .attempt(format!("set the rules of {}", self.name))
     }
 
     fn flush(&self) -> Result<(), LabError> {
         self.namespace
-            .netfilter(flush_conntrack)
+            .nftables(|nftables| nftables.flush_conntrack(Family::Ip))
+            .map_err(io::Error::from)
             .attempt(format!("forget the mappings of {}", self.name))
     }
 

@@ -9,7 +9,7 @@ use crate::home::{LAN, Router};
 use crate::internet::{CORE, CORE_LINK_LOCAL, Core};
 use crate::link::{NextHop, wait_until_carrying, wait_until_resolvable};
 use crate::namespace::Namespace;
-use crate::netlink::Netlink;
+use crate::netlink::NetlinkSocket;
 
 /// The index of a host's interface: the first after the loopback.
 pub(crate) const ETH0: u32 = 2;
@@ -273,7 +273,7 @@ impl Host {
         }
     }
 
-    fn set_default_routes(&self, route: &mut Netlink) -> io::Result<()> {
+    fn set_default_routes(&self, route: &mut NetlinkSocket) -> io::Result<()> {
         let gateway = match &self.place {
             Place::Public { .. } => CORE,
             Place::Home { router, .. } => router.gateway(),

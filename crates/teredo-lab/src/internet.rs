@@ -10,7 +10,7 @@ use crate::host::{ETH0, Host};
 use crate::link::{Interface, NextHop};
 use crate::namespace::Namespace;
 use crate::nat::NatKind;
-use crate::netlink::Netlink;
+use crate::netlink::NetlinkSocket;
 
 /// The core's own address, the gateway of everything public; it is the one that nobody else can have.
 pub(crate) const CORE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
@@ -262,7 +262,7 @@ impl Core {
         })
     }
 
-    pub(crate) fn route<T>(&self, f: impl FnOnce(&mut Netlink) -> T) -> T {
+    pub(crate) fn route<T>(&self, f: impl FnOnce(&mut NetlinkSocket) -> T) -> T {
         self.namespace.route(f)
     }
 

@@ -17,7 +17,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::namespace::Namespace;
-use crate::netlink::Netlink;
+use crate::netlink::NetlinkSocket;
 use crate::wait::until;
 
 /// It takes about a millisecond on an idle machine.
@@ -41,7 +41,7 @@ pub(crate) enum NextHop {
     Blackhole,
 }
 
-impl Netlink {
+impl NetlinkSocket {
     /// Makes a pair of connected Ethernet interfaces, `near` here and up, `far` in another namespace
     /// and down.
     pub(crate) fn add_veth(

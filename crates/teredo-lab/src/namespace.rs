@@ -7,12 +7,13 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::sched::{CloneFlags, setns, unshare};
+use teredo_nft::Netlink as Nftables;
 
 use crate::error::{Attempt, LabError};
 use crate::link::Interface;
-use crate::netlink::Netlink;
+use crate::netlink::NetlinkSocket;
 
 /// A task for the thread that lives in the namespace.
 type Task = Box<dyn FnOnce() + Send>;
@@ -49,14 +50,14 @@ pub struct Namespace {
 #[derive(Debug)]
 struct Inner {
     file: File,
-    route: Mutex<Netlink>,
-    netfilter: Mutex<Netlink>,
+    route: Mutex<NetlinkSocket>,
+    nftables: Mutex<Nftables>,
     tasks: Option<mpsc::Sender<Task>>,
     resident: Option<JoinHandle<()>>,
 }
 
 /// What the resident thread hands out once it is in its namespace.
-type Birth = (File, Netlink, Netlink);
+type Birth = (File, NetlinkSocket, Nftables);
 
 impl Namespace {
     /// Makes a namespace with nothing in it but the loopback interface.
@@ -82,7 +83,7 @@ impl Namespace {
             .attempt("start a thread")?;
         let born = born.recv();
         let born = born.unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
-        let (file, route, netfilter) = match born.attempt("make a network namespace") {
+        let (file, route, nftables) = match born.attempt("make a network namespace") {
             Ok(born) => born,
             Err(error) => {
                 // A thread that is still about to end would keep its caller from privilege::enter.
@@ -94,7 +95,7 @@ impl Namespace {
             inner: Arc::new(Inner {
                 file,
                 route: Mutex::new(route),
-                netfilter: Mutex::new(netfilter),
+                nftables: Mutex::new(nftables),
                 tasks: Some(tasks),
                 resident: Some(resident),
             }),
@@ -172,7 +173,7 @@ impl Namespace {
     }
 
     /// Uses the namespace's rtnetlink socket.
-    pub(crate) fn route<T>(&self, f: impl FnOnce(&mut Netlink) -> T) -> T {
+    pub(crate) fn route<T>(&self, f: impl FnOnce(&mut NetlinkSocket) -> T) -> T {
         f(&mut self
             .inner
             .route
@@ -180,11 +181,11 @@ impl Namespace {
             .unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Uses the namespace's nfnetlink socket.
-    pub(crate) fn netfilter<T>(&self, f: impl FnOnce(&mut Netlink) -> T) -> T {
+    /// Uses the namespace's socket for nftables.
+    pub(crate) fn nftables<T>(&self, f: impl FnOnce(&mut Nftables) -> T) -> T {
         f(&mut self
             .inner
-            .netfilter
+            .nftables
             .lock()
             .unwrap_or_else(PoisonError::into_inner))
     }
@@ -234,11 +235,7 @@ fn move_into_new_namespace() -> io::Result<Birth> {
             result => result?,
         }
     }
-    Ok((
-        file,
-        Netlink::open(NETLINK_ROUTE)?,
-        Netlink::open(NETLINK_NETFILTER)?,
-    ))
+    Ok((file, NetlinkSocket::open(NETLINK_ROUTE)?, Nftables::open()?))
 }
 
 /// `/proc/sys/net` shows the namespace of the thread that looks.

@@ -12,7 +12,7 @@ use netlink_packet_core::{
 use netlink_sys::protocols::NETLINK_GENERIC;
 
 use crate::namespace::Namespace;
-use crate::netlink::Netlink;
+use crate::netlink::NetlinkSocket;
 
 /// What makes frames larger than those of the wire: on transmission, and on reception.
 const FEATURES: [&str; 8] = [
@@ -58,7 +58,7 @@ impl Namespace {
     /// When there is no such interface, or the kernel (before Linux 5.8) cannot be asked.
     pub fn set_large_frames(&self, interface: &str, on: bool) -> io::Result<()> {
         self.run(|| {
-            let mut netlink = Netlink::open(NETLINK_GENERIC)?;
+            let mut netlink = NetlinkSocket::open(NETLINK_GENERIC)?;
             let family = family(&mut netlink, "ethtool")?;
             netlink.request(features(family, interface, on), 0)
         })?
@@ -80,7 +80,7 @@ impl Generic {
 }
 
 /// Asks for the number that a family of generic netlink has since the kernel was booted.
-fn family(netlink: &mut Netlink, name: &str) -> io::Result<u16> {
+fn family(netlink: &mut NetlinkSocket, name: &str) -> io::Result<u16> {
     let name = attribute(CTRL_ATTR_FAMILY_NAME, &terminated(name));
     let answer = netlink.query(Generic::new(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name))?;
     let mut rest = answer.bytes.get(GENL_HEADER..).unwrap_or_default();

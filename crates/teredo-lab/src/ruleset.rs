@@ -38,59 +38,30 @@
 //! }
 //! ```
 //!
-//! The filter matters as much as the translation. Without it a datagram that comes before its mapping
-//! exists would be delivered to the router itself and leave a conntrack entry, which occupies the
-//! very tuple that the host's answer needs; netfilter would then choose another port, and the mapping
-//! would no longer be endpoint-independent. [`NatKind::OpenInput`] does without the filter, to show that.
+//! The filter matters as much as the translation. Without it, a datagram that comes before its mapping exists is
+//! delivered to the router itself and leaves a conntrack entry. That entry occupies the very tuple that the host's
+//! answer needs, so netfilter chooses another port, and the mapping is no longer endpoint-independent.
+//! [`NatKind::OpenInput`] leaves the filter out, to show that.
 
-use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
-use netlink_packet_netfilter::conntrack::ConntrackMessage;
-use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, Hook, HookNumber, InetHookNumber, ListAttribute, NfTablesMessage,
-    RuleAttribute, RuleMessage, SetAttribute, SetDescription, SetFlags, SetMessage, TableAttribute,
-    TableMessage,
-};
-use netlink_packet_netfilter::none::ControlMessage;
-use netlink_packet_netfilter::{
-    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
+use teredo_nft::{
+    Batch, Chain, ChainKind, CtDirection, CtKey, CtState, CtStatus, Family, Field, Hook, KeyType,
+    Masquerade, Netlink, NftError, Policy, Rule, Set, TableFlags, TableName,
 };
 
-use self::expression::{
-    Direction, IP_DADDR, IP_SADDR, Rule, UDP_DPORT, UDP_SPORT, accept, ct_address, ct_port,
-    ct_state_established, ct_status_dnat, dnat, from, lookup, map, masquerade, protocol, to,
-    update, via,
-};
 use crate::nat::NatKind;
-use crate::netlink::{Netlink, Request};
 
-mod expression;
-
-const TABLE: &str = "home";
 const MAPPINGS: &str = "mappings";
 const PERMITTED: &str = "permitted";
 /// The most mappings, and the most permitted peers, that a router remembers.
 const SET_SIZE: u32 = 65535;
 
-/// `inet_service` and `ipv4_addr` among nft's data types, and how it joins them to one; the kernel
-/// keeps the number for whoever lists the set.
-const TYPE_IPV4_ADDR: u32 = 7;
-const TYPE_INET_SERVICE: u32 = 13;
-const TYPE_BITS: u32 = 6;
-/// Each part of a concatenation takes whole registers of four bytes.
-const CONCATENATED: u32 = 8;
-
-/// `NFNL_SUBSYS_NFTABLES`: whom a batch is for.
-const SUBSYSTEM_NFTABLES: u16 = 10;
-const NF_DROP: u32 = 0;
-const NF_ACCEPT: u32 = 1;
 const PRIORITY_DSTNAT: i32 = -100;
 const PRIORITY_FILTER: i32 = 0;
 const PRIORITY_SRCNAT: i32 = 100;
-/// Behind the translation, where the external port is to be seen.
+/// Behind the translation, where the external port can be seen.
 const PRIORITY_LEARN: i32 = 300;
 
 const IPPROTO_ICMP: u8 = 1;
@@ -103,11 +74,11 @@ pub(crate) struct Sides<'a> {
     pub(crate) lan: &'a str,
 }
 
-/// What a router is to do.
+/// The behaviour of a router.
 #[derive(Debug, Clone)]
 pub(crate) struct Ruleset {
     pub(crate) kind: NatKind,
-    /// External ports to map to; without, a mapping keeps the host's own port where it is free
+    /// External ports to map to. Without them, a mapping keeps the host's own port if it is free
     /// (RFC 4787 §4.2.1, port preservation).
     pub(crate) ports: Option<RangeInclusive<u16>>,
     /// How long a mapping lives without outbound traffic (RFC 4787 §4.3).
@@ -115,246 +86,132 @@ pub(crate) struct Ruleset {
 }
 
 impl Ruleset {
-    /// Puts the rules in force in one transaction, in place of earlier ones. What had been learned
-    /// from outbound traffic is forgotten; connections that are under way are not.
-    pub(crate) fn install(&self, netfilter: &mut Netlink, sides: Sides<'_>) -> io::Result<()> {
+    /// Puts the rules in force in one transaction, in place of earlier ones. The router forgets what it learned from
+    /// outbound traffic, and keeps the connections that are under way.
+    pub(crate) fn install(&self, netlink: &mut Netlink, sides: Sides<'_>) -> Result<(), NftError> {
         if self.kind == NatKind::None {
             return Ok(());
         }
-        let mut batch = Batch::default();
-        // Removing a table that is not there is an error, so make it first.
-        batch.push(NfTablesMessage::NewTable(table()), NLM_F_CREATE);
-        batch.push(NfTablesMessage::DeleteTable(table()), 0);
-        batch.push(NfTablesMessage::NewTable(table()), NLM_F_CREATE);
+        let mut batch = Batch::new();
+        batch.replace_table(&table(), TableFlags::default());
         self.translation(&mut batch, sides);
-        let open = self.kind == NatKind::OpenInput;
-        filter(&mut batch, sides, open);
-        netfilter.batch(batch.finish())
+        filter(&mut batch, sides, self.kind == NatKind::OpenInput);
+        netlink.execute(&batch)
     }
 
     fn translation(&self, batch: &mut Batch, sides: Sides<'_>) {
         let learns = matches!(self.kind, NatKind::Cone | NatKind::Restricted);
         let restricted = self.kind == NatKind::Restricted;
         if learns {
-            batch.push(NfTablesMessage::NewSet(self.mappings()), NLM_F_CREATE);
-            batch.chain(
+            let service = KeyType::INET_SERVICE;
+            let address = KeyType::IPV4_ADDR;
+            let mappings = Set::map(MAPPINGS, service, address.then(service));
+            batch.add_set(&table(), &self.learned(mappings));
+            add_chain(
+                batch,
                 "prerouting",
-                "nat",
-                InetHookNumber::PreRouting,
+                ChainKind::Nat,
+                Hook::Prerouting,
                 PRIORITY_DSTNAT,
-                NF_ACCEPT,
             );
-            let mut rule = Rule::new()
-                .with(from(sides.uplink))
-                .with(protocol(IPPROTO_UDP));
+            let mut inbound = Rule::new().iifname(sides.uplink).protocol(IPPROTO_UDP);
             if restricted {
-                batch.push(NfTablesMessage::NewSet(self.permitted()), NLM_F_CREATE);
-                rule = rule.with(lookup(&[UDP_DPORT, IP_SADDR], PERMITTED));
+                let permitted = Set::new(PERMITTED, service.then(address));
+                batch.add_set(&table(), &self.learned(permitted));
+                inbound = inbound
+                    .load([Field::DESTINATION_PORT, Field::IPV4_SOURCE])
+                    .in_set(PERMITTED);
             }
-            batch.rule(
-                "prerouting",
-                rule.with(map(UDP_DPORT, MAPPINGS)).with(dnat()),
-            );
+            let translated = inbound.destination_port().dnat_ipv4_to_map(MAPPINGS);
+            batch.add_rule(&table(), "prerouting", translated);
         }
 
-        batch.chain(
+        add_chain(
+            batch,
             "postrouting",
-            "nat",
-            InetHookNumber::PostRouting,
+            ChainKind::Nat,
+            Hook::Postrouting,
             PRIORITY_SRCNAT,
-            NF_ACCEPT,
         );
-        let fully_random = self.kind == NatKind::Symmetric;
-        batch.rule(
-            "postrouting",
-            Rule::new()
-                .with(to(sides.uplink))
-                .with(masquerade(self.ports.as_ref(), fully_random)),
-        );
+        let masquerade = Masquerade {
+            ports: self.ports.clone(),
+            fully_random: self.kind == NatKind::Symmetric,
+        };
+        let rule = Rule::new()
+            .oifname(sides.uplink)
+            .masquerade_with(&masquerade);
+        batch.add_rule(&table(), "postrouting", rule);
 
         if learns {
-            batch.chain(
+            add_chain(
+                batch,
                 "learn",
-                "filter",
-                InetHookNumber::PostRouting,
+                ChainKind::Filter,
+                Hook::Postrouting,
                 PRIORITY_LEARN,
-                NF_ACCEPT,
             );
-            let outbound = || {
-                Rule::new()
-                    .with(to(sides.uplink))
-                    .with(protocol(IPPROTO_UDP))
-            };
-            for direction in [Direction::Original, Direction::Reply] {
-                let host = [ct_address(direction), ct_port(direction)];
-                batch.rule(
-                    "learn",
-                    outbound()
-                        .with(via(direction))
-                        .with(update(&[UDP_SPORT], &host, MAPPINGS)),
-                );
+            let outbound = || Rule::new().oifname(sides.uplink).protocol(IPPROTO_UDP);
+            for direction in [CtDirection::Original, CtDirection::Reply] {
+                let host = [CtKey::Ipv4Source(direction), CtKey::SourcePort(direction)];
+                let rule = outbound()
+                    .ct_direction(direction)
+                    .source_port()
+                    .update_map(MAPPINGS, host.map(Field::Ct));
+                batch.add_rule(&table(), "learn", rule);
             }
             if restricted {
-                batch.rule(
-                    "learn",
-                    outbound().with(update(&[UDP_SPORT, IP_DADDR], &[], PERMITTED)),
-                );
+                let rule = outbound()
+                    .load([Field::SOURCE_PORT, Field::IPV4_DESTINATION])
+                    .update_set(PERMITTED);
+                batch.add_rule(&table(), "learn", rule);
             }
         }
     }
 
-    fn mappings(&self) -> SetMessage {
-        let mut set = self.set(MAPPINGS, 1, SetFlags::Map);
-        set.attributes.extend([
-            SetAttribute::KeyType(TYPE_INET_SERVICE),
-            SetAttribute::KeyLen(2),
-            SetAttribute::DataType(TYPE_IPV4_ADDR << TYPE_BITS | TYPE_INET_SERVICE),
-            SetAttribute::DataLen(CONCATENATED),
-        ]);
-        set
+    /// A set that the router's rules fill.
+    fn learned(&self, set: Set) -> Set {
+        set.with_default_timeout(self.lifetime)
+            .with_size(SET_SIZE)
+            .dynamic()
     }
-
-    fn permitted(&self) -> SetMessage {
-        let mut set = self.set(PERMITTED, 2, SetFlags::empty());
-        set.attributes.extend([
-            SetAttribute::KeyType(TYPE_INET_SERVICE << TYPE_BITS | TYPE_IPV4_ADDR),
-            SetAttribute::KeyLen(CONCATENATED),
-        ]);
-        set
-    }
-
-    fn set(&self, name: &str, id: u32, flags: SetFlags) -> SetMessage {
-        let timeout = u64::try_from(self.lifetime.as_millis()).unwrap_or(u64::MAX);
-        SetMessage {
-            attributes: vec![
-                SetAttribute::Table(TABLE.into()),
-                SetAttribute::Name(name.into()),
-                SetAttribute::Id(id),
-                SetAttribute::Flags(flags | SetFlags::Timeout | SetFlags::Eval),
-                SetAttribute::Timeout(timeout),
-                SetAttribute::Description(vec![SetDescription::Size(SET_SIZE)]),
-            ],
-        }
-    }
-}
-
-/// Removes every conntrack entry, and with it every mapping that is under way.
-pub(crate) fn flush_conntrack(netfilter: &mut Netlink) -> io::Result<()> {
-    let header = NetfilterHeader::new(NetfilterProtoFamily::IPv4, 0, 0);
-    netfilter.request(
-        NetfilterMessage::new(header, ConntrackMessage::Delete(Vec::new())),
-        0,
-    )
 }
 
 /// With `open`, the router's own input is not filtered.
 fn filter(batch: &mut Batch, sides: Sides<'_>, open: bool) {
-    let state = || Rule::new().with(ct_state_established()).with(accept());
-    let inside = |name| Rule::new().with(from(name)).with(accept());
-
-    batch.chain(
-        "input",
-        "filter",
-        InetHookNumber::LocalIn,
-        PRIORITY_FILTER,
-        NF_DROP,
-    );
-    batch.rule("input", state());
-    batch.rule(
-        "input",
-        Rule::new().with(protocol(IPPROTO_ICMP)).with(accept()),
-    );
-    batch.rule("input", inside(sides.lan));
-    batch.rule("input", inside("lo"));
+    for (chain, hook) in [("input", Hook::Input), ("forward", Hook::Forward)] {
+        let base = Chain::base(chain, ChainKind::Filter, hook, PRIORITY_FILTER);
+        let state = CtState::ESTABLISHED | CtState::RELATED;
+        batch
+            .add_chain(&table(), &base.policy(Policy::Drop))
+            .add_rule(&table(), chain, Rule::new().ct_state(state).accept());
+    }
+    let inside = |name| Rule::new().iifname(name).accept();
+    batch
+        .add_rule(
+            &table(),
+            "input",
+            Rule::new().protocol(IPPROTO_ICMP).accept(),
+        )
+        .add_rule(&table(), "input", inside(sides.lan))
+        .add_rule(&table(), "input", inside("lo"));
     if open {
-        batch.rule("input", inside(sides.uplink));
+        batch.add_rule(&table(), "input", inside(sides.uplink));
     }
-
-    batch.chain(
-        "forward",
-        "filter",
-        InetHookNumber::Forward,
-        PRIORITY_FILTER,
-        NF_DROP,
-    );
-    batch.rule("forward", state());
-    batch.rule("forward", inside(sides.lan));
-    batch.rule("forward", Rule::new().with(ct_status_dnat()).with(accept()));
-}
-
-fn table() -> TableMessage {
-    TableMessage {
-        attributes: vec![TableAttribute::Name(TABLE.into())],
-    }
-}
-
-/// A transaction: all of it takes effect at once, or none.
-#[derive(Default)]
-struct Batch {
-    requests: Vec<Request<NetfilterMessage>>,
-}
-
-impl Batch {
-    fn push(&mut self, message: NfTablesMessage, flags: u16) {
-        let header = NetfilterHeader::new(NetfilterProtoFamily::IPv4, 0, 0);
-        let message = NetfilterMessage::new(header, message);
-        self.requests.push(Request {
-            message,
-            flags: flags | NLM_F_ACK,
-        });
-    }
-
-    fn chain(&mut self, name: &str, kind: &str, hook: InetHookNumber, priority: i32, policy: u32) {
-        let message = ChainMessage {
-            attributes: vec![
-                ChainAttribute::Table(TABLE.into()),
-                ChainAttribute::Name(name.into()),
-                ChainAttribute::Hook(vec![
-                    Hook::Number(HookNumber::Inet(hook)),
-                    Hook::Priority(priority.cast_unsigned()),
-                ]),
-                ChainAttribute::Type(kind.into()),
-                ChainAttribute::Policy(policy),
-            ],
-        };
-        self.push(NfTablesMessage::NewChain(message), NLM_F_CREATE);
-    }
-
-    fn rule(&mut self, chain: &str, rule: Rule) {
-        let expressions = rule
-            .into_expressions()
-            .into_iter()
-            .map(ListAttribute::from)
-            .collect();
-        let message = RuleMessage {
-            attributes: vec![
-                RuleAttribute::Table(TABLE.into()),
-                RuleAttribute::Chain(chain.into()),
-                RuleAttribute::Expressions(expressions),
-            ],
-        };
-        self.push(
-            NfTablesMessage::NewRule(message),
-            NLM_F_CREATE | NLM_F_APPEND,
+    batch
+        .add_rule(&table(), "forward", inside(sides.lan))
+        .add_rule(
+            &table(),
+            "forward",
+            Rule::new().ct_status(CtStatus::DNAT).accept(),
         );
-    }
-
-    fn finish(self) -> impl Iterator<Item = Request<NetfilterMessage>> {
-        let bracket = |message: ControlMessage| {
-            let family = NetfilterProtoFamily::Unspec;
-            let header = NetfilterHeader::new(family, 0, SUBSYSTEM_NFTABLES);
-            let message = NetfilterMessage::new(header, NetfilterMessageInner::from(message));
-            Request { message, flags: 0 }
-        };
-        std::iter::once(bracket(ControlMessage::BatchBegin))
-            .chain(self.requests)
-            .chain(std::iter::once(bracket(ControlMessage::BatchEnd)))
-    }
 }
 
-/// An attribute whose value the netlink crate has no type for.
-fn attribute(kind: u16, value: u32) -> DefaultNla {
-    DefaultNla::new(kind, value.to_be_bytes().to_vec())
+fn table() -> TableName {
+    TableName::new(Family::Ip, "home")
+}
+
+fn add_chain(batch: &mut Batch, name: &str, kind: ChainKind, hook: Hook, priority: i32) {
+    batch.add_chain(&table(), &Chain::base(name, kind, hook, priority));
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 use std::time::Duration;
 
-use netlink_packet_netfilter::NetfilterMessageInner;
-use netlink_packet_netfilter::none::ControlMessage;
-use netlink_sys::protocols::NETLINK_NETFILTER;
+use rustix::io::Errno;
+use teredo_nft::{Batch, Family, Netlink, TableFlags};
 
-use super::{Batch, Ruleset, Sides, table};
+use super::{Ruleset, Sides, table};
 use crate::namespace::Namespace;
 use crate::nat::NatKind;
-use crate::netlink::Netlink;
 
 const SIDES: Sides<'_> = Sides {
     uplink: "uplink",
@@ -17,10 +15,7 @@ const SIDES: Sides<'_> = Sides {
 #[test]
 fn rules_can_be_replaced_and_a_refusal_does_not_confuse_the_next() {
     let namespace = Namespace::new().unwrap();
-    let mut netfilter = namespace
-        .run(|| Netlink::open(NETLINK_NETFILTER))
-        .unwrap()
-        .unwrap();
+    let mut netlink = namespace.run(Netlink::open).unwrap().unwrap();
     for kind in NatKind::ALL {
         for ports in [None, Some(20_000..=20_999)] {
             let lifetime = Duration::from_secs(300);
@@ -29,33 +24,19 @@ fn rules_can_be_replaced_and_a_refusal_does_not_confuse_the_next() {
                 ports,
                 lifetime,
             };
-            ruleset.install(&mut netfilter, SIDES).unwrap();
+            ruleset.install(&mut netlink, SIDES).unwrap();
 
             // A table that is not there, amid requests that would do.
-            let mut batch = Batch::default();
+            let mut batch = Batch::new();
             for _ in 0..2 {
-                batch.push(super::NfTablesMessage::DeleteTable(table()), 0);
-                batch.push(super::NfTablesMessage::NewTable(table()), 0);
-                batch.push(super::NfTablesMessage::DeleteTable(table()), 0);
+                batch
+                    .delete_table(&table())
+                    .add_table(&table(), TableFlags::default())
+                    .delete_table(&table());
             }
-            let error = netfilter.batch(batch.finish()).unwrap_err();
-            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{kind}");
+            let error = netlink.execute(&batch).unwrap_err();
+            assert_eq!(error.refusal(), Some(Errno::NOENT), "{kind}");
         }
     }
-    super::flush_conntrack(&mut netfilter).unwrap();
-}
-
-#[test]
-fn a_batch_is_bracketed() {
-    let messages: Vec<_> = Batch::default()
-        .finish()
-        .map(|request| request.message.inner)
-        .collect();
-    assert_eq!(
-        messages,
-        [
-            NetfilterMessageInner::None(ControlMessage::BatchBegin),
-            NetfilterMessageInner::None(ControlMessage::BatchEnd),
-        ]
-    );
+    netlink.flush_conntrack(Family::Ip).unwrap();
 }
