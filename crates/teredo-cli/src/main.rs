@@ -52,21 +52,11 @@ use crate::output::Output;
 use crate::settings::{ClientSettings, FirewallSettings, RelaySettings, ServerSettings};
 
 fn main() -> ExitCode {
-    let exit = die_with_parent()
-        .and_then(|()| run())
-        .unwrap_or_else(|failure| {
-            failure.report(anstream::stderr().lock());
-            failure.exit()
-        });
+    let exit = run().unwrap_or_else(|failure| {
+        failure.report(anstream::stderr().lock());
+        failure.exit()
+    });
     ExitCode::from(exit.code())
-}
-
-/// For `teredo lab`, whose daemons live in namespaces of their own: nothing else would end them if the lab were
-/// killed.
-fn die_with_parent() -> Result<(), Failure> {
-    teredo_lab::die_with_parent().map_err(|error| {
-        Failure::new(Exit::Failed, "cannot tie the process to its parent").because(error)
-    })
 }
 
 fn run() -> Result<Exit, Failure> {

@@ -86,6 +86,6 @@ pub use namespace::Namespace;
 pub use nat::{NatKind, UnknownNatKind};
 pub use pcap::LinkType;
 pub use ping::{Replies, ping};
-pub use process::{DIE_WITH_PARENT, Process, ProcessError, die_with_parent};
+pub use process::{Process, ProcessError};
 pub use receive::Receive;
 pub use wait::{TimedOut, until};

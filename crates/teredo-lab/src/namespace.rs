@@ -40,8 +40,7 @@ const SYSCTLS: &[(&str, &str)] = &[
 /// has ended; nothing is left in the file system.
 ///
 /// One thread lives in the namespace as long as any handle does. It starts the processes, because
-/// a process that asked to die with its parent ([`DIE_WITH_PARENT`](crate::DIE_WITH_PARENT)) dies
-/// with the *thread* that started it.
+/// a process that is to die with its parent dies with the *thread* that started it (`PR_SET_PDEATHSIG` in prctl(2)).
 #[derive(Debug, Clone)]
 pub struct Namespace {
     inner: Arc<Inner>,
@@ -125,7 +124,7 @@ impl Namespace {
 
     /// Starts a process inside the namespace.
     ///
-    /// The child is not killed on drop; [`Process::spawn`](crate::Process::spawn) gives one that is.
+    /// The child outlives its handle and this process; a [`Process`](crate::Process) does not.
     ///
     /// # Errors
     ///

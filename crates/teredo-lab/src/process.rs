@@ -1,46 +1,35 @@
 //! A child process in a namespace: what it writes is kept, and it ends with its guard.
 
 use std::collections::VecDeque;
+use std::env;
 use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::namespace::Namespace;
 use crate::wait::until;
 
-/// The environment variable that asks a program of this project to die when its parent does, so that
-/// not even a `kill -9` of the lab leaves one behind: the parent's process ID, for [`die_with_parent`].
-pub const DIE_WITH_PARENT: &str = "TEREDO_DIE_WITH_PARENT";
-
-/// Ties this process to the one that started it, if [`DIE_WITH_PARENT`] asks for that. The first thing
-/// that a program does which the lab starts.
+/// Starts a process that dies with the thread that starts it, and whose signals have their default actions.
 ///
-/// Strictly it is the thread that started the process whose end counts (`PR_SET_PDEATHSIG` in prctl(2)).
-///
-/// # Errors
-///
-/// The kernel's refusal; or the parent has died already, and nothing should be begun any more.
-pub fn die_with_parent() -> io::Result<()> {
-    let Some(parent) = std::env::var_os(DIE_WITH_PARENT) else {
-        return Ok(());
-    };
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    let parent = parent
-        .to_str()
-        .and_then(|id| Pid::from_raw(id.parse().ok()?));
-    // Asked after the kernel was: between the two there is no moment in which a death goes unnoticed.
-    if parent.is_some() && getppid() == parent {
-        Ok(())
-    } else {
-        Err(io::Error::other(
-            "the process that this one was to die with is gone",
-        ))
-    }
-}
+/// `setpriv` asks the kernel for the death (`PR_SET_PDEATHSIG` in prctl(2), which execve(2) keeps). `env` resets the
+/// signals that the lab's caller ignores, as under nohup(1), or blocks. The shell gives up if the parent, `$0`, died
+/// before the kernel was asked.
+const LAUNCHER: [&str; 8] = [
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "env",
+    "--default-signal",
+    "sh",
+    "-c",
+    r#"[ "$PPID" = "$0" ] && exec "$@""#,
+];
 
 /// The most lines that are kept of a process; older ones are forgotten first.
 const KEPT_LINES: usize = 10_000;
@@ -59,7 +48,7 @@ pub struct Process {
     id: u32,
     child: Mutex<Child>,
     output: Arc<Output>,
-    /// The thread that started the child lives as long as this, see [`DIE_WITH_PARENT`].
+    /// The child dies with the thread of the namespace.
     _namespace: Namespace,
 }
 
@@ -129,8 +118,15 @@ struct OutputState {
 }
 
 impl Process {
-    /// Starts `command` in `namespace`, with its output captured, nothing on its standard input and
-    /// [`DIE_WITH_PARENT`] set. `name` is for messages.
+    /// Starts a program in `namespace`, with its output captured and nothing on its standard input. `name` is for
+    /// messages.
+    ///
+    /// The program, arguments, environment and folder of `command` count, and nothing else: not `env_clear`, for
+    /// example.
+    ///
+    /// The process dies with this one, even if this one is killed with SIGKILL. It inherits neither the signals that
+    /// this one ignores nor those that it blocks. That takes setpriv(1) of util-linux 2.33 and env(1) of GNU coreutils
+    /// 8.31.
     ///
     /// # Errors
     ///
@@ -144,12 +140,9 @@ impl Process {
             name: name.to_owned(),
             source,
         };
-        command
-            .env(DIE_WITH_PARENT, std::process::id().to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = namespace.spawn(command).map_err(failed)?;
+        find_program(command).map_err(failed)?;
+        let mut launched = launched(command, std::process::id());
+        let mut child = namespace.spawn(&mut launched).map_err(failed)?;
         let pipes: [Option<Box<dyn Read + Send>>; 2] = [
             child.stdout.take().map(|pipe| Box::new(pipe) as _),
             child.stderr.take().map(|pipe| Box::new(pipe) as _),
@@ -354,6 +347,46 @@ impl Process {
             source,
         }
     }
+}
+
+/// `command` as the [`LAUNCHER`] runs it for `parent`.
+fn launched(command: &Command, parent: u32) -> Command {
+    let mut launched = Command::new(LAUNCHER[0]);
+    launched
+        .args(&LAUNCHER[1..])
+        .arg(parent.to_string())
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => launched.env(key, value),
+            None => launched.env_remove(key),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        launched.current_dir(folder);
+    }
+    launched
+}
+
+/// Looks for the program where the shell will, so that its absence is an error of the start.
+fn find_program(command: &Command) -> io::Result<()> {
+    let program = Path::new(command.get_program());
+    if program.components().count() > 1 {
+        let folder = command.get_current_dir().unwrap_or_else(|| Path::new(""));
+        return folder.join(program).metadata().map(drop);
+    }
+    let path = match command.get_envs().find(|(key, _)| *key == "PATH") {
+        Some((_, value)) => value.map(ToOwned::to_owned),
+        None => env::var_os("PATH"),
+    };
+    env::split_paths(&path.unwrap_or_default())
+        .any(|folder| folder.join(program).is_file())
+        .then_some(())
+        .ok_or_else(|| Errno::NOENT.into())
 }
 
 impl Drop for Process {

@@ -4,16 +4,16 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
-use rustix::process::{Pid, geteuid, test_kill_process};
+use rustix::process::{Pid, Signal, geteuid, test_kill_process};
 use teredo_lab::privilege::{self, Privilege};
-use teredo_lab::{Capture, Internet, LabError, NatKind, Process, Receive, die_with_parent, until};
+use teredo_lab::{Capture, Internet, LabError, NatKind, Process, Receive, until};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Ok("ordinary user") => lab_of_an_ordinary_user(),
         Ok("without rights") => lab_without_rights(),
         Ok("lab to be killed") => lab_to_be_killed(),
-        Ok("child") => child(),
+        Ok("lab with signals off") => lab_with_signals_off(),
         _ => tests(),
     };
     match result {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 
 fn tests() -> Result {
     type Test = fn() -> Result;
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 5] = [
         ("an ordinary user has a lab", an_ordinary_user_has_a_lab),
         (
             "without rights there is no lab",
@@ -51,6 +51,10 @@ fn tests() -> Result {
         (
             "a killed lab leaves no process",
             a_killed_lab_leaves_no_process,
+        ),
+        (
+            "the signals of the caller are its own",
+            the_signals_of_the_caller_are_its_own,
         ),
         (
             "threads rule a user namespace out",
@@ -185,7 +189,7 @@ fn lab_of_an_ordinary_user() -> Result {
     Ok(())
 }
 
-/// Not even SIGKILL leaves a process of the lab behind, if it begins with [`die_with_parent`].
+/// Not even SIGKILL leaves a process of the lab behind.
 fn a_killed_lab_leaves_no_process() -> Result {
     let mut lab = myself("lab to be killed").stdout(Stdio::piped()).spawn()?;
     let stdout = lab.stdout.take().ok_or("no stdout")?;
@@ -207,7 +211,7 @@ fn lab_to_be_killed() -> Result {
     // From a thread that ends before its child does: the child must not die of that.
     let child = std::thread::scope(|scope| {
         scope
-            .spawn(|| Process::spawn(host.namespace(), "child", &mut myself("child")))
+            .spawn(|| Process::spawn(host.namespace(), "child", &mut child()))
             .join()
     });
     let child = child.map_err(|_| "the thread panicked")??;
@@ -218,12 +222,41 @@ fn lab_to_be_killed() -> Result {
     }
 }
 
-fn child() -> Result {
-    die_with_parent()?;
-    println!("ready");
-    loop {
-        std::thread::park();
+/// A program that knows nothing of the lab and runs until it is killed.
+fn child() -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo ready; exec sleep 600"]);
+    command
+}
+
+/// A caller that ignores or blocks signals, as nohup(1) does, does not change what they do to the lab's processes.
+fn the_signals_of_the_caller_are_its_own() -> Result {
+    let mut command = Command::new("env");
+    command
+        .args(["--ignore-signal=HUP,INT,QUIT,PIPE", "--block-signal=TERM"])
+        .arg(std::env::current_exe()?)
+        .env(ROLE, "lab with signals off");
+    run(command)
+}
+
+fn lab_with_signals_off() -> Result {
+    privilege::enter()?;
+    let host = Internet::new()?.host("host", &[Ipv4Addr::new(192, 0, 2, 1)])?;
+    for signal in [
+        Signal::HUP,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::PIPE,
+        Signal::TERM,
+    ] {
+        let process = Process::spawn(host.namespace(), "child", &mut child())?;
+        process.wait_for_line("ready", 5 * SECOND)?;
+        process.signal(signal)?;
+        let status = process.wait(5 * SECOND)?;
+        assert_eq!(status.signal(), Some(signal.as_raw()));
     }
+    println!("done");
+    Ok(())
 }
 
 fn threads_rule_a_user_namespace_out() -> Result {

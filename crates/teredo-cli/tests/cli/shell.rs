@@ -2,15 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::program::{DEADLINE, Ended, end, finish, finish_into, run, teredo};
+use crate::program::{Ended, end, finish, finish_into, run, teredo};
 
 const COMMANDS: [&str; 15] = [
     "client",
@@ -501,36 +499,5 @@ fn a_wrong_rust_log_is_named() {
         ended.stderr.starts_with("teredo: cannot use RUST_LOG: "),
         "{}",
         ended.stderr
-    );
-}
-
-#[test]
-fn a_process_can_be_tied_to_its_parent() {
-    let (mut alive, held) = io::pipe().expect("a pipe");
-    // Standard error is open for as long as the program lives.
-    let mut shell = Command::new("sh");
-    shell
-        .args([
-            "-c",
-            r#"TEREDO_DIE_WITH_PARENT=$$ "$0" port --wait --socket /nonexistent/teredo.sock >/dev/null & cat"#,
-        ])
-        .arg(env!("CARGO_BIN_EXE_teredo"))
-        .stdin(Stdio::piped())
-        .stderr(held);
-    let mut parent = shell.spawn().expect("sh starts");
-    drop(shell);
-    let mut byte = [0];
-    alive
-        .read_exact(&mut byte)
-        .expect("the program says what it waits for");
-
-    parent.kill().expect("the parent can be killed");
-    parent.wait().expect("the parent is dead");
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(alive.read_to_end(&mut Vec::new()).is_ok()));
-    assert_eq!(
-        receiver.recv_timeout(DEADLINE),
-        Ok(true),
-        "the program outlived its parent"
     );
 }

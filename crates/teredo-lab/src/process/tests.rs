@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, test_kill_process};
 
-use super::{DIE_WITH_PARENT, KEPT_LINES, OutputState, Process, ProcessError};
+use super::{KEPT_LINES, OutputState, Process, ProcessError, launched};
 use crate::namespace::Namespace;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -90,20 +90,41 @@ fn is_killed_on_drop() {
 }
 
 #[test]
-fn is_asked_to_die_with_its_parent() {
-    let process = shell(&format!("echo [${DIE_WITH_PARENT}]"));
-    let parent = format!("[{}]", std::process::id());
-    process.wait_for_line(&parent, 5 * SECOND).unwrap();
+fn nothing_is_started_for_a_parent_that_is_gone() {
+    let echo = |parent| {
+        let mut command = Command::new("echo");
+        launched(command.arg("started"), parent).output().unwrap()
+    };
+    assert_eq!(echo(std::process::id()).stdout, b"started\n");
+    let orphan = echo(1);
+    assert!(orphan.stdout.is_empty() && !orphan.status.success());
+}
+
+#[test]
+fn the_environment_and_the_folder_are_those_of_the_command() {
+    let namespace = Namespace::new().unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "echo $GIVEN ${CARGO_MANIFEST_DIR-removed} $PWD"])
+        .env("GIVEN", "given")
+        .env_remove("CARGO_MANIFEST_DIR")
+        .current_dir("/proc");
+    let process = Process::spawn(&namespace, "shell", &mut command).unwrap();
+    process
+        .wait_for_line("given removed /proc", 5 * SECOND)
+        .unwrap();
 }
 
 #[test]
 fn a_program_that_is_not_there_is_named() {
     let namespace = Namespace::new().unwrap();
-    let error = Process::spawn(&namespace, "ghost", &mut Command::new("/nonexistent")).unwrap_err();
-    assert!(
-        error.to_string().starts_with("could not start ghost: "),
-        "{error}"
-    );
+    for program in ["/nonexistent", "nonexistent"] {
+        let error = Process::spawn(&namespace, "ghost", &mut Command::new(program)).unwrap_err();
+        assert!(
+            error.to_string().starts_with("could not start ghost: "),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -49,7 +49,6 @@ struct Tunnel {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    teredo_lab::die_with_parent()?;
     let device = DeviceBuilder::new()
         .name(&options.interface)
         .mtu(MTU as u16)
