@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter, IoSliceMut, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use nix::cmsg_space;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{
@@ -285,25 +286,18 @@ impl Frame {
 
     /// The UDP datagram over IPv4 inside, if it is one and in one piece.
     pub fn udp(&self) -> Option<UdpDatagram<'_>> {
-        let ip = self.ip()?;
-        let header_length = usize::from(ip.first()? & 0x0f) * 4;
-        let total_length = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
-        let ip = ip.get(..total_length)?;
-        let fragment = u16::from_be_bytes([*ip.get(6)?, *ip.get(7)?]) & 0x3fff;
-        let udp = ip.get(header_length..)?;
-        if ip[0] >> 4 != 4 || header_length < 20 || *ip.get(9)? != 17 || fragment != 0 {
+        let packet = SlicedPacket::from_ip(self.ip()?).ok()?;
+        // A fragment has no transport header for the parser.
+        let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp))) =
+            (&packet.net, &packet.transport)
+        else {
             return None;
-        }
-        let address = |at: usize| -> Option<Ipv4Addr> {
-            Some(Ipv4Addr::from(
-                <[u8; 4]>::try_from(ip.get(at..at + 4)?).ok()?,
-            ))
         };
-        let field = |at: usize| Some(u16::from_be_bytes([*udp.get(at)?, *udp.get(at + 1)?]));
+        let (from, to) = (ip.header().source_addr(), ip.header().destination_addr());
         Some(UdpDatagram {
-            from: SocketAddrV4::new(address(12)?, field(0)?),
-            to: SocketAddrV4::new(address(16)?, field(2)?),
-            payload: udp.get(8..usize::from(field(4)?))?,
+            from: SocketAddrV4::new(from, udp.source_port()),
+            to: SocketAddrV4::new(to, udp.destination_port()),
+            payload: udp.payload(),
         })
     }
 }

@@ -7,7 +7,8 @@ use std::convert::Infallible;
 use std::io;
 
 use netlink_packet_core::{
-    NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable,
+    DefaultNla, Emitable, NetlinkDeserializable, NetlinkHeader, NetlinkPayload,
+    NetlinkSerializable, NlasIterator,
 };
 use netlink_sys::protocols::NETLINK_GENERIC;
 
@@ -47,7 +48,6 @@ const ETHTOOL_A_BITSET_BIT_NAME: u16 = 2;
 const ETHTOOL_A_BITSET_BIT_VALUE: u16 = 3;
 
 const NLA_F_NESTED: u16 = 0x8000;
-const NLA_HEADER: usize = 4;
 
 impl Namespace {
     /// Lets an interface of the namespace send and receive frames larger than those of a wire, or no longer: its
@@ -83,17 +83,11 @@ impl Generic {
 fn family(netlink: &mut NetlinkSocket, name: &str) -> io::Result<u16> {
     let name = attribute(CTRL_ATTR_FAMILY_NAME, &terminated(name));
     let answer = netlink.query(Generic::new(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name))?;
-    let mut rest = answer.bytes.get(GENL_HEADER..).unwrap_or_default();
-    while let Some(([l0, l1, k0, k1], _)) = rest.split_first_chunk::<NLA_HEADER>() {
-        let len = usize::from(u16::from_ne_bytes([*l0, *l1]));
-        let kind = u16::from_ne_bytes([*k0, *k1]);
-        let payload = rest.get(NLA_HEADER..len).unwrap_or_default();
-        if let (CTRL_ATTR_FAMILY_ID, Ok(id)) = (kind, payload.try_into()) {
+    let attributes = answer.bytes.get(GENL_HEADER..).unwrap_or_default();
+    for attribute in NlasIterator::new(attributes).flatten() {
+        if let (CTRL_ATTR_FAMILY_ID, Ok(id)) = (attribute.kind(), attribute.value().try_into()) {
             return Ok(u16::from_ne_bytes(id));
         }
-        rest = rest
-            .get(len.next_multiple_of(4).max(NLA_HEADER)..)
-            .unwrap_or_default();
     }
     Err(io::Error::other(
         "the kernel has no ethtool over netlink (Linux 5.8)",
@@ -137,14 +131,11 @@ fn nested(kind: u16, payload: &[u8]) -> Vec<u8> {
     attribute(kind | NLA_F_NESTED, payload)
 }
 
-/// An attribute with its padding. Those here are some hundred bytes long at the most, which fits their length field.
+/// An attribute with its padding.
 fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
-    let len = NLA_HEADER + payload.len();
-    let mut bytes = Vec::with_capacity(len.next_multiple_of(4));
-    bytes.extend((len as u16).to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(payload);
-    bytes.resize(len.next_multiple_of(4), 0);
+    let attribute = DefaultNla::new(kind, payload.to_owned());
+    let mut bytes = vec![0; attribute.buffer_len()];
+    attribute.emit(&mut bytes);
     bytes
 }
 

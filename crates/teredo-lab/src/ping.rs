@@ -1,14 +1,13 @@
-//! Echo requests from a host: the first thing that anybody tries.
+//! Echo requests from a host.
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::{Host, Receive};
+use etherparse::{IcmpEchoHeader, Icmpv6Header, Icmpv6Slice, Icmpv6Type};
 use socket2::{Domain, Protocol, Socket, Type};
 
-const ECHO_REQUEST: u8 = 128;
-const ECHO_REPLY: u8 = 129;
+use crate::{Host, Receive};
 
 /// The answers to a burst of echo requests.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ impl Replies {
 ///
 /// # Errors
 ///
-/// The kernel's refusal to send, such as `NetworkUnreachable` where there is no route.
+/// The kernel's refusal to send, such as `NetworkUnreachable` if there is no route.
 pub fn ping(
     host: &Host,
     destination: Ipv6Addr,
@@ -43,22 +42,17 @@ pub fn ping(
         // No sockaddr of a raw socket has a port; std's methods read, write and connect all the same.
         let socket = UdpSocket::from(socket);
         socket.connect(SocketAddrV6::new(destination, 0, 0, 0))?;
-        let identifier = (std::process::id() as u16).to_be_bytes();
+        let identifier = std::process::id() as u16;
         let start = Instant::now();
         for sequence in 0..count {
-            let [high, low] = sequence.to_be_bytes();
+            let echo = IcmpEchoHeader {
+                id: identifier,
+                seq: sequence,
+            };
             // The kernel fills the checksum in.
             let mut message = [0; 56];
-            message[..8].copy_from_slice(&[
-                ECHO_REQUEST,
-                0,
-                0,
-                0,
-                identifier[0],
-                identifier[1],
-                high,
-                low,
-            ]);
+            let header = Icmpv6Header::new(Icmpv6Type::EchoRequest(echo)).to_bytes();
+            message[..header.len()].copy_from_slice(&header);
             socket.send(&message)?;
         }
         let mut replies = Replies {
@@ -75,13 +69,16 @@ pub fn ping(
             };
             socket.set_read_timeout(Some(left))?;
             match socket.receive(&mut buffer) {
-                Ok(8..) if buffer[0] == ECHO_REPLY && buffer[4..6] == identifier => {
-                    replies.first.get_or_insert_with(|| start.elapsed());
-                    replies
-                        .order
-                        .push(u16::from_be_bytes([buffer[6], buffer[7]]));
+                Ok(length) => {
+                    let message = Icmpv6Slice::from_slice(&buffer[..length]);
+                    let kind = message.map(|message| message.icmp_type());
+                    if let Ok(Icmpv6Type::EchoReply(echo)) = kind
+                        && echo.id == identifier
+                    {
+                        replies.first.get_or_insert_with(|| start.elapsed());
+                        replies.order.push(echo.seq);
+                    }
                 }
-                Ok(_) => {}
                 Err(error)
                     if matches!(
                         error.kind(),
