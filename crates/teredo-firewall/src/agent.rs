@@ -1,4 +1,4 @@
-//! The agent: follows the port, and everything that happens to its rules.
+//! The agent: it follows the port, and repairs its rules if another program changes them.
 
 use std::{
     error::Error,
@@ -23,23 +23,23 @@ use crate::{
 mod firewall;
 use firewall::{ApplyError, Firewall};
 
-/// How long a restarted agent waits for the first news before it takes it that there is no port.
-/// Until then it leaves in the set what it finds there, so that its restart closes nothing.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a restarted agent waits for the first news before it assumes that there is no port.
+/// Until then it leaves the set as it finds it, so that its restart closes nothing.
+const FIRST_NEWS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How soon a change that the kernel refused is tried again.
+/// How soon the agent retries a change that the kernel refused.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The least time between two looks at the ruleset because of others' changes: two programs that
-/// each take the set for theirs must not keep a processor busy.
+/// The least time between two resynchronizations. Two programs that each take the set for theirs
+/// must not keep a processor busy.
 const RESYNC_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long the agent waits for the service to take a confirmation. The client goes on without it
 /// after 250 ms.
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Keeps nftables in step with the port until `shutdown` completes, then takes its rules and
-/// elements back.
+/// Keeps nftables in step with the port until `shutdown` completes, then removes its rules and
+/// elements.
 ///
 /// # Errors
 ///
@@ -86,10 +86,10 @@ pub enum AgentError {
     UnsuitableSet {
         /// The set.
         path: SetPath,
-        /// What is wrong with it, in words that continue "the set …".
+        /// The fault, in words that continue "the set …".
         reason: &'static str,
     },
-    /// Nobody will tell the port any more.
+    /// The source of the port has ended.
     #[error("the firewall agent cannot learn of the port: {0}")]
     Source(#[source] Box<dyn Error + Send + Sync>),
     /// Nothing can be done without netlink.
@@ -106,22 +106,22 @@ impl From<NftError> for AgentError {
     }
 }
 
-/// An agent whose rules are in place and which does not follow the port yet.
+/// An agent whose rules are in place, and which does not follow the port yet.
 #[derive(Debug)]
 pub struct Agent {
     firewall: Firewall,
     monitor: Monitor,
     renew: Duration,
     status: watch::Sender<AgentStatus>,
-    /// The port that should be let through; none until the first news.
+    /// The port that should be open; none until the first news.
     wanted: Option<u16>,
-    /// The state that is still to be confirmed, and when the agent learned of it.
+    /// The state that the agent has not confirmed yet, and when it learned of it.
     unsettled: Option<(u64, Instant)>,
     renew_at: Instant,
     resync_at: Option<Instant>,
     resynced_at: Option<Instant>,
-    /// The last complaint, so that the same is not repeated with every attempt.
-    complaint: Option<String>,
+    /// The last failure that was logged, so that each retry does not log it again.
+    failure: Option<String>,
 }
 
 impl Agent {
@@ -129,7 +129,7 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// [`AgentError`], one variant per cause. A set that does not exist yet is none: the agent
+    /// [`AgentError`], one variant per cause. A set that does not exist yet is no error: the agent
     /// waits for it.
     ///
     /// # Panics
@@ -148,32 +148,32 @@ impl Agent {
             status: watch::Sender::default(),
             wanted: None,
             unsettled: None,
-            renew_at: Instant::now() + PATIENCE,
+            renew_at: Instant::now() + FIRST_NEWS_TIMEOUT,
             resync_at: None,
             resynced_at: None,
-            complaint: None,
+            failure: None,
         };
-        agent.firewall.survey()?;
+        agent.firewall.check_set()?;
         agent.status.send_modify(|status| status.resyncs.start += 1);
         Ok(agent)
     }
 
-    /// What the agent has done so far, now and with every change.
+    /// The agent's status, now and with every change.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<AgentStatus> {
         self.status.subscribe()
     }
 
-    /// Follows the port until `shutdown` completes, then takes the rules and elements back.
+    /// Follows the port until `shutdown` completes, then removes the rules and elements.
     ///
     /// Each state is confirmed to `source` only when the kernel has confirmed it to the agent
-    /// (N-16). A change that the kernel refuses is tried again until it succeeds or the port
+    /// (N-16). The agent retries a change that the kernel refuses until it succeeds or the port
     /// changes.
     ///
     /// # Errors
     ///
-    /// [`AgentError::Source`] if nobody will tell the port any more, [`AgentError::Netlink`] if the
-    /// kernel can no longer be watched. The rules and elements are taken back then too.
+    /// [`AgentError::Source`] if the source of the port ends, [`AgentError::Netlink`] if the kernel can
+    /// no longer be monitored. The agent removes its rules and elements then too.
     pub async fn run(
         mut self,
         mut source: impl PortSource,
@@ -191,7 +191,7 @@ impl Agent {
                     self.unsettled = Some((state.sequence, Instant::now()));
                     self.apply(&mut source).await;
                 }
-                change = self.monitor.changed() => self.note(change?),
+                change = self.monitor.changed() => self.schedule_resync(change?),
                 () = until(resync_at) => self.resync(&mut source).await,
                 () = sleep_until(self.renew_at) => {
                     self.renew(&mut source).await;
@@ -201,7 +201,7 @@ impl Agent {
         Ok(self.firewall.release()?)
     }
 
-    /// Brings the kernel to the wanted state, which it may be in already.
+    /// Puts the wanted state into the kernel, which may have it already.
     async fn apply(&mut self, source: &mut impl PortSource) {
         let Some(port) = self.wanted else { return };
         let started = Instant::now();
@@ -211,12 +211,12 @@ impl Agent {
                 self.applied(port, learned.elapsed());
                 self.settle(source).await;
             }
-            Err(error) => self.complain(&error),
+            Err(error) => self.failed(&error),
         }
     }
 
     fn applied(&mut self, port: u16, took: Duration) {
-        self.complaint = None;
+        self.failure = None;
         self.renew_at = Instant::now() + self.renew;
         self.status.send_if_modified(|status| {
             let before = status.clone();
@@ -251,17 +251,17 @@ impl Agent {
         }
     }
 
-    fn complain(&mut self, error: &ApplyError) {
+    fn failed(&mut self, error: &ApplyError) {
         let waiting = matches!(error, ApplyError::Missing { .. });
         self.renew_at = Instant::now() + if waiting { self.renew } else { RETRY };
         self.status.send_modify(|status| {
             status.in_step = false;
-            // What is let through is unknown, but surely not what should be.
+            // Which port is open is unknown, but surely not the right one.
             status.port = 0;
             status.refusals += u64::from(!waiting);
         });
         let text = error.to_string();
-        if self.complaint.as_ref() == Some(&text) {
+        if self.failure.as_ref() == Some(&text) {
             debug!(reason = text, "the firewall still does not follow the port");
             return;
         }
@@ -273,13 +273,13 @@ impl Agent {
                 "the firewall does not follow the port; trying again"
             );
         }
-        self.complaint = Some(text);
+        self.failure = Some(text);
     }
 
-    /// Renews the lease; where there is none to renew, looks whether all is well.
+    /// Renews the lease. Without a lease, it resynchronizes instead.
     async fn renew(&mut self, source: &mut impl PortSource) {
         let port = *self.wanted.get_or_insert(0);
-        if self.complaint.is_some() || self.firewall.lapses(port) {
+        if self.failure.is_some() || self.firewall.lapses(port) {
             self.apply(source).await;
         } else {
             self.renew_at = Instant::now() + self.renew;
@@ -287,8 +287,8 @@ impl Agent {
         }
     }
 
-    /// Somebody else changed the ruleset: arranges to look what is left of the agent's part.
-    fn note(&mut self, change: Change) {
+    /// Another program changed the ruleset: schedules a look at the agent's part.
+    fn schedule_resync(&mut self, change: Change) {
         match change {
             Change::Committed {
                 generation,
@@ -297,7 +297,7 @@ impl Agent {
             } => {
                 debug!(
                     generation,
-                    process, pid, "somebody else changed the ruleset"
+                    process, pid, "another program changed the ruleset"
                 );
             }
             Change::Lost => {
@@ -320,12 +320,12 @@ impl Agent {
             Ok(true) if self.unsettled.is_none() => {}
             Ok(intact) => {
                 if !intact {
-                    info!("somebody else changed what is the firewall agent's; putting it back");
+                    info!("another program changed the firewall agent's rules; restoring them");
                     self.status.send_modify(|status| status.resyncs.flush += 1);
                 }
                 self.apply(source).await;
             }
-            Err(error) => self.complain(&error),
+            Err(error) => self.failed(&error),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the agent is told to do.
+//! The configuration of the agent.
 
 use std::{fmt, num::NonZeroU16, str::FromStr, time::Duration};
 
@@ -10,14 +10,14 @@ pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 /// How often the agent renews an exception; also how often it looks for a set that is missing.
 pub const DEFAULT_RENEW: Duration = Duration::from_secs(5);
 
-/// What the agent is told to do.
+/// The configuration of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentConfig {
-    /// Where the port is let through.
+    /// The rules that let the port through.
     pub target: Target,
     /// The name of the tunnel interface, at most 15 bytes.
     pub interface: String,
-    /// What may come in through the tunnel without having been asked for.
+    /// Unsolicited traffic that may come in through the tunnel.
     pub allow_inbound: Vec<Exception>,
     /// How long an exception outlives an agent that stopped renewing it; at least twice `renew`.
     pub lease: Duration,
@@ -81,16 +81,16 @@ pub enum ConfigError {
     },
 }
 
-/// Where the port is let through.
+/// The rules that let the port through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Target {
-    /// By rules in the table `inet teredo`, which is the agent's own.
+    /// Rules in the table `inet teredo`, which is the agent's own.
     ///
-    /// It suits a host on which nothing else drops the traffic: an `accept` there does not override
+    /// This suits a host on which nothing else drops the traffic: an `accept` there does not override
     /// the drop of another table at the same hook.
     #[default]
     OwnTable,
-    /// By the administrator's rules, which look in this set. The agent owns its elements.
+    /// The administrator's rules, which look in this set. The agent owns its elements.
     AdministratorSet(SetPath),
 }
 
@@ -116,7 +116,7 @@ pub struct SetPath {
     pub set: String,
 }
 
-/// What nftables allows (`NFT_NAME_MAXLEN` less the NUL).
+/// The limit of nftables (`NFT_NAME_MAXLEN` less the NUL).
 const MAX_NAME: usize = 255;
 
 impl SetPath {
@@ -224,10 +224,10 @@ pub enum ParseExceptionError {
     /// The slash is missing.
     #[error("'{0}' is no exception: expected PORT/PROTO, for example 22/tcp")]
     Shape(String),
-    /// What precedes the slash is no port.
+    /// The part before the slash is no port.
     #[error("'{0}' is no port: expected a number from 1 to 65535")]
     Port(String),
-    /// What follows the slash is no protocol with ports.
+    /// The part behind the slash is no protocol with ports.
     #[error("'{0}' is no protocol with ports: expected tcp, udp, sctp or dccp")]
     Protocol(String),
 }

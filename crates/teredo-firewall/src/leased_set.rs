@@ -9,17 +9,16 @@ use crate::config::SetPath;
 
 /// A set whose elements are the agent's.
 ///
-/// Every change is the same transaction, "empty the set, add the port": it swaps one port for
-/// another, renews a lease and throws foreign elements out, without a moment in which the set does
-/// not hold the port. (Adding an element that is there already would not renew it before Linux
-/// 6.12.)
+/// Every change is the same transaction, "empty the set, add the port". It swaps one port for
+/// another, renews a lease and removes foreign elements, and the set holds the port throughout.
+/// (Before Linux 6.12, adding an element again does not renew it.)
 #[derive(Debug)]
 pub(crate) struct LeasedSet {
     path: SetPath,
     lease: Option<Duration>,
 }
 
-/// Why a set does not hold what it should.
+/// Why a set does not hold the port.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SetError {
     #[error("the set {0} does not exist")]
@@ -73,8 +72,7 @@ impl LeasedSet {
         })
     }
 
-    /// Makes the set hold `port` and nothing else, nothing at all for port 0, and looks whether it
-    /// does (F-2).
+    /// Makes the set hold `port` and nothing else, nothing at all for port 0, and reads it back (F-2).
     pub(crate) fn hold(&self, netlink: &mut Netlink, port: u16) -> Result<(), SetError> {
         let mut batch = Batch::new();
         batch.flush_set(&self.path.table, &self.path.set);
@@ -110,12 +108,12 @@ impl LeasedSet {
                 .all(|element| element.port() == expected && self.is_own(element)))
     }
 
-    /// Whether the element has the agent's lease: the same port from somebody else may have
-    /// another, or none.
+    /// Whether the element has the agent's lease. The same port from another program may have
+    /// another lease, or none.
     fn is_own(&self, element: &ElementInfo) -> bool {
         match (self.lease, element.timeout) {
             (Some(lease), Some(timeout)) => lease.abs_diff(timeout) <= TICK,
-            // Before Linux 6.12 a timeout that is the set's default is not told.
+            // Before Linux 6.12 the kernel does not report a timeout that is the set's default.
             (Some(_), None) => element.expires.is_some(),
             (None, timeout) => timeout.is_none(),
         }

@@ -2,20 +2,39 @@
 //!
 //! The UDP port of a Teredo client is dynamic, so a firewall that lets it through statically is
 //! wrong or too wide. The agent of this crate learns of every change before the client sends from
-//! the new port, changes the ruleset in one transaction, and confirms: no datagram is dropped
-//! meanwhile, and the old port is closed when the new one opens.
+//! the new port, changes the ruleset in one transaction, and confirms it. No datagram is dropped
+//! meanwhile, and the old port closes when the new one opens.
+//!
+//! Windows' firewall has a rule for "the Teredo port"; this agent is its counterpart on Linux.
 //!
 //! There are two ways to let the port through:
 //!
-//! - [`Target::AdministratorSet`]: the administrator's rules look in a set, and the agent owns its
-//!   elements alone. The set holds exactly the current port, as a lease that the agent renews: if
+//! - [`Target::AdministratorSet`]: the administrator's rules look in a set, of which the agent owns only the
+//!   elements. The set holds exactly the current port, as a lease that the agent renews: if
 //!   the agent is killed, the port closes.
 //! - [`Target::OwnTable`]: the agent has rules in a table of its own, which the kernel removes when
-//!   the agent ends, and which nobody else can flush. It suits a host on which nothing else drops
-//!   the traffic, since an `accept` there does not override the `drop` of another table.
+//!   the agent ends, and which no other program can flush. This suits a host on which nothing else drops
+//!   the traffic, because an `accept` there does not override the `drop` of another table.
 //!
-//! In both, the table `inet teredo` closes the inside of the tunnel: what comes out of it without
-//! having been asked for is dropped, but for ICMPv6 and what [`AgentConfig::allow_inbound`] names.
+//! In both, the table `inet teredo` closes the inside of the tunnel: it drops unsolicited traffic, except ICMPv6 and
+//! the exceptions of [`AgentConfig::allow_inbound`].
+//!
+//! [`run`] takes the port from a [`PortSource`]: the local service's [`Gate`](teredo_notify::watcher::Gate), or the
+//! program itself, as `examples/own_source.rs` shows. It needs `CAP_NET_ADMIN`. The rules go to the kernel by
+//! [`teredo_nft`].
+//!
+//! ```no_run
+//! # async fn example(port: teredo_notify::watcher::Gate) -> Result<(), teredo_firewall::AgentError> {
+//! use teredo_firewall::{AgentConfig, Target};
+//!
+//! let config = AgentConfig {
+//!     target: Target::AdministratorSet("inet filter teredo_ports".parse().expect("a set")),
+//!     ..AgentConfig::default()
+//! };
+//! let shutdown = async { tokio::signal::ctrl_c().await.expect("a handler") };
+//! teredo_firewall::run(config, port, shutdown).await
+//! # }
+//! ```
 //!
 //! A ruleset for the first way:
 //!

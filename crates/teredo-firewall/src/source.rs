@@ -1,4 +1,4 @@
-//! Where the agent learns of the port.
+//! The source from which the agent learns the port.
 
 use std::error::Error;
 
@@ -7,25 +7,25 @@ use teredo_notify::{
     watcher::{Gate, GateError},
 };
 
-/// Tells the current port, waits for the agent to act on it, and lets the client go on.
+/// Reports the current port, and takes the agent's confirmation, for which the client waits.
 ///
-/// [`Gate`] is one, at the local service.
+/// The [`Gate`] of `teredo-notify` is one: it asks the local service.
 pub trait PortSource {
-    /// Why no more can be told, ever.
+    /// Why the source has ended for good.
     type Error: Error + Send + Sync + 'static;
 
-    /// Waits for the next state, at first for the current one. Port 0 says that there is none, be
-    /// it that the client has none or that nobody tells at present.
+    /// Waits for the next state. The first call returns the current one. Port 0 means that the client has no port, or
+    /// that the source does not know it at present.
     ///
-    /// Must be cancel safe: the agent drops the future whenever it has something else to do.
+    /// It must be cancel safe: the agent drops the future whenever it has something else to do.
     ///
     /// # Errors
     ///
-    /// What waiting does not mend; it ends the agent.
+    /// A failure that waiting cannot mend. It ends the agent.
     fn next(&mut self) -> impl Future<Output = Result<Snapshot, Self::Error>> + Send;
 
-    /// Confirms that the firewall is in the state with that number. May be dropped before it is
-    /// done.
+    /// Confirms that the firewall is in the state with that number. The agent may drop the future before it
+    /// completes.
     fn settle(&mut self, sequence: u64) -> impl Future<Output = ()> + Send;
 }
 

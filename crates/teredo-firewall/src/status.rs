@@ -1,20 +1,20 @@
-//! What the agent has done so far.
+//! The counters of the agent.
 
 use std::time::Duration;
 
-/// What the agent has done so far.
+/// The state and the counters of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentStatus {
-    /// The port that the kernel confirmed to let through; 0 if none is let through.
+    /// The open port, as the kernel confirmed it; 0 if none is open.
     pub port: u16,
-    /// Whether that is what the client uses.
+    /// Whether that is the client's port.
     pub in_step: bool,
-    /// How often one port took the place of another, none counting as one.
+    /// How often the open port changed. "None" counts as a port.
     pub swaps: u64,
-    /// How long the last swap took, from the agent's learning of it to the kernel's confirmation.
+    /// How long the last swap took, from the news to the kernel's confirmation.
     pub last_swap: Option<Duration>,
-    /// How often the agent looked at the ruleset because it could no longer know what is in it.
+    /// How often the agent read the ruleset anew because it could have changed.
     pub resyncs: Resyncs,
     /// How often the kernel refused a change.
     pub refusals: u64,
@@ -26,7 +26,7 @@ pub struct AgentStatus {
 pub struct Resyncs {
     /// The agent started.
     pub start: u64,
-    /// Somebody else removed or changed what is the agent's, and it was put back.
+    /// Another program removed or changed the agent's part, and the agent put it back.
     pub flush: u64,
     /// The kernel reported more changes than the agent could read in time.
     pub enobufs: u64,

@@ -1,11 +1,11 @@
 //! The agent's own table, `inet teredo`.
 //!
 //! Its chains run before those of others at the priority `filter`, but that gives its verdicts no
-//! more weight than theirs: a `drop` is final wherever it is said, whereas an `accept` only ends
-//! the chain that said it, and the next base chain at the same hook still sees the packet. So this
-//! table can close the inside of the tunnel on any host, but can open the port only on a host
-//! where nobody else drops. Where somebody does, their own rules must open it, by looking in a set
-//! that the agent fills: see [`Target::AdministratorSet`](crate::Target).
+//! more weight than theirs. A `drop` is final in any chain. An `accept` only ends its own chain, and
+//! the next base chain at the same hook still sees the packet. So this table can close the inside of
+//! the tunnel on any host, but can open the port only if no other table drops it. Otherwise the rules
+//! that drop must open it, by looking in a set that the agent fills: see
+//! [`Target::AdministratorSet`](crate::Target).
 
 use std::net::Ipv4Addr;
 
@@ -31,10 +31,10 @@ const ICMPV6: u8 = 58;
 /// The port of Teredo servers, and of the local discovery (RFC 4380 §2.7, §2.17).
 const TEREDO_PORT: u16 = 3544;
 
-/// Where clients on one link discover each other (RFC 4380 §2.17).
+/// The group by which clients on one link discover each other (RFC 4380 §2.17).
 const DISCOVERY_ADDRESS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 253);
 
-/// What works without having been asked for (F-5): the errors, echo, and neighbour discovery.
+/// The unsolicited ICMPv6 that is let in (F-5): errors, echo, and neighbour discovery.
 const ICMPV6_TYPES: [u8; 10] = [1, 2, 3, 4, 128, 129, 133, 134, 135, 136];
 
 /// The agent's own table.
@@ -56,8 +56,8 @@ pub(crate) enum InstallError {
 }
 
 impl OwnTable {
-    /// A table that is not installed yet. `with_port` says whether it opens the port too, or the
-    /// tunnel's inside alone.
+    /// A table that is not installed yet. With `with_port` it opens the port too; otherwise it only closes the
+    /// tunnel's inside.
     pub(crate) fn new(interface: &str, exceptions: &[Exception], with_port: bool) -> Self {
         Self {
             interface: interface.to_owned(),
@@ -71,7 +71,7 @@ impl OwnTable {
         TableName::new(Family::Inet, "teredo")
     }
 
-    /// The set that holds the current port, where the table opens it.
+    /// The set that holds the current port, if the table opens it.
     pub(crate) fn port_set() -> SetPath {
         SetPath {
             table: Self::name(),
@@ -79,7 +79,7 @@ impl OwnTable {
         }
     }
 
-    /// The table as on a kernel that knows no owners.
+    /// The table as an old kernel has it, without an owner.
     #[cfg(test)]
     pub(crate) fn without_owner(mut self) -> Self {
         self.owned = false;
@@ -98,8 +98,7 @@ impl OwnTable {
         element: Option<Element>,
     ) -> Result<(), InstallError> {
         let table = Self::name();
-        // Nobody but a former agent or a very old kernel leaves a table of this name without an
-        // owner.
+        // Only a former agent or a very old kernel leaves a table of this name without an owner.
         match netlink.table(&table)?.map(|info| info.owner) {
             Some(Some(owner)) if owner != netlink.port() => {
                 return Err(InstallError::Owned { owner });
@@ -172,7 +171,7 @@ impl OwnTable {
         batch
     }
 
-    /// What comes out of the tunnel, to this host or through it (F-5, F-6, R4380-7.1-01, R6169-4.3-01, W-03).
+    /// Traffic out of the tunnel, to this host or through it (F-5, F-6, R4380-7.1-01, R6169-4.3-01, W-03).
     fn add_inside(&self, batch: &mut Batch, table: &TableName) {
         batch
             .add_rule(
@@ -211,8 +210,8 @@ impl OwnTable {
     }
 }
 
-/// What carries the tunnel: the port that agents are told of (F-1, F-2), and the fixed one of local discovery, of
-/// which nobody is told (F-3, N-09).
+/// The traffic that carries the tunnel: the announced port (F-1, F-2), and the fixed one of local discovery, which is
+/// never announced (F-3, N-09).
 fn add_outside(batch: &mut Batch, table: &TableName, element: Option<Element>) {
     let udp = || Rule::new().protocol(UDP);
     // The protocol field of the IPv4 header.

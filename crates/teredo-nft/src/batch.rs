@@ -16,9 +16,8 @@ use crate::{
 
 /// Requests that the kernel carries out together or not at all.
 ///
-/// No packet ever sees only a part of them. They are carried out in the order in which they were
-/// added, so a chain comes before the rules that jump to it, and a set before the rules that look
-/// in it.
+/// No packet ever sees only a part of them. The kernel carries them out in order, so a chain comes
+/// before the rules that jump to it, and a set before the rules that look in it.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     requests: Vec<Request>,
@@ -64,7 +63,7 @@ impl Batch {
 
     /// Deletes a table, if it exists, and adds it anew without content.
     pub fn replace_table(&mut self, table: &TableName, flags: TableFlags) -> &mut Self {
-        // A deletion needs something to delete, and adding what exists is no error.
+        // To delete a missing table is an error, and to add an existing one is not.
         self.add_table(table, TableFlags::default())
             .delete_table(table)
             .add_table(table, flags)
@@ -328,7 +327,7 @@ fn element_message(
 }
 
 impl std::fmt::Display for Request {
-    /// Says what was attempted, as `nft` would spell it.
+    /// The request as `nft` would spell it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (verb, object) = match &self.message {
             NfTablesMessage::NewTable(_) => ("add", "table"),

@@ -11,7 +11,7 @@ pub enum NftError {
     /// The kernel refused one request, and with it the whole transaction.
     #[error("the kernel refused to {request}: {errno}")]
     Refused {
-        /// What was attempted, in the words of `nft`: "add chain inet teredo input".
+        /// The request in the words of `nft`: "add chain inet teredo input".
         request: String,
         /// The kernel's reason.
         errno: Errno,
@@ -20,18 +20,18 @@ pub enum NftError {
     /// The netlink socket itself failed.
     #[error("cannot {operation} the netlink socket: {errno}")]
     Socket {
-        /// What was done with the socket: "open", "write to", "read from".
+        /// The operation: "open", "write to", "read from".
         operation: &'static str,
         /// The reason.
         errno: Errno,
     },
 
-    /// The kernel answered, but not with what the protocol promises.
+    /// The kernel's answer does not follow the protocol.
     #[error("unexpected answer of the kernel to {request}: {reason}")]
     Unexpected {
-        /// What was attempted.
+        /// The request in the words of `nft`.
         request: String,
-        /// What was wrong with the answer.
+        /// The fault of the answer.
         reason: String,
     },
 }
@@ -50,7 +50,7 @@ impl NftError {
         }
     }
 
-    /// The kernel's reason where it refused a request; none for every other failure.
+    /// The kernel's reason if it refused a request; none for every other failure.
     #[must_use]
     pub fn refusal(&self) -> Option<Errno> {
         match self {

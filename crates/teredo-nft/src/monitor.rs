@@ -27,16 +27,16 @@ pub struct Monitor {
     buffer: Box<[u8]>,
 }
 
-/// What happened to the ruleset.
+/// A change of the ruleset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Somebody else committed a transaction, or several; this is the last of them.
+    /// Another program committed a transaction, or several; this is the last of them.
     Committed {
         /// The number of the ruleset's generation.
         generation: u32,
-        /// The program that did it, where the kernel says so.
+        /// The name of the program, if the kernel reports it.
         process: Option<String>,
-        /// Its thread's ID, where the kernel says so.
+        /// The ID of its thread, if the kernel reports it.
         pid: Option<u32>,
     },
     /// Reports were lost (`ENOBUFS`): anything may have changed, the caller must look for itself.
@@ -47,8 +47,8 @@ const NFNLGRP_NFTABLES: u32 = 7;
 const NFT_MSG_NEWGEN: u16 = 15;
 
 impl Monitor {
-    /// Starts to listen, in the network namespace of the calling thread, to everybody's
-    /// transactions but those of the socket with the netlink port `own`.
+    /// Starts to listen in the network namespace of the calling thread. It leaves out the transactions
+    /// of the socket with the netlink port `own`.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Monitor {
         })
     }
 
-    /// Waits until the ruleset has changed, and takes together all that has been reported by then.
+    /// Waits until the ruleset has changed, and reports all changes so far as one.
     ///
     /// Cancel safe: a change that was not returned yet is returned by the next call.
     ///
@@ -113,7 +113,7 @@ impl std::fmt::Debug for Monitor {
     }
 }
 
-/// What has been reported since the last return.
+/// The reports since the last return.
 struct Reports {
     own: u32,
     last: Option<Change>,
@@ -143,7 +143,7 @@ impl Reports {
             .flatten()
             .filter_map(|message| commit(message, self.own))
         {
-            // A loss is not made up for by what comes after it.
+            // Later reports do not make up for a loss.
             if self.last != Some(Change::Lost) {
                 self.last = Some(change);
             }
@@ -151,7 +151,7 @@ impl Reports {
     }
 }
 
-/// Reads the report that ends each transaction; everything else is passed over unread.
+/// Reads the report that ends each transaction, and skips all others.
 fn commit(bytes: &[u8], own: u32) -> Option<Change> {
     let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
     if kind != u16::from(NFNL_SUBSYS_NFTABLES) << 8 | NFT_MSG_NEWGEN {

@@ -17,7 +17,7 @@ use crate::{
 /// A rule: a row of expressions, each of which sees a packet only if those before it matched.
 ///
 /// A match takes two steps. The first loads something of the packet ([`load`](Self::load),
-/// [`meta`](Self::meta), [`payload`](Self::payload), [`ct`](Self::ct)). The second compares what was loaded
+/// [`meta`](Self::meta), [`payload`](Self::payload), [`ct`](Self::ct)). The second compares the loaded bytes
 /// ([`is`](Self::is), [`within`](Self::within), [`in_set`](Self::in_set), [`among`](Self::among)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
@@ -61,7 +61,7 @@ impl BitOr for CtState {
     }
 }
 
-/// What happened to a connection, for [`Rule::ct_status`]; several are joined with `|`.
+/// Status bits of a connection, for [`Rule::ct_status`]; several are joined with `|`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CtStatus(u32);
 
@@ -136,7 +136,7 @@ impl Rule {
         self.load([Field::Ct(key)])
     }
 
-    /// Keeps only the bits of `mask` of what was loaded.
+    /// Keeps only the bits of `mask` in the loaded bytes.
     pub fn mask(self, mask: impl Into<Vec<u8>>) -> Self {
         let mask = mask.into();
         let length = u32::try_from(mask.len()).unwrap_or(u32::MAX);
@@ -150,7 +150,7 @@ impl Rule {
         ]))
     }
 
-    /// Compares what was loaded with `value`.
+    /// Compares the loaded bytes with `value`.
     pub fn compare(self, operator: Operator, value: impl Into<Vec<u8>>) -> Self {
         self.push(Expressions::Cmp(vec![
             Cmp::SourceRegister(register(KEY)),
@@ -159,18 +159,18 @@ impl Rule {
         ]))
     }
 
-    /// Matches if what was loaded equals `value`.
+    /// Matches if the loaded bytes equal `value`.
     pub fn is(self, value: impl Into<Vec<u8>>) -> Self {
         self.compare(Operator::Equal, value)
     }
 
-    /// Matches if what was loaded, as a number in network byte order, lies in `range`.
+    /// Matches if the loaded number, in network byte order, lies in `range`.
     pub fn within<const N: usize>(self, range: RangeInclusive<[u8; N]>) -> Self {
         self.compare(Operator::GreatherThanEqual, *range.start())
             .compare(Operator::LessThanEqual, *range.end())
     }
 
-    /// Matches if what was loaded is in the named set of the same table.
+    /// Matches if the loaded bytes are in the named set of the same table.
     pub fn in_set(self, set: impl Into<String>) -> Self {
         self.push(Expressions::Lookup(vec![
             Lookup::Set(set.into()),
@@ -178,7 +178,7 @@ impl Rule {
         ]))
     }
 
-    /// Matches if what was loaded is one of `elements`.
+    /// Matches if the loaded bytes are one of `elements`.
     pub fn among<E: Into<Vec<u8>>>(
         mut self,
         key: KeyType,
@@ -189,13 +189,13 @@ impl Rule {
         self
     }
 
-    /// Puts what was loaded into a [dynamic](crate::Set::dynamic) set, or starts its timeout anew if it is there.
+    /// Puts the loaded bytes into a [dynamic](crate::Set::dynamic) set. If they are there, their timeout starts again.
     pub fn update_set(self, set: &str) -> Self {
         self.update(set, None)
     }
 
-    /// Puts what was loaded into a [dynamic](crate::Set::dynamic) map, with `values` side by side for its value, or
-    /// replaces the value and starts the timeout anew if the key is there.
+    /// Puts the loaded bytes into a [dynamic](crate::Set::dynamic) map, with `values` side by side as the value. If the
+    /// key is there, its value is replaced and its timeout starts again.
     ///
     /// Key and value have 32 bytes each.
     pub fn update_map(mut self, map: &str, values: impl IntoIterator<Item = Field>) -> Self {
@@ -219,7 +219,7 @@ impl Rule {
         self.raw("dynset", attributes)
     }
 
-    /// Counts the packets and bytes that come so far in the rule.
+    /// Counts the packets and bytes that all earlier expressions of the rule let through.
     pub fn counter(self) -> Self {
         self.raw("counter", Vec::new())
     }
@@ -256,8 +256,8 @@ impl Rule {
         self.raw("masq", attributes)
     }
 
-    /// Looks what was loaded up in a map to `ipv4_addr . inet_service` and, if it is there, sends the packet to that
-    /// address and port: `dnat ip to … map @MAP`. What was loaded has at most 32 bytes.
+    /// Looks the loaded bytes up, at most 32, in a map to `ipv4_addr . inet_service`. If they are there, the packet goes
+    /// to that address and port: `dnat ip to … map @MAP`.
     pub fn dnat_ipv4_to_map(self, map: impl Into<String>) -> Self {
         self.push(Expressions::Lookup(vec![
             Lookup::Set(map.into()),
@@ -324,7 +324,7 @@ impl Rule {
     }
 }
 
-/// What is matched most often, in one step.
+/// The most common matches, in one step.
 impl Rule {
     /// Matches packets that came in by the interface of that name.
     pub fn iifname(self, name: &str) -> Self {

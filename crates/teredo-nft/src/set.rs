@@ -181,7 +181,7 @@ fn milliseconds(timeout: Duration) -> u64 {
     u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What the kernel says about a set.
+/// A set in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetInfo {
@@ -232,7 +232,7 @@ pub struct ElementInfo {
     pub key: Vec<u8>,
     /// The timeout that it was given.
     pub timeout: Option<Duration>,
-    /// What is left of the timeout.
+    /// The rest of the timeout.
     pub expires: Option<Duration>,
     /// Whether the key is the end of a range, itself no longer in it.
     pub interval_end: bool,

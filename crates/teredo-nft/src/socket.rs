@@ -25,8 +25,8 @@ use crate::{
 
 /// A socket to nftables in the network namespace of the thread that opened it.
 ///
-/// The kernel works while the request is being sent and has queued the whole answer when the call
-/// returns, so no method ever waits; all are fit to be called from async code.
+/// The kernel works while the request is being sent, and has queued the whole answer when the call
+/// returns. So no method ever waits, and async code may call all of them.
 ///
 /// A table made with [`TableFlags::OWNER`](crate::TableFlags::OWNER) lives as long as the value.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Netlink {
         socket
             .connect(&SocketAddr::new(0, 0))
             .map_err(NftError::socket("connect"))?;
-        // An error then comes with the header of what it is about, not with all of it.
+        // An error then comes with the header of its request, not with all of it.
         socket
             .set_cap_ack(true)
             .map_err(NftError::socket("set up"))?;
@@ -353,7 +353,7 @@ fn outcome(code: i32) -> Result<(), Errno> {
 
 /// Why a request has no answer.
 enum ExchangeError {
-    /// What was done with the socket, and the reason.
+    /// The operation on the socket, and the reason.
     Socket(&'static str, Errno),
     Malformed(String),
 }

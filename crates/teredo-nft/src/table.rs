@@ -102,7 +102,7 @@ pub struct TableFlags {
     /// Bind the table to the [`Netlink`](crate::Netlink) that creates it (`NFT_TABLE_F_OWNER`,
     /// Linux 5.12).
     ///
-    /// Nobody else can change or flush it, and the kernel removes it when that socket closes,
+    /// No other socket can change or flush it, and the kernel removes it when that socket closes,
     /// however the process ends.
     pub owner: bool,
     /// Create the table without effect (`NFT_TABLE_F_DORMANT`).
@@ -124,7 +124,7 @@ impl TableFlags {
     }
 }
 
-/// What the kernel says about a table.
+/// A table in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableInfo {
@@ -167,11 +167,11 @@ pub enum ChainKind {
     Filter,
     /// Sees the first packet of each flow and decides on its translation.
     Nat,
-    /// Routes anew what it changed.
+    /// Routes packets again after it has changed them.
     Route,
 }
 
-/// Where in a packet's way a base chain is called.
+/// The place on a packet's way at which a base chain is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// Before the routing decision.
@@ -186,7 +186,7 @@ pub enum Hook {
     Postrouting,
 }
 
-/// What happens to a packet that no rule of a base chain decided on.
+/// The verdict on packets that no rule of a base chain decided on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
     /// It goes on to the next base chain of the hook.

@@ -1,4 +1,4 @@
-//! What the agent has in the kernel: its own table, and the set that holds the port.
+//! The agent's part of the ruleset: its own table, and the set that holds the port.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl Firewall {
         Self::with_table(config, table)
     }
 
-    /// As on a kernel whose tables have no owner.
+    /// As on an old kernel, whose tables have no owner.
     #[cfg(test)]
     pub(super) fn without_owner(config: AgentConfig) -> Self {
         let table = OwnTable::new(&config.interface, &config.allow_inbound, true).without_owner();
@@ -78,8 +78,7 @@ impl Firewall {
             Err(InstallError::Owned { owner }) => return Err(AgentError::AlreadyRunning { owner }),
             Err(InstallError::Netlink(error)) => return Err(error.into()),
         }
-        // The kernel binds an owned table to the agent's life; everything else needs a lease for
-        // that.
+        // The kernel binds an owned table to the agent's life. Everything else needs a lease.
         let lease = (!(own_set && table.owned())).then_some(config.lease);
         let set = LeasedSet::new(path, lease);
         Ok(Self {
@@ -96,8 +95,8 @@ impl Firewall {
         self.netlink.port()
     }
 
-    /// Looks whether the administrator's set is fit, so that a mistake is told at the start.
-    pub(super) fn survey(&mut self) -> Result<(), AgentError> {
+    /// Checks the administrator's set, so that a mistake is reported at the start.
+    pub(super) fn check_set(&mut self) -> Result<(), AgentError> {
         match self.adapt() {
             Ok(()) | Err(ApplyError::Missing { .. }) => Ok(()),
             Err(ApplyError::Unfit { path, reason }) => {
@@ -124,7 +123,7 @@ impl Firewall {
             .adapt()
             .and_then(|()| Ok(self.set.hold(&mut self.netlink, port)?))
         {
-            // There is no exception where there is no set to hold it.
+            // Without a set there is no exception, so no port is open.
             Err(ApplyError::Missing { .. }) if port == 0 => Ok(()),
             result => result,
         }
@@ -177,12 +176,12 @@ impl Firewall {
         }
     }
 
-    /// Whether what [`apply`](Self::apply) put there lapses unless it is put there again.
+    /// Whether the effect of [`apply`](Self::apply) lapses unless it is renewed.
     pub(super) fn lapses(&self, port: u16) -> bool {
         port != 0 && self.set.lease().is_some()
     }
 
-    /// Takes everything back.
+    /// Removes the agent's part.
     pub(super) fn release(&mut self) -> Result<(), NftError> {
         self.released = true;
         let emptied = self.empty();
@@ -190,8 +189,8 @@ impl Firewall {
         emptied
     }
 
-    /// Empties the administrator's set, unless it is one that the agent never filled: a wrong name
-    /// must not cost them the elements of another set. The own set ends with the table.
+    /// Empties the administrator's set, unless the agent cannot have filled it: a wrong name must not
+    /// cost them the elements of another set. The agent's own set ends with the table.
     fn empty(&mut self) -> Result<(), NftError> {
         if self.own_set {
             return Ok(());
@@ -202,7 +201,7 @@ impl Firewall {
         }
         match self.set.hold(&mut self.netlink, 0) {
             Err(SetError::Netlink(error)) => Err(error),
-            // Gone meanwhile, or already filled by somebody else.
+            // Gone meanwhile, or already filled by another program.
             Ok(()) | Err(SetError::Missing(_) | SetError::NotHeld { .. }) => Ok(()),
         }
     }
