@@ -1,4 +1,4 @@
-//! Capturing what travels over an interface.
+//! A capture of the traffic of an interface.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -29,7 +29,7 @@ const KEPT_FRAMES: usize = 65_536;
 const KEPT_BYTES: usize = 64 * 1024 * 1024;
 /// Longer than any frame, see [`pcap`].
 const LONGEST_FRAME: usize = 262_144;
-/// What the kernel may hold for the capture when it falls behind, in bytes.
+/// The kernel's buffer for a capture that falls behind, in bytes.
 const RECEIVE_BUFFER: usize = 8 * 1024 * 1024;
 
 /// `ARPHRD_ETHER` and `ARPHRD_LOOPBACK`: hardware types with an Ethernet header.
@@ -74,16 +74,16 @@ pub struct Frame {
 /// A UDP datagram over IPv4 inside a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UdpDatagram<'a> {
-    /// Where it comes from.
+    /// Its source.
     pub from: SocketAddrV4,
-    /// Where it goes to.
+    /// Its destination.
     pub to: SocketAddrV4,
-    /// What it carries.
+    /// Its payload.
     pub payload: &'a [u8],
 }
 
 impl Capture {
-    /// Starts to capture. What travels after the return is captured.
+    /// Starts to capture. It captures all traffic after its return.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What can go wrong while an internet is built or changed.
+//! Errors of building and changing an internet.
 
 use std::io;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ pub enum LabError {
          tests: `unshare --user --map-root-user --net --mount COMMAND`)"
     )]
     NotPermitted {
-        /// What was attempted.
+        /// The failed action.
         attempt: String,
         /// The kernel's answer.
         source: io::Error,
@@ -21,7 +21,7 @@ pub enum LabError {
     /// The kernel refused for another reason than rights.
     #[error("could not {attempt}: {source}")]
     Kernel {
-        /// What was attempted.
+        /// The failed action.
         attempt: String,
         /// The kernel's answer.
         source: io::Error,
@@ -29,7 +29,7 @@ pub enum LabError {
     /// A name that cannot be part of an interface's name.
     #[error("{0:?} is no name for a host or home: 1 to 12 of a-z, 0-9 and - are")]
     Name(String),
-    /// A name that another host or home of this internet bears.
+    /// A name that another host or home of this internet has.
     #[error("the name {0:?} is taken")]
     NameTaken(String),
     /// An address outside the networks that the lab routes.
@@ -50,7 +50,7 @@ pub enum LabError {
 }
 
 impl LabError {
-    /// Wraps the kernel's answer to `attempt`, told apart by whether rights are what is missing.
+    /// Wraps the kernel's answer to `attempt`. A lack of rights has a variant of its own.
     pub(crate) fn from_io(attempt: impl Into<String>, source: io::Error) -> Self {
         let attempt = attempt.into();
         match source.kind() {

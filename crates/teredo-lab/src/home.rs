@@ -32,8 +32,8 @@ const SIDES: Sides<'_> = Sides {
 /// RFC 4787 §4.3 recommends a mapping to live five minutes or more without traffic.
 const LIFETIME: Duration = Duration::from_secs(300);
 
-/// Where external ports lie once they are no longer those of the hosts: below the ephemeral range
-/// that hosts draw theirs from, so that a changed mapping never equals the host's own port.
+/// The first external port after a change of mappings. The ports lie below the ephemeral range of the
+/// hosts, so a changed mapping never equals the host's own port.
 const FIRST_PORT: u16 = 20_000;
 const PORTS_EACH: u16 = 1_000;
 const PORT_RANGES: u16 = 10;
@@ -122,7 +122,7 @@ impl Home {
             })
             .attempt(what())?;
         if kind == NatKind::None {
-            // The hosts' addresses are not the router's, so it has to answer for them.
+            // The hosts' addresses are not the router's, so it has to answer ARP for them.
             router
                 .namespace
                 .set_sysctl("net/ipv4/conf/uplink/proxy_arp", "1")
@@ -223,10 +223,10 @@ impl Home {
         self.router.flush()
     }
 
-    /// The router forgets every mapping, and the new ones have other external ports than the hosts'
-    /// own and than any before, up to ten times in a row.
+    /// The router forgets every mapping. New ones have external ports that differ from the hosts' own
+    /// and from all earlier ones, up to ten times in a row.
     ///
-    /// From here on it does without port preservation (RFC 4787 §4.2.1): external ports come from
+    /// From then on there is no port preservation (RFC 4787 §4.2.1): external ports come from
     /// 20000 to 29999, a thousand of them at a time.
     ///
     /// # Errors
@@ -242,9 +242,9 @@ impl Home {
     }
 
     /// Sets how long a mapping lives without outbound traffic (RFC 4787 §4.3), in whole seconds of at
-    /// least one. Every mapping is forgotten on the occasion. At first it is five minutes where the
-    /// router keeps book itself ([`NatKind::Cone`], [`NatKind::Restricted`]), and the kernel's own
-    /// otherwise (30 s, and 120 s once traffic has gone to and fro).
+    /// least one. The router also forgets every mapping. The default is five minutes if the
+    /// router keeps its own table ([`NatKind::Cone`], [`NatKind::Restricted`]), and the kernel's timeouts
+    /// otherwise (30 s, and 120 s after traffic in both directions).
     ///
     /// # Errors
     ///
@@ -265,8 +265,8 @@ impl Home {
         self.forget_mappings()
     }
 
-    /// Gives the router another public address, as a provider does overnight. Every mapping is
-    /// forgotten. Without a NAT there is no such address: the hosts have their own.
+    /// Gives the router another public address, as some providers do every night. The router forgets every
+    /// mapping. Without a NAT there is no such address: the hosts have their own.
     ///
     /// # Errors
     ///

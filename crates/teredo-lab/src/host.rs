@@ -31,7 +31,7 @@ struct Address {
     prefix: u8,
 }
 
-/// Where a host is attached. Either way it keeps alive what it is attached to.
+/// The attachment of a host, which keeps the core or the router alive.
 #[derive(Debug)]
 enum Place {
     Public { core: Arc<Core>, port: u32 },
@@ -107,7 +107,7 @@ impl Host {
         &self.name
     }
 
-    /// Its namespace: where to run things and start processes.
+    /// Its namespace, in which sockets are opened and processes run.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
@@ -117,7 +117,7 @@ impl Host {
         "eth0"
     }
 
-    /// Its addresses, the one that it sends from by itself first.
+    /// Its addresses. The first is the default source.
     pub fn addresses(&self) -> Vec<IpAddr> {
         self.current()
             .into_iter()
@@ -149,8 +149,8 @@ impl Host {
         self.namespace.run(|| UdpSocket::bind(address))?
     }
 
-    /// Gives a host at home another address, as a new DHCP lease would: the old one is gone, and with
-    /// it whatever was bound to it.
+    /// Gives a host at home another address, as a new DHCP lease does. The old one is gone, and sockets
+    /// that are bound to it are useless.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The core of the internet, and what is attached to it directly.
+//! The core of the internet, and the hosts that are attached to it directly.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,7 +12,7 @@ use crate::namespace::Namespace;
 use crate::nat::NatKind;
 use crate::netlink::NetlinkSocket;
 
-/// The core's own address, the gateway of everything public; it is the one that nobody else can have.
+/// The core's own address, the gateway of everything public. No host can have it.
 pub(crate) const CORE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 /// The core's address on every link with IPv6.
 pub(crate) const CORE_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
@@ -30,7 +30,7 @@ pub struct Internet {
     core: Arc<Core>,
 }
 
-/// The core router, and who is who.
+/// The core router, and the names and addresses in use.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) namespace: Namespace,
@@ -48,7 +48,7 @@ struct Registry {
 }
 
 impl Internet {
-    /// Makes an internet without anybody in it.
+    /// Makes an internet without hosts.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl Internet {
         for (path, value) in [
             ("net/ipv4/ip_forward", "1"),
             ("net/ipv6/conf/all/forwarding", "1"),
-            // No link-local addresses of their own: nothing is sent that nobody asked for.
+            // Without automatic link-local addresses, the core sends nothing unsolicited.
             ("net/ipv6/conf/default/addr_gen_mode", "1"),
         ] {
             namespace
@@ -69,7 +69,7 @@ impl Internet {
         namespace
             .route(|route| {
                 route.add_address(LOOPBACK, CORE.into(), 32)?;
-                // As the real Internet does: a datagram to nowhere vanishes.
+                // A datagram to nowhere vanishes, as on the real Internet.
                 route.set_route(ANY_V4, 0, NextHop::Blackhole)?;
                 route.set_route(ANY_V6, 0, NextHop::Blackhole)
             })
@@ -123,8 +123,8 @@ impl Internet {
         Home::new(&self.core, name, kind, public)
     }
 
-    /// Lets the whole internet send what is for `prefix` (of `length` bits) to `host`, which forwards
-    /// it: a Teredo relay announces 2001::/32 like this (RFC 4380 §5.4).
+    /// Routes `prefix` (of `length` bits) to `host` in the whole internet, and makes `host` forward. A Teredo
+    /// relay announces 2001::/32 like this (RFC 4380 §5.4).
     ///
     /// # Errors
     ///
@@ -145,8 +145,8 @@ impl Internet {
             .attempt(what())
     }
 
-    /// The core router's namespace. Its interface to a host or home is called `to-NAME`: the place to
-    /// capture what really travels.
+    /// The core router's namespace. Its interface to a host or home is called `to-NAME`: capture there to
+    /// see the real traffic.
     pub fn core(&self) -> &Namespace {
         &self.core.namespace
     }

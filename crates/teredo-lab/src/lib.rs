@@ -2,9 +2,15 @@
 //! them, each in a network namespace of its own.
 //!
 //! It serves three purposes: `teredo lab` shows the whole system on it, the end-to-end tests run on
-//! it, and the benchmarks measure on it. Everything is made over netlink by this crate itself, so
-//! nothing needs to be installed, and everything vanishes with the last handle, even after a `kill -9`:
-//! namespaces, links, addresses and rules have no name in the file system and belong to nobody else.
+//! it, and the benchmarks measure on it. The crate makes everything over netlink itself. Everything vanishes with the
+//! last handle, even after a `kill -9`: namespaces, links, addresses and rules have no name in the file system.
+//!
+//! - [`Internet`] connects public [`Host`]s and [`Home`]s, whose routers have any [kind of NAT](NatKind).
+//! - [`Process`] runs a program on a host. It captures the output, and dies with the lab.
+//! - [`Capture`] keeps the frames of an interface and writes them for Wireshark.
+//! - [`nft_program`] lists a ruleset by the real `nft`, for tests.
+//!
+//! Processes are started by setpriv(1) and env(1), of util-linux and GNU coreutils. The rest needs no program.
 //!
 //! ```text
 //!              host "server"                 host "v6"
@@ -53,8 +59,8 @@
 //! # Rights
 //!
 //! Making a namespace needs `CAP_SYS_ADMIN`, and configuring it `CAP_NET_ADMIN`. Root has both; an
-//! ordinary user gets them inside a user namespace with [`privilege::enter`], which has to be the
-//! first thing that `main` does.
+//! ordinary user gets them inside a user namespace with [`privilege::enter`], which `main` has to call
+//! before anything else. `examples/two_homes.rs` does.
 
 #![forbid(unsafe_code)]
 

@@ -23,21 +23,21 @@ use crate::wait::until;
 /// It takes about a millisecond on an idle machine.
 const LINK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An interface that is to be made: its index is chosen here, so that nobody has to ask for it.
+/// A new interface. The caller chooses its index, so that it need not be looked up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Interface<'a> {
     pub(crate) index: u32,
     pub(crate) name: &'a str,
 }
 
-/// Where a route leads.
+/// The next hop of a route.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum NextHop {
     /// The destination is a neighbour on this interface.
     Link(u32),
-    /// A gateway that counts as a neighbour on this interface, whatever the addresses say.
+    /// A gateway that is a neighbour on this interface, even if no prefix covers it.
     Gateway(u32, IpAddr),
-    /// Nowhere, without a word.
+    /// Packets are dropped silently.
     Blackhole,
 }
 
@@ -106,7 +106,7 @@ impl NetlinkSocket {
     }
 
     /// Whether an interface carries traffic. For a moment after it has come up it does not: the kernel
-    /// brings its queue into action in the background, and until then drops what is sent.
+    /// activates its queue in the background, and drops packets until then.
     fn carries(&mut self, index: u32) -> io::Result<bool> {
         match self.query(RouteNetlinkMessage::GetLink(link(index)))? {
             RouteNetlinkMessage::NewLink(link) => Ok(link

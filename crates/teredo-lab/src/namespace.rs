@@ -18,7 +18,7 @@ use crate::netlink::NetlinkSocket;
 /// A task for the thread that lives in the namespace.
 type Task = Box<dyn FnOnce() + Send>;
 
-/// Settings of a fresh namespace: some kernels and distributions hand the machine's own on to it.
+/// Settings of a fresh namespace, because some kernels and distributions copy the machine's own.
 ///
 /// Addresses are usable at once instead of after duplicate address detection, and no interface takes
 /// part in router discovery: the lab's routes are static.
@@ -55,8 +55,8 @@ struct Inner {
     resident: Option<JoinHandle<()>>,
 }
 
-/// What the resident thread hands out once it is in its namespace.
-type Birth = (File, NetlinkSocket, Nftables);
+/// The namespace's file and sockets, from the resident thread.
+type Opened = (File, NetlinkSocket, Nftables);
 
 impl Namespace {
     /// Makes a namespace with nothing in it but the loopback interface.
@@ -67,23 +67,23 @@ impl Namespace {
     /// no network namespaces or `user.max_net_namespaces` is reached.
     pub fn new() -> Result<Self, LabError> {
         let (tasks, queue) = mpsc::channel::<Task>();
-        let (birth, born) = mpsc::sync_channel::<io::Result<Birth>>(1);
+        let (opened, received) = mpsc::sync_channel::<io::Result<Opened>>(1);
         let resident = thread::Builder::new()
             .name("lab-namespace".into())
             .spawn(move || {
                 let result = move_into_new_namespace();
                 let alive = result.is_ok();
-                if birth.send(result).is_ok() && alive {
+                if opened.send(result).is_ok() && alive {
                     for task in queue {
                         task();
                     }
                 }
             })
             .attempt("start a thread")?;
-        let born = born.recv();
-        let born = born.unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
-        let (file, route, nftables) = match born.attempt("make a network namespace") {
-            Ok(born) => born,
+        let received = received.recv();
+        let opened = received.unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
+        let (file, route, nftables) = match opened.attempt("make a network namespace") {
+            Ok(opened) => opened,
             Err(error) => {
                 // A thread that is still about to end would keep its caller from privilege::enter.
                 drop(resident.join());
@@ -105,12 +105,12 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Runs `f` on a thread inside the namespace and returns what it returns. Sockets that it opens
-    /// stay in the namespace wherever they are used; a panic continues in the caller.
+    /// Runs `f` on a thread inside the namespace and returns its result. Sockets that it opens
+    /// stay in the namespace, whichever thread uses them. A panic continues in the caller.
     ///
     /// # Errors
     ///
-    /// When the thread cannot be started or moved into the namespace.
+    /// If the thread cannot be started or moved into the namespace.
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> io::Result<T> {
         thread::scope(|scope| {
             let thread = thread::Builder::new()
@@ -143,7 +143,7 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses, which it does only without `CAP_SYS_ADMIN`.
+    /// If the kernel refuses, which it does only without `CAP_SYS_ADMIN`.
     pub fn enter(&self) -> io::Result<()> {
         Ok(setns(&self.inner.file, CloneFlags::CLONE_NEWNET)?)
     }
@@ -153,7 +153,7 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// When there is no such parameter, or it is not one of the namespace's own.
+    /// If there is no such parameter, or it does not belong to the namespace.
     pub fn set_sysctl(&self, path: &str, value: &str) -> io::Result<()> {
         let (path, value) = (path.to_owned(), value.to_owned());
         self.in_resident(move || write_sysctl(&path, &value))?
@@ -164,7 +164,7 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// When an interface of that name exists, or the kernel has no veth.
+    /// If an interface of that name exists, or the kernel has no veth.
     pub fn connect(&self, name: &str, other: &Self, far_name: &str) -> io::Result<()> {
         // The kernel replaces an index of zero by the next free one.
         let [near, far] = [name, far_name].map(|name| Interface { index: 0, name });
@@ -210,7 +210,7 @@ impl Namespace {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The thread ends when nobody can send it a task any more; only then is the namespace free.
+        // The thread ends when no sender of tasks is left. Only then is the namespace free.
         drop(self.tasks.take());
         if let Some(resident) = self.resident.take()
             && resident.join().is_err()
@@ -223,7 +223,7 @@ impl Drop for Inner {
 /// The index of the loopback interface: the first of every namespace.
 const LOOPBACK: u32 = 1;
 
-fn move_into_new_namespace() -> io::Result<Birth> {
+fn move_into_new_namespace() -> io::Result<Opened> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     // `/proc/self` is the process, whose main thread is elsewhere.
     let file = File::open("/proc/thread-self/ns/net")?;

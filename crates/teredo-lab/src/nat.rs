@@ -3,16 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What a home router does to UDP, in the terms of RFC 4787: *mapping* (§4.1) says which external
-/// port a datagram leaves from, *filtering* (§5) which datagrams from outside are let in. In brackets
-/// the older names of RFC 3489, which RFC 4380 uses.
+/// The treatment of UDP by a home router, in the terms of RFC 4787: *mapping* (§4.1) decides the external
+/// port from which a datagram leaves, *filtering* (§5) decides which datagrams from outside come in. The names in
+/// brackets are the older ones of RFC 3489, which RFC 4380 uses.
 ///
 /// Two hosts of a home that send from the same port to the same destination get different external
-/// ports. [`Cone`](Self::Cone) and [`Restricted`](Self::Restricted) let in what is for a mapping
-/// that two hosts share for different destinations to the one that used it last, so their hosts
-/// should use different ports.
+/// ports. For different destinations, two hosts may share one. [`Cone`](Self::Cone) and
+/// [`Restricted`](Self::Restricted) then deliver to the host that used the mapping last, so their hosts should use
+/// different ports.
 ///
-/// As most home routers, none of them hairpins (RFC 4787 §6): a host cannot reach another host of the
+/// Like most home routers, none of them hairpins (RFC 4787 §6): a host cannot reach another host of the
 /// same home by the router's public address.
 ///
 /// ```
@@ -26,22 +26,22 @@ use std::str::FromStr;
 pub enum NatKind {
     /// No NAT and no filter: the hosts of the home have public addresses.
     None,
-    /// Endpoint-independent mapping and filtering ("full cone"): whoever knows the mapping reaches
+    /// Endpoint-independent mapping and filtering ("full cone"): any sender that knows the mapping reaches
     /// the host through it.
     Cone,
     /// Endpoint-independent mapping, address-dependent filtering ("restricted cone"): only addresses
     /// that the host has sent to from the same port come through, from any of their ports.
     Restricted,
     /// Endpoint-independent mapping, address- and port-dependent filtering ("port-restricted cone"):
-    /// only the very endpoints that the host has sent to come through. The usual home router, and
-    /// what Linux masquerading is.
+    /// only the very endpoints that the host has sent to come through. This is the usual home router, and Linux
+    /// masquerading.
     #[default]
     PortRestricted,
-    /// A port-restricted router whose own input is not filtered. What comes in for a port before the
-    /// host has sent there is the router's own to Linux: it answers with an ICMP error, and remembers
-    /// the connection. That one stands in the way of the host's own datagrams to the sender, which get
-    /// another external port, and what the sender goes on sending ends at the router (Debian bug
-    /// #404365). Linux gives the newer port to whomever the host writes to afterwards, too.
+    /// A port-restricted router that does not filter its own input. If a datagram comes in for a port before the
+    /// host has sent to its sender, Linux takes it for the router's own, answers with an ICMP error, and remembers
+    /// the connection. The host's own datagrams to the sender then get another external port, and further
+    /// datagrams of the sender end at the router (Debian bug #404365). Linux also uses the newer port for later
+    /// destinations of the host.
     OpenInput,
     /// Address- and port-dependent mapping and filtering ("symmetric"): another external port for
     /// every destination.
@@ -59,7 +59,7 @@ impl NatKind {
         Self::Symmetric,
     ];
 
-    /// The name: what [`FromStr`] reads and [`Display`](fmt::Display) writes.
+    /// The name, which [`FromStr`] reads and [`Display`](fmt::Display) writes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",

@@ -1,7 +1,7 @@
-//! What a network card does for the kernel, switched on and off: ethtool's features, over its netlink protocol.
+//! Offloads to the network card, switched on and off by ethtool's netlink protocol.
 //!
-//! A veth carries a super-packet of 64 KiB from namespace to namespace as it is, which no wire does. With its
-//! segmentation off, the kernel cuts before the link, and what travels is what a wire would carry.
+//! A veth carries a super-packet of 64 KiB from namespace to namespace in one piece, which no wire does. With
+//! segmentation offload off, the kernel cuts it before the link, so the link carries frames like those of a wire.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,7 +15,7 @@ use netlink_sys::protocols::NETLINK_GENERIC;
 use crate::namespace::Namespace;
 use crate::netlink::NetlinkSocket;
 
-/// What makes frames larger than those of the wire: on transmission, and on reception.
+/// The features that make frames larger than those of a wire, on transmission and on reception.
 const FEATURES: [&str; 8] = [
     "tx-tcp-segmentation",
     "tx-tcp-ecn-segmentation",
@@ -50,12 +50,12 @@ const ETHTOOL_A_BITSET_BIT_VALUE: u16 = 3;
 const NLA_F_NESTED: u16 = 0x8000;
 
 impl Namespace {
-    /// Lets an interface of the namespace send and receive frames larger than those of a wire, or no longer: its
-    /// segmentation offloads, and its merging of what it receives (GRO).
+    /// Switches the segmentation offloads of an interface and its merging of received packets (GRO). With them, it
+    /// sends and receives frames larger than those of a wire.
     ///
     /// # Errors
     ///
-    /// When there is no such interface, or the kernel (before Linux 5.8) cannot be asked.
+    /// If there is no such interface, or the kernel is older than Linux 5.8.
     pub fn set_large_frames(&self, interface: &str, on: bool) -> io::Result<()> {
         self.run(|| {
             let mut netlink = NetlinkSocket::open(NETLINK_GENERIC)?;
@@ -65,7 +65,7 @@ impl Namespace {
     }
 }
 
-/// A message of generic netlink, with its family for a type.
+/// A message of generic netlink; its family is its type.
 #[derive(Debug)]
 struct Generic {
     family: u16,
@@ -79,7 +79,7 @@ impl Generic {
     }
 }
 
-/// Asks for the number that a family of generic netlink has since the kernel was booted.
+/// Asks for the number of a family of generic netlink, which the kernel assigns when it boots.
 fn family(netlink: &mut NetlinkSocket, name: &str) -> io::Result<u16> {
     let name = attribute(CTRL_ATTR_FAMILY_NAME, &terminated(name));
     let answer = netlink.query(Generic::new(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name))?;
@@ -94,7 +94,7 @@ fn family(netlink: &mut NetlinkSocket, name: &str) -> io::Result<u16> {
     ))
 }
 
-/// What sets all of [`FEATURES`].
+/// The request that sets all of [`FEATURES`].
 fn features(family: u16, interface: &str, on: bool) -> Generic {
     let header = [
         attribute(ETHTOOL_A_HEADER_DEV_NAME, &terminated(interface)),

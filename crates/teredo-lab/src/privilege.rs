@@ -10,7 +10,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::NET_ADMIN);
 
-/// What the process has become.
+/// The source of a process's rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privilege {
     /// It had the rights already: nothing was changed.
@@ -19,7 +19,7 @@ pub enum Privilege {
     UserNamespace,
 }
 
-/// Why the process cannot get the rights, and what helps.
+/// Why the process cannot get the rights, and how the user can help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrivilegeError {
@@ -91,7 +91,7 @@ pub enum TunError {
 ///
 /// # Errors
 ///
-/// [`PrivilegeError`] says what forbids it and what helps.
+/// [`PrivilegeError`] names the obstacle and the remedy.
 ///
 /// ```no_run
 /// use teredo_lab::{Internet, privilege};
@@ -133,7 +133,7 @@ pub fn enter() -> Result<Privilege, PrivilegeError> {
 ///
 /// # Errors
 ///
-/// [`TunError`] says what forbids it and what helps.
+/// [`TunError`] names the obstacle and the remedy.
 pub fn check_tun() -> Result<(), TunError> {
     match OpenOptions::new()
         .read(true)

@@ -1,4 +1,4 @@
-//! A child process in a namespace: what it writes is kept, and it ends with its guard.
+//! A child process in a namespace: its output is kept, and it ends with its handle.
 
 use std::collections::VecDeque;
 use std::env;
@@ -52,7 +52,7 @@ pub struct Process {
     _namespace: Namespace,
 }
 
-/// Why a process did not do what was expected of it.
+/// Why a process failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessError {
@@ -64,28 +64,28 @@ pub enum ProcessError {
         /// Why not.
         source: io::Error,
     },
-    /// It ended before it wrote what was awaited.
+    /// It ended before it wrote the expected line.
     #[error("{name} ended ({status}) before it wrote {pattern:?}; its last lines:\n{tail}")]
     Ended {
         /// The name given to it.
         name: String,
         /// How it ended.
         status: ExitStatus,
-        /// What was awaited.
+        /// The expected part of a line.
         pattern: String,
-        /// What it wrote last.
+        /// Its last lines.
         tail: String,
     },
-    /// It did not write or do in time what was awaited.
+    /// It was too late.
     #[error("{name} did not {what} within {} ms; its last lines:\n{tail}", waited.as_millis())]
     TimedOut {
         /// The name given to it.
         name: String,
-        /// What was awaited.
+        /// The expected action.
         what: String,
-        /// How long it was awaited.
+        /// How long the caller waited.
         waited: Duration,
-        /// What it wrote last.
+        /// Its last lines.
         tail: String,
     },
     /// It could not be signalled or waited for.
@@ -93,7 +93,7 @@ pub enum ProcessError {
     Kernel {
         /// The name given to it.
         name: String,
-        /// What was attempted.
+        /// The failed action.
         what: &'static str,
         /// The kernel's answer.
         source: io::Error,
@@ -175,7 +175,7 @@ impl Process {
         self.id
     }
 
-    /// From now on, or no longer, also writes its lines to this process's stderr, each after its name.
+    /// Switches the echo of its lines to this process's stderr, each after its name.
     pub fn set_echo(&self, echo: bool) {
         self.output.lock().echo = echo.then(|| self.name.clone());
     }
@@ -251,7 +251,7 @@ impl Process {
         Err(self.timed_out(format!("write {pattern:?}"), start.elapsed()))
     }
 
-    /// Sends a signal; to a process that has ended, none.
+    /// Sends a signal, unless the process has ended.
     ///
     /// # Errors
     ///
@@ -294,7 +294,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ProcessError::TimedOut`] when it has not obeyed; it still runs then.
+    /// [`ProcessError::TimedOut`] if it still runs after `timeout`.
     pub fn terminate(&self, timeout: Duration) -> Result<ExitStatus, ProcessError> {
         self.signal(Signal::TERM)?;
         self.wait(timeout)
@@ -372,7 +372,7 @@ fn launched(command: &Command, parent: u32) -> Command {
     launched
 }
 
-/// Looks for the program where the shell will, so that its absence is an error of the start.
+/// Looks for the program as the shell will, so that a missing program is an error of the start.
 fn find_program(command: &Command) -> io::Result<()> {
     let program = Path::new(command.get_program());
     if program.components().count() > 1 {

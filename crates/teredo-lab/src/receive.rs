@@ -1,4 +1,4 @@
-//! Receiving with a timeout, whatever happens to the process meanwhile.
+//! Receiving with a timeout, in a process that may be stopped meanwhile.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 ///
 /// A receive with a timeout (`SO_RCVTIMEO`) is never restarted by the kernel: it ends with `EINTR` as
 /// soon as the process is stopped, frozen or traced (signal(7)), though no signal handler ever ran. A
-/// test that takes that for an answer fails on a busy machine once in a thousand runs, so that here it
-/// is received again.
+/// test that takes that for an answer fails on a busy machine once in a thousand runs. These methods
+/// receive again.
 ///
 /// ```
 /// use std::net::UdpSocket;
@@ -25,15 +25,15 @@ pub trait Receive {
     /// An address of this family.
     type Address;
 
-    /// Receives one datagram: its length, and whence it came.
+    /// Receives one datagram, and returns its length and source.
     ///
     /// # Errors
     ///
-    /// Those of recvfrom(2) but `EINTR`. The socket's timeout, if it has one, is told as
-    /// [`io::ErrorKind::WouldBlock`]; interruptions make it at most twice as long.
+    /// Those of recvfrom(2) except `EINTR`. After the socket's timeout, if it has one, the error is
+    /// [`io::ErrorKind::WouldBlock`]. Interruptions make it at most twice as long.
     fn receive_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Self::Address)>;
 
-    /// Receives one datagram: its length.
+    /// Receives one datagram, and returns its length.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Waiting for a condition: the substitute for a `sleep` of a guessed length.
+//! Waiting for a condition, instead of a `sleep` of a guessed length.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
-/// A condition that did not come about in time.
+/// A condition that was not met in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("waited {} ms in vain for {what}", waited.as_millis())]
 pub struct TimedOut {
-    /// What was awaited, as given to [`until`].
+    /// The condition, as given to [`until`].
     pub what: String,
-    /// How long it was awaited.
+    /// How long [`until`] waited.
     pub waited: Duration,
 }
 
