@@ -48,16 +48,14 @@ mod agent;
 mod config;
 mod leased_set;
 mod source;
-mod status;
 mod table;
 
 #[cfg(test)]
 mod testing;
 
-pub use agent::{Agent, AgentError, run};
+pub use agent::{Agent, AgentError, AgentStatus, Resyncs, run};
 pub use config::{
     AgentConfig, ConfigError, DEFAULT_LEASE, DEFAULT_RENEW, Exception, ParseExceptionError,
     ParseSetError, Protocol, SetPath, Target,
 };
 pub use source::PortSource;
-pub use status::{AgentStatus, Resyncs};
