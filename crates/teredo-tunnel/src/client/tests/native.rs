@@ -58,7 +58,7 @@ fn a_client_may_start_dormant() {
         bench.client.set_servers(vec![server_address()]);
         bench.go_round();
         assert_eq!(bench.status().port, 0);
-        assert_eq!(bench.announcements.ports(), []);
+        assert!(bench.announcements.ports().is_empty());
         bench.client.set_native(None);
         bench.expect_address();
         assert_eq!(bench.announcements.ports().len(), 1);
