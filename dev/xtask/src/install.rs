@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::{Artifact, Message};
 
 use crate::command::{capture, cargo, run as execute, say};
 use crate::tree;
@@ -71,7 +72,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let place = Place::new(&options.prefix, options.destdir.as_deref());
     let built = Built::new(options)?;
     for library in LIBRARIES {
-        place.library(library, &built.artifact(library.package)?)?;
+        let (archive, folder) = built.find(&library.name.replace('-', "_"))?;
+        place.library(library, &archive, &folder.join("symbols.map"))?;
     }
     for header in files(HEADERS, "h")? {
         place.file(&header, "include/teredo", 0o644)?;
@@ -80,7 +82,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         place.file(&page, "share/man/man3", 0o644)?;
     }
     if !options.libraries {
-        let program = built.artifact("teredo-cli")?;
+        let (program, _) = built.find("teredo")?;
         place.file(&program, "bin", 0o755)?;
         let pages = place.folder("share/man/man1")?;
         execute(Command::new(&program).arg("man").arg(pages))?;
@@ -90,7 +92,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// What cargo has built.
 struct Built {
-    messages: Vec<Value>,
+    artifacts: Vec<Artifact>,
 }
 
 impl Built {
@@ -110,33 +112,31 @@ impl Built {
         if !options.libraries {
             command.args(["-p", "teredo-cli"]);
         }
-        let messages = capture(&mut command)?
-            .lines()
-            .map(serde_json::from_str)
-            .collect::<Result<_, _>>()
-            .context("cannot read what cargo says of the build")?;
-        Ok(Self { messages })
+        let mut artifacts = Vec::new();
+        for message in Message::parse_stream(capture(&mut command)?.as_bytes()) {
+            if let Message::CompilerArtifact(artifact) =
+                message.context("cannot read cargo's account of the build")?
+            {
+                artifacts.push(artifact);
+            }
+        }
+        Ok(Self { artifacts })
     }
 
-    /// The program or archive of a package.
-    fn artifact(&self, package: &str) -> Result<PathBuf> {
-        // The name stands alone if the folder has it, too.
-        let (folder, name) = (format!("/{package}#"), format!("#{package}@"));
-        self.messages
+    /// The program or archive of a target, and the folder of its package.
+    fn find(&self, target: &str) -> Result<(PathBuf, PathBuf)> {
+        let mut artifacts = self
+            .artifacts
             .iter()
-            .filter(|message| {
-                message["package_id"]
-                    .as_str()
-                    .is_some_and(|id| id.contains(&folder) || id.contains(&name))
+            .filter(|artifact| artifact.target.name == target);
+        artifacts
+            .find_map(|artifact| {
+                let archive = |file: &&Utf8PathBuf| file.extension() == Some("a");
+                let archive = artifact.filenames.iter().find(archive);
+                let file = artifact.executable.as_ref().or(archive)?;
+                Some((file.into(), artifact.manifest_path.parent()?.into()))
             })
-            .find_map(|message| {
-                message["executable"].as_str().or_else(|| {
-                    let mut files = message["filenames"].as_array()?.iter();
-                    files.find_map(|file| file.as_str().filter(|file| file.ends_with(".a")))
-                })
-            })
-            .map(PathBuf::from)
-            .with_context(|| format!("cargo has built nothing of {package}"))
+            .with_context(|| format!("cargo has not built {target}"))
     }
 }
 
@@ -172,12 +172,12 @@ impl Place {
         replace(&target, mode, |path| fs::copy(source, path).map(drop))
     }
 
-    fn library(&self, library: &Library, archive: &Path) -> Result<()> {
+    fn library(&self, library: &Library, archive: &Path, symbols: &Path) -> Result<()> {
         let Library {
             name,
-            package,
             cflags,
             description,
+            ..
         } = library;
         let folder = self.folder("lib")?;
         replace(&folder.join(format!("lib{name}.a")), 0o644, |path| {
@@ -187,11 +187,7 @@ impl Place {
         let linked = tempfile::tempdir().context("no place for temporary files")?;
         let shared = linked.path().join(format!("lib{name}.so.{VERSION}"));
         let soname = format!("lib{name}.so.{ABI}");
-        let symbols = tree::root()
-            .join("crates")
-            .join(package)
-            .join("symbols.map");
-        execute(&mut link(archive, &shared, &soname, &symbols))?;
+        execute(&mut link(archive, &shared, &soname, symbols))?;
         self.file(&shared, "lib", 0o755)?;
         replace_link(&folder.join(&soname), &format!("lib{name}.so.{VERSION}"))?;
         replace_link(&folder.join(format!("lib{name}.so")), &soname)?;

@@ -1,7 +1,11 @@
-//! The licences of all dependencies, held against the list in `deny.toml`.
+//! The licences of all dependencies, checked against the list in `deny.toml`.
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
+use std::collections::HashSet;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use cargo_metadata::MetadataCommand;
+use spdx::{Expression, ParseMode};
 
 use crate::command::{capture, cargo, run, succeeds};
 use crate::tree;
@@ -18,28 +22,23 @@ pub(crate) fn check() -> Result<()> {
         &host()?,
     ]);
     let metadata = capture(metadata.env("RUSTFLAGS", "--cfg shuttle"))?;
-    let metadata: Value =
-        serde_json::from_str(&metadata).context("cannot read the output of cargo metadata")?;
-    let used: Vec<&str> = metadata["resolve"]["nodes"]
-        .as_array()
-        .context("cargo metadata names no dependency graph")?
-        .iter()
-        .filter_map(|node| node["id"].as_str())
-        .collect();
+    let metadata =
+        MetadataCommand::parse(metadata).context("cannot read the output of cargo metadata")?;
+    let graph = metadata
+        .resolve
+        .context("cargo metadata names no dependency graph")?;
+    let used: HashSet<_> = graph.nodes.into_iter().map(|node| node.id).collect();
     let mut refused = Vec::new();
-    for package in metadata["packages"]
-        .as_array()
-        .context("cargo metadata names no packages")?
-    {
-        if !package["id"].as_str().is_some_and(|id| used.contains(&id)) {
+    for package in metadata.packages {
+        if !used.contains(&package.id) {
             continue;
         }
-        let name = package["name"].as_str().unwrap_or("?");
-        let Some(expression) = package["license"].as_str() else {
+        let name = package.name;
+        let Some(expression) = package.license else {
             refused.push(format!("{name} names no licence"));
             continue;
         };
-        if !satisfied(expression, &allowed).with_context(|| format!("the licence of {name}"))? {
+        if !satisfied(&expression, &allowed).with_context(|| format!("the licence of {name}"))? {
             refused.push(format!("{name}: {expression}"));
         }
     }
@@ -50,7 +49,7 @@ pub(crate) fn check() -> Result<()> {
     );
 
     if succeeds(&mut cargo(&["deny", "--version"])) {
-        // The advisories are a matter of the day, not of the change: they would need the network.
+        // Advisories need the network, and change without a change here.
         run(&mut cargo(&[
             "deny",
             "--offline",
@@ -82,94 +81,21 @@ fn allowed(deny: &str) -> Result<Vec<String>> {
 /// The target that rustc builds for by default.
 fn host() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = capture(std::process::Command::new(rustc).arg("-vV"))?;
+    let version = capture(Command::new(rustc).arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc -vV names no host")?.to_owned())
 }
 
-/// Whether an SPDX expression can be met with the `allowed` licences alone.
+/// Whether the `allowed` licences alone meet an SPDX expression, in any of the spellings of crates.io.
 ///
-/// `AND` binds stronger than `OR`; a `/` is the `OR` of old manifests; what stands after `WITH` is an exception
-/// that only ever adds permissions, so the licence before it decides. SPDX 3 has the operators all in capitals or all in
-/// small letters.
+/// An exception (`WITH`) only adds permissions, so the licence before it decides.
 fn satisfied(expression: &str, allowed: &[String]) -> Result<bool> {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
-    let capital = |word| match word {
-        "and" => "AND",
-        "or" => "OR",
-        "with" => "WITH",
-        other => other,
-    };
-    let words: Vec<&str> = spaced.split_whitespace().map(capital).collect();
-    let mut parser = Parser {
-        words: &words,
-        allowed,
-    };
-    let met = parser.any()?;
-    ensure!(
-        parser.words.is_empty(),
-        "`{expression}` is no SPDX expression"
-    );
-    Ok(met)
-}
-
-struct Parser<'a> {
-    words: &'a [&'a str],
-    allowed: &'a [String],
-}
-
-impl Parser<'_> {
-    fn any(&mut self) -> Result<bool> {
-        let mut met = self.all()?;
-        while self.take("OR") {
-            met |= self.all()?;
-        }
-        Ok(met)
-    }
-
-    fn all(&mut self) -> Result<bool> {
-        let mut met = self.one()?;
-        while self.take("AND") {
-            met &= self.one()?;
-        }
-        Ok(met)
-    }
-
-    fn one(&mut self) -> Result<bool> {
-        if self.take("(") {
-            let met = self.any()?;
-            ensure!(self.take(")"), "a parenthesis is not closed");
-            return Ok(met);
-        }
-        let name = match self.words.split_first() {
-            Some((&name, rest)) if !["AND", "OR", "WITH", ")"].contains(&name) => {
-                self.words = rest;
-                name
-            }
-            _ => bail!("a licence is missing"),
-        };
-        if self.take("WITH") {
-            let (_, rest) = self
-                .words
-                .split_first()
-                .context("an exception is missing after WITH")?;
-            self.words = rest;
-        }
-        Ok(self.allowed.iter().any(|allowed| allowed == name))
-    }
-
-    fn take(&mut self, word: &str) -> bool {
-        match self.words.split_first() {
-            Some((&first, rest)) if first == word => {
-                self.words = rest;
-                true
-            }
-            _ => false,
-        }
-    }
+    let parsed = Expression::parse_mode(expression, ParseMode::LAX)
+        .with_context(|| format!("`{expression}` is no SPDX expression"))?;
+    Ok(parsed.evaluate(|required| {
+        let id = required.license.id();
+        id.is_some_and(|id| allowed.iter().any(|allowed| allowed == id.name))
+    }))
 }
 
 #[cfg(test)]
