@@ -100,7 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let teredo = options.teredo.clone().map_or_else(beside, Ok)?;
     let teredo = teredo
         .canonicalize()
-        .with_context(|| format!("no {}: cargo build --release", teredo.display()))?;
+        .with_context(|| format!("no {}: cargo build --profile dist", teredo.display()))?;
     let mut session = Session::new(options.quick, machine, teredo, options.out.clone())?;
     for part in Part::value_variants() {
         if !options.only.is_empty() && !options.only.contains(part) {

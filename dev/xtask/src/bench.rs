@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::command::{cargo, run as execute, step};
+use crate::command::{DIST, cargo, run as execute, step};
 use crate::tools;
 
 #[derive(clap::Args)]
@@ -90,12 +90,12 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         }
     };
     // Built on its own: the compiler is no part of what is measured.
-    let mut build = cargo(&["build", "--quiet", "--release", "--locked"]);
+    let mut build = cargo(&["build", "--quiet", "--locked", "--profile", DIST]);
     for package in &packages {
         build.args(["-p", package]);
     }
     step("building the programs, optimised", || execute(&mut build))?;
-    let mut command = cargo(&["run", "--quiet", "--release", "--locked"]);
+    let mut command = cargo(&["run", "--quiet", "--locked", "--profile", DIST]);
     command.args(["-p", "teredo-bench", "--", task]);
     command.args(arguments).env("PATH", tools::search_path());
     execute(&mut command)

@@ -10,6 +10,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::tree;
 
+/// The profile of programs that are installed or measured: link-time optimisation, and line numbers.
+pub(crate) const DIST: &str = "dist";
+
 /// The cargo that runs this program, in the root of the repository.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

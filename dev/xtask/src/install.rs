@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Artifact, Message};
 
-use crate::command::{capture, cargo, run as execute, say};
+use crate::command::{DIST, capture, cargo, run as execute, say};
 use crate::tree;
 
 #[derive(clap::Args)]
@@ -104,7 +104,7 @@ impl Built {
             "--message-format=json-render-diagnostics",
         ]);
         if !options.debug {
-            command.arg("--release");
+            command.args(["--profile", DIST]);
         }
         for library in LIBRARIES {
             command.args(["-p", library.package]);

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::command::{capture, cargo, run as execute, say, step};
+use crate::command::{DIST, capture, cargo, run as execute, say, step};
 use crate::{tools, tree};
 
 #[derive(clap::Args)]
@@ -48,8 +48,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     tools::ensure_installed(tools::INSTRUCTIONS)?;
     let runner = runner()?;
     let bench = |arguments: &[&str]| {
-        let mut command = cargo(&["bench", "--quiet", "--locked", "-p", "teredo-bench"]);
+        let mut command = cargo(&["bench", "--quiet", "--locked", "--profile", DIST]);
         command
+            .args(["-p", "teredo-bench"])
             .args(["--bench", "instructions"])
             .args(arguments)
             .env("GUNGRAUN_RUNNER", &runner)
