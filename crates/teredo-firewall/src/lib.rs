@@ -59,3 +59,7 @@ pub use config::{
     ParseSetError, Protocol, SetPath, Target,
 };
 pub use source::PortSource;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -95,3 +95,7 @@ pub use ping::{Replies, ping};
 pub use process::{Process, ProcessError};
 pub use receive::Receive;
 pub use wait::{TimedOut, until};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -50,3 +50,7 @@ pub use {teredo, teredo_notify, teredo_tunnel};
 
 #[cfg(doc)]
 use teredo_notify::hub::Hub;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

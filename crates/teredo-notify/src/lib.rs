@@ -55,3 +55,7 @@ pub fn socket_path() -> PathBuf {
         .filter(|path| !path.is_empty())
         .map_or_else(|| PathBuf::from(DEFAULT_SOCKET), PathBuf::from)
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -75,3 +75,7 @@ pub use port::PortAnnouncer;
 pub use tun::{OpenError, Tun, TunQueues};
 pub use udp::BindError;
 pub use waker::Waker;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -115,3 +115,7 @@ pub use node::{Destination, Node, Reception, Submission, Transmit};
 pub use relay::{Prefix, Relay, RelayConfig};
 pub use server::{Server, ServerConfig};
 pub use time::{Instant, Timer};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
