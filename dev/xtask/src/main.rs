@@ -1,11 +1,11 @@
-//! What is done *to* the repository: the test run, fuzzing, benchmarks, the table of requirements, and
-//! the installation.
+//! The tasks of the repository: the test run, fuzzing, benchmarks, the table of requirements, and the installation.
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod command;
 mod conformance;
+mod environment;
 mod fuzz;
 mod install;
 mod license;
@@ -23,7 +23,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(
     bin_name = "cargo xtask",
-    about = "What is done to the repository",
+    about = "The tasks of the repository",
     version
 )]
 enum Task {
@@ -31,9 +31,9 @@ enum Task {
     Test(test::Options),
     /// Run each fuzz target for a while, with nightly and cargo-fuzz.
     Fuzz(fuzz::Options),
-    /// Measure, beside others that do the same, on a machine that does nothing else.
+    /// Measure this system and its rivals, on an idle machine.
     Bench(bench::Bench),
-    /// Write docs/conformance.md: where each requirement is met, and which test shows it. Fail where one is left open.
+    /// Write docs/conformance.md: where each requirement is met, and which test shows it. Fail if one is left open.
     Conformance(conformance::Options),
     /// Install the program, the C libraries with their headers, and the manual pages.
     Install(install::Options),
@@ -41,7 +41,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
-        Task::Test(options) => test::run(&options),
+        Task::Test(options) => environment::enter().and_then(|()| test::run(&options)),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(bench) => bench::run(&bench),
         Task::Conformance(options) => conformance::run(&options),

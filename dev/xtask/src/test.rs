@@ -1,25 +1,27 @@
 //! `cargo xtask test`: the one command that says whether the repository is sound.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as execute, say, step};
-use crate::{conformance, license, lint, no_io, rules, tools};
+use crate::{conformance, environment, license, lint, no_io, rules, tools, tree};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Leave the documentation out and try 32 cases of each property instead of 256.
+    /// Leave out the documentation, and try 32 cases of each property instead of 256.
     #[arg(long)]
     quick: bool,
-    /// Run without root what can be run without it: no test that needs a network namespace.
+    /// Run without root, and leave out the tests that need a network namespace.
     #[arg(long)]
     unprivileged: bool,
-    /// Run the whole matrix of implementations and NATs, and try harder where trying is random: 10,000,000 changes of
-    /// the port, 4096 cases of each property. Half an hour more.
+    /// Run the whole matrix of implementations and NATs, 10,000,000 changes of the port, and 4096 cases of each property.
+    /// Takes half an hour more.
     #[arg(long, conflicts_with_all = ["quick", "unprivileged"])]
     long: bool,
+    /// Run only the steps with one of these words in their titles, such as `clippy,packages`.
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 /// The crates whose unit tests talk to the kernel's network, in namespaces that only root may make.
@@ -42,7 +44,67 @@ const LONG: &[(&str, &str)] = &[
     ("NETIOAPI_VALGRIND_ROUNDS", "20000"),
 ];
 
-/// The steps, in order. The test runner comes last and nothing is printed after it, unless something was left out.
+/// A part of the test run.
+struct Step {
+    title: &'static str,
+    needs: Needs,
+    work: fn(&Options) -> Result<()>,
+}
+
+/// What a step needs: an option may exclude it.
+#[derive(PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    /// Not with `--quick`.
+    Time,
+    /// Not with `--unprivileged`.
+    Root,
+}
+
+const fn part(title: &'static str, needs: Needs, work: fn(&Options) -> Result<()>) -> Step {
+    Step { title, needs, work }
+}
+
+/// The steps in their order. The tests come last, because they take longest.
+const STEPS: &[Step] = &[
+    part("environment", Needs::Nothing, |_| environment::check()),
+    part(
+        "programs and namespaces that the tests need",
+        Needs::Root,
+        |_| {
+            tools::ensure_installed(tools::TEST)?;
+            tools::ensure_namespaces()
+        },
+    ),
+    part("formatting", Needs::Nothing, |_| {
+        execute(&mut cargo(&["fmt", "--all", "--check"]))
+    }),
+    part("clippy", Needs::Nothing, |_| clippy()),
+    part("documentation", Needs::Time, |_| {
+        let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+        execute(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    }),
+    part("the protocol does no I/O", Needs::Nothing, |_| {
+        no_io::check()
+    }),
+    part("licences of the dependencies", Needs::Nothing, |_| {
+        license::check()
+    }),
+    part("house rules", Needs::Nothing, |_| lint::check()),
+    part("conformance", Needs::Nothing, |_| conformance::check()),
+    part("rules of the notifications", Needs::Nothing, |_| {
+        rules::check()
+    }),
+    part("the hub under a model checker", Needs::Nothing, |_| model()),
+    part("tests", Needs::Nothing, tests),
+    part(
+        "end-to-end tests without offloads",
+        Needs::Root,
+        without_offloads,
+    ),
+];
+
+/// Runs the steps, and stops at the first failure.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.unprivileged && !rustix::process::geteuid().is_root() {
         bail!(
@@ -50,81 +112,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
              or `cargo xtask test --unprivileged` to leave them out"
         );
     }
-    if !options.unprivileged {
-        step("programs and namespaces that the tests need", || {
-            tools::ensure_installed(tools::TEST)?;
-            tools::ensure_namespaces()
-        })?;
+    let is_wanted = |step: &&Step| {
+        let word_fits = |word: &String| step.title.contains(word.as_str());
+        (options.only.is_empty() || options.only.iter().any(word_fits))
+            && !(options.quick && step.needs == Needs::Time)
+            && !(options.unprivileged && step.needs == Needs::Root)
+    };
+    let steps: Vec<&Step> = STEPS.iter().filter(is_wanted).collect();
+    if steps.is_empty() {
+        let titles: Vec<&str> = STEPS.iter().map(|step| step.title).collect();
+        bail!("these options leave no step of: {}", titles.join(", "));
     }
-    step("formatting", || {
-        execute(&mut cargo(&["fmt", "--all", "--check"]))
-    })?;
-    step("clippy", || {
-        execute(&mut cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ]))
-    })?;
-    if !options.quick {
-        step("documentation", || {
-            execute(
-                cargo(&["doc", "--workspace", "--no-deps", "--locked"])
-                    .env("RUSTDOCFLAGS", "-D warnings"),
-            )
-        })?;
-    }
-    step("the protocol does no I/O", no_io::check)?;
-    step("licences of the dependencies", license::check)?;
-    step("house rules", lint::check)?;
-    step("conformance", conformance::check)?;
-    step("rules of the notifications", rules::check)?;
-    step("the hub under a model checker", model)?;
-    tests(options)
-}
-
-/// Under `--cfg shuttle` the hub is built with the model checker's threads and locks. That build has a folder of its
-/// own, so that the ordinary one is not made anew.
-fn model() -> Result<()> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    execute(
-        cargo(&["test", "--locked", "-p", "teredo-notify", "--test", "model"])
-            .arg("--target-dir")
-            .arg(Path::new(&target).join("shuttle"))
-            .env("RUSTFLAGS", "--cfg shuttle"),
-    )
-}
-
-fn tests(options: &Options) -> Result<()> {
-    if options.unprivileged {
-        step("tests of the protocol and the simulator", || {
-            execute(&mut prepared(
-                cargo(&["test", "--locked", "-p", "teredo", "-p", "teredo-sim"]),
-                options,
-            ))
-        })?;
-        step("unit tests of the other crates", || {
-            let mut command = cargo(&["test", "--locked", "--workspace", "--lib", "--bins"]);
-            for name in no_io::PURE.iter().chain(KERNEL) {
-                command.args(["--exclude", name]);
-            }
-            execute(&mut prepared(command, options))
-        })?;
-    } else {
-        say(if options.long {
-            "==> tests, in their long form"
-        } else {
-            "==> tests; of the matrix of implementations and NATs every pair, not every cell (--long)"
-        })?;
-        execute(&mut prepared(
-            cargo(&["test", "--workspace", "--locked"]),
-            options,
-        ))?;
-        without_offloads(options)?;
+    for part in steps {
+        step(part.title, || (part.work)(options))?;
     }
     for left_out in left_out(options) {
         say(format_args!("left out: {left_out}"))?;
@@ -132,17 +132,48 @@ fn tests(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The end-to-end tests once more, in which every packet goes its way alone. Chosen by the name of the test rather than of
-/// the crate, which keeps the dependencies' features, and so the build, as they are.
+fn clippy() -> Result<()> {
+    let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--locked"]);
+    execute(clippy.args(["--", "-D", "warnings"]))
+}
+
+/// Under `--cfg shuttle` the hub is built with the model checker's threads and locks. That build has a folder of its
+/// own, so that the ordinary one is not made anew.
+fn model() -> Result<()> {
+    execute(
+        cargo(&["test", "--locked", "-p", "teredo-notify", "--test", "model"])
+            .arg("--target-dir")
+            .arg(tree::target_dir().join("shuttle"))
+            .env("RUSTFLAGS", "--cfg shuttle"),
+    )
+}
+
+/// Without root, the tests of the protocol and the simulator, and the unit tests of the other crates.
+fn tests(options: &Options) -> Result<()> {
+    if !options.unprivileged {
+        if !options.long {
+            say(
+                "    of the matrix of implementations and NATs every pair, not every cell (--long)",
+            )?;
+        }
+        let command = cargo(&["test", "--workspace", "--locked"]);
+        return execute(&mut prepared(command, options));
+    }
+    let command = cargo(&["test", "--locked", "-p", "teredo", "-p", "teredo-sim"]);
+    execute(&mut prepared(command, options))?;
+    let mut command = cargo(&["test", "--locked", "--workspace", "--lib", "--bins"]);
+    for name in no_io::PURE.iter().chain(KERNEL) {
+        command.args(["--exclude", name]);
+    }
+    execute(&mut prepared(command, options))
+}
+
+/// The end-to-end tests once more, each packet on its own. The workspace is tested, not the crate alone, so that
+/// nothing is built anew with other features.
 fn without_offloads(options: &Options) -> Result<()> {
     let mut command = cargo(&["test", "--workspace", "--locked", "--test", "e2e", "--"]);
-    if options.long {
-        say("==> end-to-end tests without offloads")?;
-    } else {
-        say(format_args!(
-            "==> end-to-end tests without offloads: {} (--long: all)",
-            DATA.join(" ")
-        ))?;
+    if !options.long {
+        say(format_args!("    {} (--long: all)", DATA.join(" ")))?;
         command.args(DATA);
     }
     execute(prepared(command, options).env("TEREDO_OFFLOAD", "off"))
@@ -161,7 +192,7 @@ fn prepared(mut command: Command, options: &Options) -> Command {
     command
 }
 
-/// What a run with these options did not do, so that nobody takes it for the whole.
+/// What a run with these options leaves out, so that it does not pass for the whole.
 fn left_out(options: &Options) -> Vec<&'static str> {
     let mut left_out = Vec::new();
     if options.unprivileged {
@@ -169,7 +200,10 @@ fn left_out(options: &Options) -> Vec<&'static str> {
              teredo-lab, teredo-nft and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C (--unprivileged)");
     }
     if options.quick {
-        left_out.push("documentation, and 224 of 256 cases of each property (--quick)");
+        left_out.push("the documentation, and 224 of 256 cases of each property (--quick)");
+    }
+    if !options.only.is_empty() {
+        left_out.push("all other steps (--only)");
     }
     left_out
 }

@@ -94,10 +94,7 @@ fn runner() -> Result<PathBuf> {
         return Ok(runner.into());
     }
     let version = locked(&tree::read("Cargo.lock")?)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let folder = tree::root()
-        .join(target)
-        .join(format!("{RUNNER}-{version}"));
+    let folder = tree::target_dir().join(format!("{RUNNER}-{version}"));
     let runner = folder.join("bin").join(RUNNER);
     if !runner.is_file() {
         step(&format!("{RUNNER} {version}, once: some minutes"), || {
