@@ -11,6 +11,7 @@ mod install;
 mod license;
 mod lint;
 mod no_io;
+mod publish;
 mod rules;
 mod test;
 mod tools;

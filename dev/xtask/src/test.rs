@@ -5,11 +5,11 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as execute, say, step};
-use crate::{conformance, environment, license, lint, no_io, rules, tools, tree};
+use crate::{conformance, environment, license, lint, no_io, publish, rules, tools, tree};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Leave out the documentation, and try 32 cases of each property instead of 256.
+    /// Leave out the documentation and the packages, and try 32 cases of each property instead of 256.
     #[arg(long)]
     quick: bool,
     /// Run without root, and leave out the tests that need a network namespace.
@@ -95,6 +95,8 @@ const STEPS: &[Step] = &[
     part("rules of the notifications", Needs::Nothing, |_| {
         rules::check()
     }),
+    part("the oldest Rust", Needs::Nothing, |_| publish::oldest()),
+    part("packages", Needs::Time, |_| publish::package()),
     part("the hub under a model checker", Needs::Nothing, |_| model()),
     part("tests", Needs::Nothing, tests),
     part(
@@ -200,7 +202,9 @@ fn left_out(options: &Options) -> Vec<&'static str> {
              teredo-lab, teredo-nft and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C (--unprivileged)");
     }
     if options.quick {
-        left_out.push("the documentation, and 224 of 256 cases of each property (--quick)");
+        left_out.push(
+            "the documentation, the packages, and 224 of 256 cases of each property (--quick)",
+        );
     }
     if !options.only.is_empty() {
         left_out.push("all other steps (--only)");

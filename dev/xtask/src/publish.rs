@@ -1,0 +1,140 @@
+//! The crates that are published: each can be packed, what is packed compiles, and the oldest Rust compiles it.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use cargo_metadata::semver::Version;
+use cargo_metadata::{Metadata, MetadataCommand, Package};
+
+use crate::command::{capture, cargo, run, say};
+use crate::tree;
+
+/// Packs every crate, and compiles each from its package, with the others' packages as its dependencies.
+///
+/// What is not committed is packed as well: a test run comes before the commit. All dependencies have been fetched by the
+/// steps before this one.
+pub(crate) fn package() -> Result<()> {
+    let metadata = metadata()?;
+    let crates = published(&metadata);
+    for package in &crates {
+        let lacking = lacking(package);
+        ensure!(
+            lacking.is_empty(),
+            "{} has no {}: crates.io shows it, or searches by it",
+            package.manifest_path,
+            lacking.join(", no ")
+        );
+    }
+    let mut command = cargo(&[
+        "package",
+        "--quiet",
+        "--locked",
+        "--offline",
+        "--allow-dirty",
+    ]);
+    run(command.args(selection(&crates)))
+}
+
+/// Compiles the crates with the Rust that they promise to compile with, if rustup has it here.
+pub(crate) fn oldest() -> Result<()> {
+    let metadata = metadata()?;
+    let crates = published(&metadata);
+    let oldest = crates
+        .iter()
+        .filter_map(|package| package.rust_version.as_ref())
+        .max()
+        .context("no crate has a rust-version")?;
+    let newer = newer(&metadata, oldest);
+    ensure!(
+        newer.is_empty(),
+        "these need a newer Rust than {oldest}: {}",
+        newer.join(", ")
+    );
+    let toolchains = capture(Command::new("rustup").args(["toolchain", "list"]));
+    let Some(toolchain) = toolchains.ok().and_then(|list| toolchain(&list, oldest)) else {
+        let (major, minor) = (oldest.major, oldest.minor);
+        return say(format_args!(
+            "    left out: cargo check with Rust {major}.{minor} (rustup toolchain install {major}.{minor})"
+        ));
+    };
+    let mut command = Command::new("rustup");
+    command
+        .current_dir(tree::root())
+        .args(["run", &toolchain, "cargo", "check", "--locked"])
+        .arg("--target-dir")
+        .arg(tree::target_dir().join("oldest"))
+        .args(selection(&crates));
+    // What the cargo that runs this program has set would win over the toolchain asked for.
+    for variable in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
+        command.env_remove(variable);
+    }
+    run(&mut command)
+}
+
+fn metadata() -> Result<Metadata> {
+    let mut command = cargo(&["metadata", "--locked", "--format-version", "1"]);
+    MetadataCommand::parse(capture(&mut command)?).context("cannot read cargo's metadata")
+}
+
+/// The members of the workspace without `publish = false`.
+fn published(metadata: &Metadata) -> Vec<&Package> {
+    let members = metadata.workspace_packages().into_iter();
+    members
+        .filter(|package| package.publish.as_ref().is_none_or(|to| !to.is_empty()))
+        .collect()
+}
+
+fn selection(crates: &[&Package]) -> Vec<String> {
+    let arguments = crates
+        .iter()
+        .flat_map(|package| ["-p".to_owned(), package.name.to_string()]);
+    arguments.collect()
+}
+
+/// The fields of the manifest that a published crate has, and this one has not.
+fn lacking(package: &Package) -> Vec<&'static str> {
+    [
+        ("description", package.description.is_none()),
+        ("license", package.license.is_none()),
+        ("readme", package.readme.is_none()),
+        ("keywords", package.keywords.is_empty()),
+        ("categories", package.categories.is_empty()),
+        (
+            "package.metadata.docs.rs",
+            package.metadata.pointer("/docs/rs").is_none(),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(field, is_missing)| is_missing.then_some(field))
+    .collect()
+}
+
+/// The dependencies that ask for a newer Rust.
+fn newer(metadata: &Metadata, oldest: &Version) -> Vec<String> {
+    let packages = metadata.packages.iter().filter(|package| {
+        package
+            .rust_version
+            .as_ref()
+            .is_some_and(|version| version > oldest)
+    });
+    packages
+        .map(|package| format!("{} {}", package.name, package.version))
+        .collect()
+}
+
+/// The toolchain for a version of Rust, in the output of `rustup toolchain list`: `1.88-...`, or any `1.88.x`.
+fn toolchain(list: &str, version: &Version) -> Option<String> {
+    let mut names = list
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let wanted = format!("{}.{}", version.major, version.minor);
+    names
+        .find(|name| {
+            name.strip_prefix(&wanted)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
+        })
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;
