@@ -24,6 +24,9 @@ pub(crate) struct Options {
     only: Vec<String>,
 }
 
+/// The crates that `cargo test` tests in the root of the repository.
+const DEFAULT: &[&str] = &["teredo", "teredo-cli", "teredo-sim"];
+
 /// The crates whose unit tests talk to the kernel's network, in namespaces that only root may make.
 const KERNEL: &[&str] = &[
     "teredo-firewall",
@@ -31,6 +34,9 @@ const KERNEL: &[&str] = &[
     "teredo-nft",
     "teredo-tunnel",
 ];
+
+/// The tests that `cargo test` runs only if they are named: they need root or installed programs.
+const PROGRAM: &[&str] = &["--test", "cli", "--test", "e2e", "--test", "matrix"];
 
 /// The end-to-end tests whose data goes through the tunnel, and that need no other implementation.
 const DATA: &[&str] = &["order::", "relay::", "transfer::", "tunnel::"];
@@ -99,6 +105,7 @@ const STEPS: &[Step] = &[
     part("packages", Needs::Time, |_| publish::package()),
     part("the hub under a model checker", Needs::Nothing, |_| model()),
     part("tests", Needs::Nothing, tests),
+    part("tests of the program", Needs::Root, program),
     part(
         "end-to-end tests without offloads",
         Needs::Root,
@@ -134,9 +141,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// `--all-targets` passes over the tests that `cargo test` does not run of its own accord.
 fn clippy() -> Result<()> {
-    let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--locked"]);
-    execute(clippy.args(["--", "-D", "warnings"]))
+    for targets in [&["--all-targets"][..], PROGRAM] {
+        let mut clippy = cargo(&["clippy", "--workspace", "--locked"]);
+        execute(clippy.args(targets).args(["--", "-D", "warnings"]))?;
+    }
+    Ok(())
 }
 
 /// Under `--cfg shuttle` the hub is built with the model checker's threads and locks. That build has a folder of its
@@ -150,23 +161,27 @@ fn model() -> Result<()> {
     )
 }
 
-/// Without root, the tests of the protocol and the simulator, and the unit tests of the other crates.
+/// Without root, `cargo test` as everyone can run it, and the unit tests of the other crates.
 fn tests(options: &Options) -> Result<()> {
     if !options.unprivileged {
-        if !options.long {
-            say(
-                "    of the matrix of implementations and NATs every pair, not every cell (--long)",
-            )?;
-        }
         let command = cargo(&["test", "--workspace", "--locked"]);
         return execute(&mut prepared(command, options));
     }
-    let command = cargo(&["test", "--locked", "-p", "teredo", "-p", "teredo-sim"]);
-    execute(&mut prepared(command, options))?;
+    execute(&mut prepared(cargo(&["test", "--locked"]), options))?;
     let mut command = cargo(&["test", "--locked", "--workspace", "--lib", "--bins"]);
-    for name in no_io::PURE.iter().chain(KERNEL) {
+    for name in DEFAULT.iter().chain(KERNEL) {
         command.args(["--exclude", name]);
     }
+    execute(&mut prepared(command, options))
+}
+
+/// The tests of the whole system, which need root and the packages of [`tools::TEST`].
+fn program(options: &Options) -> Result<()> {
+    if !options.long {
+        say("    of the matrix of implementations and NATs every pair, not every cell (--long)")?;
+    }
+    let mut command = cargo(&["test", "--workspace", "--locked"]);
+    command.args(PROGRAM);
     execute(&mut prepared(command, options))
 }
 
