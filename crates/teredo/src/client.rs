@@ -13,8 +13,8 @@
 //!          no server answered, or the NAT is symmetric
 //! ```
 //!
-//! What a person sees of it is [`State`]: `Stopped` and `Waiting` are *offline*, `Starting` is *probe*. Where the host
-//! has native IPv6, [`sleep`](Client::sleep) stops the client and makes it *dormant* (§5.5).
+//! Users see [`State`] instead: `Stopped` and `Waiting` are *offline*, `Starting` is *probe*. If the host has native
+//! IPv6, [`sleep`](Client::sleep) stops the client and makes it *dormant* (§5.5).
 //!
 //! | file | RFC 4380 |
 //! |---|---|
@@ -64,23 +64,22 @@ use maintain::Service;
 use peers::Peers;
 use qualify::Qualification;
 
-/// A Teredo client without its sockets.
-///
-/// See the [crate's documentation](crate) for how to drive it.
+/// A Teredo client without its sockets. [`Node`] describes how to drive it.
 #[derive(Debug)]
 pub struct Client {
     config: ClientConfig,
     rng: ChaCha12Rng,
     phase: Phase,
     local: SocketAddrV4,
-    /// In the order in which they are asked: the last good one first.
+    /// In the order in which they are asked: the last one that worked comes first.
     servers: Vec<ServerAddress>,
-    /// The address on the interface, or the last one that was: kept while its mapping is (R5991-3.1-03).
+    /// The address on the interface, or the last one that was there. It is reused while its mapping lasts
+    /// (R5991-3.1-03).
     held: Option<Held>,
     nat: Nat,
-    /// The servers that say that our key is no longer valid.
+    /// The servers that declared our key invalid.
     retired_keys: BTreeSet<Ipv4Addr>,
-    /// Qualifications that failed in a row.
+    /// Consecutive failed qualifications.
     failures: u32,
     peers: Peers,
     discovery: Discovery,
@@ -89,16 +88,16 @@ pub struct Client {
     outbox: Outbox,
     events: VecDeque<Event>,
     drops: DropCounters,
-    /// Connectivity tests that strangers provoke.
+    /// Limits the connectivity tests that strangers provoke.
     provoked_tests: RateLimit,
-    /// ICMPv6 errors to the host (RFC 4443 §2.4 f).
+    /// Limits ICMPv6 errors to the host (RFC 4443 §2.4 f).
     icmpv6_errors: RateLimit,
 }
 
 #[derive(Debug)]
 enum Phase {
     Stopped,
-    /// Stopped as long as the host has IPv6 by other means, such as this address.
+    /// Stopped while the host has native IPv6, such as this address.
     Dormant {
         native: Ipv6Addr,
     },
@@ -117,13 +116,13 @@ enum Phase {
 struct Held {
     address: TeredoAddress,
     server: ServerAddress,
-    /// Whether the caller has been told to have it on the interface.
+    /// Whether the last event put it on the interface.
     up: bool,
 }
 
 impl Client {
-    /// A client that is stopped. The seed must be unpredictable to others (R5991-4-01): nonces and the random
-    /// bits of the address come from it.
+    /// A stopped client. The seed must be unpredictable to others, because nonces and the random bits of the address
+    /// come from it (R5991-4-01).
     pub fn new(config: ClientConfig, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let keys = std::array::from_fn(|_| rng.next_u64());
@@ -155,12 +154,12 @@ impl Client {
         }
     }
 
-    /// Qualifies from a newly bound service port: at the start, and after a rebind.
+    /// Qualifies from a newly bound service port: at the start and after a rebind.
     ///
-    /// `local` is the port's address as the network sees it on this host; `0.0.0.0` while there is no route, which
-    /// [`handle_network_change`](Self::handle_network_change) mends. Whatever was still to be sent from an earlier
-    /// port is forgotten, and if the mapping turns out to be another one so are the peers, whose NATs know only the
-    /// earlier one.
+    /// `local` is the port's address on this host. It is `0.0.0.0` while there is no route; call
+    /// [`handle_network_change`](Self::handle_network_change) when there is one. Unsent datagrams of an earlier port
+    /// are discarded. If the mapping turns out to be different, so are the peers, whose NATs know only the earlier
+    /// mapping.
     pub fn start(&mut self, now: Instant, local: SocketAddrV4, servers: &[ServerAddress]) {
         self.local = local;
         self.adopt_servers(servers);
@@ -172,8 +171,8 @@ impl Client {
         self.begin_qualification(now, reason);
     }
 
-    /// Replaces the servers, for instance when a name has been resolved anew. A client that has none yet or that
-    /// waits tries at once; a qualified one stays with its server as long as it answers.
+    /// Replaces the servers, for instance after a name was resolved again. A client that is waiting or has no server
+    /// yet tries at once; a qualified client stays with its server as long as it answers.
     pub fn set_servers(&mut self, now: Instant, servers: &[ServerAddress]) {
         let before = self.servers.clone();
         self.adopt_servers(servers);
@@ -188,21 +187,20 @@ impl Client {
         }
     }
 
-    /// Replaces the identifiers and secrets. They count from the next solicitation and the next advertisement on.
+    /// Replaces the identifiers and secrets. The next solicitation and the next advertisement use them.
     pub fn set_keyring(&mut self, keyring: Keyring) {
         self.retired_keys
             .retain(|&server| keyring.get(server).is_some());
         self.config.keyring = keyring;
     }
 
-    /// Ends the service; nothing is sent any more until [`start`](Self::start) (R6169-2.1-01).
+    /// Ends the service. Nothing is sent until [`start`](Self::start) (R6169-2.1-01).
     pub fn stop(&mut self, _now: Instant) {
         self.end(Phase::Stopped);
     }
 
-    /// As [`stop`](Self::stop), because the host has a `native` address and a way to the IPv6 Internet by other means
-    /// (R4380-5.5-01: then it must not behave as a client). The state is [`State::Dormant`] until
-    /// [`start`](Self::start).
+    /// Stops because the host has native IPv6: a `native` address and a route to the IPv6 Internet. It then must not
+    /// act as a client (R4380-5.5-01). The state is [`State::Dormant`] until [`start`](Self::start).
     pub fn sleep(&mut self, _now: Instant, native: Ipv6Addr) {
         self.end(Phase::Dormant { native });
     }
@@ -215,8 +213,8 @@ impl Client {
         self.outbox.clear();
     }
 
-    /// An address, a route or an interface changed (R4380-MS-05). With the same local address the mapping is
-    /// verified at once while the service goes on (R6081-5.1.1-03); with another one the client qualifies anew.
+    /// Reacts to a changed address, route or interface (R4380-MS-05). If the local address is the same, the client
+    /// verifies the mapping at once while the service goes on (R6081-5.1.1-03); otherwise it qualifies again.
     pub fn handle_network_change(&mut self, now: Instant, local: SocketAddrV4) {
         let moved = self.local != local;
         self.local = local;
@@ -230,7 +228,7 @@ impl Client {
         }
     }
 
-    /// Everything a person asks.
+    /// The current status.
     pub fn status(&self) -> Status {
         let (state, reason) = self.visible_state();
         let service = match &self.phase {
@@ -359,7 +357,7 @@ impl Client {
         }
     }
 
-    /// Changes the phase, and says so where a person would see a difference.
+    /// Changes the phase, and reports it if the visible state or reason differs.
     fn enter(&mut self, phase: Phase) {
         let before = self.visible_state();
         self.phase = phase;
@@ -369,7 +367,7 @@ impl Client {
         }
     }
 
-    /// Takes a new list of servers and keeps the order that experience has given to the known ones.
+    /// Takes a new list of servers and keeps the learned order of those that stay.
     fn adopt_servers(&mut self, servers: &[ServerAddress]) {
         let mut adopted: Vec<_> = self
             .servers
@@ -385,7 +383,7 @@ impl Client {
         self.servers = adopted;
     }
 
-    /// Puts the address for this mapping into service: the held one where nothing changed, else a new one.
+    /// Puts the address for this mapping into service: the held address if nothing changed, else a new one.
     fn bring_address_up(
         &mut self,
         now: Instant,
@@ -419,7 +417,7 @@ impl Client {
             self.restart_determination();
         }
         if unchanged.is_none() {
-            // Their NATs expect the old mapping, and what waits carries the old source.
+            // The NATs of the peers expect the old mapping, and queued packets carry the old source.
             self.forget_peers();
         }
         self.held = Some(Held {
@@ -430,7 +428,7 @@ impl Client {
         address
     }
 
-    /// Takes the address off the interface; its random bits are kept for the case that the mapping comes back.
+    /// Takes the address off the interface, but keeps its random bits in case the mapping comes back.
     fn take_address_down(&mut self) {
         self.end_determination();
         if let Some(held) = &mut self.held

@@ -1,4 +1,4 @@
-//! What a client can be told.
+//! The settings of a client.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use crate::policy::DestinationPolicy;
 /// A Teredo server: two IPv4 addresses of one host (R4380-5.2-01).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerAddress {
-    /// The address that stands in the Teredo addresses of its clients.
+    /// The address that is part of its clients' Teredo addresses.
     pub primary: Ipv4Addr,
-    /// The address that shows whether the NAT maps by destination.
+    /// The address that reveals a NAT that maps by destination.
     pub secondary: Ipv4Addr,
 }
 
 impl ServerAddress {
-    /// The pair that deployed servers use where only one address is known: the secondary one follows the primary one.
+    /// The usual pair of deployed servers if only the primary address is known: the secondary address is the next one.
     pub fn adjacent(primary: Ipv4Addr) -> Self {
         Self {
             primary,
@@ -25,17 +25,17 @@ impl ServerAddress {
     }
 }
 
-/// The settings of a [`Client`](crate::Client). `default()` is what the RFCs ask for.
+/// The settings of a [`Client`](crate::Client). `default()` follows the RFCs.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// After how long without word from the server the NAT mapping may be gone. Drawn anew for each round
-    /// from 75 % to 100 % of this (RFC 4380 §5.2). 30 s.
+    /// How long a NAT is trusted to keep a mapping without traffic. Each refresh comes after a random 75 % to 100 % of
+    /// this (RFC 4380 §5.2). 30 s.
     pub refresh_interval: Duration,
     /// How long a router solicitation waits for its answer, T of RFC 4380 §5.2.1. 4 s (R4380-5.2.1-03).
     pub solicitation_timeout: Duration,
-    /// Transmissions of a router solicitation before a server counts as silent, N of RFC 4380 §5.2.1. 3.
+    /// How often a router solicitation is sent before a server counts as silent, N of RFC 4380 §5.2.1. 3.
     pub solicitation_attempts: u32,
-    /// When several servers are known, how long one may take before the next is asked as well. 1 s.
+    /// With several servers, the delay before the next one is asked as well. 1 s.
     pub server_stagger: Duration,
     /// The first wait after a failed qualification; it doubles up to [`Self::max_backoff`]. 1 s.
     pub min_backoff: Duration,
@@ -43,17 +43,16 @@ pub struct ClientConfig {
     pub max_backoff: Duration,
     /// The most peers remembered. 65,536.
     pub max_peers: usize,
-    /// The most bytes that wait for one peer. 64 KiB.
+    /// The most bytes queued for one peer. 64 KiB.
     pub max_queue_bytes: usize,
-    /// The most bytes that wait for all peers. 4 MiB.
+    /// The most bytes queued for all peers. 4 MiB.
     pub max_total_queue_bytes: usize,
-    /// Whether clients on the same link are looked for (R4380-5.2-07, R4380-7.3.4-01), once
-    /// [`set_local_subnet`](crate::Client::set_local_subnet) has named the link. On: few NATs lead from one of
-    /// their hosts to another, so that without it neighbours cannot reach each other.
+    /// Whether to look for clients on the same link (R4380-5.2-07, R4380-7.3.4-01), once
+    /// [`set_local_subnet`](crate::Client::set_local_subnet) has named the link. On: few NATs hairpin, and neighbours
+    /// behind the others cannot reach each other without it.
     pub local_discovery: bool,
-    /// Whether a longer refresh interval is looked for (RFC 4380 §5.2.7), up to four times
-    /// [`Self::refresh_interval`]. Off: it keeps a second port open for minutes, and finds something only behind
-    /// a NAT that hairpins.
+    /// Whether to look for a longer refresh interval (RFC 4380 §5.2.7), up to four times [`Self::refresh_interval`].
+    /// Off: the search keeps a second port open for minutes, and succeeds only behind a NAT that hairpins.
     pub determine_refresh_interval: bool,
     /// Where nothing may be sent.
     pub destinations: DestinationPolicy,

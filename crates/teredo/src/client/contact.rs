@@ -1,7 +1,6 @@
-//! Finding out where a peer is: bubbles (RFC 4380 §5.2.6) and the direct IPv6 connectivity test (§5.2.9).
+//! Locating a peer: bubbles (RFC 4380 §5.2.6) and the direct IPv6 connectivity test (§5.2.9).
 //!
-//! Both are repeated by timers, not by further packets of the application: one lost bubble must not be one lost
-//! flow.
+//! Timers repeat both, rather than further packets of the application: one lost bubble must not lose a flow.
 
 use super::peers::{BubbleCause, CONTACT_ATTEMPTS, CONTACT_TIMEOUT, Contact, Probe};
 use super::{Client, Phase};
@@ -11,20 +10,20 @@ use crate::{DropReason, Instant};
 use rand_core::Rng;
 use std::net::{Ipv6Addr, SocketAddrV4};
 
-/// Of bubbles and echo requests; nothing depends on it.
+/// The hop limit of bubbles and echo requests; nothing depends on it.
 pub(super) const HOP_LIMIT: u8 = 255;
 
-/// Who wants to know.
+/// What started a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The host has a packet to send.
     Host,
-    /// A stranger's packet; he gets one test, and strangers together a limited number.
+    /// A stranger's packet. Each stranger gets one test, and all strangers together a limited number.
     Provoked,
 }
 
 impl Client {
-    /// Begins to verify the path to `address`, unless that is under way.
+    /// Starts to verify the path to `address`, unless a verification is under way.
     pub(super) fn contact(
         &mut self,
         now: Instant,
@@ -80,7 +79,7 @@ impl Client {
         Ok(slot)
     }
 
-    /// Repeats what is due, and gives up what was repeated enough.
+    /// Repeats what is due, and gives up peers that were asked often enough.
     pub(super) fn drive_contacts(&mut self, now: Instant) {
         while let Some(slot) = self.peers.due(now) {
             self.advance_contact(now, slot);
@@ -117,13 +116,13 @@ impl Client {
         }
     }
 
-    /// The direct bubble opens the own NAT (R4380-5.2.6-01), the indirect one makes the peer open its own: it goes to
-    /// the peer's server (R4380-5.2.6-03, R4380-MS-01). Together they are one event (A-06). `number` counts the events
-    /// of this contact, from 0.
+    /// The direct bubble opens our own NAT (R4380-5.2.6-01). The indirect one goes to the peer's server, and makes the
+    /// peer open its NAT (R4380-5.2.6-03, R4380-MS-01). The pair is one event (A-06). `number` counts the events of
+    /// this contact, from 0.
     ///
-    /// DEVIATION(rfc4380 §5.2.4): the first direct bubbles to a peer end on the way, the first behind the own NAT
-    /// (R4380-5.2.4-06, see [`Opening`]); at a Linux router whose own input is open, one that gets there before the
-    /// peer has sent anything would keep the two apart.
+    /// DEVIATION(rfc4380 §5.2.4): the first direct bubbles to a peer expire on the way, the first one just behind our
+    /// own NAT (R4380-5.2.4-06, see [`Opening`]). If a direct bubble reached a Linux router with open input before the
+    /// peer has sent anything, the two would stay apart.
     fn ask_with_bubbles(&mut self, now: Instant, slot: u32, number: u8) {
         let (Some(own), Some(teredo)) = (
             self.own_address(),
@@ -158,11 +157,11 @@ impl Client {
         }
     }
 
-    /// Where a peer that is a neighbour is asked on the link (R4380-5.2.4-04): where the path in use leads, if
-    /// it is one on the link, or else where a local bubble has told.
+    /// The peer's address on the link, if it is a neighbour (R4380-5.2.4-04): the end of the path in use if that is on
+    /// the link, else the address from its local bubble.
     ///
-    /// DEVIATION(rfc4380 §5.2.4): a peer on the link is asked by the public way as well, as in case 5. A local bubble
-    /// that was forged or is out of date would cut the peer off otherwise.
+    /// DEVIATION(rfc4380 §5.2.4): a peer on the link is also asked by the public path, as in case 5. Otherwise a forged
+    /// or outdated local bubble would cut the peer off.
     fn on_the_link(&self, now: Instant, slot: u32, target: TeredoAddress) -> Option<SocketAddrV4> {
         match self.peers.peer(slot).path(now) {
             Some(path) => (path != target.mapped).then_some(path),
@@ -170,7 +169,7 @@ impl Client {
         }
     }
 
-    /// By way of the own server (R4380-5.2.9-01, R4380-MS-01).
+    /// Sends an echo request through our own server (R4380-5.2.9-01, R4380-MS-01).
     fn test_with_echo(&mut self, now: Instant, slot: u32, nonce: [u8; 16], sequence: u8) {
         let Phase::Qualified(service) = &mut self.phase else {
             return;
@@ -193,7 +192,7 @@ impl Client {
         });
     }
 
-    /// Tells the host about every packet that waited in vain (R4380-5.2.4-11).
+    /// Answers every packet that waited in vain with an ICMPv6 error (R4380-5.2.4-11).
     fn give_up(&mut self, now: Instant, slot: u32) {
         self.peers.end_contact(slot);
         for packet in self.peers.take_queue(slot) {
@@ -202,7 +201,7 @@ impl Client {
         }
     }
 
-    /// Destination unreachable (ICMPv6 type 1) with this code, for the program that sent `packet`.
+    /// Sends *destination unreachable* with this code to the program that sent `packet`.
     pub(super) fn report_unreachable(&mut self, now: Instant, code: u8, packet: &[u8]) {
         let Some(own) = self.own_address() else {
             return;
@@ -213,8 +212,8 @@ impl Client {
         }
     }
 
-    /// Answers a bubble that the server forwarded, which is what opens the own NAT for the sender (A-04), be it a
-    /// cone NAT (R4380-5.2.3-05, R4380-5.2.3-14, R5991-3.2-05).
+    /// Answers a bubble that the server forwarded. The answer opens our own NAT for the sender (A-04), even a cone NAT
+    /// (R4380-5.2.3-05, R4380-5.2.3-14, R5991-3.2-05).
     pub(super) fn answer_bubble(
         &mut self,
         now: Instant,
@@ -225,8 +224,8 @@ impl Client {
             return Err(DropReason::NotQualified);
         };
         let (own, own_mapping) = (service.ipv6, service.address.mapped);
-        // A Teredo peer stands where its address says; the origin of its bubble may be forged by a peer of the
-        // same server no better than its address. Relays and `miredo` are known by the origin alone.
+        // A Teredo peer is at the mapping in its address; a peer of the same server can forge the origin as easily as
+        // the address. Relays and `miredo` are known by the origin alone.
         let to = match TeredoAddress::from_ipv6(source) {
             Some(teredo) => {
                 self.check_target(teredo)?;
@@ -234,7 +233,7 @@ impl Client {
             }
             None => origin.ok_or(DropReason::UnverifiedSource)?,
         };
-        // L-03: an origin can be forged, so that the answer would come back through a hairpin.
+        // L-03: a forged origin could make the answer come back through a hairpin.
         if to == own_mapping {
             return Err(DropReason::OwnAddress);
         }
@@ -256,8 +255,8 @@ impl Client {
         Ok(())
     }
 
-    /// Neither the mapping nor the server in a Teredo address may lead where nothing may be sent (R4380-5.2.4-07,
-    /// R4380-5.2.4-08, R4380-5.2.4-09, R4380-7.4.3-01), nor back to this client (L-03).
+    /// Neither the mapping nor the server in a Teredo address may be a refused destination (R4380-5.2.4-07,
+    /// R4380-5.2.4-08, R4380-5.2.4-09, R4380-7.4.3-01), or this client itself (L-03).
     pub(super) fn check_target(&self, target: TeredoAddress) -> Result<(), DropReason> {
         let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::NotQualified);
@@ -272,7 +271,7 @@ impl Client {
         }
     }
 
-    /// Whether an echo request to the peer waits for its reply.
+    /// Whether an echo request to the peer awaits its reply.
     pub(super) fn is_tested(&self, slot: u32) -> bool {
         matches!(
             self.peers.peer(slot).contact,
@@ -294,7 +293,7 @@ impl Client {
     }
 }
 
-/// Whether bubbles for this peer may go where both have to: to its mapping and to its server (RFC 4380 §5.2.4).
+/// Whether bubbles for this peer may go to both its mapping and its server (RFC 4380 §5.2.4).
 pub(super) fn permits(policy: &DestinationPolicy, target: TeredoAddress) -> bool {
     policy.permits(target.mapped) && policy.permits(server_of(target))
 }
@@ -303,17 +302,17 @@ fn server_of(target: TeredoAddress) -> SocketAddrV4 {
     SocketAddrV4::new(target.server, PORT)
 }
 
-/// The times to live, before the system's own.
+/// The times to live that are tried before the system's default.
 const TTLS: [u8; 3] = [2, 4, 8];
 
-/// How far a direct bubble goes whose purpose is to open the own NAT (RFC 4380 §5.2.4 case 5).
+/// The time to live of direct bubbles that open our own NAT (RFC 4380 §5.2.4 case 5).
 ///
-/// One that gets to the peer's router before the peer has sent anything is a stranger's there. Most routers drop it.
-/// A Linux router whose own input is open takes it for its own, and from then on the peer's answers leave from another
-/// port, for which the own NAT is closed: the two never meet (Debian bug #404365). So it is sent with a time to live
-/// that ends behind the own NAT and before the peer's.
+/// A direct bubble that reaches the peer's router before the peer has sent anything is unsolicited there. Most routers
+/// drop it. A Linux router with open input accepts it as its own, and then maps the peer's answers to another port,
+/// which our NAT refuses: the two never meet (Debian bug #404365). So the bubble's time to live ends behind our own NAT
+/// and before the peer's.
 ///
-/// Where the own NAT is nobody says. Each repetition goes further, the last ones all the way, as RFC 4380 has it:
+/// The distance of our NAT is unknown. Each repetition goes further, and the last ones all the way, as in RFC 4380:
 ///
 /// ```text
 ///   bubble   time to live   passes
@@ -323,23 +322,21 @@ const TTLS: [u8; 3] = [2, 4, 8];
 ///   4        the system's
 /// ```
 ///
-/// If the first was not enough for one peer, the next peer's starts a step further, and never beyond the third.
-///
-/// This is what was learned of it since the qualification.
+/// If the first bubble was not enough for one peer, the next peer starts one step further, but never beyond the third.
+/// This value is what was learned since the qualification.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Opening {
     first: usize,
 }
 
 impl Opening {
-    /// The time to live of the direct bubble that is number `number` of a contact, counted from 0; `None` for the
-    /// system's own.
+    /// The time to live of direct bubble `number` of a contact, counted from 0; `None` for the system's default.
     pub(super) fn ttl(self, number: u8) -> Option<u8> {
         TTLS.get(self.first + usize::from(number)).copied()
     }
 
-    /// A peer that there was no path to has answered the last of so many bubbles, from its mapping. A lost one looks
-    /// the same, so that the next peer's first bubble may go further than it has to.
+    /// A peer without a path has answered from its mapping, after so many bubbles. A lost bubble looks the same as an
+    /// expired one, so the next peer's first bubble may go further than necessary.
     pub(super) fn answered(&mut self, bubbles: u8) {
         if bubbles > 1 {
             self.first = (self.first + 1).min(TTLS.len() - 1);

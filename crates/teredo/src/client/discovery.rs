@@ -1,5 +1,4 @@
-//! Local client discovery (RFC 4380 §5.2.8): clients on one link find each other, where the NAT before them does
-//! not lead one to the other.
+//! Local client discovery (RFC 4380 §5.2.8): clients on one link find each other if their NAT does not hairpin.
 //!
 //! ```text
 //!  alice                                  224.0.0.253:3544                                   bob
@@ -12,16 +11,17 @@
 //!
 //! # What a hostile host on the link can do
 //!
-//! It can claim to be any client behind the same NAT, for a local bubble proves nothing. So:
+//! It can claim to be any client behind the same NAT, because a local bubble proves nothing. So:
 //!
-//! - The own NAT's address must be in the claimed one: who is elsewhere on the Internet cannot be claimed.
-//! - What a bubble says is kept apart from the list of peers and displaces none of them. A path in use is never given
-//!   up for it, and is verified where it leads already.
-//! - A neighbour is asked on the link *and* by the public way, so that a false claim cuts nobody off.
-//! - Answers are as long as the bubbles, and limited for each neighbour and for all together.
+//! - The claimed address must contain the external address of our own NAT, so nobody elsewhere on the Internet can be
+//!   claimed.
+//! - Neighbours have a table of their own and displace no peer. A path in use is never given up for a local bubble, and
+//!   is verified where it leads already.
+//! - A neighbour is asked on the link *and* by the public path, so a false claim cuts nobody off.
+//! - Answers are no longer than the bubbles, and limited for each neighbour and for all together.
 //!
-//! What is left: a peer behind the same NAT that is not in contact may be impersonated by a host that could also
-//! answer ARP requests in its place. Who does not trust the link switches discovery off.
+//! The remaining risk: a host on the link can impersonate a peer behind the same NAT that is not in contact yet. It
+//! could do the same by answering ARP requests. Switch discovery off on links that are not trusted.
 
 mod neighbours;
 
@@ -39,26 +39,26 @@ use crate::wire::{self, DISCOVERY, Datagram, TeredoAddress};
 use crate::{DropReason, Instant};
 use neighbours::{Neighbours, Noted};
 
-/// All nodes on the link: whom a local bubble is for (RFC 4380 §5.2.8).
+/// All nodes on the link, the destination of a local bubble (RFC 4380 §5.2.8).
 pub(super) const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-/// Of local bubbles (R4380-5.2.8-03).
+/// The hop limit of local bubbles (R4380-5.2.8-03).
 const HOP_LIMIT: u8 = 1;
-/// The time between two local bubbles is drawn from this (R4380-5.2.8-02).
+/// The range of the random time between two local bubbles (R4380-5.2.8-02).
 const PERIOD: (Duration, Duration) = (Duration::from_secs(200), Duration::from_secs(300));
-/// A local bubble out of turn comes within this time, at random, so that a whole link does not speak at once,
+/// An additional local bubble comes within this time, at random, so that not all hosts of a link send at once.
 const HASTE: Duration = Duration::from_secs(1);
-/// and not sooner than this after the one before.
+/// The least time between an additional local bubble and the bubble before it.
 const OUT_OF_TURN: Duration = Duration::from_secs(10);
 
-/// What is known of the link and the clients on it.
+/// The state of the link and the clients on it.
 #[derive(Debug)]
 pub(super) struct Discovery {
     subnet: Option<LocalSubnet>,
     neighbours: Neighbours,
-    /// When the next local bubble is due; of no meaning without a subnet.
+    /// When the next local bubble is due; meaningless without a subnet.
     next: Instant,
     last: Option<Instant>,
-    /// Answers to local bubbles, which anybody on the link can forge.
+    /// Limits answers to local bubbles, which any host on the link can forge.
     answers: RateLimit,
 }
 
@@ -73,18 +73,18 @@ impl Discovery {
         }
     }
 
-    /// When the next local bubble is due, for a client in service.
+    /// When the next local bubble is due, while the client is in service.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.subnet.map(|_| self.next)
     }
 
-    /// Where the client with this mapping is reached on the link.
+    /// The address on the link of the client with this mapping.
     pub(super) fn endpoint(&self, now: Instant, mapping: SocketAddrV4) -> Option<SocketAddrV4> {
         self.subnet?;
         self.neighbours.endpoint(now, mapping)
     }
 
-    /// Whether this can be the endpoint of a neighbour.
+    /// Whether a neighbour can have this address.
     pub(super) fn reaches(&self, endpoint: SocketAddrV4) -> bool {
         endpoint.port() != 0
             && self
@@ -98,9 +98,9 @@ impl Discovery {
 }
 
 impl Client {
-    /// Tells of the subnet that datagrams leave through, to look for neighbours in; `None` where there is no such
-    /// link or it is not to be used. The caller has joined 224.0.0.253 there, and hands what comes in on port 3544
-    /// to [`handle_udp`](Self::handle_udp) with that group as its local address.
+    /// Sets the subnet in which to look for neighbours: the one that datagrams leave through. `None` if there is no
+    /// such link, or if it must not be used. The caller has joined 224.0.0.253 there, and passes datagrams for that
+    /// group and port 3544 to [`handle_udp`](crate::Node::handle_udp) with the group as the local address.
     ///
     /// Nothing happens while [`ClientConfig::local_discovery`](super::ClientConfig::local_discovery) is off.
     pub fn set_local_subnet(&mut self, now: Instant, subnet: Option<LocalSubnet>) {
@@ -114,7 +114,7 @@ impl Client {
         self.meet_neighbours(now);
     }
 
-    /// On another link other hosts have the addresses that paths led to.
+    /// Forgets paths on the link: on another link, other hosts have these addresses.
     fn leave_the_link(&mut self) {
         let policy = &self.config.destinations;
         let lost = self
@@ -125,10 +125,11 @@ impl Client {
         }
     }
 
-    /// There is a new address, or a new link: whoever is there is to hear of it, and may be somebody else.
+    /// Starts over with a new address or on a new link: the hosts there do not know this client, and may be different
+    /// ones.
     ///
-    /// DEVIATION(rfc4380 §5.2.8): the first local bubble comes at once and not after 200 s to 300 s, in which two
-    /// clients that were just started could not reach each other.
+    /// DEVIATION(rfc4380 §5.2.8): the first local bubble is sent at once and not after 200 s to 300 s. Two clients that
+    /// have just started could not reach each other until then.
     pub(super) fn meet_neighbours(&mut self, now: Instant) {
         self.discovery.neighbours.clear();
         self.announce_out_of_turn(now);
@@ -138,7 +139,7 @@ impl Client {
         let earliest = self.discovery.last.map(|last| last + OUT_OF_TURN);
         let soon = now + self.random_part(HASTE);
         let soon = earliest.map_or(soon, |earliest| earliest.max(soon));
-        // What was due before the service began has no meaning any more.
+        // A deadline from before the service began is void.
         if self.discovery.next <= now || soon < self.discovery.next {
             self.discovery.next = soon;
         }
@@ -163,7 +164,7 @@ impl Client {
         });
     }
 
-    /// Case 4 of RFC 4380 §5.2.3: what came in for the discovery address (R4380-5.2.3-11, R4380-5.2.8-05 to
+    /// Case 4 of RFC 4380 §5.2.3: a datagram for the discovery address (R4380-5.2.3-11, R4380-5.2.8-05 to
     /// R4380-5.2.8-09).
     pub(super) fn receive_local_bubble(
         &mut self,
@@ -189,7 +190,7 @@ impl Client {
         if packet.source() == own || neighbour.mapped == own_mapping {
             return Err(DropReason::OwnAddress);
         }
-        // R4380-5.2.8-05. The last condition is R4380-5.2.8-06: who is not behind the same NAT is reached without help.
+        // R4380-5.2.8-05. The last condition is R4380-5.2.8-06: a client behind another NAT is reachable without help.
         if !permits(&self.config.destinations, neighbour)
             || !self.may_be_neighbour(from)
             || neighbour.mapped.ip() != own_mapping.ip()
@@ -198,8 +199,8 @@ impl Client {
         }
         match self.discovery.neighbours.note(now, neighbour.mapped, from) {
             Noted::Full => return Err(DropReason::LocalBubbleLimit),
-            // DEVIATION(rfc4380 §5.2.8): a client that is new on the link learns of the others at once, and not
-            // when the next of their local bubbles comes.
+            // DEVIATION(rfc4380 §5.2.8): a client that is new on the link learns of the others at once, rather than at
+            // their next local bubble.
             Noted::New => self.announce_out_of_turn(now),
             Noted::Known => {}
         }
@@ -215,7 +216,7 @@ impl Client {
         Ok(())
     }
 
-    /// Whether `from` is an address of another host on the link that datagrams may be sent to.
+    /// Whether `from` is another host on the link that may be sent to.
     pub(super) fn may_be_neighbour(&self, from: SocketAddrV4) -> bool {
         // L-03: the outside of the NAT may be on the link, too.
         let itself =
@@ -225,16 +226,16 @@ impl Client {
             && self.config.destinations.permits_neighbour(*from.ip())
     }
 
-    /// Where the neighbour with this Teredo address is reached on the link, if it is one.
+    /// The address on the link of the neighbour with this Teredo address.
     pub(super) fn neighbour(&self, now: Instant, address: TeredoAddress) -> Option<SocketAddrV4> {
         let endpoint = self.discovery.endpoint(now, address.mapped)?;
         self.may_be_neighbour(endpoint).then_some(endpoint)
     }
 
-    /// Case 5 of RFC 4380 §5.2.3: a packet from where a local bubble has told that the peer is.
+    /// Case 5 of RFC 4380 §5.2.3: a packet from the address that a local bubble announced.
     ///
-    /// DEVIATION(rfc4380 §5.2.3): a packet from where a local bubble has told that a peer is does not redirect a
-    /// path in use. A local bubble is easily forged.
+    /// DEVIATION(rfc4380 §5.2.3): a packet from the address that a local bubble announced does not redirect a path in
+    /// use. A local bubble is easily forged.
     pub(super) fn receive_from_neighbour<'a>(
         &mut self,
         now: Instant,

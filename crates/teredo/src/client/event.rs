@@ -1,21 +1,21 @@
-//! What a client tells its caller.
+//! Events and status of a client.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use super::ServerAddress;
 
-/// The state that a person sees; the words are those of Windows.
+/// The visible state; Windows uses the same words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// No service; [`Reason`] says why. Unless stopped, the client will try again by itself.
+    /// No service, for the given [`Reason`]. Unless stopped, the client tries again by itself.
     #[default]
     Offline,
     /// Qualification is under way.
     Probe,
-    /// At rest: the host has IPv6 by other means (RFC 4380 §5.5). It starts when that ends.
+    /// Inactive because the host has native IPv6 (RFC 4380 §5.5). The client starts when that ends.
     Dormant,
-    /// There is a Teredo address and it works.
+    /// The client has a working Teredo address.
     Qualified,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for State {
 pub enum Reason {
     /// It was not started, or it was stopped.
     Stopped,
-    /// No server address is known (no name resolved yet).
+    /// No server address is known; no name was resolved yet.
     NoServer,
     /// Neither of the server's addresses answered.
     ServerSilent(Ipv4Addr),
@@ -51,10 +51,10 @@ pub enum Reason {
     SecondarySilent(Ipv4Addr),
     /// The secondary address answered, the primary one did not.
     PrimarySilent(Ipv4Addr),
-    /// Neither of the server's addresses answered a solicitation with an identifier and a secret. A server that
-    /// knows another secret is as silent as one that is not there (RFC 4380 §5.3.1).
+    /// Neither of the server's addresses answered a solicitation with an identifier and a secret. A server with another
+    /// secret does not answer at all (RFC 4380 §5.3.1).
     ServerSilentToSecret(Ipv4Addr),
-    /// The server answers, but not with the shared secret (RFC 4380 §5.2.2).
+    /// The server answers without the shared secret (RFC 4380 §5.2.2).
     Unauthenticated(Ipv4Addr),
     /// The NAT gives every destination another mapping (RFC 4380 §5.2.1).
     SymmetricNat {
@@ -69,7 +69,7 @@ pub enum Reason {
     NetworkChanged,
     /// The NAT gave the service port another mapping (RFC 4380 §5.2.5).
     MappingChanged(SocketAddrV4),
-    /// The host has IPv6 by other means, with this address (RFC 4380 §5.5).
+    /// The host has native IPv6, with this address (RFC 4380 §5.5).
     NativeIpv6(Ipv6Addr),
 }
 
@@ -122,7 +122,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What is known of the NAT. Without the cone phase (RFC 5991 §3.2) a cone NAT is not told from a restricted one.
+/// The kind of NAT. Without the cone phase (RFC 5991 §3.2), a cone NAT looks like a restricted one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Nat {
     /// Not known yet.
@@ -154,7 +154,7 @@ impl fmt::Display for Nat {
     }
 }
 
-/// What happened.
+/// Something that the caller has to know or do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -165,38 +165,38 @@ pub enum Event {
         /// Why it is not qualified; `None` when it is.
         reason: Option<Reason>,
     },
-    /// A server says whether the client's key for it is still valid, and said otherwise before (RFC 4380 §5.2.2).
+    /// A server changed its verdict on the client's key (RFC 4380 §5.2.2).
     KeyValidity {
         /// The server's primary address.
         server: Ipv4Addr,
-        /// `false`: a new key should be obtained.
+        /// Whether the key is valid; if not, obtain a new one.
         valid: bool,
     },
-    /// There is an address to put on the interface. A later `AddressUp` replaces an earlier one.
+    /// Put this address on the interface. A later `AddressUp` replaces it.
     AddressUp {
         /// The Teredo address.
         address: Ipv6Addr,
-        /// The mapping behind it.
+        /// The mapping in the address.
         mapped: SocketAddrV4,
-        /// The server that it was made with.
+        /// The server in the address.
         server: ServerAddress,
         /// The link MTU to set, in bytes: 1280 (RFC 4380 §5.1.2).
         mtu: u32,
     },
-    /// The secondary port (RFC 4380 §5.2.7) is to be opened, on any UDP port, or closed. When it is open, or cannot
-    /// be had, [`Client::secondary_port`](super::Client::secondary_port) takes the answer. It is announced to nobody.
+    /// Open the secondary port (RFC 4380 §5.2.7), any UDP port, or close it. If it is wanted, report the result with
+    /// [`Client::secondary_port`](super::Client::secondary_port). The port is not announced to subscribers.
     SecondaryPort {
         /// Open it, or close it.
         wanted: bool,
     },
-    /// The address is no longer valid: take it off the interface.
+    /// Remove this address from the interface; it is no longer valid.
     AddressDown {
         /// The Teredo address that was in use.
         address: Ipv6Addr,
     },
 }
 
-/// Everything a person asks of a client, at one moment.
+/// The status of a client at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The state.
@@ -209,18 +209,18 @@ pub struct Status {
     pub server: Option<ServerAddress>,
     /// The service port's local address.
     pub local: Option<SocketAddrV4>,
-    /// How the NAT shows the service port to the server.
+    /// The service port's mapping, as the server sees it.
     pub mapped: Option<SocketAddrV4>,
-    /// The NAT.
+    /// The kind of NAT.
     pub nat: Nat,
-    /// Whether the server in use says that the client's key is no longer valid (RFC 4380 §5.2.2).
+    /// Whether the server in use declared the client's key invalid (RFC 4380 §5.2.2).
     pub key_retired: bool,
     /// The refresh interval in force.
     pub refresh_interval: std::time::Duration,
-    /// Peers remembered.
+    /// Peers in the list.
     pub peers: usize,
-    /// Of these, the ones with a verified path.
+    /// Those of them with a verified path.
     pub trusted_peers: usize,
-    /// Clients on the link that local discovery has found.
+    /// Clients that local discovery found on the link.
     pub neighbours: usize,
 }

@@ -1,5 +1,5 @@
-//! The search for a longer refresh interval (RFC 4380 §5.2.7): a second port is left alone for ever longer times, and
-//! a bubble from the service port shows whether its mapping still stands.
+//! The search for a longer refresh interval (RFC 4380 §5.2.7). A second port stays idle for ever longer times, and then
+//! a bubble from the service port tests whether its mapping still exists.
 //!
 //! ```text
 //!  Off ──> Opening ──> Qualifying ──> Resting ── candidate over ──> Probing ── arrived, or four lost ──┐
@@ -8,9 +8,9 @@
 //!   └───────────────────────────────────────────────────────────── concluded ──────────────────────────┘
 //! ```
 //!
-//! The bubble has to turn round in the NAT. One that does not hairpin (RFC 4787 §6), one that filters by address or
-//! port and a firewall on the host, which knows nothing of the second port, all make each candidate fail: the interval
-//! then stays as it is, which is safe (R4380-5.2.7-09). Nothing is opened for it.
+//! The bubble has to hairpin in the NAT (RFC 4787 §6). A NAT that does not hairpin, a NAT that filters by address or
+//! port, and a host firewall, which does not know the second port, all make every candidate fail. The interval then
+//! stays as it is, which is safe (R4380-5.2.7-09). Nothing is opened for the search.
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::{Client, Event, Phase};
 use crate::wire::{self, Datagram, Flags, PORT, TeredoAddress};
 use crate::{DropReason, Instant, Reception};
 
-/// How long a bubble may take to the secondary port, and how often it is sent (R4380-5.2.7-04).
+/// How long a bubble to the secondary port may take, and how often it is sent (R4380-5.2.7-04).
 const BUBBLE_TIMEOUT: Duration = Duration::from_secs(2);
 const BUBBLES: u32 = 4;
 
@@ -31,7 +31,7 @@ const BUBBLES: u32 = 4;
 pub(super) struct Determination {
     /// The refresh interval in force.
     pub(super) refresh: Duration,
-    /// The longest that may still be found.
+    /// The upper bound of the search.
     max: Duration,
     candidate: Duration,
     stage: Stage,
@@ -41,9 +41,9 @@ pub(super) struct Determination {
 
 #[derive(Debug)]
 enum Stage {
-    /// Not wanted, not possible, or done.
+    /// Not wanted, impossible, or done.
     Off,
-    /// The caller is to open the secondary port.
+    /// The caller has been asked to open the secondary port.
     Opening,
     /// Both addresses of the server are asked from the secondary port.
     Qualifying {
@@ -51,7 +51,7 @@ enum Stage {
         attempts: u32,
         due: Instant,
     },
-    /// Nothing goes through the secondary port until then.
+    /// The secondary port stays idle until this instant.
     Resting {
         address: TeredoAddress,
         until: Instant,
@@ -71,7 +71,7 @@ enum Stage {
     },
 }
 
-/// A question to one address of the server.
+/// A solicitation to one address of the server.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ask {
     nonce: Option<[u8; 8]>,
@@ -90,7 +90,7 @@ impl Determination {
         }
     }
 
-    /// When something is due, for a client in service.
+    /// When the next step is due, while the client is in service.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Off | Stage::Opening => None,
@@ -101,12 +101,11 @@ impl Determination {
         }
     }
 
-    /// Steps 4 and 5: takes the outcome in, and returns whether the search has come to its end (R4380-5.2.7-05,
-    /// R4380-5.2.7-06).
+    /// Steps 4 and 5: records the outcome, and returns whether the search is over (R4380-5.2.7-05, R4380-5.2.7-06).
     ///
-    /// DEVIATION(rfc4380 §5.2.7): the search for a longer refresh interval ends at 75 % of what is possible after a
-    /// success as well (A-05). Behind a NAT that never forgets it would go on for ever, gain less and less, and keep its
-    /// port open.
+    /// DEVIATION(rfc4380 §5.2.7): the search for a longer refresh interval also ends after a success, at 75 % of the
+    /// possible range (A-05). Behind a NAT that never forgets, it would go on for ever with shrinking gains and keep
+    /// its port open.
     fn conclude(&mut self, succeeded: bool) -> bool {
         if succeeded {
             self.refresh = self.candidate;
@@ -124,7 +123,7 @@ impl Determination {
 }
 
 impl Client {
-    /// There is a new address, so perhaps a new NAT: what was found of another one does not hold here.
+    /// Starts over after a new address: it may mean a new NAT, for which earlier findings are void.
     pub(super) fn restart_determination(&mut self) {
         self.end_determination();
         self.determination = Determination::new(self.config.refresh_interval);
@@ -143,7 +142,8 @@ impl Client {
         }
     }
 
-    /// Answers [`Event::SecondaryPort`]: the secondary port is open at this address of the host, or cannot be had.
+    /// Answers [`Event::SecondaryPort`]: the secondary port is open at this local address, or `None` if it could not be
+    /// opened.
     pub fn secondary_port(&mut self, now: Instant, local: Option<SocketAddrV4>) {
         if !matches!(self.determination.stage, Stage::Opening) {
             return;
@@ -178,7 +178,7 @@ impl Client {
         }
     }
 
-    /// Step 0: the secondary port qualifies as the service port did, with the server that won (R4380-5.2.7-01).
+    /// Step 0: the secondary port qualifies as the service port did, with the same server (R4380-5.2.7-01).
     fn ask_for_mapping(&mut self, now: Instant, mut asks: [Ask; 2], attempts: u32) {
         let Phase::Qualified(service) = &self.phase else {
             return;
@@ -210,7 +210,7 @@ impl Client {
         let Some(own) = self.own_address() else {
             return;
         };
-        // It was permitted when the server told of it (R4380-5.2.4-07).
+        // The mapping was checked when the server reported it (R4380-5.2.4-07).
         if !self.config.destinations.permits(address.mapped) {
             return self.end_determination();
         }
@@ -232,7 +232,7 @@ impl Client {
         }
     }
 
-    /// Step 6: the mapping of the secondary port is renewed, and may have become another one (R4380-5.2.7-07).
+    /// Step 6: renews the mapping of the secondary port, which may have changed (R4380-5.2.7-07).
     fn maintain_secondary(&mut self, now: Instant, address: TeredoAddress, attempts: u32) {
         if attempts >= self.config.solicitation_attempts {
             return self.end_determination();
@@ -253,7 +253,7 @@ impl Client {
         };
     }
 
-    /// Takes in a datagram that the secondary port received from `from`. Nothing of it is ever for the host.
+    /// Takes in a datagram that the secondary port received from `from`. It is never for the host.
     pub fn handle_secondary<'a>(
         &mut self,
         now: Instant,
@@ -286,8 +286,8 @@ impl Client {
         if !packet.is_bubble() || packet.destination() != address.to_ipv6() {
             return Err(DropReason::WrongDestination);
         }
-        // A NAT shows the outside or the inside of the service port (RFC 4787 §6). Nobody else knows the random bits
-        // of the address, but a NAT that lets his bubble in may close to the own one.
+        // A NAT may show the external or the internal address of the service port (RFC 4787 §6). Nobody else knows the
+        // random bits of the address, but a NAT that admits a stranger's bubble may refuse ours.
         let own = [service.address.mapped.ip(), self.local.ip()];
         if packet.source() != service.ipv6 || !own.contains(&from.ip()) {
             return Err(DropReason::WrongSource);
@@ -346,7 +346,7 @@ impl Client {
         Ok(())
     }
 
-    /// Step 1: nothing more happens on the secondary port until the candidate interval is over.
+    /// Step 1: the secondary port stays idle for the candidate interval.
     fn rest(&mut self, now: Instant, mapped: SocketAddrV4) {
         let Phase::Qualified(service) = &self.phase else {
             return;

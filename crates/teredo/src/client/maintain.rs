@@ -1,4 +1,4 @@
-//! Maintenance (RFC 4380 §5.2.5): the mapping stays alive, and its end is noticed.
+//! Maintenance (RFC 4380 §5.2.5): the client keeps its mapping alive, and notices when it is gone.
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
@@ -12,18 +12,18 @@ use crate::{DropReason, Instant, Timer};
 pub(super) struct Service {
     pub(super) server: ServerAddress,
     pub(super) address: TeredoAddress,
-    /// `address` as it stands in packets.
+    /// `address` in its IPv6 form.
     pub(super) ipv6: Ipv6Addr,
     /// The source of this service's solicitations.
     link_local: Ipv6Addr,
     refresh: Refresh,
-    /// When something was sent to the server last.
+    /// When a datagram last went to the server.
     pub(super) spoken: Instant,
 }
 
 #[derive(Debug)]
 enum Refresh {
-    /// Nothing to do until then, unless the server is heard before.
+    /// Nothing is due until then, unless the server is heard before.
     Idle { at: Instant },
     /// Solicitations are under way.
     Soliciting {
@@ -67,13 +67,13 @@ impl Client {
         }));
     }
 
-    /// Something came from the server: its next sign of life is due a randomised interval from now (R4380-5.2.3-04,
-    /// R4380-5.2.5-01), or earlier (R6081-5.1.1-03).
+    /// The server was heard: the next refresh is due a randomised interval from now (R4380-5.2.3-04, R4380-5.2.5-01),
+    /// or earlier (R6081-5.1.1-03).
     ///
-    /// DEVIATION(rfc4380 §5.2.5): something is sent to the server once in a refresh interval, however much comes from
-    /// it, as RFC 6081 §5.1.1 allows. Only what goes out is sure to keep a mapping alive (RFC 4787 REQ-6): else the
-    /// NAT would close to a server that is heard often and never spoken to, and with it to every bubble that peers
-    /// send by way of it.
+    /// DEVIATION(rfc4380 §5.2.5): the client sends to the server once in a refresh interval, however often it hears
+    /// from it, as RFC 6081 §5.1.1 allows. Only outbound traffic is sure to keep a mapping alive (RFC 4787 REQ-6).
+    /// Otherwise the NAT would close to a server that is often heard and never sent to, and to all bubbles that peers
+    /// send through it.
     pub(super) fn heard_server(&mut self, now: Instant) {
         let at = now + self.randomised_refresh();
         let interval = self.determination.refresh;
@@ -87,7 +87,7 @@ impl Client {
         }
     }
 
-    /// Asks the server whether the mapping still stands, now.
+    /// Asks the server now whether the mapping still exists.
     pub(super) fn solicit_refresh(&mut self, now: Instant) {
         if let Phase::Qualified(service) = &mut self.phase {
             service.refresh = Refresh::Soliciting {
@@ -99,7 +99,7 @@ impl Client {
         self.drive_maintenance(now);
     }
 
-    /// Solicits where the server was silent for an interval, repeats, and qualifies anew where that is in vain
+    /// Solicits if the server was silent for an interval, repeats, and qualifies again if there is no answer
     /// (R4380-5.2.5-01, R4380-5.2.5-02, R4380-5.2.5-06, A-02).
     pub(super) fn drive_maintenance(&mut self, now: Instant) {
         let Phase::Qualified(service) = &mut self.phase else {
@@ -114,7 +114,7 @@ impl Client {
         };
         if attempts >= self.config.solicitation_attempts {
             let server = service.server;
-            // The next server, if there is one, gets its chance first.
+            // The next server goes first, if there is one.
             if let Some(position) = self.servers.iter().position(|s| *s == server) {
                 self.servers[position..].rotate_left(1);
             }
@@ -164,11 +164,11 @@ impl Client {
         }
         let changed = mapped != service.address.mapped;
         self.note_confirmation(server, datagram);
-        // A changed mapping makes a new address; the old one is invalid from now on (R4380-5.2.5-05).
+        // A changed mapping makes a new address; the old one is invalid at once (R4380-5.2.5-05).
         let address = self.bring_address_up(now, server, mapped);
         if changed {
-            // DEVIATION(rfc4380 §5.2.5): a new mapping is in service when both addresses of the server confirm it. The
-            // host may stand behind another NAT now, and one address cannot tell a symmetric one (R4380-5.2.5-05).
+            // DEVIATION(rfc4380 §5.2.5): a new mapping is used once both addresses of the server have confirmed it. The
+            // host may be behind another NAT now, and one address cannot reveal a symmetric NAT (R4380-5.2.5-05).
             self.begin_qualification(now, Some(Reason::MappingChanged(mapped)));
         } else {
             self.begin_service(now, server, address);

@@ -1,8 +1,8 @@
-//! The list of recent peers (RFC 4380 §5.2): bounded, with the least recently used entry making room.
+//! The list of recent peers (RFC 4380 §5.2). It is bounded; the least recently used entry makes room.
 //!
-//! Strangers make room first, so that a flood of invented sources displaces its own kind and not the peers that the
-//! host talks to (R4380-7.3.3-01). A stranger is who nobody has asked for: that a source vouches for itself (§5.2.3
-//! case 3) makes it trusted, but it can still be invented.
+//! Strangers, to whom the host has sent nothing, make room first. A flood of invented sources therefore displaces its
+//! own entries and not the peers of the host (R4380-7.3.3-01). A source that vouches for itself (§5.2.3 case 3) is
+//! trusted, but remains a stranger, because it can be invented.
 
 mod table;
 
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use crate::Instant;
 
-/// How long an entry is good for sending without a word from the peer (R4380-5.2.4-01).
+/// How long a path is valid after the last packet from the peer (R4380-5.2.4-01).
 const VALIDITY: Duration = Duration::from_secs(30);
-/// From which age on an entry in use is verified anew, while its packets still flow.
+/// The age at which a path in use is verified again, while packets still flow.
 const STALE: Duration = Duration::from_secs(20);
 /// The least time between two bubbles to a peer (R4380-5.2.6-04).
 const BUBBLE_SPACING: Duration = Duration::from_secs(2);
@@ -42,29 +42,28 @@ pub(super) struct Contact {
     pub(super) probe: Probe,
     /// Transmissions so far.
     pub(super) attempts: u8,
-    /// When the next one is due, or the peer is given up.
+    /// When the next transmission is due, or the end.
     pub(super) due: Instant,
 }
 
 /// The state of one peer (R4380-5.2-05).
 #[derive(Debug, Default)]
 pub(super) struct Peer {
-    /// Where packets for the peer go: its own mapping, or the relay's address for a native host.
+    /// Where packets for the peer go: its own mapping, or for a native host the address of its relay.
     pub(super) mapping: Option<SocketAddrV4>,
     pub(super) trusted: bool,
     pub(super) contact: Option<Contact>,
-    /// `None` stands for "at least 30 s ago", which is how RFC 4380 §5.2.3 back-dates new entries
-    /// (R4380-5.2.6-02).
+    /// `None` stands for "at least 30 s ago", the initial value of RFC 4380 §5.2.3 (R4380-5.2.6-02).
     last_reception: Option<Instant>,
     last_transmission: Option<Instant>,
     asked: Bubbles,
     answered: Bubbles,
     last_bubble: Option<Instant>,
-    /// Whether the last bubble sent directly ended on the way (see `opening`).
+    /// Whether the last direct bubble expired on the way (see `Opening`).
     cut_short: bool,
 }
 
-/// When the last bubbles without a direct response went out, the oldest first.
+/// When the last bubbles without a direct response were sent, oldest first.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bubbles([Option<Instant>; BUBBLE_LIMIT]);
 
@@ -87,7 +86,7 @@ pub(super) struct BubbleLimit {
 }
 
 impl BubbleLimit {
-    /// Counts a bubble if one may go out now.
+    /// Whether a bubble may be sent now; if so, it is counted.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let spaced = self.last.is_none_or(|at| now - at >= BUBBLE_SPACING);
         let allowed = spaced && self.sent.allowed(now);
@@ -98,23 +97,24 @@ impl BubbleLimit {
         allowed
     }
 
-    /// There was a direct response.
+    /// Resets the count after a direct response.
     pub(super) fn reset(&mut self) {
         self.sent = Bubbles::default();
     }
 }
 
-/// Why a bubble goes out.
+/// Why a bubble is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BubbleCause {
     /// The host has something to send.
     Ask,
-    /// The peer asked, through the server.
+    /// The peer asked through the server.
     Answer,
 }
 
 impl Peer {
-    /// Where to send right now: the mapping of a trusted entry that is still valid (R4380-5.2.4-01, R4380-5.2.9-04).
+    /// The destination of packets right now: the mapping of a trusted entry that is still valid (R4380-5.2.4-01,
+    /// R4380-5.2.9-04).
     pub(super) fn path(&self, now: Instant) -> Option<SocketAddrV4> {
         let fresh = self.last_reception.is_some_and(|at| now - at < VALIDITY);
         if self.trusted && fresh {
@@ -124,13 +124,12 @@ impl Peer {
         }
     }
 
-    /// Whether the path should be verified anew before it expires. One-way traffic would otherwise come to a
-    /// halt every 30 s.
+    /// Whether to verify the path before it expires. One-way traffic would otherwise stop every 30 s.
     pub(super) fn is_stale(&self, now: Instant) -> bool {
         self.last_reception.is_none_or(|at| now - at >= STALE)
     }
 
-    /// A packet came in over `mapping`, which proves it.
+    /// A packet from the peer came over `mapping`, which proves it.
     pub(super) fn verified(&mut self, now: Instant, mapping: SocketAddrV4) {
         self.mapping = Some(mapping);
         self.trusted = true;
@@ -143,7 +142,7 @@ impl Peer {
         self.responded();
     }
 
-    /// The peer is there, be it over another path than the one in use: bubbles are not sent in vain.
+    /// The peer responds, possibly over another path than the one in use, so bubbles are not in vain.
     pub(super) fn responded(&mut self) {
         self.asked = Bubbles::default();
         self.answered = Bubbles::default();
@@ -153,23 +152,24 @@ impl Peer {
         self.last_transmission = Some(now);
     }
 
-    /// Whether the limits of RFC 4380 §5.2.6 let a bubble out now.
+    /// Whether the limits of RFC 4380 §5.2.6 permit a bubble now.
     ///
-    /// DEVIATION(rfc4380 §5.2.6): bubbles keep 2 s from the last bubble, not from the last packet; otherwise a steady
-    /// one-way flow could never have its path verified in time and would pause for 2 s every 30 s (R4380-5.2.6-04).
+    /// DEVIATION(rfc4380 §5.2.6): bubbles are 2 s apart from the last bubble, not from the last packet. Otherwise the
+    /// path of a steady one-way flow could not be verified in time, and the flow would pause for 2 s every 30 s
+    /// (R4380-5.2.6-04).
     ///
-    /// DEVIATION(rfc4380 §5.2.6): answers to a peer's indirect bubbles have a count of their own. A peer that was asked
-    /// in vain and then appears would otherwise wait up to 300 s for its first answer (R4380-5.2.6-05, A-07).
+    /// DEVIATION(rfc4380 §5.2.6): answers to a peer's indirect bubbles are counted separately. Otherwise a peer that
+    /// was asked in vain and then appears would wait up to 300 s for its first answer (R4380-5.2.6-05, A-07).
     ///
-    /// DEVIATION(rfc4380 §5.2.6): an answer need not keep 2 s from a direct bubble that ended on the way. The peer has
-    /// not got that one; if both ask at once, both would wait 2 s for nothing.
+    /// DEVIATION(rfc4380 §5.2.6): an answer need not be 2 s apart from a direct bubble that expired on the way. The
+    /// peer did not receive that one; if both ask at once, both would wait 2 s for nothing.
     pub(super) fn may_bubble(&self, now: Instant, cause: BubbleCause) -> bool {
         let spaced = self.last_bubble.is_none_or(|at| now - at >= BUBBLE_SPACING);
         let owed = cause == BubbleCause::Answer && self.cut_short;
         (spaced || owed) && self.within_limit(now, cause)
     }
 
-    /// Whether fewer than four bubbles went unanswered in the last 300 s.
+    /// Whether fewer than four bubbles were unanswered in the last 300 s.
     pub(super) fn within_limit(&self, now: Instant, cause: BubbleCause) -> bool {
         match cause {
             BubbleCause::Ask => self.asked.allowed(now),
@@ -177,12 +177,12 @@ impl Peer {
         }
     }
 
-    /// The direct bubble of the last event ends on the way.
+    /// The last direct bubble will expire on the way.
     pub(super) fn cut_short(&mut self) {
         self.cut_short = true;
     }
 
-    /// A bubble goes out; a direct and an indirect one sent together are one event (A-06, R4380-5.2.6-06).
+    /// Counts a bubble; a direct and an indirect one sent together are one event (A-06, R4380-5.2.6-06).
     pub(super) fn bubbled(&mut self, now: Instant, cause: BubbleCause) {
         self.last_bubble = Some(now);
         self.cut_short = false;

@@ -1,16 +1,17 @@
-//! Qualification (RFC 4380 §5.2.1) as RFC 5991 §3.2 has it: no cone phase.
+//! Qualification (RFC 4380 §5.2.1) without the cone phase (RFC 5991 §3.2).
 //!
-//! The primary and the secondary address are asked at the same moment, so that one round trip gives the mapping
-//! and tells a symmetric NAT. With several servers each next one joins after a pause, the first to be complete
-//! wins, and the winner is asked first the next time: the best is kept, and a dead one costs a second (R4380-MS-02).
+//! The client asks the primary and the secondary address at the same time, so one round trip yields the mapping and
+//! reveals a symmetric NAT. With several servers, each joins a delay after the one before. The first to answer from
+//! both addresses wins, and is asked first the next time. So the best server stays, and a dead one costs a second
+//! (R4380-MS-02).
 //!
-//! DEVIATION(rfc4380 §5.2.1): both addresses of a server are asked at once, and several servers race: one round trip
-//! instead of two, and a dead server costs a second instead of half a minute. Neither changes what an answer means,
-//! and a server cannot tell the difference (R4380-5.2.1-10).
+//! DEVIATION(rfc4380 §5.2.1): both addresses of a server are asked at once, and several servers race. This takes one
+//! round trip instead of two, and a dead server costs a second instead of half a minute. Neither changes the meaning of
+//! an answer, and a server cannot tell the difference (R4380-5.2.1-10).
 //!
-//! A server for which there are [`Credentials`] is asked with the identifier and a keyed hash, and believed with a
-//! keyed hash alone (§5.2.2). Any other server is asked with a nonce, and believed with the nonce. Nothing but this
-//! exchange is protected: bubbles and data carry no element (R4380-5.2.2-10).
+//! A server with [`Credentials`] is asked with identifier and keyed hash, and must answer with a keyed hash (§5.2.2).
+//! Any other server must repeat the nonce. Only this exchange is protected: bubbles and data carry no authentication
+//! (R4380-5.2.2-10).
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
@@ -21,7 +22,7 @@ use crate::wire::{
 };
 use crate::{Credentials, DropReason, Instant};
 
-/// Asking all servers, until one is complete or all are given up.
+/// Asks all servers until one has answered from both addresses or all have failed.
 #[derive(Debug)]
 pub(super) struct Qualification {
     inquiries: Vec<Inquiry>,
@@ -34,9 +35,9 @@ struct Inquiry {
     primary: Ask,
     secondary: Ask,
     attempts: u32,
-    /// Whether there is a secret to ask with.
+    /// Whether a secret is used.
     secured: bool,
-    /// Whether somebody answered who has the nonce and not the secret.
+    /// Whether an answer had the nonce but not the secret.
     unauthenticated: bool,
     /// When to ask first, to repeat, or to give up; `None` once given up.
     due: Option<Instant>,
@@ -60,7 +61,7 @@ impl Inquiry {
     }
 }
 
-/// One of the two questions to a server.
+/// The solicitation to one address of a server.
 #[derive(Debug, Default)]
 struct Ask {
     nonce: Option<[u8; 8]>,
@@ -75,7 +76,7 @@ impl Qualification {
             .min()
     }
 
-    /// The question that a datagram from `from` may answer.
+    /// The solicitation that a datagram from `from` may answer.
     fn ask_of(&mut self, from: SocketAddrV4, nonce: [u8; 8]) -> Option<(ServerAddress, &mut Ask)> {
         if from.port() != PORT {
             return None;
@@ -93,7 +94,7 @@ impl Qualification {
         })
     }
 
-    /// Why nothing came of it: what the first of the most talkative servers left open.
+    /// Why the qualification failed: the open point of the server that answered most, the first of several.
     fn failure(&self) -> Reason {
         self.inquiries
             .iter()
@@ -103,8 +104,8 @@ impl Qualification {
 }
 
 impl Client {
-    /// The source of the client's solicitations: the link-local address of RFC 4380 §4, cone bit clear
-    /// (R4380-5.2.1-01, R5991-3.2-01, R6169-5.2-01).
+    /// The source of the client's solicitations: the link-local address of RFC 4380 §4, cone bit clear (R4380-5.2.1-01,
+    /// R5991-3.2-01, R6169-5.2-01).
     pub(super) fn link_local(&self) -> Ipv6Addr {
         link_local(Flags::default(), self.local)
     }
@@ -139,7 +140,7 @@ impl Client {
         self.drive_qualification(now);
     }
 
-    /// Asks, repeats and gives up, as the clock has it; both addresses at once (R4380-5.2.1-01, R4380-5.2.1-03,
+    /// Asks, repeats and gives up as time passes, both addresses at once (R4380-5.2.1-01, R4380-5.2.1-03,
     /// R4380-5.2.1-10, R4380-5.2.1-15).
     pub(super) fn drive_qualification(&mut self, now: Instant) {
         let source = self.link_local();
@@ -163,7 +164,7 @@ impl Client {
                 (&mut inquiry.secondary, secondary),
             ] {
                 if ask.mapping.is_none() {
-                    // R4380-5.2.2-03: each has a nonce of its own.
+                    // R4380-5.2.2-03: each has its own nonce.
                     let nonce = rand_core::Rng::next_u64(&mut self.rng).to_be_bytes();
                     ask.nonce = Some(nonce);
                     self.outbox.udp(SocketAddrV4::new(to, PORT), |out| {
@@ -175,8 +176,7 @@ impl Client {
         self.fail_unless_asking(now);
     }
 
-    /// Gives up when no server is left to be heard, as one of which the secondary address is silent is not
-    /// (R4380-5.2.1-12).
+    /// Gives up when no server can still succeed. A server with a silent secondary address cannot (R4380-5.2.1-12).
     fn fail_unless_asking(&mut self, now: Instant) {
         let Phase::Starting { qualification, .. } = &self.phase else {
             return;
@@ -191,7 +191,7 @@ impl Client {
         self.fail_qualification(now, reason);
     }
 
-    /// A router advertisement came in while the client qualifies. Without the nonce that was sent, or invalid, it
+    /// Takes in a router advertisement during qualification. An invalid one, or one without the nonce that was sent,
     /// changes nothing (R4380-5.2.2-01, R4380-5.2.2-02, R4380-5.2.1-07).
     pub(super) fn advertised(
         &mut self,
@@ -216,7 +216,7 @@ impl Client {
             return Err(reason);
         }
         let mapped = check_advertisement(datagram, source, server)?;
-        // R4380-4-03, R4380-GU-04, A-13: it would be an address that others send to.
+        // R4380-4-03, R4380-GU-04, A-13: others would send to this mapping.
         if !self.config.destinations.permits(mapped) {
             return Err(DropReason::InvalidAdvertisement);
         }
@@ -225,7 +225,7 @@ impl Client {
             return Err(DropReason::UnsolicitedAdvertisement);
         };
         if let Some((_, ask)) = qualification.ask_of(from, nonce) {
-            // An answer answers once.
+            // A nonce is good for one answer.
             ask.nonce = None;
             ask.mapping = Some(mapped);
         }
@@ -233,7 +233,7 @@ impl Client {
         Ok(())
     }
 
-    /// Remembers, for the person who will ask why nothing came of it, that this server does not have the secret.
+    /// Records, for the reason of a failure, that this server does not have the secret.
     fn note_stranger(&mut self, server: ServerAddress) {
         if let Phase::Starting { qualification, .. } = &mut self.phase {
             let mut inquiries = qualification.inquiries.iter_mut();
@@ -243,9 +243,9 @@ impl Client {
         }
     }
 
-    /// Both answers of a server tell the kind of NAT (R4380-5.2.1-11), and one alone tells nothing
-    /// (R4380-5.2.1-12). Two mappings may also be the doing of that server, whose addresses are reached over different
-    /// ways; the NAT counts as symmetric when no other server disagrees.
+    /// Two answers of a server reveal the kind of NAT (R4380-5.2.1-11), one alone does not (R4380-5.2.1-12). Different
+    /// mappings may also result from different routes to the two addresses of the server, so the NAT counts as
+    /// symmetric only if no other server disagrees.
     fn conclude(&mut self, now: Instant, server: ServerAddress) {
         let Phase::Starting { qualification, .. } = &mut self.phase else {
             return;
@@ -280,8 +280,8 @@ impl Client {
         self.begin_service(now, server, address);
     }
 
-    /// Off-line (R4380-5.2.1-05). Waits before the next try: 1 s, doubling to 5 min, less up to a quarter so
-    /// that the clients of a server that comes back do not come all at once.
+    /// Goes off-line (R4380-5.2.1-05) and waits before the next try: 1 s, doubling to 5 min, minus a random part
+    /// of up to a quarter, so that the clients of a recovered server do not all return at once.
     fn fail_qualification(&mut self, now: Instant, reason: Reason) {
         let doubled = self
             .config
@@ -300,8 +300,8 @@ impl Client {
     }
 }
 
-/// The conditions of RFC 4380 §5.2.1 on an answer (R4380-5.2.1-06), and the mapping that it tells (R4380-5.2.1-08).
-/// That it comes from the server that was asked, with the nonce that it was asked with, the caller has seen to.
+/// Checks the conditions of RFC 4380 §5.2.1 on an answer (R4380-5.2.1-06), and returns the mapping (R4380-5.2.1-08).
+/// The caller has checked server and nonce.
 pub(super) fn check_advertisement(
     datagram: &Datagram<'_>,
     solicited_from: Ipv6Addr,
@@ -331,8 +331,8 @@ pub(super) fn check_advertisement(
 }
 
 impl Client {
-    /// Whether an advertisement has the secret that this server was asked with (R4380-5.2.2-07). That it has the nonce, the caller
-    /// has seen to.
+    /// Checks the secret of an advertisement if the server was asked with one (R4380-5.2.2-07). The caller has checked
+    /// the nonce.
     pub(super) fn check_secret(
         &self,
         server: ServerAddress,
@@ -352,10 +352,11 @@ impl Client {
         }
     }
 
-    /// What a server that has proven itself says of the key. The advertisement is good either way (R4380-5.2.2-06, A-03).
+    /// Records what an authenticated server says of the key. The advertisement is good either way (R4380-5.2.2-06,
+    ///
     pub(super) fn note_confirmation(&mut self, server: ServerAddress, datagram: &Datagram<'_>) {
         let server = server.primary;
-        // Without a key, the byte is about nothing.
+        // Without a key, the byte has no meaning.
         if self.config.keyring.get(server).is_none() {
             return;
         }
@@ -374,7 +375,7 @@ impl Client {
 }
 
 /// A router solicitation behind a nonce (R4380-5.2.2-01, R4380-5.2.2-04, R4380-7.2.1-01), with the confirmation byte 0
-/// (R4380-5.2.2-05), and with the client's identifier and the keyed hash where it has a secret (R4380-5.2-02).
+/// (R4380-5.2.2-05), and with the client's identifier and keyed hash if there is a secret (R4380-5.2-02).
 pub(super) fn emit_solicitation(
     nonce: [u8; 8],
     credentials: Option<&Credentials>,

@@ -14,7 +14,7 @@ const ROUTER_ADVERTISEMENT: u8 = 134;
 const ECHO_REPLY: u8 = 129;
 
 impl Client {
-    /// What is asked of every datagram (R4380-5.2.3-01, R4380-5.2.3-02), whatever the case.
+    /// The checks of every datagram (R4380-5.2.3-01, R4380-5.2.3-02).
     pub(super) fn receive<'a>(
         &mut self,
         now: Instant,
@@ -41,7 +41,7 @@ impl Client {
         let from_server = from == service.server_socket();
         // R4380-5.2.3-03
         if packet.destination() != own {
-            // R4380-5.2.8-04: over a unicast address it can come from beyond the link.
+            // R4380-5.2.8-04: a unicast one can come from beyond the link.
             if packet.destination() == ALL_NODES && packet.is_bubble() {
                 return Err(DropReason::LocalDiscovery);
             }
@@ -57,7 +57,8 @@ impl Client {
         {
             return Err(DropReason::Malformed);
         }
-        // R4380-7.1-01: no link-local communication, be it Neighbor Discovery. Relays and `miredo` send bubbles so.
+        // R4380-7.1-01: no link-local communication, not even Neighbor Discovery. Relays and `miredo` send bubbles this
+        // way.
         if !is_carried(packet.source()) && !packet.is_bubble() {
             return Err(DropReason::NotTunnelled);
         }
@@ -89,8 +90,8 @@ impl Client {
         }
     }
 
-    /// What the server forwarded: bubbles of peers and relays, and ICMPv6. All of it is word from the server
-    /// (R4380-5.2.3-04), and an origin is where to begin (R4380-5.2.3-05).
+    /// Takes in what the server forwarded: bubbles of peers and relays, and ICMPv6. All of it shows that the server is
+    /// alive (R4380-5.2.3-04), and an origin is the address to answer (R4380-5.2.3-05).
     fn receive_from_server<'a>(
         &mut self,
         now: Instant,
@@ -103,18 +104,18 @@ impl Client {
             self.answer_bubble(now, packet.source(), datagram.origin.map(|origin| origin.0))?;
             return Ok(None);
         }
-        // Not forwarded: the server is the relay, too (§5.3.1).
+        // Not forwarded: the server is also the relay (§5.3.1).
         if datagram.origin.is_none() {
             return self.receive_direct(now, from, datagram);
         }
-        // Only a sign of life of a peer or a relay; the path to it is not proven by what the server forwards.
+        // Only a sign of life: a packet that the server forwards does not prove the path to its sender.
         if is_native(&packet) {
             self.contact(now, packet.source(), Cause::Provoked)?;
         }
         Ok(Some(packet.as_bytes()))
     }
 
-    /// What came over the IPv4 Internet, from a peer, a relay or anybody.
+    /// Takes in what came over the IPv4 Internet, from a peer, a relay or a stranger.
     fn receive_direct<'a>(
         &mut self,
         now: Instant,
@@ -139,13 +140,13 @@ impl Client {
         }
         let teredo = TeredoAddress::from_ipv6(source);
         let neighbour = teredo.filter(|&teredo| self.neighbour(now, teredo) == Some(from));
-        // R4380-GU-04, W-02: it would be sent to as a known peer. A path that is known has been found good; a
-        // neighbour's need not be global.
+        // R4380-GU-04, W-02: the host would send to this address. A known path was checked before, and a neighbour's
+        // address need not be global.
         if known.is_none() && neighbour.is_none() && !self.config.destinations.permits(from) {
             return Err(DropReason::RefusedSource);
         }
         // Case 2: the answer to a connectivity test (R4380-5.2.3-07, R4380-5.2.9-05). Other echo replies from a trusted
-        // relay are the host's own.
+        // relay are for the host.
         if let Some(slot) = entry.filter(|&slot| is_echo_reply(&packet) && self.is_tested(slot)) {
             match self.check_echo_reply(slot, &packet) {
                 Ok(()) => {
@@ -160,17 +161,17 @@ impl Client {
             return Ok(self.accept_verified(now, slot, from, datagram));
         }
         match teredo {
-            // Case 3: the outer source vouches for the inner one (R4380-5.2.3-09, A-23).
+            // Case 3: the outer source confirms the inner one (R4380-5.2.3-09, A-23).
             Some(teredo) if teredo.mapped == from => {
                 let slot = self.peers.find_or_insert(source);
                 self.count_evictions();
                 Ok(self.accept_verified(now, slot, from, datagram))
             }
-            // Case 5: a local bubble has told of it (R4380-5.2.3-12).
+            // Case 5: a local bubble announced this address (R4380-5.2.3-12).
             Some(teredo) if neighbour.is_some() => {
                 Ok(self.receive_from_neighbour(now, from, teredo.mapped, datagram))
             }
-            // Case 6 for a Teredo source: no test can verify it, and an honest peer comes from its mapping
+            // Case 6 for a Teredo source: no test can verify it, and an honest peer sends from its mapping
             // (R6169-2.2-01).
             Some(_) => Err(DropReason::MappingMismatch),
             None if source.is_unicast_link_local() => {
@@ -187,7 +188,7 @@ impl Client {
         }
     }
 
-    /// The peer is proven to be where the datagram came from: release what waits, consume bubbles, deliver the rest
+    /// The peer is proven to be at the datagram's source: release what waits, consume bubbles, deliver the rest
     /// (R4380-5.2.3-10).
     pub(super) fn accept_verified<'a>(
         &mut self,
@@ -202,7 +203,7 @@ impl Client {
 
     fn release(&mut self, now: Instant, slot: u32, mapping: SocketAddrV4) {
         let peer = self.peers.peer(slot);
-        // A path that was there, and one on the link, say nothing of the own NAT.
+        // An existing path, or one on the link, says nothing about our own NAT.
         if let Some(Contact {
             probe: Probe::Bubbles,
             attempts,
@@ -224,7 +225,7 @@ impl Client {
         }
     }
 
-    /// Whether a reply has the nonce of the test that is under way (R4380-5.2.3-08, W-05).
+    /// Checks that a reply has the nonce of the test under way (R4380-5.2.3-08, W-05).
     fn check_echo_reply(&self, slot: u32, packet: &Ipv6Packet<'_>) -> Result<(), DropReason> {
         match Icmpv6::parse(packet) {
             Ok(Icmpv6::EchoReply { data, .. }) if self.nonce_matches(slot, data) => Ok(()),
@@ -235,11 +236,11 @@ impl Client {
 
     /// Takes in a direct bubble from a link-local address.
     ///
-    /// DEVIATION(rfc4380 §5.2.3): a direct bubble from a link-local address counts as one from the peer that is asked
-    /// and has its place, and is answered: `miredo` asks so, with an identifier that only it can check, and trusts
-    /// whoever sends it back. As in case 3 the outer source is the proof.
+    /// DEVIATION(rfc4380 §5.2.3): a direct bubble from a link-local address counts as a bubble of the peer that is
+    /// being asked at that mapping, and is answered. `miredo` uses such bubbles, with an identifier that only it can
+    /// check, and trusts any host that returns it. As in case 3, the outer source is the proof.
     ///
-    /// Such bubbles get here if both ask at once or our NAT is open.
+    /// Such bubbles arrive if both ask at once or our NAT is open.
     fn receive_link_local(
         &mut self,
         now: Instant,

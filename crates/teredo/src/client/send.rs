@@ -35,15 +35,15 @@ impl Client {
                 let stale = peer.contact.is_none() && peer.is_stale(now);
                 self.peers.touch_used(slot);
                 if stale {
-                    // Should it fail, the entry expires as it would have done.
+                    // If this fails, the entry expires as usual.
                     let _ = self.contact(now, destination, Cause::Host);
                 }
                 return Ok(Submission::Send(mapping));
             }
         }
         if let Err(reason) = self.check_destination(destination, own) {
-            // Silence would keep a program waiting for what can never be; only for what RFC 4380 §5.2.4 refuses it is
-            // prescribed.
+            // Without an error, the program would wait in vain. RFC 4380 §5.2.4 prescribes silence only for the
+            // destinations that it refuses.
             match reason {
                 DropReason::NotTunnelled => {
                     self.report_unreachable(now, wire::unreachable::NO_ROUTE, bytes);
@@ -55,9 +55,8 @@ impl Client {
             }
             return Err(reason);
         }
-        // Cases 2 and 5: first find out where it is, and send nothing until then (R4380-5.2.4-03, R4380-5.2.4-06,
-        // R4380-5.2.9-04, R4380-7.2.2-01). The cone bit of a peer is ignored, so case 4 does not occur (R5991-3.2-02,
-        // R4380-5.2.4-10).
+        // Cases 2 and 5: locate the peer, and send nothing until then (R4380-5.2.4-03, R4380-5.2.4-06, R4380-5.2.9-04,
+        // R4380-7.2.2-01). The cone bit of a peer is ignored, so case 4 does not occur (R5991-3.2-02, R4380-5.2.4-10).
         let slot = match self.contact(now, destination, Cause::Host) {
             Ok(slot) => slot,
             Err(reason) => {
@@ -88,8 +87,8 @@ impl Client {
 /// Whether Teredo carries packets to and from this address: global unicast (R4380-7.1-01).
 ///
 /// DEVIATION(rfc4380 §5.2.4): a client carries nothing to and from unique local addresses (fc00::/7). They have global
-/// scope (RFC 4193 §3.3), but no relay leads to somebody's private network, and what claims to come from there comes
-/// from a stranger.
+/// scope (RFC 4193 §3.3), but no relay has a route to a private network, and a packet from such an address comes from a
+/// stranger.
 pub(super) fn is_carried(address: Ipv6Addr) -> bool {
     match address.segments()[0] {
         // ::/8 holds the unspecified, loopback and IPv4-mapped addresses.

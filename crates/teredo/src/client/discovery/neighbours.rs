@@ -1,8 +1,7 @@
-//! The subnet that neighbours are looked for in, and the clients that local bubbles have told of: bounded, apart from
-//! the list of peers.
+//! The subnet in which to look for neighbours, and a bounded table of those that sent local bubbles.
 //!
-//! Whoever is on the link can forge a local bubble. What it can do with a thousand of them ends here: they displace
-//! each other, and neither a neighbour that has answered nor any peer.
+//! Any host on the link can forge local bubbles. A thousand forged ones displace each other, but neither a neighbour
+//! that has answered nor any peer.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -11,40 +10,40 @@ use std::time::Duration;
 use crate::Instant;
 use crate::client::peers::BubbleLimit;
 
-/// How long a neighbour is remembered without a local bubble (RFC 4380 §5.2.4 case 3).
+/// How long a neighbour is kept after its last local bubble (RFC 4380 §5.2.4 case 3).
 const MEMORY: Duration = Duration::from_secs(600);
-/// The most neighbours: those of a usual subnet.
+/// The most neighbours: as many as a usual subnet has.
 const MAX_NEIGHBOURS: usize = 256;
 
 /// Another client on the link.
 #[derive(Debug)]
 struct Neighbour {
-    /// Where it is reached on the link.
+    /// Its address on the link.
     endpoint: SocketAddrV4,
-    /// The last local bubble.
+    /// When its last local bubble came.
     announced: Instant,
-    /// Whether something came from `endpoint` to this client alone.
+    /// Whether a unicast datagram came from `endpoint`.
     answered: bool,
-    /// The answers to its local bubbles.
+    /// Limits the answers to its local bubbles.
     answers: BubbleLimit,
 }
 
-/// The neighbours, by the mapping that is in their Teredo addresses (RFC 4380 §5.2.8).
+/// The neighbours, by the mapping in their Teredo addresses (RFC 4380 §5.2.8).
 #[derive(Debug, Default)]
 pub(super) struct Neighbours(BTreeMap<SocketAddrV4, Neighbour>);
 
-/// What a local bubble brought.
+/// The result of a local bubble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Noted {
-    /// A neighbour that was not known, or not there.
+    /// The neighbour was unknown, outdated or elsewhere.
     New,
     Known,
-    /// All places are taken by neighbours that have answered.
+    /// Neighbours that have answered occupy all places.
     Full,
 }
 
 impl Neighbours {
-    /// Takes note of a local bubble: the client with this mapping is at `endpoint` (R4380-5.2.8-07).
+    /// Records a local bubble: the client with this mapping is at `endpoint` (R4380-5.2.8-07).
     pub(super) fn note(
         &mut self,
         now: Instant,
@@ -74,7 +73,7 @@ impl Neighbours {
         Noted::New
     }
 
-    /// Where the client with this mapping is reached on the link.
+    /// The address on the link of the client with this mapping.
     pub(super) fn endpoint(&self, now: Instant, mapping: SocketAddrV4) -> Option<SocketAddrV4> {
         self.0
             .get(&mapping)
@@ -82,7 +81,7 @@ impl Neighbours {
             .map(|neighbour| neighbour.endpoint)
     }
 
-    /// Something came from its endpoint to this client alone.
+    /// A unicast datagram came from its endpoint.
     pub(super) fn heard(&mut self, mapping: SocketAddrV4) {
         if let Some(neighbour) = self.0.get_mut(&mapping) {
             neighbour.answered = true;
@@ -90,7 +89,7 @@ impl Neighbours {
         }
     }
 
-    /// Whether a local bubble of this neighbour may be answered now; if so, it counts as answered.
+    /// Whether a local bubble of this neighbour may be answered now; if so, the answer is counted.
     pub(super) fn may_answer(&mut self, now: Instant, mapping: SocketAddrV4) -> bool {
         self.0
             .get_mut(&mapping)
@@ -105,7 +104,7 @@ impl Neighbours {
         self.0.len()
     }
 
-    /// Removes the one that was announced longest ago, of those that never answered or are past their time.
+    /// Removes the entry with the oldest local bubble, among those that never answered or are outdated.
     fn make_room(&mut self, now: Instant) -> bool {
         let oldest = self
             .0
@@ -117,7 +116,7 @@ impl Neighbours {
     }
 }
 
-/// The IPv4 subnet that a client's datagrams leave through, as one of the host's interfaces is configured.
+/// The IPv4 subnet through which a client's datagrams leave, as configured on an interface of the host.
 ///
 /// ```
 /// use teredo::client::LocalSubnet;
@@ -131,15 +130,15 @@ impl Neighbours {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LocalSubnet {
-    /// The host's own address in it.
+    /// The host's own address in the subnet.
     pub address: Ipv4Addr,
-    /// How many bits of it name the subnet, 0 to 32; more counts as 32.
+    /// The length of the subnet's prefix in bits, 0 to 32; more counts as 32.
     pub prefix_len: u8,
 }
 
 impl LocalSubnet {
-    /// Whether another host of this subnet can have `address`: neither the own one, nor the subnet's name or its
-    /// broadcast address.
+    /// Whether another host of the subnet can have `address`: it is neither our own one nor the first or the last one
+    /// of the subnet.
     pub fn has_neighbour(self, address: Ipv4Addr) -> bool {
         let host_bits = match self.prefix_len {
             0 => u32::MAX,
@@ -147,7 +146,7 @@ impl LocalSubnet {
             _ => 0,
         };
         let (own, other) = (self.address.to_bits(), address.to_bits());
-        // Two hosts on a point-to-point link have neither a name nor a broadcast address (RFC 3021).
+        // A point-to-point link uses all addresses (RFC 3021).
         let reserved = host_bits > 1 && [0, host_bits].contains(&(other & host_bits));
         own != other && own & !host_bits == other & !host_bits && !reserved
     }

@@ -1,4 +1,4 @@
-//! The table behind the list of peers: entries, deadlines, and the answers that are expected.
+//! The table behind the list of peers: entries, deadlines, and expected answers.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{Ipv6Addr, SocketAddrV4};
@@ -8,8 +8,7 @@ use crate::Instant;
 use crate::slots::{Bounds, SipKeys, Slots};
 use crate::wire::TeredoAddress;
 
-/// The list of peers that the host has had something for, and whose path was found; it loses entries last. All others
-/// are in the first list.
+/// The list of peers with a path that the host has sent to. It makes room last; all others are in the first list.
 const USED: usize = 1;
 
 /// The list of recent peers.
@@ -19,7 +18,7 @@ pub(in crate::client) struct Peers {
     /// Entries that are trusted.
     trusted: usize,
     deadlines: BTreeSet<(Instant, u32)>,
-    /// Teredo peers being asked, by the mapping that their direct answer will come from.
+    /// Teredo peers being asked, by the mapping from which their direct answer will come.
     expected: HashMap<SocketAddrV4, u32, SipKeys>,
 }
 
@@ -46,7 +45,7 @@ impl Peers {
         self.slots.find(address)
     }
 
-    /// The entry for `address`, made if there is none; a full table loses its oldest (R4380-5.2-06).
+    /// The entry for `address`; a new one replaces the oldest entry of a full table (R4380-5.2-06).
     pub(in crate::client) fn find_or_insert(&mut self, address: Ipv6Addr) -> u32 {
         if let Some(slot) = self.find(&address) {
             return slot;
@@ -74,12 +73,12 @@ impl Peers {
         self.slots.touch(slot);
     }
 
-    /// The host has something for the peer, and there is a path.
+    /// The host sends to the peer, and there is a path.
     pub(in crate::client) fn touch_used(&mut self, slot: u32) {
         self.slots.move_to(slot, USED);
     }
 
-    /// The path to the peer is proven: trust it, end the contact, and hand out what waited, in order.
+    /// The path to the peer is proven: trust it, end the contact, and return what waited, in order.
     pub(in crate::client) fn verify(
         &mut self,
         now: Instant,
@@ -97,7 +96,7 @@ impl Peers {
         self.take_queue(slot).into_iter()
     }
 
-    /// Starts or moves on a verification; `expected` is where a Teredo peer's answer will come from.
+    /// Starts or continues a verification; a Teredo peer's answer will come from `expected`.
     pub(in crate::client) fn set_contact(
         &mut self,
         slot: u32,
@@ -123,7 +122,7 @@ impl Peers {
         }
     }
 
-    /// The peer whose direct answer is awaited from `mapping`.
+    /// The peer whose direct answer is expected from `mapping`.
     pub(in crate::client) fn awaited_from(&self, mapping: &SocketAddrV4) -> Option<u32> {
         self.expected.get(mapping).copied()
     }
@@ -140,8 +139,8 @@ impl Peers {
             .map(|&(_, slot)| slot)
     }
 
-    /// The host has a packet for the peer. If it is the first to wait, all repetitions are ahead of it, whatever the
-    /// verification under way was for: a stranger's packet is worth one test only.
+    /// The host has a packet for the peer. If it is the first in the queue, the contact starts over, because a contact
+    /// that a stranger provoked sends only one test.
     pub(in crate::client) fn renew_contact(&mut self, slot: u32) {
         if !self.slots.has_waiting(slot)
             && let Some(contact) = &mut self.slots[slot].contact
@@ -150,22 +149,23 @@ impl Peers {
         }
     }
 
-    /// Appends a packet to the peer's queue, unless it or all queues together are full (R4380-5.2.4-11).
+    /// Appends a packet to the peer's queue, unless that or all queues together are full (R4380-5.2.4-11).
     pub(in crate::client) fn enqueue(&mut self, slot: u32, packet: &[u8]) -> bool {
         self.slots.enqueue(slot, packet).is_ok()
     }
 
-    /// What waits for the peer, in order; nothing waits any more.
+    /// Empties the peer's queue, and returns it in order.
     pub(in crate::client) fn take_queue(&mut self, slot: u32) -> VecDeque<Vec<u8>> {
         self.slots.take_queue(slot)
     }
 
-    /// How many packets were lost with their evicted entries since the last call.
+    /// The number of packets lost with evicted entries since the last call.
     pub(in crate::client) fn take_evicted_packets(&mut self) -> usize {
         self.slots.take_evicted_packets()
     }
 
-    /// Forgets the peers that `keep` refuses, by address and mapping, and returns how many packets waited for them.
+    /// Removes the peers that `keep` rejects, by address and mapping, and returns the number of packets that waited for
+    /// them.
     pub(in crate::client) fn retain(
         &mut self,
         keep: impl Fn(Ipv6Addr, Option<SocketAddrV4>) -> bool,
@@ -182,7 +182,7 @@ impl Peers {
         self.take_evicted_packets()
     }
 
-    /// Forgets every peer and returns how many packets waited for them.
+    /// Removes every peer, and returns the number of packets that waited for them.
     pub(in crate::client) fn clear(&mut self) -> usize {
         self.trusted = 0;
         self.deadlines.clear();
