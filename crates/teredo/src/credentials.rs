@@ -1,4 +1,4 @@
-//! Who a client is to a server (RFC 4380 §5.2.2), and which client has which secret for which server.
+//! The identifiers and secrets of secure qualification (RFC 4380 §5.2.2), on either side.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use crate::wire::Secret;
 
-/// The name of a client, which both sides are configured with (RFC 4380 §5.2.2): 1 to 255 bytes. No secret.
+/// The name of a client, configured on both sides (RFC 4380 §5.2.2): 1 to 255 bytes. It is not secret.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Identifier(Box<[u8]>);
 
 impl Identifier {
-    /// The longest that the element has room for, in bytes (RFC 4380 §5.1.1).
+    /// The most bytes that fit into the element (RFC 4380 §5.1.1).
     pub const MAX_LEN: usize = 255;
 
-    /// `None` where `bytes` is empty or longer than [`Self::MAX_LEN`].
+    /// `None` if `bytes` is empty or longer than [`Self::MAX_LEN`].
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (1..=Self::MAX_LEN)
             .contains(&bytes.len())
@@ -47,16 +47,16 @@ impl fmt::Debug for Identifier {
     }
 }
 
-/// What a client proves to a server who it is with.
+/// The identity of a client, and its proof.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The name that the server knows it by.
+    /// The name by which the server knows the client.
     pub identifier: Identifier,
-    /// What only the two of them know.
+    /// The secret that only client and server know.
     pub secret: Secret,
 }
 
-/// A client's credentials for its servers. A server without any is asked with a nonce alone.
+/// A client's credentials for its servers. Other servers are asked with a nonce alone.
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
     everywhere: Option<Arc<Credentials>>,
@@ -64,12 +64,12 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// The credentials for every server that has none of its own.
+    /// Sets the credentials for every server that has none of its own.
     pub fn set_everywhere(&mut self, credentials: Arc<Credentials>) {
         self.everywhere = Some(credentials);
     }
 
-    /// The credentials for the server with this primary address.
+    /// Sets the credentials for the server with this primary address.
     pub fn set(&mut self, server: Ipv4Addr, credentials: Arc<Credentials>) {
         self.servers.insert(server, credentials);
     }
@@ -85,17 +85,17 @@ impl Keyring {
 #[derive(Clone, Debug, Default)]
 pub struct KnownClients(BTreeMap<Identifier, KnownClient>);
 
-/// One of them.
+/// A known client.
 #[derive(Clone, Debug)]
 pub struct KnownClient {
-    /// What only the two of them know.
+    /// The secret that only client and server know.
     pub secret: Secret,
-    /// Whether the client is told to obtain a new key (RFC 4380 §5.2.2). It is served all the same.
+    /// Whether to ask the client to obtain a new key (RFC 4380 §5.2.2). It is served either way.
     pub retired: bool,
 }
 
 impl KnownClients {
-    /// Adds a client; returns the one that had the identifier before.
+    /// Adds a client; returns an earlier one with the same identifier.
     pub fn insert(&mut self, identifier: Identifier, client: KnownClient) -> Option<KnownClient> {
         self.0.insert(identifier, client)
     }
@@ -105,12 +105,12 @@ impl KnownClients {
         self.0.get(identifier)
     }
 
-    /// How many there are.
+    /// The number of clients.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no clients.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Every refused packet has a name, and every name a counter.
+//! The reasons for refusing a packet; each has a name and a counter.
 
 use std::fmt;
 
@@ -27,29 +27,29 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
-    /// Neither `[authentication] [origin] IPv6` nor a part of it that makes sense (RFC 4380 §5.2.3, §5.3.1 rule 1).
+    /// Not `[authentication] [origin] IPv6`, or a malformed part of it (RFC 4380 §5.2.3, §5.3.1 rule 1).
     Malformed = "malformed",
     /// The ICMPv6 checksum or a field that Neighbor Discovery fixes is wrong (RFC 4861 §6.1).
     InvalidIcmpv6 = "invalid_icmpv6",
-    /// A trailer of a type that says "discard what you do not know" (RFC 6081 §4).
+    /// A trailer of an unknown type that requires the packet to be discarded (RFC 6081 §4).
     UnknownTrailer = "unknown_trailer",
     /// A routing header: never acted on inside a tunnel (RFC 6169 §2.3).
     RoutingHeader = "routing_header",
-    /// Nothing is carried before the client is qualified (RFC 4380 §5.2).
+    /// The client is not qualified, so it carries nothing (RFC 4380 §5.2).
     NotQualified = "not_qualified",
-    /// Addressed to somebody else (RFC 4380 §5.2.3).
+    /// The packet is for another destination (RFC 4380 §5.2.3).
     WrongDestination = "wrong_destination",
     /// The IPv6 source of a packet to send is not the node's Teredo address.
     WrongSource = "wrong_source",
     /// A packet that claims to come from the node itself.
     OwnAddress = "own_address",
-    /// A router advertisement that answers nothing that was asked, or with the wrong nonce.
+    /// A router advertisement without a solicitation, or with the wrong nonce.
     UnsolicitedAdvertisement = "unsolicited_advertisement",
     /// A router advertisement that breaks one of the conditions of RFC 4380 §5.2.1.
     InvalidAdvertisement = "invalid_advertisement",
     /// An echo reply with a wrong or expired nonce (RFC 4380 §5.2.9).
     WrongNonce = "wrong_nonce",
-    /// A Teredo source whose embedded mapping is not where the datagram came from (RFC 4380 §5.2.3 case 6).
+    /// A Teredo source whose embedded mapping is not the datagram's source (RFC 4380 §5.2.3 case 6).
     MappingMismatch = "mapping_mismatch",
     /// The relay's path is not verified yet (RFC 4380 §5.2.3 case 6, §7.2.2).
     UnverifiedSource = "unverified_source",
@@ -67,9 +67,9 @@ drop_reasons! {
     PeerUnreachable = "peer_unreachable",
     /// A bubble that the limits of RFC 4380 §5.2.6 forbid.
     BubbleLimit = "bubble_limit",
-    /// Peers to be tested may not be had at will: too many connectivity tests at once.
+    /// Too many connectivity tests at once; strangers could otherwise provoke any number of them.
     TestLimit = "test_limit",
-    /// A local discovery bubble while local discovery is off, or one to the own address alone (RFC 4380 §5.2.8).
+    /// A local discovery bubble while local discovery is off, or a unicast one (RFC 4380 §5.2.8).
     LocalDiscovery = "local_discovery",
     /// A local discovery bubble that is not from a client on this link and behind the same NAT (RFC 4380 §5.2.8).
     LocalBubbleRefused = "local_bubble_refused",
@@ -77,29 +77,30 @@ drop_reasons! {
     LocalBubbleLimit = "local_bubble_limit",
     /// Server: neither a bubble nor ICMPv6 (RFC 4380 §5.3.1 rule 2).
     NotRelayed = "not_relayed",
-    /// Server: an inner source that the outer one does not vouch for (RFC 4380 §5.3.1 rule 7). Relay: a source that
-    /// is not of the side that the packet comes from.
+    /// Server: the outer source does not confirm the inner one (RFC 4380 §5.3.1 rule 7). Relay: the source does not
+    /// belong to the side that the packet comes from.
     SpoofedSource = "spoofed_source",
     /// Server: the packet would come back to the server itself. Relay: a server that claims to be its own client, or a
     /// packet from Teredo to Teredo.
     SelfLoop = "self_loop",
     /// The hop limit ran out.
     HopLimit = "hop_limit",
-    /// Server: more bytes behind a bubble than trailers need (the open-relay fault of `miredo-server`).
+    /// Server: more bytes behind a bubble than trailers need. `miredo-server` forwards them, which makes it an open
+    /// relay.
     Oversized = "oversized",
-    /// Server: as much as may go to this destination, or to all together, goes there already.
+    /// Server: the rate to this destination, or to all together, is at its limit.
     RateLimited = "rate_limited",
-    /// Authentication is required and missing or wrong (RFC 4380 §5.2.2).
+    /// Authentication is required, and missing or wrong (RFC 4380 §5.2.2).
     Unauthenticated = "unauthenticated",
     /// Relay: a destination outside the networks that it serves (RFC 4380 §5.4.2).
     NotServed = "not_served",
-    /// There is no way to the IPv6 Internet from here.
+    /// There is no route to the IPv6 Internet.
     NoNativePath = "no_native_path",
-    /// A router on the way reported congestion to a packet whose sender does not listen to that (RFC 6040 §4.2).
+    /// A router reported congestion, but the packet's sender does not support ECN (RFC 6040 §4.2).
     Congestion = "congestion",
-    /// The service port may not be used right now: it is not open yet, being changed, or closed.
+    /// The service port cannot be used now: it is not open yet, or is being changed or closed.
     PortNotReady = "port_not_ready",
-    /// More waits for a socket that accepts nothing than there is room for.
+    /// The socket is full, and so is the buffer before it.
     SendBufferFull = "send_buffer_full",
     /// The kernel refused to send a datagram.
     SendRefused = "send_refused",
@@ -128,7 +129,7 @@ impl Default for DropCounters {
 }
 
 impl DropCounters {
-    /// Counts one packet and returns its reason, for the caller to hand on.
+    /// Counts one packet and returns its reason.
     pub fn count(&mut self, reason: DropReason) -> DropReason {
         self.add(reason, 1);
         reason
@@ -140,7 +141,7 @@ impl DropCounters {
         *counter = counter.saturating_add(packets);
     }
 
-    /// Adds what another has counted.
+    /// Adds the counts of others.
     pub fn merge(&mut self, other: &Self) {
         for (counter, more) in self.0.iter_mut().zip(other.0) {
             *counter = counter.saturating_add(more);
@@ -152,7 +153,7 @@ impl DropCounters {
         self.0[reason as usize]
     }
 
-    /// The reasons that occurred, with their counts.
+    /// The reasons with a count above zero, and their counts.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
         DropReason::ALL
             .iter()

@@ -1,4 +1,4 @@
-//! A token bucket, for what others could make a node do too often.
+//! A token bucket, to limit actions that others can cause.
 
 use std::time::Duration;
 

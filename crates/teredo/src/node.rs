@@ -1,4 +1,4 @@
-//! The contract of a node, *mutate, drain, wait*: what goes into its state machine and what comes out.
+//! The contract of client and relay: mutate, drain, wait.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -31,7 +31,7 @@ pub trait Node {
     /// allocated.
     fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission;
 
-    /// Does what is due. Calls that are early or superfluous do no harm.
+    /// Does what is due. Additional calls do no harm.
     fn handle_timeout(&mut self, now: Instant);
 
     /// The next thing to send; its bytes are appended to `buf`.
@@ -55,50 +55,50 @@ pub trait Node {
     fn count_drop(&mut self, reason: DropReason, packets: u64);
 }
 
-/// What became of a datagram that came in over UDP.
+/// The result of a datagram that came in over UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a datagram to deliver is lost if nobody delivers it"]
 pub enum Reception<'a> {
-    /// Hand this IPv6 packet, a part of the datagram, to the host (client) or to the IPv6 Internet (relay).
+    /// Pass on this IPv6 packet, a part of the datagram, to the host (client) or to the IPv6 Internet (relay).
     Deliver(&'a [u8]),
-    /// The state machine used it up.
+    /// The state machine consumed it.
     Consumed,
     /// Refused; already counted.
     Drop(DropReason),
 }
 
-/// What is to become of an IPv6 packet that the host wants tunnelled.
+/// The result of an IPv6 packet that the host wants tunnelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a packet to send is lost if nobody sends it"]
 pub enum Submission {
-    /// Send the packet as it is, as the payload of a UDP datagram to this address.
+    /// Send the packet unchanged, as the payload of a UDP datagram to this address.
     Send(SocketAddrV4),
-    /// Kept until the peer can be reached; it comes out of `poll_transmit` later, in order, or is answered
-    /// with an ICMPv6 error.
+    /// The packet waits for the peer. Later it comes out of `poll_transmit`, in order, or is answered with an ICMPv6
+    /// error.
     Queued,
     /// Refused; already counted.
     Drop(DropReason),
 }
 
-/// Where a [`Transmit`] goes.
+/// The destination of a [`Transmit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// In a UDP datagram, from the service port.
     Udp(SocketAddrV4),
-    /// In a UDP datagram, from the secondary port, which is there only while a client looks for a longer refresh
+    /// In a UDP datagram, from the secondary port. This port exists only while a client looks for a longer refresh
     /// interval (RFC 4380 §5.2.7).
     Secondary(SocketAddrV4),
     /// To the IPv6 interface: an ICMPv6 error about a packet that could not be sent.
     Host,
 }
 
-/// Something to send; its bytes were written into the buffer given to `poll_transmit`.
+/// Something to send. `poll_transmit` has appended its bytes to the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Transmit {
-    /// Where to.
+    /// The destination.
     pub destination: Destination,
-    /// The time to live of the datagram's IPv4 header, where it is to end on the way; otherwise the system's own.
+    /// The time to live of the datagram's IPv4 header, if it should expire on the way; otherwise the system's default.
     pub ttl: Option<u8>,
     /// How many bytes were appended to the buffer.
     pub len: usize,

@@ -1,11 +1,11 @@
-//! What the state machine has decided to send and the caller has not fetched yet.
+//! The datagrams and packets that wait for `poll_transmit`.
 
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
 use crate::{Destination, Transmit};
 
-/// First in, first out. Filled only off the known-peer path, emptied after every call, hence no pool of buffers.
+/// A queue. It is emptied after every call and not used for known peers, so its buffers need no pool.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox(VecDeque<Item>);
 
@@ -22,7 +22,7 @@ impl Outbox {
         self.udp_with_ttl(to, None, emit);
     }
 
-    /// The same, in a datagram with this time to live.
+    /// Queues the same in a datagram with this time to live.
     pub(crate) fn udp_with_ttl(
         &mut self,
         to: SocketAddrV4,
@@ -54,7 +54,7 @@ impl Outbox {
         self.push(Destination::Udp(to), None, packet);
     }
 
-    /// Forgets what was to go out over UDP; called when the service port or its address is gone.
+    /// Discards all items; called when the service port or its address is gone.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

@@ -1,14 +1,13 @@
-//! IPv4 addresses that nothing may be sent to (RFC 4380 §5.2.4).
+//! The IPv4 addresses to which nothing may be sent (RFC 4380 §5.2.4).
 //!
-//! A Teredo address is a wish: anybody can write any IPv4 address and port into one and have a Teredo node
-//! send a packet there. The list keeps such packets on the Internet, out of the networks behind it.
+//! Anybody can write any IPv4 address and port into a Teredo address, to make a Teredo node send a packet there. The
+//! list keeps such packets on the Internet and out of the networks behind it.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Where a node may send UDP datagrams.
 ///
-/// `default()` is the list of RFC 4380 §5.2.4, no more and no less; what an operator wants refused beyond that is
-/// for [`Self::deny`].
+/// `default()` refuses exactly the list of RFC 4380 §5.2.4; operators add theirs with [`Self::deny`].
 ///
 /// ```
 /// use teredo::policy::DestinationPolicy;
@@ -29,7 +28,7 @@ pub struct DestinationPolicy {
 }
 
 impl DestinationPolicy {
-    /// Whether a datagram may be sent to this address and port. Port 0 is nobody's (R4380-GU-05).
+    /// Whether a datagram may be sent to this address and port. Port 0 is always refused (R4380-GU-05).
     pub fn permits(&self, to: SocketAddrV4) -> bool {
         to.port() != 0 && self.permits_address(*to.ip())
     }
@@ -41,8 +40,7 @@ impl DestinationPolicy {
             && !self.denied.iter().any(|block| block.contains(address))
     }
 
-    /// Whether a datagram may be sent to this address of a neighbour on the link, which need not be a global one
-    /// (R4380-5.2.4-09).
+    /// Whether a datagram may be sent to a neighbour on the link, whose address need not be global (R4380-5.2.4-09).
     pub(crate) fn permits_neighbour(&self, address: Ipv4Addr) -> bool {
         !address.is_loopback()
             && !address.is_multicast()
@@ -51,30 +49,31 @@ impl DestinationPolicy {
     }
 
     /// Replaces the directed broadcast addresses of the attached subnets, which RFC 4380 §5.2.4 refuses too
-    /// (R4380-GU-02). To be called whenever an interface gains or loses an address.
+    /// (R4380-GU-02). Call this when an interface gains or loses an address.
     pub fn set_broadcasts(&mut self, broadcasts: Vec<Ipv4Addr>) {
         self.broadcasts = broadcasts;
     }
 
     /// Refuses the addresses whose first `len` bits are those of `net`; a `len` above 32 counts as 32.
     ///
-    /// For networks that are the operator's own although their addresses are global (R4380-GU-03, W-02).
+    /// Use this for the operator's own networks with global addresses (R4380-GU-03, W-02).
     pub fn deny(&mut self, net: Ipv4Addr, len: u8) {
         self.denied.push(Block::new(net, len));
     }
 
-    /// Whether the addresses of RFC 1918 are permitted (A-13). For laboratories only: on the Internet this opens
-    /// private networks to anybody.
+    /// Sets whether the addresses of RFC 1918 are permitted (A-13). For labs only: on the Internet this exposes private
+    /// networks.
     pub fn allow_private(&mut self, allow: bool) {
         self.allow_private = allow;
     }
 }
 
-/// Whether an address has "the format of a global unicast address": all but the list of RFC 4380 §5.2.4
+/// Whether an address has "the format of a global unicast address": all except the list of RFC 4380 §5.2.4
 /// (R4380-GU-01).
 ///
-/// Directed broadcasts cannot be told from the address; [`DestinationPolicy`] knows them. Addresses for documentation,
-/// benchmarks and shared address space are not on the list of 2006, nor is 240.0.0.0/4 (R4380-GU-03).
+/// An address alone does not reveal a directed broadcast; [`DestinationPolicy`] knows them. Addresses for
+/// documentation, benchmarks and shared address space are not on the list of 2006, and neither is 240.0.0.0/4
+/// (R4380-GU-03).
 pub fn is_global_unicast(address: Ipv4Addr) -> bool {
     !REFUSED.iter().any(|block| block.contains(address))
 }
@@ -85,7 +84,7 @@ const REFUSED: [Block; 9] = [
     Block::new(Ipv4Addr::new(127, 0, 0, 0), 8),
     Block::new(Ipv4Addr::new(169, 254, 0, 0), 16),
     Block::new(Ipv4Addr::new(172, 16, 0, 0), 12),
-    // 6to4 relays, as anycast (RFC 3068).
+    // The anycast address of 6to4 relays (RFC 3068).
     Block::new(Ipv4Addr::new(192, 88, 99, 0), 24),
     Block::new(Ipv4Addr::new(192, 168, 0, 0), 16),
     Block::new(Ipv4Addr::new(224, 0, 0, 0), 4),

@@ -1,4 +1,4 @@
-//! The relay (RFC 4380 §5.4), and the host-specific relay (§5.5): between Teredo clients and the IPv6 Internet.
+//! The relay (RFC 4380 §5.4) and the host-specific relay (§5.5), between Teredo clients and the IPv6 Internet.
 //!
 //! ```text
 //!  IPv6 Internet ──> handle_tun ── trusted? ──yes──────────────────────────────> the client's mapping
@@ -14,16 +14,15 @@
 //!  IPv6 Internet <── handle_udp ── from the mapping in its source, which is a trusted peer, for whom we serve
 //! ```
 //!
-//! Every client is asked for a bubble first, whatever the cone bit in its address says (case 3 of §5.4.1; RFC 5991
-//! §3.2). What its answer proves is that somebody at the mapping wants the packets, and that is the only place
-//! where a relay ever sends data: an address alone, which anybody can make up, has nothing sent to the host it
-//! names but, through the server it names, a bubble.
+//! The relay asks every client for a bubble first, whatever the cone bit in its address (case 3 of §5.4.1; RFC 5991
+//! §3.2). The answer proves that the host at the mapping wants the packets. A relay sends data only to proven mappings.
+//! For a mere address, which anybody can invent, it sends a single bubble to the server in it.
 //!
-//! A client that the relay has not sent to is asked for a bubble too, before its packets are let through (§5.4 permits
-//! to take them only from clients that were sent to). Bubbles come from an address drawn at random, which has to be
-//! in this answer. After a restart of the relay that costs a round trip; who forges IPv4 sources does not see it.
+//! A client that the relay has not sent to must also answer a bubble before its packets pass (§5.4 permits a relay to
+//! accept packets only from clients that it has sent to). Bubbles come from a random address, which the answer must
+//! contain, so a forger of IPv4 sources cannot answer. After a restart of the relay this costs a round trip.
 //!
-//! Hop limits are left to the router that the relay is attached to, which counts down each packet once, either way.
+//! The router to which the relay is attached decrements hop limits, once in each direction.
 //!
 //! | file | RFC 4380 |
 //! |---|---|
@@ -55,10 +54,10 @@ use crate::{DropCounters, DropReason, Instant, Node, Reception, Submission, Time
 use contact::Admission;
 use peers::{Key, Table, Tick, Underway};
 
-/// How often a part of the table is looked through for peers that were silent for too long.
+/// How often a part of the table is searched for silent peers.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// A Teredo relay without its sockets (R4380-5.4-03). See [`Node`] for how to drive it.
+/// A Teredo relay without its sockets (R4380-5.4-03). [`Node`] describes how to drive it.
 ///
 /// ```
 /// use std::net::Ipv4Addr;
@@ -97,46 +96,46 @@ pub struct Relay {
     trusted: Table,
     underway: Underway,
     admission: Admission,
-    /// Bubbles that strangers provoke (weakness W-04).
+    /// Limits the bubbles that strangers provoke (weakness W-04).
     provoked: RateLimit,
-    /// ICMPv6 errors (RFC 4443 §2.4 f).
+    /// Limits ICMPv6 errors (RFC 4443 §2.4 f).
     icmpv6_errors: RateLimit,
-    /// When the table is looked through; `None` while it is empty.
+    /// When the table is searched next; `None` while it is empty.
     sweep: Option<Instant>,
     outbox: Outbox,
     counters: RelayCounters,
     drops: DropCounters,
 }
 
-/// How often a relay did what it is for. The refusals are in [`Node::drops`].
+/// What a relay has done. [`Node::drops`] has the refusals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelayCounters {
-    /// Packets of the IPv6 Internet that went to clients, those that had to wait included.
+    /// Packets from the IPv6 Internet to clients, including those that had to wait.
     pub to_clients: u64,
-    /// Packets of clients that went to the IPv6 Internet.
+    /// Packets from clients to the IPv6 Internet.
     pub to_native: u64,
-    /// Bubbles to servers, and with each the one to the mapping where the relay sends these.
+    /// Bubbles sent to servers; the direct bubbles of [`RelayConfig::direct_bubbles`] are not counted separately.
     pub bubbles: u64,
     /// Bubbles of clients.
     pub bubbles_received: u64,
 }
 
-/// Everything a person asks of a relay, at one moment.
+/// The status of a relay at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelayStatus {
-    /// Clients that have proven to be where their address says, up to half a minute after they were forgotten.
+    /// Clients that have proven their mapping. Expired entries count for up to half a minute more.
     pub trusted_peers: usize,
-    /// Clients that were asked for a bubble and have not answered.
+    /// Clients that were asked for a bubble and have not answered yet.
     pub underway: usize,
-    /// How many trusted peers there is room for.
+    /// The most trusted peers that fit.
     pub capacity: usize,
-    /// The bytes of the packets that wait for clients.
+    /// The bytes of all packets that wait for clients.
     pub queued_bytes: usize,
-    /// The bytes that the list of trusted peers takes.
+    /// The memory of the list of trusted peers, in bytes.
     pub table_bytes: usize,
 }
 
-/// For several relays that share the work of one.
+/// Adds up several relays that share the work.
 impl AddAssign for RelayCounters {
     fn add_assign(&mut self, other: Self) {
         let Self {
@@ -152,7 +151,7 @@ impl AddAssign for RelayCounters {
     }
 }
 
-/// For several relays that share the work of one.
+/// Adds up several relays that share the work.
 impl AddAssign for RelayStatus {
     fn add_assign(&mut self, other: Self) {
         let Self {
@@ -171,8 +170,8 @@ impl AddAssign for RelayStatus {
 }
 
 impl Relay {
-    /// A relay that serves at once. The seed must be unpredictable to others: it keeps them from aiming at places
-    /// in the tables.
+    /// A relay that serves at once. The seed must be unpredictable to others, so that they cannot aim at places in the
+    /// tables.
     pub fn new(config: RelayConfig, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let mut keys = || SipKeys(rng.next_u64(), rng.next_u64());
@@ -206,7 +205,7 @@ impl Relay {
         &self.config
     }
 
-    /// Everything that can be asked.
+    /// The current status.
     pub fn status(&self) -> RelayStatus {
         RelayStatus {
             trusted_peers: self.trusted.len(),
@@ -217,17 +216,17 @@ impl Relay {
         }
     }
 
-    /// What was done.
+    /// What the relay has done.
     pub fn counters(&self) -> &RelayCounters {
         &self.counters
     }
 
-    /// Replaces what is served, for instance when a host-specific relay's host has another address.
+    /// Replaces what is served, for instance when the host of a host-specific relay has a new address.
     pub fn set_served(&mut self, served: Served) {
         self.config.served = served;
     }
 
-    /// Replaces the address that ICMPv6 errors come from.
+    /// Replaces the source address of ICMPv6 errors.
     pub fn set_error_source(&mut self, source: Option<Ipv6Addr>) {
         self.config.error_source = source;
     }
@@ -260,7 +259,7 @@ impl Node for Relay {
         }
     }
 
-    /// Repeats bubbles, gives up clients that do not answer, and forgets those that have been silent.
+    /// Repeats bubbles, gives up clients that do not answer, and forgets silent ones.
     fn handle_timeout(&mut self, now: Instant) {
         self.drive_contacts(now);
         if self.sweep.is_some_and(|at| at <= now) {

@@ -6,13 +6,13 @@
 //!                                                        └─> to the IPv6 Internet
 //! ```
 //!
-//! Every datagram is judged by itself, nothing of a client is kept between two of them, and one datagram in makes at most
-//! one out. What a server must never be is a way for one stranger to have packets sent to another: the inner source
-//! has to fit the outer one, the destination has to be a public address that is not the server's own, and nothing but
-//! bubbles and small echo messages passes, to one destination no more than a [limit](RelayLimits).
+//! Each datagram is judged by itself, has at most one answer, and leaves no state behind. A server must not let one
+//! stranger send packets to another. So the inner source must fit the outer one, the destination must be a public
+//! address other than the server's own, and only bubbles and small echo messages pass, up to a [limit](RelayLimits) for
+//! each destination.
 //!
-//! A datagram is judged where it lies and answered there too ([`Server::answer_in_place`]): the only memory that a
-//! server touches besides is the limiter's table, of a fixed size.
+//! A datagram is judged and answered in its buffer ([`Server::answer_in_place`]). The only other memory that a server
+//! writes is the limiter's table, which has a fixed size.
 
 mod accept;
 mod answer;
@@ -69,7 +69,7 @@ const MAX_ELEMENTS: usize = Authentication::MIN_LEN + 2 * Identifier::MAX_LEN + 
 pub struct Server {
     config: ServerConfig,
     link_local: Ipv6Addr,
-    /// The advertisement, but for its destination and checksum.
+    /// The advertisement, without destination and checksum.
     advertisement: Box<[u8]>,
     limiter: Arc<RelayLimiter>,
     buffer_len: usize,
@@ -77,13 +77,13 @@ pub struct Server {
     drops: DropCounters,
 }
 
-/// Whether clients have to prove who they are (RFC 4380 §5.2.2).
+/// Whether clients must authenticate (RFC 4380 §5.2.2).
 #[derive(Clone, Debug, Default)]
 pub enum Security {
-    /// Nobody is known: everybody is answered, with the nonce that they sent.
+    /// All clients are answered, with the nonce that they sent.
     #[default]
     Open,
-    /// Who names an identifier has to prove it; who names none is answered as if nobody were known.
+    /// A client that sends an identifier must prove it. Clients without one are answered as in [`Security::Open`].
     Optional(Arc<KnownClients>),
     /// Only known clients are answered (RFC 4380 §5.3.1 rule 4).
     Required(Arc<KnownClients>),
@@ -92,29 +92,29 @@ pub enum Security {
 /// The settings of a [`Server`].
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The server's two addresses, both with port 3544 open. The primary one stands in its clients' addresses.
-    /// Without a second address (both the same) a solicitation with the cone bit is not answered.
+    /// The server's two addresses, both with port 3544 open. The primary address is part of its clients' addresses.
+    /// Without a second address (both are the same), a solicitation with the cone bit is not answered.
     pub address: ServerAddress,
-    /// Other addresses of this host on which Teredo is served, by other servers of the same process: nothing is sent
-    /// to them or taken from them (loop L-01). None.
+    /// The addresses of other servers in the same process. Nothing is sent to them or accepted from them (loop L-01).
+    /// None.
     pub neighbours: Vec<Ipv4Addr>,
-    /// Whom the server answers. [`Security::Open`].
+    /// Which clients must authenticate. [`Security::Open`].
     pub security: Security,
-    /// What is passed on at the most.
+    /// The limits of what is forwarded.
     pub limits: RelayLimits,
     /// The MTU announced to clients, in bytes. 1280 (RFC 4380 §5.1.2).
     pub mtu: u32,
-    /// Where nothing may be sent, and from where nothing is taken.
+    /// Where nothing may be sent, and from where nothing is accepted.
     pub destinations: DestinationPolicy,
-    /// The most bytes behind an IPv6 packet; all trailers of RFC 6081 together take 44. 64.
+    /// The most bytes behind an IPv6 packet. All trailers of RFC 6081 together take 44. 64.
     pub max_trailer_bytes: usize,
-    /// The longest ICMPv6 message relayed, in bytes. 88: a `ping` of ordinary size passes, a data channel
-    /// made of echo requests does not pay.
+    /// The longest ICMPv6 message that is forwarded, in bytes. 88: enough for a `ping` of ordinary size, too little for
+    /// a data channel made of echo requests.
     pub max_icmpv6_bytes: usize,
 }
 
 impl ServerConfig {
-    /// The settings that the RFCs ask for.
+    /// The settings of the RFCs.
     pub fn new(address: ServerAddress) -> Self {
         Self {
             address,
@@ -129,7 +129,7 @@ impl ServerConfig {
     }
 }
 
-/// What [`Server::answer_in_place`] has put into the buffer.
+/// The contents of the buffer after [`Server::answer_in_place`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an answer is lost if nobody sends it"]
 pub enum Answer {
@@ -142,19 +142,19 @@ pub enum Answer {
         /// Its length in bytes.
         len: usize,
     },
-    /// An IPv6 packet for the IPv6 Internet.
+    /// A packet for the IPv6 Internet.
     Native {
         /// Its length in bytes.
         len: usize,
     },
 }
 
-/// How often a server did what it is for. The refusals are in [`Server::drops`].
+/// What a server has done. [`Server::drops`] has the refusals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerCounters {
     /// Router advertisements.
     pub advertisements: u64,
-    /// Echo replies of the server's own.
+    /// Echo replies of the server itself.
     pub echo_replies: u64,
     /// Packets from Teredo to Teredo.
     pub forwarded: u64,
@@ -181,13 +181,13 @@ impl AddAssign for ServerCounters {
 }
 
 impl Server {
-    /// A server that serves at once. The seed must be unpredictable to others: it is the limiter's.
+    /// A server that serves at once. The seed, which keys the limiter, must be unpredictable to others.
     pub fn new(config: ServerConfig, seed: [u8; 32]) -> Self {
         let limiter = RelayLimiter::new(config.limits, seed);
         Self::sharing(config, Arc::new(limiter))
     }
 
-    /// A server that shares its limits with others, whatever [`ServerConfig::limits`] says. Clones do so, too.
+    /// A server that shares a limiter with others and ignores [`ServerConfig::limits`]. Clones share theirs.
     pub fn sharing(config: ServerConfig, limiter: Arc<RelayLimiter>) -> Self {
         let primary = config.address.primary;
         let link_local = wire::server_link_local(primary);
@@ -197,7 +197,7 @@ impl Server {
             Ipv6Addr::UNSPECIFIED,
             &mut advertisement,
         );
-        // The checksum is made anew for each client, and starts from zero.
+        // Each client's checksum is computed from zero.
         advertisement[42..44].fill(0);
         let longest_message = (IPV6_HEADER + config.max_icmpv6_bytes).max(advertisement.len());
         let buffer_len = MAX_ELEMENTS + longest_message + config.max_trailer_bytes;
@@ -249,18 +249,18 @@ impl Server {
         &self.config
     }
 
-    /// Replaces the directed broadcast addresses of the attached subnets. To be called whenever an interface
-    /// gains or loses an address.
+    /// Replaces the directed broadcast addresses of the attached subnets. Call this when an interface gains or loses an
+    /// address.
     pub fn set_broadcasts(&mut self, broadcasts: Vec<Ipv4Addr>) {
         self.config.destinations.set_broadcasts(broadcasts);
     }
 
-    /// Replaces what the server knows of its clients.
+    /// Replaces the known clients.
     pub fn set_security(&mut self, security: Security) {
         self.config.security = security;
     }
 
-    /// What was done.
+    /// What the server has done.
     pub fn counters(&self) -> &ServerCounters {
         &self.counters
     }
@@ -270,7 +270,7 @@ impl Server {
         &self.drops
     }
 
-    /// Judges a datagram by itself alone: rule 1 here (R4380-5.3.1-01), the others one by one.
+    /// Judges a datagram by itself: rule 1 here (R4380-5.3.1-01), then the other rules.
     fn judge(
         &self,
         now: Instant,
@@ -317,8 +317,8 @@ impl Server {
         }
     }
 
-    /// Whether a Teredo server of this process has the address. Its other ports are nobody's business either: what
-    /// comes from the host itself may pass filters that nothing else does.
+    /// Whether a Teredo server of this process has the address. Its other ports count as well: traffic from the host
+    /// itself may pass filters that stop all other traffic.
     fn is_own(&self, address: Ipv4Addr) -> bool {
         let ServerAddress { primary, secondary } = self.config.address;
         address == primary || address == secondary || self.config.neighbours.contains(&address)

@@ -1,5 +1,4 @@
-//! A bounded table of peers: each is found by a key, has a queue of packets, and makes room for others when it is the
-//! least recently used one.
+//! A bounded table of peers. Each peer has a key and a queue of packets; the least recently used one makes room.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
@@ -11,13 +10,13 @@ use siphasher::sip::SipHasher13;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) peers: usize,
-    /// Bytes that wait for one peer.
+    /// The most bytes queued for one peer.
     pub(crate) queue_bytes: usize,
-    /// Bytes that wait for all peers.
+    /// The most bytes queued for all peers.
     pub(crate) total_queue_bytes: usize,
 }
 
-/// Hashes with a key from the node's seed: nobody outside can choose keys that collide, and a replay is exact.
+/// Hashes with a key from the node's seed: outsiders cannot choose keys that collide, and a replay is exact.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SipKeys(pub(crate) u64, pub(crate) u64);
 
@@ -38,7 +37,7 @@ impl BuildHasher for SipKeys {
 /// Why a packet was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// The queue of the peer cannot take it.
+    /// The packet does not fit into the peer's queue.
     Queue,
     /// All queues together are full.
     Total,
@@ -177,7 +176,7 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
         }
     }
 
-    /// Removes an entry and returns what waited for it.
+    /// Removes an entry, and returns its queue.
     pub(crate) fn remove(&mut self, slot: u32) -> VecDeque<Vec<u8>> {
         self.unlink(slot);
         self.index.remove(&self.slots[slot as usize].key);
@@ -185,17 +184,17 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
         self.take_queue(slot)
     }
 
-    /// Removes an entry and counts what waited for it as lost.
+    /// Removes an entry, and counts its queue as lost.
     pub(crate) fn evict(&mut self, slot: u32) {
         self.evicted_packets += self.remove(slot).len();
     }
 
-    /// How many packets were lost by evictions since the last call.
+    /// The number of packets lost by evictions since the last call.
     pub(crate) fn take_evicted_packets(&mut self) -> usize {
         std::mem::take(&mut self.evicted_packets)
     }
 
-    /// Removes all entries and returns how many packets waited for them.
+    /// Removes all entries, and returns the number of packets that waited for them.
     pub(crate) fn clear(&mut self) -> usize {
         let waiting = self.slots.iter().map(|slot| slot.queue.len()).sum();
         self.slots.clear();
@@ -232,7 +231,7 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
         Ok(())
     }
 
-    /// What waits for an entry, in order; nothing waits any more.
+    /// Empties the queue of an entry, and returns it in order.
     pub(crate) fn take_queue(&mut self, slot: u32) -> VecDeque<Vec<u8>> {
         let entry = &mut self.slots[slot as usize];
         self.queued_bytes -= std::mem::take(&mut entry.queued_bytes);

@@ -1,4 +1,4 @@
-//! Time as an argument: the protocol never asks a clock, so a test, a simulation and a daemon that slept run the same code.
+//! Time as an argument, and the reasons for a deadline.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 /// A point on a monotonic clock, in nanoseconds since an epoch that only the caller knows.
 ///
-/// The daemon feeds `CLOCK_BOOTTIME`, because a NAT forgets a mapping while a laptop sleeps; the simulator
-/// feeds a virtual clock that starts at zero. `std::time::Instant` cannot be made from a number and stands
-/// still during suspend, hence this type.
+/// The daemon passes `CLOCK_BOOTTIME`, because a NAT forgets a mapping while a laptop sleeps. The simulator passes a
+/// virtual clock that starts at zero. `std::time::Instant` cannot be made from a number, and stands still during
+/// suspend.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,7 +32,7 @@ impl Instant {
         self.0
     }
 
-    /// The time from `earlier` to `self`; zero where `earlier` is the later one.
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -55,7 +55,7 @@ const fn saturating_nanos(duration: Duration) -> u64 {
 impl Add<Duration> for Instant {
     type Output = Self;
 
-    /// Saturates: a deadline beyond the clock's range never comes.
+    /// Saturates: a deadline beyond the clock's range is never reached.
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(saturating_nanos(duration)))
     }
@@ -70,29 +70,29 @@ impl AddAssign<Duration> for Instant {
 impl Sub for Instant {
     type Output = Duration;
 
-    /// Zero where `earlier` is the later one.
+    /// Zero if `earlier` is later.
     fn sub(self, earlier: Self) -> Duration {
         self.saturating_duration_since(earlier)
     }
 }
 
-/// The reason of a deadline, so that a loop that spins can be explained.
+/// The reason for a deadline, which explains a loop that wakes up too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Timer {
-    /// A router solicitation waits for its answer, or the next server is to be asked (RFC 4380 §5.2.1).
+    /// A router solicitation awaits its answer, or the next server has its turn (RFC 4380 §5.2.1).
     Solicitation,
     /// The pause after a failed qualification is over.
     Backoff,
     /// The server has been silent for the randomised refresh interval (RFC 4380 §5.2.5).
     Refresh,
-    /// A bubble or a connectivity test waits for its answer (RFC 4380 §5.2.4).
+    /// A bubble or a connectivity test awaits its answer (RFC 4380 §5.2.4).
     Contact,
     /// The next local discovery bubble is due (RFC 4380 §5.2.8).
     Discovery,
-    /// The search for a longer refresh interval goes on (RFC 4380 §5.2.7).
+    /// The next step of the search for a longer refresh interval is due (RFC 4380 §5.2.7).
     Interval,
-    /// Peers that were silent for too long are looked for.
+    /// The next search for silent peers is due.
     Sweep,
 }
 

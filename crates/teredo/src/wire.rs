@@ -1,4 +1,4 @@
-//! What Teredo puts on the wire (RFC 4380 §5.1.1, RFC 6081 §4): views that borrow, and builders that append.
+//! The wire formats of Teredo (RFC 4380 §5.1.1, RFC 6081 §4): views that borrow, and builders that append.
 //!
 //! ```text
 //!  UDP payload, most bytes optional                                                   Datagram
@@ -21,9 +21,8 @@
 //!  +------+--------+-------+------+--------+-------+
 //! ```
 //!
-//! A `parse` checks everything that the type promises and never panics, whatever the bytes are; after it no
-//! accessor can fail. An `emit` appends to a `Vec<u8>` and leaves what is there alone. Every type prints
-//! itself in one line, in the way of `tcpdump`.
+//! A `parse` checks everything that the type promises, and never panics; afterwards no accessor can fail. An `emit`
+//! appends to a `Vec<u8>`. Every type prints itself in one line, in the style of `tcpdump`.
 //!
 //! ```
 //! use teredo::wire::{Datagram, TeredoAddress, emit_bubble};

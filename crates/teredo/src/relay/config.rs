@@ -1,4 +1,4 @@
-//! What a relay can be told.
+//! The settings of a relay.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -6,38 +6,38 @@ use std::str::FromStr;
 
 use crate::policy::DestinationPolicy;
 
-/// The settings of a [`Relay`](super::Relay). `new` is what the RFCs ask for.
+/// The settings of a [`Relay`](super::Relay). `new` follows the RFCs.
 #[derive(Clone, Debug)]
 pub struct RelayConfig {
-    /// The service port as the Internet sees it; nothing is sent there (loop L-03). An address that is not known,
-    /// as behind a NAT, is unspecified.
+    /// The public address of the service port; nothing is sent there (loop L-03). Unspecified if it is unknown, as
+    /// behind a NAT.
     pub service: SocketAddrV4,
-    /// For whom the relay works.
+    /// The networks or the host that the relay serves.
     pub served: Served,
-    /// The address that ICMPv6 errors come from; none are sent without.
+    /// The source address of ICMPv6 errors; without it, none are sent.
     pub error_source: Option<Ipv6Addr>,
-    /// Whether bubbles go to the client's mapping as well as through its server. They open the relay's own NAT
-    /// (RFC 4380 §5.4.1), and are of no use to a relay without one. Off.
+    /// Whether bubbles also go to the client's mapping, and not just through its server. Direct bubbles open the
+    /// relay's own NAT (RFC 4380 §5.4.1); a relay without one does not need them. Off.
     pub direct_bubbles: bool,
-    /// The most trusted peers remembered. 1,048,576, which take 40 MB.
+    /// The most trusted peers. 1,048,576, which take 40 MB.
     pub max_peers: usize,
-    /// The most peers under way: asked, and not answered yet. 65,536.
+    /// The most peers that were asked and have not answered yet. 65,536.
     pub max_underway: usize,
-    /// The most bytes that wait for one peer. 64 KiB.
+    /// The most bytes queued for one peer. 64 KiB.
     pub max_queue_bytes: usize,
-    /// The most bytes that wait for all peers. 16 MiB.
+    /// The most bytes queued for all peers. 16 MiB.
     pub max_total_queue_bytes: usize,
-    /// The most bubbles to one server in a second. One native network may have a quarter of them sent, and a
-    /// quarter is what goes to one address as direct bubbles. 500.
+    /// The most bubbles to one server in a second. One native network can cause a quarter of them, and one address
+    /// receives a quarter as direct bubbles. 500.
     pub bubbles_per_server: u32,
     /// The most bubbles in a second that datagrams of strangers provoke, and the most ICMPv6 errors. 100.
     pub unsolicited_per_second: u32,
-    /// Where nothing may be sent, and from where nothing is taken.
+    /// Where nothing may be sent, and from where nothing is accepted.
     pub destinations: DestinationPolicy,
 }
 
 impl RelayConfig {
-    /// The settings that the RFCs ask for.
+    /// The settings of the RFCs.
     pub fn new(service: SocketAddrV4, served: Served) -> Self {
         Self {
             service,
@@ -55,19 +55,19 @@ impl RelayConfig {
     }
 }
 
-/// For whom a relay works: where packets of Teredo clients may go, and whose packets go to them.
+/// The destinations to which a relay carries packets of clients, and the sources whose packets it carries to clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Served {
-    /// A router for these networks; for the whole IPv6 Internet where there are none in the list.
+    /// A router for these networks; for the whole IPv6 Internet if the list is empty.
     ///
-    /// What comes from the IPv6 Internet may have any global source: a router on the way has things to say as well.
+    /// Packets from the IPv6 Internet may have any global source, because routers on the way also send some.
     Networks(Vec<Prefix>),
-    /// A host-specific relay (R4380-5.4-02, R4380-5.5-03): for these addresses, its own, and nobody else, either way.
+    /// A host-specific relay (R4380-5.4-02, R4380-5.5-03): for these addresses of its own host, in both directions.
     Host(Vec<Ipv6Addr>),
 }
 
 impl Served {
-    /// Whether a packet of a client for this address, which is global and not Teredo, is let through.
+    /// Whether a client's packet to this address passes. The address is global and not Teredo.
     pub(super) fn takes(&self, destination: Ipv6Addr) -> bool {
         match self {
             Self::Networks(networks) => {
@@ -77,7 +77,7 @@ impl Served {
         }
     }
 
-    /// Whether a packet from this address, which is global and not Teredo, goes to clients.
+    /// Whether a packet from this address goes to clients. The address is global and not Teredo.
     pub(super) fn gives(&self, source: Ipv6Addr) -> bool {
         match self {
             Self::Networks(_) => true,
@@ -86,7 +86,7 @@ impl Served {
     }
 }
 
-/// The addresses that begin with the same bits.
+/// An IPv6 prefix.
 ///
 /// ```
 /// use teredo::Prefix;
@@ -113,7 +113,7 @@ impl Prefix {
         }
     }
 
-    /// Whether an address begins so.
+    /// Whether an address has this prefix.
     pub const fn contains(&self, address: Ipv6Addr) -> bool {
         address.to_bits() & mask(self.len) == self.bits
     }
@@ -132,7 +132,7 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// Why a text is no [`Prefix`].
+/// The text is not a [`Prefix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an IPv6 prefix such as 2001:db8::/32")]
 pub struct PrefixError;
@@ -140,7 +140,7 @@ pub struct PrefixError;
 impl FromStr for Prefix {
     type Err = PrefixError;
 
-    /// Bits behind the prefix are not an error; they are what `ip -6 address` prints.
+    /// Bits behind the prefix are no error; `ip -6 address` prints them.
     fn from_str(text: &str) -> Result<Self, PrefixError> {
         let (address, len) = text.split_once('/').ok_or(PrefixError)?;
         let address = address.parse().map_err(|_| PrefixError)?;
@@ -151,13 +151,13 @@ impl FromStr for Prefix {
     }
 }
 
-/// Whether the length is written with a sign, which `u8::from_str` would let pass.
+/// Whether the length has a sign, which `u8::from_str` accepts.
 fn len_is_odd(text: &str) -> bool {
     text.contains("/+")
 }
 
 impl RelayConfig {
-    /// Whether an address and port is the relay's own.
+    /// Whether this is the relay's own address and port.
     pub(super) fn is_own(&self, to: SocketAddrV4) -> bool {
         to == self.service && *self.service.ip() != Ipv4Addr::UNSPECIFIED
     }

@@ -1,8 +1,8 @@
-//! Asking clients for bubbles (RFC 4380 §5.4.1 case 3), and how many a relay may be made to send.
+//! Asking clients for bubbles (RFC 4380 §5.4.1 case 3), and how many a relay can be made to send.
 //!
-//! Everybody on the IPv6 Internet can write any server's address into a destination, and have the relay send a
-//! bubble there. What comes of it is bounded for each server, and what one network has a share of is bounded too,
-//! so that a scan does not use up what others need.
+//! Anybody on the IPv6 Internet can write any server's address into a destination, and thereby make the relay send a
+//! bubble there. The rate to each server is bounded, and so is the share of one network, so that a scan does not use up
+//! the rate that others need.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::slots::SipKeys;
 use crate::wire::{self, PORT, TeredoAddress};
 use crate::{DropReason, Instant};
 
-/// Of bubbles; nothing depends on it.
+/// The hop limit of bubbles; nothing depends on it.
 const HOP_LIMIT: u8 = 255;
 
 impl Relay {
-    /// Begins to ask a client that is not under way, because `sender` has a packet for it.
+    /// Starts to ask a client that is not being asked yet, because `sender` has a packet for it.
     pub(super) fn contact(
         &mut self,
         now: Instant,
@@ -29,7 +29,7 @@ impl Relay {
         self.begin(now, key, sender, Cause::Native)
     }
 
-    /// Begins to ask a client that nothing was sent to, and whose packets for `sender` may be forged.
+    /// Starts to ask a client that nothing was sent to; its packets for `sender` may be forged.
     pub(super) fn challenge(
         &mut self,
         now: Instant,
@@ -59,11 +59,11 @@ impl Relay {
         Ok(())
     }
 
-    /// Repeats what is due, and gives up what was repeated enough.
+    /// Repeats what is due, and gives up clients that were asked often enough.
     pub(super) fn drive_contacts(&mut self, now: Instant) {
         while let Some(due) = self.underway.due(now) {
             match due {
-                // One that is not admitted counts as lost on the way.
+                // A bubble beyond the limits counts as lost on the way.
                 Due::Repeat(key, Ask { sender, token }) => {
                     if self.admit(now, key, sender) {
                         self.emit_bubble(key, token);
@@ -88,10 +88,10 @@ impl Relay {
         self.admission.allow(now, target.server, sender, mapping)
     }
 
-    /// The "local IPv6 address" that a bubble comes from (R4380-5.4.1-05) is link-local and drawn at random for each
-    /// client that is asked, as the relays of `miredo` have it. Whoever answers to it has got the bubble. And a
-    /// client answers four bubbles in 300 s to an address that sends it nothing else (§5.2.6): from an address that
-    /// stays, the paths of one-way flows could not be verified for long.
+    /// Sends a bubble. Its source, the "local IPv6 address" (R4380-5.4.1-05), is link-local and random for each client
+    /// that is asked, as with the relays of `miredo`. An answer to it proves that the client received the bubble. A
+    /// constant address would not do: a client answers four bubbles in 300 s to an address that sends it nothing else
+    /// (§5.2.6), so the paths of one-way flows could not be verified for long.
     fn emit_bubble(&mut self, key: Key, token: Ipv6Addr) {
         let target = TeredoAddress::from(key);
         // R4380-5.4.1-09
@@ -109,8 +109,9 @@ fn link_local(identifier: u64) -> Ipv6Addr {
     Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(identifier))
 }
 
-/// Whether a client may be sent to, and its server: neither may be where nothing may be sent (R4380-5.4.1-02), the
-/// relay itself (L-03), or the same (L-02): a server that is its own client would send to itself, again and again.
+/// Checks that a client and its server may be sent to. Neither may be a refused destination (R4380-5.4.1-02) or the
+/// relay itself (L-03). They must differ (L-02), because a server that is its own client would send to itself
+/// endlessly.
 pub(super) fn check(config: &RelayConfig, target: TeredoAddress) -> Result<(), DropReason> {
     let server = server_of(target);
     if config.is_own(target.mapped) || config.is_own(server) {
@@ -128,14 +129,14 @@ fn server_of(target: TeredoAddress) -> SocketAddrV4 {
     SocketAddrV4::new(target.server, PORT)
 }
 
-/// Places for token buckets. Two that share one have one rate together, which errs on the side of fewer bubbles.
+/// Places for token buckets. Two servers or networks in one place share its rate, which errs on the side of fewer
+/// bubbles.
 const PLACES: usize = 1 << 13;
 
-/// What one network or one address may have of a server's rate.
+/// The divisor for the share of one network or address in a server's rate.
 const SHARE: u32 = 4;
 
-/// The limits of one relay, in memory that does not depend on how many servers and networks there are
-/// (R4380-7.3.5-01).
+/// The limits of one relay, in memory that does not depend on the number of servers and networks (R4380-7.3.5-01).
 #[derive(Debug)]
 pub(super) struct Admission {
     servers: Buckets,
@@ -145,7 +146,7 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// `rate` bubbles a second to each server.
+    /// `rate` bubbles per second to each server.
     pub(super) fn new(rate: u32, keys: SipKeys) -> Self {
         Self {
             servers: Buckets::new(rate),
@@ -155,7 +156,8 @@ impl Admission {
         }
     }
 
-    /// Whether a packet from or to `sender` may have a bubble sent to `server`, and to `mapping` if it goes there as well.
+    /// Whether a packet from or to `sender` may cause a bubble to `server`, and to `mapping` if a direct bubble goes
+    /// there.
     pub(super) fn allow(
         &mut self,
         now: Instant,
@@ -167,7 +169,7 @@ impl Admission {
         let network = self.keys.hash((server, [a, b, c, d]));
         let server = self.keys.hash(server);
         let mapping = mapping.map(|mapping| self.keys.hash(mapping));
-        // All are asked before any is charged.
+        // All buckets must have a token before one is taken from any.
         let allowed = self.networks.has(now, network)
             && self.servers.has(now, server)
             && mapping.is_none_or(|mapping| self.mappings.has(now, mapping));
@@ -182,7 +184,7 @@ impl Admission {
     }
 }
 
-/// Token buckets that hold as much as they gain in a second, each told by the time when it will be full again.
+/// Token buckets that hold the tokens of a second. Each is stored as the time when it will be full.
 #[derive(Debug)]
 struct Buckets {
     full_at: Vec<Instant>,

@@ -1,5 +1,5 @@
-//! Both ways through the relay: what a datagram means (RFC 4380 §5.4.2), and where a packet of the IPv6 Internet goes
-//! (§5.4.1).
+//! Both directions through the relay: what a datagram means (RFC 4380 §5.4.2), and where a packet from the IPv6
+//! Internet goes (§5.4.1).
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -18,7 +18,7 @@ impl Relay {
     ) -> Result<Option<&'a [u8]>, DropReason> {
         // R4380-5.4.2-01
         let datagram = Datagram::parse(bytes).map_err(|_| DropReason::Malformed)?;
-        // Authentication and origin are between a client and its server.
+        // Authentication and origin are used between a client and its server only.
         if datagram.authentication.is_some() || datagram.origin.is_some() {
             return Err(DropReason::Malformed);
         }
@@ -44,7 +44,7 @@ impl Relay {
         let bubble_to = packet.is_bubble().then_some(packet.destination());
         let known = self.heard(now, key, bubble_to);
         if bubble_to.is_some() {
-            // Never forwarded: there was nothing in it but the sign of life (R4380-5.4.2-05).
+            // Never forwarded: a bubble is a sign of life and nothing else (R4380-5.4.2-05).
             self.counters.bubbles_received += 1;
             return if known {
                 Ok(None)
@@ -63,7 +63,7 @@ impl Relay {
         Ok(Some(packet.as_bytes()))
     }
 
-    /// Notes that a client was heard from its mapping, if it is one that was sent to (R4380-5.4.2-03).
+    /// Records that a client was heard from its mapping, if it was sent to (R4380-5.4.2-03).
     fn heard(&mut self, now: Instant, key: Key, bubble_to: Option<Ipv6Addr>) -> bool {
         let tick = Tick::at(now);
         let waiting = self.underway.answered(key, bubble_to);
@@ -83,7 +83,7 @@ impl Relay {
         true
     }
 
-    /// Where packets of clients may go (R4380-5.4.2-04).
+    /// Checks the destination of a client's packet (R4380-5.4.2-04).
     fn check_served(&self, destination: Ipv6Addr) -> Result<(), DropReason> {
         if wire::is_teredo(&destination) {
             // It would come back (L-04).
@@ -98,8 +98,8 @@ impl Relay {
     }
 }
 
-/// The Teredo source of a packet that came from the mapping in it. What an echo service sends back is not from
-/// there, or not from Teredo (R4380-5.4.2-02, R4380-7.4.3-02).
+/// The Teredo source of a packet that came from the mapping in it. The replies of an echo service come from elsewhere,
+/// or have no Teredo source (R4380-5.4.2-02, R4380-7.4.3-02).
 fn vouched(packet: &Ipv6Packet<'_>, from: SocketAddrV4) -> Result<TeredoAddress, DropReason> {
     let source = TeredoAddress::from_ipv6(packet.source()).ok_or(DropReason::SpoofedSource)?;
     if source.mapped == from {
@@ -109,8 +109,8 @@ fn vouched(packet: &Ipv6Packet<'_>, from: SocketAddrV4) -> Result<TeredoAddress,
     }
 }
 
-/// From which age on an entry in use is verified anew, while its packets still flow, in seconds. One-way traffic
-/// would otherwise come to a halt every 30 s.
+/// The age in seconds at which an entry in use is verified again, while packets still flow. One-way traffic would
+/// otherwise stop every 30 s.
 const STALE: u32 = 20;
 
 impl Relay {
@@ -131,13 +131,13 @@ impl Relay {
         if let Some(peer) = self.trusted.find(key, tick) {
             peer.sent(tick);
             if peer.is_silent_for(STALE, tick) && !self.underway.contains(key) {
-                // Should it fail, the entry expires as it would have done.
+                // If this fails, the entry expires as usual.
                 let _ = self.contact(now, key, packet.source());
             }
             self.counters.to_clients += 1;
             return Ok(Submission::Send(target.mapped));
         }
-        // Case 3, also where the cone bit calls for case 2 (R4380-5.4.1-10, R5991-3.2-02).
+        // Case 3, even if the cone bit calls for case 2 (R4380-5.4.1-10, R5991-3.2-02).
         contact::check(&self.config, target)?;
         if !self.underway.contains(key) {
             self.contact(now, key, packet.source())?;
@@ -151,7 +151,7 @@ impl Relay {
         }
     }
 
-    /// What comes from the IPv6 Internet does not come from Teredo, and has a source that can be answered (L-04).
+    /// Checks that the source of a packet from the IPv6 Internet is native and can be answered (L-04).
     fn check_source(&self, source: Ipv6Addr) -> Result<(), DropReason> {
         if wire::is_teredo(&source) {
             Err(DropReason::SpoofedSource)

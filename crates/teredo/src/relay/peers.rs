@@ -10,11 +10,10 @@
 //!                                                                      full table
 //! ```
 //!
-//! The two are apart because they have opposite needs. A peer under way has a queue and a deadline, lives for
-//! seconds and costs whoever invents it one packet, so there are few of them and they push out each other. A
-//! trusted peer has answered from its mapping; there may be millions, and nothing that invents destinations gets
-//! at them. Of a trusted peer nothing has to be remembered but the address and two times: a relay sends to the
-//! mapping in the address and nowhere else (RFC 4380 §5.4.2).
+//! There are two tables because their needs are opposite. A peer under way has a queue and a deadline, lives for
+//! seconds, and costs an attacker one packet. So the table is small, and such peers evict each other. A trusted peer
+//! has answered from its mapping. There may be millions, and invented destinations cannot displace them. An entry is an
+//! address and two times, because a relay sends to the mapping in the address only (RFC 4380 §5.4.2).
 
 mod table;
 mod underway;
@@ -27,7 +26,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use crate::Instant;
 use crate::wire::{Flags, TeredoAddress};
 
-/// A Teredo address without the prefix that all have in common: 12 bytes.
+/// A Teredo address without the common prefix: 12 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     server: u32,
@@ -36,7 +35,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Of no peer in particular; fills empty places.
+    /// Fills empty places.
     const NOBODY: Self = Self {
         server: 0,
         flags_and_port: 0,
@@ -68,22 +67,20 @@ impl From<Key> for TeredoAddress {
 /// The nanoseconds of a [`Tick`].
 const TICK: u64 = 100_000_000;
 
-/// Time as a table of millions keeps it: tenths of a second in four bytes.
+/// A time in tenths of a second, in four bytes. The range is 13 years from the clock's epoch.
 ///
-/// It lasts for 13 years from the clock's epoch.
-///
-/// Rounding down makes an entry's age come out up to a tenth too large or too small, but never makes it good for
-/// longer than the whole number of seconds that it is compared with.
+/// Rounding down makes the age of an entry up to a tenth too large or too small, but an entry never lives longer than
+/// the whole number of seconds that its age is compared with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(u32);
 
 impl Tick {
-    /// Before every tick of the clock.
+    /// Earlier than every tick of the clock.
     const NEVER: Self = Self(0);
 
     /// The tick in which `now` lies.
     pub(super) fn at(now: Instant) -> Self {
-        // The first is 1: 0 is never.
+        // The first tick is 1, because 0 is [`Self::NEVER`].
         let tick = now.as_nanos() / TICK + 1;
         Self(u32::try_from(tick).unwrap_or(u32::MAX))
     }

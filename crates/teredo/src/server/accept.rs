@@ -6,7 +6,7 @@ use super::Server;
 use crate::DropReason;
 use crate::wire::{self, ALL_ROUTERS, Icmpv6, Ipv6Packet, TeredoAddress, protocol};
 
-/// The messages that a server has to do with (RFC 4380 §5.3).
+/// The messages that a server handles (RFC 4380 §5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Message {
     Bubble,
@@ -16,10 +16,9 @@ pub(super) enum Message {
 }
 
 impl Server {
-    /// Rule 2 (R4380-5.3.1-02): a bubble or an ICMPv6 message, and of these only what §5.3 wants relayed or answered
-    /// (R4380-5.3-03).
+    /// Rule 2 (R4380-5.3.1-02): a bubble or an ICMPv6 message that §5.3 wants relayed or answered (R4380-5.3-03).
     ///
-    /// ICMPv6 has to follow the IPv6 header at once. Extension headers have no place in what a server is for (W-01).
+    /// ICMPv6 must directly follow the IPv6 header. A server needs no extension headers (W-01).
     pub(super) fn classify(&self, packet: &Ipv6Packet<'_>) -> Result<Message, DropReason> {
         if packet.is_bubble() {
             return Ok(Message::Bubble);
@@ -31,8 +30,8 @@ impl Server {
                 Ok(_) => DropReason::NotRelayed,
             });
         }
-        // DEVIATION(rfc4380 §5.3): a server limits the length of the ICMPv6 that it forwards: without a limit it is a
-        // relay for data.
+        // DEVIATION(rfc4380 §5.3): a server limits the length of the ICMPv6 messages that it forwards. Without a limit
+        // it would relay data.
         if packet.payload().len() > self.config.max_icmpv6_bytes {
             return Err(DropReason::Oversized);
         }
@@ -44,7 +43,7 @@ impl Server {
         }
     }
 
-    /// Rule 3 (R4380-5.3.1-03, R4380-5.3.2-07), and what keeps a server from answering itself (L-01).
+    /// Rule 3 (R4380-5.3.1-03, R4380-5.3.2-07), and the check that keeps a server from answering itself (L-01).
     pub(super) fn accept_outer(
         &self,
         from: SocketAddrV4,
@@ -72,15 +71,15 @@ impl Server {
         let source = packet.source();
         let destination = packet.destination();
         let accepted = if let Some(source) = TeredoAddress::from_ipv6(source) {
-            // Rule 5 (R4380-5.3.1-06, A-20), whoever's client the destination is.
+            // Rule 5 (R4380-5.3.1-06, A-20), for destinations with any server.
             source.mapped == from
         } else if message == Message::Solicitation && source.is_unicast_link_local() {
-            // Rule 4 (R4380-5.3.1-04). Nothing else is looked at in the source: deployed clients use identifiers of
-            // their own.
+            // Rule 4 (R4380-5.3.1-04). The rest of the source is ignored: deployed clients use identifiers of their
+            // own.
             destination == ALL_ROUTERS
         } else {
-            // Rule 6 (R4380-5.3.1-07). Relays in the field send bubbles from a link-local address, hence no check for
-            // a global one.
+            // Rule 6 (R4380-5.3.1-07). Deployed relays send bubbles from a link-local address, so the source need not
+            // be global.
             wire::is_unicast(source)
                 && !wire::is_obsolete_teredo(&source)
                 && TeredoAddress::from_ipv6(destination)

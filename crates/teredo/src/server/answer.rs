@@ -1,5 +1,5 @@
-//! What is done with an accepted packet: router solicitations (RFC 4380 §5.3.2) and echo requests are answered, the others
-//! passed on, from Teredo to Teredo and to the IPv6 Internet (§5.3.1).
+//! The treatment of accepted packets. Router solicitations (RFC 4380 §5.3.2) and echo requests are answered. The others
+//! are forwarded to Teredo clients or to the IPv6 Internet (§5.3.1).
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -12,13 +12,13 @@ use crate::wire::{
 };
 use crate::{DropReason, Instant};
 
-/// The advertisement, the same for all clients: one prefix, from which they make their addresses, and no default
-/// route, since a Teredo server is no router for anything else.
+/// The advertisement, which is the same for all clients. It has the prefix of their addresses, and no default route,
+/// because a Teredo server is no general router.
 pub(super) fn advertisement(primary: Ipv4Addr, mtu: u32) -> RouterAdvertisement {
     RouterAdvertisement {
         retrans_timer: 2000,
-        // R4380-5.3.2-02; the primary address even where the secondary one was asked, else the client would
-        // think of two servers.
+        // R4380-5.3.2-02. This is the primary address even if the secondary one was asked; otherwise the client would
+        // see two servers.
         prefixes: vec![PrefixInformation {
             prefix: wire::server_prefix(primary),
             length: 64,
@@ -34,9 +34,9 @@ pub(super) fn advertisement(primary: Ipv4Addr, mtu: u32) -> RouterAdvertisement 
 }
 
 impl Server {
-    /// The answer to a packet addressed to the server's own link-local address or to all routers, to where it came from
-    /// (R4380-5.3.1-09, R4380-5.3.2-05). The cone bit of a solicitation chooses the address that the answer comes from
-    /// (R4380-5.3.2-06, R5991-3.2-03).
+    /// The answer to a packet for the server's own link-local address or for all routers. It goes to the source of the
+    /// datagram (R4380-5.3.1-09, R4380-5.3.2-05). The cone bit of a solicitation determines the address from which it
+    /// is answered (R4380-5.3.2-06, R5991-3.2-03).
     pub(super) fn answer(
         &self,
         datagram: &Datagram<'_>,
@@ -59,10 +59,10 @@ impl Server {
         }
     }
 
-    /// Whether the client is who it says (R4380-5.2.2-07, R4380-5.3.1-05), and how to answer it.
+    /// Checks the identity of the client (R4380-5.2.2-07, R4380-5.3.1-05), and decides how to answer it.
     ///
-    /// The element comes back exactly if the client sent one: its nonce is nobody else's (RFC 4380 §7.2.1). A server
-    /// that does not do secure qualification knows no identifier, and says so by leaving it out
+    /// The answer has an authentication element if and only if the solicitation has one: the nonce is for its sender
+    /// alone (RFC 4380 §7.2.1). A server without secure qualification leaves the identifier out, because it knows none
     /// (R4380-5.3.2-10).
     fn authenticate(&self, solicitation: &Datagram<'_>) -> Result<Proof<'_>, DropReason> {
         let (clients, required) = match &self.config.security {
@@ -87,7 +87,7 @@ impl Server {
             .get(element.identifier)
             .filter(|client| solicitation.verify(&client.secret))
             .ok_or(DropReason::Unauthenticated)?;
-        // The element has one byte for the length.
+        // The length field has one byte.
         Ok(Proof::Secret(
             element.nonce,
             element.identifier.len() as u8,
@@ -95,7 +95,7 @@ impl Server {
         ))
     }
 
-    /// The address that a client with the cone bit is answered from: if that passes its NAT, the NAT is a cone one
+    /// The address from which a client with the cone bit is answered. If the answer passes its NAT, that is a cone NAT
     /// (R4380-5.3.2-06). The port is the same.
     fn other(&self, local: Ipv4Addr) -> Result<Ipv4Addr, DropReason> {
         let address = self.config.address;
@@ -104,7 +104,7 @@ impl Server {
         } else {
             address.primary
         };
-        // With one address, any answer would make every NAT a cone NAT.
+        // With one address, every NAT would look like a cone NAT.
         if other == local {
             Err(DropReason::NotRelayed)
         } else {
@@ -114,8 +114,8 @@ impl Server {
 }
 
 impl Server {
-    /// Passes a packet on, with all trailers and with nothing else of what came with it: an origin indication
-    /// is the server's own word (R4380-5.3.1-13, R4380-5.3.1-15, A-08).
+    /// Forwards a packet with all its trailers. Other elements of the datagram are left out: an origin indication comes
+    /// from the server itself (R4380-5.3.1-13, R4380-5.3.1-15, A-08).
     pub(super) fn forward(
         &self,
         now: Instant,
@@ -124,17 +124,17 @@ impl Server {
         from: SocketAddrV4,
     ) -> Result<Plan<'_>, DropReason> {
         let to = self.target(destination)?;
-        // DEVIATION(rfc4380 §5.3): a server leaves the hop limit of bubbles as it is, although an IPv6 router counts it
-        // down. Deployed clients send them with hop limit 0, and without them nobody is reached. No loop comes of it:
-        // a server takes nothing from itself, and from another server only what rule 6 lets in, for its own clients.
+        // DEVIATION(rfc4380 §5.3): a server does not decrement the hop limit of bubbles as an IPv6 router does.
+        // Deployed clients send bubbles with hop limit 0, and they must arrive. This causes no loop: a server accepts
+        // nothing from itself, and from another server only what rule 6 permits, for its own clients.
         //
-        // Everything else is counted down.
+        // The hop limit of all other packets is decremented.
         let hop_limit = if datagram.packet.is_bubble() {
             datagram.packet.hop_limit()
         } else {
             count_down(&datagram.packet)?
         };
-        // Only the client's own server says where a packet is from, so that the client knows whom to believe
+        // Only the client's own server adds an origin, so that the client knows which server to believe
         // (R4380-5.3.1-14, R4380-7.4.1-01).
         let own = destination.server == self.config.address.primary;
         if !self.limiter.allows_ipv4(now, *to.ip()) {
@@ -147,8 +147,8 @@ impl Server {
         Ok(Plan::new(datagram, to, self.config.address.primary, task))
     }
 
-    /// Passes a packet on to the IPv6 Internet, as the router that a server is to its clients (R4380-5.3.1-11). Rule 5
-    /// has seen to the source (R4380-7.4.2-01).
+    /// Forwards a packet to the IPv6 Internet, as the client's router (R4380-5.3.1-11). Rule 5 has checked the source
+    /// (R4380-7.4.2-01).
     pub(super) fn forward_native(
         &self,
         now: Instant,
@@ -171,8 +171,8 @@ impl Server {
         ))
     }
 
-    /// The address and port in a Teredo address, if something may be sent there (R4380-5.3.1-12,
-    /// R4380-7.4.3-01). Never the server itself (R4380-5.3.1-16, L-01, L-02).
+    /// The mapping in a Teredo address, if it may be sent to (R4380-5.3.1-12, R4380-7.4.3-01). It is never the server
+    /// itself (R4380-5.3.1-16, L-01, L-02).
     pub(super) fn target(&self, destination: TeredoAddress) -> Result<SocketAddrV4, DropReason> {
         if self.is_own(*destination.mapped.ip()) {
             return Err(DropReason::SelfLoop);

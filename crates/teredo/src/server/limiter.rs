@@ -1,12 +1,12 @@
-//! How much a server passes on, to one destination and altogether.
+//! How much a server forwards, to one destination and in total.
 //!
-//! A server passes a stranger's packets to whomever they name. However little each of them is, many of them are a
-//! weapon; so to each destination goes no more than a token bucket lets through, and no more than another one to all
-//! of them together. It is the only thing that a server remembers, and it forgets it without harm: the table has a
-//! fixed size, and what is longest at rest makes room.
+//! A server forwards strangers' packets to any client that they name. Each is small, but many of them are a weapon. So
+//! a token bucket limits the rate to each destination, and another one the rate to all together. This is the only
+//! memory of a server, and losing it does no harm: the table has a fixed size, and the entry that was idle longest
+//! makes room.
 //!
 //! A bucket is a number, the *theoretical arrival time* of the generic cell rate algorithm (ITU-T I.371): the instant
-//! at which the bucket will be full again. Many threads share the table without a lock.
+//! at which the bucket will be full. Many threads share the table without a lock.
 
 use std::hash::Hasher;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,7 +23,7 @@ use crate::Instant;
 pub struct Rate {
     /// Packets per second in the long run.
     pub per_second: NonZeroU32,
-    /// Packets at once after a pause; no more than two years' worth.
+    /// Packets at once after a pause, at most those of two years.
     pub burst: NonZeroU32,
 }
 
@@ -36,15 +36,15 @@ impl Rate {
     }
 }
 
-/// What a server passes on at the most.
+/// The most that a server forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayLimits {
     /// To one IPv4 address, or to one /64 of the IPv6 Internet. `None`: no limit. 256 per second, 512 at once.
     pub per_destination: Option<Rate>,
-    /// To all of them together. `None`: no limit, which is the default: what protects a victim is the limit to one
-    /// destination, and a limit to all of them would let anybody use up what everybody needs.
+    /// To all of them together. `None`, the default: no limit. The limit for each destination protects victims, while
+    /// anybody could use up a total that all need.
     pub total: Option<Rate>,
-    /// The most destinations watched at a time, 8 bytes each; rounded up to a power of two. 65,536.
+    /// The most destinations in the table, 8 bytes each; rounded up to a power of two. 65,536.
     pub destinations: usize,
 }
 
@@ -58,28 +58,28 @@ impl Default for RelayLimits {
     }
 }
 
-/// The places that a destination can have.
+/// The number of places for a destination.
 const WAYS: usize = 4;
-/// A place is a tag of 16 bits, which tells destinations in the same places apart, over a time of 48 bits.
+/// A place is a tag of 16 bits, which distinguishes destinations in the same set, and a time of 48 bits.
 const TIME_BITS: u32 = 48;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
-/// The unit of that time is 2^10 ns, so that it lasts for nine years.
+/// The unit of that time is 2^10 ns, so its range is nine years.
 const UNIT_BITS: u32 = 10;
-/// The longest time that a bucket may take to fill, in ns: a quarter of what can be told.
+/// The longest time to fill a bucket, in ns: a quarter of the range.
 const MAX_DEPTH: u64 = 1 << (TIME_BITS + UNIT_BITS - 2);
 
 /// The token buckets, for all servers and threads of a process.
 #[derive(Debug)]
 pub struct RelayLimiter {
     limits: RelayLimits,
-    /// Nobody outside can aim at a place.
+    /// Keys of the hash, so that nobody outside can aim at a place.
     keys: (u64, u64),
     places: Box<[[AtomicU64; WAYS]]>,
     total: AtomicU64,
 }
 
 impl RelayLimiter {
-    /// Buckets that are all full. The seed must be unpredictable to others.
+    /// Starts with full buckets. The seed must be unpredictable to others.
     pub fn new(limits: RelayLimits, seed: [u8; 32]) -> Self {
         let key = |at: usize| {
             let bytes = std::array::from_fn(|i| seed[at + i]);
@@ -127,13 +127,13 @@ impl RelayLimiter {
         hasher.write(destination);
         let hash = hasher.finish();
         let tag = hash >> TIME_BITS;
-        // `places` has a power of two of sets, and fewer than the hash has values below the tag.
+        // The number of sets is a power of two, and needs fewer bits than the hash has below the tag.
         let set = &self.places[hash as usize & (self.places.len() - 1)];
         let now = (now.as_nanos() >> UNIT_BITS) & TIME_MASK;
         loop {
             let seen: [u64; WAYS] = std::array::from_fn(|way| set[way].load(Ordering::Relaxed));
             let own = seen.iter().position(|place| place >> TIME_BITS == tag);
-            // Whoever is longest at rest has nothing to be remembered for.
+            // A bucket that was idle longest is the fullest one.
             let idlest = || (0..WAYS).min_by_key(|&way| seen[way] & TIME_MASK);
             let Some(way) = own.or_else(idlest) else {
                 return true;
@@ -149,7 +149,7 @@ impl RelayLimiter {
             let place = tag << TIME_BITS | full_at & TIME_MASK;
             let taken =
                 set[way].compare_exchange(seen[way], place, Ordering::Relaxed, Ordering::Relaxed);
-            // Another thread was here in between.
+            // Otherwise another thread was faster.
             if taken.is_ok() {
                 return true;
             }
@@ -157,7 +157,7 @@ impl RelayLimiter {
     }
 }
 
-/// Takes a token from a bucket that is full at `full_at`: when it will be full then, or `None` where it has none. Times
+/// Takes a token from a bucket that is full at `full_at`. Returns the new time, or `None` if the bucket is empty. Times
 /// are in units of 2^`unit` ns.
 fn arrive(full_at: u64, now: u64, rate: Rate, unit: u32) -> Option<u64> {
     let interval = Duration::from_secs(1) / rate.per_second.get();

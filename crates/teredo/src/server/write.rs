@@ -1,5 +1,4 @@
-//! What was decided, carried out in the memory that the datagram lies in: nothing is allocated, and the same code
-//! does where a packet has to be turned round in place.
+//! Writes the answer over the datagram that asked for it, without allocation.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
@@ -18,15 +17,15 @@ const ECHO_HOP_LIMIT: u8 = 64;
 /// Identifier and value start behind the magic number and the two lengths.
 const IDENTIFIER: usize = 4;
 
-/// What is to become of an accepted datagram.
+/// How to answer an accepted datagram.
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     to: SocketAddrV4,
     source: Ipv4Addr,
     task: Task<'a>,
-    /// Where the IPv6 packet lies in the datagram.
+    /// The range of the IPv6 packet in the datagram.
     packet: Range<usize>,
-    /// Where the trailers end.
+    /// The end of the trailers.
     end: usize,
 }
 
@@ -46,11 +45,11 @@ pub(super) enum Task<'a> {
 /// How an advertisement is authenticated.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Proof<'a> {
-    /// Not at all: the solicitation has no element.
+    /// The solicitation has no authentication element.
     None,
     /// With the client's nonce.
     Nonce([u8; 8]),
-    /// With the client's nonce, its identifier, which has this length, and its secret.
+    /// With the client's nonce, its secret, and its identifier of this length.
     Secret([u8; 8], u8, &'a KnownClient),
 }
 
@@ -76,7 +75,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Where it is counted once it is done.
+    /// The counter for this task.
     pub(super) fn counter(&self) -> Counter {
         match self.task {
             Task::Advertise(_) => |counters| &mut counters.advertisements,
@@ -88,9 +87,9 @@ impl<'a> Plan<'a> {
 }
 
 impl Server {
-    /// Turns the datagram at the front of `buffer` into what is sent.
+    /// Turns the datagram at the front of `buffer` into the answer.
     ///
-    /// Fails where the buffer is too short for that, and leaves anything in it.
+    /// Fails if the buffer is too short; its contents are then undefined.
     pub(super) fn carry_out(
         &self,
         plan: &Plan<'_>,
@@ -110,7 +109,7 @@ impl Server {
                     buffer,
                 )
             }
-            // Trailers are a matter between Teredo nodes.
+            // Trailers are for Teredo nodes only.
             Task::ForwardNative { hop_limit } => {
                 let len = shift(plan, hop_limit, &[], plan.packet.end, buffer);
                 return len
@@ -122,9 +121,9 @@ impl Server {
             .ok_or(DropReason::Oversized)
     }
 
-    /// The advertisement, with the mapping as its origin and to the very address that asked (R4380-5.3.2-01,
-    /// R4380-5.3.2-03, R4380-5.3.2-04); with the client's identifier, nonce and secret where it has proven itself, and a
-    /// word on whether they are still valid (R4380-5.3.2-08, R4380-5.3.2-09).
+    /// Writes the advertisement, with the mapping as its origin, for the address that asked (R4380-5.3.2-01,
+    /// R4380-5.3.2-03, R4380-5.3.2-04). An authenticated client gets its identifier, nonce, a value made with its
+    /// secret, and whether the key is still valid (R4380-5.3.2-08, R4380-5.3.2-09).
     fn advertise(&self, proof: Proof<'_>, plan: &Plan<'_>, buffer: &mut [u8]) -> Option<usize> {
         let mut client = [0; 16];
         client.copy_from_slice(buffer.get(plan.packet.clone())?.get(SOURCE)?);
@@ -197,7 +196,7 @@ impl Server {
     }
 }
 
-/// All of an authentication element but identifier and value.
+/// Writes an authentication element, except identifier and value.
 fn write_element(element: &mut [u8], lengths: [u8; 2], nonce: [u8; 8], confirmation: u8) {
     element[..2].copy_from_slice(&Authentication::MAGIC);
     element[2..IDENTIFIER].copy_from_slice(&lengths);
@@ -206,7 +205,7 @@ fn write_element(element: &mut [u8], lengths: [u8; 2], nonce: [u8; 8], confirmat
     element[end - 1] = confirmation;
 }
 
-/// Moves the packet, and what follows it up to `end`, right behind `elements`.
+/// Moves the packet, and everything behind it up to `end`, right behind `elements`.
 fn shift(
     plan: &Plan<'_>,
     hop_limit: u8,

@@ -6,20 +6,19 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 /// The service prefix 2001:0::/32 (RFC 4380 §2.6); the lower 96 bits are zero here.
 pub const SERVICE_PREFIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0);
 
-/// The prefix 3ffe:831f::/32 from before the standard: never made, and not a Teredo address any more
-/// (R-OLD-01).
+/// The prefix 3ffe:831f::/32 from before the standard. It is never made, and no longer a Teredo address (R-OLD-01).
 pub const OBSOLETE_PREFIX: Ipv6Addr = Ipv6Addr::new(0x3ffe, 0x831f, 0, 0, 0, 0, 0, 0);
 
 /// The UDP port of Teredo servers (RFC 4380 §2.7).
 pub const PORT: u16 = 3544;
 
-/// Where clients on one link look for each other (RFC 4380 §2.17).
+/// The address and port of local client discovery (RFC 4380 §2.17).
 pub const DISCOVERY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 253), PORT);
 
 /// The MTU of a Teredo interface, in bytes (RFC 4380 §5.1.2).
 pub const MTU: usize = 1280;
 
-/// An IPv6 address taken apart.
+/// The parts of a Teredo address.
 ///
 /// ```text
 ///  0               32              64       80       96             127
@@ -42,19 +41,19 @@ pub const MTU: usize = 1280;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TeredoAddress {
-    /// The primary IPv4 address of the server through which the address was made.
+    /// The primary IPv4 address of the client's server.
     pub server: Ipv4Addr,
     /// The flags.
     pub flags: Flags,
-    /// The address and port by which the client is reached, as its server saw it.
+    /// The client's public address and port, as its server saw it.
     pub mapped: SocketAddrV4,
 }
 
 impl TeredoAddress {
-    /// Takes an address apart; `None` where it is not in [`SERVICE_PREFIX`].
+    /// Parses an address; `None` if it is not in [`SERVICE_PREFIX`].
     ///
-    /// Every bit pattern behind the prefix is accepted: reserved flags are ignored on receipt
-    /// (R4380-4-07), and whether anything may be sent to [`Self::mapped`] is for [`policy`](crate::policy) to say.
+    /// Every bit pattern behind the prefix is accepted: reserved flags are ignored on receipt (R4380-4-07).
+    /// [`policy`](crate::policy) decides whether [`Self::mapped`] may be sent to.
     pub fn from_ipv6(address: Ipv6Addr) -> Option<Self> {
         if !is_teredo(&address) {
             return None;
@@ -86,7 +85,7 @@ impl TeredoAddress {
         })
     }
 
-    /// Puts the address together (R4380-4-01).
+    /// The IPv6 address (R4380-4-01).
     pub fn to_ipv6(self) -> Ipv6Addr {
         with_identifier(server_prefix(self.server), self.flags, self.mapped)
     }
@@ -120,14 +119,14 @@ impl fmt::Display for TeredoAddress {
 pub struct Flags(u16);
 
 impl Flags {
-    /// The cone bit: the client believes that it is behind a cone NAT. Servers obey it in a router
-    /// solicitation and set it in their own identifiers; nobody else looks at it (RFC 5991 §3.2).
+    /// The cone bit: the client believes that it is behind a cone NAT. Servers honour it in a router solicitation and
+    /// set it in their own identifiers; all other nodes ignore it (RFC 5991 §3.2).
     pub const CONE: Self = Self(0x8000);
 
     /// The bits that RFC 5991 §3.1 fills at random.
     pub const RANDOM_MASK: u16 = 0x3cff;
 
-    /// The bits that are zero whenever an address is made: z, U and G.
+    /// The bits that are zero in a new address: z, U and G.
     pub const ZERO_MASK: u16 = 0x4300;
 
     /// The flags of a new address: 12 of the given bits, the others zero (RFC 5991 §3.1).
@@ -141,7 +140,7 @@ impl Flags {
         Self(bits)
     }
 
-    /// The bits, the cone bit being the most significant one.
+    /// The bits; the cone bit is the most significant one.
     pub const fn bits(self) -> u16 {
         self.0
     }
@@ -229,7 +228,7 @@ pub fn server_link_local(server: Ipv4Addr) -> Ipv6Addr {
     link_local(Flags::CONE, SocketAddrV4::new(server, PORT))
 }
 
-/// Flags, and behind them port and IPv4 address with every bit inverted (R4380-4-02).
+/// Flags, then port and IPv4 address with every bit inverted (R4380-4-02).
 fn with_identifier(prefix: Ipv6Addr, flags: Flags, mapped: SocketAddrV4) -> Ipv6Addr {
     let mut octets = prefix.octets();
     octets[8..10].copy_from_slice(&flags.0.to_be_bytes());

@@ -7,19 +7,19 @@ use sha1::Sha1;
 
 use super::ParseError;
 
-/// What client and server put in front of router solicitations and advertisements.
+/// The element in front of router solicitations and advertisements.
 ///
-/// Even without a secret the nonce keeps anybody who does not see the solicitation from forging the
-/// advertisement (RFC 4380 §7.2.1).
+/// Even without a secret, the nonce prevents forged advertisements from hosts that do not see the solicitation (RFC
+/// 4380 §7.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Authentication<'a> {
-    /// Names the client, and with it the secret; at most 255 bytes.
+    /// Identifies the client and its secret; at most 255 bytes.
     pub identifier: &'a [u8],
-    /// The keyed hash; empty where there is no secret, else [`MAC_LEN`](super::MAC_LEN) bytes. At most 255.
+    /// The keyed hash: [`MAC_LEN`](super::MAC_LEN) bytes, or empty without a secret. At most 255.
     pub value: &'a [u8],
-    /// Chosen by the client, echoed by the server.
+    /// Chosen by the client, repeated by the server.
     pub nonce: [u8; 8],
-    /// From the server: zero if the identifier is still valid, anything else asks the client to get a new one.
+    /// From the server: zero if the identifier is valid; otherwise the client should get a new one.
     pub confirmation: u8,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Authentication<'a> {
     /// The first two bytes of the element.
     pub const MAGIC: [u8; 2] = [0, 1];
 
-    /// The length of the element in bytes when identifier and value are empty.
+    /// The length of the element in bytes if identifier and value are empty.
     pub const MIN_LEN: usize = 13;
 
     /// The element of a client without a secret: the nonce alone (R4380-5.2.2-04, R4380-5.2.2-05).
@@ -40,11 +40,11 @@ impl<'a> Authentication<'a> {
         }
     }
 
-    /// Takes an authentication element off the front; returns it and what follows (R4380-5.1.1-03, R4380-5.1.1-05).
+    /// Parses the authentication element at the front; returns it and what follows (R4380-5.1.1-03, R4380-5.1.1-05).
     ///
     /// # Errors
     ///
-    /// [`ParseError::Truncated`], or [`ParseError::UnknownElement`] where something else is there.
+    /// [`ParseError::Truncated`], or [`ParseError::UnknownElement`] if the bytes begin differently.
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), ParseError> {
         let truncated = |needed| ParseError::Truncated {
             what: "authentication",
@@ -78,8 +78,8 @@ impl<'a> Authentication<'a> {
         ))
     }
 
-    /// Appends the element. Its length fields have one byte each: of an identifier or value longer than 255
-    /// bytes, the first 255 are written.
+    /// Appends the element. Its length fields have one byte each, so an identifier or value longer than 255 bytes is
+    /// cut to that.
     pub fn emit(&self, out: &mut Vec<u8>) {
         let (identifier_len, identifier) = up_to_255(self.identifier);
         let (value_len, value) = up_to_255(self.value);
@@ -91,7 +91,7 @@ impl<'a> Authentication<'a> {
         out.push(self.confirmation);
     }
 
-    /// Whether [`Self::value`] is what [`Secret::sign`] gives, in constant time. `rest` as there.
+    /// Whether [`Self::value`] is the result of [`Secret::sign`], in constant time. `rest` is the same as there.
     pub fn verify(&self, secret: &Secret, rest: &[u8]) -> bool {
         secret.verifies(self.value, self.nonce, self.confirmation, rest)
     }
@@ -127,10 +127,9 @@ impl fmt::Display for Authentication<'_> {
 /// The length of an authentication value in bytes: HMAC-SHA1, not truncated (RFC 4380 §5.2.2).
 pub const MAC_LEN: usize = 20;
 
-/// A shared secret, ready to authenticate with: HMAC-SHA1, the default algorithm of RFC 4380 §5.2.2.
+/// A shared secret for HMAC-SHA1, the default algorithm of RFC 4380 §5.2.2.
 ///
-/// It holds the hash's state after the key and not the key itself, prints nothing of it, and overwrites it when it
-/// is dropped.
+/// It holds the state of the hash after the key instead of the key, prints nothing of it, and overwrites it on drop.
 ///
 /// ```
 /// use teredo::wire::Secret;
@@ -142,14 +141,14 @@ pub const MAC_LEN: usize = 20;
 pub struct Secret(Hmac<Sha1>);
 
 impl Secret {
-    /// A secret out of its bytes, of which there should be at least 20 (RFC 2104 §3).
+    /// A secret from its bytes, of which there should be at least 20 (RFC 2104 §3).
     pub fn new(key: &[u8]) -> Self {
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length (RFC 2104 §2)"))
     }
 
-    /// The authentication value: HMAC-SHA1 over nonce, confirmation byte and `rest`, which is the origin
-    /// indication, if there is one, and the IPv6 packet, both in their wire form (R4380-5.2.2-08). Not
-    /// MD5, whatever RFC 4380 §7.2.1 says (A-21).
+    /// The authentication value: HMAC-SHA1 over nonce, confirmation byte and `rest`. `rest` is the optional origin
+    /// indication and the IPv6 packet, both in their wire form (R4380-5.2.2-08). The MD5 of RFC 4380 §7.2.1 is an error
+    /// (A-21).
     pub fn sign(&self, nonce: [u8; 8], confirmation: u8, rest: &[u8]) -> [u8; MAC_LEN] {
         self.mac(nonce, confirmation, rest)
             .finalize()
@@ -157,7 +156,7 @@ impl Secret {
             .into()
     }
 
-    /// Whether `value` is what [`Self::sign`] gives, in constant time.
+    /// Whether `value` is the result of [`Self::sign`], in constant time.
     pub(super) fn verifies(
         &self,
         value: &[u8],

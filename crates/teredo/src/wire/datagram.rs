@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::{Authentication, Ipv6Packet, ParseError, Secret, Trailers};
 
-/// A UDP payload, taken apart: `[authentication] [origin indication] IPv6 [trailers]`.
+/// A parsed UDP payload: `[authentication] [origin indication] IPv6 [trailers]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {
     /// The authentication element.
@@ -14,22 +14,22 @@ pub struct Datagram<'a> {
     pub origin: Option<Origin>,
     /// The IPv6 packet.
     pub packet: Ipv6Packet<'a>,
-    /// All that follows the IPv6 packet, trailers or not.
+    /// Everything behind the IPv6 packet, valid trailers or not.
     pub trailers: Trailers<'a>,
-    /// Origin indication and packet in their wire form: what the authentication signs beside itself.
+    /// Origin indication and packet in their wire form, which the authentication covers.
     signed: &'a [u8],
 }
 
 impl<'a> Datagram<'a> {
-    /// Takes a UDP payload apart (R4380-5.1.1-01, R4380-5.1.1-02, R4380-5.1.1-04).
+    /// Parses a UDP payload (R4380-5.1.1-01, R4380-5.1.1-02, R4380-5.1.1-04).
     ///
-    /// A packet may be shorter than the rest of the payload: what follows is for trailers (R6081-4-01). They
-    /// are not looked at here, since junk among them does not make a packet invalid (RFC 6081 §5.1.2).
+    /// The bytes behind the packet are trailers (R6081-4-01). They are not parsed here, because junk among them does
+    /// not invalidate the packet (RFC 6081 §5.1.2).
     ///
     /// # Errors
     ///
-    /// Any other sequence of elements, one that is cut short (R4380-5.1.1-05), or an IPv6 packet longer than what is
-    /// there (R4380-5.2.3-02).
+    /// Any other sequence of elements, a truncated one (R4380-5.1.1-05), or an IPv6 packet longer than the payload
+    /// (R4380-5.2.3-02).
     pub fn parse(payload: &'a [u8]) -> Result<Self, ParseError> {
         let mut rest = payload;
         let mut authentication = None;
@@ -72,7 +72,7 @@ impl<'a> Datagram<'a> {
             .is_some_and(|authentication| authentication.verify(secret, self.signed))
     }
 
-    /// Appends the datagram as it was.
+    /// Appends the datagram in its original form.
     pub fn emit(&self, out: &mut Vec<u8>) {
         if let Some(authentication) = &self.authentication {
             authentication.emit(out);
@@ -103,8 +103,8 @@ impl fmt::Display for Datagram<'_> {
     }
 }
 
-/// Where the server received the packet that it passes on: 8 bytes, port and address inverted so that no NAT
-/// rewrites them (R4380-4-02, R4380-5.1.1-02).
+/// The address from which the server received the packet that it forwards: 8 bytes, with port and address inverted so
+/// that no NAT rewrites them (R4380-4-02, R4380-5.1.1-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin(pub SocketAddrV4);
 
@@ -115,11 +115,11 @@ impl Origin {
     /// The length of the element in bytes.
     pub const LEN: usize = 8;
 
-    /// Takes an origin indication off the front; returns it and what follows.
+    /// Parses the origin indication at the front; returns it and what follows.
     ///
     /// # Errors
     ///
-    /// [`ParseError::Truncated`], or [`ParseError::UnknownElement`] where something else is there.
+    /// [`ParseError::Truncated`], or [`ParseError::UnknownElement`] if the bytes begin differently.
     pub fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), ParseError> {
         let Some((element, rest)) = bytes.split_first_chunk::<{ Self::LEN }>() else {
             return Err(ParseError::Truncated {

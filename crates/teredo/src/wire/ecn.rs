@@ -1,16 +1,16 @@
 //! Explicit congestion notification through the tunnel (RFC 6040, RFC 9601 §6.1.3).
 //!
-//! On the way in the outer header says nothing (R9601-6.1.3-01): the compatibility mode of RFC 6040 §4.3, which is what
-//! a node has to use that cannot know whether the other end hands on what a router writes there. Deployed clients do
-//! not. On the way out everything is handed on, for peers whose outer header does take part.
+//! When encapsulating, the outer header is Not-ECT (R9601-6.1.3-01). This compatibility mode of RFC 6040 §4.3 is
+//! mandatory if the other end may ignore marks in the outer header, as deployed clients do. When decapsulating, marks
+//! are propagated, for peers whose outer header supports ECN.
 
 /// The two bits of an IP header (RFC 3168 §5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ecn {
-    /// The sender takes no part.
+    /// The sender does not support ECN.
     #[default]
     NotEct,
-    /// The sender takes part, and a router reported nothing.
+    /// The sender supports ECN, and no router reported congestion.
     Ect0,
     /// The same, with the other code point.
     Ect1,
@@ -18,11 +18,11 @@ pub enum Ecn {
     Ce,
 }
 
-/// Where the two bits are in the second byte of an IPv6 header.
+/// The position of the two bits in the second byte of an IPv6 header.
 const SHIFT: u32 = 4;
 
 impl Ecn {
-    /// From the low two bits of an IPv4 type of service or an IPv6 traffic class; the others are ignored.
+    /// Takes the low two bits of an IPv4 type of service or an IPv6 traffic class.
     pub const fn from_bits(bits: u8) -> Self {
         match bits & 0b11 {
             0b10 => Self::Ect0,
@@ -42,15 +42,15 @@ impl Ecn {
         }
     }
 
-    /// The bits of an IPv6 packet; Not-ECT for what is too short to have any.
+    /// The bits of an IPv6 packet; Not-ECT if it is too short.
     pub fn of_packet(packet: &[u8]) -> Self {
         packet
             .get(1)
             .map_or(Self::NotEct, |byte| Self::from_bits(byte >> SHIFT))
     }
 
-    /// What becomes of an inner header with these bits that comes out of an outer header with `outer`: `None` for a
-    /// packet that is to be dropped (R6040-4.1-01; RFC 6040 §4.2, figure 4).
+    /// The inner bits after decapsulation from an outer header with `outer`; `None` if the packet must be dropped
+    /// (R6040-4.1-01; RFC 6040 §4.2, figure 4).
     pub const fn decapsulated_from(self, outer: Self) -> Option<Self> {
         match (self, outer) {
             (Self::NotEct, Self::Ce) => None,
@@ -61,8 +61,8 @@ impl Ecn {
         }
     }
 
-    /// Writes the bits that follow from `outer`, those of the datagram that `packet` came in, into the packet's header.
-    /// Returns whether it is to be delivered; otherwise the router that marked it would have dropped it, had it known.
+    /// Propagates `outer`, the bits of the datagram that contained `packet`, to the packet's header. Returns whether to
+    /// deliver the packet. Otherwise the congested router would have dropped it if it could have seen the inner header.
     #[must_use = "a packet whose sender cannot be told of congestion is to be dropped"]
     pub fn decapsulate(outer: Self, packet: &mut [u8]) -> bool {
         let Some(bits) = Self::of_packet(packet).decapsulated_from(outer) else {

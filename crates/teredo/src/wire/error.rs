@@ -1,8 +1,8 @@
-//! Why bytes are not what they should be.
+//! Errors of parsing.
 
 /// Why a datagram, or a part of it, was refused.
 ///
-/// One type for all of [`wire`](crate::wire): a datagram is parsed in one go, and its reader wants one answer.
+/// [`wire`](crate::wire) has one error type, because a datagram is parsed as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -11,26 +11,26 @@ pub enum ParseError {
     Truncated {
         /// The element.
         what: &'static str,
-        /// Its length in bytes, as far as it is known.
+        /// Its length in bytes, as far as known.
         needed: usize,
-        /// The bytes that there are.
+        /// The bytes that are left.
         available: usize,
     },
-    /// Bytes follow where none may.
+    /// There are bytes where none are allowed.
     #[error("{0} bytes follow the IPv6 packet")]
     Surplus(usize),
-    /// The first two bytes announce neither an element nor an IPv6 packet (RFC 4380 §5.1.1).
+    /// The first two bytes begin neither an element nor an IPv6 packet (RFC 4380 §5.1.1).
     #[error(
         "{0:#06x} begins neither an authentication, nor an origin indication, nor an IPv6 packet"
     )]
     UnknownElement(u16),
-    /// An element is there twice or in the wrong place: authentication is always first (RFC 4380 §5.1.1).
+    /// An element is duplicate or misplaced: authentication is always first (RFC 4380 §5.1.1).
     #[error("the {0} is not where it belongs")]
     Misplaced(&'static str),
     /// The packet is of another IP version.
     #[error("IP version {0} instead of 6")]
     Version(u8),
-    /// More extension headers than any sane packet has.
+    /// More extension headers than a legitimate packet has.
     #[error("too many IPv6 extension headers")]
     TooManyExtensionHeaders,
     /// An ICMPv6 message was expected.
@@ -39,7 +39,7 @@ pub enum ParseError {
     /// A part of an ICMPv6 message, or a fragmented Neighbor Discovery message (RFC 6980 §5).
     #[error("an ICMPv6 message in fragments")]
     Fragmented,
-    /// The ICMPv6 checksum does not fit (RFC 4443 §2.3).
+    /// The ICMPv6 checksum is wrong (RFC 4443 §2.3).
     #[error("wrong ICMPv6 checksum {0:#06x}")]
     Checksum(u16),
     /// A Neighbor Discovery message that passed a router (RFC 4861 §6.1).
@@ -48,10 +48,10 @@ pub enum ParseError {
     /// A Neighbor Discovery message with a code that does not exist (RFC 4861 §6.1).
     #[error("neighbor discovery with code {0} instead of 0")]
     NeighborDiscoveryCode(u8),
-    /// A Neighbor Discovery message from an address that may not send it (RFC 4861 §6.1).
+    /// A Neighbor Discovery message from an address that must not send it (RFC 4861 §6.1).
     #[error("neighbor discovery from an address that may not send it")]
     NeighborDiscoverySource,
-    /// A Neighbor Discovery option of length 0, or of another length than its type has (RFC 4861 §4.6).
+    /// A Neighbor Discovery option of length 0, or of a wrong length for its type (RFC 4861 §4.6).
     #[error("neighbor discovery option {kind} of length {length}")]
     NeighborDiscoveryOption {
         /// The option's type.
@@ -59,7 +59,7 @@ pub enum ParseError {
         /// Its length in units of 8 bytes.
         length: u8,
     },
-    /// A trailer whose type says "discard the packet if you do not know me" (RFC 6081 §4).
+    /// A trailer of an unknown type that requires the packet to be discarded (RFC 6081 §4).
     #[error("unknown trailer {0:#04x}, which must not be skipped")]
     DiscardTrailer(u8),
 }

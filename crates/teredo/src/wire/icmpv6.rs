@@ -1,15 +1,13 @@
-//! ICMPv6 (RFC 4443) and as much Neighbor Discovery (RFC 4861) as Teredo speaks.
+//! ICMPv6 (RFC 4443), and the part of Neighbor Discovery (RFC 4861) that Teredo uses.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
 use super::{Ipv6Header, Ipv6Packet, ParseError, checksum, protocol};
 
-mod echo;
 mod error;
 mod router;
 
-pub use echo::{emit_echo_reply, emit_echo_request};
 pub use error::{emit_packet_too_big, emit_unreachable, may_be_answered_with_error, unreachable};
 pub use router::{
     ALL_ROUTERS, PrefixInformation, RouterAdvertisement, RouterSolicitation,
@@ -27,7 +25,7 @@ const REDIRECT: u8 = 137;
 
 const HEADER_LEN: usize = 4;
 
-/// The hop limit of Neighbor Discovery: whoever receives it knows that no router touched it.
+/// The hop limit of Neighbor Discovery, which proves that no router forwarded the message.
 const ND_HOP_LIMIT: u8 = 255;
 
 /// An ICMPv6 message.
@@ -36,35 +34,35 @@ const ND_HOP_LIMIT: u8 = 255;
 pub enum Icmpv6<'a> {
     /// A packet could not be delivered.
     DestinationUnreachable {
-        /// Why; see [`mod@unreachable`].
+        /// The reason; see [`mod@unreachable`].
         code: u8,
         /// The beginning of that packet.
         quoted: &'a [u8],
     },
     /// A packet was larger than the next link.
     PacketTooBig {
-        /// What that link takes, in bytes.
+        /// The MTU of that link, in bytes.
         mtu: u32,
         /// The beginning of that packet.
         quoted: &'a [u8],
     },
-    /// A packet's hop limit, or the time to put its fragments together, ran out.
+    /// A packet's hop limit, or the time to reassemble its fragments, ran out.
     TimeExceeded {
         /// 0: the hop limit; 1: the time.
         code: u8,
         /// The beginning of that packet.
         quoted: &'a [u8],
     },
-    /// "Are you there?"
+    /// A request to send an echo reply.
     EchoRequest {
-        /// Comes back in the reply.
+        /// Repeated in the reply.
         identifier: u16,
-        /// Comes back in the reply.
+        /// Repeated in the reply.
         sequence: u16,
-        /// Comes back in the reply.
+        /// Repeated in the reply.
         data: &'a [u8],
     },
-    /// "I am."
+    /// The reply to an echo request.
     EchoReply {
         /// From the request.
         identifier: u16,
@@ -73,9 +71,9 @@ pub enum Icmpv6<'a> {
         /// From the request.
         data: &'a [u8],
     },
-    /// A host asks for a router.
+    /// A host looks for a router.
     RouterSolicitation(RouterSolicitation<'a>),
-    /// A router says that it is there.
+    /// A router announces itself.
     RouterAdvertisement(RouterAdvertisement),
     /// Anything else.
     Other {
@@ -83,19 +81,19 @@ pub enum Icmpv6<'a> {
         kind: u8,
         /// The code.
         code: u8,
-        /// What follows the checksum.
+        /// The bytes behind the checksum.
         body: &'a [u8],
     },
 }
 
 impl<'a> Icmpv6<'a> {
-    /// The message in a packet, behind extension headers if there are any.
+    /// Parses the message in a packet, behind any extension headers.
     ///
     /// # Errors
     ///
-    /// The packet carries something else or a fragment, the checksum is wrong, the message is too short for its
-    /// type, or it is a router solicitation or advertisement that RFC 4861 §6.1 wants discarded: hop limit not
-    /// 255, code not 0, a wrong source, or an option of length 0 (R4380-5.2.1-06, R4380-5.3.2-11).
+    /// The packet carries something else or a fragment, the checksum is wrong, the message is too short for its type,
+    /// or RFC 4861 §6.1 requires a router solicitation or advertisement to be discarded: hop limit not 255, code not 0,
+    /// a wrong source, or an option of length 0 (R4380-5.2.1-06, R4380-5.3.2-11).
     pub fn parse(packet: &Ipv6Packet<'a>) -> Result<Self, ParseError> {
         let layer = packet.upper_layer()?;
         if layer.protocol != protocol::ICMPV6 {
@@ -121,7 +119,7 @@ impl<'a> Icmpv6<'a> {
             return Err(ParseError::Checksum(u16::from_be_bytes([c0, c1])));
         }
         if matches!(kind, ROUTER_SOLICITATION | ROUTER_ADVERTISEMENT) {
-            // RFC 6980 §5: Neighbor Discovery is never fragmented, not even into one fragment.
+            // RFC 6980 §5: Neighbor Discovery is never fragmented, not even into a single fragment.
             if layer.fragment.is_some() {
                 return Err(ParseError::Fragmented);
             }
@@ -153,7 +151,7 @@ impl<'a> Icmpv6<'a> {
         }
     }
 
-    /// One of the messages that have four bytes of their own and then data.
+    /// A message with four bytes of its own in front of the data.
     fn with_word(kind: u8, code: u8, word: [u8; 4], rest: &'a [u8]) -> Self {
         let [w0, w1, w2, w3] = word;
         let identifier = u16::from_be_bytes([w0, w1]);
@@ -247,7 +245,7 @@ fn truncated(needed: usize, message: &[u8]) -> ParseError {
     }
 }
 
-/// Appends a whole IPv6 packet: header, type, code, checksum, and what `body` appends, cut off at 64 KiB.
+/// Appends a whole IPv6 packet: header, type, code, checksum, and the output of `body`, cut off at 64 KiB.
 fn emit_message(
     [source, destination]: [Ipv6Addr; 2],
     hop_limit: u8,
@@ -274,6 +272,61 @@ fn emit_message(
     out[start + 4..start + 6].copy_from_slice(&payload_length.to_be_bytes());
     let checksum = checksum(source, destination, protocol::ICMPV6, &out[message..]);
     out[message + 2..message + 4].copy_from_slice(&checksum.to_be_bytes());
+}
+
+/// Appends an echo request as a whole IPv6 packet, with at most 65,527 bytes of `data`.
+pub fn emit_echo_request(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    hop_limit: u8,
+    identifier: u16,
+    sequence: u16,
+    data: &[u8],
+    out: &mut Vec<u8>,
+) {
+    emit_echo(
+        [source, destination],
+        hop_limit,
+        ECHO_REQUEST,
+        [identifier, sequence],
+        data,
+        out,
+    );
+}
+
+/// Appends an echo reply as a whole IPv6 packet, with at most 65,527 bytes of `data`.
+pub fn emit_echo_reply(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    hop_limit: u8,
+    identifier: u16,
+    sequence: u16,
+    data: &[u8],
+    out: &mut Vec<u8>,
+) {
+    emit_echo(
+        [source, destination],
+        hop_limit,
+        ECHO_REPLY,
+        [identifier, sequence],
+        data,
+        out,
+    );
+}
+
+fn emit_echo(
+    addresses: [Ipv6Addr; 2],
+    hop_limit: u8,
+    kind: u8,
+    [identifier, sequence]: [u16; 2],
+    data: &[u8],
+    out: &mut Vec<u8>,
+) {
+    emit_message(addresses, hop_limit, [kind, 0], out, |out| {
+        out.extend_from_slice(&identifier.to_be_bytes());
+        out.extend_from_slice(&sequence.to_be_bytes());
+        out.extend_from_slice(data);
+    });
 }
 
 #[cfg(test)]

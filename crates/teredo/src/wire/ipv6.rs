@@ -1,5 +1,4 @@
-//! IPv6 packets (RFC 8200): the fixed header, the walk through the extension headers, the checksum of what they carry, and
-//! bubbles.
+//! IPv6 packets (RFC 8200): the fixed header, extension headers, the checksum of the payload, and bubbles.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -20,7 +19,7 @@ pub mod protocol {
     pub const FRAGMENT: u8 = 44;
     /// ICMPv6.
     pub const ICMPV6: u8 = 58;
-    /// Nothing follows: the mark of a bubble.
+    /// Nothing follows. Bubbles have this.
     pub const NO_NEXT_HEADER: u8 = 59;
     /// Destination options.
     pub const DESTINATION_OPTIONS: u8 = 60;
@@ -29,10 +28,10 @@ pub mod protocol {
 const HEADER_LEN: usize = 40;
 const HOP_LIMIT: usize = 7;
 
-/// More are found in attacks only.
+/// Only attacks have more.
 const MAX_EXTENSION_HEADERS: usize = 8;
 
-/// A view of an IPv6 packet whose version is 6 and whose length is what its header says.
+/// A view of an IPv6 packet. Its version is 6, and its length agrees with its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ipv6Packet<'a> {
     header: &'a [u8; HEADER_LEN],
@@ -43,7 +42,7 @@ impl<'a> Ipv6Packet<'a> {
     /// The length of the fixed header in bytes.
     pub const HEADER_LEN: usize = HEADER_LEN;
 
-    /// The packet that `bytes` is, no more and no less.
+    /// Parses a packet that takes up all of `bytes`.
     ///
     /// # Errors
     ///
@@ -55,7 +54,7 @@ impl<'a> Ipv6Packet<'a> {
         }
     }
 
-    /// The packet that `bytes` begins with, and what follows it.
+    /// Parses the packet at the front of `bytes`; returns it and what follows.
     ///
     /// # Errors
     ///
@@ -92,7 +91,7 @@ impl<'a> Ipv6Packet<'a> {
         Ipv6Addr::from(octets)
     }
 
-    /// The type of what follows the fixed header; see [`protocol`].
+    /// The type of the bytes behind the fixed header; see [`protocol`].
     pub fn next_header(&self) -> u8 {
         self.header[6]
     }
@@ -102,7 +101,7 @@ impl<'a> Ipv6Packet<'a> {
         self.header[HOP_LIMIT]
     }
 
-    /// What follows the fixed header, extension headers included.
+    /// The bytes behind the fixed header, including extension headers.
     pub fn payload(&self) -> &'a [u8] {
         &self.bytes[HEADER_LEN..]
     }
@@ -112,7 +111,7 @@ impl<'a> Ipv6Packet<'a> {
         self.bytes
     }
 
-    /// Whether this is a bubble: nothing follows the header, and it says so (RFC 4380 §2.8).
+    /// Whether this is a bubble: nothing follows the header, as its type says (RFC 4380 §2.8).
     pub fn is_bubble(&self) -> bool {
         self.next_header() == protocol::NO_NEXT_HEADER && self.payload().is_empty()
     }
@@ -136,14 +135,14 @@ impl<'a> Ipv6Packet<'a> {
         }
     }
 
-    /// Walks through hop-by-hop options, destination options, routing and fragment headers to what they carry.
+    /// Skips hop-by-hop options, destination options, routing and fragment headers.
     ///
-    /// Anything else, also a protocol that is encrypted or unknown, is the end of the walk. Behind the header of a
-    /// fragment other than the first the walk ends too: what follows is not the beginning of anything.
+    /// Any other protocol ends the walk, including encrypted and unknown ones. The header of a fragment other than the
+    /// first also ends it, because the bytes behind it are no header.
     ///
     /// # Errors
     ///
-    /// [`ParseError::Truncated`] where a header is longer than the packet, [`ParseError::TooManyExtensionHeaders`].
+    /// [`ParseError::Truncated`] if a header exceeds the packet, [`ParseError::TooManyExtensionHeaders`].
     pub fn upper_layer(&self) -> Result<UpperLayer<'a>, ParseError> {
         let mut layer = UpperLayer {
             protocol: self.next_header(),
@@ -207,16 +206,16 @@ impl fmt::Display for Ipv6Packet<'_> {
     }
 }
 
-/// What an IPv6 packet carries behind its extension headers.
+/// The payload behind the extension headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpperLayer<'a> {
     /// The type of the payload.
     pub protocol: u8,
     /// The payload.
     pub payload: &'a [u8],
-    /// The last routing header on the way. Never acted on inside a tunnel (RFC 6169 §2.3).
+    /// The last routing header. It is never acted on inside a tunnel (RFC 6169 §2.3).
     pub routing: Option<Routing>,
-    /// The fragment header on the way.
+    /// The fragment header.
     pub fragment: Option<Fragment>,
 }
 
@@ -249,32 +248,32 @@ impl UpperLayer<'_> {
     }
 }
 
-/// What a routing header asks for (RFC 8200 §4.4).
+/// The contents of a routing header (RFC 8200 §4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routing {
     /// Its type.
     pub kind: u8,
-    /// How many nodes are still to be visited.
+    /// The number of nodes still to be visited.
     pub segments_left: u8,
 }
 
-/// Which part of a packet this is (RFC 8200 §4.5).
+/// The contents of a fragment header (RFC 8200 §4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// Where the part belongs, in bytes.
+    /// The offset of the fragment, in bytes.
     pub offset: u16,
     /// Whether parts follow.
     pub more: bool,
 }
 
-/// The fixed header of an IPv6 packet, to build one.
+/// The fixed header of an IPv6 packet to build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ipv6Header {
     /// The traffic class.
     pub traffic_class: u8,
     /// The flow label; its upper 12 bits are not written.
     pub flow_label: u32,
-    /// The length in bytes of what follows the header.
+    /// The number of bytes that follow the header.
     pub payload_length: u16,
     /// The type of what follows; see [`protocol`].
     pub next_header: u8,
@@ -314,18 +313,18 @@ impl fmt::Display for Ipv6Header {
     }
 }
 
-/// Changes the hop limit of the IPv6 packet that `packet` begins with. No checksum covers it.
+/// Changes the hop limit of the IPv6 packet at the front of `packet`. No checksum covers it.
 ///
 /// # Errors
 ///
-/// As [`Ipv6Packet::parse_prefix`]; nothing is changed then.
+/// Those of [`Ipv6Packet::parse_prefix`]; nothing is changed then.
 pub fn set_hop_limit(packet: &mut [u8], hop_limit: u8) -> Result<(), ParseError> {
     Ipv6Packet::parse_prefix(packet)?;
     packet[HOP_LIMIT] = hop_limit;
     Ok(())
 }
 
-/// Appends a bubble (RFC 4380 §2.8): 40 bytes. Servers and peers must take any hop limit; local discovery uses 1.
+/// Appends a bubble (RFC 4380 §2.8): 40 bytes. Servers and peers must accept any hop limit; local discovery uses 1.
 ///
 /// [`Ipv6Packet::is_bubble`] recognises one.
 pub fn emit_bubble(source: Ipv6Addr, destination: Ipv6Addr, hop_limit: u8, out: &mut Vec<u8>) {
@@ -343,7 +342,7 @@ pub fn emit_bubble(source: Ipv6Addr, destination: Ipv6Addr, hop_limit: u8, out: 
 
 /// The checksum of an upper-layer packet whose checksum field is zero, in host byte order.
 ///
-/// Over a packet whose checksum field is filled in, the result is zero exactly if the field is right.
+/// If the checksum field is filled in, the result is zero if and only if the checksum is right.
 pub fn checksum(source: Ipv6Addr, destination: Ipv6Addr, protocol: u8, payload: &[u8]) -> u16 {
     let mut sum = sum(&source.octets()) + sum(&destination.octets()) + sum(payload);
     sum += payload.len() as u64 + u64::from(protocol);

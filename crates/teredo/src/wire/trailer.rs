@@ -1,7 +1,7 @@
-//! Trailers: what RFC 6081 §4 hangs behind the IPv6 packet.
+//! Trailers behind the IPv6 packet (RFC 6081 §4).
 //!
-//! Type (1 byte), length of the value (1 byte), value; not padded, not aligned, and not counted in the payload
-//! length of the IPv6 packet.
+//! A trailer has a type (1 byte), the length of the value (1 byte) and the value. It is neither padded nor aligned, and
+//! the payload length of the IPv6 packet does not count it.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -19,9 +19,9 @@ const ADVERTISEMENT: u8 = 1;
 
 /// The bytes behind an IPv6 packet; iterates over the trailers in order (R6081-5.1.2-01).
 ///
-/// Ends at the first malformed trailer, keeping those before it (R6081-5.1.2-04). A trailer of a known type
-/// with a length or a value that the type does not have is left out: the text calls only a truncated one
-/// malformed. Call [`Self::check`] before believing any of them.
+/// The iteration ends at the first malformed trailer (R6081-5.1.2-04). It skips a trailer of a known type with an
+/// invalid length or value, because only a truncated one is malformed. Call [`Self::check`] before using any of
+/// them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "iterators are lazy"]
 pub struct Trailers<'a>(&'a [u8]);
@@ -37,17 +37,17 @@ impl<'a> Trailers<'a> {
         self.0
     }
 
-    /// Iterates over the trailers, leaving `self` as it is.
+    /// Iterates over the trailers without changing `self`.
     pub fn iter(&self) -> Self {
         self.clone()
     }
 
-    /// Whether the packet may be processed at all.
+    /// Whether the packet may be processed.
     ///
     /// # Errors
     ///
-    /// [`ParseError::DiscardTrailer`]: an unknown trailer asks for the whole packet to be discarded
-    /// (types 0x40 to 0x7f, R6081-5.1.2-02).
+    /// [`ParseError::DiscardTrailer`]: an unknown trailer requires the whole packet to be discarded (types 0x40 to
+    /// 0x7f, R6081-5.1.2-02).
     pub fn check(&self) -> Result<(), ParseError> {
         let mut rest = self.iter();
         while let Some((kind, _)) = rest.next_raw() {
@@ -102,18 +102,18 @@ impl fmt::Display for Trailers<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trailer<'a> {
-    /// Ties a direct bubble to the indirect one that it answers (R6081-4.2-01).
+    /// Relates a direct bubble to the indirect one that it answers (R6081-4.2-01).
     Nonce([u8; 4]),
-    /// Where else a client may be reached, behind its own NAT (R6081-4.3-01).
+    /// Other addresses of a client, behind its own NAT (R6081-4.3-01).
     AlternateAddresses(AlternateAddresses),
-    /// Asks a peer whether it is there, or says so, without a server (R6081-4.4-01).
+    /// Checks that a peer is alive, or answers such a check, without a server (R6081-4.4-01).
     NeighborDiscovery {
-        /// An answer rather than a question.
+        /// Whether this is an answer.
         advertisement: bool,
     },
-    /// The external port that the sender expects its NAT to give (R6081-4.5-01).
+    /// The external port that the sender's NAT will probably assign (R6081-4.5-01).
     RandomPort(u16),
-    /// A type that is not known here; to be skipped if [`Trailers::check`] lets it pass (R6081-5.1.2-03).
+    /// An unknown type; to be skipped if [`Trailers::check`] permits it (R6081-5.1.2-03).
     Unknown {
         /// The type.
         kind: u8,
@@ -146,7 +146,7 @@ impl<'a> Trailer<'a> {
         }
     }
 
-    /// Appends the trailer. Of an unknown one at most 255 bytes of value are written.
+    /// Appends the trailer, with at most 255 bytes of an unknown value.
     pub fn emit(&self, out: &mut Vec<u8>) {
         match self {
             Self::Nonce(nonce) => {
@@ -194,8 +194,8 @@ impl fmt::Display for Trailer<'_> {
     }
 }
 
-/// One to four addresses, not inverted (RFC 6081 §4.3). All are unicast and have a port; private ones are
-/// expected, so ask [`policy`](crate::policy) before sending there.
+/// One to four addresses, not inverted (RFC 6081 §4.3). All are unicast and have a port. Private ones are common, so
+/// check [`policy`](crate::policy) before sending there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlternateAddresses {
     addresses: [SocketAddrV4; Self::MAX],
@@ -206,7 +206,7 @@ impl AlternateAddresses {
     /// The most addresses in a trailer. Senders should not use more than two.
     pub const MAX: usize = 4;
 
-    /// `None` unless there are one to four addresses that a packet can be sent to.
+    /// `None` unless there are one to four addresses that can be sent to.
     pub fn new(addresses: &[SocketAddrV4]) -> Option<Self> {
         if addresses.is_empty() || addresses.iter().any(|address| !is_unicast(address)) {
             return None;

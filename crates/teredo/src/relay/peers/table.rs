@@ -3,17 +3,16 @@
 use super::{Key, Tick};
 use crate::slots::SipKeys;
 
-/// Entries of a shard in a full table: few enough that making a shard larger is not felt (20 KB are copied).
+/// The entries of a shard in a full table: so few that it takes little time to enlarge one (20 KB are copied).
 const PER_SHARD: usize = 1024;
 const MAX_SHARDS: usize = 1 << 14;
 
-/// In how many steps the whole table is looked through for what is no longer valid.
+/// The number of steps in which the whole table is searched for expired entries.
 const SWEEPS: usize = 32;
 
-/// Trusted peers in many small tables, each of which grows and is cleaned by itself, so that nothing is ever done
-/// to all of them at once.
+/// Trusted peers in many small tables. Each grows and is swept separately, so no operation ever touches all peers.
 ///
-/// A full table first forgets what is no longer valid and then the least recently used of a random few.
+/// A full table first drops expired entries, and then the least recently used of a random few.
 #[derive(Debug)]
 pub(in crate::relay) struct Table {
     shards: Vec<Shard>,
@@ -40,7 +39,7 @@ impl Table {
         }
     }
 
-    /// Entries, those included that are no longer valid and not yet swept up.
+    /// The number of entries, including expired ones that are not swept yet.
     pub(in crate::relay) fn len(&self) -> usize {
         self.len
     }
@@ -63,7 +62,7 @@ impl Table {
             .filter(|peer| peer.is_valid(now))
     }
 
-    /// The peer was heard: an entry for it is made, or is good for another 30 s.
+    /// The peer was heard: creates its entry, or renews it for 30 s.
     pub(in crate::relay) fn heard(&mut self, key: Key, now: Tick) {
         let (shard, hash) = self.place(key);
         if let Some(peer) = self.shards[shard].find(key, hash) {
@@ -75,8 +74,8 @@ impl Table {
         self.len += 1;
     }
 
-    /// Looks through a part of the table for what is no longer valid. Called once a second, it sees everything in
-    /// about half a minute.
+    /// Sweeps expired entries from a part of the table. If this is called once a second, a round takes about half a
+    /// minute.
     pub(in crate::relay) fn sweep(&mut self, now: Tick) {
         for _ in 0..self.shards.len().div_ceil(SWEEPS) {
             let shard = self.next;
@@ -86,7 +85,7 @@ impl Table {
         }
     }
 
-    /// Forgets the peers that `keep` refuses.
+    /// Removes the peers that `keep` rejects.
     pub(in crate::relay) fn retain(&mut self, keep: impl Fn(Key) -> bool) {
         let keys = self.keys;
         for shard in &mut self.shards {
@@ -94,7 +93,7 @@ impl Table {
         }
     }
 
-    /// Room for one more in `shard`.
+    /// Makes room for one more entry in `shard`.
     fn make_room(&mut self, shard: usize, now: Tick) {
         let keys = self.keys;
         let hash = |key| hash_of(keys, key);
@@ -102,7 +101,7 @@ impl Table {
             self.len -= self.shards[shard].purge(now, hash);
         }
         if self.len >= self.capacity {
-            // Shards are about equally full; in a very small table the one in question may have nobody.
+            // Shards are about equally full, but in a very small table this one may be empty.
             let shards = self.shards.len();
             let evicted = (0..shards).any(|step| self.shards[(shard + step) % shards].evict(hash));
             self.len -= usize::from(evicted);
@@ -119,15 +118,15 @@ impl Table {
     }
 }
 
-/// The part of a key's hash that says where it is within its shard.
+/// The part of a key's hash that determines its place in a shard.
 fn hash_of(keys: SipKeys, key: Key) -> u32 {
     keys.hash(key) as u32
 }
 
-/// How long an entry is good without a word from the peer, in seconds (RFC 4380 §5.2.4, to which §5.4 refers).
+/// How long an entry is valid after the last packet from the peer, in seconds (RFC 4380 §5.2.4, to which §5.4 refers).
 pub(super) const VALIDITY: u32 = 30;
 
-/// Of this many neighbours, the least recently used makes room.
+/// The least recently used of this many entries makes room.
 const CANDIDATES: usize = 8;
 
 /// A trusted peer: 20 bytes.
@@ -186,16 +185,16 @@ impl Peer {
     }
 }
 
-/// A table for some thousand peers: never more than three quarters full, so that a look-up reads a few neighbours.
+/// A table for about a thousand peers. It is at most three quarters full, so a look-up reads a few adjacent places.
 ///
-/// Every method that needs to find a place takes the hash of a key from its caller.
+/// Methods that look for a place take the hash of the key from the caller.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     places: Vec<Peer>,
     len: usize,
-    /// Where the search for the least recently used goes on.
+    /// Where the next search for a least recently used entry starts.
     hand: usize,
-    /// When entries that are no longer valid were last looked for.
+    /// When expired entries were last swept.
     purged: Tick,
 }
 
@@ -220,7 +219,7 @@ impl Shard {
         self.len < entries_in(self.places.len())
     }
 
-    /// Adds a peer that is not in the table. The caller has made room.
+    /// Adds a peer that is not in the table. There is room.
     pub(super) fn insert(&mut self, peer: Peer, hash: u32) {
         debug_assert!(self.has_room());
         if let Some(place) = self.probe(peer.key, hash) {
@@ -229,8 +228,7 @@ impl Shard {
         }
     }
 
-    /// Forgets what is no longer valid, unless that was tried within this second, and takes as much memory as the
-    /// rest needs. Returns how many went.
+    /// Removes expired entries, at most once a second, and shrinks the table to the rest. Returns the number removed.
     pub(super) fn purge(&mut self, now: Tick, hash: impl Fn(Key) -> u32) -> usize {
         if now.is_within(1, self.purged) {
             return 0;
@@ -239,7 +237,7 @@ impl Shard {
         self.retain(|peer| peer.is_valid(now), hash)
     }
 
-    /// Keeps the peers that `keep` says; returns how many went.
+    /// Removes the peers that `keep` rejects, and returns their number.
     pub(super) fn retain(
         &mut self,
         keep: impl Fn(&Peer) -> bool,
@@ -248,7 +246,7 @@ impl Shard {
         let kept = self.peers().filter(|peer| keep(peer)).count();
         let gone = self.len - kept;
         if gone > 0 {
-            // Not smaller as long as it is half used: it would only grow again.
+            // A table that is half used stays, because it would soon grow again.
             let places = if kept * 2 < entries_in(self.places.len()) {
                 places_for(kept)
             } else {
@@ -259,13 +257,13 @@ impl Shard {
         gone
     }
 
-    /// Makes room for three eighths more: a table is never much larger than what it was made for.
+    /// Adds room for three eighths more, so a table is never much larger than necessary.
     pub(super) fn grow(&mut self, hash: impl Fn(Key) -> u32) {
         let entries = (self.len + self.len * 3 / 8).max(8);
         self.rebuild(places_for(entries), |_| true, hash);
     }
 
-    /// Forgets the least recently used of some neighbours; `false` where there is nobody.
+    /// Removes the least recently used of some entries; `false` if there are none.
     pub(super) fn evict(&mut self, hash: impl Fn(Key) -> u32) -> bool {
         let places = self.places.len();
         let mut oldest: Option<usize> = None;
@@ -293,21 +291,21 @@ impl Shard {
         }
     }
 
-    /// The place of `key`, or the empty one where it would go; `None` without any places.
+    /// The place of `key`, or the empty place where it would go; `None` if there are no places.
     fn probe(&self, key: Key, hash: u32) -> Option<usize> {
         let places = self.places.len();
         if places == 0 {
             return None;
         }
         let mut place = home(hash, places);
-        // Ends: a quarter of the places is empty.
+        // This ends, because a quarter of the places are empty.
         while !self.places[place].is_empty() && self.places[place].key != key {
             place = (place + 1) % places;
         }
         Some(place)
     }
 
-    /// Empties a place, and moves up whoever would not be found behind the gap.
+    /// Empties a place, and moves up entries that a search would no longer find behind the gap.
     fn remove_at(&mut self, mut gap: usize, hash: impl Fn(Key) -> u32) {
         let places = self.places.len();
         let distance = |from: usize, to: usize| (to + places - from) % places;
@@ -340,17 +338,17 @@ impl Shard {
     }
 }
 
-/// Where a key would like to be: the hash scaled to the number of places, which need not be a power of two.
+/// The preferred place of a key: its hash scaled to the number of places, which need not be a power of two.
 fn home(hash: u32, places: usize) -> usize {
     ((u64::from(hash) * places as u64) >> 32) as usize
 }
 
-/// How many entries that many places take, three quarters of them.
+/// How many entries fit into so many places: three quarters.
 fn entries_in(places: usize) -> usize {
     places / 4 * 3
 }
 
-/// The places for that many entries; none for none.
+/// How many places so many entries need.
 fn places_for(entries: usize) -> usize {
     entries.div_ceil(3) * 4
 }

@@ -1,4 +1,4 @@
-//! The peers that were asked for a bubble and have not answered yet, and what waits for them.
+//! The peers that were asked for a bubble and have not answered yet, and the packets that wait for them.
 
 use std::collections::VecDeque;
 use std::net::Ipv6Addr;
@@ -13,21 +13,21 @@ pub(in crate::relay) const TIMEOUT: Duration = Duration::from_secs(2);
 /// The first bubble and three repeats (R4380-5.4.1-06).
 const ATTEMPTS: u8 = 4;
 
-/// Who wants the peer to be reached.
+/// Why a peer is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::relay) enum Cause {
-    /// A packet of the IPv6 Internet: all repeats.
+    /// A packet from the IPv6 Internet waits: send all repeats.
     Native,
-    /// A datagram of a peer that nothing was sent to: one bubble, and only the answer to that very bubble counts.
+    /// A datagram came from a peer that nothing was sent to: send one bubble, and accept only the answer to it.
     Provoked,
 }
 
-/// How a peer is asked.
+/// The bubbles to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::relay) struct Ask {
-    /// Who is behind it on the native side.
+    /// The host on the native side that caused them.
     pub(in crate::relay) sender: Ipv6Addr,
-    /// The address that the bubbles come from, and that answers go to.
+    /// Their source address, to which the answers go.
     pub(in crate::relay) token: Ipv6Addr,
 }
 
@@ -39,17 +39,17 @@ struct Peer {
     due: Instant,
 }
 
-/// What is to be done about a peer whose time is up.
+/// What to do about a peer whose time is up.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::relay) enum Due {
     /// Another bubble.
     Repeat(Key, Ask),
-    /// It does not answer; this waited for it, in order.
+    /// The peer does not answer. These packets waited for it, in order.
     GiveUp(VecDeque<Vec<u8>>),
 }
 
-/// The peers under way (R4380-5.4.1-08). Every one waits for the same time, so that the order of the last bubbles is the order of
-/// the deadlines, and whoever has waited longest makes room.
+/// The peers under way (R4380-5.4.1-08). The wait is the same for all, so the order of the last bubbles is the order of
+/// the deadlines. The peer that has waited longest makes room.
 #[derive(Debug)]
 pub(in crate::relay) struct Underway(Slots<Key, Peer, 1>);
 
@@ -71,7 +71,7 @@ impl Underway {
         self.0.find(&key).is_some()
     }
 
-    /// The first bubble to a peer goes out now.
+    /// Records the first bubble to a peer.
     pub(in crate::relay) fn begin(&mut self, now: Instant, key: Key, ask: Ask, cause: Cause) {
         if let Some(oldest) = self.0.surplus() {
             self.0.evict(oldest);
@@ -89,11 +89,10 @@ impl Underway {
         self.0.insert(key, peer);
     }
 
-    /// A packet of the IPv6 Internet waits for the peer, which is under way (R4380-5.4.1-07). `false` where the queue
-    /// is full.
+    /// Queues a packet from the IPv6 Internet for a peer under way (R4380-5.4.1-07). `false` if the queue is full.
     ///
-    /// The first to wait has all repeats ahead of it, whatever the bubble under way was for. Where all queues
-    /// together are full, whoever has waited longest makes room: a scan pushes out itself.
+    /// The first packet in a queue starts the repeats over. If all queues together are full, the peers that have waited
+    /// longest make room: a scan evicts only its own entries.
     pub(in crate::relay) fn enqueue(&mut self, key: Key, packet: &[u8]) -> bool {
         let Some(slot) = self.0.find(&key) else {
             return false;
@@ -114,10 +113,10 @@ impl Underway {
         queued.is_ok()
     }
 
-    /// A packet came from the peer; `bubble_to` is where it goes if it is a bubble. What waited for the peer, in
-    /// order; `None` if the peer is not under way or the packet is no answer.
+    /// A packet came from the peer; if it is a bubble, `bubble_to` is its destination. Returns what waited for the
+    /// peer, in order; `None` if the peer is not under way or the packet is no answer.
     ///
-    /// Any packet is an answer (RFC 4380 §5.4.1), but for strangers, who might have forged it.
+    /// Any packet is an answer (RFC 4380 §5.4.1), except from strangers, whose packets may be forged.
     pub(in crate::relay) fn answered(
         &mut self,
         key: Key,
@@ -136,7 +135,7 @@ impl Underway {
         Some(self.0[oldest].due)
     }
 
-    /// The next peer whose time is up, with a new deadline if it gets another bubble.
+    /// The next peer whose time is up, with a new deadline if another bubble follows.
     pub(in crate::relay) fn due(&mut self, now: Instant) -> Option<Due> {
         let slot = self.0.oldest()?;
         let peer = &mut self.0[slot];
@@ -153,7 +152,7 @@ impl Underway {
         Some(Due::Repeat(self.0.key(slot), ask))
     }
 
-    /// Forgets the peers that `keep` refuses.
+    /// Removes the peers that `keep` rejects.
     pub(in crate::relay) fn retain(&mut self, keep: impl Fn(Key) -> bool) {
         let refused: Vec<u32> = self
             .0
@@ -166,7 +165,7 @@ impl Underway {
         }
     }
 
-    /// How many packets were lost with peers that made room, since the last call.
+    /// The number of packets lost with evicted peers since the last call.
     pub(in crate::relay) fn take_evicted_packets(&mut self) -> usize {
         self.0.take_evicted_packets()
     }

@@ -7,31 +7,31 @@ use super::{DESTINATION_UNREACHABLE, PACKET_TOO_BIG, REDIRECT, emit_message};
 
 const HOP_LIMIT: u8 = 64;
 
-/// IPv6 header, type, code, checksum and four bytes: what is before the quotation.
+/// The bytes before the quotation: IPv6 header, type, code, checksum and four more.
 const OVERHEAD: usize = Ipv6Packet::HEADER_LEN + 8;
 
 /// The codes of *destination unreachable* (RFC 4443 §3.1).
 pub mod unreachable {
     /// There is no route.
     pub const NO_ROUTE: u8 = 0;
-    /// A rule forbids it.
+    /// A rule prohibits it.
     pub const PROHIBITED: u8 = 1;
     /// The source address is not valid there.
     pub const BEYOND_SCOPE: u8 = 2;
-    /// Nobody answers at the address.
+    /// No host answers at the address.
     pub const ADDRESS: u8 = 3;
-    /// Nobody listens on the port.
+    /// No program listens on the port.
     pub const PORT: u8 = 4;
-    /// A rule forbids the source address.
+    /// A rule prohibits the source address.
     pub const SOURCE_POLICY: u8 = 5;
     /// The route says "reject".
     pub const REJECT: u8 = 6;
 }
 
-/// Appends a *destination unreachable* about `offending`, a whole IPv6 packet, with as much of it as 1280
-/// bytes take. `code` is one of [`mod@unreachable`].
+/// Appends a *destination unreachable* about `offending`, a whole IPv6 packet, and quotes as much of it as fits into
+/// 1280 bytes. `code` is one of [`mod@unreachable`].
 ///
-/// Appends nothing, and returns `false`, where [`may_be_answered_with_error`] says no.
+/// Appends nothing, and returns `false`, if [`may_be_answered_with_error`] says no.
 pub fn emit_unreachable(
     source: Ipv6Addr,
     destination: Ipv6Addr,
@@ -48,10 +48,10 @@ pub fn emit_unreachable(
     )
 }
 
-/// Appends a *packet too big* about `offending`, a whole IPv6 packet, with as much of it as 1280 bytes take.
-/// `mtu` is what would pass, in bytes, at least 1280.
+/// Appends a *packet too big* about `offending`, a whole IPv6 packet, and quotes as much of it as fits into 1280 bytes.
+/// `mtu` is the size that would pass, in bytes, at least 1280.
 ///
-/// Appends nothing, and returns `false`, where [`may_be_answered_with_error`] says no.
+/// Appends nothing, and returns `false`, if [`may_be_answered_with_error`] says no.
 pub fn emit_packet_too_big(
     source: Ipv6Addr,
     destination: Ipv6Addr,
@@ -70,9 +70,9 @@ pub fn emit_packet_too_big(
 
 /// Whether an ICMPv6 error may be sent about a packet (RFC 4443 §2.4 e).
 ///
-/// Not about an ICMPv6 error or redirect, not about what cannot be told from one (a later fragment is fine: the
-/// first one is not delivered either), not to many (a multicast destination), and not to nobody (a source that
-/// is not one node's).
+/// No error is sent about an ICMPv6 error or redirect, or a packet that may be one. A later fragment is fine, because
+/// the first one is not delivered either. No error is sent about a packet with a multicast destination or a source that
+/// is not a single node's.
 pub fn may_be_answered_with_error(offending: &[u8]) -> bool {
     let Ok(packet) = Ipv6Packet::parse(offending) else {
         return false;
@@ -111,7 +111,7 @@ fn emit_error(
     true
 }
 
-/// What `tcpdump` would call a code of *destination unreachable*.
+/// The words of `tcpdump` for a code of *destination unreachable*.
 pub(super) fn unreachable_name(code: u8) -> &'static str {
     match code {
         unreachable::NO_ROUTE => "destination unreachable, no route",

@@ -17,19 +17,19 @@ const AUTONOMOUS: u8 = 0x40;
 /// A router advertisement. Options other than prefix information and MTU are skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouterAdvertisement {
-    /// The hop limit to use; 0: not said.
+    /// The hop limit to use; 0 if unspecified.
     pub hop_limit: u8,
-    /// The flags M, O and so on.
+    /// The flags (M, O and others).
     pub flags: u8,
-    /// For how many seconds the router is a default router; 0: not at all.
+    /// The seconds for which the router is a default router; 0 if it is none.
     pub router_lifetime: u16,
-    /// For how many milliseconds a neighbor counts as reachable; 0: not said.
+    /// The milliseconds for which a neighbor counts as reachable; 0 if unspecified.
     pub reachable_time: u32,
-    /// The milliseconds between solicitations; 0: not said.
+    /// The milliseconds between solicitations; 0 if unspecified.
     pub retrans_timer: u32,
-    /// The prefixes, as many as there are: a Teredo client wants exactly one (RFC 4380 §5.2.1).
+    /// The prefixes. A Teredo client expects exactly one (RFC 4380 §5.2.1).
     pub prefixes: Vec<PrefixInformation>,
-    /// The link's MTU in bytes; the first one said.
+    /// The link's MTU in bytes, from the first MTU option.
     pub mtu: Option<u32>,
 }
 
@@ -126,15 +126,15 @@ impl fmt::Display for RouterAdvertisement {
 pub struct PrefixInformation {
     /// The prefix.
     pub prefix: Ipv6Addr,
-    /// How many bits of it count. More than 128 is nonsense that a receiver must refuse.
+    /// The length of the prefix in bits. A receiver must refuse more than 128.
     pub length: u8,
     /// Addresses in it are on the link.
     pub on_link: bool,
-    /// Hosts may make themselves an address in it.
+    /// Hosts may configure an address in it.
     pub autonomous: bool,
-    /// For how many seconds an address in it exists; [`Self::INFINITE`]: always.
+    /// The seconds for which addresses in it are valid; [`Self::INFINITE`] for ever.
     pub valid_lifetime: u32,
-    /// For how many seconds an address in it should be used for new connections.
+    /// The seconds for which addresses in it are preferred for new connections.
     pub preferred_lifetime: u32,
 }
 
@@ -213,7 +213,7 @@ impl<'a> Iterator for Options<'a> {
     }
 }
 
-/// Where router solicitations go: all routers on the link.
+/// The destination of router solicitations: all routers on the link.
 pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
 const SOURCE_LINK_LAYER_ADDRESS: u8 = 1;
@@ -221,7 +221,7 @@ const SOURCE_LINK_LAYER_ADDRESS: u8 = 1;
 /// A router solicitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouterSolicitation<'a> {
-    /// The options; a Teredo link has none, and none is looked at.
+    /// The options, which are not parsed; a Teredo link has none.
     pub options: &'a [u8],
 }
 
