@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use teredo_notify::client::{ClientError, Replies};
+use teredo_notify::call::{CallError, Replies};
 use teredo_notify::types::{Event, EventName};
 
 use crate::failure::{Exit, Failure};
@@ -79,7 +79,7 @@ fn forward(
     stream: Replies<Event>,
     sender: &SyncSender<Input>,
     reported: &mut bool,
-) -> ControlFlow<(), ClientError> {
+) -> ControlFlow<(), CallError> {
     for item in stream {
         match item {
             Ok(event) => {
@@ -91,7 +91,7 @@ fn forward(
             Err(error) => return ControlFlow::Continue(error),
         }
     }
-    ControlFlow::Continue(ClientError::Disconnected)
+    ControlFlow::Continue(CallError::Disconnected)
 }
 
 /// poll(2) reports a pipe without a reader even if it is asked for no event; a file or a terminal reports nothing.

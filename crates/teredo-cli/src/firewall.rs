@@ -2,7 +2,7 @@
 
 use teredo_firewall::{Agent, AgentError, Target};
 use teredo_node::retry_briefly;
-use teredo_notify::watcher::Gate;
+use teredo_notify::watcher::GatingSubscriber;
 
 use crate::daemon::{self, EndSignals};
 use crate::failure::{Exit, Failure};
@@ -39,7 +39,7 @@ async fn follow(settings: FirewallSettings) -> Result<Exit, Failure> {
     daemon::tell_ready();
 
     agent
-        .run(Gate::new(socket), async {
+        .run(GatingSubscriber::new(socket), async {
             end.received().await;
             daemon::tell_stopping();
         })

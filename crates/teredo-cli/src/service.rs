@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use teredo_notify::client::{ClientError, Connection, Replies};
+use teredo_notify::call::{CallError, Caller, Replies};
 use teredo_notify::service::Outcome;
 use teredo_notify::types::{Event, EventName, Status};
 
@@ -15,12 +15,12 @@ pub(crate) const HOW_TO_START: &str =
 
 /// The status of the client.
 pub(crate) fn status(socket: &Path) -> Result<Status, Failure> {
-    call(socket, Connection::get_status)
+    call(socket, Caller::get_status)
 }
 
 /// The port in use.
 pub(crate) fn port(socket: &Path) -> Result<u16, Failure> {
-    call(socket, Connection::get_port)
+    call(socket, Caller::get_port)
 }
 
 /// Moves the client to `port`, or to a port that the system chooses.
@@ -30,74 +30,74 @@ pub(crate) fn rebind(socket: &Path, port: Option<u16>) -> Result<Outcome, Failur
 
 /// Stops the client.
 pub(crate) fn stop(socket: &Path) -> Result<Outcome, Failure> {
-    call(socket, Connection::stop)
+    call(socket, Caller::stop)
 }
 
 /// Starts the client.
 pub(crate) fn start(socket: &Path) -> Result<Outcome, Failure> {
-    call(socket, Connection::start)
+    call(socket, Caller::start)
 }
 
 /// Begins a stream of events.
 pub(crate) fn monitor(socket: &Path, events: &[EventName]) -> Result<Replies<Event>, Failure> {
-    let stream = Connection::open(socket).and_then(|service| service.monitor(events));
+    let stream = Caller::open(socket).and_then(|service| service.monitor(events));
     stream.map_err(|error| failure(error, socket))
 }
 
 fn call<T>(
     socket: &Path,
-    method: impl FnOnce(&mut Connection) -> Result<T, ClientError>,
+    method: impl FnOnce(&mut Caller) -> Result<T, CallError>,
 ) -> Result<T, Failure> {
-    Connection::open(socket)
+    Caller::open(socket)
         .and_then(|mut service| method(&mut service))
         .map_err(|error| failure(error, socket))
 }
 
 /// Turns `error` into a failure with its exit code and the next step.
-pub(crate) fn failure(error: ClientError, socket: &Path) -> Failure {
+pub(crate) fn failure(error: CallError, socket: &Path) -> Failure {
     let service = socket.display();
     match error {
-        ClientError::Unreachable { source, .. }
+        CallError::Unreachable { source, .. }
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {
             Failure::new(Exit::NotPermitted, format!("cannot connect to {service}"))
                 .because(source)
                 .hint("this user may not enter the folder of the socket: try again as root")
         }
-        ClientError::Unreachable { source, .. } => {
+        CallError::Unreachable { source, .. } => {
             Failure::new(Exit::Unreachable, format!("cannot connect to {service}"))
                 .because(source)
                 .hint(HOW_TO_START)
         }
-        ClientError::Disconnected => Failure::new(
+        CallError::Disconnected => Failure::new(
             Exit::Unreachable,
             format!("the service on {service} closed the connection"),
         )
         .hint("it ended or was restarted: try again"),
-        ClientError::TimedOut => Failure::new(
+        CallError::TimedOut => Failure::new(
             Exit::Unreachable,
             format!("the service on {service} does not answer"),
         )
         .hint("its log may show the reason; restart it"),
-        ClientError::NotReady => Failure::new(
+        CallError::NotReady => Failure::new(
             Exit::NotReady,
             "there is no Teredo port: the client is stopped or dormant, or has not started",
         )
         .hint("'teredo status' shows the reason; 'teredo start' starts a stopped client"),
-        ClientError::PermissionDenied => Failure::new(
+        CallError::PermissionDenied => Failure::new(
             Exit::NotPermitted,
             "not permitted: this needs root or membership of the service's group",
         )
         .hint("try again with sudo"),
-        ClientError::PortInUse(port) => Failure::new(
+        CallError::PortInUse(port) => Failure::new(
             Exit::Failed,
             format!("port {port} is in use by another program"),
         )
         .hint("choose another port, or leave --port out: the system then picks a free one"),
-        ClientError::Unsupported(_) => Failure::new(Exit::Failed, error.to_string())
+        CallError::Unsupported(_) => Failure::new(Exit::Failed, error.to_string())
             .hint("the running client is of another version than this command: restart it"),
         // The client's or the relay's own words.
-        ClientError::Failed(reason) => {
+        CallError::Failed(reason) => {
             Failure::new(Exit::Failed, reason).hint("'teredo status' shows the state")
         }
         other => {

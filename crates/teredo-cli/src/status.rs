@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
-use teredo_notify::types::{Gate, Phase, Role, Status};
+use teredo_notify::types::{FirewallStatus, Phase, Role, Status};
 
 use crate::args::StatusArgs;
 use crate::failure::{Exit, Failure};
@@ -157,7 +157,7 @@ impl<'a> Block<'a> {
     }
 }
 
-fn firewall(gate: &Gate, sequence: u64) -> String {
+fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
     let name = plain(gate.command.as_deref().unwrap_or("subscriber"));
     let pid = gate
         .pid

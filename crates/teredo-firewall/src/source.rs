@@ -4,12 +4,12 @@ use std::error::Error;
 
 use teredo_notify::{
     Snapshot,
-    watcher::{Gate, GateError},
+    watcher::{GatingError, GatingSubscriber},
 };
 
 /// Reports the current port, and takes the agent's confirmation, for which the client waits.
 ///
-/// The [`Gate`] of `teredo-notify` is one: it asks the local service.
+/// The [`GatingSubscriber`] of `teredo-notify` is one: it asks the local service.
 pub trait PortSource {
     /// Why the source has ended for good.
     type Error: Error + Send + Sync + 'static;
@@ -29,10 +29,10 @@ pub trait PortSource {
     fn settle(&mut self, sequence: u64) -> impl Future<Output = ()> + Send;
 }
 
-impl PortSource for Gate {
-    type Error = GateError;
+impl PortSource for GatingSubscriber {
+    type Error = GatingError;
 
-    async fn next(&mut self) -> Result<Snapshot, GateError> {
+    async fn next(&mut self) -> Result<Snapshot, GatingError> {
         Self::next(self).await
     }
 

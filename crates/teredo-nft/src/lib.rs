@@ -58,6 +58,10 @@ mod set;
 mod socket;
 mod table;
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(test)]
 mod tests;
 

@@ -36,21 +36,21 @@
 //!   long as there is room; else by the outlet's task.
 //! - [`Hub::publish`] runs no callback, waits for nobody, and wakes nobody under the hub's lock.
 
-mod crew;
-mod dispatch;
+mod callbacks;
 mod feed;
 mod gate;
+mod invocation;
 mod log;
 mod outlet;
 mod sync;
-mod waits;
+mod threads;
 
-pub use crew::{MAX_THREADS, Source};
-pub use dispatch::Registration;
+pub use callbacks::Registration;
 pub use feed::{Feed, Rank};
 pub use gate::{GateOwner, GateRegistration, GateStatus, SETTLE_DEADLINE, SettleError, Settled};
-pub use outlet::{Author, Outlet, Sink};
-pub use waits::ForkHold;
+pub use invocation::ForkHold;
+pub use outlet::{Outlet, Sink, Writer};
+pub use threads::{MAX_THREADS, Source};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -62,8 +62,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::Snapshot;
-use crew::Call;
 use sync::{Alarm, AtomicU64, Condvar, Mutex, MutexGuard};
+use threads::Wake;
 
 /// The most registrations of a hub unless told otherwise: callbacks, feeds and gates together.
 pub const DEFAULT_LIMIT: usize = 1_000_000;
@@ -94,8 +94,8 @@ struct State {
     log: log::Log,
     announced_at: Instant,
     last_id: u64,
-    dispatch: dispatch::Dispatch,
-    crew: crew::Crew,
+    callbacks: callbacks::Callbacks,
+    threads: threads::Threads,
     feeds: BTreeMap<feed::Place, feed::Entry>,
     gates: gate::Gates,
     settle_hooks: Vec<Arc<dyn Fn() + Send + Sync>>,
@@ -131,8 +131,8 @@ impl Hub {
                 log: log::Log::new(),
                 announced_at: Instant::now(),
                 last_id: 0,
-                dispatch: dispatch::Dispatch::default(),
-                crew: crew::Crew::default(),
+                callbacks: callbacks::Callbacks::default(),
+                threads: threads::Threads::default(),
                 feeds: BTreeMap::new(),
                 gates,
                 settle_hooks: Vec::new(),
@@ -156,14 +156,14 @@ impl Hub {
         self.announce(port, State::call)
     }
 
-    fn announce(&self, port: u16, call: impl FnOnce(&mut State) -> Call) -> u64 {
+    fn announce(&self, port: u16, call: impl FnOnce(&mut State) -> Wake) -> u64 {
         let mut state = self.lock();
         let Some(current) = state.log.push(port) else {
             return state.log.current().sequence;
         };
         state.announced_at = Instant::now();
         self.shared.current.store(pack(current), Ordering::Release);
-        state.dispatch.schedule();
+        state.callbacks.schedule();
         let call = call(&mut state);
         let wakers: Vec<_> = state
             .feeds
@@ -219,7 +219,7 @@ impl fmt::Debug for Hub {
 
 impl State {
     fn registrations(&self) -> usize {
-        self.dispatch.len() + self.feeds.len() + self.gates.len()
+        self.callbacks.len() + self.feeds.len() + self.gates.len()
     }
 }
 

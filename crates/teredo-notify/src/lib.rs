@@ -10,7 +10,7 @@
 //! | [`service`] | the client's process: the same for other processes, Varlink over a Unix socket |
 //! | [`watcher`] | other processes: a mirror of the service's state that survives its restarts |
 //! | [`mib`] | other processes: the same under Windows' names, `NotifyTeredoPortChange` and its kin |
-//! | [`client`] | command-line tools: one call, one answer |
+//! | [`call`] | command-line tools: one call, one answer |
 //! | [`types`] | the JSON contracts |
 //! | [`code`] | the status codes of the Windows functions, their numbers and messages |
 //!
@@ -29,7 +29,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod client;
+pub mod call;
 pub mod code;
 pub mod hub;
 pub mod mib;

@@ -11,18 +11,18 @@
 //! ([`Outlet`](crate::hub::Outlet)): first to the gating ones, then to a limited number of others. The tasks write
 //! to the rest, and to whoever does not keep up.
 
-mod bind;
 mod connection;
 mod control;
 mod events;
 mod methods;
 mod permission;
 mod socket;
+mod socket_file;
 mod subscription;
 
-pub use bind::BindError;
 pub use control::{Control, ControlError, ControlFuture, Outcome};
 pub use events::EventBus;
+pub use socket_file::ServiceError;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -74,7 +74,7 @@ pub struct Service {
     listener: UnixListener,
     shared: Arc<Shared>,
     // After the listener: the lock is given back last.
-    socket: bind::Socket,
+    socket: socket_file::SocketFile,
 }
 
 /// What all connections have in common.
@@ -106,14 +106,14 @@ impl Service {
     /// A socket that a dead instance has left is replaced; nothing else ever is.
     ///
     /// # Errors
-    /// [`BindError`]
+    /// [`ServiceError`]
     pub fn bind(
         config: &Config,
         hub: Hub,
         events: EventBus,
         control: Arc<dyn Control>,
-    ) -> Result<Self, BindError> {
-        let (listener, socket) = bind::bind(&config.path)?;
+    ) -> Result<Self, ServiceError> {
+        let (listener, socket) = socket_file::bind(&config.path)?;
         let shared = Arc::new(Shared {
             hub,
             events,

@@ -8,7 +8,7 @@ mod status;
 mod time;
 
 pub use event::{Detail, EVENT_SCHEMA, Event, EventName, PortKind, UnknownEventName};
-pub use status::{Counters, Gate, Peers, Phase, Role, STATUS_SCHEMA, Status};
+pub use status::{Counters, FirewallStatus, Peers, Phase, Role, STATUS_SCHEMA, Status};
 pub use time::rfc3339;
 
 #[cfg(test)]

@@ -5,11 +5,11 @@
 //! When the service goes, registrations are told at once that there is no port; when it is back, that
 //! there is one. They do nothing for that (N-15). It need not be there at the start either.
 
-mod arrival;
-mod gate;
-mod link;
+mod gating;
+mod mirror;
+mod reconnect;
 
-pub use gate::{Gate, GateError};
+pub use gating::{GatingError, GatingSubscriber};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,11 +22,11 @@ use futures_util::stream::{Stream, StreamExt};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
 
-use crate::client::Connection;
+use crate::call::Caller;
 use crate::code::{GetPortError, NotifyError};
 use crate::hub::{Feed, Registration};
 use crate::{Notification, Snapshot};
-use link::{HANDSHAKE, Lease, Link};
+use mirror::{HANDSHAKE, Link, MirrorRef};
 
 /// A process' view of the service. Clones are the same.
 ///
@@ -70,7 +70,7 @@ impl Watcher {
     pub fn get_port(&self) -> Result<u16, GetPortError> {
         let port = match self.link.mirrored() {
             Some(state) => state.port,
-            None => Connection::open_within(self.path(), HANDSHAKE)
+            None => Caller::open_within(self.path(), HANDSHAKE)
                 .and_then(|mut service| service.get_port())
                 .inspect_err(|error| tracing::debug!(%error, "cannot ask for the port"))
                 .unwrap_or_default(),
@@ -95,11 +95,11 @@ impl Watcher {
         initial: bool,
         callback: impl FnMut(Notification) + Send + 'static,
     ) -> Result<WatchRegistration, NotifyError> {
-        let lease = Link::lease(&self.link)?;
+        let mirror = Link::acquire(&self.link)?;
         let registration = self.link.hub().register(initial, callback)?;
         Ok(WatchRegistration {
             registration,
-            _lease: lease,
+            _mirror: mirror,
         })
     }
 
@@ -108,11 +108,11 @@ impl Watcher {
     /// # Errors
     /// [`NotifyError::InsufficientResources`]
     pub fn snapshots(&self) -> Result<Snapshots, NotifyError> {
-        let lease = Link::lease(&self.link)?;
+        let mirror = Link::acquire(&self.link)?;
         let feed = self.link.hub().subscribe(true)?;
         Ok(Snapshots {
             feed,
-            _lease: lease,
+            _mirror: mirror,
         })
     }
 
@@ -160,7 +160,7 @@ fn host_has_ipv6() -> bool {
 pub struct WatchRegistration {
     // Before the lease: as long as the callback can run, the mirror is kept.
     registration: Registration,
-    _lease: Lease,
+    _mirror: MirrorRef,
 }
 
 impl WatchRegistration {
@@ -180,7 +180,7 @@ impl WatchRegistration {
 #[derive(Debug)]
 pub struct Snapshots {
     feed: Feed,
-    _lease: Lease,
+    _mirror: MirrorRef,
 }
 
 impl Snapshots {

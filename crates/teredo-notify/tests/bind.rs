@@ -1,5 +1,6 @@
 //! Getting the socket: a dead instance is replaced, a live one and other files never.
 
+#[path = "support/service.rs"]
 mod support;
 
 use std::fs;
@@ -8,10 +9,10 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use support::{Running, as_user, folder};
-use teredo_notify::client::Connection;
-use teredo_notify::service::{BindError, Config};
+use teredo_notify::call::Caller;
+use teredo_notify::service::{Config, ServiceError};
 
-fn refusal(path: &Path) -> BindError {
+fn refusal(path: &Path) -> ServiceError {
     match Running::try_start(&Config::new(path)) {
         Ok(_) => panic!("the service has started"),
         Err(error) => error,
@@ -19,7 +20,7 @@ fn refusal(path: &Path) -> BindError {
 }
 
 fn answers(path: &Path) -> bool {
-    Connection::open(path).is_ok_and(|mut client| client.get_status().is_ok())
+    Caller::open(path).is_ok_and(|mut client| client.get_status().is_ok())
 }
 
 /// N-18: any user may connect.
@@ -55,7 +56,10 @@ fn a_live_service_is_left_alone() {
     let path = folder.path().join("s");
     let _service = Running::start(&path);
     let error = refusal(&path);
-    assert!(matches!(error, BindError::AlreadyRunning { .. }), "{error}");
+    assert!(
+        matches!(error, ServiceError::AlreadyRunning { .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("--socket"), "no next step");
     assert!(answers(&path));
 }
@@ -67,7 +71,10 @@ fn a_foreign_listener_is_left_alone() {
     let path = folder.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
     let error = refusal(&path);
-    assert!(matches!(error, BindError::AlreadyRunning { .. }), "{error}");
+    assert!(
+        matches!(error, ServiceError::AlreadyRunning { .. }),
+        "{error}"
+    );
     assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
     drop(listener);
 }
@@ -78,12 +85,12 @@ fn other_files_are_never_deleted() {
     let path = folder.path().join("precious");
     fs::write(&path, "data").unwrap();
     let error = refusal(&path);
-    assert!(matches!(error, BindError::NotASocket { .. }), "{error}");
+    assert!(matches!(error, ServiceError::NotASocket { .. }), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "data");
 
     let target = folder.path().join("target");
     std::os::unix::fs::symlink(&path, &target).unwrap();
-    assert!(matches!(refusal(&target), BindError::NotASocket { .. }));
+    assert!(matches!(refusal(&target), ServiceError::NotASocket { .. }));
 }
 
 /// A socket that has taken our place is not ours to remove.
@@ -122,10 +129,10 @@ fn of_many_that_start_at_once_one_wins() {
 fn failures_name_the_path_and_the_next_step() {
     let folder = folder();
     let error = as_user(65_534, 65_534, || refusal(&folder.path().join("s")));
-    assert!(matches!(error, BindError::Create { .. }), "{error}");
+    assert!(matches!(error, ServiceError::Create { .. }), "{error}");
     assert!(error.to_string().contains("run as root"));
     let error = as_user(65_534, 65_534, || refusal(&folder.path().join("a/s")));
-    assert!(matches!(error, BindError::Folder { .. }), "{error}");
+    assert!(matches!(error, ServiceError::Folder { .. }), "{error}");
     let error = refusal(&folder.path().join("x".repeat(120)));
-    assert!(matches!(error, BindError::PathTooLong { .. }), "{error}");
+    assert!(matches!(error, ServiceError::PathTooLong { .. }), "{error}");
 }

@@ -1,12 +1,13 @@
 //! What a broken or malicious local program can do to the service: nothing.
 
+#[path = "support/service.rs"]
 mod support;
 
 use std::io::Write;
 
 use serde_json::{Value, json};
 use support::{Running, as_user, folder, wait_until};
-use teredo_notify::client::Connection;
+use teredo_notify::call::Caller;
 use teredo_notify::service::Config;
 
 fn error_of(reply: &Value) -> &str {
@@ -16,10 +17,7 @@ fn error_of(reply: &Value) -> &str {
 fn is_well(service: &Running) {
     service.hub.publish(10);
     assert_eq!(
-        Connection::open(service.path())
-            .unwrap()
-            .get_port()
-            .unwrap(),
+        Caller::open(service.path()).unwrap().get_port().unwrap(),
         10
     );
 }

@@ -1,5 +1,6 @@
 //! The local service as clients see it, one of them written by others.
 
+#[path = "support/service.rs"]
 mod support;
 
 use std::sync::{Arc, RwLock};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{Running, as_user, folder, wait_until};
-use teredo_notify::client::{ClientError, Connection};
+use teredo_notify::call::{CallError, Caller};
 use teredo_notify::service::{Config, Outcome};
 use teredo_notify::types::{Detail, EventName, Phase, PortKind};
 use teredo_notify::{Kind, Snapshot};
@@ -197,7 +198,7 @@ fn a_gate_settles_on_its_own_connection() {
     );
     wait_until("the gate has settled", || service.hub.is_settled(sequence));
 
-    let mut status = Connection::open(service.path()).unwrap();
+    let mut status = Caller::open(service.path()).unwrap();
     let firewall = status.get_status().unwrap().firewall;
     assert_eq!(firewall.len(), 1);
     assert!(firewall[0].in_sync && firewall[0].settle_us.is_some());
@@ -275,7 +276,7 @@ fn a_subscriber_that_does_not_read_holds_up_nobody() {
         "parameters": { "initial": true, "gate": true } }),
     );
     let subscription = deaf.receive().unwrap()["parameters"]["subscription"].clone();
-    let mut quick = Connection::open(service.path())
+    let mut quick = Caller::open(service.path())
         .unwrap()
         .subscribe(true)
         .unwrap();
@@ -316,7 +317,7 @@ fn everyone_may_read() {
     let service = Running::start(&folder.path().join("s"));
     service.hub.publish(10);
     as_user(65_534, 65_534, || {
-        let open = || Connection::open(service.path()).unwrap();
+        let open = || Caller::open(service.path()).unwrap();
         assert_eq!(open().get_port().unwrap(), 10);
         assert_eq!(open().get_status().unwrap().port, 10);
         assert!(open().subscribe(true).unwrap().next().unwrap().is_ok());
@@ -331,7 +332,7 @@ fn steering_needs_root_or_the_group() {
     let config = group_of(Config::new(folder.path().join("s")), 4242);
     let service = Running::try_start(&config).unwrap();
     let try_all = || {
-        let open = || Connection::open(service.path()).unwrap();
+        let open = || Caller::open(service.path()).unwrap();
         let steered = [
             open().rebind(Some(30_000)).is_ok(),
             open().stop().is_ok(),
@@ -361,10 +362,10 @@ fn steering_needs_root_or_the_group() {
         "it was done all the same"
     );
     let refused = as_user(65_534, 65_534, || {
-        Connection::open(service.path()).unwrap().stop()
+        Caller::open(service.path()).unwrap().stop()
     });
     assert!(
-        matches!(refused, Err(ClientError::PermissionDenied)),
+        matches!(refused, Err(CallError::PermissionDenied)),
         "{refused:?}"
     );
 
@@ -380,7 +381,7 @@ fn steering_needs_root_or_the_group() {
 fn steering_is_passed_on_and_answered() {
     let folder = folder();
     let service = Running::start(&folder.path().join("s"));
-    let mut client = Connection::open(service.path()).unwrap();
+    let mut client = Caller::open(service.path()).unwrap();
     assert_eq!(
         client.start().unwrap(),
         Outcome {
@@ -392,19 +393,16 @@ fn steering_is_passed_on_and_answered() {
     assert_eq!(client.rebind(Some(30_000)).unwrap().port, 30_000);
     assert_eq!(client.get_port().unwrap(), 30_000);
     assert_eq!(client.stop().unwrap().port, 0);
-    assert!(matches!(client.get_port(), Err(ClientError::NotReady)));
+    assert!(matches!(client.get_port(), Err(CallError::NotReady)));
     assert!(matches!(
         client.rebind(Some(22)),
-        Err(ClientError::PortInUse(22))
+        Err(CallError::PortInUse(22))
     ));
-    assert!(matches!(client.rebind(Some(23)), Err(ClientError::Failed(why)) if why == "no telnet"));
-    assert!(matches!(
-        client.rebind(Some(24)),
-        Err(ClientError::NotReady)
-    ));
+    assert!(matches!(client.rebind(Some(23)), Err(CallError::Failed(why)) if why == "no telnet"));
+    assert!(matches!(client.rebind(Some(24)), Err(CallError::NotReady)));
     assert!(matches!(
         client.rebind(Some(0)),
-        Err(ClientError::Protocol(_))
+        Err(CallError::Protocol(_))
     ));
     assert_eq!(
         *service.puppet.calls.lock().unwrap(),
@@ -495,10 +493,7 @@ fn a_monitor_begins_with_the_current_state() {
     let folder = folder();
     let service = Running::start(&folder.path().join("s"));
     service.hub.publish(10);
-    let mut monitor = Connection::open(service.path())
-        .unwrap()
-        .monitor(&[])
-        .unwrap();
+    let mut monitor = Caller::open(service.path()).unwrap().monitor(&[]).unwrap();
     let mut next = || monitor.next().unwrap().unwrap();
     let first = next();
     assert_eq!(
@@ -538,7 +533,7 @@ fn a_monitor_gets_what_it_asks_for() {
     let folder = folder();
     let service = Running::start(&folder.path().join("s"));
     let open = |events| {
-        Connection::open(service.path())
+        Caller::open(service.path())
             .unwrap()
             .monitor(events)
             .unwrap()
@@ -567,7 +562,7 @@ fn a_monitor_gets_what_it_asks_for() {
     );
     let timed_out = states.next_within(support::A_WHILE);
     assert!(
-        matches!(timed_out, Err(ClientError::TimedOut)),
+        matches!(timed_out, Err(CallError::TimedOut)),
         "{timed_out:?}"
     );
     service.events.publish(state_event(Phase::Dormant));
@@ -582,10 +577,7 @@ fn a_monitor_gets_what_it_asks_for() {
 fn a_slow_monitor_is_told_what_it_has_lost() {
     let folder = folder();
     let service = Running::start(&folder.path().join("s"));
-    let mut monitor = Connection::open(service.path())
-        .unwrap()
-        .monitor(&[])
-        .unwrap();
+    let mut monitor = Caller::open(service.path()).unwrap().monitor(&[]).unwrap();
     for _ in 0..2 {
         monitor.next().unwrap().unwrap();
     }
@@ -617,13 +609,13 @@ fn a_slow_monitor_is_told_what_it_has_lost() {
 fn what_changes_after_a_subscription_is_in_its_stream() {
     let folder = folder();
     let service = Running::start(&folder.path().join("s"));
-    let mut stream = Connection::open(service.path())
+    let mut stream = Caller::open(service.path())
         .unwrap()
         .subscribe(true)
         .unwrap();
     let Snapshot { sequence, .. } = stream.next().unwrap().unwrap().state;
-    let asked = Connection::open(service.path()).unwrap().get_port();
-    assert!(matches!(asked, Err(ClientError::NotReady)));
+    let asked = Caller::open(service.path()).unwrap().get_port();
+    assert!(matches!(asked, Err(CallError::NotReady)));
     service.hub.publish(10);
     assert!(stream.next().unwrap().unwrap().state.sequence > sequence);
 }

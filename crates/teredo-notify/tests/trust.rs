@@ -1,14 +1,15 @@
 //! Whom a socket's users believe. Needs root, to be another user as well.
 
+#[path = "support/service.rs"]
 mod support;
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 
 use support::{Running, as_user};
-use teredo_notify::client::{ClientError, Connection};
+use teredo_notify::call::{CallError, Caller};
 use teredo_notify::code::GetPortError;
-use teredo_notify::watcher::{Gate, Watcher};
+use teredo_notify::watcher::{GatingSubscriber, Watcher};
 
 const NOBODY: u32 = 65_534;
 const SOMEBODY: u32 = 65_533;
@@ -24,8 +25,8 @@ fn served_by_nobody(owner: u32, mode: u32, then: impl FnOnce(&Path)) {
     then(&path);
 }
 
-fn port_of(path: &Path) -> Result<u16, ClientError> {
-    Connection::open(path)?.get_port()
+fn port_of(path: &Path) -> Result<u16, CallError> {
+    Caller::open(path)?.get_port()
 }
 
 fn gated(path: &Path) -> u16 {
@@ -33,7 +34,7 @@ fn gated(path: &Path) -> u16 {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async { Gate::new(path).next().await.unwrap().port })
+    runtime.block_on(async { GatingSubscriber::new(path).next().await.unwrap().port })
 }
 
 /// In a folder for everybody anybody can put a socket; who asks there is not told a port by just anybody, and no

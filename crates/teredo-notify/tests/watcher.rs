@@ -1,5 +1,6 @@
 //! The port in other processes than the client's, while the service comes and goes.
 
+#[path = "support/service.rs"]
 mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,7 +19,7 @@ use teredo_notify::mib::{
     cancel_mib_change_notify2, get_teredo_port, notify_teredo_port_change,
 };
 use teredo_notify::service::Config;
-use teredo_notify::watcher::{Gate, GateError, WatchRegistration, Watcher};
+use teredo_notify::watcher::{GatingError, GatingSubscriber, WatchRegistration, Watcher};
 use teredo_notify::{Kind, Snapshot};
 
 fn listen(watcher: &Watcher, initial: bool) -> (WatchRegistration, Receiver<(Kind, u16)>) {
@@ -202,7 +203,7 @@ fn in_tokio<T>(body: impl Future<Output = T>) -> T {
 fn a_gate_follows_the_service_and_settles() {
     let folder = folder();
     let path = folder.path().join("s");
-    let mut gate = Gate::new(&path);
+    let mut gate = GatingSubscriber::new(&path);
     in_tokio(async {
         assert_eq!(
             gate.next().await,
@@ -284,7 +285,7 @@ fn a_service_that_breaks_off_is_not_stormed() {
     drop(registration);
     while connections.recv_timeout(A_WHILE).is_ok() {}
 
-    let mut gate = Gate::new(&path);
+    let mut gate = GatingSubscriber::new(&path);
     let following = std::thread::spawn(move || {
         in_tokio(async {
             for _ in 0..20 {
@@ -302,9 +303,9 @@ fn a_gate_without_permission_is_told_so() {
     let folder = folder();
     let service = Running::start(&folder.path().join("s"));
     let refused = support::as_user(65_534, 65_534, || {
-        in_tokio(async { Gate::new(service.path()).next().await })
+        in_tokio(async { GatingSubscriber::new(service.path()).next().await })
     });
-    assert_eq!(refused, Err(GateError::PermissionDenied));
+    assert_eq!(refused, Err(GatingError::PermissionDenied));
 }
 
 /// N-02, N-10, N-11, N-13 by the old names.

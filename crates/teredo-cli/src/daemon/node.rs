@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use teredo_node::{NodeControl, RunError, StartError, retry_briefly};
 use teredo_notify::hub::Hub;
-use teredo_notify::service::{BindError, Config, EventBus, Service};
+use teredo_notify::service::{Config, EventBus, Service, ServiceError};
 use teredo_tunnel::net::InterfaceError;
 use teredo_tunnel::{OpenError, SpawnError};
 use tokio::sync::oneshot;
@@ -39,7 +39,7 @@ pub(crate) async fn offer_service(
     let control = Arc::new(control);
     retry_briefly(
         || Service::bind(&config, hub.clone(), events.clone(), control.clone()),
-        |error| matches!(error, BindError::AlreadyRunning { .. }),
+        |error| matches!(error, ServiceError::AlreadyRunning { .. }),
     )
     .await
     .map_err(service_failure)
@@ -70,9 +70,9 @@ impl Serving {
     }
 }
 
-fn service_failure(error: BindError) -> Failure {
+fn service_failure(error: ServiceError) -> Failure {
     let exit = match &error {
-        BindError::Folder { source, .. } | BindError::Create { source, .. }
+        ServiceError::Folder { source, .. } | ServiceError::Create { source, .. }
             if source.kind() == ErrorKind::PermissionDenied =>
         {
             Exit::NotPermitted

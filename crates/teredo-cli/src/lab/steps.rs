@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use teredo::wire::TeredoAddress;
 use teredo_lab::{Host, NatKind, Receive, until};
-use teredo_notify::client::Connection;
+use teredo_notify::call::Caller;
 use teredo_notify::types::{Phase, Status};
 use teredo_notify::watcher::{WatchRegistration, Watcher};
 use teredo_notify::{Kind, Notification};
@@ -296,7 +296,7 @@ fn rebind(network: &Network, subscriber: &Subscriber, old: u16) -> anyhow::Resul
     let capture =
         teredo_lab::Capture::start(network.alice().namespace(), network.alice().interface())?;
     let start = Instant::now();
-    let outcome = Connection::open(&socket)?.rebind(None)?;
+    let outcome = Caller::open(&socket)?.rebind(None)?;
     let took = start.elapsed();
     let new = outcome.port;
     ensure!(
@@ -451,7 +451,7 @@ fn closed(network: &Network, timeout: Duration) -> anyhow::Result<()> {
 }
 
 fn status(socket: &Path) -> anyhow::Result<Status> {
-    Ok(Connection::open(socket)?.get_status()?)
+    Ok(Caller::open(socket)?.get_status()?)
 }
 
 /// Waits until the client is qualified; the error gives its state and reason.

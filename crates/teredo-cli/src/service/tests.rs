@@ -3,7 +3,7 @@ use super::*;
 /// The exit codes that the design publishes, for every error of a call.
 #[test]
 fn errors_have_the_published_exit_codes() {
-    let unreachable = |errno| ClientError::Unreachable {
+    let unreachable = |errno| CallError::Unreachable {
         path: "/run/x".into(),
         source: io::Error::from_raw_os_error(errno),
     };
@@ -11,14 +11,14 @@ fn errors_have_the_published_exit_codes() {
         (unreachable(2), Exit::Unreachable),
         (unreachable(111), Exit::Unreachable),
         (unreachable(13), Exit::NotPermitted),
-        (ClientError::Disconnected, Exit::Unreachable),
-        (ClientError::TimedOut, Exit::Unreachable),
-        (ClientError::NotReady, Exit::NotReady),
-        (ClientError::PermissionDenied, Exit::NotPermitted),
-        (ClientError::PortInUse(7), Exit::Failed),
-        (ClientError::Failed("x".into()), Exit::Failed),
-        (ClientError::Unsupported("x".into()), Exit::Failed),
-        (ClientError::Protocol("x".into()), Exit::Failed),
+        (CallError::Disconnected, Exit::Unreachable),
+        (CallError::TimedOut, Exit::Unreachable),
+        (CallError::NotReady, Exit::NotReady),
+        (CallError::PermissionDenied, Exit::NotPermitted),
+        (CallError::PortInUse(7), Exit::Failed),
+        (CallError::Failed("x".into()), Exit::Failed),
+        (CallError::Unsupported("x".into()), Exit::Failed),
+        (CallError::Protocol("x".into()), Exit::Failed),
     ] {
         let shown = format!("{error:?}");
         assert_eq!(failure(error, Path::new("/run/x")).exit(), exit, "{shown}");
@@ -28,9 +28,9 @@ fn errors_have_the_published_exit_codes() {
 #[test]
 fn every_error_has_a_next_step() {
     for error in [
-        ClientError::NotReady,
-        ClientError::PermissionDenied,
-        ClientError::Disconnected,
+        CallError::NotReady,
+        CallError::PermissionDenied,
+        CallError::Disconnected,
     ] {
         let mut bytes = Vec::new();
         failure(error, Path::new("/run/x")).report(anstream::StripStream::new(&mut bytes));

@@ -47,19 +47,19 @@ fn qualified() -> Status {
             ("too_big".into(), 0),
         ]),
         firewall: vec![
-            Gate {
+            FirewallStatus {
                 pid: Some(812),
                 command: Some("teredo".into()),
                 in_sync: true,
                 sequence: Some(3),
                 settle_us: Some(6_100),
-                ..Gate::default()
+                ..FirewallStatus::default()
             },
-            Gate {
+            FirewallStatus {
                 command: Some("\x1b[31mslow".into()),
                 sequence: Some(2),
                 missed: 4,
-                ..Gate::default()
+                ..FirewallStatus::default()
             },
         ],
         ..Status::default()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 use teredo_lab::{Capture, Home, Host, Internet, NatKind, Process, until};
-use teredo_notify::client::Connection;
+use teredo_notify::call::Caller;
 use teredo_notify::types::{Phase, Status};
 
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 45);
@@ -108,13 +108,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn connect(&self) -> Connection {
-        Connection::open(&self.socket).unwrap()
+    pub(crate) fn connect(&self) -> Caller {
+        Caller::open(&self.socket).unwrap()
     }
 
     /// The status; `None` while the service is not there.
     pub(crate) fn try_status(&self) -> Option<Status> {
-        Connection::open(&self.socket).ok()?.get_status().ok()
+        Caller::open(&self.socket).ok()?.get_status().ok()
     }
 
     pub(crate) fn status(&self) -> Status {

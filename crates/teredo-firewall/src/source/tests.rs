@@ -5,7 +5,7 @@ use teredo_notify::{
     hub::Hub,
     service::{Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service},
     types::Status,
-    watcher::Gate,
+    watcher::GatingSubscriber,
 };
 use tokio::time::timeout;
 
@@ -52,7 +52,7 @@ fn the_agent_follows_the_service() {
         let config = Config::new(folder.path().join("teredo.sock"));
         let hub = Hub::new();
         let service = serve(&config, &hub);
-        let gate = Gate::new(&config.path);
+        let gate = GatingSubscriber::new(&config.path);
         let agent = tokio::spawn(run(AgentConfig::default(), gate, pending()));
         eventually("the agent gates", LIMIT, || hub.gates().len() == 1).await;
 

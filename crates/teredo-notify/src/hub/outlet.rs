@@ -40,7 +40,7 @@ pub trait Sink: Send + Sync + 'static {
 
 /// Who writes what is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Author {
+pub enum Writer {
     /// The thread that announces, as long as there is room.
     Publisher,
     /// The outlet's task, always.
@@ -58,7 +58,7 @@ pub struct Outlet<S: Sink> {
 
 struct Inner<S> {
     sink: S,
-    author: Author,
+    writer: Writer,
     flow: Mutex<Flow>,
 }
 
@@ -71,14 +71,14 @@ struct Flow {
 }
 
 impl<S: Sink> Outlet<S> {
-    /// An outlet that `author` writes to.
-    pub fn new(feed: Feed, sink: S, author: Author) -> Self {
+    /// An outlet that `writer` writes to.
+    pub fn new(feed: Feed, sink: S, writer: Writer) -> Self {
         let flow = Mutex::new(Flow {
             feed: Some(feed),
             rest: Vec::new(),
             written: 0,
         });
-        let inner = Arc::new(Inner { sink, author, flow });
+        let inner = Arc::new(Inner { sink, writer, flow });
         Self { inner }
     }
 
@@ -129,10 +129,10 @@ impl<S: Sink> std::fmt::Debug for Outlet<S> {
 
 impl<S: Sink> Wake for Inner<S> {
     fn wake(self: Arc<Self>) {
-        let flow = match (self.author, self.flow.try_lock()) {
-            (Author::Publisher, Ok(flow)) => flow,
-            (Author::Publisher, Err(TryLockError::Poisoned(poisoned))) => poisoned.into_inner(),
-            (Author::Task, _) | (_, Err(TryLockError::WouldBlock)) => return self.sink.call(),
+        let flow = match (self.writer, self.flow.try_lock()) {
+            (Writer::Publisher, Ok(flow)) => flow,
+            (Writer::Publisher, Err(TryLockError::Poisoned(poisoned))) => poisoned.into_inner(),
+            (Writer::Task, _) | (_, Err(TryLockError::WouldBlock)) => return self.sink.call(),
         };
         if !self.publish(flow) {
             self.sink.call();

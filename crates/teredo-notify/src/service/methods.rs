@@ -14,7 +14,7 @@ use super::socket::Socket;
 use super::subscription::Subscription;
 use super::{EventBus, Shared};
 use crate::hub::{Feed, GateOwner, GateStatus, Hub, Rank, RegisterError, SettleError};
-use crate::types::{Detail, Event, EventName, Gate, PortKind, Status};
+use crate::types::{Detail, Event, EventName, FirewallStatus, PortKind, Status};
 use crate::wire::{DESCRIPTION, INTERFACE, IncomingCall, Reply, error};
 
 const SERVICE_INTERFACE: &str = "org.varlink.service";
@@ -167,7 +167,12 @@ fn too_many(error: &RegisterError) -> Reply {
 async fn status(shared: &Shared) -> Status {
     let status = shared.control.status().await;
     let state = shared.hub.snapshot();
-    let firewall = shared.hub.gates().into_iter().map(Gate::from).collect();
+    let firewall = shared
+        .hub
+        .gates()
+        .into_iter()
+        .map(FirewallStatus::from)
+        .collect();
     Status {
         port: state.port,
         sequence: state.sequence,
@@ -176,7 +181,7 @@ async fn status(shared: &Shared) -> Status {
     }
 }
 
-impl From<GateStatus> for Gate {
+impl From<GateStatus> for FirewallStatus {
     fn from(gate: GateStatus) -> Self {
         let micros =
             |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);

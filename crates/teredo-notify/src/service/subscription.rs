@@ -8,7 +8,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use super::Shared;
 use super::socket::Socket;
 use crate::Notification;
-use crate::hub::{Author, Feed, GateRegistration, Outlet, Sink};
+use crate::hub::{Feed, GateRegistration, Outlet, Sink, Writer};
 use crate::wire::PortState;
 
 /// How many ordinary subscribers are written to by the thread that announces, which is the data path's; the tasks of
@@ -33,9 +33,9 @@ impl Subscription {
             Some(_) => None,
             None => Arc::clone(&shared.direct).try_acquire_owned().ok(),
         };
-        let author = match (&gate, &place) {
-            (None, None) => Author::Task,
-            _ => Author::Publisher,
+        let writer = match (&gate, &place) {
+            (None, None) => Writer::Task,
+            _ => Writer::Publisher,
         };
         let peer = Peer {
             subscription: gate
@@ -45,7 +45,7 @@ impl Subscription {
             called: Notify::new(),
         };
         Self {
-            outlet: Outlet::new(feed, peer, author),
+            outlet: Outlet::new(feed, peer, writer),
             gate,
             _place: place,
         }

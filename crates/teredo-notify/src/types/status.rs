@@ -67,7 +67,7 @@ pub struct Status {
     /// Packets dropped, by reason.
     pub drops: BTreeMap<String, u64>,
     /// The gating subscribers: the firewalls that follow the port.
-    pub firewall: Vec<Gate>,
+    pub firewall: Vec<FirewallStatus>,
 }
 
 impl Default for Status {
@@ -177,7 +177,7 @@ pub struct Counters {
 /// One gating subscriber, typically a firewall agent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Gate {
+pub struct FirewallStatus {
     /// The number of the subscription.
     pub subscription: u64,
     /// The process; none where the kernel did not tell.

@@ -7,7 +7,7 @@ use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread;
 
 use teredo_notify::Notification;
-use teredo_notify::hub::{Author, Hub, Outlet, Sink};
+use teredo_notify::hub::{Hub, Outlet, Sink, Writer};
 
 use super::explore;
 
@@ -77,10 +77,10 @@ impl Sink for Pipe {
     }
 }
 
-fn everything_arrives_once_whole_and_in_order(author: Author) {
+fn everything_arrives_once_whole_and_in_order(writer: Writer) {
     let hub = Hub::new();
     let pipe = Pipe::default();
-    let outlet = Outlet::new(hub.subscribe(true).unwrap(), pipe.clone(), author);
+    let outlet = Outlet::new(hub.subscribe(true).unwrap(), pipe.clone(), writer);
     let announcers = [1, 100].map(|first| {
         let hub = hub.clone();
         thread::spawn(move || {
@@ -115,11 +115,11 @@ fn everything_arrives_once_whole_and_in_order(author: Author) {
 /// N-14: two announcers and the task, and never enough room.
 #[test]
 fn what_is_announced_is_written_once_whole_and_in_order() {
-    explore(|| everything_arrives_once_whole_and_in_order(Author::Publisher));
+    explore(|| everything_arrives_once_whole_and_in_order(Writer::Publisher));
 }
 
 /// N-14: the same where the task does all of it.
 #[test]
 fn a_task_writes_all_that_is_announced() {
-    explore(|| everything_arrives_once_whole_and_in_order(Author::Task));
+    explore(|| everything_arrives_once_whole_and_in_order(Writer::Task));
 }

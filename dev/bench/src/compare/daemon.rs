@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use teredo_lab::{Host, Process, until};
-use teredo_notify::client::Connection;
+use teredo_notify::call::Caller;
 use teredo_notify::types::Status;
 
 use super::cpu::{Place, family};
@@ -140,7 +140,7 @@ impl Daemon {
 
     /// The status of one of ours.
     pub(crate) fn status(&self) -> Result<Status> {
-        let mut connection = Connection::open(&self.socket)?;
+        let mut connection = Caller::open(&self.socket)?;
         Ok(connection.get_status()?)
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
-use teredo_notify::client::Connection;
+use teredo_notify::call::Caller;
 use teredo_notify::watcher::Watcher;
 
 use super::announcer::{Announcer as _, Host};
@@ -104,7 +104,7 @@ fn of_service(service: &mut Owned, folder: &Path, count: usize) -> Result<u64> {
     let mut streams = Vec::new();
     let mut register = |count: usize, service: &mut Owned| -> Result<u64> {
         for _ in 0..count {
-            let mut stream = Connection::open(&socket)?.subscribe(true)?;
+            let mut stream = Caller::open(&socket)?.subscribe(true)?;
             stream.next_within(PATIENCE)?;
             streams.push(stream);
         }

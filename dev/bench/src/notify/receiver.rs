@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use teredo_notify::client::Connection;
+use teredo_notify::call::Caller;
 use teredo_notify::watcher::Watcher;
 
 use super::recorder::Recorder;
@@ -66,7 +66,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// Reads the service's stream.
 fn stream(path: &Path, recorder: Arc<Recorder>) -> Result<()> {
-    let mut replies = Connection::open(path)?.subscribe(true)?;
+    let mut replies = Caller::open(path)?.subscribe(true)?;
     replies.next_within(Duration::from_secs(10))?;
     thread::Builder::new()
         .name("stream".to_owned())

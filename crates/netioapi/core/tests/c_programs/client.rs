@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use teredo_notify::hub::{GateOwner, GateRegistration, Hub};
 use teredo_notify::service::{
-    BindError, Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service,
+    Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service, ServiceError,
 };
 use teredo_notify::types::Status;
 use tokio::sync::oneshot;
@@ -63,7 +63,7 @@ impl Running {
         let service = loop {
             match Service::bind(&config, hub.clone(), events.clone(), Arc::new(Unsteered)) {
                 // Another test's child has the old one's lock still, until it has become its program.
-                Err(BindError::AlreadyRunning { .. }) if Instant::now() < deadline => {
+                Err(ServiceError::AlreadyRunning { .. }) if Instant::now() < deadline => {
                     thread::yield_now();
                 }
                 outcome => break outcome.unwrap(),

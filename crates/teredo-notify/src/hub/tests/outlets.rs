@@ -54,7 +54,7 @@ impl Sink for Peer {
 fn what_is_announced_is_written_by_the_one_who_announces() {
     let hub = Hub::new();
     let feed = hub.subscribe(false).unwrap();
-    let outlet = Outlet::new(feed, Peer::with_room(1000), Author::Publisher);
+    let outlet = Outlet::new(feed, Peer::with_room(1000), Writer::Publisher);
     assert!(outlet.advance().unwrap());
     hub.publish(10);
     hub.publish(20);
@@ -74,7 +74,7 @@ fn what_is_announced_is_written_by_the_one_who_announces() {
 fn what_finds_no_room_is_left_to_the_task() {
     let hub = Hub::new();
     let feed = hub.subscribe(false).unwrap();
-    let outlet = Outlet::new(feed, Peer::with_room(2), Author::Publisher);
+    let outlet = Outlet::new(feed, Peer::with_room(2), Writer::Publisher);
     assert!(outlet.advance().unwrap());
     for port in 1..=99 {
         hub.publish(port);
@@ -89,12 +89,12 @@ fn what_finds_no_room_is_left_to_the_task() {
     assert_eq!(outlet.sink().text(), "1:1 99:99 100:100 ");
 }
 
-/// An outlet whose task is the author costs the publisher a call and no write.
+/// An outlet whose task is the writer costs the publisher a call and no write.
 #[test]
-fn a_task_may_be_the_author() {
+fn a_task_may_be_the_writer() {
     let hub = Hub::new();
     let feed = hub.subscribe(true).unwrap();
-    let outlet = Outlet::new(feed, Peer::with_room(1000), Author::Task);
+    let outlet = Outlet::new(feed, Peer::with_room(1000), Writer::Task);
     assert!(outlet.advance().unwrap());
     hub.publish(10);
     assert_eq!(outlet.sink().text(), "0:0 ");
@@ -129,7 +129,7 @@ fn gating_subscribers_are_told_first() {
     ]
     .map(|(name, rank)| {
         let feed = hub.subscribe_as(rank, false).unwrap();
-        let outlet = Outlet::new(feed, Named(name, Arc::clone(&order)), Author::Publisher);
+        let outlet = Outlet::new(feed, Named(name, Arc::clone(&order)), Writer::Publisher);
         outlet.advance().unwrap();
         outlet
     });

@@ -29,7 +29,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dispatch::Job;
+use super::callbacks::Job;
 use super::sync::{Alarm, MutexGuard, thread};
 use super::{Hub, RegisterError, Shared, State};
 
@@ -52,7 +52,7 @@ pub trait Source: Send + Sync {
 
 /// The threads' place in the hub's state.
 #[derive(Default)]
-pub(super) struct Crew {
+pub(super) struct Threads {
     /// All of them.
     threads: usize,
     /// Those that wait for the alarm; one is enough.
@@ -94,7 +94,7 @@ enum Bell {
 /// who waits for it next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Call {
+pub(super) enum Wake {
     Nobody,
     Leader,
     Standby,
@@ -108,7 +108,7 @@ enum Role {
     Standby,
 }
 
-impl Crew {
+impl Threads {
     #[cfg(test)]
     pub(super) fn threads(&self) -> usize {
         self.threads
@@ -122,36 +122,38 @@ impl Crew {
 
 impl State {
     /// Who has to know that the queue is no longer empty.
-    pub(super) fn call(&mut self) -> Call {
-        let Self { dispatch, crew, .. } = self;
-        if dispatch.is_idle() {
-            return Call::Nobody;
+    pub(super) fn call(&mut self) -> Wake {
+        let Self {
+            callbacks, threads, ..
+        } = self;
+        if callbacks.is_idle() {
+            return Wake::Nobody;
         }
-        match crew.leader {
+        match threads.leader {
             Leader::Waiting => {
                 // It need not be woken twice.
-                crew.leader = Leader::Serving;
-                Call::Leader
+                threads.leader = Leader::Serving;
+                Wake::Leader
             }
             // Whoever runs callbacks looks for more, and the alarm is set.
-            Leader::Serving => Call::Nobody,
-            Leader::Away | Leader::Absent if crew.serving > 0 || crew.bell == Bell::Rung => {
-                Call::Nobody
+            Leader::Serving => Wake::Nobody,
+            Leader::Away | Leader::Absent if threads.serving > 0 || threads.bell == Bell::Rung => {
+                Wake::Nobody
             }
             Leader::Away | Leader::Absent => {
-                crew.bell = Bell::Rung;
-                Call::Standby
+                threads.bell = Bell::Rung;
+                Wake::Standby
             }
         }
     }
 
     /// Sends the threads home if the last registration has gone.
-    pub(super) fn relieve(&mut self) -> Call {
-        if self.dispatch.len() > 0 || self.crew.threads == 0 {
-            return Call::Nobody;
+    pub(super) fn relieve(&mut self) -> Wake {
+        if self.callbacks.len() > 0 || self.threads.threads == 0 {
+            return Wake::Nobody;
         }
-        self.crew.bell = Bell::Rung;
-        Call::Everybody
+        self.threads.bell = Bell::Rung;
+        Wake::Everybody
     }
 }
 
@@ -164,19 +166,19 @@ impl Hub {
     pub fn follow(&self, source: Arc<dyn Source>) -> Result<(), RegisterError> {
         let shared = &self.shared;
         let mut state = self.lock();
-        let term = state.crew.term + 1;
+        let term = state.threads.term + 1;
         shared
             .spawn(&mut state, Role::Leader { term })
             .map_err(RegisterError::Thread)?;
-        let crew = &mut state.crew;
+        let threads = &mut state.threads;
         // One that waits has to learn that it leads no more.
-        let call = match crew.leader {
-            Leader::Waiting => Call::Leader,
-            _ => Call::Nobody,
+        let call = match threads.leader {
+            Leader::Waiting => Wake::Leader,
+            _ => Wake::Nobody,
         };
-        crew.term = term;
-        crew.leader = Leader::Serving;
-        crew.source = Some(source);
+        threads.term = term;
+        threads.leader = Leader::Serving;
+        threads.source = Some(source);
         drop(state);
         shared.wake(call);
         Ok(())
@@ -185,19 +187,19 @@ impl Hub {
     /// [Publishes](Hub::publish) a state that the [`Source`] has brought: from within [`Source::next`], and nowhere
     /// else. The same thread runs the callbacks when it is back from there.
     pub fn relay(&self, port: u16) {
-        self.announce(port, |_| Call::Nobody);
+        self.announce(port, |_| Wake::Nobody);
     }
 }
 
 impl Shared {
     /// Wakes those who are called. The lock must be open.
-    pub(super) fn wake(&self, call: Call) {
+    pub(super) fn wake(&self, call: Wake) {
         match call {
-            Call::Nobody => {}
+            Wake::Nobody => {}
             // All: one that leads no more may be waiting still.
-            Call::Leader => self.work.notify_all(),
-            Call::Standby => self.ring(),
-            Call::Everybody => {
+            Wake::Leader => self.work.notify_all(),
+            Wake::Standby => self.ring(),
+            Wake::Everybody => {
                 self.work.notify_all();
                 self.ring();
             }
@@ -212,20 +214,20 @@ impl Shared {
 
     /// Sees to it that there is a leader and a standby.
     pub(super) fn staff(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
-        if state.crew.leader == Leader::Absent && state.crew.source.is_none() {
-            let term = state.crew.term + 1;
+        if state.threads.leader == Leader::Absent && state.threads.source.is_none() {
+            let term = state.threads.term + 1;
             self.spawn(state, Role::Leader { term })?;
-            state.crew.term = term;
-            state.crew.leader = Leader::Serving;
+            state.threads.term = term;
+            state.threads.leader = Leader::Serving;
         }
         self.second(state)
     }
 
     /// Sees to it that there is a standby, unless there are too many threads.
     fn second(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
-        if state.crew.standbys == 0 && state.crew.threads < MAX_THREADS {
+        if state.threads.standbys == 0 && state.threads.threads < MAX_THREADS {
             self.spawn(state, Role::Standby)?;
-            state.crew.standbys += 1;
+            state.threads.standbys += 1;
         }
         Ok(())
     }
@@ -249,15 +251,15 @@ impl Shared {
         thread::Builder::new()
             .name("teredo-notify".to_owned())
             .spawn(body)?;
-        state.crew.threads += 1;
+        state.threads.threads += 1;
         Ok(())
     }
 
     /// Runs callbacks until none is due.
     fn serve<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let mut shift = state.crew.begin();
+        let mut shift = state.threads.begin();
         while let Some(job) = state.take_job() {
-            if state.crew.bell == Bell::Silent {
+            if state.threads.bell == Bell::Silent {
                 self.set_alarm(&mut state);
             }
             if let Err(error) = self.second(&mut state) {
@@ -265,12 +267,12 @@ impl Shared {
             }
             drop(state);
             state = self.run(job);
-            if state.crew.shift != shift {
-                shift = state.crew.begin();
+            if state.threads.shift != shift {
+                shift = state.threads.begin();
             }
         }
-        state.crew.serving -= 1;
-        if state.crew.serving == 0 && state.crew.bell == Bell::Set {
+        state.threads.serving -= 1;
+        if state.threads.serving == 0 && state.threads.bell == Bell::Set {
             self.stop_alarm(&mut state);
         }
         state
@@ -279,15 +281,15 @@ impl Shared {
     /// The standby will look.
     fn set_alarm(&self, state: &mut State) {
         if let Some(alarm) = self.alarm.get() {
-            state.crew.seen = state.dispatch.taken();
-            state.crew.bell = Bell::Set;
+            state.threads.seen = state.callbacks.taken();
+            state.threads.bell = Bell::Set;
             alarm.set(WATCH);
         }
     }
 
     fn stop_alarm(&self, state: &mut State) {
         if let Some(alarm) = self.alarm.get() {
-            state.crew.bell = Bell::Silent;
+            state.threads.bell = Bell::Silent;
             alarm.stop();
         }
     }
@@ -297,33 +299,33 @@ impl Shared {
         let mut state = self.lock();
         loop {
             state = self.serve(state);
-            if state.crew.term != term {
-                return state.crew.retire();
+            if state.threads.term != term {
+                return state.threads.retire();
             }
-            let Some(source) = state.crew.source.clone() else {
-                let idle = state.dispatch.len() == 0;
-                state.crew.leader = Leader::Waiting;
+            let Some(source) = state.threads.source.clone() else {
+                let idle = state.callbacks.len() == 0;
+                state.threads.leader = Leader::Waiting;
                 state = self.wait(&self.work, state, idle.then_some(LINGER));
-                if state.crew.term == term {
-                    state.crew.leader = Leader::Serving;
-                    if idle && state.dispatch.len() == 0 {
-                        state.crew.leader = Leader::Absent;
-                        state.crew.threads -= 1;
+                if state.threads.term == term {
+                    state.threads.leader = Leader::Serving;
+                    if idle && state.callbacks.len() == 0 {
+                        state.threads.leader = Leader::Absent;
+                        state.threads.threads -= 1;
                         return None;
                     }
                 }
                 continue;
             };
-            state.crew.leader = Leader::Away;
+            state.threads.leader = Leader::Away;
             drop(state);
             let goes_on = source.next();
             state = self.lock();
-            if state.crew.term == term {
-                state.crew.leader = Leader::Serving;
+            if state.threads.term == term {
+                state.threads.leader = Leader::Serving;
                 if !goes_on {
-                    state.crew.leader = Leader::Absent;
-                    state.crew.source = None;
-                    state.crew.term += 1;
+                    state.threads.leader = Leader::Absent;
+                    state.threads.source = None;
+                    state.threads.term += 1;
                 }
             }
         }
@@ -331,7 +333,7 @@ impl Shared {
 
     /// Runs what is due, while the leader is elsewhere.
     fn help(self: &Arc<Self>) -> Option<Role> {
-        self.serve(self.lock()).crew.retire()
+        self.serve(self.lock()).threads.retire()
     }
 
     /// Sleeps until the alarm goes, and looks; returns what to be next, none to end.
@@ -345,17 +347,17 @@ impl Shared {
             let rang = alarm.wait(spare.then_some(LINGER));
             state = self.lock();
             if rang {
-                state.crew.bell = Bell::Silent;
+                state.threads.bell = Bell::Silent;
                 if let Some(role) = self.look(&mut state) {
-                    state.crew.standbys -= 1;
+                    state.threads.standbys -= 1;
                     return Some(role);
                 }
             } else if spare && state.is_spare() {
-                state.crew.standbys -= 1;
-                state.crew.threads -= 1;
+                state.threads.standbys -= 1;
+                state.threads.threads -= 1;
                 // Another one may not know that it can go too.
-                if state.crew.standbys > 0 {
-                    state.crew.bell = Bell::Rung;
+                if state.threads.standbys > 0 {
+                    state.threads.bell = Bell::Rung;
                     drop(state);
                     self.ring();
                 }
@@ -366,35 +368,37 @@ impl Shared {
 
     /// Whether somebody is needed in the place of those who are stuck, or elsewhere (N-14).
     fn look(&self, state: &mut State) -> Option<Role> {
-        let State { dispatch, crew, .. } = state;
-        if crew.serving > 0 && crew.seen == dispatch.taken() {
-            crew.shift += 1;
-            crew.serving = 0;
-            if crew.leader == Leader::Serving {
-                crew.term += 1;
-                return Some(Role::Leader { term: crew.term });
+        let State {
+            callbacks, threads, ..
+        } = state;
+        if threads.serving > 0 && threads.seen == callbacks.taken() {
+            threads.shift += 1;
+            threads.serving = 0;
+            if threads.leader == Leader::Serving {
+                threads.term += 1;
+                return Some(Role::Leader { term: threads.term });
             }
         }
-        if crew.serving > 0 {
+        if threads.serving > 0 {
             self.set_alarm(state);
             return None;
         }
-        (!dispatch.is_idle()).then_some(Role::Helper)
+        (!callbacks.is_idle()).then_some(Role::Helper)
     }
 }
 
 impl State {
     fn take_job(&mut self) -> Option<Job> {
-        self.dispatch.take(&self.log)
+        self.callbacks.take(&self.log)
     }
 
     /// Whether one standby less will do.
     fn is_spare(&self) -> bool {
-        self.dispatch.len() == 0 || self.crew.standbys > 1
+        self.callbacks.len() == 0 || self.threads.standbys > 1
     }
 }
 
-impl Crew {
+impl Threads {
     fn retire(&mut self) -> Option<Role> {
         self.standbys += 1;
         Some(Role::Standby)

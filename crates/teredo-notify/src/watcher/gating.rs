@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until};
 
-use super::arrival::Arrival;
-use super::link::{Backoff, SHORTEST};
+use super::mirror::{Backoff, SHORTEST};
+use super::reconnect::Arrival;
 use crate::Snapshot;
-use crate::client::{ClientError, check, read};
+use crate::call::{CallError, check, read};
 use crate::trust::check_server;
 use crate::wire::{Decoder, OutgoingCall, PortState, Reply};
 
 /// Follows the port and confirms every state that it has acted on (N-16).
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), teredo_notify::watcher::GateError> {
-/// use teredo_notify::watcher::Gate;
+/// # async fn example() -> Result<(), teredo_notify::watcher::GatingError> {
+/// use teredo_notify::watcher::GatingSubscriber;
 ///
-/// let mut gate = Gate::new(teredo_notify::socket_path());
+/// let mut gate = GatingSubscriber::new(teredo_notify::socket_path());
 /// loop {
 ///     let state = gate.next().await?;
 ///     // Here the firewall is changed: the exception is for state.port alone, and closed if that is 0.
@@ -28,7 +28,7 @@ use crate::wire::{Decoder, OutgoingCall, PortState, Reply};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Gate {
+pub struct GatingSubscriber {
     path: PathBuf,
     session: Option<Session>,
     backoff: Backoff,
@@ -40,7 +40,7 @@ pub struct Gate {
 
 /// Why the service does not let this process gate. Waiting does not mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GateError {
+pub enum GatingError {
     /// Not for this user.
     #[error(
         "the Teredo service does not let this user gate: that needs root or membership of its group"
@@ -51,7 +51,7 @@ pub enum GateError {
     Unsupported(String),
 }
 
-impl Gate {
+impl GatingSubscriber {
     /// A gate at the service at this socket. Connects when it is first asked.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -82,8 +82,8 @@ impl Gate {
     /// then connects again for as long as it takes (N-15). Dropping the future loses nothing.
     ///
     /// # Errors
-    /// [`GateError`]; asking again connects again.
-    pub async fn next(&mut self) -> Result<Snapshot, GateError> {
+    /// [`GatingError`]; asking again connects again.
+    pub async fn next(&mut self) -> Result<Snapshot, GatingError> {
         loop {
             if let Some(session) = &mut self.session {
                 match session.next().await {
@@ -97,11 +97,11 @@ impl Gate {
                         self.session = None;
                         self.backoff = Backoff::new();
                         match error {
-                            ClientError::PermissionDenied => {
-                                return Err(GateError::PermissionDenied);
+                            CallError::PermissionDenied => {
+                                return Err(GatingError::PermissionDenied);
                             }
-                            ClientError::Unsupported(what) | ClientError::Protocol(what) => {
-                                return Err(GateError::Unsupported(what));
+                            CallError::Unsupported(what) | CallError::Protocol(what) => {
+                                return Err(GatingError::Unsupported(what));
                             }
                             _ => {}
                         }
@@ -152,7 +152,7 @@ impl Gate {
     }
 
     /// Confirms every state up to and including this one. Without a connection there is nobody to confirm
-    /// it to, and nothing happens; if it breaks, [`Gate::next`] tells.
+    /// it to, and nothing happens; if it breaks, [`GatingSubscriber::next`] tells.
     pub async fn settle(&mut self, sequence: u64) {
         if let Some(session) = &mut self.session
             && let Err(error) = session.settle(sequence).await
@@ -184,7 +184,7 @@ impl Session {
         })
     }
 
-    async fn next(&mut self) -> Result<Snapshot, ClientError> {
+    async fn next(&mut self) -> Result<Snapshot, CallError> {
         loop {
             if let Some(message) = self.decoder.next()? {
                 let state: PortState = read(check(Reply::decode(message)?)?)?;
@@ -200,7 +200,7 @@ impl Session {
             }
             .and_then(|()| self.write())
             .and_then(|()| self.read())
-            .map_err(|_| ClientError::Disconnected)?;
+            .map_err(|_| CallError::Disconnected)?;
         }
     }
 

@@ -1,15 +1,15 @@
 //! Callbacks: who is registered, what each is to be told, and what running and cancelling one means. The threads that
-//! run them are the [crew](super::crew)'s.
+//! run them are the [threads](super::threads)'s.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use slab::Slab;
 
-use super::crew::Call;
+use super::invocation::Invocation;
 use super::log::{Cursor, Log};
 use super::sync::MutexGuard;
-use super::waits::Invocation;
+use super::threads::Wake;
 use super::{Hub, RegisterError, Shared, State};
 use crate::Notification;
 
@@ -17,7 +17,7 @@ pub(super) type Callback = Box<dyn FnMut(Notification) + Send>;
 
 /// The callbacks' place in the hub's state.
 #[derive(Default)]
-pub(super) struct Dispatch {
+pub(super) struct Callbacks {
     /// Side by side, because a change visits them all.
     entries: Slab<Entry>,
     /// Registrations that have something to be told, each at most once.
@@ -61,7 +61,7 @@ pub(super) struct Job {
     notification: Notification,
 }
 
-impl Dispatch {
+impl Callbacks {
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -150,15 +150,19 @@ impl Registration {
     /// Whether notifications can still come: neither cancelled nor ended by a panic.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.hub.lock().dispatch.get(self.key).is_some_and(|entry| {
-            !matches!(
-                entry.stage,
-                Stage::Running {
-                    cancelled: true,
-                    ..
-                }
-            )
-        })
+        self.hub
+            .lock()
+            .callbacks
+            .get(self.key)
+            .is_some_and(|entry| {
+                !matches!(
+                    entry.stage,
+                    Stage::Running {
+                        cancelled: true,
+                        ..
+                    }
+                )
+            })
     }
 }
 
@@ -192,16 +196,16 @@ impl Hub {
             .map_err(RegisterError::Thread)?;
         let cursor = state.log.cursor(initial);
         let stage = if initial { Stage::Queued } else { Stage::Idle };
-        let place = state.dispatch.entries.insert(Entry {
+        let place = state.callbacks.entries.insert(Entry {
             id,
             cursor,
             callback: Some(callback),
             stage,
         });
         let key = Key { place, id };
-        let mut call = Call::Nobody;
+        let mut call = Wake::Nobody;
         if initial {
-            state.dispatch.queue.push_back(key);
+            state.callbacks.queue.push_back(key);
             call = state.call();
         }
         drop(state);
@@ -216,8 +220,8 @@ impl Hub {
     fn cancel(&self, key: Key) {
         let shared = &*self.shared;
         let mut state = self.lock();
-        let dispatch = &mut state.dispatch;
-        let Some(entry) = dispatch.get_mut(key) else {
+        let callbacks = &mut state.callbacks;
+        let Some(entry) = callbacks.get_mut(key) else {
             return;
         };
         if let Stage::Running {
@@ -230,11 +234,11 @@ impl Hub {
             let Some(_waiting) = invocation.wait_for() else {
                 return;
             };
-            state.dispatch.cancelling += 1;
-            while state.dispatch.get(key).is_some() {
+            state.callbacks.cancelling += 1;
+            while state.callbacks.get(key).is_some() {
                 state = shared.wait(&shared.finished, state, None);
             }
-            state.dispatch.cancelling -= 1;
+            state.callbacks.cancelling -= 1;
             return;
         }
         let callback = entry.callback.take();
@@ -246,7 +250,7 @@ impl Hub {
             cancelled: true,
         };
         if queued {
-            dispatch.queue.retain(|queued| *queued != key);
+            callbacks.queue.retain(|queued| *queued != key);
         }
         let _waiting = invocation.wait_for();
         drop(state);
@@ -267,8 +271,8 @@ impl Shared {
             invocation.enter(|| contain("a port-change callback", || callback(notification)));
 
         let mut state = self.lock();
-        let State { dispatch, log, .. } = &mut *state;
-        let entry = dispatch.get_mut(key);
+        let State { callbacks, log, .. } = &mut *state;
+        let entry = callbacks.get_mut(key);
         if returned
             && let Some(entry) = entry
             && let Stage::Running {
@@ -278,7 +282,7 @@ impl Shared {
             entry.callback = Some(callback);
             if log.has_news(&entry.cursor) {
                 entry.stage = Stage::Queued;
-                dispatch.queue.push_back(key);
+                callbacks.queue.push_back(key);
             } else {
                 entry.stage = Stage::Idle;
             }
@@ -298,11 +302,11 @@ impl Shared {
         // As the invocation: what the callback owns may cancel this registration as it is dropped.
         invocation.enter(|| contain("dropping a callback", || drop(callback)));
         let mut state = self.lock();
-        if state.dispatch.get(key).is_some() {
-            state.dispatch.entries.remove(key.place);
+        if state.callbacks.get(key).is_some() {
+            state.callbacks.entries.remove(key.place);
         }
-        let (awaited, call) = (state.dispatch.cancelling > 0, state.relieve());
-        if !awaited && call == Call::Nobody {
+        let (awaited, call) = (state.callbacks.cancelling > 0, state.relieve());
+        if !awaited && call == Wake::Nobody {
             return state;
         }
         drop(state);

@@ -25,7 +25,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why a call has failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ClientError {
+pub enum CallError {
     /// Nobody listens, or somebody who is not to be believed: the service must be run by root, by the user of this
     /// process, or by the owner of the socket's folder.
     #[error("the Teredo service cannot be reached at {}: {source}; is \"teredo client\" running?", path.display())]
@@ -64,14 +64,14 @@ pub enum ClientError {
 /// A connection to the service.
 ///
 /// ```no_run
-/// use teredo_notify::client::Connection;
+/// use teredo_notify::call::Caller;
 ///
-/// let mut service = Connection::open(&teredo_notify::socket_path())?;
+/// let mut service = Caller::open(&teredo_notify::socket_path())?;
 /// println!("{}", service.get_port()?);
-/// # Ok::<(), teredo_notify::client::ClientError>(())
+/// # Ok::<(), teredo_notify::call::CallError>(())
 /// ```
 #[derive(Debug)]
-pub struct Connection {
+pub struct Caller {
     stream: UnixStream,
     decoder: Decoder,
     timeout: Duration,
@@ -79,21 +79,21 @@ pub struct Connection {
     limited: bool,
 }
 
-impl Connection {
+impl Caller {
     /// Connects, with [`DEFAULT_TIMEOUT`] for that and for every answer.
     ///
     /// # Errors
-    /// [`ClientError::Unreachable`]
-    pub fn open(path: &Path) -> Result<Self, ClientError> {
+    /// [`CallError::Unreachable`]
+    pub fn open(path: &Path) -> Result<Self, CallError> {
         Self::open_within(path, DEFAULT_TIMEOUT)
     }
 
     /// Connects, with `timeout` for that and for every answer.
     ///
     /// # Errors
-    /// [`ClientError::Unreachable`]
-    pub fn open_within(path: &Path, timeout: Duration) -> Result<Self, ClientError> {
-        let stream = connect(path, timeout).map_err(|source| ClientError::Unreachable {
+    /// [`CallError::Unreachable`]
+    pub fn open_within(path: &Path, timeout: Duration) -> Result<Self, CallError> {
+        let stream = connect(path, timeout).map_err(|source| CallError::Unreachable {
             path: path.to_owned(),
             source,
         })?;
@@ -108,8 +108,8 @@ impl Connection {
     /// The port that the client uses now.
     ///
     /// # Errors
-    /// [`ClientError::NotReady`] where it has none; others as they come.
-    pub fn get_port(&mut self) -> Result<u16, ClientError> {
+    /// [`CallError::NotReady`] where it has none; others as they come.
+    pub fn get_port(&mut self) -> Result<u16, CallError> {
         #[derive(Deserialize)]
         struct Answer {
             port: u16,
@@ -122,7 +122,7 @@ impl Connection {
     ///
     /// # Errors
     /// As they come.
-    pub fn get_status(&mut self) -> Result<Status, ClientError> {
+    pub fn get_status(&mut self) -> Result<Status, CallError> {
         #[derive(Deserialize)]
         struct Answer {
             status: Status,
@@ -134,25 +134,25 @@ impl Connection {
     /// Moves the client to another port; none: one of the system's choice.
     ///
     /// # Errors
-    /// [`ClientError::PermissionDenied`], [`ClientError::PortInUse`], [`ClientError::NotReady`] where the
-    /// client is stopped, [`ClientError::Failed`]; others as they come.
-    pub fn rebind(&mut self, port: Option<u16>) -> Result<Outcome, ClientError> {
+    /// [`CallError::PermissionDenied`], [`CallError::PortInUse`], [`CallError::NotReady`] where the
+    /// client is stopped, [`CallError::Failed`]; others as they come.
+    pub fn rebind(&mut self, port: Option<u16>) -> Result<Outcome, CallError> {
         self.call("Rebind", json!({ "port": port }))
     }
 
     /// Stops the client.
     ///
     /// # Errors
-    /// [`ClientError::PermissionDenied`], [`ClientError::Failed`]; others as they come.
-    pub fn stop(&mut self) -> Result<Outcome, ClientError> {
+    /// [`CallError::PermissionDenied`], [`CallError::Failed`]; others as they come.
+    pub fn stop(&mut self) -> Result<Outcome, CallError> {
         self.call("Stop", json!({}))
     }
 
     /// Starts the client again.
     ///
     /// # Errors
-    /// [`ClientError::PermissionDenied`], [`ClientError::Failed`]; others as they come.
-    pub fn start(&mut self) -> Result<Outcome, ClientError> {
+    /// [`CallError::PermissionDenied`], [`CallError::Failed`]; others as they come.
+    pub fn start(&mut self) -> Result<Outcome, CallError> {
         self.call("Start", json!({}))
     }
 
@@ -160,7 +160,7 @@ impl Connection {
     ///
     /// # Errors
     /// As they come.
-    pub fn monitor(self, events: &[EventName]) -> Result<Replies<Event>, ClientError> {
+    pub fn monitor(self, events: &[EventName]) -> Result<Replies<Event>, CallError> {
         let call = OutgoingCall {
             more: true,
             ..OutgoingCall::new("io.teredo.Client.Monitor", json!({ "events": events }))
@@ -172,7 +172,7 @@ impl Connection {
     ///
     /// # Errors
     /// As they come.
-    pub fn subscribe(self, initial: bool) -> Result<Replies<Notification>, ClientError> {
+    pub fn subscribe(self, initial: bool) -> Result<Replies<Notification>, CallError> {
         self.stream(&OutgoingCall::subscribe(initial, false), notification)
     }
 
@@ -180,7 +180,7 @@ impl Connection {
         &mut self,
         method: &str,
         parameters: Value,
-    ) -> Result<T, ClientError> {
+    ) -> Result<T, CallError> {
         let method = format!("io.teredo.Client.{method}");
         self.send(&OutgoingCall::new(&method, parameters))?;
         let deadline = Instant::now().checked_add(self.timeout);
@@ -190,8 +190,8 @@ impl Connection {
     fn stream<T>(
         mut self,
         call: &OutgoingCall<'_>,
-        read: fn(&[u8]) -> Result<T, ClientError>,
-    ) -> Result<Replies<T>, ClientError> {
+        read: fn(&[u8]) -> Result<T, CallError>,
+    ) -> Result<Replies<T>, CallError> {
         self.send(call)?;
         Ok(Replies {
             connection: self,
@@ -200,7 +200,7 @@ impl Connection {
         })
     }
 
-    fn send(&mut self, call: &OutgoingCall<'_>) -> Result<(), ClientError> {
+    fn send(&mut self, call: &OutgoingCall<'_>) -> Result<(), CallError> {
         self.stream
             .set_write_timeout(Some(self.timeout.max(MIN_TIMEOUT)))
             .map_err(broken)?;
@@ -220,15 +220,15 @@ impl Connection {
     fn receive<T>(
         &mut self,
         deadline: Option<Instant>,
-        read: impl FnOnce(&[u8]) -> Result<T, ClientError>,
-    ) -> Result<T, ClientError> {
+        read: impl FnOnce(&[u8]) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         loop {
             if let Some(message) = self.decoder.next()? {
                 return read(message);
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
-                return Err(ClientError::TimedOut);
+                return Err(CallError::TimedOut);
             }
             // Who waits without end, as a watcher does, need not say so each time.
             if left.is_some() || self.limited {
@@ -239,7 +239,7 @@ impl Connection {
             }
             let mut chunk = [0; 8 * 1024];
             match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(ClientError::Disconnected),
+                Ok(0) => return Err(CallError::Disconnected),
                 Ok(length) => self.decoder.push(&chunk[..length]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(broken(error)),
@@ -275,21 +275,21 @@ fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn broken(error: io::Error) -> ClientError {
+fn broken(error: io::Error) -> CallError {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::TimedOut,
-        _ => ClientError::Disconnected,
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => CallError::TimedOut,
+        _ => CallError::Disconnected,
     }
 }
 
-impl From<WireError> for ClientError {
+impl From<WireError> for CallError {
     fn from(error: WireError) -> Self {
         Self::Protocol(error.to_string())
     }
 }
 
 /// The parameters of a reply, or the error that it is.
-pub(crate) fn check(reply: Reply) -> Result<Value, ClientError> {
+pub(crate) fn check(reply: Reply) -> Result<Value, CallError> {
     let Some(name) = reply.error else {
         return Ok(reply.parameters);
     };
@@ -302,36 +302,36 @@ pub(crate) fn check(reply: Reply) -> Result<Value, ClientError> {
             .to_owned()
     };
     Err(match &*name {
-        error::NOT_READY => ClientError::NotReady,
-        error::PERMISSION_DENIED => ClientError::PermissionDenied,
+        error::NOT_READY => CallError::NotReady,
+        error::PERMISSION_DENIED => CallError::PermissionDenied,
         error::PORT_IN_USE => {
             let port = reply
                 .parameters
                 .get("port")
                 .and_then(Value::as_u64)
                 .unwrap_or_default();
-            ClientError::PortInUse(u16::try_from(port).unwrap_or_default())
+            CallError::PortInUse(u16::try_from(port).unwrap_or_default())
         }
-        error::FAILED => ClientError::Failed(text("reason")),
+        error::FAILED => CallError::Failed(text("reason")),
         error::METHOD_NOT_FOUND | error::METHOD_NOT_IMPLEMENTED => {
-            ClientError::Unsupported(text("method"))
+            CallError::Unsupported(text("method"))
         }
-        error::INTERFACE_NOT_FOUND => ClientError::Unsupported(text("interface")),
-        _ => ClientError::Protocol(format!("{name} {}", reply.parameters)),
+        error::INTERFACE_NOT_FOUND => CallError::Unsupported(text("interface")),
+        _ => CallError::Protocol(format!("{name} {}", reply.parameters)),
     })
 }
 
-pub(crate) fn read<T: DeserializeOwned>(parameters: Value) -> Result<T, ClientError> {
-    serde_json::from_value(parameters).map_err(|error| ClientError::Protocol(error.to_string()))
+pub(crate) fn read<T: DeserializeOwned>(parameters: Value) -> Result<T, CallError> {
+    serde_json::from_value(parameters).map_err(|error| CallError::Protocol(error.to_string()))
 }
 
 /// The replies of a stream. As an iterator it waits for each as long as it takes, and ends after the
 /// first error.
 #[derive(Debug)]
 pub struct Replies<T> {
-    connection: Connection,
+    connection: Caller,
     ended: bool,
-    read: fn(&[u8]) -> Result<T, ClientError>,
+    read: fn(&[u8]) -> Result<T, CallError>,
 }
 
 impl<T> Replies<T> {
@@ -343,31 +343,31 @@ impl<T> Replies<T> {
     /// The next reply, if it comes in time.
     ///
     /// # Errors
-    /// [`ClientError::TimedOut`], after which one may go on; [`ClientError::Disconnected`] when the service
+    /// [`CallError::TimedOut`], after which one may go on; [`CallError::Disconnected`] when the service
     /// has ended, and others as they come, after which nothing comes any more.
-    pub fn next_within(&mut self, timeout: Duration) -> Result<T, ClientError> {
+    pub fn next_within(&mut self, timeout: Duration) -> Result<T, CallError> {
         self.next_before(Instant::now().checked_add(timeout))
     }
 
-    fn next_before(&mut self, deadline: Option<Instant>) -> Result<T, ClientError> {
+    fn next_before(&mut self, deadline: Option<Instant>) -> Result<T, CallError> {
         if self.ended {
-            return Err(ClientError::Disconnected);
+            return Err(CallError::Disconnected);
         }
         let reply = self.connection.receive(deadline, self.read);
-        self.ended = matches!(&reply, Err(error) if !matches!(error, ClientError::TimedOut));
+        self.ended = matches!(&reply, Err(error) if !matches!(error, CallError::TimedOut));
         reply
     }
 }
 
 impl<T> Iterator for Replies<T> {
-    type Item = Result<T, ClientError>;
+    type Item = Result<T, CallError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         (!self.ended).then(|| self.next_before(None))
     }
 }
 
-fn event(message: &[u8]) -> Result<Event, ClientError> {
+fn event(message: &[u8]) -> Result<Event, CallError> {
     #[derive(Deserialize)]
     struct Answer {
         event: Event,
@@ -375,7 +375,7 @@ fn event(message: &[u8]) -> Result<Event, ClientError> {
     read::<Answer>(check(Reply::decode(message)?)?).map(|answer| answer.event)
 }
 
-fn notification(message: &[u8]) -> Result<Notification, ClientError> {
+fn notification(message: &[u8]) -> Result<Notification, CallError> {
     let state = match PortState::decode(message) {
         Some(state) => state,
         None => read(check(Reply::decode(message)?)?)?,

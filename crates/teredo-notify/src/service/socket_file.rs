@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 /// Why the service cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum BindError {
+pub enum ServiceError {
     /// Another instance serves this socket.
     #[error("a service is already running on {}: stop it first, or choose another socket with --socket", path.display())]
     AlreadyRunning {
@@ -54,19 +54,19 @@ pub enum BindError {
 
 /// The socket's name in the file system, and the right to it. Dropped, it is removed and given up.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(super) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
     _lock: File,
 }
 
-impl Socket {
+impl SocketFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-impl Drop for Socket {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity) {
             // If it cannot be removed, the next instance finds nobody listening and replaces it.
@@ -79,7 +79,7 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-pub(super) fn bind(path: &Path) -> Result<(UnixListener, Socket), BindError> {
+pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ServiceError> {
     let with_suffix = |suffix: &str| {
         let mut name = OsString::from(path);
         name.push(suffix);
@@ -87,13 +87,13 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, Socket), BindError> {
     };
     let (lock_path, new_path) = (with_suffix(".lock"), with_suffix(".new"));
     if SocketAddr::from_pathname(&new_path).is_err() {
-        return Err(BindError::PathTooLong {
+        return Err(ServiceError::PathTooLong {
             path: path.to_owned(),
         });
     }
     create_folder(path)?;
 
-    let create_error = |path: &Path, source| BindError::Create {
+    let create_error = |path: &Path, source| ServiceError::Create {
         path: path.to_owned(),
         source,
     };
@@ -109,7 +109,7 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, Socket), BindError> {
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
-            return Err(BindError::AlreadyRunning {
+            return Err(ServiceError::AlreadyRunning {
                 path: path.to_owned(),
             });
         }
@@ -131,7 +131,7 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, Socket), BindError> {
         .map_err(|source| create_error(path, source))?;
     Ok((
         listener,
-        Socket {
+        SocketFile {
             path: path.to_owned(),
             identity,
             _lock: lock,
@@ -139,7 +139,7 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, Socket), BindError> {
     ))
 }
 
-fn create_folder(path: &Path) -> Result<(), BindError> {
+fn create_folder(path: &Path) -> Result<(), ServiceError> {
     let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -155,15 +155,15 @@ fn create_folder(path: &Path) -> Result<(), BindError> {
         .create(folder)
         // Whatever the umask says: every user may read the port (N-18).
         .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o755)))
-        .map_err(|source| BindError::Folder {
+        .map_err(|source| ServiceError::Folder {
             path: folder.to_owned(),
             source,
         })
 }
 
 /// Whether there is a socket at `path` that nobody listens on; an error if there is anything else.
-fn replaceable(path: &Path) -> Result<bool, BindError> {
-    let error = |source| BindError::Create {
+fn replaceable(path: &Path) -> Result<bool, ServiceError> {
+    let error = |source| ServiceError::Create {
         path: path.to_owned(),
         source,
     };
@@ -172,7 +172,7 @@ fn replaceable(path: &Path) -> Result<bool, BindError> {
         Err(other) => return Err(error(other)),
         Ok(found) if found.file_type().is_socket() => {}
         Ok(_) => {
-            return Err(BindError::NotASocket {
+            return Err(ServiceError::NotASocket {
                 path: path.to_owned(),
             });
         }
@@ -182,7 +182,7 @@ fn replaceable(path: &Path) -> Result<bool, BindError> {
     let connected = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
         .and_then(|socket| connect(&socket, &SocketAddrUnix::new(path)?));
     match connected {
-        Ok(()) | Err(Errno::AGAIN) => Err(BindError::AlreadyRunning {
+        Ok(()) | Err(Errno::AGAIN) => Err(ServiceError::AlreadyRunning {
             path: path.to_owned(),
         }),
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(true),

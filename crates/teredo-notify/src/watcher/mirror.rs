@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::arrival::Arrival;
-use crate::client::{ClientError, Connection, Replies};
+use super::reconnect::Arrival;
+use crate::call::{CallError, Caller, Replies};
 use crate::code::NotifyError;
 use crate::hub::{Hub, Source};
 use crate::{Notification, Snapshot};
@@ -44,7 +44,7 @@ impl Backoff {
 pub(super) struct Link {
     path: PathBuf,
     hub: Hub,
-    leases: AtomicUsize,
+    users: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -56,13 +56,13 @@ struct State {
 }
 
 /// As long as there is one, the mirror is kept.
-pub(super) struct Lease {
+pub(super) struct MirrorRef {
     link: Arc<Link>,
 }
 
-impl std::fmt::Debug for Lease {
+impl std::fmt::Debug for MirrorRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lease").finish_non_exhaustive()
+        f.debug_struct("MirrorRef").finish_non_exhaustive()
     }
 }
 
@@ -73,7 +73,7 @@ impl Link {
         Self {
             path,
             hub: Hub::new(),
-            leases: AtomicUsize::new(0),
+            users: AtomicUsize::new(0),
             state: Mutex::default(),
         }
     }
@@ -88,7 +88,7 @@ impl Link {
 
     /// The service's state as far as it is known; none while nobody follows it.
     pub(super) fn mirrored(&self) -> Option<Snapshot> {
-        (self.leases.load(Ordering::Acquire) > 0).then(|| self.hub.snapshot())
+        (self.users.load(Ordering::Acquire) > 0).then(|| self.hub.snapshot())
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -97,9 +97,9 @@ impl Link {
 
     /// Sees to it that the mirror is kept. When this returns, it has been brought up to date: what it shows
     /// then is no change, and must not be notified as one.
-    pub(super) fn lease(this: &Arc<Self>) -> Result<Lease, NotifyError> {
+    pub(super) fn acquire(this: &Arc<Self>) -> Result<MirrorRef, NotifyError> {
         let mut state = this.lock();
-        if this.leases.load(Ordering::Acquire) == 0 {
+        if this.users.load(Ordering::Acquire) == 0 {
             let session = this.connect().ok();
             let (session, connection, port) = match session {
                 Some((session, connection, port)) => (Some(session), Some(connection), port),
@@ -116,8 +116,8 @@ impl Link {
             }))?;
             state.connection = connection;
         }
-        this.leases.fetch_add(1, Ordering::AcqRel);
-        Ok(Lease {
+        this.users.fetch_add(1, Ordering::AcqRel);
+        Ok(MirrorRef {
             link: Arc::clone(this),
         })
     }
@@ -132,10 +132,10 @@ impl Link {
     }
 
     /// Connects and gets the current state.
-    fn connect(&self) -> Result<(Session, UnixStream, u16), ClientError> {
-        let mut session = Connection::open_within(&self.path, HANDSHAKE)?.subscribe(true)?;
+    fn connect(&self) -> Result<(Session, UnixStream, u16), CallError> {
+        let mut session = Caller::open_within(&self.path, HANDSHAKE)?.subscribe(true)?;
         let first = session.next_within(HANDSHAKE)?;
-        let handle = session.handle().map_err(|_| ClientError::Disconnected)?;
+        let handle = session.handle().map_err(|_| CallError::Disconnected)?;
         Ok((session, handle, first.state.port))
     }
 }
@@ -202,10 +202,10 @@ impl Mirror {
     }
 }
 
-impl Drop for Lease {
+impl Drop for MirrorRef {
     fn drop(&mut self) {
         let mut state = self.link.lock();
-        if self.link.leases.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.link.users.fetch_sub(1, Ordering::AcqRel) == 1 {
             state.generation += 1;
             if let Some(connection) = state.connection.take() {
                 // Ends the thread's read. An error means that it is at its end already.

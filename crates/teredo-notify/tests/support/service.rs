@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use teredo_notify::hub::Hub;
 use teredo_notify::service::{
-    BindError, Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service,
+    Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service, ServiceError,
 };
 use teredo_notify::types::{Phase, Status};
 use tokio::sync::oneshot;
@@ -115,7 +115,7 @@ impl Running {
         Self::try_start(&Config::new(path)).unwrap()
     }
 
-    pub(crate) fn try_start(config: &Config) -> Result<Self, BindError> {
+    pub(crate) fn try_start(config: &Config) -> Result<Self, ServiceError> {
         let hub = Hub::new();
         let events = EventBus::new(hub.clone());
         let puppet = Arc::new(Puppet {
