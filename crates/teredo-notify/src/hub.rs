@@ -1,15 +1,15 @@
-//! The hub: the client publishes its port here, and everyone else learns of it. No sockets.
+//! The hub: the client publishes its port, and subscribers receive each change. No sockets.
 //!
 //! ```
 //! use std::sync::mpsc;
 //! use teredo_notify::{Kind, hub::Hub};
 //!
 //! let hub = Hub::new();
-//! let (told, heard) = mpsc::channel();
-//! let registration = hub.register(true, move |n| told.send((n.kind, n.state.port)).unwrap())?;
+//! let (send, received) = mpsc::channel();
+//! let registration = hub.register(true, move |n| send.send((n.kind, n.state.port)).unwrap())?;
 //! hub.publish(40_123);
 //! hub.publish(0);
-//! assert_eq!(heard.iter().take(3).collect::<Vec<_>>(), [
+//! assert_eq!(received.iter().take(3).collect::<Vec<_>>(), [
 //!     (Kind::Initial, 0),
 //!     (Kind::Add, 40_123),
 //!     (Kind::Delete, 0),
@@ -18,38 +18,51 @@
 //! # Ok::<(), teredo_notify::hub::RegisterError>(())
 //! ```
 //!
-//! # Who does the work
+//! # Terms
 //!
-//! On the way of a change no thread is woken but the one that waits for it:
+//! - The **hub** knows the current port. A **feed** yields its states to whoever polls it; an **outlet** writes a
+//!   feed to a socket.
+//! - A **gate** is a subscriber that the client waits for, typically a firewall. It **settles** a state when it has
+//!   acted on it, and the client sends nothing from a new port before all gates have settled it or the
+//!   [deadline](SETTLE_DEADLINE) has passed.
+//! - A **mirror** is a hub that repeats the states of another one, which a [`Source`] brings.
+//!
+//! # Threads
+//!
+//! Each change wakes one thread in each process that waits for it:
 //!
 //! ```text
 //!  the client's process                                another process
 //!
 //!  Hub::publish ──> Outlet ──> its Sink ─ ─ socket ─ ─> Source::next ──> Hub::relay ──> callbacks
-//!       │           the thread that publishes           one thread, which leads
+//!       │           on the publishing thread            on the leading thread
 //!       └──> the leader ──> callbacks
 //! ```
 //!
-//! - A callback runs on the thread that waited for the news: at the run queue of a hub that is published to, or at
-//!   the [`Source`] of one that mirrors another. That thread leads. A standby takes its place when a callback blocks.
-//! - A [`Feed`] is asked by whoever has it. In an [`Outlet`] it is written out by the thread that publishes, for as
-//!   long as there is room; else by the outlet's task.
-//! - [`Hub::publish`] runs no callback, waits for nobody, and wakes nobody under the hub's lock.
+//! - Callbacks run on the thread that waited for the news, the leader. A standby replaces it when a callback blocks.
+//! - A [`Feed`] runs on the thread that polls it. An [`Outlet`] is written by the publishing thread as long as the
+//!   socket has room, else by the outlet's task.
+//! - [`Hub::publish`] runs no callback, never waits, and wakes no thread under the hub's lock.
+//!
+//! # Files
+//!
+//! This file has the hub's lock and the state behind it. Each file of the folder holds one part of the state, and the
+//! methods of [`Hub`] on that part; only these refer back to this file.
 
 mod callbacks;
 mod feed;
 mod gate;
-mod invocation;
 mod log;
 mod outlet;
+mod registration;
 mod sync;
 mod threads;
 
-pub use callbacks::Registration;
+pub use callbacks::ForkHold;
 pub use feed::{Feed, Rank};
 pub use gate::{GateOwner, GateRegistration, GateStatus, SETTLE_DEADLINE, SettleError, Settled};
-pub use invocation::ForkHold;
 pub use outlet::{Outlet, Sink, Writer};
+pub use registration::Registration;
 pub use threads::{MAX_THREADS, Source};
 
 use std::collections::BTreeMap;
@@ -65,28 +78,28 @@ use crate::Snapshot;
 use sync::{Alarm, AtomicU64, Condvar, Mutex, MutexGuard};
 use threads::Wake;
 
-/// The most registrations of a hub unless told otherwise: callbacks, feeds and gates together.
+/// The default limit of registrations of a hub: callbacks, feeds and gates together.
 pub const DEFAULT_LIMIT: usize = 1_000_000;
 
-/// Where the port is announced and notifications come from. Clones are the same hub.
+/// Announces the port and delivers the notifications. Clones are the same hub.
 #[derive(Clone)]
 pub struct Hub {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// The current state, to be read without a lock: [`pack`].
+    /// The current state, for reading without a lock: [`pack`].
     current: AtomicU64,
     mark: watch::Receiver<u64>,
     limit: usize,
     state: Mutex<State>,
-    /// For the leader: the run queue is not empty.
+    /// Signals the leader: the run queue is not empty.
     work: Condvar,
-    /// For the standby; from the first thread on.
+    /// Signals the standby. Made with the first thread.
     alarm: OnceLock<Alarm>,
-    /// For those who cancel: an invocation has ended.
+    /// Signals threads that cancel: an invocation has ended.
     finished: Condvar,
-    /// For those who wait for gating subscribers.
+    /// Signals threads that wait for gates.
     settled: Condvar,
 }
 
@@ -96,7 +109,7 @@ struct State {
     last_id: u64,
     callbacks: callbacks::Callbacks,
     threads: threads::Threads,
-    feeds: BTreeMap<feed::Place, feed::Entry>,
+    feeds: BTreeMap<feed::FeedKey, feed::Entry>,
     gates: gate::Gates,
     settle_hooks: Vec<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -104,22 +117,22 @@ struct State {
 /// A registration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    /// There are as many as there may be.
+    /// The hub has as many as it may have.
     #[error("the limit of {0} registrations is reached")]
     Limit(usize),
-    /// The system gave no thread to run callbacks on.
+    /// The system cannot start a thread for callbacks.
     #[error("cannot start a thread for callbacks")]
     Thread(#[source] io::Error),
 }
 
 impl Hub {
-    /// A hub that has no port to announce yet.
+    /// A hub without a port.
     #[must_use]
     pub fn new() -> Self {
         Self::with_limit(DEFAULT_LIMIT)
     }
 
-    /// The same with room for `limit` registrations.
+    /// A hub without a port and with room for `limit` registrations.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         let gates = gate::Gates::new();
@@ -147,16 +160,16 @@ impl Hub {
         }
     }
 
-    /// Announces the port; 0: none. Returns the sequence number of the state, which is the one to
-    /// [wait for](Self::wait_settled) before the port is used.
+    /// Announces the port; 0: none. Returns the sequence number of the state. [Wait](Self::wait_settled) for it
+    /// before you use the port.
     ///
-    /// Never waits for a receiver. The port that is current already is no news: nobody is notified, and the
-    /// current sequence number returned (N-13).
+    /// Never waits for a subscriber. To announce the current port again notifies nobody and returns the current
+    /// sequence number (N-13).
     pub fn publish(&self, port: u16) -> u64 {
-        self.announce(port, State::call)
+        self.announce(port, State::wake_for_work)
     }
 
-    fn announce(&self, port: u16, call: impl FnOnce(&mut State) -> Wake) -> u64 {
+    fn announce(&self, port: u16, wake: impl FnOnce(&mut State) -> Wake) -> u64 {
         let mut state = self.lock();
         let Some(current) = state.log.push(port) else {
             return state.log.current().sequence;
@@ -164,14 +177,14 @@ impl Hub {
         state.announced_at = Instant::now();
         self.shared.current.store(pack(current), Ordering::Release);
         state.callbacks.schedule();
-        let call = call(&mut state);
+        let wake = wake(&mut state);
         let wakers: Vec<_> = state
             .feeds
             .values_mut()
             .filter_map(feed::Entry::take_waker)
             .collect();
         drop(state);
-        self.shared.wake(call);
+        self.shared.wake(wake);
         for waker in wakers {
             waker.wake();
         }
@@ -224,7 +237,7 @@ impl State {
 }
 
 impl Shared {
-    // No foreign code runs under the lock, so that a poisoned one is as good as any other.
+    // No foreign code runs under the lock, so a poisoned one is still consistent.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -249,7 +262,7 @@ impl Shared {
     }
 }
 
-/// Port and sequence in one word; 48 bits of sequence are 8,900 years of a change every millisecond.
+/// Port and sequence in one word. 48 bits of sequence last 8,900 years at a change every millisecond.
 fn pack(state: Snapshot) -> u64 {
     state.sequence << 16 | u64::from(state.port)
 }

@@ -1,37 +1,33 @@
-//! Callbacks: who is registered, what each is to be told, and what running and cancelling one means. The threads that
-//! run them are the [threads](super::threads)'s.
+//! The table of callbacks: what is registered, what is due, and which callback waits for which.
 
-use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use slab::Slab;
 
-use super::invocation::Invocation;
 use super::log::{Cursor, Log};
-use super::sync::MutexGuard;
-use super::threads::Wake;
-use super::{Hub, RegisterError, Shared, State};
+use super::sync::thread_local;
 use crate::Notification;
 
 pub(super) type Callback = Box<dyn FnMut(Notification) + Send>;
 
-/// The callbacks' place in the hub's state.
 #[derive(Default)]
 pub(super) struct Callbacks {
-    /// Side by side, because a change visits them all.
+    /// In one block of memory, because a change visits all of them.
     entries: Slab<Entry>,
-    /// Registrations that have something to be told, each at most once.
+    /// Registrations that have a notification due, each at most once.
     queue: VecDeque<Key>,
-    /// How many times something was taken from the queue.
     taken: u64,
     /// How many threads wait for the end of an invocation.
-    cancelling: usize,
+    pub(super) cancelling: usize,
 }
 
-/// Where a registration is, and which: the place is used again.
+/// The slot of a registration, and its number: slots are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key {
-    place: usize,
+pub(super) struct Key {
+    slot: usize,
     id: u64,
 }
 
@@ -55,10 +51,20 @@ enum Stage {
 
 /// An invocation that is due.
 pub(super) struct Job {
-    key: Key,
-    invocation: Invocation,
-    callback: Callback,
-    notification: Notification,
+    pub(super) key: Key,
+    pub(super) invocation: Invocation,
+    pub(super) callback: Callback,
+    pub(super) notification: Notification,
+}
+
+/// What a cancellation found.
+pub(super) enum Cancelled {
+    /// The registration had ended.
+    Nothing,
+    /// The callback runs, in this invocation.
+    Running(Invocation),
+    /// The callback was idle. To drop it is an invocation too: other threads that cancel wait for that.
+    Idle(Invocation, Option<Callback>),
 }
 
 impl Callbacks {
@@ -66,40 +72,46 @@ impl Callbacks {
         self.entries.len()
     }
 
-    /// Whether nobody is to be called.
+    /// Whether no callback is due.
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// How many times something was taken from the queue.
+    /// How many times a registration was taken from the queue.
     pub(super) fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// Queues everyone who has something to be told.
+    pub(super) fn insert(&mut self, id: u64, cursor: Cursor, callback: Callback) -> Key {
+        let slot = self.entries.insert(Entry {
+            id,
+            cursor,
+            callback: Some(callback),
+            stage: Stage::Idle,
+        });
+        Key { slot, id }
+    }
+
+    /// Queues a registration that has an initial notification due.
+    pub(super) fn enqueue(&mut self, key: Key) {
+        if let Some(entry) = self.get_mut(key) {
+            entry.stage = Stage::Queued;
+            self.queue.push_back(key);
+        }
+    }
+
+    /// Queues every registration that is idle, because there is news.
     pub(super) fn schedule(&mut self) {
-        for (place, entry) in &mut self.entries {
+        for (slot, entry) in &mut self.entries {
             if entry.stage == Stage::Idle {
                 entry.stage = Stage::Queued;
                 let id = entry.id;
-                self.queue.push_back(Key { place, id });
+                self.queue.push_back(Key { slot, id });
             }
         }
     }
 
-    fn get(&self, key: Key) -> Option<&Entry> {
-        self.entries
-            .get(key.place)
-            .filter(|entry| entry.id == key.id)
-    }
-
-    fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
-        self.entries
-            .get_mut(key.place)
-            .filter(|entry| entry.id == key.id)
-    }
-
-    /// The next invocation, if one is due. Its callback is away while it runs, so that it cannot run twice (N-01).
+    /// The next invocation, if one is due. Its callback is away while it runs, so it cannot run twice (N-01).
     pub(super) fn take(&mut self, log: &Log) -> Option<Job> {
         while let Some(key) = self.queue.pop_front() {
             self.taken += 1;
@@ -127,102 +139,41 @@ impl Callbacks {
         }
         None
     }
-}
 
-/// A callback's registration; cancelled when dropped.
-#[derive(Debug)]
-#[must_use = "the registration is cancelled when this is dropped"]
-pub struct Registration {
-    hub: Hub,
-    key: Key,
-}
-
-impl Registration {
-    /// Ends the registration; again is no error.
-    ///
-    /// Blocks until a running invocation of the callback has returned; afterwards none runs or starts, and
-    /// the callback has been dropped. Within the callback itself, and where callbacks cancel each other, it
-    /// does not wait: the running invocation is the last one.
-    pub fn cancel(&self) {
-        self.hub.cancel(self.key);
-    }
-
-    /// Whether notifications can still come: neither cancelled nor ended by a panic.
-    #[must_use]
-    pub fn is_active(&self) -> bool {
-        self.hub
-            .lock()
-            .callbacks
-            .get(self.key)
-            .is_some_and(|entry| {
-                !matches!(
+    /// Takes a callback back after its invocation, which `returned` or panicked. Gives it back if its registration has
+    /// ended.
+    pub(super) fn put_back(
+        &mut self,
+        key: Key,
+        callback: Callback,
+        returned: bool,
+        log: &Log,
+    ) -> Option<Callback> {
+        let Some(entry) = self.get_mut(key).filter(|entry| {
+            returned
+                && matches!(
                     entry.stage,
                     Stage::Running {
-                        cancelled: true,
+                        cancelled: false,
                         ..
                     }
                 )
-            })
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.cancel();
-    }
-}
-
-impl Hub {
-    /// Has `callback` called with every change from now on. With `initial`, it is called with
-    /// [`Kind::Initial`](crate::Kind::Initial) first, strictly before any change, on another thread,
-    /// possibly before this returns.
-    ///
-    /// One invocation at a time, in order. A callback that blocks holds up nobody else; what it could not be
-    /// told of meanwhile may be coalesced, except the last state. A callback that panics ends its
-    /// registration.
-    ///
-    /// # Errors
-    /// [`RegisterError`]
-    pub fn register(
-        &self,
-        initial: bool,
-        callback: impl FnMut(Notification) + Send + 'static,
-    ) -> Result<Registration, RegisterError> {
-        let callback: Callback = Box::new(callback);
-        let mut state = self.lock();
-        let id = self.next_id(&mut state)?;
-        self.shared
-            .staff(&mut state)
-            .map_err(RegisterError::Thread)?;
-        let cursor = state.log.cursor(initial);
-        let stage = if initial { Stage::Queued } else { Stage::Idle };
-        let place = state.callbacks.entries.insert(Entry {
-            id,
-            cursor,
-            callback: Some(callback),
-            stage,
-        });
-        let key = Key { place, id };
-        let mut call = Wake::Nobody;
-        if initial {
-            state.callbacks.queue.push_back(key);
-            call = state.call();
+        }) else {
+            return Some(callback);
+        };
+        entry.callback = Some(callback);
+        if log.has_news(&entry.cursor) {
+            entry.stage = Stage::Queued;
+            self.queue.push_back(key);
+        } else {
+            entry.stage = Stage::Idle;
         }
-        drop(state);
-        self.shared.wake(call);
-        Ok(Registration {
-            hub: self.clone(),
-            key,
-        })
+        None
     }
 
-    /// Waits for a running invocation (N-06), unless that waits for this thread (N-07, N-08).
-    fn cancel(&self, key: Key) {
-        let shared = &*self.shared;
-        let mut state = self.lock();
-        let callbacks = &mut state.callbacks;
-        let Some(entry) = callbacks.get_mut(key) else {
-            return;
+    pub(super) fn cancel(&mut self, key: Key) -> Cancelled {
+        let Some(entry) = self.get_mut(key) else {
+            return Cancelled::Nothing;
         };
         if let Stage::Running {
             invocation,
@@ -230,106 +181,129 @@ impl Hub {
         } = &mut entry.stage
         {
             *cancelled = true;
-            let invocation = *invocation;
-            let Some(_waiting) = invocation.wait_for() else {
-                return;
-            };
-            state.callbacks.cancelling += 1;
-            while state.callbacks.get(key).is_some() {
-                state = shared.wait(&shared.finished, state, None);
-            }
-            state.callbacks.cancelling -= 1;
-            return;
+            return Cancelled::Running(*invocation);
         }
-        let callback = entry.callback.take();
-        let queued = entry.stage == Stage::Queued;
-        // The drop is an invocation too: whoever else cancels waits for it, and so does the callback that cancels here.
         let invocation = Invocation::new();
-        entry.stage = Stage::Running {
+        let running = Stage::Running {
             invocation,
             cancelled: true,
         };
-        if queued {
-            callbacks.queue.retain(|queued| *queued != key);
+        let callback = entry.callback.take();
+        if std::mem::replace(&mut entry.stage, running) == Stage::Queued {
+            self.queue.retain(|queued| *queued != key);
         }
-        let _waiting = invocation.wait_for();
-        drop(state);
-        drop(shared.end(key, invocation, callback));
+        Cancelled::Idle(invocation, callback)
+    }
+
+    pub(super) fn remove(&mut self, key: Key) {
+        if self.contains(key) {
+            self.entries.remove(key.slot);
+        }
+    }
+
+    pub(super) fn contains(&self, key: Key) -> bool {
+        self.get(key).is_some()
+    }
+
+    pub(super) fn is_active(&self, key: Key) -> bool {
+        self.get(key).is_some_and(|entry| {
+            !matches!(
+                entry.stage,
+                Stage::Running {
+                    cancelled: true,
+                    ..
+                }
+            )
+        })
+    }
+
+    fn get(&self, key: Key) -> Option<&Entry> {
+        self.entries
+            .get(key.slot)
+            .filter(|entry| entry.id == key.id)
+    }
+
+    fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
+        self.entries
+            .get_mut(key.slot)
+            .filter(|entry| entry.id == key.id)
     }
 }
 
-impl Shared {
-    /// Invokes a callback.
-    pub(super) fn run(&self, job: Job) -> MutexGuard<'_, State> {
-        let Job {
-            key,
-            invocation,
-            mut callback,
-            notification,
-        } = job;
-        let returned =
-            invocation.enter(|| contain("a port-change callback", || callback(notification)));
+/// One run of a callback. A number is never used again, so an entry about a run that has ended leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Invocation(u64);
 
-        let mut state = self.lock();
-        let State { callbacks, log, .. } = &mut *state;
-        let entry = callbacks.get_mut(key);
-        if returned
-            && let Some(entry) = entry
-            && let Stage::Running {
-                cancelled: false, ..
-            } = entry.stage
-        {
-            entry.callback = Some(callback);
-            if log.has_news(&entry.cursor) {
-                entry.stage = Stage::Queued;
-                callbacks.queue.push_back(key);
-            } else {
-                entry.stage = Stage::Idle;
+// The standard library's under a model checker too: they outlive a run, and each use is one step.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+/// Which invocation waits for which, over all hubs of the process: a callback may cancel in another hub.
+static WAITS: LazyLock<Mutex<HashMap<Invocation, Invocation>>> = LazyLock::new(Mutex::default);
+
+thread_local! {
+    static CURRENT: Cell<Option<Invocation>> = const { Cell::new(None) };
+}
+
+fn waits() -> MutexGuard<'static, HashMap<Invocation, Invocation>> {
+    WAITS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Invocation {
+    fn new() -> Self {
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Runs `body` as this invocation.
+    pub(super) fn enter<R>(self, body: impl FnOnce() -> R) -> R {
+        let outer = CURRENT.with(|current| current.replace(Some(self)));
+        let result = body();
+        CURRENT.with(|current| current.set(outer));
+        result
+    }
+
+    /// Permission for this thread to wait until the invocation has ended. None if that would close a circle: the
+    /// invocation runs on this thread, or waits for it, directly or through others (N-07, N-08).
+    pub(super) fn wait_for(self) -> Option<Waiting> {
+        let Some(waiter) = CURRENT.with(Cell::get) else {
+            return Some(Waiting(None));
+        };
+        let mut waits = waits();
+        let mut link = Some(self);
+        while let Some(invocation) = link {
+            if invocation == waiter {
+                return None;
             }
-            return state;
+            link = waits.get(&invocation).copied();
         }
-        drop(state);
-        self.end(key, invocation, Some(callback))
-    }
-
-    /// Drops the callback of a cancelled registration, and then the registration.
-    fn end(
-        &self,
-        key: Key,
-        invocation: Invocation,
-        callback: Option<Callback>,
-    ) -> MutexGuard<'_, State> {
-        // As the invocation: what the callback owns may cancel this registration as it is dropped.
-        invocation.enter(|| contain("dropping a callback", || drop(callback)));
-        let mut state = self.lock();
-        if state.callbacks.get(key).is_some() {
-            state.callbacks.entries.remove(key.place);
-        }
-        let (awaited, call) = (state.callbacks.cancelling > 0, state.relieve());
-        if !awaited && call == Wake::Nobody {
-            return state;
-        }
-        drop(state);
-        if awaited {
-            self.finished.notify_all();
-        }
-        self.wake(call);
-        self.lock()
+        waits.insert(waiter, self);
+        Some(Waiting(Some(waiter)))
     }
 }
 
-/// Runs foreign code; whether it returned without a panic (N-17).
-fn contain(what: &str, body: impl FnOnce()) -> bool {
-    let Err(payload) = catch_unwind(AssertUnwindSafe(body)) else {
-        return true;
-    };
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    tracing::error!(message, "{what} has panicked; its registration ends");
-    // The payload is foreign too, and may panic as it is dropped.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-    false
+/// The wait is on record while this lives.
+#[derive(Debug)]
+pub(super) struct Waiting(Option<Invocation>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.0 {
+            waits().remove(&waiter);
+        }
+    }
+}
+
+/// For code that must work in the child of a fork: while this is held, no other thread holds the lock that all hubs
+/// of the process share. Take it before the fork, and drop it in both processes.
+///
+/// Hubs themselves are useless in the child, which has none of their threads.
+#[derive(Debug)]
+pub struct ForkHold {
+    _waits: MutexGuard<'static, HashMap<Invocation, Invocation>>,
+}
+
+impl ForkHold {
+    /// Waits for the lock, which is held for moments and never while foreign code runs.
+    #[must_use]
+    pub fn take() -> Self {
+        Self { _waits: waits() }
+    }
 }

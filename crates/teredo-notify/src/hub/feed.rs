@@ -1,4 +1,6 @@
-//! Receiving by asking: a stream for tasks, an iterator for threads. No thread of the hub is involved.
+//! Receiving by polling: a stream for tasks, an iterator for threads. It needs no thread of the hub.
+//!
+//! A part of the hub: `hub.rs` owns the lock and the state.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,8 +27,8 @@ impl Entry {
 
 /// The notifications of a [`Hub`], as a [`Stream`] that never ends, or one by one.
 ///
-/// The same rules hold as for callbacks: in order, nothing twice, the last state always. States
-/// wait in the hub, not here; a feed that nobody reads costs nothing.
+/// The rules of callbacks hold: in order, nothing twice, always the last state. States wait in the hub, so a feed that
+/// is never read costs nothing.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,29 +45,29 @@ impl Entry {
 #[must_use = "the feed ends when this is dropped"]
 pub struct Feed {
     hub: Hub,
-    place: Place,
+    key: FeedKey,
 }
 
-/// The order in which feeds are told of an announcement: ranks, and within a rank who came first.
+/// The order in which an announcement reaches the feeds: by rank, then by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct FeedKey {
     rank: Rank,
     id: u64,
 }
 
-/// Who is told first.
+/// Which feeds an announcement reaches first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// Whoever the client waits for (N-16).
+    /// Those of gates, which the client waits for (N-16).
     Gating,
-    /// Everybody else.
+    /// All others.
     Ordinary,
 }
 
 impl std::fmt::Debug for Feed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Feed")
-            .field("id", &self.place.id)
+            .field("id", &self.key.id)
             .finish_non_exhaustive()
     }
 }
@@ -80,17 +82,17 @@ impl Hub {
         self.subscribe_as(Rank::Ordinary, initial)
     }
 
-    /// The same with a say in who is told first.
+    /// Begins a [`Feed`] of this rank.
     ///
     /// # Errors
     /// [`RegisterError::Limit`]
     pub fn subscribe_as(&self, rank: Rank, initial: bool) -> Result<Feed, RegisterError> {
         let mut state = self.lock();
         let id = self.next_id(&mut state)?;
-        let place = Place { rank, id };
+        let key = FeedKey { rank, id };
         let cursor = state.log.cursor(initial);
         state.feeds.insert(
-            place,
+            key,
             Entry {
                 cursor,
                 waker: None,
@@ -99,7 +101,7 @@ impl Hub {
         drop(state);
         Ok(Feed {
             hub: self.clone(),
-            place,
+            key,
         })
     }
 }
@@ -108,10 +110,10 @@ impl Feed {
     /// The number of this subscription.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.place.id
+        self.key.id
     }
 
-    /// What is there to be told now, if anything.
+    /// The next notification, if there is one now.
     pub fn try_next(&mut self) -> Option<Notification> {
         self.advance(None)
     }
@@ -153,7 +155,7 @@ impl Feed {
     pub(super) fn advance(&self, waker: Option<&Waker>) -> Option<Notification> {
         let mut state = self.hub.lock();
         let State { feeds, log, .. } = &mut *state;
-        let entry = feeds.get_mut(&self.place)?;
+        let entry = feeds.get_mut(&self.key)?;
         let notification = log.advance(&mut entry.cursor);
         if let (None, Some(waker)) = (notification, waker)
             && !entry
@@ -180,7 +182,7 @@ impl Stream for Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        let entry = self.hub.lock().feeds.remove(&self.place);
+        let entry = self.hub.lock().feeds.remove(&self.key);
         drop(entry);
     }
 }

@@ -1,4 +1,6 @@
-//! Gating subscribers: those that must have acted on a port before the first datagram leaves from it.
+//! Gates: the subscribers that must have acted on a port before the first datagram leaves from it.
+//!
+//! A part of the hub: `hub.rs` owns the lock and the state.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,24 +11,24 @@ use super::sync::MutexGuard;
 use super::{Hub, RegisterError, State};
 use crate::Snapshot;
 
-/// How long a gating subscriber may take before the client goes on without it (N-16).
+/// How long a gate may take before the client goes on without it (N-16).
 pub const SETTLE_DEADLINE: Duration = Duration::from_millis(250);
 
-/// The place of the gating subscribers in the hub's state.
+/// The gates of a hub.
 #[derive(Debug)]
 pub(super) struct Gates {
     entries: BTreeMap<u64, Entry>,
     missed: u64,
     /// How many threads wait in [`Hub::wait_settled`].
     waiting: usize,
-    /// The highest sequence that no subscriber holds up.
+    /// The highest sequence that no gate delays.
     mark: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 struct Entry {
     owner: GateOwner,
-    /// What was current at registration: nothing up to that waits for this subscriber.
+    /// The sequence at registration: no state up to that waits for this gate.
     exempt: u64,
     settled: Option<u64>,
     settle_time: Option<Duration>,
@@ -41,40 +43,40 @@ impl Entry {
     }
 }
 
-/// Who a gating subscriber is, for `teredo status`.
+/// The owner of a gate, for `teredo status`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GateOwner {
-    /// The process, where known.
+    /// The process, if known.
     pub pid: Option<u32>,
-    /// The process' name, where known.
+    /// The process' name, if known.
     pub command: Option<String>,
 }
 
-/// How a gating subscriber stands.
+/// The state of a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateStatus {
     /// The number to [`Hub::settle`] with.
     pub id: u64,
-    /// Who it is.
+    /// Its owner.
     pub owner: GateOwner,
-    /// The last state that it has confirmed.
+    /// The last state that it has settled.
     pub settled: Option<u64>,
     /// Whether that is the current one.
     pub in_sync: bool,
-    /// How long the last confirmation took, from the announcement.
+    /// How long it took to settle, from the announcement.
     pub settle_time: Option<Duration>,
-    /// How many announcements it has not confirmed in time.
+    /// How many announcements it has not settled in time.
     pub missed: u64,
 }
 
-/// What [`Hub::wait_settled`] found.
+/// The result of [`Hub::wait_settled`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
-    /// Every gating subscriber has acted.
+    /// Every gate has settled.
     All,
     /// The deadline passed first.
     TimedOut {
-        /// Those that are late.
+        /// The gates that are late.
         missing: Vec<GateStatus>,
     },
 }
@@ -82,15 +84,15 @@ pub enum Settled {
 /// A confirmation was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SettleError {
-    /// It has ended, or never was.
+    /// The gate has ended, or never existed.
     #[error("there is no gating subscription {0}")]
     UnknownSubscription(u64),
-    /// Nobody can have acted on what has not been announced.
+    /// The state has not been announced.
     #[error("sequence {sequence} has not been announced yet: the last one is {current}")]
     NotAnnounced {
-        /// The one confirmed.
+        /// The sequence that was to be settled.
         sequence: u64,
-        /// The one current.
+        /// The last one announced.
         current: u64,
     },
 }
@@ -113,7 +115,7 @@ impl Gates {
         self.mark.subscribe()
     }
 
-    /// Brings the mark up to date; whether it has changed.
+    /// Updates the mark; whether it has changed.
     fn update(&self) -> bool {
         let mark = self
             .entries
@@ -137,7 +139,7 @@ impl Gates {
     }
 }
 
-/// A gating subscriber; it counts until this is dropped.
+/// A gate; it counts until this is dropped.
 #[derive(Debug)]
 #[must_use = "the gate ends when this is dropped"]
 pub struct GateRegistration {
@@ -152,7 +154,7 @@ impl GateRegistration {
         self.id
     }
 
-    /// [`Hub::settle`] for this subscriber.
+    /// [`Hub::settle`] for this gate.
     ///
     /// # Errors
     /// [`SettleError::NotAnnounced`]
@@ -170,10 +172,10 @@ impl Drop for GateRegistration {
 }
 
 impl Hub {
-    /// Adds a gating subscriber. What is announced already does not wait for it.
+    /// Adds a gate. States that were announced before do not wait for it.
     ///
-    /// Have the means to learn of changes first ([`Hub::register`], [`Hub::subscribe`]): then no
-    /// announcement waits for a subscriber that does not hear of it.
+    /// First [register](Hub::register) or [subscribe](Hub::subscribe), so that no announcement waits for a gate that
+    /// does not hear of it.
     ///
     /// # Errors
     /// [`RegisterError::Limit`]
@@ -200,10 +202,10 @@ impl Hub {
         })
     }
 
-    /// A gating subscriber confirms that it has acted on every state up to and including `sequence`.
+    /// The gate `id` has acted on every state up to and including `sequence`.
     ///
     /// # Errors
-    /// [`SettleError`]; nothing changes then. Confirming twice, or an older state, is no error.
+    /// [`SettleError`]; nothing changes then. To settle twice, or an older state, is no error.
     pub fn settle(&self, id: u64, sequence: u64) -> Result<(), SettleError> {
         let mut state = self.lock();
         let current = state.log.current().sequence;
@@ -226,13 +228,13 @@ impl Hub {
         Ok(())
     }
 
-    /// Whether every gating subscriber has acted on `sequence` (N-16). Cheap enough to ask before each packet.
+    /// Whether every gate has settled `sequence` (N-16). Cheap enough for every packet.
     #[must_use]
     pub fn is_settled(&self, sequence: u64) -> bool {
         *self.shared.mark.borrow() >= sequence
     }
 
-    /// Blocks until [`Hub::is_settled`], or `timeout` has passed; then it does [`Hub::expire`].
+    /// Blocks until [`Hub::is_settled`]. After `timeout` it calls [`Hub::expire`].
     pub fn wait_settled(&self, sequence: u64, timeout: Duration) -> Settled {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.lock();
@@ -241,7 +243,7 @@ impl Hub {
             if left.is_some_and(|left| left.is_zero()) {
                 drop(state);
                 let missing = self.expire(sequence);
-                // The last one may have settled since.
+                // The last gate may have settled since.
                 return if missing.is_empty() {
                     Settled::All
                 } else {
@@ -255,15 +257,15 @@ impl Hub {
         Settled::All
     }
 
-    /// Waits until [`Hub::is_settled`]; for use under a timeout, with [`Hub::expire`] when it strikes.
+    /// Waits until [`Hub::is_settled`]. Put it under a timeout, and call [`Hub::expire`] when that passes.
     pub async fn settled(&self, sequence: u64) {
         let mut mark = self.shared.mark.clone();
-        // An error would mean that the hub has gone, and this method borrows it.
+        // An error would mean that the hub is dropped, and this method borrows it.
         let _ = mark.wait_for(|mark| *mark >= sequence).await;
     }
 
-    /// The deadline for `sequence` has passed: those who have not confirmed it are logged, counted once
-    /// for each announcement, and returned (N-16).
+    /// The deadline for `sequence` has passed: logs, counts once for each announcement, and returns the gates that have
+    /// not settled it (N-16).
     pub fn expire(&self, sequence: u64) -> Vec<GateStatus> {
         let mut state = self.lock();
         let State { gates, log, .. } = &mut *state;
@@ -293,22 +295,21 @@ impl Hub {
             .collect()
     }
 
-    /// How many confirmations have not come in time, over all subscribers that ever were.
+    /// How many deadlines were missed, over all gates that ever existed.
     #[must_use]
     pub fn gate_missed(&self) -> u64 {
         self.lock().gates.missed
     }
 
-    /// The gating subscribers, in the order in which they came.
+    /// The gates, oldest first.
     #[must_use]
     pub fn gates(&self) -> Vec<GateStatus> {
         let state = self.lock();
         state.gates.status(state.log.current()).collect()
     }
 
-    /// Has `hook` called whenever a gating subscriber has confirmed something or has gone, so that
-    /// [`Hub::is_settled`] and [`Hub::gates`] may tell something new; it is to wake whoever waits for that, not to
-    /// do work. It stays for the life of the hub.
+    /// Calls `hook` whenever a gate has settled or ended, which changes [`Hub::is_settled`] and [`Hub::gates`]. The hook
+    /// should wake a waiter and do no work itself. It stays for the life of the hub.
     pub fn on_settle(&self, hook: impl Fn() + Send + Sync + 'static) {
         self.lock().settle_hooks.push(std::sync::Arc::new(hook));
     }

@@ -1,24 +1,24 @@
-//! The core of delivery, pure: the last states, and how far a receiver has got in them.
+//! The core of delivery, pure: the last states, and each receiver's position in them.
 //!
-//! There is no queue for each receiver. The hub keeps the last [`DEPTH`] states once, and a receiver is a
-//! [`Cursor`] into them, so that a change costs the same memory for one receiver and for ten thousand.
-//! What a receiver is to be told is computed when it can be told.
+//! Receivers have no queues. The hub keeps the last [`DEPTH`] states once, and a receiver is a [`Cursor`] into them, so
+//! a change costs the same memory for one receiver and for ten thousand. A receiver's next notification is computed
+//! when it can take it.
 
 use std::collections::VecDeque;
 
 use crate::{Kind, Notification, Snapshot};
 
-/// How many states a slow receiver may lag behind and still get every one of them.
+/// How many states a receiver may lag behind without missing one.
 pub(super) const DEPTH: usize = 16;
 
-/// The last states, the current one at the end; neighbours always differ in their port.
+/// The last states, the current one at the end. Neighbours differ in their port.
 #[derive(Debug)]
 pub(super) struct Log {
     states: VecDeque<Snapshot>,
     current: Snapshot,
 }
 
-/// What one receiver knows.
+/// A receiver's position.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor {
     known: Snapshot,
@@ -54,8 +54,7 @@ impl Log {
         Some(self.current)
     }
 
-    /// A receiver that knows the current state, and is told so first if it wants `initial`
-    /// (N-02), else never (N-03).
+    /// A receiver that knows the current state. With `initial` it is notified of that first (N-02), else never (N-03).
     pub(super) fn cursor(&self, initial: bool) -> Cursor {
         Cursor {
             known: self.current,
@@ -63,17 +62,17 @@ impl Log {
         }
     }
 
-    /// Whether [`Log::advance`] would tell something.
+    /// Whether [`Log::advance`] has a notification.
     pub(super) fn has_news(&self, cursor: &Cursor) -> bool {
         cursor.confirm || cursor.known.sequence != self.current.sequence
     }
 
-    /// The next thing to tell a receiver.
+    /// A receiver's next notification.
     ///
     /// State after state, in order (N-01), while the log reaches back far enough; after that straight to the current
-    /// state (N-14). One case needs care: the receiver missed states, and the current port is the one
-    /// that it was last told of. It may have asked for the port in between (N-12) and believe in a
-    /// port that is gone, so it is told of the state before the current one, and then of the current.
+    /// state (N-14). One case needs care: the receiver missed states, and the current port is the one that it knows.
+    /// It may have asked for the port in between (N-12) and believe in a port that is gone, so it gets the state
+    /// before the current one, and then the current one.
     pub(super) fn advance(&self, cursor: &mut Cursor) -> Option<Notification> {
         if cursor.confirm {
             cursor.confirm = false;

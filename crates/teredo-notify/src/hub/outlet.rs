@@ -1,18 +1,18 @@
-//! A feed that writes itself out, from the thread that publishes: between an announcement and the system call that
-//! tells of it, nobody is woken.
+//! A feed that the publishing thread writes out: no thread is woken between an announcement and the system call that
+//! sends it.
 //!
 //! ```text
 //!  the thread that publishes                              the outlet's task
-//!            │ the feed's waker                                  │ there is room, or it was called
+//!            │ the feed's waker                                  │ there is room, or it was woken
 //!            v                                                   v
-//!         try_lock ── somebody else writes ──> call ───>       lock
+//!         try_lock ── it is locked ──────────> wake ───>       lock
 //!            │                                                   │
 //!            v                                                   v
-//!  write one notification ── no room, more ──> call ───>   write what is left, and all that is news
+//!  write one notification ── no room, more ──> wake ───>   write the rest, and all that is new
 //! ```
 //!
-//! The lock keeps the two apart, so that each notification leaves once, whole, and in its place. It is held for
-//! system calls that do not block, and the one who publishes never waits for it (N-14).
+//! The lock keeps the two apart, so each notification leaves once, whole and in order. It is held for system calls
+//! that do not block, and the publishing thread never waits for it (N-14).
 
 use std::io;
 use std::sync::{Arc, PoisonError, TryLockError};
@@ -22,34 +22,34 @@ use super::feed::Feed;
 use super::sync::{Mutex, MutexGuard};
 use crate::Notification;
 
-/// Where an [`Outlet`] writes.
+/// The destination of an [`Outlet`].
 pub trait Sink: Send + Sync + 'static {
-    /// The form in which a notification goes out; not empty.
+    /// The bytes of a notification; not empty.
     fn encode(&self, notification: Notification) -> Vec<u8>;
 
-    /// Writes the beginning of this, as much as there is room for, without blocking.
+    /// Writes as many of these bytes as there is room for, without blocking.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where there is no room; the others end the outlet's use.
+    /// [`io::ErrorKind::WouldBlock`] if there is no room. After any other error the outlet is useless.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Calls the outlet's task: it is to [advance](Outlet::advance), now and whenever there is room again, until all
-    /// has left. Called from the thread that publishes; must not block.
-    fn call(&self);
+    /// Wakes the outlet's task, which must [advance](Outlet::advance), now and whenever there is room again, until
+    /// everything has left. Runs on the publishing thread and must not block.
+    fn wake_task(&self);
 }
 
-/// Who writes what is announced.
+/// Which thread writes a new notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
-    /// The thread that announces, as long as there is room.
+    /// The publishing thread, as long as there is room.
     Publisher,
     /// The outlet's task, always.
     Task,
 }
 
-/// The notifications of a [`Feed`], on their way through a [`Sink`].
+/// Writes the notifications of a [`Feed`] to a [`Sink`].
 ///
-/// What is news when it is made, and the [initial](super::Hub::subscribe) notification, wait for the first
+/// The [initial](super::Hub::subscribe) notification, and any that is due when the outlet is made, wait for the first
 /// [`Outlet::advance`].
 #[must_use = "nothing is written after this is dropped"]
 pub struct Outlet<S: Sink> {
@@ -63,15 +63,15 @@ struct Inner<S> {
 }
 
 struct Flow {
-    /// Absent when the outlet has gone.
+    /// Absent once the outlet is dropped.
     feed: Option<Feed>,
-    /// What has not left yet of the notification that is on its way. No other is made before it has (N-14).
+    /// The notification that is being written. The next is made when it has left (N-14).
     rest: Vec<u8>,
     written: usize,
 }
 
 impl<S: Sink> Outlet<S> {
-    /// An outlet that `writer` writes to.
+    /// An outlet that `writer` writes.
     pub fn new(feed: Feed, sink: S, writer: Writer) -> Self {
         let flow = Mutex::new(Flow {
             feed: Some(feed),
@@ -82,12 +82,12 @@ impl<S: Sink> Outlet<S> {
         Self { inner }
     }
 
-    /// Where it writes.
+    /// The destination.
     pub fn sink(&self) -> &S {
         &self.inner.sink
     }
 
-    /// Writes all that is to be told; whether all of it has left. If not, there is no room.
+    /// Writes everything that is due; whether all of it has left. If not, there is no room.
     ///
     /// # Errors
     /// Those of [`Sink::write`].
@@ -132,30 +132,30 @@ impl<S: Sink> Wake for Inner<S> {
         let flow = match (self.writer, self.flow.try_lock()) {
             (Writer::Publisher, Ok(flow)) => flow,
             (Writer::Publisher, Err(TryLockError::Poisoned(poisoned))) => poisoned.into_inner(),
-            (Writer::Task, _) | (_, Err(TryLockError::WouldBlock)) => return self.sink.call(),
+            (Writer::Task, _) | (_, Err(TryLockError::WouldBlock)) => return self.sink.wake_task(),
         };
         if !self.publish(flow) {
-            self.sink.call();
+            self.sink.wake_task();
         }
     }
 }
 
 impl<S: Sink> Inner<S> {
-    /// Writes what has just been announced, and nothing more: who publishes again and again is not to be kept here by
-    /// others who do. Whether nothing is left to do.
+    /// Writes the latest announcement and nothing more, so that other publishers cannot keep this thread here. Whether
+    /// nothing is left to do.
     fn publish(self: &Arc<Self>, mut flow: MutexGuard<'_, Flow>) -> bool {
         let waker = Waker::from(Arc::clone(self));
-        // If something has not left yet, the task waits for room.
+        // With a rest, the task already waits for room.
         if !flow.rest.is_empty() || !flow.fetch(&self.sink, &waker) {
             return true;
         }
-        // An error strikes the task too, when it tries.
+        // The task sees the same error when it tries.
         matches!(flow.flush(&self.sink), Ok(true)) && !flow.fetch(&self.sink, &waker)
     }
 }
 
 impl Flow {
-    /// Has the next notification on its way; if there is none, `waker` is woken when there is.
+    /// Encodes the next notification; if there is none, `waker` is woken when there is.
     fn fetch(&mut self, sink: &impl Sink, waker: &Waker) -> bool {
         let Some(notification) = self
             .feed
@@ -169,7 +169,7 @@ impl Flow {
         true
     }
 
-    /// Writes what is on its way; whether it has left.
+    /// Writes the rest; whether all of it has left.
     fn flush(&mut self, sink: &impl Sink) -> io::Result<bool> {
         while self.written < self.rest.len() {
             match sink.write(&self.rest[self.written..]) {

@@ -1,5 +1,5 @@
-//! What the hub's threads share and wait with: the standard library's, or under `--cfg shuttle` the model checker's,
-//! which decides at each of these operations who goes on (`tests/model.rs`).
+//! The synchronization primitives of the hub: the standard library's, or under `--cfg shuttle` the model checker's,
+//! which chooses the next thread at each of these operations (`tests/model.rs`).
 
 #[cfg(not(shuttle))]
 mod alarm;

@@ -394,16 +394,16 @@ fn threads_are_bounded_and_go_home() {
     wait_until("all threads are stuck", || {
         count.fetch_add(inside(&stuck), Ordering::Relaxed) >= MAX_THREADS
     });
-    assert_eq!(hub.lock().threads.threads(), MAX_THREADS);
+    assert_eq!(hub.lock().threads.total(), MAX_THREADS);
     stuck.iter_mut().for_each(Stuck::let_go);
     wait_until("everyone was called", || {
         count.fetch_add(inside(&stuck), Ordering::Relaxed) >= MAX_THREADS + 8
     });
     wait_until("only a leader and a standby are left", || {
-        hub.lock().threads.threads() == 2
+        hub.lock().threads.total() == 2
     });
     drop(stuck);
-    wait_until("no thread is left", || hub.lock().threads.threads() == 0);
+    wait_until("no thread is left", || hub.lock().threads.total() == 0);
 }
 
 /// N-17

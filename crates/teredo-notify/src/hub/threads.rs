@@ -1,72 +1,73 @@
-//! The threads that run callbacks: who waits, who runs, and who steps in.
+//! The threads that run callbacks.
 //!
-//! One thread leads. It waits at the hub's source of news and then runs the callbacks itself, so that nobody is woken
-//! between the two. The source of a hub that is published to is its run queue; that of a mirror is the connection to
-//! whatever it mirrors ([`Source`]). Beside the leader a standby sleeps on an alarm:
+//! One thread leads. It waits for news and then runs the callbacks itself, so no thread is woken between the two. The
+//! leader of a hub that is published to waits at the run queue; the leader of a mirror waits at its [`Source`], the
+//! connection to the hub that it mirrors. Beside it a standby sleeps on an alarm:
 //!
 //! ```text
-//!            news                      none is due any more
-//!   leader ───────> runs callbacks ─────────────────────────> waits at the source
+//!            news                      none is due
+//!   leader ───────> runs callbacks ──────────────────> waits for news
 //!                     │ sets the alarm      │ stops it
 //!                     v                     v
 //!                   ─────────── alarm ───────────
-//!                                 │ goes off, or is rung: an initial notification is due, and the leader is away
+//!                                 │ expires; or fired because a callback is due while the leader is at the source
 //!                                 v
-//!   standby looks: does anybody run callbacks?
-//!                     │ no: runs what is due          │ yes: has one of them taken a job since the last look?
+//!   standby: does a thread run callbacks?
+//!                     │ no: runs what is due          │ yes: was a job taken since the last check?
 //!                     v                               │ yes: sets the alarm       │ no
-//!                   a helper                          v                           v
-//!                                                   sleeps                      takes over: leads if the leader is
-//!                                                                               stuck, helps if it is at the source
+//!                   helper                            v                           v
+//!                                                   sleeps                      leads if the leader is stuck,
+//!                                                                               helps if it is at the source
 //! ```
 //!
-//! So a change costs no wake but the leader's. Callbacks that block hold up nobody else for longer than two looks
-//! (N-14): who is stuck in one is given up, with its lead and its place at the source; when it is back it runs what is
-//! due, and becomes a standby. Each stuck callback costs a thread, up to [`MAX_THREADS`]. Threads that nobody needs go
-//! home after [`LINGER`].
+//! So each change causes one wake-up, the leader's. A callback that blocks delays the others by two checks at most
+//! (N-14): its thread loses the lead, and once it returns it runs what is due and stands by, or exits. Each stuck
+//! callback occupies a thread, up to [`MAX_THREADS`]. Idle threads exit after [`LINGER`].
+//!
+//! A part of the hub: `hub.rs` owns the lock and the state, and this file the methods that concern threads.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::callbacks::Job;
+use super::callbacks::{Callback, Invocation, Job, Key};
 use super::sync::{Alarm, MutexGuard, thread};
 use super::{Hub, RegisterError, Shared, State};
 
-/// The time between two looks of the standby: after two without an end of any callback, it has stepped in. So the run
-/// queue stands still for 10 ms at the most.
-const WATCH: Duration = Duration::from_millis(5);
-/// How long a thread stays that nobody needs.
+/// The time between two checks of the standby. It steps in after two checks without progress, so the run queue
+/// stalls for 10 ms at most.
+const CHECK: Duration = Duration::from_millis(5);
+/// How long an idle thread stays.
 const LINGER: Duration = Duration::from_secs(1);
-/// The most threads; once so many callbacks are stuck, further ones wait.
+/// The most threads of a hub. Once this many callbacks are stuck, further ones wait.
 pub const MAX_THREADS: usize = 64;
 
-/// Where the states of a hub that mirrors another come from; see [`Hub::follow`].
+/// The origin of the states of a hub that mirrors another; see [`Hub::follow`].
 pub trait Source: Send + Sync {
-    /// Waits for the next state and [relays](Hub::relay) it, or does one more step towards that. False: there will be
-    /// none any more.
+    /// Waits for the next state and [relays](Hub::relay) it, or makes one step towards that. False: the source has
+    /// ended.
     ///
-    /// One thread at a time is in here, but not always the same.
+    /// One thread at a time calls this, but not always the same.
     fn next(&self) -> bool;
 }
 
-/// The threads' place in the hub's state.
+/// The threads of a hub.
 #[derive(Default)]
 pub(super) struct Threads {
-    /// All of them.
-    threads: usize,
-    /// Those that wait for the alarm; one is enough.
+    total: usize,
+    /// Those that wait for the alarm. One is enough.
     standbys: usize,
-    /// Those that run callbacks, without the ones that were given up.
-    serving: usize,
-    /// Grows when those that run callbacks are given up.
-    shift: u64,
+    /// Those that run callbacks, without the stuck ones.
+    running: usize,
+    /// Grows each time that the running threads are declared stuck.
+    epoch: u64,
     leader: Leader,
     /// Grows with each leader.
     term: u64,
     source: Option<Arc<dyn Source>>,
-    bell: Bell,
-    /// How many jobs had been taken at the last look.
+    alarm: AlarmState,
+    /// How many jobs had been taken at the last check.
     seen: u64,
 }
 
@@ -75,23 +76,23 @@ enum Leader {
     #[default]
     Absent,
     /// Runs callbacks, or is about to look for some.
-    Serving,
+    Running,
     /// Waits at the run queue.
     Waiting,
     /// Waits at the source.
-    Away,
+    AtSource,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-enum Bell {
+enum AlarmState {
     #[default]
-    Silent,
+    Off,
     Set,
-    Rung,
+    Fired,
 }
 
-/// Whom a change of the run queue concerns. To be called once the lock is open: a wake under it would wake somebody
-/// who waits for it next.
+/// Which threads to wake after a change of the run queue. [`Shared::wake`] does it once the lock is open: a thread
+/// that is woken under the lock would wait for it next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Wake {
@@ -110,56 +111,24 @@ enum Role {
 
 impl Threads {
     #[cfg(test)]
-    pub(super) fn threads(&self) -> usize {
-        self.threads
+    pub(super) fn total(&self) -> usize {
+        self.total
     }
 
-    fn begin(&mut self) -> u64 {
-        self.serving += 1;
-        self.shift
-    }
-}
-
-impl State {
-    /// Who has to know that the queue is no longer empty.
-    pub(super) fn call(&mut self) -> Wake {
-        let Self {
-            callbacks, threads, ..
-        } = self;
-        if callbacks.is_idle() {
-            return Wake::Nobody;
-        }
-        match threads.leader {
-            Leader::Waiting => {
-                // It need not be woken twice.
-                threads.leader = Leader::Serving;
-                Wake::Leader
-            }
-            // Whoever runs callbacks looks for more, and the alarm is set.
-            Leader::Serving => Wake::Nobody,
-            Leader::Away | Leader::Absent if threads.serving > 0 || threads.bell == Bell::Rung => {
-                Wake::Nobody
-            }
-            Leader::Away | Leader::Absent => {
-                threads.bell = Bell::Rung;
-                Wake::Standby
-            }
-        }
+    fn begin_running(&mut self) -> u64 {
+        self.running += 1;
+        self.epoch
     }
 
-    /// Sends the threads home if the last registration has gone.
-    pub(super) fn relieve(&mut self) -> Wake {
-        if self.callbacks.len() > 0 || self.threads.threads == 0 {
-            return Wake::Nobody;
-        }
-        self.threads.bell = Bell::Rung;
-        Wake::Everybody
+    fn become_standby(&mut self) -> Option<Role> {
+        self.standbys += 1;
+        Some(Role::Standby)
     }
 }
 
 impl Hub {
-    /// Makes this hub a mirror: a thread of it waits at `source`, and runs the callbacks that are due in between.
-    /// When the source has ended, another may follow.
+    /// Makes this hub a mirror: one of its threads waits at `source` and runs the callbacks that are due in between.
+    /// Another source may follow when this one has ended.
     ///
     /// # Errors
     /// [`RegisterError::Thread`]
@@ -171,61 +140,104 @@ impl Hub {
             .spawn(&mut state, Role::Leader { term })
             .map_err(RegisterError::Thread)?;
         let threads = &mut state.threads;
-        // One that waits has to learn that it leads no more.
-        let call = match threads.leader {
+        // A leader that waits has to learn that it leads no more.
+        let wake = match threads.leader {
             Leader::Waiting => Wake::Leader,
             _ => Wake::Nobody,
         };
         threads.term = term;
-        threads.leader = Leader::Serving;
+        threads.leader = Leader::Running;
         threads.source = Some(source);
         drop(state);
-        shared.wake(call);
+        shared.wake(wake);
         Ok(())
     }
 
-    /// [Publishes](Hub::publish) a state that the [`Source`] has brought: from within [`Source::next`], and nowhere
-    /// else. The same thread runs the callbacks when it is back from there.
+    /// [Publishes](Hub::publish) a state that the [`Source`] has brought. To be called within [`Source::next`] only:
+    /// the same thread runs the callbacks when that returns.
     pub fn relay(&self, port: u16) {
         self.announce(port, |_| Wake::Nobody);
     }
 }
 
-impl Shared {
-    /// Wakes those who are called. The lock must be open.
-    pub(super) fn wake(&self, call: Wake) {
-        match call {
-            Wake::Nobody => {}
-            // All: one that leads no more may be waiting still.
-            Wake::Leader => self.work.notify_all(),
-            Wake::Standby => self.ring(),
-            Wake::Everybody => {
-                self.work.notify_all();
-                self.ring();
+impl State {
+    /// Which thread to wake now that a callback may be due.
+    pub(super) fn wake_for_work(&mut self) -> Wake {
+        let Self {
+            callbacks, threads, ..
+        } = self;
+        if callbacks.is_idle() {
+            return Wake::Nobody;
+        }
+        match threads.leader {
+            Leader::Waiting => {
+                // One wake-up is enough.
+                threads.leader = Leader::Running;
+                Wake::Leader
+            }
+            // A running thread looks for more, and the alarm is set.
+            Leader::Running => Wake::Nobody,
+            Leader::AtSource | Leader::Absent
+                if threads.running > 0 || threads.alarm == AlarmState::Fired =>
+            {
+                Wake::Nobody
+            }
+            Leader::AtSource | Leader::Absent => {
+                threads.alarm = AlarmState::Fired;
+                Wake::Standby
             }
         }
     }
 
-    fn ring(&self) {
+    /// Lets all threads find out that the last registration has gone, so that they exit.
+    fn wake_to_exit(&mut self) -> Wake {
+        if self.callbacks.len() > 0 || self.threads.total == 0 {
+            return Wake::Nobody;
+        }
+        self.threads.alarm = AlarmState::Fired;
+        Wake::Everybody
+    }
+
+    /// Whether one standby fewer is enough.
+    fn has_spare_standby(&self) -> bool {
+        self.callbacks.len() == 0 || self.threads.standbys > 1
+    }
+}
+
+impl Shared {
+    /// Wakes these threads. The lock must be open.
+    pub(super) fn wake(&self, wake: Wake) {
+        match wake {
+            Wake::Nobody => {}
+            // All of them: a former leader may still be waiting.
+            Wake::Leader => self.work.notify_all(),
+            Wake::Standby => self.fire_alarm(),
+            Wake::Everybody => {
+                self.work.notify_all();
+                self.fire_alarm();
+            }
+        }
+    }
+
+    fn fire_alarm(&self) {
         if let Some(alarm) = self.alarm.get() {
             alarm.set(Duration::ZERO);
         }
     }
 
-    /// Sees to it that there is a leader and a standby.
-    pub(super) fn staff(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+    /// Starts a leader and a standby if there is none.
+    pub(super) fn ensure_threads(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
         if state.threads.leader == Leader::Absent && state.threads.source.is_none() {
             let term = state.threads.term + 1;
             self.spawn(state, Role::Leader { term })?;
             state.threads.term = term;
-            state.threads.leader = Leader::Serving;
+            state.threads.leader = Leader::Running;
         }
-        self.second(state)
+        self.ensure_standby(state)
     }
 
-    /// Sees to it that there is a standby, unless there are too many threads.
-    fn second(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
-        if state.threads.standbys == 0 && state.threads.threads < MAX_THREADS {
+    fn ensure_standby(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        if state.threads.standbys == 0 && state.threads.total < MAX_THREADS {
             self.spawn(state, Role::Standby)?;
             state.threads.standbys += 1;
         }
@@ -234,7 +246,7 @@ impl Shared {
 
     fn spawn(self: &Arc<Self>, state: &mut State, role: Role) -> io::Result<()> {
         if self.alarm.get().is_none() {
-            // Nobody else sets it: the state is locked.
+            // The state is locked, so no other thread sets it.
             let _ = self.alarm.set(Alarm::new()?);
         }
         let shared = Arc::clone(self);
@@ -251,77 +263,38 @@ impl Shared {
         thread::Builder::new()
             .name("teredo-notify".to_owned())
             .spawn(body)?;
-        state.threads.threads += 1;
+        state.threads.total += 1;
         Ok(())
     }
 
-    /// Runs callbacks until none is due.
-    fn serve<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let mut shift = state.threads.begin();
-        while let Some(job) = state.take_job() {
-            if state.threads.bell == Bell::Silent {
-                self.set_alarm(&mut state);
-            }
-            if let Err(error) = self.second(&mut state) {
-                tracing::error!(%error, "no standby thread for callbacks");
-            }
-            drop(state);
-            state = self.run(job);
-            if state.threads.shift != shift {
-                shift = state.threads.begin();
-            }
-        }
-        state.threads.serving -= 1;
-        if state.threads.serving == 0 && state.threads.bell == Bell::Set {
-            self.stop_alarm(&mut state);
-        }
-        state
-    }
-
-    /// The standby will look.
-    fn set_alarm(&self, state: &mut State) {
-        if let Some(alarm) = self.alarm.get() {
-            state.threads.seen = state.callbacks.taken();
-            state.threads.bell = Bell::Set;
-            alarm.set(WATCH);
-        }
-    }
-
-    fn stop_alarm(&self, state: &mut State) {
-        if let Some(alarm) = self.alarm.get() {
-            state.threads.bell = Bell::Silent;
-            alarm.stop();
-        }
-    }
-
-    /// Returns what to be next, none to end.
+    /// Returns the next role; none: the thread exits.
     fn lead(self: &Arc<Self>, term: u64) -> Option<Role> {
         let mut state = self.lock();
         loop {
-            state = self.serve(state);
+            state = self.run_due(state);
             if state.threads.term != term {
-                return state.threads.retire();
+                return state.threads.become_standby();
             }
             let Some(source) = state.threads.source.clone() else {
                 let idle = state.callbacks.len() == 0;
                 state.threads.leader = Leader::Waiting;
                 state = self.wait(&self.work, state, idle.then_some(LINGER));
                 if state.threads.term == term {
-                    state.threads.leader = Leader::Serving;
+                    state.threads.leader = Leader::Running;
                     if idle && state.callbacks.len() == 0 {
                         state.threads.leader = Leader::Absent;
-                        state.threads.threads -= 1;
+                        state.threads.total -= 1;
                         return None;
                     }
                 }
                 continue;
             };
-            state.threads.leader = Leader::Away;
+            state.threads.leader = Leader::AtSource;
             drop(state);
             let goes_on = source.next();
             state = self.lock();
             if state.threads.term == term {
-                state.threads.leader = Leader::Serving;
+                state.threads.leader = Leader::Running;
                 if !goes_on {
                     state.threads.leader = Leader::Absent;
                     state.threads.source = None;
@@ -331,76 +304,159 @@ impl Shared {
         }
     }
 
-    /// Runs what is due, while the leader is elsewhere.
+    /// Runs what is due while the leader is at the source.
     fn help(self: &Arc<Self>) -> Option<Role> {
-        self.serve(self.lock()).threads.retire()
+        self.run_due(self.lock()).threads.become_standby()
     }
 
-    /// Sleeps until the alarm goes, and looks; returns what to be next, none to end.
+    /// Sleeps until the alarm goes off, and checks. Returns the next role; none: the thread exits.
     fn stand_by(&self) -> Option<Role> {
-        // No thread is started before the alarm is there.
+        // The alarm exists before the first thread.
         let alarm = self.alarm.get()?;
         let mut state = self.lock();
         loop {
-            let spare = state.is_spare();
+            let spare = state.has_spare_standby();
             drop(state);
-            let rang = alarm.wait(spare.then_some(LINGER));
+            let went_off = alarm.wait(spare.then_some(LINGER));
             state = self.lock();
-            if rang {
-                state.threads.bell = Bell::Silent;
-                if let Some(role) = self.look(&mut state) {
+            if went_off {
+                state.threads.alarm = AlarmState::Off;
+                if let Some(role) = self.check_progress(&mut state) {
                     state.threads.standbys -= 1;
                     return Some(role);
                 }
-            } else if spare && state.is_spare() {
+            } else if spare && state.has_spare_standby() {
                 state.threads.standbys -= 1;
-                state.threads.threads -= 1;
-                // Another one may not know that it can go too.
+                state.threads.total -= 1;
+                // Another one may not know that it is spare.
                 if state.threads.standbys > 0 {
-                    state.threads.bell = Bell::Rung;
+                    state.threads.alarm = AlarmState::Fired;
                     drop(state);
-                    self.ring();
+                    self.fire_alarm();
                 }
                 return None;
             }
         }
     }
 
-    /// Whether somebody is needed in the place of those who are stuck, or elsewhere (N-14).
-    fn look(&self, state: &mut State) -> Option<Role> {
+    /// Whether the standby has to replace a stuck thread, or help (N-14).
+    fn check_progress(&self, state: &mut State) -> Option<Role> {
         let State {
             callbacks, threads, ..
         } = state;
-        if threads.serving > 0 && threads.seen == callbacks.taken() {
-            threads.shift += 1;
-            threads.serving = 0;
-            if threads.leader == Leader::Serving {
+        if threads.running > 0 && threads.seen == callbacks.taken() {
+            threads.epoch += 1;
+            threads.running = 0;
+            if threads.leader == Leader::Running {
                 threads.term += 1;
                 return Some(Role::Leader { term: threads.term });
             }
         }
-        if threads.serving > 0 {
+        if threads.running > 0 {
             self.set_alarm(state);
             return None;
         }
         (!callbacks.is_idle()).then_some(Role::Helper)
     }
+
+    fn set_alarm(&self, state: &mut State) {
+        if let Some(alarm) = self.alarm.get() {
+            state.threads.seen = state.callbacks.taken();
+            state.threads.alarm = AlarmState::Set;
+            alarm.set(CHECK);
+        }
+    }
+
+    fn stop_alarm(&self, state: &mut State) {
+        if let Some(alarm) = self.alarm.get() {
+            state.threads.alarm = AlarmState::Off;
+            alarm.stop();
+        }
+    }
+
+    /// Runs callbacks until none is due.
+    fn run_due<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let mut epoch = state.threads.begin_running();
+        loop {
+            let State { callbacks, log, .. } = &mut *state;
+            let Some(job) = callbacks.take(log) else {
+                break;
+            };
+            if state.threads.alarm == AlarmState::Off {
+                self.set_alarm(&mut state);
+            }
+            if let Err(error) = self.ensure_standby(&mut state) {
+                tracing::error!(%error, "no standby thread for callbacks");
+            }
+            drop(state);
+            state = self.run(job);
+            if state.threads.epoch != epoch {
+                epoch = state.threads.begin_running();
+            }
+        }
+        state.threads.running -= 1;
+        if state.threads.running == 0 && state.threads.alarm == AlarmState::Set {
+            self.stop_alarm(&mut state);
+        }
+        state
+    }
+
+    fn run(&self, job: Job) -> MutexGuard<'_, State> {
+        let Job {
+            key,
+            invocation,
+            mut callback,
+            notification,
+        } = job;
+        let returned =
+            invocation.enter(|| contain("a port-change callback", || callback(notification)));
+        let mut state = self.lock();
+        let State { callbacks, log, .. } = &mut *state;
+        match callbacks.put_back(key, callback, returned, log) {
+            None => state,
+            Some(callback) => {
+                drop(state);
+                self.end(key, invocation, Some(callback))
+            }
+        }
+    }
+
+    /// Drops the callback of a cancelled registration, and then the registration.
+    pub(super) fn end(
+        &self,
+        key: Key,
+        invocation: Invocation,
+        callback: Option<Callback>,
+    ) -> MutexGuard<'_, State> {
+        // Within the invocation: the drop of what the callback owns may cancel this registration.
+        invocation.enter(|| contain("dropping a callback", || drop(callback)));
+        let mut state = self.lock();
+        state.callbacks.remove(key);
+        let (awaited, wake) = (state.callbacks.cancelling > 0, state.wake_to_exit());
+        if !awaited && wake == Wake::Nobody {
+            return state;
+        }
+        drop(state);
+        if awaited {
+            self.finished.notify_all();
+        }
+        self.wake(wake);
+        self.lock()
+    }
 }
 
-impl State {
-    fn take_job(&mut self) -> Option<Job> {
-        self.callbacks.take(&self.log)
-    }
-
-    /// Whether one standby less will do.
-    fn is_spare(&self) -> bool {
-        self.callbacks.len() == 0 || self.threads.standbys > 1
-    }
-}
-
-impl Threads {
-    fn retire(&mut self) -> Option<Role> {
-        self.standbys += 1;
-        Some(Role::Standby)
-    }
+/// Runs foreign code; whether it returned without a panic (N-17).
+fn contain(what: &str, body: impl FnOnce()) -> bool {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(body)) else {
+        return true;
+    };
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    tracing::error!(message, "{what} has panicked; its registration ends");
+    // The payload is foreign too, and may panic when it is dropped.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    false
 }

@@ -88,7 +88,7 @@ impl Sink for Peer {
         self.socket.write(bytes)
     }
 
-    fn call(&self) {
+    fn wake_task(&self) {
         self.called.notify_one();
     }
 }

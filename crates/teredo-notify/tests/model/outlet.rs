@@ -72,7 +72,7 @@ impl Sink for Pipe {
         })
     }
 
-    fn call(&self) {
+    fn wake_task(&self) {
         self.with(|ends| ends.due = true);
     }
 }

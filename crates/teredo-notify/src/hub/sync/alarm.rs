@@ -11,10 +11,10 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
-/// How long a wait takes where the system cannot wait.
+/// How long a wait takes if the system cannot wait.
 const MAKESHIFT: Duration = Duration::from_millis(10);
 
-/// A timer in the kernel: to set it costs a system call, and nobody is woken before it goes off.
+/// A timer in the kernel: to set it costs a system call and wakes no thread before it goes off.
 pub(in crate::hub) struct Alarm(OwnedFd);
 
 impl Alarm {
@@ -23,13 +23,13 @@ impl Alarm {
         Ok(Self(timerfd_create(TimerfdClockId::Monotonic, flags)?))
     }
 
-    /// Goes off once, so much later, and not when it was to before.
+    /// Goes off once after this time, and no longer at the time that was set before.
     pub(in crate::hub) fn set(&self, after: Duration) {
-        // Zero would be never.
+        // Zero would disarm it.
         self.program(after.max(Duration::from_nanos(1)));
     }
 
-    /// Does not go off, unless somebody is about to learn that it has.
+    /// Disarms it, unless a thread has just seen it go off.
     pub(in crate::hub) fn stop(&self) {
         self.program(Duration::ZERO);
     }
@@ -39,11 +39,11 @@ impl Alarm {
             it_interval: timespec(Duration::ZERO),
             it_value: timespec(after),
         };
-        // It fails for times out of range alone.
+        // It fails only for times out of range.
         let _ = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &value);
     }
 
-    /// Sleeps until it goes off, and no longer than `limit`; whether it has gone off. One thread learns of it.
+    /// Sleeps until it goes off, for `limit` at most; whether it has gone off. Of several threads one sees it.
     pub(in crate::hub) fn wait(&self, limit: Option<Duration>) -> bool {
         loop {
             let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
@@ -51,9 +51,9 @@ impl Alarm {
                 Ok(0) => return false,
                 Ok(_) => match rustix::io::read(&self.0, &mut [0; 8]) {
                     Ok(_) => return true,
-                    // Another thread was quicker.
+                    // Another thread was faster.
                     Err(Errno::AGAIN) => {}
-                    // The program has closed what is not its own.
+                    // The program has closed a descriptor that is not its own.
                     Err(_) => break,
                 },
                 Err(Errno::INTR) => {}

@@ -1,4 +1,4 @@
-//! The model checker's primitives, with what shuttle lacks: timeouts that strike.
+//! The model checker's primitives, with timeouts that expire, which shuttle lacks.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{
@@ -11,7 +11,7 @@ pub(in crate::hub) use shuttle::{thread, thread_local};
 
 use shuttle::rand::Rng as _;
 
-/// shuttle's, with a guard that knows whose it is, as [`Condvar`] must.
+/// shuttle's, with a guard that knows its mutex, as [`Condvar`] needs.
 pub(in crate::hub) struct Mutex<T>(shuttle::sync::Mutex<T>);
 
 pub(in crate::hub) struct MutexGuard<'a, T> {
@@ -58,12 +58,12 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// shuttle's own never times out. Here time passes as the scheduler likes: a timed wait ends when its thread is
-/// chosen to go on, notified or not. One without a limit ends when it is notified, and never else, so that a
-/// notification that is missing is a deadlock.
+/// shuttle's own never times out. Here the scheduler decides how time passes: a timed wait ends when its thread is
+/// chosen to go on, notified or not. A wait without a limit ends only with a notification, so a missing notification
+/// is a deadlock.
 #[derive(Default)]
 pub(in crate::hub) struct Condvar {
-    // Never held where the scheduler decides.
+    // Never held at a point where the scheduler decides.
     waiters: Bookkeeping<Waiters>,
 }
 
@@ -124,7 +124,7 @@ impl Condvar {
         }
     }
 
-    /// Unlocks and begins to wait. The scheduler decides before it unlocks, and not between the two.
+    /// Unlocks and begins to wait. The scheduler decides before the unlock, and not between the two.
     fn enter<'a, T>(&self, guard: MutexGuard<'a, T>) -> (&'a Mutex<T>, u64) {
         let mutex = guard.mutex;
         drop(guard);
@@ -147,7 +147,7 @@ impl Condvar {
     }
 }
 
-/// Once it is set, it goes off at any time.
+/// Goes off at any time once it is set.
 pub(in crate::hub) struct Alarm {
     set: Mutex<bool>,
     changed: Condvar,

@@ -44,7 +44,7 @@ impl Sink for Peer {
         Ok(length)
     }
 
-    fn call(&self) {
+    fn wake_task(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -118,7 +118,7 @@ fn gating_subscribers_are_told_first() {
             self.1.lock().unwrap().push_back(self.0);
             Ok(bytes.len())
         }
-        fn call(&self) {}
+        fn wake_task(&self) {}
     }
     let hub = Hub::new();
     let order = Arc::default();
