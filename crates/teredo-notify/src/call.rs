@@ -1,9 +1,9 @@
-//! One call, one answer: a blocking client of the local service, for command-line tools.
+//! One call, one answer: calls of the local service that block, for command-line tools.
 //!
-//! To follow the port for long, use a [`Watcher`](crate::watcher::Watcher): it survives a restart of the
-//! service, which this does not.
+//! To follow the port for long, use a [`Watcher`](crate::watcher::Watcher), which survives a restart of the service.
 
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,28 +14,27 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::service::Outcome;
-use crate::trust::check_server;
 use crate::types::{Event, EventName, Status};
 use crate::wire::{Decoder, OutgoingCall, PortState, Reply, WireError, error};
 use crate::{Notification, Snapshot};
 
-/// How long an answer may take unless told otherwise. Longer than the gating subscribers' deadline.
+/// The default limit of the time for an answer. Longer than the gates' deadline.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a call has failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// Nobody listens, or somebody who is not to be believed: the service must be run by root, by the user of this
+    /// The socket has no listener, or one that cannot be trusted: the service must be run by root, by the user of this
     /// process, or by the owner of the socket's folder.
     #[error("the Teredo service cannot be reached at {}: {source}; is \"teredo client\" running?", path.display())]
     Unreachable {
         /// The socket.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The service closed the connection, or it broke.
+    /// The service has closed the connection, or it broke.
     #[error("the connection to the Teredo service has ended")]
     Disconnected,
     /// No answer in time.
@@ -44,20 +43,20 @@ pub enum CallError {
     /// The client has no port.
     #[error("the Teredo client has no port: it is stopped or has not started")]
     NotReady,
-    /// Not for this user.
+    /// The user lacks the permission.
     #[error("this needs root or membership of the Teredo service's group")]
     PermissionDenied,
-    /// The port that was asked for belongs to another program.
+    /// Another program uses the requested port.
     #[error("port {0} is in use by another program: choose another one")]
     PortInUse(u16),
-    /// The client could not do it.
+    /// The client has failed to do it.
     #[error("the Teredo client could not do it: {0}")]
     Failed(String),
-    /// The service does not know the method: it is of an older version.
+    /// The service, of another version, does not know the method.
     #[error("the Teredo service does not know {0}: it is of another version; restart it")]
     Unsupported(String),
-    /// An answer that makes no sense.
-    #[error("the Teredo service has answered in a way that is not understood: {0}")]
+    /// The answer makes no sense.
+    #[error("the Teredo service has sent an answer that makes no sense: {0}")]
     Protocol(String),
 }
 
@@ -75,12 +74,12 @@ pub struct Caller {
     stream: UnixStream,
     decoder: Decoder,
     timeout: Duration,
-    /// The socket has a limit to the time that a read takes.
+    /// Whether the socket limits the time of a read.
     limited: bool,
 }
 
 impl Caller {
-    /// Connects, with [`DEFAULT_TIMEOUT`] for that and for every answer.
+    /// Connects, with [`DEFAULT_TIMEOUT`] for that and for each answer.
     ///
     /// # Errors
     /// [`CallError::Unreachable`]
@@ -88,7 +87,7 @@ impl Caller {
         Self::open_within(path, DEFAULT_TIMEOUT)
     }
 
-    /// Connects, with `timeout` for that and for every answer.
+    /// Connects, with `timeout` for that and for each answer.
     ///
     /// # Errors
     /// [`CallError::Unreachable`]
@@ -108,7 +107,7 @@ impl Caller {
     /// The port that the client uses now.
     ///
     /// # Errors
-    /// [`CallError::NotReady`] where it has none; others as they come.
+    /// [`CallError::NotReady`] if it has none; any other.
     pub fn get_port(&mut self) -> Result<u16, CallError> {
         #[derive(Deserialize)]
         struct Answer {
@@ -118,10 +117,10 @@ impl Caller {
             .map(|answer| answer.port)
     }
 
-    /// All that the client tells about itself.
+    /// The client's status.
     ///
     /// # Errors
-    /// As they come.
+    /// Any.
     pub fn get_status(&mut self) -> Result<Status, CallError> {
         #[derive(Deserialize)]
         struct Answer {
@@ -134,8 +133,8 @@ impl Caller {
     /// Moves the client to another port; none: one of the system's choice.
     ///
     /// # Errors
-    /// [`CallError::PermissionDenied`], [`CallError::PortInUse`], [`CallError::NotReady`] where the
-    /// client is stopped, [`CallError::Failed`]; others as they come.
+    /// [`CallError::PermissionDenied`], [`CallError::PortInUse`], [`CallError::NotReady`] if the client is stopped,
+    /// [`CallError::Failed`]; any other.
     pub fn rebind(&mut self, port: Option<u16>) -> Result<Outcome, CallError> {
         self.call("Rebind", json!({ "port": port }))
     }
@@ -143,7 +142,7 @@ impl Caller {
     /// Stops the client.
     ///
     /// # Errors
-    /// [`CallError::PermissionDenied`], [`CallError::Failed`]; others as they come.
+    /// [`CallError::PermissionDenied`], [`CallError::Failed`]; any other.
     pub fn stop(&mut self) -> Result<Outcome, CallError> {
         self.call("Stop", json!({}))
     }
@@ -151,15 +150,15 @@ impl Caller {
     /// Starts the client again.
     ///
     /// # Errors
-    /// [`CallError::PermissionDenied`], [`CallError::Failed`]; others as they come.
+    /// [`CallError::PermissionDenied`], [`CallError::Failed`]; any other.
     pub fn start(&mut self) -> Result<Outcome, CallError> {
         self.call("Start", json!({}))
     }
 
-    /// The current state, then every event of these kinds; of all kinds if `events` is empty.
+    /// The current state, then each event of these kinds; of all kinds if `events` is empty.
     ///
     /// # Errors
-    /// As they come.
+    /// Any.
     pub fn monitor(self, events: &[EventName]) -> Result<Replies<Event>, CallError> {
         let call = OutgoingCall {
             more: true,
@@ -168,10 +167,10 @@ impl Caller {
         self.stream(&call, event)
     }
 
-    /// The port's changes; with `initial`, its current state first.
+    /// The changes of the port; with `initial`, its current state first.
     ///
     /// # Errors
-    /// As they come.
+    /// Any.
     pub fn subscribe(self, initial: bool) -> Result<Replies<Notification>, CallError> {
         self.stream(&OutgoingCall::subscribe(initial, false), notification)
     }
@@ -207,7 +206,7 @@ impl Caller {
         let message = call.encode();
         let mut rest = &*message;
         while !rest.is_empty() {
-            // Not a write: in a program that is not Rust's, one to a service that has gone is deadly (SIGPIPE).
+            // Not a write: only Rust programs ignore the SIGPIPE of a service that has gone.
             match rustix::net::send(&self.stream, rest, SendFlags::NOSIGNAL) {
                 Ok(sent) => rest = &rest[sent..],
                 Err(Errno::INTR) => {}
@@ -230,7 +229,7 @@ impl Caller {
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(CallError::TimedOut);
             }
-            // Who waits without end, as a watcher does, need not say so each time.
+            // A watcher waits without limit, and saves this call.
             if left.is_some() || self.limited {
                 self.stream
                     .set_read_timeout(left.map(|left| left.max(MIN_TIMEOUT)))
@@ -248,7 +247,7 @@ impl Caller {
     }
 }
 
-/// A blocking connect would wait without end for a service that is alive but accepts nobody.
+/// A blocking connect would wait for ever for a service that is alive and accepts no connection.
 fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
     const RETRY: Duration = Duration::from_millis(5);
     let address = SocketAddrUnix::new(path)?;
@@ -271,7 +270,7 @@ fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
     }
 }
 
-/// A socket takes no timeout of zero, and rounds what is less than a microsecond down to that.
+/// A socket accepts no timeout of zero, and rounds down to microseconds.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -288,7 +287,7 @@ impl From<WireError> for CallError {
     }
 }
 
-/// The parameters of a reply, or the error that it is.
+/// The parameters of a reply, or its error.
 pub(crate) fn check(reply: Reply) -> Result<Value, CallError> {
     let Some(name) = reply.error else {
         return Ok(reply.parameters);
@@ -325,8 +324,7 @@ pub(crate) fn read<T: DeserializeOwned>(parameters: Value) -> Result<T, CallErro
     serde_json::from_value(parameters).map_err(|error| CallError::Protocol(error.to_string()))
 }
 
-/// The replies of a stream. As an iterator it waits for each as long as it takes, and ends after the
-/// first error.
+/// The replies of a stream. As an iterator it waits for each without limit, and ends after the first error.
 #[derive(Debug)]
 pub struct Replies<T> {
     connection: Caller,
@@ -335,7 +333,7 @@ pub struct Replies<T> {
 }
 
 impl<T> Replies<T> {
-    /// Another handle to the connection, to end it from another thread.
+    /// A second handle to the connection, for another thread to end it.
     pub(crate) fn handle(&self) -> io::Result<UnixStream> {
         self.connection.stream.try_clone()
     }
@@ -343,8 +341,7 @@ impl<T> Replies<T> {
     /// The next reply, if it comes in time.
     ///
     /// # Errors
-    /// [`CallError::TimedOut`], after which one may go on; [`CallError::Disconnected`] when the service
-    /// has ended, and others as they come, after which nothing comes any more.
+    /// [`CallError::TimedOut`], after which the stream goes on. After any other error it is at its end.
     pub fn next_within(&mut self, timeout: Duration) -> Result<T, CallError> {
         self.next_before(Instant::now().checked_add(timeout))
     }
@@ -387,4 +384,27 @@ fn notification(message: &[u8]) -> Result<Notification, CallError> {
             port: state.port,
         },
     })
+}
+
+/// Refuses a service unless root runs it, the user of this process, or the owner of the socket's folder, who decides
+/// what is in there.
+///
+/// So a service may have a user of its own, with a folder of its own, and no user can pose as the service in a folder
+/// for everybody, such as `/tmp`.
+pub(crate) fn check_server(path: &Path, server: u32) -> io::Result<()> {
+    const ROOT: u32 = 0;
+    if server == ROOT || server == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let owner = std::fs::metadata(folder.unwrap_or_else(|| Path::new(".")))?.uid();
+    if server == owner {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "the user {server} runs it, who is neither root, nor the user of this process, nor the owner of the socket's \
+         folder"
+    )))
 }

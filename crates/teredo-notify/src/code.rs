@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::hub::RegisterError;
 
-/// What a call of the notification functions returns.
+/// The status of a call of the notification functions.
 ///
 /// The numbers are those of Windows' `ntstatus.h` and `winerror.h`; the `Display` form is the message.
 ///
@@ -17,13 +17,13 @@ use crate::hub::RegisterError;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// It is done.
+    /// The call has succeeded.
     Success,
-    /// A pointer or handle is NULL that must not be.
+    /// A pointer or handle is NULL and must not be.
     InvalidParameter,
-    /// The handle is unknown or cancelled already.
+    /// The handle is unknown or was cancelled before.
     InvalidHandle,
-    /// There is no memory left, or the limit of registrations is reached.
+    /// No memory is left, or the limit of registrations is reached.
     InsufficientResources,
     /// The Teredo client has no port.
     DeviceNotReady,
@@ -134,13 +134,13 @@ impl Code {
         self.row().message
     }
 
-    /// What to do about it.
+    /// The remedy.
     #[must_use]
     pub const fn next_step(self) -> &'static str {
         self.row().next_step
     }
 
-    /// The code of this number, of either flavour: no number of one means something else in the other.
+    /// The code with this number in either flavour. No number means one code here and another there.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL
@@ -148,8 +148,8 @@ impl Code {
             .find(|code| code.ntstatus() == number || code.win32() == number)
     }
 
-    /// The code that a person names: `STATUS_DEVICE_NOT_READY`, `error_not_ready`, `21`, `0xC00000A3`, or
-    /// `-1073741661`, which is how a debugger prints the last one.
+    /// The code that a user has typed: `STATUS_DEVICE_NOT_READY`, `error_not_ready`, `21`, `0xC00000A3`, or
+    /// `-1073741661`, which is the same number as debuggers print it.
     ///
     /// ```
     /// use teredo_notify::code::Code;
@@ -190,19 +190,19 @@ impl fmt::Display for Code {
     }
 }
 
-/// [`Code::parse`], ready to be shown: `teredo explain`.
+/// The explanation of a code, for `teredo explain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Explanation {
     /// The code.
     pub code: Code,
-    /// What it means.
+    /// Its meaning.
     pub message: &'static str,
-    /// What to do about it.
+    /// The remedy.
     pub next_step: &'static str,
 }
 
-/// Explains a status code given by its name or number, in either flavour; none if it is not one of the
-/// notification functions'.
+/// Explains a status code, given by its name or number in either flavour. None if the notification functions never
+/// return it.
 #[must_use]
 pub fn explain(code: &str) -> Option<Explanation> {
     let code = Code::parse(code)?;
@@ -249,9 +249,9 @@ macro_rules! operation_error {
 operation_error! {
     /// Why `NotifyTeredoPortChange` has failed.
     NotifyError {
-        /// No callback, or no place for the handle. Cannot happen in Rust.
+        /// The callback or the pointer for the handle is NULL. Cannot happen in Rust.
         InvalidParameter => InvalidParameter,
-        /// Something inside has lost its handle. Does not happen here; Windows documents it.
+        /// An internal handle is invalid. Windows documents it; it does not happen here.
         InvalidHandle => InvalidHandle,
         /// No memory or thread is left, or the limit of registrations is reached.
         InsufficientResources => InsufficientResources,
@@ -261,7 +261,7 @@ operation_error! {
 operation_error! {
     /// Why `GetTeredoPort` has failed.
     GetPortError {
-        /// No place for the port. Cannot happen in Rust.
+        /// The pointer for the port is NULL. Cannot happen in Rust.
         InvalidParameter => InvalidParameter,
         /// The client has not started, or has no port.
         NotReady => DeviceNotReady,
@@ -275,7 +275,7 @@ operation_error! {
     CancelError {
         /// The handle is NULL.
         InvalidParameter => InvalidParameter,
-        /// The handle is unknown or cancelled already.
+        /// The handle is unknown or was cancelled before.
         InvalidHandle => InvalidHandle,
     }
 }

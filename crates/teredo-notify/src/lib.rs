@@ -1,18 +1,20 @@
-//! Teredo port-change notifications: everyone who needs to know the UDP port of the Teredo client
-//! learns of it in time, exactly once, in order, and never believes in a port that is gone.
+//! Port-change notifications of a Teredo client: every subscriber learns of each change in time, exactly once, in
+//! order, and never keeps a port that is gone.
 //!
-//! A Teredo client's UDP port is dynamic. A firewall that is to let the traffic of it through must
-//! follow it. This crate has the parts for that, from the source of the event to the last reader:
+//! A Teredo client's UDP port is dynamic, and a firewall that lets its traffic through must follow it. This crate has
+//! the parts for that, from the source of the event to the last reader:
 //!
-//! | part | for |
+//! | part | use it in |
 //! |---|---|
-//! | [`hub`] | the client itself: publishes the port, delivers it to callbacks and streams, waits for firewalls |
-//! | [`service`] | the client's process: the same for other processes, Varlink over a Unix socket |
-//! | [`watcher`] | other processes: a mirror of the service's state that survives its restarts |
+//! | [`hub`] | the client itself: publishes the port, notifies callbacks and streams, waits for firewalls |
+//! | [`service`] | the client's process: offers the hub to other processes, Varlink over a Unix socket |
+//! | [`watcher`] | other processes: mirrors the service's state across its restarts |
 //! | [`mib`] | other processes: the same under Windows' names, `NotifyTeredoPortChange` and its kin |
 //! | [`call`] | command-line tools: one call, one answer |
 //! | [`types`] | the JSON contracts |
 //! | [`code`] | the status codes of the Windows functions, their numbers and messages |
+//!
+//! [`hub`] defines the terms: hub, feed, outlet, gate, settle, mirror.
 //!
 //! ```no_run
 //! use teredo_notify::watcher::Watcher;
@@ -24,8 +26,7 @@
 //! # Ok::<(), teredo_notify::code::NotifyError>(())
 //! ```
 //!
-//! The rules that hold for every reader are the port-notification contract; the comments and tests
-//! name them by their numbers (`docs/conformance.md`).
+//! Comments and tests cite the rules of the notifications by number, N-01 to N-19 (`docs/notification-rules.md`).
 
 #![forbid(unsafe_code)]
 
@@ -35,7 +36,6 @@ pub mod hub;
 pub mod mib;
 pub mod service;
 pub mod snapshot;
-mod trust;
 pub mod types;
 pub mod watcher;
 mod wire;
@@ -45,7 +45,7 @@ pub use snapshot::{Kind, Notification, Snapshot};
 
 use std::path::PathBuf;
 
-/// Where the service listens unless told otherwise.
+/// The default socket of the service.
 pub const DEFAULT_SOCKET: &str = "/run/teredo/teredo.sock";
 
 /// The service's socket for this process: `TEREDO_SOCKET` from the environment, or [`DEFAULT_SOCKET`].

@@ -1,9 +1,8 @@
 //! The notification functions under Windows' names: `NotifyTeredoPortChange`, `GetTeredoPort` and
 //! `CancelMibChangeNotify2`.
 //!
-//! Handles are numbers, as on Windows: they can be copied, stored anywhere and cancelled by anyone. New
-//! programs are better off with [`Watcher`], whose registrations end by
-//! themselves and whose notifications carry the whole state.
+//! Handles are numbers, as on Windows: they can be copied, stored anywhere and cancelled by any code. New programs
+//! should use [`Watcher`], whose registrations end when they are dropped and whose notifications carry the whole state.
 //!
 //! ```no_run
 //! use teredo_notify::mib::{
@@ -52,9 +51,9 @@ impl From<Kind> for MibNotificationType {
 /// `MIB_INVALID_TEREDO_PORT_NUMBER`: no port.
 pub const MIB_INVALID_TEREDO_PORT_NUMBER: u16 = 0;
 
-/// What a callback of these functions is told: the port in host byte order (N-10), and the type.
+/// The arguments of a callback of these functions: the port in host byte order (N-10), and the type.
 ///
-/// The initial notification has port 0 whatever the port is: it says nothing of it (N-02).
+/// The initial notification has port 0, whatever the port is (N-02).
 #[must_use]
 pub fn callback_arguments(notification: Notification) -> (u16, MibNotificationType) {
     let port = match notification.kind {
@@ -64,26 +63,26 @@ pub fn callback_arguments(notification: Notification) -> (u16, MibNotificationTy
     (port, notification.kind.into())
 }
 
-/// The handle of a registration. It does not end the registration by going away.
+/// The handle of a registration. To drop it does not end the registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NotificationHandle(NonZeroU64);
 
 impl NotificationHandle {
-    /// The number, for foreign code to keep.
+    /// The number, for foreign code.
     #[must_use]
     pub fn into_raw(self) -> NonZeroU64 {
         self.0
     }
 
-    /// The handle of a number, as foreign code brings it back. Any number will do: one that is no handle is
-    /// refused by [`cancel_mib_change_notify2`].
+    /// The handle with this number. Any number is allowed: [`cancel_mib_change_notify2`] refuses those that are no
+    /// handles.
     #[must_use]
     pub fn from_raw(number: NonZeroU64) -> Self {
         Self(number)
     }
 }
 
-/// The three functions upon a watcher; the free functions are those upon the process' default one.
+/// The three functions for one watcher. The free functions use the default watcher of the process.
 #[derive(Debug)]
 pub struct PortNotifications {
     watcher: Watcher,
@@ -97,7 +96,7 @@ struct Table {
 }
 
 impl PortNotifications {
-    /// The functions upon this watcher.
+    /// The functions for this watcher.
     #[must_use]
     pub fn new(watcher: Watcher) -> Self {
         Self {
@@ -155,15 +154,15 @@ impl PortNotifications {
 static DEFAULT: LazyLock<PortNotifications> =
     LazyLock::new(|| PortNotifications::new(Watcher::default()));
 
-/// `NotifyTeredoPortChange`: has `callback` called with every change of the port, on another thread, one
-/// invocation at a time, in order, until the handle is cancelled or the process ends (N-05).
+/// `NotifyTeredoPortChange`: calls `callback` with each change of the port, on another thread, one invocation at a
+/// time, in order, until the handle is cancelled or the process ends (N-05).
 ///
 /// With `initial_notification`, one call with port 0 and
-/// [`InitialNotification`](MibNotificationType::InitialNotification) comes before any change. What
-/// Windows has as the caller's context is what the closure captures.
+/// [`InitialNotification`](MibNotificationType::InitialNotification) comes before any change. The captures of the
+/// closure replace the caller's context of Windows.
 ///
 /// # Errors
-/// [`NotifyError::InsufficientResources`]. That the client does not run is no error.
+/// [`NotifyError::InsufficientResources`]. It is no error if the client does not run.
 pub fn notify_teredo_port_change(
     callback: impl FnMut(u16, MibNotificationType) + Send + 'static,
     initial_notification: bool,
@@ -173,21 +172,20 @@ pub fn notify_teredo_port_change(
 
 /// `GetTeredoPort`: the UDP port that the client uses now, in host byte order.
 ///
-/// Register first and ask then: no change is missed that way.
+/// Register first and then ask, so that you miss no change.
 ///
 /// # Errors
-/// [`GetPortError::NotReady`] where the client has no port or does not run;
-/// [`GetPortError::NotSupported`] where the host has no IPv6.
+/// [`GetPortError::NotReady`] if the client has no port or does not run; [`GetPortError::NotSupported`] if the host has
+/// no IPv6.
 pub fn get_teredo_port() -> Result<u16, GetPortError> {
     DEFAULT.get_teredo_port()
 }
 
-/// `CancelMibChangeNotify2`: ends a registration. Blocks until a running invocation of its callback has
-/// returned; none starts afterwards. In the callback itself it returns at once, and the running invocation
-/// is the last.
+/// `CancelMibChangeNotify2`: ends a registration. Blocks until a running invocation of its callback has returned; none
+/// starts afterwards. In the callback itself it returns at once, and the running invocation is the last.
 ///
 /// # Errors
-/// [`CancelError::InvalidHandle`] where the handle is unknown or cancelled already.
+/// [`CancelError::InvalidHandle`] if the handle is unknown or was cancelled before.
 pub fn cancel_mib_change_notify2(handle: NotificationHandle) -> Result<(), CancelError> {
     DEFAULT.cancel_mib_change_notify2(handle)
 }

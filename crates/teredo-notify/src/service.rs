@@ -1,27 +1,26 @@
 //! The local service: the hub for other processes, Varlink over a Unix socket.
 //!
-//! The interface is described in `io.teredo.Client.varlink`, which the service also hands out itself. Any
-//! local user may read; what steers the client, gating included, needs root or the service's group.
+//! `io.teredo.Client.varlink` defines the interface; the service also returns that text itself. Any local user may
+//! read. Control of the client, gating included, needs root or the service's group.
 //!
-//! A connection costs one task and, while it has nothing to say, no buffer. Calls are read also while a
-//! stream is open; a reply is made when the one ahead of it has left. So a subscriber that does not read
-//! holds up nobody, and no queue grows for it (N-14).
+//! A connection costs one task and, while it is quiet, no buffer. It reads calls even while a stream is open, and
+//! makes each reply when the one before has left. So a subscriber that does not read delays no other, and no queue
+//! grows for it (N-14).
 //!
-//! What is announced is written to its subscribers by the thread that announces it, without a wake of any other
-//! ([`Outlet`](crate::hub::Outlet)): first to the gating ones, then to a limited number of others. The tasks write
-//! to the rest, and to whoever does not keep up.
+//! The publishing thread writes each announcement to the subscribers itself, without waking another thread
+//! ([`Outlet`](crate::hub::Outlet)): first to the gates, then to a limited number of others. The connections' tasks
+//! write to the rest, and to subscribers that do not keep up.
 
 mod connection;
+mod context;
 mod control;
-mod events;
 mod methods;
 mod permission;
 mod socket;
 mod socket_file;
 mod subscription;
 
-pub use control::{Control, ControlError, ControlFuture, Outcome};
-pub use events::EventBus;
+pub use control::{Control, ControlError, ControlFuture, EventBus, Outcome};
 pub use socket_file::ServiceError;
 
 use std::collections::HashMap;
@@ -36,28 +35,29 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::hub::Hub;
+use context::Context;
 use socket::Socket;
 
-/// The most connections unless told otherwise.
+/// The default limit of connections.
 pub const DEFAULT_CONNECTIONS: usize = 4096;
 
-/// How long the service stays at its end for those who have not read yet what was announced.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a service that ends waits for subscribers to read the last announcement.
+const FINAL_WRITE: Duration = Duration::from_millis(500);
 
-/// Where and for whom the service listens.
+/// The settings of a [`Service`].
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The socket. Its folder is created if it is missing.
     pub path: PathBuf,
-    /// The group whose members may steer the client; none: root alone.
+    /// The group whose members may control the client; none: root alone.
     pub group: Option<u32>,
-    /// The most connections. One user who may not steer gets a quarter of them at most, so that nobody can
+    /// The most connections. A user without the right to control gets a quarter of them at most, so that no user can
     /// keep the firewall out.
     pub connections: usize,
 }
 
 impl Config {
-    /// The defaults: no group.
+    /// The defaults for a service at this socket: no group.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -68,42 +68,27 @@ impl Config {
     }
 }
 
-/// The service, listening. [`Service::run`] makes it answer.
+/// The service. It listens from the start, and answers while [`Service::run`] runs.
 #[derive(Debug)]
 pub struct Service {
     listener: UnixListener,
-    shared: Arc<Shared>,
-    // After the listener: the lock is given back last.
+    context: Arc<Context>,
+    seats: Arc<Seats>,
+    // After the listener: the lock is released last.
     socket: socket_file::SocketFile,
 }
 
-/// What all connections have in common.
-struct Shared {
-    hub: Hub,
-    events: EventBus,
-    control: Arc<dyn Control>,
-    group: Option<u32>,
-    connections: usize,
-    /// Places for subscribers that are written to directly.
-    direct: Arc<Semaphore>,
-    /// Tells the connections that the service ends.
-    ending: watch::Sender<bool>,
-    /// How many connections each user has.
+/// How many connections each user has.
+#[derive(Debug)]
+struct Seats {
+    limit: usize,
     users: Mutex<HashMap<u32, usize>>,
 }
 
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("group", &self.group)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Service {
-    /// Begins to listen; call it within a tokio runtime. Connections wait from now on.
+    /// Begins to listen; call it within a tokio runtime. Connections are queued from now on.
     ///
-    /// A socket that a dead instance has left is replaced; nothing else ever is.
+    /// Replaces the socket of a dead instance, and nothing else.
     ///
     /// # Errors
     /// [`ServiceError`]
@@ -114,19 +99,22 @@ impl Service {
         control: Arc<dyn Control>,
     ) -> Result<Self, ServiceError> {
         let (listener, socket) = socket_file::bind(&config.path)?;
-        let shared = Arc::new(Shared {
+        let context = Arc::new(Context {
             hub,
             events,
             control,
             group: config.group,
-            connections: config.connections,
             direct: Arc::new(Semaphore::new(subscription::DIRECT)),
             ending: watch::Sender::new(false),
+        });
+        let seats = Arc::new(Seats {
+            limit: config.connections,
             users: Mutex::default(),
         });
         Ok(Self {
             listener,
-            shared,
+            context,
+            seats,
             socket,
         })
     }
@@ -137,8 +125,8 @@ impl Service {
         self.socket.path()
     }
 
-    /// Serves until `shutdown` is ready; then tells every stream what was announced by then (N-11), closes
-    /// every connection and removes the socket. Dropping the future does the same, but for the telling.
+    /// Serves until `shutdown` is ready. Then it writes to every stream what was announced by then (N-11), closes all
+    /// connections and removes the socket. To drop the future does the same without the last write.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut connections = JoinSet::new();
@@ -146,9 +134,9 @@ impl Service {
             tokio::select! {
                 () = &mut shutdown => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.admit(stream, &mut connections),
+                    Ok((stream, _)) => self.accept(stream, &mut connections),
                     Err(error) => {
-                        // Out of file descriptors, most likely: it stays so until somebody goes.
+                        // Probably no descriptor is left, until a connection ends.
                         tracing::warn!(%error, "cannot accept a connection");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
@@ -156,25 +144,25 @@ impl Service {
                 Some(_) = connections.join_next() => {}
             }
         }
-        self.shared.ending.send_replace(true);
-        let farewell = async { while connections.join_next().await.is_some() {} };
-        if timeout(FAREWELL, farewell).await.is_err() {
+        self.context.ending.send_replace(true);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        if timeout(FINAL_WRITE, ended).await.is_err() {
             tracing::debug!(
                 count = connections.len(),
-                "leaving connections that do not read"
+                "closing connections that do not read"
             );
         }
     }
 
-    fn admit(&self, stream: UnixStream, connections: &mut JoinSet<()>) {
+    fn accept(&self, stream: UnixStream, connections: &mut JoinSet<()>) {
         let peer = match stream.peer_cred() {
             Ok(peer) => peer,
             Err(error) => {
-                tracing::warn!(%error, "the kernel does not tell who connects");
+                tracing::warn!(%error, "a connection without credentials");
                 return;
             }
         };
-        let Some(seat) = Seat::take(&self.shared, peer.uid(), connections.len()) else {
+        let Some(seat) = Seat::take(&self.seats, peer.uid(), connections.len()) else {
             tracing::warn!(uid = peer.uid(), "too many connections; refusing another");
             return;
         };
@@ -185,35 +173,35 @@ impl Service {
                 return;
             }
         };
-        let shared = Arc::clone(&self.shared);
+        let context = Arc::clone(&self.context);
         connections.spawn(async move {
-            connection::serve(socket, peer, &shared).await;
+            connection::serve(socket, peer, &context).await;
             drop(seat);
         });
     }
 }
 
-/// One connection's place among those of its user.
+/// A connection's share of its user's limit.
 struct Seat {
-    shared: Arc<Shared>,
+    seats: Arc<Seats>,
     uid: u32,
 }
 
 impl Seat {
-    fn take(shared: &Arc<Shared>, uid: u32, connections: usize) -> Option<Self> {
-        let mut users = shared.users.lock().unwrap_or_else(PoisonError::into_inner);
+    fn take(seats: &Arc<Seats>, uid: u32, connections: usize) -> Option<Self> {
+        let mut users = seats.users.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = users.get(&uid).copied().unwrap_or_default();
         let fair = if uid == 0 {
-            shared.connections
+            seats.limit
         } else {
-            shared.connections.div_ceil(4)
+            seats.limit.div_ceil(4)
         };
-        if connections >= shared.connections || taken >= fair {
+        if connections >= seats.limit || taken >= fair {
             return None;
         }
         users.insert(uid, taken + 1);
         Some(Self {
-            shared: Arc::clone(shared),
+            seats: Arc::clone(seats),
             uid,
         })
     }
@@ -222,7 +210,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut users = self
-            .shared
+            .seats
             .users
             .lock()
             .unwrap_or_else(PoisonError::into_inner);

@@ -1,42 +1,41 @@
-//! The state that everything here is about, and one notification of it.
+//! The state of the port, and a notification of it.
 
 use serde::{Deserialize, Serialize};
 
-/// The whole current state: which port the Teredo client uses, and the how-manieth state this is
-/// (N-19).
+/// The whole state: the Teredo client's port, and the number of the state (N-19).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Grows by one with every change, within the life of one hub. 0: nothing was ever announced.
+    /// Grows by one with each change, within the life of one hub. 0: no port was announced yet.
     pub sequence: u64,
-    /// The UDP port in host byte order (N-10); 0 means that the client has none.
+    /// The UDP port in host byte order (N-10); 0: the client has none.
     pub port: u16,
 }
 
 impl Snapshot {
-    /// Whether the client has a port at all.
+    /// Whether the client has a port.
     #[must_use]
     pub fn has_port(self) -> bool {
         self.port != 0
     }
 }
 
-/// What a [`Notification`] tells.
+/// The kind of a [`Notification`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// The registration is in force. Comes first and once, if it was asked for (N-02).
+    /// The registration is in force. Comes first and once, if it was requested (N-02).
     Initial,
     /// The client uses a port where it had none (N-11).
     Add,
     /// The client has no port any more (N-11).
     Delete,
-    /// The client uses another port (N-11). What a later version calls otherwise is read as this: the port tells.
+    /// The client uses another port (N-11). A kind of a later version is read as this.
     #[serde(other)]
     Change,
 }
 
 impl Kind {
-    /// What a step from one port to another is, seen by somebody who knew the first.
+    /// The kind of the step from the `known` port to another.
     ///
     /// ```
     /// use teredo_notify::Kind;
@@ -68,11 +67,11 @@ impl Kind {
     }
 }
 
-/// One notification: the kind of the step, and the whole state after it.
+/// A notification: the kind of the step, and the whole state after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Notification {
-    /// What happened, relative to the state that this receiver was told of before.
+    /// The step from the state that this receiver knew.
     pub kind: Kind,
-    /// The state that this notification is about; for [`Kind::Initial`] the one at registration.
+    /// The new state; for [`Kind::Initial`] the state at registration.
     pub state: Snapshot,
 }

@@ -1,9 +1,9 @@
-//! Notifications in other processes than the client: a mirror of the service's state, kept by one
-//! connection for as long as somebody is registered. The thread that reads it runs the callbacks itself; if one of
-//! them blocks, another thread takes over both ([`Hub::follow`](crate::hub::Hub::follow)).
+//! Notifications outside the client's process: a mirror of the service's state, kept by one connection as long as
+//! there are registrations. The thread that reads the connection runs the callbacks; if one of them blocks, another
+//! thread takes over both ([`Hub::follow`](crate::hub::Hub::follow)).
 //!
-//! When the service goes, registrations are told at once that there is no port; when it is back, that
-//! there is one. They do nothing for that (N-15). It need not be there at the start either.
+//! When the service ends, registrations learn at once that there is no port, and when it is back, its new port (N-15).
+//! The service need not run at the start either.
 
 mod gating;
 mod mirror;
@@ -44,7 +44,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// A watcher of the service at this socket. Connects when somebody registers.
+    /// A watcher of the service at this socket. Connects with the first registration.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -60,13 +60,12 @@ impl Watcher {
 
     /// The port that the client uses now.
     ///
-    /// While somebody is registered with this watcher, this is a look at its own memory, without a system
-    /// call. What changes after a registration is notified: register first and ask then, and no change is
-    /// missed (N-12).
+    /// As long as this watcher has a registration, this reads memory and makes no system call. Every change after a
+    /// registration is notified: register first and then ask, and you miss none (N-12).
     ///
     /// # Errors
-    /// [`GetPortError::NotReady`] where there is no port or no service; [`GetPortError::NotSupported`] where
-    /// there can be none, for want of IPv6.
+    /// [`GetPortError::NotReady`] if there is no port or no service; [`GetPortError::NotSupported`] if the host has no
+    /// IPv6.
     pub fn get_port(&self) -> Result<u16, GetPortError> {
         let port = match self.link.mirrored() {
             Some(state) => state.port,
@@ -82,14 +81,13 @@ impl Watcher {
         }
     }
 
-    /// Has `callback` called with every change from now on, as [`Hub::register`](crate::hub::Hub::register)
-    /// does, across restarts of the service (N-15). Sequence numbers are this watcher's own.
+    /// Calls `callback` with each change from now on, as [`Hub::register`](crate::hub::Hub::register) does, across
+    /// restarts of the service (N-15). Sequence numbers are this watcher's own.
     ///
-    /// Connects to the service if this is the first registration, and waits for its current state for a
-    /// second at most.
+    /// The first registration connects to the service, and waits a second at most for the current state.
     ///
     /// # Errors
-    /// [`NotifyError::InsufficientResources`]. That the service is absent is no error.
+    /// [`NotifyError::InsufficientResources`]. It is no error if the service does not run.
     pub fn register(
         &self,
         initial: bool,
@@ -103,7 +101,7 @@ impl Watcher {
         })
     }
 
-    /// The current state, then every change, as an iterator that blocks and never ends.
+    /// The current state, then each change, as an iterator that blocks and never ends.
     ///
     /// # Errors
     /// [`NotifyError::InsufficientResources`]
@@ -124,7 +122,7 @@ impl Watcher {
         self.snapshots().map(SnapshotStream)
     }
 
-    /// Whether the service is there. False while nobody is registered.
+    /// Whether the service is connected. False without registrations.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.link.is_connected()
@@ -158,7 +156,7 @@ fn host_has_ipv6() -> bool {
 #[derive(Debug)]
 #[must_use = "the registration is cancelled when this is dropped"]
 pub struct WatchRegistration {
-    // Before the lease: as long as the callback can run, the mirror is kept.
+    // Before the mirror, which must last as long as the callback can run.
     registration: Registration,
     _mirror: MirrorRef,
 }
@@ -176,7 +174,7 @@ impl WatchRegistration {
     }
 }
 
-/// The states of the port, one after the other; see [`Watcher::snapshots`].
+/// The states of the port; see [`Watcher::snapshots`].
 #[derive(Debug)]
 pub struct Snapshots {
     feed: Feed,

@@ -1,9 +1,8 @@
-//! Varlink on the wire: JSON objects, each ended by a NUL.
+//! Varlink on the wire: JSON objects, each with a NUL at its end.
 //!
-//! An own framing instead of a Varlink library, for what the service needs and none offers together: the
-//! peer's credentials from the kernel; no reply of a stream made before the one ahead of it has left, so
-//! that slow subscribers cost nothing; calls read while a stream is open, and with them the death of a
-//! gating subscriber seen at once; and a client that pulls no runtime into the programs that link it.
+//! The framing is our own because no Varlink library offers all of this: the peer's credentials from the kernel;
+//! streams that make each reply when the one before has left, so that slow subscribers cost nothing; calls that are
+//! read while a stream is open, which reveals the death of a gate at once; and a caller that links no runtime.
 
 use std::borrow::Cow;
 
@@ -31,7 +30,7 @@ pub(crate) mod error {
     pub(crate) const EXPECTED_MORE: &str = "org.varlink.service.ExpectedMore";
 }
 
-/// Why a peer cannot be understood.
+/// Why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     #[error("a message is longer than {MAX_MESSAGE} bytes")]
@@ -40,7 +39,7 @@ pub(crate) enum WireError {
     Malformed(#[from] serde_json::Error),
 }
 
-/// Cuts a stream of bytes into messages.
+/// Splits a stream of bytes into messages.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     buffer: Vec<u8>,
@@ -51,8 +50,8 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Appends what was read. Take every message with [`Decoder::next`] before the next call, so that
-    /// no more is kept than one incomplete message.
+    /// Appends bytes. Take all messages with [`Decoder::next`] before the next call: then the decoder keeps one
+    /// incomplete message at most.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -88,7 +87,7 @@ impl Decoder {
     }
 }
 
-/// A call, as a client writes it.
+/// A call, as the caller writes it.
 #[derive(Debug, Serialize)]
 pub(crate) struct OutgoingCall<'a> {
     pub(crate) method: &'a str,
@@ -138,7 +137,7 @@ impl<'a> OutgoingCall<'a> {
     }
 }
 
-/// A call, as the service has read it.
+/// A call, as the service reads it.
 #[derive(Debug)]
 pub(crate) struct IncomingCall {
     pub(crate) method: String,
@@ -148,8 +147,8 @@ pub(crate) struct IncomingCall {
 }
 
 impl IncomingCall {
-    /// Reads a call. The outer error means that the peer does not speak Varlink; the inner one is the
-    /// reply to a call that is wrong in itself, none if it wants no reply.
+    /// Reads a call. The outer error means that the peer does not speak Varlink. The inner one is the reply to an
+    /// invalid call; none if that wants no reply.
     pub(crate) fn decode(message: &[u8]) -> Result<Result<Self, Option<Reply>>, WireError> {
         let mut call: Map<String, Value> = serde_json::from_slice(message)?;
         let mut flag = |name: &'static str| match call.remove(name) {
@@ -185,7 +184,7 @@ impl IncomingCall {
         }))
     }
 
-    /// A parameter of the call, taken out of it.
+    /// Removes and returns a parameter of the call.
     pub(crate) fn parameter<T: DeserializeOwned>(
         &mut self,
         name: &'static str,
@@ -242,7 +241,7 @@ impl Reply {
     }
 }
 
-/// What `Subscribe` replies.
+/// The reply of `Subscribe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PortState {
     pub(crate) subscription: u64,
@@ -252,7 +251,7 @@ pub(crate) struct PortState {
 }
 
 impl PortState {
-    /// As a reply that others follow; without the detour by [`Value`], for one is made for each subscriber.
+    /// As a reply that others follow. Directly, not as a [`Value`], because each subscriber gets its own.
     pub(crate) fn encode(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Continued<'a> {
@@ -265,7 +264,7 @@ impl PortState {
         })
     }
 
-    /// Reads a reply that is a state; none if it is an error, or no such thing.
+    /// Reads a reply that is a state; none if it is an error or anything else.
     pub(crate) fn decode(message: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Told {

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::OptionFuture;
 use tokio::net::unix::UCred;
 
-use super::Shared;
+use super::context::Context;
 use super::methods::{self, Answer, Stream};
 use super::socket::Socket;
 use crate::wire::{Decoder, IncomingCall, Reply, WireError};
@@ -17,7 +17,7 @@ const CHUNK: usize = 8 * 1024;
 
 const SETTLE: &str = "io.teredo.Client.Settle";
 
-/// Why a connection was closed by the service.
+/// Why the service closed a connection.
 #[derive(Debug, thiserror::Error)]
 enum Closed {
     #[error("the connection failed: {0}")]
@@ -31,22 +31,22 @@ enum Closed {
 struct Connection<'a> {
     socket: Arc<Socket>,
     peer: UCred,
-    shared: &'a Shared,
+    context: &'a Context,
     decoder: Decoder,
-    /// The reply that is on its way, unless it is a subscription's.
+    /// The reply that is being written, unless it is a subscription's.
     outgoing: Vec<u8>,
     written: usize,
-    /// The call that keeps replying.
+    /// The stream that a call has opened.
     open: Option<Stream>,
-    /// The peer sends nothing more.
+    /// The peer has closed its side.
     ended: bool,
 }
 
-pub(super) async fn serve(socket: Socket, peer: UCred, shared: &Shared) {
+pub(super) async fn serve(socket: Socket, peer: UCred, context: &Context) {
     let mut connection = Connection {
         socket: Arc::new(socket),
         peer,
-        shared,
+        context,
         decoder: Decoder::default(),
         outgoing: Vec::new(),
         written: 0,
@@ -56,7 +56,7 @@ pub(super) async fn serve(socket: Socket, peer: UCred, shared: &Shared) {
     if let Err(error) = connection.run().await {
         let (uid, pid) = (peer.uid(), peer.pid());
         match error {
-            // A subscriber has lost its stream, and maybe a firewall its gate, by a mistake of its own.
+            // By its own mistake a subscriber has lost its stream, or a firewall its gate.
             Closed::CallDuringStream => tracing::warn!(uid, pid, %error, "connection closed"),
             _ => tracing::debug!(uid, pid, %error, "connection closed"),
         }
@@ -65,7 +65,7 @@ pub(super) async fn serve(socket: Socket, peer: UCred, shared: &Shared) {
 
 impl Connection<'_> {
     async fn run(&mut self) -> Result<(), Closed> {
-        let mut ending = self.shared.ending.subscribe();
+        let mut ending = self.context.ending.subscribe();
         loop {
             while self.open.is_some() || self.outgoing.is_empty() {
                 let Some(message) = self.decoder.next()? else {
@@ -81,7 +81,7 @@ impl Connection<'_> {
             let idle = self.advance()?;
             let reading = !self.ended && (idle || self.open.is_some());
             let service_ends = async {
-                // An error would mean that it has ended already.
+                // An error means that it has ended already.
                 let _ = ending.wait_for(|ending| *ending).await;
             };
             let Self { socket, open, .. } = self;
@@ -99,18 +99,18 @@ impl Connection<'_> {
                     self.read()?;
                 }
                 ready = socket.writable(), if !idle => {
-                    // What there is to write is written at the beginning.
+                    // The write is at the head of the loop.
                     ready?;
                 }
                 Some(reply) = next_event, if idle => self.send(&reply)?,
                 Some(()) = called => {}
-                () = service_ends => return Ok(self.take_leave().await?),
+                () = service_ends => return Ok(self.finish().await?),
             }
         }
     }
 
-    /// The service ends: says what is to be said by now, and no more.
-    async fn take_leave(&mut self) -> io::Result<()> {
+    /// The service ends: writes everything that is due now.
+    async fn finish(&mut self) -> io::Result<()> {
         loop {
             while !self.advance()? {
                 self.socket.writable().await?;
@@ -125,7 +125,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Writes what is to be written, as far as there is room; whether all has left.
+    /// Writes everything that is due, as far as there is room; whether all of it has left.
     fn advance(&mut self) -> io::Result<bool> {
         self.write()?;
         match &self.open {
@@ -138,9 +138,9 @@ impl Connection<'_> {
 
     async fn handle(&mut self, call: Result<IncomingCall, Option<Reply>>) -> Result<(), Closed> {
         if let Some(stream) = &self.open {
-            // Varlink answers calls in their order, and the one before this one never ends.
+            // Varlink answers calls in their order, and the stream's never ends.
             return match call {
-                // A confirmation takes effect at once, and its reply is due when the stream has ended.
+                // It takes effect at once; its reply would be due at the end of the stream.
                 Ok(call) if call.oneway || call.method == SETTLE => {
                     let gate = stream.gate();
                     self.oneway(call, gate).await;
@@ -154,7 +154,7 @@ impl Connection<'_> {
             Err(None) => {}
             Err(Some(refusal)) => self.send(&refusal)?,
             Ok(call) if call.oneway => self.oneway(call, None).await,
-            Ok(call) => match methods::answer(call, self.peer, &self.socket, self.shared).await {
+            Ok(call) => match methods::answer(call, self.peer, &self.socket, self.context).await {
                 Answer::Reply(reply) => self.send(&reply)?,
                 Answer::Stream(stream) => self.open = Some(stream),
             },
@@ -172,11 +172,11 @@ impl Connection<'_> {
                 .and_then(serde_json::Value::as_u64)
                 == gate;
         let refusal = if own {
-            methods::settle(&mut call, &self.shared.hub).err()
+            methods::settle(&mut call, &self.context.hub).err()
         } else {
-            match methods::answer(call, self.peer, &self.socket, self.shared).await {
+            match methods::answer(call, self.peer, &self.socket, self.context).await {
                 Answer::Reply(reply) => Some(reply).filter(|reply| reply.error.is_some()),
-                // Not without "more", and "more" has no meaning here.
+                // A stream needs "more", which a oneway call cannot have.
                 Answer::Stream(_) => None,
             }
         };
@@ -185,7 +185,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Not async, so that its buffer is not kept with every connection.
+    /// Not async, so that the connection does not keep its buffer.
     fn read(&mut self) -> io::Result<()> {
         let mut chunk = [0; CHUNK];
         match self.socket.read(&mut chunk) {

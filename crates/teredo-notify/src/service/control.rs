@@ -1,12 +1,17 @@
+//! The client behind the service, as the service sees it: its methods and its events.
+
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::types::Status;
+use tokio::sync::broadcast;
 
-/// What [`Control`] returns.
+use crate::hub::Hub;
+use crate::types::{Detail, Event, Status};
+
+/// The future of a method of [`Control`].
 pub type ControlFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What the service cannot know or do itself: the client behind it.
+/// The client behind the service.
 ///
 /// ```
 /// use teredo_notify::service::{Control, ControlError, ControlFuture, Outcome};
@@ -30,39 +35,76 @@ pub type ControlFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// }
 /// ```
 pub trait Control: Send + Sync + 'static {
-    /// How the client stands. The service fills in `port`, `sequence` and `firewall` from the hub itself.
+    /// The client's status. The service fills in `port`, `sequence` and `firewall` from the hub.
     fn status(&self) -> ControlFuture<'_, Status>;
 
-    /// Moves to `port`, or to one of the system's choice. Ready when the change is announced and the gating
-    /// subscribers have settled or run out of time.
+    /// Moves to `port`, or to a port of the system's choice. Ready when the change is announced and the gates have
+    /// settled or missed the deadline.
     fn rebind(&self, port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>>;
 
-    /// Closes the port and stops. Stopping what has stopped is no error.
+    /// Closes the port and stops. To stop a stopped client is no error.
     fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>>;
 
-    /// Starts again. Starting what runs is no error.
+    /// Starts again. To start a running client is no error.
     fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>>;
 }
 
-/// What a control call has led to.
+/// The result of a control call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Outcome {
     /// The port now; 0: none.
     pub port: u16,
-    /// Whether every gating subscriber has confirmed it in time.
+    /// Whether every gate has settled it in time.
     pub settled: bool,
 }
 
 /// Why a control call has failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
-    /// The port that was asked for belongs to another program.
+    /// Another program uses the requested port.
     #[error("port {0} is in use by another program")]
     PortInUse(u16),
-    /// The client has no port to move: it is stopped.
+    /// The client is stopped, so it has no port to move.
     #[error("the client is stopped")]
     NotReady,
-    /// Anything else, in words.
+    /// Any other failure, in words.
     #[error("{0}")]
     Failed(String),
+}
+
+/// How many events a slow monitor may lag behind before it loses some.
+const BACKLOG: usize = 256;
+
+/// Delivers the client's events to the monitors. Clones are the same bus.
+///
+/// Publish everything but port events: the service makes those from the hub, which loses none.
+#[derive(Debug, Clone)]
+pub struct EventBus {
+    hub: Hub,
+    sender: broadcast::Sender<Event>,
+}
+
+impl EventBus {
+    /// A bus whose events carry the sequence numbers of `hub`.
+    #[must_use]
+    pub fn new(hub: Hub) -> Self {
+        Self {
+            hub,
+            sender: broadcast::Sender::new(BACKLOG),
+        }
+    }
+
+    /// Sends an event to all monitors. Never blocks; a monitor that is too slow learns how many it has lost.
+    pub fn publish(&self, detail: Detail) {
+        if self.sender.receiver_count() > 0 {
+            // An error means that the last monitor has just gone.
+            let _ = self
+                .sender
+                .send(Event::now(self.hub.snapshot().sequence, detail));
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.sender.subscribe()
+    }
 }

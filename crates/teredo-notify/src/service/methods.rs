@@ -1,4 +1,4 @@
-//! What each method does.
+//! The methods of the interface.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use serde_json::json;
 use tokio::net::unix::UCred;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::control::{ControlError, Outcome};
+use super::context::Context;
+use super::control::{ControlError, EventBus, Outcome};
 use super::permission::may_steer;
 use super::socket::Socket;
 use super::subscription::Subscription;
-use super::{EventBus, Shared};
 use crate::hub::{Feed, GateOwner, GateStatus, Hub, Rank, RegisterError, SettleError};
 use crate::types::{Detail, Event, EventName, FirewallStatus, PortKind, Status};
 use crate::wire::{DESCRIPTION, INTERFACE, IncomingCall, Reply, error};
@@ -20,19 +20,19 @@ use crate::wire::{DESCRIPTION, INTERFACE, IncomingCall, Reply, error};
 const SERVICE_INTERFACE: &str = "org.varlink.service";
 const SERVICE_DESCRIPTION: &str = include_str!("org.varlink.service.varlink");
 
-/// What a call leads to.
+/// The result of a call.
 pub(super) enum Answer {
     Reply(Reply),
     Stream(Stream),
 }
 
-/// A call that keeps replying.
+/// The stream that a call has opened.
 pub(super) enum Stream {
     Subscription(Subscription),
     Monitor(Monitor),
 }
 
-/// The sources of a monitor's events; those that were not asked for are absent.
+/// The sources of a monitor's events; absent if they were not requested.
 pub(super) struct Monitor {
     hub: Hub,
     ports: Option<Feed>,
@@ -40,44 +40,44 @@ pub(super) struct Monitor {
     others: Option<broadcast::Receiver<Event>>,
 }
 
-/// Answers the call of `peer`, which came by `socket`.
+/// Answers a call of `peer`, received on `socket`.
 pub(super) async fn answer(
     call: IncomingCall,
     peer: UCred,
     socket: &Arc<Socket>,
-    shared: &Shared,
+    context: &Context,
 ) -> Answer {
     let reply = match call.method.as_str() {
-        "io.teredo.Client.Subscribe" => subscribe(call, peer, socket, shared).await,
-        "io.teredo.Client.Monitor" => monitor(call, shared).await,
-        _ => reply(call, peer, shared).await.map(Answer::Reply),
+        "io.teredo.Client.Subscribe" => subscribe(call, peer, socket, context).await,
+        "io.teredo.Client.Monitor" => monitor(call, context).await,
+        _ => reply(call, peer, context).await.map(Answer::Reply),
     };
     reply.unwrap_or_else(Answer::Reply)
 }
 
-async fn reply(mut call: IncomingCall, peer: UCred, shared: &Shared) -> Result<Reply, Reply> {
+async fn reply(mut call: IncomingCall, peer: UCred, context: &Context) -> Result<Reply, Reply> {
     match call.method.as_str() {
-        "io.teredo.Client.GetPort" => match shared.hub.snapshot().port {
+        "io.teredo.Client.GetPort" => match context.hub.snapshot().port {
             0 => Err(Reply::error(error::NOT_READY, json!({}))),
             port => Ok(Reply::new(json!({ "port": port }))),
         },
-        "io.teredo.Client.GetStatus" => Ok(Reply::new(json!({ "status": status(shared).await }))),
+        "io.teredo.Client.GetStatus" => Ok(Reply::new(json!({ "status": status(context).await }))),
         "io.teredo.Client.Settle" => {
-            require_permission(peer, shared).await?;
-            settle(&mut call, &shared.hub)
+            require_permission(peer, context).await?;
+            settle(&mut call, &context.hub)
         }
         "io.teredo.Client.Rebind" => {
             let port: Option<NonZeroU16> = call.parameter("port")?;
-            require_permission(peer, shared).await?;
-            outcome(shared.control.rebind(port.map(NonZeroU16::get)).await)
+            require_permission(peer, context).await?;
+            outcome(context.control.rebind(port.map(NonZeroU16::get)).await)
         }
         "io.teredo.Client.Stop" => {
-            require_permission(peer, shared).await?;
-            outcome(shared.control.stop().await)
+            require_permission(peer, context).await?;
+            outcome(context.control.stop().await)
         }
         "io.teredo.Client.Start" => {
-            require_permission(peer, shared).await?;
-            outcome(shared.control.start().await)
+            require_permission(peer, context).await?;
+            outcome(context.control.start().await)
         }
         "org.varlink.service.GetInfo" => Ok(Reply::new(json!({
             "vendor": "teredo",
@@ -112,8 +112,8 @@ fn interface_not_found(interface: &str) -> Reply {
     )
 }
 
-async fn require_permission(peer: UCred, shared: &Shared) -> Result<(), Reply> {
-    if may_steer(peer, shared.group).await {
+async fn require_permission(peer: UCred, context: &Context) -> Result<(), Reply> {
+    if may_steer(peer, context.group).await {
         Ok(())
     } else {
         Err(Reply::error(error::PERMISSION_DENIED, json!({})))
@@ -121,7 +121,7 @@ async fn require_permission(peer: UCred, shared: &Shared) -> Result<(), Reply> {
 }
 
 fn expect_more(call: &IncomingCall) -> Result<(), Reply> {
-    // A oneway call has no place for a stream either.
+    // A oneway call cannot have a stream either.
     if call.more && !call.oneway {
         Ok(())
     } else {
@@ -129,7 +129,7 @@ fn expect_more(call: &IncomingCall) -> Result<(), Reply> {
     }
 }
 
-/// `Settle`; the caller has seen to the permission.
+/// `Settle`; the caller has checked the permission.
 pub(super) fn settle(call: &mut IncomingCall, hub: &Hub) -> Result<Reply, Reply> {
     let subscription: u64 = call.parameter("subscription")?;
     let sequence: u64 = call.parameter("sequence")?;
@@ -164,10 +164,10 @@ fn too_many(error: &RegisterError) -> Reply {
     failed(&error.to_string())
 }
 
-async fn status(shared: &Shared) -> Status {
-    let status = shared.control.status().await;
-    let state = shared.hub.snapshot();
-    let firewall = shared
+async fn status(context: &Context) -> Status {
+    let status = context.control.status().await;
+    let state = context.hub.snapshot();
+    let firewall = context
         .hub
         .gates()
         .into_iter()
@@ -201,25 +201,25 @@ async fn subscribe(
     mut call: IncomingCall,
     peer: UCred,
     socket: &Arc<Socket>,
-    shared: &Shared,
+    context: &Context,
 ) -> Result<Answer, Reply> {
     let initial: bool = call.parameter("initial")?;
     let gating: bool = call.parameter("gate")?;
     expect_more(&call)?;
     if gating {
-        require_permission(peer, shared).await?;
+        require_permission(peer, context).await?;
     }
-    // The feed first: the gate must not hold up an announcement that the feed does not bring.
+    // The feed first: the gate must not delay an announcement that the feed does not deliver.
     let rank = if gating { Rank::Gating } else { Rank::Ordinary };
-    let feed = shared
+    let feed = context
         .hub
         .subscribe_as(rank, initial)
         .map_err(|error| too_many(&error))?;
     let gate = gating
-        .then(|| shared.hub.register_gate(owner(peer)))
+        .then(|| context.hub.register_gate(owner(peer)))
         .transpose()
         .map_err(|error| too_many(&error))?;
-    let subscription = Subscription::new(feed, gate, Arc::clone(socket), shared);
+    let subscription = Subscription::new(feed, gate, Arc::clone(socket), context);
     Ok(Answer::Stream(Stream::Subscription(subscription)))
 }
 
@@ -231,7 +231,7 @@ fn owner(peer: UCred) -> GateOwner {
     GateOwner { pid, command }
 }
 
-async fn monitor(mut call: IncomingCall, shared: &Shared) -> Result<Answer, Reply> {
+async fn monitor(mut call: IncomingCall, context: &Context) -> Result<Answer, Reply> {
     let mut events: Vec<EventName> = call.parameter("events")?;
     expect_more(&call)?;
     if events.is_empty() {
@@ -239,20 +239,20 @@ async fn monitor(mut call: IncomingCall, shared: &Shared) -> Result<Answer, Repl
     }
     let ports = events
         .contains(&EventName::Port)
-        .then(|| shared.hub.subscribe(true))
+        .then(|| context.hub.subscribe(true))
         .transpose()
         .map_err(|error| too_many(&error))?;
     let (others, first) = if events.contains(&EventName::State) {
-        // In this order: what changes after the status was taken is on the bus.
-        let bus = EventBus::subscribe(&shared.events);
+        // In this order, so that the bus has every change after the status.
+        let bus = EventBus::subscribe(&context.events);
         (
             Some(bus),
-            Some(state_event(shared.control.status().await, &shared.hub)),
+            Some(state_event(context.control.status().await, &context.hub)),
         )
     } else {
         (None, None)
     };
-    let hub = shared.hub.clone();
+    let hub = context.hub.clone();
     Ok(Answer::Stream(Stream::Monitor(Monitor {
         hub,
         ports,
@@ -283,7 +283,7 @@ fn state_event(status: Status, hub: &Hub) -> Event {
 }
 
 impl Stream {
-    /// The number of the gating subscription, if this is one.
+    /// The number of the gate, if this is one.
     pub(super) fn gate(&self) -> Option<u64> {
         match self {
             Self::Subscription(subscription) => subscription.gate(),

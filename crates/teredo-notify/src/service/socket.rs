@@ -7,11 +7,11 @@ use rustix::net::SendFlags;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::{Receiver, Sender};
 
-/// A connected socket, whose runtime is told of what is waited for and of nothing else.
+/// A connected socket that the runtime watches for reading alone.
 ///
-/// tokio's own type is told, as long as it lives, whenever there is more room to write. So a subscriber that reads
-/// what it was sent would wake the service, before its own call returns, and compete with it for a processor. tokio
-/// has pipes in halves, each told of its own direction; a socket is read and waited for like one.
+/// tokio's own type also watches for room to write, always. A subscriber that reads a notification would then wake
+/// the service before its own call returns, and compete with it for a processor. tokio's halves of a pipe each watch
+/// one direction, and wait for a socket as for a pipe; `AsyncFd`, which could do so too, is unsafe to make.
 pub(super) struct Socket(Receiver);
 
 impl Socket {
@@ -25,21 +25,21 @@ impl Socket {
         self.0.readable().await
     }
 
-    /// Reads what is there.
+    /// Reads without waiting.
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.try_read(buffer)
     }
 
     /// Waits until there is room to write.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        // epoll knows descriptors: another one for the same socket is another registration.
-        let other = self.0.as_fd().try_clone_to_owned()?;
-        Sender::from_owned_fd_unchecked(other)?.writable().await
+        // epoll registers descriptors: a second one for the same socket is a second registration.
+        let second = self.0.as_fd().try_clone_to_owned()?;
+        Sender::from_owned_fd_unchecked(second)?.writable().await
     }
 
     /// Writes as much as there is room for.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        // Not a write: the program that announces need not be one that ignores SIGPIPE.
+        // Not a write: the program that publishes need not ignore SIGPIPE.
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         Ok(rustix::net::send(&self.0, bytes, flags)?)
     }

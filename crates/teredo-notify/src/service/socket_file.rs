@@ -1,4 +1,4 @@
-//! Getting the socket, without ever taking one away from a live instance.
+//! Binding the socket, without ever replacing that of a live instance.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -22,13 +22,13 @@ pub enum ServiceError {
         /// The socket.
         path: PathBuf,
     },
-    /// There is something in the way that is no socket, and so is not ours to delete.
+    /// The path is taken by a file that is no socket, which the service must not delete.
     #[error("{} exists and is not a socket: remove it, or choose another socket with --socket", path.display())]
     NotASocket {
-        /// What is in the way.
+        /// The file.
         path: PathBuf,
     },
-    /// The kernel has no room for so long a path.
+    /// The path is longer than the kernel allows.
     #[error("the path {} is too long for a socket: choose one of at most 100 bytes with --socket", path.display())]
     PathTooLong {
         /// The path.
@@ -39,7 +39,7 @@ pub enum ServiceError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The folder cannot be written to.
@@ -47,12 +47,12 @@ pub enum ServiceError {
     Create {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The socket's name in the file system, and the right to it. Dropped, it is removed and given up.
+/// The socket's name in the file system, and the lock on it. To drop it removes the one and releases the other.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -69,7 +69,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity) {
-            // If it cannot be removed, the next instance finds nobody listening and replaces it.
+            // If it cannot be removed, the next instance finds no listener and replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -116,13 +116,13 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ServiceErr
         Err(error) => return Err(create_error(&lock_path, error.into())),
     }
 
-    // The lock is held: whoever listens here is not one of us, and what does not is left over.
+    // With the lock held, a listener here is a foreign one, and a socket without listener is left over.
     replaceable(path)?;
     if replaceable(&new_path)? {
         fs::remove_file(&new_path).map_err(|source| create_error(&new_path, source))?;
     }
-    // Under another name first: nobody finds a socket without its permissions, and one that is left over
-    // is replaced without a moment in which there is none.
+    // Under another name first, so that the socket appears with its permissions, and there is one at every moment when
+    // it replaces another.
     let listener =
         UnixListener::bind(&new_path).map_err(|source| create_error(&new_path, source))?;
     let identity = fs::set_permissions(&new_path, Permissions::from_mode(0o666))
@@ -153,7 +153,7 @@ fn create_folder(path: &Path) -> Result<(), ServiceError> {
         .recursive(true)
         .mode(0o755)
         .create(folder)
-        // Whatever the umask says: every user may read the port (N-18).
+        // Despite the umask, because every user may read the port (N-18).
         .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o755)))
         .map_err(|source| ServiceError::Folder {
             path: folder.to_owned(),
@@ -161,7 +161,7 @@ fn create_folder(path: &Path) -> Result<(), ServiceError> {
         })
 }
 
-/// Whether there is a socket at `path` that nobody listens on; an error if there is anything else.
+/// Whether there is a socket without listener at `path`; an error if there is anything else.
 fn replaceable(path: &Path) -> Result<bool, ServiceError> {
     let error = |source| ServiceError::Create {
         path: path.to_owned(),
@@ -177,7 +177,7 @@ fn replaceable(path: &Path) -> Result<bool, ServiceError> {
             });
         }
     }
-    // Without blocking: a hung instance with a full backlog is alive too.
+    // Without blocking: a hung instance with a full backlog still counts as alive.
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let connected = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
         .and_then(|socket| connect(&socket, &SocketAddrUnix::new(path)?));

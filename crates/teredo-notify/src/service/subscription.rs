@@ -1,25 +1,25 @@
-//! The stream of a subscription: the port's states, written by whoever announces them.
+//! The stream of a subscription: the states of the port, which the publishing thread writes.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::Shared;
+use super::context::Context;
 use super::socket::Socket;
 use crate::Notification;
 use crate::hub::{Feed, GateRegistration, Outlet, Sink, Writer};
 use crate::wire::PortState;
 
-/// How many ordinary subscribers are written to by the thread that announces, which is the data path's; the tasks of
-/// the others are called, which costs it less. A write that wakes its reader takes some 3 us.
+/// How many subscribers besides the gates the publishing thread writes to. It is the data path's thread, and a write
+/// that wakes its reader takes some 3 us; to wake the task of a subscriber costs less.
 pub(super) const DIRECT: usize = 128;
 
 pub(super) struct Subscription {
     outlet: Outlet<Peer>,
     gate: Option<GateRegistration>,
     /// One of [`DIRECT`].
-    _place: Option<OwnedSemaphorePermit>,
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Subscription {
@@ -27,13 +27,13 @@ impl Subscription {
         feed: Feed,
         gate: Option<GateRegistration>,
         socket: Arc<Socket>,
-        shared: &Shared,
+        context: &Context,
     ) -> Self {
-        let place = match gate {
+        let slot = match gate {
             Some(_) => None,
-            None => Arc::clone(&shared.direct).try_acquire_owned().ok(),
+            None => Arc::clone(&context.direct).try_acquire_owned().ok(),
         };
-        let writer = match (&gate, &place) {
+        let writer = match (&gate, &slot) {
             (None, None) => Writer::Task,
             _ => Writer::Publisher,
         };
@@ -47,11 +47,11 @@ impl Subscription {
         Self {
             outlet: Outlet::new(feed, peer, writer),
             gate,
-            _place: place,
+            _slot: slot,
         }
     }
 
-    /// The number of the gating subscription, if this is one.
+    /// The number of the gate, if this is one.
     pub(super) fn gate(&self) -> Option<u64> {
         self.gate.as_ref().map(GateRegistration::id)
     }

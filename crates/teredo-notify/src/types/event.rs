@@ -1,10 +1,10 @@
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddrV4};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Phase, rfc3339};
+use super::status::Phase;
 use crate::Kind;
 
 /// The name and version of the contract that [`Event`] follows.
@@ -26,11 +26,11 @@ pub const EVENT_SCHEMA: &str = "teredo.event/1";
 pub struct Event {
     /// Always [`EVENT_SCHEMA`] from this version.
     pub schema: String,
-    /// When it happened: RFC 3339, UTC, with microseconds.
+    /// The time: RFC 3339, UTC, with microseconds.
     pub time: String,
-    /// The port state that was current then: for a port event, the one that it is about.
+    /// The number of the port's state at that time; for a port event, that of the new state.
     pub sequence: u64,
-    /// What happened.
+    /// The event itself.
     #[serde(flatten)]
     pub detail: Detail,
 }
@@ -48,7 +48,17 @@ impl Event {
     }
 }
 
-/// What an [`Event`] tells; the field `event` in JSON, with the fields of the kind beside it.
+/// A point of time in the form of RFC 3339, UTC with microseconds: `2026-11-22T16:00:00.000000Z`.
+///
+/// The form has years of four digits: times before 1970 become 1970, and times after 9999 the end of that year.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
+    let last = SystemTime::UNIX_EPOCH + YEAR_10000 - Duration::from_micros(1);
+    humantime::format_rfc3339_micros(time.clamp(SystemTime::UNIX_EPOCH, last)).to_string()
+}
+
+/// The content of an [`Event`]: the field `event` in JSON, and beside it the fields of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 #[non_exhaustive]
@@ -62,7 +72,7 @@ pub enum Detail {
     },
     /// The client's state, after every change of one of these.
     State {
-        /// Where it stands.
+        /// The new state.
         state: Phase,
         /// Why it is not qualified.
         #[serde(default)]
@@ -80,18 +90,18 @@ pub enum Detail {
         #[serde(default)]
         server: Option<String>,
     },
-    /// This monitor was too slow, and events were left out. Port events never are: they coalesce.
+    /// This monitor was too slow and has lost events. Port events are never lost: they coalesce.
     Lost {
-        /// How many were left out.
+        /// How many it has lost.
         count: u64,
     },
-    /// An event that a later version has introduced.
+    /// An event of a later version.
     #[serde(other)]
     Unknown,
 }
 
 impl Detail {
-    /// Which filter of `Monitor` lets this through; none: every one.
+    /// The filter of `Monitor` that passes this; none: all of them.
     #[must_use]
     pub fn name(&self) -> Option<EventName> {
         match self {
@@ -102,7 +112,7 @@ impl Detail {
     }
 }
 
-/// The kinds of events that `Monitor` can be asked for.
+/// A kind of events that `Monitor` can select.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventName {
@@ -142,7 +152,7 @@ impl std::str::FromStr for EventName {
 #[error("there is no event \"{0}\": the kinds are port and state")]
 pub struct UnknownEventName(pub String);
 
-/// What a port event tells.
+/// The kind of a port event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PortKind {
@@ -152,7 +162,7 @@ pub enum PortKind {
     Add,
     /// The client has no port any more.
     Delete,
-    /// The client uses another port. What a later version calls otherwise is read as this: the port tells.
+    /// The client uses another port. A kind of a later version is read as this.
     #[serde(other)]
     Change,
 }

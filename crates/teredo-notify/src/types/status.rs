@@ -1,3 +1,5 @@
+//! `teredo.status/1`.
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -6,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// The name and version of the contract that [`Status`] follows.
 pub const STATUS_SCHEMA: &str = "teredo.status/1";
 
-/// All that a Teredo node tells about itself: `teredo status --json`.
+/// The status of a Teredo node: `teredo status --json`.
 ///
-/// Fill in what applies and leave the rest to the default:
+/// Set the fields that apply, and leave the rest to the default:
 ///
 /// ```
 /// use teredo_notify::types::{Phase, Status};
@@ -26,37 +28,37 @@ pub struct Status {
     pub schema: String,
     /// The version of the program.
     pub version: String,
-    /// What the node is.
+    /// The node's role.
     pub role: Role,
-    /// Where it stands.
+    /// Its state.
     pub state: Phase,
-    /// Why it is not qualified, or what it is short of.
+    /// Why it is not qualified, or what limits it.
     pub reason: Option<String>,
-    /// When `state` was entered: RFC 3339, UTC.
+    /// When it entered `state`: RFC 3339, UTC.
     pub since: Option<String>,
     /// How long the program has run, in milliseconds.
     pub uptime_ms: u64,
     /// The UDP port in use; 0: none.
     pub port: u16,
-    /// The UDP port that the configuration asks for; none: the system chooses.
+    /// The UDP port in the configuration; none: the system chooses.
     pub configured_port: Option<u16>,
-    /// How many port states there have been; the `sequence` of the last port event.
+    /// The number of the port's state; the `sequence` of the last port event.
     pub sequence: u64,
     /// The Teredo address.
     pub address: Option<Ipv6Addr>,
     /// The tunnel interface.
     pub interface: Option<String>,
-    /// The server as it is configured.
+    /// The server in the configuration.
     pub server: Option<String>,
-    /// The server's address as it was resolved.
+    /// The server's resolved address.
     pub server_address: Option<Ipv4Addr>,
     /// The local end of the UDP socket.
     pub local: Option<SocketAddrV4>,
-    /// How the server sees the local end: the NAT's mapping.
+    /// The NAT's mapping of the local end, as the server sees it.
     pub mapped: Option<SocketAddrV4>,
-    /// The kind of NAT in front of this host, as far as it is known.
+    /// The kind of NAT in front of this host, if known.
     pub nat: Option<String>,
-    /// How often the mapping is refreshed, in milliseconds.
+    /// The interval of the mapping's refreshes, in milliseconds.
     pub refresh_ms: Option<u64>,
     /// The table of peers.
     pub peers: Peers,
@@ -66,7 +68,7 @@ pub struct Status {
     pub data_path: BTreeMap<String, u64>,
     /// Packets dropped, by reason.
     pub drops: BTreeMap<String, u64>,
-    /// The gating subscribers: the firewalls that follow the port.
+    /// The gates: the firewalls that follow the port.
     pub firewall: Vec<FirewallStatus>,
 }
 
@@ -100,7 +102,7 @@ impl Default for Status {
     }
 }
 
-/// What a Teredo node is (RFC 4380 §2).
+/// The role of a Teredo node (RFC 4380 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -111,12 +113,12 @@ pub enum Role {
     Server,
     /// Carries traffic between clients and the native IPv6 Internet.
     Relay,
-    /// A role that a later version has introduced.
+    /// A role of a later version.
     #[serde(other)]
     Unknown,
 }
 
-/// Where a node stands on its way to an address.
+/// The state of a node on its way to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -125,11 +127,11 @@ pub enum Phase {
     Offline,
     /// It tries to qualify (RFC 4380 §5.2.1).
     Probe,
-    /// The host has IPv6 by other means; it rests until that ends (RFC 4380 §5.5).
+    /// The host has IPv6 by other means; the node rests until that ends (RFC 4380 §5.5).
     Dormant,
     /// It has an address and works.
     Qualified,
-    /// A state that a later version has introduced.
+    /// A state of a later version.
     #[serde(other)]
     Unknown,
 }
@@ -148,19 +150,19 @@ impl Phase {
     }
 }
 
-/// How full the table of peers is.
+/// The use of the table of peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Peers {
     /// Entries in use.
     pub total: u64,
-    /// Those of them that are trusted (RFC 4380 §5.2).
+    /// How many of them are trusted (RFC 4380 §5.2).
     pub trusted: u64,
-    /// Entries that there is room for.
+    /// The most entries.
     pub capacity: u64,
 }
 
-/// Traffic through the tunnel. `rx` is what came from the IPv4 side.
+/// Traffic through the tunnel. `rx` is traffic from the IPv4 side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counters {
@@ -174,22 +176,22 @@ pub struct Counters {
     pub tx_bytes: u64,
 }
 
-/// One gating subscriber, typically a firewall agent.
+/// A gate, typically a firewall agent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FirewallStatus {
     /// The number of the subscription.
     pub subscription: u64,
-    /// The process; none where the kernel did not tell.
+    /// The process; none if the kernel did not tell.
     pub pid: Option<u32>,
     /// The process' name.
     pub command: Option<String>,
-    /// Whether it has confirmed the current state.
+    /// Whether it has settled the current state.
     pub in_sync: bool,
-    /// The last state that it has confirmed; none: nothing yet.
+    /// The last state that it has settled; none: none yet.
     pub sequence: Option<u64>,
-    /// How long the last confirmation took from the announcement, in microseconds.
+    /// How long it took to settle, from the announcement, in microseconds.
     pub settle_us: Option<u64>,
-    /// How many announcements it did not confirm before the deadline.
+    /// How many announcements it did not settle before the deadline.
     pub missed: u64,
 }

@@ -121,6 +121,10 @@ fn times_follow_the_calendar() {
         rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(1)),
         "1970-01-01T00:00:00.000000Z"
     );
+    assert_eq!(
+        rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40)),
+        "9999-12-31T23:59:59.999999Z"
+    );
 }
 
 /// A service of a later version may know more kinds: the port tells what has happened.

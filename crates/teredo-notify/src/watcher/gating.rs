@@ -1,4 +1,4 @@
-//! The gating subscriber's side, for tasks on tokio: what a firewall agent follows the port with.
+//! A gate in another process, for tasks on tokio. Firewall agents follow the port with it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until};
 
-use super::mirror::{Backoff, SHORTEST};
-use super::reconnect::Arrival;
+use super::reconnect::{Backoff, FolderWatch, SHORTEST};
 use crate::Snapshot;
-use crate::call::{CallError, check, read};
-use crate::trust::check_server;
+use crate::call::{CallError, check, check_server, read};
 use crate::wire::{Decoder, OutgoingCall, PortState, Reply};
 
-/// Follows the port and confirms every state that it has acted on (N-16).
+/// Follows the port, and settles the states that its caller has acted on (N-16).
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), teredo_notify::watcher::GatingError> {
@@ -22,7 +20,7 @@ use crate::wire::{Decoder, OutgoingCall, PortState, Reply};
 /// let mut gate = GatingSubscriber::new(teredo_notify::socket_path());
 /// loop {
 ///     let state = gate.next().await?;
-///     // Here the firewall is changed: the exception is for state.port alone, and closed if that is 0.
+///     // Change the firewall here: an exception for state.port alone, and none if that is 0.
 ///     gate.settle(state.sequence).await;
 /// }
 /// # }
@@ -32,34 +30,34 @@ pub struct GatingSubscriber {
     path: PathBuf,
     session: Option<Session>,
     backoff: Backoff,
-    arrival: Option<Arrival>,
-    /// When it may connect again after a connection that broke off at once.
+    folder: Option<FolderWatch>,
+    /// When to connect again after a short connection.
     not_before: Option<Instant>,
     last: Option<Snapshot>,
 }
 
-/// Why the service does not let this process gate. Waiting does not mend it.
+/// Why the service does not accept this process as a gate. To wait does not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GatingError {
-    /// Not for this user.
+    /// The user lacks the permission.
     #[error(
         "the Teredo service does not let this user gate: that needs root or membership of its group"
     )]
     PermissionDenied,
-    /// The service does not understand.
+    /// The service, of another version, does not understand.
     #[error("the Teredo service cannot be used as a gate: {0}")]
     Unsupported(String),
 }
 
 impl GatingSubscriber {
-    /// A gate at the service at this socket. Connects when it is first asked.
+    /// A gate of the service at this socket. The first call of [`next`](Self::next) connects.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
             session: None,
             backoff: Backoff::new(),
-            arrival: None,
+            folder: None,
             not_before: None,
             last: None,
         }
@@ -71,18 +69,18 @@ impl GatingSubscriber {
         &self.path
     }
 
-    /// Whether the service is there.
+    /// Whether the service is connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.session.is_some()
     }
 
-    /// The next state to act on: at first the current one. The loss of the service comes as port 0, with
-    /// the sequence number of the state before it, and so does its absence at the start; this
-    /// then connects again for as long as it takes (N-15). Dropping the future loses nothing.
+    /// The next state to act on: at first the current one. If the service ends, or does not run at the start, this
+    /// yields port 0 with the last sequence number, and the next call connects again as soon as it can (N-15). To drop
+    /// the future loses nothing.
     ///
     /// # Errors
-    /// [`GatingError`]; asking again connects again.
+    /// [`GatingError`]; the next call connects again.
     pub async fn next(&mut self) -> Result<Snapshot, GatingError> {
         loop {
             if let Some(session) = &mut self.session {
@@ -111,9 +109,9 @@ impl GatingSubscriber {
                     }
                 }
             }
-            // Watching first, so that what arrives while this tries is not missed.
-            if self.arrival.is_none() {
-                self.arrival = Arrival::watch(&self.path);
+            // Before the attempt, so that it misses no socket that appears meanwhile.
+            if self.folder.is_none() {
+                self.folder = FolderWatch::new(&self.path);
             }
             if let Some(not_before) = self.not_before {
                 sleep_until(not_before).await;
@@ -121,28 +119,28 @@ impl GatingSubscriber {
             match Session::open(&self.path).await {
                 Ok(session) => self.session = Some(session),
                 Err(error) => {
-                    tracing::trace!(%error, "the service is not there");
+                    tracing::trace!(%error, "the service does not run");
                     if let Some(gone) = self.gone() {
                         return Ok(gone);
                     }
-                    self.until_worth_trying().await;
+                    self.wait_to_retry().await;
                 }
             }
         }
     }
 
-    async fn until_worth_trying(&self) {
+    async fn wait_to_retry(&self) {
         let pause = tokio::time::sleep(self.backoff.delay());
-        match &self.arrival {
-            Some(arrival) => tokio::select! {
+        match &self.folder {
+            Some(folder) => tokio::select! {
                 () = pause => {}
-                () = arrival.arrived() => {}
+                () = folder.changed() => {}
             },
             None => pause.await,
         }
     }
 
-    /// "No port", unless that is what was told last.
+    /// "No port", unless that was the last state.
     fn gone(&mut self) -> Option<Snapshot> {
         let gone = Snapshot {
             port: 0,
@@ -151,13 +149,13 @@ impl GatingSubscriber {
         (self.last.replace(gone) != Some(gone)).then_some(gone)
     }
 
-    /// Confirms every state up to and including this one. Without a connection there is nobody to confirm
-    /// it to, and nothing happens; if it breaks, [`GatingSubscriber::next`] tells.
+    /// Settles all states up to and including this one. Without a connection it does nothing; if the connection breaks,
+    /// [`next`](Self::next) finds out.
     pub async fn settle(&mut self, sequence: u64) {
         if let Some(session) = &mut self.session
             && let Err(error) = session.settle(sequence).await
         {
-            tracing::debug!(%error, "cannot confirm the port");
+            tracing::debug!(%error, "cannot settle the port");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The connection behind a watcher, and what the hub's leader does at it.
+//! The connection behind a watcher, and the mirror that it keeps.
 
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::reconnect::Arrival;
+use super::reconnect::{Backoff, FolderWatch, SHORTEST};
 use crate::call::{CallError, Caller, Replies};
 use crate::code::NotifyError;
 use crate::hub::{Hub, Source};
@@ -16,30 +16,6 @@ use crate::{Notification, Snapshot};
 
 /// How long the service may take for its first answer.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
-
-/// A connection that lasted for less is not made again at once.
-pub(super) const SHORTEST: Duration = Duration::from_millis(50);
-
-/// Tells how long to wait before the next attempt to connect.
-///
-/// A service that restarts is back within a second or two, so attempts come often at first. An attempt costs
-/// two system calls.
-#[derive(Debug)]
-pub(super) struct Backoff {
-    since: Instant,
-}
-
-impl Backoff {
-    pub(super) fn new() -> Self {
-        Self {
-            since: Instant::now(),
-        }
-    }
-
-    pub(super) fn delay(&self) -> Duration {
-        (self.since.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
-    }
-}
 
 pub(super) struct Link {
     path: PathBuf,
@@ -50,12 +26,12 @@ pub(super) struct Link {
 
 #[derive(Default)]
 struct State {
-    /// Changes when the last lease ends, which ends the thread of that generation.
+    /// Grows when the last user ends, which ends the source of that generation.
     generation: u64,
     connection: Option<UnixStream>,
 }
 
-/// As long as there is one, the mirror is kept.
+/// The mirror is kept as long as one of these exists.
 pub(super) struct MirrorRef {
     link: Arc<Link>,
 }
@@ -86,7 +62,7 @@ impl Link {
         &self.hub
     }
 
-    /// The service's state as far as it is known; none while nobody follows it.
+    /// The service's state as far as it is known; none without users.
     pub(super) fn mirrored(&self) -> Option<Snapshot> {
         (self.users.load(Ordering::Acquire) > 0).then(|| self.hub.snapshot())
     }
@@ -95,8 +71,8 @@ impl Link {
         self.lock().connection.is_some()
     }
 
-    /// Sees to it that the mirror is kept. When this returns, it has been brought up to date: what it shows
-    /// then is no change, and must not be notified as one.
+    /// Keeps the mirror, and begins it if necessary. When this returns it is up to date: its state is then no change,
+    /// and must not be notified as one.
     pub(super) fn acquire(this: &Arc<Self>) -> Result<MirrorRef, NotifyError> {
         let mut state = this.lock();
         if this.users.load(Ordering::Acquire) == 0 {
@@ -107,7 +83,7 @@ impl Link {
             };
             let (link, generation) = (Arc::clone(this), state.generation);
             let connected = session.is_some().then(Instant::now);
-            // Before the leader is there, so that nothing comes before it.
+            // Before the source, so that no state comes before this one.
             this.hub.publish(port);
             this.hub.follow(Arc::new(Mirror {
                 link,
@@ -140,12 +116,11 @@ impl Link {
     }
 }
 
-/// What brings the service's states into the hub, its loss and return included (N-15), until its generation has
-/// ended.
+/// Brings the service's states into the hub, its end and return included (N-15), until its generation ends.
 struct Mirror {
     link: Arc<Link>,
     generation: u64,
-    /// Absent while the service is; with the time of the last connection. One thread at a time needs it.
+    /// Absent while the service is away; with the time of the last connection. One thread at a time needs it.
     session: Mutex<(Option<Session>, Option<Instant>)>,
 }
 
@@ -159,7 +134,7 @@ impl Source for Mirror {
                 self.relay(0, |state| state.connection = None)
             }
             None => {
-                // Who greets well and then breaks off, again and again, must not keep a processor busy.
+                // A service that answers and then closes, again and again, must not keep a processor busy.
                 if let Some(connected) = session.1 {
                     thread::sleep(SHORTEST.saturating_sub(connected.elapsed()));
                 }
@@ -182,10 +157,10 @@ impl Mirror {
 
     fn reconnect(&self) -> Option<Session> {
         let (link, backoff) = (&self.link, Backoff::new());
-        let mut arrival = None;
+        let mut folder = None;
         loop {
-            // Watching first, so that what arrives while this tries is not missed.
-            arrival = arrival.or_else(|| Arrival::watch(&link.path));
+            // Before the attempt, so that it misses no socket that appears meanwhile.
+            folder = folder.or_else(|| FolderWatch::new(&link.path));
             drop(link.lock_as(self.generation)?);
             match link.connect() {
                 Ok((session, handle, port)) => {
@@ -194,8 +169,8 @@ impl Mirror {
                 }
                 Err(error) => tracing::trace!(%error, "the service is not back yet"),
             }
-            match &arrival {
-                Some(arrival) => arrival.wait(backoff.delay()),
+            match &folder {
+                Some(folder) => folder.wait(backoff.delay()),
                 None => thread::sleep(backoff.delay()),
             }
         }
@@ -208,7 +183,7 @@ impl Drop for MirrorRef {
         if self.link.users.fetch_sub(1, Ordering::AcqRel) == 1 {
             state.generation += 1;
             if let Some(connection) = state.connection.take() {
-                // Ends the thread's read. An error means that it is at its end already.
+                // Ends the thread's read. An error means that the connection has ended.
                 let _ = connection.shutdown(Shutdown::Both);
             }
         }

@@ -1,25 +1,48 @@
-//! Noticing that the service is back.
+//! When to connect again.
 //!
-//! A firewall agent should gate the first port of a client that has just started, not its second, so it must
-//! connect as soon as the socket is there. The service puts its socket in place, already listening, with a
-//! rename; inotify tells of it within microseconds. Where the folder itself is missing, only trying helps.
+//! A firewall must gate even the first port of a client that has just started, so it must connect as soon as the
+//! socket appears. The service renames its socket into place when it already listens, and inotify reports that within
+//! microseconds. If the folder itself is missing, only retries help.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::net::unix::pipe::Receiver;
 
+/// A connection that was shorter than this is not made again at once.
+pub(super) const SHORTEST: Duration = Duration::from_millis(50);
+
+/// The delay before the next attempt to connect.
+///
+/// A service that restarts is back within a second or two, so attempts are frequent at first. An attempt costs two
+/// system calls.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    since: Instant,
+}
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+        }
+    }
+
+    pub(super) fn delay(&self) -> Duration {
+        (self.since.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
+    }
+}
+
 /// Watches the folder of a socket.
 #[derive(Debug)]
-pub(super) struct Arrival(OwnedFd);
+pub(super) struct FolderWatch(OwnedFd);
 
-impl Arrival {
-    /// From now on; `None` where the folder cannot be watched.
-    pub(super) fn watch(socket: &Path) -> Option<Self> {
+impl FolderWatch {
+    /// From now on; `None` if the folder cannot be watched.
+    pub(super) fn new(socket: &Path) -> Option<Self> {
         let folder = socket
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
@@ -29,21 +52,21 @@ impl Arrival {
         Some(Self(inotify))
     }
 
-    /// Blocks until something has appeared in the folder, or for `timeout`.
+    /// Blocks until a file has appeared in the folder, or for `timeout`.
     pub(super) fn wait(&self, timeout: Duration) {
         let timeout = Timespec {
             tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         };
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-        // Interrupted or not, the caller tries again to connect.
+        // Interrupted or not, the caller tries to connect.
         let _ = poll(&mut fds, Some(&timeout));
         self.drain();
     }
 
-    /// Waits until something has appeared in the folder; for ever, if the runtime cannot wait for it.
-    pub(super) async fn arrived(&self) {
-        // An inotify descriptor is read like a pipe, and tokio's own type for any descriptor is unsafe to make.
+    /// Waits until a file has appeared in the folder; for ever, if the runtime cannot wait for that.
+    pub(super) async fn changed(&self) {
+        // An inotify descriptor is read like a pipe.
         let Ok(ready) = self
             .0
             .try_clone()
@@ -56,13 +79,9 @@ impl Arrival {
         self.drain();
     }
 
-    /// Takes what has been told: it is not told again, and what comes after is not missed.
+    /// Takes the events so far, so that only later ones end a wait.
     fn drain(&self) {
         let mut buffer = [0; 4096];
-        while read(self.0.as_fd(), &mut buffer).is_ok_and(|length| length > 0) {}
+        while rustix::io::read(&self.0, &mut buffer).is_ok_and(|length| length > 0) {}
     }
-}
-
-fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::io::read(fd, buffer)?)
 }
