@@ -190,29 +190,6 @@ impl fmt::Display for Code {
     }
 }
 
-/// The explanation of a code, for `teredo explain`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Explanation {
-    /// The code.
-    pub code: Code,
-    /// Its meaning.
-    pub message: &'static str,
-    /// The remedy.
-    pub next_step: &'static str,
-}
-
-/// Explains a status code, given by its name or number in either flavour. None if the notification functions never
-/// return it.
-#[must_use]
-pub fn explain(code: &str) -> Option<Explanation> {
-    let code = Code::parse(code)?;
-    Some(Explanation {
-        code,
-        message: code.message(),
-        next_step: code.next_step(),
-    })
-}
-
 macro_rules! operation_error {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $code:ident,)+ }) => {
         $(#[$doc])*
