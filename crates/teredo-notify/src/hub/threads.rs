@@ -21,8 +21,8 @@
 //! ```
 //!
 //! So each change causes one wake-up, the leader's. A callback that blocks delays the others by two checks at most
-//! (N-14): its thread loses the lead, and once it returns it runs what is due and stands by, or exits. Each stuck
-//! callback occupies a thread, up to [`MAX_THREADS`]. Idle threads exit after [`LINGER`].
+//! (N-14): its thread loses the lead, and once it returns it runs what is due and stands by, or exits if another thread
+//! does. Each stuck callback occupies a thread, up to [`MAX_THREADS`]. Idle threads exit after [`LINGER`].
 //!
 //! A part of the hub: `hub.rs` owns the lock and the state, and this file the methods that concern threads.
 
@@ -120,7 +120,12 @@ impl Threads {
         self.epoch
     }
 
+    /// Stands by, or exits if another thread does.
     fn become_standby(&mut self) -> Option<Role> {
+        if self.standbys > 0 {
+            self.total -= 1;
+            return None;
+        }
         self.standbys += 1;
         Some(Role::Standby)
     }
@@ -128,26 +133,23 @@ impl Threads {
 
 impl Hub {
     /// Makes this hub a mirror: one of its threads waits at `source` and runs the callbacks that are due in between.
-    /// Another source may follow when this one has ended.
+    ///
+    /// Another source may replace this one. The same thread then turns to it as soon as this one's [`Source::next`]
+    /// returns.
     ///
     /// # Errors
     /// [`RegisterError::Thread`]
     pub fn follow(&self, source: Arc<dyn Source>) -> Result<(), RegisterError> {
         let shared = &self.shared;
         let mut state = self.lock();
-        let term = state.threads.term + 1;
         shared
-            .spawn(&mut state, Role::Leader { term })
+            .ensure_leader(&mut state)
             .map_err(RegisterError::Thread)?;
-        let threads = &mut state.threads;
-        // A leader that waits has to learn that it leads no more.
-        let wake = match threads.leader {
+        state.threads.source = Some(source);
+        let wake = match state.threads.leader {
             Leader::Waiting => Wake::Leader,
             _ => Wake::Nobody,
         };
-        threads.term = term;
-        threads.leader = Leader::Running;
-        threads.source = Some(source);
         drop(state);
         shared.wake(wake);
         Ok(())
@@ -197,11 +199,6 @@ impl State {
         self.threads.alarm = AlarmState::Fired;
         Wake::Everybody
     }
-
-    /// Whether one standby fewer is enough.
-    fn has_spare_standby(&self) -> bool {
-        self.callbacks.len() == 0 || self.threads.standbys > 1
-    }
 }
 
 impl Shared {
@@ -227,13 +224,18 @@ impl Shared {
 
     /// Starts a leader and a standby if there is none.
     pub(super) fn ensure_threads(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
-        if state.threads.leader == Leader::Absent && state.threads.source.is_none() {
+        self.ensure_leader(state)?;
+        self.ensure_standby(state)
+    }
+
+    fn ensure_leader(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        if state.threads.leader == Leader::Absent {
             let term = state.threads.term + 1;
             self.spawn(state, Role::Leader { term })?;
             state.threads.term = term;
             state.threads.leader = Leader::Running;
         }
-        self.ensure_standby(state)
+        Ok(())
     }
 
     fn ensure_standby(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
@@ -281,7 +283,7 @@ impl Shared {
                 state = self.wait(&self.work, state, idle.then_some(LINGER));
                 if state.threads.term == term {
                     state.threads.leader = Leader::Running;
-                    if idle && state.callbacks.len() == 0 {
+                    if idle && state.callbacks.len() == 0 && state.threads.source.is_none() {
                         state.threads.leader = Leader::Absent;
                         state.threads.total -= 1;
                         return None;
@@ -293,13 +295,13 @@ impl Shared {
             drop(state);
             let goes_on = source.next();
             state = self.lock();
-            if state.threads.term == term {
-                state.threads.leader = Leader::Running;
-                if !goes_on {
-                    state.threads.leader = Leader::Absent;
-                    state.threads.source = None;
-                    state.threads.term += 1;
-                }
+            // No other thread takes the lead from one that is at the source.
+            state.threads.leader = Leader::Running;
+            if !goes_on {
+                state
+                    .threads
+                    .source
+                    .take_if(|current| Arc::ptr_eq(current, &source));
             }
         }
     }
@@ -315,9 +317,9 @@ impl Shared {
         let alarm = self.alarm.get()?;
         let mut state = self.lock();
         loop {
-            let spare = state.has_spare_standby();
+            let idle = state.callbacks.len() == 0;
             drop(state);
-            let went_off = alarm.wait(spare.then_some(LINGER));
+            let went_off = alarm.wait(idle.then_some(LINGER));
             state = self.lock();
             if went_off {
                 state.threads.alarm = AlarmState::Off;
@@ -325,15 +327,9 @@ impl Shared {
                     state.threads.standbys -= 1;
                     return Some(role);
                 }
-            } else if spare && state.has_spare_standby() {
+            } else if idle && state.callbacks.len() == 0 {
                 state.threads.standbys -= 1;
                 state.threads.total -= 1;
-                // Another one may not know that it is spare.
-                if state.threads.standbys > 0 {
-                    state.threads.alarm = AlarmState::Fired;
-                    drop(state);
-                    self.fire_alarm();
-                }
                 return None;
             }
         }

@@ -1,14 +1,16 @@
 //! The connection behind a watcher, and the mirror that it keeps.
 
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::reconnect::{Backoff, FolderWatch, SHORTEST};
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::reconnect::{Backoff, FolderWatch, SHORTEST, wait};
 use crate::call::{CallError, Caller, Replies};
 use crate::code::NotifyError;
 use crate::hub::{Hub, Source};
@@ -29,6 +31,8 @@ struct State {
     /// Grows when the last user ends, which ends the source of that generation.
     generation: u64,
     connection: Option<UnixStream>,
+    /// Readable when the generation has ended; none without users.
+    stop: Option<Arc<OwnedFd>>,
 }
 
 /// The mirror is kept as long as one of these exists.
@@ -81,6 +85,9 @@ impl Link {
                 Some((session, connection, port)) => (Some(session), Some(connection), port),
                 None => (None, None, 0),
             };
+            let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+                .map(Arc::new)
+                .map_err(|_| NotifyError::InsufficientResources)?;
             let (link, generation) = (Arc::clone(this), state.generation);
             let connected = session.is_some().then(Instant::now);
             // Before the source, so that no state comes before this one.
@@ -88,9 +95,10 @@ impl Link {
             this.hub.follow(Arc::new(Mirror {
                 link,
                 generation,
+                stop: Arc::clone(&stop),
                 session: Mutex::new((session, connected)),
             }))?;
-            state.connection = connection;
+            (state.connection, state.stop) = (connection, Some(stop));
         }
         this.users.fetch_add(1, Ordering::AcqRel);
         Ok(MirrorRef {
@@ -120,6 +128,7 @@ impl Link {
 struct Mirror {
     link: Arc<Link>,
     generation: u64,
+    stop: Arc<OwnedFd>,
     /// Absent while the service is away; with the time of the last connection. One thread at a time needs it.
     session: Mutex<(Option<Session>, Option<Instant>)>,
 }
@@ -136,7 +145,8 @@ impl Source for Mirror {
             None => {
                 // A service that answers and then closes, again and again, must not keep a processor busy.
                 if let Some(connected) = session.1 {
-                    thread::sleep(SHORTEST.saturating_sub(connected.elapsed()));
+                    let pause = SHORTEST.saturating_sub(connected.elapsed());
+                    wait(None, &self.stop, pause);
                 }
                 self.reconnect()
                     .map(|again| *session = (Some(again), Some(Instant::now())))
@@ -169,10 +179,7 @@ impl Mirror {
                 }
                 Err(error) => tracing::trace!(%error, "the service is not back yet"),
             }
-            match &folder {
-                Some(folder) => folder.wait(backoff.delay()),
-                None => thread::sleep(backoff.delay()),
-            }
+            wait(folder.as_ref(), &self.stop, backoff.delay());
         }
     }
 }
@@ -182,6 +189,10 @@ impl Drop for MirrorRef {
         let mut state = self.link.lock();
         if self.link.users.fetch_sub(1, Ordering::AcqRel) == 1 {
             state.generation += 1;
+            if let Some(stop) = state.stop.take() {
+                // It fails only if the counter is full, and then it is readable.
+                let _ = rustix::io::write(&*stop, &1u64.to_ne_bytes());
+            }
             if let Some(connection) = state.connection.take() {
                 // Ends the thread's read. An error means that the connection has ended.
                 let _ = connection.shutdown(Shutdown::Both);

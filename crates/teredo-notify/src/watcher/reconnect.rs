@@ -4,7 +4,7 @@
 //! socket appears. The service renames its socket into place when it already listens, and inotify reports that within
 //! microseconds. If the folder itself is missing, only retries help.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -52,18 +52,6 @@ impl FolderWatch {
         Some(Self(inotify))
     }
 
-    /// Blocks until a file has appeared in the folder, or for `timeout`.
-    pub(super) fn wait(&self, timeout: Duration) {
-        let timeout = Timespec {
-            tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-        // Interrupted or not, the caller tries to connect.
-        let _ = poll(&mut fds, Some(&timeout));
-        self.drain();
-    }
-
     /// Waits until a file has appeared in the folder; for ever, if the runtime cannot wait for that.
     pub(super) async fn changed(&self) {
         // An inotify descriptor is read like a pipe.
@@ -83,5 +71,21 @@ impl FolderWatch {
     fn drain(&self) {
         let mut buffer = [0; 4096];
         while rustix::io::read(&self.0, &mut buffer).is_ok_and(|length| length > 0) {}
+    }
+}
+
+/// Blocks until a file has appeared in the folder, `stop` is readable, or `timeout` has passed.
+pub(super) fn wait(folder: Option<&FolderWatch>, stop: &OwnedFd, timeout: Duration) {
+    let timeout = Timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    let stop = stop.as_fd();
+    let folder_or_stop = folder.map_or(stop, |folder| folder.0.as_fd());
+    let mut fds = [stop, folder_or_stop].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    // Interrupted or not, the caller tries to connect.
+    let _ = poll(&mut fds, Some(&timeout));
+    if let Some(folder) = folder {
+        folder.drain();
     }
 }
