@@ -60,7 +60,9 @@ mod threads;
 
 pub use callbacks::ForkHold;
 pub use feed::{Feed, Rank};
-pub use gate::{GateOwner, GateRegistration, GateStatus, SETTLE_DEADLINE, SettleError, Settled};
+pub use gate::{
+    GateOwner, GateRegistration, GateStatus, SETTLE_DEADLINE, SettleError, SettleHook, Settled,
+};
 pub use outlet::{Outlet, Sink, Writer};
 pub use registration::Registration;
 pub use threads::{MAX_THREADS, Source};
@@ -111,7 +113,7 @@ struct State {
     threads: threads::Threads,
     feeds: BTreeMap<feed::FeedKey, feed::Entry>,
     gates: gate::Gates,
-    settle_hooks: Vec<Arc<dyn Fn() + Send + Sync>>,
+    settle_hooks: BTreeMap<u64, Arc<dyn Fn() + Send + Sync>>,
 }
 
 /// A registration was refused.
@@ -148,7 +150,7 @@ impl Hub {
                 threads: threads::Threads::default(),
                 feeds: BTreeMap::new(),
                 gates,
-                settle_hooks: Vec::new(),
+                settle_hooks: BTreeMap::new(),
             }),
             work: Condvar::new(),
             alarm: OnceLock::new(),

@@ -238,7 +238,7 @@ impl PreparedClient {
             move |event| drop(sender.send(Input::Lane(event))),
         )?;
         let (waker, settled) = (handle.waker(), Arc::new(Notify::new()));
-        hub.on_settle({
+        let settle_hook = hub.on_settle({
             let settled = settled.clone();
             move || {
                 waker.wake();
@@ -264,6 +264,7 @@ impl PreparedClient {
             inputs,
             reports,
             settled,
+            _settle_hook: settle_hook,
             tell,
             account: Account::new(name, resolution, builder.servers, builder.port),
             keys: builder.keys,

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use teredo::client::{Event, State};
-use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
+use teredo_notify::hub::{Hub, SETTLE_DEADLINE, SettleHook};
 use teredo_notify::service::{ControlError, EventBus, Outcome};
 use teredo_notify::types::{Detail, Status};
 use teredo_tunnel::BindError;
@@ -45,6 +45,8 @@ pub(super) struct ControlLoop {
     pub(super) reports: mpsc::UnboundedSender<Input>,
     /// Woken whenever a gating subscriber has confirmed an announcement.
     pub(super) settled: Arc<Notify>,
+    /// Removed with the loop.
+    pub(super) _settle_hook: SettleHook,
     pub(super) tell: watch::Sender<Connectivity>,
     pub(super) account: Account,
     pub(super) keys: ServerKeys,

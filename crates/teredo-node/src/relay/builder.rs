@@ -245,7 +245,7 @@ impl PreparedRelay {
             move |event| drop(sender.send(event)),
         )?;
         let waker = handle.waker();
-        hub.on_settle(move || waker.wake());
+        let settle_hook = hub.on_settle(move || waker.wake());
         // For announcements that were settled before there was a hook.
         handle.waker().wake();
         interface.set_routes().await?;
@@ -265,6 +265,7 @@ impl PreparedRelay {
             address: builder.address,
             port: builder.port,
             host: builder.host,
+            _settle_hook: settle_hook,
             open: set_open,
         };
         Ok(Relay {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use teredo::relay::Served;
-use teredo_notify::hub::Hub;
+use teredo_notify::hub::{Hub, SettleHook};
 use teredo_notify::service::{ControlError, EventBus};
 use teredo_notify::types::{Detail, Peers, Phase, Role, Status};
 use teredo_tunnel::net::{Interface, NetworkChange, NetworkMonitor};
@@ -33,6 +33,8 @@ pub(super) struct ControlLoop {
     pub(super) address: Ipv4Addr,
     pub(super) port: u16,
     pub(super) host: bool,
+    /// Removed with the loop.
+    pub(super) _settle_hook: SettleHook,
     /// Whether the port is settled.
     pub(super) open: watch::Sender<bool>,
 }

@@ -3,6 +3,7 @@
 //! A part of the hub: `hub.rs` owns the lock and the state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -171,6 +172,22 @@ impl Drop for GateRegistration {
     }
 }
 
+/// A hook of [`Hub::on_settle`]; it is removed when this is dropped.
+#[derive(Debug)]
+#[must_use = "the hook is removed when this is dropped"]
+pub struct SettleHook {
+    hub: Hub,
+    id: u64,
+}
+
+impl Drop for SettleHook {
+    fn drop(&mut self) {
+        let hook = self.hub.lock().settle_hooks.remove(&self.id);
+        // The drop of the closure is foreign code and must not run under the lock.
+        drop(hook);
+    }
+}
+
 impl Hub {
     /// Adds a gate. States that were announced before do not wait for it.
     ///
@@ -266,9 +283,15 @@ impl Hub {
 
     /// The deadline for `sequence` has passed: logs, counts once for each announcement, and returns the gates that have
     /// not settled it (N-16).
+    ///
+    /// `sequence` must be the announcement that was waited for. The current one may be newer, and its deadline has not
+    /// passed. A sequence that was never announced has no deadline, and no gate has missed it.
     pub fn expire(&self, sequence: u64) -> Vec<GateStatus> {
         let mut state = self.lock();
         let State { gates, log, .. } = &mut *state;
+        if sequence > log.current().sequence {
+            return Vec::new();
+        }
         for (id, entry) in &mut gates.entries {
             if entry.mark() < sequence && entry.missed_last < sequence {
                 entry.missed_last = sequence;
@@ -308,15 +331,24 @@ impl Hub {
         state.gates.status(state.log.current()).collect()
     }
 
-    /// Calls `hook` whenever a gate has settled or ended, which changes [`Hub::is_settled`] and [`Hub::gates`]. The hook
-    /// should wake a waiter and do no work itself. It stays for the life of the hub.
-    pub fn on_settle(&self, hook: impl Fn() + Send + Sync + 'static) {
-        self.lock().settle_hooks.push(std::sync::Arc::new(hook));
+    /// Calls `hook` whenever a gate has settled or ended, which changes [`Hub::is_settled`] and [`Hub::gates`], until
+    /// the guard is dropped. The hook should wake a waiter and do no work itself.
+    pub fn on_settle(&self, hook: impl Fn() + Send + Sync + 'static) -> SettleHook {
+        let mut state = self.lock();
+        state.last_id += 1;
+        let id = state.last_id;
+        state.settle_hooks.insert(id, Arc::new(hook));
+        drop(state);
+        SettleHook {
+            hub: self.clone(),
+            id,
+        }
     }
 
     fn settled_further(&self, state: MutexGuard<'_, State>) {
         state.gates.update();
-        let (hooks, awaited) = (state.settle_hooks.clone(), state.gates.waiting > 0);
+        let hooks: Vec<_> = state.settle_hooks.values().map(Arc::clone).collect();
+        let awaited = state.gates.waiting > 0;
         drop(state);
         if awaited {
             self.shared.settled.notify_all();

@@ -83,6 +83,44 @@ fn who_misses_the_deadline_is_counted() {
     assert_eq!(hub.gate_missed(), 2);
 }
 
+/// N-16: a deadline belongs to its announcement, not to the one that is current when it passes.
+#[test]
+fn a_later_announcement_has_a_deadline_of_its_own() {
+    let hub = Hub::new();
+    let slow = gate(&hub);
+    let first = hub.publish(1);
+    let late = gate(&hub);
+    let second = hub.publish(2);
+    slow.settle(first).unwrap();
+    assert!(hub.expire(first).is_empty(), "settled, and not awaited");
+    assert!(
+        hub.expire(second + 1).is_empty(),
+        "it was never announced, so its deadline cannot have passed"
+    );
+    assert_eq!(hub.gate_missed(), 0);
+    assert_eq!(hub.expire(second).len(), 2);
+    assert_eq!(hub.gate_missed(), 2);
+    let third = hub.publish(3);
+    assert_eq!(hub.expire(third).len(), 2);
+    assert_eq!(hub.gate_missed(), 4);
+    drop(late);
+}
+
+/// A hook lasts as long as its guard, and what it owns is dropped with it.
+#[test]
+fn a_settle_hook_ends_with_its_guard() {
+    let hub = Hub::new();
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&wakes);
+    let hook = hub.on_settle(move || _ = count.fetch_add(1, Ordering::SeqCst));
+    drop(gate(&hub));
+    assert_eq!(wakes.load(Ordering::SeqCst), 1);
+    drop(hook);
+    drop(gate(&hub));
+    assert_eq!(wakes.load(Ordering::SeqCst), 1);
+    assert_eq!(Arc::strong_count(&wakes), 1, "the hook was not dropped");
+}
+
 #[test]
 fn the_status_of_a_gate_tells_what_it_has_done() {
     let hub = Hub::new();
@@ -139,7 +177,7 @@ fn settling_wakes_those_who_wait() {
     let hub = Hub::new();
     let wakes = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&wakes);
-    hub.on_settle(move || _ = count.fetch_add(1, Ordering::SeqCst));
+    let _hook = hub.on_settle(move || _ = count.fetch_add(1, Ordering::SeqCst));
     let gate = gate(&hub);
     let sequence = hub.publish(1);
     assert_eq!(wakes.load(Ordering::SeqCst), 0);
