@@ -165,16 +165,34 @@ fn begin() -> Result<*mut Process, Code> {
 fn follow_forks() -> Result<(), Code> {
     static FOLLOWED: AtomicBool = AtomicBool::new(false);
     if !FOLLOWED.load(Ordering::Acquire) {
-        // SAFETY: the library is never unloaded (it is linked with -z nodelete), and the handlers do nothing but
-        // take and give a lock that is held for moments, and write an atomic.
+        // SAFETY: the handlers only take and release a lock that is held for moments, and write an atomic. glibc
+        // removes them if their code is unloaded.
         let refused =
             unsafe { libc::pthread_atfork(Some(before_fork), Some(in_parent), Some(in_child)) };
         if refused != 0 {
             return Err(Code::InsufficientResources);
         }
+        stay_loaded();
         FOLLOWED.store(true, Ordering::Release);
     }
     Ok(())
+}
+
+/// Keeps this code in memory until the process ends: a thread that was just started or is about to exit runs it, even
+/// after the last registration. The shared libraries are linked with `-z nodelete`; a plugin that contains the static
+/// one is not.
+fn stay_loaded() {
+    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: dladdr writes to the structure and takes any address.
+    let known = unsafe { libc::dladdr(stay_loaded as *const c_void, found.as_mut_ptr()) } != 0;
+    // SAFETY: zeros are a valid value of it.
+    let found = unsafe { found.assume_init() };
+    if known && !found.dli_fname.is_null() {
+        let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+        // SAFETY: the name ends in a zero. With NOLOAD this loads nothing, and runs no constructors. It finds nothing
+        // for a program, which is never unloaded.
+        unsafe { libc::dlopen(found.dli_fname, flags) };
+    }
 }
 
 thread_local! {

@@ -182,6 +182,22 @@ fn plugins() {
     client::Client::new("plugins").host_command(command.args(plugins), None);
 }
 
+/// N-06: a plugin that contains the static library may be unloaded as soon as its registration is cancelled.
+#[test]
+fn unloaded() {
+    for flavour in FLAVOURS {
+        let plugin = work().join(format!("plugin-static-{}.so", flavour.library));
+        let mut gcc = Compiler::GCC.command();
+        gcc.args(["-shared", "-fPIC", "-o"]).arg(&plugin);
+        gcc.args(Flavour::cflags_of(flavour)).arg(source("plugin"));
+        // The objects of the archive are in no language.
+        gcc.args(["-x", "none", "-Wl,--strip-debug"]);
+        run(gcc.args(flavour.libraries(Link::Static)));
+        let built = Compiler::GCC.program(flavour, Link::Shared, "unloaded");
+        client::Client::new("unloaded").host(&built, &[plugin.to_str().unwrap()], None);
+    }
+}
+
 /// N-18: anybody may ask for the port. A program that runs with more rights than its user has does not ask the user
 /// where the client is. Needs root, and that no client runs on this machine.
 #[test]
