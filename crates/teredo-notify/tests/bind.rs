@@ -125,6 +125,24 @@ fn of_many_that_start_at_once_one_wins() {
     }
 }
 
+/// Folders that were made for a socket that cannot be made are removed again; those that were there stay.
+#[test]
+fn a_failure_leaves_no_folder() {
+    let folder = folder();
+    let nested = folder.path().join("a/b");
+    // A folder is in the place of the socket.
+    let error = refusal(&nested.join(".."));
+    assert!(matches!(error, ServiceError::NotASocket { .. }), "{error}");
+    assert!(!folder.path().join("a").exists(), "the folder is left");
+    fs::create_dir(folder.path().join("a")).unwrap();
+    let _ = refusal(&nested.join(".."));
+    assert!(
+        folder.path().join("a").is_dir(),
+        "a folder that was there is gone"
+    );
+    assert!(!nested.exists());
+}
+
 #[test]
 fn failures_name_the_path_and_the_next_step() {
     let folder = folder();

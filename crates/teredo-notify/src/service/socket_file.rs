@@ -91,12 +91,8 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ServiceErr
             path: path.to_owned(),
         });
     }
-    create_folder(path)?;
+    let mut new_folders = NewFolders::create(path)?;
 
-    let create_error = |path: &Path, source| ServiceError::Create {
-        path: path.to_owned(),
-        source,
-    };
     let lock = OpenOptions::new()
         .read(true)
         .write(true)
@@ -116,19 +112,13 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ServiceErr
         Err(error) => return Err(create_error(&lock_path, error.into())),
     }
 
-    // With the lock held, a listener here is a foreign one, and a socket without listener is left over.
-    replaceable(path)?;
-    if replaceable(&new_path)? {
-        fs::remove_file(&new_path).map_err(|source| create_error(&new_path, source))?;
-    }
-    // Under another name first, so that the socket appears with its permissions, and there is one at every moment when
-    // it replaces another.
-    let listener =
-        UnixListener::bind(&new_path).map_err(|source| create_error(&new_path, source))?;
-    let identity = fs::set_permissions(&new_path, Permissions::from_mode(0o666))
-        .and_then(|()| fs::symlink_metadata(&new_path))
-        .and_then(|metadata| fs::rename(&new_path, path).map(|()| identity(&metadata)))
-        .map_err(|source| create_error(path, source))?;
+    let (listener, identity) = replace(path, &new_path).inspect_err(|_| {
+        if !new_folders.0.is_empty() {
+            // It would keep the folder.
+            let _ = fs::remove_file(&lock_path);
+        }
+    })?;
+    new_folders.0.clear();
     Ok((
         listener,
         SocketFile {
@@ -139,34 +129,79 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ServiceErr
     ))
 }
 
-fn create_folder(path: &Path) -> Result<(), ServiceError> {
-    let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    else {
-        return Ok(());
-    };
-    if folder.is_dir() {
-        return Ok(());
+/// Binds the socket, in the place of one without listener.
+fn replace(path: &Path, new_path: &Path) -> Result<(UnixListener, (u64, u64)), ServiceError> {
+    // With the lock held, a listener here is a foreign one, and a socket without listener is left over.
+    replaceable(path)?;
+    if replaceable(new_path)? {
+        fs::remove_file(new_path).map_err(|source| create_error(new_path, source))?;
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(folder)
-        // Despite the umask, because every user may read the port (N-18).
-        .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o755)))
-        .map_err(|source| ServiceError::Folder {
-            path: folder.to_owned(),
-            source,
-        })
+    // Under another name first, so that the socket appears with its permissions, and there is one at every moment when
+    // it replaces another.
+    let listener = UnixListener::bind(new_path).map_err(|source| create_error(new_path, source))?;
+    let identity = fs::set_permissions(new_path, Permissions::from_mode(0o666))
+        .and_then(|()| fs::symlink_metadata(new_path))
+        .and_then(|metadata| fs::rename(new_path, path).map(|()| identity(&metadata)))
+        .map_err(|source| create_error(path, source))?;
+    Ok((listener, identity))
+}
+
+/// The folders that were made for a socket. Removed when this is dropped, unless the socket was made.
+#[derive(Default)]
+struct NewFolders(Vec<PathBuf>);
+
+impl NewFolders {
+    fn create(path: &Path) -> Result<Self, ServiceError> {
+        let mut new = Self::default();
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let missing: Vec<_> = folder
+            .into_iter()
+            .flat_map(Path::ancestors)
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+            .collect();
+        for folder in missing.into_iter().rev() {
+            match DirBuilder::new().mode(0o755).create(folder) {
+                Ok(()) => new.0.push(folder.to_owned()),
+                // Another instance was faster.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(folder_error(folder, source)),
+            }
+            // Despite the umask, because every user may read the port (N-18).
+            fs::set_permissions(folder, Permissions::from_mode(0o755))
+                .map_err(|source| folder_error(folder, source))?;
+        }
+        Ok(new)
+    }
+}
+
+impl Drop for NewFolders {
+    fn drop(&mut self) {
+        for folder in self.0.iter().rev() {
+            // It fails if the folder is in use, as it should.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+fn create_error(path: &Path, source: io::Error) -> ServiceError {
+    ServiceError::Create {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn folder_error(folder: &Path, source: io::Error) -> ServiceError {
+    ServiceError::Folder {
+        path: folder.to_owned(),
+        source,
+    }
 }
 
 /// Whether there is a socket without listener at `path`; an error if there is anything else.
 fn replaceable(path: &Path) -> Result<bool, ServiceError> {
-    let error = |source| ServiceError::Create {
-        path: path.to_owned(),
-        source,
-    };
+    let error = |source| create_error(path, source);
     match fs::symlink_metadata(path) {
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(other) => return Err(error(other)),
