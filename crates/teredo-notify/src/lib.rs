@@ -28,7 +28,7 @@
 //!
 //! Comments and tests cite the rules of the notifications by number, N-01 to N-19 (`docs/notification-rules.md`).
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod call;
 pub mod code;

@@ -16,6 +16,7 @@ mod context;
 mod control;
 mod methods;
 mod permission;
+mod quota;
 mod socket;
 mod socket_file;
 mod subscription;
@@ -23,23 +24,27 @@ mod subscription;
 pub use control::{Control, ControlError, ControlFuture, EventBus, Outcome};
 pub use socket_file::ServiceError;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::hub::Hub;
 use context::Context;
+use permission::Peer;
+use quota::Quota;
 use socket::Socket;
 
 /// The default limit of connections.
 pub const DEFAULT_CONNECTIONS: usize = 4096;
+
+/// The default of [`Config::silence`].
+pub const DEFAULT_SILENCE: Duration = Duration::from_secs(10);
 
 /// How long a service that ends waits for subscribers to read the last announcement.
 const FINAL_WRITE: Duration = Duration::from_millis(500);
@@ -51,9 +56,12 @@ pub struct Config {
     pub path: PathBuf,
     /// The group whose members may control the client; none: root alone.
     pub group: Option<u32>,
-    /// The most connections. A user without the right to control gets a quarter of them at most, so that no user can
-    /// keep the firewall out.
+    /// The most connections. The service raises the process' soft limit of descriptors for them, and has fewer if the
+    /// hard limit is lower. A quarter is for peers that may control the client; the rest is shared by all other users,
+    /// each of whom has a quarter of all at most.
     pub connections: usize,
+    /// How long a peer that may not control the client may be silent before its first call, or leave a reply unread.
+    pub silence: Duration,
 }
 
 impl Config {
@@ -64,6 +72,7 @@ impl Config {
             path: path.into(),
             group: None,
             connections: DEFAULT_CONNECTIONS,
+            silence: DEFAULT_SILENCE,
         }
     }
 }
@@ -73,16 +82,10 @@ impl Config {
 pub struct Service {
     listener: UnixListener,
     context: Arc<Context>,
-    seats: Arc<Seats>,
+    quota: Arc<Quota>,
+    silence: Duration,
     // After the listener: the lock is released last.
     socket: socket_file::SocketFile,
-}
-
-/// How many connections each user has.
-#[derive(Debug)]
-struct Seats {
-    limit: usize,
-    users: Mutex<HashMap<u32, usize>>,
 }
 
 impl Service {
@@ -107,14 +110,12 @@ impl Service {
             direct: Arc::new(Semaphore::new(subscription::DIRECT)),
             ending: watch::Sender::new(false),
         });
-        let seats = Arc::new(Seats {
-            limit: config.connections,
-            users: Mutex::default(),
-        });
+        let quota = Quota::new(quota::connections(config.connections), config.silence);
         Ok(Self {
             listener,
             context,
-            seats,
+            quota,
+            silence: config.silence,
             socket,
         })
     }
@@ -130,6 +131,7 @@ impl Service {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut connections = JoinSet::new();
+        let mut sweep = interval((self.silence / 4).max(Duration::from_millis(10)));
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
@@ -142,6 +144,7 @@ impl Service {
                     }
                 },
                 Some(_) = connections.join_next() => {}
+                _ = sweep.tick() => self.quota.end_silent(),
             }
         }
         self.context.ending.send_replace(true);
@@ -155,15 +158,14 @@ impl Service {
     }
 
     fn accept(&self, stream: UnixStream, connections: &mut JoinSet<()>) {
-        let peer = match stream.peer_cred() {
+        let peer = match Peer::of(&stream, self.context.group) {
             Ok(peer) => peer,
             Err(error) => {
-                tracing::warn!(%error, "a connection without credentials");
+                tracing::debug!(%error, "a connection without credentials");
                 return;
             }
         };
-        let Some(seat) = Seat::take(&self.seats, peer.uid(), connections.len()) else {
-            tracing::warn!(uid = peer.uid(), "too many connections; refusing another");
+        let Some(seat) = self.quota.seat(peer) else {
             return;
         };
         let socket = match Socket::new(stream) {
@@ -175,50 +177,12 @@ impl Service {
         };
         let context = Arc::clone(&self.context);
         connections.spawn(async move {
-            connection::serve(socket, peer, &context).await;
-            drop(seat);
-        });
-    }
-}
-
-/// A connection's share of its user's limit.
-struct Seat {
-    seats: Arc<Seats>,
-    uid: u32,
-}
-
-impl Seat {
-    fn take(seats: &Arc<Seats>, uid: u32, connections: usize) -> Option<Self> {
-        let mut users = seats.users.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = users.get(&uid).copied().unwrap_or_default();
-        let fair = if uid == 0 {
-            seats.limit
-        } else {
-            seats.limit.div_ceil(4)
-        };
-        if connections >= seats.limit || taken >= fair {
-            return None;
-        }
-        users.insert(uid, taken + 1);
-        Some(Self {
-            seats: Arc::clone(seats),
-            uid,
-        })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut users = self
-            .seats
-            .users
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(taken) = users.get_mut(&self.uid) {
-            *taken -= 1;
-            if *taken == 0 {
-                users.remove(&self.uid);
+            tokio::select! {
+                () = connection::serve(socket, peer, &seat, &context) => {}
+                () = seat.evicted() => {
+                    tracing::debug!(uid = peer.uid, "connection ended: silent, or one too many of its user's");
+                }
             }
-        }
+        });
     }
 }

@@ -4,9 +4,10 @@
 mod support;
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Running, as_user, folder, wait_until};
+use support::{Running, SOON, as_user, folder, wait_until};
 use teredo_notify::call::Caller;
 use teredo_notify::service::Config;
 
@@ -320,4 +321,46 @@ fn connections_are_limited_for_each_user() {
         let _ = raw.0.write_all(format!("{get_port}\0").as_bytes());
         raw.receive().is_some()
     });
+}
+
+/// All ordinary users together make a thousand calls a second, after a burst; root does not wait for them.
+#[test]
+fn work_is_rationed() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let call = json!({ "method": "io.teredo.Client.GetStatus", "oneway": true });
+    let batch = format!("{call}\0").repeat(5_096);
+    let begun = Instant::now();
+    let mut greedy: Vec<_> = [65_533, 65_534]
+        .into_iter()
+        .map(|uid| {
+            as_user(uid, uid, || {
+                let raw = service.connect();
+                let mut writer = raw.0.try_clone().unwrap();
+                let batch = batch.clone();
+                raw.0.set_read_timeout(Some(SOON)).unwrap();
+                let sent = std::thread::spawn(move || writer.write_all(batch.as_bytes()));
+                (raw, Some(sent))
+            })
+        })
+        .collect();
+    let asked = Instant::now();
+    let mut root = Caller::open(service.path()).unwrap();
+    root.get_status().unwrap();
+    assert!(asked.elapsed() < Duration::from_millis(500), "root waits");
+    for (raw, sent) in &mut greedy {
+        let get_port = format!("{}\0", json!({ "method": "io.teredo.Client.GetPort" }));
+        sent.take().unwrap().join().unwrap().unwrap();
+        raw.send_bytes(get_port.as_bytes());
+        assert_eq!(
+            error_of(&raw.receive().unwrap()),
+            "io.teredo.Client.NotReady"
+        );
+    }
+    // 10,194 calls, of which 4,096 are the burst.
+    assert!(
+        begun.elapsed() > Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::OptionFuture;
-use tokio::net::unix::UCred;
 
 use super::context::Context;
 use super::methods::{self, Answer, Stream};
+use super::permission::Peer;
+use super::quota::Seat;
 use super::socket::Socket;
 use crate::wire::{Decoder, IncomingCall, Reply, WireError};
 
@@ -30,8 +31,11 @@ enum Closed {
 
 struct Connection<'a> {
     socket: Arc<Socket>,
-    peer: UCred,
+    peer: Peer,
+    seat: &'a Seat,
     context: &'a Context,
+    /// The peer has made a call.
+    called: bool,
     decoder: Decoder,
     /// The reply that is being written, unless it is a subscription's.
     outgoing: Vec<u8>,
@@ -42,11 +46,13 @@ struct Connection<'a> {
     ended: bool,
 }
 
-pub(super) async fn serve(socket: Socket, peer: UCred, context: &Context) {
+pub(super) async fn serve(socket: Socket, peer: Peer, seat: &Seat, context: &Context) {
     let mut connection = Connection {
         socket: Arc::new(socket),
         peer,
+        seat,
         context,
+        called: false,
         decoder: Decoder::default(),
         outgoing: Vec::new(),
         written: 0,
@@ -54,10 +60,16 @@ pub(super) async fn serve(socket: Socket, peer: UCred, context: &Context) {
         ended: false,
     };
     if let Err(error) = connection.run().await {
-        let (uid, pid) = (peer.uid(), peer.pid());
+        let Peer {
+            uid,
+            pid,
+            may_control,
+        } = peer;
         match error {
             // By its own mistake a subscriber has lost its stream, or a firewall its gate.
-            Closed::CallDuringStream => tracing::warn!(uid, pid, %error, "connection closed"),
+            Closed::CallDuringStream if may_control => {
+                tracing::warn!(uid, pid, %error, "connection closed")
+            }
             _ => tracing::debug!(uid, pid, %error, "connection closed"),
         }
     }
@@ -72,6 +84,8 @@ impl Connection<'_> {
                     break;
                 };
                 let call = IncomingCall::decode(message)?;
+                self.called = true;
+                let _turn = self.seat.turn().await;
                 self.handle(call).await?;
             }
             if self.ended && (self.open.is_some() || self.outgoing.is_empty()) {
@@ -79,6 +93,8 @@ impl Connection<'_> {
             }
 
             let idle = self.advance()?;
+            let unread = self.open.is_none() && !idle;
+            self.seat.set_owes(!self.called || unread);
             let reading = !self.ended && (idle || self.open.is_some());
             let service_ends = async {
                 // An error means that it has ended already.
@@ -154,10 +170,13 @@ impl Connection<'_> {
             Err(None) => {}
             Err(Some(refusal)) => self.send(&refusal)?,
             Ok(call) if call.oneway => self.oneway(call, None).await,
-            Ok(call) => match methods::answer(call, self.peer, &self.socket, self.context).await {
-                Answer::Reply(reply) => self.send(&reply)?,
-                Answer::Stream(stream) => self.open = Some(stream),
-            },
+            Ok(call) => {
+                match methods::answer(call, self.peer, self.seat, &self.socket, self.context).await
+                {
+                    Answer::Reply(reply) => self.send(&reply)?,
+                    Answer::Stream(stream) => self.open = Some(stream),
+                }
+            }
         }
         Ok(())
     }
@@ -174,14 +193,14 @@ impl Connection<'_> {
         let refusal = if own {
             methods::settle(&mut call, &self.context.hub).err()
         } else {
-            match methods::answer(call, self.peer, &self.socket, self.context).await {
+            match methods::answer(call, self.peer, self.seat, &self.socket, self.context).await {
                 Answer::Reply(reply) => Some(reply).filter(|reply| reply.error.is_some()),
                 // A stream needs "more", which a oneway call cannot have.
                 Answer::Stream(_) => None,
             }
         };
         if let Some(refusal) = refusal {
-            tracing::debug!(uid = self.peer.uid(), error = ?refusal.error, "oneway call refused");
+            tracing::debug!(uid = self.peer.uid, error = ?refusal.error, "oneway call refused");
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures_util::future;
 use serde_json::json;
-use tokio::net::unix::UCred;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::context::Context;
 use super::control::{ControlError, EventBus, Outcome};
-use super::permission::may_steer;
+use super::permission::Peer;
+use super::quota::Seat;
 use super::socket::Socket;
 use super::subscription::Subscription;
 use crate::hub::{Feed, GateOwner, GateStatus, Hub, Rank, RegisterError, SettleError};
@@ -43,19 +43,20 @@ pub(super) struct Monitor {
 /// Answers a call of `peer`, received on `socket`.
 pub(super) async fn answer(
     call: IncomingCall,
-    peer: UCred,
+    peer: Peer,
+    seat: &Seat,
     socket: &Arc<Socket>,
     context: &Context,
 ) -> Answer {
     let reply = match call.method.as_str() {
-        "io.teredo.Client.Subscribe" => subscribe(call, peer, socket, context).await,
+        "io.teredo.Client.Subscribe" => subscribe(call, peer, seat, socket, context),
         "io.teredo.Client.Monitor" => monitor(call, context).await,
         _ => reply(call, peer, context).await.map(Answer::Reply),
     };
     reply.unwrap_or_else(Answer::Reply)
 }
 
-async fn reply(mut call: IncomingCall, peer: UCred, context: &Context) -> Result<Reply, Reply> {
+async fn reply(mut call: IncomingCall, peer: Peer, context: &Context) -> Result<Reply, Reply> {
     match call.method.as_str() {
         "io.teredo.Client.GetPort" => match context.hub.snapshot().port {
             0 => Err(Reply::error(error::NOT_READY, json!({}))),
@@ -63,20 +64,20 @@ async fn reply(mut call: IncomingCall, peer: UCred, context: &Context) -> Result
         },
         "io.teredo.Client.GetStatus" => Ok(Reply::new(json!({ "status": status(context).await }))),
         "io.teredo.Client.Settle" => {
-            require_permission(peer, context).await?;
+            require_permission(peer)?;
             settle(&mut call, &context.hub)
         }
         "io.teredo.Client.Rebind" => {
             let port: Option<NonZeroU16> = call.parameter("port")?;
-            require_permission(peer, context).await?;
+            require_permission(peer)?;
             outcome(context.control.rebind(port.map(NonZeroU16::get)).await)
         }
         "io.teredo.Client.Stop" => {
-            require_permission(peer, context).await?;
+            require_permission(peer)?;
             outcome(context.control.stop().await)
         }
         "io.teredo.Client.Start" => {
-            require_permission(peer, context).await?;
+            require_permission(peer)?;
             outcome(context.control.start().await)
         }
         "org.varlink.service.GetInfo" => Ok(Reply::new(json!({
@@ -112,8 +113,8 @@ fn interface_not_found(interface: &str) -> Reply {
     )
 }
 
-async fn require_permission(peer: UCred, context: &Context) -> Result<(), Reply> {
-    if may_steer(peer, context.group).await {
+fn require_permission(peer: Peer) -> Result<(), Reply> {
+    if peer.may_control {
         Ok(())
     } else {
         Err(Reply::error(error::PERMISSION_DENIED, json!({})))
@@ -197,9 +198,10 @@ impl From<GateStatus> for FirewallStatus {
     }
 }
 
-async fn subscribe(
+fn subscribe(
     mut call: IncomingCall,
-    peer: UCred,
+    peer: Peer,
+    seat: &Seat,
     socket: &Arc<Socket>,
     context: &Context,
 ) -> Result<Answer, Reply> {
@@ -207,7 +209,7 @@ async fn subscribe(
     let gating: bool = call.parameter("gate")?;
     expect_more(&call)?;
     if gating {
-        require_permission(peer, context).await?;
+        require_permission(peer)?;
     }
     // The feed first: the gate must not delay an announcement that the feed does not deliver.
     let rank = if gating { Rank::Gating } else { Rank::Ordinary };
@@ -219,12 +221,12 @@ async fn subscribe(
         .then(|| context.hub.register_gate(owner(peer)))
         .transpose()
         .map_err(|error| too_many(&error))?;
-    let subscription = Subscription::new(feed, gate, Arc::clone(socket), context);
+    let subscription = Subscription::new(feed, gate, Arc::clone(socket), seat, context);
     Ok(Answer::Stream(Stream::Subscription(subscription)))
 }
 
-fn owner(peer: UCred) -> GateOwner {
-    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
+fn owner(peer: Peer) -> GateOwner {
+    let pid = peer.pid;
     let command = pid
         .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok())
         .map(|command| command.trim_end().to_owned());

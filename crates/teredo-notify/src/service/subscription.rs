@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::context::Context;
+use super::quota::Seat;
 use super::socket::Socket;
 use crate::Notification;
 use crate::hub::{Feed, GateRegistration, Outlet, Sink, Writer};
@@ -27,11 +28,15 @@ impl Subscription {
         feed: Feed,
         gate: Option<GateRegistration>,
         socket: Arc<Socket>,
+        seat: &Seat,
         context: &Context,
     ) -> Self {
         let slot = match gate {
             Some(_) => None,
-            None => Arc::clone(&context.direct).try_acquire_owned().ok(),
+            None if seat.may_be_direct(DIRECT) => {
+                Arc::clone(&context.direct).try_acquire_owned().ok()
+            }
+            None => None,
         };
         let writer = match (&gate, &slot) {
             (None, None) => Writer::Task,

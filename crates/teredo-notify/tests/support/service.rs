@@ -216,10 +216,21 @@ impl Raw {
 
 /// Runs `body` as another user, who is in `group` alone. Needs root.
 pub(crate) fn as_user<R: Send>(uid: u32, group: u32, body: impl FnOnce() -> R + Send) -> R {
+    as_member(uid, group, &[], body)
+}
+
+/// The same with supplementary groups.
+pub(crate) fn as_member<R: Send>(
+    uid: u32,
+    group: u32,
+    others: &[u32],
+    body: impl FnOnce() -> R + Send,
+) -> R {
+    let others: Vec<_> = others.iter().copied().map(Gid::from_raw).collect();
     thread::scope(|scope| {
         let run = || {
             let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(group));
-            rustix::thread::set_thread_groups(&[]).expect("these tests need root");
+            rustix::thread::set_thread_groups(&others).expect("these tests need root");
             rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
             rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
             body()
