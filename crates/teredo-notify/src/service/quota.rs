@@ -32,7 +32,7 @@ pub(super) fn connections(wanted: usize) -> usize {
     let raised = needed.min(limit.maximum.unwrap_or(u64::MAX));
     if limit.current.is_some_and(|current| current < raised) {
         let before = limit.current.replace(raised);
-        if setrlimit(Resource::Nofile, limit.clone()).is_err() {
+        if setrlimit(Resource::Nofile, limit).is_err() {
             limit.current = before;
         }
     }
