@@ -51,6 +51,9 @@ mod source;
 mod table;
 
 #[cfg(test)]
+#[path = "../../teredo-nft/src/nft_program.rs"]
+mod nft_program;
+#[cfg(test)]
 mod testing;
 
 pub use agent::{Agent, AgentError, AgentStatus, Resyncs, run};

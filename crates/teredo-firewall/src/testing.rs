@@ -7,7 +7,8 @@ use std::{
 };
 
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-use teredo_lab::nft_program;
+
+use crate::nft_program;
 
 /// A [`teredo_lab::Namespace`] whose failures fail the test.
 pub(crate) struct Namespace(teredo_lab::Namespace);

@@ -8,7 +8,6 @@
 //! - [`Internet`] connects public [`Host`]s and [`Home`]s, whose routers have any [kind of NAT](NatKind).
 //! - [`Process`] runs a program on a host. It captures the output, and dies with the lab.
 //! - [`Capture`] keeps the frames of an interface and writes them for Wireshark.
-//! - [`nft_program`] lists a ruleset by the real `nft`, for tests.
 //!
 //! Processes are started by setpriv(1) and env(1), of util-linux and GNU coreutils. The rest needs no program.
 //!
@@ -73,7 +72,6 @@ mod link;
 mod namespace;
 mod nat;
 mod netlink;
-pub mod nft_program;
 mod offload;
 mod pcap;
 mod ping;

@@ -63,6 +63,8 @@ mod table;
 struct Readme;
 
 #[cfg(test)]
+mod nft_program;
+#[cfg(test)]
 mod tests;
 
 pub use batch::Batch;

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-use teredo_lab::{nft_program as nft, until};
+use teredo_lab::until;
 
-use super::*;
+use super::{nft_program as nft, *};
 
 /// A network namespace whose failures fail the test.
 struct Namespace(teredo_lab::Namespace);

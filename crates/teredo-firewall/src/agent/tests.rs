@@ -1,7 +1,6 @@
 use std::convert::Infallible;
 
 use rustix::thread::gettid;
-use teredo_lab::nft_program as nft;
 use teredo_nft::{Batch, Family, Netlink, TableFlags, TableName};
 use teredo_notify::Snapshot;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -9,6 +8,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use super::*;
 use crate::{
     config::{DEFAULT_LEASE, Target},
+    nft_program as nft,
     testing::{Namespace, counted, drop_net_admin, eventually},
 };
 

@@ -1,6 +1,6 @@
 use super::*;
-use teredo_lab::nft_program as nft;
 
+use crate::nft_program as nft;
 use crate::testing::{Namespace, wait_for};
 
 const PATH: &str = "inet filter teredo_ports";

@@ -1,6 +1,5 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
-use teredo_lab::nft_program as nft;
 use teredo_notify::{
     hub::Hub,
     service::{Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service},
@@ -10,7 +9,7 @@ use teredo_notify::{
 use tokio::time::timeout;
 
 use crate::{
-    AgentConfig, run,
+    AgentConfig, nft_program as nft, run,
     testing::{Namespace, eventually},
 };
 

@@ -12,10 +12,11 @@ use rustix::{
         AddressFamily, Protocol, RecvFlags, SendFlags, SocketType, ipproto, recv, sendto, socket,
     },
 };
-use teredo_lab::{Receive, nft_program as nft};
+use teredo_lab::Receive;
 
 use super::*;
 use crate::leased_set::LeasedSet;
+use crate::nft_program as nft;
 use crate::testing::{Namespace, counted, ip, wait_for, wait_for_link};
 
 const LIMIT: Duration = Duration::from_secs(5);

@@ -1,50 +1,31 @@
 //! The program `nft` as an oracle for tests: it reads and writes rulesets and shares no code with this project.
 //!
-//! Every function acts on the network namespace of the calling thread, and panics if `nft` is missing (the package
-//! nftables) or fails: use them inside [`Namespace::run`](crate::Namespace::run).
+//! The tests of the firewall use this file too. Every function acts on the network namespace of the calling thread, and
+//! panics if `nft` is missing (the package nftables) or fails.
 
 use std::process::Command;
 
 use serde_json::Value;
 
 /// Runs a ruleset or command: `add element inet filter ports { 53 }`.
-///
-/// # Panics
-///
-/// If `nft` is missing or refuses the script.
-pub fn run(script: &str) {
+pub(crate) fn run(script: &str) {
     execute(&[script]);
 }
 
 /// The whole ruleset as `nft` writes it, without the values of counters.
-///
-/// # Panics
-///
-/// If `nft` is missing or fails.
-#[must_use]
-pub fn ruleset() -> String {
+pub(crate) fn ruleset() -> String {
     execute(&["--stateless", "list", "ruleset"])
 }
 
 /// All objects of one kind, such as `chain` or `set`, in the JSON of libnftables-json(5).
 ///
 /// One kind at a time, because nft 1.0.6 writes broken JSON for a table that has an owner.
-///
-/// # Panics
-///
-/// If `nft` is missing or fails.
-#[must_use]
-pub fn objects(kind: &str) -> Vec<Value> {
+pub(crate) fn objects(kind: &str) -> Vec<Value> {
     list(&format!("{kind}s"), kind)
 }
 
 /// All rules, chain by chain.
-///
-/// # Panics
-///
-/// If `nft` is missing or fails.
-#[must_use]
-pub fn rules() -> Vec<Value> {
+pub(crate) fn rules() -> Vec<Value> {
     let chains = objects("chain");
     let rules = |chain| list(&format!("chain {}", path(chain)), "rule");
     chains.iter().flat_map(rules).collect()
@@ -52,12 +33,7 @@ pub fn rules() -> Vec<Value> {
 
 /// The elements of all sets with this name: each is its value, or an object if it has a timeout. Empty if there is no
 /// such set.
-///
-/// # Panics
-///
-/// If `nft` is missing or fails.
-#[must_use]
-pub fn elements(set: &str) -> Vec<Value> {
+pub(crate) fn elements(set: &str) -> Vec<Value> {
     let sets = objects("set");
     let named = sets.iter().filter(|object| object["name"] == set);
     let contents = named.flat_map(|object| list(&format!("set {}", path(object)), "set"));
@@ -67,12 +43,7 @@ pub fn elements(set: &str) -> Vec<Value> {
 }
 
 /// The ports in a set of the type `inet_service`, whether or not they have a timeout.
-///
-/// # Panics
-///
-/// If `nft` is missing or fails, or if an element is not a port.
-#[must_use]
-pub fn ports(set: &str) -> Vec<u64> {
+pub(crate) fn ports(set: &str) -> Vec<u64> {
     let port = |element: &Value| element.as_u64().or_else(|| element["elem"]["val"].as_u64());
     elements(set)
         .iter()
