@@ -22,6 +22,19 @@ fn a_crate_forbids_unsafe_code_unless_it_is_listed() {
 }
 
 #[test]
+fn unsafe_code_is_found_in_tests_and_macros_and_not_in_words() {
+    let found = |path, text| source(Path::new(path), text);
+    let code = "macro_rules! m { () => { unsafe { f() } } }";
+    assert_eq!(
+        found("crates/teredo/tests/a.rs", code),
+        ["unsafe code outside of crates/teredo-tunnel, crates/netioapi"]
+    );
+    assert_eq!(found("crates/netioapi/core/src/a.rs", code), [""; 0]);
+    let words = "// unsafe\nconst A: &str = \"unsafe\"; #[allow(unsafe_code)] fn f() {}";
+    assert_eq!(found("crates/teredo/src/a.rs", words), [""; 0]);
+}
+
+#[test]
 fn a_test_may_not_be_ignored() {
     let found = source(
         Path::new("crates/teredo/tests/client.rs"),
