@@ -413,7 +413,7 @@ impl Client {
                 server,
                 mtu: MTU as u32,
             });
-            self.meet_neighbours(now);
+            self.restart_discovery(now);
             self.restart_determination();
         }
         if unchanged.is_none() {

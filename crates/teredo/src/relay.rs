@@ -11,7 +11,7 @@
 //!                                     v                                               v
 //!                           ICMPv6 unreachable                                     forgotten
 //!
-//!  IPv6 Internet <── handle_udp ── from the mapping in its source, which is a trusted peer, for whom we serve
+//!  IPv6 Internet <── handle_udp ── from the mapping in its source, if that is a trusted peer
 //! ```
 //!
 //! The relay asks every client for a bubble first, whatever the cone bit in its address (case 3 of §5.4.1; RFC 5991

@@ -1,6 +1,6 @@
 //! Two homes behind NATs exchange a packet: `cargo run -p teredo-sim --example two_homes`.
 //!
-//! It prints every datagram of the way, with the virtual time: qualification, the bubbles that open both NATs, and the
+//! The example prints every datagram with its virtual time: the qualification, the bubbles that open both NATs, and the
 //! packet itself.
 
 #![allow(clippy::disallowed_macros, reason = "an example prints what it does")]

@@ -1,4 +1,4 @@
-//! The log of every datagram, with what became of it.
+//! The log of every datagram and its fate.
 
 mod pcap;
 
@@ -15,39 +15,39 @@ use crate::nat::Refusal;
 /// A UDP datagram over IPv4.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// Where it claims to come from.
+    /// The claimed source.
     pub source: SocketAddrV4,
-    /// Where it goes.
+    /// The destination.
     pub destination: SocketAddrV4,
-    /// How many routers, NATs among them, it may still pass, and one more.
+    /// How many routers, including NATs, it may still pass, plus one.
     pub ttl: u8,
     /// The UDP payload.
     pub payload: Vec<u8>,
 }
 
 impl Datagram {
-    /// The time to live that hosts give their datagrams.
+    /// The default time to live of hosts.
     pub const TTL: u8 = 64;
 }
 
-/// What became of a datagram.
+/// The fate of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
     /// Still under way.
     InFlight,
-    /// Handed to a host.
+    /// Delivered to a host.
     Delivered {
         /// When.
         at: Instant,
-        /// To whom.
+        /// The host.
         host: HostId,
     },
-    /// Lost on a link, by chance.
+    /// Lost at random on a link.
     Lost,
-    /// Put on a link that is down.
+    /// Sent over a link that is down.
     LinkDown,
-    /// Eaten by the rule given to [`World::interfere`](crate::World::interfere).
+    /// Dropped by the rule of [`World::interfere`](crate::World::interfere).
     Eaten,
     /// Addressed to a black hole; see [`World::set_silent`](crate::World::set_silent).
     Silenced,
@@ -55,9 +55,9 @@ pub enum Fate {
     Refused(Refusal),
     /// Its time to live ran out.
     Expired,
-    /// Nobody has that address.
+    /// No host has that address.
     NoRoute,
-    /// The host has nothing on that port.
+    /// The host does not listen on that port.
     NoListener,
 }
 
@@ -84,19 +84,19 @@ impl fmt::Display for Fate {
 /// A datagram in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// When its host sent it.
+    /// When it was sent.
     pub at: Instant,
-    /// Who sent it.
+    /// The host that sent it.
     pub sender: HostId,
-    /// The datagram as its host sent it.
+    /// The datagram in its original form.
     pub datagram: Datagram,
-    /// The source that the Internet saw, behind the last NAT on the way out.
+    /// The source behind the last NAT on the way out, as the Internet sees it.
     pub public_source: SocketAddrV4,
-    /// The destination that its receiver saw, behind the last NAT on the way in.
+    /// The destination behind the last NAT on the way in, as the receiver sees it.
     pub inner_destination: SocketAddrV4,
-    /// Whether a link made this copy of the record before it.
+    /// Whether a link made this copy of the previous record.
     pub duplicate: bool,
-    /// What became of it.
+    /// Its fate.
     pub fate: Fate,
 }
 
@@ -113,7 +113,7 @@ impl Record {
 }
 
 impl fmt::Display for Record {
-    /// A line as `tcpdump` might print it.
+    /// A line in the style of `tcpdump`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Datagram {
             source,
@@ -145,17 +145,17 @@ impl fmt::Display for Record {
     }
 }
 
-/// The number of a record, counted from the first of the world.
+/// The number of a record in its world.
 pub(crate) type RecordNumber = u64;
 
-/// Every datagram that was sent, in the order of sending.
+/// Every datagram that was sent, in order.
 ///
-/// `Display` prints a line for each, [`Self::to_pcap`] gives a file for Wireshark. The oldest records go when
-/// there are more than [`Self::set_limit`] allows (a million at first).
+/// `Display` prints one line for each, and [`Self::to_pcap`] writes a file for Wireshark. Records beyond the limit of
+/// [`Self::set_limit`] (initially a million) are discarded, oldest first.
 #[derive(Clone, Debug)]
 pub struct Capture {
     records: VecDeque<Record>,
-    /// How many older records are gone.
+    /// The number of discarded records.
     gone: RecordNumber,
     limit: usize,
 }
@@ -176,17 +176,17 @@ impl Capture {
         self.records.iter()
     }
 
-    /// How many records there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there is no record.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// The records of what one host sent, oldest first.
+    /// The records of one sender, oldest first.
     pub fn sent_by(
         &self,
         host: impl Into<HostId>,
@@ -195,7 +195,7 @@ impl Capture {
         self.iter().filter(move |record| record.sender == host)
     }
 
-    /// How many datagrams were sent since the world began, those included whose records are gone.
+    /// The number of datagrams that were ever sent, including discarded records.
     pub fn total(&self) -> u64 {
         self.gone + self.records.len() as u64
     }
@@ -206,7 +206,7 @@ impl Capture {
         self.trim();
     }
 
-    /// Forgets the records so far, so that what is sent from now on can be looked at by itself.
+    /// Discards the records so far.
     pub fn clear(&mut self) {
         self.gone = self.total();
         self.records.clear();
@@ -219,7 +219,7 @@ impl Capture {
         number
     }
 
-    /// A second record for a datagram that a link duplicated.
+    /// Adds a record for the copy that a link made.
     pub(crate) fn push_duplicate(&mut self, of: RecordNumber) -> RecordNumber {
         match self.get_mut(of).map(|original| Record {
             duplicate: true,
@@ -230,7 +230,7 @@ impl Capture {
         }
     }
 
-    /// The record, unless it is gone.
+    /// The record, unless it was discarded.
     pub(crate) fn get_mut(&mut self, number: RecordNumber) -> Option<&mut Record> {
         let index = number.checked_sub(self.gone)?;
         self.records.get_mut(usize::try_from(index).ok()?)

@@ -1,4 +1,4 @@
-//! The nodes of the internet: state machines with a place in the world, and sockets that tests play themselves.
+//! The hosts: state machines with their ports, and raw sockets for tests.
 
 mod client;
 mod raw;
@@ -36,7 +36,7 @@ macro_rules! ids {
             }
         )+
 
-        /// Any host. Identifiers are given out by a world and mean nothing in another.
+        /// The identifier of a host, valid only in the world that made it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum HostId {
             $($(#[doc = $doc])+ $variant($name),)+
@@ -63,40 +63,40 @@ ids! {
     RawId = Raw, "raw";
 }
 
-/// Something, and when it happened.
+/// A value with the time of its occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamped<T> {
-    /// When.
+    /// The time.
     pub at: Instant,
-    /// What.
+    /// The value.
     pub what: T,
 }
 
-/// What a host does after it was called.
+/// What a host does after a call.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Put this on the link.
+    /// Send this over the link.
     Send(Datagram),
-    /// Hand this to the native IPv6 Internet.
+    /// Send this to the native IPv6 Internet.
     Native(Vec<u8>),
 }
 
-/// The deadline that a state machine has asked for, as the world has scheduled it.
+/// The scheduled deadline of a state machine.
 ///
-/// The schedule cannot take events back; an alarm that was replaced is known by its number and ignored.
+/// The schedule cannot remove events. An alarm that was replaced is recognised by its number and ignored.
 #[derive(Debug, Default)]
 struct Alarm {
     deadline: Option<(Instant, Timer)>,
     number: u64,
-    /// Wake-ups at one and the same instant.
+    /// Wake-ups at the same instant.
     repeated: (Instant, u32),
 }
 
-/// Wake-ups at one instant that still count as work; the loop spins if there are more.
+/// The most wake-ups at one instant; the loop spins if there are more.
 const MAX_WAKE_UPS: u32 = 10_000;
 
 impl Alarm {
-    /// Takes note of what `poll_timeout` returned: when to wake the host, and by which number, if that is news.
+    /// Records the result of `poll_timeout`. If it has changed, returns when to wake the host, and the alarm's number.
     fn set(&mut self, deadline: Option<(Instant, Timer)>) -> Option<(Instant, u64)> {
         if deadline == self.deadline {
             return None;
@@ -106,11 +106,11 @@ impl Alarm {
         deadline.map(|(at, _)| (at, self.number))
     }
 
-    /// Whether the alarm of this number still counts.
+    /// Whether the alarm of this number is current.
     ///
     /// # Panics
     ///
-    /// If the state machine asks again and again to be woken at the same instant, for its time would stand still.
+    /// If the state machine is woken too often at the same instant, because virtual time would stand still.
     fn rings(&mut self, now: Instant, number: u64) -> bool {
         if number != self.number {
             return false;

@@ -1,8 +1,8 @@
 //! A deterministic internet for the Teredo state machines: virtual clock, links, NATs in RFC 4787 terms, hosts.
 //!
-//! Nothing here opens a socket, asks a clock or draws randomness from outside: a [`World`] is made from a seed, and
-//! the same seed with the same calls gives the same datagrams at the same virtual times, byte for byte. Hours pass in
-//! milliseconds. What fails can be read as text ([`Capture`]'s `Display`) or in Wireshark ([`Capture::to_pcap`]).
+//! The simulator does no I/O, and has no clock and no randomness of its own. A [`World`] is made from a seed; the same
+//! seed and the same calls give the same datagrams at the same virtual times, byte for byte. Hours pass in
+//! milliseconds. A failed run can be read as text ([`Capture`]'s `Display`) or in Wireshark ([`Capture::to_pcap`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,14 +25,14 @@
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 //!
-//! | module | what |
+//! | module | contents |
 //! |---|---|
-//! | `world` | [`World`]: what is attached where, the passage of time, knobs |
-//! | `host` | [`ClientHost`], [`ServerHost`], [`RelayHost`] run the state machines; [`RawHost`] is whatever a test makes of it |
+//! | `world` | [`World`]: networks, the passage of time, controls |
+//! | `host` | [`ClientHost`], [`ServerHost`] and [`RelayHost`] run the state machines; tests control a [`RawHost`] |
 //! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, port assignment, lifetime, hairpinning |
 //! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication |
 //! | `capture` | [`Capture`]: every datagram and its [`Fate`] |
-//! | `schedule` | [`Schedule`]: what is to come, in order |
+//! | `schedule` | [`Schedule`]: the queue of events |
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What a cable, a radio or a whole path does to datagrams.
+//! Links: delay, jitter, loss and duplication.
 
 use std::time::Duration;
 
@@ -6,26 +6,25 @@ use teredo::Instant;
 
 use crate::random::Stream;
 
-/// The qualities of a [`Link`]; they may be changed while datagrams are under way.
+/// The properties of a [`Link`]. They may change while datagrams are on the way.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LinkQuality {
-    /// Whether anything passes at all.
+    /// Whether the link is up.
     pub up: bool,
-    /// How long every datagram takes, one way.
+    /// The delay of every datagram, one way.
     pub delay: Duration,
-    /// How much longer it may take: uniform from zero to this.
+    /// The largest additional delay; it is uniform from zero to this.
     pub jitter: Duration,
-    /// Whether jitter may let a datagram overtake an earlier one. Without, a late datagram holds back those
-    /// behind it.
+    /// Whether jitter may reorder datagrams. Otherwise a late datagram delays those behind it.
     pub reorder: bool,
-    /// The probability that a datagram vanishes, from 0 to 1.
+    /// The probability that a datagram is lost, from 0 to 1.
     pub loss: f64,
-    /// The probability that a datagram arrives twice, from 0 to 1.
+    /// The probability that a datagram is duplicated, from 0 to 1.
     pub duplication: f64,
 }
 
 impl LinkQuality {
-    /// A faultless link with this delay one way.
+    /// A link with this delay one way and no faults.
     pub const fn with_delay(delay: Duration) -> Self {
         Self {
             up: true,
@@ -38,7 +37,7 @@ impl LinkQuality {
     }
 }
 
-/// A direction of travel, seen from the host or NAT that the link belongs to.
+/// A direction, seen from the host or NAT with the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Towards the Internet.
@@ -47,7 +46,7 @@ pub enum Direction {
     Down,
 }
 
-/// What a link did with a datagram.
+/// What happens to a datagram on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Passage {
@@ -59,20 +58,18 @@ pub enum Passage {
     Arrives {
         /// When.
         at: Instant,
-        /// When it arrives a second time, if it was duplicated.
+        /// When a duplicate arrives.
         copy: Option<Instant>,
     },
 }
 
-/// The way between a host (or the outside of a NAT) and the network that it is attached to.
-///
-/// A link has no rate and no buffer: it delays, loses and duplicates.
+/// The link between a host (or the outside of a NAT) and its network. It has no rate and no buffer.
 #[derive(Clone, Debug)]
 pub struct Link {
-    /// How good it is right now.
+    /// The current properties.
     pub quality: LinkQuality,
     random: Stream,
-    /// The latest arrival so far, upwards and downwards.
+    /// The latest arrival so far, in each direction.
     latest: [Instant; 2],
 }
 
@@ -85,7 +82,7 @@ impl Link {
         }
     }
 
-    /// Puts a datagram on the link at `now`.
+    /// Sends a datagram over the link at `now`.
     pub fn carry(&mut self, now: Instant, direction: Direction) -> Passage {
         if !self.quality.up {
             return Passage::Down;

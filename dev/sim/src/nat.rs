@@ -1,14 +1,14 @@
-//! Network address translators, described as RFC 4787 describes them.
+//! Network address translators in the terms of RFC 4787.
 //!
-//! RFC 4787 takes the old kinds of NAT (cone, restricted, symmetric) apart into properties that vary on their own:
+//! RFC 4787 divides the old kinds of NAT (cone, restricted, symmetric) into independent properties:
 //!
-//! - **Mapping** (§4.1): does a socket behind the NAT show the same external address and port to everybody?
+//! - **Mapping** (§4.1): does a socket behind the NAT have the same external address and port for all destinations?
 //! - **Filtering** (§5): who may send to that external address and port?
 //! - **Port assignment** (§4.2): which external port is it?
 //! - **Lifetime** (§4.3): how long does an idle mapping last, and what keeps it alive?
 //! - **Hairpinning** (§6): do hosts behind the same NAT reach each other by their external addresses?
 //!
-//! [`NatBehaviour`] has a field for each, and constructors for the kinds that RFC 4380 speaks of.
+//! [`NatBehaviour`] has a field for each, and constructors for the kinds of RFC 4380.
 
 mod behaviour;
 #[cfg(test)]
@@ -23,21 +23,21 @@ use teredo::Instant;
 pub use self::behaviour::{Filtering, Mapping, NatBehaviour, PortAssignment};
 use crate::random::Stream;
 
-/// The lowest external port that a NAT gives out by itself.
+/// The lowest external port that a NAT assigns.
 const LOWEST_PORT: u16 = 1024;
 
-/// How long a router remembers a connection of its own that it has not answered (`nf_conntrack_udp_timeout`).
+/// How long a router keeps an unanswered connection of its own (`nf_conntrack_udp_timeout`).
 const OWN_LIFETIME: Duration = Duration::from_secs(30);
 
-/// Sessions that one mapping remembers; beyond it, further destinations are refused.
+/// The most sessions of one mapping; further destinations are refused.
 const MAX_SESSIONS: usize = 262_144;
 
-/// Why a NAT did not let a datagram pass.
+/// Why a NAT dropped a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Inbound: nothing is mapped to that port, or no longer.
+    /// Inbound: the port has no mapping, or no longer.
     NoMapping,
-    /// Inbound: there is a mapping, but the sender is not among those who may use it.
+    /// Inbound: the mapping does not admit the sender.
     Filtered,
     /// Outbound: no free port, or too many destinations.
     Exhausted,
@@ -68,32 +68,32 @@ pub struct Nat {
     external: Ipv4Addr,
     /// By external port.
     bindings: BTreeMap<u16, Binding>,
-    /// The external port of each binding that was made by outbound traffic.
+    /// The external port of each outbound binding.
     ports: BTreeMap<Key, u16>,
-    /// The external port of each socket that a port was forwarded to.
+    /// The external port of each socket with a port forward.
     forwards: BTreeMap<SocketAddrV4, u16>,
-    /// What the router itself has of strangers, by external port and sender: when the last datagram came.
+    /// The router's own connections, by external port and sender, with the time of the last datagram.
     own: BTreeMap<(u16, SocketAddrV4), Instant>,
     next_port: u16,
     random: Stream,
 }
 
-/// What a mapping is looked up by: the socket inside and, as far as the mapping depends on it, the destination.
+/// The key of a mapping: the internal socket, and the part of the destination that the mapping depends on.
 type Key = (SocketAddrV4, Option<Ipv4Addr>, Option<u16>);
 
 #[derive(Clone, Debug)]
 struct Binding {
     inside: SocketAddrV4,
-    /// `None`: a port forward, which never expires and lets everybody in.
+    /// `None`: a port forward, which never expires and admits any sender.
     key: Option<Key>,
-    /// When each destination was last sent to (or heard, where that counts).
+    /// When each destination was last sent to (or heard, if that counts).
     sessions: BTreeMap<SocketAddrV4, Instant>,
     /// When the mapping itself was last refreshed.
     refreshed: Instant,
 }
 
 impl Nat {
-    /// A NAT without mappings. `seed` matters where ports are assigned at random or in sequence.
+    /// A NAT without mappings. The seed matters if ports are assigned at random or in sequence.
     pub fn new(behaviour: NatBehaviour, external: Ipv4Addr, seed: u64) -> Self {
         Self::with_stream(behaviour, external, Stream::new(seed, 0))
     }
@@ -121,7 +121,7 @@ impl Nat {
         self.external
     }
 
-    /// How it behaves. Changes apply to what comes; mappings that exist stay as they are.
+    /// The behaviour. Changes affect new mappings only.
     pub fn behaviour_mut(&mut self) -> &mut NatBehaviour {
         &mut self.behaviour
     }
@@ -131,21 +131,21 @@ impl Nat {
         &self.behaviour
     }
 
-    /// Forgets all mappings but the port forwards, as a router does when it restarts.
+    /// Forgets all mappings except port forwards, as a router does on restart.
     pub fn forget(&mut self) {
         self.bindings.retain(|_, binding| binding.key.is_none());
         self.ports.clear();
         self.own.clear();
     }
 
-    /// Gets another external address and forgets all mappings, as after a forced reconnection.
+    /// Changes the external address and forgets all mappings, as after a forced reconnection.
     pub(crate) fn renumber(&mut self, external: Ipv4Addr) {
         self.external = external;
         self.forget();
     }
 
-    /// Forwards an external port to a socket inside, for everybody and for ever (RFC 4380 §5.2.10: a reserved port).
-    /// Traffic of that socket leaves from that port whatever its destination.
+    /// Forwards an external port to an internal socket, for all senders and without expiry (RFC 4380 §5.2.10: a
+    /// reserved port). The socket's own traffic leaves from that port to all destinations.
     pub fn forward(&mut self, port: u16, inside: SocketAddrV4) {
         self.release(port);
         if let Some(earlier) = self.forwards.insert(inside, port) {
@@ -160,7 +160,7 @@ impl Nat {
         self.bindings.insert(port, binding);
     }
 
-    /// How many mappings are alive at `now`, port forwards included.
+    /// The number of live mappings at `now`, including port forwards.
     pub fn mappings(&self, now: Instant) -> usize {
         self.bindings
             .values()
@@ -168,7 +168,7 @@ impl Nat {
             .count()
     }
 
-    /// Translates a datagram that leaves: returns the source that the outside sees.
+    /// Translates an outbound datagram: returns the external source.
     ///
     /// # Errors
     ///
@@ -205,7 +205,7 @@ impl Nat {
         Ok(SocketAddrV4::new(self.external, port))
     }
 
-    /// Translates a datagram that arrives for an external port: returns the socket inside.
+    /// Translates an inbound datagram for an external port: returns the internal socket.
     ///
     /// # Errors
     ///
@@ -274,12 +274,12 @@ impl Nat {
         Ok(inside)
     }
 
-    /// Translates a datagram from inside that is addressed to the NAT's own external address (RFC 4787 §6,
-    /// "external source IP address and port"): returns the source that its receiver sees, and the receiver.
+    /// Translates a datagram from inside to the NAT's own external address (RFC 4787 §6, "external source IP address
+    /// and port"): returns the source that the receiver sees, and the receiver.
     ///
     /// # Errors
     ///
-    /// [`Refusal::NoHairpin`] where the NAT does not do that, and everything that refuses other datagrams.
+    /// [`Refusal::NoHairpin`] if the NAT does not hairpin, or any refusal of other datagrams.
     pub fn hairpin(
         &mut self,
         now: Instant,
@@ -298,7 +298,7 @@ impl Nat {
         binding.key.is_none() || now - binding.refreshed < self.behaviour.lifetime
     }
 
-    /// Whether the router has an own connection between that port and that stranger.
+    /// Whether the router has a connection of its own between that port and that sender.
     fn is_own(&self, now: Instant, port: u16, stranger: SocketAddrV4) -> bool {
         self.own
             .get(&(port, stranger))
@@ -379,7 +379,7 @@ impl Nat {
     }
 }
 
-/// A port that lies `offset` above the lowest; `offset` is drawn below the size of the range.
+/// The port `offset` above the lowest; `offset` is below the size of the range.
 fn port_from(offset: u64) -> u16 {
     u16::try_from(u64::from(LOWEST_PORT) + offset).unwrap_or(u16::MAX)
 }

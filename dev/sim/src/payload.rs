@@ -1,5 +1,5 @@
-//! A UDP payload in a few words, for the log. It is read here without the help of `teredo::wire`, so that the log
-//! stays right where that is wrong.
+//! A short description of a UDP payload, for the log. It does not use `teredo::wire`, so the log is right even if that
+//! has a fault.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -8,7 +8,7 @@ const IPV6_HEADER: usize = 40;
 const ICMPV6: u8 = 58;
 const NO_NEXT_HEADER: u8 = 59;
 
-/// What kind of Teredo packet the bytes are, by RFC 4380 §5.1.1; `Display` is one phrase.
+/// The kind of Teredo packet (RFC 4380 §5.1.1); `Display` is one phrase.
 pub(crate) struct Summary<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Summary<'_> {
@@ -53,7 +53,7 @@ fn inner(packet: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{kind} {} > {}", address(packet, 8), address(packet, 24))
 }
 
-/// The IPv6 address at `offset`; the caller has checked that the header is whole.
+/// The IPv6 address at `offset`; the caller has checked the length of the header.
 fn address(packet: &[u8], offset: usize) -> Ipv6Addr {
     let mut octets = [0; 16];
     octets.copy_from_slice(&packet[offset..offset + 16]);

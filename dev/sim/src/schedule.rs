@@ -1,12 +1,12 @@
-//! The queue of things to come.
+//! The queue of events.
 
 use std::collections::BTreeMap;
 
 use teredo::Instant;
 
-/// Events in the order of their time, and events of the same instant in the order in which they were pushed.
+/// Events ordered by time, and in order of insertion at the same instant.
 ///
-/// The second half is what makes a run repeatable: nothing depends on addresses in memory or on hashing.
+/// The second rule makes runs repeatable: nothing depends on memory addresses or hashing.
 ///
 /// ```
 /// use teredo::Instant;
@@ -39,18 +39,18 @@ impl<T> Default for Schedule<T> {
 }
 
 impl<T> Schedule<T> {
-    /// Lets `event` happen at `at`, after everything that was pushed earlier for the same instant.
+    /// Schedules `event` at `at`, after all earlier events of the same instant.
     pub fn push(&mut self, at: Instant, event: T) {
         self.entries.insert((at, self.pushed), event);
         self.pushed += 1;
     }
 
-    /// When the next event happens; `None` if nothing is to come.
+    /// The time of the next event; `None` if there is none.
     pub fn next_time(&self) -> Option<Instant> {
         self.entries.first_key_value().map(|(&(at, _), _)| at)
     }
 
-    /// Takes the next event out if it happens at `limit` or before.
+    /// Removes and returns the next event if it is due by `limit`.
     pub fn pop_due(&mut self, limit: Instant) -> Option<(Instant, T)> {
         let entry = self
             .entries
@@ -60,12 +60,12 @@ impl<T> Schedule<T> {
         Some((at, event))
     }
 
-    /// How many events are to come.
+    /// The number of events.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether nothing is to come.
+    /// Whether there are no events.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

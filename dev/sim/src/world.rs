@@ -1,4 +1,4 @@
-//! The internet itself: what is attached where, and the passage of time.
+//! The internet: its networks, and the passage of time.
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +23,7 @@ use crate::nat::{Nat, NatBehaviour};
 use crate::random::Stream;
 use crate::schedule::Schedule;
 
-/// Where a host or a NAT is attached.
+/// The network of a host or a NAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Network {
     /// The public Internet.
@@ -32,7 +32,7 @@ pub enum Network {
     Behind(NatId),
 }
 
-/// A [`Nat`] with a place in a world.
+/// The identifier of a [`Nat`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NatId(usize);
 
@@ -46,16 +46,15 @@ impl From<NatId> for Network {
 const WAN_DELAY: Duration = Duration::from_millis(10);
 /// The delay of a host behind a NAT, one way.
 const LAN_DELAY: Duration = Duration::from_micros(500);
-/// How long a native IPv6 packet takes.
+/// The delay of a native IPv6 packet.
 const NATIVE_DELAY: Duration = Duration::from_millis(10);
 
-/// A rule that says which datagrams are to vanish.
+/// A rule that selects datagrams to drop.
 type Rule = Box<dyn FnMut(&Datagram) -> bool>;
 
 /// A deterministic internet: the same seed and the same calls give the same datagrams at the same times.
 ///
-/// Time stands still between calls of [`Self::run_for`], [`Self::run_until`] and [`Self::step`], and passes in no
-/// time at all during them.
+/// Time passes only in [`Self::run_for`], [`Self::run_until`] and [`Self::step`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -78,8 +77,8 @@ type Rule = Box<dyn FnMut(&Datagram) -> bool>;
 ///
 /// # Panics
 ///
-/// Methods that take an identifier panic if another world gave it out and this one has no such host. Methods that
-/// attach something panic if its address is taken in that network.
+/// Methods that take an identifier panic if it comes from another world and is unknown here. Methods that attach
+/// something panic if its address is taken in that network.
 pub struct World {
     seed: u64,
     streams: u64,
@@ -183,7 +182,7 @@ impl World {
         self.add_server_with(address, ServerConfig::new(address))
     }
 
-    /// Attaches a server with other settings to the Internet; `config` must be for the same addresses.
+    /// Attaches a server with other settings to the Internet. `config` must have the same addresses.
     pub fn add_server_with(&mut self, address: ServerAddress, config: ServerConfig) -> ServerId {
         let seed = self.stream().seed();
         let id = ServerId(self.servers.len());
@@ -196,7 +195,7 @@ impl World {
         id
     }
 
-    /// Attaches a relay. The native IPv6 Internet sends what is for Teredo clients to the relay that was added last.
+    /// Attaches a relay. The last relay gets the packets of the native IPv6 Internet for Teredo clients.
     pub fn add_relay(
         &mut self,
         network: impl Into<Network>,
@@ -211,12 +210,12 @@ impl World {
         id
     }
 
-    /// Attaches a host that says nothing by itself.
+    /// Attaches a host that sends nothing by itself.
     pub fn add_raw(&mut self, network: impl Into<Network>, addresses: &[Ipv4Addr]) -> RawId {
         self.add_responder(network, addresses, |_, _| {})
     }
 
-    /// Attaches a host that answers as the closure tells it.
+    /// Attaches a host that answers with the closure.
     pub fn add_responder(
         &mut self,
         network: impl Into<Network>,
@@ -229,7 +228,7 @@ impl World {
         id
     }
 
-    /// Gives a raw host an address in the native IPv6 Internet, where servers send what is not for Teredo clients.
+    /// Gives a raw host an address in the native IPv6 Internet.
     pub fn attach_native(&mut self, host: RawId, address: Ipv6Addr) {
         self.native.insert(address, host);
     }
@@ -280,12 +279,12 @@ impl World {
         &self.clients[id.0]
     }
 
-    /// The clients, in the order in which they were attached.
+    /// The clients, in order of attachment.
     pub fn clients(&self) -> impl Iterator<Item = ClientId> + use<> {
         (0..self.clients.len()).map(ClientId)
     }
 
-    /// The network that a host is attached to.
+    /// The network of a host.
     pub fn network_of(&self, host: impl Into<HostId>) -> Network {
         self.attachments[&host.into()].network
     }
@@ -313,12 +312,12 @@ impl World {
 
 /// Turning knobs.
 impl World {
-    /// A NAT, to change, to make a port forward in, or to let forget.
+    /// A NAT, to change its behaviour or its mappings.
     pub fn nat_mut(&mut self, id: NatId) -> &mut Nat {
         &mut self.routers[id.0].nat
     }
 
-    /// Gives a NAT another external address; its mappings are gone.
+    /// Changes the external address of a NAT, which loses its mappings.
     pub fn renumber_nat(&mut self, id: NatId, external: impl Into<Ipv4Addr>) {
         let external = external.into();
         let router = &mut self.routers[id.0];
@@ -342,7 +341,7 @@ impl World {
         &mut self.routers[id.0].link.quality
     }
 
-    /// Makes an IPv4 address a black hole, or no longer: nothing reaches it, and nobody is told.
+    /// Makes an IPv4 address a black hole, or undoes that. Datagrams to it vanish without an error.
     pub fn set_silent(&mut self, address: Ipv4Addr, silent: bool) {
         if silent {
             self.silent.insert(address);
@@ -351,7 +350,8 @@ impl World {
         }
     }
 
-    /// Lets every datagram vanish for which `rule` is true when it is sent. Replaces the rule before.
+    /// Drops every datagram for which `rule` is true. The rule is asked when a datagram is sent, and replaces the
+    /// previous one.
     pub fn interfere(&mut self, rule: impl FnMut(&Datagram) -> bool + 'static) {
         self.rule = Box::new(rule);
     }
@@ -359,7 +359,7 @@ impl World {
 
 /// Acting.
 impl World {
-    /// Starts a client, or starts it again.
+    /// Starts or restarts a client.
     pub fn start(&mut self, id: ClientId, servers: &[ServerAddress]) {
         let actions = self.clients[id.0].start(self.now, servers);
         self.act(id.into(), actions);
@@ -377,20 +377,20 @@ impl World {
         self.act(id.into(), actions);
     }
 
-    /// Lets a client's host join the group of local discovery on its network, which all hosts there share as a link,
-    /// or leave it.
+    /// Makes a client's host join or leave the multicast group of local discovery. All hosts of its network share the
+    /// link.
     pub fn set_local_subnet(&mut self, id: ClientId, subnet: Option<LocalSubnet>) {
         let actions = self.clients[id.0].set_local_subnet(self.now, subnet);
         self.act(id.into(), actions);
     }
 
-    /// Tells a client of other servers.
+    /// Changes the servers of a client.
     pub fn set_servers(&mut self, id: ClientId, servers: &[ServerAddress]) {
         let actions = self.clients[id.0].set_servers(self.now, servers);
         self.act(id.into(), actions);
     }
 
-    /// Moves a client to another network, address or port, and tells it so.
+    /// Moves a client to another network, address or port, and notifies it.
     pub fn rebind(&mut self, id: ClientId, network: impl Into<Network>, local: SocketAddrV4) {
         let (host, network) = (id.into(), network.into());
         let earlier = self.attachments[&host].network;
@@ -401,28 +401,28 @@ impl World {
         self.act(host, actions);
     }
 
-    /// Lets a client's host send an IPv6 packet through the tunnel.
+    /// Sends an IPv6 packet of a client's host through the tunnel.
     pub fn send(&mut self, id: ClientId, packet: &[u8]) {
-        // What the client makes of it, the world has seen to.
+        // The world handles the result.
         let _ = self.submit(id, packet);
     }
 
-    /// As [`Self::send`], for a look at what the client makes of the packet. It is on its way already.
+    /// As [`Self::send`], but returns the client's decision. The packet is already on its way.
     pub fn submit(&mut self, id: ClientId, packet: &[u8]) -> Submission {
         let (submission, actions) = self.clients[id.0].submit(self.now, packet);
         self.act(id.into(), actions);
         submission
     }
 
-    /// Lets the host of a relay send an IPv6 packet through the tunnel, for a look at what the relay makes of it. It
-    /// is on its way already.
+    /// Sends an IPv6 packet of a relay's host through the tunnel, and returns the relay's decision. The packet is
+    /// already on its way.
     pub fn submit_to_relay(&mut self, id: RelayId, packet: &[u8]) -> Submission {
         let (submission, actions) = self.relays[id.0].submit(self.now, packet);
         self.act(id.into(), actions);
         submission
     }
 
-    /// Kills a relay and starts it anew on the same port: it knows nobody.
+    /// Kills and restarts a relay on the same port. It has forgotten its peers.
     pub fn restart_relay(&mut self, id: RelayId) {
         let seed = self.stream().seed();
         self.relays[id.0].restart(seed, self.now);
@@ -435,13 +435,13 @@ impl World {
         self.act(id.into(), actions);
     }
 
-    /// Sends a packet into the native IPv6 Internet. The source may be anybody's.
+    /// Sends a packet into the native IPv6 Internet, with any source.
     pub fn send_native(&mut self, packet: &[u8]) {
         self.schedule
             .push(self.now + NATIVE_DELAY, Event::Native(packet.to_vec()));
     }
 
-    /// Lets a raw host send a datagram. The source may be anybody's.
+    /// Sends a datagram of a raw host, with any source.
     pub fn inject(
         &mut self,
         id: RawId,
@@ -460,15 +460,15 @@ impl World {
         );
     }
 
-    /// Lets `duration` pass, and all that happens in it.
+    /// Lets `duration` pass.
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self.step_before(end) {}
         self.now = end;
     }
 
-    /// Lets time pass until `condition` holds, at most `limit`. Returns whether it does; the time is then that of
-    /// the event that made it so.
+    /// Lets time pass until `condition` holds, at most `limit`, and returns whether it holds. The time is then that of
+    /// the deciding event.
     #[must_use = "without a look at the result, a condition that never came passes unnoticed"]
     pub fn run_until(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) -> bool {
         let end = self.now + limit;
@@ -483,7 +483,7 @@ impl World {
         }
     }
 
-    /// Lets the next event happen, whenever that is. Returns whether there was one.
+    /// Advances to the next event. Returns whether there was one.
     pub fn step(&mut self) -> bool {
         self.step_before(Instant::from_nanos(u64::MAX))
     }

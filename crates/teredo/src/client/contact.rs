@@ -133,7 +133,7 @@ impl Client {
         if !self.peers.peer(slot).may_bubble(now, BubbleCause::Ask) {
             return;
         }
-        self.peers.peer_mut(slot).bubbled(now, BubbleCause::Ask);
+        self.peers.peer_mut(slot).bubble_sent(now, BubbleCause::Ask);
         let target = self.peers.address(slot);
         let on_the_link = self.on_the_link(now, slot, teredo);
         let ttl = match self.peers.peer(slot).path(now) {
@@ -248,7 +248,7 @@ impl Client {
         if !peer.may_bubble(now, BubbleCause::Answer) {
             return Err(DropReason::BubbleLimit);
         }
-        peer.bubbled(now, BubbleCause::Answer);
+        peer.bubble_sent(now, BubbleCause::Answer);
         let to = peer.path(now).unwrap_or(to);
         self.outbox
             .udp(to, |out| wire::emit_bubble(own, source, HOP_LIMIT, out));

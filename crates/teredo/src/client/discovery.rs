@@ -46,9 +46,9 @@ const HOP_LIMIT: u8 = 1;
 /// The range of the random time between two local bubbles (R4380-5.2.8-02).
 const PERIOD: (Duration, Duration) = (Duration::from_secs(200), Duration::from_secs(300));
 /// An additional local bubble comes within this time, at random, so that not all hosts of a link send at once.
-const HASTE: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(1);
 /// The least time between an additional local bubble and the bubble before it.
-const OUT_OF_TURN: Duration = Duration::from_secs(10);
+const SOON_SPACING: Duration = Duration::from_secs(10);
 
 /// The state of the link and the clients on it.
 #[derive(Debug)]
@@ -110,12 +110,12 @@ impl Client {
         }
         self.discovery.subnet = subnet;
         self.discovery.last = None;
-        self.leave_the_link();
-        self.meet_neighbours(now);
+        self.forget_link_paths();
+        self.restart_discovery(now);
     }
 
     /// Forgets paths on the link: on another link, other hosts have these addresses.
-    fn leave_the_link(&mut self) {
+    fn forget_link_paths(&mut self) {
         let policy = &self.config.destinations;
         let lost = self
             .peers
@@ -130,14 +130,14 @@ impl Client {
     ///
     /// DEVIATION(rfc4380 §5.2.8): the first local bubble is sent at once and not after 200 s to 300 s. Two clients that
     /// have just started could not reach each other until then.
-    pub(super) fn meet_neighbours(&mut self, now: Instant) {
+    pub(super) fn restart_discovery(&mut self, now: Instant) {
         self.discovery.neighbours.clear();
-        self.announce_out_of_turn(now);
+        self.announce_soon(now);
     }
 
-    fn announce_out_of_turn(&mut self, now: Instant) {
-        let earliest = self.discovery.last.map(|last| last + OUT_OF_TURN);
-        let soon = now + self.random_part(HASTE);
+    fn announce_soon(&mut self, now: Instant) {
+        let earliest = self.discovery.last.map(|last| last + SOON_SPACING);
+        let soon = now + self.random_part(SOON);
         let soon = earliest.map_or(soon, |earliest| earliest.max(soon));
         // A deadline from before the service began is void.
         if self.discovery.next <= now || soon < self.discovery.next {
@@ -201,7 +201,7 @@ impl Client {
             Noted::Full => return Err(DropReason::LocalBubbleLimit),
             // DEVIATION(rfc4380 §5.2.8): a client that is new on the link learns of the others at once, rather than at
             // their next local bubble.
-            Noted::New => self.announce_out_of_turn(now),
+            Noted::New => self.announce_soon(now),
             Noted::Known => {}
         }
         let answers = &mut self.discovery.answers;

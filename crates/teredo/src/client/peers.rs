@@ -183,7 +183,7 @@ impl Peer {
     }
 
     /// Counts a bubble; a direct and an indirect one sent together are one event (A-06, R4380-5.2.6-06).
-    pub(super) fn bubbled(&mut self, now: Instant, cause: BubbleCause) {
+    pub(super) fn bubble_sent(&mut self, now: Instant, cause: BubbleCause) {
         self.last_bubble = Some(now);
         self.cut_short = false;
         self.sent(now);

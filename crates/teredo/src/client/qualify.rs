@@ -212,7 +212,7 @@ impl Client {
             .ask_of(from, nonce)
             .ok_or(DropReason::UnsolicitedAdvertisement)?;
         if let Err(reason) = self.check_secret(server, datagram) {
-            self.note_stranger(server);
+            self.note_unauthenticated(server);
             return Err(reason);
         }
         let mapped = check_advertisement(datagram, source, server)?;
@@ -234,7 +234,7 @@ impl Client {
     }
 
     /// Records, for the reason of a failure, that this server does not have the secret.
-    fn note_stranger(&mut self, server: ServerAddress) {
+    fn note_unauthenticated(&mut self, server: ServerAddress) {
         if let Phase::Starting { qualification, .. } = &mut self.phase {
             let mut inquiries = qualification.inquiries.iter_mut();
             if let Some(inquiry) = inquiries.find(|inquiry| inquiry.server == server) {

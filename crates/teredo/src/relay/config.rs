@@ -145,14 +145,14 @@ impl FromStr for Prefix {
         let (address, len) = text.split_once('/').ok_or(PrefixError)?;
         let address = address.parse().map_err(|_| PrefixError)?;
         match len.parse() {
-            Ok(len @ 0..=128) if !len_is_odd(text) => Ok(Self::new(address, len)),
+            Ok(len @ 0..=128) if !has_sign(text) => Ok(Self::new(address, len)),
             _ => Err(PrefixError),
         }
     }
 }
 
 /// Whether the length has a sign, which `u8::from_str` accepts.
-fn len_is_odd(text: &str) -> bool {
+fn has_sign(text: &str) -> bool {
     text.contains("/+")
 }
 

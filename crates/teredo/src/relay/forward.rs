@@ -26,7 +26,7 @@ impl Relay {
             return Err(DropReason::WrongDestination);
         }
         let packet = datagram.packet;
-        let source = vouched(&packet, from)?;
+        let source = verified_source(&packet, from)?;
         contact::check(&self.config, source).map_err(|reason| match reason {
             DropReason::RefusedDestination => DropReason::RefusedSource,
             other => other,
@@ -100,7 +100,10 @@ impl Relay {
 
 /// The Teredo source of a packet that came from the mapping in it. The replies of an echo service come from elsewhere,
 /// or have no Teredo source (R4380-5.4.2-02, R4380-7.4.3-02).
-fn vouched(packet: &Ipv6Packet<'_>, from: SocketAddrV4) -> Result<TeredoAddress, DropReason> {
+fn verified_source(
+    packet: &Ipv6Packet<'_>,
+    from: SocketAddrV4,
+) -> Result<TeredoAddress, DropReason> {
     let source = TeredoAddress::from_ipv6(packet.source()).ok_or(DropReason::SpoofedSource)?;
     if source.mapped == from {
         Ok(source)

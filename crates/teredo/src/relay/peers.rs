@@ -5,9 +5,9 @@
 //!   unknown ─────────────────────> Underway ─────────────────────> Table (trusted)
 //!      ^      (a bubble goes out)     │                              │   ^
 //!      │                              │ no answer to 4 bubbles       │   │ any packet: good for 30 s more
-//!      ├──────────────────────────────┘ or pushed out by newer ones  └───┘
-//!      └───────────────────────────────────────────────────────────── 30 s of silence, or the least used of a
-//!                                                                      full table
+//!      ├──────────────────────────────┘ or evicted by newer ones     └───┘
+//!      └───────────────────────────────────────────────────────────── 30 s of silence, or least used in a full
+//!                                                                      table
 //! ```
 //!
 //! There are two tables because their needs are opposite. A peer under way has a queue and a deadline, lives for

@@ -132,7 +132,7 @@ impl Server {
         let hop_limit = if datagram.packet.is_bubble() {
             datagram.packet.hop_limit()
         } else {
-            count_down(&datagram.packet)?
+            decrement_hop_limit(&datagram.packet)?
         };
         // Only the client's own server adds an origin, so that the client knows which server to believe
         // (R4380-5.3.1-14, R4380-7.4.1-01).
@@ -154,7 +154,7 @@ impl Server {
         now: Instant,
         datagram: &Datagram<'_>,
     ) -> Result<Plan<'_>, DropReason> {
-        let hop_limit = count_down(&datagram.packet)?;
+        let hop_limit = decrement_hop_limit(&datagram.packet)?;
         if !self
             .limiter
             .allows_native(now, datagram.packet.destination())
@@ -185,7 +185,7 @@ impl Server {
 }
 
 /// The hop limit behind this router (RFC 8200 §3).
-fn count_down(packet: &Ipv6Packet<'_>) -> Result<u8, DropReason> {
+fn decrement_hop_limit(packet: &Ipv6Packet<'_>) -> Result<u8, DropReason> {
     match packet.hop_limit() {
         0 | 1 => Err(DropReason::HopLimit),
         hop_limit => Ok(hop_limit - 1),

@@ -1,5 +1,5 @@
-//! A client between a server, peers, a relay, a host and strangers, all of whom the fuzzer plays: whatever they do,
-//! the client sends only what it may, only where it may, and always knows when it wants to be woken.
+//! A client between a server, peers, a relay, a host and strangers, all played by the fuzzer. Whatever they do, the
+//! client sends only what it may and where it may, and always has a deadline when it needs one.
 
 mod input;
 mod model;
@@ -21,9 +21,9 @@ use teredo::wire::{
 };
 use teredo::{Client, Credentials, DropReason, Node, Reception, Submission};
 
-/// Time does not pass faster than this in one step.
+/// The most time that passes in one step.
 const MAX_WAIT: Duration = Duration::from_secs(400);
-/// Of the host's packets and of others'; the client's own bubbles have 255, by which they are told apart.
+/// The hop limit of packets from the host and from others. The client's own bubbles have 255, which distinguishes them.
 const HOP_LIMIT: u8 = 64;
 
 /// Runs the target with one input.
@@ -45,7 +45,7 @@ struct World {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {
     Udp,
-    /// A bubble from a link-local address, straight from a peer that is being asked: its token is returned.
+    /// A bubble from a link-local address, directly from a peer that is being asked: its token is returned.
     Token,
     /// For the discovery address, from there.
     Multicast(SocketAddrV4),
@@ -53,7 +53,7 @@ enum Call {
     Secondary,
     Tun,
     Timeout,
-    /// Before the client wanted it.
+    /// Before the client asked for the port.
     EarlyTimeout,
     Control,
 }
@@ -420,14 +420,14 @@ impl World {
         assert!(!routed, "R6169-2.3-01");
     }
 
-    /// A full table forgets the oldest peer for a new one, and with it when it was asked last.
+    /// A full table replaces the oldest peer, and forgets when that was last asked.
     fn make_room(&mut self) {
         if self.client.status().peers >= self.max_peers {
             self.model.forget_questions();
         }
     }
 
-    /// Drains the client, as its contract asks for, and checks all that comes out.
+    /// Drains the client, as its contract demands, and checks all its output.
     fn settle(&mut self, call: Call) -> Sent {
         let mut events = 0;
         while let Some(event) = self.client.poll_event() {
@@ -449,7 +449,7 @@ impl World {
             .check_status(&self.client.status(), self.max_peers);
         match call {
             Call::Udp | Call::Token => {
-                // Another mapping is asked for from both sides; everything else is one for one.
+                // Another mapping is asked for from both addresses; every other call sends one solicitation at most.
                 let most = if sent.solicitations == 0 { 1 } else { 2 };
                 assert!(sent.own() <= most, "more out than in");
                 assert_eq!(sent.secondary + sent.probes, 0);
@@ -493,9 +493,9 @@ impl World {
         sent
     }
 
-    /// What a server answers to all that it was asked.
+    /// The server's answers to all solicitations.
     fn advertise_all(&mut self, mapped: SocketAddrV4) {
-        // An answer changes nothing about the list of questions.
+        // An answer does not change the list of solicitations.
         for index in 0..self.model.solicitations.len() {
             self.advertise(index, mapped, Flaw::None);
         }
@@ -516,7 +516,7 @@ impl World {
         }
     }
 
-    /// From where the server answers a solicitation, and with what.
+    /// The source and the contents of the server's answer to a solicitation.
     fn answer(
         &self,
         solicitation: &Solicitation,
@@ -587,7 +587,7 @@ impl World {
         Some((from, bytes))
     }
 
-    /// Whether an advertisement with this flaw has to be refused.
+    /// Whether an advertisement with this flaw must be refused.
     fn is_wrong(&self, flaw: &Flaw, mapped: SocketAddrV4) -> bool {
         match *flaw {
             Flaw::Nonce | Flaw::NoAuthentication | Flaw::NoOrigin => true,
@@ -628,7 +628,7 @@ impl World {
                 let len = usize::from(len % 1400);
                 emit_payload(source, destination, protocol::UDP, &[0; 1400][..len], out);
             }
-            // One that is whole is more than the fuzzer should have to guess.
+            // The fuzzer would hardly guess a complete one.
             Body::Other(next_header, _) if next_header % 8 == protocol::ROUTING % 8 => {
                 let header = [protocol::UDP, 0, 0, next_header / 64, 0, 0, 0, 0];
                 emit_payload(source, destination, protocol::ROUTING, &header, out);
@@ -640,12 +640,12 @@ impl World {
     }
 }
 
-/// Whom a local bubble is for.
+/// The destination of a local bubble.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-/// The address of the service port where it is not the one for local discovery.
+/// The address of the service port, or the one of local discovery.
 const LOCAL: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
 
-/// An IPv6 packet with this payload; if it is to be ICMPv6, with the checksum.
+/// An IPv6 packet with this payload; ICMPv6 gets a valid checksum.
 fn emit_payload(
     source: Ipv6Addr,
     destination: Ipv6Addr,

@@ -16,7 +16,7 @@ pub fn run(bytes: &[u8]) {
     datagram.emit(&mut again);
     assert_eq!(again, bytes);
 
-    // What is left when the trailers are cut off is a datagram; with one byte less, it is none.
+    // A datagram without its trailers is still a datagram; with one byte less it is none.
     let whole = bytes.len() - datagram.trailers.as_bytes().len();
     assert!(Datagram::parse(&bytes[..whole]).is_ok());
     assert!(Datagram::parse(&bytes[..whole - 1]).is_err());

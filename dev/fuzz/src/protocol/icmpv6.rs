@@ -1,4 +1,4 @@
-//! Any ICMPv6 message with a checksum that fits, between any two nodes.
+//! Any ICMPv6 message with a valid checksum, between any two nodes.
 
 use std::net::Ipv6Addr;
 

@@ -1,5 +1,5 @@
-//! A relay between the IPv6 Internet, clients, strangers and its operator, all of whom the fuzzer plays: what leaves it
-//! is what it may send, and goes where it may.
+//! A relay between the IPv6 Internet, clients, strangers and its operator, all played by the fuzzer. The relay sends
+//! only what it may, and where it may.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -17,7 +17,7 @@ const OWN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xff);
 const MAX_PEERS: usize = 6;
 const MAX_UNDERWAY: usize = 4;
 const MAX_QUEUE: usize = 4 * 1280;
-/// How many clients the fuzzer can still answer for.
+/// The number of clients for which the fuzzer can still answer.
 const ASKED: usize = 6;
 const VALIDITY: Duration = Duration::from_secs(30);
 
@@ -44,7 +44,7 @@ enum Operation {
         body: Body,
         tail: Vec<u8>,
     },
-    /// One of a client's that was asked, from its mapping or from the port beside.
+    /// A packet of a client that was asked, from its mapping or from the port beside it.
     Client {
         client: u8,
         beside: bool,
@@ -52,7 +52,7 @@ enum Operation {
         body: Body,
         tail: Vec<u8>,
     },
-    /// The answer to one of the last bubbles, as the client gives it.
+    /// A correct answer to one of the last bubbles.
     Answer {
         client: u8,
     },
@@ -75,7 +75,7 @@ enum Body {
     Udp,
     /// A routing header of this type, with so many segments left.
     Routing(u8, u8),
-    /// Whatever may follow a header that says so.
+    /// A payload of any type.
     Other(u8, Vec<u8>),
 }
 
@@ -138,16 +138,16 @@ impl Inner {
     }
 }
 
-/// What an observer knows of a client.
+/// An observer's knowledge of a client.
 #[derive(Default)]
 struct Seen {
     heard: Option<Instant>,
     /// The number of the last packet that left.
     last: u32,
     last_bubble: Option<Instant>,
-    /// Where its bubbles came from.
+    /// The source of its bubbles.
     tokens: HashSet<Ipv6Addr>,
-    /// The IPv6 Internet has had something for it, or it has returned a token.
+    /// The IPv6 Internet has sent to it, or it has returned a token.
     wanted: bool,
 }
 
@@ -155,10 +155,10 @@ struct World {
     relay: Relay,
     now: Instant,
     number: u32,
-    /// Packets without a number are under way.
+    /// Packets without a number are on the way.
     untold: bool,
     seen: HashMap<Ipv6Addr, Seen>,
-    /// Source and target of the last bubbles, the newest first.
+    /// Source and target of the last bubbles, newest first.
     bubbles: VecDeque<(Ipv6Addr, Ipv6Addr)>,
 }
 
@@ -246,7 +246,7 @@ impl World {
                 if let Submission::Queued | Submission::Send(_) =
                     self.relay.handle_tun(self.now, bytes)
                 {
-                    // It has no number by which its order could be told.
+                    // It has no number that would show its order.
                     self.untold = true;
                 }
                 self.drain(true);
@@ -303,7 +303,7 @@ impl World {
         });
         match (reception, vouched) {
             (Reception::Drop(_), Some(source)) => {
-                // Refused for its content it may still have been heard.
+                // A packet that is refused for its content may still have been heard.
                 self.seen.entry(source).or_default().heard = Some(self.now);
             }
             (Reception::Drop(_), None) => {}
@@ -332,7 +332,7 @@ impl World {
         self.now = end;
     }
 
-    /// Looks at everything that leaves; errors only where a packet of the IPv6 Internet can be the reason.
+    /// Checks all output. Errors are sent only if a packet of the IPv6 Internet can be the reason.
     fn drain(&mut self, errors: bool) {
         let mut bytes = Vec::new();
         while let Some(transmit) = self.relay.poll_transmit(&mut bytes) {
@@ -375,7 +375,7 @@ impl World {
             && let Some(number) = packet.payload().first_chunk()
         {
             let number = u32::from_be_bytes(*number);
-            // Those before it may be lost, but never come later.
+            // Earlier packets may be lost, but never come later.
             assert!(number > seen.last, "in order, and once");
             seen.last = number;
         }

@@ -1,4 +1,4 @@
-//! A server under fire: nothing leaves it that hurts anybody.
+//! A server under attack: it sends nothing harmful.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const PRIMARY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 120);
 const SECONDARY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 121);
 const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 130);
 
-/// Whom the server answers.
+/// Which clients the server answers.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Mode {
     Open,
@@ -23,11 +23,11 @@ pub enum Mode {
     Required,
 }
 
-/// What stands in front of a solicitation.
+/// The authentication element in front of a solicitation.
 #[derive(Arbitrary, Debug)]
 enum Element {
     Nonce([u8; 8]),
-    /// Signed by one of the clients, or by somebody who takes its name, and then changed.
+    /// Signed by a client, or by an impostor with its name, and then changed.
     Signed {
         nonce: [u8; 8],
         name: Name,
@@ -85,7 +85,7 @@ fn clients() -> Arc<KnownClients> {
 }
 
 impl Element {
-    /// Appends the element and what it signs.
+    /// Appends the element and the bytes that it signs.
     fn emit(&self, signed: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         match self {
@@ -124,7 +124,7 @@ impl Element {
     }
 }
 
-/// What the server is told, and what comes in.
+/// The server's mode, and its input.
 pub type Case = (Mode, Vec<Input>);
 
 #[derive(Arbitrary, Debug)]
@@ -340,8 +340,8 @@ fn check(
     bytes: &[u8],
 ) {
     let now = Instant::from_nanos(0);
-    // Less room than there might be: the answer or nothing, and no panic. The limits are the server's, and so they are
-    // used up twice as fast.
+    // A shorter buffer has the same answer or none, and causes no panic. The clone shares the server's limits, so they
+    // are used up twice as fast.
     let mut tight = bytes.to_vec();
     let in_tight = (server.clone()).answer_in_place(now, from, local, &mut tight, bytes.len());
     let mut out = bytes.to_vec();

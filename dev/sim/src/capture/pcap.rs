@@ -15,7 +15,7 @@ use etherparse::PacketBuilder;
 use self::format::LinkType;
 use super::{Capture, Record};
 
-/// Where on its way a datagram is seen: NATs rewrite addresses.
+/// The point of view of a capture, because NATs rewrite addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vantage {
     /// At its sender: addresses as the sender wrote them.

@@ -9,13 +9,13 @@ use teredo::{Client, ClientConfig, Instant, ServerAddress, Submission};
 use super::station::Station;
 use super::{Action, Stamped};
 
-/// A Teredo client with its service port, and a record of all that it told its host.
+/// A Teredo client with its service port, and a record of its output.
 #[derive(Debug)]
 pub struct ClientHost {
     station: Station<Client, Event>,
-    /// Whether the host has joined the group of local discovery (RFC 4380 §5.2.8).
+    /// Whether the host has joined the multicast group of local discovery (RFC 4380 §5.2.8).
     joined: bool,
-    /// How many events the host has looked at.
+    /// The number of events that were handled.
     seen: usize,
 }
 
@@ -113,7 +113,7 @@ impl ClientHost {
         payload: &[u8],
     ) -> Vec<Action> {
         if self.secondary() == Some(to) {
-            // Nothing that comes in there is for the host.
+            // Datagrams to this port are never for the host.
             return self.call(now, |client| {
                 let _ = client.handle_secondary(now, from, payload);
             });
@@ -139,7 +139,7 @@ impl ClientHost {
         actions
     }
 
-    /// Opens or closes the secondary port as the last new event about it says.
+    /// Opens or closes the secondary port if a new event asks for it.
     fn set_secondary_port(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let opened = Event::SecondaryPort { wanted: true };
         let events = &self.station.events;
@@ -152,7 +152,7 @@ impl ClientHost {
         let Some(wanted) = request else {
             return;
         };
-        // Another one each time.
+        // A new port each time.
         let times = events.iter().filter(|event| event.what == opened).count();
         let port = (self.local().port() ^ 0x4000).wrapping_add(times as u16);
         let secondary = wanted.then(|| SocketAddrV4::new(*self.local().ip(), port));

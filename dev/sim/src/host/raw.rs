@@ -9,7 +9,7 @@ use teredo::Instant;
 use super::Stamped;
 use crate::capture::Datagram;
 
-/// What arrives at a [`RawHost`].
+/// A datagram or packet that arrives at a [`RawHost`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival<'a> {
     /// A UDP datagram over IPv4, with the addresses that the host sees.
@@ -18,7 +18,7 @@ pub enum Arrival<'a> {
     Native(&'a [u8]),
 }
 
-/// Where a [`RawHost`] puts what it sends.
+/// The output of a [`RawHost`].
 #[derive(Debug)]
 pub struct Outbox {
     pub(crate) now: Instant,
@@ -32,7 +32,7 @@ impl Outbox {
         self.now
     }
 
-    /// Sends a datagram. The source may be anybody's.
+    /// Sends a datagram, with any source.
     pub fn send(&mut self, source: SocketAddrV4, destination: SocketAddrV4, payload: Vec<u8>) {
         self.send_after(Duration::ZERO, source, destination, payload);
     }
@@ -42,7 +42,7 @@ impl Outbox {
         self.packets.push(packet);
     }
 
-    /// Sends a datagram some time later.
+    /// Sends a datagram after a delay.
     pub fn send_after(
         &mut self,
         delay: Duration,
@@ -64,7 +64,7 @@ impl Outbox {
 
 pub(crate) type Behaviour = Box<dyn FnMut(Arrival<'_>, &mut Outbox)>;
 
-/// A host that keeps all that arrives, on every port, and answers as a closure tells it.
+/// A host that receives on every port, keeps all that arrives, and answers with a closure.
 pub struct RawHost {
     received: Vec<Stamped<Datagram>>,
     native: Vec<Stamped<Vec<u8>>>,

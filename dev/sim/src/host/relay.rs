@@ -8,8 +8,8 @@ use teredo::{Instant, Relay, RelayConfig, Submission};
 use super::station::Station;
 use super::{Action, Stamped};
 
-/// A Teredo relay with its service port, and a record of what it passed on to the IPv6 Internet, or to itself if it
-/// is host-specific.
+/// A Teredo relay with its service port, and a record of its output: to the IPv6 Internet, or to itself if it is
+/// host-specific.
 #[derive(Debug)]
 pub struct RelayHost(Station<Relay, Infallible>);
 
@@ -33,7 +33,7 @@ impl RelayHost {
         self.0.local
     }
 
-    /// The packets of clients that were let through, as they came, oldest first.
+    /// The forwarded packets of clients, unchanged, oldest first.
     pub fn delivered(&self) -> &[Stamped<Vec<u8>>] {
         &self.0.delivered
     }
@@ -43,7 +43,7 @@ impl RelayHost {
         &self.0.errors
     }
 
-    /// Kills the process and starts it anew.
+    /// Kills and restarts the process.
     pub(crate) fn restart(&mut self, seed: [u8; 32], now: Instant) {
         self.0.node = Relay::new(self.relay().config().clone(), seed, now);
     }

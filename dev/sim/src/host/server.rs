@@ -9,7 +9,7 @@ use teredo::{Instant, Server, ServerConfig};
 use super::{Action, Stamped};
 use crate::capture::Datagram;
 
-/// A Teredo server on both of its addresses, and a record of what it passed on to the native IPv6 Internet.
+/// A Teredo server on both of its addresses, and a record of what it sent to the native IPv6 Internet.
 #[derive(Debug)]
 pub struct ServerHost {
     server: Server,
@@ -29,7 +29,7 @@ impl ServerHost {
         &self.server
     }
 
-    /// The IPv6 packets that went out to the native IPv6 Internet, oldest first.
+    /// The IPv6 packets sent to the native IPv6 Internet, oldest first.
     pub fn native(&self) -> &[Stamped<Vec<u8>>] {
         &self.native
     }

@@ -7,14 +7,14 @@ use teredo::{Destination, Instant, Node, Reception, Submission};
 use super::{Action, Alarm, Stamped};
 use crate::capture::Datagram;
 
-/// What every host with a [`Node`] has, and a record of all that the node told it.
+/// The common part of hosts with a [`Node`], and a record of its output.
 #[derive(Debug)]
 pub(super) struct Station<N: Node<Event = E>, E> {
     pub(super) node: N,
     pub(super) local: SocketAddrV4,
     /// The secondary port, while it is open (RFC 4380 §5.2.7).
     pub(super) secondary: Option<SocketAddrV4>,
-    /// Whether packets for the host go on to the IPv6 Internet.
+    /// Whether packets for the host are forwarded to the IPv6 Internet.
     routes: bool,
     alarm: Alarm,
     pub(super) delivered: Vec<Stamped<Vec<u8>>>,
@@ -23,7 +23,7 @@ pub(super) struct Station<N: Node<Event = E>, E> {
 }
 
 impl<N: Node<Event = E>, E> Station<N, E> {
-    /// A host that keeps the packets for it.
+    /// A host that keeps its packets.
     pub(super) fn endpoint(node: N, local: SocketAddrV4) -> Self {
         Self {
             node,
@@ -37,7 +37,7 @@ impl<N: Node<Event = E>, E> Station<N, E> {
         }
     }
 
-    /// A host that passes packets on to the IPv6 Internet.
+    /// A host that forwards packets to the IPv6 Internet.
     pub(super) fn router(node: N, local: SocketAddrV4) -> Self {
         Self {
             routes: true,
@@ -77,13 +77,13 @@ impl<N: Node<Event = E>, E> Station<N, E> {
         actions
     }
 
-    /// Calls the node when the alarm of this number still counts.
+    /// Calls the node if the alarm of this number is current.
     pub(super) fn wake(&mut self, now: Instant, number: u64) -> Option<Vec<Action>> {
         let rings = self.alarm.rings(now, number);
         rings.then(|| self.call(now, |node| node.handle_timeout(now)))
     }
 
-    /// When to wake the host, and the alarm's number, if that has changed.
+    /// When to wake the host, and the alarm's number, if the deadline has changed.
     pub(super) fn next_alarm(&mut self) -> Option<(Instant, u64)> {
         self.alarm.set(self.node.poll_timeout())
     }

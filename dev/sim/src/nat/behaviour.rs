@@ -1,4 +1,4 @@
-//! The properties in which NATs differ.
+//! The properties of NATs.
 
 use std::time::Duration;
 
@@ -27,15 +27,15 @@ pub enum Filtering {
 /// Which external port a socket gets (RFC 4787 §4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PortAssignment {
-    /// The one that it has inside, or the next free one above if that is taken.
+    /// The same port as inside, or the next free one above it.
     Preserving,
-    /// One after the other.
+    /// The next port in sequence.
     Sequential,
     /// Any.
     Random,
 }
 
-/// How a [`Nat`](super::Nat) behaves.
+/// The behaviour of a [`Nat`](super::Nat).
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,20 +52,20 @@ pub enum PortAssignment {
 pub struct NatBehaviour {
     /// When a socket gets another external port.
     pub mapping: Mapping,
-    /// Who may send to it there.
+    /// Who may send to an external port.
     pub filtering: Filtering,
-    /// Which port it gets.
+    /// Which external port a socket gets.
     pub ports: PortAssignment,
-    /// How long a mapping, and with it the leave of one destination to answer, outlasts the last outbound datagram.
-    /// RFC 4787 §4.3 demands at least 2 minutes; 30 s are met in practice.
+    /// How long a mapping, and the permission of one destination to answer, lasts after the last outbound datagram. RFC
+    /// 4787 §4.3 demands at least 2 minutes; some NATs have 30 s.
     pub lifetime: Duration,
-    /// Whether inbound datagrams that pass keep a mapping alive too (RFC 4787 §4.3, REQ-6: outbound ones must).
+    /// Whether accepted inbound datagrams also keep a mapping alive (RFC 4787 §4.3, REQ-6: outbound ones must).
     pub refresh_inbound: bool,
     /// Whether hosts inside reach each other by their external addresses (RFC 4787 §6).
     pub hairpin: bool,
-    /// Whether the router takes for its own what comes in for an external port without leave: a Linux router whose
-    /// own input is not filtered. For half a minute its connection stands in the way: towards that sender the host
-    /// gets another external port, and what that sender sends ends at the router (Debian bug #404365).
+    /// Whether the router accepts refused inbound datagrams as its own, as a Linux router with unfiltered input does.
+    /// For half a minute that connection is in the way: towards the sender the host gets another external port, and
+    /// datagrams of the sender end at the router (Debian bug #404365).
     pub open_input: bool,
 }
 
@@ -82,7 +82,7 @@ impl NatBehaviour {
         }
     }
 
-    /// A cone NAT (RFC 4380 §3.1): one port for all destinations, open to everybody.
+    /// A cone NAT (RFC 4380 §3.1): one port for all destinations, open to all senders.
     pub const fn cone() -> Self {
         Self::new(
             Mapping::EndpointIndependent,
@@ -109,7 +109,7 @@ impl NatBehaviour {
         )
     }
 
-    /// As [`port_restricted`](Self::port_restricted), with a router whose own input is not filtered.
+    /// As [`port_restricted`](Self::port_restricted), with a router whose input is unfiltered.
     pub const fn open_input() -> Self {
         Self {
             open_input: true,
@@ -117,7 +117,7 @@ impl NatBehaviour {
         }
     }
 
-    /// A symmetric NAT: another port, in sequence, for each destination, open to that destination alone.
+    /// A symmetric NAT: another port, in sequence, for each destination, open to that destination only.
     pub const fn symmetric() -> Self {
         Self::new(
             Mapping::AddressAndPortDependent,

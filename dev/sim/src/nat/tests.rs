@@ -13,7 +13,7 @@ fn nat(behaviour: NatBehaviour) -> Nat {
     Nat::new(behaviour, Ipv4Addr::new(203, 0, 113, 1), 42)
 }
 
-/// The external ports of one socket towards: an address, another port of it, another address.
+/// The external ports of one socket towards an address, another port of it, and another address.
 fn ports(mapping: Mapping) -> [u16; 3] {
     let mut nat = nat(NatBehaviour {
         mapping,
@@ -26,7 +26,8 @@ fn ports(mapping: Mapping) -> [u16; 3] {
     })
 }
 
-/// Whether a socket that has sent to 192.0.2.1:1 hears: that socket, another port of it, another address.
+/// Whether a socket that has sent to 192.0.2.1:1 receives from that address and port, another port, and another
+/// address.
 fn admitted(filtering: Filtering) -> [bool; 3] {
     let mut nat = nat(NatBehaviour {
         filtering,
@@ -324,7 +325,7 @@ fn a_forward_is_open_to_all_and_the_same_towards_all() {
     }
 }
 
-/// What comes too early is the router's own for 30 s, and gets in the way of what the host sends to that sender.
+/// An early datagram is the router's own for 30 s, and blocks what the host sends to that sender.
 #[test]
 fn an_open_input_takes_early_datagrams_for_the_routers_own() {
     let mut nat = nat(NatBehaviour::open_input());
@@ -358,7 +359,7 @@ fn an_open_input_takes_early_datagrams_for_the_routers_own() {
     );
 }
 
-/// Whoever was sent to first gets in as at any port-restricted NAT.
+/// A sender that was sent to first gets through, as at any port-restricted NAT.
 #[test]
 fn an_open_input_lets_in_whom_the_host_sent_to() {
     let mut nat = nat(NatBehaviour::open_input());

@@ -15,7 +15,7 @@ fn at(duration: Duration) -> Instant {
     Instant::default() + duration
 }
 
-/// The fates of all datagrams, in the order of sending.
+/// The fates of all datagrams, in order.
 fn fates(world: &World) -> Vec<Fate> {
     world.capture().iter().map(|record| record.fate).collect()
 }

@@ -1,4 +1,4 @@
-//! How datagrams travel: host, link, network, NAT, link, network, and so on until they arrive or are lost.
+//! The path of a datagram: host, link, network, NAT, link, network, until it arrives or is lost.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -12,14 +12,14 @@ use crate::host::{HostId, Outbox, RelayId};
 use crate::link::{Direction, Link, Passage};
 use crate::nat::{Nat, Refusal};
 
-/// A host's place.
+/// The attachment of a host.
 #[derive(Debug)]
 pub(super) struct Attachment {
     pub(super) network: Network,
     pub(super) link: Link,
 }
 
-/// A NAT's place.
+/// The attachment of a NAT.
 #[derive(Debug)]
 pub(super) struct Router {
     pub(super) nat: Nat,
@@ -27,28 +27,28 @@ pub(super) struct Router {
     pub(super) link: Link,
 }
 
-/// Who has an address.
+/// The owner of an address.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Owner {
     Host(HostId),
     Nat(NatId),
 }
 
-/// A datagram on its way, its addresses as they are after the last NAT.
+/// A datagram on its way, with its addresses behind the last NAT.
 #[derive(Clone, Debug)]
 pub(super) struct Parcel {
     record: RecordNumber,
     datagram: Datagram,
 }
 
-/// What can happen.
+/// An event.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A state machine's deadline has come.
     Alarm(HostId, u64),
-    /// A raw host sends what it put off.
+    /// A raw host sends a delayed datagram.
     Emit(HostId, Datagram),
-    /// A datagram is in a network and looks for its destination.
+    /// A datagram is routed in a network.
     Route(Network, Parcel),
     /// A datagram is at the outside of a NAT.
     Inbound(NatId, Parcel),
@@ -59,7 +59,7 @@ pub(super) enum Event {
 }
 
 impl World {
-    /// Lets the next event happen if it does by `end`.
+    /// Advances to the next event if it is due by `end`.
     pub(super) fn step_before(&mut self, end: Instant) -> bool {
         let Some((at, event)) = self.schedule.pop_due(end) else {
             return false;
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// Puts a datagram on its host's link.
+    /// Sends a datagram over its host's link.
     pub(super) fn emit(&mut self, host: HostId, datagram: Datagram) {
         let record = self.capture.push(Record {
             at: self.now,
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    /// A datagram for a group reaches every other host of its network, and no NAT passes it on.
+    /// A multicast datagram reaches every other host of its network, and passes no NAT.
     fn multicast(&mut self, network: Network, parcel: Parcel) {
         let source = *parcel.datagram.source.ip();
         let owners = self.directory.range((network, Ipv4Addr::UNSPECIFIED)..);
@@ -169,7 +169,7 @@ impl World {
         if destination.ip().is_multicast() {
             return self.multicast(network, parcel);
         }
-        // The Internet is a router at either end, a home network is none.
+        // The Internet has a router at each end; a home network has none.
         if network == Network::Internet {
             for _ in 0..2 {
                 if !self.passes_router(&mut parcel) {
@@ -197,7 +197,7 @@ impl World {
         }
     }
 
-    /// Takes one off the time to live; notes the end of the datagram where it is used up.
+    /// Decrements the time to live; records the fate of the datagram if it has expired.
     fn passes_router(&mut self, parcel: &mut Parcel) -> bool {
         let passes = parcel.datagram.ttl > 1;
         if passes {

@@ -42,7 +42,7 @@ fn a_path_is_valid_for_thirty_seconds() {
 fn bubbles_keep_two_seconds_apart() {
     let mut peer = Peer::default();
     assert!(peer.may_bubble(at(0), BubbleCause::Ask));
-    peer.bubbled(at(0), BubbleCause::Ask);
+    peer.bubble_sent(at(0), BubbleCause::Ask);
     assert!(!peer.may_bubble(at(1), BubbleCause::Ask));
     assert!(!peer.may_bubble(at(1), BubbleCause::Answer));
     assert!(peer.may_bubble(at(2), BubbleCause::Answer));
@@ -57,7 +57,7 @@ fn four_bubbles_in_three_hundred_seconds() {
             peer.may_bubble(at(seconds), BubbleCause::Ask),
             "at {seconds} s"
         );
-        peer.bubbled(at(seconds), BubbleCause::Ask);
+        peer.bubble_sent(at(seconds), BubbleCause::Ask);
     }
     assert!(!peer.may_bubble(at(8), BubbleCause::Ask));
     assert!(!peer.may_bubble(at(299), BubbleCause::Ask));
@@ -77,7 +77,7 @@ fn the_three_hundred_seconds_slide() {
             peer.may_bubble(at(seconds), BubbleCause::Answer),
             "at {seconds} s"
         );
-        peer.bubbled(at(seconds), BubbleCause::Answer);
+        peer.bubble_sent(at(seconds), BubbleCause::Answer);
     }
     assert!(!peer.may_bubble(at(302), BubbleCause::Answer));
     assert!(!peer.may_bubble(at(593), BubbleCause::Answer));
@@ -89,7 +89,7 @@ fn the_three_hundred_seconds_slide() {
 fn a_direct_response_resets_the_count() {
     let mut peer = Peer::default();
     for seconds in [0, 2, 4, 6] {
-        peer.bubbled(at(seconds), BubbleCause::Ask);
+        peer.bubble_sent(at(seconds), BubbleCause::Ask);
     }
     peer.heard(at(7));
     assert!(peer.may_bubble(at(8), BubbleCause::Ask));

@@ -1,4 +1,4 @@
-//! What the fuzzer chooses, in terms of the few nodes between which something can happen.
+//! The fuzzer's choices, among a few nodes that can interact.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ struct Knobs {
 }
 
 impl Settings {
-    /// What has happened before: what can go wrong late would otherwise hardly be reached.
+    /// The history before the run, because late faults would otherwise be hard to reach.
     pub fn before(&self) -> Vec<Operation> {
         let mut before = vec![
             Operation::Start {
@@ -101,7 +101,7 @@ impl Settings {
     }
 }
 
-/// What the servers are asked with.
+/// The credentials for the servers.
 pub fn keyring(keyed: bool) -> Keyring {
     let mut keyring = Keyring::default();
     if keyed {
@@ -110,7 +110,7 @@ pub fn keyring(keyed: bool) -> Keyring {
     keyring
 }
 
-/// What the servers know, too.
+/// The credentials that the servers know, too.
 pub fn credentials() -> Credentials {
     Credentials {
         identifier: Identifier::new(b"alice").expect("1 to 255 bytes"),
@@ -126,7 +126,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The addresses that it refuses by name.
+    /// The addresses that the policy denies by name.
     pub fn refused(&self) -> Vec<Ipv4Addr> {
         let named = self.denied.into_iter().chain(self.broadcast);
         named.map(|outer| *outer.address().ip()).collect()
@@ -146,9 +146,9 @@ impl Policy {
 
 #[derive(Arbitrary, Debug)]
 pub enum Operation {
-    /// Every outstanding solicitation is answered as it should be.
+    /// Every outstanding solicitation is answered correctly.
     Advertise(Outer),
-    /// One is answered, in a way that may be wrong.
+    /// One solicitation is answered, perhaps incorrectly.
     Advertisement {
         solicitation: u8,
         mapped: Outer,
@@ -159,7 +159,7 @@ pub enum Operation {
         test: u8,
         from: Outer,
     },
-    /// A packet to the client, straight from where its source address says, or from the port beside it.
+    /// A packet to the client, directly from its source's mapping or from the port beside it.
     Direct {
         peer: Inner,
         beside: bool,
@@ -198,18 +198,18 @@ pub enum Operation {
     SetKeyring {
         keyed: bool,
     },
-    /// The link where neighbours are looked for.
+    /// The link in which to look for neighbours.
     SetSubnet(Option<Subnet>),
-    /// The operator answers whether there is a secondary port.
+    /// The result of opening the secondary port.
     SecondaryPort(Option<Local>),
-    /// Something comes in on the secondary port.
+    /// A datagram for the secondary port.
     Secondary(Secondary),
     /// A local bubble from somewhere on the link.
     LocalBubble {
         claimed: Inner,
         from: Outer,
     },
-    /// A neighbour sends straight over the link.
+    /// A neighbour sends directly over the link.
     Neighbour {
         claimed: Inner,
         from: Outer,
@@ -227,15 +227,15 @@ pub enum Operation {
 
 #[derive(Arbitrary, Debug)]
 pub enum Secondary {
-    /// The server answers every question, with this mapping.
+    /// The server answers every solicitation, with this mapping.
     Advertise(Hole),
-    /// It answers one in a way that may be wrong.
+    /// The server answers one solicitation, perhaps incorrectly.
     Advertisement {
         solicitation: u8,
         mapped: Outer,
         flaw: Flaw,
     },
-    /// The last bubble turns round in the NAT.
+    /// The last bubble hairpins in the NAT.
     Hairpin {
         from: Outer,
     },
@@ -272,7 +272,7 @@ pub enum Flaw {
     None,
     Nonce,
     NoAuthentication,
-    /// Not signed where a signature is asked for, or with another secret.
+    /// Unsigned although a signature is needed, or signed with another secret.
     Unsigned,
     Forged,
     NoOrigin,
@@ -305,7 +305,7 @@ pub enum Body {
     TestReply(u8),
     /// This many bytes of UDP.
     Filler(u16),
-    /// Whatever may follow a header that says so; sometimes a routing header.
+    /// A payload of any type; sometimes a routing header.
     Other(u8, Vec<u8>),
 }
 
@@ -313,7 +313,7 @@ pub enum Body {
 pub enum Wait {
     Millis(u16),
     Seconds(u16),
-    /// Until the client wants to be woken.
+    /// Until the client's deadline.
     Timer,
 }
 
@@ -329,7 +329,7 @@ impl Local {
     }
 }
 
-/// Which servers there are, one bit each.
+/// The servers, one bit each.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct Servers(u8);
 
@@ -344,7 +344,7 @@ impl Servers {
     }
 }
 
-/// The third is the first the other way round, the fourth may not be sent to otherwise, the fifth has one address.
+/// The third is the first with its addresses swapped, the fourth is a refused destination, the fifth has one address.
 const SERVERS: [ServerAddress; 5] = [
     server([203, 0, 113, 120], [203, 0, 113, 121]),
     server([198, 51, 100, 118], [198, 51, 100, 200]),
@@ -363,7 +363,7 @@ const fn server([a, b, c, d]: [u8; 4], [e, f, g, h]: [u8; 4]) -> ServerAddress {
 /// An IPv4 address and port.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Outer {
-    /// How the NAT shows the client.
+    /// The client's mapping.
     Mapped(u8),
     Primary(u8),
     Secondary(u8),
@@ -371,7 +371,7 @@ pub enum Outer {
     Relay(u8),
     /// Another host on the link.
     Link(u8),
-    /// How the NAT shows another host on the link.
+    /// The mapping of another host on the link.
     Beside(u8),
     Forbidden(u8),
     Any(u32, u16),
@@ -421,9 +421,9 @@ impl Outer {
 /// An IPv6 address.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Inner {
-    /// The client's, as far as it has one.
+    /// The client's address, if it has one.
     Own,
-    /// The one that it had before.
+    /// The client's previous address.
     Former,
     Peer(u8),
     /// A client behind the same NAT.
@@ -451,7 +451,7 @@ const SPECIAL: [Ipv6Addr; 8] = [
 ];
 
 impl Inner {
-    /// `own` stands for the client's address, `former` for the one before.
+    /// `own` is the client's address, `former` the one before.
     pub fn address(self, own: Ipv6Addr, former: Ipv6Addr) -> Ipv6Addr {
         match self {
             Self::Own => own,

@@ -1,4 +1,4 @@
-//! What is known of the client from outside, and what it may do because of it.
+//! An observer's knowledge of the client, and what the client may do accordingly.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -19,20 +19,20 @@ const BUBBLE_SPACING: Duration = Duration::from_secs(2);
 const TEST_SPACING: Duration = Duration::from_secs(2);
 const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
 const BUBBLE_LIMIT: usize = 4;
-/// All nodes on the link: whom a local bubble is for.
+/// All nodes on the link, the destination of a local bubble.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-/// Between two local bubbles that a timer brought.
+/// Between two local bubbles from a timer.
 const LOCAL_SPACING: Duration = Duration::from_secs(10);
-/// How many questions of the client's the fuzzer can still answer.
+/// The most solicitations of the client that the fuzzer can still answer.
 const OUTSTANDING: usize = 8;
 
 pub struct Model {
     pub now: Instant,
     pub policy: DestinationPolicy,
-    /// What it refuses besides the addresses that are never permitted.
+    /// The refused destinations, besides the addresses that are never permitted.
     pub refused: Vec<Ipv4Addr>,
     pub servers: Vec<ServerAddress>,
-    /// Whether servers have to prove who they are.
+    /// Whether servers must authenticate.
     pub keyed: bool,
     pub subnet: Option<LocalSubnet>,
     pub secondary: SecondaryPort,
@@ -47,12 +47,12 @@ pub struct Model {
     pub tests: VecDeque<Test>,
     visible: (State, Option<Reason>),
     nonces: HashSet<[u8; 8]>,
-    /// When something came from there.
+    /// When a datagram came from there.
     heard: HashMap<SocketAddrV4, Instant>,
-    /// Where local bubbles have told that a mapping is.
+    /// The addresses on the link of mappings, from local bubbles.
     told: HashSet<(SocketAddrV4, SocketAddrV4)>,
     last_local: Option<Instant>,
-    /// Addresses that somebody has named to the client.
+    /// Addresses that others have named to the client.
     named: HashSet<Ipv6Addr>,
     peers: HashMap<Ipv6Addr, Peer>,
 }
@@ -74,10 +74,10 @@ pub struct Test {
 struct Peer {
     queued: VecDeque<Vec<u8>>,
     tests: HashSet<Vec<u8>>,
-    /// From where a test was answered.
+    /// The source of the answer to a test.
     proven: HashSet<SocketAddrV4>,
     last_bubble: Option<Instant>,
-    /// The last direct bubble ended on the way.
+    /// The last direct bubble expired on the way.
     cut_short: bool,
     last_test: Option<Instant>,
     /// Bubbles without a direct response.
@@ -85,7 +85,7 @@ struct Peer {
     answered: Vec<Instant>,
 }
 
-/// What one call to the client brought out.
+/// The output of one call to the client.
 #[derive(Default)]
 pub struct Sent {
     pub solicitations: usize,
@@ -100,7 +100,7 @@ pub struct Sent {
     /// Bubbles to the secondary port.
     pub probes: usize,
     bubbles: BTreeMap<Ipv6Addr, Vec<SocketAddrV4>>,
-    /// Those whose direct bubble ends on the way.
+    /// Those whose direct bubble expires on the way.
     cut_short: HashSet<Ipv6Addr>,
 }
 
@@ -109,14 +109,14 @@ impl Sent {
         self.bubbles.values().map(Vec::len).sum()
     }
 
-    /// The one bubble there is at most: whom it is for, and where it goes.
+    /// The only bubble, if there is one: its inner and outer destination.
     pub fn only_bubble(&self) -> Option<(Ipv6Addr, SocketAddrV4)> {
         assert!(self.bubbles() <= 1);
         let (address, to) = self.bubbles.first_key_value()?;
         Some((*address, to[0]))
     }
 
-    /// What was not asked for by the host.
+    /// What the host did not ask for.
     pub fn own(&self) -> usize {
         self.solicitations + self.tests + self.bubbles() + self.local + self.secondary + self.probes
     }
@@ -156,13 +156,13 @@ impl Model {
             .map_or(Ipv6Addr::UNSPECIFIED, TeredoAddress::to_ipv6)
     }
 
-    /// The server to whose address a solicitation went.
+    /// The server to which a solicitation went.
     pub fn server_at(&self, to: SocketAddrV4) -> Option<ServerAddress> {
         let at = |server: &&ServerAddress| [server.primary, server.secondary].contains(to.ip());
         self.servers.iter().find(at).copied()
     }
 
-    /// A datagram is about to be given to the client.
+    /// A datagram is about to be passed to the client.
     pub fn hears(&mut self, from: SocketAddrV4, bytes: &[u8]) {
         self.heard.insert(from, self.now);
         for (address, peer) in &mut self.peers {
@@ -184,7 +184,7 @@ impl Model {
         }
     }
 
-    /// A datagram for the discovery address is about to be given to the client.
+    /// A datagram for the discovery address is about to be passed to the client.
     pub fn hears_locally(&mut self, from: SocketAddrV4, bytes: &[u8]) {
         if let Ok(datagram) = Datagram::parse(bytes)
             && let Some(claimed) = TeredoAddress::from_ipv6(datagram.packet.source())
@@ -199,11 +199,11 @@ impl Model {
             self.last_local = None;
         }
         self.subnet = subnet;
-        // Whoever is on another link now is forgotten.
+        // Peers on another link now are forgotten.
         self.forget_questions();
     }
 
-    /// Whether a datagram may go there although its address is not a global one.
+    /// Whether a datagram may go to an address that is not global.
     fn is_neighbour(&self, to: SocketAddrV4) -> bool {
         let on_link = |subnet: LocalSubnet| subnet.has_neighbour(*to.ip());
         to.port() != 0
@@ -213,7 +213,7 @@ impl Model {
             && !self.refused.contains(to.ip())
     }
 
-    /// The table may have forgotten when it asked whom.
+    /// The table may have forgotten when it asked which peer.
     pub fn forget_questions(&mut self) {
         for peer in self.peers.values_mut() {
             peer.last_bubble = None;
@@ -222,14 +222,14 @@ impl Model {
         }
     }
 
-    /// A packet of the host's is about to be given to the client.
+    /// A packet of the host is about to be passed to the client.
     pub fn names(&mut self, packet: &[u8]) {
         if let Ok(packet) = Ipv6Packet::parse(packet) {
             self.named.insert(packet.destination());
         }
     }
 
-    /// A packet of the host's was kept.
+    /// A packet of the host was queued.
     pub fn queued(&mut self, packet: &[u8]) {
         let packet = parse(packet);
         assert_eq!(packet.source(), self.own_address());
@@ -237,7 +237,7 @@ impl Model {
         peer.queued.push_back(packet.as_bytes().to_vec());
     }
 
-    /// A packet of the host's goes out as it is.
+    /// A packet of the host leaves unchanged.
     pub fn submitted(&self, to: SocketAddrV4, packet: &[u8]) {
         let packet = parse(packet);
         assert!(packet.as_bytes().len() <= MTU);
@@ -261,7 +261,7 @@ impl Model {
         }
     }
 
-    /// A peer is reached at its mapping, or where a local bubble has told.
+    /// A peer is reached at its mapping, or at the address from its local bubble.
     fn check_path(&self, mapped: SocketAddrV4, to: SocketAddrV4) {
         assert!(
             to == mapped || self.told.contains(&(mapped, to)),
@@ -481,7 +481,7 @@ impl Model {
         sent.tests += 1;
     }
 
-    /// A bubble to an address that nobody has named but the client itself: the secondary port's.
+    /// A bubble to an address that only the client itself has named: that of the secondary port.
     fn probed(&mut self, to: SocketAddrV4, packet: &Ipv6Packet<'_>) {
         let own = self.own.expect("a qualified client has an address");
         assert_eq!(self.state(), State::Qualified);
@@ -493,7 +493,7 @@ impl Model {
         self.secondary.probed(self.now, to, packet.destination());
     }
 
-    /// A local bubble comes with bubbles to a peer on the link, or out of a timer.
+    /// A local bubble comes with bubbles to a peer on the link, or from a timer.
     pub fn check_local(&mut self, sent: &Sent, timeout: bool) {
         if sent.local == 0 {
             return;
@@ -509,7 +509,7 @@ impl Model {
         self.last_local = Some(self.now);
     }
 
-    /// After all of a call's bubbles are known: a lone one answers, more than one ask.
+    /// Once all bubbles of a call are known: a single one is an answer, several are a question.
     pub fn check_bubbles(&mut self, sent: &Sent) {
         for (address, to) in &sent.bubbles {
             let mut peer = self.peers.remove(address).unwrap_or_default();
@@ -548,7 +548,7 @@ impl Model {
         }
     }
 
-    /// What the client says of itself is what its events said.
+    /// The client's status agrees with its events.
     pub fn check_status(&self, status: &teredo::client::Status, max_peers: usize) {
         assert_eq!((status.state, status.reason), self.visible);
         if let Some(address) = status.address {

@@ -1,4 +1,4 @@
-//! The search for a longer refresh interval (RFC 4380 §5.2.7), as it looks from outside.
+//! The search for a longer refresh interval (RFC 4380 §5.2.7), as an observer sees it.
 
 use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddrV4};
@@ -9,9 +9,9 @@ use teredo::Instant;
 use super::model::Solicitation;
 
 const PROBE_SPACING: Duration = Duration::from_secs(2);
-/// How many bubbles a candidate has.
+/// The number of bubbles for a candidate.
 const PROBES: usize = 4;
-/// How many questions the fuzzer can still answer.
+/// The most solicitations that the fuzzer can still answer.
 const OUTSTANDING: usize = 4;
 
 /// The secondary port.
@@ -21,16 +21,16 @@ pub struct SecondaryPort {
     open: bool,
     /// The newest first.
     pub solicitations: VecDeque<Solicitation>,
-    /// The mappings that servers have told.
+    /// The mappings that servers have reported.
     told: VecDeque<SocketAddrV4>,
-    /// The last bubble to the secondary port went there, and was for that address.
+    /// The destination of the last bubble to the secondary port, outer and inner.
     pub probe: Option<(SocketAddrV4, Ipv6Addr)>,
-    /// When bubbles went out since the last question.
+    /// When bubbles were sent since the last solicitation.
     probes: Vec<Instant>,
 }
 
 impl SecondaryPort {
-    /// The client wants it, or not any more.
+    /// The client asks for the port, or gives it up.
     pub fn wanted(&mut self, wanted: bool) {
         assert_ne!(self.wanted, wanted, "no change");
         *self = Self {
@@ -39,7 +39,7 @@ impl SecondaryPort {
         };
     }
 
-    /// The operator has opened it, or cannot.
+    /// The port was opened, or could not be.
     pub fn answered(&mut self, open: bool) {
         self.open = self.wanted && (open || self.open);
     }
