@@ -1,5 +1,4 @@
-//! What fuzzing has found its way with is tried again: every input that is kept in `dev/fuzz/kept`, in the fuzz target that
-//! it was found for, without a fuzzer.
+//! Replays every input in `dev/fuzz/kept` without a fuzzer, in the fuzz target that found it.
 
 #[path = "../../../dev/fuzz/replay.rs"]
 #[macro_use]
@@ -34,10 +33,10 @@ targets! {
     trailer: bytes(protocol::trailer::run),
 }
 
-/// Targets of another crate, `teredo-tunnel`, which this one cannot depend on: its own tests replay them.
+/// Targets of another crate, `teredo-tunnel`; its own tests replay them.
 const ELSEWHERE: [&str; 2] = ["coalesce", "cut"];
 
-/// A target that were not replayed would rot.
+/// A target that is not replayed would rot.
 #[test]
 fn every_target_is_replayed() {
     let manifest = include_str!("../../../dev/fuzz/Cargo.toml");

@@ -1,4 +1,4 @@
-//! Cases that need a closer look than the simulated internet gives; the rest is in `tests/`.
+//! Cases that the simulated internet in `tests/` cannot show.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -74,7 +74,7 @@ fn qualified() -> (Client, Ipv6Addr) {
     (client, own)
 }
 
-/// Why the datagram was dropped, if it was.
+/// The reason if the datagram was dropped.
 fn receive(
     client: &mut Client,
     now: Instant,
@@ -103,8 +103,8 @@ fn packet(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
     bytes
 }
 
-/// R4380-5.2.1-07, R4380-5.2.5-03: an invalid answer with the right nonce does not spoil the right one after it, neither
-/// in qualification nor in service.
+/// R4380-5.2.1-07, R4380-5.2.5-03: an invalid answer with the right nonce does not spoil the right answer after it,
+/// neither in qualification nor in service.
 #[test]
 fn a_right_answer_counts_after_an_invalid_one() {
     let mut client = Client::new(ClientConfig::default(), [1; 32], at(0));
@@ -146,7 +146,8 @@ fn no_bubble_goes_to_the_own_mapping() {
     assert_eq!(transmits(&mut client), []);
 }
 
-/// R4380-5.2.4-07: what a new policy refuses is not sent to any more, be the path proven or about to be.
+/// R4380-5.2.4-07: nothing is sent to a destination that a new policy refuses, even if its path is proven or about to
+/// be.
 #[test]
 fn a_new_policy_holds_for_peers_already_known() {
     let peer = peer(Ipv4Addr::new(198, 51, 100, 118));
@@ -160,7 +161,7 @@ fn a_new_policy_holds_for_peers_already_known() {
     let bytes = packet(own, peer);
     assert_eq!(client.handle_tun(at(1), &bytes), Submission::Queued);
     assert_eq!(transmits(&mut client).len(), 2);
-    // The server of the peer is refused as well as the peer itself: half a pair of bubbles finds nobody.
+    // A peer is refused with its server, because half a pair of bubbles reaches nobody.
     refuse(&mut client, Ipv4Addr::new(198, 51, 100, 118));
     assert_eq!(client.drops().get(DropReason::RefusedDestination), 1);
     client.handle_timeout(at(3));
@@ -179,8 +180,8 @@ fn a_new_policy_holds_for_peers_already_known() {
     );
 }
 
-/// R4380-5.2.4-07, R4380-5.2.7-08: a new policy holds for the mapping of the secondary port, too; there is no use in a
-/// port that cannot be tried.
+/// R4380-5.2.4-07, R4380-5.2.7-08: a new policy also applies to the mapping of the secondary port, and a port that
+/// cannot be tested is closed.
 #[test]
 fn a_new_policy_holds_for_the_secondary_port() {
     let secondary_mapped = SocketAddrV4::new(*MAPPED.ip(), 6000);

@@ -14,7 +14,7 @@ fn an_identifier_has_one_to_255_bytes() {
     assert_eq!(Identifier::new(&[1; 255]).unwrap().as_bytes(), [1; 255]);
 }
 
-/// Status, logs and panics print with `Debug`.
+/// Status, logs and panics use `Debug`.
 #[test]
 fn nothing_prints_a_secret() {
     let mut keyring = Keyring::default();

@@ -4,7 +4,7 @@ fn permits(policy: &DestinationPolicy, address: &str) -> bool {
     policy.permits_address(address.parse().unwrap())
 }
 
-/// R4380-GU-01, R4380-5.3.1-12: the first and the last address of each block, and the neighbours of both.
+/// R4380-GU-01, R4380-5.3.1-12: the first and the last address of each block, and the addresses beside them.
 #[test]
 fn blocks_of_the_list() {
     let policy = DestinationPolicy::default();
@@ -70,7 +70,7 @@ fn blocks_of_the_list() {
     }
 }
 
-/// R4380-GU-02: as the interfaces are now, not as they were.
+/// R4380-GU-02: only the current interfaces count.
 #[test]
 fn directed_broadcasts() {
     let mut policy = DestinationPolicy::default();
@@ -124,7 +124,7 @@ fn operator_list() {
     assert!(!permits(&policy, "192.0.2.3"), "no bits are everybody");
 }
 
-/// a laboratory inside RFC 1918, and nothing more.
+/// a lab inside RFC 1918, and nothing more.
 #[test]
 fn laboratory() {
     let mut policy = DestinationPolicy::default();

@@ -62,7 +62,7 @@ fn ipv6(source: Ipv6Addr, destination: Ipv6Addr, next_header: u8, payload: &[u8]
     packet
 }
 
-/// A packet of a protocol that a relay knows nothing of.
+/// A packet of a protocol that the relay does not know.
 fn data(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
     ipv6(source, destination, protocol::UDP, &[0; 9])
 }
@@ -73,7 +73,7 @@ fn bubble(source: Ipv6Addr, destination: Ipv6Addr, hop_limit: u8) -> Vec<u8> {
     packet
 }
 
-/// What a relay wants sent.
+/// The output of a relay.
 fn sent(relay: &mut Relay) -> Vec<(Destination, Vec<u8>)> {
     let mut all = Vec::new();
     let mut bytes = Vec::new();
@@ -83,7 +83,7 @@ fn sent(relay: &mut Relay) -> Vec<(Destination, Vec<u8>)> {
     all
 }
 
-/// The bubbles among it: where to, source, destination.
+/// Its bubbles: where to, source, destination.
 fn bubbles(relay: &mut Relay) -> Vec<(SocketAddrV4, Ipv6Addr, Ipv6Addr)> {
     sent(relay)
         .into_iter()
@@ -96,7 +96,7 @@ fn bubbles(relay: &mut Relay) -> Vec<(SocketAddrV4, Ipv6Addr, Ipv6Addr)> {
         .collect()
 }
 
-/// Where bubbles go, and whom they are for.
+/// The outer and inner destinations of the bubbles.
 fn asked(relay: &mut Relay) -> Vec<(SocketAddrV4, Ipv6Addr)> {
     let bubbles = bubbles(relay).into_iter();
     bubbles.map(|(to, _, target)| (to, target)).collect()

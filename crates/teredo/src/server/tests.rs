@@ -1,4 +1,4 @@
-//! A server as its clients, relays and enemies see it: one datagram in, at most one out.
+//! A server as its clients, relays and enemies see it: each datagram has at most one answer.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -18,7 +18,7 @@ const PRIMARY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 120);
 const SECONDARY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 121);
 const FOREIGN_SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 118);
 
-/// A client of the server, one of another server, and a relay: their outer addresses.
+/// The outer addresses of a client of the server, of a client of another server, and of a relay.
 const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 4096);
 const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 10), 8192);
 const RELAY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 20), 3545);
@@ -26,7 +26,7 @@ const RELAY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 20), 3545
 /// A node of the IPv6 Internet.
 const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
-/// Where a packet for it is said to have been sent.
+/// The destination that stands for the IPv6 Internet.
 const INTERNET: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 const NOW: Instant = Instant::from_nanos(0);

@@ -1,4 +1,4 @@
-//! What holds for all of the wire format: bytes of any kind do no harm, and what was parsed can be written again.
+//! Properties of all wire formats: no bytes cause a panic, and parsed values can be written again.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -41,7 +41,7 @@ pub(super) fn ipv6() -> impl Strategy<Value = Ipv6Addr> {
     any::<u128>().prop_map(Ipv6Addr::from)
 }
 
-/// Bytes that get past the first checks: the elements of a datagram, mostly right.
+/// Bytes that pass the first checks: the elements of a datagram, mostly valid.
 fn nearly_a_datagram() -> impl Strategy<Value = Vec<u8>> {
     let authentication = prop_oneof![
         Just(vec![]),
@@ -76,7 +76,7 @@ fn nearly_a_datagram() -> impl Strategy<Value = Vec<u8>> {
     (authentication, origin, packet).prop_map(|(a, o, p)| [a, o, p].concat())
 }
 
-/// Reads all that can be read, for the panic that must not come, and checks what a parser promises.
+/// Calls every accessor, none of which may panic, and checks the promises of the parsers.
 fn exercise(bytes: &[u8]) {
     if let Ok((authentication, rest)) = Authentication::parse(bytes) {
         let _ = authentication.to_string();
@@ -137,7 +137,7 @@ proptest! {
         }
     }
 
-    /// A checksum that fits makes the parsers behind it reachable.
+    /// A valid checksum reaches the parsers behind it.
     #[test]
     fn no_icmpv6_message_panics(
         source in prop_oneof![Just(ip("fe80::1")), Just(Ipv6Addr::UNSPECIFIED), ipv6()],

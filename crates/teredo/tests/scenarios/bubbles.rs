@@ -1,4 +1,4 @@
-//! Bubbles: when, where to, and how many at most (RFC 4380 §5.2.4 case 5, §5.2.6).
+//! Bubbles: when, where, and how many (RFC 4380 §5.2.4 case 5, §5.2.6).
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn peer_address() -> Ipv6Addr {
     .to_ipv6()
 }
 
-/// A qualified client behind this NAT, and a peer without a NAT that says nothing by itself.
+/// A qualified client behind this NAT, and a silent peer without a NAT.
 fn stage(behaviour: NatBehaviour) -> (World, ClientId, RawId) {
     let mut world = world(1);
     let client = qualified_client(&mut world, 1, behaviour);
@@ -40,7 +40,7 @@ fn send(world: &mut World, client: ClientId, number: u8) {
     let _ = submit(world, client, number);
 }
 
-/// An indirect bubble of the peer, by way of the server.
+/// An indirect bubble of the peer, through the server.
 fn ask_indirectly(world: &mut World, client: ClientId, peer: RawId) {
     let bubble = packets::bubble(peer_address(), address(world, client));
     world.inject(
@@ -51,14 +51,14 @@ fn ask_indirectly(world: &mut World, client: ClientId, peer: RawId) {
     );
 }
 
-/// A bubble or a packet of the peer, straight to the client.
+/// A bubble or a packet of the peer, directly to the client.
 fn send_directly(world: &mut World, client: ClientId, peer: RawId) {
     let bubble = packets::bubble(peer_address(), address(world, client));
     let mapped = teredo(world, client).mapped;
     world.inject(peer, socket(PEER), mapped, &bubble);
 }
 
-/// The direct ones of some bubbles: one for each event of asking or answering.
+/// The direct bubbles among these: one for each event of asking or answering.
 fn direct(records: Vec<Record>) -> Vec<Record> {
     records
         .into_iter()
@@ -66,8 +66,8 @@ fn direct(records: Vec<Record>) -> Vec<Record> {
         .collect()
 }
 
-/// R4380-5.2.4-06, R4380-5.2.4-11, R4380-5.2.6-01, R4380-5.2.6-03: pairs of bubbles at 0, 2, 4, 6 s, sent by timers
-/// alone, then the host learns that the peer is not there, for each packet that waited.
+/// R4380-5.2.4-06, R4380-5.2.4-11, R4380-5.2.6-01, R4380-5.2.6-03: timers send pairs of bubbles at 0, 2, 4 and 6 s, and
+/// then the host gets an error for each packet that waited.
 #[test]
 fn a_silent_peer_gets_four_pairs_of_bubbles_and_is_given_up() {
     let (mut world, client, _) = stage(NatBehaviour::restricted());
@@ -114,8 +114,8 @@ fn a_silent_peer_gets_four_pairs_of_bubbles_and_is_given_up() {
     assert_eq!(drops(&world, client, DropReason::PeerUnreachable), 3);
 }
 
-/// R4380-5.2.6-05, R4380-5.2.6-06: a program that retries every second for five minutes makes four pairs of bubbles,
-/// not more, and four again once 300 s have passed.
+/// R4380-5.2.6-05, R4380-5.2.6-06: a program that retries every second for five minutes causes four pairs of bubbles,
+/// and four more after 300 s.
 #[test]
 fn four_bubbles_in_three_hundred_seconds() {
     let (mut world, client, _) = stage(NatBehaviour::restricted());
@@ -154,8 +154,7 @@ fn a_direct_response_resets_the_limit() {
     assert_eq!(direct(bubbles(&world, client)).len(), 4);
 }
 
-/// R4380-5.2.4-06: each attempt may be the one that succeeds; the packets that waited go out then, in order, and no
-/// bubble follows.
+/// R4380-5.2.4-06: any attempt may succeed; queued packets then leave in order, and no bubble follows.
 #[test]
 fn every_attempt_may_succeed() {
     for attempt in 0..4 {
@@ -182,8 +181,8 @@ fn every_attempt_may_succeed() {
     }
 }
 
-/// R4380-5.2.3-14, R4380-5.2.6-04, R4380-5.2.6-05: a peer that floods the client with indirect bubbles and is
-/// never heard directly gets one answer in 2 s, four in all.
+/// R4380-5.2.3-14, R4380-5.2.6-04, R4380-5.2.6-05: a peer that floods the client with indirect bubbles and is never
+/// heard directly gets one answer in 2 s, and four in all.
 #[test]
 fn a_flood_of_indirect_bubbles_gets_four_answers() {
     let (mut world, client, peer) = stage(NatBehaviour::restricted());
@@ -207,7 +206,7 @@ fn a_flood_of_indirect_bubbles_gets_four_answers() {
     assert!(drops(&world, client, DropReason::BubbleLimit) > 190);
 }
 
-/// R4380-5.2.6-04: two seconds between bubbles hold for a peer that does answer, too.
+/// R4380-5.2.6-04: bubbles to a peer that answers are also two seconds apart.
 #[test]
 fn bubbles_keep_two_seconds_apart() {
     let (mut world, client, peer) = stage(NatBehaviour::restricted());
@@ -229,7 +228,7 @@ fn bubbles_keep_two_seconds_apart() {
     );
 }
 
-/// R4380-5.2.3-14, R5991-3.2-05: an indirect bubble is answered, behind a cone NAT as behind any other.
+/// R4380-5.2.3-14, R5991-3.2-05: an indirect bubble is answered, also behind a cone NAT.
 #[test]
 fn an_indirect_bubble_is_answered_behind_every_nat() {
     for kind in [
@@ -265,7 +264,7 @@ fn an_indirect_bubble_does_not_make_a_path() {
     assert_eq!(status(&world, client).trusted_peers, 1);
 }
 
-/// Submits 10,000 packets to `peers` dead peers in turn and returns how many were queued.
+/// Submits 10,000 packets to `peers` dead peers in turn, and returns the number queued.
 fn submit_to_the_dead(peers: u16, config: ClientConfig) -> usize {
     let mut world = world(1);
     let client = client_with(&mut world, 1, NatBehaviour::restricted(), config);
@@ -294,7 +293,7 @@ fn submit_to_the_dead(peers: u16, config: ClientConfig) -> usize {
     queued
 }
 
-/// R4380-5.2.4-11: what waits is bounded, for one peer and for all together.
+/// R4380-5.2.4-11: the queue of one peer is bounded, and so are all together.
 #[test]
 fn ten_thousand_packets_to_dead_peers() {
     let config = ClientConfig {
@@ -307,7 +306,7 @@ fn ten_thousand_packets_to_dead_peers() {
     assert_eq!(submit_to_the_dead(5, config), 25_000 / size);
 }
 
-/// R4380-7.4-01, W-03: whatever a stranger sends, no more comes out of a client than went in.
+/// R4380-7.4-01, W-03: for any packet of a stranger, the client sends no more than it received.
 #[test]
 fn nothing_is_amplified() {
     for kind in [NatBehaviour::cone(), NatBehaviour::restricted()] {

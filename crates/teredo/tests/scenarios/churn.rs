@@ -1,9 +1,8 @@
-//! More peers than the table holds: entries that vanish while something is under way with them.
+//! More peers than the table holds: entries are evicted while a contact is under way.
 //!
-//! Two faults of `miredo` 1.2.6, both found in its source and neither to be had on demand. Its receiving thread reads a
-//! peer's entry after it has let go of the lock, while the collector may free it. And a host that scans addresses
-//! through it fills its table, an entry and up to 1280 bytes of queue for each, up to a million of them (1.3 GB);
-//! nothing makes room.
+//! Two faults of `miredo` 1.2.6 were found in its source, and neither can be provoked at will. Its receiving thread
+//! reads a peer's entry after it has released the lock, while the collector may free it. And a host that scans
+//! addresses fills the table up to a million entries with queues of up to 1280 bytes each (1.3 GB); nothing makes room.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -36,8 +35,8 @@ fn invented(number: u32) -> (Ipv6Addr, SocketAddrV4) {
     (address.to_ipv6(), mapped)
 }
 
-/// R4380-5.2-06: an entry is displaced while its packet waits, and its slot is another's when the answer comes. The
-/// answer counts for whom it is from, what waited for the displaced one is gone and counted, and nothing is mixed up.
+/// R4380-5.2-06: an entry is evicted while its packet waits, and its slot has another peer when the answer comes. The
+/// answer counts for its source, the evicted packet is lost and counted, and nothing is mixed up.
 #[test]
 fn an_answer_for_an_entry_that_is_gone_finds_a_new_one() {
     let (mut world, client) = with_bounds(1, 1 << 20);
@@ -53,7 +52,7 @@ fn an_answer_for_an_entry_that_is_gone_finds_a_new_one() {
         world.capture_mut().clear();
         world.inject(everybody, from_first, mapped, &packets::bubble(first, own));
         world.run_for(SECOND);
-        // The second was displaced by the first, who was displaced by the second before: nothing waits for either.
+        // The first evicted the second before, and was evicted by the second now: nothing waits for either.
         assert_eq!(data(&world, client), []);
         let packet = packets::udp(own, first, round);
         assert_eq!(world.submit(client, &packet), Submission::Send(from_first));
@@ -70,8 +69,8 @@ fn an_answer_for_an_entry_that_is_gone_finds_a_new_one() {
     assert_eq!(drops(&world, client, DropReason::QueueFull), 6);
 }
 
-/// R4380-5.2-06, R4380-5.2.4-11: a host that scans a hundred thousand addresses fills neither the table nor the queues
-/// beyond their bounds, and the peer that it talks to is not forgotten.
+/// R4380-5.2-06, R4380-5.2.4-11: a host that scans a hundred thousand addresses exceeds neither the bound of the table
+/// nor those of the queues, and the peer in conversation is not forgotten.
 #[test]
 fn a_scan_of_the_host_keeps_the_bounds() {
     const MAX_PEERS: usize = 1_000;
@@ -100,12 +99,12 @@ fn a_scan_of_the_host_keeps_the_bounds() {
             ));
         }
     }
-    // A packet is 49 bytes long: so many fit at any time, and an entry that makes room takes its packet with it.
+    // A packet has 49 bytes: so many fit at any time, and an evicted entry takes its packet with it.
     assert!(
         refused > 0 && queued >= QUEUES / 49,
         "{queued} queued, {refused} refused"
     );
-    // All that was asked is given up.
+    // All contacts are given up.
     world.run_for(seconds(9));
     assert!(matches!(
         world.submit(client, &to_friend),

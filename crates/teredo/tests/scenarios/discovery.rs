@@ -49,7 +49,7 @@ fn a_local_bubble_is_as_the_rfc_draws_it() {
     assert_eq!(bubble.payload().len(), 40);
 }
 
-/// R4380-5.2.8-02: at random, 200 s to 300 s apart; the first one at once.
+/// R4380-5.2.8-02: 200 s to 300 s apart, at random; the first at once.
 #[test]
 fn local_bubbles_come_at_random_times() {
     let mut world = world(3);
@@ -78,8 +78,8 @@ fn local_bubbles_come_at_random_times() {
     }
 }
 
-/// R4380-5.2.3-11, R4380-5.2.8-07, R4380-5.2.8-08: the sender of a local bubble is answered by a unicast bubble and
-/// remembered, but not trusted: the first packet waits.
+/// R4380-5.2.3-11, R4380-5.2.8-07, R4380-5.2.8-08: a local bubble is answered by a unicast bubble. Its sender is
+/// remembered but not trusted: the first packet waits.
 #[test]
 fn a_local_bubble_is_answered_and_not_trusted() {
     let (mut world, [a, b]) = acquainted(1);
@@ -90,18 +90,18 @@ fn a_local_bubble_is_answered_and_not_trusted() {
     assert!(!to_a.is_empty(), "{}", world.capture());
     let (source, target) = packets::endpoints(to_a[0].payload());
     assert_eq!((source, target), (address(&world, b), address(&world, a)));
-    // The answer of the other one makes a path, of 30 s.
+    // The other client's answer makes a path for 30 s.
     world.run_for(seconds(45));
     assert_eq!(status(&world, b).neighbours, 1);
     assert_eq!(submit(&mut world, b, a, 1), Submission::Queued);
 }
 
 /// R4380-5.2-07, R4380-5.2.3-12, R4380-5.2.4-04, R4380-5.2.4-09: the first packet waits for a unicast and a local
-/// bubble; then both ways lead over the link, to addresses that are not global.
+/// bubble; then both directions use the link, with addresses that are not global.
 #[test]
 fn neighbours_talk_over_the_link() {
     let (mut world, [a, b]) = acquainted(1);
-    // Longer than the acquaintance makes a path.
+    // Longer than the path that discovery makes.
     world.run_for(seconds(60));
     world.capture_mut().clear();
     for number in 0..5 {
@@ -134,8 +134,8 @@ fn neighbours_talk_over_the_link() {
     }
 }
 
-/// R4380-5.2.4-01: a conversation over the link goes on for an hour, be it one way only, and its path is verified on
-/// the link.
+/// R4380-5.2.4-01: a conversation over the link goes on for an hour, even in one direction only, and its path is
+/// verified on the link.
 #[test]
 fn a_one_way_flow_over_the_link_never_halts() {
     let (mut world, [a, b]) = acquainted(1);
@@ -148,7 +148,7 @@ fn a_one_way_flow_over_the_link_never_halts() {
     assert_eq!(delivered(&world, b).len(), 3601);
 }
 
-/// R4380-5.2.8-01, R4380-MS-05: a client that comes to the link later is known within seconds, in both directions.
+/// R4380-5.2.8-01, R4380-MS-05: a client that joins the link later is known within seconds, in both directions.
 #[test]
 fn a_newcomer_is_known_at_once() {
     let (mut world, nat, [a, b]) = neighbours(4, NatBehaviour::port_restricted());
@@ -159,7 +159,7 @@ fn a_newcomer_is_known_at_once() {
     for client in [a, b] {
         assert_eq!(status(&world, client).neighbours, 1, "{}", world.capture());
     }
-    // From another link nothing is left of it.
+    // On another link nothing of it is left.
     let elsewhere = crate::internet::nat(&mut world, 9, NatBehaviour::port_restricted());
     world.rebind(b, elsewhere, local(2));
     qualify(&mut world, b);
@@ -175,7 +175,7 @@ fn a_newcomer_is_known_at_once() {
     assert_eq!(found, Submission::Send(socket("10.0.0.9:40002")));
 }
 
-/// R4380-5.2.8-09, R4380-7.3.4-01: with the switch off, a client says nothing on the link and hears nothing.
+/// R4380-5.2.8-09, R4380-7.3.4-01: with discovery off, a client neither sends nor receives local bubbles.
 #[test]
 fn discovery_can_be_switched_off() {
     let mut world = world(1);
@@ -198,8 +198,7 @@ fn discovery_can_be_switched_off() {
     assert!(drops(&world, b, DropReason::LocalDiscovery) >= 3);
 }
 
-/// R4380-5.2.4-06: a neighbour that is no longer on the link is still reached by the public way, where that leads to
-/// it.
+/// R4380-5.2.4-06: a neighbour that has left the link is still reached by the public path if there is one.
 #[test]
 fn a_neighbour_that_went_away_is_reached_by_the_public_way() {
     let (mut world, [a, b]) = acquainted(1);
@@ -213,8 +212,8 @@ fn a_neighbour_that_went_away_is_reached_by_the_public_way() {
     assert!(world.run_until(SECOND, |world| !delivered(world, b).is_empty()));
 }
 
-/// R4380-5.2.4-09, R4380-MS-05: on another link nothing goes to the address that a neighbour had on this one, although
-/// the mapping is still the same.
+/// R4380-5.2.4-09, R4380-MS-05: on another link nothing goes to the address that a neighbour had on the first, even if
+/// the mapping is the same.
 #[test]
 fn paths_on_a_link_end_with_the_link() {
     let (mut world, [a, b]) = acquainted(1);

@@ -31,7 +31,7 @@ fn packets_of_the_mtu_pass() {
     assert_eq!(data(&world, a)[0].payload(), packet);
 }
 
-/// R4380-5.1.2-02: a larger one is answered with Packet Too Big, 1280 bytes, and is not sent.
+/// R4380-5.1.2-02: a larger packet is answered with Packet Too Big, 1280 bytes, and is not sent.
 #[test]
 fn larger_packets_are_answered_with_packet_too_big() {
     let mut world = world(1);
@@ -51,8 +51,7 @@ fn larger_packets_are_answered_with_packet_too_big() {
     assert!(world.capture().is_empty());
 }
 
-/// R4380-5.1.2-04, R4380-5.1.1-02: what the server forwards has an origin before it; a packet of 1280 bytes is
-/// taken then, too.
+/// R4380-5.1.2-04, R4380-5.1.1-02: a forwarded packet has an origin in front; 1280 bytes are accepted then, too.
 #[test]
 fn packets_of_the_mtu_are_taken_with_an_origin() {
     let mut world = world(1);
@@ -72,7 +71,7 @@ fn packets_of_the_mtu_are_taken_with_an_origin() {
     assert_eq!(delivered(&world, client), [packet]);
 }
 
-/// R4380-5.1.1-01: what the host submits has to come from the client's address and to be IPv6.
+/// R4380-5.1.1-01: the host's packets must be IPv6 and come from the client's address.
 #[test]
 fn only_the_clients_own_packets_are_carried() {
     let mut world = world(1);

@@ -12,19 +12,19 @@ use crate::packets;
 pub(crate) const RELAY: &str = "198.51.100.99:4545";
 pub(crate) const NATIVE: &str = "2001:db8::1";
 
-/// What the native host does with an echo request: returns the reply, or `None` for silence.
+/// The native host's reaction to an echo request: the reply, or `None` for silence.
 pub(crate) type Reply = fn(&[u8]) -> Option<Vec<u8>>;
 
 #[derive(Default)]
 struct State {
-    /// Replies that wait until the client's bubble has come.
+    /// Replies that wait for the client's bubble.
     waiting: Vec<(Ipv6Addr, Vec<u8>)>,
     /// The clients whose bubbles have come.
     trusted: Vec<Ipv6Addr>,
 }
 
-/// Adds the relay and its native host. It asks each client for a bubble, through the client's server, before it
-/// sends it anything.
+/// Adds the relay and its native host. The relay asks each client for a bubble, through the client's server, before it
+/// sends.
 pub(crate) fn add(world: &mut World, reply: Reply) -> RawId {
     let relay: SocketAddrV4 = RELAY.parse().unwrap();
     let state = Rc::new(RefCell::new(State::default()));

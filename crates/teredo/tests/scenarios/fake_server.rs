@@ -1,4 +1,4 @@
-//! A server that the test plays itself, to answer solicitations as no right server would.
+//! A server played by the test, which can answer solicitations incorrectly.
 
 use std::cell::RefCell;
 use std::net::{Ipv6Addr, SocketAddrV4};
@@ -11,14 +11,14 @@ use teredo::wire::{
 };
 use teredo_sim::{Arrival, Datagram as UdpDatagram, Network, RawId, World};
 
-/// The parts of a right answer; a test changes one of them.
+/// The parts of a correct answer; a test changes one of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     /// The address asked.
     pub(crate) asked: SocketAddrV4,
-    /// Where the answer is sent from.
+    /// The source of the answer.
     pub(crate) from: SocketAddrV4,
-    /// Where it is sent.
+    /// The destination.
     pub(crate) to: SocketAddrV4,
     pub(crate) nonce: Option<[u8; 8]>,
     pub(crate) confirmation: u8,
@@ -26,9 +26,9 @@ pub(crate) struct Answer {
     pub(crate) source: Ipv6Addr,
     pub(crate) destination: Ipv6Addr,
     pub(crate) advertisement: RouterAdvertisement,
-    /// What is to happen to the bytes of the IPv6 packet at last.
+    /// The last change of the bytes of the IPv6 packet.
     pub(crate) rewrite: fn(&mut Vec<u8>),
-    /// What is to happen to the bytes of the whole payload at last.
+    /// The last change of the bytes of the whole payload.
     pub(crate) rewrite_payload: fn(&mut Vec<u8>),
 }
 
@@ -101,10 +101,10 @@ pub(crate) fn correct_checksum(packet: &mut [u8]) {
     packet[42..44].copy_from_slice(&checksum.to_be_bytes());
 }
 
-/// What changes an answer; `None` for no answer at all.
+/// Changes an answer; `None` for no answer.
 pub(crate) type Change = Box<dyn FnMut(Answer) -> Option<Answer>>;
 
-/// A fake server at the addresses of a real one. It forwards bubbles between its clients as that would.
+/// A fake server at the addresses of a real one. It also forwards bubbles between its clients.
 #[derive(Clone)]
 pub(crate) struct FakeServer {
     pub(crate) host: RawId,
@@ -138,7 +138,7 @@ impl FakeServer {
         Self { host, change }
     }
 
-    /// Answers differently from now on.
+    /// Changes the answers from now on.
     pub(crate) fn set(&self, change: impl FnMut(Answer) -> Option<Answer> + 'static) {
         *self.change.borrow_mut() = Box::new(change);
     }

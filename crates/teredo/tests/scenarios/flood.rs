@@ -14,12 +14,12 @@ use crate::packets;
 const SOURCES: u32 = 100_000;
 const MAX_PEERS: usize = 1_024;
 
-/// A client that everybody can reach with an active peer, and an attacker.
+/// A client behind an open NAT with an active peer, and an attacker.
 fn stage() -> (World, ClientId, ClientId, RawId) {
     stage_with(RelayLimits::default())
 }
 
-/// As [`stage`], with a server that passes this much on.
+/// As [`stage`], with a server with these limits.
 fn stage_with(limits: RelayLimits) -> (World, ClientId, ClientId, RawId) {
     let mut world = World::new(1);
     let config = ServerConfig {
@@ -47,8 +47,8 @@ fn invented(number: u32) -> SocketAddrV4 {
     )
 }
 
-/// Lets the attacker send what `attack` makes, 100 each 10 ms, while client and friend exchange a packet each 100 ms.
-/// Returns how many of the client's packets had to wait, and how many were exchanged.
+/// Lets the attacker send the packets of `attack`, 100 each 10 ms, while client and friend exchange a packet each 100
+/// ms. Returns how many of the client's packets had to wait, and how many were exchanged.
 fn talk_during(
     world: &mut World,
     client: ClientId,
@@ -84,7 +84,7 @@ fn talk_during(
     (waited, exchanged)
 }
 
-/// R4380-5.2-06, R4380-7.3.3-01, R4380-7.4-01: direct bubbles whose invented sources vouch for themselves.
+/// R4380-5.2-06, R4380-7.3.3-01, R4380-7.4-01: direct bubbles with invented sources that vouch for themselves.
 #[test]
 fn direct_bubbles_from_a_hundred_thousand_sources() {
     let (mut world, client, friend, attacker) = stage();
@@ -129,8 +129,8 @@ fn data_from_a_hundred_thousand_native_sources() {
     );
 }
 
-/// R4380-5.2-06, R4380-7.3.3-01, R4380-7.4-01: indirect bubbles of a hundred thousand relays, by way of a server
-/// that knows no limits.
+/// R4380-5.2-06, R4380-7.3.3-01, R4380-7.4-01: indirect bubbles of a hundred thousand relays, through a server without
+/// limits.
 #[test]
 fn indirect_bubbles_from_a_hundred_thousand_relays() {
     let (mut world, client, friend, attacker) = stage_with(RelayLimits {
@@ -150,7 +150,7 @@ fn indirect_bubbles_from_a_hundred_thousand_relays() {
     );
 }
 
-/// R4380-7.4-01: a server with its usual limits keeps 97 % of that from its client.
+/// R4380-7.4-01: a server with its usual limits keeps 97 % of that away from its client.
 #[test]
 fn a_server_keeps_a_flood_from_its_client() {
     let (mut world, client, friend, attacker) = stage();
@@ -167,7 +167,7 @@ fn a_server_keeps_a_flood_from_its_client() {
     );
 }
 
-/// The bubble of another relay each time, to the server.
+/// A bubble of another relay each time, for the server.
 fn indirect_bubbles(
     own: Ipv6Addr,
 ) -> impl Fn(&World, u32) -> (SocketAddrV4, SocketAddrV4, Vec<u8>) {
@@ -185,7 +185,7 @@ fn indirect_bubbles(
     }
 }
 
-/// R4380-5.2-06, R4380-7.3.3-01: a peer that is only sent to, and says nothing itself, is not forgotten either.
+/// R4380-5.2-06, R4380-7.3.3-01: a silent peer that the host sends to is not forgotten either.
 #[test]
 fn a_silent_peer_in_use_survives() {
     let (mut world, client, friend, attacker) = stage();
@@ -234,8 +234,8 @@ fn after_the_flood_all_is_as_before() {
     assert_eq!(delivered(&world, friend), [packet]);
 }
 
-/// R4380-5.2-06, R4380-7.3.3-01: 100,000 invented sources in a second, each of which vouches for itself. Neither the
-/// peer that is talked to nor one that nobody has talked to for a while makes room for any of them.
+/// R4380-5.2-06, R4380-7.3.3-01: 100,000 invented sources in a second, each of which vouches for itself. They evict
+/// neither the peer in conversation nor one that was idle for a while.
 #[test]
 fn a_flood_displaces_its_own_kind_alone() {
     let (mut world, client, friend, attacker) = stage();

@@ -1,4 +1,4 @@
-//! What a hostile host on the link can and cannot do by local bubbles (RFC 4380 §5.2.8, §7.3).
+//! The powers of a hostile host on the link that sends local bubbles (RFC 4380 §5.2.8, §7.3).
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
@@ -85,7 +85,7 @@ fn what_is_no_local_bubble_is_refused() {
         let counted = drops(&world, client, reason) - before;
         assert_eq!(counted, 1, "{claimed} from {from}: not {reason}");
     }
-    // A copy to the client alone, and what is no bubble.
+    // A unicast copy, and packets that are no bubbles.
     let bubble = packets::bubble(good, v6(ALL_NODES));
     world.inject(hostile, socket("10.0.0.66:5000"), local(1), &bubble);
     let udp = packets::udp(good, v6(ALL_NODES), 1);
@@ -106,13 +106,13 @@ fn what_is_no_local_bubble_is_refused() {
     assert_eq!(drops(&world, client, DropReason::Malformed), 4);
     assert_eq!(status(&world, client).neighbours, 0);
     assert_eq!(bubbles(&world, client).len(), 0, "{}", world.capture());
-    // And the one that is right is taken.
+    // The valid one is accepted.
     announce(&mut world, hostile, "10.0.0.66:5000", good);
     assert_eq!(status(&world, client).neighbours, 1);
     assert_eq!(bubbles(&world, client).len(), 1);
 }
 
-/// A client and a peer behind the same hairpinning NAT, in conversation by way of it.
+/// A client and a peer behind the same hairpinning NAT, in conversation through it.
 fn in_conversation() -> (World, [ClientId; 2], RawId) {
     let (mut world, client, hostile) = stage();
     let peer = world.add_client(nat_of(&world), local(2), &[SERVER]);
@@ -131,7 +131,7 @@ fn nat_of(world: &World) -> teredo_sim::Network {
 }
 
 /// R4380-5.2.3-15, R4380-7.3.3-01: a forged local bubble, and packets after it, redirect no path in use, not even when
-/// the path is verified anew.
+/// the path is verified again.
 #[test]
 fn a_path_in_use_is_not_redirected() {
     let (mut world, [client, peer], hostile) = in_conversation();
@@ -152,7 +152,7 @@ fn a_path_in_use_is_not_redirected() {
     assert_eq!(captured, 0);
 }
 
-/// R4380-5.2.8-07: the last bubble says where a neighbour is, but a path on the link stays as well while it is in
+/// R4380-5.2.8-07: the last bubble gives the address of a neighbour, but a path on the link also stays while it is in
 /// use, and is verified where it leads.
 #[test]
 fn a_path_on_the_link_is_not_redirected_either() {
@@ -181,7 +181,7 @@ fn a_path_on_the_link_is_not_redirected_either() {
     assert!(verified >= 3, "verified {verified} times in 100 s");
 }
 
-/// R4380-5.2.4-06: a false claim by a host that then says nothing cuts nobody off.
+/// R4380-5.2.4-06: a false claim of a host that is silent afterwards cuts nobody off.
 #[test]
 fn a_false_claim_does_not_cut_off() {
     let (mut world, client, hostile) = stage();
@@ -199,8 +199,8 @@ fn a_false_claim_does_not_cut_off() {
     );
 }
 
-/// R4380-5.2-06, R4380-7.3.3-01, R4380-7.4-01: ten thousand claims a second are answered as many times as the limit
-/// has it, remembered up to a bound, and the peer in conversation stays.
+/// R4380-5.2-06, R4380-7.3.3-01, R4380-7.4-01: of ten thousand claims a second, a limited number is answered and a
+/// bounded number remembered, and the peer in conversation stays.
 #[test]
 fn a_flood_of_local_bubbles_is_bounded() {
     let (mut world, [client, peer], hostile) = in_conversation();
@@ -223,7 +223,7 @@ fn a_flood_of_local_bubbles_is_bounded() {
     assert_eq!(world.submit(client, &packet), Submission::Send(mapped));
 }
 
-/// R4380-5.2.6-04, R4380-5.2.6-05: one neighbour is answered four times in 300 s, 2 s apart, if it says nothing else.
+/// R4380-5.2.6-04, R4380-5.2.6-05: a neighbour that sends nothing else is answered four times in 300 s, 2 s apart.
 #[test]
 fn answers_to_one_neighbour_are_limited() {
     let (mut world, client, hostile) = stage();

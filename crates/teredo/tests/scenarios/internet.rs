@@ -1,4 +1,4 @@
-//! The stage: servers, NATs and clients with addresses that are easy to recognise.
+//! The stage: servers, NATs and clients with recognisable addresses.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
@@ -91,7 +91,7 @@ pub(crate) fn join(world: &mut World, client: ClientId) {
     world.set_local_subnet(client, Some(subnet));
 }
 
-/// Client `number` with settings of its own, started.
+/// Client `number` with its own settings, started.
 pub(crate) fn client_with(
     world: &mut World,
     number: u8,
@@ -145,7 +145,7 @@ pub(crate) fn address(world: &World, client: ClientId) -> Ipv6Addr {
     status(world, client).address.unwrap()
 }
 
-/// The address of a qualified client, taken apart.
+/// The parts of a qualified client's address.
 pub(crate) fn teredo(world: &World, client: ClientId) -> TeredoAddress {
     TeredoAddress::from_ipv6(address(world, client)).unwrap()
 }
@@ -168,7 +168,7 @@ pub(crate) fn addresses(world: &World, client: ClientId) -> Vec<(Ipv6Addr, bool)
     changes.collect()
 }
 
-/// The packets that a client's host got.
+/// The packets delivered to a client's host.
 pub(crate) fn delivered(world: &World, client: ClientId) -> Vec<Vec<u8>> {
     world
         .client(client)

@@ -10,7 +10,7 @@ use teredo_sim::{ClientId, Fate, NatBehaviour, NatId, Record, World};
 use crate::internet::*;
 use crate::packets;
 
-/// A NAT that hairpins and lets everybody in, which forgets after this many seconds.
+/// An open NAT that hairpins and forgets after this many seconds.
 fn hairpinning(lifetime: u64) -> NatBehaviour {
     NatBehaviour {
         hairpin: true,
@@ -40,7 +40,7 @@ fn secondary(world: &World, client: ClientId) -> std::net::SocketAddrV4 {
         .expect("the secondary port is open")
 }
 
-/// What the secondary port sent.
+/// The datagrams of the secondary port.
 fn from_secondary(world: &World, client: ClientId) -> Vec<Record> {
     world
         .capture()
@@ -55,7 +55,7 @@ fn is_solicitation(record: &Record) -> bool {
     datagram.packet.payload().first() == Some(&133)
 }
 
-/// The bubbles to the secondary port: the seconds since its last interaction with the server.
+/// The bubbles to the secondary port, as seconds since its last exchange with the server.
 fn probes(world: &World, client: ClientId) -> Vec<f64> {
     let asked = from_secondary(world, client);
     let bubbles = bubbles(world, client);
@@ -66,7 +66,7 @@ fn probes(world: &World, client: ClientId) -> Vec<f64> {
     after.collect()
 }
 
-/// Runs the search to its end; returns the candidates in seconds, and the interval that was found.
+/// Runs the search to its end; returns the candidates in seconds, and the resulting interval.
 fn search(behaviour: NatBehaviour) -> (Vec<f64>, Duration) {
     let (mut world, _, client) = searching(behaviour);
     let ended = world.run_until(seconds(1000), |world| {
@@ -108,8 +108,8 @@ fn the_secondary_port_qualifies_right_after_the_service_port() {
     }
 }
 
-/// R4380-5.2.7-03, R4380-5.2.7-04, R4380-5.2.7-05, R4380-5.2.7-06, A-05: the candidates as NATs of several lifetimes make
-/// them.
+/// R4380-5.2.7-03, R4380-5.2.7-04, R4380-5.2.7-05, R4380-5.2.7-06, A-05: the candidates behind NATs of several
+/// lifetimes.
 #[test]
 fn candidates_follow_the_lifetime_of_the_nat() {
     for (lifetime, candidates, found) in [
@@ -128,7 +128,7 @@ fn candidates_follow_the_lifetime_of_the_nat() {
     }
 }
 
-/// R4380-5.2.7-04: a bubble that fails is sent four times, 2 s apart, from the service port to the secondary address.
+/// R4380-5.2.7-04: a failing bubble is sent four times, 2 s apart, from the service port to the secondary address.
 #[test]
 fn a_failing_candidate_is_tried_four_times() {
     let (mut world, _, client) = searching(hairpinning(40));
@@ -146,7 +146,7 @@ fn a_failing_candidate_is_tried_four_times() {
     }
 }
 
-/// R4380-5.2.7-02: where the secondary port does not qualify there is no search, and its port is closed.
+/// R4380-5.2.7-02: if the secondary port does not qualify, there is no search, and the port is closed.
 #[test]
 fn without_a_secondary_mapping_there_is_no_search() {
     let (mut world, nat, client) = searching(hairpinning(300));
@@ -163,7 +163,7 @@ fn without_a_secondary_mapping_there_is_no_search() {
     let (mut world, _, client) = searching(hairpinning(300));
     world.interfere(move |datagram| datagram.source == port);
     world.run_for(SECOND);
-    // What had left before the rule is answered; the search is then over with the first maintenance.
+    // Datagrams from before the rule are answered; the search then ends with the first maintenance.
     let ended = world.run_until(seconds(100), |world| {
         world.client(client).secondary().is_none()
     });
@@ -172,14 +172,14 @@ fn without_a_secondary_mapping_there_is_no_search() {
     assert!(status(&world, client).refresh_interval >= seconds(30));
 }
 
-/// R4380-5.2.7-07: after each round the mapping of the secondary port is asked for, and may be another one.
+/// R4380-5.2.7-07: after each round the secondary port asks for its mapping, which may have changed.
 #[test]
 fn the_secondary_mapping_is_maintained_between_rounds() {
     let (mut world, nat, client) = searching(hairpinning(300));
     world.run_for(seconds(50));
     world.capture_mut().clear();
     world.nat_mut(nat).behaviour_mut().ports = teredo_sim::PortAssignment::Sequential;
-    // The first round fails: by then the mapping is gone, which that of the service port is not.
+    // The first round fails: the secondary port's mapping is gone by then, but not the service port's.
     world.nat_mut(nat).behaviour_mut().lifetime = seconds(40);
     world.run_for(seconds(30));
     let first = bubbles(&world, client)[0].datagram.destination;
@@ -188,7 +188,7 @@ fn the_secondary_mapping_is_maintained_between_rounds() {
     assert!(is_solicitation(&asked[0]));
     assert_eq!(*asked[0].datagram.destination.ip(), SERVER.primary);
     assert_eq!(status(&world, client).refresh_interval, seconds(30));
-    // The next bubble goes where the secondary port is now; values as after one failure.
+    // The next bubble goes to the new mapping; the values are those after one failure.
     let after = asked[0].public_source;
     assert_ne!(after, first);
     world.capture_mut().clear();
@@ -200,8 +200,7 @@ fn the_secondary_mapping_is_maintained_between_rounds() {
     assert!(found, "{}", world.capture());
 }
 
-/// R4380-5.2.7-08: the secondary port sends solicitations and nothing else, takes in nothing for the host, and is
-/// closed in the end.
+/// R4380-5.2.7-08: the secondary port sends solicitations only, delivers nothing to the host, and is closed in the end.
 #[test]
 fn the_secondary_port_serves_nothing_else() {
     let (mut world, _, client) = searching(hairpinning(300));
@@ -234,7 +233,7 @@ fn the_secondary_port_serves_nothing_else() {
     assert_eq!(from_secondary(&world, client).len(), count);
 }
 
-/// R4380-5.2.7-09: without hairpinning, or with a filter, every candidate fails and 30 s stay.
+/// R4380-5.2.7-09: without hairpinning, or with a filter, every candidate fails, and the interval remains 30 s.
 #[test]
 fn without_hairpinning_the_interval_stays() {
     let closed = NatBehaviour {
@@ -252,7 +251,7 @@ fn without_hairpinning_the_interval_stays() {
     }
 }
 
-/// R4380-5.2.7-05: the interval that was found is kept to, and forgotten with the mapping it was found for.
+/// R4380-5.2.7-05: the new interval is used, and forgotten with its mapping.
 #[test]
 fn the_interval_found_is_used_until_the_nat_changes() {
     let (mut world, nat, client) = searching(hairpinning(1000));
@@ -273,7 +272,7 @@ fn the_interval_found_is_used_until_the_nat_changes() {
     assert!(status(&world, client).refresh_interval <= seconds(60));
 }
 
-/// R4380-5.2.7-04: nobody but the own service port can make a candidate succeed.
+/// R4380-5.2.7-04: only our own service port can make a candidate succeed.
 #[test]
 fn a_forged_bubble_proves_nothing() {
     let behaviour = NatBehaviour {

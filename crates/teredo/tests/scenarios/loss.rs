@@ -1,4 +1,4 @@
-//! Setting a path up although bubbles are lost (RFC 4380 §5.2.4 case 5).
+//! Setting up a path while bubbles are lost (RFC 4380 §5.2.4 case 5).
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use teredo_sim::{ClientId, NatBehaviour, World};
 use crate::internet::*;
 use crate::packets;
 
-/// Two clients behind restricted NATs, and five packets from one to the other while `lost` says of each bubble
-/// on each leg whether it is lost.
+/// Two clients behind restricted NATs, and five packets from one to the other. `lost` decides for each bubble on each
+/// leg whether it is lost.
 fn five_packets(
     seed: u64,
     mut lost: impl FnMut() -> bool + 'static,
@@ -41,7 +41,7 @@ fn numbers(world: &World, client: ClientId) -> Vec<u8> {
         .collect()
 }
 
-/// R4380-5.2.4-06: the timers repeat the bubbles at 2, 4 and 6 s without any further packet of the program.
+/// R4380-5.2.4-06: timers repeat the bubbles at 2, 4 and 6 s without any further packet of the program.
 #[test]
 fn lost_bubbles_are_repeated_by_timers() {
     for rounds in 0..4_u64 {
@@ -60,8 +60,8 @@ fn lost_bubbles_are_repeated_by_timers() {
     }
 }
 
-/// R4380-5.2.4-06: with a fifth of all bubbles lost on each of four legs, a single attempt would succeed in 41 % of
-/// all cases. Four do in nearly all, and what succeeds delivers everything, in order.
+/// R4380-5.2.4-06: with a fifth of all bubbles lost on each of four legs, a single attempt would succeed in 41 % of all
+/// cases. Four attempts nearly always do, and then all packets arrive in order.
 #[test]
 fn with_twenty_percent_loss_nearly_all_paths_come_up() {
     const RUNS: u64 = 200;

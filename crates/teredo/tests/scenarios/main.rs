@@ -1,7 +1,7 @@
-//! The client, the server and the relay on a simulated internet: what RFC 4380 and RFC 5991 ask for, seen from outside.
+//! Client, server and relay on a simulated internet: the demands of RFC 4380 and RFC 5991, seen from outside.
 //!
-//! Time is virtual, so that an hour costs milliseconds, and every run is the same. Each test names the requirements
-//! of `docs/conformance.toml` that it shows.
+//! Time is virtual, so an hour takes milliseconds, and every run is the same. Each test names its requirements from
+//! `docs/conformance.toml`.
 
 mod bubbles;
 mod churn;

@@ -33,8 +33,8 @@ fn has_moved(world: &World, client: ClientId, before: Ipv6Addr) -> bool {
         .is_some_and(|address| address != before)
 }
 
-/// R4380-5.2-08, R4380-5.2.5-01, R4380-5.2.5-02, R4380-5.2.5-04, R5991-3.1-03: 200 idle gaps lie between 75 %
-/// and 100 % of 30 s and are spread over that range; the address stays.
+/// R4380-5.2-08, R4380-5.2.5-01, R4380-5.2.5-02, R4380-5.2.5-04, R5991-3.1-03: 200 idle gaps are between 75 % and 100 %
+/// of 30 s and spread over that range; the address stays.
 #[test]
 fn the_refresh_is_randomised_between_75_and_100_percent() {
     let mut world = world(1);
@@ -55,7 +55,7 @@ fn the_refresh_is_randomised_between_75_and_100_percent() {
             "the cone bit that qualified"
         );
     }
-    // Each gap begins with the answer to the refresh before.
+    // Each gap begins with the answer to the previous refresh.
     let gaps: Vec<f64> = sent
         .windows(2)
         .map(|pair| (pair[1].at - pair[0].at - ROUND_TRIP).as_secs_f64())
@@ -80,8 +80,8 @@ fn the_refresh_is_randomised_between_75_and_100_percent() {
     assert_eq!(addresses(&world, client), [(before, true)]);
 }
 
-/// R4380-5.2.3-04, R6081-5.1.1-03: whatever the server forwards is a sign of life and puts the refresh off, but never
-/// beyond the interval in which the NAT, which counts only what goes out, must see something.
+/// R4380-5.2.3-04, R6081-5.1.1-03: any packet from the server is a sign of life and postpones the refresh. It does not
+/// postpone it beyond the interval, because the NAT counts outbound traffic only.
 #[test]
 fn a_server_that_is_heard_is_asked_as_late_as_may_be() {
     let mut world = world(1);
@@ -107,7 +107,7 @@ fn a_server_that_is_heard_is_asked_as_late_as_may_be() {
     }
 }
 
-/// R4380-5.2.3-04: what comes from elsewhere does not.
+/// R4380-5.2.3-04: packets from elsewhere do not.
 #[test]
 fn a_stranger_does_not_put_the_refresh_off() {
     let mut world = world(1);
@@ -130,8 +130,8 @@ fn a_stranger_does_not_put_the_refresh_off() {
     assert!(solicitations(&world, client).len() >= 3);
 }
 
-/// R4380-5.2.5-05: after the NAT forgot, the next refresh gives another mapping, hence another address; bubbles
-/// carry it.
+/// R4380-5.2.5-05: after the NAT forgot, the next refresh yields another mapping and hence another address; bubbles
+/// have it.
 #[test]
 fn a_new_mapping_makes_a_new_address() {
     let (mut world, nat, client) = behind_a_forgetful_nat();
@@ -180,13 +180,13 @@ fn a_renumbered_nat_makes_a_new_address() {
     assert_eq!(*teredo(&world, client).mapped.ip(), v4("203.0.113.99"));
 }
 
-/// R4380-5.2.5-05: packets that waited for a peer carry the old source and do not go out under the new address.
+/// R4380-5.2.5-05: packets that waited for a peer have the old source, and are not sent under the new address.
 #[test]
 fn a_new_mapping_forgets_what_waited() {
     let (mut world, nat, client) = behind_a_forgetful_nat();
     let own = address(&world, client);
     world.nat_mut(nat).forget();
-    // A dead peer: its NAT is not there.
+    // A dead peer: its NAT does not exist.
     let dead = v6("2001:0:c000:201:0:efff:34ff:8efe");
     assert!(world.run_until(seconds(31), |world| solicitations(world, client).len() == 3));
     assert_eq!(
@@ -241,7 +241,7 @@ fn a_silent_server_ends_the_service_and_is_found_again() {
     );
 }
 
-/// R4380-5.2.5-06: one or two lost refreshes are made up for.
+/// R4380-5.2.5-06: the client makes up for one or two lost refreshes.
 #[test]
 fn lost_refreshes_are_repeated() {
     for lost in [1, 2] {
@@ -281,8 +281,8 @@ fn a_client_that_moves_behind_a_symmetric_nat_goes_off_line() {
     assert!(addresses(&world, client).last().is_some_and(|(_, up)| !up));
 }
 
-/// R4380-5.2.5-05, R4380-5.2.1-11: so does one that was carried behind it without noticing, since its local address
-/// is the same there.
+/// R4380-5.2.5-05, R4380-5.2.1-11: so does a client that was moved behind one unnoticed, because its local address is
+/// the same.
 #[test]
 fn a_new_mapping_is_looked_at_from_both_sides() {
     let mut world = world(1);
@@ -296,7 +296,7 @@ fn a_new_mapping_is_looked_at_from_both_sides() {
     assert!(addresses(&world, client).last().is_some_and(|(_, up)| !up));
 }
 
-/// R4380-MS-05: another local address or network means another qualification, at once.
+/// R4380-MS-05: another local address or network causes a new qualification at once.
 #[test]
 fn a_change_of_network_qualifies_anew() {
     let mut world = world(1);
@@ -318,8 +318,7 @@ fn a_change_of_network_qualifies_anew() {
     assert_eq!(teredo(&world, client).mapped, socket("203.0.113.2:40009"));
 }
 
-/// R4380-MS-05: news from the network that leave the local address as it is have the mapping verified at once, in
-/// service.
+/// R4380-MS-05: after a network change with the same local address, the mapping is verified at once, in service.
 #[test]
 fn news_without_a_change_verify_the_mapping() {
     let (mut world, nat, client) = behind_a_forgetful_nat();
@@ -330,7 +329,7 @@ fn news_without_a_change_verify_the_mapping() {
     world.rebind(client, nat, local(1));
     assert_eq!(state(&world, client), State::Qualified);
     assert_eq!(solicitations(&world, client).len(), 1);
-    // One round trip for the news, another one for both addresses to confirm it.
+    // One round trip for the refresh, another one to confirm it with both addresses.
     world.run_for(2 * ROUND_TRIP);
     assert_eq!(state(&world, client), State::Qualified);
     assert_eq!(

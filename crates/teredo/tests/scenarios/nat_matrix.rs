@@ -1,4 +1,4 @@
-//! Which NATs get through to which, with RFC 4380 alone: the cells marked "Y" in figure 1 of RFC 6081.
+//! The pairs of NATs that connect with RFC 4380 alone: the cells marked "Y" in figure 1 of RFC 6081.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ const KINDS: [(&str, Kind); 6] = [
     ("symmetric", Kind::Behind(NatBehaviour::symmetric())),
 ];
 
-/// All but symmetric NATs reach each other; behind a symmetric one there is no service. No NAT at all is a cone.
+/// All but symmetric NATs connect; behind a symmetric one there is no service. No NAT counts as a cone.
 const EXPECTED: &str = "\
 from \\ to     public       cone         restricted   port-restr.  open-input   symmetric
 public        yes          yes          yes          yes          yes          no
@@ -43,7 +43,7 @@ fn add(world: &mut World, number: u8, kind: Kind, ports: PortAssignment) -> Clie
     client
 }
 
-/// Whether a packet gets there and its answer back.
+/// Whether a packet and its answer arrive.
 fn connects(one: Kind, two: Kind, ports: PortAssignment) -> bool {
     let mut world = world(1);
     let a = add(&mut world, 1, one, ports);
@@ -59,8 +59,7 @@ fn connects(one: Kind, two: Kind, ports: PortAssignment) -> bool {
         && delivered(&world, a) == [packets::udp(to, from, 2)]
 }
 
-/// R4380-4-08, R4380-5.2.1-11, R4380-5.2.4-06, R4380-5.2.4-10: every pair, computed by simulation, whatever ports the
-/// NATs assign.
+/// R4380-4-08, R4380-5.2.1-11, R4380-5.2.4-06, R4380-5.2.4-10: every pair, by simulation, with each port assignment.
 #[test]
 fn who_reaches_whom() {
     for ports in [

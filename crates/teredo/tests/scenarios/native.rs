@@ -18,7 +18,7 @@ const KINDS: [NatBehaviour; 3] = [
     NatBehaviour::port_restricted(),
 ];
 
-/// A qualified client and a relay whose native host replies like this.
+/// A qualified client, and a relay with a native host that replies like this.
 fn stage(behaviour: NatBehaviour, reply: Reply) -> (World, ClientId, RawId) {
     let mut world = world(1);
     let relay = fake_relay::add(&mut world, reply);
@@ -45,9 +45,9 @@ fn nonce(payload: &[u8]) -> Vec<u8> {
     }
 }
 
-/// R4380-5.2.3-07, R4380-5.2.9-01, R4380-5.2.9-02, R4380-5.2.9-05, R4380-MS-01: the test goes through the own server;
-/// the reply comes through the relay, shows where that is, and releases what waited, in order. The host sees nothing
-/// of it.
+/// R4380-5.2.3-07, R4380-5.2.9-01, R4380-5.2.9-02, R4380-5.2.9-05, R4380-MS-01: the test goes through the client's
+/// server. The reply comes through the relay, reveals its address, and releases the queued packets in order. The host
+/// sees nothing of it.
 #[test]
 fn the_first_five_packets_reach_a_native_host_in_order() {
     for kind in KINDS {
@@ -88,7 +88,7 @@ fn the_first_five_packets_reach_a_native_host_in_order() {
     }
 }
 
-/// R4380-5.2.4-03: four echo requests 2 s apart, then the host is told.
+/// R4380-5.2.4-03: four echo requests 2 s apart, then an error for the host.
 #[test]
 fn a_silent_native_host_is_given_up_after_four_tests() {
     let (mut world, client, _) = stage(NatBehaviour::restricted(), |_| None);
@@ -131,7 +131,7 @@ fn lost_tests_are_repeated() {
     }
 }
 
-/// R4380-5.2.3-07, R4380-5.2.9-05: a server may be the relay, too (RFC 4380 §5.3.1), and then the reply comes from
+/// R4380-5.2.3-07, R4380-5.2.9-05: a server may also be the relay (RFC 4380 §5.3.1), and then the reply comes from
 /// there.
 #[test]
 fn a_server_that_is_the_relay_passes_the_test() {
@@ -150,7 +150,7 @@ fn a_server_that_is_the_relay_passes_the_test() {
     assert_eq!(delivered(&world, client), [answer]);
 }
 
-/// R4380-5.2.3-08, R4380-5.2.9-04, W-05: a reply with a wrong nonce, of the right length or not, releases nothing.
+/// R4380-5.2.3-08, R4380-5.2.9-04, W-05: a reply with a wrong nonce of any length releases nothing.
 #[test]
 fn a_forged_reply_releases_nothing() {
     let (mut world, client, _) = stage(NatBehaviour::cone(), |_| None);
@@ -210,7 +210,7 @@ fn a_forged_reply_releases_nothing() {
     );
 }
 
-/// R4380-5.2.9-03, W-05: the nonce of a test that is over is worth nothing.
+/// R4380-5.2.9-03, W-05: the nonce of a finished test is worthless.
 #[test]
 fn an_old_nonce_is_refused() {
     let (mut world, client, _) = stage(NatBehaviour::cone(), |_| None);
@@ -272,8 +272,8 @@ fn nonces_are_all_different() {
     );
 }
 
-/// R4380-5.2.3-13, R4380-5.2.3-15, R4380-5.2.9-04, R4380-7.2.2-01: an unknown relay is heard, but nothing is sent to
-/// it before the test through the server has shown that it is the way to that host.
+/// R4380-5.2.3-13, R4380-5.2.3-15, R4380-5.2.9-04, R4380-7.2.2-01: packets of an unknown relay are delivered, but
+/// nothing is sent to it until the test through the server has confirmed it.
 #[test]
 fn an_unknown_relay_is_heard_but_not_believed() {
     let (mut world, client, _) = stage(NatBehaviour::cone(), |_| None);
@@ -299,7 +299,7 @@ fn an_unknown_relay_is_heard_but_not_believed() {
     );
 }
 
-/// R4380-5.2.3-05, R4380-GU-04: the bubble of a relay is answered to its origin, which the server tells, and the host
+/// R4380-5.2.3-05, R4380-GU-04: the bubble of a relay is answered to the origin that the server added, and the host
 /// behind it is tested.
 #[test]
 fn the_bubble_of_a_relay_is_answered_to_its_origin() {
@@ -324,7 +324,7 @@ fn the_bubble_of_a_relay_is_answered_to_its_origin() {
     }
 }
 
-/// R4380-5.2.3-06: once trusted, a relay delivers both ways, and its packets keep the path alive.
+/// R4380-5.2.3-06: a trusted relay delivers in both directions, and its packets keep the path alive.
 #[test]
 fn a_trusted_relay_carries_a_conversation() {
     let (mut world, client, relay) = stage(NatBehaviour::port_restricted(), packets::echo_reply);
@@ -386,7 +386,7 @@ fn the_pings_of_the_host_are_its_own() {
     assert_eq!(delivered(&world, client), [reply]);
 }
 
-/// R4380-5.2.4-03: a stranger's packet is worth one test; what the host has to say to it is worth four.
+/// R4380-5.2.4-03: a stranger's packet causes one test, a packet of the host four.
 #[test]
 fn the_answer_to_a_stranger_has_all_its_tests() {
     for lost in 1..4_u32 {
@@ -409,7 +409,7 @@ fn the_answer_to_a_stranger_has_all_its_tests() {
     }
 }
 
-/// W-04: strangers cannot have any number of hosts tested.
+/// W-04: strangers cause a limited number of tests.
 #[test]
 fn provoked_tests_are_limited() {
     let (mut world, client, _) = stage(NatBehaviour::cone(), |_| None);

@@ -1,4 +1,4 @@
-//! Servers that do not answer: repetition, giving up, trying again (RFC 4380 §5.2.1).
+//! Servers that do not answer: repeats, giving up, and retries (RFC 4380 §5.2.1).
 
 use teredo::client::{Reason, State};
 use teredo_sim::{ClientId, NatBehaviour, World};
@@ -35,7 +35,7 @@ fn a_silent_server_is_asked_three_times_four_seconds_apart() {
     assert_eq!(world.capture().total(), 6);
 }
 
-/// R4380-5.2.1-12: without the secondary address the service is not usable; the primary one is not asked again.
+/// R4380-5.2.1-12: without its secondary address a server is not usable; the primary one is not asked again.
 #[test]
 fn a_silent_secondary_address_means_no_service() {
     let (mut world, client) = forsaken(&[SERVER.secondary]);
@@ -68,8 +68,8 @@ fn a_silent_primary_address_means_no_service() {
     );
 }
 
-/// R4380-5.2.1-05: an off-line client tries again by itself, 1 s later at first, twice as long each time, at most
-/// 5 min, less up to a quarter.
+/// R4380-5.2.1-05: an off-line client retries by itself, first after 1 s, then after twice as long each time, at most 5
+/// min, minus up to a quarter.
 #[test]
 fn the_pauses_double_from_one_second_to_five_minutes() {
     let (mut world, client) = forsaken(&[SERVER.primary, SERVER.secondary]);
@@ -103,7 +103,7 @@ fn the_pauses_double_from_one_second_to_five_minutes() {
     );
 }
 
-/// R4380-5.2.1-05: recovery by itself, and a later failure begins with a short pause again.
+/// R4380-5.2.1-05: the client recovers by itself, and a later failure starts with a short pause again.
 #[test]
 fn a_server_that_comes_back_is_found() {
     let (mut world, client) = forsaken(&[SERVER.primary, SERVER.secondary]);

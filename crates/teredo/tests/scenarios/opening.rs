@@ -1,4 +1,4 @@
-//! How far the direct bubble goes that opens the own NAT (RFC 4380 §5.2.4 case 5).
+//! The time to live of direct bubbles that open the client's own NAT (RFC 4380 §5.2.4 case 5).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use teredo_sim::{ClientId, Fate, NatBehaviour, Network, Refusal, World};
 use crate::internet::*;
 use crate::packets;
 
-/// Two qualified clients, each behind a router of its own with an open input.
+/// Two qualified clients, each behind its own router with an open input.
 fn stage() -> (World, ClientId, ClientId) {
     let mut world = world(1);
     let [a, b] =
@@ -39,8 +39,8 @@ fn direct(world: &World, from: ClientId, to: ClientId) -> Vec<u8> {
         .collect()
 }
 
-/// R4380-5.2.4-06: behind routers whose own input is open the clients meet at once, whoever begins, and if both do.
-/// One bubble that gets there too early would be enough to keep them apart, as the next test shows.
+/// R4380-5.2.4-06: behind routers with open input the clients connect at once, whichever begins, and if both do. A
+/// single early bubble would keep them apart, as the next test shows.
 #[test]
 fn clients_behind_open_inputs_meet() {
     for beginners in [&[0][..], &[1], &[0, 1]] {
@@ -66,8 +66,8 @@ fn clients_behind_open_inputs_meet() {
     }
 }
 
-/// What the RFC's direct bubble does there: a peer that sends it all the way gets no answer that comes from the
-/// mapping which it knows. `miredo` does.
+/// The effect of the RFC's direct bubble there: a peer that sends it all the way gets no answer from the known mapping.
+/// `miredo` sends such bubbles.
 #[test]
 fn a_bubble_that_gets_there_too_early_keeps_the_two_apart() {
     let mut world = world(1);
@@ -92,7 +92,7 @@ fn a_bubble_that_gets_there_too_early_keeps_the_two_apart() {
     assert_eq!(*answer.source.ip(), *mapped.ip());
 }
 
-/// R4380-5.2.4-06: a peer that does not answer is asked with bubbles that go further each time, at last all the way.
+/// R4380-5.2.4-06: bubbles to a peer that does not answer go further each time, and finally all the way.
 #[test]
 fn each_direct_bubble_goes_further_and_the_indirect_ones_go_all_the_way() {
     let (mut world, a, b) = stage();
@@ -120,8 +120,8 @@ fn each_direct_bubble_goes_further_and_the_indirect_ones_go_all_the_way() {
     );
 }
 
-/// Behind two NATs the first bubble ends before the outer one, which costs 2 s; the next peer is asked with one that
-/// goes further, and found at once.
+/// Behind two NATs the first bubble expires before the outer one, which costs 2 s. The first bubble to the next peer
+/// goes further, so that peer is found at once.
 #[test]
 fn behind_two_nats_the_second_bubble_gets_through_and_later_peers_profit() {
     let mut world = world(1);
@@ -146,7 +146,7 @@ fn behind_two_nats_the_second_bubble_gets_through_and_later_peers_profit() {
     }
 }
 
-/// A path that is there already is verified with bubbles that go all the way: both NATs are open.
+/// An existing path is verified with bubbles that go all the way: both NATs are open.
 #[test]
 fn a_path_in_use_is_verified_all_the_way() {
     let (mut world, a, b) = stage();
@@ -166,7 +166,7 @@ fn a_path_in_use_is_verified_all_the_way() {
     assert_eq!(drops(&world, a, DropReason::PeerUnreachable), 0);
 }
 
-/// A bubble that is lost while a path in use is verified says nothing of where the own NAT is.
+/// A bubble that is lost while a path in use is verified says nothing about the distance of the NAT.
 #[test]
 fn a_loss_on_a_path_in_use_makes_no_bubble_go_further() {
     let (mut world, a, b) = stage();
@@ -189,7 +189,7 @@ fn a_loss_on_a_path_in_use_makes_no_bubble_go_further() {
     assert_eq!(numbers(&world, c), [1]);
 }
 
-/// The first bubble opens the own NAT and ends behind it, so that a stranger's router is not bothered at all.
+/// The first bubble opens the client's NAT and expires behind it, so it never reaches a stranger's router.
 #[test]
 fn the_first_bubble_ends_behind_the_own_nat() {
     let (mut world, a, b) = stage();

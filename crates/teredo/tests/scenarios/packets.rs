@@ -26,7 +26,7 @@ pub(crate) fn ipv6(
     packet
 }
 
-/// A UDP packet that can be told from others by its number.
+/// A UDP packet with this number.
 pub(crate) fn udp(source: Ipv6Addr, destination: Ipv6Addr, number: u8) -> Vec<u8> {
     let mut datagram = vec![0x12, 0x34, 0x56, 0x78, 0, 9, 0, 0, number];
     let checksum = wire::checksum(source, destination, protocol::UDP, &datagram);

@@ -1,4 +1,4 @@
-//! Two clients that find each other (RFC 4380 §5.2.3, §5.2.4, §5.2.6).
+//! Two clients locate each other (RFC 4380 §5.2.3, §5.2.4, §5.2.6).
 
 use teredo::Submission;
 use teredo_sim::{ClientId, NatBehaviour, World};
@@ -26,7 +26,7 @@ fn send(world: &mut World, from: ClientId, to: ClientId, number: u8) {
     let _ = submit(world, from, to, number);
 }
 
-/// As [`send`], for a look at what becomes of the packet.
+/// As [`send`], but returns the result.
 fn submit(world: &mut World, from: ClientId, to: ClientId, number: u8) -> Submission {
     let packet = packets::udp(address(world, from), address(world, to), number);
     world.submit(from, &packet)
@@ -39,7 +39,7 @@ fn numbers(world: &World, client: ClientId) -> Vec<u8> {
         .collect()
 }
 
-/// R4380-5.2.3-09, R4380-5.2.3-10, R4380-5.2.4-06, R4380-5.2.6-01, R5991-3.2-05: the first five packets arrive, in
+/// R4380-5.2.3-09, R4380-5.2.3-10, R4380-5.2.4-06, R4380-5.2.6-01, R5991-3.2-05: the first five packets arrive in
 /// order, in one and a half round trips, behind every pair of NATs, and the way back is open at once (trace G1).
 #[test]
 fn the_first_five_packets_arrive_in_order() {
@@ -66,7 +66,7 @@ fn the_first_five_packets_arrive_in_order() {
             assert_eq!(numbers(&world, a), [9]);
             assert_eq!(numbers(&world, b), [0, 1, 2, 3, 4, 5]);
 
-            // One direct and one indirect bubble of the first, one direct answer; none ever reaches a host.
+            // One direct and one indirect bubble of the first client, one direct answer; none reaches a host.
             let sent = bubbles(&world, a);
             let to: Vec<_> = sent
                 .iter()
@@ -99,7 +99,7 @@ fn everything_leaves_from_the_service_port() {
     }
 }
 
-/// R4380-5.2.4-02: data goes straight to the peer and not through the server.
+/// R4380-5.2.4-02: data goes directly to the peer and not through the server.
 #[test]
 fn data_never_passes_the_server() {
     let (mut world, a, b) = pair(1, NatBehaviour::restricted(), NatBehaviour::restricted());
@@ -132,8 +132,8 @@ fn a_path_is_good_for_thirty_seconds() {
     assert_eq!(numbers(&world, b), [1, 2, 3]);
 }
 
-/// R4380-5.2.4-01, R4380-5.2.5-01: a flow in one direction has its path verified in time and never stops, although
-/// the other side hears its server all the time, says nothing to it, and has a NAT that counts only what goes out.
+/// R4380-5.2.4-01, R4380-5.2.5-01: the path of a one-way flow is verified in time, so the flow never stops. The other
+/// side hears its server all the time, sends nothing to it, and has a NAT that counts outbound traffic only.
 #[test]
 fn a_flow_in_one_direction_never_pauses() {
     for lifetime in [45, 60, 120, 300] {
@@ -174,7 +174,7 @@ fn simultaneous_opening() {
     }
 }
 
-/// R4380-5.2.6-03, R4380-MS-01: the indirect bubble goes to the server of the peer, not to the own one.
+/// R4380-5.2.6-03, R4380-MS-01: the indirect bubble goes to the peer's server, not to the client's own.
 #[test]
 fn a_peer_of_another_server_is_reached_through_that() {
     let mut world = world(1);
@@ -195,7 +195,7 @@ fn a_peer_of_another_server_is_reached_through_that() {
     assert_eq!(numbers(&world, a), [2]);
 }
 
-/// R4380-5.2.4-10, R5991-3.2-02, R4380-4-07: flag bits of a peer, cone bit and reserved ones, change nothing.
+/// R4380-5.2.4-10, R5991-3.2-02, R4380-4-07: the flag bits of a peer, cone bit and reserved ones, have no effect.
 #[test]
 fn the_flags_of_a_peer_are_ignored() {
     for bits in [0x8000, 0x4300, 0xffff, 0x0001] {
@@ -237,7 +237,7 @@ fn the_flags_of_a_peer_are_ignored() {
     }
 }
 
-/// R4380-5.2.3-09: data that comes before any bubble is taken, and makes its sender a peer.
+/// R4380-5.2.3-09: data before any bubble is accepted, and makes its sender a peer.
 #[test]
 fn data_from_the_embedded_mapping_is_trusted() {
     let mut world = world(1);
@@ -266,7 +266,7 @@ fn data_from_the_embedded_mapping_is_trusted() {
     assert_eq!(bubbles(&world, client), []);
 }
 
-/// RFC 4380 §8.3: behind one and the same NAT it takes hairpinning.
+/// RFC 4380 §8.3: behind the same NAT, hairpinning is needed.
 #[test]
 fn clients_behind_one_nat_need_hairpinning() {
     for hairpin in [true, false] {
@@ -289,7 +289,7 @@ fn clients_behind_one_nat_need_hairpinning() {
     }
 }
 
-/// R4380-5.2.5-05: a peer that got another mapping is found again at its new address.
+/// R4380-5.2.5-05: a peer with a new mapping is found at its new address.
 #[test]
 fn a_peer_that_renumbered_is_found_again() {
     let (mut world, a, b) = pair(1, NatBehaviour::restricted(), NatBehaviour::restricted());

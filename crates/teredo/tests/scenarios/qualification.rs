@@ -14,7 +14,7 @@ use crate::internet::*;
 use crate::packets;
 
 /// R4380-4-01, R4380-4-02, R4380-4-04, R4380-5.2-01, R4380-5.2.1-08, R4380-5.2.1-10, R4380-5.2.1-11, R4380-5.2.1-15:
-/// both addresses are asked at once, so one round trip tells the mapping and that the NAT is not symmetric.
+/// both addresses are asked at once, so one round trip yields the mapping and rules out a symmetric NAT.
 #[test]
 fn one_round_trip_qualifies_behind_every_nat_but_symmetric_ones() {
     let kinds = [
@@ -45,7 +45,7 @@ fn one_round_trip_qualifies_behind_every_nat_but_symmetric_ones() {
             assert_eq!(status(&world, client).nat, Nat::Restricted);
             assert_eq!(status(&world, client).mapped, Some(seen));
 
-            // The same, bit by bit, without the help of the code under test.
+            // The same, bit by bit, without the code under test.
             let octets = super::internet::address(&world, client).octets();
             assert_eq!(octets[..8], [0x20, 0x01, 0, 0, 192, 0, 2, 1]);
             assert_eq!(octets[10..12], (seen.port() ^ 0xffff).to_be_bytes());
@@ -65,7 +65,7 @@ fn a_client_without_a_nat_says_so() {
 }
 
 /// R4380-2.9-01, R4380-4-05, R4380-4-06, R4380-5.1.1-01, R4380-5.2.1-01, R4380-5.2.1-02, R4380-5.2.2-04,
-/// R4380-5.2.2-05, R5991-3.2-01, R6169-5.2-01: the first packets, read by another library.
+/// R4380-5.2.2-05, R5991-3.2-01, R6169-5.2-01: the first packets, parsed by another library.
 #[test]
 fn solicitations_are_what_the_rfc_says() {
     let mut world = world(1);
@@ -97,8 +97,8 @@ fn solicitations_are_what_the_rfc_says() {
     }
 }
 
-/// R4380-4-05, R4380-4-06, R4380-4-08, R4380-5.2.1-13, R5991-3.1-01, R5991-3.1-02, R6169-5.1-01: over 500 starts all
-/// twelve random bits take both values about equally often, all others stay clear, behind a cone NAT too.
+/// R4380-4-05, R4380-4-06, R4380-4-08, R4380-5.2.1-13, R5991-3.1-01, R5991-3.1-02, R6169-5.1-01: over 500 starts, each
+/// of the twelve random bits is set about half of the time, and all others stay clear, also behind a cone NAT.
 #[test]
 fn the_random_flag_bits_are_random_and_the_others_zero() {
     const STARTS: u64 = 500;
@@ -142,7 +142,7 @@ fn the_random_flag_bits_depend_on_the_seed_alone() {
     assert_eq!(flags(1).0, first);
 }
 
-/// R4380-5.1.2-02: the MTU for the interface comes with the address.
+/// R4380-5.1.2-02: the event with the address has the MTU of the interface.
 #[test]
 fn the_events_of_a_qualification_come_in_order() {
     let mut world = world(1);
@@ -176,7 +176,7 @@ fn the_events_of_a_qualification_come_in_order() {
     );
 }
 
-/// R4380-5.2-04: what the host wants sent before qualification is refused, and nothing but solicitations goes out.
+/// R4380-5.2-04: packets of the host before qualification are refused, and only solicitations are sent.
 #[test]
 fn nothing_is_carried_before_qualification() {
     let mut world = world(1);
@@ -231,7 +231,7 @@ fn a_symmetric_nat_is_found_by_its_ports() {
     }
 }
 
-/// R4380-5.2.1-11: the address alone may differ, too, where a NAT has several.
+/// R4380-5.2.1-11: the address alone may also differ, if a NAT has several.
 #[test]
 fn a_symmetric_nat_is_found_by_its_addresses() {
     let mut world = teredo_sim::World::new(1);
@@ -282,7 +282,7 @@ fn two_clients_behind_a_symmetric_nat_need_two_forwards() {
     );
 }
 
-/// R4380-5.2-03: the client uses the port that it was given, and clients behind one NAT get on with each other.
+/// R4380-5.2-03: the client uses the given port, and several clients behind one NAT work.
 #[test]
 fn twenty_clients_behind_one_nat_all_qualify() {
     let mut world = world(1);
@@ -340,7 +340,7 @@ fn a_bad_link_does_not_confuse_a_client() {
     }
 }
 
-/// R4380-5.2.1-03: with a fifth of all datagrams lost, repetitions make up for it.
+/// R4380-5.2.1-03: with a fifth of all datagrams lost, repeats make up for it.
 #[test]
 fn losses_are_made_up_for_by_repetition() {
     for seed in 0..50 {
@@ -352,7 +352,7 @@ fn losses_are_made_up_for_by_repetition() {
     }
 }
 
-/// R6169-2.1-01: on stop nothing more is sent, and the address goes down; a start gives another one.
+/// R6169-2.1-01: a stopped client sends nothing, and its address goes down; a start makes another one.
 #[test]
 fn stop_and_start() {
     let mut world = world(1);
@@ -376,7 +376,7 @@ fn stop_and_start() {
     );
 }
 
-/// R4380-4-04: deployed clients put anything into the source of their solicitations, and the server answers it.
+/// R4380-4-04: deployed clients use any source for their solicitations, and the server answers it.
 #[test]
 fn the_server_answers_identifiers_of_all_kinds() {
     let mut world = world(1);

@@ -1,4 +1,4 @@
-//! What a client refuses, and that it says nothing to it (RFC 4380 §5.2.3).
+//! Datagrams that a client refuses without an answer (RFC 4380 §5.2.3).
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
@@ -20,7 +20,7 @@ fn peer_address() -> Ipv6Addr {
     .to_ipv6()
 }
 
-/// A qualified client that everybody can reach, and a stranger.
+/// A qualified client behind an open NAT, and a stranger.
 fn stage() -> (World, ClientId, RawId) {
     let mut world = world(1);
     let client = qualified_client(&mut world, 1, NatBehaviour::cone());
@@ -29,7 +29,7 @@ fn stage() -> (World, ClientId, RawId) {
     (world, client, stranger)
 }
 
-/// Sends a payload to the client from the peer's place and returns what reached the host.
+/// Sends a payload from the peer to the client, and returns what reached the host.
 fn arrive(world: &mut World, client: ClientId, stranger: RawId, payload: &[u8]) -> Vec<Vec<u8>> {
     let before = delivered(world, client).len();
     let mapped = teredo(world, client).mapped;
@@ -73,7 +73,7 @@ fn a_good_packet_is_delivered() {
     assert_eq!(arrive(&mut world, client, stranger, &good), [good]);
 }
 
-/// R4380-5.2.3-01, R4380-5.1.1-05: no payload of one to 48 bytes of a good one is anything.
+/// R4380-5.2.3-01, R4380-5.1.1-05: no payload of 1 to 48 bytes of a good one is valid.
 #[test]
 fn a_packet_cut_short_is_dropped() {
     let good = good();
@@ -82,7 +82,7 @@ fn a_packet_cut_short_is_dropped() {
     }
 }
 
-/// R4380-5.2.3-01: garbage of all lengths, deterministic, neither kills nor provokes a client.
+/// R4380-5.2.3-01: deterministic garbage of all lengths neither crashes nor provokes a client.
 #[test]
 fn garbage_is_dropped_silently() {
     let (mut world, client, stranger) = stage();
@@ -137,15 +137,14 @@ fn trailers_are_cut_off() {
     assert_eq!(arrive(&mut world, client, stranger, &payload), [good]);
 }
 
-/// RFC 6081 §4: an unknown trailer of the class that forbids it has the packet dropped, one of another class
-/// does not.
+/// RFC 6081 §4: an unknown trailer of the discarding class drops the packet, one of another class does not.
 #[test]
 fn unknown_trailers_obey_their_class() {
     for kind in [0x40, 0x7f] {
         let mut payload = good();
         payload.extend([kind, 1, 0]);
         assert_dropped(&payload, DropReason::UnknownTrailer);
-        // Nor is a stranger's packet an exception.
+        // This holds for a stranger's packet, too.
         let (world, client, _) = stage();
         let mut payload = packets::udp(v6("2001:db8::1"), address(&world, client), 7);
         payload.extend([kind, 1, 0]);
@@ -159,7 +158,7 @@ fn unknown_trailers_obey_their_class() {
     }
 }
 
-/// R4380-5.2.3-03: what is for another address is not the client's.
+/// R4380-5.2.3-03: a packet for another address is not for the client.
 #[test]
 fn another_destination_is_dropped() {
     let (world, client, _) = stage();
@@ -203,7 +202,7 @@ fn a_packet_from_itself_is_refused() {
     assert_dropped(&packets::udp(own, own, 7), DropReason::OwnAddress);
 }
 
-/// R4380-5.2.3-03: nobody has a multicast, loopback or unspecified source.
+/// R4380-5.2.3-03: no host has a multicast, loopback or unspecified source.
 #[test]
 fn impossible_sources_are_refused() {
     let (world, client, _) = stage();
@@ -213,7 +212,7 @@ fn impossible_sources_are_refused() {
     }
 }
 
-/// R6169-2.3-01, W-01: a routing header asks a tunnel's end to send a packet on; it is refused.
+/// R6169-2.3-01, W-01: a packet with a routing header, which asks the end of a tunnel to forward it, is refused.
 #[test]
 fn routing_headers_are_refused() {
     let (world, client, _) = stage();
@@ -224,7 +223,7 @@ fn routing_headers_are_refused() {
         &packets::ipv6(peer_address(), own, 43, &header),
         DropReason::RoutingHeader,
     );
-    // Nor may it hide behind other headers.
+    // It cannot hide behind other headers.
     let mut hidden = vec![43, 0, 1, 4, 0, 0, 0, 0];
     hidden.extend(&header);
     assert_dropped(
@@ -271,8 +270,8 @@ fn link_local_traffic_is_not_carried() {
     assert_eq!(world.capture().sent_by(client).count(), 0);
 }
 
-/// R4380-7.1-01: nor does the server carry any: a redirect or an advertisement behind an extension header would
-/// speak to the host's Neighbor Discovery.
+/// R4380-7.1-01: the server forwards none either. A redirect or an advertisement behind an extension header would
+/// otherwise reach the host's Neighbor Discovery.
 #[test]
 fn neighbor_discovery_does_not_come_from_the_server() {
     let (mut world, client, stranger) = stage();
@@ -288,7 +287,7 @@ fn neighbor_discovery_does_not_come_from_the_server() {
     assert_eq!(drops(&world, client, DropReason::NotTunnelled), 2);
 }
 
-/// R4380-5.2.3-05: an origin indication counts only from the own server.
+/// R4380-5.2.3-05: an origin indication counts from the client's own server only.
 #[test]
 fn an_origin_from_a_stranger_is_not_followed() {
     let (mut world, client, stranger) = stage();
@@ -298,7 +297,7 @@ fn an_origin_from_a_stranger_is_not_followed() {
     assert_eq!(world.capture().sent_by(client).count(), 0);
 }
 
-/// R4380-7.4.2-01: the server lets nobody speak for another: a bubble whose source does not fit goes nowhere.
+/// R4380-7.4.2-01: the server does not forward a bubble with a false source.
 #[test]
 fn the_server_does_not_carry_forged_bubbles() {
     let (mut world, client, stranger) = stage();

@@ -1,4 +1,4 @@
-//! Where nothing may be sent, whoever asks for it (RFC 4380 §5.2.4).
+//! Destinations that are always refused (RFC 4380 §5.2.4).
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -33,7 +33,7 @@ const REFUSED: [&str; 18] = [
     "255.255.255.255",
 ];
 
-/// The addresses just outside, and ranges that came to be special later.
+/// The addresses just outside, and ranges that became special later.
 const PERMITTED: [&str; 18] = [
     "1.0.0.0",
     "9.255.255.255",
@@ -80,7 +80,7 @@ fn send(world: &mut World, client: ClientId, destination: Ipv6Addr) {
     let _ = submit(world, client, destination);
 }
 
-/// R4380-5.2.4-07, R4380-5.2.4-09, R4380-7.4.3-01, R4380-GU-01: no packet for an embedded address of the list.
+/// R4380-5.2.4-07, R4380-5.2.4-09, R4380-7.4.3-01, R4380-GU-01: no packet goes to an embedded address of the list.
 #[test]
 fn embedded_addresses_of_the_list_are_refused() {
     let (mut world, client) = stage();
@@ -97,7 +97,7 @@ fn embedded_addresses_of_the_list_are_refused() {
     assert_eq!(status(&world, client).peers, 0);
 }
 
-/// R4380-5.2.4-08, R4380-7.4.3-01: nor for a server of the list, where the indirect bubble would go.
+/// R4380-5.2.4-08, R4380-7.4.3-01: no indirect bubble goes to a server of the list.
 #[test]
 fn embedded_servers_of_the_list_are_refused() {
     let (mut world, client) = stage();
@@ -113,7 +113,7 @@ fn embedded_servers_of_the_list_are_refused() {
     assert_eq!(world.capture().sent_by(client).count(), 0);
 }
 
-/// R4380-GU-01, R4380-GU-03: the neighbours of the list, and what is special only since, are permitted.
+/// R4380-GU-01, R4380-GU-03: the addresses beside the list, and ranges that became special later, are permitted.
 #[test]
 fn addresses_beside_the_list_are_permitted() {
     let (mut world, client) = stage();
@@ -132,7 +132,7 @@ fn addresses_beside_the_list_are_permitted() {
     }
 }
 
-/// R4380-GU-05: nobody has port 0.
+/// R4380-GU-05: port 0 is refused.
 #[test]
 fn port_zero_is_refused() {
     let (mut world, client) = stage();
@@ -144,7 +144,7 @@ fn port_zero_is_refused() {
     assert!(world.capture().is_empty());
 }
 
-/// R4380-GU-02, R4380-GU-03, W-02: directed broadcasts of attached subnets, and what an operator adds.
+/// R4380-GU-02, R4380-GU-03, W-02: directed broadcasts of attached subnets, and the operator's denied networks.
 #[test]
 fn broadcasts_and_the_operators_own_networks_are_refused() {
     let mut destinations = DestinationPolicy::default();
@@ -177,7 +177,8 @@ fn broadcasts_and_the_operators_own_networks_are_refused() {
         );
     }
 
-    // W-02: what is forbidden to send to is not believed either, or it would be sent to as a known peer.
+    // W-02: datagrams from a refused address are not accepted, because the client would otherwise send there as to a
+    // known peer.
     let intruder = world.add_raw(Network::Internet, &[v4("198.51.100.44")]);
     let from = socket("198.51.100.44:4444");
     let packet = packets::udp(teredo_at(SERVER.primary, from), address(&world, client), 1);
@@ -187,7 +188,7 @@ fn broadcasts_and_the_operators_own_networks_are_refused() {
     assert_eq!(drops(&world, client, DropReason::RefusedSource), 1);
 }
 
-/// L-03: a client does not send to its own mapping, under whatever flags.
+/// L-03: a client does not send to its own mapping, with any flags.
 #[test]
 fn the_own_mapping_is_refused() {
     let (mut world, client) = stage();
@@ -205,8 +206,8 @@ fn the_own_mapping_is_refused() {
     assert!(world.capture().is_empty());
 }
 
-/// R4380-GU-04, R4380-5.2.4-07: an indirect bubble is not answered to such an address, whether it stands in the
-/// source or in the origin indication that the server puts before it.
+/// R4380-GU-04, R4380-5.2.4-07: an indirect bubble is not answered to such an address, in the source or in the origin
+/// indication of the server.
 #[test]
 fn bubbles_do_not_lead_to_refused_addresses() {
     for refused in REFUSED {
@@ -241,7 +242,7 @@ fn bubbles_do_not_lead_to_refused_addresses() {
     }
 }
 
-/// R-OLD-01: an address of the time before the RFC is a native one: it is tested and not sent to directly.
+/// R-OLD-01: an address with the obsolete prefix is a native one: it is tested, and not sent to directly.
 #[test]
 fn the_obsolete_prefix_is_not_teredo() {
     let (mut world, client) = stage();

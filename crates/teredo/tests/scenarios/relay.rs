@@ -76,7 +76,7 @@ impl Stage {
         address(&self.world, self.client)
     }
 
-    /// The native host sends a packet that can be told by its number.
+    /// The native host sends a packet with this number.
     fn native_sends(&mut self, number: u8) {
         let packet = packets::udp(v6(NATIVE), self.client_address(), number);
         self.world.send_native(&packet);
@@ -88,7 +88,7 @@ impl Stage {
         self.world.submit(self.client, &packet)
     }
 
-    /// The numbers of the packets that the native host got.
+    /// The numbers of the packets that reached the native host.
     fn at_native(&self) -> Vec<u8> {
         let packets = self.world.raw(self.native).native().iter();
         packets
@@ -114,8 +114,8 @@ impl Stage {
     }
 }
 
-/// R4380-5.4-01, R4380-5.4-03, R4380-5.4.1-03, R4380-5.4.1-05, R4380-5.4.1-07, R4380-5.4.1-08: a native host reaches
-/// a client behind each kind of NAT; the first packets wait for one bubble and leave in order, from the service port.
+/// R4380-5.4-01, R4380-5.4-03, R4380-5.4.1-03, R4380-5.4.1-05, R4380-5.4.1-07, R4380-5.4.1-08: a native host reaches a
+/// client behind each kind of NAT; the first packets wait for one bubble and leave in order, from the service port.
 #[test]
 fn a_native_host_reaches_a_client() {
     for kind in KINDS {
@@ -144,8 +144,8 @@ fn a_native_host_reaches_a_client() {
     }
 }
 
-/// R4380-5.4.2-03, R4380-5.2.3-07, R4380-5.4.2-05: a client reaches a native host: its connectivity test comes back
-/// through the relay, and then its packets go there; neither bubbles nor the reply are passed on.
+/// R4380-5.4.2-03, R4380-5.2.3-07, R4380-5.4.2-05: a client reaches a native host. The reply to its connectivity test
+/// comes through the relay, and then its packets go there; neither bubbles nor the reply are delivered.
 #[test]
 fn a_client_reaches_a_native_host() {
     for kind in KINDS {
@@ -179,8 +179,8 @@ fn a_client_reaches_a_native_host() {
     }
 }
 
-/// R4380-5.4.1-06: repeats after 2, 4 and 6 s by timers, without a further packet; whatever is lost before the last
-/// of them, everything arrives in order.
+/// R4380-5.4.1-06: timers repeat bubbles after 2, 4 and 6 s, without a further packet. If any bubble gets through,
+/// everything arrives in order.
 #[test]
 fn lost_bubbles_are_repeated() {
     for lost in 0..4_u64 {
@@ -209,8 +209,8 @@ fn lost_bubbles_are_repeated() {
     }
 }
 
-/// R4380-5.4.1-06, R4380-5.4.1-07: a client that is gone costs four bubbles in 6 s and is forgotten; the native host
-/// is told about each packet that waited, and a packet that comes later starts anew.
+/// R4380-5.4.1-06, R4380-5.4.1-07: a client that is gone costs four bubbles in 6 s and is forgotten. The native host
+/// gets an error for each packet that waited, and a later packet starts over.
 #[test]
 fn a_client_that_is_gone_is_given_up() {
     let mut stage = stage(NatBehaviour::restricted());
@@ -241,8 +241,8 @@ fn a_client_that_is_gone_is_given_up() {
     assert_eq!(stage.bubbles().len(), 5);
 }
 
-/// R4380-5.4.1-06, R4380-5.4.1-07: with a fifth of all datagrams lost, nearly every path comes up, and what comes up
-/// delivers in order whatever is not lost itself.
+/// R4380-5.4.1-06, R4380-5.4.1-07: with a fifth of all datagrams lost, nearly every path comes up, and then delivers in
+/// order all that is not lost itself.
 #[test]
 fn with_twenty_percent_loss_nearly_all_paths_come_up() {
     const RUNS: u64 = 100;
@@ -263,8 +263,8 @@ fn with_twenty_percent_loss_nearly_all_paths_come_up() {
     assert!(up * 100 >= RUNS * 80, "{up} of {RUNS}");
 }
 
-/// R4380-5.4.2-03: a relay that was killed and started again costs a flow towards the native host one round trip,
-/// though it knows nobody, and a flow towards the client another bubble.
+/// R4380-5.4.2-03: the restart of a relay, which forgets its peers, costs a flow to the native host one round trip, and
+/// a flow to the client another bubble.
 #[test]
 fn a_restart_costs_a_round_trip() {
     for kind in KINDS {
@@ -294,8 +294,8 @@ fn a_restart_costs_a_round_trip() {
     }
 }
 
-/// R4380-5.4.1-03, R4380-5.2.6-05: a flow that is never answered goes on for longer than the 300 s in which a client
-/// answers four bubbles to a stranger, without a pause.
+/// R4380-5.4.1-03, R4380-5.2.6-05: a one-way flow goes on without a pause for longer than the 300 s in which a client
+/// answers four bubbles to a stranger.
 #[test]
 fn a_one_way_flow_goes_on() {
     let mut stage = stage(NatBehaviour::port_restricted());
@@ -310,7 +310,7 @@ fn a_one_way_flow_goes_on() {
     assert!((25..=31).contains(&bubbles), "{bubbles} in 10 minutes");
 }
 
-/// R4380-5.4.1-08: while nothing happens a relay sends nothing, and forgets everybody.
+/// R4380-5.4.1-08: an idle relay sends nothing, and forgets its peers.
 #[test]
 fn an_idle_relay_is_silent() {
     let mut stage = stage(NatBehaviour::restricted());
@@ -329,8 +329,8 @@ fn an_idle_relay_is_silent() {
     assert_eq!(stage.at_client(), [0, 1]);
 }
 
-/// R4380-5.4.2-02: a client behind a NAT that changes its mapping is reached again under its new address, and what
-/// comes from the new mapping with the old address is refused.
+/// R4380-5.4.2-02: a client whose NAT changes its mapping is reached again under its new address, and packets from the
+/// new mapping with the old address are refused.
 #[test]
 fn a_client_moves() {
     let mut stage = stage(NatBehaviour::restricted());
@@ -354,8 +354,7 @@ fn a_client_moves() {
     assert_eq!(stage.drops(DropReason::MappingMismatch), 1);
 }
 
-/// R4380-5.4-03: many clients at once, each by its own server, and nobody's packets with anybody
-/// else.
+/// R4380-5.4-03: many clients at once, each with its own server; no packets are mixed up.
 #[test]
 fn many_clients_at_once() {
     let mut world = world(3);
@@ -399,7 +398,7 @@ fn many_clients_at_once() {
     assert_eq!(world.relay(relay).relay().status().trusted_peers, 20);
 }
 
-/// A host-specific relay behind a NAT of its own, and a qualified client.
+/// A host-specific relay behind its own NAT, and a qualified client.
 fn host_specific(nat_of_host: NatBehaviour, direct_bubbles: bool) -> Stage {
     let mut world = world(1);
     let home = nat(&mut world, 50, nat_of_host);
@@ -421,7 +420,7 @@ fn host_specific(nat_of_host: NatBehaviour, direct_bubbles: bool) -> Stage {
 }
 
 /// R4380-5.4.1-09, R4380-5.5-03, R-HSR-01, R4380-5.4-02: a host with native IPv6 behind a NAT talks to a client behind
-/// another, from its native address, when the relay opens its own NAT with a direct bubble, and not without one.
+/// another one, from its native address, if the relay opens its own NAT with a direct bubble, and only then.
 #[test]
 fn a_host_specific_relay_opens_its_own_nat() {
     for (direct, expected) in [(true, vec![0, 1, 2]), (false, vec![])] {
@@ -443,8 +442,8 @@ fn a_host_specific_relay_opens_its_own_nat() {
     }
 }
 
-/// R-HSR-03, R-HSR-02: a client's connectivity test is answered through the host's own relay, and the client then
-/// talks to it directly; packets for anybody else are refused.
+/// R-HSR-03, R-HSR-02: the host's own relay answers a client's connectivity test, and the client then talks to it
+/// directly; packets for other hosts are refused.
 #[test]
 fn a_client_reaches_a_host_with_a_relay_of_its_own() {
     let mut stage = host_specific(NatBehaviour::port_restricted(), true);
@@ -476,8 +475,8 @@ fn a_client_reaches_a_host_with_a_relay_of_its_own() {
     assert_eq!(stage.drops(DropReason::NotServed), 1);
 }
 
-/// R4380-5.4.2-02, R4380-7.4.3-02: a UDP echo service at the mapping that an address names gets a bubble only if it is
-/// a Teredo server as well, and what it sends back is dropped.
+/// R4380-5.4.2-02, R4380-7.4.3-02: a UDP echo service at an embedded mapping gets a bubble only if it is also a Teredo
+/// server, and its replies are dropped.
 #[test]
 fn an_echo_service_is_no_client() {
     let mut world = world(1);

@@ -1,4 +1,4 @@
-//! A relay under attack (RFC 4380 §7.3.5, §7.4): scans, invented clients, and both at once.
+//! A relay under attack (RFC 4380 §7.3.5, §7.4): scans, invented clients, and both together.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -72,8 +72,8 @@ fn invented(server: Ipv4Addr, number: u32) -> TeredoAddress {
 }
 
 impl Stage {
-    /// Has the flood come in within a second, while the known clients get a packet every 100 ms, and the unknown one
-    /// its first packets in the middle.
+    /// Runs the flood within a second, while the known clients get a packet every 100 ms, and the unknown one its first
+    /// packets in the middle.
     fn flood(&mut self, mut attack: impl FnMut(&mut World, RawId, u32)) {
         let per_step = FLOOD / 100;
         for step in 0..100 {
@@ -128,8 +128,8 @@ impl Stage {
     }
 }
 
-/// R4380-7.3.5-01, R4380-7.4-01: a scan of one server's clients from one network: the clients that are known are
-/// served, one that is not yet is reached all the same, and the server gets no more bubbles than the rate says.
+/// R4380-7.3.5-01, R4380-7.4-01: a scan of one server's clients from one network. Known clients are served, an unknown
+/// one is still reached, and the server gets no more bubbles than the rate.
 #[test]
 fn a_scan_of_one_server() {
     let mut stage = stage();
@@ -145,7 +145,7 @@ fn a_scan_of_one_server() {
         "one that is new is reached"
     );
     let bubbles = bubbles(&stage.world, stage.relay).len();
-    // 125 a second for one network, a second's worth at once, and two seconds.
+    // 125 a second for one network, those of a second at once, and two seconds.
     assert!((240..=390).contains(&bubbles), "{bubbles} bubbles");
     let refused = stage
         .world
@@ -156,7 +156,7 @@ fn a_scan_of_one_server() {
     assert!(refused > u64::from(FLOOD) - 500, "{refused}");
 }
 
-/// R4380-7.3.5-01, R4380-7.4-01: the same from everywhere: the server still gets no more than its rate.
+/// R4380-7.3.5-01, R4380-7.4-01: the same from many networks: the server still gets no more than its rate.
 #[test]
 fn a_scan_of_one_server_from_everywhere() {
     let mut stage = stage();
@@ -175,8 +175,8 @@ fn a_scan_of_one_server_from_everywhere() {
     assert!((990..=1501).contains(&bubbles), "{bubbles} bubbles");
 }
 
-/// R4380-7.3.5-01, R4380-7.4-01: a scan that names another server each time, from everywhere: those who are known
-/// are served, one that is new is reached, and each packet has less than one bubble sent.
+/// R4380-7.3.5-01, R4380-7.4-01: a scan with another server each time, from many networks. Known clients are served, a
+/// new one is reached, and there is less than one bubble for each packet.
 #[test]
 fn a_scan_of_all_servers() {
     let mut stage = stage();
@@ -207,8 +207,8 @@ fn a_scan_of_all_servers() {
     assert!(bubbles.len() as u32 <= FLOOD + 65_536, "{}", bubbles.len());
 }
 
-/// R4380-5.4-04, W-04, R4380-7.4-01: clients that nobody sent to, each at the mapping in its address: none gets in,
-/// and together they have few bubbles sent.
+/// R4380-5.4-04, W-04, R4380-7.4-01: clients that nothing was sent to, each at the mapping in its address. None gets
+/// through, and together they cause few bubbles.
 #[test]
 fn invented_clients() {
     let mut stage = stage();
@@ -226,8 +226,8 @@ fn invented_clients() {
     assert!(bubbles <= 230, "{bubbles} bubbles for {FLOOD} datagrams");
 }
 
-/// R4380-7.3.5-01: an attacker on both sides, whose invented clients answer at once and so become trusted: those who
-/// are in use are not the ones that make room.
+/// R4380-7.3.5-01: an attacker on both sides, whose invented clients answer at once and so become trusted. They do not
+/// evict the clients in use.
 #[test]
 fn invented_clients_that_answer() {
     let mut stage = stage();

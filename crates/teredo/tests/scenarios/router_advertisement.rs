@@ -1,4 +1,4 @@
-//! Answers that do not count: one test for each condition of RFC 4380 §5.2.1, in qualification and in maintenance.
+//! Invalid answers: one test for each condition of RFC 4380 §5.2.1, in qualification and in maintenance.
 
 use std::net::SocketAddrV4;
 
@@ -20,9 +20,9 @@ fn world_with(
     (world, client, server)
 }
 
-/// The change makes every answer worthless: the client goes on asking as if nothing had come, answers nothing,
-/// and qualifies at once when right answers come. And in service: its address stays, and the service ends as if the
-/// server were silent.
+/// With this change every answer is worthless. The client goes on asking as if nothing had come, answers nothing, and
+/// qualifies at once when correct answers come. In service its address stays, and the service ends as if the server
+/// were silent.
 fn assert_ignored(change: fn(Answer) -> Answer) {
     let (mut world, client, server) = world_with(move |answer| Some(change(answer)));
     world.run_for(seconds(11));
@@ -225,7 +225,7 @@ fn with_a_prefix_of_another_length() {
     });
 }
 
-/// R4380-4-03, R4380-GU-04: what an origin says becomes an address that others send to.
+/// R4380-4-03, R4380-GU-04: others would send to the address in the origin.
 #[test]
 fn with_an_origin_that_is_not_global() {
     assert_ignored(|answer| Answer {
@@ -269,7 +269,7 @@ fn with_another_nonce() {
     });
 }
 
-/// R4380-5.1.1-04: authentication is the first thing in the payload, or the payload is malformed.
+/// R4380-5.1.1-04: authentication comes first in the payload, or the payload is malformed.
 #[test]
 fn with_the_origin_before_the_authentication() {
     assert_ignored(|answer| Answer {
@@ -278,7 +278,7 @@ fn with_the_origin_before_the_authentication() {
     });
 }
 
-/// R4380-5.1.1-05: a payload that ends too early is nothing.
+/// R4380-5.1.1-05: a truncated payload is invalid.
 #[test]
 fn cut_short() {
     for keep in [0, 1, 3, 12, 13, 20, 21, 60, 100] {
@@ -316,8 +316,7 @@ fn from_another_address_or_port() {
     });
 }
 
-/// a confirmation byte other than zero says that a key has expired; the mapping is right all
-/// the same.
+/// a nonzero confirmation byte means that the key has expired; the mapping is valid either way.
 #[test]
 fn a_confirmation_byte_does_not_spoil_an_answer() {
     let (mut world, client, _) = world_with(|answer| {
@@ -329,7 +328,7 @@ fn a_confirmation_byte_does_not_spoil_an_answer() {
     qualify(&mut world, client);
 }
 
-/// R4380-5.2.1-08: the origin tells the mapping, whatever the outer header says.
+/// R4380-5.2.1-08: the origin is the mapping, whatever the outer header.
 #[test]
 fn the_mapping_comes_from_the_origin() {
     let (mut world, client, _) = world_with(|answer| {
@@ -342,8 +341,8 @@ fn the_mapping_comes_from_the_origin() {
     assert_eq!(teredo(&world, client).mapped, socket("198.51.100.200:999"));
 }
 
-/// R4380-5.2.2-02, R4380-7.2.1-01: who does not see the solicitation cannot forge the answer, and an old one is
-/// worthless.
+/// R4380-5.2.2-02, R4380-7.2.1-01: a host that does not see the solicitation cannot forge the answer, and an old answer
+/// is worthless.
 #[test]
 fn forged_and_repeated_answers_in_service_change_nothing() {
     let (mut world, client, server) = world_with(Some);
@@ -357,7 +356,7 @@ fn forged_and_repeated_answers_in_service_change_nothing() {
         .payload()
         .to_vec();
     let right = answer[4];
-    // Another origin, and all values of a byte of the nonce, the right one included.
+    // Another origin, and all values of a byte of the nonce, including the right one.
     answer[13 + 3] ^= 1;
     let events = world.client(client).events().len();
     for first in 0..=255 {

@@ -1,4 +1,4 @@
-//! Two clients behind one NAT without local discovery: by hairpinning, or not at all (RFC 4380 §8.3).
+//! Two clients behind one NAT without local discovery: they connect by hairpinning, or not at all (RFC 4380 §8.3).
 
 use teredo::{DropReason, Submission};
 use teredo_sim::{Filtering, NatBehaviour};
@@ -7,7 +7,7 @@ use crate::internet::*;
 use crate::packets;
 use crate::unsupported::{Outcome, unreachable_after};
 
-/// R4380-5.2.4-06, R4380-5.2.6-01: where the NAT hairpins, the public way is the way, whatever it filters.
+/// R4380-5.2.4-06, R4380-5.2.6-01: if the NAT hairpins, the public path works with any filter.
 #[test]
 fn a_hairpinning_nat_leads_from_one_host_to_the_other() {
     for filtering in [
@@ -36,8 +36,8 @@ fn a_hairpinning_nat_leads_from_one_host_to_the_other() {
     }
 }
 
-/// R4380-5.2.4-11: where it does not, and the clients do not know each other by the link, the program is told within
-/// the retries.
+/// R4380-5.2.4-11: if it does not, and the clients have not met on the link, the program gets an error within the
+/// retries.
 #[test]
 fn without_hairpinning_the_program_is_told() {
     let (mut world, _, [a, b]) = neighbours(1, NatBehaviour::port_restricted());
@@ -49,7 +49,7 @@ fn without_hairpinning_the_program_is_told() {
     assert_eq!(status(&world, a).trusted_peers, 0);
 }
 
-/// L-03: neither to the own address nor to the own mapping under another name, and the program hears of it.
+/// L-03: nothing goes to the own address, or to the own mapping under another address, and the program gets an error.
 #[test]
 fn nothing_is_sent_to_oneself() {
     let behaviour = NatBehaviour {
@@ -68,7 +68,7 @@ fn nothing_is_sent_to_oneself() {
     }
     assert_eq!(world.client(client).errors().len(), 2);
     assert_eq!(bubbles(&world, client).len(), 0);
-    // And what comes back through the hairpin is not believed.
+    // Packets that come back through the hairpin are refused.
     let hostile = world.add_raw(world.network_of(client), &[v4("10.0.0.66")]);
     let mapped = teredo(&world, client).mapped;
     world.inject(

@@ -1,4 +1,4 @@
-//! Secure qualification (RFC 4380 §5.2.2): a client and a server that share a secret, and those who do not.
+//! Secure qualification (RFC 4380 §5.2.2), with and without a shared secret.
 
 use std::cell::RefCell;
 use std::net::SocketAddrV4;
@@ -19,10 +19,10 @@ use crate::packets;
 
 const KEY: &[u8] = b"twenty bytes of key!";
 
-/// What happens to an answer on its way.
+/// A change of an answer on its way.
 type Spoil = Box<dyn FnMut(&mut Vec<u8>)>;
 
-/// A real server whose secrets the test can change, and whose answers it can spoil on their way.
+/// A real server. The test can change its secrets, and spoil its answers on their way.
 #[derive(Clone)]
 struct SecureServer {
     server: Rc<RefCell<Server>>,
@@ -105,7 +105,7 @@ fn with_secret(name: &str, secret: &[u8]) -> ClientConfig {
     config
 }
 
-/// A server that wants secrets and a client with one, started.
+/// A server that requires secrets and a client with one, started.
 fn stage(security: Security, name: &str, secret: &[u8]) -> (World, SecureServer, ClientId) {
     let mut world = World::new(1);
     let server = SecureServer::add(&mut world, SERVER, security);
@@ -131,7 +131,7 @@ fn key_events(world: &World, client: ClientId) -> Vec<bool> {
 }
 
 /// R4380-5.2-02, R4380-5.2.2-01, R4380-5.2.2-04, R4380-5.2.2-05, R4380-5.2.2-07, R4380-5.2.2-08, R4380-5.3.2-08: one
-/// round trip, with the identifier and the keyed hash in every solicitation; and so it stays for an hour.
+/// round trip, with the identifier and the keyed hash in every solicitation, and the same for an hour.
 #[test]
 fn who_shares_a_secret_qualifies_and_stays() {
     let (mut world, server, client) = stage(alice(false), "alice", KEY);
@@ -163,8 +163,8 @@ fn who_shares_a_secret_qualifies_and_stays() {
     assert!(!status(&world, client).key_retired);
 }
 
-/// R4380-5.2.2-01, R4380-5.2.2-02, R4380-5.2.2-07: each byte of an advertisement, changed on its way, makes it
-/// worthless, in qualification and in maintenance; the next right one does.
+/// R4380-5.2.2-01, R4380-5.2.2-02, R4380-5.2.2-07: an advertisement with any byte changed is worthless, in
+/// qualification and in maintenance; the next correct one counts.
 #[test]
 fn every_flipped_byte_is_noticed() {
     let element = 4 + "alice".len() + 20 + 9;
@@ -210,7 +210,7 @@ fn every_flipped_byte_is_noticed() {
     }
 }
 
-/// R4380-5.2.2-07: whoever is on the way can make a mapping up only with the secret. A checksum is no hindrance.
+/// R4380-5.2.2-07: a host on the path can forge a mapping only with the secret. A checksum does not prevent it.
 #[test]
 fn a_forged_mapping_needs_the_secret() {
     let (mut world, server, client) = stage(alice(false), "alice", KEY);
@@ -221,8 +221,8 @@ fn a_forged_mapping_needs_the_secret() {
     assert_eq!(state(&world, client), State::Probe);
 }
 
-/// R4380-5.3.1-05: a server that has another secret, or does not know the identifier, is silent. The client says
-/// what that may mean.
+/// R4380-5.3.1-05: a server with another secret, or without the identifier, is silent. The client reports the possible
+/// reasons.
 #[test]
 fn a_wrong_secret_or_identifier_is_met_with_silence() {
     for (name, secret) in [("alice", &b"not the key at all.."[..]), ("bob", KEY)] {
@@ -251,7 +251,7 @@ fn a_server_without_secrets_is_not_believed() {
     assert_eq!(drops(&world, client, DropReason::Unauthenticated), 6);
 }
 
-/// R4380-5.3.1-05, R4380-5.3.2-10: a client without a secret is served where that is allowed, and nowhere else.
+/// R4380-5.3.1-05, R4380-5.3.2-10: a client without a secret is served only by a server that permits it.
 #[test]
 fn a_client_without_a_secret_depends_on_the_server() {
     let clients = known(&[("alice", KEY, false)]);
@@ -275,8 +275,8 @@ fn a_client_without_a_secret_depends_on_the_server() {
     }
 }
 
-/// R4380-5.2.2-06, A-03: a key that is being retired still qualifies, and the client says so once; a key that is
-/// valid again, too.
+/// R4380-5.2.2-06, A-03: a client with a retired key still qualifies, and reports that once; it also reports when the
+/// key is valid again.
 #[test]
 fn a_retired_key_qualifies_and_is_told() {
     let (mut world, server, client) = stage(alice(true), "alice", KEY);
@@ -297,7 +297,7 @@ fn a_retired_key_qualifies_and_is_told() {
     assert_eq!(addresses(&world, client).len(), 1);
 }
 
-/// R4380-5.2.2-07: a server that forgets the secret is a server that is lost.
+/// R4380-5.2.2-07: a server that forgets the secret is lost.
 #[test]
 fn a_secret_that_is_revoked_ends_the_service() {
     let (mut world, server, client) = stage(alice(false), "alice", KEY);
@@ -338,7 +338,7 @@ fn each_server_has_its_own_secret() {
     }
 }
 
-/// R4380-5.2.1-11: with a secret, too, the secondary address tells a symmetric NAT.
+/// R4380-5.2.1-11: the secondary address reveals a symmetric NAT, also with a secret.
 #[test]
 fn a_symmetric_nat_is_told() {
     let mut world = World::new(1);
@@ -353,7 +353,7 @@ fn a_symmetric_nat_is_told() {
     assert_eq!(status(&world, client).nat, Nat::Symmetric);
 }
 
-/// R4380-5.2.2-10: bubbles and data are not protected, neither by the server nor between the clients.
+/// R4380-5.2.2-10: bubbles and data are not protected, neither by the server nor between clients.
 #[test]
 fn bubbles_and_data_carry_no_element() {
     let mut world = World::new(1);

@@ -1,4 +1,4 @@
-//! More than one server: who is asked, who is kept (R4380-MS-01, R4380-MS-02).
+//! Several servers: the order in which they are asked, and the one that is kept (R4380-MS-01, R4380-MS-02).
 
 use teredo::ServerAddress;
 use teredo::client::{Nat, Reason, State};
@@ -13,7 +13,7 @@ fn set_silent(world: &mut World, server: ServerAddress, silent: bool) {
     }
 }
 
-/// A client that knows both servers, the first of which may be dead.
+/// A client that knows both servers; the first may be dead.
 fn client_of_two(dead: Option<ServerAddress>) -> (World, ClientId) {
     let mut world = world(1);
     if let Some(dead) = dead {
@@ -24,7 +24,7 @@ fn client_of_two(dead: Option<ServerAddress>) -> (World, ClientId) {
     (world, client)
 }
 
-/// R4380-5.2-01: while the first server answers, the second one hears nothing.
+/// R4380-5.2-01: while the first server answers, the second one gets nothing.
 #[test]
 fn a_good_server_is_the_only_one_asked() {
     let (mut world, client) = client_of_two(None);
@@ -109,7 +109,7 @@ fn all_servers_dead() {
     assert_eq!(teredo(&world, client).server, OTHER_SERVER.primary);
 }
 
-/// R4380-5.2.1-12: a server of which only one address answers does not hide one that is whole.
+/// R4380-5.2.1-12: a server with one silent address does not hide a complete one.
 #[test]
 fn half_a_server_does_not_win() {
     let (mut world, client) = client_of_two(None);
@@ -142,8 +142,8 @@ fn other_servers_may_be_named_at_any_time() {
     assert!(world.run_until(ROUND_TRIP, |world| state(world, client) == State::Qualified));
 }
 
-/// R4380-5.2.1-11, R4380-MS-02: two mappings towards one server say as much about that server's addresses as about
-/// the NAT. They do not hide a server that sees one mapping.
+/// R4380-5.2.1-11, R4380-MS-02: two mappings at one server may be due to that server's addresses as well as to the NAT.
+/// They do not hide a server that sees one mapping.
 #[test]
 fn a_server_that_sees_two_mappings_does_not_hide_another() {
     let mut world = World::new(1);
@@ -164,7 +164,7 @@ fn a_server_that_sees_two_mappings_does_not_hide_another() {
     assert_eq!(status(&world, client).nat, Nat::Restricted);
 }
 
-/// R4380-5.2.1-11: a NAT that every server sees as symmetric is; a dead server does not change the reason.
+/// R4380-5.2.1-11: a NAT is symmetric if every server sees that; a dead server does not change the reason.
 #[test]
 fn a_nat_that_all_servers_see_as_symmetric_is() {
     for dead in [None, Some(OTHER_SERVER)] {

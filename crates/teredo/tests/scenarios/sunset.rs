@@ -1,4 +1,4 @@
-//! A host with IPv6 by other means has no use for a client (RFC 4380 §5.5).
+//! A host with native IPv6 does not need a client (RFC 4380 §5.5).
 
 use teredo::client::{Reason, State};
 use teredo::{DropReason, Submission};
@@ -7,8 +7,8 @@ use teredo_sim::NatBehaviour;
 use crate::internet::*;
 use crate::packets;
 
-/// R4380-5.5-01, R4380-3.2.1-01, R6169-2.1-01: a dormant client has no address, sends nothing for days whatever
-/// happens, says why, and comes back.
+/// R4380-5.5-01, R4380-3.2.1-01, R6169-2.1-01: a dormant client has no address, sends nothing for days under any input,
+/// reports the reason, and comes back.
 #[test]
 fn a_dormant_client_is_silent_and_comes_back() {
     let mut world = world(1);

@@ -1,4 +1,4 @@
-//! What cannot work ends: within the retries the program has an ICMPv6 error (RFC 4380 §5.2.4, RFC 6081 §3).
+//! Impossible paths: within the retries the program gets an ICMPv6 error (RFC 4380 §5.2.4, RFC 6081 §3).
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use teredo_sim::{ClientId, NatBehaviour, World};
 use crate::internet::*;
 use crate::packets;
 
-/// What a program hears of a packet that cannot be delivered.
+/// The error that a program gets for an undeliverable packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// *Address unreachable*, this long after it sent the packet.
@@ -42,7 +42,7 @@ pub(crate) fn unreachable_after(world: &mut World, client: ClientId, to: Ipv6Add
     Outcome::Told(error.at - start)
 }
 
-/// A peer whose address says this.
+/// A peer with this address.
 fn peer(server: &str, mapped: &str) -> Ipv6Addr {
     TeredoAddress {
         server: v4(server),
@@ -52,8 +52,8 @@ fn peer(server: &str, mapped: &str) -> Ipv6Addr {
     .to_ipv6()
 }
 
-/// R4380-5.2.4-06, R4380-5.2.4-11: a peer that is not there, one whose server is not, and one whose address names the
-/// wrong server; then one after the other, at once.
+/// R4380-5.2.4-06, R4380-5.2.4-11: a peer that does not exist, one whose server does not, and one with the wrong server
+/// in its address, one after the other and all at once.
 #[test]
 fn a_peer_that_cannot_be_reached_is_reported() {
     let mut world = world(1);
@@ -70,15 +70,15 @@ fn a_peer_that_cannot_be_reached_is_reported() {
     ] {
         let outcome = unreachable_after(&mut world, a, to);
         assert_eq!(outcome, Outcome::Told(seconds(8)), "{to}");
-        // Four bubbles in 300 s are spent: the next packet is answered at once.
+        // Four bubbles in 300 s are used up: the next packet is answered at once.
         let outcome = unreachable_after(&mut world, a, to);
         assert_eq!(outcome, Outcome::Told(Duration::ZERO), "{to}");
     }
     assert_eq!(delivered(&world, b).len(), 0);
 }
 
-/// R4380-5.2.1-11, R4380-5.2.4-06: a peer that was behind another NAT and is behind a symmetric one now has no address
-/// any more; who knows the old one is told.
+/// R4380-5.2.1-11, R4380-5.2.4-06: a peer that moved behind a symmetric NAT has no address any more; a host that uses
+/// the old one gets an error.
 #[test]
 fn a_peer_behind_a_symmetric_nat_is_reported() {
     let mut world = world(1);
@@ -105,8 +105,8 @@ fn a_native_host_that_cannot_be_reached_is_reported() {
     assert_eq!(outcome, Outcome::Told(seconds(8)));
 }
 
-/// R4380-5.2-04, R4380-5.2.1-05: behind a symmetric NAT, or without a server, there is no address that a program could
-/// send from; a packet all the same is refused at once.
+/// R4380-5.2-04, R4380-5.2.1-05: behind a symmetric NAT, or without a server, there is no source address for programs;
+/// any packet is refused at once.
 #[test]
 fn without_service_nothing_waits() {
     let mut world = world(1);
@@ -123,8 +123,8 @@ fn without_service_nothing_waits() {
     }
 }
 
-/// R4380-7.1-01, R4380-5.2.4-07: private IPv6 is told at once that there is no route; what RFC 4380 §5.2.4 wants to be
-/// silent is silent.
+/// R4380-7.1-01, R4380-5.2.4-07: a packet for private IPv6 is answered with *no route* at once; the refused
+/// destinations of RFC 4380 §5.2.4 are not answered.
 #[test]
 fn what_is_never_tunnelled_is_reported_at_once() {
     let mut world = world(1);

@@ -12,7 +12,7 @@ fn at(seconds: u64) -> Instant {
     Instant::from_nanos(seconds * 1_000_000_000)
 }
 
-/// R4380-5.2.8-05: a subnet of any size, and who is a neighbour in it.
+/// R4380-5.2.8-05: the neighbours in a subnet of any size.
 #[test]
 fn neighbours_are_the_other_hosts_of_the_subnet() {
     let subnet = |prefix_len| LocalSubnet {
@@ -38,7 +38,7 @@ fn neighbours_are_the_other_hosts_of_the_subnet() {
     }
 }
 
-/// R4380-5.2.8-07: the last bubble counts, for 600 s.
+/// R4380-5.2.8-07: the last local bubble counts, for 600 s.
 #[test]
 fn a_neighbour_is_where_it_was_last_and_not_for_ever() {
     let mut neighbours = Neighbours::default();
@@ -77,7 +77,7 @@ fn a_flood_of_local_bubbles_displaces_nobody_who_answered() {
         neighbours.note(at(2), mapping(20_000), endpoint(9)),
         Noted::Full
     );
-    // Whose time is over makes room.
+    // An outdated neighbour makes room.
     assert_eq!(
         neighbours.note(at(700), mapping(20_000), endpoint(9)),
         Noted::New

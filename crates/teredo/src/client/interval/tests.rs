@@ -1,8 +1,8 @@
-//! The arithmetic; how it is come by is shown on the simulated internet.
+//! The arithmetic of the search; the scenarios show the search itself.
 
 use super::*;
 
-/// The candidates in their order, in seconds, and the interval that is found, behind a NAT of this lifetime.
+/// The candidates in seconds, in order, and the resulting interval, behind a NAT with this lifetime.
 fn search(lifetime: f64) -> (Vec<f64>, f64) {
     let mut search = Determination::new(Duration::from_secs(30));
     let mut candidates = Vec::new();

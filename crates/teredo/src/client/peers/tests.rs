@@ -25,7 +25,8 @@ fn host(number: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number)
 }
 
-/// R4380-5.2-05, R4380-5.2.4-01: an entry has a mapping, trust and the time of the last reception; it counts for 30 s after the last reception.
+/// R4380-5.2-05, R4380-5.2.4-01: an entry has a mapping, trust and the time of the last reception, and is valid for 30
+/// s after that.
 #[test]
 fn a_path_is_valid_for_thirty_seconds() {
     let mut peer = Peer::default();
@@ -68,7 +69,7 @@ fn four_bubbles_in_three_hundred_seconds() {
     );
 }
 
-/// R4380-5.2.6-05, R4380-5.2.6-06: any 300 s hold four bubbles at most, not only those that begin with a first bubble.
+/// R4380-5.2.6-05, R4380-5.2.6-06: any 300 s contain at most four bubbles, whenever they begin.
 #[test]
 fn the_three_hundred_seconds_slide() {
     let mut peer = Peer::default();
@@ -118,7 +119,7 @@ fn strangers_make_room_first() {
     assert!(peers.find(&host(999)).is_some());
 }
 
-/// R4380-5.2-06: among equals the one in use survives.
+/// R4380-5.2-06: among equals, the recently used entry stays.
 #[test]
 fn the_least_recently_used_entry_goes() {
     let mut peers = table(2);
@@ -132,7 +133,7 @@ fn the_least_recently_used_entry_goes() {
     assert!(peers.find(&host(2)).is_none());
 }
 
-/// R4380-5.2.4-11: queues are bounded, one by one and all together.
+/// R4380-5.2.4-11: each queue is bounded, and so are all together.
 #[test]
 fn queues_are_bounded() {
     let mut peers = table(10);

@@ -14,8 +14,8 @@ fn admission() -> Admission {
     Admission::new(400, SipKeys(1, 2))
 }
 
-/// R4380-7.3.5-01, R4380-7.4-01: a scan has a server sent as many bubbles in ten seconds as the rate says, and a
-/// second's worth at the start.
+/// R4380-7.3.5-01, R4380-7.4-01: in ten seconds, a scan causes no more bubbles to a server than the rate, plus those of
+/// one second at the start.
 #[test]
 fn a_server_gets_what_the_rate_says() {
     let mut admission = admission();
@@ -30,7 +30,7 @@ fn a_server_gets_what_the_rate_says() {
     assert!((4300..=4401).contains(&sent), "{sent}");
 }
 
-/// R4380-7.3.5-01: a network that scans uses up a quarter, and others go on.
+/// R4380-7.3.5-01: a network that scans uses up a quarter of the rate, and others are not affected.
 #[test]
 fn a_network_has_a_share() {
     let mut admission = admission();
@@ -41,8 +41,8 @@ fn a_network_has_a_share() {
     assert!(admission.allow(at(0), other, source(1, 1), None));
 }
 
-/// R4380-7.4.3-01, R4380-5.4.1-10: direct bubbles to one address are bounded, whatever servers and networks are
-/// named, and what is refused is not charged to anybody.
+/// R4380-7.4.3-01, R4380-5.4.1-10: direct bubbles to one address are bounded, whatever the servers and networks, and a
+/// refused bubble uses up no rate.
 #[test]
 fn an_address_gets_a_share() {
     let mut admission = admission();

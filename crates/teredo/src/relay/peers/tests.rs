@@ -4,7 +4,7 @@ mod underway;
 use super::*;
 use crate::slots::{Bounds, SipKeys};
 
-/// A peer that can be told from others by its number.
+/// A peer with this number.
 fn key(number: u32) -> Key {
     TeredoAddress {
         server: Ipv4Addr::new(192, 0, 2, 1),

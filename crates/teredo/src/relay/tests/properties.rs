@@ -11,14 +11,14 @@ enum Step {
         client: u8,
         server: u8,
     },
-    /// A datagram from where a client is, or not.
+    /// A datagram from a client's mapping, or from elsewhere.
     Udp {
         client: u8,
         from: u8,
         to: Inner,
         is_bubble: bool,
     },
-    /// Any bytes, either way.
+    /// Any bytes, in either direction.
     Garbage(Vec<u8>, bool),
     Pass(u64),
 }
@@ -63,7 +63,7 @@ fn peer(client: u8, server: u8) -> Ipv6Addr {
     teredo(Ipv4Addr::new(203, 0, 113, 120 + server), mapping(client))
 }
 
-/// What an observer knows about one address.
+/// An observer's knowledge of one address.
 #[derive(Default)]
 struct Seen {
     heard: Option<u64>,
@@ -74,10 +74,10 @@ struct Seen {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// R4380-5.4.1-02, R4380-5.4.1-06, R4380-5.4.1-07, R4380-5.4.2-02, R4380-5.4.2-04, L-03, L-04, R4380-7.4.3-01:
-    /// whatever comes, data leaves only to the mapping of a client that was heard there in the last 30 s, in order
-    /// and once; bubbles leave 2 s apart, to the client's server alone; nothing leaves to itself or to where nothing
-    /// may be sent; and nothing but packets of clients at their mapping for what is served is let through.
+    /// R4380-5.4.1-02, R4380-5.4.1-06, R4380-5.4.1-07, R4380-5.4.2-02, R4380-5.4.2-04, L-03, L-04, R4380-7.4.3-01: for
+    /// any input, data leaves only to the mapping of a client that was heard there in the last 30 s, in order and once.
+    /// Bubbles leave 2 s apart, to the client's server only. Nothing goes to the relay itself or to a refused
+    /// destination. Only packets of clients at their mapping, for served destinations, pass.
     #[test]
     fn a_relay_keeps_its_rules(steps in prop::collection::vec(step(), 0..200)) {
         let served = Served::Networks(vec!["2001:db8::/64".parse().unwrap()]);
@@ -86,7 +86,7 @@ proptest! {
         let mut token = Ipv6Addr::UNSPECIFIED;
         let (mut millis, mut number) = (0, 0u16);
         for step in steps {
-            // What goes out at once, and what comes from below to be judged.
+            // The packets that leave at once, and the output to check.
             let mut direct = None;
             match step {
                 Step::Native { client, server } => {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::wire::{Authentication, Origin, Trailer};
 
-/// R4380-5.4.2-01: nothing but an IPv6 packet; authentication and origin are for servers and clients.
+/// R4380-5.4.2-01: only an IPv6 packet is accepted; authentication and origin are for servers and clients.
 #[test]
 fn only_ipv6_packets_are_taken() {
     let mut relay = trusting(config());
@@ -26,8 +26,8 @@ fn only_ipv6_packets_are_taken() {
     assert!(receive(&mut relay, at(1), CLIENT, &packet).starts_with("Deliver"));
 }
 
-/// R4380-5.4.2-02, R4380-7.4.3-02: the source is a Teredo address and the datagram comes from the mapping in it, to
-/// the bit. What an echo service sends back is neither.
+/// R4380-5.4.2-02, R4380-7.4.3-02: the source is a Teredo address, and the datagram comes from the mapping in it, to
+/// the bit. The replies of an echo service meet neither condition.
 #[test]
 fn the_outer_source_vouches_for_the_inner_one() {
     let packet = data(client(), NATIVE);
@@ -45,7 +45,7 @@ fn the_outer_source_vouches_for_the_inner_one() {
         let reception = receive(&mut relay, at(1), CLIENT, &data(source, NATIVE));
         assert_eq!(reception, "Drop(SpoofedSource)", "{source}");
     }
-    // A bubble of the relay's own, reflected.
+    // A reflected bubble of the relay itself.
     let reflected = bubble(NATIVE, client(), 255);
     assert_eq!(
         receive(&mut relay, at(1), CLIENT, &reflected),
@@ -54,8 +54,8 @@ fn the_outer_source_vouches_for_the_inner_one() {
     assert_eq!(sent(&mut relay), []);
 }
 
-/// R4380-5.4.2-03, R4380-5.4-04: a client that nothing was sent to is let in when it has answered a bubble that only
-/// it can have got, and that is the one thing which a stranger can provoke.
+/// R4380-5.4.2-03, R4380-5.4-04: a client that nothing was sent to gets through once it has answered a bubble that only
+/// it can have received. A stranger can provoke nothing else.
 #[test]
 fn a_stranger_has_to_answer_first() {
     let mut relay = relay();
@@ -72,7 +72,7 @@ fn a_stranger_has_to_answer_first() {
     };
     assert_eq!((to, target), (server_port(SERVER), client()));
 
-    // What a forger can send.
+    // The packets of a forger.
     for guess in [NATIVE, OWN, Ipv6Addr::from_bits(0xfe80 << 112)] {
         assert_eq!(
             receive(&mut relay, at(1), CLIENT, &bubble(client(), guess, 255)),
@@ -92,8 +92,8 @@ fn a_stranger_has_to_answer_first() {
     assert!(receive(&mut relay, at(3), CLIENT, &packet).starts_with("Deliver"));
 }
 
-/// W-04, R4380-7.4-01: strangers together provoke a limited number of bubbles, and none for packets that would not
-/// be let through anyhow.
+/// W-04, R4380-7.4-01: all strangers together provoke a limited number of bubbles, and none for packets that would be
+/// refused anyway.
 #[test]
 fn strangers_provoke_a_limited_number_of_bubbles() {
     let mut relay = relay();
@@ -156,7 +156,7 @@ fn only_what_is_served_is_forwarded() {
     );
 }
 
-/// R4380-5.4-02, R-HSR-01: a host-specific relay takes packets for its own addresses alone.
+/// R4380-5.4-02, R-HSR-01: a host-specific relay accepts packets for its own addresses only.
 #[test]
 fn a_host_specific_relay_takes_its_own() {
     let mut relay = trusting(RelayConfig {
@@ -170,8 +170,7 @@ fn a_host_specific_relay_takes_its_own() {
     );
 }
 
-/// L-03, L-04: what a client sends to another client does not go through a relay, nor does what the relay itself
-/// has sent come back.
+/// L-03, L-04: packets between clients do not go through a relay, and the relay's own packets do not come back.
 #[test]
 fn teredo_to_teredo_is_refused() {
     let mut relay = trusting(config());
@@ -188,7 +187,7 @@ fn teredo_to_teredo_is_refused() {
     assert_eq!(sent(&mut relay), []);
 }
 
-/// R4380-5.4.2-05: bubbles are used up, with any hop limit and to any address; `miredo` sends them with 0.
+/// R4380-5.4.2-05: bubbles are consumed, with any hop limit and for any address; `miredo` sends them with hop limit 0.
 #[test]
 fn bubbles_are_consumed() {
     let mut relay = trusting(config());
@@ -209,8 +208,8 @@ fn bubbles_are_consumed() {
     assert_eq!(relay.counters().to_native, 0);
 }
 
-/// R4380-5.4.2-03, R4380-5.4.1-07: any packet of the client makes it trusted, not only a bubble, and what waited
-/// goes out in order.
+/// R4380-5.4.2-03, R4380-5.4.1-07: any packet of a client makes it trusted, not only a bubble, and queued packets leave
+/// in order.
 #[test]
 fn any_packet_releases_what_waits() {
     let mut relay = relay();
@@ -249,7 +248,7 @@ fn what_is_heard_renews_the_trust() {
     assert!(receive(&mut relay, at(330_000), CLIENT, &data(client(), NATIVE)).starts_with("Drop"));
 }
 
-/// W-01, R6169-2.3-01: a routing header is not acted on, and not passed on.
+/// W-01, R6169-2.3-01: a packet with a routing header is neither acted on nor forwarded.
 #[test]
 fn routing_headers_are_refused() {
     let mut relay = trusting(config());
@@ -265,7 +264,7 @@ fn routing_headers_are_refused() {
     );
 }
 
-/// R4380-5.2.3-02: trailers are for others, and do not hinder.
+/// R4380-5.2.3-02: trailers do no harm.
 #[test]
 fn trailers_are_cut_off() {
     let mut relay = trusting(config());

@@ -28,8 +28,8 @@ fn only_teredo_destinations_are_tunnelled() {
     }
 }
 
-/// R4380-5.4.1-02, R4380-GU-01, R4380-GU-04, R4380-GU-05, R4380-7.4.3-01: neither a mapping nor a server that is not
-/// global unicast has anything sent to it; nor has port 0.
+/// R4380-5.4.1-02, R4380-GU-01, R4380-GU-04, R4380-GU-05, R4380-7.4.3-01: nothing is sent if the mapping or the server
+/// is not global unicast, or the port is 0.
 #[test]
 fn refused_destinations_get_nothing() {
     let blocks = [
@@ -92,8 +92,8 @@ fn refused_destinations_get_nothing() {
     );
 }
 
-/// W-02, R4380-GU-02: what the operator forbids, and the broadcast addresses of attached networks, in both
-/// directions; clients that were known are forgotten.
+/// W-02, R4380-GU-02: the operator's denied networks and the broadcast addresses of attached networks are refused in
+/// both directions, and known clients there are forgotten.
 #[test]
 fn the_operators_list_is_obeyed() {
     let mut relay = trusting(config());
@@ -131,8 +131,8 @@ fn the_operators_list_is_obeyed() {
     );
 }
 
-/// R4380-5.4.1-05, R4380-5.4.1-08, R4380-5.4.1-10, R5991-3.2-02: a bubble by way of the client's server, whatever
-/// the cone bit says, and one alone however many packets come; none to the mapping.
+/// R4380-5.4.1-05, R4380-5.4.1-08, R4380-5.4.1-10, R5991-3.2-02: one bubble goes to the client's server, whatever the
+/// cone bit and however many packets come, and none to the mapping.
 #[test]
 fn the_first_packet_has_a_bubble_sent_through_the_server() {
     let other: Ipv4Addr = "203.0.113.200".parse().unwrap();
@@ -165,8 +165,8 @@ fn the_first_packet_has_a_bubble_sent_through_the_server() {
     }
 }
 
-/// R4380-5.4.1-09, R4380-5.4.1-10: with direct bubbles there is one to the mapping, first, so that the own NAT is
-/// open when the answer comes.
+/// R4380-5.4.1-09, R4380-5.4.1-10: the direct bubble to the mapping goes first, so that the relay's own NAT is open
+/// when the answer comes.
 #[test]
 fn direct_bubbles_are_an_option() {
     let mut relay = relay_with(RelayConfig {
@@ -204,7 +204,7 @@ fn a_trusted_client_is_sent_to() {
     assert_eq!(submit(&mut relay, at(30_000), &packet), Submission::Queued);
 }
 
-/// R4380-5.4.1-03: a one-way flow has its path verified while it goes on.
+/// R4380-5.4.1-03: the path of a one-way flow is verified while the flow goes on.
 #[test]
 fn a_path_in_use_is_verified_anew() {
     let mut relay = trusting(config());
@@ -229,7 +229,7 @@ fn a_path_in_use_is_verified_anew() {
     );
 }
 
-/// L-02, L-03: no client is its own server, and none is the relay.
+/// L-02, L-03: a client is neither its own server nor the relay.
 #[test]
 fn loops_are_refused() {
     for (target, reason) in [
@@ -269,7 +269,7 @@ fn loops_are_refused() {
     );
 }
 
-/// L-04, R6169-2.2-01: from the native side come only sources that are native and can be answered.
+/// L-04, R6169-2.2-01: sources from the native side are native and can be answered.
 #[test]
 fn the_source_is_native() {
     for (source, reason) in [
@@ -289,7 +289,7 @@ fn the_source_is_native() {
     }
 }
 
-/// R4380-5.4-02, R-HSR-01: a host-specific relay sends for its own host alone.
+/// R4380-5.4-02, R-HSR-01: a host-specific relay sends for its own host only.
 #[test]
 fn a_host_specific_relay_sends_for_its_host() {
     let mut relay = relay_with(RelayConfig {
@@ -312,8 +312,8 @@ fn a_host_specific_relay_sends_for_its_host() {
     );
 }
 
-/// R4380-5.4.1-06, R4380-5.4.1-07: four bubbles in 6 s; then the sender is told about what waited, but about errors
-/// and multicast nobody is told.
+/// R4380-5.4.1-06, R4380-5.4.1-07: four bubbles in 6 s, and then an error about each queued packet, except ICMPv6
+/// errors and multicast.
 #[test]
 fn a_silent_client_is_given_up() {
     let mut relay = relay();
@@ -358,7 +358,7 @@ fn a_silent_client_is_given_up() {
     );
 }
 
-/// R4380-5.4.1-07: errors are limited, so that packets that wait in vain do not become a flood.
+/// R4380-5.4.1-07: errors are limited, so that packets that wait in vain cause no flood.
 #[test]
 fn errors_are_limited() {
     let mut relay = relay();
@@ -375,7 +375,7 @@ fn errors_are_limited() {
     assert_eq!(errors, 100);
 }
 
-/// R4380-5.4.1-07: a queue for each client, and a bound.
+/// R4380-5.4.1-07: each client has a bounded queue.
 #[test]
 fn the_queue_is_bounded() {
     let mut relay = relay_with(RelayConfig {
@@ -396,7 +396,7 @@ fn the_queue_is_bounded() {
     assert_eq!(relay.status().queued_bytes, 490);
 }
 
-/// R4380-5.4.2-05: more than the tunnel takes is answered with the size that it takes.
+/// R4380-5.4.2-05: a packet above the tunnel's MTU is answered with that MTU.
 #[test]
 fn packets_too_big_are_answered() {
     let mut relay = trusting(config());

@@ -71,7 +71,7 @@ fn without_limits_everything_passes() {
     );
 }
 
-/// A million others do not free one who is at the limit: whoever is longest at rest makes room.
+/// A million other destinations do not free one at its limit: the entry that was idle longest makes room.
 #[test]
 fn a_crowd_frees_few_destinations_and_takes_no_memory() {
     let limiter = limiter(rate(1, 8), None, 1024);
@@ -103,7 +103,7 @@ fn threads_share_the_buckets() {
     assert_eq!(sum, 1000);
 }
 
-/// The greatest numbers do not wrap around.
+/// The largest numbers do not wrap around.
 #[test]
 fn extremes() {
     for (per_second, burst) in [(1, u32::MAX), (u32::MAX, u32::MAX), (u32::MAX, 1), (1, 1)] {
@@ -115,7 +115,7 @@ fn extremes() {
 }
 
 proptest! {
-    /// Over any time, no more than the burst and what the rate gives in that time.
+    /// Over any time, the burst and the rate are the bound.
     #[test]
     fn a_rate_is_never_exceeded(
         per_second in 1..2000u32,

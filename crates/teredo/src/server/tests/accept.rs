@@ -17,7 +17,7 @@ fn packet(next_header: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// R4380-5.3.1-01, R4380-5.1.1-05: every part of a valid datagram is silence.
+/// R4380-5.3.1-01, R4380-5.1.1-05: no part of a valid datagram is answered.
 #[test]
 fn rule_1_malformed() {
     let mut server = server();
@@ -132,7 +132,7 @@ fn rule_3_outer_source() {
     }
 }
 
-/// R4380-5.3.1-06: the embedded mapping is the outer source, to the port.
+/// R4380-5.3.1-06: the embedded mapping is the outer source, including the port.
 #[test]
 fn rule_5_teredo_source() {
     let mut server = server();
@@ -158,7 +158,7 @@ fn rule_5_teredo_source() {
     }
 }
 
-/// R4380-5.3.1-07, R4380-5.3.1-08, R4380-7.4.2-01: relays reach this server's clients, and nobody else.
+/// R4380-5.3.1-07, R4380-5.3.1-08, R4380-7.4.2-01: relays reach this server's clients only.
 #[test]
 fn rules_6_and_7_native_source() {
     let mut server = server();
@@ -202,7 +202,7 @@ fn rules_6_and_7_native_source() {
     }
 }
 
-/// What came to another address of the machine is not for the server.
+/// A datagram for another address of the machine is not for the server.
 #[test]
 fn only_the_two_addresses_serve() {
     let mut server = server();
@@ -278,7 +278,7 @@ fn loop_by_a_forged_outer_source() {
     }
 }
 
-/// L-01: bubbles keep their hop limit, so two servers must not be able to play ball with one.
+/// L-01: bubbles keep their hop limit, but must not loop between two servers.
 #[test]
 fn no_loop_over_two_servers() {
     let mut here = server();

@@ -73,7 +73,7 @@ fn the_cone_bit_selects_the_source() {
     }
 }
 
-/// With one address there is nothing to tell a cone NAT by.
+/// A server with one address cannot detect a cone NAT.
 #[test]
 fn a_server_with_one_address_does_not_feign_a_cone_nat() {
     let config = ServerConfig::new(ServerAddress {
@@ -93,7 +93,7 @@ fn a_server_with_one_address_does_not_feign_a_cone_nat() {
     );
 }
 
-/// R4380-5.3.2-04: the identifiers of deployed clients come back as they are; only the cone bit counts.
+/// R4380-5.3.2-04: the identifiers of deployed clients are repeated unchanged; only the cone bit counts.
 #[test]
 fn any_identifier_is_echoed() {
     let mut server = server();
@@ -112,7 +112,7 @@ fn any_identifier_is_echoed() {
     }
 }
 
-/// R4380-5.3.2-10: the nonce comes back, without a secret and without a claim to know the identifier.
+/// R4380-5.3.2-10: the nonce is repeated without an identifier if there is no secret.
 #[test]
 fn the_nonce_comes_back() {
     let mut server = server();
@@ -139,7 +139,7 @@ fn the_nonce_comes_back() {
     }
 }
 
-/// A client's nonce goes to that client alone: the answer to a solicitation without the element has none.
+/// A client's nonce is for that client: the answer to a solicitation without the element has none.
 #[test]
 fn no_nonce_is_leaked() {
     let mut server = server();
@@ -171,7 +171,7 @@ fn invalid_solicitations() {
     expect_drop(&mut server, CLIENT, &short, DropReason::InvalidIcmpv6);
 }
 
-/// Rule 4 is for the address of all routers alone.
+/// Rule 4 applies to the address of all routers only.
 #[test]
 fn a_solicitation_to_elsewhere_is_not_answered() {
     let mut server = server();
@@ -186,7 +186,7 @@ fn a_solicitation_to_elsewhere_is_not_answered() {
     }
 }
 
-/// Rule 5 accepts a solicitation from a client's Teredo address too; but none is ever passed on.
+/// Rule 5 also accepts a solicitation from a client's Teredo address, but none is ever forwarded.
 #[test]
 fn a_solicitation_is_answered_or_dropped() {
     let mut server = server();

@@ -1,8 +1,8 @@
 use super::*;
 use crate::wire::{Authentication, Origin, Trailer};
 
-/// R4380-5.3.1-13, R4380-5.3.1-14, R4380-7.4.1-01: to the embedded mapping, from the primary address and, for the
-/// server's own clients alone, with the origin.
+/// R4380-5.3.1-13, R4380-5.3.1-14, R4380-7.4.1-01: to the embedded mapping, from the primary address, with an origin
+/// for the server's own clients only.
 #[test]
 fn bubbles_are_passed_on() {
     let mut server = server();
@@ -33,7 +33,7 @@ fn bubbles_are_passed_on() {
     assert_eq!(server.counters().forwarded, 3);
 }
 
-/// Nobody but the server says where a packet is from.
+/// Only the server itself adds an origin.
 #[test]
 fn elements_of_the_sender_are_not_passed_on() {
     let mut server = server();
@@ -51,7 +51,7 @@ fn elements_of_the_sender_are_not_passed_on() {
     assert_eq!(datagram.packet.as_bytes(), packet);
 }
 
-/// R4380-5.3.1-15, A-08: trailers reach the peer as they are, known or not.
+/// R4380-5.3.1-15, A-08: trailers are forwarded unchanged, known or not.
 #[test]
 fn trailers_are_passed_on() {
     let mut server = server();
@@ -66,7 +66,7 @@ fn trailers_are_passed_on() {
     );
 }
 
-/// R4380-7.4-01: no more than trailers need, or a server carries other people's data.
+/// R4380-7.4-01: there is room for trailers and no more; otherwise a server would relay data.
 #[test]
 fn bytes_behind_a_packet_are_bounded() {
     let mut server = server();
@@ -102,7 +102,7 @@ fn echo_is_bounded() {
     }
 }
 
-/// counted down like at any router; but a bubble with hop limit 0 passes too.
+/// the hop limit is decremented as in any router, except that a bubble with hop limit 0 passes too.
 #[test]
 fn hop_limit() {
     let mut server = server();
@@ -214,7 +214,7 @@ fn destinations_that_are_not_global() {
     }
 }
 
-/// R4380-5.3.1-11: the packet as it came but for the hop limit, without what was around it.
+/// R4380-5.3.1-11: the packet leaves unchanged except for its hop limit, without the elements around it.
 #[test]
 fn to_the_ipv6_internet() {
     let mut server = server();

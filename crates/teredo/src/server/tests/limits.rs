@@ -1,4 +1,4 @@
-//! What a server passes on at the most, and to which of its own addresses nothing.
+//! The limits of what a server forwards, and the loops that it prevents.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn passed(server: &mut Server, now: Instant, from: SocketAddrV4, datagram: &[u8]
         .count()
 }
 
-/// R4380-7.4-01: a stranger's bubbles do not drown the client that they name, and what is too much has a name.
+/// R4380-7.4-01: a stranger's bubbles do not flood the client that they name, and the excess is counted.
 #[test]
 fn to_one_destination() {
     let limits = RelayLimits {
@@ -93,7 +93,7 @@ fn to_one_destination() {
     );
 }
 
-/// R4380-7.4-01: and all destinations together have a limit, for all servers and threads that share it.
+/// R4380-7.4-01: all destinations together have a limit, for all servers and threads that share it.
 #[test]
 fn to_all_together() {
     let limits = RelayLimits {
@@ -125,8 +125,8 @@ fn to_all_together() {
     );
 }
 
-/// L-01, R4380-5.3.1-16: with several pairs of addresses nothing goes from any of them to any other, by either
-/// entrance of a loop, and nothing is taken from any of them.
+/// L-01, R4380-5.3.1-16: with several pairs of addresses, nothing goes from any of them to any other, by either
+/// entrance of a loop, and nothing is accepted from any of them.
 #[test]
 fn no_loop_between_the_pairs_of_a_process() {
     let own = ServerAddress {
@@ -174,15 +174,15 @@ fn no_loop_between_the_pairs_of_a_process() {
     }
 }
 
-/// R4380-7.4-01: how much more goes out than came in: for what is passed on, the origin indication; for a
-/// solicitation, the advertisement, which is as long as the RFC makes it. Nothing else makes a server an amplifier.
+/// R4380-7.4-01: the amplification is an origin indication for forwarded packets, and an advertisement of the RFC's
+/// length for solicitations. A server amplifies nothing else.
 #[test]
 fn amplification_is_bounded() {
     let mut server = server();
     let solicitation = solicitation(Flags::default());
     let sent = expect_sent(&mut server, CLIENT, &solicitation);
     assert_eq!((solicitation.len(), sent.bytes.len()), (48, 104));
-    // With the headers of IPv4 and UDP, which both ways have.
+    // Including the headers of IPv4 and UDP in both directions.
     let ratio = (104.0 + 28.0) / (48.0 + 28.0);
     assert!(ratio < 1.75, "{ratio}");
     for packet in [bubble(peer(), client()), echo(peer(), client())] {

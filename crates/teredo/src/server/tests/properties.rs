@@ -54,9 +54,9 @@ fn datagram() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// R4380-7.4-01, R4380-7.4.2-01, R4380-7.4.3-01, L-01: whatever comes, what goes out goes to a permitted address
-    /// that is not the server's, is a datagram, is not much larger than what came, and does not come back out when
-    /// it is sent to the server once more.
+    /// R4380-7.4-01, R4380-7.4.2-01, R4380-7.4.3-01, L-01: for any input, the output is a datagram to a permitted
+    /// address other than the server's, is not much longer than the input, and has no answer when it is sent to the
+    /// server again.
     #[test]
     fn nothing_harmful_leaves(
         packets in prop::collection::vec((outer(), prop_oneof![Just(PRIMARY), Just(SECONDARY)], datagram()), 1..8),
@@ -88,7 +88,7 @@ proptest! {
         }
     }
 
-    /// R4380-5.3-01: what was received before changes nothing.
+    /// R4380-5.3-01: earlier datagrams change nothing.
     #[test]
     fn stateless(
         history in prop::collection::vec((outer(), datagram()), 0..8),
@@ -109,7 +109,7 @@ proptest! {
     }
 }
 
-/// R4380-5.3-01: a hundred thousand clients cost what one does.
+/// R4380-5.3-01: a hundred thousand clients take no more memory than one.
 #[test]
 fn no_memory_per_client() {
     let mut server = server();

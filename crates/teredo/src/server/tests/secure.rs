@@ -47,8 +47,8 @@ fn alice() -> Vec<u8> {
     secured(ALICE, b"secret", &solicitation(Flags::default()))
 }
 
-/// R4380-5.3.2-08, R4380-5.3.2-09, R4380-5.2.2-08: identifier and nonce come back, and the value is that of the
-/// secret, over what the client receives; from either address.
+/// R4380-5.3.2-08, R4380-5.3.2-09, R4380-5.2.2-08: identifier and nonce are repeated, and the value is made with the
+/// secret over what the client receives, from either address.
 #[test]
 fn a_known_client_is_answered() {
     for security in [Security::Required, Security::Optional] {
@@ -77,7 +77,7 @@ fn a_known_client_is_answered() {
                 ));
                 assert!(datagram.verify(&Secret::new(secret)));
                 assert!(!datagram.verify(&Secret::new(b"guess")));
-                // Origin and packet are what the value is of, and nothing else.
+                // The value covers origin and packet, and nothing else.
                 let start = 4 + name.len() + MAC_LEN + 9;
                 assert_eq!(
                     element.value,
@@ -88,7 +88,7 @@ fn a_known_client_is_answered() {
     }
 }
 
-/// R4380-5.3.1-05, R4380-5.2.2-07: every changed byte of a solicitation silences the server.
+/// R4380-5.3.1-05, R4380-5.2.2-07: a solicitation with any byte changed is not answered.
 #[test]
 fn every_flipped_byte_is_noticed() {
     let good = alice();
@@ -103,8 +103,8 @@ fn every_flipped_byte_is_noticed() {
                 assert!(outcome.is_err(), "byte {at}, bit {bit}");
             }
         }
-        // Those that leave a well-formed solicitation: identifier, value, nonce and confirmation, and the
-        // addresses with the checksum in step.
+        // Changes that leave a well-formed solicitation: identifier, value, nonce and confirmation, and the addresses
+        // with the checksum in step.
         for at in (4..38).chain([8 + 38 + 15]) {
             let mut bad = good.clone();
             bad[at] ^= 0x10;
@@ -156,8 +156,8 @@ fn who_does_not_prove_itself_is_not_answered() {
     assert_eq!(server.counters().advertisements, 0);
 }
 
-/// R4380-5.3.2-10: where both kinds are served, who claims no identifier is answered as anywhere; who claims one has
-/// to prove it.
+/// R4380-5.3.2-10: if authentication is optional, a client without an identifier is answered as by an open server, and
+/// a client with one must prove it.
 #[test]
 fn both_kinds_of_client_are_served() {
     let mut server = serving(Security::Optional);
@@ -190,7 +190,7 @@ fn bubbles_and_pings_need_no_secret() {
     expect_sent(&mut server, CLIENT, &echo(client(), link_local));
 }
 
-/// A list that was read anew counts at once.
+/// A new list counts at once.
 #[test]
 fn the_list_can_be_replaced() {
     let mut server = serving(Security::Required);

@@ -42,7 +42,7 @@ fn port_and_address_are_inverted() {
     assert_eq!(segments[5..], [0xec77, 0x7c94, 0xfffe]);
 }
 
-/// R4380-4-07: whatever the reserved bits say, the mapping is what it is.
+/// R4380-4-07: the mapping does not depend on the reserved bits.
 #[test]
 fn reserved_bits_are_ignored_on_receipt() {
     let parsed = TeredoAddress::from_ipv6(ip("2001:0:cb00:7178:7fff:efff:3fff:fdfe")).unwrap();
@@ -51,7 +51,7 @@ fn reserved_bits_are_ignored_on_receipt() {
     assert!(!parsed.flags.is_cone());
 }
 
-/// R4380-4-05, R4380-4-06, R5991-3.1-02: neither z nor U nor G is ever made, and all 12 other bits are.
+/// R4380-4-05, R4380-4-06, R5991-3.1-02: z, U and G are never set, and all 12 other bits can be.
 #[test]
 fn random_flags() {
     assert_eq!(Flags::from_random(0xffff).bits(), 0x3cff);
@@ -76,7 +76,7 @@ fn the_obsolete_prefix_is_not_teredo() {
     assert!(!is_obsolete_teredo(&ip("3ffe:831e:ffff::")));
 }
 
-/// R4380-4-04, R4380-5.3.2-03: a private address may stand in a link-local one.
+/// R4380-4-04, R4380-5.3.2-03: a link-local address may contain a private one.
 #[test]
 fn link_local_addresses() {
     let client = link_local(Flags::default(), "192.168.1.2:50000".parse().unwrap());
@@ -87,7 +87,7 @@ fn link_local_addresses() {
     assert!(link_local_flags(&server).is_cone());
 }
 
-/// R4380-5.3.2-06: the identifiers of Windows embed no mapping, but they have the bit.
+/// R4380-5.3.2-06: the identifiers of Windows contain no mapping, but they have the bit.
 #[test]
 fn cone_bit_of_fixed_identifiers() {
     assert!(link_local_flags(&ip("fe80::8000:5445:5245:444f")).is_cone());

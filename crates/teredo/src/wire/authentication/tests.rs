@@ -32,7 +32,7 @@ fn hmac_vectors() {
     );
 }
 
-/// R4380-5.1.1-03: identifier and value, of the lengths of the vector and of the greatest.
+/// R4380-5.1.1-03: identifier and value with the lengths of the vector, and with the greatest lengths.
 #[test]
 fn identifier_and_value() {
     for (identifier, value, len) in [

@@ -6,7 +6,7 @@ const NONCE: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 const NONCE_ONLY: &str = "00010000 0102030405060708 00";
 const ORIGIN: &str = "0000efff3ffffdfe";
 
-/// R4380-5.1.1-01, R4380-5.1.1-02, R4380-5.1.1-03, R4380-5.1.1-04: the four sequences, and all others.
+/// R4380-5.1.1-01, R4380-5.1.1-02, R4380-5.1.1-03, R4380-5.1.1-04: the four valid sequences, and all others.
 #[test]
 fn sequences() {
     for (sequence, authentication, origin) in [
@@ -54,7 +54,7 @@ fn sequences() {
     }
 }
 
-/// R4380-5.1.1-05: no prefix of a datagram is one.
+/// R4380-5.1.1-05: no prefix of a datagram is valid.
 #[test]
 fn every_prefix_is_truncated() {
     let bytes = hex(&(NONCE_ONLY.to_owned() + ORIGIN + ADVERTISEMENT));

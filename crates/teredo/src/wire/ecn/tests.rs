@@ -16,7 +16,7 @@ fn the_inner_header_says_what_the_figure_says() {
                 expected,
                 "{inner:?} in {outer:?}"
             );
-            // A traffic class and a flow label around the bits, which stay as they are.
+            // A traffic class and a flow label around the bits remain.
             let mut packet = [0x6a, 0x4f | inner.to_bits() << 4, 0xff, 0xff];
             assert_eq!(Ecn::of_packet(&packet), inner);
             assert_eq!(Ecn::decapsulate(outer, &mut packet), expected.is_some());

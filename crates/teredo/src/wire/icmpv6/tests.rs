@@ -12,7 +12,7 @@ fn parse(bytes: &[u8]) -> Result<Icmpv6<'_>, ParseError> {
     Icmpv6::parse(&Ipv6Packet::parse(bytes).unwrap())
 }
 
-/// A packet around a message whose checksum is filled in.
+/// A packet around a message with a valid checksum.
 fn packet(source: &str, destination: &str, hop_limit: u8, message: &str) -> Vec<u8> {
     let message = hex(message);
     let mut bytes = Vec::new();
@@ -74,7 +74,7 @@ fn router_advertisement_vector() {
     );
 }
 
-/// R4380-5.3.2-11: what RFC 4861 §6.1.1 wants discarded.
+/// R4380-5.3.2-11: RFC 4861 §6.1.1 discards these.
 #[test]
 fn invalid_router_solicitations() {
     let source_link_layer = "85000000 00000000 0101020304050607";
@@ -119,7 +119,7 @@ fn invalid_router_solicitations() {
     assert!(parse(&packet("::", "ff02::2", 255, "85000000 00000000")).is_ok());
 }
 
-/// What RFC 4861 §6.1.2 wants discarded.
+/// RFC 4861 §6.1.2 discards these.
 #[test]
 fn invalid_router_advertisements() {
     let head = "86000000 00000000 00000000 00000000";
@@ -157,7 +157,7 @@ fn hex_of(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How many prefixes there are is for the client to judge; which MTU counts is not left open.
+/// The client judges the number of prefixes; the first MTU counts.
 #[test]
 fn several_options() {
     let mut twice = advertisement();
@@ -183,7 +183,7 @@ fn several_options() {
     assert_eq!(advertisement.mtu, Some(1280));
 }
 
-/// Every bit of a message, and every bit of the addresses, is covered by its checksum.
+/// The checksum covers every bit of a message and of the addresses.
 #[test]
 fn every_flipped_bit_is_noticed() {
     let bytes = hex(ADVERTISEMENT);
@@ -259,7 +259,7 @@ fn display() {
     }
 }
 
-/// RFC 4443 §2.4 (e): errors breed no errors, and nobody is answered for many or for nobody.
+/// RFC 4443 §2.4 (e): no errors about errors, multicast, or sources that are not a single node's.
 #[test]
 fn what_is_answered_with_an_error() {
     for (bytes, expected) in [
@@ -359,7 +359,7 @@ fn a_message_that_does_not_fit_is_cut() {
 }
 
 proptest! {
-    /// Byte for byte what another implementation makes, and read back as it was.
+    /// Byte for byte the output of another implementation, and parsed to the same values.
     #[test]
     fn echo_as_etherparse(
         source in ipv6(),

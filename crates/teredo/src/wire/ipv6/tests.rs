@@ -84,7 +84,7 @@ fn extension_headers_are_walked() {
     );
 }
 
-/// What lies in the middle of a datagram is not taken for a header.
+/// Bytes in the middle of a datagram are not taken for a header.
 #[test]
 fn the_walk_ends_behind_a_later_fragment() {
     let bytes = packet(
@@ -184,7 +184,7 @@ fn display() {
 }
 
 proptest! {
-    /// The header survives, and another implementation reads the same in it.
+    /// The header survives, and another implementation reads the same.
     #[test]
     fn header_survives(
         traffic_class in any::<u8>(),
@@ -230,7 +230,7 @@ fn bubble_vector() {
     );
 }
 
-/// Both halves of the definition count: next header 59, and nothing behind it (RFC 4380 §2.8).
+/// A bubble has next header 59, and nothing behind it (RFC 4380 §2.8).
 #[test]
 fn what_is_no_bubble() {
     let header = Ipv6Packet::parse(&hex(BUBBLE)).unwrap().header();
@@ -256,7 +256,7 @@ fn what_is_no_bubble() {
 }
 
 proptest! {
-    /// Another implementation comes to the same sum, for payloads of odd length too.
+    /// Another implementation computes the same sum, also for payloads of odd length.
     #[test]
     fn as_etherparse(
         source in ipv6(),

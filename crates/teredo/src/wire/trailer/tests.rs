@@ -60,7 +60,7 @@ fn known_trailers() {
     }
 }
 
-/// R6081-5.1.2-01: in order, and two of one type are both there.
+/// R6081-5.1.2-01: the order is kept, and both of two trailers of one type are there.
 #[test]
 fn order_is_kept() {
     let bytes = hex("0502 1388 0104 00000001 0502 1389");
@@ -95,7 +95,7 @@ fn unknown_types() {
             "{kind:#04x}"
         );
     }
-    // the type that the table of RFC 6081 §9 gives to random port by mistake.
+    // the wrong type of random port in the table of RFC 6081 §9.
     assert_eq!(
         parse(&hex("0202 1388")),
         [Trailer::Unknown {
@@ -105,7 +105,7 @@ fn unknown_types() {
     );
 }
 
-/// R6081-5.1.2-04: what comes before a malformed trailer counts, what comes after does not.
+/// R6081-5.1.2-04: trailers before a malformed one count, and those behind it do not.
 #[test]
 fn processing_stops_at_a_malformed_trailer() {
     for junk in ["00", "0104deadbe", "8005 00000000", "7f01"] {
@@ -124,7 +124,7 @@ fn processing_stops_at_a_malformed_trailer() {
     );
 }
 
-/// A-16, R6081-4.3-01: a known type with a length or a value of another is skipped, not fatal.
+/// A-16, R6081-4.3-01: a known type with a wrong length or value is skipped, not fatal.
 #[test]
 fn known_types_with_a_wrong_value_are_skipped() {
     for wrong in [

@@ -14,7 +14,7 @@ fn table(capacity: usize) -> Table {
     Table::new(capacity, KEYS)
 }
 
-/// R4380-5.4-03, R4380-5.2.4-01: an entry counts for 30 s after the last reception, and never for longer.
+/// R4380-5.4-03, R4380-5.2.4-01: an entry is valid for 30 s after the last reception, and never longer.
 #[test]
 fn an_entry_is_valid_for_thirty_seconds() {
     let mut peers = table(10);
@@ -26,14 +26,15 @@ fn an_entry_is_valid_for_thirty_seconds() {
     assert!(peers.find(key(2), tick(0)).is_none());
 }
 
-/// R4380-5.2-06, R4380-7.3.5-01: the table never holds more than it may, and a full one keeps what is in use.
+/// R4380-5.2-06, R4380-7.3.5-01: the table never exceeds its bound, and a full one keeps the entries in use.
 #[test]
 fn a_full_table_keeps_the_peers_in_use() {
     for capacity in [1, 2, 9, 100, 5000] {
         let mut peers = table(capacity);
         let used = capacity as u32 / 10;
         for number in 0..20 * capacity as u32 {
-            // Twenty seconds in all, so that nothing expires; some are used all the time, half of them one way.
+            // Twenty seconds in all, so nothing expires. Some entries are used all the time, half of them in one
+            // direction.
             let now = Tick::at(at(u64::from(number) * 1000 / capacity as u64));
             peers.heard(key(1_000_000 + number), now);
             if number % (used + 1) == 0 {
@@ -52,7 +53,7 @@ fn a_full_table_keeps_the_peers_in_use() {
     }
 }
 
-/// R4380-7.3.5-01: a million peers take 40 bytes each at most, at any moment while the table grows, and the memory is
+/// R4380-7.3.5-01: a million peers take at most 40 bytes each at any moment while the table grows, and the memory is
 /// given back.
 #[test]
 fn entries_are_small_at_every_size() {
@@ -97,7 +98,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// R4380-5.4-03: as long as it is not full the table is a map from peers to the time when they were heard.
+    /// R4380-5.4-03: until it is full, the table is a map from peers to the time when they were heard.
     #[test]
     fn the_table_is_a_map(steps in prop::collection::vec(step(), 0..400), capacity in 60..5000usize) {
         let mut peers = table(capacity);
@@ -126,7 +127,7 @@ proptest! {
             for number in 0..60 {
                 let heard = model.get(&number);
                 let found = peers.find(key(number), now).is_some();
-                // Between the two it depends on the tenth of a second.
+                // Between the two, it depends on the tenth of a second.
                 if heard.is_some_and(|heard| millis - heard <= 29_800) {
                     prop_assert!(found, "{number} was forgotten");
                 } else if heard.is_none_or(|heard| millis - heard >= 30_000) {
@@ -137,7 +138,7 @@ proptest! {
         }
     }
 
-    /// R4380-5.2-06: a table that is always full keeps its bound, finds what it has just taken in, and knows its size.
+    /// R4380-5.2-06: a table that is always full keeps its bound, finds its newest entry, and knows its size.
     #[test]
     fn a_full_table_stays_consistent(numbers in prop::collection::vec(0..200u32, 0..600), capacity in 1..40usize) {
         let mut peers = table(capacity);

@@ -40,7 +40,7 @@ fn three_repeats_two_seconds_apart() {
     );
 }
 
-/// R4380-5.4.2-03: what a stranger provokes is one bubble, until a packet of the IPv6 Internet waits.
+/// R4380-5.4.2-03: a stranger provokes one bubble, until a packet of the IPv6 Internet waits.
 #[test]
 fn a_stranger_provokes_one_bubble() {
     let mut peers = underway(10);
@@ -61,7 +61,8 @@ fn a_stranger_provokes_one_bubble() {
     assert_eq!(peers.due(at(5000)), Some(Due::Repeat(key(1), ASK)));
 }
 
-/// R4380-5.4.1-07: a queue for each peer, in order, and a bound for each and for all; the longest wait makes room.
+/// R4380-5.4.1-07: each peer has a queue in order; each queue is bounded, and so are all together; the peer that waited
+/// longest makes room.
 #[test]
 fn queues_are_bounded() {
     let mut peers = underway(10);
@@ -83,7 +84,7 @@ fn queues_are_bounded() {
     assert!(!peers.enqueue(key(2), &[0; 1]), "it is not under way");
 }
 
-/// R4380-7.3.5-01: more than may be under way push out those that have waited longest.
+/// R4380-7.3.5-01: beyond the bound, the peers that waited longest make room.
 #[test]
 fn the_longest_wait_makes_room() {
     let mut peers = underway(3);
