@@ -175,6 +175,11 @@ impl Caller {
         self.stream(&OutgoingCall::subscribe(initial, false), notification)
     }
 
+    /// The current state and the changes, as they are on the wire; with `gate`, as a gate.
+    pub(crate) fn subscribe_states(self, gate: bool) -> Result<Replies<PortState>, CallError> {
+        self.stream(&OutgoingCall::subscribe(true, gate), port_state)
+    }
+
     fn call<T: DeserializeOwned>(
         &mut self,
         method: &str,
@@ -372,12 +377,15 @@ fn event(message: &[u8]) -> Result<Event, CallError> {
     read::<Answer>(check(Reply::decode(message)?)?).map(|answer| answer.event)
 }
 
+fn port_state(message: &[u8]) -> Result<PortState, CallError> {
+    match PortState::decode(message) {
+        Some(state) => Ok(state),
+        None => read(check(Reply::decode(message)?)?),
+    }
+}
+
 fn notification(message: &[u8]) -> Result<Notification, CallError> {
-    let state = match PortState::decode(message) {
-        Some(state) => state,
-        None => read(check(Reply::decode(message)?)?)?,
-    };
-    Ok(Notification {
+    port_state(message).map(|state| Notification {
         kind: state.kind,
         state: Snapshot {
             sequence: state.sequence,

@@ -14,7 +14,7 @@ pub use gating::{GatingError, GatingSubscriber};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use rustix::net::{AddressFamily, SocketType};
 
 use crate::call::Caller;
 use crate::code::{GetPortError, NotifyError};
-use crate::hub::{Feed, Registration};
+use crate::hub::{Feed, GateOwner, GateRegistration, Registration};
 use crate::{Notification, Snapshot};
 use mirror::{HANDSHAKE, Link, MirrorRef};
 
@@ -50,6 +50,23 @@ impl Watcher {
         Self {
             link: Arc::new(Link::new(path.into())),
         }
+    }
+
+    /// A watcher of the service at this socket that gates: the client sends nothing from a new port before the
+    /// callbacks of this watcher have returned, or the deadline has passed (N-16).
+    ///
+    /// That takes root or the service's group. The callbacks of other users are notified as ever, and not waited for.
+    #[must_use]
+    pub fn gating(path: impl Into<PathBuf>) -> Self {
+        Self {
+            link: Link::gating(path.into()),
+        }
+    }
+
+    /// Whether this watcher has registrations.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.link.mirrored().is_some()
     }
 
     /// The socket.
@@ -91,10 +108,26 @@ impl Watcher {
     pub fn register(
         &self,
         initial: bool,
-        callback: impl FnMut(Notification) + Send + 'static,
+        mut callback: impl FnMut(Notification) + Send + 'static,
     ) -> Result<WatchRegistration, NotifyError> {
         let mirror = Link::acquire(&self.link)?;
-        let registration = self.link.hub().register(initial, callback)?;
+        let hub = self.link.hub();
+        let registration = if self.link.is_gating() {
+            // The callback owns its gate, so that a panic ends both.
+            let gate = Arc::new(OnceLock::<GateRegistration>::new());
+            let own = Arc::clone(&gate);
+            let registration = hub.register(initial, move |notification| {
+                callback(notification);
+                if let Some(gate) = own.get() {
+                    // It fails only for a state that was not announced.
+                    let _ = gate.settle(notification.state.sequence);
+                }
+            })?;
+            let _ = gate.set(hub.register_gate(GateOwner::default())?);
+            registration
+        } else {
+            hub.register(initial, callback)?
+        };
         Ok(WatchRegistration {
             registration,
             _mirror: mirror,
@@ -144,12 +177,15 @@ impl fmt::Debug for Watcher {
     }
 }
 
-/// A kernel without IPv6, or booted with `ipv6.disable=1`, has no such sockets.
+/// A kernel without IPv6, or booted with `ipv6.disable=1`, has no such sockets. The sysctl keeps interfaces from having
+/// addresses.
 fn host_has_ipv6() -> bool {
-    !matches!(
-        rustix::net::socket(AddressFamily::INET6, SocketType::DGRAM, None),
-        Err(Errno::AFNOSUPPORT)
-    )
+    let disabled = std::fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6");
+    !disabled.is_ok_and(|disabled| disabled.trim() != "0")
+        && !matches!(
+            rustix::net::socket(AddressFamily::INET6, SocketType::DGRAM, None),
+            Err(Errno::AFNOSUPPORT)
+        )
 }
 
 /// A callback's registration with a [`Watcher`]; cancelled when dropped.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use serde_json::json;
-use support::{A_WHILE, Running, SOON, folder, wait_until};
+use support::{A_WHILE, Running, SOON, as_user, folder, wait_until};
 use teredo_notify::code::{CancelError, GetPortError};
 use teredo_notify::hub::Settled;
 use teredo_notify::mib::{
@@ -302,7 +302,7 @@ fn a_service_that_breaks_off_is_not_stormed() {
 fn a_gate_without_permission_is_told_so() {
     let folder = folder();
     let service = Running::start(&folder.path().join("s"));
-    let refused = support::as_user(65_534, 65_534, || {
+    let refused = as_user(65_534, 65_534, || {
         in_tokio(async { GatingSubscriber::new(service.path()).next().await })
     });
     assert_eq!(refused, Err(GatingError::PermissionDenied));
@@ -475,4 +475,83 @@ fn the_default_socket_is_the_documented_one() {
         );
     }
     assert_eq!(Config::new("/x").path, std::path::Path::new("/x"));
+}
+
+/// N-16: the return of the last callback settles, across restarts of the service; status names the process.
+#[test]
+fn the_return_of_a_gating_callback_settles() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let service = Running::start(&path);
+    service.hub.publish(10);
+    let watcher = Watcher::gating(&path);
+    let (told, heard) = mpsc::channel();
+    let (let_go, held) = mpsc::channel::<()>();
+    let slow = watcher
+        .register(false, move |n| {
+            told.send(n.state.port).unwrap();
+            let _ = held.recv();
+        })
+        .unwrap();
+    let (_quick, quick) = listen(&watcher, false);
+    wait_until("what was announced before is settled", || {
+        service.hub.gates().iter().all(|gate| gate.in_sync)
+    });
+    let gates = service.hub.gates();
+    assert_eq!(gates.len(), 1, "one gate a process");
+    assert_eq!(gates[0].owner.pid, Some(std::process::id()));
+    let sequence = service.hub.publish(20);
+    assert_eq!(next(&heard), 20);
+    assert_eq!(next(&quick), (Kind::Change, 20));
+    assert!(!service.hub.is_settled(sequence), "a callback still runs");
+    let_go.send(()).unwrap();
+    wait_until("the callback has returned", || {
+        service.hub.is_settled(sequence)
+    });
+
+    // A cancelled callback is not waited for, nor is a process without registrations.
+    let sequence = service.hub.publish(30);
+    assert_eq!(next(&heard), 30);
+    drop(let_go);
+    slow.cancel();
+    wait_until("it was cancelled", || service.hub.is_settled(sequence));
+    service.stop();
+    let service = Running::start(&path);
+    wait_until("it gates again", || service.hub.gates().len() == 1);
+    let sequence = service.hub.publish(40);
+    wait_until("it settles again", || service.hub.is_settled(sequence));
+    assert!(quick.iter().any(|(_, port)| port == 40));
+    drop(watcher);
+}
+
+/// N-16, N-17: a callback that panics is not waited for any more.
+#[test]
+fn a_gating_callback_that_panics_no_longer_gates() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let watcher = Watcher::gating(service.path());
+    let registration = watcher.register(false, |_| panic!("on purpose")).unwrap();
+    for port in [10, 20] {
+        let sequence = service.hub.publish(port);
+        wait_until("the panic has ended the gate", || {
+            service.hub.is_settled(sequence)
+        });
+    }
+    assert!(!registration.is_active());
+}
+
+/// N-16, N-18: without the permission to gate, a callback is notified as ever, and holds up nothing.
+#[test]
+fn a_gating_watcher_without_permission_follows() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let path = service.path().to_owned();
+    as_user(65_534, 65_534, || {
+        let watcher = Watcher::gating(path);
+        let (_registration, heard) = listen(&watcher, false);
+        let sequence = service.hub.publish(10);
+        assert!(service.hub.is_settled(sequence));
+        assert_eq!(next(&heard), (Kind::Add, 10));
+        assert!(service.hub.gates().is_empty());
+    });
 }

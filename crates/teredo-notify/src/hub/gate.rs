@@ -19,6 +19,8 @@ pub const SETTLE_DEADLINE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Gates {
     entries: BTreeMap<u64, Entry>,
+    /// How many gates have each mark, so that the lowest is found without a look at all of them.
+    marks: BTreeMap<u64, usize>,
     missed: u64,
     /// How many threads wait in [`Hub::wait_settled`].
     waiting: usize,
@@ -102,6 +104,7 @@ impl Gates {
     pub(super) fn new() -> Self {
         Self {
             entries: BTreeMap::new(),
+            marks: BTreeMap::new(),
             missed: 0,
             waiting: 0,
             mark: watch::Sender::new(u64::MAX),
@@ -116,16 +119,25 @@ impl Gates {
         self.mark.subscribe()
     }
 
-    /// Updates the mark; whether it has changed.
-    fn update(&self) -> bool {
-        let mark = self
-            .entries
-            .values()
-            .map(Entry::mark)
-            .min()
-            .unwrap_or(u64::MAX);
+    /// A gate has another mark; none: it is new, or has ended.
+    fn move_mark(&mut self, from: Option<u64>, to: Option<u64>) {
+        if let Some(to) = to {
+            *self.marks.entry(to).or_default() += 1;
+        }
+        if let Some(from) = from
+            && let Some(count) = self.marks.get_mut(&from)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.marks.remove(&from);
+            }
+        }
+        let lowest = self
+            .marks
+            .first_key_value()
+            .map_or(u64::MAX, |(mark, _)| *mark);
         self.mark
-            .send_if_modified(|current| std::mem::replace(current, mark) != mark)
+            .send_if_modified(|current| std::mem::replace(current, lowest) != lowest);
     }
 
     fn status(&self, current: Snapshot) -> impl Iterator<Item = GateStatus> {
@@ -167,7 +179,8 @@ impl GateRegistration {
 impl Drop for GateRegistration {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
-        state.gates.entries.remove(&self.id);
+        let gone = state.gates.entries.remove(&self.id);
+        state.gates.move_mark(gone.map(|entry| entry.mark()), None);
         self.hub.settled_further(state);
     }
 }
@@ -211,7 +224,7 @@ impl Hub {
                 missed_last: 0,
             },
         );
-        state.gates.update();
+        state.gates.move_mark(None, Some(exempt));
         drop(state);
         Ok(GateRegistration {
             hub: self.clone(),
@@ -236,10 +249,13 @@ impl Hub {
             return Err(SettleError::NotAnnounced { sequence, current });
         }
         if entry.settled.is_none_or(|settled| settled < sequence) {
+            let before = entry.mark();
             entry.settled = Some(sequence);
             if sequence == current && sequence > entry.exempt {
                 entry.settle_time = Some(took);
             }
+            let after = entry.mark();
+            state.gates.move_mark(Some(before), Some(after));
         }
         self.settled_further(state);
         Ok(())
@@ -346,7 +362,6 @@ impl Hub {
     }
 
     fn settled_further(&self, state: MutexGuard<'_, State>) {
-        state.gates.update();
         let hooks: Vec<_> = state.settle_hooks.values().map(Arc::clone).collect();
         let awaited = state.gates.waiting > 0;
         drop(state);

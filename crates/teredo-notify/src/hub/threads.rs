@@ -156,9 +156,9 @@ impl Hub {
     }
 
     /// [Publishes](Hub::publish) a state that the [`Source`] has brought. To be called within [`Source::next`] only:
-    /// the same thread runs the callbacks when that returns.
-    pub fn relay(&self, port: u16) {
-        self.announce(port, |_| Wake::Nobody);
+    /// the same thread runs the callbacks when that returns. Returns the sequence number of the state.
+    pub fn relay(&self, port: u16) -> u64 {
+        self.announce(port, |_| Wake::Nobody)
     }
 }
 

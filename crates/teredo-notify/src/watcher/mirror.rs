@@ -5,16 +5,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::net::SendFlags;
 
 use super::reconnect::{Backoff, FolderWatch, SHORTEST, wait};
+use crate::Snapshot;
 use crate::call::{CallError, Caller, Replies};
 use crate::code::NotifyError;
-use crate::hub::{Hub, Source};
-use crate::{Notification, Snapshot};
+use crate::hub::{Hub, SettleHook, Source};
+use crate::wire::{OutgoingCall, PortState};
 
 /// How long the service may take for its first answer.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
@@ -22,6 +24,8 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
 pub(super) struct Link {
     path: PathBuf,
     hub: Hub,
+    /// Settles the service's states when this mirror's gates have; absent if it does not gate.
+    settle_hook: OnceLock<SettleHook>,
     users: AtomicUsize,
     state: Mutex<State>,
 }
@@ -33,6 +37,16 @@ struct State {
     connection: Option<UnixStream>,
     /// Readable when the generation has ended; none without users.
     stop: Option<Arc<OwnedFd>>,
+    unsettled: Option<Unsettled>,
+}
+
+/// A state of the service that the gates of this mirror have not settled.
+struct Unsettled {
+    subscription: u64,
+    /// Its number at the service.
+    sequence: u64,
+    /// Its number in the mirror.
+    mirrored: u64,
 }
 
 /// The mirror is kept as long as one of these exists.
@@ -46,16 +60,35 @@ impl std::fmt::Debug for MirrorRef {
     }
 }
 
-type Session = Replies<Notification>;
+type Session = Replies<PortState>;
 
 impl Link {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
             hub: Hub::new(),
+            settle_hook: OnceLock::new(),
             users: AtomicUsize::new(0),
             state: Mutex::default(),
         }
+    }
+
+    /// A link that gates, as far as the service permits.
+    pub(super) fn gating(path: PathBuf) -> Arc<Self> {
+        let link = Arc::new(Self::new(path));
+        let weak = Arc::downgrade(&link);
+        let hook = link.hub.on_settle(move || {
+            if let Some(link) = weak.upgrade() {
+                link.settle(&mut link.lock());
+            }
+        });
+        // A new link has no hook.
+        let _ = link.settle_hook.set(hook);
+        link
+    }
+
+    pub(super) fn is_gating(&self) -> bool {
+        self.settle_hook.get().is_some()
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -80,10 +113,11 @@ impl Link {
     pub(super) fn acquire(this: &Arc<Self>) -> Result<MirrorRef, NotifyError> {
         let mut state = this.lock();
         if this.users.load(Ordering::Acquire) == 0 {
-            let session = this.connect().ok();
-            let (session, connection, port) = match session {
-                Some((session, connection, port)) => (Some(session), Some(connection), port),
-                None => (None, None, 0),
+            let (session, connection, first) = match this.connect().ok() {
+                Some((session, connection, first)) => {
+                    (Some(session), Some(connection), Some(first))
+                }
+                None => (None, None, None),
             };
             let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
                 .map(Arc::new)
@@ -91,7 +125,7 @@ impl Link {
             let (link, generation) = (Arc::clone(this), state.generation);
             let connected = session.is_some().then(Instant::now);
             // Before the source, so that no state comes before this one.
-            this.hub.publish(port);
+            let mirrored = this.hub.publish(first.map_or(0, |first| first.port));
             this.hub.follow(Arc::new(Mirror {
                 link,
                 generation,
@@ -99,6 +133,7 @@ impl Link {
                 session: Mutex::new((session, connected)),
             }))?;
             (state.connection, state.stop) = (connection, Some(stop));
+            this.received(&mut state, first, mirrored);
         }
         this.users.fetch_add(1, Ordering::AcqRel);
         Ok(MirrorRef {
@@ -115,12 +150,47 @@ impl Link {
         Some(self.lock()).filter(|state| state.generation == generation)
     }
 
-    /// Connects and gets the current state.
-    fn connect(&self) -> Result<(Session, UnixStream, u16), CallError> {
-        let mut session = Caller::open_within(&self.path, HANDSHAKE)?.subscribe(true)?;
-        let first = session.next_within(HANDSHAKE)?;
+    /// Connects and gets the current state. Without the permission to gate it only subscribes.
+    fn connect(&self) -> Result<(Session, UnixStream, PortState), CallError> {
+        let open = |gate| {
+            let caller = Caller::open_within(&self.path, HANDSHAKE)?;
+            let mut session = caller.subscribe_states(gate)?;
+            let first = session.next_within(HANDSHAKE)?;
+            Ok((session, first))
+        };
+        let (session, first) = match open(self.is_gating()) {
+            Err(CallError::PermissionDenied) => open(false)?,
+            other => other?,
+        };
         let handle = session.handle().map_err(|_| CallError::Disconnected)?;
-        Ok((session, handle, first.state.port))
+        Ok((session, handle, first))
+    }
+
+    /// The mirror has a state of the service, or its end.
+    fn received(&self, state: &mut State, received: Option<PortState>, mirrored: u64) {
+        state.unsettled = received
+            .filter(|_| self.is_gating())
+            .map(|received| Unsettled {
+                subscription: received.subscription,
+                sequence: received.sequence,
+                mirrored,
+            });
+        self.settle(state);
+    }
+
+    /// Settles the last state at the service, if all gates here have (N-16).
+    fn settle(&self, state: &mut State) {
+        let due = |unsettled: &mut Unsettled| self.hub.is_settled(unsettled.mirrored);
+        let (Some(due), Some(connection)) = (state.unsettled.take_if(due), &state.connection)
+        else {
+            return;
+        };
+        let call = OutgoingCall::settle(due.subscription, due.sequence).encode();
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        // A service that has no room for this has not read for long. A part of a call would break the stream.
+        if rustix::net::send(connection, &call, flags) != Ok(call.len()) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -137,10 +207,10 @@ impl Source for Mirror {
     fn next(&self) -> bool {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let step = match session.0.as_mut().map(Iterator::next) {
-            Some(Some(Ok(notification))) => self.relay(notification.state.port, |_| ()),
+            Some(Some(Ok(received))) => self.relay(Some(received), |_| ()),
             Some(None | Some(Err(_))) => {
                 session.0 = None;
-                self.relay(0, |state| state.connection = None)
+                self.relay(None, |state| state.connection = None)
             }
             None => {
                 // A service that answers and then closes, again and again, must not keep a processor busy.
@@ -158,10 +228,11 @@ impl Source for Mirror {
 
 impl Mirror {
     /// Relays a state after `change`; nothing, if the generation is over.
-    fn relay(&self, port: u16, change: impl FnOnce(&mut State)) -> Option<()> {
+    fn relay(&self, received: Option<PortState>, change: impl FnOnce(&mut State)) -> Option<()> {
         let mut state = self.link.lock_as(self.generation)?;
         change(&mut state);
-        self.link.hub.relay(port);
+        let mirrored = self.link.hub.relay(received.map_or(0, |state| state.port));
+        self.link.received(&mut state, received, mirrored);
         Some(())
     }
 
@@ -173,8 +244,8 @@ impl Mirror {
             folder = folder.or_else(|| FolderWatch::new(&link.path));
             drop(link.lock_as(self.generation)?);
             match link.connect() {
-                Ok((session, handle, port)) => {
-                    self.relay(port, |state| state.connection = Some(handle))?;
+                Ok((session, handle, first)) => {
+                    self.relay(Some(first), |state| state.connection = Some(handle))?;
                     return Some(session);
                 }
                 Err(error) => tracing::trace!(%error, "the service is not back yet"),
