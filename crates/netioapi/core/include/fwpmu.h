@@ -37,6 +37,20 @@ typedef void (CALLBACK *FWPM_SYSTEM_PORTS_CALLBACK0)(
 	_Inout_opt_ void *context,
 	_In_ const FWPM_SYSTEM_PORTS0 *sysPorts);
 
+/* Opens a session with the filter engine, which has no effect here. serverName must be NULL; authIdentity and session
+   are not read. */
+typedef struct _SEC_WINNT_AUTH_IDENTITY_W SEC_WINNT_AUTH_IDENTITY_W;
+typedef struct FWPM_SESSION0_ FWPM_SESSION0;
+NETIO_STATUS WINAPI FwpmEngineOpen0(
+	_In_opt_ const UINT16 *serverName,
+	_In_ UINT32 authnService,
+	_In_opt_ SEC_WINNT_AUTH_IDENTITY_W *authIdentity,
+	_In_opt_ const FWPM_SESSION0 *session,
+	_Out_ HANDLE *engineHandle);
+
+/* Closes a session. */
+NETIO_STATUS WINAPI FwpmEngineClose0(_Inout_ HANDLE engineHandle);
+
 /* The current state, to be freed with FwpmFreeMemory0. On failure *sysPorts is NULL. */
 NETIO_STATUS WINAPI FwpmSystemPortsGet0(
 	_In_opt_ HANDLE engineHandle,
@@ -59,6 +73,8 @@ NETIO_STATUS WINAPI FwpmSystemPortsUnsubscribe0(
 void WINAPI FwpmFreeMemory0(_Inout_ void **p);
 
 #ifndef FwpmSystemPortsGet
+#define FwpmEngineOpen FwpmEngineOpen0
+#define FwpmEngineClose FwpmEngineClose0
 #define FwpmSystemPortsGet FwpmSystemPortsGet0
 #define FwpmSystemPortsSubscribe FwpmSystemPortsSubscribe0
 #define FwpmSystemPortsUnsubscribe FwpmSystemPortsUnsubscribe0

@@ -50,6 +50,10 @@ NETIOAPI_API GetTeredoPort(_Out_ USHORT *Port);
    itself it returns at once, and the running call is the last. */
 NETIOAPI_API CancelMibChangeNotify2(_In_ HANDLE NotificationHandle);
 
+/* Whether registrations from now on gate: then the client sends nothing from a new port before their callbacks have
+   returned, or a deadline has passed. They do by default, if the process runs as root or in the service's group. */
+VOID NETIOAPI_API_ TeredoSetGating(_In_ BOOLEAN Gating);
+
 /* What a status means, as FormatMessage says it on Windows. Never NULL, and not to be freed. */
 PCSTR NETIOAPI_API_ TeredoStatusMessage(_In_ NETIO_STATUS Status);
 

@@ -31,10 +31,11 @@ pub use flavour::{Driver, Flavour, Program};
 pub use message::status_message;
 pub use port_change::{
     PortChangeCallback, cancel_mib_change_notify2, get_teredo_port, notify_teredo_port_change,
+    set_gating,
 };
 pub use system_ports::{
-    PortsByType, SystemPorts, SystemPortsCallback, free_memory, system_ports_get,
-    system_ports_subscribe, system_ports_unsubscribe,
+    PortsByType, SystemPorts, SystemPortsCallback, engine_close, engine_open, free_memory,
+    system_ports_get, system_ports_subscribe, system_ports_unsubscribe,
 };
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -89,6 +90,36 @@ macro_rules! export {
             handle: *mut c_void,
         ) -> <$flavour as $crate::Flavour>::Status {
             $crate::cancel_mib_change_notify2::<$flavour>(handle)
+        }
+
+        /// FwpmEngineOpen0(3)
+        ///
+        /// # Safety
+        /// As [`netioapi::engine_open`].
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn FwpmEngineOpen0(
+            server: *const u16,
+            _authentication: u32,
+            _identity: *mut c_void,
+            _session: *const c_void,
+            engine: *mut *mut c_void,
+        ) -> <$flavour as $crate::Flavour>::Status {
+            // SAFETY: the caller promises the same.
+            unsafe { $crate::engine_open::<$flavour>(server, engine) }
+        }
+
+        /// FwpmEngineClose0(3)
+        #[unsafe(no_mangle)]
+        pub extern "C" fn FwpmEngineClose0(
+            engine: *mut c_void,
+        ) -> <$flavour as $crate::Flavour>::Status {
+            $crate::engine_close::<$flavour>(engine)
+        }
+
+        /// TeredoSetGating(3)
+        #[unsafe(no_mangle)]
+        pub extern "C" fn TeredoSetGating(gating: u8) {
+            $crate::set_gating(gating)
         }
 
         /// FwpmSystemPortsGet0(3)

@@ -56,6 +56,11 @@ pub unsafe fn get_teredo_port<F: Flavour>(port: *mut u16) -> F::Status {
     })
 }
 
+/// See TeredoSetGating(3).
+pub fn set_gating(gating: u8) {
+    process::set_gating(gating != 0);
+}
+
 /// See CancelMibChangeNotify2(3). Every value is taken: one that is no handle is refused.
 pub fn cancel_mib_change_notify2<F: Flavour>(handle: *mut c_void) -> F::Status {
     status::<F>(|| {

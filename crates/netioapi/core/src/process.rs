@@ -21,7 +21,10 @@ use crate::Flavour;
 use crate::signals::Deferred;
 
 struct Process {
-    watcher: Watcher,
+    /// For registrations that gate.
+    gating: Watcher,
+    /// For those that do not.
+    plain: Watcher,
     registrations: Mutex<HashMap<Handle, WatchRegistration>>,
 }
 
@@ -44,7 +47,7 @@ pub(crate) enum Api {
 pub(crate) struct Handle(usize);
 
 impl Handle {
-    fn next<F: Flavour>(api: Api) -> Option<Self> {
+    pub(crate) fn next<F: Flavour>(api: Api) -> Option<Self> {
         let next = |last: usize| (last < usize::MAX >> 2).then(|| last + 1);
         let last = LAST_HANDLE
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
@@ -62,14 +65,27 @@ impl Handle {
         usize::from(F::MARK) << 1 | usize::from(api == Api::SystemPorts)
     }
 
-    fn as_pointer(self) -> *mut c_void {
+    pub(crate) fn as_pointer(self) -> *mut c_void {
         ptr::without_provenance_mut(self.0)
     }
 }
 
-/// The view of the service.
+/// Whether new registrations gate.
+static GATING: AtomicBool = AtomicBool::new(true);
+
+/// Chooses whether registrations from now on gate.
+pub(crate) fn set_gating(gating: bool) {
+    GATING.store(gating, Ordering::Relaxed);
+}
+
+/// A watcher that knows the port if one does.
 pub(crate) fn watcher() -> Result<&'static Watcher, Code> {
-    Ok(&process()?.watcher)
+    let process = process()?;
+    Ok(if process.gating.is_registered() {
+        &process.gating
+    } else {
+        &process.plain
+    })
 }
 
 /// Registers a callback. The handle is in its place before the callback is called for the first time.
@@ -89,8 +105,12 @@ pub(crate) fn register<F: Flavour>(
         process.end_in_child();
     };
     let deferred = Deferred::new();
-    let registration = process
-        .watcher
+    let watcher = if GATING.load(Ordering::Relaxed) {
+        &process.gating
+    } else {
+        &process.plain
+    };
+    let registration = watcher
         .register(initial, callback)
         .map_err(|error| error.code())?;
     drop(deferred);
@@ -110,8 +130,14 @@ pub(crate) fn cancel(handle: Handle) -> Result<(), Code> {
 
 impl Process {
     fn new() -> Self {
+        let (path, gating) = environment();
         Self {
-            watcher: Watcher::new(socket_path()),
+            gating: if gating {
+                Watcher::gating(&path)
+            } else {
+                Watcher::new(&path)
+            },
+            plain: Watcher::new(path),
             registrations: Mutex::default(),
         }
     }
@@ -132,12 +158,16 @@ impl Process {
     }
 }
 
-/// A program that runs with more rights than its user has must not be told by the user whom to believe.
-fn socket_path() -> PathBuf {
+/// The socket, and whether registrations may gate (`TEREDO_GATE=0`: they may not). A program that runs with more rights
+/// than its user ignores the environment, which is the user's.
+fn environment() -> (PathBuf, bool) {
     // SAFETY: it has no conditions.
     match unsafe { libc::getauxval(libc::AT_SECURE) } {
-        0 => teredo_notify::socket_path(),
-        _ => PathBuf::from(DEFAULT_SOCKET),
+        0 => {
+            let gating = std::env::var_os("TEREDO_GATE").is_none_or(|value| value != "0");
+            (teredo_notify::socket_path(), gating)
+        }
+        _ => (PathBuf::from(DEFAULT_SOCKET), true),
     }
 }
 

@@ -1,10 +1,12 @@
 //! `FwpmSystemPortsGet0` and its kin: every callback gets the whole current state, so that a missed event leaves
 //! nobody stale (N-19). Of the port types that Windows has, Teredo's alone exists here.
 //!
-//! The engine handle of Windows' functions names a session with the filter engine. There are no sessions here,
-//! and any value is taken.
+//! The engine handle of Windows' functions names a session with the filter engine. Sessions have no effect here: the
+//! functions of ports accept any value.
 
+use std::collections::BTreeSet;
 use std::ffi::c_void;
+use std::sync::{Mutex, PoisonError};
 
 use teredo_notify::Notification;
 use teredo_notify::code::Code;
@@ -153,5 +155,46 @@ pub fn system_ports_unsubscribe<F: Flavour>(handle: *mut c_void) -> F::Status {
             let _ = process::cancel(handle);
         }
         Ok(())
+    })
+}
+
+/// The engine handles that are open. Windows has a session a process, or few: more than this is a leak.
+static ENGINES: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
+const MAX_ENGINES: usize = 65_536;
+
+/// See FwpmEngineOpen0(3).
+///
+/// # Safety
+/// `engine` is NULL or can be written to.
+pub unsafe fn engine_open<F: Flavour>(server: *const u16, engine: *mut *mut c_void) -> F::Status {
+    status::<F>(|| {
+        // SAFETY: the caller promises it.
+        let place = unsafe { engine.as_mut() }.ok_or(Code::InvalidParameter)?;
+        *place = std::ptr::null_mut();
+        if !server.is_null() {
+            return Err(Code::InvalidParameter);
+        }
+        let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+        if engines.len() >= MAX_ENGINES {
+            return Err(Code::InsufficientResources);
+        }
+        let handle = Handle::next::<F>(Api::SystemPorts).ok_or(Code::InsufficientResources)?;
+        *place = handle.as_pointer();
+        engines.insert(place.addr());
+        Ok(())
+    })
+}
+
+/// See FwpmEngineClose0(3). Any value may be given: one that is no open session is refused.
+pub fn engine_close<F: Flavour>(engine: *mut c_void) -> F::Status {
+    status::<F>(|| {
+        let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+        if engine.is_null() {
+            Err(Code::InvalidParameter)
+        } else if engines.remove(&engine.addr()) {
+            Ok(())
+        } else {
+            Err(Code::InvalidHandle)
+        }
     })
 }

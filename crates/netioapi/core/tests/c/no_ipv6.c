@@ -1,7 +1,10 @@
-/* A host without IPv6, as far as this process can tell: its kernel refuses such sockets. */
+/* A host without IPv6, as far as this process can tell: the sysctl disables it, or the kernel refuses such sockets.
+   Needs root, for a network namespace of its own. */
 #include "host.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <fwpmu.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -27,12 +30,23 @@ static void refuse_ipv6(void)
 	CHECK(socket(AF_INET6, SOCK_DGRAM, 0) == -1 && errno == EAFNOSUPPORT);
 }
 
+static void disable_ipv6(char value)
+{
+	int file = open("/proc/sys/net/ipv6/conf/all/disable_ipv6", O_WRONLY);
+	CHECK(file >= 0 && write(file, &value, 1) == 1 && close(file) == 0);
+}
+
 int main(void)
 {
 	FWPM_SYSTEM_PORTS0 *ports = NULL;
 	USHORT port = 7;
 
 	begin();
+	RETURNS(NOT_READY, GetTeredoPort(&port));
+	CHECK(unshare(CLONE_NEWNET) == 0);
+	disable_ipv6('1');
+	RETURNS(NOT_SUPPORTED, GetTeredoPort(&port));
+	disable_ipv6('0');
 	RETURNS(NOT_READY, GetTeredoPort(&port));
 	refuse_ipv6();
 	RETURNS(NOT_SUPPORTED, GetTeredoPort(&port));

@@ -44,7 +44,7 @@ static void is(unsigned port)
 int main(void)
 {
 	static struct self self;
-	HANDLE handle = NULL, refused = (HANDLE)&record, other = NULL;
+	HANDLE handle = NULL, refused = (HANDLE)&record, other = NULL, engine = NULL;
 
 	begin();
 	CHECK(FWPM_SYSTEM_PORT_TEREDO == 1 && FWPM_SYSTEM_PORT_TYPE_MAX == 4);
@@ -60,9 +60,16 @@ int main(void)
 	CHECK(refused == NULL);
 	FwpmFreeMemory0(NULL);
 
+	/* A session, with which the functions work as without. */
+	RETURNS(INVALID_PARAMETER, FwpmEngineOpen0(NULL, 10, NULL, NULL, NULL));
+	RETURNS(INVALID_PARAMETER, FwpmEngineOpen0((const UINT16 *)&record, 10, NULL, NULL, &refused));
+	CHECK(refused == NULL);
+	RETURNS(SUCCESS, FwpmEngineOpen0(NULL, 10, NULL, NULL, &engine));
+	CHECK(engine != NULL);
+
 	/* No port is a state like any other. */
 	is(0);
-	RETURNS(SUCCESS, FwpmSystemPortsSubscribe0(NULL, NULL, Changed, &record, &handle));
+	RETURNS(SUCCESS, FwpmSystemPortsSubscribe0(engine, NULL, Changed, &record, &handle));
 	RETURNS(SUCCESS, FwpmSystemPortsSubscribe0(NULL, NULL, UnsubscribeItself, &self, &self.handle));
 	CHECK(handle != NULL);
 	CHECK(!heard(&record, A_WHILE));
@@ -95,5 +102,9 @@ int main(void)
 	RETURNS(SUCCESS, FwpmSystemPortsUnsubscribe0(NULL, handle));
 	publish(40004);
 	CHECK(!heard(&record, A_WHILE));
+	RETURNS(INVALID_PARAMETER, FwpmEngineClose0(NULL));
+	RETURNS(INVALID_HANDLE, FwpmEngineClose0((HANDLE)&record));
+	RETURNS(SUCCESS, FwpmEngineClose0(engine));
+	RETURNS(INVALID_HANDLE, FwpmEngineClose0(engine));
 	return 0;
 }

@@ -232,9 +232,28 @@ impl Client {
                 let hub = &self.service.as_ref().expect("the service runs").hub;
                 let gate = self.gate.take().expect("there is a gate");
                 gate.settle(hub.snapshot().sequence).unwrap();
-                assert!(hub.is_settled(hub.snapshot().sequence));
+                self.wait(|hub| hub.is_settled(hub.snapshot().sequence));
+            }
+            ("settled", _) => self.wait(|hub| hub.is_settled(hub.snapshot().sequence)),
+            ("gates", number) => {
+                let number: usize = number.parse().unwrap();
+                self.wait(|hub| hub.gates().len() == number);
+                let hub = &self.service.as_ref().expect("the service runs").hub;
+                for gate in hub.gates() {
+                    assert!(gate.owner.pid.is_some() && gate.owner.command.is_some());
+                }
             }
             other => panic!("no such request: {other:?}"),
+        }
+    }
+
+    /// Waits until this holds of the hub.
+    fn wait(&self, condition: impl Fn(&Hub) -> bool) {
+        let hub = &self.service.as_ref().expect("the service runs").hub;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !condition(hub) {
+            assert!(Instant::now() < deadline, "{}: in vain", self.name);
+            thread::yield_now();
         }
     }
 
