@@ -15,7 +15,7 @@ use std::process::Command;
 use teredo_lab::privilege;
 
 use self::network::Network;
-use self::report::Reporter;
+use self::report::{Reporter, StepError};
 use crate::args::LabArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, narrate};
@@ -35,8 +35,8 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
     let outcome = steps::run(&mut reporter, args.nat);
     let mut network = match outcome {
         Ok(network) => network,
-        Err(steps::StepError::Output(failure)) => return Err(failure),
-        Err(steps::StepError::Failed) => {
+        Err(StepError::Output(failure)) => return Err(failure),
+        Err(StepError::Failed) => {
             reporter.close()?;
             return Ok(Exit::Failed);
         }

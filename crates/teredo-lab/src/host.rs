@@ -4,15 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::core_router::{CORE, CORE_LINK_LOCAL, Core, ETH0};
 use crate::error::{Attempt, LabError};
-use crate::home::{LAN, Router};
-use crate::internet::{CORE, CORE_LINK_LOCAL, Core};
 use crate::link::{NextHop, wait_until_carrying, wait_until_resolvable};
 use crate::namespace::Namespace;
 use crate::netlink::NetlinkSocket;
-
-/// The index of a host's interface: the first after the loopback.
-pub(crate) const ETH0: u32 = 2;
+use crate::router::{LAN, Router};
 
 /// A host on the internet or in a home, with an interface `eth0`.
 ///

@@ -64,6 +64,7 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod core_router;
 mod error;
 mod home;
 mod host;
@@ -78,6 +79,7 @@ mod ping;
 pub mod privilege;
 mod process;
 mod receive;
+mod router;
 mod ruleset;
 mod wait;
 

@@ -17,18 +17,11 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::namespace::Namespace;
-use crate::netlink::NetlinkSocket;
+use crate::netlink::{Interface, NetlinkSocket};
 use crate::wait::until;
 
 /// It takes about a millisecond on an idle machine.
 const LINK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A new interface. The caller chooses its index, so that it need not be looked up.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Interface<'a> {
-    pub(crate) index: u32,
-    pub(crate) name: &'a str,
-}
 
 /// The next hop of a route.
 #[derive(Debug, Clone, Copy)]

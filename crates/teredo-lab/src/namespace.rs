@@ -12,8 +12,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use teredo_nft::Netlink as Nftables;
 
 use crate::error::{Attempt, LabError};
-use crate::link::Interface;
-use crate::netlink::NetlinkSocket;
+use crate::netlink::{Interface, NetlinkSocket};
 
 /// A task for the thread that lives in the namespace.
 type Task = Box<dyn FnOnce() + Send>;

@@ -11,6 +11,13 @@ use netlink_packet_core::{
 };
 use netlink_sys::{Socket, SocketAddr};
 
+/// A new interface. The caller chooses its index, so that it need not be looked up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interface<'a> {
+    pub(crate) index: u32,
+    pub(crate) name: &'a str,
+}
+
 /// A netlink socket in the network namespace of the thread that opened it, usable from any thread.
 #[derive(Debug)]
 pub(crate) struct NetlinkSocket {

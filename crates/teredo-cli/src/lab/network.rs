@@ -11,8 +11,6 @@ use teredo_lab::{Home, Host, Internet, NatKind, Process};
 
 use super::ruleset;
 
-/// The tunnel interface on both hosts.
-pub(super) const INTERFACE: &str = "teredo";
 pub(super) const SERVER: [Ipv4Addr; 2] =
     [Ipv4Addr::new(192, 0, 2, 45), Ipv4Addr::new(192, 0, 2, 46)];
 const ALICE_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);

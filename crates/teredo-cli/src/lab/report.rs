@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use teredo_lab::NatKind;
 
-use super::steps::StepError;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -25,6 +24,20 @@ const TITLE: usize = 23;
 const INDENT: usize = 7 + 2 + 4 + 2 + TITLE + 1;
 /// The narrowest and the widest line.
 const WIDTHS: std::ops::RangeInclusive<usize> = 70..=100;
+
+/// Why the report ended early.
+pub(super) enum StepError {
+    /// A step failed, and was reported.
+    Failed,
+    /// The output failed.
+    Output(Failure),
+}
+
+impl From<Failure> for StepError {
+    fn from(failure: Failure) -> Self {
+        Self::Output(failure)
+    }
+}
 
 /// The results of a step.
 #[derive(Debug, Default)]

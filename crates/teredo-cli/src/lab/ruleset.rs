@@ -28,6 +28,9 @@ use teredo_nft::{
 const UDP: u8 = 17;
 const FILTER_PRIORITY: i32 = 0;
 
+/// The tunnel interface on both hosts.
+pub(super) const INTERFACE: &str = "teredo";
+
 /// The set that the agent keeps, as an argument of `--set`.
 pub(super) const SET: &str = "inet filter teredo_ports";
 const SET_NAME: &str = "teredo_ports";
@@ -48,7 +51,7 @@ pub(super) fn load(host: &Host) -> anyhow::Result<()> {
         .add_set(&table(), &ports)
         .add_chain(&table(), &chain("input", Hook::Input))
         .add_chain(&table(), &chain("output", Hook::Output));
-    for interface in ["lo", super::network::INTERFACE] {
+    for interface in ["lo", INTERFACE] {
         batch
             .add_rule(&table(), "input", Rule::new().iifname(interface).accept())
             .add_rule(&table(), "output", Rule::new().oifname(interface).accept());

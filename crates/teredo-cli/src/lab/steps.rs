@@ -13,9 +13,8 @@ use teredo_notify::watcher::{WatchRegistration, Watcher};
 use teredo_notify::{Kind, Notification};
 
 use super::network::{ALLOWED_PORT, LEASE, Network, SERVER};
-use super::report::{Findings, Reporter};
+use super::report::{Findings, Reporter, StepError};
 use super::ruleset;
-use crate::failure::Failure;
 
 const PINGS: u16 = 5;
 /// Qualification takes a round trip, and 4 s more for each solicitation that is lost.
@@ -24,20 +23,6 @@ const QUALIFICATION: Duration = Duration::from_secs(10);
 const PROMPTLY: Duration = Duration::from_secs(1);
 /// How long to wait for a packet that must not arrive.
 const SILENCE: Duration = Duration::from_millis(300);
-
-/// Why the steps ended early.
-pub(super) enum StepError {
-    /// A step failed, and was reported.
-    Failed,
-    /// The output failed.
-    Output(Failure),
-}
-
-impl From<Failure> for StepError {
-    fn from(failure: Failure) -> Self {
-        Self::Output(failure)
-    }
-}
 
 /// A program that subscribes to alice's port.
 struct Subscriber {
