@@ -159,6 +159,9 @@ pub(crate) struct ClientArgs {
         hide_env_values = true
     )]
     pub(crate) offload: Option<Offload>,
+    /// The group whose members may control the client and gate [default: teredo, if it exists]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
 }
 
 /// What a client does on a host with native IPv6 (RFC 4380 §5.5).
@@ -232,6 +235,9 @@ pub(crate) struct RelayArgs {
         hide_env_values = true
     )]
     pub(crate) offload: Option<Offload>,
+    /// The group whose members may control the relay and gate [default: teredo, if it exists]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
 }
 
 #[derive(Args, Debug)]

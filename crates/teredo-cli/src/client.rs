@@ -36,7 +36,14 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
     let hub = Hub::new();
     let events = EventBus::new(hub.clone());
     let (control, requests) = teredo_node::control();
-    let service = offer_service(&settings.socket, &hub, &events, control).await?;
+    let service = offer_service(
+        &settings.socket,
+        settings.group.as_deref(),
+        &hub,
+        &events,
+        control,
+    )
+    .await?;
     let builder = builder.hub(hub).events(events).requests(requests);
     let prepared = builder
         .prepare()

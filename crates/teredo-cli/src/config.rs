@@ -51,6 +51,7 @@ pub(crate) struct ClientSection {
     pub(crate) native_ipv6: Option<NativePolicy>,
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) offload: Option<Offload>,
+    pub(crate) group: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -100,6 +101,7 @@ pub(crate) struct RelaySection {
     pub(crate) allow_private: Option<bool>,
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) offload: Option<Offload>,
+    pub(crate) group: Option<String>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -235,6 +237,7 @@ impl ClientSection {
             determine_refresh: self.determine_refresh.or(earlier.determine_refresh),
             native_ipv6: self.native_ipv6.or(earlier.native_ipv6),
             offload: self.offload.or(earlier.offload),
+            group: self.group.or(earlier.group),
         }
     }
 }
@@ -268,6 +271,7 @@ impl RelaySection {
             interface: self.interface.or(earlier.interface),
             allow_private: self.allow_private.or(earlier.allow_private),
             offload: self.offload.or(earlier.offload),
+            group: self.group.or(earlier.group),
         }
     }
 }

@@ -26,7 +26,14 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
     let hub = Hub::new();
     let events = EventBus::new(hub.clone());
     let (control, requests) = teredo_node::control();
-    let service = offer_service(&settings.socket, &hub, &events, control).await?;
+    let service = offer_service(
+        &settings.socket,
+        settings.group.as_deref(),
+        &hub,
+        &events,
+        control,
+    )
+    .await?;
     let prepared = Relay::builder()
         .address(settings.address)
         .port(settings.port)

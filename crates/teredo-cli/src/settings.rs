@@ -40,6 +40,8 @@ pub(crate) struct ClientSettings {
     /// What to do if the host has native IPv6 (RFC 4380 §5.5).
     pub(crate) native_ipv6: NativePolicy,
     pub(crate) offload: Offload,
+    /// The group whose members may control the service; none: the default one, if it exists.
+    pub(crate) group: Option<String>,
     /// The socket of the local service.
     pub(crate) socket: PathBuf,
 }
@@ -77,6 +79,7 @@ impl ClientSettings {
                 .or(section.native_ipv6)
                 .unwrap_or(NativePolicy::Dormant),
             offload: args.offload.or(section.offload).unwrap_or_default(),
+            group: args.group.or(section.group),
             socket,
         })
     }
@@ -237,6 +240,8 @@ pub(crate) struct RelaySettings {
     /// Allows RFC 1918 addresses of servers and clients.
     pub(crate) allow_private: bool,
     pub(crate) offload: Offload,
+    /// The group whose members may control the service; none: the default one, if it exists.
+    pub(crate) group: Option<String>,
     /// The socket of the local service.
     pub(crate) socket: PathBuf,
 }
@@ -292,6 +297,7 @@ impl RelaySettings {
             interface: interface(args.interface, section.interface),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
             offload: args.offload.or(section.offload).unwrap_or_default(),
+            group: args.group.or(section.group),
             socket,
         })
     }

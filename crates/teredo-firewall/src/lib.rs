@@ -19,7 +19,7 @@
 //! In both, the table `inet teredo` closes the inside of the tunnel: it drops unsolicited traffic, except ICMPv6 and
 //! the exceptions of [`AgentConfig::allow_inbound`].
 //!
-//! [`run`] takes the port from a [`PortSource`]: the local service's [`Gate`](teredo_notify::watcher::Gate), or the
+//! [`run`] takes the port from a [`PortSource`]: the local service's [`GatingSubscriber`](teredo_notify::watcher::GatingSubscriber), or the
 //! program itself, as `examples/own_source.rs` shows. It needs `CAP_NET_ADMIN`. The rules go to the kernel by
 //! [`teredo_nft`].
 //!

@@ -18,8 +18,8 @@
 //!  5 qualify from the new port <── 4 drain the old port, close it
 //! ```
 //!
-//! The lane does not stand still meanwhile: what arrives at the old port is still delivered. Only [`State::Serving`]
-//! sends.
+//! The lane does not stand still meanwhile: what arrives at the old port is still delivered. Only a port that
+//! serves sends.
 
 mod announcer;
 mod change;

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::failure::{Exit, Failure};
 
-/// The group whose members may control the daemon, if it exists.
+/// The default group whose members may control the daemon, if it exists.
 const GROUP: &str = "teredo";
 
 /// How long the first port waits for firewall agents. They watch for the service's socket and need a few milliseconds.
@@ -24,14 +24,21 @@ pub(crate) const GATE_GRACE: Duration = Duration::from_millis(25);
 /// Binds the service's socket; callers wait until it is [served](serve).
 pub(crate) async fn offer_service(
     socket: &Path,
+    group: Option<&str>,
     hub: &Hub,
     events: &EventBus,
     control: NodeControl,
 ) -> Result<Service, Failure> {
-    let group = nix::unistd::Group::from_name(GROUP)
+    let found = nix::unistd::Group::from_name(group.unwrap_or(GROUP))
         .ok()
-        .flatten()
-        .map(|group| group.gid.as_raw());
+        .flatten();
+    if let (Some(name), None) = (group, &found) {
+        return Err(
+            Failure::new(Exit::Failed, format!("there is no group '{name}'"))
+                .hint("'groupadd --system NAME' creates one, or choose another one with --group"),
+        );
+    }
+    let group = found.map(|group| group.gid.as_raw());
     let config = Config {
         group,
         ..Config::new(socket)

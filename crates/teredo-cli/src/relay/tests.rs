@@ -14,6 +14,7 @@ fn settings(address: [u8; 4], host: bool, allow_private: bool) -> RelaySettings 
         interface: String::from("teredo"),
         allow_private,
         offload: Offload::default(),
+        group: None,
         socket: "/run/teredo/teredo.sock".into(),
     }
 }

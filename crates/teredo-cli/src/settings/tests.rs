@@ -30,6 +30,7 @@ fn client() -> ClientArgs {
         determine_refresh: false,
         native_ipv6: None,
         offload: None,
+        group: None,
     }
 }
 
@@ -208,6 +209,7 @@ fn the_command_line_wins_over_the_configuration() {
         determine_refresh: Some(true),
         native_ipv6: Some(NativePolicy::Dormant),
         offload: Some(Offload::Off),
+        group: Some("wheel".into()),
     };
     let args = ClientArgs {
         servers: vec!["c".into()],
@@ -215,6 +217,7 @@ fn the_command_line_wins_over_the_configuration() {
         no_default_route: true,
         no_local_discovery: true,
         native_ipv6: Some(NativePolicy::Ignore),
+        group: Some("firewall".into()),
         ..client()
     };
     let settings =
@@ -233,6 +236,7 @@ fn the_command_line_wins_over_the_configuration() {
             determine_refresh: true,
             native_ipv6: NativePolicy::Ignore,
             offload: Offload::Off,
+            group: Some("firewall".into()),
             socket: PathBuf::from("/s"),
         }
     );
@@ -304,6 +308,7 @@ fn relay_args() -> RelayArgs {
         interface: None,
         allow_private: false,
         offload: None,
+        group: None,
     }
 }
 

@@ -156,6 +156,28 @@ fn without_a_service_the_exit_code_is_5_and_the_hint_says_how_to_start_one() {
     }
 }
 
+/// N-18: a group that does not exist cannot control the daemon, and a typing error must not go unnoticed.
+#[test]
+fn a_group_that_does_not_exist_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("s");
+    let ended = run(&[
+        "--socket",
+        socket.to_str().expect("text"),
+        "client",
+        "--server",
+        "192.0.2.1",
+        "--group",
+        "no-such-group",
+    ]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(
+        ended.stderr.contains("no group 'no-such-group'"),
+        "{ended:?}"
+    );
+    assert!(!socket.exists());
+}
+
 #[test]
 fn the_socket_option_wins_over_the_environment() {
     let mut command = teredo(&["--socket", "/nonexistent/option.sock", "port"]);

@@ -10,7 +10,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use teredo::wire::is_teredo;
+use teredo::wire::{is_global_unicast, is_teredo};
 
 /// A way to the IPv6 Internet that is not Teredo's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,7 +196,7 @@ impl Ipv6Network {
         }
         let address = local.or(address)?;
         // Only 2000::/3 is global: unique local addresses lead nowhere (RFC 4193).
-        let global = address.octets()[0] >> 5 == 0b001;
+        let global = is_global_unicast(&address);
         let unusable = AddressFlags::Tentative | AddressFlags::Dadfailed;
         let state = if flags.intersects(unusable) && !flags.contains(AddressFlags::Optimistic) {
             AddressState::Tentative
