@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: starts the benchmarks of `dev/bench`, as they must be built.
+//! `cargo xtask bench`: builds the benchmarks of `dev/bench` in the profile `dist`, and starts them.
 
 mod instructions;
 
@@ -22,28 +22,28 @@ pub(crate) struct Bench {
 enum Task {
     /// From the announcement of a port to the callbacks, beside a bare socket.
     Notify(Options),
-    /// Cutting super-packets and putting packets together, beside copying the same bytes.
+    /// Cutting super-packets and putting packets together, compared with copying the same bytes.
     Offload(OffloadOptions),
-    /// The instructions of the hot functions beside those that are kept, on any machine.
+    /// The instructions of the hot functions compared with the kept baseline, on any machine.
     Instructions(instructions::Options),
 }
 
-/// Without a subcommand: the data path, the server and the firewall, beside their rivals.
+/// Without a subcommand: the data path, the server and the firewall, compared with their rivals.
 #[derive(clap::Args)]
 struct CompareOptions {
     #[command(flatten)]
     common: Options,
-    /// Measure these parts alone, such as `flow,server`.
+    /// Measure only these parts, such as `flow,server`.
     #[arg(long)]
     only: Option<String>,
-    /// Where the raw data, the tables and the plots are kept.
+    /// The folder for the raw data, the tables and the plots.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
 }
 
 #[derive(clap::Args)]
 struct OffloadOptions {
-    /// Measure on a machine that others use; the report says that it was.
+    /// Measure even if the machine is in use. The report then says so.
     #[arg(long)]
     force: bool,
 }
@@ -53,7 +53,7 @@ struct Options {
     /// Fewer rounds, and less certain numbers.
     #[arg(long)]
     quick: bool,
-    /// Measure on a machine that others use; the report says that it was.
+    /// Measure even if the machine is in use. The report then says so.
     #[arg(long)]
     force: bool,
 }
@@ -89,7 +89,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             ("offload", force.into_iter().collect())
         }
     };
-    // Built on its own: the compiler is no part of what is measured.
+    // Before the measurement, so that the compiler does not disturb it.
     let mut build = cargo(&["build", "--quiet", "--locked", "--profile", DIST]);
     for package in &packages {
         build.args(["-p", package]);

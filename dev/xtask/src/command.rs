@@ -1,4 +1,4 @@
-//! Running programs so that a failure names the exact command, ready to be repeated by hand.
+//! Running programs. A failure names the exact command, ready to be repeated by hand.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -21,7 +21,37 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs `command` with its output streamed and nothing to read.
+/// The cargo of another toolchain, in the root of the repository.
+pub(crate) fn cargo_of(toolchain: &str) -> Command {
+    let mut command = Command::new("rustup");
+    command
+        .current_dir(tree::root())
+        .args(["run", toolchain, "cargo"]);
+    // The cargo that runs this program sets these, and they would override the toolchain.
+    for variable in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// The compiler that cargo uses.
+pub(crate) fn rustc(arguments: &[&str]) -> Command {
+    let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
+
+/// The version of the compiler, such as `rustc 1.95.0 (...)`, and the target that it builds for by default.
+pub(crate) fn compiler() -> Result<(String, String)> {
+    let text = capture(&mut rustc(&["-vV"]))?;
+    let version = text.lines().next().context("rustc -vV prints nothing")?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.context("rustc -vV names no host")?;
+    Ok((version.to_owned(), host.to_owned()))
+}
+
+/// Runs `command` without input, and passes its output on.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .stdin(Stdio::null())
@@ -31,7 +61,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs `command` and returns what it wrote to its standard output; what it wrote to standard error is part of the error.
+/// Runs `command` and returns its standard output. An error quotes its standard error.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
@@ -49,7 +79,7 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
         .with_context(|| format!("`{}` did not write UTF-8", line(command)))
 }
 
-/// Whether `command` can be started and succeeds; its output is thrown away.
+/// Whether `command` can be started and succeeds.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -70,7 +100,7 @@ pub(crate) fn say(text: impl Display) -> Result<()> {
     writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
 }
 
-/// `command` as one would type it in the root of the repository.
+/// `command` as a user would type it in the root of the repository.
 fn line(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| {
         let (name, value) = (name.to_string_lossy(), value?.to_string_lossy());

@@ -1,11 +1,10 @@
 //! `cargo xtask conformance`: what the RFCs and the contracts ask, where the code does it, and which test shows it.
 //!
-//! `docs/conformance.toml` lists the requirements. An ID in a comment says that the code beside it does what the ID
-//! asks; in a test it says that the test shows it. `docs/conformance.md` is made of both, and of the marks of
-//! deliberate departures from an RFC.
+//! `docs/conformance.toml` lists the requirements. An ID in a comment says that the code beside it meets the requirement;
+//! in a test it says that the test shows it. `docs/conformance.md` shows both, and the deliberate departures from an RFC,
+//! which are marked in the code.
 
 mod departure;
-mod id;
 mod list;
 mod page;
 mod source;
@@ -30,12 +29,12 @@ const OURS: &[&str] = &["crates", "dev/bench", "dev/fuzz", "dev/sim"];
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Write nothing; fail where the page is not what would be written.
+    /// Write nothing, and fail if the page is stale.
     #[arg(long)]
     check: bool,
 }
 
-/// Writes the page, or compares it; fails where a requirement is left open.
+/// Writes the page, or compares it; fails if a requirement is left open.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let toml = tree::read(LIST)?;
     let list = List::parse(&toml).context(LIST)?;
@@ -51,17 +50,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(faults.is_empty(), "\n  {}", faults.join("\n  "));
     ensure!(
         !options.check || fs::read_to_string(tree::root().join(PAGE)).is_ok_and(|old| old == page),
-        "{PAGE} is not what the list and the code say: run `cargo xtask conformance`"
+        "{PAGE} is stale: run `cargo xtask conformance`"
     );
     Ok(())
 }
 
-/// What [`run`] does with `--check`.
+/// `cargo xtask conformance --check`.
 pub(crate) fn check() -> Result<()> {
     run(&Options { check: true })
 }
 
-/// All that the sources say.
+/// Everything found in the sources.
 #[derive(Debug, Default)]
 struct Found {
     mentions: Vec<Mention>,

@@ -1,4 +1,4 @@
-//! The fuzz targets in `dev/fuzz/`, one after the other, and the inputs that are kept of them.
+//! The fuzz targets in `dev/fuzz/`, one after the other, and the inputs that the repository keeps.
 
 mod kept;
 
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::command::{self, capture, step, succeeds};
+use crate::command::{self, capture, cargo_of, step, succeeds};
 use crate::tree;
 
 #[derive(clap::Args)]
@@ -14,10 +14,10 @@ pub(crate) struct Options {
     /// How long each target runs.
     #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// Write the inputs that coverage needs, of those found so far, to dev/fuzz/kept for the tests.
+    /// Write the inputs that reach all covered code to dev/fuzz/kept, for the tests.
     #[arg(long)]
     keep: bool,
-    /// Run these targets alone.
+    /// Run only these targets.
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 }
@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the smallest inputs that together get everywhere, and some that get there more or less often than others.
+/// Keeps the smallest inputs that together reach all covered code, and some that reach it more or less often.
 fn keep(target: &str) -> Result<()> {
     let chosen = tempfile::tempdir().context("cannot make a folder for the inputs")?;
     let merge = |counters: &str| {
@@ -94,15 +94,6 @@ fn cargo_fuzz(subcommand: &str) -> Command {
     command
 }
 
-/// Nightly's cargo, in the root of the repository.
 fn nightly() -> Command {
-    let mut command = Command::new("rustup");
-    command
-        .current_dir(tree::root())
-        .args(["run", "nightly", "cargo"]);
-    // What the stable cargo that runs this program set for it would win over the toolchain asked for.
-    for variable in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
-        command.env_remove(variable);
-    }
-    command
+    cargo_of("nightly")
 }

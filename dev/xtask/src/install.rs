@@ -1,8 +1,8 @@
-//! `cargo xtask install`: what the system offers to users and to C programmers, put in place below a prefix.
+//! `cargo xtask install`: installs the program, the C libraries with their headers, and the manual pages below a prefix.
 //!
-//! The shared libraries are linked here from the archives that cargo builds. rustc would link them with an export
-//! list of its own, which linkers do not let combine with symbol versions; and without versions a process that has
-//! loaded both libraries, whose functions have the same names, would call the wrong ones.
+//! This module links the shared libraries itself, from the archives that cargo builds. rustc passes the linker an export
+//! list of its own, and linkers do not combine that with symbol versions. Without versions, a process that has loaded
+//! both libraries would call the wrong functions, because they have the same names.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -18,13 +18,13 @@ use crate::tree;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Where things are looked for once they are installed.
+    /// Where the installed files belong.
     #[arg(long, value_name = "DIR", default_value = "/usr/local")]
     prefix: PathBuf,
-    /// Install below this folder instead of the root: for making packages.
+    /// Install below this folder instead of the root, to make a package.
     #[arg(long, value_name = "DIR")]
     destdir: Option<PathBuf>,
-    /// Install the libraries, their headers and manual pages, and not the program.
+    /// Install only the libraries, their headers and their manual pages.
     #[arg(long)]
     libraries: bool,
     /// Build without optimisation.
@@ -32,12 +32,12 @@ pub(crate) struct Options {
     debug: bool,
 }
 
-/// The number in the name of the shared libraries. It changes when a program must be linked anew.
+/// The number in the name of the shared libraries. It changes if programs must be linked again.
 const ABI: &str = "0";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const HEADERS: &str = "crates/netioapi/core/include";
 const PAGES: &str = "docs/man";
-/// What Rust's standard library needs of the system.
+/// The libraries of the system that Rust's standard library needs.
 const SYSTEM_LIBRARIES: &[&str] = &["-lgcc_s", "-lpthread", "-lm", "-ldl", "-lc"];
 
 struct Library {
@@ -90,7 +90,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     say(format_args!("installed below {}", place.root.display()))
 }
 
-/// What cargo has built.
+/// The output of the build.
 struct Built {
     artifacts: Vec<Artifact>,
 }
@@ -140,7 +140,7 @@ impl Built {
     }
 }
 
-/// Where things go.
+/// The folders to install to.
 struct Place {
     prefix: PathBuf,
     root: PathBuf,
@@ -206,8 +206,8 @@ impl Place {
     }
 }
 
-/// The command that makes the shared library: all of the archive that the exported functions need, never unloaded
-/// (its threads run in it), and with nothing left to be found by luck.
+/// The command that links the shared library. It takes everything from the archive that the exported functions need,
+/// leaves no symbol undefined, and is never unloaded, because its threads run in it.
 fn link(archive: &Path, shared: &Path, soname: &str, symbols: &Path) -> Command {
     let cc = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut command = Command::new(cc);
@@ -228,7 +228,7 @@ fn link(archive: &Path, shared: &Path, soname: &str, symbols: &Path) -> Command 
     command
 }
 
-/// Puts a file in the place of another one at once: a program that has the old one loaded keeps it.
+/// Replaces a file at once. A program that has loaded the old one keeps it.
 fn replace(
     target: &Path,
     mode: u32,

@@ -1,25 +1,25 @@
 //! The licences of all dependencies, checked against the list in `deny.toml`.
 
 use std::collections::HashSet;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::MetadataCommand;
 use spdx::{Expression, ParseMode};
 
-use crate::command::{capture, cargo, run, succeeds};
+use crate::command::{capture, cargo, compiler, run, succeeds};
 use crate::tree;
 
 /// Checks every package that a build for this machine links or runs, the model checker included.
 pub(crate) fn check() -> Result<()> {
     let allowed = allowed(&tree::read("deny.toml")?)?;
+    let (_, host) = compiler()?;
     let mut metadata = cargo(&[
         "metadata",
         "--locked",
         "--format-version",
         "1",
         "--filter-platform",
-        &host()?,
+        &host,
     ]);
     let metadata = capture(metadata.env("RUSTFLAGS", "--cfg shuttle"))?;
     let metadata =
@@ -76,14 +76,6 @@ fn allowed(deny: &str) -> Result<Vec<String>> {
         .filter_map(toml::Value::as_str)
         .map(str::to_owned)
         .collect())
-}
-
-/// The target that rustc builds for by default.
-fn host() -> Result<String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = capture(Command::new(rustc).arg("-vV"))?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc -vV names no host")?.to_owned())
 }
 
 /// Whether the `allowed` licences alone meet an SPDX expression, in any of the spellings of crates.io.

@@ -1,4 +1,4 @@
-//! House rules that neither the compiler nor clippy knows.
+//! House rules that neither the compiler nor clippy checks.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,10 +8,10 @@ use proc_macro2::{TokenStream, TokenTree};
 
 use crate::tree;
 
-/// A file that is longer holds more than one concept.
+/// The most lines of a file: a longer one holds more than one concept.
 const LONGEST: usize = 800;
 
-/// Names that say nothing of what is inside.
+/// Names that do not say what is inside.
 const NAMELESS: &[&str] = &[
     "util", "utils", "helper", "helpers", "common", "misc", "manager",
 ];
@@ -23,7 +23,7 @@ const UNSAFE: &[&str] = &[
     "crates/netioapi",
 ];
 
-/// Documents, and the files that they show: what is tested is what is read.
+/// Documents, and the files that they must show unchanged, because the tests run the files.
 const SHOWN: &[(&str, &str)] = &[
     ("README.md", "crates/teredo-firewall/administrator.nft"),
     (
@@ -97,12 +97,9 @@ fn has_unsafe(source: &str) -> bool {
 
 fn nameless(path: &Path) -> Option<String> {
     let stem = path.file_stem()?.to_str()?;
-    NAMELESS.contains(&stem).then(|| {
-        format!(
-            "{}: the name says nothing of what is inside",
-            path.display()
-        )
-    })
+    NAMELESS
+        .contains(&stem)
+        .then(|| format!("{}: the name does not say what is inside", path.display()))
 }
 
 fn source(path: &Path, text: &str) -> Vec<String> {

@@ -1,20 +1,20 @@
-//! The proof that the protocol and the simulator do no I/O, ask no clock and draw no random numbers of their own.
+//! Checks that the protocol and the simulator do no I/O, read no clock and draw no random numbers.
 //!
-//! It has three parts: a list of the crates that they may depend on; the `clippy.toml` in their folders, which
-//! forbids the parts of the standard library that do such things; and, where rustup has the target, a build for
-//! wasm32-unknown-unknown, where crates that reach for the operating system do not compile.
+//! There are three checks: a list of the crates that they may depend on; the `clippy.toml` in their folders, which
+//! forbids those parts of the standard library; and, if rustup has the target, a build for wasm32-unknown-unknown, for
+//! which crates that need an operating system do not compile.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::command::{capture, cargo, run, say};
+use crate::command::{capture, cargo, run, rustc, say};
 use crate::tree;
 
 /// The crates without I/O.
 pub(crate) const PURE: &[&str] = &["teredo", "teredo-sim"];
 
-/// Everything that they may depend on, directly or not: arithmetic, macros, headers of packets in memory (etherparse), and
+/// The crates that they may depend on, directly or not: arithmetic, macros, headers of packets in memory (etherparse), and
 /// each other.
 const ALLOWED: &[&str] = &[
     "arrayvec",
@@ -47,7 +47,7 @@ const ALLOWED: &[&str] = &[
     "zeroize",
 ];
 
-/// What the `clippy.toml` of a crate without I/O must forbid at the least.
+/// The least that the `clippy.toml` of a crate without I/O must forbid.
 const FORBIDDEN: &[&str] = &[
     "std::time::Instant",
     "std::time::SystemTime",
@@ -116,14 +116,8 @@ fn strangers(tree: &str) -> BTreeSet<&str> {
 
 /// Whether the standard library for wasm32 is installed.
 fn has_wasm() -> Result<bool> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let folder = capture(std::process::Command::new(rustc).args([
-        "--print",
-        "target-libdir",
-        "--target",
-        WASM,
-    ]))
-    .context("cannot ask rustc for its targets")?;
+    let folder = capture(&mut rustc(&["--print", "target-libdir", "--target", WASM]))
+        .context("cannot ask rustc for its targets")?;
     Ok(std::path::Path::new(folder.trim()).is_dir())
 }
 

@@ -1,4 +1,4 @@
-//! The crates that are published: each can be packed, what is packed compiles, and the oldest Rust compiles it.
+//! The published crates: each package compiles, and the oldest Rust compiles the crates.
 
 use std::process::Command;
 
@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::semver::Version;
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
-use crate::command::{capture, cargo, run, say};
+use crate::command::{capture, cargo, cargo_of, run, say};
 use crate::tree;
 
 /// Packs every crate, and compiles each from its package, with the others' packages as its dependencies.
 ///
-/// What is not committed is packed as well: a test run comes before the commit. All dependencies have been fetched by the
-/// steps before this one.
+/// Changes that are not committed are packed as well, because tests come before the commit. [`metadata`] has fetched all
+/// dependencies.
 pub(crate) fn package() -> Result<()> {
     let metadata = metadata()?;
     let crates = published(&metadata);
@@ -35,7 +35,7 @@ pub(crate) fn package() -> Result<()> {
     run(command.args(selection(&crates)))
 }
 
-/// Compiles the crates with the Rust that they promise to compile with, if rustup has it here.
+/// Compiles the crates with the oldest Rust that they promise to support, if rustup has it.
 pub(crate) fn oldest() -> Result<()> {
     let metadata = metadata()?;
     let crates = published(&metadata);
@@ -57,17 +57,11 @@ pub(crate) fn oldest() -> Result<()> {
             "    left out: cargo check with Rust {major}.{minor} (rustup toolchain install {major}.{minor})"
         ));
     };
-    let mut command = Command::new("rustup");
+    let mut command = cargo_of(&toolchain);
     command
-        .current_dir(tree::root())
-        .args(["run", &toolchain, "cargo", "check", "--locked"])
-        .arg("--target-dir")
+        .args(["check", "--locked", "--target-dir"])
         .arg(tree::target_dir().join("oldest"))
         .args(selection(&crates));
-    // What the cargo that runs this program has set would win over the toolchain asked for.
-    for variable in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
-        command.env_remove(variable);
-    }
     run(&mut command)
 }
 

@@ -1,4 +1,4 @@
-//! The rules of the notifications and the tests that show them: what `docs/notification-rules.md` says must be so.
+//! Checks `docs/notification-rules.md`: the rules of the notifications and the tests that show them.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ const TABLE: &str = "docs/notification-rules.md";
 const LIST: &str = "docs/conformance.toml";
 const C_PROGRAMS: &str = "crates/netioapi/core/tests/c";
 
-/// Fails where a rule has no row, or a row names a test that does not exist or does not name the rule.
+/// Fails if a rule has no row, or if a row names a test that does not exist or does not name the rule.
 pub(crate) fn check() -> Result<()> {
     let (table, list) = (tree::read(TABLE)?, tree::read(LIST)?);
     let rows: Vec<Row<'_>> = table.lines().filter_map(Row::parse).collect();
@@ -73,7 +73,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The rules' IDs in the list of requirements, each the first of a row's strings.
+/// The IDs of the rules in the list of requirements, where each is the first string of a line.
 fn rule_ids(list: &str) -> impl Iterator<Item = &str> {
     list.lines().filter_map(|line| {
         let (id, _) = line.trim().strip_prefix("[\"")?.split_once('"')?;
@@ -81,7 +81,7 @@ fn rule_ids(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What stands between backquotes.
+/// The texts between backquotes.
 fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }

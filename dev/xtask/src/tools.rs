@@ -12,13 +12,13 @@ use crate::command::{run, say, succeeds};
 pub(crate) struct Tool {
     program: &'static str,
     package: &'static str,
-    /// What it is used for: the reason to install it.
+    /// Why it is installed.
     purpose: &'static str,
-    /// The service that installing the package enables, which nobody asked for.
+    /// A service that the package enables, and that has to be disabled again.
     service: Option<&'static str>,
 }
 
-/// What the tests need.
+/// The tools of the tests.
 pub(crate) const TEST: &[Tool] = &[
     Tool {
         program: "ip",
@@ -35,19 +35,19 @@ pub(crate) const TEST: &[Tool] = &[
     Tool {
         program: "tshark",
         package: "tshark",
-        purpose: "dissects what was sent, as a second opinion",
+        purpose: "dissects the packets independently",
         service: None,
     },
     Tool {
         program: "miredo",
         package: "miredo",
-        purpose: "a client of another make",
+        purpose: "another implementation of the client",
         service: Some("miredo.service"),
     },
     Tool {
         program: "miredo-server",
         package: "miredo-server",
-        purpose: "a server of another make",
+        purpose: "another implementation of the server",
         service: Some("miredo-server.service"),
     },
     Tool {
@@ -83,19 +83,19 @@ pub(crate) const TEST: &[Tool] = &[
     Tool {
         program: "scapy",
         package: "python3-scapy",
-        purpose: "takes Teredo addresses apart, as another opinion",
+        purpose: "parses Teredo addresses independently",
         service: None,
     },
     Tool {
         program: "valgrind",
         package: "valgrind",
-        purpose: "sees what a C program and its library do to memory",
+        purpose: "checks how C programs and the library use memory",
         service: None,
     },
     Tool {
         program: "x86_64-w64-mingw32-gcc",
         package: "gcc-mingw-w64-x86-64",
-        purpose: "holds C programs against Windows' headers",
+        purpose: "compiles C programs with the headers of Windows",
         service: None,
     },
     Tool {
@@ -106,47 +106,47 @@ pub(crate) const TEST: &[Tool] = &[
     },
 ];
 
-/// What the benchmarks of the data path need.
+/// The tools of the benchmarks of the data path.
 pub(crate) const COMPARE: &[Tool] = &[
     Tool {
         program: "ip",
         package: "iproute2",
-        purpose: "leads plain IPv4 the way of the tunnel",
+        purpose: "routes plain IPv4 along the path of the tunnel",
         service: None,
     },
     Tool {
         program: "nft",
         package: "nftables",
-        purpose: "a rival: rules by a process for each change",
+        purpose: "a rival: a process for each change of the rules",
         service: None,
     },
     Tool {
         program: "miredo",
         package: "miredo",
-        purpose: "a rival: a client and a relay of another make",
+        purpose: "a rival: another implementation of the client and the relay",
         service: Some("miredo.service"),
     },
     Tool {
         program: "miredo-server",
         package: "miredo-server",
-        purpose: "a rival: a server of another make",
+        purpose: "a rival: another implementation of the server",
         service: Some("miredo-server.service"),
     },
     Tool {
         program: "chrt",
         package: "util-linux",
-        purpose: "lets what measures latency have its core first, and the load have it last",
+        purpose: "gives the latency measurement the highest priority, and the load the lowest",
         service: None,
     },
     Tool {
         program: "perf",
         package: "linux-perf",
-        purpose: "counts the system calls of all of them",
+        purpose: "counts the system calls of every rival",
         service: None,
     },
 ];
 
-/// What the count of instructions needs.
+/// The tools of the count of instructions.
 pub(crate) const INSTRUCTIONS: &[Tool] = &[Tool {
     program: "valgrind",
     package: "valgrind",
@@ -154,7 +154,7 @@ pub(crate) const INSTRUCTIONS: &[Tool] = &[Tool {
     service: None,
 }];
 
-/// Makes sure that every tool is there, and installs what is missing; only root can.
+/// Makes sure that every tool is installed. Root installs the missing ones.
 pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
     let path = search_path();
     let missing: Vec<&Tool> = tools
@@ -178,7 +178,7 @@ pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
     );
     install(&packages)?;
     for service in missing.iter().filter_map(|tool| tool.service) {
-        // The tests run the programs themselves, in namespaces; a Teredo client at the next boot would be a surprise.
+        // The tests run the programs themselves. Installing them must not start a Teredo client at the next boot.
         succeeds(
             Command::new("systemctl")
                 .args(["disable", service])
@@ -198,7 +198,7 @@ pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
     }
 }
 
-/// Makes sure that root may make network namespaces and TUN interfaces here, which a container can forbid.
+/// Makes sure that root can make network namespaces and TUN interfaces, which a container may forbid.
 pub(crate) fn ensure_namespaces() -> Result<()> {
     ensure!(
         succeeds(Command::new("unshare").args(["--net", "--mount", "true"])),
@@ -211,7 +211,7 @@ pub(crate) fn ensure_namespaces() -> Result<()> {
     Ok(())
 }
 
-/// `PATH`, with the folders for the system's programs, which a user's `PATH` may lack.
+/// `PATH` with the folders of the system's programs, which the caller's `PATH` may lack.
 pub(crate) fn search_path() -> OsString {
     let mut folders: Vec<PathBuf> = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect())
@@ -228,8 +228,8 @@ pub(crate) fn search_path() -> OsString {
 fn install(packages: &[&str]) -> Result<()> {
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        // Installing a package starts its service, unless the runlevel is that of a single user (invoke-rc.d) and
-        // systemctl believes that it works on a system which is not running.
+        // A package starts its service, unless the runlevel is that of a single user (invoke-rc.d) and systemctl takes
+        // the system for one that is not running.
         command
             .env("DEBIAN_FRONTEND", "noninteractive")
             .env("RUNLEVEL", "1")

@@ -1,4 +1,4 @@
-//! The repository as files: where its root is, and what lies in it.
+//! The files of the repository.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// Folders that hold what programs made, at any depth.
+/// Folders of generated files, at any depth.
 const GENERATED: &[&str] = &[".git", "target", "artifacts", "corpus"];
 
-/// The root of the repository, wherever the program was started from.
+/// The root of the repository. It does not depend on the working directory.
 pub(crate) fn root() -> PathBuf {
     let here = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
@@ -29,7 +29,7 @@ pub(crate) fn read(path: &str) -> Result<String> {
     fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"))
 }
 
-/// Every file and folder of the repository that a person wrote, as sorted paths from the root.
+/// Every file and folder of the repository that is not generated, as sorted paths from the root.
 pub(crate) fn entries() -> Result<Vec<PathBuf>> {
     let root = root();
     let mut found = Vec::new();

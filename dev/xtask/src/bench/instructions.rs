@@ -1,34 +1,33 @@
-//! The instructions that the hot functions take, beside those that are kept: a regression shows on a machine on which no
-//! time can be measured.
+//! The instructions of the hot functions, compared with a kept baseline. This shows a regression even on a machine that is
+//! too busy to measure time.
 //!
-//! `dev/bench/benches/instructions` is what is counted; valgrind counts.
+//! Valgrind counts the instructions of `dev/bench/benches/instructions`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::command::{DIST, capture, cargo, run as execute, say, step};
+use crate::command::{DIST, capture, cargo, compiler, run as execute, say, step};
 use crate::{tools, tree};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Fail where a function takes 5 % more instructions than are kept of it.
+    /// Fail if a function takes 5 % more instructions than its baseline.
     #[arg(long)]
     check: bool,
-    /// Keep what is counted, for others to be compared with.
+    /// Keep these counts as the new baseline.
     #[arg(long, conflicts_with = "check")]
     keep: bool,
 }
 
 /// How often the benchmark calls each function.
 const CALLS: u64 = 100;
-/// In percent; what is not compiled anew varies by less than one.
+/// In percent. The same binary varies by less than one.
 const TOLERANCE: f64 = 5.0;
 const KEPT: &str = "dev/bench/benches/instructions/kept.toml";
 const LIBRARY: &str = "gungraun";
@@ -37,7 +36,7 @@ const RUNNER: &str = "gungraun-runner";
 /// Instructions for a call of each function.
 type Counts = BTreeMap<String, u64>;
 
-/// What is kept in [`KEPT`].
+/// The content of [`KEPT`].
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
     compiler: String,
@@ -58,8 +57,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
         command
     };
     execute(&mut bench(&["--no-run"]))?;
+    let (version, host) = compiler()?;
     let counted = Kept {
-        compiler: compiler()?,
+        compiler: format!("{version} for {host}"),
         instructions: counts(&capture(&mut bench(&["--", "--output-format=json"]))?)?,
     };
     let file = tree::root().join(KEPT);
@@ -76,19 +76,19 @@ pub(super) fn run(options: &Options) -> Result<()> {
     say(table.trim_end())?;
     if counted.compiler != kept.compiler {
         say(format_args!(
-            "\nThe baseline is of {}, and this is {}: a change may be the compiler's.",
+            "\nThe baseline comes from {}, and these counts from {}: the compiler may explain a change.",
             kept.compiler, counted.compiler
         ))?;
     }
     ensure!(
         !options.check || worse.is_empty(),
-        "more than {TOLERANCE} % above what is kept, or not comparable: {}",
+        "more than {TOLERANCE} % above the baseline, or without counterpart: {}",
         worse.join(", ")
     );
     Ok(())
 }
 
-/// The program that starts valgrind has to be of the library's version, so it is installed for this repository alone.
+/// The program that starts valgrind. It must have the version of the library, so it is installed for this repository only.
 fn runner() -> Result<PathBuf> {
     if let Some(runner) = std::env::var_os("GUNGRAUN_RUNNER") {
         return Ok(runner.into());
@@ -106,7 +106,7 @@ fn runner() -> Result<PathBuf> {
 
 fn install(version: &str, folder: &Path) -> Result<()> {
     let package = format!("{RUNNER}@={version}");
-    // Nobody waits for it while it runs, but everybody for the compiler.
+    // Its own speed does not matter, but the time to compile it does.
     let mut command = cargo(&["install", "--quiet", "--locked", "--debug", &package]);
     execute(command.arg("--root").arg(folder))
 }
@@ -122,23 +122,13 @@ fn locked(lock: &str) -> Result<String> {
     Ok(version.to_owned())
 }
 
-/// The compiler and what it compiles for, in a line.
-fn compiler() -> Result<String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let text = capture(Command::new(rustc).arg("-vV"))?;
-    let version = text.lines().next().context("rustc -vV says nothing")?;
-    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    let host = host.context("rustc -vV names no host")?;
-    Ok(format!("{version} for {host}"))
-}
-
-/// Takes what gungraun writes apart: an object for each function, a line each.
+/// Parses the output of gungraun: an object for each function, each on a line.
 fn counts(output: &str) -> Result<Counts> {
     let count = |line: &str| {
         let summary: Value = serde_json::from_str(line).ok()?;
         let name = summary["function_name"].as_str()?.to_owned();
         let total = &summary["profiles"][0]["data"]["total"]["metrics"];
-        // Where there was a run before, both are there.
+        // After an earlier run, both counts are there.
         let values = &total["Ir"]["values"];
         let both = values.get("both").and_then(|both| both.get(0));
         let count = values.get("new").or(both)?.as_u64()?;
@@ -146,12 +136,12 @@ fn counts(output: &str) -> Result<Counts> {
     };
     let lines = output.lines().filter(|line| line.starts_with('{'));
     let counts: Option<Counts> = lines.map(count).collect();
-    let counts = counts.context("gungraun has written something else than its summaries")?;
-    ensure!(!counts.is_empty(), "gungraun has counted nothing");
+    let counts = counts.context("gungraun did not write its summaries")?;
+    ensure!(!counts.is_empty(), "gungraun counted nothing");
     Ok(counts)
 }
 
-/// The table, and the functions that are worse than what is kept of them, or are only on one side.
+/// The table, and the functions that are worse than their baseline or have no counterpart.
 fn compare(counted: &Counts, kept: &Counts) -> (String, Vec<String>) {
     let names: BTreeSet<&String> = counted.keys().chain(kept.keys()).collect();
     let [name, count, baseline, change] = ["function", "instructions", "baseline", "change"];

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::id::ids;
+use super::list::ids;
 
 const MARK: &str = "DEVIATION(";
 
@@ -17,15 +17,15 @@ pub(super) struct Departure {
     section: Vec<u32>,
     /// `RFC 4380 §5.2.1`.
     pub(super) place: String,
-    /// What is done instead, and why.
+    /// The substitute, and the reason.
     pub(super) text: String,
-    /// The requirements that are not met to the letter.
+    /// The requirements that are not met literally.
     pub(super) ids: Vec<String>,
     /// The file.
     pub(super) file: String,
 }
 
-/// The departures that are marked in a Rust file; an error where a mark lacks its section or its text.
+/// The departures that are marked in a Rust file. A mark without a section or a text is an error.
 pub(super) fn departures(
     path: &Path,
     source: &str,
@@ -84,7 +84,7 @@ fn capitalised(text: &str) -> String {
         .collect()
 }
 
-/// What a line that is nothing but a comment says.
+/// The text of a line that holds only a comment.
 fn comment(line: &str) -> Option<&str> {
     let text = line.trim_start().strip_prefix("//")?;
     Some(text.trim_start_matches(['/', '!']).trim())

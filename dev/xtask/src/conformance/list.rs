@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 
-use super::id::is_id;
-
 /// The list, with every ID in it once.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,7 +14,7 @@ pub(super) struct List {
     /// Why a requirement is not met, or is met and has no test.
     #[serde(default)]
     reasons: BTreeMap<String, String>,
-    /// What is still to be built, each with the requirements that wait for it.
+    /// The parts that are still to be built, each with the requirements that wait for it.
     #[serde(default)]
     not_yet: BTreeMap<String, Vec<String>>,
 }
@@ -58,7 +56,7 @@ impl Requirement {
     }
 }
 
-/// How binding a requirement is, in the word that its text uses.
+/// How binding a requirement is, in the word of its text.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub(super) struct Level {
@@ -66,7 +64,7 @@ pub(super) struct Level {
     pub(super) strength: Strength,
 }
 
-/// The levels of which the text is the measure, whatever its letters.
+/// The levels, independent of capitals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Strength {
     Must,
@@ -121,7 +119,7 @@ impl TryFrom<String> for Level {
 pub(super) enum Reason<'a> {
     /// By decision, or because no test can show it.
     Given(&'a str),
-    /// It waits for this.
+    /// It waits for this part.
     NotYet(&'a str),
 }
 
@@ -175,4 +173,31 @@ impl List {
         }
         roles
     }
+}
+
+/// The IDs in a text, in order.
+pub(super) fn ids(text: &str) -> impl Iterator<Item = &str> {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    text.split(move |c: char| !part(c))
+        .map(|word| word.trim_matches(['-', '.']))
+        .filter(|word| is_id(word))
+}
+
+/// `N-01`, `F-1`, `L-01`, `W-01`, `A-06`, `R4380-5.2.1-03`, `R4380-GU-01`, `R-OLD-01`: a family, for texts of the IETF a
+/// section or a topic, and a number.
+pub(super) fn is_id(word: &str) -> bool {
+    let Some((family, rest)) = word.split_once('-') else {
+        return false;
+    };
+    let number = rest.rsplit('-').next().unwrap_or(rest);
+    let numbered = (1..=2).contains(&number.len()) && number.chars().all(|c| c.is_ascii_digit());
+    let of_a_text = family
+        .strip_prefix('R')
+        .is_some_and(|text| text.chars().all(|c| c.is_ascii_digit()));
+    numbered
+        && if of_a_text {
+            rest.contains('-')
+        } else {
+            ["N", "F", "L", "W", "A"].contains(&family) && rest == number
+        }
 }

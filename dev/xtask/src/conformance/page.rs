@@ -1,4 +1,4 @@
-//! `docs/conformance.md`. It names files and items, no lines, so that it changes only where a statement does.
+//! `docs/conformance.md`. It names files and items rather than lines, so that it changes only with a statement.
 
 use std::fmt::Write as _;
 
@@ -129,7 +129,7 @@ fn shown_by(row: &Row<'_>) -> String {
     }
 }
 
-/// Files and the items in them, of which at most `most` a file.
+/// Files and the items in them, at most `most` for each file.
 fn places(mentions: &[&Mention], most: usize) -> String {
     let mut files: Vec<(&str, Vec<&str>)> = Vec::new();
     for mention in mentions {
@@ -168,7 +168,7 @@ fn link(file: &str) -> String {
     format!("[{short}](../{file})")
 }
 
-/// A text within a table: a bar would end its cell.
+/// Escapes a text for a table, in which a bar would end the cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }

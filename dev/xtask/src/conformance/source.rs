@@ -1,8 +1,7 @@
-//! Where an ID stands in the sources: at code that does it, or in a test that shows it.
+//! Finds the IDs in the sources: at code that meets a requirement, or in a test that shows it.
 //!
-//! Rust is parsed, so that a test is what has the attribute `test`, and a comment belongs to the item that it is in or
-//! above. An ID in anything else that only tests use (a function that several tests call) counts for nothing, but it has
-//! to be in the list.
+//! Rust is parsed. An item with the attribute `test` is a test, and a comment belongs to the item that it is in or above.
+//! An ID elsewhere in test code, such as a function that several tests call, does not count, but it must be in the list.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,10 +11,10 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::{Attribute, Fields, ImplItem, Item, TraitItem, Type};
 
-use super::id::ids;
+use super::list::ids;
 
-/// What neither implements nor tests: networks to try the rest in, what shows the rest to people, and the fuzz targets,
-/// which the test run does not run.
+/// Folders that neither implement nor test: benchmarks, demonstrations, simulated networks, and the fuzz targets, which
+/// the test run does not run.
 const AROUND: &[&str] = &[
     "dev/bench",
     "crates/teredo-cli/src/lab",
@@ -31,13 +30,13 @@ pub(super) struct Mention {
     pub(super) id: String,
     pub(super) kind: Kind,
     pub(super) file: String,
-    /// The function, type or field; none where the whole file is meant.
+    /// The function, type or field; `None` for the whole file.
     pub(super) item: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// The code does it.
+    /// The code meets the requirement.
     Code,
     /// The test shows it.
     Test,
@@ -45,7 +44,7 @@ pub(super) enum Kind {
     Other,
 }
 
-/// Reads files one by one, once it knows which modules are for tests alone.
+/// Reads files one by one, after it has noted which modules hold only tests.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     /// Of `src/a/tests.rs` and all in `src/a/tests/`: `src/a/tests`.
@@ -126,7 +125,7 @@ impl Reader {
     }
 }
 
-/// Where the modules are that a file declares.
+/// The folder of the modules that a file declares.
 fn folder(path: &Path) -> PathBuf {
     let is_root = path
         .file_name()

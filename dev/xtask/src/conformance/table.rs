@@ -1,4 +1,4 @@
-//! The requirements, each with where it is met and what shows that.
+//! The requirements, each with the code that meets it and the tests that show it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ pub(super) enum Standing {
     Unmet,
     /// Still to be built.
     NotYet,
-    /// How a passage is read, which is neither met nor unmet.
+    /// An interpretation of a passage, which is neither met nor unmet.
     Reading,
     /// Neither met nor excused.
     Open,
@@ -96,7 +96,7 @@ impl<'a> Table<'a> {
         text
     }
 
-    /// What has to be mended, in the order of the list.
+    /// The faults, in the order of the list.
     pub(super) fn faults(&self, list: &List, found: &Found) -> Vec<String> {
         let mut faults = found.broken.clone();
         for mention in &found.mentions {

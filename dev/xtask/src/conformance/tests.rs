@@ -80,7 +80,7 @@ fn summary(found: &Found, file: &str) -> Vec<String> {
 fn ids_are_found_in_prose_and_nothing_else_is() {
     let text = "/// N-01, N-14 (R4380-5.3.1-03): see R-OLD-01/R4380-GU-02.\n// RFC 4380, F-1; L-03, A-06 and UTF-8, X-1, 2026-11-22, N-123, R4380-5";
     assert_eq!(
-        id::ids(text).collect::<Vec<_>>(),
+        list::ids(text).collect::<Vec<_>>(),
         [
             "N-01",
             "N-14",

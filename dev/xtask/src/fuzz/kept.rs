@@ -1,7 +1,7 @@
-//! The inputs that are kept of a fuzz target: `dev/fuzz/kept/TARGET.txt`, each a line of base64, the shortest first.
+//! The kept inputs of a fuzz target: `dev/fuzz/kept/TARGET.txt`, a line of base64 for each, the shortest first.
 //!
-//! The fuzzer itself wants a folder with one file an input, of which there are thousands: `dev/fuzz/corpus/TARGET`, which
-//! is nobody's but one's own.
+//! The fuzzer itself needs a folder with one file for each of its thousands of inputs: `dev/fuzz/corpus/TARGET`, which is
+//! not committed.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -14,10 +14,10 @@ use base64ct::{Base64, Encoding as _};
 use crate::command::say;
 use crate::tree;
 
-/// How many bytes of a target's inputs are kept beyond those that coverage needs.
+/// How many bytes of inputs to keep beyond those that coverage needs.
 const OTHERS: usize = 64 * 1024;
 
-/// Where the fuzzer puts what it finds.
+/// Where the fuzzer puts new inputs.
 pub(super) fn found(target: &str) -> PathBuf {
     tree::root().join("dev/fuzz/corpus").join(target)
 }
@@ -26,7 +26,7 @@ fn packed(target: &str) -> PathBuf {
     tree::root().join(format!("dev/fuzz/kept/{target}.txt"))
 }
 
-/// Gives the fuzzer what is kept to begin with.
+/// Gives the fuzzer the kept inputs to start from.
 pub(super) fn unpack(target: &str) -> Result<()> {
     let folder = found(target);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -45,7 +45,7 @@ pub(super) fn unpack(target: &str) -> Result<()> {
     Ok(())
 }
 
-/// The inputs in a folder of the fuzzer's.
+/// The inputs in a folder of the fuzzer.
 pub(super) fn inputs(folder: &Path) -> Result<BTreeSet<Vec<u8>>> {
     let listing =
         fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
@@ -58,7 +58,7 @@ pub(super) fn inputs(folder: &Path) -> Result<BTreeSet<Vec<u8>>> {
     listing.map(read).collect()
 }
 
-/// Replaces what is kept by the `needed` inputs and the shortest of the `others`.
+/// Replaces the kept inputs by the `needed` ones and the shortest of the `others`.
 pub(super) fn pack(
     target: &str,
     needed: BTreeSet<Vec<u8>>,
@@ -84,7 +84,7 @@ fn choose(mut needed: BTreeSet<Vec<u8>>, others: BTreeSet<Vec<u8>>) -> Vec<Vec<u
         room = left;
         needed.insert(input);
     }
-    // The empty one would be an empty line, and every fuzzer tries it by itself.
+    // The empty input would be an empty line, and every fuzzer tries it anyway.
     needed.remove(&Vec::new());
     by_length(needed.into_iter().collect())
 }
