@@ -42,6 +42,7 @@ pub(crate) fn check() -> Result<()> {
         .iter()
         .filter_map(|path| nameless(path))
         .collect();
+    breaches.extend(tree::rust_files()?.iter().filter_map(|path| mod_rs(path)));
     let mut with_unsafe = BTreeSet::new();
     for path in tree::rust_files()? {
         let text = tree::read(&path.to_string_lossy())?;
@@ -72,6 +73,18 @@ pub(crate) fn check() -> Result<()> {
     }
     ensure!(breaches.is_empty(), "\n  {}", breaches.join("\n  "));
     Ok(())
+}
+
+/// `foo.rs` stands beside `foo/`, so that editors and reviews show `foo.rs`, and not one of many `mod.rs`. Cargo would
+/// take `tests/support.rs` for a test, so what tests share is in `tests/support/mod.rs`.
+fn mod_rs(path: &Path) -> Option<String> {
+    let folder = path.parent()?;
+    let is_shared_by_tests = folder
+        .parent()
+        .is_some_and(|tests| tests.ends_with("tests"))
+        && !path.components().any(|part| part.as_os_str() == "src");
+    (path.ends_with("mod.rs") && !is_shared_by_tests)
+        .then(|| format!("{}: move it to {}.rs", path.display(), folder.display()))
 }
 
 /// The folder of the list that a file is in.

@@ -56,3 +56,16 @@ fn a_name_must_say_what_is_inside() {
     );
     assert!(nameless(Path::new("crates/teredo/src/commons.rs")).is_none());
 }
+
+#[test]
+fn a_module_is_beside_its_folder() {
+    let breach = |path| mod_rs(Path::new(path));
+    assert_eq!(
+        breach("crates/teredo/src/wire/mod.rs").unwrap(),
+        "crates/teredo/src/wire/mod.rs: move it to crates/teredo/src/wire.rs"
+    );
+    assert!(breach("crates/teredo/src/relay/tests/mod.rs").is_some());
+    assert!(breach("crates/teredo/src/relay/tests/peers/mod.rs").is_some());
+    assert!(breach("crates/teredo-notify/tests/support/mod.rs").is_none());
+    assert!(breach("crates/teredo/src/wire.rs").is_none());
+}
