@@ -9,26 +9,9 @@ use std::net::SocketAddrV4;
 use teredo::Instant;
 
 pub use self::pcap::Vantage;
+use crate::datagram::{Datagram, Summary};
 use crate::host::HostId;
 use crate::nat::Refusal;
-
-/// A UDP datagram over IPv4.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Datagram {
-    /// The claimed source.
-    pub source: SocketAddrV4,
-    /// The destination.
-    pub destination: SocketAddrV4,
-    /// How many routers, including NATs, it may still pass, plus one.
-    pub ttl: u8,
-    /// The UDP payload.
-    pub payload: Vec<u8>,
-}
-
-impl Datagram {
-    /// The default time to live of hosts.
-    pub const TTL: u8 = 64;
-}
 
 /// The fate of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,12 +112,7 @@ impl fmt::Display for Record {
         if self.inner_destination != *destination {
             write!(f, " [{}]", self.inner_destination)?;
         }
-        write!(
-            f,
-            ": {}, length {}",
-            crate::payload::Summary(payload),
-            payload.len()
-        )?;
+        write!(f, ": {}, length {}", Summary(payload), payload.len())?;
         if *ttl != Datagram::TTL {
             write!(f, ", ttl {ttl}")?;
         }

@@ -14,7 +14,7 @@ pub use self::client::ClientHost;
 pub use self::raw::{Arrival, Outbox, RawHost};
 pub use self::relay::RelayHost;
 pub use self::server::ServerHost;
-use crate::capture::Datagram;
+use crate::datagram::Datagram;
 
 macro_rules! ids {
     ($($(#[doc = $doc:literal])+ $name:ident = $variant:ident, $text:literal;)+) => {

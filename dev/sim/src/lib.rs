@@ -37,15 +37,16 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod datagram;
 mod host;
 mod link;
 mod nat;
-mod payload;
 mod random;
 mod schedule;
 mod world;
 
-pub use capture::{Capture, Datagram, Fate, Record, Vantage};
+pub use capture::{Capture, Fate, Record, Vantage};
+pub use datagram::Datagram;
 pub use host::{
     Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, RelayHost, RelayId, ServerHost,
     ServerId, Stamped,

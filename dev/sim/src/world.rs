@@ -12,8 +12,8 @@ use std::time::Duration;
 use teredo::client::LocalSubnet;
 use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerConfig, Submission};
 
-use self::transit::{Attachment, Event, Owner, Router};
-use crate::capture::{Capture, Datagram};
+use crate::capture::{Capture, RecordNumber};
+use crate::datagram::Datagram;
 use crate::host::{
     Action, Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, RelayHost, RelayId,
     ServerHost, ServerId,
@@ -48,6 +48,52 @@ const WAN_DELAY: Duration = Duration::from_millis(10);
 const LAN_DELAY: Duration = Duration::from_micros(500);
 /// The delay of a native IPv6 packet.
 const NATIVE_DELAY: Duration = Duration::from_millis(10);
+
+/// The attachment of a host.
+#[derive(Debug)]
+struct Attachment {
+    network: Network,
+    link: Link,
+}
+
+/// The attachment of a NAT.
+#[derive(Debug)]
+struct Router {
+    nat: Nat,
+    outside: Network,
+    link: Link,
+}
+
+/// The owner of an address.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Host(HostId),
+    Nat(NatId),
+}
+
+/// A datagram on its way, with its addresses behind the last NAT.
+#[derive(Clone, Debug)]
+struct Parcel {
+    record: RecordNumber,
+    datagram: Datagram,
+}
+
+/// An event.
+#[derive(Debug)]
+enum Event {
+    /// A state machine's deadline has come.
+    Alarm(HostId, u64),
+    /// A raw host sends a delayed datagram.
+    Emit(HostId, Datagram),
+    /// A datagram is routed in a network.
+    Route(Network, Parcel),
+    /// A datagram is at the outside of a NAT.
+    Inbound(NatId, Parcel),
+    /// A datagram is at its destination.
+    Arrive(HostId, Parcel),
+    /// A packet is in the native IPv6 Internet.
+    Native(Vec<u8>),
+}
 
 /// A rule that selects datagrams to drop.
 type Rule = Box<dyn FnMut(&Datagram) -> bool>;

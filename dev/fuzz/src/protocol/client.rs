@@ -12,7 +12,8 @@ pub use input::Input;
 use input::{
     Body, Flaw, Inner, Operation, Outer, Packet, Secondary, Settings, Wait, credentials, keyring,
 };
-use model::{Model, Sent, Solicitation};
+use model::{Model, Sent};
+use secondary::Solicitation;
 use teredo::client::{Reason, State};
 use teredo::wire::{
     Authentication, DISCOVERY, Datagram, Ipv6Header, Ipv6Packet, Origin, PORT, PrefixInformation,

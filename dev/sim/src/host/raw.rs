@@ -7,7 +7,7 @@ use std::time::Duration;
 use teredo::Instant;
 
 use super::Stamped;
-use crate::capture::Datagram;
+use crate::datagram::Datagram;
 
 /// A datagram or packet that arrives at a [`RawHost`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use teredo::wire::PORT;
 use teredo::{Instant, Server, ServerConfig};
 
 use super::{Action, Stamped};
-use crate::capture::Datagram;
+use crate::datagram::Datagram;
 
 /// A Teredo server on both of its addresses, and a record of what it sent to the native IPv6 Internet.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use teredo::{Destination, Instant, Node, Reception, Submission};
 
 use super::{Action, Alarm, Stamped};
-use crate::capture::Datagram;
+use crate::datagram::Datagram;
 
 /// The common part of hosts with a [`Node`], and a record of its output.
 #[derive(Debug)]

@@ -6,57 +6,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use teredo::Instant;
 use teredo::wire::{PORT, is_teredo};
 
-use super::{NatId, Network, World};
-use crate::capture::{Datagram, Fate, Record, RecordNumber};
+use super::{Event, NatId, Network, Owner, Parcel, World};
+use crate::capture::{Fate, Record, RecordNumber};
+use crate::datagram::Datagram;
 use crate::host::{HostId, Outbox, RelayId};
-use crate::link::{Direction, Link, Passage};
-use crate::nat::{Nat, Refusal};
-
-/// The attachment of a host.
-#[derive(Debug)]
-pub(super) struct Attachment {
-    pub(super) network: Network,
-    pub(super) link: Link,
-}
-
-/// The attachment of a NAT.
-#[derive(Debug)]
-pub(super) struct Router {
-    pub(super) nat: Nat,
-    pub(super) outside: Network,
-    pub(super) link: Link,
-}
-
-/// The owner of an address.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Owner {
-    Host(HostId),
-    Nat(NatId),
-}
-
-/// A datagram on its way, with its addresses behind the last NAT.
-#[derive(Clone, Debug)]
-pub(super) struct Parcel {
-    record: RecordNumber,
-    datagram: Datagram,
-}
-
-/// An event.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// A state machine's deadline has come.
-    Alarm(HostId, u64),
-    /// A raw host sends a delayed datagram.
-    Emit(HostId, Datagram),
-    /// A datagram is routed in a network.
-    Route(Network, Parcel),
-    /// A datagram is at the outside of a NAT.
-    Inbound(NatId, Parcel),
-    /// A datagram is at its destination.
-    Arrive(HostId, Parcel),
-    /// A packet is in the native IPv6 Internet.
-    Native(Vec<u8>),
-}
+use crate::link::{Direction, Passage};
+use crate::nat::Refusal;
 
 impl World {
     /// Advances to the next event if it is due by `end`.

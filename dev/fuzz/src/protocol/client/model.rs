@@ -12,7 +12,7 @@ use teredo::wire::{
 use teredo::{Credentials, Destination, Instant, ServerAddress, Transmit};
 
 use super::input::credentials;
-use super::secondary::SecondaryPort;
+use super::secondary::{SecondaryPort, Solicitation};
 
 const VALIDITY: Duration = Duration::from_secs(30);
 const BUBBLE_SPACING: Duration = Duration::from_secs(2);
@@ -55,12 +55,6 @@ pub struct Model {
     /// Addresses that others have named to the client.
     named: HashSet<Ipv6Addr>,
     peers: HashMap<Ipv6Addr, Peer>,
-}
-
-pub struct Solicitation {
-    pub to: SocketAddrV4,
-    pub source: Ipv6Addr,
-    pub nonce: [u8; 8],
 }
 
 pub struct Test {

@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use teredo::Instant;
 
-use super::model::Solicitation;
-
 const PROBE_SPACING: Duration = Duration::from_secs(2);
 /// The number of bubbles for a candidate.
 const PROBES: usize = 4;
 /// The most solicitations that the fuzzer can still answer.
 const OUTSTANDING: usize = 4;
+
+/// A solicitation that awaits its answer.
+pub struct Solicitation {
+    pub to: SocketAddrV4,
+    pub source: Ipv6Addr,
+    pub nonce: [u8; 8],
+}
 
 /// The secondary port.
 #[derive(Default)]
@@ -22,7 +27,7 @@ pub struct SecondaryPort {
     /// The newest first.
     pub solicitations: VecDeque<Solicitation>,
     /// The mappings that servers have reported.
-    told: VecDeque<SocketAddrV4>,
+    reported: VecDeque<SocketAddrV4>,
     /// The destination of the last bubble to the secondary port, outer and inner.
     pub probe: Option<(SocketAddrV4, Ipv6Addr)>,
     /// When bubbles were sent since the last solicitation.
@@ -49,7 +54,7 @@ impl SecondaryPort {
     }
 
     pub fn tells(&mut self, mapped: SocketAddrV4) {
-        self.told.push_front(mapped);
+        self.reported.push_front(mapped);
     }
 
     pub fn asks(&mut self, asked: Solicitation) {
@@ -60,7 +65,7 @@ impl SecondaryPort {
 
     pub fn probed(&mut self, now: Instant, to: SocketAddrV4, address: Ipv6Addr) {
         assert!(self.open, "R4380-5.2.7-08");
-        assert!(self.told.contains(&to), "nobody told of {to}");
+        assert!(self.reported.contains(&to), "nobody reported of {to}");
         let last = self.probes.last();
         assert!(
             last.is_none_or(|last| now - *last >= PROBE_SPACING),

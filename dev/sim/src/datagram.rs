@@ -1,5 +1,4 @@
-//! A short description of a UDP payload, for the log. It does not use `teredo::wire`, so the log is right even if that
-//! has a fault.
+//! UDP datagrams, and a short description of their payload.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -8,7 +7,27 @@ const IPV6_HEADER: usize = 40;
 const ICMPV6: u8 = 58;
 const NO_NEXT_HEADER: u8 = 59;
 
-/// The kind of Teredo packet (RFC 4380 §5.1.1); `Display` is one phrase.
+/// A UDP datagram over IPv4.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// The claimed source.
+    pub source: SocketAddrV4,
+    /// The destination.
+    pub destination: SocketAddrV4,
+    /// How many routers, including NATs, it may still pass, plus one.
+    pub ttl: u8,
+    /// The UDP payload.
+    pub payload: Vec<u8>,
+}
+
+impl Datagram {
+    /// The default time to live of hosts.
+    pub const TTL: u8 = 64;
+}
+
+/// The kind of Teredo packet in a UDP payload (RFC 4380 §5.1.1), for the log; `Display` is one phrase.
+///
+/// It does not use `teredo::wire`, so the log is right even if that has a fault.
 pub(crate) struct Summary<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Summary<'_> {
