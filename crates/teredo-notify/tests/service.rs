@@ -112,9 +112,9 @@ fn a_foreign_client_follows_the_port() {
     assert_eq!(next(), (json!(4), json!("add"), json!(30)));
 }
 
-/// N-11: whoever ends in order says so to everybody first; and waits for nobody who does not listen.
+/// N-11: an orderly end reaches all subscribers first, and does not wait for one that does not read.
 #[test]
-fn nobody_is_cut_off_before_he_has_heard_of_the_end() {
+fn every_subscriber_gets_the_end_before_its_connection_closes() {
     let folder = folder();
     let service = Running::start(&folder.path().join("socket"));
     let subscribe = json!({
@@ -358,7 +358,7 @@ fn steering_needs_root_or_the_group() {
     };
     assert_eq!(as_user(65_534, 65_534, try_all), [false; 5]);
     assert!(
-        service.puppet.calls.lock().unwrap().is_empty(),
+        service.client.calls.lock().unwrap().is_empty(),
         "it was done all the same"
     );
     let refused = as_user(65_534, 65_534, || {
@@ -412,7 +412,7 @@ fn steering_is_passed_on_and_answered() {
         Err(CallError::Protocol(_))
     ));
     assert_eq!(
-        *service.puppet.calls.lock().unwrap(),
+        *service.client.calls.lock().unwrap(),
         ["start", "rebind None", "rebind Some(30000)", "stop"]
     );
 }
@@ -420,19 +420,19 @@ fn steering_is_passed_on_and_answered() {
 /// Subscribers hear of what is announced though the service's thread is held up; and those who find no place for
 /// that hear of it from their tasks.
 #[test]
-fn subscribers_are_written_to_by_the_one_who_announces() {
+fn the_publishing_thread_writes_to_subscribers() {
     let folder = folder();
     let service = Running::start(&folder.path().join("s"));
     let subscribe = json!({ "method": "io.teredo.Client.Subscribe", "more": true,
         "parameters": { "initial": true, "gate": false } });
     let mut first = service.connect();
     assert_eq!(first.call(&subscribe)["parameters"]["kind"], "initial");
-    let hold = service.puppet.hold.lock().unwrap();
+    let hold = service.client.hold.lock().unwrap();
     service
         .connect()
         .send(&json!({ "method": "io.teredo.Client.Rebind", "parameters": { "port": 25 } }));
     wait_until("the service's thread is held up", || {
-        !service.puppet.calls.lock().unwrap().is_empty()
+        !service.client.calls.lock().unwrap().is_empty()
     });
     for port in 1..=5 {
         service.hub.publish(port);

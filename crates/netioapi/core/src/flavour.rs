@@ -1,27 +1,27 @@
-//! What the library for drivers and the one for programs do not have in common.
+//! The difference between the library for drivers and the one for programs.
 
 use teredo_notify::code::Code;
 
-/// Which of Windows' two families of codes the functions return.
+/// The family of Windows' codes that the functions return.
 pub trait Flavour {
     /// `NETIO_STATUS`
     type Status: Copy;
 
-    /// A bit of this flavour's handles, so that the library of the other one refuses them.
+    /// A bit of this flavour's handles, so that the other library refuses them.
     const MARK: bool;
 
-    /// A code as this flavour has it.
+    /// A code in this flavour.
     fn status(code: Code) -> Self::Status;
 
     /// The number behind a status.
     fn number(status: Self::Status) -> u32;
 }
 
-/// As drivers have it: NTSTATUS.
+/// For drivers: NTSTATUS.
 #[derive(Debug, Clone, Copy)]
 pub enum Driver {}
 
-/// As programs have it: Win32 errors.
+/// For programs: Win32 errors.
 #[derive(Debug, Clone, Copy)]
 pub enum Program {}
 

@@ -1,24 +1,23 @@
-//! The port notification functions under Windows' names for C, so that source written for Windows compiles
-//! unchanged: `NotifyTeredoPortChange`, `GetTeredoPort` and `CancelMibChangeNotify2`, and of the interface
-//! that succeeded them, `FwpmSystemPortsGet0`, `FwpmSystemPortsSubscribe0`, `FwpmSystemPortsUnsubscribe0` and
-//! `FwpmFreeMemory0`.
+//! The port notification functions for C under Windows' names, so that source for Windows compiles unchanged:
+//! `NotifyTeredoPortChange`, `GetTeredoPort` and `CancelMibChangeNotify2`, and of the interface that succeeded them,
+//! `FwpmSystemPortsGet0`, `FwpmSystemPortsSubscribe0`, `FwpmSystemPortsUnsubscribe0`, `FwpmFreeMemory0`,
+//! `FwpmEngineOpen0` and `FwpmEngineClose0`.
 //!
-//! Windows has them twice under the same names, for drivers and for programs, and so has this:
+//! Windows has two versions of them under the same names, for drivers and for programs:
 //!
 //! | library | flavour | returns |
 //! |---|---|---|
 //! | `libteredo-netio` (crate `netioapi-netio`) | [`Driver`] | NTSTATUS |
 //! | `libteredo-iphlpapi` (crate `netioapi-iphlpapi`) | [`Program`] | Win32 errors |
 //!
-//! This crate has everything, generic over the [`Flavour`]; the two others say [`export!`]. The headers are in
-//! `include/`, the manual pages in `docs/man/`, and `cargo xtask install` puts all of it in place.
+//! This crate has all of the code, generic over the [`Flavour`]; the two others call [`export!`]. The headers are in
+//! `include/`, the manual pages in `docs/man/`, and `cargo xtask install` installs all of it.
 //!
 //! ```text
 //!  C ──> export! ── catch_unwind ──> port_change, system_ports ──> process: handles ──> teredo_notify::Watcher
 //! ```
 //!
-//! What comes from C is trusted as far as C makes it necessary: pointers that are not NULL must be valid.
-//! Handles need not be: they are numbers, are looked up and never followed.
+//! Pointers from C must be NULL or valid. Handles need not be valid: they are numbers in a table, never dereferenced.
 
 mod flavour;
 mod message;
@@ -42,8 +41,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use teredo_notify::code::Code;
 
-/// Runs a function's body and returns its status. No panic reaches C: it would be a bug of ours, and the caller
-/// is told of the nearest that Windows documents, an internal error.
+/// Runs a function's body and returns its status. No panic reaches C: it becomes the internal error that Windows
+/// documents.
 fn status<F: Flavour>(body: impl FnOnce() -> Result<(), Code>) -> F::Status {
     let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(Code::InvalidHandle));
     F::status(outcome.err().unwrap_or(Code::Success))

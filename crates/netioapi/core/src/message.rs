@@ -1,5 +1,5 @@
-//! The codes' messages as C has strings. They are made when the library is built: nothing is to be initialised
-//! or freed, and they can be had anywhere, in a signal handler too.
+//! The codes' messages as C strings. They are constants, so they need no initialisation and are available everywhere,
+//! even in a signal handler.
 
 use std::ffi::CStr;
 
@@ -7,8 +7,8 @@ use teredo_notify::code::Code;
 
 use crate::Flavour;
 
-/// `TeredoStatusMessage`: what a status means, as FormatMessage says it on Windows. For a number that no
-/// function here returns it is a text that says so.
+/// `TeredoStatusMessage`: describes a status, as FormatMessage does on Windows. If no function here returns the number,
+/// the text says so.
 #[must_use]
 pub fn status_message<F: Flavour>(status: F::Status) -> &'static CStr {
     match Code::from_number(F::number(status)) {

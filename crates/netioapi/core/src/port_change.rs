@@ -61,7 +61,7 @@ pub fn set_gating(gating: u8) {
     process::set_gating(gating != 0);
 }
 
-/// See CancelMibChangeNotify2(3). Every value is taken: one that is no handle is refused.
+/// See CancelMibChangeNotify2(3). It accepts any value and refuses invalid handles.
 pub fn cancel_mib_change_notify2<F: Flavour>(handle: *mut c_void) -> F::Status {
     status::<F>(|| {
         if handle.is_null() {
@@ -72,11 +72,11 @@ pub fn cancel_mib_change_notify2<F: Flavour>(handle: *mut c_void) -> F::Status {
     })
 }
 
-/// What the caller wants to see again (N-04). It is never followed here.
+/// The caller's context (N-04). It is never dereferenced here.
 #[derive(Clone, Copy)]
 pub(crate) struct Context(*mut c_void);
 
-// SAFETY: it is a number to us. Who registers promises that the callback may be called with it on other threads.
+// SAFETY: it is a number here. The caller promises that the callback may be called with it on other threads.
 unsafe impl Send for Context {}
 
 impl Context {

@@ -1,8 +1,8 @@
-//! What the library keeps in a process: its view of the service, and the registrations by their handles.
+//! The state of the library in a process: its watchers, and the registrations by their handles.
 //!
-//! A fork copies memory but not threads, and whatever lock another thread held stays locked in the copy. So the
-//! child forgets all of it, without a look at it: it begins like a new process, without registrations,
-//! and the connection stays the parent's.
+//! A fork copies memory but not threads, and a lock that another thread held stays locked in the copy. So the child
+//! abandons the state without reading it: it begins like a new process, without registrations, and the connection
+//! stays the parent's.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -28,21 +28,21 @@ struct Process {
     registrations: Mutex<HashMap<Handle, WatchRegistration>>,
 }
 
-/// Made when it is first needed, and never freed: threads of the library may use it at any time.
+/// Made by the first call, and never freed, because threads of the library may use it at any time.
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
 
-/// Counts on through forks, so that no handle of the parent is one of the child's.
+/// Continues in forks, so that no handle of the parent is one of the child's.
 static LAST_HANDLE: AtomicUsize = AtomicUsize::new(0);
 
-/// Which family of functions a handle belongs to; the other one refuses it.
+/// The family of functions that a handle belongs to; the other one refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Api {
     PortChange,
     SystemPorts,
 }
 
-/// The number of a registration: a count that begins at 1, then a bit for the flavour and one for the family of
-/// functions. No number is used twice, and none is an address.
+/// The number of a registration: a count from 1, then a bit for the flavour and one for the family of functions. No
+/// number is used twice, and none is an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Handle(usize);
 
@@ -55,7 +55,7 @@ impl Handle {
         Some(Self((last + 1) << 2 | Self::marks::<F>(api)))
     }
 
-    /// What the caller brings, if it can be a handle of these functions.
+    /// The caller's value, if it can be a handle of these functions.
     pub(crate) fn of<F: Flavour>(value: *mut c_void, api: Api) -> Option<Self> {
         let number = value.addr();
         (number & 3 == Self::marks::<F>(api)).then_some(Self(number))
@@ -88,7 +88,7 @@ pub(crate) fn watcher() -> Result<&'static Watcher, Code> {
     })
 }
 
-/// Registers a callback. The handle is in its place before the callback is called for the first time.
+/// Registers a callback. The handle is in its place before the first call.
 pub(crate) fn register<F: Flavour>(
     api: Api,
     initial: bool,
@@ -116,7 +116,7 @@ pub(crate) fn register<F: Flavour>(
     drop(deferred);
     process.registrations().insert(handle, registration);
     *place = handle.as_pointer();
-    // Nobody else sets it.
+    // It is set only here.
     let _ = in_place.set(());
     Ok(())
 }
@@ -148,8 +148,8 @@ impl Process {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A callback has returned. If it forked, and this is the child, there is nothing to return to: the thread
-    /// is the child's only one, and it ends as a process does whose last thread has ended.
+    /// A callback has returned. If it has forked, and this is the child, the thread is the child's only one: the child
+    /// ends like a process whose last thread has ended.
     fn end_in_child(&self) {
         if !ptr::eq(PROCESS.load(Ordering::Acquire), self) {
             // SAFETY: it has no conditions. In the child of a process with several threads, it is exit that has.
@@ -191,7 +191,7 @@ fn begin() -> Result<*mut Process, Code> {
     }
 }
 
-/// From now on, a child forgets. Threads that come here at once do it twice, which harms nobody.
+/// From now on, a child of a fork begins anew. Two threads may do this at once, which is harmless.
 fn follow_forks() -> Result<(), Code> {
     static FOLLOWED: AtomicBool = AtomicBool::new(false);
     if !FOLLOWED.load(Ordering::Acquire) {
@@ -231,7 +231,7 @@ thread_local! {
 
 /// The thread that forks holds the lock that all hubs share, so that no other one does.
 extern "C" fn before_fork() {
-    // A thread that has its end behind it and forks still is left to its luck.
+    // A thread that forks while it exits has no such variable any more.
     let _ = HELD.try_with(|held| {
         let hold = held.take().unwrap_or_else(ForkHold::take);
         held.set(Some(hold));

@@ -1,8 +1,8 @@
-//! Threads that the program did not make should not run its signal handlers.
+//! The library's threads must not run the program's signal handlers.
 
 use std::mem::MaybeUninit;
 
-/// Signals that say something about the very thread that gets them, or that the program wants to die of.
+/// Signals about the thread that gets them, or that are meant to end the program.
 const OF_THE_THREAD: [libc::c_int; 7] = [
     libc::SIGABRT,
     libc::SIGBUS,
@@ -13,8 +13,8 @@ const OF_THE_THREAD: [libc::c_int; 7] = [
     libc::SIGTRAP,
 ];
 
-/// While this lives, no signal that is meant for the process is delivered to this thread. Threads that are
-/// started meanwhile are never given one, nor are those that they start.
+/// While this lives, this thread gets no signals that are sent to the process. Threads that it starts meanwhile never
+/// get one, nor do those that they start.
 pub(crate) struct Deferred {
     before: libc::sigset_t,
     /// The mask belongs to the thread.

@@ -1,5 +1,5 @@
-//! `FwpmSystemPortsGet0` and its kin: every callback gets the whole current state, so that a missed event leaves
-//! nobody stale (N-19). Of the port types that Windows has, Teredo's alone exists here.
+//! `FwpmSystemPortsGet0` and its kin: every callback gets the whole current state, so a missed event does no harm
+//! (N-19). Of Windows' types of ports only Teredo's exists here.
 //!
 //! The engine handle of Windows' functions names a session with the filter engine. Sessions have no effect here: the
 //! functions of ports accept any value.
@@ -88,7 +88,7 @@ pub unsafe fn system_ports_get<F: Flavour>(ports: *mut *mut SystemPorts) -> F::S
         // SAFETY: the caller promises it.
         let place = unsafe { ports.as_mut() }.ok_or(Code::InvalidParameter)?;
         *place = std::ptr::null_mut();
-        // That there is none is a state like any other.
+        // No port is a state like any other.
         let port = process::watcher()?.get_port().unwrap_or_default();
         // SAFETY: malloc has no conditions.
         let block = unsafe { libc::malloc(size_of::<Block>()) }.cast::<Block>();
@@ -147,11 +147,11 @@ pub unsafe fn system_ports_subscribe<F: Flavour>(
     })
 }
 
-/// See FwpmSystemPortsUnsubscribe0(3). A handle that is none is no error, as on Windows.
+/// See FwpmSystemPortsUnsubscribe0(3). An invalid handle is no error, as on Windows.
 pub fn system_ports_unsubscribe<F: Flavour>(handle: *mut c_void) -> F::Status {
     status::<F>(|| {
         if let Some(handle) = Handle::of::<F>(handle, Api::SystemPorts) {
-            // Only ever fails where there is nothing to end.
+            // It fails only if there is no such subscription.
             let _ = process::cancel(handle);
         }
         Ok(())

@@ -1,6 +1,6 @@
 use crate::{Driver, Program, status};
 
-/// A panic does not reach C; the status is the one that Windows has for internal errors.
+/// No panic reaches C; the status is Windows' internal error.
 #[test]
 fn a_panic_is_an_internal_error() {
     let driver = status::<Driver>(|| panic!("a bug"));

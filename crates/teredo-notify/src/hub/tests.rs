@@ -380,7 +380,7 @@ fn stuck_callbacks_hold_up_nobody() {
 
 /// N-14: up to the bound; beyond, others wait, and go on when one is let go.
 #[test]
-fn threads_are_bounded_and_go_home() {
+fn threads_are_bounded_and_exit() {
     let hub = Hub::new();
     let mut stuck: Vec<_> = (0..MAX_THREADS + 8).map(|_| Stuck::new(&hub)).collect();
     hub.publish(1);

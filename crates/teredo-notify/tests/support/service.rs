@@ -32,14 +32,14 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// A client that does as it is told, and keeps a record.
-pub(crate) struct Puppet {
+pub(crate) struct ScriptedClient {
     hub: Hub,
     pub(crate) calls: Mutex<Vec<String>>,
     /// As long as this is locked, a rebind to port 25 holds up the service's thread.
     pub(crate) hold: Mutex<()>,
 }
 
-impl Puppet {
+impl ScriptedClient {
     fn announce(
         &self,
         call: String,
@@ -56,7 +56,7 @@ impl Puppet {
     }
 }
 
-impl Control for Puppet {
+impl Control for ScriptedClient {
     fn status(&self) -> ControlFuture<'_, Status> {
         let status = Status {
             state: Phase::Qualified,
@@ -104,7 +104,7 @@ pub(crate) fn folder() -> TempDir {
 pub(crate) struct Running {
     pub(crate) hub: Hub,
     pub(crate) events: EventBus,
-    pub(crate) puppet: Arc<Puppet>,
+    pub(crate) client: Arc<ScriptedClient>,
     path: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -118,7 +118,7 @@ impl Running {
     pub(crate) fn try_start(config: &Config) -> Result<Self, ServiceError> {
         let hub = Hub::new();
         let events = EventBus::new(hub.clone());
-        let puppet = Arc::new(Puppet {
+        let client = Arc::new(ScriptedClient {
             hub: hub.clone(),
             calls: Mutex::default(),
             hold: Mutex::default(),
@@ -129,7 +129,7 @@ impl Running {
             .build()
             .unwrap();
         let entered = runtime.enter();
-        let control: Arc<dyn Control> = Arc::<Puppet>::clone(&puppet);
+        let control: Arc<dyn Control> = Arc::<ScriptedClient>::clone(&client);
         let service = Service::bind(config, hub.clone(), events.clone(), control)?;
         drop(entered);
         let thread = thread::spawn(move || {
@@ -139,7 +139,7 @@ impl Running {
         Ok(Self {
             hub,
             events,
-            puppet,
+            client,
             path,
             stop: Some(stop),
             thread: Some(thread),

@@ -39,7 +39,7 @@ fn a_confirmation_reaches_back() {
     assert!(hub.is_settled(second));
 }
 
-/// N-16: who has gone holds up nobody, and those who wait learn of it.
+/// N-16: a gate that has ended delays nothing, and ends a wait.
 #[test]
 fn a_gate_that_ends_no_longer_counts() {
     let hub = Hub::new();
@@ -54,9 +54,9 @@ fn a_gate_that_ends_no_longer_counts() {
     assert!(hub.gates().is_empty());
 }
 
-/// N-16: a missed deadline is counted once for an announcement, and names who was late.
+/// N-16: a missed deadline is counted once for an announcement, and names the late gate.
 #[test]
-fn who_misses_the_deadline_is_counted() {
+fn a_missed_deadline_is_counted() {
     let hub = Hub::new();
     let (quick, slow) = (gate(&hub), gate(&hub));
     let first = hub.publish(1);
@@ -173,7 +173,7 @@ fn wrong_confirmations_are_refused() {
 
 /// N-16: the data path is woken; it does not poll.
 #[test]
-fn settling_wakes_those_who_wait() {
+fn to_settle_wakes_waiters() {
     let hub = Hub::new();
     let wakes = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&wakes);

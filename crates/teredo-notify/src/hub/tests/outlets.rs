@@ -49,9 +49,9 @@ impl Sink for Peer {
     }
 }
 
-/// The one who publishes has written when that returns, and nobody else was called for it.
+/// The publisher has written when `publish` returns, and no task was woken for it.
 #[test]
-fn what_is_announced_is_written_by_the_one_who_announces() {
+fn the_publishing_thread_writes_an_announcement() {
     let hub = Hub::new();
     let feed = hub.subscribe(false).unwrap();
     let outlet = Outlet::new(feed, Peer::with_room(1000), Writer::Publisher);
@@ -105,9 +105,9 @@ fn a_task_may_be_the_writer() {
     assert_eq!(hub.registrations(), 0);
 }
 
-/// N-16: those whom the client waits for hear first, whenever they came.
+/// N-16: gates are notified first, even if they came last.
 #[test]
-fn gating_subscribers_are_told_first() {
+fn gates_are_notified_first() {
     #[derive(Clone)]
     struct Named(&'static str, Arc<Mutex<VecDeque<&'static str>>>);
     impl Sink for Named {
