@@ -17,9 +17,6 @@ use crate::offload::Offload;
 
 pub use handle::ClientHandle;
 
-/// How long gating subscribers may take to settle by default.
-const DEFAULT_SETTLE_DEADLINE: Duration = Duration::from_millis(250);
-
 /// What a client's data path reports.
 pub type ClientEvent = LaneEvent<teredo::client::Event>;
 
@@ -46,8 +43,9 @@ pub struct ClientPathConfig {
     pub offload: Offload,
 }
 
-impl Default for ClientPathConfig {
-    fn default() -> Self {
+impl ClientPathConfig {
+    /// The defaults: no server yet, and gating subscribers have `settle_deadline`.
+    pub fn new(settle_deadline: Duration) -> Self {
         Self {
             bind: Ipv4Addr::UNSPECIFIED,
             port: None,
@@ -56,7 +54,7 @@ impl Default for ClientPathConfig {
             client: ClientConfig::default(),
             subnets: Vec::new(),
             native: None,
-            settle_deadline: DEFAULT_SETTLE_DEADLINE,
+            settle_deadline,
             offload: Offload::default(),
         }
     }

@@ -8,9 +8,9 @@
 //! [`Client`] and [`Relay`] implement [`Node`]:
 //!
 //! ```text
-//!  a datagram came in       handle_udp     ─┐              ┌─ poll_transmit   what to send, until None
+//!  a datagram arrived       handle_udp     ─┐              ┌─ poll_transmit   what to send, until None
 //!  the host sends a packet  handle_tun     ─┼─> mutate ──> ├─ poll_event      what happened, until None
-//!  an instant has come      handle_timeout ─┘              └─ poll_timeout    when to call again, and why
+//!  a timer expired      handle_timeout ─┘              └─ poll_timeout    when to call again, and why
 //! ```
 //!
 //! After **every** call that takes `now`, the caller drains both queues. Then it waits for input or for the instant of
@@ -21,7 +21,7 @@
 //!
 //! # Example
 //!
-//! A client gets its Teredo address. The network in the middle is a NAT that loses the first two datagrams.
+//! A client gets its Teredo address. Between client and server is a NAT; the first two datagrams are lost.
 //!
 //! ```
 //! use std::collections::VecDeque;
@@ -89,7 +89,7 @@
 //! | [`client`] | qualification, maintenance, reception, transmission, peers |
 //! | [`server`] | the stateless server |
 //! | [`relay`] | relay and host-specific relay, with room for millions of peers |
-//! | [`policy`] | IPv4 addresses that nothing may be sent to |
+//! | [`policy`] | IPv4 addresses that must not be sent to |
 //!
 //! Deliberate departures from an RFC are marked `DEVIATION(` in the code.
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use teredo::ClientConfig;
-use teredo_notify::hub::Hub;
+use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
 use teredo_notify::service::EventBus;
 use teredo_tunnel::Tun;
 use teredo_tunnel::client::{ClientHandle, ClientPathConfig};
@@ -226,7 +226,7 @@ impl PreparedClient {
                 .filter(|_| !builder.beside_native)
                 .map(|native| native.address),
             offload: builder.offload,
-            ..ClientPathConfig::default()
+            ..ClientPathConfig::new(SETTLE_DEADLINE)
         };
         let (sender, inputs) = mpsc::unbounded_channel();
         let reports = sender.clone();

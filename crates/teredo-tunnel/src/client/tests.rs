@@ -45,9 +45,8 @@ fn config() -> ClientPathConfig {
     ClientPathConfig {
         bind: CLIENT,
         servers: vec![server_address()],
-        // Longer than any test: what is not settled by the test does not go on.
-        settle_deadline: PATIENCE * 10,
-        ..ClientPathConfig::default()
+        // Longer than any test: a change that the test does not settle does not go on.
+        ..ClientPathConfig::new(PATIENCE * 10)
     }
 }
 
