@@ -13,9 +13,9 @@ use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
 use teredo_tunnel::client::{ClientHandle, ClientPathStatus};
 use teredo_tunnel::port::{ChangeError, PortChange};
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
+use crate::start::Running;
 use crate::{RunError, ServerName};
 
 pub use builder::{ClientBuilder, PreparedClient};
@@ -28,9 +28,7 @@ pub struct Client {
     hub: Hub,
     events: EventBus,
     connectivity: watch::Receiver<Connectivity>,
-    /// The control loop ends when this is dropped.
-    end: oneshot::Sender<()>,
-    control_loop: JoinHandle<Result<(), RunError>>,
+    running: Running,
 }
 
 /// The state of a client.
@@ -118,21 +116,16 @@ impl Client {
 
     /// Waits until the client ends by itself, which it does if its interface is deleted. Cancel safe.
     pub async fn ended(&mut self) -> RunError {
-        match (&mut self.control_loop).await {
-            Ok(Err(error)) => error,
-            // The owner has not asked for the end.
-            Ok(Ok(())) | Err(_) => RunError::Panicked,
-        }
+        self.running.ended().await
     }
 
     /// Ends the client in order: callbacks hear that there is no port, gates have confirmed that or were waited for long
     /// enough, and port, address and interface are gone.
     ///
     /// # Errors
-    /// [`RunError`] if the client had ended by itself.
+    /// [`RunError`] if the client had ended by itself, unless [`ended`](Self::ended) has reported that.
     pub async fn shutdown(self) -> Result<(), RunError> {
-        drop(self.end);
-        let ended = self.control_loop.await.unwrap_or(Err(RunError::Panicked));
+        let ended = self.running.shutdown().await;
         // Joins the data path's thread, which closes the interface.
         drop(self.handle);
         ended

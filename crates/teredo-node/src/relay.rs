@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use teredo_notify::hub::Hub;
 use teredo_tunnel::relay::{RelayHandle, RelayPathStatus};
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
 use crate::RunError;
+use crate::start::Running;
 
 pub use builder::{DEFAULT_RELAY_PORT, PreparedRelay, RelayBuilder};
 
@@ -20,9 +20,7 @@ pub use builder::{DEFAULT_RELAY_PORT, PreparedRelay, RelayBuilder};
 pub struct Relay {
     handle: Arc<RelayHandle>,
     hub: Hub,
-    /// The control loop ends when this is dropped.
-    end: oneshot::Sender<()>,
-    control_loop: JoinHandle<Result<(), RunError>>,
+    running: Running,
     trouble: Option<String>,
     open: watch::Receiver<bool>,
 }
@@ -58,20 +56,15 @@ impl Relay {
 
     /// Waits until the relay ends by itself, which it does if its interface is deleted. Cancel safe.
     pub async fn ended(&mut self) -> RunError {
-        match (&mut self.control_loop).await {
-            Ok(Err(error)) => error,
-            // The owner has not asked for the end.
-            Ok(Ok(())) | Err(_) => RunError::Panicked,
-        }
+        self.running.ended().await
     }
 
     /// Ends the relay in order: the routes go first, then the port is closed and its end announced.
     ///
     /// # Errors
-    /// [`RunError`] if the relay had ended by itself.
+    /// [`RunError`] if the relay had ended by itself, unless [`ended`](Self::ended) has reported that.
     pub async fn shutdown(self) -> Result<(), RunError> {
-        drop(self.end);
-        let ended = self.control_loop.await.unwrap_or(Err(RunError::Panicked));
+        let ended = self.running.shutdown().await;
         // Joins the data path's threads, which close the port and announce that.
         drop(self.handle);
         ended

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use teredo_notify::hub::Hub;
 use teredo_tunnel::net::InterfaceError;
 use teredo_tunnel::{OpenError, SpawnError};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// How long a dying predecessor may stand in the way.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -46,6 +48,51 @@ pub enum RunError {
     /// The control loop panicked.
     #[error("the control loop panicked")]
     Panicked,
+}
+
+/// A control loop that runs as a task. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    end: oneshot::Sender<()>,
+    /// None once its end was reported.
+    task: Option<JoinHandle<Result<(), RunError>>>,
+}
+
+impl Running {
+    /// Starts the loop that `run` makes of a receiver; it must end when the sender is gone.
+    pub(crate) fn start<F>(run: impl FnOnce(oneshot::Receiver<()>) -> F) -> Self
+    where
+        F: Future<Output = Result<(), RunError>> + Send + 'static,
+    {
+        let (end, ended) = oneshot::channel();
+        Self {
+            end,
+            task: Some(tokio::spawn(run(ended))),
+        }
+    }
+
+    /// Waits until the loop ends by itself; pending for ever once that was reported. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> RunError {
+        let Some(task) = &mut self.task else {
+            return std::future::pending().await;
+        };
+        let outcome = task.await;
+        self.task = None;
+        match outcome {
+            Ok(Err(error)) => error,
+            // The owner has not asked for the end.
+            Ok(Ok(())) | Err(_) => RunError::Panicked,
+        }
+    }
+
+    /// Ends the loop in order; fails if it had ended by itself and that was not reported yet.
+    pub(crate) async fn shutdown(self) -> Result<(), RunError> {
+        drop(self.end);
+        match self.task {
+            Some(task) => task.await.unwrap_or(Err(RunError::Panicked)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Repeats `attempt` for a moment while `is_transient` holds for its error: after a `kill -9` the kernel needs some

@@ -208,5 +208,7 @@ fn a_deleted_interface_ends_the_client() {
         );
         assert_eq!(heard.recv_timeout(SOON), Ok((Kind::Delete, 0)));
         assert_eq!(client.qualified().await, None);
+        // It was reported, and to end it now is no error.
+        client.shutdown().await.unwrap();
     });
 }

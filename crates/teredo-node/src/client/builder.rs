@@ -12,7 +12,7 @@ use teredo_tunnel::Tun;
 use teredo_tunnel::client::{ClientHandle, ClientPathConfig};
 use teredo_tunnel::net::{Interface, InterfaceConfig, NetworkMonitor, SEGMENTS_PER_SEND};
 use teredo_tunnel::offload::Offload;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::account::Account;
 use super::run::{ControlLoop, Input};
@@ -20,7 +20,7 @@ use super::{Client, Connectivity};
 use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
 use crate::names::{Resolution, Resolver, ServerName};
-use crate::start::{open_tun, wait_for_gates};
+use crate::start::{Running, open_tun, wait_for_gates};
 use crate::{ServerKeys, StartError};
 
 /// The settings of a [`Client`]; [`Client::builder`] makes one.
@@ -252,7 +252,6 @@ impl PreparedClient {
 
         let handle = Arc::new(handle);
         let (tell, connectivity) = watch::channel(Connectivity::default());
-        let (end, ended) = oneshot::channel();
         let control_loop = ControlLoop {
             handle: Arc::clone(&handle),
             hub: hub.clone(),
@@ -277,8 +276,7 @@ impl PreparedClient {
             hub,
             events,
             connectivity,
-            end,
-            control_loop: tokio::spawn(control_loop.run(ended)),
+            running: Running::start(|end| control_loop.run(end)),
         })
     }
 }

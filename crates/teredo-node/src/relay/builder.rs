@@ -14,14 +14,14 @@ use teredo_tunnel::TunQueues;
 use teredo_tunnel::net::{Interface, InterfaceConfig, NetworkMonitor, local_address};
 use teredo_tunnel::offload::Offload;
 use teredo_tunnel::relay::{RelayHandle, RelayPathConfig};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::Relay;
 use super::run::{ControlLoop, forwarding_trouble};
 use crate::StartError;
 use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
-use crate::start::{open_tun, wait_for_gates};
+use crate::start::{Running, open_tun, wait_for_gates};
 
 /// The default port of a relay, next to the server's. It is fixed, so that clients keep sending to it across a restart.
 pub const DEFAULT_RELAY_PORT: u16 = 3545;
@@ -251,7 +251,6 @@ impl PreparedRelay {
         interface.set_routes().await?;
 
         let handle = Arc::new(handle);
-        let (end, ended) = oneshot::channel();
         let (set_open, open) = watch::channel(false);
         let control_loop = ControlLoop {
             handle: Arc::clone(&handle),
@@ -271,8 +270,7 @@ impl PreparedRelay {
         Ok(Relay {
             handle,
             hub,
-            end,
-            control_loop: tokio::spawn(control_loop.run(ended)),
+            running: Running::start(|end| control_loop.run(end)),
             trouble: forwarding_trouble(builder.host),
             open,
         })
