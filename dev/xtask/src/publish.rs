@@ -1,5 +1,8 @@
 //! The published crates: each package compiles, and the oldest Rust compiles the crates.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -25,6 +28,7 @@ pub(crate) fn package() -> Result<()> {
             lacking.join(", no ")
         );
     }
+    let home = fresh_home()?;
     let mut command = cargo(&[
         "package",
         "--quiet",
@@ -32,7 +36,40 @@ pub(crate) fn package() -> Result<()> {
         "--offline",
         "--allow-dirty",
     ]);
-    run(command.args(selection(&crates)))
+    run(command.args(selection(&crates)).env("CARGO_HOME", home))
+}
+
+/// A home for cargo that shares what was downloaded, and has unpacked nothing of ours. Cargo unpacks each package once for
+/// a version and a place, so in the usual home a later run would compile the packages of an earlier one.
+fn fresh_home() -> Result<PathBuf> {
+    let usual = match std::env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => std::env::home_dir()
+            .context("no home directory")?
+            .join(".cargo"),
+    };
+    let home = tree::target_dir().join("package-home");
+    if home.exists() {
+        fs::remove_dir_all(&home).with_context(|| format!("cannot remove {}", home.display()))?;
+    }
+    let sources = home.join("registry/src");
+    fs::create_dir_all(&sources).with_context(|| format!("cannot make {}", sources.display()))?;
+    let downloads = |name: &str| !name.starts_with('-');
+    for (from, to) in [
+        (usual.clone(), home.clone()),
+        (usual.join("registry"), home.join("registry")),
+        (usual.join("registry/src"), sources),
+    ] {
+        // A home that does not exist has nothing to share.
+        for entry in fs::read_dir(&from).into_iter().flatten().flatten() {
+            let target = to.join(entry.file_name());
+            if !target.exists() && downloads(&entry.file_name().to_string_lossy()) {
+                symlink(entry.path(), &target)
+                    .with_context(|| format!("cannot make {}", target.display()))?;
+            }
+        }
+    }
+    Ok(home)
 }
 
 /// Compiles the crates with the oldest Rust that they promise to support, if rustup has it.
