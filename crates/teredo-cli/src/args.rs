@@ -34,6 +34,14 @@ Signals:
   SIGUSR1  print the counters on standard error
   SIGHUP   reload the secrets; without --secret-file, shut down";
 
+const FIREWALL_NOTES: &str = "\
+The table 'inet teredo' drops what comes unsolicited out of a tunnel. It stays when the agent ends, however it ends; \
+--remove removes it. The ports that the agent opened close when it ends, and after the lease if it is killed.
+
+Signals:
+  SIGUSR1  print the state on standard error
+  SIGHUP   nothing: there is nothing to reload";
+
 const RELAY_NOTES: &str = "\
 A relay is a router. The host must forward IPv6 (sysctl net.ipv6.conf.all.forwarding=1; teredo \
 changes no sysctl), and your network must route 2001::/32 to it. If the host also runs a Teredo \
@@ -142,6 +150,9 @@ pub(crate) struct ClientArgs {
     /// 'teredo secret new', or 'NAME:SECRET SERVER' for one server only
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
+    /// Close the inside of the tunnel before it is up, and do not start without that; 'teredo firewall' opens ports
+    #[arg(long)]
+    pub(crate) protect: bool,
     /// Do not look for other clients on the local link, and do not answer them
     #[arg(long)]
     pub(crate) no_local_discovery: bool,
@@ -224,6 +235,9 @@ pub(crate) struct RelayArgs {
     /// Name of the tunnel interface [default: teredo]
     #[arg(long, value_name = "NAME", value_parser = value::interface)]
     pub(crate) interface: Option<String>,
+    /// Close this host to what comes out of the tunnel before it is up, and do not start without that
+    #[arg(long)]
+    pub(crate) protect: bool,
     /// Allow RFC 1918 addresses (for labs)
     #[arg(long)]
     pub(crate) allow_private: bool,
@@ -240,7 +254,8 @@ pub(crate) struct RelayArgs {
     pub(crate) group: Option<String>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
+#[command(after_help = FIREWALL_NOTES)]
 pub(crate) struct FirewallArgs {
     /// Keep the port in this existing nftables set [default: use a separate table, 'inet teredo']
     #[arg(long, value_name = "FAMILY TABLE SET")]
@@ -254,6 +269,15 @@ pub(crate) struct FirewallArgs {
     /// Seconds until a set entry expires if the agent dies [default: 15]
     #[arg(long, value_name = "S", value_parser = value::duration)]
     pub(crate) lease: Option<Duration>,
+    /// Also follow the client or relay with this socket; repeat for more
+    #[arg(long, value_name = "PATH")]
+    pub(crate) follow: Vec<PathBuf>,
+    /// Also close what a relay forwards out of its tunnel to other hosts
+    #[arg(long)]
+    pub(crate) close_relay_forward: bool,
+    /// Remove the table 'inet teredo', which opens the inside of every tunnel, and exit
+    #[arg(long, conflicts_with_all = ["set", "allow_inbound", "interface", "lease", "follow", "close_relay_forward"])]
+    pub(crate) remove: bool,
 }
 
 #[derive(Args, Debug, Default)]

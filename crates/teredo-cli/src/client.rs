@@ -18,6 +18,7 @@ use teredo_tunnel::SpawnError;
 use tokio::sync::watch;
 
 use crate::args::NativePolicy;
+use crate::daemon::inside::Inside;
 use crate::daemon::node::{self, GATE_GRACE, offer_service, run_failure, start_failure};
 use crate::daemon::{self, EndSignals, privilege};
 use crate::failure::{Exit, Failure};
@@ -44,7 +45,15 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
         control,
     )
     .await?;
-    let builder = builder.hub(hub).events(events).requests(requests);
+    let inside = Inside {
+        protect: settings.protect,
+        forward: true,
+    };
+    let builder = builder
+        .hub(hub)
+        .events(events)
+        .requests(requests)
+        .protection(inside.protection());
     let prepared = builder
         .prepare()
         .await
@@ -56,6 +65,7 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
         .start()
         .await
         .map_err(|error| start_failure(error, data_path_failure))?;
+    let kept = inside.keep(&settings.interface);
     daemon::tell_ready();
 
     let connectivity = client.connectivity();
@@ -73,6 +83,9 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
         },
     };
     serving.end().await;
+    if let Some(kept) = kept {
+        kept.abort();
+    }
     outcome
 }
 

@@ -46,6 +46,7 @@ pub(crate) struct ClientSection {
     pub(crate) default_route: Option<bool>,
     pub(crate) allow_private: Option<bool>,
     pub(crate) secret_file: Option<PathBuf>,
+    pub(crate) protect: Option<bool>,
     pub(crate) local_discovery: Option<bool>,
     pub(crate) determine_refresh: Option<bool>,
     pub(crate) native_ipv6: Option<NativePolicy>,
@@ -98,6 +99,7 @@ pub(crate) struct RelaySection {
     pub(crate) workers: Option<NonZeroUsize>,
     #[serde(deserialize_with = "field::interface")]
     pub(crate) interface: Option<String>,
+    pub(crate) protect: Option<bool>,
     pub(crate) allow_private: Option<bool>,
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) offload: Option<Offload>,
@@ -115,6 +117,9 @@ pub(crate) struct FirewallSection {
     pub(crate) interface: Option<String>,
     #[serde(deserialize_with = "field::duration")]
     pub(crate) lease: Option<Duration>,
+    /// Further sockets.
+    pub(crate) follow: Option<Vec<PathBuf>>,
+    pub(crate) close_relay_forward: Option<bool>,
 }
 
 /// Why a configuration cannot be used.
@@ -233,6 +238,7 @@ impl ClientSection {
             default_route: self.default_route.or(earlier.default_route),
             allow_private: self.allow_private.or(earlier.allow_private),
             secret_file: self.secret_file.or(earlier.secret_file),
+            protect: self.protect.or(earlier.protect),
             local_discovery: self.local_discovery.or(earlier.local_discovery),
             determine_refresh: self.determine_refresh.or(earlier.determine_refresh),
             native_ipv6: self.native_ipv6.or(earlier.native_ipv6),
@@ -269,6 +275,7 @@ impl RelaySection {
             direct_bubbles: self.direct_bubbles.or(earlier.direct_bubbles),
             workers: self.workers.or(earlier.workers),
             interface: self.interface.or(earlier.interface),
+            protect: self.protect.or(earlier.protect),
             allow_private: self.allow_private.or(earlier.allow_private),
             offload: self.offload.or(earlier.offload),
             group: self.group.or(earlier.group),
@@ -283,6 +290,8 @@ impl FirewallSection {
             allow_inbound: self.allow_inbound.or(earlier.allow_inbound),
             interface: self.interface.or(earlier.interface),
             lease: self.lease.or(earlier.lease),
+            follow: self.follow.or(earlier.follow),
+            close_relay_forward: self.close_relay_forward.or(earlier.close_relay_forward),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the commands that run in the foreground have in common: how they start, and how they are told to end.
 
+pub(crate) mod inside;
 pub(crate) mod node;
 pub(crate) mod privilege;
 

@@ -1,50 +1,108 @@
 //! `teredo firewall`: the agent that keeps nftables in step with the port.
 
-use teredo_firewall::{Agent, AgentError, Target};
+use teredo_firewall::{Agent, AgentError, AgentStatus, Block, BlockError, ForeignTable, Target};
 use teredo_node::retry_briefly;
 use teredo_notify::watcher::GatingSubscriber;
+use tokio::signal::unix::SignalKind;
+use tokio::sync::watch;
 
-use crate::daemon::{self, EndSignals};
+use crate::daemon::{self, EndSignals, listen};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::FirewallSettings;
 
-/// Follows the port until SIGINT or SIGTERM, then removes every exception.
+/// Follows the port until SIGINT or SIGTERM, then closes it; the block of the tunnel's inside stays. Or removes the block.
 ///
-/// The service may be absent; then there is no port, and so no exception.
+/// The services may be absent; then there is no port, and so no exception.
 pub(crate) fn run(settings: FirewallSettings) -> Result<Exit, Failure> {
+    if settings.remove {
+        return remove();
+    }
     daemon::runtime()?.block_on(follow(settings))
 }
 
 async fn follow(settings: FirewallSettings) -> Result<Exit, Failure> {
     let FirewallSettings {
         agent: config,
-        socket,
+        sockets,
+        ..
     } = settings;
     let place = match &config.target {
         Target::OwnTable => String::from("the table 'inet teredo'"),
         Target::AdministratorSet(set) => format!("the set '{set}'"),
     };
-    let mut end = EndSignals::new()?;
+    let mut end = EndSignals::without_hangup()?;
+    let mut reload = listen(SignalKind::hangup())?;
+    let mut tell = listen(SignalKind::user_defined1())?;
     let agent = retry_briefly(
         || Agent::new(config.clone()),
         |error| matches!(error, AgentError::AlreadyRunning { .. }),
     )
     .await
     .map_err(agent_failure)?;
+    let names: Vec<_> = sockets
+        .iter()
+        .map(|socket| socket.display().to_string())
+        .collect();
     narrate(format_args!(
         "{place} follows the port of {}",
-        socket.display()
+        names.join(" and ")
     ));
     daemon::tell_ready();
 
+    let status = agent.status();
+    let sources = sockets.into_iter().map(GatingSubscriber::new).collect();
+    let shutdown = async {
+        loop {
+            tokio::select! {
+                () = end.received() => break,
+                _ = reload.recv() => narrate("there is nothing to reload"),
+                _ = tell.recv() => tell_state(&status),
+            }
+        }
+        daemon::tell_stopping();
+    };
     agent
-        .run(GatingSubscriber::new(socket), async {
-            end.received().await;
-            daemon::tell_stopping();
-        })
+        .run_all(sources, shutdown)
         .await
         .map_err(agent_failure)?;
+    Ok(Exit::Done)
+}
+
+fn tell_state(status: &watch::Receiver<AgentStatus>) {
+    let status = status.borrow().clone();
+    let state = match (&status.trouble, status.in_step) {
+        (Some(trouble), _) => trouble.as_str(),
+        (None, true) => "in step",
+        (None, false) => "not in step",
+    };
+    narrate(format_args!(
+        "port {}, {} changes, {} repairs, {} refusals: {state}",
+        status.port, status.swaps, status.resyncs.flush, status.refusals
+    ));
+}
+
+/// `teredo firewall --remove`
+fn remove() -> Result<Exit, Failure> {
+    match Block::remove() {
+        Ok(true) => {
+            narrate("the table 'inet teredo' is removed: the inside of every tunnel is open")
+        }
+        Ok(false) => narrate("there is no table 'inet teredo'"),
+        Err(error) => {
+            let (exit, hint) = match &error {
+                BlockError::Foreign(_) => (Exit::Failed, ForeignTable::MEND),
+                BlockError::AgentRuns { .. } => (Exit::Failed, "stop the agent first"),
+                _ => (
+                    Exit::NotPermitted,
+                    "run it as root, or give it CAP_NET_ADMIN",
+                ),
+            };
+            return Err(Failure::new(exit, "the table 'inet teredo' stays")
+                .because(error)
+                .hint(hint));
+        }
+    }
     Ok(Exit::Done)
 }
 
@@ -61,6 +119,14 @@ fn agent_failure(error: AgentError) -> Failure {
         AgentError::AlreadyRunning { .. } => (
             Exit::Failed,
             String::from("a host needs one agent only: stop the other one first"),
+        ),
+        AgentError::ForeignTable(_) => (Exit::Failed, ForeignTable::MEND.to_owned()),
+        AgentError::OwnedSet { .. } => (
+            Exit::Failed,
+            String::from(
+                "declare the set in a table without 'flags owner', or let the program that owns the table look in \
+                 one that is",
+            ),
         ),
         AgentError::UnsuitableSet { path, .. } => (
             Exit::Failed,

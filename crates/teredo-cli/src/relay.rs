@@ -8,6 +8,7 @@ use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
 use teredo_tunnel::{BindError, SpawnError};
 
+use crate::daemon::inside::Inside;
 use crate::daemon::node::{self, GATE_GRACE, offer_service, run_failure, start_failure};
 use crate::daemon::{self, EndSignals, privilege};
 use crate::failure::{Exit, Failure};
@@ -34,7 +35,13 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
         control,
     )
     .await?;
+    let inside = Inside {
+        protect: settings.protect,
+        // A relay forwards for others, who have firewalls of their own.
+        forward: false,
+    };
     let prepared = Relay::builder()
+        .protection(inside.protection())
         .address(settings.address)
         .port(settings.port)
         .host(settings.host)
@@ -67,6 +74,7 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
     if let Some(trouble) = relay.trouble() {
         narrate(trouble);
     }
+    let kept = inside.keep(&settings.interface);
     daemon::tell_ready();
 
     let mut open = relay.open();
@@ -90,6 +98,9 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
         },
     };
     serving.end().await;
+    if let Some(kept) = kept {
+        kept.abort();
+    }
     outcome
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct ClientSettings {
     pub(crate) allow_private: bool,
     /// The secrets, if the client qualifies securely (RFC 4380 §5.2.2).
     pub(crate) secret_file: Option<PathBuf>,
+    /// Closes the inside of the tunnel before it is up.
+    pub(crate) protect: bool,
     /// Looks for other clients on the same link (RFC 4380 §5.2.8).
     pub(crate) local_discovery: bool,
     /// Searches for a longer refresh interval (RFC 4380 §5.2.7).
@@ -69,6 +71,7 @@ impl ClientSettings {
             default_route: !args.no_default_route && section.default_route.unwrap_or(true),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
             secret_file: args.secret_file.or(section.secret_file),
+            protect: args.protect || section.protect.unwrap_or(false),
             // Few home routers hairpin, so two clients of a home could not reach each other without it.
             local_discovery: !args.no_local_discovery && section.local_discovery.unwrap_or(true),
             // It keeps a second port open for minutes, and few NATs allow a longer interval.
@@ -237,6 +240,8 @@ pub(crate) struct RelaySettings {
     pub(crate) direct_bubbles: Option<bool>,
     pub(crate) workers: NonZeroUsize,
     pub(crate) interface: String,
+    /// Closes this host to what comes out of the tunnel before it is up.
+    pub(crate) protect: bool,
     /// Allows RFC 1918 addresses of servers and clients.
     pub(crate) allow_private: bool,
     pub(crate) offload: Offload,
@@ -295,6 +300,7 @@ impl RelaySettings {
                     false => cores().min(MAX_DEFAULT_LANES),
                 }),
             interface: interface(args.interface, section.interface),
+            protect: args.protect || section.protect.unwrap_or(false),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
             offload: args.offload.or(section.offload).unwrap_or_default(),
             group: args.group.or(section.group),
@@ -328,8 +334,10 @@ fn check_relay(section: &RelaySection) -> Result<(), Failure> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FirewallSettings {
     pub(crate) agent: AgentConfig,
-    /// The socket of the client's service.
-    pub(crate) socket: PathBuf,
+    /// The sockets of the nodes' services, at least one.
+    pub(crate) sockets: Vec<PathBuf>,
+    /// Removes the table instead.
+    pub(crate) remove: bool,
 }
 
 impl FirewallSettings {
@@ -347,11 +355,28 @@ impl FirewallSettings {
                 .map_or(Target::OwnTable, Target::AdministratorSet),
             interface: interface(args.interface, section.interface),
             allow_inbound,
+            close_relay_forward: args.close_relay_forward
+                || section.close_relay_forward.unwrap_or(false),
             lease,
             // Two renewals may fail before an entry expires, as with the default lease.
             renew: lease / 3,
         };
-        Self { agent, socket }
+        let further = if args.follow.is_empty() {
+            section.follow.unwrap_or_default()
+        } else {
+            args.follow
+        };
+        let mut sockets = vec![socket];
+        for socket in further {
+            if !sockets.contains(&socket) {
+                sockets.push(socket);
+            }
+        }
+        Self {
+            agent,
+            sockets,
+            remove: args.remove,
+        }
     }
 }
 

@@ -79,6 +79,9 @@ impl<'a> Block<'a> {
     fn rows(&self) -> Vec<(&'static str, String)> {
         let status = self.status;
         let mut rows = Vec::new();
+        for problem in &status.problems {
+            rows.push(("Problem", plain(problem)));
+        }
         if let Some(reason) = &status.reason {
             rows.push(("Reason", plain(reason)));
         }
@@ -164,6 +167,7 @@ fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
         .map(|pid| format!(" (pid {pid})"))
         .unwrap_or_default();
     let sync = match (gate.in_sync, gate.settle_us) {
+        (false, _) if gate.trouble.is_some() => String::from("not in sync: see the problem above"),
         (true, Some(micros)) => format!(
             "in sync, {} after the last change",
             span(Duration::from_micros(micros))

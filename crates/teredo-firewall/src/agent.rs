@@ -1,13 +1,17 @@
-//! The agent: it follows the port, and repairs its rules if another program changes them.
+//! The agent: it follows the ports of one or more nodes, repairs its rules if another program changes them, and reports
+//! what the kernel has.
 
 use std::{
+    collections::BTreeSet,
     error::Error,
     future::{Future, pending},
     pin::pin,
     time::Duration,
 };
 
+use futures_util::future::select_all;
 use teredo_nft::{Change, Monitor, NftError};
+use teredo_notify::{Snapshot, hub::GateReport};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -15,12 +19,16 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 use crate::{
+    administrator_set::SetError,
+    block::{ForeignTable, REPAIR_INTERVAL},
     config::{AgentConfig, ConfigError, SetPath},
     source::PortSource,
 };
 
 mod firewall;
-use firewall::{ApplyError, Firewall};
+mod node;
+use firewall::{ApplyError, Firewall, Wanted};
+use node::Followed;
 
 /// How long a restarted agent waits for the first news before it assumes that there is no port.
 /// Until then it leaves the set as it finds it, so that its restart closes nothing.
@@ -29,31 +37,15 @@ const FIRST_NEWS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How soon the agent retries a change that the kernel refused.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The least time between two resynchronizations. Two programs that each take the set for theirs
-/// must not keep a processor busy.
-const RESYNC_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the agent looks for what it hears nothing of: datagrams that others drop, and renamed interfaces.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The least time between two looks at the chains of others.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long the agent waits for the service to take a confirmation. The client goes on without it
 /// after 250 ms.
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// Keeps nftables in step with the port until `shutdown` completes, then removes its rules and
-/// elements.
-///
-/// # Errors
-///
-/// Those of [`Agent::new`] and [`Agent::run`].
-///
-/// # Panics
-///
-/// Outside of a tokio runtime with its I/O and time drivers.
-pub async fn run(
-    config: AgentConfig,
-    source: impl PortSource,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), AgentError> {
-    Agent::new(config)?.run(source, shutdown).await
-}
 
 /// Why there is no agent, or none any more.
 #[derive(Debug, thiserror::Error)]
@@ -68,14 +60,26 @@ pub enum AgentError {
          it needs the capability CAP_NET_ADMIN"
     )]
     NotPermitted,
-    /// Another program owns the table `inet teredo`: in all likelihood another agent.
+    /// Another agent runs in this network namespace.
     #[error(
-        "the table 'inet teredo' belongs to another program with netlink port {owner}, \
-         which is usually its process ID: another firewall agent is running"
+        "the table 'inet teredo' is held by {}: another firewall agent is running", crate::block::program(*.owner)
     )]
     AlreadyRunning {
-        /// The netlink port of the owner.
+        /// The netlink port of the other agent, usually its process ID.
         owner: u32,
+    },
+    /// The table `inet teredo` is the administrator's.
+    #[error(transparent)]
+    ForeignTable(#[from] ForeignTable),
+    /// The administrator's set is in a table that another process owns.
+    #[error(
+        "the table of the set '{path}' belongs to {owner}, and the kernel lets no other program fill the set"
+    )]
+    OwnedSet {
+        /// The set.
+        path: SetPath,
+        /// The program that owns the table.
+        owner: String,
     },
     /// The administrator's set cannot hold a port.
     #[error(
@@ -109,10 +113,12 @@ impl From<NftError> for AgentError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentStatus {
-    /// The open port, as the kernel confirmed it; 0 if none is open.
+    /// The open port, as the kernel confirmed it; 0 if none is open. With several nodes, the lowest.
     pub port: u16,
-    /// Whether that is the client's port.
+    /// Whether the open ports are those of the nodes.
     pub in_step: bool,
+    /// Why a port is not open although the kernel has its exception.
+    pub trouble: Option<String>,
     /// How often the open port changed. "None" counts as a port.
     pub swaps: u64,
     /// How long the last swap took, from the news to the kernel's confirmation.
@@ -135,26 +141,28 @@ pub struct Resyncs {
     pub enobufs: u64,
 }
 
-/// An agent whose rules are in place, and which does not follow the port yet.
+/// An agent whose block is in place, and which does not follow a port yet.
 #[derive(Debug)]
 pub struct Agent {
     firewall: Firewall,
     monitor: Monitor,
-    renew: Duration,
+    config: AgentConfig,
     status: watch::Sender<AgentStatus>,
-    /// The port that should be open; none until the first news.
-    wanted: Option<u16>,
-    /// The state that the agent has not confirmed yet, and when it learned of it.
-    unsettled: Option<(u64, Instant)>,
+    nodes: Vec<Followed>,
+    /// The ports that an agent before this one left open, until all nodes are known.
+    inherited: BTreeSet<u16>,
     renew_at: Instant,
+    beat_at: Instant,
     resync_at: Option<Instant>,
     resynced_at: Option<Instant>,
+    /// When the nodes that have not answered count as nodes without a port.
+    patience: Option<Instant>,
     /// The last failure that was logged, so that each retry does not log it again.
     failure: Option<String>,
 }
 
 impl Agent {
-    /// Installs the table `inet teredo` in the network namespace of the calling thread.
+    /// Closes the inside of the configured interface, in the network namespace of the calling thread.
     ///
     /// # Errors
     ///
@@ -166,23 +174,34 @@ impl Agent {
     /// Outside of a tokio runtime with its I/O driver.
     pub fn new(config: AgentConfig) -> Result<Self, AgentError> {
         config.check()?;
-        let renew = config.renew;
-        let firewall = Firewall::open(config)?;
-        // Before the first look at the set, so that no change after it can be missed.
+        let mut firewall = Firewall::open(config.clone())?;
+        // Before the first look at the ruleset, so that no change after it can be missed.
         let monitor = Monitor::open(firewall.netlink_port())?;
+        firewall.check()?;
+        let inherited = firewall.inherited()?;
+        let now = Instant::now();
         let mut agent = Self {
             firewall,
             monitor,
-            renew,
+            config,
             status: watch::Sender::default(),
-            wanted: None,
-            unsettled: None,
-            renew_at: Instant::now() + FIRST_NEWS_TIMEOUT,
+            nodes: Vec::new(),
+            inherited,
+            renew_at: now,
+            beat_at: now + BEAT,
             resync_at: None,
             resynced_at: None,
+            patience: Some(now + FIRST_NEWS_TIMEOUT),
             failure: None,
         };
-        agent.firewall.check_set()?;
+        match agent.firewall.apply(&agent.wanted()) {
+            Ok(()) => agent.renew_at = now + agent.config.renew,
+            Err(ApplyError::Netlink(error)) => return Err(error.into()),
+            // What waiting mends: the set is missing.
+            Err(error) => debug!(%error, "the ports of an agent before this one cannot be kept"),
+        }
+        // Two agents that start at the same time see each other here.
+        agent.firewall.check_claim()?;
         agent.status.send_modify(|status| status.resyncs.start += 1);
         Ok(agent)
     }
@@ -193,60 +212,100 @@ impl Agent {
         self.status.subscribe()
     }
 
-    /// Follows the port until `shutdown` completes, then removes the rules and elements.
-    ///
-    /// Each state is confirmed to `source` only when the kernel has confirmed it to the agent
-    /// (N-16). The agent retries a change that the kernel refuses until it succeeds or the port
-    /// changes.
+    /// Follows the port of one node until `shutdown` completes. See [`run_all`](Self::run_all).
     ///
     /// # Errors
     ///
-    /// [`AgentError::Source`] if the source of the port ends, [`AgentError::Netlink`] if the kernel can
-    /// no longer be monitored. The agent removes its rules and elements then too.
+    /// As [`run_all`](Self::run_all).
     pub async fn run(
+        self,
+        source: impl PortSource,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), AgentError> {
+        self.run_all(vec![source], shutdown).await
+    }
+
+    /// Follows the ports of all nodes until `shutdown` completes, then closes them. The inside of the tunnels stays closed.
+    ///
+    /// Each state is confirmed to its source only when the kernel has confirmed it to the agent (N-16). The agent retries a
+    /// change that the kernel refuses until it succeeds or the port changes. Each source gets a report when something
+    /// changes, and with each renewal.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Source`] if the source of a port ends, [`AgentError::Netlink`] if the kernel can no longer be
+    /// monitored, [`AgentError::AlreadyRunning`] if another agent took over while this one was stopped. The agent closes
+    /// its ports then too.
+    pub async fn run_all<S: PortSource>(
         mut self,
-        mut source: impl PortSource,
+        mut sources: Vec<S>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), AgentError> {
         let mut shutdown = pin!(shutdown);
+        self.nodes = sources.iter().map(|_| Followed::default()).collect();
         loop {
-            let resync_at = self.resync_at;
+            let (resync_at, patience) = (self.resync_at, self.patience);
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                state = source.next() => {
+                (index, state) = next(&mut sources) => {
                     let state = state.map_err(|error| AgentError::Source(error.into()))?;
-                    self.wanted = Some(state.port);
-                    self.unsettled = Some((state.sequence, Instant::now()));
-                    self.apply(&mut source).await;
+                    self.nodes[index].learn(state, sources[index].node());
+                    self.learned(&mut sources).await;
                 }
                 change = self.monitor.changed() => self.schedule_resync(change?),
-                () = until(resync_at) => self.resync(&mut source).await,
-                () = sleep_until(self.renew_at) => {
-                    self.renew(&mut source).await;
+                () = until(resync_at) => self.resync(&mut sources).await,
+                () = until(patience) => {
+                    self.nodes.iter_mut().for_each(Followed::give_up_waiting);
+                    self.learned(&mut sources).await;
                 }
+                () = sleep_until(self.renew_at) => self.renew(&mut sources).await?,
+                () = sleep_until(self.beat_at) => self.beat(&mut sources).await,
             }
         }
         Ok(self.firewall.release()?)
     }
 
+    async fn learned(&mut self, sources: &mut [impl PortSource]) {
+        if self.nodes.iter().all(Followed::is_known) {
+            self.inherited.clear();
+            self.patience = None;
+        }
+        self.apply(sources).await;
+    }
+
+    /// What the kernel is to have.
+    fn wanted(&self) -> Wanted {
+        let mut wanted = Wanted {
+            ports: self.inherited.clone(),
+            ..Wanted::default()
+        };
+        wanted.tunnels.insert(self.config.interface.clone(), None);
+        for node in &self.nodes {
+            node.add_to(&mut wanted, self.config.close_relay_forward);
+        }
+        wanted
+    }
+
     /// Puts the wanted state into the kernel, which may have it already.
-    async fn apply(&mut self, source: &mut impl PortSource) {
-        let Some(port) = self.wanted else { return };
+    async fn apply(&mut self, sources: &mut [impl PortSource]) {
+        let wanted = self.wanted();
         let started = Instant::now();
-        match self.firewall.apply(port) {
+        match self.firewall.apply(&wanted) {
             Ok(()) => {
-                let learned = self.unsettled.map_or(started, |(_, learned)| learned);
-                self.applied(port, learned.elapsed());
-                self.settle(source).await;
+                let learned = self.nodes.iter().filter_map(Followed::learned_at).min();
+                self.applied(&wanted, learned.unwrap_or(started).elapsed());
+                self.failure = None;
+                self.settle(sources).await;
+                self.report(sources, false).await;
             }
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&error, sources).await,
         }
     }
 
-    fn applied(&mut self, port: u16, took: Duration) {
-        self.failure = None;
-        self.renew_at = Instant::now() + self.renew;
+    fn applied(&mut self, wanted: &Wanted, took: Duration) {
+        self.renew_at = Instant::now() + self.config.renew;
+        let port = wanted.ports.first().copied().unwrap_or_default();
         self.status.send_if_modified(|status| {
             let before = status.clone();
             if status.port != port {
@@ -265,24 +324,43 @@ impl Agent {
         });
     }
 
-    async fn settle(&mut self, source: &mut impl PortSource) {
-        let Some((sequence, _)) = self.unsettled.take() else {
-            return;
-        };
-        if timeout(SETTLE_TIMEOUT, source.settle(sequence))
-            .await
-            .is_err()
-        {
-            warn!(
-                sequence,
-                "the service does not take the confirmation of a port change"
-            );
+    async fn settle(&mut self, sources: &mut [impl PortSource]) {
+        for (node, source) in self.nodes.iter_mut().zip(sources) {
+            let Some(sequence) = node.take_unsettled() else {
+                continue;
+            };
+            let settled = timeout(SETTLE_TIMEOUT, source.settle(sequence)).await;
+            if settled.is_err() {
+                warn!(
+                    sequence,
+                    "the service does not take the confirmation of a port change"
+                );
+            }
         }
     }
 
-    fn failed(&mut self, error: &ApplyError) {
-        let waiting = matches!(error, ApplyError::Missing { .. });
-        self.renew_at = Instant::now() + if waiting { self.renew } else { RETRY };
+    /// Tells the nodes how the firewall is: those that have not heard it yet, or all.
+    async fn report(&mut self, sources: &mut [impl PortSource], all: bool) {
+        let trouble = self
+            .failure
+            .clone()
+            .or_else(|| self.status.borrow().trouble.clone());
+        let report = GateReport {
+            trouble,
+            protects: self.wanted().tunnels.into_keys().collect(),
+            valid: self.config.lease,
+        };
+        for (node, source) in self.nodes.iter_mut().zip(sources) {
+            if node.hears(&report) || all {
+                // A service that does not take it loses this agent's word when the report is no longer valid.
+                let _ = timeout(SETTLE_TIMEOUT, source.report(&report)).await;
+            }
+        }
+    }
+
+    async fn failed(&mut self, error: &ApplyError, sources: &mut [impl PortSource]) {
+        let waiting = matches!(error, ApplyError::Set(SetError::Missing(_)));
+        self.renew_at = Instant::now() + if waiting { self.config.renew } else { RETRY };
         self.status.send_modify(|status| {
             status.in_step = false;
             // Which port is open is unknown, but surely not the right one.
@@ -303,17 +381,51 @@ impl Agent {
             );
         }
         self.failure = Some(text);
+        self.report(sources, false).await;
     }
 
-    /// Renews the lease. Without a lease, it resynchronizes instead.
-    async fn renew(&mut self, source: &mut impl PortSource) {
-        let port = *self.wanted.get_or_insert(0);
-        if self.failure.is_some() || self.firewall.lapses(port) {
-            self.apply(source).await;
-        } else {
-            self.renew_at = Instant::now() + self.renew;
-            self.resync(source).await;
+    /// Renews the leases, and the nodes' word that the agent works.
+    async fn renew(&mut self, sources: &mut [impl PortSource]) -> Result<(), AgentError> {
+        self.firewall.check_claim()?;
+        self.apply(sources).await;
+        self.report(sources, true).await;
+        Ok(())
+    }
+
+    /// Looks for what the kernel does not report.
+    async fn beat(&mut self, sources: &mut [impl PortSource]) {
+        self.beat_at = Instant::now() + BEAT;
+        let mut renamed = false;
+        for node in &mut self.nodes {
+            renamed |= node.follow_interface();
         }
+        if renamed {
+            self.apply(sources).await;
+        }
+        self.look(sources).await;
+    }
+
+    /// Looks whether datagrams get through the chains of others.
+    async fn look(&mut self, sources: &mut [impl PortSource]) {
+        let trouble = match self.firewall.passage(&self.wanted()) {
+            Ok(trouble) => trouble,
+            Err(error) => {
+                debug!(%error, "cannot look for what others drop");
+                return;
+            }
+        };
+        let changed = self.status.send_if_modified(|status| {
+            let changed = status.trouble != trouble;
+            status.trouble.clone_from(&trouble);
+            changed
+        });
+        if changed {
+            match trouble {
+                Some(reason) => warn!(reason, "the port may not be open"),
+                None => info!("the port is open"),
+            }
+        }
+        self.report(sources, false).await;
     }
 
     /// Another program changed the ruleset: schedules a look at the agent's part.
@@ -337,26 +449,47 @@ impl Agent {
         }
         let earliest = self
             .resynced_at
-            .map_or_else(Instant::now, |last| last + RESYNC_INTERVAL);
+            .map_or_else(Instant::now, |last| last + REPAIR_INTERVAL);
         self.resync_at.get_or_insert(earliest);
     }
 
-    async fn resync(&mut self, source: &mut impl PortSource) {
+    async fn resync(&mut self, sources: &mut [impl PortSource]) {
         self.resync_at = None;
         self.resynced_at = Some(Instant::now());
-        let Some(port) = self.wanted else { return };
-        match self.firewall.intact(port) {
-            Ok(true) if self.unsettled.is_none() => {}
+        let wanted = self.wanted();
+        match self.firewall.intact(&wanted) {
+            Ok(true) if self.failure.is_none() => {}
             Ok(intact) => {
                 if !intact {
                     info!("another program changed the firewall agent's rules; restoring them");
                     self.status.send_modify(|status| status.resyncs.flush += 1);
                 }
-                self.apply(source).await;
+                self.apply(sources).await;
             }
-            Err(error) => self.failed(&error),
+            Err(error) => {
+                self.firewall.doubt();
+                // The block comes back even if the set does not.
+                match self.firewall.apply(&wanted) {
+                    Ok(()) => self.apply(sources).await,
+                    Err(_) => self.failed(&error, sources).await,
+                }
+            }
+        }
+        // Another program's change may shadow the exception; a busy ruleset waits for the beat.
+        if self.beat_at.saturating_duration_since(Instant::now()) < BEAT - LOOK_INTERVAL {
+            self.beat(sources).await;
         }
     }
+}
+
+/// The next state of any node, and the index of its source.
+async fn next<S: PortSource>(sources: &mut [S]) -> (usize, Result<Snapshot, S::Error>) {
+    if sources.is_empty() {
+        return pending().await;
+    }
+    let nexts = sources.iter_mut().map(|source| Box::pin(source.next()));
+    let (state, index, _) = select_all(nexts).await;
+    (index, state)
 }
 
 /// Waits until then; forever if there is no such time.

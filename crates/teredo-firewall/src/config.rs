@@ -15,8 +15,11 @@ pub const DEFAULT_RENEW: Duration = Duration::from_secs(5);
 pub struct AgentConfig {
     /// The rules that let the port through.
     pub target: Target,
-    /// The name of the tunnel interface, at most 15 bytes.
+    /// The name of a tunnel interface to close from the start, at most 15 bytes. The agent closes those of the nodes that
+    /// it follows as well.
     pub interface: String,
+    /// Whether traffic that a relay forwards out of its tunnel is closed, too. A client's always is.
+    pub close_relay_forward: bool,
     /// Unsolicited traffic that may come in through the tunnel.
     pub allow_inbound: Vec<Exception>,
     /// How long an exception outlives an agent that stopped renewing it; at least twice `renew`.
@@ -33,6 +36,7 @@ impl Default for AgentConfig {
             target: Target::OwnTable,
             interface: "teredo".to_owned(),
             allow_inbound: Vec::new(),
+            close_relay_forward: false,
             lease: DEFAULT_LEASE,
             renew: DEFAULT_RENEW,
         }
@@ -41,12 +45,8 @@ impl Default for AgentConfig {
 
 impl AgentConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let name = &self.interface;
-        let valid = matches!(name.len(), 1..=15)
-            && !matches!(name.as_str(), "." | "..")
-            && !name.contains(|c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace());
-        if !valid {
-            return Err(ConfigError::Interface(name.clone()));
+        if !is_interface_name(&self.interface) {
+            return Err(ConfigError::Interface(self.interface.clone()));
         }
         if self.renew.is_zero() || self.lease < self.renew * 2 {
             return Err(ConfigError::Lease {
@@ -56,6 +56,13 @@ impl AgentConfig {
         }
         Ok(())
     }
+}
+
+/// Whether an interface can have that name.
+pub(crate) fn is_interface_name(name: &str) -> bool {
+    matches!(name.len(), 1..=15)
+        && !matches!(name, "." | "..")
+        && !name.contains(|c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace())
 }
 
 /// A configuration that cannot work.
@@ -84,13 +91,13 @@ pub enum ConfigError {
 /// The rules that let the port through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Target {
-    /// Rules in the table `inet teredo`, which is the agent's own.
+    /// Rules in the table `inet teredo`.
     ///
     /// This suits a host on which nothing else drops the traffic: an `accept` there does not override
     /// the drop of another table at the same hook.
     #[default]
     OwnTable,
-    /// The administrator's rules, which look in this set. The agent owns its elements.
+    /// The administrator's rules, which look in this set. The agent adds and removes its own elements, and no other.
     AdministratorSet(SetPath),
 }
 

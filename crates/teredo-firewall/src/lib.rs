@@ -9,22 +9,22 @@
 //!
 //! There are two ways to let the port through:
 //!
-//! - [`Target::AdministratorSet`]: the administrator's rules look in a set, of which the agent owns only the
-//!   elements. The set holds exactly the current port, as a lease that the agent renews: if
-//!   the agent is killed, the port closes.
-//! - [`Target::OwnTable`]: the agent has rules in a table of its own, which the kernel removes when
-//!   the agent ends, and which no other program can flush. This suits a host on which nothing else drops
-//!   the traffic, because an `accept` there does not override the `drop` of another table.
+//! - [`Target::AdministratorSet`]: the administrator's rules look in a set, to which the agent adds the port. It touches
+//!   no other element.
+//! - [`Target::OwnTable`]: the agent opens the port in the table `inet teredo`. This suits a host on which nothing else
+//!   drops the traffic, because an `accept` there does not override the `drop` of another table.
 //!
-//! In both, the table `inet teredo` closes the inside of the tunnel: it drops unsolicited traffic, except ICMPv6 and
-//! the exceptions of [`AgentConfig::allow_inbound`].
+//! In both, the port is a lease that the agent renews: if the agent is killed, the port closes. And in both, the table
+//! `inet teredo` closes the inside of the tunnel: it drops unsolicited traffic, except ICMPv6 and the exceptions of
+//! [`AgentConfig::allow_inbound`]. That [`Block`] survives the agent. A client can install it before its interface is up.
 //!
-//! [`run`] takes the port from a [`PortSource`]: the local service's [`GatingSubscriber`](teredo_notify::watcher::GatingSubscriber), or the
+//! [`run`] takes the port from a [`PortSource`]: the local service's
+//! [`GatingSubscriber`](teredo_notify::watcher::GatingSubscriber), or the
 //! program itself, as `examples/own_source.rs` shows. It needs `CAP_NET_ADMIN`. The rules go to the kernel by
 //! [`teredo_nft`].
 //!
 //! ```no_run
-//! # async fn example(port: teredo_notify::watcher::Gate) -> Result<(), teredo_firewall::AgentError> {
+//! # async fn example(port: teredo_notify::watcher::GatingSubscriber) -> Result<(), teredo_firewall::AgentError> {
 //! use teredo_firewall::{AgentConfig, Target};
 //!
 //! let config = AgentConfig {
@@ -44,9 +44,12 @@
 
 #![forbid(unsafe_code)]
 
+mod administrator_set;
 mod agent;
+mod block;
+mod claim;
 mod config;
-mod leased_set;
+mod passage;
 mod source;
 mod table;
 
@@ -56,7 +59,8 @@ mod nft_program;
 #[cfg(test)]
 mod testing;
 
-pub use agent::{Agent, AgentError, AgentStatus, Resyncs, run};
+pub use agent::{Agent, AgentError, AgentStatus, Resyncs};
+pub use block::{Block, BlockError, ForeignTable};
 pub use config::{
     AgentConfig, ConfigError, DEFAULT_LEASE, DEFAULT_RENEW, Exception, ParseExceptionError,
     ParseSetError, Protocol, SetPath, Target,

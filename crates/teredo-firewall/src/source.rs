@@ -4,6 +4,8 @@ use std::error::Error;
 
 use teredo_notify::{
     Snapshot,
+    hub::GateReport,
+    snapshot::Node,
     watcher::{GatingError, GatingSubscriber},
 };
 
@@ -27,6 +29,19 @@ pub trait PortSource {
     /// Confirms that the firewall is in the state with that number. The agent may drop the future before it
     /// completes.
     fn settle(&mut self, sequence: u64) -> impl Future<Output = ()> + Send;
+
+    /// The node whose port this is: its role and interface. By default unknown; then the agent closes the interface of
+    /// its configuration.
+    fn node(&self) -> Node {
+        Node::default()
+    }
+
+    /// Tells the source how the firewall is: a confirmation is withdrawn by a report with trouble. The agent may drop the
+    /// future before it completes.
+    fn report(&mut self, report: &GateReport) -> impl Future<Output = ()> + Send {
+        let _ = report;
+        std::future::ready(())
+    }
 }
 
 impl PortSource for GatingSubscriber {
@@ -38,6 +53,14 @@ impl PortSource for GatingSubscriber {
 
     async fn settle(&mut self, sequence: u64) {
         Self::settle(self, sequence).await;
+    }
+
+    fn node(&self) -> Node {
+        Self::node(self).clone()
+    }
+
+    async fn report(&mut self, report: &GateReport) {
+        Self::report(self, report).await;
     }
 }
 

@@ -1,28 +1,58 @@
-//! The agent's own table, `inet teredo`.
+//! The table `inet teredo`: the block of the tunnel's inside, and the leases of the exceptions.
 //!
-//! Its chains run before those of others at the priority `filter`, but that gives its verdicts no
-//! more weight than theirs. A `drop` is final in any chain. An `accept` only ends its own chain, and
-//! the next base chain at the same hook still sees the packet. So this table can close the inside of
-//! the tunnel on any host, but can open the port only if no other table drops it. Otherwise the rules
-//! that drop must open it, by looking in a set that the agent fills: see
+//! The block and the exceptions have different lifetimes. The table has no owner, so the block survives whoever made it,
+//! and ends by `teredo firewall --remove` alone. Each exception is an element with a timeout, which the agent renews. The
+//! table's text is always the same; what differs between hosts is in the sets.
+//!
+//! Its chains run before those of others at the priority `filter`, but that gives its verdicts no more weight than theirs.
+//! A `drop` is final in any chain. An `accept` only ends its own chain, and the next base chain at the same hook still
+//! sees the packet. So this table can close the inside of the tunnel on any host, but can open the port only if no other
+//! table drops it. Otherwise the rules that drop must open it, by looking in a set that the agent fills: see
 //! [`Target::AdministratorSet`](crate::Target).
 
 use std::net::Ipv4Addr;
 
-use rustix::io::Errno;
 use teredo_nft::{
-    Batch, Chain, ChainKind, CtState, Element, Family, Hook, KeyType, Netlink, NftError,
-    PayloadBase, Rule, Set, TableFlags, TableName, Verdict,
+    Batch, Chain, ChainKind, CtState, Element, Family, Field, Hook, KeyType, MetaKey, Netlink,
+    NftError, PayloadBase, Rule, RuleInfo, Set, TableFlags, TableName, Verdict,
 };
-use tracing::{info, warn};
 
-use crate::config::{Exception, SetPath};
+/// The comment that tells the table from one of the administrator's. `nft list ruleset` writes it, so a restored table
+/// still has it.
+pub(crate) const MARK: &str =
+    "teredo: closes the inside of the tunnel; 'teredo firewall --remove' removes it";
+
+/// The interfaces from which nothing unsolicited reaches this host. They stay until the table is removed: a name without
+/// an interface matches nothing.
+pub(crate) const TUNNELS: &str = "tunnels";
+/// Those from which nothing unsolicited is forwarded either. A relay forwards for others, so it is not among them.
+pub(crate) const CLOSED_FORWARD: &str = "closed_forward";
+/// The ports in use.
+pub(crate) const PORTS: &str = "port";
+/// The ports whose datagrams the kernel does not track: those of relays, for each datagram of a stranger would take an
+/// entry.
+pub(crate) const UNTRACKED: &str = "untracked";
+/// The protocols and ports that are open inside the tunnel.
+pub(crate) const ALLOWED: &str = "allowed";
+/// The agent that renews the leases, by its netlink port.
+pub(crate) const AGENTS: &str = "agents";
+
+/// The sets whose elements are leases of the agent.
+pub(crate) const LEASED: [&str; 4] = [PORTS, UNTRACKED, ALLOWED, AGENTS];
+
+/// The chains that count new datagrams for the port before and behind the chains of all others.
+pub(crate) const ARRIVING: &str = "arriving";
+pub(crate) const PASSED: &str = "passed";
 
 /// Before `filter`, so that the counters show everything that arrived.
 const PRIORITY: i32 = -10;
+/// Before connection tracking, at -200.
+const RAW: i32 = -300;
+const FIRST: i32 = i32::MIN;
+const LAST: i32 = 1000;
 
-/// The set that holds the current port, in the mode that has no other.
-const PORT_SET: &str = "port";
+/// The most interfaces. A client's name is used again, so only a host with many nodes comes near it.
+const MAX_TUNNELS: u32 = 256;
 
 const UDP: u8 = 17;
 const IGMP: u8 = 2;
@@ -37,182 +67,182 @@ const DISCOVERY_ADDRESS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 253);
 /// The unsolicited ICMPv6 that is let in (F-5): errors, echo, and neighbour discovery.
 const ICMPV6_TYPES: [u8; 10] = [1, 2, 3, 4, 128, 129, 133, 134, 135, 136];
 
-/// The agent's own table.
-#[derive(Debug)]
-pub(crate) struct OwnTable {
-    interface: String,
-    exceptions: Vec<Exception>,
-    with_port: bool,
-    owned: bool,
+/// What the kernel has under the table's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    /// A table with the mark.
+    Ours,
+    /// A table without it, and the netlink port of the program that owns it, if one does.
+    Foreign(Option<u32>),
 }
 
-/// Why the table could not be installed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum InstallError {
-    #[error("the table belongs to another program, whose netlink port is {owner}")]
-    Owned { owner: u32 },
-    #[error(transparent)]
-    Netlink(#[from] NftError),
+pub(crate) fn name() -> TableName {
+    TableName::new(Family::Inet, "teredo")
 }
 
-impl OwnTable {
-    /// A table that is not installed yet. With `with_port` it opens the port too; otherwise it only closes the
-    /// tunnel's inside.
-    pub(crate) fn new(interface: &str, exceptions: &[Exception], with_port: bool) -> Self {
-        Self {
-            interface: interface.to_owned(),
-            exceptions: exceptions.to_vec(),
-            with_port,
-            owned: true,
+pub(crate) fn find(netlink: &mut Netlink) -> Result<Found, NftError> {
+    Ok(match netlink.table(&name())? {
+        None => Found::Nothing,
+        Some(info) if info.owner.is_some() => Found::Foreign(info.owner),
+        Some(info) if info.comment.as_deref() == Some(MARK) => Found::Ours,
+        Some(_) => Found::Foreign(None),
+    })
+}
+
+/// The table's chains and rules, in a form that is the same for two tables that do the same.
+pub(crate) fn text(netlink: &mut Netlink) -> Result<Vec<String>, NftError> {
+    let table = name();
+    let mut text = Vec::new();
+    for chain in netlink.chains(table.family)? {
+        if chain.table == table.name {
+            text.push(format!("{} {:?}", chain.name, chain.base));
         }
     }
+    text.sort_unstable();
+    let mut rules = netlink.rules(&table, None)?.unwrap_or_default();
+    // The order within a chain stays.
+    rules.sort_by(|one, other| one.chain.cmp(&other.chain));
+    text.extend(
+        rules
+            .iter()
+            .map(|rule| format!("{}: {}", rule.chain, rule.content)),
+    );
+    Ok(text)
+}
 
-    pub(crate) fn name() -> TableName {
-        TableName::new(Family::Inet, "teredo")
+/// Whether unsolicited traffic from the interface is dropped, as the kernel has it now.
+pub(crate) fn closes(netlink: &mut Netlink, interface: &str) -> Result<bool, NftError> {
+    let table = name();
+    if find(netlink)? != Found::Ours {
+        return Ok(false);
     }
+    let hooked = netlink.chains(table.family)?.iter().any(|chain| {
+        chain.table == table.name
+            && chain.name == "input"
+            && chain.base.is_some_and(|base| base.hook == Hook::Input)
+    });
+    let rules = netlink.rules(&table, None)?.unwrap_or_default();
+    let of =
+        |name: &str| -> Vec<&RuleInfo> { rules.iter().filter(|rule| rule.chain == name).collect() };
+    let looked_up = of("input")
+        .first()
+        .is_some_and(|rule| rule.sets.iter().any(|set| set == TUNNELS));
+    let dropped = of("inside")
+        .last()
+        .is_some_and(|rule| rule.drops_everything);
+    Ok(hooked
+        && looked_up
+        && dropped
+        && interfaces(netlink, TUNNELS)?
+            .iter()
+            .any(|name| name == interface))
+}
 
-    /// The set that holds the current port, if the table opens it.
-    pub(crate) fn port_set() -> SetPath {
-        SetPath {
-            table: Self::name(),
-            set: PORT_SET.to_owned(),
-        }
+/// The interfaces in a set of the table; none if there is no such set.
+pub(crate) fn interfaces(netlink: &mut Netlink, set: &str) -> Result<Vec<String>, NftError> {
+    let elements = netlink.elements(&name(), set)?.unwrap_or_default();
+    let names = elements.iter().filter_map(|element| element.interface());
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// Adds the requests that make the table right, whether it exists or not. Elements stay, and no packet meets a table
+/// without its rules.
+pub(crate) fn declare(batch: &mut Batch) {
+    let table = name();
+    let base = |name, hook, priority| Chain::base(name, ChainKind::Filter, hook, priority);
+    let set = |name, key| Set::new(name, key);
+    let tunnels = |name| set(name, KeyType::IFNAME).with_size(MAX_TUNNELS);
+    batch.add_table_with_comment(&table, TableFlags::default(), MARK);
+    for set in [
+        tunnels(TUNNELS),
+        tunnels(CLOSED_FORWARD),
+        set(PORTS, KeyType::INET_SERVICE).with_timeouts(),
+        set(UNTRACKED, KeyType::INET_SERVICE).with_timeouts(),
+        set(ALLOWED, KeyType::INET_PROTO.then(KeyType::INET_SERVICE)).with_timeouts(),
+        set(AGENTS, KeyType::MARK).with_timeouts(),
+    ] {
+        batch.add_set(&table, &set);
     }
-
-    /// The table as an old kernel has it, without an owner.
-    #[cfg(test)]
-    pub(crate) fn without_owner(mut self) -> Self {
-        self.owned = false;
-        self
+    let chains = [
+        ("inside", None),
+        ("input", Some((Hook::Input, PRIORITY))),
+        ("forward", Some((Hook::Forward, PRIORITY))),
+        ("output", Some((Hook::Output, PRIORITY))),
+        ("raw_in", Some((Hook::Prerouting, RAW))),
+        ("raw_out", Some((Hook::Output, RAW))),
+        (ARRIVING, Some((Hook::Input, FIRST))),
+        (PASSED, Some((Hook::Input, LAST))),
+    ];
+    for (name, place) in chains {
+        let chain = match place {
+            Some((hook, priority)) => base(name, hook, priority),
+            None => Chain::regular(name),
+        };
+        batch.add_chain(&table, &chain).flush_chain(&table, name);
     }
-
-    /// Whether the kernel removes the table when the agent ends.
-    pub(crate) fn owned(&self) -> bool {
-        self.owned
+    add_inside(batch, &table);
+    for (chain, set) in [("input", TUNNELS), ("forward", CLOSED_FORWARD)] {
+        let rule = Rule::new()
+            .meta(MetaKey::Iifname)
+            .in_set(set)
+            .verdict(Verdict::Goto("inside".to_owned()));
+        batch.add_rule(&table, chain, rule);
     }
+    add_outside(batch, &table);
+    add_untracked(batch, &table);
+}
 
-    /// Puts the table in the place of whatever has its name, in one transaction.
-    pub(crate) fn install(
-        &mut self,
-        netlink: &mut Netlink,
-        element: Option<Element>,
-    ) -> Result<(), InstallError> {
-        let table = Self::name();
-        // Only a former agent or a very old kernel leaves a table of this name without an owner.
-        match netlink.table(&table)?.map(|info| info.owner) {
-            Some(Some(owner)) if owner != netlink.port() => {
-                return Err(InstallError::Owned { owner });
-            }
-            Some(Some(_)) | None => {}
-            Some(None) => info!(%table, "replacing a table that an agent left behind"),
-        }
-        if self.owned {
-            match netlink.execute(&self.batch(element.clone())) {
-                Err(NftError::Refused {
-                    errno: errno @ (Errno::INVAL | Errno::OPNOTSUPP),
-                    request,
-                }) if request == format!("add table {table}") => {
-                    warn!(
-                        %table, %errno,
-                        "this kernel knows no tables with an owner (Linux 5.12 does): if the agent \
-                         is killed, the table stays, and only its port lapses",
-                    );
-                    self.owned = false;
-                }
-                result => return Ok(result?),
-            }
-        }
-        Ok(netlink.execute(&self.batch(element))?)
+/// The elements of a set of leases.
+pub(crate) fn leases(batch: &mut Batch, set: &str, elements: impl IntoIterator<Item = Element>) {
+    batch.flush_set(&name(), set);
+    let elements: Vec<_> = elements.into_iter().collect();
+    if !elements.is_empty() {
+        batch.add_elements(&name(), set, elements);
     }
+}
 
-    pub(crate) fn installed(&self, netlink: &mut Netlink) -> Result<bool, NftError> {
-        Ok(netlink.table(&Self::name())?.is_some())
-    }
-
-    pub(crate) fn remove(&self, netlink: &mut Netlink) -> Result<(), NftError> {
-        let mut batch = Batch::new();
-        batch.delete_table(&Self::name());
-        match netlink.execute(&batch) {
-            Err(error) if error.refusal() == Some(Errno::NOENT) => Ok(()),
-            result => result,
-        }
-    }
-
-    fn batch(&self, element: Option<Element>) -> Batch {
-        let table = Self::name();
-        let mut batch = Batch::new();
-        batch
-            .replace_table(
-                &table,
-                TableFlags {
-                    owner: self.owned,
-                    ..TableFlags::default()
-                },
-            )
-            .add_chain(&table, &Chain::regular("inside"))
-            .add_chain(
-                &table,
-                &Chain::base("input", ChainKind::Filter, Hook::Input, PRIORITY),
-            )
-            .add_chain(
-                &table,
-                &Chain::base("forward", ChainKind::Filter, Hook::Forward, PRIORITY),
-            );
-        self.add_inside(&mut batch, &table);
-        for chain in ["input", "forward"] {
-            let rule = Rule::new()
-                .iifname(&self.interface)
-                .verdict(Verdict::Goto("inside".to_owned()));
-            batch.add_rule(&table, chain, rule);
-        }
-        if self.with_port {
-            add_outside(&mut batch, &table, element);
-        }
-        batch
-    }
-
-    /// Traffic out of the tunnel, to this host or through it (F-5, F-6, R4380-7.1-01, R6169-4.3-01, W-03).
-    fn add_inside(&self, batch: &mut Batch, table: &TableName) {
-        batch
-            .add_rule(
-                table,
-                "inside",
-                Rule::new()
-                    .ct_state(CtState::ESTABLISHED | CtState::RELATED)
-                    .counter()
-                    .accept(),
-            )
-            .add_rule(
-                table,
-                "inside",
-                Rule::new()
-                    .ipv6()
-                    .protocol(ICMPV6)
-                    .payload(PayloadBase::Transport, 0, 1)
-                    .among(KeyType::ICMPV6_TYPE, ICMPV6_TYPES.map(|kind| [kind]))
-                    .counter()
-                    .accept(),
-            );
-        for exception in &self.exceptions {
-            let rule = Rule::new()
-                .protocol(exception.protocol.number())
-                .destination_port()
-                .is(exception.port.get().to_be_bytes())
+/// Traffic out of the tunnel, to this host or through it (F-5, F-6, R4380-7.1-01, R6169-4.3-01, W-03).
+fn add_inside(batch: &mut Batch, table: &TableName) {
+    batch
+        .add_rule(
+            table,
+            "inside",
+            Rule::new()
+                .ct_state(CtState::ESTABLISHED | CtState::RELATED)
                 .counter()
-                .accept();
-            batch.add_rule(table, "inside", rule);
-        }
-        batch.add_rule(
+                .accept(),
+        )
+        .add_rule(
+            table,
+            "inside",
+            Rule::new()
+                .ipv6()
+                .protocol(ICMPV6)
+                .payload(PayloadBase::Transport, 0, 1)
+                .among(KeyType::ICMPV6_TYPE, ICMPV6_TYPES.map(|kind| [kind]))
+                .counter()
+                .accept(),
+        )
+        .add_rule(
+            table,
+            "inside",
+            Rule::new()
+                .load([Field::Meta(MetaKey::L4Proto), Field::DESTINATION_PORT])
+                .in_set(ALLOWED)
+                .counter()
+                .accept(),
+        )
+        .add_rule(
             table,
             "inside",
             Rule::new().counter().drop().comment("unsolicited"),
         );
-    }
 }
 
 /// The traffic that carries the tunnel: the announced port (F-1, F-2), and the fixed one of local discovery, which is
 /// never announced (F-3, N-09).
-fn add_outside(batch: &mut Batch, table: &TableName, element: Option<Element>) {
+fn add_outside(batch: &mut Batch, table: &TableName) {
     let udp = || Rule::new().protocol(UDP);
     // The protocol field of the IPv4 header.
     let igmp = || {
@@ -224,19 +254,23 @@ fn add_outside(batch: &mut Batch, table: &TableName, element: Option<Element>) {
             .accept()
     };
     let server = TEREDO_PORT.to_be_bytes();
-
-    batch
-        .add_set(
-            table,
-            &Set::new(PORT_SET, KeyType::INET_SERVICE).with_timeouts(),
-        )
-        .add_chain(
-            table,
-            &Chain::base("output", ChainKind::Filter, Hook::Output, PRIORITY),
-        );
-    if let Some(element) = element {
-        batch.add_elements(table, PORT_SET, [element]);
-    }
+    let discovery = || {
+        Rule::new()
+            .ipv4()
+            .ipv4_destination(DISCOVERY_ADDRESS)
+            .protocol(UDP)
+            .destination_port()
+            .is(server)
+    };
+    let arrived = || {
+        udp()
+            .destination_port()
+            .in_set(PORTS)
+            .ct_state(CtState::NEW | CtState::UNTRACKED)
+            .counter()
+    };
+    let to_port = || udp().destination_port().in_set(PORTS).counter().accept();
+    let from_port = || udp().source_port().in_set(PORTS).counter().accept();
     batch
         .add_rule(
             table,
@@ -245,33 +279,16 @@ fn add_outside(batch: &mut Batch, table: &TableName, element: Option<Element>) {
                 .source_port()
                 .is(server)
                 .destination_port()
-                .in_set(PORT_SET)
+                .in_set(PORTS)
                 .counter()
                 .accept()
                 .comment("from the server"),
         )
+        .add_rule(table, "input", to_port().comment("from peers"))
         .add_rule(
             table,
             "input",
-            udp()
-                .destination_port()
-                .in_set(PORT_SET)
-                .counter()
-                .accept()
-                .comment("from peers"),
-        )
-        .add_rule(
-            table,
-            "input",
-            Rule::new()
-                .ipv4()
-                .ipv4_destination(DISCOVERY_ADDRESS)
-                .protocol(UDP)
-                .destination_port()
-                .is(server)
-                .counter()
-                .accept()
-                .comment("local discovery"),
+            discovery().counter().accept().comment("local discovery"),
         )
         .add_rule(table, "input", igmp())
         .add_rule(
@@ -279,24 +296,33 @@ fn add_outside(batch: &mut Batch, table: &TableName, element: Option<Element>) {
             "output",
             udp()
                 .source_port()
-                .in_set(PORT_SET)
+                .in_set(PORTS)
                 .destination_port()
                 .is(server)
                 .counter()
                 .accept()
                 .comment("to the server"),
         )
+        .add_rule(table, "output", from_port().comment("to peers"))
+        .add_rule(table, "output", igmp())
+        .add_rule(table, ARRIVING, arrived())
+        .add_rule(table, PASSED, arrived());
+}
+
+/// Without this, a relay's strangers fill the host's table of connections.
+fn add_untracked(batch: &mut Batch, table: &TableName) {
+    let udp = || Rule::new().ipv4().protocol(UDP);
+    batch
         .add_rule(
             table,
-            "output",
-            udp()
-                .source_port()
-                .in_set(PORT_SET)
-                .counter()
-                .accept()
-                .comment("to peers"),
+            "raw_in",
+            udp().destination_port().in_set(UNTRACKED).notrack(),
         )
-        .add_rule(table, "output", igmp());
+        .add_rule(
+            table,
+            "raw_out",
+            udp().source_port().in_set(UNTRACKED).notrack(),
+        );
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use netlink_packet_netfilter::{
 };
 
 use crate::{
-    Chain, Element, Rule, Set, TableFlags, TableName, rule::Step, set::ANONYMOUS, table::Family,
+    Chain, Element, Rule, Set, TableFlags, TableName, comment, rule::Step, set::ANONYMOUS,
+    table::Family,
 };
 
 /// Requests that the kernel carries out together or not at all.
@@ -44,6 +45,28 @@ impl Batch {
         if flags != TableFlags::default() {
             attributes.push(TableAttribute::Flags(flags.bits()));
         }
+        self.push(
+            table,
+            NLM_F_CREATE,
+            NfTablesMessage::NewTable(TableMessage { attributes }),
+        )
+    }
+
+    /// Adds a table with a comment, which `nft list ruleset` shows. An existing table keeps the comment that it has.
+    ///
+    /// Linux 5.10 stores it; an older kernel ignores it.
+    pub fn add_table_with_comment(
+        &mut self,
+        table: &TableName,
+        flags: TableFlags,
+        comment: &str,
+    ) -> &mut Self {
+        // The flags are written even if there are none: without them the kernel leaves a dormant table as it is.
+        let attributes = vec![
+            TableAttribute::Name(table.name.clone()),
+            TableAttribute::Flags(flags.bits()),
+            TableAttribute::UserData(comment::encode(comment)),
+        ];
         self.push(
             table,
             NLM_F_CREATE,
@@ -334,6 +357,8 @@ impl std::fmt::Display for Request {
             NfTablesMessage::DeleteTable(_) => ("delete", "table"),
             NfTablesMessage::GetTable(_) => ("list", "table"),
             NfTablesMessage::NewChain(_) => ("add", "chain"),
+            NfTablesMessage::GetChain(_) => ("list", "chains"),
+            NfTablesMessage::GetRule(_) => ("list", "rules of chain"),
             NfTablesMessage::NewRule(_) => ("add", "rule"),
             NfTablesMessage::DeleteRule(_) => ("delete", "rules of chain"),
             NfTablesMessage::NewSet(_) => ("add", "set"),
@@ -373,7 +398,9 @@ impl Request {
                     _ => None,
                 })
                 .collect(),
-            NfTablesMessage::NewRule(rule) | NfTablesMessage::DeleteRule(rule) => rule
+            NfTablesMessage::NewRule(rule)
+            | NfTablesMessage::DeleteRule(rule)
+            | NfTablesMessage::GetRule(rule) => rule
                 .attributes
                 .iter()
                 .filter_map(|attribute| match attribute {

@@ -50,8 +50,10 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod comment;
 mod error;
 mod field;
+mod listing;
 mod monitor;
 mod rule;
 mod set;
@@ -70,6 +72,7 @@ mod tests;
 pub use batch::Batch;
 pub use error::NftError;
 pub use field::{CtDirection, CtKey, Field, PayloadBase};
+pub use listing::{BaseInfo, ChainInfo, RuleInfo};
 pub use monitor::{Change, Monitor};
 /// An attribute given by its number and value, for [`Rule::raw`].
 pub use netlink_packet_core::DefaultNla as RawAttribute;

@@ -10,7 +10,7 @@ use netlink_packet_netfilter::nftables::{
 };
 
 use crate::{
-    CtDirection, CtKey, Field, KeyType, PayloadBase,
+    CtDirection, CtKey, Field, KeyType, PayloadBase, comment,
     field::{self, KEY, VALUE, attribute, register},
 };
 
@@ -224,6 +224,11 @@ impl Rule {
         self.raw("counter", Vec::new())
     }
 
+    /// Exempts the packet from connection tracking. Only chains before the priority -200 can.
+    pub fn notrack(self) -> Self {
+        self.raw("notrack", Vec::new())
+    }
+
     /// Gives the packet the address of the interface by which it leaves.
     pub fn masquerade(self) -> Self {
         self.masquerade_with(&Masquerade::default())
@@ -311,16 +316,9 @@ impl Rule {
         self
     }
 
-    /// The comment as the type, length and value in which `nft` keeps it.
+    /// The comment in the form in which `nft` keeps it.
     pub(crate) fn user_data(&self) -> Option<Vec<u8>> {
-        let comment = self.comment.as_deref()?;
-        let end = (0..=MAX_COMMENT)
-            .rev()
-            .find(|&end| comment.is_char_boundary(end.min(comment.len())));
-        let cut = &comment[..end.unwrap_or(0).min(comment.len())];
-        // At most MAX_COMMENT bytes and the NUL.
-        let length = cut.len() as u8 + 1;
-        Some([&[NFTNL_UDATA_RULE_COMMENT, length], cut.as_bytes(), &[0]].concat())
+        self.comment.as_deref().map(comment::encode)
     }
 }
 
@@ -400,9 +398,6 @@ impl Rule {
     }
 }
 
-const MAX_COMMENT: usize = 127;
-const NFTNL_UDATA_RULE_COMMENT: u8 = 0;
-
 // linux/netfilter/nf_tables.h, for the expressions that the netlink crate has no type for.
 const NFTA_DYNSET_SET_NAME: u16 = 1;
 const NFTA_DYNSET_OP: u16 = 3;
@@ -424,7 +419,7 @@ const NFT_NAT_DNAT: u32 = 1;
 const NFPROTO_IPV4: u32 = 2;
 
 /// The kernel compares all 16 bytes of a name.
-fn interface_name(name: &str) -> [u8; 16] {
+pub(crate) fn interface_name(name: &str) -> [u8; 16] {
     let mut padded = [0; 16];
     let length = name.len().min(15);
     padded[..length].copy_from_slice(&name.as_bytes()[..length]);

@@ -5,7 +5,7 @@ use netlink_packet_netfilter::nftables::{
     SetElementFlags, SetFlags, SetMessage,
 };
 
-use crate::TableName;
+use crate::{TableName, comment, rule::interface_name};
 
 /// The type of a set's keys or of a map's values: the number by which `nft` knows it, and its length in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +27,11 @@ impl KeyType {
     pub const INET_SERVICE: Self = Self { id: 13, length: 2 };
     /// `icmpv6_type`
     pub const ICMPV6_TYPE: Self = Self { id: 29, length: 1 };
+
+    /// `ifname`: the name of an interface, padded with NUL bytes.
+    pub const IFNAME: Self = Self { id: 41, length: 16 };
+    /// `mark`: a number in host byte order.
+    pub const MARK: Self = Self { id: 19, length: 4 };
 
     /// The concatenation `self . next`. Each part takes whole registers of four bytes.
     #[must_use]
@@ -124,6 +129,14 @@ impl Set {
             attributes.push(SetAttribute::DataType(value.id));
             attributes.push(SetAttribute::DataLen(value.length));
         }
+        // Without it, `nft` takes these keys for big endian, and writes other keys into a saved ruleset.
+        if matches!(self.key, KeyType::IFNAME | KeyType::MARK) {
+            let host_endian = [
+                &[NFTNL_UDATA_SET_KEYBYTEORDER, 4][..],
+                &BYTEORDER_HOST_ENDIAN.to_ne_bytes(),
+            ];
+            attributes.push(SetAttribute::UserData(host_endian.concat()));
+        }
         let timeout = self.timeout.map(milliseconds);
         attributes.extend(timeout.map(SetAttribute::Timeout));
         let size = self.size.map(|size| vec![SetDescription::Size(size)]);
@@ -131,6 +144,10 @@ impl Set {
         attributes
     }
 }
+
+// include/libnftnl/udata.h and include/datatype.h of nft.
+const NFTNL_UDATA_SET_KEYBYTEORDER: u8 = 0;
+const BYTEORDER_HOST_ENDIAN: u32 = 1;
 
 /// The kernel makes a name of its own from this template.
 pub(crate) const ANONYMOUS: &str = "__set%d";
@@ -140,6 +157,7 @@ pub(crate) const ANONYMOUS: &str = "__set%d";
 pub struct Element {
     key: Vec<u8>,
     timeout: Option<Duration>,
+    comment: Option<String>,
 }
 
 impl Element {
@@ -148,7 +166,14 @@ impl Element {
         Self {
             key: key.into(),
             timeout: None,
+            comment: None,
         }
+    }
+
+    /// The name of an interface, for a set of [`KeyType::IFNAME`].
+    #[must_use]
+    pub fn interface(name: &str) -> Self {
+        Self::new(interface_name(name))
     }
 
     /// A port, for a set of [`KeyType::INET_SERVICE`].
@@ -166,12 +191,22 @@ impl Element {
         self
     }
 
+    /// Adds a comment that `nft list ruleset` shows, cut after 127 bytes.
+    #[must_use]
+    pub fn with_comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into());
+        self
+    }
+
     pub(crate) fn attributes(&self) -> ListAttribute<SetElementAttribute> {
         let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(
             self.key.clone(),
         ))];
         if let Some(timeout) = self.timeout {
             attributes.push(SetElementAttribute::Timeout(milliseconds(timeout)));
+        }
+        if let Some(comment) = &self.comment {
+            attributes.push(SetElementAttribute::UserData(comment::encode(comment)));
         }
         ListAttribute::Element(attributes)
     }
@@ -236,6 +271,8 @@ pub struct ElementInfo {
     pub expires: Option<Duration>,
     /// Whether the key is the end of a range, itself no longer in it.
     pub interval_end: bool,
+    /// The comment that it was given.
+    pub comment: Option<String>,
 }
 
 impl ElementInfo {
@@ -247,12 +284,20 @@ impl ElementInfo {
             .map(u16::from_be_bytes)
     }
 
+    /// The name of the interface that the key is, for a set of [`KeyType::IFNAME`].
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
+        let end = self.key.iter().position(|&byte| byte == 0)?;
+        std::str::from_utf8(&self.key[..end]).ok()
+    }
+
     pub(crate) fn new(attributes: &[SetElementAttribute]) -> Self {
         let mut info = Self {
             key: Vec::new(),
             timeout: None,
             expires: None,
             interval_end: false,
+            comment: None,
         };
         for attribute in attributes {
             match attribute {
@@ -263,6 +308,7 @@ impl ElementInfo {
                 SetElementAttribute::Expiration(value) => {
                     info.expires = Some(Duration::from_millis(*value))
                 }
+                SetElementAttribute::UserData(data) => info.comment = comment::decode(data),
                 SetElementAttribute::Flags(flags) => {
                     info.interval_end = flags.contains(SetElementFlags::IntervalEnd);
                 }

@@ -8,8 +8,8 @@ use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner,
     conntrack::ConntrackMessage,
     nftables::{
-        ListAttribute, NfTablesMessage, SetAttribute, SetElementList, SetElementMessage,
-        SetMessage, TableAttribute, TableMessage,
+        ChainMessage, ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute,
+        SetElementList, SetElementMessage, SetMessage, TableAttribute, TableMessage,
     },
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
@@ -19,7 +19,7 @@ use rustix::{
 };
 
 use crate::{
-    Batch, ElementInfo, Family, NftError, SetInfo, TableInfo, TableName,
+    Batch, ChainInfo, ElementInfo, Family, NftError, RuleInfo, SetInfo, TableInfo, TableName,
     batch::{Request, write},
 };
 
@@ -188,6 +188,41 @@ impl Netlink {
             _ => None,
         })?;
         Ok(answer.map(|parts| parts.into_iter().flatten().collect()))
+    }
+
+    /// The chains of all tables of a family.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NftError`].
+    pub fn chains(&mut self, family: Family) -> Result<Vec<ChainInfo>, NftError> {
+        // Dumps take the family from the header, and no table.
+        let table = TableName::new(family, "");
+        let message = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
+        let answer = self.query(&table, NLM_F_DUMP, message, |message| match message {
+            NfTablesMessage::NewChain(chain) => Some(ChainInfo::new(&chain)),
+            _ => None,
+        })?;
+        Ok(answer.unwrap_or_default())
+    }
+
+    /// The rules of a table, or of one of its chains, in their order; none if there is no such table.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NftError`].
+    pub fn rules(
+        &mut self,
+        table: &TableName,
+        chain: Option<&str>,
+    ) -> Result<Option<Vec<RuleInfo>>, NftError> {
+        let mut attributes = vec![RuleAttribute::Table(table.name.clone())];
+        attributes.extend(chain.map(|chain| RuleAttribute::Chain(chain.to_owned())));
+        let message = NfTablesMessage::GetRule(RuleMessage { attributes });
+        self.query(table, NLM_F_DUMP, message, |message| match message {
+            NfTablesMessage::NewRule(rule) => Some(RuleInfo::new(&rule)),
+            _ => None,
+        })
     }
 
     /// Makes the kernel forget every tracked connection of a family, and with it every translation that is in use.

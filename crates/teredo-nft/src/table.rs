@@ -5,6 +5,8 @@ use netlink_packet_netfilter::{
     nftables::{self, ChainAttribute, InetHookNumber, TableAttribute, TableMessage},
 };
 
+use crate::comment;
+
 /// The address family of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -125,23 +127,26 @@ impl TableFlags {
 }
 
 /// A table in the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableInfo {
     /// The netlink port of the socket that owns the table, usually the process ID of its program.
     pub owner: Option<u32>,
+    /// The comment that it was given.
+    pub comment: Option<String>,
 }
 
 impl From<&TableMessage> for TableInfo {
     fn from(message: &TableMessage) -> Self {
-        let owner = message
-            .attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                TableAttribute::Owner(port) => Some(*port),
-                _ => None,
-            });
-        Self { owner }
+        let (mut owner, mut comment) = (None, None);
+        for attribute in &message.attributes {
+            match attribute {
+                TableAttribute::Owner(port) => owner = Some(*port),
+                TableAttribute::UserData(data) => comment = comment::decode(data),
+                _ => {}
+            }
+        }
+        Self { owner, comment }
     }
 }
 
@@ -261,6 +266,18 @@ impl ChainKind {
 }
 
 impl Hook {
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        let all = [
+            Self::Prerouting,
+            Self::Input,
+            Self::Forward,
+            Self::Output,
+            Self::Postrouting,
+        ];
+        all.into_iter()
+            .find(|hook| u32::from(hook.number()) == number)
+    }
+
     fn number(self) -> InetHookNumber {
         match self {
             Self::Prerouting => InetHookNumber::PreRouting,

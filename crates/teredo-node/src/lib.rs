@@ -35,6 +35,7 @@ mod client;
 mod control;
 mod keys;
 mod names;
+mod protection;
 mod relay;
 mod start;
 mod status;
@@ -43,6 +44,7 @@ pub use client::{Client, ClientBuilder, Connectivity, PreparedClient};
 pub use control::{NodeControl, Requests, control};
 pub use keys::ServerKeys;
 pub use names::ServerName;
+pub use protection::Protection;
 pub use relay::{DEFAULT_RELAY_PORT, PreparedRelay, Relay, RelayBuilder};
 pub use start::{RunError, StartError, retry_briefly};
 

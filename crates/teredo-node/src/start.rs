@@ -4,10 +4,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use teredo_notify::hub::Hub;
+use teredo_notify::snapshot::Node;
+use teredo_notify::types::Role;
 use teredo_tunnel::net::InterfaceError;
 use teredo_tunnel::{OpenError, SpawnError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::Protection;
 
 /// How long a dying predecessor may stand in the way.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -24,6 +28,9 @@ pub enum StartError {
     /// The interface could not be set up.
     #[error("cannot set the tunnel interface up: {0}")]
     Interface(#[from] InterfaceError),
+    /// The inside of the tunnel cannot be closed, so the interface was not set up.
+    #[error("cannot close the inside of the tunnel: {0}")]
+    Protection(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The network cannot be monitored.
     #[error("cannot monitor the network: {0}")]
     Monitor(io::Error),
@@ -120,6 +127,25 @@ pub(crate) async fn open_tun<T>(
     open: impl FnMut() -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
     retry_briefly(open, |error| matches!(error, OpenError::NameTaken { .. })).await
+}
+
+/// Names the interface to the firewalls, and closes its inside. The interface must not be up yet.
+pub(crate) fn protect(
+    hub: &Hub,
+    role: Role,
+    interface: &str,
+    index: u32,
+    protection: Option<&dyn Protection>,
+) -> Result<(), StartError> {
+    hub.set_node(Node {
+        role: Some(role),
+        interface: Some(interface.to_owned()),
+        index: Some(index),
+    });
+    match protection {
+        Some(protection) => protection.close(interface).map_err(StartError::Protection),
+        None => Ok(()),
+    }
 }
 
 /// Gives firewall agents that wait for the service `grace` to subscribe before the first port is announced, so that they

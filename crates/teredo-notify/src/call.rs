@@ -49,6 +49,9 @@ pub enum CallError {
     /// Another program uses the requested port.
     #[error("port {0} is in use by another program: choose another one")]
     PortInUse(u16),
+    /// The client runs in another network namespace than this firewall.
+    #[error("the Teredo client runs in another network namespace than this firewall")]
+    OtherNetwork,
     /// The client has failed to do it.
     #[error("the Teredo client could not do it: {0}")]
     Failed(String),
@@ -316,6 +319,7 @@ pub(crate) fn check(reply: Reply) -> Result<Value, CallError> {
                 .unwrap_or_default();
             CallError::PortInUse(u16::try_from(port).unwrap_or_default())
         }
+        error::OTHER_NETWORK => CallError::OtherNetwork,
         error::FAILED => CallError::Failed(text("reason")),
         error::METHOD_NOT_FOUND | error::METHOD_NOT_IMPLEMENTED => {
             CallError::Unsupported(text("method"))

@@ -61,7 +61,8 @@ mod threads;
 pub use callbacks::ForkHold;
 pub use feed::{Feed, Rank};
 pub use gate::{
-    GateOwner, GateRegistration, GateStatus, SETTLE_DEADLINE, SettleError, SettleHook, Settled,
+    GateOwner, GateRegistration, GateReport, GateStatus, SETTLE_DEADLINE, SettleError, SettleHook,
+    Settled,
 };
 pub use outlet::{Outlet, Sink, Writer};
 pub use registration::Registration;
@@ -77,6 +78,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::Snapshot;
+use crate::snapshot::Node;
 use sync::{Alarm, AtomicU64, Condvar, Mutex, MutexGuard};
 use threads::Wake;
 
@@ -94,6 +96,7 @@ struct Shared {
     current: AtomicU64,
     mark: watch::Receiver<u64>,
     limit: usize,
+    node: std::sync::RwLock<Arc<Node>>,
     state: Mutex<State>,
     /// Signals the leader: the run queue is not empty.
     work: Condvar,
@@ -142,6 +145,7 @@ impl Hub {
             current: AtomicU64::new(pack(Snapshot::default())),
             mark: gates.mark(),
             limit,
+            node: std::sync::RwLock::default(),
             state: Mutex::new(State {
                 log: log::Log::new(),
                 announced_at: Instant::now(),
@@ -197,6 +201,27 @@ impl Hub {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         unpack(self.shared.current.load(Ordering::Acquire))
+    }
+
+    /// Sets the node behind the port. Gates of a service learn of it with the next announcement.
+    pub fn set_node(&self, node: Node) {
+        let mut current = self
+            .shared
+            .node
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(node);
+    }
+
+    /// The node behind the port.
+    #[must_use]
+    pub fn node(&self) -> Arc<Node> {
+        let node = self
+            .shared
+            .node
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&node)
     }
 
     /// How many registrations there are: callbacks, feeds and gates.

@@ -48,6 +48,13 @@ use std::path::PathBuf;
 /// The default socket of the service.
 pub const DEFAULT_SOCKET: &str = "/run/teredo/teredo.sock";
 
+/// The network namespace of the calling thread, by its inode number.
+pub(crate) fn network() -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let namespace = std::fs::metadata("/proc/thread-self/ns/net");
+    namespace.ok().map(|namespace| namespace.ino())
+}
+
 /// The service's socket for this process: `TEREDO_SOCKET` from the environment, or [`DEFAULT_SOCKET`].
 #[must_use]
 pub fn socket_path() -> PathBuf {

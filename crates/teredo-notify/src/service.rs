@@ -107,6 +107,7 @@ impl Service {
             events,
             control,
             group: config.group,
+            network: crate::network(),
             direct: Arc::new(Semaphore::new(subscription::DIRECT)),
             ending: watch::Sender::new(false),
         });

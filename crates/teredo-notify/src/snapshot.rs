@@ -2,6 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::types::Role;
+
+/// The node behind a port, as far as a firewall must know it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    /// Whether it is a client or a relay; none: not known.
+    pub role: Option<Role>,
+    /// The name of the tunnel interface; none: not known.
+    pub interface: Option<String>,
+    /// Its index, which a rename does not change.
+    pub index: Option<u32>,
+}
+
 /// The whole state: the Teredo client's port, and the number of the state (N-19).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Snapshot {

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use crate::hub::GateReport;
+use crate::snapshot::Node;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -21,6 +23,7 @@ pub(crate) mod error {
     pub(crate) const NOT_READY: &str = "io.teredo.Client.NotReady";
     pub(crate) const UNKNOWN_SUBSCRIPTION: &str = "io.teredo.Client.UnknownSubscription";
     pub(crate) const PORT_IN_USE: &str = "io.teredo.Client.PortInUse";
+    pub(crate) const OTHER_NETWORK: &str = "io.teredo.Client.OtherNetwork";
     pub(crate) const FAILED: &str = "io.teredo.Client.Failed";
     pub(crate) const INTERFACE_NOT_FOUND: &str = "org.varlink.service.InterfaceNotFound";
     pub(crate) const METHOD_NOT_FOUND: &str = "org.varlink.service.MethodNotFound";
@@ -121,6 +124,28 @@ impl<'a> OutgoingCall<'a> {
         Self {
             more: true,
             ..Self::new("io.teredo.Client.Subscribe", parameters)
+        }
+    }
+
+    /// A gate's subscription, which a service of another network namespace refuses.
+    pub(crate) fn subscribe_gate(network: Option<u64>) -> Self {
+        let parameters = json!({ "initial": true, "gate": true, "network": network });
+        Self {
+            more: true,
+            ..Self::new("io.teredo.Client.Subscribe", parameters)
+        }
+    }
+
+    pub(crate) fn report(subscription: u64, report: &GateReport) -> Self {
+        let parameters = json!({
+            "subscription": subscription,
+            "trouble": report.trouble,
+            "protects": report.protects,
+            "valid_ms": u64::try_from(report.valid.as_millis()).unwrap_or(u64::MAX),
+        });
+        Self {
+            oneway: true,
+            ..Self::new("io.teredo.Client.Report", parameters)
         }
     }
 
@@ -241,6 +266,30 @@ impl Reply {
     }
 }
 
+/// The reply of `Subscribe` to a gate, which must know whose port it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GateState {
+    #[serde(flatten)]
+    pub(crate) state: PortState,
+    #[serde(flatten)]
+    pub(crate) node: Node,
+}
+
+impl GateState {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encode(&Continued {
+            parameters: self,
+            continues: true,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Continued<'a, T> {
+    parameters: &'a T,
+    continues: bool,
+}
+
 /// The reply of `Subscribe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PortState {
@@ -253,11 +302,6 @@ pub(crate) struct PortState {
 impl PortState {
     /// As a reply that others follow. Directly, not as a [`Value`], because each subscriber gets its own.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Continued<'a> {
-            parameters: &'a PortState,
-            continues: bool,
-        }
         encode(&Continued {
             parameters: self,
             continues: true,

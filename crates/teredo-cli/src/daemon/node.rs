@@ -98,6 +98,7 @@ pub(crate) fn start_failure(
         StartError::Tun(error) => tun_failure(error),
         StartError::Interface(error) => interface_failure(error),
         StartError::DataPath(error) => data_path(error),
+        StartError::Protection(error) => super::inside::failure(error),
         StartError::Monitor(error) => {
             Failure::new(Exit::Failed, "cannot monitor the network").because(error)
         }

@@ -122,7 +122,11 @@ impl Network {
             &self.bob,
             "bob's agent",
             Some(&self.bob_socket()),
-            &["firewall".to_owned()],
+            &[
+                "firewall".to_owned(),
+                "--lease".to_owned(),
+                LEASE.as_secs().to_string(),
+            ],
         )?);
         Ok(())
     }

@@ -82,9 +82,18 @@ pub(super) fn load(host: &Host) -> anyhow::Result<()> {
 
 /// The ports that are open on `host` right now.
 pub(super) fn open_ports(host: &Host) -> anyhow::Result<Vec<u16>> {
+    ports(host, &table(), SET_NAME)
+}
+
+/// The ports that the agent's own table opens.
+pub(super) fn own_ports(host: &Host) -> anyhow::Result<Vec<u16>> {
+    ports(host, &TableName::new(Family::Inet, "teredo"), "port")
+}
+
+fn ports(host: &Host, table: &TableName, set: &str) -> anyhow::Result<Vec<u16>> {
     let elements = host
         .namespace()
-        .run(|| Netlink::open()?.elements(&table(), SET_NAME))??;
+        .run(|| Netlink::open()?.elements(table, set))??;
     Ok(elements
         .unwrap_or_default()
         .iter()

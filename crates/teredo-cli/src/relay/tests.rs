@@ -12,6 +12,7 @@ fn settings(address: [u8; 4], host: bool, allow_private: bool) -> RelaySettings 
         direct_bubbles: None,
         workers: std::num::NonZeroUsize::MIN,
         interface: String::from("teredo"),
+        protect: false,
         allow_private,
         offload: Offload::default(),
         group: None,

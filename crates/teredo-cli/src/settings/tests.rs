@@ -26,6 +26,7 @@ fn client() -> ClientArgs {
         no_default_route: false,
         allow_private: false,
         secret_file: None,
+        protect: false,
         no_local_discovery: false,
         determine_refresh: false,
         native_ipv6: None,
@@ -205,6 +206,7 @@ fn the_command_line_wins_over_the_configuration() {
         default_route: Some(true),
         allow_private: Some(true),
         secret_file: Some(PathBuf::from("/etc/teredo/secret")),
+        protect: Some(true),
         local_discovery: Some(true),
         determine_refresh: Some(true),
         native_ipv6: Some(NativePolicy::Dormant),
@@ -232,6 +234,7 @@ fn the_command_line_wins_over_the_configuration() {
             default_route: false,
             allow_private: true,
             secret_file: Some(PathBuf::from("/etc/teredo/secret")),
+            protect: true,
             local_discovery: false,
             determine_refresh: true,
             native_ipv6: NativePolicy::Ignore,
@@ -244,26 +247,28 @@ fn the_command_line_wins_over_the_configuration() {
 
 #[test]
 fn the_firewall_agent_has_its_own_table_by_default() {
-    let none = || FirewallArgs {
-        set: None,
-        allow_inbound: Vec::new(),
-        interface: None,
-        lease: None,
-    };
+    let none = FirewallArgs::default;
     let usual = FirewallSettings::new(none(), FirewallSection::default(), PathBuf::new());
     assert_eq!(usual.agent, AgentConfig::default());
+    assert_eq!(usual.sockets, [PathBuf::new()]);
+    assert!(!usual.remove);
 
     let section = FirewallSection {
         set: Some("inet filter teredo_ports".parse().expect("a set")),
         allow_inbound: Some(vec!["22/tcp".parse().expect("an exception")]),
         interface: Some("tun7".into()),
         lease: Some(Duration::from_secs(60)),
+        follow: Some(vec!["/b".into(), "/a".into()]),
+        close_relay_forward: Some(true),
     };
     let args = FirewallArgs {
         lease: Some(Duration::from_secs(30)),
         ..none()
     };
-    let agent = FirewallSettings::new(args, section, PathBuf::new()).agent;
+    let FirewallSettings { agent, sockets, .. } =
+        FirewallSettings::new(args, section, PathBuf::from("/a"));
+    assert_eq!(sockets, [PathBuf::from("/a"), PathBuf::from("/b")]);
+    assert!(agent.close_relay_forward);
     assert_eq!(
         (agent.lease, agent.renew),
         (Duration::from_secs(30), Duration::from_secs(10))
@@ -306,6 +311,7 @@ fn relay_args() -> RelayArgs {
         direct_bubbles: false,
         workers: None,
         interface: None,
+        protect: false,
         allow_private: false,
         offload: None,
         group: None,

@@ -25,37 +25,90 @@ fn nothing_is_left(host: &Host) {
     );
 }
 
-/// N-05: a firewall agent is killed: its own table goes with it, and the client goes on without it.
+/// N-05, F-6: a firewall agent is killed: the block stays, the exception goes with its lease, and the client goes on.
 #[test]
-fn a_killed_agent_takes_its_own_table_along() {
+fn a_killed_agent_leaves_the_block_and_no_exception() {
     let (world, _server) = World::with_server();
     let host = world.left.host("alice").unwrap();
-    let agent = world.agent(&host, &[]);
+    let agent = world.agent(&host, &["--lease", "2"]);
     let alice = world.client(&host, &[]);
     let port = alice.qualified().port;
     eventually(SECOND, "the port in the agent's table", || {
         ports(&host, OWN_SET) == [u64::from(port)]
     });
-    assert!(nft_json(&host, "chain inet teredo inside").is_some());
-
-    let killed = Instant::now();
     agent.kill().unwrap();
-    eventually(SECOND, "the end of the table", || {
-        nft_json(&host, "chain inet teredo inside").is_none()
-    });
     alice.until(SECOND, "the end of the gate", |status| {
         status.firewall.is_empty()
     });
-    assert!(
-        killed.elapsed() < SECOND,
-        "the table is gone after {:?}",
-        killed.elapsed()
-    );
+    eventually(SECOND * 3, "the end of the exception", || {
+        ports(&host, OWN_SET).is_empty()
+    });
+    assert!(nft_json(&host, "chain inet teredo inside").is_some());
+    assert_eq!(alice.status().protected, Some(true));
 
     // Nobody is left to wait for.
     let outcome = alice.connect().rebind(None).unwrap();
     assert!(outcome.settled, "{outcome:?}");
     alice.qualified();
+}
+
+/// N-16: the first port is gated, too, if the folder of the service did not exist when the agent started, and if it is
+/// made anew, as systemd does with a RuntimeDirectory.
+#[test]
+fn the_first_port_is_gated_in_a_folder_that_is_made_anew() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    nft(&host, DEFAULT_DROP);
+    let folder = world.path("run");
+    let socket = folder.join("teredo.sock");
+    let text = socket.to_str().unwrap();
+    let agent = start(
+        &host,
+        "agent",
+        &["firewall", "--socket", text, "--set", SET],
+    );
+    agent.wait_for_line("follows the port", SECOND * 5).unwrap();
+    for round in 0..7 {
+        let process = start(
+            &host,
+            "client",
+            &["client", "--socket", text, "--server", "192.0.2.45"],
+        );
+        let client = Client {
+            process,
+            socket: socket.clone(),
+        };
+        client.qualified();
+        assert_eq!(counted(&host, "dropped_out"), 0, "round {round}");
+        client.process.kill().unwrap();
+        eventually(SECOND, "an empty set", || open_ports(&host).is_empty());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+/// A firewall that hangs beyond its lease is not in sync, although the port is the one that it confirmed.
+#[test]
+fn a_firewall_that_hangs_beyond_its_lease_is_not_in_sync() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let agent = world.agent(&host, &["--lease", "2"]);
+    let alice = world.client(&host, &[]);
+    alice.qualified();
+    let in_sync =
+        |status: &teredo_notify::types::Status| status.firewall.iter().any(|gate| gate.in_sync);
+    alice.until(SECOND * 2, "a firewall in step", in_sync);
+    agent.signal(Signal::STOP).unwrap();
+    let status = alice.until(SECOND * 5, "a firewall out of step", |status| {
+        !in_sync(status)
+    });
+    assert!(
+        status.problems[0].contains("it hangs"),
+        "{:?}",
+        status.problems
+    );
+    assert_eq!(status.protected, Some(true), "the block stays");
+    agent.signal(Signal::CONT).unwrap();
+    alice.until(SECOND * 3, "a firewall in step again", in_sync);
 }
 
 /// F-2: a firewall agent is killed: the port in the administrator's set closes when its lease ends.

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use teredo_lab::Host;
 
@@ -12,27 +13,6 @@ use crate::shell::finish;
 use crate::world::*;
 
 const DISCOVERY: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 253);
-const CHAINS: [&str; 4] = ["input", "output", "forward", "inside"];
-
-/// The objects of the agent's own table, without what its counters have counted.
-///
-/// Piece by piece: nft 1.0.6 writes broken JSON for a whole table that has an owner.
-#[track_caller]
-fn own_table(host: &Host) -> Vec<Value> {
-    let lists = CHAINS.map(|chain| format!("chain inet teredo {chain}"));
-    let lists = lists.into_iter().chain([format!("set {OWN_SET}")]);
-    let mut listings: Vec<Value> = lists
-        .map(|list| nft_json(host, &list).expect("the agent's own table"))
-        .collect();
-    for listing in &mut listings {
-        for item in listing["nftables"].as_array_mut().unwrap() {
-            for expression in item["rule"]["expr"].as_array_mut().into_iter().flatten() {
-                expression.as_object_mut().unwrap().remove("counter");
-            }
-        }
-    }
-    listings
-}
 
 /// The rules of a chain of the agent's own table.
 #[track_caller]
@@ -70,6 +50,7 @@ fn operand(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(operand).collect::<Vec<_>>().join(","),
         Value::Object(_) if value.get("set").is_some() => operand(&value["set"]),
+        Value::Object(_) if value.get("concat").is_some() => operand(&value["concat"]),
         Value::Object(_) if value.get("payload").is_some() => {
             format!(
                 "{} {}",
@@ -129,13 +110,6 @@ fn converse(mut one: TcpStream, listener: &TcpListener) {
     say(&mut other, &mut one);
 }
 
-/// A foreign command that must fail.
-#[track_caller]
-fn nft_is_refused(host: &Host, command: &str) {
-    let output = run(host, Command::new("nft").arg(command));
-    assert!(!output.status.success(), "nft {command}");
-}
-
 /// An agent that must fail with this exit code, and say all of this.
 #[track_caller]
 fn agent_fails(host: &Host, arguments: &[&str], code: i32, words: &[&str]) {
@@ -174,7 +148,7 @@ fn the_own_table_has_the_rules_that_teredo_needs() {
     assert_eq!(
         texts("input"),
         [
-            "iifname teredo goto inside",
+            "iifname @tunnels goto inside",
             "udp sport 3544 udp dport @port accept",
             "udp dport @port accept",
             "ip daddr 224.0.0.253 udp dport 3544 accept",
@@ -189,20 +163,19 @@ fn the_own_table_has_the_rules_that_teredo_needs() {
             "ip protocol igmp accept"
         ]
     );
-    assert_eq!(texts("forward"), ["iifname teredo goto inside"]);
+    assert_eq!(texts("forward"), ["iifname @closed_forward goto inside"]);
     assert_eq!(
         texts("inside"),
         [
             "ct state established,related accept",
             "icmpv6 type destination-unreachable,packet-too-big,time-exceeded,parameter-problem,echo-request,\
              echo-reply,nd-router-solicit,nd-router-advert,nd-neighbor-solicit,nd-neighbor-advert accept",
-            "tcp dport 22 accept",
-            "udp dport 5004 accept",
+            "l4proto,th dport @allowed accept",
             "drop",
         ]
     );
-    // Without a lease: the kernel ties the whole table to the agent's life.
-    assert_eq!(elements(&host, OWN_SET), Some(vec![port.into()]));
+    assert_eq!(ports(&host, OWN_SET), [u64::from(port)]);
+    assert_eq!(elements(&host, "inet teredo allowed").unwrap().len(), 2);
 
     // It qualified with the agent there, so its solicitation and the answer were counted.
     assert!(packets(&host, "output", "udp sport @port udp dport 3544 accept") > 0);
@@ -222,7 +195,7 @@ fn the_own_table_has_the_rules_that_teredo_needs() {
 
     let next = alice.connect().rebind(None).unwrap();
     assert!(next.settled);
-    assert_eq!(elements(&host, OWN_SET), Some(vec![next.port.into()]));
+    assert_eq!(ports(&host, OWN_SET), [u64::from(next.port)]);
     alice.connect().stop().unwrap();
     assert_eq!(
         elements(&host, OWN_SET),
@@ -271,62 +244,380 @@ fn the_inside_of_the_tunnel_is_closed_but_for_what_is_allowed() {
     );
 }
 
-/// A foreign flush of everything does not touch the agent's own table: it is the same down to its handles, and it
-/// goes on to filter.
+/// F-2, F-6: after a foreign flush of everything, the block and the port are back within 20 ms, and the tunnel goes on.
+/// A saved ruleset loads while agent and client run.
 #[test]
-fn a_foreign_flush_does_not_reach_the_own_table() {
+fn a_foreign_flush_is_put_right_and_a_saved_ruleset_loads() {
+    for arguments in [&[][..], &["--set", SET]] {
+        let (world, _server) = World::with_server();
+        let (alice_host, bob_host) = (
+            world.left.host("alice").unwrap(),
+            world.right.host("bob").unwrap(),
+        );
+        if !arguments.is_empty() {
+            nft(&alice_host, DEFAULT_DROP);
+        }
+        let set = if arguments.is_empty() { OWN_SET } else { SET };
+        let _agent = world.agent(&alice_host, arguments);
+        let (alice, bob) = (world.client(&alice_host, &[]), world.client(&bob_host, &[]));
+        let (address, _) = (alice.address(), bob.address());
+        alice.until(SECOND, "a firewall in step", |status| {
+            status.firewall.iter().any(|gate| gate.in_sync)
+        });
+        let port = [u64::from(alice.status().port)];
+        let _listener = listen(&alice_host, 22);
+
+        // As the issue has it: (echo flush ruleset; nft list ruleset) > f; nft -f f.
+        let file = world.path("saved.nft");
+        let listed = run(&alice_host, Command::new("nft").args(["list", "ruleset"]));
+        let saved = String::from_utf8(listed.stdout).unwrap();
+        std::fs::write(
+            &file,
+            format!("flush ruleset\n{saved}\ntable inet changed {{ }}\n"),
+        )
+        .unwrap();
+        let restored = run(&alice_host, Command::new("nft").arg("-f").arg(&file));
+        assert!(
+            restored.status.success(),
+            "{}",
+            String::from_utf8_lossy(&restored.stderr)
+        );
+        assert!(nft_json(&alice_host, "table inet changed").is_some());
+        eventually(SECOND, "the port", || ports(&alice_host, set) == port);
+
+        if arguments.is_empty() {
+            nft(&alice_host, "flush ruleset");
+            eventually(SECOND, "the port", || ports(&alice_host, set) == port);
+        }
+        let refused = connect(&bob_host, address, 22, Duration::from_millis(300)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::TimedOut, "{refused}");
+        assert!(packets(&alice_host, "inside", "drop") > 0);
+        let next = alice.connect().rebind(None).unwrap();
+        assert!(next.settled);
+        assert_eq!(ports(&alice_host, set), [u64::from(next.port)]);
+    }
+}
+
+/// F-6: the client alone, with `--protect`: a stranger's SYN is dropped, whoever dies, until the block is removed by
+/// command. An agent opens ports in it, and its end closes them.
+#[test]
+fn the_inside_is_closed_whoever_dies() {
     let (world, _server) = World::with_server();
     let (alice_host, bob_host) = (
         world.left.host("alice").unwrap(),
         world.right.host("bob").unwrap(),
     );
-    let agent = world.agent(&alice_host, &[]);
-    let (alice, bob) = (world.client(&alice_host, &[]), world.client(&bob_host, &[]));
+    let mut alice = world.client(&alice_host, &["--protect"]);
+    let bob = world.client(&bob_host, &[]);
+    let (mut address, _) = (alice.address(), bob.address());
+    let open = listen(&alice_host, 22);
+    let _closed = listen(&alice_host, 23);
+    let is_closed = |address, port| {
+        let refused = connect(&bob_host, address, port, Duration::from_millis(300)).unwrap_err();
+        assert_eq!(
+            refused.kind(),
+            ErrorKind::TimedOut,
+            "port {port}: {refused}"
+        );
+    };
+    is_closed(address, 22);
+    assert!(alice.status().problems.is_empty(), "{:?}", alice.status());
+
+    // A flush does not last, without any agent.
+    nft(&alice_host, "flush ruleset");
+    alice.until(SECOND, "a protected interface", |status| {
+        status.protected == Some(true)
+    });
+    is_closed(address, 22);
+
+    for ends in [Signal::TERM, Signal::KILL] {
+        let arguments = ["--allow-inbound", "22/tcp", "--lease", "2"];
+        let agent = world.agent(&alice_host, &arguments);
+        alice.until(SECOND * 5, "a firewall in step", |status| {
+            status.firewall.iter().any(|gate| gate.in_sync)
+        });
+        converse(connect(&bob_host, address, 22, SECOND * 5).unwrap(), &open);
+        // It ends nothing.
+        agent.signal(Signal::HUP).unwrap();
+        agent
+            .wait_for_line("there is nothing to reload", SECOND)
+            .unwrap();
+        is_closed(address, 23);
+        agent.signal(ends).unwrap();
+        eventually(SECOND * 3, "the end of the exceptions", || {
+            elements(&alice_host, "inet teredo allowed") == Some(vec![])
+        });
+        is_closed(address, 22);
+        is_closed(address, 23);
+    }
+
+    // The client dies, and comes back without being told to protect: the block is still there.
+    alice.restart(&alice_host, &["--server", "192.0.2.45"]);
+    address = alice.address();
+    is_closed(address, 22);
+    let removed = finish(&alice_host, teredo().args(["firewall", "--remove"]));
+    assert_eq!(removed.code, Some(0), "{removed:?}");
+    converse(connect(&bob_host, address, 22, SECOND * 5).unwrap(), &open);
+    let status = alice.status();
+    assert_eq!(status.protected, Some(false));
+    assert!(
+        status.problems[0].contains("no firewall closes the inside of the tunnel"),
+        "{:?}",
+        status.problems
+    );
+}
+
+/// A client that is to protect does not come up without: no interface, no service.
+#[test]
+fn a_client_that_cannot_protect_stays_down() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    nft(
+        &host,
+        "table inet teredo { chain mine { tcp dport 22 accept; }; }",
+    );
+    let before = nft_json(&host, "table inet teredo");
+    let mut command = teredo();
+    let socket = world.path("alice.sock");
+    command.arg("--socket").arg(&socket);
+    let answer = finish(
+        &host,
+        command.args(["client", "--server", "192.0.2.45", "--protect"]),
+    );
+    answer.fails(1, "does not carry this program's mark");
+    assert_eq!(
+        crate::shell::traces(&host),
+        [const { Vec::<String>::new() }; 3]
+    );
+    agent_fails(
+        &host,
+        &[],
+        1,
+        &["does not carry this program's mark", "\nhint: rename it"],
+    );
+    assert_eq!(nft_json(&host, "table inet teredo"), before);
+    let kept = finish(&host, teredo().args(["firewall", "--remove"]));
+    kept.fails(1, "does not carry this program's mark");
+}
+
+/// F-6: the agent closes the interface that the client names, and nothing but the truth is in step.
+#[test]
+fn the_agent_follows_the_interface_of_the_client() {
+    let (world, _server) = World::with_server();
+    let (alice_host, bob_host) = (
+        world.left.host("alice").unwrap(),
+        world.right.host("bob").unwrap(),
+    );
+    let _agent = world.agent(&alice_host, &[]);
+    let alice = world.client(&alice_host, &["--interface", "t0"]);
+    let bob = world.client(&bob_host, &[]);
     let (address, _) = (alice.address(), bob.address());
-    alice.until(SECOND, "a firewall in step", |status| {
+    let _listener = listen(&alice_host, 22);
+    let refused = connect(&bob_host, address, 22, Duration::from_millis(300)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TimedOut, "{refused}");
+    let status = alice.until(SECOND, "a firewall in step", |status| {
         status.firewall.iter().any(|gate| gate.in_sync)
     });
-    let stranger = bob_host.udp_socket((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
-    let is_dropped = || {
-        let before = packets(&alice_host, "inside", "drop");
-        stranger
-            .send_to(b"anybody there?", (address, 7000))
-            .unwrap();
-        eventually(SECOND * 5, "a datagram at the drop rule", || {
-            packets(&alice_host, "inside", "drop") > before
-        });
-    };
-    is_dropped();
+    assert!(status.firewall[0].protects.contains(&"t0".to_owned()));
+    assert_eq!(status.protected, Some(true));
+    assert!(status.problems.is_empty(), "{:?}", status.problems);
 
-    nft(&alice_host, "add table inet other");
-    let before = own_table(&alice_host);
-    for foreign in [
-        "flush ruleset",
-        "flush ruleset inet",
-        "flush ruleset; add table inet other",
-    ] {
-        nft(&alice_host, foreign);
-        assert_eq!(own_table(&alice_host), before, "after {foreign}");
-    }
-    nft(&alice_host, "flush ruleset");
-    assert!(
-        nft_json(&alice_host, "table inet other").is_none(),
-        "the flush did its work"
+    // Renamed while it is up.
+    let renamed = run(
+        &alice_host,
+        Command::new("ip").args(["link", "set", "t0", "name", "t1"]),
     );
-    for foreign in [
-        "delete table inet teredo",
-        "flush chain inet teredo inside",
-        "flush set inet teredo port",
-    ] {
-        nft_is_refused(&alice_host, foreign);
-        assert_eq!(own_table(&alice_host), before, "after {foreign}");
+    if renamed.status.success() {
+        eventually(SECOND * 3, "the new name", || {
+            let tunnels = elements(&alice_host, "inet teredo tunnels").unwrap_or_default();
+            tunnels.contains(&Value::from("t1"))
+        });
     }
-    is_dropped();
+}
 
-    // Its owner still can.
-    let next = alice.connect().rebind(None).unwrap();
-    assert!(next.settled, "{:#?}", agent.lines());
-    assert_eq!(ports(&alice_host, OWN_SET), [u64::from(next.port)]);
+/// Datagrams that another table drops: not in sync, with the chain and the next step, whether it is seen by the ruleset
+/// alone or by the datagrams.
+#[test]
+fn a_shadowed_exception_is_not_in_sync() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let neighbour = world.left.host("anna").unwrap();
+    let _agent = world.agent(&host, &[]);
+    let alice = world.client(&host, &[]);
+    let port = alice.qualified().port;
+    let in_sync =
+        |status: &teredo_notify::types::Status| status.firewall.iter().any(|gate| gate.in_sync);
+    alice.until(SECOND * 2, "a firewall in step", in_sync);
+    for (table, named) in [
+        (
+            "table inet other { chain in { type filter hook input priority 0; policy drop; ct state established accept; }; }",
+            "'inet other in' (policy drop)",
+        ),
+        (
+            "table inet other { chain in { type filter hook input priority 0; ct state established accept; iifname lo accept; reject; }; }",
+            "'inet other in'",
+        ),
+    ] {
+        nft(&host, table);
+        let status = alice.until(SECOND * 2, "a firewall out of step", |status| {
+            !in_sync(status)
+        });
+        assert!(status.problems[0].contains(named), "{:?}", status.problems);
+        let shown = crate::shell::ask(&host, &alice, &["status"]).stdout;
+        let first = shown.lines().nth(1).unwrap();
+        assert!(
+            first.contains("Problem: ") && first.contains(named),
+            "{shown}"
+        );
+        nft(&host, "delete table inet other");
+        alice.until(SECOND * 2, "a firewall in step again", in_sync);
+    }
+    // Only some rule drops: the datagrams show it.
+    nft(
+        &host,
+        &format!(
+            "table ip raw {{ chain in {{ type filter hook input priority 0; udp dport {port} ct state new drop; }}; }}"
+        ),
+    );
+    let stranger = neighbour.udp_socket((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    for _ in 0..5 {
+        stranger
+            .send_to(b"anybody there?", (host.ipv4(), port))
+            .unwrap();
+    }
+    let status = alice.until(SECOND * 3, "a firewall out of step", |status| {
+        !in_sync(status)
+    });
+    assert!(
+        status.problems[0].contains("datagrams for the port arrived and none passed"),
+        "{:?}",
+        status.problems
+    );
+    nft(&host, "delete table ip raw");
+    stranger
+        .send_to(b"anybody there?", (host.ipv4(), port))
+        .unwrap();
+    alice.until(SECOND * 3, "a firewall in step again", in_sync);
+}
+
+/// A set that is gone, or of another type, after a reload: the confirmation is withdrawn, and given again.
+#[test]
+fn a_set_that_is_lost_is_not_in_sync() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    nft(&host, DEFAULT_DROP);
+    let _agent = world.agent(&host, &["--set", SET]);
+    let alice = world.client(&host, &[]);
+    alice.qualified();
+    let in_sync =
+        |status: &teredo_notify::types::Status| status.firewall.iter().any(|gate| gate.in_sync);
+    for (ruleset, reason) in [
+        ("flush ruleset".to_owned(), "does not exist"),
+        (
+            format!(
+                "flush ruleset; {}",
+                DEFAULT_DROP
+                    .replace(
+                        "type inet_service; flags timeout;",
+                        "type ipv4_addr; flags timeout;"
+                    )
+                    .replace(
+                        "udp dport @teredo_ports accept",
+                        "ip saddr @teredo_ports accept"
+                    )
+                    .replace(
+                        "udp sport @teredo_ports accept",
+                        "ip saddr @teredo_ports accept"
+                    )
+            ),
+            "is not of type inet_service",
+        ),
+    ] {
+        alice.until(SECOND * 2, "a firewall in step", in_sync);
+        nft(&host, &ruleset);
+        let status = alice.until(SECOND, "a firewall out of step", |status| !in_sync(status));
+        assert!(status.problems[0].contains(reason), "{:?}", status.problems);
+        assert_eq!(status.protected, Some(true));
+        nft(&host, &format!("flush ruleset; {DEFAULT_DROP}"));
+    }
+    alice.until(SECOND * 2, "a firewall in step", in_sync);
+}
+
+/// Several nodes on one host: one agent follows them all.
+#[test]
+fn one_agent_follows_several_clients() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let other = world.path("other.sock");
+    let other_text = other.to_str().unwrap();
+    let _agent = world.agent(&host, &["--follow", other_text]);
+    let alice = world.client(&host, &[]);
+    let second = start(
+        &host,
+        "second",
+        &[
+            "client",
+            "--socket",
+            other_text,
+            "--server",
+            "192.0.2.45",
+            "--interface",
+            "t1",
+            "--no-default-route",
+            "--no-local-discovery",
+        ],
+    );
+    let second = Client {
+        process: second,
+        socket: other,
+    };
+    let both = [alice.qualified().port, second.qualified().port];
+    eventually(SECOND, "both ports", || {
+        let mut open = ports(&host, OWN_SET);
+        open.sort_unstable();
+        let mut both = both.map(u64::from);
+        both.sort_unstable();
+        open == both
+    });
+    for client in [&alice, &second] {
+        client.until(SECOND, "a firewall in step", |status| {
+            status.protected == Some(true) && status.firewall.iter().any(|gate| gate.in_sync)
+        });
+    }
+    second.process.kill().unwrap();
+    eventually(SECOND, "the end of its port", || {
+        ports(&host, OWN_SET) == [u64::from(both[0])]
+    });
+}
+
+/// The client of another network namespace at the same socket gets no port opened here, and no confirmation.
+#[test]
+fn a_client_of_another_namespace_is_refused() {
+    let (world, _server) = World::with_server();
+    let (host, other) = (
+        world.left.host("alice").unwrap(),
+        world.left.host("anna").unwrap(),
+    );
+    let alice = world.client(&host, &[]);
+    let port = alice.qualified().port;
+    let socket = alice.socket.to_str().unwrap();
+    let agent = start(&other, "agent", &["firewall", "--socket", socket]);
+    agent
+        .wait_for_line(
+            "runs in another network namespace than this firewall",
+            SECOND * 5,
+        )
+        .unwrap();
+    alice
+        .process
+        .wait_for_line(
+            "refused a firewall that runs in another network namespace",
+            SECOND,
+        )
+        .unwrap();
+    assert!(ports(&other, OWN_SET).is_empty());
+    let status = alice.status();
+    assert!(status.firewall.is_empty() && status.port == port);
 }
 
 /// N-16: the administrator's set is filled again within a second of its return, however it went, and the tunnel
@@ -380,48 +671,51 @@ fn a_set_that_returns_is_filled_within_a_second() {
     assert_eq!(counted(&host, "dropped_out"), 0);
 }
 
-/// F-2: the set holds the port and nothing else, whatever others put into it or take out of it.
+/// F-2: of its own, the set holds the port and nothing else, whatever others take out of it; what they put there stays.
 #[test]
 fn what_others_do_to_the_set_is_put_right_within_a_second() {
     let (world, _server) = World::with_server();
     let host = world.left.host("alice").unwrap();
     nft(&host, DEFAULT_DROP);
-    let _agent = world.agent(&host, &["--set", SET]);
+    nft(&host, &format!("add element {SET} {{ 22, 443 }}"));
+    let agent = world.agent(&host, &["--set", SET]);
     let alice = world.client(&host, &[]);
     let port = alice.qualified().port;
-    assert_eq!(open_ports(&host), [u64::from(port)]);
-
-    let is_right = || {
+    let is_right = |port: u16| {
         let elements = elements(&host, SET).unwrap();
-        let [element] = &elements[..] else {
-            return false;
-        };
-        element["elem"]["val"] == port && element["elem"]["timeout"] == 15
+        let own = |element: &&Value| element["elem"]["comment"] == "teredo";
+        let own: Vec<_> = elements.iter().filter(own).collect();
+        let foreign = open_ports(&host);
+        own.len() == 1
+            && own[0]["elem"]["val"] == port
+            && own[0]["elem"]["timeout"] == 15
+            && [22, 443].iter().all(|port| foreign.contains(port))
     };
+    assert!(is_right(port));
     for foreign in [
         format!("add element {SET} {{ 9 }}"),
         format!("add element {SET} {{ 53 timeout 1h, 123, 1900 }}"),
         format!("delete element {SET} {{ {port} }}"),
-        format!("flush set {SET}"),
-        format!("delete element {SET} {{ {port} }}; add element {SET} {{ 9 }}"),
-        // The port is the same, but would outlive the agent.
-        format!("delete element {SET} {{ {port} }}; add element {SET} {{ {port} }}"),
-        format!("delete element {SET} {{ {port} }}; add element {SET} {{ {port} timeout 1d }}"),
+        format!("flush set {SET}; add element {SET} {{ 22, 443 }}"),
+        // The agent's mark, but it would outlive the agent.
+        format!(
+            "delete element {SET} {{ {port} }}; add element {SET} {{ {port} comment \"teredo\" }}"
+        ),
+        format!(
+            "delete element {SET} {{ {port} }}; add element {SET} {{ {port} timeout 1d comment \"teredo\" }}"
+        ),
+        format!("add element {SET} {{ 4444 timeout 1d comment \"teredo\" }}"),
     ] {
         nft(&host, &foreign);
-        let done = Instant::now();
-        eventually(
-            SECOND,
-            &format!("the set put right after '{foreign}'"),
-            is_right,
-        );
-        assert!(
-            done.elapsed() < SECOND,
-            "after '{foreign}': {:?}",
-            done.elapsed()
-        );
+        let what = format!("the set put right after '{foreign}'");
+        eventually(SECOND, &what, || is_right(port));
     }
     alice.qualified();
+    nft(&host, &format!("add element {SET} {{ 53 }}"));
+    agent.terminate(SECOND).unwrap();
+    let mut left = open_ports(&host);
+    left.sort_unstable();
+    assert_eq!(left, [22, 53, 443], "the agent took its own and no other");
 }
 
 /// A set that cannot do what it is for is refused with the reason and the way out, and nothing is left behind.
@@ -510,7 +804,7 @@ fn a_set_without_timeouts_is_used_with_a_warning() {
         .unwrap();
     let alice = world.client(&host, &[]);
     let port = alice.qualified().port;
-    assert_eq!(elements(&host, SET), Some(vec![port.into()]));
+    assert_eq!(open_ports(&host), [u64::from(port)]);
     alice.process.kill().unwrap();
     eventually(SECOND, "an empty set", || open_ports(&host).is_empty());
     agent.terminate(SECOND).unwrap();
@@ -525,10 +819,7 @@ fn a_second_agent_is_refused() {
         nft(&host, DEFAULT_DROP);
         let first = world.agent(&host, arguments);
         first.wait_for_line("follows the port", SECOND * 5).unwrap();
-        let owner = format!(
-            "belongs to another program with netlink port {}",
-            first.id()
-        );
+        let owner = format!("is held by teredo (pid {})", first.id());
         let words = [
             "the table 'inet teredo'",
             &owner,

@@ -1,92 +1,72 @@
-//! The agent's part of the ruleset: its own table, and the set that holds the port.
+//! The agent's part of the ruleset: the table `inet teredo`, and the ports in the administrator's set.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
-use teredo_nft::{Netlink, NftError};
+use teredo_nft::{Batch, Element, Netlink, NftError};
 use tracing::warn;
 
 use super::AgentError;
-use crate::{
-    config::{AgentConfig, Target},
-    leased_set::{Fitness, LeasedSet, SetError},
-    table::{InstallError, OwnTable},
+use crate::administrator_set::{AdministratorSet, Fitness, SetError, is_stale};
+use crate::block::ForeignTable;
+use crate::claim;
+use crate::config::{AgentConfig, Target};
+use crate::passage::Passage;
+use crate::table::{
+    self, AGENTS, ALLOWED, CLOSED_FORWARD, Found, LEASED, PORTS, TUNNELS, UNTRACKED,
 };
+
+/// How often a change is tried again because another program changed the ruleset meanwhile.
+const ATTEMPTS: usize = 4;
+
+/// What the kernel is to have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// The open ports.
+    pub(super) ports: BTreeSet<u16>,
+    /// Those of relays.
+    pub(super) untracked: BTreeSet<u16>,
+    /// The interfaces whose inside is closed, and whether what they forward is, too; none: as it was, or closed.
+    pub(super) tunnels: BTreeMap<String, Option<bool>>,
+}
 
 #[derive(Debug)]
 pub(super) struct Firewall {
     netlink: Netlink,
-    table: OwnTable,
-    set: LeasedSet,
-    own_set: bool,
-    lease: Duration,
+    set: Option<AdministratorSet>,
+    config: AgentConfig,
+    passage: Passage,
+    /// The table's text after the agent's own work; none: not known to be right.
+    text: Option<Vec<String>>,
     released: bool,
 }
 
 /// Why the kernel is not in the wanted state.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApplyError {
-    #[error("the set '{path}' does not exist; it is created by: {}", path.create_command())]
-    Missing { path: crate::SetPath },
-    #[error("the set '{path}' {reason}")]
-    Unfit {
-        path: crate::SetPath,
-        reason: &'static str,
-    },
+    #[error("{0}; {mend}", mend = ForeignTable::MEND)]
+    Foreign(#[from] ForeignTable),
     #[error(transparent)]
-    Set(SetError),
+    Set(#[from] SetError),
+    #[error("the set 'inet teredo {set}' does not hold what the kernel took")]
+    NotHeld { set: &'static str },
     #[error(transparent)]
-    Install(#[from] InstallError),
-}
-
-impl From<SetError> for ApplyError {
-    fn from(error: SetError) -> Self {
-        match error {
-            SetError::Missing(path) => Self::Missing { path },
-            error => Self::Set(error),
-        }
-    }
-}
-
-impl From<NftError> for ApplyError {
-    fn from(error: NftError) -> Self {
-        Self::Set(error.into())
-    }
+    Netlink(#[from] NftError),
 }
 
 impl Firewall {
     pub(super) fn open(config: AgentConfig) -> Result<Self, AgentError> {
-        let with_port = config.target == Target::OwnTable;
-        let table = OwnTable::new(&config.interface, &config.allow_inbound, with_port);
-        Self::with_table(config, table)
-    }
-
-    /// As on an old kernel, whose tables have no owner.
-    #[cfg(test)]
-    pub(super) fn without_owner(config: AgentConfig) -> Self {
-        let table = OwnTable::new(&config.interface, &config.allow_inbound, true).without_owner();
-        Self::with_table(config, table).expect("the table can be installed")
-    }
-
-    fn with_table(config: AgentConfig, mut table: OwnTable) -> Result<Self, AgentError> {
-        let mut netlink = Netlink::open()?;
-        let (path, own_set) = match config.target {
-            Target::OwnTable => (OwnTable::port_set(), true),
-            Target::AdministratorSet(path) => (path, false),
+        let set = match &config.target {
+            Target::OwnTable => None,
+            Target::AdministratorSet(path) => {
+                Some(AdministratorSet::new(path.clone(), config.lease))
+            }
         };
-        match table.install(&mut netlink, None) {
-            Ok(()) => {}
-            Err(InstallError::Owned { owner }) => return Err(AgentError::AlreadyRunning { owner }),
-            Err(InstallError::Netlink(error)) => return Err(error.into()),
-        }
-        // The kernel binds an owned table to the agent's life. Everything else needs a lease.
-        let lease = (!(own_set && table.owned())).then_some(config.lease);
-        let set = LeasedSet::new(path, lease);
         Ok(Self {
-            netlink,
-            table,
+            netlink: Netlink::open()?,
             set,
-            own_set,
-            lease: config.lease,
+            config,
+            passage: Passage::default(),
+            text: None,
             released: false,
         })
     }
@@ -95,124 +75,284 @@ impl Firewall {
         self.netlink.port()
     }
 
-    /// Checks the administrator's set, so that a mistake is reported at the start.
-    pub(super) fn check_set(&mut self) -> Result<(), AgentError> {
-        match self.adapt() {
-            Ok(()) | Err(ApplyError::Missing { .. }) => Ok(()),
-            Err(ApplyError::Unfit { path, reason }) => {
+    /// Checks what a restart cannot mend, so that a mistake is reported at the start, and claims the table.
+    pub(super) fn check(&mut self) -> Result<(), AgentError> {
+        if let Found::Foreign(owner) = table::find(&mut self.netlink)? {
+            return Err(ForeignTable::new(owner).into());
+        }
+        self.check_claim()?;
+        let Some(set) = &mut self.set else {
+            return Ok(());
+        };
+        match set.adapt(&mut self.netlink) {
+            Ok(()) | Err(SetError::Missing(_) | SetError::NotHeld { .. }) => Ok(()),
+            Err(SetError::Unfit { path, reason }) => {
                 Err(AgentError::UnsuitableSet { path, reason })
             }
-            Err(
-                ApplyError::Set(SetError::Netlink(error))
-                | ApplyError::Install(InstallError::Netlink(error)),
-            ) => Err(error.into()),
-            Err(ApplyError::Set(_) | ApplyError::Install(_)) => Ok(()),
+            Err(SetError::Owned { path, owner }) => Err(AgentError::OwnedSet { path, owner }),
+            Err(SetError::Netlink(error)) => Err(error.into()),
         }
     }
 
-    /// Makes the kernel let `port` through and no other, none for port 0.
-    pub(super) fn apply(&mut self, port: u16) -> Result<(), ApplyError> {
-        if self.own_set {
-            return self.apply_in_own_table(port);
+    /// Fails if another agent holds the table.
+    pub(super) fn check_claim(&mut self) -> Result<(), AgentError> {
+        match claim::holder(&mut self.netlink)? {
+            Some(owner) => {
+                // Its elements are its own.
+                self.released = true;
+                Err(AgentError::AlreadyRunning { owner })
+            }
+            None => Ok(()),
         }
-        if !self.table.installed(&mut self.netlink)? {
-            self.table.install(&mut self.netlink, None)?;
-        }
-        // The administrator may have declared the set anew and otherwise.
-        match self
-            .adapt()
-            .and_then(|()| Ok(self.set.hold(&mut self.netlink, port)?))
+    }
+
+    /// The ports that an agent before this one left open.
+    pub(super) fn inherited(&mut self) -> Result<BTreeSet<u16>, NftError> {
+        let elements = self
+            .netlink
+            .elements(&table::name(), PORTS)?
+            .unwrap_or_default();
+        let mut ports: BTreeSet<u16> = elements
+            .iter()
+            .filter_map(|element| element.port())
+            .collect();
+        if let Some(set) = &self.set
+            && matches!(
+                set.fitness(&mut self.netlink)?,
+                Fitness::Fit | Fitness::WithoutLease
+            )
+            && let Ok(own) = set.own(&mut self.netlink)
         {
-            // Without a set there is no exception, so no port is open.
-            Err(ApplyError::Missing { .. }) if port == 0 => Ok(()),
-            result => result,
+            ports.extend(own);
         }
+        Ok(ports)
     }
 
-    fn apply_in_own_table(&mut self, port: u16) -> Result<(), ApplyError> {
-        match self.set.hold(&mut self.netlink, port) {
-            Err(SetError::Missing(_)) => {
-                self.table
-                    .install(&mut self.netlink, self.set.element(port))?;
-                Ok(self.set.hold(&mut self.netlink, port)?)
-            }
-            result => Ok(result?),
-        }
+    /// Another program changed the ruleset.
+    pub(super) fn doubt(&mut self) {
+        self.text = None;
     }
 
-    /// Adapts to the administrator's set as it is declared.
-    fn adapt(&mut self) -> Result<(), ApplyError> {
-        if self.own_set {
-            return Ok(());
-        }
-        let path = self.set.path().clone();
-        match self.set.fitness(&mut self.netlink)? {
-            Fitness::Fit => self.set.set_lease(Some(self.lease)),
-            Fitness::WithoutLease => {
-                if self.set.lease().is_some() {
-                    warn!(
-                        set = %path,
-                        "the set has no 'flags timeout': if the agent is killed, the port stays \
-                         open; the set should be declared as \
-                         '{{ type inet_service; flags timeout; }}'",
-                    );
+    /// Makes the kernel open the wanted ports and no other, and close the tunnels (F-2). One transaction.
+    pub(super) fn apply(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {
+        let mut attempt = 1;
+        loop {
+            match self.try_apply(wanted) {
+                Err(ApplyError::Netlink(error)) if is_stale(&error) && attempt < ATTEMPTS => {
+                    self.doubt();
+                    attempt += 1;
                 }
-                self.set.set_lease(None);
+                result => return result,
             }
-            Fitness::Unfit(reason) => return Err(ApplyError::Unfit { path, reason }),
-            Fitness::Missing => return Err(ApplyError::Missing { path }),
+        }
+    }
+
+    fn try_apply(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {
+        let mut batch = Batch::new();
+        let declares = self.text.is_none();
+        let mut set_error = None;
+        if declares {
+            if let Found::Foreign(owner) = table::find(&mut self.netlink)? {
+                return Err(ForeignTable::new(owner).into());
+            }
+            table::declare(&mut batch);
+            if let Some(set) = &mut self.set {
+                set_error = set.adapt(&mut self.netlink).err();
+            }
+        }
+        self.add_leases(&mut batch, wanted);
+        self.add_tunnels(&mut batch, wanted)?;
+        if let (Some(set), None) = (&self.set, &set_error) {
+            set_error = set.hold(&mut self.netlink, &mut batch, &wanted.ports).err();
+        }
+        self.netlink.execute(&batch)?;
+        if declares {
+            self.text = Some(table::text(&mut self.netlink)?);
+        }
+        // The inside of the tunnel is closed, whatever there is to say of the administrator's set.
+        match set_error {
+            // Without a set there is no exception, so no port is open.
+            Some(SetError::Missing(_)) if wanted.ports.is_empty() => {
+                self.doubt();
+                return Ok(());
+            }
+            Some(error) => {
+                self.doubt();
+                return Err(error.into());
+            }
+            None => {}
+        }
+        self.verify(wanted)
+    }
+
+    /// Reads back what the kernel took.
+    fn verify(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {
+        if !self.holds(PORTS, &wanted.ports)? {
+            return Err(ApplyError::NotHeld { set: PORTS });
+        }
+        if let Some(set) = &self.set
+            && !set.holds(&mut self.netlink, &wanted.ports)?
+        {
+            let path = set.path().clone();
+            let port = wanted.ports.first().copied().unwrap_or_default();
+            return Err(SetError::NotHeld { path, port }.into());
+        }
+        Ok(())
+    }
+
+    fn add_leases(&self, batch: &mut Batch, wanted: &Wanted) {
+        let lease = self.config.lease;
+        let ports = |ports: &BTreeSet<u16>| {
+            ports
+                .iter()
+                .map(|port| Element::port(*port))
+                .collect::<Vec<_>>()
+        };
+        let allowed = self.config.allow_inbound.iter().map(|exception| {
+            // Each part of a key takes whole registers.
+            let [high, low] = exception.port.get().to_be_bytes();
+            Element::new([exception.protocol.number(), 0, 0, 0, high, low, 0, 0])
+        });
+        for (set, elements) in [
+            (PORTS, ports(&wanted.ports)),
+            (UNTRACKED, ports(&wanted.untracked)),
+            (ALLOWED, allowed.collect()),
+            (AGENTS, vec![claim::element(self.netlink.port())]),
+        ] {
+            table::leases(
+                batch,
+                set,
+                elements
+                    .into_iter()
+                    .map(|element| element.with_timeout(lease)),
+            );
+        }
+    }
+
+    /// The block outlives the agent, so its elements have no timeout.
+    fn add_tunnels(&mut self, batch: &mut Batch, wanted: &Wanted) -> Result<(), NftError> {
+        let known = table::interfaces(&mut self.netlink, TUNNELS)?;
+        let closed = table::interfaces(&mut self.netlink, CLOSED_FORWARD)?;
+        let table = table::name();
+        for (name, forward) in &wanted.tunnels {
+            let element = || [Element::interface(name)];
+            let is_known = known.contains(name);
+            if !is_known {
+                batch.add_elements(&table, TUNNELS, element());
+            }
+            match (forward.unwrap_or(!is_known), closed.contains(name)) {
+                (true, false) => drop(batch.add_elements(&table, CLOSED_FORWARD, element())),
+                (false, true) if forward.is_some() => {
+                    batch.delete_elements(&table, CLOSED_FORWARD, element());
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
 
     /// Whether the kernel still has what [`apply`](Self::apply) put there.
-    pub(super) fn intact(&mut self, port: u16) -> Result<bool, ApplyError> {
-        if !self.table.installed(&mut self.netlink)? {
+    pub(super) fn intact(&mut self, wanted: &Wanted) -> Result<bool, ApplyError> {
+        let Some(known) = self.text.take() else {
+            return Ok(false);
+        };
+        if table::find(&mut self.netlink)? != Found::Ours
+            || table::text(&mut self.netlink)? != known
+        {
             return Ok(false);
         }
-        match self.set.holds(&mut self.netlink, port) {
-            Err(SetError::Missing(_)) => Ok(port == 0 && !self.own_set),
-            result => Ok(result?),
+        let tunnels = table::interfaces(&mut self.netlink, TUNNELS)?;
+        if !wanted.tunnels.keys().all(|name| tunnels.contains(name))
+            || !self.holds(PORTS, &wanted.ports)?
+            || !self.holds(UNTRACKED, &wanted.untracked)?
+        {
+            return Ok(false);
         }
+        if let Some(set) = &mut self.set {
+            match set.adapt(&mut self.netlink) {
+                Err(SetError::Missing(_)) if wanted.ports.is_empty() => {}
+                result => {
+                    result?;
+                    if !set.holds(&mut self.netlink, &wanted.ports)? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        self.text = Some(known);
+        Ok(true)
     }
 
-    /// Whether the effect of [`apply`](Self::apply) lapses unless it is renewed.
-    pub(super) fn lapses(&self, port: u16) -> bool {
-        port != 0 && self.set.lease().is_some()
+    /// Whether a set of the table holds exactly these ports.
+    fn holds(&mut self, set: &str, ports: &BTreeSet<u16>) -> Result<bool, NftError> {
+        let elements = self
+            .netlink
+            .elements(&table::name(), set)?
+            .unwrap_or_default();
+        // The kernel may list an element twice. One without a timeout would outlive its reason.
+        let found: BTreeSet<u16> = elements
+            .iter()
+            .filter_map(|element| element.port())
+            .collect();
+        Ok(found == *ports && elements.iter().all(|element| element.expires.is_some()))
     }
 
-    /// Removes the agent's part.
+    /// Why a port is not open although its exception is in place.
+    pub(super) fn passage(&mut self, wanted: &Wanted) -> Result<Option<String>, NftError> {
+        let set = self.set.as_ref().map(AdministratorSet::path);
+        self.passage.look(&mut self.netlink, set, &wanted.ports)
+    }
+
+    /// Takes the exceptions back. The block stays.
     pub(super) fn release(&mut self) -> Result<(), NftError> {
-        self.released = true;
-        let emptied = self.empty();
-        self.table.remove(&mut self.netlink)?;
-        emptied
-    }
-
-    /// Empties the administrator's set, unless the agent cannot have filled it: a wrong name must not
-    /// cost them the elements of another set. The agent's own set ends with the table.
-    fn empty(&mut self) -> Result<(), NftError> {
-        if self.own_set {
+        if std::mem::replace(&mut self.released, true) {
             return Ok(());
         }
-        match self.set.fitness(&mut self.netlink)? {
-            Fitness::Fit | Fitness::WithoutLease => {}
-            Fitness::Unfit(_) | Fitness::Missing => return Ok(()),
+        let emptied = self.empty_set();
+        if table::find(&mut self.netlink)? != Found::Ours {
+            return emptied;
         }
-        match self.set.hold(&mut self.netlink, 0) {
-            Err(SetError::Netlink(error)) => Err(error),
-            // Gone meanwhile, or already filled by another program.
-            Ok(()) | Err(SetError::Missing(_) | SetError::NotHeld { .. }) => Ok(()),
+        let mut batch = Batch::new();
+        for set in LEASED {
+            batch.flush_set(&table::name(), set);
+        }
+        match self.netlink.execute(&batch) {
+            // Another program has just removed it.
+            Err(error) if is_stale(&error) => emptied,
+            result => result.and(emptied),
+        }
+    }
+
+    /// Takes the agent's elements out of the administrator's set. A wrong name costs them nothing: only elements with the
+    /// agent's mark are removed.
+    fn empty_set(&mut self) -> Result<(), NftError> {
+        let Some(set) = &self.set else {
+            return Ok(());
+        };
+        if !matches!(
+            set.fitness(&mut self.netlink)?,
+            Fitness::Fit | Fitness::WithoutLease
+        ) {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        match set.hold(&mut self.netlink, &mut batch, &BTreeSet::new()) {
+            Err(SetError::Netlink(error)) => return Err(error),
+            // Gone meanwhile.
+            Err(_) => return Ok(()),
+            Ok(()) => {}
+        }
+        match self.netlink.execute(&batch) {
+            Err(error) if is_stale(&error) => Ok(()),
+            result => result,
         }
     }
 }
 
 impl Drop for Firewall {
     fn drop(&mut self) {
-        if !self.released
-            && let Err(error) = self.release()
-        {
-            warn!(%error, "the firewall agent cannot take its rules back");
+        if let Err(error) = self.release() {
+            warn!(%error, "the firewall agent cannot take its exceptions back");
         }
     }
 }

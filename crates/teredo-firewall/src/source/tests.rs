@@ -9,7 +9,7 @@ use teredo_notify::{
 use tokio::time::timeout;
 
 use crate::{
-    AgentConfig, nft_program as nft, run,
+    Agent, AgentConfig, nft_program as nft,
     testing::{Namespace, eventually},
 };
 
@@ -52,7 +52,11 @@ fn the_agent_follows_the_service() {
         let hub = Hub::new();
         let service = serve(&config, &hub);
         let gate = GatingSubscriber::new(&config.path);
-        let agent = tokio::spawn(run(AgentConfig::default(), gate, pending()));
+        let agent = tokio::spawn(
+            Agent::new(AgentConfig::default())
+                .unwrap()
+                .run(gate, pending()),
+        );
         eventually("the agent gates", LIMIT, || hub.gates().len() == 1).await;
 
         for port in [4500, 4501] {

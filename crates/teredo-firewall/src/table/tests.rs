@@ -15,7 +15,8 @@ use rustix::{
 use teredo_lab::Receive;
 
 use super::*;
-use crate::leased_set::LeasedSet;
+use crate::administrator_set::AdministratorSet;
+use crate::config::Exception;
 use crate::nft_program as nft;
 use crate::testing::{Namespace, counted, ip, wait_for, wait_for_link};
 
@@ -66,20 +67,13 @@ impl Pair {
         })
     }
 
-    /// Installs the table, which lives as long as the socket.
-    fn install(&self, exceptions: &[&str], port: Option<u16>) -> Netlink {
+    /// Installs the table.
+    fn install(&self, exceptions: &[&str], port: Option<u16>) {
         let exceptions: Vec<Exception> = exceptions
             .iter()
             .map(|text| text.parse().unwrap())
             .collect();
-        self.host.run(move || {
-            let mut netlink = Netlink::open().unwrap();
-            let mut table = OwnTable::new("teredo", &exceptions, port.is_some());
-            table
-                .install(&mut netlink, port.map(Element::port))
-                .unwrap();
-            netlink
-        })
+        self.host.run(move || install("teredo", &exceptions, port));
     }
 
     fn wait_for_count(&self, marks: &'static [&'static str]) {
@@ -89,6 +83,24 @@ impl Pair {
             })
         });
     }
+}
+
+/// Installs the table with leases of an hour.
+fn install(interface: &str, exceptions: &[Exception], port: Option<u16>) {
+    let lease = Duration::from_secs(3600);
+    let mut batch = Batch::new();
+    declare(&mut batch);
+    for set in [TUNNELS, CLOSED_FORWARD] {
+        batch.add_elements(&name(), set, [Element::interface(interface)]);
+    }
+    let port = port.map(|port| Element::port(port).with_timeout(lease));
+    leases(&mut batch, PORTS, port);
+    let allowed = exceptions.iter().map(|exception| {
+        let [high, low] = exception.port.get().to_be_bytes();
+        Element::new([exception.protocol.number(), 0, 0, 0, high, low, 0, 0]).with_timeout(lease)
+    });
+    leases(&mut batch, ALLOWED, allowed);
+    Netlink::open().unwrap().execute(&batch).unwrap();
 }
 
 fn configure(interface: &str, number: u8) {
@@ -123,90 +135,81 @@ fn raw_socket(family: AddressFamily, protocol: Protocol) -> OwnedFd {
 #[test]
 fn the_table_is_what_nft_would_have_made() {
     Namespace::new().run(|| {
-        let mut netlink = Netlink::open().unwrap();
         let exceptions = ["22/tcp", "5353/udp"].map(|text| text.parse().unwrap());
-        OwnTable::new("teredo", &exceptions, true)
-            .install(&mut netlink, Some(Element::port(4500)))
-            .unwrap();
+        install("teredo", &exceptions, Some(4500));
         let expected = include_str!("tests/own_table.nft");
+        let left = |line: &str| match line.split_once(" expires ") {
+            Some((before, rest)) => {
+                let after = rest.find(|c: char| !c.is_ascii_alphanumeric());
+                format!("{before}{}", after.map_or("", |end| &rest[end..]))
+            }
+            None => line.to_owned(),
+        };
         let listing: Vec<_> = nft::ruleset()
             .lines()
-            .map(|line| line.split(" # progname").next().unwrap().to_owned())
+            .map(|line| {
+                // Each element expires at a moment of its own.
+                let mut line = line.to_owned();
+                while line.contains(" expires ") {
+                    line = left(&line);
+                }
+                line
+            })
             .collect();
         assert_eq!(listing, expected.lines().collect::<Vec<_>>());
     });
 }
 
-/// F-5, F-6: the administrator's set leaves only the inside of the tunnel to the table.
+/// A ruleset that `nft` saved contains the table, and loads again over it, with the mark by which it is known.
 #[test]
-fn the_table_without_the_port_is_about_the_tunnel_alone() {
+fn a_saved_ruleset_with_the_table_loads_again() {
     Namespace::new().run(|| {
+        install("teredo", &["22/tcp".parse().unwrap()], Some(4500));
         let mut netlink = Netlink::open().unwrap();
-        OwnTable::new("teredo", &[], false)
-            .install(&mut netlink, None)
-            .unwrap();
-        let listing = nft::ruleset();
-        assert!(
-            listing.contains("iifname \"teredo\" goto inside"),
-            "{listing}"
-        );
-        assert!(
-            !listing.contains("3544") && !listing.contains("set port"),
-            "{listing}"
-        );
+        let before = text(&mut netlink).unwrap();
+        let saved = nft::ruleset();
+        nft::run(&format!("flush ruleset\n{saved}"));
+        assert_eq!(find(&mut netlink).unwrap(), Found::Ours);
+        assert_eq!(text(&mut netlink).unwrap(), before);
+        assert_eq!(interfaces(&mut netlink, TUNNELS).unwrap(), ["teredo"]);
+        assert_eq!(nft::ports(PORTS), [4500]);
+        assert!(closes(&mut netlink, "teredo").unwrap());
+        assert!(!closes(&mut netlink, "t0").unwrap());
     });
 }
 
+/// The table is declared in place: elements stay, foreign rules in its chains go.
 #[test]
-fn the_table_of_a_running_agent_is_left_alone() {
+fn a_table_that_others_changed_is_put_right_in_place() {
     Namespace::new().run(|| {
-        let mut first = Netlink::open().unwrap();
-        OwnTable::new("teredo", &[], true)
-            .install(&mut first, Some(Element::port(4500)))
-            .unwrap();
-        let mut second = Netlink::open().unwrap();
-        let error = OwnTable::new("teredo", &[], true)
-            .install(&mut second, None)
-            .unwrap_err();
-        assert!(matches!(error, InstallError::Owned { owner } if owner == first.port()));
-        assert_eq!(nft::ports("port"), [4500]);
-    });
-}
-
-#[test]
-fn a_table_without_an_owner_is_replaced() {
-    Namespace::new().run(|| {
+        install("teredo", &[], Some(4500));
         let mut netlink = Netlink::open().unwrap();
-        let element = Some(Element::port(4500));
-        OwnTable::new("teredo", &[], true)
-            .without_owner()
-            .install(&mut netlink, element)
-            .unwrap();
-        assert!(!nft::ruleset().contains("flags owner"));
-        drop(netlink);
-        assert_eq!(nft::ports("port"), [4500]);
-
-        let mut netlink = Netlink::open().unwrap();
-        OwnTable::new("teredo", &[], true)
-            .install(&mut netlink, None)
-            .unwrap();
-        assert!(nft::ruleset().contains("flags owner"));
-        assert!(nft::ports("port").is_empty());
-    });
-}
-
-#[test]
-fn a_removed_table_is_gone_and_may_be_gone_already() {
-    Namespace::new().run(|| {
-        let mut netlink = Netlink::open().unwrap();
-        let mut table = OwnTable::new("teredo", &[], true);
-        table.install(&mut netlink, None).unwrap();
-        assert!(table.installed(&mut netlink).unwrap());
-        for _ in 0..2 {
-            table.remove(&mut netlink).unwrap();
-            assert!(!table.installed(&mut netlink).unwrap());
-            assert_eq!(nft::ruleset(), "");
+        let before = text(&mut netlink).unwrap();
+        for foreign in [
+            "flush chain inet teredo inside",
+            "insert rule inet teredo inside accept",
+            "flush chain inet teredo input",
+            "add chain inet teredo input { policy drop; }",
+        ] {
+            nft::run(foreign);
+            assert_ne!(text(&mut netlink).unwrap(), before, "after {foreign}");
+            let mut batch = Batch::new();
+            declare(&mut batch);
+            netlink.execute(&batch).unwrap();
+            nft::run("add chain inet teredo input { policy accept; }");
+            assert_eq!(text(&mut netlink).unwrap(), before, "after {foreign}");
+            assert_eq!(nft::ports(PORTS), [4500]);
         }
+    });
+}
+
+#[test]
+fn a_table_without_the_mark_is_foreign() {
+    Namespace::new().run(|| {
+        let mut netlink = Netlink::open().unwrap();
+        assert_eq!(find(&mut netlink).unwrap(), Found::Nothing);
+        nft::run("add table inet teredo");
+        assert_eq!(find(&mut netlink).unwrap(), Found::Foreign(None));
     });
 }
 
@@ -214,7 +217,7 @@ fn a_removed_table_is_gone_and_may_be_gone_already() {
 #[test]
 fn unsolicited_inbound_stops_inside_the_tunnel_but_for_exceptions() {
     let pair = Pair::new("teredo");
-    let _netlink = pair.install(&["5001/udp"], None);
+    pair.install(&["5001/udp"], None);
     let closed = pair.listen(v6(1, 5000));
     let open = pair.listen(v6(1, 5001));
 
@@ -229,7 +232,7 @@ fn unsolicited_inbound_stops_inside_the_tunnel_but_for_exceptions() {
 #[test]
 fn an_exception_for_tcp_is_none_for_udp() {
     let pair = Pair::new("teredo");
-    let _netlink = pair.install(&["5000/tcp"], None);
+    pair.install(&["5000/tcp"], None);
     let closed = pair.listen(v6(1, 5000));
     pair.send(v6(2, 9000), v6(1, 5000));
     pair.wait_for_count(&["unsolicited"]);
@@ -240,7 +243,7 @@ fn an_exception_for_tcp_is_none_for_udp() {
 #[test]
 fn what_was_asked_for_comes_in() {
     let pair = Pair::new("teredo");
-    let _netlink = pair.install(&[], None);
+    pair.install(&[], None);
     let socket = pair.listen(v6(1, 5000));
     let answerer = pair.neighbour.run(|| UdpSocket::bind(v6(2, 53)).unwrap());
     let question = socket.try_clone().unwrap();
@@ -256,7 +259,7 @@ fn what_was_asked_for_comes_in() {
 #[test]
 fn icmpv6_comes_in_through_the_tunnel() {
     let pair = Pair::new("teredo");
-    let _netlink = pair.install(&[], None);
+    pair.install(&[], None);
     let socket = pair.neighbour.run(|| {
         let socket = raw_socket(AddressFamily::INET6, ipproto::ICMPV6);
         let SocketAddr::V6(host) = v6(1, 0) else {
@@ -283,7 +286,7 @@ fn icmpv6_comes_in_through_the_tunnel() {
 #[test]
 fn the_tunnel_is_closed_to_forwarded_traffic_but_for_exceptions() {
     let pair = Pair::new("teredo");
-    let _netlink = pair.install(&["5001/udp"], None);
+    pair.install(&["5001/udp"], None);
     let behind = Namespace::new();
     pair.host.connect("lan", &behind, "lan");
     pair.host.run(|| {
@@ -325,7 +328,7 @@ fn the_tunnel_is_closed_to_forwarded_traffic_but_for_exceptions() {
 #[test]
 fn the_port_is_let_through_from_the_server_and_from_peers_and_to_them() {
     let pair = Pair::new("uplink");
-    let _netlink = pair.install(&[], Some(4500));
+    pair.install(&[], Some(4500));
     let socket = pair.listen(v4("192.0.2.1", 4500));
 
     pair.send(v4("192.0.2.2", 3544), v4("192.0.2.1", 4500));
@@ -355,7 +358,7 @@ fn the_port_is_let_through_from_the_server_and_from_peers_and_to_them() {
 #[test]
 fn local_discovery_and_igmp_are_let_through() {
     let pair = Pair::new("uplink");
-    let _netlink = pair.install(&[], Some(4500));
+    pair.install(&[], Some(4500));
     let socket = pair.listen(v4("0.0.0.0", 3544));
     socket
         .join_multicast_v4(&DISCOVERY_ADDRESS, &"192.0.2.1".parse().unwrap())
@@ -412,6 +415,13 @@ fn the_administrators_ruleset_lets_the_port_of_the_set_through() {
     );
 }
 
+fn hold(path: &str, netlink: &mut Netlink) {
+    let set = AdministratorSet::new(path.parse().unwrap(), Duration::from_secs(15));
+    let mut batch = Batch::new();
+    set.hold(netlink, &mut batch, &[4500].into()).unwrap();
+    netlink.execute(&batch).unwrap();
+}
+
 /// F-2: no packet meets the set between the port's removal and its return.
 #[test]
 fn swaps_and_renewals_leave_no_gap() {
@@ -428,8 +438,7 @@ fn swaps_and_renewals_leave_no_gap() {
             }
         }",
         );
-        let set = LeasedSet::new(path.parse().unwrap(), Some(Duration::from_secs(15)));
-        set.hold(&mut Netlink::open().unwrap(), 4500).unwrap();
+        hold(path, &mut Netlink::open().unwrap());
     });
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -443,19 +452,48 @@ fn swaps_and_renewals_leave_no_gap() {
             done.store(true, Ordering::Relaxed);
         });
         let mut netlink = pair.host.run(|| Netlink::open().unwrap());
-        let set = LeasedSet::new(path.parse().unwrap(), Some(Duration::from_secs(15)));
         while !done.load(Ordering::Relaxed) {
-            set.hold(&mut netlink, 4500).unwrap();
+            hold(path, &mut netlink);
         }
     });
     assert_eq!(pair.host.run(|| counted(&["gap"])), 0);
+}
+
+/// A relay's strangers take no entries of the table of connections.
+#[test]
+fn an_untracked_port_makes_no_connection() {
+    let pair = Pair::new("uplink");
+    pair.install(&[], Some(4500));
+    let entries = || {
+        let count = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap();
+        count.trim().parse::<u32>().unwrap()
+    };
+    let socket = pair.listen(v4("192.0.2.1", 4500));
+    let send = |ports: std::ops::Range<u16>| {
+        for port in ports {
+            pair.send(v4("192.0.2.2", port), v4("192.0.2.1", 4500));
+            wait_for("the datagram", LIMIT, || received(&socket));
+        }
+    };
+    send(9000..9010);
+    let tracked = pair.host.run(entries);
+    assert!(tracked >= 10, "{tracked}");
+    pair.host.run(|| {
+        let mut batch = Batch::new();
+        let port = Element::port(4500).with_timeout(Duration::from_secs(60));
+        leases(&mut batch, UNTRACKED, [port]);
+        Netlink::open().unwrap().execute(&batch).unwrap();
+    });
+    let before = pair.host.run(entries);
+    send(9100..9150);
+    assert!(pair.host.run(entries) <= before);
 }
 
 /// F-2: what the documentation says of an own table's `accept`.
 #[test]
 fn an_accept_does_not_override_the_drop_of_another_table() {
     let pair = Pair::new("uplink");
-    let _netlink = pair.install(&[], Some(4500));
+    pair.install(&[], Some(4500));
     pair.host.run(|| {
         nft::run(
             "table inet other { chain in { type filter hook input priority 0; policy drop; }; }",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use teredo::ClientConfig;
 use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
 use teredo_notify::service::EventBus;
+use teredo_notify::types::Role;
 use teredo_tunnel::Tun;
 use teredo_tunnel::client::{ClientHandle, ClientPathConfig};
 use teredo_tunnel::net::{Interface, InterfaceConfig, NetworkMonitor, SEGMENTS_PER_SEND};
@@ -17,10 +18,11 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::account::Account;
 use super::run::{ControlLoop, Input};
 use super::{Client, Connectivity};
+use crate::Protection;
 use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
 use crate::names::{Resolution, Resolver, ServerName};
-use crate::start::{Running, open_tun, wait_for_gates};
+use crate::start::{Running, open_tun, protect, wait_for_gates};
 use crate::{ServerKeys, StartError};
 
 /// The settings of a [`Client`]; [`Client::builder`] makes one.
@@ -40,6 +42,7 @@ pub struct ClientBuilder {
     events: Option<EventBus>,
     requests: Option<Requests>,
     gate_grace: Duration,
+    protection: Option<Arc<dyn Protection>>,
 }
 
 /// A client whose interface exists, and which has no port yet: what needs privileges is done.
@@ -68,6 +71,7 @@ impl ClientBuilder {
             events: None,
             requests: None,
             gate_grace: Duration::ZERO,
+            protection: None,
         }
     }
 
@@ -151,6 +155,12 @@ impl ClientBuilder {
         self
     }
 
+    /// The firewall of the tunnel's inside, which is asked to close the interface before that is up; none by default.
+    pub fn protection(mut self, protection: Arc<dyn Protection>) -> Self {
+        self.protection = Some(protection);
+        self
+    }
+
     /// Creates the interface and sets it up, which needs CAP_NET_ADMIN. The caller may drop privileges afterwards, all
     /// but CAP_NET_ADMIN for addresses and routes.
     ///
@@ -166,6 +176,13 @@ impl ClientBuilder {
             max_segments: Some(SEGMENTS_PER_SEND),
             ..defaults
         };
+        protect(
+            &self.hub,
+            Role::Client,
+            tun.name(),
+            tun.index(),
+            self.protection.as_deref(),
+        )?;
         let interface = Interface::set_up(&tun, config).await?;
         let monitor = NetworkMonitor::new(Some(tun.index()))
             .await
@@ -270,6 +287,7 @@ impl PreparedClient {
             bind: builder.bind,
             beside_native: builder.beside_native,
             max_peers: builder.protocol.max_peers,
+            protection: builder.protection,
         };
         Ok(Client {
             handle,

@@ -21,7 +21,7 @@ use super::Connectivity;
 use super::account::Account;
 use crate::control::{Reply, Request, Requests};
 use crate::names::{Resolution, Resolver};
-use crate::{RunError, ServerKeys};
+use crate::{Protection, RunError, ServerKeys};
 
 /// What the data path sends. Events and status come through one channel, so a status that is answered is neither older
 /// nor newer than the events before it.
@@ -53,6 +53,7 @@ pub(super) struct ControlLoop {
     pub(super) bind: Ipv4Addr,
     pub(super) beside_native: bool,
     pub(super) max_peers: usize,
+    pub(super) protection: Option<Arc<dyn Protection>>,
 }
 
 impl ControlLoop {
@@ -69,8 +70,13 @@ impl ControlLoop {
                     Some(Input::Lane(ClientEvent::Ended)) | None => return Err(RunError::DataPathEnded),
                     Some(Input::Lane(event)) => self.handle_event(event).await,
                     Some(Input::Status(path, reply)) => {
+                        let mut status = self.account.status(Some(&path), self.max_peers);
+                        status.protected = self
+                            .protection
+                            .as_ref()
+                            .and_then(|protection| protection.is_closed(&self.account.interface));
                         // The caller may have gone.
-                        let _ = reply.send(self.account.status(Some(&path), self.max_peers));
+                        let _ = reply.send(status);
                     }
                 },
                 request = Requests::next(&mut self.requests) => self.handle_request(request),

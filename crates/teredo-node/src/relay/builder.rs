@@ -10,6 +10,7 @@ use teredo::relay::Served;
 use teredo::{Prefix, RelayConfig};
 use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
 use teredo_notify::service::EventBus;
+use teredo_notify::types::Role;
 use teredo_tunnel::TunQueues;
 use teredo_tunnel::net::{Interface, InterfaceConfig, NetworkMonitor, local_address};
 use teredo_tunnel::offload::Offload;
@@ -18,10 +19,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::Relay;
 use super::run::{ControlLoop, forwarding_trouble};
+use crate::Protection;
 use crate::StartError;
 use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
-use crate::start::{Running, open_tun, wait_for_gates};
+use crate::start::{Running, open_tun, protect, wait_for_gates};
 
 /// The default port of a relay, next to the server's. It is fixed, so that clients keep sending to it across a restart.
 pub const DEFAULT_RELAY_PORT: u16 = 3545;
@@ -46,6 +48,7 @@ pub struct RelayBuilder {
     events: Option<EventBus>,
     requests: Option<Requests>,
     gate_grace: Duration,
+    protection: Option<Arc<dyn Protection>>,
 }
 
 /// A relay whose interface exists, and which has no port yet: what needs most privileges is done.
@@ -74,6 +77,7 @@ impl RelayBuilder {
             events: None,
             requests: None,
             gate_grace: Duration::ZERO,
+            protection: None,
         }
     }
 
@@ -156,6 +160,12 @@ impl RelayBuilder {
         self
     }
 
+    /// The firewall of the tunnel's inside, which is asked to close the interface before that is up; none by default.
+    pub fn protection(mut self, protection: Arc<dyn Protection>) -> Self {
+        self.protection = Some(protection);
+        self
+    }
+
     /// Creates the interface and sets it up, which needs CAP_NET_ADMIN, and CAP_BPF for more than one lane. The caller may
     /// drop privileges afterwards, all but CAP_NET_ADMIN for routes.
     ///
@@ -169,6 +179,14 @@ impl RelayBuilder {
             default_route: None,
             ..InterfaceConfig::default()
         };
+        let tun = queues.first();
+        protect(
+            &self.hub,
+            Role::Relay,
+            tun.name(),
+            tun.index(),
+            self.protection.as_deref(),
+        )?;
         let interface = Interface::set_up(queues.first(), config).await?;
         let monitor = NetworkMonitor::new(Some(queues.first().index()))
             .await
@@ -266,6 +284,7 @@ impl PreparedRelay {
             host: builder.host,
             _settle_hook: settle_hook,
             open: set_open,
+            protection: builder.protection,
         };
         Ok(Relay {
             handle,

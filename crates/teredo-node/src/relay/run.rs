@@ -12,9 +12,9 @@ use teredo_tunnel::net::{Interface, NetworkChange, NetworkMonitor};
 use teredo_tunnel::relay::{RelayEvent, RelayHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::RunError;
 use crate::control::{Request, Requests};
 use crate::status::{Times, set_traffic};
+use crate::{Protection, RunError};
 
 /// Whether the kernel forwards IPv6 packets.
 const FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
@@ -37,6 +37,7 @@ pub(super) struct ControlLoop {
     pub(super) _settle_hook: SettleHook,
     /// Whether the port is settled.
     pub(super) open: watch::Sender<bool>,
+    pub(super) protection: Option<Arc<dyn Protection>>,
 }
 
 /// The relay's account of itself.
@@ -145,6 +146,10 @@ impl ControlLoop {
             role: Role::Relay,
             configured_port: Some(self.port),
             interface: Some(self.name.clone()),
+            protected: self
+                .protection
+                .as_ref()
+                .and_then(|protection| protection.is_closed(&self.name)),
             ..account.times.status(account.state, self.reason(account))
         };
         if let Some(path) = self.handle.status().await {

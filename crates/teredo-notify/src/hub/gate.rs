@@ -37,12 +37,27 @@ struct Entry {
     settle_time: Option<Duration>,
     missed: u64,
     missed_last: u64,
+    /// Its last report, and when it came.
+    report: Option<(GateReport, Instant)>,
 }
 
 impl Entry {
     fn mark(&self) -> u64 {
         self.settled
             .map_or(self.exempt, |settled| settled.max(self.exempt))
+    }
+
+    /// Why its confirmation does not hold; none if it does.
+    fn trouble(&self) -> Option<String> {
+        let (report, at) = self.report.as_ref()?;
+        let silent = at.elapsed();
+        if silent > report.valid {
+            let seconds = silent.as_secs();
+            return Some(format!(
+                "it hangs: its last report is {seconds} s old; restart it"
+            ));
+        }
+        report.trouble.clone()
     }
 }
 
@@ -55,6 +70,17 @@ pub struct GateOwner {
     pub command: Option<String>,
 }
 
+/// What a gate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct GateReport {
+    /// Why the port is not open, or the tunnel not closed, although the gate has settled; none: all is well.
+    pub trouble: Option<String>,
+    /// The interfaces from which it drops what is unsolicited.
+    pub protects: Vec<String>,
+    /// For how long the report holds. A gate that has not reported again by then hangs.
+    pub valid: Duration,
+}
+
 /// The state of a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateStatus {
@@ -64,8 +90,12 @@ pub struct GateStatus {
     pub owner: GateOwner,
     /// The last state that it has settled.
     pub settled: Option<u64>,
-    /// Whether that is the current one.
+    /// Whether that is the current one, and the gate has no trouble.
     pub in_sync: bool,
+    /// Why its confirmation does not hold: it has withdrawn it, or hangs.
+    pub trouble: Option<String>,
+    /// The interfaces that it protects, by its last report.
+    pub protects: Vec<String>,
     /// How long it took to settle, from the announcement.
     pub settle_time: Option<Duration>,
     /// How many announcements it has not settled in time.
@@ -145,7 +175,12 @@ impl Gates {
             id: *id,
             owner: entry.owner.clone(),
             settled: entry.settled,
-            in_sync: entry.settled == Some(current.sequence),
+            in_sync: entry.settled == Some(current.sequence) && entry.trouble().is_none(),
+            trouble: entry.trouble(),
+            protects: entry
+                .report
+                .as_ref()
+                .map_or_else(Vec::new, |(report, _)| report.protects.clone()),
             settle_time: entry.settle_time,
             missed: entry.missed,
         })
@@ -222,6 +257,7 @@ impl Hub {
                 settle_time: None,
                 missed: 0,
                 missed_last: 0,
+                report: None,
             },
         );
         state.gates.move_mark(None, Some(exempt));
@@ -230,6 +266,18 @@ impl Hub {
             hub: self.clone(),
             id,
         })
+    }
+
+    /// The gate `id` reports on itself.
+    ///
+    /// # Errors
+    /// [`SettleError::UnknownSubscription`]
+    pub fn report(&self, id: u64, report: GateReport) -> Result<(), SettleError> {
+        let mut state = self.lock();
+        let entry = state.gates.entries.get_mut(&id);
+        let entry = entry.ok_or(SettleError::UnknownSubscription(id))?;
+        entry.report = Some((report, Instant::now()));
+        Ok(())
     }
 
     /// The gate `id` has acted on every state up to and including `sequence`.

@@ -12,6 +12,8 @@ pub(super) struct Context {
     pub(super) events: EventBus,
     pub(super) control: Arc<dyn Control>,
     pub(super) group: Option<u32>,
+    /// The network namespace of the node, by its inode number.
+    pub(super) network: Option<u64>,
     /// Slots for subscribers that the publishing thread writes to.
     pub(super) direct: Arc<Semaphore>,
     /// True once the service ends.

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future;
 use serde_json::json;
@@ -13,9 +14,13 @@ use super::permission::Peer;
 use super::quota::Seat;
 use super::socket::Socket;
 use super::subscription::Subscription;
-use crate::hub::{Feed, GateOwner, GateStatus, Hub, Rank, RegisterError, SettleError};
+use crate::hub::{Feed, GateOwner, GateReport, GateStatus, Hub, Rank, RegisterError, SettleError};
 use crate::types::{Detail, Event, EventName, FirewallStatus, PortKind, Status};
 use crate::wire::{DESCRIPTION, INTERFACE, IncomingCall, Reply, error};
+
+/// The longest trouble of a report, in characters, and the most interfaces.
+const MAX_TROUBLE: usize = 1000;
+const MAX_PROTECTS: usize = 256;
 
 const SERVICE_INTERFACE: &str = "org.varlink.service";
 const SERVICE_DESCRIPTION: &str = include_str!("org.varlink.service.varlink");
@@ -66,6 +71,10 @@ async fn reply(mut call: IncomingCall, peer: Peer, context: &Context) -> Result<
         "io.teredo.Client.Settle" => {
             require_permission(peer)?;
             settle(&mut call, &context.hub)
+        }
+        "io.teredo.Client.Report" => {
+            require_permission(peer)?;
+            report(&mut call, &context.hub)
         }
         "io.teredo.Client.Rebind" => {
             let port: Option<NonZeroU16> = call.parameter("port")?;
@@ -144,6 +153,32 @@ pub(super) fn settle(call: &mut IncomingCall, hub: &Hub) -> Result<Reply, Reply>
     }
 }
 
+/// `Report`; the caller has checked the permission.
+fn report(call: &mut IncomingCall, hub: &Hub) -> Result<Reply, Reply> {
+    let subscription: u64 = call.parameter("subscription")?;
+    let mut trouble: Option<String> = call.parameter("trouble")?;
+    let mut protects: Vec<String> = call.parameter("protects")?;
+    let valid: u64 = call.parameter("valid_ms")?;
+    // The hub keeps the report as long as the gate.
+    if let Some(trouble) = &mut trouble {
+        *trouble = trouble.chars().take(MAX_TROUBLE).collect();
+    }
+    protects.truncate(MAX_PROTECTS);
+    let report = GateReport {
+        trouble,
+        protects,
+        valid: Duration::from_millis(valid),
+    };
+    hub.report(subscription, report)
+        .map(|()| Reply::new(json!({})))
+        .map_err(|_| {
+            Reply::error(
+                error::UNKNOWN_SUBSCRIPTION,
+                json!({ "subscription": subscription }),
+            )
+        })
+}
+
 fn outcome(outcome: Result<Outcome, ControlError>) -> Result<Reply, Reply> {
     match outcome {
         Ok(Outcome { port, settled }) => {
@@ -168,24 +203,56 @@ fn too_many(error: &RegisterError) -> Reply {
 async fn status(context: &Context) -> Status {
     let status = context.control.status().await;
     let state = context.hub.snapshot();
-    let firewall = context
+    let firewall: Vec<_> = context
         .hub
         .gates()
         .into_iter()
         .map(FirewallStatus::from)
         .collect();
-    Status {
+    let mut status = Status {
         port: state.port,
         sequence: state.sequence,
         firewall,
         ..status
+    };
+    add_problems(&mut status);
+    status
+}
+
+/// What the firewalls say, and what they do not: an interface that nobody protects.
+fn add_problems(status: &mut Status) {
+    let mut problems = Vec::new();
+    if let Some(interface) = &status.interface {
+        let protects =
+            |gate: &FirewallStatus| gate.trouble.is_none() && gate.protects.contains(interface);
+        // The node has read it from the kernel, or the firewalls say it.
+        let protected = status
+            .protected
+            .unwrap_or_else(|| status.firewall.iter().any(protects));
+        status.protected = Some(protected);
+        if !protected {
+            problems.push(format!(
+                "anybody reaches this host through {interface}: no firewall closes the inside of the tunnel; run \
+                 'teredo firewall', or the node with --protect"
+            ));
+        }
     }
+    for gate in &status.firewall {
+        if let Some(trouble) = &gate.trouble {
+            let name = gate.command.as_deref().unwrap_or("a firewall");
+            let pid = gate
+                .pid
+                .map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            problems.push(format!("{name}{pid}: {trouble}"));
+        }
+    }
+    problems.append(&mut status.problems);
+    status.problems = problems;
 }
 
 impl From<GateStatus> for FirewallStatus {
     fn from(gate: GateStatus) -> Self {
-        let micros =
-            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
             subscription: gate.id,
             pid: gate.owner.pid,
@@ -194,6 +261,8 @@ impl From<GateStatus> for FirewallStatus {
             sequence: gate.settled,
             settle_us: gate.settle_time.map(micros),
             missed: gate.missed,
+            trouble: gate.trouble,
+            protects: gate.protects,
         }
     }
 }
@@ -207,9 +276,11 @@ fn subscribe(
 ) -> Result<Answer, Reply> {
     let initial: bool = call.parameter("initial")?;
     let gating: bool = call.parameter("gate")?;
+    let network: Option<u64> = call.parameter("network")?;
     expect_more(&call)?;
     if gating {
         require_permission(peer)?;
+        check_network(network, peer, context)?;
     }
     // The feed first: the gate must not delay an announcement that the feed does not deliver.
     let rank = if gating { Rank::Gating } else { Rank::Ordinary };
@@ -223,6 +294,23 @@ fn subscribe(
         .map_err(|error| too_many(&error))?;
     let subscription = Subscription::new(feed, gate, Arc::clone(socket), seat, context);
     Ok(Answer::Stream(Stream::Subscription(subscription)))
+}
+
+/// A firewall of another network namespace would open the port there, where the client is not.
+fn check_network(network: Option<u64>, peer: Peer, context: &Context) -> Result<(), Reply> {
+    match (network, context.network) {
+        (Some(subscriber), Some(client)) if subscriber != client => {
+            tracing::warn!(
+                pid = peer.pid,
+                "refused a firewall that runs in another network namespace than this node"
+            );
+            Err(Reply::error(
+                error::OTHER_NETWORK,
+                json!({ "client": client, "subscriber": subscriber }),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn owner(peer: Peer) -> GateOwner {

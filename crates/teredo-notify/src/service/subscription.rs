@@ -9,8 +9,9 @@ use super::context::Context;
 use super::quota::Seat;
 use super::socket::Socket;
 use crate::Notification;
-use crate::hub::{Feed, GateRegistration, Outlet, Sink, Writer};
-use crate::wire::PortState;
+use crate::hub::{Feed, GateRegistration, Hub, Outlet, Sink, Writer};
+use crate::snapshot::Node;
+use crate::wire::{GateState, PortState};
 
 /// How many subscribers besides the gates the publishing thread writes to. It is the data path's thread, and a write
 /// that wakes its reader takes some 3 us; to wake the task of a subscriber costs less.
@@ -48,6 +49,8 @@ impl Subscription {
                 .map_or_else(|| feed.id(), GateRegistration::id),
             socket,
             called: Notify::new(),
+            // Others need no more than the port.
+            node: gate.is_some().then(|| context.hub.clone()),
         };
         Self {
             outlet: Outlet::new(feed, peer, writer),
@@ -76,6 +79,8 @@ struct Peer {
     subscription: u64,
     socket: Arc<Socket>,
     called: Notify,
+    /// The hub that knows the node, if this subscriber must know it.
+    node: Option<Hub>,
 }
 
 impl Sink for Peer {
@@ -86,7 +91,14 @@ impl Sink for Peer {
             kind: notification.kind,
             port: notification.state.port,
         };
-        state.encode()
+        match &self.node {
+            Some(hub) => GateState {
+                state,
+                node: Node::clone(&hub.node()),
+            }
+            .encode(),
+            None => state.encode(),
+        }
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {

@@ -32,6 +32,10 @@ pub struct Status {
     pub role: Role,
     /// Its state.
     pub state: Phase,
+    /// What needs attention, the most urgent first, each with the next step.
+    pub problems: Vec<String>,
+    /// Whether unsolicited traffic that comes in by [`interface`](Self::interface) is dropped; none: not known.
+    pub protected: Option<bool>,
     /// Why it is not qualified, or what limits it.
     pub reason: Option<String>,
     /// When it entered `state`: RFC 3339, UTC.
@@ -79,6 +83,8 @@ impl Default for Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             role: Role::default(),
             state: Phase::default(),
+            problems: Vec::new(),
+            protected: None,
             reason: None,
             since: None,
             uptime_ms: 0,
@@ -194,4 +200,8 @@ pub struct FirewallStatus {
     pub settle_us: Option<u64>,
     /// How many announcements it did not settle before the deadline.
     pub missed: u64,
+    /// Why it is not in sync although it has settled: it has withdrawn its confirmation, or hangs.
+    pub trouble: Option<String>,
+    /// The interfaces from which it drops what is unsolicited.
+    pub protects: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until};
@@ -9,7 +10,12 @@ use tokio::time::{Instant, sleep_until};
 use super::reconnect::{Backoff, FolderWatch, SHORTEST};
 use crate::Snapshot;
 use crate::call::{CallError, check, check_server, read};
-use crate::wire::{Decoder, OutgoingCall, PortState, Reply};
+use crate::hub::GateReport;
+use crate::snapshot::Node;
+use crate::wire::{Decoder, GateState, OutgoingCall, Reply};
+
+/// How long a service of another network namespace is left alone.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// Follows the port, and settles the states that its caller has acted on (N-16).
 ///
@@ -34,6 +40,9 @@ pub struct GatingSubscriber {
     /// When to connect again after a short connection.
     not_before: Option<Instant>,
     last: Option<Snapshot>,
+    node: Node,
+    /// The service was refused because it is of another network namespace, and that was logged.
+    refused: bool,
 }
 
 /// Why the service does not accept this process as a gate. To wait does not help.
@@ -60,7 +69,15 @@ impl GatingSubscriber {
             folder: None,
             not_before: None,
             last: None,
+            node: Node::default(),
+            refused: false,
         }
+    }
+
+    /// The node behind the port, as the last state of [`next`](Self::next) named it.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
     }
 
     /// The socket.
@@ -85,8 +102,8 @@ impl GatingSubscriber {
         loop {
             if let Some(session) = &mut self.session {
                 match session.next().await {
-                    Ok(state) => {
-                        self.last = Some(state);
+                    Ok((state, node)) => {
+                        (self.last, self.node, self.refused) = (Some(state), node, false);
                         return Ok(state);
                     }
                     Err(error) => {
@@ -97,6 +114,18 @@ impl GatingSubscriber {
                         match error {
                             CallError::PermissionDenied => {
                                 return Err(GatingError::PermissionDenied);
+                            }
+                            CallError::OtherNetwork => {
+                                // A node of this namespace may take its place.
+                                self.not_before = Some(Instant::now() + REFUSED);
+                                if !std::mem::replace(&mut self.refused, true) {
+                                    let path = self.path.display();
+                                    tracing::error!(
+                                        "the node at {path} runs in another network namespace than this firewall, which \
+                                         opens nothing for it: start a firewall there, and give the node a socket of its \
+                                         own"
+                                    );
+                                }
                             }
                             CallError::Unsupported(what) | CallError::Protocol(what) => {
                                 return Err(GatingError::Unsupported(what));
@@ -111,7 +140,10 @@ impl GatingSubscriber {
             }
             // Before the attempt, so that it misses no socket that appears meanwhile.
             if self.folder.is_none() {
-                self.folder = FolderWatch::new(&self.path);
+                self.folder = FolderWatch::new();
+            }
+            if let Some(folder) = &self.folder {
+                folder.arm(&self.path);
             }
             if let Some(not_before) = self.not_before {
                 sleep_until(not_before).await;
@@ -149,6 +181,16 @@ impl GatingSubscriber {
         (self.last.replace(gone) != Some(gone)).then_some(gone)
     }
 
+    /// Reports how the firewall is. It counts as hung if no other report follows while this one is valid. Without a
+    /// connection it does nothing.
+    pub async fn report(&mut self, report: &GateReport) {
+        if let Some(session) = &mut self.session
+            && let Err(error) = session.report(report).await
+        {
+            tracing::debug!(%error, "cannot report");
+        }
+    }
+
     /// Settles all states up to and including this one. Without a connection it does nothing; if the connection breaks,
     /// [`next`](Self::next) finds out.
     pub async fn settle(&mut self, sequence: u64) {
@@ -177,20 +219,21 @@ impl Session {
             began: Instant::now(),
             stream,
             decoder: Decoder::default(),
-            outgoing: OutgoingCall::subscribe(true, true).encode(),
+            outgoing: OutgoingCall::subscribe_gate(crate::network()).encode(),
             subscription: None,
         })
     }
 
-    async fn next(&mut self) -> Result<Snapshot, CallError> {
+    async fn next(&mut self) -> Result<(Snapshot, Node), CallError> {
         loop {
             if let Some(message) = self.decoder.next()? {
-                let state: PortState = read(check(Reply::decode(message)?)?)?;
+                let GateState { state, node } = read(check(Reply::decode(message)?)?)?;
                 self.subscription = Some(state.subscription);
-                return Ok(Snapshot {
+                let snapshot = Snapshot {
                     sequence: state.sequence,
                     port: state.port,
-                });
+                };
+                return Ok((snapshot, node));
             }
             tokio::select! {
                 ready = self.stream.readable() => ready,
@@ -206,8 +249,19 @@ impl Session {
         let Some(subscription) = self.subscription else {
             return Ok(());
         };
-        self.outgoing
-            .extend(OutgoingCall::settle(subscription, sequence).encode());
+        self.call(&OutgoingCall::settle(subscription, sequence))
+            .await
+    }
+
+    async fn report(&mut self, report: &GateReport) -> io::Result<()> {
+        let Some(subscription) = self.subscription else {
+            return Ok(());
+        };
+        self.call(&OutgoingCall::report(subscription, report)).await
+    }
+
+    async fn call(&mut self, call: &OutgoingCall<'_>) -> io::Result<()> {
+        self.outgoing.extend(call.encode());
         loop {
             self.write()?;
             if self.outgoing.is_empty() {

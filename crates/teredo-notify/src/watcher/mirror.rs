@@ -241,7 +241,10 @@ impl Mirror {
         let mut folder = None;
         loop {
             // Before the attempt, so that it misses no socket that appears meanwhile.
-            folder = folder.or_else(|| FolderWatch::new(&link.path));
+            folder = folder.or_else(FolderWatch::new);
+            if let Some(folder) = &folder {
+                folder.arm(&link.path);
+            }
             drop(link.lock_as(self.generation)?);
             match link.connect() {
                 Ok((session, handle, first)) => {

@@ -2,7 +2,8 @@
 //!
 //! A firewall must gate even the first port of a client that has just started, so it must connect as soon as the
 //! socket appears. The service renames its socket into place when it already listens, and inotify reports that within
-//! microseconds. If the folder itself is missing, only retries help.
+//! microseconds. The folder itself may be missing, or be made anew when the service restarts, as systemd does with a
+//! `RuntimeDirectory`; so its parent is watched, too, and the folder again whenever it appears.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -36,20 +37,33 @@ impl Backoff {
     }
 }
 
-/// Watches the folder of a socket.
+/// Watches the folder of a socket, and the nearest folder above it that exists.
 #[derive(Debug)]
 pub(super) struct FolderWatch(OwnedFd);
 
 impl FolderWatch {
-    /// From now on; `None` if the folder cannot be watched.
-    pub(super) fn new(socket: &Path) -> Option<Self> {
+    /// Begins with nothing to watch; `None` if the kernel has no inotify instance left.
+    pub(super) fn new() -> Option<Self> {
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+        Some(Self(inotify))
+    }
+
+    /// Watches what exists now. Call it before each attempt to connect: a folder that was made anew is another one. To
+    /// watch a folder again changes nothing, and the kernel ends the watch of one that is gone.
+    pub(super) fn arm(&self, socket: &Path) {
         let folder = socket
             .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or_else(|| Path::new("."));
         let events = WatchFlags::MOVED_TO | WatchFlags::CREATE | WatchFlags::ONLYDIR;
-        inotify::add_watch(&inotify, folder.unwrap_or_else(|| Path::new(".")), events).ok()?;
-        Some(Self(inotify))
+        // From above, so that a folder that appears meanwhile is either found or reported.
+        let parents = folder.ancestors().skip(1);
+        for parent in parents.filter(|parent| !parent.as_os_str().is_empty()) {
+            if inotify::add_watch(&self.0, parent, events).is_ok() {
+                break;
+            }
+        }
+        let _ = inotify::add_watch(&self.0, folder, events);
     }
 
     /// Waits until a file has appeared in the folder; for ever, if the runtime cannot wait for that.

@@ -1,0 +1,101 @@
+//! A node that the agent follows.
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
+use teredo_notify::{Snapshot, hub::GateReport, snapshot::Node, types::Role};
+use tokio::time::Instant;
+
+use super::firewall::Wanted;
+use crate::config::is_interface_name;
+
+/// A node as the agent knows it.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    /// The port that should be open; none until the first news.
+    port: Option<u16>,
+    node: Node,
+    /// The state that the agent has not confirmed yet, and when it learned of it.
+    unsettled: Option<(u64, Instant)>,
+    /// The last report that it got.
+    reported: Option<GateReport>,
+}
+
+impl Followed {
+    pub(super) fn learn(&mut self, state: Snapshot, node: Node) {
+        if state.port == 0 {
+            // A service that is new has heard nothing.
+            self.reported = None;
+        }
+        self.port = Some(state.port);
+        self.unsettled = Some((state.sequence, Instant::now()));
+        // Without a service nothing is known of the node; its interface stays closed.
+        if node.interface.is_some() {
+            self.node = node;
+        }
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.port.is_some()
+    }
+
+    /// A node that has not answered in time has no port.
+    pub(super) fn give_up_waiting(&mut self) {
+        self.port.get_or_insert(0);
+    }
+
+    pub(super) fn learned_at(&self) -> Option<Instant> {
+        self.unsettled.map(|(_, learned)| learned)
+    }
+
+    pub(super) fn take_unsettled(&mut self) -> Option<u64> {
+        self.unsettled.take().map(|(sequence, _)| sequence)
+    }
+
+    /// Whether the report is news for the node.
+    pub(super) fn hears(&mut self, report: &GateReport) -> bool {
+        self.reported.replace(report.clone()).as_ref() != Some(report)
+    }
+
+    pub(super) fn add_to(&self, wanted: &mut Wanted, close_relay_forward: bool) {
+        let relays = self.node.role == Some(Role::Relay);
+        if let Some(port) = self.port.filter(|port| *port != 0) {
+            wanted.ports.insert(port);
+            if relays {
+                wanted.untracked.insert(port);
+            }
+        }
+        if let Some(interface) = &self.node.interface
+            && is_interface_name(interface)
+        {
+            let close_forward = !relays || close_relay_forward;
+            wanted
+                .tunnels
+                .insert(interface.clone(), Some(close_forward));
+        }
+    }
+
+    /// Takes the interface's name from the kernel, which may have another one by now. Whether it has.
+    pub(super) fn follow_interface(&mut self) -> bool {
+        let (Some(index), Some(known)) = (self.node.index, &self.node.interface) else {
+            return false;
+        };
+        let socket = socket_with(
+            AddressFamily::INET,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC,
+            None,
+        );
+        match socket.and_then(|socket| netdevice::index_to_name(socket, index)) {
+            Ok(name) if name != *known => {
+                tracing::info!(
+                    from = known,
+                    to = name,
+                    "the tunnel's interface was renamed"
+                );
+                self.node.interface = Some(name);
+                true
+            }
+            // Gone, or as before.
+            Ok(_) | Err(_) => false,
+        }
+    }
+}

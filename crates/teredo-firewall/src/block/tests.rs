@@ -1,0 +1,103 @@
+use std::time::Instant;
+
+use super::*;
+use crate::nft_program as nft;
+use crate::testing::{Namespace, drop_net_admin, eventually};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// F-6: the block needs no interface and no living program, and a flush does not last.
+#[test]
+fn the_block_is_there_before_the_interface_and_survives_its_maker() {
+    Namespace::new().run(|| {
+        assert!(!Block::protects("t0").unwrap());
+        drop(Block::install("t0", true).unwrap());
+        assert!(Block::protects("t0").unwrap());
+        assert!(!Block::protects("t1").unwrap());
+        drop(Block::install("t1", false).unwrap());
+        assert!(Block::protects("t0").unwrap() && Block::protects("t1").unwrap());
+
+        nft::run("flush chain inet teredo inside");
+        assert!(!Block::protects("t0").unwrap());
+        drop(Block::install("t0", true).unwrap());
+        assert!(Block::protects("t1").unwrap());
+    });
+}
+
+/// F-6
+#[test]
+fn only_an_explicit_command_removes_the_block() {
+    Namespace::new().run(|| {
+        assert!(!Block::remove().unwrap());
+        drop(Block::install("t0", true).unwrap());
+        assert!(Block::remove().unwrap());
+        assert_eq!(nft::ruleset(), "");
+    });
+}
+
+/// A table of the administrator's is neither used nor removed.
+#[test]
+fn a_foreign_table_is_refused_with_the_reason() {
+    Namespace::new().run(|| {
+        nft::run("table inet teredo { chain mine { tcp dport 22 accept; }; }");
+        let before = nft::ruleset();
+        let refused = |error: BlockError| {
+            assert!(matches!(error, BlockError::Foreign(_)), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains("does not carry this program's mark"),
+                "{error}"
+            );
+        };
+        refused(Block::install("t0", true).unwrap_err());
+        refused(Block::remove().unwrap_err());
+        assert!(!Block::protects("t0").unwrap());
+        assert_eq!(nft::ruleset(), before);
+    });
+}
+
+/// F-6: whatever removes the block, it is back within 20 ms.
+#[test]
+fn a_kept_block_is_put_back() {
+    Namespace::new().run_async(|| async {
+        let block = Block::install("t0", true).unwrap();
+        let keeper = tokio::spawn(async move { block.keep().await });
+        for foreign in [
+            "flush ruleset",
+            "delete table inet teredo",
+            "flush chain inet teredo input",
+            "flush set inet teredo tunnels",
+        ] {
+            let mut times = Vec::new();
+            for _ in 0..5 {
+                nft::run(foreign);
+                let gone = Instant::now();
+                eventually("the block is back", SECOND, || {
+                    Block::protects("t0").unwrap()
+                })
+                .await;
+                times.push(gone.elapsed());
+            }
+            times.sort();
+            // The machine may be busy in between.
+            assert!(
+                times[2] < Duration::from_millis(20),
+                "after {foreign}: {times:?}"
+            );
+        }
+        keeper.abort();
+    });
+}
+
+#[test]
+fn the_lack_of_permission_is_told() {
+    Namespace::new().run(|| {
+        drop_net_admin();
+        let error = Block::install("t0", true).unwrap_err();
+        assert!(
+            matches!(error, BlockError::Netlink(NftError::NotPermitted)),
+            "{error}"
+        );
+    });
+}

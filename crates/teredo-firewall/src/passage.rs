@@ -1,0 +1,150 @@
+//! Whether datagrams for the port get through the chains of others.
+//!
+//! Two chains of the table `inet teredo` count the new datagrams for the port: one before all other chains of the hook
+//! `input`, and one behind them. A difference is what others dropped, whatever they are: nftables, iptables, firewalld or
+//! ufw. Before the first datagram, the ruleset itself says which chains drop what they do not accept.
+
+use std::collections::BTreeSet;
+
+use teredo_nft::{BaseInfo, ChainInfo, Family, Hook, Netlink, NftError, Policy};
+
+use crate::config::SetPath;
+use crate::table::{self, ARRIVING, PASSED};
+
+/// After how many lost datagrams in a row a way that was open before counts as closed. One or two may be from a source
+/// that the administrator blocks.
+const LOST: u64 = 5;
+
+/// What was seen of the datagrams for the port.
+#[derive(Debug, Default)]
+pub(crate) struct Passage {
+    /// The chains of others that drop what they do not accept.
+    suspects: Vec<String>,
+    ports: BTreeSet<u16>,
+    arrived: u64,
+    passed: u64,
+    /// How many arrived and did not pass since the last one that passed.
+    lost: u64,
+    proven: bool,
+}
+
+impl Passage {
+    /// Looks at the kernel, and returns why the port is not open although its exception is in place; none if it is open
+    /// as far as can be seen.
+    pub(crate) fn look(
+        &mut self,
+        netlink: &mut Netlink,
+        set: Option<&SetPath>,
+        ports: &BTreeSet<u16>,
+    ) -> Result<Option<String>, NftError> {
+        if ports.is_empty() {
+            return Ok(None);
+        }
+        let suspects = suspects(netlink, set)?;
+        if (&suspects, ports) != (&self.suspects, &self.ports) {
+            (self.proven, self.lost) = (false, 0);
+            (self.suspects, self.ports) = (suspects, ports.clone());
+        }
+        // In this order, so that a datagram that comes in between is not taken for lost.
+        let arrived = count(netlink, ARRIVING)?;
+        let passed = count(netlink, PASSED)?;
+        self.count(arrived, passed);
+        if let Some(set) = set
+            && !is_looked_in(netlink, set)?
+        {
+            return Ok(Some(format!(
+                "no rule looks in the set '{set}', so it opens nothing: add 'udp dport @{} accept' to the chain of the \
+                 table '{}' that drops",
+                set.set, set.table
+            )));
+        }
+        Ok(self.trouble())
+    }
+
+    fn count(&mut self, arrived: u64, passed: u64) {
+        let anew = arrived < self.arrived || passed < self.passed;
+        let (came, went) = if anew {
+            // The table was made anew, and its counters with it.
+            (arrived, passed)
+        } else {
+            (arrived - self.arrived, passed - self.passed)
+        };
+        (self.arrived, self.passed) = (arrived, passed);
+        if went > 0 {
+            (self.proven, self.lost) = (true, 0);
+        } else {
+            self.lost = self.lost.saturating_add(came);
+        }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        const MEND: &str = "let the port through there: give that table a set, a rule 'udp dport @SET accept' and the \
+                            agent '--set'";
+        let lost = if self.proven { LOST } else { 1 };
+        let chains = self.suspects.join(" and ");
+        if self.lost >= lost {
+            let who = if chains.is_empty() {
+                "a rule of another table or of iptables".to_owned()
+            } else {
+                chains
+            };
+            return Some(format!(
+                "{} datagrams for the port arrived and none passed: {who} drops them; {MEND}",
+                self.lost
+            ));
+        }
+        (!self.proven && !chains.is_empty()).then(|| {
+            format!("{chains} drops what it does not accept, and no datagram for the port has passed it yet; {MEND}")
+        })
+    }
+}
+
+/// The packets that the rule of a chain of the table has counted.
+fn count(netlink: &mut Netlink, chain: &str) -> Result<u64, NftError> {
+    let rules = netlink
+        .rules(&table::name(), Some(chain))?
+        .unwrap_or_default();
+    Ok(rules.iter().filter_map(|rule| rule.packets).sum())
+}
+
+fn is_looked_in(netlink: &mut Netlink, set: &SetPath) -> Result<bool, NftError> {
+    let rules = netlink.rules(&set.table, None)?.unwrap_or_default();
+    Ok(rules.iter().any(|rule| rule.sets.contains(&set.set)))
+}
+
+/// The chains on the way of IPv4 to this host that drop by their policy or at their end. The table of the administrator's
+/// set is not among them: its rules are for the set.
+fn suspects(netlink: &mut Netlink, set: Option<&SetPath>) -> Result<Vec<String>, NftError> {
+    let mut suspects = Vec::new();
+    for family in [Family::Inet, Family::Ip] {
+        for ChainInfo {
+            table, name, base, ..
+        } in netlink.chains(family)?
+        {
+            let Some(BaseInfo {
+                hook: Hook::Input | Hook::Prerouting,
+                policy,
+                ..
+            }) = base
+            else {
+                continue;
+            };
+            let path = teredo_nft::TableName::new(family, table);
+            if path == table::name() || set.is_some_and(|set| set.table == path) {
+                continue;
+            }
+            if policy == Policy::Drop {
+                suspects.push(format!("the chain '{path} {name}' (policy drop)"));
+                continue;
+            }
+            let rules = netlink.rules(&path, Some(&name))?.unwrap_or_default();
+            if rules.iter().any(|rule| rule.drops_everything) {
+                suspects.push(format!("the chain '{path} {name}'"));
+            }
+        }
+    }
+    Ok(suspects)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! What the kernel has: chains and rules, as far as programs compare and judge them.
+
+use netlink_packet_netfilter::nftables::{
+    self, ChainAttribute, ChainMessage, DataAttribute, ExpressionAttribute, Expressions, Immediate,
+    ListAttribute, Lookup, RuleAttribute, RuleMessage, VerdictAttribute,
+};
+
+use crate::{Hook, Policy, comment, set::ANONYMOUS};
+
+/// A chain in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChainInfo {
+    /// The name of its table.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// Where it is called, if it is a base chain of a hook for IP packets.
+    pub base: Option<BaseInfo>,
+}
+
+/// Where a base chain is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BaseInfo {
+    /// The hook.
+    pub hook: Hook,
+    /// The order among the chains of the hook.
+    pub priority: i32,
+    /// What happens to packets that no rule decides on.
+    pub policy: Policy,
+}
+
+/// A rule in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RuleInfo {
+    /// Its chain.
+    pub chain: String,
+    /// The comment that it was given.
+    pub comment: Option<String>,
+    /// What it does, in no certain form: the same for two rules that do the same. The values of counters and the
+    /// contents of anonymous sets are left out.
+    pub content: String,
+    /// The packets that its first counter has counted.
+    pub packets: Option<u64>,
+    /// The named sets that it looks in.
+    pub sets: Vec<String>,
+    /// Whether it drops or rejects each packet that comes to it.
+    pub drops_everything: bool,
+}
+
+impl ChainInfo {
+    pub(crate) fn new(message: &ChainMessage) -> Self {
+        let (mut table, mut name) = (String::new(), String::new());
+        let (mut hook, mut priority, mut policy) = (None, 0, Policy::Accept);
+        for attribute in &message.attributes {
+            match attribute {
+                ChainAttribute::Table(value) => table.clone_from(value),
+                ChainAttribute::Name(value) => name.clone_from(value),
+                ChainAttribute::Policy(0) => policy = Policy::Drop,
+                ChainAttribute::Hook(values) => {
+                    for value in values {
+                        match value {
+                            nftables::Hook::Number(number) => {
+                                hook = Hook::from_number((*number).into());
+                            }
+                            nftables::Hook::Priority(value) => priority = value.cast_signed(),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let base = hook.map(|hook| BaseInfo {
+            hook,
+            priority,
+            policy,
+        });
+        Self { table, name, base }
+    }
+}
+
+impl RuleInfo {
+    pub(crate) fn new(message: &RuleMessage) -> Self {
+        let mut rule = Self {
+            chain: String::new(),
+            comment: None,
+            content: String::new(),
+            packets: None,
+            sets: Vec::new(),
+            drops_everything: false,
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                RuleAttribute::Chain(chain) => rule.chain.clone_from(chain),
+                RuleAttribute::UserData(data) => rule.comment = comment::decode(data),
+                RuleAttribute::Expressions(expressions) => rule.read(expressions),
+                _ => {}
+            }
+        }
+        rule
+    }
+
+    fn read(&mut self, expressions: &[ListAttribute<ExpressionAttribute>]) {
+        let mut conditional = false;
+        for expression in expressions {
+            let ListAttribute::Element(attributes) = expression else {
+                continue;
+            };
+            let data = attributes.iter().find_map(|attribute| match attribute {
+                ExpressionAttribute::Data(data) => Some(data),
+                _ => None,
+            });
+            let name = attributes.iter().find_map(|attribute| match attribute {
+                ExpressionAttribute::Name(name) => Some(name.as_str()),
+                _ => None,
+            });
+            let name = name.unwrap_or_default();
+            self.content.push_str(name);
+            match data {
+                Some(Expressions::Other { attributes, .. }) if name == "counter" => {
+                    let packets = attributes.iter().find_map(packets);
+                    self.packets = self.packets.or(packets);
+                }
+                Some(Expressions::Lookup(lookup)) => {
+                    conditional = true;
+                    self.look_up(lookup);
+                }
+                Some(Expressions::Immediate(immediate)) => {
+                    self.content.push_str(&format!("{immediate:?}"));
+                    self.drops_everything |= !conditional && is_drop(immediate);
+                }
+                Some(other) => {
+                    self.content.push_str(&format!("{other:?}"));
+                    match name {
+                        "reject" => self.drops_everything |= !conditional,
+                        "log" => {}
+                        _ => conditional = true,
+                    }
+                }
+                None => conditional |= name != "notrack",
+            }
+            self.content.push(';');
+        }
+    }
+
+    fn look_up(&mut self, lookup: &[Lookup]) {
+        for attribute in lookup {
+            match attribute {
+                // The kernel numbers anonymous sets.
+                Lookup::Set(set) if set.starts_with(ANONYMOUS.trim_end_matches("%d")) => {}
+                Lookup::Set(set) => {
+                    self.content.push_str(set);
+                    self.sets.push(set.clone());
+                }
+                Lookup::SetId(_) => {}
+                other => self.content.push_str(&format!("{other:?}")),
+            }
+        }
+    }
+}
+
+fn is_drop(immediate: &[Immediate]) -> bool {
+    immediate.iter().any(|attribute| match attribute {
+        Immediate::Data(DataAttribute::Verdict(verdict)) => {
+            verdict.contains(&VerdictAttribute::Code(nftables::Verdict::Other(0)))
+        }
+        _ => false,
+    })
+}
+
+/// NFTA_COUNTER_PACKETS, in network byte order.
+fn packets(attribute: &netlink_packet_core::DefaultNla) -> Option<u64> {
+    use netlink_packet_core::Nla as _;
+    if attribute.kind() != NFTA_COUNTER_PACKETS || attribute.value_len() != size_of::<u64>() {
+        return None;
+    }
+    let mut value = [0; size_of::<u64>()];
+    attribute.emit_value(&mut value);
+    Some(u64::from_be_bytes(value))
+}
+
+const NFTA_COUNTER_PACKETS: u16 = 2;
