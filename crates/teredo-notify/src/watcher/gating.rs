@@ -146,7 +146,19 @@ impl GatingSubscriber {
                 folder.arm(&self.path);
             }
             if let Some(not_before) = self.not_before {
-                sleep_until(not_before).await;
+                // The socket of another service ends the pause: it must not miss its first gate because the one before
+                // it died slowly.
+                match &self.folder {
+                    Some(folder) => tokio::select! {
+                        () = sleep_until(not_before) => {}
+                        () = folder.changed() => {}
+                    },
+                    None => sleep_until(not_before).await,
+                }
+                self.not_before = None;
+                if let Some(folder) = &self.folder {
+                    folder.arm(&self.path);
+                }
             }
             match Session::open(&self.path).await {
                 Ok(session) => self.session = Some(session),
