@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (confirmed, mut confirmations) = mpsc::channel(1);
     let source = Ports { states, confirmed };
 
-    // The table `inet teredo` is in place from here on.
+    // The inside of the tunnel is closed from here on.
     let agent = Agent::new(AgentConfig::default())?;
     let status = agent.status();
     let program = async {
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             println!("{:?}", *status.borrow());
         }
     };
-    // When the program ends, the agent takes its table back.
+    // When the program ends, the agent closes its ports. The inside of the tunnel stays closed.
     agent.run(source, program).await?;
     Ok(())
 }

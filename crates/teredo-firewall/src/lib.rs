@@ -18,7 +18,7 @@
 //! `inet teredo` closes the inside of the tunnel: it drops unsolicited traffic, except ICMPv6 and the exceptions of
 //! [`AgentConfig::allow_inbound`]. That [`Block`] survives the agent. A client can install it before its interface is up.
 //!
-//! [`run`] takes the port from a [`PortSource`]: the local service's
+//! [`Agent::run`] takes the port from a [`PortSource`]: the local service's
 //! [`GatingSubscriber`](teredo_notify::watcher::GatingSubscriber), or the
 //! program itself, as `examples/own_source.rs` shows. It needs `CAP_NET_ADMIN`. The rules go to the kernel by
 //! [`teredo_nft`].
@@ -32,7 +32,7 @@
 //!     ..AgentConfig::default()
 //! };
 //! let shutdown = async { tokio::signal::ctrl_c().await.expect("a handler") };
-//! teredo_firewall::run(config, port, shutdown).await
+//! teredo_firewall::Agent::new(config)?.run(port, shutdown).await
 //! # }
 //! ```
 //!

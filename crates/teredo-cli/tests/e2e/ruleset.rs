@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use teredo_lab::Host;
+use teredo_lab::{Host, NatKind};
 
 use crate::shell::finish;
 use crate::world::*;
@@ -588,6 +588,72 @@ fn one_agent_follows_several_clients() {
     eventually(SECOND, "the end of its port", || {
         ports(&host, OWN_SET) == [u64::from(both[0])]
     });
+}
+
+/// F-6: with an agent, a relay's host is closed, and what the relay forwards is not. Strangers' datagrams to its port take
+/// no entries of the table of connections.
+#[test]
+fn an_agent_protects_the_relays_host_and_not_what_it_forwards() {
+    const STRANGERS: u16 = 200;
+
+    let world = World::dual_stack(NatKind::PortRestricted);
+    let relay_host = world.relay_host(Ipv4Addr::new(192, 0, 2, 99));
+    let native_address = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1);
+    let native = world.native(native_address);
+    let _server = world.serve();
+    let _agent = world.agent(&relay_host, &[]);
+    let relay = world.relay(&relay_host, &[]);
+    let status = relay.until(SECOND * 2, "a firewall in step", |status| {
+        status.firewall.iter().any(|gate| gate.in_sync)
+    });
+    assert_eq!(status.protected, Some(true));
+    assert!(status.problems.is_empty(), "{:?}", status.problems);
+
+    let alice_host = world.left.host("alice").unwrap();
+    let alice = world.client(&alice_host, &[]);
+    alice.qualified();
+    let web = listen(&native, 80);
+    converse(
+        connect(&alice_host, native_address, 80, SECOND * 5).unwrap(),
+        &web,
+    );
+    // The relay's own address is no one's to come in by.
+    let _closed = listen(&relay_host, 22);
+    let own = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1);
+    let refused = connect(&alice_host, own, 22, Duration::from_millis(500)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TimedOut, "{refused}");
+    assert!(packets(&relay_host, "inside", "drop") > 0);
+
+    let connections = || {
+        let count = relay_host
+            .namespace()
+            .run(|| std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count"));
+        let count = count.unwrap().unwrap();
+        count.trim().parse::<u32>().unwrap()
+    };
+    let crowd = world
+        .internet
+        .host("crowd", &[Ipv4Addr::new(198, 51, 100, 99)])
+        .unwrap();
+    let before = connections();
+    let received = || relay.status().counters.rx_packets;
+    let first = received();
+    for number in 0..STRANGERS {
+        let socket = crowd
+            .udp_socket((Ipv4Addr::new(198, 51, 100, 99), 10_000 + number))
+            .unwrap();
+        socket
+            .send_to(&[0x60; 48], (relay_host.ipv4(), RELAY_PORT))
+            .unwrap();
+    }
+    eventually(SECOND * 5, "the strangers' datagrams", || {
+        received() >= first + u64::from(STRANGERS)
+    });
+    let after = connections();
+    assert!(
+        after < before + u32::from(STRANGERS) / 10,
+        "{before} entries became {after}"
+    );
 }
 
 /// The client of another network namespace at the same socket gets no port opened here, and no confirmation.
