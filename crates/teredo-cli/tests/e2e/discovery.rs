@@ -62,6 +62,10 @@ fn neighbours_find_each_other() {
     let clients = [&hosts[0], &hosts[1]].map(|host| world.client(host, &[]));
     let [a, b] = [&clients[0], &clients[1]].map(Client::address);
     acquainted(&capture, &hosts);
+    for client in &clients {
+        let drops = client.status().drops;
+        assert!(!drops.contains_key("refused_source"), "{drops:?}");
+    }
 
     let there = teredo_lab::ping(&hosts[0], b, 5, SECOND * 5).unwrap();
     assert!(there.are_all_in_order(5), "alice to anna: {there:?}");

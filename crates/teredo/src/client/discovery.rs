@@ -35,7 +35,7 @@ use rand_core::Rng;
 use super::contact::permits;
 use super::{Client, Phase};
 use crate::limit::RateLimit;
-use crate::wire::{self, DISCOVERY, Datagram, TeredoAddress};
+use crate::wire::{self, DISCOVERY, Datagram, Ipv6Packet, TeredoAddress};
 use crate::{DropReason, Instant};
 use neighbours::{Neighbours, Noted};
 
@@ -214,6 +214,34 @@ impl Client {
             wire::emit_bubble(own, target, super::contact::HOP_LIMIT, out)
         });
         Ok(())
+    }
+
+    /// Takes in a datagram from an address that is not global and not a known neighbour's.
+    ///
+    /// The answer to a local bubble comes from such an address (R4380-5.2.8-08), since the neighbour's own local bubble
+    /// follows it. It proves nothing that this bubble will not say, and is forged from beyond the link more easily, so it
+    /// is expected but not used.
+    pub(super) fn receive_discovery_answer(
+        &self,
+        now: Instant,
+        from: SocketAddrV4,
+        source: Option<TeredoAddress>,
+        packet: &Ipv6Packet<'_>,
+    ) -> Result<(), DropReason> {
+        let Phase::Qualified(service) = &self.phase else {
+            return Err(DropReason::NotQualified);
+        };
+        let behind_same_nat =
+            source.is_some_and(|source| source.mapped.ip() == service.address.mapped.ip());
+        if !packet.is_bubble() || !behind_same_nat || !self.may_be_neighbour(from) {
+            return Err(DropReason::RefusedSource);
+        }
+        let asked = self.discovery.last;
+        if asked.is_some_and(|at| now < at + SOON_SPACING) {
+            Ok(())
+        } else {
+            Err(DropReason::LocalDiscovery)
+        }
     }
 
     /// Whether `from` is another host on the link that may be sent to.

@@ -143,7 +143,9 @@ impl Client {
         // R4380-GU-04, W-02: the host would send to this address. A known path was checked before, and a neighbour's
         // address need not be global.
         if known.is_none() && neighbour.is_none() && !self.config.destinations.permits(from) {
-            return Err(DropReason::RefusedSource);
+            return self
+                .receive_discovery_answer(now, from, teredo, &packet)
+                .map(|()| None);
         }
         // Case 2: the answer to a connectivity test (R4380-5.2.3-07, R4380-5.2.9-05). Other echo replies from a trusted
         // relay are for the host.

@@ -96,6 +96,19 @@ fn a_local_bubble_is_answered_and_not_trusted() {
     assert_eq!(submit(&mut world, b, a, 1), Submission::Queued);
 }
 
+/// R4380-5.2.8-08: the answers of neighbours that are not known yet are expected, and no refused sources.
+#[test]
+fn the_answers_of_new_neighbours_are_no_drops() {
+    for seed in 0..20 {
+        let (world, clients) = acquainted(seed);
+        for client in clients {
+            for reason in [DropReason::RefusedSource, DropReason::LocalDiscovery] {
+                assert_eq!(drops(&world, client, reason), 0, "{}", world.capture());
+            }
+        }
+    }
+}
+
 /// R4380-5.2-07, R4380-5.2.3-12, R4380-5.2.4-04, R4380-5.2.4-09: the first packet waits for a unicast and a local
 /// bubble; then both directions use the link, with addresses that are not global.
 #[test]
