@@ -57,7 +57,7 @@ async fn serve(
     // The loop below holds the receiver for as long as the server runs.
     let events = move |event| drop(sender.send(event));
     let server = ServerHandle::spawn(pairs.collect(), settings.workers, events).map_err(refusal)?;
-    let mut network = NetworkMonitor::new(None)
+    let mut network = NetworkMonitor::for_server()
         .await
         .context("cannot monitor the network's addresses")?;
     server.set_broadcasts(network.attached().broadcasts);
@@ -78,12 +78,9 @@ async fn serve(
                 print_counters(&status);
             },
             () = hangup(&mut reload) => reload_secrets(&settings, &server).await,
-            changed = network.changed() => {
-                let change = changed.context("cannot monitor the network's addresses")?;
-                tracing::debug!(?change, "the network changed");
-                if change.ipv4 {
-                    server.set_broadcasts(network.attached().broadcasts);
-                }
+            change = network.changed() => {
+                tracing::debug!(%change, "the network changed");
+                server.set_broadcasts(network.attached().broadcasts);
             }
             event = path_events.recv() => if matches!(event, Some(ServerEvent::Ended) | None) {
                 return Err(Failure::new(Exit::Failed, "the server ended by itself").hint("the log shows the reason; start the server again"));

@@ -13,10 +13,11 @@ use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
 use teredo_tunnel::client::{ClientHandle, ClientPathStatus};
 use teredo_tunnel::port::{ChangeError, PortChange};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use self::run::Input;
 use crate::start::Running;
-use crate::{RunError, ServerName};
+use crate::{RunError, ServerKeys, ServerName};
 
 pub use builder::{ClientBuilder, PreparedClient};
 
@@ -29,6 +30,7 @@ pub struct Client {
     events: EventBus,
     connectivity: watch::Receiver<Connectivity>,
     running: Running,
+    inputs: mpsc::UnboundedSender<Input>,
 }
 
 /// The state of a client.
@@ -43,7 +45,7 @@ pub struct Connectivity {
     pub address: Option<Ipv6Addr>,
     /// The port as the NAT shows it to the world, while there is an address.
     pub mapped: Option<SocketAddrV4>,
-    /// Why the address is not on the interface although the client is qualified: the kernel's reason.
+    /// Why the interface cannot be used; then the client is offline.
     pub trouble: Option<String>,
 }
 
@@ -107,6 +109,12 @@ impl Client {
     /// [`ChangeError`]
     pub fn start(&self) -> impl Future<Output = Result<PortChange, ChangeError>> + Send + use<> {
         self.handle.start()
+    }
+
+    /// Replaces the identifiers and secrets; the next solicitation uses them.
+    pub fn set_keys(&self, keys: ServerKeys) {
+        // A client that has ended has no use for them.
+        let _ = self.inputs.send(Input::Keys(keys));
     }
 
     /// Port, peers, traffic, drops; `None` once the client has ended.

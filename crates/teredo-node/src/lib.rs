@@ -39,6 +39,7 @@ mod protection;
 mod relay;
 mod start;
 mod status;
+mod upkeep;
 
 pub use client::{Client, ClientBuilder, Connectivity, PreparedClient};
 pub use control::{NodeControl, Requests, control};

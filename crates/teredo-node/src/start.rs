@@ -49,9 +49,6 @@ pub enum RunError {
     /// A thread of the data path ended by itself; the log has the reason.
     #[error("a thread of the data path has ended by itself")]
     DataPathEnded,
-    /// The network cannot be monitored any more.
-    #[error("cannot monitor the network any more: {0}")]
-    Monitor(io::Error),
     /// The control loop panicked.
     #[error("the control loop panicked")]
     Panicked,
@@ -145,6 +142,21 @@ pub(crate) fn protect(
     match protection {
         Some(protection) => protection.close(interface).map_err(StartError::Protection),
         None => Ok(()),
+    }
+}
+
+/// The interface has another name now: the same as [`protect`], and a refusal is logged.
+pub(crate) fn protect_renamed(
+    hub: &Hub,
+    role: Role,
+    interface: &str,
+    protection: Option<&dyn Protection>,
+) {
+    let Some(index) = hub.node().index else {
+        return;
+    };
+    if let Err(error) = protect(hub, role, interface, index, protection) {
+        tracing::error!(%error, interface, "the renamed interface is not protected");
     }
 }
 

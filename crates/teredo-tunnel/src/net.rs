@@ -2,13 +2,16 @@
 
 mod interface;
 mod monitor;
+mod route;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use teredo::wire::PORT;
 
-pub use interface::{Interface, InterfaceConfig, InterfaceError, SEGMENTS_PER_SEND};
+pub use interface::{
+    Difference, Interface, InterfaceConfig, InterfaceError, ROUTING_TABLE, SEGMENTS_PER_SEND,
+};
 pub use monitor::{Attached, NativeIpv6, NetworkChange, NetworkMonitor};
 
 /// The address that the kernel would send from to `server`: the local address of a socket that is bound to none.

@@ -34,3 +34,4 @@ mod transfer;
 mod trouble;
 mod tunnel;
 mod windows;
+mod world_changes;

@@ -27,8 +27,10 @@ pub(super) struct Account {
     pub(super) mapped: Option<SocketAddrV4>,
     /// The gating subscribers that opened the port after it was in use, each with the state that it opened.
     pub(super) late_firewalls: BTreeSet<(u64, Option<u64>)>,
-    /// Why the address is not on the interface.
-    pub(super) interface_trouble: Option<String>,
+    /// Why the interface cannot be used: the client is not qualified, whatever its server says.
+    interface_trouble: Option<String>,
+    /// What limits a qualified client: other programs change its interface, or have a better route.
+    pub(super) limits: [Option<String>; 2],
     /// Why the port is not the one asked for.
     pub(super) fallback: Option<String>,
     /// The servers that say that the key for them is no longer valid.
@@ -56,6 +58,7 @@ impl Account {
             mapped: None,
             late_firewalls: BTreeSet::new(),
             interface_trouble: None,
+            limits: [None, None],
             fallback: None,
             retired_keys: BTreeSet::new(),
             trouble: None,
@@ -72,8 +75,28 @@ impl Account {
         }
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    /// Sets why the interface cannot be used; whether that is new.
+    pub(super) fn set_interface_trouble(&mut self, trouble: Option<&str>) -> bool {
+        if self.interface_trouble.as_deref() == trouble {
+            return false;
+        }
+        if self.state == State::Qualified && self.interface_trouble.is_some() != trouble.is_some() {
+            self.times.enter_state();
+        }
+        self.interface_trouble = trouble.map(str::to_owned);
+        true
+    }
+
+    /// The state that others see: without a usable interface no client is qualified.
+    fn visible_state(&self) -> State {
         match self.state {
+            State::Qualified if self.interface_trouble.is_some() => State::Offline,
+            state => state,
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.visible_state() {
             State::Offline => Phase::Offline,
             State::Probe => Phase::Probe,
             State::Dormant => Phase::Dormant,
@@ -89,11 +112,14 @@ impl Account {
                 return Some(format!("the kernel refuses: {trouble}"));
             }
             let qualified = self.state == State::Qualified;
+            let [quarrel, route] = self.limits.clone();
             return self
                 .interface_trouble
                 .clone()
+                .or(quarrel)
                 .or_else(|| self.fallback.clone())
-                .or_else(|| self.retired_key().filter(|_| qualified));
+                .or_else(|| self.retired_key().filter(|_| qualified))
+                .or_else(|| route.filter(|_| qualified));
         };
         match (reason, &self.resolution.trouble, &self.trouble) {
             (Reason::NoServer, Some(trouble), _) => Some(trouble.clone()),
@@ -116,7 +142,7 @@ impl Account {
     /// The address and the mapping that are good now. While the client asks for them again the interface keeps the old
     /// address, but no one should count on it.
     pub(super) fn in_use(&self) -> (Option<Ipv6Addr>, Option<SocketAddrV4>) {
-        match self.state {
+        match self.visible_state() {
             State::Qualified => (self.address, self.mapped),
             _ => (None, None),
         }
@@ -133,7 +159,7 @@ impl Account {
     pub(super) fn connectivity(&self) -> Connectivity {
         let address = self.address.filter(|_| self.interface_trouble.is_none());
         Connectivity {
-            state: self.state,
+            state: self.visible_state(),
             reason: self.reason,
             address,
             mapped: self.mapped.filter(|_| address.is_some()),

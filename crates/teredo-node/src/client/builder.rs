@@ -23,6 +23,7 @@ use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
 use crate::names::{Resolution, Resolver, ServerName};
 use crate::start::{Running, open_tun, protect, wait_for_gates};
+use crate::upkeep::Upkeep;
 use crate::{ServerKeys, StartError};
 
 /// The settings of a [`Client`]; [`Client::builder`] makes one.
@@ -184,7 +185,7 @@ impl ClientBuilder {
             self.protection.as_deref(),
         )?;
         let interface = Interface::set_up(&tun, config).await?;
-        let monitor = NetworkMonitor::new(Some(tun.index()))
+        let monitor = NetworkMonitor::for_client(Some(tun.index()))
             .await
             .map_err(StartError::Monitor)?;
         Ok(PreparedClient {
@@ -215,7 +216,7 @@ impl PreparedClient {
             builder,
             tun,
             interface,
-            monitor,
+            mut monitor,
         } = self;
         let hub = builder.hub.clone();
         let events = builder.events.clone();
@@ -224,6 +225,7 @@ impl PreparedClient {
 
         let name = tun.name().to_owned();
         let resolution = Resolution::without_look_up(&builder.servers);
+        monitor.follow(resolution.servers.iter().map(|(server, _)| server.primary));
         let mut protocol = builder.protocol.clone();
         let attached = monitor.attached();
         protocol.destinations.set_broadcasts(attached.broadcasts);
@@ -246,7 +248,7 @@ impl PreparedClient {
             ..ClientPathConfig::new(SETTLE_DEADLINE)
         };
         let (sender, inputs) = mpsc::unbounded_channel();
-        let reports = sender.clone();
+        let (reports, commands) = (sender.clone(), sender.clone());
         let handle = ClientHandle::spawn(
             tun,
             config,
@@ -273,7 +275,7 @@ impl PreparedClient {
             handle: Arc::clone(&handle),
             hub: hub.clone(),
             events: events.clone(),
-            interface,
+            upkeep: Upkeep::on_change(interface),
             monitor,
             resolver: Resolver::start(builder.servers.clone()),
             requests: builder.requests,
@@ -286,6 +288,7 @@ impl PreparedClient {
             keys: builder.keys,
             bind: builder.bind,
             beside_native: builder.beside_native,
+            default_route: builder.default_route,
             max_peers: builder.protocol.max_peers,
             protection: builder.protection,
         };
@@ -295,6 +298,7 @@ impl PreparedClient {
             events,
             connectivity,
             running: Running::start(|end| control_loop.run(end)),
+            inputs: commands,
         })
     }
 }

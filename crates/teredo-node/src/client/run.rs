@@ -9,11 +9,11 @@ use std::sync::Arc;
 use teredo::client::{Event, State};
 use teredo_notify::hub::{Hub, SETTLE_DEADLINE, SettleHook};
 use teredo_notify::service::{ControlError, EventBus, Outcome};
-use teredo_notify::types::{Detail, Status};
+use teredo_notify::types::{Detail, Role, Status};
 use teredo_tunnel::BindError;
 use teredo_tunnel::client::{ClientEvent, ClientHandle, ClientPathStatus};
 use teredo_tunnel::lane::Operation;
-use teredo_tunnel::net::{Interface, NetworkChange, NetworkMonitor, local_address};
+use teredo_tunnel::net::{NetworkChange, NetworkMonitor, local_address};
 use teredo_tunnel::port::{ChangeError, PortChange};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -21,6 +21,8 @@ use super::Connectivity;
 use super::account::Account;
 use crate::control::{Reply, Request, Requests};
 use crate::names::{Resolution, Resolver};
+use crate::start::protect_renamed;
+use crate::upkeep::Upkeep;
 use crate::{Protection, RunError, ServerKeys};
 
 /// What the data path sends. Events and status come through one channel, so a status that is answered is neither older
@@ -29,6 +31,8 @@ use crate::{Protection, RunError, ServerKeys};
 pub(super) enum Input {
     Lane(ClientEvent),
     Status(Box<ClientPathStatus>, oneshot::Sender<Status>),
+    /// From the owner.
+    Keys(ServerKeys),
 }
 
 /// What the control loop owns.
@@ -36,7 +40,7 @@ pub(super) struct ControlLoop {
     pub(super) handle: Arc<ClientHandle>,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
-    pub(super) interface: Interface,
+    pub(super) upkeep: Upkeep,
     pub(super) monitor: NetworkMonitor,
     pub(super) resolver: Resolver,
     pub(super) requests: Option<Requests>,
@@ -52,6 +56,7 @@ pub(super) struct ControlLoop {
     pub(super) keys: ServerKeys,
     pub(super) bind: Ipv4Addr,
     pub(super) beside_native: bool,
+    pub(super) default_route: bool,
     pub(super) max_peers: usize,
     pub(super) protection: Option<Arc<dyn Protection>>,
 }
@@ -69,6 +74,11 @@ impl ControlLoop {
                     }
                     Some(Input::Lane(ClientEvent::Ended)) | None => return Err(RunError::DataPathEnded),
                     Some(Input::Lane(event)) => self.handle_event(event).await,
+                    Some(Input::Keys(keys)) => {
+                        self.keys = keys;
+                        let keyring = self.keys.keyring(self.account.resolution.named());
+                        self.handle.set_keyring(keyring);
+                    }
                     Some(Input::Status(path, reply)) => {
                         let mut status = self.account.status(Some(&path), self.max_peers);
                         status.protected = self
@@ -82,10 +92,8 @@ impl ControlLoop {
                 request = Requests::next(&mut self.requests) => self.handle_request(request),
                 () = self.settled.notified() => self.gate_settled(),
                 resolution = self.resolver.next() => self.servers_resolved(resolution).await,
-                change = self.monitor.changed() => {
-                    let change = change.map_err(RunError::Monitor)?;
-                    self.network_changed(&change);
-                }
+                change = self.monitor.changed() => self.network_changed(&change).await,
+                () = self.upkeep.due() => self.look_at_interface().await,
             }
             let connectivity = self.account.connectivity();
             self.tell.send_if_modified(|told| {
@@ -99,7 +107,7 @@ impl ControlLoop {
         if let Err(error) = self.handle.stop().await {
             tracing::debug!(%error, "there was nothing to stop");
         }
-        if let Err(error) = self.interface.clear_address().await {
+        if let Err(error) = self.upkeep.clear_address().await {
             tracing::debug!(%error, "the interface goes with its address");
         }
         Ok(())
@@ -142,26 +150,22 @@ impl ControlLoop {
                 server,
                 ..
             } => {
-                let placed = self.interface.set_address(address).await;
+                self.upkeep.set_address(address).await;
                 let account = &mut self.account;
-                account.interface_trouble = placed.err().map(|error| error.to_string());
+                account.set_interface_trouble(self.upkeep.trouble());
                 (account.address, account.mapped) = (Some(address), Some(mapped));
-                match &account.interface_trouble {
-                    Some(trouble) => {
-                        tracing::error!(%address, "the address cannot be used: {trouble}");
-                    }
-                    None => {
-                        tracing::info!(%address, %mapped, server = %server.primary, "Teredo address up");
-                    }
+                if self.upkeep.trouble().is_none() {
+                    tracing::info!(%address, %mapped, server = %server.primary, "Teredo address up");
                 }
                 if account.state == State::Qualified {
                     self.publish().await;
                 }
             }
             Event::AddressDown { address } => {
-                if let Err(error) = self.interface.clear_address().await {
+                if let Err(error) = self.upkeep.clear_address().await {
                     tracing::warn!(%error, %address, "the address cannot be removed");
                 }
+                self.account.set_interface_trouble(None);
                 (self.account.address, self.account.mapped) = (None, None);
                 tracing::info!(%address, "Teredo address down");
             }
@@ -223,6 +227,8 @@ impl ControlLoop {
             .iter()
             .map(|(server, _)| *server)
             .collect();
+        self.monitor
+            .follow(servers.iter().map(|server| server.primary));
         let news = resolution.trouble != self.account.resolution.trouble;
         self.account.resolution = resolution;
         if !servers.is_empty() {
@@ -251,18 +257,69 @@ impl ControlLoop {
         }
     }
 
-    fn network_changed(&mut self, change: &NetworkChange) {
-        tracing::info!(%change, "the network changed");
-        // A node with native IPv6 must not be a client (RFC 4380 §5.5).
-        if change.ipv6 && !self.beside_native {
-            let native = self.monitor.native();
-            self.handle.set_native(native.map(|native| native.address));
+    async fn network_changed(&mut self, change: &NetworkChange) {
+        if !change.changes.is_empty() {
+            tracing::info!(%change, "the network changed");
+        }
+        if change.ipv6 {
+            // A node with native IPv6 must not be a client (RFC 4380 §5.5).
+            if !self.beside_native {
+                let native = self.monitor.native();
+                self.handle.set_native(native.map(|native| native.address));
+            }
+            self.set_limits().await;
         }
         if change.ipv4 {
             // An error of the kernel was about the network before.
             self.account.trouble = None;
             self.ask_again();
             self.resolver.nudge();
+        } else if change.attached {
+            self.handle.set_attached(self.monitor.attached());
+        }
+        if change.own {
+            self.look_at_interface().await;
+        }
+    }
+
+    /// Compares the interface with what it should be, mends it, and reports what cannot be mended.
+    async fn look_at_interface(&mut self) {
+        self.upkeep.look().await;
+        let renamed = self.account.interface != self.upkeep.name();
+        if renamed {
+            self.account.interface = self.upkeep.name().to_owned();
+            let protection = self.protection.as_deref();
+            protect_renamed(&self.hub, Role::Client, self.upkeep.name(), protection);
+        }
+        let news = self.account.set_interface_trouble(self.upkeep.trouble());
+        let qualified = self.account.state == State::Qualified;
+        if renamed || news && qualified {
+            tracing::info!(
+                state = self.account.phase().name(),
+                reason = self.account.explanation(),
+                "state"
+            );
+            self.publish().await;
+        }
+        self.set_limits().await;
+    }
+
+    /// Says what limits the client though it is qualified.
+    async fn set_limits(&mut self) {
+        let preferred = self.monitor.preferred().filter(|_| self.default_route);
+        let preferred = preferred.map(|interface| {
+            format!(
+                "IPv6 leaves by {interface}, whose default route is preferred; only packets from the Teredo address use \
+                 the tunnel"
+            )
+        });
+        let limits = [self.upkeep.quarrel(), preferred];
+        if self.account.limits != limits {
+            let before = self.account.explanation();
+            self.account.limits = limits;
+            if self.account.state == State::Qualified && self.account.explanation() != before {
+                self.publish().await;
+            }
         }
     }
 

@@ -24,12 +24,13 @@ use crate::StartError;
 use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
 use crate::start::{Running, open_tun, protect, wait_for_gates};
+use crate::upkeep::Upkeep;
 
 /// The default port of a relay, next to the server's. It is fixed, so that clients keep sending to it across a restart.
 pub const DEFAULT_RELAY_PORT: u16 = 3545;
 
 /// Any address that the default route leads to, to find out the address that datagrams would leave from.
-const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub(super) const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
 /// The settings of a [`Relay`]; [`Relay::builder`] makes one.
 #[derive(Debug)]
@@ -188,7 +189,7 @@ impl RelayBuilder {
             self.protection.as_deref(),
         )?;
         let interface = Interface::set_up(queues.first(), config).await?;
-        let monitor = NetworkMonitor::new(Some(queues.first().index()))
+        let monitor = NetworkMonitor::for_relay(queues.first().index())
             .await
             .map_err(StartError::Monitor)?;
         Ok(PreparedRelay {
@@ -247,13 +248,12 @@ impl PreparedRelay {
         let Self {
             builder,
             queues,
-            interface,
+            mut interface,
             monitor,
         } = self;
         let hub = builder.hub.clone();
         wait_for_gates(&hub, builder.gate_grace).await;
 
-        let name = queues.first().name().to_owned();
         let (sender, inputs) = mpsc::unbounded_channel();
         let handle = RelayHandle::spawn(
             queues,
@@ -274,8 +274,7 @@ impl PreparedRelay {
             handle: Arc::clone(&handle),
             hub: hub.clone(),
             events: builder.events.unwrap_or_else(|| EventBus::new(hub.clone())),
-            interface,
-            name,
+            upkeep: Upkeep::periodic(interface),
             monitor,
             requests: builder.requests,
             inputs,

@@ -8,12 +8,15 @@ use teredo::relay::Served;
 use teredo_notify::hub::{Hub, SettleHook};
 use teredo_notify::service::{ControlError, EventBus};
 use teredo_notify::types::{Detail, Peers, Phase, Role, Status};
-use teredo_tunnel::net::{Interface, NetworkChange, NetworkMonitor};
+use teredo_tunnel::net::{NetworkChange, NetworkMonitor, local_address};
 use teredo_tunnel::relay::{RelayEvent, RelayHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::builder::ELSEWHERE;
 use crate::control::{Request, Requests};
+use crate::start::protect_renamed;
 use crate::status::{Times, set_traffic};
+use crate::upkeep::Upkeep;
 use crate::{Protection, RunError};
 
 /// Whether the kernel forwards IPv6 packets.
@@ -24,9 +27,7 @@ pub(super) struct ControlLoop {
     pub(super) handle: Arc<RelayHandle>,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
-    pub(super) interface: Interface,
-    /// The interface's name.
-    pub(super) name: String,
+    pub(super) upkeep: Upkeep,
     pub(super) monitor: NetworkMonitor,
     pub(super) requests: Option<Requests>,
     pub(super) inputs: mpsc::UnboundedReceiver<RelayEvent>,
@@ -46,6 +47,8 @@ struct Account {
     state: Phase,
     /// Why datagrams do not leave: the kernel's reason.
     trouble: Option<String>,
+    /// The address that datagrams left from at that time.
+    local: Option<Ipv4Addr>,
 }
 
 impl ControlLoop {
@@ -55,26 +58,25 @@ impl ControlLoop {
             times: Times::now(),
             state: Phase::Probe,
             trouble: None,
+            local: None,
         };
         loop {
             tokio::select! {
                 _ = &mut end => break,
                 event = self.inputs.recv() => match event {
                     Some(RelayEvent::InterfaceLost) => {
-                        return Err(RunError::InterfaceDeleted(self.name));
+                        return Err(RunError::InterfaceDeleted(self.upkeep.name().to_owned()));
                     }
                     Some(RelayEvent::Ended) | None => return Err(RunError::DataPathEnded),
                     Some(event) => self.handle_event(event, &mut account),
                 },
                 request = Requests::next(&mut self.requests) => self.handle_request(request, &account).await,
-                change = self.monitor.changed() => {
-                    let change = change.map_err(RunError::Monitor)?;
-                    self.network_changed(&change, &mut account);
-                }
+                change = self.monitor.changed() => self.network_changed(&change, &mut account).await,
+                () = self.upkeep.due() => self.look_at_interface(&mut account).await,
             }
         }
         tracing::info!("ending");
-        if let Err(error) = self.interface.clear_routes().await {
+        if let Err(error) = self.upkeep.clear_routes().await {
             tracing::debug!(%error, "the interface goes with its routes");
         }
         Ok(())
@@ -97,14 +99,17 @@ impl ControlLoop {
             RelayEvent::IoError { operation, message } => {
                 let operation = operation.name();
                 account.trouble = Some(format!("the kernel refuses: {operation}: {message}"));
+                account.local = local_address(ELSEWHERE).ok();
             }
             other => tracing::debug!(?other, "data path"),
         }
     }
 
-    fn network_changed(&self, change: &NetworkChange, account: &mut Account) {
-        tracing::info!(%change, "the network changed");
-        if change.ipv4 {
+    async fn network_changed(&mut self, change: &NetworkChange, account: &mut Account) {
+        if !change.changes.is_empty() {
+            tracing::info!(%change, "the network changed");
+        }
+        if change.attached {
             account.trouble = None;
             self.handle
                 .set_broadcasts(self.monitor.attached().broadcasts);
@@ -115,11 +120,46 @@ impl ControlLoop {
             let served = self.host.then_some(Served::Host(native));
             self.handle.set_native(source, served);
         }
+        if change.own {
+            self.look_at_interface(account).await;
+        }
+    }
+
+    /// Compares the interface with what it should be, mends it, and reports what cannot be mended.
+    async fn look_at_interface(&mut self, account: &mut Account) {
+        // A refusal was about the route that was there then; a relay does not hear of routes.
+        if account.trouble.is_some() && local_address(ELSEWHERE).ok() != account.local {
+            account.trouble = None;
+            self.handle
+                .set_broadcasts(self.monitor.attached().broadcasts);
+        }
+        let before = (self.upkeep.name().to_owned(), self.upkeep.quarrel());
+        let usable = self.upkeep.trouble().is_none();
+        self.upkeep.look().await;
+        if before.0 != self.upkeep.name() {
+            let protection = self.protection.as_deref();
+            protect_renamed(&self.hub, Role::Relay, self.upkeep.name(), protection);
+        }
+        let news = self.upkeep.trouble().is_none() != usable;
+        if news {
+            account.times.enter_state();
+        }
+        if news || before != (self.upkeep.name().to_owned(), self.upkeep.quarrel()) {
+            self.publish(account);
+        }
+    }
+
+    /// The state that others see: without a usable interface a relay does not serve.
+    fn phase(&self, account: &Account) -> Phase {
+        match account.state {
+            Phase::Qualified if self.upkeep.trouble().is_some() => Phase::Offline,
+            state => state,
+        }
     }
 
     fn publish(&self, account: &Account) {
         self.events.publish(Detail::State {
-            state: account.state,
+            state: self.phase(account),
             reason: self.reason(account),
             address: None,
             mapped: None,
@@ -145,12 +185,14 @@ impl ControlLoop {
         let mut status = Status {
             role: Role::Relay,
             configured_port: Some(self.port),
-            interface: Some(self.name.clone()),
+            interface: Some(self.upkeep.name().to_owned()),
             protected: self
                 .protection
                 .as_ref()
-                .and_then(|protection| protection.is_closed(&self.name)),
-            ..account.times.status(account.state, self.reason(account))
+                .and_then(|protection| protection.is_closed(self.upkeep.name())),
+            ..account
+                .times
+                .status(self.phase(account), self.reason(account))
         };
         if let Some(path) = self.handle.status().await {
             let peers = path.relay;
@@ -167,8 +209,11 @@ impl ControlLoop {
 
     /// What the relay lacks.
     fn reason(&self, account: &Account) -> Option<String> {
-        let trouble = account.trouble.clone();
-        trouble.or_else(|| forwarding_trouble(self.host))
+        let of_interface = self.upkeep.trouble().map(str::to_owned);
+        of_interface
+            .or_else(|| self.upkeep.quarrel())
+            .or_else(|| account.trouble.clone())
+            .or_else(|| forwarding_trouble(self.host))
     }
 }
 

@@ -83,6 +83,12 @@ impl ClientHandle {
         self.0.send(Command::NetworkChanged { local, attached });
     }
 
+    /// The host is attached to other networks (see [`attached`](crate::net::NetworkMonitor::attached)), and its way to
+    /// the Internet is the same.
+    pub fn set_attached(&self, attached: Attached) {
+        self.0.send(Command::SetAttached(attached));
+    }
+
     /// Sets an address of the host's native IPv6, or `None` if it has none any more. With one, a running client becomes
     /// dormant: its port is closed, and its end announced. Without, a dormant one starts.
     pub fn set_native(&self, native: Option<Ipv6Addr>) {

@@ -32,6 +32,7 @@ pub(super) enum Command {
     SetServers(Vec<ServerAddress>),
     SetKeyring(Keyring),
     NetworkChanged { local: Ipv4Addr, attached: Attached },
+    SetAttached(Attached),
     SetNative(Option<Ipv6Addr>),
     Rebind(Option<u16>, Reply),
     Start(Reply),
@@ -48,6 +49,8 @@ pub(super) struct ClientRole {
     sockets: Sockets,
     servers: Vec<ServerAddress>,
     destinations: DestinationPolicy,
+    /// The directed broadcast addresses that were set last.
+    broadcasts: Option<Vec<Ipv4Addr>>,
     bind: Ipv4Addr,
     port: Option<u16>,
     offload: Offload,
@@ -76,6 +79,14 @@ impl Role for ClientRole {
             Command::SetKeyring(keyring) => lane.path.node.set_keyring(keyring),
             Command::NetworkChanged { local, attached } => {
                 self.network_changed(lane, now, local, attached);
+            }
+            Command::SetAttached(attached) => {
+                self.set_attached(lane, attached);
+                if lane.port.serving().is_some() {
+                    let local = self.local(lane, None);
+                    self.sockets.follow_link(lane, now, local);
+                }
+                self.wake_up(lane, now);
             }
             Command::SetNative(native) => self.set_native(lane, now, native),
             Command::Rebind(port, reply) => self.rebind(lane, now, port, reply),
@@ -142,6 +153,7 @@ impl ClientRole {
             sockets: Sockets::new(config.client.local_discovery, config.subnets),
             servers: config.servers,
             destinations: config.client.destinations,
+            broadcasts: None,
             bind: config.bind,
             port: config.port,
             offload: config.offload,
@@ -265,15 +277,24 @@ impl ClientRole {
         attached: Attached,
     ) {
         lane.troubles.clear_all();
-        self.destinations.set_broadcasts(attached.broadcasts);
-        lane.path.node.set_destinations(self.destinations.clone());
-        self.sockets.set_subnets(attached.subnets);
+        self.set_attached(lane, attached);
         if lane.port.serving().is_some() {
             let local = self.local(lane, Some(local));
             lane.path.node.handle_network_change(now, local);
             self.sockets.follow_link(lane, now, local);
         }
         self.wake_up(lane, now);
+    }
+
+    fn set_attached(&mut self, lane: &mut Lane<Self>, attached: Attached) {
+        // The node walks all its peers.
+        if self.broadcasts.as_ref() != Some(&attached.broadcasts) {
+            self.destinations
+                .set_broadcasts(attached.broadcasts.clone());
+            lane.path.node.set_destinations(self.destinations.clone());
+            self.broadcasts = Some(attached.broadcasts);
+        }
+        self.sockets.set_subnets(attached.subnets);
     }
 
     fn qualify(&mut self, lane: &mut Lane<Self>, now: Instant) {

@@ -1,5 +1,10 @@
 //! The tunnel's interface: MTU, address and routes, by route netlink.
+//!
+//! Other programs change interfaces too, so what is set up can be looked at and restored (`restore.rs`).
 
+mod restore;
+
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,17 +16,25 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
 };
 use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
-use netlink_packet_route::route::{RouteMessage, RouteType};
+use netlink_packet_route::route::{RouteHeader, RouteMessage, RouteType};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use rustix::io::Errno;
 use tokio::task::JoinHandle;
 
+use super::route::RouteLookup;
 use crate::Tun;
+pub use restore::Difference;
 
 /// The Teredo service prefix (RFC 4380 §2.6).
 const TEREDO_PREFIX: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32);
 
 const DEFAULT_PREFIX: (Ipv6Addr, u8) = (Ipv6Addr::UNSPECIFIED, 0);
+
+/// The number of the routing table that packets from a Teredo address use, and the priority of the rule that says so:
+/// ahead of the rules of VPNs, behind the table of local addresses. It is the number of Teredo's UDP port.
+pub const ROUTING_TABLE: u32 = 3544;
+const RULE_PRIORITY: u32 = 3544;
 
 /// How often, and how many times at most, to look whether a new address is in effect.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
@@ -75,6 +88,14 @@ pub enum InterfaceError {
         /// What was being done.
         action: String,
     },
+    /// The interface is not in this network namespace any more.
+    #[error(
+        "interface {interface} is not in this network namespace any more; move it back or restart"
+    )]
+    Elsewhere {
+        /// The interface.
+        interface: String,
+    },
     /// The interface was deleted.
     #[error("cannot {action}: the interface is gone")]
     Gone {
@@ -109,7 +130,11 @@ pub struct Interface {
     name: String,
     index: u32,
     config: InterfaceConfig,
+    lookup: RouteLookup,
+    /// The address that the interface should have.
     address: Option<Ipv6Addr>,
+    /// Whether it should have routes without an address.
+    routed: bool,
 }
 
 impl Interface {
@@ -119,13 +144,11 @@ impl Interface {
     /// the tunnel would only have to drop.
     pub async fn set_up(tun: &Tun, config: InterfaceConfig) -> Result<Self, InterfaceError> {
         let (name, index) = (tun.name().to_owned(), tun.index());
-        check_ipv6(&name)?;
+        check_ipv6(&name, Scope::NewInterfaces)?;
         let netlink = Netlink::open()?;
-        let no_own_address =
-            AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
         let link = LinkUnspec::new_with_index(index)
             .mtu(config.mtu)
-            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![no_own_address]));
+            .append_extra_attribute(no_own_address());
         let links = netlink.handle.link();
         attempt(links.change(link.build()).execute(), || {
             format!("configure interface {name}")
@@ -150,22 +173,67 @@ impl Interface {
             name,
             index,
             config,
+            lookup: RouteLookup::open().map_err(|source| InterfaceError::Netlink {
+                action: "open a netlink socket".to_owned(),
+                source,
+            })?,
             address: None,
+            routed: false,
         })
     }
 
-    /// The Teredo address on the interface.
+    /// The interface's name, as of the last look.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The Teredo address that the interface should have.
     pub fn address(&self) -> Option<Ipv6Addr> {
         self.address
     }
 
     /// Puts `address` on the interface, and the routes with the first one.
     ///
-    /// An address that was there before goes only when the new one stands, so that there is no moment without.
+    /// An address that was there before goes only when the new one stands, so that there is no moment without. After an
+    /// error the interface should still have the address; [`restore`](Self::restore) tries again.
     pub async fn set_address(&mut self, address: Ipv6Addr) -> Result<(), InterfaceError> {
         if self.address == Some(address) {
             return Ok(());
         }
+        let old = self.address.replace(address);
+        self.add_address(address).await?;
+        match old {
+            Some(old) => self.delete_address(old, 128).await,
+            None => self.add_routes().await,
+        }
+    }
+
+    /// Puts the routes on an interface that is to have no address: a relay's (R4380-5.4-01), which sends in the name of
+    /// others, or in that of the host's other addresses, whose traffic to clients then takes no other way (R-HSR-01,
+    /// R-HSR-02).
+    pub async fn set_routes(&mut self) -> Result<(), InterfaceError> {
+        self.routed = true;
+        self.add_routes().await
+    }
+
+    /// Takes the routes off an interface without an address.
+    pub async fn clear_routes(&mut self) -> Result<(), InterfaceError> {
+        self.routed = false;
+        self.delete_routes().await
+    }
+
+    /// Takes routes and address off the interface.
+    pub async fn clear_address(&mut self) -> Result<(), InterfaceError> {
+        let Some(address) = self.address.take() else {
+            return Ok(());
+        };
+        let rule = self.delete_rule().await;
+        self.delete_routes().await?;
+        self.delete_address(address, 128).await?;
+        rule
+    }
+
+    async fn add_address(&self, address: Ipv6Addr) -> Result<(), InterfaceError> {
         let message = self.address_message(address);
         let mut request = self
             .netlink
@@ -179,36 +247,7 @@ impl Interface {
         })
         .await?;
         self.wait_until_local(address).await;
-        match self.address.replace(address) {
-            Some(old) => self.delete_address(old).await,
-            None => self.add_routes().await,
-        }
-    }
-
-    /// Puts the routes on an interface that is to have no address: a relay's (R4380-5.4-01), which sends in the name of
-    /// others, or in that of the host's other addresses, whose traffic to clients then takes no other way (R-HSR-01,
-    /// R-HSR-02).
-    pub async fn set_routes(&self) -> Result<(), InterfaceError> {
-        self.add_routes().await
-    }
-
-    /// Takes the routes off an interface without an address.
-    pub async fn clear_routes(&self) -> Result<(), InterfaceError> {
-        for (route, text) in self.routes() {
-            let request = self.netlink.handle.route().del(route).execute();
-            let action = || format!("remove the route to {text} through {}", self.name);
-            ignore_absent(attempt(request, action).await)?;
-        }
         Ok(())
-    }
-
-    /// Takes routes and address off the interface.
-    pub async fn clear_address(&mut self) -> Result<(), InterfaceError> {
-        let Some(address) = self.address.take() else {
-            return Ok(());
-        };
-        self.clear_routes().await?;
-        self.delete_address(address).await
     }
 
     /// The kernel makes the host's own route to a new address a moment after it has confirmed the address; what
@@ -231,28 +270,88 @@ impl Interface {
     }
 
     async fn add_routes(&self) -> Result<(), InterfaceError> {
-        for (route, text) in self.routes() {
-            let request = self.netlink.handle.route().add(route).execute();
-            match attempt(request, || {
-                format!("add a route to {text} through {}", self.name)
-            })
-            .await
-            {
-                Err(InterfaceError::Netlink { action, source })
-                    if Errno::from_io_error(&source) == Some(Errno::EXIST) =>
-                {
-                    return Err(InterfaceError::RouteExists { action });
-                }
-                other => other?,
-            }
+        for route in self.routes() {
+            self.add_route(route).await?;
+        }
+        if self.address.is_some() {
+            self.add_rule().await?;
         }
         Ok(())
     }
 
-    async fn delete_address(&self, address: Ipv6Addr) -> Result<(), InterfaceError> {
+    async fn add_route(&self, wanted: WantedRoute) -> Result<(), InterfaceError> {
+        let request = self.netlink.handle.route().add(self.message(wanted));
+        let added = attempt(request.execute(), || {
+            format!("add a route to {wanted} through {}", self.name)
+        });
+        match added.await {
+            Err(InterfaceError::Netlink { action, source })
+                if Errno::from_io_error(&source) == Some(Errno::EXIST) =>
+            {
+                Err(InterfaceError::RouteExists { action })
+            }
+            other => other,
+        }
+    }
+
+    async fn delete_routes(&self) -> Result<(), InterfaceError> {
+        for route in self.routes() {
+            let request = self.netlink.handle.route().del(self.message(route));
+            let action = || format!("remove the route to {route} through {}", self.name);
+            ignore_absent(attempt(request.execute(), action).await)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what comes from a Teredo address through the tunnel, even if another default route is preferred: other
+    /// networks drop it, as it is not from one of their addresses. `iif lo` keeps it from packets that the host forwards.
+    async fn add_rule(&self) -> Result<(), InterfaceError> {
+        let (prefix, len) = TEREDO_PREFIX;
+        let request = self.netlink.handle.rule().add().v6();
+        let request = request
+            .source_prefix(prefix, len)
+            .input_interface("lo")
+            .table_id(ROUTING_TABLE)
+            .priority(RULE_PRIORITY)
+            .action(RuleAction::ToTable);
+        let added = attempt(request.execute(), || {
+            format!("add a rule for packets from {prefix}/{len}")
+        });
+        match added.await {
+            // A client that was killed leaves its rule behind; it is the same.
+            Err(InterfaceError::Netlink { source, .. })
+                if matches!(
+                    Errno::from_io_error(&source),
+                    Some(Errno::EXIST | Errno::OPNOTSUPP | Errno::AFNOSUPPORT)
+                ) =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn delete_rule(&self) -> Result<(), InterfaceError> {
+        let (prefix, len) = TEREDO_PREFIX;
+        let mut rule = RuleMessage::default();
+        rule.header.family = AddressFamily::Inet6;
+        rule.header.src_len = len;
+        rule.header.action = RuleAction::ToTable;
+        rule.attributes = vec![
+            RuleAttribute::Source(IpAddr::V6(prefix)),
+            RuleAttribute::Iifname("lo".to_owned()),
+            RuleAttribute::Table(ROUTING_TABLE),
+            RuleAttribute::Priority(RULE_PRIORITY),
+        ];
+        let request = self.netlink.handle.rule().del(rule).execute();
+        let action = || format!("remove the rule for packets from {prefix}/{len}");
+        ignore_absent(attempt(request, action).await)
+    }
+
+    async fn delete_address(&self, address: Ipv6Addr, len: u8) -> Result<(), InterfaceError> {
         let message = AddressMessageBuilder::<Ipv6Addr>::new()
             .index(self.index)
-            .address(address, 128)
+            .address(address, len)
             .build();
         let request = self.netlink.handle.address().del(message).execute();
         ignore_absent(attempt(request, || format!("remove {address} from {}", self.name)).await)
@@ -271,33 +370,68 @@ impl Interface {
         message
     }
 
-    fn routes(&self) -> Vec<(RouteMessage, String)> {
-        let route = |(prefix, len): (Ipv6Addr, u8), metric: Option<u32>| {
-            let mut route = RouteMessageBuilder::<Ipv6Addr>::new()
-                .destination_prefix(prefix, len)
-                .output_interface(self.index);
-            if let Some(metric) = metric {
-                route = route.priority(metric);
-            }
-            (route.build(), format!("{prefix}/{len}"))
+    /// The routes that the interface should have: those of its own table while it has an address.
+    fn routes(&self) -> impl Iterator<Item = WantedRoute> + use<> {
+        let route = |destination, table, metric| WantedRoute {
+            destination,
+            table,
+            metric,
         };
-        let default = self
-            .config
-            .default_route
-            .map(|metric| route(DEFAULT_PREFIX, Some(metric)));
-        std::iter::once(route(TEREDO_PREFIX, None))
+        let main = u32::from(RouteHeader::RT_TABLE_MAIN);
+        let default = self.config.default_route;
+        let default = default.map(|metric| route(DEFAULT_PREFIX, main, Some(metric)));
+        let own = self.address.is_some() || !self.routed;
+        let own = own.then(|| route(DEFAULT_PREFIX, ROUTING_TABLE, None));
+        std::iter::once(route(TEREDO_PREFIX, main, None))
             .chain(default)
-            .collect()
+            .chain(own)
+    }
+
+    fn message(&self, wanted: WantedRoute) -> RouteMessage {
+        let (prefix, len) = wanted.destination;
+        let mut route = RouteMessageBuilder::<Ipv6Addr>::new()
+            .destination_prefix(prefix, len)
+            .output_interface(self.index)
+            .table_id(wanted.table);
+        if let Some(metric) = wanted.metric {
+            route = route.priority(metric);
+        }
+        route.build()
     }
 }
 
-/// What somebody else has removed meanwhile needs no removing.
+/// A route through the tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct WantedRoute {
+    destination: (Ipv6Addr, u8),
+    table: u32,
+    metric: Option<u32>,
+}
+
+impl fmt::Display for WantedRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (prefix, len) = self.destination;
+        write!(f, "{prefix}/{len}")?;
+        if self.table == ROUTING_TABLE {
+            write!(f, " in table {ROUTING_TABLE}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Forbids the kernel to give an interface an address of its own making.
+fn no_own_address() -> LinkAttribute {
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])])
+}
+
+/// It is no error if another program has removed it meanwhile.
 fn ignore_absent(result: Result<(), InterfaceError>) -> Result<(), InterfaceError> {
     match result {
         Err(InterfaceError::Netlink { ref source, .. })
             if matches!(
                 Errno::from_io_error(source),
-                Some(Errno::ADDRNOTAVAIL | Errno::SRCH)
+                Some(Errno::ADDRNOTAVAIL | Errno::SRCH | Errno::NOENT)
             ) =>
         {
             Ok(())
@@ -322,20 +456,36 @@ async fn attempt(
     })
 }
 
+/// Which setting allows IPv6 on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// The one that new interfaces begin with: the interface goes with the program that the error ends.
+    NewInterfaces,
+    /// The interface's own.
+    ThisInterface,
+}
+
 /// Finds out why IPv6 would not work on `interface` before the kernel says a mere `EACCES`.
-fn check_ipv6(interface: &str) -> Result<(), InterfaceError> {
+fn check_ipv6(interface: &str, scope: Scope) -> Result<(), InterfaceError> {
     let disabled = |name: &str| {
         std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"))
     };
     match disabled(interface) {
         Ok(value) if value.trim() != "0" => {
+            let is_set = |name| disabled(name).is_ok_and(|value| value.trim() != "0");
             // `all` is what people set, and setting it back mends every interface that it broke.
-            let everywhere = disabled("all").is_ok_and(|value| value.trim() != "0");
-            // sysctl(8) swaps dots and slashes.
-            let scope = if everywhere {
+            let scope = if is_set("all") {
                 "all".to_owned()
+            } else if scope == Scope::NewInterfaces && is_set("default") {
+                "default".to_owned()
             } else {
-                interface.replace('.', "/")
+                // sysctl(8) swaps dots and slashes.
+                let swap = |c| match c {
+                    '.' => '/',
+                    '/' => '.',
+                    c => c,
+                };
+                interface.chars().map(swap).collect()
             };
             let sysctl = format!("net.ipv6.conf.{scope}.disable_ipv6");
             Err(InterfaceError::Ipv6Disabled {

@@ -28,6 +28,8 @@ pub(super) struct RelayRole {
     /// The lane's socket, until the thread has begun.
     pub(super) socket: Option<ServiceSocket>,
     pub(super) destinations: DestinationPolicy,
+    /// The directed broadcast addresses that were set last.
+    pub(super) broadcasts: Option<Vec<Ipv4Addr>>,
     /// The first lane announces the port for all, and lets these serve when it does.
     pub(super) others: Vec<Waker>,
     pub(super) follow: Follow,
@@ -47,8 +49,12 @@ impl Role for RelayRole {
         match command {
             Command::SetBroadcasts(broadcasts) => {
                 lane.troubles.clear_all();
-                self.destinations.set_broadcasts(broadcasts);
-                lane.path.node.set_destinations(self.destinations.clone());
+                // The node walks all its peers.
+                if self.broadcasts.as_ref() != Some(&broadcasts) {
+                    self.destinations.set_broadcasts(broadcasts.clone());
+                    lane.path.node.set_destinations(self.destinations.clone());
+                    self.broadcasts = Some(broadcasts);
+                }
             }
             Command::SetNative {
                 error_source,

@@ -66,6 +66,7 @@ pub(super) fn spawn(
         let role = RelayRole {
             socket: Some(socket),
             destinations: relay.destinations.clone(),
+            broadcasts: None,
             others: others.to_vec(),
             follow: follow.clone(),
         };

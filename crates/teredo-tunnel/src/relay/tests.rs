@@ -70,7 +70,7 @@ impl Bench {
                 default_route: None,
                 ..InterfaceConfig::default()
             };
-            let interface = Interface::set_up(tun.first(), config).await.unwrap();
+            let mut interface = Interface::set_up(tun.first(), config).await.unwrap();
             interface.set_routes().await.unwrap();
         });
         let announcer = Announcer::default();

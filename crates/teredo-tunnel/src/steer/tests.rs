@@ -68,7 +68,7 @@ fn the_kernel_reckons_the_same_for_packets() {
                 default_route: None,
                 ..InterfaceConfig::default()
             };
-            let interface = Interface::set_up(queues.first(), config).await.unwrap();
+            let mut interface = Interface::set_up(queues.first(), config).await.unwrap();
             interface.set_routes().await.unwrap();
         });
         crate::netns::netlink(async |handle| {

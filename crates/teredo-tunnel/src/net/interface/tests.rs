@@ -224,11 +224,12 @@ fn disabled_ipv6_is_named_with_the_setting_to_change() {
             let error = Interface::set_up(&tun, InterfaceConfig::default())
                 .await
                 .unwrap_err();
-            let InterfaceError::Ipv6Disabled { interface, sysctl } = error else {
+            let InterfaceError::Ipv6Disabled { interface, sysctl } = &error else {
                 panic!("{error}");
             };
+            // The interface goes with the program, so its own setting would not be there to change.
             assert_eq!(interface, "teredo");
-            assert_eq!(sysctl, "net.ipv6.conf.teredo.disable_ipv6");
+            assert_eq!(sysctl, "net.ipv6.conf.default.disable_ipv6");
             std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
             let error = Interface::set_up(&tun, InterfaceConfig::default())
                 .await
@@ -243,6 +244,131 @@ fn disabled_ipv6_is_named_with_the_setting_to_change() {
             Interface::set_up(&tun, InterfaceConfig::default())
                 .await
                 .unwrap();
+        });
+    });
+}
+
+/// The command in the message works as it is typed.
+#[test]
+fn the_hint_about_disabled_ipv6_works() {
+    isolated(|| {
+        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+        block_on(async {
+            let tun = Tun::open(Some("teredo")).unwrap();
+            let error = Interface::set_up(&tun, InterfaceConfig::default()).await;
+            drop(tun);
+            let text = error.unwrap_err().to_string();
+            let command = text.split('`').nth(1).expect("a command");
+            let mut words = command.split(' ');
+            let typed = std::process::Command::new(words.next().unwrap())
+                .args(words)
+                .output();
+            let output = typed.expect("sysctl(8): install the package procps");
+            assert!(output.status.success(), "{command}: {output:?}");
+            let tun = Tun::open(Some("teredo")).unwrap();
+            Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap();
+        });
+    });
+}
+
+fn ip(arguments: &str) -> String {
+    let output = std::process::Command::new("ip")
+        .args(arguments.split(' '))
+        .output()
+        .expect("ip(8): install the package iproute2");
+    assert!(output.status.success(), "ip {arguments}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What other programs do to an interface is found, named and put right.
+#[test]
+fn a_changed_interface_is_restored() {
+    isolated(|| {
+        let tun = Tun::open(Some("teredo")).unwrap();
+        block_on(async {
+            let mut interface = Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap();
+            assert_eq!(interface.differences().await.unwrap(), []);
+            interface.set_address(FIRST).await.unwrap();
+            let right = see(&interface).await;
+            assert_eq!(interface.differences().await.unwrap(), []);
+            for commands in [
+                &["-6 address flush dev teredo"][..],
+                &["-6 route flush dev teredo"],
+                &["-6 route delete default dev teredo"],
+                &["-6 route delete 2001::/32 dev teredo"],
+                &["-6 route flush table 3544"],
+                &["-6 rule delete priority 3544"],
+                &["link set teredo down"],
+                &["link set teredo down", "link set teredo up"],
+                &["link set teredo mtu 1279"],
+                &["link set teredo mtu 1279", "link set teredo mtu 1280"],
+                &["link set teredo mtu 9000"],
+                &["link set teredo addrgenmode random"],
+                &["address add 2001:0:1::5/64 dev teredo nodad"],
+            ] {
+                for command in commands {
+                    ip(command);
+                }
+                let differences = interface.differences().await.unwrap();
+                assert_ne!(differences, [], "{commands:?}");
+                interface.restore(&differences).await.unwrap();
+                assert_eq!(interface.differences().await.unwrap(), [], "{commands:?}");
+                assert_eq!(see(&interface).await, right, "{commands:?}");
+            }
+            std::fs::write("/proc/sys/net/ipv6/conf/teredo/disable_ipv6", "1").unwrap();
+            let differences = interface.differences().await.unwrap();
+            let error = interface.restore(&differences).await.unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .ends_with("`sysctl -w net.ipv6.conf.teredo.disable_ipv6=0`"),
+                "{error}"
+            );
+            std::fs::write("/proc/sys/net/ipv6/conf/teredo/disable_ipv6", "0").unwrap();
+            let differences = interface.differences().await.unwrap();
+            interface.restore(&differences).await.unwrap();
+            assert_eq!(see(&interface).await, right);
+
+            ip("link set teredo down");
+            ip("link set teredo name other");
+            let differences = interface.differences().await.unwrap();
+            assert_eq!(interface.name(), "other");
+            interface.restore(&differences).await.unwrap();
+            assert_eq!(see(&interface).await, right);
+        });
+    });
+}
+
+/// What comes from the Teredo address leaves by the tunnel although another default route is preferred; nothing of that
+/// is left at the end, and a rule that a killed client left behind is taken over.
+#[test]
+fn packets_from_the_teredo_address_leave_by_the_tunnel() {
+    isolated(|| {
+        let tun = Tun::open(Some("teredo")).unwrap();
+        block_on(async {
+            ip("link add eth0 type veth peer name far");
+            ip("link set eth0 up");
+            ip("link set far up");
+            ip("address add fd00::5/64 dev eth0 nodad");
+            ip("-6 route add default dev eth0 metric 1024");
+            let before = ip("-6 rule show");
+            ip("-6 rule add from 2001::/32 iif lo table 3544 priority 3544");
+            let mut interface = Interface::set_up(&tun, InterfaceConfig::default())
+                .await
+                .unwrap();
+            interface.set_address(FIRST).await.unwrap();
+            let to = "2001:db8::7";
+            let from_teredo = ip(&format!("-6 route get {to} from {FIRST}"));
+            assert!(from_teredo.contains("dev teredo"), "{from_teredo}");
+            let other = ip(&format!("-6 route get {to} from fd00::5"));
+            assert!(other.contains("dev eth0"), "{other}");
+            interface.clear_address().await.unwrap();
+            assert_eq!(ip("-6 rule show"), before);
+            assert_eq!(ip("-6 route show dev teredo"), "");
         });
     });
 }

@@ -1,4 +1,4 @@
-//! The host's IPv4 network, so that only a difference counts as a change.
+//! The host's links and IPv4 addresses, so that only a difference counts as a change.
 //!
 //! The kernel also notifies of changes that do not matter to a tunnel: a renewed lease, a new qdisc, a statistic. The
 //! size of this table is bounded by the host's configuration.
@@ -8,9 +8,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType,
-};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use teredo::client::LocalSubnet;
 
@@ -19,7 +16,6 @@ pub(super) struct Ipv4Network {
     own: Option<u32>,
     links: BTreeMap<u32, Link>,
     addresses: BTreeSet<Address>,
-    routes: BTreeSet<Route>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,28 +34,23 @@ struct Address {
     broadcast: Option<Ipv4Addr>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Route {
-    destination: Ipv4Addr,
-    prefix_len: u8,
-    metric: u32,
-    gateway: Option<Ipv4Addr>,
-    link: Option<u32>,
-}
-
 impl Ipv4Network {
     pub(super) fn new(own: Option<u32>) -> Self {
         Self {
             own,
             links: BTreeMap::new(),
             addresses: BTreeSet::new(),
-            routes: BTreeSet::new(),
         }
     }
 
     /// The same, with nothing known.
     pub(super) fn emptied(&self) -> Self {
         Self::new(self.own)
+    }
+
+    /// Whether this link carries.
+    pub(super) fn is_up(&self, index: u32) -> bool {
+        self.links.get(&index).is_some_and(|link| link.up)
     }
 
     /// Applies a message; returns the change in words, if it is one.
@@ -80,16 +71,6 @@ impl Ipv4Network {
                     self.name(address.link)
                 );
                 self.addresses.remove(&address).then_some(text)
-            }
-            RouteNetlinkMessage::NewRoute(message) => {
-                let route = self.route(message)?;
-                let text = format!("{} added", self.describe(&route));
-                self.routes.insert(route).then_some(text)
-            }
-            RouteNetlinkMessage::DelRoute(message) => {
-                let route = self.route(message)?;
-                let text = format!("{} removed", self.describe(&route));
-                self.routes.remove(&route).then_some(text)
             }
             _ => None,
         }
@@ -123,17 +104,6 @@ impl Ipv4Network {
                 .addresses
                 .difference(&self.addresses)
                 .map(|new| address(fresh, new, "added to")),
-        );
-        changes.extend(
-            self.routes
-                .difference(&fresh.routes)
-                .map(|gone| format!("{} removed", self.describe(gone))),
-        );
-        changes.extend(
-            fresh
-                .routes
-                .difference(&self.routes)
-                .map(|new| format!("{} added", fresh.describe(new))),
         );
         changes
     }
@@ -227,50 +197,10 @@ impl Ipv4Network {
         })
     }
 
-    fn route(&self, message: &RouteMessage) -> Option<Route> {
-        let header = &message.header;
-        let of_interest = header.address_family == AddressFamily::Inet
-            && header.table == RouteHeader::RT_TABLE_MAIN
-            && header.kind == RouteType::Unicast;
-        let mut route = Route {
-            destination: Ipv4Addr::UNSPECIFIED,
-            prefix_len: header.destination_prefix_length,
-            metric: 0,
-            gateway: None,
-            link: None,
-        };
-        for attribute in &message.attributes {
-            match attribute {
-                RouteAttribute::Destination(RouteAddress::Inet(address)) => {
-                    route.destination = *address
-                }
-                RouteAttribute::Gateway(RouteAddress::Inet(address)) => {
-                    route.gateway = Some(*address)
-                }
-                RouteAttribute::Priority(metric) => route.metric = *metric,
-                RouteAttribute::Oif(index) => route.link = Some(*index),
-                _ => {}
-            }
-        }
-        let own = self.own.is_some() && route.link == self.own;
-        (of_interest && !own).then_some(route)
-    }
-
-    fn name(&self, index: u32) -> String {
+    pub(super) fn name(&self, index: u32) -> String {
         self.links
             .get(&index)
             .map_or_else(|| format!("interface {index}"), |link| link.name.clone())
-    }
-
-    fn describe(&self, route: &Route) -> String {
-        let mut text = format!("route {}/{}", route.destination, route.prefix_len);
-        if let Some(gateway) = route.gateway {
-            text += &format!(" via {gateway}");
-        }
-        if let Some(link) = route.link {
-            text += &format!(" dev {}", self.name(link));
-        }
-        text
     }
 }
 

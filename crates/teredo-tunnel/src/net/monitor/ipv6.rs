@@ -1,23 +1,35 @@
-//! Whether the host has IPv6 by other means than Teredo (RFC 4380 §5.5): a global address and a default route.
+//! Whether the host has IPv6 by other means than Teredo (RFC 4380 §5.5): a global address, and routes to the whole IPv6
+//! Internet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType,
-};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use teredo::wire::{is_global_unicast, is_teredo};
+
+use crate::net::route::{Route, RouteLookup};
+
+/// Addresses all over the IPv6 Internet, one in a block of each registry: who has routes to all of them has native IPv6,
+/// and a VPN to some network is not asked about.
+const EVERYWHERE: [Ipv6Addr; 6] = [
+    Ipv6Addr::new(0x2001, 0x0200, 0, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0x2400, 0, 0, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0x2800, 0, 0, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0x2a00, 0, 0, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0x2c00, 0, 0, 0, 0, 0, 0, 1),
+];
 
 /// A way to the IPv6 Internet that is not Teredo's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NativeIpv6 {
     /// A global address of the host.
     pub address: Ipv6Addr,
-    /// The interface that the default route leads through.
+    /// The interface that the routes lead through.
     pub interface: String,
 }
 
@@ -35,8 +47,6 @@ pub(super) struct Ipv6Network {
     carrying: BTreeSet<(u32, String)>,
     /// Global addresses by interface, and whether new connections may use them.
     addresses: BTreeMap<(u32, Ipv6Addr), bool>,
-    /// Default routes: interface, gateway, metric.
-    routes: BTreeSet<(u32, Option<Ipv6Addr>, u32)>,
 }
 
 /// The states of an address (RFC 4862 §2).
@@ -55,7 +65,6 @@ impl Ipv6Network {
             own,
             carrying: BTreeSet::new(),
             addresses: BTreeMap::new(),
-            routes: BTreeSet::new(),
         }
     }
 
@@ -64,29 +73,71 @@ impl Ipv6Network {
         Self::new(self.own)
     }
 
-    /// Whether there is native IPv6. If there are several addresses or routes, any of them will do.
-    pub(super) fn native(&self) -> Option<NativeIpv6> {
-        // Another Teredo client, such as miredo, does not count.
-        let is_tunnel = |link: u32| {
-            let mut own = self.addresses.keys().filter(|(on, _)| *on == link);
-            own.any(|(_, address)| is_teredo(address))
+    /// Whether there is native IPv6. If there are several addresses or ways, any of them will do.
+    pub(super) fn native(&self, lookup: &RouteLookup) -> io::Result<Option<NativeIpv6>> {
+        let usable = self.addresses.iter().find(|((link, address), usable)| {
+            **usable && !is_teredo(address) && self.carrying(*link).is_some()
+        });
+        let Some(((_, address), _)) = usable else {
+            return Ok(None);
         };
-        let carrying = |link: u32| {
-            let mut found = self.carrying.iter().filter(|(index, _)| *index == link);
-            found.next().map(|(_, name)| name)
-        };
-        let interface = self
-            .routes
-            .iter()
-            .filter(|(link, _, _)| !is_tunnel(*link))
-            .find_map(|(link, _, _)| carrying(*link))?;
-        let ((_, address), _) = self.addresses.iter().find(|((link, address), usable)| {
-            **usable && !is_teredo(address) && carrying(*link).is_some()
-        })?;
-        Some(NativeIpv6 {
+        let mut interface = None;
+        for destination in EVERYWHERE {
+            let Some(link) = self.link_to(lookup, destination)? else {
+                return Ok(None);
+            };
+            interface = interface.or_else(|| self.carrying(link));
+        }
+        Ok(interface.map(|interface| NativeIpv6 {
             address: *address,
             interface: interface.clone(),
-        })
+        }))
+    }
+
+    /// The interface that IPv6 leaves by although the tunnel has a default route: its own is preferred.
+    pub(super) fn preferred(&self, lookup: &RouteLookup) -> io::Result<Option<String>> {
+        for destination in EVERYWHERE {
+            let Some(Route { link, .. }) = lookup.ipv6(destination, None, None)? else {
+                continue;
+            };
+            if Some(link) != self.own
+                && let Some(name) = self.carrying(link)
+            {
+                return Ok(Some(name.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The interface that leads to `destination`, if it is no Teredo tunnel.
+    fn link_to(&self, lookup: &RouteLookup, destination: Ipv6Addr) -> io::Result<Option<u32>> {
+        let Some(Route { link, .. }) = lookup.ipv6(destination, None, None)? else {
+            return Ok(None);
+        };
+        if self.counts(link) {
+            return Ok(Some(link));
+        }
+        // The tunnel's route hides what the others have.
+        for (link, _) in &self.carrying {
+            if self.counts(*link)
+                && let Some(route) = lookup.ipv6(destination, None, Some(*link))?
+                && route.link == *link
+            {
+                return Ok(Some(*link));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a link carries and is neither the tunnel nor another Teredo client's, such as miredo's.
+    fn counts(&self, link: u32) -> bool {
+        let mut own = self.addresses.keys().filter(|(on, _)| *on == link);
+        self.carrying(link).is_some() && !own.any(|(_, address)| is_teredo(address))
+    }
+
+    fn carrying(&self, link: u32) -> Option<&String> {
+        let mut found = self.carrying.iter().filter(|(index, _)| *index == link);
+        found.next().map(|(_, name)| name)
     }
 
     /// The host's addresses in the IPv6 Internet, ascending.
@@ -96,15 +147,8 @@ impl Ipv6Network {
         all.into_iter().collect()
     }
 
-    /// Applies a message; returns in words what changed by it.
-    pub(super) fn apply(&mut self, message: &RouteNetlinkMessage) -> Vec<String> {
-        // A router may have a million routes, of which only default routes matter.
-        if let RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) = message
-            && self.defaults(route).is_empty()
-        {
-            return Vec::new();
-        }
-        let before = self.summary();
+    /// Applies a message.
+    pub(super) fn apply(&mut self, message: &RouteNetlinkMessage) {
         match message {
             RouteNetlinkMessage::NewLink(message) => self.link(message),
             RouteNetlinkMessage::DelLink(message)
@@ -127,24 +171,8 @@ impl Ipv6Network {
                     self.addresses.remove(&address);
                 }
             }
-            RouteNetlinkMessage::NewRoute(message) => self.routes.extend(self.defaults(message)),
-            RouteNetlinkMessage::DelRoute(message) => {
-                for route in self.defaults(message) {
-                    self.routes.remove(&route);
-                }
-            }
-            _ => return Vec::new(),
+            _ => {}
         }
-        changes(&before, &self.summary())
-    }
-
-    /// What is different in `fresh`, in words.
-    pub(super) fn differences(&self, fresh: &Self) -> Vec<String> {
-        changes(&self.summary(), &fresh.summary())
-    }
-
-    fn summary(&self) -> (Option<NativeIpv6>, Vec<Ipv6Addr>) {
-        (self.native(), self.global_addresses())
     }
 
     fn link(&mut self, message: &LinkMessage) {
@@ -172,7 +200,6 @@ impl Ipv6Network {
     fn link_gone(&mut self, index: u32) {
         self.carrying.retain(|(known, _)| *known != index);
         self.addresses.retain(|(link, _), _| *link != index);
-        self.routes.retain(|(link, _, _)| *link != index);
     }
 
     /// A global address with its interface, and its state.
@@ -207,51 +234,4 @@ impl Ipv6Network {
         };
         global.then_some(((link, address), state))
     }
-
-    /// The next hops of a default route; none for other routes and for the tunnel's own.
-    fn defaults(&self, message: &RouteMessage) -> Vec<(u32, Option<Ipv6Addr>, u32)> {
-        let header = &message.header;
-        if header.address_family != AddressFamily::Inet6
-            || header.destination_prefix_length != 0
-            || header.table != RouteHeader::RT_TABLE_MAIN
-            || header.kind != RouteType::Unicast
-        {
-            return Vec::new();
-        }
-        let (mut link, mut gateway, mut metric, mut ways) = (None, None, 0, Vec::new());
-        for attribute in &message.attributes {
-            match attribute {
-                RouteAttribute::Oif(index) => link = Some(*index),
-                RouteAttribute::Gateway(RouteAddress::Inet6(address)) => gateway = Some(*address),
-                RouteAttribute::Priority(priority) => metric = *priority,
-                RouteAttribute::MultiPath(hops) => {
-                    ways.extend(hops.iter().map(|hop| (hop.interface_index, None)));
-                }
-                _ => {}
-            }
-        }
-        ways.extend(link.map(|link| (link, gateway)));
-        ways.into_iter()
-            .filter(|(link, _)| self.own != Some(*link))
-            .map(|(link, gateway)| (link, gateway, metric))
-            .collect()
-    }
-}
-
-fn changes(
-    (native, addresses): &(Option<NativeIpv6>, Vec<Ipv6Addr>),
-    (new_native, new_addresses): &(Option<NativeIpv6>, Vec<Ipv6Addr>),
-) -> Vec<String> {
-    let mut changes = Vec::new();
-    if native != new_native {
-        changes.push(match new_native {
-            Some(native) => format!("native IPv6: {native}"),
-            None => "no native IPv6 any more".to_owned(),
-        });
-    }
-    let gone = addresses.iter().filter(|old| !new_addresses.contains(old));
-    changes.extend(gone.map(|address| format!("{address} removed")));
-    let added = new_addresses.iter().filter(|new| !addresses.contains(new));
-    changes.extend(added.map(|address| format!("{address} added")));
-    changes
 }

@@ -1,4 +1,6 @@
-use rtnetlink::{LinkUnspec, LinkVeth};
+use std::process::Command;
+
+use rtnetlink::{LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use super::*;
 use crate::Tun;
@@ -20,12 +22,28 @@ async fn plug_in(handle: &rtnetlink::Handle) {
     set_up(handle, "eth0").await;
 }
 
-async fn change(monitor: &mut NetworkMonitor) -> Vec<String> {
-    tokio::time::timeout(PATIENCE, monitor.changed())
+/// The next change, not counting those of the tunnel itself.
+async fn change_of_others(monitor: &mut NetworkMonitor) -> NetworkChange {
+    let next = async {
+        loop {
+            let change = monitor.changed().await;
+            if !change.changes.is_empty() {
+                return change;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, next)
         .await
         .expect("a change is reported")
-        .unwrap()
-        .changes
+}
+
+async fn change(monitor: &mut NetworkMonitor) -> Vec<String> {
+    change_of_others(monitor).await.changes
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status();
+    assert!(status.unwrap().success(), "ip {arguments}");
 }
 
 fn handle() -> rtnetlink::Handle {
@@ -40,7 +58,7 @@ fn an_address_and_a_route_are_reported_together_and_in_words() {
         block_on(async {
             let handle = handle();
             plug_in(&handle).await;
-            let mut monitor = NetworkMonitor::new(None).await.unwrap();
+            let mut monitor = NetworkMonitor::for_client(None).await.unwrap();
             add_address(&handle, "eth0", HERE, 24).await;
             add_default_route(&handle, ROUTER).await;
             let changes = change(&mut monitor).await;
@@ -49,7 +67,7 @@ fn an_address_and_a_route_are_reported_together_and_in_words() {
                 "{changes:?}"
             );
             assert!(
-                changes.contains(&"route 0.0.0.0/0 via 192.0.2.1 dev eth0 added".to_owned()),
+                changes.contains(&"IPv4 leaves via 192.0.2.1 on eth0".to_owned()),
                 "{changes:?}"
             );
 
@@ -70,7 +88,7 @@ fn what_does_not_matter_is_not_reported() {
             plug_in(&handle).await;
             add_address(&handle, "eth0", HERE, 24).await;
             let tun = Tun::open(Some("teredo")).unwrap();
-            let mut monitor = NetworkMonitor::new(Some(tun.index())).await.unwrap();
+            let mut monitor = NetworkMonitor::for_client(Some(tun.index())).await.unwrap();
 
             set_up(&handle, "teredo").await;
             add_address(&handle, "teredo", Ipv4Addr::new(198, 51, 100, 1), 24).await;
@@ -88,7 +106,7 @@ fn what_does_not_matter_is_not_reported() {
             add_default_route(&handle, ROUTER).await;
             assert_eq!(
                 change(&mut monitor).await,
-                ["route 0.0.0.0/0 via 192.0.2.1 dev eth0 added"]
+                ["IPv4 leaves via 192.0.2.1 on eth0"]
             );
         });
     });
@@ -102,7 +120,7 @@ fn lost_notifications_are_made_good() {
             let handle = handle();
             plug_in(&handle).await;
             add_address(&handle, "eth0", HERE, 24).await;
-            let mut monitor = NetworkMonitor::new(None).await.unwrap();
+            let mut monitor = NetworkMonitor::for_client(None).await.unwrap();
             monitor.note(&NetlinkPayload::Overrun(Vec::new()));
             monitor.ipv4.apply(&RouteNetlinkMessage::DelAddress({
                 let builder = rtnetlink::AddressMessageBuilder::<Ipv4Addr>::new();
@@ -111,6 +129,7 @@ fn lost_notifications_are_made_good() {
                     .address(HERE, 24)
                     .build()
             }));
+            monitor.known.attached = Attached::default();
             assert_eq!(change(&mut monitor).await, ["192.0.2.7/24 added to eth0"]);
         });
     });
@@ -133,7 +152,7 @@ fn the_local_address_follows_the_route() {
 }
 
 async fn attached() -> Attached {
-    NetworkMonitor::new(None).await.unwrap().attached()
+    NetworkMonitor::for_client(None).await.unwrap().attached()
 }
 
 async fn broadcasts() -> Vec<Ipv4Addr> {
@@ -206,7 +225,7 @@ fn native_ipv6_is_an_address_and_a_route_of_others() {
             for interface in ["teredo", "other"] {
                 set_up(&handle, interface).await;
             }
-            let mut monitor = NetworkMonitor::new(Some(tun.index())).await.unwrap();
+            let mut monitor = NetworkMonitor::for_client(Some(tun.index())).await.unwrap();
             assert_eq!(monitor.native(), None);
 
             add_address(&handle, "teredo", NATIVE, 64).await;
@@ -218,11 +237,14 @@ fn native_ipv6_is_an_address_and_a_route_of_others() {
             add_address(&handle, "eth0", private, 64).await;
             default_route(&handle, "eth0", 1024).await;
             add_address(&handle, "eth0", NATIVE, 64).await;
-            // Only the last one made a difference.
-            let change = tokio::time::timeout(PATIENCE, monitor.changed())
-                .await
-                .expect("a change is reported")
-                .unwrap();
+            // The last one makes a difference, once it is known to be unique on the link; so far there is another router.
+            let change = loop {
+                let change = change_of_others(&mut monitor).await;
+                if change.changes != ["IPv6 leaves by eth0"] {
+                    break change;
+                }
+                assert_eq!(monitor.native(), None);
+            };
             let lines = [
                 "native IPv6: 2001:db8::5, by way of eth0",
                 "2001:db8::5 added",
@@ -232,7 +254,7 @@ fn native_ipv6_is_an_address_and_a_route_of_others() {
             assert_eq!(monitor.global_addresses(), [NATIVE]);
             assert_eq!(monitor.native().unwrap().address, NATIVE);
             // A new monitor reads the same.
-            let fresh = NetworkMonitor::new(Some(tun.index())).await.unwrap();
+            let fresh = NetworkMonitor::for_client(Some(tun.index())).await.unwrap();
             assert_eq!(fresh.native(), monitor.native());
 
             remove(&handle, NATIVE).await;
@@ -267,6 +289,126 @@ fn subnets_are_those_of_the_links() {
             let down = LinkUnspec::new_with_name("eth0").down().build();
             handle.link().change(down).execute().await.unwrap();
             assert_eq!(attached().await.subnets, []);
+        });
+    });
+}
+
+/// R4380-5.5-01: the kernel's own choice counts, whatever table, rule or prefix it comes from, and however far behind the
+/// tunnel's route; a VPN to one network does not count.
+#[test]
+fn native_ipv6_is_found_in_every_table() {
+    isolated(|| {
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            ip("address add 2001:db8::5/64 dev eth0 nodad");
+            let tun = Tun::open(Some("teredo")).unwrap();
+            set_up(&handle, "teredo").await;
+            ip("-6 route add default dev teredo metric 1029");
+            for ways in [
+                &["-6 route add default dev eth0 metric 2000"][..],
+                &[
+                    "-6 route add default dev eth0 table 51820",
+                    "-6 rule add not fwmark 51820 table 51820",
+                ],
+                &[
+                    "-6 route add ::/1 dev eth0",
+                    "-6 route add 8000::/1 dev eth0",
+                ],
+                &["-6 route add 2000::/3 dev eth0"],
+            ] {
+                let mut monitor = NetworkMonitor::for_client(Some(tun.index())).await.unwrap();
+                assert_eq!(monitor.native(), None, "before {ways:?}");
+                ways.iter().for_each(|way| ip(way));
+                let words = change(&mut monitor).await;
+                let native = monitor.native();
+                let native = native.unwrap_or_else(|| panic!("not seen: {ways:?}: {words:?}"));
+                assert_eq!(native.to_string(), "2001:db8::5, by way of eth0");
+                ways.iter()
+                    .for_each(|way| ip(&way.replace(" add ", " delete ")));
+                change(&mut monitor).await;
+                assert_eq!(monitor.native(), None, "after {ways:?}");
+            }
+            ip("-6 route add 2001:db8:77::/48 dev eth0");
+            ip("-6 route add 2600::/12 dev eth0");
+            let monitor = NetworkMonitor::for_client(Some(tun.index())).await.unwrap();
+            assert_eq!(monitor.native(), None);
+            assert_eq!(monitor.preferred(), Some("eth0"));
+        });
+    });
+}
+
+/// Routes to elsewhere, links without a part in it and addresses that come again are no change.
+#[test]
+fn what_alters_no_answer_is_not_reported() {
+    isolated(|| {
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            add_address(&handle, "eth0", HERE, 24).await;
+            add_default_route(&handle, ROUTER).await;
+            let mut monitor = NetworkMonitor::for_client(None).await.unwrap();
+            monitor.follow([Ipv4Addr::new(198, 51, 100, 1)]);
+            for third in 0..=255 {
+                ip(&format!("route add 10.9.{third}.0/24 via 192.0.2.1"));
+            }
+            ip("link add other0 type veth peer name other1");
+            ip("link set other0 up");
+            ip("link set other1 up");
+            ip("-6 route add 2001:db8:9::/48 dev eth0");
+            // The one that matters comes last, and after the others were looked at.
+            while monitor.first.is_some() || monitor.last.is_some() {
+                monitor.compare().unwrap();
+            }
+            let quiet = tokio::time::timeout(LONGEST * 2, monitor.changed()).await;
+            assert!(quiet.is_err(), "{quiet:?}");
+            ip("route add 198.51.100.0/24 via 192.0.2.9");
+            let change = change_of_others(&mut monitor).await;
+            assert_eq!(change.changes, ["IPv4 leaves via 192.0.2.9 on eth0"]);
+            assert!(change.ipv4 && !change.ipv6 && !change.attached);
+            // A link in use that goes down and comes up may lead to another network.
+            ip("link set far down");
+            ip("link set far up");
+            let change = change_of_others(&mut monitor).await;
+            assert!(change.ipv4, "{change:?}");
+        });
+    });
+}
+
+/// A server hears of its addresses alone.
+#[test]
+fn a_server_hears_of_no_routes() {
+    isolated(|| {
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            let mut monitor = NetworkMonitor::for_server().await.unwrap();
+            ip("-6 route add 2001:db8:9::/48 dev eth0");
+            ip("link set eth0 mtu 1400");
+            add_address(&handle, "eth0", HERE, 24).await;
+            add_default_route(&handle, ROUTER).await;
+            let change = change_of_others(&mut monitor).await;
+            assert_eq!(change.changes.len(), 1, "{change:?}");
+            assert!(change.attached && !change.ipv4 && !change.ipv6 && !change.own);
+            assert_eq!(monitor.attached().broadcasts.len(), 2);
+        });
+    });
+}
+
+/// Netlink fails: the monitor tries again, and nothing is missed.
+#[test]
+fn an_error_of_netlink_is_outlived() {
+    isolated(|| {
+        block_on(async {
+            let handle = handle();
+            plug_in(&handle).await;
+            let mut monitor = NetworkMonitor::for_server().await.unwrap();
+            // The connection's task is gone, and every question fails.
+            monitor.subscription.connection.abort();
+            monitor.stale = true;
+            add_address(&handle, "eth0", HERE, 24).await;
+            let change = change_of_others(&mut monitor).await;
+            assert!(change.attached, "{change:?}");
         });
     });
 }
