@@ -29,10 +29,10 @@ Exit status:
   5    no service answers on the socket
   124  a wait ran out of time";
 
-const SERVER_SIGNALS: &str = "\
+const SIGNALS: &str = "\
 Signals:
   SIGUSR1  print the counters on standard error
-  SIGHUP   reload the secrets; without --secret-file, shut down";
+  SIGHUP   reload the secrets; other settings take effect at a restart";
 
 const FIREWALL_NOTES: &str = "\
 The table 'inet teredo' drops what comes unsolicited out of a tunnel. It stays when the agent ends, however it ends; \
@@ -48,7 +48,9 @@ changes no sysctl), and your network must route 2001::/32 to it. If the host als
 server, give the relay an address that the server does not use.
 
 With --host, the relay serves this host alone. It forwards nothing, and the host talks to Teredo \
-clients directly from its own IPv6 addresses.";
+clients directly from its own IPv6 addresses.
+
+SIGUSR1 prints the counters on standard error. SIGHUP reloads nothing and ends nothing.";
 
 /// Teredo for Linux: client, server, relay and firewall agent.
 ///
@@ -186,7 +188,7 @@ pub(crate) enum NativePolicy {
 }
 
 #[derive(Args, Debug, Default)]
-#[command(after_help = SERVER_SIGNALS)]
+#[command(after_help = SIGNALS)]
 pub(crate) struct ServerArgs {
     /// Primary IPv4 address, the one that clients are configured with; repeat for more pairs
     #[arg(long = "address", value_name = "A")]

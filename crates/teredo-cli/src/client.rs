@@ -9,19 +9,21 @@
 mod secrets;
 
 use std::net::Ipv4Addr;
+use std::pin::pin;
 
 use teredo::ClientConfig;
 use teredo_node::{Client, ClientBuilder, Connectivity};
 use teredo_notify::hub::Hub;
-use teredo_notify::service::EventBus;
+use teredo_notify::service::{Control as _, EventBus};
 use teredo_tunnel::SpawnError;
 use tokio::sync::watch;
 
 use crate::args::NativePolicy;
 use crate::daemon::inside::Inside;
 use crate::daemon::node::{self, GATE_GRACE, offer_service, run_failure, start_failure};
-use crate::daemon::{self, EndSignals, privilege};
+use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, counters, privilege};
 use crate::failure::{Exit, Failure};
+use crate::output::narrate;
 use crate::settings::ClientSettings;
 
 /// Runs the client until a signal ends it.
@@ -32,6 +34,7 @@ pub(crate) fn run(settings: ClientSettings) -> Result<Exit, Failure> {
 
 async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit, Failure> {
     let mut end = EndSignals::new()?;
+    let mut signals = ControlSignals::new()?;
 
     // The socket first: a second instance fails there.
     let hub = Hub::new();
@@ -42,7 +45,7 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
         settings.group.as_deref(),
         &hub,
         &events,
-        control,
+        control.clone(),
     )
     .await?;
     let inside = Inside {
@@ -69,10 +72,17 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
     daemon::tell_ready();
 
     let connectivity = client.connectivity();
-    let ended = tokio::select! {
-        () = end.received() => None,
-        error = client.ended() => Some(error),
-        never = tell_states(connectivity) => never,
+    let mut states = pin!(tell_states(connectivity));
+    let ended = loop {
+        tokio::select! {
+            () = end.received() => break None,
+            signal = signals.received() => match signal {
+                ControlSignal::Print => counters::print(&control.status().await),
+                ControlSignal::Reload => reload_secrets(&settings, &client),
+            },
+            error = client.ended() => break Some(error),
+            () = &mut states => {}
+        }
     };
     daemon::tell_stopping();
     let outcome = match ended {
@@ -89,8 +99,26 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
     outcome
 }
 
-/// Reports each state to systemd.
-async fn tell_states<T>(mut connectivity: watch::Receiver<Connectivity>) -> T {
+/// Reloads the secrets. A faulty file changes nothing.
+fn reload_secrets(settings: &ClientSettings, client: &Client) {
+    if settings.secret_file.is_none() {
+        return narrate(
+            "nothing to reload: no --secret-file; other settings take effect at a restart",
+        );
+    }
+    match secrets::load(settings) {
+        Ok(keys) => {
+            client.set_keys(keys);
+            narrate("secrets reloaded; other settings take effect at a restart");
+        }
+        Err(failure) => narrate(format_args!(
+            "secrets not reloaded, the old ones stay in force: {failure}"
+        )),
+    }
+}
+
+/// Reports each state to systemd. Never ready.
+async fn tell_states(mut connectivity: watch::Receiver<Connectivity>) {
     let mut told = None;
     loop {
         let state = connectivity.borrow_and_update().state;

@@ -1,5 +1,6 @@
 //! What the commands that run in the foreground have in common: how they start, and how they are told to end.
 
+pub(crate) mod counters;
 pub(crate) mod inside;
 pub(crate) mod node;
 pub(crate) mod privilege;
@@ -41,25 +42,15 @@ fn tell(state: NotifyState<'_>) {
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP, which ask a daemon to end.
+/// SIGINT and SIGTERM, which ask a daemon to end.
 ///
-/// To be made before anything that has to be taken back: from then on a signal no longer kills.
+/// Create it before anything that must be undone at the end: from then on a signal no longer kills.
 #[derive(Debug)]
 pub(crate) struct EndSignals(Vec<Signal>);
 
 impl EndSignals {
     /// Must be called within a runtime.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let mut signals = Self::without_hangup()?;
-        // Whoever starts a daemon with nohup(1) means it to outlive the terminal.
-        if !is_ignored(SignalKind::hangup()) {
-            signals.0.push(listen(SignalKind::hangup())?);
-        }
-        Ok(signals)
-    }
-
-    /// For a daemon that has something to read anew at a SIGHUP. Must be called within a runtime.
-    pub(crate) fn without_hangup() -> Result<Self, Failure> {
         let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
         let signals: Result<_, _> = kinds.into_iter().map(listen).collect();
         signals.map(Self)
@@ -82,19 +73,42 @@ impl EndSignals {
     }
 }
 
-/// A signal that no longer does what it does by default. Must be called within a runtime.
+/// SIGUSR1 and SIGHUP, which mean the same in every role and end none.
+#[derive(Debug)]
+pub(crate) struct ControlSignals {
+    print: Signal,
+    reload: Signal,
+}
+
+/// What such a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ControlSignal {
+    /// SIGUSR1: print the counters.
+    Print,
+    /// SIGHUP: reload what can be reloaded.
+    Reload,
+}
+
+impl ControlSignals {
+    /// Must be called within a runtime.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            print: listen(SignalKind::user_defined1())?,
+            reload: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for either. Cancel safe.
+    pub(crate) async fn received(&mut self) -> ControlSignal {
+        tokio::select! {
+            _ = self.print.recv() => ControlSignal::Print,
+            _ = self.reload.recv() => ControlSignal::Reload,
+        }
+    }
+}
+
+/// A signal that no longer has its default action. Must be called within a runtime.
 pub(crate) fn listen(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind)
         .map_err(|error| Failure::new(Exit::Failed, "cannot listen for signals").because(error))
-}
-
-/// Whether this process was started with the signal ignored.
-fn is_ignored(kind: SignalKind) -> bool {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
-        return false;
-    };
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // Signal 1 is the lowest bit.
-    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }

@@ -3,10 +3,9 @@
 use teredo_firewall::{Agent, AgentError, AgentStatus, Block, BlockError, ForeignTable, Target};
 use teredo_node::retry_briefly;
 use teredo_notify::watcher::GatingSubscriber;
-use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
-use crate::daemon::{self, EndSignals, listen};
+use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::FirewallSettings;
@@ -31,9 +30,8 @@ async fn follow(settings: FirewallSettings) -> Result<Exit, Failure> {
         Target::OwnTable => String::from("the table 'inet teredo'"),
         Target::AdministratorSet(set) => format!("the set '{set}'"),
     };
-    let mut end = EndSignals::without_hangup()?;
-    let mut reload = listen(SignalKind::hangup())?;
-    let mut tell = listen(SignalKind::user_defined1())?;
+    let mut end = EndSignals::new()?;
+    let mut signals = ControlSignals::new()?;
     let agent = retry_briefly(
         || Agent::new(config.clone()),
         |error| matches!(error, AgentError::AlreadyRunning { .. }),
@@ -56,8 +54,10 @@ async fn follow(settings: FirewallSettings) -> Result<Exit, Failure> {
         loop {
             tokio::select! {
                 () = end.received() => break,
-                _ = reload.recv() => narrate("there is nothing to reload"),
-                _ = tell.recv() => tell_state(&status),
+                signal = signals.received() => match signal {
+                    ControlSignal::Print => tell_state(&status),
+                    ControlSignal::Reload => narrate("nothing to reload"),
+                },
             }
         }
         daemon::tell_stopping();

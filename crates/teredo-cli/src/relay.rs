@@ -1,16 +1,17 @@
 //! `teredo relay`: between Teredo clients and the IPv6 Internet, or this host alone. A node, its service, and its narration.
 
 use std::net::Ipv4Addr;
+use std::pin::pin;
 
 use teredo::policy::DestinationPolicy;
 use teredo_node::Relay;
 use teredo_notify::hub::Hub;
-use teredo_notify::service::EventBus;
+use teredo_notify::service::{Control as _, EventBus};
 use teredo_tunnel::{BindError, SpawnError};
 
 use crate::daemon::inside::Inside;
 use crate::daemon::node::{self, GATE_GRACE, offer_service, run_failure, start_failure};
-use crate::daemon::{self, EndSignals, privilege};
+use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, counters, privilege};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::RelaySettings;
@@ -23,6 +24,7 @@ pub(crate) fn run(settings: RelaySettings) -> Result<Exit, Failure> {
 
 async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exit, Failure> {
     let mut end = EndSignals::new()?;
+    let mut signals = ControlSignals::new()?;
     // The socket first: a second instance fails there.
     let hub = Hub::new();
     let events = EventBus::new(hub.clone());
@@ -32,7 +34,7 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
         settings.group.as_deref(),
         &hub,
         &events,
-        control,
+        control.clone(),
     )
     .await?;
     let inside = Inside {
@@ -82,12 +84,21 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
         if open.wait_for(|open| *open).await.is_ok() {
             daemon::tell_state("relaying");
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
-    let ended = tokio::select! {
-        () = end.received() => None,
-        error = relay.ended() => Some(error),
-        never = tell_open => never,
+    let mut tell_open = pin!(tell_open);
+    let ended = loop {
+        tokio::select! {
+            () = end.received() => break None,
+            signal = signals.received() => match signal {
+                ControlSignal::Print => counters::print(&control.status().await),
+                ControlSignal::Reload => {
+                    narrate("nothing to reload: settings take effect at a restart");
+                }
+            },
+            error = relay.ended() => break Some(error),
+            () = &mut tell_open => {}
+        }
     };
     daemon::tell_stopping();
     let outcome = match ended {

@@ -12,10 +12,9 @@ use teredo::{DropCounters, DropReason, KnownClient, KnownClients, ServerAddress,
 use teredo_tunnel::net::NetworkMonitor;
 use teredo_tunnel::server::{ServerEvent, ServerHandle, ServerStatus};
 use teredo_tunnel::{BindError, SpawnError};
-use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::mpsc;
 
-use crate::daemon::{self, EndSignals};
+use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::secret::{self, Entry, SecretError};
@@ -37,16 +36,8 @@ async fn serve(
     destinations: DestinationPolicy,
     security: Security,
 ) -> Result<Exit, Failure> {
-    let reloads = settings.secret_file.is_some();
-    let mut end = if reloads {
-        EndSignals::without_hangup()?
-    } else {
-        EndSignals::new()?
-    };
-    let mut print = daemon::listen(SignalKind::user_defined1())?;
-    let mut reload = reloads
-        .then(|| daemon::listen(SignalKind::hangup()))
-        .transpose()?;
+    let mut end = EndSignals::new()?;
+    let mut signals = ControlSignals::new()?;
     let pairs = settings.pairs.iter().map(|&address| ServerConfig {
         destinations: destinations.clone(),
         security: security.clone(),
@@ -74,10 +65,17 @@ async fn serve(
     loop {
         tokio::select! {
             () = end.received() => break,
-            _ = print.recv() => if let Some(status) = server.status().await {
-                print_counters(&status);
+            signal = signals.received() => match signal {
+                ControlSignal::Print => if let Some(status) = server.status().await {
+                    print_counters(&status);
+                },
+                ControlSignal::Reload if settings.secret_file.is_some() => {
+                    reload_secrets(&settings, &server).await;
+                }
+                ControlSignal::Reload => narrate(
+                    "nothing to reload: no --secret-file; other settings take effect at a restart",
+                ),
             },
-            () = hangup(&mut reload) => reload_secrets(&settings, &server).await,
             change = network.changed() => {
                 tracing::debug!(%change, "the network changed");
                 server.set_broadcasts(network.attached().broadcasts);
@@ -94,14 +92,6 @@ async fn serve(
         print_counters(&status);
     }
     Ok(Exit::Done)
-}
-
-/// Waits for a SIGHUP to reload the secrets; for ever if there are none.
-async fn hangup(reload: &mut Option<Signal>) {
-    match reload {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
-    }
 }
 
 /// Reloads the secrets, and reports when they are in force. A faulty file changes nothing.

@@ -413,36 +413,3 @@ fn a_dying_predecessor_is_waited_for() {
         });
     }
 }
-
-/// A terminal that is closed ends a client in the foreground as politely as Ctrl-C does, unless nohup(1) forbids it.
-#[test]
-fn a_closed_terminal_ends_the_client_in_order() {
-    let (world, _server) = World::with_server();
-    let host = world.left.host("alice").unwrap();
-    let client = world.client(&host, &[]);
-    client.qualified();
-    client.process.signal(Signal::HUP).unwrap();
-    assert_eq!(client.process.wait(SECOND).unwrap().code(), Some(0));
-    assert!(!client.socket.exists());
-
-    let mut command = Command::new("nohup");
-    command.args([
-        env!("CARGO_BIN_EXE_teredo"),
-        "client",
-        "--server",
-        "192.0.2.45",
-    ]);
-    command
-        .args(["--config", "/dev/null", "--socket"])
-        .arg(&client.socket);
-    let process = Process::spawn(host.namespace(), "client", &mut command).unwrap();
-    let client = Client {
-        process,
-        socket: client.socket,
-    };
-    client.qualified();
-    client.process.signal(Signal::HUP).unwrap();
-    // Had the signal counted, it would have ended before it could answer this.
-    client.connect().rebind(None).unwrap();
-    client.qualified();
-}

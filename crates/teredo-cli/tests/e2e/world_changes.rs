@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use teredo_lab::{Host, Process};
 use teredo_notify::types::{Phase, Status};
 
@@ -341,4 +342,53 @@ fn foreign_routes_cost_nothing() {
         assert!(!new.contains("the network changed"), "{new}");
     }
     assert_eq!(client.status().state, Phase::Qualified);
+}
+
+/// SIGUSR1 prints the counters, SIGHUP reloads what can be reloaded or says that there is nothing, and neither ends any
+/// role, under nohup(1) or not.
+#[test]
+fn signals_mean_the_same_in_every_role() {
+    let (world, server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let client = world.client(&host, &[]);
+    client.qualified();
+    let agent = world.agent(&host, &[]);
+    client.until(SECOND * 5, "an agent", |status| !status.firewall.is_empty());
+    let relay_host = world.relay_host(Ipv4Addr::new(198, 51, 100, 77));
+    let relay = world.relay(&relay_host, &[]);
+    for process in [&client.process, &relay.process, &server, &agent] {
+        process.signal(Signal::HUP).unwrap();
+        process
+            .wait_for_line("nothing to reload", SECOND * 5)
+            .unwrap();
+    }
+    for process in [&client.process, &relay.process, &server] {
+        process.signal(Signal::USR1).unwrap();
+        process.wait_for_line("dropped", SECOND * 5).unwrap();
+    }
+    agent.signal(Signal::USR1).unwrap();
+    assert_eq!(client.status().state, Phase::Qualified);
+    assert_eq!(relay.status().state, Phase::Qualified);
+
+    client.process.terminate(SECOND * 5).unwrap();
+    let mut command = Command::new("nohup");
+    command.args([
+        env!("CARGO_BIN_EXE_teredo"),
+        "client",
+        "--server",
+        "192.0.2.45",
+    ]);
+    command
+        .args(["--config", "/dev/null", "--socket"])
+        .arg(&client.socket);
+    let process = Process::spawn(host.namespace(), "client", &mut command).unwrap();
+    let client = Client {
+        process,
+        socket: client.socket,
+    };
+    client.qualified();
+    client.process.signal(Signal::HUP).unwrap();
+    // If the signal had ended it, it could not answer this.
+    client.connect().rebind(None).unwrap();
+    client.qualified();
 }
