@@ -176,7 +176,13 @@ impl Upkeep {
     }
 }
 
+/// The first one, and how many more: one blow, such as a link that is set down, causes many.
 fn in_words(differences: &[Difference]) -> String {
-    let words: Vec<_> = differences.iter().map(Difference::to_string).collect();
-    words.join(", ")
+    let Some((first, others)) = differences.split_first() else {
+        return String::new();
+    };
+    match others.len() {
+        0 => first.to_string(),
+        more => format!("{first}, and {more} more"),
+    }
 }

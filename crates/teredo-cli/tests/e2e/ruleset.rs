@@ -340,7 +340,7 @@ fn the_inside_is_closed_whoever_dies() {
         // It ends nothing.
         agent.signal(Signal::HUP).unwrap();
         agent
-            .wait_for_line("there is nothing to reload", SECOND)
+            .wait_for_line("nothing to reload", SECOND)
             .unwrap();
         is_closed(address, 23);
         agent.signal(ends).unwrap();
