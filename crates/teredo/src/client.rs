@@ -24,9 +24,11 @@
 //! | `send` | §5.2.4: where a packet goes |
 //! | `contact` | §5.2.4, §5.2.6, §5.2.9: bubbles and connectivity tests, repeated by timers |
 //! | `peers` | §5.2: the list of recent peers |
+//! | `budget` | §7.3, §7.4: how much strangers can make a client send |
 //! | `discovery` | §5.2.8: clients on the same link |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
 
+mod budget;
 mod config;
 mod contact;
 mod discovery;
@@ -52,11 +54,12 @@ use rand_core::{Rng, SeedableRng};
 use crate::limit::RateLimit;
 use crate::outbox::Outbox;
 use crate::policy::DestinationPolicy;
-use crate::slots::Bounds;
+use crate::slots::{Bounds, SipKeys};
 use crate::wire::{Flags, MTU, TeredoAddress};
 use crate::{
     DropCounters, DropReason, Instant, Keyring, Node, Reception, Submission, Timer, Transmit,
 };
+use budget::Budget;
 use contact::Opening;
 use discovery::Discovery;
 use interval::Determination;
@@ -88,8 +91,8 @@ pub struct Client {
     outbox: Outbox,
     events: VecDeque<Event>,
     drops: DropCounters,
-    /// Limits the connectivity tests that strangers provoke.
-    provoked_tests: RateLimit,
+    /// Limits what strangers provoke.
+    budget: Budget,
     /// Limits ICMPv6 errors to the host (RFC 4443 §2.4 f).
     icmpv6_errors: RateLimit,
 }
@@ -126,6 +129,7 @@ impl Client {
     pub fn new(config: ClientConfig, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let keys = std::array::from_fn(|_| rng.next_u64());
+        let budget = SipKeys(keys[1], keys[2]);
         let bounds = Bounds {
             peers: config.max_peers,
             queue_bytes: config.max_queue_bytes,
@@ -149,7 +153,7 @@ impl Client {
             outbox: Outbox::default(),
             events: VecDeque::new(),
             drops: DropCounters::default(),
-            provoked_tests: RateLimit::new(16, Duration::from_millis(100), now),
+            budget: Budget::new(budget),
             icmpv6_errors: RateLimit::new(32, Duration::from_millis(100), now),
         }
     }
@@ -294,6 +298,7 @@ impl Node for Client {
             Phase::Waiting { .. } | Phase::Stopped | Phase::Dormant { .. } => {}
         }
         self.drive_contacts(now);
+        self.peers.age(now);
     }
 
     fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {

@@ -75,6 +75,7 @@ struct Slot<K, V> {
 struct List {
     newest: u32,
     oldest: u32,
+    len: u32,
 }
 
 /// No slot.
@@ -83,6 +84,7 @@ const NONE: u32 = u32::MAX;
 const EMPTY: List = List {
     newest: NONE,
     oldest: NONE,
+    len: 0,
 };
 
 impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
@@ -128,6 +130,21 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
     pub(crate) fn oldest(&self) -> Option<u32> {
         let mut oldest = self.lists.iter().map(|list| list.oldest);
         oldest.find(|&slot| slot != NONE)
+    }
+
+    /// The entry of this list that was not used for longest.
+    pub(crate) fn oldest_in(&self, list: usize) -> Option<u32> {
+        Some(self.lists[list].oldest).filter(|&slot| slot != NONE)
+    }
+
+    /// The number of entries in this list.
+    pub(crate) fn len_of(&self, list: usize) -> usize {
+        self.lists[list].len as usize
+    }
+
+    /// The most entries.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bounds.peers
     }
 
     /// The entry that must be evicted before another one is inserted.
@@ -214,6 +231,11 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
         self.queued_bytes
     }
 
+    /// The bytes of the packets that wait for an entry.
+    pub(crate) fn queued_bytes_of(&self, slot: u32) -> usize {
+        self.slots[slot as usize].queued_bytes
+    }
+
     /// Appends a packet to the queue of an entry.
     pub(crate) fn enqueue(&mut self, slot: u32, packet: &[u8]) -> Result<(), Full> {
         let entry = &mut self.slots[slot as usize];
@@ -240,6 +262,7 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
 
     fn link(&mut self, slot: u32, list: usize) {
         let ends = &mut self.lists[list];
+        ends.len += 1;
         let older = std::mem::replace(&mut ends.newest, slot);
         if older == NONE {
             ends.oldest = slot;
@@ -257,6 +280,7 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
             newer, older, list, ..
         } = &self.slots[slot as usize];
         let ends = &mut self.lists[usize::from(list)];
+        ends.len -= 1;
         if newer == NONE {
             ends.newest = older;
         } else {

@@ -2,81 +2,79 @@
 //!
 //! Timers repeat both, rather than further packets of the application: one lost bubble must not lose a flow.
 
+use super::budget::Attempt;
 use super::peers::{BubbleCause, CONTACT_ATTEMPTS, CONTACT_TIMEOUT, Contact, Probe};
 use super::{Client, Phase};
 use crate::policy::DestinationPolicy;
 use crate::wire::{self, PORT, TeredoAddress};
 use crate::{DropReason, Instant};
 use rand_core::Rng;
-use std::net::{Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 /// The hop limit of bubbles and echo requests; nothing depends on it.
 pub(super) const HOP_LIMIT: u8 = 255;
 
-/// What started a verification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The host has a packet to send.
-    Host,
-    /// A stranger's packet. Each stranger gets one test, and all strangers together a limited number.
-    Provoked,
-}
-
 impl Client {
-    /// Starts to verify the path to `address`, unless a verification is under way.
-    pub(super) fn contact(
-        &mut self,
-        now: Instant,
-        address: Ipv6Addr,
-        cause: Cause,
-    ) -> Result<u32, DropReason> {
-        if let Some(slot) = self.peers.find(&address) {
-            if cause == Cause::Provoked {
-                return Ok(slot);
-            }
-            if self.peers.peer(slot).contact.is_some() {
-                self.peers.renew_contact(slot);
-                return Ok(slot);
-            }
-        }
-        // W-04
-        if cause == Cause::Provoked && !self.provoked_tests.allow(now) {
-            return Err(DropReason::TestLimit);
+    /// Starts to verify the path to `address`, for which the host has a packet, unless a verification is under way.
+    pub(super) fn contact(&mut self, now: Instant, address: Ipv6Addr) -> Result<u32, DropReason> {
+        if let Some(slot) = self.peers.find(&address)
+            && self.peers.peer(slot).contact.is_some()
+        {
+            self.peers.renew_contact(slot);
+            return Ok(slot);
         }
         let teredo = TeredoAddress::from_ipv6(address);
         if let Some(teredo) = teredo {
             self.check_target(teredo)?;
         }
         // R4380-5.2.6-02
-        let slot = self.peers.find_or_insert(address);
+        let slot = self.peers.find_or_insert(now, address, None);
         self.count_evictions();
         let probe = match teredo {
             Some(_) if !self.peers.peer(slot).within_limit(now, BubbleCause::Ask) => {
                 return Err(DropReason::PeerUnreachable);
             }
             Some(_) => Probe::Bubbles,
-            None => {
-                // R4380-5.2.9-02, W-05
-                let mut nonce = [0; 16];
-                self.rng.fill_bytes(&mut nonce);
-                Probe::Echo { nonce }
-            }
+            None => self.new_test(),
         };
-        let attempts = match cause {
-            Cause::Host => 0,
-            Cause::Provoked => CONTACT_ATTEMPTS - 1,
+        let contact = Contact {
+            probe,
+            attempts: 0,
+            due: now,
+            withheld: true,
         };
-        self.peers.set_contact(
-            slot,
-            Contact {
-                probe,
-                attempts,
-                due: now,
-            },
-            teredo.map(|t| t.mapped),
-        );
+        self.peers
+            .set_contact(slot, contact, teredo.map(|t| t.mapped));
         self.advance_contact(now, slot);
         Ok(slot)
+    }
+
+    /// Remembers a stranger whose packet came from this outer address, and tests it once if it is a native host and
+    /// the limits permit it (W-04). The packet itself is the host's in any case: a flood of other strangers must not
+    /// cost an honest one its first packet. If the host answers, its packet waits for a test.
+    pub(super) fn meet(&mut self, now: Instant, source: Ipv6Addr, outer: Ipv4Addr) {
+        if self.peers.find(&source).is_some() {
+            return;
+        }
+        let slot = self.peers.find_or_insert(now, source, Some(outer));
+        self.count_evictions();
+        if !wire::is_teredo(&source) && self.budget.allow_test(now, source, outer, Attempt::First) {
+            let contact = Contact {
+                probe: self.new_test(),
+                attempts: CONTACT_ATTEMPTS,
+                due: now + CONTACT_TIMEOUT,
+                withheld: false,
+            };
+            self.peers.set_contact(slot, contact, None);
+            self.test_with_echo(now, slot, contact.probe, 0);
+        }
+    }
+
+    /// A test with a fresh nonce (R4380-5.2.9-02, W-05).
+    fn new_test(&mut self) -> Probe {
+        let mut nonce = [0; 16];
+        self.rng.fill_bytes(&mut nonce);
+        Probe::Echo { nonce }
     }
 
     /// Repeats what is due, and gives up peers that were asked often enough.
@@ -89,7 +87,10 @@ impl Client {
     /// Sends the next bubble or echo request of a contact, or gives the peer up (R4380-5.2.4-03, R4380-5.2.4-06).
     fn advance_contact(&mut self, now: Instant, slot: u32) {
         let Some(Contact {
-            probe, attempts, ..
+            probe,
+            attempts,
+            withheld,
+            ..
         }) = self.peers.peer(slot).contact
         else {
             return;
@@ -99,7 +100,13 @@ impl Client {
             Probe::Echo { .. } => false,
         };
         if attempts >= CONTACT_ATTEMPTS || exhausted {
-            self.give_up(now, slot);
+            // A bubble or test beyond the limits counts as lost on the way.
+            let reason = match probe {
+                Probe::Bubbles if withheld => DropReason::BubbleLimit,
+                Probe::Echo { .. } if withheld => DropReason::TestLimit,
+                _ => DropReason::PeerUnreachable,
+            };
+            self.give_up(now, slot, reason);
             return;
         }
         let address = self.peers.address(slot);
@@ -108,30 +115,52 @@ impl Client {
             probe,
             attempts: attempts + 1,
             due: now + CONTACT_TIMEOUT,
+            withheld,
         };
         self.peers.set_contact(slot, next, expected);
-        match probe {
+        let permitted = match probe {
             Probe::Bubbles => self.ask_with_bubbles(now, slot, attempts),
-            Probe::Echo { nonce } => self.test_with_echo(now, slot, nonce, attempts),
+            Probe::Echo { .. } => {
+                let outer = self.peers.peer(slot).came_from();
+                let permitted = outer.is_none_or(|outer| {
+                    self.budget
+                        .allow_test(now, address, outer, attempt_after(attempts))
+                });
+                if permitted {
+                    self.test_with_echo(now, slot, probe, attempts);
+                }
+                permitted
+            }
+        };
+        if permitted && let Some(contact) = &mut self.peers.peer_mut(slot).contact {
+            contact.withheld = false;
         }
     }
 
     /// The direct bubble opens our own NAT (R4380-5.2.6-01). The indirect one goes to the peer's server, and makes the
     /// peer open its NAT (R4380-5.2.6-03, R4380-MS-01). The pair is one event. `number` counts the events of
-    /// this contact, from 0.
+    /// this contact, from 0. Returns whether the limits for the two addresses permit it.
     ///
     /// DEVIATION(rfc4380 §5.2.4): the first direct bubbles to a peer expire on the way, the first one just behind our
     /// own NAT (R4380-5.2.4-06, see [`Opening`]). If a direct bubble reached a Linux router with open input before the
     /// peer has sent anything, the two would stay apart.
-    fn ask_with_bubbles(&mut self, now: Instant, slot: u32, number: u8) {
+    fn ask_with_bubbles(&mut self, now: Instant, slot: u32, number: u8) -> bool {
         let (Some(own), Some(teredo)) = (
             self.own_address(),
             TeredoAddress::from_ipv6(self.peers.address(slot)),
         ) else {
-            return;
+            return false;
         };
         if !self.peers.peer(slot).may_bubble(now, BubbleCause::Ask) {
-            return;
+            return true;
+        }
+        // What a server forwarded proves no path, and the peer chose the address of its server.
+        let drawn = self.peers.peer(slot).came_from().is_some();
+        if !self
+            .budget
+            .allow_bubbles(now, teredo, drawn, attempt_after(number))
+        {
+            return false;
         }
         self.peers.peer_mut(slot).bubble_sent(now, BubbleCause::Ask);
         let target = self.peers.address(slot);
@@ -155,6 +184,7 @@ impl Client {
         if on_the_link.is_some() {
             self.announce_locally(now);
         }
+        true
     }
 
     /// The peer's address on the link, if it is a neighbour (R4380-5.2.4-04): the end of the path in use if that is on
@@ -170,8 +200,8 @@ impl Client {
     }
 
     /// Sends an echo request through our own server (R4380-5.2.9-01, R4380-MS-01).
-    fn test_with_echo(&mut self, now: Instant, slot: u32, nonce: [u8; 16], sequence: u8) {
-        let Phase::Qualified(service) = &mut self.phase else {
+    fn test_with_echo(&mut self, now: Instant, slot: u32, probe: Probe, sequence: u8) {
+        let (Phase::Qualified(service), Probe::Echo { nonce }) = (&mut self.phase, probe) else {
             return;
         };
         service.spoken = now;
@@ -193,10 +223,10 @@ impl Client {
     }
 
     /// Answers every packet that waited in vain with an ICMPv6 error (R4380-5.2.4-11).
-    fn give_up(&mut self, now: Instant, slot: u32) {
+    fn give_up(&mut self, now: Instant, slot: u32, reason: DropReason) {
         self.peers.end_contact(slot);
         for packet in self.peers.take_queue(slot) {
-            self.drop(DropReason::PeerUnreachable);
+            self.drop(reason);
             self.report_unreachable(now, wire::unreachable::ADDRESS, &packet);
         }
     }
@@ -241,15 +271,23 @@ impl Client {
         if !self.config.destinations.permits(to) {
             return Err(DropReason::RefusedDestination);
         }
-        let slot = self.peers.find_or_insert(source);
-        self.count_evictions();
-        let peer = self.peers.peer_mut(slot);
+        let known = self.peers.find(&source);
+        let known = known.map(|slot| self.peers.peer(slot));
+        let to = known.and_then(|peer| peer.path(now)).unwrap_or(to);
         // R4380-7.4-01, W-03
-        if !peer.may_bubble(now, BubbleCause::Answer) {
+        if known.is_some_and(|peer| !peer.may_bubble(now, BubbleCause::Answer)) {
             return Err(DropReason::BubbleLimit);
         }
+        // The host's own contacts are few. The others can be invented, and so can their origins.
+        let begun = known.is_some_and(|peer| peer.came_from().is_none());
+        if !begun && !self.budget.allow_answer(now, *to.ip()) {
+            return Err(DropReason::BubbleLimit);
+        }
+        let slot = self.peers.find_or_insert(now, source, Some(*to.ip()));
+        self.count_evictions();
+        let peer = self.peers.peer_mut(slot);
         peer.bubble_sent(now, BubbleCause::Answer);
-        let to = peer.path(now).unwrap_or(to);
+        self.peers.touch(slot);
         self.outbox
             .udp(to, |out| wire::emit_bubble(own, source, HOP_LIMIT, out));
         Ok(())
@@ -296,6 +334,13 @@ impl Client {
 /// Whether bubbles for this peer may go to both its mapping and its server (RFC 4380 §5.2.4).
 pub(super) fn permits(policy: &DestinationPolicy, target: TeredoAddress) -> bool {
     policy.permits(target.mapped) && policy.permits(server_of(target))
+}
+
+fn attempt_after(attempts: u8) -> Attempt {
+    match attempts {
+        0 => Attempt::First,
+        _ => Attempt::Repetition,
+    }
 }
 
 fn server_of(target: TeredoAddress) -> SocketAddrV4 {

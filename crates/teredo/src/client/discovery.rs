@@ -18,7 +18,8 @@
 //! - Neighbours have a table of their own and displace no peer. A path in use is never given up for a local bubble, and
 //!   is verified where it leads already.
 //! - A neighbour is asked on the link *and* by the public path, so a false claim cuts nobody off.
-//! - Answers are no longer than the bubbles, and limited for each neighbour and for all together.
+//! - Answers are no longer than the bubbles, and limited for each neighbour, for each address on the link and for all
+//!   together.
 //!
 //! The remaining risk: a host on the link can impersonate a peer behind the same NAT that is not in contact yet. It
 //! could do the same by answering ARP requests. Switch discovery off on links that are not trusted.
@@ -204,8 +205,15 @@ impl Client {
             Noted::New => self.announce_soon(now),
             Noted::Known => {}
         }
-        let answers = &mut self.discovery.answers;
-        if !self.discovery.neighbours.may_answer(now, neighbour.mapped) || !answers.allow(now) {
+        let Discovery {
+            neighbours,
+            answers,
+            ..
+        } = &mut self.discovery;
+        if !neighbours.may_answer(now, neighbour.mapped)
+            || !self.budget.allow_local_answer(now, *from.ip())
+            || !answers.allow(now)
+        {
             return Err(DropReason::LocalBubbleLimit);
         }
         // R4380-5.2.8-08
@@ -272,7 +280,8 @@ impl Client {
         datagram: &Datagram<'a>,
     ) -> Option<&'a [u8]> {
         self.discovery.neighbours.heard(mapping);
-        let slot = self.peers.find_or_insert(datagram.packet.source());
+        let source = datagram.packet.source();
+        let slot = self.peers.find_or_insert(now, source, Some(*from.ip()));
         self.count_evictions();
         let peer = self.peers.peer_mut(slot);
         if peer.path(now).is_none_or(|path| path == from) {

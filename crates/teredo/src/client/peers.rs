@@ -1,14 +1,23 @@
-//! The list of recent peers (RFC 4380 §5.2). It is bounded; the least recently used entry makes room.
+//! The list of recent peers (RFC 4380 §5.2). It is bounded, and entries age.
 //!
-//! Strangers, to whom the host has sent nothing, make room first. A flood of invented sources therefore displaces its
-//! own entries and not the peers of the host (R4380-7.3.3-01). A source that vouches for itself (§5.2.3 case 3) is
-//! trusted, but remains a stranger, because it can be invented.
+//! A flood of invented sources displaces its own entries, and not the peers of the host (R4380-7.3.3-01):
+//!
+//! | class | entry | makes room |
+//! |---|---|---|
+//! | stranger | the peer began, and the host has sent nothing | first, except for an eighth of the table |
+//! | answered | the peer began, and the host has answered; it ages when its path ends | second |
+//! | begun | the host began, and has no path yet | third; a scan of the host has half of the table |
+//! | used | the host began, and has sent over the path | last |
+//!
+//! Strangers and answered peers of one outer IPv4 address have a 64th of the table at most. A source that vouches for
+//! itself (§5.2.3 case 3) is trusted, but counts for its outer address, because its server and its flags are free to
+//! choose.
 
 mod table;
 
 pub(super) use table::Peers;
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::Instant;
@@ -24,6 +33,11 @@ const BUBBLE_LIMIT: usize = 4;
 const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
 /// How long a bubble or a connectivity test waits for its answer (RFC 4380 §5.2.4 cases 2 and 5).
 pub(super) const CONTACT_TIMEOUT: Duration = Duration::from_secs(2);
+/// An entry that was not used for so long is removed: its path and its count of bubbles have expired.
+const MEMORY: Duration = BUBBLE_WINDOW;
+/// A peer that contacted the host counts as a contact of the host after so much silence. By then, TCP has given up
+/// repeating its answers.
+const QUIET: Duration = Duration::from_secs(120);
 /// The first transmission and three repeats (RFC 4380 §5.2.4 cases 2 and 5).
 pub(super) const CONTACT_ATTEMPTS: u8 = 4;
 
@@ -44,6 +58,8 @@ pub(super) struct Contact {
     pub(super) attempts: u8,
     /// When the next transmission is due, or the end.
     pub(super) due: Instant,
+    /// Whether the limits forbade every transmission so far.
+    pub(super) withheld: bool,
 }
 
 /// The state of one peer (R4380-5.2-05).
@@ -61,6 +77,13 @@ pub(super) struct Peer {
     last_bubble: Option<Instant>,
     /// Whether the last direct bubble expired on the way (see `Opening`).
     cut_short: bool,
+    created: Instant,
+    /// The outer IPv4 address that a peer came from; `None` if the host began.
+    outer: Option<Ipv4Addr>,
+    /// The time under which the entry is listed for its outer address.
+    listed: Instant,
+    /// When the first packet in the queue came, for a peer with an outer address.
+    waiting_since: Option<Instant>,
 }
 
 /// When the last bubbles without a direct response were sent, oldest first.
@@ -146,6 +169,27 @@ impl Peer {
     pub(super) fn responded(&mut self) {
         self.asked = Bubbles::default();
         self.answered = Bubbles::default();
+    }
+
+    /// The outer IPv4 address that the peer came from, before the host contacted it.
+    pub(super) fn came_from(&self) -> Option<Ipv4Addr> {
+        self.outer
+    }
+
+    /// The time since the last packet from or to the peer.
+    fn idle(&self, now: Instant) -> Duration {
+        now - self.last_active()
+    }
+
+    fn last_active(&self) -> Instant {
+        let [received, sent] =
+            [self.last_reception, self.last_transmission].map(Option::unwrap_or_default);
+        self.created.max(received).max(sent)
+    }
+
+    /// Whether the host's next packet is a contact of its own rather than an answer.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        self.idle(now) >= QUIET
     }
 
     pub(super) fn sent(&mut self, now: Instant) {

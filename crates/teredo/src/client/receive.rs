@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::contact::Cause;
 use super::discovery::ALL_NODES;
 use super::peers::{Contact, Probe};
 use super::send::is_carried;
@@ -105,13 +104,11 @@ impl Client {
             return Ok(None);
         }
         // Not forwarded: the server is also the relay (§5.3.1).
-        if datagram.origin.is_none() {
+        let Some(origin) = datagram.origin else {
             return self.receive_direct(now, from, datagram);
-        }
+        };
         // Only a sign of life: a packet that the server forwards does not prove the path to its sender.
-        if is_native(&packet) {
-            self.contact(now, packet.source(), Cause::Provoked)?;
-        }
+        self.meet(now, packet.source(), *origin.0.ip());
         Ok(Some(packet.as_bytes()))
     }
 
@@ -165,7 +162,7 @@ impl Client {
         match teredo {
             // Case 3: the outer source confirms the inner one (R4380-5.2.3-09, A-23).
             Some(teredo) if teredo.mapped == from => {
-                let slot = self.peers.find_or_insert(source);
+                let slot = self.peers.find_or_insert(now, source, Some(*from.ip()));
                 self.count_evictions();
                 Ok(self.accept_verified(now, slot, from, datagram))
             }
@@ -184,7 +181,7 @@ impl Client {
                 if packet.is_bubble() {
                     return Err(DropReason::UnverifiedSource);
                 }
-                self.contact(now, source, Cause::Provoked)?;
+                self.meet(now, source, *from.ip());
                 Ok(Some(packet.as_bytes()))
             }
         }
@@ -215,6 +212,9 @@ impl Client {
             && self.peers.awaited_from(&mapping) == Some(slot)
         {
             self.opening.answered(attempts);
+        }
+        if self.peers.peer(slot).contact.is_some() {
+            self.budget.prove(now, *mapping.ip());
         }
         let waiting = self.peers.verify(now, slot, mapping);
         let mut sent = false;
@@ -277,8 +277,4 @@ fn is_advertisement(packet: &Ipv6Packet<'_>) -> bool {
 
 fn is_echo_reply(packet: &Ipv6Packet<'_>) -> bool {
     packet.next_header() == protocol::ICMPV6 && packet.payload().first() == Some(&ECHO_REPLY)
-}
-
-fn is_native(packet: &Ipv6Packet<'_>) -> bool {
-    !wire::is_teredo(&packet.source()) && !packet.source().is_unicast_link_local()
 }

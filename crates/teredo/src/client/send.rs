@@ -2,9 +2,8 @@
 
 use std::net::Ipv6Addr;
 
-use super::contact::Cause;
 use super::{Client, Phase};
-use crate::wire::{self, Ipv6Packet, MTU, TeredoAddress};
+use crate::wire::{self, Ipv6Packet, MTU, TeredoAddress, protocol};
 use crate::{DropReason, Instant, Submission};
 
 impl Client {
@@ -36,7 +35,7 @@ impl Client {
                 self.peers.touch_used(slot);
                 if stale {
                     // If this fails, the entry expires as usual.
-                    let _ = self.contact(now, destination, Cause::Host);
+                    let _ = self.contact(now, destination);
                 }
                 return Ok(Submission::Send(mapping));
             }
@@ -57,7 +56,12 @@ impl Client {
         }
         // Cases 2 and 5: locate the peer, and send nothing until then (R4380-5.2.4-03, R4380-5.2.4-06, R4380-5.2.9-04,
         // R4380-7.2.2-01). The cone bit of a peer is ignored, so case 4 does not occur (R5991-3.2-02, R4380-5.2.4-10).
-        let slot = match self.contact(now, destination, Cause::Host) {
+        if let Some(slot) = self.peers.find(&destination)
+            && (begins(&packet) || self.peers.peer(slot).is_quiet(now))
+        {
+            self.peers.begin(slot);
+        }
+        let slot = match self.contact(now, destination) {
             Ok(slot) => slot,
             Err(reason) => {
                 if reason == DropReason::PeerUnreachable {
@@ -66,7 +70,9 @@ impl Client {
                 return Err(reason);
             }
         };
-        if self.peers.enqueue(slot, bytes) {
+        let queued = self.peers.enqueue(now, slot, bytes);
+        self.count_evictions();
+        if queued {
             Ok(Submission::Queued)
         } else {
             Err(DropReason::QueueFull)
@@ -81,6 +87,22 @@ impl Client {
             return Err(DropReason::NotTunnelled);
         }
         TeredoAddress::from_ipv6(destination).map_or(Ok(()), |target| self.check_target(target))
+    }
+}
+
+/// Whether the host opens a conversation with this packet, and does not answer one: an echo request, or the first
+/// packet of a TCP connection. A stranger that forged a packet of the destination before does not matter then.
+fn begins(packet: &Ipv6Packet<'_>) -> bool {
+    const ECHO_REQUEST: u8 = 128;
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    let payload = packet.payload();
+    match packet.next_header() {
+        protocol::ICMPV6 => payload.first() == Some(&ECHO_REQUEST),
+        protocol::TCP => payload
+            .get(13)
+            .is_some_and(|flags| flags & (SYN | ACK) == SYN),
+        _ => false,
     }
 }
 

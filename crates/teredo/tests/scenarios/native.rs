@@ -409,7 +409,7 @@ fn the_answer_to_a_stranger_has_all_its_tests() {
     }
 }
 
-/// W-04: strangers cause a limited number of tests.
+/// W-04: strangers cause a limited number of tests. Their packets are the host's in any case.
 #[test]
 fn provoked_tests_are_limited() {
     let (mut world, client, _) = stage(NatBehaviour::cone(), |_| None);
@@ -432,5 +432,5 @@ fn provoked_tests_are_limited() {
         (50..=150).contains(&tests),
         "{tests} tests in 10 s, one each tenth of a second expected"
     );
-    assert!(drops(&world, client, DropReason::TestLimit) > 4_000);
+    assert_eq!(delivered(&world, client).len(), 5_000);
 }

@@ -1,25 +1,63 @@
 //! The table behind the list of peers: entries, deadlines, and expected answers.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::{Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
 
-use super::{Contact, Peer};
+use super::{Contact, MEMORY, Peer, VALIDITY};
 use crate::Instant;
-use crate::slots::{Bounds, SipKeys, Slots};
+use crate::slots::{Bounds, Full, SipKeys, Slots};
 use crate::wire::TeredoAddress;
 
-/// The list of peers with a path that the host has sent to. It makes room last; all others are in the first list.
-const USED: usize = 1;
+/// Peers that contacted the host, which has sent them nothing.
+const STRANGERS: usize = 0;
+/// Peers that contacted the host, and that it has sent to over their path.
+const ANSWERED: usize = 1;
+/// Peers that the host contacts.
+const BEGUN: usize = 2;
+/// Peers that the host contacted, and that it has sent to over their path.
+const USED: usize = 3;
+
+/// The divisor for the share of one outer address in the table.
+const OUTER_SHARE: usize = 64;
+/// The share of one outer address in a small table.
+const OUTER_LEAST: usize = 16;
+/// The divisors for the shares that these classes keep of a full table.
+const STRANGERS_SHARE: usize = 8;
+const BEGUN_SHARE: usize = 2;
+/// How many entries of an outer address are looked at for one that is not in use.
+const SECOND_CHANCES: usize = 8;
+/// The most aged entries that one call removes.
+const SWEEP: usize = 1024;
 
 /// The list of recent peers.
 #[derive(Debug)]
 pub(in crate::client) struct Peers {
-    slots: Slots<Ipv6Addr, Peer, 2>,
+    slots: Slots<Ipv6Addr, Peer, 4>,
     /// Entries that are trusted.
     trusted: usize,
     deadlines: BTreeSet<(Instant, u32)>,
     /// Teredo peers being asked, by the mapping from which their direct answer will come.
     expected: HashMap<SocketAddrV4, u32, SipKeys>,
+    outers: Outers,
+    waiting: Waiting,
+    lost_packets: usize,
+}
+
+/// The peers that contacted the host, by their outer address and the time of their use.
+#[derive(Debug)]
+struct Outers {
+    listed: BTreeSet<(Ipv4Addr, Instant, u32)>,
+    counts: HashMap<Ipv4Addr, usize, SipKeys>,
+}
+
+/// The answers of the host that wait for peers that contacted it. They have half of the space for all packets, and the
+/// oldest ones make room, so the host's own contacts always have the other half.
+#[derive(Debug)]
+struct Waiting {
+    order: BTreeSet<(Instant, u32)>,
+    bytes: usize,
+    most_bytes: usize,
 }
 
 impl Peers {
@@ -30,6 +68,16 @@ impl Peers {
             trusted: 0,
             deadlines: BTreeSet::new(),
             expected: HashMap::with_hasher(SipKeys(c, d)),
+            outers: Outers {
+                listed: BTreeSet::new(),
+                counts: HashMap::with_hasher(SipKeys(c, d)),
+            },
+            waiting: Waiting {
+                order: BTreeSet::new(),
+                bytes: 0,
+                most_bytes: bounds.total_queue_bytes / 2,
+            },
+            lost_packets: 0,
         }
     }
 
@@ -45,15 +93,31 @@ impl Peers {
         self.slots.find(address)
     }
 
-    /// The entry for `address`; a new one replaces the oldest entry of a full table (R4380-5.2-06).
-    pub(in crate::client) fn find_or_insert(&mut self, address: Ipv6Addr) -> u32 {
+    /// The entry for `address`. A new one replaces another of its outer address, or of a full table (R4380-5.2-06).
+    /// `outer` is the outer address that a packet of the peer came from; `None` if the host begins.
+    pub(in crate::client) fn find_or_insert(
+        &mut self,
+        now: Instant,
+        address: Ipv6Addr,
+        outer: Option<Ipv4Addr>,
+    ) -> u32 {
         if let Some(slot) = self.find(&address) {
             return slot;
         }
-        if let Some(oldest) = self.slots.surplus() {
-            self.evict(oldest);
+        if let Some(outer) = outer {
+            self.make_room_for(outer);
         }
-        self.slots.insert(address, Peer::default())
+        self.make_room(now);
+        let peer = Peer {
+            created: now,
+            ..Peer::default()
+        };
+        let slot = self.slots.insert(address, peer);
+        match outer {
+            Some(outer) => self.list(slot, outer, now),
+            None => self.slots.move_to(slot, BEGUN),
+        }
+        slot
     }
 
     pub(in crate::client) fn peer(&self, slot: u32) -> &Peer {
@@ -75,7 +139,18 @@ impl Peers {
 
     /// The host sends to the peer, and there is a path.
     pub(in crate::client) fn touch_used(&mut self, slot: u32) {
-        self.slots.move_to(slot, USED);
+        let list = match self.slots[slot].outer {
+            Some(_) => ANSWERED,
+            None => USED,
+        };
+        self.slots.move_to(slot, list);
+    }
+
+    /// The host contacts a peer that may have contacted it before.
+    pub(in crate::client) fn begin(&mut self, slot: u32) {
+        self.stop_waiting(slot);
+        self.unlist(slot);
+        self.slots.move_to(slot, BEGUN);
     }
 
     /// The path to the peer is proven: trust it, end the contact, and return what waited, in order.
@@ -89,6 +164,18 @@ impl Peers {
             self.touch_used(slot);
         } else {
             self.touch(slot);
+        }
+        // A forged packet may have brought the entry; it counts for the address that is its own.
+        if self
+            .peer(slot)
+            .outer
+            .is_some_and(|outer| outer != *mapping.ip())
+        {
+            let since = self.stop_waiting(slot);
+            self.unlist(slot);
+            self.make_room_for(*mapping.ip());
+            self.list(slot, *mapping.ip(), now);
+            self.start_waiting(slot, since);
         }
         self.trusted += usize::from(!self.peer(slot).trusted);
         self.peer_mut(slot).verified(now, mapping);
@@ -150,18 +237,53 @@ impl Peers {
     }
 
     /// Appends a packet to the peer's queue, unless that or all queues together are full (R4380-5.2.4-11).
-    pub(in crate::client) fn enqueue(&mut self, slot: u32, packet: &[u8]) -> bool {
-        self.slots.enqueue(slot, packet).is_ok()
+    pub(in crate::client) fn enqueue(&mut self, now: Instant, slot: u32, packet: &[u8]) -> bool {
+        if self.slots[slot].outer.is_none() {
+            return self.slots.enqueue(slot, packet).is_ok();
+        }
+        loop {
+            let within_share = self.waiting.bytes + packet.len() <= self.waiting.most_bytes;
+            if within_share {
+                match self.slots.enqueue(slot, packet) {
+                    Ok(()) => break,
+                    Err(Full::Queue) => return false,
+                    Err(Full::Total) => {}
+                }
+            }
+            match self.waiting.order.first() {
+                Some(&(_, oldest)) if oldest != slot => {
+                    self.lost_packets += self.take_queue(oldest).len();
+                }
+                _ => return false,
+            }
+        }
+        self.waiting.bytes += packet.len();
+        let since = *self.slots[slot].waiting_since.get_or_insert(now);
+        self.waiting.order.insert((since, slot));
+        true
     }
 
     /// Empties the peer's queue, and returns it in order.
     pub(in crate::client) fn take_queue(&mut self, slot: u32) -> VecDeque<Vec<u8>> {
+        self.stop_waiting(slot);
         self.slots.take_queue(slot)
     }
 
-    /// The number of packets lost with evicted entries since the last call.
+    /// The number of packets since the last call that were lost because others needed their room.
     pub(in crate::client) fn take_evicted_packets(&mut self) -> usize {
-        self.slots.take_evicted_packets()
+        std::mem::take(&mut self.lost_packets) + self.slots.take_evicted_packets()
+    }
+
+    /// Removes the peers that were not used for long, a limited number in a call.
+    pub(in crate::client) fn age(&mut self, now: Instant) {
+        for list in [STRANGERS, ANSWERED, BEGUN, USED] {
+            for _ in 0..SWEEP {
+                let Some(aged) = self.idle_in(list, now, MEMORY) else {
+                    break;
+                };
+                self.evict(aged);
+            }
+        }
     }
 
     /// Removes the peers that `keep` rejects, by address and mapping, and returns the number of packets that waited for
@@ -187,10 +309,103 @@ impl Peers {
         self.trusted = 0;
         self.deadlines.clear();
         self.expected.clear();
+        self.outers.listed.clear();
+        self.outers.counts.clear();
+        self.waiting.order.clear();
+        self.waiting.bytes = 0;
         self.slots.clear()
     }
 
+    /// Makes room in a full table. Aged entries go first, then strangers beyond their share, then the least recently
+    /// used of the next class.
+    fn make_room(&mut self, now: Instant) {
+        let Some(surplus) = self.slots.surplus() else {
+            return;
+        };
+        let aged = (self.idle_in(USED, now, MEMORY))
+            .or_else(|| self.idle_in(BEGUN, now, MEMORY))
+            .or_else(|| self.idle_in(ANSWERED, now, VALIDITY));
+        let exceeds = |list, share| self.slots.len_of(list) > self.slots.capacity() / share;
+        let next = if exceeds(STRANGERS, STRANGERS_SHARE) {
+            STRANGERS
+        } else if exceeds(BEGUN, BEGUN_SHARE) {
+            BEGUN
+        } else {
+            ANSWERED
+        };
+        let next = aged.or_else(|| self.slots.oldest_in(next));
+        self.evict(next.unwrap_or(surplus));
+    }
+
+    /// Makes room within the share of an outer address: its least recently used entry, or nearly so, goes.
+    fn make_room_for(&mut self, outer: Ipv4Addr) {
+        let share = (self.slots.capacity() / OUTER_SHARE).max(OUTER_LEAST);
+        if self.outers.counts.get(&outer).copied().unwrap_or(0) < share {
+            return;
+        }
+        for chances in (0..SECOND_CHANCES).rev() {
+            let first = (outer, Instant::default(), 0);
+            let Some(&(_, listed, slot)) = self.outers.listed.range(first..).next() else {
+                return;
+            };
+            let used = self.peer(slot).last_active();
+            if used <= listed || chances == 0 {
+                self.evict(slot);
+                return;
+            }
+            self.unlist(slot);
+            self.list(slot, outer, used);
+        }
+    }
+
+    fn list(&mut self, slot: u32, outer: Ipv4Addr, at: Instant) {
+        let peer = &mut self.slots[slot];
+        peer.outer = Some(outer);
+        peer.listed = at;
+        self.outers.listed.insert((outer, at, slot));
+        *self.outers.counts.entry(outer).or_default() += 1;
+    }
+
+    fn unlist(&mut self, slot: u32) {
+        let peer = &mut self.slots[slot];
+        let Some(outer) = peer.outer.take() else {
+            return;
+        };
+        self.outers.listed.remove(&(outer, peer.listed, slot));
+        if let Some(count) = self.outers.counts.get_mut(&outer) {
+            *count -= 1;
+            if *count == 0 {
+                self.outers.counts.remove(&outer);
+            }
+        }
+    }
+
+    fn start_waiting(&mut self, slot: u32, since: Option<Instant>) {
+        if let Some(since) = since {
+            self.slots[slot].waiting_since = Some(since);
+            self.waiting.bytes += self.slots.queued_bytes_of(slot);
+            self.waiting.order.insert((since, slot));
+        }
+    }
+
+    /// What waits for the peer no longer counts as answers to a stranger.
+    fn stop_waiting(&mut self, slot: u32) -> Option<Instant> {
+        let since = self.slots[slot].waiting_since.take()?;
+        self.waiting.bytes -= self.slots.queued_bytes_of(slot);
+        self.waiting.order.remove(&(since, slot));
+        Some(since)
+    }
+
+    /// The least recently used entry of a class, if it was not used for so long.
+    fn idle_in(&self, list: usize, now: Instant, long: Duration) -> Option<u32> {
+        let oldest = self.slots.oldest_in(list)?;
+        let peer = self.peer(oldest);
+        (peer.contact.is_none() && peer.idle(now) >= long).then_some(oldest)
+    }
+
     fn evict(&mut self, slot: u32) {
+        self.stop_waiting(slot);
+        self.unlist(slot);
         self.end_contact(slot);
         self.trusted -= usize::from(self.peer(slot).trusted);
         self.slots.evict(slot);

@@ -96,17 +96,27 @@ fn a_direct_response_resets_the_count() {
     assert!(peer.may_bubble(at(8), BubbleCause::Ask));
 }
 
+/// An outer address.
+fn outer(number: u16) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::from_bits(0x5000_0000 + u32::from(number)))
+}
+
+/// A peer that contacted the host from an address of its own.
+fn stranger(peers: &mut Peers, number: u16) -> u32 {
+    peers.find_or_insert(at(0), host(number), outer(number))
+}
+
 /// R4380-5.2-06: the table is bounded, and the least recently used stranger goes first, trusted or not.
 #[test]
 fn strangers_make_room_first() {
     let mut peers = table(3);
-    let used = peers.find_or_insert(host(1));
+    let used = peers.find_or_insert(at(0), host(1), None);
     assert_eq!(peers.verify(at(0), used, MAPPING).count(), 0);
     peers.touch_used(used);
-    peers.find_or_insert(host(2));
-    peers.find_or_insert(host(3));
+    stranger(&mut peers, 2);
+    stranger(&mut peers, 3);
     for number in 4..1000 {
-        let slot = peers.find_or_insert(host(number));
+        let slot = stranger(&mut peers, number);
         if number % 2 == 0 {
             assert_eq!(peers.verify(at(0), slot, MAPPING).count(), 0);
         }
@@ -119,16 +129,111 @@ fn strangers_make_room_first() {
     assert!(peers.find(&host(999)).is_some());
 }
 
+/// R4380-5.2-06, R4380-7.3.3-01: peers that the host answered displace neither those that it contacted nor a few
+/// strangers that came just now.
+#[test]
+fn answered_peers_displace_neither_contacts_of_the_host_nor_newcomers() {
+    let mut peers = table(64);
+    for number in 0..8 {
+        peers.find_or_insert(at(0), host(number), None);
+    }
+    for number in 100..400 {
+        let slot = stranger(&mut peers, number);
+        peers.touch_used(slot);
+        assert!(peers.len() <= 64);
+    }
+    for number in 500..508 {
+        stranger(&mut peers, number);
+    }
+    let kept = |numbers: std::ops::Range<u16>| {
+        numbers
+            .filter(|&number| peers.find(&host(number)).is_some())
+            .count()
+    };
+    assert_eq!((kept(0..8), kept(500..508), peers.len()), (8, 8, 64));
+}
+
+/// R4380-5.2-06, R4380-7.3.3-01: one outer address has a 64th of the table, whatever the inner sources; an entry in use
+/// stays.
+#[test]
+fn one_outer_address_has_a_share_of_the_table() {
+    let mut peers = table(6400);
+    let in_use = peers.find_or_insert(at(0), host(0), outer(7));
+    for number in 1..2_000 {
+        peers.peer_mut(in_use).heard(at(number.into()));
+        peers.find_or_insert(at(number.into()), host(number), outer(7));
+    }
+    assert_eq!(peers.len(), 100);
+    assert!(peers.find(&host(0)).is_some(), "it is in use");
+    assert!(peers.find(&host(1_999)).is_some());
+    // A contact of the host does not count, and a proven path counts for its own address.
+    peers.begin(in_use);
+    peers.find_or_insert(at(2_000), host(2_000), outer(7));
+    assert_eq!(peers.len(), 101);
+    let moved = peers.find(&host(2_000)).unwrap();
+    assert_eq!(peers.verify(at(2_000), moved, MAPPING).count(), 0);
+    peers.find_or_insert(at(2_000), host(2_001), outer(7));
+    assert_eq!(peers.len(), 102);
+    assert_eq!(peers.peer(moved).came_from(), Some(*MAPPING.ip()));
+}
+
+/// R4380-5.2-06: whatever the class, an entry that was not used for 300 s goes; a full table does not wait so long for
+/// answered peers without a path.
+#[test]
+fn entries_age() {
+    let mut peers = table(64);
+    peers.find_or_insert(at(0), host(1), None);
+    stranger(&mut peers, 2);
+    let slot = stranger(&mut peers, 3);
+    peers.touch_used(slot);
+    peers.age(at(299));
+    assert_eq!(peers.len(), 3);
+    peers.age(at(300));
+    assert_eq!(peers.len(), 0);
+
+    let mut peers = table(16);
+    for number in 0..8 {
+        let slot = stranger(&mut peers, number);
+        peers.touch_used(slot);
+    }
+    for number in 100..116 {
+        peers.find_or_insert(at(31), host(number), outer(number));
+    }
+    let strangers = (100..116).filter(|&number| peers.find(&host(number)).is_some());
+    assert_eq!(strangers.count(), 16);
+}
+
+/// R4380-5.2.4-11, R4380-7.3.3-01: answers to strangers fill half of the queues, and the oldest make room; the host's
+/// own contacts have the other half.
+#[test]
+fn answers_to_strangers_leave_room_for_the_host() {
+    let mut peers = table(64);
+    for number in 0..10 {
+        let slot = stranger(&mut peers, number);
+        assert!(peers.enqueue(at(number.into()), slot, &[0; 1000]));
+    }
+    assert_eq!(peers.take_evicted_packets(), 8);
+    let newest = peers.find(&host(9)).unwrap();
+    let own = peers.find_or_insert(at(10), host(100), None);
+    assert!(peers.enqueue(at(10), own, &[1; 2500]));
+    // What the host began itself no longer counts.
+    peers.begin(newest);
+    assert!(peers.enqueue(at(10), newest, &[0; 500]));
+    let slot = stranger(&mut peers, 11);
+    assert!(peers.enqueue(at(11), slot, &[0; 1000]));
+    assert_eq!(peers.take_queue(newest).len(), 2);
+}
+
 /// R4380-5.2-06: among equals, the recently used entry stays.
 #[test]
 fn the_least_recently_used_entry_goes() {
     let mut peers = table(2);
     for number in [1, 2] {
-        let slot = peers.find_or_insert(host(number));
+        let slot = peers.find_or_insert(at(0), host(number), None);
         assert_eq!(peers.verify(at(0), slot, MAPPING).count(), 0);
     }
     peers.touch(peers.find(&host(1)).unwrap());
-    peers.find_or_insert(host(3));
+    peers.find_or_insert(at(0), host(3), None);
     assert!(peers.find(&host(1)).is_some());
     assert!(peers.find(&host(2)).is_none());
 }
@@ -137,18 +242,24 @@ fn the_least_recently_used_entry_goes() {
 #[test]
 fn queues_are_bounded() {
     let mut peers = table(10);
-    let (a, b) = (peers.find_or_insert(host(1)), peers.find_or_insert(host(2)));
-    assert!(peers.enqueue(a, &[1; 1500]));
-    assert!(peers.enqueue(a, &[2; 1500]));
-    assert!(!peers.enqueue(a, &[3; 1]), "the peer's bound");
-    assert!(peers.enqueue(b, &[4; 2000]));
-    assert!(!peers.enqueue(b, &[5; 1]), "the bound of all together");
+    let (a, b) = (
+        peers.find_or_insert(at(0), host(1), None),
+        peers.find_or_insert(at(0), host(2), None),
+    );
+    assert!(peers.enqueue(at(0), a, &[1; 1500]));
+    assert!(peers.enqueue(at(0), a, &[2; 1500]));
+    assert!(!peers.enqueue(at(0), a, &[3; 1]), "the peer's bound");
+    assert!(peers.enqueue(at(0), b, &[4; 2000]));
+    assert!(
+        !peers.enqueue(at(0), b, &[5; 1]),
+        "the bound of all together"
+    );
     let released: Vec<_> = peers
         .verify(at(0), a, MAPPING)
         .map(|packet| packet[0])
         .collect();
     assert_eq!(released, [1, 2], "in order");
-    assert!(peers.enqueue(b, &[6; 1000]), "what left makes room");
+    assert!(peers.enqueue(at(0), b, &[6; 1000]), "what left makes room");
 }
 
 #[test]
@@ -158,15 +269,16 @@ fn deadlines_follow_contacts_and_evictions() {
         probe: Probe::Echo { nonce: [0; 16] },
         attempts: 1,
         due,
+        withheld: false,
     };
-    let slot = peers.find_or_insert(host(1));
+    let slot = peers.find_or_insert(at(0), host(1), None);
     peers.set_contact(slot, contact(at(2)), None);
     peers.set_contact(slot, contact(at(4)), None);
     assert_eq!(peers.next_deadline(), Some(at(4)));
-    assert!(peers.enqueue(slot, &[0; 40]));
+    assert!(peers.enqueue(at(0), slot, &[0; 40]));
     assert_eq!(peers.due(at(3)), None);
     assert_eq!(peers.due(at(4)), Some(slot));
-    peers.find_or_insert(host(2));
+    peers.find_or_insert(at(0), host(2), None);
     assert_eq!(peers.next_deadline(), None);
     assert_eq!(peers.take_evicted_packets(), 1);
     assert_eq!(peers.take_evicted_packets(), 0);
@@ -181,12 +293,17 @@ fn a_long_life_keeps_the_table_consistent() {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        let slot = peers.find_or_insert(host((state >> 33) as u16 % 64));
-        match (state >> 59) % 5 {
+        let now = Instant::from_nanos(round);
+        let outer = outer((state >> 40) as u16 % 8).filter(|_| state >> 63 == 0);
+        let slot = peers.find_or_insert(now, host((state >> 33) as u16 % 64), outer);
+        match (state >> 58) % 8 {
             0 => peers.touch(slot),
+            5 => peers.touch_used(slot),
+            6 => peers.begin(slot),
+            7 => peers.age(now),
             1 => assert!(peers.verify(at(round), slot, MAPPING).count() <= 3000),
             2 => {
-                peers.enqueue(slot, &[0; 100]);
+                peers.enqueue(at(0), slot, &[0; 100]);
             }
             3 => {
                 let due = Instant::from_nanos(round) + Duration::from_secs(2);
@@ -196,6 +313,7 @@ fn a_long_life_keeps_the_table_consistent() {
                         probe: Probe::Bubbles,
                         attempts: 1,
                         due,
+                        withheld: false,
                     },
                     None,
                 );

@@ -1,0 +1,253 @@
+//! How much strangers can make a client send (RFC 4380 §7.3, §7.4).
+//!
+//! An inner source costs an attacker nothing, so no limit counts those alone. The limits count outer IPv4 addresses,
+//! and IPv6 prefixes of several lengths. Each has its share, so an attacker uses up its own. Outer addresses that have
+//! answered a test or a bubble have a budget apart from all others, because an address cannot be forged and answer.
+//!
+//! | datagram | counted for |
+//! |---|---|
+//! | test of a native host (§5.2.9) | the outer source, the host's /64, /48 and /32, and all together |
+//! | answer to an indirect bubble (§5.2.6) | its destination, and all together |
+//! | answer to a local bubble (§5.2.8) | its destination |
+//! | bubbles to a peer that the host contacts | the peer's mapping, and its server |
+//! | bubbles to a peer that contacted the host | the same, with smaller numbers |
+
+use std::hash::Hash;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::Instant;
+use crate::slots::SipKeys;
+use crate::wire::TeredoAddress;
+
+/// `burst` datagrams at once, then so many per second.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    burst: u32,
+    per_second: u32,
+}
+
+const fn rate(burst: u32, per_second: u32) -> Rate {
+    Rate { burst, per_second }
+}
+
+impl Rate {
+    fn interval(self) -> Duration {
+        Duration::from_secs(1) / self.per_second
+    }
+}
+
+/// Tests for one outer address. A relay may bring 50 new hosts at once.
+const TESTS_OUTER: Rate = rate(64, 50);
+/// Tests for one prefix of native hosts, by its length.
+const TESTS_PREFIX: [(u32, Rate); 3] = [(64, rate(16, 10)), (48, rate(64, 40)), (32, rate(64, 50))];
+const TESTS_TOTAL: Rate = rate(256, 100);
+/// Answers to indirect bubbles, to one IPv4 address. Several peers may be behind one NAT.
+const ANSWERS_OUTER: Rate = rate(32, 10);
+/// As many as a server passes on to one client.
+const ANSWERS_TOTAL: Rate = rate(512, 256);
+/// Answers to local bubbles, to one address on the link.
+const ANSWERS_LINK: Rate = rate(8, 2);
+/// Bubbles to one IPv4 address, for peers that the host contacts. Most peers of a host can have one server.
+const BUBBLES: Rate = rate(512, 256);
+/// Bubbles to one server for peers that contacted the host.
+const DRAWN_SERVER: Rate = rate(64, 20);
+/// Bubbles to one mapping's address, and to one server for the sake of that address.
+const DRAWN_MAPPING: Rate = rate(8, 4);
+
+/// Whether a datagram is the first one of a contact. Repetitions need buckets that are half full at least, so that under
+/// an attack each newcomer has a first test before any has a second one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    First,
+    Repetition,
+}
+
+/// Places for token buckets. Two keys in one place share its rate, which errs on the side of fewer datagrams.
+const PLACES: usize = 1 << 13;
+/// Places for outer addresses that have answered.
+const PROVEN_PLACES: usize = 1 << 10;
+/// How long an answer proves an outer address.
+const PROVEN_FOR: Duration = Duration::from_secs(300);
+
+/// The subject of a limit.
+#[derive(Clone, Copy, Debug, Hash)]
+enum Subject {
+    Tests(Ipv4Addr),
+    TestsPrefix(u32, u128),
+    Answers(Ipv4Addr),
+    AnswersLink(Ipv4Addr),
+    Bubbles(Ipv4Addr),
+    DrawnServer(Ipv4Addr),
+    DrawnMapping(Ipv4Addr),
+    /// A server and the mapping for whose sake it is asked.
+    Drawn(Ipv4Addr, Ipv4Addr),
+}
+
+/// The limits of one client, in memory that does not depend on the number of strangers.
+#[derive(Debug)]
+pub(super) struct Budget {
+    keys: SipKeys,
+    buckets: Vec<Bucket>,
+    /// Outer addresses that have answered, and when.
+    proven: Vec<Option<(Ipv4Addr, Instant)>>,
+    tests: Totals,
+    answers: Totals,
+}
+
+impl Budget {
+    pub(super) fn new(keys: SipKeys) -> Self {
+        Self {
+            keys,
+            buckets: vec![Bucket::default(); PLACES],
+            proven: vec![None; PROVEN_PLACES],
+            tests: Totals::new(TESTS_TOTAL),
+            answers: Totals::new(ANSWERS_TOTAL),
+        }
+    }
+
+    /// A datagram from this address answered a test or a bubble of ours.
+    pub(super) fn prove(&mut self, now: Instant, outer: Ipv4Addr) {
+        let place = self.proven_place(outer);
+        self.proven[place] = Some((outer, now));
+    }
+
+    /// Whether a native host that contacted this one through `outer` may be tested (W-04).
+    pub(super) fn allow_test(
+        &mut self,
+        now: Instant,
+        native: Ipv6Addr,
+        outer: Ipv4Addr,
+        attempt: Attempt,
+    ) -> bool {
+        let [(long, a), (middle, b), (short, c)] = TESTS_PREFIX;
+        let prefix = |length: u32| Subject::TestsPrefix(length, native.to_bits() >> (128 - length));
+        let shares = [
+            (Subject::Tests(outer), TESTS_OUTER),
+            (prefix(long), a),
+            (prefix(middle), b),
+            (prefix(short), c),
+        ];
+        let proven = self.is_proven(now, outer);
+        self.has(now, &shares, attempt)
+            && self.tests.allow(now, proven, attempt)
+            && self.take(now, &shares)
+    }
+
+    /// Whether an indirect bubble may be answered to this address (R4380-7.4-01).
+    pub(super) fn allow_answer(&mut self, now: Instant, to: Ipv4Addr) -> bool {
+        let shares = [(Subject::Answers(to), ANSWERS_OUTER)];
+        let proven = self.is_proven(now, to);
+        self.has(now, &shares, Attempt::First)
+            && self.answers.allow(now, proven, Attempt::First)
+            && self.take(now, &shares)
+    }
+
+    /// Whether a local bubble may be answered to this address.
+    pub(super) fn allow_local_answer(&mut self, now: Instant, to: Ipv4Addr) -> bool {
+        let shares = [(Subject::AnswersLink(to), ANSWERS_LINK)];
+        self.has(now, &shares, Attempt::First) && self.take(now, &shares)
+    }
+
+    /// Whether bubbles may go to a peer's mapping and to its server. `drawn` means that the peer contacted the host:
+    /// its packet may have named anybody's address as its server (R4380-7.4-01).
+    pub(super) fn allow_bubbles(
+        &mut self,
+        now: Instant,
+        to: TeredoAddress,
+        drawn: bool,
+        attempt: Attempt,
+    ) -> bool {
+        let (mapping, server) = (*to.mapped.ip(), to.server);
+        let shares = [
+            (Subject::Bubbles(mapping), BUBBLES),
+            (Subject::Bubbles(server), BUBBLES),
+            (Subject::DrawnMapping(mapping), DRAWN_MAPPING),
+            (Subject::DrawnServer(server), DRAWN_SERVER),
+            (Subject::Drawn(server, mapping), DRAWN_MAPPING),
+        ];
+        let shares = if drawn { &shares[..] } else { &shares[..2] };
+        self.has(now, shares, attempt) && self.take(now, shares)
+    }
+
+    fn has(&self, now: Instant, shares: &[(Subject, Rate)], attempt: Attempt) -> bool {
+        shares
+            .iter()
+            .all(|&(subject, rate)| self.buckets[self.place(subject)].has(now, rate, attempt))
+    }
+
+    /// Takes a token from each; all of them have one.
+    fn take(&mut self, now: Instant, shares: &[(Subject, Rate)]) -> bool {
+        for &(subject, rate) in shares {
+            let place = self.place(subject);
+            self.buckets[place].take(now, rate);
+        }
+        true
+    }
+
+    fn is_proven(&self, now: Instant, outer: Ipv4Addr) -> bool {
+        self.proven[self.proven_place(outer)]
+            .is_some_and(|(address, at)| address == outer && now - at < PROVEN_FOR)
+    }
+
+    fn place(&self, subject: impl Hash) -> usize {
+        self.keys.hash(subject) as usize % PLACES
+    }
+
+    fn proven_place(&self, outer: Ipv4Addr) -> usize {
+        self.keys.hash(outer) as usize % PROVEN_PLACES
+    }
+}
+
+/// Two equal budgets: for outer addresses that have answered, and for all others.
+#[derive(Debug)]
+struct Totals {
+    rate: Rate,
+    proven: Bucket,
+    strangers: Bucket,
+}
+
+impl Totals {
+    fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            proven: Bucket::default(),
+            strangers: Bucket::default(),
+        }
+    }
+
+    fn allow(&mut self, now: Instant, proven: bool, attempt: Attempt) -> bool {
+        let bucket = if proven {
+            &mut self.proven
+        } else {
+            &mut self.strangers
+        };
+        let allowed = bucket.has(now, self.rate, attempt);
+        if allowed {
+            bucket.take(now, self.rate);
+        }
+        allowed
+    }
+}
+
+/// A token bucket, stored as the time when it will be full.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket(Instant);
+
+impl Bucket {
+    fn has(self, now: Instant, rate: Rate, attempt: Attempt) -> bool {
+        let tokens = match attempt {
+            Attempt::First => rate.burst,
+            Attempt::Repetition => rate.burst.div_ceil(2),
+        };
+        let missing = self.0 - now;
+        missing + rate.interval() <= rate.interval() * tokens
+    }
+
+    fn take(&mut self, now: Instant, rate: Rate) {
+        self.0 = self.0.max(now) + rate.interval();
+    }
+}
+
+#[cfg(test)]
+mod tests;
