@@ -112,6 +112,37 @@ fn what_is_no_local_bubble_is_refused() {
     assert_eq!(bubbles(&world, client).len(), 1);
 }
 
+/// R4380-7.4-01, R4380-7.3.3-01: a hostile host that claims to be ever other clients draws a few answers to one address,
+/// and neither it nor a host whose address it forges keeps a new neighbour from its answer.
+#[test]
+fn claims_from_one_address_share_one_budget() {
+    let (mut world, client, hostile) = stage();
+    for number in 0..2_000 {
+        let claimed = behind(10_000 + number).to_ipv6();
+        let bubble = packets::bubble(claimed, v6(ALL_NODES));
+        world.inject(
+            hostile,
+            socket("10.0.0.77:5000"),
+            socket(DISCOVERY),
+            &bubble,
+        );
+        world.run_for(SECOND / 100);
+    }
+    let answers = bubbles(&world, client)
+        .iter()
+        .filter(|record| record.datagram.destination == socket("10.0.0.77:5000"))
+        .count();
+    assert!((8..=8 + 2 * 20).contains(&answers), "{answers} in 20 s");
+    let before = bubbles(&world, client).len();
+    announce(
+        &mut world,
+        hostile,
+        "10.0.0.66:5000",
+        behind(50_000).to_ipv6(),
+    );
+    assert_eq!(bubbles(&world, client).len(), before + 1);
+}
+
 /// A client and a peer behind the same hairpinning NAT, in conversation through it.
 fn in_conversation() -> (World, [ClientId; 2], RawId) {
     let (mut world, client, hostile) = stage();

@@ -18,6 +18,7 @@ mod loss;
 mod maintenance;
 mod nat_matrix;
 mod native;
+mod newcomers;
 mod offline;
 mod opening;
 mod packets;
