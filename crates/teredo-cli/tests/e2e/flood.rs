@@ -1,12 +1,13 @@
 //! More strangers than anybody can know (RFC 4380 §7.3.3).
 
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use teredo::wire::{Flags, TeredoAddress, emit_bubble};
+use teredo::wire::{Flags, TeredoAddress, emit_bubble, emit_echo_request};
 use teredo_lab::{Host, NatKind};
 
 use crate::order::Native;
@@ -16,6 +17,8 @@ use crate::world::*;
 const DURATION: Duration = Duration::from_secs(3);
 const LONGEST: Duration = Duration::from_secs(8);
 const ENOUGH: u32 = 80_000;
+/// More echo requests than the table of peers has entries.
+const FROM_ONE_MAPPING: u32 = 66_000;
 /// What the table of peers, its queues and the program itself may take.
 const MOST_MEMORY: u64 = 96 << 20;
 
@@ -76,6 +79,75 @@ fn a_client_under_a_flood_keeps_its_peers_and_its_bounds() {
     let carol = world.right.host("carol").unwrap();
     let newcomer = world.client(&carol, &[]);
     answered(&alice, newcomer.address());
+}
+
+/// R4380-5.2-06, R4380-7.3.3-01: 66,000 echo requests that the host answers, from one mapping with another server and
+/// other flags each time, then a thousand a second. Meanwhile the host reaches twenty native hosts and a new client, a
+/// new client reaches it, and the client that it knows stays.
+#[test]
+fn a_client_under_a_flood_from_one_mapping_serves_newcomers() {
+    let world = World::new(NatKind::None, NatKind::PortRestricted);
+    let Native {
+        server,
+        relay: relay_host,
+        native,
+        ..
+    } = Native::new(&world);
+    let _relay = world.relay(&relay_host, &[]);
+    let primary = server.ipv4().to_string();
+    let process = start(&server, "server", &["server", "--address", &primary]);
+    process.wait_for_line("serving", SECOND * 5).unwrap();
+    let mallory = Ipv4Addr::new(203, 0, 113, 66);
+    let mallory = world.internet.host("mallory", &[mallory]).unwrap();
+    let join = |host: &Host| world.client_with(host, &["--server", &primary]);
+    let alice = world.left.host("alice").unwrap();
+    let client = join(&alice);
+    let own = client.address();
+    let target = client.status().mapped.unwrap();
+    let [bob, carol, dave] = ["bob", "carol", "dave"].map(|name| world.right.host(name).unwrap());
+    let known = join(&bob);
+    // The known client begins, and has the host's answer.
+    known.qualified();
+    answered(&bob, own);
+    let natives: Vec<Ipv6Addr> = (1..=20)
+        .map(|number| Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 1, number))
+        .collect();
+    for address in &natives {
+        let arguments = format!("address add {address}/128 dev lo");
+        let output = run(
+            &native,
+            Command::new("ip").arg("-6").args(arguments.split(' ')),
+        );
+        assert!(output.status.success(), "ip -6 {arguments}: {output:?}");
+    }
+    world
+        .internet
+        .announce("2001:db8:6::".parse().unwrap(), 48, &native)
+        .unwrap();
+
+    let (sent, over) = (AtomicU32::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| echo_from_one_mapping(&mallory, target, own, &sent, &over));
+        eventually(SECOND * 60, "66,000 echo requests", || {
+            sent.load(Ordering::Relaxed) >= FROM_ONE_MAPPING
+        });
+        let peers = client.status().peers;
+        for &address in &natives {
+            answered(&alice, address);
+        }
+        let (called, caller) = (join(&carol), join(&dave));
+        answered(&alice, called.address());
+        caller.qualified();
+        answered(&dave, own);
+        answered(&alice, known.address());
+        over.store(true, Ordering::Release);
+        assert!(
+            peers.total * 32 < peers.capacity,
+            "one address has no more than its share: {peers:?}"
+        );
+    });
+    let memory = resident(client.process.id());
+    assert!(memory < MOST_MEMORY, "{memory} bytes resident");
 }
 
 /// R4380-7.4-01, R4380-5.4.1-06: invented clients flood the relay over IPv4 while a host scans 2001:0::/32 through it.
@@ -188,6 +260,47 @@ fn flood(host: &Host, target: SocketAddrV4, destination: Ipv6Addr, sent: &Atomic
         if socket.send_to(&packet, &to).is_ok() {
             number += 1;
             sent.store(number, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Sends echo requests from one mapping, each with another inner source: [`FROM_ONE_MAPPING`] as fast as they are
+/// taken, then a thousand a second until it is over.
+fn echo_from_one_mapping(
+    host: &Host,
+    target: SocketAddrV4,
+    destination: Ipv6Addr,
+    sent: &AtomicU32,
+    over: &AtomicBool,
+) {
+    let own = SocketAddrV4::new(host.ipv4(), 6_666);
+    let socket = host.namespace().run(|| UdpSocket::bind(own));
+    let socket = socket.unwrap().unwrap();
+    let mut packet = Vec::new();
+    let mut number = 0_u32;
+    let mut start = Instant::now();
+    while !over.load(Ordering::Acquire) {
+        let (rest, in_a_millisecond) = match number.checked_sub(FROM_ONE_MAPPING) {
+            None => (number, 20),
+            Some(rest) => (rest, 1),
+        };
+        if u128::from(rest) > start.elapsed().as_millis() * in_a_millisecond {
+            std::thread::yield_now();
+            continue;
+        }
+        let source = TeredoAddress {
+            server: Ipv4Addr::from_bits(0x5000_0000 + number),
+            flags: Flags::from_random(number as u16),
+            mapped: own,
+        };
+        packet.clear();
+        emit_echo_request(source.to_ipv6(), destination, 64, 1, 1, &[], &mut packet);
+        if socket.send_to(&packet, target).is_ok() {
+            number += 1;
+            sent.store(number, Ordering::Relaxed);
+            if number == FROM_ONE_MAPPING {
+                start = Instant::now();
+            }
         }
     }
 }

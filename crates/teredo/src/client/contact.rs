@@ -16,6 +16,7 @@ pub(super) const HOP_LIMIT: u8 = 255;
 
 impl Client {
     /// Starts to verify the path to `address`, for which the host has a packet, unless a verification is under way.
+    #[inline(never)]
     pub(super) fn contact(&mut self, now: Instant, address: Ipv6Addr) -> Result<u32, DropReason> {
         if let Some(slot) = self.peers.find(&address)
             && self.peers.peer(slot).contact.is_some()

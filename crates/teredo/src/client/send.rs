@@ -40,6 +40,18 @@ impl Client {
                 return Ok(Submission::Send(mapping));
             }
         }
+        self.locate(now, &packet, own)
+    }
+
+    /// Cases 2 and 5 of RFC 4380 §5.2.4: there is no path. Apart from the path of a known peer, which it would slow down.
+    #[inline(never)]
+    fn locate(
+        &mut self,
+        now: Instant,
+        packet: &Ipv6Packet<'_>,
+        own: Ipv6Addr,
+    ) -> Result<Submission, DropReason> {
+        let (destination, bytes) = (packet.destination(), packet.as_bytes());
         if let Err(reason) = self.check_destination(destination, own) {
             // Without an error, the program would wait in vain. RFC 4380 §5.2.4 prescribes silence only for the
             // destinations that it refuses.
@@ -54,10 +66,10 @@ impl Client {
             }
             return Err(reason);
         }
-        // Cases 2 and 5: locate the peer, and send nothing until then (R4380-5.2.4-03, R4380-5.2.4-06, R4380-5.2.9-04,
+        // Locate the peer, and send nothing until then (R4380-5.2.4-03, R4380-5.2.4-06, R4380-5.2.9-04,
         // R4380-7.2.2-01). The cone bit of a peer is ignored, so case 4 does not occur (R5991-3.2-02, R4380-5.2.4-10).
         if let Some(slot) = self.peers.find(&destination)
-            && (begins(&packet) || self.peers.peer(slot).is_quiet(now))
+            && (begins(packet) || self.peers.peer(slot).is_quiet(now))
         {
             self.peers.begin(slot);
         }

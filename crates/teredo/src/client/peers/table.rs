@@ -17,6 +17,9 @@ const ANSWERED: usize = 1;
 const BEGUN: usize = 2;
 /// Peers that the host contacted, and that it has sent to over their path.
 const USED: usize = 3;
+/// From a class without a path to the one with a path.
+const HAS_PATH: usize = 1;
+const _: () = assert!(STRANGERS | HAS_PATH == ANSWERED && BEGUN | HAS_PATH == USED);
 
 /// The divisor for the share of one outer address in the table.
 const OUTER_SHARE: usize = 64;
@@ -139,11 +142,7 @@ impl Peers {
 
     /// The host sends to the peer, and there is a path.
     pub(in crate::client) fn touch_used(&mut self, slot: u32) {
-        let list = match self.slots[slot].outer {
-            Some(_) => ANSWERED,
-            None => USED,
-        };
-        self.slots.move_to(slot, list);
+        self.slots.move_to(slot, self.slots.list(slot) | HAS_PATH);
     }
 
     /// The host contacts a peer that may have contacted it before.
