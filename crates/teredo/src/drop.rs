@@ -65,9 +65,10 @@ drop_reasons! {
     QueueFull = "queue_full",
     /// The peer did not answer within its retries (RFC 4380 §5.2.4).
     PeerUnreachable = "peer_unreachable",
-    /// A bubble that the limits of RFC 4380 §5.2.6 forbid.
+    /// A bubble, or a packet that waits for one, that the limits of RFC 4380 §5.2.6 or of its destination forbid.
     BubbleLimit = "bubble_limit",
-    /// Too many connectivity tests at once; strangers could otherwise provoke any number of them.
+    /// Too many connectivity tests at once; strangers could otherwise provoke any number of them. Client: an answer to a
+    /// stranger that could not be tested.
     TestLimit = "test_limit",
     /// A local discovery bubble while local discovery is off, or a unicast one (RFC 4380 §5.2.8).
     LocalDiscovery = "local_discovery",

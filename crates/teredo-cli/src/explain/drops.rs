@@ -48,9 +48,11 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         "queue_full" => "too many packets wait for this peer, or for all peers together",
         "peer_unreachable" => "the peer did not answer repeated bubbles (RFC 4380 §5.2.4)",
         "bubble_limit" => {
-            "another bubble would exceed the limits of RFC 4380 §5.2.6; at a relay, the limit for one server"
+            "another bubble would exceed the limits of RFC 4380 §5.2.6, or the limit for one address"
         }
-        "test_limit" => "too many connectivity tests are in progress at once",
+        "test_limit" => {
+            "too many connectivity tests are in progress at once, so the path to a stranger was not found"
+        }
         "local_discovery" => {
             "a local discovery bubble arrived while local discovery is off, or was sent to this host alone (RFC 4380 \
              §5.2.8)"
