@@ -102,6 +102,7 @@ mod limit;
 mod node;
 mod outbox;
 pub mod policy;
+mod prefix;
 pub mod relay;
 pub mod server;
 mod slots;
@@ -112,7 +113,8 @@ pub use client::{Client, ClientConfig, ServerAddress};
 pub use credentials::{Credentials, Identifier, Keyring, KnownClient, KnownClients};
 pub use drop::{DropCounters, DropReason};
 pub use node::{Destination, Node, Reception, Submission, Transmit};
-pub use relay::{Prefix, Relay, RelayConfig};
+pub use prefix::{Prefix, PrefixError};
+pub use relay::{Relay, RelayConfig};
 pub use server::{Server, ServerConfig};
 pub use time::{Instant, Timer};
 

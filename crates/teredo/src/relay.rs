@@ -43,7 +43,9 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
-pub use config::{Prefix, PrefixError, RelayConfig, Served};
+pub use config::{RelayConfig, Served};
+
+pub use crate::prefix::{Prefix, PrefixError};
 
 use crate::limit::RateLimit;
 use crate::outbox::Outbox;

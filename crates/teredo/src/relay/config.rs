@@ -1,9 +1,8 @@
 //! The settings of a relay.
 
-use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
-use std::str::FromStr;
 
+use crate::Prefix;
 use crate::policy::DestinationPolicy;
 
 /// The settings of a [`Relay`](super::Relay). `new` follows the RFCs.
@@ -86,82 +85,9 @@ impl Served {
     }
 }
 
-/// An IPv6 prefix.
-///
-/// ```
-/// use teredo::Prefix;
-///
-/// let site: Prefix = "2001:db8:1::/48".parse()?;
-/// assert!(site.contains("2001:db8:1:2::3".parse()?));
-/// assert!(!site.contains("2001:db8:2::".parse()?));
-/// assert_eq!(site.to_string(), "2001:db8:1::/48");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefix {
-    bits: u128,
-    len: u8,
-}
-
-impl Prefix {
-    /// The prefix of the first `len` bits of `address`; a `len` above 128 counts as 128.
-    pub const fn new(address: Ipv6Addr, len: u8) -> Self {
-        let len = if len > 128 { 128 } else { len };
-        Self {
-            bits: address.to_bits() & mask(len),
-            len,
-        }
-    }
-
-    /// Whether an address has this prefix.
-    pub const fn contains(&self, address: Ipv6Addr) -> bool {
-        address.to_bits() & mask(self.len) == self.bits
-    }
-}
-
-const fn mask(len: u8) -> u128 {
-    match len {
-        0 => 0,
-        len => u128::MAX << (128 - len),
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", Ipv6Addr::from_bits(self.bits), self.len)
-    }
-}
-
-/// The text is not a [`Prefix`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an IPv6 prefix such as 2001:db8::/32")]
-pub struct PrefixError;
-
-impl FromStr for Prefix {
-    type Err = PrefixError;
-
-    /// Bits behind the prefix are no error; `ip -6 address` prints them.
-    fn from_str(text: &str) -> Result<Self, PrefixError> {
-        let (address, len) = text.split_once('/').ok_or(PrefixError)?;
-        let address = address.parse().map_err(|_| PrefixError)?;
-        match len.parse() {
-            Ok(len @ 0..=128) if !has_sign(text) => Ok(Self::new(address, len)),
-            _ => Err(PrefixError),
-        }
-    }
-}
-
-/// Whether the length has a sign, which `u8::from_str` accepts.
-fn has_sign(text: &str) -> bool {
-    text.contains("/+")
-}
-
 impl RelayConfig {
     /// Whether this is the relay's own address and port.
     pub(super) fn is_own(&self, to: SocketAddrV4) -> bool {
         to == self.service && *self.service.ip() != Ipv4Addr::UNSPECIFIED
     }
 }
-
-#[cfg(test)]
-mod tests;
