@@ -93,7 +93,8 @@ drop_reasons! {
     RateLimited = "rate_limited",
     /// Authentication is required, and missing or wrong (RFC 4380 §5.2.2).
     Unauthenticated = "unauthenticated",
-    /// Relay: a destination outside the networks that it serves (RFC 4380 §5.4.2).
+    /// Relay and server: a destination outside the networks that they serve (RFC 4380 §5.4.2), or a special-purpose
+    /// network that they were not told to serve.
     NotServed = "not_served",
     /// There is no route to the IPv6 Internet.
     NoNativePath = "no_native_path",

@@ -1,9 +1,13 @@
-//! The IPv4 addresses to which nothing may be sent (RFC 4380 §5.2.4).
+//! The IPv4 addresses to which nothing may be sent (RFC 4380 §5.2.4), and the IPv6 networks that are carried.
 //!
 //! Anybody can write any IPv4 address and port into a Teredo address, to make a Teredo node send a packet there. The
 //! list keeps such packets on the Internet and out of the networks behind it.
 
+mod native;
+
 use std::net::{Ipv4Addr, SocketAddrV4};
+
+pub(crate) use native::carries;
 
 /// Where a node may send UDP datagrams.
 ///

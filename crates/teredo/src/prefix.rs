@@ -35,6 +35,11 @@ impl Prefix {
     pub const fn contains(&self, address: Ipv6Addr) -> bool {
         address.to_bits() & mask(self.len) == self.bits
     }
+
+    /// Whether all addresses of `other` have this prefix.
+    pub const fn covers(&self, other: &Self) -> bool {
+        self.len <= other.len && other.bits & mask(self.len) == self.bits
+    }
 }
 
 const fn mask(len: u8) -> u128 {

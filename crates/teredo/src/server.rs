@@ -27,7 +27,7 @@ pub use limiter::{Rate, RelayLimiter, RelayLimits};
 
 use crate::policy::DestinationPolicy;
 use crate::wire::{self, ALL_ROUTERS, Authentication, Datagram, Origin, TeredoAddress};
-use crate::{DropCounters, DropReason, Identifier, Instant, KnownClients, ServerAddress};
+use crate::{DropCounters, DropReason, Identifier, Instant, KnownClients, Prefix, ServerAddress};
 use accept::Message;
 use write::Plan;
 
@@ -106,6 +106,10 @@ pub struct ServerConfig {
     pub mtu: u32,
     /// Where nothing may be sent, and from where nothing is accepted.
     pub destinations: DestinationPolicy,
+    /// The IPv6 networks that packets are forwarded to. If the list is empty, as it is at first, the whole IPv6 Internet.
+    /// Special-purpose networks, such as those of NAT64, are left out unless a network of the list lies inside them
+    /// (W-02).
+    pub serve: Vec<Prefix>,
     /// The most bytes behind an IPv6 packet. All trailers of RFC 6081 together take 44. 64.
     pub max_trailer_bytes: usize,
     /// The longest ICMPv6 message that is forwarded, in bytes. 88: enough for a `ping` of ordinary size, too little for
@@ -123,6 +127,7 @@ impl ServerConfig {
             limits: RelayLimits::default(),
             mtu: wire::MTU as u32,
             destinations: DestinationPolicy::default(),
+            serve: Vec::new(),
             max_trailer_bytes: 64,
             max_icmpv6_bytes: 88,
         }

@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
-use crate::Prefix;
-use crate::policy::DestinationPolicy;
+use crate::policy::{self, DestinationPolicy};
+use crate::{DropReason, Prefix};
 
 /// The settings of a [`Relay`](super::Relay). `new` follows the RFCs.
 #[derive(Clone, Debug)]
@@ -60,6 +60,9 @@ pub enum Served {
     /// A router for these networks; for the whole IPv6 Internet if the list is empty.
     ///
     /// Packets from the IPv6 Internet may have any global source, because routers on the way also send some.
+    ///
+    /// Special-purpose networks, such as those of NAT64 and 6to4 with a private IPv4 address, are served in neither
+    /// direction, unless a network of the list lies inside them (W-02).
     Networks(Vec<Prefix>),
     /// A host-specific relay (R4380-5.4-02, R4380-5.5-03): for these addresses of its own host, in both directions.
     Host(Vec<Ipv6Addr>),
@@ -67,20 +70,29 @@ pub enum Served {
 
 impl Served {
     /// Whether a client's packet to this address passes. The address is global and not Teredo.
-    pub(super) fn takes(&self, destination: Ipv6Addr) -> bool {
+    pub(super) fn takes(&self, ipv4: &DestinationPolicy, destination: Ipv6Addr) -> bool {
         match self {
-            Self::Networks(networks) => {
-                networks.is_empty() || networks.iter().any(|net| net.contains(destination))
-            }
+            Self::Networks(networks) => policy::carries(networks, ipv4, destination),
             Self::Host(addresses) => addresses.contains(&destination),
         }
     }
 
     /// Whether a packet from this address goes to clients. The address is global and not Teredo.
-    pub(super) fn gives(&self, source: Ipv6Addr) -> bool {
+    pub(super) fn gives(
+        &self,
+        ipv4: &DestinationPolicy,
+        source: Ipv6Addr,
+    ) -> Result<(), DropReason> {
         match self {
-            Self::Networks(_) => true,
-            Self::Host(addresses) => addresses.contains(&source),
+            Self::Networks(networks)
+                if policy::carries(&[], ipv4, source)
+                    || policy::carries(networks, ipv4, source) =>
+            {
+                Ok(())
+            }
+            Self::Networks(_) => Err(DropReason::NotServed),
+            Self::Host(addresses) if addresses.contains(&source) => Ok(()),
+            Self::Host(_) => Err(DropReason::WrongSource),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use super::peers::{Key, Tick};
-use super::{Relay, SWEEP, contact};
+use super::{Relay, RelayConfig, SWEEP, contact};
 use crate::wire::{self, Datagram, Ipv6Packet, MTU, TeredoAddress};
 use crate::{DropReason, Instant, Submission};
 
@@ -90,7 +90,11 @@ impl Relay {
             Err(DropReason::SelfLoop)
         } else if !wire::is_global(destination) {
             Err(DropReason::NotTunnelled)
-        } else if !self.config.served.takes(destination) {
+        } else if !self
+            .config
+            .served
+            .takes(&self.config.destinations, destination)
+        {
             Err(DropReason::NotServed)
         } else {
             Ok(())
@@ -160,10 +164,13 @@ impl Relay {
             Err(DropReason::SpoofedSource)
         } else if !wire::is_global(source) {
             Err(DropReason::NotTunnelled)
-        } else if !self.config.served.gives(source) {
-            Err(DropReason::WrongSource)
         } else {
-            Ok(())
+            let RelayConfig {
+                served,
+                destinations,
+                ..
+            } = &self.config;
+            served.gives(destinations, source)
         }
     }
 

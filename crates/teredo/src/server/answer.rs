@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::accept::Message;
 use super::write::{Plan, Proof, Task};
-use super::{Security, Server};
+use super::{Security, Server, ServerConfig};
+use crate::policy;
 use crate::wire::{
     self, Datagram, Ipv6Packet, PrefixInformation, RouterAdvertisement, TeredoAddress,
     link_local_flags,
@@ -155,10 +156,16 @@ impl Server {
         datagram: &Datagram<'_>,
     ) -> Result<Plan<'_>, DropReason> {
         let hop_limit = decrement_hop_limit(&datagram.packet)?;
-        if !self
-            .limiter
-            .allows_native(now, datagram.packet.destination())
-        {
+        let destination = datagram.packet.destination();
+        let ServerConfig {
+            serve,
+            destinations,
+            ..
+        } = &self.config;
+        if !policy::carries(serve, destinations, destination) {
+            return Err(DropReason::NotServed);
+        }
+        if !self.limiter.allows_native(now, destination) {
             return Err(DropReason::RateLimited);
         }
         let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);

@@ -156,6 +156,39 @@ fn only_what_is_served_is_forwarded() {
     );
 }
 
+/// R4380-5.4.2-04, W-02: nothing passes between a client and a translator or another special-purpose network, in either
+/// direction, unless the operator names it.
+#[test]
+fn special_purpose_networks_are_not_served() {
+    let named = Served::Networks(vec![
+        "::/0".parse().unwrap(),
+        "64:ff9b::/96".parse().unwrap(),
+    ]);
+    for (address, is_named) in [
+        ("64:ff9b::a00:1", true),
+        ("64:ff9b:1::a00:1", false),
+        ("2002:a00:1::1", false),
+        ("100::1", false),
+    ] {
+        let address = address.parse().unwrap();
+        for (served, passes) in [
+            (Served::Networks(Vec::new()), false),
+            (named.clone(), is_named),
+        ] {
+            let mut relay = trusting(RelayConfig { served, ..config() });
+            let out = receive(&mut relay, at(1), CLIENT, &data(client(), address));
+            let into = relay.handle_tun(at(1), &data(address, client()));
+            if passes {
+                assert!(out.starts_with("Deliver"), "{address}: {out}");
+                assert_eq!(into, Submission::Send(CLIENT));
+            } else {
+                assert_eq!(out, "Drop(NotServed)", "{address}");
+                assert_eq!(into, Submission::Drop(DropReason::NotServed), "{address}");
+            }
+        }
+    }
+}
+
 /// R4380-5.4-02, R-HSR-01: a host-specific relay accepts packets for its own addresses only.
 #[test]
 fn a_host_specific_relay_takes_its_own() {

@@ -234,3 +234,60 @@ fn to_the_ipv6_internet() {
         expect_drop(&mut server, CLIENT, &bytes, DropReason::HopLimit);
     }
 }
+
+/// W-02: nothing goes to a translator or to another special-purpose network, unless the operator names it.
+#[test]
+fn special_purpose_networks_get_nothing() {
+    let mut open = server();
+    let mut naming = Server::new(
+        ServerConfig {
+            serve: ["2001:db8::/32", "64:ff9b::/96"]
+                .map(|net| net.parse().unwrap())
+                .to_vec(),
+            ..open.config().clone()
+        },
+        [0; 32],
+    );
+    for (destination, by_open, by_naming) in [
+        ("64:ff9b::a00:1", false, true),
+        ("64:ff9b:1::a00:1", false, false),
+        ("2002:a00:1::1", false, false),
+        ("100::1", false, false),
+        ("2001:db8::1", true, true),
+        ("2a00::1", true, false),
+    ] {
+        for (server, passes) in [(&mut open, by_open), (&mut naming, by_naming)] {
+            for packet in [echo, bubble].map(|make| make(client(), destination.parse().unwrap())) {
+                let outcome = receive(server, CLIENT, PRIMARY, &packet);
+                match outcome {
+                    Ok(sent) => assert!(passes && sent.to == INTERNET, "{destination}"),
+                    Err(reason) => assert!(
+                        !passes && reason == DropReason::NotServed,
+                        "{destination}: {reason}"
+                    ),
+                }
+            }
+        }
+    }
+}
+
+/// W-02: the operator's denied networks are neither sent to nor answered.
+#[test]
+fn denied_networks_are_refused() {
+    let mut config = server().config().clone();
+    config.destinations.deny(*CLIENT.ip(), 29);
+    let mut server = Server::new(config, [0; 32]);
+    for datagram in [
+        solicitation(Flags::default()),
+        echo(client(), NATIVE),
+        echo(client(), wire::server_link_local(PRIMARY)),
+    ] {
+        expect_drop(&mut server, CLIENT, &datagram, DropReason::RefusedSource);
+    }
+    expect_drop(
+        &mut server,
+        PEER,
+        &bubble(peer(), client()),
+        DropReason::RefusedDestination,
+    );
+}
