@@ -148,6 +148,9 @@ pub(crate) struct ClientArgs {
     /// Allow RFC 1918 addresses (for labs)
     #[arg(long)]
     pub(crate) allow_private: bool,
+    /// IPv4 network to exchange no packets with; repeat for more
+    #[arg(long, value_name = "NET/LEN", value_parser = value::network)]
+    pub(crate) deny: Vec<(Ipv4Addr, u8)>,
     /// Qualify securely (RFC 4380 §5.2.2) with the secrets in this file. Each line is 'NAME:SECRET', as printed by
     /// 'teredo secret new', or 'NAME:SECRET SERVER' for one server only
     #[arg(long, value_name = "FILE")]
@@ -199,6 +202,13 @@ pub(crate) struct ServerArgs {
     /// Allow RFC 1918 addresses (for labs)
     #[arg(long)]
     pub(crate) allow_private: bool,
+    /// IPv6 network that packets are forwarded to; repeat for more. A special-purpose network, such as that of a NAT64,
+    /// must be named [default: the IPv6 Internet]
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) serve: Vec<Prefix>,
+    /// IPv4 network to exchange no packets with; repeat for more
+    #[arg(long, value_name = "NET/LEN", value_parser = value::network)]
+    pub(crate) deny: Vec<(Ipv4Addr, u8)>,
     /// Serve only clients with a secret in this file (RFC 4380 §5.2.2). Each line is 'NAME:SECRET', as printed by
     /// 'teredo secret new', or 'NAME:SECRET retired' to serve the client and ask it to get a new secret
     #[arg(long, value_name = "FILE")]
@@ -222,7 +232,8 @@ pub(crate) struct RelayArgs {
     /// Serve this host alone
     #[arg(long, conflicts_with = "serve")]
     pub(crate) host: bool,
-    /// IPv6 network that clients may reach; repeat for more [default: the IPv6 Internet]
+    /// IPv6 network that clients may reach; repeat for more. A special-purpose network, such as that of a NAT64, must be
+    /// named [default: the IPv6 Internet]
     #[arg(long, value_name = "PREFIX")]
     pub(crate) serve: Vec<Prefix>,
     /// IPv4 network to exchange no packets with; repeat for more

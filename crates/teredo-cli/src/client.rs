@@ -138,6 +138,9 @@ fn builder(settings: &ClientSettings) -> Result<ClientBuilder, Failure> {
         ..ClientConfig::default()
     };
     protocol.destinations.allow_private(settings.allow_private);
+    for &(net, len) in &settings.deny {
+        protocol.destinations.deny(net, len);
+    }
     // The settings have at least one.
     let (first, others) = settings.servers.split_first().expect("a server");
     let mut builder = Client::builder(first.as_str());

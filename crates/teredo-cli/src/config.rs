@@ -45,6 +45,8 @@ pub(crate) struct ClientSection {
     pub(crate) port: Option<NonZeroU16>,
     pub(crate) default_route: Option<bool>,
     pub(crate) allow_private: Option<bool>,
+    #[serde(deserialize_with = "field::networks")]
+    pub(crate) deny: Option<Vec<(Ipv4Addr, u8)>>,
     pub(crate) secret_file: Option<PathBuf>,
     pub(crate) protect: Option<bool>,
     pub(crate) local_discovery: Option<bool>,
@@ -63,6 +65,10 @@ pub(crate) struct ServerSection {
     /// Further pairs of addresses.
     pub(crate) pairs: Option<Vec<Pair>>,
     pub(crate) allow_private: Option<bool>,
+    #[serde(deserialize_with = "field::prefixes")]
+    pub(crate) serve: Option<Vec<Prefix>>,
+    #[serde(deserialize_with = "field::networks")]
+    pub(crate) deny: Option<Vec<(Ipv4Addr, u8)>>,
     pub(crate) secret_file: Option<PathBuf>,
     pub(crate) allow_plain: Option<bool>,
     #[serde(deserialize_with = "field::workers")]
@@ -237,6 +243,7 @@ impl ClientSection {
             port: self.port.or(earlier.port),
             default_route: self.default_route.or(earlier.default_route),
             allow_private: self.allow_private.or(earlier.allow_private),
+            deny: self.deny.or(earlier.deny),
             secret_file: self.secret_file.or(earlier.secret_file),
             protect: self.protect.or(earlier.protect),
             local_discovery: self.local_discovery.or(earlier.local_discovery),
@@ -255,6 +262,8 @@ impl ServerSection {
             secondary: self.secondary.or(earlier.secondary),
             pairs: self.pairs.or(earlier.pairs),
             allow_private: self.allow_private.or(earlier.allow_private),
+            serve: self.serve.or(earlier.serve),
+            deny: self.deny.or(earlier.deny),
             secret_file: self.secret_file.or(earlier.secret_file),
             allow_plain: self.allow_plain.or(earlier.allow_plain),
             workers: self.workers.or(earlier.workers),

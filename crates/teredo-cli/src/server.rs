@@ -40,6 +40,7 @@ async fn serve(
     let mut signals = ControlSignals::new()?;
     let pairs = settings.pairs.iter().map(|&address| ServerConfig {
         destinations: destinations.clone(),
+        serve: settings.serve.clone(),
         security: security.clone(),
         limits: settings.limits,
         ..ServerConfig::new(address)
@@ -133,6 +134,10 @@ fn policy(settings: &ServerSettings) -> Result<DestinationPolicy, Failure> {
                 "a server needs two addresses that clients on the Internet can reach"
             }));
         }
+    }
+    // The server's own addresses are judged before: a denied network may contain them.
+    for &(net, len) in &settings.deny {
+        policy.deny(net, len);
     }
     Ok(policy)
 }

@@ -31,6 +31,8 @@ pub(crate) struct ClientSettings {
     pub(crate) default_route: bool,
     /// Allows RFC 1918 addresses of servers and peers.
     pub(crate) allow_private: bool,
+    /// IPv4 networks to exchange no packets with.
+    pub(crate) deny: Vec<(Ipv4Addr, u8)>,
     /// The secrets, if the client qualifies securely (RFC 4380 §5.2.2).
     pub(crate) secret_file: Option<PathBuf>,
     /// Closes the inside of the tunnel before it is up.
@@ -70,6 +72,7 @@ impl ClientSettings {
             port: args.port.or(section.port),
             default_route: !args.no_default_route && section.default_route.unwrap_or(true),
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
+            deny: given(args.deny, section.deny),
             secret_file: args.secret_file.or(section.secret_file),
             protect: args.protect || section.protect.unwrap_or(false),
             // Few home routers hairpin, so two clients of a home could not reach each other without it.
@@ -95,6 +98,10 @@ pub(crate) struct ServerSettings {
     pub(crate) pairs: Vec<ServerAddress>,
     /// Allows RFC 1918 addresses of clients.
     pub(crate) allow_private: bool,
+    /// The IPv6 networks that packets are forwarded to; the whole IPv6 Internet if empty.
+    pub(crate) serve: Vec<Prefix>,
+    /// IPv4 networks to exchange no packets with.
+    pub(crate) deny: Vec<(Ipv4Addr, u8)>,
     /// The clients' secrets, if the server has any.
     pub(crate) secret_file: Option<PathBuf>,
     /// Also serves clients without a secret.
@@ -129,6 +136,8 @@ impl ServerSettings {
         Ok(Self {
             pairs: addresses(&pairs)?,
             allow_private: args.allow_private || section.allow_private.unwrap_or(false),
+            serve: given(args.serve, section.serve),
+            deny: given(args.deny, section.deny),
             secret_file,
             allow_plain,
             workers: args.workers.or(section.workers).unwrap_or_else(cores),
@@ -270,14 +279,9 @@ impl RelaySettings {
                     .hint("use --address A, or set 'address' under [relay] in the configuration"));
             }
         };
-        let given = |list: Vec<_>, configured: Option<Vec<_>>| match list {
-            list if list.is_empty() => configured.unwrap_or_default(),
-            list => list,
-        };
         let serve = match args.serve {
             _ if host => Vec::new(),
-            serve if serve.is_empty() => section.serve.unwrap_or_default(),
-            serve => serve,
+            serve => given(serve, section.serve),
         };
         Ok(Self {
             address,
@@ -377,6 +381,15 @@ impl FirewallSettings {
             sockets,
             remove: args.remove,
         }
+    }
+}
+
+/// The list of the command line, or else that of the configuration.
+fn given<T>(list: Vec<T>, configured: Option<Vec<T>>) -> Vec<T> {
+    if list.is_empty() {
+        configured.unwrap_or_default()
+    } else {
+        list
     }
 }
 

@@ -21,6 +21,7 @@ fn every_key_is_read() {
         port = 40001
         default_route = false
         allow_private = true
+        deny = ["198.51.100.0/24"]
         secret_file = "/etc/teredo/secret"
         local_discovery = false
         determine_refresh = true
@@ -32,6 +33,8 @@ fn every_key_is_read() {
         secondary = "192.0.2.9"
         pairs = [{ address = "203.0.113.1" }, { address = "203.0.113.5", secondary = "203.0.113.7" }]
         allow_private = true
+        serve = ["64:ff9b::/96"]
+        deny = ["203.0.113.0/24"]
         secret_file = "/etc/teredo/secrets"
         allow_plain = true
         workers = 2
@@ -59,7 +62,11 @@ fn every_key_is_read() {
     );
     let secret = Path::new("/etc/teredo/secret");
     assert_eq!(config.client.secret_file.as_deref(), Some(secret));
+    let denied = |net: [u8; 4]| vec![(Ipv4Addr::from(net), 24)];
+    assert_eq!(config.client.deny, Some(denied([198, 51, 100, 0])));
     let server = &config.server;
+    assert_eq!(server.deny, Some(denied([203, 0, 113, 0])));
+    assert_eq!(server.serve.as_ref().map(Vec::len), Some(1));
     assert_eq!(
         server
             .pairs
@@ -129,7 +136,7 @@ fn the_nearest_known_key_is_offered() {
     assert_eq!(
         hint("[server]\ncolour = 1").as_deref(),
         Some(
-            "hint: known keys: address, secondary, pairs, allow_private, secret_file, allow_plain, workers, relay_rate, relay_total"
+            "hint: known keys: address, secondary, pairs, allow_private, serve, deny, secret_file, allow_plain, workers, relay_rate, relay_total"
         )
     );
 }

@@ -91,7 +91,8 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
             "a router on the path marked the packet as congested, and its sender does not support ECN (RFC 6040 §4.2)"
         }
         "not_served" => {
-            "relay: the destination is outside the networks that this relay serves (RFC 4380 §5.4.2)"
+            "server, relay: the destination is outside the networks that it serves (RFC 4380 §5.4.2), or is a \
+             special-purpose network, such as that of a NAT64, which must be named"
         }
         "port_not_ready" => {
             "the service port could not be used at that moment: it was not open yet, or was being changed or closed"

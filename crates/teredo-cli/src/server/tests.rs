@@ -10,6 +10,8 @@ fn settings(primary: [u8; 4], secondary: [u8; 4], allow_private: bool) -> Server
             secondary: secondary.into(),
         }],
         allow_private,
+        serve: Vec::new(),
+        deny: vec![(Ipv4Addr::new(192, 0, 2, 0), 24)],
         secret_file: None,
         allow_plain: false,
         workers: std::num::NonZeroUsize::MIN,
@@ -23,10 +25,13 @@ fn reported(failure: &Failure) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
-/// R4380-5.3.1-03: a server accepts global unicast addresses only, unless private ones are allowed for a lab.
+/// R4380-5.3.1-03, W-02: a server accepts global unicast addresses only, unless private ones are allowed for a lab. A
+/// denied network may contain its own addresses.
 #[test]
 fn a_server_needs_addresses_that_can_be_reached() {
-    assert!(policy(&settings([192, 0, 2, 1], [192, 0, 2, 2], false)).is_ok());
+    let allowed = policy(&settings([192, 0, 2, 1], [192, 0, 2, 2], false)).expect("good addresses");
+    assert!(!allowed.permits_address([192, 0, 2, 9].into()));
+    assert!(allowed.permits_address([198, 51, 100, 9].into()));
     assert!(policy(&settings([10, 0, 0, 1], [10, 0, 0, 2], true)).is_ok());
 
     let private = policy(&settings([192, 0, 2, 1], [10, 0, 0, 2], false)).expect_err("private");
