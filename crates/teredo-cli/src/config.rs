@@ -77,6 +77,8 @@ pub(crate) struct ServerSection {
     pub(crate) relay_rate: Option<u32>,
     /// Packets per second forwarded in total; 0 means no limit.
     pub(crate) relay_total: Option<u32>,
+    /// Router advertisements per second to one address; 0 means no limit.
+    pub(crate) advertisement_rate: Option<u32>,
 }
 
 /// The two addresses of a server.
@@ -269,6 +271,7 @@ impl ServerSection {
             workers: self.workers.or(earlier.workers),
             relay_rate: self.relay_rate.or(earlier.relay_rate),
             relay_total: self.relay_total.or(earlier.relay_total),
+            advertisement_rate: self.advertisement_rate.or(earlier.advertisement_rate),
         }
     }
 }

@@ -141,7 +141,11 @@ impl ServerSettings {
             secret_file,
             allow_plain,
             workers: args.workers.or(section.workers).unwrap_or_else(cores),
-            limits: limits(section.relay_rate, section.relay_total),
+            limits: limits(
+                section.relay_rate,
+                section.relay_total,
+                section.advertisement_rate,
+            ),
         })
     }
 }
@@ -214,7 +218,7 @@ fn cores() -> NonZeroUsize {
 }
 
 /// A burst to one destination may be two seconds' worth; a burst in total, one second's.
-fn limits(to_one: Option<u32>, total: Option<u32>) -> RelayLimits {
+fn limits(to_one: Option<u32>, total: Option<u32>, advertisements: Option<u32>) -> RelayLimits {
     let mut limits = RelayLimits::default();
     let rate = |per_second: u32, seconds: u32| {
         let per_second = NonZeroU32::new(per_second)?;
@@ -223,6 +227,9 @@ fn limits(to_one: Option<u32>, total: Option<u32>) -> RelayLimits {
     };
     if let Some(per_second) = to_one {
         limits.per_destination = rate(per_second, 2);
+    }
+    if let Some(per_second) = advertisements {
+        limits.advertisements = rate(per_second, 2);
     }
     if let Some(per_second) = total {
         limits.total = rate(per_second, 1);

@@ -89,7 +89,7 @@ drop_reasons! {
     /// Server: more bytes behind a bubble than trailers need. `miredo-server` forwards them, which makes it an open
     /// relay.
     Oversized = "oversized",
-    /// Server: the rate to this destination, or to all together, is at its limit.
+    /// Server: the rate to this destination, this sender's share of it, or the rate to all together is at its limit.
     RateLimited = "rate_limited",
     /// Authentication is required, and missing or wrong (RFC 4380 §5.2.2).
     Unauthenticated = "unauthenticated",

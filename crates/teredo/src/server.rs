@@ -9,7 +9,7 @@
 //! Each datagram is judged by itself, has at most one answer, and leaves no state behind. A server must not let one
 //! stranger send packets to another. So the inner source must fit the outer one, the destination must be a public
 //! address other than the server's own, and only bubbles and small echo messages pass, up to a [limit](RelayLimits) for
-//! each destination.
+//! each destination, of which no sender gets all.
 //!
 //! A datagram is judged and answered in its buffer ([`Server::answer_in_place`]). The only other memory that a server
 //! writes is the limiter's table, which has a fixed size.
@@ -100,7 +100,7 @@ pub struct ServerConfig {
     pub neighbours: Vec<Ipv4Addr>,
     /// Which clients must authenticate. [`Security::Open`].
     pub security: Security,
-    /// The limits of what is forwarded.
+    /// The limits of what is sent.
     pub limits: RelayLimits,
     /// The MTU announced to clients, in bytes. 1280 (RFC 4380 §5.1.2).
     pub mtu: u32,
@@ -294,7 +294,7 @@ impl Server {
         let destination = datagram.packet.destination();
         // R4380-5.3.1-09
         if destination == ALL_ROUTERS || destination == self.link_local {
-            return self.answer(&datagram, message, from, local);
+            return self.answer(now, &datagram, message, from, local);
         }
         if message == Message::Solicitation {
             return Err(DropReason::NotRelayed);
@@ -305,7 +305,7 @@ impl Server {
         }
         match TeredoAddress::from_ipv6(destination) {
             Some(destination) => self.forward(now, &datagram, destination, from),
-            None => self.forward_native(now, &datagram),
+            None => self.forward_native(now, &datagram, from),
         }
     }
 

@@ -40,6 +40,7 @@ fn every_key_is_read() {
         workers = 2
         relay_rate = 100
         relay_total = 0
+        advertisement_rate = 5000
 
         [firewall]
         set = "inet filter teredo_ports"
@@ -81,8 +82,12 @@ fn every_key_is_read() {
         (Some(true), Some(2))
     );
     assert_eq!(
-        (server.relay_rate, server.relay_total),
-        (Some(100), Some(0))
+        (
+            server.relay_rate,
+            server.relay_total,
+            server.advertisement_rate
+        ),
+        (Some(100), Some(0), Some(5000))
     );
     assert_eq!(config.client.local_discovery, Some(false));
     assert_eq!(config.client.determine_refresh, Some(true));
@@ -136,7 +141,7 @@ fn the_nearest_known_key_is_offered() {
     assert_eq!(
         hint("[server]\ncolour = 1").as_deref(),
         Some(
-            "hint: known keys: address, secondary, pairs, allow_private, serve, deny, secret_file, allow_plain, workers, relay_rate, relay_total"
+            "hint: known keys: address, secondary, pairs, allow_private, serve, deny, secret_file, allow_plain, workers, relay_rate, relay_total, advertisement_rate"
         )
     );
 }

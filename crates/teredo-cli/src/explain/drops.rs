@@ -80,8 +80,8 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
             "server: more bytes follow the packet than trailers need, or the ICMPv6 message is too long"
         }
         "rate_limited" => {
-            "server: the packet exceeds the rate limit for its destination ('relay_rate') or for all of them \
-             ('relay_total')"
+            "server: the packet exceeds the rate limit for its destination ('relay_rate'), for its sender's share of \
+             that, or for all destinations ('relay_total'); or a solicitation exceeds 'advertisement_rate'"
         }
         "unauthenticated" => {
             "the peer requires authentication, and it is missing or wrong (RFC 4380 §5.2.2): identifier or secret \

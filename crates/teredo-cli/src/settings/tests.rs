@@ -164,6 +164,7 @@ fn pairs_limits_and_threads_are_configured() {
         workers: NonZeroUsize::new(3),
         relay_rate: Some(10),
         relay_total: Some(0),
+        advertisement_rate: Some(7),
         ..ServerSection::default()
     };
     let settings = server(None, None, &section).expect("all is configured");
@@ -172,6 +173,8 @@ fn pairs_limits_and_threads_are_configured() {
     let to_one = settings.limits.per_destination.expect("a limit");
     assert_eq!((to_one.per_second.get(), to_one.burst.get()), (10, 20));
     assert_eq!(settings.limits.total, None, "0 is no limit");
+    let advertisements = settings.limits.advertisements.expect("a limit");
+    assert_eq!(advertisements.per_second.get(), 7);
 
     let usual = server(Some(PRIMARY), None, &ServerSection::default()).expect("an address");
     assert_eq!(usual.limits, RelayLimits::default());

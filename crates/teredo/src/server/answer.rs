@@ -38,8 +38,12 @@ impl Server {
     /// The answer to a packet for the server's own link-local address or for all routers. It goes to the source of the
     /// datagram (R4380-5.3.1-09, R4380-5.3.2-05). The cone bit of a solicitation determines the address from which it
     /// is answered (R4380-5.3.2-06, R5991-3.2-03).
+    ///
+    /// The source may be forged, so the rate to it is limited. An echo reply counts as a packet that the source sends to
+    /// itself.
     pub(super) fn answer(
         &self,
+        now: Instant,
         datagram: &Datagram<'_>,
         message: Message,
         from: SocketAddrV4,
@@ -53,9 +57,17 @@ impl Server {
                 } else {
                     local
                 };
+                if !self.limiter.allows_advertisement(now, *from.ip()) {
+                    return Err(DropReason::RateLimited);
+                }
                 Ok(Plan::new(datagram, from, source, Task::Advertise(proof)))
             }
-            Message::EchoRequest => Ok(Plan::new(datagram, from, local, Task::Reply)),
+            Message::EchoRequest => {
+                if !self.limiter.allows_ipv4(now, *from.ip(), *from.ip()) {
+                    return Err(DropReason::RateLimited);
+                }
+                Ok(Plan::new(datagram, from, local, Task::Reply))
+            }
             Message::Bubble | Message::EchoReply => Err(DropReason::NotRelayed),
         }
     }
@@ -138,7 +150,7 @@ impl Server {
         // Only the client's own server adds an origin, so that the client knows which server to believe
         // (R4380-5.3.1-14, R4380-7.4.1-01).
         let own = destination.server == self.config.address.primary;
-        if !self.limiter.allows_ipv4(now, *to.ip()) {
+        if !self.limiter.allows_ipv4(now, *from.ip(), *to.ip()) {
             return Err(DropReason::RateLimited);
         }
         let task = Task::Forward {
@@ -154,6 +166,7 @@ impl Server {
         &self,
         now: Instant,
         datagram: &Datagram<'_>,
+        from: SocketAddrV4,
     ) -> Result<Plan<'_>, DropReason> {
         let hop_limit = decrement_hop_limit(&datagram.packet)?;
         let destination = datagram.packet.destination();
@@ -165,7 +178,7 @@ impl Server {
         if !policy::carries(serve, destinations, destination) {
             return Err(DropReason::NotServed);
         }
-        if !self.limiter.allows_native(now, destination) {
+        if !self.limiter.allows_native(now, *from.ip(), destination) {
             return Err(DropReason::RateLimited);
         }
         let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);

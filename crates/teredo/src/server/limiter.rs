@@ -1,9 +1,14 @@
-//! How much a server forwards, to one destination and in total.
+//! How much a server sends, to one destination and in total.
 //!
-//! A server forwards strangers' packets to any client that they name. Each is small, but many of them are a weapon. So
-//! a token bucket limits the rate to each destination, and another one the rate to all together. This is the only
-//! memory of a server, and losing it does no harm: the table has a fixed size, and the entry that was idle longest
-//! makes room.
+//! A server forwards strangers' packets to any client that they name, and answers datagrams whose source may be forged.
+//! Each packet is small, but many of them are a weapon. So a token bucket limits the rate to each destination, and
+//! another one the rate to all together. This is the only memory of a server, and losing it does no harm: the table has a
+//! fixed size, and the entry that was idle longest makes room.
+//!
+//! One sender must not use up what others need to reach the same destination. Half of a destination's bucket is for
+//! anyone. Of the other half, one IPv4 address gets an eighth of the rate and one /16 a quarter. So a sender that is alone
+//! gets nearly the whole rate, and one that floods leaves the others the second half. The shares are looked up only when
+//! the first half is empty.
 //!
 //! A bucket is a number, the *theoretical arrival time* of the generic cell rate algorithm (ITU-T I.371): the instant
 //! at which the bucket will be full. Many threads share the table without a lock.
@@ -12,7 +17,6 @@ use std::hash::Hasher;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
@@ -36,15 +40,20 @@ impl Rate {
     }
 }
 
-/// The most that a server forwards.
+/// The most that a server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayLimits {
-    /// To one IPv4 address, or to one /64 of the IPv6 Internet. `None`: no limit. 256 per second, 512 at once.
+    /// Forwarded packets and echo replies to one IPv4 address, and forwarded packets to one /64 of the IPv6 Internet.
+    /// `None`: no limit. 256 per second, 512 at once. One sender leaves half of it to others.
     pub per_destination: Option<Rate>,
-    /// To all of them together. `None`, the default: no limit. The limit for each destination protects victims, while
-    /// anybody could use up a total that all need.
+    /// Router advertisements to one IPv4 address. `None`: no limit. 10,000 per second, 20,000 at once: a carrier's NAT
+    /// with a client at each port causes 2,200, because clients solicit every 30 s.
+    pub advertisements: Option<Rate>,
+    /// Forwarded packets and echo replies to all destinations together. `None`, the default: no limit. The limit for
+    /// each destination protects victims, while anybody could use up a total that all need.
     pub total: Option<Rate>,
-    /// The most destinations in the table, 8 bytes each; rounded up to a power of two. 65,536.
+    /// The most entries in the table, 8 bytes each; rounded up to a power of two. A destination has one, and so has each
+    /// of its senders while it is flooded. 65,536.
     pub destinations: usize,
 }
 
@@ -52,11 +61,18 @@ impl Default for RelayLimits {
     fn default() -> Self {
         Self {
             per_destination: Rate::of(256, 512),
+            advertisements: Rate::of(10_000, 20_000),
             total: None,
             destinations: 65_536,
         }
     }
 }
+
+/// The divisor for the share of one sender's IPv4 address in a destination's rate.
+const HOST_SHARE: u64 = 8;
+/// The divisor for the share of one /16.
+const NETWORK_SHARE: u64 = 4;
+const NETWORK_BITS: u32 = 16;
 
 /// The number of places for a destination.
 const WAYS: usize = 4;
@@ -71,11 +87,13 @@ const MAX_DEPTH: u64 = 1 << (TIME_BITS + UNIT_BITS - 2);
 /// The token buckets, for all servers and threads of a process.
 #[derive(Debug)]
 pub struct RelayLimiter {
-    limits: RelayLimits,
+    per_destination: Option<Fair>,
+    advertisements: Option<Limit>,
+    /// In nanoseconds.
+    total: Option<(Limit, AtomicU64)>,
     /// Keys of the hash, so that nobody outside can aim at a place.
     keys: (u64, u64),
     places: Box<[[AtomicU64; WAYS]]>,
-    total: AtomicU64,
 }
 
 impl RelayLimiter {
@@ -91,41 +109,80 @@ impl RelayLimiter {
             .max(1)
             .next_power_of_two();
         Self {
-            limits,
+            per_destination: limits.per_destination.map(Fair::new),
+            advertisements: limits
+                .advertisements
+                .map(|rate| Limit::new(rate, UNIT_BITS)),
+            total: limits
+                .total
+                .map(|rate| (Limit::new(rate, 0), AtomicU64::new(0))),
             keys: (key(0), key(8)),
             places: (0..sets).map(|_| Default::default()).collect(),
-            total: AtomicU64::new(0),
         }
     }
 
-    /// Whether a packet may go to this IPv4 address; if so, it is counted.
-    pub(super) fn allows_ipv4(&self, now: Instant, to: Ipv4Addr) -> bool {
-        self.allows(now, &to.octets())
+    /// Whether a packet that `sender` caused may go to this IPv4 address; if so, it is counted.
+    pub(super) fn allows_ipv4(&self, now: Instant, sender: Ipv4Addr, to: Ipv4Addr) -> bool {
+        self.allows(now, sender, to.to_bits().into())
     }
 
-    /// Whether a packet may go to this address of the IPv6 Internet; if so, it is counted.
-    pub(super) fn allows_native(&self, now: Instant, to: Ipv6Addr) -> bool {
-        self.allows(now, &to.octets()[..8])
+    /// Whether a packet of `sender` may go to this address of the IPv6 Internet; if so, it is counted.
+    pub(super) fn allows_native(&self, now: Instant, sender: Ipv4Addr, to: Ipv6Addr) -> bool {
+        self.allows(now, sender, (to.to_bits() >> 64) as u64)
     }
 
-    fn allows(&self, now: Instant, destination: &[u8]) -> bool {
-        let one = self.limits.per_destination;
-        let all = self.limits.total;
-        one.is_none_or(|rate| self.take_from_one(now, destination, rate))
-            && all.is_none_or(|rate| self.take_from_all(now, rate))
+    /// Whether an advertisement may go to this IPv4 address; if so, it is counted.
+    pub(super) fn allows_advertisement(&self, now: Instant, to: Ipv4Addr) -> bool {
+        self.advertisements.is_none_or(|limit| {
+            let key = [to.to_bits().into(), ADVERTISEMENT];
+            self.take(now, self.hash(&key), limit, limit.depth)
+        })
     }
 
-    fn take_from_all(&self, now: Instant, rate: Rate) -> bool {
-        let take = |full_at| arrive(full_at, now.as_nanos(), rate, 0);
-        self.total
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .is_ok()
+    /// `destination` is an IPv4 address or a /64 of the IPv6 Internet.
+    fn allows(&self, now: Instant, sender: Ipv4Addr, destination: u64) -> bool {
+        self.per_destination
+            .is_none_or(|fair| self.take_fairly(now, sender, destination, fair))
+            && self.take_from_all(now)
     }
 
-    fn take_from_one(&self, now: Instant, destination: &[u8], rate: Rate) -> bool {
+    fn take_fairly(&self, now: Instant, sender: Ipv4Addr, destination: u64, fair: Fair) -> bool {
+        let hash = self.hash(&[destination]);
+        if self.take(now, hash, fair.whole, fair.for_anyone) {
+            return true;
+        }
+        // The narrower share first: a flood uses up its own before it takes from its network's.
+        let sender = sender.to_bits();
+        [
+            (u64::from(sender) | HOST, fair.host),
+            (u64::from(sender >> NETWORK_BITS) | NETWORK, fair.network),
+        ]
+        .into_iter()
+        .all(|(sender, share)| {
+            let hash = self.hash(&[destination, sender]);
+            self.take(now, hash, share, share.depth)
+        }) && self.take(now, hash, fair.whole, fair.whole.depth)
+    }
+
+    fn take_from_all(&self, now: Instant) -> bool {
+        self.total.as_ref().is_none_or(|(limit, full_at)| {
+            let take = |full_at| limit.arrive(full_at, now.as_nanos(), limit.depth);
+            full_at
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                .is_ok()
+        })
+    }
+
+    fn hash(&self, key: &[u64]) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
-        hasher.write(destination);
-        let hash = hasher.finish();
+        for &word in key {
+            hasher.write_u64(word);
+        }
+        hasher.finish()
+    }
+
+    /// Takes a token from a bucket of the table, if at most `depth` of it is missing afterwards.
+    fn take(&self, now: Instant, hash: u64, limit: Limit, depth: u64) -> bool {
         let tag = hash >> TIME_BITS;
         // The number of sets is a power of two, and needs fewer bits than the hash has below the tag.
         let set = &self.places[hash as usize & (self.places.len() - 1)];
@@ -143,7 +200,7 @@ impl RelayLimiter {
             } else {
                 0
             };
-            let Some(full_at) = arrive(full_at, now, rate, UNIT_BITS) else {
+            let Some(full_at) = limit.arrive(full_at, now, depth) else {
                 return false;
             };
             let place = tag << TIME_BITS | full_at & TIME_MASK;
@@ -157,17 +214,69 @@ impl RelayLimiter {
     }
 }
 
-/// Takes a token from a bucket that is full at `full_at`. Returns the new time, or `None` if the bucket is empty. Times
-/// are in units of 2^`unit` ns.
-fn arrive(full_at: u64, now: u64, rate: Rate, unit: u32) -> Option<u64> {
-    let interval = Duration::from_secs(1) / rate.per_second.get();
-    // Rounded up, so that a rate is never exceeded.
-    let interval = (interval.as_nanos() >> unit) as u64 + 1;
-    let depth = interval
-        .saturating_mul(u64::from(rate.burst.get()))
-        .min(MAX_DEPTH >> unit);
-    let full_at = full_at.max(now).saturating_add(interval);
-    (full_at - now <= depth).then_some(full_at)
+/// What a key of two words is about, in the second word above an IPv4 address.
+const ADVERTISEMENT: u64 = 1 << 32;
+const HOST: u64 = 2 << 32;
+const NETWORK: u64 = 3 << 32;
+
+/// The limits of one destination, in units of the table's time.
+#[derive(Clone, Copy, Debug)]
+struct Fair {
+    whole: Limit,
+    /// The part of the bucket that any sender may empty.
+    for_anyone: u64,
+    host: Limit,
+    network: Limit,
+}
+
+impl Fair {
+    fn new(rate: Rate) -> Self {
+        let whole = Limit::new(rate, UNIT_BITS);
+        Self {
+            whole,
+            // A bucket of one token cannot be divided.
+            for_anyone: (whole.depth / 2).max(whole.interval),
+            host: whole.share(HOST_SHARE),
+            network: whole.share(NETWORK_SHARE),
+        }
+    }
+}
+
+/// A rate, in units of time.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    /// The time for one token.
+    interval: u64,
+    /// The time to fill the bucket.
+    depth: u64,
+}
+
+impl Limit {
+    /// In units of 2^`unit` ns.
+    fn new(rate: Rate, unit: u32) -> Self {
+        // Rounded up, so that a rate is never exceeded.
+        let interval = (1_000_000_000 / u64::from(rate.per_second.get()) >> unit) + 1;
+        let depth = interval
+            .saturating_mul(u64::from(rate.burst.get()))
+            .min(MAX_DEPTH >> unit);
+        Self { interval, depth }
+    }
+
+    /// A part of the rate and of the burst, of one token at least.
+    fn share(self, divisor: u64) -> Self {
+        let interval = self.interval * divisor;
+        Self {
+            interval,
+            depth: self.depth.max(interval),
+        }
+    }
+
+    /// Takes a token from a bucket that is full at `full_at`. Returns the new time, or `None` if more than `depth` would
+    /// be missing.
+    fn arrive(self, full_at: u64, now: u64, depth: u64) -> Option<u64> {
+        let full_at = full_at.max(now).saturating_add(self.interval);
+        (full_at - now <= depth).then_some(full_at)
+    }
 }
 
 #[cfg(test)]

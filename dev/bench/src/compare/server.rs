@@ -22,13 +22,14 @@ use super::stage::ip;
 
 const SERVER: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 65), Ipv4Addr::new(192, 0, 2, 66)];
 const LOAD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 120);
-/// RFC 2544's network for benchmarks, and the port there. A server passes on 256 bubbles a second to one address, so
-/// that there have to be many.
+/// RFC 2544's network for benchmarks, and the port there. A server sends 256 bubbles and 10,000 advertisements a second to
+/// one address, so there have to be many.
 const CLIENTS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 const CLIENT_COUNT: u32 = 1 << 15;
 const CLIENT_PORT: u16 = 4096;
-/// Each is another sender to the kernel, which shares them out among a server's sockets.
-const SENDERS: usize = 8;
+/// Each has another address of that network. To the kernel, which shares them out among a server's sockets, each is
+/// another sender.
+const SENDERS: usize = 64;
 /// The receive buffer, if the system permits it.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
@@ -207,8 +208,9 @@ impl Scene {
     fn run(&self, session: &Session, task: Task) -> Result<Run> {
         let duration = Duration::from_millis(if session.quick { 500 } else { 1000 });
         let senders = (0..SENDERS)
-            .map(|_| {
-                let socket = self.load.udp_socket((LOAD, 0))?;
+            .map(|number| {
+                let address = Ipv4Addr::from_bits(CLIENTS.to_bits() + 1 + number as u32);
+                let socket = self.load.udp_socket((address, 0))?;
                 SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
                 socket.connect((SERVER[0], PORT))?;
                 Ok(socket)

@@ -45,6 +45,14 @@ fn passed(server: &mut Server, now: Instant, from: SocketAddrV4, datagram: &[u8]
         .count()
 }
 
+/// How many of a hundred relays, each in another network, get a datagram through.
+fn passed_of_crowd(server: &mut Server, now: Instant, datagram: &[u8]) -> usize {
+    let relays = (1..=100).map(|network| SocketAddrV4::new(Ipv4Addr::new(193, network, 0, 1), 1));
+    relays
+        .filter(|&relay| answer(server, now, relay, PRIMARY, datagram).is_ok())
+        .count()
+}
+
 /// R4380-7.4-01: a stranger's bubbles do not flood the client that they name, and the excess is counted.
 #[test]
 fn to_one_destination() {
@@ -54,8 +62,13 @@ fn to_one_destination() {
     };
     let mut server = Server::new(config(limits), [7; 32]);
     let victim = bubble(NATIVE, client());
-    assert_eq!(passed(&mut server, NOW, RELAY, &victim), 20);
-    assert_eq!(server.drops().get(DropReason::RateLimited), 80);
+    assert_eq!(
+        passed(&mut server, NOW, RELAY, &victim),
+        12,
+        "half and a share"
+    );
+    assert_eq!(passed_of_crowd(&mut server, NOW, &victim), 8, "the others'");
+    assert_eq!(server.drops().get(DropReason::RateLimited), 88 + 92);
     let elsewhere: SocketAddrV4 = "198.51.100.7:99".parse().unwrap();
     assert_eq!(
         passed(&mut server, NOW, elsewhere, &victim),
@@ -70,26 +83,84 @@ fn to_one_destination() {
     );
     assert_eq!(
         passed(&mut server, NOW, CLIENT, &bubble(client(), peer())),
-        20,
+        12,
         "others go on"
     );
     assert_eq!(
         passed(&mut server, NOW, CLIENT, &echo(client(), NATIVE)),
-        20
+        12
     );
     assert_eq!(
         passed(&mut server, NOW, CLIENT, &solicitation(Flags::default())),
         100,
         "answers are not relayed"
     );
+    let second = NOW + Duration::from_millis(1001);
+    assert_eq!(passed_of_crowd(&mut server, second, &victim), 10);
+}
+
+/// R4380-7.4-01: 5,000 bubbles a second from one host to one client leave the client within reach of 100 others a second,
+/// and no more arrives than the limit.
+#[test]
+fn a_flood_leaves_the_others_their_share() {
+    let mut server = Server::new(config(RelayLimits::default()), [7; 32]);
+    let (mut flooded, mut others) = (0, 0);
+    for millis in 0..5000_u32 {
+        let now = NOW + Duration::from_millis(millis.into());
+        for inner in 0..5_u128 {
+            // The inner source is free.
+            let source = Ipv6Addr::from_bits(NATIVE.to_bits() + (inner << 64));
+            let datagram = bubble(source, client());
+            flooded += usize::from(answer(&mut server, now, RELAY, PRIMARY, &datagram).is_ok());
+        }
+        if millis % 10 == 0 {
+            let from = SocketAddrV4::new(Ipv4Addr::from_bits(0xc600_0000 + millis * 77_777), 4096);
+            let datagram = bubble(teredo(FOREIGN_SERVER, from), client());
+            others += usize::from(answer(&mut server, now, from, PRIMARY, &datagram).is_ok());
+        }
+    }
+    assert_eq!(others, 500);
+    assert!((800..=5 * 256 + 512 - 500).contains(&flooded), "{flooded}");
+}
+
+/// R4380-7.4-01: echo requests with a victim's address draw no more replies to it than a sender's share of what is
+/// forwarded, and do not keep others from it.
+#[test]
+fn echo_replies_count_as_forwarded_packets() {
+    let limits = RelayLimits {
+        per_destination: rate(10, 20),
+        ..RelayLimits::default()
+    };
+    let mut server = Server::new(config(limits), [7; 32]);
+    let ping = echo(client(), server.link_local);
+    assert_eq!(passed(&mut server, NOW, CLIENT, &ping), 12);
+    let other_port = SocketAddrV4::new(*CLIENT.ip(), 1);
+    let ping = echo(teredo(PRIMARY, other_port), server.link_local);
+    assert_eq!(passed(&mut server, NOW, other_port, &ping), 0);
     assert_eq!(
-        passed(
-            &mut server,
-            NOW + Duration::from_millis(1001),
-            RELAY,
-            &victim
-        ),
-        10
+        passed_of_crowd(&mut server, NOW, &bubble(NATIVE, client())),
+        8
+    );
+}
+
+/// R4380-7.4-01: solicitations with a victim's address draw a limited number of advertisements to it, whatever port.
+#[test]
+fn advertisements_have_a_limit_of_their_own() {
+    let limits = RelayLimits {
+        advertisements: rate(10, 20),
+        ..RelayLimits::default()
+    };
+    let mut server = Server::new(config(limits), [7; 32]);
+    let solicitation = solicitation(Flags::default());
+    assert_eq!(passed(&mut server, NOW, CLIENT, &solicitation), 20);
+    assert_eq!(server.drops().get(DropReason::RateLimited), 80);
+    let other_port = SocketAddrV4::new(*CLIENT.ip(), 1);
+    assert_eq!(passed(&mut server, NOW, other_port, &solicitation), 0);
+    assert_eq!(passed(&mut server, NOW, PEER, &solicitation), 20);
+    assert_eq!(
+        passed(&mut server, NOW, CLIENT, &echo(client(), NATIVE)),
+        100,
+        "what is forwarded does not count"
     );
 }
 
