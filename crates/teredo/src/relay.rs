@@ -27,9 +27,11 @@
 //! | file | RFC 4380 |
 //! |---|---|
 //! | `forward` | §5.4.1: where a packet goes; §5.4.2: what a datagram means |
-//! | `contact` | §5.4.1 case 3: bubbles, repeated by timers; §7.3.5: how many others can cause |
+//! | `contact` | §5.4.1 case 3: bubbles, repeated by timers |
+//! | `admission` | §7.3.5, §7.4: how many bubbles and errors others can cause |
 //! | `peers` | §5.4: the list of peers |
 
+mod admission;
 mod config;
 mod contact;
 mod forward;
@@ -47,13 +49,12 @@ pub use config::{RelayConfig, Served};
 
 pub use crate::prefix::{Prefix, PrefixError};
 
-use crate::limit::RateLimit;
 use crate::outbox::Outbox;
 use crate::policy::DestinationPolicy;
 use crate::slots::{Bounds, SipKeys};
 use crate::wire::TeredoAddress;
 use crate::{DropCounters, DropReason, Instant, Node, Reception, Submission, Timer, Transmit};
-use contact::Admission;
+use admission::{Admission, Fair};
 use peers::{Key, Table, Tick, Underway};
 
 /// How often a part of the table is searched for silent peers.
@@ -98,10 +99,10 @@ pub struct Relay {
     trusted: Table,
     underway: Underway,
     admission: Admission,
-    /// Limits the bubbles that strangers provoke (weakness W-04).
-    provoked: RateLimit,
-    /// Limits ICMPv6 errors (RFC 4443 §2.4 f).
-    icmpv6_errors: RateLimit,
+    /// Limits the bubbles that strangers provoke (weakness W-04), by their IPv4 addresses.
+    provoked: Fair,
+    /// Limits ICMPv6 errors (RFC 4443 §2.4 f), by the networks that they go to.
+    icmpv6_errors: Fair,
     /// When the table is searched next; `None` while it is empty.
     sweep: Option<Instant>,
     outbox: Outbox,
@@ -182,16 +183,18 @@ impl Relay {
             queue_bytes: config.max_queue_bytes,
             total_queue_bytes: config.max_total_queue_bytes,
         };
-        let unsolicited = || {
-            let rate = config.unsolicited_per_second.max(1);
-            RateLimit::new(rate, Duration::from_secs(1) / rate, now)
-        };
         let [table, underway, admission] = std::array::from_fn(|_| keys());
+        let unsolicited = || Fair::new(config.unsolicited_per_second, admission, now);
         Self {
             rng,
             trusted: Table::new(config.max_peers, table),
             underway: Underway::new(bounds, underway),
-            admission: Admission::new(config.bubbles_per_server, admission),
+            admission: Admission::new(
+                config.bubbles_per_server,
+                config.bubbles_per_second,
+                admission,
+                now,
+            ),
             provoked: unsolicited(),
             icmpv6_errors: unsolicited(),
             sweep: None,

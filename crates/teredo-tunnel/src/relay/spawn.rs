@@ -107,6 +107,7 @@ fn share(relay: RelayConfig, lanes: usize) -> RelayConfig {
         max_underway: part(relay.max_underway, 1 << 13),
         max_total_queue_bytes: part(relay.max_total_queue_bytes, 2 << 20),
         bubbles_per_server: rate(relay.bubbles_per_server, 64),
+        bubbles_per_second: rate(relay.bubbles_per_second, 500),
         unsolicited_per_second: rate(relay.unsolicited_per_second, 10),
         ..relay
     }

@@ -26,10 +26,15 @@ pub struct RelayConfig {
     pub max_queue_bytes: usize,
     /// The most bytes queued for all peers. 16 MiB.
     pub max_total_queue_bytes: usize,
-    /// The most bubbles to one server in a second. One native network can cause a quarter of them, and one address
-    /// receives a quarter as direct bubbles. 500.
+    /// The most bubbles to one server in a second. A native /64 can cause a quarter of them, a /48 three eighths and a
+    /// /32 a half; one address receives a quarter as direct bubbles. An answered bubble does not count. 500.
     pub bubbles_per_server: u32,
-    /// The most bubbles in a second that datagrams of strangers provoke, and the most ICMPv6 errors. 100.
+    /// The bubbles in a second to all servers together from which on none is repeated; as it is approached, bubbles are
+    /// repeated less often. The shares of a native /64, /48 and /32 are the same, and limit the first bubbles too. 4,000.
+    pub bubbles_per_second: u32,
+    /// The most bubbles in a second that datagrams of strangers provoke, and the most ICMPv6 errors. A stranger's IPv4
+    /// address can provoke a quarter of them, a /24 three eighths and a /16 a half; errors go by the native networks as
+    /// bubbles do. 100.
     pub unsolicited_per_second: u32,
     /// Where nothing may be sent, and from where nothing is accepted.
     pub destinations: DestinationPolicy,
@@ -48,6 +53,7 @@ impl RelayConfig {
             max_queue_bytes: 64 * 1024,
             max_total_queue_bytes: 16 * 1024 * 1024,
             bubbles_per_server: 500,
+            bubbles_per_second: 4_000,
             unsolicited_per_second: 100,
             destinations: DestinationPolicy::default(),
         }

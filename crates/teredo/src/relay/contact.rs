@@ -1,17 +1,12 @@
-//! Asking clients for bubbles (RFC 4380 §5.4.1 case 3), and how many a relay can be made to send.
-//!
-//! Anybody on the IPv6 Internet can write any server's address into a destination, and thereby make the relay send a
-//! bubble there. The rate to each server is bounded, and so is the share of one network, so that a scan does not use up
-//! the rate that others need.
+//! Asking clients for bubbles (RFC 4380 §5.4.1 case 3).
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
-use std::time::Duration;
+use std::net::{Ipv6Addr, SocketAddrV4};
 
 use rand_core::Rng;
 
-use super::peers::{Ask, Cause, Due, Key};
+use super::admission::{Request, networks_of_ipv4};
+use super::peers::{Answered, Ask, Cause, Due, Key};
 use super::{Relay, RelayConfig};
-use crate::slots::SipKeys;
 use crate::wire::{self, PORT, TeredoAddress};
 use crate::{DropReason, Instant};
 
@@ -36,10 +31,23 @@ impl Relay {
         key: Key,
         sender: Ipv6Addr,
     ) -> Result<(), DropReason> {
-        if !self.provoked.allow(now) {
+        let claim = self.provoked.claim((), stranger(key));
+        if !self.provoked.has(now, claim, 0) {
             return Err(DropReason::TestLimit);
         }
-        self.begin(now, key, sender, Cause::Provoked)
+        self.begin(now, key, sender, Cause::Provoked)?;
+        self.provoked.take(now, claim);
+        Ok(())
+    }
+
+    /// A bubble that is answered costs its sender nothing.
+    pub(super) fn give_back(&mut self, key: Key, answered: &Answered) {
+        let request = self.request(key, answered.ask.sender);
+        self.admission.give_back(request, answered.bubbles);
+        if answered.cause == Cause::Provoked {
+            let claim = self.provoked.claim((), stranger(key));
+            self.provoked.give_back(claim, 1);
+        }
     }
 
     fn begin(
@@ -49,7 +57,8 @@ impl Relay {
         sender: Ipv6Addr,
         cause: Cause,
     ) -> Result<(), DropReason> {
-        if !self.admit(now, key, sender) {
+        let request = self.request(key, sender);
+        if !self.admission.allow(now, request, 0) {
             return Err(DropReason::BubbleLimit);
         }
         let token = link_local(self.rng.next_u64());
@@ -64,8 +73,10 @@ impl Relay {
         while let Some(due) = self.underway.due(now) {
             match due {
                 // A bubble beyond the limits counts as lost on the way.
-                Due::Repeat(key, Ask { sender, token }) => {
-                    if self.admit(now, key, sender) {
+                Due::Repeat(key, Ask { sender, token }, repetition) => {
+                    let request = self.request(key, sender);
+                    if self.admission.allow(now, request, repetition) {
+                        self.underway.count_bubble(key);
                         self.emit_bubble(key, token);
                     }
                 }
@@ -82,10 +93,13 @@ impl Relay {
         }
     }
 
-    fn admit(&mut self, now: Instant, key: Key, sender: Ipv6Addr) -> bool {
+    fn request(&self, key: Key, sender: Ipv6Addr) -> Request {
         let target = TeredoAddress::from(key);
-        let mapping = self.config.direct_bubbles.then_some(*target.mapped.ip());
-        self.admission.allow(now, target.server, sender, mapping)
+        Request {
+            server: target.server,
+            sender,
+            mapping: self.config.direct_bubbles.then_some(*target.mapped.ip()),
+        }
     }
 
     /// Sends a bubble. Its source, the "local IPv6 address" (R4380-5.4.1-05), is link-local and random for each client
@@ -103,6 +117,11 @@ impl Relay {
             });
         }
     }
+}
+
+/// The networks of a stranger. Its address and port are in its Teredo address; ports are free.
+fn stranger(key: Key) -> [u64; 3] {
+    networks_of_ipv4(*TeredoAddress::from(key).mapped.ip())
 }
 
 fn link_local(identifier: u64) -> Ipv6Addr {
@@ -128,91 +147,3 @@ pub(super) fn check(config: &RelayConfig, target: TeredoAddress) -> Result<(), D
 fn server_of(target: TeredoAddress) -> SocketAddrV4 {
     SocketAddrV4::new(target.server, PORT)
 }
-
-/// Places for token buckets. Two servers or networks in one place share its rate, which errs on the side of fewer
-/// bubbles.
-const PLACES: usize = 1 << 13;
-
-/// The divisor for the share of one network or address in a server's rate.
-const SHARE: u32 = 4;
-
-/// The limits of one relay, in memory that does not depend on the number of servers and networks (R4380-7.3.5-01).
-#[derive(Debug)]
-pub(super) struct Admission {
-    servers: Buckets,
-    networks: Buckets,
-    mappings: Buckets,
-    keys: SipKeys,
-}
-
-impl Admission {
-    /// `rate` bubbles per second to each server.
-    pub(super) fn new(rate: u32, keys: SipKeys) -> Self {
-        Self {
-            servers: Buckets::new(rate),
-            networks: Buckets::new(rate / SHARE),
-            mappings: Buckets::new(rate / SHARE),
-            keys,
-        }
-    }
-
-    /// Whether a packet from or to `sender` may cause a bubble to `server`, and to `mapping` if a direct bubble goes
-    /// there.
-    pub(super) fn allow(
-        &mut self,
-        now: Instant,
-        server: Ipv4Addr,
-        sender: Ipv6Addr,
-        mapping: Option<Ipv4Addr>,
-    ) -> bool {
-        let [a, b, c, d, ..] = sender.segments();
-        let network = self.keys.hash((server, [a, b, c, d]));
-        let server = self.keys.hash(server);
-        let mapping = mapping.map(|mapping| self.keys.hash(mapping));
-        // All buckets must have a token before one is taken from any.
-        let allowed = self.networks.has(now, network)
-            && self.servers.has(now, server)
-            && mapping.is_none_or(|mapping| self.mappings.has(now, mapping));
-        if allowed {
-            self.networks.take(now, network);
-            self.servers.take(now, server);
-            if let Some(mapping) = mapping {
-                self.mappings.take(now, mapping);
-            }
-        }
-        allowed
-    }
-}
-
-/// Token buckets that hold the tokens of a second. Each is stored as the time when it will be full.
-#[derive(Debug)]
-struct Buckets {
-    full_at: Vec<Instant>,
-    interval: Duration,
-}
-
-impl Buckets {
-    fn new(rate: u32) -> Self {
-        Self {
-            full_at: vec![Instant::default(); PLACES],
-            interval: Duration::from_secs(1) / rate.max(1),
-        }
-    }
-
-    fn has(&self, now: Instant, hash: u64) -> bool {
-        let missing = self.full_at[place(hash)] - now;
-        missing + self.interval <= Duration::from_secs(1)
-    }
-
-    fn take(&mut self, now: Instant, hash: u64) {
-        let full_at = &mut self.full_at[place(hash)];
-        *full_at = (*full_at).max(now) + self.interval;
-    }
-}
-
-fn place(hash: u64) -> usize {
-    hash as usize & (PLACES - 1)
-}
-
-#[cfg(test)]
-mod tests;

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
+use super::admission::networks_of;
 use super::peers::{Key, Tick};
 use super::{Relay, RelayConfig, SWEEP, contact};
 use crate::wire::{self, Datagram, Ipv6Packet, MTU, TeredoAddress};
@@ -66,17 +67,23 @@ impl Relay {
     /// Records that a client was heard from its mapping, if it was sent to (R4380-5.4.2-03).
     fn heard(&mut self, now: Instant, key: Key, bubble_to: Option<Ipv6Addr>) -> bool {
         let tick = Tick::at(now);
-        let waiting = self.underway.answered(key, bubble_to);
+        let answered = self.underway.answered(key, bubble_to);
         match self.trusted.find(key, tick) {
             Some(peer) => peer.heard(tick),
-            None if waiting.is_some() => {
+            None if answered.is_some() => {
                 self.trusted.heard(key, tick);
                 self.sweep.get_or_insert(now + SWEEP);
             }
             None => return false,
         }
+        let Some(answered) = answered else {
+            return true;
+        };
+        if answered.proves_path {
+            self.give_back(key, &answered);
+        }
         let mapped = TeredoAddress::from(key).mapped;
-        for packet in waiting.into_iter().flatten() {
+        for packet in answered.waiting {
             self.counters.to_clients += 1;
             self.outbox.release(mapped, packet);
         }
@@ -187,7 +194,11 @@ impl Relay {
         let Ok(about) = Ipv6Packet::parse(packet) else {
             return;
         };
-        if wire::may_be_answered_with_error(packet) && self.icmpv6_errors.allow(now) {
+        if !wire::may_be_answered_with_error(packet) {
+            return;
+        }
+        let claim = self.icmpv6_errors.claim((), networks_of(about.source()));
+        if self.icmpv6_errors.allow(now, claim) {
             self.outbox.host(|out| emit(own, about.source(), out));
         }
     }

@@ -19,7 +19,7 @@ mod table;
 mod underway;
 
 pub(super) use table::Table;
-pub(super) use underway::{Ask, Cause, Due, Underway};
+pub(super) use underway::{Answered, Ask, Cause, Due, Underway};
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

@@ -31,6 +31,7 @@ mod relay_flood;
 mod router_advertisement;
 mod same_nat;
 mod secure;
+mod server_flood;
 mod several_servers;
 mod sunset;
 mod unsupported;

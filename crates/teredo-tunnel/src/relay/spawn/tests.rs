@@ -16,9 +16,11 @@ fn limits_are_divided_among_lanes() {
         assert!(part.max_total_queue_bytes * lanes <= whole.max_total_queue_bytes.max(lanes << 21));
         assert_eq!(part.max_queue_bytes, whole.max_queue_bytes);
         assert!((64..=500).contains(&part.bubbles_per_server));
+        assert!((500..=4_000).contains(&part.bubbles_per_second));
         assert!((10..=100).contains(&part.unsolicited_per_second));
     }
     assert_eq!(share(whole.clone(), 4).bubbles_per_server, 125);
+    assert_eq!(share(whole.clone(), 4).bubbles_per_second, 1_000);
     let small = RelayConfig {
         max_peers: 10,
         ..whole

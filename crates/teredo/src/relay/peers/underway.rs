@@ -35,15 +35,30 @@ pub(in crate::relay) struct Ask {
 struct Peer {
     cause: Cause,
     ask: Ask,
+    /// The bubbles that were due, and those of them that were sent.
     attempts: u8,
+    bubbles: u8,
     due: Instant,
+}
+
+/// A peer that has answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::relay) struct Answered {
+    /// What waited for it, in order.
+    pub(in crate::relay) waiting: VecDeque<Vec<u8>>,
+    pub(in crate::relay) cause: Cause,
+    pub(in crate::relay) ask: Ask,
+    /// The number of bubbles sent.
+    pub(in crate::relay) bubbles: u8,
+    /// Whether the answer has their token, which only the receiver of one knows.
+    pub(in crate::relay) proves_path: bool,
 }
 
 /// What to do about a peer whose time is up.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::relay) enum Due {
-    /// Another bubble.
-    Repeat(Key, Ask),
+    /// Another bubble, the first repetition or a later one.
+    Repeat(Key, Ask, u8),
     /// The peer does not answer. These packets waited for it, in order.
     GiveUp(VecDeque<Vec<u8>>),
 }
@@ -84,6 +99,7 @@ impl Underway {
             cause,
             ask,
             attempts,
+            bubbles: 1,
             due: now + TIMEOUT,
         };
         self.0.insert(key, peer);
@@ -113,21 +129,41 @@ impl Underway {
         queued.is_ok()
     }
 
-    /// A packet came from the peer; if it is a bubble, `bubble_to` is its destination. Returns what waited for the
-    /// peer, in order; `None` if the peer is not under way or the packet is no answer.
+    /// Another bubble was sent to a peer.
+    pub(in crate::relay) fn count_bubble(&mut self, key: Key) {
+        if let Some(slot) = self.0.find(&key) {
+            let bubbles = &mut self.0[slot].bubbles;
+            *bubbles = bubbles.saturating_add(1);
+        }
+    }
+
+    /// A packet came from the peer; if it is a bubble, `bubble_to` is its destination. Returns `None` if the peer is not
+    /// under way or the packet is no answer.
     ///
     /// Any packet is an answer (RFC 4380 §5.4.1), except from strangers, whose packets may be forged.
     pub(in crate::relay) fn answered(
         &mut self,
         key: Key,
         bubble_to: Option<Ipv6Addr>,
-    ) -> Option<VecDeque<Vec<u8>>> {
+    ) -> Option<Answered> {
         let slot = self.0.find(&key)?;
-        let peer = &self.0[slot];
-        if peer.cause == Cause::Provoked && bubble_to != Some(peer.ask.token) {
+        let &Peer {
+            cause,
+            ask,
+            bubbles,
+            ..
+        } = &self.0[slot];
+        let proves_path = bubble_to == Some(ask.token);
+        if cause == Cause::Provoked && !proves_path {
             return None;
         }
-        Some(self.0.remove(slot))
+        Some(Answered {
+            waiting: self.0.remove(slot),
+            cause,
+            ask,
+            bubbles,
+            proves_path,
+        })
     }
 
     pub(in crate::relay) fn next_deadline(&self) -> Option<Instant> {
@@ -145,11 +181,12 @@ impl Underway {
         if peer.attempts >= ATTEMPTS {
             return Some(Due::GiveUp(self.0.remove(slot)));
         }
+        let repetition = peer.attempts;
         peer.attempts += 1;
         peer.due = now + TIMEOUT;
         let ask = peer.ask;
         self.0.touch(slot);
-        Some(Due::Repeat(self.0.key(slot), ask))
+        Some(Due::Repeat(self.0.key(slot), ask, repetition))
     }
 
     /// Removes the peers that `keep` rejects.

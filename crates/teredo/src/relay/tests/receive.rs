@@ -98,7 +98,8 @@ fn a_stranger_has_to_answer_first() {
 fn strangers_provoke_a_limited_number_of_bubbles() {
     let mut relay = relay();
     for number in 0..10_000_u32 {
-        let from = SocketAddrV4::new(Ipv4Addr::from_bits(0x0500_0000 + number), 4096);
+        // From networks everywhere.
+        let from = SocketAddrV4::new(Ipv4Addr::new(5, number as u8, 0, (number >> 8) as u8), 4096);
         let source = teredo(Ipv4Addr::from_bits(0x0600_0000 + number), from);
         let now = at(u64::from(number) / 10);
         assert!(
@@ -116,6 +117,51 @@ fn strangers_provoke_a_limited_number_of_bubbles() {
         relay.drops().get(DropReason::TestLimit),
         10_000 - provoked as u64
     );
+}
+
+/// W-04, R4380-7.3.5-01: a stranger's address and its networks have shares of those bubbles, whatever its ports and inner
+/// sources, so that others are still asked. An answer returns the share.
+#[test]
+fn a_stranger_has_a_share_of_the_provoked_bubbles() {
+    let mut relay = relay();
+    let mut flood = |address: &dyn Fn(u32) -> Ipv4Addr| {
+        for number in 0..2000_u32 {
+            let from = SocketAddrV4::new(address(number), 1024 + number as u16);
+            let source = teredo(Ipv4Addr::from_bits(0x0600_0000 + number), from);
+            let _ = receive(&mut relay, at(0), from, &data(source, NATIVE));
+        }
+        bubbles(&mut relay).len()
+    };
+    assert_eq!(flood(&|_| Ipv4Addr::new(5, 0, 0, 1)), 25, "an address");
+    assert_eq!(
+        flood(&|number| Ipv4Addr::new(5, 0, 0, number as u8)),
+        12,
+        "a /24"
+    );
+    assert_eq!(
+        flood(&|number| Ipv4Addr::new(5, 0, number as u8, 1)),
+        13,
+        "a /16"
+    );
+    for _ in 0..1000 {
+        let packet = data(client(), NATIVE);
+        assert_eq!(
+            receive(&mut relay, at(0), CLIENT, &packet),
+            "Drop(UnverifiedSource)"
+        );
+        let asked = bubbles(&mut relay);
+        let [(_, token, _)] = asked[..] else {
+            panic!("{asked:?}")
+        };
+        assert_eq!(
+            receive(&mut relay, at(0), CLIENT, &bubble(client(), token, 0)),
+            "Consumed"
+        );
+        let mut policy = DestinationPolicy::default();
+        policy.deny(*CLIENT.ip(), 32);
+        relay.set_destinations(policy);
+        relay.set_destinations(DestinationPolicy::default());
+    }
 }
 
 /// R4380-5.4.2-04: not an open relay.

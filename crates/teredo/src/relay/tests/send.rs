@@ -358,21 +358,56 @@ fn a_silent_client_is_given_up() {
     );
 }
 
-/// R4380-5.4.1-07: errors are limited, so that packets that wait in vain cause no flood.
+/// R4380-5.4.1-07: errors are limited, so that packets that wait in vain cause no flood. A network has a share of them,
+/// so that others learn of theirs.
 #[test]
 fn errors_are_limited() {
     let mut relay = relay();
-    for _ in 0..1000 {
-        let _ = submit(&mut relay, at(0), &data(NATIVE, client()));
+    for number in 0..1000_u16 {
+        let crowd = Ipv6Addr::new(0x2001, 0xdb8 + number % 50, 0, 0, 0, 0, 0, 1);
+        for source in [NATIVE, crowd] {
+            let _ = submit(&mut relay, at(0), &data(source, client()));
+        }
     }
     while let Some((at, Timer::Contact)) = relay.poll_timeout() {
         relay.handle_timeout(at);
     }
-    let errors = sent(&mut relay)
-        .iter()
+    let errors: Vec<_> = sent(&mut relay)
+        .into_iter()
         .filter(|(to, _)| *to == Destination::Host)
-        .count();
-    assert_eq!(errors, 100);
+        .map(|(_, error)| Ipv6Packet::parse(&error).unwrap().destination())
+        .collect();
+    assert_eq!(errors.len(), 100);
+    let to_one = errors.iter().filter(|&&to| to == NATIVE).count();
+    assert_eq!(to_one, 25);
+}
+
+/// R4380-7.3.5-01: a client that answers with another packet, or one that answers the token of a direct bubble, has not
+/// proven that its server passed the bubble on, so the bubble counts.
+#[test]
+fn only_proven_answers_return_bubbles() {
+    for (direct_bubbles, with_token, reached) in
+        [(false, true, 1000), (false, false, 125), (true, true, 125)]
+    {
+        let mut relay = relay_with(RelayConfig {
+            direct_bubbles,
+            ..config()
+        });
+        let mut queued = 0;
+        for number in 0..1000_u32 {
+            let from = SocketAddrV4::new(Ipv4Addr::from_bits(0x0500_0000 + number), 4096);
+            let target = teredo(SERVER, from);
+            if submit(&mut relay, at(0), &data(NATIVE, target)) == Submission::Queued {
+                queued += 1;
+                let token = bubbles(&mut relay)[0].1;
+                let to = if with_token { token } else { NATIVE };
+                let answer = bubble(target, to, 0);
+                assert_eq!(receive(&mut relay, at(0), from, &answer), "Consumed");
+                let _ = sent(&mut relay);
+            }
+        }
+        assert_eq!(queued, reached, "{direct_bubbles} {with_token}");
+    }
 }
 
 /// R4380-5.4.1-07: each client has a bounded queue.

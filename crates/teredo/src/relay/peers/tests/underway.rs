@@ -12,6 +12,18 @@ const ASK: Ask = Ask {
     token: TOKEN,
 };
 
+/// What waited for a peer that answers.
+fn answered(
+    peers: &mut Underway,
+    key: Key,
+    bubble_to: Option<Ipv6Addr>,
+) -> Option<VecDeque<Vec<u8>>> {
+    let answered = peers.answered(key, bubble_to)?;
+    assert_eq!(answered.ask, ASK);
+    assert_eq!(answered.proves_path, bubble_to == Some(TOKEN));
+    Some(answered.waiting)
+}
+
 fn underway(peers: usize) -> Underway {
     let bounds = Bounds {
         peers,
@@ -27,10 +39,13 @@ fn three_repeats_two_seconds_apart() {
     let mut peers = underway(10);
     peers.begin(at(0), key(1), ASK, Cause::Native);
     assert!(peers.enqueue(key(1), &[7; 40]));
-    for millis in [2000, 4000, 6000] {
+    for (repetition, millis) in [(1, 2000), (2, 4000), (3, 6000)] {
         assert_eq!(peers.due(at(millis - 1)), None);
         assert_eq!(peers.next_deadline(), Some(at(millis)));
-        assert_eq!(peers.due(at(millis)), Some(Due::Repeat(key(1), ASK)));
+        assert_eq!(
+            peers.due(at(millis)),
+            Some(Due::Repeat(key(1), ASK, repetition))
+        );
         assert_eq!(peers.due(at(millis)), None);
     }
     assert_eq!(peers.due(at(8000)), Some(Due::GiveUp([vec![7; 40]].into())));
@@ -48,17 +63,37 @@ fn a_stranger_provokes_one_bubble() {
     assert_eq!(peers.due(at(2000)), Some(Due::GiveUp(VecDeque::new())));
 
     peers.begin(at(3000), key(1), ASK, Cause::Provoked);
-    assert_eq!(peers.answered(key(1), None), None, "data is no answer");
     assert_eq!(
-        peers.answered(key(1), Some(Ipv6Addr::LOCALHOST)),
+        answered(&mut peers, key(1), None),
+        None,
+        "data is no answer"
+    );
+    assert_eq!(
+        answered(&mut peers, key(1), Some(Ipv6Addr::LOCALHOST)),
         None,
         "nor is another bubble"
     );
-    assert_eq!(peers.answered(key(1), Some(TOKEN)), Some(VecDeque::new()));
+    assert_eq!(
+        answered(&mut peers, key(1), Some(TOKEN)),
+        Some(VecDeque::new())
+    );
 
     peers.begin(at(3000), key(1), ASK, Cause::Provoked);
     assert!(peers.enqueue(key(1), &[0; 40]));
-    assert_eq!(peers.due(at(5000)), Some(Due::Repeat(key(1), ASK)));
+    assert_eq!(peers.due(at(5000)), Some(Due::Repeat(key(1), ASK, 1)));
+}
+
+/// The bubbles that were sent are counted, not those that were due.
+#[test]
+fn bubbles_are_counted() {
+    let mut peers = underway(10);
+    peers.begin(at(0), key(1), ASK, Cause::Native);
+    for millis in [2000, 4000, 6000] {
+        assert!(peers.due(at(millis)).is_some());
+    }
+    peers.count_bubble(key(1));
+    let answered = peers.answered(key(1), None).unwrap();
+    assert_eq!((answered.bubbles, answered.cause), (2, Cause::Native));
 }
 
 /// R4380-5.4.1-07: each peer has a queue in order; each queue is bounded, and so are all together; the peer that waited
@@ -80,7 +115,10 @@ fn queues_are_bounded() {
     assert_eq!(peers.take_evicted_packets(), 2);
     assert!(!peers.contains(key(1)));
     assert_eq!(peers.queued_bytes(), 2100);
-    assert_eq!(peers.answered(key(2), None), Some([vec![4; 2000]].into()));
+    assert_eq!(
+        answered(&mut peers, key(2), None),
+        Some([vec![4; 2000]].into())
+    );
     assert!(!peers.enqueue(key(2), &[0; 1]), "it is not under way");
 }
 
@@ -183,7 +221,8 @@ proptest! {
                         .iter()
                         .position(|peer| peer.number == number && (peer.native || bubble));
                     let queue = index.map(|index| VecDeque::from(model.remove(index).queue));
-                    prop_assert_eq!(peers.answered(key(number), bubble.then_some(TOKEN)), queue);
+                    let waiting = answered(&mut peers, key(number), bubble.then_some(TOKEN));
+                    prop_assert_eq!(waiting, queue);
                 }
                 Step::Pass(time) => {
                     millis += time;
@@ -194,9 +233,9 @@ proptest! {
                             let mut peer = model.remove(0);
                             peer.attempts += 1;
                             peer.due = millis + 2000;
-                            let number = peer.number;
+                            let (number, repetition) = (peer.number, peer.attempts - 1);
                             model.push(peer);
-                            Due::Repeat(key(number), ASK)
+                            Due::Repeat(key(number), ASK, repetition as u8)
                         };
                         prop_assert_eq!(peers.due(at(millis)), Some(expected));
                     }
