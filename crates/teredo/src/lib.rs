@@ -89,7 +89,7 @@
 //! | [`client`] | qualification, maintenance, reception, transmission, peers |
 //! | [`server`] | the stateless server |
 //! | [`relay`] | relay and host-specific relay, with room for millions of peers |
-//! | [`policy`] | IPv4 addresses that must not be sent to |
+//! | [`policy`] | IPv4 addresses that must not be sent to, and IPv6 networks that are not carried |
 //!
 //! Deliberate departures from an RFC are marked `DEVIATION(` in the code.
 

@@ -17,6 +17,7 @@ mod death;
 mod discovery;
 mod faults_server;
 mod flood;
+mod flood_server;
 mod garbage;
 mod guide;
 mod interval;
