@@ -105,6 +105,7 @@ enum Phase {
         native: Ipv6Addr,
     },
     Waiting {
+        since: Instant,
         until: Instant,
         reason: Reason,
     },
@@ -165,12 +166,14 @@ impl Client {
     /// are discarded. If the mapping turns out to be different, so are the peers, whose NATs know only the earlier
     /// mapping.
     pub fn start(&mut self, now: Instant, local: SocketAddrV4, servers: &[ServerAddress]) {
+        let moved = self.local != local;
         self.local = local;
         self.adopt_servers(servers);
         self.failures = 0;
         let reason = match self.phase {
             Phase::Stopped | Phase::Dormant { .. } => None,
-            _ => Some(Reason::NetworkChanged),
+            _ if moved => Some(Reason::NetworkChanged),
+            _ => self.lasting_reason(),
         };
         self.begin_qualification(now, reason);
     }
@@ -185,7 +188,7 @@ impl Client {
         match self.phase {
             Phase::Waiting { .. } | Phase::Starting { .. } if changed => {
                 self.failures = 0;
-                self.begin_qualification(now, None);
+                self.begin_qualification(now, self.lasting_reason());
             }
             _ => {}
         }
@@ -218,7 +221,9 @@ impl Client {
     }
 
     /// Reacts to a changed address, route or interface (R4380-MS-05). If the local address is the same, the client
-    /// verifies the mapping at once while the service goes on (R6081-5.1.1-03); otherwise it qualifies again.
+    /// verifies the mapping at once while the service goes on (R6081-5.1.1-03), and asks again at once if it asks or
+    /// waits; otherwise it qualifies again. A server that is being asked is given up at the same time as without the
+    /// change.
     pub fn handle_network_change(&mut self, now: Instant, local: SocketAddrV4) {
         let moved = self.local != local;
         self.local = local;
@@ -226,6 +231,8 @@ impl Client {
         match &self.phase {
             Phase::Stopped | Phase::Dormant { .. } => {}
             Phase::Qualified(_) if !moved => self.solicit_refresh(now),
+            Phase::Starting { .. } if !moved => self.hurry_qualification(),
+            Phase::Waiting { since, .. } if !moved => self.retry_soon(now, *since),
             Phase::Qualified(_) | Phase::Waiting { .. } | Phase::Starting { .. } => {
                 self.begin_qualification(now, Some(Reason::NetworkChanged));
             }
@@ -285,7 +292,7 @@ impl Node for Client {
 
     fn handle_timeout(&mut self, now: Instant) {
         match &self.phase {
-            Phase::Waiting { until, reason } if *until <= now => {
+            Phase::Waiting { until, reason, .. } if *until <= now => {
                 let reason = *reason;
                 self.begin_qualification(now, Some(reason));
             }
@@ -360,6 +367,13 @@ impl Client {
             Phase::Starting { reason, .. } => (State::Probe, *reason),
             Phase::Qualified(_) => (State::Qualified, None),
         }
+    }
+
+    /// The reason that still holds when the client tries again with the same local address. That there was no usable
+    /// server is known at once, so it is not said while one is being asked.
+    fn lasting_reason(&self) -> Option<Reason> {
+        let (_, reason) = self.visible_state();
+        reason.filter(|reason| !matches!(reason, Reason::NoServer | Reason::ServerRefused(_)))
     }
 
     /// Changes the phase, and reports it if the visible state or reason differs.

@@ -45,6 +45,16 @@ pub enum Reason {
     Stopped,
     /// No server address is known; no name was resolved yet.
     NoServer,
+    /// The only servers have addresses to which nothing may be sent, such as this one
+    /// ([`DestinationPolicy`](crate::policy::DestinationPolicy)).
+    ServerRefused(Ipv4Addr),
+    /// The server answers, but calls itself by another address: it was named by its secondary one.
+    NotPrimary {
+        /// The address that was taken for the primary one.
+        asked: Ipv4Addr,
+        /// The primary address, by the server's own account.
+        primary: Ipv4Addr,
+    },
     /// Neither of the server's addresses answered.
     ServerSilent(Ipv4Addr),
     /// The primary address answered, the secondary one did not (RFC 4380 §5.2.1: not usable).
@@ -78,6 +88,20 @@ impl fmt::Display for Reason {
         match self {
             Self::Stopped => f.write_str("stopped"),
             Self::NoServer => f.write_str("no server address is known"),
+            Self::ServerRefused(address) => {
+                write!(f, "{address} cannot be a server: ")?;
+                f.write_str(if address.is_private() {
+                    "it is a private address"
+                } else {
+                    "it is not an address of the Internet"
+                })
+            }
+            Self::NotPrimary { asked, primary } => {
+                write!(
+                    f,
+                    "{asked} is the secondary address of server {primary}: use its primary address, {primary}"
+                )
+            }
             Self::ServerSilent(server) => {
                 write!(f, "no answer from server {server} over UDP port 3544")
             }
@@ -97,7 +121,8 @@ impl fmt::Display for Reason {
             Self::SecondarySilent(server) => {
                 write!(
                     f,
-                    "no answer from the server's secondary address {server} over UDP port 3544"
+                    "no answer from the server's secondary address {server} over UDP port 3544; if it has another one, \
+                     name both: PRIMARY,SECONDARY"
                 )
             }
             Self::PrimarySilent(server) => {

@@ -322,8 +322,12 @@ impl Client {
             return Err(unsolicited);
         }
         self.check_secret(server, datagram)?;
-        let mapped = check_advertisement(datagram, self.determination.link_local, server)?;
-        if !self.config.destinations.permits(mapped) || mapped == service.address.mapped {
+        let advertised = check_advertisement(datagram, self.determination.link_local)?;
+        let mapped = advertised.mapped;
+        if advertised.server != server.primary
+            || !self.config.destinations.permits(mapped)
+            || mapped == service.address.mapped
+        {
             return Err(DropReason::InvalidAdvertisement);
         }
         match &mut self.determination.stage {

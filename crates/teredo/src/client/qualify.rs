@@ -13,14 +13,18 @@
 //! Any other server must repeat the nonce. Only this exchange is protected: bubbles and data carry no authentication
 //! (R4380-5.2.2-10).
 
-use std::net::{Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use super::{Client, Event, Nat, Phase, Reason, ServerAddress};
+use crate::outbox::Outbox;
 use crate::wire::{
     Authentication, Datagram, Flags, Icmpv6, PORT, TeredoAddress, emit_router_solicitation,
     link_local,
 };
 use crate::{Credentials, DropReason, Instant};
+
+/// How often the changes of the network repeat the solicitations of one qualification to a server.
+const MAX_HURRIED: u32 = 8;
 
 /// Asks all servers until one has answered from both addresses or all have failed.
 #[derive(Debug)]
@@ -35,6 +39,10 @@ struct Inquiry {
     primary: Ask,
     secondary: Ask,
     attempts: u32,
+    /// How often it was asked out of turn, because the network changed.
+    hurried: u32,
+    /// The primary address that the server names in its prefix, if it is not the one that was asked.
+    other_primary: Option<Ipv4Addr>,
     /// Whether a secret is used.
     secured: bool,
     /// Whether an answer had the nonce but not the secret.
@@ -44,12 +52,38 @@ struct Inquiry {
 }
 
 impl Inquiry {
+    /// Asks the addresses that have not answered.
+    fn solicit(
+        &mut self,
+        rng: &mut impl rand_core::Rng,
+        outbox: &mut Outbox,
+        credentials: Option<&Credentials>,
+        source: Ipv6Addr,
+    ) {
+        let ServerAddress { primary, secondary } = self.server;
+        for (ask, to) in [
+            (&mut self.primary, primary),
+            (&mut self.secondary, secondary),
+        ] {
+            if ask.mapping.is_none() {
+                let nonce = ask.nonces.draw(rng);
+                outbox.udp(SocketAddrV4::new(to, PORT), |out| {
+                    emit_solicitation(nonce, credentials, source, out)
+                });
+            }
+        }
+    }
+
     fn unanswered(&self) -> usize {
         let asks = [&self.primary, &self.secondary];
         asks.iter().filter(|ask| ask.mapping.is_none()).count()
     }
 
     fn failure(&self) -> Reason {
+        let asked = self.server.primary;
+        if let (None, Some(primary)) = (self.primary.mapping, self.other_primary) {
+            return Reason::NotPrimary { asked, primary };
+        }
         match (self.primary.mapping, self.secondary.mapping) {
             (Some(primary), Some(secondary)) => Reason::SymmetricNat { primary, secondary },
             _ if self.unauthenticated => Reason::Unauthenticated(self.server.primary),
@@ -61,11 +95,30 @@ impl Inquiry {
     }
 }
 
-/// The solicitation to one address of a server.
+/// The solicitations to one address of a server.
 #[derive(Debug, Default)]
 struct Ask {
-    nonce: Option<[u8; 8]>,
+    nonces: Nonces,
     mapping: Option<SocketAddrV4>,
+}
+
+/// The nonces of the last solicitations to one address. The answer to an earlier one counts as well, since a path may
+/// take longer than the pause between two of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Nonces([Option<[u8; 8]>; 4]);
+
+impl Nonces {
+    /// A fresh one (R4380-5.2.2-03).
+    pub(super) fn draw(&mut self, rng: &mut impl rand_core::Rng) -> [u8; 8] {
+        let nonce = rng.next_u64().to_be_bytes();
+        self.0.rotate_right(1);
+        self.0[0] = Some(nonce);
+        nonce
+    }
+
+    pub(super) fn contain(&self, nonce: [u8; 8]) -> bool {
+        self.0.contains(&Some(nonce))
+    }
 }
 
 impl Qualification {
@@ -90,7 +143,7 @@ impl Qualification {
             } else {
                 return None;
             };
-            (ask.nonce == Some(nonce)).then_some((server, ask))
+            ask.nonces.contain(nonce).then_some((server, ask))
         })
     }
 
@@ -110,29 +163,44 @@ impl Client {
         link_local(Flags::default(), self.local)
     }
 
-    /// Asks all servers, the preferred one at once.
+    /// The address of a server to which nothing may be sent. A name that is blocked resolves to one, such as 0.0.0.0,
+    /// and the address after it is no better (R4380-GU-04).
+    pub(super) fn refused_address(&self, server: ServerAddress) -> Option<Ipv4Addr> {
+        let policy = &self.config.destinations;
+        let mut addresses = [server.primary, server.secondary].into_iter();
+        addresses.find(|&address| !policy.permits_address(address))
+    }
+
+    /// Asks all servers that may be sent to, the preferred one at once.
     pub(super) fn begin_qualification(&mut self, now: Instant, reason: Option<Reason>) {
         self.outbox.clear();
-        if self.servers.is_empty() {
-            self.fail_qualification(now, Reason::NoServer);
-            return;
-        }
+        let permitted = |server: &&ServerAddress| self.refused_address(**server).is_none();
         let stagger = self.config.server_stagger;
         let keyring = &self.config.keyring;
-        let inquiries = (0u32..)
-            .zip(&self.servers)
-            .map(|(position, &server)| Inquiry {
-                server,
-                primary: Ask::default(),
-                secondary: Ask::default(),
-                attempts: 0,
-                secured: keyring.get(server.primary).is_some(),
-                unauthenticated: false,
-                due: Some(now + stagger * position),
-            });
+        let inquiries =
+            (0u32..)
+                .zip(self.servers.iter().filter(permitted))
+                .map(|(position, &server)| Inquiry {
+                    server,
+                    primary: Ask::default(),
+                    secondary: Ask::default(),
+                    attempts: 0,
+                    hurried: 0,
+                    other_primary: None,
+                    secured: keyring.get(server.primary).is_some(),
+                    unauthenticated: false,
+                    due: Some(now + stagger * position),
+                });
         let qualification = Qualification {
             inquiries: inquiries.collect(),
         };
+        if qualification.inquiries.is_empty() {
+            let first = self.servers.first();
+            let refused = first.and_then(|&server| self.refused_address(server));
+            let reason = refused.map_or(Reason::NoServer, Reason::ServerRefused);
+            self.fail_qualification(now, reason);
+            return;
+        }
         self.enter(Phase::Starting {
             qualification,
             reason,
@@ -157,23 +225,27 @@ impl Client {
             }
             inquiry.attempts += 1;
             inquiry.due = Some(now + self.config.solicitation_timeout);
-            let ServerAddress { primary, secondary } = inquiry.server;
-            let credentials = self.config.keyring.get(primary);
-            for (ask, to) in [
-                (&mut inquiry.primary, primary),
-                (&mut inquiry.secondary, secondary),
-            ] {
-                if ask.mapping.is_none() {
-                    // R4380-5.2.2-03: each has its own nonce.
-                    let nonce = rand_core::Rng::next_u64(&mut self.rng).to_be_bytes();
-                    ask.nonce = Some(nonce);
-                    self.outbox.udp(SocketAddrV4::new(to, PORT), |out| {
-                        emit_solicitation(nonce, credentials, source, out)
-                    });
-                }
-            }
+            let credentials = self.config.keyring.get(inquiry.server.primary);
+            inquiry.solicit(&mut self.rng, &mut self.outbox, credentials, source);
         }
         self.fail_unless_asking(now);
+    }
+
+    /// Repeats the solicitations under way at once: the network changed, and may have lost them. Their number and the
+    /// time of the verdict stay, so that a dead server is given up however often the network changes.
+    pub(super) fn hurry_qualification(&mut self) {
+        let source = self.link_local();
+        let Phase::Starting { qualification, .. } = &mut self.phase else {
+            return;
+        };
+        for inquiry in &mut qualification.inquiries {
+            let under_way = inquiry.attempts > 0 && inquiry.due.is_some();
+            if under_way && inquiry.hurried < MAX_HURRIED {
+                inquiry.hurried += 1;
+                let credentials = self.config.keyring.get(inquiry.server.primary);
+                inquiry.solicit(&mut self.rng, &mut self.outbox, credentials, source);
+            }
+        }
     }
 
     /// Gives up when no server can still succeed. A server with a silent secondary address cannot (R4380-5.2.1-12).
@@ -215,7 +287,12 @@ impl Client {
             self.note_unauthenticated(server);
             return Err(reason);
         }
-        let mapped = check_advertisement(datagram, source, server)?;
+        let advertised = check_advertisement(datagram, source)?;
+        if advertised.server != server.primary {
+            self.note_other_primary(server, advertised.server);
+            return Err(DropReason::InvalidAdvertisement);
+        }
+        let mapped = advertised.mapped;
         // R4380-4-03, R4380-GU-04, A-13: others would send to this mapping.
         if !self.config.destinations.permits(mapped) {
             return Err(DropReason::InvalidAdvertisement);
@@ -226,7 +303,7 @@ impl Client {
         };
         if let Some((_, ask)) = qualification.ask_of(from, nonce) {
             // A nonce is good for one answer.
-            ask.nonce = None;
+            ask.nonces = Nonces::default();
             ask.mapping = Some(mapped);
         }
         self.conclude(now, server);
@@ -239,6 +316,17 @@ impl Client {
             let mut inquiries = qualification.inquiries.iter_mut();
             if let Some(inquiry) = inquiries.find(|inquiry| inquiry.server == server) {
                 inquiry.unauthenticated = true;
+            }
+        }
+    }
+
+    /// Records, for the reason of a failure, that the server calls itself by another address: it was named by its
+    /// secondary one.
+    fn note_other_primary(&mut self, server: ServerAddress, primary: Ipv4Addr) {
+        if let Phase::Starting { qualification, .. } = &mut self.phase {
+            let mut inquiries = qualification.inquiries.iter_mut();
+            if let Some(inquiry) = inquiries.find(|inquiry| inquiry.server == server) {
+                inquiry.other_primary = Some(primary);
             }
         }
     }
@@ -280,6 +368,15 @@ impl Client {
         self.begin_service(now, server, address);
     }
 
+    /// Ends the wait that began at `since`, because the network changed: at once, or after the shortest wait.
+    pub(super) fn retry_soon(&mut self, now: Instant, since: Instant) {
+        let soon = since + self.config.min_backoff;
+        match &mut self.phase {
+            Phase::Waiting { until, .. } if now < soon => *until = soon.min(*until),
+            _ => self.begin_qualification(now, self.lasting_reason()),
+        }
+    }
+
     /// Goes off-line (R4380-5.2.1-05) and waits before the next try: 1 s, doubling to 5 min, minus a random part
     /// of up to a quarter, so that the clients of a recovered server do not all return at once.
     fn fail_qualification(&mut self, now: Instant, reason: Reason) {
@@ -292,6 +389,7 @@ impl Client {
             .mul_f64(f64::from(rand_core::Rng::next_u32(&mut self.rng)) / f64::from(u32::MAX));
         self.failures = self.failures.saturating_add(1);
         self.enter(Phase::Waiting {
+            since: now,
             until: now + (backoff - jitter),
             reason,
         });
@@ -300,13 +398,18 @@ impl Client {
     }
 }
 
+/// An answer: the primary address that the server has put into the prefix, and the mapping.
+pub(super) struct Advertised {
+    pub(super) server: Ipv4Addr,
+    pub(super) mapped: SocketAddrV4,
+}
+
 /// Checks the conditions of RFC 4380 §5.2.1 on an answer (R4380-5.2.1-06), and returns the mapping (R4380-5.2.1-08).
-/// The caller has checked server and nonce.
+/// The caller has checked the nonce, and checks the server.
 pub(super) fn check_advertisement(
     datagram: &Datagram<'_>,
     solicited_from: Ipv6Addr,
-    server: ServerAddress,
-) -> Result<SocketAddrV4, DropReason> {
+) -> Result<Advertised, DropReason> {
     let origin = datagram.origin.ok_or(DropReason::InvalidAdvertisement)?;
     let Ok(Icmpv6::RouterAdvertisement(advertisement)) = Icmpv6::parse(&datagram.packet) else {
         return Err(DropReason::InvalidIcmpv6);
@@ -314,17 +417,14 @@ pub(super) fn check_advertisement(
     let [prefix] = advertisement.prefixes.as_slice() else {
         return Err(DropReason::InvalidAdvertisement);
     };
-    let expected = TeredoAddress {
-        server: server.primary,
-        flags: Flags::default(),
-        mapped: origin.0,
-    }
-    .to_ipv6()
-    .segments();
-    let same_prefix = prefix.length == 64 && prefix.prefix.segments()[..4] == expected[..4];
+    let server = TeredoAddress::from_ipv6(prefix.prefix)
+        .filter(|_| prefix.length == 64)
+        .ok_or(DropReason::InvalidAdvertisement)?
+        .server;
     let link_local_source = datagram.packet.source().is_unicast_link_local();
-    if same_prefix && link_local_source && datagram.packet.destination() == solicited_from {
-        Ok(origin.0)
+    if link_local_source && datagram.packet.destination() == solicited_from {
+        let mapped = origin.0;
+        Ok(Advertised { server, mapped })
     } else {
         Err(DropReason::InvalidAdvertisement)
     }

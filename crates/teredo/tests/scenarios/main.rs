@@ -32,6 +32,7 @@ mod router_advertisement;
 mod same_nat;
 mod secure;
 mod server_flood;
+mod servers;
 mod several_servers;
 mod sunset;
 mod unsupported;
