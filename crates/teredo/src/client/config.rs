@@ -51,7 +51,8 @@ pub struct ClientConfig {
     /// [`set_local_subnet`](crate::Client::set_local_subnet) has named the link. On: few NATs hairpin, and neighbours
     /// behind the others cannot reach each other without it.
     pub local_discovery: bool,
-    /// Whether to look for a longer refresh interval (RFC 4380 §5.2.7), up to four times [`Self::refresh_interval`].
+    /// Whether to look for the longest refresh interval (RFC 4380 §5.2.7), from 5 s up to four times
+    /// [`Self::refresh_interval`].
     /// Off: the search keeps a second port open for minutes, and succeeds only behind a NAT that hairpins.
     pub determine_refresh_interval: bool,
     /// Where nothing may be sent.

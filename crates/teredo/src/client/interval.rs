@@ -1,4 +1,4 @@
-//! The search for a longer refresh interval (RFC 4380 §5.2.7). A second port stays idle for ever longer times, and then
+//! The search for the longest refresh interval (RFC 4380 §5.2.7). A second port stays idle for ever longer times, and then
 //! a bubble from the service port tests whether its mapping still exists.
 //!
 //! ```text
@@ -10,7 +10,11 @@
 //!
 //! The bubble has to hairpin in the NAT (RFC 4787 §6). A NAT that does not hairpin, a NAT that filters by address or
 //! port, and a host firewall, which does not know the second port, all make every candidate fail. The interval then
-//! stays as it is, which is safe (R4380-5.2.7-09). Nothing is opened for the search.
+//! stays as it is (R4380-5.2.7-09). Nothing is opened for the search.
+//!
+//! Every candidate also fails behind a NAT that forgets before the interval in force. To tell the two apart, a bubble
+//! follows at once on an exchange with the server. If it arrives, the interval itself is a candidate, and then shorter
+//! ones.
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
@@ -26,17 +30,40 @@ use crate::{DropReason, Instant, Reception};
 const BUBBLE_TIMEOUT: Duration = Duration::from_secs(2);
 const BUBBLES: u32 = 4;
 
+/// The shortest interval of the search. A shorter one costs the server more than it is worth.
+const MIN_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The state of the search.
 #[derive(Debug)]
 pub(super) struct Determination {
     /// The refresh interval in force.
     pub(super) refresh: Duration,
+    /// The interval to begin the next search with, if a mapping was lost within the one in force.
+    shortened: Option<Duration>,
     /// The upper bound of the search.
     max: Duration,
+    range: Range,
     candidate: Duration,
     stage: Stage,
     /// The source of the secondary port's solicitations.
     link_local: Ipv6Addr,
+}
+
+/// Which candidates are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Range {
+    /// Longer ones than the interval that the search began with, as the RFC says.
+    Longer {
+        /// Whether one of them succeeded.
+        found: bool,
+    },
+    /// None: whether a bubble reaches the secondary port at all.
+    Control,
+    /// That interval and shorter ones.
+    Shorter {
+        /// The longest that succeeded.
+        longest: Option<Duration>,
+    },
 }
 
 #[derive(Debug)]
@@ -82,6 +109,8 @@ impl Determination {
     pub(super) fn new(refresh: Duration) -> Self {
         Self {
             refresh,
+            shortened: None,
+            range: Range::Longer { found: false },
             // 120 s and 60 s for the usual 30 s (R4380-5.2.7-03).
             max: refresh * 4,
             candidate: refresh * 2,
@@ -107,6 +136,51 @@ impl Determination {
     /// possible range (A-05). Behind a NAT that never forgets, it would go on for ever with shrinking gains and keep
     /// its port open.
     fn conclude(&mut self, succeeded: bool) -> bool {
+        match &mut self.range {
+            Range::Longer { found } => {
+                *found |= succeeded;
+                let found = *found;
+                let over = self.conclude_longer(succeeded);
+                if !over || found || self.refresh <= MIN_INTERVAL {
+                    return over;
+                }
+                self.range = Range::Control;
+                self.candidate = Duration::ZERO;
+                false
+            }
+            Range::Control => {
+                self.range = Range::Shorter { longest: None };
+                self.candidate = self.refresh;
+                !succeeded
+            }
+            Range::Shorter { longest } => {
+                if succeeded {
+                    *longest = Some(self.candidate);
+                } else {
+                    self.max = self.candidate;
+                }
+                let longest = *longest;
+                self.conclude_shorter(longest)
+            }
+        }
+    }
+
+    /// DEVIATION(rfc4380 §5.2.7): the search also finds a refresh interval below 30 s. The RFC assumes that no NAT
+    /// forgets earlier, but some do after 15 s, and their clients are unreachable for half of the time.
+    fn conclude_shorter(&mut self, longest: Option<Duration>) -> bool {
+        // An interval that is known to fail is not in force; half of it is, until more is known.
+        self.refresh = longest.unwrap_or_else(|| (self.max / 2).max(MIN_INTERVAL));
+        self.candidate = match longest {
+            Some(longest) => (longest + self.max) / 2,
+            None => self.refresh,
+        };
+        match longest {
+            Some(longest) => longest * 4 >= self.max * 3,
+            None => self.max <= MIN_INTERVAL,
+        }
+    }
+
+    fn conclude_longer(&mut self, succeeded: bool) -> bool {
         if succeeded {
             self.refresh = self.candidate;
         } else {
@@ -126,10 +200,21 @@ impl Client {
     /// Starts over after a new address: it may mean a new NAT, for which earlier findings are void.
     pub(super) fn restart_determination(&mut self) {
         self.end_determination();
-        self.determination = Determination::new(self.config.refresh_interval);
+        let shortened = self.determination.shortened;
+        self.determination = Determination::new(shortened.unwrap_or(self.config.refresh_interval));
         if self.config.determine_refresh_interval {
             self.determination.stage = Stage::Opening;
             self.events.push_back(Event::SecondaryPort { wanted: true });
+        }
+    }
+
+    /// The NAT gave the service port another port within the interval in force: it forgot the mapping, and the search
+    /// for the interval would never end if it went on from there.
+    pub(super) fn note_lost_mapping(&mut self) {
+        if self.config.determine_refresh_interval {
+            let half = self.determination.refresh / 2;
+            let shortened = half.max(MIN_INTERVAL).min(self.config.refresh_interval);
+            self.determination.shortened = Some(shortened);
         }
     }
 
@@ -225,7 +310,10 @@ impl Client {
     }
 
     fn decide(&mut self, now: Instant, address: TeredoAddress, succeeded: bool) {
-        if self.determination.conclude(succeeded) {
+        let over = self.determination.conclude(succeeded);
+        // A shorter interval counts from now on.
+        self.bring_refresh_forward();
+        if over {
             self.end_determination();
         } else {
             self.maintain_secondary(now, address, 0);

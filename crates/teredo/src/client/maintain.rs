@@ -88,6 +88,19 @@ impl Client {
         }
     }
 
+    /// The refresh interval may have become shorter.
+    pub(super) fn bring_refresh_forward(&mut self) {
+        let interval = self.determination.refresh;
+        if let Phase::Qualified(Service {
+            refresh: Refresh::Idle { at },
+            spoken,
+            ..
+        }) = &mut self.phase
+        {
+            *at = (*spoken + interval).min(*at);
+        }
+    }
+
     /// Asks the server now whether the mapping still exists, unless it is being asked. The attempts count on, so that a
     /// dead server is given up however often the network changes.
     pub(super) fn solicit_refresh(&mut self, now: Instant) {
@@ -175,7 +188,11 @@ impl Client {
             return Err(DropReason::InvalidAdvertisement);
         }
         let changed = mapped != service.address.mapped;
+        let same_nat = mapped.ip() == service.address.mapped.ip();
         self.note_confirmation(server, datagram);
+        if changed && same_nat {
+            self.note_lost_mapping();
+        }
         // A changed mapping makes a new address; the old one is invalid at once (R4380-5.2.5-05).
         let address = self.bring_address_up(now, server, mapped);
         if changed {

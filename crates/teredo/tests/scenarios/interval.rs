@@ -246,9 +246,36 @@ fn without_hairpinning_the_interval_stays() {
     };
     for behaviour in [closed, filtered] {
         let (tried, interval) = search(behaviour);
-        assert_eq!(tried, [60.0, 45.0, 38.0], "37.5 s, rounded");
+        assert_eq!(
+            tried,
+            [60.0, 45.0, 38.0, 0.0],
+            "37.5 s, rounded, and the control"
+        );
         assert_eq!(interval, seconds(30));
     }
+}
+
+/// R4380-5.2.7-04, A-05: behind a NAT that forgets after 17 s, the interval that is found keeps the mapping.
+#[test]
+fn a_shorter_interval_is_found() {
+    let (tried, interval) = search(hairpinning(17));
+    assert_eq!(tried, [60.0, 45.0, 38.0, 0.0, 30.0, 15.0, 23.0, 19.0]);
+    assert_eq!(interval, seconds(15));
+}
+
+/// a NAT that also gives another port each time would end every search early, so the next one begins lower.
+#[test]
+fn a_lost_mapping_shortens_the_interval() {
+    let (mut world, _, client) = searching(NatBehaviour {
+        ports: teredo_sim::PortAssignment::Sequential,
+        ..hairpinning(17)
+    });
+    world.run_for(seconds(600));
+    assert_eq!(status(&world, client).refresh_interval, seconds(15));
+    world.capture_mut().clear();
+    let before = addresses(&world, client).len();
+    world.run_for(seconds(3600));
+    assert_eq!(addresses(&world, client).len(), before, "no more losses");
 }
 
 /// R4380-5.2.7-05: the new interval is used, and forgotten with its mapping.
