@@ -15,6 +15,24 @@ use tokio::task::JoinHandle;
 
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
+/// When a name is looked up again.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// The shortest pause between two look-ups.
+    pause: Duration,
+    /// How long an answer is good for.
+    lifetime: Duration,
+}
+
+impl Pace {
+    /// getaddrinfo does not tell the time to live, and a resolver of our own would bypass /etc/hosts and nsswitch.conf.
+    /// Five minutes is a usual time to live of a name that may move; a look-up also follows each loss of the server.
+    const USUAL: Self = Self {
+        pause: Duration::from_secs(1),
+        lifetime: Duration::from_secs(300),
+    };
+}
+
 /// How long the names that have an address wait for the others.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -111,8 +129,8 @@ impl Resolution {
     }
 }
 
-/// Resolves in the background: at once, at every [`nudge`](Self::nudge), and with growing pauses while a name has no
-/// address. A silent name service for one name does not delay the others.
+/// Resolves in the background: at once, at every [`nudge`](Self::nudge), every five minutes, and with growing pauses
+/// while a name has no address. A silent name service for one name does not delay the others.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     results: mpsc::Receiver<Resolution>,
@@ -131,7 +149,13 @@ impl Resolver {
     pub(crate) fn start(names: Vec<ServerName>) -> Self {
         let (sender, results) = mpsc::channel(1);
         let nudge = Arc::new(Notify::new());
-        let task = tokio::spawn(keep_resolving(names.into(), sender, nudge.clone(), resolve));
+        let task = tokio::spawn(keep_resolving(
+            names.into(),
+            sender,
+            nudge.clone(),
+            resolve,
+            Pace::USUAL,
+        ));
         Self {
             results,
             nudge,
@@ -147,7 +171,8 @@ impl Resolver {
         }
     }
 
-    /// The network changed: a look-up that failed may work now, and one that worked may have another result.
+    /// The network changed or the server is silent: a look-up that failed may work now, and one that worked may have
+    /// another result.
     pub(crate) fn nudge(&self) {
         self.nudge.notify_one();
     }
@@ -158,6 +183,7 @@ async fn keep_resolving(
     results: mpsc::Sender<Resolution>,
     nudge: Arc<Notify>,
     resolve: fn(&ServerName) -> Answer,
+    pace: Pace,
 ) {
     let mut backoff = MIN_BACKOFF;
     let mut known: Vec<(ServerAddress, ServerName)> = Vec::new();
@@ -185,9 +211,16 @@ async fn keep_resolving(
         if results.send(resolution).await.is_err() {
             return;
         }
+        if names.iter().all(|name| name.address().is_some()) {
+            // Addresses do not change.
+            return;
+        }
+        // Whatever nudges does so in bursts.
+        tokio::time::sleep(pace.pause).await;
         if complete {
             backoff = MIN_BACKOFF;
-            nudge.notified().await;
+            // Either way it is time.
+            let _ = tokio::time::timeout(pace.lifetime, nudge.notified()).await;
         } else {
             match tokio::time::timeout(backoff, nudge.notified()).await {
                 Ok(()) => backoff = MIN_BACKOFF,

@@ -124,11 +124,24 @@ impl Account {
         match (reason, &self.resolution.trouble, &self.trouble) {
             (Reason::NoServer, Some(trouble), _) => Some(trouble.clone()),
             (Reason::NoServer, None, _) => Some("looking the server's address up".to_owned()),
+            (Reason::ServerRefused(address), _, _) => match self.name_of(address) {
+                Some(name) => Some(format!("server name '{name}': {reason}")),
+                None => Some(reason.to_string()),
+            },
             (Reason::ServerSilent(_) | Reason::ServerLost(_), _, Some(trouble)) => {
                 Some(format!("{reason} ({trouble})"))
             }
             _ => Some(reason.to_string()),
         }
+    }
+
+    /// The name that resolved to this address of a server.
+    fn name_of(&self, address: Ipv4Addr) -> Option<&ServerName> {
+        let mut servers = self.resolution.servers.iter();
+        let found = servers
+            .find(|(server, _)| [server.primary, server.secondary].contains(&address))
+            .map(|(_, name)| name);
+        found.filter(|name| name.address().is_none())
     }
 
     /// The next step for a key that a server accepts only for a while longer (RFC 4380 §5.2.2).

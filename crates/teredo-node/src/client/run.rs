@@ -6,7 +6,7 @@ use std::future::Future;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use teredo::client::{Event, State};
+use teredo::client::{Event, Reason, State};
 use teredo_notify::hub::{Hub, SETTLE_DEADLINE, SettleHook};
 use teredo_notify::service::{ControlError, EventBus, Outcome};
 use teredo_notify::types::{Detail, Role, Status};
@@ -171,6 +171,10 @@ impl ControlLoop {
             }
             Event::StateChanged { state, reason } => {
                 self.account.enter_state(state, reason);
+                // The server may have another address by now.
+                if reason.is_some_and(is_about_the_server) {
+                    self.resolver.nudge();
+                }
                 tracing::info!(%state, reason = self.account.explanation(), "state");
                 self.publish().await;
             }
@@ -331,6 +335,21 @@ impl ControlLoop {
         };
         self.handle.network_changed(local, self.monitor.attached());
     }
+}
+
+/// Whether another server, or another address of this one, may mend it.
+fn is_about_the_server(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ServerLost(_)
+            | Reason::ServerSilent(_)
+            | Reason::ServerSilentToSecret(_)
+            | Reason::PrimarySilent(_)
+            | Reason::SecondarySilent(_)
+            | Reason::ServerRefused(_)
+            | Reason::NotPrimary { .. }
+            | Reason::Unauthenticated(_)
+    )
 }
 
 /// Lets the caller wait for the data path while the control loop goes on.

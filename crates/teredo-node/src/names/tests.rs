@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 fn v4(text: &str) -> Ipv4Addr {
@@ -51,6 +53,7 @@ async fn a_silent_name_service_holds_no_other_server_up() {
         sender,
         Arc::default(),
         address_or_silence,
+        Pace::USUAL,
     ));
     let first = tokio::time::timeout(PATIENCE * 20, results.recv()).await;
     let first = first.expect("in time").expect("a result");
@@ -58,4 +61,50 @@ async fn a_silent_name_service_holds_no_other_server_up() {
     assert_eq!(first.servers, [(server, "192.0.2.45".into())]);
     assert_eq!(first.trouble, None);
     task.abort();
+}
+
+/// A name is looked up again after a loss of the server, and every few minutes without one; an address never is.
+#[tokio::test]
+async fn a_name_is_looked_up_again() {
+    static MOVED: AtomicBool = AtomicBool::new(false);
+    fn moving(_: &ServerName) -> Answer {
+        let moved = MOVED.load(Ordering::Relaxed);
+        let address = if moved { "192.0.2.77" } else { "192.0.2.45" };
+        Ok(vec![ServerAddress::adjacent(v4(address))])
+    }
+    let nudge = Arc::new(Notify::new());
+    let rare = Pace {
+        lifetime: PATIENCE * 1000,
+        pause: Duration::ZERO,
+    };
+    let often = Pace {
+        lifetime: PATIENCE / 100,
+        ..rare
+    };
+    for pace in [rare, often] {
+        MOVED.store(false, Ordering::Relaxed);
+        let (sender, mut results) = mpsc::channel(1);
+        let names = [ServerName::from("teredo.example")];
+        let task = tokio::spawn(keep_resolving(
+            names.into(),
+            sender,
+            nudge.clone(),
+            moving,
+            pace,
+        ));
+        let mut until = async |address| {
+            let answers = async {
+                while results.recv().await.unwrap().servers[0].0.primary != v4(address) {}
+            };
+            let found = tokio::time::timeout(PATIENCE * 20, answers).await;
+            found.expect("a look-up in time");
+        };
+        until("192.0.2.45").await;
+        MOVED.store(true, Ordering::Relaxed);
+        if pace.lifetime > PATIENCE {
+            nudge.notify_one();
+        }
+        until("192.0.2.77").await;
+        task.abort();
+    }
 }
