@@ -22,6 +22,7 @@ mod coalesce;
 mod cut;
 mod flow;
 mod header;
+mod pause;
 
 use std::str::FromStr;
 
@@ -29,6 +30,7 @@ pub(crate) use coalesce::MAX_PARTS as MAX_PIECES;
 pub use coalesce::{Coalescer, SuperPacket};
 pub use cut::{Cut, CutError};
 pub use header::{Gso, Header};
+pub(crate) use pause::Pause;
 
 /// Whether to use kernel offloads (TSO, USO, UDP_SEGMENT, UDP_GRO).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -164,11 +164,13 @@ impl ServiceSocket {
         // `UdpSocketState` sets DF for the sake of QUIC; Teredo must not (R4380-5.1.2-03).
         sockopt::set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
         set_buffers(&socket)?;
+        // A kernel without UDP_SEGMENT has 1 here.
+        let segmentation = state.max_gso_segments() >= send::MAX_SEGMENTS;
         Ok(Self {
             socket,
             state,
             local,
-            segmentation: true,
+            segmentation,
         })
     }
 

@@ -8,12 +8,13 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::ops::Range;
 
+use rustix::io::Errno;
 use teredo::wire::Ecn;
 use teredo::{Client, Destination, DropReason, Instant, Node, Reception, Submission};
 
 use super::Counters;
 use crate::Tun;
-use crate::offload::Coalescer;
+use crate::offload::{Coalescer, Gso, Pause, SuperPacket};
 use crate::tun::PacketBatch;
 use crate::udp::{Arena, Arenas, ReceiveBatch, SendBatch, ServiceSocket};
 
@@ -35,6 +36,8 @@ pub(crate) struct DataPath<N> {
     datagrams: ReceiveBatch,
     outgoing: Outgoing,
     deliveries: Deliveries,
+    /// After the kernel refused a super-packet of TCP, and of UDP.
+    pauses: [Pause; 2],
 }
 
 /// Datagrams that wait to be sent.
@@ -103,6 +106,7 @@ impl<N: Node> DataPath<N> {
             datagrams: ReceiveBatch::new(),
             outgoing: Outgoing::default(),
             deliveries,
+            pauses: [Pause::default(); 2],
         }
     }
 
@@ -255,13 +259,18 @@ impl<N: Node> DataPath<N> {
             received.push(self.datagrams.arena(), range);
         }
         for packet in received.iter(self.datagrams.arena()) {
-            let count = packet.count() as u64;
-            self.counters.tun_tx_calls += 1;
-            match self.tun.write_super(&packet) {
-                Ok(()) => self.counters.tun_tx_packets += count,
-                Err(error) => {
-                    self.node.count_drop(DropReason::HostRefused, count);
-                    failure = Some(error);
+            let whole = write_whole(&self.tun, &packet, &mut self.pauses, &mut self.counters);
+            if whole {
+                continue;
+            }
+            for packet in packet.packets() {
+                self.counters.tun_tx_calls += 1;
+                match self.tun.write(packet) {
+                    Ok(()) => self.counters.tun_tx_packets += 1,
+                    Err(error) => {
+                        self.node.count_drop(DropReason::HostRefused, 1);
+                        failure = Some(error);
+                    }
                 }
             }
         }
@@ -322,6 +331,39 @@ impl DataPath<Client> {
             }
         }
         failure
+    }
+}
+
+/// Writes a packet, or several as one. Some kernels refuse super-packets with EINVAL, such as Linux 6.6.44: then the
+/// packets are to be written one by one, now and for a while.
+fn write_whole(
+    tun: &Tun,
+    packet: &SuperPacket<'_>,
+    pauses: &mut [Pause; 2],
+    counters: &mut Counters,
+) -> bool {
+    let is_udp = packet.header().gso == Gso::Udp;
+    let pause = &mut pauses[usize::from(is_udp)];
+    if packet.count() == 1 || pause.holds() {
+        return false;
+    }
+    let kind = if is_udp { "UDP" } else { "TCP" };
+    counters.tun_tx_calls += 1;
+    match tun.write_super(packet) {
+        Ok(()) => {
+            counters.tun_tx_packets += packet.count() as u64;
+            if pause.end() {
+                tracing::info!("the kernel takes super-packets of {kind} again");
+            }
+            true
+        }
+        Err(error) => {
+            let is_refusal = Errno::from_io_error(&error) == Some(Errno::INVAL);
+            if is_refusal && pause.begin() {
+                tracing::warn!(%error, "the kernel refuses super-packets of {kind}: packets go one by one for a while");
+            }
+            false
+        }
     }
 }
 

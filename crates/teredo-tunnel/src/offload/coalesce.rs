@@ -273,6 +273,21 @@ impl<'a> SuperPacket<'a> {
         std::iter::once(first).chain(following.map(|part| &arena[part.payload.clone()]))
     }
 
+    /// The packets that it is made of, as they came.
+    pub fn packets(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let (arena, parts) = (self.arena, &self.coalescer.parts);
+        let (head, headers) = (self.item.head.clone(), self.item.headers);
+        let following = std::iter::successors(parts.get(self.item.first as usize), |part| {
+            parts.get(part.next as usize)
+        });
+        // Headers of one flow are equally long.
+        let following = following.map(move |part| {
+            let Range { start, end } = part.payload;
+            &arena[start - headers..end]
+        });
+        std::iter::once(&arena[head]).chain(following)
+    }
+
     /// The headers of the first packet, for all of them: lengths, the pseudo-header's sum, the last one's PSH.
     fn write_headers(&mut self) {
         let head = &self.arena[self.item.head.clone()];

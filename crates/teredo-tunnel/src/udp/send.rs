@@ -1,20 +1,23 @@
 //! Datagrams out: trains that refer to where their bytes already lie.
 
 use std::io::{self, IoSlice};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
-use quinn_udp::Transmit;
 use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
 use super::ServiceSocket;
+use crate::offload::Pause;
+
+/// The most destinations with a [`Pause`] of their own.
+const MAX_PAUSES: usize = 64;
 
 /// The most datagrams that `UDP_SEGMENT` cuts one buffer into (`UDP_MAX_SEGMENTS`).
-const MAX_SEGMENTS: usize = 64;
+pub(super) const MAX_SEGMENTS: usize = 64;
 
 /// The most bytes that one send carries: an IPv4 packet less its two headers.
 const MAX_TRAIN: usize = 65_535 - 20 - 8;
@@ -86,6 +89,46 @@ pub(crate) struct SendBatch {
     trains: Vec<Train>,
     /// The trains before this one have left.
     next: usize,
+    pauses: Pauses,
+}
+
+/// The destinations whose trains the kernel refused to cut: a device without checksum offload, or a route with an MTU
+/// below the datagram, or none at all. A refusal says nothing of other destinations, and nothing of later.
+#[derive(Debug, Default)]
+struct Pauses(Vec<(SocketAddrV4, Pause)>);
+
+impl Pauses {
+    /// Whether the datagrams to this destination go one by one for now.
+    fn holds(&self, to: SocketAddrV4) -> bool {
+        let pause = self.0.iter().find(|(paused, _)| *paused == to);
+        pause.is_some_and(|(_, pause)| pause.holds())
+    }
+
+    fn refused(&mut self, to: SocketAddrV4, error: &io::Error) {
+        if let Some((_, pause)) = self.0.iter_mut().find(|(paused, _)| *paused == to) {
+            pause.begin();
+            return;
+        }
+        // Once an episode, however many destinations it has.
+        if self.0.is_empty() {
+            tracing::warn!(%error, %to, "the kernel does not segment datagrams on this path: they go one by one for a while");
+        }
+        if self.0.len() == MAX_PAUSES {
+            self.0.remove(0);
+        }
+        let mut pause = Pause::default();
+        pause.begin();
+        self.0.push((to, pause));
+    }
+
+    fn worked(&mut self, to: SocketAddrV4) {
+        if let Some(found) = self.0.iter().position(|(paused, _)| *paused == to) {
+            self.0.remove(found);
+            if self.0.is_empty() {
+                tracing::info!(%to, "the kernel segments datagrams again");
+            }
+        }
+    }
 }
 
 /// What became of a batch.
@@ -207,13 +250,21 @@ impl ServiceSocket {
     pub(crate) fn send(&self, batch: &mut SendBatch, arenas: Arenas<'_>) -> Sent {
         let mut sent = Sent::default();
         while let Some(train) = batch.trains.get(batch.next) {
-            let gso = self.segmentation && self.state.max_gso_segments() >= MAX_SEGMENTS;
+            let gso = self.segmentation;
+            if gso && train.offload && train.datagrams() > 1 && batch.pauses.holds(train.to) {
+                batch.trains[batch.next].offload = false;
+                continue;
+            }
             let result = if let Some(ttl) = train.ttl {
                 self.send_with_ttl(train, ttl, arenas)
                     .map(|bytes| (1, bytes))
             } else if gso && train.offload && train.datagrams() > 1 {
-                self.send_train(train, arenas)
-                    .map(|bytes| (train.datagrams(), bytes))
+                let (to, datagrams) = (train.to, train.datagrams());
+                let result = self.send_train(train, arenas);
+                if result.is_ok() {
+                    batch.pauses.worked(to);
+                }
+                result.map(|bytes| (datagrams, bytes))
             } else {
                 self.send_singles(batch, gso, arenas)
                     .map_err(io::Error::from)
@@ -242,17 +293,18 @@ impl ServiceSocket {
     }
 
     fn send_train(&self, train: &Train, arenas: Arenas<'_>) -> io::Result<usize> {
-        let contents = arenas.bytes(train.arena, train.bytes.clone());
-        let transmit = Transmit {
-            destination: SocketAddr::V4(train.to),
-            // R9601-6.1.3-01
-            ecn: None,
-            contents,
-            segment_size: Some(train.segment),
-            src_ip: None,
-        };
-        self.state.try_send((&self.socket).into(), &transmit)?;
-        Ok(contents.len())
+        let payload = [IoSlice::new(arenas.bytes(train.arena, train.bytes.clone()))];
+        // A datagram is shorter than 64 KiB. Not by `quinn_udp`, which gives segmentation up for the socket after the
+        // first refusal. ECN stays clear (R9601-6.1.3-01).
+        let segment = train.segment as u16;
+        let sent = sendmsg(
+            self.socket.as_raw_fd(),
+            &payload,
+            &[ControlMessage::UdpGsoSegments(&segment)],
+            MsgFlags::empty(),
+            Some(&SockaddrIn::from(train.to)),
+        )?;
+        Ok(sent)
     }
 
     /// Rare, hence a call of its own.
@@ -317,6 +369,7 @@ fn refuse(batch: &mut SendBatch, gso: bool, error: io::Error, sent: &mut Sent) {
             Errno::from_io_error(&error),
             Some(Errno::MSGSIZE | Errno::INVAL | Errno::IO)
         ) {
+            batch.pauses.refused(train.to, &error);
             return;
         }
         // No route, a firewall's veto: the same for each of them.

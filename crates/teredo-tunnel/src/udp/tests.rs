@@ -436,3 +436,43 @@ fn the_buffers_hold_a_megabyte() {
         assert!(sockopt::socket_send_buffer_size(&socket).unwrap() >= SOCKET_BUFFER);
     });
 }
+
+/// A route that refuses the trains to one peer slows no other peer, and not even that one for longer than it is there
+/// and a moment more.
+#[test]
+fn a_refusal_concerns_one_peer_and_ends() {
+    isolated(|| {
+        let tun = link(1500);
+        let socket = ServiceSocket::bind(Ipv4Addr::UNSPECIFIED, 5000).unwrap();
+        let (bytes, ranges) = payloads(10, 1000);
+        let ip = |action: &str| {
+            let status = std::process::Command::new("ip")
+                .args(["route", action, "blackhole", "192.0.2.3/32"])
+                .status()
+                .unwrap();
+            assert!(status.success());
+        };
+        ip("add");
+        let mut outgoing = SendBatch::default();
+        let mut send_to = |to| {
+            for range in &ranges {
+                assert!(outgoing.push(to, Arena::Packets, range.clone()));
+            }
+            send(&socket, &mut outgoing, &bytes)
+        };
+        let refused = send_to(ELSEWHERE);
+        assert_eq!((refused.datagrams, refused.refused), (0, 10));
+        let other = send_to(THERE);
+        assert_eq!((other.datagrams, other.calls), (10, 1), "in one call");
+        // For a while that peer's datagrams go one by one, so that no call is wasted.
+        let again = send_to(ELSEWHERE);
+        assert_eq!((again.refused, again.calls), (10, 10));
+        ip("delete");
+        eventually("trains to the peer again", || {
+            let sent = send_to(ELSEWHERE);
+            assert_eq!(sent.datagrams, 10);
+            (sent.calls == 1).then_some(())
+        });
+        drop(tun);
+    });
+}

@@ -4,6 +4,10 @@ use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
 use teredo_lab::Receive;
 
 use super::peer::Peer;
@@ -252,6 +256,52 @@ fn bursts_with(offload: Offload) {
     }
     assert_eq!(tunnel.bench.dropped(DropReason::HostRefused), 0);
     assert_eq!(tunnel.bench.dropped(DropReason::MalformedSuperPacket), 0);
+}
+
+/// A kernel that refuses super-packets at the interface gets the same packets one by one, at once and without a loss.
+#[test]
+fn refused_super_packets_go_packet_by_packet() {
+    isolated(|| {
+        refuse_super_packets();
+        let mut tunnel = Tunnel::with(Offload::Auto);
+        tunnel.send(b"hello");
+        tunnel.peer_receives(1);
+        let before = tunnel.bench.status().counters;
+        let mut buffer = [0; 2048];
+        for round in 0..3u8 {
+            let train: Vec<u8> = (0..30u8)
+                .flat_map(|number| packet(tunnel.there, tunnel.here, &[number ^ round; 1200]))
+                .collect();
+            tunnel.peer.send_train(&train, 1248);
+            for number in 0..30u8 {
+                let (len, _) = tunnel.socket.receive_from(&mut buffer).unwrap();
+                assert_eq!(&buffer[..len], [number ^ round; 1200]);
+            }
+        }
+        let after = tunnel.bench.status().counters;
+        assert!(after.tun_tx_packets - before.tun_tx_packets >= 90);
+        let calls = after.tun_tx_calls - before.tun_tx_calls;
+        // One refusal, then a pause: not one for each train.
+        let refusals = calls - (after.tun_tx_packets - before.tun_tx_packets);
+        assert_eq!(refusals, u64::from(has_uso()));
+        assert_eq!(tunnel.bench.dropped(DropReason::HostRefused), 0);
+    });
+}
+
+/// Makes the kernel refuse super-packets on this thread and those that it starts: their writes have more than three
+/// parts.
+fn refuse_super_packets() {
+    let parts = SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Gt, 3).unwrap();
+    let rule = SeccompRule::new(vec![parts]).unwrap();
+    let filter = SeccompFilter::new(
+        [(libc::SYS_writev, vec![rule])].into(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::EINVAL as u32),
+        std::env::consts::ARCH.try_into().unwrap(),
+    )
+    .unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
 }
 
 /// What of a super-packet did not fit into a batch is no longer in the interface's queue, and is seen to all the same.
