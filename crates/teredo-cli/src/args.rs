@@ -130,7 +130,8 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct ClientArgs {
-    /// Teredo server, by name or IPv4 address; repeat for more
+    /// Teredo server, by name or IPv4 address; repeat for more. If its secondary address is not the next one, give both:
+    /// PRIMARY,SECONDARY
     #[arg(long = "server", value_name = "HOST", value_parser = value::host)]
     pub(crate) servers: Vec<String>,
     /// Name of the tunnel interface [default: teredo]
@@ -161,7 +162,11 @@ pub(crate) struct ClientArgs {
     /// Do not look for other clients on the local link, and do not answer them
     #[arg(long)]
     pub(crate) no_local_discovery: bool,
-    /// Search for a longer refresh interval, which uses a second UDP port for some minutes
+    /// Seconds within which the server hears from the client, which keeps the NAT open and notices a dead server
+    /// [default: 8; 30 with --determine-refresh]
+    #[arg(long, value_name = "S", value_parser = value::refresh_interval)]
+    pub(crate) refresh_interval: Option<Duration>,
+    /// Search for the longest refresh interval that the NAT allows, which uses a second UDP port for some minutes
     #[arg(long)]
     pub(crate) determine_refresh: bool,
     /// What to do if the host has native IPv6 [default: dormant]

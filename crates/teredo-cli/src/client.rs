@@ -134,6 +134,7 @@ async fn tell_states(mut connectivity: watch::Receiver<Connectivity>) {
 fn builder(settings: &ClientSettings) -> Result<ClientBuilder, Failure> {
     let mut protocol = ClientConfig {
         local_discovery: settings.local_discovery,
+        refresh_interval: settings.refresh_interval,
         determine_refresh_interval: settings.determine_refresh,
         ..ClientConfig::default()
     };

@@ -50,6 +50,8 @@ pub(crate) struct ClientSection {
     pub(crate) secret_file: Option<PathBuf>,
     pub(crate) protect: Option<bool>,
     pub(crate) local_discovery: Option<bool>,
+    #[serde(deserialize_with = "field::refresh_interval")]
+    pub(crate) refresh_interval: Option<Duration>,
     pub(crate) determine_refresh: Option<bool>,
     pub(crate) native_ipv6: Option<NativePolicy>,
     #[serde(deserialize_with = "field::parsed")]
@@ -249,6 +251,7 @@ impl ClientSection {
             secret_file: self.secret_file.or(earlier.secret_file),
             protect: self.protect.or(earlier.protect),
             local_discovery: self.local_discovery.or(earlier.local_discovery),
+            refresh_interval: self.refresh_interval.or(earlier.refresh_interval),
             determine_refresh: self.determine_refresh.or(earlier.determine_refresh),
             native_ipv6: self.native_ipv6.or(earlier.native_ipv6),
             offload: self.offload.or(earlier.offload),

@@ -54,10 +54,14 @@ async fn serve(
         .context("cannot monitor the network's addresses")?;
     server.set_broadcasts(network.attached().broadcasts);
 
-    for ServerAddress { primary, secondary } in &settings.pairs {
+    for pair in &settings.pairs {
+        let ServerAddress { primary, secondary } = pair;
         narrate(format_args!(
             "serving on {primary} and {secondary}, UDP port {PORT}"
         ));
+        if let Some(advice) = how_to_name(*pair) {
+            narrate(advice);
+        }
     }
     if let Some(line) = describe_secrets(&security) {
         narrate(line);
@@ -163,6 +167,17 @@ fn refusal(error: SpawnError) -> Failure {
         ),
     };
     Failure::new(exit, "cannot serve").because(error).hint(hint)
+}
+
+/// The option that clients need if the secondary address is not the next one, which they would try.
+fn how_to_name(pair: ServerAddress) -> Option<String> {
+    let ServerAddress { primary, secondary } = pair;
+    let expected = ServerAddress::adjacent(primary).secondary;
+    (secondary != expected).then(|| {
+        format!(
+            "clients need '--server {primary},{secondary}': with {primary} alone they try {expected} as well"
+        )
+    })
 }
 
 fn how_to_add(address: Ipv4Addr) -> String {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use teredo::Identifier;
 use teredo_lab::NatKind;
+use teredo_node::ServerName;
 use teredo_notify::types::EventName;
 
 /// The longest wait or lease: a week. A longer one is likely a typing error.
@@ -21,6 +22,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parsed
         .filter(|parsed| *parsed <= MAX_DURATION)
         .ok_or_else(|| String::from("expected seconds or a time such as '1m 30s', at most a week"))
+}
+
+/// A refresh interval. A shorter one burdens the server, and no NAT keeps a mapping longer without traffic.
+pub(crate) fn refresh_interval(text: &str) -> Result<Duration, String> {
+    const RANGE: std::ops::RangeInclusive<Duration> =
+        Duration::from_secs(5)..=Duration::from_secs(300);
+    duration(text)
+        .ok()
+        .filter(|interval| RANGE.contains(interval))
+        .ok_or_else(|| String::from("expected 5 to 300 seconds"))
 }
 
 /// A UDP port other than 0.
@@ -79,8 +90,16 @@ pub(crate) fn network(text: &str) -> Result<(Ipv4Addr, u8), String> {
     }
 }
 
-/// A host name or an IPv4 address. It is resolved later.
+/// A host name, an IPv4 address, or the two addresses of a server. A name is resolved later.
 pub(crate) fn host(text: &str) -> Result<String, String> {
+    if text.contains(',') {
+        return match ServerName::from(text).address() {
+            Some(pair) if pair.primary != pair.secondary => Ok(text.to_owned()),
+            _ => Err(String::from(
+                "expected two IPv4 addresses of a server, PRIMARY,SECONDARY",
+            )),
+        };
+    }
     if text.is_empty() || text.len() > 253 {
         Err(String::from("a host name has 1 to 253 bytes"))
     } else if text.contains(|c: char| c == ':' || c == '/' || c.is_whitespace()) {

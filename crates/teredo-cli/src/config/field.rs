@@ -85,7 +85,22 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(
 pub(super) fn duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
-    let text = match toml::Value::deserialize(deserializer)? {
+    value::duration(&seconds(deserializer)?)
+        .map(Some)
+        .map_err(D::Error::custom)
+}
+
+pub(super) fn refresh_interval<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    value::refresh_interval(&seconds(deserializer)?)
+        .map(Some)
+        .map_err(D::Error::custom)
+}
+
+/// A time as it would be written on the command line.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match toml::Value::deserialize(deserializer)? {
         toml::Value::Integer(seconds) => seconds.to_string(),
         toml::Value::Float(seconds) => seconds.to_string(),
         toml::Value::String(text) => text,
@@ -95,8 +110,7 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(
                 other.type_str()
             )));
         }
-    };
-    value::duration(&text).map(Some).map_err(D::Error::custom)
+    })
 }
 
 fn list<'de, D: Deserializer<'de>, T>(

@@ -24,6 +24,7 @@ fn every_key_is_read() {
         deny = ["198.51.100.0/24"]
         secret_file = "/etc/teredo/secret"
         local_discovery = false
+        refresh_interval = 12
         determine_refresh = true
         native_ipv6 = "ignore"
         offload = "off"
@@ -90,6 +91,10 @@ fn every_key_is_read() {
         (Some(100), Some(0), Some(5000))
     );
     assert_eq!(config.client.local_discovery, Some(false));
+    assert_eq!(
+        config.client.refresh_interval,
+        Some(Duration::from_secs(12))
+    );
     assert_eq!(config.client.determine_refresh, Some(true));
     assert_eq!(config.client.native_ipv6, Some(NativePolicy::Ignore));
     assert_eq!(config.client.offload, Some(Offload::Off));

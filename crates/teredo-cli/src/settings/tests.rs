@@ -29,6 +29,7 @@ fn client() -> ClientArgs {
         secret_file: None,
         protect: false,
         no_local_discovery: false,
+        refresh_interval: None,
         determine_refresh: false,
         native_ipv6: None,
         offload: None,
@@ -213,6 +214,7 @@ fn the_command_line_wins_over_the_configuration() {
         secret_file: Some(PathBuf::from("/etc/teredo/secret")),
         protect: Some(true),
         local_discovery: Some(true),
+        refresh_interval: Some(Duration::from_secs(20)),
         determine_refresh: Some(true),
         native_ipv6: Some(NativePolicy::Dormant),
         offload: Some(Offload::Off),
@@ -242,6 +244,7 @@ fn the_command_line_wins_over_the_configuration() {
             secret_file: Some(PathBuf::from("/etc/teredo/secret")),
             protect: true,
             local_discovery: false,
+            refresh_interval: Duration::from_secs(20),
             determine_refresh: true,
             native_ipv6: NativePolicy::Ignore,
             offload: Offload::Off,
@@ -301,6 +304,7 @@ fn the_defaults_of_optional_features() {
     assert_eq!(settings.native_ipv6, NativePolicy::Dormant);
     assert!(settings.local_discovery);
     assert!(!settings.determine_refresh);
+    assert_eq!(settings.refresh_interval, Duration::from_secs(8));
 }
 
 fn relay(args: RelayArgs, section: RelaySection) -> Result<RelaySettings, Failure> {
