@@ -2,6 +2,7 @@
 
 mod account;
 mod builder;
+mod path;
 mod run;
 
 use std::future::Future;

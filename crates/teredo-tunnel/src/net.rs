@@ -2,6 +2,7 @@
 
 mod interface;
 mod monitor;
+mod path_mtu;
 mod route;
 
 use std::io;
@@ -13,6 +14,7 @@ pub use interface::{
     Difference, Interface, InterfaceConfig, InterfaceError, ROUTING_TABLE, SEGMENTS_PER_SEND,
 };
 pub use monitor::{Attached, NativeIpv6, NetworkChange, NetworkMonitor};
+pub use path_mtu::path_limit;
 
 /// The address that the kernel would send from to `server`: the local address of a socket that is bound to none.
 ///

@@ -5,6 +5,7 @@
 //! checksummed.
 
 mod ioctl;
+pub(crate) mod mss;
 mod queues;
 
 use std::fs::{File, OpenOptions};
@@ -296,6 +297,14 @@ impl PacketBatch {
 
     pub(crate) fn arena(&self) -> &[u8] {
         &self.arena
+    }
+
+    /// Lowers the segment size in the batch's SYNs ([`mss::clamp`]). A SYN is never part of a super-packet.
+    pub(crate) fn clamp_segments(&mut self, limit: u16) {
+        for run in self.runs.iter().filter(|run| run.len() == 1) {
+            let packet = self.packets[run.start].clone();
+            mss::clamp(&mut self.arena[packet], limit);
+        }
     }
 
     /// How many super-packets of this batch made no sense and were left out.

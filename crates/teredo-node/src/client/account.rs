@@ -35,6 +35,8 @@ pub(super) struct Account {
     pub(super) fallback: Option<String>,
     /// The servers that say that the key for them is no longer valid.
     pub(super) retired_keys: BTreeSet<Ipv4Addr>,
+    /// The longest packet that reaches the server in one piece, if longer ones do not.
+    pub(super) path_limit: Option<u16>,
     /// Why datagrams do not leave: the kernel's reason.
     pub(super) trouble: Option<String>,
 }
@@ -61,6 +63,7 @@ impl Account {
             limits: [None, None],
             fallback: None,
             retired_keys: BTreeSet::new(),
+            path_limit: None,
             trouble: None,
         }
     }
@@ -119,6 +122,7 @@ impl Account {
                 .or(quarrel)
                 .or_else(|| self.fallback.clone())
                 .or_else(|| self.retired_key().filter(|_| qualified))
+                .or_else(|| self.short_path().filter(|_| qualified))
                 .or_else(|| route.filter(|_| qualified));
         };
         match (reason, &self.resolution.trouble, &self.trouble) {
@@ -133,6 +137,15 @@ impl Account {
             }
             _ => Some(reason.to_string()),
         }
+    }
+
+    /// What passes on a path with a small MTU.
+    fn short_path(&self) -> Option<String> {
+        let limit = self.path_limit?;
+        Some(format!(
+            "the path to the server takes packets of up to {limit} bytes, not 1280: longer ones travel in fragments, \
+             which may be dropped. TCP is limited to shorter segments"
+        ))
     }
 
     /// The name that resolved to this address of a server.

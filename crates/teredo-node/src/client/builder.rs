@@ -16,6 +16,7 @@ use teredo_tunnel::offload::Offload;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::account::Account;
+use super::path::PathMonitor;
 use super::run::{ControlLoop, Input};
 use super::{Client, Connectivity};
 use crate::Protection;
@@ -275,6 +276,7 @@ impl PreparedClient {
             handle: Arc::clone(&handle),
             hub: hub.clone(),
             events: events.clone(),
+            path: PathMonitor::new(Arc::clone(&handle)),
             upkeep: Upkeep::on_change(interface),
             monitor,
             resolver: Resolver::start(builder.servers.clone()),

@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::Connectivity;
 use super::account::Account;
+use super::path::PathMonitor;
 use crate::control::{Reply, Request, Requests};
 use crate::names::{Resolution, Resolver};
 use crate::start::protect_renamed;
@@ -40,6 +41,7 @@ pub(super) struct ControlLoop {
     pub(super) handle: Arc<ClientHandle>,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
+    pub(super) path: PathMonitor,
     pub(super) upkeep: Upkeep,
     pub(super) monitor: NetworkMonitor,
     pub(super) resolver: Resolver,
@@ -89,6 +91,7 @@ impl ControlLoop {
                         let _ = reply.send(status);
                     }
                 },
+                limit = self.path.measured() => self.path_measured(limit).await,
                 request = Requests::next(&mut self.requests) => self.handle_request(request),
                 () = self.settled.notified() => self.gate_settled(),
                 resolution = self.resolver.next() => self.servers_resolved(resolution).await,
@@ -171,6 +174,9 @@ impl ControlLoop {
             }
             Event::StateChanged { state, reason } => {
                 self.account.enter_state(state, reason);
+                if state == State::Qualified {
+                    self.path.begin();
+                }
                 // The server may have another address by now.
                 if reason.is_some_and(is_about_the_server) {
                     self.resolver.nudge();
@@ -205,6 +211,27 @@ impl ControlLoop {
             nat: path.map(|path| path.client.nat.name().to_owned()),
             server: self.account.server(None),
         });
+    }
+
+    /// The MTU of the path is too small, or large enough again.
+    async fn path_measured(&mut self, limit: Option<u16>) {
+        if self.account.path_limit == limit {
+            return;
+        }
+        self.account.path_limit = limit;
+        self.handle.set_path_limit(limit);
+        match limit {
+            Some(limit) => {
+                tracing::warn!(
+                    limit,
+                    "the path to the server takes no longer packets: TCP segments are limited"
+                );
+            }
+            None => tracing::info!("the path to the server takes all packets again"),
+        }
+        if self.account.state == State::Qualified {
+            self.publish().await;
+        }
     }
 
     fn handle_request(&self, request: Request) {

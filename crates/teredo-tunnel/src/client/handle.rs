@@ -1,9 +1,10 @@
 //! The owner's end of a client's data path.
 
 use std::future::Future;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::sync::{Arc, mpsc};
 
+use teredo::wire::PORT;
 use teredo::{Client, Keyring, ServerAddress};
 
 use super::role::{ClientRole, Command};
@@ -93,6 +94,18 @@ impl ClientHandle {
     /// dormant: its port is closed, and its end announced. Without, a dormant one starts.
     pub fn set_native(&self, native: Option<Ipv6Addr>) {
         self.0.send(Command::SetNative(native));
+    }
+
+    /// Sends a datagram of full length with DF set to this server, so that the kernel learns the MTU of the path;
+    /// [`path_limit`](crate::net::path_limit) tells it afterwards.
+    pub fn probe_path(&self, server: Ipv4Addr) {
+        let to = SocketAddrV4::new(server, PORT);
+        self.0.send(Command::ProbePath(to));
+    }
+
+    /// Limits the segments of new TCP flows, in both directions, so that no packet is longer than this.
+    pub fn set_path_limit(&self, limit: Option<u16>) {
+        self.0.send(Command::SetPathLimit(limit));
     }
 
     /// Moves to another service port, make before break; without a number the kernel chooses.

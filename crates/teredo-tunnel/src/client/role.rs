@@ -34,6 +34,8 @@ pub(super) enum Command {
     NetworkChanged { local: Ipv4Addr, attached: Attached },
     SetAttached(Attached),
     SetNative(Option<Ipv6Addr>),
+    ProbePath(SocketAddrV4),
+    SetPathLimit(Option<u16>),
     Rebind(Option<u16>, Reply),
     Start(Reply),
     Stop(Reply),
@@ -88,6 +90,15 @@ impl Role for ClientRole {
                 }
                 self.wake_up(lane, now);
             }
+            Command::ProbePath(to) => {
+                if let Some(socket) = lane.port.serving()
+                    && let Err(error) = socket.probe_path(to)
+                {
+                    // Too long for the first link, or no way at all, which solicitations report.
+                    tracing::debug!(%error, %to, "the path was not probed");
+                }
+            }
+            Command::SetPathLimit(limit) => lane.path.set_path_limit(limit),
             Command::SetNative(native) => self.set_native(lane, now, native),
             Command::Rebind(port, reply) => self.rebind(lane, now, port, reply),
             Command::Start(reply) => self.start(lane, now, reply),

@@ -15,7 +15,7 @@ use teredo::{Client, Destination, DropReason, Instant, Node, Reception, Submissi
 use super::Counters;
 use crate::Tun;
 use crate::offload::{Coalescer, Gso, Pause, SuperPacket};
-use crate::tun::PacketBatch;
+use crate::tun::{PacketBatch, mss};
 use crate::udp::{Arena, Arenas, ReceiveBatch, SendBatch, ServiceSocket};
 
 /// The most bytes of the state machine's own packets that wait while the socket is full.
@@ -38,6 +38,8 @@ pub(crate) struct DataPath<N> {
     deliveries: Deliveries,
     /// After the kernel refused a super-packet of TCP, and of UDP.
     pauses: [Pause; 2],
+    /// The longest packet that the path takes, if it is not the longest of the tunnel.
+    path_limit: Option<u16>,
 }
 
 /// Datagrams that wait to be sent.
@@ -107,7 +109,13 @@ impl<N: Node> DataPath<N> {
             outgoing: Outgoing::default(),
             deliveries,
             pauses: [Pause::default(); 2],
+            path_limit: None,
         }
+    }
+
+    /// Limits the segments of new TCP flows, in both directions.
+    pub(crate) fn set_path_limit(&mut self, limit: Option<u16>) {
+        self.path_limit = limit;
     }
 
     /// Nothing leaves from here on. What waited is dropped: it was meant for a port that is being given up.
@@ -169,6 +177,9 @@ impl<N: Node> DataPath<N> {
             "the batch in flight refers to the arena that is about to be refilled"
         );
         self.tun.read_batch(&mut self.packets)?;
+        if let Some(limit) = self.path_limit {
+            self.packets.clamp_segments(limit);
+        }
         self.counters.tun_rx_calls += self.packets.runs().count() as u64;
         self.node
             .count_drop(DropReason::MalformedSuperPacket, self.packets.uncut());
@@ -255,6 +266,9 @@ impl<N: Node> DataPath<N> {
             {
                 self.node.count_drop(DropReason::Congestion, 1);
                 continue;
+            }
+            if let Some(limit) = self.path_limit {
+                mss::clamp(&mut self.datagrams.arena_mut()[range.clone()], limit);
             }
             received.push(self.datagrams.arena(), range);
         }

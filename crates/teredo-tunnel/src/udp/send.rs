@@ -8,7 +8,10 @@ use std::os::fd::AsRawFd;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
 use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
+use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
+
+use teredo::wire::MTU;
 
 use super::ServiceSocket;
 use crate::offload::Pause;
@@ -290,6 +293,15 @@ impl ServiceSocket {
     /// Sends a single datagram, where there is no batch to put it in.
     pub(crate) fn send_one(&self, to: SocketAddrV4, payload: &[u8]) -> io::Result<()> {
         self.socket.send_to(payload, to).map(drop)
+    }
+
+    /// Sends a datagram with DF set, as long as the longest packet of the tunnel, so that a router with a smaller MTU
+    /// objects and the kernel learns of it. It has no packet in it, and its receiver drops it.
+    pub(crate) fn probe_path(&self, to: SocketAddrV4) -> io::Result<()> {
+        sockopt::set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::DO)?;
+        let sent = self.socket.send_to(&[0; MTU], to);
+        sockopt::set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::DONT)?;
+        sent.map(drop)
     }
 
     fn send_train(&self, train: &Train, arenas: Arenas<'_>) -> io::Result<usize> {
