@@ -30,6 +30,7 @@ mod rebind;
 mod relay;
 mod ruleset;
 mod secure;
+mod servers;
 mod several;
 mod transfer;
 mod trouble;
