@@ -10,7 +10,7 @@ fn syn(flags: u8, options: &[u8]) -> Vec<u8> {
     packet[4..6].copy_from_slice(&(20 + padded as u16).to_be_bytes());
     packet[6] = TCP;
     packet[8..40].copy_from_slice(&[0x20; 32]);
-    packet[52] = ((20 + padded) / 4 << 4) as u8;
+    packet[52] = (((20 + padded) / 4) << 4) as u8;
     packet[53] = flags;
     packet.extend_from_slice(options);
     packet.resize(HEADERS + padded, 0);
