@@ -83,7 +83,7 @@ fn super_packets_are_no_longer_than_a_send() {
     isolated(|| {
         block_on(async {
             for max_segments in [None, Some(SEGMENTS_PER_SEND)] {
-                let tun = Tun::open(Some("teredo")).unwrap();
+                let tun = Tun::open(None).unwrap();
                 let config = InterfaceConfig {
                     max_segments,
                     ..InterfaceConfig::default()
@@ -254,7 +254,7 @@ fn the_hint_about_disabled_ipv6_works() {
     isolated(|| {
         std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
         block_on(async {
-            let tun = Tun::open(Some("teredo")).unwrap();
+            let tun = Tun::open(None).unwrap();
             let error = Interface::set_up(&tun, InterfaceConfig::default()).await;
             drop(tun);
             let text = error.unwrap_err().to_string();
@@ -265,7 +265,7 @@ fn the_hint_about_disabled_ipv6_works() {
                 .output();
             let output = typed.expect("sysctl(8): install the package procps");
             assert!(output.status.success(), "{command}: {output:?}");
-            let tun = Tun::open(Some("teredo")).unwrap();
+            let tun = Tun::open(None).unwrap();
             Interface::set_up(&tun, InterfaceConfig::default())
                 .await
                 .unwrap();
@@ -356,19 +356,24 @@ fn packets_from_the_teredo_address_leave_by_the_tunnel() {
             ip("address add fd00::5/64 dev eth0 nodad");
             ip("-6 route add default dev eth0 metric 1024");
             let before = ip("-6 rule show");
-            ip("-6 rule add from 2001::/32 iif lo table 3544 priority 3544");
             let mut interface = Interface::set_up(&tun, InterfaceConfig::default())
                 .await
                 .unwrap();
-            interface.set_address(FIRST).await.unwrap();
-            let to = "2001:db8::7";
-            let from_teredo = ip(&format!("-6 route get {to} from {FIRST}"));
-            assert!(from_teredo.contains("dev teredo"), "{from_teredo}");
-            let other = ip(&format!("-6 route get {to} from fd00::5"));
-            assert!(other.contains("dev eth0"), "{other}");
-            interface.clear_address().await.unwrap();
-            assert_eq!(ip("-6 rule show"), before);
-            assert_eq!(ip("-6 route show dev teredo"), "");
+            for left_behind in [false, true] {
+                if left_behind {
+                    ip("-6 rule add from 2001::/32 iif lo table 3544 priority 3544");
+                }
+                interface.set_address(FIRST).await.unwrap();
+                let to = "2001:db8::7";
+                let from_teredo = ip(&format!("-6 route get {to} from {FIRST}"));
+                assert!(from_teredo.contains("dev teredo"), "{from_teredo}");
+                let other = ip(&format!("-6 route get {to} from fd00::5"));
+                assert!(other.contains("dev eth0"), "{other}");
+                interface.clear_address().await.unwrap();
+                assert_eq!(ip("-6 rule show"), before);
+                assert_eq!(ip("-6 route show dev teredo"), "");
+                assert_eq!(ip("-6 route show table all dev teredo default"), "");
+            }
         });
     });
 }
@@ -405,6 +410,11 @@ fn a_deleted_interface_is_gone() {
                 .unwrap();
             interface.set_address(FIRST).await.unwrap();
             drop(tun);
+            // A process that another test starts holds the descriptor until its exec.
+            crate::netns::eventually("the interface is gone", || {
+                let interfaces = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+                (!interfaces.contains(interface.name())).then_some(())
+            });
             let error = interface.set_address(SECOND).await.unwrap_err();
             assert!(matches!(error, InterfaceError::Gone { .. }), "{error}");
             interface.clear_address().await.unwrap();
