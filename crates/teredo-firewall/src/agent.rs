@@ -246,7 +246,6 @@ impl Agent {
         loop {
             let (resync_at, patience) = (self.resync_at, self.patience);
             tokio::select! {
-                biased;
                 () = &mut shutdown => break,
                 (index, state) = next(&mut sources) => {
                     let state = state.map_err(|error| AgentError::Source(error.into()))?;
@@ -447,6 +446,7 @@ impl Agent {
                     .send_modify(|status| status.resyncs.enobufs += 1);
             }
         }
+        self.firewall.foreign_change();
         let earliest = self
             .resynced_at
             .map_or_else(Instant::now, |last| last + REPAIR_INTERVAL);

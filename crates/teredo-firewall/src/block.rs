@@ -119,7 +119,7 @@ impl Block {
         Ok(true)
     }
 
-    /// Puts the block back whenever another program removes it. Ends with an error that waiting does not mend.
+    /// Puts the block back whenever another program removes it. Ends only with an error.
     ///
     /// # Errors
     ///
@@ -133,8 +133,9 @@ impl Block {
         let mut monitor = Monitor::open(netlink.port())?;
         let mut failure = None;
         loop {
-            // The first look comes after the monitor, so that no change is missed.
-            if !table::closes(&mut netlink, &self.interface)? {
+            // The first look comes after the monitor, so that no change is missed. A ruleset that changes faster than it
+            // can be read is put right without a look.
+            if !table::closes(&mut netlink, &self.interface).unwrap_or(false) {
                 let text = self.put(&mut netlink).err().map(|error| error.to_string());
                 match &text {
                     None => tracing::info!(

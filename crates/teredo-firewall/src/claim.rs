@@ -1,7 +1,7 @@
 //! One agent a host: its claim is an element of the table, by the netlink port of the agent, with the lease of all else.
 //!
-//! A table of the agent's own, with the kernel's owner flag, would do the same, but nobody could restore a ruleset that
-//! contains it.
+//! A table of the agent's own, with the kernel's owner flag, would do the same, but a ruleset that contains it cannot be
+//! restored.
 
 use teredo_nft::{Element, Netlink, NftError};
 

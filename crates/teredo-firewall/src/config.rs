@@ -48,6 +48,11 @@ impl AgentConfig {
         if !is_interface_name(&self.interface) {
             return Err(ConfigError::Interface(self.interface.clone()));
         }
+        if let Target::AdministratorSet(path) = &self.target
+            && path.table == crate::table::name()
+        {
+            return Err(ConfigError::OwnTable(path.clone()));
+        }
         if self.renew.is_zero() || self.lease < self.renew * 2 {
             return Err(ConfigError::Lease {
                 lease: self.lease,
@@ -75,6 +80,11 @@ pub enum ConfigError {
          expected 1 to 15 bytes without '/', ':' or spaces"
     )]
     Interface(String),
+    /// The set is in the agent's own table.
+    #[error(
+        "the set '{0}' is in the table that the agent keeps itself: leave the set out, or name one of another table"
+    )]
+    OwnTable(SetPath),
     /// The lease would lapse between two renewals.
     #[error(
         "a lease of {lease:?} cannot be kept by renewals every {renew:?}: \

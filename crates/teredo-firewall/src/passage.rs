@@ -20,6 +20,10 @@ const LOST: u64 = 5;
 pub(crate) struct Passage {
     /// The chains of others that drop what they do not accept.
     suspects: Vec<String>,
+    /// Whether a rule looks in the administrator's set.
+    looked_in: bool,
+    /// Whether the two above are as the kernel has them.
+    current: bool,
     ports: BTreeSet<u16>,
     arrived: u64,
     passed: u64,
@@ -29,6 +33,11 @@ pub(crate) struct Passage {
 }
 
 impl Passage {
+    /// Another program changed the ruleset.
+    pub(crate) fn doubt(&mut self) {
+        self.current = false;
+    }
+
     /// Looks at the kernel, and returns why the port is not open although its exception is in place; none if it is open
     /// as far as can be seen.
     pub(crate) fn look(
@@ -40,17 +49,29 @@ impl Passage {
         if ports.is_empty() {
             return Ok(None);
         }
-        let suspects = suspects(netlink, set)?;
-        if (&suspects, ports) != (&self.suspects, &self.ports) {
+        if *ports != self.ports {
             (self.proven, self.lost) = (false, 0);
-            (self.suspects, self.ports) = (suspects, ports.clone());
+            self.ports.clone_from(ports);
+        }
+        // A large ruleset takes a while to read, so it is read only when it has changed.
+        if !self.current {
+            let suspects = suspects(netlink, set)?;
+            if suspects != self.suspects {
+                (self.proven, self.lost) = (false, 0);
+                self.suspects = suspects;
+            }
+            self.looked_in = match set {
+                Some(set) => is_looked_in(netlink, set)?,
+                None => true,
+            };
+            self.current = true;
         }
         // In this order, so that a datagram that comes in between is not taken for lost.
         let arrived = count(netlink, ARRIVING)?;
         let passed = count(netlink, PASSED)?;
         self.count(arrived, passed);
         if let Some(set) = set
-            && !is_looked_in(netlink, set)?
+            && !self.looked_in
         {
             return Ok(Some(format!(
                 "no rule looks in the set '{set}', so it opens nothing: add 'udp dport @{} accept' to the chain of the \

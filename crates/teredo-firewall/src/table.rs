@@ -22,6 +22,9 @@ use teredo_nft::{
 pub(crate) const MARK: &str =
     "teredo: closes the inside of the tunnel; 'teredo firewall --remove' removes it";
 
+/// Other versions of the program may end the comment otherwise.
+const MARK_PREFIX: &str = "teredo: ";
+
 /// The interfaces from which nothing unsolicited reaches this host. They stay until the table is removed: a name without
 /// an interface matches nothing.
 pub(crate) const TUNNELS: &str = "tunnels";
@@ -85,9 +88,13 @@ pub(crate) fn find(netlink: &mut Netlink) -> Result<Found, NftError> {
     Ok(match netlink.table(&name())? {
         None => Found::Nothing,
         Some(info) if info.owner.is_some() => Found::Foreign(info.owner),
-        Some(info) if info.comment.as_deref() == Some(MARK) => Found::Ours,
+        Some(info) if is_marked(info.comment.as_deref()) => Found::Ours,
         Some(_) => Found::Foreign(None),
     })
+}
+
+fn is_marked(comment: Option<&str>) -> bool {
+    comment.is_some_and(|text| text.starts_with(MARK_PREFIX))
 }
 
 /// The table's chains and rules, in a form that is the same for two tables that do the same.
@@ -263,7 +270,9 @@ fn add_outside(batch: &mut Batch, table: &TableName) {
             .is(server)
     };
     let arrived = || {
+        // Not what is inside the tunnel, which this table drops itself.
         udp()
+            .ipv4()
             .destination_port()
             .in_set(PORTS)
             .ct_state(CtState::NEW | CtState::UNTRACKED)

@@ -107,3 +107,20 @@ fn the_state_is_coloured_and_a_clock_that_went_back_does_no_harm() {
     assert!(text.starts_with("\u{1b}[32m●"), "{text:?}");
     assert!(!text.contains(" for "), "{text:?}");
 }
+
+/// What needs attention comes first, whatever else there is to say.
+#[test]
+fn problems_come_first() {
+    let mut status = qualified();
+    status.problems = vec!["nobody closes it".into(), "the second".into()];
+    status.firewall[0].in_sync = false;
+    status.firewall[0].trouble = Some("the set is gone".into());
+    let text = block(&status);
+    let mut lines = text.lines().skip(1);
+    assert_eq!(lines.next(), Some("     Problem: nobody closes it"));
+    assert_eq!(lines.next(), Some("     Problem: the second"));
+    assert!(
+        text.contains("teredo (pid 812) not in sync: see the problem above"),
+        "{text}"
+    );
+}

@@ -37,6 +37,8 @@ pub(super) struct Firewall {
     passage: Passage,
     /// The table's text after the agent's own work; none: not known to be right.
     text: Option<Vec<String>>,
+    /// The tunnels that are closed; none after a doubt.
+    closed: BTreeMap<String, Option<bool>>,
     released: bool,
 }
 
@@ -67,6 +69,7 @@ impl Firewall {
             config,
             passage: Passage::default(),
             text: None,
+            closed: BTreeMap::new(),
             released: false,
         })
     }
@@ -129,6 +132,11 @@ impl Firewall {
     }
 
     /// Another program changed the ruleset.
+    pub(super) fn foreign_change(&mut self) {
+        self.passage.doubt();
+    }
+
+    /// The table may not be right.
     pub(super) fn doubt(&mut self) {
         self.text = None;
     }
@@ -161,11 +169,14 @@ impl Firewall {
             }
         }
         self.add_leases(&mut batch, wanted);
-        self.add_tunnels(&mut batch, wanted)?;
+        if declares || self.closed != wanted.tunnels {
+            self.add_tunnels(&mut batch, wanted)?;
+        }
         if let (Some(set), None) = (&self.set, &set_error) {
             set_error = set.hold(&mut self.netlink, &mut batch, &wanted.ports).err();
         }
         self.netlink.execute(&batch)?;
+        self.closed.clone_from(&wanted.tunnels);
         if declares {
             self.text = Some(table::text(&mut self.netlink)?);
         }

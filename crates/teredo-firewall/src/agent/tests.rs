@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     config::Target,
     nft_program as nft,
-    testing::{Namespace, counted, drop_net_admin, eventually},
+    testing::{Namespace, counted, drop_net_admin, eventually, ip},
 };
 
 const SET: &str = "teredo_ports";
@@ -737,6 +737,30 @@ fn the_interface_of_the_node_is_closed() {
         agent.follow(4500).await;
         assert!(crate::Block::protects("t0").unwrap());
         assert!(nft::ports("untracked").is_empty());
+        agent.stop().await;
+    });
+}
+
+/// F-6: an interface that is renamed is closed under its new name.
+#[test]
+fn a_renamed_interface_is_closed() {
+    Namespace::new().run_async(move || async move {
+        ip("link add t0 type dummy");
+        ip("link set t0 up");
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        let index = rustix::net::netdevice::name_to_index(&socket, "t0").unwrap();
+        let node = Node {
+            role: Some(Role::Client),
+            interface: Some("t0".to_owned()),
+            index: Some(index),
+        };
+        let mut agent = Running::start_with(AgentConfig::default(), node);
+        agent.follow(4500).await;
+        ip("link set t0 name t1");
+        eventually("the new name is closed", BEAT * 2, || {
+            crate::Block::protects("t1").unwrap()
+        })
+        .await;
         agent.stop().await;
     });
 }

@@ -68,6 +68,13 @@ fn a_configuration_that_cannot_work_is_refused() {
         );
     }
 
+    let own: SetPath = "inet teredo port".parse().unwrap();
+    let config = AgentConfig {
+        target: Target::AdministratorSet(own.clone()),
+        ..AgentConfig::default()
+    };
+    assert_eq!(config.check(), Err(ConfigError::OwnTable(own)));
+
     let (lease, renew) = (Duration::from_secs(9), Duration::from_secs(5));
     let config = AgentConfig {
         lease,

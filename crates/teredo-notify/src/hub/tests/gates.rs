@@ -194,3 +194,38 @@ fn to_settle_wakes_waiters() {
         "what waited for it need not"
     );
 }
+
+/// N-16: a gate withdraws its confirmation with a reason, gives it again, and is not believed beyond its report's time.
+#[test]
+fn a_report_with_trouble_withdraws_the_confirmation() {
+    let hub = Hub::new();
+    let gate = hub.register_gate(GateOwner::default()).unwrap();
+    gate.settle(hub.publish(4500)).unwrap();
+    let status = || hub.gates().remove(0);
+    let report = |trouble: Option<&str>, valid| GateReport {
+        trouble: trouble.map(str::to_owned),
+        protects: vec!["teredo".to_owned()],
+        valid,
+    };
+    assert!(status().in_sync && status().protects.is_empty());
+
+    let minute = Duration::from_secs(60);
+    hub.report(gate.id(), report(Some("the set is gone"), minute))
+        .unwrap();
+    assert!(!status().in_sync);
+    assert_eq!(status().trouble.as_deref(), Some("the set is gone"));
+    // The client does not wait for it again.
+    assert!(hub.is_settled(hub.snapshot().sequence));
+    hub.report(gate.id(), report(None, minute)).unwrap();
+    assert!(status().in_sync);
+    assert_eq!(status().protects, ["teredo"]);
+
+    hub.report(gate.id(), report(None, Duration::ZERO)).unwrap();
+    assert!(!status().in_sync);
+    assert!(
+        status()
+            .trouble
+            .is_some_and(|trouble| trouble.contains("it hangs"))
+    );
+    assert!(hub.report(gate.id() + 1, report(None, minute)).is_err());
+}
