@@ -271,8 +271,9 @@ fn add_outside(batch: &mut Batch, table: &TableName) {
     };
     let arrived = || {
         // Not what is inside the tunnel, which this table drops itself.
-        udp()
+        Rule::new()
             .ipv4()
+            .protocol(UDP)
             .destination_port()
             .in_set(PORTS)
             .ct_state(CtState::NEW | CtState::UNTRACKED)

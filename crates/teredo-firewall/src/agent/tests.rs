@@ -745,7 +745,7 @@ fn the_interface_of_the_node_is_closed() {
 #[test]
 fn a_renamed_interface_is_closed() {
     Namespace::new().run_async(move || async move {
-        ip("link add t0 type dummy");
+        ip("tuntap add dev t0 mode tun");
         ip("link set t0 up");
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
         let index = rustix::net::netdevice::name_to_index(&socket, "t0").unwrap();
