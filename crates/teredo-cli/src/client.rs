@@ -86,7 +86,11 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
     };
     daemon::tell_stopping();
     let outcome = match ended {
-        Some(error) => Err(run_failure(&error, "client")),
+        Some(error) => {
+            // Subscribers hear that the port is gone before the service is (N-11).
+            drop(client);
+            Err(run_failure(&error, "client"))
+        }
         None => match client.shutdown().await {
             Ok(()) => Ok(Exit::Done),
             Err(error) => Err(run_failure(&error, "client")),

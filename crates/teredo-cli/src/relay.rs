@@ -102,7 +102,11 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
     };
     daemon::tell_stopping();
     let outcome = match ended {
-        Some(error) => Err(run_failure(&error, "relay")),
+        Some(error) => {
+            // Subscribers hear that the port is gone before the service is (N-11).
+            drop(relay);
+            Err(run_failure(&error, "relay"))
+        }
         None => match relay.shutdown().await {
             Ok(()) => Ok(Exit::Done),
             Err(error) => Err(run_failure(&error, "relay")),

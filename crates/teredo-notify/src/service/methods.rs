@@ -200,9 +200,22 @@ fn too_many(error: &RegisterError) -> Reply {
     failed(&error.to_string())
 }
 
+/// How often a status is taken again because the port changed meanwhile. A change needs a round trip to the node, so one
+/// repetition is the rule.
+const STATUS_ATTEMPTS: usize = 4;
+
 async fn status(context: &Context) -> Status {
-    let status = context.control.status().await;
-    let state = context.hub.snapshot();
+    let mut state = context.hub.snapshot();
+    let mut status = context.control.status().await;
+    // The port may have changed meanwhile, and then the two are of different moments.
+    for _ in 0..STATUS_ATTEMPTS {
+        let now = context.hub.snapshot();
+        if now.sequence == state.sequence {
+            break;
+        }
+        state = now;
+        status = context.control.status().await;
+    }
     let firewall: Vec<_> = context
         .hub
         .gates()

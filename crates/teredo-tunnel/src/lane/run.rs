@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -73,6 +73,16 @@ pub(crate) struct Lane<R: Role> {
     timer: Timer,
 }
 
+/// Why a lane has ended.
+enum End {
+    /// The owner asked for it.
+    Owner,
+    /// The interface was deleted.
+    Interface,
+    /// The kernel refused to wait.
+    Refused,
+}
+
 /// What can be done without waiting.
 #[derive(Clone, Copy, Debug)]
 struct Ready {
@@ -106,17 +116,30 @@ impl<R: Role> Lane<R> {
         })
     }
 
-    /// Runs until the owner is gone, or the interface, or until the kernel refuses to wait.
-    pub(crate) fn run(mut self, mut role: R) {
-        let mut guard = EndGuard::new(&self.events);
+    /// Runs until the owner is gone, or the interface, or until the kernel refuses to wait. The owner hears of the end
+    /// when the port is closed and its end announced (N-11), a panic included.
+    pub(crate) fn run(self, role: R) {
+        let events = Arc::clone(&self.events);
+        let mut guard = EndGuard::new(&events);
+        match self.run_to_end(role) {
+            End::Owner => guard.expected(),
+            End::Interface => {
+                guard.expected();
+                events(LaneEvent::InterfaceLost);
+            }
+            End::Refused => {}
+        }
+    }
+
+    fn run_to_end(mut self, mut role: R) -> End {
         role.begin(&mut self, clock::now());
         self.poll_port(&mut role, clock::now());
-        loop {
+        let end = loop {
             let ready = match self.wait(&role) {
                 Ok(ready) => ready,
                 Err(error) => {
                     tracing::error!(%error, "the data path cannot wait for its descriptors");
-                    break;
+                    break End::Refused;
                 }
             };
             if ready.timer {
@@ -125,21 +148,19 @@ impl<R: Role> Lane<R> {
             if ready.waker {
                 self.waker.acknowledge();
                 if self.handle_commands(&mut role).is_break() {
-                    guard.expected();
-                    break;
+                    break End::Owner;
                 }
             }
             if ready.tun_lost {
-                guard.expected();
-                self.report(LaneEvent::InterfaceLost);
-                break;
+                break End::Interface;
             }
             self.turn(&mut role, ready);
-        }
+        };
         self.path.close();
         role.end(&mut self, clock::now());
         self.collect(&mut role);
-        // Dropping the port closes it and announces its end.
+        // Dropping the lane closes the port and announces its end.
+        end
     }
 
     fn turn(&mut self, role: &mut R, ready: Ready) {
