@@ -255,7 +255,7 @@ impl Limit {
     /// In units of 2^`unit` ns.
     fn new(rate: Rate, unit: u32) -> Self {
         // Rounded up, so that a rate is never exceeded.
-        let interval = (1_000_000_000 / u64::from(rate.per_second.get()) >> unit) + 1;
+        let interval = ((1_000_000_000 / u64::from(rate.per_second.get())) >> unit) + 1;
         let depth = interval
             .saturating_mul(u64::from(rate.burst.get()))
             .min(MAX_DEPTH >> unit);
