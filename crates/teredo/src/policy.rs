@@ -7,7 +7,7 @@ mod native;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-pub(crate) use native::carries;
+pub(crate) use native::{carries, is_special_purpose};
 
 /// Where a node may send UDP datagrams.
 ///

@@ -45,8 +45,12 @@ const REACHABLE: [Prefix; 5] = [
 /// the whole IPv6 Internet (R4380-5.4.2-04). `ipv4` judges the IPv4 address in a 6to4 address.
 ///
 /// A network names a special-purpose network if it lies inside it, so `::/0` names none.
+#[inline]
 pub(crate) fn carries(networks: &[Prefix], ipv4: &DestinationPolicy, address: Ipv6Addr) -> bool {
-    match special_purpose(ipv4, address) {
+    let special = may_be_special(address)
+        .then(|| special_purpose(ipv4, address))
+        .flatten();
+    match special {
         None => networks.is_empty() || networks.iter().any(|net| net.contains(address)),
         Some(special) => networks
             .iter()
@@ -54,18 +58,28 @@ pub(crate) fn carries(networks: &[Prefix], ipv4: &DestinationPolicy, address: Ip
     }
 }
 
-/// The special-purpose network that refuses an address.
-fn special_purpose(ipv4: &DestinationPolicy, address: Ipv6Addr) -> Option<Prefix> {
-    let [first, second, third, ..] = address.segments();
-    // Nearly all addresses end here.
-    let candidate = match first {
-        0x2001 => second < 0x200,
+/// Whether an address is in a special-purpose network, so that packets are carried to and from it only if a network
+/// names it.
+#[inline]
+pub(crate) fn is_special_purpose(ipv4: &DestinationPolicy, address: Ipv6Addr) -> bool {
+    may_be_special(address) && special_purpose(ipv4, address).is_some()
+}
+
+/// Whether the first 32 bits are those of a special-purpose network; for nearly all addresses they are not.
+#[inline]
+fn may_be_special(address: Ipv6Addr) -> bool {
+    let bits = (address.to_bits() >> 96) as u32;
+    match bits >> 16 {
+        0x2001 => bits < 0x2001_0200,
         0x64 | 0x100 | 0x2002 | 0x5f00 => true,
         _ => false,
-    };
-    if !candidate {
-        return None;
     }
+}
+
+/// The special-purpose network that refuses an address.
+#[cold]
+fn special_purpose(ipv4: &DestinationPolicy, address: Ipv6Addr) -> Option<Prefix> {
+    let [_, second, third, ..] = address.segments();
     let special = *SPECIAL.iter().find(|net| net.contains(address))?;
     let reachable = match special {
         SIX_TO_FOUR => {

@@ -84,6 +84,7 @@ impl Served {
     }
 
     /// Whether a packet from this address goes to clients. The address is global and not Teredo.
+    #[inline]
     pub(super) fn gives(
         &self,
         ipv4: &DestinationPolicy,
@@ -91,7 +92,7 @@ impl Served {
     ) -> Result<(), DropReason> {
         match self {
             Self::Networks(networks)
-                if policy::carries(&[], ipv4, source)
+                if !policy::is_special_purpose(ipv4, source)
                     || policy::carries(networks, ipv4, source) =>
             {
                 Ok(())
