@@ -96,7 +96,7 @@ struct Shared {
     current: AtomicU64,
     mark: watch::Receiver<u64>,
     limit: usize,
-    node: std::sync::RwLock<Arc<Node>>,
+    node: Mutex<Arc<Node>>,
     state: Mutex<State>,
     /// Signals the leader: the run queue is not empty.
     work: Condvar,
@@ -145,7 +145,7 @@ impl Hub {
             current: AtomicU64::new(pack(Snapshot::default())),
             mark: gates.mark(),
             limit,
-            node: std::sync::RwLock::default(),
+            node: Mutex::new(Arc::default()),
             state: Mutex::new(State {
                 log: log::Log::new(),
                 announced_at: Instant::now(),
@@ -208,7 +208,7 @@ impl Hub {
         let mut current = self
             .shared
             .node
-            .write()
+            .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(node);
     }
@@ -219,7 +219,7 @@ impl Hub {
         let node = self
             .shared
             .node
-            .read()
+            .lock()
             .unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&node)
     }
