@@ -468,3 +468,23 @@ fn a_terminated_client_cuts_nobody_off() {
         .count();
     assert_eq!(told, many.len(), "subscribers told of the end");
 }
+
+/// N-11: subscribers hear that the port is gone before the service is, although the node ended by itself.
+#[test]
+fn a_deleted_interface_ends_the_port_before_the_service() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    for round in 0..5 {
+        let alice = world.client(&host, &[]);
+        let mut varlink = Varlink::subscribe(&alice.socket);
+        alice.qualified();
+        let mut delete = std::process::Command::new("ip");
+        let output = run(&host, delete.args(["link", "delete", "teredo"]));
+        assert!(output.status.success(), "{output:?}");
+        let kinds: Vec<_> = std::iter::from_fn(|| varlink.next())
+            .map(|reply| reply["kind"].clone())
+            .collect();
+        assert_eq!(kinds.last(), Some(&json!("delete")), "round {round}");
+        alice.process.wait_for_line("was deleted", SECOND).unwrap();
+    }
+}

@@ -9,7 +9,7 @@ use teredo::wire::{
     Flags, Ipv6Header, Ipv6Packet, PORT, TeredoAddress, emit_bubble, emit_router_solicitation,
     link_local, protocol,
 };
-use teredo_lab::{Host, NatKind};
+use teredo_lab::{Host, NatKind, Receive as _};
 
 use crate::world::*;
 
@@ -46,7 +46,7 @@ fn flood(over: &AtomicBool, mut send: impl FnMut(u32)) -> u32 {
 fn arrived(socket: &UdpSocket) -> Vec<Ipv6Addr> {
     let mut buffer = [0; 2048];
     let mut sources = Vec::new();
-    while let Ok(len) = socket.recv(&mut buffer) {
+    while let Ok(len) = socket.receive(&mut buffer) {
         // Behind the origin indication.
         let packet = Ipv6Packet::parse(&buffer[8..len]).unwrap();
         sources.push(packet.source());
@@ -142,7 +142,7 @@ fn advertisements_to_one_address_are_limited() {
         }
         socket.set_read_timeout(Some(SECOND / 2)).unwrap();
         let mut buffer = [0; 2048];
-        std::iter::from_fn(|| socket.recv(&mut buffer).ok()).count()
+        std::iter::from_fn(|| socket.receive(&mut buffer).ok()).count()
     };
     let start = Instant::now();
     let answers = ask("victim", VICTIM, 1000);
@@ -180,7 +180,7 @@ fn raw(host: &Host) -> Socket {
 /// Answers the bubbles that arrive; true once a packet of the native host did.
 fn answer(socket: &UdpSocket, own: Ipv6Addr) -> bool {
     let mut buffer = [0; 2048];
-    while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+    while let Ok((len, from)) = socket.receive_from(&mut buffer) {
         if let Ok(packet) = Ipv6Packet::parse(&buffer[..len])
             && packet.source() == NATIVE
         {

@@ -12,6 +12,7 @@ mod shell;
 mod subscriber;
 mod world;
 
+mod administrator_set;
 mod control;
 mod death;
 mod discovery;
