@@ -65,15 +65,11 @@ pub(crate) fn is_special_purpose(ipv4: &DestinationPolicy, address: Ipv6Addr) ->
     may_be_special(address) && special_purpose(ipv4, address).is_some()
 }
 
-/// Whether the first 32 bits are those of a special-purpose network; for nearly all addresses they are not.
+/// Whether the first 32 bits may be those of a special-purpose network; for nearly all addresses in use they are not.
 #[inline]
 fn may_be_special(address: Ipv6Addr) -> bool {
     let bits = (address.to_bits() >> 96) as u32;
-    match bits >> 16 {
-        0x2001 => bits < 0x2001_0200,
-        0x64 | 0x100 | 0x2002 | 0x5f00 => true,
-        _ => false,
-    }
+    bits < 0x2001_0200 || matches!(bits >> 16, 0x2002 | 0x5f00)
 }
 
 /// The special-purpose network that refuses an address.

@@ -53,7 +53,7 @@ pub struct RelayLimits {
     /// each destination protects victims, while anybody could use up a total that all need.
     pub total: Option<Rate>,
     /// The most entries in the table, 8 bytes each; rounded up to a power of two. A destination has one, and so has each
-    /// of its senders while it is flooded. 65,536.
+    /// of its senders while it is flooded. 65,536. Advertisements have a table of that size for themselves.
     pub destinations: usize,
 }
 
@@ -88,7 +88,7 @@ const MAX_DEPTH: u64 = 1 << (TIME_BITS + UNIT_BITS - 2);
 #[derive(Debug)]
 pub struct RelayLimiter {
     per_destination: Option<Fair>,
-    advertisements: Option<Limit>,
+    advertisements: Option<Advertisements>,
     /// In nanoseconds.
     total: Option<(Limit, AtomicU64)>,
     /// Keys of the hash, so that nobody outside can aim at a place.
@@ -112,7 +112,7 @@ impl RelayLimiter {
             per_destination: limits.per_destination.map(Fair::new),
             advertisements: limits
                 .advertisements
-                .map(|rate| Limit::new(rate, UNIT_BITS)),
+                .map(|rate| Advertisements::new(rate, key(16))),
             total: limits
                 .total
                 .map(|rate| (Limit::new(rate, 0), AtomicU64::new(0))),
@@ -133,10 +133,9 @@ impl RelayLimiter {
 
     /// Whether an advertisement may go to this IPv4 address; if so, it is counted.
     pub(super) fn allows_advertisement(&self, now: Instant, to: Ipv4Addr) -> bool {
-        self.advertisements.is_none_or(|limit| {
-            let key = [to.to_bits().into(), ADVERTISEMENT];
-            self.take(now, self.hash(&key), limit, limit.depth)
-        })
+        self.advertisements
+            .as_ref()
+            .is_none_or(|advertisements| advertisements.allow(now, to))
     }
 
     /// `destination` is an IPv4 address or a /64 of the IPv6 Internet.
@@ -165,12 +164,8 @@ impl RelayLimiter {
     }
 
     fn take_from_all(&self, now: Instant) -> bool {
-        self.total.as_ref().is_none_or(|(limit, full_at)| {
-            let take = |full_at| limit.arrive(full_at, now.as_nanos(), limit.depth);
-            full_at
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-                .is_ok()
-        })
+        let total = self.total.as_ref();
+        total.is_none_or(|(limit, full_at)| limit.take_from(full_at, now))
     }
 
     fn hash(&self, key: &[u64]) -> u64 {
@@ -214,10 +209,45 @@ impl RelayLimiter {
     }
 }
 
-/// What a key of two words is about, in the second word above an IPv4 address.
-const ADVERTISEMENT: u64 = 1 << 32;
-const HOST: u64 = 2 << 32;
-const NETWORK: u64 = 3 << 32;
+/// The buckets of advertisements, one for each hash of an IPv4 address.
+///
+/// Every solicitation comes by, so this is simpler than the table. Two addresses with the same hash share a bucket, which
+/// none of them notices. A multiplication is hash enough: whoever could aim at a victim's bucket can as well solicit with
+/// the victim's address.
+#[derive(Debug)]
+struct Advertisements {
+    limit: Limit,
+    factor: u64,
+    /// In nanoseconds.
+    full_at: Box<[AtomicU64; 1 << ADVERTISEMENT_BITS]>,
+}
+
+const ADVERTISEMENT_BITS: u32 = 16;
+
+impl Advertisements {
+    fn new(rate: Rate, key: u64) -> Self {
+        let places: Box<[AtomicU64]> = (0..1 << ADVERTISEMENT_BITS)
+            .map(|_| AtomicU64::new(0))
+            .collect();
+        Self {
+            limit: Limit::new(rate, 0),
+            // Odd, and good with any key.
+            factor: (key ^ 0x9e37_79b9_7f4a_7c15) | 1,
+            full_at: places.try_into().expect("as many as collected"),
+        }
+    }
+
+    fn allow(&self, now: Instant, to: Ipv4Addr) -> bool {
+        let hash = u64::from(to.to_bits()).wrapping_mul(self.factor);
+        // The upper bits depend on the whole address.
+        let place = &self.full_at[(hash >> (u64::BITS - ADVERTISEMENT_BITS)) as usize];
+        self.limit.take_from(place, now)
+    }
+}
+
+/// What a share is for, above the IPv4 address or network in its key.
+const HOST: u64 = 1 << 32;
+const NETWORK: u64 = 2 << 32;
 
 /// The limits of one destination, in units of the table's time.
 #[derive(Clone, Copy, Debug)]
@@ -269,6 +299,14 @@ impl Limit {
             interval,
             depth: self.depth.max(interval),
         }
+    }
+
+    /// Takes a token from a bucket with a limit in nanoseconds.
+    fn take_from(self, full_at: &AtomicU64, now: Instant) -> bool {
+        let take = |full_at| self.arrive(full_at, now.as_nanos(), self.depth);
+        full_at
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
     }
 
     /// Takes a token from a bucket that is full at `full_at`. Returns the new time, or `None` if more than `depth` would
