@@ -22,6 +22,8 @@ pub(super) struct Gates {
     /// How many gates have each mark, so that the lowest is found without a look at all of them.
     marks: BTreeMap<u64, usize>,
     missed: u64,
+    /// The last firewall, if it has ended and no other one reports.
+    departed: Option<GateOwner>,
     /// How many threads wait in [`Hub::wait_settled`].
     waiting: usize,
     /// The highest sequence that no gate delays.
@@ -136,6 +138,7 @@ impl Gates {
             entries: BTreeMap::new(),
             marks: BTreeMap::new(),
             missed: 0,
+            departed: None,
             waiting: 0,
             mark: watch::Sender::new(u64::MAX),
         }
@@ -214,8 +217,13 @@ impl GateRegistration {
 impl Drop for GateRegistration {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
-        let gone = state.gates.entries.remove(&self.id);
-        state.gates.move_mark(gone.map(|entry| entry.mark()), None);
+        if let Some(gone) = state.gates.entries.remove(&self.id) {
+            state.gates.move_mark(Some(gone.mark()), None);
+            let mut others = state.gates.entries.values();
+            if gone.report.is_some() && others.all(|other| other.report.is_none()) {
+                state.gates.departed = Some(gone.owner);
+            }
+        }
         self.hub.settled_further(state);
     }
 }
@@ -277,6 +285,7 @@ impl Hub {
         let entry = state.gates.entries.get_mut(&id);
         let entry = entry.ok_or(SettleError::UnknownSubscription(id))?;
         entry.report = Some((report, Instant::now()));
+        state.gates.departed = None;
         Ok(())
     }
 
@@ -393,6 +402,13 @@ impl Hub {
     pub fn gates(&self) -> Vec<GateStatus> {
         let state = self.lock();
         state.gates.status(state.log.current()).collect()
+    }
+
+    /// The last gate that [reported](Self::report), if it has ended and no other one reports: nobody opens the port any
+    /// more.
+    #[must_use]
+    pub fn departed_firewall(&self) -> Option<GateOwner> {
+        self.lock().gates.departed.clone()
     }
 
     /// Calls `hook` whenever a gate has settled or ended, which changes [`Hub::is_settled`] and [`Hub::gates`], until

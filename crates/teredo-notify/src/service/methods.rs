@@ -228,12 +228,13 @@ async fn status(context: &Context) -> Status {
         firewall,
         ..status
     };
-    add_problems(&mut status);
+    add_problems(&mut status, context.hub.departed_firewall());
     status
 }
 
-/// What the firewalls say, and what they do not: an interface that nobody protects.
-fn add_problems(status: &mut Status) {
+/// What the firewalls say, and what they do not: an interface that nobody protects, and a port that nobody opens any
+/// more.
+fn add_problems(status: &mut Status, departed: Option<GateOwner>) {
     let mut problems = Vec::new();
     if let Some(interface) = &status.interface {
         let protects =
@@ -258,6 +259,16 @@ fn add_problems(status: &mut Status) {
                 .map_or_else(String::new, |pid| format!(" (pid {pid})"));
             problems.push(format!("{name}{pid}: {trouble}"));
         }
+    }
+    if let Some(owner) = departed {
+        let name = owner.command.as_deref().unwrap_or("a firewall");
+        let pid = owner
+            .pid
+            .map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        problems.push(format!(
+            "{name}{pid} has ended, and no firewall follows the port: the exception closes with its lease; run \
+             'teredo firewall' again"
+        ));
     }
     problems.append(&mut status.problems);
     status.problems = problems;

@@ -229,3 +229,31 @@ fn a_report_with_trouble_withdraws_the_confirmation() {
     );
     assert!(hub.report(gate.id() + 1, report(None, minute)).is_err());
 }
+
+/// A firewall that ends is named until another one reports; a gate that never reported is none.
+#[test]
+fn a_firewall_that_has_ended_is_named_until_there_is_another() {
+    let hub = Hub::new();
+    let firewall = |name: &str| {
+        let owner = GateOwner {
+            pid: None,
+            command: Some(name.to_owned()),
+        };
+        let gate = hub.register_gate(owner).unwrap();
+        hub.report(gate.id(), GateReport::default()).unwrap();
+        gate
+    };
+    let departed = || hub.departed_firewall().and_then(|owner| owner.command);
+    drop(gate(&hub));
+    assert_eq!(departed(), None, "it was no firewall");
+    let first = firewall("first");
+    let second = firewall("second");
+    drop(first);
+    assert_eq!(departed(), None, "the second is there");
+    drop(second);
+    assert_eq!(departed().as_deref(), Some("second"));
+    let _idle = gate(&hub);
+    assert_eq!(departed().as_deref(), Some("second"));
+    let _third = firewall("third");
+    assert_eq!(departed(), None);
+}
