@@ -13,6 +13,7 @@ mod subscriber;
 mod world;
 
 mod administrator_set;
+mod bad_luck;
 mod control;
 mod death;
 mod discovery;
