@@ -211,8 +211,8 @@ impl RelayLimiter {
 
 /// The buckets of advertisements, one for each hash of an IPv4 address.
 ///
-/// Every solicitation comes by, so this is simpler than the table. Two addresses with the same hash share a bucket, which
-/// none of them notices. A multiplication is hash enough: whoever could aim at a victim's bucket can as well solicit with
+/// Every solicitation passes here, so this is simpler than the table. Two addresses with the same hash share a bucket,
+/// which is far larger than both need. A multiplication is hash enough: whoever could aim at a victim's bucket can as well solicit with
 /// the victim's address.
 #[derive(Debug)]
 struct Advertisements {
