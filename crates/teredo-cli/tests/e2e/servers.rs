@@ -141,30 +141,28 @@ fn tcp_goes_on_over_a_small_path() {
     let clients = [&alice, &bob].map(|host| world.client(host, &[]));
     let to = clients[1].address();
     clients[1].qualified();
-    clients[0].until(SECOND * 10, "the small path", |status| {
-        status.state == Phase::Qualified && reason(status).contains("up to 1252 bytes")
-    });
-    assert_eq!(clients[1].status().reason, None);
     let there = teredo_lab::ping(&alice, to, 3, SECOND * 5).unwrap();
     assert!(there.are_all_in_order(3), "{there:?}");
     let listener = bob
         .namespace()
         .run(|| TcpListener::bind((to, 4000)).unwrap())
         .unwrap();
-    let mut dialled = alice
+    let dialled = alice
         .namespace()
         .run(|| TcpStream::connect((to, 4000)).unwrap())
         .unwrap();
-    let (mut accepted, _) = listener.accept().unwrap();
+    let (accepted, _) = listener.accept().unwrap();
     const BYTES: usize = 1 << 20;
-    accepted.set_read_timeout(Some(SECOND * 10)).unwrap();
-    thread::scope(|scope| {
-        scope.spawn(|| dialled.write_all(&vec![7; BYTES]).unwrap());
-        accepted.read_exact(&mut vec![0; BYTES]).unwrap();
+    for (from, into) in [(&dialled, &accepted), (&accepted, &dialled)] {
+        let (mut from, mut into) = (from, into);
+        into.set_read_timeout(Some(SECOND * 10)).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || from.write_all(&vec![7; BYTES]).unwrap());
+            into.read_exact(&mut vec![0; BYTES]).unwrap();
+        });
+    }
+    clients[0].until(SECOND * 10, "the small path", |status| {
+        status.state == Phase::Qualified && reason(status).contains("up to 1252 bytes")
     });
-    dialled.set_read_timeout(Some(SECOND * 10)).unwrap();
-    thread::scope(|scope| {
-        scope.spawn(|| accepted.write_all(&vec![7; BYTES]).unwrap());
-        dialled.read_exact(&mut vec![0; BYTES]).unwrap();
-    });
+    assert_eq!(clients[1].status().reason, None);
 }

@@ -31,7 +31,7 @@ impl PathMonitor {
         Self { handle, next, sent }
     }
 
-    /// The client has qualified: the path may be another one.
+    /// The first packets for which it matters: the path may be another one.
     pub(super) fn begin(&mut self) {
         (self.next, self.sent) = (Some(Instant::now()), 0);
     }
@@ -49,23 +49,19 @@ impl PathMonitor {
                 server.map(|server| server.primary)
             });
             let Some(server) = server else {
-                // The next qualification begins again.
+                // The next long packets begin again.
                 self.next = None;
                 continue;
             };
-            if self.sent < PROBES {
+            let limit = path_limit(server).ok().flatten();
+            if limit.is_none() && self.sent < PROBES {
                 self.sent += 1;
                 self.handle.probe_path(server);
                 self.next = Some(Instant::now() + PATIENCE);
-                if self.sent == 1 {
-                    continue;
-                }
-            } else {
-                (self.next, self.sent) = (Some(Instant::now() + PAUSE), 0);
+                continue;
             }
-            if let Ok(limit) = path_limit(server) {
-                return limit;
-            }
+            (self.next, self.sent) = (Some(Instant::now() + PAUSE), 0);
+            return limit;
         }
     }
 }

@@ -128,6 +128,7 @@ impl ControlLoop {
                 self.hub.expire(sequence);
                 tracing::debug!(port, "went on without a gating subscriber");
             }
+            ClientEvent::LongPackets => self.path.begin(),
             ClientEvent::IoError { operation, message } => {
                 // The optional sockets keep nothing from leaving.
                 if matches!(operation, Operation::Discover | Operation::Determine) {
@@ -174,9 +175,6 @@ impl ControlLoop {
             }
             Event::StateChanged { state, reason } => {
                 self.account.enter_state(state, reason);
-                if state == State::Qualified {
-                    self.path.begin();
-                }
                 // The server may have another address by now.
                 if reason.is_some_and(is_about_the_server) {
                     self.resolver.nudge();
@@ -215,11 +213,11 @@ impl ControlLoop {
 
     /// The MTU of the path is too small, or large enough again.
     async fn path_measured(&mut self, limit: Option<u16>) {
+        self.handle.set_path_limit(limit);
         if self.account.path_limit == limit {
             return;
         }
         self.account.path_limit = limit;
-        self.handle.set_path_limit(limit);
         match limit {
             Some(limit) => {
                 tracing::warn!(

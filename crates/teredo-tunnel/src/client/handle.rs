@@ -1,10 +1,9 @@
 //! The owner's end of a client's data path.
 
 use std::future::Future;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, mpsc};
 
-use teredo::wire::PORT;
 use teredo::{Client, Keyring, ServerAddress};
 
 use super::role::{ClientRole, Command};
@@ -96,11 +95,10 @@ impl ClientHandle {
         self.0.send(Command::SetNative(native));
     }
 
-    /// Sends a datagram of full length with DF set to this server, so that the kernel learns the MTU of the path;
+    /// Sends a datagram of full length with DF set to this server's host, so that the kernel learns the MTU of the path;
     /// [`path_limit`](crate::net::path_limit) tells it afterwards.
     pub fn probe_path(&self, server: Ipv4Addr) {
-        let to = SocketAddrV4::new(server, PORT);
-        self.0.send(Command::ProbePath(to));
+        self.0.send(Command::ProbePath(server));
     }
 
     /// Limits the segments of new TCP flows, in both directions, so that no packet is longer than this.

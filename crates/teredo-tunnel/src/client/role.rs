@@ -34,7 +34,7 @@ pub(super) enum Command {
     NetworkChanged { local: Ipv4Addr, attached: Attached },
     SetAttached(Attached),
     SetNative(Option<Ipv6Addr>),
-    ProbePath(SocketAddrV4),
+    ProbePath(Ipv4Addr),
     SetPathLimit(Option<u16>),
     Rebind(Option<u16>, Reply),
     Start(Reply),
@@ -128,6 +128,7 @@ impl Role for ClientRole {
                     }
                 ) {
                     lane.troubles.clear_all();
+                    lane.path.watch_long_packets();
                 }
                 lane.report(LaneEvent::Node(event));
             }

@@ -40,7 +40,20 @@ pub(crate) struct DataPath<N> {
     pauses: [Pause; 2],
     /// The longest packet that the path takes, if it is not the longest of the tunnel.
     path_limit: Option<u16>,
+    long_packets: LongPackets,
 }
+
+/// Whether there were packets for which the path's MTU matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LongPackets {
+    NotWatched,
+    Watched,
+    Seen,
+}
+
+/// The longest packet for an MTU of 1280, which every IPv4 path of today takes. TCP keeps to it until the path's MTU is
+/// known: a flow cannot be told of it later.
+const CAUTIOUS_LIMIT: u16 = 1280 - 28;
 
 /// Datagrams that wait to be sent.
 #[derive(Default)]
@@ -110,7 +123,23 @@ impl<N: Node> DataPath<N> {
             deliveries,
             pauses: [Pause::default(); 2],
             path_limit: None,
+            long_packets: LongPackets::NotWatched,
         }
+    }
+
+    /// The path is another one, and its MTU is not known: watches for packets for which it matters.
+    pub(crate) fn watch_long_packets(&mut self) {
+        self.long_packets = LongPackets::Watched;
+        self.path_limit = Some(self.path_limit.unwrap_or(CAUTIOUS_LIMIT));
+    }
+
+    /// Whether there were such packets; says so once.
+    pub(super) fn take_long_packets(&mut self) -> bool {
+        let seen = self.long_packets == LongPackets::Seen;
+        if seen {
+            self.long_packets = LongPackets::NotWatched;
+        }
+        seen
     }
 
     /// Limits the segments of new TCP flows, in both directions.
@@ -179,6 +208,12 @@ impl<N: Node> DataPath<N> {
         self.tun.read_batch(&mut self.packets)?;
         if let Some(limit) = self.path_limit {
             self.packets.clamp_segments(limit);
+        }
+        if self.long_packets == LongPackets::Watched {
+            let mut packets = self.packets.runs().flatten();
+            if packets.any(|packet| needs_mtu(&self.packets.arena()[packet.clone()])) {
+                self.long_packets = LongPackets::Seen;
+            }
         }
         self.counters.tun_rx_calls += self.packets.runs().count() as u64;
         self.node
@@ -266,6 +301,11 @@ impl<N: Node> DataPath<N> {
             {
                 self.node.count_drop(DropReason::Congestion, 1);
                 continue;
+            }
+            if self.long_packets == LongPackets::Watched
+                && needs_mtu(&self.datagrams.arena()[range.clone()])
+            {
+                self.long_packets = LongPackets::Seen;
             }
             if let Some(limit) = self.path_limit {
                 mss::clamp(&mut self.datagrams.arena_mut()[range.clone()], limit);
@@ -379,6 +419,10 @@ fn write_whole(
             false
         }
     }
+}
+
+fn needs_mtu(packet: &[u8]) -> bool {
+    packet.len() > CAUTIOUS_LIMIT.into() || mss::is_syn(packet)
 }
 
 /// Empties `poll_transmit`.

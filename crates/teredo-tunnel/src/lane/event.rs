@@ -35,6 +35,9 @@ pub enum LaneEvent<E> {
         /// The kernel's reason.
         message: String,
     },
+    /// The host has begun a TCP flow or sent a long packet, the first since the client qualified: now it matters which
+    /// packets the path takes (see [`probe_path`](crate::client::ClientHandle::probe_path)).
+    LongPackets,
     /// The interface was deleted; the data path has ended.
     InterfaceLost,
     /// A thread of the data path has ended by itself, for the reason in the log. The other threads do not take over its

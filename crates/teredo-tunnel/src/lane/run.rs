@@ -183,6 +183,9 @@ impl<R: Role> Lane<R> {
             self.handle_events(role);
             self.flush(role);
         }
+        if self.path.take_long_packets() {
+            self.report(LaneEvent::LongPackets);
+        }
     }
 
     fn wait(&mut self, role: &R) -> io::Result<Ready> {

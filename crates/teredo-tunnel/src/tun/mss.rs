@@ -11,10 +11,14 @@ const END: u8 = 0;
 const NO_OPERATION: u8 = 1;
 const MAXIMUM_SEGMENT_SIZE: u8 = 2;
 
+/// Whether a packet begins a TCP flow, or answers to it.
+pub(crate) fn is_syn(packet: &[u8]) -> bool {
+    packet.len() >= HEADERS && packet[6] == TCP && packet[53] & SYN != 0
+}
+
 /// Lowers the segment size of a SYN so that its flow has no packet longer than `limit`. Returns whether it did.
 pub(crate) fn clamp(packet: &mut [u8], limit: u16) -> bool {
-    let is_syn = packet.len() >= HEADERS && packet[6] == TCP && packet[53] & SYN != 0;
-    if !is_syn {
+    if !is_syn(packet) {
         return false;
     }
     let end = (40 + usize::from(packet[52] >> 4) * 4).min(packet.len());

@@ -16,6 +16,9 @@ use teredo::wire::MTU;
 use super::ServiceSocket;
 use crate::offload::Pause;
 
+/// The first port of traceroute: a datagram there only asks for the path.
+const TRACEROUTE: u16 = 33_434;
+
 /// The most destinations with a [`Pause`] of their own.
 const MAX_PAUSES: usize = 64;
 
@@ -296,10 +299,18 @@ impl ServiceSocket {
     }
 
     /// Sends a datagram with DF set, as long as the longest packet of the tunnel, so that a router with a smaller MTU
-    /// objects and the kernel learns of it. It has no packet in it, and its receiver drops it.
-    pub(crate) fn probe_path(&self, to: SocketAddrV4) -> io::Result<()> {
+    /// objects and the kernel learns of it. No server answers so long a datagram, so it goes to the port of traceroute.
+    pub(crate) fn probe_path(&self, to: Ipv4Addr) -> io::Result<()> {
+        // An IPv6 packet without a next header, between link-local addresses.
+        let mut probe = [0; MTU];
+        probe[0] = 0x60;
+        probe[4..6].copy_from_slice(&(MTU as u16 - 40).to_be_bytes());
+        (probe[6], probe[7]) = (59, 255);
+        for (at, last) in [(8, 1), (24, 2)] {
+            (probe[at], probe[at + 1], probe[at + 15]) = (0xfe, 0x80, last);
+        }
         sockopt::set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::DO)?;
-        let sent = self.socket.send_to(&[0; MTU], to);
+        let sent = self.socket.send_to(&probe, (to, TRACEROUTE));
         sockopt::set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::DONT)?;
         sent.map(drop)
     }
