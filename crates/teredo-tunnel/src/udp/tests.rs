@@ -444,7 +444,8 @@ fn a_refusal_concerns_one_peer_and_ends() {
     isolated(|| {
         let tun = link(1500);
         let socket = ServiceSocket::bind(Ipv4Addr::UNSPECIFIED, 5000).unwrap();
-        let (bytes, ranges) = payloads(10, 1000);
+        // One by one, these take two calls.
+        let (bytes, ranges) = payloads(40, 1000);
         let ip = |action: &str| {
             let status = std::process::Command::new("ip")
                 .args(["route", action, "blackhole", "192.0.2.3/32"])
@@ -461,16 +462,16 @@ fn a_refusal_concerns_one_peer_and_ends() {
             send(&socket, &mut outgoing, &bytes)
         };
         let refused = send_to(ELSEWHERE);
-        assert_eq!((refused.datagrams, refused.refused), (0, 10));
+        assert_eq!((refused.datagrams, refused.refused), (0, 40));
         let other = send_to(THERE);
-        assert_eq!((other.datagrams, other.calls), (10, 1), "in one call");
+        assert_eq!((other.datagrams, other.calls), (40, 1), "as a train");
         // For a while that peer's datagrams go one by one, so that no call is wasted.
         let again = send_to(ELSEWHERE);
-        assert_eq!((again.refused, again.calls), (10, 10));
+        assert_eq!((again.refused, again.calls), (40, 40));
         ip("delete");
         eventually("trains to the peer again", || {
             let sent = send_to(ELSEWHERE);
-            assert_eq!(sent.datagrams, 10);
+            assert_eq!(sent.datagrams, 40);
             (sent.calls == 1).then_some(())
         });
         drop(tun);
