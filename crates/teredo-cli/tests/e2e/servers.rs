@@ -156,6 +156,7 @@ fn tcp_goes_on_over_a_small_path() {
     for (from, into) in [(&dialled, &accepted), (&accepted, &dialled)] {
         let (mut from, mut into) = (from, into);
         into.set_read_timeout(Some(SECOND * 10)).unwrap();
+        from.set_write_timeout(Some(SECOND * 10)).unwrap();
         thread::scope(|scope| {
             scope.spawn(move || from.write_all(&vec![7; BYTES]).unwrap());
             into.read_exact(&mut vec![0; BYTES]).unwrap();
