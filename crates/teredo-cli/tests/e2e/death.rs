@@ -476,8 +476,8 @@ fn a_deleted_interface_ends_the_port_before_the_service() {
     let host = world.left.host("alice").unwrap();
     for round in 0..5 {
         let alice = world.client(&host, &[]);
-        let mut varlink = Varlink::subscribe(&alice.socket);
         alice.qualified();
+        let mut varlink = Varlink::subscribe(&alice.socket);
         let mut delete = std::process::Command::new("ip");
         let output = run(&host, delete.args(["link", "delete", "teredo"]));
         assert!(output.status.success(), "{output:?}");
