@@ -31,6 +31,8 @@ pub(crate) struct Upkeep {
     /// Whether to look in intervals.
     periodic: bool,
     trouble: Option<String>,
+    /// Why a route is not the interface's: another one has it.
+    taken_route: Option<String>,
     /// The last mends, at most one for each pause and [`AT_ONCE`].
     mends: VecDeque<Instant>,
     /// What the last mend was about.
@@ -47,6 +49,7 @@ impl Upkeep {
             interface,
             periodic: false,
             trouble: None,
+            taken_route: None,
             mends: VecDeque::new(),
             last: String::new(),
             pause: None,
@@ -73,9 +76,9 @@ impl Upkeep {
         self.trouble.as_deref()
     }
 
-    /// The quarrel about the interface, if there is one.
+    /// The quarrel about the interface, or about its route with another Teredo client of this host, if there is one.
     pub(crate) fn quarrel(&self) -> Option<String> {
-        (self.mends.len() > AT_ONCE).then(|| {
+        let quarrel = (self.mends.len() > AT_ONCE).then(|| {
             format!(
                 "another program keeps changing interface {} (mended {} times within a minute; last: {}): exclude the \
                  interface from systemd-networkd or NetworkManager",
@@ -83,7 +86,8 @@ impl Upkeep {
                 self.mends.len(),
                 self.last
             )
-        })
+        });
+        quarrel.or_else(|| self.taken_route.clone())
     }
 
     /// Puts `address` on the interface.
@@ -156,7 +160,13 @@ impl Upkeep {
             // The quarrel is over when no mend is young.
             self.next = Some(oldest + MEMORY);
         }
-        self.set_trouble(result.err().map(|error| error.to_string()));
+        // Another client of this host has the route. This one can be reached and can answer.
+        let (taken, trouble) = match result.err() {
+            Some(error @ InterfaceError::RouteExists { .. }) => (Some(error.to_string()), None),
+            other => (None, other.map(|error| error.to_string())),
+        };
+        self.taken_route = taken;
+        self.set_trouble(trouble);
     }
 
     fn set_trouble(&mut self, trouble: Option<String>) {
