@@ -78,12 +78,10 @@ fn stress(changes: u64, seed: u64) {
 
     let mut tally = Tally::default();
     for phase in phases(changes) {
-        let end = publisher.publish(phase, random.next());
-        while !publisher.has_ended() {
+        let (_, end) = phase;
+        for () in publisher.publish(phase, random.next()) {
             let chosen = random.below(subscribers.len() as u64) as usize;
             disturb(&mut subscribers[chosen], &mut random, &mut tally);
-            // What is disturbed has to run a little in between.
-            std::thread::sleep(Duration::from_micros(random.below(4000)));
         }
         for subscriber in &mut subscribers {
             subscriber.resume();

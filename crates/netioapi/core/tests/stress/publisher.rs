@@ -1,12 +1,13 @@
 //! The side of the Teredo client: a hub, its service, and a thread that announces.
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
 
-use teredo_notify::hub::Hub;
+use teredo_notify::Notification;
+use teredo_notify::hub::{Hub, Registration};
 use teredo_notify::service::{
     Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service,
 };
@@ -31,7 +32,9 @@ pub(crate) fn phases(changes: u64) -> impl Iterator<Item = Phase> {
 
 pub(crate) struct Publisher {
     hub: Hub,
-    at_work: RefCell<Option<JoinHandle<()>>>,
+    /// The port that a callback in this process has heard of last.
+    heard: Arc<AtomicU16>,
+    _registration: Registration,
 }
 
 impl Publisher {
@@ -48,42 +51,42 @@ impl Publisher {
         let service = Service::bind(&config, hub.clone(), events, Arc::new(Unsteered)).unwrap();
         drop(entered);
         thread::spawn(move || runtime.block_on(service.run(std::future::pending())));
+        let heard = Arc::<AtomicU16>::default();
+        let hears = heard.clone();
+        let hear = move |n: Notification| hears.store(n.state.port, Ordering::Release);
+        let _registration = hub.register(true, hear).unwrap();
         Self {
             hub,
-            at_work: RefCell::default(),
+            heard,
+            _registration,
         }
     }
 
-    /// Begins a phase; its last port.
-    pub(crate) fn publish(&self, (changes, end): Phase, seed: u64) -> u16 {
-        let (hub, mut random) = (self.hub.clone(), Random(seed));
-        let work = move || {
+    /// Begins a phase: the times at which to disturb a subscriber. They end when the phase does.
+    pub(crate) fn publish(&self, (changes, end): Phase, seed: u64) -> Receiver<()> {
+        let (hub, heard, mut random) = (self.hub.clone(), self.heard.clone(), Random(seed));
+        // The changes go on while one subscriber is disturbed, and wait for a second.
+        let (times, disturb) = sync_channel(1);
+        thread::spawn(move || {
             // The last one is the end, and there is no port 0 but between ports.
             for port in 1..changes as u16 {
                 match random.below(2000) {
-                    0 => thread::sleep(Duration::from_micros(random.below(3000))),
+                    // The next change comes when all is quiet, and does not meet another on its way.
+                    0 => {
+                        while heard.load(Ordering::Acquire) != hub.snapshot().port {
+                            thread::yield_now();
+                        }
+                    }
                     1..20 => drop(hub.publish(0)),
                     20..100 => thread::yield_now(),
+                    100..104 => times.send(()).unwrap(),
                     _ => {}
                 }
                 hub.publish(port);
             }
             hub.publish(end);
-        };
-        *self.at_work.borrow_mut() = Some(thread::spawn(work));
-        end
-    }
-
-    /// Whether the phase is at its end.
-    pub(crate) fn has_ended(&self) -> bool {
-        let mut at_work = self.at_work.borrow_mut();
-        if at_work.as_ref().is_some_and(|work| !work.is_finished()) {
-            return false;
-        }
-        if let Some(work) = at_work.take() {
-            work.join().unwrap();
-        }
-        true
+        });
+        disturb
     }
 }
 
