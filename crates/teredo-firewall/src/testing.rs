@@ -2,7 +2,6 @@
 
 use std::{
     process::Command,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -95,11 +94,8 @@ pub(crate) async fn eventually(what: &str, limit: Duration, mut condition: impl 
 
 /// Waits until the condition holds, and fails the test if that takes longer than `limit`.
 pub(crate) fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + limit;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
-        thread::yield_now();
-    }
+    let found = teredo_lab::until(limit, what, || condition().then_some(()));
+    found.expect("the condition holds in time");
 }
 
 fn execute_ip(arguments: &str) -> String {

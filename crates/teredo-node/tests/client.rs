@@ -52,7 +52,7 @@ fn listen(hub: &Hub) -> (Registration, Receiver<(Kind, u16)>) {
 async fn until(what: &str, condition: impl Fn() -> bool) {
     let looks = async {
         while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
     };
     let in_time = tokio::time::timeout(SOON, looks).await;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
@@ -82,13 +82,6 @@ pub(crate) async fn add_default_route(handle: &Handle, gateway: Ipv4Addr) {
 }
 
 /// Waits until `condition` holds.
-pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        thread::yield_now();
-    }
+pub(crate) fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    teredo_lab::until(PATIENCE, what, condition).expect("the condition holds in time")
 }
