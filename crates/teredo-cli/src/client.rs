@@ -89,18 +89,17 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
         Some(error) => {
             // Subscribers hear that the port is gone before the service is (N-11).
             drop(client);
-            Err(run_failure(&error, "client"))
+            Err(error)
         }
-        None => match client.shutdown().await {
-            Ok(()) => Ok(Exit::Done),
-            Err(error) => Err(run_failure(&error, "client")),
-        },
+        None => client.shutdown().await,
     };
     serving.end().await;
     if let Some(kept) = kept {
         kept.abort();
     }
     outcome
+        .map(|()| Exit::Done)
+        .map_err(|error| run_failure(&error, "client"))
 }
 
 /// Reloads the secrets. A faulty file changes nothing.

@@ -105,18 +105,17 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
         Some(error) => {
             // Subscribers hear that the port is gone before the service is (N-11).
             drop(relay);
-            Err(run_failure(&error, "relay"))
+            Err(error)
         }
-        None => match relay.shutdown().await {
-            Ok(()) => Ok(Exit::Done),
-            Err(error) => Err(run_failure(&error, "relay")),
-        },
+        None => relay.shutdown().await,
     };
     serving.end().await;
     if let Some(kept) = kept {
         kept.abort();
     }
     outcome
+        .map(|()| Exit::Done)
+        .map_err(|error| run_failure(&error, "relay"))
 }
 
 /// Where the relay may send; fails where its own address is none that a client could reach.
