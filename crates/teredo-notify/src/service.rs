@@ -21,7 +21,7 @@ mod socket;
 mod socket_file;
 mod subscription;
 
-pub use control::{Control, ControlError, ControlFuture, EventBus, Outcome};
+pub use control::{Control, ControlError, ControlFuture, EventBus, Outcome, ReadOnly};
 pub use socket_file::ServiceError;
 
 use std::future::Future;

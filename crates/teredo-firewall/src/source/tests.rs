@@ -2,8 +2,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use teredo_notify::{
     hub::Hub,
-    service::{Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service},
-    types::Status,
+    service::{Config, EventBus, ReadOnly, Service},
     watcher::GatingSubscriber,
 };
 use tokio::time::timeout;
@@ -15,30 +14,9 @@ use crate::{
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Nobody calls it here.
-struct NoControl;
-
-impl Control for NoControl {
-    fn status(&self) -> ControlFuture<'_, Status> {
-        Box::pin(pending())
-    }
-
-    fn rebind(&self, _port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(pending())
-    }
-
-    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(pending())
-    }
-
-    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(pending())
-    }
-}
-
 fn serve(config: &Config, hub: &Hub) -> tokio::task::JoinHandle<()> {
     let events = EventBus::new(hub.clone());
-    let service = Service::bind(config, hub.clone(), events, Arc::new(NoControl));
+    let service = Service::bind(config, hub.clone(), events, Arc::new(ReadOnly::default()));
     tokio::spawn(service.expect("the service listens").run(pending()))
 }
 

@@ -49,6 +49,45 @@ pub trait Control: Send + Sync + 'static {
     fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>>;
 }
 
+/// A client that has a status and takes no orders, for a program that only announces: every order fails.
+///
+/// ```
+/// use teredo_notify::service::{Control, ReadOnly};
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # runtime.block_on(async {
+/// let control = ReadOnly::default();
+/// let error = control.stop().await.unwrap_err();
+/// assert_eq!(error.to_string(), "this client takes no orders");
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct ReadOnly(pub Status);
+
+impl ReadOnly {
+    fn refuse(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        Box::pin(async { Err(ControlError::Failed("this client takes no orders".into())) })
+    }
+}
+
+impl Control for ReadOnly {
+    fn status(&self) -> ControlFuture<'_, Status> {
+        Box::pin(async { self.0.clone() })
+    }
+
+    fn rebind(&self, _port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        self.refuse()
+    }
+
+    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        self.refuse()
+    }
+
+    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        self.refuse()
+    }
+}
+
 /// The result of a control call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Outcome {

@@ -8,10 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
 use teredo_notify::hub::Hub;
-use teredo_notify::service::{
-    Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service,
-};
-use teredo_notify::types::Status;
+use teredo_notify::service::{Config, EventBus, ReadOnly, Service};
 use tokio::sync::oneshot;
 
 use super::{recorder, system};
@@ -48,7 +45,7 @@ impl Host {
             ..Config::new(system::teredo(folder))
         };
         let entered = runtime.enter();
-        let service = Service::bind(&config, hub.clone(), events, Arc::new(Fixed))?;
+        let service = Service::bind(&config, hub.clone(), events, Arc::new(ReadOnly::default()))?;
         drop(entered);
         let (ended, end) = oneshot::channel::<()>();
         let thread = thread::Builder::new()
@@ -116,26 +113,5 @@ impl Announcer for Writer {
 
     fn announced_at(&self) -> u64 {
         self.announced_at
-    }
-}
-
-/// A control that is never used.
-struct Fixed;
-
-impl Control for Fixed {
-    fn status(&self) -> ControlFuture<'_, Status> {
-        Box::pin(async { Status::default() })
-    }
-
-    fn rebind(&self, _: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async { Err(ControlError::NotReady) })
-    }
-
-    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async { Err(ControlError::NotReady) })
-    }
-
-    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async { Err(ControlError::NotReady) })
     }
 }

@@ -13,35 +13,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use teredo_notify::hub::{GateOwner, GateRegistration, Hub};
-use teredo_notify::service::{
-    Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service, ServiceError,
-};
-use teredo_notify::types::Status;
+use teredo_notify::service::{Config, EventBus, ReadOnly, Service, ServiceError};
 use tokio::sync::oneshot;
 
 use crate::compile::prefix;
 use crate::impostor::{Impostor, NOBODY};
-
-/// Nobody steers this client over its service.
-struct Unsteered;
-
-impl Control for Unsteered {
-    fn status(&self) -> ControlFuture<'_, Status> {
-        Box::pin(async { Status::default() })
-    }
-
-    fn rebind(&self, _port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async { Err(ControlError::NotReady) })
-    }
-
-    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async { Err(ControlError::NotReady) })
-    }
-
-    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async { Err(ControlError::NotReady) })
-    }
-}
 
 struct Running {
     hub: Hub,
@@ -61,7 +37,12 @@ impl Running {
         let config = Config::new(path);
         let deadline = Instant::now() + Duration::from_secs(10);
         let service = loop {
-            match Service::bind(&config, hub.clone(), events.clone(), Arc::new(Unsteered)) {
+            match Service::bind(
+                &config,
+                hub.clone(),
+                events.clone(),
+                Arc::new(ReadOnly::default()),
+            ) {
                 // Another test's child has the old one's lock still, until it has become its program.
                 Err(ServiceError::AlreadyRunning { .. }) if Instant::now() < deadline => {
                     thread::yield_now();

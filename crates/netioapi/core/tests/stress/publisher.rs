@@ -8,10 +8,7 @@ use std::thread;
 
 use teredo_notify::Notification;
 use teredo_notify::hub::{Hub, Registration};
-use teredo_notify::service::{
-    Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service,
-};
-use teredo_notify::types::Status;
+use teredo_notify::service::{Config, EventBus, ReadOnly, Service};
 
 use crate::random::Random;
 
@@ -48,7 +45,8 @@ impl Publisher {
         let entered = runtime.enter();
         let events = EventBus::new(hub.clone());
         let config = Config::new(socket);
-        let service = Service::bind(&config, hub.clone(), events, Arc::new(Unsteered)).unwrap();
+        let service =
+            Service::bind(&config, hub.clone(), events, Arc::new(ReadOnly::default())).unwrap();
         drop(entered);
         thread::spawn(move || runtime.block_on(service.run(std::future::pending())));
         let heard = Arc::<AtomicU16>::default();
@@ -87,26 +85,5 @@ impl Publisher {
             hub.publish(end);
         });
         disturb
-    }
-}
-
-/// Nobody steers this client.
-struct Unsteered;
-
-impl Control for Unsteered {
-    fn status(&self) -> ControlFuture<'_, Status> {
-        Box::pin(async { Status::default() })
-    }
-
-    fn rebind(&self, _port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async { Err(ControlError::NotReady) })
-    }
-
-    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async { Err(ControlError::NotReady) })
-    }
-
-    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async { Err(ControlError::NotReady) })
     }
 }
