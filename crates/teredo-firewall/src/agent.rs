@@ -20,7 +20,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     administrator_set::SetError,
-    block::{ForeignTable, REPAIR_INTERVAL},
+    block::{ForeignTable, REPAIR_INTERVAL, RETRY},
     config::{AgentConfig, ConfigError, SetPath},
     source::PortSource,
 };
@@ -33,9 +33,6 @@ use node::Followed;
 /// How long a restarted agent waits for the first news before it assumes that there is no port.
 /// Until then it leaves the set as it finds it, so that its restart closes nothing.
 const FIRST_NEWS_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How soon the agent retries a change that the kernel refused.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// How often the agent looks for what it hears nothing of: datagrams that others drop, and renamed interfaces.
 const BEAT: Duration = Duration::from_secs(1);
@@ -344,9 +341,10 @@ impl Agent {
             .failure
             .clone()
             .or_else(|| self.status.borrow().trouble.clone());
+        let wanted = self.wanted();
         let report = GateReport {
             trouble,
-            protects: self.wanted().tunnels.into_keys().collect(),
+            protects: self.firewall.protected(&wanted),
             valid: self.config.lease,
         };
         for (node, source) in self.nodes.iter_mut().zip(sources) {
@@ -466,13 +464,10 @@ impl Agent {
                 }
                 self.apply(sources).await;
             }
-            Err(error) => {
+            // The block comes back even if the set does not.
+            Err(_) => {
                 self.firewall.doubt();
-                // The block comes back even if the set does not.
-                match self.firewall.apply(&wanted) {
-                    Ok(()) => self.apply(sources).await,
-                    Err(_) => self.failed(&error, sources).await,
-                }
+                self.apply(sources).await;
             }
         }
         // Another program's change may shadow the exception; a busy ruleset waits for the beat.

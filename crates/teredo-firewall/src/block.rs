@@ -1,12 +1,15 @@
 //! The block of the tunnel's inside, for a client that installs it before its interface is up.
 
-use teredo_nft::{Batch, Element, Monitor, Netlink, NftError};
-use tokio::time::{Duration, sleep};
+use teredo_nft::{Batch, Change, Element, Monitor, Netlink, NftError};
+use tokio::time::{Duration, sleep, timeout};
 
 use crate::table::{self, CLOSED_FORWARD, Found, TUNNELS};
 
 /// The least time between two repairs. Two programs that each take the table for theirs must not keep a processor busy.
 pub(crate) const REPAIR_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How soon a change that the kernel refused is tried again.
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
 /// Drops unsolicited traffic that comes in by one interface, except ICMPv6 and the ports that an agent opened.
 ///
@@ -72,6 +75,15 @@ pub(crate) fn program(port: u32) -> String {
 }
 
 impl Block {
+    /// The block of this interface, which [`keep`](Self::keep) puts in place.
+    #[must_use]
+    pub fn new(interface: impl Into<String>, forward: bool) -> Self {
+        Self {
+            interface: interface.into(),
+            forward,
+        }
+    }
+
     /// Closes the inside of this interface, which need not exist yet. On a relay, traffic to other hosts is none of the
     /// block's business: `forward` is false.
     ///
@@ -79,10 +91,7 @@ impl Block {
     ///
     /// [`BlockError`]
     pub fn install(interface: impl Into<String>, forward: bool) -> Result<Self, BlockError> {
-        let block = Self {
-            interface: interface.into(),
-            forward,
-        };
+        let block = Self::new(interface, forward);
         let mut netlink = Netlink::open()?;
         block.put(&mut netlink)?;
         Ok(block)
@@ -94,7 +103,7 @@ impl Block {
     ///
     /// [`NftError`]
     pub fn protects(interface: &str) -> Result<bool, NftError> {
-        table::closes(&mut Netlink::open()?, interface)
+        table::closes(&mut Netlink::open()?, interface, false)
     }
 
     /// Removes the table for all interfaces. False if there is none.
@@ -119,7 +128,8 @@ impl Block {
         Ok(true)
     }
 
-    /// Puts the block back whenever another program removes it. Ends only with an error.
+    /// Puts the block in place, and back whenever another program removes it. Tries again what the kernel refuses. Ends
+    /// only with an error.
     ///
     /// # Errors
     ///
@@ -135,7 +145,7 @@ impl Block {
         loop {
             // The first look comes after the monitor, so that no change is missed. A ruleset that changes faster than it
             // can be read is put right without a look.
-            if !table::closes(&mut netlink, &self.interface).unwrap_or(false) {
+            if !table::closes(&mut netlink, &self.interface, self.forward).unwrap_or(false) {
                 let text = self.put(&mut netlink).err().map(|error| error.to_string());
                 match &text {
                     None => tracing::info!(
@@ -151,8 +161,16 @@ impl Block {
                 }
                 failure = text;
                 sleep(REPAIR_INTERVAL).await;
+            } else {
+                failure = None;
             }
-            monitor.changed().await?;
+            if failure.is_some() {
+                // The kernel may take it without a change of the ruleset.
+                let changed = timeout(RETRY, monitor.changed()).await;
+                changed.unwrap_or(Ok(Change::Lost))?;
+            } else {
+                monitor.changed().await?;
+            }
         }
     }
 

@@ -101,6 +101,10 @@ fn is_marked(comment: Option<&str>) -> bool {
 pub(crate) fn text(netlink: &mut Netlink) -> Result<Vec<String>, NftError> {
     let table = name();
     let mut text = Vec::new();
+    let info = netlink.table(&table)?;
+    if info.is_some_and(|info| info.dormant) {
+        text.push("dormant".to_owned());
+    }
     for chain in netlink.chains(table.family)? {
         if chain.table == table.name {
             text.push(format!("{} {:?}", chain.name, chain.base));
@@ -118,32 +122,59 @@ pub(crate) fn text(netlink: &mut Netlink) -> Result<Vec<String>, NftError> {
     Ok(text)
 }
 
-/// Whether unsolicited traffic from the interface is dropped, as the kernel has it now.
-pub(crate) fn closes(netlink: &mut Netlink, interface: &str) -> Result<bool, NftError> {
+/// Whether unsolicited traffic from the interface is dropped, as the kernel has it now: what is for this host, and if
+/// `forward`, what is for others.
+///
+/// It looks at the rules that matter and not at the whole text, because another version of the program may have written
+/// the table.
+pub(crate) fn closes(
+    netlink: &mut Netlink,
+    interface: &str,
+    forward: bool,
+) -> Result<bool, NftError> {
     let table = name();
-    if find(netlink)? != Found::Ours {
+    if find(netlink)? != Found::Ours || netlink.table(&table)?.is_none_or(|info| info.dormant) {
         return Ok(false);
     }
-    let hooked = netlink.chains(table.family)?.iter().any(|chain| {
-        chain.table == table.name
-            && chain.name == "input"
-            && chain.base.is_some_and(|base| base.hook == Hook::Input)
-    });
+    let chains = netlink.chains(table.family)?;
     let rules = netlink.rules(&table, None)?.unwrap_or_default();
     let of =
         |name: &str| -> Vec<&RuleInfo> { rules.iter().filter(|rule| rule.chain == name).collect() };
-    let looked_up = of("input")
-        .first()
-        .is_some_and(|rule| rule.sets.iter().any(|set| set == TUNNELS));
-    let dropped = of("inside")
-        .last()
-        .is_some_and(|rule| rule.drops_everything);
-    Ok(hooked
-        && looked_up
-        && dropped
-        && interfaces(netlink, TUNNELS)?
-            .iter()
-            .any(|name| name == interface))
+    let inside = of("inside");
+    // One more in front may accept everything.
+    if inside.len() != INSIDE_RULES || !inside.last().is_some_and(|rule| rule.drops_everything) {
+        return Ok(false);
+    }
+    let hooks = [
+        ("input", Hook::Input, TUNNELS),
+        ("forward", Hook::Forward, CLOSED_FORWARD),
+    ];
+    for (name, hook, set) in hooks.into_iter().take(1 + usize::from(forward)) {
+        let hooked = chains.iter().any(|chain| {
+            chain.table == table.name
+                && chain.name == name
+                && chain.base.is_some_and(|base| base.hook == hook)
+        });
+        let looked_up = of(name)
+            .first()
+            .is_some_and(|rule| rule.sets.iter().any(|used| used == set));
+        if !hooked || !looked_up || !interfaces(netlink, set)?.iter().any(|one| one == interface) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Executes a batch; the table's text after it, unless another program changed the ruleset meanwhile. Its change would
+/// pass for the text that is right.
+pub(crate) fn execute(
+    netlink: &mut Netlink,
+    batch: &Batch,
+) -> Result<Option<Vec<String>>, NftError> {
+    let before = netlink.generation()?;
+    netlink.execute(batch)?;
+    let text = text(netlink)?;
+    Ok((netlink.generation()? == before.wrapping_add(1)).then_some(text))
 }
 
 /// The interfaces in a set of the table; none if there is no such set.
@@ -208,6 +239,9 @@ pub(crate) fn leases(batch: &mut Batch, set: &str, elements: impl IntoIterator<I
         batch.add_elements(&name(), set, elements);
     }
 }
+
+/// How many rules [`add_inside`] adds.
+const INSIDE_RULES: usize = 4;
 
 /// Traffic out of the tunnel, to this host or through it (F-5, F-6, R4380-7.1-01, R6169-4.3-01, W-03).
 fn add_inside(batch: &mut Batch, table: &TableName) {

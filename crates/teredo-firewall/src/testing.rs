@@ -45,8 +45,17 @@ impl Namespace {
 
 /// Takes CAP_NET_ADMIN from the calling thread alone.
 pub(crate) fn drop_net_admin() {
+    set_net_admin(false);
+}
+
+/// Gives it back.
+pub(crate) fn regain_net_admin() {
+    set_net_admin(true);
+}
+
+fn set_net_admin(has: bool) {
     let mut sets = capabilities(None).expect("a thread may ask for its capabilities");
-    sets.effective.remove(CapabilitySet::NET_ADMIN);
+    sets.effective.set(CapabilitySet::NET_ADMIN, has);
     set_capabilities(None, sets).expect("a thread may give up a capability");
 }
 
@@ -107,3 +116,16 @@ fn execute_ip(arguments: &str) -> String {
     assert!(output.status.success(), "ip {arguments} failed: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// What another program may do to the table that opens the inside of the tunnel.
+pub(crate) const OPENINGS: [&str; 9] = [
+    "flush ruleset",
+    "delete table inet teredo",
+    "flush chain inet teredo input",
+    "flush chain inet teredo forward",
+    "flush chain inet teredo inside",
+    "flush set inet teredo tunnels",
+    "flush set inet teredo closed_forward",
+    "insert rule inet teredo inside accept",
+    "add table inet teredo { flags dormant; }",
+];

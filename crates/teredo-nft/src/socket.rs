@@ -8,8 +8,9 @@ use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner,
     conntrack::ConntrackMessage,
     nftables::{
-        ChainMessage, ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute,
-        SetElementList, SetElementMessage, SetMessage, TableAttribute, TableMessage,
+        ChainMessage, GenAttribute, GenMessage, ListAttribute, NfTablesMessage, RuleAttribute,
+        RuleMessage, SetAttribute, SetElementList, SetElementMessage, SetMessage, TableAttribute,
+        TableMessage,
     },
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
@@ -119,6 +120,31 @@ impl Netlink {
                 Err(NftError::Refused { request, errno })
             }
         }
+    }
+
+    /// The number of the ruleset's generation. Each transaction that changes something, of any program, adds one; it
+    /// wraps.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NftError`].
+    pub fn generation(&mut self) -> Result<u32, NftError> {
+        let table = TableName::new(Family::Inet, "");
+        let message = NfTablesMessage::GetGen(GenMessage { attributes: vec![] });
+        let answer = self.query(&table, NLM_F_ACK, message, |message| match message {
+            NfTablesMessage::NewGen(GenMessage { attributes }) => {
+                attributes.iter().find_map(|attribute| match attribute {
+                    GenAttribute::Id(id) => Some(*id),
+                    _ => None,
+                })
+            }
+            _ => None,
+        })?;
+        let first = answer.and_then(|numbers| numbers.into_iter().next());
+        first.ok_or_else(|| NftError::Unexpected {
+            request: "get the generation".to_owned(),
+            reason: "no number".to_owned(),
+        })
     }
 
     /// Looks a table up; none if it does not exist.

@@ -134,19 +134,28 @@ pub struct TableInfo {
     pub owner: Option<u32>,
     /// The comment that it was given.
     pub comment: Option<String>,
+    /// Whether it is without effect: its chains are there, and no packet meets them.
+    pub dormant: bool,
 }
 
 impl From<&TableMessage> for TableInfo {
     fn from(message: &TableMessage) -> Self {
-        let (mut owner, mut comment) = (None, None);
+        let (mut owner, mut comment, mut dormant) = (None, None, false);
         for attribute in &message.attributes {
             match attribute {
                 TableAttribute::Owner(port) => owner = Some(*port),
                 TableAttribute::UserData(data) => comment = comment::decode(data),
+                TableAttribute::Flags(flags) => {
+                    dormant = flags.contains(nftables::TableFlags::Dormant);
+                }
                 _ => {}
             }
         }
-        Self { owner, comment }
+        Self {
+            owner,
+            comment,
+            dormant,
+        }
     }
 }
 

@@ -335,6 +335,8 @@ fn the_monitor_reports_the_transactions_of_others_alone() {
         };
         assert_eq!(process.as_deref(), Some("nft"));
         assert_eq!(next, generation + 1);
+        // The last transaction was its own.
+        assert_eq!(netlink.generation().unwrap(), next + 1);
     });
 }
 

@@ -40,16 +40,8 @@ impl Inside {
         let interface = interface.to_owned();
         self.protect.then(|| {
             tokio::spawn(async move {
-                let kept = match Block::install(&interface, self.forward) {
-                    Ok(block) => block.keep().await.err().map(|error| error.to_string()),
-                    Err(error) => Some(error.to_string()),
-                };
-                let reason = kept.unwrap_or_default();
-                tracing::error!(
-                    interface,
-                    reason,
-                    "the inside of the tunnel is no longer watched"
-                );
+                let Err(error) = Block::new(&interface, self.forward).keep().await;
+                tracing::error!(interface, %error, "the inside of the tunnel is no longer watched");
             })
         })
     }

@@ -37,8 +37,11 @@ pub(super) struct Firewall {
     passage: Passage,
     /// The table's text after the agent's own work; none: not known to be right.
     text: Option<Vec<String>>,
-    /// The tunnels that are closed; none after a doubt.
+    /// The tunnels of the last change that the kernel took.
     closed: BTreeMap<String, Option<bool>>,
+    /// Those that do not forward either.
+    closed_forward: BTreeSet<String>,
+    /// Whether there is nothing to take back: nothing was put there yet, or it is another agent's.
     released: bool,
 }
 
@@ -70,7 +73,8 @@ impl Firewall {
             passage: Passage::default(),
             text: None,
             closed: BTreeMap::new(),
-            released: false,
+            closed_forward: BTreeSet::new(),
+            released: true,
         })
     }
 
@@ -105,7 +109,10 @@ impl Firewall {
                 self.released = true;
                 Err(AgentError::AlreadyRunning { owner })
             }
-            None => Ok(()),
+            None => {
+                self.released = false;
+                Ok(())
+            }
         }
     }
 
@@ -175,11 +182,12 @@ impl Firewall {
         if let (Some(set), None) = (&self.set, &set_error) {
             set_error = set.hold(&mut self.netlink, &mut batch, &wanted.ports).err();
         }
-        self.netlink.execute(&batch)?;
-        self.closed.clone_from(&wanted.tunnels);
         if declares {
-            self.text = Some(table::text(&mut self.netlink)?);
+            self.text = table::execute(&mut self.netlink, &batch)?;
+        } else {
+            self.netlink.execute(&batch)?;
         }
+        self.closed.clone_from(&wanted.tunnels);
         // The inside of the tunnel is closed, whatever there is to say of the administrator's set.
         match set_error {
             // Without a set there is no exception, so no port is open.
@@ -251,12 +259,20 @@ impl Firewall {
             if !is_known {
                 batch.add_elements(&table, TUNNELS, element());
             }
-            match (forward.unwrap_or(!is_known), closed.contains(name)) {
+            let is_closed = closed.contains(name);
+            let as_it_was = is_closed || self.closed_forward.contains(name) || !is_known;
+            let close = forward.unwrap_or(as_it_was);
+            match (close, is_closed) {
                 (true, false) => drop(batch.add_elements(&table, CLOSED_FORWARD, element())),
-                (false, true) if forward.is_some() => {
+                (false, true) => {
                     batch.delete_elements(&table, CLOSED_FORWARD, element());
                 }
                 _ => {}
+            }
+            if close {
+                self.closed_forward.insert(name.clone());
+            } else {
+                self.closed_forward.remove(name);
             }
         }
         Ok(())
@@ -273,7 +289,10 @@ impl Firewall {
             return Ok(false);
         }
         let tunnels = table::interfaces(&mut self.netlink, TUNNELS)?;
+        let closed = table::interfaces(&mut self.netlink, CLOSED_FORWARD)?;
+        let mut forwarding = wanted.tunnels.keys();
         if !wanted.tunnels.keys().all(|name| tunnels.contains(name))
+            || forwarding.any(|name| self.closed_forward.contains(name) && !closed.contains(name))
             || !self.holds(PORTS, &wanted.ports)?
             || !self.holds(UNTRACKED, &wanted.untracked)?
         {
@@ -292,6 +311,18 @@ impl Firewall {
         }
         self.text = Some(known);
         Ok(true)
+    }
+
+    /// The wanted tunnels whose inside is closed, as the kernel has it.
+    pub(super) fn protected(&mut self, wanted: &Wanted) -> Vec<String> {
+        let names = wanted.tunnels.keys();
+        if self.text.is_some() && self.closed == wanted.tunnels {
+            return names.cloned().collect();
+        }
+        let netlink = &mut self.netlink;
+        // What cannot be read is not known to be closed.
+        let closes = |name: &&String| table::closes(netlink, name, false).unwrap_or(false);
+        names.filter(closes).cloned().collect()
     }
 
     /// Whether a set of the table holds exactly these ports.

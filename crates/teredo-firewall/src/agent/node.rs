@@ -21,10 +21,8 @@ pub(super) struct Followed {
 
 impl Followed {
     pub(super) fn learn(&mut self, state: Snapshot, node: Node) {
-        if state.port == 0 {
-            // A service that is new has heard nothing.
-            self.reported = None;
-        }
+        // It may be the first state of a connection, which has heard nothing.
+        self.reported = None;
         self.port = Some(state.port);
         self.unsettled = Some((state.sequence, Instant::now()));
         // Without a service nothing is known of the node; its interface stays closed.

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     config::Target,
     nft_program as nft,
-    testing::{Namespace, counted, drop_net_admin, eventually, ip},
+    testing::{Namespace, OPENINGS, counted, drop_net_admin, eventually, ip},
 };
 
 const SET: &str = "teredo_ports";
@@ -266,7 +266,7 @@ fn a_foreign_flush_is_put_right_within_20_ms() {
                 eventually("the port is back", SECOND, || {
                     let elements = netlink.elements(&path.table, &path.set).unwrap();
                     elements.is_some_and(|elements| elements.len() == 1)
-                        && crate::table::closes(&mut netlink, "teredo").unwrap()
+                        && crate::table::closes(&mut netlink, "teredo", true).unwrap()
                 })
                 .await;
                 times.push(flushed.elapsed());
@@ -278,6 +278,28 @@ fn a_foreign_flush_is_put_right_within_20_ms() {
             agent.stop().await;
         });
     }
+}
+
+/// F-2: whatever opens the inside of the tunnel, the agent closes it again.
+#[test]
+fn an_opened_inside_is_closed_again() {
+    Namespace::new().run_async(move || async move {
+        let mut agent = Running::start(AgentConfig::default());
+        agent.follow(4500).await;
+        let mut netlink = Netlink::open().unwrap();
+        for foreign in OPENINGS {
+            nft::run(foreign);
+            assert!(
+                !crate::table::closes(&mut netlink, "teredo", true).unwrap(),
+                "{foreign}"
+            );
+            eventually(foreign, SECOND, || {
+                crate::table::closes(&mut netlink, "teredo", true).unwrap()
+            })
+            .await;
+        }
+        agent.stop().await;
+    });
 }
 
 /// A saved ruleset loads while the agent runs, in both modes, and the administrator's change with it.

@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::nft_program as nft;
-use crate::testing::{Namespace, drop_net_admin, eventually};
+use crate::testing::{Namespace, OPENINGS, drop_net_admin, eventually, regain_net_admin};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -63,18 +63,18 @@ fn a_kept_block_is_put_back() {
     Namespace::new().run_async(|| async {
         let block = Block::install("t0", true).unwrap();
         let keeper = tokio::spawn(async move { block.keep().await });
-        for foreign in [
-            "flush ruleset",
-            "delete table inet teredo",
-            "flush chain inet teredo input",
-            "flush set inet teredo tunnels",
-        ] {
+        let mut netlink = Netlink::open().unwrap();
+        for foreign in OPENINGS {
             let mut times = Vec::new();
             for _ in 0..5 {
                 nft::run(foreign);
                 let gone = Instant::now();
+                assert!(
+                    !table::closes(&mut netlink, "t0", true).unwrap(),
+                    "{foreign}"
+                );
                 eventually("the block is back", SECOND, || {
-                    Block::protects("t0").unwrap()
+                    table::closes(&mut netlink, "t0", true).unwrap()
                 })
                 .await;
                 times.push(gone.elapsed());
@@ -86,6 +86,24 @@ fn a_kept_block_is_put_back() {
                 "after {foreign}: {times:?}"
             );
         }
+        keeper.abort();
+    });
+}
+
+/// F-6: what the kernel has refused is tried again, without another change of the ruleset.
+#[test]
+fn a_refused_block_is_tried_again() {
+    Namespace::new().run_async(|| async {
+        let keeper = tokio::spawn(async { Block::new("t0", true).keep().await });
+        let is_back = || Block::protects("t0").unwrap();
+        eventually("the block is there", SECOND, is_back).await;
+        drop_net_admin();
+        nft::run("flush chain inet teredo input");
+        let refused = Instant::now() + REPAIR_INTERVAL * 3;
+        eventually("it was refused", SECOND, || Instant::now() > refused).await;
+        regain_net_admin();
+        assert!(!is_back());
+        eventually("the block is back", RETRY * 2, is_back).await;
         keeper.abort();
     });
 }
