@@ -5,7 +5,7 @@
 //! stays the parent's.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::c_void;
 use std::path::PathBuf;
 use std::ptr;
@@ -26,6 +26,8 @@ struct Process {
     /// For those that do not.
     plain: Watcher,
     registrations: Mutex<HashMap<Handle, WatchRegistration>>,
+    /// The engine handles that are open.
+    engines: Mutex<BTreeSet<usize>>,
 }
 
 /// Made by the first call, and never freed, because threads of the library may use it at any time.
@@ -128,6 +130,12 @@ pub(crate) fn cancel(handle: Handle) -> Result<(), Code> {
     registration.map(drop).ok_or(Code::InvalidHandle)
 }
 
+/// The engine handles that are open in this process.
+pub(crate) fn engines() -> Result<MutexGuard<'static, BTreeSet<usize>>, Code> {
+    let engines = process()?.engines.lock();
+    Ok(engines.unwrap_or_else(PoisonError::into_inner))
+}
+
 impl Process {
     fn new() -> Self {
         let (path, gating) = environment();
@@ -139,6 +147,7 @@ impl Process {
             },
             plain: Watcher::new(path),
             registrations: Mutex::default(),
+            engines: Mutex::default(),
         }
     }
 

@@ -4,9 +4,7 @@
 //! The engine handle of Windows' functions names a session with the filter engine. Sessions have no effect here: the
 //! functions of ports accept any value.
 
-use std::collections::BTreeSet;
 use std::ffi::c_void;
-use std::sync::{Mutex, PoisonError};
 
 use teredo_notify::Notification;
 use teredo_notify::code::Code;
@@ -158,8 +156,7 @@ pub fn system_ports_unsubscribe<F: Flavour>(handle: *mut c_void) -> F::Status {
     })
 }
 
-/// The engine handles that are open. Windows has a session a process, or few: more than this is a leak.
-static ENGINES: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
+/// The most engine handles that are open. Windows has a session a process, or few: more than this is a leak.
 const MAX_ENGINES: usize = 65_536;
 
 /// See FwpmEngineOpen0(3).
@@ -174,7 +171,7 @@ pub unsafe fn engine_open<F: Flavour>(server: *const u16, engine: *mut *mut c_vo
         if !server.is_null() {
             return Err(Code::InvalidParameter);
         }
-        let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut engines = process::engines()?;
         if engines.len() >= MAX_ENGINES {
             return Err(Code::InsufficientResources);
         }
@@ -188,7 +185,7 @@ pub unsafe fn engine_open<F: Flavour>(server: *const u16, engine: *mut *mut c_vo
 /// See FwpmEngineClose0(3). Any value may be given: one that is no open session is refused.
 pub fn engine_close<F: Flavour>(engine: *mut c_void) -> F::Status {
     status::<F>(|| {
-        let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut engines = process::engines()?;
         if engine.is_null() {
             Err(Code::InvalidParameter)
         } else if engines.remove(&engine.addr()) {
