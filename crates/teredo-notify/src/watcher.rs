@@ -101,7 +101,8 @@ impl Watcher {
     /// Calls `callback` with each change from now on, as [`Hub::register`](crate::hub::Hub::register) does, across
     /// restarts of the service (N-15). Sequence numbers are this watcher's own.
     ///
-    /// The first registration connects to the service, and waits a second at most for the current state.
+    /// The first registration connects to the service and waits for the current state, at most a second each; and once
+    /// more if it may not gate.
     ///
     /// # Errors
     /// [`NotifyError::InsufficientResources`]. It is no error if the service does not run.

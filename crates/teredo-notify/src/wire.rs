@@ -74,6 +74,11 @@ impl Decoder {
             .position(|byte| *byte == 0)
         else {
             self.searched = self.buffer.len();
+            if self.start == self.buffer.len() {
+                // While it is quiet it needs no memory.
+                *self = Self::default();
+                return Ok(None);
+            }
             return if self.searched - self.start >= MAX_MESSAGE {
                 Err(WireError::TooLong)
             } else {

@@ -83,9 +83,10 @@ impl Connection<'_> {
                 let Some(message) = self.decoder.next()? else {
                     break;
                 };
-                let call = IncomingCall::decode(message)?;
                 self.called = true;
+                // A call takes much more memory and time than its bytes, so only the user's turn takes it apart.
                 let _turn = self.seat.turn().await;
+                let call = IncomingCall::decode(message)?;
                 self.handle(call).await?;
             }
             if self.ended && (self.open.is_some() || self.outgoing.is_empty()) {

@@ -237,8 +237,7 @@ async fn status(context: &Context) -> Status {
 fn add_problems(status: &mut Status, departed: Option<GateOwner>) {
     let mut problems = Vec::new();
     if let Some(interface) = &status.interface {
-        let protects =
-            |gate: &FirewallStatus| gate.trouble.is_none() && gate.protects.contains(interface);
+        let protects = |gate: &FirewallStatus| gate.protects.contains(interface);
         // The node has read it from the kernel, or the firewalls say it.
         let protected = status
             .protected

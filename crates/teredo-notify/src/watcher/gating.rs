@@ -200,6 +200,7 @@ impl GatingSubscriber {
             && let Err(error) = session.report(report).await
         {
             tracing::debug!(%error, "cannot report");
+            self.end_session();
         }
     }
 
@@ -210,6 +211,15 @@ impl GatingSubscriber {
             && let Err(error) = session.settle(sequence).await
         {
             tracing::debug!(%error, "cannot settle the port");
+            self.end_session();
+        }
+    }
+
+    /// [`next`](Self::next) finds out, and connects again.
+    fn end_session(&self) {
+        if let Some(session) = &self.session {
+            // It fails if the service has ended.
+            let _ = rustix::net::shutdown(&session.stream, rustix::net::Shutdown::Both);
         }
     }
 }
@@ -273,6 +283,10 @@ impl Session {
     }
 
     async fn call(&mut self, call: &OutgoingCall<'_>) -> io::Result<()> {
+        // A service that has not taken the call before this one does not read, and what waits for it has a bound.
+        if !self.outgoing.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         self.outgoing.extend(call.encode());
         loop {
             self.write()?;
