@@ -130,7 +130,8 @@ impl Resolution {
 }
 
 /// Resolves in the background: at once, at every [`nudge`](Self::nudge), every five minutes, and with growing pauses
-/// while a name has no address. A silent name service for one name does not delay the others.
+/// while a name has no address. A silent name service for one name does not delay the answers for the others, but it
+/// delays the next round.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     results: mpsc::Receiver<Resolution>,

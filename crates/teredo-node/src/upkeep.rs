@@ -99,7 +99,12 @@ impl Upkeep {
     /// Takes address and routes off the interface.
     pub(crate) async fn clear_address(&mut self) -> Result<(), InterfaceError> {
         self.trouble = None;
-        self.interface.clear_address().await
+        let cleared = self.interface.clear_address().await;
+        if cleared.is_err() {
+            // The next look finds what is left.
+            self.next = Some(Instant::now() + INTERVAL);
+        }
+        cleared
     }
 
     /// Takes the routes off an interface without an address.
@@ -130,12 +135,17 @@ impl Upkeep {
             return self.settle(Ok(()));
         }
         self.last = in_words(&differences);
-        if self.pause.is_some_and(|until| now < until) {
+        let routes_alone = (differences.iter()).all(|one| matches!(one, Difference::NoRoute(_)));
+        let is_taken = routes_alone && self.taken_route.is_some();
+        if self.pause.is_some_and(|until| now < until) && !is_taken {
             let trouble = self.quarrel().unwrap_or_else(|| self.last.clone());
             return self.set_trouble(Some(trouble));
         }
         let mended = self.interface.restore(&differences).await;
-        if mended.is_ok() {
+        // A route that another interface keeps is not mended; all else is.
+        let without_route =
+            matches!(mended, Err(InterfaceError::RouteExists { .. })) && !routes_alone;
+        if mended.is_ok() || without_route {
             tracing::warn!(
                 interface = self.name(),
                 differences = self.last,
@@ -160,9 +170,12 @@ impl Upkeep {
             // The quarrel is over when no mend is young.
             self.next = Some(oldest + MEMORY);
         }
-        // Another client of this host has the route. This one can be reached and can answer.
+        // Another client of this host has the route, and this one shares the host with it; the status says so. A relay
+        // without its route gets no packet.
         let (taken, trouble) = match result.err() {
-            Some(error @ InterfaceError::RouteExists { .. }) => (Some(error.to_string()), None),
+            Some(error @ InterfaceError::RouteExists { .. }) if !self.periodic => {
+                (Some(error.to_string()), None)
+            }
             other => (None, other.map(|error| error.to_string())),
         };
         self.taken_route = taken;

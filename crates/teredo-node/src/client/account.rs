@@ -72,10 +72,11 @@ impl Account {
         if self.state != state {
             self.times.enter_state();
         }
-        (self.state, self.reason) = (state, reason);
-        if state == State::Qualified {
+        // An error while qualified was about a peer, and one before that is over.
+        if [self.state, state].contains(&State::Qualified) {
             self.trouble = None;
         }
+        (self.state, self.reason) = (state, reason);
     }
 
     /// Sets why the interface cannot be used; whether that is new.
@@ -224,3 +225,6 @@ impl Account {
         status
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,11 @@ impl PathMonitor {
         (self.next, self.sent) = (Some(Instant::now()), 0);
     }
 
+    /// The path is another one; the next long packets begin again.
+    pub(super) fn end(&mut self) {
+        self.next = None;
+    }
+
     /// The longest packet that the path takes, if it is not the longest of the tunnel, as soon as it was measured
     /// anew. Cancel safe.
     pub(super) async fn measured(&mut self) -> Option<u16> {
@@ -49,8 +54,7 @@ impl PathMonitor {
                 server.map(|server| server.primary)
             });
             let Some(server) = server else {
-                // The next long packets begin again.
-                self.next = None;
+                self.end();
                 continue;
             };
             let limit = path_limit(server).ok().flatten();

@@ -175,6 +175,8 @@ impl ControlLoop {
             }
             Event::StateChanged { state, reason } => {
                 self.account.enter_state(state, reason);
+                // What is under way was about the path before.
+                self.path.end();
                 // The server may have another address by now.
                 if reason.is_some_and(is_about_the_server) {
                     self.resolver.nudge();
@@ -201,13 +203,14 @@ impl ControlLoop {
     async fn publish(&self) {
         let path = self.handle.status().await;
         let (address, mapped) = self.account.in_use();
+        let server = path.as_ref().and_then(|path| path.client.server);
         self.events.publish(Detail::State {
             state: self.account.phase(),
             reason: self.account.explanation(),
             address,
             mapped,
             nat: path.map(|path| path.client.nat.name().to_owned()),
-            server: self.account.server(None),
+            server: self.account.server(server.map(|server| server.primary)),
         });
     }
 
@@ -258,6 +261,9 @@ impl ControlLoop {
             .collect();
         self.monitor
             .follow(servers.iter().map(|server| server.primary));
+        // Of a server that is not the client's any more, no key matters.
+        let retired = &mut self.account.retired_keys;
+        retired.retain(|key| servers.iter().any(|server| server.primary == *key));
         let news = resolution.trouble != self.account.resolution.trouble;
         self.account.resolution = resolution;
         if !servers.is_empty() {

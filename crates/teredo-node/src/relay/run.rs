@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
+use std::time::Duration;
 
 use teredo::relay::Served;
 use teredo_notify::hub::{Hub, SettleHook};
@@ -11,6 +12,7 @@ use teredo_notify::types::{Detail, Peers, Phase, Role, Status};
 use teredo_tunnel::net::{NetworkChange, NetworkMonitor, local_address};
 use teredo_tunnel::relay::{RelayEvent, RelayHandle};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::builder::ELSEWHERE;
 use crate::control::{Request, Requests};
@@ -47,9 +49,14 @@ struct Account {
     state: Phase,
     /// Why datagrams do not leave: the kernel's reason.
     trouble: Option<String>,
-    /// The address that datagrams left from at that time.
+    /// The address that datagrams left from at that time,
     local: Option<Ipv4Addr>,
+    /// and the time.
+    refused: Instant,
 }
+
+/// How long a refusal is believed. It may have been about one destination, or for a moment.
+const REFUSAL: Duration = Duration::from_secs(60);
 
 impl ControlLoop {
     /// Runs until `end` is dropped or the relay ends by itself.
@@ -59,6 +66,7 @@ impl ControlLoop {
             state: Phase::Probe,
             trouble: None,
             local: None,
+            refused: Instant::now(),
         };
         loop {
             tokio::select! {
@@ -100,6 +108,7 @@ impl ControlLoop {
                 let operation = operation.name();
                 account.trouble = Some(format!("the kernel refuses: {operation}: {message}"));
                 account.local = local_address(ELSEWHERE).ok();
+                account.refused = Instant::now();
             }
             other => tracing::debug!(?other, "data path"),
         }
@@ -128,7 +137,10 @@ impl ControlLoop {
     /// Compares the interface with what it should be, mends it, and reports what cannot be mended.
     async fn look_at_interface(&mut self, account: &mut Account) {
         // A refusal was about the route that was there then; a relay does not hear of routes.
-        if account.trouble.is_some() && local_address(ELSEWHERE).ok() != account.local {
+        let is_old = |account: &Account| {
+            account.refused.elapsed() >= REFUSAL || local_address(ELSEWHERE).ok() != account.local
+        };
+        if account.trouble.is_some() && is_old(account) {
             account.trouble = None;
             self.handle
                 .set_broadcasts(self.monitor.attached().broadcasts);

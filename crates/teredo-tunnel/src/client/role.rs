@@ -56,6 +56,8 @@ pub(super) struct ClientRole {
     bind: Ipv4Addr,
     port: Option<u16>,
     offload: Offload,
+    /// Whether the client was qualified last.
+    qualified: bool,
 }
 
 impl Role for ClientRole {
@@ -120,15 +122,16 @@ impl Role for ClientRole {
                 self.sockets.set_secondary(lane, wanted, self.bind, address);
             }
             event => {
-                if matches!(
-                    event,
-                    Event::StateChanged {
-                        state: State::Qualified,
-                        ..
+                if let Event::StateChanged { state, .. } = event {
+                    let qualified = state == State::Qualified;
+                    let was = std::mem::replace(&mut self.qualified, qualified);
+                    if qualified || was {
+                        // While qualified an error is about a peer, and otherwise about a server.
+                        lane.troubles.clear_all();
                     }
-                ) {
-                    lane.troubles.clear_all();
-                    lane.path.watch_long_packets();
+                    if qualified {
+                        lane.path.watch_long_packets();
+                    }
                 }
                 lane.report(LaneEvent::Node(event));
             }
@@ -168,6 +171,7 @@ impl ClientRole {
             broadcasts: None,
             bind: config.bind,
             port: config.port,
+            qualified: false,
             offload: config.offload,
         })
     }

@@ -130,7 +130,10 @@ impl<N: Node> DataPath<N> {
     /// The path is another one, and its MTU is not known: watches for packets for which it matters.
     pub(crate) fn watch_long_packets(&mut self) {
         self.long_packets = LongPackets::Watched;
-        self.path_limit = Some(self.path_limit.unwrap_or(CAUTIOUS_LIMIT));
+        self.path_limit = Some(
+            self.path_limit
+                .map_or(CAUTIOUS_LIMIT, |limit| limit.min(CAUTIOUS_LIMIT)),
+        );
     }
 
     /// Whether there were such packets; says so once.

@@ -28,14 +28,14 @@ pub enum LaneEvent<E> {
         waited: Duration,
     },
     /// The kernel refuses to send, receive or deliver. Reported once, until another error comes, the network changes or
-    /// the client qualifies.
+    /// the client's state does.
     IoError {
         /// The operation that failed.
         operation: Operation,
         /// The kernel's reason.
         message: String,
     },
-    /// The host has begun a TCP flow or sent a long packet, the first since the client qualified: now it matters which
+    /// A TCP flow began or a long packet came, either way, the first since the client qualified: now it matters which
     /// packets the path takes (see [`probe_path`](crate::client::ClientHandle::probe_path)).
     LongPackets,
     /// The interface was deleted; the data path has ended.

@@ -227,10 +227,13 @@ impl Interface {
         let Some(address) = self.address.take() else {
             return Ok(());
         };
+        // What one of them leaves behind is no reason to leave the others.
         let rule = self.delete_rule().await;
-        self.delete_routes().await?;
-        self.delete_address(address, 128).await?;
-        rule
+        let routes = self.delete_routes().await;
+        self.delete_address(address, 128)
+            .await
+            .and(routes)
+            .and(rule)
     }
 
     async fn add_address(&self, address: Ipv6Addr) -> Result<(), InterfaceError> {
@@ -270,13 +273,29 @@ impl Interface {
     }
 
     async fn add_routes(&self) -> Result<(), InterfaceError> {
+        let mut taken = Ok(());
         for route in self.routes() {
-            self.add_route(route).await?;
+            self.add_free_route(route, &mut taken).await?;
         }
         if self.address.is_some() {
             self.add_rule().await?;
         }
-        Ok(())
+        taken
+    }
+
+    /// Adds a route. One that another interface has is noted in `taken`, and keeps no other from being added.
+    async fn add_free_route(
+        &self,
+        wanted: WantedRoute,
+        taken: &mut Result<(), InterfaceError>,
+    ) -> Result<(), InterfaceError> {
+        match self.add_route(wanted).await {
+            error @ Err(InterfaceError::RouteExists { .. }) => {
+                *taken = error;
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     async fn add_route(&self, wanted: WantedRoute) -> Result<(), InterfaceError> {
@@ -295,12 +314,14 @@ impl Interface {
     }
 
     async fn delete_routes(&self) -> Result<(), InterfaceError> {
+        let mut deleted = Ok(());
         for route in self.routes() {
             let request = self.netlink.handle.route().del(self.message(route));
             let action = || format!("remove the route to {route} through {}", self.name);
-            ignore_absent(attempt(request.execute(), action).await)?;
+            let result = ignore_absent(attempt(request.execute(), action).await);
+            deleted = deleted.and(result);
         }
-        Ok(())
+        deleted
     }
 
     /// Sends what comes from a Teredo address through the tunnel, even if another default route is preferred: other

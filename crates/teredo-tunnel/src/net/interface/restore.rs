@@ -144,6 +144,7 @@ impl Interface {
         if self.address.is_none() && !self.routed {
             return Ok(());
         }
+        let mut taken = Ok(());
         for route in self.routes() {
             if self.has_route(route)? {
                 continue;
@@ -155,9 +156,9 @@ impl Interface {
                     continue;
                 }
             }
-            self.add_route(route).await?;
+            self.add_free_route(route, &mut taken).await?;
         }
-        Ok(())
+        taken
     }
 
     async fn read_link(&self) -> Result<LinkMessage, InterfaceError> {

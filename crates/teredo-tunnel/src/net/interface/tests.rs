@@ -215,6 +215,40 @@ fn a_second_teredo_is_told_that_the_route_is_taken() {
     });
 }
 
+/// A route that another interface has keeps the client from none of the others, whether they are added or restored.
+#[test]
+fn a_taken_route_leaves_the_others() {
+    isolated(|| {
+        let tun = Tun::open(Some("teredo")).unwrap();
+        block_on(async {
+            let config = InterfaceConfig::default();
+            let metric = config.default_route.unwrap();
+            let mut interface = Interface::set_up(&tun, config).await.unwrap();
+            let other = Tun::open(Some("other")).unwrap();
+            ip("link set other up");
+            ip(&format!("-6 route add default dev other metric {metric}"));
+            let taken = |result: Result<(), InterfaceError>| {
+                let error = result.unwrap_err();
+                assert!(
+                    matches!(error, InterfaceError::RouteExists { .. }),
+                    "{error}"
+                );
+            };
+            taken(interface.set_address(FIRST).await);
+            let missing = [Difference::NoRoute("::/0".to_owned())];
+            assert_eq!(interface.differences().await.unwrap(), missing);
+            ip("-6 route flush table 3544");
+            ip("-6 rule delete priority 3544");
+            let differences = interface.differences().await.unwrap();
+            taken(interface.restore(&differences).await);
+            assert_eq!(interface.differences().await.unwrap(), missing);
+            drop(other);
+            interface.restore(&missing).await.unwrap();
+            assert_eq!(interface.differences().await.unwrap(), []);
+        });
+    });
+}
+
 #[test]
 fn disabled_ipv6_is_named_with_the_setting_to_change() {
     isolated(|| {
