@@ -141,8 +141,13 @@ pub(crate) fn closes(
     let of =
         |name: &str| -> Vec<&RuleInfo> { rules.iter().filter(|rule| rule.chain == name).collect() };
     let inside = of("inside");
-    // One more in front may accept everything.
-    if inside.len() != INSIDE_RULES || !inside.last().is_some_and(|rule| rule.drops_everything) {
+    // One more, or one without a condition, may accept everything before the last one drops it.
+    let drops = inside.split_last().is_some_and(|(last, accepting)| {
+        last.drops_everything
+            && accepting.len() == INSIDE_RULES - 1
+            && accepting.iter().all(|rule| rule.conditional)
+    });
+    if !drops {
         return Ok(false);
     }
     let hooks = [
@@ -155,9 +160,9 @@ pub(crate) fn closes(
                 && chain.name == name
                 && chain.base.is_some_and(|base| base.hook == hook)
         });
-        let looked_up = of(name)
-            .first()
-            .is_some_and(|rule| rule.sets.iter().any(|used| used == set));
+        let looked_up = of(name).first().is_some_and(|rule| {
+            rule.sets.iter().any(|used| used == set) && rule.target.as_deref() == Some("inside")
+        });
         if !hooked || !looked_up || !interfaces(netlink, set)?.iter().any(|one| one == interface) {
             return Ok(false);
         }

@@ -118,7 +118,7 @@ fn execute_ip(arguments: &str) -> String {
 }
 
 /// What another program may do to the table that opens the inside of the tunnel.
-pub(crate) const OPENINGS: [&str; 9] = [
+pub(crate) const OPENINGS: [&str; 11] = [
     "flush ruleset",
     "delete table inet teredo",
     "flush chain inet teredo input",
@@ -127,5 +127,9 @@ pub(crate) const OPENINGS: [&str; 9] = [
     "flush set inet teredo tunnels",
     "flush set inet teredo closed_forward",
     "insert rule inet teredo inside accept",
+    "flush chain inet teredo input; add rule inet teredo input iifname @tunnels accept",
+    "flush chain inet teredo inside; add rule inet teredo inside accept; \
+     add rule inet teredo inside accept; add rule inet teredo inside accept; \
+     add rule inet teredo inside drop",
     "add table inet teredo { flags dormant; }",
 ];

@@ -48,6 +48,10 @@ pub struct RuleInfo {
     pub sets: Vec<String>,
     /// Whether it drops or rejects each packet that comes to it.
     pub drops_everything: bool,
+    /// Whether it does nothing to some packets that come to it.
+    pub conditional: bool,
+    /// The chain that it jumps or goes to.
+    pub target: Option<String>,
 }
 
 impl ChainInfo {
@@ -91,6 +95,8 @@ impl RuleInfo {
             packets: None,
             sets: Vec::new(),
             drops_everything: false,
+            conditional: false,
+            target: None,
         };
         for attribute in &message.attributes {
             match attribute {
@@ -104,7 +110,6 @@ impl RuleInfo {
     }
 
     fn read(&mut self, expressions: &[ListAttribute<ExpressionAttribute>]) {
-        let mut conditional = false;
         for expression in expressions {
             let ListAttribute::Element(attributes) = expression else {
                 continue;
@@ -125,22 +130,23 @@ impl RuleInfo {
                     self.packets = self.packets.or(packets);
                 }
                 Some(Expressions::Lookup(lookup)) => {
-                    conditional = true;
+                    self.conditional = true;
                     self.look_up(lookup);
                 }
                 Some(Expressions::Immediate(immediate)) => {
                     self.content.push_str(&format!("{immediate:?}"));
-                    self.drops_everything |= !conditional && is_drop(immediate);
+                    self.drops_everything |= !self.conditional && is_drop(immediate);
+                    self.target = self.target.take().or_else(|| target(immediate));
                 }
                 Some(other) => {
                     self.content.push_str(&format!("{other:?}"));
                     match name {
-                        "reject" => self.drops_everything |= !conditional,
+                        "reject" => self.drops_everything |= !self.conditional,
                         "log" => {}
-                        _ => conditional = true,
+                        _ => self.conditional = true,
                     }
                 }
-                None => conditional |= name != "notrack",
+                None => self.conditional |= name != "notrack",
             }
             self.content.push(';');
         }
@@ -168,6 +174,18 @@ fn is_drop(immediate: &[Immediate]) -> bool {
             verdict.contains(&VerdictAttribute::Code(nftables::Verdict::Other(0)))
         }
         _ => false,
+    })
+}
+
+fn target(immediate: &[Immediate]) -> Option<String> {
+    immediate.iter().find_map(|attribute| match attribute {
+        Immediate::Data(DataAttribute::Verdict(verdict)) => {
+            verdict.iter().find_map(|attribute| match attribute {
+                VerdictAttribute::Chain(chain) => Some(chain.clone()),
+                _ => None,
+            })
+        }
+        _ => None,
     })
 }
 
