@@ -26,7 +26,7 @@ fn main() {
     let mut now = Instant::from_nanos(0);
     let config = RelayConfig::new(RELAY, Served::Networks(Vec::new()));
     // A real seed must be unpredictable.
-    let mut relay = Relay::new(config, [7; 32], now);
+    let mut relay = Relay::new(config, [7; 32]);
 
     let ping = |sequence| {
         let mut packet = Vec::new();

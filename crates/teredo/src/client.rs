@@ -155,7 +155,7 @@ impl Client {
             events: VecDeque::new(),
             drops: DropCounters::default(),
             budget: Budget::new(budget),
-            icmpv6_errors: RateLimit::new(32, Duration::from_millis(100), now),
+            icmpv6_errors: RateLimit::new(32, Duration::from_millis(100)),
         }
     }
 

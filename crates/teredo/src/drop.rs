@@ -86,8 +86,8 @@ drop_reasons! {
     SelfLoop = "self_loop",
     /// The hop limit ran out.
     HopLimit = "hop_limit",
-    /// Server: more bytes behind a bubble than trailers need. `miredo-server` forwards them, which makes it an open
-    /// relay.
+    /// Server: more bytes behind a bubble than trailers need, or a longer ICMPv6 message than it forwards.
+    /// `miredo-server` forwards them, which makes it an open relay. Also an answer that does not fit into the buffer.
     Oversized = "oversized",
     /// Server: the rate to this destination, this sender's share of it, or the rate to all together is at its limit.
     RateLimited = "rate_limited",

@@ -1,41 +1,95 @@
-//! A token bucket, to limit actions that others can cause.
+//! The token bucket, which limits what others can make a node do.
+//!
+//! A bucket is a number, the *theoretical arrival time* of the generic cell rate algorithm (ITU-T I.371): the time when
+//! it will be full.
 
 use std::time::Duration;
 
 use crate::Instant;
 
-/// `burst` actions at once, then one per `interval`.
+/// So many actions at once, and one per interval in the long run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// The time for one token.
+    pub(crate) interval: u64,
+    /// The time to fill the bucket.
+    pub(crate) depth: u64,
+}
+
+impl Rate {
+    /// Of `burst` actions at once, then so many per second, in nanoseconds. Neither is 0.
+    pub(crate) const fn per_second(burst: u32, per_second: u32) -> Self {
+        let interval = 1_000_000_000 / per_second as u64;
+        Self {
+            interval,
+            depth: interval * burst as u64,
+        }
+    }
+
+    /// Takes a token from a bucket that will be full at `full_at`, and returns the new time. `None` if less than `kept`
+    /// of the depth would be left.
+    pub(crate) fn take(self, full_at: u64, now: u64, kept: u64) -> Option<u64> {
+        let full_at = full_at.max(now).saturating_add(self.interval);
+        (full_at - now <= self.depth.saturating_sub(kept)).then_some(full_at)
+    }
+}
+
+/// A bucket in nanoseconds, full at first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bucket {
+    full_at: u64,
+}
+
+impl Bucket {
+    /// Whether there is a token, and `kept` of the depth is left afterwards.
+    pub(crate) fn has(self, now: Instant, rate: Rate, kept: u64) -> bool {
+        rate.take(self.full_at, now.as_nanos(), kept).is_some()
+    }
+
+    /// Takes a token; from an empty bucket, none.
+    pub(crate) fn take(&mut self, now: Instant, rate: Rate) {
+        let now = now.as_nanos();
+        self.full_at = (self.full_at.max(now) + rate.interval).min(now + rate.depth);
+    }
+
+    /// Returns tokens that were taken.
+    pub(crate) fn give_back(&mut self, rate: Rate, tokens: u8) {
+        self.full_at = self
+            .full_at
+            .saturating_sub(rate.interval * u64::from(tokens));
+    }
+}
+
+/// One bucket with its rate.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
-    burst: u32,
-    interval: Duration,
-    tokens: u32,
-    refilled: Instant,
+    rate: Rate,
+    bucket: Bucket,
 }
 
 impl RateLimit {
-    pub(crate) fn new(burst: u32, interval: Duration, now: Instant) -> Self {
+    /// `burst` actions at once, then one per `interval`.
+    pub(crate) fn new(burst: u32, interval: Duration) -> Self {
+        // Far below 584 years.
+        let interval = interval.as_nanos() as u64;
         Self {
-            burst,
-            interval,
-            tokens: burst,
-            refilled: now,
+            rate: Rate {
+                interval,
+                depth: interval * u64::from(burst),
+            },
+            bucket: Bucket::default(),
         }
     }
 
     /// Takes a token if there is one.
     pub(crate) fn allow(&mut self, now: Instant) -> bool {
-        let gained = (now - self.refilled).as_nanos() / self.interval.as_nanos().max(1);
-        if gained >= u128::from(self.burst - self.tokens) {
-            self.tokens = self.burst;
-            self.refilled = now;
-        } else {
-            // Less than `burst`, so it fits.
-            self.tokens += gained as u32;
-            self.refilled += self.interval * gained as u32;
+        let allowed = self.bucket.has(now, self.rate, 0);
+        if allowed {
+            self.bucket.take(now, self.rate);
         }
-        let allowed = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
         allowed
     }
 }
+
+#[cfg(test)]
+mod tests;

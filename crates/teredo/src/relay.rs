@@ -70,7 +70,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 ///
 /// let now = Instant::from_nanos(0);
 /// let config = RelayConfig::new("198.51.100.9:4545".parse()?, Served::Networks(vec!["2001:db8::/32".parse()?]));
-/// let mut relay = Relay::new(config, [7; 32], now);
+/// let mut relay = Relay::new(config, [7; 32]);
 ///
 /// let native = "2001:db8::1".parse()?;
 /// let client = "2001:0:cb00:7178:0:efff:3fff:fdfe".parse()?; // 192.0.2.1:4096, by the server 203.0.113.120
@@ -175,7 +175,7 @@ impl AddAssign for RelayStatus {
 impl Relay {
     /// A relay that serves at once. The seed must be unpredictable to others, so that they cannot aim at places in the
     /// tables.
-    pub fn new(config: RelayConfig, seed: [u8; 32], now: Instant) -> Self {
+    pub fn new(config: RelayConfig, seed: [u8; 32]) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let mut keys = || SipKeys(rng.next_u64(), rng.next_u64());
         let bounds = Bounds {
@@ -184,7 +184,7 @@ impl Relay {
             total_queue_bytes: config.max_total_queue_bytes,
         };
         let [table, underway, admission] = std::array::from_fn(|_| keys());
-        let unsolicited = || Fair::new(config.unsolicited_per_second, admission, now);
+        let unsolicited = || Fair::new(config.unsolicited_per_second, admission);
         Self {
             rng,
             trusted: Table::new(config.max_peers, table),
@@ -193,7 +193,6 @@ impl Relay {
                 config.bubbles_per_server,
                 config.bubbles_per_second,
                 admission,
-                now,
             ),
             provoked: unsolicited(),
             icmpv6_errors: unsolicited(),

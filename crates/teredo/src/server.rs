@@ -26,12 +26,10 @@ use std::sync::Arc;
 pub use limiter::{Rate, RelayLimiter, RelayLimits};
 
 use crate::policy::DestinationPolicy;
-use crate::wire::{self, ALL_ROUTERS, Authentication, Datagram, Origin, TeredoAddress};
+use crate::wire::{self, ALL_ROUTERS, Authentication, Datagram, Ipv6Packet, Origin, TeredoAddress};
 use crate::{DropCounters, DropReason, Identifier, Instant, KnownClients, Prefix, ServerAddress};
 use accept::Message;
 use write::Plan;
-
-const IPV6_HEADER: usize = 40;
 
 /// The most bytes in front of an IPv6 packet.
 const MAX_ELEMENTS: usize = Authentication::MIN_LEN + 2 * Identifier::MAX_LEN + Origin::LEN;
@@ -204,7 +202,8 @@ impl Server {
         );
         // Each client's checksum is computed from zero.
         advertisement[42..44].fill(0);
-        let longest_message = (IPV6_HEADER + config.max_icmpv6_bytes).max(advertisement.len());
+        let longest_message =
+            (Ipv6Packet::HEADER_LEN + config.max_icmpv6_bytes).max(advertisement.len());
         let buffer_len = MAX_ELEMENTS + longest_message + config.max_trailer_bytes;
         Self {
             link_local,

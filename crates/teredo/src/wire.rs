@@ -61,6 +61,7 @@ pub use icmpv6::{
     emit_echo_reply, emit_echo_request, emit_packet_too_big, emit_router_solicitation,
     emit_unreachable, may_be_answered_with_error, unreachable,
 };
+pub(crate) use icmpv6::{ECHO_REPLY, ECHO_REQUEST, ROUTER_ADVERTISEMENT};
 pub use ipv6::{
     Fragment, Ipv6Header, Ipv6Packet, Routing, UpperLayer, checksum, emit_bubble, protocol,
     set_hop_limit,

@@ -250,8 +250,7 @@ impl World {
     ) -> RelayId {
         let seed = self.stream().seed();
         let id = RelayId(self.relays.len());
-        self.relays
-            .push(RelayHost::new(config, seed, self.now, local));
+        self.relays.push(RelayHost::new(config, seed, local));
         self.attach(id.into(), network.into(), &[*local.ip()]);
         id
     }
@@ -471,7 +470,7 @@ impl World {
     /// Kills and restarts a relay on the same port. It has forgotten its peers.
     pub fn restart_relay(&mut self, id: RelayId) {
         let seed = self.stream().seed();
-        self.relays[id.0].restart(seed, self.now);
+        self.relays[id.0].restart(seed);
         self.act(id.into(), Vec::new());
     }
 

@@ -11,7 +11,7 @@ use super::role::{Command, RelayRole};
 use crate::lane::{Events, Lane, LaneEvent, SpawnError, ThreadHandle, Threads, seed};
 use crate::offload::Offload;
 use crate::port::{Follow, PortAnnouncer};
-use crate::{TunQueues, Waker, clock};
+use crate::{TunQueues, Waker};
 
 /// Starts the lanes; returns the waker of the lane that announces the port besides.
 pub(super) fn spawn(
@@ -55,7 +55,7 @@ pub(super) fn spawn(
             }
         };
         let lane = Lane::new(
-            Relay::new(relay.clone(), seed()?, clock::now()),
+            Relay::new(relay.clone(), seed()?),
             tun,
             announcer,
             patience,

@@ -2,7 +2,8 @@
 //!
 //! An inner source costs an attacker nothing, so no limit counts those alone. The limits count outer IPv4 addresses,
 //! and IPv6 prefixes of several lengths. Each has its share, so an attacker uses up its own. Outer addresses that have
-//! answered a test or a bubble have a budget apart from all others, because an address cannot be forged and answer.
+//! answered have a budget apart from all others: a test, whose nonce goes only to the address, or a contact that the host
+//! began. An answer to the bubbles that a stranger provoked proves nothing, because it can be forged.
 //!
 //! | datagram | counted for |
 //! |---|---|
@@ -17,24 +18,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::Instant;
+use crate::limit::{Bucket, Rate};
 use crate::slots::SipKeys;
 use crate::wire::TeredoAddress;
 
 /// `burst` datagrams at once, then so many per second.
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    burst: u32,
-    per_second: u32,
-}
-
 const fn rate(burst: u32, per_second: u32) -> Rate {
-    Rate { burst, per_second }
-}
-
-impl Rate {
-    fn interval(self) -> Duration {
-        Duration::from_secs(1) / self.per_second
-    }
+    Rate::per_second(burst, per_second)
 }
 
 /// Tests for one outer address. A relay may bring 50 new hosts at once.
@@ -61,6 +51,16 @@ const DRAWN_MAPPING: Rate = rate(8, 4);
 pub(super) enum Attempt {
     First,
     Repetition,
+}
+
+impl Attempt {
+    /// The part of a bucket that is left alone.
+    fn kept(self, rate: Rate) -> u64 {
+        match self {
+            Self::First => 0,
+            Self::Repetition => rate.depth / 2,
+        }
+    }
 }
 
 /// Places for token buckets. Two keys in one place share its rate, which errs on the side of fewer datagrams.
@@ -106,7 +106,7 @@ impl Budget {
         }
     }
 
-    /// A datagram from this address answered a test or a bubble of ours.
+    /// A datagram from this address answered a test, or a contact of the host.
     pub(super) fn prove(&mut self, now: Instant, outer: Ipv4Addr) {
         let place = self.proven_place(outer);
         self.proven[place] = Some((outer, now));
@@ -171,9 +171,9 @@ impl Budget {
     }
 
     fn has(&self, now: Instant, shares: &[(Subject, Rate)], attempt: Attempt) -> bool {
-        shares
-            .iter()
-            .all(|&(subject, rate)| self.buckets[self.place(subject)].has(now, rate, attempt))
+        shares.iter().all(|&(subject, rate)| {
+            self.buckets[self.place(subject)].has(now, rate, attempt.kept(rate))
+        })
     }
 
     /// Takes a token from each; all of them have one.
@@ -185,7 +185,8 @@ impl Budget {
         true
     }
 
-    fn is_proven(&self, now: Instant, outer: Ipv4Addr) -> bool {
+    /// Whether an answer came from this address in the last 300 s.
+    pub(super) fn is_proven(&self, now: Instant, outer: Ipv4Addr) -> bool {
         self.proven[self.proven_place(outer)]
             .is_some_and(|(address, at)| address == outer && now - at < PROVEN_FOR)
     }
@@ -222,30 +223,11 @@ impl Totals {
         } else {
             &mut self.strangers
         };
-        let allowed = bucket.has(now, self.rate, attempt);
+        let allowed = bucket.has(now, self.rate, attempt.kept(self.rate));
         if allowed {
             bucket.take(now, self.rate);
         }
         allowed
-    }
-}
-
-/// A token bucket, stored as the time when it will be full.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket(Instant);
-
-impl Bucket {
-    fn has(self, now: Instant, rate: Rate, attempt: Attempt) -> bool {
-        let tokens = match attempt {
-            Attempt::First => rate.burst,
-            Attempt::Repetition => rate.burst.div_ceil(2),
-        };
-        let missing = self.0 - now;
-        missing + rate.interval() <= rate.interval() * tokens
-    }
-
-    fn take(&mut self, now: Instant, rate: Rate) {
-        self.0 = self.0.max(now) + rate.interval();
     }
 }
 

@@ -70,7 +70,7 @@ impl Discovery {
             neighbours: Neighbours::default(),
             next: now,
             last: None,
-            answers: RateLimit::new(16, Duration::from_millis(100), now),
+            answers: RateLimit::new(16, Duration::from_millis(100)),
         }
     }
 

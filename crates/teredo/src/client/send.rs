@@ -105,12 +105,11 @@ impl Client {
 /// Whether the host opens a conversation with this packet, and does not answer one: an echo request, or the first
 /// packet of a TCP connection. A stranger that forged a packet of the destination before does not matter then.
 fn begins(packet: &Ipv6Packet<'_>) -> bool {
-    const ECHO_REQUEST: u8 = 128;
     const SYN: u8 = 0x02;
     const ACK: u8 = 0x10;
     let payload = packet.payload();
     match packet.next_header() {
-        protocol::ICMPV6 => payload.first() == Some(&ECHO_REQUEST),
+        protocol::ICMPV6 => payload.first() == Some(&wire::ECHO_REQUEST),
         protocol::TCP => payload
             .get(13)
             .is_some_and(|flags| flags & (SYN | ACK) == SYN),

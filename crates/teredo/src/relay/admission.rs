@@ -12,8 +12,10 @@
 
 use std::hash::Hash;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use crate::Instant;
+use crate::limit::{Bucket, Rate};
 use crate::slots::SipKeys;
 
 /// The limits of one relay, in memory that does not depend on the number of servers and networks (R4380-7.3.5-01).
@@ -37,11 +39,11 @@ pub(super) struct Request {
 
 impl Admission {
     /// `per_server` bubbles per second to each server, and `total` to all of them, for repetitions and shares.
-    pub(super) fn new(per_server: u32, total: u32, keys: SipKeys, now: Instant) -> Self {
+    pub(super) fn new(per_server: u32, total: u32, keys: SipKeys) -> Self {
         Self {
-            total: Fair::new(total, keys, now),
-            servers: Fair::new(per_server, keys, now),
-            mappings: Buckets::new(per_server, SHARES[0], now),
+            total: Fair::new(total, keys),
+            servers: Fair::new(per_server, keys),
+            mappings: Buckets::new(per_server, SHARES[0]),
             keys,
         }
     }
@@ -100,10 +102,10 @@ pub(super) fn networks_of_ipv4(address: Ipv4Addr) -> [u64; LEVELS] {
 }
 
 /// The number of prefix lengths at which a sender has a share.
-const LEVELS: usize = 3;
+pub(super) const LEVELS: usize = 3;
 /// The shares of the longest prefix, of the next, and of the shortest one, in eighths of a rate.
-const SHARES: [u64; LEVELS] = [2, 3, 4];
-const WHOLE: u64 = 8;
+pub(super) const SHARES: [u64; LEVELS] = [2, 3, 4];
+pub(super) const WHOLE: u64 = 8;
 
 /// A rate to each of many targets, of which a prefix of senders has a share only.
 #[derive(Debug)]
@@ -122,10 +124,10 @@ pub(super) struct Claim {
 
 impl Fair {
     /// `rate` actions per second, and as many at once.
-    pub(super) fn new(rate: u32, keys: SipKeys, now: Instant) -> Self {
+    pub(super) fn new(rate: u32, keys: SipKeys) -> Self {
         Self {
-            whole: Buckets::new(rate, WHOLE, now),
-            shares: SHARES.map(|share| Buckets::new(rate, share, now)),
+            whole: Buckets::new(rate, WHOLE),
+            shares: SHARES.map(|share| Buckets::new(rate, share)),
             keys,
         }
     }
@@ -178,43 +180,40 @@ impl Fair {
 /// bubbles.
 const PLACES: usize = 1 << 13;
 
-/// The time to fill a bucket, in ns: a bucket holds the tokens of a second.
-const DEPTH: u64 = 1_000_000_000;
-
-/// Token buckets. Each is stored as the time in ns when it will be full.
+/// Token buckets for many subjects. Each holds the tokens of a second.
 #[derive(Debug)]
 struct Buckets {
-    full_at: Vec<u64>,
-    interval: u64,
+    places: Vec<Bucket>,
+    rate: Rate,
 }
 
 impl Buckets {
     /// `share` eighths of `rate`, at least one token a second.
-    fn new(rate: u32, share: u64, now: Instant) -> Self {
+    fn new(rate: u32, share: u64) -> Self {
+        let second = Duration::from_secs(1).as_nanos() as u64;
         let rate = (u64::from(rate) * share / WHOLE).max(1);
         Self {
-            full_at: vec![now.as_nanos(); PLACES],
-            interval: DEPTH / rate,
+            places: vec![Bucket::default(); PLACES],
+            rate: Rate {
+                interval: second / rate,
+                depth: second,
+            },
         }
     }
 
     /// Whether there is a token, and more than `quarters` of the room for others left.
     fn has(&self, now: Instant, hash: u64, quarters: u8) -> bool {
-        let missing = self.full_at[place(hash)].saturating_sub(now.as_nanos());
-        let kept = (DEPTH - self.interval) * u64::from(quarters) / 4;
-        missing + self.interval + kept <= DEPTH
+        let kept = (self.rate.depth - self.rate.interval) * u64::from(quarters) / 4;
+        self.places[place(hash)].has(now, self.rate, kept)
     }
 
     /// Takes a token; from an empty bucket, none.
     fn take(&mut self, now: Instant, hash: u64) {
-        let full_at = &mut self.full_at[place(hash)];
-        let now = now.as_nanos();
-        *full_at = ((*full_at).max(now) + self.interval).min(now + DEPTH);
+        self.places[place(hash)].take(now, self.rate);
     }
 
     fn give_back(&mut self, hash: u64, tokens: u8) {
-        let full_at = &mut self.full_at[place(hash)];
-        *full_at = full_at.saturating_sub(self.interval * u64::from(tokens));
+        self.places[place(hash)].give_back(self.rate, tokens);
     }
 }
 

@@ -39,7 +39,7 @@ fn config() -> RelayConfig {
 }
 
 fn relay_with(config: RelayConfig) -> Relay {
-    Relay::new(config, [7; 32], at(0))
+    Relay::new(config, [7; 32])
 }
 
 fn relay() -> Relay {

@@ -10,8 +10,7 @@
 //! gets nearly the whole rate, and one that floods leaves the others the second half. The shares are looked up only when
 //! the first half is empty.
 //!
-//! A bucket is a number, the *theoretical arrival time* of the generic cell rate algorithm (ITU-T I.371): the instant
-//! at which the bucket will be full. Many threads share the table without a lock.
+//! A bucket is a number, the time when it will be full. Many threads share the table without a lock.
 
 use std::hash::Hasher;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -21,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use siphasher::sip::SipHasher13;
 
 use crate::Instant;
+use crate::limit::Rate as Limit;
 
 /// A rate with a burst, in packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +113,7 @@ impl RelayLimiter {
             advertisements: limits
                 .advertisements
                 .map(|rate| Advertisements::new(rate, key(16))),
-            total: limits
-                .total
-                .map(|rate| (Limit::new(rate, 0), AtomicU64::new(0))),
+            total: limits.total.map(|rate| (limit(rate, 0), AtomicU64::new(0))),
             keys: (key(0), key(8)),
             places: (0..sets).map(|_| Default::default()).collect(),
         }
@@ -147,7 +145,7 @@ impl RelayLimiter {
 
     fn take_fairly(&self, now: Instant, sender: Ipv4Addr, destination: u64, fair: Fair) -> bool {
         let hash = self.hash(&[destination]);
-        if self.take(now, hash, fair.whole, fair.for_anyone) {
+        if self.take(now, hash, fair.whole, fair.kept) {
             return true;
         }
         // The narrower share first: a flood uses up its own before it takes from its network's.
@@ -159,13 +157,13 @@ impl RelayLimiter {
         .into_iter()
         .all(|(sender, share)| {
             let hash = self.hash(&[destination, sender]);
-            self.take(now, hash, share, share.depth)
-        }) && self.take(now, hash, fair.whole, fair.whole.depth)
+            self.take(now, hash, share, 0)
+        }) && self.take(now, hash, fair.whole, 0)
     }
 
     fn take_from_all(&self, now: Instant) -> bool {
         let total = self.total.as_ref();
-        total.is_none_or(|(limit, full_at)| limit.take_from(full_at, now))
+        total.is_none_or(|(limit, full_at)| take_from(full_at, now, *limit))
     }
 
     fn hash(&self, key: &[u64]) -> u64 {
@@ -176,8 +174,8 @@ impl RelayLimiter {
         hasher.finish()
     }
 
-    /// Takes a token from a bucket of the table, if at most `depth` of it is missing afterwards.
-    fn take(&self, now: Instant, hash: u64, limit: Limit, depth: u64) -> bool {
+    /// Takes a token from a bucket of the table, and leaves `kept` of its depth.
+    fn take(&self, now: Instant, hash: u64, limit: Limit, kept: u64) -> bool {
         let tag = hash >> TIME_BITS;
         // The number of sets is a power of two, and needs fewer bits than the hash has below the tag.
         let set = &self.places[hash as usize & (self.places.len() - 1)];
@@ -195,7 +193,7 @@ impl RelayLimiter {
             } else {
                 0
             };
-            let Some(full_at) = limit.arrive(full_at, now, depth) else {
+            let Some(full_at) = limit.take(full_at, now, kept) else {
                 return false;
             };
             let place = tag << TIME_BITS | full_at & TIME_MASK;
@@ -230,7 +228,7 @@ impl Advertisements {
             .map(|_| AtomicU64::new(0))
             .collect();
         Self {
-            limit: Limit::new(rate, 0),
+            limit: limit(rate, 0),
             // Odd, and good with any key.
             factor: (key ^ 0x9e37_79b9_7f4a_7c15) | 1,
             full_at: places.try_into().expect("as many as collected"),
@@ -241,7 +239,7 @@ impl Advertisements {
         let hash = u64::from(to.to_bits()).wrapping_mul(self.factor);
         // The upper bits depend on the whole address.
         let place = &self.full_at[(hash >> (u64::BITS - ADVERTISEMENT_BITS)) as usize];
-        self.limit.take_from(place, now)
+        take_from(place, now, self.limit)
     }
 }
 
@@ -249,72 +247,54 @@ impl Advertisements {
 const HOST: u64 = 1 << 32;
 const NETWORK: u64 = 2 << 32;
 
-/// The limits of one destination, in units of the table's time.
+/// The limits of one destination. The unit is the table's, 2^10 ns.
 #[derive(Clone, Copy, Debug)]
 struct Fair {
     whole: Limit,
-    /// The part of the bucket that any sender may empty.
-    for_anyone: u64,
+    /// The part of the bucket that is kept for senders within their shares.
+    kept: u64,
     host: Limit,
     network: Limit,
 }
 
 impl Fair {
     fn new(rate: Rate) -> Self {
-        let whole = Limit::new(rate, UNIT_BITS);
+        let whole = limit(rate, UNIT_BITS);
         Self {
             whole,
             // A bucket of one token cannot be divided.
-            for_anyone: (whole.depth / 2).max(whole.interval),
-            host: whole.share(HOST_SHARE),
-            network: whole.share(NETWORK_SHARE),
+            kept: whole.depth - (whole.depth / 2).max(whole.interval),
+            host: share(whole, HOST_SHARE),
+            network: share(whole, NETWORK_SHARE),
         }
     }
 }
 
-/// A rate, in units of time.
-#[derive(Clone, Copy, Debug)]
-struct Limit {
-    /// The time for one token.
-    interval: u64,
-    /// The time to fill the bucket.
-    depth: u64,
+/// A rate in units of 2^`unit` ns.
+fn limit(rate: Rate, unit: u32) -> Limit {
+    // Rounded up, so that a rate is never exceeded.
+    let interval = ((1_000_000_000 / u64::from(rate.per_second.get())) >> unit) + 1;
+    let depth = interval
+        .saturating_mul(u64::from(rate.burst.get()))
+        .min(MAX_DEPTH >> unit);
+    Limit { interval, depth }
 }
 
-impl Limit {
-    /// In units of 2^`unit` ns.
-    fn new(rate: Rate, unit: u32) -> Self {
-        // Rounded up, so that a rate is never exceeded.
-        let interval = ((1_000_000_000 / u64::from(rate.per_second.get())) >> unit) + 1;
-        let depth = interval
-            .saturating_mul(u64::from(rate.burst.get()))
-            .min(MAX_DEPTH >> unit);
-        Self { interval, depth }
+/// A part of the rate and of the burst, of one token at least.
+fn share(whole: Limit, divisor: u64) -> Limit {
+    let interval = whole.interval * divisor;
+    Limit {
+        interval,
+        depth: whole.depth.max(interval),
     }
+}
 
-    /// A part of the rate and of the burst, of one token at least.
-    fn share(self, divisor: u64) -> Self {
-        let interval = self.interval * divisor;
-        Self {
-            interval,
-            depth: self.depth.max(interval),
-        }
-    }
-
-    /// Takes a token from a bucket with a limit in nanoseconds.
-    fn take_from(self, full_at: &AtomicU64, now: Instant) -> bool {
-        let take = |full_at| self.arrive(full_at, now.as_nanos(), self.depth);
-        full_at
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .is_ok()
-    }
-
-    /// Takes a token from a bucket that is full at `full_at`. Returns the new time, or `None` if more than `depth` would
-    /// be missing.
-    fn arrive(self, full_at: u64, now: u64, depth: u64) -> Option<u64> {
-        let full_at = full_at.max(now).saturating_add(self.interval);
-        (full_at - now <= depth).then_some(full_at)
-    }
+/// Takes a token from a bucket in nanoseconds.
+fn take_from(full_at: &AtomicU64, now: Instant, limit: Limit) -> bool {
+    let take = |full_at| limit.take(full_at, now.as_nanos(), 0);
+    full_at
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+        .is_ok()
 }
 
 #[cfg(test)]

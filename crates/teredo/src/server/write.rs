@@ -4,15 +4,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 
 use super::{Answer, Counter, Server};
-use crate::wire::{self, Authentication, Datagram, MAC_LEN, Origin, protocol};
+use crate::wire::{self, Authentication, Datagram, Ipv6Packet, MAC_LEN, Origin, protocol};
 use crate::{DropReason, KnownClient};
 
-const HEADER_LEN: usize = 40;
 const HOP_LIMIT: usize = 7;
 const SOURCE: Range<usize> = 8..24;
 const DESTINATION: Range<usize> = 24..40;
 const ICMPV6_CHECKSUM: Range<usize> = 42..44;
-const ECHO_REPLY: u8 = 129;
 const ECHO_HOP_LIMIT: u8 = 64;
 /// Identifier and value start behind the magic number and the two lengths.
 const IDENTIFIER: usize = 4;
@@ -147,7 +145,7 @@ impl Server {
             self.link_local,
             client.into(),
             protocol::ICMPV6,
-            &packet[HEADER_LEN..],
+            &packet[Ipv6Packet::HEADER_LEN..],
         );
         packet[ICMPV6_CHECKSUM].copy_from_slice(&sum.to_be_bytes());
 
@@ -179,17 +177,17 @@ impl Server {
         packet[HOP_LIMIT] = ECHO_HOP_LIMIT;
         packet.copy_within(SOURCE, DESTINATION.start);
         packet[SOURCE].copy_from_slice(&self.link_local.octets());
-        let message = packet.get_mut(HEADER_LEN..)?;
+        let message = packet.get_mut(Ipv6Packet::HEADER_LEN..)?;
         message
             .get_mut(..4)?
-            .copy_from_slice(&[ECHO_REPLY, 0, 0, 0]);
+            .copy_from_slice(&[wire::ECHO_REPLY, 0, 0, 0]);
         let mut client = [0; 16];
         client.copy_from_slice(&packet[DESTINATION]);
         let sum = wire::checksum(
             self.link_local,
             client.into(),
             protocol::ICMPV6,
-            &packet[HEADER_LEN..],
+            &packet[Ipv6Packet::HEADER_LEN..],
         );
         packet[ICMPV6_CHECKSUM].copy_from_slice(&sum.to_be_bytes());
         Some(len)

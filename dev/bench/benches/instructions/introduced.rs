@@ -27,7 +27,7 @@ pub(crate) fn fill(count: usize) -> Result<Relay> {
     // They all come at the same instant.
     config.bubbles_per_server = u32::MAX;
     config.bubbles_per_second = u32::MAX;
-    let mut relay = Relay::new(config, [7; 32], now());
+    let mut relay = Relay::new(config, [7; 32]);
     let (mut packet, mut bytes) = (Vec::new(), Vec::new());
     for number in 0..count {
         let client = client(number);

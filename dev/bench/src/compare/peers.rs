@@ -286,7 +286,7 @@ fn fill(count: usize) -> Result<(Relay, Duration)> {
     // They all come at the same instant.
     config.bubbles_per_server = u32::MAX;
     config.bubbles_per_second = u32::MAX;
-    let mut relay = Relay::new(config, [7; 32], now());
+    let mut relay = Relay::new(config, [7; 32]);
     let (mut packet, mut bytes) = (Vec::new(), Vec::new());
     let mut worst = Duration::ZERO;
     for number in 0..count {

@@ -180,7 +180,7 @@ pub fn run(input: Input) {
     };
     let now = Instant::from_nanos(0);
     let mut world = World {
-        relay: Relay::new(config, [0; 32], now),
+        relay: Relay::new(config, [0; 32]),
         now,
         number: 0,
         untold: false,

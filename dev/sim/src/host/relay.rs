@@ -14,13 +14,8 @@ use super::{Action, Stamped};
 pub struct RelayHost(Station<Relay, Infallible>);
 
 impl RelayHost {
-    pub(crate) fn new(
-        config: RelayConfig,
-        seed: [u8; 32],
-        now: Instant,
-        local: SocketAddrV4,
-    ) -> Self {
-        Self(Station::router(Relay::new(config, seed, now), local))
+    pub(crate) fn new(config: RelayConfig, seed: [u8; 32], local: SocketAddrV4) -> Self {
+        Self(Station::router(Relay::new(config, seed), local))
     }
 
     /// The state machine.
@@ -44,8 +39,8 @@ impl RelayHost {
     }
 
     /// Kills and restarts the process.
-    pub(crate) fn restart(&mut self, seed: [u8; 32], now: Instant) {
-        self.0.node = Relay::new(self.relay().config().clone(), seed, now);
+    pub(crate) fn restart(&mut self, seed: [u8; 32]) {
+        self.0.node = Relay::new(self.relay().config().clone(), seed);
     }
 
     pub(crate) fn change(&mut self, now: Instant, change: impl FnOnce(&mut Relay)) -> Vec<Action> {

@@ -22,7 +22,7 @@ fn request(server: Ipv4Addr, sender: Ipv6Addr) -> Request {
 
 /// 400 bubbles a second to each server, and 4,000 in total.
 fn admission() -> Admission {
-    Admission::new(400, 4000, SipKeys(1, 2), at(0))
+    Admission::new(400, 4000, SipKeys(1, 2))
 }
 
 /// R4380-7.3.5-01, R4380-7.4-01: in ten seconds, a scan causes no more bubbles to a server than the rate, plus those of
@@ -99,7 +99,7 @@ fn repetitions_need_room() {
     assert_eq!(allowed(2500), [true, true, false, false]);
     assert_eq!(allowed(3500), [true, false, false, false]);
     // The smallest rates are enough for the single silent client.
-    let mut least = Admission::new(1, 1, SipKeys(1, 2), at(0));
+    let mut least = Admission::new(1, 1, SipKeys(1, 2));
     for repetition in 0..4 {
         let now = at(u64::from(repetition) * 2000);
         assert!(least.allow(now, request(SERVER, source(0xdb8, 0, 1)), repetition));
