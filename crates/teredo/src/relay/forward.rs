@@ -156,7 +156,7 @@ impl Relay {
         if !self.underway.contains(key) {
             self.contact(now, key, packet.source())?;
         }
-        let fits = self.underway.enqueue(key, bytes);
+        let fits = self.underway.enqueue(key, packet.source(), bytes);
         self.count_evictions();
         if fits {
             Ok(Submission::Queued)

@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::Key;
+use super::shares::Shares;
 use crate::Instant;
 use crate::slots::{Bounds, Full, SipKeys, Slots};
 
@@ -39,6 +40,8 @@ struct Peer {
     attempts: u8,
     bubbles: u8,
     due: Instant,
+    /// Who sent the packets that wait, and their bytes.
+    senders: Vec<(Ipv6Addr, usize)>,
 }
 
 /// A peer that has answered.
@@ -66,30 +69,38 @@ pub(in crate::relay) enum Due {
 /// The peers under way (R4380-5.4.1-08). The wait is the same for all, so the order of the last bubbles is the order of
 /// the deadlines. The peer that has waited longest makes room.
 #[derive(Debug)]
-pub(in crate::relay) struct Underway(Slots<Key, Peer, 1>);
+pub(in crate::relay) struct Underway {
+    slots: Slots<Key, Peer, 1>,
+    shares: Shares,
+    evicted_packets: usize,
+}
 
 impl Underway {
     pub(in crate::relay) fn new(bounds: Bounds, keys: SipKeys) -> Self {
-        Self(Slots::new(bounds, keys))
+        Self {
+            slots: Slots::new(bounds, keys),
+            shares: Shares::new(bounds.total_queue_bytes, keys),
+            evicted_packets: 0,
+        }
     }
 
     pub(in crate::relay) fn len(&self) -> usize {
-        self.0.len()
+        self.slots.len()
     }
 
     /// The bytes of all packets that wait.
     pub(in crate::relay) fn queued_bytes(&self) -> usize {
-        self.0.queued_bytes()
+        self.slots.queued_bytes()
     }
 
     pub(in crate::relay) fn contains(&self, key: Key) -> bool {
-        self.0.find(&key).is_some()
+        self.slots.find(&key).is_some()
     }
 
     /// Records the first bubble to a peer.
     pub(in crate::relay) fn begin(&mut self, now: Instant, key: Key, ask: Ask, cause: Cause) {
-        if let Some(oldest) = self.0.surplus() {
-            self.0.evict(oldest);
+        if let Some(oldest) = self.slots.surplus() {
+            self.evict(oldest);
         }
         let attempts = match cause {
             Cause::Native => 1,
@@ -101,38 +112,47 @@ impl Underway {
             attempts,
             bubbles: 1,
             due: now + TIMEOUT,
+            senders: Vec::new(),
         };
-        self.0.insert(key, peer);
+        self.slots.insert(key, peer);
     }
 
-    /// Queues a packet from the IPv6 Internet for a peer under way (R4380-5.4.1-07). `false` if the queue is full.
+    /// Queues a packet of `sender` for a peer under way (R4380-5.4.1-07). `false` if the queue or the share of the
+    /// sender's networks is full.
     ///
     /// The first packet in a queue starts the repeats over. If all queues together are full, the peers that have waited
-    /// longest make room: a scan evicts only its own entries.
-    pub(in crate::relay) fn enqueue(&mut self, key: Key, packet: &[u8]) -> bool {
-        let Some(slot) = self.0.find(&key) else {
+    /// longest make room.
+    pub(in crate::relay) fn enqueue(&mut self, key: Key, sender: Ipv6Addr, packet: &[u8]) -> bool {
+        let Some(slot) = self.slots.find(&key) else {
             return false;
         };
-        let is_first = !self.0.has_waiting(slot);
-        let mut queued = self.0.enqueue(slot, packet);
+        if !self.shares.has_room(sender, packet.len()) {
+            return false;
+        }
+        let is_first = !self.slots.has_waiting(slot);
+        let mut queued = self.slots.enqueue(slot, packet);
         if is_first && queued != Err(Full::Queue) {
-            let peer = &mut self.0[slot];
+            let peer = &mut self.slots[slot];
             peer.cause = Cause::Native;
             peer.attempts = peer.attempts.min(1);
         }
         while queued == Err(Full::Total)
-            && let Some(oldest) = self.0.oldest().filter(|&oldest| oldest != slot)
+            && let Some(oldest) = self.slots.oldest().filter(|&oldest| oldest != slot)
         {
-            self.0.evict(oldest);
-            queued = self.0.enqueue(slot, packet);
+            self.evict(oldest);
+            queued = self.slots.enqueue(slot, packet);
+        }
+        if queued.is_ok() {
+            self.shares.add(sender, packet.len());
+            self.slots[slot].senders.push((sender, packet.len()));
         }
         queued.is_ok()
     }
 
     /// Another bubble was sent to a peer.
     pub(in crate::relay) fn count_bubble(&mut self, key: Key) {
-        if let Some(slot) = self.0.find(&key) {
-            let bubbles = &mut self.0[slot].bubbles;
+        if let Some(slot) = self.slots.find(&key) {
+            let bubbles = &mut self.slots[slot].bubbles;
             *bubbles = bubbles.saturating_add(1);
         }
     }
@@ -146,19 +166,19 @@ impl Underway {
         key: Key,
         bubble_to: Option<Ipv6Addr>,
     ) -> Option<Answered> {
-        let slot = self.0.find(&key)?;
+        let slot = self.slots.find(&key)?;
         let &Peer {
             cause,
             ask,
             bubbles,
             ..
-        } = &self.0[slot];
+        } = &self.slots[slot];
         let proves_path = bubble_to == Some(ask.token);
         if cause == Cause::Provoked && !proves_path {
             return None;
         }
         Some(Answered {
-            waiting: self.0.remove(slot),
+            waiting: self.remove(slot),
             cause,
             ask,
             bubbles,
@@ -167,43 +187,59 @@ impl Underway {
     }
 
     pub(in crate::relay) fn next_deadline(&self) -> Option<Instant> {
-        let oldest = self.0.oldest()?;
-        Some(self.0[oldest].due)
+        let oldest = self.slots.oldest()?;
+        Some(self.slots[oldest].due)
     }
 
     /// The next peer whose time is up, with a new deadline if another bubble follows.
     pub(in crate::relay) fn due(&mut self, now: Instant) -> Option<Due> {
-        let slot = self.0.oldest()?;
-        let peer = &mut self.0[slot];
+        let slot = self.slots.oldest()?;
+        let peer = &mut self.slots[slot];
         if peer.due > now {
             return None;
         }
         if peer.attempts >= ATTEMPTS {
-            return Some(Due::GiveUp(self.0.remove(slot)));
+            return Some(Due::GiveUp(self.remove(slot)));
         }
         let repetition = peer.attempts;
         peer.attempts += 1;
         peer.due = now + TIMEOUT;
         let ask = peer.ask;
-        self.0.touch(slot);
-        Some(Due::Repeat(self.0.key(slot), ask, repetition))
+        self.slots.touch(slot);
+        Some(Due::Repeat(self.slots.key(slot), ask, repetition))
     }
 
     /// Removes the peers that `keep` rejects.
     pub(in crate::relay) fn retain(&mut self, keep: impl Fn(Key) -> bool) {
         let refused: Vec<u32> = self
-            .0
+            .slots
             .iter()
             .filter(|&(_, key, _)| !keep(key))
             .map(|(slot, ..)| slot)
             .collect();
         for slot in refused {
-            self.0.evict(slot);
+            self.evict(slot);
         }
     }
 
     /// The number of packets lost with evicted peers since the last call.
     pub(in crate::relay) fn take_evicted_packets(&mut self) -> usize {
-        self.0.take_evicted_packets()
+        std::mem::take(&mut self.evicted_packets)
+    }
+
+    #[cfg(test)]
+    pub(super) fn shares_are_empty(&self) -> bool {
+        self.shares.is_empty()
+    }
+
+    fn remove(&mut self, slot: u32) -> VecDeque<Vec<u8>> {
+        for (sender, bytes) in std::mem::take(&mut self.slots[slot].senders) {
+            self.shares.remove(sender, bytes);
+        }
+        self.slots.remove(slot)
+    }
+
+    fn evict(&mut self, slot: u32) {
+        self.evicted_packets += self.remove(slot).len();
     }
 }

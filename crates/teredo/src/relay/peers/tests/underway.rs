@@ -24,11 +24,16 @@ fn answered(
     Some(answered.waiting)
 }
 
+/// A sender in a /32 of its own.
+fn sender(number: u32) -> Ipv6Addr {
+    Ipv6Addr::new(0x2600, number as u16, 0, 0, 0, 0, 0, 1)
+}
+
 fn underway(peers: usize) -> Underway {
     let bounds = Bounds {
         peers,
-        queue_bytes: 3000,
-        total_queue_bytes: 5000,
+        queue_bytes: 1500,
+        total_queue_bytes: 8000,
     };
     Underway::new(bounds, SipKeys(1, 2))
 }
@@ -38,7 +43,7 @@ fn underway(peers: usize) -> Underway {
 fn three_repeats_two_seconds_apart() {
     let mut peers = underway(10);
     peers.begin(at(0), key(1), ASK, Cause::Native);
-    assert!(peers.enqueue(key(1), &[7; 40]));
+    assert!(peers.enqueue(key(1), sender(0), &[7; 40]));
     for (repetition, millis) in [(1, 2000), (2, 4000), (3, 6000)] {
         assert_eq!(peers.due(at(millis - 1)), None);
         assert_eq!(peers.next_deadline(), Some(at(millis)));
@@ -79,7 +84,7 @@ fn a_stranger_provokes_one_bubble() {
     );
 
     peers.begin(at(3000), key(1), ASK, Cause::Provoked);
-    assert!(peers.enqueue(key(1), &[0; 40]));
+    assert!(peers.enqueue(key(1), sender(0), &[0; 40]));
     assert_eq!(peers.due(at(5000)), Some(Due::Repeat(key(1), ASK, 1)));
 }
 
@@ -101,25 +106,59 @@ fn bubbles_are_counted() {
 #[test]
 fn queues_are_bounded() {
     let mut peers = underway(10);
-    for number in 1..=3 {
+    for number in 1..=6 {
         peers.begin(at(0), key(number), ASK, Cause::Native);
     }
-    assert!(peers.enqueue(key(1), &[1; 1500]));
-    assert!(peers.enqueue(key(1), &[2; 1500]));
-    assert!(!peers.enqueue(key(1), &[3; 1]), "the peer's bound");
-    assert!(peers.enqueue(key(2), &[4; 2000]));
+    assert!(peers.enqueue(key(1), sender(1), &[1; 1000]));
+    assert!(peers.enqueue(key(1), sender(2), &[2; 500]));
     assert!(
-        peers.enqueue(key(3), &[5; 100]),
+        !peers.enqueue(key(1), sender(3), &[3; 1]),
+        "the peer's bound"
+    );
+    for number in 2..=5 {
+        assert!(peers.enqueue(key(number), sender(number), &[4; 1500]));
+    }
+    assert!(
+        peers.enqueue(key(6), sender(6), &[5; 1000]),
         "the longest wait makes room"
     );
     assert_eq!(peers.take_evicted_packets(), 2);
     assert!(!peers.contains(key(1)));
-    assert_eq!(peers.queued_bytes(), 2100);
+    assert_eq!(peers.queued_bytes(), 7000);
     assert_eq!(
         answered(&mut peers, key(2), None),
-        Some([vec![4; 2000]].into())
+        Some([vec![4; 1500]].into())
     );
-    assert!(!peers.enqueue(key(2), &[0; 1]), "it is not under way");
+    assert!(
+        !peers.enqueue(key(2), sender(0), &[0; 1]),
+        "it is not under way"
+    );
+}
+
+/// R4380-7.3.5-01: packets of a /64 fill a quarter of the queues, those of a /48 three eighths and those of a /32 a half,
+/// whoever caused the bubbles. Others find room, and nothing of theirs is lost.
+#[test]
+fn networks_fill_their_shares_only() {
+    let mut peers = underway(100);
+    for number in 0..100 {
+        peers.begin(at(0), key(number), ASK, Cause::Native);
+    }
+    let attacker = sender(1).to_bits();
+    let newcomer = |peers: &mut Underway| peers.enqueue(key(99), sender(2), &[0; 100]);
+    assert!(newcomer(&mut peers));
+    for (prefix, step, share) in [(64, 0, 2000), (48, 1 << 64, 3000), (32, 1 << 80, 4000)] {
+        for number in 0..90 {
+            let from = Ipv6Addr::from_bits(attacker + u128::from(number) * step);
+            peers.enqueue(key(number), from, &[0; 100]);
+        }
+        assert_eq!(peers.queued_bytes(), share + 100, "a /{prefix}");
+    }
+    for _ in 0..14 {
+        assert!(newcomer(&mut peers));
+    }
+    assert_eq!(peers.take_evicted_packets(), 0);
+    peers.retain(|_| false);
+    assert!(peers.queued_bytes() == 0 && peers.shares_are_empty());
 }
 
 /// R4380-7.3.5-01: beyond the bound, the peers that waited longest make room.
@@ -128,7 +167,7 @@ fn the_longest_wait_makes_room() {
     let mut peers = underway(3);
     for number in 0..100 {
         peers.begin(at(number.into()), key(number), ASK, Cause::Native);
-        assert!(peers.enqueue(key(number), &[0; 40]));
+        assert!(peers.enqueue(key(number), sender(0), &[0; 40]));
         assert!(peers.len() <= 3);
     }
     assert_eq!(peers.take_evicted_packets(), 97);
@@ -138,7 +177,8 @@ fn the_longest_wait_makes_room() {
 #[derive(Clone, Debug)]
 enum Step {
     Begin(u32, bool),
-    Enqueue(u32, usize),
+    /// A packet of this length for this peer, from this sender.
+    Enqueue(u32, usize, u32),
     Answer(u32, bool),
     Pass(u64),
     Refuse(u32),
@@ -147,7 +187,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0..12u32, any::<bool>()).prop_map(|(number, native)| Step::Begin(number, native)),
-        4 => (0..12u32, 1..1300usize).prop_map(|(number, len)| Step::Enqueue(number, len)),
+        4 => (0..12u32, 1..1300usize, 0..5u32).prop_map(|(number, len, from)| Step::Enqueue(number, len, from)),
         1 => (0..12u32, any::<bool>()).prop_map(|(number, bubble)| Step::Answer(number, bubble)),
         2 => (0..3000u64).prop_map(Step::Pass),
         1 => (0..12u32).prop_map(Step::Refuse),
@@ -160,12 +200,22 @@ struct Plain {
     native: bool,
     attempts: u32,
     due: u64,
-    queue: Vec<Vec<u8>>,
+    /// The packets and their senders.
+    queue: Vec<(u32, Vec<u8>)>,
 }
 
 impl Plain {
+    fn bytes_of(&self, sender: u32) -> usize {
+        let own = self.queue.iter().filter(|&&(from, _)| from == sender);
+        own.map(|(_, packet)| packet.len()).sum()
+    }
+
+    fn packets(self) -> VecDeque<Vec<u8>> {
+        self.queue.into_iter().map(|(_, packet)| packet).collect()
+    }
+
     fn bytes(&self) -> usize {
-        self.queue.iter().map(Vec::len).sum()
+        self.queue.iter().map(|(_, packet)| packet.len()).sum()
     }
 }
 
@@ -194,33 +244,34 @@ proptest! {
                     let cause = if native { Cause::Native } else { Cause::Provoked };
                     peers.begin(at(millis), key(number), ASK, cause);
                 },
-                Step::Enqueue(number, len) => {
+                Step::Enqueue(number, len, from) => {
                     stamp = stamp.wrapping_add(1);
                     let packet = vec![stamp; len];
                     let mut fits = false;
                     if let Some(mut index) = model.iter().position(|peer| peer.number == number)
-                        && model[index].bytes() + len <= 3000
+                        && model[index].bytes() + len <= 1500
+                        && model.iter().map(|peer| peer.bytes_of(from)).sum::<usize>() + len <= 2000
                     {
                         if model[index].queue.is_empty() {
                             model[index].attempts = 1;
                             model[index].native = true;
                         }
-                        while model.iter().map(Plain::bytes).sum::<usize>() + len > 5000 && index > 0 {
+                        while model.iter().map(Plain::bytes).sum::<usize>() + len > 8000 && index > 0 {
                             lost += model.remove(0).queue.len();
                             index -= 1;
                         }
-                        fits = model.iter().map(Plain::bytes).sum::<usize>() + len <= 5000;
+                        fits = model.iter().map(Plain::bytes).sum::<usize>() + len <= 8000;
                         if fits {
-                            model[index].queue.push(packet.clone());
+                            model[index].queue.push((from, packet.clone()));
                         }
                     }
-                    prop_assert_eq!(peers.enqueue(key(number), &packet), fits);
+                    prop_assert_eq!(peers.enqueue(key(number), sender(from), &packet), fits);
                 }
                 Step::Answer(number, bubble) => {
                     let index = model
                         .iter()
                         .position(|peer| peer.number == number && (peer.native || bubble));
-                    let queue = index.map(|index| VecDeque::from(model.remove(index).queue));
+                    let queue = index.map(|index| model.remove(index).packets());
                     let waiting = answered(&mut peers, key(number), bubble.then_some(TOKEN));
                     prop_assert_eq!(waiting, queue);
                 }
@@ -228,7 +279,7 @@ proptest! {
                     millis += time;
                     while let Some(first) = model.first().filter(|peer| peer.due <= millis) {
                         let expected = if first.attempts == 4 {
-                            Due::GiveUp(model.remove(0).queue.into())
+                            Due::GiveUp(model.remove(0).packets())
                         } else {
                             let mut peer = model.remove(0);
                             peer.attempts += 1;
@@ -253,5 +304,7 @@ proptest! {
             prop_assert_eq!(peers.next_deadline(), model.first().map(|peer| at(peer.due)));
         }
         prop_assert_eq!(peers.take_evicted_packets(), lost);
+        peers.retain(|_| false);
+        prop_assert!(peers.shares_are_empty());
     }
 }
