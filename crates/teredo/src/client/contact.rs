@@ -31,6 +31,7 @@ impl Client {
         // R4380-5.2.6-02
         let slot = self.peers.find_or_insert(now, address, None);
         self.count_evictions();
+        self.peers.touch(slot);
         let probe = match teredo {
             Some(_) if !self.peers.peer(slot).within_limit(now, BubbleCause::Ask) => {
                 return Err(DropReason::PeerUnreachable);
@@ -54,11 +55,13 @@ impl Client {
     /// the limits permit it (W-04). The packet itself is the host's in any case: a flood of other strangers must not
     /// cost an honest one its first packet. If the host answers, its packet waits for a test.
     pub(super) fn meet(&mut self, now: Instant, source: Ipv6Addr, outer: Ipv4Addr) {
-        if self.peers.find(&source).is_some() {
+        if let Some(slot) = self.peers.find(&source) {
+            self.meet_again(now, slot, outer);
             return;
         }
         let slot = self.peers.find_or_insert(now, source, Some(outer));
         self.count_evictions();
+        self.peers.peer_mut(slot).spoke();
         if !wire::is_teredo(&source) && self.budget.allow_test(now, source, outer, Attempt::First) {
             let contact = Contact {
                 probe: self.new_test(),
@@ -68,6 +71,21 @@ impl Client {
             };
             self.peers.set_contact(slot, contact, None);
             self.test_with_echo(now, slot, contact.probe, 0);
+        }
+    }
+
+    /// A forged packet may have brought the entry of a stranger, so the entry counts for the address of the last one.
+    /// Only an address that has answered is not displaced by one that has not.
+    fn meet_again(&mut self, now: Instant, slot: u32, outer: Ipv4Addr) {
+        let peer = self.peers.peer_mut(slot);
+        peer.spoke();
+        let pathless = peer.path(now).is_none();
+        if let Some(counted) = peer.came_from()
+            && pathless
+            && (self.budget.is_proven(now, outer) || !self.budget.is_proven(now, counted))
+        {
+            self.peers.attribute(now, slot, outer);
+            self.count_evictions();
         }
     }
 
@@ -273,21 +291,25 @@ impl Client {
             return Err(DropReason::RefusedDestination);
         }
         let known = self.peers.find(&source);
-        let known = known.map(|slot| self.peers.peer(slot));
-        let to = known.and_then(|peer| peer.path(now)).unwrap_or(to);
-        // R4380-7.4-01, W-03
-        if known.is_some_and(|peer| !peer.may_bubble(now, BubbleCause::Answer)) {
-            return Err(DropReason::BubbleLimit);
+        let known = known.map(|slot| self.peers.peer_mut(slot));
+        let path = known.as_ref().and_then(|peer| peer.path(now));
+        let to = path.unwrap_or(to);
+        let mut begun = false;
+        if let Some(peer) = known {
+            // R4380-7.4-01, W-03
+            if !peer.may_answer(now, *to.ip()) {
+                return Err(DropReason::BubbleLimit);
+            }
+            // The host's own contacts are few. The others can be invented, and so can their origins.
+            begun = peer.came_from().is_none();
         }
-        // The host's own contacts are few. The others can be invented, and so can their origins.
-        let begun = known.is_some_and(|peer| peer.came_from().is_none());
         if !begun && !self.budget.allow_answer(now, *to.ip()) {
             return Err(DropReason::BubbleLimit);
         }
         let slot = self.peers.find_or_insert(now, source, Some(*to.ip()));
         self.count_evictions();
         let peer = self.peers.peer_mut(slot);
-        peer.bubble_sent(now, BubbleCause::Answer);
+        peer.answer_sent(now, *to.ip());
         self.peers.touch(slot);
         self.outbox
             .udp(to, |out| wire::emit_bubble(own, source, HOP_LIMIT, out));

@@ -53,9 +53,11 @@ impl Client {
         now: Instant,
         server: ServerAddress,
         address: TeredoAddress,
+        spoken: Instant,
     ) {
+        let interval = self.determination.refresh;
         let refresh = Refresh::Idle {
-            at: now + self.randomised_refresh(),
+            at: (now + self.randomised_refresh()).min(spoken + interval),
         };
         let link_local = self.link_local();
         self.enter(Phase::Qualified(Service {
@@ -64,7 +66,7 @@ impl Client {
             ipv6: address.to_ipv6(),
             link_local,
             refresh,
-            spoken: now,
+            spoken,
         }));
     }
 
@@ -180,7 +182,7 @@ impl Client {
                 if nonces.contain(received) && from == service.server_socket() => {}
             _ => return Err(DropReason::UnsolicitedAdvertisement),
         }
-        let server = service.server;
+        let (server, spoken) = (service.server, service.spoken);
         self.check_secret(server, datagram)?;
         let advertised = check_advertisement(datagram, service.link_local)?;
         let mapped = advertised.mapped;
@@ -200,7 +202,7 @@ impl Client {
             // host may be behind another NAT now, and one address cannot reveal a symmetric NAT (R4380-5.2.5-05).
             self.begin_qualification(now, Some(Reason::MappingChanged(mapped)));
         } else {
-            self.begin_service(now, server, address);
+            self.begin_service(now, server, address, spoken);
         }
         Ok(())
     }

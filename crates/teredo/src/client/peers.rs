@@ -74,9 +74,13 @@ pub(super) struct Peer {
     last_transmission: Option<Instant>,
     asked: Bubbles,
     answered: Bubbles,
+    /// Where the answers went.
+    answered_at: Option<Ipv4Addr>,
     last_bubble: Option<Instant>,
     /// Whether the last direct bubble expired on the way (see `Opening`).
     cut_short: bool,
+    /// Whether a packet came from it that was no bubble.
+    spoke: bool,
     created: Instant,
     /// The outer IPv4 address that a peer came from; `None` if the host began.
     outer: Option<Ipv4Addr>,
@@ -187,9 +191,15 @@ impl Peer {
         self.created.max(received).max(sent)
     }
 
-    /// Whether the host's next packet is a contact of its own rather than an answer.
+    /// A packet of the peer was for the host.
+    pub(super) fn spoke(&mut self) {
+        self.spoke = true;
+    }
+
+    /// Whether the host's next packet is a contact of its own rather than an answer: a peer that only sent bubbles has
+    /// said nothing.
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
-        self.idle(now) >= QUIET
+        self.idle(now) >= QUIET || self.outer.is_some() && !self.spoke
     }
 
     pub(super) fn sent(&mut self, now: Instant) {
@@ -211,6 +221,24 @@ impl Peer {
         let spaced = self.last_bubble.is_none_or(|at| now - at >= BUBBLE_SPACING);
         let owed = cause == BubbleCause::Answer && self.cut_short;
         (spaced || owed) && self.within_limit(now, cause)
+    }
+
+    /// Whether a bubble of the peer may be answered to this address now.
+    ///
+    /// DEVIATION(rfc4380 §5.2.6): the limits for a native host count for each address that its bubbles come from.
+    /// Otherwise whoever forges four of them keeps its relay out for 300 s. The budget of each address bounds the sum.
+    pub(super) fn may_answer(&self, now: Instant, to: Ipv4Addr) -> bool {
+        let elsewhere = self.answered_at.is_some_and(|at| at != to);
+        elsewhere || self.may_bubble(now, BubbleCause::Answer)
+    }
+
+    /// Counts a bubble that answers one of the peer.
+    pub(super) fn answer_sent(&mut self, now: Instant, to: Ipv4Addr) {
+        if self.answered_at != Some(to) {
+            self.answered_at = Some(to);
+            self.answered = Bubbles::default();
+        }
+        self.bubble_sent(now, BubbleCause::Answer);
     }
 
     /// Whether fewer than four bubbles were unanswered in the last 300 s.

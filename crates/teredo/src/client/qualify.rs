@@ -365,7 +365,7 @@ impl Client {
             self.servers[..=position].rotate_right(1);
         }
         let address = self.bring_address_up(now, server, mapped);
-        self.begin_service(now, server, address);
+        self.begin_service(now, server, address, now);
     }
 
     /// Ends the wait that began at `since`, because the network changed: at once, or after the shortest wait.

@@ -9,9 +9,6 @@ use super::{Client, Phase};
 use crate::wire::{self, Datagram, Icmpv6, Ipv6Packet, TeredoAddress, protocol};
 use crate::{DropReason, Instant};
 
-const ROUTER_ADVERTISEMENT: u8 = 134;
-const ECHO_REPLY: u8 = 129;
-
 impl Client {
     /// The checks of every datagram (R4380-5.2.3-01, R4380-5.2.3-02).
     pub(super) fn receive<'a>(
@@ -131,6 +128,7 @@ impl Client {
             let peer = self.peers.peer_mut(slot);
             if peer.contact.is_none() && !packet.is_bubble() {
                 peer.heard(now);
+                peer.spoke();
                 self.peers.touch(slot);
                 return Ok(Some(packet.as_bytes()));
             }
@@ -149,6 +147,7 @@ impl Client {
         if let Some(slot) = entry.filter(|&slot| is_echo_reply(&packet) && self.is_tested(slot)) {
             match self.check_echo_reply(slot, &packet) {
                 Ok(()) => {
+                    self.budget.prove(now, *from.ip());
                     self.release(now, slot, from);
                     return Ok(None);
                 }
@@ -197,7 +196,11 @@ impl Client {
         datagram: &Datagram<'a>,
     ) -> Option<&'a [u8]> {
         self.release(now, slot, from);
-        (!datagram.packet.is_bubble()).then_some(datagram.packet.as_bytes())
+        if datagram.packet.is_bubble() {
+            return None;
+        }
+        self.peers.peer_mut(slot).spoke();
+        Some(datagram.packet.as_bytes())
     }
 
     fn release(&mut self, now: Instant, slot: u32, mapping: SocketAddrV4) {
@@ -213,7 +216,9 @@ impl Client {
         {
             self.opening.answered(attempts);
         }
-        if self.peers.peer(slot).contact.is_some() {
+        // An address can be forged. A stranger that the host asks back chose it; a contact of the host it must know.
+        let peer = self.peers.peer(slot);
+        if peer.contact.is_some() && peer.came_from().is_none() {
             self.budget.prove(now, *mapping.ip());
         }
         let waiting = self.peers.verify(now, slot, mapping);
@@ -272,9 +277,9 @@ impl Client {
 
 fn is_advertisement(packet: &Ipv6Packet<'_>) -> bool {
     packet.next_header() == protocol::ICMPV6
-        && packet.payload().first() == Some(&ROUTER_ADVERTISEMENT)
+        && packet.payload().first() == Some(&wire::ROUTER_ADVERTISEMENT)
 }
 
 fn is_echo_reply(packet: &Ipv6Packet<'_>) -> bool {
-    packet.next_header() == protocol::ICMPV6 && packet.payload().first() == Some(&ECHO_REPLY)
+    packet.next_header() == protocol::ICMPV6 && packet.payload().first() == Some(&wire::ECHO_REPLY)
 }

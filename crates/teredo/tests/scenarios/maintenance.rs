@@ -101,7 +101,8 @@ fn a_server_that_is_heard_is_asked_as_late_as_may_be() {
         );
     }
     let asked: Vec<_> = solicitations(&world, client);
-    assert_eq!(asked.len(), 600 / 30 - 1);
+    // Counted from the solicitation before: on the way to the server and back, the NAT's time runs.
+    assert_eq!(asked.len(), 600 / 30);
     for gap in asked.windows(2) {
         assert!(gap[1].at - gap[0].at >= seconds(30), "{asked:?}");
     }

@@ -364,6 +364,85 @@ fn a_forged_packet_does_not_block_its_source() {
     assert_eq!(asked.count(), 20);
 }
 
+/// R4380-5.2-06, W-04: bubbles and packets in the name of native hosts, from an attacker whose share of the tests is used
+/// up. The hosts count for the address that their own packets come from, and the host's own first packet, even of UDP,
+/// is no answer to a bubble.
+#[test]
+fn a_forged_source_counts_for_whoever_sends_last() {
+    let forged: Attack = |stage, number| {
+        let (to, packet) = match number % 3 {
+            // Through the server, whose limits leave 100 a second to one sender.
+            0 => {
+                let source = honest(number as u16 / 3 % 20);
+                (server(), packets::bubble(source, stage.own()))
+            }
+            _ => {
+                let packet = echo(invented(number), stage.own(), &[]);
+                (stage.mapped(), packet)
+            }
+        };
+        (socket(ATTACKER), to, packet)
+    };
+    let mut stage = Stage::new();
+    stage.attack(forged, 300, 3);
+    // What the host answers, and what it begins.
+    stage.knock(0..10);
+    stage.attack(forged, 300, 1);
+    assert_eq!(stage.served(), (10, 10));
+    for number in 10..20 {
+        let packet = packets::udp(stage.own(), honest(number), 1);
+        stage.world.send(stage.client, &packet);
+    }
+    stage.attack(forged, 300, 1);
+    assert_eq!(stage.reached(), 10);
+}
+
+/// W-04: an address that has only sent forged answers has proven nothing: a packet that claims a mapping, and another
+/// one when the host asks back, do not open the budget of addresses that have answered a test.
+#[test]
+fn a_forged_answer_proves_no_address() {
+    let mut stage = Stage::new();
+    // The attacker writes any outer address. Each claims to be a peer at its mapping; the host answers, and 20 s later
+    // verifies the path with a bubble that the attacker never sees.
+    let forge = |stage: &mut Stage| {
+        for number in 0..200_u32 {
+            let from = SocketAddrV4::new(Ipv4Addr::from_bits(0x5000_0000 + number * 7), 4444);
+            let source = TeredoAddress {
+                server: SERVER.primary,
+                flags: Flags::from_random(1),
+                mapped: from,
+            };
+            let packet = echo(source.to_ipv6(), stage.own(), &[]);
+            let mapped = stage.mapped();
+            stage.world.inject(stage.attacker, from, mapped, &packet);
+        }
+        stage.tick();
+        stage.tick();
+    };
+    for _ in 0..3 {
+        forge(&mut stage);
+        stage.world.run_for(seconds(21));
+    }
+    forge(&mut stage);
+    let before = stage.world.server(stage.server).native().len();
+    // Then each is the outer address of native hosts. One budget has 256 tests at once and 100 a second.
+    let invent: Attack = |stage, number| {
+        let (_, to, packet) = directly(stage, number);
+        let outer = match number % 2 {
+            0 => 0x5000_0000 + number / 2 % 200 * 7,
+            _ => 0x5100_0000 + number * 7,
+        };
+        (
+            SocketAddrV4::new(Ipv4Addr::from_bits(outer), 4444),
+            to,
+            packet,
+        )
+    };
+    stage.attack(invent, 2_000, 2);
+    let tests = stage.world.server(stage.server).native().len() - before;
+    assert!(tests <= 256 + 100 * 2 + 1, "{tests} tests");
+}
+
 /// R4380-7.4-01: echo requests of 76 bytes through the client's server, whose inner source names a victim as its
 /// server. The victim gets less than the attacker sends, and a few bubbles a second at most; new clients are reached.
 #[test]

@@ -1,7 +1,8 @@
 //! The subnet in which to look for neighbours, and a bounded table of those that sent local bubbles.
 //!
-//! Any host on the link can forge local bubbles. A thousand forged ones displace each other, but neither a neighbour
-//! that has answered nor any peer.
+//! Any host on the link can forge local bubbles. A thousand forged ones displace each other, but neither another neighbour
+//! that has answered nor any peer. Only a bubble with a neighbour's own mapping replaces its address (R4380-5.2.8-07);
+//! the neighbour's next bubble replaces it again, and a path in use stays.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};

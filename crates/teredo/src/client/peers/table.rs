@@ -152,6 +152,16 @@ impl Peers {
         self.slots.move_to(slot, BEGUN);
     }
 
+    /// A peer that contacted the host counts for this outer address from now on.
+    pub(in crate::client) fn attribute(&mut self, now: Instant, slot: u32, outer: Ipv4Addr) {
+        let counted = self.peer(slot).outer;
+        if counted.is_some_and(|counted| counted != outer) {
+            self.unlist(slot);
+            self.make_room_for(outer);
+            self.list(slot, outer, now);
+        }
+    }
+
     /// The path to the peer is proven: trust it, end the contact, and return what waited, in order.
     pub(in crate::client) fn verify(
         &mut self,
@@ -159,23 +169,14 @@ impl Peers {
         slot: u32,
         mapping: SocketAddrV4,
     ) -> impl Iterator<Item = Vec<u8>> + use<> {
-        if self.peer(slot).contact.is_some() {
+        // A test that only a stranger's packet caused makes it no peer that the host has answered.
+        if self.slots.has_waiting(slot) {
             self.touch_used(slot);
         } else {
             self.touch(slot);
         }
-        // A forged packet may have brought the entry; it counts for the address that is its own.
-        if self
-            .peer(slot)
-            .outer
-            .is_some_and(|outer| outer != *mapping.ip())
-        {
-            let since = self.stop_waiting(slot);
-            self.unlist(slot);
-            self.make_room_for(*mapping.ip());
-            self.list(slot, *mapping.ip(), now);
-            self.start_waiting(slot, since);
-        }
+        // A forged packet may have brought the entry.
+        self.attribute(now, slot, *mapping.ip());
         self.trusted += usize::from(!self.peer(slot).trusted);
         self.peer_mut(slot).verified(now, mapping);
         self.end_contact(slot);
@@ -379,20 +380,46 @@ impl Peers {
         }
     }
 
-    fn start_waiting(&mut self, slot: u32, since: Option<Instant>) {
-        if let Some(since) = since {
-            self.slots[slot].waiting_since = Some(since);
-            self.waiting.bytes += self.slots.queued_bytes_of(slot);
-            self.waiting.order.insert((since, slot));
+    /// What waits for the peer no longer counts as answers to a stranger.
+    fn stop_waiting(&mut self, slot: u32) {
+        if let Some(since) = self.slots[slot].waiting_since.take() {
+            self.waiting.bytes -= self.slots.queued_bytes_of(slot);
+            self.waiting.order.remove(&(since, slot));
         }
     }
 
-    /// What waits for the peer no longer counts as answers to a stranger.
-    fn stop_waiting(&mut self, slot: u32) -> Option<Instant> {
-        let since = self.slots[slot].waiting_since.take()?;
-        self.waiting.bytes -= self.slots.queued_bytes_of(slot);
-        self.waiting.order.remove(&(since, slot));
-        Some(since)
+    /// Compares each count and each list with the entries.
+    #[cfg(test)]
+    pub(in crate::client) fn assert_consistent(&self) {
+        let entries: Vec<_> = self.slots.iter().collect();
+        let of = |counted: &dyn Fn(u32, &Peer) -> bool| {
+            let slots = entries
+                .iter()
+                .filter(|(slot, _, peer)| counted(*slot, peer));
+            slots.map(|&(slot, ..)| slot).collect::<BTreeSet<u32>>()
+        };
+        assert_eq!(self.trusted, of(&|_, peer| peer.trusted).len());
+        let due: BTreeSet<_> = self.deadlines.iter().map(|&(_, slot)| slot).collect();
+        assert_eq!(due, of(&|_, peer| peer.contact.is_some()));
+        assert_eq!(due.len(), self.deadlines.len());
+        let listed: BTreeSet<_> = self.outers.listed.iter().map(|&(.., slot)| slot).collect();
+        assert_eq!(listed, of(&|_, peer| peer.outer.is_some()));
+        assert_eq!(listed.len(), self.outers.listed.len());
+        assert_eq!(listed.len(), self.outers.counts.values().sum::<usize>());
+        let waiting: BTreeSet<_> = self.waiting.order.iter().map(|&(_, slot)| slot).collect();
+        let waits = |slot, peer: &Peer| peer.outer.is_some() && self.slots.has_waiting(slot);
+        assert_eq!(waiting, of(&waits));
+        let bytes = waiting.iter().map(|&slot| self.slots.queued_bytes_of(slot));
+        assert_eq!(bytes.sum::<usize>(), self.waiting.bytes);
+        let bytes = entries
+            .iter()
+            .map(|&(slot, ..)| self.slots.queued_bytes_of(slot));
+        assert_eq!(bytes.sum::<usize>(), self.slots.queued_bytes());
+        assert!(self.waiting.bytes <= self.waiting.most_bytes);
+        assert!(entries.iter().all(|&(slot, _, peer)| {
+            let begun = [BEGUN, USED].contains(&self.slots.list(slot));
+            begun == peer.outer.is_none()
+        }));
     }
 
     /// The least recently used entry of a class, if it was not used for so long.
