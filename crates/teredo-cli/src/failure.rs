@@ -53,7 +53,7 @@ impl Exit {
             Self::Failed => {
                 "the command failed; the message on standard error says what failed and why"
             }
-            Self::Usage => "the command line or the configuration is wrong; nothing was done",
+            Self::Usage => "the command line is wrong; nothing was done",
             Self::NotReady => "there is no Teredo port, or the client is not qualified",
             Self::NotPermitted => "this user may not do that",
             Self::Unreachable => "no service answers on the socket",

@@ -128,7 +128,7 @@ fn tun_failure(error: OpenError) -> Failure {
             .because(error)
             .hint("run it as root, or give it CAP_NET_ADMIN"),
         OpenError::NameTaken { .. } => failure.because(error).hint(
-            "'teredo status' shows a running client; --interface NAME names another interface",
+            "'teredo status' shows a running client, with its --socket; --interface NAME names another interface",
         ),
         _ => failure.because(error),
     }
