@@ -38,11 +38,13 @@ mod maintain;
 mod peers;
 mod qualify;
 mod receive;
+mod resume;
 mod send;
 
 pub use config::{ClientConfig, ServerAddress};
 pub use discovery::LocalSubnet;
 pub use event::{Event, Nat, Reason, State, Status};
+pub use resume::Resumption;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};

@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use teredo::client::LocalSubnet;
+use teredo::client::{LocalSubnet, Resumption};
 use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerConfig, Submission};
 
 use crate::capture::{Capture, RecordNumber};
@@ -407,6 +407,19 @@ impl World {
     /// Starts or restarts a client.
     pub fn start(&mut self, id: ClientId, servers: &[ServerAddress]) {
         let actions = self.clients[id.0].start(self.now, servers);
+        self.act(id.into(), actions);
+    }
+
+    /// Kills a client, and starts another one on the same port that goes on with what the first one had.
+    pub fn resume(
+        &mut self,
+        id: ClientId,
+        config: ClientConfig,
+        servers: &[ServerAddress],
+        earlier: Resumption,
+    ) {
+        let seed = self.stream().seed();
+        let actions = self.clients[id.0].restart(config, seed, self.now, servers, earlier);
         self.act(id.into(), actions);
     }
 

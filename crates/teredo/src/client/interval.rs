@@ -31,7 +31,7 @@ const BUBBLE_TIMEOUT: Duration = Duration::from_secs(2);
 const BUBBLES: u32 = 4;
 
 /// The shortest interval of the search. A shorter one costs the server more than it is worth.
-const MIN_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const MIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The state of the search.
 #[derive(Debug)]

@@ -28,6 +28,7 @@ mod reception;
 mod refused;
 mod relay;
 mod relay_flood;
+mod resume;
 mod router_advertisement;
 mod same_nat;
 mod secure;

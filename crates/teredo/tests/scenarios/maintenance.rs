@@ -11,7 +11,7 @@ use crate::internet::*;
 use crate::packets;
 
 /// A qualified client behind a NAT that gives another port after each loss of its mappings.
-fn behind_a_forgetful_nat() -> (World, NatId, ClientId) {
+pub(crate) fn behind_a_forgetful_nat() -> (World, NatId, ClientId) {
     let mut world = world(1);
     let nat = nat(
         &mut world,

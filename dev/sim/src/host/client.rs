@@ -2,7 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
-use teredo::client::{Event, LocalSubnet};
+use teredo::client::{Event, LocalSubnet, Resumption};
 use teredo::wire::DISCOVERY;
 use teredo::{Client, ClientConfig, Instant, ServerAddress, Submission};
 
@@ -71,6 +71,21 @@ impl ClientHost {
     pub(crate) fn start(&mut self, now: Instant, servers: &[ServerAddress]) -> Vec<Action> {
         let local = self.local();
         self.call(now, |client| client.start(now, local, servers))
+    }
+
+    /// Kills the process, and starts another one on the same port.
+    pub(crate) fn restart(
+        &mut self,
+        config: ClientConfig,
+        seed: [u8; 32],
+        now: Instant,
+        servers: &[ServerAddress],
+        earlier: Resumption,
+    ) -> Vec<Action> {
+        self.station.node = Client::new(config, seed, now);
+        self.station.secondary = None;
+        let local = self.local();
+        self.call(now, |client| client.resume(now, local, servers, earlier))
     }
 
     pub(crate) fn stop(&mut self, now: Instant) -> Vec<Action> {
