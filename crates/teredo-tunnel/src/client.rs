@@ -7,9 +7,11 @@ mod role;
 mod sockets;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use teredo::client::LocalSubnet;
+use teredo::client::{LocalSubnet, Resumption};
 use teredo::{ClientConfig, DropCounters, Keyring, ServerAddress};
 
 use crate::lane::{Counters, LaneEvent};
@@ -41,6 +43,19 @@ pub struct ClientPathConfig {
     pub settle_deadline: Duration,
     /// Whether to use kernel offloads.
     pub offload: Offload,
+    /// What a client before this one has left.
+    pub predecessor: Predecessor,
+}
+
+/// Things that a client leaves to the one that is started after it.
+#[derive(Clone, Debug, Default)]
+pub struct Predecessor {
+    /// Its service port. A socket that does not fit [`ClientPathConfig::bind`] and [`ClientPathConfig::port`] is closed.
+    pub socket: Option<Arc<OwnedFd>>,
+    /// The number of the port, which is tried before any other if there is neither a socket nor a configured port.
+    pub port: Option<u16>,
+    /// The address to serve with at once, if the client gets that port.
+    pub resumption: Option<Resumption>,
 }
 
 impl ClientPathConfig {
@@ -56,6 +71,7 @@ impl ClientPathConfig {
             native: None,
             settle_deadline,
             offload: Offload::default(),
+            predecessor: Predecessor::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ mod queues;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::OFlags;
@@ -55,6 +55,14 @@ pub enum OpenError {
         /// The name asked for.
         name: String,
     },
+    /// An interface that was kept has another name.
+    #[error("the interface that was kept is {found}, not {name}")]
+    OtherName {
+        /// The name asked for.
+        name: String,
+        /// Its name.
+        found: String,
+    },
     /// The kernel cannot have an interface of this name.
     #[error("`{name}` is no interface name: 1 to 15 bytes without `/`, `:`, `%` or white space")]
     InvalidName {
@@ -66,7 +74,8 @@ pub enum OpenError {
     Io(#[from] io::Error),
 }
 
-/// A TUN interface. It exists for as long as this value does, and no process death leaves it behind.
+/// A TUN interface. It exists for as long as this value does or another [descriptor](Self::descriptor) of it, and no
+/// process death leaves it behind.
 #[derive(Debug)]
 pub struct Tun {
     file: File,
@@ -82,6 +91,38 @@ impl Tun {
     /// [`Interface`](crate::net::Interface) does the rest.
     pub fn open(name: Option<&str>) -> Result<Self, OpenError> {
         Self::create(name, Role::Interface)
+    }
+
+    /// Takes over an interface of a process before, by a descriptor that somebody kept. What waits in its queue is still
+    /// there; [`Interface::take_over`](crate::net::Interface::take_over) looks after the rest.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is no TUN interface of a client's kind, if it is not called `name`, or if it is in another
+    /// network namespace.
+    pub fn take_over(descriptor: OwnedFd, name: Option<&str>) -> Result<Self, OpenError> {
+        let file = File::from(descriptor);
+        let found = ioctl::attached(&file, Role::Interface).map_err(io::Error::from)?;
+        if let Some(name) = name.filter(|name| *name != found) {
+            return Err(OpenError::OtherName {
+                name: name.to_owned(),
+                found,
+            });
+        }
+        rustix::io::ioctl_fionbio(&file, true).map_err(io::Error::from)?;
+        Ok(Self {
+            index: index_of(&found)?,
+            file,
+            name: found,
+            offloads: Offloads::NONE,
+        })
+    }
+
+    /// Another descriptor of the interface, which keeps it when this value is gone.
+    ///
+    /// # Errors
+    /// The process or the system has no descriptor left.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(self.file.try_clone()?.into())
     }
 
     fn create(name: Option<&str>, role: Role) -> Result<Self, OpenError> {

@@ -11,7 +11,7 @@ mod send;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGroSegment;
@@ -108,6 +108,29 @@ impl ServiceSocket {
             sockets.push(Self::bind_beside(address, port, true)?);
         }
         Ok(sockets)
+    }
+
+    /// Takes over a socket of a process before, with what it has received.
+    ///
+    /// # Errors
+    /// It is no UDP socket over IPv4, or not bound to this address and port. Port 0 stands for any.
+    pub(crate) fn take_over(descriptor: OwnedFd, address: Ipv4Addr, port: u16) -> io::Result<Self> {
+        let socket = Socket::from(descriptor);
+        let is_udp = socket.domain()? == Domain::IPV4 && socket.r#type()? == Type::DGRAM;
+        let local = socket.local_addr()?.as_socket_ipv4();
+        let fits = local.is_some_and(|local| {
+            *local.ip() == address && local.port() != 0 && [0, local.port()].contains(&port)
+        });
+        if !is_udp || !fits {
+            let message = format!("the socket that was kept has {local:?}, not {address}:{port}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        Self::with(socket)
+    }
+
+    /// Another descriptor of the socket, which keeps it when this value is gone.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(self.socket.try_clone()?.into())
     }
 
     fn bind_beside(address: Ipv4Addr, port: u16, beside: bool) -> Result<Self, BindError> {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 
 use teredo::{Client, Keyring, ServerAddress};
@@ -148,6 +149,13 @@ impl ClientHandle {
     /// has been reported, and none after it.
     pub fn report_status(&self, report: impl FnOnce(ClientPathStatus) + Send + 'static) {
         self.0.send(Command::Status(Box::new(report)));
+    }
+
+    /// Another descriptor of the service port in use, which keeps the port when the client ends; `None` if there is no
+    /// port, or no descriptor left.
+    pub fn socket(&self) -> impl Future<Output = Option<OwnedFd>> + Send + use<> {
+        let answer = self.0.ask(Command::Socket);
+        async { answer.await.flatten() }
     }
 
     /// Whether the thread has ended, which it does by itself if the interface was deleted.

@@ -12,14 +12,16 @@
 //! A dormant client (R4380-5.5-01) has no port, so its end is announced and firewalls close it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 
-use teredo::client::{Event, State};
+use teredo::client::{Event, Resumption, State};
 use teredo::policy::DestinationPolicy;
 use teredo::wire::DISCOVERY;
 use teredo::{Client, Instant, Keyring, Node, ServerAddress};
+use tokio::sync::oneshot;
 
 use super::sockets::Sockets;
-use super::{ClientPathConfig, ClientPathStatus};
+use super::{ClientPathConfig, ClientPathStatus, Predecessor};
 use crate::BindError;
 use crate::lane::{Lane, LaneEvent, Role};
 use crate::net::{Attached, local_address};
@@ -40,12 +42,15 @@ pub(super) enum Command {
     Start(Reply),
     Stop(Reply),
     Status(Box<dyn FnOnce(ClientPathStatus) + Send>),
+    Socket(oneshot::Sender<Option<OwnedFd>>),
 }
 
 /// A client's part of the lane.
 pub(super) struct ClientRole {
     /// The first port, until the thread has begun; none for a client that begins dormant.
     first: Option<(ServiceSocket, Option<PortFallback>)>,
+    /// What to go on with, and the port that it is for.
+    resumption: Option<(u16, Resumption)>,
     /// An address of the host's native IPv6.
     native: Option<Ipv6Addr>,
     sockets: Sockets,
@@ -106,6 +111,12 @@ impl Role for ClientRole {
             Command::Start(reply) => self.start(lane, now, reply),
             Command::Stop(reply) => self.stop(lane, now, reply),
             Command::Status(reply) => reply(status(lane)),
+            Command::Socket(reply) => {
+                let socket = lane.port.serving();
+                let descriptor = socket.and_then(|socket| socket.descriptor().ok());
+                // The caller may have lost interest.
+                let _ = reply.send(descriptor);
+            }
         }
     }
 
@@ -159,11 +170,12 @@ impl ClientRole {
     /// Binds the first port, unless the client begins dormant.
     pub(super) fn new(config: ClientPathConfig) -> Result<Self, BindError> {
         let first = match config.native {
-            None => Some(bind(config.bind, config.port, config.offload)?),
+            None => Some(first_port(&config)?),
             Some(_) => None,
         };
         Ok(Self {
             first,
+            resumption: config.predecessor.port.zip(config.predecessor.resumption),
             native: config.native,
             sockets: Sockets::new(config.client.local_discovery, config.subnets),
             servers: config.servers,
@@ -315,7 +327,13 @@ impl ClientRole {
 
     fn qualify(&mut self, lane: &mut Lane<Self>, now: Instant) {
         let local = self.local(lane, None);
-        lane.path.node.start(now, local, &self.servers);
+        // For the first port only; later there is nothing to go on with.
+        match self.resumption.take() {
+            Some((port, earlier)) if port == local.port() => {
+                lane.path.node.resume(now, local, &self.servers, earlier);
+            }
+            _ => lane.path.node.start(now, local, &self.servers),
+        }
         self.sockets.follow_link(lane, now, local);
         lane.collect(self);
     }
@@ -333,6 +351,32 @@ impl ClientRole {
             .unwrap_or(Ipv4Addr::UNSPECIFIED);
         SocketAddrV4::new(address, lane.port.number())
     }
+}
+
+/// The port of the client before, if it was left and fits, or else one as configured.
+fn first_port(
+    config: &ClientPathConfig,
+) -> Result<(ServiceSocket, Option<PortFallback>), BindError> {
+    let Predecessor { socket, port, .. } = &config.predecessor;
+    let wanted = config.port.unwrap_or(0);
+    if let Some(socket) = socket {
+        let left = socket.try_clone();
+        match left.and_then(|left| ServiceSocket::take_over(left, config.bind, wanted)) {
+            Ok(mut socket) => {
+                if config.offload == Offload::Off {
+                    socket.disable_offloads();
+                }
+                return Ok((socket, None));
+            }
+            Err(error) => tracing::warn!(%error, "the port that was left cannot be used"),
+        }
+    }
+    if let (0, Some(port)) = (wanted, *port)
+        && let Ok(socket) = open(config.bind, port, config.offload)
+    {
+        return Ok((socket, None));
+    }
+    bind(config.bind, config.port, config.offload)
 }
 
 fn status(lane: &Lane<ClientRole>) -> ClientPathStatus {

@@ -228,12 +228,13 @@ impl Interface {
             return Ok(());
         };
         // What one of them leaves behind is no reason to leave the others.
+        let routed = self.delete_rule_and_routes().await;
+        self.delete_address(address, 128).await.and(routed)
+    }
+
+    async fn delete_rule_and_routes(&self) -> Result<(), InterfaceError> {
         let rule = self.delete_rule().await;
-        let routes = self.delete_routes().await;
-        self.delete_address(address, 128)
-            .await
-            .and(routes)
-            .and(rule)
+        self.delete_routes().await.and(rule)
     }
 
     async fn add_address(&self, address: Ipv6Addr) -> Result<(), InterfaceError> {
@@ -514,10 +515,24 @@ fn check_ipv6(interface: &str, scope: Scope) -> Result<(), InterfaceError> {
                 sysctl,
             })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(InterfaceError::Ipv6Missing),
+        // A sandbox may hide the settings.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !kernel_has_ipv6() => {
+            Err(InterfaceError::Ipv6Missing)
+        }
         // Not to be seen is not to be disabled.
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+fn kernel_has_ipv6() -> bool {
+    !matches!(
+        rustix::net::socket(
+            rustix::net::AddressFamily::INET6,
+            rustix::net::SocketType::DGRAM,
+            None
+        ),
+        Err(Errno::AFNOSUPPORT)
+    )
 }
 
 /// A route netlink socket and the task that serves it.

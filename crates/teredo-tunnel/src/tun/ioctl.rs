@@ -1,4 +1,4 @@
-//! `TUNSETIFF` and `TUNSETOFFLOAD`, which no safe wrapper covers.
+//! `TUNSETIFF`, `TUNGETIFF` and `TUNSETOFFLOAD`, which no safe wrapper covers.
 #![allow(unsafe_code, reason = "see the module's documentation")]
 
 use std::fs::File;
@@ -17,6 +17,13 @@ struct InterfaceRequest {
     name: [u8; IFNAMSIZ],
     flags: u16,
     rest: [u8; REST],
+}
+
+impl InterfaceRequest {
+    fn name(&self) -> String {
+        let len = self.name.iter().position(|&byte| byte == 0);
+        String::from_utf8_lossy(&self.name[..len.unwrap_or(IFNAMSIZ)]).into_owned()
+    }
 }
 
 const _: () = assert!(size_of::<InterfaceRequest>() == size_of::<libc::ifreq>());
@@ -68,12 +75,36 @@ pub(super) fn attach(file: &File, name: &str, role: Role) -> Result<String, Errn
             Updater::<TUNSETIFF, InterfaceRequest>::new(&mut request),
         )?
     };
-    let len = request
-        .name
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(IFNAMSIZ);
-    Ok(String::from_utf8_lossy(&request.name[..len]).into_owned())
+    Ok(request.name())
+}
+
+/// The name of the interface that an open `/dev/net/tun` belongs to, if it has the flags of `role`.
+///
+/// `EBADFD` or `ENOTTY` if the file is no interface, `EINVAL` if it is another kind of one.
+pub(super) fn attached(file: &File, role: Role) -> Result<String, Errno> {
+    const TUNGETIFF: rustix::ioctl::Opcode = opcode::read::<libc::c_uint>(b'T', 210);
+    let mut request = InterfaceRequest {
+        name: [0; IFNAMSIZ],
+        flags: 0,
+        rest: [0; REST],
+    };
+    // SAFETY: `TUNGETIFF` writes one `struct ifreq`, in whose layout and size `InterfaceRequest` is (asserted above); every
+    // bit pattern is valid for it, and it outlives the call. A file of another driver refuses the number.
+    unsafe {
+        ioctl(
+            file,
+            Updater::<TUNGETIFF, InterfaceRequest>::new(&mut request),
+        )?
+    };
+    let kind = (libc::IFF_TUN
+        | libc::IFF_TAP
+        | libc::IFF_NO_PI
+        | libc::IFF_VNET_HDR
+        | libc::IFF_MULTI_QUEUE) as u16;
+    if request.flags & kind != role.flags() & kind {
+        return Err(Errno::INVAL);
+    }
+    Ok(request.name())
 }
 
 /// Which super-packets the kernel may hand over from now on, as `TUN_F_*`.

@@ -13,10 +13,12 @@ use rtnetlink::LinkUnspec;
 use rustix::io::Errno;
 use teredo::wire::is_teredo;
 
+use crate::Tun;
+
 use super::super::route::Route;
 use super::{
-    Interface, InterfaceError, ROUTING_TABLE, Scope, TEREDO_PREFIX, WantedRoute, attempt,
-    check_ipv6, into_io, no_own_address,
+    Interface, InterfaceConfig, InterfaceError, ROUTING_TABLE, Scope, TEREDO_PREFIX, WantedRoute,
+    attempt, check_ipv6, into_io, no_own_address,
 };
 
 /// An address that only a default route leads to.
@@ -54,6 +56,31 @@ impl fmt::Display for Difference {
 }
 
 impl Interface {
+    /// The interface of a [`Tun`] that was [taken over](Tun::take_over): it keeps `address` if it has that, and gets back
+    /// what it lacks.
+    ///
+    /// # Errors
+    /// [`InterfaceError`]
+    pub async fn take_over(
+        tun: &Tun,
+        config: InterfaceConfig,
+        address: Option<Ipv6Addr>,
+    ) -> Result<Self, InterfaceError> {
+        let mut interface = Self::set_up(tun, config).await?;
+        let there = interface.read_addresses().await?;
+        interface.address =
+            address.filter(|address| there.iter().any(|(found, _)| found == address));
+        if interface.address.is_none() {
+            interface.delete_rule_and_routes().await?;
+        }
+        let differences = interface.differences().await?;
+        if !differences.is_empty() {
+            tracing::debug!(?differences, interface = interface.name, "taken over");
+            interface.restore(&differences).await?;
+        }
+        Ok(interface)
+    }
+
     /// Compares the interface with what it should be, and changes nothing.
     ///
     /// # Errors
