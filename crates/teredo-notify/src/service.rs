@@ -25,6 +25,7 @@ pub use control::{Control, ControlError, ControlFuture, EventBus, Outcome, ReadO
 pub use socket_file::ServiceError;
 
 use std::future::Future;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +102,33 @@ impl Service {
         events: EventBus,
         control: Arc<dyn Control>,
     ) -> Result<Self, ServiceError> {
-        let (listener, socket) = socket_file::bind(&config.path)?;
+        let bound = socket_file::bind(&config.path)?;
+        Ok(Self::on(bound, config, hub, events, control))
+    }
+
+    /// Takes a socket that a service manager listens on, at the configured path. It stays when the service ends:
+    /// connections wait there for the next service.
+    ///
+    /// # Errors
+    /// The socket is elsewhere.
+    pub fn take_over(
+        listener: std::os::unix::net::UnixListener,
+        config: &Config,
+        hub: Hub,
+        events: EventBus,
+        control: Arc<dyn Control>,
+    ) -> io::Result<Self> {
+        let taken = socket_file::take_over(listener, &config.path)?;
+        Ok(Self::on(taken, config, hub, events, control))
+    }
+
+    fn on(
+        (listener, socket): (UnixListener, socket_file::SocketFile),
+        config: &Config,
+        hub: Hub,
+        events: EventBus,
+        control: Arc<dyn Control>,
+    ) -> Self {
         let context = Arc::new(Context {
             hub,
             events,
@@ -112,13 +139,13 @@ impl Service {
             ending: watch::Sender::new(false),
         });
         let quota = Quota::new(quota::connections(config.connections), config.silence);
-        Ok(Self {
+        Self {
             listener,
             context,
             quota,
             silence: config.silence,
             socket,
-        })
+        }
     }
 
     /// The socket.

@@ -52,10 +52,16 @@ pub enum ServiceError {
     },
 }
 
-/// The socket's name in the file system, and the lock on it. To drop it removes the one and releases the other.
+/// The socket's name in the file system, and the lock on it. To drop it removes the one and releases the other, unless
+/// the socket is the service manager's.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
+    own: Option<Own>,
+}
+
+#[derive(Debug)]
+struct Own {
     identity: (u64, u64),
     _lock: File,
 }
@@ -68,7 +74,10 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity) {
+        let Some(own) = &self.own else {
+            return;
+        };
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == own.identity) {
             // If it cannot be removed, the next instance finds no listener and replaces it.
             let _ = fs::remove_file(&self.path);
         }
@@ -123,10 +132,32 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ServiceErr
         listener,
         SocketFile {
             path: path.to_owned(),
-            identity,
-            _lock: lock,
+            own: Some(Own {
+                identity,
+                _lock: lock,
+            }),
         },
     ))
+}
+
+/// Takes a socket that the service manager listens on at `path`. It stays when the service ends, so that connections
+/// wait for the next one.
+pub(super) fn take_over(
+    listener: std::os::unix::net::UnixListener,
+    path: &Path,
+) -> io::Result<(UnixListener, SocketFile)> {
+    if listener.local_addr()?.as_pathname() != Some(path) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("it is not at {}", path.display()),
+        ));
+    }
+    listener.set_nonblocking(true)?;
+    let file = SocketFile {
+        path: path.to_owned(),
+        own: None,
+    };
+    Ok((UnixListener::from_std(listener)?, file))
 }
 
 /// Binds the socket, in the place of one without listener.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::reconnect::{Backoff, FolderWatch, SHORTEST};
 use crate::Snapshot;
@@ -14,6 +14,8 @@ use crate::hub::GateReport;
 use crate::snapshot::Node;
 use crate::wire::{Decoder, GateState, OutgoingCall, Reply};
 
+/// How long a service may be absent before its port counts as gone. The firewall closes that within a second.
+const ABSENCE: Duration = Duration::from_millis(700);
 /// How long a service of another network namespace is left alone.
 const REFUSED: Duration = Duration::from_secs(1);
 
@@ -40,6 +42,8 @@ pub struct GatingSubscriber {
     /// When to connect again after a short connection.
     not_before: Option<Instant>,
     last: Option<Snapshot>,
+    /// When a port whose service is absent counts as gone.
+    gone_at: Option<Instant>,
     node: Node,
     /// The service was refused because it is of another network namespace, and that was logged.
     refused: bool,
@@ -69,6 +73,7 @@ impl GatingSubscriber {
             folder: None,
             not_before: None,
             last: None,
+            gone_at: None,
             node: Node::default(),
             refused: false,
         }
@@ -92,55 +97,71 @@ impl GatingSubscriber {
         self.session.is_some()
     }
 
-    /// The next state to act on: at first the current one. If the service ends, or does not run at the start, this
-    /// yields port 0 with the last sequence number, and the next call connects again as soon as it can (N-15). To drop
-    /// the future loses nothing.
+    /// The next state to act on: at first the current one. If the service does not run at the start, or has ended and is
+    /// not back after 700 ms, this yields port 0 with the last sequence number, and the next call connects again as soon
+    /// as it can (N-15). To drop the future loses nothing.
+    ///
+    /// A client that restarts keeps its port, if its service manager keeps that for it, and the firewall must not close it
+    /// meanwhile.
     ///
     /// # Errors
     /// [`GatingError`]; the next call connects again.
     pub async fn next(&mut self) -> Result<Snapshot, GatingError> {
         loop {
+            let state = match self.gone_at {
+                Some(deadline) => match timeout_at(deadline, self.advance()).await {
+                    Ok(state) => state?,
+                    Err(_) => {
+                        self.gone_at = None;
+                        match self.gone() {
+                            Some(gone) => return Ok(gone),
+                            None => continue,
+                        }
+                    }
+                },
+                None => self.advance().await?,
+            };
+            match state {
+                Some(state) => {
+                    self.gone_at = None;
+                    return Ok(state);
+                }
+                None if self.last.is_some_and(|last| last.port != 0) => {
+                    self.gone_at.get_or_insert_with(|| Instant::now() + ABSENCE);
+                }
+                None => {
+                    if let Some(gone) = self.gone() {
+                        return Ok(gone);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Connects, and waits for a state. `None` if the service is gone and [`next`](Self::next) has not seen that yet.
+    async fn advance(&mut self) -> Result<Option<Snapshot>, GatingError> {
+        loop {
             if let Some(session) = &mut self.session {
                 match session.next().await {
                     Ok((state, node)) => {
                         (self.last, self.node, self.refused) = (Some(state), node, false);
-                        return Ok(state);
+                        return Ok(Some(state));
                     }
                     Err(error) => {
                         tracing::debug!(%error, "the gate's connection has ended");
                         self.not_before = Some(session.began + SHORTEST);
                         self.session = None;
                         self.backoff = Backoff::new();
-                        match error {
-                            CallError::PermissionDenied => {
-                                return Err(GatingError::PermissionDenied);
-                            }
-                            CallError::OtherNetwork => {
-                                // A node of this namespace may take its place.
-                                self.not_before = Some(Instant::now() + REFUSED);
-                                if !std::mem::replace(&mut self.refused, true) {
-                                    let path = self.path.display();
-                                    tracing::error!(
-                                        "the node at {path} runs in another network namespace than this firewall, which \
-                                         opens nothing for it: start a firewall there, and give the node a socket of its \
-                                         own"
-                                    );
-                                }
-                            }
-                            CallError::Unsupported(what) | CallError::Protocol(what) => {
-                                return Err(GatingError::Unsupported(what));
-                            }
-                            _ => {}
-                        }
-                        if let Some(gone) = self.gone() {
-                            return Ok(gone);
+                        self.explain(error)?;
+                        if self.is_loss_news() {
+                            return Ok(None);
                         }
                     }
                 }
             }
             // Before the attempt, so that it misses no socket that appears meanwhile.
             if self.folder.is_none() {
-                self.folder = FolderWatch::new();
+                self.folder = FolderWatch::new(&self.path);
             }
             if let Some(folder) = &self.folder {
                 folder.arm(&self.path);
@@ -164,13 +185,41 @@ impl GatingSubscriber {
                 Ok(session) => self.session = Some(session),
                 Err(error) => {
                     tracing::trace!(%error, "the service does not run");
-                    if let Some(gone) = self.gone() {
-                        return Ok(gone);
+                    if self.is_loss_news() {
+                        return Ok(None);
                     }
                     self.wait_to_retry().await;
                 }
             }
         }
+    }
+
+    /// Acts on the end of a session; an error that waiting does not mend is returned.
+    fn explain(&mut self, error: CallError) -> Result<(), GatingError> {
+        match error {
+            CallError::PermissionDenied => Err(GatingError::PermissionDenied),
+            CallError::OtherNetwork => {
+                // A node of this namespace may take its place.
+                self.not_before = Some(Instant::now() + REFUSED);
+                if !std::mem::replace(&mut self.refused, true) {
+                    let path = self.path.display();
+                    tracing::error!(
+                        "the node at {path} runs in another network namespace than this firewall, which opens nothing \
+                         for it: start a firewall there, and give the node a socket of its own"
+                    );
+                }
+                Ok(())
+            }
+            CallError::Unsupported(what) | CallError::Protocol(what) => {
+                Err(GatingError::Unsupported(what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a service that is gone was there before, as far as the caller knows.
+    fn is_loss_news(&self) -> bool {
+        self.gone_at.is_none() && self.last.is_none_or(|last| last.port != 0)
     }
 
     async fn wait_to_retry(&self) {

@@ -241,7 +241,7 @@ impl Mirror {
         let mut folder = None;
         loop {
             // Before the attempt, so that it misses no socket that appears meanwhile.
-            folder = folder.or_else(FolderWatch::new);
+            folder = folder.or_else(|| FolderWatch::new(&link.path));
             if let Some(folder) = &folder {
                 folder.arm(&link.path);
             }

@@ -5,7 +5,9 @@
 //! microseconds. The folder itself may be missing, or be made anew when the service restarts, as systemd does with a
 //! `RuntimeDirectory`; so its parent is watched, too, and the folder again whenever it appears.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -37,15 +39,24 @@ impl Backoff {
     }
 }
 
-/// Watches the folder of a socket, and the nearest folder above it that exists.
+/// Watches the folder of a socket, and the nearest folder above it that exists. Files that have nothing to do with the
+/// socket are no news: the folder above may be /tmp.
 #[derive(Debug)]
-pub(super) struct FolderWatch(OwnedFd);
+pub(super) struct FolderWatch {
+    inotify: OwnedFd,
+    /// The names in the path of the socket.
+    names: Vec<Vec<u8>>,
+}
 
 impl FolderWatch {
     /// Begins with nothing to watch; `None` if the kernel has no inotify instance left.
-    pub(super) fn new() -> Option<Self> {
+    pub(super) fn new(socket: &Path) -> Option<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
-        Some(Self(inotify))
+        let names = socket.iter().map(|name| name.as_bytes().to_vec());
+        Some(Self {
+            inotify,
+            names: names.collect(),
+        })
     }
 
     /// Watches what exists now. Call it before each attempt to connect: a folder that was made anew is another one. To
@@ -59,47 +70,64 @@ impl FolderWatch {
         // From above, so that a folder that appears meanwhile is either found or reported.
         let parents = folder.ancestors().skip(1);
         for parent in parents.filter(|parent| !parent.as_os_str().is_empty()) {
-            if inotify::add_watch(&self.0, parent, events).is_ok() {
+            if inotify::add_watch(&self.inotify, parent, events).is_ok() {
                 break;
             }
         }
-        let _ = inotify::add_watch(&self.0, folder, events);
+        let _ = inotify::add_watch(&self.inotify, folder, events);
     }
 
-    /// Waits until a file has appeared in the folder; for ever, if the runtime cannot wait for that.
+    /// Waits until the socket or a folder above it has appeared; for ever, if the runtime cannot wait for that.
     pub(super) async fn changed(&self) {
         // An inotify descriptor is read like a pipe.
         let Ok(ready) = self
-            .0
+            .inotify
             .try_clone()
             .and_then(Receiver::from_owned_fd_unchecked)
         else {
             return std::future::pending().await;
         };
         // An error is as good a reason to try to connect.
-        let _ = ready.readable().await;
-        self.drain();
+        while ready.readable().await.is_ok() && !self.drain() {
+            // That nothing is left makes the runtime wait for the next event. What came meanwhile may be the socket.
+            if ready.try_read(&mut [0; 4096]).is_ok() {
+                return;
+            }
+        }
     }
 
-    /// Takes the events so far, so that only later ones end a wait.
-    fn drain(&self) {
-        let mut buffer = [0; 4096];
-        while rustix::io::read(&self.0, &mut buffer).is_ok_and(|length| length > 0) {}
+    /// Takes the events so far, so that only later ones end a wait. Whether one of them is about the socket, or unknown
+    /// because the kernel has lost some.
+    fn drain(&self) -> bool {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.inotify, &mut buffer);
+        let mut found = false;
+        while let Ok(event) = events.next() {
+            let name = event.file_name().map(std::ffi::CStr::to_bytes);
+            found |= name.is_none_or(|name| self.names.iter().any(|known| known == name));
+        }
+        found
     }
 }
 
-/// Blocks until a file has appeared in the folder, `stop` is readable, or `timeout` has passed.
+/// Blocks until the socket or a folder above it has appeared, `stop` is readable, or `timeout` has passed.
 pub(super) fn wait(folder: Option<&FolderWatch>, stop: &OwnedFd, timeout: Duration) {
-    let timeout = Timespec {
-        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: timeout.subsec_nanos().into(),
-    };
+    let deadline = Instant::now() + timeout;
     let stop = stop.as_fd();
-    let folder_or_stop = folder.map_or(stop, |folder| folder.0.as_fd());
-    let mut fds = [stop, folder_or_stop].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-    // Interrupted or not, the caller tries to connect.
-    let _ = poll(&mut fds, Some(&timeout));
-    if let Some(folder) = folder {
-        folder.drain();
+    let folder_or_stop = folder.map_or(stop, |folder| folder.inotify.as_fd());
+    loop {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let rest = Timespec {
+            tv_sec: rest.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: rest.subsec_nanos().into(),
+        };
+        let mut fds = [stop, folder_or_stop].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        // Interrupted or not, the caller tries to connect.
+        let ready = poll(&mut fds, Some(&rest)).unwrap_or(0);
+        let stopped = !fds[0].revents().is_empty();
+        let about_others = folder.is_some_and(|folder| !folder.drain());
+        if ready == 0 || stopped || !about_others {
+            return;
+        }
     }
 }
