@@ -3,9 +3,11 @@
 //! ```text
 //!  service ── requests ──> teredo_node::Client ── port ──> hub ──> service ──> firewalls, programs
 //!                                │ state ──> bus ──> service ──> monitors
-//!                                └ state ──> systemd
+//!                                └ state, port ──> legacy ──> systemd, state folder ──> the next client
 //! ```
 
+mod legacy;
+mod memory;
 mod secrets;
 
 use std::net::Ipv4Addr;
@@ -20,19 +22,26 @@ use tokio::sync::watch;
 
 use crate::args::NativePolicy;
 use crate::daemon::inside::Inside;
+use crate::daemon::keep::Kept;
 use crate::daemon::node::{self, GATE_GRACE, offer_service, run_failure, start_failure};
 use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, counters, privilege};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::ClientSettings;
+use legacy::Legacy;
 
 /// Runs the client until a signal ends it.
 pub(crate) fn run(settings: ClientSettings) -> Result<Exit, Failure> {
+    let kept = Kept::take();
     let builder = builder(&settings)?;
-    daemon::runtime()?.block_on(serve(settings, builder))
+    daemon::runtime()?.block_on(serve(settings, builder, kept))
 }
 
-async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit, Failure> {
+async fn serve(
+    settings: ClientSettings,
+    builder: ClientBuilder,
+    mut kept: Kept,
+) -> Result<Exit, Failure> {
     let mut end = EndSignals::new()?;
     let mut signals = ControlSignals::new()?;
 
@@ -41,6 +50,7 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
     let events = EventBus::new(hub.clone());
     let (control, requests) = teredo_node::control();
     let service = offer_service(
+        kept.service.take(),
         &settings.socket,
         settings.group.as_deref(),
         &hub,
@@ -52,7 +62,9 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
         protect: settings.protect,
         forward: true,
     };
+    let mut legacy = Legacy::new(&settings);
     let builder = builder
+        .predecessor(legacy.predecessor(kept))
         .hub(hub)
         .events(events)
         .requests(requests)
@@ -61,6 +73,7 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
         .prepare()
         .await
         .map_err(|error| start_failure(error, data_path_failure))?;
+    legacy.keep_interface(&prepared);
     privilege::keep_what_is_needed(settings.port)?;
 
     let serving = node::serve(service);
@@ -68,13 +81,16 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
         .start()
         .await
         .map_err(|error| start_failure(error, data_path_failure))?;
-    let kept = inside.keep(&settings.interface);
+    let closed = inside.keep(&settings.interface);
+    legacy.follow(&client);
+    legacy.update(&client).await;
     daemon::tell_ready();
 
     let connectivity = client.connectivity();
     let mut states = pin!(tell_states(connectivity));
     let ended = loop {
         tokio::select! {
+            () = legacy.is_due() => legacy.update(&client).await,
             () = end.received() => break None,
             signal = signals.received() => match signal {
                 ControlSignal::Print => counters::print(&control.status().await),
@@ -85,18 +101,33 @@ async fn serve(settings: ClientSettings, builder: ClientBuilder) -> Result<Exit,
         }
     };
     daemon::tell_stopping();
+    if let Some(closed) = closed {
+        closed.abort();
+    }
     let outcome = match ended {
         Some(error) => {
+            // Nothing of a broken client is worth going on with.
+            legacy.clear();
             // Subscribers hear that the port is gone before the service is (N-11).
             drop(client);
+            serving.end().await;
             Err(error)
         }
-        None => client.shutdown().await,
+        None => {
+            legacy.update(&client).await;
+            if legacy.is_kept() {
+                // The port is in use on, so nobody hears of an end. If the unit stops for good, the service manager
+                // closes interface and port, and subscribers see the service end.
+                serving.break_off().await;
+                client.leave().await;
+                Ok(())
+            } else {
+                let outcome = client.shutdown().await;
+                serving.end().await;
+                outcome
+            }
+        }
     };
-    serving.end().await;
-    if let Some(kept) = kept {
-        kept.abort();
-    }
     outcome
         .map(|()| Exit::Done)
         .map_err(|error| run_failure(&error, "client"))

@@ -2,6 +2,7 @@
 
 pub(crate) mod counters;
 pub(crate) mod inside;
+pub(crate) mod keep;
 pub(crate) mod node;
 pub(crate) mod privilege;
 

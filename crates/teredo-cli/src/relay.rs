@@ -10,6 +10,7 @@ use teredo_notify::service::{Control as _, EventBus};
 use teredo_tunnel::{BindError, SpawnError};
 
 use crate::daemon::inside::Inside;
+use crate::daemon::keep::Kept;
 use crate::daemon::node::{self, GATE_GRACE, offer_service, run_failure, start_failure};
 use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, counters, privilege};
 use crate::failure::{Exit, Failure};
@@ -18,11 +19,16 @@ use crate::settings::RelaySettings;
 
 /// Relays until a signal ends it.
 pub(crate) fn run(settings: RelaySettings) -> Result<Exit, Failure> {
+    let kept = Kept::take();
     let policy = policy(&settings)?;
-    daemon::runtime()?.block_on(serve(settings, policy))
+    daemon::runtime()?.block_on(serve(settings, policy, kept))
 }
 
-async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exit, Failure> {
+async fn serve(
+    settings: RelaySettings,
+    policy: DestinationPolicy,
+    kept: Kept,
+) -> Result<Exit, Failure> {
     let mut end = EndSignals::new()?;
     let mut signals = ControlSignals::new()?;
     // The socket first: a second instance fails there.
@@ -30,6 +36,7 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
     let events = EventBus::new(hub.clone());
     let (control, requests) = teredo_node::control();
     let service = offer_service(
+        kept.service,
         &settings.socket,
         settings.group.as_deref(),
         &hub,
@@ -76,7 +83,7 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
     if let Some(trouble) = relay.trouble() {
         narrate(trouble);
     }
-    let kept = inside.keep(&settings.interface);
+    let closed = inside.keep(&settings.interface);
     daemon::tell_ready();
 
     let mut open = relay.open();
@@ -110,8 +117,8 @@ async fn serve(settings: RelaySettings, policy: DestinationPolicy) -> Result<Exi
         None => relay.shutdown().await,
     };
     serving.end().await;
-    if let Some(kept) = kept {
-        kept.abort();
+    if let Some(closed) = closed {
+        closed.abort();
     }
     outcome
         .map(|()| Exit::Done)

@@ -3,10 +3,12 @@
 mod account;
 mod builder;
 mod path;
+mod predecessor;
 mod run;
 
 use std::future::Future;
 use std::net::{Ipv6Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use teredo::client::{Reason, State};
@@ -21,6 +23,7 @@ use crate::start::Running;
 use crate::{RunError, ServerKeys, ServerName};
 
 pub use builder::{ClientBuilder, PreparedClient};
+pub use predecessor::Predecessor;
 
 /// A Teredo client in this process. [`shutdown`](Self::shutdown) ends it in order; dropping it ends it too, but does not
 /// wait.
@@ -121,6 +124,22 @@ impl Client {
     /// Port, peers, traffic, drops; `None` once the client has ended.
     pub fn status(&self) -> impl Future<Output = Option<ClientPathStatus>> + Send + use<> {
         self.handle.status()
+    }
+
+    /// Another descriptor of the service port in use; `None` if there is no port. It keeps the port, and what arrives at
+    /// it, for a client that [takes it over](ClientBuilder::predecessor).
+    pub fn socket(&self) -> impl Future<Output = Option<OwnedFd>> + Send + use<> {
+        self.handle.socket()
+    }
+
+    /// Ends the client and leaves interface, address and port as they are, for a client that takes them over. End the
+    /// service before: what follows is not announced.
+    ///
+    /// Without other descriptors of interface and port this is an end like any other, but nobody hears of it.
+    pub async fn leave(self) {
+        self.running.abandon().await;
+        // Joins the data path's thread.
+        drop(self.handle);
     }
 
     /// Waits until the client ends by itself, which it does if its interface is deleted. Cancel safe.

@@ -41,7 +41,7 @@ mod start;
 mod status;
 mod upkeep;
 
-pub use client::{Client, ClientBuilder, Connectivity, PreparedClient};
+pub use client::{Client, ClientBuilder, Connectivity, Predecessor, PreparedClient};
 pub use control::{NodeControl, Requests, control};
 pub use keys::ServerKeys;
 pub use names::ServerName;

@@ -89,6 +89,15 @@ impl Running {
         }
     }
 
+    /// Ends the loop at once: it undoes nothing.
+    pub(crate) async fn abandon(self) {
+        if let Some(task) = self.task {
+            task.abort();
+            // It is gone when this is ready.
+            let _ = task.await;
+        }
+    }
+
     /// Ends the loop in order; fails if it had ended by itself and that was not reported yet.
     pub(crate) async fn shutdown(self) -> Result<(), RunError> {
         drop(self.end);

@@ -1,6 +1,7 @@
 //! What `teredo client` and `teredo relay` share: the service, which a second instance runs into, and failures.
 
 use std::io::ErrorKind;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,9 @@ const GROUP: &str = "teredo";
 /// How long the first port waits for firewall agents. They watch for the service's socket and need a few milliseconds.
 pub(crate) const GATE_GRACE: Duration = Duration::from_millis(25);
 
-/// Binds the service's socket; callers wait until it is [served](serve).
+/// Binds the service's socket, or takes the one of the service manager; callers wait until it is [served](serve).
 pub(crate) async fn offer_service(
+    left: Option<UnixListener>,
     socket: &Path,
     group: Option<&str>,
     hub: &Hub,
@@ -44,6 +46,14 @@ pub(crate) async fn offer_service(
         ..Config::new(socket)
     };
     let control = Arc::new(control);
+    if let Some(listener) = left {
+        return Service::take_over(listener, &config, hub.clone(), events.clone(), control)
+            .map_err(|error| {
+                Failure::new(Exit::Failed, "cannot use the socket of the service manager")
+                    .because(error)
+                    .hint("the socket unit's ListenStream= and --socket must be the same")
+            });
+    }
     retry_briefly(
         || Service::bind(&config, hub.clone(), events.clone(), control.clone()),
         |error| matches!(error, ServiceError::AlreadyRunning { .. }),
@@ -69,6 +79,13 @@ pub(crate) fn serve(service: Service) -> Serving {
 }
 
 impl Serving {
+    /// Closes all connections at once and tells nobody anything.
+    pub(crate) async fn break_off(self) {
+        self.task.abort();
+        // It is gone when this is ready.
+        let _ = self.task.await;
+    }
+
     /// Ends the service, which removes its socket.
     pub(crate) async fn end(self) {
         drop(self.close);

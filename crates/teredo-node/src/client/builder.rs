@@ -1,7 +1,9 @@
 //! From settings to a running client.
 
+use std::io;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::account::Account;
 use super::path::PathMonitor;
+use super::predecessor::Predecessor;
 use super::run::{ControlLoop, Input};
 use super::{Client, Connectivity};
 use crate::Protection;
@@ -45,6 +48,7 @@ pub struct ClientBuilder {
     requests: Option<Requests>,
     gate_grace: Duration,
     protection: Option<Arc<dyn Protection>>,
+    predecessor: Predecessor,
 }
 
 /// A client whose interface exists, and which has no port yet: what needs privileges is done.
@@ -74,6 +78,7 @@ impl ClientBuilder {
             requests: None,
             gate_grace: Duration::ZERO,
             protection: None,
+            predecessor: Predecessor::default(),
         }
     }
 
@@ -163,6 +168,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Goes on with what a client before this one has left, as far as it fits; nothing by default.
+    pub fn predecessor(mut self, predecessor: Predecessor) -> Self {
+        self.predecessor = predecessor;
+        self
+    }
+
     /// Creates the interface and sets it up, which needs CAP_NET_ADMIN. The caller may drop privileges afterwards, all
     /// but CAP_NET_ADMIN for addresses and routes.
     ///
@@ -170,22 +181,28 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`StartError`]; nothing is left behind.
-    pub async fn prepare(self) -> Result<PreparedClient, StartError> {
-        let tun = open_tun(|| Tun::open(self.interface.as_deref())).await?;
+    pub async fn prepare(mut self) -> Result<PreparedClient, StartError> {
         let defaults = InterfaceConfig::default();
         let config = InterfaceConfig {
             default_route: defaults.default_route.filter(|_| self.default_route),
             max_segments: Some(SEGMENTS_PER_SEND),
             ..defaults
         };
-        protect(
-            &self.hub,
-            Role::Client,
-            tun.name(),
-            tun.index(),
-            self.protection.as_deref(),
-        )?;
-        let interface = Interface::set_up(&tun, config).await?;
+        let protection = self.protection.as_deref();
+        let name = self.interface.as_deref();
+        let left = self
+            .predecessor
+            .take_interface(name, config, &self.hub, protection)
+            .await?;
+        let (tun, interface) = match left {
+            Some(left) => left,
+            None => {
+                let tun = open_tun(|| Tun::open(name)).await?;
+                protect(&self.hub, Role::Client, tun.name(), tun.index(), protection)?;
+                let interface = Interface::set_up(&tun, config).await?;
+                (tun, interface)
+            }
+        };
         let monitor = NetworkMonitor::for_client(Some(tun.index()))
             .await
             .map_err(StartError::Monitor)?;
@@ -207,6 +224,15 @@ impl ClientBuilder {
 }
 
 impl PreparedClient {
+    /// Another descriptor of the interface. As long as somebody has it, the interface and its addresses stay, and what
+    /// the host sends waits for a client that [takes it over](ClientBuilder::predecessor).
+    ///
+    /// # Errors
+    /// The process or the system has no descriptor left.
+    pub fn interface_descriptor(&self) -> io::Result<OwnedFd> {
+        self.tun.descriptor()
+    }
+
     /// Binds the port, announces it and begins to qualify. When this is ready the hub has the port; if the host has
     /// native IPv6 there is none (see [`beside_native_ipv6`](ClientBuilder::beside_native_ipv6)).
     ///
@@ -219,6 +245,7 @@ impl PreparedClient {
             interface,
             mut monitor,
         } = self;
+        let native = monitor.native().filter(|_| !builder.beside_native);
         let hub = builder.hub.clone();
         let events = builder.events.clone();
         let events = events.unwrap_or_else(|| EventBus::new(hub.clone()));
@@ -241,10 +268,8 @@ impl PreparedClient {
             keyring: builder.keys.keyring(resolution.named()),
             client: protocol,
             subnets: attached.subnets,
-            native: monitor
-                .native()
-                .filter(|_| !builder.beside_native)
-                .map(|native| native.address),
+            native: native.map(|native| native.address),
+            predecessor: builder.predecessor.into_port(),
             offload: builder.offload,
             ..ClientPathConfig::new(SETTLE_DEADLINE)
         };

@@ -175,6 +175,14 @@ impl ControlLoop {
             }
             Event::StateChanged { state, reason } => {
                 self.account.enter_state(state, reason);
+                // The interface of a client before this one may still have that one's.
+                let serves = matches!(state, State::Qualified | State::Probe);
+                if !serves
+                    && self.account.address.is_none()
+                    && let Err(error) = self.upkeep.clear_address().await
+                {
+                    tracing::warn!(%error, "the address that was left cannot be removed");
+                }
                 // What is under way was about the path before.
                 self.path.end();
                 // The server may have another address by now.
