@@ -1,4 +1,4 @@
-//! What the kernel has: chains and rules, as far as programs compare and judge them.
+//! Chains and rules in the kernel, as far as programs compare and judge them.
 
 use netlink_packet_netfilter::nftables::{
     self, ChainAttribute, ChainMessage, DataAttribute, ExpressionAttribute, Expressions, Immediate,
@@ -27,7 +27,7 @@ pub struct BaseInfo {
     pub hook: Hook,
     /// The order among the chains of the hook.
     pub priority: i32,
-    /// What happens to packets that no rule decides on.
+    /// The verdict on packets that no rule decides on.
     pub policy: Policy,
 }
 
@@ -39,8 +39,8 @@ pub struct RuleInfo {
     pub chain: String,
     /// The comment that it was given.
     pub comment: Option<String>,
-    /// What it does, in no certain form: the same for two rules that do the same. The values of counters and the
-    /// contents of anonymous sets are left out.
+    /// The rule's effect as a text, which is equal for two rules with the same effect. The form of the text is not
+    /// specified. It leaves out the values of counters and the contents of anonymous sets.
     pub content: String,
     /// The packets that its first counter has counted.
     pub packets: Option<u64>,

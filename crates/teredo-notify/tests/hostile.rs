@@ -1,4 +1,4 @@
-//! What a broken or malicious local program can do to the service: nothing.
+//! A broken or malicious local program can do nothing to the service.
 
 #[path = "support/service.rs"]
 mod support;

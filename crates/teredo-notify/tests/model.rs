@@ -2,8 +2,8 @@
 //! and by probabilistic concurrency testing, with timeouts that strike at any time. A scenario that comes to a
 //! standstill fails, and so does a thread of the hub that stays when the last registration has gone.
 //!
-//! The orders are the same in every run; `SHUTTLE_RANDOM_SEED=N` has others tried. What fails prints its schedule,
-//! for `shuttle::replay`.
+//! The orders are the same in every run; `SHUTTLE_RANDOM_SEED=N` selects others. A failure prints its schedule for
+//! `shuttle::replay`.
 
 #![cfg(shuttle)]
 
@@ -32,8 +32,8 @@ const DEPTH: usize = 4;
 const FOREVER: Duration = Duration::MAX;
 
 thread_local! {
-    /// What has not held. In a callback a panic would end its registration alone, so that faults are noted instead.
-    /// All threads of a scenario are steps of one.
+    /// The checks that have failed. They are noted here, because a panic in a callback would end only its registration.
+    /// The model checker runs all threads of a scenario on one thread of the system.
     static FAULTS: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -60,7 +60,7 @@ fn explore(scenario: fn()) {
     no_faults();
 }
 
-/// What must hold of one registration's invocations.
+/// A witness of one registration's invocations: it checks the rules for them.
 #[derive(Default)]
 struct Witness {
     inside: AtomicBool,
@@ -103,7 +103,7 @@ impl Witness {
     }
 }
 
-/// What a callback owns; to drop it takes a while.
+/// The context that a callback owns. Dropping it takes a while.
 struct Context(Arc<Witness>);
 
 impl Drop for Context {
@@ -115,7 +115,7 @@ impl Drop for Context {
     }
 }
 
-/// A registration whose callback tells of every state; the channel closes when the callback is dropped.
+/// A registration whose callback sends every state to a channel, which closes when the callback is dropped.
 fn listen(hub: &Hub, initial: bool) -> (Arc<Witness>, Registration, Receiver<u64>) {
     let witness = Arc::new(Witness::default());
     let (told, heard) = channel();

@@ -1,4 +1,4 @@
-//! The table of callbacks: what is registered, what is due, and which callback waits for which.
+//! The table of callbacks: the registrations, the invocations that are due, and which callback waits for which.
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -57,7 +57,7 @@ pub(super) struct Job {
     pub(super) notification: Notification,
 }
 
-/// What a cancellation found.
+/// The result of a cancellation.
 pub(super) enum Cancelled {
     /// The registration had ended.
     Nothing,

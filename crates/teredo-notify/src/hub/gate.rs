@@ -72,12 +72,12 @@ pub struct GateOwner {
     pub command: Option<String>,
 }
 
-/// What a gate says of itself.
+/// A gate's report on itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct GateReport {
     /// Why the port is not open, or the tunnel not closed, although the gate has settled; none: all is well.
     pub trouble: Option<String>,
-    /// The interfaces from which it drops what is unsolicited.
+    /// The interfaces from which it drops unsolicited traffic.
     pub protects: Vec<String>,
     /// For how long the report holds. A gate that has not reported again by then hangs.
     pub valid: Duration,

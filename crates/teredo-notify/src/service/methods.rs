@@ -232,8 +232,8 @@ async fn status(context: &Context) -> Status {
     status
 }
 
-/// What the firewalls say, and what they do not: an interface that nobody protects, and a port that nobody opens any
-/// more.
+/// Adds the troubles that firewalls report, and two that they cannot report: an interface that no firewall protects,
+/// and a port that no firewall follows any more.
 fn add_problems(status: &mut Status, departed: Option<GateOwner>) {
     let mut problems = Vec::new();
     if let Some(interface) = &status.interface {

@@ -41,7 +41,7 @@ pub(super) fn connections(wanted: usize) -> usize {
     wanted.min(allowed).max(1)
 }
 
-/// What all users share.
+/// State shared by all users.
 #[derive(Debug)]
 pub(super) struct Quota {
     capacity: usize,

@@ -32,7 +32,7 @@ pub struct Status {
     pub role: Role,
     /// Its state.
     pub state: Phase,
-    /// What needs attention, the most urgent first, each with the next step.
+    /// The problems that need attention, the most urgent first, each with the next step.
     pub problems: Vec<String>,
     /// Whether unsolicited traffic that comes in by [`interface`](Self::interface) is dropped; none: not known.
     pub protected: Option<bool>,
@@ -202,6 +202,6 @@ pub struct FirewallStatus {
     pub missed: u64,
     /// Why it is not in sync although it has settled: it has withdrawn its confirmation, or hangs.
     pub trouble: Option<String>,
-    /// The interfaces from which it drops what is unsolicited.
+    /// The interfaces from which it drops unsolicited traffic.
     pub protects: Vec<String>,
 }

@@ -11,17 +11,17 @@ use teredo_notify::hub::{Hub, Outlet, Sink, Writer};
 
 use super::explore;
 
-/// What the peer has room for: less than two notifications.
+/// The capacity of the pipe, in bytes: less than two notifications.
 const ROOM: usize = 3;
 
-/// A pipe to a peer, which has every notification as its number, twice.
+/// A pipe to a peer. A notification travels as its number, written twice.
 #[derive(Clone, Default)]
 struct Pipe(Arc<(Mutex<Ends>, Condvar)>);
 
 #[derive(Default)]
 struct Ends {
     inside: Vec<u8>,
-    /// The task is called, or there was no room and now there is, or it is over.
+    /// The task has work: it was called, or there is room again after a write that found too little.
     due: bool,
     short: bool,
     over: bool,
@@ -44,7 +44,7 @@ impl Pipe {
         }
     }
 
-    /// What the peer does: reads until it has heard of `last`, byte by byte.
+    /// Acts as the peer: reads byte by byte until it has heard of `last`.
     fn read_up_to(&self, last: u8) -> Vec<u8> {
         let mut all = Vec::new();
         while !all.ends_with(&[last, last]) {
@@ -118,7 +118,7 @@ fn what_is_announced_is_written_once_whole_and_in_order() {
     explore(|| everything_arrives_once_whole_and_in_order(Writer::Publisher));
 }
 
-/// N-14: the same where the task does all of it.
+/// N-14: the same if the task does all of it.
 #[test]
 fn a_task_writes_all_that_is_announced() {
     explore(|| everything_arrives_once_whole_and_in_order(Writer::Task));
