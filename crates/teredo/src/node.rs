@@ -13,7 +13,7 @@ use crate::{DropCounters, DropReason, Instant, Timer};
 /// input or for the instant of [`poll_timeout`](Self::poll_timeout), whichever comes first. A caller that drains after
 /// every call keeps packets in order.
 pub trait Node {
-    /// What the node reports to its caller; a relay reports nothing.
+    /// An event that the node reports to its caller; a relay reports none.
     type Event;
 
     /// Takes in a datagram that the service port received from `from`, addressed to `local`.

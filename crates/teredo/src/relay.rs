@@ -110,7 +110,7 @@ pub struct Relay {
     drops: DropCounters,
 }
 
-/// What a relay has done. [`Node::drops`] has the refusals.
+/// The counters of a relay's work. [`Node::drops`] counts the refusals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelayCounters {
     /// Packets from the IPv6 Internet to clients, including those that had to wait.
@@ -220,7 +220,7 @@ impl Relay {
         }
     }
 
-    /// What the relay has done.
+    /// The counters of the relay's work.
     pub fn counters(&self) -> &RelayCounters {
         &self.counters
     }

@@ -98,11 +98,11 @@ pub struct ServerConfig {
     pub neighbours: Vec<Ipv4Addr>,
     /// Which clients must authenticate. [`Security::Open`].
     pub security: Security,
-    /// The limits of what is sent.
+    /// The limits of the traffic that the server sends.
     pub limits: RelayLimits,
     /// The MTU announced to clients, in bytes. 1280 (RFC 4380 §5.1.2).
     pub mtu: u32,
-    /// Where nothing may be sent, and from where nothing is accepted.
+    /// The policy of IPv4 addresses: where nothing may be sent, and from where nothing is accepted.
     pub destinations: DestinationPolicy,
     /// The IPv6 networks that packets are forwarded to. If the list is empty, as it is at first, the whole IPv6 Internet.
     /// Special-purpose networks, such as those of NAT64, are left out unless a network of the list lies inside them
@@ -152,7 +152,7 @@ pub enum Answer {
     },
 }
 
-/// What a server has done. [`Server::drops`] has the refusals.
+/// The counters of a server's work. [`Server::drops`] counts the refusals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerCounters {
     /// Router advertisements.
@@ -264,12 +264,12 @@ impl Server {
         self.config.security = security;
     }
 
-    /// What the server has done.
+    /// The counters of the server's work.
     pub fn counters(&self) -> &ServerCounters {
         &self.counters
     }
 
-    /// What was refused.
+    /// The datagrams that the server refused, by reason.
     pub fn drops(&self) -> &DropCounters {
         &self.drops
     }

@@ -210,8 +210,8 @@ impl RelayLimiter {
 /// The buckets of advertisements, one for each hash of an IPv4 address.
 ///
 /// Every solicitation passes here, so this is simpler than the table. Two addresses with the same hash share a bucket,
-/// which is far larger than both need. A multiplication is hash enough: whoever could aim at a victim's bucket can as well solicit with
-/// the victim's address.
+/// which is far larger than both need. A multiplication is good enough as a hash: an attacker who could aim at a
+/// victim's bucket could as well solicit with the victim's address.
 #[derive(Debug)]
 struct Advertisements {
     limit: Limit,
@@ -243,7 +243,7 @@ impl Advertisements {
     }
 }
 
-/// What a share is for, above the IPv4 address or network in its key.
+/// The kind of a share: the bits above the IPv4 address or network in its key.
 const HOST: u64 = 1 << 32;
 const NETWORK: u64 = 2 << 32;
 

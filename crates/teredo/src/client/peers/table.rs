@@ -162,7 +162,7 @@ impl Peers {
         }
     }
 
-    /// The path to the peer is proven: trust it, end the contact, and return what waited, in order.
+    /// The path to the peer is proven: trusts it, ends the contact, and returns the packets that waited, in order.
     pub(in crate::client) fn verify(
         &mut self,
         now: Instant,
@@ -380,7 +380,7 @@ impl Peers {
         }
     }
 
-    /// What waits for the peer no longer counts as answers to a stranger.
+    /// Stops counting the packets that wait for the peer as answers to a stranger.
     fn stop_waiting(&mut self, slot: u32) {
         if let Some(since) = self.slots[slot].waiting_since.take() {
             self.waiting.bytes -= self.slots.queued_bytes_of(slot);

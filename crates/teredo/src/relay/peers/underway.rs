@@ -47,7 +47,7 @@ struct Peer {
 /// A peer that has answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::relay) struct Answered {
-    /// What waited for it, in order.
+    /// The packets that waited for it, in order.
     pub(in crate::relay) waiting: VecDeque<Vec<u8>>,
     pub(in crate::relay) cause: Cause,
     pub(in crate::relay) ask: Ask,
@@ -57,7 +57,7 @@ pub(in crate::relay) struct Answered {
     pub(in crate::relay) proves_path: bool,
 }
 
-/// What to do about a peer whose time is up.
+/// The next step for a peer whose time is up.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::relay) enum Due {
     /// Another bubble, the first repetition or a later one.

@@ -12,7 +12,7 @@ const ASK: Ask = Ask {
     token: TOKEN,
 };
 
-/// What waited for a peer that answers.
+/// Answers for a peer, and returns the packets that waited for it.
 fn answered(
     peers: &mut Underway,
     key: Key,
