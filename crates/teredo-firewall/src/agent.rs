@@ -1,5 +1,5 @@
 //! The agent: it follows the ports of one or more nodes, repairs its rules if another program changes them, and reports
-//! what the kernel has.
+//! the kernel's state.
 
 use std::{
     collections::BTreeSet,
@@ -34,7 +34,7 @@ use node::Followed;
 /// Until then it leaves the set as it finds it, so that its restart closes nothing.
 const FIRST_NEWS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often the agent looks for what it hears nothing of: datagrams that others drop, and renamed interfaces.
+/// How often the agent looks for changes that nobody reports to it: datagrams that others drop, and renamed interfaces.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// The least time between two looks at the chains of others.
@@ -194,7 +194,7 @@ impl Agent {
         match agent.firewall.apply(&agent.wanted()) {
             Ok(()) => agent.renew_at = now + agent.config.renew,
             Err(ApplyError::Netlink(error)) => return Err(error.into()),
-            // What waiting mends: the set is missing.
+            // Only a missing set, which waiting mends.
             Err(error) => debug!(%error, "the ports of an agent before this one cannot be kept"),
         }
         // Two agents that start at the same time see each other here.
@@ -270,7 +270,7 @@ impl Agent {
         self.apply(sources).await;
     }
 
-    /// What the kernel is to have.
+    /// Returns the state that the kernel should have.
     fn wanted(&self) -> Wanted {
         let mut wanted = Wanted {
             ports: self.inherited.clone(),
@@ -389,7 +389,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Looks for what the kernel does not report.
+    /// Looks for changes that the kernel does not report.
     async fn beat(&mut self, sources: &mut [impl PortSource]) {
         self.beat_at = Instant::now() + BEAT;
         let mut renamed = false;

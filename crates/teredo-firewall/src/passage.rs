@@ -1,8 +1,8 @@
 //! Whether datagrams for the port get through the chains of others.
 //!
 //! Two chains of the table `inet teredo` count the new datagrams for the port: one before all other chains of the hook
-//! `input`, and one behind them. A difference is what others dropped, whatever they are: nftables, iptables, firewalld or
-//! ufw. Before the first datagram, the ruleset itself says which chains drop what they do not accept.
+//! `input`, and one behind them. If the counts differ, other chains dropped datagrams: those of nftables, iptables,
+//! firewalld or ufw. Before the first datagram, the ruleset itself says which chains drop what they do not accept.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::table::{self, ARRIVING, PASSED};
 /// that the administrator blocks.
 const LOST: u64 = 5;
 
-/// What was seen of the datagrams for the port.
+/// Observations of the datagrams for the port.
 #[derive(Debug, Default)]
 pub(crate) struct Passage {
     /// The chains of others that drop what they do not accept.
@@ -85,7 +85,7 @@ impl Passage {
     fn count(&mut self, arrived: u64, passed: u64) {
         let anew = arrived < self.arrived || passed < self.passed;
         let (came, went) = if anew {
-            // The table was made anew, and its counters with it.
+            // The table was created again, and its counters with it.
             (arrived, passed)
         } else {
             (arrived - self.arrived, passed - self.passed)

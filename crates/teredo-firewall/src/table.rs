@@ -22,7 +22,7 @@ use teredo_nft::{
 pub(crate) const MARK: &str =
     "teredo: closes the inside of the tunnel; 'teredo firewall --remove' removes it";
 
-/// Other versions of the program may end the comment otherwise.
+/// Other versions of the program may end the comment differently.
 const MARK_PREFIX: &str = "teredo: ";
 
 /// The interfaces from which nothing unsolicited reaches this host. They stay until the table is removed: a name without
@@ -32,7 +32,7 @@ pub(crate) const TUNNELS: &str = "tunnels";
 pub(crate) const CLOSED_FORWARD: &str = "closed_forward";
 /// The ports in use.
 pub(crate) const PORTS: &str = "port";
-/// The ports whose datagrams the kernel does not track: those of relays, for each datagram of a stranger would take an
+/// The ports whose datagrams the kernel does not track: those of relays, because each stranger's datagram would take an
 /// entry.
 pub(crate) const UNTRACKED: &str = "untracked";
 /// The protocols and ports that are open inside the tunnel.
@@ -70,7 +70,7 @@ const DISCOVERY_ADDRESS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 253);
 /// The unsolicited ICMPv6 that is let in (F-5): errors, echo, and neighbour discovery.
 const ICMPV6_TYPES: [u8; 10] = [1, 2, 3, 4, 128, 129, 133, 134, 135, 136];
 
-/// What the kernel has under the table's name.
+/// The result of a search for the table's name in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Nothing,
@@ -122,8 +122,8 @@ pub(crate) fn text(netlink: &mut Netlink) -> Result<Vec<String>, NftError> {
     Ok(text)
 }
 
-/// Whether unsolicited traffic from the interface is dropped, as the kernel has it now: what is for this host, and if
-/// `forward`, what is for others.
+/// Whether the kernel, as it is now, drops unsolicited traffic from the interface: traffic to this host and, if
+/// `forward`, to others.
 ///
 /// It looks at the rules that matter and not at the whole text, because another version of the program may have written
 /// the table.
@@ -309,7 +309,7 @@ fn add_outside(batch: &mut Batch, table: &TableName) {
             .is(server)
     };
     let arrived = || {
-        // Not what is inside the tunnel, which this table drops itself.
+        // Not the traffic inside the tunnel, which this table drops itself.
         Rule::new()
             .ipv4()
             .protocol(UDP)

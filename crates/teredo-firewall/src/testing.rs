@@ -1,4 +1,4 @@
-//! A network namespace of a test's own, and what is waited for in it.
+//! A network namespace for one test, and waits for events in it.
 
 use std::{
     process::Command,
@@ -117,7 +117,7 @@ fn execute_ip(arguments: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What another program may do to the table that opens the inside of the tunnel.
+/// Commands of another program that open the inside of the tunnel, or remove what closes it.
 pub(crate) const OPENINGS: [&str; 11] = [
     "flush ruleset",
     "delete table inet teredo",

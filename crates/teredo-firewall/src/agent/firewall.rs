@@ -18,14 +18,15 @@ use crate::table::{
 /// How often a change is tried again because another program changed the ruleset meanwhile.
 const ATTEMPTS: usize = 4;
 
-/// What the kernel is to have.
+/// The state that the kernel should have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     /// The open ports.
     pub(super) ports: BTreeSet<u16>,
-    /// Those of relays.
+    /// The open ports of relays.
     pub(super) untracked: BTreeSet<u16>,
-    /// The interfaces whose inside is closed, and whether what they forward is, too; none: as it was, or closed.
+    /// The interfaces whose inside is closed, and whether forwarding from them is closed, too; none: as it was, or
+    /// closed.
     pub(super) tunnels: BTreeMap<String, Option<bool>>,
 }
 
@@ -204,7 +205,7 @@ impl Firewall {
         self.verify(wanted)
     }
 
-    /// Reads back what the kernel took.
+    /// Reads back the change that the kernel has accepted.
     fn verify(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {
         if !self.holds(PORTS, &wanted.ports)? {
             return Err(ApplyError::NotHeld { set: PORTS });
@@ -320,7 +321,7 @@ impl Firewall {
             return names.cloned().collect();
         }
         let netlink = &mut self.netlink;
-        // What cannot be read is not known to be closed.
+        // An interface does not count as closed if the table cannot be read.
         let closes = |name: &&String| table::closes(netlink, name, false).unwrap_or(false);
         names.filter(closes).cloned().collect()
     }

@@ -10,7 +10,7 @@ fn passage(proven: bool, suspects: &[&str]) -> Passage {
     }
 }
 
-/// What arrives and does not pass was dropped; one that passed proves the way open.
+/// A datagram that arrives and does not pass was dropped; one that passes proves the way open.
 #[test]
 fn a_difference_between_the_counters_is_a_loss() {
     let mut seen = passage(false, &[]);
@@ -28,7 +28,7 @@ fn a_difference_between_the_counters_is_a_loss() {
     assert_eq!(seen.trouble(), None);
     seen.count(9, 1);
     assert!(seen.trouble().is_some());
-    // The table was made anew, and its counters with it.
+    // The table was created again, and its counters with it.
     seen.count(1, 1);
     assert_eq!(seen.trouble(), None);
 }
