@@ -1,4 +1,4 @@
-//! What the commands that run in the foreground have in common: how they start, and how they are told to end.
+//! The common part of the commands that run in the foreground: their start, and the signals to them.
 
 pub(crate) mod counters;
 pub(crate) mod inside;
@@ -22,7 +22,7 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::new(Exit::Failed, "cannot start the runtime").because(error))
 }
 
-/// Tells systemd that the daemon serves; without systemd there is nobody to tell.
+/// Tells systemd that the daemon serves; without systemd, does nothing.
 pub(crate) fn tell_ready() {
     tell(NotifyState::Ready);
 }
@@ -32,7 +32,7 @@ pub(crate) fn tell_stopping() {
     tell(NotifyState::Stopping);
 }
 
-/// Tells systemd where the daemon stands, for `systemctl status`.
+/// Tells systemd the daemon's state, for `systemctl status`.
 pub(crate) fn tell_state(state: &str) {
     tell(NotifyState::Status(state));
 }
@@ -81,7 +81,7 @@ pub(crate) struct ControlSignals {
     reload: Signal,
 }
 
-/// What such a signal asks for.
+/// The request that such a signal makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ControlSignal {
     /// SIGUSR1: print the counters.

@@ -72,8 +72,8 @@ impl Monitor {
     }
 }
 
-/// What the reader has seen so far, kept across restarts of the service, so that the output never leaves a dead port
-/// standing.
+/// The state that the reader knows from the events so far. It is kept across restarts of the service, so that the
+/// output reports the end of every port.
 #[derive(Debug, Default)]
 struct View {
     /// `None` until the first port event.

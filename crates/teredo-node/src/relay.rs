@@ -37,7 +37,8 @@ impl Relay {
         &self.hub
     }
 
-    /// What the relay lacked at its start; [`Status::reason`](teredo_notify::types::Status::reason) has what it lacks now.
+    /// The trouble that the relay had at its start; [`Status::reason`](teredo_notify::types::Status::reason) has its
+    /// present trouble.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()

@@ -1,4 +1,4 @@
-//! What the start of a client and of a relay share, and how both end.
+//! The common part of starting a client or a relay, and the end of both.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::Protection;
 
-/// How long a dying predecessor may stand in the way.
+/// How long a predecessor that is ending may stand in the way.
 const PATIENCE: Duration = Duration::from_millis(500);
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 const GATE_INTERVAL: Duration = Duration::from_millis(1);

@@ -1,11 +1,11 @@
-//! What the status of a client and of a relay share.
+//! The common part of a client's and a relay's status.
 
 use std::time::{Instant, SystemTime};
 
 use teredo::DropCounters;
 use teredo_notify::types::{Counters, Phase, Status, rfc3339};
 
-/// Since when a node runs, and since when it is in its state.
+/// The time when a node started, and the time when it entered its state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     started: Instant,

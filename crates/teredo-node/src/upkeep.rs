@@ -35,7 +35,7 @@ pub(crate) struct Upkeep {
     taken_route: Option<String>,
     /// The last mends, at most one for each pause and [`AT_ONCE`].
     mends: VecDeque<Instant>,
-    /// What the last mend was about.
+    /// The differences that the last look found, in words.
     last: String,
     /// No mend before this.
     pause: Option<Instant>,
@@ -199,7 +199,7 @@ impl Upkeep {
     }
 }
 
-/// The first one, and how many more: one blow, such as a link that is set down, causes many.
+/// Names the first difference and counts the others: one event, such as a link that is set down, causes many.
 fn in_words(differences: &[Difference]) -> String {
     let Some((first, others)) = differences.split_first() else {
         return String::new();

@@ -1,4 +1,4 @@
-//! What `teredo client` and `teredo relay` share: the service, which a second instance runs into, and failures.
+//! The common part of `teredo client` and `teredo relay`: the service, which stops a second instance, and failures.
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixListener;

@@ -115,7 +115,7 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
     })
 }
 
-/// What an operator can do about the drop reason `name`.
+/// The next step of an operator for the drop reason `name`.
 pub(super) fn next_step(name: &str) -> &'static str {
     match name {
         "not_qualified" => "'teredo status' shows the reason",

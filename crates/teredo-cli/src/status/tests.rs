@@ -108,7 +108,7 @@ fn the_state_is_coloured_and_a_clock_that_went_back_does_no_harm() {
     assert!(!text.contains(" for "), "{text:?}");
 }
 
-/// What needs attention comes first, whatever else there is to say.
+/// Problems come first, whatever else there is to say.
 #[test]
 fn problems_come_first() {
     let mut status = qualified();

@@ -42,7 +42,7 @@ const FLOOD: u64 = 66_000;
 const LEASE: Duration = Duration::from_secs(2);
 /// A silent server is given up within 12 s; the reason is told at once.
 const LOSS: Duration = Duration::from_secs(13);
-/// Within which a changed interface is right again.
+/// The time within which a changed interface is right again.
 const MEND: Duration = Duration::from_secs(2);
 /// For how long a flush may open the inside. The agent needs 20 ms; a busy machine needs longer.
 const FLUSHED: Duration = Duration::from_millis(200);
@@ -207,7 +207,7 @@ fn the_network_moves(day: &mut Day) {
     day.is_right(QUALIFICATION);
     let before = day.alice.status().mapped;
     day.world.left.change_mappings().unwrap();
-    // No one tells: the next refresh finds out.
+    // Nobody reports this: the next refresh notices it.
     day.alice.until(LOSS, "the new mapping", |status| {
         status.mapped.is_some() && status.mapped != before
     });
@@ -396,7 +396,7 @@ impl Day {
         None
     }
 
-    /// What is wrong is in the status, with all of these words.
+    /// Waits until the status describes the trouble, with all of these words.
     #[track_caller]
     fn tells(&self, bound: Duration, words: &[&str]) {
         let mut said = String::new();

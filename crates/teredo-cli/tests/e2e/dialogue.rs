@@ -1,4 +1,4 @@
-//! A program of somebody else's at a host: what it prints is read line by line, and it can be told something.
+//! Another program on a host: the test reads its output line by line, and writes lines to it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -80,14 +80,14 @@ impl Dialogue {
         writeln!(input, "{line}").unwrap();
     }
 
-    /// What it answers to a line.
+    /// Writes a line to it, and returns its answer.
     #[track_caller]
     pub(crate) fn ask(&mut self, line: &str) -> String {
         self.tell(line);
         self.next()
     }
 
-    /// Has nothing more to say to it, and waits for its end.
+    /// Closes its input, and waits for its end.
     #[track_caller]
     pub(crate) fn end(mut self) -> ExitStatus {
         drop(self.input.take());

@@ -34,7 +34,7 @@ fn is_for_the_group(frame: &Frame) -> bool {
         .is_some_and(|datagram| *datagram.to.ip() == GROUP)
 }
 
-/// Waits until both have said what there is to say at the beginning.
+/// Waits until each has sent its first local bubble.
 #[track_caller]
 fn acquainted(capture: &Capture, hosts: &[Host; 2]) {
     eventually(SECOND * 15, "a local bubble of each", || {
@@ -179,7 +179,7 @@ fn the_port_of_local_discovery_can_be_the_service_port() {
     assert_eq!(client.qualified().port, 3544);
 }
 
-/// What a program on `host` gets that connects by TCP.
+/// Connects by TCP, as a program on `host`, and returns the result.
 fn connect(host: &Host, to: std::net::Ipv6Addr) -> std::io::Result<()> {
     let to = SocketAddr::V6(SocketAddrV6::new(to, 7777, 0, 0));
     let patience = Duration::from_secs(30);

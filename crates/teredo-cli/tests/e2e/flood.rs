@@ -13,13 +13,13 @@ use teredo_lab::{Host, NatKind};
 use crate::order::Native;
 use crate::world::*;
 
-/// As long as the flood lasts, and longer only for what is enough to fill the table of peers.
+/// The duration of a flood. It goes on, to [`LONGEST`] at most, until it is [`ENOUGH`] to fill the table of peers.
 const DURATION: Duration = Duration::from_secs(3);
 const LONGEST: Duration = Duration::from_secs(8);
 const ENOUGH: u32 = 80_000;
 /// More echo requests than the table of peers has entries.
 const FROM_ONE_MAPPING: u32 = 66_000;
-/// What the table of peers, its queues and the program itself may take.
+/// The most memory for the table of peers, its queues and the program itself.
 const MOST_MEMORY: u64 = 96 << 20;
 
 /// R4380-5.2-06, R4380-7.3.3-01, R4380-7.4-01: for three seconds or more, as many bubbles as this machine can send, from
@@ -221,7 +221,8 @@ fn a_relay_under_a_flood_and_a_scan_keeps_its_clients_and_its_bounds() {
     assert!(replies.are_all_in_order(5), "{replies:?}");
 }
 
-/// What of the flood the kernel has no room for may be an echo request; the next is not.
+/// Waits until an echo request is answered. The kernel may drop one of them for lack of room, as it drops parts of the
+/// flood; the next one passes.
 #[track_caller]
 fn answered(from: &Host, to: Ipv6Addr) {
     let answered = |()| {

@@ -1,4 +1,4 @@
-//! `teredo lab`: its story behind every NAT, told to anybody, and nothing left of it.
+//! `teredo lab`: it tells its story behind every NAT, to any user, and leaves nothing behind.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -113,7 +113,7 @@ struct Stage {
     machine: Machine,
 }
 
-/// What the machine has, and a laboratory must leave as it is.
+/// The state of the machine, which a laboratory must leave as it is.
 #[derive(Debug, PartialEq)]
 struct Machine {
     interfaces: Vec<String>,
@@ -223,8 +223,8 @@ impl Stage {
         steps
     }
 
-    /// No process of the laboratory runs, and none of its namespaces is mounted: what else could keep them. No folder
-    /// is left, and the machine has the interfaces that it had.
+    /// Checks that no process of the laboratory runs and that none of its namespaces is mounted: nothing else could
+    /// keep them. No folder is left, and the machine has the interfaces that it had.
     #[track_caller]
     fn assert_swept(&self) {
         assert_eq!(self.processes(), Vec::<String>::new());

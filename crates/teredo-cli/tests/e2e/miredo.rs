@@ -1,7 +1,8 @@
-//! Our client and our server together with Debian's `miredo` 1.2.6: what they need of each other to talk.
+//! Our client and our server together with Debian's `miredo` 1.2.6: each sends what the other needs.
 //!
 //! `miredo` sends its bubbles with hop limit 0, from a link-local address whose identifier only it can check, and
-//! trusts who sends that identifier back. It never repeats a bubble by itself, and lets go of what waited last first.
+//! trusts any node that sends that identifier back. It never repeats a bubble by itself, and releases the packets that
+//! waited last first.
 
 pub(crate) mod daemon;
 mod faults;
@@ -112,7 +113,7 @@ fn qualify_with_miredo_server(nat: NatKind) -> Duration {
     took - round_trip
 }
 
-/// What tshark reads in the solicitations and the advertisements.
+/// Checks that tshark reads the same in the solicitations and the advertisements.
 #[track_caller]
 fn tshark_agrees(world: &World, inside: &Capture, mapped: SocketAddrV4, port: u16) {
     let fields = ["ip.dst", "udp.srcport", "ipv6.hlim", "ipv6.src"];
@@ -181,7 +182,7 @@ fn miredo_and_our_client_meet_by_miredo_server() {
     meet(|world| Miredo::server(world, &world.server));
 }
 
-/// A `miredo` relay, for what is not about `miredo`; it ends with this.
+/// A `miredo` relay, for tests that are not about `miredo`; it ends when this is dropped.
 pub(crate) fn relay(world: &World, host: &Host) -> impl Drop {
     Miredo::relay(world, host)
 }
@@ -262,7 +263,7 @@ fn all_answered(from: &Host, to: Ipv6Addr, context: &str) {
     );
 }
 
-/// The bubbles among what was captured, in the words of tshark.
+/// The captured bubbles, as tshark shows them.
 struct Bubble {
     from: String,
     to: [String; 2],
@@ -314,7 +315,7 @@ fn bubbles(world: &World, inside: &Capture, port: u16) -> Vec<Bubble> {
     bubbles.collect()
 }
 
-/// What `miredo` answers comes directly, from its Teredo address.
+/// Checks that `miredo` answers directly, from its Teredo address.
 #[track_caller]
 fn answered_by_miredo(bubbles: &[Bubble], address: Ipv6Addr) {
     let theirs = bubbles
@@ -327,8 +328,8 @@ fn answered_by_miredo(bubbles: &[Bubble], address: Ipv6Addr) {
     );
 }
 
-/// What `miredo` asks comes by the server, from a link-local address, and our answer goes back to that address at the
-/// origin of the bubble.
+/// Checks that `miredo` asks by the server, from a link-local address, and that our answer goes back to that address at
+/// the origin of the bubble.
 #[track_caller]
 fn answered_by_us(bubbles: &[Bubble]) {
     let from_server =

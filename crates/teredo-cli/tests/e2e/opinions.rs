@@ -1,4 +1,5 @@
-//! What others make of our addresses and packets: tshark, Python's `ipaddress` and scapy, beside ourselves.
+//! Other programs read our addresses and packets: tshark, Python's `ipaddress` and scapy. We compare their view with
+//! ours.
 
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
@@ -10,7 +11,7 @@ use teredo_lab::{Capture, Host, NatKind};
 use crate::order::Native;
 use crate::world::*;
 
-/// What somebody reads in a Teredo address: the server, the mapped address and the mapped port.
+/// The parts of a Teredo address, as one program reads them: the server, the mapped address and the mapped port.
 type Reading = (String, String, Option<u16>);
 
 /// R4380-4-01, R4380-4-02, R4380-4-05, R4380-4-06: every Teredo address on the wire, in headers and prefixes, between
@@ -73,7 +74,7 @@ fn everybody_reads_the_same_in_every_address() {
             "scapy of {address}"
         );
     }
-    // And what they read is what is so.
+    // And they read the true values.
     for (client, address) in clients.iter().zip([a, b]) {
         let mapped = client.status().mapped.unwrap();
         assert_eq!(

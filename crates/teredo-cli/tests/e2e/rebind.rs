@@ -12,7 +12,7 @@ use crate::world::*;
 const REBINDS: usize = 1000;
 const ECHO_PORT: u16 = 7000;
 
-/// As [`DEFAULT_DROP`], and the ports of what is dropped on the way in are written down.
+/// As [`DEFAULT_DROP`], with a record of the ports for which incoming datagrams are dropped.
 const WITNESS: &str = "\
 table inet filter {
     set dropped_ports { type inet_service; flags dynamic; size 65535; counter; }
@@ -134,7 +134,7 @@ fn outgoing_is_in_turn(capture: &Capture, ports: &[(u16, Option<SystemTime>)]) {
     assert!(turn >= REBINDS - 1, "the capture ends with rebind {turn}");
 }
 
-/// What was dropped on the way in came when its port was no longer in use.
+/// Checks that incoming datagrams were dropped only after the use of their port had ended.
 fn incoming_is_let_in_while_in_use(
     host: &Host,
     capture: &Capture,

@@ -1,4 +1,4 @@
-//! Commands at the shell of a host, and what they answer.
+//! Commands at the shell of a host, and their output.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output, Stdio};
@@ -40,7 +40,7 @@ pub(crate) fn ask(host: &Host, client: &Client, arguments: &[&str]) -> Answer {
     )
 }
 
-/// The same by somebody without any right.
+/// The same for a user without any rights.
 #[track_caller]
 pub(crate) fn ask_as_nobody(host: &Host, client: &Client, arguments: &[&str]) -> Answer {
     let mut command = teredo();
@@ -48,7 +48,7 @@ pub(crate) fn ask_as_nobody(host: &Host, client: &Client, arguments: &[&str]) ->
     finish(host, command.uid(65534).gid(65534))
 }
 
-/// What a command has printed, and its exit code.
+/// The output of a command, and its exit code.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) code: Option<i32>,
@@ -75,7 +75,7 @@ impl Answer {
             .unwrap_or_else(|| panic!("{self:?}"))
     }
 
-    /// It failed with this, and gave a hint.
+    /// Checks that it failed with this code and this message, and gave a hint.
     #[track_caller]
     pub(crate) fn fails(&self, code: i32, stderr: &str) {
         assert_eq!(
@@ -90,7 +90,7 @@ impl Answer {
     }
 }
 
-/// What the real `ip` shows of the tunnel: its link, its addresses, its routes.
+/// The traces of the tunnel in the output of the real `ip`: its link, its addresses, its routes.
 #[track_caller]
 pub(crate) fn traces(host: &Host) -> [Vec<String>; 3] {
     [

@@ -21,7 +21,7 @@ const MODES: [[&str; 2]; 4] = [
     ["off", "off"],
 ];
 
-/// What cannot be mistaken for another part of itself: a generator's output (xorshift).
+/// Bytes of which no part can be mistaken for another: the output of a generator (xorshift).
 fn noise(seed: u32, len: usize) -> Vec<u8> {
     let mut state = seed;
     let mut next = || {
@@ -118,8 +118,8 @@ fn datagrams(hosts: &[Host; 2], [a, b]: [IpAddr; 2], modes: [&str; 2]) {
     }
 }
 
-/// What the environment says of offloads is done, which is how the whole of these tests is run without them: only with
-/// offloads does the host hand over a burst as one packet.
+/// The environment switches offloads off; in this way all of these tests also run without them. Only with offloads does
+/// the host hand over a burst as one packet.
 #[test]
 fn the_environment_switches_offloads_off() {
     const BURST: usize = 19_300;

@@ -1,4 +1,4 @@
-//! What goes wrong in practice: the client goes on and says why, or ends with one clear line.
+//! Trouble in practice: the client goes on and says why, or ends with one clear line.
 
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use teredo_notify::types::{Phase, Status};
 
 use crate::world::*;
 
-/// Three solicitations, 4 s apart, and some.
+/// Three solicitations, 4 s apart, and a margin.
 const GIVEN_UP: Duration = Duration::from_secs(14);
 
 fn reason(status: &Status) -> &str {
@@ -204,7 +204,7 @@ fn a_missing_privilege_is_named() {
     let folder = world.path("public");
     std::fs::create_dir(&folder).unwrap();
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-    // Root without the capability: who it is does not matter, what it may does.
+    // Root without the capability: the privilege counts, not the user.
     let mut command = Command::new("setpriv");
     command.args([
         "--bounding-set",

@@ -1,4 +1,4 @@
-//! What every test stands on: an internet with a server, and nodes that run this program.
+//! The set-up of every test: an internet with a server, and nodes that run this program.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -121,7 +121,7 @@ impl Client {
         self.connect().get_status().unwrap()
     }
 
-    /// Waits until the status fulfils `condition`, and fails with where it stands.
+    /// Waits until the status fulfils `condition`; a failure shows the last status and the log.
     #[track_caller]
     pub(crate) fn until(
         &self,
@@ -221,7 +221,7 @@ pub(crate) fn nft(host: &Host, ruleset: &str) {
     );
 }
 
-/// What the real `nft -j list …` says.
+/// The output of the real `nft -j list …`.
 #[track_caller]
 pub(crate) fn nft_json(host: &Host, list: &str) -> Option<Value> {
     let output = run(
@@ -265,9 +265,9 @@ pub(crate) fn counted(host: &Host, counter: &str) -> u64 {
         .unwrap()
 }
 
-/// An administrator's ruleset that drops everything, in and out, but the port in `@teredo_ports` and what is inside
-/// the tunnel. What it drops of UDP it counts: `dropped_out` all, `dropped_in` all; `dropped_in_other` what was
-/// not for a port in the set, which is all that may ever be dropped.
+/// An administrator's ruleset that drops everything, in and out, except the port in `@teredo_ports` and the inside of
+/// the tunnel. It counts dropped UDP datagrams: all of them in `dropped_out` and `dropped_in`, and in
+/// `dropped_in_other` those that were not for a port in the set, which are the only ones that may ever be dropped.
 pub(crate) const DEFAULT_DROP: &str = "\
 table inet filter {
     set teredo_ports { type inet_service; flags timeout; }
@@ -301,8 +301,8 @@ pub(crate) fn eventually(
     start.elapsed()
 }
 
-/// What tshark makes of a capture: one line for each packet that matches `filter`, with these fields. Every UDP
-/// port in `ports` is taken for Teredo's.
+/// Reads a capture with tshark: one line for each packet that matches `filter`, with these fields. Every UDP port in
+/// `ports` is taken for Teredo's.
 #[track_caller]
 pub(crate) fn tshark(
     capture: &Capture,
@@ -325,7 +325,7 @@ pub(crate) fn tshark(
         .args(["-n", "-r"])
         .arg(&file)
         .args(["-Y", filter, "-T", "fields"])
-        // What TCP carries is anything, and is lost and sent again; tshark need not guess what protocol it is.
+        // TCP carries arbitrary data here, with losses and repetitions; tshark need not guess its protocol.
         .args(["-o", "tcp.desegment_tcp_streams:FALSE"])
         .args(["-d", "tcp.port==1-65535,data"]);
     for port in ports {
@@ -364,8 +364,7 @@ pub(crate) fn assert_well_formed(capture: &Capture, folder: &Path, ports: &[u16]
     assert!(found.is_empty(), "tshark objects to {found:?}");
 }
 
-/// The elements of a set, by the real `nft`: a number, or an object with the timeout. None where there is no such
-/// set.
+/// The elements of a set, by the real `nft`: a number, or an object with the timeout. None if there is no such set.
 #[track_caller]
 pub(crate) fn elements(host: &Host, set: &str) -> Option<Vec<Value>> {
     let listing = nft_json(host, &format!("set {set}"))?;
@@ -374,7 +373,7 @@ pub(crate) fn elements(host: &Host, set: &str) -> Option<Vec<Value>> {
     Some(set["elem"].as_array().cloned().unwrap_or_default())
 }
 
-/// The ports that a set holds; none where there is no such set.
+/// The ports that a set holds; none if there is no such set.
 #[track_caller]
 pub(crate) fn ports(host: &Host, set: &str) -> Vec<u64> {
     let elements = elements(host, set).unwrap_or_default();
@@ -387,7 +386,7 @@ pub(crate) const SET: &str = "inet filter teredo_ports";
 /// The set in the agent's own table.
 pub(crate) const OWN_SET: &str = "inet teredo port";
 
-/// The port of a relay that was not told another one.
+/// The default port of a relay.
 pub(crate) const RELAY_PORT: u16 = 3545;
 
 impl World {

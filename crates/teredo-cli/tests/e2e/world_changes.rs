@@ -11,7 +11,7 @@ use teredo_notify::types::{Phase, Status};
 
 use crate::world::*;
 
-/// Within which a changed interface is right, or reported.
+/// The time within which a changed interface is right, or reported.
 const BOUND: Duration = Duration::from_secs(2);
 
 #[track_caller]
@@ -22,7 +22,7 @@ fn ip(host: &Host, arguments: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What is wrong with the interface of a qualified client, read from the kernel.
+/// Returns the first fault of the interface of a qualified client, read from the kernel.
 fn wrong(host: &Host, interface: &str, status: &Status) -> Option<String> {
     let Some(address) = status.address else {
         return Some("the status has no address".to_owned());
@@ -85,7 +85,7 @@ fn a_changed_interface_is_mended() {
     }
 }
 
-/// What the client cannot mend it reports, in state and reason, and it recovers by itself.
+/// The client reports a fault that it cannot mend, in state and reason, and recovers by itself.
 #[test]
 fn an_interface_without_ipv6_is_reported() {
     let (world, _server) = World::with_server();

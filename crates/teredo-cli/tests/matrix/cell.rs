@@ -1,4 +1,4 @@
-//! What a cell of the matrix is made of.
+//! A cell of the matrix, and its parts.
 
 use std::fmt;
 
@@ -50,11 +50,12 @@ impl Cell {
     /// Whether there is a way at all.
     ///
     /// A `miredo` client that begins sends its direct bubble all the way. A router whose own input is open takes it for
-    /// its own, and what the client behind it answers leaves from another port. Observed, with `miredo` behind it and
+    /// its own, and the answer of the client behind it leaves from another port. Observed, with `miredo` behind it and
     /// with ours: of 12 echo requests in 16 s none is answered. The router's conntrack has the bubble, from
     /// 198.51.100.1:46384 to 203.0.113.1:42814, as `[UNREPLIED]` and renews it with each further one; the answers to
-    /// 198.51.100.1:46384 leave from 203.0.113.1:28127, which the router in front of `miredo` lets nobody in from.
-    /// Who answers cannot do anything about it. Ours, when it begins, can: see `teredo::client`'s `opening`.
+    /// 198.51.100.1:46384 leave from 203.0.113.1:28127, which the router in front of `miredo` lets nobody in from. The
+    /// client that answers cannot do anything about it. Our client can, when it begins: see `teredo::client`'s
+    /// `opening`.
     pub(crate) fn is_possible(&self) -> bool {
         !(self.left.client == Make::Miredo && self.right.nat == NatKind::OpenInput)
     }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::cell::{Cell, Home, Make, NATS};
 
-/// What became of a cell.
+/// The outcome of a cell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
     pub(crate) ok: bool,
     pub(crate) took: Duration,
 }
 
-/// What was played so far.
+/// The cells played so far, with their outcomes.
 #[derive(Debug, Default)]
 pub(crate) struct Table(Vec<(Cell, Outcome)>);
 

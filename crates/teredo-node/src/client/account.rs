@@ -1,4 +1,4 @@
-//! What the control loop knows of its client: events that it has acted on, never those still under way.
+//! The control loop's knowledge of its client: events that it has acted on, never those still under way.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -29,7 +29,7 @@ pub(super) struct Account {
     pub(super) late_firewalls: BTreeSet<(u64, Option<u64>)>,
     /// Why the interface cannot be used: the client is not qualified, whatever its server says.
     interface_trouble: Option<String>,
-    /// What limits a qualified client: other programs change its interface, or have a better route.
+    /// The limits of a qualified client: other programs change its interface, or have a better route.
     pub(super) limits: [Option<String>; 2],
     /// Why the port is not the one asked for.
     pub(super) fallback: Option<String>,
@@ -79,7 +79,7 @@ impl Account {
         (self.state, self.reason) = (state, reason);
     }
 
-    /// Sets why the interface cannot be used; whether that is new.
+    /// Sets the reason why the interface cannot be used. Returns whether it is new.
     pub(super) fn set_interface_trouble(&mut self, trouble: Option<&str>) -> bool {
         if self.interface_trouble.as_deref() == trouble {
             return false;
@@ -140,7 +140,7 @@ impl Account {
         }
     }
 
-    /// What passes on a path with a small MTU.
+    /// Describes which packets pass on a path with a small MTU.
     fn short_path(&self) -> Option<String> {
         let limit = self.path_limit?;
         Some(format!(

@@ -26,8 +26,8 @@ use crate::start::protect_renamed;
 use crate::upkeep::Upkeep;
 use crate::{Protection, RunError, ServerKeys};
 
-/// What the data path sends. Events and status come through one channel, so a status that is answered is neither older
-/// nor newer than the events before it.
+/// A message to the control loop. Events and status come through one channel, so a status that is answered is neither
+/// older nor newer than the events before it.
 #[derive(Debug)]
 pub(super) enum Input {
     Lane(ClientEvent),
@@ -36,7 +36,7 @@ pub(super) enum Input {
     Keys(ServerKeys),
 }
 
-/// What the control loop owns.
+/// The state of the control loop.
 pub(super) struct ControlLoop {
     pub(super) handle: Arc<ClientHandle>,
     pub(super) hub: Hub,
@@ -183,7 +183,7 @@ impl ControlLoop {
                 {
                     tracing::warn!(%error, "the address that was left cannot be removed");
                 }
-                // What is under way was about the path before.
+                // A probe under way was about the former path.
                 self.path.end();
                 // The server may have another address by now.
                 if reason.is_some_and(is_about_the_server) {
@@ -269,7 +269,7 @@ impl ControlLoop {
             .collect();
         self.monitor
             .follow(servers.iter().map(|server| server.primary));
-        // Of a server that is not the client's any more, no key matters.
+        // The key for a server that the client no longer uses does not matter.
         let retired = &mut self.account.retired_keys;
         retired.retain(|key| servers.iter().any(|server| server.primary == *key));
         let news = resolution.trouble != self.account.resolution.trouble;

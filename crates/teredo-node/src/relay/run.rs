@@ -24,7 +24,7 @@ use crate::{Protection, RunError};
 /// Whether the kernel forwards IPv6 packets.
 const FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
 
-/// What the control loop owns.
+/// The state of the control loop.
 pub(super) struct ControlLoop {
     pub(super) handle: Arc<RelayHandle>,
     pub(super) hub: Hub,
@@ -219,7 +219,7 @@ impl ControlLoop {
         status
     }
 
-    /// What the relay lacks.
+    /// Returns the reason why the relay does not work as it should.
     fn reason(&self, account: &Account) -> Option<String> {
         let of_interface = self.upkeep.trouble().map(str::to_owned);
         of_interface
@@ -229,7 +229,8 @@ impl ControlLoop {
     }
 }
 
-/// What keeps the host from being a router, if it is to be one. The administrator decides whether it is one.
+/// Returns why the host is no router, if the relay needs one; a relay for this `host` alone needs none. The
+/// administrator decides whether the host forwards.
 pub(super) fn forwarding_trouble(host: bool) -> Option<String> {
     let off = fs::read_to_string(FORWARDING).is_ok_and(|value| value.trim() == "0");
     (off && !host).then(|| {
