@@ -1,4 +1,4 @@
-//! Somebody else at the service's socket: of a later version, out of his mind, or a stranger.
+//! An impostor at the service's socket: of a later version, talking nonsense, or run by another user.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,7 +9,7 @@ use std::thread;
 
 use rustix::process::{Gid, Uid};
 
-/// Owns nothing and may do nothing.
+/// A user who owns nothing and may do nothing.
 pub(crate) const NOBODY: u32 = 65_534;
 
 /// Answers that make no sense, each as it stands on the wire.
@@ -23,7 +23,7 @@ pub(crate) const NONSENSE: &[fn() -> Vec<u8>] = &[
     || b"{\"error\":\"com.example.NotToday\",\"parameters\":{}}\0".to_vec(),
     || said(r#""subscription":1,"sequence":9,"kind":"change","port":70000"#),
     || said(r#""subscription":"one","sequence":-9,"kind":7,"port":"30009""#),
-    // Of a message's form, but longer than any may be.
+    // In the form of a message, but longer than any may be.
     || said(&format!(r#""port":30009,"x":"{}""#, "x".repeat(1 << 20))),
     || [&[b'['; 60_000][..], b"\0"].concat(),
     // Without an end.
@@ -38,7 +38,7 @@ fn said(parameters: &str) -> Vec<u8> {
     format!("{{\"parameters\":{{{parameters}}},\"continues\":true}}\0").into_bytes()
 }
 
-/// What a service says first: that the port is 30001. It may have more to say than is known here.
+/// A service's first message: the port is 30001. It has a field that no subscriber knows.
 fn greeting() -> Vec<u8> {
     said(r#""subscription":1,"sequence":1,"kind":"initial","port":30001,"colour":{"r":1}"#)
 }
@@ -58,10 +58,10 @@ enum Manner {
 struct Mind {
     manner: Manner,
     nonsense: Vec<u8>,
-    /// What it will say to those who listen, and what it has said.
+    /// The messages that it will send to its listeners, and those that it has sent.
     script: VecDeque<Vec<u8>>,
     said: Vec<Vec<u8>>,
-    /// Whether it is out of its mind when it has said all.
+    /// Whether it talks nonsense after the last message.
     lapses: bool,
 }
 
@@ -97,14 +97,14 @@ impl Impostor {
         )
     }
 
-    /// Begins well, and talks nonsense when it is told to speak; it says nothing more then until it may gabble.
+    /// Greets well, and talks nonsense when it is told to speak; it is silent then until it may gabble.
     pub(crate) fn lapsing(path: &Path, number: usize) -> Self {
         let nonsense = NONSENSE[number]();
         let script = VecDeque::from([nonsense.clone()]);
         Self::listen(path, Manner::Well, nonsense, script, true)
     }
 
-    /// What `later` is, run by another user.
+    /// A service of a later version, run by another user.
     pub(crate) fn stranger(path: &Path) -> Self {
         thread::scope(|scope| {
             let run = || {
@@ -117,7 +117,7 @@ impl Impostor {
         })
     }
 
-    /// Says the next thing to everybody who listens.
+    /// Sends the next message to everybody who listens.
     pub(crate) fn speak(&self) {
         let mut mind = self.mind();
         let next = mind.script.pop_front().expect("it has something to say");
@@ -153,7 +153,7 @@ impl Impostor {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (stream, serving) = (stream.unwrap(), serving.clone());
-                // Who has gone is not told the rest.
+                // A listener that has gone does not get the rest.
                 thread::spawn(move || drop(serving.serve(stream)));
             }
         });

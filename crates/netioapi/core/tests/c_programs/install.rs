@@ -1,4 +1,4 @@
-//! What `cargo xtask install` puts where.
+//! The files that `cargo xtask install` puts in place.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -65,8 +65,8 @@ fn of_library(Flavour { library, .. }: Flavour) -> [(String, String); 5] {
     ]
 }
 
-/// For a package: below DESTDIR exactly the files that are meant, and what is written in them knows the prefix alone.
-/// A second installation over the first one changes nothing.
+/// An installation for a package puts exactly the intended files below DESTDIR, and their contents name the prefix
+/// alone. A second installation over the first one changes nothing.
 #[test]
 fn installs_what_it_should_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What the libraries show of themselves to linkers and loaders.
+//! The names that the libraries show to linkers and loaders.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A subscriber: the process as it is seen from here, and what it does if it is this program.
+//! A subscriber: the handle on its process, and the subscriber that this program itself can be.
 
 use std::io::{BufRead as _, BufReader, Write as _, stdin};
 use std::path::Path;
@@ -17,8 +17,8 @@ use crate::publisher::FINAL;
 /// Makes this program a subscriber at the socket that it names.
 pub(crate) const ROLE: &str = "TEREDO_STRESS_SUBSCRIBER";
 
-/// What a subscriber says that it knows: the port when asked for, the port told last by callbacks, which may be
-/// none yet, and how many notifications it has had.
+/// A subscriber's report of its knowledge: the port when asked for, the port told last by callbacks, which may be none
+/// yet, and the number of notifications.
 struct Knowledge {
     port: i32,
     told: Vec<i32>,
@@ -66,7 +66,7 @@ impl Subscriber {
         self.signal(Signal::CONT);
     }
 
-    /// Kills it and starts it again; how many notifications it has had when it was asked last.
+    /// Kills it and starts it again. Returns the number of notifications that it had when it was asked last.
     pub(crate) fn restart(&mut self) -> u64 {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -98,7 +98,7 @@ impl Subscriber {
         }
     }
 
-    /// Ends it in order; how many notifications it has had.
+    /// Ends it in order. Returns its number of notifications.
     pub(crate) fn end(mut self) -> u64 {
         drop(self.input);
         let status = self.child.wait().unwrap();
@@ -157,7 +157,7 @@ fn spawn(command: &mut Command) -> (Child, ChildStdin, Receiver<String>) {
     (child, input, lines)
 }
 
-/// What was told, by a callback.
+/// The record that a callback keeps of its notifications.
 struct Listener {
     told: Option<u16>,
     highest: u16,

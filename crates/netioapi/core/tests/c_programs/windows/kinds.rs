@@ -1,10 +1,10 @@
-//! What counts as a basic type and as an annotation.
+//! The names that count as basic types and as annotations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{STRUCTURES, TYPES};
 
-/// What a name is.
+/// The kind of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Number {

@@ -1,4 +1,4 @@
-//! What the headers of mingw-w64 define, as its compiler sees it.
+//! The definitions in the headers of mingw-w64, as its compiler sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::kinds::{Kind, Typedef, annotation, classify};
 use super::{ANALYSIS, ANNOTATED};
 use crate::compile::{run, tool, work};
 
-/// The names of a flavour, each with what it is.
+/// The names of a flavour, each with its kind.
 pub(super) type Names = BTreeMap<String, Kind>;
 
 /// A status code, which has 32 bits.
@@ -93,7 +93,7 @@ pub(super) fn names() -> [Names; 2] {
     })
 }
 
-/// What the preprocessor makes of a text.
+/// Runs the preprocessor over a text, and returns its output.
 fn preprocessed(name: &str, text: &str, options: &[&str]) -> String {
     let file = work().join(format!("mingw-{name}.c"));
     std::fs::write(&file, text).unwrap();
@@ -106,7 +106,7 @@ struct Macro {
     parameters: Option<usize>,
 }
 
-/// What the preprocessor puts out with `-dD`, taken apart.
+/// The output of the preprocessor with `-dD`, taken apart.
 struct Source {
     typedefs: Vec<Typedef>,
     macros: BTreeMap<String, Macro>,
@@ -189,7 +189,7 @@ fn typedefs(code: &[(&str, String)]) -> Vec<Typedef> {
     found
 }
 
-/// What the compiler makes of a list of expressions, each a number.
+/// Lets the compiler evaluate a list of expressions, each a number.
 fn evaluate(name: &str, headers: &str, expressions: &[String]) -> Vec<i64> {
     let mut text = format!("{headers}const long long teredo_values[] = {{\n");
     for expression in expressions {
@@ -277,7 +277,7 @@ fn measure(flavour: Flavour, types: &BTreeMap<String, Kind>) -> Names {
     measured
 }
 
-/// The annotations among macros: what the preprocessor makes of each says whether it is one.
+/// The annotations among macros. The text that the preprocessor makes of a macro says whether it is one.
 fn annotations(flavour: Flavour, macros: &BTreeMap<String, Macro>) -> Names {
     let mut text = flavour.headers_of_mingw().to_owned();
     let mut asked = Vec::new();

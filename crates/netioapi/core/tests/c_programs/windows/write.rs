@@ -1,4 +1,4 @@
-//! The files that are made of Windows' names: the list, the headers, and the checks.
+//! The files that are made from Windows' names: the list, the headers, and the checks.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ const EXPANDED: &[&str] = &[
     "__inner_checkReturn",
 ];
 
-/// Annotations that the C++ library's headers have as names of their own, and such as they may come to have.
+/// Annotations that are names of their own in the C++ library's headers, and those that may become such names.
 const NAMES_IN_CPP: &[&str] = &[
     "__deref",
     "__in",
@@ -147,7 +147,7 @@ fn list_of(parameters: Option<usize>) -> String {
     })
 }
 
-/// What every check begins with.
+/// The beginning of every check.
 const CHECK: &str = "\
 #ifdef __cplusplus
 #define CHECK(condition, name) static_assert(condition, name)
@@ -228,7 +228,7 @@ pub(super) fn code_checks(codes: Codes, list: &[Code]) -> String {
             "CHECK(sizeof({name}) == 4 && (DWORD)({name}) == 0x{value:08X}"
         )
         .unwrap();
-        // What netioapi.h's functions return has one type here, whatever is included.
+        // The functions of netioapi.h return one type here, whatever is included.
         if codes != Codes::Winnt {
             let sign = if *signed { "<" } else { ">" };
             write!(text, " && 0 * ({name}) - 1 {sign} 0 * ({name})").unwrap();
