@@ -1,6 +1,6 @@
-//! What needs a process of its own, with a single thread at its start: the lab of an ordinary user,
-//! and the end of a lab that is killed. Hence without the usual harness: the program runs itself in
-//! the roles that the environment variable names.
+//! Tests that need a process of their own, with a single thread at its start: the lab of an
+//! ordinary user, and the end of a lab that is killed. So they do without the usual harness: the
+//! program runs itself in the roles that the environment variable names.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;

@@ -19,7 +19,7 @@ use crate::offload::Offload;
 
 pub use handle::ClientHandle;
 
-/// What a client's data path reports.
+/// An event of a client's data path.
 pub type ClientEvent = LaneEvent<teredo::client::Event>;
 
 /// The settings of a client's data path.

@@ -12,8 +12,8 @@
 //!             ──Coalescer──> [virtio_net_hdr] [IPv6|TCP] [pppp] [pppp] [pppp]   one writev, nothing copied
 //! ```
 //!
-//! What one makes the other undoes: cutting what was coalesced gives the same packets, to the bit and in the order
-//! of each flow. Whatever that would not hold for is left alone.
+//! The two are inverse: cutting what was coalesced gives the same packets, to the bit and in the order of each flow.
+//! Packets for which that would not hold are left alone.
 //!
 //! Functions on slices: no I/O, nothing is allocated per packet, and no bytes can make them panic.
 

@@ -21,7 +21,7 @@ use crate::offload::Offload;
 use crate::port::PortAnnouncer;
 use crate::{TunQueues, Waker};
 
-/// What a relay's data path reports; its state machines report nothing.
+/// An event of a relay's data path; its state machines report none.
 pub type RelayEvent = LaneEvent<Infallible>;
 
 /// The settings of a relay's data path.
@@ -45,7 +45,7 @@ pub struct RelayPathConfig {
 pub struct RelayPathStatus {
     /// The state machines' own account.
     pub relay: RelayStatus,
-    /// What they did.
+    /// Their work, by kind.
     pub relayed: RelayCounters,
     /// Packets dropped, by reason.
     pub drops: DropCounters,

@@ -32,7 +32,7 @@ use crate::lane::{EndGuard, Events, LaneEvent, SpawnError, ThreadHandle, Threads
 use crate::udp::ServiceSocket;
 use worker::{Command, Worker};
 
-/// What a server's data path reports; its state machines report nothing.
+/// An event of a server's data path; its state machines report none.
 pub type ServerEvent = LaneEvent<Infallible>;
 
 /// A running server. Dropping it ends the server and closes its ports, which takes no longer than a batch.

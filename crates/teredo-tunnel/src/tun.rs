@@ -21,7 +21,7 @@ use self::ioctl::Role;
 pub use self::queues::TunQueues;
 use crate::offload::{Cut, Header, MAX_PIECES, Offloads, SuperPacket};
 
-/// What is taken from the interface in one batch: calls, and packets that the super-packets are cut into.
+/// The limits of one batch from the interface: calls, and packets that the super-packets are cut into.
 pub(crate) const BATCH: usize = 64;
 const PACKETS: usize = 256;
 
@@ -167,9 +167,9 @@ impl Tun {
         self.index
     }
 
-    /// Asks the kernel for super-packets, as far as it has them, and says which will come and may be written.
+    /// Asks the kernel for super-packets, as far as it has them, and returns which will come and may be written.
     ///
-    /// What it refuses is logged, once: this is called once.
+    /// A refusal is logged. That happens once, because this is called once.
     pub(crate) fn enable_offloads(&mut self) -> Offloads {
         const TCP: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
         // The kernel knows both or neither, and takes them together only.
@@ -206,7 +206,7 @@ impl Tun {
 
     /// Replaces the contents of `batch` with the packets that wait, as many as fit.
     ///
-    /// Fails only where it could read nothing; `WouldBlock` where nothing waits.
+    /// Fails only if it could read nothing; with `WouldBlock` if nothing waits.
     pub(crate) fn read_batch(&self, batch: &mut PacketBatch) -> io::Result<()> {
         batch.clear();
         batch.cut();
@@ -296,13 +296,13 @@ fn is_valid_name(name: &str) -> bool {
 
 /// Packets from the interface, end to end in one arena.
 ///
-/// That they touch is what lets a run of them leave in a single send without being copied again.
+/// Because they touch, a run of them can leave in a single send without being copied again.
 #[derive(Debug)]
 pub(crate) struct PacketBatch {
-    /// What was read last.
+    /// The bytes of the last read.
     staging: Box<[u8]>,
     staged: usize,
-    /// What of it has not become packets yet, because there was no room.
+    /// The part of them that has not become packets yet, because there was no room.
     rest: Option<Cut>,
     arena: Box<[u8]>,
     packets: Vec<Range<usize>>,

@@ -27,11 +27,11 @@ pub(crate) use send::{Arena, Arenas, SendBatch};
 /// A smaller send buffer costs 15 % of the throughput; a larger receive buffer buys nothing (measured).
 const SOCKET_BUFFER: usize = 1 << 20;
 
-/// Why a UDP port could not be had.
+/// Why a UDP port is not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// Somebody else has the port.
+    /// Another socket has the port.
     #[error("UDP port {port} on {address} is in use by another socket")]
     InUse {
         /// The address asked for.
@@ -62,7 +62,7 @@ pub enum BindError {
         address: Ipv4Addr,
         /// The port asked for.
         port: u16,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
@@ -87,7 +87,7 @@ impl ServiceSocket {
     /// Binds `port` on `address` `count` times, port 0 to one of the kernel's choice: it gives each socket its share of
     /// the senders.
     ///
-    /// The first one is alone at first. So a port that somebody else has is refused, although two programs of the
+    /// The first one is alone at first. So a port that another program has is refused, although two programs of the
     /// same user may share one (`SO_REUSEPORT`).
     pub(crate) fn bind_shared(
         address: Ipv4Addr,
@@ -153,15 +153,15 @@ impl ServiceSocket {
     pub(crate) fn join_discovery(interface: Ipv4Addr) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
-        // Otherwise what others have joined on other interfaces comes here, too.
+        // Otherwise datagrams to groups that others have joined on other interfaces come here, too.
         socket.set_multicast_all_v4(false)?;
         socket.bind(&SockAddr::from(DISCOVERY))?;
         socket.join_multicast_v4(DISCOVERY.ip(), &interface)?;
         Self::with(socket)
     }
 
-    /// What is sent to a group leaves through the interface that has `interface` for its address, reaches nobody
-    /// beyond the link, and does not come back.
+    /// Makes datagrams to groups leave through the interface that has `interface` for its address. They reach nobody
+    /// beyond the link, and do not come back.
     pub(crate) fn send_multicast_by(&self, interface: Ipv4Addr) -> io::Result<()> {
         let socket = socket2::SockRef::from(&self.socket);
         socket.set_multicast_ttl_v4(1)?;
@@ -205,7 +205,7 @@ impl ServiceSocket {
         }
     }
 
-    /// The address and port in use; the address is unspecified where the kernel is to choose per datagram.
+    /// The address and port in use; the address is unspecified if the kernel chooses it for each datagram.
     pub(crate) fn local(&self) -> SocketAddrV4 {
         self.local
     }
@@ -217,7 +217,7 @@ impl AsFd for ServiceSocket {
     }
 }
 
-/// Beyond the host's limit where the privilege allows it, up to the limit otherwise.
+/// Sets the buffers, beyond the host's limit if the privilege allows it, otherwise up to the limit.
 fn set_buffers(socket: &UdpSocket) -> io::Result<()> {
     if sockopt::set_socket_recv_buffer_size_force(socket, SOCKET_BUFFER).is_err() {
         sockopt::set_socket_recv_buffer_size(socket, SOCKET_BUFFER)?;

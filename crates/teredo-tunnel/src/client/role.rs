@@ -1,4 +1,4 @@
-//! What only a client does on its lane: qualify, stop and start, and sleep beside native IPv6.
+//! A client's own work on its lane: qualify, stop and start, and sleep beside native IPv6.
 //!
 //! ```text
 //!                native IPv6                          stop
@@ -29,7 +29,7 @@ use crate::offload::Offload;
 use crate::port::{ChangeError, PortFallback, Reply, Target, answer, bind, open};
 use crate::udp::ServiceSocket;
 
-/// What the owner may ask of the thread.
+/// A request of the owner to the thread.
 pub(super) enum Command {
     SetServers(Vec<ServerAddress>),
     SetKeyring(Keyring),

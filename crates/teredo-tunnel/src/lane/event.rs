@@ -1,11 +1,11 @@
-//! What a data path reports to its owner.
+//! The events that a data path reports to its owner.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::port::PortFallback;
 
-/// What a data path reports. The callback runs on the data-path thread: it must pass the event on and return.
+/// An event of a data path. The callback runs on the data-path thread: it must pass the event on and return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LaneEvent<E> {
@@ -45,7 +45,7 @@ pub enum LaneEvent<E> {
     Ended,
 }
 
-/// What the data path asks of the kernel.
+/// An operation that the data path asks of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Sending datagrams.

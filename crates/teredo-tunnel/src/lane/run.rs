@@ -26,11 +26,11 @@ const AT_ONCE: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// What only a client or only a relay does on a lane.
+/// The part of a lane that only a client or only a relay has.
 pub(crate) trait Role: Sized + Send + 'static {
     /// The state machine.
     type Node: Node<Event: Send> + Send;
-    /// What the owner may ask.
+    /// A request of the owner.
     type Command: Send;
 
     /// The first act on the thread.
@@ -83,7 +83,7 @@ enum End {
     Refused,
 }
 
-/// What can be done without waiting.
+/// The work that is ready, by source.
 #[derive(Clone, Copy, Debug)]
 struct Ready {
     waker: bool,

@@ -85,7 +85,7 @@ pub enum InterfaceError {
     /// The process lacks the privilege.
     #[error("not permitted to {action}; it takes CAP_NET_ADMIN")]
     NotPermitted {
-        /// What was being done.
+        /// The action that failed.
         action: String,
     },
     /// The interface is not in this network namespace any more.
@@ -99,7 +99,7 @@ pub enum InterfaceError {
     /// The interface was deleted.
     #[error("cannot {action}: the interface is gone")]
     Gone {
-        /// What was being done.
+        /// The action that failed.
         action: String,
     },
     /// Another interface has the route.
@@ -107,15 +107,15 @@ pub enum InterfaceError {
         "cannot {action}: another interface has this route with the same metric; another Teredo may be running"
     )]
     RouteExists {
-        /// What was being done.
+        /// The action that failed.
         action: String,
     },
     /// Anything else.
     #[error("cannot {action}: {source}")]
     Netlink {
-        /// What was being done.
+        /// The action that failed.
         action: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
@@ -227,7 +227,7 @@ impl Interface {
         let Some(address) = self.address.take() else {
             return Ok(());
         };
-        // What one of them leaves behind is no reason to leave the others.
+        // A failure of one of them is no reason to skip the others.
         let routed = self.delete_rule_and_routes().await;
         self.delete_address(address, 128).await.and(routed)
     }
@@ -325,8 +325,9 @@ impl Interface {
         deleted
     }
 
-    /// Sends what comes from a Teredo address through the tunnel, even if another default route is preferred: other
-    /// networks drop it, as it is not from one of their addresses. `iif lo` keeps it from packets that the host forwards.
+    /// Sends packets from a Teredo address through the tunnel, even if another default route is preferred: other
+    /// networks drop them, because they are not from one of their addresses. `iif lo` keeps the rule from packets that
+    /// the host forwards.
     async fn add_rule(&self) -> Result<(), InterfaceError> {
         let (prefix, len) = TEREDO_PREFIX;
         let request = self.netlink.handle.rule().add().v6();
@@ -519,7 +520,7 @@ fn check_ipv6(interface: &str, scope: Scope) -> Result<(), InterfaceError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !kernel_has_ipv6() => {
             Err(InterfaceError::Ipv6Missing)
         }
-        // Not to be seen is not to be disabled.
+        // A setting that cannot be read does not count as disabled.
         Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -112,7 +112,7 @@ struct Routes {
     destinations: BTreeSet<Ipv4Addr>,
 }
 
-/// What was last reported.
+/// The state that was last reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Known {
     attached: Attached,
@@ -131,7 +131,7 @@ struct Way {
     source: Option<Ipv4Addr>,
 }
 
-/// What was heard since the last report.
+/// The changes heard of since the last report.
 #[derive(Debug, Default)]
 struct Pending {
     words: Vec<String>,
@@ -399,13 +399,13 @@ impl NetworkMonitor {
         let words = self.ipv4.differences(&ipv4);
         (self.ipv4, self.ipv6) = (ipv4, ipv6);
         self.list(words);
-        // What was lost may have been about the tunnel's interface.
+        // A lost notification may have been about the tunnel's interface.
         self.pending.own |= self.own.is_some();
         self.wait_for_more();
         Ok(())
     }
 
-    /// What there is now.
+    /// Reads the present state.
     fn look(&self) -> io::Result<Known> {
         let mut known = Known {
             attached: Attached {
@@ -423,10 +423,10 @@ impl NetworkMonitor {
         Ok(known)
     }
 
-    /// Ends the wait: what is different from the last report, if anything is.
+    /// Ends the wait. Returns the difference from the last report, if there is one.
     fn compare(&mut self) -> io::Result<Option<NetworkChange>> {
         if let Some(routes) = &self.routes {
-            // First, so that what changes after the look is noticed.
+            // First, so that a change after the look is noticed.
             routes.notices.take()?;
         }
         let now = self.look()?;

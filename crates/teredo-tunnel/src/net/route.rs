@@ -1,7 +1,7 @@
-//! What the kernel would do with a packet (`RTM_GETROUTE`), and notice of changes that may alter it.
+//! The kernel's decision where a packet goes (`RTM_GETROUTE`), and notice of changes that may alter it.
 //!
-//! The kernel is asked instead of its tables being read: it knows rules, metrics and tables, and an answer costs the same
-//! in a host with a million routes.
+//! The monitor asks the kernel instead of reading its tables: the kernel knows rules, metrics and tables, and an answer
+//! costs the same in a host with a million routes.
 
 use std::fmt;
 use std::future::poll_fn;

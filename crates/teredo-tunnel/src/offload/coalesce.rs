@@ -21,8 +21,8 @@ const MAX_HEADERS: usize = IPV6 + 60;
 /// The packets stay where they are: it is given an arena and ranges of it, and hands out ranges. Each call gets the
 /// same arena until [`Self::clear`].
 ///
-/// Packets of a flow (protocol, addresses, ports) come out in the order in which they went in, and so does whatever
-/// is neither TCP nor UDP, or has extension headers, with everything.
+/// Packets of a flow (protocol, addresses, ports) come out in the order in which they went in. A packet that is neither
+/// TCP nor UDP, or has extension headers, keeps its place among all packets.
 #[derive(Debug)]
 pub struct Coalescer {
     offloads: Offloads,
@@ -33,12 +33,12 @@ pub struct Coalescer {
     opened: usize,
 }
 
-/// What becomes one write.
+/// The packets of one write: one, or several of a flow.
 #[derive(Debug)]
 struct Item {
     /// The first packet.
     head: Range<usize>,
-    /// The length of its headers; 0 where nothing is known of it.
+    /// The length of its headers; 0 if nothing is known of it.
     headers: usize,
     /// Payload of the first packet.
     segment: usize,
@@ -64,7 +64,7 @@ struct Part {
 const END: u32 = u32::MAX;
 
 impl Coalescer {
-    /// For batches of about `packets` packets. Only what `offloads` has is put together.
+    /// For batches of about `packets` packets. Only the kinds of packets in `offloads` are put together.
     pub fn new(packets: usize, offloads: Offloads) -> Self {
         Self {
             offloads,
@@ -91,10 +91,10 @@ impl Coalescer {
     ///
     /// # Panics
     ///
-    /// Where `packet` is not within `arena`.
+    /// If `packet` is not within `arena`.
     pub fn push(&mut self, arena: &[u8], packet: Range<usize>) {
         let Some(segment) = Segment::parse(&arena[packet.clone()]) else {
-            // What it belongs to is not known: nothing may overtake it.
+            // Its flow is not known: nothing may overtake it.
             self.opened = 0;
             self.push_alone(packet);
             return;
@@ -144,7 +144,7 @@ impl Coalescer {
         }
     }
 
-    /// What the packets have become, in order.
+    /// The packets and super-packets to write, in order.
     pub fn iter<'a>(&'a self, arena: &'a [u8]) -> impl Iterator<Item = SuperPacket<'a>> {
         self.items
             .iter()
@@ -239,7 +239,7 @@ impl<'a> SuperPacket<'a> {
         packet
     }
 
-    /// What to tell the kernel about it.
+    /// The `virtio_net_hdr` that describes it to the kernel.
     pub fn header(&self) -> Header {
         self.header
     }
@@ -249,7 +249,7 @@ impl<'a> SuperPacket<'a> {
         self.item.count
     }
 
-    /// Its headers, where they are others than those of the packet that it was.
+    /// Its headers if it is made of several packets; empty if it is one packet, which has its own.
     pub fn headers(&self) -> &[u8] {
         if self.item.count > 1 {
             &self.headers[..self.item.headers]
@@ -258,7 +258,7 @@ impl<'a> SuperPacket<'a> {
         }
     }
 
-    /// What follows [`Self::headers`], in at most 64 pieces.
+    /// The bytes behind [`Self::headers`], in at most 64 pieces.
     pub fn pieces(&self) -> impl Iterator<Item = &'a [u8]> {
         let (arena, parts) = (self.arena, &self.coalescer.parts);
         let skipped = if self.item.count > 1 {

@@ -1,4 +1,4 @@
-//! `struct virtio_net_hdr`: what stands before each packet of a TUN interface with `IFF_VNET_HDR`.
+//! `struct virtio_net_hdr`: the header before each packet of a TUN interface with `IFF_VNET_HDR`.
 
 /// `VIRTIO_NET_HDR_F_NEEDS_CSUM`
 const NEEDS_CHECKSUM: u8 = 1;
@@ -9,7 +9,7 @@ const UDP: u8 = 5;
 /// `VIRTIO_NET_HDR_GSO_ECN`: the first segment has CWR set.
 const ECN: u8 = 0x80;
 
-/// What a packet is made up of.
+/// The kind of segments that a packet is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gso {
     /// One packet.
@@ -27,7 +27,7 @@ pub enum Gso {
 pub struct Header {
     /// The checksum at [`Self::checksum_offset`] holds the sum of the pseudo-header, and is to be completed.
     pub needs_checksum: bool,
-    /// What the packet is made up of.
+    /// The kind of segments that the packet is made of.
     pub gso: Gso,
     /// The length of all headers in bytes.
     pub header_len: u16,

@@ -1,4 +1,4 @@
-//! What only a relay does on its lanes.
+//! A relay's own work on its lanes.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +13,7 @@ use crate::lane::{Lane, Role};
 use crate::port::{Follow, Target};
 use crate::udp::ServiceSocket;
 
-/// What the owner may ask of a lane.
+/// A request of the owner to a lane.
 pub(super) enum Command {
     SetBroadcasts(Vec<Ipv4Addr>),
     SetNative {

@@ -23,7 +23,7 @@ const QUEUES: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 const NATIVE: SocketAddrV6 =
     SocketAddrV6::new(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 7777, 0, 0);
 
-/// What was announced, and whether it counts as settled.
+/// The ports that were announced, and whether they count as settled.
 #[derive(Clone, Default)]
 struct Announcer {
     ports: Arc<Mutex<Vec<u16>>>,
@@ -222,7 +222,7 @@ fn a_host_with_another_address_is_served_under_it() {
     });
 }
 
-/// Every thread has clients of its own, and the kernel knows them: what they answer comes to the one that has asked.
+/// Every thread has clients of its own, and the kernel knows them: their answers come to the thread that has asked.
 #[test]
 fn each_client_has_its_lane() {
     isolated(|| {

@@ -9,7 +9,7 @@ use crate::lane::{UdpCounters, counters};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStatus {
-    /// What it did.
+    /// Its work, by kind.
     pub served: ServerCounters,
     /// Packets dropped, by reason.
     pub drops: DropCounters,
@@ -29,9 +29,9 @@ pub struct ServerStatus {
 pub struct PairStatus {
     /// The pair.
     pub address: ServerAddress,
-    /// What was done.
+    /// The work done, by kind.
     pub served: ServerCounters,
-    /// What was refused, and why.
+    /// Packets dropped, by reason.
     pub drops: DropCounters,
 }
 

@@ -22,7 +22,7 @@ use crate::{Waker, clock};
 const WAKER: u64 = u64::MAX;
 const EVENTS: usize = 32;
 
-/// What the owner may ask of a worker.
+/// A request of the owner to a worker.
 pub(super) enum Command {
     SetBroadcasts(Vec<Ipv4Addr>),
     SetSecurity(Security),

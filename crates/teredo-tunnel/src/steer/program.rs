@@ -1,4 +1,4 @@
-//! The two programs that make a lane's number of a client's IPv4 address, for a datagram and for a packet.
+//! The two programs that derive a lane's number from a client's IPv4 address, for a datagram and for a packet.
 //!
 //! ```text
 //!  address × multiplier, modulo 2^32 ─> its upper half × lanes ─> the upper half of that
@@ -81,7 +81,7 @@ struct Instruction {
     immediate: i32,
 }
 
-/// What `BPF_PROG_LOAD` reads of `union bpf_attr`; the kernel takes what is missing for zero.
+/// The part of `union bpf_attr` that is passed to `BPF_PROG_LOAD`; the kernel takes missing fields for zero.
 #[repr(C)]
 struct Load {
     kind: u32,

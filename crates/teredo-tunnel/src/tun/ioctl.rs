@@ -8,7 +8,7 @@ use rustix::ioctl::{IntegerSetter, Updater, ioctl, opcode};
 
 const IFNAMSIZ: usize = 16;
 
-/// What `struct ifreq` has besides; its largest member is `struct ifmap`.
+/// The length of the rest of `struct ifreq`; its largest member is `struct ifmap`.
 const REST: usize = size_of::<libc::ifreq>() - IFNAMSIZ - size_of::<u16>();
 
 /// `struct ifreq`, with the member of its union that `TUNSETIFF` uses.
@@ -31,7 +31,7 @@ const _: () = assert!(size_of::<InterfaceRequest>() == size_of::<libc::ifreq>())
 /// `_IOW('T', 202, int)`: defined with the size of an `int`, although it takes a `struct ifreq`.
 const TUNSETIFF: rustix::ioctl::Opcode = opcode::write::<libc::c_int>(b'T', 202);
 
-/// What an open `/dev/net/tun` becomes.
+/// The role of an open `/dev/net/tun`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// A new interface with one queue.
@@ -55,8 +55,8 @@ impl Role {
 
 /// Gives an open `/dev/net/tun` its role and returns the interface's name.
 ///
-/// `name` is at most 15 bytes long; a `%d` in it becomes the first free number. The interface is not
-/// persistent, and a new one fails with `EBUSY` where one of this name exists.
+/// `name` is at most 15 bytes long; a `%d` in it becomes the first free number. The interface is not persistent, and a
+/// new one fails with `EBUSY` if one of this name exists.
 pub(super) fn attach(file: &File, name: &str, role: Role) -> Result<String, Errno> {
     let mut request = InterfaceRequest {
         name: [0; IFNAMSIZ],
@@ -107,9 +107,9 @@ pub(super) fn attached(file: &File, role: Role) -> Result<String, Errno> {
     Ok(request.name())
 }
 
-/// Which super-packets the kernel may hand over from now on, as `TUN_F_*`.
+/// Sets which super-packets the kernel may hand over from now on, as `TUN_F_*`.
 ///
-/// `EINVAL` where the kernel does not know one of them.
+/// `EINVAL` if the kernel does not know one of them.
 pub(super) fn set_offloads(file: &File, features: libc::c_uint) -> Result<(), Errno> {
     const TUNSETOFFLOAD: rustix::ioctl::Opcode = opcode::write::<libc::c_uint>(b'T', 208);
     // SAFETY: `TUNSETOFFLOAD` takes its argument as a number, not as a pointer, and refuses numbers that it does not

@@ -23,8 +23,8 @@ pub struct TunQueues {
 impl TunQueues {
     /// Creates the interface as [`Tun::open`] does, with `count` queues but 64 at most.
     ///
-    /// Distributing packets takes CAP_BPF besides. Where the kernel refuses it, or the queues, there is one queue, and
-    /// the log says why.
+    /// Distributing packets also takes CAP_BPF. If the kernel refuses that or the queues, there is one queue, and the
+    /// log says why.
     pub fn open(name: Option<&str>, count: NonZeroUsize) -> Result<Self, OpenError> {
         if count == NonZeroUsize::MIN {
             return Tun::open(name).map(Self::from);
@@ -75,7 +75,7 @@ impl TunQueues {
             .collect()
     }
 
-    /// What [`Tun::enable_offloads`] does, for the interface and so for all its queues.
+    /// Enables offloads as [`Tun::enable_offloads`] does, for the interface and so for all its queues.
     pub(crate) fn enable_offloads(&mut self) {
         let offloads = self.first.enable_offloads();
         for queue in &mut self.others {

@@ -207,7 +207,7 @@ fn payload(number: usize) -> Vec<u8> {
     vec![number as u8; if number == 19 { 77 } else { 1000 }]
 }
 
-/// What the host hands over as one is cut into packets of a run, end to end, each as if it had been sent alone.
+/// A super-packet of the host is cut into packets of a run, end to end, each as if it had been sent alone.
 #[test]
 fn a_super_packet_of_the_host_is_cut() {
     for offloads in [true, false] {
@@ -277,7 +277,7 @@ fn what_has_no_room_waits_for_the_next_batch() {
     });
 }
 
-/// What is written as one arrives as the datagrams that it was made of.
+/// A super-packet that is written arrives as the datagrams that it was made of.
 #[test]
 fn datagrams_that_are_written_as_one_arrive_one_by_one() {
     isolated(|| {

@@ -25,7 +25,7 @@ pub(crate) struct Datagram {
     pub(crate) payload: Range<usize>,
 }
 
-/// What one system call received.
+/// The datagrams of one system call.
 #[derive(Debug)]
 pub(crate) struct ReceiveBatch {
     arena: Box<[u8]>,
@@ -91,9 +91,9 @@ fn split(base: usize, meta: &RecvMeta) -> impl Iterator<Item = Datagram> {
 }
 
 impl ServiceSocket {
-    /// Replaces the contents of `batch` with what waits in the socket, as much as fits.
+    /// Replaces the contents of `batch` with the datagrams that wait in the socket, as many as fit.
     ///
-    /// Fails with `WouldBlock` where nothing waits.
+    /// Fails with `WouldBlock` if nothing waits.
     pub(crate) fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
         batch.filled = 0;
         let mut slots = batch.arena.chunks_exact_mut(SLOT);

@@ -34,9 +34,9 @@ const MAX_SINGLES: usize = 32;
 /// Which memory a datagram of a [`SendBatch`] lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arena {
-    /// Where the packets from the interface were read to.
+    /// The packets that were read from the interface.
     Packets,
-    /// What the state machine wrote by itself.
+    /// The packets that the state machine wrote by itself.
     Answers,
 }
 
@@ -137,7 +137,7 @@ impl Pauses {
     }
 }
 
-/// What became of a batch.
+/// The result of sending a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     /// Datagrams that left.
@@ -250,9 +250,9 @@ impl SendBatch {
 }
 
 impl ServiceSocket {
-    /// Sends `batch`; what the kernel refuses is counted and left behind.
+    /// Sends `batch`. Datagrams that the kernel refuses are counted and left behind.
     ///
-    /// Stops early only where the socket's buffer is full.
+    /// Stops early only if the socket's buffer is full.
     pub(crate) fn send(&self, batch: &mut SendBatch, arenas: Arenas<'_>) -> Sent {
         let mut sent = Sent::default();
         while let Some(train) = batch.trains.get(batch.next) {
@@ -293,7 +293,7 @@ impl ServiceSocket {
         sent
     }
 
-    /// Sends a single datagram, where there is no batch to put it in.
+    /// Sends a single datagram, if there is no batch to put it in.
     pub(crate) fn send_one(&self, to: SocketAddrV4, payload: &[u8]) -> io::Result<()> {
         self.socket.send_to(payload, to).map(drop)
     }

@@ -34,7 +34,7 @@ impl Link {
         Self(tun)
     }
 
-    /// What has been sent since the last look.
+    /// The datagrams that were sent since the last look.
     fn sent(&self) -> Vec<OnTheLink> {
         let mut batch = PacketBatch::new();
         if self.0.read_batch(&mut batch).is_err() {
@@ -57,7 +57,7 @@ impl Link {
         eventually(what, || self.sent().into_iter().next())
     }
 
-    /// Has the neighbour send a datagram.
+    /// Sends a datagram from the neighbour.
     fn arrives(&self, to: SocketAddrV4, payload: &[u8]) {
         let mut packet = vec![0x45, 0];
         packet.extend(((28 + payload.len()) as u16).to_be_bytes());
@@ -186,8 +186,8 @@ fn the_group_is_joined_and_left_with_the_address() {
     });
 }
 
-/// The socket of local discovery makes room for a service port of the same number, and is there again where that one
-/// cannot be had.
+/// The socket of local discovery makes room for a service port of the same number, and opens again if that port is not
+/// available.
 #[test]
 fn a_port_that_cannot_be_had_ends_no_discovery() {
     isolated(|| {
@@ -203,7 +203,7 @@ fn a_port_that_cannot_be_had_ends_no_discovery() {
     });
 }
 
-/// R4380-MS-05: the group is joined anew where the network changed while the next port waited to be confirmed.
+/// R4380-MS-05: the group is joined again if the network changes while the next port waits to be confirmed.
 #[test]
 fn a_network_that_changes_in_the_middle_of_a_rebind_is_joined() {
     isolated(|| {

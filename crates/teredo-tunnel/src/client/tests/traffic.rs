@@ -82,7 +82,7 @@ impl Tunnel {
         }
     }
 
-    /// Has the host send a UDP datagram of this payload to the peer.
+    /// Sends a UDP datagram with this payload from the host to the peer.
     fn send(&self, payload: &[u8]) {
         self.socket
             .send_to(payload, SocketAddrV6::new(self.there, PORT, 0, 0))
@@ -206,8 +206,8 @@ fn packets_of_the_peer_arrive_at_the_host_with(offload: Offload) {
     }
 }
 
-/// What the host hands over as one goes out as single packets of at most the MTU, and what the peer sends in a train
-/// comes to the host as what it was; with offloads both take few calls.
+/// A super-packet of the host goes out as single packets of at most the MTU, and a train from the peer reaches the host
+/// as the packets that were sent; with offloads both take few calls.
 #[test]
 fn bursts_are_cut_and_put_together() {
     for offload in [Offload::Auto, Offload::Off] {
@@ -304,7 +304,7 @@ fn refuse_super_packets() {
     seccompiler::apply_filter(&program).unwrap();
 }
 
-/// What of a super-packet did not fit into a batch is no longer in the interface's queue, and is seen to all the same.
+/// The part of a super-packet that did not fit into a batch has left the interface's queue, and is sent all the same.
 #[test]
 fn the_rest_of_a_super_packet_is_not_forgotten() {
     isolated(|| {
@@ -376,7 +376,7 @@ fn reception_goes_on_during_a_rebind() {
     });
 }
 
-/// What lies in the old port's buffer when the new one is taken into use is not lost.
+/// Datagrams in the old port's buffer are not lost when the new port is taken into use.
 #[test]
 fn the_old_port_is_drained_before_it_is_closed() {
     isolated(|| {
@@ -450,7 +450,7 @@ fn servers_can_be_set_later() {
     });
 }
 
-/// Bound to no address in particular, the client knows from the routes where its datagrams leave from.
+/// A client that is bound to no address knows from the routes which address its datagrams leave from.
 #[test]
 fn the_local_address_is_found_by_route() {
     isolated(|| {
@@ -474,7 +474,7 @@ fn the_local_address_is_found_by_route() {
             bench.status().client.local,
             Some(SocketAddrV4::new(CLIENT, port))
         );
-        // Who tells of the change may know no server to find the way to.
+        // The caller that reports the change may know no server to find the way to.
         bench
             .client
             .network_changed(Ipv4Addr::UNSPECIFIED, Attached::default());
@@ -485,7 +485,7 @@ fn the_local_address_is_found_by_route() {
     });
 }
 
-/// What the kernel refuses is told once, however often it happens, and once more where the network is another one.
+/// A refusal of the kernel is reported once, however often it happens, and once more if the network is another one.
 #[test]
 fn a_network_without_a_route_is_told_once() {
     isolated(|| {
@@ -515,7 +515,7 @@ fn a_network_without_a_route_is_told_once() {
     });
 }
 
-/// What the sockets of one end receive next: the payload, and the ECN bits of the header before it.
+/// Receives the next datagram at one end: the payload, and the ECN bits of the header before it.
 fn receive_ecn(socket: &UdpSocket) -> (Vec<u8>, Option<quinn_udp::EcnCodepoint>) {
     let state = quinn_udp::UdpSocketState::new(socket.into()).unwrap();
     let mut buffer = [0; 2048];
@@ -527,8 +527,8 @@ fn receive_ecn(socket: &UdpSocket) -> (Vec<u8>, Option<quinn_udp::EcnCodepoint>)
     (buffer[..meta[0].len].to_vec(), meta[0].ecn)
 }
 
-/// R9601-6.1.3-01, R6040-4.1-01: the outer header says nothing of ECN, whatever the inner one does; what an outer header
-/// that comes in says is handed on, and where the inner sender could not be told the packet is dropped.
+/// R9601-6.1.3-01, R6040-4.1-01: the outer header carries no ECN, whatever the inner one does. The ECN bits of an outer
+/// header that comes in are handed on; if the inner sender could not be told, the packet is dropped.
 #[test]
 fn ecn_is_not_claimed_and_not_lost() {
     use quinn_udp::EcnCodepoint::{Ce, Ect0, Ect1};
@@ -546,7 +546,7 @@ fn ecn_is_not_claimed_and_not_lost() {
             assert_eq!(u32::from(datagram[1] >> 4), class, "the inner one");
         }
         let port = SocketAddrV4::new(CLIENT, tunnel.bench.status().port);
-        // The inner bits, the outer ones, and what becomes of them.
+        // The inner bits, the outer ones, and the result.
         for (inner, outer_bits, delivered) in [
             (0b00, 0b00, Some(None)),
             (0b00, 0b10, Some(None)),

@@ -1,4 +1,4 @@
-//! What an interface has lost to other programs, and how it gets that back.
+//! Finds the settings that an interface has lost to other programs, and restores them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,7 +24,7 @@ use super::{
 /// An address that only a default route leads to.
 const ELSEWHERE: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);
 
-/// What is not as it should be on an interface.
+/// A difference between an interface and its intended state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Difference {

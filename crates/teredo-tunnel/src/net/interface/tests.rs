@@ -7,7 +7,7 @@ use crate::netns::{block_on, isolated};
 const FIRST: Ipv6Addr = Ipv6Addr::new(0x2001, 0, 0xcb00, 0x7178, 0x1234, 0xefff, 0x3f57, 0xfefe);
 const SECOND: Ipv6Addr = Ipv6Addr::new(0x2001, 0, 0xcb00, 0x7178, 0x1234, 0xeffe, 0x3f57, 0xfefe);
 
-/// What the kernel says of an interface.
+/// The state of an interface in the kernel.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     up: bool,
@@ -316,7 +316,7 @@ fn ip(arguments: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What other programs do to an interface is found, named and put right.
+/// Changes of an interface by other programs are found, named and put right.
 #[test]
 fn a_changed_interface_is_restored() {
     isolated(|| {
@@ -377,8 +377,8 @@ fn a_changed_interface_is_restored() {
     });
 }
 
-/// What comes from the Teredo address leaves by the tunnel although another default route is preferred; nothing of that
-/// is left at the end, and a rule that a killed client left behind is taken over.
+/// Packets from the Teredo address leave by the tunnel although another default route is preferred. Nothing of that is
+/// left at the end, and a client takes over the rule of one that was killed.
 #[test]
 fn packets_from_the_teredo_address_leave_by_the_tunnel() {
     isolated(|| {

@@ -76,7 +76,7 @@ impl Ipv4Network {
         }
     }
 
-    /// What has to have happened for `self` to become `fresh`.
+    /// Describes the changes that turn `self` into `fresh`.
     pub(super) fn differences(&self, fresh: &Self) -> Vec<String> {
         let mut changes = Vec::new();
         for (index, link) in &self.links {

@@ -79,7 +79,7 @@ fn an_address_and_a_route_are_reported_together_and_in_words() {
     });
 }
 
-/// What changes nothing is not reported: the same address again, the tunnel's own comings and goings.
+/// Events that change nothing are not reported: the same address again, the tunnel's own comings and goings.
 #[test]
 fn what_does_not_matter_is_not_reported() {
     isolated(|| {
@@ -112,7 +112,7 @@ fn what_does_not_matter_is_not_reported() {
     });
 }
 
-/// More happens than the kernel's buffer holds: what is known is read again, and the outcome reported.
+/// If more happens than the kernel's buffer holds, the monitor reads everything again and reports the outcome.
 #[test]
 fn lost_notifications_are_made_good() {
     isolated(|| {
