@@ -64,8 +64,8 @@ const SCALES: [Scale; 3] = [
 const TURNS: usize = 25;
 const QUICK_TURNS: usize = 5;
 const WARM_UP: usize = 5;
-/// What the turns of one scale, or one measurement within the process, may take; so many are done at least
-/// as fit. The whole stays below two minutes with it, and below half a minute with `--quick`.
+/// The time limit for the turns of one scale, or for one measurement within the process: the last turn begins within
+/// it. With it the whole stays below two minutes, and below half a minute with `--quick`.
 const BUDGET: Duration = Duration::from_secs(20);
 const QUICK_BUDGET: Duration = Duration::from_secs(4);
 

@@ -1,5 +1,5 @@
-//! What the fuzz targets do, without the fuzzer: the tests of `teredo` and of `teredo-tunnel` include each their part,
-//! and replay the kept inputs.
+//! The work of the fuzz targets, without the fuzzer. The tests of `teredo` and of `teredo-tunnel` include each their
+//! part, and replay the kept inputs.
 
 #![forbid(unsafe_code)]
 

@@ -42,7 +42,7 @@ pub struct Packet {
     pub ports: [u8; 4],
     /// `None` for UDP.
     pub tcp: Option<Tcp>,
-    /// What follows the header of TCP or UDP.
+    /// The bytes behind the header of TCP or UDP.
     pub payload: Vec<u8>,
 }
 
@@ -283,7 +283,7 @@ impl Packet {
 }
 
 impl Tcp {
-    /// What follows the ports.
+    /// Parses the header behind the ports.
     fn parse(bytes: &mut &[u8]) -> Option<Self> {
         let sequence = u32::from_be_bytes(take(bytes)?);
         let acknowledgement = take(bytes)?;

@@ -72,7 +72,7 @@ pub struct Stamped<T> {
     pub what: T,
 }
 
-/// What a host does after a call.
+/// An action of a host after a call.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Send this over the link.

@@ -46,7 +46,7 @@ pub enum Direction {
     Down,
 }
 
-/// What happens to a datagram on a link.
+/// The outcome for a datagram on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Passage {

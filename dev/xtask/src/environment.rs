@@ -52,7 +52,7 @@ const LOCALE: (&str, &str) = ("LC_ALL", "C.UTF-8");
 /// Says that the environment is the test run's.
 const MARK: &str = "XTASK_ENVIRONMENT";
 
-/// What a shell sets of its own accord.
+/// The variables that a shell sets by itself.
 const SHELL: &[&str] = &["OLDPWD", "PWD", "SHLVL", "_"];
 
 /// Who may write a new file: its owner.

@@ -57,7 +57,7 @@ struct Step {
     work: fn(&Options) -> Result<()>,
 }
 
-/// What a step needs: an option may exclude it.
+/// A step's need. An option may exclude the steps that have it.
 #[derive(PartialEq, Eq)]
 enum Needs {
     Nothing,
@@ -141,7 +141,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// `--all-targets` passes over the tests that `cargo test` does not run of its own accord.
+/// `--all-targets` skips the tests that `cargo test` does not run by itself.
 fn clippy() -> Result<()> {
     for targets in [&["--all-targets"][..], PROGRAM] {
         let mut clippy = cargo(&["clippy", "--workspace", "--locked"]);
@@ -151,7 +151,7 @@ fn clippy() -> Result<()> {
 }
 
 /// Under `--cfg shuttle` the hub is built with the model checker's threads and locks. That build has a folder of its
-/// own, so that the ordinary one is not made anew.
+/// own, so that the ordinary one is not built again.
 fn model() -> Result<()> {
     execute(
         cargo(&["test", "--locked", "-p", "teredo-notify", "--test", "model"])
@@ -209,7 +209,7 @@ fn prepared(mut command: Command, options: &Options) -> Command {
     command
 }
 
-/// What a run with these options leaves out, so that it does not pass for the whole.
+/// Lists the parts that a run with these options leaves out, so that it does not pass for the whole.
 fn left_out(options: &Options) -> Vec<&'static str> {
     let mut left_out = Vec::new();
     if options.unprivileged {

@@ -1,8 +1,8 @@
-//! Any number of clients that are addresses and no programs, and their servers, on one host.
+//! Any number of clients that are mere addresses, without programs, and their servers, on one host.
 //!
-//! What is for any of them is seen by a packet socket and dropped by the host, which has no such address. What any of
-//! them says leaves by a raw socket with its address for the source. So a system call carries as many datagrams as
-//! there are, however many ports they come from or go to.
+//! A packet socket sees the traffic to all of them; the host drops it, because it has no such address. The traffic from
+//! them leaves by a raw socket with their addresses for the source. So a system call carries as many datagrams as there
+//! are, however many ports they come from or go to.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
@@ -16,8 +16,8 @@ use teredo_lab::{Host, Internet};
 use super::batch::{BATCH, Batch};
 use super::stage::ip;
 
-/// RFC 2544's network for benchmarks: clients in the first half, their servers in the second. A relay sends each
-/// server but some hundred bubbles a second, so that there have to be many.
+/// RFC 2544's network for benchmarks: clients in the first half, their servers in the second. A relay sends each server
+/// only some hundred bubbles a second, so there have to be many.
 const CLIENTS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 const SERVERS: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 0);
 /// Of each half, beginning with the 256th. There are as many clients again at the next port.

@@ -113,8 +113,8 @@ fn in_mode(session: &mut Session, mode: Mode) -> Result<()> {
     count_calls(session, &stages[..2], mode, duration)
 }
 
-/// What of the daemons' processor time is theirs and not that of the network between them, by a run of each that is not
-/// measured.
+/// Reports the daemons' own share of their processor time, without the network between them. It takes a run of each
+/// that is not measured.
 fn own_share(
     session: &mut Session,
     stages: &[Stage],

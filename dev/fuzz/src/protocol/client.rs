@@ -42,7 +42,7 @@ struct World {
     max_queue_bytes: usize,
 }
 
-/// What was done to the client.
+/// The kind of a call to the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {
     Udp,

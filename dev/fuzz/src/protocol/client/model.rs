@@ -110,7 +110,7 @@ impl Sent {
         Some((*address, to[0]))
     }
 
-    /// What the host did not ask for.
+    /// Counts the datagrams that the host did not ask for.
     pub fn own(&self) -> usize {
         self.solicitations + self.tests + self.bubbles() + self.local + self.secondary + self.probes
     }
