@@ -133,12 +133,34 @@ fn source(path: &Path, text: &str) -> Vec<String> {
             breaches.push(format!("unsafe code outside of {}", UNSAFE.join(", ")));
         }
     }
+    let mut in_doc = false;
     for (number, line) in (1..).zip(text.lines()) {
-        if line.trim_start().starts_with("#[ignore") {
+        let line = line.trim_start();
+        if line.starts_with("#[ignore") {
             breaches.push(format!("line {number}: an ignored test"));
         }
+        let doc = doc_text(line);
+        if !in_doc && doc.is_some_and(is_clause) {
+            breaches.push(format!(
+                "line {number}: a doc comment begins with \"What\": name the thing, or say what it does"
+            ));
+        }
+        in_doc = doc.is_some();
     }
     breaches
+}
+
+/// The text of a line that belongs to a doc comment.
+fn doc_text(line: &str) -> Option<&str> {
+    line.strip_prefix("///")
+        .or_else(|| line.strip_prefix("//!"))
+        .map(str::trim_start)
+}
+
+/// Whether a comment begins with a clause, as in "What a name is", and so without a noun or a verb that says more.
+/// `teredo --help` shows one that begins with "What to do".
+fn is_clause(doc: &str) -> bool {
+    doc.starts_with("What ") && !doc.starts_with("What to do")
 }
 
 #[cfg(test)]

@@ -44,6 +44,27 @@ fn a_test_may_not_be_ignored() {
 }
 
 #[test]
+fn a_doc_comment_names_the_thing() {
+    let found = |text| source(Path::new("crates/teredo/src/wire.rs"), text);
+    let breach = |number| {
+        format!(
+            "line {number}: a doc comment begins with \"What\": name the thing, or say what it does"
+        )
+    };
+    assert_eq!(
+        found("//! What is here.\n\n    /// What a name is.\n    ///\n    /// More.\n"),
+        [breach(1), breach(3)]
+    );
+    assert_eq!(found("#[test]\n/// What holds.\nfn f() {}"), [breach(2)]);
+    // In the command line's help.
+    assert_eq!(found("/// What to do with IPv6"), [""; 0]);
+    // A later line, another word, and comments that are not documentation.
+    assert_eq!(found("/// It shows\n/// What is new."), [""; 0]);
+    assert_eq!(found("/// Whatever comes."), [""; 0]);
+    assert_eq!(found("// What is lost.\n//// What is drawn."), [""; 0]);
+}
+
+#[test]
 fn a_name_must_say_what_is_inside() {
     assert!(nameless(Path::new("crates/teredo/src/utils.rs")).is_some());
     assert!(
