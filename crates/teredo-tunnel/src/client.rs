@@ -43,7 +43,7 @@ pub struct ClientPathConfig {
     pub settle_deadline: Duration,
     /// Whether to use kernel offloads.
     pub offload: Offload,
-    /// What a client before this one has left.
+    /// The things that a client before this one has left.
     pub predecessor: Predecessor,
 }
 

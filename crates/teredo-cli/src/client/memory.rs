@@ -109,7 +109,7 @@ impl MemoryFile {
         })
     }
 
-    /// What the client before has left for a client of these servers.
+    /// The state that the client before has left, if it was a client of these servers.
     pub(super) fn read(&self, servers: &[String]) -> Option<Memory> {
         match self.load(servers) {
             Ok(memory) => Some(memory),

@@ -49,7 +49,7 @@ pub(super) enum Command {
 pub(super) struct ClientRole {
     /// The first port, until the thread has begun; none for a client that begins dormant.
     first: Option<(ServiceSocket, Option<PortFallback>)>,
-    /// What to go on with, and the port that it is for.
+    /// The address to go on with, and the port that it is for.
     resumption: Option<(u16, Resumption)>,
     /// An address of the host's native IPv6.
     native: Option<Ipv6Addr>,

@@ -12,7 +12,7 @@ use crate::internet::*;
 use crate::maintenance::behind_a_forgetful_nat;
 use crate::packets;
 
-/// What a client would leave to the next one.
+/// The state that a client leaves to the next one.
 fn left_by(world: &World, client: ClientId) -> Resumption {
     Resumption {
         server: SERVER,
