@@ -128,7 +128,7 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ClientArgs {
     /// Teredo server, by name or IPv4 address; repeat for more. If its secondary address is not the next one, give both:
     /// PRIMARY,SECONDARY

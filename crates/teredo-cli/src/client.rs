@@ -14,7 +14,7 @@ use std::net::Ipv4Addr;
 use std::pin::pin;
 
 use teredo::ClientConfig;
-use teredo_node::{Client, ClientBuilder, Connectivity};
+use teredo_node::{Client, ClientBuilder, Connectivity, NodeControl, ServerKeys, StartError};
 use teredo_notify::hub::Hub;
 use teredo_notify::service::{Control as _, EventBus};
 use teredo_tunnel::SpawnError;
@@ -23,109 +23,220 @@ use tokio::sync::watch;
 use crate::args::NativePolicy;
 use crate::daemon::inside::Inside;
 use crate::daemon::keep::Kept;
-use crate::daemon::node::{self, GATE_GRACE, offer_service, run_failure, start_failure};
+use crate::daemon::node::{self, GATE_GRACE, Serving, offer_service, run_failure, start_failure};
 use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, counters, privilege};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::ClientSettings;
 use legacy::Legacy;
 
-/// Runs the client until a signal ends it.
-pub(crate) fn run(settings: ClientSettings) -> Result<Exit, Failure> {
+/// Runs the client until a signal ends it. `load` reads the settings, at the start and at each reload.
+pub(crate) fn run(load: impl Fn() -> Result<ClientSettings, Failure>) -> Result<Exit, Failure> {
     let kept = Kept::take();
-    let builder = builder(&settings)?;
-    daemon::runtime()?.block_on(serve(settings, builder, kept))
+    let setup = Setup::read(&load)?;
+    daemon::runtime()?.block_on(serve(setup, kept, load))
+}
+
+/// The settings, and the secrets that they name.
+struct Setup {
+    settings: ClientSettings,
+    keys: ServerKeys,
+}
+
+impl Setup {
+    fn read(load: impl Fn() -> Result<ClientSettings, Failure>) -> Result<Self, Failure> {
+        let settings = load()?;
+        let keys = secrets::load(&settings)?;
+        Ok(Self { settings, keys })
+    }
 }
 
 async fn serve(
-    settings: ClientSettings,
-    builder: ClientBuilder,
+    mut setup: Setup,
     mut kept: Kept,
+    load: impl Fn() -> Result<ClientSettings, Failure>,
 ) -> Result<Exit, Failure> {
-    let mut end = EndSignals::new()?;
-    let mut signals = ControlSignals::new()?;
+    let end = EndSignals::new()?;
+    let signals = ControlSignals::new()?;
 
     // The socket first: a second instance fails there.
     let hub = Hub::new();
     let events = EventBus::new(hub.clone());
-    let (control, requests) = teredo_node::control();
+    let (control, mut requests) = teredo_node::control();
     let service = offer_service(
         kept.service.take(),
-        &settings.socket,
-        settings.group.as_deref(),
+        &setup.settings.socket,
+        setup.settings.group.as_deref(),
         &hub,
         &events,
         control.clone(),
     )
     .await?;
-    let inside = Inside {
-        protect: settings.protect,
-        forward: true,
+    let mut session = Session {
+        end,
+        signals,
+        control,
+        legacy: Legacy::new(&setup.settings),
     };
-    let mut legacy = Legacy::new(&settings);
-    let builder = builder
-        .predecessor(legacy.predecessor(kept))
-        .hub(hub)
-        .events(events)
-        .requests(requests)
-        .protection(inside.protection());
-    let prepared = builder
-        .prepare()
-        .await
-        .map_err(|error| start_failure(error, data_path_failure))?;
-    legacy.keep_interface(&prepared);
-    privilege::keep_what_is_needed(settings.port)?;
-
-    let serving = node::serve(service);
-    let mut client = prepared
-        .start()
-        .await
-        .map_err(|error| start_failure(error, data_path_failure))?;
-    let closed = inside.keep(&settings.interface);
-    legacy.follow(&client);
-    legacy.update(&client).await;
-    daemon::tell_ready();
-
-    let connectivity = client.connectivity();
-    let mut states = pin!(tell_states(connectivity));
-    let ended = loop {
-        tokio::select! {
-            () = legacy.is_due() => legacy.update(&client).await,
-            () = end.received() => break None,
-            signal = signals.received() => match signal {
-                ControlSignal::Print => counters::print(&control.status().await),
-                ControlSignal::Reload => reload_secrets(&settings, &client),
-            },
-            error = client.ended() => break Some(error),
-            () = &mut states => {}
-        }
-    };
-    daemon::tell_stopping();
-    if let Some(closed) = closed {
-        closed.abort();
-    }
-    let outcome = match ended {
-        Some(error) => {
-            // Nothing of a broken client is worth going on with.
-            legacy.clear();
-            // Subscribers hear that the port is gone before the service is (N-11).
-            drop(client);
-            serving.end().await;
-            Err(error)
-        }
-        None => {
-            legacy.update(&client).await;
-            if legacy.is_kept() {
-                // The port is in use on, so nobody hears of an end. If the unit stops for good, the service manager
-                // closes interface and port, and subscribers see the service end.
-                serving.break_off().await;
-                client.leave().await;
-                Ok(())
-            } else {
-                let outcome = client.shutdown().await;
-                serving.end().await;
-                outcome
+    let mut left = session.legacy.left(kept);
+    let mut service = Some(service);
+    let mut serving = None;
+    // The settings to go back to, if the new ones fail.
+    let mut proven: Option<Setup> = None;
+    loop {
+        let settings = &setup.settings;
+        let inside = Inside {
+            protect: settings.protect,
+            forward: true,
+        };
+        let attempt = async {
+            let prepared = builder(&setup)
+                .predecessor(left.predecessor())
+                .hub(hub.clone())
+                .events(events.clone())
+                .requests(requests)
+                .protection(inside.protection())
+                .prepare()
+                .await?;
+            if let Some(service) = service.take() {
+                privilege::keep_what_is_needed(settings.port).map_err(Refusal::Privilege)?;
+                serving = Some(node::serve(service));
             }
+            prepared.start().await.map_err(Refusal::Start)
+        };
+        let client = match (attempt.await, proven.take()) {
+            (Ok(client), _) => client,
+            (Err(refusal), Some(old)) => {
+                narrate(format_args!(
+                    "not reloaded, the old settings stay in force: {}",
+                    refusal.into_failure()
+                ));
+                requests = session.control.renew();
+                setup = old;
+                continue;
+            }
+            (Err(refusal), None) => return Err(refusal.into_failure()),
+        };
+        drop(left);
+        let closed = inside.keep(&settings.interface);
+        daemon::tell_ready();
+        let next = session.run(&client, settings, &load).await;
+        if let Some(closed) = closed {
+            closed.abort();
+        }
+        match next {
+            Next::Reload(new) => {
+                left = session.legacy.leave(&client, settings, &new.settings).await;
+                client.leave().await;
+                requests = session.control.renew();
+                proven = Some(std::mem::replace(&mut setup, *new));
+            }
+            Next::End => {
+                daemon::tell_stopping();
+                return finish(session, client, serving).await;
+            }
+        }
+    }
+}
+
+/// Why a client did not start.
+enum Refusal {
+    Start(StartError),
+    Privilege(Failure),
+}
+
+impl From<StartError> for Refusal {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
+}
+
+impl Refusal {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Start(error) => start_failure(error, data_path_failure),
+            Self::Privilege(failure) => failure,
+        }
+    }
+}
+
+/// What follows a client.
+enum Next {
+    /// Another one with these settings, which goes on with its port and interface.
+    Reload(Box<Setup>),
+    /// Nothing.
+    End,
+}
+
+/// The parts of the program that outlive a reload.
+struct Session {
+    end: EndSignals,
+    signals: ControlSignals,
+    control: NodeControl,
+    legacy: Legacy,
+}
+
+impl Session {
+    /// Looks after a client until it ends, or is to be another one.
+    async fn run(
+        &mut self,
+        client: &Client,
+        settings: &ClientSettings,
+        load: impl Fn() -> Result<ClientSettings, Failure>,
+    ) -> Next {
+        self.legacy.follow(client);
+        self.legacy.update(client).await;
+        let mut ended = client.connectivity();
+        let mut states = pin!(tell_states(client.connectivity()));
+        loop {
+            tokio::select! {
+                () = self.end.received() => return Next::End,
+                () = self.legacy.is_due() => self.legacy.update(client).await,
+                signal = self.signals.received() => match signal {
+                    ControlSignal::Print => counters::print(&self.control.status().await),
+                    ControlSignal::Reload => {
+                        if let Some(new) = reload(client, settings, &load) {
+                            return Next::Reload(Box::new(new));
+                        }
+                    }
+                },
+                // Its sender goes with the control loop.
+                _ = ended.wait_for(|_| false) => return Next::End,
+                () = &mut states => {}
+            }
+        }
+    }
+}
+
+/// Ends the program, in a way that another client can go on if the service manager has kept the port.
+async fn finish(
+    mut session: Session,
+    mut client: Client,
+    serving: Option<Serving>,
+) -> Result<Exit, Failure> {
+    let legacy = &mut session.legacy;
+    let outcome = if client.has_ended() {
+        let error = client.ended().await;
+        // Nothing of a broken client is worth going on with.
+        legacy.clear();
+        // Subscribers hear that the port is gone before the service is (N-11).
+        drop(client);
+        end(serving).await;
+        Err(error)
+    } else {
+        legacy.update(&client).await;
+        if legacy.is_kept() {
+            // The port stays in use, so nobody hears of an end. If the unit stops for good, the service manager closes
+            // interface and port, and subscribers see that the service has ended.
+            if let Some(serving) = serving {
+                serving.break_off().await;
+            }
+            client.leave().await;
+            Ok(())
+        } else {
+            let outcome = client.shutdown().await;
+            end(serving).await;
+            outcome
         }
     };
     outcome
@@ -133,22 +244,43 @@ async fn serve(
         .map_err(|error| run_failure(&error, "client"))
 }
 
-/// Reloads the secrets. A faulty file changes nothing.
-fn reload_secrets(settings: &ClientSettings, client: &Client) {
-    if settings.secret_file.is_none() {
-        return narrate(
-            "nothing to reload: no --secret-file; other settings take effect at a restart",
-        );
+async fn end(serving: Option<Serving>) {
+    if let Some(serving) = serving {
+        serving.end().await;
     }
-    match secrets::load(settings) {
-        Ok(keys) => {
-            client.set_keys(keys);
-            narrate("secrets reloaded; other settings take effect at a restart");
+}
+
+/// Reads the settings again. A faulty file changes nothing; other secrets alone need no other client.
+fn reload(
+    client: &Client,
+    settings: &ClientSettings,
+    load: impl Fn() -> Result<ClientSettings, Failure>,
+) -> Option<Setup> {
+    let mut setup = match Setup::read(load) {
+        Ok(setup) => setup,
+        Err(failure) => {
+            narrate(format_args!(
+                "not reloaded, the old settings stay in force: {failure}"
+            ));
+            return None;
         }
-        Err(failure) => narrate(format_args!(
-            "secrets not reloaded, the old ones stay in force: {failure}"
-        )),
+    };
+    let new = &mut setup.settings;
+    if (&new.socket, &new.group) != (&settings.socket, &settings.group) {
+        narrate("the socket and its group take effect at a restart");
+        new.socket.clone_from(&settings.socket);
+        new.group.clone_from(&settings.group);
     }
+    if new == settings {
+        client.set_keys(setup.keys);
+        narrate(match settings.secret_file {
+            Some(_) => "secrets reloaded; no other setting has changed",
+            None => "reloaded: no setting has changed",
+        });
+        return None;
+    }
+    narrate("settings reloaded");
+    Some(setup)
 }
 
 /// Reports each state to systemd. Never ready.
@@ -165,7 +297,8 @@ async fn tell_states(mut connectivity: watch::Receiver<Connectivity>) {
     }
 }
 
-fn builder(settings: &ClientSettings) -> Result<ClientBuilder, Failure> {
+fn builder(setup: &Setup) -> ClientBuilder {
+    let Setup { settings, keys } = setup;
     let mut protocol = ClientConfig {
         local_discovery: settings.local_discovery,
         refresh_interval: settings.refresh_interval,
@@ -185,15 +318,15 @@ fn builder(settings: &ClientSettings) -> Result<ClientBuilder, Failure> {
     if let Some(port) = settings.port {
         builder = builder.port(port);
     }
-    Ok(builder
-        .keys(secrets::load(settings)?)
+    builder
+        .keys(keys.clone())
         .interface(&settings.interface)
         .default_route(settings.default_route)
         .bind(settings.bind)
         .protocol(protocol)
         .beside_native_ipv6(settings.native_ipv6 == NativePolicy::Ignore)
         .offload(settings.offload)
-        .gate_grace(GATE_GRACE))
+        .gate_grace(GATE_GRACE)
 }
 
 fn data_path_failure(error: SpawnError) -> Failure {

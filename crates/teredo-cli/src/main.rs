@@ -92,11 +92,10 @@ fn run() -> Result<Exit, Failure> {
     let socket = socket.unwrap_or_else(teredo_notify::socket_path);
     let config = config.as_deref();
     match command {
-        Command::Client(args) => client::run(ClientSettings::new(
-            args,
-            Config::load(config)?.client,
-            socket,
-        )?),
+        Command::Client(args) => client::run(|| {
+            let section = Config::load(config)?.client;
+            ClientSettings::new(args.clone(), section, socket.clone())
+        }),
         Command::Server(args) => {
             server::run(ServerSettings::new(args, Config::load(config)?.server)?)
         }

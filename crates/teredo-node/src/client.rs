@@ -7,6 +7,7 @@ mod predecessor;
 mod run;
 
 use std::future::Future;
+use std::io;
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub struct Client {
     connectivity: watch::Receiver<Connectivity>,
     running: Running,
     inputs: mpsc::UnboundedSender<Input>,
+    interface: io::Result<OwnedFd>,
 }
 
 /// The state of a client.
@@ -126,20 +128,39 @@ impl Client {
         self.handle.status()
     }
 
+    /// Another descriptor of the interface. As long as somebody has it, the interface and its addresses stay, and what
+    /// the host sends waits for a client that [takes it over](ClientBuilder::predecessor).
+    ///
+    /// # Errors
+    /// The process or the system has no descriptor left.
+    pub fn interface_descriptor(&self) -> io::Result<OwnedFd> {
+        match &self.interface {
+            Ok(descriptor) => descriptor.try_clone(),
+            Err(error) => Err(error.kind().into()),
+        }
+    }
+
     /// Another descriptor of the service port in use; `None` if there is no port. It keeps the port, and what arrives at
     /// it, for a client that [takes it over](ClientBuilder::predecessor).
     pub fn socket(&self) -> impl Future<Output = Option<OwnedFd>> + Send + use<> {
         self.handle.socket()
     }
 
-    /// Ends the client and leaves interface, address and port as they are, for a client that takes them over. End the
-    /// service before: what follows is not announced.
+    /// Ends the client and leaves interface, address and port as they are, for a client that takes them over. Nothing is
+    /// announced: the port is still in use.
     ///
     /// Without other descriptors of interface and port this is an end like any other, but nobody hears of it.
     pub async fn leave(self) {
+        self.handle.leave();
         self.running.abandon().await;
         // Joins the data path's thread.
         drop(self.handle);
+    }
+
+    /// Whether the client has ended by itself; then [`ended`](Self::ended) says why at once.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.running.has_ended()
     }
 
     /// Waits until the client ends by itself, which it does if its interface is deleted. Cancel safe.

@@ -1,6 +1,7 @@
 //! The requests of a local service, on their way to a node's control loop.
 
 use std::future::pending;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use teredo_notify::service::{Control, ControlError, ControlFuture, Outcome};
 use teredo_notify::types::Status;
@@ -12,7 +13,7 @@ const WAITING: usize = 64;
 /// The service's end: a service can be offered before the node behind it has started, so that a second instance is
 /// noticed first.
 #[derive(Clone, Debug)]
-pub struct NodeControl(mpsc::Sender<Request>);
+pub struct NodeControl(Arc<Mutex<mpsc::Sender<Request>>>);
 
 /// The node's end; a builder takes it.
 #[derive(Debug)]
@@ -21,7 +22,10 @@ pub struct Requests(mpsc::Receiver<Request>);
 /// Both ends of the way from a service to a node.
 pub fn control() -> (NodeControl, Requests) {
     let (sender, receiver) = mpsc::channel(WAITING);
-    (NodeControl(sender), Requests(receiver))
+    (
+        NodeControl(Arc::new(Mutex::new(sender))),
+        Requests(receiver),
+    )
 }
 
 /// A request, with the place for its answer.
@@ -53,10 +57,22 @@ impl Requests {
 }
 
 impl NodeControl {
+    /// Leads to another node from now on, which takes the place of the one before. Requests that are under way fail.
+    pub fn renew(&self) -> Requests {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sender;
+        Requests(receiver)
+    }
+
     /// `None` if the node is ending.
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(request(reply)).await.ok()?;
+        let node = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        node.send(request(reply)).await.ok()?;
         answer.await.ok()
     }
 

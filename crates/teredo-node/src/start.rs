@@ -89,6 +89,10 @@ impl Running {
         }
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.task.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Ends the loop at once: it undoes nothing.
     pub(crate) async fn abandon(self) {
         if let Some(task) = self.task {

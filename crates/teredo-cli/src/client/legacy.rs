@@ -1,9 +1,11 @@
 //! The things that a client leaves to the next one: descriptors with the service manager, and a file.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use teredo_node::{Client, Connectivity, Predecessor, PreparedClient};
+use teredo::client::Resumption;
+use teredo_node::{Client, Connectivity, Predecessor};
 use teredo_notify::hub::Registration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -30,13 +32,38 @@ pub(super) struct Legacy {
     period: Interval,
 }
 
+/// The things that a client has left.
+pub(super) struct Left {
+    interface: Option<OwnedFd>,
+    socket: Option<OwnedFd>,
+    port: Option<u16>,
+    resumption: Option<Resumption>,
+}
+
+impl Left {
+    /// The same for a builder, as often as one is tried.
+    pub(super) fn predecessor(&self) -> Predecessor {
+        let copy = |descriptor: &Option<OwnedFd>| descriptor.as_ref()?.try_clone().ok();
+        Predecessor {
+            interface: copy(&self.interface),
+            socket: copy(&self.socket),
+            port: self.port,
+            resumption: self.resumption,
+        }
+    }
+}
+
+fn names(settings: &ClientSettings) -> Vec<String> {
+    settings.servers.iter().map(ToString::to_string).collect()
+}
+
 impl Legacy {
     /// Must be called within a runtime.
     pub(super) fn new(settings: &ClientSettings) -> Self {
         let mut period = interval(PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            servers: settings.servers.iter().map(ToString::to_string).collect(),
+            servers: names(settings),
             file: MemoryFile::new(&settings.interface),
             written: Written::default(),
             store: Store::default(),
@@ -48,8 +75,8 @@ impl Legacy {
         }
     }
 
-    /// The things that the client before has left.
-    pub(super) fn predecessor(&self, kept: Kept) -> Predecessor {
+    /// The things that the process before has left.
+    pub(super) fn left(&self, kept: Kept) -> Left {
         let memory = self.file.as_ref().and_then(|file| file.read(&self.servers));
         let resumption = memory
             .as_ref()
@@ -58,7 +85,7 @@ impl Legacy {
             let address = earlier.address.to_ipv6();
             narrate(format_args!("going on with {address}"));
         }
-        Predecessor {
+        Left {
             interface: kept.interface,
             socket: kept.port,
             port: memory.map(|memory| memory.port),
@@ -66,16 +93,45 @@ impl Legacy {
         }
     }
 
-    /// Has the interface kept from now on.
-    pub(super) fn keep_interface(&mut self, prepared: &PreparedClient) {
-        match prepared.interface_descriptor() {
+    /// The things that this client leaves to one with other settings in the same process.
+    pub(super) async fn leave(
+        &mut self,
+        client: &Client,
+        old: &ClientSettings,
+        settings: &ClientSettings,
+    ) -> Left {
+        let status = client.status().await;
+        let memory = status.and_then(|status| Memory::of(&status, &self.servers));
+        let servers = names(settings);
+        // The address belongs to a server.
+        let same_servers = self.servers == servers;
+        // Routes that are no longer wanted go with the interface.
+        let same_interface = old.default_route == settings.default_route;
+        let left = Left {
+            interface: client
+                .interface_descriptor()
+                .ok()
+                .filter(|_| same_interface),
+            socket: client.socket().await,
+            port: memory.as_ref().map(|memory| memory.port),
+            resumption: memory
+                .filter(|_| same_servers)
+                .and_then(|memory| memory.resumption(true)),
+        };
+        self.store.clear();
+        self.kept = 0;
+        self.servers = servers;
+        self.file = MemoryFile::new(&settings.interface);
+        self.written = Written::default();
+        left
+    }
+
+    /// Has the interface kept from now on, and follows the client's port and state, for [`is_due`](Self::is_due).
+    pub(super) fn follow(&mut self, client: &Client) {
+        match client.interface_descriptor() {
             Ok(descriptor) => self.store.keep_interface(&descriptor),
             Err(error) => tracing::warn!(%error, "a restart makes a new interface"),
         }
-    }
-
-    /// Follows the client's port and state, for [`is_due`](Self::is_due).
-    pub(super) fn follow(&mut self, client: &Client) {
         let changed = Arc::clone(&self.port_changed);
         let registration = client.hub().register(false, move |_| changed.notify_one());
         self.registration = registration.ok();

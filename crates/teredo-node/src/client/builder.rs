@@ -1,9 +1,7 @@
 //! From settings to a running client.
 
-use std::io;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -224,15 +222,6 @@ impl ClientBuilder {
 }
 
 impl PreparedClient {
-    /// Another descriptor of the interface. As long as somebody has it, the interface and its addresses stay, and what
-    /// the host sends waits for a client that [takes it over](ClientBuilder::predecessor).
-    ///
-    /// # Errors
-    /// The process or the system has no descriptor left.
-    pub fn interface_descriptor(&self) -> io::Result<OwnedFd> {
-        self.tun.descriptor()
-    }
-
     /// Binds the port, announces it and begins to qualify. When this is ready the hub has the port; if the host has
     /// native IPv6 there is none (see [`beside_native_ipv6`](ClientBuilder::beside_native_ipv6)).
     ///
@@ -252,6 +241,7 @@ impl PreparedClient {
         wait_for_gates(&hub, builder.gate_grace).await;
 
         let name = tun.name().to_owned();
+        let descriptor = tun.descriptor();
         let resolution = Resolution::without_look_up(&builder.servers);
         monitor.follow(resolution.servers.iter().map(|(server, _)| server.primary));
         let mut protocol = builder.protocol.clone();
@@ -326,6 +316,7 @@ impl PreparedClient {
             connectivity,
             running: Running::start(|end| control_loop.run(end)),
             inputs: commands,
+            interface: descriptor,
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::{Protection, StartError};
 /// file the rest.
 #[derive(Debug, Default)]
 pub struct Predecessor {
-    /// Its [interface](super::PreparedClient::interface_descriptor).
+    /// Its [interface](super::Client::interface_descriptor).
     pub interface: Option<OwnedFd>,
     /// Its [service port](super::Client::socket).
     pub socket: Option<OwnedFd>,
@@ -41,7 +41,7 @@ impl Predecessor {
         let tun = match Tun::take_over(descriptor, name) {
             Ok(tun) => tun,
             Err(error) => {
-                tracing::warn!(%error, "the interface that was left cannot be used");
+                tracing::info!(%error, "the interface that was left is not used");
                 return Ok(None);
             }
         };
@@ -50,7 +50,7 @@ impl Predecessor {
         match Interface::take_over(&tun, config, address).await {
             Ok(interface) => Ok(Some((tun, interface))),
             Err(error) => {
-                tracing::warn!(%error, "the interface that was left cannot be used");
+                tracing::info!(%error, "the interface that was left is not used");
                 Ok(None)
             }
         }

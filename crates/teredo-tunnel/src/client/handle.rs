@@ -158,6 +158,11 @@ impl ClientHandle {
         async { answer.await.flatten() }
     }
 
+    /// The end of the client will not be announced: whoever has a [descriptor](Self::socket) of the port goes on with it.
+    pub fn leave(&self) {
+        self.0.send(Command::Leave);
+    }
+
     /// Whether the thread has ended, which it does by itself if the interface was deleted.
     pub fn is_finished(&self) -> bool {
         self.0.is_finished()

@@ -43,6 +43,7 @@ pub(super) enum Command {
     Stop(Reply),
     Status(Box<dyn FnOnce(ClientPathStatus) + Send>),
     Socket(oneshot::Sender<Option<OwnedFd>>),
+    Leave,
 }
 
 /// A client's part of the lane.
@@ -110,6 +111,7 @@ impl Role for ClientRole {
             Command::Rebind(port, reply) => self.rebind(lane, now, port, reply),
             Command::Start(reply) => self.start(lane, now, reply),
             Command::Stop(reply) => self.stop(lane, now, reply),
+            Command::Leave => lane.port.leave(),
             Command::Status(reply) => reply(status(lane)),
             Command::Socket(reply) => {
                 let socket = lane.port.serving();
@@ -368,7 +370,7 @@ fn first_port(
                 }
                 return Ok((socket, None));
             }
-            Err(error) => tracing::warn!(%error, "the port that was left cannot be used"),
+            Err(error) => tracing::info!(%error, "the port that was left is not used"),
         }
     }
     if let (0, Some(port)) = (wanted, *port)

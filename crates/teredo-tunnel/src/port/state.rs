@@ -233,6 +233,11 @@ impl<S: Bound> Port<S> {
         })
     }
 
+    /// Announces no end: another process, or another lane, goes on with the port.
+    pub(crate) fn leave(&mut self) {
+        self.announced = 0;
+    }
+
     /// When to poll at the latest.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.state {
