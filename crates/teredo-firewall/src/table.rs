@@ -16,6 +16,7 @@ use teredo_nft::{
     Batch, Chain, ChainKind, CtState, Element, Family, Field, Hook, KeyType, MetaKey, Netlink,
     NftError, PayloadBase, Rule, RuleInfo, Set, TableFlags, TableName, Verdict,
 };
+use teredo_notify::types::Role;
 
 /// The comment that tells the table from one of the administrator's. `nft list ruleset` writes it, so a restored table
 /// still has it.
@@ -225,12 +226,20 @@ pub(crate) fn declare(batch: &mut Batch) {
         batch.add_chain(&table, &chain).flush_chain(&table, name);
     }
     add_inside(batch, &table);
+    let inside = |rule: Rule| rule.verdict(Verdict::Goto("inside".to_owned()));
     for (chain, set) in [("input", TUNNELS), ("forward", CLOSED_FORWARD)] {
-        let rule = Rule::new()
-            .meta(MetaKey::Iifname)
-            .in_set(set)
-            .verdict(Verdict::Goto("inside".to_owned()));
-        batch.add_rule(&table, chain, rule);
+        let rule = Rule::new().meta(MetaKey::Iifname).in_set(set);
+        batch.add_rule(&table, chain, inside(rule));
+    }
+    // Under a name that is new, an interface is known by its group.
+    for (chain, role) in [
+        ("input", Role::Client),
+        ("forward", Role::Client),
+        ("input", Role::Relay),
+    ] {
+        let group = role.interface_group().to_ne_bytes();
+        let rule = Rule::new().meta(MetaKey::Iifgroup).is(group);
+        batch.add_rule(&table, chain, inside(rule));
     }
     add_outside(batch, &table);
     add_untracked(batch, &table);

@@ -31,6 +31,8 @@ pub(crate) struct Upkeep {
     /// Whether to look in intervals.
     periodic: bool,
     trouble: Option<String>,
+    /// Whether the interface is in another network namespace.
+    elsewhere: bool,
     /// Why a route is not the interface's: another one has it.
     taken_route: Option<String>,
     /// The last mends, at most one for each pause and [`AT_ONCE`].
@@ -49,6 +51,7 @@ impl Upkeep {
             interface,
             periodic: false,
             trouble: None,
+            elsewhere: false,
             taken_route: None,
             mends: VecDeque::new(),
             last: String::new(),
@@ -88,6 +91,11 @@ impl Upkeep {
             )
         });
         quarrel.or_else(|| self.taken_route.clone())
+    }
+
+    /// Whether the interface is in another network namespace, whose host nothing of this one protects.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.elsewhere
     }
 
     /// Puts `address` on the interface.
@@ -172,6 +180,7 @@ impl Upkeep {
         }
         // Another client of this host has the route, and this one shares the host with it; the status says so. A relay
         // without its route gets no packet.
+        self.elsewhere = matches!(result, Err(InterfaceError::Elsewhere { .. }));
         let (taken, trouble) = match result.err() {
             Some(error @ InterfaceError::RouteExists { .. }) if !self.periodic => {
                 (Some(error.to_string()), None)

@@ -113,6 +113,12 @@ impl RelayHandle {
         });
     }
 
+    /// Sets whether packets go to the host. An interface in another network namespace leads to a host that no firewall of
+    /// this one protects.
+    pub fn set_delivers(&self, delivers: bool) {
+        self.lanes.send(|| Command::SetDelivers(delivers));
+    }
+
     /// The current status; `None` once a part of the relay has ended.
     pub fn status(&self) -> impl Future<Output = Option<RelayPathStatus>> + Send + use<> {
         let lanes = self.lanes.ask(Command::Status);

@@ -34,6 +34,7 @@ mod contact;
 mod discovery;
 mod event;
 mod interval;
+mod link;
 mod maintain;
 mod peers;
 mod qualify;
@@ -65,6 +66,7 @@ use budget::Budget;
 use contact::Opening;
 use discovery::Discovery;
 use interval::Determination;
+use link::Links;
 use maintain::Service;
 use peers::Peers;
 use qualify::Qualification;
@@ -88,6 +90,7 @@ pub struct Client {
     failures: u32,
     peers: Peers,
     discovery: Discovery,
+    links: Links,
     determination: Determination,
     opening: Opening,
     outbox: Outbox,
@@ -151,6 +154,7 @@ impl Client {
             failures: 0,
             peers: Peers::new(bounds, keys),
             discovery: Discovery::new(now),
+            links: Links::default(),
             determination,
             opening: Opening::default(),
             outbox: Outbox::default(),

@@ -11,7 +11,8 @@ pub(crate) use native::{carries, is_special_purpose};
 
 /// Where a node may send UDP datagrams.
 ///
-/// `default()` refuses exactly the list of RFC 4380 §5.2.4; operators add theirs with [`Self::deny`].
+/// `default()` refuses the list of RFC 4380 §5.2.4 and the special-purpose networks that came after it; operators add
+/// theirs with [`Self::deny`].
 ///
 /// ```
 /// use teredo::policy::DestinationPolicy;
@@ -39,7 +40,9 @@ impl DestinationPolicy {
 
     /// Whether a datagram may be sent to this address.
     pub fn permits_address(&self, address: Ipv4Addr) -> bool {
-        (is_global_unicast(address) || self.allow_private && address.is_private())
+        let special = || SPECIAL.iter().any(|block| block.contains(address));
+        let global = is_global_unicast(address) && (self.allow_private || !special());
+        (global || self.allow_private && address.is_private())
             && !self.broadcasts.contains(&address)
             && !self.denied.iter().any(|block| block.contains(address))
     }
@@ -65,8 +68,7 @@ impl DestinationPolicy {
         self.denied.push(Block::new(net, len));
     }
 
-    /// Sets whether the addresses of RFC 1918 are permitted (A-13). For labs only: on the Internet this exposes private
-    /// networks.
+    /// Sets whether the addresses of RFC 1918, 100.64.0.0/10 (RFC 6598), 192.0.0.0/24 and 240.0.0.0/4 are permitted (A-13). For labs only: on the Internet this exposes private networks.
     pub fn allow_private(&mut self, allow: bool) {
         self.allow_private = allow;
     }
@@ -75,9 +77,9 @@ impl DestinationPolicy {
 /// Whether an address has "the format of a global unicast address": all except the list of RFC 4380 §5.2.4
 /// (R4380-GU-01).
 ///
-/// An address alone does not reveal a directed broadcast; [`DestinationPolicy`] knows them. Addresses for
-/// documentation, benchmarks and shared address space are not on the list of 2006, and neither is 240.0.0.0/4
-/// (R4380-GU-03).
+/// An address alone does not reveal a directed broadcast; [`DestinationPolicy`] knows them, and refuses more: shared
+/// address space and 240.0.0.0/4 are not on the list of 2006 (R4380-GU-03). Nor are networks for documentation and
+/// benchmarks, which lead nowhere, and which labs use.
 pub fn is_global_unicast(address: Ipv4Addr) -> bool {
     !REFUSED.iter().any(|block| block.contains(address))
 }
@@ -93,6 +95,16 @@ const REFUSED: [Block; 9] = [
     Block::new(Ipv4Addr::new(192, 168, 0, 0), 16),
     Block::new(Ipv4Addr::new(224, 0, 0, 0), 4),
     Block::new(Ipv4Addr::BROADCAST, 32),
+];
+
+/// The networks of the IANA IPv4 Special-Purpose Address Registry that are not globally reachable, are not on the list of
+/// RFC 4380, and may be somebody's inside.
+const SPECIAL: [Block; 3] = [
+    // Shared with customers, behind a carrier's NAT (RFC 6598); overlay networks use it, too.
+    Block::new(Ipv4Addr::new(100, 64, 0, 0), 10),
+    Block::new(Ipv4Addr::new(192, 0, 0, 0), 24),
+    // Reserved, and used inside some clouds.
+    Block::new(Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
 #[derive(Clone, Copy, Debug)]

@@ -149,6 +149,8 @@ fn the_own_table_has_the_rules_that_teredo_needs() {
         texts("input"),
         [
             "iifname @tunnels goto inside",
+            "iifgroup 3544 goto inside",
+            "iifgroup 3545 goto inside",
             "udp sport 3544 udp dport @port accept",
             "udp dport @port accept",
             "ip daddr 224.0.0.253 udp dport 3544 accept",

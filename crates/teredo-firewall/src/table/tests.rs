@@ -228,6 +228,24 @@ fn unsolicited_inbound_stops_inside_the_tunnel_but_for_exceptions() {
     wait_for("the exception lets through", LIMIT, || received(&open));
 }
 
+/// F-6: an interface that was renamed, or that has not been named to the firewall, is known by its group.
+#[test]
+fn the_group_closes_an_interface_of_another_name() {
+    for role in [Role::Client, Role::Relay] {
+        let pair = Pair::new("renamed");
+        pair.install(&[], None);
+        let closed = pair.listen(v6(1, 5000));
+        pair.send(v6(2, 9000), v6(1, 5000));
+        wait_for("no rule is about it", LIMIT, || received(&closed));
+        let group = role.interface_group();
+        pair.host
+            .run(|| ip(&format!("link set renamed group {group}")));
+        pair.send(v6(2, 9001), v6(1, 5000));
+        pair.wait_for_count(&["unsolicited"]);
+        assert!(!received(&closed), "{role:?}");
+    }
+}
+
 /// F-6: an exception is for one protocol.
 #[test]
 fn an_exception_for_tcp_is_none_for_udp() {

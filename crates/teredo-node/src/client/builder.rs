@@ -184,6 +184,7 @@ impl ClientBuilder {
         let config = InterfaceConfig {
             default_route: defaults.default_route.filter(|_| self.default_route),
             max_segments: Some(SEGMENTS_PER_SEND),
+            group: Role::Client.interface_group(),
             ..defaults
         };
         let protection = self.protection.as_deref();

@@ -328,6 +328,7 @@ impl ControlLoop {
     /// Compares the interface with what it should be, mends it, and reports what cannot be mended.
     async fn look_at_interface(&mut self) {
         self.upkeep.look().await;
+        self.handle.set_delivers(!self.upkeep.is_elsewhere());
         let renamed = self.account.interface != self.upkeep.name();
         if renamed {
             self.account.interface = self.upkeep.name().to_owned();

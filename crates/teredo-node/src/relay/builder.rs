@@ -178,6 +178,7 @@ impl RelayBuilder {
         let queues = open_tun(|| TunQueues::open(self.interface.as_deref(), self.lanes)).await?;
         let config = InterfaceConfig {
             default_route: None,
+            group: Role::Relay.interface_group(),
             ..InterfaceConfig::default()
         };
         let tun = queues.first();

@@ -148,6 +148,7 @@ impl ControlLoop {
         let before = (self.upkeep.name().to_owned(), self.upkeep.quarrel());
         let usable = self.upkeep.trouble().is_none();
         self.upkeep.look().await;
+        self.handle.set_delivers(!self.upkeep.is_elsewhere());
         if before.0 != self.upkeep.name() {
             let protection = self.protection.as_deref();
             protect_renamed(&self.hub, Role::Relay, self.upkeep.name(), protection);

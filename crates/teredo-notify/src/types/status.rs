@@ -124,6 +124,19 @@ pub enum Role {
     Unknown,
 }
 
+impl Role {
+    /// The group of the tunnel interfaces of this role (`ip link show group 3544`), by which the firewall knows one under
+    /// any name; 0 if the role has no interface.
+    #[must_use]
+    pub const fn interface_group(self) -> u32 {
+        match self {
+            Self::Client => 3544,
+            Self::Relay => 3545,
+            Self::Server | Self::Unknown => 0,
+        }
+    }
+}
+
 /// The state of a node on its way to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -42,6 +42,7 @@ impl ClientHandle {
         }
         let mut node = Client::new(config.client.clone(), seed()?, clock::now());
         node.set_keyring(config.keyring.clone());
+        node.set_links(config.subnets.clone());
         let (sender, commands) = mpsc::channel();
         let (waker, patience) = (Waker::new()?, Some(config.settle_deadline));
         let role = ClientRole::new(config)?;
@@ -105,6 +106,12 @@ impl ClientHandle {
     /// Limits the segments of new TCP flows, in both directions, so that no packet is longer than this.
     pub fn set_path_limit(&self, limit: Option<u16>) {
         self.0.send(Command::SetPathLimit(limit));
+    }
+
+    /// Sets whether packets go to the host. An interface in another network namespace leads to a host that no firewall of
+    /// this one protects.
+    pub fn set_delivers(&self, delivers: bool) {
+        self.0.send(Command::SetDelivers(delivers));
     }
 
     /// Moves to another service port, make before break; without a number the kernel chooses.

@@ -38,6 +38,7 @@ pub(super) enum Command {
     SetNative(Option<Ipv6Addr>),
     ProbePath(Ipv4Addr),
     SetPathLimit(Option<u16>),
+    SetDelivers(bool),
     Rebind(Option<u16>, Reply),
     Start(Reply),
     Stop(Reply),
@@ -107,6 +108,7 @@ impl Role for ClientRole {
                 }
             }
             Command::SetPathLimit(limit) => lane.path.set_path_limit(limit),
+            Command::SetDelivers(delivers) => lane.path.set_delivers(delivers),
             Command::SetNative(native) => self.set_native(lane, now, native),
             Command::Rebind(port, reply) => self.rebind(lane, now, port, reply),
             Command::Start(reply) => self.start(lane, now, reply),
@@ -324,6 +326,7 @@ impl ClientRole {
             lane.path.node.set_destinations(self.destinations.clone());
             self.broadcasts = Some(attached.broadcasts);
         }
+        lane.path.node.set_links(attached.subnets.clone());
         self.sockets.set_subnets(attached.subnets);
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct DataPath<N> {
     /// The longest packet that the path takes, if it is not the longest of the tunnel.
     path_limit: Option<u16>,
     long_packets: LongPackets,
+    /// Whether packets may go to the host.
+    delivers: bool,
 }
 
 /// Whether there were packets for which the path's MTU matters.
@@ -124,7 +126,13 @@ impl<N: Node> DataPath<N> {
             pauses: [Pause::default(); 2],
             path_limit: None,
             long_packets: LongPackets::NotWatched,
+            delivers: true,
         }
+    }
+
+    /// Sets whether packets go to the host; otherwise they are dropped.
+    pub(crate) fn set_delivers(&mut self, delivers: bool) {
+        self.delivers = delivers;
     }
 
     /// The path is another one, and its MTU is not known: watches for packets for which it matters.
@@ -298,6 +306,16 @@ impl<N: Node> DataPath<N> {
             received,
             own,
         } = &mut self.deliveries;
+        if !self.delivers {
+            let refused = arrived.len() + own.len();
+            arrived.clear();
+            own.clear();
+            if refused > 0 {
+                self.node
+                    .count_drop(DropReason::HostRefused, refused as u64);
+            }
+            return None;
+        }
         for (range, ecn) in arrived.drain(..) {
             if ecn != Ecn::NotEct
                 && !Ecn::decapsulate(ecn, &mut self.datagrams.arena_mut()[range.clone()])

@@ -51,6 +51,8 @@ pub struct InterfaceConfig {
     /// The most segments in a super-packet that the host's own stack makes, if it is to be told. Not for a host that
     /// forwards: a longer one, which another interface has merged, would be taken apart before it gets to the tunnel.
     pub max_segments: Option<u32>,
+    /// The group of the interface, by which a firewall knows it under any name. 0, the default: none.
+    pub group: u32,
 }
 
 /// As many datagrams of 1280 bytes as one send can take (`UDP_SEGMENT`, 65,507 bytes): with
@@ -63,6 +65,7 @@ impl Default for InterfaceConfig {
             mtu: 1280,
             default_route: Some(1029),
             max_segments: None,
+            group: 0,
         }
     }
 }
@@ -148,6 +151,7 @@ impl Interface {
         let netlink = Netlink::open()?;
         let link = LinkUnspec::new_with_index(index)
             .mtu(config.mtu)
+            .append_extra_attribute(LinkAttribute::Group(config.group))
             .append_extra_attribute(no_own_address());
         let links = netlink.handle.link();
         attempt(links.change(link.build()).execute(), || {

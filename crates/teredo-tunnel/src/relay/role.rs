@@ -20,6 +20,7 @@ pub(super) enum Command {
         error_source: Option<Ipv6Addr>,
         served: Option<Served>,
     },
+    SetDelivers(bool),
     Status(oneshot::Sender<RelayPathStatus>),
 }
 
@@ -65,6 +66,7 @@ impl Role for RelayRole {
                     lane.path.node.set_served(served);
                 }
             }
+            Command::SetDelivers(delivers) => lane.path.set_delivers(delivers),
             // The caller may have lost interest.
             Command::Status(reply) => drop(reply.send(status(lane))),
         }

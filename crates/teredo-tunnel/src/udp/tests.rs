@@ -432,8 +432,8 @@ fn errors_of_binding_name_their_cause() {
 fn the_buffers_hold_a_megabyte() {
     isolated(|| {
         let socket = ServiceSocket::bind(Ipv4Addr::LOCALHOST, 0).unwrap();
-        assert!(sockopt::socket_recv_buffer_size(&socket).unwrap() >= SOCKET_BUFFER);
-        assert!(sockopt::socket_send_buffer_size(&socket).unwrap() >= SOCKET_BUFFER);
+        assert!(sockopt::socket_recv_buffer_size(&socket).unwrap() >= RECEIVE_BUFFER);
+        assert!(sockopt::socket_send_buffer_size(&socket).unwrap() >= SEND_BUFFER);
     });
 }
 

@@ -158,6 +158,12 @@ impl Client {
         if let Some(slot) = known {
             return Ok(self.accept_verified(now, slot, from, datagram));
         }
+        // A conversation that the host began has an answer wherever its peer is.
+        let begun = entry.is_some_and(|slot| self.peers.peer(slot).came_from().is_none());
+        let vouched = teredo.is_some_and(|teredo| teredo.mapped == from) || neighbour.is_some();
+        if vouched && !begun && !self.links.admit(now, *from.ip()) {
+            return Err(DropReason::UnverifiedSource);
+        }
         match teredo {
             // Case 3: the outer source confirms the inner one (R4380-5.2.3-09, A-23).
             Some(teredo) if teredo.mapped == from => {

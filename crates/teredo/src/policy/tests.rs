@@ -64,7 +64,9 @@ fn blocks_of_the_list() {
             assert!(!is_global_unicast(refused.parse().unwrap()), "{refused}");
         }
         for permitted in before.into_iter().chain(after) {
-            assert!(permits(&policy, permitted), "{permitted}");
+            // 240.0.0.0/4 is not on the list, but refused outside labs.
+            let reserved = permitted.parse::<Ipv4Addr>().unwrap().octets()[0] >= 240;
+            assert_eq!(permits(&policy, permitted), !reserved, "{permitted}");
             assert!(is_global_unicast(permitted.parse().unwrap()), "{permitted}");
         }
     }
@@ -83,20 +85,31 @@ fn directed_broadcasts() {
     assert!(!permits(&policy, "198.51.100.255"));
 }
 
-/// R4380-GU-03: special addresses that RFC 4380 does not list.
+/// R4380-GU-03: special addresses that RFC 4380 does not list. Networks for documentation and benchmarks are permitted, and the insides
+/// of carriers and clouds only in a lab.
 #[test]
 fn not_on_the_list() {
     let policy = DestinationPolicy::default();
-    for address in [
-        "192.0.2.1",
-        "198.51.100.1",
-        "203.0.113.1",
-        "198.18.0.1",
-        "100.64.0.1",
-        "192.0.0.1",
-        "240.0.0.1",
+    let mut lab = DestinationPolicy::default();
+    lab.allow_private(true);
+    for (address, inside) in [
+        ("192.0.2.1", false),
+        ("198.51.100.1", false),
+        ("203.0.113.1", false),
+        ("198.17.255.255", false),
+        ("198.18.0.1", false),
+        ("198.19.255.255", false),
+        ("100.63.255.255", false),
+        ("100.64.0.1", true),
+        ("100.127.255.254", true),
+        ("100.128.0.1", false),
+        ("192.0.0.1", true),
+        ("192.0.1.1", false),
+        ("240.0.0.1", true),
+        ("255.255.255.254", true),
     ] {
-        assert!(permits(&policy, address), "{address}");
+        assert_eq!(permits(&policy, address), !inside, "{address}");
+        assert!(permits(&lab, address), "{address}");
     }
 }
 

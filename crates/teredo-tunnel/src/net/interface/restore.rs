@@ -32,6 +32,8 @@ pub enum Difference {
     Down,
     /// Its MTU is this one.
     Mtu(u32),
+    /// It is in this group.
+    Group(u32),
     /// The kernel may give it an address of its own making.
     OwnAddress,
     /// The Teredo address is missing.
@@ -47,6 +49,7 @@ impl fmt::Display for Difference {
         match self {
             Self::Down => f.write_str("it is down"),
             Self::Mtu(mtu) => write!(f, "its MTU is {mtu}"),
+            Self::Group(group) => write!(f, "its group is {group}"),
             Self::OwnAddress => f.write_str("it makes addresses of its own"),
             Self::NoAddress(address) => write!(f, "{address} is missing"),
             Self::StrayAddress(address, _) => write!(f, "{address} is on it"),
@@ -97,6 +100,9 @@ impl Interface {
                 }
                 LinkAttribute::Mtu(mtu) if *mtu != self.config.mtu => {
                     differences.push(Difference::Mtu(*mtu));
+                }
+                LinkAttribute::Group(group) if *group != self.config.group => {
+                    differences.push(Difference::Group(*group));
                 }
                 LinkAttribute::AfSpecUnspec(families) => {
                     own_address = !families.iter().any(is_without_own_address);
@@ -152,6 +158,11 @@ impl Interface {
                 .append_extra_attribute(no_own_address())
                 .build();
             attempt(links().change(mode).execute(), configure).await?;
+        }
+        if has(|difference| matches!(difference, Difference::Group(_))) {
+            let group = LinkAttribute::Group(self.config.group);
+            let link = LinkUnspec::new_with_index(self.index).append_extra_attribute(group);
+            attempt(links().change(link.build()).execute(), configure).await?;
         }
         check_ipv6(&self.name, Scope::ThisInterface)?;
         let up = LinkUnspec::new_with_index(self.index).up().build();
