@@ -32,7 +32,7 @@ Exit status:
 const SIGNALS: &str = "\
 Signals:
   SIGUSR1  print the counters on standard error
-  SIGHUP   reload the secrets; other settings take effect at a restart";
+  SIGHUP   read settings and secrets again; faulty ones leave the old ones in force";
 
 const FIREWALL_NOTES: &str = "\
 The table 'inet teredo' drops what comes unsolicited out of a tunnel. It stays when the agent ends, however it ends; \
@@ -40,7 +40,7 @@ The table 'inet teredo' drops what comes unsolicited out of a tunnel. It stays w
 
 Signals:
   SIGUSR1  print the state on standard error
-  SIGHUP   nothing: there is nothing to reload";
+  SIGHUP   read the settings again; faulty ones leave the old ones in force";
 
 const RELAY_NOTES: &str = "\
 A relay is a router. The host must forward IPv6 (sysctl net.ipv6.conf.all.forwarding=1; teredo \
@@ -195,7 +195,7 @@ pub(crate) enum NativePolicy {
     Ignore,
 }
 
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(after_help = SIGNALS)]
 pub(crate) struct ServerArgs {
     /// Primary IPv4 address, the one that clients are configured with; repeat for more pairs
@@ -226,7 +226,7 @@ pub(crate) struct ServerArgs {
     pub(crate) workers: Option<NonZeroUsize>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct RelayArgs {
     /// Local IPv4 address to send from; optional with --host
     #[arg(long, value_name = "A")]
@@ -272,7 +272,7 @@ pub(crate) struct RelayArgs {
     pub(crate) group: Option<String>,
 }
 
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(after_help = FIREWALL_NOTES)]
 pub(crate) struct FirewallArgs {
     /// Keep the port in this existing nftables set [default: use a separate table, 'inet teredo']

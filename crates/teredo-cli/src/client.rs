@@ -24,7 +24,9 @@ use crate::args::NativePolicy;
 use crate::daemon::inside::Inside;
 use crate::daemon::keep::Kept;
 use crate::daemon::node::{self, GATE_GRACE, Serving, offer_service, run_failure, start_failure};
-use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, counters, privilege};
+use crate::daemon::{
+    self, ControlSignal, ControlSignals, EndSignals, Watchdog, counters, privilege, reload,
+};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::ClientSettings;
@@ -75,6 +77,7 @@ async fn serve(
     let mut session = Session {
         end,
         signals,
+        watchdog: Watchdog::new(),
         control,
         legacy: Legacy::new(&setup.settings),
     };
@@ -107,10 +110,7 @@ async fn serve(
         let client = match (attempt.await, proven.take()) {
             (Ok(client), _) => client,
             (Err(refusal), Some(old)) => {
-                narrate(format_args!(
-                    "not reloaded, the old settings stay in force: {}",
-                    refusal.into_failure()
-                ));
+                reload::refuse(&refusal.into_failure());
                 requests = session.control.renew();
                 setup = old;
                 continue;
@@ -172,6 +172,7 @@ enum Next {
 struct Session {
     end: EndSignals,
     signals: ControlSignals,
+    watchdog: Watchdog,
     control: NodeControl,
     legacy: Legacy,
 }
@@ -191,11 +192,16 @@ impl Session {
         loop {
             tokio::select! {
                 () = self.end.received() => return Next::End,
+                () = self.watchdog.due() => {
+                    // Through the control loop and the data path: if either hangs, this does.
+                    let status = self.control.status().await;
+                    self.watchdog.feed(status.interface.is_some());
+                }
                 () = self.legacy.is_due() => self.legacy.update(client).await,
                 signal = self.signals.received() => match signal {
                     ControlSignal::Print => counters::print(&self.control.status().await),
                     ControlSignal::Reload => {
-                        if let Some(new) = reload(client, settings, &load) {
+                        if let Some(new) = read_again(client, settings, &load) {
                             return Next::Reload(Box::new(new));
                         }
                     }
@@ -251,20 +257,12 @@ async fn end(serving: Option<Serving>) {
 }
 
 /// Reads the settings again. A faulty file changes nothing; other secrets alone need no other client.
-fn reload(
+fn read_again(
     client: &Client,
     settings: &ClientSettings,
     load: impl Fn() -> Result<ClientSettings, Failure>,
 ) -> Option<Setup> {
-    let mut setup = match Setup::read(load) {
-        Ok(setup) => setup,
-        Err(failure) => {
-            narrate(format_args!(
-                "not reloaded, the old settings stay in force: {failure}"
-            ));
-            return None;
-        }
-    };
+    let mut setup = reload::read(|| Setup::read(&load))?;
     let new = &mut setup.settings;
     if (&new.socket, &new.group) != (&settings.socket, &settings.group) {
         narrate("the socket and its group take effect at a restart");
@@ -273,13 +271,13 @@ fn reload(
     }
     if new == settings {
         client.set_keys(setup.keys);
-        narrate(match settings.secret_file {
-            Some(_) => "secrets reloaded; no other setting has changed",
-            None => "reloaded: no setting has changed",
-        });
+        match settings.secret_file {
+            Some(_) => narrate("secrets reloaded; no other setting has changed"),
+            None => reload::tell_unchanged(),
+        }
         return None;
     }
-    narrate("settings reloaded");
+    reload::tell_changed();
     Some(setup)
 }
 

@@ -5,12 +5,14 @@ pub(crate) mod inside;
 pub(crate) mod keep;
 pub(crate) mod node;
 pub(crate) mod privilege;
+pub(crate) mod reload;
 
 use std::task::Poll;
 
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Interval, interval};
 
 use crate::failure::{Exit, Failure};
 
@@ -40,6 +42,32 @@ pub(crate) fn tell_state(state: &str) {
 fn tell(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "cannot notify the service manager");
+    }
+}
+
+/// The service manager's watchdog (`WatchdogSec=`), which kills a daemon that hangs.
+#[derive(Debug)]
+pub(crate) struct Watchdog(Option<Interval>);
+
+impl Watchdog {
+    /// Must be called within a runtime.
+    pub(crate) fn new() -> Self {
+        Self(sd_notify::watchdog_enabled().map(|limit| interval(limit / 3)))
+    }
+
+    /// Waits until a sign of life is due; pending for ever without a watchdog. Cancel safe.
+    pub(crate) async fn due(&mut self) {
+        match &mut self.0 {
+            Some(interval) => drop(interval.tick().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives a sign of life, if the daemon is alive.
+    pub(crate) fn feed(&self, alive: bool) {
+        if alive {
+            tell(NotifyState::Watchdog);
+        }
     }
 }
 

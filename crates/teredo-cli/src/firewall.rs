@@ -1,72 +1,113 @@
 //! `teredo firewall`: the agent that keeps nftables in step with the port.
 
-use teredo_firewall::{Agent, AgentError, AgentStatus, Block, BlockError, ForeignTable, Target};
+use teredo_firewall::{
+    Agent, AgentError, AgentStatus, Block, BlockError, Ending, ForeignTable, Target,
+};
 use teredo_node::retry_briefly;
 use teredo_notify::watcher::GatingSubscriber;
 use tokio::sync::watch;
 
-use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals};
+use crate::daemon::reload::{self, Next};
+use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, Watchdog};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::FirewallSettings;
 
 /// Follows the port until SIGINT or SIGTERM, then closes it; the block of the tunnel's inside stays. Or removes the block.
+/// `load` reads the settings, at the start and at each reload.
 ///
 /// The services may be absent; then there is no port, and so no exception.
-pub(crate) fn run(settings: FirewallSettings) -> Result<Exit, Failure> {
-    if settings.remove {
+pub(crate) fn run(load: impl Fn() -> Result<FirewallSettings, Failure>) -> Result<Exit, Failure> {
+    let first = load()?;
+    if first.remove {
         return remove();
     }
-    daemon::runtime()?.block_on(follow(settings))
+    let follow = async {
+        let mut session = Session {
+            end: EndSignals::new()?,
+            signals: ControlSignals::new()?,
+            watchdog: Watchdog::new(),
+        };
+        reload::run(first, async |settings| {
+            session.follow(settings, &load).await
+        })
+        .await
+    };
+    daemon::runtime()?.block_on(follow)
 }
 
-async fn follow(settings: FirewallSettings) -> Result<Exit, Failure> {
-    let FirewallSettings {
-        agent: config,
-        sockets,
-        ..
-    } = settings;
-    let place = match &config.target {
+/// The parts of the program that outlive a reload.
+struct Session {
+    end: EndSignals,
+    signals: ControlSignals,
+    watchdog: Watchdog,
+}
+
+impl Session {
+    async fn follow(
+        &mut self,
+        settings: &FirewallSettings,
+        load: impl Fn() -> Result<FirewallSettings, Failure>,
+    ) -> Result<Next<FirewallSettings>, Failure> {
+        let config = &settings.agent;
+        let agent = retry_briefly(
+            || Agent::new(config.clone()),
+            |error| matches!(error, AgentError::AlreadyRunning { .. }),
+        )
+        .await
+        .map_err(agent_failure)?;
+        introduce(settings);
+        daemon::tell_ready();
+
+        let status = agent.status();
+        let sources = settings.sockets.iter().map(GatingSubscriber::new).collect();
+        let mut next = None;
+        let ended = async {
+            loop {
+                tokio::select! {
+                    () = self.end.received() => {
+                        daemon::tell_stopping();
+                        return Ending::Close;
+                    }
+                    () = self.watchdog.due() => self.watchdog.feed(true),
+                    signal = self.signals.received() => match signal {
+                        ControlSignal::Print => tell_state(&status),
+                        ControlSignal::Reload => if let Some(new) = reload::read(&load) {
+                            if new == *settings {
+                                reload::tell_unchanged();
+                                continue;
+                            }
+                            reload::tell_changed();
+                            // Leases in another place end here; in the same one the next agent renews them.
+                            let same_place = new.agent.target == settings.agent.target;
+                            next = Some(new);
+                            return if same_place { Ending::Leave } else { Ending::Close };
+                        }
+                    },
+                }
+            }
+        };
+        let outcome = agent.run_all(sources, ended).await;
+        match (outcome, next) {
+            (Ok(()), Some(next)) => Ok(Next::Reload(next)),
+            (outcome, _) => Ok(Next::End(
+                outcome.map(|()| Exit::Done).map_err(agent_failure),
+            )),
+        }
+    }
+}
+
+fn introduce(settings: &FirewallSettings) {
+    let place = match &settings.agent.target {
         Target::OwnTable => String::from("the table 'inet teredo'"),
         Target::AdministratorSet(set) => format!("the set '{set}'"),
     };
-    let mut end = EndSignals::new()?;
-    let mut signals = ControlSignals::new()?;
-    let agent = retry_briefly(
-        || Agent::new(config.clone()),
-        |error| matches!(error, AgentError::AlreadyRunning { .. }),
-    )
-    .await
-    .map_err(agent_failure)?;
-    let names: Vec<_> = sockets
-        .iter()
-        .map(|socket| socket.display().to_string())
-        .collect();
+    let sockets = settings.sockets.iter();
+    let names: Vec<_> = sockets.map(|socket| socket.display().to_string()).collect();
     narrate(format_args!(
         "{place} follows the port of {}",
         names.join(" and ")
     ));
-    daemon::tell_ready();
-
-    let status = agent.status();
-    let sources = sockets.into_iter().map(GatingSubscriber::new).collect();
-    let shutdown = async {
-        loop {
-            tokio::select! {
-                () = end.received() => break,
-                signal = signals.received() => match signal {
-                    ControlSignal::Print => tell_state(&status),
-                    ControlSignal::Reload => narrate("nothing to reload"),
-                },
-            }
-        }
-        daemon::tell_stopping();
-    };
-    agent
-        .run_all(sources, shutdown)
-        .await
-        .map_err(agent_failure)?;
-    Ok(Exit::Done)
 }
 
 fn tell_state(status: &watch::Receiver<AgentStatus>) {

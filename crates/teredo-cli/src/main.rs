@@ -97,18 +97,16 @@ fn run() -> Result<Exit, Failure> {
             ClientSettings::new(args.clone(), section, socket.clone())
         }),
         Command::Server(args) => {
-            server::run(ServerSettings::new(args, Config::load(config)?.server)?)
+            server::run(|| ServerSettings::new(args.clone(), Config::load(config)?.server))
         }
-        Command::Relay(args) => relay::run(RelaySettings::new(
-            args,
-            Config::load(config)?.relay,
-            socket,
-        )?),
-        Command::Firewall(args) => firewall::run(FirewallSettings::new(
-            args,
-            Config::load(config)?.firewall,
-            socket,
-        )),
+        Command::Relay(args) => relay::run(|| {
+            let section = Config::load(config)?.relay;
+            RelaySettings::new(args.clone(), section, socket.clone())
+        }),
+        Command::Firewall(args) => firewall::run(|| {
+            let section = Config::load(config)?.firewall;
+            Ok(FirewallSettings::new(args.clone(), section, socket.clone()))
+        }),
         Command::Status(args) => status::run(&args, &socket, &mut output),
         Command::Port(args) => port::run(&args, &socket, &mut output),
         Command::Monitor(args) => monitor::run(&args, &socket, &mut output),

@@ -4,76 +4,193 @@ use std::net::Ipv4Addr;
 use std::pin::pin;
 
 use teredo::policy::DestinationPolicy;
-use teredo_node::Relay;
+use teredo_node::{NodeControl, Relay, Requests};
 use teredo_notify::hub::Hub;
-use teredo_notify::service::{Control as _, EventBus};
+use teredo_notify::service::{Control as _, EventBus, Service};
 use teredo_tunnel::{BindError, SpawnError};
 
 use crate::daemon::inside::Inside;
 use crate::daemon::keep::Kept;
-use crate::daemon::node::{self, GATE_GRACE, offer_service, run_failure, start_failure};
-use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, counters, privilege};
+use crate::daemon::node::{self, GATE_GRACE, Serving, offer_service, run_failure, start_failure};
+use crate::daemon::reload::{self, Next};
+use crate::daemon::{
+    self, ControlSignal, ControlSignals, EndSignals, Watchdog, counters, privilege,
+};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::RelaySettings;
 
-/// Relays until a signal ends it.
-pub(crate) fn run(settings: RelaySettings) -> Result<Exit, Failure> {
+/// Relays until a signal ends it. `load` reads the settings, at the start and at each reload.
+pub(crate) fn run(load: impl Fn() -> Result<RelaySettings, Failure>) -> Result<Exit, Failure> {
     let kept = Kept::take();
-    let policy = policy(&settings)?;
-    daemon::runtime()?.block_on(serve(settings, policy, kept))
+    let first = load()?;
+    policy(&first)?;
+    daemon::runtime()?.block_on(serve(first, kept, load))
 }
 
 async fn serve(
-    settings: RelaySettings,
-    policy: DestinationPolicy,
+    first: RelaySettings,
     kept: Kept,
+    load: impl Fn() -> Result<RelaySettings, Failure>,
 ) -> Result<Exit, Failure> {
-    let mut end = EndSignals::new()?;
-    let mut signals = ControlSignals::new()?;
+    let (end, signals) = (EndSignals::new()?, ControlSignals::new()?);
     // The socket first: a second instance fails there.
     let hub = Hub::new();
     let events = EventBus::new(hub.clone());
     let (control, requests) = teredo_node::control();
     let service = offer_service(
         kept.service,
-        &settings.socket,
-        settings.group.as_deref(),
+        &first.socket,
+        first.group.as_deref(),
         &hub,
         &events,
         control.clone(),
     )
     .await?;
-    let inside = Inside {
-        protect: settings.protect,
-        // A relay forwards for others, who have firewalls of their own.
-        forward: false,
+    let mut session = Session {
+        end,
+        signals,
+        watchdog: Watchdog::new(),
+        hub,
+        events,
+        control,
+        requests: Some(requests),
+        service: Some(service),
+        serving: None,
     };
-    let prepared = Relay::builder()
-        .protection(inside.protection())
-        .address(settings.address)
-        .port(settings.port)
-        .host(settings.host)
-        .serve(settings.serve)
-        .destinations(policy)
-        .direct_bubbles(settings.direct_bubbles)
-        .lanes(settings.workers)
-        .interface(&settings.interface)
-        .offload(settings.offload)
-        .hub(hub)
-        .events(events)
-        .requests(requests)
-        .gate_grace(GATE_GRACE)
-        .prepare()
-        .await
-        .map_err(|error| start_failure(error, data_path_failure))?;
-    privilege::keep_what_is_needed(settings.port.try_into().ok())?;
+    let outcome = reload::run(first, async |settings| session.relay(settings, &load).await).await;
+    if let Some(serving) = session.serving {
+        serving.end().await;
+    }
+    outcome
+}
 
-    let serving = node::serve(service);
-    let mut relay = prepared
-        .start()
-        .await
-        .map_err(|error| start_failure(error, data_path_failure))?;
+/// The parts of the program that outlive a reload.
+struct Session {
+    end: EndSignals,
+    signals: ControlSignals,
+    watchdog: Watchdog,
+    hub: Hub,
+    events: EventBus,
+    control: NodeControl,
+    /// For the first relay; each later one gets its own.
+    requests: Option<Requests>,
+    /// Until it is served.
+    service: Option<Service>,
+    serving: Option<Serving>,
+}
+
+impl Session {
+    async fn relay(
+        &mut self,
+        settings: &RelaySettings,
+        load: impl Fn() -> Result<RelaySettings, Failure>,
+    ) -> Result<Next<RelaySettings>, Failure> {
+        let policy = policy(settings)?;
+        let requests = self.requests.take();
+        let requests = requests.unwrap_or_else(|| self.control.renew());
+        let inside = Inside {
+            protect: settings.protect,
+            // A relay forwards for others, who have firewalls of their own.
+            forward: false,
+        };
+        let prepared = Relay::builder()
+            .protection(inside.protection())
+            .address(settings.address)
+            .port(settings.port)
+            .host(settings.host)
+            .serve(settings.serve.clone())
+            .destinations(policy)
+            .direct_bubbles(settings.direct_bubbles)
+            .lanes(settings.workers)
+            .interface(&settings.interface)
+            .offload(settings.offload)
+            .hub(self.hub.clone())
+            .events(self.events.clone())
+            .requests(requests)
+            .gate_grace(GATE_GRACE)
+            .prepare()
+            .await
+            .map_err(|error| start_failure(error, data_path_failure))?;
+        if let Some(service) = self.service.take() {
+            privilege::keep_what_is_needed(settings.port.try_into().ok())?;
+            self.serving = Some(node::serve(service));
+        }
+        let mut relay = prepared
+            .start()
+            .await
+            .map_err(|error| start_failure(error, data_path_failure))?;
+        introduce(settings, &relay);
+        let closed = inside.keep(&settings.interface);
+        daemon::tell_ready();
+
+        let mut open = relay.open();
+        let tell_open = async {
+            if open.wait_for(|open| *open).await.is_ok() {
+                daemon::tell_state("relaying");
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut tell_open = pin!(tell_open);
+        let next = loop {
+            tokio::select! {
+                () = self.end.received() => break None,
+                () = self.watchdog.due() => self.watchdog.feed(relay.status().await.is_some()),
+                signal = self.signals.received() => match signal {
+                    ControlSignal::Print => counters::print(&self.control.status().await),
+                    ControlSignal::Reload => if let Some(new) = read_again(settings, &load) {
+                        break Some(new);
+                    }
+                },
+                error = relay.ended() => {
+                    // Subscribers hear that the port is gone before the service is (N-11).
+                    drop(relay);
+                    if let Some(closed) = closed {
+                        closed.abort();
+                    }
+                    return Ok(Next::End(Err(run_failure(&error, "relay"))));
+                }
+                () = &mut tell_open => {}
+            }
+        };
+        if next.is_none() {
+            daemon::tell_stopping();
+        }
+        let outcome = relay.shutdown().await;
+        if let Some(closed) = closed {
+            closed.abort();
+        }
+        let outcome = outcome
+            .map(|()| Exit::Done)
+            .map_err(|error| run_failure(&error, "relay"));
+        Ok(next.map_or(Next::End(outcome), Next::Reload))
+    }
+}
+
+/// Reads the settings again; `None` if they are faulty, or the same.
+fn read_again(
+    settings: &RelaySettings,
+    load: impl Fn() -> Result<RelaySettings, Failure>,
+) -> Option<RelaySettings> {
+    let mut new = reload::read(|| {
+        let new = load()?;
+        policy(&new)?;
+        Ok(new)
+    })?;
+    if (&new.socket, &new.group) != (&settings.socket, &settings.group) {
+        narrate("the socket and its group take effect at a restart");
+        new.socket.clone_from(&settings.socket);
+        new.group.clone_from(&settings.group);
+    }
+    if new == *settings {
+        reload::tell_unchanged();
+        return None;
+    }
+    reload::tell_changed();
+    Some(new)
+}
+
+fn introduce(settings: &RelaySettings, relay: &Relay) {
     let address = match settings.address {
         Ipv4Addr::UNSPECIFIED => String::from("this host"),
         address => address.to_string(),
@@ -83,46 +200,6 @@ async fn serve(
     if let Some(trouble) = relay.trouble() {
         narrate(trouble);
     }
-    let closed = inside.keep(&settings.interface);
-    daemon::tell_ready();
-
-    let mut open = relay.open();
-    let tell_open = async {
-        if open.wait_for(|open| *open).await.is_ok() {
-            daemon::tell_state("relaying");
-        }
-        std::future::pending::<()>().await;
-    };
-    let mut tell_open = pin!(tell_open);
-    let ended = loop {
-        tokio::select! {
-            () = end.received() => break None,
-            signal = signals.received() => match signal {
-                ControlSignal::Print => counters::print(&control.status().await),
-                ControlSignal::Reload => {
-                    narrate("nothing to reload: settings take effect at a restart");
-                }
-            },
-            error = relay.ended() => break Some(error),
-            () = &mut tell_open => {}
-        }
-    };
-    daemon::tell_stopping();
-    let outcome = match ended {
-        Some(error) => {
-            // Subscribers hear that the port is gone before the service is (N-11).
-            drop(relay);
-            Err(error)
-        }
-        None => relay.shutdown().await,
-    };
-    serving.end().await;
-    if let Some(closed) = closed {
-        closed.abort();
-    }
-    outcome
-        .map(|()| Exit::Done)
-        .map_err(|error| run_failure(&error, "relay"))
 }
 
 /// Where the relay may send; fails where its own address is none that a client could reach.

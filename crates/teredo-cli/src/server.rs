@@ -14,7 +14,8 @@ use teredo_tunnel::server::{ServerEvent, ServerHandle, ServerStatus};
 use teredo_tunnel::{BindError, SpawnError};
 use tokio::sync::mpsc;
 
-use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals};
+use crate::daemon::reload::{self, Next};
+use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, Watchdog};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::secret::{self, Entry, SecretError};
@@ -24,36 +25,95 @@ use crate::text::bytes;
 /// The word behind the secret of a client that must get a new one.
 const RETIRED: &str = "retired";
 
-/// Serves until SIGINT or SIGTERM.
-pub(crate) fn run(settings: ServerSettings) -> Result<Exit, Failure> {
-    let policy = policy(&settings)?;
-    let security = load_secrets(&settings)?;
-    daemon::runtime()?.block_on(serve(settings, policy, security))
+/// Serves until SIGINT or SIGTERM. `load` reads the settings, at the start and at each reload.
+pub(crate) fn run(load: impl Fn() -> Result<ServerSettings, Failure>) -> Result<Exit, Failure> {
+    let first = load()?;
+    let signals = |first| async {
+        let mut session = Session {
+            end: EndSignals::new()?,
+            signals: ControlSignals::new()?,
+            watchdog: Watchdog::new(),
+        };
+        reload::run(first, async |settings| session.serve(settings, &load).await).await
+    };
+    daemon::runtime()?.block_on(signals(first))
 }
 
-async fn serve(
-    settings: ServerSettings,
-    destinations: DestinationPolicy,
-    security: Security,
-) -> Result<Exit, Failure> {
-    let mut end = EndSignals::new()?;
-    let mut signals = ControlSignals::new()?;
-    let pairs = settings.pairs.iter().map(|&address| ServerConfig {
-        destinations: destinations.clone(),
-        serve: settings.serve.clone(),
-        security: security.clone(),
-        limits: settings.limits,
-        ..ServerConfig::new(address)
-    });
-    let (sender, mut path_events) = mpsc::unbounded_channel();
-    // The loop below holds the receiver for as long as the server runs.
-    let events = move |event| drop(sender.send(event));
-    let server = ServerHandle::spawn(pairs.collect(), settings.workers, events).map_err(refusal)?;
-    let mut network = NetworkMonitor::for_server()
-        .await
-        .context("cannot monitor the network's addresses")?;
-    server.set_broadcasts(network.attached().broadcasts);
+/// The parts of the program that outlive a reload.
+struct Session {
+    end: EndSignals,
+    signals: ControlSignals,
+    watchdog: Watchdog,
+}
 
+impl Session {
+    async fn serve(
+        &mut self,
+        settings: &ServerSettings,
+        load: impl Fn() -> Result<ServerSettings, Failure>,
+    ) -> Result<Next<ServerSettings>, Failure> {
+        let destinations = policy(settings)?;
+        let security = load_secrets(settings)?;
+        let pairs = settings.pairs.iter().map(|&address| ServerConfig {
+            destinations: destinations.clone(),
+            serve: settings.serve.clone(),
+            security: security.clone(),
+            limits: settings.limits,
+            ..ServerConfig::new(address)
+        });
+        let (sender, mut path_events) = mpsc::unbounded_channel();
+        // The loop below holds the receiver for as long as the server runs.
+        let events = move |event| drop(sender.send(event));
+        let server =
+            ServerHandle::spawn(pairs.collect(), settings.workers, events).map_err(refusal)?;
+        let mut network = NetworkMonitor::for_server()
+            .await
+            .context("cannot monitor the network's addresses")?;
+        server.set_broadcasts(network.attached().broadcasts);
+        introduce(settings, &security);
+        daemon::tell_ready();
+        let next = loop {
+            tokio::select! {
+                () = self.end.received() => break None,
+                () = self.watchdog.due() => self.watchdog.feed(server.status().await.is_some()),
+                signal = self.signals.received() => match signal {
+                    ControlSignal::Print => if let Some(status) = server.status().await {
+                        print_counters(&status);
+                    },
+                    ControlSignal::Reload => match reload::read(&load) {
+                        Some(new) if new == *settings => reload_secrets(settings, &server).await,
+                        Some(new) => {
+                            reload::tell_changed();
+                            break Some(new);
+                        }
+                        None => {}
+                    }
+                },
+                change = network.changed() => {
+                    tracing::debug!(%change, "the network changed");
+                    server.set_broadcasts(network.attached().broadcasts);
+                }
+                event = path_events.recv() => if matches!(event, Some(ServerEvent::Ended) | None) {
+                    let failure = Failure::new(Exit::Failed, "the server ended by itself")
+                        .hint("the log shows the reason; start the server again");
+                    return Ok(Next::End(Err(failure)));
+                }
+            }
+        };
+        let status = server.status().await;
+        if next.is_none() {
+            daemon::tell_stopping();
+        }
+        drop(server);
+        if let Some(status) = status {
+            print_counters(&status);
+        }
+        Ok(next.map_or(Next::End(Ok(Exit::Done)), Next::Reload))
+    }
+}
+
+/// Says where the server is, and whom it serves.
+fn introduce(settings: &ServerSettings, security: &Security) {
     for pair in &settings.pairs {
         let ServerAddress { primary, secondary } = pair;
         narrate(format_args!(
@@ -63,44 +123,16 @@ async fn serve(
             narrate(advice);
         }
     }
-    if let Some(line) = describe_secrets(&security) {
+    if let Some(line) = describe_secrets(security) {
         narrate(line);
     }
-    daemon::tell_ready();
-    loop {
-        tokio::select! {
-            () = end.received() => break,
-            signal = signals.received() => match signal {
-                ControlSignal::Print => if let Some(status) = server.status().await {
-                    print_counters(&status);
-                },
-                ControlSignal::Reload if settings.secret_file.is_some() => {
-                    reload_secrets(&settings, &server).await;
-                }
-                ControlSignal::Reload => narrate(
-                    "nothing to reload: no --secret-file; other settings take effect at a restart",
-                ),
-            },
-            change = network.changed() => {
-                tracing::debug!(%change, "the network changed");
-                server.set_broadcasts(network.attached().broadcasts);
-            }
-            event = path_events.recv() => if matches!(event, Some(ServerEvent::Ended) | None) {
-                return Err(Failure::new(Exit::Failed, "the server ended by itself").hint("the log shows the reason; start the server again"));
-            }
-        }
-    }
-    daemon::tell_stopping();
-    let status = server.status().await;
-    drop(server);
-    if let Some(status) = status {
-        print_counters(&status);
-    }
-    Ok(Exit::Done)
 }
 
 /// Reloads the secrets, and reports when they are in force. A faulty file changes nothing.
 async fn reload_secrets(settings: &ServerSettings, server: &ServerHandle) {
+    if settings.secret_file.is_none() {
+        return reload::tell_unchanged();
+    }
     match load_secrets(settings) {
         Ok(security) => {
             let line = describe_secrets(&security);
@@ -112,9 +144,7 @@ async fn reload_secrets(settings: &ServerSettings, server: &ServerHandle) {
                 narrate(line);
             }
         }
-        Err(failure) => narrate(format_args!(
-            "secrets not reloaded, the old ones stay in force: {failure}"
-        )),
+        Err(failure) => reload::refuse(&failure),
     }
 }
 

@@ -158,6 +158,22 @@ pub struct Agent {
     failure: Option<String>,
 }
 
+/// The end of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The ports are closed.
+    Close,
+    /// The ports stay open for the next agent, which renews their leases, as at a reload. Without one they close when the
+    /// leases end.
+    Leave,
+}
+
+impl From<()> for Ending {
+    fn from((): ()) -> Self {
+        Self::Close
+    }
+}
+
 impl Agent {
     /// Closes the inside of the configured interface, in the network namespace of the calling thread.
     ///
@@ -222,7 +238,7 @@ impl Agent {
         self.run_all(vec![source], shutdown).await
     }
 
-    /// Follows the ports of all nodes until `shutdown` completes, then closes them. The inside of the tunnels stays closed.
+    /// Follows the ports of all nodes until `shutdown` completes, then closes them, or leaves them to the next agent. The inside of the tunnels stays closed.
     ///
     /// Each state is confirmed to its source only when the kernel has confirmed it to the agent (N-16). The agent retries a
     /// change that the kernel refuses until it succeeds or the port changes. Each source gets a report when something
@@ -236,14 +252,20 @@ impl Agent {
     pub async fn run_all<S: PortSource>(
         mut self,
         mut sources: Vec<S>,
-        shutdown: impl Future<Output = ()>,
+        shutdown: impl Future<Output: Into<Ending>>,
     ) -> Result<(), AgentError> {
         let mut shutdown = pin!(shutdown);
         self.nodes = sources.iter().map(|_| Followed::default()).collect();
         loop {
             let (resync_at, patience) = (self.resync_at, self.patience);
             tokio::select! {
-                () = &mut shutdown => break,
+                ending = &mut shutdown => match ending.into() {
+                    Ending::Close => break,
+                    Ending::Leave => {
+                        self.firewall.leave();
+                        return Ok(());
+                    }
+                },
                 (index, state) = next(&mut sources) => {
                     let state = state.map_err(|error| AgentError::Source(error.into()))?;
                     self.nodes[index].learn(state, sources[index].node());

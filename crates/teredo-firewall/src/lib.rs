@@ -59,7 +59,7 @@ mod nft_program;
 #[cfg(test)]
 mod testing;
 
-pub use agent::{Agent, AgentError, AgentStatus, Resyncs};
+pub use agent::{Agent, AgentError, AgentStatus, Ending, Resyncs};
 pub use block::{Block, BlockError, ForeignTable};
 pub use config::{
     AgentConfig, ConfigError, DEFAULT_LEASE, DEFAULT_RENEW, Exception, ParseExceptionError,

@@ -30,6 +30,7 @@ mod opinions;
 mod order;
 mod rebind;
 mod relay;
+mod reload;
 mod ruleset;
 mod secure;
 mod servers;

@@ -341,7 +341,9 @@ fn the_inside_is_closed_whoever_dies() {
         converse(connect(&bob_host, address, 22, SECOND * 5).unwrap(), &open);
         // It ends nothing.
         agent.signal(Signal::HUP).unwrap();
-        agent.wait_for_line("nothing to reload", SECOND).unwrap();
+        agent
+            .wait_for_line("no setting has changed", SECOND)
+            .unwrap();
         is_closed(address, 23);
         agent.signal(ends).unwrap();
         eventually(SECOND * 3, "the end of the exceptions", || {

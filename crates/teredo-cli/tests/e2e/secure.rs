@@ -135,7 +135,7 @@ fn a_wrong_secret_is_named_and_mended() {
     let mark = server.mark();
     write(&world, "secrets", &["alice"]);
     server.signal(Signal::HUP).unwrap();
-    let fault = server.wait_for_line_after(mark, "secrets not reloaded", SECOND * 5);
+    let fault = server.wait_for_line_after(mark, "not reloaded", SECOND * 5);
     assert!(fault.unwrap().contains("secrets:1: "));
     write(&world, "secrets", &[&line, &new_secret(&world, "bob")]);
     server.signal(Signal::HUP).unwrap();

@@ -344,7 +344,7 @@ fn foreign_routes_cost_nothing() {
     assert_eq!(client.status().state, Phase::Qualified);
 }
 
-/// SIGUSR1 prints the counters, SIGHUP reloads what can be reloaded or says that there is nothing, and neither ends any
+/// SIGUSR1 prints the counters, SIGHUP reads the settings again, and neither ends any
 /// role, under nohup(1) or not.
 #[test]
 fn signals_mean_the_same_in_every_role() {
@@ -359,7 +359,7 @@ fn signals_mean_the_same_in_every_role() {
     for process in [&client.process, &relay.process, &server, &agent] {
         process.signal(Signal::HUP).unwrap();
         process
-            .wait_for_line("nothing to reload", SECOND * 5)
+            .wait_for_line("no setting has changed", SECOND * 5)
             .unwrap();
     }
     for process in [&client.process, &relay.process, &server] {

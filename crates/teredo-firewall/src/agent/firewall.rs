@@ -366,6 +366,11 @@ impl Firewall {
         }
     }
 
+    /// Leaves the exceptions to the next agent. They end with their leases if there is none.
+    pub(super) fn leave(&mut self) {
+        self.released = true;
+    }
+
     /// Takes the agent's elements out of the administrator's set. A wrong name costs them nothing: only elements with the
     /// agent's mark are removed.
     fn empty_set(&mut self) -> Result<(), NftError> {
