@@ -24,8 +24,9 @@ use crate::args::NativePolicy;
 use crate::daemon::inside::Inside;
 use crate::daemon::keep::Kept;
 use crate::daemon::node::{self, GATE_GRACE, Serving, offer_service, run_failure, start_failure};
+use crate::daemon::sandbox::Needs;
 use crate::daemon::{
-    self, ControlSignal, ControlSignals, EndSignals, Watchdog, counters, privilege, reload,
+    self, ControlSignal, ControlSignals, EndSignals, Watchdog, counters, privilege, reload, sandbox,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
@@ -102,7 +103,8 @@ async fn serve(
                 .prepare()
                 .await?;
             if let Some(service) = service.take() {
-                privilege::keep_what_is_needed(settings.port).map_err(Refusal::Privilege)?;
+                privilege::keep(privilege::of_a_node(settings.port)).map_err(Refusal::Privilege)?;
+                sandbox::enter(&Needs::of_a_node(&settings.socket));
                 serving = Some(node::serve(service));
             }
             prepared.start().await.map_err(Refusal::Start)

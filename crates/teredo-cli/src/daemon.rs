@@ -6,6 +6,7 @@ pub(crate) mod keep;
 pub(crate) mod node;
 pub(crate) mod privilege;
 pub(crate) mod reload;
+pub(crate) mod sandbox;
 
 use std::task::Poll;
 

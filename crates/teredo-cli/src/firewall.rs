@@ -1,5 +1,6 @@
 //! `teredo firewall`: the agent that keeps nftables in step with the port.
 
+use caps::Capability;
 use teredo_firewall::{
     Agent, AgentError, AgentStatus, Block, BlockError, Ending, ForeignTable, Target,
 };
@@ -8,7 +9,10 @@ use teredo_notify::watcher::GatingSubscriber;
 use tokio::sync::watch;
 
 use crate::daemon::reload::{self, Next};
-use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, Watchdog};
+use crate::daemon::sandbox::Needs;
+use crate::daemon::{
+    self, ControlSignal, ControlSignals, EndSignals, Watchdog, privilege, sandbox,
+};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::FirewallSettings;
@@ -22,6 +26,8 @@ pub(crate) fn run(load: impl Fn() -> Result<FirewallSettings, Failure>) -> Resul
     if first.remove {
         return remove();
     }
+    privilege::keep([Capability::CAP_NET_ADMIN])?;
+    sandbox::enter(&Needs::of_a_firewall());
     let follow = async {
         let mut session = Session {
             end: EndSignals::new()?,

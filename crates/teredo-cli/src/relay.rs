@@ -13,8 +13,9 @@ use crate::daemon::inside::Inside;
 use crate::daemon::keep::Kept;
 use crate::daemon::node::{self, GATE_GRACE, Serving, offer_service, run_failure, start_failure};
 use crate::daemon::reload::{self, Next};
+use crate::daemon::sandbox::Needs;
 use crate::daemon::{
-    self, ControlSignal, ControlSignals, EndSignals, Watchdog, counters, privilege,
+    self, ControlSignal, ControlSignals, EndSignals, Watchdog, counters, privilege, sandbox,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
@@ -113,7 +114,8 @@ impl Session {
             .await
             .map_err(|error| start_failure(error, data_path_failure))?;
         if let Some(service) = self.service.take() {
-            privilege::keep_what_is_needed(settings.port.try_into().ok())?;
+            privilege::keep(privilege::of_a_node(settings.port.try_into().ok()))?;
+            sandbox::enter(&Needs::of_a_relay(&settings.socket));
             self.serving = Some(node::serve(service));
         }
         let mut relay = prepared

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use caps::Capability;
 use teredo::policy::DestinationPolicy;
 use teredo::server::{Security, ServerCounters};
 use teredo::wire::PORT;
@@ -15,7 +16,10 @@ use teredo_tunnel::{BindError, SpawnError};
 use tokio::sync::mpsc;
 
 use crate::daemon::reload::{self, Next};
-use crate::daemon::{self, ControlSignal, ControlSignals, EndSignals, Watchdog};
+use crate::daemon::sandbox::Needs;
+use crate::daemon::{
+    self, ControlSignal, ControlSignals, EndSignals, Watchdog, privilege, sandbox,
+};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::secret::{self, Entry, SecretError};
@@ -28,6 +32,9 @@ const RETIRED: &str = "retired";
 /// Serves until SIGINT or SIGTERM. `load` reads the settings, at the start and at each reload.
 pub(crate) fn run(load: impl Fn() -> Result<ServerSettings, Failure>) -> Result<Exit, Failure> {
     let first = load()?;
+    // For raw sockets to the IPv6 Internet and for large receive buffers, which a reload may open again.
+    privilege::keep([Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN])?;
+    sandbox::enter(&Needs::of_a_server());
     let signals = |first| async {
         let mut session = Session {
             end: EndSignals::new()?,

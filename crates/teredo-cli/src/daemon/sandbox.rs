@@ -1,0 +1,153 @@
+//! The sandbox of a daemon, whoever has started it: a fault in it writes no files but its own, starts no program, and
+//! looks into no other process. The units of systemd restrict more.
+//!
+//! Landlock (landlock(7)) restricts the file system, seccomp (seccomp(2)) the system calls. A kernel without one of them
+//! is no reason not to serve.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
+    path_beneath_rules,
+};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+/// The things that a daemon still needs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Needs {
+    /// Files and folders to write to.
+    writable: Vec<PathBuf>,
+    /// Whether it opens sockets to the Internet.
+    internet: bool,
+    /// Whether it loads the program that steers a relay's datagrams, which another relay after a reload does.
+    bpf: bool,
+}
+
+impl Needs {
+    /// A client or relay with this socket.
+    pub(crate) fn of_a_node(socket: &Path) -> Self {
+        let state = std::env::var_os("STATE_DIRECTORY");
+        let state = state
+            .iter()
+            .flat_map(|folders| std::env::split_paths(folders));
+        let folder = socket.parent().map(Path::to_path_buf);
+        Self {
+            writable: folder
+                .into_iter()
+                .chain(state)
+                // A reload may make another interface.
+                .chain([PathBuf::from("/dev/net/tun")])
+                .collect(),
+            internet: true,
+            bpf: false,
+        }
+    }
+
+    /// A relay.
+    pub(crate) fn of_a_relay(socket: &Path) -> Self {
+        Self {
+            bpf: true,
+            ..Self::of_a_node(socket)
+        }
+    }
+
+    /// A server.
+    pub(crate) fn of_a_server() -> Self {
+        Self {
+            internet: true,
+            ..Self::default()
+        }
+    }
+
+    /// A firewall agent: it talks to the kernel and to services of this host.
+    pub(crate) fn of_a_firewall() -> Self {
+        Self::default()
+    }
+}
+
+/// Restricts this thread and all that it will start; call it before there is another one.
+pub(crate) fn enter(needs: &Needs) {
+    if let Err(error) = restrict_files(&needs.writable) {
+        tracing::warn!(%error, "the file system is not restricted");
+    }
+    match filter(needs) {
+        Ok(program) => {
+            if let Err(error) = seccompiler::apply_filter(&program) {
+                tracing::warn!(%error, "system calls are not restricted");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "system calls are not restricted"),
+    }
+}
+
+/// Nothing is written but below these paths, and nothing is executed. Reading is the business of users and modes.
+fn restrict_files(writable: &[PathBuf]) -> Result<(), RulesetError> {
+    let write = AccessFs::from_write(ABI::V3);
+    Ruleset::default()
+        .handle_access(write | AccessFs::Execute)?
+        .create()?
+        .add_rules(path_beneath_rules(writable, write))?
+        .restrict_self()?;
+    Ok(())
+}
+
+/// System calls that no daemon makes; they fail with EPERM.
+const NEVER: &[libc::c_long] = &[
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_setns,
+    libc::SYS_unshare,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_reboot,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_add_key,
+    libc::SYS_keyctl,
+];
+
+fn filter(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        NEVER.iter().map(|&call| (call, Vec::new())).collect();
+    if !needs.bpf {
+        rules.insert(libc::SYS_bpf, Vec::new());
+    }
+    let mut families = vec![libc::AF_PACKET];
+    if !needs.internet {
+        families.extend([libc::AF_INET, libc::AF_INET6]);
+    }
+    let of_family = |family: libc::c_int| {
+        let condition = SeccompCondition::new(
+            0,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::Eq,
+            u64::from(family.unsigned_abs()),
+        )?;
+        SeccompRule::new(vec![condition])
+    };
+    let sockets: Result<_, _> = families.into_iter().map(of_family).collect();
+    rules.insert(libc::SYS_socket, sockets?);
+    let filter = SeccompFilter::new(
+        rules,
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::EPERM.unsigned_abs()),
+        TargetArch::try_from(std::env::consts::ARCH)?,
+    )?;
+    filter.try_into()
+}
+
+#[cfg(test)]
+mod tests;
