@@ -165,7 +165,13 @@ fn the_own_table_has_the_rules_that_teredo_needs() {
             "ip protocol igmp accept"
         ]
     );
-    assert_eq!(texts("forward"), ["iifname @closed_forward goto inside"]);
+    assert_eq!(
+        texts("forward"),
+        [
+            "iifname @closed_forward goto inside",
+            "iifgroup 3544 goto inside"
+        ]
+    );
     assert_eq!(
         texts("inside"),
         [

@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use teredo_lab::{Host, Process};
+use teredo_lab::{Host, Process, ping};
 use teredo_notify::types::{Phase, Status};
 
 use crate::world::*;
@@ -136,24 +136,44 @@ impl Drop for Elsewhere {
     }
 }
 
-/// An interface that has left is no interface to be qualified on; one that comes back is.
+/// An interface that has left is no interface to be qualified on, and nothing is delivered there: no firewall of this
+/// host protects the one where it is.
 #[test]
 fn an_interface_in_another_namespace_is_reported() {
     let (world, _server) = World::with_server();
     let host = world.left.host("alice").unwrap();
     let client = world.client(&host, &[]);
-    client.qualified();
+    let address = client.qualified().address.unwrap();
+    let bob_host = world.right.host("bob").unwrap();
+    let bob = world.client(&bob_host, &[]);
+    bob.qualified();
+    assert!(
+        ping(&bob_host, address, 1, SECOND * 5)
+            .unwrap()
+            .are_all_in_order(1)
+    );
     let elsewhere = Elsewhere::new(&host);
-    ip(
-        &host,
-        &format!("link set teredo netns {}", elsewhere.0.id()),
+    let id = elsewhere.0.id().to_string();
+    ip(&host, &format!("link set teredo netns {id}"));
+    let there = ["-t", &id, "-n", "ip", "link", "set", "teredo", "up"];
+    assert!(
+        run(&host, Command::new("nsenter").args(there))
+            .status
+            .success()
     );
     let status = client.until(BOUND, "a client that is not qualified", |status| {
         status.state == Phase::Offline
     });
     assert_eq!(status.address, None);
-    let reason = status.reason.unwrap();
+    let reason = status.reason.clone().unwrap();
     assert!(reason.contains("not in this network namespace"), "{reason}");
+    let refused = |status: &Status| status.drops.get("host_refused").copied().unwrap_or(0);
+    let before = refused(&status);
+    let lost = ping(&bob_host, address, 3, SECOND).unwrap();
+    assert!(lost.order.is_empty(), "{lost:?}");
+    client.until(SECOND * 5, "packets that are refused", |status| {
+        refused(status) > before
+    });
 }
 
 /// A renamed interface is followed by its index, and reported under its name.
