@@ -1,5 +1,6 @@
 //! Manual pages and completions, from the same definition as the command line.
 
+use std::fs;
 use std::path::Path;
 
 use clap::CommandFactory as _;
@@ -18,14 +19,17 @@ pub(crate) fn completions(shell: Shell, output: &mut Output) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// Writes `teredo.1` and a page for each command into `directory`.
+/// Writes `teredo.1` and a page for each command into `directory`, which it makes if there is none.
 pub(crate) fn pages(directory: &Path) -> Result<Exit, Failure> {
-    clap_mangen::generate_to(Cli::command(), directory).map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            format!("cannot write manual pages to {}", directory.display()),
-        )
-        .because(error)
-    })?;
+    fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+        .map_err(|error| {
+            Failure::new(
+                Exit::Failed,
+                format!("cannot write manual pages to {}", directory.display()),
+            )
+            .because(error)
+            .hint("name a directory in which this user may write, such as 'teredo man /tmp/teredo-man'")
+        })?;
     Ok(Exit::Done)
 }
