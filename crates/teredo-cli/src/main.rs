@@ -38,14 +38,13 @@ mod text;
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::{Cli, Command, ConfigCommand, DEFAULT_CONFIG, Global, StatusArgs};
+use crate::args::{Cli, Command, Global, StatusArgs};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -116,24 +115,11 @@ fn run() -> Result<Exit, Failure> {
         Command::Address(command) => address::run(command, &mut output),
         Command::Explain(args) => explain::run(&args, &mut output),
         Command::Lab(args) => lab::run(args, output),
-        Command::Config(ConfigCommand::Check { file }) => {
-            check(file.as_deref().or(config), &mut output)
-        }
+        Command::Config(command) => config::run(&command, config, &mut output),
         Command::Secret(command) => secret::run(&command, &mut output),
         Command::Completions { shell } => manual::completions(shell, &mut output),
         Command::Man { directory } => manual::pages(&directory),
     }
-}
-
-/// `teredo config check`: lists the files, and fails at the first fault in one of them or in their combination.
-fn check(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Failure> {
-    let file = chosen.unwrap_or_else(|| Path::new(DEFAULT_CONFIG));
-    settings::check(Config::load(Some(file))?)?;
-    let files: Vec<PathBuf> = [vec![file.to_owned()], config::drop_ins(file)?].concat();
-    for file in files {
-        output.line(format_args!("{}: ok", file.display()))?;
-    }
-    Ok(Exit::Done)
 }
 
 /// A wrong command line: one clear line, and a hint.

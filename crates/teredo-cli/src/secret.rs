@@ -79,41 +79,45 @@ impl SecretError {
             problem: problem.into(),
         }
     }
+
+    /// The next step, where there is one to recommend.
+    pub(crate) fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Read { path, source } if source.kind() == io::ErrorKind::NotFound => format!(
+                "create it: '(umask 077; teredo secret new NAME > {})'",
+                path.display()
+            ),
+            Self::Read { .. } => return None,
+            Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
+            Self::ForeignOwner { path, .. } => format!("chown root {}", path.display()),
+            Self::NotRegular { .. } | Self::TooLong { .. } => {
+                String::from("a secret file has one line 'NAME:SECRET' per client")
+            }
+            Self::Empty { .. } | Self::Syntax { .. } => HOW_TO_MAKE.to_owned(),
+        })
+    }
 }
 
 impl From<SecretError> for Failure {
     fn from(error: SecretError) -> Self {
         let what = error.to_string();
-        match error {
-            SecretError::Read { path, source } => {
-                let exit = match source.kind() {
-                    io::ErrorKind::PermissionDenied => Exit::NotPermitted,
-                    _ => Exit::Failed,
-                };
-                let missing = source.kind() == io::ErrorKind::NotFound;
-                let failure = Self::new(exit, what).because(source);
-                if missing {
-                    let path = path.display();
-                    failure.hint(format!(
-                        "create it: '(umask 077; teredo secret new NAME > {path})'"
-                    ))
-                } else {
-                    failure
-                }
+        let exit = match &error {
+            SecretError::Read { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Exit::NotPermitted
             }
-            SecretError::Exposed { path, .. } => {
-                Self::new(Exit::NotPermitted, what).hint(format!("chmod 600 {}", path.display()))
-            }
-            SecretError::ForeignOwner { path, .. } => {
-                Self::new(Exit::NotPermitted, what).hint(format!("chown root {}", path.display()))
-            }
-            SecretError::NotRegular { .. } | SecretError::TooLong { .. } => {
-                Self::new(Exit::Failed, what)
-                    .hint("a secret file has one line 'NAME:SECRET' per client")
-            }
-            SecretError::Empty { .. } | SecretError::Syntax { .. } => {
-                Self::new(Exit::Failed, what).hint(HOW_TO_MAKE)
-            }
+            SecretError::Exposed { .. } | SecretError::ForeignOwner { .. } => Exit::NotPermitted,
+            _ => Exit::Failed,
+        };
+        let remedy = error.remedy();
+        let mut failure = Self::new(exit, what);
+        if let SecretError::Read { source, .. } = error {
+            failure = failure.because(source);
+        }
+        match remedy {
+            Some(remedy) => failure.hint(remedy),
+            None => failure,
         }
     }
 }

@@ -51,6 +51,12 @@ pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {
         .ok_or_else(|| format!("expected a number from 1 to {MAX_WORKERS}"))
 }
 
+/// Packets per second; 0 means no limit.
+pub(crate) fn rate(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| format!("expected packets per second, 0 to {}", u32::MAX))
+}
+
 /// The name of a client in a secret file; a colon ends it there.
 pub(crate) fn identifier(text: &str) -> Result<String, String> {
     let printable = |c: char| c.is_ascii_graphic() && c != ':';

@@ -17,7 +17,9 @@ use crate::args::value;
 pub(super) fn hosts<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<String>>, D::Error> {
-    list(deserializer, value::host)
+    list(deserializer, |text| {
+        value::host(text).map_err(|error| format!("'{text}': {error}"))
+    })
 }
 
 pub(super) fn interface<'de, D: Deserializer<'de>>(
@@ -42,7 +44,14 @@ pub(super) fn workers<'de, D: Deserializer<'de>>(
     let number = i64::deserialize(deserializer)?;
     value::workers(&number.to_string())
         .map(Some)
-        .map_err(|error| D::Error::custom(format!("workers: {error}")))
+        .map_err(D::Error::custom)
+}
+
+/// Packets per second; 0 means no limit.
+pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    value::rate(&i64::deserialize(deserializer)?.to_string())
+        .map(Some)
+        .map_err(D::Error::custom)
 }
 
 /// Text that the type itself parses.
@@ -78,7 +87,9 @@ pub(super) fn prefixes<'de, D: Deserializer<'de>>(
 pub(super) fn networks<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<(Ipv4Addr, u8)>>, D::Error> {
-    list(deserializer, value::network)
+    list(deserializer, |text| {
+        value::network(text).map_err(|error| format!("'{text}': {error}"))
+    })
 }
 
 /// Seconds as a number, or text with units.

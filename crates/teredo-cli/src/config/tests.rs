@@ -1,13 +1,18 @@
+use super::document::Document;
+use super::layers::together;
 use super::*;
 
 const PATH: &str = "/etc/teredo/teredo.toml";
 
-fn parse(text: &str) -> Result<Config, ConfigError> {
-    Config::parse(Path::new(PATH), text)
+fn parse(text: &str) -> Result<Config, Mistakes> {
+    let document = Document::parse(Path::new(PATH), text.as_bytes());
+    let mut mistakes = Mistakes::of(None);
+    mistakes.extend(document.mistakes);
+    mistakes.none_or(together(document.entries))
 }
 
 fn message(text: &str) -> String {
-    parse(text).expect_err("must be refused").to_string()
+    Failure::from(parse(text).expect_err("must be refused")).to_string()
 }
 
 #[test]
@@ -178,37 +183,6 @@ fn wrong_values_are_named_with_their_line() {
 }
 
 #[test]
-fn drop_ins_replace_key_by_key_in_the_order_of_their_names() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("teredo.toml");
-    let drop_in = directory.path().join("teredo.toml.d");
-    fs::create_dir(&drop_in).expect("a directory for drop-ins");
-    fs::write(
-        &file,
-        "[client]\nport = 1\ninterface = \"main\"\nservers = [\"a\", \"b\"]",
-    )
-    .expect("write");
-    fs::write(drop_in.join("20-b.toml"), "[client]\nport = 3").expect("write");
-    fs::write(
-        drop_in.join("10-a.toml"),
-        "[client]\nport = 2\nservers = [\"c\"]",
-    )
-    .expect("write");
-    fs::write(drop_in.join("30-c.toml.bak"), "not toml").expect("write");
-
-    let client = Config::load(Some(&file)).expect("good files").client;
-    assert_eq!(client.port.map(NonZeroU16::get), Some(3));
-    assert_eq!(client.interface.as_deref(), Some("main"));
-    assert_eq!(client.servers.as_deref(), Some(&["c".to_owned()][..]));
-}
-
-#[test]
-fn a_named_file_must_exist() {
-    let error = Config::load(Some(Path::new("/nonexistent/teredo.toml"))).expect_err("not there");
-    assert_eq!(error.to_string(), "cannot read /nonexistent/teredo.toml");
-}
-
-#[test]
 fn a_policy_that_does_not_exist_is_named() {
     let said = message("[client]\nnative_ipv6 = \"sleep\"\n");
     for word in ["teredo.toml:2", "sleep", "dormant", "ignore"] {
@@ -219,7 +193,7 @@ fn a_policy_that_does_not_exist_is_named() {
 #[test]
 fn a_relay_has_a_section() {
     let text = "[relay]\naddress = '192.0.2.9'\nport = 4545\nserve = ['2001:db8::/32']\ndeny = ['198.51.100.0/24', '203.0.113.7']\n";
-    let config = Config::parse(Path::new("teredo.toml"), text).expect("valid");
+    let config = parse(text).expect("valid");
     assert_eq!(config.relay.port, NonZeroU16::new(4545));
     assert_eq!(config.relay.serve.expect("given").len(), 1);
     let deny = [
@@ -234,6 +208,6 @@ fn a_relay_has_a_section() {
         "hosts = true",
     ] {
         let text = format!("[relay]\n{wrong}\n");
-        Config::parse(Path::new("teredo.toml"), &text).expect_err(wrong);
+        parse(&text).expect_err(wrong);
     }
 }

@@ -1,6 +1,19 @@
+use std::net::Ipv4Addr;
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use teredo::server::RelayLimits;
+use teredo::{Prefix, ServerAddress};
+use teredo_firewall::{AgentConfig, Target};
+use teredo_tunnel::offload::Offload;
+
 use super::*;
+use crate::args::{ClientArgs, FirewallArgs, NativePolicy, RelayArgs, ServerArgs};
+use crate::config::{ClientSection, FirewallSection, Pair, Places, RelaySection, ServerSection};
+use crate::failure::{Exit, Failure};
+
+mod command_line;
 
 const PRIMARY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
@@ -15,26 +28,6 @@ fn server(
         ..ServerArgs::default()
     };
     ServerSettings::new(args, section.clone())
-}
-
-fn client() -> ClientArgs {
-    ClientArgs {
-        servers: Vec::new(),
-        interface: None,
-        bind: None,
-        port: None,
-        no_default_route: false,
-        allow_private: false,
-        deny: Vec::new(),
-        secret_file: None,
-        protect: false,
-        no_local_discovery: false,
-        refresh_interval: None,
-        determine_refresh: false,
-        native_ipv6: None,
-        offload: None,
-        group: None,
-    }
 }
 
 #[test]
@@ -187,7 +180,7 @@ fn pairs_limits_and_threads_are_configured() {
 fn allow_plain_needs_a_secret_file() {
     let args = ServerArgs {
         addresses: vec![PRIMARY],
-        allow_plain: true,
+        allow_plain: Some(true),
         ..ServerArgs::default()
     };
     let failure = ServerSettings::new(args, ServerSection::default()).expect_err("no secrets");
@@ -196,8 +189,12 @@ fn allow_plain_needs_a_secret_file() {
 
 #[test]
 fn a_client_needs_a_server() {
-    let failure = ClientSettings::new(client(), ClientSection::default(), PathBuf::new())
-        .expect_err("no server");
+    let failure = ClientSettings::new(
+        ClientArgs::default(),
+        ClientSection::default(),
+        PathBuf::new(),
+    )
+    .expect_err("no server");
     assert_eq!(failure.exit(), Exit::Usage);
 }
 
@@ -219,6 +216,7 @@ fn the_command_line_wins_over_the_configuration() {
         native_ipv6: Some(NativePolicy::Dormant),
         offload: Some(Offload::Off),
         group: Some("wheel".into()),
+        places: Places::default(),
     };
     let args = ClientArgs {
         servers: vec!["c".into()],
@@ -227,7 +225,7 @@ fn the_command_line_wins_over_the_configuration() {
         no_local_discovery: true,
         native_ipv6: Some(NativePolicy::Ignore),
         group: Some("firewall".into()),
-        ..client()
+        ..ClientArgs::default()
     };
     let settings =
         ClientSettings::new(args, section, PathBuf::from("/s")).expect("there is a server");
@@ -269,6 +267,7 @@ fn the_firewall_agent_has_its_own_table_by_default() {
         lease: Some(Duration::from_secs(60)),
         follow: Some(vec!["/b".into(), "/a".into()]),
         close_relay_forward: Some(true),
+        places: Places::default(),
     };
     let args = FirewallArgs {
         lease: Some(Duration::from_secs(30)),
@@ -297,7 +296,7 @@ fn the_firewall_agent_has_its_own_table_by_default() {
 fn the_defaults_of_optional_features() {
     let args = ClientArgs {
         servers: vec!["a".into()],
-        ..client()
+        ..ClientArgs::default()
     };
     let settings = ClientSettings::new(args, ClientSection::default(), PathBuf::new())
         .expect("there is a server");
@@ -311,31 +310,14 @@ fn relay(args: RelayArgs, section: RelaySection) -> Result<RelaySettings, Failur
     RelaySettings::new(args, section, PathBuf::from("/run/teredo/teredo.sock"))
 }
 
-fn relay_args() -> RelayArgs {
-    RelayArgs {
-        address: None,
-        port: None,
-        host: false,
-        serve: Vec::new(),
-        deny: Vec::new(),
-        direct_bubbles: false,
-        workers: None,
-        interface: None,
-        protect: false,
-        allow_private: false,
-        offload: None,
-        group: None,
-    }
-}
-
 #[test]
 fn a_relay_needs_an_address_unless_it_is_for_its_host() {
-    let refused = relay(relay_args(), RelaySection::default()).expect_err("no address");
+    let refused = relay(RelayArgs::default(), RelaySection::default()).expect_err("no address");
     assert_eq!(refused.exit(), Exit::Usage);
     let settings = relay(
         RelayArgs {
-            host: true,
-            ..relay_args()
+            host: Some(true),
+            ..RelayArgs::default()
         },
         RelaySection::default(),
     )
@@ -356,7 +338,7 @@ fn a_relay_on_the_command_line_wins() {
         workers: NonZeroUsize::new(3),
         ..RelaySection::default()
     };
-    let configured = relay(relay_args(), section()).expect("complete");
+    let configured = relay(RelayArgs::default(), section()).expect("complete");
     assert_eq!(configured.workers.get(), 3);
     assert!(configured.host);
     assert_eq!(
@@ -365,8 +347,8 @@ fn a_relay_on_the_command_line_wins() {
     );
     let args = RelayArgs {
         serve: vec![prefix("2001:db8:1::/48")],
-        direct_bubbles: true,
-        ..relay_args()
+        direct_bubbles: Some(true),
+        ..RelayArgs::default()
     };
     let settings = relay(args, section()).expect("complete");
     assert!(!settings.host);
@@ -387,11 +369,12 @@ fn keys_that_contradict_each_other_are_named() {
         relay: relay_section(),
         ..Config::default()
     };
-    assert_eq!(check(config()).expect_err("both").exit(), Exit::Usage);
-    relay(relay_args(), relay_section()).expect_err("both");
+    assert_eq!(conflicts(&config()), [Conflict::HostServes]);
+    let failure = relay(RelayArgs::default(), relay_section()).expect_err("both");
+    assert_eq!(failure.exit(), Exit::Usage);
     let host = RelayArgs {
-        host: true,
-        ..relay_args()
+        host: Some(true),
+        ..RelayArgs::default()
     };
     let settings = relay(host, relay_section()).expect("the command line wins");
     assert!(settings.host && settings.serve.is_empty());
@@ -405,10 +388,44 @@ fn keys_that_contradict_each_other_are_named() {
         secondary: Some(PRIMARY),
         ..ServerSection::default()
     });
-    check(twice).expect_err("one address twice");
+    let one_address = Conflict::OneAddress {
+        key: "address",
+        primary: PRIMARY,
+    };
+    assert_eq!(conflicts(&twice), [one_address]);
     let incomplete = server(ServerSection {
         allow_plain: Some(true),
         ..ServerSection::default()
     });
-    check(incomplete).expect("the rest may come from the command line");
+    assert_eq!(
+        conflicts(&incomplete),
+        [],
+        "the rest may come from the command line"
+    );
+}
+
+/// Each conflict in a configuration is named, and not the first alone.
+#[test]
+fn every_conflict_of_a_server_is_named() {
+    let section = ServerSection {
+        address: Some(PRIMARY),
+        secondary: Some(PRIMARY),
+        pairs: Some(vec![Pair {
+            address: Ipv4Addr::BROADCAST,
+            secondary: None,
+        }]),
+        allow_plain: Some(true),
+        ..ServerSection::default()
+    };
+    let failure = server(None, None, &section).expect_err("three conflicts");
+    assert_eq!(failure.exit(), Exit::Usage);
+    let said = failure.to_string();
+    for part in [
+        "3 mistakes",
+        "both are 192.0.2.1",
+        "no next address",
+        "secret file",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }

@@ -1,0 +1,271 @@
+//! `teredo config`, and the configuration as the daemons take it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{Ended, run};
+
+/// A main file, and a folder for its drop-ins.
+struct Files {
+    folder: TempDir,
+    main: PathBuf,
+}
+
+impl Files {
+    fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let main = folder.path().join("teredo.toml");
+        fs::write(&main, text).expect("write");
+        fs::create_dir(folder.path().join("teredo.toml.d")).expect("a folder");
+        Self { folder, main }
+    }
+
+    fn drop_in(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join("teredo.toml.d").join(name);
+        fs::write(&path, text).expect("write");
+        path
+    }
+
+    fn secret(&self, name: &str, mode: u32) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, "alice:dHdlbnR5IGJ5dGVzIG9mIGtleSE=\n").expect("write");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        path
+    }
+
+    fn check(&self) -> Ended {
+        run(&["config", "check", text(&self.main)])
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+#[test]
+fn good_files_are_listed() {
+    let files = Files::new("[client]\nservers = [\"192.0.2.1\"]\n");
+    let drop_in = files.drop_in("10-port.toml", "[client]\nport = 40001\n");
+    let good = files.check();
+    let (main, drop_in) = (text(&files.main), text(&drop_in));
+    assert_eq!(
+        (good.code, good.stdout, good.stderr.as_str()),
+        (0, format!("{main}: ok\n{drop_in}: ok\n"), "")
+    );
+}
+
+#[test]
+fn one_mistake_is_one_line_and_a_hint() {
+    let files = Files::new("[client]\nservers = [\"192.0.2.1\"]\n");
+    let drop_in = files.drop_in("10-port.toml", "[client]\n\nprot = 40001\n");
+    let path = text(&files.main);
+    for arguments in [
+        &["config", "check", path][..],
+        &["config", "check", "--config", path],
+        &["config", "show", "--config", path],
+        &["client", "--config", path],
+    ] {
+        let bad = run(arguments);
+        assert_eq!((bad.code, bad.stdout.as_str()), (1, ""), "{arguments:?}");
+        let expected = format!(
+            "teredo: {}:3: unknown key 'prot'\nhint: did you mean 'port'?\n",
+            drop_in.display()
+        );
+        assert_eq!(bad.stderr, expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let absent = run(&["config", "check", "/nonexistent/teredo.toml"]);
+    assert_eq!((absent.code, absent.stdout.as_str()), (1, ""));
+    let said = "cannot read /nonexistent/teredo.toml: No such file";
+    assert!(absent.stderr.contains(said), "{}", absent.stderr);
+}
+
+/// The whole list, from `check` and from every daemon.
+#[test]
+fn every_mistake_is_named_in_one_run() {
+    let files = Files::new(
+        "[client]\nservers = ['a b']\nport = 0\n[relay]\nhost = true\nserve = ['2001:db8::/32']\n",
+    );
+    let drop_in = files.drop_in("10.toml", "[server]\nworkers = 'many'\n[clinet]\n");
+    let (main, drop_in) = (text(&files.main), text(&drop_in));
+    let places = [
+        format!("{main}:2: client.servers: 'a b': a server is"),
+        format!("{main}:3: client.port: 0 is not a port"),
+        format!("{drop_in}:2: server.workers: invalid type"),
+        format!("{drop_in}:3: unknown key 'clinet'; did you mean 'client'?"),
+    ];
+    for command in ["client", "server", "relay", "firewall"] {
+        let bad = run(&[command, "--config", main]);
+        assert_eq!((bad.code, bad.stdout.as_str()), (1, ""), "{command}");
+        let lines: Vec<_> = bad.stderr.lines().collect();
+        assert_eq!(lines.len(), places.len() + 2, "{}", bad.stderr);
+        for (line, place) in lines[1..].iter().zip(&places) {
+            assert!(line.starts_with(place), "{line} is not {place}");
+        }
+        let hint = format!("hint: correct each of these, then try 'teredo config check {main}'");
+        assert_eq!(lines.last(), Some(&hint.as_str()));
+    }
+    // The keys of [relay] may be overridden by options, so only the check judges them together.
+    let check = files.check();
+    assert_eq!(check.code, 1);
+    let conflict = format!("{main}:5: 'host' and 'serve' under [relay]");
+    assert!(
+        check.stderr.lines().any(|line| line.starts_with(&conflict)),
+        "{}",
+        check.stderr
+    );
+}
+
+#[test]
+fn files_of_secrets_are_checked() {
+    let files = Files::new("");
+    let good = files.secret("good", 0o600);
+    let open = files.secret("open", 0o644);
+    let missing = files.folder.path().join("missing");
+    let set = |client: &Path, server: &Path| {
+        let (client, server) = (client.display(), server.display());
+        let text =
+            format!("[client]\nsecret_file = '{client}'\n[server]\nsecret_file = '{server}'\n");
+        fs::write(&files.main, text).expect("write");
+        files.check()
+    };
+    assert_eq!(set(&good, &good).code, 0);
+    let bad = set(&missing, &open);
+    assert_eq!(bad.code, 1, "{}", bad.stderr);
+    let main = text(&files.main);
+    for part in [
+        format!(
+            "{main}:2: client.secret_file: cannot read the secret file {}: No such file",
+            missing.display()
+        ),
+        format!(
+            "{main}:4: server.secret_file: {} can be read or changed by other users (mode 0644); chmod 600",
+            open.display()
+        ),
+    ] {
+        assert!(bad.stderr.contains(&part), "{part}: {}", bad.stderr);
+    }
+    let one = set(&good, &open);
+    assert_eq!(one.code, 1);
+    let hint = format!("hint: chmod 600 {}\n", open.display());
+    assert!(one.stderr.ends_with(&hint), "{}", one.stderr);
+    assert!(!one.stderr.contains("dHdl"), "{}", one.stderr);
+}
+
+#[test]
+fn settings_are_shown_with_their_source() {
+    let files = Files::new("[client]\nservers = ['192.0.2.1', 'b.example']\nport = 1\n");
+    let drop_in = files.drop_in(
+        "10.toml",
+        "\n[client]\nport = 40001\nrefresh_interval = 7.5\n",
+    );
+    let secret = files.secret("secret", 0o600);
+    let secret_file = format!("[client]\nsecret_file = '{}'\n", secret.display());
+    files.drop_in("20.toml", &secret_file);
+    let (main, drop_in) = (text(&files.main), text(&drop_in));
+
+    let shown = run(&["config", "show", "--json", "--config", main]);
+    assert_eq!((shown.code, shown.stderr.as_str()), (0, ""));
+    assert!(!shown.stdout.contains("dHdl"), "{}", shown.stdout);
+    let json: Value = serde_json::from_str(&shown.stdout).expect("one JSON object");
+    assert_eq!(json["schema"], "teredo.config/1");
+    assert_eq!(json["files"][1], drop_in);
+    let client = &json["client"];
+    assert_eq!(client["port"]["value"], 40001);
+    assert_eq!(client["port"]["source"], format!("{drop_in}:3"));
+    assert_eq!(client["refresh_interval"]["value"], 7.5);
+    assert_eq!(client["servers"]["value"][1], "b.example");
+    assert_eq!(client["servers"]["source"], format!("{main}:2"));
+    assert_eq!(client["secret_file"]["value"], text(&secret));
+    assert_eq!(client["bind"]["value"], Value::Null);
+    assert_eq!(client["bind"]["source"], "default");
+    assert_eq!(json["relay"]["port"]["value"], 3545);
+
+    let one = run(&["config", "show", "client", "--config", main]);
+    assert_eq!(one.code, 0);
+    let line = |key: &str| {
+        let mut lines = one.stdout.lines();
+        lines.find(|line| line.starts_with(key)).unwrap_or_default()
+    };
+    let words = |key| line(key).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words("port "), format!("port 40001 {drop_in}:3"));
+    assert_eq!(words("native_ipv6"), "native_ipv6 dormant default");
+    assert!(one.stdout.starts_with("[client]\n"), "{}", one.stdout);
+    assert!(!one.stdout.contains("[server]"), "{}", one.stdout);
+    let json = run(&["config", "show", "--json", "relay", "--config", main]);
+    assert!(!json.stdout.contains("\"client\""), "{}", json.stdout);
+}
+
+/// Debian's own files, and what a check says of their translations.
+#[test]
+fn configurations_of_miredo_are_translated() {
+    let files = Files::new("");
+    let original = files.folder.path().join("miredo.conf");
+    let import = |contents: &[u8]| {
+        fs::write(&original, contents).expect("write");
+        run(&["config", "import-miredo", text(&original)])
+    };
+    for (contents, lines) in [
+        (
+            "# Debian\nInterfaceName\tteredo\nServerAddress\tteredo.example.net\nSyslogFacility daemon\n",
+            &[
+                "[client]",
+                "interface = \"teredo\"",
+                "servers = [\"teredo.example.net\"]",
+            ][..],
+        ),
+        (
+            "ServerBindAddress 192.0.2.221\r\nSyslogFacility daemon\r\n",
+            &["[server]", "address = \"192.0.2.221\""],
+        ),
+    ] {
+        let ended = import(contents.as_bytes());
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        for line in lines {
+            assert!(
+                ended.stdout.lines().any(|found| found == *line),
+                "{}",
+                ended.stdout
+            );
+        }
+        let said = ": SyslogFacility 'daemon' is not translated: ";
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+        fs::write(&files.main, &ended.stdout).expect("write");
+        let check = files.check();
+        assert_eq!(check.code, 0, "{}", check.stderr);
+    }
+    for (contents, reason) in [
+        (&b"\x7fELF\0\0"[..], "not a text file"),
+        (b"# nothing\n", "it sets nothing"),
+        (b"[client]\nservers = ['a']\n", "line 1"),
+    ] {
+        let ended = import(contents);
+        assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{reason}");
+        let expected = format!(
+            "teredo: {} is no configuration of miredo: ",
+            original.display()
+        );
+        assert!(
+            ended.stderr.starts_with(&expected) && ended.stderr.contains(reason),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains("\nhint: "), "{}", ended.stderr);
+    }
+    for (path, reason) in [
+        ("/nonexistent/miredo.conf", "No such file"),
+        ("/dev/zero", "more than 1048576 bytes"),
+        ("/", "Is a directory"),
+    ] {
+        let ended = run(&["config", "import-miredo", path]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{path}");
+        assert!(ended.stderr.contains(reason), "{}", ended.stderr);
+    }
+}
