@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::iter;
-use std::mem;
 use std::ops::Range;
 use std::path::Path;
 
@@ -52,7 +51,8 @@ impl Document {
         faults.extend(further.iter().map(|error| Fault::new(&text, error)));
         faults.sort_by_key(|fault| fault.offset);
 
-        let place = |offset| Place::at(path, text.as_bytes(), offset);
+        let lines = Lines::of(&text);
+        let place = |offset| lines.place(path, offset);
         for (name, value) in root.into_inner() {
             let section = name.get_ref();
             match value.get_ref() {
@@ -63,7 +63,7 @@ impl Document {
                 }
                 DeValue::Table(keys) => {
                     for (key, value) in keys {
-                        if spoilt(&text, key.span().start..value.span().end, &mut faults) {
+                        if spoilt(&lines, key.span().start..value.span().end, &mut faults) {
                             continue;
                         }
                         self.read_key(&name, key, value, place);
@@ -167,8 +167,9 @@ fn without_bare_words(text: &str) -> (Cow<'_, str>, Vec<Fault>) {
         return (Cow::Borrowed(text), faults);
     }
     let mut bytes = text.as_bytes().to_owned();
+    let lines = Lines::of(text);
     for fault in &faults {
-        let line = whole_lines(text, fault.offset..fault.offset);
+        let line = lines.around(fault.offset..fault.offset);
         for byte in &mut bytes[line] {
             if !matches!(*byte, b'\n' | b'\r') {
                 *byte = b' ';
@@ -184,21 +185,51 @@ fn without_bare_words(text: &str) -> (Cow<'_, str>, Vec<Fault>) {
 
 /// Whether one of the lines is not TOML. Then the value is a guess; of the faults there, the first is the cause of the
 /// others.
-fn spoilt(text: &str, value: Range<usize>, faults: &mut Vec<Fault>) -> bool {
-    let Range { start, end } = whole_lines(text, value);
-    let mut found = false;
-    faults
-        .retain(|fault| !(start..=end).contains(&fault.offset) || !mem::replace(&mut found, true));
-    found
+fn spoilt(lines: &Lines, value: Range<usize>, faults: &mut Vec<Fault>) -> bool {
+    let Range { start, end } = lines.around(value);
+    let first = faults.partition_point(|fault| fault.offset < start);
+    let last = faults.partition_point(|fault| fault.offset <= end);
+    if first == last {
+        return false;
+    }
+    faults.drain(first + 1..last);
+    true
 }
 
-/// From the beginning of the first line to the end of the last one, without its line feed.
-fn whole_lines(text: &str, Range { start, end }: Range<usize>) -> Range<usize> {
-    let bytes = text.as_bytes();
-    let (start, end) = (start.min(bytes.len()), end.min(bytes.len()));
-    let before = bytes[..start].iter().rposition(|&byte| byte == b'\n');
-    let after = bytes[end..].iter().position(|&byte| byte == b'\n');
-    before.map_or(0, |index| index + 1)..after.map_or(bytes.len(), |index| end + index)
+/// Where each line begins; a search in the text would take too long for many mistakes in a large file.
+#[derive(Debug)]
+struct Lines {
+    starts: Vec<usize>,
+    len: usize,
+}
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
+        Self {
+            starts: iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect(),
+            len: text.len(),
+        }
+    }
+
+    /// The number of the line, from 1.
+    fn number(&self, offset: usize) -> usize {
+        self.starts.partition_point(|&start| start <= offset)
+    }
+
+    fn place(&self, file: &Path, offset: usize) -> Place {
+        Place {
+            file: file.to_owned(),
+            line: self.number(offset),
+        }
+    }
+
+    /// From the beginning of the first line to the end of the last one, without its line feed.
+    fn around(&self, Range { start, end }: Range<usize>) -> Range<usize> {
+        let start = self.starts[self.number(start) - 1];
+        let next = self.starts.get(self.number(end));
+        start..next.map_or(self.len, |next| next - 1)
+    }
 }
 
 /// A step from a configuration down to a value in it.
