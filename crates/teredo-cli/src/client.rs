@@ -162,7 +162,7 @@ impl Refusal {
     }
 }
 
-/// What follows a client.
+/// The successor of a client.
 enum Next {
     /// Another one with these settings, which goes on with its port and interface.
     Reload(Box<Setup>),

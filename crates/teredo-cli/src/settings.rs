@@ -19,7 +19,7 @@ mod server;
 /// The default name of the interface.
 const DEFAULT_INTERFACE: &str = "teredo";
 
-/// What contradicts what in the configuration. A missing key may come from the command line.
+/// The contradictions in the configuration. A missing key may come from the command line.
 pub(crate) fn conflicts(config: &Config) -> Vec<Conflict> {
     [
         server::conflicts(&config.server),

@@ -76,7 +76,7 @@ pub(crate) struct ClientArgs {
     pub(crate) group: Option<String>,
 }
 
-/// What a client does on a host with native IPv6 (RFC 4380 §5.5).
+/// The behaviour of a client on a host with native IPv6 (RFC 4380 §5.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum NativePolicy {

@@ -121,7 +121,7 @@ pub(crate) fn keys(section: &str) -> Vec<String> {
     known(&[Step::Key(unplaced(section))])
 }
 
-/// What is not TOML.
+/// A place that is not TOML.
 #[derive(Debug)]
 struct Fault {
     offset: usize,
@@ -253,7 +253,7 @@ fn alone<'i>(steps: &[Step<'i>], value: Spanned<DeValue<'i>>) -> Result<Config, 
     Config::deserialize(ValueDeserializer::from(root))
 }
 
-/// What is wrong with the value at the end of `steps`: with its parts, or else with the whole.
+/// The faults of the value at the end of `steps`: those of its parts, or else of the whole.
 fn faults_within<'i>(steps: &mut Vec<Step<'i>>, value: &Spanned<DeValue<'i>>) -> Vec<Error> {
     let Err(whole) = alone(steps, value.clone()) else {
         return Vec::new();

@@ -18,7 +18,7 @@ pub(crate) struct Layers {
     pub(super) files: Vec<PathBuf>,
     /// Whether there is a main file. Without the default file, the defaults apply.
     pub(super) has_main: bool,
-    /// What the files set, as far as it is valid.
+    /// The settings of the files, as far as they are valid.
     pub(super) config: Config,
     pub(super) mistakes: Mistakes,
 }

@@ -49,7 +49,7 @@ pub(super) fn run(file: &Path, output: &mut Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What has no translation, or only a partial one, and why.
+/// A directive without a translation, or with a partial one, and the reason.
 #[derive(Debug, PartialEq, Eq)]
 struct Remark {
     line: Option<usize>,

@@ -80,7 +80,7 @@ struct Row {
     key: &'static str,
     /// Null if there is none.
     value: Value,
-    /// What null means.
+    /// The meaning of null.
     none: &'static str,
     /// `default`, or `FILE:LINE`.
     source: String,

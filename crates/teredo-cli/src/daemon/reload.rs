@@ -4,7 +4,7 @@
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 
-/// What follows a daemon that has started.
+/// The successor of a daemon that has started.
 pub(crate) enum Next<S> {
     /// Another one with these settings.
     Reload(S),

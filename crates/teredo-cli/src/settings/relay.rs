@@ -114,7 +114,7 @@ impl RelaySettings {
     }
 }
 
-/// What contradicts what in the files. A missing key may come from the command line.
+/// The contradictions in the files. A missing key may come from the command line.
 pub(super) fn conflicts(section: &RelaySection) -> Vec<Conflict> {
     let serves = section.serve.as_ref().is_some_and(|nets| !nets.is_empty());
     if section.host == Some(true) && serves {

@@ -89,7 +89,7 @@ impl ServerSettings {
     }
 }
 
-/// What contradicts what in the files. A missing key may come from the command line.
+/// The contradictions in the files. A missing key may come from the command line.
 pub(super) fn conflicts(section: &ServerSection) -> Vec<Conflict> {
     if section.address.is_none() && section.pairs.is_none() {
         return Vec::new();

@@ -96,7 +96,7 @@ fn a_fault_of_syntax_hides_nothing_after_it() {
     );
 }
 
-/// What follows an open bracket cannot be told apart, so it is one fault.
+/// The text behind an open bracket cannot be told apart, so it is one fault.
 #[test]
 fn an_open_bracket_is_one_fault() {
     assert_mistakes(

@@ -38,7 +38,7 @@ struct Setting {
     from: Directive,
 }
 
-/// What a client or a relay has, beside `RelayType`.
+/// The directives of a client or a relay, beside `RelayType`.
 const NODE: &[Key] = &[
     Key::ServerAddress,
     Key::ServerAddress2,
@@ -94,7 +94,7 @@ impl Translation {
         translation
     }
 
-    /// What the file is for; opens its section.
+    /// The role that the file is for; opens its section.
     fn kind(&mut self, directives: &[Directive]) -> Kind {
         let named = find(directives, Key::RelayType);
         let has = |keys: &[Key]| keys.iter().any(|&key| find(directives, key).is_some());
