@@ -20,16 +20,19 @@ use crate::tree;
 pub(crate) struct Options {
     /// Where the installed files belong.
     #[arg(long, value_name = "DIR", default_value = "/usr/local")]
-    prefix: PathBuf,
+    pub(crate) prefix: PathBuf,
+    /// The folder of the libraries below the prefix, such as lib64.
+    #[arg(long, value_name = "DIR", default_value = "lib")]
+    pub(crate) libdir: String,
     /// Install below this folder instead of the root, to make a package.
     #[arg(long, value_name = "DIR")]
-    destdir: Option<PathBuf>,
+    pub(crate) destdir: Option<PathBuf>,
     /// Install only the libraries, their headers and their manual pages.
     #[arg(long)]
-    libraries: bool,
+    pub(crate) libraries: bool,
     /// Build without optimisation.
     #[arg(long)]
-    debug: bool,
+    pub(crate) debug: bool,
 }
 
 /// The number in the name of the shared libraries. It changes if programs must be linked again.
@@ -69,7 +72,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         options.prefix.is_absolute(),
         "the prefix must be an absolute path: it is written into the pkg-config files"
     );
-    let place = Place::new(&options.prefix, options.destdir.as_deref());
+    ensure!(
+        Path::new(&options.libdir).is_relative(),
+        "--libdir {}: the folder of the libraries is below the prefix; leave out the leading /",
+        options.libdir
+    );
+    let place = Place::new(options);
     let built = Built::new(options)?;
     for library in LIBRARIES {
         let (archive, folder) = built.find(&library.name.replace('-', "_"))?;
@@ -144,18 +152,21 @@ impl Built {
 struct Place {
     prefix: PathBuf,
     root: PathBuf,
+    libdir: String,
 }
 
 impl Place {
-    fn new(prefix: &Path, destdir: Option<&Path>) -> Self {
-        let root = match destdir {
+    fn new(options: &Options) -> Self {
+        let prefix = &options.prefix;
+        let root = match &options.destdir {
             // A path that begins with / would replace the one that it is joined to.
             Some(destdir) => destdir.join(prefix.strip_prefix("/").unwrap_or(prefix)),
-            None => prefix.to_owned(),
+            None => prefix.clone(),
         };
         Self {
-            prefix: prefix.to_owned(),
+            prefix: prefix.clone(),
             root,
+            libdir: options.libdir.clone(),
         }
     }
 
@@ -179,7 +190,8 @@ impl Place {
             description,
             ..
         } = library;
-        let folder = self.folder("lib")?;
+        let libdir = &self.libdir;
+        let folder = self.folder(libdir)?;
         replace(&folder.join(format!("lib{name}.a")), 0o644, |path| {
             fs::copy(archive, path).map(drop)
         })?;
@@ -188,18 +200,18 @@ impl Place {
         let shared = linked.path().join(format!("lib{name}.so.{VERSION}"));
         let soname = format!("lib{name}.so.{ABI}");
         execute(&mut link(archive, &shared, &soname, symbols))?;
-        self.file(&shared, "lib", 0o755)?;
+        self.file(&shared, libdir, 0o755)?;
         replace_link(&folder.join(&soname), &format!("lib{name}.so.{VERSION}"))?;
         replace_link(&folder.join(format!("lib{name}.so")), &soname)?;
 
         let prefix = self.prefix.display();
         let private = SYSTEM_LIBRARIES.join(" ");
         let text = format!(
-            "prefix={prefix}\nlibdir=${{prefix}}/lib\nincludedir=${{prefix}}/include/teredo\n\n\
+            "prefix={prefix}\nlibdir=${{prefix}}/{libdir}\nincludedir=${{prefix}}/include/teredo\n\n\
              Name: {name}\nDescription: {description}\nVersion: {VERSION}\n\
              Libs: -L${{libdir}} -l{name}\nLibs.private: {private}\nCflags: -I${{includedir}}{cflags}\n"
         );
-        let folder = self.folder("lib/pkgconfig")?;
+        let folder = self.folder(&format!("{libdir}/pkgconfig"))?;
         replace(&folder.join(format!("{name}.pc")), 0o644, |path| {
             fs::write(path, &text)
         })

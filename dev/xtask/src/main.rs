@@ -1,4 +1,4 @@
-//! The tasks of the repository: the test run, fuzzing, benchmarks, the table of requirements, and the installation.
+//! The tasks of the repository: the test run, fuzzing, benchmarks, the table of requirements, the installation and the packages.
 
 #![forbid(unsafe_code)]
 
@@ -8,14 +8,17 @@ mod conformance;
 mod environment;
 mod fuzz;
 mod install;
+mod installed;
 mod license;
 mod lint;
 mod no_io;
+mod package;
 mod publish;
 mod rules;
 mod test;
 mod tools;
 mod tree;
+mod units;
 
 use std::process::ExitCode;
 
@@ -38,6 +41,8 @@ enum Task {
     Conformance(conformance::Options),
     /// Install the program, the C libraries with their headers, and the manual pages.
     Install(install::Options),
+    /// Make packages: for Debian, for RPM, a container image, or a program that needs no library.
+    Package(package::Options),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::run(&bench),
         Task::Conformance(options) => conformance::run(&options),
         Task::Install(options) => install::run(&options),
+        Task::Package(options) => package::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

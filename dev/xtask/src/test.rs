@@ -5,7 +5,9 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as execute, say, step};
-use crate::{conformance, environment, license, lint, no_io, publish, rules, tools, tree};
+use crate::{
+    conformance, environment, installed, license, lint, no_io, publish, rules, tools, tree, units,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -103,8 +105,14 @@ const STEPS: &[Step] = &[
     }),
     part("the oldest Rust", Needs::Nothing, |_| publish::oldest()),
     part("packages", Needs::Time, |_| publish::package()),
+    part("units of systemd", Needs::Nothing, |_| units::check()),
     part("the hub under a model checker", Needs::Nothing, |_| model()),
     part("tests", Needs::Nothing, tests),
+    part(
+        "packages installed under a booted systemd",
+        Needs::Root,
+        |_| installed::check(),
+    ),
     part("tests of the program", Needs::Root, program),
     part(
         "end-to-end tests without offloads",

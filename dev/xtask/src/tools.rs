@@ -104,6 +104,18 @@ pub(crate) const TEST: &[Tool] = &[
         purpose: "checks the manual pages",
         service: None,
     },
+    Tool {
+        program: "systemd-analyze",
+        package: "systemd",
+        purpose: "judges the units of the services, which are tried under a booted systemd",
+        service: None,
+    },
+    Tool {
+        program: "lintian",
+        package: "lintian",
+        purpose: "judges the Debian packages",
+        service: None,
+    },
 ];
 
 /// The tools of the benchmarks of the data path.
@@ -196,6 +208,15 @@ pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
         ),
         None => Ok(()),
     }
+}
+
+/// Fails, and names the package, if `program` is not installed.
+pub(crate) fn require(program: &str, package: &str, purpose: &str) -> Result<()> {
+    ensure!(
+        find(&search_path(), program).is_some(),
+        "no {program}, which {purpose}: apt-get install {package}"
+    );
+    Ok(())
 }
 
 /// Makes sure that root can make network namespaces and TUN interfaces, which a container may forbid.

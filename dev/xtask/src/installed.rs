@@ -1,0 +1,196 @@
+//! The Debian packages under a booted systemd: installed, configured with one line, upgraded and purged.
+
+mod machine;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::command::{run as execute, say};
+use crate::package::{PACKAGES, Release, Stage, build_deb, stage_deb};
+use crate::tools;
+use machine::Machine;
+
+/// The services that this machine runs.
+const SERVICES: [&str; 3] = ["teredo-server", "teredo-firewall", "teredo-client"];
+
+/// Everything that could be enabled.
+const UNITS: &[&str] = &[
+    "teredo-client.service",
+    "teredo-client.socket",
+    "teredo-server.service",
+    "teredo-relay.service",
+    "teredo-firewall.service",
+];
+
+/// The Internet of the client is one wire, with the server in a network namespace at its other end.
+const NETWORK: &str = "set -e
+ip netns add server
+ip link add wire type veth peer name wire netns server
+ip address add 198.51.100.9/24 dev wire
+ip link set wire up
+ip -n server address add 198.51.100.1/24 dev wire
+ip -n server address add 198.51.100.2/24 dev wire
+ip -n server link set lo up
+ip -n server link set wire up
+mkdir -p /etc/systemd/system/teredo-server.service.d
+printf '[Service]\\nNetworkNamespacePath=/run/netns/server\\n' > /etc/systemd/system/teredo-server.service.d/here.conf";
+
+/// For each part one line of the settings.
+const SETTINGS: &str = r#"set -e
+cd /etc/teredo
+sed -i 's/^# servers = .*/servers = ["198.51.100.1"]/' teredo.toml
+sed -i '0,/^# address = .*/s//address = "198.51.100.1"/' teredo.toml
+teredo config check"#;
+
+/// What dpkg and the tools for users write for themselves.
+const BOOKKEEPING: &[&str] = &[
+    "/etc/.pwd.lock",
+    "/etc/group-",
+    "/etc/gshadow-",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.cache~",
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/subgid-",
+    "/etc/subuid-",
+];
+
+/// Builds the packages twice, as two revisions, and takes them through their life.
+pub(crate) fn check() -> Result<()> {
+    tools::require("systemctl", "systemd", "runs the services")?;
+    tools::require("lintian", "lintian", "judges the packages")?;
+    tools::require("nft", "nftables", "shows what the firewall agent wrote")?;
+    let folder = tempfile::tempdir().context("no place for temporary files")?;
+    let stage = stage_deb(true)?;
+    let first = revision(&stage, 1, folder.path())?;
+    let second = revision(&stage, 2, folder.path())?;
+    judge(&first)?;
+    drop(stage);
+
+    let machine = Machine::boot(folder.path())?;
+    let before = Traces::of(&machine)?;
+    machine.shell(NETWORK)?;
+
+    install(&machine, &first)?;
+    for unit in UNITS {
+        let enabled = machine.shell(&format!("systemctl is-enabled {unit} || :"))?;
+        ensure!(enabled.trim() == "disabled", "{unit} is {enabled}");
+    }
+    for service in SERVICES {
+        let active = machine.shell(&format!("systemctl is-active {service} || :"))?;
+        ensure!(active.trim() == "inactive", "{service} is {active}");
+    }
+    machine.shell(SETTINGS)?;
+    for service in SERVICES {
+        machine.run(&["systemctl", "enable", "--now", service])?;
+    }
+    in_step(&machine)?;
+    say("    installed, one line edited, started: qualified, and the firewall follows the port")?;
+
+    let old = processes(&machine)?;
+    install(&machine, &second)?;
+    in_step(&machine)?;
+    let new = processes(&machine)?;
+    ensure!(
+        old.iter().zip(&new).all(|(old, new)| old != new),
+        "not every service was restarted at the upgrade: processes {old:?} before, {new:?} after"
+    );
+    for service in SERVICES {
+        machine.run(&["systemctl", "reload", service])?;
+    }
+    machine.run(&["systemctl", "restart", "teredo-client"])?;
+    in_step(&machine)?;
+    machine.run(&["systemctl", "kill", "--signal=KILL", "teredo-client"])?;
+    in_step(&machine)?;
+    say("    upgraded, reloaded, restarted and killed: qualified again")?;
+
+    let mut purge = vec!["dpkg", "--purge"];
+    purge.extend(PACKAGES);
+    machine.run(&purge)?;
+    machine.shell("rm -r /etc/systemd/system/teredo-server.service.d")?;
+    let after = Traces::of(&machine)?;
+    let left: Vec<_> = after.0.difference(&before.0).collect();
+    ensure!(left.is_empty(), "purged, and this is left: {left:?}");
+    say("    purged: no file, user, process, interface or rule is left")
+}
+
+fn revision(stage: &Stage, number: u32, folder: &Path) -> Result<Vec<PathBuf>> {
+    let folder = folder.join(number.to_string());
+    std::fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    build_deb(stage, &Release::new(number)?, true, &folder)
+}
+
+/// Fails at errors of lintian, and not at warnings.
+fn judge(packages: &[PathBuf]) -> Result<()> {
+    let mut lintian = Command::new("lintian");
+    lintian.args(["--allow-root", "--fail-on", "error"]);
+    // Its advice is for packages of the distribution.
+    lintian.args(["--display-level", "error"]);
+    execute(lintian.args(packages))
+}
+
+fn install(machine: &Machine, packages: &[PathBuf]) -> Result<()> {
+    let mut arguments = vec!["dpkg", "--force-unsafe-io", "--install"];
+    let inside: Vec<String> = packages
+        .iter()
+        .map(|package| machine.path(package))
+        .collect::<Result<_>>()?;
+    arguments.extend(inside.iter().map(String::as_str));
+    machine.run(&arguments).map(drop)
+}
+
+/// The main processes of the services.
+fn processes(machine: &Machine) -> Result<Vec<String>> {
+    let process = |service: &&str| {
+        machine.run(&[
+            "systemctl",
+            "show",
+            "--property=MainPID",
+            "--value",
+            service,
+        ])
+    };
+    SERVICES.iter().map(process).collect()
+}
+
+/// Waits until the client is qualified, and nftables has its port.
+fn in_step(machine: &Machine) -> Result<()> {
+    let port =
+        "port=$(teredo port) && nft list set inet teredo port | grep -q \"elements = { $port \"";
+    let script = format!("teredo status --json | grep -q '\"state\":\"qualified\"' && {port}");
+    if machine.wait_for(Duration::from_secs(20), &script).is_ok() {
+        return Ok(());
+    }
+    let report = "teredo 2>&1; nft list set inet teredo port 2>&1; systemctl --no-pager --lines=20 status 'teredo-*'; :";
+    bail!(
+        "the client is not qualified, or the firewall does not follow:\n{}",
+        machine.shell(report)?
+    )
+}
+
+/// Whatever a package could leave on a machine, a line for each.
+struct Traces(BTreeSet<String>);
+
+impl Traces {
+    fn of(machine: &Machine) -> Result<Self> {
+        let script = "
+find /etc /opt /usr /var -path /var/cache -prune -o -path /var/log -prune -o -path /var/lib/dpkg -prune \
+    -o -path /var/lib/systemd -prune -o -name 'systemd-private-*' -prune -o -print
+find /run -name '*teredo*'
+getent passwd
+getent group
+nft list tables
+ip -brief link
+systemctl list-units --all --plain --no-legend 'teredo*'
+ps -e -o comm= | grep teredo || :";
+        let lines = machine.shell(script)?;
+        let lines = lines.lines().filter(|line| !BOOKKEEPING.contains(line));
+        // The wire is the test's own.
+        let lines = lines.filter(|line| !line.starts_with("wire@"));
+        Ok(Self(lines.map(str::to_owned).collect()))
+    }
+}
