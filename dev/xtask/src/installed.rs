@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::command::{run as execute, say};
 use crate::package::{PACKAGES, Release, Stage, build_deb, stage_deb};
@@ -46,6 +46,12 @@ sed -i 's/^# servers = .*/servers = ["198.51.100.1"]/' teredo.toml
 sed -i '0,/^# address = .*/s//address = "198.51.100.1"/' teredo.toml
 teredo config check"#;
 
+/// How things stand, for the message of a failure.
+const REPORT: &str = "teredo 2>&1
+nft list set inet teredo port 2>&1
+systemctl --no-pager --lines=20 status 'teredo-*' 2>&1
+:";
+
 /// What dpkg and the tools for users write for themselves.
 const BOOKKEEPING: &[&str] = &[
     "/etc/.pwd.lock",
@@ -72,29 +78,35 @@ pub(crate) fn check() -> Result<()> {
     drop(stage);
 
     let machine = Machine::boot(folder.path())?;
-    let before = Traces::of(&machine)?;
+    life(&machine, &first, &second).with_context(|| {
+        let report = machine.shell(REPORT).unwrap_or_default();
+        format!("the services at that time:\n{report}")
+    })
+}
+
+/// From the installation to the purge.
+fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf]) -> Result<()> {
+    let before = Traces::of(machine)?;
     machine.shell(NETWORK)?;
 
-    install(&machine, &first)?;
+    install(machine, first)?;
     for unit in UNITS {
         let enabled = machine.shell(&format!("systemctl is-enabled {unit} || :"))?;
         ensure!(enabled.trim() == "disabled", "{unit} is {enabled}");
-    }
-    for service in SERVICES {
-        let active = machine.shell(&format!("systemctl is-active {service} || :"))?;
-        ensure!(active.trim() == "inactive", "{service} is {active}");
+        let active = machine.shell(&format!("systemctl is-active {unit} || :"))?;
+        ensure!(active.trim() == "inactive", "{unit} is {active}");
     }
     machine.shell(SETTINGS)?;
     for service in SERVICES {
         machine.run(&["systemctl", "enable", "--now", service])?;
     }
-    in_step(&machine)?;
+    in_step(machine)?;
     say("    installed, one line edited, started: qualified, and the firewall follows the port")?;
 
-    let old = processes(&machine)?;
-    install(&machine, &second)?;
-    in_step(&machine)?;
-    let new = processes(&machine)?;
+    let old = processes(machine)?;
+    install(machine, second)?;
+    in_step(machine)?;
+    let new = processes(machine)?;
     ensure!(
         old.iter().zip(&new).all(|(old, new)| old != new),
         "not every service was restarted at the upgrade: processes {old:?} before, {new:?} after"
@@ -103,16 +115,16 @@ pub(crate) fn check() -> Result<()> {
         machine.run(&["systemctl", "reload", service])?;
     }
     machine.run(&["systemctl", "restart", "teredo-client"])?;
-    in_step(&machine)?;
+    in_step(machine)?;
     machine.run(&["systemctl", "kill", "--signal=KILL", "teredo-client"])?;
-    in_step(&machine)?;
+    in_step(machine)?;
     say("    upgraded, reloaded, restarted and killed: qualified again")?;
 
     let mut purge = vec!["dpkg", "--purge"];
     purge.extend(PACKAGES);
     machine.run(&purge)?;
     machine.shell("rm -r /etc/systemd/system/teredo-server.service.d")?;
-    let after = Traces::of(&machine)?;
+    let after = Traces::of(machine)?;
     let left: Vec<_> = after.0.difference(&before.0).collect();
     ensure!(left.is_empty(), "purged, and this is left: {left:?}");
     say("    purged: no file, user, process, interface or rule is left")
@@ -162,14 +174,9 @@ fn in_step(machine: &Machine) -> Result<()> {
     let port =
         "port=$(teredo port) && nft list set inet teredo port | grep -q \"elements = { $port \"";
     let script = format!("teredo status --json | grep -q '\"state\":\"qualified\"' && {port}");
-    if machine.wait_for(Duration::from_secs(20), &script).is_ok() {
-        return Ok(());
-    }
-    let report = "teredo 2>&1; nft list set inet teredo port 2>&1; systemctl --no-pager --lines=20 status 'teredo-*'; :";
-    bail!(
-        "the client is not qualified, or the firewall does not follow:\n{}",
-        machine.shell(report)?
-    )
+    machine
+        .wait_for(Duration::from_secs(20), &script)
+        .context("the client is not qualified, or the firewall does not follow its port")
 }
 
 /// Whatever a package could leave on a machine, a line for each.

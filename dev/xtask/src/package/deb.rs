@@ -112,7 +112,7 @@ impl Package<'_> {
         format!("{}-{}", self.release.version, self.release.revision)
     }
 
-    /// The licence and the changes, which every package has.
+    /// The licence and the changes, which every package has, and where it departs from Debian's customs.
     fn documents(&self) -> Result<()> {
         let folder = self.root.join("usr/share/doc").join(self.name);
         write(
@@ -130,6 +130,14 @@ impl Package<'_> {
         write(&folder.join("changelog.Debian"), changes)?;
         for file in ["changelog", "changelog.Debian"] {
             compress(&folder.join(file))?;
+        }
+        let overrides = format!("{SOURCES}/{}.lintian-overrides", self.name);
+        if tree::root().join(&overrides).exists() {
+            let target = self
+                .root
+                .join("usr/share/lintian/overrides")
+                .join(self.name);
+            write(&target, tree::read(&overrides)?)?;
         }
         Ok(())
     }
@@ -260,15 +268,20 @@ fn multiarch() -> Result<String> {
 
 /// A copy of a file or a link.
 fn place(source: &Path, target: &Path) -> Result<()> {
+    let is_library = source.to_string_lossy().contains(".so.");
     let copy = || {
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder)?;
         }
         if source.is_symlink() {
-            symlink(fs::read_link(source)?, target)
-        } else {
-            fs::copy(source, target).map(drop)
+            return symlink(fs::read_link(source)?, target);
         }
+        fs::copy(source, target)?;
+        // On Debian, a library is no program.
+        if is_library {
+            fs::set_permissions(target, fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(())
     };
     copy().with_context(|| format!("cannot write {}", target.display()))
 }
