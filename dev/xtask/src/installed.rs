@@ -52,7 +52,7 @@ nft list set inet teredo port 2>&1
 systemctl --no-pager --lines=20 status 'teredo-*' 2>&1
 :";
 
-/// What dpkg and the tools for users write for themselves.
+/// Files that dpkg and the tools for users write for themselves.
 const BOOKKEEPING: &[&str] = &[
     "/etc/.pwd.lock",
     "/etc/group-",
@@ -103,6 +103,7 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf]) -> Result<()> 
     in_step(machine)?;
     say("    installed, one line edited, started: qualified, and the firewall follows the port")?;
 
+    let port = machine.run(&["teredo", "port"])?;
     let old = processes(machine)?;
     install(machine, second)?;
     in_step(machine)?;
@@ -118,7 +119,15 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf]) -> Result<()> 
     in_step(machine)?;
     machine.run(&["systemctl", "kill", "--signal=KILL", "teredo-client"])?;
     in_step(machine)?;
-    say("    upgraded, reloaded, restarted and killed: qualified again")?;
+    let kept = machine.run(&["teredo", "port"])?;
+    ensure!(kept == port, "the port was {port}, and is now {kept}");
+    say("    upgraded, reloaded, restarted and killed: qualified again, on the same port")?;
+
+    machine.run(&["systemctl", "stop", "teredo-client"])?;
+    machine.run(&["systemctl", "start", "teredo-client.socket"])?;
+    machine.run(&["teredo", "port", "--wait", "--timeout", "10"])?;
+    in_step(machine)?;
+    say("    started by the first program that asked for the port")?;
 
     let mut purge = vec!["dpkg", "--purge"];
     purge.extend(PACKAGES);
@@ -179,7 +188,7 @@ fn in_step(machine: &Machine) -> Result<()> {
         .context("the client is not qualified, or the firewall does not follow its port")
 }
 
-/// Whatever a package could leave on a machine, a line for each.
+/// The traces that a package could leave on a machine, a line for each.
 struct Traces(BTreeSet<String>);
 
 impl Traces {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::command::capture;
 use crate::tree;
 
-/// What becomes the machine, from the root of the repository.
+/// The program that becomes the machine, from the root of the repository.
 const SCRIPT: &str = "dev/xtask/boot.sh";
 
 /// Where the machine shows the folder that it was given.
