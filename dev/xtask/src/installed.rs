@@ -131,8 +131,8 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf]) -> Result<()> 
 
     let mut purge = vec!["dpkg", "--purge"];
     purge.extend(PACKAGES);
-    machine.run(&purge)?;
     machine.shell("rm -r /etc/systemd/system/teredo-server.service.d")?;
+    machine.run(&purge)?;
     let after = Traces::of(machine)?;
     let left: Vec<_> = after.0.difference(&before.0).collect();
     ensure!(left.is_empty(), "purged, and this is left: {left:?}");
