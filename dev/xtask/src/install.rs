@@ -66,8 +66,14 @@ const LIBRARIES: &[Library] = &[
     },
 ];
 
-/// Builds and installs.
+/// Builds and installs, and says where.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let root = install(options)?;
+    say(format_args!("installed below {}", root.display()))
+}
+
+/// Builds and installs; returns the folder that everything lies in.
+pub(crate) fn install(options: &Options) -> Result<PathBuf> {
     ensure!(
         options.prefix.is_absolute(),
         "the prefix must be an absolute path: it is written into the pkg-config files"
@@ -95,7 +101,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let pages = place.folder("share/man/man1")?;
         execute(Command::new(&program).arg("man").arg(pages))?;
     }
-    say(format_args!("installed below {}", place.root.display()))
+    Ok(place.root)
 }
 
 /// The output of the build.

@@ -44,7 +44,11 @@ const SETTINGS: &str = r#"set -e
 cd /etc/teredo
 sed -i 's/^# servers = .*/servers = ["198.51.100.1"]/' teredo.toml
 sed -i '0,/^# address = .*/s//address = "198.51.100.1"/' teredo.toml
-teredo config check"#;
+teredo config check
+# Each of the other lines of the file would do, too.
+sed 's/^# \([a-z_]* = \)/\1/' teredo.toml > /tmp/all.toml
+grep -q '^allow_inbound = ' /tmp/all.toml
+teredo config check /tmp/all.toml"#;
 
 /// How things stand, for the message of a failure.
 const REPORT: &str = "teredo 2>&1
@@ -74,6 +78,10 @@ pub(crate) fn check() -> Result<()> {
     let stage = stage_deb(true)?;
     let first = revision(&stage, 1, folder.path())?;
     let second = revision(&stage, 2, folder.path())?;
+    ensure!(
+        contents(&first)? == contents(&revision(&stage, 1, &folder.path().join("again"))?)?,
+        "the same packages, packed twice, differ"
+    );
     judge(&first)?;
     drop(stage);
 
@@ -141,8 +149,15 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf]) -> Result<()> 
 
 fn revision(stage: &Stage, number: u32, folder: &Path) -> Result<Vec<PathBuf>> {
     let folder = folder.join(number.to_string());
-    std::fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
     build_deb(stage, &Release::new(number)?, true, &folder)
+}
+
+fn contents(packages: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
+    let read = packages.iter().map(std::fs::read);
+    read.collect::<Result<_, _>>()
+        .context("cannot read the packages")
 }
 
 /// Fails at errors of lintian, and not at warnings.

@@ -222,7 +222,7 @@ fn left_out(options: &Options) -> Vec<&'static str> {
     let mut left_out = Vec::new();
     if options.unprivileged {
         left_out.push("everything that needs a network namespace: the tests of teredo-node, teredo-firewall, \
-             teredo-lab, teredo-nft and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C (--unprivileged)");
+             teredo-lab, teredo-nft and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C; the packages under a booted systemd (--unprivileged)");
     }
     if options.quick {
         left_out.push(

@@ -39,7 +39,7 @@ impl Stage {
     pub(crate) fn new(folders: &Folders<'_>, debug: bool) -> Result<Self> {
         let folder = tempfile::tempdir().context("no place for temporary files")?;
         let stage = Self { folder };
-        install::run(&install::Options {
+        install::install(&install::Options {
             prefix: PREFIX.into(),
             libdir: folders.libraries.to_owned(),
             destdir: Some(stage.root().to_owned()),
@@ -55,14 +55,13 @@ impl Stage {
         let folder = tempfile::tempdir().context("no place for temporary files")?;
         let stage = Self { folder };
         let installed = stage.root().join(PROGRAM);
+        let contents = fs::read(program);
+        let contents = contents.with_context(|| format!("cannot read {}", program.display()))?;
+        write(&installed, contents)?;
+        fs::set_permissions(&installed, fs::Permissions::from_mode(0o755))
+            .with_context(|| format!("cannot change {}", installed.display()))?;
         let pages = stage.root().join("usr/share/man/man1");
-        let folders_of_both = installed.parent().into_iter().chain([&*pages]);
-        for folder in folders_of_both {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot create {}", folder.display()))?;
-        }
-        fs::copy(program, &installed)
-            .with_context(|| format!("cannot copy {}", program.display()))?;
+        fs::create_dir_all(&pages).with_context(|| format!("cannot create {}", pages.display()))?;
         run(Command::new(program).arg("man").arg(pages))?;
         stage.complete(folders)?;
         Ok(stage)
