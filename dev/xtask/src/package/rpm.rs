@@ -43,6 +43,7 @@ pub(super) fn run(release: &Release, debug: bool, out: &Path) -> Result<Vec<Path
         ("clamp_mtime_to_source_date_epoch", "1".to_owned()),
         ("use_source_date_epoch_as_buildtime", "1".to_owned()),
         ("_buildhost", "localhost".to_owned()),
+        ("_binary_payload", "w6.xzdio".to_owned()),
     ] {
         build.arg("--define").arg(format!("{name} {value}"));
     }
