@@ -21,7 +21,8 @@ pub(super) fn run(release: &Release, debug: bool, out: &Path) -> Result<Vec<Path
     let tag = format!("teredo:{}", release.version);
     let engine = ENGINES
         .iter()
-        .find(|engine| succeeds(Command::new(engine).arg("--version")));
+        // A client without its service can build nothing.
+        .find(|engine| succeeds(Command::new(engine).arg("info")));
     match engine {
         Some(engine) => {
             let mut build = Command::new(engine);
@@ -30,7 +31,7 @@ pub(super) fn run(release: &Release, debug: bool, out: &Path) -> Result<Vec<Path
             say(format_args!("the image {tag} is built"))?;
         }
         None => say(format_args!(
-            "no podman and no docker here: 'podman build --tag {tag} {}' builds the image elsewhere",
+            "neither podman nor docker runs here: 'podman build --tag {tag} {}' builds the image elsewhere",
             out.display()
         ))?,
     }
