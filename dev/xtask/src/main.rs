@@ -1,4 +1,5 @@
-//! The tasks of the repository: the test run, fuzzing, benchmarks, the table of requirements, the installation and the packages.
+//! The tasks of the repository: the test run, fuzzing, benchmarks, the table of requirements, the installation, the
+//! packages, and the site.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod no_io;
 mod package;
 mod publish;
 mod rules;
+mod site;
 mod test;
 mod tools;
 mod tree;
@@ -43,6 +45,8 @@ enum Task {
     Install(install::Options),
     /// Make packages: for Debian, for RPM, a container image, or a program that needs no library.
     Package(package::Options),
+    /// Build the documentation site, and check its links and commands.
+    Site(site::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Task::Conformance(options) => conformance::run(&options),
         Task::Install(options) => install::run(&options),
         Task::Package(options) => package::run(&options),
+        Task::Site(options) => site::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

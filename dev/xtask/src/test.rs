@@ -6,12 +6,12 @@ use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as execute, say, step};
 use crate::{
-    conformance, environment, installed, license, lint, no_io, publish, rules, tools, tree, units,
+    conformance, environment, installed, license, lint, no_io, publish, rules, site, tools, tree, units,
 };
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Leave out the documentation and the packages, and try 32 cases of each property instead of 256.
+    /// Leave out the documentation, the packages and the site, and try 32 cases of each property instead of 256.
     #[arg(long)]
     quick: bool,
     /// Run without root, and leave out the tests that need a network namespace.
@@ -106,6 +106,11 @@ const STEPS: &[Step] = &[
     part("the oldest Rust", Needs::Nothing, |_| publish::oldest()),
     part("packages", Needs::Time, |_| publish::package()),
     part("units of systemd", Needs::Nothing, |_| units::check()),
+    part(
+        "site",
+        Needs::Time,
+        |_| site::run(&site::Options::default()),
+    ),
     part("the hub under a model checker", Needs::Nothing, |_| model()),
     part("tests", Needs::Nothing, tests),
     part(
@@ -226,7 +231,7 @@ fn left_out(options: &Options) -> Vec<&'static str> {
     }
     if options.quick {
         left_out.push(
-            "the documentation, the packages, and 224 of 256 cases of each property (--quick)",
+            "the documentation, the packages, the site, and 224 of 256 cases of each property (--quick)",
         );
     }
     if !options.only.is_empty() {

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::command::{run, say, succeeds};
+use crate::command::{capture, cargo, run, say, step, succeeds};
+use crate::tree;
 
 /// A program that a test or a benchmark starts.
 pub(crate) struct Tool {
@@ -78,6 +79,12 @@ pub(crate) const TEST: &[Tool] = &[
         program: "python3",
         package: "python3",
         purpose: "runs an example of the guide",
+        service: None,
+    },
+    Tool {
+        program: "jq",
+        package: "jq",
+        purpose: "reads JSON in an example of the site",
         service: None,
     },
     Tool {
@@ -217,6 +224,44 @@ pub(crate) fn require(program: &str, package: &str, purpose: &str) -> Result<()>
         "no {program}, which {purpose}: apt-get install {package}"
     );
     Ok(())
+}
+
+/// The version of mdbook that makes the site. Another patch release does as well.
+const MDBOOK: &str = "0.5.4";
+
+/// mdbook: the caller's, if its version fits, or one that is installed for this repository only. Debian 12 has no package.
+pub(crate) fn mdbook() -> Result<PathBuf> {
+    let folder = tree::target_dir().join(format!("mdbook-{MDBOOK}"));
+    let own = folder.join("bin/mdbook");
+    let callers = find(&search_path(), "mdbook");
+    let candidates = callers.into_iter().chain([own.clone()]);
+    for candidate in candidates.filter(|candidate| candidate.is_file()) {
+        if does_fit(&capture(Command::new(&candidate).arg("--version"))?, MDBOOK) {
+            return Ok(candidate);
+        }
+    }
+    let package = format!("mdbook@={MDBOOK}");
+    // Its own speed does not matter, but the time to compile it does.
+    let mut install = cargo(&["install", "--quiet", "--locked", "--debug", &package]);
+    step(&format!("mdbook {MDBOOK}, once: some minutes"), || {
+        run(install.arg("--root").arg(&folder))
+    })
+    .with_context(|| {
+        format!(
+            "the site needs mdbook {MDBOOK}: cargo install --locked {package} puts it on the PATH"
+        )
+    })?;
+    Ok(own)
+}
+
+/// Whether what a program says of its version is the wanted one, or another patch release.
+fn does_fit(said: &str, wanted: &str) -> bool {
+    let series = wanted.rsplit_once('.').map_or(wanted, |(series, _)| series);
+    let version = said.split_whitespace().last().unwrap_or_default();
+    let version = version.trim_start_matches('v');
+    version
+        .strip_prefix(series)
+        .is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Makes sure that root can make network namespaces and TUN interfaces, which a container may forbid.

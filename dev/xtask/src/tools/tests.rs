@@ -28,3 +28,13 @@ fn every_tool_says_what_it_is_for() {
         );
     }
 }
+
+#[test]
+fn another_patch_release_fits() {
+    for said in ["mdbook v0.5.4\n", "mdbook 0.5.12"] {
+        assert!(does_fit(said, "0.5.4"), "{said}");
+    }
+    for said in ["mdbook v0.4.52", "mdbook v0.50.1", "mdbook v10.5.4", ""] {
+        assert!(!does_fit(said, "0.5.4"), "{said}");
+    }
+}
