@@ -163,55 +163,6 @@ fn lines_for_the_shell_do_what_they_say() {
     assert_eq!(stream.next().unwrap()["kind"], "initial");
 }
 
-/// N-16, N-18: the site's two examples of a firewall keep a set in step with the port, and the client waits for the one that
-/// gates.
-#[test]
-fn firewalls_of_ones_own_keep_a_set_in_step() {
-    let (world, _server) = World::with_server();
-    let host = world.left.host("alice").unwrap();
-    nft(
-        &host,
-        "add table inet filter; add set inet filter teredo_ports { type inet_service; }",
-    );
-    let alice = world.client(&host, &[]);
-    alice.qualified();
-    let holds = |port: u16| {
-        eventually(SECOND, "the port in the set", || {
-            open_ports(&host) == [u64::from(port)]
-        });
-    };
-    for (interpreter, package, file, gates) in [
-        ("python3", "python3", "gate.py", 1),
-        // The last one, because its pipe outlives it until the client ends.
-        ("sh", "dash", "follow.sh", 0),
-    ] {
-        tool("jq", "jq");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../site/examples");
-        let mut command = tool(interpreter, package);
-        let program = Dialogue::start(&host, &alice.socket, command.arg(script.join(file)));
-        let first = alice.status().port;
-        program.says(&format!("port {first}"));
-        holds(first);
-        let firewall = alice.status().firewall;
-        assert_eq!(firewall.len(), gates, "{firewall:?}");
-
-        let second = ask(&host, &alice, &["rebind"]).port();
-        if gates == 1 {
-            assert_eq!(open_ports(&host), [u64::from(second)]);
-        }
-        program.says(&format!("port {second}"));
-        holds(second);
-
-        assert_eq!(ask(&host, &alice, &["stop"]).code, Some(0));
-        program.says("port 0");
-        eventually(SECOND, "an empty set", || open_ports(&host).is_empty());
-        assert_eq!(ask(&host, &alice, &["start"]).code, Some(0));
-        let third = ask(&host, &alice, &["port"]).port();
-        program.says(&format!("port {third}"));
-        holds(third);
-    }
-}
-
 /// N-11: the whole client in a program of one's own, between a NAT and a server: its callback hears the port, a
 /// change, and the address works; at its end nothing is left.
 #[test]

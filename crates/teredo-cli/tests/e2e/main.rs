@@ -1,7 +1,7 @@
 //! The whole system on an internet of network namespaces: this program, real NATs, real nftables, real `miredo`.
 //!
-//! Needs root, and the Debian packages `nftables`, `tshark`, `miredo`, `miredo-server`, `gcc`, `pkg-config` and
-//! `python3`; a test that lacks its tool fails and names the package. Each test makes its own internet and leaves
+//! Needs root, and the Debian packages `nftables`, `tshark`, `miredo`, `miredo-server`, `gcc`, `pkg-config`,
+//! `python3` and `jq`; a test that lacks its tool fails and names the package. Each test makes its own internet and leaves
 //! nothing behind.
 
 #[path = "../../../netioapi/core/tests/c_programs/compile.rs"]
@@ -35,6 +35,7 @@ mod ruleset;
 mod secure;
 mod servers;
 mod several;
+mod site;
 mod transfer;
 mod trouble;
 mod tunnel;

@@ -118,6 +118,13 @@ impl Page {
             .into_iter()
             .filter_map(|name| tag.value(name));
         self.anchors.extend(anchors.map(str::to_owned));
+        // mdbook's script asks there which crates an example may use.
+        if classes(tag).any(|class| class == "playground") {
+            self.links.push(Link {
+                target: "https://play.rust-lang.org/".to_owned(),
+                is_loaded: true,
+            });
+        }
         for name in ["href", "src", "data", "poster"] {
             if let Some(target) = tag.value(name) {
                 self.links.push(Link {
@@ -129,9 +136,12 @@ impl Page {
     }
 }
 
+fn classes<'a>(tag: &'a Tag<'_>) -> impl Iterator<Item = &'a str> {
+    tag.value("class").unwrap_or_default().split_whitespace()
+}
+
 fn language(tag: &Tag<'_>) -> Option<String> {
-    let mut classes = tag.value("class")?.split_whitespace();
-    classes.find_map(|class| class.strip_prefix("language-").map(str::to_owned))
+    classes(tag).find_map(|class| class.strip_prefix("language-").map(str::to_owned))
 }
 
 /// What comes after the first `end`.

@@ -44,6 +44,15 @@ fn links_within_the_site_must_lead_somewhere() {
 }
 
 #[test]
+fn an_example_may_not_be_run_elsewhere() {
+    let site = site(&[("index.html", "<pre class='playground'>")], &[]);
+    assert_eq!(
+        faults(&site),
+        ["index.html: https://play.rust-lang.org/ is loaded from elsewhere"]
+    );
+}
+
+#[test]
 fn a_style_sheet_may_load_nothing_from_elsewhere() {
     for text in [
         "a { src: url(\"https://example.net/f\") }",
