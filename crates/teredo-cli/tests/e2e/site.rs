@@ -39,13 +39,19 @@ fn firewalls_of_ones_own_keep_a_set_in_step() {
         });
     };
     tool("jq", "jq");
-    for (interpreter, package, file, gates) in [
-        ("python3", "python3", "gate.py", 1),
-        // The last one, because its pipe outlives it until the client ends.
-        ("sh", "dash", "follow.sh", 0),
+    // What the script starts would outlive it: its process group ends with its input.
+    let grouped = [
+        "sh",
+        "-c",
+        "exec 3<&0; (cat <&3 >/dev/null; kill 0) & exec sh \"$0\"",
+    ];
+    for (program, package, words, file, gates) in [
+        ("python3", "python3", &[][..], "gate.py", 1),
+        ("setsid", "util-linux", &grouped[..], "follow.sh", 0),
     ] {
-        let mut command = tool(interpreter, package);
-        let program = Dialogue::start(&host, &alice.socket, command.arg(example(file)));
+        let mut command = tool(program, package);
+        command.args(words).arg(example(file));
+        let program = Dialogue::start(&host, &alice.socket, &mut command);
         let first = alice.status().port;
         program.says(&format!("port {first}"));
         holds(first);
