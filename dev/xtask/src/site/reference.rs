@@ -97,7 +97,7 @@ fn exit_codes(program: &Path) -> Result<String> {
     Ok(page)
 }
 
-/// A table of the drop reasons, by `teredo explain`.
+/// A list of the drop reasons, by `teredo explain`.
 fn drop_reasons(program: &Path) -> Result<String> {
     let source = tree::read("crates/teredo/src/drop.rs")?;
     let names: Vec<&str> = source
@@ -115,12 +115,12 @@ fn drop_reasons(program: &Path) -> Result<String> {
     let mut page = String::from(
         "# Drop reasons\n\nEach packet that is refused is counted under one of these names: in `teredo status` and \
          `teredo status --json` of a client or relay, and in what a server prints at SIGUSR1. A few drops are normal. \
-         `teredo explain` tells the same about one of them.\n\n| name | meaning | next step |\n|---|---|---|\n",
+         `teredo explain` tells the same about one of them.\n\n",
     );
     for name in names {
         let text = output(program, &["explain", name])?;
         let [means, next] = explained(text.lines())?;
-        let _ = writeln!(page, "| `{name}` | {means} | {next} |");
+        let _ = writeln!(page, "- **`{name}`**: {means}. *Next:* {next}.");
     }
     Ok(page)
 }
