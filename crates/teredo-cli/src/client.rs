@@ -17,12 +17,13 @@ use teredo::ClientConfig;
 use teredo_node::{Client, ClientBuilder, Connectivity, NodeControl, ServerKeys, StartError};
 use teredo_notify::hub::Hub;
 use teredo_notify::service::{Control as _, EventBus};
+use teredo_notify::snapshot::Node;
 use teredo_tunnel::SpawnError;
 use tokio::sync::watch;
 
 use crate::args::NativePolicy;
 use crate::daemon::inside::Inside;
-use crate::daemon::keep::Kept;
+use crate::daemon::keep::{Kept, Store};
 use crate::daemon::node::{self, GATE_GRACE, Serving, offer_service, run_failure, start_failure};
 use crate::daemon::sandbox::Needs;
 use crate::daemon::{
@@ -64,6 +65,10 @@ async fn serve(
 
     // The socket first: a second instance fails there.
     let hub = Hub::new();
+    hub.set_node(Node {
+        kept: Store::is_offered(),
+        ..Node::default()
+    });
     let events = EventBus::new(hub.clone());
     let (control, mut requests) = teredo_node::control();
     let service = offer_service(
@@ -105,6 +110,7 @@ async fn serve(
             if let Some(service) = service.take() {
                 privilege::keep(privilege::of_a_node(settings.port)).map_err(Refusal::Privilege)?;
                 sandbox::enter(&Needs::of_a_node(&settings.socket));
+                prepared.announce_left();
                 serving = Some(node::serve(service));
             }
             prepared.start().await.map_err(Refusal::Start)

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::pin::pin;
 
+use caps::Capability;
 use teredo::policy::DestinationPolicy;
 use teredo_node::{NodeControl, Relay, Requests};
 use teredo_notify::hub::Hub;
@@ -114,7 +115,10 @@ impl Session {
             .await
             .map_err(|error| start_failure(error, data_path_failure))?;
         if let Some(service) = self.service.take() {
-            privilege::keep(privilege::of_a_node(settings.port.try_into().ok()))?;
+            let mut kept = privilege::of_a_node(settings.port.try_into().ok());
+            // A reload may load the program again that steers datagrams to threads.
+            kept.push(Capability::CAP_BPF);
+            privilege::keep(kept)?;
             sandbox::enter(&Needs::of_a_relay(&settings.socket));
             self.serving = Some(node::serve(service));
         }

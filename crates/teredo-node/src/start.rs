@@ -151,6 +151,7 @@ pub(crate) fn protect(
         role: Some(role),
         interface: Some(interface.to_owned()),
         index: Some(index),
+        kept: hub.node().kept,
     });
     match protection {
         Some(protection) => protection.close(interface).map_err(StartError::Protection),

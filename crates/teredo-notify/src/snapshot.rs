@@ -14,6 +14,10 @@ pub struct Node {
     pub interface: Option<String>,
     /// Its index, which a rename does not change.
     pub index: Option<u32>,
+    /// Whether interface and port outlive the process, because a service manager keeps them for the next one. A firewall
+    /// then waits for that before it closes the port.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
 }
 
 /// The whole state: the Teredo client's port, and the number of the state (N-19).

@@ -19,6 +19,7 @@ use teredo_notify::mib::{
     cancel_mib_change_notify2, get_teredo_port, notify_teredo_port_change,
 };
 use teredo_notify::service::Config;
+use teredo_notify::snapshot::Node;
 use teredo_notify::watcher::{GatingError, GatingSubscriber, WatchRegistration, Watcher};
 use teredo_notify::{Kind, Snapshot};
 
@@ -246,6 +247,41 @@ fn a_gate_follows_the_service_and_settles() {
             state = gate.next().await.unwrap();
         }
         assert_eq!(state.port, 20);
+    });
+}
+
+/// N-15, N-16: a port that a service manager keeps for the next client is not gone while that starts, and is gone if
+/// there is none.
+#[test]
+fn a_kept_port_waits_for_the_next_client() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let mut gate = GatingSubscriber::new(&path);
+    let kept = Node {
+        kept: true,
+        ..Node::default()
+    };
+    in_tokio(async {
+        let service = Running::start(&path);
+        service.hub.set_node(kept.clone());
+        let sequence = service.hub.publish(10);
+        while gate.next().await != Ok(Snapshot { sequence, port: 10 }) {}
+        service.stop();
+        let gone = Snapshot { sequence, port: 0 };
+        let service = Running::start(&path);
+        service.hub.set_node(kept);
+        service.hub.publish(10);
+        let mut state = gate.next().await.unwrap();
+        while state.port == 0 {
+            assert_ne!(state, gone);
+            state = gate.next().await.unwrap();
+        }
+        service.stop();
+        let began = Instant::now();
+        assert_eq!(gate.next().await.unwrap().port, 0);
+        let waited = began.elapsed();
+        assert!(waited >= Duration::from_millis(600), "{waited:?}");
+        assert!(waited < Duration::from_secs(1), "{waited:?}");
     });
 }
 
@@ -537,7 +573,8 @@ fn a_gating_callback_that_panics_no_longer_gates() {
             service.hub.is_settled(sequence)
         });
     }
-    assert!(!registration.is_active());
+    // The panic ends the gate first, on its way out of the callback.
+    wait_until("the registration has ended", || !registration.is_active());
 }
 
 /// N-16, N-18: without the permission to gate, a callback is notified as ever, and holds up nothing.

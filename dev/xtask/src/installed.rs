@@ -26,16 +26,21 @@ const UNITS: &[&str] = &[
     "teredo-firewall.service",
 ];
 
-/// The Internet of the client is one wire, with the server in a network namespace at its other end.
+/// The Internet of the client is a bridge, with a server and a peer in network namespaces.
 const NETWORK: &str = "set -e
-ip netns add server
-ip link add wire type veth peer name wire netns server
+ip link add wire type bridge
 ip address add 198.51.100.9/24 dev wire
 ip link set wire up
+for host in server peer; do
+    ip netns add $host
+    ip link add wire-$host type veth peer name wire netns $host
+    ip link set wire-$host master wire up
+    ip -n $host link set lo up
+    ip -n $host link set wire up
+done
 ip -n server address add 198.51.100.1/24 dev wire
 ip -n server address add 198.51.100.2/24 dev wire
-ip -n server link set lo up
-ip -n server link set wire up
+ip -n peer address add 198.51.100.10/24 dev wire
 mkdir -p /etc/systemd/system/teredo-server.service.d
 printf '[Service]\\nNetworkNamespacePath=/run/netns/server\\n' > /etc/systemd/system/teredo-server.service.d/here.conf";
 
@@ -44,11 +49,30 @@ const SETTINGS: &str = r#"set -e
 cd /etc/teredo
 sed -i 's/^# servers = .*/servers = ["198.51.100.1"]/' teredo.toml
 sed -i '0,/^# address = .*/s//address = "198.51.100.1"/' teredo.toml
+sed -i 's/^# allow_inbound = .*/allow_inbound = ["5001\/udp"]/' teredo.toml
 teredo config check
 # Each of the other lines of the file would do, too.
 sed 's/^# \([a-z_]* = \)/\1/' teredo.toml > /tmp/all.toml
-grep -q '^allow_inbound = ' /tmp/all.toml
+grep -q '^protect = ' /tmp/all.toml
 teredo config check /tmp/all.toml"#;
+
+/// A peer whose datagrams the client's host sends back, a hundred a second.
+const STREAM: &str = "set -e
+systemd-run --quiet --unit=echo python3 STREAM echo 5001
+systemd-run --quiet --unit=peer --property=NetworkNamespacePath=/run/netns/peer \
+    teredo --socket /run/peer/peer.sock client --server 198.51.100.1 --interface peer
+until teredo --socket /run/peer/peer.sock status --json | grep -q '\"state\":\"qualified\"'; do sleep 0.1; done
+address=$(teredo status --json | sed -E 's/.*\"address\":\"([^\"]*)\".*/\\1/')
+systemd-run --quiet --unit=stream --property=NetworkNamespacePath=/run/netns/peer \
+    --property=StandardOutput=file:/tmp/streamed --remain-after-exit python3 STREAM send $address 5001 /tmp/stop";
+
+/// The end of the stream, and its account.
+const STREAMED: &str = "set -e
+touch /tmp/stop
+until [ -s /tmp/streamed ]; do sleep 0.1; done
+cat /tmp/streamed
+systemctl stop stream peer echo
+rm /tmp/stop /tmp/streamed";
 
 /// How things stand, for the message of a failure.
 const REPORT: &str = "teredo 2>&1
@@ -74,6 +98,7 @@ pub(crate) fn check() -> Result<()> {
     tools::require("systemctl", "systemd", "runs the services")?;
     tools::require("lintian", "lintian", "judges the packages")?;
     tools::require("nft", "nftables", "shows what the firewall agent wrote")?;
+    tools::require("python3", "python3", "sends a stream through the tunnel")?;
     let folder = tempfile::tempdir().context("no place for temporary files")?;
     let stage = stage_deb(true)?;
     let first = revision(&stage, 1, folder.path())?;
@@ -85,15 +110,17 @@ pub(crate) fn check() -> Result<()> {
     judge(&first)?;
     drop(stage);
 
+    let stream = folder.path().join("stream.py");
+    std::fs::write(&stream, include_str!("installed/stream.py")).context("no place for a file")?;
     let machine = Machine::boot(folder.path())?;
-    life(&machine, &first, &second).with_context(|| {
+    life(&machine, &first, &second, &machine.path(&stream)?).with_context(|| {
         let report = machine.shell(REPORT).unwrap_or_default();
         format!("the services at that time:\n{report}")
     })
 }
 
 /// From the installation to the purge.
-fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf]) -> Result<()> {
+fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf], stream: &str) -> Result<()> {
     let before = Traces::of(machine)?;
     machine.shell(NETWORK)?;
 
@@ -114,6 +141,7 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf]) -> Result<()> 
     let refused: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
     ensure!(refused.is_empty(), "the services warn: {refused:?}");
     say("    installed, one line edited, started: qualified, and the firewall follows the port")?;
+    machine.shell(&STREAM.replace("STREAM", stream))?;
 
     let port = machine.run(&["teredo", "port"])?;
     let old = processes(machine)?;
@@ -133,7 +161,16 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf]) -> Result<()> 
     in_step(machine)?;
     let kept = machine.run(&["teredo", "port"])?;
     ensure!(kept == port, "the port was {port}, and is now {kept}");
-    say("    upgraded, reloaded, restarted and killed: qualified again, on the same port")?;
+    let streamed = machine.shell(STREAMED)?;
+    let counts: Vec<&str> = streamed.split([' ', ',']).collect();
+    ensure!(
+        matches!(counts[..], ["sent", sent, "", "returned", returned, ..] if sent == returned),
+        "the stream through the tunnel lost datagrams: {streamed}"
+    );
+    say(format!(
+        "    upgraded, reloaded, restarted and killed: on the same port; of a stream, {}",
+        streamed.trim()
+    ))?;
 
     machine.run(&["systemctl", "stop", "teredo-client"])?;
     machine.run(&["systemctl", "start", "teredo-client.socket"])?;
@@ -224,8 +261,8 @@ systemctl list-units --all --plain --no-legend 'teredo*'
 ps -e -o comm= | grep teredo || :";
         let lines = machine.shell(script)?;
         let lines = lines.lines().filter(|line| !BOOKKEEPING.contains(line));
-        // The wire is the test's own.
-        let lines = lines.filter(|line| !line.starts_with("wire@"));
+        // The wires are the test's own.
+        let lines = lines.filter(|line| !line.starts_with("wire"));
         Ok(Self(lines.map(str::to_owned).collect()))
     }
 }

@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as execute, say, step};
 use crate::{
-    conformance, environment, installed, license, lint, no_io, publish, rules, site, tools, tree, units,
+    conformance, environment, installed, license, lint, no_io, publish, rules, site, tools, tree,
+    units,
 };
 
 #[derive(clap::Args)]

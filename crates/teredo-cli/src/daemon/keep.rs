@@ -88,6 +88,13 @@ impl Store {
         }
     }
 
+    /// Whether there is a service manager that may keep something.
+    pub(crate) fn is_offered() -> bool {
+        // systemd 254 and later say how many they keep.
+        let most = std::env::var("FDSTORE").ok();
+        std::env::var_os("NOTIFY_SOCKET").is_some() && most.is_none_or(|most| most != "0")
+    }
+
     /// Whether interface and port outlive this process.
     pub(crate) fn is_complete(&self) -> bool {
         self.interface && self.port
@@ -108,9 +115,7 @@ impl Store {
 /// Whether the service manager was asked to keep it. It does not say whether it does: a unit needs
 /// `FileDescriptorStoreMax=`.
 fn keep(name: &str, descriptor: BorrowedFd<'_>) -> bool {
-    // systemd 254 and later say how many they keep.
-    let most = std::env::var("FDSTORE").ok();
-    if std::env::var_os("NOTIFY_SOCKET").is_none() || most.is_some_and(|most| most == "0") {
+    if !Store::is_offered() {
         return false;
     }
     let state = [

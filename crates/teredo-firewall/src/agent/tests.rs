@@ -734,6 +734,7 @@ fn what_a_relay_forwards_is_not_closed_unless_told() {
                     role: Some(Role::Relay),
                     interface: Some("teredo".to_owned()),
                     index: None,
+                    kept: false,
                 },
             );
             agent.follow(3545).await;
@@ -754,6 +755,7 @@ fn the_interface_of_the_node_is_closed() {
             role: Some(Role::Client),
             interface: Some("t0".to_owned()),
             index: None,
+            kept: false,
         };
         let mut agent = Running::start_with(AgentConfig::default(), node);
         agent.follow(4500).await;
@@ -775,6 +777,7 @@ fn a_renamed_interface_is_closed() {
             role: Some(Role::Client),
             interface: Some("t0".to_owned()),
             index: Some(index),
+            kept: false,
         };
         let mut agent = Running::start_with(AgentConfig::default(), node);
         agent.follow(4500).await;

@@ -223,6 +223,20 @@ impl ClientBuilder {
 }
 
 impl PreparedClient {
+    /// Announces the port of the [predecessor](ClientBuilder::predecessor) whose socket was left, if the client will use
+    /// that. Call it before a service answers, so that no subscriber hears of a moment without a port.
+    pub fn announce_left(&self) {
+        let builder = &self.builder;
+        let dormant = self.monitor.native().is_some() && !builder.beside_native;
+        let wanted = builder.port.map(NonZeroU16::get);
+        if let Some(port) = builder.predecessor.left_port(builder.bind)
+            && !dormant
+            && wanted.is_none_or(|wanted| wanted == port)
+        {
+            builder.hub.publish(port);
+        }
+    }
+
     /// Binds the port, announces it and begins to qualify. When this is ready the hub has the port; if the host has
     /// native IPv6 there is none (see [`beside_native_ipv6`](ClientBuilder::beside_native_ipv6)).
     ///

@@ -1,5 +1,6 @@
 //! A client that goes on where another one ended: after a restart or an upgrade of the program.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -54,6 +55,13 @@ impl Predecessor {
                 Ok(None)
             }
         }
+    }
+
+    /// The port of the socket that was left, if it is bound to this address.
+    pub(super) fn left_port(&self, address: Ipv4Addr) -> Option<u16> {
+        let socket = self.socket.as_ref()?.try_clone().ok()?;
+        let bound = UdpSocket::from(socket).local_addr().ok()?;
+        (bound.ip() == address).then_some(bound.port())
     }
 
     /// The rest, for the data path.

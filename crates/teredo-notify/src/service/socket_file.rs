@@ -111,6 +111,7 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ServiceErr
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&lock_path)
         .map_err(|source| create_error(&lock_path, source))?;
+    give_to_owner(&lock, path);
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
@@ -158,6 +159,22 @@ pub(super) fn take_over(
         own: None,
     };
     Ok((UnixListener::from_std(listener)?, file))
+}
+
+/// Gives a lock of root to the owner of the folder. Otherwise a service that root has run once in the folder of another
+/// user keeps that user's own from starting.
+fn give_to_owner(lock: &File, path: &Path) {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::metadata(folder.unwrap_or_else(|| Path::new(".")));
+    if let Ok(folder) = folder
+        && rustix::process::geteuid().is_root()
+        && folder.uid() != 0
+        && let Err(error) = std::os::unix::fs::fchown(lock, Some(folder.uid()), None)
+    {
+        tracing::debug!(%error, "the lock stays root's");
+    }
 }
 
 /// Binds the socket, in the place of one without listener.

@@ -14,7 +14,7 @@ use crate::hub::GateReport;
 use crate::snapshot::Node;
 use crate::wire::{Decoder, GateState, OutgoingCall, Reply};
 
-/// How long a service may be absent before its port counts as gone. The firewall closes that within a second.
+/// How long a service may be absent before a port that is kept counts as gone. The firewall closes that within a second.
 const ABSENCE: Duration = Duration::from_millis(700);
 /// How long a service of another network namespace is left alone.
 const REFUSED: Duration = Duration::from_secs(1);
@@ -97,12 +97,12 @@ impl GatingSubscriber {
         self.session.is_some()
     }
 
-    /// The next state to act on: at first the current one. If the service does not run at the start, or has ended and is
-    /// not back after 700 ms, this yields port 0 with the last sequence number, and the next call connects again as soon
-    /// as it can (N-15). To drop the future loses nothing.
+    /// The next state to act on: at first the current one. If the service ends, or does not run at the start, this
+    /// yields port 0 with the last sequence number, and the next call connects again as soon as it can (N-15). To drop
+    /// the future loses nothing.
     ///
-    /// A client that restarts keeps its port, if its service manager keeps that for it, and the firewall must not close it
-    /// meanwhile.
+    /// If a service manager [keeps](Node::kept) the port of a client that restarts, the firewall must not close it
+    /// meanwhile: then this waits 700 ms for the next client.
     ///
     /// # Errors
     /// [`GatingError`]; the next call connects again.
@@ -126,7 +126,7 @@ impl GatingSubscriber {
                     self.gone_at = None;
                     return Ok(state);
                 }
-                None if self.last.is_some_and(|last| last.port != 0) => {
+                None if self.node.kept && self.last.is_some_and(|last| last.port != 0) => {
                     self.gone_at.get_or_insert_with(|| Instant::now() + ABSENCE);
                 }
                 None => {

@@ -11,9 +11,6 @@ use anyhow::{Context as _, Result};
 
 use super::html::Site;
 
-/// Commands that the pages describe before the program has them.
-const COMING: &[&[&str]] = &[&["config", "import-miredo"]];
-
 /// The operators that end a command.
 const ENDS: &[&str] = &["|", "||", "&", "&&", ";", "(", ")", "$(", "{", "}"];
 
@@ -35,32 +32,17 @@ pub(super) fn check(site: &Site, program: &Path) -> Result<(usize, Vec<String>)>
         }
     }
     let mut faults = Vec::new();
-    let mut coming: BTreeSet<&[&str]> = COMING.iter().copied().collect();
     for (command, pages) in &shown {
-        let complaint = complaint(program, command)?;
-        let announced = COMING.iter().find(|coming| begins(command, coming));
-        match (complaint, announced) {
-            (Some(_), Some(known)) => drop(coming.remove(*known)),
-            (Some(complaint), None) => {
-                let pages: Vec<_> = pages.iter().map(|page| page.to_string_lossy()).collect();
-                let command = command.join(" ");
-                faults.push(format!(
-                    "{}: `teredo {command}`: {complaint}",
-                    pages.join(", ")
-                ));
-            }
-            (None, _) => {}
+        if let Some(complaint) = complaint(program, command)? {
+            let pages: Vec<_> = pages.iter().map(|page| page.to_string_lossy()).collect();
+            let command = command.join(" ");
+            faults.push(format!(
+                "{}: `teredo {command}`: {complaint}",
+                pages.join(", ")
+            ));
         }
     }
-    faults.extend(coming.iter().map(|known| {
-        let name = known.join(" ");
-        format!("`teredo {name}` is there, or no page has it: take it off the list in dev/xtask/src/site/command_line.rs")
-    }));
     Ok((shown.len(), faults))
-}
-
-fn begins(command: &[String], with: &[&str]) -> bool {
-    command.len() >= with.len() && command.iter().zip(with).all(|(word, known)| word == known)
 }
 
 /// What the program says against the command.

@@ -1,0 +1,48 @@
+"""A stream of datagrams through the tunnel and back: it is lost where the client is not.
+
+    stream.py echo PORT                 sends back what arrives
+    stream.py send ADDRESS PORT STOP    sends until the file STOP is there; prints how many went and how many came back
+"""
+
+import os
+import select
+import socket
+import sys
+import time
+
+PERIOD = 0.01
+# After the end of the stream, for what is still on its way.
+PATIENCE = 3
+
+
+def echo(port):
+    endpoint = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    endpoint.bind(("::", port))
+    while True:
+        data, sender = endpoint.recvfrom(64)
+        endpoint.sendto(data, sender)
+
+
+def send(address, port, stop):
+    endpoint = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    endpoint.setblocking(False)
+    sent, returned, longest, heard = 0, set(), 0.0, time.monotonic()
+    due, end = time.monotonic(), None
+    while end is None or (time.monotonic() < end and len(returned) < sent):
+        now = time.monotonic()
+        if end is None and now >= due:
+            endpoint.sendto(str(sent).encode(), (address, port))
+            sent, due = sent + 1, due + PERIOD
+            if os.path.exists(stop):
+                end = now + PATIENCE
+        readable, _, _ = select.select([endpoint], [], [], max(0, due - now))
+        if readable:
+            returned.add(int(endpoint.recv(64)))
+            longest, heard = max(longest, time.monotonic() - heard), time.monotonic()
+    print(f"sent {sent}, returned {len(returned)}, longest silence {longest * 1000:.0f} ms")
+
+
+if sys.argv[1] == "echo":
+    echo(int(sys.argv[2]))
+else:
+    send(sys.argv[2], int(sys.argv[3]), sys.argv[4])
