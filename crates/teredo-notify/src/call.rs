@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -266,8 +268,9 @@ fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         match rustix::net::connect(&socket, &address) {
             Ok(()) => {
-                let server = rustix::net::sockopt::socket_peercred(&socket)?;
-                check_server(path, server.uid.as_raw())?;
+                // rustix's type has no room for the process 0, which a service in another PID namespace is.
+                let server = getsockopt(&socket, PeerCredentials)?;
+                check_server(path, server.uid())?;
                 let stream = UnixStream::from(socket);
                 stream.set_nonblocking(false)?;
                 return Ok(stream);

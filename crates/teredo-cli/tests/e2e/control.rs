@@ -3,6 +3,7 @@
 use std::fs::{Permissions, set_permissions};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use crate::shell::{ask, ask_as_nobody, traces};
 use crate::subscriber::{Monitor, event};
@@ -140,5 +141,23 @@ fn anybody_may_read_and_only_some_may_steer() {
     assert!(
         monitor.stdout.contains(&format!("\"port\":{port}")),
         "{monitor:?}"
+    );
+}
+
+/// A program in a container with its own process numbers, to which the client has none, reads the port all the same.
+#[test]
+fn the_port_is_read_from_another_pid_namespace() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let client = world.client(&host, &[]);
+    let port = client.qualified().port;
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", env!("CARGO_BIN_EXE_teredo"), "--socket"]);
+    let output = run(&host, command.arg(&client.socket).arg("port"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        port.to_string()
     );
 }

@@ -248,7 +248,7 @@ fn documentation(attributes: &[Attribute]) -> String {
         .replace("[`EVENT_SCHEMA`] from this version", "`teredo.event/1`")
 }
 
-/// [`interface`](Self::interface) becomes `interface`.
+/// ``[`interface`](Self::interface)`` becomes `interface`.
 fn without_paths(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
