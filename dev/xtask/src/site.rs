@@ -86,7 +86,7 @@ fn program() -> Result<PathBuf> {
     anyhow::bail!("cargo has not built the program")
 }
 
-/// What mdbook warns of: an included file that is missing is a warning to it.
+/// The warnings of mdbook: an included file that is missing is a warning to it.
 fn complaints(build: &mut Command) -> Result<Vec<String>> {
     let output = build
         .output()
@@ -130,7 +130,7 @@ fn prepare(stage: &Path, program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What `program` prints with `arguments`, no line longer than 76 characters if it can be helped.
+/// The output of `program` with `arguments`, no line longer than 76 characters if it can be helped.
 fn output(program: &Path, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(program);
     // The caller's settings must not show in the pages.

@@ -45,7 +45,7 @@ pub(super) fn check(site: &Site, program: &Path) -> Result<(usize, Vec<String>)>
     Ok((shown.len(), faults))
 }
 
-/// What the program says against the command.
+/// The objection of the program to the command, if it has one.
 fn complaint(program: &Path, command: &[String]) -> Result<Option<String>> {
     let output = Command::new(program)
         .args(command)

@@ -1,4 +1,4 @@
-//! What the checks need of a page: its anchors, its links and its code.
+//! The parts of a page that the checks need: its anchors, its links and its code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -144,7 +144,7 @@ fn language(tag: &Tag<'_>) -> Option<String> {
     classes(tag).find_map(|class| class.strip_prefix("language-").map(str::to_owned))
 }
 
-/// What comes after the first `end`.
+/// The text behind the first `end`.
 fn after<'a>(text: &'a str, end: &str) -> &'a str {
     text.find(end).map_or("", |at| &text[at + end.len()..])
 }

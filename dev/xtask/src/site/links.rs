@@ -42,7 +42,7 @@ fn is_elsewhere(target: &str) -> bool {
             .any(|scheme| target.starts_with(scheme))
 }
 
-/// What is wrong with a link from the page `from` within the site.
+/// The fault of a link from the page `from` within the site, if it has one.
 fn dead(site: &Site, from: &Path, target: &str) -> Option<&'static str> {
     if target.starts_with("data:") {
         return None;

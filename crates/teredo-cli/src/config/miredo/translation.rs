@@ -48,7 +48,7 @@ const NODE: &[Key] = &[
     Key::DefaultRoute,
 ];
 
-/// What `RelayType` says.
+/// The role that `RelayType` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Client,
