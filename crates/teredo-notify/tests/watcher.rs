@@ -285,6 +285,47 @@ fn a_kept_port_waits_for_the_next_client() {
     });
 }
 
+/// N-16: a service that no longer reads does not hold a firewall up: its session ends, and its port counts as gone.
+#[test]
+fn a_service_that_does_not_read_is_left() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut gate = GatingSubscriber::new(&path);
+    let serving = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let greeting = json!({ "continues": true, "parameters": {
+            "subscription": 1, "sequence": 1, "kind": "initial", "port": 10 } });
+        stream
+            .write_all(format!("{greeting}\0").as_bytes())
+            .unwrap();
+        // Without a listener nobody connects again.
+        stream
+    });
+    in_tokio(async {
+        let state = Snapshot {
+            sequence: 1,
+            port: 10,
+        };
+        // It is absent, until the thread listens.
+        while gate.next().await != Ok(state) {}
+        let stream = serving.join().unwrap();
+        // As many as the socket takes, and the one that is on its way.
+        let mut settled = 0;
+        while tokio::time::timeout(Duration::from_millis(200), gate.settle(1))
+            .await
+            .is_ok()
+        {
+            settled += 1;
+            assert!(settled < 1_000_000, "the socket takes everything");
+        }
+        gate.settle(1).await;
+        let gone = Snapshot { port: 0, ..state };
+        assert_eq!(gate.next().await, Ok(gone));
+        drop(stream);
+    });
+}
+
 /// Who greets well and breaks off, again and again, costs those who follow him next to nothing.
 #[test]
 fn a_service_that_breaks_off_is_not_stormed() {
