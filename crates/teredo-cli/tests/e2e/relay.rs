@@ -332,3 +332,33 @@ fn a_host_relays_for_itself() {
         assert!(status.drops.is_empty(), "{:?}", status.drops);
     }
 }
+
+/// R4380-5.4-01: a relay whose route another interface has gets no packet. It is offline and says why, and serves again
+/// when the route is free.
+#[test]
+fn a_relay_without_its_route_is_offline() {
+    let world = World::new(NatKind::PortRestricted, NatKind::PortRestricted);
+    let host = world.relay_host(RELAY);
+    let relay = world.relay(&host, &[]);
+    relay.until(SECOND * 10, "an open relay", |status| {
+        status.state == Phase::Qualified
+    });
+    let route = |arguments: &str| {
+        let mut command = Command::new("ip");
+        command.args(["-6", "route"]).args(arguments.split(' '));
+        assert!(run(&host, &mut command).status.success(), "{arguments}");
+    };
+    route("replace 2001::/32 dev lo metric 1024");
+    let status = relay.until(SECOND * 10, "a relay that is offline", |status| {
+        status.state == Phase::Offline
+    });
+    let reason = status.reason.unwrap_or_default();
+    assert!(
+        reason.contains("another interface has this route"),
+        "{reason}"
+    );
+    route("delete 2001::/32 dev lo metric 1024");
+    relay.until(SECOND * 10, "a relay that serves again", |status| {
+        status.state == Phase::Qualified
+    });
+}
