@@ -125,7 +125,8 @@ impl ServiceSocket {
             *local.ip() == address && local.port() != 0 && [0, local.port()].contains(&port)
         });
         if !is_udp || !fits {
-            let message = format!("the socket that was kept has {local:?}, not {address}:{port}");
+            let local = local.map_or_else(|| "no address".to_owned(), |local| local.to_string());
+            let message = format!("the socket that was kept has {local}, not {address}:{port}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         Self::with(socket)

@@ -183,6 +183,10 @@ fn replace(path: &Path, memory: &Memory) -> io::Result<()> {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
+    // A pipe would be waited for.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file"));
+    }
     let mut text = Vec::new();
     let limit = LONGEST as u64 + 1;
     fs::File::open(path)?.take(limit).read_to_end(&mut text)?;

@@ -133,10 +133,12 @@ fn drop_ins(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
+        let is_toml = path.extension().is_some_and(|end| end == "toml");
+        // Editors put their locks and copies beside the files, under hidden names.
+        let is_hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if is_toml && !is_hidden {
             paths.push(path);
         }
     }

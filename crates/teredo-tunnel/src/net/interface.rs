@@ -250,10 +250,21 @@ impl Interface {
             .add(self.index, IpAddr::V6(address), 128)
             .replace();
         *request.message_mut() = message;
-        attempt(request.execute(), || {
+        let added = attempt(request.execute(), || {
             format!("add {address} to {}", self.name)
-        })
-        .await?;
+        });
+        added.await.map_err(|error| match error {
+            // The setting itself may be out of sight, in a sandbox.
+            InterfaceError::Netlink { source, .. }
+                if Errno::from_io_error(&source) == Some(Errno::ACCESS) =>
+            {
+                InterfaceError::Ipv6Disabled {
+                    interface: self.name.clone(),
+                    sysctl: "net.ipv6.conf.all.disable_ipv6".to_owned(),
+                }
+            }
+            other => other,
+        })?;
         self.wait_until_local(address).await;
         Ok(())
     }

@@ -77,6 +77,10 @@ fn a_file_that_does_not_fit_is_not_used() {
         let shown = &faulty[..faulty.len().min(80)];
         assert_eq!(file.read(&good.servers), None, "{shown}");
     }
+    fs::remove_file(&file.path).unwrap();
+    nix::unistd::mkfifo(&file.path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(file.read(&good.servers), None, "a pipe");
+    fs::remove_file(&file.path).unwrap();
     fs::write(&file.path, &text).unwrap();
     assert!(file.read(&good.servers).is_some());
     assert_eq!(file.read(&["192.0.2.1".to_owned()]), None);

@@ -21,6 +21,7 @@ fn drop_ins_replace_key_by_key_in_the_order_of_their_names() {
     )
     .expect("write");
     fs::write(drop_in.join("30-c.toml.bak"), "not toml").expect("write");
+    std::os::unix::fs::symlink("joe@host.1:2", drop_in.join(".#20-b.toml")).expect("a lock");
 
     let client = Config::load(Some(&file)).expect("good files").client;
     assert_eq!(client.port.map(NonZeroU16::get), Some(3));
