@@ -51,7 +51,8 @@ drop_reasons! {
     WrongNonce = "wrong_nonce",
     /// A Teredo source whose embedded mapping is not the datagram's source (RFC 4380 §5.2.3 case 6).
     MappingMismatch = "mapping_mismatch",
-    /// The relay's path is not verified yet (RFC 4380 §5.2.3 case 6, §7.2.2).
+    /// The relay's path is not verified yet (RFC 4380 §5.2.3 case 6, §7.2.2). Client: also one stranger too many on the
+    /// host's own links.
     UnverifiedSource = "unverified_source",
     /// An IPv4 destination that must be refused (RFC 4380 §5.2.4).
     RefusedDestination = "refused_destination",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::Instant;
 
-/// So many actions at once, and one per interval in the long run.
+/// A burst of actions, and one per interval in the long run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
     /// The time for one token.
@@ -17,7 +17,7 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// Of `burst` actions at once, then so many per second, in nanoseconds. Neither is 0.
+    /// `burst` actions at once, then so many per second, in nanoseconds. Neither is 0.
     pub(crate) const fn per_second(burst: u32, per_second: u32) -> Self {
         let interval = 1_000_000_000 / per_second as u64;
         Self {
@@ -52,6 +52,13 @@ impl Bucket {
         self.full_at = (self.full_at.max(now) + rate.interval).min(now + rate.depth);
     }
 
+    /// Takes a token, unless less than `kept` of the depth would be left.
+    pub(crate) fn allow(&mut self, now: Instant, rate: Rate, kept: u64) -> bool {
+        let taken = rate.take(self.full_at, now.as_nanos(), kept);
+        self.full_at = taken.unwrap_or(self.full_at);
+        taken.is_some()
+    }
+
     /// Returns tokens that were taken.
     pub(crate) fn give_back(&mut self, rate: Rate, tokens: u8) {
         self.full_at = self
@@ -83,11 +90,7 @@ impl RateLimit {
 
     /// Takes a token if there is one.
     pub(crate) fn allow(&mut self, now: Instant) -> bool {
-        let allowed = self.bucket.has(now, self.rate, 0);
-        if allowed {
-            self.bucket.take(now, self.rate);
-        }
-        allowed
+        self.bucket.allow(now, self.rate, 0)
     }
 }
 

@@ -68,7 +68,8 @@ impl DestinationPolicy {
         self.denied.push(Block::new(net, len));
     }
 
-    /// Sets whether the addresses of RFC 1918, 100.64.0.0/10 (RFC 6598), 192.0.0.0/24 and 240.0.0.0/4 are permitted. For labs only: on the Internet this exposes private networks.
+    /// Sets whether the addresses of RFC 1918, 100.64.0.0/10 (RFC 6598), 192.0.0.0/24 and 240.0.0.0/4 are permitted
+    /// . For labs only: on the Internet this exposes private networks.
     pub fn allow_private(&mut self, allow: bool) {
         self.allow_private = allow;
     }
@@ -98,7 +99,7 @@ const REFUSED: [Block; 9] = [
 ];
 
 /// The networks of the IANA IPv4 Special-Purpose Address Registry that are not globally reachable, are not on the list of
-/// RFC 4380, and may be somebody's inside.
+/// RFC 4380, and are in use inside private networks.
 const SPECIAL: [Block; 3] = [
     // Shared with customers, behind a carrier's NAT (RFC 6598); overlay networks use it, too.
     Block::new(Ipv4Addr::new(100, 64, 0, 0), 10),

@@ -442,6 +442,12 @@ impl World {
         self.act(id.into(), actions);
     }
 
+    /// Tells a client the subnets that its host is attached to.
+    pub fn set_links(&mut self, id: ClientId, subnets: Vec<LocalSubnet>) {
+        let actions = self.clients[id.0].set_links(self.now, subnets);
+        self.act(id.into(), actions);
+    }
+
     /// Changes the servers of a client.
     pub fn set_servers(&mut self, id: ClientId, servers: &[ServerAddress]) {
         let actions = self.clients[id.0].set_servers(self.now, servers);

@@ -33,7 +33,8 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
              the peer's NAT uses another mapping towards this node (RFC 4380 §5.2.3)"
         }
         "unverified_source" => {
-            "the packet has a native IPv6 source, and the relay that sent it is not verified yet (RFC 4380 §5.2.3)"
+            "the packet has a native IPv6 source, and the relay that sent it is not verified yet (RFC 4380 §5.2.3); or it is \
+             from a stranger on this host's own network, of whom a client serves 16 at a time"
         }
         "refused_destination" => {
             "the IPv4 destination must not be sent to, for example a private or multicast address (RFC 4380 §5.2.4)"

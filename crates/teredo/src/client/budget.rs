@@ -2,8 +2,9 @@
 //!
 //! An inner source costs an attacker nothing, so no limit counts those alone. The limits count outer IPv4 addresses,
 //! and IPv6 prefixes of several lengths. Each has its share, so an attacker uses up its own. Outer addresses that have
-//! answered have a budget apart from all others: a test, whose nonce goes only to the address, or a contact that the host
-//! began. An answer to the bubbles that a stranger provoked proves nothing, because it can be forged.
+//! answered have a budget apart from all others. The answer to a test counts, because its nonce goes to that address alone,
+//! and the answer to a contact that the host began. An answer to bubbles that a stranger provoked can be forged, and proves
+//! nothing.
 //!
 //! | datagram | counted for |
 //! |---|---|
@@ -22,28 +23,27 @@ use crate::limit::{Bucket, Rate};
 use crate::slots::SipKeys;
 use crate::wire::TeredoAddress;
 
-/// `burst` datagrams at once, then so many per second.
-const fn rate(burst: u32, per_second: u32) -> Rate {
-    Rate::per_second(burst, per_second)
-}
-
 /// Tests for one outer address. A relay may bring 50 new hosts at once.
-const TESTS_OUTER: Rate = rate(64, 50);
+const TESTS_OUTER: Rate = Rate::per_second(64, 50);
 /// Tests for one prefix of native hosts, by its length.
-const TESTS_PREFIX: [(u32, Rate); 3] = [(64, rate(16, 10)), (48, rate(64, 40)), (32, rate(64, 50))];
-const TESTS_TOTAL: Rate = rate(256, 100);
+const TESTS_PREFIX: [(u32, Rate); 3] = [
+    (64, Rate::per_second(16, 10)),
+    (48, Rate::per_second(64, 40)),
+    (32, Rate::per_second(64, 50)),
+];
+const TESTS_TOTAL: Rate = Rate::per_second(256, 100);
 /// Answers to indirect bubbles, to one IPv4 address. Several peers may be behind one NAT.
-const ANSWERS_OUTER: Rate = rate(32, 10);
+const ANSWERS_OUTER: Rate = Rate::per_second(32, 10);
 /// As many as a server passes on to one client.
-const ANSWERS_TOTAL: Rate = rate(512, 256);
+const ANSWERS_TOTAL: Rate = Rate::per_second(512, 256);
 /// Answers to local bubbles, to one address on the link.
-const ANSWERS_LINK: Rate = rate(8, 2);
+const ANSWERS_LINK: Rate = Rate::per_second(8, 2);
 /// Bubbles to one IPv4 address, for peers that the host contacts. Most peers of a host can have one server.
-const BUBBLES: Rate = rate(512, 256);
+const BUBBLES: Rate = Rate::per_second(512, 256);
 /// Bubbles to one server for peers that contacted the host.
-const DRAWN_SERVER: Rate = rate(64, 20);
+const DRAWN_SERVER: Rate = Rate::per_second(64, 20);
 /// Bubbles to one mapping's address, and to one server for the sake of that address.
-const DRAWN_MAPPING: Rate = rate(8, 4);
+const DRAWN_MAPPING: Rate = Rate::per_second(8, 4);
 
 /// Whether a datagram is the first one of a contact. Repetitions need buckets that are half full at least, so that under
 /// an attack each newcomer has a first test before any has a second one.
@@ -223,11 +223,7 @@ impl Totals {
         } else {
             &mut self.strangers
         };
-        let allowed = bucket.has(now, self.rate, attempt.kept(self.rate));
-        if allowed {
-            bucket.take(now, self.rate);
-        }
-        allowed
+        bucket.allow(now, self.rate, attempt.kept(self.rate))
     }
 }
 

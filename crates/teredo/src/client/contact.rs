@@ -291,18 +291,14 @@ impl Client {
             return Err(DropReason::RefusedDestination);
         }
         let known = self.peers.find(&source);
-        let known = known.map(|slot| self.peers.peer_mut(slot));
-        let path = known.as_ref().and_then(|peer| peer.path(now));
-        let to = path.unwrap_or(to);
-        let mut begun = false;
-        if let Some(peer) = known {
-            // R4380-7.4-01, W-03
-            if !peer.may_answer(now, *to.ip()) {
-                return Err(DropReason::BubbleLimit);
-            }
-            // The host's own contacts are few. The others can be invented, and so can their origins.
-            begun = peer.came_from().is_none();
+        let known = known.map(|slot| self.peers.peer(slot));
+        let to = known.and_then(|peer| peer.path(now)).unwrap_or(to);
+        // R4380-7.4-01, W-03
+        if known.is_some_and(|peer| !peer.may_answer(now, *to.ip())) {
+            return Err(DropReason::BubbleLimit);
         }
+        // The host's own contacts are few. The others can be invented, and so can their origins.
+        let begun = known.is_some_and(|peer| peer.came_from().is_none());
         if !begun && !self.budget.allow_answer(now, *to.ip()) {
             return Err(DropReason::BubbleLimit);
         }

@@ -1,7 +1,7 @@
 //! Strangers on the links of the host.
 //!
 //! The kernel keeps what is sent to an address on a link that nobody has, while it asks for its owner: for 3 s, up to
-//! 208 KiB for each address, and at the cost of the port's send buffer. So whoever forges such sources, and makes the
+//! 208 KiB for each address, and at the cost of the port's send buffer. An attacker that forges such sources, and makes the
 //! host answer, could stop all that the client sends. Elsewhere a router takes the datagram at once.
 //!
 //! So only few addresses on the links may have begun a conversation at a time. Peers that the host contacts are not
@@ -26,6 +26,14 @@ pub(super) struct Links {
 }
 
 impl Links {
+    /// A stranger in a conversation keeps its place. This is on the path of every packet, and costs nothing without
+    /// strangers on the links.
+    pub(super) fn heard(&mut self, now: Instant, address: Ipv4Addr) {
+        if let Some((_, heard)) = self.strangers.iter_mut().find(|(at, _)| *at == address) {
+            *heard = now;
+        }
+    }
+
     /// Whether a stranger at this address may be served; if so, it is counted.
     pub(super) fn admit(&mut self, now: Instant, address: Ipv4Addr) -> bool {
         let mut subnets = self.subnets.iter();

@@ -74,7 +74,7 @@ pub(super) struct Peer {
     last_transmission: Option<Instant>,
     asked: Bubbles,
     answered: Bubbles,
-    /// Where the answers went.
+    /// The address of the last answer.
     answered_at: Option<Ipv4Addr>,
     last_bubble: Option<Instant>,
     /// Whether the last direct bubble expired on the way (see `Opening`).
@@ -226,7 +226,7 @@ impl Peer {
     /// Whether a bubble of the peer may be answered to this address now.
     ///
     /// DEVIATION(rfc4380 §5.2.6): the limits for a native host count for each address that its bubbles come from.
-    /// Otherwise whoever forges four of them keeps its relay out for 300 s. The budget of each address bounds the sum.
+    /// Otherwise four forged ones would keep its relay out for 300 s. The budget of each address bounds the sum.
     pub(super) fn may_answer(&self, now: Instant, to: Ipv4Addr) -> bool {
         let elsewhere = self.answered_at.is_some_and(|at| at != to);
         elsewhere || self.may_bubble(now, BubbleCause::Answer)

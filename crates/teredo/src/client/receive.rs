@@ -129,6 +129,9 @@ impl Client {
             if peer.contact.is_none() && !packet.is_bubble() {
                 peer.heard(now);
                 peer.spoke();
+                if peer.came_from().is_some() {
+                    self.links.heard(now, *from.ip());
+                }
                 self.peers.touch(slot);
                 return Ok(Some(packet.as_bytes()));
             }
@@ -222,7 +225,7 @@ impl Client {
         {
             self.opening.answered(attempts);
         }
-        // An address can be forged. A stranger that the host asks back chose it; a contact of the host it must know.
+        // A stranger can forge the answer to bubbles that its own packet provoked.
         let peer = self.peers.peer(slot);
         if peer.contact.is_some() && peer.came_from().is_none() {
             self.budget.prove(now, *mapping.ip());

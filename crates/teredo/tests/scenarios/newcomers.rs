@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
+use teredo::client::LocalSubnet;
 use teredo::server::RelayLimits;
 use teredo::wire::{self, Flags, PORT, TeredoAddress};
 use teredo::{ServerConfig, Submission};
@@ -441,6 +442,45 @@ fn a_forged_answer_proves_no_address() {
     stage.attack(invent, 2_000, 2);
     let tests = stage.world.server(stage.server).native().len() - before;
     assert!(tests <= 256 + 100 * 2 + 1, "{tests} tests");
+}
+
+/// R4380-7.4-01: sixteen strangers on the host's own link are served, and keep their places while they talk. More are
+/// refused, so that no flood of forged ones fills the port's send buffer; strangers from elsewhere are served as ever.
+#[test]
+fn few_strangers_on_the_link_are_served() {
+    let mut stage = Stage::new();
+    let subnet = LocalSubnet {
+        address: v4("198.51.100.1"),
+        prefix_len: 24,
+    };
+    stage.world.set_links(stage.client, vec![subnet]);
+    let talk = |stage: &mut Stage, address: Ipv4Addr| {
+        let from = SocketAddrV4::new(address, 4444);
+        let source = TeredoAddress {
+            server: SERVER.primary,
+            flags: Flags::from_random(1),
+            mapped: from,
+        };
+        let (packet, mapped) = (echo(source.to_ipv6(), stage.own(), &[]), stage.mapped());
+        let before = stage.replies;
+        stage.world.inject(stage.attacker, from, mapped, &packet);
+        for _ in 0..10 {
+            stage.tick();
+        }
+        stage.replies > before
+    };
+    let on_link = |host: u8| Ipv4Addr::new(198, 51, 100, host);
+    for _ in 0..50 {
+        let served: Vec<u8> = (100..116)
+            .filter(|&host| talk(&mut stage, on_link(host)))
+            .collect();
+        assert_eq!(served.len(), 16, "{served:?}");
+        assert!(!talk(&mut stage, on_link(200)), "one too many");
+        stage.world.run_for(SECOND);
+    }
+    assert!(talk(&mut stage, v4("203.0.113.200")));
+    stage.world.run_for(seconds(31));
+    assert!(talk(&mut stage, on_link(200)), "the others are silent");
 }
 
 /// R4380-7.4-01: echo requests of 76 bytes through the client's server, whose inner source names a victim as its

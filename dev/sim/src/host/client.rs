@@ -105,6 +105,10 @@ impl ClientHost {
         self.call(now, |client| client.set_local_subnet(now, subnet))
     }
 
+    pub(crate) fn set_links(&mut self, now: Instant, subnets: Vec<LocalSubnet>) -> Vec<Action> {
+        self.call(now, |client| client.set_links(subnets))
+    }
+
     pub(crate) fn set_servers(&mut self, now: Instant, servers: &[ServerAddress]) -> Vec<Action> {
         self.call(now, |client| client.set_servers(now, servers))
     }

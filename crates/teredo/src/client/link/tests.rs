@@ -27,4 +27,11 @@ fn few_strangers_on_the_link() {
     assert_eq!(others.count(), 1000);
     assert!(links.admit(at(30), on_link(100)));
     assert!(links.admit(at(39), on_link(2)), "it was heard at 10 s");
+    for host in 2..=250 {
+        links.heard(at(60), on_link(host));
+    }
+    assert!(
+        !links.admit(at(89), on_link(101)),
+        "all are in conversation"
+    );
 }

@@ -1,4 +1,4 @@
-//! Whose packets wait: each network of senders may fill a part of the queues only.
+//! The shares of senders in the queues: each of their networks fills a part only.
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
@@ -6,8 +6,8 @@ use std::net::Ipv6Addr;
 use crate::relay::admission::{LEVELS, SHARES, WHOLE, networks_of};
 use crate::slots::SipKeys;
 
-/// The bytes that wait for each /64, /48 and /32. They have the same shares as of the bubbles, so a scan leaves half of
-/// the queues to newcomers from elsewhere.
+/// The bytes that wait for each /64, /48 and /32. A network has the same share of the queues as of the bubbles, so a scan
+/// leaves half of them to newcomers from elsewhere.
 ///
 /// Only what waits is counted, so there are at most three networks for each packet in a queue.
 #[derive(Debug)]

@@ -40,7 +40,7 @@ struct Peer {
     attempts: u8,
     bubbles: u8,
     due: Instant,
-    /// Who sent the packets that wait, and their bytes.
+    /// The senders of the packets that wait, with their bytes.
     senders: Vec<(Ipv6Addr, usize)>,
 }
 
@@ -72,7 +72,6 @@ pub(in crate::relay) enum Due {
 pub(in crate::relay) struct Underway {
     slots: Slots<Key, Peer, 1>,
     shares: Shares,
-    evicted_packets: usize,
 }
 
 impl Underway {
@@ -80,7 +79,6 @@ impl Underway {
         Self {
             slots: Slots::new(bounds, keys),
             shares: Shares::new(bounds.total_queue_bytes, keys),
-            evicted_packets: 0,
         }
     }
 
@@ -224,7 +222,7 @@ impl Underway {
 
     /// The number of packets lost with evicted peers since the last call.
     pub(in crate::relay) fn take_evicted_packets(&mut self) -> usize {
-        std::mem::take(&mut self.evicted_packets)
+        self.slots.take_evicted_packets()
     }
 
     #[cfg(test)]
@@ -233,13 +231,18 @@ impl Underway {
     }
 
     fn remove(&mut self, slot: u32) -> VecDeque<Vec<u8>> {
-        for (sender, bytes) in std::mem::take(&mut self.slots[slot].senders) {
-            self.shares.remove(sender, bytes);
-        }
+        self.free_shares(slot);
         self.slots.remove(slot)
     }
 
     fn evict(&mut self, slot: u32) {
-        self.evicted_packets += self.remove(slot).len();
+        self.free_shares(slot);
+        self.slots.evict(slot);
+    }
+
+    fn free_shares(&mut self, slot: u32) {
+        for (sender, bytes) in std::mem::take(&mut self.slots[slot].senders) {
+            self.shares.remove(sender, bytes);
+        }
     }
 }
