@@ -14,9 +14,9 @@ use std::net::Ipv4Addr;
 use std::pin::pin;
 
 use teredo::ClientConfig;
-use teredo_node::{Client, ClientBuilder, Connectivity, NodeControl, ServerKeys, StartError};
-use teredo_notify::hub::Hub;
-use teredo_notify::service::{Control as _, EventBus};
+use teredo::client::Reason;
+use teredo_node::{Client, ClientBuilder, Connectivity, ServerKeys};
+use teredo_notify::service::Control as _;
 use teredo_notify::snapshot::Node;
 use teredo_tunnel::SpawnError;
 use tokio::sync::watch;
@@ -24,21 +24,19 @@ use tokio::sync::watch;
 use crate::args::NativePolicy;
 use crate::daemon::inside::Inside;
 use crate::daemon::keep::{Kept, Store};
-use crate::daemon::node::{self, GATE_GRACE, Serving, offer_service, run_failure, start_failure};
+use crate::daemon::node::{GATE_GRACE, NodeSession, keep_service, run_failure, start_failure};
+use crate::daemon::reload::{self, Next};
 use crate::daemon::sandbox::Needs;
-use crate::daemon::{
-    self, ControlSignal, ControlSignals, EndSignals, Watchdog, counters, privilege, reload, sandbox,
-};
+use crate::daemon::{self, ControlSignal, counters, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::ClientSettings;
-use legacy::Legacy;
+use legacy::{Left, Legacy};
 
 /// Runs the client until a signal ends it. `load` reads the settings, at the start and at each reload.
 pub(crate) fn run(load: impl Fn() -> Result<ClientSettings, Failure>) -> Result<Exit, Failure> {
-    let kept = Kept::take();
-    let setup = Setup::read(&load)?;
-    daemon::runtime()?.block_on(serve(setup, kept, load))
+    let first = Setup::read(&load)?;
+    daemon::runtime()?.block_on(serve(first, load))
 }
 
 /// The settings, and the secrets that they name.
@@ -56,215 +54,157 @@ impl Setup {
 }
 
 async fn serve(
-    mut setup: Setup,
-    mut kept: Kept,
+    first: Setup,
     load: impl Fn() -> Result<ClientSettings, Failure>,
 ) -> Result<Exit, Failure> {
-    let end = EndSignals::new()?;
-    let signals = ControlSignals::new()?;
-
-    // The socket first: a second instance fails there.
-    let hub = Hub::new();
-    hub.set_node(Node {
-        kept: Store::is_offered(),
-        ..Node::default()
-    });
-    let events = EventBus::new(hub.clone());
-    let (control, mut requests) = teredo_node::control();
-    let service = offer_service(
+    // After the settings: if they are faulty, the service manager goes on keeping everything.
+    let mut kept = Kept::take();
+    let settings = &first.settings;
+    let node = NodeSession::new(
         kept.service.take(),
-        &setup.settings.socket,
-        setup.settings.group.as_deref(),
-        &hub,
-        &events,
-        control.clone(),
-    )
-    .await?;
-    let mut session = Session {
-        end,
-        signals,
-        watchdog: Watchdog::new(),
-        control,
-        legacy: Legacy::new(&setup.settings),
+        &settings.socket,
+        settings.group.as_deref(),
+        Node {
+            kept: Store::is_offered(),
+            ..Node::default()
+        },
+    );
+    let mut process = Process {
+        node: node.await?,
+        legacy: Legacy::new(settings),
+        left: Left::default(),
+        stopped: false,
     };
-    let mut left = session.legacy.left(kept);
-    let mut service = Some(service);
-    let mut serving = None;
-    // The settings to go back to, if the new ones fail.
-    let mut proven: Option<Setup> = None;
-    loop {
+    process.left = process.legacy.left(kept);
+    reload::run(first, async |setup| process.client(setup, &load).await).await
+}
+
+/// The parts of the program that outlive a reload.
+struct Process {
+    node: NodeSession,
+    legacy: Legacy,
+    /// The things that the client before has left.
+    left: Left,
+    /// Whether the client before was stopped, and this one is to be.
+    stopped: bool,
+}
+
+impl Process {
+    /// Runs a client until it ends, or until another one takes its place.
+    async fn client(
+        &mut self,
+        setup: &Setup,
+        load: impl Fn() -> Result<ClientSettings, Failure>,
+    ) -> Result<Next<Setup>, Failure> {
         let settings = &setup.settings;
         let inside = Inside {
             protect: settings.protect,
             forward: true,
         };
-        let attempt = async {
-            let prepared = builder(&setup)
-                .predecessor(left.predecessor())
-                .hub(hub.clone())
-                .events(events.clone())
-                .requests(requests)
-                .protection(inside.protection())
-                .prepare()
-                .await?;
-            if let Some(service) = service.take() {
-                privilege::keep(privilege::of_a_node(settings.port)).map_err(Refusal::Privilege)?;
-                sandbox::enter(&Needs::of_a_node(&settings.socket));
-                prepared.announce_left();
-                serving = Some(node::serve(service));
-            }
-            prepared.start().await.map_err(Refusal::Start)
-        };
-        let client = match (attempt.await, proven.take()) {
-            (Ok(client), _) => client,
-            (Err(refusal), Some(old)) => {
-                reload::refuse(&refusal.into_failure());
-                requests = session.control.renew();
-                setup = old;
-                continue;
-            }
-            (Err(refusal), None) => return Err(refusal.into_failure()),
-        };
-        drop(left);
+        let refused = |error| start_failure(error, data_path_failure);
+        let prepared = builder(setup)
+            .predecessor(self.left.predecessor())
+            .stopped(self.stopped)
+            .hub(self.node.hub.clone())
+            .events(self.node.events.clone())
+            .requests(self.node.requests())
+            .protection(inside.protection())
+            .prepare()
+            .await
+            .map_err(refused)?;
+        self.node.serve(|| {
+            privilege::keep(privilege::of_a_node(settings.port))?;
+            sandbox::enter(&Needs::of_a_node(&settings.socket));
+            prepared.announce_left();
+            Ok(())
+        })?;
+        let client = prepared.start().await.map_err(refused)?;
+        self.left = Left::default();
         let closed = inside.keep(&settings.interface);
         daemon::tell_ready();
-        let next = session.run(&client, settings, &load).await;
+        let new = self.look_after(&client, settings, load).await;
         if let Some(closed) = closed {
             closed.abort();
         }
-        match next {
-            Next::Reload(new) => {
-                left = session.legacy.leave(&client, settings, &new.settings).await;
+        match new {
+            Some(new) => {
+                self.stopped = client.connectivity().borrow().reason == Some(Reason::Stopped);
+                self.left = self.legacy.leave(&client, settings, &new.settings).await;
                 client.leave().await;
-                requests = session.control.renew();
-                proven = Some(std::mem::replace(&mut setup, *new));
+                Ok(Next::Reload(new))
             }
-            Next::End => {
+            None => {
                 daemon::tell_stopping();
-                return finish(session, client, serving).await;
+                Ok(Next::End(self.finish(client).await))
             }
         }
     }
-}
 
-/// Why a client did not start.
-enum Refusal {
-    Start(StartError),
-    Privilege(Failure),
-}
-
-impl From<StartError> for Refusal {
-    fn from(error: StartError) -> Self {
-        Self::Start(error)
-    }
-}
-
-impl Refusal {
-    fn into_failure(self) -> Failure {
-        match self {
-            Self::Start(error) => start_failure(error, data_path_failure),
-            Self::Privilege(failure) => failure,
-        }
-    }
-}
-
-/// The successor of a client.
-enum Next {
-    /// Another one with these settings, which goes on with its port and interface.
-    Reload(Box<Setup>),
-    /// Nothing.
-    End,
-}
-
-/// The parts of the program that outlive a reload.
-struct Session {
-    end: EndSignals,
-    signals: ControlSignals,
-    watchdog: Watchdog,
-    control: NodeControl,
-    legacy: Legacy,
-}
-
-impl Session {
-    /// Looks after a client until it ends, or is to be another one.
-    async fn run(
+    /// Looks after a client until it ends, or until there are other settings.
+    async fn look_after(
         &mut self,
         client: &Client,
         settings: &ClientSettings,
         load: impl Fn() -> Result<ClientSettings, Failure>,
-    ) -> Next {
+    ) -> Option<Setup> {
         self.legacy.follow(client);
         self.legacy.update(client).await;
         let mut ended = client.connectivity();
         let mut states = pin!(tell_states(client.connectivity()));
+        let session = &mut self.node.session;
         loop {
             tokio::select! {
-                () = self.end.received() => return Next::End,
-                () = self.watchdog.due() => {
+                () = session.end.received() => return None,
+                () = session.watchdog.due() => {
                     // Through the control loop and the data path: if either hangs, this does.
-                    let status = self.control.status().await;
-                    self.watchdog.feed(status.interface.is_some());
+                    let status = self.node.control.status().await;
+                    session.watchdog.feed(status.interface.is_some());
                 }
                 () = self.legacy.is_due() => self.legacy.update(client).await,
-                signal = self.signals.received() => match signal {
-                    ControlSignal::Print => counters::print(&self.control.status().await),
+                signal = session.signals.received() => match signal {
+                    ControlSignal::Print => counters::print(&self.node.control.status().await),
                     ControlSignal::Reload => {
-                        if let Some(new) = read_again(client, settings, &load) {
-                            return Next::Reload(Box::new(new));
+                        let new = read_again(client, settings, &load);
+                        if new.is_some() {
+                            return new;
                         }
                     }
                 },
                 // Its sender goes with the control loop.
-                _ = ended.wait_for(|_| false) => return Next::End,
+                _ = ended.wait_for(|_| false) => return None,
                 () = &mut states => {}
             }
         }
     }
-}
 
-/// Ends the program, in a way that another client can go on if the service manager has kept the port.
-async fn finish(
-    mut session: Session,
-    mut client: Client,
-    serving: Option<Serving>,
-) -> Result<Exit, Failure> {
-    let legacy = &mut session.legacy;
-    let outcome = if client.has_ended() {
-        let error = client.ended().await;
-        // Nothing of a broken client is worth going on with.
-        legacy.clear();
-        // Subscribers hear that the port is gone before the service is (N-11).
-        drop(client);
-        end(serving).await;
-        Err(error)
-    } else {
-        legacy.update(&client).await;
-        if legacy.is_kept() {
+    /// Ends the program, in a way that another client can go on if the service manager has kept the port.
+    async fn finish(&mut self, mut client: Client) -> Result<Exit, Failure> {
+        if client.has_ended() {
+            let error = client.ended().await;
+            // Nothing of a broken client is worth going on with.
+            self.legacy.clear();
+            // Subscribers hear that the port is gone before the service is (N-11).
+            drop(client);
+            self.node.end().await;
+            return Err(run_failure(&error, "client"));
+        }
+        self.legacy.update(&client).await;
+        if self.legacy.is_kept() {
             // The port stays in use, so nobody hears of an end. If the unit stops for good, the service manager closes
             // interface and port, and subscribers see that the service has ended.
-            if let Some(serving) = serving {
-                serving.break_off().await;
-            }
+            self.node.break_off().await;
             client.leave().await;
-            Ok(())
-        } else {
-            let outcome = client.shutdown().await;
-            end(serving).await;
-            outcome
+            return Ok(Exit::Done);
         }
-    };
-    outcome
-        .map(|()| Exit::Done)
-        .map_err(|error| run_failure(&error, "client"))
-}
-
-async fn end(serving: Option<Serving>) {
-    if let Some(serving) = serving {
-        serving.end().await;
+        let outcome = client.shutdown().await;
+        self.node.end().await;
+        outcome
+            .map(|()| Exit::Done)
+            .map_err(|error| run_failure(&error, "client"))
     }
 }
 
-/// Reads the settings again. A faulty file changes nothing; other secrets alone need no other client.
+/// Reads the settings again; `None` if they are faulty, or the same. Other secrets alone need no other client.
 fn read_again(
     client: &Client,
     settings: &ClientSettings,
@@ -272,11 +212,10 @@ fn read_again(
 ) -> Option<Setup> {
     let mut setup = reload::read(|| Setup::read(&load))?;
     let new = &mut setup.settings;
-    if (&new.socket, &new.group) != (&settings.socket, &settings.group) {
-        narrate("the socket and its group take effect at a restart");
-        new.socket.clone_from(&settings.socket);
-        new.group.clone_from(&settings.group);
-    }
+    keep_service(
+        (&settings.socket, &settings.group),
+        (&mut new.socket, &mut new.group),
+    );
     if new == settings {
         client.set_keys(setup.keys);
         match settings.secret_file {

@@ -72,6 +72,25 @@ impl Watchdog {
     }
 }
 
+/// The inputs of a daemon from outside; they outlive a reload.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) end: EndSignals,
+    pub(crate) signals: ControlSignals,
+    pub(crate) watchdog: Watchdog,
+}
+
+impl Session {
+    /// Must be called within a runtime.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            end: EndSignals::new()?,
+            signals: ControlSignals::new()?,
+            watchdog: Watchdog::new(),
+        })
+    }
+}
+
 /// SIGINT and SIGTERM, which ask a daemon to end.
 ///
 /// Create it before anything that must be undone at the end: from then on a signal no longer kills.

@@ -10,9 +10,7 @@ use tokio::sync::watch;
 
 use crate::daemon::reload::{self, Next};
 use crate::daemon::sandbox::Needs;
-use crate::daemon::{
-    self, ControlSignal, ControlSignals, EndSignals, Watchdog, privilege, sandbox,
-};
+use crate::daemon::{self, ControlSignal, Session, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::FirewallSettings;
@@ -28,78 +26,65 @@ pub(crate) fn run(load: impl Fn() -> Result<FirewallSettings, Failure>) -> Resul
     }
     privilege::keep([Capability::CAP_NET_ADMIN])?;
     sandbox::enter(&Needs::of_a_firewall());
-    let follow = async {
-        let mut session = Session {
-            end: EndSignals::new()?,
-            signals: ControlSignals::new()?,
-            watchdog: Watchdog::new(),
-        };
+    let following = async {
+        let mut session = Session::new()?;
         reload::run(first, async |settings| {
-            session.follow(settings, &load).await
+            follow(&mut session, settings, &load).await
         })
         .await
     };
-    daemon::runtime()?.block_on(follow)
+    daemon::runtime()?.block_on(following)
 }
 
-/// The parts of the program that outlive a reload.
-struct Session {
-    end: EndSignals,
-    signals: ControlSignals,
-    watchdog: Watchdog,
-}
+async fn follow(
+    session: &mut Session,
+    settings: &FirewallSettings,
+    load: impl Fn() -> Result<FirewallSettings, Failure>,
+) -> Result<Next<FirewallSettings>, Failure> {
+    let config = &settings.agent;
+    let agent = retry_briefly(
+        || Agent::new(config.clone()),
+        |error| matches!(error, AgentError::AlreadyRunning { .. }),
+    )
+    .await
+    .map_err(agent_failure)?;
+    introduce(settings);
+    daemon::tell_ready();
 
-impl Session {
-    async fn follow(
-        &mut self,
-        settings: &FirewallSettings,
-        load: impl Fn() -> Result<FirewallSettings, Failure>,
-    ) -> Result<Next<FirewallSettings>, Failure> {
-        let config = &settings.agent;
-        let agent = retry_briefly(
-            || Agent::new(config.clone()),
-            |error| matches!(error, AgentError::AlreadyRunning { .. }),
-        )
-        .await
-        .map_err(agent_failure)?;
-        introduce(settings);
-        daemon::tell_ready();
-
-        let status = agent.status();
-        let sources = settings.sockets.iter().map(GatingSubscriber::new).collect();
-        let mut next = None;
-        let ended = async {
-            loop {
-                tokio::select! {
-                    () = self.end.received() => {
-                        daemon::tell_stopping();
-                        return Ending::Close;
-                    }
-                    () = self.watchdog.due() => self.watchdog.feed(true),
-                    signal = self.signals.received() => match signal {
-                        ControlSignal::Print => tell_state(&status),
-                        ControlSignal::Reload => if let Some(new) = reload::read(&load) {
-                            if new == *settings {
-                                reload::tell_unchanged();
-                                continue;
-                            }
-                            reload::tell_changed();
-                            // Leases in another place end here; in the same one the next agent renews them.
-                            let same_place = new.agent.target == settings.agent.target;
-                            next = Some(new);
-                            return if same_place { Ending::Leave } else { Ending::Close };
-                        }
-                    },
+    let status = agent.status();
+    let sources = settings.sockets.iter().map(GatingSubscriber::new).collect();
+    let mut next = None;
+    let ended = async {
+        loop {
+            tokio::select! {
+                () = session.end.received() => {
+                    daemon::tell_stopping();
+                    return Ending::Close;
                 }
+                () = session.watchdog.due() => session.watchdog.feed(true),
+                signal = session.signals.received() => match signal {
+                    ControlSignal::Print => tell_state(&status),
+                    ControlSignal::Reload => if let Some(new) = reload::read(&load) {
+                        if new == *settings {
+                            reload::tell_unchanged();
+                            continue;
+                        }
+                        reload::tell_changed();
+                        // Leases in another place end here; in the same one the next agent renews them.
+                        let same_place = new.agent.target == settings.agent.target;
+                        next = Some(new);
+                        return if same_place { Ending::Leave } else { Ending::Close };
+                    }
+                },
             }
-        };
-        let outcome = agent.run_all(sources, ended).await;
-        match (outcome, next) {
-            (Ok(()), Some(next)) => Ok(Next::Reload(next)),
-            (outcome, _) => Ok(Next::End(
-                outcome.map(|()| Exit::Done).map_err(agent_failure),
-            )),
         }
+    };
+    let outcome = agent.run_all(sources, ended).await;
+    match (outcome, next) {
+        (Ok(()), Some(next)) => Ok(Next::Reload(next)),
+        (outcome, _) => Ok(Next::End(
+            outcome.map(|()| Exit::Done).map_err(agent_failure),
+        )),
     }
 }
 

@@ -5,172 +5,134 @@ use std::pin::pin;
 
 use caps::Capability;
 use teredo::policy::DestinationPolicy;
-use teredo_node::{NodeControl, Relay, Requests};
-use teredo_notify::hub::Hub;
-use teredo_notify::service::{Control as _, EventBus, Service};
+use teredo_node::Relay;
+use teredo_notify::service::Control as _;
+use teredo_notify::snapshot::Node;
 use teredo_tunnel::{BindError, SpawnError};
 
 use crate::daemon::inside::Inside;
 use crate::daemon::keep::Kept;
-use crate::daemon::node::{self, GATE_GRACE, Serving, offer_service, run_failure, start_failure};
+use crate::daemon::node::{GATE_GRACE, NodeSession, keep_service, run_failure, start_failure};
 use crate::daemon::reload::{self, Next};
 use crate::daemon::sandbox::Needs;
-use crate::daemon::{
-    self, ControlSignal, ControlSignals, EndSignals, Watchdog, counters, privilege, sandbox,
-};
+use crate::daemon::{self, ControlSignal, counters, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::settings::RelaySettings;
 
 /// Relays until a signal ends it. `load` reads the settings, at the start and at each reload.
 pub(crate) fn run(load: impl Fn() -> Result<RelaySettings, Failure>) -> Result<Exit, Failure> {
-    let kept = Kept::take();
     let first = load()?;
     policy(&first)?;
-    daemon::runtime()?.block_on(serve(first, kept, load))
+    daemon::runtime()?.block_on(serve(first, load))
 }
 
 async fn serve(
     first: RelaySettings,
-    kept: Kept,
     load: impl Fn() -> Result<RelaySettings, Failure>,
 ) -> Result<Exit, Failure> {
-    let (end, signals) = (EndSignals::new()?, ControlSignals::new()?);
-    // The socket first: a second instance fails there.
-    let hub = Hub::new();
-    let events = EventBus::new(hub.clone());
-    let (control, requests) = teredo_node::control();
-    let service = offer_service(
-        kept.service,
+    let node = NodeSession::new(
+        Kept::take().service,
         &first.socket,
         first.group.as_deref(),
-        &hub,
-        &events,
-        control.clone(),
-    )
-    .await?;
-    let mut session = Session {
-        end,
-        signals,
-        watchdog: Watchdog::new(),
-        hub,
-        events,
-        control,
-        requests: Some(requests),
-        service: Some(service),
-        serving: None,
-    };
-    let outcome = reload::run(first, async |settings| session.relay(settings, &load).await).await;
-    if let Some(serving) = session.serving {
-        serving.end().await;
-    }
+        Node::default(),
+    );
+    let mut node = node.await?;
+    let outcome = reload::run(first, async |settings| {
+        relay(&mut node, settings, &load).await
+    });
+    let outcome = outcome.await;
+    node.end().await;
     outcome
 }
 
-/// The parts of the program that outlive a reload.
-struct Session {
-    end: EndSignals,
-    signals: ControlSignals,
-    watchdog: Watchdog,
-    hub: Hub,
-    events: EventBus,
-    control: NodeControl,
-    /// For the first relay; each later one gets its own.
-    requests: Option<Requests>,
-    /// Until it is served.
-    service: Option<Service>,
-    serving: Option<Serving>,
-}
+/// Relays until the end, or until another relay takes its place.
+async fn relay(
+    node: &mut NodeSession,
+    settings: &RelaySettings,
+    load: impl Fn() -> Result<RelaySettings, Failure>,
+) -> Result<Next<RelaySettings>, Failure> {
+    let policy = policy(settings)?;
+    let inside = Inside {
+        protect: settings.protect,
+        // A relay forwards for others, who have firewalls of their own.
+        forward: false,
+    };
+    let prepared = Relay::builder()
+        .protection(inside.protection())
+        .address(settings.address)
+        .port(settings.port)
+        .host(settings.host)
+        .serve(settings.serve.clone())
+        .destinations(policy)
+        .direct_bubbles(settings.direct_bubbles)
+        .lanes(settings.workers)
+        .interface(&settings.interface)
+        .offload(settings.offload)
+        .hub(node.hub.clone())
+        .events(node.events.clone())
+        .requests(node.requests())
+        .gate_grace(GATE_GRACE)
+        .prepare()
+        .await
+        .map_err(|error| start_failure(error, data_path_failure))?;
+    node.serve(|| {
+        let mut kept = privilege::of_a_node(settings.port.try_into().ok());
+        // A reload may load the program again that steers datagrams to threads.
+        kept.push(Capability::CAP_BPF);
+        privilege::keep(kept)?;
+        sandbox::enter(&Needs::of_a_relay(&settings.socket));
+        Ok(())
+    })?;
+    let mut relay = prepared
+        .start()
+        .await
+        .map_err(|error| start_failure(error, data_path_failure))?;
+    introduce(settings, &relay);
+    let closed = inside.keep(&settings.interface);
+    daemon::tell_ready();
 
-impl Session {
-    async fn relay(
-        &mut self,
-        settings: &RelaySettings,
-        load: impl Fn() -> Result<RelaySettings, Failure>,
-    ) -> Result<Next<RelaySettings>, Failure> {
-        let policy = policy(settings)?;
-        let requests = self.requests.take();
-        let requests = requests.unwrap_or_else(|| self.control.renew());
-        let inside = Inside {
-            protect: settings.protect,
-            // A relay forwards for others, who have firewalls of their own.
-            forward: false,
-        };
-        let prepared = Relay::builder()
-            .protection(inside.protection())
-            .address(settings.address)
-            .port(settings.port)
-            .host(settings.host)
-            .serve(settings.serve.clone())
-            .destinations(policy)
-            .direct_bubbles(settings.direct_bubbles)
-            .lanes(settings.workers)
-            .interface(&settings.interface)
-            .offload(settings.offload)
-            .hub(self.hub.clone())
-            .events(self.events.clone())
-            .requests(requests)
-            .gate_grace(GATE_GRACE)
-            .prepare()
-            .await
-            .map_err(|error| start_failure(error, data_path_failure))?;
-        if let Some(service) = self.service.take() {
-            let mut kept = privilege::of_a_node(settings.port.try_into().ok());
-            // A reload may load the program again that steers datagrams to threads.
-            kept.push(Capability::CAP_BPF);
-            privilege::keep(kept)?;
-            sandbox::enter(&Needs::of_a_relay(&settings.socket));
-            self.serving = Some(node::serve(service));
+    let mut open = relay.open();
+    let tell_open = async {
+        if open.wait_for(|open| *open).await.is_ok() {
+            daemon::tell_state("relaying");
         }
-        let mut relay = prepared
-            .start()
-            .await
-            .map_err(|error| start_failure(error, data_path_failure))?;
-        introduce(settings, &relay);
-        let closed = inside.keep(&settings.interface);
-        daemon::tell_ready();
-
-        let mut open = relay.open();
-        let tell_open = async {
-            if open.wait_for(|open| *open).await.is_ok() {
-                daemon::tell_state("relaying");
-            }
-            std::future::pending::<()>().await;
-        };
-        let mut tell_open = pin!(tell_open);
-        let next = loop {
-            tokio::select! {
-                () = self.end.received() => break None,
-                () = self.watchdog.due() => self.watchdog.feed(relay.status().await.is_some()),
-                signal = self.signals.received() => match signal {
-                    ControlSignal::Print => counters::print(&self.control.status().await),
-                    ControlSignal::Reload => if let Some(new) = read_again(settings, &load) {
-                        break Some(new);
-                    }
-                },
-                error = relay.ended() => {
-                    // Subscribers hear that the port is gone before the service is (N-11).
-                    drop(relay);
-                    if let Some(closed) = closed {
-                        closed.abort();
-                    }
-                    return Ok(Next::End(Err(run_failure(&error, "relay"))));
+        std::future::pending::<()>().await;
+    };
+    let mut tell_open = pin!(tell_open);
+    let session = &mut node.session;
+    let next = loop {
+        tokio::select! {
+            () = session.end.received() => break None,
+            () = session.watchdog.due() => session.watchdog.feed(relay.status().await.is_some()),
+            signal = session.signals.received() => match signal {
+                ControlSignal::Print => counters::print(&node.control.status().await),
+                ControlSignal::Reload => if let Some(new) = read_again(settings, &load) {
+                    break Some(new);
                 }
-                () = &mut tell_open => {}
+            },
+            error = relay.ended() => {
+                // Subscribers hear that the port is gone before the service is (N-11).
+                drop(relay);
+                if let Some(closed) = closed {
+                    closed.abort();
+                }
+                return Ok(Next::End(Err(run_failure(&error, "relay"))));
             }
-        };
-        if next.is_none() {
-            daemon::tell_stopping();
+            () = &mut tell_open => {}
         }
-        let outcome = relay.shutdown().await;
-        if let Some(closed) = closed {
-            closed.abort();
-        }
-        let outcome = outcome
-            .map(|()| Exit::Done)
-            .map_err(|error| run_failure(&error, "relay"));
-        Ok(next.map_or(Next::End(outcome), Next::Reload))
+    };
+    if next.is_none() {
+        daemon::tell_stopping();
     }
+    let outcome = relay.shutdown().await;
+    if let Some(closed) = closed {
+        closed.abort();
+    }
+    let outcome = outcome
+        .map(|()| Exit::Done)
+        .map_err(|error| run_failure(&error, "relay"));
+    Ok(next.map_or(Next::End(outcome), Next::Reload))
 }
 
 /// Reads the settings again; `None` if they are faulty, or the same.
@@ -183,11 +145,10 @@ fn read_again(
         policy(&new)?;
         Ok(new)
     })?;
-    if (&new.socket, &new.group) != (&settings.socket, &settings.group) {
-        narrate("the socket and its group take effect at a restart");
-        new.socket.clone_from(&settings.socket);
-        new.group.clone_from(&settings.group);
-    }
+    keep_service(
+        (&settings.socket, &settings.group),
+        (&mut new.socket, &mut new.group),
+    );
     if new == *settings {
         reload::tell_unchanged();
         return None;

@@ -17,9 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::daemon::reload::{self, Next};
 use crate::daemon::sandbox::Needs;
-use crate::daemon::{
-    self, ControlSignal, ControlSignals, EndSignals, Watchdog, privilege, sandbox,
-};
+use crate::daemon::{self, ControlSignal, Session, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::secret::{self, Entry, SecretError};
@@ -35,88 +33,77 @@ pub(crate) fn run(load: impl Fn() -> Result<ServerSettings, Failure>) -> Result<
     // For raw sockets to the IPv6 Internet and for large receive buffers, which a reload may open again.
     privilege::keep([Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN])?;
     sandbox::enter(&Needs::of_a_server());
-    let signals = |first| async {
-        let mut session = Session {
-            end: EndSignals::new()?,
-            signals: ControlSignals::new()?,
-            watchdog: Watchdog::new(),
-        };
-        reload::run(first, async |settings| session.serve(settings, &load).await).await
+    let serving = async {
+        let mut session = Session::new()?;
+        reload::run(first, async |settings| {
+            serve(&mut session, settings, &load).await
+        })
+        .await
     };
-    daemon::runtime()?.block_on(signals(first))
+    daemon::runtime()?.block_on(serving)
 }
 
-/// The parts of the program that outlive a reload.
-struct Session {
-    end: EndSignals,
-    signals: ControlSignals,
-    watchdog: Watchdog,
-}
-
-impl Session {
-    async fn serve(
-        &mut self,
-        settings: &ServerSettings,
-        load: impl Fn() -> Result<ServerSettings, Failure>,
-    ) -> Result<Next<ServerSettings>, Failure> {
-        let destinations = policy(settings)?;
-        let security = load_secrets(settings)?;
-        let pairs = settings.pairs.iter().map(|&address| ServerConfig {
-            destinations: destinations.clone(),
-            serve: settings.serve.clone(),
-            security: security.clone(),
-            limits: settings.limits,
-            ..ServerConfig::new(address)
-        });
-        let (sender, mut path_events) = mpsc::unbounded_channel();
-        // The loop below holds the receiver for as long as the server runs.
-        let events = move |event| drop(sender.send(event));
-        let server =
-            ServerHandle::spawn(pairs.collect(), settings.workers, events).map_err(refusal)?;
-        let mut network = NetworkMonitor::for_server()
-            .await
-            .context("cannot monitor the network's addresses")?;
-        server.set_broadcasts(network.attached().broadcasts);
-        introduce(settings, &security);
-        daemon::tell_ready();
-        let next = loop {
-            tokio::select! {
-                () = self.end.received() => break None,
-                () = self.watchdog.due() => self.watchdog.feed(server.status().await.is_some()),
-                signal = self.signals.received() => match signal {
-                    ControlSignal::Print => if let Some(status) = server.status().await {
-                        print_counters(&status);
-                    },
-                    ControlSignal::Reload => match reload::read(&load) {
-                        Some(new) if new == *settings => reload_secrets(settings, &server).await,
-                        Some(new) => {
-                            reload::tell_changed();
-                            break Some(new);
-                        }
-                        None => {}
-                    }
+async fn serve(
+    session: &mut Session,
+    settings: &ServerSettings,
+    load: impl Fn() -> Result<ServerSettings, Failure>,
+) -> Result<Next<ServerSettings>, Failure> {
+    let destinations = policy(settings)?;
+    let security = load_secrets(settings)?;
+    let pairs = settings.pairs.iter().map(|&address| ServerConfig {
+        destinations: destinations.clone(),
+        serve: settings.serve.clone(),
+        security: security.clone(),
+        limits: settings.limits,
+        ..ServerConfig::new(address)
+    });
+    let (sender, mut path_events) = mpsc::unbounded_channel();
+    // The loop below holds the receiver for as long as the server runs.
+    let events = move |event| drop(sender.send(event));
+    let server = ServerHandle::spawn(pairs.collect(), settings.workers, events).map_err(refusal)?;
+    let mut network = NetworkMonitor::for_server()
+        .await
+        .context("cannot monitor the network's addresses")?;
+    server.set_broadcasts(network.attached().broadcasts);
+    introduce(settings, &security);
+    daemon::tell_ready();
+    let next = loop {
+        tokio::select! {
+            () = session.end.received() => break None,
+            () = session.watchdog.due() => session.watchdog.feed(server.status().await.is_some()),
+            signal = session.signals.received() => match signal {
+                ControlSignal::Print => if let Some(status) = server.status().await {
+                    print_counters(&status);
                 },
-                change = network.changed() => {
-                    tracing::debug!(%change, "the network changed");
-                    server.set_broadcasts(network.attached().broadcasts);
+                ControlSignal::Reload => match reload::read(&load) {
+                    Some(new) if new == *settings => reload_secrets(settings, &server).await,
+                    Some(new) => {
+                        reload::tell_changed();
+                        break Some(new);
+                    }
+                    None => {}
                 }
-                event = path_events.recv() => if matches!(event, Some(ServerEvent::Ended) | None) {
-                    let failure = Failure::new(Exit::Failed, "the server ended by itself")
-                        .hint("the log shows the reason; start the server again");
-                    return Ok(Next::End(Err(failure)));
-                }
+            },
+            change = network.changed() => {
+                tracing::debug!(%change, "the network changed");
+                server.set_broadcasts(network.attached().broadcasts);
             }
-        };
-        let status = server.status().await;
-        if next.is_none() {
-            daemon::tell_stopping();
+            event = path_events.recv() => if matches!(event, Some(ServerEvent::Ended) | None) {
+                let failure = Failure::new(Exit::Failed, "the server ended by itself")
+                    .hint("the log shows the reason; start the server again");
+                return Ok(Next::End(Err(failure)));
+            }
         }
-        drop(server);
-        if let Some(status) = status {
-            print_counters(&status);
-        }
-        Ok(next.map_or(Next::End(Ok(Exit::Done)), Next::Reload))
+    };
+    let status = server.status().await;
+    if next.is_none() {
+        daemon::tell_stopping();
     }
+    drop(server);
+    if let Some(status) = status {
+        print_counters(&status);
+    }
+    Ok(next.map_or(Next::End(Ok(Exit::Done)), Next::Reload))
 }
 
 /// Says where the server is, and whom it serves.

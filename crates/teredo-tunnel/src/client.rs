@@ -43,6 +43,8 @@ pub struct ClientPathConfig {
     pub settle_deadline: Duration,
     /// Whether to use kernel offloads.
     pub offload: Offload,
+    /// Whether the client begins stopped, without a port, until [`ClientHandle::start`].
+    pub stopped: bool,
     /// The things that a client before this one has left.
     pub predecessor: Predecessor,
 }
@@ -71,6 +73,7 @@ impl ClientPathConfig {
             native: None,
             settle_deadline,
             offload: Offload::default(),
+            stopped: false,
             predecessor: Predecessor::default(),
         }
     }

@@ -12,7 +12,6 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::memory::{Memory, MemoryFile, Written};
 use crate::daemon::keep::{Kept, Store};
-use crate::output::narrate;
 use crate::settings::ClientSettings;
 
 /// How often the file is looked after, besides each change.
@@ -33,6 +32,7 @@ pub(super) struct Legacy {
 }
 
 /// The things that a client has left.
+#[derive(Default)]
 pub(super) struct Left {
     interface: Option<OwnedFd>,
     socket: Option<OwnedFd>,
@@ -81,10 +81,6 @@ impl Legacy {
         let resumption = memory
             .as_ref()
             .and_then(|memory| memory.resumption(kept.port.is_some()));
-        if let Some(earlier) = resumption {
-            let address = earlier.address.to_ipv6();
-            narrate(format_args!("going on with {address}"));
-        }
         Left {
             interface: kept.interface,
             socket: kept.port,
@@ -118,8 +114,10 @@ impl Legacy {
                 .filter(|_| same_servers)
                 .and_then(|memory| memory.resumption(true)),
         };
-        self.store.clear();
-        self.kept = 0;
+        if !same_interface {
+            // Another one can have its name only when it is gone.
+            self.store.let_interface_go();
+        }
         self.servers = servers;
         self.file = MemoryFile::new(&settings.interface);
         self.written = Written::default();

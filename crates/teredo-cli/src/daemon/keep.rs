@@ -51,10 +51,7 @@ impl Kept {
             (PORT, kept.port.is_some()),
         ] {
             if taken {
-                tell(
-                    &[NotifyState::FdStoreRemove, NotifyState::FdName(name)],
-                    &[],
-                );
+                forget(name);
             }
         }
         kept
@@ -69,19 +66,16 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Has the interface kept.
+    /// Has this interface kept instead of any before.
     pub(crate) fn keep_interface(&mut self, descriptor: &OwnedFd) {
+        self.let_interface_go();
         self.interface = keep(INTERFACE, descriptor.as_fd());
     }
 
     /// Has this service port kept instead of any before; without one, none is.
     pub(crate) fn keep_port(&mut self, descriptor: Option<&OwnedFd>) {
-        if self.port {
-            self.port = false;
-            tell(
-                &[NotifyState::FdStoreRemove, NotifyState::FdName(PORT)],
-                &[],
-            );
+        if std::mem::take(&mut self.port) {
+            forget(PORT);
         }
         if let Some(descriptor) = descriptor {
             self.port = keep(PORT, descriptor.as_fd());
@@ -100,15 +94,17 @@ impl Store {
         self.interface && self.port
     }
 
+    /// Lets the interface go.
+    pub(crate) fn let_interface_go(&mut self) {
+        if std::mem::take(&mut self.interface) {
+            forget(INTERFACE);
+        }
+    }
+
     /// Lets all of it go.
     pub(crate) fn clear(&mut self) {
         self.keep_port(None);
-        if std::mem::take(&mut self.interface) {
-            tell(
-                &[NotifyState::FdStoreRemove, NotifyState::FdName(INTERFACE)],
-                &[],
-            );
-        }
+        self.let_interface_go();
     }
 }
 
@@ -125,6 +121,13 @@ fn keep(name: &str, descriptor: BorrowedFd<'_>) -> bool {
         NotifyState::Custom("FDPOLL=0"),
     ];
     tell(&state, &[descriptor])
+}
+
+fn forget(name: &str) {
+    tell(
+        &[NotifyState::FdStoreRemove, NotifyState::FdName(name)],
+        &[],
+    );
 }
 
 fn tell(state: &[NotifyState<'_>], descriptors: &[BorrowedFd<'_>]) -> bool {

@@ -2,19 +2,22 @@
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use teredo_node::{NodeControl, RunError, StartError, retry_briefly};
+use teredo_node::{NodeControl, Requests, RunError, StartError, retry_briefly};
 use teredo_notify::hub::Hub;
 use teredo_notify::service::{Config, EventBus, Service, ServiceError};
+use teredo_notify::snapshot::Node;
 use teredo_tunnel::net::InterfaceError;
 use teredo_tunnel::{OpenError, SpawnError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::Session;
 use crate::failure::{Exit, Failure};
+use crate::output::narrate;
 
 /// The default group whose members may control the daemon, if it exists.
 const GROUP: &str = "teredo";
@@ -22,8 +25,92 @@ const GROUP: &str = "teredo";
 /// How long the first port waits for firewall agents. They watch for the service's socket and need a few milliseconds.
 pub(crate) const GATE_GRACE: Duration = Duration::from_millis(25);
 
-/// Binds the service's socket, or takes the one of the service manager; callers wait until it is [served](serve).
-pub(crate) async fn offer_service(
+/// The parts of a client's or relay's process that outlive a reload.
+pub(crate) struct NodeSession {
+    pub(crate) session: Session,
+    pub(crate) hub: Hub,
+    pub(crate) events: EventBus,
+    pub(crate) control: NodeControl,
+    /// For the first node; each later one gets its own.
+    requests: Option<Requests>,
+    /// Until it is served.
+    service: Option<Service>,
+    serving: Option<Serving>,
+}
+
+impl NodeSession {
+    /// Binds the service's socket, or takes the one of the service manager: a second instance fails here. Callers wait
+    /// until it is [served](Self::serve).
+    pub(crate) async fn new(
+        left: Option<UnixListener>,
+        socket: &Path,
+        group: Option<&str>,
+        node: Node,
+    ) -> Result<Self, Failure> {
+        let session = Session::new()?;
+        let hub = Hub::new();
+        hub.set_node(node);
+        let events = EventBus::new(hub.clone());
+        let (control, requests) = teredo_node::control();
+        let service = offer(left, socket, group, &hub, &events, control.clone()).await?;
+        Ok(Self {
+            session,
+            hub,
+            events,
+            control,
+            requests: Some(requests),
+            service: Some(service),
+            serving: None,
+        })
+    }
+
+    /// The service's requests, for the next node.
+    pub(crate) fn requests(&mut self) -> Requests {
+        let first = self.requests.take();
+        first.unwrap_or_else(|| self.control.renew())
+    }
+
+    /// Makes the service answer, after `confine` has given up what the process no longer needs. Once; later it does
+    /// nothing.
+    pub(crate) fn serve(
+        &mut self,
+        confine: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if let Some(service) = self.service.take() {
+            confine()?;
+            self.serving = Some(Serving::start(service));
+        }
+        Ok(())
+    }
+
+    /// Ends the service, which removes its socket.
+    pub(crate) async fn end(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.end().await;
+        }
+    }
+
+    /// Closes all connections at once and tells nobody anything.
+    pub(crate) async fn break_off(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.break_off().await;
+        }
+    }
+}
+
+/// Socket and group of a service stay what they are until the process ends.
+pub(crate) fn keep_service(
+    (socket, group): (&PathBuf, &Option<String>),
+    (new_socket, new_group): (&mut PathBuf, &mut Option<String>),
+) {
+    if (socket, group) != (&*new_socket, &*new_group) {
+        narrate("the socket and its group take effect at a restart");
+        new_socket.clone_from(socket);
+        new_group.clone_from(group);
+    }
+}
+
+async fn offer(
     left: Option<UnixListener>,
     socket: &Path,
     group: Option<&str>,
@@ -63,31 +150,28 @@ pub(crate) async fn offer_service(
 }
 
 /// A service that answers.
-pub(crate) struct Serving {
+struct Serving {
     close: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-/// Makes the service answer.
-pub(crate) fn serve(service: Service) -> Serving {
-    let (close, closed) = oneshot::channel::<()>();
-    let task = tokio::spawn(service.run(async {
-        // Ends when the sender is dropped.
-        let _ = closed.await;
-    }));
-    Serving { close, task }
-}
-
 impl Serving {
-    /// Closes all connections at once and tells nobody anything.
-    pub(crate) async fn break_off(self) {
+    fn start(service: Service) -> Self {
+        let (close, closed) = oneshot::channel::<()>();
+        let task = tokio::spawn(service.run(async {
+            // Ends when the sender is dropped.
+            let _ = closed.await;
+        }));
+        Self { close, task }
+    }
+
+    async fn break_off(self) {
         self.task.abort();
         // It is gone when this is ready.
         let _ = self.task.await;
     }
 
-    /// Ends the service, which removes its socket.
-    pub(crate) async fn end(self) {
+    async fn end(self) {
         drop(self.close);
         // The runtime has reported a panic.
         let _ = self.task.await;

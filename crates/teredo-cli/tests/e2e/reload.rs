@@ -112,6 +112,20 @@ fn a_client_keeps_what_it_can() {
         status.state == Phase::Qualified && status.port == 40_005
     });
     assert!(heard.try_recv().is_err(), "one change is one notification");
+
+    // Stopped by hand, it stays stopped: another setting is no reason to go online.
+    client.connect().stop().unwrap();
+    assert_eq!(next().state.port, 0);
+    daemon(&settings("refresh_interval = 25\n"), "settings reloaded");
+    daemon(
+        &settings("refresh_interval = 25\n"),
+        "no setting has changed",
+    );
+    let status = client.status();
+    assert_eq!((status.state, status.port), (Phase::Offline, 0));
+    assert!(heard.try_recv().is_err(), "nothing has changed");
+    client.connect().start().unwrap();
+    client.qualified();
 }
 
 /// A relay, a server and a firewall reload, too, and a fault ends none of them.

@@ -47,7 +47,12 @@ impl Account {
         resolution: Resolution,
         servers: Vec<ServerName>,
         configured_port: Option<NonZeroU16>,
+        stopped: bool,
     ) -> Self {
+        let reason = match stopped {
+            true => Reason::Stopped,
+            false => Reason::NoServer,
+        };
         Self {
             interface,
             resolution,
@@ -55,7 +60,7 @@ impl Account {
             configured_port,
             times: Times::now(),
             state: State::Offline,
-            reason: Some(Reason::NoServer),
+            reason: Some(reason),
             address: None,
             mapped: None,
             late_firewalls: BTreeSet::new(),

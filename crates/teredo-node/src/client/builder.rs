@@ -47,6 +47,7 @@ pub struct ClientBuilder {
     gate_grace: Duration,
     protection: Option<Arc<dyn Protection>>,
     predecessor: Predecessor,
+    stopped: bool,
 }
 
 /// A client whose interface exists, and which has no port yet: what needs privileges is done.
@@ -77,6 +78,7 @@ impl ClientBuilder {
             gate_grace: Duration::ZERO,
             protection: None,
             predecessor: Predecessor::default(),
+            stopped: false,
         }
     }
 
@@ -172,6 +174,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether the client begins stopped, without a port, until it is [started](Client::start); false by default.
+    pub fn stopped(mut self, stopped: bool) -> Self {
+        self.stopped = stopped;
+        self
+    }
+
     /// Creates the interface and sets it up, which needs CAP_NET_ADMIN. The caller may drop privileges afterwards, all
     /// but CAP_NET_ADMIN for addresses and routes.
     ///
@@ -228,9 +236,10 @@ impl PreparedClient {
     pub fn announce_left(&self) {
         let builder = &self.builder;
         let dormant = self.monitor.native().is_some() && !builder.beside_native;
+        let closed = dormant || builder.stopped;
         let wanted = builder.port.map(NonZeroU16::get);
         if let Some(port) = builder.predecessor.left_port(builder.bind)
-            && !dormant
+            && !closed
             && wanted.is_none_or(|wanted| wanted == port)
         {
             builder.hub.publish(port);
@@ -274,6 +283,7 @@ impl PreparedClient {
             client: protocol,
             subnets: attached.subnets,
             native: native.map(|native| native.address),
+            stopped: builder.stopped,
             predecessor: builder.predecessor.into_port(),
             offload: builder.offload,
             ..ClientPathConfig::new(SETTLE_DEADLINE)
@@ -316,7 +326,13 @@ impl PreparedClient {
             settled,
             _settle_hook: settle_hook,
             tell,
-            account: Account::new(name, resolution, builder.servers, builder.port),
+            account: Account::new(
+                name,
+                resolution,
+                builder.servers,
+                builder.port,
+                builder.stopped,
+            ),
             keys: builder.keys,
             bind: builder.bind,
             beside_native: builder.beside_native,

@@ -49,8 +49,10 @@ pub(super) enum Command {
 
 /// A client's part of the lane.
 pub(super) struct ClientRole {
-    /// The first port, until the thread has begun; none for a client that begins dormant.
+    /// The first port, until the thread has begun; none for a client that begins dormant or stopped.
     first: Option<(ServiceSocket, Option<PortFallback>)>,
+    /// Whether the client begins stopped.
+    stopped: bool,
     /// The address to go on with, and the port that it is for.
     resumption: Option<(u16, Resumption)>,
     /// An address of the host's native IPv6.
@@ -76,6 +78,7 @@ impl Role for ClientRole {
             Some((socket, fell_back)) => {
                 lane.change_port(now, Target::Socket(socket), fell_back, None);
             }
+            None if self.stopped => lane.collect(self),
             None => {
                 lane.port.set_dormant(true);
                 self.set_native(lane, now, self.native);
@@ -171,14 +174,15 @@ impl Role for ClientRole {
 }
 
 impl ClientRole {
-    /// Binds the first port, unless the client begins dormant.
+    /// Binds the first port, unless the client begins dormant or stopped.
     pub(super) fn new(config: ClientPathConfig) -> Result<Self, BindError> {
         let first = match config.native {
-            None => Some(first_port(&config)?),
-            Some(_) => None,
+            None if !config.stopped => Some(first_port(&config)?),
+            _ => None,
         };
         Ok(Self {
             first,
+            stopped: config.stopped,
             resumption: config.predecessor.port.zip(config.predecessor.resumption),
             native: config.native,
             sockets: Sockets::new(config.client.local_discovery, config.subnets),

@@ -3,7 +3,13 @@ use super::*;
 /// An error of the kernel while the client was qualified is not blamed on the server afterwards.
 #[test]
 fn an_error_ends_with_the_state_that_it_was_about() {
-    let mut account = Account::new("teredo".to_owned(), Resolution::default(), Vec::new(), None);
+    let mut account = Account::new(
+        "teredo".to_owned(),
+        Resolution::default(),
+        Vec::new(),
+        None,
+        false,
+    );
     account.enter_state(State::Probe, None);
     account.trouble = Some("send: No route to host".to_owned());
     assert_eq!(
