@@ -49,7 +49,9 @@ server, give the relay an address that the server does not use.
 With --host, the relay serves this host alone. It forwards nothing, and the host talks to Teredo \
 clients directly from its own IPv6 addresses.
 
-SIGUSR1 prints the counters on standard error. SIGHUP reloads nothing and ends nothing.";
+Signals:
+  SIGUSR1  print the counters on standard error
+  SIGHUP   read the settings again; faulty ones leave the old ones in force";
 
 /// Teredo for Linux: client, server, relay and firewall agent.
 ///
@@ -81,6 +83,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a client in the foreground
+    #[command(after_help = SIGNALS)]
     Client(ClientArgs),
     /// Run a server in the foreground, on UDP port 3544 of two addresses
     Server(ServerArgs),

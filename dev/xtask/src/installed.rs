@@ -74,6 +74,14 @@ cat /tmp/streamed
 systemctl stop stream peer echo
 rm /tmp/stop /tmp/streamed";
 
+/// A reload of faulty settings fails, and changes nothing.
+const FAULT: &str = "set -e
+echo 'nonsense = 1' > /etc/teredo/teredo.toml.d/fault.toml
+! systemctl reload teredo-client
+journalctl --unit=teredo-client | grep -q 'fault.toml:1: unknown'
+rm /etc/teredo/teredo.toml.d/fault.toml
+systemctl is-active teredo-client";
+
 /// How things stand, for the message of a failure.
 const REPORT: &str = "teredo 2>&1
 nft list set inet teredo port 2>&1
@@ -155,6 +163,7 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf], stream: &str) 
     for service in SERVICES {
         machine.run(&["systemctl", "reload", service])?;
     }
+    machine.shell(FAULT)?;
     machine.run(&["systemctl", "restart", "teredo-client"])?;
     in_step(machine)?;
     machine.run(&["systemctl", "kill", "--signal=KILL", "teredo-client"])?;
@@ -172,9 +181,11 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf], stream: &str) 
         streamed.trim()
     ))?;
 
-    machine.run(&["systemctl", "stop", "teredo-client"])?;
+    // The agent asks at once, and would start the client.
+    machine.run(&["systemctl", "stop", "teredo-firewall", "teredo-client"])?;
     machine.run(&["systemctl", "start", "teredo-client.socket"])?;
     machine.run(&["teredo", "port", "--wait", "--timeout", "10"])?;
+    machine.run(&["systemctl", "start", "teredo-firewall"])?;
     in_step(machine)?;
     say("    started by the first program that asked for the port")?;
 

@@ -12,7 +12,7 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Leave out the documentation, the packages and the site, and try 32 cases of each property instead of 256.
+    /// Leave out the documentation, the packages of the crates and the site, and try 32 cases of each property instead of 256.
     #[arg(long)]
     quick: bool,
     /// Run without root, and leave out the tests that need a network namespace.
@@ -105,7 +105,7 @@ const STEPS: &[Step] = &[
         rules::check()
     }),
     part("the oldest Rust", Needs::Nothing, |_| publish::oldest()),
-    part("packages", Needs::Time, |_| publish::package()),
+    part("packages of the crates", Needs::Time, |_| publish::package()),
     part("units of systemd", Needs::Nothing, |_| units::check()),
     part(
         "site",
@@ -232,7 +232,7 @@ fn left_out(options: &Options) -> Vec<&'static str> {
     }
     if options.quick {
         left_out.push(
-            "the documentation, the packages, the site, and 224 of 256 cases of each property (--quick)",
+            "the documentation, the packages of the crates, the site, and 224 of 256 cases of each property (--quick)",
         );
     }
     if !options.only.is_empty() {

@@ -94,7 +94,7 @@ fn mistakes(units: &[PathBuf]) -> Result<Vec<String>> {
         .context("cannot start `systemd-analyze verify`")?;
     let complaints = String::from_utf8_lossy(&output.stderr);
     let ours = complaints.lines().filter(|line| line.contains("teredo"));
-    // The copies are gone when somebody reads this.
+    // The copies are gone when a person reads this.
     let folder = units.first().and_then(|unit| unit.parent());
     let copies = format!("{}/", folder.unwrap_or_else(|| Path::new("")).display());
     Ok(ours.map(|line| line.replace(&copies, "")).collect())

@@ -1,4 +1,4 @@
-//! The sandbox of a daemon, whoever has started it: a fault in it writes no files but its own, starts no program, and
+//! The sandbox of a daemon, with systemd or without: a fault in it writes no files but its own, starts no program, and
 //! looks into no other process. The units of systemd restrict more.
 //!
 //! Landlock (landlock(7)) restricts the file system, seccomp (seccomp(2)) the system calls. A kernel without one of them

@@ -165,7 +165,7 @@ impl ClientHandle {
         async { answer.await.flatten() }
     }
 
-    /// The end of the client will not be announced: whoever has a [descriptor](Self::socket) of the port goes on with it.
+    /// The end of the client will not be announced: the next client goes on with a [descriptor](Self::socket) of the port.
     pub fn leave(&self) {
         self.0.send(Command::Leave);
     }

@@ -1,4 +1,4 @@
-"""A stream of datagrams through the tunnel and back: it is lost where the client is not.
+"""A stream of datagrams through the tunnel and back: it shows whether the client was away.
 
     stream.py echo PORT                 sends back what arrives
     stream.py send ADDRESS PORT STOP    sends until the file STOP is there; prints how many went and how many came back

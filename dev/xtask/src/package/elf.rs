@@ -15,7 +15,7 @@ use crate::tools;
 pub(super) fn strip(path: &Path) -> Result<()> {
     let is_archive = path.extension().is_some_and(|extension| extension == "a");
     let option = match (is_archive, is_elf(path)?) {
-        // Who links an archive needs its symbols.
+        // The linker needs the symbols of an archive.
         (true, _) => "--strip-debug",
         (_, true) => "--strip-unneeded",
         _ => return Ok(()),

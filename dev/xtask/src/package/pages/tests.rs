@@ -1,4 +1,15 @@
 use super::*;
+use crate::tree;
+
+/// The page has paragraphs and code; a table would be printed as text.
+#[test]
+fn the_document_has_nothing_that_the_page_cannot_show() {
+    let page = settings(&tree::read("docs/settings.md").unwrap()).unwrap();
+    for mark in ["|", "#", "\\- ", "* "] {
+        let line = page.lines().find(|line| line.starts_with(mark));
+        assert_eq!(line, None, "begins with {mark:?}");
+    }
+}
 
 #[test]
 fn code_stays_as_it_is_and_words_are_marked() {
