@@ -8,7 +8,7 @@
 
 mod legacy;
 mod memory;
-mod secrets;
+pub(crate) mod secrets;
 
 use std::net::Ipv4Addr;
 use std::pin::pin;
@@ -30,7 +30,7 @@ use crate::daemon::sandbox::Needs;
 use crate::daemon::{self, ControlSignal, counters, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
-use crate::settings::ClientSettings;
+use crate::settings::{ClientSettings, destinations};
 use legacy::{Left, Legacy};
 
 /// Runs the client until a signal ends it. `load` reads the settings, at the start and at each reload.
@@ -244,16 +244,13 @@ async fn tell_states(mut connectivity: watch::Receiver<Connectivity>) {
 
 fn builder(setup: &Setup) -> ClientBuilder {
     let Setup { settings, keys } = setup;
-    let mut protocol = ClientConfig {
+    let protocol = ClientConfig {
+        destinations: destinations(settings.allow_private, &settings.deny),
         local_discovery: settings.local_discovery,
         refresh_interval: settings.refresh_interval,
         determine_refresh_interval: settings.determine_refresh,
         ..ClientConfig::default()
     };
-    protocol.destinations.allow_private(settings.allow_private);
-    for &(net, len) in &settings.deny {
-        protocol.destinations.deny(net, len);
-    }
     // The settings have at least one.
     let (first, others) = settings.servers.split_first().expect("a server");
     let mut builder = Client::builder(first.as_str());

@@ -43,7 +43,9 @@ mod miredo;
 mod mistake;
 mod place;
 mod show;
-mod text;
+
+/// More than any real configuration, and little memory.
+const MAX_FILE: u64 = 1 << 20;
 
 /// Runs `teredo config`; `chosen` is the file of `--config`.
 pub(crate) fn run(

@@ -20,6 +20,7 @@ mod daemon;
 mod explain;
 mod failure;
 mod feed;
+mod file;
 mod firewall;
 mod lab;
 mod logging;

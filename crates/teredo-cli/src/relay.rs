@@ -18,7 +18,7 @@ use crate::daemon::sandbox::Needs;
 use crate::daemon::{self, ControlSignal, counters, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
-use crate::settings::RelaySettings;
+use crate::settings::{RelaySettings, destinations};
 
 /// Relays until a signal ends it. `load` reads the settings, at the start and at each reload.
 pub(crate) fn run(load: impl Fn() -> Result<RelaySettings, Failure>) -> Result<Exit, Failure> {
@@ -169,27 +169,23 @@ fn introduce(settings: &RelaySettings, relay: &Relay) {
     }
 }
 
-/// Where the relay may send; fails where its own address is none that a client could reach.
+/// Where the relay may send. Fails if clients could not reach its own address.
 fn policy(settings: &RelaySettings) -> Result<DestinationPolicy, Failure> {
-    let mut policy = DestinationPolicy::default();
-    policy.allow_private(settings.allow_private);
+    let allowed = destinations(settings.allow_private, &[]);
     // A host may be behind a NAT; what forwards for others has no use for one.
-    if !settings.host && !policy.permits_address(settings.address) {
+    if !settings.host && !allowed.permits_address(settings.address) {
         let address = settings.address;
         return Err(Failure::new(
             Exit::Failed,
             format!("{address} is not a global unicast address"),
         )
         .hint(if address.is_private() {
-            "clients on the Internet cannot reach it; for this host alone, give --host; for a laboratory, --allow-private"
+            "clients on the Internet cannot reach it; for this host alone, give --host; in a lab, use --allow-private"
         } else {
             "a relay needs an address that clients on the Internet can reach"
         }));
     }
-    for &(net, len) in &settings.deny {
-        policy.deny(net, len);
-    }
-    Ok(policy)
+    Ok(destinations(settings.allow_private, &settings.deny))
 }
 
 fn data_path_failure(error: SpawnError) -> Failure {

@@ -8,14 +8,13 @@
 //! and no other user may read it. A group may read a file of root's, for a service that does not run as root
 //! (`chown root:teredo`, `chmod 640`).
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::str;
 
 use base64ct::{Base64, Encoding as _};
-use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use rustix::rand::{GetRandomFlags, getrandom};
 use teredo::Identifier;
@@ -24,6 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::args::{SecretCommand, value};
 use crate::failure::{Exit, Failure};
+use crate::file;
 use crate::output::Output;
 
 /// The longest file, in bytes: several thousand clients.
@@ -128,14 +128,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, SecretError> {
         path: path.to_owned(),
         source,
     };
-    // Opening a FIFO would block until a writer comes.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    let flags = i32::try_from(flags).map_err(|error| failed(io::Error::other(error)))?;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(failed)?;
+    let file = file::open(path).map_err(failed)?;
     // Checks the open file; another may have the name by now.
     let metadata = file.metadata().map_err(failed)?;
     check(path, metadata.is_file(), metadata.mode(), metadata.uid())?;

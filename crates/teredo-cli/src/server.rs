@@ -21,7 +21,7 @@ use crate::daemon::{self, ControlSignal, Session, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::secret::{self, Entry, SecretError};
-use crate::settings::ServerSettings;
+use crate::settings::{ServerSettings, destinations};
 use crate::text::bytes;
 
 /// The word behind the secret of a client that must get a new one.
@@ -29,27 +29,45 @@ const RETIRED: &str = "retired";
 
 /// Serves until SIGINT or SIGTERM. `load` reads the settings, at the start and at each reload.
 pub(crate) fn run(load: impl Fn() -> Result<ServerSettings, Failure>) -> Result<Exit, Failure> {
-    let first = load()?;
+    let first = Setup::read(&load)?;
     // For raw sockets to the IPv6 Internet and for large receive buffers, which a reload may open again.
     privilege::keep([Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN])?;
     sandbox::enter(&Needs::of_a_server());
     let serving = async {
         let mut session = Session::new()?;
-        reload::run(first, async |settings| {
-            serve(&mut session, settings, &load).await
-        })
-        .await
+        reload::run(first, async |setup| serve(&mut session, setup, &load).await).await
     };
     daemon::runtime()?.block_on(serving)
 }
 
+/// The settings, and what the server makes of them. A reload reads all of it before it ends the server in force.
+struct Setup {
+    settings: ServerSettings,
+    destinations: DestinationPolicy,
+    security: Security,
+}
+
+impl Setup {
+    fn read(load: impl Fn() -> Result<ServerSettings, Failure>) -> Result<Self, Failure> {
+        let settings = load()?;
+        Ok(Self {
+            destinations: policy(&settings)?,
+            security: load_secrets(&settings)?,
+            settings,
+        })
+    }
+}
+
 async fn serve(
     session: &mut Session,
-    settings: &ServerSettings,
+    setup: &Setup,
     load: impl Fn() -> Result<ServerSettings, Failure>,
-) -> Result<Next<ServerSettings>, Failure> {
-    let destinations = policy(settings)?;
-    let security = load_secrets(settings)?;
+) -> Result<Next<Setup>, Failure> {
+    let Setup {
+        settings,
+        destinations,
+        security,
+    } = setup;
     let pairs = settings.pairs.iter().map(|&address| ServerConfig {
         destinations: destinations.clone(),
         serve: settings.serve.clone(),
@@ -65,7 +83,7 @@ async fn serve(
         .await
         .context("cannot monitor the network's addresses")?;
     server.set_broadcasts(network.attached().broadcasts);
-    introduce(settings, &security);
+    introduce(settings, security);
     daemon::tell_ready();
     let next = loop {
         tokio::select! {
@@ -75,8 +93,8 @@ async fn serve(
                 ControlSignal::Print => if let Some(status) = server.status().await {
                     print_counters(&status);
                 },
-                ControlSignal::Reload => match reload::read(&load) {
-                    Some(new) if new == *settings => reload_secrets(settings, &server).await,
+                ControlSignal::Reload => match reload::read(|| Setup::read(&load)) {
+                    Some(new) if new.settings == *settings => use_secrets(new, &server).await,
                     Some(new) => {
                         reload::tell_changed();
                         break Some(new);
@@ -106,7 +124,7 @@ async fn serve(
     Ok(next.map_or(Next::End(Ok(Exit::Done)), Next::Reload))
 }
 
-/// Says where the server is, and whom it serves.
+/// Says where the server is, and which clients it serves.
 fn introduce(settings: &ServerSettings, security: &Security) {
     for pair in &settings.pairs {
         let ServerAddress { primary, secondary } = pair;
@@ -122,36 +140,31 @@ fn introduce(settings: &ServerSettings, security: &Security) {
     }
 }
 
-/// Reloads the secrets, and reports when they are in force. A faulty file changes nothing.
-async fn reload_secrets(settings: &ServerSettings, server: &ServerHandle) {
-    if settings.secret_file.is_none() {
+/// Takes new secrets, and reports when they are in force.
+async fn use_secrets(setup: Setup, server: &ServerHandle) {
+    if setup.settings.secret_file.is_none() {
         return reload::tell_unchanged();
     }
-    match load_secrets(settings) {
-        Ok(security) => {
-            let line = describe_secrets(&security);
-            server.set_security(security);
-            // A worker takes requests in order, so once it answers this one it has the secrets.
-            if server.status().await.is_some()
-                && let Some(line) = line
-            {
-                narrate(line);
-            }
-        }
-        Err(failure) => reload::refuse(&failure),
+    let line = describe_secrets(&setup.security);
+    server.set_security(setup.security);
+    // A worker takes requests in order, so once it answers this one it has the secrets.
+    if server.status().await.is_some()
+        && let Some(line) = line
+    {
+        narrate(line);
     }
 }
 
 /// Where the server may send. Fails if clients could not reach its own addresses.
 fn policy(settings: &ServerSettings) -> Result<DestinationPolicy, Failure> {
-    let mut policy = DestinationPolicy::default();
-    policy.allow_private(settings.allow_private);
+    // A denied network may contain them.
+    let allowed = destinations(settings.allow_private, &[]);
     for address in settings
         .pairs
         .iter()
         .flat_map(|pair| [pair.primary, pair.secondary])
     {
-        if !policy.permits_address(address) {
+        if !allowed.permits_address(address) {
             return Err(Failure::new(
                 Exit::Failed,
                 format!("{address} is not a global unicast address"),
@@ -163,11 +176,7 @@ fn policy(settings: &ServerSettings) -> Result<DestinationPolicy, Failure> {
             }));
         }
     }
-    // The server's own addresses are judged before: a denied network may contain them.
-    for &(net, len) in &settings.deny {
-        policy.deny(net, len);
-    }
-    Ok(policy)
+    Ok(destinations(settings.allow_private, &settings.deny))
 }
 
 fn refusal(error: SpawnError) -> Failure {
@@ -211,7 +220,7 @@ fn how_to_add(address: Ipv4Addr) -> String {
 }
 
 /// Reads the secret file, if there is one.
-fn load_secrets(settings: &ServerSettings) -> Result<Security, Failure> {
+pub(crate) fn load_secrets(settings: &ServerSettings) -> Result<Security, SecretError> {
     let Some(path) = &settings.secret_file else {
         return Ok(Security::Open);
     };

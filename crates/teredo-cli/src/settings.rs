@@ -1,6 +1,9 @@
 //! The settings of each daemon: the command line first, then the configuration files, then the defaults.
 
+use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
+
+use teredo::policy::DestinationPolicy;
 
 use crate::config::Config;
 
@@ -26,6 +29,16 @@ pub(crate) fn conflicts(config: &Config) -> Vec<Conflict> {
         relay::conflicts(&config.relay),
     ]
     .concat()
+}
+
+/// Where a daemon may send.
+pub(crate) fn destinations(allow_private: bool, deny: &[(Ipv4Addr, u8)]) -> DestinationPolicy {
+    let mut policy = DestinationPolicy::default();
+    policy.allow_private(allow_private);
+    for &(net, len) in deny {
+        policy.deny(net, len);
+    }
+    policy
 }
 
 /// The list of the command line, or else that of the configuration.

@@ -105,7 +105,9 @@ const STEPS: &[Step] = &[
         rules::check()
     }),
     part("the oldest Rust", Needs::Nothing, |_| publish::oldest()),
-    part("packages of the crates", Needs::Time, |_| publish::package()),
+    part("packages of the crates", Needs::Time, |_| {
+        publish::package()
+    }),
     part("units of systemd", Needs::Nothing, |_| units::check()),
     part(
         "site",

@@ -17,7 +17,7 @@ use teredo_tunnel::client::ClientPathStatus;
 
 const SCHEMA: &str = "teredo.state/1";
 /// The longest file that is read.
-const LONGEST: usize = 16 * 1024;
+const LONGEST: u64 = 16 * 1024;
 /// How long a mapping is assumed to last without a client. A NAT keeps one for two minutes at least (RFC 4787 REQ-5),
 /// and a wrong one costs a round trip.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -123,7 +123,7 @@ impl MemoryFile {
     }
 
     fn load(&self, servers: &[String]) -> io::Result<Memory> {
-        let text = read_bounded(&self.path)?;
+        let text = crate::file::read(&self.path, LONGEST)?;
         let memory: Memory = serde_json::from_slice(&text)?;
         let fault = if memory.schema != SCHEMA {
             format!("it is of another version: {}", memory.schema)
@@ -179,21 +179,6 @@ fn replace(path: &Path, memory: &Memory) -> io::Result<()> {
     file.write_all(b"\n")?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    // A pipe would be waited for.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file"));
-    }
-    let mut text = Vec::new();
-    let limit = LONGEST as u64 + 1;
-    fs::File::open(path)?.take(limit).read_to_end(&mut text)?;
-    if text.len() > LONGEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long"));
-    }
-    Ok(text)
 }
 
 /// Names this installation; empty if it has no name.

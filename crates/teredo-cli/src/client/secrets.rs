@@ -3,18 +3,16 @@
 use teredo::Credentials;
 use teredo_node::ServerKeys;
 
-use crate::failure::Failure;
 use crate::secret::{self, Entry, SecretError};
 use crate::settings::ClientSettings;
 
 /// Reads the file, if one is configured.
-pub(super) fn load(settings: &ClientSettings) -> Result<ServerKeys, Failure> {
+pub(crate) fn load(settings: &ClientSettings) -> Result<ServerKeys, SecretError> {
     let Some(path) = &settings.secret_file else {
         return Ok(ServerKeys::default());
     };
-    let keys = keys(secret::read(path)?, &settings.servers)
-        .map_err(|(line, problem)| SecretError::syntax(path, line, problem))?;
-    Ok(keys)
+    keys(secret::read(path)?, &settings.servers)
+        .map_err(|(line, problem)| SecretError::syntax(path, line, problem))
 }
 
 /// Fails with the line that is wrong.

@@ -1,13 +1,15 @@
 //! `teredo config check`: lists the files, or every mistake in them, in their combination and in the files of secrets.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Layers, Mistake};
-use crate::args::DEFAULT_CONFIG;
+use super::{Config, Layers, Mistake};
+use crate::args::{ClientArgs, DEFAULT_CONFIG, ServerArgs};
+use crate::client::secrets;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::secret;
-use crate::settings;
+use crate::server::load_secrets;
+use crate::settings::{self, ClientSettings, ServerSettings};
 
 pub(super) fn run(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Failure> {
     let mut layers = checked(chosen);
@@ -45,24 +47,28 @@ pub(super) fn checked(chosen: Option<&Path>) -> Layers {
     layers
 }
 
-/// The files of secrets that are missing, that others can read, or that hold no secrets.
+/// The files of secrets that a daemon would refuse.
 fn unusable_secrets(layers: &Layers) -> Vec<Mistake> {
-    let Layers { config, .. } = layers;
-    let files = [
-        ("client", &config.client.secret_file, &config.client.places),
-        ("server", &config.server.secret_file, &config.server.places),
+    let Config { client, server, .. } = layers.config.clone();
+    let places = [
+        ("client", client.places.clone()),
+        ("server", server.places.clone()),
     ];
-    let mut mistakes = Vec::new();
-    for (section, file, places) in files {
-        let Some(place) = places.get("secret_file") else {
-            continue;
-        };
-        let error = file.as_ref().and_then(|path| secret::read(path).err());
-        mistakes.extend(error.map(|error| Mistake::Secret {
-            place: place.clone(),
+    let client = ClientSettings::of(ClientArgs::default(), client, PathBuf::new());
+    let server = ServerSettings::of(ServerArgs::default(), server);
+    let of_client = match &client.secret_file {
+        // The servers are on the command line, so the file may name any.
+        Some(path) if client.servers.is_empty() => secret::read(path).err(),
+        _ => secrets::load(&client).err(),
+    };
+    let errors = [of_client, load_secrets(&server).err()];
+    let mistakes = places.into_iter().zip(errors);
+    let mistakes = mistakes.filter_map(|((section, places), error)| {
+        Some(Mistake::Secret {
+            place: places.get("secret_file")?.clone(),
             section,
-            error,
-        }));
-    }
-    mistakes
+            error: error?,
+        })
+    });
+    mistakes.collect()
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 
 use super::document::{Document, Entry};
-use super::{Config, Mistake, Mistakes, Places, text};
+use super::{Config, MAX_FILE, Mistake, Mistakes, Places};
 use crate::args::DEFAULT_CONFIG;
+use crate::file;
 
 /// A main file and its drop-ins.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Layers {
             mistakes: Mistakes::of(chosen),
         };
         let mut entries = Vec::new();
-        match text::read(main) {
+        match file::read(main, MAX_FILE) {
             Err(error) if chosen.is_none() && error.kind() == io::ErrorKind::NotFound => {
                 layers.has_main = false;
             }
@@ -46,7 +47,7 @@ impl Layers {
         match drop_ins(&folder) {
             Ok(paths) => {
                 for path in paths {
-                    layers.add(&path, text::read(&path), &mut entries);
+                    layers.add(&path, file::read(&path, MAX_FILE), &mut entries);
                 }
             }
             Err(error) => layers.mistakes.extend([Mistake::Read {

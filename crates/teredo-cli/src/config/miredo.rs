@@ -7,22 +7,26 @@ mod directive;
 mod number;
 mod translation;
 
+use std::fs::File;
 use std::path::Path;
 
-use super::text;
+use super::MAX_FILE;
 use crate::failure::{Exit, Failure};
+use crate::file;
 use crate::output::{Output, narrate};
 use crate::text::plain;
 use directive::Source;
 use translation::Translation;
 
-pub(super) fn run(file: &Path, output: &mut Output) -> Result<Exit, Failure> {
-    let name = plain(&file.display().to_string());
-    let bytes = text::read(file).map_err(|error| {
-        Failure::new(Exit::Failed, format!("cannot read {name}"))
-            .because(error)
-            .hint("check that the file exists and that this user may read it")
-    })?;
+pub(super) fn run(path: &Path, output: &mut Output) -> Result<Exit, Failure> {
+    let name = plain(&path.display().to_string());
+    let bytes = File::open(path)
+        .and_then(|file| file::read_open(file, MAX_FILE))
+        .map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot read {name}"))
+                .because(error)
+                .hint("check that the file exists and that this user may read it")
+        })?;
     let source = Source::parse(&bytes).map_err(|error| {
         let hint = if error.may_be_toml() {
             format!("'teredo config check {name}' checks a configuration of teredo")

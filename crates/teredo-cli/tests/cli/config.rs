@@ -157,6 +157,28 @@ fn files_of_secrets_are_checked() {
     let hint = format!("hint: chmod 600 {}\n", open.display());
     assert!(one.stderr.ends_with(&hint), "{}", one.stderr);
     assert!(!one.stderr.contains("dHdl"), "{}", one.stderr);
+
+    // What a daemon would refuse in it.
+    let unknown = files.secret("unknown", 0o600);
+    let line = fs::read_to_string(&unknown).expect("read");
+    fs::write(&unknown, format!("{} 192.0.2.1\n", line.trim_end())).expect("write");
+    assert_eq!(
+        set(&unknown, &good).code,
+        0,
+        "the servers are on the command line"
+    );
+    let bad = set(&good, &unknown);
+    let said = "only the word 'retired' may follow a secret";
+    assert!(bad.stderr.contains(said), "{}", bad.stderr);
+    fs::write(&unknown, line.repeat(2)).expect("write");
+    let text = format!(
+        "[client]\nservers = ['192.0.2.1']\nsecret_file = '{}'\n",
+        unknown.display()
+    );
+    fs::write(&files.main, text).expect("write");
+    let bad = files.check();
+    let said = ":3: client.secret_file: ";
+    assert!(bad.stderr.contains(said), "{}", bad.stderr);
 }
 
 #[test]

@@ -141,8 +141,20 @@ fn the_other_roles_reload() {
     let host = world.left.host("alice").unwrap();
     let client = world.client(&host, &[]);
     let port = client.qualified().port;
+    let mark = server.process.mark();
     server.reload(&settings("relay_rate = 100\n"), "settings reloaded");
+    let again = server
+        .process
+        .wait_for_line_after(mark, "serving", SECOND * 5);
+    again.unwrap();
     server.reload(&settings("relay_rate = 0.5\n"), "server.toml:3");
+    // What shows without a socket is found before the server in force ends.
+    let mark = server.process.mark();
+    server.reload(&settings("secondary = \"10.0.0.1\"\n"), "not reloaded");
+    server.reload(&settings("secret_file = \"/nowhere\"\n"), "not reloaded");
+    let said = server.process.lines().split_off(mark);
+    let restarted = said.iter().any(|line| line.contains("serving on"));
+    assert!(!restarted, "{said:#?}");
     server.reload(&settings("secondary = \"192.0.2.200\"\n"), "not reloaded");
     client.connect().rebind(None).unwrap();
     client.qualified();

@@ -66,7 +66,7 @@ fn a_file_that_does_not_fit_is_not_used() {
         String::new(),
         text[..text.len() / 2].to_owned(),
         "\0\u{1}".repeat(100),
-        "x".repeat(LONGEST + 1),
+        "x".repeat(LONGEST as usize + 1),
         other("schema", "teredo.state/2"),
         other("machine", "another"),
         other("address", "2001:0:x"),

@@ -94,3 +94,15 @@ fn a_file_is_read_up_to_a_limit() {
     let said = Failure::from(endless).to_string();
     assert!(said.contains("more than 1048576 bytes"), "{said}");
 }
+
+/// A reload would wait for it, and the daemon do nothing else.
+#[test]
+fn a_fifo_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let refused = Config::load(Some(&fifo)).expect_err("a FIFO");
+    let said = Failure::from(refused).to_string();
+    assert!(said.contains("it is a FIFO"), "{said}");
+    Config::load(Some(Path::new("/dev/null"))).expect("an empty file");
+}
