@@ -24,7 +24,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_open(file, limit)
 }
 
-/// What is left of an open file; fails if there are more than `limit` bytes.
+/// The rest of an open file; fails if there are more than `limit` bytes.
 pub(crate) fn read_open(file: File, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;

@@ -76,10 +76,12 @@ rm /tmp/stop /tmp/streamed";
 
 /// A reload of faulty settings fails, and changes nothing.
 const FAULT: &str = "set -e
+mkdir /etc/teredo/teredo.toml.d
 echo 'nonsense = 1' > /etc/teredo/teredo.toml.d/fault.toml
-! systemctl reload teredo-client
-journalctl --unit=teredo-client | grep -q 'fault.toml:1: unknown'
-rm /etc/teredo/teredo.toml.d/fault.toml
+if systemctl reload teredo-client; then exit 1; fi
+journalctl --sync
+journalctl --output=cat --unit=teredo-client | grep -q 'fault.toml:1: unknown'
+rm -r /etc/teredo/teredo.toml.d
 systemctl is-active teredo-client";
 
 /// How things stand, for the message of a failure.
