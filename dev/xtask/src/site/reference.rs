@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use syn::{Attribute, Expr, Fields, Item, Lit, Meta, Type};
 
 use super::output;
@@ -220,7 +220,11 @@ fn table(fields: &Fields) -> Result<String> {
             continue;
         }
         let meaning = documentation(&field.attrs);
-        let _ = writeln!(table, "| `{name}` | {} | {meaning} |", json_type(&field.ty));
+        let _ = writeln!(
+            table,
+            "| `{name}` | {} | {meaning} |",
+            json_type(&field.ty)?
+        );
     }
     Ok(table)
 }
@@ -264,11 +268,11 @@ fn without_paths(text: &str) -> String {
 }
 
 /// The JSON type of a Rust type.
-fn json_type(of: &Type) -> &'static str {
-    let Type::Path(path) = of else { return "value" };
-    let Some(last) = path.path.segments.last() else {
-        return "value";
+fn json_type(of: &Type) -> Result<&'static str> {
+    let Type::Path(path) = of else {
+        bail!("a field of a type without a name")
     };
+    let last = path.path.segments.last().context("an empty path")?;
     let inner = match &last.arguments {
         syn::PathArguments::AngleBracketed(inner) => {
             inner.args.iter().find_map(|argument| match argument {
@@ -278,7 +282,8 @@ fn json_type(of: &Type) -> &'static str {
         }
         _ => None,
     };
-    match (last.ident.to_string().as_str(), inner) {
+    let name = last.ident.to_string();
+    Ok(match (name.as_str(), inner.transpose()?) {
         ("bool", _) => "boolean",
         ("u8" | "u16" | "u32" | "u64", _) => "number",
         ("Vec", Some("string")) => "list of strings",
@@ -286,9 +291,12 @@ fn json_type(of: &Type) -> &'static str {
         ("Option", Some("boolean")) => "boolean or null",
         ("Option", Some("number")) => "number or null",
         ("Option", Some("string")) => "string or null",
-        ("BTreeMap" | "Peers" | "Counters", _) => "object",
-        _ => "string",
-    }
+        ("BTreeMap" | "Peers" | "Counters" | "FirewallStatus", _) => "object",
+        ("String" | "Ipv4Addr" | "Ipv6Addr" | "SocketAddrV4", _) => "string",
+        // Enumerations, by name.
+        ("Phase" | "PortKind" | "Role" | "Kind", _) => "string",
+        _ => bail!("no JSON type is known for {name}"),
+    })
 }
 
 #[cfg(test)]

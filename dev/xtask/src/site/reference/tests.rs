@@ -56,6 +56,15 @@ fn fields_become_rows() {
 }
 
 #[test]
+fn a_type_without_a_json_type_is_an_error() {
+    let item: syn::ItemStruct = syn::parse_quote! {
+        struct S { a: Vec<Novel> }
+    };
+    let error = table(&item.fields).unwrap_err().to_string();
+    assert!(error.contains("Novel"), "{error}");
+}
+
+#[test]
 fn every_table_is_found_in_the_sources() {
     let page = json().unwrap();
     for field in [
