@@ -18,6 +18,7 @@ use teredo::client::Reason;
 use teredo_node::{Client, ClientBuilder, Connectivity, ServerKeys};
 use teredo_notify::service::Control as _;
 use teredo_notify::snapshot::Node;
+use teredo_notify::types::Role;
 use teredo_tunnel::SpawnError;
 use tokio::sync::watch;
 
@@ -98,8 +99,8 @@ impl Process {
     ) -> Result<Next<Setup>, Failure> {
         let settings = &setup.settings;
         let inside = Inside {
+            role: Role::Client,
             protect: settings.protect,
-            forward: true,
         };
         let refused = |error| start_failure(error, data_path_failure);
         let prepared = builder(setup)

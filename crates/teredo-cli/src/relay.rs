@@ -8,6 +8,7 @@ use teredo::policy::DestinationPolicy;
 use teredo_node::Relay;
 use teredo_notify::service::Control as _;
 use teredo_notify::snapshot::Node;
+use teredo_notify::types::Role;
 use teredo_tunnel::{BindError, SpawnError};
 
 use crate::daemon::inside::Inside;
@@ -54,9 +55,8 @@ async fn relay(
 ) -> Result<Next<RelaySettings>, Failure> {
     let policy = policy(settings)?;
     let inside = Inside {
+        role: Role::Relay,
         protect: settings.protect,
-        // A relay forwards for others, who have firewalls of their own.
-        forward: false,
     };
     let prepared = Relay::builder()
         .protection(inside.protection())

@@ -97,13 +97,14 @@ impl Block {
         Ok(block)
     }
 
-    /// Whether the kernel drops unsolicited traffic from this interface now, whoever installed that.
+    /// Whether the kernel drops unsolicited traffic to this host from this interface now, whoever installed that. The table
+    /// knows an interface by its name, or by its group (0: none).
     ///
     /// # Errors
     ///
     /// [`NftError`]
-    pub fn protects(interface: &str) -> Result<bool, NftError> {
-        table::closes(&mut Netlink::open()?, interface, false)
+    pub fn protects(interface: &str, group: u32) -> Result<bool, NftError> {
+        table::closes(&mut Netlink::open()?, interface, group, false)
     }
 
     /// Removes the table for all interfaces. False if there is none.
@@ -145,7 +146,7 @@ impl Block {
         loop {
             // The first look comes after the monitor, so that no change is missed. A ruleset that changes faster than it
             // can be read is put right without a look.
-            if !table::closes(&mut netlink, &self.interface, self.forward).unwrap_or(false) {
+            if !table::closes(&mut netlink, &self.interface, 0, self.forward).unwrap_or(false) {
                 let text = self.put(&mut netlink).err().map(|error| error.to_string());
                 match &text {
                     None => tracing::info!(

@@ -123,14 +123,15 @@ pub(crate) fn text(netlink: &mut Netlink) -> Result<Vec<String>, NftError> {
     Ok(text)
 }
 
-/// Whether the kernel, as it is now, drops unsolicited traffic from the interface: traffic to this host and, if
-/// `forward`, to others.
+/// Whether the kernel, as it is now, drops unsolicited traffic from the interface, known by its name or by a `group`
+/// other than 0: traffic to this host and, if `forward`, to others.
 ///
 /// It looks at the rules that matter and not at the whole text, because another version of the program may have written
 /// the table.
 pub(crate) fn closes(
     netlink: &mut Netlink,
     interface: &str,
+    group: u32,
     forward: bool,
 ) -> Result<bool, NftError> {
     let table = name();
@@ -161,10 +162,15 @@ pub(crate) fn closes(
                 && chain.name == name
                 && chain.base.is_some_and(|base| base.hook == hook)
         });
-        let looked_up = of(name).first().is_some_and(|rule| {
-            rule.sets.iter().any(|used| used == set) && rule.target.as_deref() == Some("inside")
-        });
-        if !hooked || !looked_up || !interfaces(netlink, set)?.iter().any(|one| one == interface) {
+        let named = interfaces(netlink, set)?.iter().any(|one| one == interface);
+        let leads = |rule: &&RuleInfo| {
+            (named && rule.sets.iter().any(|used| used == set))
+                || (group != 0 && rule.interface_group == Some(group))
+        };
+        // No rule ahead of it may accept.
+        let rules = of(name);
+        let to_inside = |rule: &&&RuleInfo| rule.target.as_deref() == Some("inside");
+        if !hooked || !rules.iter().take_while(to_inside).any(leads) {
             return Ok(false);
         }
     }

@@ -1,8 +1,9 @@
 //! Chains and rules in the kernel, as far as programs compare and judge them.
 
 use netlink_packet_netfilter::nftables::{
-    self, ChainAttribute, ChainMessage, DataAttribute, ExpressionAttribute, Expressions, Immediate,
-    ListAttribute, Lookup, RuleAttribute, RuleMessage, VerdictAttribute,
+    self, ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions,
+    Immediate, ListAttribute, Lookup, Meta, MetaKey, Operator, RuleAttribute, RuleMessage,
+    VerdictAttribute,
 };
 
 use crate::{Hook, Policy, comment, set::ANONYMOUS};
@@ -52,6 +53,8 @@ pub struct RuleInfo {
     pub conditional: bool,
     /// The chain that it jumps or goes to.
     pub target: Option<String>,
+    /// The group of the interfaces whose packets it is about (`iifgroup`), if that is its only condition.
+    pub interface_group: Option<u32>,
 }
 
 impl ChainInfo {
@@ -97,6 +100,7 @@ impl RuleInfo {
             drops_everything: false,
             conditional: false,
             target: None,
+            interface_group: None,
         };
         for attribute in &message.attributes {
             match attribute {
@@ -110,6 +114,8 @@ impl RuleInfo {
     }
 
     fn read(&mut self, expressions: &[ListAttribute<ExpressionAttribute>]) {
+        let mut conditions = 0;
+        let mut group_is_loaded = false;
         for expression in expressions {
             let ListAttribute::Element(attributes) = expression else {
                 continue;
@@ -130,6 +136,7 @@ impl RuleInfo {
                     self.packets = self.packets.or(packets);
                 }
                 Some(Expressions::Lookup(lookup)) => {
+                    conditions += 1;
                     self.conditional = true;
                     self.look_up(lookup);
                 }
@@ -139,6 +146,17 @@ impl RuleInfo {
                     self.target = self.target.take().or_else(|| target(immediate));
                 }
                 Some(other) => {
+                    match other {
+                        Expressions::Cmp(comparison) => {
+                            conditions += 1;
+                            let group = equals(comparison).filter(|_| group_is_loaded);
+                            self.interface_group = group.filter(|_| conditions == 1);
+                        }
+                        Expressions::Meta(load) => {
+                            group_is_loaded = load.contains(&Meta::Key(MetaKey::Iifgroup));
+                        }
+                        _ => group_is_loaded = false,
+                    }
                     self.content.push_str(&format!("{other:?}"));
                     match name {
                         "reject" => self.drops_everything |= !self.conditional,
@@ -149,6 +167,9 @@ impl RuleInfo {
                 None => self.conditional |= name != "notrack",
             }
             self.content.push(';');
+        }
+        if conditions != 1 {
+            self.interface_group = None;
         }
     }
 
@@ -174,6 +195,19 @@ fn is_drop(immediate: &[Immediate]) -> bool {
             verdict.contains(&VerdictAttribute::Code(nftables::Verdict::Other(0)))
         }
         _ => false,
+    })
+}
+
+/// The number that a comparison for equality asks for.
+fn equals(comparison: &[Cmp]) -> Option<u32> {
+    if !comparison.contains(&Cmp::Op(Operator::Equal)) {
+        return None;
+    }
+    comparison.iter().find_map(|attribute| match attribute {
+        Cmp::Data(DataAttribute::Value(value)) => {
+            Some(u32::from_ne_bytes(value.as_slice().try_into().ok()?))
+        }
+        _ => None,
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use teredo_firewall::{Block, BlockError, ForeignTable};
 use teredo_node::Protection;
+use teredo_notify::types::Role;
 use tokio::task::JoinHandle;
 
 use crate::failure::{Exit, Failure};
@@ -12,21 +13,20 @@ use crate::failure::{Exit, Failure};
 /// Whether a node closes the inside of its tunnel itself, or only looks whether another program has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inside {
+    pub(crate) role: Role,
     pub(crate) protect: bool,
-    /// Whether what the tunnel forwards is closed, too.
-    pub(crate) forward: bool,
 }
 
 impl Protection for Inside {
     fn close(&self, interface: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
         if self.protect {
-            Block::install(interface, self.forward)?;
+            Block::install(interface, self.forward())?;
         }
         Ok(())
     }
 
     fn is_closed(&self, interface: &str) -> Option<bool> {
-        Block::protects(interface).ok()
+        Block::protects(interface, self.role.interface_group()).ok()
     }
 }
 
@@ -35,12 +35,18 @@ impl Inside {
         Arc::new(self)
     }
 
+    /// Whether what comes out of the tunnel to other hosts is closed, too. A relay forwards for others, who have firewalls
+    /// of their own.
+    fn forward(self) -> bool {
+        self.role == Role::Client
+    }
+
     /// Closes the inside again whenever another program opens it, until the task is aborted.
     pub(crate) fn keep(self, interface: &str) -> Option<JoinHandle<()>> {
         let interface = interface.to_owned();
         self.protect.then(|| {
             tokio::spawn(async move {
-                let Err(error) = Block::new(&interface, self.forward).keep().await;
+                let Err(error) = Block::new(&interface, self.forward()).keep().await;
                 tracing::error!(interface, %error, "the inside of the tunnel is no longer watched");
             })
         })

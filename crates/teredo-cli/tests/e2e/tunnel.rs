@@ -1,8 +1,10 @@
 //! Two clients behind two NATs, our server between them.
 
+use std::net::Ipv6Addr;
+use std::process::Command;
 use std::time::Duration;
 
-use teredo_lab::{Capture, NatKind};
+use teredo_lab::{Capture, Host, NatKind};
 
 use crate::world::*;
 
@@ -34,4 +36,47 @@ fn two_clients_reach_each_other_from_the_first_packet_on() {
         assert!(back.are_all_in_order(5), "{nats:?}, bob to alice: {back:?}");
         assert_well_formed(&capture, &world.path("."), &[alice.status().port]);
     }
+}
+
+/// Two clients of one host, with all defaults: each answers from its own address through its own tunnel, before and after
+/// the other is restarted, and its inside is closed.
+#[test]
+fn two_clients_of_one_host() {
+    let (world, _server) = World::with_server();
+    let [host, far] = [(&world.left, "alice"), (&world.right, "bob")]
+        .map(|(home, name)| home.host(name).unwrap());
+    let _agent = world.agent(&host, &[]);
+    let bob = world.client(&far, &[]);
+    bob.qualified();
+    let mut first = world.client(&host, &[]);
+    let socket = world.path("second.sock");
+    let arguments = ["--server", "192.0.2.45", "--interface", "teredo-b"];
+    let second = Client {
+        process: start_client(&host, &socket, &arguments),
+        socket,
+    };
+    let addresses = [&first, &second].map(|client| client.qualified().address.unwrap());
+    assert_ne!(addresses[0], addresses[1]);
+    for (client, address) in [&first, &second].into_iter().zip(addresses) {
+        pings(&far, address);
+        client.until(SECOND, "a closed inside", |status| {
+            status.protected == Some(true)
+        });
+    }
+    first.process.kill().unwrap();
+    pings(&far, addresses[1]);
+    first.restart(&host, &["--server", "192.0.2.45"]);
+    let again = first.qualified().address.unwrap();
+    pings(&far, again);
+    pings(&far, addresses[1]);
+    second.process.terminate(SECOND * 5).unwrap();
+    let rules = run(&host, Command::new("ip").args(["-6", "rule"]));
+    let rules = String::from_utf8(rules.stdout).unwrap();
+    assert_eq!(rules.matches("lookup 3544").count(), 1, "{rules}");
+}
+
+#[track_caller]
+fn pings(from: &Host, to: Ipv6Addr) {
+    let replies = teredo_lab::ping(from, to, 3, SECOND * 5).unwrap();
+    assert!(replies.are_all_in_order(3), "{to}: {replies:?}");
 }

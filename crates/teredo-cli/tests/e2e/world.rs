@@ -162,7 +162,7 @@ impl Client {
     }
 }
 
-fn start_client(host: &Host, socket: &Path, arguments: &[&str]) -> Process {
+pub(crate) fn start_client(host: &Host, socket: &Path, arguments: &[&str]) -> Process {
     let socket = socket.to_str().unwrap();
     start(
         host,

@@ -322,7 +322,7 @@ impl Firewall {
         }
         let netlink = &mut self.netlink;
         // An interface does not count as closed if the table cannot be read.
-        let closes = |name: &&String| table::closes(netlink, name, false).unwrap_or(false);
+        let closes = |name: &&String| table::closes(netlink, name, 0, false).unwrap_or(false);
         names.filter(closes).cloned().collect()
     }
 

@@ -266,7 +266,7 @@ fn a_foreign_flush_is_put_right_within_20_ms() {
                 eventually("the port is back", SECOND, || {
                     let elements = netlink.elements(&path.table, &path.set).unwrap();
                     elements.is_some_and(|elements| elements.len() == 1)
-                        && crate::table::closes(&mut netlink, "teredo", true).unwrap()
+                        && crate::table::closes(&mut netlink, "teredo", 0, true).unwrap()
                 })
                 .await;
                 times.push(flushed.elapsed());
@@ -290,11 +290,11 @@ fn an_opened_inside_is_closed_again() {
         for foreign in OPENINGS {
             nft::run(foreign);
             assert!(
-                !crate::table::closes(&mut netlink, "teredo", true).unwrap(),
+                !crate::table::closes(&mut netlink, "teredo", 0, true).unwrap(),
                 "{foreign}"
             );
             eventually(foreign, SECOND, || {
-                crate::table::closes(&mut netlink, "teredo", true).unwrap()
+                crate::table::closes(&mut netlink, "teredo", 0, true).unwrap()
             })
             .await;
         }
@@ -561,7 +561,7 @@ fn exceptions_end_with_the_agent_and_the_block_stays() {
                 }
                 assert!(nft::ports(set).is_empty() && nft::ports("port").is_empty());
                 assert!(nft::elements("allowed").is_empty());
-                assert!(crate::Block::protects("teredo").unwrap());
+                assert!(crate::Block::protects("teredo", 0).unwrap());
             }
         });
     }
@@ -580,7 +580,7 @@ fn the_inside_of_the_tunnel_is_closed_in_both_modes() {
                 ..config
             });
             assert_eq!(counted(&["unsolicited", "drop"]), 0);
-            assert!(crate::Block::protects("t0").unwrap());
+            assert!(crate::Block::protects("t0", 0).unwrap());
             assert!(nft::ruleset().contains("tcp . 22"));
             agent.stop().await;
         });
@@ -759,7 +759,7 @@ fn the_interface_of_the_node_is_closed() {
         };
         let mut agent = Running::start_with(AgentConfig::default(), node);
         agent.follow(4500).await;
-        assert!(crate::Block::protects("t0").unwrap());
+        assert!(crate::Block::protects("t0", 0).unwrap());
         assert!(nft::ports("untracked").is_empty());
         agent.stop().await;
     });
@@ -783,7 +783,7 @@ fn a_renamed_interface_is_closed() {
         agent.follow(4500).await;
         ip("link set t0 name t1");
         eventually("the new name is closed", BEAT * 2, || {
-            crate::Block::protects("t1").unwrap()
+            crate::Block::protects("t1", 0).unwrap()
         })
         .await;
         agent.stop().await;

@@ -3,6 +3,7 @@ use std::time::Instant;
 use super::*;
 use crate::nft_program as nft;
 use crate::testing::{Namespace, OPENINGS, drop_net_admin, eventually, regain_net_admin};
+use teredo_notify::types::Role;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -10,17 +11,41 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn the_block_is_there_before_the_interface_and_survives_its_maker() {
     Namespace::new().run(|| {
-        assert!(!Block::protects("t0").unwrap());
+        assert!(!Block::protects("t0", 0).unwrap());
         drop(Block::install("t0", true).unwrap());
-        assert!(Block::protects("t0").unwrap());
-        assert!(!Block::protects("t1").unwrap());
+        assert!(Block::protects("t0", 0).unwrap());
+        assert!(!Block::protects("t1", 0).unwrap());
         drop(Block::install("t1", false).unwrap());
-        assert!(Block::protects("t0").unwrap() && Block::protects("t1").unwrap());
+        assert!(Block::protects("t0", 0).unwrap() && Block::protects("t1", 0).unwrap());
 
         nft::run("flush chain inet teredo inside");
-        assert!(!Block::protects("t0").unwrap());
+        assert!(!Block::protects("t0", 0).unwrap());
         drop(Block::install("t0", true).unwrap());
-        assert!(Block::protects("t1").unwrap());
+        assert!(Block::protects("t1", 0).unwrap());
+    });
+}
+
+/// F-6: an interface whose name the table does not know is closed by its group, but not if a rule ahead accepts.
+#[test]
+fn a_group_is_closed_like_a_name() {
+    Namespace::new().run(|| {
+        let group = Role::Client.interface_group();
+        let closed = |group| Block::protects("t1", group).unwrap();
+        assert!(!closed(group));
+        drop(Block::install("t0", true).unwrap());
+        assert_eq!(
+            [closed(group), closed(group + 7), closed(0)],
+            [true, false, false]
+        );
+        nft::run("flush chain inet teredo input");
+        nft::run("add rule inet teredo input iifgroup 3544 tcp dport 22 goto inside");
+        assert!(!closed(group));
+        drop(Block::install("t0", true).unwrap());
+        nft::run("insert rule inet teredo input accept");
+        assert_eq!(
+            [closed(group), Block::protects("t0", 0).unwrap()],
+            [false, false]
+        );
     });
 }
 
@@ -52,7 +77,7 @@ fn a_foreign_table_is_refused_with_the_reason() {
         };
         refused(Block::install("t0", true).unwrap_err());
         refused(Block::remove().unwrap_err());
-        assert!(!Block::protects("t0").unwrap());
+        assert!(!Block::protects("t0", 0).unwrap());
         assert_eq!(nft::ruleset(), before);
     });
 }
@@ -70,11 +95,11 @@ fn a_kept_block_is_put_back() {
                 nft::run(foreign);
                 let gone = Instant::now();
                 assert!(
-                    !table::closes(&mut netlink, "t0", true).unwrap(),
+                    !table::closes(&mut netlink, "t0", 0, true).unwrap(),
                     "{foreign}"
                 );
                 eventually("the block is back", SECOND, || {
-                    table::closes(&mut netlink, "t0", true).unwrap()
+                    table::closes(&mut netlink, "t0", 0, true).unwrap()
                 })
                 .await;
                 times.push(gone.elapsed());
@@ -95,7 +120,7 @@ fn a_kept_block_is_put_back() {
 fn a_refused_block_is_tried_again() {
     Namespace::new().run_async(|| async {
         let keeper = tokio::spawn(async { Block::new("t0", true).keep().await });
-        let is_back = || Block::protects("t0").unwrap();
+        let is_back = || Block::protects("t0", 0).unwrap();
         eventually("the block is there", SECOND, is_back).await;
         drop_net_admin();
         nft::run("flush chain inet teredo input");

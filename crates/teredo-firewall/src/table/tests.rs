@@ -173,8 +173,8 @@ fn a_saved_ruleset_with_the_table_loads_again() {
         assert_eq!(text(&mut netlink).unwrap(), before);
         assert_eq!(interfaces(&mut netlink, TUNNELS).unwrap(), ["teredo"]);
         assert_eq!(nft::ports(PORTS), [4500]);
-        assert!(closes(&mut netlink, "teredo", true).unwrap());
-        assert!(!closes(&mut netlink, "t0", false).unwrap());
+        assert!(closes(&mut netlink, "teredo", 0, true).unwrap());
+        assert!(!closes(&mut netlink, "t0", 0, false).unwrap());
     });
 }
 

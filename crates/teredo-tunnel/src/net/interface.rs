@@ -2,6 +2,7 @@
 //!
 //! Other programs change interfaces too, so what is set up can be looked at and restored (`restore.rs`).
 
+mod own_route;
 mod restore;
 
 use std::fmt;
@@ -17,7 +18,6 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
 use netlink_packet_route::route::{RouteHeader, RouteMessage, RouteType};
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use rustix::io::Errno;
 use tokio::task::JoinHandle;
@@ -31,10 +31,12 @@ const TEREDO_PREFIX: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0
 
 const DEFAULT_PREFIX: (Ipv6Addr, u8) = (Ipv6Addr::UNSPECIFIED, 0);
 
-/// The number of the routing table that packets from a Teredo address use, and the priority of the rule that says so:
+/// The number of the routing table that packets from a client's address use, and the priority of the rule that says so:
 /// ahead of the rules of VPNs, behind the table of local addresses. It is the number of Teredo's UDP port.
+///
+/// The clients of a host share the table. Each has a rule for its own address, and a route that only packets from this
+/// address take, so none is in another's way.
 pub const ROUTING_TABLE: u32 = 3544;
-const RULE_PRIORITY: u32 = 3544;
 
 /// How often, and how many times at most, to look whether a new address is in effect.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
@@ -138,6 +140,8 @@ pub struct Interface {
     address: Option<Ipv6Addr>,
     /// Whether it should have routes without an address.
     routed: bool,
+    /// Whether the kernel knows routes for packets from one address (`CONFIG_IPV6_SUBTREES`).
+    source_routes: bool,
 }
 
 impl Interface {
@@ -183,6 +187,7 @@ impl Interface {
             })?,
             address: None,
             routed: false,
+            source_routes: true,
         })
     }
 
@@ -206,10 +211,13 @@ impl Interface {
         }
         let old = self.address.replace(address);
         self.add_address(address).await?;
-        match old {
-            Some(old) => self.delete_address(old, 128).await,
-            None => self.add_routes().await,
-        }
+        let Some(old) = old else {
+            self.delete_stale_rules().await?;
+            return self.add_routes().await;
+        };
+        self.add_own_route(address).await?;
+        let rest = self.delete_own_route(old).await;
+        self.delete_address(old, 128).await.and(rest)
     }
 
     /// Puts the routes on an interface that is to have no address: a relay's (R4380-5.4-01), which sends in the name of
@@ -232,13 +240,9 @@ impl Interface {
             return Ok(());
         };
         // A failure of one of them is no reason to skip the others.
-        let routed = self.delete_rule_and_routes().await;
-        self.delete_address(address, 128).await.and(routed)
-    }
-
-    async fn delete_rule_and_routes(&self) -> Result<(), InterfaceError> {
-        let rule = self.delete_rule().await;
-        self.delete_routes().await.and(rule)
+        let own = self.delete_own_route(address).await;
+        let routes = self.delete_routes().await;
+        self.delete_address(address, 128).await.and(own).and(routes)
     }
 
     async fn add_address(&self, address: Ipv6Addr) -> Result<(), InterfaceError> {
@@ -288,13 +292,13 @@ impl Interface {
         tracing::warn!(%address, interface = self.name, "the address is slow to come into effect");
     }
 
-    async fn add_routes(&self) -> Result<(), InterfaceError> {
+    async fn add_routes(&mut self) -> Result<(), InterfaceError> {
         let mut taken = Ok(());
         for route in self.routes() {
             self.add_free_route(route, &mut taken).await?;
         }
-        if self.address.is_some() {
-            self.add_rule().await?;
+        if let Some(address) = self.address {
+            self.add_own_route(address).await?;
         }
         taken
     }
@@ -332,58 +336,15 @@ impl Interface {
     async fn delete_routes(&self) -> Result<(), InterfaceError> {
         let mut deleted = Ok(());
         for route in self.routes() {
-            let request = self.netlink.handle.route().del(self.message(route));
-            let action = || format!("remove the route to {route} through {}", self.name);
-            let result = ignore_absent(attempt(request.execute(), action).await);
-            deleted = deleted.and(result);
+            deleted = deleted.and(self.delete_route(route).await);
         }
         deleted
     }
 
-    /// Sends packets from a Teredo address through the tunnel, even if another default route is preferred: other
-    /// networks drop them, because they are not from one of their addresses. `iif lo` keeps the rule from packets that
-    /// the host forwards.
-    async fn add_rule(&self) -> Result<(), InterfaceError> {
-        let (prefix, len) = TEREDO_PREFIX;
-        let request = self.netlink.handle.rule().add().v6();
-        let request = request
-            .source_prefix(prefix, len)
-            .input_interface("lo")
-            .table_id(ROUTING_TABLE)
-            .priority(RULE_PRIORITY)
-            .action(RuleAction::ToTable);
-        let added = attempt(request.execute(), || {
-            format!("add a rule for packets from {prefix}/{len}")
-        });
-        match added.await {
-            // A client that was killed leaves its rule behind; it is the same.
-            Err(InterfaceError::Netlink { source, .. })
-                if matches!(
-                    Errno::from_io_error(&source),
-                    Some(Errno::EXIST | Errno::OPNOTSUPP | Errno::AFNOSUPPORT)
-                ) =>
-            {
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    async fn delete_rule(&self) -> Result<(), InterfaceError> {
-        let (prefix, len) = TEREDO_PREFIX;
-        let mut rule = RuleMessage::default();
-        rule.header.family = AddressFamily::Inet6;
-        rule.header.src_len = len;
-        rule.header.action = RuleAction::ToTable;
-        rule.attributes = vec![
-            RuleAttribute::Source(IpAddr::V6(prefix)),
-            RuleAttribute::Iifname("lo".to_owned()),
-            RuleAttribute::Table(ROUTING_TABLE),
-            RuleAttribute::Priority(RULE_PRIORITY),
-        ];
-        let request = self.netlink.handle.rule().del(rule).execute();
-        let action = || format!("remove the rule for packets from {prefix}/{len}");
-        ignore_absent(attempt(request, action).await)
+    async fn delete_route(&self, route: WantedRoute) -> Result<(), InterfaceError> {
+        let request = self.netlink.handle.route().del(self.message(route));
+        let action = || format!("remove the route to {route} through {}", self.name);
+        ignore_absent(attempt(request.execute(), action).await)
     }
 
     async fn delete_address(&self, address: Ipv6Addr, len: u8) -> Result<(), InterfaceError> {
@@ -408,21 +369,16 @@ impl Interface {
         message
     }
 
-    /// The routes that the interface should have: those of its own table while it has an address.
+    /// The routes of the main table that the interface should have.
     fn routes(&self) -> impl Iterator<Item = WantedRoute> + use<> {
-        let route = |destination, table, metric| WantedRoute {
+        let route = |destination, metric| WantedRoute {
             destination,
-            table,
             metric,
+            source: None,
         };
-        let main = u32::from(RouteHeader::RT_TABLE_MAIN);
         let default = self.config.default_route;
-        let default = default.map(|metric| route(DEFAULT_PREFIX, main, Some(metric)));
-        let own = self.address.is_some() || !self.routed;
-        let own = own.then(|| route(DEFAULT_PREFIX, ROUTING_TABLE, None));
-        std::iter::once(route(TEREDO_PREFIX, main, None))
-            .chain(default)
-            .chain(own)
+        let default = default.map(|metric| route(DEFAULT_PREFIX, Some(metric)));
+        std::iter::once(route(TEREDO_PREFIX, None)).chain(default)
     }
 
     fn message(&self, wanted: WantedRoute) -> RouteMessage {
@@ -430,9 +386,12 @@ impl Interface {
         let mut route = RouteMessageBuilder::<Ipv6Addr>::new()
             .destination_prefix(prefix, len)
             .output_interface(self.index)
-            .table_id(wanted.table);
+            .table_id(wanted.table());
         if let Some(metric) = wanted.metric {
             route = route.priority(metric);
+        }
+        if let Some(source) = wanted.source.filter(|_| self.source_routes) {
+            route = route.source_prefix(source, 128);
         }
         route.build()
     }
@@ -442,15 +401,25 @@ impl Interface {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WantedRoute {
     destination: (Ipv6Addr, u8),
-    table: u32,
     metric: Option<u32>,
+    /// The client's address, if the route is for packets from it.
+    source: Option<Ipv6Addr>,
+}
+
+impl WantedRoute {
+    fn table(self) -> u32 {
+        match self.source {
+            Some(_) => ROUTING_TABLE,
+            None => u32::from(RouteHeader::RT_TABLE_MAIN),
+        }
+    }
 }
 
 impl fmt::Display for WantedRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (prefix, len) = self.destination;
         write!(f, "{prefix}/{len}")?;
-        if self.table == ROUTING_TABLE {
+        if self.source.is_some() {
             write!(f, " in table {ROUTING_TABLE}")?;
         }
         Ok(())

@@ -17,12 +17,12 @@ use crate::Tun;
 
 use super::super::route::Route;
 use super::{
-    Interface, InterfaceConfig, InterfaceError, ROUTING_TABLE, Scope, TEREDO_PREFIX, WantedRoute,
-    attempt, check_ipv6, into_io, no_own_address,
+    Interface, InterfaceConfig, InterfaceError, Scope, TEREDO_PREFIX, WantedRoute, attempt,
+    check_ipv6, into_io, no_own_address,
 };
 
 /// An address that only a default route leads to.
-const ELSEWHERE: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);
+pub(super) const ELSEWHERE: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);
 
 /// A difference between an interface and its intended state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,11 @@ impl Interface {
         interface.address =
             address.filter(|address| there.iter().any(|(found, _)| found == address));
         if interface.address.is_none() {
-            interface.delete_rule_and_routes().await?;
+            interface.delete_routes().await?;
+        }
+        let strays = there.iter().map(|(address, _)| *address);
+        for stray in strays.filter(|stray| is_teredo(stray) && interface.address != Some(*stray)) {
+            interface.delete_own_route(stray).await?;
         }
         let differences = interface.differences().await?;
         if !differences.is_empty() {
@@ -127,7 +131,7 @@ impl Interface {
         });
         differences.extend(stray.map(|(address, len)| Difference::StrayAddress(address, len)));
         if self.address.is_some() || self.routed {
-            for route in self.routes() {
+            for route in self.routes().chain(wanted.map(Self::own_route)) {
                 if !self.has_route(route)? {
                     differences.push(Difference::NoRoute(route.to_string()));
                 }
@@ -184,17 +188,14 @@ impl Interface {
         }
         let mut taken = Ok(());
         for route in self.routes() {
-            if self.has_route(route)? {
-                continue;
+            if !self.has_route(route)? {
+                self.add_free_route(route, &mut taken).await?;
             }
-            if route.table == ROUTING_TABLE {
-                self.add_rule().await?;
-                // The rule alone may have been missing.
-                if self.has_route(route)? {
-                    continue;
-                }
-            }
-            self.add_free_route(route, &mut taken).await?;
+        }
+        if let Some(address) = self.address
+            && !self.has_route(Self::own_route(address))?
+        {
+            self.add_own_route(address).await?;
         }
         taken
     }
@@ -252,26 +253,21 @@ impl Interface {
 
     /// Whether the kernel finds the route.
     fn has_route(&self, wanted: WantedRoute) -> Result<bool, InterfaceError> {
-        let own_table = wanted.table == ROUTING_TABLE;
         let destination = if wanted.destination == TEREDO_PREFIX {
             TEREDO_PREFIX.0
         } else {
             ELSEWHERE
         };
         // By the rule for the source, or by the interface.
-        let (source, link) = if own_table {
-            (self.address, None)
-        } else {
-            (None, Some(self.index))
-        };
-        let found = self.lookup.ipv6(destination, source, link);
+        let link = wanted.source.is_none().then_some(self.index);
+        let found = self.lookup.ipv6(destination, wanted.source, link);
         let found = found.map_err(|source| InterfaceError::Netlink {
             action: format!("look up the route to {wanted}"),
             source,
         })?;
         let is_it = |route: Route| {
             route.link == self.index
-                && route.table == wanted.table
+                && route.table == wanted.table()
                 && route.prefix_len == wanted.destination.1
                 && wanted.metric.is_none_or(|metric| route.metric == metric)
         };

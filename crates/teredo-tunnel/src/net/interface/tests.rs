@@ -378,7 +378,7 @@ fn a_changed_interface_is_restored() {
 }
 
 /// Packets from the Teredo address leave by the tunnel although another default route is preferred. Nothing of that is
-/// left at the end, and a client takes over the rule of one that was killed.
+/// left at the end, nor of clients that were killed: at this address, and at another.
 #[test]
 fn packets_from_the_teredo_address_leave_by_the_tunnel() {
     isolated(|| {
@@ -393,9 +393,11 @@ fn packets_from_the_teredo_address_leave_by_the_tunnel() {
             let mut interface = Interface::set_up(&tun, InterfaceConfig::default())
                 .await
                 .unwrap();
-            for left_behind in [false, true] {
-                if left_behind {
-                    ip("-6 rule add from 2001::/32 iif lo table 3544 priority 3544");
+            for left_behind in [None, Some(FIRST), Some(SECOND)] {
+                if let Some(address) = left_behind {
+                    ip(&format!(
+                        "-6 rule add from {address} iif lo table 3544 priority 3544"
+                    ));
                 }
                 interface.set_address(FIRST).await.unwrap();
                 let to = "2001:db8::7";
@@ -408,6 +410,54 @@ fn packets_from_the_teredo_address_leave_by_the_tunnel() {
                 assert_eq!(ip("-6 route show dev teredo"), "");
                 assert_eq!(ip("-6 route show table all dev teredo default"), "");
             }
+        });
+    });
+}
+
+/// Of two clients, each sends what comes from its own address, also when the other gets a new one or goes. A kernel
+/// without routes by source has room for one.
+#[test]
+fn two_clients_send_from_their_own_addresses() {
+    const LATER: Ipv6Addr = Ipv6Addr::new(0x2001, 0, 0xcb00, 0x7178, 1, 0xefff, 0x3f57, 0xfefd);
+
+    isolated(|| {
+        let (one, two) = (
+            Tun::open(Some("one")).unwrap(),
+            Tun::open(Some("two")).unwrap(),
+        );
+        block_on(async {
+            let config = InterfaceConfig::default();
+            let before = ip("-6 rule show");
+            let mut first = Interface::set_up(&one, config).await.unwrap();
+            let mut second = Interface::set_up(&two, config).await.unwrap();
+            let way = |from: Ipv6Addr| {
+                let found = ip(&format!("-6 route get 2001:db8::7 from {from}"));
+                let mut words = found.split_whitespace();
+                words.find(|&word| word == "dev").unwrap();
+                words.next().unwrap().to_owned()
+            };
+            first.set_address(FIRST).await.unwrap();
+            // The main table's routes are the first one's.
+            second.set_address(SECOND).await.unwrap_err();
+            assert_eq!((way(FIRST), way(SECOND)), ("one".into(), "two".into()));
+            first.set_address(LATER).await.unwrap();
+            assert_eq!((way(LATER), way(SECOND)), ("one".into(), "two".into()));
+            let rules = ip("-6 rule show");
+            assert_eq!(rules.matches("lookup 3544").count(), 2, "{rules}");
+
+            first.clear_address().await.unwrap();
+            assert_eq!(way(SECOND), "two");
+            let missing = second.differences().await.unwrap();
+            second.restore(&missing).await.unwrap();
+            assert_eq!(second.differences().await.unwrap(), []);
+
+            first.source_routes = false;
+            first.set_address(FIRST).await.unwrap_err();
+            assert_eq!((way(FIRST), way(SECOND)), ("one".into(), "two".into()));
+            first.clear_address().await.unwrap();
+            second.clear_address().await.unwrap();
+            assert_eq!(ip("-6 rule show"), before);
+            assert_eq!(ip("-6 route show table all default"), "");
         });
     });
 }
