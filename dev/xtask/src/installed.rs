@@ -66,6 +66,18 @@ address=$(teredo status --json | sed -E 's/.*\"address\":\"([^\"]*)\".*/\\1/')
 systemd-run --quiet --unit=stream --property=NetworkNamespacePath=/run/netns/peer \
     --property=StandardOutput=file:/tmp/streamed --remain-after-exit python3 STREAM send $address 5001 /tmp/stop";
 
+/// Another client of this machine, which the peer reaches, too.
+const FURTHER: &str = "set -e
+cp /etc/teredo/teredo.toml /etc/teredo/b.toml
+systemctl start teredo-client@b
+status() { teredo --socket /run/teredo/b.sock status --json; }
+until status | grep -q '\"protected\":true'; do sleep 0.1; done
+address=$(status | sed -E 's/.*\"address\":\"([^\"]*)\".*/\\1/')
+touch /tmp/one
+ip netns exec peer python3 STREAM send $address 5001 /tmp/one | grep 'sent 1, returned 1,'
+systemctl stop teredo-client@b
+rm /tmp/one /etc/teredo/b.toml";
+
 /// The end of the stream, and its account.
 const STREAMED: &str = "set -e
 touch /tmp/stop
@@ -172,6 +184,7 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf], stream: &str) 
     in_step(machine)?;
     let kept = machine.run(&["teredo", "port"])?;
     ensure!(kept == port, "the port was {port}, and is now {kept}");
+    machine.shell(&FURTHER.replace("STREAM", stream))?;
     let streamed = machine.shell(STREAMED)?;
     let counts: Vec<&str> = streamed.split([' ', ',']).collect();
     ensure!(

@@ -17,21 +17,25 @@ PATIENCE = 3
 
 def echo(port):
     endpoint = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    endpoint.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     endpoint.bind(("::", port))
     while True:
-        data, sender = endpoint.recvfrom(64)
-        endpoint.sendto(data, sender)
+        data, [(level, kind, information)], _, sender = endpoint.recvmsg(64, 64)
+        # From the address that it was sent to, by whichever interface (struct in6_pktinfo).
+        source = information[:16] + bytes(4)
+        endpoint.sendmsg([data], [(level, kind, source)], 0, sender)
 
 
 def send(address, port, stop):
     endpoint = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     endpoint.setblocking(False)
+    endpoint.connect((address, port))
     sent, returned, longest, heard = 0, set(), 0.0, time.monotonic()
     due, end = time.monotonic(), None
     while end is None or (time.monotonic() < end and len(returned) < sent):
         now = time.monotonic()
         if end is None and now >= due:
-            endpoint.sendto(str(sent).encode(), (address, port))
+            endpoint.send(str(sent).encode())
             sent, due = sent + 1, due + PERIOD
             if os.path.exists(stop):
                 end = now + PATIENCE
