@@ -26,6 +26,7 @@ Exit status:
   3    not ready: no port, or the client is not qualified
   4    not permitted
   5    no service answers on the socket
+  78   faulty settings, said to a service manager
   124  a wait ran out of time";
 
 const SIGNALS: &str = "\

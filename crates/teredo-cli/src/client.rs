@@ -58,7 +58,7 @@ async fn serve(
     first: Setup,
     load: impl Fn() -> Result<ClientSettings, Failure>,
 ) -> Result<Exit, Failure> {
-    // After the settings: if they are faulty, the service manager goes on keeping everything.
+    // After the settings: with faulty ones, the process ends before it has taken anything.
     let mut kept = Kept::take();
     let settings = &first.settings;
     let node = NodeSession::new(

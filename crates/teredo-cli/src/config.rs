@@ -4,6 +4,7 @@
 //!  layers.rs    which files there are, and which of them sets a key last
 //!  document.rs  one file: what it sets, and every mistake in it
 //!  mistake.rs   a mistake: where it is, what is wrong, what to do
+//!  doubt.rs     what is no mistake, and will not do alone
 //!  check.rs, show.rs, miredo.rs  the commands under 'teredo config'
 //! ```
 //!
@@ -37,6 +38,7 @@ use mistake::Mistake;
 
 mod check;
 mod document;
+mod doubt;
 mod field;
 mod layers;
 mod miredo;

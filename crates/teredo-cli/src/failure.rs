@@ -16,17 +16,19 @@ pub(crate) enum Exit {
     NotReady = 3,
     NotPermitted = 4,
     Unreachable = 5,
+    Misconfigured = 78,
     TimedOut = 124,
 }
 
 impl Exit {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
         Self::NotReady,
         Self::NotPermitted,
         Self::Unreachable,
+        Self::Misconfigured,
         Self::TimedOut,
     ];
 
@@ -43,6 +45,7 @@ impl Exit {
             Self::NotReady => "not_ready",
             Self::NotPermitted => "not_permitted",
             Self::Unreachable => "unreachable",
+            Self::Misconfigured => "misconfigured",
             Self::TimedOut => "timed_out",
         }
     }
@@ -57,6 +60,9 @@ impl Exit {
             Self::NotReady => "there is no Teredo port, or the client is not qualified",
             Self::NotPermitted => "this user may not do that",
             Self::Unreachable => "no service answers on the socket",
+            Self::Misconfigured => {
+                "a service manager started it with faulty settings, and need not try again"
+            }
             Self::TimedOut => "a wait ran out of time",
         }
     }
@@ -73,6 +79,9 @@ impl Exit {
             Self::Unreachable => {
                 "start a client with 'teredo client --server HOST', or name the socket with --socket"
             }
+            Self::Misconfigured => {
+                "correct the settings that the log names; 'teredo config check' finds every mistake"
+            }
             Self::TimedOut => "'teredo status' shows the reason; allow more time with --timeout",
         }
     }
@@ -86,6 +95,8 @@ pub(crate) struct Failure {
     what: Option<String>,
     cause: Option<Box<dyn Error + Send + Sync>>,
     hint: Option<String>,
+    /// Whether files of settings are to blame: nothing but a change of them helps.
+    of_settings: bool,
 }
 
 impl Failure {
@@ -96,6 +107,7 @@ impl Failure {
             what: Some(what.into()),
             cause: None,
             hint: None,
+            of_settings: false,
         }
     }
 
@@ -106,6 +118,7 @@ impl Failure {
             what: None,
             cause: None,
             hint: None,
+            of_settings: false,
         }
     }
 
@@ -121,8 +134,23 @@ impl Failure {
         self
     }
 
+    /// Files of settings are to blame.
+    #[must_use]
+    pub(crate) const fn of_settings(mut self) -> Self {
+        self.of_settings = true;
+        self
+    }
+
     pub(crate) const fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// The same for a service manager, which learns from the exit code whether another start may help.
+    pub(crate) const fn of_service(mut self) -> Self {
+        if self.of_settings {
+            self.exit = Exit::Misconfigured;
+        }
+        self
     }
 
     /// Writes `teredo: WHAT: CAUSE` and `hint: NEXT STEP`. A closed standard error is ignored.

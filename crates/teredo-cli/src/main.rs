@@ -91,7 +91,7 @@ fn run() -> Result<Exit, Failure> {
     let Global { socket, config, .. } = global;
     let socket = socket.unwrap_or_else(teredo_notify::socket_path);
     let config = config.as_deref();
-    match command {
+    let outcome = match command {
         Command::Client(args) => client::run(|| {
             let section = Config::load(config)?.client;
             ClientSettings::new(args.clone(), section, socket.clone())
@@ -120,7 +120,15 @@ fn run() -> Result<Exit, Failure> {
         Command::Secret(command) => secret::run(&command, &mut output),
         Command::Completions { shell } => manual::completions(shell, &mut output),
         Command::Man { directory } => manual::pages(&directory),
-    }
+    };
+    let service = daemon && env::var_os("NOTIFY_SOCKET").is_some();
+    outcome.map_err(|failure| {
+        if service {
+            failure.of_service()
+        } else {
+            failure
+        }
+    })
 }
 
 /// A wrong command line: one clear line, and a hint.

@@ -19,7 +19,7 @@ use crate::daemon::sandbox::Needs;
 use crate::daemon::{self, ControlSignal, counters, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
-use crate::settings::{RelaySettings, destinations};
+use crate::settings::{RelaySettings, destinations, refused_address};
 
 /// Relays until a signal ends it. `load` reads the settings, at the start and at each reload.
 pub(crate) fn run(load: impl Fn() -> Result<RelaySettings, Failure>) -> Result<Exit, Failure> {
@@ -171,19 +171,13 @@ fn introduce(settings: &RelaySettings, relay: &Relay) {
 
 /// Where the relay may send. Fails if clients could not reach its own address.
 fn policy(settings: &RelaySettings) -> Result<DestinationPolicy, Failure> {
-    let allowed = destinations(settings.allow_private, &[]);
+    let refused = refused_address(settings.address, Some(settings.allow_private));
     // A host may be behind a NAT; what forwards for others has no use for one.
-    if !settings.host && !allowed.permits_address(settings.address) {
-        let address = settings.address;
-        return Err(Failure::new(
-            Exit::Failed,
-            format!("{address} is not a global unicast address"),
-        )
-        .hint(if address.is_private() {
-            "clients on the Internet cannot reach it; for this host alone, give --host; in a lab, use --allow-private"
-        } else {
-            "a relay needs an address that clients on the Internet can reach"
-        }));
+    if let Some(refused) = refused.filter(|_| !settings.host) {
+        let remedy = refused.remedy;
+        return Err(
+            Failure::from(refused).hint(format!("{remedy}; for this host alone, give --host"))
+        );
     }
     Ok(destinations(settings.allow_private, &settings.deny))
 }

@@ -111,7 +111,7 @@ impl From<SecretError> for Failure {
             _ => Exit::Failed,
         };
         let remedy = error.remedy();
-        let mut failure = Self::new(exit, what);
+        let mut failure = Self::new(exit, what).of_settings();
         if let SecretError::Read { source, .. } = error {
             failure = failure.because(source);
         }

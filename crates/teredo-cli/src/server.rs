@@ -21,7 +21,7 @@ use crate::daemon::{self, ControlSignal, Session, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::secret::{self, Entry, SecretError};
-use crate::settings::{ServerSettings, destinations};
+use crate::settings::{ServerSettings, destinations, refused_address};
 use crate::text::bytes;
 
 /// The word behind the secret of a client that must get a new one.
@@ -157,23 +157,13 @@ async fn use_secrets(setup: Setup, server: &ServerHandle) {
 
 /// Where the server may send. Fails if clients could not reach its own addresses.
 fn policy(settings: &ServerSettings) -> Result<DestinationPolicy, Failure> {
-    // A denied network may contain them.
-    let allowed = destinations(settings.allow_private, &[]);
     for address in settings
         .pairs
         .iter()
         .flat_map(|pair| [pair.primary, pair.secondary])
     {
-        if !allowed.permits_address(address) {
-            return Err(Failure::new(
-                Exit::Failed,
-                format!("{address} is not a global unicast address"),
-            )
-            .hint(if address.is_private() {
-                "clients on the Internet cannot reach it; in a lab, use --allow-private"
-            } else {
-                "a server needs two addresses that clients on the Internet can reach"
-            }));
+        if let Some(refused) = refused_address(address, Some(settings.allow_private)) {
+            return Err(refused.into());
         }
     }
     Ok(destinations(settings.allow_private, &settings.deny))

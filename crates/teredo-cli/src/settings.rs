@@ -1,11 +1,13 @@
 //! The settings of each daemon: the command line first, then the configuration files, then the defaults.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 
 use teredo::policy::DestinationPolicy;
 
 use crate::config::Config;
+use crate::failure::{Exit, Failure};
 
 pub(crate) use client::ClientSettings;
 pub(crate) use conflict::Conflict;
@@ -39,6 +41,43 @@ pub(crate) fn destinations(allow_private: bool, deny: &[(Ipv4Addr, u8)]) -> Dest
         policy.deny(net, len);
     }
     policy
+}
+
+/// An address of a server or relay that clients refuse, with the reason and the remedy.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RefusedAddress {
+    address: Ipv4Addr,
+    pub(crate) remedy: &'static str,
+}
+
+impl fmt::Display for RefusedAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, which is not a global unicast address", self.address)
+    }
+}
+
+impl From<RefusedAddress> for Failure {
+    fn from(refused: RefusedAddress) -> Self {
+        let what = format!("{} is not a global unicast address", refused.address);
+        Self::new(Exit::Failed, what)
+            .hint(refused.remedy)
+            .of_settings()
+    }
+}
+
+/// Whether clients refuse an address of a server or relay.
+pub(crate) fn refused_address(
+    address: Ipv4Addr,
+    allow_private: Option<bool>,
+) -> Option<RefusedAddress> {
+    let permitted = |private| destinations(private, &[]).permits_address(address);
+    let remedy = if permitted(true) {
+        "clients on the Internet cannot reach it; in a lab, use --allow-private"
+    } else {
+        "clients need an address that they can reach on the Internet"
+    };
+    let refused = RefusedAddress { address, remedy };
+    (!permitted(allow_private.unwrap_or(false))).then_some(refused)
 }
 
 /// The list of the command line, or else that of the configuration.

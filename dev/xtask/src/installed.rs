@@ -93,8 +93,17 @@ echo 'nonsense = 1' > /etc/teredo/teredo.toml.d/fault.toml
 if systemctl reload teredo-client; then exit 1; fi
 journalctl --sync
 journalctl --output=cat --unit=teredo-client | grep -q 'fault.toml:1: unknown'
+systemctl is-active teredo-client
+# Nor is a unit started again and again.
 rm -r /etc/teredo/teredo.toml.d
-systemctl is-active teredo-client";
+echo 'nonsense = 1' > /etc/teredo/faulty.toml
+if systemctl start teredo-client@faulty; then exit 1; fi
+systemctl show teredo-client@faulty --property=ActiveState,NRestarts,ExecMainStatus > /tmp/faulty
+grep -q ActiveState=failed /tmp/faulty
+grep -q NRestarts=0 /tmp/faulty
+grep -q ExecMainStatus=78 /tmp/faulty
+rm /etc/teredo/faulty.toml /tmp/faulty
+systemctl reset-failed teredo-client@faulty";
 
 /// How things stand, for the message of a failure.
 const REPORT: &str = "teredo 2>&1

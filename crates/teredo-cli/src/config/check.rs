@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::doubt::doubts;
 use super::{Config, Layers, Mistake};
 use crate::args::{ClientArgs, DEFAULT_CONFIG, ServerArgs};
 use crate::client::secrets;
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, narrate};
 use crate::secret;
 use crate::server::load_secrets;
 use crate::settings::{self, ClientSettings, ServerSettings};
@@ -24,6 +25,9 @@ pub(super) fn run(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Fa
             "its drop-ins and the defaults apply"
         };
         output.line(format_args!("no {DEFAULT_CONFIG}: {rest}"))?;
+    }
+    for doubt in doubts(&layers.config) {
+        narrate(format_args!("warning: {doubt}"));
     }
     for file in &layers.files {
         output.line(format_args!("{}: ok", file.display()))?;

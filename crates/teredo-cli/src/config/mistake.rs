@@ -193,7 +193,9 @@ impl From<Mistakes> for Failure {
         match &mistakes.list[..] {
             [only] => {
                 let usual = || format!("correct the line{again}");
-                Self::new(exit, only.to_string()).hint(only.remedy().unwrap_or_else(usual))
+                Self::new(exit, only.to_string())
+                    .hint(only.remedy().unwrap_or_else(usual))
+                    .of_settings()
             }
             several => {
                 let mut what = format!("{} mistakes in the settings:", several.len());
@@ -204,7 +206,9 @@ impl From<Mistakes> for Failure {
                         None => write!(what, "\n{mistake}"),
                     };
                 }
-                Self::new(exit, what).hint(format!("correct each of these{again}"))
+                Self::new(exit, what)
+                    .hint(format!("correct each of these{again}"))
+                    .of_settings()
             }
         }
     }

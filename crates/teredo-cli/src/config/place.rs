@@ -40,6 +40,11 @@ impl Places {
         self.0.get(key)
     }
 
+    /// The first line of them.
+    pub(super) fn first(&self) -> Option<&Place> {
+        self.0.values().min_by_key(|place| place.line)
+    }
+
     /// A later place of a key replaces an earlier one.
     pub(super) fn insert(&mut self, key: String, place: Place) {
         self.0.insert(key, place);

@@ -124,6 +124,7 @@ async fn offer(
     if let (Some(name), None) = (group, &found) {
         return Err(
             Failure::new(Exit::Failed, format!("there is no group '{name}'"))
+                .of_settings()
                 .hint("'groupadd --system NAME' creates one, or choose another one with --group"),
         );
     }

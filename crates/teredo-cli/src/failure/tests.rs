@@ -57,6 +57,7 @@ fn exit_codes_are_the_published_ones() {
         (3, "not_ready"),
         (4, "not_permitted"),
         (5, "unreachable"),
+        (78, "misconfigured"),
         (124, "timed_out"),
     ];
     assert_eq!(Exit::ALL.map(|exit| (exit.code(), exit.name())), published);

@@ -167,6 +167,13 @@ fn pairs_limits_and_threads_are_configured() {
     let to_one = settings.limits.per_destination.expect("a limit");
     assert_eq!((to_one.per_second.get(), to_one.burst.get()), (10, 20));
     assert_eq!(settings.limits.total, None, "0 is no limit");
+    let total = ServerSection {
+        relay_total: Some(5),
+        ..section.clone()
+    };
+    let total = server(None, None, &total).expect("all is configured");
+    let total = total.limits.total.expect("a limit");
+    assert_eq!((total.per_second.get(), total.burst.get()), (5, 5));
     let advertisements = settings.limits.advertisements.expect("a limit");
     assert_eq!(advertisements.per_second.get(), 7);
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{Ended, run};
+use crate::program::{Ended, finish, run, teredo};
 
 /// A main file, and a folder for its drop-ins.
 struct Files {
@@ -76,6 +76,91 @@ fn one_mistake_is_one_line_and_a_hint() {
             drop_in.display()
         );
         assert_eq!(bad.stderr, expected, "{arguments:?}");
+    }
+}
+
+/// The command line may have what is missing, so these are no mistakes; each is named with its line.
+#[test]
+fn settings_that_will_not_do_alone_are_warned_of() {
+    for (settings, warning) in [
+        (
+            "[client]\nservers = [\"192.0.2.1\", \"127.0.0.1\"]",
+            "2: a client does not use server 127.0.0.1, which",
+        ),
+        (
+            "[client]\nport = 7",
+            "2: [client] does not set 'servers', so the command line must",
+        ),
+        (
+            "[server]\n\nworkers = 1",
+            "3: [server] does not set 'address', so",
+        ),
+        (
+            "[server]\naddress = \"10.0.0.1\"",
+            "2: a server does not start at 10.0.0.1, which",
+        ),
+        (
+            "[server]\npairs = [{ address = \"192.0.2.9\", secondary = \"100.64.0.1\" }]",
+            "2: a server does not start at 100.64.0.1",
+        ),
+        ("[relay]\nport = 7", "2: [relay] does not set 'address', so"),
+        (
+            "[relay]\naddress = \"224.0.0.1\"",
+            "2: a relay does not start at 224.0.0.1, which",
+        ),
+        (
+            "[relay]\nhost = true\ngroup = \"no-such\"",
+            "3: this host has no group 'no-such'",
+        ),
+    ] {
+        let files = Files::new(settings);
+        let checked = files.check();
+        let expected = format!("teredo: warning: {}:{warning}", text(&files.main));
+        assert_eq!(checked.code, 0, "{settings}");
+        assert!(
+            checked.stderr.starts_with(&expected),
+            "{settings}: {}",
+            checked.stderr
+        );
+        assert_eq!(
+            checked.stderr.lines().count(),
+            1,
+            "{settings}: {}",
+            checked.stderr
+        );
+    }
+    for good in [
+        "[client]\nservers = [\"10.0.0.1\", \"teredo.example\"]\nallow_private = true",
+        "[server]\naddress = \"10.0.0.1\"\nallow_private = true",
+        "[relay]\nhost = true\ngroup = \"root\"",
+        "[firewall]\nallow_inbound = [\"22/tcp\"]",
+    ] {
+        let checked = Files::new(good).check();
+        assert_eq!((checked.code, checked.stderr.as_str()), (0, ""), "{good}");
+    }
+}
+
+/// A service manager is told that another start does not help: of a key, a group and a file of secrets.
+#[test]
+fn faulty_settings_have_an_exit_code_for_service_managers() {
+    let secrets = "secrets = \"/nonexistent\"";
+    for line in ["prot = 1", "group = \"nobody-has-it\"", secrets] {
+        let files = Files::new(&format!("[client]\nservers = [\"192.0.2.1\"]\n{line}\n"));
+        let path = text(&files.main);
+        let socket = files.folder.path().join("teredo.sock");
+        let arguments = ["--socket", text(&socket), "--config", path];
+        let by_hand = run(&[&arguments[..], &["client"]].concat());
+        let mut service = teredo(&[&arguments[..], &["client"]].concat());
+        let service = finish(service.env("NOTIFY_SOCKET", "@nobody-listens"));
+        assert_eq!(
+            [by_hand.code, service.code],
+            [1, 78],
+            "{line}: {}",
+            by_hand.stderr
+        );
+        let mut check = teredo(&["config", "check", path]);
+        let check = finish(check.env("NOTIFY_SOCKET", "@nobody-listens"));
+        assert!(check.code <= 1, "{line}: {}", check.code);
     }
 }
 

@@ -44,6 +44,12 @@ fn no_mistake_hides_another() {
     );
 }
 
+/// The parser has several complaints about such a line; the first is enough, beside the key that it makes of it.
+#[test]
+fn a_line_has_one_mistake_of_syntax() {
+    assert_mistakes("= =\n", &[(1, "unknown key ''"), (1, "unquoted keys")]);
+}
+
 #[test]
 fn each_element_is_judged_at_its_line() {
     assert_mistakes(

@@ -1,0 +1,91 @@
+//! Settings that are no mistake, because the command line may have the rest, and that will not do alone.
+
+use std::fmt;
+
+use nix::unistd::Group;
+use teredo_node::ServerName;
+
+use super::{Config, Place};
+use crate::settings::refused_address;
+
+/// A doubt, and the line that gives rise to it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    pub(super) place: Place,
+    what: String,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+/// Every doubt about these settings.
+pub(super) fn doubts(config: &Config) -> Vec<Doubt> {
+    let Config {
+        client,
+        server,
+        relay,
+        ..
+    } = config;
+    let mut doubts = Vec::new();
+    let mut add = |place: Option<&Place>, what: String| {
+        doubts.extend(place.cloned().map(|place| Doubt { place, what }));
+    };
+
+    let servers = client.servers.iter().flatten();
+    let addresses = servers.filter_map(|name| ServerName::from(name.as_str()).address());
+    for address in addresses {
+        if let Some(refused) = refused_address(address.primary, client.allow_private) {
+            let what = format!("a client does not use server {refused}");
+            add(client.places.get("servers"), what);
+        }
+    }
+    if client.servers.is_none() {
+        add(client.places.first(), lacks("client", "servers"));
+    }
+
+    let pairs = server.pairs.iter().flatten();
+    let pairs = pairs.flat_map(|pair| [Some(pair.address), pair.secondary]);
+    let pairs = pairs.map(|address| ("pairs", address));
+    let single = [("address", server.address), ("secondary", server.secondary)];
+    for (key, address) in single.into_iter().chain(pairs) {
+        let refused = address.and_then(|address| refused_address(address, server.allow_private));
+        if let Some(refused) = refused {
+            let what = format!("a server does not start at {refused}");
+            add(server.places.get(key), what);
+        }
+    }
+    if server.address.is_none() && server.pairs.is_none() {
+        add(server.places.first(), lacks("server", "address"));
+    }
+
+    if relay.host != Some(true) {
+        let refused = relay.address;
+        let refused = refused.and_then(|address| refused_address(address, relay.allow_private));
+        if let Some(refused) = refused {
+            let what = format!("a relay does not start at {refused}");
+            add(relay.places.get("address"), what);
+        }
+        if relay.address.is_none() {
+            add(relay.places.first(), lacks("relay", "address"));
+        }
+    }
+
+    for (group, places) in [
+        (&client.group, &client.places),
+        (&relay.group, &relay.places),
+    ] {
+        let unknown = |name: &&String| matches!(Group::from_name(name), Ok(None));
+        if let Some(name) = group.as_ref().filter(unknown) {
+            let what = format!("this host has no group '{name}'");
+            add(places.get("group"), what);
+        }
+    }
+    doubts
+}
+
+fn lacks(section: &str, key: &str) -> String {
+    format!("[{section}] does not set '{key}', so the command line must")
+}
