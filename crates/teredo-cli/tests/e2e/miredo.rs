@@ -6,6 +6,7 @@
 
 pub(crate) mod daemon;
 mod faults;
+mod moved;
 mod native;
 mod our_relay;
 
