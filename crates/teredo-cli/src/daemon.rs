@@ -3,6 +3,7 @@
 pub(crate) mod counters;
 pub(crate) mod inside;
 pub(crate) mod keep;
+pub(crate) mod local_service;
 pub(crate) mod node;
 pub(crate) mod privilege;
 pub(crate) mod reload;

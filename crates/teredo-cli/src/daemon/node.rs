@@ -1,26 +1,21 @@
 //! The common part of `teredo client` and `teredo relay`: the service, which stops a second instance, and failures.
 
-use std::io::ErrorKind;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use teredo_node::{NodeControl, Requests, RunError, StartError, retry_briefly};
+use teredo_node::{NodeControl, Requests, RunError, StartError};
 use teredo_notify::hub::Hub;
-use teredo_notify::service::{Config, EventBus, Service, ServiceError};
+use teredo_notify::service::EventBus;
 use teredo_notify::snapshot::Node;
 use teredo_tunnel::net::InterfaceError;
 use teredo_tunnel::{OpenError, SpawnError};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::Session;
+use super::local_service::LocalService;
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
-
-/// The default group whose members may control the daemon, if it exists.
-const GROUP: &str = "teredo";
 
 /// How long the first port waits for firewall agents. They watch for the service's socket and need a few milliseconds.
 pub(crate) const GATE_GRACE: Duration = Duration::from_millis(25);
@@ -33,9 +28,7 @@ pub(crate) struct NodeSession {
     pub(crate) control: NodeControl,
     /// For the first node; each later one gets its own.
     requests: Option<Requests>,
-    /// Until it is served.
-    service: Option<Service>,
-    serving: Option<Serving>,
+    service: LocalService,
 }
 
 impl NodeSession {
@@ -52,15 +45,15 @@ impl NodeSession {
         hub.set_node(node);
         let events = EventBus::new(hub.clone());
         let (control, requests) = teredo_node::control();
-        let service = offer(left, socket, group, &hub, &events, control.clone()).await?;
+        let answering = Arc::new(control.clone());
+        let service = LocalService::bind(left, socket, group, (&hub, &events), answering).await?;
         Ok(Self {
             session,
             hub,
             events,
             control,
             requests: Some(requests),
-            service: Some(service),
-            serving: None,
+            service,
         })
     }
 
@@ -76,25 +69,17 @@ impl NodeSession {
         &mut self,
         confine: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        if let Some(service) = self.service.take() {
-            confine()?;
-            self.serving = Some(Serving::start(service));
-        }
-        Ok(())
+        self.service.serve(confine)
     }
 
     /// Ends the service, which removes its socket.
     pub(crate) async fn end(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            serving.end().await;
-        }
+        self.service.end().await;
     }
 
     /// Closes all connections at once and tells nobody anything.
     pub(crate) async fn break_off(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            serving.break_off().await;
-        }
+        self.service.break_off().await;
     }
 }
 
@@ -108,87 +93,6 @@ pub(crate) fn keep_service(
         new_socket.clone_from(socket);
         new_group.clone_from(group);
     }
-}
-
-async fn offer(
-    left: Option<UnixListener>,
-    socket: &Path,
-    group: Option<&str>,
-    hub: &Hub,
-    events: &EventBus,
-    control: NodeControl,
-) -> Result<Service, Failure> {
-    let found = nix::unistd::Group::from_name(group.unwrap_or(GROUP))
-        .ok()
-        .flatten();
-    if let (Some(name), None) = (group, &found) {
-        return Err(
-            Failure::new(Exit::Failed, format!("there is no group '{name}'"))
-                .of_settings()
-                .hint("'groupadd --system NAME' creates one, or choose another one with --group"),
-        );
-    }
-    let group = found.map(|group| group.gid.as_raw());
-    let config = Config {
-        group,
-        ..Config::new(socket)
-    };
-    let control = Arc::new(control);
-    if let Some(listener) = left {
-        return Service::take_over(listener, &config, hub.clone(), events.clone(), control)
-            .map_err(|error| {
-                Failure::new(Exit::Failed, "cannot use the socket of the service manager")
-                    .because(error)
-                    .hint("the socket unit's ListenStream= and --socket must be the same")
-            });
-    }
-    retry_briefly(
-        || Service::bind(&config, hub.clone(), events.clone(), control.clone()),
-        |error| matches!(error, ServiceError::AlreadyRunning { .. }),
-    )
-    .await
-    .map_err(service_failure)
-}
-
-/// A service that answers.
-struct Serving {
-    close: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
-
-impl Serving {
-    fn start(service: Service) -> Self {
-        let (close, closed) = oneshot::channel::<()>();
-        let task = tokio::spawn(service.run(async {
-            // Ends when the sender is dropped.
-            let _ = closed.await;
-        }));
-        Self { close, task }
-    }
-
-    async fn break_off(self) {
-        self.task.abort();
-        // It is gone when this is ready.
-        let _ = self.task.await;
-    }
-
-    async fn end(self) {
-        drop(self.close);
-        // The runtime has reported a panic.
-        let _ = self.task.await;
-    }
-}
-
-fn service_failure(error: ServiceError) -> Failure {
-    let exit = match &error {
-        ServiceError::Folder { source, .. } | ServiceError::Create { source, .. }
-            if source.kind() == ErrorKind::PermissionDenied =>
-        {
-            Exit::NotPermitted
-        }
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, "cannot offer the local service").because(error)
 }
 
 /// A start that failed; `data_path` explains errors of the data path.
