@@ -6,13 +6,23 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use serde::Serialize;
 use teredo::wire::{Flags, TeredoAddress, is_obsolete_teredo, is_teredo};
 
-use crate::args::AddressCommand;
+use crate::args::{AddressArgs, AddressCommand};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 /// Runs `teredo address decode` and `encode`, which need no service and no privilege.
-pub(crate) fn run(command: AddressCommand, output: &mut Output) -> Result<Exit, Failure> {
-    match command {
+pub(crate) fn run(args: AddressArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let AddressArgs {
+        command,
+        address,
+        json,
+    } = args;
+    let short = address.map(|address| AddressCommand::Decode { address, json });
+    let missing = || {
+        Failure::new(Exit::Usage, "an address is missing")
+            .hint("'teredo address ADDR' shows the parts of a Teredo address")
+    };
+    match command.or(short).ok_or_else(missing)? {
         AddressCommand::Decode { address, json } => {
             let decoded = Decoded::new(address)?;
             if json {

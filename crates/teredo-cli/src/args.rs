@@ -106,9 +106,8 @@ pub(crate) enum Command {
     /// Start a stopped client
     Start,
     /// Decode and encode Teredo addresses
-    #[command(subcommand)]
-    Address(AddressCommand),
-    /// Explain a status code, an exit code or a drop reason
+    Address(AddressArgs),
+    /// Explain a status code, an exit code, a drop reason or a word of the status
     Explain(ExplainArgs),
     /// Run the whole system on a private internet of network namespaces
     Lab(LabArgs),
@@ -136,6 +135,12 @@ pub(crate) struct StatusArgs {
     /// Print JSON (schema teredo.status/1)
     #[arg(long)]
     pub(crate) json: bool,
+    /// List the peers of a client that were used last, with path, age and traffic; needs root or the service's group
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// Look again every so many seconds, and show what passes in between [default: 2]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "2", value_name = "SECONDS", value_parser = value::period)]
+    pub(crate) watch: Option<Duration>,
 }
 
 #[derive(Args, Debug)]
@@ -171,6 +176,19 @@ pub(crate) struct RebindArgs {
     pub(crate) port: Option<NonZeroU16>,
 }
 
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub(crate) struct AddressArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<AddressCommand>,
+    /// Teredo address to decode
+    #[arg(value_name = "ADDR")]
+    pub(crate) address: Option<Ipv6Addr>,
+    /// Print JSON (schema teredo.address/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AddressCommand {
     /// Show the parts of a Teredo address
@@ -198,7 +216,7 @@ pub(crate) enum AddressCommand {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// A number (21, 0xC00000A3) or a name (ERROR_NOT_READY, not_ready, mapping_mismatch)
+    /// A number (21, 0xC00000A3) or a name (ERROR_NOT_READY, not_ready, mapping_mismatch, dormant)
     #[arg(value_name = "CODE")]
     pub(crate) code: String,
 }

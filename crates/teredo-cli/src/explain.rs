@@ -11,8 +11,12 @@ use crate::nearest::nearest;
 use crate::output::Output;
 
 mod drops;
+mod words;
 
-/// Explains status codes of the notification functions, exit codes of this program, and drop reasons.
+use words::WORDS;
+
+/// Explains status codes of the notification functions, exit codes of this program, drop reasons, and the words of the
+/// status.
 pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
     let text = explain(&args.code).ok_or_else(|| unknown(&args.code))?;
     output.line(text)?;
@@ -22,7 +26,7 @@ pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failu
 /// Every meaning of `code`: 0 is both a status code and an exit code.
 fn explain(code: &str) -> Option<String> {
     let code = code.trim();
-    let texts: Vec<String> = [status(code), exit(code), dropped(code)]
+    let texts: Vec<String> = [status(code), exit(code), dropped(code), word(code)]
         .into_iter()
         .flatten()
         .collect();
@@ -72,6 +76,16 @@ fn dropped(code: &str) -> Option<String> {
     ))
 }
 
+/// A word of `teredo status`, as it stands there or with `_` for a space.
+fn word(code: &str) -> Option<String> {
+    let code = code.replace(' ', "_");
+    let word = WORDS.iter().find(|word| is_name(&code, word.name))?;
+    Some(format!(
+        "{} (a word of 'teredo status': {})\n  means: {}\n   next: {}",
+        word.name, word.place, word.meaning, word.next_step
+    ))
+}
+
 fn is_name(text: &str, name: &str) -> bool {
     text.eq_ignore_ascii_case(name)
 }
@@ -82,7 +96,8 @@ fn unknown(code: &str) -> Failure {
         .flat_map(|code| [code.win32_name(), code.ntstatus_name()]);
     let names = names
         .chain(Exit::ALL.map(Exit::name))
-        .chain(DropReason::ALL.iter().map(|reason| reason.name()));
+        .chain(DropReason::ALL.iter().map(|reason| reason.name()))
+        .chain(WORDS.iter().map(|word| word.name));
     let failure = Failure::new(
         Exit::Failed,
         format!(
@@ -93,7 +108,7 @@ fn unknown(code: &str) -> Failure {
     failure.hint(match nearest(code, names) {
         Some(name) => format!("did you mean '{name}'?"),
         None => String::from(
-            "try a status code (21, 0xC00000A3), an exit status (3) or a drop reason (malformed)",
+            "try a status code (21, 0xC00000A3), an exit status (3), a drop reason (malformed) or a word of the status (dormant)",
         ),
     })
 }

@@ -49,7 +49,9 @@ use crate::args::{Cli, Command, Global, StatusArgs};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use crate::settings::{ClientSettings, FirewallSettings, RelaySettings, ServerSettings};
+use crate::settings::{
+    ClientSettings, FirewallSettings, RelaySettings, ServerSettings, ServerSocket,
+};
 
 fn main() -> ExitCode {
     let exit = run().unwrap_or_else(|failure| {
@@ -89,6 +91,10 @@ fn run() -> Result<Exit, Failure> {
     )?;
 
     let Global { socket, config, .. } = global;
+    let chosen = socket.clone();
+    // By an option or by the environment.
+    let environment = env::var_os("TEREDO_SOCKET").filter(|path| !path.is_empty());
+    let named = chosen.clone().or_else(|| environment.map(Into::into));
     let socket = socket.unwrap_or_else(teredo_notify::socket_path);
     let config = config.as_deref();
     let outcome = match command {
@@ -97,7 +103,11 @@ fn run() -> Result<Exit, Failure> {
             ClientSettings::new(args.clone(), section, socket.clone())
         }),
         Command::Server(args) => {
-            server::run(|| ServerSettings::new(args.clone(), Config::load(config)?.server))
+            let socket = ServerSocket::new(chosen);
+            server::run(|| {
+                let section = Config::load(config)?.server;
+                ServerSettings::new(args.clone(), section, socket.clone())
+            })
         }
         Command::Relay(args) => relay::run(|| {
             let section = Config::load(config)?.relay;
@@ -107,7 +117,7 @@ fn run() -> Result<Exit, Failure> {
             let section = Config::load(config)?.firewall;
             Ok(FirewallSettings::new(args.clone(), section, socket.clone()))
         }),
-        Command::Status(args) => status::run(&args, &socket, &mut output),
+        Command::Status(args) => status::run(&args, named.as_deref(), &mut output),
         Command::Port(args) => port::run(&args, &socket, &mut output),
         Command::Monitor(args) => monitor::run(&args, &socket, &mut output),
         Command::Rebind(args) => control::rebind(&args, &socket, &mut output),

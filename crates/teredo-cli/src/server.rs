@@ -10,19 +10,25 @@ use teredo::policy::DestinationPolicy;
 use teredo::server::{Security, ServerCounters};
 use teredo::wire::PORT;
 use teredo::{DropCounters, DropReason, KnownClient, KnownClients, ServerAddress, ServerConfig};
+use teredo_notify::hub::Hub;
+use teredo_notify::service::EventBus;
 use teredo_tunnel::net::NetworkMonitor;
 use teredo_tunnel::server::{ServerEvent, ServerHandle, ServerStatus};
 use teredo_tunnel::{BindError, SpawnError};
 use tokio::sync::mpsc;
 
+use crate::daemon::local_service::LocalService;
 use crate::daemon::reload::{self, Next};
 use crate::daemon::sandbox::Needs;
 use crate::daemon::{self, ControlSignal, Session, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 use crate::secret::{self, Entry, SecretError};
-use crate::settings::{ServerSettings, destinations, refused_address};
+use crate::settings::{ServerSettings, ServerSocket, destinations, refused_address};
 use crate::text::bytes;
+use status::ServerControl;
+
+mod status;
 
 /// The word behind the secret of a client that must get a new one.
 const RETIRED: &str = "retired";
@@ -30,14 +36,72 @@ const RETIRED: &str = "retired";
 /// Serves until SIGINT or SIGTERM. `load` reads the settings, at the start and at each reload.
 pub(crate) fn run(load: impl Fn() -> Result<ServerSettings, Failure>) -> Result<Exit, Failure> {
     let first = Setup::read(&load)?;
-    // For raw sockets to the IPv6 Internet and for large receive buffers, which a reload may open again.
-    privilege::keep([Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN])?;
-    sandbox::enter(&Needs::of_a_server());
-    let serving = async {
-        let mut session = Session::new()?;
-        reload::run(first, async |setup| serve(&mut session, setup, &load).await).await
-    };
-    daemon::runtime()?.block_on(serving)
+    daemon::runtime()?.block_on(async {
+        let mut process = Process::new(&first.settings).await?;
+        let outcome = reload::run(first, async |setup| process.serve(setup, &load).await).await;
+        process.end().await;
+        outcome
+    })
+}
+
+/// The parts of a server's process that outlive a reload.
+struct Process {
+    session: Session,
+    control: ServerControl,
+    service: Option<LocalService>,
+}
+
+impl Process {
+    /// Offers the service, and gives up what the process no longer needs.
+    async fn new(settings: &ServerSettings) -> Result<Self, Failure> {
+        let session = Session::new()?;
+        let control = ServerControl::new();
+        let mut service = offer(&settings.socket, &control).await?;
+        // For raw sockets to the IPv6 Internet and for large receive buffers, which a reload may open again.
+        privilege::keep([Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN])?;
+        sandbox::enter(&Needs::of_a_server(settings.socket.path()));
+        if let Some(service) = &mut service {
+            service.serve(|| Ok(()))?;
+        }
+        Ok(Self {
+            session,
+            control,
+            service,
+        })
+    }
+
+    async fn end(&mut self) {
+        if let Some(service) = &mut self.service {
+            service.end().await;
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        setup: &Setup,
+        load: impl Fn() -> Result<ServerSettings, Failure>,
+    ) -> Result<Next<Setup>, Failure> {
+        serve(&mut self.session, &self.control, setup, load).await
+    }
+}
+
+/// A server needs no service, so one at a place that nobody has chosen is offered if it can be.
+async fn offer(
+    socket: &ServerSocket,
+    control: &ServerControl,
+) -> Result<Option<LocalService>, Failure> {
+    let hub = Hub::new();
+    let events = EventBus::new(hub.clone());
+    let answering = Arc::new(control.clone());
+    let path = socket.path();
+    let offered = LocalService::bind(None, path, None, (&hub, &events), answering).await;
+    match (offered, socket) {
+        (Err(failure), ServerSocket::Default(_)) => {
+            tracing::info!("'teredo status' cannot ask this server: {failure}");
+            Ok(None)
+        }
+        (offered, _) => offered.map(Some),
+    }
 }
 
 /// The settings, and what the server makes of them. A reload reads all of it before it ends the server in force.
@@ -60,6 +124,7 @@ impl Setup {
 
 async fn serve(
     session: &mut Session,
+    control: &ServerControl,
     setup: &Setup,
     load: impl Fn() -> Result<ServerSettings, Failure>,
 ) -> Result<Next<Setup>, Failure> {
@@ -79,6 +144,8 @@ async fn serve(
     // The loop below holds the receiver for as long as the server runs.
     let events = move |event| drop(sender.send(event));
     let server = ServerHandle::spawn(pairs.collect(), settings.workers, events).map_err(refusal)?;
+    let server = Arc::new(server);
+    control.serve(&server, &settings.pairs);
     let mut network = NetworkMonitor::for_server()
         .await
         .context("cannot monitor the network's addresses")?;

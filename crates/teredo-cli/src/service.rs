@@ -5,7 +5,7 @@ use std::path::Path;
 
 use teredo_notify::call::{CallError, Caller, Replies};
 use teredo_notify::service::Outcome;
-use teredo_notify::types::{Event, EventName, Status};
+use teredo_notify::types::{Event, EventName, MAX_PEERS, Peer, Status};
 
 use crate::failure::{Exit, Failure};
 
@@ -16,6 +16,11 @@ pub(crate) const HOW_TO_START: &str =
 /// The status of the client.
 pub(crate) fn status(socket: &Path) -> Result<Status, Failure> {
     call(socket, Caller::get_status)
+}
+
+/// The peers that the client used last.
+pub(crate) fn peers(socket: &Path) -> Result<Vec<Peer>, Failure> {
+    call(socket, |service| service.get_peers(MAX_PEERS))
 }
 
 /// The port in use.

@@ -1,201 +1,173 @@
-//! `teredo status`: the state as a block of text, or as the versioned JSON object.
+//! `teredo status`: the nodes of this host, as text or as the versioned JSON object.
 
-use std::fmt;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+mod block;
+mod peers;
+pub(crate) mod rate;
 
-use anstyle::{AnsiColor, Style};
-use teredo_notify::types::{FirewallStatus, Phase, Role, Status};
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+use teredo_notify::types::{Peer, Phase, Role, Status};
 
 use crate::args::StatusArgs;
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, narrate};
 use crate::service;
-use crate::text::{bytes, plain, span};
+use block::Block;
+use peers::Table;
+use rate::Rates;
 
-/// Prints the status; [`Exit::NotReady`] if the client is not qualified.
-pub(crate) fn run(args: &StatusArgs, socket: &Path, output: &mut Output) -> Result<Exit, Failure> {
-    let status = service::status(socket)?;
-    if args.json {
-        output.json(&status)?
-    } else {
-        output.line(Block::new(&status, SystemTime::now()))?
-    }
-    Ok(if status.state == Phase::Qualified {
-        Exit::Done
-    } else {
-        Exit::NotReady
-    })
-}
+/// Nodes of one host that are shown without being asked for.
+const MAX_NODES: usize = 16;
 
-/// A [`Status`] as text, at a given time.
-struct Block<'a> {
-    status: &'a Status,
-    now: SystemTime,
-}
+/// To the upper left corner, and empties the screen from there.
+const HOME: &str = "\x1b[H\x1b[J";
 
-impl<'a> Block<'a> {
-    const fn new(status: &'a Status, now: SystemTime) -> Self {
-        Self { status, now }
-    }
-
-    fn heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let status = self.status;
-        let colour = match status.state {
-            Phase::Qualified => AnsiColor::Green,
-            Phase::Probe | Phase::Dormant => AnsiColor::Yellow,
-            Phase::Offline | Phase::Unknown => AnsiColor::Red,
-        };
-        let dot = Style::new().fg_color(Some(colour.into()));
-        let bold = Style::new().bold();
-        let name = plain(status.interface.as_deref().unwrap_or("teredo"));
-        write!(
-            f,
-            "{dot}●{dot:#} {bold}{name}{bold:#}  {}{dot}{}{dot:#}",
-            if status.role == Role::Relay {
-                "relay "
-            } else {
-                ""
-            },
-            status.state.name()
-        )?;
-        let since = status
-            .since
-            .as_deref()
-            .and_then(|since| humantime::parse_rfc3339_weak(since).ok());
-        if let Some(lasted) = since.and_then(|since| self.now.duration_since(since).ok()) {
-            write!(f, " for {}", span(lasted))?;
-        }
-        match (&status.server, status.server_address) {
-            (Some(name), Some(address)) if *name != address.to_string() => {
-                write!(f, "    server {} ({address})", plain(name))
+/// Prints the status; [`Exit::NotReady`] if the node is not qualified. Without a chosen socket, it shows every node that
+/// has its socket in the usual folder, and JSON of the first.
+pub(crate) fn run(
+    args: &StatusArgs,
+    chosen: Option<&Path>,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
+    let sockets = match chosen {
+        Some(socket) => vec![socket.to_owned()],
+        None => sockets(),
+    };
+    let mut before = None;
+    loop {
+        let seen = match Seen::look(&sockets, args.peers) {
+            Ok(seen) => seen,
+            // It may come back.
+            Err(failure) if args.watch.is_some() && failure.exit() == Exit::Unreachable => {
+                narrate(failure);
+                thread::sleep(args.watch.unwrap_or_default());
+                before = None;
+                continue;
             }
-            (Some(name), _) => write!(f, "    server {}", plain(name)),
-            (None, Some(address)) => write!(f, "    server {address}"),
-            (None, None) => Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        if args.json {
+            output.json(&seen.nodes[0])?;
+        } else {
+            if args.watch.is_some() && std::io::stdout().is_terminal() {
+                output.bytes(HOME.as_bytes())?;
+            }
+            output.line(seen.text(before.as_ref()))?;
+        }
+        let Some(period) = args.watch else {
+            return Ok(seen.exit());
+        };
+        thread::sleep(period);
+        before = Some(seen);
+    }
+}
+
+/// The sockets of this host's nodes: the client's or relay's first.
+fn sockets() -> Vec<PathBuf> {
+    let first = teredo_notify::socket_path();
+    let folder = first
+        .parent()
+        .and_then(|folder| std::fs::read_dir(folder).ok());
+    let others = folder
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let is_other =
+        |path: &PathBuf| *path != first && path.extension().is_some_and(|end| end == "sock");
+    let mut others: Vec<_> = others.filter(is_other).collect();
+    others.sort();
+    std::iter::once(first)
+        .chain(others)
+        .take(MAX_NODES)
+        .collect()
+}
+
+/// The nodes at one moment.
+struct Seen {
+    at: Instant,
+    /// At least one.
+    nodes: Vec<Node>,
+}
+
+/// In JSON, the object of schema `teredo.status/1`, with the list if it was asked for.
+#[derive(Serialize)]
+struct Node {
+    #[serde(flatten)]
+    status: Status,
+    #[serde(rename = "peer_list", skip_serializing_if = "Option::is_none")]
+    peers: Option<Vec<Peer>>,
+}
+
+impl Seen {
+    /// Fails like the first socket if no node answers.
+    fn look(sockets: &[PathBuf], with_peers: bool) -> Result<Self, Failure> {
+        let mut failure = None;
+        let mut nodes = Vec::new();
+        for socket in sockets {
+            match Node::look(socket, with_peers) {
+                Ok(node) => nodes.push(node),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        match failure {
+            Some(failure) if nodes.is_empty() => Err(failure),
+            _ => Ok(Self {
+                at: Instant::now(),
+                nodes,
+            }),
         }
     }
 
-    fn rows(&self) -> Vec<(&'static str, String)> {
-        let status = self.status;
-        let mut rows = Vec::new();
-        for problem in &status.problems {
-            rows.push(("Problem", plain(problem)));
+    fn exit(&self) -> Exit {
+        if self.nodes[0].status.state == Phase::Qualified {
+            Exit::Done
+        } else {
+            Exit::NotReady
         }
-        if let Some(reason) = &status.reason {
-            rows.push(("Reason", plain(reason)));
-        }
-        if let Some(address) = status.address {
-            rows.push(("Address", address.to_string()));
-        }
-        rows.push(("Local port", self.port()));
-        if let Some(nat) = &status.nat {
-            rows.push(("NAT", plain(nat)));
-        }
-        if let Some(refresh) = status.refresh_ms {
-            rows.push((
-                "Refresh",
-                format!("every {}", span(Duration::from_millis(refresh))),
-            ));
-        }
-        let peers = status.peers;
-        let counters = status.counters;
-        rows.push((
-            "Peers",
-            format!(
-                "{} ({} trusted)    Rx {}  Tx {}",
-                peers.total,
-                peers.trusted,
-                bytes(counters.rx_bytes),
-                bytes(counters.tx_bytes)
-            ),
-        ));
-        rows.push(("Drops", self.drops()));
-        if status.firewall.is_empty() {
-            rows.push(("Firewall", String::from("no agent connected")));
-        }
-        for (index, gate) in status.firewall.iter().enumerate() {
-            rows.push((
-                if index == 0 { "Firewall" } else { "" },
-                firewall(gate, status.sequence),
-            ));
-        }
-        rows
     }
 
-    fn port(&self) -> String {
-        let status = self.status;
-        if status.port == 0 {
-            return String::from("none");
-        }
-        let mut text = format!("{}/udp", status.port);
-        if let Some(local) = status.local.filter(|local| !local.ip().is_unspecified()) {
-            text.push_str(&format!(" on {}", local.ip()));
-        }
-        if let Some(mapped) = status.mapped {
-            text.push_str(&format!("    Mapped: {mapped}"));
+    fn text(&self, before: Option<&Self>) -> String {
+        let elapsed = before.map(|before| self.at - before.at);
+        let blocks = self.nodes.iter().map(|node| {
+            let earlier = before.and_then(|before| before.same(node));
+            node.text(earlier.zip(elapsed))
+        });
+        blocks.collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// The node that was this one before.
+    fn same(&self, node: &Node) -> Option<&Node> {
+        let key = |node: &Node| (node.status.role, node.status.interface.clone());
+        self.nodes.iter().find(|other| key(other) == key(node))
+    }
+}
+
+impl Node {
+    fn look(socket: &Path, with_peers: bool) -> Result<Self, Failure> {
+        let status = service::status(socket)?;
+        let has_list = with_peers && status.role == Role::Client;
+        Ok(Self {
+            peers: has_list.then(|| service::peers(socket)).transpose()?,
+            status,
+        })
+    }
+
+    fn text(&self, before: Option<(&Self, Duration)>) -> String {
+        let rates = before.map(|(before, elapsed)| {
+            Rates::between(&before.status.counters, &self.status.counters, elapsed)
+        });
+        let mut text = Block::new(&self.status, SystemTime::now(), rates).to_string();
+        if let Some(peers) = &self.peers {
+            let before = before.and_then(|(node, elapsed)| Some((node.peers.as_deref()?, elapsed)));
+            text += &format!("\n\n{}", Table::new(peers, before));
         }
         text
     }
-
-    fn drops(&self) -> String {
-        let mut drops: Vec<_> = self
-            .status
-            .drops
-            .iter()
-            .filter(|&(_, &count)| count > 0)
-            .collect();
-        if drops.is_empty() {
-            return String::from("none");
-        }
-        drops.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        let total = drops
-            .iter()
-            .fold(0_u64, |sum, &(_, &count)| sum.saturating_add(count));
-        let named: Vec<_> = drops
-            .iter()
-            .map(|(name, count)| format!("{} {count}", plain(name)))
-            .collect();
-        format!("{total} ({})", named.join(", "))
-    }
 }
-
-fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
-    let name = plain(gate.command.as_deref().unwrap_or("subscriber"));
-    let pid = gate
-        .pid
-        .map(|pid| format!(" (pid {pid})"))
-        .unwrap_or_default();
-    let sync = match (gate.in_sync, gate.settle_us) {
-        (false, _) if gate.trouble.is_some() => String::from("not in sync: see the problem above"),
-        (true, Some(micros)) => format!(
-            "in sync, {} after the last change",
-            span(Duration::from_micros(micros))
-        ),
-        (true, None) => String::from("in sync"),
-        (false, _) => match gate.sequence {
-            Some(confirmed) => format!("behind: confirmed {confirmed} of {sequence}"),
-            None => String::from("behind: confirmed nothing yet"),
-        },
-    };
-    let missed = if gate.missed == 0 {
-        String::new()
-    } else {
-        format!(", {} deadlines missed", gate.missed)
-    };
-    format!("{name}{pid} {sync}{missed}")
-}
-
-impl fmt::Display for Block<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.heading(f)?;
-        for (label, text) in self.rows() {
-            let colon = if label.is_empty() { ' ' } else { ':' };
-            write!(f, "\n{label:>12}{colon} {text}")?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests;

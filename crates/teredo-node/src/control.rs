@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use teredo_notify::service::{Control, ControlError, ControlFuture, Outcome};
-use teredo_notify::types::Status;
+use teredo_notify::types::{Peer, Status};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many requests wait for the control loop; further callers wait for a place.
@@ -32,6 +32,7 @@ pub fn control() -> (NodeControl, Requests) {
 #[derive(Debug)]
 pub(crate) enum Request {
     Status(oneshot::Sender<Status>),
+    Peers(usize, oneshot::Sender<Vec<Peer>>),
     Rebind(Option<u16>, Reply),
     Stop(Reply),
     Start(Reply),
@@ -90,6 +91,13 @@ impl NodeControl {
 impl Control for NodeControl {
     fn status(&self) -> ControlFuture<'_, Status> {
         Box::pin(async { self.ask(Request::Status).await.unwrap_or_default() })
+    }
+
+    fn peers(&self, most: usize) -> ControlFuture<'_, Vec<Peer>> {
+        Box::pin(async move {
+            let asked = self.ask(|reply| Request::Peers(most, reply));
+            asked.await.unwrap_or_default()
+        })
     }
 
     fn rebind(&self, port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {

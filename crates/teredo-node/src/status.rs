@@ -1,9 +1,10 @@
 //! The common part of a client's and a relay's status.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use teredo::DropCounters;
-use teredo_notify::types::{Counters, Phase, Status, rfc3339};
+use teredo::client::{PeerState as PathState, PeerStatus};
+use teredo_notify::types::{Counters, Peer, PeerState, Phase, Status, rfc3339};
 
 /// The time when a node started, and the time when it entered its state.
 #[derive(Clone, Copy, Debug)]
@@ -37,18 +38,47 @@ impl Times {
     }
 }
 
+/// The summary of the traffic.
+pub(crate) fn traffic(counters: &teredo_tunnel::lane::Counters) -> Counters {
+    Counters {
+        rx_packets: counters.udp.rx_datagrams,
+        rx_bytes: counters.udp.rx_bytes,
+        tx_packets: counters.udp.tx_datagrams,
+        tx_bytes: counters.udp.tx_bytes,
+    }
+}
+
+/// A peer of a client.
+pub(crate) fn peer(peer: &PeerStatus) -> Peer {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Peer {
+        address: peer.address,
+        state: match peer.state {
+            PathState::Trusted => PeerState::Trusted,
+            PathState::Probing => PeerState::Probing,
+            PathState::Silent => PeerState::Silent,
+            _ => PeerState::Unknown,
+        },
+        path: peer.path,
+        began: peer.began,
+        heard_ms: peer.heard.map(ms),
+        sent_ms: peer.sent.map(ms),
+        counters: Counters {
+            rx_packets: peer.traffic.rx_packets,
+            rx_bytes: peer.traffic.rx_bytes,
+            tx_packets: peer.traffic.tx_packets,
+            tx_bytes: peer.traffic.tx_bytes,
+        },
+    }
+}
+
 /// Fills in the traffic: the summary, every counter of the data path, and the drops.
 pub(crate) fn set_traffic(
     status: &mut Status,
     counters: &teredo_tunnel::lane::Counters,
     drops: &DropCounters,
 ) {
-    status.counters = Counters {
-        rx_packets: counters.udp.rx_datagrams,
-        rx_bytes: counters.udp.rx_bytes,
-        tx_packets: counters.udp.tx_datagrams,
-        tx_bytes: counters.udp.tx_bytes,
-    };
+    status.counters = traffic(counters);
     status.data_path = counters
         .iter()
         .map(|(name, count)| (name.to_owned(), count))

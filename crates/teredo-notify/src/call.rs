@@ -16,7 +16,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::service::Outcome;
-use crate::types::{Event, EventName, Status};
+use crate::types::{Event, EventName, Peer, Status};
 use crate::wire::{Decoder, OutgoingCall, PortState, Reply, WireError, error};
 use crate::{Notification, Snapshot};
 
@@ -133,6 +133,19 @@ impl Caller {
         }
         self.call::<Answer>("GetStatus", json!({}))
             .map(|answer| answer.status)
+    }
+
+    /// The peers that the client used last, at most `most`, and at most [`MAX_PEERS`](crate::types::MAX_PEERS).
+    ///
+    /// # Errors
+    /// [`CallError::PermissionDenied`]; any other.
+    pub fn get_peers(&mut self, most: usize) -> Result<Vec<Peer>, CallError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            peers: Vec<Peer>,
+        }
+        self.call::<Answer>("GetPeers", json!({ "most": most }))
+            .map(|answer| answer.peers)
     }
 
     /// Moves the client to another port; none: one of the system's choice.

@@ -3,10 +3,12 @@
 //! Fields are added, never changed or removed. A reader skips unknown fields, and takes a missing one as empty.
 
 mod event;
+mod peer;
 mod status;
 
 pub use event::{Detail, EVENT_SCHEMA, Event, EventName, PortKind, UnknownEventName, rfc3339};
-pub use status::{Counters, FirewallStatus, Peers, Phase, Role, STATUS_SCHEMA, Status};
+pub use peer::{MAX_PEERS, Peer, PeerState};
+pub use status::{Counters, FirewallStatus, Lane, Pair, Peers, Phase, Role, STATUS_SCHEMA, Status};
 
 #[cfg(test)]
 mod tests;

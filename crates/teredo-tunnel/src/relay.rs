@@ -53,6 +53,18 @@ pub struct RelayPathStatus {
     pub port: u16,
     /// Traffic and system calls.
     pub counters: Counters,
+    /// The share of each lane.
+    pub lanes: Vec<RelayLaneStatus>,
+}
+
+/// The share of one lane of a relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RelayLaneStatus {
+    /// Its state machine's own account.
+    pub relay: RelayStatus,
+    /// Traffic and system calls.
+    pub counters: Counters,
 }
 
 impl RelayPathStatus {
@@ -63,6 +75,7 @@ impl RelayPathStatus {
         self.drops.merge(&lane.drops);
         self.port = self.port.max(lane.port);
         self.counters += lane.counters;
+        self.lanes.extend_from_slice(&lane.lanes);
     }
 }
 

@@ -45,6 +45,7 @@ mod send;
 pub use config::{ClientConfig, ServerAddress};
 pub use discovery::LocalSubnet;
 pub use event::{Event, Nat, Reason, State, Status};
+pub use peers::{PeerState, PeerStatus, PeerTraffic};
 pub use resume::Resumption;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -89,6 +90,8 @@ pub struct Client {
     /// Consecutive failed qualifications.
     failures: u32,
     peers: Peers,
+    /// The entry of the last packet of the host that had a path.
+    last_sent_to: Option<u32>,
     discovery: Discovery,
     links: Links,
     determination: Determination,
@@ -153,6 +156,7 @@ impl Client {
             retired_keys: BTreeSet::new(),
             failures: 0,
             peers: Peers::new(bounds, keys),
+            last_sent_to: None,
             discovery: Discovery::new(now),
             links: Links::default(),
             determination,
@@ -245,6 +249,11 @@ impl Client {
         }
     }
 
+    /// The peers that were used last, those with a path first; at most `most`.
+    pub fn peers(&self, now: Instant, most: usize) -> Vec<PeerStatus> {
+        self.peers.recent(now, most)
+    }
+
     /// The current status.
     pub fn status(&self) -> Status {
         let (state, reason) = self.visible_state();
@@ -293,6 +302,12 @@ impl Node for Client {
         match self.submit(now, packet) {
             Ok(submission) => submission,
             Err(reason) => Submission::Drop(self.drop(reason)),
+        }
+    }
+
+    fn count_sent(&mut self, packets: u64, bytes: u64) {
+        if let Some(slot) = self.last_sent_to.take() {
+            self.peers.count_sent(slot, packets, bytes);
         }
     }
 

@@ -31,6 +31,12 @@ pub trait Node {
     /// allocated.
     fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission;
 
+    /// After [`Submission::Send`], the caller has sent further packets to the same destination, with so many bytes,
+    /// without asking for each.
+    fn count_sent(&mut self, packets: u64, bytes: u64) {
+        let _ = (packets, bytes);
+    }
+
     /// Does what is due. Additional calls do no harm.
     fn handle_timeout(&mut self, now: Instant);
 

@@ -137,6 +137,14 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
         Some(self.lists[list].oldest).filter(|&slot| slot != NONE)
     }
 
+    /// The entries of this list, the last used first.
+    pub(crate) fn newest_of(&self, list: usize) -> impl Iterator<Item = u32> {
+        let present = |slot: u32| (slot != NONE).then_some(slot);
+        std::iter::successors(present(self.lists[list].newest), move |&slot| {
+            present(self.slots[slot as usize].older)
+        })
+    }
+
     /// The number of entries in this list.
     pub(crate) fn len_of(&self, list: usize) -> usize {
         self.lists[list].len as usize
@@ -178,6 +186,13 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
         self.index.insert(key, slot);
         self.link(slot, 0);
         slot
+    }
+
+    /// The entry, if there ever was one of this number; another one may have its place by now.
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut V> {
+        self.slots
+            .get_mut(slot as usize)
+            .map(|slot| &mut slot.value)
     }
 
     /// Makes the entry the newest of its list.

@@ -34,6 +34,16 @@ pub(crate) fn refresh_interval(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| String::from("expected 5 to 300 seconds"))
 }
 
+/// The pause between two looks.
+pub(crate) fn period(text: &str) -> Result<Duration, String> {
+    const RANGE: std::ops::RangeInclusive<Duration> =
+        Duration::from_millis(100)..=Duration::from_secs(3600);
+    duration(text)
+        .ok()
+        .filter(|period| RANGE.contains(period))
+        .ok_or_else(|| String::from("expected 0.1 to 3600 seconds"))
+}
+
 /// A UDP port other than 0.
 pub(crate) fn port(text: &str) -> Result<NonZeroU16, String> {
     text.parse()

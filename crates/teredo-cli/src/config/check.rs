@@ -10,7 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{Output, narrate};
 use crate::secret;
 use crate::server::load_secrets;
-use crate::settings::{self, ClientSettings, ServerSettings};
+use crate::settings::{self, ClientSettings, ServerSettings, ServerSocket};
 
 pub(super) fn run(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Failure> {
     let mut layers = checked(chosen);
@@ -59,7 +59,7 @@ fn unusable_secrets(layers: &Layers) -> Vec<Mistake> {
         ("server", server.places.clone()),
     ];
     let client = ClientSettings::of(ClientArgs::default(), client, PathBuf::new());
-    let server = ServerSettings::of(ServerArgs::default(), server);
+    let server = ServerSettings::of(ServerArgs::default(), server, ServerSocket::new(None));
     let of_client = match &client.secret_file {
         // The servers are on the command line, so the file may name any.
         Some(path) if client.servers.is_empty() => secret::read(path).err(),

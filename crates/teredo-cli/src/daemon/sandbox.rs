@@ -55,9 +55,10 @@ impl Needs {
         }
     }
 
-    /// A server.
-    pub(crate) fn of_a_server() -> Self {
+    /// A server with this socket.
+    pub(crate) fn of_a_server(socket: &Path) -> Self {
         Self {
+            writable: socket.parent().map(Path::to_path_buf).into_iter().collect(),
             internet: true,
             ..Self::default()
         }

@@ -58,3 +58,34 @@ fn an_unknown_code_is_refused_with_the_nearest_name() {
         "{said}"
     );
 }
+
+/// Each state, NAT and peer state that a status can print.
+#[test]
+fn every_word_of_the_status_is_explained() {
+    use teredo::client::Nat;
+    use teredo_notify::types::{PeerState, Phase};
+
+    let states = [
+        Phase::Offline,
+        Phase::Probe,
+        Phase::Dormant,
+        Phase::Qualified,
+    ]
+    .map(Phase::name);
+    let nats = [Nat::Unknown, Nat::None, Nat::Restricted, Nat::Symmetric].map(Nat::name);
+    let peers = [PeerState::Trusted, PeerState::Probing, PeerState::Silent].map(PeerState::name);
+    let lines = [
+        "problem",
+        "Reason",
+        "Drops",
+        "in sync",
+        "not in sync",
+        "behind",
+        "serving",
+        "relaying",
+    ];
+    for word in states.iter().chain(&nats).chain(&peers).chain(&lines) {
+        let text = explain(word).unwrap_or_else(|| panic!("{word} has no explanation"));
+        assert!(text.contains("\n   next: "), "{text}");
+    }
+}

@@ -90,7 +90,8 @@ impl Network {
             "--address".to_owned(),
             SERVER[0].to_string(),
         ];
-        let process = spawn(&self.server, "server", None, &arguments)?;
+        let socket = self.folder.path().join("server.sock");
+        let process = spawn(&self.server, "server", Some(&socket), &arguments)?;
         process.wait_for_line("serving", Duration::from_secs(5))?;
         self.server_process = Some(process);
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use teredo::server::{Rate, RelayLimits};
 use teredo::{Prefix, ServerAddress};
@@ -30,15 +30,59 @@ pub(crate) struct ServerSettings {
     pub(crate) allow_plain: bool,
     pub(crate) workers: NonZeroUsize,
     pub(crate) limits: RelayLimits,
+    /// The socket of the local service.
+    pub(crate) socket: ServerSocket,
+}
+
+/// The socket of a server's local service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ServerSocket {
+    /// Where the user wants it.
+    Chosen(PathBuf),
+    /// Beside the default one of clients and relays, which a server may share a host with.
+    Default(PathBuf),
+}
+
+impl ServerSocket {
+    /// The one of the command line or the environment, or else the default: in the folder that the service manager has
+    /// made, or in the usual one.
+    pub(crate) fn new(chosen: Option<PathBuf>) -> Self {
+        let environment = || {
+            let path = teredo_notify::socket_path();
+            (path != Path::new(teredo_notify::DEFAULT_SOCKET)).then_some(path)
+        };
+        if let Some(path) = chosen.or_else(environment) {
+            return Self::Chosen(path);
+        }
+        let made = std::env::var_os("RUNTIME_DIRECTORY");
+        let made = made.and_then(|folders| std::env::split_paths(&folders).next());
+        let usual = || {
+            Path::new(teredo_notify::DEFAULT_SOCKET)
+                .parent()
+                .map(Path::to_owned)
+        };
+        let folder = made.or_else(usual).unwrap_or_default();
+        Self::Default(folder.join("server.sock"))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Chosen(path) | Self::Default(path) => path,
+        }
+    }
 }
 
 impl ServerSettings {
-    pub(crate) fn new(args: ServerArgs, section: ServerSection) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        args: ServerArgs,
+        section: ServerSection,
+        socket: ServerSocket,
+    ) -> Result<Self, Failure> {
         let configured = args.addresses.is_empty() && args.secondaries.is_empty();
         let places = section.places.clone();
         let pairs = pairs(&args, &section)?;
         let plain_is_configured = args.allow_plain.is_none();
-        let settings = Self::of(args, section);
+        let settings = Self::of(args, section, socket);
         let (addresses, conflicts) = addresses(&pairs);
         let conflicts = conflicts.into_iter().chain(settings.without_secrets());
         let conflicts: Vec<_> = conflicts
@@ -63,7 +107,7 @@ impl ServerSettings {
     }
 
     /// Without the pairs.
-    pub(crate) fn of(args: ServerArgs, section: ServerSection) -> Self {
+    pub(crate) fn of(args: ServerArgs, section: ServerSection, socket: ServerSocket) -> Self {
         Self {
             pairs: Vec::new(),
             allow_private: args
@@ -80,6 +124,7 @@ impl ServerSettings {
                 args.relay_total.or(section.relay_total),
                 args.advertisement_rate.or(section.advertisement_rate),
             ),
+            socket,
         }
     }
 
@@ -94,7 +139,11 @@ pub(super) fn conflicts(section: &ServerSection) -> Vec<Conflict> {
     if section.address.is_none() && section.pairs.is_none() {
         return Vec::new();
     }
-    let settings = ServerSettings::of(ServerArgs::default(), section.clone());
+    let settings = ServerSettings::of(
+        ServerArgs::default(),
+        section.clone(),
+        ServerSocket::new(None),
+    );
     let mut conflicts = addresses(&configured_pairs(section, None)).1;
     conflicts.extend(settings.without_secrets());
     conflicts

@@ -27,7 +27,7 @@ fn server(
         secondaries: secondary.into_iter().collect(),
         ..ServerArgs::default()
     };
-    ServerSettings::new(args, section.clone())
+    ServerSettings::new(args, section.clone(), ServerSocket::new(None))
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn pairs(addresses: &[[u8; 4]], secondaries: &[[u8; 4]]) -> Result<ServerSetting
         secondaries: secondaries.iter().copied().map(Ipv4Addr::from).collect(),
         ..ServerArgs::default()
     };
-    ServerSettings::new(args, ServerSection::default())
+    ServerSettings::new(args, ServerSection::default(), ServerSocket::new(None))
 }
 
 #[test]
@@ -190,7 +190,8 @@ fn allow_plain_needs_a_secret_file() {
         allow_plain: Some(true),
         ..ServerArgs::default()
     };
-    let failure = ServerSettings::new(args, ServerSection::default()).expect_err("no secrets");
+    let failure = ServerSettings::new(args, ServerSection::default(), ServerSocket::new(None))
+        .expect_err("no secrets");
     assert_eq!(failure.exit(), Exit::Usage);
 }
 

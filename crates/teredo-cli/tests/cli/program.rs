@@ -24,6 +24,8 @@ pub(crate) fn teredo(arguments: &[&str]) -> Command {
     ] {
         command.env_remove(name);
     }
+    // A server's socket, if the test chooses none.
+    command.env("RUNTIME_DIRECTORY", env!("CARGO_TARGET_TMPDIR"));
     command.args(arguments);
     command
 }

@@ -36,6 +36,7 @@ mod secure;
 mod servers;
 mod several;
 mod site;
+mod status;
 mod transfer;
 mod trouble;
 mod tunnel;

@@ -182,6 +182,8 @@ pub(crate) fn teredo() -> Command {
     command
         .args(["--config", "/dev/null"])
         .env_remove("TEREDO_SOCKET")
+        // A server's socket, if the test chooses none.
+        .env("RUNTIME_DIRECTORY", env!("CARGO_TARGET_TMPDIR"))
         .env_remove("RUST_LOG");
     command
 }

@@ -23,6 +23,7 @@ use super::path::PathMonitor;
 use crate::control::{Reply, Request, Requests};
 use crate::names::{Resolution, Resolver};
 use crate::start::protect_renamed;
+use crate::status::peer;
 use crate::upkeep::Upkeep;
 use crate::{Protection, RunError, ServerKeys};
 
@@ -250,6 +251,13 @@ impl ControlLoop {
                 // The loop may end before the answer comes; then the caller gets none.
                 self.handle.report_status(move |status| {
                     let _ = reports.send(Input::Status(Box::new(status), reply));
+                });
+            }
+            Request::Peers(most, reply) => {
+                let peers = self.handle.peers(most);
+                tokio::spawn(async move {
+                    // The caller may have lost interest.
+                    let _ = reply.send(peers.await.iter().map(peer).collect());
                 });
             }
             Request::Rebind(port, reply) => forward(self.handle.rebind(port), reply),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use teredo::relay::Served;
 use teredo_notify::hub::{Hub, SettleHook};
 use teredo_notify::service::{ControlError, EventBus};
-use teredo_notify::types::{Detail, Peers, Phase, Role, Status};
+use teredo_notify::types::{Detail, Lane, Peers, Phase, Role, Status};
 use teredo_tunnel::net::{NetworkChange, NetworkMonitor, local_address};
 use teredo_tunnel::relay::{RelayEvent, RelayHandle};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::builder::ELSEWHERE;
 use crate::control::{Request, Requests};
 use crate::start::protect_renamed;
-use crate::status::{Times, set_traffic};
+use crate::status::{Times, set_traffic, traffic};
 use crate::upkeep::Upkeep;
 use crate::{Protection, RunError};
 
@@ -187,6 +187,8 @@ impl ControlLoop {
                 // The caller may have gone.
                 let _ = reply.send(self.status(account).await);
             }
+            // A million clients, and no more of each than an address and two times.
+            Request::Peers(_, reply) => drop(reply.send(Vec::new())),
             Request::Rebind(_, reply) | Request::Stop(reply) | Request::Start(reply) => {
                 let refused = "a relay keeps its port for as long as it runs: end it, or start it with --port N";
                 let _ = reply.send(Err(ControlError::Failed(refused.to_owned())));
@@ -216,6 +218,20 @@ impl ControlLoop {
                 capacity: peers.capacity as u64,
             };
             set_traffic(&mut status, &path.counters, &path.drops);
+            let lanes = path.lanes.iter().map(|lane| Lane {
+                peers: Some(lane.relay.trusted_peers as u64),
+                counters: traffic(&lane.counters),
+            });
+            status.lanes = lanes.collect();
+            let relayed = &path.relayed;
+            for (name, count) in [
+                ("relayed_to_clients", relayed.to_clients),
+                ("relayed_to_native", relayed.to_native),
+                ("relay_bubbles", relayed.bubbles),
+                ("relay_bubbles_received", relayed.bubbles_received),
+            ] {
+                status.data_path.insert(name.to_owned(), count);
+            }
         }
         status
     }

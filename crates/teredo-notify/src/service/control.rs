@@ -6,7 +6,7 @@ use std::pin::Pin;
 use tokio::sync::broadcast;
 
 use crate::hub::Hub;
-use crate::types::{Detail, Event, Status};
+use crate::types::{Detail, Event, Peer, Status};
 
 /// The future of a method of [`Control`].
 pub type ControlFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -37,6 +37,12 @@ pub type ControlFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Control: Send + Sync + 'static {
     /// The client's status. The service fills in `port`, `sequence` and `firewall` from the hub.
     fn status(&self) -> ControlFuture<'_, Status>;
+
+    /// The peers that were used last, at most `most`. A node without a list that people can read has none.
+    fn peers(&self, most: usize) -> ControlFuture<'_, Vec<Peer>> {
+        let _ = most;
+        Box::pin(async { Vec::new() })
+    }
 
     /// Moves to `port`, or to a port of the system's choice. Ready when the change is announced and the gates have
     /// settled or missed the deadline.

@@ -15,7 +15,7 @@ use super::quota::Seat;
 use super::socket::Socket;
 use super::subscription::Subscription;
 use crate::hub::{Feed, GateOwner, GateReport, GateStatus, Hub, Rank, RegisterError, SettleError};
-use crate::types::{Detail, Event, EventName, FirewallStatus, PortKind, Status};
+use crate::types::{Detail, Event, EventName, FirewallStatus, MAX_PEERS, PortKind, Status};
 use crate::wire::{DESCRIPTION, INTERFACE, IncomingCall, Reply, error};
 
 /// The longest trouble of a report, in characters, and the most interfaces.
@@ -68,6 +68,14 @@ async fn reply(mut call: IncomingCall, peer: Peer, context: &Context) -> Result<
             port => Ok(Reply::new(json!({ "port": port }))),
         },
         "io.teredo.Client.GetStatus" => Ok(Reply::new(json!({ "status": status(context).await }))),
+        "io.teredo.Client.GetPeers" => {
+            let most: Option<usize> = call.parameter("most")?;
+            require_permission(peer)?;
+            let most = most.unwrap_or(MAX_PEERS).min(MAX_PEERS);
+            Ok(Reply::new(
+                json!({ "peers": context.control.peers(most).await }),
+            ))
+        }
         "io.teredo.Client.Settle" => {
             require_permission(peer)?;
             settle(&mut call, &context.hub)

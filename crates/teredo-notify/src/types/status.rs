@@ -66,8 +66,12 @@ pub struct Status {
     pub refresh_ms: Option<u64>,
     /// The table of peers.
     pub peers: Peers,
-    /// Traffic through the tunnel.
+    /// Traffic through the tunnel; of a server, all of its traffic.
     pub counters: Counters,
+    /// The share of each lane of a relay, or of each worker of a server.
+    pub lanes: Vec<Lane>,
+    /// The addresses of a server.
+    pub pairs: Vec<Pair>,
     /// Every counter of the data path, by name.
     pub data_path: BTreeMap<String, u64>,
     /// Packets dropped, by reason.
@@ -101,6 +105,8 @@ impl Default for Status {
             refresh_ms: None,
             peers: Peers::default(),
             counters: Counters::default(),
+            lanes: Vec::new(),
+            pairs: Vec::new(),
             data_path: BTreeMap::new(),
             drops: BTreeMap::new(),
             firewall: Vec::new(),
@@ -193,6 +199,25 @@ pub struct Counters {
     pub tx_packets: u64,
     /// Bytes sent.
     pub tx_bytes: u64,
+}
+
+/// The share of a thread of the data path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lane {
+    /// Its peers; none of a server, which keeps no list.
+    pub peers: Option<u64>,
+    /// Its traffic.
+    pub counters: Counters,
+}
+
+/// The two addresses of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pair {
+    /// The address that clients are configured with.
+    pub primary: Ipv4Addr,
+    /// The address for the tests of NATs.
+    pub secondary: Ipv4Addr,
 }
 
 /// A gate, typically a firewall agent.

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 
+use teredo::client::PeerStatus;
 use teredo::{Client, Keyring, ServerAddress};
 
 use super::role::{ClientRole, Command};
@@ -150,6 +151,12 @@ impl ClientHandle {
             // The caller may have lost interest.
             Command::Status(Box::new(|status| drop(reply.send(status))))
         })
+    }
+
+    /// The peers that were used last, those with a path first, at most `most`; none once the data path has ended.
+    pub fn peers(&self, most: usize) -> impl Future<Output = Vec<PeerStatus>> + Send + use<> {
+        let answer = self.0.ask(|reply| Command::Peers(most, reply));
+        async { answer.await.unwrap_or_default() }
     }
 
     /// Calls `report` with the current status on the data-path thread, in order with the events: every event before it

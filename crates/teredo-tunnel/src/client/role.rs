@@ -14,7 +14,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 
-use teredo::client::{Event, Resumption, State};
+use teredo::client::{Event, PeerStatus, Resumption, State};
 use teredo::policy::DestinationPolicy;
 use teredo::wire::DISCOVERY;
 use teredo::{Client, Instant, Keyring, Node, ServerAddress};
@@ -43,6 +43,7 @@ pub(super) enum Command {
     Start(Reply),
     Stop(Reply),
     Status(Box<dyn FnOnce(ClientPathStatus) + Send>),
+    Peers(usize, oneshot::Sender<Vec<PeerStatus>>),
     Socket(oneshot::Sender<Option<OwnedFd>>),
     Leave,
 }
@@ -118,6 +119,10 @@ impl Role for ClientRole {
             Command::Stop(reply) => self.stop(lane, now, reply),
             Command::Leave => lane.port.leave(),
             Command::Status(reply) => reply(status(lane)),
+            Command::Peers(most, reply) => {
+                // The caller may have lost interest.
+                let _ = reply.send(lane.path.node.peers(now, most));
+            }
             Command::Socket(reply) => {
                 let socket = lane.port.serving();
                 let descriptor = socket.and_then(|socket| socket.descriptor().ok());

@@ -239,10 +239,14 @@ impl<N: Node> DataPath<N> {
                         // The rest of the run goes the same way: addresses and all else that this depends on are the
                         // same, and no packet is longer than the first.
                         self.outgoing.push(to, Arena::Packets, packet.clone(), None);
+                        let (mut further, mut bytes) = (0, 0);
                         for packet in packets.by_ref() {
-                            self.counters.tun_rx_packets += 1;
+                            further += 1;
+                            bytes += packet.len() as u64;
                             self.outgoing.push(to, Arena::Packets, packet.clone(), None);
                         }
+                        self.counters.tun_rx_packets += further;
+                        self.node.count_sent(further, bytes);
                     }
                     Submission::Queued | Submission::Drop(_) => {}
                 }

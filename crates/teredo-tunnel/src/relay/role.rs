@@ -7,7 +7,7 @@ use teredo::relay::Served;
 use teredo::{Instant, Node, Relay};
 use tokio::sync::oneshot;
 
-use super::RelayPathStatus;
+use super::{RelayLaneStatus, RelayPathStatus};
 use crate::Waker;
 use crate::lane::{Lane, Role};
 use crate::port::{Follow, Target};
@@ -81,11 +81,16 @@ impl Role for RelayRole {
 }
 
 fn status(lane: &Lane<RelayRole>) -> RelayPathStatus {
-    RelayPathStatus {
+    let share = RelayLaneStatus {
         relay: lane.path.node.status(),
+        counters: lane.path.counters,
+    };
+    RelayPathStatus {
+        relay: share.relay,
         relayed: *lane.path.node.counters(),
         drops: lane.path.node.drops().clone(),
         port: lane.port.number(),
-        counters: lane.path.counters,
+        counters: share.counters,
+        lanes: vec![share],
     }
 }

@@ -13,8 +13,10 @@
 //! itself (§5.2.3 case 3) is trusted, but counts for its outer address, because its server and its flags are free to
 //! choose.
 
+mod status;
 mod table;
 
+pub use status::{PeerState, PeerStatus, PeerTraffic};
 pub(super) use table::Peers;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -88,6 +90,7 @@ pub(super) struct Peer {
     listed: Instant,
     /// When the first packet in the queue came, for a peer with an outer address.
     waiting_since: Option<Instant>,
+    pub(super) traffic: PeerTraffic,
 }
 
 /// When the last bubbles without a direct response were sent, oldest first.

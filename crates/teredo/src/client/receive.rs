@@ -129,6 +129,7 @@ impl Client {
             if peer.contact.is_none() && !packet.is_bubble() {
                 peer.heard(now);
                 peer.spoke();
+                peer.traffic.received(packet.as_bytes().len());
                 if peer.came_from().is_some() {
                     self.links.heard(now, *from.ip());
                 }
@@ -208,7 +209,9 @@ impl Client {
         if datagram.packet.is_bubble() {
             return None;
         }
-        self.peers.peer_mut(slot).spoke();
+        let peer = self.peers.peer_mut(slot);
+        peer.spoke();
+        peer.traffic.received(datagram.packet.as_bytes().len());
         Some(datagram.packet.as_bytes())
     }
 
@@ -231,13 +234,16 @@ impl Client {
             self.budget.prove(now, *mapping.ip());
         }
         let waiting = self.peers.verify(now, slot, mapping);
-        let mut sent = false;
+        let (mut packets, mut bytes) = (0, 0);
         for packet in waiting {
+            packets += 1;
+            bytes += packet.len() as u64;
             self.outbox.release(mapping, packet);
-            sent = true;
         }
-        if sent {
-            self.peers.peer_mut(slot).sent(now);
+        if packets > 0 {
+            let peer = self.peers.peer_mut(slot);
+            peer.sent(now);
+            peer.traffic.sent(packets, bytes);
         }
     }
 

@@ -31,8 +31,10 @@ impl Client {
             // Case 1: a trusted peer that was heard in the last 30 s (R4380-5.2.4-02).
             if let Some(mapping) = peer.path(now) {
                 peer.sent(now);
+                peer.traffic.sent(1, bytes.len() as u64);
                 let stale = peer.contact.is_none() && peer.is_stale(now);
                 self.peers.touch_used(slot);
+                self.last_sent_to = Some(slot);
                 if stale {
                     // If this fails, the entry expires as usual.
                     let _ = self.contact(now, destination);

@@ -170,10 +170,9 @@ fn ours(session: &Session, host: &Host, place: Place, arguments: &[&str]) -> Res
         .args(["--config", "/dev/null"])
         .args(arguments)
         .env_remove("TEREDO_SOCKET")
-        .env_remove("RUST_LOG");
-    if role != "server" {
-        command.arg("--socket").arg(&socket);
-    }
+        .env_remove("RUST_LOG")
+        .arg("--socket")
+        .arg(&socket);
     Ok(Daemon {
         process: Process::spawn(host.namespace(), role, &mut command)?,
         socket,

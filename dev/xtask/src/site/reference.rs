@@ -150,6 +150,7 @@ fn in_cell(text: &str) -> String {
 }
 
 const STATUS: &str = "crates/teredo-notify/src/types/status.rs";
+const PEER: &str = "crates/teredo-notify/src/types/peer.rs";
 const EVENT: &str = "crates/teredo-notify/src/types/event.rs";
 
 /// The fields of the JSON objects, from the types that write them.
@@ -159,10 +160,21 @@ fn json() -> Result<String> {
         (STATUS, "Status", "`teredo.status/1`"),
         (STATUS, "Peers", "`peers`"),
         (STATUS, "Counters", "`counters`"),
+        (STATUS, "Lane", "`lanes`, an object for each thread"),
+        (
+            STATUS,
+            "Pair",
+            "`pairs`, an object for each pair of a server's addresses",
+        ),
         (
             STATUS,
             "FirewallStatus",
             "`firewall`, an object for each gate",
+        ),
+        (
+            PEER,
+            "Peer",
+            "`peer_list`, an object for each peer, with `--peers`",
         ),
         (EVENT, "Event", "`teredo.event/1`"),
     ] {
@@ -291,10 +303,10 @@ fn json_type(of: &Type) -> Result<&'static str> {
         ("Option", Some("boolean")) => "boolean or null",
         ("Option", Some("number")) => "number or null",
         ("Option", Some("string")) => "string or null",
-        ("BTreeMap" | "Peers" | "Counters" | "FirewallStatus", _) => "object",
+        ("BTreeMap" | "Peers" | "Counters" | "Lane" | "Pair" | "FirewallStatus", _) => "object",
         ("String" | "Ipv4Addr" | "Ipv6Addr" | "SocketAddrV4", _) => "string",
         // Enumerations, by name.
-        ("Phase" | "PortKind" | "Role" | "Kind", _) => "string",
+        ("Phase" | "PeerState" | "PortKind" | "Role" | "Kind", _) => "string",
         _ => bail!("no JSON type is known for {name}"),
     })
 }

@@ -18,7 +18,7 @@ use super::Row;
 use crate::args::{ClientArgs, FirewallArgs, RelayArgs, Role, ServerArgs};
 use crate::config::{Config, Pair, Places};
 use crate::settings::{
-    ClientSettings, FirewallSettings, RelaySettings, ServerSettings, next_address,
+    ClientSettings, FirewallSettings, RelaySettings, ServerSettings, ServerSocket, next_address,
 };
 
 /// The source of a value that no file sets.
@@ -97,7 +97,8 @@ fn server(config: &Config) -> Vec<Row> {
         allow_plain,
         workers,
         limits,
-    } = ServerSettings::of(ServerArgs::default(), section);
+        socket: _,
+    } = ServerSettings::of(ServerArgs::default(), section, ServerSocket::new(None));
     let required = if further.is_empty() { REQUIRED } else { NONE };
     let rows = [
         ("address", json!(first), required),

@@ -33,7 +33,7 @@ fn no_role_does_what_none_needs() {
     for needs in [
         Needs::of_a_node(&socket),
         Needs::of_a_relay(&socket),
-        Needs::of_a_server(),
+        Needs::of_a_server(&socket),
         Needs::of_a_firewall(),
     ] {
         let file = folder.path().join("file");

@@ -7,7 +7,9 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 use crate::config::{Config, keys, sections};
 use crate::failure::Failure;
-use crate::settings::{ClientSettings, FirewallSettings, RelaySettings, ServerSettings};
+use crate::settings::{
+    ClientSettings, FirewallSettings, RelaySettings, ServerSettings, ServerSocket,
+};
 
 /// A key, a value that a file gives it, and options that give it another one.
 const EVERY_KEY: &[(&str, &str, &str, &[&str])] = &[
@@ -202,7 +204,7 @@ fn settings_of(section: &str, key: Option<(&str, &str)>, options: &[&str]) -> St
             )
         }
         Some(Command::Server(args)) => {
-            let settings = ServerSettings::new(args, config.server);
+            let settings = ServerSettings::new(args, config.server, ServerSocket::new(None));
             format!(
                 "{:?}",
                 settings.unwrap_or_else(|failure| panic!("{failure}"))

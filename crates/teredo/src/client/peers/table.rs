@@ -36,7 +36,7 @@ const SWEEP: usize = 1024;
 /// The list of recent peers.
 #[derive(Debug)]
 pub(in crate::client) struct Peers {
-    slots: Slots<Ipv6Addr, Peer, 4>,
+    pub(super) slots: Slots<Ipv6Addr, Peer, 4>,
     /// Entries that are trusted.
     trusted: usize,
     deadlines: BTreeSet<(Instant, u32)>,
@@ -90,6 +90,13 @@ impl Peers {
 
     pub(in crate::client) fn trusted_len(&self) -> usize {
         self.trusted
+    }
+
+    /// All entries: those with a path first, the last used of each class first.
+    pub(in crate::client) fn by_use(&self) -> impl Iterator<Item = u32> {
+        let classes = [USED, ANSWERED, BEGUN, STRANGERS];
+        let newest = |class| self.slots.newest_of(class);
+        classes.into_iter().flat_map(newest)
     }
 
     pub(in crate::client) fn find(&self, address: &Ipv6Addr) -> Option<u32> {

@@ -9,7 +9,7 @@ fn at(rfc3339: &str) -> SystemTime {
 }
 
 fn block(status: &Status) -> String {
-    let coloured = Block::new(status, at("2026-11-22T13:05:07Z")).to_string();
+    let coloured = Block::new(status, at("2026-11-22T13:05:07Z"), None).to_string();
     anstream::adapter::strip_str(&coloured).to_string()
 }
 
@@ -103,7 +103,7 @@ fn a_stopped_client() {
 
 #[test]
 fn the_state_is_coloured_and_a_clock_that_went_back_does_no_harm() {
-    let text = Block::new(&qualified(), at("2026-11-22T00:00:00Z")).to_string();
+    let text = Block::new(&qualified(), at("2026-11-22T00:00:00Z"), None).to_string();
     assert!(text.starts_with("\u{1b}[32m●"), "{text:?}");
     assert!(!text.contains(" for "), "{text:?}");
 }

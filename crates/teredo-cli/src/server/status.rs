@@ -1,0 +1,170 @@
+//! The status of a server, for its local service.
+
+use std::net::{Ipv6Addr, SocketAddrV4, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Instant, SystemTime};
+
+use teredo::ServerAddress;
+use teredo::wire::PORT;
+use teredo_notify::service::{Control, ControlError, ControlFuture, Outcome};
+use teredo_notify::types::{Counters, Lane, Pair, Phase, Role, Status, rfc3339};
+use teredo_tunnel::server::{ServerHandle, ServerStatus, ServerTraffic};
+
+/// An address that only a route to the whole IPv6 Internet leads to.
+const ELSEWHERE: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);
+
+/// Answers for the server in force, across reloads.
+#[derive(Clone, Debug)]
+pub(super) struct ServerControl {
+    started: Instant,
+    current: Arc<Mutex<Option<Current>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    handle: Weak<ServerHandle>,
+    pairs: Vec<ServerAddress>,
+    since: SystemTime,
+}
+
+impl ServerControl {
+    /// There is no server yet.
+    pub(super) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            current: Arc::default(),
+        }
+    }
+
+    /// This server serves from now on.
+    pub(super) fn serve(&self, handle: &Arc<ServerHandle>, pairs: &[ServerAddress]) {
+        let current = Current {
+            handle: Arc::downgrade(handle),
+            pairs: pairs.to_vec(),
+            since: SystemTime::now(),
+        };
+        *self.current() = Some(current);
+    }
+
+    fn current(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn describe(&self) -> Status {
+        let current = self.current().clone();
+        let uptime = self.started.elapsed().as_millis();
+        let offline = Status {
+            role: Role::Server,
+            uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
+            ..Status::default()
+        };
+        let Some(current) = current else {
+            return offline;
+        };
+        // The handle must not be held any longer: its end is the server's.
+        let asked = current.handle.upgrade().map(|handle| handle.status());
+        let path = match asked {
+            Some(asked) => asked.await,
+            None => None,
+        };
+        match path {
+            Some(path) => current.describe(&path, offline),
+            None => Status {
+                reason: Some(String::from("the server has ended")),
+                ..offline
+            },
+        }
+    }
+
+    fn refuse(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        Box::pin(async {
+            let refusal = "a server has one port, 3544, and serves until it is ended: use the service manager";
+            Err(ControlError::Failed(refusal.to_owned()))
+        })
+    }
+}
+
+impl Control for ServerControl {
+    fn status(&self) -> ControlFuture<'_, Status> {
+        Box::pin(self.describe())
+    }
+
+    fn rebind(&self, _port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        self.refuse()
+    }
+
+    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        self.refuse()
+    }
+
+    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        self.refuse()
+    }
+}
+
+impl Current {
+    fn describe(&self, path: &ServerStatus, rest: Status) -> Status {
+        let served = &path.served;
+        let work = [
+            ("advertisements", served.advertisements),
+            ("echo_replies", served.echo_replies),
+            ("forwarded", served.forwarded),
+            ("to_native", served.to_native),
+        ];
+        let pairs = self.pairs.iter();
+        let drops = path.drops.iter();
+        let calls = path.traffic.iter();
+        Status {
+            state: Phase::Qualified,
+            reason: no_way_out(path.has_native_path),
+            since: Some(rfc3339(self.since)),
+            server_address: self.pairs.first().map(|pair| pair.primary),
+            local: (self.pairs.first()).map(|pair| SocketAddrV4::new(pair.primary, PORT)),
+            pairs: pairs
+                .map(|&ServerAddress { primary, secondary }| Pair { primary, secondary })
+                .collect(),
+            counters: counters(&path.traffic),
+            lanes: path
+                .workers
+                .iter()
+                .map(|worker| Lane {
+                    peers: None,
+                    counters: counters(worker),
+                })
+                .collect(),
+            data_path: calls
+                .chain(work)
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
+            drops: drops
+                .map(|(reason, count)| (reason.name().to_owned(), count))
+                .collect(),
+            ..rest
+        }
+    }
+}
+
+fn counters(traffic: &ServerTraffic) -> Counters {
+    Counters {
+        rx_packets: traffic.udp.rx_datagrams,
+        rx_bytes: traffic.udp.rx_bytes,
+        tx_packets: traffic.udp.tx_datagrams,
+        tx_bytes: traffic.udp.tx_bytes,
+    }
+}
+
+/// Why packets for the IPv6 Internet go nowhere: then clients' tests of native hosts fail, and with them all that is
+/// relayed (RFC 4380 §5.2.9).
+fn no_way_out(has_socket: bool) -> Option<String> {
+    // Connecting looks the route up, and sends nothing.
+    let routed = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
+        .is_ok_and(|socket| socket.connect((ELSEWHERE, PORT)).is_ok());
+    let missing = match (has_socket, routed) {
+        (true, true) => return None,
+        (false, _) => "no raw socket, which takes CAP_NET_RAW",
+        (true, false) => "this host has no route to it",
+    };
+    Some(format!(
+        "clients reach each other, but no native IPv6 host: the server cannot send to the IPv6 Internet ({missing})"
+    ))
+}

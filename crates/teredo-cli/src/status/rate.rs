@@ -1,0 +1,42 @@
+//! The traffic a second, from two looks at the counters.
+
+use std::time::Duration;
+
+use teredo_notify::types::Counters;
+
+use crate::text::bytes;
+
+/// The rates in both directions, in bytes a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rates {
+    rx: u64,
+    tx: u64,
+}
+
+impl Rates {
+    /// The rates between two looks. After a restart, the counters begin anew.
+    pub(crate) fn between(before: &Counters, now: &Counters, elapsed: Duration) -> Self {
+        let rate = |before: u64, now: u64| {
+            let bytes = u128::from(now.checked_sub(before).unwrap_or(now));
+            let rate = bytes * 1000 / elapsed.as_millis().max(1);
+            u64::try_from(rate).unwrap_or(u64::MAX)
+        };
+        Self {
+            rx: rate(before.rx_bytes, now.rx_bytes),
+            tx: rate(before.tx_bytes, now.tx_bytes),
+        }
+    }
+
+    /// From the IPv4 side, for people.
+    pub(crate) fn rx(self) -> String {
+        format!("{}/s", bytes(self.rx))
+    }
+
+    /// To the IPv4 side, for people.
+    pub(crate) fn tx(self) -> String {
+        format!("{}/s", bytes(self.tx))
+    }
+}
+
+#[cfg(test)]
+mod tests;
