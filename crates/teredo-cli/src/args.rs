@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Print the port number and nothing else
     Port(PortArgs),
+    /// Watch a node live: port, peers, traffic and drops
+    Top(TopArgs),
     /// Print the current state, then each event
     Monitor(MonitorArgs),
     /// Move the client to another port
@@ -141,6 +143,13 @@ pub(crate) struct StatusArgs {
     /// Look again every so many seconds, and show what passes in between [default: 2]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "2", value_name = "SECONDS", value_parser = value::period)]
     pub(crate) watch: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TopArgs {
+    /// Look again every so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = value::period, default_value = "1")]
+    pub(crate) every: Duration,
 }
 
 #[derive(Args, Debug)]

@@ -36,6 +36,7 @@ mod service;
 mod settings;
 mod status;
 mod text;
+mod top;
 
 use std::env;
 use std::ffi::OsString;
@@ -118,6 +119,7 @@ fn run() -> Result<Exit, Failure> {
             Ok(FirewallSettings::new(args.clone(), section, socket.clone()))
         }),
         Command::Status(args) => status::run(&args, named.as_deref(), &mut output),
+        Command::Top(args) => top::run(&args, &socket),
         Command::Port(args) => port::run(&args, &socket, &mut output),
         Command::Monitor(args) => monitor::run(&args, &socket, &mut output),
         Command::Rebind(args) => control::rebind(&args, &socket, &mut output),

@@ -66,6 +66,12 @@ pub(crate) fn run(
     }
 }
 
+/// The status as plain text without styles.
+pub(crate) fn text(status: &Status, now: SystemTime) -> String {
+    let styled = Block::new(status, now, None).to_string();
+    anstream::adapter::strip_str(&styled).to_string()
+}
+
 /// The sockets of this host's nodes: the client's or relay's first.
 fn sockets() -> Vec<PathBuf> {
     let first = teredo_notify::socket_path();

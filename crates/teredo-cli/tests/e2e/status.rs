@@ -143,3 +143,52 @@ fn peers_are_listed_with_their_traffic() {
     let denied = ask_as_nobody(&bob_host, &bob, &["status", "--peers"]);
     assert_eq!(denied.code, Some(4), "{denied:?}");
 }
+
+/// Runs a program on a terminal of 120 by 30 until it shows a word, then presses q. Prints the exit code.
+const ON_A_TERMINAL: &str = r#"
+import fcntl, os, pty, struct, sys, termios
+word, program = sys.argv[1].encode(), sys.argv[2:]
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp(program[0], program)
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
+seen = b""
+while word not in seen:
+    seen += os.read(terminal, 65536)
+os.write(terminal, b"q")
+try:
+    while os.read(terminal, 65536):
+        pass
+except OSError:
+    pass
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+
+/// On a terminal it shows the node, and a key ends it; elsewhere it says what to use instead.
+#[test]
+fn top_shows_a_client() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let alice = world.client(&host, &[]);
+    let port = alice.qualified().port;
+    let shown = run(
+        &host,
+        Command::new("python3")
+            .args([
+                "-c",
+                ON_A_TERMINAL,
+                &format!("{port}/udp"),
+                env!("CARGO_BIN_EXE_teredo"),
+            ])
+            .args(["top", "--every", "0.2", "--socket"])
+            .arg(&alice.socket),
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&shown.stdout).trim(),
+        "0",
+        "{shown:?}"
+    );
+    let piped = ask(&host, &alice, &["top"]);
+    piped.fails(1, "needs a terminal");
+    assert!(piped.stderr.contains("teredo status --watch"), "{piped:?}");
+}
