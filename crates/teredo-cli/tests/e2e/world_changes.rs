@@ -214,7 +214,10 @@ fn a_quarrel_about_the_interface_is_bounded_and_named() {
     let manager = Process::spawn(
         host.namespace(),
         "manager",
-        Command::new("sh").args(["-c", script]),
+        // Both processes of the script end with it.
+        Command::new("unshare")
+            .args(["--pid", "--fork", "--kill-child", "--", "sh", "-c"])
+            .arg(script),
     )
     .unwrap();
     // The first blow; from then on each mend is undone.
