@@ -8,7 +8,9 @@ mod status;
 
 pub use event::{Detail, EVENT_SCHEMA, Event, EventName, PortKind, UnknownEventName, rfc3339};
 pub use peer::{MAX_PEERS, Peer, PeerState};
-pub use status::{Counters, FirewallStatus, Lane, Pair, Peers, Phase, Role, STATUS_SCHEMA, Status};
+pub use status::{
+    Counters, FirewallStatus, Lane, Limited, Pair, Peers, Phase, Role, STATUS_SCHEMA, Status,
+};
 
 #[cfg(test)]
 mod tests;

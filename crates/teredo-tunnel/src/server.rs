@@ -39,6 +39,7 @@ pub type ServerEvent = LaneEvent<Infallible>;
 #[derive(Debug)]
 pub struct ServerHandle {
     workers: Threads<Command>,
+    limiter: Arc<RelayLimiter>,
 }
 
 impl ServerHandle {
@@ -89,6 +90,7 @@ impl ServerHandle {
             .collect();
         Ok(Self {
             workers: Threads::new(threads?),
+            limiter,
         })
     }
 
@@ -107,8 +109,12 @@ impl ServerHandle {
     /// The current status; `None` once a part of the server has ended.
     pub fn status(&self) -> impl Future<Output = Option<ServerStatus>> + Send + use<> {
         let workers = self.workers.ask(Command::Status);
-        async {
-            let mut status = ServerStatus::default();
+        let limiter = Arc::clone(&self.limiter);
+        async move {
+            let mut status = ServerStatus {
+                limited: limiter.most_refused(),
+                ..ServerStatus::default()
+            };
             for worker in workers {
                 status.add(worker.await?);
             }

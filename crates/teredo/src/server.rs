@@ -16,6 +16,7 @@
 
 mod accept;
 mod answer;
+mod limited;
 mod limiter;
 mod write;
 
@@ -23,6 +24,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::ops::AddAssign;
 use std::sync::Arc;
 
+pub use limited::Limited;
 pub use limiter::{Rate, RelayLimiter, RelayLimits};
 
 use crate::policy::DestinationPolicy;

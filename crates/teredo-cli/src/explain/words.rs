@@ -129,6 +129,12 @@ pub(super) const WORDS: &[Word] = &[
         NOTHING,
     ),
     word(
+        "limited",
+        "line",
+        "the destinations to which a server refused most packets, because the limits were reached",
+        "'relay_rate' and 'advertisement_rate' change the limits; many refusals to one address are an attack on it",
+    ),
+    word(
         "in_sync",
         "firewall",
         "the firewall has opened the port that is in use, and has seen that in the kernel",

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
 use teredo::ServerAddress;
+use teredo::server::Limited as Destination;
 use teredo::wire::PORT;
 use teredo_notify::service::{Control, ControlError, ControlFuture, Outcome};
-use teredo_notify::types::{Counters, Lane, Pair, Phase, Role, Status, rfc3339};
+use teredo_notify::types::{Counters, Lane, Limited, Pair, Phase, Role, Status, rfc3339};
 use teredo_tunnel::server::{ServerHandle, ServerStatus, ServerTraffic};
 
 /// An address that only a route to the whole IPv6 Internet leads to.
@@ -136,6 +137,7 @@ impl Current {
                 .chain(work)
                 .map(|(name, count)| (name.to_owned(), count))
                 .collect(),
+            limited: path.limited.iter().map(limited).collect(),
             drops: drops
                 .map(|(reason, count)| (reason.name().to_owned(), count))
                 .collect(),
@@ -150,6 +152,17 @@ fn counters(traffic: &ServerTraffic) -> Counters {
         rx_bytes: traffic.udp.rx_bytes,
         tx_packets: traffic.udp.tx_datagrams,
         tx_bytes: traffic.udp.tx_bytes,
+    }
+}
+
+fn limited(&(destination, refused): &(Destination, u64)) -> Limited {
+    let destination = match destination {
+        Destination::Client(address) => address.to_string(),
+        Destination::Network(network) => format!("{network}/64"),
+    };
+    Limited {
+        destination,
+        refused,
     }
 }
 

@@ -9,6 +9,9 @@ use teredo_notify::types::{Counters, FirewallStatus, Phase, Role, Status};
 use super::rate::Rates;
 use crate::text::{bytes, plain, span};
 
+/// How many of the destinations that were limited most are shown.
+const MOST_LIMITED: usize = 3;
+
 /// A [`Status`] as text, at a given time.
 pub(super) struct Block<'a> {
     status: &'a Status,
@@ -157,6 +160,13 @@ impl<'a> Block<'a> {
                 .collect();
             let text = format!("{} received {} datagrams", shares.len(), shares.join(", "));
             rows.push(("Workers", text));
+        }
+        if !status.limited.is_empty() {
+            let most = status.limited.iter().take(MOST_LIMITED);
+            let most: Vec<_> = most
+                .map(|one| format!("{} {}", plain(&one.destination), one.refused))
+                .collect();
+            rows.push(("Limited", most.join(", ")));
         }
         rows.push(("Drops", self.drops()));
         rows

@@ -1,6 +1,8 @@
 //! One server with several pairs of addresses and several threads.
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -149,7 +151,7 @@ fn two_pairs_and_two_threads_under_load() {
 #[test]
 fn what_is_passed_on_to_one_destination_is_limited() {
     let world = World::new(NatKind::None, NatKind::None);
-    let file = world.path("teredo.toml");
+    let [file, service] = ["teredo.toml", "server.sock"].map(|name| world.path(name));
     std::fs::write(
         &file,
         "[server]\naddress = \"192.0.2.45\"\nrelay_rate = 1\n",
@@ -158,7 +160,13 @@ fn what_is_passed_on_to_one_destination_is_limited() {
     let server = start(
         &world.server,
         "server",
-        &["server", "--config", file.to_str().unwrap()],
+        &[
+            "server",
+            "--config",
+            file.to_str().unwrap(),
+            "--socket",
+            service.to_str().unwrap(),
+        ],
     );
     server.wait_for_line("serving on", SECOND * 5).unwrap();
     let crowd = world.internet.host("crowd", &[CROWD]).unwrap();
@@ -194,6 +202,19 @@ fn what_is_passed_on_to_one_destination_is_limited() {
         (1..=most).contains(&arrived),
         "{arrived} of 500 arrived, at most {most} expected"
     );
+    let asked = |command: &mut Command| run(&world.server, command).stdout;
+    let status = asked(
+        teredo()
+            .args(["status", "--json", "--socket"])
+            .arg(&service),
+    );
+    let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+    assert_eq!(status["limited"][0]["destination"], CROWD.to_string());
+    assert_eq!(status["limited"][0]["refused"], 500 - arrived);
+    let root = asked(teredo().arg("--socket").arg(&service));
+    let everybody = asked(teredo().arg("--socket").arg(&service).uid(65534).gid(65534));
+    let lists = |block: &[u8]| String::from_utf8_lossy(block).contains("Limited: 198.51.100.99");
+    assert_eq!([lists(&root), lists(&everybody)], [true, false]);
     let told = server.terminate(SECOND * 5).unwrap();
     assert_eq!(told.code(), Some(0));
     assert!(

@@ -67,7 +67,14 @@ async fn reply(mut call: IncomingCall, peer: Peer, context: &Context) -> Result<
             0 => Err(Reply::error(error::NOT_READY, json!({}))),
             port => Ok(Reply::new(json!({ "port": port }))),
         },
-        "io.teredo.Client.GetStatus" => Ok(Reply::new(json!({ "status": status(context).await }))),
+        "io.teredo.Client.GetStatus" => {
+            let mut status = status(context).await;
+            // Whom a node talks to is not for everybody.
+            if !peer.may_control {
+                status.limited.clear();
+            }
+            Ok(Reply::new(json!({ "status": status })))
+        }
         "io.teredo.Client.GetPeers" => {
             let most: Option<usize> = call.parameter("most")?;
             require_permission(peer)?;

@@ -72,6 +72,8 @@ pub struct Status {
     pub lanes: Vec<Lane>,
     /// The addresses of a server.
     pub pairs: Vec<Pair>,
+    /// The destinations that a server's limits have refused most; empty for who may not control the node.
+    pub limited: Vec<Limited>,
     /// Every counter of the data path, by name.
     pub data_path: BTreeMap<String, u64>,
     /// Packets dropped, by reason.
@@ -107,6 +109,7 @@ impl Default for Status {
             counters: Counters::default(),
             lanes: Vec::new(),
             pairs: Vec::new(),
+            limited: Vec::new(),
             data_path: BTreeMap::new(),
             drops: BTreeMap::new(),
             firewall: Vec::new(),
@@ -218,6 +221,15 @@ pub struct Pair {
     pub primary: Ipv4Addr,
     /// The address for the tests of NATs.
     pub secondary: Ipv4Addr,
+}
+
+/// A destination that a server's limits refuse.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Limited {
+    /// An IPv4 address, or a network of the IPv6 Internet such as `2001:db8:0:1::/64`.
+    pub destination: String,
+    /// The packets that were refused, at most.
+    pub refused: u64,
 }
 
 /// A gate, typically a firewall agent.

@@ -1,6 +1,6 @@
 //! The status of a server.
 
-use teredo::server::ServerCounters;
+use teredo::server::{Limited, ServerCounters};
 use teredo::{DropCounters, ServerAddress};
 
 use crate::lane::{UdpCounters, counters};
@@ -19,6 +19,8 @@ pub struct ServerStatus {
     pub pairs: Vec<PairStatus>,
     /// The traffic of each worker.
     pub workers: Vec<ServerTraffic>,
+    /// The destinations that the limits have refused most, and how many packets each at most.
+    pub limited: Vec<(Limited, u64)>,
     /// Whether there is a way to the IPv6 Internet: a raw socket, which needs CAP_NET_RAW.
     pub has_native_path: bool,
 }

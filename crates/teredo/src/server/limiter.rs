@@ -16,9 +16,11 @@ use std::hash::Hasher;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use siphasher::sip::SipHasher13;
 
+use super::limited::{Limited, Refusals};
 use crate::Instant;
 use crate::limit::Rate as Limit;
 
@@ -94,6 +96,8 @@ pub struct RelayLimiter {
     /// Keys of the hash, so that nobody outside can aim at a place.
     keys: (u64, u64),
     places: Box<[[AtomicU64; WAYS]]>,
+    /// A thread that finds it in use does not wait, and its refusal is missing from the list.
+    refusals: Mutex<Refusals>,
 }
 
 impl RelayLimiter {
@@ -116,17 +120,20 @@ impl RelayLimiter {
             total: limits.total.map(|rate| (limit(rate, 0), AtomicU64::new(0))),
             keys: (key(0), key(8)),
             places: (0..sets).map(|_| Default::default()).collect(),
+            refusals: Mutex::default(),
         }
     }
 
     /// Whether a packet that `sender` caused may go to this IPv4 address; if so, it is counted.
     pub(super) fn allows_ipv4(&self, now: Instant, sender: Ipv4Addr, to: Ipv4Addr) -> bool {
-        self.allows(now, sender, to.to_bits().into())
+        self.allows(now, sender, to.to_bits().into()) || self.refuse(Limited::Client(to))
     }
 
     /// Whether a packet of `sender` may go to this address of the IPv6 Internet; if so, it is counted.
     pub(super) fn allows_native(&self, now: Instant, sender: Ipv4Addr, to: Ipv6Addr) -> bool {
-        self.allows(now, sender, (to.to_bits() >> 64) as u64)
+        let network = to.to_bits() >> 64;
+        self.allows(now, sender, network as u64)
+            || self.refuse(Limited::Network(Ipv6Addr::from_bits(network << 64)))
     }
 
     /// Whether an advertisement may go to this IPv4 address; if so, it is counted.
@@ -134,6 +141,23 @@ impl RelayLimiter {
         self.advertisements
             .as_ref()
             .is_none_or(|advertisements| advertisements.allow(now, to))
+            || self.refuse(Limited::Client(to))
+    }
+
+    /// The destinations with the most refusals, and an upper bound of each count; a few are missing if several threads
+    /// refuse at once.
+    pub fn most_refused(&self) -> Vec<(Limited, u64)> {
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.most()
+    }
+
+    /// Notes a refusal. Always false.
+    #[cold]
+    fn refuse(&self, destination: Limited) -> bool {
+        if let Ok(mut refusals) = self.refusals.try_lock() {
+            refusals.count(destination);
+        }
+        false
     }
 
     /// `destination` is an IPv4 address or a /64 of the IPv6 Internet.

@@ -172,6 +172,11 @@ fn json() -> Result<String> {
             "`firewall`, an object for each gate",
         ),
         (
+            STATUS,
+            "Limited",
+            "`limited`, an object for each destination of a server that its limits refuse",
+        ),
+        (
             PEER,
             "Peer",
             "`peer_list`, an object for each peer, with `--peers`",
@@ -303,7 +308,9 @@ fn json_type(of: &Type) -> Result<&'static str> {
         ("Option", Some("boolean")) => "boolean or null",
         ("Option", Some("number")) => "number or null",
         ("Option", Some("string")) => "string or null",
-        ("BTreeMap" | "Peers" | "Counters" | "Lane" | "Pair" | "FirewallStatus", _) => "object",
+        ("BTreeMap" | "Peers" | "Counters" | "Lane" | "Pair" | "Limited" | "FirewallStatus", _) => {
+            "object"
+        }
         ("String" | "Ipv4Addr" | "Ipv6Addr" | "SocketAddrV4", _) => "string",
         // Enumerations, by name.
         ("Phase" | "PeerState" | "PortKind" | "Role" | "Kind", _) => "string",
