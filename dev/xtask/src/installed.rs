@@ -1,6 +1,7 @@
 //! The Debian packages under a booted systemd: installed, configured with one line, upgraded and purged.
 
 mod machine;
+pub(crate) mod rpm;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -285,7 +286,7 @@ struct Traces(BTreeSet<String>);
 impl Traces {
     fn of(machine: &Machine) -> Result<Self> {
         let script = "
-find /etc /opt /usr /var -path /var/cache -prune -o -path /var/log -prune -o -path /var/lib/dpkg -prune \
+find /etc /opt /usr /var -path /var/cache -prune -o -path /var/log -prune -o -path /var/lib/dpkg -prune -o -path /var/lib/rpm -prune \
     -o -path /var/lib/systemd -prune -o -name 'systemd-private-*' -prune -o -print
 find /run -name '*teredo*'
 getent passwd

@@ -12,7 +12,7 @@ mod elf;
 mod image;
 mod musl;
 mod pages;
-mod rpm;
+pub(crate) mod rpm;
 mod stage;
 
 use std::fs;
@@ -25,7 +25,8 @@ use rustix::fs::Mode;
 use crate::command::{capture, say};
 use crate::tree;
 
-pub(crate) use deb::{PACKAGES, build as build_deb, stage as stage_deb};
+pub(crate) use deb::{PACKAGES, build as build_deb, owner, stage as stage_deb};
+pub(crate) use elf::Needs;
 pub(crate) use stage::Stage;
 
 #[derive(clap::Args)]

@@ -121,6 +121,11 @@ const STEPS: &[Step] = &[
         Needs::Root,
         |_| installed::check(),
     ),
+    part(
+        "RPM packages installed under a booted systemd",
+        Needs::Root,
+        |_| installed::rpm::check(),
+    ),
     part("tests of the program", Needs::Root, program),
     part(
         "end-to-end tests without offloads",

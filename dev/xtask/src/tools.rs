@@ -123,6 +123,12 @@ pub(crate) const TEST: &[Tool] = &[
         purpose: "judges the Debian packages",
         service: None,
     },
+    Tool {
+        program: "rpmbuild",
+        package: "rpm",
+        purpose: "makes and installs the RPM packages",
+        service: None,
+    },
 ];
 
 /// The tools of the benchmarks of the data path.

@@ -79,7 +79,7 @@ pub(crate) fn build(
 }
 
 /// The package that a file of the tree belongs to.
-fn owner(path: &Path) -> &'static str {
+pub(crate) fn owner(path: &Path) -> &'static str {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is = |extension: &str| path.extension().is_some_and(|found| found == extension);
     if name.starts_with("libteredo-") {

@@ -32,14 +32,14 @@ pub(super) fn strip(path: &Path) -> Result<()> {
 
 /// The newest version of glibc that a program or library asks for, such as `2.34`, and whether it needs libgcc.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Needs {
-    pub(super) glibc: Option<(u32, u32)>,
-    pub(super) libgcc: bool,
+pub(crate) struct Needs {
+    pub(crate) glibc: Option<(u32, u32)>,
+    pub(crate) libgcc: bool,
 }
 
 impl Needs {
     /// Adds those of another file.
-    pub(super) fn add(&mut self, path: &Path) -> Result<()> {
+    pub(crate) fn add(&mut self, path: &Path) -> Result<()> {
         if path.is_symlink() || !is_elf(path)? {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 
 use super::{Release, deb, write};
 use crate::command::{run as execute, say, succeeds};
@@ -12,11 +12,17 @@ use crate::tree;
 /// The programs that build images.
 const ENGINES: &[&str] = &["podman", "docker"];
 
+/// The instructions, from the root of the repository.
+const SOURCE: &str = "packaging/image/Containerfile";
+
+/// The package that the instructions put into the image.
+const PACKAGE: &str = "teredo_*.deb";
+
 /// Writes a folder to build the image from, and builds it if an engine is installed.
 pub(super) fn run(release: &Release, debug: bool, out: &Path) -> Result<Vec<PathBuf>> {
     let mut made = deb::run(release, debug, out)?;
     let file = out.join("Containerfile");
-    write(&file, tree::read("packaging/image/Containerfile")?)?;
+    write(&file, instructions(&tree::read(SOURCE)?, &made)?)?;
     made.push(file);
     let tag = format!("teredo:{}", release.version);
     let engine = ENGINES
@@ -37,3 +43,22 @@ pub(super) fn run(release: &Release, debug: bool, out: &Path) -> Result<Vec<Path
     }
     Ok(made)
 }
+
+/// The instructions for these packages. The folder may have packages of other versions, too, and apt-get would take one
+/// of them or fail.
+fn instructions(source: &str, packages: &[PathBuf]) -> Result<String> {
+    let names = packages.iter().filter_map(|package| package.file_name());
+    let name = names
+        .map(|name| name.to_string_lossy())
+        .find(|name| name.starts_with("teredo_"))
+        .context("there is no package of the program")?;
+    let copy = format!("COPY {PACKAGE} ");
+    ensure!(
+        source.contains(&copy),
+        "{SOURCE} has no line with '{copy}' any more"
+    );
+    Ok(source.replace(&copy, &format!("COPY {name} ")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,13 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use super::Release;
 use super::stage::{Folders, Stage};
+use super::{Release, write};
 use crate::command::{DIST, capture, cargo, run as execute};
 use crate::tree;
+
+/// Where the licences lie, which each copy has to carry.
+const LICENCES: &str = "usr/share/licenses/teredo";
 
 pub(super) fn run(release: &Release, out: &Path) -> Result<Vec<PathBuf>> {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
@@ -29,6 +32,10 @@ pub(super) fn run(release: &Release, out: &Path) -> Result<Vec<PathBuf>> {
         zsh: "usr/share/zsh/site-functions",
     };
     let stage = Stage::of_program(&program, &folders)?;
+    for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        let target = stage.root().join(LICENCES).join(licence);
+        write(&target, tree::read(licence)?)?;
+    }
     let name = format!("teredo-{}-{target}", release.version);
     let archive = out.join(format!("{name}.tar.gz"));
     let mut tar = Command::new("tar");

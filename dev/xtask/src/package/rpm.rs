@@ -12,16 +12,29 @@ use crate::command::run as execute;
 use crate::{tools, tree};
 
 pub(super) fn run(release: &Release, debug: bool, out: &Path) -> Result<Vec<PathBuf>> {
+    build(&stage(debug)?, release, debug, out)
+}
+
+/// The tree of a host with RPM.
+pub(crate) fn stage(debug: bool) -> Result<Stage> {
     tools::require("rpmbuild", "rpm", "writes RPM packages")?;
-    let stage = Stage::new(
-        &Folders {
-            libraries: "lib64",
-            zsh: "usr/share/zsh/site-functions",
-        },
-        debug,
-    )?;
+    let folders = Folders {
+        libraries: "lib64",
+        zsh: "usr/share/zsh/site-functions",
+    };
+    Stage::new(&folders, debug)
+}
+
+/// Writes the packages; `fast` compresses little.
+pub(crate) fn build(
+    stage: &Stage,
+    release: &Release,
+    fast: bool,
+    out: &Path,
+) -> Result<Vec<PathBuf>> {
     let folder = tempfile::tempdir().context("no place for temporary files")?;
     let packages = folder.path().join("RPMS");
+    let compression = if fast { "w1.gzdio" } else { "w6.xzdio" };
     let mut build = Command::new("rpmbuild");
     build
         .args(["-bb", "--quiet"])
@@ -43,7 +56,7 @@ pub(super) fn run(release: &Release, debug: bool, out: &Path) -> Result<Vec<Path
         ("clamp_mtime_to_source_date_epoch", "1".to_owned()),
         ("use_source_date_epoch_as_buildtime", "1".to_owned()),
         ("_buildhost", "localhost".to_owned()),
-        ("_binary_payload", "w6.xzdio".to_owned()),
+        ("_binary_payload", compression.to_owned()),
     ] {
         build.arg("--define").arg(format!("{name} {value}"));
     }

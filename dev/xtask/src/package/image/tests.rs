@@ -1,0 +1,19 @@
+use super::*;
+
+/// A folder with the packages of an earlier version as well makes the image of this one.
+#[test]
+fn the_image_has_the_package_that_was_just_made() {
+    let packages = [
+        "out/libteredo0_0.2.0-1_amd64.deb",
+        "out/teredo-firewall_0.2.0-1_amd64.deb",
+        "out/teredo_0.2.0-1_amd64.deb",
+    ];
+    let packages = packages.map(PathBuf::from);
+    let text = instructions(&tree::read(SOURCE).unwrap(), &packages).unwrap();
+    let copied: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("COPY"))
+        .collect();
+    assert_eq!(copied, ["COPY teredo_0.2.0-1_amd64.deb /tmp/"]);
+    assert!(instructions("FROM scratch", &packages).is_err());
+}
