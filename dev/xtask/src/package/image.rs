@@ -44,8 +44,8 @@ pub(super) fn run(release: &Release, debug: bool, out: &Path) -> Result<Vec<Path
     Ok(made)
 }
 
-/// The instructions for these packages. The folder may have packages of other versions, too, and apt-get would take one
-/// of them or fail.
+/// The instructions for these packages. The folder may have packages of other versions, too, and apt-get would take the
+/// newest.
 fn instructions(source: &str, packages: &[PathBuf]) -> Result<String> {
     let names = packages.iter().filter_map(|package| package.file_name());
     let name = names

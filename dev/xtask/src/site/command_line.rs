@@ -63,7 +63,18 @@ fn commands(shell: &str) -> Vec<Vec<String>> {
         for words in words(line).split(|word| ENDS.contains(&word.as_str())) {
             let is_before = |word: &&String| BEFORE.contains(&word.as_str()) || is_assignment(word);
             let mut words = words.iter().skip_while(is_before);
-            if words.next().is_some_and(|program| program == "teredo") {
+            let is_ours = match words.next().map(String::as_str) {
+                Some("teredo") => true,
+                // The image has the name of the program, and starts it.
+                Some("podman" | "docker") => {
+                    words
+                        .next()
+                        .is_some_and(|word| matches!(word.as_str(), "run" | "exec"))
+                        && words.any(|word| word == "teredo")
+                }
+                _ => false,
+            };
+            if is_ours {
                 let redirection =
                     |word: &&String| word.starts_with(['>', '<']) || word.starts_with("2>");
                 found.push(

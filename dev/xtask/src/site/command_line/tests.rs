@@ -30,6 +30,12 @@ fn every_call_of_the_program_is_found() {
         found("TEREDO_SOCKET=/x teredo port\nif ! teredo port; then"),
         ["port", "port"]
     );
+    assert_eq!(
+        found(
+            "podman run --name t --volume teredo:/run \\\n  teredo client --server a\npodman exec t teredo"
+        ),
+        ["client|--server|a", ""]
+    );
 }
 
 #[test]
@@ -38,6 +44,8 @@ fn what_only_looks_like_a_call_is_none() {
         "teredo.toml",
         "teredo: serving",
         "apt install teredo",
+        "podman build --tag teredo image",
+        "podman run --volume teredo:/run other client",
         "systemctl start teredo-client",
         "# teredo nonsense",
         "echo 'x; teredo nonsense'",
