@@ -33,7 +33,7 @@ const FOLDERS: &str = "mkdir -p /usr/lib64/pkgconfig /usr/share/licenses";
 const ENABLED: &str =
     "teredo-client.socket teredo-client teredo-server teredo-relay teredo-firewall teredo-client@b";
 
-/// What the packages leave on purpose: settings that were changed, and the user, as RPM has no purge.
+/// The traces that the packages leave on purpose: settings that were changed, and the user, as RPM has no purge.
 const LEFT: &[&str] = &["/etc/teredo", "/etc/teredo/teredo.toml.rpmsave"];
 
 /// Builds the packages twice, as two revisions, and takes them through their life.
