@@ -54,6 +54,10 @@ Signals:
   SIGUSR1  print the counters on standard error
   SIGHUP   read the settings again; faulty ones leave the old ones in force";
 
+const PROBE_NOTES: &str = "\
+It needs no privilege and no service, and takes two seconds at most. Exit status: 0 if a client would qualify, 3 if not, \
+1 if nothing answers. 'teredo explain server.silent' explains a finding.";
+
 /// Teredo for Linux: client, server, relay and firewall agent.
 ///
 /// Teredo (RFC 4380) gives IPv4-only hosts behind NATs IPv6 over UDP. The client announces its UDP port, and the
@@ -109,7 +113,10 @@ pub(crate) enum Command {
     Start,
     /// Decode and encode Teredo addresses
     Address(AddressArgs),
-    /// Explain a status code, an exit code, a drop reason or a word of the status
+    /// Find out what a server answers, and what kind of NAT is on the way
+    #[command(after_help = PROBE_NOTES)]
+    Probe(ProbeArgs),
+    /// Explain a status code, an exit code, a drop reason, a word of the status or a finding of probe
     Explain(ExplainArgs),
     /// Run the whole system on a private internet of network namespaces
     Lab(LabArgs),
@@ -224,8 +231,21 @@ pub(crate) enum AddressCommand {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ProbeArgs {
+    /// Teredo server, by name or IPv4 address. If its secondary address is not the next one, give both: PRIMARY,SECONDARY
+    #[arg(value_name = "SERVER", value_parser = value::host)]
+    pub(crate) server: String,
+    /// Print JSON (schema teredo.probe/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also measure how long the NAT keeps a mapping without traffic; takes five minutes at most
+    #[arg(long)]
+    pub(crate) lifetime: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// A number (21, 0xC00000A3) or a name (ERROR_NOT_READY, not_ready, mapping_mismatch, dormant)
+    /// A number (21, 0xC00000A3) or a name (ERROR_NOT_READY, not_ready, mapping_mismatch, dormant, server.silent)
     #[arg(value_name = "CODE")]
     pub(crate) code: String,
 }

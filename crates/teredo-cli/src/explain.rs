@@ -9,14 +9,15 @@ use crate::args::ExplainArgs;
 use crate::failure::{Exit, Failure};
 use crate::nearest::nearest;
 use crate::output::Output;
+use crate::probe::finding;
 
 mod drops;
 mod words;
 
 use words::WORDS;
 
-/// Explains status codes of the notification functions, exit codes of this program, drop reasons, and the words of the
-/// status.
+/// Explains status codes of the notification functions, exit codes of this program, drop reasons, the words of the
+/// status, and the findings of `teredo probe`.
 pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
     let text = explain(&args.code).ok_or_else(|| unknown(&args.code))?;
     output.line(text)?;
@@ -26,7 +27,14 @@ pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failu
 /// Every meaning of `code`: 0 is both a status code and an exit code.
 fn explain(code: &str) -> Option<String> {
     let code = code.trim();
-    let texts: Vec<String> = [status(code), exit(code), dropped(code), word(code)]
+    let meanings = [
+        status(code),
+        exit(code),
+        dropped(code),
+        word(code),
+        found(code),
+    ];
+    let texts: Vec<String> = meanings
         .into_iter()
         .flatten()
         .collect();
@@ -86,6 +94,15 @@ fn word(code: &str) -> Option<String> {
     ))
 }
 
+/// A finding of `teredo probe`.
+fn found(code: &str) -> Option<String> {
+    let kind = finding::ALL.iter().find(|kind| is_name(code, kind.id))?;
+    Some(format!(
+        "{} (a finding of 'teredo probe')\n  means: {}\n   next: {}",
+        kind.id, kind.meaning, kind.next_step
+    ))
+}
+
 fn is_name(text: &str, name: &str) -> bool {
     text.eq_ignore_ascii_case(name)
 }
@@ -97,7 +114,8 @@ fn unknown(code: &str) -> Failure {
     let names = names
         .chain(Exit::ALL.map(Exit::name))
         .chain(DropReason::ALL.iter().map(|reason| reason.name()))
-        .chain(WORDS.iter().map(|word| word.name));
+        .chain(WORDS.iter().map(|word| word.name))
+        .chain(finding::ALL.iter().map(|kind| kind.id));
     let failure = Failure::new(
         Exit::Failed,
         format!(
@@ -108,7 +126,8 @@ fn unknown(code: &str) -> Failure {
     failure.hint(match nearest(code, names) {
         Some(name) => format!("did you mean '{name}'?"),
         None => String::from(
-            "try a status code (21, 0xC00000A3), an exit status (3), a drop reason (malformed) or a word of the status (dormant)",
+            "try a status code (21, 0xC00000A3), an exit status (3), a drop reason (malformed), a word of the status \
+             (dormant) or a finding (server.silent)",
         ),
     })
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  args ──> config ──> settings ──> client, server, relay, firewall, lab  run in the foreground
 //!    └────> service ──> status, port, monitor, control                   ask the client's service
-//!    └────> address, explain, secret, manual                             need no service
+//!    └────> address, explain, probe, secret, manual                      need no service
 //! ```
 //!
 //! Every command returns an [`Exit`](failure::Exit) or a [`Failure`]; only `main` ends the process. Data goes
@@ -29,6 +29,7 @@ mod monitor;
 mod nearest;
 mod output;
 mod port;
+mod probe;
 mod relay;
 mod secret;
 mod server;
@@ -126,6 +127,7 @@ fn run() -> Result<Exit, Failure> {
         Command::Stop => control::stop(&socket, &mut output),
         Command::Start => control::start(&socket, &mut output),
         Command::Address(command) => address::run(command, &mut output),
+        Command::Probe(args) => probe::run(&args, &mut output),
         Command::Explain(args) => explain::run(&args, &mut output),
         Command::Lab(args) => lab::run(args, output),
         Command::Config(command) => config::run(&command, config, &mut output),

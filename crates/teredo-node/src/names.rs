@@ -66,6 +66,14 @@ impl ServerName {
         }
     }
 
+    /// The servers behind the name, by the system's name service, which may take its time.
+    ///
+    /// # Errors
+    /// The name service does not know the name or does not answer, or the name has no IPv4 address.
+    pub fn look_up(&self) -> io::Result<Vec<ServerAddress>> {
+        resolve(self)
+    }
+
     /// The name as it was configured.
     pub fn as_str(&self) -> &str {
         &self.0

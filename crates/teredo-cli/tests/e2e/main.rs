@@ -28,6 +28,7 @@ mod miredo;
 mod native;
 mod opinions;
 mod order;
+mod probe;
 mod rebind;
 mod relay;
 mod reload;
