@@ -51,8 +51,9 @@ pub(crate) fn run(args: &ProbeArgs, output: &mut Output) -> Result<Exit, Failure
     let mut report = run_for(&server, PATIENCE)
         .map_err(|error| Failure::new(Exit::Failed, "cannot ask the server").because(error))?;
     if args.lifetime {
-        measure(&mut report)
-            .map_err(|error| Failure::new(Exit::Failed, "cannot measure the lifetime").because(error))?;
+        measure(&mut report).map_err(|error| {
+            Failure::new(Exit::Failed, "cannot measure the lifetime").because(error)
+        })?;
     }
     if args.json {
         output.json(&report)?;
@@ -141,14 +142,18 @@ fn look_up(server: &ServerName, patience: Duration) -> Result<ServerAddress, Fin
         let _ = sender.send(asked.look_up());
     });
     let Ok(answer) = answers.recv_timeout(patience) else {
-        return Err(finding::NAME_SILENT.found(format!("the name service does not answer for '{name}'")));
+        return Err(
+            finding::NAME_SILENT.found(format!("the name service does not answer for '{name}'"))
+        );
     };
     let servers = answer.map_err(|error| {
         let text = error.to_string();
         let text = text.rsplit(": ").next().unwrap_or(&text);
         // EAI_AGAIN; the standard library has no name for it.
         if text.contains("emporary failure") {
-            finding::NAME_SILENT.found(format!("the name service does not answer for '{name}': {text}"))
+            finding::NAME_SILENT.found(format!(
+                "the name service does not answer for '{name}': {text}"
+            ))
         } else {
             finding::NAME_UNKNOWN.found(format!("'{name}' has no IPv4 address: {text}"))
         }

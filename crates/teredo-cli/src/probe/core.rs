@@ -307,7 +307,12 @@ impl Core {
             return State::Pending(self.now);
         };
         let exhausted = series.attempts >= test.limit() || self.is_refused(test);
-        let due = last + if exhausted { self.patience() } else { self.pause(test) };
+        let due = last
+            + if exhausted {
+                self.patience()
+            } else {
+                self.pause(test)
+            };
         if exhausted && self.now >= due {
             State::Failed
         } else {
@@ -336,12 +341,15 @@ impl Core {
 
     /// Whether both addresses see main at the same mapping.
     pub(super) fn has_one_mapping(&self) -> bool {
-        self.mappings().is_some_and(|[first, second]| first == second)
+        self.mappings()
+            .is_some_and(|[first, second]| first == second)
     }
 
     /// Whether an answer names the port's own address.
     pub(super) fn has_nat(&self) -> Option<bool> {
-        let mapped = self.mapping(Test::AskPrimary).or_else(|| self.mapping(Test::AskSecondary))?;
+        let mapped = self
+            .mapping(Test::AskPrimary)
+            .or_else(|| self.mapping(Test::AskSecondary))?;
         Some(mapped != self.local(Own::Main))
     }
 
@@ -371,7 +379,10 @@ impl Core {
             Test::KnockerCone => answered(Test::KnockerPlain),
             Test::SparePlain => answered(Test::AskPrimary),
             Test::SpareSecondary => {
-                answered(Test::SparePlain) && self.mappings().is_some_and(|[first, second]| first != second)
+                answered(Test::SparePlain)
+                    && self
+                        .mappings()
+                        .is_some_and(|[first, second]| first != second)
             }
             Test::BadChecksum | Test::NoNonce => answered(Test::SparePlain),
             Test::ConePrimary | Test::ConeSecondary => self.has_one_mapping(),
@@ -409,7 +420,8 @@ impl Core {
 
     /// Whether a mapping is known that bubbles may be sent to. It is the server's word, so it gets few and small ones.
     fn may_send_to(&self, test: Test) -> bool {
-        self.mapping(test).is_some_and(|mapped| self.policy.permits(mapped))
+        self.mapping(test)
+            .is_some_and(|mapped| self.policy.permits(mapped))
     }
 
     /// Whether the network has said twice that the address of this test is not reached.
@@ -420,7 +432,11 @@ impl Core {
             _ => return false,
         };
         let to = SocketAddrV4::new(to, PORT);
-        let count = self.refusals.iter().filter(|(refused, _)| *refused == to).count();
+        let count = self
+            .refusals
+            .iter()
+            .filter(|(refused, _)| *refused == to)
+            .count();
         count >= 2 && self.attempts(test) >= 2
     }
 

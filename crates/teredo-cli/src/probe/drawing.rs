@@ -39,7 +39,9 @@ impl Drawing<'_> {
 
     /// This host, and the server's addresses with the mapping towards each.
     fn parts(&self) -> Option<(SocketAddrV4, Vec<(String, SocketAddrV4)>)> {
-        let Report { primary, secondary, .. } = self.0;
+        let Report {
+            primary, secondary, ..
+        } = self.0;
         let ends = [(*primary)?, (*secondary)?];
         let ends: Vec<_> = ends
             .into_iter()
@@ -75,7 +77,11 @@ impl fmt::Display for Drawing<'_> {
         };
         let local = local.to_string();
         let nat = self.0.nat.kind != Some(Kind::None);
-        let wide = ends.iter().map(|(_, mapped)| mapped.to_string().len()).max().unwrap_or(0);
+        let wide = ends
+            .iter()
+            .map(|(_, mapped)| mapped.to_string().len())
+            .max()
+            .unwrap_or(0);
         let left = local.len().max("this host".len());
         let bold = Style::new().bold();
         let middle = if nat { "NAT" } else { "" };
@@ -93,9 +99,25 @@ impl fmt::Display for Drawing<'_> {
             let alone = ends.len() == 1;
             // Where the way forks: behind the NAT if one mapping serves both.
             let (inner, outer, shown) = match (nat, one, first) {
-                (false, _, true) => ("", if alone { "────>" } else { "─┬──>" }, String::new()),
+                (false, _, true) => (
+                    "",
+                    if alone {
+                        "────>"
+                    } else {
+                        "─┬──>"
+                    },
+                    String::new(),
+                ),
                 (false, _, false) => ("", " └──>", String::new()),
-                (true, true, true) => (" ─────>  ", if alone { "────>" } else { "─┬──>" }, mapped.to_string()),
+                (true, true, true) => (
+                    " ─────>  ",
+                    if alone {
+                        "────>"
+                    } else {
+                        "─┬──>"
+                    },
+                    mapped.to_string(),
+                ),
                 (true, true, false) => ("         ", " └──>", String::new()),
                 (true, false, true) => (" ─┬───>  ", "────>", mapped.to_string()),
                 (true, false, false) => ("  └───>  ", "────>", mapped.to_string()),
@@ -117,7 +139,11 @@ impl fmt::Display for Drawing<'_> {
             // Below the NAT, if there is one.
             let wall = left + gap;
             let (arrow, word, colour) = match fate {
-                Fate::Passes => (format!("<{}", "─".repeat(length - 1)), "comes in", AnsiColor::Green),
+                Fate::Passes => (
+                    format!("<{}", "─".repeat(length - 1)),
+                    "comes in",
+                    AnsiColor::Green,
+                ),
                 Fate::Stopped => (
                     format!("{:wall$}✗ {}", "", "─".repeat(length - wall - 2)),
                     "stopped",
@@ -133,11 +159,11 @@ impl fmt::Display for Drawing<'_> {
             if index > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{MARGIN}{style}{arrow}{style:#}  {who:<35}  {style}{word}{style:#}")?;
+            write!(
+                f,
+                "{MARGIN}{style}{arrow}{style:#}  {who:<35}  {style}{word}{style:#}"
+            )?;
         }
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -125,8 +125,8 @@ kinds! {
     ANSWER_FORGED = "answer.forged", Warn,
         "datagrams came from the server's address with a nonce that was never sent; clients ignore them, and so does the \
          probe",
-        "nothing, if it stays; somebody on the way may try to forge answers";
-    ANSWER_MALFORMED = "answer.malformed", Fail,
+        "nothing; if it stays, somebody on the way tries to forge answers";
+    ANSWER_MALFORMED = "answer.malformed", Warn,
         "the server's datagrams cannot be parsed as Teredo (RFC 4380 §5.1.1)",
         "tell the server's operator; what answers there may be no Teredo server";
     NONCE_MISSING = "answer.no-nonce", Fail,
@@ -249,8 +249,16 @@ mod tests {
         assert_eq!(ids.len(), count);
         for kind in ALL {
             let letters = |c: char| c.is_ascii_lowercase() || c == '-' || c == '.';
-            assert!(kind.id.chars().all(letters) && kind.id.contains('.'), "{}", kind.id);
-            assert!(!kind.meaning.is_empty() && !kind.next_step.ends_with('.'), "{}", kind.id);
+            assert!(
+                kind.id.chars().all(letters) && kind.id.contains('.'),
+                "{}",
+                kind.id
+            );
+            assert!(
+                !kind.meaning.is_empty() && !kind.next_step.ends_with('.'),
+                "{}",
+                kind.id
+            );
         }
     }
 }

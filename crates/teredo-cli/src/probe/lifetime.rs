@@ -33,7 +33,8 @@ pub(super) const RESTS: [u64; 17] = [
 /// Linux keeps a mapping longer once it has seen answers for two seconds.
 const SECOND_EXCHANGE: Duration = Duration::from_millis(2500);
 const REPEAT: Duration = Duration::from_millis(300);
-const REFRESH: Duration = Duration::from_secs(10);
+/// Main must keep its mapping, however short-lived mappings are here.
+const REFRESH: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(1);
 const ASKS: u8 = 10;
 const BUBBLES: u8 = 4;
@@ -50,9 +51,18 @@ pub(crate) struct Lifetime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// So many exchanges are done, and the next is due.
-    Asking { exchanges: u8, attempts: u8, due: Instant },
-    Resting { until: Instant },
-    Checking { attempts: u8, due: Instant },
+    Asking {
+        exchanges: u8,
+        attempts: u8,
+        due: Instant,
+    },
+    Resting {
+        until: Instant,
+    },
+    Checking {
+        attempts: u8,
+        due: Instant,
+    },
     Alive,
     Dead,
     /// The server did not answer.
@@ -141,7 +151,9 @@ impl Search {
             ports.map(|port| port.rest)
         };
         let upper = rests(State::Dead).min();
-        let lower = rests(State::Alive).filter(|rest| upper.is_none_or(|upper| *rest < upper)).max();
+        let lower = rests(State::Alive)
+            .filter(|rest| upper.is_none_or(|upper| *rest < upper))
+            .max();
         match (lower, upper) {
             (None, None) => Err("the server did not answer, or forwarded no bubble"),
             (lower, upper) => Ok(Lifetime {
@@ -197,7 +209,11 @@ impl Search {
         let nonce = self.solicit(0, self.main);
         self.main_nonces.push_front(nonce);
         self.main_nonces.truncate(4);
-        let pause = if self.main_mapping.is_some() { REFRESH } else { REPEAT };
+        let pause = if self.main_mapping.is_some() {
+            REFRESH
+        } else {
+            REPEAT
+        };
         self.main_due = self.now + pause;
     }
 
@@ -226,7 +242,8 @@ impl Search {
             },
             State::Checking { attempts, due } if due <= now && attempts >= BUBBLES => {
                 if self.ports[index].control {
-                    self.news.push_back(format!("after {rest} s of silence: closed"));
+                    self.news
+                        .push_back(format!("after {rest} s of silence: closed"));
                     State::Dead
                 } else {
                     State::Unknown
@@ -262,8 +279,13 @@ impl Search {
             },
         };
         let verdict = judge::advertisement(datagram, link_local(Flags::default(), local));
-        let mapped = verdict.accepted.filter(|accepted| accepted.server == self.server);
-        let Some(mapped) = mapped.map(|accepted| accepted.mapped).filter(|mapped| self.policy.permits(*mapped)) else {
+        let mapped = verdict
+            .accepted
+            .filter(|accepted| accepted.server == self.server);
+        let Some(mapped) = mapped
+            .map(|accepted| accepted.mapped)
+            .filter(|mapped| self.policy.permits(*mapped))
+        else {
             return;
         };
         let Some(index) = at.checked_sub(1) else {
@@ -300,7 +322,10 @@ impl Search {
         let Some(index) = at.checked_sub(1) else {
             if self.main_target == Some(destination) {
                 let checking = |port: &&mut Port| matches!(port.state, State::Checking { .. });
-                self.ports.iter_mut().filter(checking).for_each(|port| port.control = true);
+                self.ports
+                    .iter_mut()
+                    .filter(checking)
+                    .for_each(|port| port.control = true);
             }
             return;
         };
@@ -310,7 +335,8 @@ impl Search {
         {
             port.state = State::Alive;
             let rest = Duration::from_secs(port.rest);
-            self.news.push_back(format!("after {} of silence: open", span(rest)));
+            self.news
+                .push_back(format!("after {} of silence: open", span(rest)));
         }
     }
 }

@@ -78,9 +78,7 @@ fn settle<T>(
     field: &'static str,
     verdict: Result<T, &'static str>,
 ) -> Option<T> {
-    verdict
-        .map_err(|reason| unknown.insert(field, reason))
-        .ok()
+    verdict.map_err(|reason| unknown.insert(field, reason)).ok()
 }
 
 fn mapping(core: &Core) -> Result<Mapping, &'static str> {
@@ -91,7 +89,10 @@ fn mapping(core: &Core) -> Result<Mapping, &'static str> {
         return Ok(Mapping::EndpointIndependent);
     }
     // A NAT that keeps ports gives way where another host has the port already. One socket may have had bad luck.
-    match (core.mapping(Test::SparePlain), core.mapping(Test::SpareSecondary)) {
+    match (
+        core.mapping(Test::SparePlain),
+        core.mapping(Test::SpareSecondary),
+    ) {
         (Some(first), Some(second)) if first != second => Ok(Mapping::AddressAndPortDependent),
         (Some(_), Some(_)) => Err("two sockets disagree: one has one mapping, the other has two"),
         _ => Err("the mapping differed once, and a second socket could not confirm it"),
@@ -121,21 +122,27 @@ fn filtering(
 ) -> Result<Filtering, &'static str> {
     match stops {
         None => {
-            return Err("the server sent nothing that could have been stopped: it takes a second address that answers, and \
-                 a server that honours the cone bit or forwards bubbles");
+            return Err(
+                "the server sent nothing that could have been stopped: it takes a second address that answers, and \
+                 a server that honours the cone bit or forwards bubbles",
+            );
         }
         Some(false) => return Ok(Filtering::EndpointIndependent),
         Some(true) => {}
     }
     if mapping != Some(Mapping::EndpointIndependent) {
-        return Err("strangers are stopped; whether the port counts cannot be seen, because each destination has a \
-                    mapping of its own");
+        return Err(
+            "strangers are stopped; whether the port counts cannot be seen, because each destination has a \
+                    mapping of its own",
+        );
     }
     match verdict(core, [Test::KnockerCone, Test::KnockerBubble]) {
         Some(true) => Ok(Filtering::AddressDependent),
         Some(false) if core.knocked => Ok(Filtering::AddressAndPortDependent),
-        Some(false) => Err("strangers are stopped; whether the port counts cannot be seen, because no error shows that a \
-                 datagram to another port of the server arrived"),
+        Some(false) => Err(
+            "strangers are stopped; whether the port counts cannot be seen, because no error shows that a \
+                 datagram to another port of the server arrived",
+        ),
         None => Err("strangers are stopped; whether the port counts was not answered in time"),
     }
 }
@@ -172,7 +179,9 @@ fn hairpin(core: &Core, nat: &Nat) -> Result<bool, &'static str> {
         {
             Ok(false)
         }
-        State::Failed => Err("nothing came back; but towards itself the NAT may use a mapping that its filter does not know"),
+        State::Failed => Err(
+            "nothing came back; but towards itself the NAT may use a mapping that its filter does not know",
+        ),
         _ => Err("it takes two mappings"),
     }
 }

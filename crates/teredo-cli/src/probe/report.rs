@@ -108,7 +108,10 @@ impl Report {
         let verdict = match worst {
             _ if qualifies => String::from("A client would qualify here with this server."),
             Some(finding) => {
-                format!("A client would not qualify here with this server: {}.", finding.text)
+                format!(
+                    "A client would not qualify here with this server: {}.",
+                    finding.text
+                )
             }
             None if core.heard => String::from(
                 "A client would not qualify here with this server: not every answer came in time.",
@@ -160,20 +163,28 @@ fn qualifies(core: &Core) -> bool {
     core.server == core.given
         && policy.permits_address(primary)
         && policy.permits_address(secondary)
-        && core.mappings().is_some_and(|[first, second]| first == second && policy.permits(first))
+        && core
+            .mappings()
+            .is_some_and(|[first, second]| first == second && policy.permits(first))
 }
 
 /// What is wrong if only one address answers as it should.
 fn half(core: &Core, findings: &[Finding]) -> Option<Finding> {
-    let [primary, secondary] = [Test::AskPrimary, Test::AskSecondary].map(|test| core.is_answered(test));
-    let ServerAddress { primary: asked, secondary: other } = core.given;
+    let [primary, secondary] =
+        [Test::AskPrimary, Test::AskSecondary].map(|test| core.is_answered(test));
+    let ServerAddress {
+        primary: asked,
+        secondary: other,
+    } = core.given;
     if asked == other {
-        return Some(finding::SECONDARY_SAME.found(format!("both addresses of the server are {asked}")));
+        return Some(
+            finding::SECONDARY_SAME.found(format!("both addresses of the server are {asked}")),
+        );
     }
     // What made the answer useless is said already.
-    let explained = findings.iter().any(|finding| {
-        finding.grade == Grade::Fail && !finding.id.starts_with("nat.")
-    });
+    let explained = findings
+        .iter()
+        .any(|finding| finding.grade == Grade::Fail && !finding.id.starts_with("nat."));
     let because = |address| match because(core, address) {
         Some(reason) => format!(": {reason}"),
         None => String::new(),
@@ -184,7 +195,8 @@ fn half(core: &Core, findings: &[Finding]) -> Option<Finding> {
             because(other)
         ))),
         (true, true) if core.server != core.given => Some(
-            finding::SECONDARY_SILENT.found(format!("the secondary address {other} does not answer")),
+            finding::SECONDARY_SILENT
+                .found(format!("the secondary address {other} does not answer")),
         ),
         (false, true) if !explained => Some(finding::PRIMARY_SILENT.found(format!(
             "the primary address {asked} does not answer{}",
@@ -202,7 +214,8 @@ fn cone_and_bubbles(core: &Core) -> Vec<Finding> {
             "a solicitation with the cone bit was answered from the address that it was sent to",
         ));
     } else if failed(Test::ConePrimary) && failed(Test::ConeSecondary) {
-        findings.push(finding::CONE_SILENT.found("solicitations with the cone bit were not answered"));
+        findings
+            .push(finding::CONE_SILENT.found("solicitations with the cone bit were not answered"));
     }
     if failed(Test::BubbleSelf) {
         findings.push(finding::BUBBLE_LOST.found(format!(
@@ -217,7 +230,9 @@ fn cone_and_bubbles(core: &Core) -> Vec<Finding> {
 fn private(core: &Core) -> Option<Finding> {
     let policy = DestinationPolicy::default();
     let ServerAddress { primary, secondary } = core.given;
-    let server = [primary, secondary].into_iter().find(|address| !policy.permits_address(*address));
+    let server = [primary, secondary]
+        .into_iter()
+        .find(|address| !policy.permits_address(*address));
     if let Some(address) = server {
         return Some(finding::ADDRESS_PRIVATE.found(format!(
             "{address} is no address of the Internet, and clients refuse such a server"
@@ -225,7 +240,9 @@ fn private(core: &Core) -> Option<Finding> {
     }
     let mapped = core.mapping(Test::AskPrimary)?;
     (!policy.permits(mapped)).then(|| {
-        finding::ADDRESS_PRIVATE.found(format!("the server sees this host at {mapped}, which is not on the Internet"))
+        finding::ADDRESS_PRIVATE.found(format!(
+            "the server sees this host at {mapped}, which is not on the Internet"
+        ))
     })
 }
 
@@ -237,12 +254,16 @@ fn because(core: &Core, address: Ipv4Addr) -> Option<String> {
 }
 
 fn in_words(refused: &Refused, address: Ipv4Addr) -> String {
-    let by = refused.by.map_or_else(|| String::from("this host"), |by| by.to_string());
+    let by = refused
+        .by
+        .map_or_else(|| String::from("this host"), |by| by.to_string());
     match &refused.refusal {
         Refusal::NoPort => format!("no process has UDP port 3544, says {by}"),
         Refusal::Unreachable => format!("{by} has no way to {address}"),
         Refusal::Prohibited => format!("{by} refuses it"),
-        Refusal::Blocked => String::from("a firewall rule of this host forbids to send (Operation not permitted)"),
+        Refusal::Blocked => {
+            String::from("a firewall rule of this host forbids to send (Operation not permitted)")
+        }
         Refusal::NoRoute => format!("this host has no route to {address}"),
         Refusal::Other(error) => error.clone(),
     }
@@ -259,7 +280,9 @@ fn silence(core: &Core) -> Finding {
     }
     let about = |address| {
         let to = SocketAddrV4::new(address, PORT);
-        core.refusals.iter().find(move |(refused, _)| *refused == to)
+        core.refusals
+            .iter()
+            .find(move |(refused, _)| *refused == to)
     };
     let Some((to, refused)) = about(primary).or_else(|| about(core.given.secondary)) else {
         return if core.host_is_there {
@@ -278,8 +301,10 @@ fn silence(core: &Core) -> Finding {
     let local_error = refused.by == Some(local);
     match &refused.refusal {
         Refusal::Blocked => finding::SERVER_BLOCKED_HERE.found(text),
-        _ if local_error && local != primary => finding::SERVER_BLOCKED_HERE
-            .found(format!("a firewall rule of this host refuses what goes to {}", to.ip())),
+        _ if local_error && local != primary => finding::SERVER_BLOCKED_HERE.found(format!(
+            "a firewall rule of this host refuses what goes to {}",
+            to.ip()
+        )),
         // A firewall that refuses often says that there is no such port.
         Refusal::NoPort if refused.by == Some(*to.ip()) => finding::SERVER_NO_PROCESS.found(text),
         Refusal::NoPort => finding::SERVER_PROHIBITED.found(text),

@@ -164,7 +164,8 @@ impl Sockets {
         for _ in 0..BURST {
             let mut parts = [IoSliceMut::new(&mut buffer)];
             let flags = MsgFlags::MSG_DONTWAIT;
-            let received = recvmsg::<SockaddrIn>(self.0[index].as_raw_fd(), &mut parts, None, flags);
+            let received =
+                recvmsg::<SockaddrIn>(self.0[index].as_raw_fd(), &mut parts, None, flags);
             let (from, len) = match received {
                 Ok(message) => (message.address, message.bytes),
                 Err(nix::Error::EAGAIN) => return,
@@ -186,10 +187,13 @@ impl Sockets {
             let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in);
             let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
             let fd = self.0[index].as_raw_fd();
-            let Ok(message) = recvmsg::<SockaddrIn>(fd, &mut parts, Some(&mut control), flags) else {
+            let Ok(message) = recvmsg::<SockaddrIn>(fd, &mut parts, Some(&mut control), flags)
+            else {
                 return;
             };
-            let to = message.address.map(|to| SocketAddrV4::new(to.ip(), to.port()));
+            let to = message
+                .address
+                .map(|to| SocketAddrV4::new(to.ip(), to.port()));
             let Ok(controls) = message.cmsgs() else {
                 continue;
             };

@@ -22,7 +22,13 @@ pub(super) struct Text<'a>(pub(super) &'a Report);
 
 impl Text<'_> {
     fn heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { server, answers, qualifies, primary, .. } = self.0;
+        let Report {
+            server,
+            answers,
+            qualifies,
+            primary,
+            ..
+        } = self.0;
         let (colour, state) = match (answers, qualifies) {
             (_, true) => (AnsiColor::Green, "a client qualifies"),
             (true, false) => (AnsiColor::Yellow, "answers, but no client qualifies"),
@@ -41,7 +47,12 @@ impl Text<'_> {
     }
 
     fn rows(&self) -> Vec<(&'static str, String)> {
-        let Report { primary, secondary, nat, .. } = self.0;
+        let Report {
+            primary,
+            secondary,
+            nat,
+            ..
+        } = self.0;
         let mut rows = Vec::new();
         for (label, end) in [("Primary", primary), ("Secondary", secondary)] {
             if let Some(end) = end {
@@ -59,8 +70,15 @@ impl Text<'_> {
             None => String::from("unknown"),
         };
         rows.push(("NAT", self.kind()));
-        rows.push(("Mapping", nat.mapping.map_or_else(|| unknown("mapping"), mapping)));
-        rows.push(("Filtering", nat.filtering.map_or_else(|| unknown("filtering"), filtering)));
+        rows.push((
+            "Mapping",
+            nat.mapping.map_or_else(|| unknown("mapping"), mapping),
+        ));
+        rows.push((
+            "Filtering",
+            nat.filtering
+                .map_or_else(|| unknown("filtering"), filtering),
+        ));
         let yes = |value: Option<bool>, field: &str| match value {
             Some(true) => String::from("yes"),
             Some(false) => String::from("no"),
@@ -81,7 +99,9 @@ impl Text<'_> {
         let words = match nat.kind {
             Some(Kind::None) => "none: this host has the public address itself",
             Some(Kind::Cone) => "cone: everybody who knows the port may send to it",
-            Some(Kind::Restricted) => "restricted: addresses that this host has sent to may send to it",
+            Some(Kind::Restricted) => {
+                "restricted: addresses that this host has sent to may send to it"
+            }
             Some(Kind::PortRestricted) => {
                 "port-restricted: only the very endpoints that this host has sent to may send to it"
             }
@@ -179,7 +199,10 @@ impl fmt::Display for Text<'_> {
         }
         let bold = Style::new().bold();
         write!(f, "\n\n{bold}")?;
-        for (index, line) in textwrap::wrap(&plain(&self.0.verdict), WIDTH).iter().enumerate() {
+        for (index, line) in textwrap::wrap(&plain(&self.0.verdict), WIDTH)
+            .iter()
+            .enumerate()
+        {
             if index > 0 {
                 writeln!(f)?;
             }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::program::{Ended, end, finish, finish_into, run, teredo};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "client",
     "server",
     "firewall",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 15] = [
     "stop",
     "start",
     "address",
+    "probe",
     "explain",
     "lab",
     "config",

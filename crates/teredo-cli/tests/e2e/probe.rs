@@ -16,7 +16,10 @@ fn probe(host: &Host, arguments: &[&str]) -> Output {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     command.args(["--inh-caps=-all", "--bounding-set=-all", "--"]);
-    command.arg(env!("CARGO_BIN_EXE_teredo")).arg("probe").args(arguments);
+    command
+        .arg(env!("CARGO_BIN_EXE_teredo"))
+        .arg("probe")
+        .args(arguments);
     run(host, &mut command)
 }
 
@@ -39,14 +42,21 @@ fn probed(host: &Host, arguments: &[&str]) -> (Value, i32) {
 
 fn ids(report: &Value) -> Vec<&str> {
     let findings = report["findings"].as_array().unwrap();
-    findings.iter().map(|finding| finding["id"].as_str().unwrap()).collect()
+    findings
+        .iter()
+        .map(|finding| finding["id"].as_str().unwrap())
+        .collect()
 }
 
 /// The verdict that is right behind a NAT of the lab: kind, mapping, filtering, whether the port is kept, hairpin, exit
 /// code. Null is what Teredo cannot find out there.
 fn truth(kind: NatKind) -> (Value, i32) {
-    let [independent, by_address, by_port] =
-        ["endpoint-independent", "address-dependent", "address-and-port-dependent"].map(Value::from);
+    let [independent, by_address, by_port] = [
+        "endpoint-independent",
+        "address-dependent",
+        "address-and-port-dependent",
+    ]
+    .map(Value::from);
     let (mapping, filtering) = match kind {
         NatKind::None | NatKind::Cone => (independent.clone(), independent),
         NatKind::Restricted => (independent, by_address),
@@ -77,14 +87,22 @@ fn is_judged_rightly(world: &World, host: &Host, kind: NatKind) -> Value {
     let unknown = nat.as_object_mut().unwrap().remove("unknown").unwrap();
     assert_eq!(nat, expected, "{kind}: {report:#}");
     for (field, value) in nat.as_object().unwrap() {
-        assert_eq!(value.is_null(), unknown[field].is_string(), "{kind}: {field} {unknown}");
+        assert_eq!(
+            value.is_null(),
+            unknown[field].is_string(),
+            "{kind}: {field} {unknown}"
+        );
     }
     assert_eq!(code, exit, "{kind}: {report:#}");
     assert_eq!(report["answers"], true);
     assert_eq!(report["qualifies"], exit == 0);
     for (field, address) in [("primary", "192.0.2.45"), ("secondary", "192.0.2.46")] {
         assert_eq!(report[field]["address"], address);
-        assert!(report[field]["rtt_us"].as_u64().is_some_and(|rtt| rtt < 2_000_000));
+        assert!(
+            report[field]["rtt_us"]
+                .as_u64()
+                .is_some_and(|rtt| rtt < 2_000_000)
+        );
     }
     let mapped: std::net::SocketAddrV4 = report["mapped"].as_str().unwrap().parse().unwrap();
     assert_eq!(*mapped.ip(), world.left.public(), "{kind}");
@@ -117,8 +135,15 @@ fn every_kind_of_nat_is_known_with_miredo() {
         let alice = world.left.host("alice").unwrap();
         let report = is_judged_rightly(&world, &alice, kind);
         let ids = ids(&report);
-        for fault in ["server.leaks-nonces", "server.open-relay", "server.unchecked"] {
-            assert!(ids.contains(&fault), "{kind}: {fault} is missing: {report:#}");
+        for fault in [
+            "server.leaks-nonces",
+            "server.open-relay",
+            "server.unchecked",
+        ] {
+            assert!(
+                ids.contains(&fault),
+                "{kind}: {fault} is missing: {report:#}"
+            );
         }
         assert!(!ids.contains(&"bubble.not-forwarded"), "{kind}: {report:#}");
     }
@@ -145,9 +170,17 @@ fn secured(world: &World) -> Process {
     let file = world.path("secrets");
     std::fs::write(&file, output.stdout).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let arguments = ["server", "--address", "192.0.2.45", "--secret-file", file.to_str().unwrap()];
+    let arguments = [
+        "server",
+        "--address",
+        "192.0.2.45",
+        "--secret-file",
+        file.to_str().unwrap(),
+    ];
     let server = start(&world.server, "server", &arguments);
-    server.wait_for_line("clients with a secret", SECOND * 5).unwrap();
+    server
+        .wait_for_line("clients with a secret", SECOND * 5)
+        .unwrap();
     server
 }
 
@@ -188,12 +221,21 @@ fn silence_has_a_reason() {
     assert!(ids(&report)[0].starts_with("name."), "{report:#}");
 
     let server = world.serve();
-    nft(&alice, "table inet wall { chain output { type filter hook output priority 0; udp dport 3544 drop; }; }");
+    nft(
+        &alice,
+        "table inet wall { chain output { type filter hook output priority 0; udp dport 3544 drop; }; }",
+    );
     found("192.0.2.45", "server.blocked-here");
-    nft(&alice, "flush ruleset; table inet wall { chain output { type filter hook output priority 0; udp dport 3544 reject; }; }");
+    nft(
+        &alice,
+        "flush ruleset; table inet wall { chain output { type filter hook output priority 0; udp dport 3544 reject; }; }",
+    );
     found("192.0.2.45", "server.blocked-here");
     nft(&alice, "flush ruleset");
-    nft(&world.server, "table inet wall { chain input { type filter hook input priority 0; udp dport 3544 reject with icmp type admin-prohibited; }; }");
+    nft(
+        &world.server,
+        "table inet wall { chain input { type filter hook input priority 0; udp dport 3544 reject with icmp type admin-prohibited; }; }",
+    );
     found("192.0.2.45", "server.prohibited");
     drop(server);
     run(&alice, Command::new("ip").args(["route", "del", "default"]));
@@ -206,7 +248,10 @@ fn half_a_server_is_named() {
     let world = World::new(NatKind::PortRestricted, NatKind::None);
     let _server = world.serve();
     let alice = world.left.host("alice").unwrap();
-    nft(&world.server, "table inet wall { chain input { type filter hook input priority 0; ip daddr 192.0.2.46 udp dport 3544 drop; }; }");
+    nft(
+        &world.server,
+        "table inet wall { chain input { type filter hook input priority 0; ip daddr 192.0.2.46 udp dport 3544 drop; }; }",
+    );
     let (report, code) = probed(&alice, &["192.0.2.45"]);
     assert_eq!(code, 3, "{report:#}");
     assert!(ids(&report).contains(&"secondary.silent"), "{report:#}");
@@ -216,7 +261,10 @@ fn half_a_server_is_named() {
     assert_eq!(report["nat"]["port_preserving"], true);
     assert!(report["secondary"]["rtt_us"].is_null() && report["mapped"].is_string());
 
-    nft(&world.server, "flush ruleset; table inet wall { chain input { type filter hook input priority 0; ip daddr 192.0.2.45 udp dport 3544 drop; }; }");
+    nft(
+        &world.server,
+        "flush ruleset; table inet wall { chain input { type filter hook input priority 0; ip daddr 192.0.2.45 udp dport 3544 drop; }; }",
+    );
     let (report, code) = probed(&alice, &["192.0.2.45"]);
     assert_eq!(code, 3, "{report:#}");
     assert!(ids(&report).contains(&"primary.silent"), "{report:#}");
@@ -228,21 +276,49 @@ fn half_a_server_is_named() {
 fn the_other_address_is_found() {
     let world = World::new(NatKind::Cone, NatKind::None);
     let far = Ipv4Addr::new(203, 0, 113, 99);
-    let host = world.internet.host("far", &[Ipv4Addr::new(203, 0, 113, 98), far]).unwrap();
-    let arguments = ["server", "--address", "203.0.113.98", "--secondary", "203.0.113.99"];
+    let host = world
+        .internet
+        .host("far", &[Ipv4Addr::new(203, 0, 113, 98), far])
+        .unwrap();
+    let arguments = [
+        "server",
+        "--address",
+        "203.0.113.98",
+        "--secondary",
+        "203.0.113.99",
+    ];
     let server = start(&host, "server", &arguments);
     server.wait_for_line("serving", SECOND * 5).unwrap();
     let alice = world.left.host("alice").unwrap();
     let (report, code) = probed(&alice, &["203.0.113.98,203.0.113.99"]);
-    assert_eq!((report["nat"]["kind"].as_str(), code), (Some("cone"), 0), "{report:#}");
+    assert_eq!(
+        (report["nat"]["kind"].as_str(), code),
+        (Some("cone"), 0),
+        "{report:#}"
+    );
 
     // The other way round: the first one is the secondary address.
     let (report, code) = probed(&alice, &["203.0.113.99,203.0.113.98"]);
     assert_eq!(code, 3, "{report:#}");
     assert!(ids(&report).contains(&"primary.is-secondary"), "{report:#}");
 
-    let odd = world.internet.host("odd", &[Ipv4Addr::new(203, 0, 113, 70), Ipv4Addr::new(203, 0, 113, 90)]).unwrap();
-    let arguments = ["server", "--address", "203.0.113.70", "--secondary", "203.0.113.90"];
+    let odd = world
+        .internet
+        .host(
+            "odd",
+            &[
+                Ipv4Addr::new(203, 0, 113, 70),
+                Ipv4Addr::new(203, 0, 113, 90),
+            ],
+        )
+        .unwrap();
+    let arguments = [
+        "server",
+        "--address",
+        "203.0.113.70",
+        "--secondary",
+        "203.0.113.90",
+    ];
     let server = start(&odd, "server", &arguments);
     server.wait_for_line("serving", SECOND * 5).unwrap();
     let (report, code) = probed(&alice, &["203.0.113.70"]);
@@ -258,11 +334,17 @@ fn a_firewall_without_a_nat_is_named() {
     let world = World::new(NatKind::None, NatKind::None);
     let _server = world.serve();
     let alice = world.left.host("alice").unwrap();
-    nft(&alice, "table inet wall { chain input { type filter hook input priority 0; policy drop; iifname lo accept; ct state established,related accept; }; }");
+    nft(
+        &alice,
+        "table inet wall { chain input { type filter hook input priority 0; policy drop; iifname lo accept; ct state established,related accept; }; }",
+    );
     let (report, code) = probed(&alice, &["192.0.2.45"]);
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(report["nat"]["kind"], "none");
-    assert_eq!(report["nat"]["filtering"], "address-and-port-dependent", "{report:#}");
+    assert_eq!(
+        report["nat"]["filtering"], "address-and-port-dependent",
+        "{report:#}"
+    );
     assert!(ids(&report).contains(&"nat.firewall"), "{report:#}");
 }
 
@@ -275,7 +357,11 @@ fn the_lifetime_is_measured() {
         let alice = world.left.host("alice").unwrap();
         world.left.set_mapping_lifetime(SECOND * 8).unwrap();
         let (report, _) = probed(&alice, &["192.0.2.45", "--lifetime"]);
-        assert_eq!(report["lifetime_s"], json!({"lower": 5, "upper": 10}), "{kind}: {report:#}");
+        assert_eq!(
+            report["lifetime_s"],
+            json!({"lower": 5, "upper": 10}),
+            "{kind}: {report:#}"
+        );
         assert_eq!(report["nat"]["kind"], kind.name());
     }
 }
@@ -289,7 +375,17 @@ fn the_text_is_for_people() {
     let output = probe(&alice, &["192.0.2.45"]);
     let text = String::from_utf8(output.stdout).unwrap();
     println!("{text}");
-    assert!(text.trim_end().ends_with("A client would qualify here with this server."), "{text}");
-    assert!(text.contains("NAT: port-restricted") && text.contains("a stranger: stopped"), "{text}");
-    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    assert!(
+        text.trim_end()
+            .ends_with("A client would qualify here with this server."),
+        "{text}"
+    );
+    assert!(
+        text.contains("NAT: port-restricted") && text.contains("a stranger: stopped"),
+        "{text}"
+    );
+    assert!(
+        text.chars().all(|c| c == '\n' || !c.is_control()),
+        "{text:?}"
+    );
 }

@@ -15,6 +15,7 @@ pub(super) fn pages(program: &Path) -> Result<Vec<(&'static str, String)>> {
         ("commands.md", commands(program)?),
         ("exit-codes.md", exit_codes(program)?),
         ("drop-reasons.md", drop_reasons(program)?),
+        ("findings.md", findings(program)?),
         ("json.md", json()?),
     ])
 }
@@ -122,6 +123,29 @@ fn drop_reasons(program: &Path) -> Result<String> {
         let [means, next] = explained(text.lines())?;
         let _ = writeln!(page, "- **`{name}`**: {means}. *Next:* {next}.");
     }
+    Ok(page)
+}
+
+/// A list of the findings of `teredo probe`, by `teredo explain`.
+fn findings(program: &Path) -> Result<String> {
+    const SOURCE: &str = "crates/teredo-cli/src/probe/finding.rs";
+    let source = tree::read(SOURCE)?;
+    let names = source.lines().filter_map(|line| {
+        let (_, rest) = line.strip_prefix("    ")?.split_once(" = \"")?;
+        rest.split_once("\", ").map(|(name, _)| name)
+    });
+    let mut page = String::from(
+        "# Findings of probe\n\n[`teredo probe`](../probe.md) names what it finds. `teredo explain` tells the same about one \
+         finding. No name changes its meaning.\n\n",
+    );
+    let mut count = 0;
+    for name in names {
+        let text = output(program, &["explain", name])?;
+        let [means, next] = explained(text.lines())?;
+        let _ = writeln!(page, "- **`{name}`**: {means}. *Next:* {next}.");
+        count += 1;
+    }
+    ensure!(count > 0, "{SOURCE} names no finding");
     Ok(page)
 }
 

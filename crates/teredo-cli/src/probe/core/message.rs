@@ -159,14 +159,21 @@ impl Core {
             _ => {}
         }
         let to = SocketAddrV4::new(self.server.primary, PORT);
-        self.queue(test, Own::Main, to, Token::Bubble(source, destination), payload);
+        self.queue(
+            test,
+            Own::Main,
+            to,
+            Token::Bubble(source, destination),
+            payload,
+        );
     }
 
     /// Both ways at once: each opens the NAT's filter for the other.
     fn hairpin(&mut self, test: Test) {
-        let (Some(main), Some(spare)) =
-            (self.mapping(Test::AskPrimary), self.mapping(Test::SparePlain))
-        else {
+        let (Some(main), Some(spare)) = (
+            self.mapping(Test::AskPrimary),
+            self.mapping(Test::SparePlain),
+        ) else {
             return;
         };
         for (from, own, to) in [(Own::Main, main, spare), (Own::Spare, spare, main)] {

@@ -63,7 +63,10 @@ impl Core {
         let destination = datagram.packet.destination();
         let nonce = datagram.authentication.map(|element| element.nonce);
         // Before the nonces: the one that a faulty server gives away may be that of another of our ports.
-        if self.find(own, |token| *token == Token::Source(destination)).is_some() {
+        if self
+            .find(own, |token| *token == Token::Source(destination))
+            .is_some()
+        {
             if let Some(element) = datagram.authentication
                 && self.is_server(from)
             {
@@ -75,7 +78,10 @@ impl Core {
             return self.answer(Test::NoNonce, None);
         }
         let by_nonce = nonce.and_then(|nonce| {
-            self.find(own, |token| matches!(token, Token::Nonce(sent, _) if *sent == nonce))
+            self.find(
+                own,
+                |token| matches!(token, Token::Nonce(sent, _) if *sent == nonce),
+            )
         });
         if let Some(sent) = by_nonce {
             return self.answered(&sent, from, datagram);
@@ -83,7 +89,10 @@ impl Core {
         if !self.is_server(from) {
             return;
         }
-        let ours = self.find(own, |token| matches!(token, Token::Nonce(_, source) if *source == destination));
+        let ours = self.find(
+            own,
+            |token| matches!(token, Token::Nonce(_, source) if *source == destination),
+        );
         match (nonce, ours) {
             (None, Some(_)) => {
                 self.heard = true;
@@ -104,7 +113,11 @@ impl Core {
         self.heard = true;
         let is_cone = matches!(
             sent.test,
-            Test::StrangerCone | Test::KnockerCone | Test::ConePrimary | Test::ConeSecondary | Test::SpareCone
+            Test::StrangerCone
+                | Test::KnockerCone
+                | Test::ConePrimary
+                | Test::ConeSecondary
+                | Test::SpareCone
         );
         if from.port() != PORT {
             return self.note(finding::ANSWER_PORT.found(format!(
@@ -143,7 +156,9 @@ impl Core {
             return;
         };
         if sent.test == Test::BadChecksum {
-            self.note(finding::UNCHECKED.found("a solicitation with a wrong checksum was answered"));
+            self.note(
+                finding::UNCHECKED.found("a solicitation with a wrong checksum was answered"),
+            );
             return self.answer(sent.test, None);
         }
         if accepted.server != self.server.primary {
@@ -197,7 +212,10 @@ impl Core {
     fn bubbled(&mut self, own: Own, from: SocketAddrV4, datagram: &Datagram<'_>) {
         let token = Token::Bubble(datagram.packet.source(), datagram.packet.destination());
         let mut sent = self.sent.iter();
-        let Some(Sent { test, from: sender, .. }) = sent.find(|sent| sent.token == token).cloned() else {
+        let Some(Sent {
+            test, from: sender, ..
+        }) = sent.find(|sent| sent.token == token).cloned()
+        else {
             return;
         };
         let receiver = match test {
@@ -214,9 +232,9 @@ impl Core {
         let behind = datagram.trailers.as_bytes().len();
         match test {
             Test::BubbleSelf => self.check_forwarded(datagram, behind),
-            Test::LongBubble if behind >= LONG => self.note(finding::OPEN_RELAY.found(format!(
-                "{behind} bytes behind a bubble were forwarded"
-            ))),
+            Test::LongBubble if behind >= LONG => self.note(
+                finding::OPEN_RELAY.found(format!("{behind} bytes behind a bubble were forwarded")),
+            ),
             Test::SpoofedBubble => self.note(finding::SPOOFED.found(
                 "a bubble was forwarded whose Teredo source names another port than its sender has",
             )),

@@ -31,40 +31,108 @@ pub(crate) fn kinds() -> Vec<(&'static str, Option<NatBehaviour>, Nat)> {
         Filtering::AddressAndPortDependent,
     ]
     .map(Some);
-    let hairpins = |behaviour| NatBehaviour { hairpin: true, ..behaviour };
-    let moves = |behaviour| NatBehaviour { ports: PortAssignment::Random, ..behaviour };
+    let hairpins = |behaviour| NatBehaviour {
+        hairpin: true,
+        ..behaviour
+    };
+    let moves = |behaviour| NatBehaviour {
+        ports: PortAssignment::Random,
+        ..behaviour
+    };
     let cone = NatBehaviour::cone();
     let restricted = NatBehaviour::restricted();
     let closed = NatBehaviour::port_restricted();
     let symmetric = moves(NatBehaviour::symmetric());
-    let open_symmetric = NatBehaviour { filtering: teredo_sim::Filtering::EndpointIndependent, ..symmetric };
-    let by_address = NatBehaviour { mapping: Maps::AddressDependent, filtering: teredo_sim::Filtering::AddressDependent, ..symmetric };
+    let open_symmetric = NatBehaviour {
+        filtering: teredo_sim::Filtering::EndpointIndependent,
+        ..symmetric
+    };
+    let by_address = NatBehaviour {
+        mapping: Maps::AddressDependent,
+        filtering: teredo_sim::Filtering::AddressDependent,
+        ..symmetric
+    };
     vec![
         ("none", None, nat(Kind::None, one, all, true, None, false)),
-        ("cone", Some(cone), nat(Kind::Cone, one, all, true, Some(false), false)),
-        ("cone, hairpins", Some(hairpins(cone)), nat(Kind::Cone, one, all, true, Some(true), false)),
-        ("restricted", Some(restricted), nat(Kind::Restricted, one, address, true, Some(false), true)),
-        ("restricted, moves, hairpins", Some(moves(hairpins(restricted))), nat(Kind::Restricted, one, address, false, Some(true), true)),
-        ("port-restricted", Some(closed), nat(Kind::PortRestricted, one, port, true, Some(false), true)),
-        ("port-restricted, moves, hairpins", Some(moves(hairpins(closed))), nat(Kind::PortRestricted, one, port, false, Some(true), true)),
-        ("open-input", Some(NatBehaviour::open_input()), nat(Kind::OpenInput, one, port, true, Some(false), true)),
-        ("symmetric", Some(symmetric), nat(Kind::Symmetric, several, None, false, None, true)),
-        ("symmetric, hairpins", Some(hairpins(symmetric)), nat(Kind::Symmetric, several, None, false, None, true)),
-        ("symmetric, open", Some(open_symmetric), nat(Kind::Symmetric, several, all, false, Some(false), false)),
+        (
+            "cone",
+            Some(cone),
+            nat(Kind::Cone, one, all, true, Some(false), false),
+        ),
+        (
+            "cone, hairpins",
+            Some(hairpins(cone)),
+            nat(Kind::Cone, one, all, true, Some(true), false),
+        ),
+        (
+            "restricted",
+            Some(restricted),
+            nat(Kind::Restricted, one, address, true, Some(false), true),
+        ),
+        (
+            "restricted, moves, hairpins",
+            Some(moves(hairpins(restricted))),
+            nat(Kind::Restricted, one, address, false, Some(true), true),
+        ),
+        (
+            "port-restricted",
+            Some(closed),
+            nat(Kind::PortRestricted, one, port, true, Some(false), true),
+        ),
+        (
+            "port-restricted, moves, hairpins",
+            Some(moves(hairpins(closed))),
+            nat(Kind::PortRestricted, one, port, false, Some(true), true),
+        ),
+        (
+            "open-input",
+            Some(NatBehaviour::open_input()),
+            nat(Kind::OpenInput, one, port, true, Some(false), true),
+        ),
+        (
+            "symmetric",
+            Some(symmetric),
+            nat(Kind::Symmetric, several, None, false, None, true),
+        ),
+        (
+            "symmetric, hairpins",
+            Some(hairpins(symmetric)),
+            nat(Kind::Symmetric, several, None, false, None, true),
+        ),
+        (
+            "symmetric, open",
+            Some(open_symmetric),
+            nat(Kind::Symmetric, several, all, false, Some(false), false),
+        ),
         // A server has one port, so this looks the same.
-        ("by address", Some(by_address), nat(Kind::Symmetric, several, None, false, None, true)),
+        (
+            "by address",
+            Some(by_address),
+            nat(Kind::Symmetric, several, None, false, None, true),
+        ),
     ]
 }
 
 fn without_reasons(nat: &Nat) -> Nat {
-    Nat { unknown: Default::default(), ..nat.clone() }
+    Nat {
+        unknown: Default::default(),
+        ..nat.clone()
+    }
 }
 
 #[track_caller]
 fn is_right(name: &str, report: &Report, expected: &Nat) {
-    assert_eq!(&without_reasons(&report.nat), expected, "{name}: {report:#?}");
+    assert_eq!(
+        &without_reasons(&report.nat),
+        expected,
+        "{name}: {report:#?}"
+    );
     let qualifies = expected.kind != Some(Kind::Symmetric);
-    assert_eq!((report.answers, report.qualifies), (true, qualifies), "{name}: {report:#?}");
+    assert_eq!(
+        (report.answers, report.qualifies),
+        (true, qualifies),
+        "{name}: {report:#?}"
+    );
 }
 
 /// R4380-5.2.1-11: near and far.
@@ -76,10 +144,17 @@ fn every_nat_is_known_at_any_distance() {
             network.delay = MS * delay;
             let report = network.probe();
             is_right(&format!("{name}, {delay} ms"), &report, &expected);
-            assert!(network.took() <= network::PATIENCE, "{name}: {:?}", network.took());
+            assert!(
+                network.took() <= network::PATIENCE,
+                "{name}: {:?}",
+                network.took()
+            );
             // Our server has no fault.
             let ids: BTreeSet<_> = report.findings.iter().map(|finding| finding.id).collect();
-            assert!(ids.iter().all(|id| id.starts_with("nat.")), "{name}: {ids:?}");
+            assert!(
+                ids.iter().all(|id| id.starts_with("nat.")),
+                "{name}: {ids:?}"
+            );
         }
     }
 }
@@ -93,7 +168,11 @@ fn one_lost_datagram_changes_no_verdict() {
         for lost in 0..whole.carried() {
             let mut network = Network::new(behaviour);
             network.lose = Box::new(move |index, _| index == lost);
-            is_right(&format!("{name}, without datagram {lost}"), &network.probe(), &expected);
+            is_right(
+                &format!("{name}, without datagram {lost}"),
+                &network.probe(),
+                &expected,
+            );
         }
     }
 }
@@ -108,7 +187,11 @@ fn duplicates_and_delays_change_no_verdict() {
         let mut network = Network::new(behaviour);
         network.delay = MS * 10;
         network.jitter = MS * 40;
-        is_right(&format!("{name}, out of order"), &network.probe(), &expected);
+        is_right(
+            &format!("{name}, out of order"),
+            &network.probe(),
+            &expected,
+        );
     }
 }
 
@@ -127,13 +210,23 @@ fn heavy_loss_makes_no_wrong_verdict() {
             // The mapping of a second socket may be missing.
             let right = fine(nat.mapping.is_some(), nat.mapping == expected.mapping)
                 && fine(nat.filtering.is_some(), nat.filtering == expected.filtering)
-                && fine(nat.port_preserving.is_some(), nat.port_preserving == expected.port_preserving)
-                && fine(nat.stops_strangers.is_some(), nat.stops_strangers == expected.stops_strangers);
+                && fine(
+                    nat.port_preserving.is_some(),
+                    nat.port_preserving == expected.port_preserving,
+                )
+                && fine(
+                    nat.stops_strangers.is_some(),
+                    nat.stops_strangers == expected.stops_strangers,
+                );
             assert!(right, "{name}, seed {seed}: {nat:#?}");
             open += usize::from(nat.mapping.is_none() || nat.kind.is_none());
         }
     }
-    assert!(open < 12 * 40 / 4, "{open} of {} verdicts are open", 12 * 40);
+    assert!(
+        open < 12 * 40 / 4,
+        "{open} of {} verdicts are open",
+        12 * 40
+    );
 }
 
 /// Where no error of the network shows that a knock arrived, the two restricted kinds stay apart only if the address
@@ -146,7 +239,10 @@ fn a_knock_without_an_echo_proves_nothing() {
         let nat = network.probe().nat;
         if expected.filtering == Some(Filtering::AddressAndPortDependent) {
             assert_eq!(nat.filtering, None, "{name}");
-            assert!(nat.unknown["filtering"].contains("no error shows"), "{name}");
+            assert!(
+                nat.unknown["filtering"].contains("no error shows"),
+                "{name}"
+            );
         } else {
             assert_eq!(nat.filtering, expected.filtering, "{name}");
         }
@@ -161,7 +257,14 @@ fn one_way_of_the_two_is_enough() {
         let mut network = Network::new(behaviour);
         network.no_cone = true;
         let report = network.probe();
-        is_right(&format!("{name}, no cone"), &report, &Nat { kind: expected.kind, ..expected.clone() });
+        is_right(
+            &format!("{name}, no cone"),
+            &report,
+            &Nat {
+                kind: expected.kind,
+                ..expected.clone()
+            },
+        );
         if expected.mapping != Some(Mapping::EndpointIndependent) {
             continue;
         }
@@ -169,7 +272,12 @@ fn one_way_of_the_two_is_enough() {
         network.no_bubbles = true;
         let report = network.probe();
         is_right(&format!("{name}, no bubbles"), &report, &expected);
-        assert!(report.findings.iter().any(|finding| finding.id == "bubble.not-forwarded"));
+        assert!(
+            report
+                .findings
+                .iter()
+                .any(|finding| finding.id == "bubble.not-forwarded")
+        );
     }
 }
 

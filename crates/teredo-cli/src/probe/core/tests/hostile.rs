@@ -22,7 +22,13 @@ fn a_forged_nonce_changes_nothing() {
         });
         let report = network.probe();
         is_right(name, &report, &expected);
-        assert!(report.findings.iter().any(|finding| finding.id == "answer.forged"), "{name}");
+        assert!(
+            report
+                .findings
+                .iter()
+                .any(|finding| finding.id == "answer.forged"),
+            "{name}"
+        );
     }
 }
 
@@ -34,7 +40,12 @@ fn garbage_changes_nothing() {
     let report = network.probe();
     assert_eq!(report.nat.kind, Some(Kind::Restricted));
     assert!(report.qualifies);
-    assert!(report.findings.iter().any(|finding| finding.id == "answer.malformed"));
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.id == "answer.malformed")
+    );
 }
 
 fn core() -> Core {
@@ -55,19 +66,33 @@ fn a_flood_is_bounded() {
     assert!(core.take_findings().len() <= MAX_FINDINGS);
     assert!(!core.heard);
     for port in 0..10_000 {
-        let refused = Refused { refusal: Refusal::NoPort, by: None };
+        let refused = Refused {
+            refusal: Refusal::NoPort,
+            by: None,
+        };
         core.refused(Instant::from_nanos(2), 0, from, refused.clone());
-        core.refused(Instant::from_nanos(2), 9, SocketAddrV4::new(SERVER, port), refused);
+        core.refused(
+            Instant::from_nanos(2),
+            9,
+            SocketAddrV4::new(SERVER, port),
+            refused,
+        );
     }
     assert!(core.refusals.len() <= 64);
-    assert!(core.deadline().is_some(), "errors do not end the probe before its time");
+    assert!(
+        core.deadline().is_some(),
+        "errors do not end the probe before its time"
+    );
 }
 
 /// R4380-5.2.1-14: an answer from a third address is none, even with the nonce.
 #[test]
 fn an_answer_of_a_third_address_is_no_answer() {
     let mut core = core();
-    let mut server = teredo::Server::new(teredo::ServerConfig::new(ServerAddress::adjacent(SERVER)), [1; 32]);
+    let mut server = teredo::Server::new(
+        teredo::ServerConfig::new(ServerAddress::adjacent(SERVER)),
+        [1; 32],
+    );
     let transmit = core.poll_transmit().expect("the first solicitation");
     let len = transmit.payload.len();
     let mut buffer = transmit.payload;
@@ -81,10 +106,43 @@ fn an_answer_of_a_third_address_is_no_answer() {
     let stranger = SocketAddrV4::new([198, 51, 100, 9].into(), PORT);
     core.handle(now, 0, stranger, &buffer[..len]);
     assert!(!core.is_answered(Test::AskPrimary));
-    assert!(core.take_findings().iter().any(|finding| finding.id == "answer.other-address"));
+    assert!(
+        core.take_findings()
+            .iter()
+            .any(|finding| finding.id == "answer.other-address")
+    );
     // The right address, the wrong port of ours.
     core.handle(now, 1, SocketAddrV4::new(SERVER, PORT), &buffer[..len]);
     assert!(!core.is_answered(Test::AskPrimary));
     core.handle(now, 0, SocketAddrV4::new(SERVER, PORT), &buffer[..len]);
     assert_eq!(core.mapping(Test::AskPrimary), Some(client));
+}
+
+/// A bubble is the server's only if it comes from the server's primary address and port, and to the right port of ours.
+#[test]
+fn a_bubble_of_a_stranger_proves_nothing() {
+    let mut core = core();
+    core.series[Test::AskPrimary as usize].answer =
+        Some(Some(SocketAddrV4::new([192, 0, 2, 1].into(), 4096)));
+    let now = Instant::from_nanos(1_000_000);
+    core.tick(now);
+    let transmits: Vec<_> = std::iter::from_fn(|| core.poll_transmit()).collect();
+    let is_bubble = |bytes: &[u8]| {
+        let datagram = teredo::wire::Datagram::parse(bytes);
+        datagram.is_ok_and(|datagram| datagram.packet.is_bubble())
+    };
+    let bubble = transmits
+        .iter()
+        .find(|transmit| is_bubble(&transmit.payload))
+        .expect("a bubble to ourselves");
+    for (at, from) in [
+        (0, SocketAddrV4::new([198, 51, 100, 9].into(), PORT)),
+        (0, SocketAddrV4::new(SERVER, 3545)),
+        (1, SocketAddrV4::new(SERVER, PORT)),
+    ] {
+        core.handle(now, at, from, &bubble.payload);
+        assert!(!core.is_answered(Test::BubbleSelf), "{from} to {at}");
+    }
+    core.handle(now, 0, SocketAddrV4::new(SERVER, PORT), &bubble.payload);
+    assert!(core.is_answered(Test::BubbleSelf));
 }

@@ -45,10 +45,25 @@ pub(crate) struct Network {
 }
 
 enum Event {
-    AtServer { from: SocketAddrV4, to: SocketAddrV4, payload: Vec<u8> },
-    AtNat { from: SocketAddrV4, to: SocketAddrV4, payload: Vec<u8> },
-    AtHost { from: SocketAddrV4, to: SocketAddrV4, payload: Vec<u8> },
-    Refused { from: usize, to: SocketAddrV4 },
+    AtServer {
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        payload: Vec<u8>,
+    },
+    AtNat {
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        payload: Vec<u8>,
+    },
+    AtHost {
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        payload: Vec<u8>,
+    },
+    Refused {
+        from: usize,
+        to: SocketAddrV4,
+    },
 }
 
 impl Network {
@@ -147,7 +162,11 @@ impl Network {
         };
         if *to.ip() == PUBLIC {
             if let Ok((source, target)) = nat.hairpin(now, inside, to) {
-                self.later(|| Event::AtHost { from: source, to: target, payload: payload.clone() });
+                self.later(|| Event::AtHost {
+                    from: source,
+                    to: target,
+                    payload: payload.clone(),
+                });
             }
             return;
         }
@@ -157,7 +176,11 @@ impl Network {
 
     fn arrive(&mut self, own: usize, from: SocketAddrV4, to: SocketAddrV4, payload: Vec<u8>) {
         if to.port() == PORT {
-            self.later(|| Event::AtServer { from, to, payload: payload.clone() });
+            self.later(|| Event::AtServer {
+                from,
+                to,
+                payload: payload.clone(),
+            });
         } else if self.icmp {
             // There and back.
             self.later(|| Event::Refused { from: own, to });
@@ -173,7 +196,11 @@ impl Network {
                     None => Ok(to),
                 };
                 if let Ok(target) = target {
-                    let event = Event::AtHost { from, to: target, payload };
+                    let event = Event::AtHost {
+                        from,
+                        to: target,
+                        payload,
+                    };
                     self.happen(core, locals, event);
                 }
             }
@@ -183,7 +210,10 @@ impl Network {
                 }
             }
             Event::Refused { from, to } => {
-                let refused = Refused { refusal: Refusal::NoPort, by: Some(SERVER) };
+                let refused = Refused {
+                    refusal: Refusal::NoPort,
+                    by: Some(SERVER),
+                };
                 core.refused(self.now, from, to, refused);
             }
         }
@@ -199,15 +229,28 @@ impl Network {
         }
         let len = payload.len();
         payload.resize(self.server.buffer_len().max(len), 0);
-        let answer = self.server.answer_in_place(self.now, from, local, &mut payload, len);
+        let answer = self
+            .server
+            .answer_in_place(self.now, from, local, &mut payload, len);
         if let Ok(Answer::Udp { to, source, len }) = answer {
             payload.truncate(len);
             let from = SocketAddrV4::new(source, PORT);
             if let Some(forge) = self.forge {
                 let forged = forge(&payload);
-                self.events.insert((self.now, usize::MAX - self.carried), Event::AtNat { from, to, payload: forged });
+                self.events.insert(
+                    (self.now, usize::MAX - self.carried),
+                    Event::AtNat {
+                        from,
+                        to,
+                        payload: forged,
+                    },
+                );
             }
-            self.later(|| Event::AtNat { from, to, payload: payload.clone() });
+            self.later(|| Event::AtNat {
+                from,
+                to,
+                payload: payload.clone(),
+            });
         }
     }
 }
