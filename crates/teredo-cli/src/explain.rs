@@ -34,10 +34,7 @@ fn explain(code: &str) -> Option<String> {
         word(code),
         found(code),
     ];
-    let texts: Vec<String> = meanings
-        .into_iter()
-        .flatten()
-        .collect();
+    let texts: Vec<String> = meanings.into_iter().flatten().collect();
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
