@@ -260,7 +260,7 @@ impl Core {
         core
     }
 
-    /// What to send next.
+    /// The next datagram to send.
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
         self.outbox.pop_front()
     }

@@ -13,7 +13,7 @@ const MARGIN: &str = "   ";
 /// A drawing of what a report says, if there is something to draw.
 pub(super) struct Drawing<'a>(pub(super) &'a Report);
 
-/// What becomes of a datagram from outside.
+/// The fate of a datagram from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Passes,

@@ -30,9 +30,9 @@ pub(crate) struct Finding {
     pub(crate) id: &'static str,
     /// How much it matters.
     pub(crate) grade: Grade,
-    /// What was found, in words.
+    /// The observation, in words.
     pub(crate) text: String,
-    /// What to do about it.
+    /// The next step.
     pub(crate) fix: &'static str,
 }
 

@@ -129,7 +129,7 @@ fn prefix(advertisement: &RouterAdvertisement, findings: &mut Vec<Finding>) -> O
     Some(server?.server)
 }
 
-/// What a client does not mind.
+/// Remarks on parts that a client does not mind.
 fn unusual(advertisement: &RouterAdvertisement, findings: &mut Vec<Finding>) {
     if advertisement.router_lifetime != 0 {
         findings.push(finding::ROUTER_LIFETIME.found(format!(

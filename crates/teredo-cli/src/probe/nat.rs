@@ -1,4 +1,4 @@
-//! What the tests show about the NAT, and what they do not.
+//! Judges the NAT by the tests, and says what they do not show.
 //!
 //! A verdict needs proof. Silence proves something only if the control was heard, and a knock counts only if an ICMP
 //! error shows that it went through. Everything else stays open, with the reason.

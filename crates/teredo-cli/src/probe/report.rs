@@ -12,7 +12,7 @@ use super::finding::{self, Finding, Grade};
 use super::lifetime::Lifetime;
 use super::nat::{self, Nat};
 
-/// What was found out.
+/// The outcome of a probe.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Report {
     pub(crate) schema: &'static str,
@@ -168,7 +168,7 @@ fn qualifies(core: &Core) -> bool {
             .is_some_and(|[first, second]| first == second && policy.permits(first))
 }
 
-/// What is wrong if only one address answers as it should.
+/// The fault if only one address answers as it should.
 fn half(core: &Core, findings: &[Finding]) -> Option<Finding> {
     let [primary, secondary] =
         [Test::AskPrimary, Test::AskSecondary].map(|test| core.is_answered(test));

@@ -1,4 +1,4 @@
-//! What arrives: which message it answers, and whether it may.
+//! Reception: finds the message that a datagram answers, and whether it may.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

@@ -132,7 +132,7 @@ fn what_a_client_refuses_is_named() {
     assert_eq!(judged(&without_origin), (vec!["answer.no-origin"], false));
 }
 
-/// What a client accepts, and what is worth a remark: the bytes of Microsoft's server have no MTU.
+/// A client accepts these, and each is worth a remark: the bytes of Microsoft's server have no MTU.
 #[test]
 fn what_is_unusual_is_named() {
     let odd = |change: fn(&mut RouterAdvertisement)| {

@@ -19,6 +19,7 @@ const PUBLIC: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const PRIVATE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
 
 type Lose = Box<dyn Fn(usize, f64) -> bool>;
+type Forge = fn(&[u8]) -> Vec<u8>;
 
 pub(crate) struct Network {
     pub(crate) delay: Duration,
@@ -34,7 +35,7 @@ pub(crate) struct Network {
     pub(crate) no_bubbles: bool,
     pub(crate) seed: u64,
     /// Forgeries, sent beside each answer.
-    pub(crate) forge: Option<fn(&[u8]) -> Vec<u8>>,
+    pub(crate) forge: Option<Forge>,
     server: Server,
     nat: Option<Nat>,
     events: BTreeMap<(Instant, usize), Event>,
