@@ -58,6 +58,10 @@ const PROBE_NOTES: &str = "\
 It needs no privilege and no service, and takes two seconds at most. Exit status: 0 if a client would qualify, 3 if not, \
 1 if nothing answers. 'teredo explain server.silent' explains a finding.";
 
+const METRICS_NOTES: &str = "\
+A daemon serves the same to Prometheus if it has --metrics ADDR:PORT, or the key 'metrics'. The firewall agent has no \
+service: its metrics are there alone.";
+
 /// Teredo for Linux: client, server, relay and firewall agent.
 ///
 /// Teredo (RFC 4380) gives IPv4-only hosts behind NATs IPv6 over UDP. The client announces its UDP port, and the
@@ -103,6 +107,9 @@ pub(crate) enum Command {
     Port(PortArgs),
     /// Watch a node live: port, peers, traffic and drops
     Top(TopArgs),
+    /// Print the metrics of the local service in the OpenMetrics format
+    #[command(after_help = METRICS_NOTES)]
+    Metrics,
     /// Print the current state, then each event
     Monitor(MonitorArgs),
     /// Move the client to another port

@@ -30,6 +30,7 @@ use crate::daemon::reload::{self, Next};
 use crate::daemon::sandbox::Needs;
 use crate::daemon::{self, ControlSignal, counters, privilege, sandbox};
 use crate::failure::{Exit, Failure};
+use crate::metrics::Endpoint;
 use crate::output::narrate;
 use crate::settings::{ClientSettings, destinations};
 use legacy::{Left, Legacy};
@@ -65,6 +66,7 @@ async fn serve(
         kept.service.take(),
         &settings.socket,
         settings.group.as_deref(),
+        settings.metrics,
         Node {
             kept: Store::is_offered(),
             ..Node::default()
@@ -77,7 +79,12 @@ async fn serve(
         stopped: false,
     };
     process.left = process.legacy.left(kept);
-    reload::run(first, async |setup| process.client(setup, &load).await).await
+    reload::run(first, async |setup| {
+        let outcome = process.client(setup, &load).await;
+        process.node.metrics.started(outcome.is_ok());
+        outcome
+    })
+    .await
 }
 
 /// The parts of the program that outlive a reload.
@@ -165,7 +172,7 @@ impl Process {
                 signal = session.signals.received() => match signal {
                     ControlSignal::Print => counters::print(&self.node.control.status().await),
                     ControlSignal::Reload => {
-                        let new = read_again(client, settings, &load);
+                        let new = read_again(client, settings, &load, &mut self.node.metrics);
                         if new.is_some() {
                             return new;
                         }
@@ -210,6 +217,7 @@ fn read_again(
     client: &Client,
     settings: &ClientSettings,
     load: impl Fn() -> Result<ClientSettings, Failure>,
+    metrics: &mut Endpoint,
 ) -> Option<Setup> {
     let mut setup = reload::read(|| Setup::read(&load))?;
     let new = &mut setup.settings;
@@ -217,9 +225,11 @@ fn read_again(
         (&settings.socket, &settings.group),
         (&mut new.socket, &mut new.group),
     );
+    let moved = metrics.reload(settings.metrics, &mut new.metrics)?;
     if new == settings {
         client.set_keys(setup.keys);
         match settings.secret_file {
+            _ if moved => reload::tell_changed(),
             Some(_) => narrate("secrets reloaded; no other setting has changed"),
             None => reload::tell_unchanged(),
         }

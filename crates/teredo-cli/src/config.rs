@@ -14,7 +14,7 @@
 //!
 //! The types below are the one list of keys: the files are read through them, key by key.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -96,6 +96,8 @@ pub(crate) struct ClientSection {
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) offload: Option<Offload>,
     pub(crate) group: Option<String>,
+    #[serde(deserialize_with = "field::metrics")]
+    pub(crate) metrics: Option<SocketAddr>,
     #[serde(skip)]
     pub(crate) places: Places,
 }
@@ -125,6 +127,8 @@ pub(crate) struct ServerSection {
     /// Router advertisements per second to one address; 0 means no limit.
     #[serde(deserialize_with = "field::rate")]
     pub(crate) advertisement_rate: Option<u32>,
+    #[serde(deserialize_with = "field::metrics")]
+    pub(crate) metrics: Option<SocketAddr>,
     #[serde(skip)]
     pub(crate) places: Places,
 }
@@ -160,6 +164,8 @@ pub(crate) struct RelaySection {
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) offload: Option<Offload>,
     pub(crate) group: Option<String>,
+    #[serde(deserialize_with = "field::metrics")]
+    pub(crate) metrics: Option<SocketAddr>,
     #[serde(skip)]
     pub(crate) places: Places,
 }
@@ -178,6 +184,8 @@ pub(crate) struct FirewallSection {
     /// Further sockets.
     pub(crate) follow: Option<Vec<PathBuf>>,
     pub(crate) close_relay_forward: Option<bool>,
+    #[serde(deserialize_with = "field::metrics")]
+    pub(crate) metrics: Option<SocketAddr>,
     #[serde(skip)]
     pub(crate) places: Places,
 }

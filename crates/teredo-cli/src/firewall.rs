@@ -1,5 +1,7 @@
 //! `teredo firewall`: the agent that keeps nftables in step with the port.
 
+use std::time::Instant;
+
 use caps::Capability;
 use teredo_firewall::{
     Agent, AgentError, AgentStatus, Block, BlockError, Ending, ForeignTable, Target,
@@ -12,6 +14,7 @@ use crate::daemon::reload::{self, Next};
 use crate::daemon::sandbox::Needs;
 use crate::daemon::{self, ControlSignal, Session, privilege, sandbox};
 use crate::failure::{Exit, Failure};
+use crate::metrics::{AgentSource, Endpoint};
 use crate::output::narrate;
 use crate::settings::FirewallSettings;
 
@@ -24,12 +27,16 @@ pub(crate) fn run(load: impl Fn() -> Result<FirewallSettings, Failure>) -> Resul
     if first.remove {
         return remove();
     }
+    let mut metrics = Endpoint::bind(first.metrics)?;
     privilege::keep([Capability::CAP_NET_ADMIN])?;
-    sandbox::enter(&Needs::of_a_firewall());
+    sandbox::enter(&Needs::of_a_firewall(first.metrics.is_some()));
+    let started = Instant::now();
     let following = async {
         let mut session = Session::new()?;
         reload::run(first, async |settings| {
-            follow(&mut session, settings, &load).await
+            let outcome = follow((&mut session, &mut metrics, started), settings, &load).await;
+            metrics.started(outcome.is_ok());
+            outcome
         })
         .await
     };
@@ -37,7 +44,7 @@ pub(crate) fn run(load: impl Fn() -> Result<FirewallSettings, Failure>) -> Resul
 }
 
 async fn follow(
-    session: &mut Session,
+    (session, metrics, started): (&mut Session, &mut Endpoint, Instant),
     settings: &FirewallSettings,
     load: impl Fn() -> Result<FirewallSettings, Failure>,
 ) -> Result<Next<FirewallSettings>, Failure> {
@@ -52,6 +59,12 @@ async fn follow(
     daemon::tell_ready();
 
     let status = agent.status();
+    let source = AgentSource {
+        status: status.clone(),
+        started,
+        lease: config.lease,
+    };
+    metrics.show(source.source());
     let sources = settings.sockets.iter().map(GatingSubscriber::new).collect();
     let mut next = None;
     let ended = async {
@@ -64,12 +77,18 @@ async fn follow(
                 () = session.watchdog.due() => session.watchdog.feed(true),
                 signal = session.signals.received() => match signal {
                     ControlSignal::Print => tell_state(&status),
-                    ControlSignal::Reload => if let Some(new) = reload::read(&load) {
-                        if new == *settings {
+                    ControlSignal::Reload => if let Some(mut new) = reload::read(&load) {
+                        let Some(moved) = metrics.reload(settings.metrics, &mut new.metrics) else {
+                            continue;
+                        };
+                        if new != *settings || moved {
+                            reload::tell_changed();
+                        } else {
                             reload::tell_unchanged();
+                        }
+                        if new == *settings {
                             continue;
                         }
-                        reload::tell_changed();
                         // Leases in another place end here; in the same one the next agent renews them.
                         let same_place = new.agent.target == settings.agent.target;
                         next = Some(new);

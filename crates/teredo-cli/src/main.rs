@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  args ──> config ──> settings ──> client, server, relay, firewall, lab  run in the foreground
-//!    └────> service ──> status, port, monitor, control                   ask the client's service
+//!    └────> service ──> status, top, port, metrics, monitor, control     ask the local service
 //!    └────> address, explain, probe, secret, manual                      need no service
 //! ```
 //!
@@ -25,6 +25,7 @@ mod firewall;
 mod lab;
 mod logging;
 mod manual;
+mod metrics;
 mod monitor;
 mod nearest;
 mod output;
@@ -121,6 +122,7 @@ fn run() -> Result<Exit, Failure> {
         }),
         Command::Status(args) => status::run(&args, named.as_deref(), &mut output),
         Command::Top(args) => top::run(&args, &socket),
+        Command::Metrics => metrics::run(named.as_deref(), &mut output),
         Command::Port(args) => port::run(&args, &socket, &mut output),
         Command::Monitor(args) => monitor::run(&args, &socket, &mut output),
         Command::Rebind(args) => control::rebind(&args, &socket, &mut output),

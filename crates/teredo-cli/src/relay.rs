@@ -18,6 +18,7 @@ use crate::daemon::reload::{self, Next};
 use crate::daemon::sandbox::Needs;
 use crate::daemon::{self, ControlSignal, counters, privilege, sandbox};
 use crate::failure::{Exit, Failure};
+use crate::metrics::Endpoint;
 use crate::output::narrate;
 use crate::settings::{RelaySettings, destinations, refused_address};
 
@@ -36,11 +37,14 @@ async fn serve(
         Kept::take().service,
         &first.socket,
         first.group.as_deref(),
+        first.metrics,
         Node::default(),
     );
     let mut node = node.await?;
     let outcome = reload::run(first, async |settings| {
-        relay(&mut node, settings, &load).await
+        let outcome = relay(&mut node, settings, &load).await;
+        node.metrics.started(outcome.is_ok());
+        outcome
     });
     let outcome = outcome.await;
     node.end().await;
@@ -107,7 +111,7 @@ async fn relay(
             () = session.watchdog.due() => session.watchdog.feed(relay.status().await.is_some()),
             signal = session.signals.received() => match signal {
                 ControlSignal::Print => counters::print(&node.control.status().await),
-                ControlSignal::Reload => if let Some(new) = read_again(settings, &load) {
+                ControlSignal::Reload => if let Some(new) = read_again(settings, &load, &mut node.metrics) {
                     break Some(new);
                 }
             },
@@ -139,6 +143,7 @@ async fn relay(
 fn read_again(
     settings: &RelaySettings,
     load: impl Fn() -> Result<RelaySettings, Failure>,
+    metrics: &mut Endpoint,
 ) -> Option<RelaySettings> {
     let mut new = reload::read(|| {
         let new = load()?;
@@ -149,8 +154,12 @@ fn read_again(
         (&settings.socket, &settings.group),
         (&mut new.socket, &mut new.group),
     );
+    let moved = metrics.reload(settings.metrics, &mut new.metrics)?;
     if new == *settings {
-        reload::tell_unchanged();
+        match moved {
+            true => reload::tell_changed(),
+            false => reload::tell_unchanged(),
+        }
         return None;
     }
     reload::tell_changed();

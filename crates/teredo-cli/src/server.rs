@@ -22,6 +22,7 @@ use crate::daemon::reload::{self, Next};
 use crate::daemon::sandbox::Needs;
 use crate::daemon::{self, ControlSignal, Session, privilege, sandbox};
 use crate::failure::{Exit, Failure};
+use crate::metrics::{self, Endpoint};
 use crate::output::narrate;
 use crate::secret::{self, Entry, SecretError};
 use crate::settings::{ServerSettings, ServerSocket, destinations, refused_address};
@@ -49,6 +50,8 @@ struct Process {
     session: Session,
     control: ServerControl,
     service: Option<LocalService>,
+    /// The metrics over HTTP.
+    metrics: Endpoint,
 }
 
 impl Process {
@@ -57,16 +60,21 @@ impl Process {
         let session = Session::new()?;
         let control = ServerControl::new();
         let mut service = offer(&settings.socket, &control).await?;
+        // After the service, so that a second instance hears that it is one.
+        let mut metrics = Endpoint::bind(settings.metrics)?;
         // For raw sockets to the IPv6 Internet and for large receive buffers, which a reload may open again.
         privilege::keep([Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN])?;
         sandbox::enter(&Needs::of_a_server(settings.socket.path()));
         if let Some(service) = &mut service {
             service.serve(|| Ok(()))?;
         }
+        // Without the service, too.
+        metrics.show(metrics::control_source(control.clone()));
         Ok(Self {
             session,
             control,
             service,
+            metrics,
         })
     }
 
@@ -81,7 +89,10 @@ impl Process {
         setup: &Setup,
         load: impl Fn() -> Result<ServerSettings, Failure>,
     ) -> Result<Next<Setup>, Failure> {
-        serve(&mut self.session, &self.control, setup, load).await
+        let parts = (&mut self.session, &mut self.metrics, &self.control);
+        let outcome = serve(parts, setup, load).await;
+        self.metrics.started(outcome.is_ok());
+        outcome
     }
 }
 
@@ -123,8 +134,7 @@ impl Setup {
 }
 
 async fn serve(
-    session: &mut Session,
-    control: &ServerControl,
+    (session, metrics, control): (&mut Session, &mut Endpoint, &ServerControl),
     setup: &Setup,
     load: impl Fn() -> Result<ServerSettings, Failure>,
 ) -> Result<Next<Setup>, Failure> {
@@ -160,13 +170,16 @@ async fn serve(
                 ControlSignal::Print => if let Some(status) = server.status().await {
                     print_counters(&status);
                 },
-                ControlSignal::Reload => match reload::read(|| Setup::read(&load)) {
-                    Some(new) if new.settings == *settings => use_secrets(new, &server).await,
-                    Some(new) => {
-                        reload::tell_changed();
-                        break Some(new);
+                ControlSignal::Reload => if let Some(mut new) = reload::read(|| Setup::read(&load)) {
+                    let Some(moved) = metrics.reload(settings.metrics, &mut new.settings.metrics) else {
+                        continue;
+                    };
+                    if new.settings == *settings {
+                        use_secrets(new, &server, moved).await;
+                        continue;
                     }
-                    None => {}
+                    reload::tell_changed();
+                    break Some(new);
                 }
             },
             change = network.changed() => {
@@ -208,9 +221,15 @@ fn introduce(settings: &ServerSettings, security: &Security) {
 }
 
 /// Takes new secrets, and reports when they are in force.
-async fn use_secrets(setup: Setup, server: &ServerHandle) {
+async fn use_secrets(setup: Setup, server: &ServerHandle, moved: bool) {
+    if moved {
+        reload::tell_changed();
+    }
     if setup.settings.secret_file.is_none() {
-        return reload::tell_unchanged();
+        if !moved {
+            reload::tell_unchanged();
+        }
+        return;
     }
     let line = describe_secrets(&setup.security);
     server.set_security(setup.security);

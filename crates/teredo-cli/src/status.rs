@@ -72,6 +72,16 @@ pub(crate) fn text(status: &Status, now: SystemTime) -> String {
     anstream::adapter::strip_str(&styled).to_string()
 }
 
+/// The status of the node at the chosen socket, or of the first that answers in the usual folder.
+pub(crate) fn first(chosen: Option<&Path>) -> Result<Status, Failure> {
+    let sockets = match chosen {
+        Some(socket) => vec![socket.to_owned()],
+        None => sockets(),
+    };
+    let mut seen = Seen::look(&sockets, false)?;
+    Ok(seen.nodes.swap_remove(0).status)
+}
+
 /// The sockets of this host's nodes: the client's or relay's first.
 fn sockets() -> Vec<PathBuf> {
     let first = teredo_notify::socket_path();

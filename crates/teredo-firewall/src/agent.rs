@@ -112,8 +112,13 @@ impl From<NftError> for AgentError {
 pub struct AgentStatus {
     /// The open port, as the kernel confirmed it; 0 if none is open. With several nodes, the lowest.
     pub port: u16,
+    /// How many ports are open; each is a lease.
+    pub leases: usize,
     /// Whether the open ports are those of the nodes.
     pub in_step: bool,
+    /// When the kernel last took, or renewed, all that it should have. A renewal is no news for those who wait for a
+    /// change of the status.
+    pub confirmed_at: Option<std::time::Instant>,
     /// Why a port is not open although the kernel has its exception.
     pub trouble: Option<String>,
     /// How often the open port changed. "None" counts as a port.
@@ -326,6 +331,7 @@ impl Agent {
         let port = wanted.ports.first().copied().unwrap_or_default();
         self.status.send_if_modified(|status| {
             let before = status.clone();
+            status.leases = wanted.ports.len();
             if status.port != port {
                 info!(
                     from = status.port,
@@ -338,7 +344,9 @@ impl Agent {
                 status.last_swap = Some(took);
             }
             status.in_step = true;
-            *status != before
+            let news = *status != before;
+            status.confirmed_at = Some(Instant::now().into_std());
+            news
         });
     }
 
@@ -383,7 +391,7 @@ impl Agent {
         self.status.send_modify(|status| {
             status.in_step = false;
             // Which port is open is unknown, but surely not the right one.
-            status.port = 0;
+            (status.port, status.leases) = (0, 0);
             status.refusals += u64::from(!waiting);
         });
         let text = error.to_string();

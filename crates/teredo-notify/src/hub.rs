@@ -79,6 +79,7 @@ use tokio::sync::watch;
 
 use crate::Snapshot;
 use crate::snapshot::Node;
+use crate::types::Notifications;
 use sync::{Alarm, AtomicU64, Condvar, Mutex, MutexGuard};
 use threads::Wake;
 
@@ -228,6 +229,18 @@ impl Hub {
     #[must_use]
     pub fn registrations(&self) -> usize {
         self.lock().registrations()
+    }
+
+    /// How often the port has changed, and how many listen to that. A gate of the service listens, too.
+    #[must_use]
+    pub fn notifications(&self) -> Notifications {
+        let state = self.lock();
+        Notifications {
+            changes: state.log.changes(),
+            subscribers: (state.callbacks.len() + state.feeds.len()) as u64,
+            missed: state.gates.missed(),
+            departed: state.gates.departed().is_some(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

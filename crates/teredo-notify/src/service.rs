@@ -17,11 +17,13 @@ mod control;
 mod methods;
 mod permission;
 mod quota;
+mod reader;
 mod socket;
 mod socket_file;
 mod subscription;
 
 pub use control::{Control, ControlError, ControlFuture, EventBus, Outcome, ReadOnly};
+pub use reader::StatusReader;
 pub use socket_file::ServiceError;
 
 use std::future::Future;
@@ -152,6 +154,12 @@ impl Service {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.socket.path()
+    }
+
+    /// Reads the status for other purposes of this process.
+    #[must_use]
+    pub fn status(&self) -> StatusReader {
+        StatusReader::new(Arc::clone(&self.context))
     }
 
     /// Serves until `shutdown` is ready. Then it writes to every stream what was announced by then (N-11), closes all

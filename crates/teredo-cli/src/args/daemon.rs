@@ -1,6 +1,6 @@
 //! The options of the daemons. Each key of the configuration has one, which wins over the files.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,6 +71,9 @@ pub(crate) struct ClientArgs {
         hide_env_values = true
     )]
     pub(crate) offload: Option<Offload>,
+    /// Serve metrics at http://ADDR:PORT/metrics, for Prometheus; a port alone means 127.0.0.1 [default: none]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = value::metrics)]
+    pub(crate) metrics: Option<SocketAddr>,
     /// The group whose members may control the client and gate [default: teredo, if it exists]
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Option<String>,
@@ -124,6 +127,9 @@ pub(crate) struct ServerArgs {
     /// Router advertisements per second to one address; 0: no limit [default: 10000]
     #[arg(long, value_name = "N", value_parser = value::rate)]
     pub(crate) advertisement_rate: Option<u32>,
+    /// Serve metrics at http://ADDR:PORT/metrics, for Prometheus; a port alone means 127.0.0.1 [default: none]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = value::metrics)]
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -167,6 +173,9 @@ pub(crate) struct RelayArgs {
         hide_env_values = true
     )]
     pub(crate) offload: Option<Offload>,
+    /// Serve metrics at http://ADDR:PORT/metrics, for Prometheus; a port alone means 127.0.0.1 [default: none]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = value::metrics)]
+    pub(crate) metrics: Option<SocketAddr>,
     /// The group whose members may control the relay and gate [default: teredo, if it exists]
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Option<String>,
@@ -193,7 +202,10 @@ pub(crate) struct FirewallArgs {
     /// Also close what a relay forwards out of its tunnel to other hosts
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     pub(crate) close_relay_forward: Option<bool>,
+    /// Serve metrics at http://ADDR:PORT/metrics, for Prometheus; a port alone means 127.0.0.1 [default: none]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = value::metrics)]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Remove the table 'inet teredo', which opens the inside of every tunnel, and exit
-    #[arg(long, conflicts_with_all = ["set", "allow_inbound", "interface", "lease", "follow", "close_relay_forward"])]
+    #[arg(long, conflicts_with_all = ["set", "allow_inbound", "interface", "lease", "follow", "close_relay_forward", "metrics"])]
     pub(crate) remove: bool,
 }

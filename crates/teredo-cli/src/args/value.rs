@@ -1,6 +1,6 @@
 //! Parsers for option values; the configuration file uses them as well.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
@@ -48,6 +48,17 @@ pub(crate) fn period(text: &str) -> Result<Duration, String> {
 pub(crate) fn port(text: &str) -> Result<NonZeroU16, String> {
     text.parse()
         .map_err(|_| String::from("expected a number from 1 to 65535"))
+}
+
+/// The place of the metrics: a port of the loopback address, or an address and a port.
+pub(crate) fn metrics(text: &str) -> Result<SocketAddr, String> {
+    let address = match port(text) {
+        Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.get()))),
+        Err(_) => text.parse().ok(),
+    };
+    address.filter(|address| address.port() != 0).ok_or_else(|| {
+        String::from("expected a port such as 9545, or an address and a port such as 127.0.0.1:9545")
+    })
 }
 
 /// The most threads of a server or a relay. More threads than the network card has queues gain nothing.

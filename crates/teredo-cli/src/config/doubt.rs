@@ -6,6 +6,7 @@ use nix::unistd::Group;
 use teredo_node::ServerName;
 
 use super::{Config, Place};
+use crate::metrics::is_exposed;
 use crate::settings::refused_address;
 
 /// A doubt, and the line that gives rise to it.
@@ -27,7 +28,7 @@ pub(super) fn doubts(config: &Config) -> Vec<Doubt> {
         client,
         server,
         relay,
-        ..
+        firewall,
     } = config;
     let mut doubts = Vec::new();
     let mut add = |place: Option<&Place>, what: String| {
@@ -81,6 +82,18 @@ pub(super) fn doubts(config: &Config) -> Vec<Doubt> {
         if let Some(name) = group.as_ref().filter(unknown) {
             let what = format!("this host has no group '{name}'");
             add(places.get("group"), what);
+        }
+    }
+
+    for (metrics, places) in [
+        (client.metrics, &client.places),
+        (server.metrics, &server.places),
+        (relay.metrics, &relay.places),
+        (firewall.metrics, &firewall.places),
+    ] {
+        if let Some(address) = metrics.filter(|&address| is_exposed(address)) {
+            let what = format!("whoever reaches {address} reads the metrics, without a password");
+            add(places.get("metrics"), what);
         }
     }
     doubts

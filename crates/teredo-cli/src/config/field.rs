@@ -1,7 +1,7 @@
 //! Deserializers that apply the rules of the command line's values.
 
 use std::fmt::Display;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
@@ -36,6 +36,23 @@ pub(super) fn port<'de, D: Deserializer<'de>>(
     value::port(&number.to_string())
         .map(Some)
         .map_err(|error| D::Error::custom(format!("{number} is not a port: {error}")))
+}
+
+/// A port as a number, or text.
+pub(super) fn metrics<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::Integer(port) => port.to_string(),
+        toml::Value::String(text) => text,
+        other => {
+            return Err(D::Error::custom(format!(
+                "invalid type: {}, expected a port, or an address and a port",
+                other.type_str()
+            )));
+        }
+    };
+    value::metrics(&text).map(Some).map_err(D::Error::custom)
 }
 
 pub(super) fn workers<'de, D: Deserializer<'de>>(

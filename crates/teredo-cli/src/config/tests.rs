@@ -151,7 +151,7 @@ fn the_nearest_known_key_is_offered() {
     assert_eq!(
         hint("[server]\ncolour = 1").as_deref(),
         Some(
-            "hint: known keys: address, secondary, pairs, allow_private, serve, deny, secret_file, allow_plain, workers, relay_rate, relay_total, advertisement_rate"
+            "hint: known keys: address, secondary, pairs, allow_private, serve, deny, secret_file, allow_plain, workers, relay_rate, relay_total, advertisement_rate, metrics"
         )
     );
 }

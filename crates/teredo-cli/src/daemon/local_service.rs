@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use teredo_node::retry_briefly;
 use teredo_notify::hub::Hub;
-use teredo_notify::service::{Config, Control, EventBus, Service, ServiceError};
+use teredo_notify::service::{
+    Config, Control, EventBus, Service, ServiceError, StatusReader,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -68,6 +70,11 @@ impl LocalService {
             bound: Some(bound?),
             serving: None,
         })
+    }
+
+    /// Reads the status that it answers with; none once it [serves](Self::serve).
+    pub(crate) fn status(&self) -> Option<StatusReader> {
+        self.bound.as_ref().map(Service::status)
     }
 
     /// Answers, after `confine` has given up what the process no longer needs. Once; later it does nothing.

@@ -1,5 +1,6 @@
 //! The common part of `teredo client` and `teredo relay`: the service, which stops a second instance, and failures.
 
+use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use teredo_tunnel::{OpenError, SpawnError};
 use super::Session;
 use super::local_service::LocalService;
 use crate::failure::{Exit, Failure};
+use crate::metrics::{self, Endpoint};
 use crate::output::narrate;
 
 /// How long the first port waits for firewall agents. They watch for the service's socket and need a few milliseconds.
@@ -29,6 +31,8 @@ pub(crate) struct NodeSession {
     /// For the first node; each later one gets its own.
     requests: Option<Requests>,
     service: LocalService,
+    /// The metrics over HTTP.
+    pub(crate) metrics: Endpoint,
 }
 
 impl NodeSession {
@@ -38,6 +42,7 @@ impl NodeSession {
         left: Option<UnixListener>,
         socket: &Path,
         group: Option<&str>,
+        metrics: Option<SocketAddr>,
         node: Node,
     ) -> Result<Self, Failure> {
         let session = Session::new()?;
@@ -54,6 +59,8 @@ impl NodeSession {
             control,
             requests: Some(requests),
             service,
+            // After the service, so that a second instance hears that it is one.
+            metrics: Endpoint::bind(metrics)?,
         })
     }
 
@@ -69,7 +76,12 @@ impl NodeSession {
         &mut self,
         confine: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.service.serve(confine)
+        let status = self.service.status();
+        self.service.serve(confine)?;
+        if let Some(status) = status {
+            self.metrics.show(metrics::node_source(status));
+        }
+        Ok(())
     }
 
     /// Ends the service, which removes its socket.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
+    ABI, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
     path_beneath_rules,
 };
 use seccompiler::{
@@ -21,10 +21,20 @@ use seccompiler::{
 pub(crate) struct Needs {
     /// Files and folders to write to.
     writable: Vec<PathBuf>,
-    /// Whether it opens sockets to the Internet.
-    internet: bool,
+    /// The sockets of IPv4 and IPv6 that it opens.
+    internet: Internet,
     /// Whether it loads the program that steers a relay's datagrams, which another relay after a reload does.
     bpf: bool,
+}
+
+/// A use of IPv4 and IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Internet {
+    #[default]
+    None,
+    /// TCP sockets that listen, which a reload of the metrics opens anew.
+    Listening,
+    All,
 }
 
 impl Needs {
@@ -42,7 +52,7 @@ impl Needs {
                 // A reload may make another interface.
                 .chain([PathBuf::from("/dev/net/tun")])
                 .collect(),
-            internet: true,
+            internet: Internet::All,
             bpf: false,
         }
     }
@@ -59,14 +69,20 @@ impl Needs {
     pub(crate) fn of_a_server(socket: &Path) -> Self {
         Self {
             writable: socket.parent().map(Path::to_path_buf).into_iter().collect(),
-            internet: true,
+            internet: Internet::All,
             ..Self::default()
         }
     }
 
-    /// A firewall agent: it talks to the kernel and to services of this host.
-    pub(crate) fn of_a_firewall() -> Self {
-        Self::default()
+    /// A firewall agent: it talks to the kernel and to services of this host, and listens if it serves metrics.
+    pub(crate) fn of_a_firewall(metrics: bool) -> Self {
+        Self {
+            internet: match metrics {
+                true => Internet::Listening,
+                false => Internet::None,
+            },
+            ..Self::default()
+        }
     }
 }
 
@@ -74,6 +90,11 @@ impl Needs {
 pub(crate) fn enter(needs: &Needs) {
     if let Err(error) = restrict_files(&needs.writable) {
         tracing::warn!(%error, "the file system is not restricted");
+    }
+    if needs.internet == Internet::Listening
+        && let Err(error) = restrict_connections()
+    {
+        tracing::warn!(%error, "connections are not restricted");
     }
     match filter(needs) {
         Ok(program) => {
@@ -92,6 +113,15 @@ fn restrict_files(writable: &[PathBuf]) -> Result<(), RulesetError> {
         .handle_access(write | AccessFs::Execute)?
         .create()?
         .add_rules(path_beneath_rules(writable, write))?
+        .restrict_self()?;
+    Ok(())
+}
+
+/// No TCP connection leads out. A kernel before 6.7 does not know this restriction.
+fn restrict_connections() -> Result<(), RulesetError> {
+    Ruleset::default()
+        .handle_access(AccessNet::ConnectTcp)?
+        .create()?
         .restrict_self()?;
     Ok(())
 }
@@ -126,21 +156,7 @@ fn filter(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
     if !needs.bpf {
         rules.insert(libc::SYS_bpf, Vec::new());
     }
-    let mut families = vec![libc::AF_PACKET];
-    if !needs.internet {
-        families.extend([libc::AF_INET, libc::AF_INET6]);
-    }
-    let of_family = |family: libc::c_int| {
-        let condition = SeccompCondition::new(
-            0,
-            SeccompCmpArgLen::Dword,
-            SeccompCmpOp::Eq,
-            u64::from(family.unsigned_abs()),
-        )?;
-        SeccompRule::new(vec![condition])
-    };
-    let sockets: Result<_, _> = families.into_iter().map(of_family).collect();
-    rules.insert(libc::SYS_socket, sockets?);
+    rules.insert(libc::SYS_socket, refused_sockets(needs.internet)?);
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::Allow,
@@ -148,6 +164,37 @@ fn filter(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
         TargetArch::try_from(std::env::consts::ARCH)?,
     )?;
     filter.try_into()
+}
+
+/// The sockets that are not opened.
+fn refused_sockets(internet: Internet) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let argument = |index, operator, value: libc::c_int| {
+        let value = u64::from(value.unsigned_abs());
+        SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
+    };
+    let family = |family| argument(0, SeccompCmpOp::Eq, family);
+    let mut rules = vec![SeccompRule::new(vec![family(libc::AF_PACKET)?])?];
+    for inet in [libc::AF_INET, libc::AF_INET6] {
+        match internet {
+            Internet::All => {}
+            Internet::None => rules.push(SeccompRule::new(vec![family(inet)?])?),
+            Internet::Listening => {
+                // The flags of the socket are in the bits above.
+                let is = |kind| argument(1, SeccompCmpOp::MaskedEq(0xf), kind);
+                for kind in (0..=0xf).filter(|&kind| kind != libc::SOCK_STREAM) {
+                    rules.push(SeccompRule::new(vec![family(inet)?, is(kind)?])?);
+                }
+                let other_than = |protocol| argument(2, SeccompCmpOp::Ne, protocol);
+                rules.push(SeccompRule::new(vec![
+                    family(inet)?,
+                    is(libc::SOCK_STREAM)?,
+                    other_than(0)?,
+                    other_than(libc::IPPROTO_TCP)?,
+                ])?);
+            }
+        }
+    }
+    Ok(rules)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ fn settings(address: [u8; 4], host: bool, allow_private: bool) -> RelaySettings 
         allow_private,
         offload: Offload::default(),
         group: None,
+        metrics: None,
         socket: "/run/teredo/teredo.sock".into(),
     }
 }

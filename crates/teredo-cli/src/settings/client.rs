@@ -1,6 +1,6 @@
 //! The settings of `teredo client`.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +50,8 @@ pub(crate) struct ClientSettings {
     pub(crate) offload: Offload,
     /// The group whose members may control the service; none: the default one, if it exists.
     pub(crate) group: Option<String>,
+    /// Where to serve the metrics.
+    pub(crate) metrics: Option<SocketAddr>,
     /// The socket of the local service.
     pub(crate) socket: PathBuf,
 }
@@ -110,6 +112,7 @@ impl ClientSettings {
                 .unwrap_or(NativePolicy::Dormant),
             offload: args.offload.or(section.offload).unwrap_or_default(),
             group: args.group.or(section.group),
+            metrics: args.metrics.or(section.metrics),
             socket,
         }
     }

@@ -1,5 +1,6 @@
 //! The settings of `teredo firewall`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use teredo_firewall::{AgentConfig, DEFAULT_LEASE, Target};
@@ -14,6 +15,8 @@ pub(crate) struct FirewallSettings {
     pub(crate) agent: AgentConfig,
     /// The sockets of the nodes' services, at least one.
     pub(crate) sockets: Vec<PathBuf>,
+    /// Where to serve the metrics.
+    pub(crate) metrics: Option<SocketAddr>,
     /// Removes the table instead.
     pub(crate) remove: bool,
 }
@@ -45,6 +48,7 @@ impl FirewallSettings {
         Self {
             agent,
             sockets,
+            metrics: args.metrics.or(section.metrics),
             remove: args.remove,
         }
     }

@@ -1,6 +1,6 @@
 //! The settings of `teredo relay`.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -39,6 +39,8 @@ pub(crate) struct RelaySettings {
     pub(crate) offload: Offload,
     /// The group whose members may control the service; none: the default one, if it exists.
     pub(crate) group: Option<String>,
+    /// Where to serve the metrics.
+    pub(crate) metrics: Option<SocketAddr>,
     /// The socket of the local service.
     pub(crate) socket: PathBuf,
 }
@@ -109,6 +111,7 @@ impl RelaySettings {
                 .unwrap_or(false),
             offload: args.offload.or(section.offload).unwrap_or_default(),
             group: args.group.or(section.group),
+            metrics: args.metrics.or(section.metrics),
             socket,
         }
     }

@@ -1,7 +1,7 @@
 //! The settings of `teredo server`.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,8 @@ pub(crate) struct ServerSettings {
     pub(crate) allow_plain: bool,
     pub(crate) workers: NonZeroUsize,
     pub(crate) limits: RelayLimits,
+    /// Where to serve the metrics.
+    pub(crate) metrics: Option<SocketAddr>,
     /// The socket of the local service.
     pub(crate) socket: ServerSocket,
 }
@@ -124,6 +126,7 @@ impl ServerSettings {
                 args.relay_total.or(section.relay_total),
                 args.advertisement_rate.or(section.advertisement_rate),
             ),
+            metrics: args.metrics.or(section.metrics),
             socket,
         }
     }

@@ -223,6 +223,7 @@ fn the_command_line_wins_over_the_configuration() {
         determine_refresh: Some(true),
         native_ipv6: Some(NativePolicy::Dormant),
         offload: Some(Offload::Off),
+        metrics: Some("127.0.0.1:9545".parse().expect("an address")),
         group: Some("wheel".into()),
         places: Places::default(),
     };
@@ -255,6 +256,7 @@ fn the_command_line_wins_over_the_configuration() {
             native_ipv6: NativePolicy::Ignore,
             offload: Offload::Off,
             group: Some("firewall".into()),
+            metrics: Some("127.0.0.1:9545".parse().expect("an address")),
             socket: PathBuf::from("/s"),
         }
     );
@@ -275,6 +277,7 @@ fn the_firewall_agent_has_its_own_table_by_default() {
         lease: Some(Duration::from_secs(60)),
         follow: Some(vec!["/b".into(), "/a".into()]),
         close_relay_forward: Some(true),
+        metrics: None,
         places: Places::default(),
     };
     let args = FirewallArgs {

@@ -148,6 +148,14 @@ impl Gates {
         self.entries.len()
     }
 
+    pub(super) fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    pub(super) fn departed(&self) -> Option<&GateOwner> {
+        self.departed.as_ref()
+    }
+
     pub(super) fn mark(&self) -> watch::Receiver<u64> {
         self.mark.subscribe()
     }

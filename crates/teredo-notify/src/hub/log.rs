@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::types::PortChanges;
 use crate::{Kind, Notification, Snapshot};
 
 /// How many states a receiver may lag behind without missing one.
@@ -16,6 +17,7 @@ pub(super) const DEPTH: usize = 16;
 pub(super) struct Log {
     states: VecDeque<Snapshot>,
     current: Snapshot,
+    changes: PortChanges,
 }
 
 /// A receiver's position.
@@ -31,7 +33,12 @@ impl Log {
         Self {
             states: VecDeque::from([current]),
             current,
+            changes: PortChanges::default(),
         }
+    }
+
+    pub(super) fn changes(&self) -> PortChanges {
+        self.changes
     }
 
     pub(super) fn current(&self) -> Snapshot {
@@ -40,8 +47,10 @@ impl Log {
 
     /// Appends the state "the port is `port`"; none if it already is (N-13).
     pub(super) fn push(&mut self, port: u16) -> Option<Snapshot> {
-        if port == self.current.port {
-            return None;
+        match Kind::of_step(self.current.port, port)? {
+            Kind::Add => self.changes.add += 1,
+            Kind::Delete => self.changes.delete += 1,
+            Kind::Change | Kind::Initial => self.changes.change += 1,
         }
         self.current = Snapshot {
             sequence: self.current.sequence + 1,

@@ -219,7 +219,7 @@ fn too_many(error: &RegisterError) -> Reply {
 /// repetition is the rule.
 const STATUS_ATTEMPTS: usize = 4;
 
-async fn status(context: &Context) -> Status {
+pub(super) async fn status(context: &Context) -> Status {
     let mut state = context.hub.snapshot();
     let mut status = context.control.status().await;
     // The port may have changed meanwhile, and then the two are of different moments.
@@ -241,6 +241,7 @@ async fn status(context: &Context) -> Status {
         port: state.port,
         sequence: state.sequence,
         firewall,
+        notifications: context.hub.notifications(),
         ..status
     };
     add_problems(&mut status, context.hub.departed_firewall());

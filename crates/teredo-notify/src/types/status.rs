@@ -80,6 +80,8 @@ pub struct Status {
     pub drops: BTreeMap<String, u64>,
     /// The gates: the firewalls that follow the port.
     pub firewall: Vec<FirewallStatus>,
+    /// The notifications of the port.
+    pub notifications: Notifications,
 }
 
 impl Default for Status {
@@ -113,6 +115,7 @@ impl Default for Status {
             data_path: BTreeMap::new(),
             drops: BTreeMap::new(),
             firewall: Vec::new(),
+            notifications: Notifications::default(),
         }
     }
 }
@@ -230,6 +233,32 @@ pub struct Limited {
     pub destination: String,
     /// The packets that were refused, at most.
     pub refused: u64,
+}
+
+/// The notifications of the port since the program started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Notifications {
+    /// How often the port has changed.
+    pub changes: PortChanges,
+    /// How many listen: programs, callbacks and gates.
+    pub subscribers: u64,
+    /// How many deadlines gates have missed, over all gates that ever existed.
+    pub missed: u64,
+    /// Whether the last firewall agent has ended, and no other one follows the port.
+    pub departed: bool,
+}
+
+/// How often the port has changed, by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PortChanges {
+    /// From no port to one.
+    pub add: u64,
+    /// From one port to another.
+    pub change: u64,
+    /// From a port to none.
+    pub delete: u64,
 }
 
 /// A gate, typically a firewall agent.

@@ -44,6 +44,7 @@ fn the_status_has_every_promised_field_even_when_empty() {
         "counters",
         "drops",
         "firewall",
+        "notifications",
     ] {
         assert!(json.get(field).is_some(), "{field} is missing");
     }

@@ -58,6 +58,7 @@ fn client(config: &Config) -> Vec<Row> {
         native_ipv6,
         offload,
         group,
+        metrics,
         socket: _,
     } = ClientSettings::of(ClientArgs::default(), section, PathBuf::new());
     let native_ipv6 = native_ipv6.to_possible_value();
@@ -78,6 +79,7 @@ fn client(config: &Config) -> Vec<Row> {
         ("determine_refresh", json!(determine_refresh), NONE),
         ("native_ipv6", json!(native_ipv6), NONE),
         ("offload", switch(offload), NONE),
+        ("metrics", json!(metrics), NONE),
     ];
     with_sources(rows, &places)
 }
@@ -97,6 +99,7 @@ fn server(config: &Config) -> Vec<Row> {
         allow_plain,
         workers,
         limits,
+        metrics,
         socket: _,
     } = ServerSettings::of(ServerArgs::default(), section, ServerSocket::new(None));
     let required = if further.is_empty() { REQUIRED } else { NONE };
@@ -113,6 +116,7 @@ fn server(config: &Config) -> Vec<Row> {
         ("relay_rate", rate(limits.per_destination), NONE),
         ("relay_total", rate(limits.total), NONE),
         ("advertisement_rate", rate(limits.advertisements), NONE),
+        ("metrics", json!(metrics), NONE),
     ];
     with_sources(rows, &places)
 }
@@ -133,6 +137,7 @@ fn relay(config: &Config) -> Vec<Row> {
         allow_private,
         offload,
         group,
+        metrics,
         socket: _,
     } = RelaySettings::of(RelayArgs::default(), section, PathBuf::new());
     let (no_address, served) = match host {
@@ -156,6 +161,7 @@ fn relay(config: &Config) -> Vec<Row> {
         ("protect", json!(protect), NONE),
         ("allow_private", json!(allow_private), NONE),
         ("offload", switch(offload), NONE),
+        ("metrics", json!(metrics), NONE),
     ];
     with_sources(rows, &places)
 }
@@ -164,7 +170,7 @@ fn firewall(config: &Config) -> Vec<Row> {
     let section = config.firewall.clone();
     let places = section.places.clone();
     let follow = section.follow.clone().unwrap_or_default();
-    let FirewallSettings { agent, .. } =
+    let FirewallSettings { agent, metrics, .. } =
         FirewallSettings::new(FirewallArgs::default(), section, PathBuf::new());
     let set = match &agent.target {
         Target::OwnTable => None,
@@ -186,6 +192,7 @@ fn firewall(config: &Config) -> Vec<Row> {
             json!(agent.close_relay_forward),
             NONE,
         ),
+        ("metrics", json!(metrics), NONE),
     ];
     with_sources(rows, &places)
 }

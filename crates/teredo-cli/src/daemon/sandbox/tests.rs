@@ -1,10 +1,10 @@
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket, socket_with};
 
 use super::*;
 
@@ -34,7 +34,8 @@ fn no_role_does_what_none_needs() {
         Needs::of_a_node(&socket),
         Needs::of_a_relay(&socket),
         Needs::of_a_server(&socket),
-        Needs::of_a_firewall(),
+        Needs::of_a_firewall(false),
+        Needs::of_a_firewall(true),
     ] {
         let file = folder.path().join("file");
         fs::write(&file, "before").unwrap();
@@ -68,12 +69,35 @@ fn each_role_keeps_what_it_needs() {
         fs::remove_file(own.path().join("s.lock")).unwrap();
         UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     });
-    inside(&Needs::of_a_firewall(), || {
+    inside(&Needs::of_a_firewall(false), || {
         for family in [AddressFamily::INET, AddressFamily::INET6] {
             assert_eq!(socket_of(family), Some(Errno::PERM));
         }
         assert_eq!(socket_of(AddressFamily::UNIX), None);
         teredo_nft::Netlink::open().unwrap();
         assert!(denied(fs::write(own.path().join("file"), "")));
+    });
+}
+
+/// For its metrics, a firewall listens anew after a reload. It sends no datagrams and connects to nobody.
+#[test]
+fn a_firewall_with_metrics_only_listens() {
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = other.local_addr().unwrap();
+    inside(&Needs::of_a_firewall(true), || {
+        let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        drop(own);
+        for family in [AddressFamily::INET, AddressFamily::INET6] {
+            for kind in [SocketType::DGRAM, SocketType::RAW, SocketType::SEQPACKET] {
+                let refused = socket_with(family, kind, SocketFlags::CLOEXEC, None);
+                assert_eq!(refused.err(), Some(Errno::PERM), "{kind:?}");
+            }
+            for protocol in [ipproto::SCTP, ipproto::MPTCP] {
+                let refused = socket(family, SocketType::STREAM, Some(protocol));
+                assert_eq!(refused.err(), Some(Errno::PERM), "{protocol:?}");
+            }
+        }
+        assert!(denied(TcpStream::connect(address)), "it connects to nobody");
+        teredo_nft::Netlink::open().unwrap();
     });
 }

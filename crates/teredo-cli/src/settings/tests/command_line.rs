@@ -75,6 +75,7 @@ const EVERY_KEY: &[(&str, &str, &str, &[&str])] = &[
     ),
     ("client", "offload", "'off'", &["--offload=auto"]),
     ("client", "group", "'a'", &["--group=b"]),
+    ("client", "metrics", "9545", &["--metrics=[::1]:9546"]),
     ("server", "address", "'192.0.2.1'", &["--address=192.0.2.5"]),
     (
         "server",
@@ -114,6 +115,7 @@ const EVERY_KEY: &[(&str, &str, &str, &[&str])] = &[
         "1",
         &["--advertisement-rate=2"],
     ),
+    ("server", "metrics", "9545", &["--metrics=[::1]:9546"]),
     ("relay", "address", "'192.0.2.1'", &["--address=192.0.2.2"]),
     ("relay", "port", "1", &["--port=2"]),
     ("relay", "host", "true", &["--host=false"]),
@@ -140,6 +142,7 @@ const EVERY_KEY: &[(&str, &str, &str, &[&str])] = &[
     ("relay", "allow_private", "false", &["--allow-private"]),
     ("relay", "offload", "'off'", &["--offload=auto"]),
     ("relay", "group", "'a'", &["--group=b"]),
+    ("relay", "metrics", "9545", &["--metrics=[::1]:9546"]),
     ("firewall", "set", "'inet a b'", &["--set=inet a c"]),
     (
         "firewall",
@@ -162,6 +165,7 @@ const EVERY_KEY: &[(&str, &str, &str, &[&str])] = &[
         "false",
         &["--close-relay-forward"],
     ),
+    ("firewall", "metrics", "9545", &["--metrics=[::1]:9546"]),
 ];
 
 /// The settings of a daemon, with what it needs to start, from these keys and options.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::{Cursor, DEPTH, Log};
+use crate::types::PortChanges;
 use crate::{Kind, Notification, Snapshot};
 
 fn drain(log: &Log, cursor: &mut Cursor) -> Vec<Notification> {
@@ -31,6 +32,12 @@ fn kinds_follow_the_steps() {
             told(Kind::Add, 4, 20),
         ]
     );
+    let changes = PortChanges {
+        add: 2,
+        change: 1,
+        delete: 1,
+    };
+    assert_eq!(log.changes(), changes, "and counted");
 }
 
 /// N-02, N-03: the confirmation comes first and once, or never.

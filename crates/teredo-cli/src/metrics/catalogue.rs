@@ -1,0 +1,129 @@
+//! Every metric. The names never change once published; docs/metrics.md is made from this list.
+
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+use crate::args::Role;
+use crate::args::Role::{Client, Firewall, Relay, Server};
+
+/// A family of samples.
+#[derive(Debug)]
+pub(super) struct Metric {
+    /// Without the suffixes of unit and type, which the format prescribes.
+    pub(super) name: &'static str,
+    pub(super) kind: MetricType,
+    pub(super) unit: Option<Unit>,
+    /// Each label, and its values.
+    pub(super) labels: &'static [(&'static str, &'static str)],
+    /// The daemons that have it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the reference lists them"))]
+    pub(super) of: &'static [Role],
+    pub(super) help: &'static str,
+}
+
+const ALL_ROLES: &[Role] = &[Client, Server, Relay, Firewall];
+const NODES_AND_SERVER: &[Role] = &[Client, Server, Relay];
+const NODES: &[Role] = &[Client, Relay];
+const NO_LABELS: &[(&str, &str)] = &[];
+const DIRECTION: (&str, &str) = (
+    "direction",
+    "`rx` from the IPv4 side, `tx` to the IPv4 side",
+);
+
+const COUNTER: MetricType = MetricType::Counter;
+const GAUGE: MetricType = MetricType::Gauge;
+
+macro_rules! catalogue {
+    ($($name:ident = $text:literal, $kind:expr, $unit:expr, $labels:expr, $of:expr, $help:literal;)+) => {
+        $(pub(super) static $name: Metric = Metric {
+            name: $text,
+            kind: $kind,
+            unit: $unit,
+            labels: $labels,
+            of: $of,
+            help: $help,
+        };)+
+
+        /// All of them, in the order of the reference.
+        #[cfg(test)]
+        pub(super) static ALL: &[&Metric] = &[$(&$name,)+];
+    };
+}
+
+catalogue! {
+    BUILD = "teredo_build", MetricType::Info, None,
+        &[("role", "`client`, `server`, `relay`, `firewall`"), ("version", "that of the program")], ALL_ROLES,
+        "The daemon behind these metrics.";
+    UPTIME = "teredo_uptime", GAUGE, Some(Unit::Seconds), NO_LABELS, ALL_ROLES,
+        "How long the daemon has run.";
+    STATE = "teredo_state", GAUGE, None, &[("state", "`offline`, `probe`, `dormant`, `qualified`")], NODES_AND_SERVER,
+        "1 for the present state, 0 for the others.";
+    PROBLEMS = "teredo_problems", GAUGE, None, NO_LABELS, NODES_AND_SERVER,
+        "Problems that need attention; 'teredo status' names them.";
+    PROTECTED = "teredo_protected", GAUGE, None, NO_LABELS, NODES,
+        "1 if unsolicited traffic out of the tunnel is dropped, 0 if the inside of the tunnel is open.";
+    LOCAL_PORT = "teredo_local_port", GAUGE, None, NO_LABELS, NODES,
+        "The UDP port in use; 0: none.";
+    MAPPED_PORT = "teredo_mapped_port", GAUGE, None, NO_LABELS, &[Client],
+        "The port of the NAT's mapping, as the server sees it; 0: none.";
+    PORT_SEQUENCE = "teredo_port_sequence", GAUGE, None, NO_LABELS, NODES,
+        "The number of the port's state, which grows with each change.";
+    PORT_CHANGES = "teredo_port_changes", COUNTER, None,
+        &[("kind", "`add`, `change`, `delete`")], NODES,
+        "Changes of the port: from none, from another one, to none.";
+    REFRESH = "teredo_refresh_interval", GAUGE, Some(Unit::Seconds), NO_LABELS, &[Client],
+        "The interval of the refreshes of the NAT's mapping.";
+    PEERS = "teredo_peers", GAUGE, None, &[("state", "`trusted`, `other`: not heard from yet, or not lately")], NODES,
+        "Entries in the table of peers.";
+    PEERS_LIMIT = "teredo_peers_limit", GAUGE, None, NO_LABELS, NODES,
+        "The most entries in the table of peers.";
+    DATAGRAMS = "teredo_udp_datagrams", COUNTER, None, &[DIRECTION], NODES_AND_SERVER,
+        "UDP datagrams.";
+    BYTES = "teredo_udp", COUNTER, Some(Unit::Bytes), &[DIRECTION], NODES_AND_SERVER,
+        "Payload of the UDP datagrams.";
+    DATA_PATH = "teredo_data_path", COUNTER, None, &[("counter", "a name in `data_path` of `teredo status --json`")],
+        NODES_AND_SERVER,
+        "Every counter of the data path.";
+    DROPS = "teredo_drops", COUNTER, None, &[("reason", "a drop reason; `teredo explain REASON` describes it")],
+        NODES_AND_SERVER,
+        "Packets dropped; every known reason is there, most with 0.";
+    SUBSCRIBERS = "teredo_subscribers", GAUGE, None, NO_LABELS, NODES,
+        "Listeners to the port: programs, callbacks and gates.";
+    GATES = "teredo_gates", GAUGE, None,
+        &[("state", "`in_sync`, `behind`: it has not confirmed the port, or has withdrawn that, or hangs")], NODES,
+        "Gates, the firewalls that the node waits for.";
+    GATE_MISSES = "teredo_gate_misses", COUNTER, None, NO_LABELS, NODES,
+        "Deadlines that gates have missed: the node went on without them.";
+    GATE_SETTLE = "teredo_gate_settle", GAUGE, Some(Unit::Seconds), NO_LABELS, NODES,
+        "How long the slowest gate took to confirm the last change; absent before that.";
+    DEPARTED = "teredo_firewall_departed", GAUGE, None, NO_LABELS, NODES,
+        "1 if the last firewall agent has ended and no other one follows the port.";
+    SERVER_REPLIES = "teredo_server_replies", COUNTER, None,
+        &[("kind", "`advertisement`: a solicitation was answered, `echo_reply`")], &[Server],
+        "Answers of the server itself.";
+    SERVER_FORWARDED = "teredo_server_forwarded", COUNTER, None,
+        &[("to", "`client`: bubbles, and ICMPv6 of native hosts, `internet`: echo requests of clients")], &[Server],
+        "Packets that the server forwarded.";
+    FW_IN_STEP = "teredo_fw_in_step", GAUGE, None, NO_LABELS, &[Firewall],
+        "1 if the open ports are those of the nodes.";
+    FW_TROUBLE = "teredo_fw_trouble", GAUGE, None, NO_LABELS, &[Firewall],
+        "1 if a port may not be open although the kernel has its exception; the log says why.";
+    FW_PORT = "teredo_fw_port", GAUGE, None, NO_LABELS, &[Firewall],
+        "The open port, with several nodes the lowest; 0: none.";
+    FW_LEASES = "teredo_fw_leases", GAUGE, None, NO_LABELS, &[Firewall],
+        "Open ports, each a lease that closes by itself if the agent dies.";
+    FW_LEASE = "teredo_fw_lease", GAUGE, Some(Unit::Seconds), NO_LABELS, &[Firewall],
+        "The length of a lease.";
+    FW_CONFIRMED = "teredo_fw_confirmation_age", GAUGE, Some(Unit::Seconds), NO_LABELS, &[Firewall],
+        "The time since the kernel last confirmed the rules; absent before that.";
+    FW_SWAPS = "teredo_fw_swaps", COUNTER, None, NO_LABELS, &[Firewall],
+        "Changes of the open port.";
+    FW_SYNC = "teredo_fw_sync", GAUGE, Some(Unit::Seconds), NO_LABELS, &[Firewall],
+        "How long the last change took, from the news to the kernel's confirmation; absent before that.";
+    FW_RESYNCS = "teredo_fw_resyncs", COUNTER, None,
+        &[("cause", "`start`, `flush`: another program changed the agent's rules, `enobufs`: reports were lost")],
+        &[Firewall],
+        "Readings of the whole ruleset.";
+    FW_REFUSALS = "teredo_fw_refusals", COUNTER, None, NO_LABELS, &[Firewall],
+        "Changes that the kernel refused.";
+}
