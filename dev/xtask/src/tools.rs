@@ -118,6 +118,19 @@ pub(crate) const TEST: &[Tool] = &[
         service: None,
     },
     Tool {
+        program: "prometheus",
+        package: "prometheus",
+        purpose: "scrapes the metrics, and judges alerts and dashboard",
+        service: Some("prometheus.service"),
+    },
+    Tool {
+        // Not a program: the reference's parser of the format.
+        program: "/usr/lib/python3/dist-packages/prometheus_client/openmetrics/parser.py",
+        package: "python3-prometheus-client",
+        purpose: "parses the metrics strictly",
+        service: None,
+    },
+    Tool {
         program: "lintian",
         package: "lintian",
         purpose: "judges the Debian packages",

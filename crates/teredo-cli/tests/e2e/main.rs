@@ -24,6 +24,7 @@ mod garbage;
 mod guide;
 mod interval;
 mod lab;
+mod metrics;
 mod miredo;
 mod native;
 mod opinions;

@@ -19,6 +19,7 @@ const COPIED: &[(&str, &str)] = &[
     ("packaging/NetworkManager", "usr/lib/NetworkManager/conf.d"),
     ("packaging/sysusers.d", "usr/lib/sysusers.d"),
     ("packaging/tmpfiles.d", "usr/lib/tmpfiles.d"),
+    ("packaging/metrics", "usr/share/teredo"),
 ];
 
 /// A distribution's folders that differ from those of others.
