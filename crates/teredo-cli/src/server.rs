@@ -155,7 +155,7 @@ async fn serve(
     let events = move |event| drop(sender.send(event));
     let server = ServerHandle::spawn(pairs.collect(), settings.workers, events).map_err(refusal)?;
     let server = Arc::new(server);
-    control.serve(&server, &settings.pairs);
+    control.serve(&server, &settings.pairs, security);
     let mut network = NetworkMonitor::for_server()
         .await
         .context("cannot monitor the network's addresses")?;
@@ -175,6 +175,7 @@ async fn serve(
                         continue;
                     };
                     if new.settings == *settings {
+                        control.set_security(&new.security);
                         use_secrets(new, &server, moved).await;
                         continue;
                     }

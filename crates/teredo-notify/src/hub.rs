@@ -231,13 +231,13 @@ impl Hub {
         self.lock().registrations()
     }
 
-    /// How often the port has changed, and how many listen to that. A gate of the service listens, too.
+    /// How often the port has changed, and how many feeds tell of that. A gate of the service has one, too.
     #[must_use]
     pub fn notifications(&self) -> Notifications {
         let state = self.lock();
         Notifications {
             changes: state.log.changes(),
-            subscribers: (state.callbacks.len() + state.feeds.len()) as u64,
+            subscribers: state.feeds.len() as u64,
             missed: state.gates.missed(),
             departed: state.gates.departed().is_some(),
         }

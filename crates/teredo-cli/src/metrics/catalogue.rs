@@ -60,6 +60,8 @@ catalogue! {
         "1 for the present state, 0 for the others.";
     PROBLEMS = "teredo_problems", GAUGE, None, NO_LABELS, NODES_AND_SERVER,
         "Problems that need attention; 'teredo status' names them.";
+    LIMITED = "teredo_limited", GAUGE, None, NO_LABELS, NODES_AND_SERVER,
+        "1 if something keeps the node from being qualified, or limits it; 'teredo status' gives the reason.";
     PROTECTED = "teredo_protected", GAUGE, None, NO_LABELS, NODES,
         "1 if unsolicited traffic out of the tunnel is dropped, 0 if the inside of the tunnel is open.";
     LOCAL_PORT = "teredo_local_port", GAUGE, None, NO_LABELS, NODES,
@@ -81,6 +83,11 @@ catalogue! {
         "UDP datagrams.";
     BYTES = "teredo_udp", COUNTER, Some(Unit::Bytes), &[DIRECTION], NODES_AND_SERVER,
         "Payload of the UDP datagrams.";
+    LANE_DATAGRAMS = "teredo_lane_datagrams", COUNTER, None, &[("lane", "its number, from 0"), DIRECTION],
+        &[Server, Relay],
+        "UDP datagrams of each thread of the data path.";
+    LANE_PEERS = "teredo_lane_peers", GAUGE, None, &[("lane", "its number, from 0")], &[Relay],
+        "Peers of each thread of the data path.";
     DATA_PATH = "teredo_data_path", COUNTER, None, &[("counter", "a name in `data_path` of `teredo status --json`")],
         NODES_AND_SERVER,
         "Every counter of the data path.";
@@ -88,7 +95,7 @@ catalogue! {
         NODES_AND_SERVER,
         "Packets dropped; every known reason is there, most with 0.";
     SUBSCRIBERS = "teredo_subscribers", GAUGE, None, NO_LABELS, NODES,
-        "Listeners to the port: programs, callbacks and gates.";
+        "Listeners to the port over the local service: programs and gates.";
     GATES = "teredo_gates", GAUGE, None,
         &[("state", "`in_sync`, `behind`: it has not confirmed the port, or has withdrawn that, or hangs")], NODES,
         "Gates, the firewalls that the node waits for.";
@@ -104,6 +111,8 @@ catalogue! {
     SERVER_FORWARDED = "teredo_server_forwarded", COUNTER, None,
         &[("to", "`client`: bubbles, and ICMPv6 of native hosts, `internet`: echo requests of clients")], &[Server],
         "Packets that the server forwarded.";
+    SERVER_CLIENTS = "teredo_server_known_clients", GAUGE, None, NO_LABELS, &[Server],
+        "Clients with a secret; absent if the server asks nobody for one.";
     FW_IN_STEP = "teredo_fw_in_step", GAUGE, None, NO_LABELS, &[Firewall],
         "1 if the open ports are those of the nodes.";
     FW_TROUBLE = "teredo_fw_trouble", GAUGE, None, NO_LABELS, &[Firewall],

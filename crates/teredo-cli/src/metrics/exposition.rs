@@ -66,19 +66,32 @@ impl Exposition {
         metric: &'static Metric,
         samples: impl IntoIterator<Item = (impl AsRef<str>, V)>,
     ) {
-        let label = metric.labels[0].0;
         let samples = samples.into_iter();
         self.add(
             metric,
-            samples.map(|(name, value)| (vec![(label, plain(name.as_ref()))], value.into())),
+            samples.map(|(value, count)| (labels(metric, [value.as_ref()]), count.into())),
+        );
+    }
+
+    /// The same with two labels.
+    pub(super) fn each_pair(
+        &mut self,
+        metric: &'static Metric,
+        samples: impl IntoIterator<Item = ([String; 2], u64)>,
+    ) {
+        let samples = samples.into_iter();
+        self.add(
+            metric,
+            samples.map(|(values, count)| {
+                let values = values.each_ref().map(String::as_str);
+                (labels(metric, values), count.into())
+            }),
         );
     }
 
     /// Adds a metric of labels alone.
     pub(super) fn info<const N: usize>(&mut self, metric: &'static Metric, values: [&str; N]) {
-        let labels = metric.labels.iter().map(|(label, _)| *label);
-        let labels = labels.zip(values.map(plain)).collect();
-        self.add(metric, [(labels, Value::Whole(1))]);
+        self.add(metric, [(labels(metric, values), Value::Whole(1))]);
     }
 
     fn add(
@@ -108,6 +121,14 @@ impl Exposition {
         registry.register_collector(Box::new(self));
         registry
     }
+}
+
+fn labels<const N: usize>(
+    metric: &'static Metric,
+    values: [&str; N],
+) -> Vec<(&'static str, String)> {
+    let names = metric.labels.iter().map(|(label, _)| *label);
+    names.zip(values.map(plain)).collect()
 }
 
 impl Collector for Exposition {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use teredo::DropReason;
 use teredo_notify::service::{Control, StatusReader};
-use teredo_notify::types::{Phase, Role, Status};
+use teredo_notify::types::{Lane, Phase, Role, Status};
 
 use super::catalogue as metric;
 use super::endpoint::Source;
@@ -40,13 +40,14 @@ pub(super) fn exposition(status: &Status) -> Exposition {
     text.one(&metric::UPTIME, milliseconds(status.uptime_ms));
     text.each(&metric::STATE, states(status.state));
     text.one(&metric::PROBLEMS, status.problems.len() as u64);
+    text.one(&metric::LIMITED, status.reason.is_some());
     if status.role != Role::Server {
         port(status, &mut text);
         peers(status, &mut text);
     }
     traffic(status, &mut text);
     match status.role {
-        Role::Server => server(&status.data_path, &mut text),
+        Role::Server => server(status, &mut text),
         _ => gates(status, &mut text),
     }
     text
@@ -116,6 +117,7 @@ fn traffic(status: &Status, text: &mut Exposition) {
         &metric::BYTES,
         [("rx", counters.rx_bytes), ("tx", counters.tx_bytes)],
     );
+    lanes(&status.lanes, text);
     text.each(&metric::DATA_PATH, bounded(&status.data_path));
     // An alert on a counter needs its zero.
     let mut drops: BTreeMap<_, _> = DropReason::ALL
@@ -124,6 +126,26 @@ fn traffic(status: &Status, text: &mut Exposition) {
         .collect();
     drops.extend(bounded(&status.drops));
     text.each(&metric::DROPS, drops);
+}
+
+fn lanes(lanes: &[Lane], text: &mut Exposition) {
+    let lanes = || lanes.iter().take(MAX_NAMES).enumerate();
+    if lanes().next().is_none() {
+        return;
+    }
+    text.each_pair(
+        &metric::LANE_DATAGRAMS,
+        lanes().flat_map(|(number, lane)| {
+            let counters = lane.counters;
+            [("rx", counters.rx_packets), ("tx", counters.tx_packets)]
+                .map(|(direction, count)| ([number.to_string(), direction.to_owned()], count))
+        }),
+    );
+    let peers = lanes().filter_map(|(number, lane)| Some((number.to_string(), lane.peers?)));
+    let peers: Vec<_> = peers.collect();
+    if !peers.is_empty() {
+        text.each(&metric::LANE_PEERS, peers);
+    }
 }
 
 fn bounded(counts: &BTreeMap<String, u64>) -> impl Iterator<Item = (&str, u64)> {
@@ -149,8 +171,8 @@ fn gates(status: &Status, text: &mut Exposition) {
     text.one(&metric::DEPARTED, status.notifications.departed);
 }
 
-fn server(counts: &BTreeMap<String, u64>, text: &mut Exposition) {
-    let count = |name: &str| counts.get(name).copied().unwrap_or_default();
+fn server(status: &Status, text: &mut Exposition) {
+    let count = |name: &str| status.data_path.get(name).copied().unwrap_or_default();
     text.each(
         &metric::SERVER_REPLIES,
         [
@@ -165,6 +187,9 @@ fn server(counts: &BTreeMap<String, u64>, text: &mut Exposition) {
             ("internet", count("to_native")),
         ],
     );
+    if let Some(known) = status.known_clients {
+        text.one(&metric::SERVER_CLIENTS, known);
+    }
 }
 
 fn milliseconds(count: u64) -> f64 {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use prometheus_client::metrics::MetricType;
@@ -70,8 +71,9 @@ fn the_reference_is_up_to_date() {
     if fs::read_to_string(reference).is_ok_and(|kept| kept == made) {
         return;
     }
-    let new = std::env::temp_dir().join("teredo-metrics.md");
-    fs::write(&new, made).expect("a file");
+    let mut new = tempfile::NamedTempFile::new().expect("a file");
+    new.write_all(made.as_bytes()).expect("a place for it");
+    let (_, new) = new.keep().expect("the file");
     panic!(
         "docs/metrics.md is out of date: 'cp {} docs/metrics.md' mends it",
         new.display()

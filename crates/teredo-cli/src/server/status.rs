@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
 use teredo::ServerAddress;
-use teredo::server::Limited as Destination;
+use teredo::server::{Limited as Destination, Security};
 use teredo::wire::PORT;
 use teredo_notify::service::{Control, ControlError, ControlFuture, Outcome};
 use teredo_notify::types::{Counters, Lane, Limited, Pair, Phase, Role, Status, rfc3339};
@@ -25,6 +25,7 @@ pub(super) struct ServerControl {
 struct Current {
     handle: Weak<ServerHandle>,
     pairs: Vec<ServerAddress>,
+    known_clients: Option<u64>,
     since: SystemTime,
 }
 
@@ -38,13 +39,26 @@ impl ServerControl {
     }
 
     /// This server serves from now on.
-    pub(super) fn serve(&self, handle: &Arc<ServerHandle>, pairs: &[ServerAddress]) {
+    pub(super) fn serve(
+        &self,
+        handle: &Arc<ServerHandle>,
+        pairs: &[ServerAddress],
+        security: &Security,
+    ) {
         let current = Current {
             handle: Arc::downgrade(handle),
             pairs: pairs.to_vec(),
+            known_clients: known_clients(security),
             since: SystemTime::now(),
         };
         *self.current() = Some(current);
+    }
+
+    /// It has other secrets now.
+    pub(super) fn set_security(&self, security: &Security) {
+        if let Some(current) = &mut *self.current() {
+            current.known_clients = known_clients(security);
+        }
     }
 
     fn current(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
@@ -124,6 +138,7 @@ impl Current {
             pairs: pairs
                 .map(|&ServerAddress { primary, secondary }| Pair { primary, secondary })
                 .collect(),
+            known_clients: self.known_clients,
             counters: counters(&path.traffic),
             lanes: path
                 .workers
@@ -143,6 +158,13 @@ impl Current {
                 .collect(),
             ..rest
         }
+    }
+}
+
+fn known_clients(security: &Security) -> Option<u64> {
+    match security {
+        Security::Optional(clients) | Security::Required(clients) => Some(clients.len() as u64),
+        _ => None,
     }
 }
 

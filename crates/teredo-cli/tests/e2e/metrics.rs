@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -28,7 +29,7 @@ fn get(host: &Host, address: &str) -> Option<(String, String)> {
     let said = host.namespace().run(|| {
         let mut stream = TcpStream::connect_timeout(&address, SECOND * 5).ok()?;
         stream.set_read_timeout(Some(SECOND * 5)).ok()?;
-        let asked = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        let asked = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(asked.as_bytes()).ok()?;
         let mut said = String::new();
         stream.read_to_string(&mut said).ok()?;
@@ -103,6 +104,10 @@ struct Roles {
     world: World,
 }
 
+/// Of two clients, which are not here.
+const SECRETS: &str =
+    "a:YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo=\nb:YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoK\n";
+
 /// As Alice reaches them.
 const CLIENT_AT: &str = "127.0.0.1:9545";
 const AGENT_AT: &str = "127.0.0.1:9546";
@@ -112,10 +117,17 @@ const RELAY_AT: &str = "198.51.100.77:9545";
 impl Roles {
     fn start() -> Self {
         let world = World::new(NatKind::PortRestricted, NatKind::PortRestricted);
+        let secrets = world.path("secrets");
+        fs::write(&secrets, SECRETS).unwrap();
+        fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
         let server = start(
             &world.server,
             "server",
-            &["server", "--address", "192.0.2.45", "--metrics", SERVER_AT],
+            &[
+                &["server", "--address", "192.0.2.45", "--metrics", SERVER_AT][..],
+                &["--allow-plain", "--secret-file", secrets.to_str().unwrap()],
+            ]
+            .concat(),
         );
         server.wait_for_line("serving", SECOND * 5).unwrap();
         let relay_host = world.relay_host(RELAY);
@@ -189,6 +201,9 @@ fn every_role_tells_what_it_does() {
 
     let text = scrape(alice, SERVER_AT);
     assert_well_formed_metrics(&text);
+    assert_eq!(sample(&text, "teredo_server_known_clients"), Some(2.0));
+    // This network has no IPv6.
+    assert_eq!(sample(&text, "teredo_limited"), Some(1.0));
     let answered = sample(&text, "teredo_server_replies_total{kind=\"advertisement\"}");
     assert!(answered.unwrap() >= 2.0, "{text}");
 
@@ -385,7 +400,7 @@ fn promtool(arguments: &[&str]) -> String {
 #[test]
 fn each_alert_fires_in_its_case() {
     let checked = promtool(&["check", "rules", "teredo.rules.yml"]);
-    assert!(checked.contains("SUCCESS: 10 rules found"), "{checked}");
+    assert!(checked.contains("SUCCESS: 11 rules found"), "{checked}");
     promtool(&["test", "rules", "alerts.test.yml"]);
     // Each has a case.
     let rules = fs::read_to_string(Path::new(PACKAGED).join("teredo.rules.yml")).unwrap();
@@ -407,7 +422,7 @@ fn each_alert_fires_in_its_case() {
 #[track_caller]
 fn query(host: &Host, expression: &str) -> Vec<Value> {
     let mut command = Command::new("promtool");
-    command.args(["query", "instant", "--format=json", PROMETHEUS, expression]);
+    command.args(["query", "instant", "--format=json", "--", PROMETHEUS, expression]);
     let output = run(host, &mut command);
     assert!(
         output.status.success(),

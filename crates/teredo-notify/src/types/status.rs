@@ -74,6 +74,8 @@ pub struct Status {
     pub pairs: Vec<Pair>,
     /// The destinations that a server's limits have refused most; empty for who may not control the node.
     pub limited: Vec<Limited>,
+    /// The clients that a server has a secret of; none: it asks nobody for one (RFC 4380 §5.2.2).
+    pub known_clients: Option<u64>,
     /// Every counter of the data path, by name.
     pub data_path: BTreeMap<String, u64>,
     /// Packets dropped, by reason.
@@ -112,6 +114,7 @@ impl Default for Status {
             lanes: Vec::new(),
             pairs: Vec::new(),
             limited: Vec::new(),
+            known_clients: None,
             data_path: BTreeMap::new(),
             drops: BTreeMap::new(),
             firewall: Vec::new(),
@@ -241,7 +244,7 @@ pub struct Limited {
 pub struct Notifications {
     /// How often the port has changed.
     pub changes: PortChanges,
-    /// How many listen: programs, callbacks and gates.
+    /// How many listen over the local service: programs and gates.
     pub subscribers: u64,
     /// How many deadlines gates have missed, over all gates that ever existed.
     pub missed: u64,

@@ -12,11 +12,7 @@ fn stream_of(pieces: &[&[u8]]) -> impl AsyncRead + Unpin {
     let (empty, end): (&[u8], &[u8]) = (&[], &[]);
     let start: Box<dyn AsyncRead + Unpin> = Box::new(empty);
     pieces.iter().fold(start, |before, piece| {
-        Box::new(
-            before
-                .chain(io::Cursor::new(piece.to_vec()))
-                .chain(end),
-        )
+        Box::new(before.chain(io::Cursor::new(piece.to_vec())).chain(end))
     })
 }
 

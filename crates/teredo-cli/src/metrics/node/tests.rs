@@ -72,6 +72,7 @@ fn a_client_in_full() {
             "teredo_state{state=\"dormant\"} 0",
             "teredo_state{state=\"qualified\"} 1",
             "teredo_problems 1",
+            "teredo_limited 0",
             "teredo_protected 1",
             "teredo_local_port 40001",
             "teredo_mapped_port 40000",
@@ -120,10 +121,16 @@ fn a_server_has_what_a_server_has() {
         data_path: [("advertisements", 7), ("forwarded", 3), ("to_native", 2)]
             .map(|(name, count)| (name.to_owned(), count))
             .into(),
+        known_clients: Some(12),
+        reason: Some("no way out".into()),
+        lanes: vec![Lane::default(); 2],
         ..Status::default()
     };
     let text = of_status(&status);
     for sample in [
+        "teredo_limited 1\n",
+        "teredo_server_known_clients 12\n",
+        "teredo_lane_datagrams_total{lane=\"1\",direction=\"tx\"} 0\n",
         "teredo_build_info{role=\"server\",",
         "teredo_server_replies_total{kind=\"advertisement\"} 7\n",
         "teredo_server_replies_total{kind=\"echo_reply\"} 0\n",
@@ -133,7 +140,12 @@ fn a_server_has_what_a_server_has() {
     ] {
         assert!(text.contains(sample), "{sample} in {text}");
     }
-    for absent in ["teredo_gates", "teredo_local_port", "teredo_peers"] {
+    for absent in [
+        "teredo_gates",
+        "teredo_local_port",
+        "teredo_peers",
+        "teredo_lane_peers",
+    ] {
         assert!(!text.contains(absent), "{absent} in {text}");
     }
 }
