@@ -75,7 +75,8 @@ fn run_with_input(command: &mut Command, package: &str, input: &str) -> Output {
 /// Judges a text: by the reference's parser of OpenMetrics, then by Prometheus' own linter.
 #[track_caller]
 fn assert_well_formed_metrics(text: &str) {
-    let mut parser = Command::new("python3");
+    // The one that sees the packages of Debian.
+    let mut parser = Command::new("/usr/bin/python3");
     parser.arg(Path::new(OWN).join("parse.py"));
     let parsed = run_with_input(&mut parser, "python3", text);
     let complaints = String::from_utf8_lossy(&parsed.stderr).into_owned();

@@ -40,6 +40,7 @@ const TURN: Duration = Duration::from_millis(700);
 const MET: usize = 200_000;
 const QUICK_MET: usize = 50_000;
 const MET_BEFORE: usize = 2000;
+const STATUSES: usize = 1000;
 
 /// The growth of a relay.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -76,6 +77,8 @@ struct Run {
     worst_us: f64,
     /// Packets a second, to the many peers and to [`FEW`] of another relay, in turns.
     turns: Vec<[f64; 2]>,
+    /// How long the data path took for each status, in microseconds.
+    status_us: Vec<f64>,
 }
 
 pub(crate) fn measure(session: &mut Session) -> Result<()> {
@@ -188,6 +191,14 @@ fn of_lists(session: &mut Session, miredo: Option<(f64, String)>) -> Result<()> 
         AtLeast(0.7),
     );
 
+    session.row(
+        &format!("data path's time for a status, {count} peers"),
+        "us",
+        "5 ms",
+        [&run.status_us, &[5000.0]],
+        AtMost(1.0),
+    );
+
     let measure = format!("memory for a peer of {count}");
     session.progress(&measure, 0);
     let hashbrown = start(&host, List::Hashbrown, many, 0)?;
@@ -236,7 +247,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Place::Receiver.take()?;
     let before = resident(std::process::id())?;
     let grown = || Ok::<_, anyhow::Error>(resident(std::process::id())? - before);
-    let (bytes, worst, turns) = match options.list {
+    let (bytes, worst, turns, status_us) = match options.list {
         List::Relay => {
             let (mut many, worst) = fill(options.count)?;
             let bytes = grown()?;
@@ -248,7 +259,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                     send(&mut few, &socket, FEW)?,
                 ])
             });
-            (bytes, worst, turns.collect::<Result<_>>()?)
+            let turns = turns.collect::<Result<_>>()?;
+            (bytes, worst, turns, statuses(&mut many, options.count)?)
         }
         List::Hashbrown => {
             let mut list = HashMap::new();
@@ -261,7 +273,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 worst = worst.max(start.elapsed());
             }
             ensure!(list.len() == options.count, "two clients are one");
-            (grown()?, worst, Vec::new())
+            (grown()?, worst, Vec::new(), Vec::new())
         }
     };
     let run = Run {
@@ -269,6 +281,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bytes,
         worst_us: worst.as_secs_f64() * 1e6,
         turns,
+        status_us,
     };
     println!("{}", serde_json::to_string(&run)?);
     Ok(())
@@ -334,6 +347,29 @@ fn send(relay: &mut Relay, socket: &UdpSocket, count: usize) -> Result<f64> {
         sent += batch.send(socket, packets.iter().map(Vec::as_slice), &to)?;
     }
     Ok(sent as f64 / start.elapsed().as_secs_f64())
+}
+
+/// How long the state machine takes for its part of a status, in microseconds, while it works: between packets to random
+/// ones. A lane does no more for it than copy its counters.
+fn statuses(relay: &mut Relay, count: usize) -> Result<Vec<f64>> {
+    let mut random = fastrand::Rng::with_seed(count as u64);
+    let mut packet = Vec::new();
+    let mut times = Vec::with_capacity(STATUSES);
+    for _ in 0..STATUSES {
+        for _ in 0..BATCH {
+            write(client(random.usize(..count)), &mut packet);
+            let submission = relay.handle_tun(now(), &packet);
+            ensure!(
+                matches!(submission, Submission::Send(_)),
+                "a client was forgotten"
+            );
+        }
+        let start = Clock::now();
+        let status = (relay.status(), *relay.counters(), relay.drops().clone());
+        std::hint::black_box(status);
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(times)
 }
 
 /// The packet for a client: 64 bytes.
