@@ -56,9 +56,13 @@ pub(crate) fn metrics(text: &str) -> Result<SocketAddr, String> {
         Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.get()))),
         Err(_) => text.parse().ok(),
     };
-    address.filter(|address| address.port() != 0).ok_or_else(|| {
-        String::from("expected a port such as 9545, or an address and a port such as 127.0.0.1:9545")
-    })
+    address
+        .filter(|address| address.port() != 0)
+        .ok_or_else(|| {
+            String::from(
+                "expected a port such as 9545, or an address and a port such as 127.0.0.1:9545",
+            )
+        })
 }
 
 /// The most threads of a server or a relay. More threads than the network card has queues gain nothing.

@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use teredo_node::retry_briefly;
 use teredo_notify::hub::Hub;
-use teredo_notify::service::{
-    Config, Control, EventBus, Service, ServiceError, StatusReader,
-};
+use teredo_notify::service::{Config, Control, EventBus, Service, ServiceError, StatusReader};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 

@@ -29,7 +29,8 @@ fn get(host: &Host, address: &str) -> Option<(String, String)> {
     let said = host.namespace().run(|| {
         let mut stream = TcpStream::connect_timeout(&address, SECOND * 5).ok()?;
         stream.set_read_timeout(Some(SECOND * 5)).ok()?;
-        let asked = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let asked =
+            format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(asked.as_bytes()).ok()?;
         let mut said = String::new();
         stream.read_to_string(&mut said).ok()?;
@@ -423,7 +424,14 @@ fn each_alert_fires_in_its_case() {
 #[track_caller]
 fn query(host: &Host, expression: &str) -> Vec<Value> {
     let mut command = Command::new("promtool");
-    command.args(["query", "instant", "--format=json", "--", PROMETHEUS, expression]);
+    command.args([
+        "query",
+        "instant",
+        "--format=json",
+        "--",
+        PROMETHEUS,
+        expression,
+    ]);
     let output = run(host, &mut command);
     assert!(
         output.status.success(),
