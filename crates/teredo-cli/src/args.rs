@@ -10,6 +10,9 @@ use clap_complete::Shell;
 use teredo_lab::NatKind;
 use teredo_notify::types::EventName;
 
+use crate::hooks::ChangeKind;
+use crate::logging::Addresses;
+
 pub(crate) use daemon::{ClientArgs, FirewallArgs, NativePolicy, RelayArgs, ServerArgs};
 
 mod daemon;
@@ -62,6 +65,35 @@ const METRICS_NOTES: &str = "\
 A daemon serves the same to Prometheus if it has --metrics ADDR:PORT, or the key 'metrics'. The firewall agent has no \
 service: its metrics are there alone.";
 
+const HOOKS_NOTES: &str = "\
+Programs: as run-parts(8) runs them, in the order of their names, one after the other. A name consists of letters, \
+digits, '_' and '-'. Program and folder belong to root or to the user of this process, who alone may write to them. A \
+program that fails or runs too long is logged, and the next one runs. With it ends whatever it started.
+
+Changes: the first state counts as one. While programs run, only the newest state waits, so that the last run always \
+has the last state. A service that is gone means port 0, no address and the state 'offline'.
+
+Variables: the environment has these, PATH, HOME, LANG and TZ, and of a unit STATE_DIRECTORY, CACHE_DIRECTORY, \
+RUNTIME_DIRECTORY and CREDENTIALS_DIRECTORY; nothing else. A variable without a value is empty.
+  TEREDO_EVENT        the change: port, address, state
+  TEREDO_FIRST        1 in the first run for this kind of change, else 0
+  TEREDO_PORT         UDP port; 0: none
+  TEREDO_OLD_PORT     the port in the last run for a port; 0: none
+  TEREDO_ADDRESS      Teredo address
+  TEREDO_OLD_ADDRESS  the address in the last run for an address
+  TEREDO_MAPPED       the NAT's mapping, ADDRESS:PORT
+  TEREDO_LOCAL        local end of the UDP socket, ADDRESS:PORT
+  TEREDO_INTERFACE    tunnel interface
+  TEREDO_STATE        qualified, probe, dormant or offline
+  TEREDO_REASON       why it is not qualified
+  TEREDO_NAT          kind of NAT
+  TEREDO_SERVER       server as it is configured
+  TEREDO_ROLE         client or relay
+  TEREDO_SEQUENCE     number of the port's state; it grows with each change of the port
+  TEREDO_SOCKET       socket of the service that is followed
+
+Input is /dev/null. Output goes to the log under the name of the program, 64 KiB of each run.";
+
 /// Teredo for Linux: client, server, relay and firewall agent.
 ///
 /// Teredo (RFC 4380) gives IPv4-only hosts behind NATs IPv6 over UDP. The client announces its UDP port, and the
@@ -87,6 +119,16 @@ pub(crate) struct Global {
     /// Log more on standard error (RUST_LOG gives finer control)
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
+    /// Whether the log shows IP addresses, or a name of this run for each
+    #[arg(
+        long,
+        global = true,
+        value_name = "ON|OFF",
+        env = "TEREDO_LOG_ADDRESSES",
+        hide_env_values = true
+    )]
+    #[arg(default_value = "on", hide_possible_values = true)]
+    pub(crate) log_addresses: Addresses,
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +143,9 @@ pub(crate) enum Command {
     Relay(RelayArgs),
     /// Run the firewall agent in the foreground, which keeps nftables in step with the port
     Firewall(FirewallArgs),
+    /// Run programs of a folder when the port or the address changes
+    #[command(after_help = HOOKS_NOTES)]
+    Hooks(HooksArgs),
     /// Show state, port, addresses, NAT, peers and drops
     Status(StatusArgs),
     /// Print the port number and nothing else
@@ -190,6 +235,31 @@ pub(crate) struct MonitorArgs {
     /// Exit after N events
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<NonZeroU64>,
+    /// Run a shell command (sh -c) for each event, with the variables of teredo-hooks(1)
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) exec: Option<String>,
+    /// End the command after this time
+    #[arg(long, value_name = "S", value_parser = value::duration, requires = "exec", default_value = "30")]
+    pub(crate) exec_timeout: Duration,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HooksArgs {
+    /// Folder of the programs
+    #[arg(long, value_name = "DIR", default_value = "/etc/teredo/hooks.d")]
+    pub(crate) dir: PathBuf,
+    /// End a program after this time: SIGTERM, and 2 seconds later SIGKILL
+    #[arg(long, value_name = "S", value_parser = value::duration, default_value = "30")]
+    pub(crate) timeout: Duration,
+    /// Changes to run them for: port, address, state
+    #[arg(
+        long,
+        value_name = "KIND,...",
+        value_delimiter = ',',
+        default_value = "port,address"
+    )]
+    #[arg(hide_possible_values = true)]
+    pub(crate) events: Vec<ChangeKind>,
 }
 
 #[derive(Args, Debug)]

@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, interval};
 
 use crate::failure::{Exit, Failure};
+use crate::logging;
 
 /// The control plane's runtime: one thread.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
@@ -84,6 +85,13 @@ pub(crate) struct Session {
 impl Session {
     /// Must be called within a runtime.
     pub(crate) fn new() -> Result<Self, Failure> {
+        tokio::spawn(async {
+            let mut period = interval(logging::FLUSH);
+            loop {
+                period.tick().await;
+                logging::flush(false);
+            }
+        });
         Ok(Self {
             end: EndSignals::new()?,
             signals: ControlSignals::new()?,

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use teredo_notify::call::{CallError, Replies};
 use teredo_notify::types::{Event, EventName};
 
+use crate::daemon::{EndSignals, runtime};
 use crate::failure::{Exit, Failure};
 use crate::service;
 
@@ -31,23 +32,57 @@ pub(crate) enum Input {
     Refused(Failure),
     /// The reader of standard output is gone.
     ReaderGone,
+    /// SIGINT or SIGTERM asks this process to end.
+    Signal,
+}
+
+/// The ends that the feed looks out for, besides that of its receiver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until {
+    /// [`Input::ReaderGone`].
+    pub(crate) reader: bool,
+    /// [`Input::Signal`], for a process that has something to undo.
+    pub(crate) signals: bool,
 }
 
 /// Starts to follow the service on `socket`; an empty `events` means all kinds.
-pub(crate) fn follow(socket: &Path, events: &[EventName]) -> Result<Receiver<Input>, Failure> {
+pub(crate) fn follow(
+    socket: &Path,
+    events: &[EventName],
+    until: Until,
+) -> Result<Receiver<Input>, Failure> {
     let (sender, receiver) = sync_channel(BACKLOG);
-    let watcher = sender.clone();
+    if until.signals {
+        watch_signals(sender.clone())?;
+    }
+    if until.reader {
+        let sender = sender.clone();
+        spawn("reader", move || watch_reader(&sender))?;
+    }
     let (socket, events) = (socket.to_owned(), events.to_owned());
-    thread::Builder::new()
-        .name(String::from("events"))
-        .spawn(move || feed(&socket, &events, &sender))
-        .and_then(|_| {
-            thread::Builder::new()
-                .name(String::from("reader"))
-                .spawn(move || watch_reader(&watcher))
-        })
-        .map_err(|error| Failure::new(Exit::Failed, "cannot start a thread").because(error))?;
+    spawn("events", move || feed(&socket, &events, &sender))?;
     Ok(receiver)
+}
+
+/// From the return on, a signal no longer kills.
+fn watch_signals(sender: SyncSender<Input>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        EndSignals::new()?
+    };
+    spawn("signals", move || {
+        runtime.block_on(signals.received());
+        // A receiver that is gone ends anyhow.
+        let _ = sender.send(Input::Signal);
+    })
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread
+        .map(drop)
+        .map_err(|error| Failure::new(Exit::Failed, "cannot start a thread").because(error))
 }
 
 /// Ends when the receiver is gone, or with [`Input::Refused`].

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  args ──> config ──> settings ──> client, server, relay, firewall, lab  run in the foreground
-//!    └────> service ──> status, top, port, metrics, monitor, control     ask the local service
-//!    └────> address, explain, probe, secret, manual                      need no service
+//!    └────> service ──> status, top, port, metrics, monitor, hooks, control   ask the local service
+//!    └────> address, explain, probe, secret, manual                           need no service
 //! ```
 //!
 //! Every command returns an [`Exit`](failure::Exit) or a [`Failure`]; only `main` ends the process. Data goes
@@ -22,6 +22,7 @@ mod failure;
 mod feed;
 mod file;
 mod firewall;
+mod hooks;
 mod lab;
 mod logging;
 mod manual;
@@ -42,6 +43,7 @@ mod top;
 
 use std::env;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -58,10 +60,23 @@ use crate::settings::{
 
 fn main() -> ExitCode {
     let exit = run().unwrap_or_else(|failure| {
-        failure.report(anstream::stderr().lock());
+        report(&failure);
         failure.exit()
     });
+    logging::flush(true);
     ExitCode::from(exit.code())
+}
+
+/// Tells why the command failed; the journal as an error.
+fn report(failure: &Failure) {
+    if !logging::is_journal() {
+        return failure.report(anstream::stderr().lock());
+    }
+    let mut text = Vec::new();
+    failure.report(anstream::StripStream::new(&mut text));
+    for line in String::from_utf8_lossy(&text).lines() {
+        let _ = writeln!(anstream::stderr().lock(), "<3>{line}");
+    }
 }
 
 fn run() -> Result<Exit, Failure> {
@@ -80,18 +95,20 @@ fn run() -> Result<Exit, Failure> {
         Err(error) => return Err(usage_failure(&error, env::args_os().skip(1))),
     };
     let command = command.unwrap_or_else(|| Command::Status(StatusArgs::default()));
-    let daemon = matches!(
-        command,
-        Command::Client(_) | Command::Server(_) | Command::Relay(_) | Command::Firewall(_)
-    );
-    logging::start(
-        global.verbose,
-        if daemon {
-            LevelFilter::INFO
-        } else {
-            LevelFilter::WARN
-        },
-    )?;
+    let daemon = match command {
+        Command::Client(_) => Some("client"),
+        Command::Server(_) => Some("server"),
+        Command::Relay(_) => Some("relay"),
+        Command::Firewall(_) => Some("firewall"),
+        Command::Hooks(_) => Some("hooks"),
+        _ => None,
+    };
+    logging::start(&logging::Choices {
+        verbose: global.verbose,
+        addresses: global.log_addresses,
+        usual: daemon.map_or(LevelFilter::WARN, |_| LevelFilter::INFO),
+        role: daemon.unwrap_or("command"),
+    })?;
 
     let Global { socket, config, .. } = global;
     let chosen = socket.clone();
@@ -120,6 +137,7 @@ fn run() -> Result<Exit, Failure> {
             let section = Config::load(config)?.firewall;
             Ok(FirewallSettings::new(args.clone(), section, socket.clone()))
         }),
+        Command::Hooks(args) => hooks::run(&args, &socket),
         Command::Status(args) => status::run(&args, named.as_deref(), &mut output),
         Command::Top(args) => top::run(&args, &socket),
         Command::Metrics => metrics::run(named.as_deref(), &mut output),
@@ -137,7 +155,7 @@ fn run() -> Result<Exit, Failure> {
         Command::Completions { shell } => manual::completions(shell, &mut output),
         Command::Man { directory } => manual::pages(&directory),
     };
-    let service = daemon && env::var_os("NOTIFY_SOCKET").is_some();
+    let service = daemon.is_some() && env::var_os("NOTIFY_SOCKET").is_some();
     outcome.map_err(|failure| {
         if service {
             failure.of_service()

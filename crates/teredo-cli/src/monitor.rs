@@ -6,13 +6,17 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use teredo_notify::Kind;
-use teredo_notify::types::{Detail, Event, Phase, PortKind};
+use teredo_notify::types::{Detail, Event, EventName, Phase, PortKind};
 
 use crate::args::MonitorArgs;
 use crate::failure::{Exit, Failure};
-use crate::feed::{Input, follow};
+use crate::feed::{Input, Until, follow};
+use crate::hooks::{self, ChangeKind, Changes, Follower, Runner};
 use crate::output::{Output, narrate};
 use crate::text::plain;
+
+/// States that wait for a slow command. Beyond that, the newest takes the place of the last.
+const EXEC_BACKLOG: usize = 64;
 
 /// Prints events until `--count` of them are printed, or for ever.
 ///
@@ -23,11 +27,29 @@ pub(crate) fn run(args: &MonitorArgs, socket: &Path, output: &mut Output) -> Res
         json: args.json,
         left: args.count.map(NonZeroU64::get),
     };
+    let mut exec = args
+        .exec
+        .as_deref()
+        .map(|command| Exec::start(command, args, socket))
+        .transpose()?;
+    // A command is told the whole state, whatever is printed.
+    let kinds = if exec.is_some() {
+        &[]
+    } else {
+        &args.events[..]
+    };
+    let until = Until {
+        reader: true,
+        signals: exec.is_some(),
+    };
     let mut connected = false;
-    for input in follow(socket, &args.events)? {
+    for input in follow(socket, kinds, until)? {
         let events = match input {
             Input::Event(event) => {
                 connected = true;
+                if let Some(exec) = &mut exec {
+                    exec.received(&event);
+                }
                 monitor.view.received(event).into_iter().collect()
             }
             Input::Gone(failure) if !connected => return Err(failure),
@@ -36,18 +58,74 @@ pub(crate) fn run(args: &MonitorArgs, socket: &Path, output: &mut Output) -> Res
                     "the service on {} ended; waiting for it to come back",
                     socket.display()
                 ));
+                if let Some(exec) = &mut exec {
+                    exec.gone();
+                }
                 monitor.view.gone()
             }
             Input::Refused(failure) => return Err(failure),
             Input::ReaderGone => return Err(Failure::closed_pipe()),
+            // Only with a command, which ends first.
+            Input::Signal => return Ok(Exit::Done),
         };
-        for event in &events {
-            if monitor.show(event, output)? {
-                return Ok(Exit::Done);
+        let is_wanted = |event: &&Event| {
+            let name = event.detail.name();
+            args.events.is_empty() || name.is_none_or(|name| args.events.contains(&name))
+        };
+        for event in events.iter().filter(is_wanted) {
+            if monitor.left != Some(0) {
+                monitor.show(event, output)?;
             }
+        }
+        // The command is told the whole state, which may need one event more.
+        if monitor.left == Some(0) && exec.as_ref().is_none_or(|exec| exec.is_told) {
+            if let Some(exec) = exec {
+                exec.runner.finish();
+            }
+            return Ok(Exit::Done);
         }
     }
     Err(Failure::new(Exit::Failed, "the events have ended"))
+}
+
+/// The command that is run for each event.
+struct Exec {
+    follower: Follower,
+    runner: Runner,
+    /// Whether it was told a state.
+    is_told: bool,
+}
+
+impl Exec {
+    fn start(command: &str, args: &MonitorArgs, socket: &Path) -> Result<Self, Failure> {
+        let of = |event: &EventName| match event {
+            EventName::Port => &[ChangeKind::Port][..],
+            EventName::State => &[ChangeKind::Address, ChangeKind::State],
+        };
+        let kinds: Vec<_> = if args.events.is_empty() {
+            ChangeKind::ALL.to_vec()
+        } else {
+            args.events.iter().flat_map(of).copied().collect()
+        };
+        let changes = Changes::as_events(&kinds, EXEC_BACKLOG);
+        let tell = hooks::shell(command, socket, args.exec_timeout);
+        Ok(Self {
+            follower: Follower::new(socket),
+            runner: Runner::start(changes, tell)?,
+            is_told: false,
+        })
+    }
+
+    fn received(&mut self, event: &Event) {
+        if let Some(state) = self.follower.received(event) {
+            self.runner.observe(state);
+            self.is_told = true;
+        }
+    }
+
+    fn gone(&mut self) {
+        self.runner.observe(self.follower.gone());
+    }
 }
 
 struct Monitor {
@@ -58,8 +136,8 @@ struct Monitor {
 }
 
 impl Monitor {
-    /// Prints one event, and returns whether it was the last.
-    fn show(&mut self, event: &Event, output: &mut Output) -> Result<bool, Failure> {
+    /// Prints one event.
+    fn show(&mut self, event: &Event, output: &mut Output) -> Result<(), Failure> {
         if self.json {
             output.json(event)?
         } else {
@@ -68,7 +146,7 @@ impl Monitor {
         if let Some(left) = &mut self.left {
             *left -= 1;
         }
-        Ok(self.left == Some(0))
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use teredo_notify::types::{Detail, EventName};
 
 use crate::args::PortArgs;
 use crate::failure::{Exit, Failure};
-use crate::feed::{Input, follow};
+use crate::feed::{Input, Until, follow};
 use crate::output::{Output, narrate};
 use crate::service;
 
@@ -43,7 +43,11 @@ pub(crate) fn run(args: &PortArgs, socket: &Path, output: &mut Output) -> Result
 
 /// Waits for the first port of the service on `socket`.
 fn wait(socket: &Path, timeout: Option<Duration>) -> Result<u16, Failure> {
-    let inputs = follow(socket, &[EventName::Port])?;
+    let until = Until {
+        reader: true,
+        signals: false,
+    };
+    let inputs = follow(socket, &[EventName::Port], until)?;
     // A timeout that overflows the clock counts as none.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout.max(ONE_ANSWER)));
     let mut service_is_there = false;
@@ -72,7 +76,7 @@ fn wait(socket: &Path, timeout: Option<Duration>) -> Result<u16, Failure> {
                 ));
             }
             Ok(Input::Refused(failure)) => return Err(failure),
-            Ok(Input::ReaderGone) => return Err(Failure::closed_pipe()),
+            Ok(Input::ReaderGone | Input::Signal) => return Err(Failure::closed_pipe()),
             Err(RecvTimeoutError::Timeout) => return Err(timed_out(service_is_there)),
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(Failure::new(Exit::Failed, "the events have ended"));
