@@ -25,6 +25,7 @@ const UNITS: &[&str] = &[
     "teredo-server.service",
     "teredo-relay.service",
     "teredo-firewall.service",
+    "teredo-hooks.service",
 ];
 
 /// The Internet of the client is a bridge, with a server and a peer in network namespaces.
@@ -106,6 +107,40 @@ grep -q ExecMainStatus=78 /tmp/faulty
 rm /etc/teredo/faulty.toml /tmp/faulty
 systemctl reset-failed teredo-client@faulty";
 
+/// The journal has each line with its priority and its fields, and faults as errors.
+const JOURNAL: &str = r#"set -e
+journalctl --sync
+of() { journalctl --output=json --unit=teredo-client "$@"; }
+of TEREDO_ROLE=client TEREDO_PORT=$(teredo port) PRIORITY=6 | grep -q '"MESSAGE":"port in use port='
+of TEREDO_ROLE=client | grep -q '"TEREDO_ADDRESS":"2001:'
+journalctl --unit=teredo-server TEREDO_ROLE=server --output=cat | grep -q ."#;
+
+/// A hook that writes who it is, and the port, to a folder of its own; and one that wants to gain rights.
+const HOOK: &str = r#"set -e
+cat > /etc/teredo/hooks.d/10-who <<'END'
+#!/bin/sh
+echo "port $TEREDO_PORT"
+id -u > "$STATE_DIRECTORY/user"
+echo "$TEREDO_EVENT $TEREDO_PORT $TEREDO_ADDRESS" > "$STATE_DIRECTORY/last"
+if echo x > /etc/teredo/written; then exit 1; fi
+if kill -0 1; then exit 1; fi
+END
+chmod 755 /etc/teredo/hooks.d/10-who
+systemctl enable --now teredo-hooks"#;
+
+/// The hook has run for the client's address.
+const HOOKED: &str = r#"set -e
+address=$(teredo status --json | sed -E 's/.*"address":"([^"]*)".*/\1/')
+[ "$(cat /var/lib/private/teredo-hooks/last)" = "address $(teredo port) $address" ]
+[ "$(cat /var/lib/private/teredo-hooks/user)" -ge 61184 ]
+journalctl --sync
+journalctl --output=cat --unit=teredo-hooks TEREDO_HOOK=10-who | grep -q "^port $(teredo port) hook=""#;
+
+/// No run failed. It is heard when the client is gone, and goes on to follow the next one.
+const NO_HOOK: &str = r#"set -e
+[ -z "$(journalctl --output=cat --unit=teredo-hooks --priority=warning)" ]
+systemctl show teredo-hooks --property=StatusText | grep -q ' runs, 0 failed'"#;
+
 /// How things stand, for the message of a failure.
 const REPORT: &str = "teredo 2>&1
 nft list set inet teredo port 2>&1
@@ -169,9 +204,14 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf], stream: &str) 
     }
     in_step(machine)?;
     // The programs restrict themselves, which a unit may refuse them by mistake.
-    let log = machine.run(&["journalctl", "--output=cat", "--unit=teredo-*"])?;
-    let refused: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
-    ensure!(refused.is_empty(), "the services warn: {refused:?}");
+    let journal = ["journalctl", "--output=cat", "--unit=teredo-*"];
+    let refused = machine.run(&[&journal[..], &["--priority=warning"]].concat())?;
+    ensure!(refused.trim().is_empty(), "the services warn: {refused}");
+    machine.shell(JOURNAL)?;
+    machine.shell(HOOK)?;
+    machine.wait_for(Duration::from_secs(10), HOOKED)?;
+    machine.shell(NO_HOOK)?;
+    say("    the journal has priorities and fields, and a hook ran as a user of its own")?;
     say("    installed, one line edited, started: qualified, and the firewall follows the port")?;
     machine.shell(&STREAM.replace("STREAM", stream))?;
 

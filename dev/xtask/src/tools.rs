@@ -142,6 +142,24 @@ pub(crate) const TEST: &[Tool] = &[
         purpose: "makes and installs the RPM packages",
         service: None,
     },
+    Tool {
+        program: "named",
+        package: "bind9",
+        purpose: "the name server of an example of the site",
+        service: Some("named.service"),
+    },
+    Tool {
+        program: "nsupdate",
+        package: "bind9-dnsutils",
+        purpose: "changes the name server in an example of the site",
+        service: None,
+    },
+    Tool {
+        program: "shellcheck",
+        package: "shellcheck",
+        purpose: "judges an example of the site",
+        service: None,
+    },
 ];
 
 /// The tools of the benchmarks of the data path.

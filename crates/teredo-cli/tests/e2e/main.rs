@@ -22,6 +22,7 @@ mod flood;
 mod flood_server;
 mod garbage;
 mod guide;
+mod hooks;
 mod interval;
 mod lab;
 mod metrics;

@@ -20,6 +20,7 @@ const COPIED: &[(&str, &str)] = &[
     ("packaging/sysusers.d", "usr/lib/sysusers.d"),
     ("packaging/tmpfiles.d", "usr/lib/tmpfiles.d"),
     ("packaging/metrics", "usr/share/teredo"),
+    ("packaging/hooks.d", "etc/teredo/hooks.d"),
 ];
 
 /// A distribution's folders that differ from those of others.
