@@ -32,6 +32,7 @@ use self::limit::Limit;
 use self::record::Record;
 use self::redact::Redaction;
 use crate::failure::{Exit, Failure};
+use crate::text::plain;
 
 /// The target of lines that are bounded already, and are never left out.
 pub(crate) const BOUNDED: &str = "teredo::bounded";
@@ -113,6 +114,22 @@ pub(crate) fn flush(all: bool) {
     if let Some(log) = LOG.get() {
         log.flush(all);
     }
+}
+
+/// Writes a line to the journal with the fields of this process, if the log goes there. It is told on request or once, so
+/// it is not limited.
+pub(crate) fn tell_journal(line: &str) -> bool {
+    let Some(log) = LOG.get().filter(|log| matches!(log.sink, Sink::Journal(_))) else {
+        return false;
+    };
+    log.write(Record {
+        level: Level::INFO,
+        target: "teredo",
+        message: plain(line),
+        fields: Vec::new(),
+        left_out: 0,
+    });
+    true
 }
 
 /// Whether standard error is the journal's, which reads a priority in angle brackets before a line (sd-daemon(3)).

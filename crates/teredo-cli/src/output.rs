@@ -7,6 +7,7 @@ use anstream::AutoStream;
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
+use crate::logging;
 
 /// Standard output: coloured on a terminal only, flushed after every line, and never a panic.
 pub(crate) struct Output {
@@ -53,5 +54,8 @@ fn lost(error: io::Error) -> Failure {
 
 /// Tells a person, on standard error. Whether somebody listens is not the command's business.
 pub(crate) fn narrate(line: impl Display) {
-    let _ = writeln!(anstream::stderr().lock(), "teredo: {line}");
+    let line = line.to_string();
+    if !logging::tell_journal(&line) {
+        let _ = writeln!(anstream::stderr().lock(), "teredo: {line}");
+    }
 }

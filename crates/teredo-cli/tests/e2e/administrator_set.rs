@@ -39,11 +39,10 @@ fn a_set_that_returns_is_filled_within_a_second() {
     }
     returns(&reload);
     // Gone for a while: until the agent has noticed.
-    let mark = agent.mark();
     nft(&host, "flush ruleset");
-    agent
-        .wait_for_line_after(mark, "waits for its set", SECOND)
-        .unwrap();
+    alice.until(SECOND, "an agent without its set", |status| {
+        status.firewall.iter().any(|gate| gate.trouble.is_some())
+    });
     returns(DEFAULT_DROP);
     nft(&host, "delete table inet filter");
     returns(DEFAULT_DROP);

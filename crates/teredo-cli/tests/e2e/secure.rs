@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use rustix::process::Signal;
 use teredo::wire::Datagram;
 use teredo_lab::{Capture, NatKind, Process};
-use teredo_notify::types::Phase;
+use teredo_notify::types::{Detail, EventName, Phase};
 
 use crate::miredo::daemon::Miredo;
 use crate::world::*;
@@ -215,14 +215,18 @@ fn a_retired_secret_is_told() {
     );
 
     // It is no reason for not being qualified.
-    let mark = client.process.mark();
+    let mut events = client.connect().monitor(&[EventName::State]).unwrap();
     client.connect().stop().unwrap();
     client.connect().start().unwrap();
-    let line_of_probe = client
-        .process
-        .wait_for_line_after(mark, "state=probe", SECOND * 5)
-        .unwrap();
-    assert!(!line_of_probe.contains("reason"), "{line_of_probe}");
+    let reason = events.find_map(|event| match event.unwrap().detail {
+        Detail::State {
+            state: Phase::Probe,
+            reason,
+            ..
+        } => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason, Some(None));
 
     let mark = server.mark();
     write(&world, "secrets", &[&line]);
