@@ -72,7 +72,7 @@ mod tests;
 pub use batch::Batch;
 pub use error::NftError;
 pub use field::{CtDirection, CtKey, Field, PayloadBase};
-pub use listing::{BaseInfo, ChainInfo, RuleInfo};
+pub use listing::{BaseInfo, ChainInfo, Condition, RuleInfo};
 pub use monitor::{Change, Monitor};
 /// An attribute given by its number and value, for [`Rule::raw`].
 pub use netlink_packet_core::DefaultNla as RawAttribute;

@@ -2,7 +2,7 @@
 
 use netlink_packet_netfilter::nftables::{
     self, ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions,
-    Immediate, ListAttribute, Lookup, Meta, MetaKey, Operator, RuleAttribute, RuleMessage,
+    Immediate, ListAttribute, Lookup, Meta, MetaKey, Operator, Payload, RuleAttribute, RuleMessage,
     VerdictAttribute,
 };
 
@@ -55,6 +55,34 @@ pub struct RuleInfo {
     pub target: Option<String>,
     /// The group of the interfaces whose packets it is about (`iifgroup`), if that is its only condition.
     pub interface_group: Option<u32>,
+    /// Whether it accepts the packets that meet all its conditions.
+    pub accepts: bool,
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// The family: 2 for IPv4, 10 for IPv6.
+    Family(u8),
+    /// The transport protocol, by its IANA number.
+    Protocol(u8),
+    /// The destination port.
+    DestinationPort(u16),
+    /// The mark of the packet.
+    Mark(u32),
+    /// Any other.
+    Other,
+}
+
+/// The value that a rule has loaded, to compare it.
+#[derive(Clone, Copy)]
+enum Loaded {
+    Meta(MetaKey),
+    DestinationPort,
+    Other,
 }
 
 impl ChainInfo {
@@ -101,6 +129,8 @@ impl RuleInfo {
             conditional: false,
             target: None,
             interface_group: None,
+            accepts: false,
+            conditions: Vec::new(),
         };
         for attribute in &message.attributes {
             match attribute {
@@ -116,6 +146,7 @@ impl RuleInfo {
     fn read(&mut self, expressions: &[ListAttribute<ExpressionAttribute>]) {
         let mut conditions = 0;
         let mut group_is_loaded = false;
+        let mut loaded = Loaded::Other;
         for expression in expressions {
             let ListAttribute::Element(attributes) = expression else {
                 continue;
@@ -130,6 +161,7 @@ impl RuleInfo {
             });
             let name = name.unwrap_or_default();
             self.content.push_str(name);
+            self.judge(name, data, &mut loaded);
             match data {
                 Some(Expressions::Other { attributes, .. }) if name == "counter" => {
                     let packets = attributes.iter().find_map(packets);
@@ -173,6 +205,37 @@ impl RuleInfo {
         }
     }
 
+    /// Notes the condition or the verdict of an expression.
+    fn judge(&mut self, name: &str, data: Option<&Expressions>, loaded: &mut Loaded) {
+        match data {
+            Some(Expressions::Meta(load)) => {
+                let key = load.iter().find_map(|attribute| match attribute {
+                    Meta::Key(key) => Some(*key),
+                    _ => None,
+                });
+                *loaded = key.map_or(Loaded::Other, Loaded::Meta);
+            }
+            Some(Expressions::Payload(load)) => {
+                // The second two bytes of the transport header.
+                let port = [Payload::Base(2), Payload::Offset(2), Payload::Len(2)];
+                *loaded = if port.iter().all(|part| load.contains(part)) {
+                    Loaded::DestinationPort
+                } else {
+                    Loaded::Other
+                };
+            }
+            Some(Expressions::Cmp(comparison)) => {
+                self.conditions.push(condition(*loaded, comparison));
+            }
+            Some(Expressions::Bitwise(_)) => *loaded = Loaded::Other,
+            Some(Expressions::Immediate(immediate)) => self.accepts |= is_accept(immediate),
+            _ if matches!(name, "counter" | "log" | "reject" | "notrack") => {}
+            // Connection state is loaded, and then compared.
+            _ if name == "ct" => *loaded = Loaded::Other,
+            _ => self.conditions.push(Condition::Other),
+        }
+    }
+
     fn look_up(&mut self, lookup: &[Lookup]) {
         for attribute in lookup {
             match attribute {
@@ -187,6 +250,34 @@ impl RuleInfo {
             }
         }
     }
+}
+
+fn condition(loaded: Loaded, comparison: &[Cmp]) -> Condition {
+    let value = comparison.iter().find_map(|attribute| match attribute {
+        Cmp::Data(DataAttribute::Value(value)) => Some(value.as_slice()),
+        _ => None,
+    });
+    let equal = comparison.contains(&Cmp::Op(Operator::Equal));
+    match (loaded, value.filter(|_| equal)) {
+        (Loaded::Meta(MetaKey::Nfproto), Some(&[family])) => Condition::Family(family),
+        (Loaded::Meta(MetaKey::L4Proto), Some(&[protocol])) => Condition::Protocol(protocol),
+        (Loaded::Meta(MetaKey::Mark), Some(&[a, b, c, d])) => {
+            Condition::Mark(u32::from_ne_bytes([a, b, c, d]))
+        }
+        (Loaded::DestinationPort, Some(&[high, low])) => {
+            Condition::DestinationPort(u16::from_be_bytes([high, low]))
+        }
+        _ => Condition::Other,
+    }
+}
+
+fn is_accept(immediate: &[Immediate]) -> bool {
+    immediate.iter().any(|attribute| match attribute {
+        Immediate::Data(DataAttribute::Verdict(verdict)) => {
+            verdict.contains(&VerdictAttribute::Code(nftables::Verdict::Other(1)))
+        }
+        _ => false,
+    })
 }
 
 fn is_drop(immediate: &[Immediate]) -> bool {

@@ -5,8 +5,8 @@ use std::{
 
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
-    self, Bitwise, Cmp, DataAttribute, Expressions, Immediate, Lookup, MetaKey, Operator, Register,
-    VerdictAttribute,
+    self, Bitwise, Cmp, DataAttribute, Expressions, Immediate, Lookup, Meta, MetaKey, Operator,
+    Register, VerdictAttribute,
 };
 
 use crate::{
@@ -222,6 +222,18 @@ impl Rule {
     /// Counts the packets and bytes that all earlier expressions of the rule let through.
     pub fn counter(self) -> Self {
         self.raw("counter", Vec::new())
+    }
+
+    /// Gives the packet a mark, which later chains see: `meta mark set MARK`.
+    pub fn set_mark(self, mark: u32) -> Self {
+        self.push(Expressions::Immediate(vec![
+            Immediate::DestinationRegister(register(KEY)),
+            Immediate::Data(DataAttribute::Value(mark.to_ne_bytes().to_vec())),
+        ]))
+        .push(Expressions::Meta(vec![
+            Meta::Key(MetaKey::Mark),
+            Meta::SourceRegister(register(KEY)),
+        ]))
     }
 
     /// Exempts the packet from connection tracking. Only chains before the priority -200 can.

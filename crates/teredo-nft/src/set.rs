@@ -21,6 +21,8 @@ impl KeyType {
     pub const IPV4_ADDR: Self = Self { id: 7, length: 4 };
     /// `ipv6_addr`
     pub const IPV6_ADDR: Self = Self { id: 8, length: 16 };
+    /// `nf_proto`: the family of a packet, 2 for IPv4 and 10 for IPv6.
+    pub const NF_PROTO: Self = Self { id: 2, length: 1 };
     /// `inet_proto`
     pub const INET_PROTO: Self = Self { id: 12, length: 1 };
     /// `inet_service`: a port, in network byte order.
