@@ -146,6 +146,7 @@ impl<'a> OutgoingCall<'a> {
             "subscription": subscription,
             "trouble": report.trouble,
             "protects": report.protects,
+            "backend": report.backend,
             "valid_ms": u64::try_from(report.valid.as_millis()).unwrap_or(u64::MAX),
         });
         Self {

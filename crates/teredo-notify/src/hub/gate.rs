@@ -79,6 +79,8 @@ pub struct GateReport {
     pub trouble: Option<String>,
     /// The interfaces from which it drops unsolicited traffic.
     pub protects: Vec<String>,
+    /// The program by which it opens the port, in a few words; none: it does so itself.
+    pub backend: Option<String>,
     /// For how long the report holds. A gate that has not reported again by then hangs.
     pub valid: Duration,
 }
@@ -98,6 +100,8 @@ pub struct GateStatus {
     pub trouble: Option<String>,
     /// The interfaces that it protects, by its last report.
     pub protects: Vec<String>,
+    /// The program by which it opens the port, by its last report.
+    pub backend: Option<String>,
     /// How long it took to settle, from the announcement.
     pub settle_time: Option<Duration>,
     /// How many announcements it has not settled in time.
@@ -192,6 +196,10 @@ impl Gates {
                 .report
                 .as_ref()
                 .map_or_else(Vec::new, |(report, _)| report.protects.clone()),
+            backend: entry
+                .report
+                .as_ref()
+                .and_then(|(report, _)| report.backend.clone()),
             settle_time: entry.settle_time,
             missed: entry.missed,
         })

@@ -18,8 +18,9 @@ use crate::hub::{Feed, GateOwner, GateReport, GateStatus, Hub, Rank, RegisterErr
 use crate::types::{Detail, Event, EventName, FirewallStatus, MAX_PEERS, PortKind, Status};
 use crate::wire::{DESCRIPTION, INTERFACE, IncomingCall, Reply, error};
 
-/// The longest trouble of a report, in characters, and the most interfaces.
+/// The longest trouble of a report and name of a backend, in characters, and the most interfaces.
 const MAX_TROUBLE: usize = 1000;
+const MAX_BACKEND: usize = 100;
 const MAX_PROTECTS: usize = 256;
 
 const SERVICE_INTERFACE: &str = "org.varlink.service";
@@ -173,15 +174,20 @@ fn report(call: &mut IncomingCall, hub: &Hub) -> Result<Reply, Reply> {
     let subscription: u64 = call.parameter("subscription")?;
     let mut trouble: Option<String> = call.parameter("trouble")?;
     let mut protects: Vec<String> = call.parameter("protects")?;
+    let mut backend: Option<String> = call.parameter("backend")?;
     let valid: u64 = call.parameter("valid_ms")?;
     // The hub keeps the report as long as the gate.
     if let Some(trouble) = &mut trouble {
         *trouble = trouble.chars().take(MAX_TROUBLE).collect();
     }
+    if let Some(backend) = &mut backend {
+        *backend = backend.chars().take(MAX_BACKEND).collect();
+    }
     protects.truncate(MAX_PROTECTS);
     let report = GateReport {
         trouble,
         protects,
+        backend,
         valid: Duration::from_millis(valid),
     };
     hub.report(subscription, report)
@@ -302,6 +308,7 @@ impl From<GateStatus> for FirewallStatus {
             missed: gate.missed,
             trouble: gate.trouble,
             protects: gate.protects,
+            backend: gate.backend,
         }
     }
 }

@@ -286,4 +286,6 @@ pub struct FirewallStatus {
     pub trouble: Option<String>,
     /// The interfaces from which it drops unsolicited traffic.
     pub protects: Vec<String>,
+    /// The program by which it opens the port, such as firewalld; none: it does so itself.
+    pub backend: Option<String>,
 }

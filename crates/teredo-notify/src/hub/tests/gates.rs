@@ -203,6 +203,7 @@ fn a_report_with_trouble_withdraws_the_confirmation() {
     gate.settle(hub.publish(4500)).unwrap();
     let status = || hub.gates().remove(0);
     let report = |trouble: Option<&str>, valid| GateReport {
+        backend: None,
         trouble: trouble.map(str::to_owned),
         protects: vec!["teredo".to_owned()],
         valid,
