@@ -215,11 +215,12 @@ impl Agent {
         match agent.firewall.apply(&agent.wanted()) {
             Ok(()) => agent.renew_at = now + agent.config.renew,
             Err(ApplyError::Netlink(error)) => return Err(error.into()),
-            // Only a missing set, which waiting mends.
+            // Only a missing set or a slow firewalld, which waiting mends.
             Err(error) => debug!(%error, "the ports of an agent before this one cannot be kept"),
         }
         // Two agents that start at the same time see each other here.
         agent.firewall.check_claim()?;
+        agent.firewall.advise();
         agent.status.send_modify(|status| status.resyncs.start += 1);
         Ok(agent)
     }
@@ -277,6 +278,7 @@ impl Agent {
                     self.learned(&mut sources).await;
                 }
                 change = self.monitor.changed() => self.schedule_resync(change?),
+                () = self.firewall.firewalld_changed() => self.apply(&mut sources).await,
                 () = until(resync_at) => self.resync(&mut sources).await,
                 () = until(patience) => {
                     self.nodes.iter_mut().for_each(Followed::give_up_waiting);
@@ -286,7 +288,9 @@ impl Agent {
                 () = sleep_until(self.beat_at) => self.beat(&mut sources).await,
             }
         }
-        Ok(self.firewall.release()?)
+        let released = self.firewall.release();
+        self.firewall.leave_firewalld().await;
+        Ok(released?)
     }
 
     async fn learned(&mut self, sources: &mut [impl PortSource]) {
@@ -322,7 +326,18 @@ impl Agent {
                 self.settle(sources).await;
                 self.report(sources, false).await;
             }
+            Err(ApplyError::Opening) => self.wait_for_firewalld(sources).await,
             Err(error) => self.failed(&error, sources).await,
+        }
+    }
+
+    /// The agent's own part is done, and nothing is confirmed before firewalld has done its part.
+    async fn wait_for_firewalld(&mut self, sources: &mut [impl PortSource]) {
+        self.renew_at = Instant::now() + RETRY;
+        // A node that waits for a confirmation needs no other word.
+        if self.failure.is_none() && self.nodes.iter().all(|node| node.learned_at().is_none()) {
+            self.failure = Some(ApplyError::Opening.to_string());
+            self.report(sources, false).await;
         }
     }
 
@@ -375,6 +390,7 @@ impl Agent {
         let report = GateReport {
             trouble,
             protects: self.firewall.protected(&wanted),
+            backend: self.firewall.backend(),
             valid: self.config.lease,
         };
         for (node, source) in self.nodes.iter_mut().zip(sources) {
@@ -415,6 +431,7 @@ impl Agent {
     async fn renew(&mut self, sources: &mut [impl PortSource]) -> Result<(), AgentError> {
         self.firewall.check_claim()?;
         self.apply(sources).await;
+        self.firewall.advise();
         self.report(sources, true).await;
         Ok(())
     }
@@ -494,6 +511,7 @@ impl Agent {
                 }
                 self.apply(sources).await;
             }
+            Err(ApplyError::Opening) => self.apply(sources).await,
             // The block comes back even if the set does not.
             Err(_) => {
                 self.firewall.doubt();

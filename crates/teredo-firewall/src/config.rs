@@ -15,6 +15,9 @@ pub const DEFAULT_RENEW: Duration = Duration::from_secs(5);
 pub struct AgentConfig {
     /// The rules that let the port through.
     pub target: Target,
+    /// The firewall programs of the host that have to let the port through, too. Without effect on a set of the
+    /// administrator.
+    pub backend: Backend,
     /// The name of a tunnel interface to close from the start, at most 15 bytes. The agent closes those of the nodes that
     /// it follows as well.
     pub interface: String,
@@ -34,6 +37,7 @@ impl Default for AgentConfig {
     fn default() -> Self {
         Self {
             target: Target::OwnTable,
+            backend: Backend::Auto,
             interface: "teredo".to_owned(),
             allow_inbound: Vec::new(),
             close_relay_forward: false,
@@ -110,6 +114,69 @@ pub enum Target {
     /// The administrator's rules, which look in this set. The agent adds and removes its own elements, and no other.
     AdministratorSet(SetPath),
 }
+
+/// The programs of a host beside which a table of the agent's own opens the port.
+///
+/// ```
+/// use teredo_firewall::Backend;
+///
+/// assert_eq!("firewalld".parse(), Ok(Backend::Firewalld));
+/// assert_eq!(Backend::default().to_string(), "auto");
+/// assert_eq!(
+///     "iptables".parse::<Backend>().unwrap_err().to_string(),
+///     "'iptables' is no backend: expected auto, nftables, firewalld or ufw",
+/// );
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backend {
+    /// Those that are found, now and later.
+    #[default]
+    Auto,
+    /// None: the agent's table alone.
+    Nftables,
+    /// firewalld: the agent asks it over D-Bus to open the port in its zones, with a timeout.
+    Firewalld,
+    /// ufw: the agent marks the datagrams, and a line of the administrator accepts the mark. [`ufw_commands`] says which.
+    ///
+    /// [`ufw_commands`]: crate::ufw_commands
+    Ufw,
+}
+
+impl Backend {
+    const ALL: [Self; 4] = [Self::Auto, Self::Nftables, Self::Firewalld, Self::Ufw];
+
+    /// Whether the agent works with that program if it is there.
+    pub(crate) fn includes(self, program: Self) -> bool {
+        self == Self::Auto || self == program
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Nftables => "nftables",
+            Self::Firewalld => "firewalld",
+            Self::Ufw => "ufw",
+        })
+    }
+}
+
+impl FromStr for Backend {
+    type Err = ParseBackendError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|backend| backend.to_string() == text)
+            .ok_or_else(|| ParseBackendError(text.to_owned()))
+    }
+}
+
+/// A text that names no backend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no backend: expected auto, nftables, firewalld or ufw")]
+pub struct ParseBackendError(String);
 
 /// A set by its family, table and name: `inet filter teredo_ports`.
 ///

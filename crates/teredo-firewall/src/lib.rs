@@ -12,7 +12,8 @@
 //! - [`Target::AdministratorSet`]: the administrator's rules look in a set, to which the agent adds the port. It touches
 //!   no other element.
 //! - [`Target::OwnTable`]: the agent opens the port in the table `inet teredo`. This suits a host on which nothing else
-//!   drops the traffic, because an `accept` there does not override the `drop` of another table.
+//!   drops the traffic, because an `accept` there does not override the `drop` of another table. If firewalld or ufw
+//!   does, the agent asks the one to let the port through, and marks the datagrams for the other: see [`Backend`].
 //!
 //! In both, the port is a lease that the agent renews: if the agent is killed, the port closes. And in both, the table
 //! `inet teredo` closes the inside of the tunnel: it drops unsolicited traffic, except ICMPv6 and the exceptions of
@@ -49,6 +50,8 @@ mod agent;
 mod block;
 mod claim;
 mod config;
+mod firewalld;
+mod host;
 mod passage;
 mod source;
 mod table;
@@ -62,9 +65,10 @@ mod testing;
 pub use agent::{Agent, AgentError, AgentStatus, Ending, Resyncs};
 pub use block::{Block, BlockError, ForeignTable};
 pub use config::{
-    AgentConfig, ConfigError, DEFAULT_LEASE, DEFAULT_RENEW, Exception, ParseExceptionError,
-    ParseSetError, Protocol, SetPath, Target,
+    AgentConfig, Backend, ConfigError, DEFAULT_LEASE, DEFAULT_RENEW, Exception, ParseBackendError,
+    ParseExceptionError, ParseSetError, Protocol, SetPath, Target,
 };
+pub use host::ufw_commands;
 pub use source::PortSource;
 
 #[cfg(doctest)]

@@ -6,14 +6,41 @@
 
 use std::collections::BTreeSet;
 
-use teredo_nft::{BaseInfo, ChainInfo, Family, Hook, Netlink, NftError, Policy};
+use teredo_nft::{BaseInfo, ChainInfo, Family, Hook, Netlink, NftError, Policy, TableName};
 
 use crate::config::SetPath;
+use crate::host::{self, FIREWALLD, FIREWALLD_RELOADS, Ufw, ufw_commands};
 use crate::table::{self, ARRIVING, PASSED};
 
 /// After how many lost datagrams in a row a way that was open before counts as closed. One or two may be from a source
 /// that the administrator blocks.
 const LOST: u64 = 5;
+
+/// The ways through the chains of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ways {
+    /// The administrator's set.
+    pub(crate) set: Option<SetPath>,
+    /// Whether firewalld has opened the port.
+    pub(crate) firewalld: bool,
+    /// Whether it has its rules in iptables.
+    pub(crate) in_iptables: bool,
+    pub(crate) ufw: Option<Ufw>,
+}
+
+impl Ways {
+    /// Whether the rules of that table are made for the port.
+    fn lead_through(&self, table: &TableName) -> bool {
+        let filter = *table == host::filter(Family::Ip);
+        self.set.as_ref().is_some_and(|set| set.table == *table)
+            || (self.firewalld && ((filter && self.in_iptables) || is_firewalld(table)))
+            || (filter && self.ufw.is_some_and(Ufw::passes))
+    }
+}
+
+fn is_firewalld(table: &TableName) -> bool {
+    [FIREWALLD, FIREWALLD_RELOADS].contains(&table.name.as_str())
+}
 
 /// Observations of the datagrams for the port.
 #[derive(Debug, Default)]
@@ -22,7 +49,8 @@ pub(crate) struct Passage {
     suspects: Vec<String>,
     /// Whether a rule looks in the administrator's set.
     looked_in: bool,
-    /// Whether the two above are as the kernel has them.
+    ways: Ways,
+    /// Whether the three above are as the kernel has them.
     current: bool,
     ports: BTreeSet<u16>,
     arrived: u64,
@@ -43,7 +71,7 @@ impl Passage {
     pub(crate) fn look(
         &mut self,
         netlink: &mut Netlink,
-        set: Option<&SetPath>,
+        ways: &Ways,
         ports: &BTreeSet<u16>,
     ) -> Result<Option<String>, NftError> {
         if ports.is_empty() {
@@ -54,8 +82,9 @@ impl Passage {
             self.ports.clone_from(ports);
         }
         // A large ruleset takes a while to read, so it is read only when it has changed.
-        if !self.current {
-            let suspects = suspects(netlink, set)?;
+        let set = ways.set.as_ref();
+        if !self.current || self.ways != *ways {
+            let suspects = suspects(netlink, ways)?;
             if suspects != self.suspects {
                 (self.proven, self.lost) = (false, 0);
                 self.suspects = suspects;
@@ -64,6 +93,7 @@ impl Passage {
                 Some(set) => is_looked_in(netlink, set)?,
                 None => true,
             };
+            self.ways.clone_from(ways);
             self.current = true;
         }
         // In this order, so that a datagram that comes in between is not taken for lost.
@@ -99,23 +129,31 @@ impl Passage {
     }
 
     fn trouble(&self) -> Option<String> {
-        const MEND: &str = "let the port through there: give that table a set, a rule 'udp dport @SET accept' and the \
-                            agent '--set'";
+        let mend = match self.ways.ufw {
+            Some(ufw) if ufw.lacks_line() || !ufw.visible => {
+                format!("type once, as root: {}", ufw_commands())
+            }
+            _ => String::from(
+                "let the port through there: give that table a set, a rule 'udp dport @SET accept' and the agent '--set'",
+            ),
+        };
         let lost = if self.proven { LOST } else { 1 };
         let chains = self.suspects.join(" and ");
         if self.lost >= lost {
-            let who = if chains.is_empty() {
+            let who = if chains.is_empty() && self.ways.ufw.is_some_and(|ufw| !ufw.visible) {
+                "ufw, or another rule of iptables,".to_owned()
+            } else if chains.is_empty() {
                 "a rule of another table or of iptables".to_owned()
             } else {
                 chains
             };
             return Some(format!(
-                "{} datagrams for the port arrived and none passed: {who} drops them; {MEND}",
+                "{} datagrams for the port arrived and none passed: {who} drops them; {mend}",
                 self.lost
             ));
         }
         (!self.proven && !chains.is_empty()).then(|| {
-            format!("{chains} drops what it does not accept, and no datagram for the port has passed it yet; {MEND}")
+            format!("{chains} drops what it does not accept, and no datagram for the port has passed it yet; {mend}")
         })
     }
 }
@@ -133,9 +171,9 @@ fn is_looked_in(netlink: &mut Netlink, set: &SetPath) -> Result<bool, NftError> 
     Ok(rules.iter().any(|rule| rule.sets.contains(&set.set)))
 }
 
-/// The chains on the way of IPv4 to this host that drop by their policy or at their end. The table of the administrator's
-/// set is not among them: its rules are for the set.
-fn suspects(netlink: &mut Netlink, set: Option<&SetPath>) -> Result<Vec<String>, NftError> {
+/// The chains on the way of IPv4 to this host that drop by their policy or at their end, except those of tables whose
+/// rules are made for the port.
+fn suspects(netlink: &mut Netlink, ways: &Ways) -> Result<Vec<String>, NftError> {
     let mut suspects = Vec::new();
     for family in [Family::Inet, Family::Ip] {
         for ChainInfo {
@@ -150,17 +188,19 @@ fn suspects(netlink: &mut Netlink, set: Option<&SetPath>) -> Result<Vec<String>,
             else {
                 continue;
             };
-            let path = teredo_nft::TableName::new(family, table);
-            if path == table::name() || set.is_some_and(|set| set.table == path) {
+            let path = TableName::new(family, table);
+            if path == table::name() || ways.lead_through(&path) {
                 continue;
             }
+            let is_ufws = path == host::filter(Family::Ip) && ways.ufw.is_some_and(Ufw::lacks_line);
+            let owner = if is_ufws { "ufw: " } else { "" };
             if policy == Policy::Drop {
-                suspects.push(format!("the chain '{path} {name}' (policy drop)"));
+                suspects.push(format!("{owner}the chain '{path} {name}' (policy drop)"));
                 continue;
             }
             let rules = netlink.rules(&path, Some(&name))?.unwrap_or_default();
             if rules.iter().any(|rule| rule.drops_everything) {
-                suspects.push(format!("the chain '{path} {name}'"));
+                suspects.push(format!("{owner}the chain '{path} {name}'"));
             }
         }
     }

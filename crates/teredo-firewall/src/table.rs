@@ -40,9 +40,15 @@ pub(crate) const UNTRACKED: &str = "untracked";
 pub(crate) const ALLOWED: &str = "allowed";
 /// The agent that renews the leases, by its netlink port.
 pub(crate) const AGENTS: &str = "agents";
+/// The families of IP in which the packets that the table opens get [`PASS_MARK`]: none without ufw.
+pub(crate) const MARKED: &str = "marked";
+
+/// The mark by which rules that cannot look in this table's sets, such as those of iptables, know what it opens: `7e2ed0`
+/// looks like "teredo".
+pub(crate) const PASS_MARK: u32 = 0x7e_2ed0;
 
 /// The sets whose elements are leases of the agent.
-pub(crate) const LEASED: [&str; 4] = [PORTS, UNTRACKED, ALLOWED, AGENTS];
+pub(crate) const LEASED: [&str; 5] = [PORTS, UNTRACKED, ALLOWED, AGENTS, MARKED];
 
 /// The chains that count new datagrams for the port before and behind the chains of all others.
 pub(crate) const ARRIVING: &str = "arriving";
@@ -50,6 +56,8 @@ pub(crate) const PASSED: &str = "passed";
 
 /// Before `filter`, so that the counters show everything that arrived.
 const PRIORITY: i32 = -10;
+/// Behind the routing decision, which a mark could change.
+const MARKS_PRIORITY: i32 = PRIORITY - 1;
 /// Before connection tracking, at -200.
 const RAW: i32 = -300;
 const FIRST: i32 = i32::MIN;
@@ -211,6 +219,7 @@ pub(crate) fn declare(batch: &mut Batch) {
         set(UNTRACKED, KeyType::INET_SERVICE).with_timeouts(),
         set(ALLOWED, KeyType::INET_PROTO.then(KeyType::INET_SERVICE)).with_timeouts(),
         set(AGENTS, KeyType::MARK).with_timeouts(),
+        set(MARKED, KeyType::NF_PROTO).with_timeouts(),
     ] {
         batch.add_set(&table, &set);
     }
@@ -219,6 +228,7 @@ pub(crate) fn declare(batch: &mut Batch) {
         ("input", Some((Hook::Input, PRIORITY))),
         ("forward", Some((Hook::Forward, PRIORITY))),
         ("output", Some((Hook::Output, PRIORITY))),
+        ("marks", Some((Hook::Input, MARKS_PRIORITY))),
         ("raw_in", Some((Hook::Prerouting, RAW))),
         ("raw_out", Some((Hook::Output, RAW))),
         (ARRIVING, Some((Hook::Input, FIRST))),
@@ -248,6 +258,7 @@ pub(crate) fn declare(batch: &mut Batch) {
         batch.add_rule(&table, chain, inside(rule));
     }
     add_outside(batch, &table);
+    add_marks(batch, &table);
     add_untracked(batch, &table);
 }
 
@@ -305,24 +316,9 @@ fn add_inside(batch: &mut Batch, table: &TableName) {
 /// never announced (F-3, N-09).
 fn add_outside(batch: &mut Batch, table: &TableName) {
     let udp = || Rule::new().protocol(UDP);
-    // The protocol field of the IPv4 header.
-    let igmp = || {
-        Rule::new()
-            .ipv4()
-            .payload(PayloadBase::Network, 9, 1)
-            .is([IGMP])
-            .counter()
-            .accept()
-    };
+    let igmp = || igmp(Rule::new()).counter().accept();
     let server = TEREDO_PORT.to_be_bytes();
-    let discovery = || {
-        Rule::new()
-            .ipv4()
-            .ipv4_destination(DISCOVERY_ADDRESS)
-            .protocol(UDP)
-            .destination_port()
-            .is(server)
-    };
+    let discovery = || discovery(Rule::new());
     let arrived = || {
         // Not the traffic inside the tunnel, which this table drops itself.
         Rule::new()
@@ -371,6 +367,38 @@ fn add_outside(batch: &mut Batch, table: &TableName) {
         .add_rule(table, "output", igmp())
         .add_rule(table, ARRIVING, arrived())
         .add_rule(table, PASSED, arrived());
+}
+
+/// The protocol field of the IPv4 header.
+fn igmp(rule: Rule) -> Rule {
+    rule.ipv4().payload(PayloadBase::Network, 9, 1).is([IGMP])
+}
+
+fn discovery(rule: Rule) -> Rule {
+    rule.ipv4()
+        .ipv4_destination(DISCOVERY_ADDRESS)
+        .protocol(UDP)
+        .destination_port()
+        .is(TEREDO_PORT.to_be_bytes())
+}
+
+/// The packets that the table opens, outside and inside the tunnel, get the mark.
+fn add_marks(batch: &mut Batch, table: &TableName) {
+    let marked = || Rule::new().meta(MetaKey::Nfproto).in_set(MARKED);
+    let ports = marked().ipv4().protocol(UDP);
+    let inside = marked()
+        .meta(MetaKey::Iifname)
+        .in_set(TUNNELS)
+        .load([Field::Meta(MetaKey::L4Proto), Field::DESTINATION_PORT])
+        .in_set(ALLOWED);
+    for rule in [
+        ports.destination_port().in_set(PORTS),
+        discovery(marked()),
+        igmp(marked()),
+        inside,
+    ] {
+        batch.add_rule(table, "marks", rule.counter().set_mark(PASS_MARK));
+    }
 }
 
 /// Without this, a relay's strangers fill the host's table of connections.

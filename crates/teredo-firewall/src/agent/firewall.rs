@@ -3,17 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use teredo_nft::{Batch, Element, Netlink, NftError};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::AgentError;
 use crate::administrator_set::{AdministratorSet, Fitness, SetError, is_stale};
 use crate::block::ForeignTable;
 use crate::claim;
-use crate::config::{AgentConfig, Target};
-use crate::passage::Passage;
+use crate::config::{AgentConfig, Backend, Target};
+use crate::firewalld::{self, Firewalld, Side, Wish};
+use crate::host::{self, HostFirewalls, Ufw, ufw_commands};
+use crate::passage::{Passage, Ways};
 use crate::table::{
-    self, AGENTS, ALLOWED, CLOSED_FORWARD, Found, LEASED, PORTS, TUNNELS, UNTRACKED,
+    self, AGENTS, ALLOWED, CLOSED_FORWARD, Found, LEASED, MARKED, PORTS, TUNNELS, UNTRACKED,
 };
+
+/// linux/netfilter.h
+const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
 
 /// How often a change is tried again because another program changed the ruleset meanwhile.
 const ATTEMPTS: usize = 4;
@@ -28,6 +34,8 @@ pub(super) struct Wanted {
     /// The interfaces whose inside is closed, and whether forwarding from them is closed, too; none: as it was, or
     /// closed.
     pub(super) tunnels: BTreeMap<String, Option<bool>>,
+    /// The interfaces of the nodes, and which end of their traffic is a client.
+    pub(super) sides: BTreeMap<String, Side>,
 }
 
 #[derive(Debug)]
@@ -36,6 +44,13 @@ pub(super) struct Firewall {
     set: Option<AdministratorSet>,
     config: AgentConfig,
     passage: Passage,
+    /// The other firewall programs of the host.
+    host: HostFirewalls,
+    /// Whether that is as the kernel has it.
+    host_is_current: bool,
+    firewalld: Option<Firewalld>,
+    /// The ufw of which the administrator was told.
+    advised: Option<Ufw>,
     /// The table's text after the agent's own work; none: not known to be right.
     text: Option<Vec<String>>,
     /// The tunnels of the last change that the kernel took.
@@ -53,6 +68,11 @@ pub(super) enum ApplyError {
     Foreign(#[from] ForeignTable),
     #[error(transparent)]
     Set(#[from] SetError),
+    /// firewalld was asked and has not answered yet.
+    #[error("firewalld has not opened the port yet")]
+    Opening,
+    #[error("{0}")]
+    Firewalld(String),
     #[error("the set 'inet teredo {set}' does not hold what the kernel took")]
     NotHeld { set: &'static str },
     #[error(transparent)]
@@ -72,6 +92,10 @@ impl Firewall {
             set,
             config,
             passage: Passage::default(),
+            host: HostFirewalls::default(),
+            host_is_current: false,
+            firewalld: None,
+            advised: None,
             text: None,
             closed: BTreeMap::new(),
             closed_forward: BTreeSet::new(),
@@ -142,6 +166,124 @@ impl Firewall {
     /// Another program changed the ruleset.
     pub(super) fn foreign_change(&mut self) {
         self.passage.doubt();
+        self.host_is_current = false;
+    }
+
+    /// Looks which other firewall programs the host has.
+    fn look_around(&mut self) -> Result<(), NftError> {
+        // The administrator's set is all that its rules need.
+        if self.set.is_some() || self.host_is_current {
+            return Ok(());
+        }
+        let found = host::find(&mut self.netlink, self.config.backend)?;
+        let before = std::mem::replace(&mut self.host, found);
+        self.host_is_current = true;
+        if before.firewalld != self.host.firewalld {
+            if self.host.firewalld {
+                info!("firewalld is active: the port is opened there, too");
+            } else {
+                info!("firewalld is not active any more");
+            }
+        }
+        if self.host.firewalld && self.firewalld.is_none() {
+            self.firewalld = Some(Firewalld::start(self.config.lease));
+        }
+        Ok(())
+    }
+
+    /// Tells the administrator what ufw needs, if that has changed. A reload of ufw passes through states that need nothing.
+    pub(super) fn advise(&mut self) {
+        // The kernel does not report changes of ufw's files.
+        self.host_is_current = false;
+        if self.advised == self.host.ufw {
+            return;
+        }
+        let before = std::mem::replace(&mut self.advised, self.host.ufw);
+        let commands = ufw_commands();
+        match self.host.ufw {
+            Some(ufw) if ufw.lacks_line() || (ufw.closes && !ufw.passes_ipv6) => warn!(
+                "ufw drops what the agent opens; so that it passes, type once, as root: {commands}"
+            ),
+            Some(ufw) if ufw.passes() => info!("ufw is active, and passes what the agent opens"),
+            Some(ufw) if !ufw.visible => warn!(
+                "ufw is active, and its rules cannot be seen; if it drops the port, type once, as root: {commands}"
+            ),
+            Some(_) | None => {
+                if before.is_some() {
+                    info!("ufw is not active any more");
+                }
+            }
+        }
+    }
+
+    /// Has firewalld open the ports, if it is there. The kernel must have its rules before that is believed.
+    fn pass_firewalld(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {
+        let Some(firewalld) = &mut self.firewalld else {
+            return Ok(());
+        };
+        if !self.host.firewalld {
+            // It takes its rules along when it ends.
+            firewalld.wish(Wish::default());
+            return Ok(());
+        }
+        firewalld.wish(Wish {
+            ports: wanted.ports.clone(),
+            // A relay takes no part in it.
+            discovery: wanted.ports != wanted.untracked,
+            tunnels: wanted.sides.clone(),
+            inside: self.config.allow_inbound.clone(),
+            ..Wish::default()
+        });
+        let held = firewalld.held();
+        if let Some(trouble) = held.trouble {
+            return Err(ApplyError::Firewalld(trouble));
+        }
+        if !wanted.ports.is_subset(&held.ports) {
+            return Err(ApplyError::Opening);
+        }
+        let held = firewalld::Held {
+            ports: wanted.ports.clone(),
+            ..held
+        };
+        if !firewalld::is_in_kernel(&mut self.netlink, &held)? {
+            firewalld.doubt();
+            return Err(ApplyError::Opening);
+        }
+        Ok(())
+    }
+
+    /// Waits until firewalld has something else.
+    pub(super) async fn firewalld_changed(&mut self) {
+        match &mut self.firewalld {
+            Some(firewalld) => firewalld.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes the exceptions out of firewalld.
+    pub(super) async fn leave_firewalld(&mut self) {
+        if let Some(firewalld) = self.firewalld.take() {
+            firewalld.end().await;
+        }
+    }
+
+    /// The program by which the port is open, in a few words.
+    pub(super) fn backend(&self) -> Option<String> {
+        if let Some(firewalld) = self.firewalld.as_ref().filter(|_| self.host.firewalld) {
+            let zones: Vec<_> = firewalld.held().zones.into_iter().collect();
+            return Some(match zones.as_slice() {
+                [] => String::from("firewalld"),
+                [zone] => format!("firewalld (zone {zone})"),
+                zones => format!("firewalld (zones {})", zones.join(", ")),
+            });
+        }
+        let ufw = self.host.ufw.filter(|ufw| ufw.passes() || !ufw.visible);
+        ufw.map(|_| String::from("ufw"))
+    }
+
+    /// Whether packets get the mark.
+    fn marks(&self) -> bool {
+        self.host.ufw.is_some() || self.config.backend == Backend::Ufw
     }
 
     /// The table may not be right.
@@ -164,6 +306,7 @@ impl Firewall {
     }
 
     fn try_apply(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {
+        self.look_around()?;
         let mut batch = Batch::new();
         let declares = self.text.is_none();
         let mut set_error = None;
@@ -202,7 +345,8 @@ impl Firewall {
             }
             None => {}
         }
-        self.verify(wanted)
+        self.verify(wanted)?;
+        self.pass_firewalld(wanted)
     }
 
     /// Reads back the change that the kernel has accepted.
@@ -233,7 +377,10 @@ impl Firewall {
             let [high, low] = exception.port.get().to_be_bytes();
             Element::new([exception.protocol.number(), 0, 0, 0, high, low, 0, 0])
         });
+        let marked = [NFPROTO_IPV4, NFPROTO_IPV6].map(|family| Element::new([family]));
+        let marked: Vec<_> = marked.into_iter().filter(|_| self.marks()).collect();
         for (set, elements) in [
+            (MARKED, marked),
             (PORTS, ports(&wanted.ports)),
             (UNTRACKED, ports(&wanted.untracked)),
             (ALLOWED, allowed.collect()),
@@ -281,6 +428,11 @@ impl Firewall {
 
     /// Whether the kernel still has what [`apply`](Self::apply) put there.
     pub(super) fn intact(&mut self, wanted: &Wanted) -> Result<bool, ApplyError> {
+        let marked = self.marks();
+        self.look_around()?;
+        if marked != self.marks() {
+            return Ok(false);
+        }
         let Some(known) = self.text.take() else {
             return Ok(false);
         };
@@ -311,7 +463,7 @@ impl Firewall {
             }
         }
         self.text = Some(known);
-        Ok(true)
+        self.pass_firewalld(wanted).map(|()| true)
     }
 
     /// The wanted tunnels whose inside is closed, as the kernel has it.
@@ -342,8 +494,14 @@ impl Firewall {
 
     /// Why a port is not open although its exception is in place.
     pub(super) fn passage(&mut self, wanted: &Wanted) -> Result<Option<String>, NftError> {
-        let set = self.set.as_ref().map(AdministratorSet::path);
-        self.passage.look(&mut self.netlink, set, &wanted.ports)
+        self.look_around()?;
+        let ways = Ways {
+            set: self.set.as_ref().map(|set| set.path().clone()),
+            firewalld: self.host.firewalld,
+            in_iptables: self.host.in_iptables,
+            ufw: self.host.ufw,
+        };
+        self.passage.look(&mut self.netlink, &ways, &wanted.ports)
     }
 
     /// Takes the exceptions back. The block stays.

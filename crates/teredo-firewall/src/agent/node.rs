@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::firewall::Wanted;
 use crate::config::is_interface_name;
+use crate::firewalld::Side;
 
 /// A node as the agent knows it.
 #[derive(Debug, Default)]
@@ -64,6 +65,8 @@ impl Followed {
         if let Some(interface) = &self.node.interface
             && is_interface_name(interface)
         {
+            let side = if relays { Side::There } else { Side::Here };
+            wanted.sides.insert(interface.clone(), side);
             let close_forward = !relays || close_relay_forward;
             wanted
                 .tunnels

@@ -69,7 +69,11 @@ fn chains_that_drop_what_they_do_not_accept_are_found() {
         );
         let mut netlink = Netlink::open().unwrap();
         let set: SetPath = "inet mine ports".parse().unwrap();
-        let mut found = suspects(&mut netlink, Some(&set)).unwrap();
+        let ways = Ways {
+            set: Some(set.clone()),
+            ..Ways::default()
+        };
+        let mut found = suspects(&mut netlink, &ways).unwrap();
         found.sort();
         assert_eq!(
             found,
@@ -79,6 +83,30 @@ fn chains_that_drop_what_they_do_not_accept_are_found() {
                 "the chain 'ip filter INPUT' (policy drop)",
             ]
         );
+        // The rules of firewalld and ufw have been made to fit.
+        let ufw = |passes_ipv4| Ufw {
+            visible: true,
+            closes: true,
+            passes_ipv4,
+            passes_ipv6: false,
+        };
+        let mut ways = Ways {
+            firewalld: true,
+            ufw: Some(ufw(false)),
+            ..ways
+        };
+        let mut found = suspects(&mut netlink, &ways).unwrap();
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "the chain 'inet strict in' (policy drop)",
+                "ufw: the chain 'ip filter INPUT' (policy drop)",
+            ]
+        );
+        ways.ufw = Some(ufw(true));
+        let found = suspects(&mut netlink, &ways).unwrap();
+        assert_eq!(found, ["the chain 'inet strict in' (policy drop)"]);
         assert!(is_looked_in(&mut netlink, &set).unwrap());
         assert!(!is_looked_in(&mut netlink, &"inet strict ports".parse().unwrap()).unwrap());
     });
