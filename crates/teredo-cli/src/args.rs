@@ -41,6 +41,9 @@ const FIREWALL_NOTES: &str = "\
 The table 'inet teredo' drops what comes unsolicited out of a tunnel. It stays when the agent ends, however it ends; \
 --remove removes it. The ports that the agent opened close when it ends, and after the lease if it is killed.
 
+If firewalld is active, the agent asks it to open the port, too, at run time. If ufw is, the agent says which commands an \
+administrator types once so that ufw passes the port.
+
 Signals:
   SIGUSR1  print the state on standard error
   SIGHUP   read the settings again; faulty ones leave the old ones in force";

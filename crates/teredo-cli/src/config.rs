@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use teredo::Prefix;
-use teredo_firewall::{Exception, SetPath};
+use teredo_firewall::{Backend, Exception, SetPath};
 use teredo_tunnel::offload::Offload;
 
 use crate::args::{ConfigCommand, NativePolicy};
@@ -175,6 +175,8 @@ pub(crate) struct RelaySection {
 pub(crate) struct FirewallSection {
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) set: Option<SetPath>,
+    #[serde(deserialize_with = "field::parsed")]
+    pub(crate) backend: Option<Backend>,
     #[serde(deserialize_with = "field::inbound")]
     pub(crate) allow_inbound: Option<Vec<Exception>>,
     #[serde(deserialize_with = "field::interface")]

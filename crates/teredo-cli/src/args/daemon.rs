@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use teredo::Prefix;
-use teredo_firewall::{Exception, SetPath};
+use teredo_firewall::{Backend, Exception, SetPath};
 use teredo_tunnel::offload::Offload;
 
 use super::{FIREWALL_NOTES, SIGNALS, value};
@@ -187,6 +187,10 @@ pub(crate) struct FirewallArgs {
     /// Keep the port in this existing nftables set [default: use a separate table, 'inet teredo']
     #[arg(long, value_name = "FAMILY TABLE SET")]
     pub(crate) set: Option<SetPath>,
+    /// The firewall that must let the port through, too: auto, nftables (none), firewalld or ufw; --set comes first
+    /// [default: auto]
+    #[arg(long, value_name = "NAME", value_parser = value::backend())]
+    pub(crate) backend: Option<Backend>,
     /// Allow this port inbound through the tunnel, such as 22/tcp; repeat for more
     #[arg(long, value_name = "PORT/PROTO")]
     pub(crate) allow_inbound: Vec<Exception>,
@@ -206,6 +210,6 @@ pub(crate) struct FirewallArgs {
     #[arg(long, value_name = "ADDR:PORT", value_parser = value::metrics)]
     pub(crate) metrics: Option<SocketAddr>,
     /// Remove the table 'inet teredo', which opens the inside of every tunnel, and exit
-    #[arg(long, conflicts_with_all = ["set", "allow_inbound", "interface", "lease", "follow", "close_relay_forward", "metrics"])]
+    #[arg(long, conflicts_with_all = ["set", "backend", "allow_inbound", "interface", "lease", "follow", "close_relay_forward", "metrics"])]
     pub(crate) remove: bool,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use teredo::Identifier;
+use teredo_firewall::Backend;
 use teredo_lab::NatKind;
 use teredo_node::ServerName;
 use teredo_notify::types::EventName;
@@ -42,6 +43,12 @@ pub(crate) fn period(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|period| RANGE.contains(period))
         .ok_or_else(|| String::from("expected 0.1 to 3600 seconds"))
+}
+
+/// A firewall program of the host.
+pub(crate) fn backend() -> impl TypedValueParser<Value = Backend> {
+    PossibleValuesParser::new(["auto", "nftables", "firewalld", "ufw"])
+        .try_map(|name| name.parse::<Backend>())
 }
 
 /// A UDP port other than 0.

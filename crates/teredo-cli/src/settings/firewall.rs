@@ -29,6 +29,7 @@ impl FirewallSettings {
                 .set
                 .or(section.set)
                 .map_or(Target::OwnTable, Target::AdministratorSet),
+            backend: args.backend.or(section.backend).unwrap_or_default(),
             interface: interface(args.interface, section.interface),
             allow_inbound: given(args.allow_inbound, section.allow_inbound),
             close_relay_forward: args

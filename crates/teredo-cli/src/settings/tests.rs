@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use teredo::server::RelayLimits;
 use teredo::{Prefix, ServerAddress};
-use teredo_firewall::{AgentConfig, Target};
+use teredo_firewall::{AgentConfig, Backend, Target};
 use teredo_tunnel::offload::Offload;
 
 use super::*;
@@ -272,6 +272,7 @@ fn the_firewall_agent_has_its_own_table_by_default() {
 
     let section = FirewallSection {
         set: Some("inet filter teredo_ports".parse().expect("a set")),
+        backend: Some(Backend::Ufw),
         allow_inbound: Some(vec!["22/tcp".parse().expect("an exception")]),
         interface: Some("tun7".into()),
         lease: Some(Duration::from_secs(60)),
@@ -288,6 +289,7 @@ fn the_firewall_agent_has_its_own_table_by_default() {
         FirewallSettings::new(args, section, PathBuf::from("/a"));
     assert_eq!(sockets, [PathBuf::from("/a"), PathBuf::from("/b")]);
     assert!(agent.close_relay_forward);
+    assert_eq!(agent.backend, Backend::Ufw);
     assert_eq!(
         (agent.lease, agent.renew),
         (Duration::from_secs(30), Duration::from_secs(10))

@@ -241,7 +241,11 @@ fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
     } else {
         format!(", {} deadlines missed", gate.missed)
     };
-    format!("{name}{pid} {sync}{missed}")
+    let backend = gate
+        .backend
+        .as_deref()
+        .map_or_else(String::new, |backend| format!(", by {}", plain(backend)));
+    format!("{name}{pid} {sync}{missed}{backend}")
 }
 
 impl fmt::Display for Block<'_> {

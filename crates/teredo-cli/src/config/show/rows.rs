@@ -183,6 +183,7 @@ fn firewall(config: &Config) -> Vec<Row> {
         .collect();
     let rows = [
         ("set", json!(set), "none: the table 'inet teredo'"),
+        ("backend", json!(agent.backend.to_string()), NONE),
         ("allow_inbound", json!(inbound), NONE),
         ("interface", json!(agent.interface), NONE),
         ("lease", seconds(agent.lease), NONE),

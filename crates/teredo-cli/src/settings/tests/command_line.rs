@@ -144,6 +144,7 @@ const EVERY_KEY: &[(&str, &str, &str, &[&str])] = &[
     ("relay", "group", "'a'", &["--group=b"]),
     ("relay", "metrics", "9545", &["--metrics=[::1]:9546"]),
     ("firewall", "set", "'inet a b'", &["--set=inet a c"]),
+    ("firewall", "backend", "'ufw'", &["--backend=firewalld"]),
     (
         "firewall",
         "allow_inbound",

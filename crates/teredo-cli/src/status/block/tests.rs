@@ -53,6 +53,7 @@ fn qualified() -> Status {
                 in_sync: true,
                 sequence: Some(3),
                 settle_us: Some(6_100),
+                backend: Some("firewalld (zone public)".into()),
                 ..FirewallStatus::default()
             },
             FirewallStatus {
@@ -78,7 +79,7 @@ fn a_qualified_client_in_full() {
      Refresh: every 28s
        Peers: 9 (7 trusted)    Rx 12.4 MiB  Tx 3.1 MiB
        Drops: 4 (mapping_mismatch 3, malformed 1)
-    Firewall: teredo (pid 812) in sync, 6ms after the last change
+    Firewall: teredo (pid 812) in sync, 6ms after the last change, by firewalld (zone public)
               ?[31mslow behind: confirmed 2 of 3, 4 deadlines missed"
     );
 }
