@@ -34,6 +34,30 @@ pub(crate) const TEST: &[Tool] = &[
         service: None,
     },
     Tool {
+        program: "dbus-daemon",
+        package: "dbus",
+        purpose: "carries the questions of the firewall agent to firewalld",
+        service: None,
+    },
+    Tool {
+        program: "firewalld",
+        package: "firewalld",
+        purpose: "a firewall that the agent asks to open the port",
+        service: Some("firewalld.service"),
+    },
+    Tool {
+        program: "ufw",
+        package: "ufw",
+        purpose: "a firewall that passes what the agent marks",
+        service: Some("ufw.service"),
+    },
+    Tool {
+        program: "iptables",
+        package: "iptables",
+        purpose: "loads the rules of ufw",
+        service: None,
+    },
+    Tool {
         program: "tshark",
         package: "tshark",
         purpose: "dissects the packets independently",

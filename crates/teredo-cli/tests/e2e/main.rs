@@ -1,7 +1,7 @@
 //! The whole system on an internet of network namespaces: this program, real NATs, real nftables, real `miredo`.
 //!
 //! Needs root, and the Debian packages `nftables`, `tshark`, `miredo`, `miredo-server`, `gcc`, `pkg-config`,
-//! `python3` and `jq`; a test that lacks its tool fails and names the package. Each test makes its own internet and leaves
+//! `python3`, `jq`, `dbus`, `firewalld`, `iptables` and `ufw`; a test that lacks its tool fails and names the package. Each test makes its own internet and leaves
 //! nothing behind.
 
 #[path = "../../../netioapi/core/tests/c_programs/compile.rs"]
@@ -18,6 +18,7 @@ mod control;
 mod death;
 mod discovery;
 mod faults_server;
+mod firewalld;
 mod flood;
 mod flood_server;
 mod garbage;
@@ -43,5 +44,6 @@ mod status;
 mod transfer;
 mod trouble;
 mod tunnel;
+mod ufw;
 mod windows;
 mod world_changes;

@@ -208,6 +208,8 @@ fn package(program: &str) -> &str {
     match program {
         "nft" => "nftables",
         "ip" => "iproute2",
+        "firewall-cmd" => "firewalld",
+        "unshare" => "util-linux",
         other => other,
     }
 }

@@ -1,0 +1,448 @@
+//! Debian's real firewalld on the client's host: it passes the port, follows it, and keeps nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use teredo_lab::{Host, Process, Receive as _, until};
+use teredo_notify::types::Status;
+
+use crate::world::*;
+
+/// A bus of the system with Debian's policies, on which nothing is started by itself. Without polkit, firewalld trusts
+/// root alone.
+const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=SOCKET</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+  </policy>
+  <includedir>/usr/share/dbus-1/system.d</includedir>
+</busconfig>
+"#;
+
+const NEVER_STARTS: Duration = Duration::from_secs(30);
+
+/// A host with D-Bus and firewalld.
+struct Walled<'a> {
+    world: &'a World,
+    host: &'a Host,
+    /// Another host of the same network.
+    neighbour: Host,
+    bus: Process,
+    firewalld: Option<Process>,
+}
+
+impl<'a> Walled<'a> {
+    fn new(world: &'a World, host: &'a Host) -> Self {
+        let neighbour = world.left.host("neighbour").unwrap();
+        // Each refusal is answered.
+        for sysctl in ["net/ipv4/icmp_ratelimit", "net/ipv4/icmp_msgs_per_sec"] {
+            let value = if sysctl.ends_with("ratelimit") {
+                "0"
+            } else {
+                "100000"
+            };
+            // The second one is the machine's in some kernels, and generous enough.
+            let _ = host.namespace().set_sysctl(sysctl, value);
+        }
+        let socket = world.path("bus");
+        let conf = world.path("bus.conf");
+        fs::write(&conf, BUS.replace("SOCKET", socket.to_str().unwrap())).unwrap();
+        let mut command = Command::new("dbus-daemon");
+        command.arg("--nofork").arg("--config-file").arg(&conf);
+        let bus = Process::spawn(host.namespace(), "bus", &mut command)
+            .unwrap_or_else(|error| panic!("dbus-daemon: {error} (package dbus)"));
+        until(NEVER_STARTS, "a bus", || socket.exists().then_some(())).unwrap();
+        fs::create_dir(world.path("firewalld")).unwrap();
+        let mut walled = Self {
+            world,
+            host,
+            neighbour,
+            bus,
+            firewalld: None,
+        };
+        walled.start();
+        walled
+    }
+
+    fn address(&self) -> String {
+        format!("unix:path={}", self.world.path("bus").display())
+    }
+
+    /// Starts firewalld, and waits until it answers.
+    fn start(&mut self) {
+        let mut command = Command::new("firewalld");
+        command
+            .args(["--nofork", "--nopid"])
+            .arg("--system-config")
+            .arg(self.world.path("firewalld"))
+            .arg("--log-file")
+            .arg(self.world.path("firewalld.log"))
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.address());
+        let process = Process::spawn(self.host.namespace(), "firewalld", &mut command)
+            .unwrap_or_else(|error| panic!("firewalld: {error} (package firewalld)"));
+        self.firewalld = Some(process);
+        let answer = until(NEVER_STARTS, "firewalld", || {
+            let output = self.ask(&["--state"]);
+            (output.stdout == b"running\n").then_some(())
+        });
+        answer.unwrap();
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("firewall-cmd");
+        command
+            .args(arguments)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.address());
+        run(self.host, &mut command)
+    }
+
+    #[track_caller]
+    fn tell(&self, arguments: &[&str]) -> String {
+        let output = self.ask(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "firewall-cmd {arguments:?}: {errors}"
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn agent(&self, arguments: &[&str]) -> Process {
+        let socket = self.world.path(&format!("{}.sock", self.host.name()));
+        let mut command = teredo();
+        command
+            .arg("firewall")
+            .arg("--socket")
+            .arg(socket)
+            .args(arguments)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.address());
+        Process::spawn(self.host.namespace(), "agent", &mut command).unwrap()
+    }
+
+    /// The ports of the agent's rules in a zone, as the kernel has them.
+    fn ports(&self, zone: &str) -> Vec<u16> {
+        let chain = format!("filter_IN_{zone}_post");
+        let output = run(
+            self.host,
+            Command::new("nft").args(["list", "chain", "inet", "firewalld", &chain]),
+        );
+        let text = String::from_utf8(output.stdout).unwrap();
+        let port = |line: &str| {
+            let rest = line.trim().strip_prefix("meta nfproto ipv4 udp dport ")?;
+            rest.strip_suffix(" accept")?.parse().ok()
+        };
+        let mut ports: Vec<u16> = text.lines().filter_map(port).collect();
+        ports.dedup();
+        ports
+    }
+
+    /// Sends a datagram of a new flow from the neighbour. Whether the firewall refused it.
+    fn is_refused(&self, port: u16) -> bool {
+        let socket = self
+            .neighbour
+            .udp_socket((self.neighbour.ipv4(), 0))
+            .unwrap();
+        let to = SocketAddr::from((self.host.ipv4(), port));
+        socket.connect(to).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        socket.send(b"?").unwrap();
+        match socket.receive(&mut [0; 16]) {
+            // The answer of `reject with icmpx admin-prohibited`.
+            Err(error) => matches!(
+                error.kind(),
+                ErrorKind::HostUnreachable | ErrorKind::PermissionDenied
+            ),
+            Ok(_) => false,
+        }
+    }
+
+    /// The new datagrams for the port before and behind all other chains.
+    fn passage(&self) -> (u64, u64) {
+        let count = |chain: &str| {
+            let listing = nft_json(self.host, &format!("chain inet teredo {chain}")).unwrap();
+            let items = listing["nftables"].as_array().unwrap();
+            let counts = items.iter().flat_map(|item| {
+                let steps = item["rule"]["expr"].as_array().into_iter().flatten();
+                steps.filter_map(|step| step["counter"]["packets"].as_u64())
+            });
+            counts.sum()
+        };
+        (count("arriving"), count("passed"))
+    }
+
+    /// The permanent configuration, byte for byte.
+    fn permanent(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        read_all(&self.world.path("firewalld"), &mut files);
+        files
+    }
+}
+
+fn read_all(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, files);
+        } else {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+}
+
+fn in_sync(status: &Status) -> bool {
+    status.firewall.iter().any(|gate| gate.in_sync)
+}
+
+/// N-16, F-1, F-2: firewalld's rules let the port through before it is used, the old one closes, and both the client's end
+/// and the agent's close it. Rules of others and the permanent configuration stay as they were.
+#[test]
+fn firewalld_follows_the_port() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let walled = Walled::new(&world, &host);
+    walled.tell(&["--add-port=9/udp"]);
+    walled.tell(&["--add-rich-rule=rule priority=\"7\" family=\"ipv4\" port port=\"40404\" protocol=\"udp\" accept"]);
+    let foreign = walled.tell(&["--list-all"]);
+    let permanent = walled.permanent();
+
+    let mut agent = walled.agent(&[]);
+    let alice = world.client(&host, &[]);
+    let first = alice.qualified().port;
+    let status = alice.until(SECOND * 5, "a firewall in step", in_sync);
+    let gate = &status.firewall[0];
+    assert_eq!(gate.backend.as_deref(), Some("firewalld (zone public)"));
+    assert!(status.problems.is_empty(), "{:?}", status.problems);
+    assert!(walled.ports("public").contains(&first));
+    assert!(!walled.is_refused(first));
+    // A refusal can be seen at all.
+    assert!(walled.is_refused(first ^ 1));
+
+    let mut slowest = 0;
+    let mut old = first;
+    for _ in 0..20 {
+        let next = alice.connect().rebind(None).unwrap();
+        assert!(next.settled, "firewalld was too slow");
+        assert!(
+            walled.ports("public").contains(&next.port),
+            "confirmed before it was open"
+        );
+        let gate = &alice.status().firewall[0];
+        assert_eq!(gate.missed, 0);
+        slowest = slowest.max(gate.settle_us.unwrap());
+        eventually(SECOND, "the old port closed", || {
+            !walled.ports("public").contains(&old)
+        });
+        old = next.port;
+    }
+    println!("slowest confirmation of 20: {slowest} us");
+    assert!(!walled.is_refused(old));
+    assert!(walled.is_refused(first));
+
+    alice.connect().stop().unwrap();
+    eventually(SECOND, "no port", || walled.ports("public") == [40404]);
+    assert!(walled.is_refused(old));
+    alice.connect().start().unwrap();
+    let again = alice.qualified().port;
+    alice.until(SECOND * 5, "a firewall in step", in_sync);
+    assert!(walled.ports("public").contains(&again));
+
+    // The lease ends when the agent does not renew it.
+    agent.kill().unwrap();
+    let killed = Instant::now();
+    eventually(Duration::from_secs(18), "the lease ends", || {
+        walled.ports("public") == [40404]
+    });
+    println!("closed {:?} after the agent was killed", killed.elapsed());
+    agent = walled.agent(&[]);
+    alice.until(SECOND * 5, "a firewall in step", in_sync);
+    assert!(walled.ports("public").contains(&again));
+    agent.terminate(SECOND * 5).unwrap();
+    assert_eq!(walled.ports("public"), [40404]);
+    assert_eq!(walled.tell(&["--list-all"]), foreign);
+    assert_eq!(walled.permanent(), permanent);
+    walled.bus.terminate(SECOND * 5).unwrap();
+}
+
+/// No renewal leaves a moment without a rule: not one datagram of a new flow is refused over many leases.
+#[test]
+fn a_renewal_by_firewalld_leaves_no_gap() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let walled = Walled::new(&world, &host);
+    let _agent = walled.agent(&["--lease", "1"]);
+    let alice = world.client(&host, &[]);
+    let port = alice.qualified().port;
+    alice.until(SECOND * 5, "a firewall in step", in_sync);
+    let (arrived, passed) = walled.passage();
+    let end = Instant::now() + SECOND * 6;
+    let to = SocketAddr::from((host.ipv4(), port));
+    let mut sent = 0;
+    while Instant::now() < end {
+        let socket: UdpSocket = walled
+            .neighbour
+            .udp_socket((walled.neighbour.ipv4(), 0))
+            .unwrap();
+        socket.send_to(b"?", to).unwrap();
+        sent += 1;
+    }
+    eventually(SECOND, "all datagrams", || {
+        walled.passage().0 >= arrived + sent
+    });
+    let (all, through) = walled.passage();
+    println!(
+        "{sent} datagrams, {} refused",
+        (all - arrived) - (through - passed)
+    );
+    assert_eq!(all - arrived, through - passed);
+}
+
+/// The port is open again after firewalld's reloads, its stop, its restart and its crash, and the status tells the truth
+/// meanwhile. It is opened in the zone of the interface.
+#[test]
+fn firewalld_may_reload_restart_and_crash() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let mut walled = Walled::new(&world, &host);
+    let _agent = walled.agent(&[]);
+    let alice = world.client(&host, &[]);
+    let port = alice.qualified().port;
+    alice.until(SECOND * 5, "a firewall in step", in_sync);
+    for reload in ["--reload", "--complete-reload", "--reload"] {
+        walled.tell(&[reload]);
+        let back = eventually(SECOND, reload, || walled.ports("public") == [port]);
+        println!("{reload}: open again {back:?} after its end");
+        alice.until(SECOND, "a firewall in step", in_sync);
+    }
+    // firewalld does not know of this, and cannot even add a rule until it loads all of them again.
+    nft(&host, "flush chain inet firewalld filter_IN_public_post");
+    alice.until(SECOND * 3, "the truth", |status| {
+        !in_sync(status) && status.problems.join("\n").contains("firewalld")
+    });
+    walled.tell(&["--reload"]);
+    eventually(SECOND, "the port", || walled.ports("public") == [port]);
+    alice.until(SECOND, "a firewall in step", in_sync);
+    // The timeouts of rules that a reload removed do not remove those that came after it.
+    let (arrived, passed) = walled.passage();
+    let end = Instant::now() + Duration::from_secs(17);
+    while Instant::now() < end {
+        assert!(!walled.is_refused(port));
+    }
+    let (all, through) = walled.passage();
+    assert_eq!(all - arrived, through - passed);
+
+    let interface = format!("--change-interface={}", host.interface());
+    walled.tell(&["--zone=work", &interface]);
+    eventually(SECOND, "the other zone", || {
+        walled.ports("work") == [port] && walled.ports("public").is_empty()
+    });
+    assert!(!walled.is_refused(port));
+    alice.until(SECOND * 2, "the zone in the status", |status| {
+        status.firewall[0].backend.as_deref() == Some("firewalld (zone work)")
+    });
+
+    // Without firewalld, nothing of it stands in the way.
+    walled
+        .firewalld
+        .take()
+        .unwrap()
+        .terminate(SECOND * 10)
+        .unwrap();
+    assert!(!walled.is_refused(port));
+    alice.until(SECOND * 2, "a firewall in step", |status| {
+        in_sync(status) && status.firewall[0].backend.is_none()
+    });
+    walled.start();
+    eventually(SECOND * 2, "the port", || walled.ports("public") == [port]);
+    alice.until(SECOND * 2, "a firewall in step", in_sync);
+
+    // Its rules outlive its crash, so a new port cannot be opened.
+    walled.firewalld.take().unwrap().kill().unwrap();
+    let next = alice.connect().rebind(None).unwrap();
+    assert!(!next.settled);
+    let status = alice.until(SECOND * 5, "the truth", |status| !in_sync(status));
+    let problems = status.problems.join("\n");
+    assert!(
+        problems.contains("'systemctl restart firewalld'"),
+        "{problems}"
+    );
+    walled.start();
+    let back = eventually(SECOND * 2, "the port", || {
+        walled.ports("public").contains(&next.port)
+    });
+    println!("restart: open again {back:?} after it answers");
+    alice.until(SECOND * 2, "a firewall in step", in_sync);
+    assert!(!walled.is_refused(next.port));
+    // It does not know the rules that it left in the kernel, those of the administrator among them.
+    assert!(walled.ports("public").contains(&port));
+    walled.tell(&["--reload"]);
+    eventually(SECOND, "nothing of the crash", || {
+        walled.ports("public") == [next.port]
+    });
+}
+
+/// F-5: what `--allow-inbound` opens inside the tunnel passes firewalld, too, and nothing else does. With
+/// `--backend nftables` firewalld is left alone.
+#[test]
+fn exceptions_inside_the_tunnel_pass_firewalld() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let walled = Walled::new(&world, &host);
+    let agent = walled.agent(&["--allow-inbound", "5001/udp"]);
+    let alice = world.client(&host, &[]);
+    let bob_host = world.right.host("bob").unwrap();
+    let bob = world.client(&bob_host, &[]);
+    let (to, _) = (alice.address(), bob.address());
+    alice.until(SECOND * 5, "a firewall in step", in_sync);
+
+    let open = |port: u16| {
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        let socket = host.udp_socket(any).unwrap();
+        socket.set_read_timeout(Some(SECOND)).unwrap();
+        socket
+    };
+    let sender = bob_host
+        .udp_socket(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
+        .unwrap();
+    let (allowed, closed) = (open(5001), open(5002));
+    let arrives = |socket: &UdpSocket| {
+        let port = socket.local_addr().unwrap().port();
+        sender.send_to(b"hello", (to, port)).unwrap();
+        socket.receive(&mut [0; 16]).is_ok()
+    };
+    eventually(SECOND * 10, "a datagram through the tunnel", || {
+        arrives(&allowed)
+    });
+    assert!(!arrives(&closed));
+    agent.terminate(SECOND * 5).unwrap();
+    assert!(!arrives(&allowed), "the exception outlives the agent");
+    let rules = walled.tell(&["--list-rich-rules"]);
+    assert_eq!(rules.trim(), "");
+
+    let _agent = walled.agent(&["--backend", "nftables"]);
+    alice.until(SECOND * 5, "the truth", |status| {
+        let problems = status.problems.join("\n");
+        problems.contains("the chain 'inet firewalld filter_INPUT'")
+    });
+    assert_eq!(walled.tell(&["--list-rich-rules"]).trim(), "");
+}
