@@ -88,6 +88,22 @@ cat /tmp/streamed
 systemctl stop stream peer echo
 rm /tmp/stop /tmp/streamed";
 
+/// firewalld lets the unit's user open the port, and keeps nothing of it. The agent finds it by itself.
+const FIREWALLD: &str = "set -e
+rules() { nft list chain inet firewalld filter_IN_public_post; }
+open() { rules | grep -q \"udp dport $(teredo port) accept\"; }
+systemctl start firewalld
+until open && teredo status --json | grep -q '\"in_sync\":true.*\"backend\":\"firewalld (zone public)\"'; do sleep 0.1; done
+teredo rebind
+open
+firewall-cmd --reload
+until open; do sleep 0.1; done
+systemctl stop teredo-firewall
+if rules | grep -q 'udp dport'; then exit 1; fi
+systemctl start teredo-firewall
+until open; do sleep 0.1; done
+systemctl stop firewalld";
+
 /// A reload of faulty settings fails, and changes nothing.
 const FAULT: &str = "set -e
 mkdir /etc/teredo/teredo.toml.d
@@ -166,6 +182,7 @@ pub(crate) fn check() -> Result<()> {
     tools::require("lintian", "lintian", "judges the packages")?;
     tools::require("nft", "nftables", "shows what the firewall agent wrote")?;
     tools::require("python3", "python3", "sends a stream through the tunnel")?;
+    tools::require("firewalld", "firewalld", "is asked to open the port")?;
     let folder = tempfile::tempdir().context("no place for temporary files")?;
     let stage = stage_deb(true)?;
     let first = revision(&stage, 1, folder.path())?;
@@ -245,6 +262,10 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf], stream: &str) 
         "    upgraded, reloaded, restarted and killed: on the same port; of a stream, {}",
         streamed.trim()
     ))?;
+
+    machine.shell(FIREWALLD)?;
+    in_step(machine)?;
+    say("    firewalld: the agent's unit opens the port there, and takes it back")?;
 
     // The agent asks at once, and would start the client.
     machine.run(&["systemctl", "stop", "teredo-firewall", "teredo-client"])?;

@@ -92,7 +92,15 @@ pub(crate) fn owner(path: &Path) -> &'static str {
     } else if is("pc") || path.starts_with("usr/include") || path.starts_with("usr/share/man/man3")
     {
         "libteredo-dev"
-    } else if path.starts_with("usr/lib/systemd") && name.contains("teredo-firewall.") {
+    } else if name.contains("teredo-firewall.")
+        && [
+            "usr/lib/systemd",
+            "usr/lib/sysusers.d",
+            "usr/share/polkit-1",
+        ]
+        .iter()
+        .any(|folder| path.starts_with(folder))
+    {
         "teredo-firewall"
     } else {
         "teredo"

@@ -17,6 +17,7 @@ const COPIED: &[(&str, &str)] = &[
     ("packaging/preset", "usr/lib/systemd/system-preset"),
     ("packaging/network", "usr/lib/systemd/network"),
     ("packaging/NetworkManager", "usr/lib/NetworkManager/conf.d"),
+    ("packaging/polkit", "usr/share/polkit-1/rules.d"),
     ("packaging/sysusers.d", "usr/lib/sysusers.d"),
     ("packaging/tmpfiles.d", "usr/lib/tmpfiles.d"),
     ("packaging/metrics", "usr/share/teredo"),
