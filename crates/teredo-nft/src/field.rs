@@ -153,6 +153,14 @@ impl CtKey {
     }
 }
 
+impl CtKey {
+    /// The key by the kernel's number, as far as it has no direction.
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        let keys = [Self::State, Self::Direction, Self::Status, Self::Mark];
+        keys.into_iter().find(|key| key.number() == (number, None))
+    }
+}
+
 impl CtDirection {
     pub(crate) fn number(self) -> u8 {
         match self {

@@ -52,6 +52,7 @@
 mod batch;
 mod comment;
 mod error;
+mod expression;
 mod field;
 mod listing;
 mod monitor;
@@ -71,8 +72,9 @@ mod tests;
 
 pub use batch::Batch;
 pub use error::NftError;
+pub use expression::{Expression, VERDICT_REGISTER, Xt};
 pub use field::{CtDirection, CtKey, Field, PayloadBase};
-pub use listing::{BaseInfo, ChainInfo, Condition, RuleInfo};
+pub use listing::{BaseInfo, ChainInfo, Condition, DeviceInfo, RuleInfo};
 pub use monitor::{Change, Monitor};
 /// An attribute given by its number and value, for [`Rule::raw`].
 pub use netlink_packet_core::DefaultNla as RawAttribute;

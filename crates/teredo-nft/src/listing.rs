@@ -6,7 +6,7 @@ use netlink_packet_netfilter::nftables::{
     VerdictAttribute,
 };
 
-use crate::{Hook, Policy, comment, set::ANONYMOUS};
+use crate::{Expression, Family, Hook, Policy, comment, set::ANONYMOUS};
 
 /// A chain in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct ChainInfo {
     pub name: String,
     /// Where it is called, if it is a base chain of a hook for IP packets.
     pub base: Option<BaseInfo>,
+    /// Where it is called, if it is a base chain of a device: of the family `netdev`, or `inet` at the hook `ingress`.
+    pub device: Option<DeviceInfo>,
 }
 
 /// Where a base chain is called.
@@ -32,12 +34,30 @@ pub struct BaseInfo {
     pub policy: Policy,
 }
 
+/// Where a base chain of devices is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// Whether it sees what leaves, and not what arrives.
+    pub egress: bool,
+    /// The devices.
+    pub names: Vec<String>,
+    /// The order among the chains of the hook.
+    pub priority: i32,
+    /// The verdict on packets that no rule decides on.
+    pub policy: Policy,
+}
+
 /// A rule in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleInfo {
     /// Its chain.
     pub chain: String,
+    /// Its number in its table, as `nft -a list ruleset` shows it.
+    pub handle: u64,
+    /// Its steps, in their order.
+    pub expressions: Vec<Expression>,
     /// The comment that it was given.
     pub comment: Option<String>,
     /// The rule's effect as a text, which is equal for two rules with the same effect. The form of the text is not
@@ -86,9 +106,10 @@ enum Loaded {
 }
 
 impl ChainInfo {
-    pub(crate) fn new(message: &ChainMessage) -> Self {
+    pub(crate) fn new(family: Family, message: &ChainMessage) -> Self {
         let (mut table, mut name) = (String::new(), String::new());
-        let (mut hook, mut priority, mut policy) = (None, 0, Policy::Accept);
+        let (mut number, mut priority, mut policy) = (None, 0, Policy::Accept);
+        let mut names = Vec::new();
         for attribute in &message.attributes {
             match attribute {
                 ChainAttribute::Table(value) => table.clone_from(value),
@@ -97,10 +118,10 @@ impl ChainInfo {
                 ChainAttribute::Hook(values) => {
                     for value in values {
                         match value {
-                            nftables::Hook::Number(number) => {
-                                hook = Hook::from_number((*number).into());
-                            }
+                            nftables::Hook::Number(value) => number = Some(u32::from(*value)),
                             nftables::Hook::Priority(value) => priority = value.cast_signed(),
+                            nftables::Hook::NetDeviceName(name) => names.push(name.clone()),
+                            nftables::Hook::NetDevices(list) => names.extend(list.iter().map(text)),
                             _ => {}
                         }
                     }
@@ -108,19 +129,46 @@ impl ChainInfo {
                 _ => {}
             }
         }
+        let of_device = family == Family::Netdev || number == Some(INET_INGRESS);
+        let device = number.filter(|_| of_device).map(|number| DeviceInfo {
+            egress: number == NETDEV_EGRESS,
+            names,
+            priority,
+            policy,
+        });
+        let hook = number.filter(|_| !of_device).and_then(Hook::from_number);
         let base = hook.map(|hook| BaseInfo {
             hook,
             priority,
             policy,
         });
-        Self { table, name, base }
+        Self {
+            table,
+            name,
+            base,
+            device,
+        }
     }
+}
+
+// linux/netfilter.h
+const INET_INGRESS: u32 = 5;
+const NETDEV_EGRESS: u32 = 1;
+
+fn text(attribute: &netlink_packet_core::DefaultNla) -> String {
+    use netlink_packet_core::Nla as _;
+    let mut value = vec![0; attribute.value_len()];
+    attribute.emit_value(&mut value);
+    let end = value.iter().position(|&byte| byte == 0);
+    String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]).into_owned()
 }
 
 impl RuleInfo {
     pub(crate) fn new(message: &RuleMessage) -> Self {
         let mut rule = Self {
             chain: String::new(),
+            handle: 0,
+            expressions: Vec::new(),
             comment: None,
             content: String::new(),
             packets: None,
@@ -136,7 +184,11 @@ impl RuleInfo {
             match attribute {
                 RuleAttribute::Chain(chain) => rule.chain.clone_from(chain),
                 RuleAttribute::UserData(data) => rule.comment = comment::decode(data),
-                RuleAttribute::Expressions(expressions) => rule.read(expressions),
+                RuleAttribute::Handle(handle) => rule.handle = *handle,
+                RuleAttribute::Expressions(expressions) => {
+                    rule.expressions = Expression::list(expressions);
+                    rule.read(expressions);
+                }
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@ use netlink_packet_netfilter::nftables::{
     SetElementFlags, SetFlags, SetMessage,
 };
 
-use crate::{TableName, comment, rule::interface_name};
+use crate::{TableName, Verdict, comment, expression, rule::interface_name};
 
 /// The type of a set's keys or of a map's values: the number by which `nft` knows it, and its length in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -273,6 +273,10 @@ pub struct ElementInfo {
     pub expires: Option<Duration>,
     /// Whether the key is the end of a range, itself no longer in it.
     pub interval_end: bool,
+    /// The end of the range that begins with the key, in sets of concatenations; itself in it.
+    pub key_end: Option<Vec<u8>>,
+    /// The value of a verdict map.
+    pub verdict: Option<Verdict>,
     /// The comment that it was given.
     pub comment: Option<String>,
 }
@@ -299,6 +303,8 @@ impl ElementInfo {
             timeout: None,
             expires: None,
             interval_end: false,
+            key_end: None,
+            verdict: None,
             comment: None,
         };
         for attribute in attributes {
@@ -310,6 +316,12 @@ impl ElementInfo {
                 SetElementAttribute::Expiration(value) => {
                     info.expires = Some(Duration::from_millis(*value))
                 }
+                SetElementAttribute::KeyEnd(nested) => {
+                    info.key_end = nested.iter().find_map(value);
+                }
+                SetElementAttribute::Data(DataAttribute::Verdict(attributes)) => {
+                    info.verdict = expression::verdict(attributes);
+                }
                 SetElementAttribute::UserData(data) => info.comment = comment::decode(data),
                 SetElementAttribute::Flags(flags) => {
                     info.interval_end = flags.contains(SetElementFlags::IntervalEnd);
@@ -319,4 +331,12 @@ impl ElementInfo {
         }
         info
     }
+}
+
+/// NFTA_DATA_VALUE.
+fn value(attribute: &netlink_packet_core::DefaultNla) -> Option<Vec<u8>> {
+    use netlink_packet_core::Nla as _;
+    let mut value = vec![0; attribute.value_len()];
+    attribute.emit_value(&mut value);
+    (attribute.kind() & 0x3fff == 1).then_some(value)
 }

@@ -162,6 +162,24 @@ impl Netlink {
         Ok(answer.and_then(|tables| tables.into_iter().next()))
     }
 
+    /// All tables of a family.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NftError`].
+    pub fn tables(&mut self, family: Family) -> Result<Vec<(TableName, TableInfo)>, NftError> {
+        let all = TableName::new(family, "");
+        let message = NfTablesMessage::GetTable(TableMessage { attributes: vec![] });
+        let answer = self.query(&all, NLM_F_DUMP, message, |message| match message {
+            NfTablesMessage::NewTable(table) => Some((
+                TableName::new(family, table_name(&table)?),
+                TableInfo::from(&table),
+            )),
+            _ => None,
+        })?;
+        Ok(answer.unwrap_or_default())
+    }
+
     /// Looks a set up; none if it or its table does not exist.
     ///
     /// # Errors
@@ -226,7 +244,7 @@ impl Netlink {
         let table = TableName::new(family, "");
         let message = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
         let answer = self.query(&table, NLM_F_DUMP, message, |message| match message {
-            NfTablesMessage::NewChain(chain) => Some(ChainInfo::new(&chain)),
+            NfTablesMessage::NewChain(chain) => Some(ChainInfo::new(family, &chain)),
             _ => None,
         })?;
         Ok(answer.unwrap_or_default())
@@ -447,6 +465,14 @@ pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], S
         let (message, _) = bytes.split_at(length.min(bytes.len()));
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(Ok(message))
+    })
+}
+
+fn table_name(message: &TableMessage) -> Option<String> {
+    let mut attributes = message.attributes.iter();
+    attributes.find_map(|attribute| match attribute {
+        TableAttribute::Name(name) => Some(name.clone()),
+        _ => None,
     })
 }
 

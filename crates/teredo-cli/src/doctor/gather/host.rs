@@ -1,0 +1,226 @@
+//! The kernel and the network of this host.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv6Addr, UdpSocket};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use caps::{CapSet, Capability};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::unistd::Group;
+use teredo::wire::is_teredo;
+
+use super::processes::{self, holders};
+use crate::doctor::rules::packet::Link;
+use crate::doctor::seen::{Host, Ipv6, Process, Program, Tun};
+
+/// The device number of /dev/net/tun.
+const TUN: u64 = rustix::fs::makedev(10, 200);
+
+pub(super) fn look(processes: &[Process]) -> Host {
+    let holders = holders();
+    let named = |pid: u32| Program {
+        name: processes
+            .iter()
+            .find(|process| process.pid == pid)
+            .map_or_else(|| processes::name(pid), |process| process.name.clone()),
+        pid,
+    };
+    let addresses = addresses();
+    let teredo_links = addresses
+        .iter()
+        .filter(|(address, _)| is_teredo(address))
+        .map(|(address, link)| (link.clone(), *address))
+        .collect();
+    let native_link = default_route(&addresses);
+    let native = addresses
+        .iter()
+        .find(|(address, _)| {
+            native_link.is_some() && is_global(*address) && !is_teredo(address)
+        })
+        .map(|(address, _)| *address)
+        .zip(native_link);
+    Host {
+        tun: tun(),
+        ipv6: ipv6(),
+        net_admin: caps::has_cap(None, CapSet::Bounding, Capability::CAP_NET_ADMIN).unwrap_or(true),
+        forwards: read("/proc/sys/net/ipv6/conf/all/forwarding").as_deref() == Some("1"),
+        native,
+        teredo_links,
+        links: links(),
+        tun_holders: holders
+            .interfaces
+            .into_iter()
+            .map(|(name, pid)| (name, named(pid)))
+            .collect(),
+        udp: udp_ports()
+            .into_iter()
+            .map(|(port, inode)| (port, holders.sockets.get(&inode).copied().map(named)))
+            .collect(),
+        gai: fs::read_to_string("/etc/gai.conf").ok(),
+        now: SystemTime::now(),
+        offload: offload(),
+        group_exists: matches!(Group::from_name("teredo"), Ok(Some(_))),
+    }
+}
+
+pub(super) fn link(name: &str, kind: u16) -> Link {
+    Link {
+        name: name.to_owned(),
+        index: nix::net::if_::if_nametoindex(name).unwrap_or_default(),
+        group: 0,
+        kind,
+    }
+}
+
+fn links() -> Vec<Link> {
+    let found = nix::net::if_::if_nameindex();
+    let names = found.iter().flat_map(|list| list.into_iter());
+    names
+        .map(|one| link(&one.name().to_string_lossy(), 1))
+        .collect()
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path)
+        .ok()
+        .map(|text| text.trim().to_owned())
+}
+
+/// Opening it alone makes no interface.
+fn tun() -> Tun {
+    const DEVICE: &str = "/dev/net/tun";
+    let metadata = match fs::metadata(DEVICE) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Tun::Missing,
+        Err(error) => return Tun::Unusable(error.to_string()),
+    };
+    if !metadata.file_type().is_char_device() || metadata.rdev() != TUN {
+        return Tun::Unusable("it is not the TUN device".to_owned());
+    }
+    match File::options().read(true).write(true).open(DEVICE) {
+        Ok(_) => Tun::Usable,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            if rustix::process::geteuid().is_root() {
+                Tun::Unusable(error.to_string())
+            } else {
+                Tun::Unseen
+            }
+        }
+        // The node is there, and the driver behind it is not.
+        Err(error) => Tun::Unusable(error.to_string()),
+    }
+}
+
+fn ipv6() -> Ipv6 {
+    const CONF: &str = "/proc/sys/net/ipv6/conf";
+    if fs::metadata(CONF).is_err() {
+        return Ipv6::Absent;
+    }
+    let disabled: Vec<String> = ["all", "default"]
+        .into_iter()
+        .filter(|name| read(&format!("{CONF}/{name}/disable_ipv6")).as_deref() == Some("1"))
+        .map(|name| format!("net.ipv6.conf.{name}.disable_ipv6"))
+        .collect();
+    if disabled.is_empty() {
+        Ipv6::Usable
+    } else {
+        Ipv6::Disabled(disabled)
+    }
+}
+
+/// The addresses of all interfaces that new connections may use.
+fn addresses() -> Vec<(Ipv6Addr, String)> {
+    // IFA_F_TENTATIVE, IFA_F_DEPRECATED, IFA_F_DADFAILED.
+    const UNUSABLE: u32 = 0x40 | 0x20 | 0x08;
+    let table = read("/proc/thread-self/net/if_inet6").unwrap_or_default();
+    let row = |line: &str| {
+        let mut words = line.split_whitespace();
+        let address = u128::from_str_radix(words.next()?, 16).ok()?;
+        let flags = u32::from_str_radix(words.nth(3)?, 16).ok()?;
+        let name = words.next()?;
+        (flags & UNUSABLE == 0).then(|| (Ipv6Addr::from_bits(address), name.to_owned()))
+    };
+    table.lines().filter_map(row).collect()
+}
+
+fn is_global(address: Ipv6Addr) -> bool {
+    teredo::wire::is_global_unicast(&address)
+}
+
+/// The interface of a default route, if it is no Teredo tunnel.
+fn default_route(addresses: &[(Ipv6Addr, String)]) -> Option<String> {
+    // RTF_UP, RTF_REJECT.
+    const UP: u32 = 1;
+    const REJECT: u32 = 0x200;
+    let table = read("/proc/thread-self/net/ipv6_route").unwrap_or_default();
+    let row = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [destination, length, .., flags, link] = words.as_slice() else {
+            return None;
+        };
+        let everything = matches!(
+            (*destination, *length),
+            ("00000000000000000000000000000000", "00")
+                | ("20000000000000000000000000000000", "03")
+        );
+        let flags = u32::from_str_radix(flags, 16).ok()?;
+        let of_teredo = addresses
+            .iter()
+            .any(|(address, on)| on == link && is_teredo(address));
+        (everything && flags & UP != 0 && flags & REJECT == 0 && *link != "lo" && !of_teredo)
+            .then(|| (*link).to_owned())
+    };
+    table.lines().find_map(row)
+}
+
+/// The UDP ports of IPv4, with the inodes of their sockets.
+fn udp_ports() -> Vec<(u16, u64)> {
+    let table = read("/proc/thread-self/net/udp").unwrap_or_default();
+    let row = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let (_, port) = words.get(1)?.split_once(':')?;
+        let port = u16::from_str_radix(port, 16).ok()?;
+        Some((port, words.get(9)?.parse().ok()?))
+    };
+    table.lines().skip(1).filter_map(row).collect()
+}
+
+/// Whether a socket of this kernel takes `UDP_SEGMENT`, and `UDP_GRO`.
+fn offload() -> [bool; 2] {
+    let Ok(socket) = UdpSocket::bind("127.0.0.1:0") else {
+        return [true; 2];
+    };
+    [
+        setsockopt(&socket, sockopt::UdpGsoSegment, &1280).is_ok(),
+        setsockopt(&socket, sockopt::UdpGroSegment, &true).is_ok(),
+    ]
+}
+
+/// The rules of iptables-legacy for IPv4 and IPv6; none if it has no tables. Its program is asked only then: it would make
+/// the tables.
+pub(super) fn legacy_rules() -> Option<[String; 2]> {
+    let families = [
+        ("/proc/thread-self/net/ip_tables_names", "iptables-legacy-save"),
+        ("/proc/thread-self/net/ip6_tables_names", "ip6tables-legacy-save"),
+    ];
+    let texts = families.map(|(names, program)| {
+        let names = read(names).unwrap_or_default();
+        if names.is_empty() {
+            return String::new();
+        }
+        // It is in a folder that users do not have in their path.
+        let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin"];
+        let output = folders.iter().find_map(|folder| {
+            let mut command = Command::new(format!("{folder}/{program}"));
+            command.stdin(Stdio::null()).stderr(Stdio::null());
+            command.output().ok()
+        });
+        output.map_or_else(String::new, |output| {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        })
+    });
+    texts.iter().any(|text| !text.is_empty()).then_some(texts)
+}

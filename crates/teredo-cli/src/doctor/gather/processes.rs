@@ -1,0 +1,118 @@
+//! The processes of this program and of miredo, and the owners of sockets and interfaces.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::doctor::seen::Process;
+
+/// The most processes and descriptors that are looked at.
+const MOST: usize = 100_000;
+
+/// Programs that make Teredo tunnels.
+const NAMES: [&str; 4] = ["teredo", "miredo", "miredo-server", "miredo-minimal"];
+
+pub(super) fn all() -> Vec<Process> {
+    let own = fs::read_link("/proc/thread-self/ns/net").ok();
+    let mine = std::process::id();
+    let mut found = Vec::new();
+    for pid in numbers("/proc").take(MOST).filter(|&pid| pid != mine) {
+        let name = name(pid);
+        if !NAMES.contains(&name.as_str()) {
+            continue;
+        }
+        let file = |what: &str| format!("/proc/{pid}/{what}");
+        let status = fs::read_to_string(file("status")).unwrap_or_default();
+        let field = |label: &str| {
+            let mut lines = status.lines();
+            lines.find_map(|line| Some(line.strip_prefix(label)?.trim().to_owned()))
+        };
+        let state = field("State:").unwrap_or_default();
+        if state.starts_with('Z') {
+            continue;
+        }
+        let arguments = fs::read(file("cmdline")).unwrap_or_default();
+        let arguments = arguments
+            .split(|&byte| byte == 0)
+            .filter(|argument| !argument.is_empty())
+            .map(|argument| String::from_utf8_lossy(argument).into_owned())
+            .collect();
+        let program = fs::read_link(file("exe")).unwrap_or_default();
+        let namespace = fs::read_link(file("ns/net")).ok();
+        found.push(Process {
+            pid,
+            arguments,
+            replaced: program.to_string_lossy().ends_with(" (deleted)"),
+            stopped: state.starts_with('T'),
+            here: namespace.map(|theirs| Some(theirs) == own),
+            unit: unit(&fs::read_to_string(file("cgroup")).unwrap_or_default()),
+            capabilities: field("CapEff:").and_then(|hex| u64::from_str_radix(&hex, 16).ok()),
+            name,
+        });
+    }
+    found
+}
+
+pub(super) fn name(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
+}
+
+/// The last part of the control group that is a unit.
+fn unit(groups: &str) -> Option<String> {
+    let mut paths = groups.lines().filter_map(|line| line.rsplit(':').next());
+    paths.find_map(|path| {
+        let mut parts = path.rsplit('/');
+        let unit = parts.find(|part| part.ends_with(".service"))?;
+        unit.starts_with("teredo").then(|| unit.to_owned())
+    })
+}
+
+/// Who holds what, as far as this user may see.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    /// The processes of sockets, by inode.
+    pub(super) sockets: BTreeMap<u64, u32>,
+    /// The interfaces of TUN devices, and their processes.
+    pub(super) interfaces: Vec<(String, u32)>,
+}
+
+/// Only processes in this network namespace count: others have interfaces of the same name.
+pub(super) fn holders() -> Holders {
+    let own = fs::read_link("/proc/thread-self/ns/net").ok();
+    let mut holders = Holders::default();
+    let mut seen = 0;
+    for pid in numbers("/proc") {
+        let folder = format!("/proc/{pid}/fd");
+        if fs::read_link(format!("/proc/{pid}/ns/net")).ok() != own {
+            continue;
+        }
+        for descriptor in numbers(&folder) {
+            seen += 1;
+            if seen > MOST {
+                return holders;
+            }
+            let Ok(target) = fs::read_link(Path::new(&folder).join(descriptor.to_string())) else {
+                continue;
+            };
+            let target = target.to_string_lossy();
+            if let Some(inode) = target.strip_prefix("socket:[") {
+                let inode = inode.trim_end_matches(']').parse();
+                holders.sockets.extend(inode.map(|inode| (inode, pid)));
+            } else if target.ends_with("/net/tun") {
+                let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}"));
+                let info = info.unwrap_or_default();
+                let name = info.lines().find_map(|line| line.strip_prefix("iff:"));
+                if let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) {
+                    holders.interfaces.push((name.to_owned(), pid));
+                }
+            }
+        }
+    }
+    holders
+}
+
+fn numbers(folder: &str) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}

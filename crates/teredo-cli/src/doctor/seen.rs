@@ -1,0 +1,346 @@
+//! Everything that the doctor has looked at, before it judges.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use teredo::ServerAddress;
+use teredo_notify::types::{Phase, Role, Status};
+
+use super::rules::packet::Link;
+use super::rules::walk::Rules;
+use crate::settings::{ClientSettings, FirewallSettings};
+
+/// The findings on this host.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Whether this process may read the ruleset and other users' processes.
+    pub(crate) root: bool,
+    pub(crate) settings: Settings,
+    pub(crate) host: Host,
+    pub(crate) service: Service,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) units: Units,
+    pub(crate) server: Server,
+    /// The ruleset; none: not permitted, or not readable for the reason.
+    pub(crate) rules: Result<Rules, String>,
+}
+
+/// The configuration.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The file of `--config`, if one was named.
+    pub(crate) chosen: Option<PathBuf>,
+    /// Each mistake in one line, with its place, and the mend if there is one.
+    pub(crate) mistakes: Vec<(String, Option<String>)>,
+    pub(crate) doubts: Vec<String>,
+    /// Whether a section sets anything.
+    pub(crate) has: Roles,
+    pub(crate) client: ClientSettings,
+    pub(crate) firewall: FirewallSettings,
+    /// The addresses of the server of this host, if it is one.
+    pub(crate) serves: Vec<Ipv4Addr>,
+    /// Whether the relay of this host serves it alone.
+    pub(crate) host_relay: bool,
+}
+
+/// Roles that this host has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Roles {
+    pub(crate) client: bool,
+    pub(crate) server: bool,
+    pub(crate) relay: bool,
+    pub(crate) firewall: bool,
+}
+
+/// The kernel and the network.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) tun: Tun,
+    pub(crate) ipv6: Ipv6,
+    /// Whether a process of this host can have CAP_NET_ADMIN at all.
+    pub(crate) net_admin: bool,
+    /// Whether IPv6 packets are forwarded.
+    pub(crate) forwards: bool,
+    pub(crate) native: Option<(Ipv6Addr, String)>,
+    /// Interfaces with a Teredo address.
+    pub(crate) teredo_links: Vec<(String, Ipv6Addr)>,
+    /// The names of all interfaces.
+    pub(crate) links: Vec<Link>,
+    /// The interfaces of TUN devices and the processes that hold them.
+    pub(crate) tun_holders: Vec<(String, Program)>,
+    /// The UDP ports in use, and the processes that have them if they may be seen.
+    pub(crate) udp: Vec<(u16, Option<Program>)>,
+    /// /etc/gai.conf, if there is one.
+    pub(crate) gai: Option<String>,
+    pub(crate) now: SystemTime,
+    /// Whether the kernel takes UDP_SEGMENT, and UDP_GRO.
+    pub(crate) offload: [bool; 2],
+    pub(crate) group_exists: bool,
+}
+
+/// A process by name and number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+}
+
+impl std::fmt::Display for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (pid {})", crate::text::plain(&self.name), self.pid)
+    }
+}
+
+/// The TUN device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tun {
+    Usable,
+    Missing,
+    /// It is there, and cannot be opened.
+    Unusable(String),
+    /// Nobody but root may open it, which is none of this user's business.
+    Unseen,
+}
+
+/// IPv6 in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ipv6 {
+    Usable,
+    Absent,
+    /// These settings turn it off.
+    Disabled(Vec<String>),
+}
+
+/// The local service.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) socket: PathBuf,
+    /// Whether the socket was named on the command line or in the environment.
+    pub(crate) socket_is_default: bool,
+    pub(crate) file: SocketFile,
+    pub(crate) status: Result<Box<Status>, Unanswered>,
+    /// The process behind the socket.
+    pub(crate) pid: Option<u32>,
+    pub(crate) uid: Option<u32>,
+}
+
+/// The socket in the file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SocketFile {
+    NoFolder,
+    Missing,
+    NotASocket,
+    /// This user may not look.
+    Hidden,
+    Socket {
+        /// The permission bits of the socket and of its folder.
+        mode: u32,
+        folder: u32,
+    },
+}
+
+/// Why there is no status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// Nobody listens.
+    Refused,
+    Missing,
+    NotPermitted,
+    /// Somebody listens, and does not answer.
+    Silent,
+    Other(String),
+}
+
+/// A process of this program or of miredo.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<String>,
+    /// Whether its program was replaced since it started.
+    pub(crate) replaced: bool,
+    /// Whether it is stopped by a signal.
+    pub(crate) stopped: bool,
+    /// Whether it is in this network namespace; none: it cannot be told.
+    pub(crate) here: Option<bool>,
+    /// The unit that started it.
+    pub(crate) unit: Option<String>,
+    /// Its effective capabilities.
+    pub(crate) capabilities: Option<u64>,
+}
+
+impl Process {
+    /// The command of this program that it runs.
+    pub(crate) fn command(&self) -> Option<&str> {
+        const COMMANDS: [&str; 4] = ["client", "server", "relay", "firewall"];
+        let mut arguments = self.arguments.iter().skip(1).map(String::as_str);
+        (self.name == "teredo").then_some(())?;
+        arguments.find(|argument| COMMANDS.contains(argument))
+    }
+
+    /// The value of an option.
+    pub(crate) fn option(&self, name: &str) -> Option<&str> {
+        let prefix = format!("{name}=");
+        let arguments = &self.arguments;
+        arguments.iter().enumerate().find_map(|(index, argument)| {
+            if argument == name {
+                arguments.get(index + 1).map(String::as_str)
+            } else {
+                argument.strip_prefix(&prefix)
+            }
+        })
+    }
+
+    pub(crate) fn program(&self) -> Program {
+        Program {
+            name: self.name.clone(),
+            pid: self.pid,
+        }
+    }
+}
+
+/// The service manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Units {
+    /// systemd does not run here.
+    NoManager,
+    /// It did not answer.
+    Unknown(String),
+    Known(Vec<Unit>),
+}
+
+/// A unit as `systemctl show` has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unit {
+    pub(crate) name: String,
+    pub(crate) loaded: String,
+    pub(crate) active: String,
+    pub(crate) file: String,
+    pub(crate) result: String,
+    /// The exit code of its main process.
+    pub(crate) code: String,
+}
+
+/// The server and the way there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Server {
+    /// The server that is in use, or the first one of the settings.
+    pub(crate) name: Option<String>,
+    pub(crate) address: Option<Result<ServerAddress, Unresolved>>,
+    /// The address that this host sends from.
+    pub(crate) local: Option<Result<Ipv4Addr, String>>,
+    pub(crate) outside: Option<Link>,
+    pub(crate) reached: Option<Reached>,
+    /// The longest tunnel packet that travels in one piece, if it is shorter than 1280 bytes.
+    pub(crate) path_limit: Option<u16>,
+}
+
+/// Why a name has no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unresolved {
+    /// There is no such name.
+    NoSuchHost,
+    /// The name service does not answer.
+    NoAnswer(String),
+    /// The name has no IPv4 address.
+    NoIpv4,
+}
+
+/// What came of the doctor's own solicitations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reached {
+    pub(crate) primary: Answer,
+    pub(crate) secondary: Answer,
+    /// Whether the host of the server says that another of its ports is closed: so it is there.
+    pub(crate) host_is_there: bool,
+}
+
+/// The answer to solicitations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Answer {
+    #[default]
+    Silence,
+    /// A router advertisement after this time, which names this mapping.
+    Advertisement {
+        after: Duration,
+        mapped: Option<SocketAddrV4>,
+    },
+    /// The host says that nobody has the port.
+    Refused,
+    /// The kernel does not let the datagram out.
+    NotPermitted,
+    /// A router or the kernel says why it does not get there.
+    Unreachable(String),
+}
+
+impl Answer {
+    pub(crate) fn mapped(&self) -> Option<SocketAddrV4> {
+        match self {
+            Self::Advertisement { mapped, .. } => *mapped,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_answer(&self) -> bool {
+        matches!(self, Self::Advertisement { .. })
+    }
+}
+
+impl Seen {
+    pub(crate) fn status(&self) -> Option<&Status> {
+        self.service.status.as_deref().ok()
+    }
+
+    /// Processes of one command that are in this network namespace, as far as can be told.
+    pub(crate) fn running<'a>(&'a self, command: &'a str) -> impl Iterator<Item = &'a Process> {
+        let known = self.service.pid;
+        self.processes.iter().filter(move |process| {
+            let here = process.here.unwrap_or(known == Some(process.pid));
+            here && process.command() == Some(command)
+        })
+    }
+
+    /// The roles of this host, by what runs, by its settings and by its units. A host without any is to be a client.
+    pub(crate) fn roles(&self) -> Roles {
+        let role = self.status().map(|status| status.role);
+        let enabled = |name: &str| match &self.units {
+            Units::Known(units) => units.iter().any(|unit| {
+                unit.name.starts_with(name)
+                    && (unit.file == "enabled" || matches!(&*unit.active, "active" | "failed"))
+            }),
+            _ => false,
+        };
+        let has = self.settings.has;
+        let runs = |command| self.running(command).next().is_some();
+        let mut roles = Roles {
+            client: role == Some(Role::Client) || has.client || enabled("teredo-client"),
+            server: has.server || runs("server") || enabled("teredo-server"),
+            relay: role == Some(Role::Relay) || has.relay || runs("relay") || enabled("teredo-relay"),
+            firewall: has.firewall || runs("firewall") || enabled("teredo-firewall"),
+        };
+        roles.client |= runs("client");
+        if !roles.server && !roles.relay {
+            roles.client = true;
+        }
+        roles
+    }
+
+    pub(crate) fn is_qualified(&self) -> bool {
+        self.status()
+            .is_some_and(|status| status.state == Phase::Qualified)
+    }
+
+    /// The name of the tunnel's interface.
+    pub(crate) fn interface(&self) -> &str {
+        let status = self.status().and_then(|status| status.interface.as_deref());
+        status.unwrap_or(&self.settings.client.interface)
+    }
+
+    /// The port to judge the rules with: that in use, or the configured one, or one that stands for any.
+    pub(crate) fn port(&self) -> Option<u16> {
+        let in_use = self.status().map(|status| status.port);
+        let configured = self.settings.client.port.map(std::num::NonZeroU16::get);
+        in_use.filter(|&port| port != 0).or(configured)
+    }
+}
