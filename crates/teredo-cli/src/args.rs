@@ -151,6 +151,9 @@ pub(crate) enum Command {
     Hooks(HooksArgs),
     /// Show state, port, addresses, NAT, peers and drops
     Status(StatusArgs),
+    /// Find out what is wrong, why, and the command that mends it
+    #[command(after_long_help = crate::doctor::checks_help())]
+    Doctor(DoctorArgs),
     /// Print the port number and nothing else
     Port(PortArgs),
     /// Watch a node live: port, peers, traffic and drops
@@ -171,7 +174,7 @@ pub(crate) enum Command {
     /// Find out what a server answers, and what kind of NAT is on the way
     #[command(after_help = PROBE_NOTES)]
     Probe(ProbeArgs),
-    /// Explain a status code, an exit code, a drop reason, a word of the status or a finding of probe
+    /// Explain a status code, an exit code, a drop reason, a word of the status, a finding of probe or a check of doctor
     Explain(ExplainArgs),
     /// Run the whole system on a private internet of network namespaces
     Lab(LabArgs),
@@ -212,6 +215,13 @@ pub(crate) struct TopArgs {
     /// Look again every so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = value::period, default_value = "1")]
     pub(crate) every: Duration,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Print JSON (schema teredo.doctor/1)
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -325,7 +335,8 @@ pub(crate) struct ProbeArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// A number (21, 0xC00000A3) or a name (ERROR_NOT_READY, not_ready, mapping_mismatch, dormant, server.silent)
+    /// A number (21, 0xC00000A3) or a name (ERROR_NOT_READY, not_ready, mapping_mismatch, dormant, server.silent,
+    /// firewall.shadowed)
     #[arg(value_name = "CODE")]
     pub(crate) code: String,
 }

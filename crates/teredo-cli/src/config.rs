@@ -28,6 +28,7 @@ use crate::args::{ConfigCommand, NativePolicy};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
+pub(crate) use check::examine;
 #[cfg(test)]
 pub(crate) use document::{keys, sections};
 pub(crate) use mistake::Mistakes;

@@ -6,6 +6,7 @@ use teredo::DropReason;
 use teredo_notify::code::Code;
 
 use crate::args::ExplainArgs;
+use crate::doctor::check::id;
 use crate::failure::{Exit, Failure};
 use crate::nearest::nearest;
 use crate::output::Output;
@@ -17,7 +18,7 @@ mod words;
 use words::WORDS;
 
 /// Explains status codes of the notification functions, exit codes of this program, drop reasons, the words of the
-/// status, and the findings of `teredo probe`.
+/// status, findings of `teredo probe`, and checks of `teredo doctor`.
 pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
     let text = explain(&args.code).ok_or_else(|| unknown(&args.code))?;
     output.line(text)?;
@@ -33,6 +34,7 @@ fn explain(code: &str) -> Option<String> {
         dropped(code),
         word(code),
         found(code),
+        checked(code),
     ];
     let texts: Vec<String> = meanings.into_iter().flatten().collect();
     (!texts.is_empty()).then(|| texts.join("\n"))
@@ -100,6 +102,15 @@ fn found(code: &str) -> Option<String> {
     ))
 }
 
+/// A check of `teredo doctor`.
+fn checked(code: &str) -> Option<String> {
+    let id = id::ALL.iter().find(|id| is_name(code, id.name))?;
+    Some(format!(
+        "{} (a check of 'teredo doctor')\n  means: {}\n   next: {}",
+        id.name, id.about, id.next
+    ))
+}
+
 fn is_name(text: &str, name: &str) -> bool {
     text.eq_ignore_ascii_case(name)
 }
@@ -112,7 +123,8 @@ fn unknown(code: &str) -> Failure {
         .chain(Exit::ALL.map(Exit::name))
         .chain(DropReason::ALL.iter().map(|reason| reason.name()))
         .chain(WORDS.iter().map(|word| word.name))
-        .chain(finding::ALL.iter().map(|kind| kind.id));
+        .chain(finding::ALL.iter().map(|kind| kind.id))
+        .chain(id::ALL.iter().map(|id| id.name));
     let failure = Failure::new(
         Exit::Failed,
         format!(

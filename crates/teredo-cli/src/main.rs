@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  args ──> config ──> settings ──> client, server, relay, firewall, lab  run in the foreground
-//!    └────> service ──> status, top, port, metrics, monitor, hooks, control   ask the local service
+//!    ├────> service ──> status, top, port, metrics, monitor, hooks, control   ask the local service
+//!    ├────> doctor                                                            looks at everything
 //!    └────> address, explain, probe, secret, manual                           need no service
 //! ```
 //!
@@ -17,6 +18,7 @@ mod client;
 mod config;
 mod control;
 mod daemon;
+mod doctor;
 mod explain;
 mod failure;
 mod feed;
@@ -141,6 +143,9 @@ fn run() -> Result<Exit, Failure> {
         Command::Status(args) => status::run(&args, named.as_deref(), &mut output),
         Command::Top(args) => top::run(&args, &socket),
         Command::Metrics => metrics::run(named.as_deref(), &mut output),
+        Command::Doctor(args) => {
+            doctor::run(&args, config, &socket, named.is_none(), &mut output)
+        }
         Command::Port(args) => port::run(&args, &socket, &mut output),
         Command::Monitor(args) => monitor::run(&args, &socket, &mut output),
         Command::Rebind(args) => control::rebind(&args, &socket, &mut output),

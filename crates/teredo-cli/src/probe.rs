@@ -14,7 +14,7 @@ mod drawing;
 pub(crate) mod finding;
 mod judge;
 mod lifetime;
-mod nat;
+pub(crate) mod nat;
 mod report;
 mod sockets;
 mod text;

@@ -3,7 +3,7 @@
 use netlink_packet_core::{DefaultNla, Nla as _};
 use netlink_packet_netfilter::nftables::{
     self, Bitwise, Cmp, DataAttribute, ExpressionAttribute, Expressions, Immediate, ListAttribute,
-    Lookup, Meta, Operator, Payload, Register, VerdictAttribute,
+    Lookup, Meta, MetaKey, Operator, Payload, Register, VerdictAttribute,
 };
 
 use crate::{CtKey, Field, PayloadBase, Verdict};
@@ -77,6 +77,11 @@ pub enum Expression {
         /// The register for a map's value; none for a set; 16 for a verdict.
         value: Option<u32>,
     },
+    /// Gives the packet a mark.
+    SetMark {
+        /// The register of the mark.
+        register: u32,
+    },
     /// Ends the rule.
     Verdict(Verdict),
     /// Ends the rule: the packet is dropped, and its sender is told.
@@ -144,16 +149,20 @@ impl Expression {
 }
 
 fn load_meta(meta: &[Meta]) -> Option<Expression> {
-    if meta
-        .iter()
-        .any(|one| matches!(one, Meta::SourceRegister(_)))
-    {
-        return Some(Expression::Neutral("meta".to_owned()));
-    }
     let key = meta.iter().find_map(|one| match one {
         Meta::Key(key) => Some(*key),
         _ => None,
     })?;
+    let source = meta.iter().find_map(|one| match one {
+        Meta::SourceRegister(register) => Some(*register),
+        _ => None,
+    });
+    if let Some(source) = source {
+        return Some(match (key, index(source)) {
+            (MetaKey::Mark, Some(register)) => Expression::SetMark { register },
+            _ => Expression::Neutral("meta".to_owned()),
+        });
+    }
     let register = meta.iter().find_map(|one| match one {
         Meta::DestinationRegister(register) => index(*register),
         _ => None,

@@ -13,10 +13,7 @@ use crate::server::load_secrets;
 use crate::settings::{self, ClientSettings, ServerSettings, ServerSocket};
 
 pub(super) fn run(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Failure> {
-    let mut layers = checked(chosen);
-    let secrets = unusable_secrets(&layers);
-    layers.mistakes.extend(secrets);
-    layers.mistakes.sort(&layers.files);
+    let layers = with_secrets(chosen);
     layers.mistakes.none_or(())?;
     if !layers.has_main {
         let rest = if layers.files.is_empty() {
@@ -33,6 +30,36 @@ pub(super) fn run(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Fa
         output.line(format_args!("{}: ok", file.display()))?;
     }
     Ok(Exit::Done)
+}
+
+/// The settings, and what there is to say of them.
+pub(crate) struct Examined {
+    pub(crate) config: Config,
+    /// Each mistake in one line, and the next step if it differs from "correct the line".
+    pub(crate) mistakes: Vec<(String, Option<String>)>,
+    pub(crate) doubts: Vec<String>,
+}
+
+/// Examines the files without a word.
+pub(crate) fn examine(chosen: Option<&Path>) -> Examined {
+    let layers = with_secrets(chosen);
+    Examined {
+        mistakes: layers.mistakes.described(),
+        doubts: doubts(&layers.config)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        config: layers.config,
+    }
+}
+
+/// The same as [`checked`], with the files of secrets.
+fn with_secrets(chosen: Option<&Path>) -> Layers {
+    let mut layers = checked(chosen);
+    let secrets = unusable_secrets(&layers);
+    layers.mistakes.extend(secrets);
+    layers.mistakes.sort(&layers.files);
+    layers
 }
 
 /// The files, with the mistakes in each and in their combination.

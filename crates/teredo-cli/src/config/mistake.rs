@@ -154,6 +154,13 @@ impl Mistakes {
         self.list.extend(further);
     }
 
+    /// Each in one line, with its next step.
+    pub(super) fn described(&self) -> Vec<(String, Option<String>)> {
+        let list = self.list.iter();
+        list.map(|mistake| (mistake.to_string(), mistake.remedy()))
+            .collect()
+    }
+
     pub(super) fn spoil(&self, section: &str) -> bool {
         self.list.iter().any(|mistake| mistake.spoils(section))
     }

@@ -41,7 +41,7 @@ impl Places {
     }
 
     /// The first line of them.
-    pub(super) fn first(&self) -> Option<&Place> {
+    pub(crate) fn first(&self) -> Option<&Place> {
         self.0.values().min_by_key(|place| place.line)
     }
 

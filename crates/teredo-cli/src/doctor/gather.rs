@@ -2,15 +2,18 @@
 
 mod host;
 mod processes;
-mod reach;
+mod path;
 mod service;
 mod units;
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use caps::{CapSet, Capability};
 use teredo::ServerAddress;
+use teredo_node::ServerName;
 use teredo_tunnel::net::{local_address, path_limit};
 
 use super::rules::legacy::Legacy;
@@ -18,6 +21,9 @@ use super::rules::packet::Link;
 use super::rules::ruleset::Ruleset;
 use super::rules::walk::Rules;
 use super::seen::{Seen, Server, Service, Settings};
+
+/// As long as `teredo probe` takes.
+const PATIENCE: Duration = Duration::from_millis(1800);
 
 /// Gathers everything. `chosen` is the file of `--config`, `socket` that of the service.
 pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool) -> Seen {
@@ -54,20 +60,33 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
     let Some(name) = name else {
         return Server::default();
     };
-    let address = match status.and_then(|status| status.server_address) {
-        // A name may have several servers; this is the one in use.
-        Some(primary) => match reach::resolve(&name) {
-            Ok(found) if found.primary == primary => Ok(found),
-            _ => Ok(ServerAddress::adjacent(primary)),
+    // A name may have several servers; this is the one in use.
+    let in_use = status.and_then(|status| status.server_address);
+    let asked = match in_use {
+        Some(primary) => match ServerName::from(name.as_str()).address() {
+            Some(address) if address.primary == primary => ServerName::from(address),
+            _ => ServerName::from(ServerAddress::adjacent(primary)),
         },
-        None => reach::resolve(&name),
+        None => ServerName::from(name.as_str()),
     };
+    if let Some(address) = asked.address() {
+        path::measure(address.primary);
+    }
+    let probe = crate::probe::run_for(&asked, PATIENCE).ok();
+    let address = asked.address().or_else(|| {
+        let probe = probe.as_ref()?;
+        Some(ServerAddress {
+            primary: probe.primary?.address,
+            secondary: probe.secondary?.address,
+        })
+    });
     let mut server = Server {
         name: Some(name),
-        address: Some(address.clone()),
+        address,
+        probe,
         ..Server::default()
     };
-    let Ok(address) = address else {
+    let Some(address) = address else {
         return server;
     };
     let local = local_address(address.primary).map_err(|error| error.to_string());
@@ -80,10 +99,11 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
         let name = name.map(|one| one.interface_name).next()?;
         Some(host::link(&name, 1))
     });
-    let reaches = local.is_ok();
+    // A neighbour, by whose address the kernel tells the link's own MTU.
+    let neighbour = local.as_ref().ok().map(|local| Ipv4Addr::from_bits(local.to_bits() ^ 1));
     server.local = Some(local);
-    if reaches {
-        server.reached = Some(reach::ask(address, settings.client.bind));
+    if let Some(neighbour) = neighbour {
+        server.link_limit = path_limit(neighbour).ok().flatten();
         server.path_limit = path_limit(address.primary).ok().flatten();
     }
     server

@@ -150,7 +150,7 @@ fn capabilities(seen: &Seen) -> Check {
 fn route(seen: &Seen) -> Check {
     let id = id::HOST_ROUTE;
     let server = &seen.server;
-    let address = server.address.as_ref().and_then(|found| found.as_ref().ok());
+    let address = server.address;
     match (address, &server.local) {
         (Some(address), Some(Err(reason))) => {
             Check::fail(id, format!("there is no way to {}: {reason}", address.primary))

@@ -1,6 +1,6 @@
 //! Everything that the doctor has looked at, before it judges.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +9,8 @@ use teredo_notify::types::{Phase, Role, Status};
 
 use super::rules::packet::Link;
 use super::rules::walk::Rules;
+use crate::probe::Report;
+use crate::probe::finding::Finding;
 use crate::settings::{ClientSettings, FirewallSettings};
 
 /// The findings on this host.
@@ -227,63 +229,30 @@ pub(crate) struct Unit {
 pub(crate) struct Server {
     /// The server that is in use, or the first one of the settings.
     pub(crate) name: Option<String>,
-    pub(crate) address: Option<Result<ServerAddress, Unresolved>>,
+    pub(crate) address: Option<ServerAddress>,
+    /// The answers of the server, and the NAT.
+    pub(crate) probe: Option<Report>,
     /// The address that this host sends from.
     pub(crate) local: Option<Result<Ipv4Addr, String>>,
     pub(crate) outside: Option<Link>,
-    pub(crate) reached: Option<Reached>,
     /// The longest tunnel packet that travels in one piece, if it is shorter than 1280 bytes.
     pub(crate) path_limit: Option<u16>,
+    /// The same for the first link.
+    pub(crate) link_limit: Option<u16>,
 }
 
-/// Why a name has no address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unresolved {
-    /// There is no such name.
-    NoSuchHost,
-    /// The name service does not answer.
-    NoAnswer(String),
-    /// The name has no IPv4 address.
-    NoIpv4,
-}
-
-/// What came of the doctor's own solicitations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reached {
-    pub(crate) primary: Answer,
-    pub(crate) secondary: Answer,
-    /// Whether the host of the server says that another of its ports is closed: so it is there.
-    pub(crate) host_is_there: bool,
-}
-
-/// The answer to solicitations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Answer {
-    #[default]
-    Silence,
-    /// A router advertisement after this time, which names this mapping.
-    Advertisement {
-        after: Duration,
-        mapped: Option<SocketAddrV4>,
-    },
-    /// The host says that nobody has the port.
-    Refused,
-    /// The kernel does not let the datagram out.
-    NotPermitted,
-    /// A router or the kernel says why it does not get there.
-    Unreachable(String),
-}
-
-impl Answer {
-    pub(crate) fn mapped(&self) -> Option<SocketAddrV4> {
-        match self {
-            Self::Advertisement { mapped, .. } => *mapped,
-            _ => None,
-        }
+impl Server {
+    /// A finding of the probe.
+    pub(crate) fn found(&self, id: &str) -> Option<&Finding> {
+        let findings = self.probe.as_ref().map_or(&[][..], |probe| &probe.findings);
+        findings.iter().find(|finding| finding.id == id)
     }
 
-    pub(crate) fn is_answer(&self) -> bool {
-        matches!(self, Self::Advertisement { .. })
+    /// The round trips to both addresses, if both answer.
+    pub(crate) fn round_trips(&self) -> Option<[Duration; 2]> {
+        let probe = self.probe.as_ref()?;
+        let [one, other] = [probe.primary?.rtt_us?, probe.secondary?.rtt_us?];
+        Some([one, other].map(Duration::from_micros))
     }
 }
 

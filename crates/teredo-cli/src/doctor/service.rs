@@ -345,6 +345,8 @@ fn rival(seen: &Seen) -> Check {
     let same = clients.iter().find(|process| {
         Some(process.pid) != seen.service.pid
             && seen.status().is_some()
+            // An instance of the unit is meant.
+            && !process.unit.as_deref().is_some_and(|unit| unit.starts_with("teredo-client@"))
             && process.option("--interface").unwrap_or("teredo") != own
     });
     let foreign = seen.host.teredo_links.iter().find(|(link, _)| {

@@ -17,7 +17,7 @@ use crate::doctor::rules::packet::Link;
 use crate::doctor::seen::{Host, Ipv6, Process, Program, Tun};
 
 /// The device number of /dev/net/tun.
-const TUN: u64 = rustix::fs::makedev(10, 200);
+const TUN: [u32; 2] = [10, 200];
 
 pub(super) fn look(processes: &[Process]) -> Host {
     let holders = holders();
@@ -97,7 +97,7 @@ fn tun() -> Tun {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Tun::Missing,
         Err(error) => return Tun::Unusable(error.to_string()),
     };
-    if !metadata.file_type().is_char_device() || metadata.rdev() != TUN {
+    if !metadata.file_type().is_char_device() || device(metadata.rdev()) != TUN {
         return Tun::Unusable("it is not the TUN device".to_owned());
     }
     match File::options().read(true).write(true).open(DEVICE) {
@@ -112,6 +112,10 @@ fn tun() -> Tun {
         // The node is there, and the driver behind it is not.
         Err(error) => Tun::Unusable(error.to_string()),
     }
+}
+
+fn device(number: u64) -> [u32; 2] {
+    [rustix::fs::major(number), rustix::fs::minor(number)]
 }
 
 fn ipv6() -> Ipv6 {

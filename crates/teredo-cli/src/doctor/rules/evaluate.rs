@@ -28,12 +28,27 @@ pub(crate) enum Effect {
     Untrack,
 }
 
-/// Whether `rule` matches, and its effect if it does.
+/// Whether `rule` matches, and its effect if it does. A rule that matches may mark the packet.
 pub(crate) fn evaluate(
+    table: &Table,
+    rule: &RuleInfo,
+    packet: &mut Packet,
+    assumed: Option<&Assumed>,
+) -> (Truth, Option<Effect>) {
+    let mut marked = None;
+    let result = run(table, rule, packet, assumed, &mut marked);
+    if let Some(mark) = marked {
+        packet.mark = mark;
+    }
+    result
+}
+
+fn run(
     table: &Table,
     rule: &RuleInfo,
     packet: &Packet,
     assumed: Option<&Assumed>,
+    marked: &mut Option<Option<u32>>,
 ) -> (Truth, Option<Effect>) {
     let mut state = State {
         registers: vec![None; 4 * VERDICT_REGISTER as usize],
@@ -43,6 +58,12 @@ pub(crate) fn evaluate(
     };
     let mut matched = Truth::Yes;
     for expression in &rule.expressions {
+        if let Expression::SetMark { register } = expression {
+            let bytes: Option<Vec<u8>> = state.get(*register, 4).into_iter().collect();
+            let mark = bytes.and_then(|bytes| Some(u32::from_ne_bytes(bytes.try_into().ok()?)));
+            *marked = Some(mark.filter(|_| matched == Truth::Yes));
+            continue;
+        }
         let (truth, effect) = state.step(expression);
         matched = matched.and(truth);
         if matched == Truth::No {
@@ -239,53 +260,52 @@ fn find<'a>(set: &'a SetContents, key: &[Option<u8>]) -> (Truth, Option<&'a Elem
 }
 
 /// Each element that can be a hit. An element without a key is `*`, which matches whatever no other does.
-fn hits<'a>(
-    set: &'a SetContents,
-    key: &'a [Option<u8>],
-) -> Box<dyn Iterator<Item = (&'a ElementInfo, Truth)> + 'a> {
+fn hits<'a>(set: &'a SetContents, key: &[Option<u8>]) -> Vec<(&'a ElementInfo, Truth)> {
     let fields = fields(set.info.key.id, key.len());
     if !set.info.intervals || set.elements.iter().any(|element| element.key_end.is_some()) {
-        return Box::new(set.elements.iter().map(move |element| {
-            let truth = match &element.key_end {
-                _ if element.key.is_empty() => Truth::Yes,
-                None => compare(key, Operator::Equal, &element.key),
-                Some(end) => match &fields {
-                    Some(fields) => fields.iter().fold(Truth::Yes, |so_far, &(start, length)| {
-                        let part = |bytes: &[u8]| {
-                            let end = (start + length).min(bytes.len());
-                            bytes.get(start..end).unwrap_or_default().to_vec()
-                        };
-                        let own = key.get(start..start + length).unwrap_or_default();
-                        so_far.and(within(own, &part(&element.key), &part(end)))
-                    }),
-                    None => Truth::Unknown,
-                },
-            };
-            (element, truth)
-        }));
+        let elements = set.elements.iter();
+        return elements
+            .map(|element| (element, hit(element, key, fields.as_deref())))
+            .collect();
     }
     // Each range is an element where it begins, and one with a mark where it has ended.
     let mut sorted: Vec<&ElementInfo> = set.elements.iter().collect();
     sorted.sort_by(|one, other| one.key.cmp(&other.key));
-    let ends: Vec<Option<&ElementInfo>> = (0..sorted.len())
-        .map(|index| sorted.get(index + 1).copied())
-        .collect();
-    Box::new(
-        sorted
-            .into_iter()
-            .zip(ends)
-            .filter(|(element, _)| !element.interval_end)
-            .map(move |(element, next)| {
-                if element.key.is_empty() {
-                    return (element, Truth::Yes);
-                }
-                let from = compare(key, Operator::GreatherThanEqual, &element.key);
-                let to = next.map_or(Truth::Yes, |next| {
-                    compare(key, Operator::LessThan, &next.key)
-                });
-                (element, from.and(to))
-            }),
-    )
+    let nexts = sorted.iter().skip(1).map(Some).chain([None]);
+    let ranges = sorted.iter().zip(nexts);
+    ranges
+        .filter(|(element, _)| !element.interval_end)
+        .map(|(element, next)| {
+            if element.key.is_empty() {
+                return (*element, Truth::Yes);
+            }
+            let from = compare(key, Operator::GreatherThanEqual, &element.key);
+            let to = next.map_or(Truth::Yes, |next| {
+                compare(key, Operator::LessThan, &next.key)
+            });
+            (*element, from.and(to))
+        })
+        .collect()
+}
+
+/// Whether a single element, or one with a range in each part, is a hit.
+fn hit(element: &ElementInfo, key: &[Option<u8>], fields: Option<&[(usize, usize)]>) -> Truth {
+    let Some(end) = &element.key_end else {
+        return if element.key.is_empty() {
+            Truth::Yes
+        } else {
+            compare(key, Operator::Equal, &element.key)
+        };
+    };
+    let Some(fields) = fields else {
+        return Truth::Unknown;
+    };
+    fields.iter().fold(Truth::Yes, |so_far, &(start, length)| {
+        let range = start..start + length;
+        let part = |bytes: &[u8]| bytes.get(range.clone()).unwrap_or_default().to_vec();
+        let own = key.get(range.clone()).unwrap_or_default();
+        so_far.and(within(own, &part(&element.key), &part(end)))
+    })
 }
 
 /// Where the parts of a concatenation begin, and how long they are, by the numbers that `nft` has for their types.

@@ -60,6 +60,7 @@ enum Kind {
     DestinationPorts(String),
     State(String),
     AddressType { source: bool, kind: String },
+    Mark(String),
     Unknown,
 }
 
@@ -220,9 +221,11 @@ fn rule(line: &str, words: &[String], chains: &BTreeMap<String, String>) -> Rule
                 source: word == "--src-type",
                 kind: value(),
             },
+            "--mark" => Kind::Mark(value()),
             "-m" => {
                 match value().as_str() {
-                    "udp" | "tcp" | "comment" | "conntrack" | "state" | "multiport" | "addrtype" => {
+                    "udp" | "tcp" | "comment" | "conntrack" | "state" | "multiport" | "addrtype"
+                    | "mark" => {
                         continue;
                     }
                     _ => Kind::Unknown,
@@ -301,6 +304,17 @@ impl Kind {
                     _ => "LOCAL",
                 };
                 kind.split(',').any(|kind| kind == own).into()
+            }
+            Self::Mark(text) => {
+                let (value, mask) = text.split_once('/').unwrap_or((text, "0xffffffff"));
+                let number = |text: &str| match text.strip_prefix("0x") {
+                    Some(digits) => u32::from_str_radix(digits, 16).ok(),
+                    None => text.parse().ok(),
+                };
+                match (number(value), number(mask), packet.mark) {
+                    (Some(value), Some(mask), Some(own)) => (own & mask == value).into(),
+                    _ => Truth::Unknown,
+                }
             }
             Self::Unknown => Truth::Unknown,
         }

@@ -21,14 +21,6 @@ impl Truth {
         }
     }
 
-    pub(crate) fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
-            (Self::No, Self::No) => Self::No,
-            _ => Self::Unknown,
-        }
-    }
-
     pub(crate) fn xor(self, inverted: bool) -> Self {
         match self {
             Self::Yes if inverted => Self::No,
@@ -79,6 +71,8 @@ pub(crate) struct Packet {
     pub(crate) state: u32,
     /// The user whose socket sends it.
     pub(crate) user: Option<u32>,
+    /// The mark that rules have given it.
+    pub(crate) mark: Option<u32>,
 }
 
 /// Bytes of the packet; those that differ between packets of this kind are unknown.
@@ -149,7 +143,7 @@ impl Packet {
             MetaKey::PacketType if self.arrives() => byte(if self.is_multicast() { 2 } else { 0 }),
             MetaKey::SocketUserId if self.arrives() => Loaded::Nothing,
             MetaKey::SocketUserId => self.user.map_or(Loaded::Unknown, number),
-            MetaKey::Mark => number(0),
+            MetaKey::Mark => self.mark.map_or(Loaded::Unknown, number),
             _ => Loaded::Unknown,
         }
     }
@@ -271,6 +265,7 @@ pub(crate) mod kinds {
             icmp_type: None,
             state,
             user: None,
+            mark: Some(0),
         }
     }
 
@@ -317,6 +312,7 @@ pub(crate) mod kinds {
             icmp_type: None,
             state: NEW,
             user: None,
+            mark: Some(0),
         }
     }
 

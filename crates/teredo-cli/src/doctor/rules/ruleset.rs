@@ -42,12 +42,8 @@ impl Ruleset {
             let chains = netlink.chains(family)?;
             for (name, info) in netlink.tables(family)? {
                 let own = chains.iter().filter(|chain| chain.table == name.name);
-                tables.push(Table::read(
-                    &mut netlink,
-                    name,
-                    info,
-                    own.cloned().collect(),
-                )?);
+                let own = own.cloned().collect();
+                tables.push(Table::read(&mut netlink, name, info, own)?);
             }
         }
         Ok(Self { tables })

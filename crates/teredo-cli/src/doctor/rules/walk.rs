@@ -126,6 +126,20 @@ impl Rules {
         doubt.map_or(Fate::Passes, Fate::Doubtful)
     }
 
+    /// Takes away the table of this place, to see who else drops.
+    pub(crate) fn without(&mut self, place: &Place) {
+        if place.keeper == Keeper::IptablesLegacy {
+            self.legacy = Legacy::default();
+            return;
+        }
+        self.nftables
+            .tables
+            .retain(|table| table.name.to_string() != place.table);
+        if place.keeper == Keeper::Ufw {
+            self.legacy = Legacy::default();
+        }
+    }
+
     /// The base chains of a hook, with their priorities; `None` is the hook of the device.
     fn base_chains(&self, hook: Option<Hook>, packet: &Packet) -> Vec<(i32, BaseChain<'_>)> {
         let mut found = Vec::new();
@@ -306,10 +320,10 @@ impl Walk<'_> {
 
     /// Takes a jump that is certain, or one that is not: then nothing that happens there is.
     fn call(&mut self, table: &Table, to: &str, depth: usize, truth: Truth) -> Flow {
-        let before = self.packet.state;
+        let before = self.packet.clone();
         let flow = self.chain(table, to, depth + 1);
         if truth != Truth::Yes {
-            self.packet.state = before;
+            *self.packet = before;
         }
         flow
     }

@@ -16,6 +16,7 @@ pub(super) fn matches(found: &Xt, packet: &Packet) -> Truth {
         ("udp", 0) => ports(&found.data, packet, UDP),
         ("tcp", 0) if packet.protocol != TCP => Some(Truth::No),
         ("icmp6" | "icmp", 0) => icmp(&found.data, packet),
+        ("mark", 1) => mark(&found.data, packet),
         ("pkttype", 0) => packet_type(&found.data, packet),
         _ => None,
     };
@@ -161,6 +162,13 @@ fn icmp(data: &[u8], packet: &Packet) -> Option<Truth> {
     };
     let (wanted, inverted) = (*data.first()?, *data.get(3)?);
     Some(Truth::from(wanted == 0xff || wanted == kind).xor(inverted & 1 != 0))
+}
+
+/// `struct xt_mark_mtinfo1`.
+fn mark(data: &[u8], packet: &Packet) -> Option<Truth> {
+    let (wanted, mask, inverted) = (number(data, 0)?, number(data, 4)?, *data.get(8)?);
+    let own = packet.mark?;
+    Some(Truth::from(own & mask == wanted).xor(inverted & 1 != 0))
 }
 
 /// `struct xt_pkttype_info`.

@@ -1,0 +1,353 @@
+//! Judges the server and the way there.
+
+use std::net::Ipv4Addr;
+
+use teredo::wire::PORT;
+
+use super::check::{Check, id};
+use super::rules::packet::{ESTABLISHED, kinds};
+use super::rules::walk::{Fate, Keeper, Place};
+use super::seen::Seen;
+use super::way::{ANY_PORT, Way};
+use crate::probe::finding::{Finding, Grade};
+use crate::settings::refused_address;
+use crate::text::{plain, span};
+
+pub(super) fn judge(seen: &Seen) -> Vec<Check> {
+    let blocked = blocked(seen);
+    let is_blocked = blocked.is_trouble();
+    vec![
+        name(seen),
+        address(seen),
+        blocked,
+        answers(seen, is_blocked),
+        conforms(seen),
+    ]
+}
+
+fn reason(seen: &Seen) -> &str {
+    let status = seen.status().filter(|_| !seen.is_qualified());
+    let reason = status.and_then(|status| status.reason.as_deref());
+    reason.unwrap_or_default()
+}
+
+fn name(seen: &Seen) -> Check {
+    let id = id::SERVER_NAME;
+    if !seen.roles().client {
+        return Check::ok(id, "this host needs no server of others");
+    }
+    let server = &seen.server;
+    let Some(name) = server.name.as_deref() else {
+        return match seen.status() {
+            Some(_) => Check::ok(id, "the service needs no server"),
+            None => Check::fail(id, "no server is configured")
+                .why("a client needs the name or the address of a Teredo server; put your server's into this line")
+                .fix(seen.set("server", "client", "servers", "[\"teredo.example.net\"]")),
+        };
+    };
+    let shown = plain(name);
+    let lookup = format!("getent ahostsv4 {}", super::shell::quote(name));
+    if let Some(found) = &server.address {
+        return if found.primary.to_string() == name || name.contains(',') {
+            Check::ok(id, format!("the server is given by its address, {shown}"))
+        } else {
+            Check::ok(id, format!("{shown} is {}", found.primary))
+        };
+    }
+    if let Some(finding) = server.found("name.unknown") {
+        return Check::fail(id, format!("the name {shown} leads nowhere: {}", plain(&finding.text)))
+            .why("the name service knows no IPv4 address of this name: it is misspelt in 'servers', or the server is gone")
+            .fix(format!(
+                "{lookup}\n{}\n{}",
+                seen.set("server", "client", "servers", "[\"teredo.example.net\"]"),
+                seen.restart("client")
+            ));
+    }
+    if let Some(finding) = server.found("name.silent") {
+        return Check::fail(id, format!("the name {shown} cannot be looked up: {}", plain(&finding.text)))
+            .why("the name service of this host does not answer; its servers are in /etc/resolv.conf")
+            .fix(format!("{lookup}\ncat /etc/resolv.conf"));
+    }
+    Check::skip(id, "the server was not looked up")
+}
+
+fn address(seen: &Seen) -> Check {
+    let id = id::SERVER_ADDRESS;
+    let reason = reason(seen);
+    let Some(found) = seen.server.address else {
+        return Check::skip(id, "no address of a server is known");
+    };
+    if let Some((secondary, primary)) = reason.split_once(" is the secondary address of server ") {
+        let primary = primary.split(':').next().unwrap_or_default();
+        return Check::fail(id, format!("{} is the server's second address; its first is {}", plain(secondary), plain(primary)))
+            .why("a client is configured with the primary address")
+            .fix(format!(
+                "{}\n{}",
+                seen.set("server", "client", "servers", &format!("[\"{}\"]", plain(primary))),
+                seen.restart("client")
+            ));
+    }
+    let refused = refused_address(found.primary, Some(seen.settings.client.allow_private));
+    let refused = match seen.status() {
+        Some(_) => refused.filter(|_| reason.contains("cannot be a server")),
+        None => refused,
+    };
+    let Some(refused) = refused else {
+        return Check::ok(id, format!("{} and {} can be a server's addresses", found.primary, found.secondary));
+    };
+    let check = Check::fail(id, format!("a client does not use server {refused}")).why(refused.remedy);
+    if found.primary.is_private() {
+        check.fix(format!(
+            "{}\n{}",
+            seen.set("private", "client", "allow_private", "true"),
+            seen.restart("client")
+        ))
+    } else {
+        check.fix(format!(
+            "{}\n{}",
+            seen.set("server", "client", "servers", "[\"teredo.example.net\"]"),
+            seen.restart("client")
+        ))
+    }
+}
+
+/// F-1: to the server and back.
+fn blocked(seen: &Seen) -> Check {
+    let id = id::SERVER_BLOCKED;
+    if !seen.roles().client {
+        return serving(seen);
+    }
+    let refused = seen.server.found("server.blocked-here").is_some();
+    let rules = match &seen.rules {
+        Ok(rules) => rules,
+        Err(_) if refused && !seen.is_qualified() => {
+            return Check::fail(id, "a rule of this host drops datagrams to the server")
+                .why("the kernel does not let them out: \"Operation not permitted\"")
+                .fix("sudo teredo doctor");
+        }
+        Err(reason) if seen.root => return Check::skip(id, plain(reason)),
+        Err(_) => return Check::needs_root(id, "the rules of this host's firewalls"),
+    };
+    let Some(server) = seen.server.address else {
+        return Check::skip(id, "no address of a server is known");
+    };
+    let way = Way::new(seen, rules);
+    let (local, port) = way.here;
+    for address in [server.primary, server.secondary] {
+        let to = (address, PORT);
+        let out = kinds::from_port(&way.outside, (local, port), to, seen.service.uid);
+        let back = kinds::to_port(&way.outside, to, (local, port), ESTABLISHED);
+        let directions = [("datagrams to", out), ("the answers of", back)];
+        for (direction, packet) in directions {
+            match rules.follow(&packet, None) {
+                Fate::Passes => {}
+                Fate::Doubtful(_) if seen.is_qualified() => {}
+                // A port that the set should hold is a matter of the set.
+                Fate::Dropped(place) if seen.is_qualified() && way.passes_with_set(&packet) => {
+                    let _ = place;
+                }
+                Fate::Dropped(place) => {
+                    return Check::fail(id, format!("this host drops {direction} the server {address}: {place}"))
+                        .why(reason_of(&place))
+                        .fix(way.open(&place, &packet));
+                }
+                Fate::Doubtful(place) if is_silent(seen) => {
+                    return Check::warn(id, format!("this host may drop {direction} the server {address}: {place}"))
+                        .why("no answer comes, and whether this rule drops it cannot be told from outside")
+                        .fix(way.open(&place, &packet));
+                }
+                Fate::Doubtful(_) => {}
+            }
+        }
+    }
+    Check::ok(id, "the rules of this host let the server's datagrams through, both ways")
+}
+
+fn is_silent(seen: &Seen) -> bool {
+    !seen.is_qualified() && seen.server.round_trips().is_none()
+}
+
+pub(super) fn reason_of(place: &Place) -> String {
+    match place.keeper {
+        Keeper::Administrator | Keeper::Teredo => {
+            "a drop is final, whatever the table 'inet teredo' accepts; write the line into the file of the ruleset, \
+             too (such as /etc/nftables.conf)"
+                .to_owned()
+        }
+        Keeper::Firewalld => "firewalld keeps its own table, and writes it anew at each reload".to_owned(),
+        Keeper::Ufw => "ufw keeps these rules".to_owned(),
+        Keeper::Iptables | Keeper::IptablesLegacy => {
+            "the rules of iptables are gone after a restart, unless something saves them (netfilter-persistent save)".to_owned()
+        }
+    }
+}
+
+/// F-1 for a server: everybody reaches its port.
+fn serving(seen: &Seen) -> Check {
+    let id = id::SERVER_BLOCKED;
+    let Ok(rules) = &seen.rules else {
+        return Check::needs_root(id, "the rules of this host's firewalls");
+    };
+    let way = Way::new(seen, rules);
+    let mut addresses = seen.settings.serves.clone();
+    let process = seen.running("server").next();
+    let named = process.and_then(|process| process.option("--address")?.parse().ok());
+    addresses.extend(named.filter(|address| !seen.settings.serves.contains(address)));
+    for address in &addresses {
+        let packet = kinds::to_port(&way.outside, (way.stranger(), ANY_PORT), (*address, PORT), super::rules::packet::NEW);
+        if let Fate::Dropped(place) = rules.follow(&packet, None) {
+            return Check::fail(id, format!("this host drops what clients send to its server {address}: {place}"))
+                .why(reason_of(&place))
+                .fix(way.open_fixed(&place, PORT, true));
+        }
+    }
+    if addresses.is_empty() {
+        Check::ok(id, "this host has no server, and needs none")
+    } else {
+        Check::ok(id, "clients reach the server of this host through its rules")
+    }
+}
+
+fn answers(seen: &Seen, blocked: bool) -> Check {
+    let id = id::SERVER_ANSWERS;
+    if !seen.roles().client {
+        return Check::ok(id, "this host needs no server of others");
+    }
+    let Some(server) = seen.server.address else {
+        return Check::skip(id, "no address of a server can be asked");
+    };
+    let (primary, secondary) = (server.primary, server.secondary);
+    let reason = reason(seen);
+    if reason.contains("valid authentication") {
+        return Check::fail(id, format!("server {primary} answers, but it does not have our secret"))
+            .why(plain(reason))
+            .fix(SECRET);
+    }
+    if let Some([one, other]) = seen.server.round_trips() {
+        if reason.contains("does not know our identifier") {
+            return Check::fail(id, format!("server {primary} answers strangers, and not our secret"))
+                .why(plain(reason))
+                .fix(SECRET);
+        }
+        let times = format!("{primary} answers in {}, {secondary} in {}", span(one), span(other));
+        return Check::ok(id, times);
+    }
+    if seen.is_qualified() {
+        return Check::ok(id, format!("server {primary} answers the client"));
+    }
+    if blocked {
+        return Check::skip(id, "this host's own rules drop the question or the answer (server.blocked)");
+    }
+    unanswered(seen, primary, secondary)
+}
+
+const SECRET: &str = "compare the line in the client's 'secret_file' with that in the server's; then \
+                      'systemctl reload teredo-client'";
+
+const OTHER: &str = "ask who runs the server, or name another one under 'servers'";
+
+/// The findings about a server that does not answer, in the order in which one of them is the cause.
+const SILENCES: [&str; 11] = [
+    "server.blocked-here",
+    "server.no-process",
+    "server.secret",
+    "server.mute",
+    "server.prohibited",
+    "server.unreachable",
+    "server.impossible-address",
+    "primary.is-secondary",
+    "secondary.silent",
+    "primary.silent",
+    "server.silent",
+];
+
+fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Check {
+    let id = id::SERVER_ANSWERS;
+    let finding = SILENCES.iter().find_map(|id| seen.server.found(id));
+    let Some(finding) = finding else {
+        return match &seen.server.probe {
+            Some(_) => Check::fail(id, format!("not every answer of {primary} came in time"))
+                .fix(format!("teredo probe {}", super::shell::quote(&primary.to_string()))),
+            None => Check::skip(id, "the server was not asked"),
+        };
+    };
+    let has_secret = seen.settings.client.secret_file.is_some();
+    let text = plain(&finding.text);
+    let check = |why: &str| Check::fail(id, text.clone()).why(why);
+    match finding.id {
+        "server.no-process" => Check::fail(id, format!("no server runs on {primary}: its UDP port {PORT} is closed"))
+            .why(format!(
+                "the host itself says so (ICMP port unreachable), so the way there is open and the process is missing: \
+                 {text}"
+            ))
+            .fix(format!("on {primary}, as root: systemctl enable --now teredo-server; or {OTHER}")),
+        "server.secret" | "server.mute" | "server.silent" if has_secret => {
+            Check::fail(id, format!("server {primary} does not answer: {text}"))
+                .why("a server that does not know the identifier of 'secret_file' with its secret keeps silent")
+                .fix(SECRET)
+        }
+        "server.secret" => check("the server is private: it answers only those whose secret it has (RFC 4380 §5.2.2)").fix(
+            "ask who runs the server for a secret, write it into /etc/teredo/secret, and set \
+             secret_file = \"/etc/teredo/secret\" under [client]",
+        ),
+        "server.mute" => check(
+            "its other ports answer, so the way is open. The server wants a secret or serves only some, or a firewall at \
+             the server drops the port; this host's own rules let it through",
+        )
+        .fix(format!(
+            "on {primary}, as root: let UDP port {PORT} in, and look at its counters with 'kill -USR1'; for a private \
+             server: a 'secret_file'; or {OTHER}"
+        )),
+        "server.prohibited" => check("a router or a firewall on the way says so: neither this host nor the server's process is to blame")
+            .fix(format!("let UDP port {PORT} pass there; 'traceroute -n -U -p {PORT} {primary}' shows the way")),
+        "server.unreachable" => check("a router says so, or this host itself: there is no way to the address")
+            .fix(format!("ip route get {primary}\ntraceroute -n -U -p {PORT} {primary}")),
+        "server.blocked-here" => check("the kernel does not let the doctor's own datagram out")
+            .fix("sudo teredo doctor"),
+        "secondary.silent" => check(
+            "a client asks both, to tell a symmetric NAT. The second address is not on the server, is another one, or a \
+             firewall drops it",
+        )
+        .fix(format!(
+            "ask who runs the server for its second address; if it is not {secondary}, name both under [client]: \
+             servers = [\"{primary},SECOND\"]"
+        )),
+        "server.silent" => Check::fail(id, format!("nothing comes back from {primary}, and nobody says why"))
+            .why(format!(
+                "a router or a firewall on the way drops UDP (port {PORT} or all of it), or the host is off, or the \
+                 address is wrong; this host's own rules let it through"
+            ))
+            .fix(format!("traceroute -n -U -p {PORT} {primary}")),
+        _ => check("a client does not qualify with it").fix(finding.fix),
+    }
+}
+
+fn conforms(seen: &Seen) -> Check {
+    let id = id::SERVER_CONFORMS;
+    let Some(probe) = &seen.server.probe else {
+        return Check::skip(id, "no server is known");
+    };
+    if !probe.answers {
+        return Check::skip(id, "no answer to judge");
+    }
+    let of_server = |finding: &&Finding| {
+        !finding.id.starts_with("nat.") && !SILENCES.contains(&finding.id) && finding.id != "server.private-address"
+    };
+    let mut findings = probe.findings.iter().filter(of_server);
+    let worst = findings.clone().find(|finding| finding.grade == Grade::Fail);
+    let more = format!("teredo probe {}", super::shell::quote(&probe.server));
+    match worst {
+        Some(finding) if !seen.is_qualified() => Check::fail(id, plain(&finding.text))
+            .why("a client refuses such an answer")
+            .fix(finding.fix),
+        Some(finding) => Check::warn(id, plain(&finding.text)).fix(finding.fix),
+        None => match findings.next() {
+            Some(finding) => Check::ok(id, "its answers are good enough for a client")
+                .why(format!("{}; '{more}' tells more", plain(&finding.text))),
+            None => Check::ok(id, "its answers follow RFC 4380"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! The way of the port's datagrams through the rules of this host, and the lines that open it.
+
+use std::net::Ipv4Addr;
+
+use teredo_firewall::{SetPath, Target};
+use teredo_nft::{Family, KeyType, TableName};
+
+use super::gather::any_link;
+use super::rules::evaluate::Assumed;
+use super::rules::packet::{Link, NEW, Packet, STRANGER, kinds};
+use super::rules::ruleset::{SetContents, Table};
+use super::rules::walk::{End, Fate, Keeper, Place, Rules};
+use super::seen::Seen;
+use super::shell::quote;
+
+/// A port that stands for the one that the system will choose.
+pub(super) const ANY_PORT: u16 = 45_444;
+/// The port for a host whose firewall can open fixed ports alone.
+const FIXED_PORT: u16 = 45_444;
+/// The comment of the agent's elements.
+const MARK: &str = "teredo";
+/// The name that the documents give the administrator's set.
+const USUAL_SET: &str = "teredo_ports";
+
+/// The port, the interfaces and the set that the rules are asked about.
+pub(super) struct Way<'a> {
+    seen: &'a Seen,
+    rules: &'a Rules,
+    pub(super) outside: Link,
+    /// The address and the port of this host.
+    pub(super) here: (Ipv4Addr, u16),
+    /// The administrator's set, if the agent is to fill one.
+    pub(super) set: Option<SetPath>,
+}
+
+impl<'a> Way<'a> {
+    pub(super) fn new(seen: &'a Seen, rules: &'a Rules) -> Self {
+        let local = seen.server.local.as_ref().and_then(|local| local.as_ref().ok());
+        let in_use = seen.status().and_then(|status| status.local);
+        let address = in_use.map(|local| *local.ip()).filter(|ip| !ip.is_unspecified());
+        let address = address.or(local.copied()).unwrap_or(Ipv4Addr::new(192, 168, 1, 2));
+        Self {
+            seen,
+            rules,
+            outside: seen.server.outside.clone().unwrap_or_else(any_link),
+            here: (address, seen.port().unwrap_or(ANY_PORT)),
+            set: set(seen, rules),
+        }
+    }
+
+    pub(super) fn stranger(&self) -> Ipv4Addr {
+        STRANGER
+    }
+
+    /// A datagram to the port from somebody whom the host knows nothing of.
+    pub(super) fn from_stranger(&self) -> Packet {
+        kinds::to_port(&self.outside, (STRANGER, 40_000), self.here, NEW)
+    }
+
+    /// A datagram to a peer.
+    pub(super) fn to_peer(&self) -> Packet {
+        kinds::from_port(
+            &self.outside,
+            self.here,
+            (STRANGER, 40_000),
+            self.seen.service.uid,
+        )
+    }
+
+    pub(super) fn follow(&self, packet: &Packet) -> Fate {
+        self.rules.follow(packet, None)
+    }
+
+    /// The fate of the packet if the set held the port.
+    pub(super) fn follow_with_set(&self, packet: &Packet) -> Fate {
+        let assumed = self.set.as_ref().map(|path| Assumed {
+            table: path.table.clone(),
+            set: path.set.clone(),
+            port: self.here.1,
+        });
+        self.rules.follow(packet, assumed.as_ref())
+    }
+
+    pub(super) fn passes_with_set(&self, packet: &Packet) -> bool {
+        self.set.is_some() && self.follow_with_set(packet) == Fate::Passes
+    }
+
+    pub(super) fn table_of_set(&self) -> Option<&Table> {
+        self.rules.nftables.table(&self.set.as_ref()?.table)
+    }
+
+    pub(super) fn contents(&self) -> Option<&SetContents> {
+        let path = self.set.as_ref()?;
+        self.table_of_set()?.named_set(&path.set)
+    }
+
+    /// The commands that let the packet pass at this place, with the port that may change if that is possible.
+    pub(super) fn open(&self, place: &Place, packet: &Packet) -> String {
+        let inbound = packet.arrives();
+        match (&self.set, place.keeper) {
+            (Some(set), Keeper::Administrator) if set.table.to_string() == place.table => {
+                insert(place, &udp(inbound, &format!("@{}", set.set)))
+            }
+            (None, Keeper::Administrator) => self.way_of_set(place, inbound),
+            _ => self.open_fixed(place, self.here.1, inbound),
+        }
+    }
+
+    /// The second way: a set in the table that drops.
+    fn way_of_set(&self, place: &Place, inbound: bool) -> String {
+        let path = format!("{} {USUAL_SET}", place.table);
+        let settings = self
+            .seen
+            .set("firewall-set", "firewall", "set", &format!("\"{path}\""));
+        let agent = if self.seen.has_unit("teredo-firewall") {
+            "systemctl enable teredo-firewall\nsystemctl restart teredo-firewall".to_owned()
+        } else {
+            self.agent_by_hand(&path)
+        };
+        [
+            format!("nft add set {path} '{{ type inet_service; flags timeout; }}'"),
+            insert(place, &udp(inbound, &format!("@{USUAL_SET}"))),
+            settings,
+            agent,
+        ]
+        .join("\n")
+    }
+
+    /// Ends an agent that runs, and starts one for the set.
+    fn agent_by_hand(&self, set: &str) -> String {
+        let end: Vec<String> = self
+            .seen
+            .running("firewall")
+            .map(|process| format!("kill {}", process.pid))
+            .collect();
+        let start = self.seen.teredo(&format!("firewall --set {} &", quote(set)));
+        [end, vec![start]].concat().join("\n")
+    }
+
+    /// Opens a port that does not change.
+    pub(super) fn open_fixed(&self, place: &Place, port: u16, inbound: bool) -> String {
+        let what = if inbound { "dport" } else { "sport" };
+        let chain = if inbound { "INPUT" } else { "OUTPUT" };
+        let mut lines = Vec::new();
+        let fixed = self.seen.settings.client.port.is_some() || port == teredo::wire::PORT;
+        let port = if port == 0 { FIXED_PORT } else { port };
+        if !fixed {
+            lines.push(self.seen.set("port", "client", "port", &port.to_string()));
+        }
+        lines.push(match place.keeper {
+            Keeper::Ufw if inbound => format!("ufw allow {port}/udp"),
+            Keeper::Ufw => "ufw allow out proto udp to any".to_owned(),
+            Keeper::Firewalld if inbound => {
+                format!("firewall-cmd --permanent --add-port={port}/udp\nfirewall-cmd --reload")
+            }
+            Keeper::Firewalld => "firewall-cmd --reload".to_owned(),
+            Keeper::Iptables => format!("iptables -I {chain} -p udp --{what} {port} -j ACCEPT"),
+            Keeper::IptablesLegacy => {
+                format!("iptables-legacy -I {chain} -p udp --{what} {port} -j ACCEPT")
+            }
+            Keeper::Administrator | Keeper::Teredo => insert(place, &format!("udp {what} {port}")),
+        });
+        // A client that has another port moves without a restart.
+        let in_use = self.seen.status().map(|status| status.port);
+        if !fixed && in_use.is_some_and(|in_use| in_use != 0 && in_use != port) {
+            lines.push(self.seen.teredo(&format!("rebind --port {port}")));
+        } else if !fixed && in_use.is_none() && self.seen.has_unit("teredo-client") {
+            lines.push("systemctl restart teredo-client".to_owned());
+        }
+        lines.join("\n")
+    }
+
+    /// All places that drop the packet, each in another table.
+    pub(super) fn droppers(&self, packet: &Packet) -> Vec<Place> {
+        let mut places: Vec<Place> = Vec::new();
+        let mut rules = self.rules.clone();
+        while places.len() < MOST_PLACES
+            && let Fate::Dropped(place) = rules.follow(packet, None)
+        {
+            rules.without(&place);
+            places.push(place);
+        }
+        places
+    }
+}
+
+/// More tables than any host has that drop.
+const MOST_PLACES: usize = 8;
+
+fn udp(inbound: bool, port: &str) -> String {
+    let what = if inbound { "dport" } else { "sport" };
+    format!("udp {what} {port}")
+}
+
+/// A rule at the head of the chain, before any that drops.
+pub(super) fn insert(place: &Place, rule: &str) -> String {
+    let typed = if rule.contains(['\'', '"', '{', ';', '&']) {
+        format!("'{}'", rule.replace('\'', r"'\''"))
+    } else {
+        rule.to_owned()
+    };
+    // A rule that redirects is in another hook than the one that drops.
+    if let End::Rule {
+        handle: Some(handle),
+        redirects: true,
+        ..
+    } = place.end
+    {
+        return format!("nft delete rule {} {} handle {handle}", place.table, quote(&place.chain));
+    }
+    format!("nft insert rule {} {} {typed} accept", place.table, quote(&place.chain))
+}
+
+/// The set that the agent fills: by its own arguments, by the settings, or by what is in the ruleset.
+fn set(seen: &Seen, rules: &Rules) -> Option<SetPath> {
+    let running = seen.running("firewall").next();
+    if let Some(set) = running.and_then(|process| process.option("--set")) {
+        return set.parse().ok();
+    }
+    if let Target::AdministratorSet(path) = &seen.settings.firewall.agent.target {
+        return Some(path.clone());
+    }
+    if running.is_some() && seen.settings.mistakes.is_empty() {
+        return None;
+    }
+    // An agent that ended, or one that could not start, has left it.
+    candidates(rules).into_iter().next()
+}
+
+/// Sets that look like one for the agent: with its elements, or with its name.
+fn candidates(rules: &Rules) -> Vec<SetPath> {
+    let own = TableName::new(Family::Inet, "teredo");
+    let tables = rules.nftables.tables.iter();
+    let mut found = Vec::new();
+    for table in tables.filter(|table| table.name != own) {
+        for (name, set) in &table.sets {
+            let marked = set
+                .elements
+                .iter()
+                .any(|element| element.comment.as_deref() == Some(MARK));
+            let named = name.contains("teredo") && !set.info.map;
+            if marked || named {
+                let fits = set.info.key == KeyType::INET_SERVICE;
+                found.push((
+                    !marked,
+                    !fits,
+                    SetPath {
+                        table: table.name.clone(),
+                        set: name.clone(),
+                    },
+                ));
+            }
+        }
+    }
+    found.sort_by_key(|(unmarked, unfit, _)| (*unmarked, *unfit));
+    found.into_iter().map(|(_, _, path)| path).collect()
+}
