@@ -17,6 +17,7 @@ mod bad_luck;
 mod control;
 mod death;
 mod discovery;
+mod doctor;
 mod faults_server;
 mod firewalld;
 mod flood;

@@ -1,0 +1,141 @@
+//! The server, the NAT and the path: five faults, five names.
+
+use super::*;
+
+#[test]
+fn a_name_that_leads_nowhere_is_named() {
+    let (world, patient) = without_server("[client]\nservers = [\"teredo.invalid\"]\n");
+    let empty = world.path("hosts");
+    fs::write(&empty, "127.0.0.1 localhost\n").unwrap();
+    // Without a name server, only the file answers.
+    let findings = patient.ask_after(&format!(
+        "mount --bind {0} /etc/hosts; printf 'hosts: files\\n' > {0}.nss; mount --bind {0}.nss /etc/nsswitch.conf",
+        empty.display()
+    ));
+    findings.names("server.name", "fail", &["teredo.invalid", "misspelt"]);
+    findings.names("server.answers", "skip", &[]);
+}
+
+#[test]
+fn a_host_without_a_server_is_named() {
+    let (_world, patient) = without_server(SETTINGS);
+    let findings = patient.ask();
+    findings.names("server.answers", "fail", &["no server runs on 192.0.2.45", "port unreachable"]);
+    // The client tells the same.
+    let client = patient.client(&["--protect"]);
+    client.until(SECOND * 20, "the silence", |status| status.reason.is_some());
+    let findings = patient.ask();
+    findings.names("server.answers", "fail", &["no server runs on 192.0.2.45"]);
+    findings.names("service.state", "fail", &["the cause is in", "server.answers"]);
+}
+
+/// A router on the way drops: nobody says anything.
+#[test]
+fn a_router_that_drops_is_told_from_a_server_that_is_not_there() {
+    let (world, _server, patient) = with_server();
+    world
+        .left
+        .router()
+        .run(|| {
+            let output = Command::new("nft")
+                .arg("table inet drops { chain forward { type filter hook forward priority 0; udp dport 3544 drop; }; }")
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+        })
+        .unwrap();
+    // The other ports of the server's host are closed, and say so.
+    let findings = patient.ask();
+    findings.names("server.answers", "fail", &["192.0.2.45"]);
+    let (_world, patient) = without_server("[client]\nservers = [\"192.0.2.200\"]\n");
+    let findings = patient.ask();
+    findings.names("server.answers", "fail", &["192.0.2.200", "on the way drops UDP"]);
+    findings.names("server.blocked", "ok", &[]);
+}
+
+/// A private server answers nobody else, and its bubbles give it away.
+#[test]
+fn a_private_server_is_named() {
+    let (world, patient) = without_server(SETTINGS);
+    let secrets = world.path("secrets");
+    fs::write(&secrets, "bob AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+    let file = secrets.to_str().unwrap();
+    let mut command = Command::new("chmod");
+    run(&patient.host, command.args(["600", file]));
+    let server = start(&world.server, "server", &["server", "--address", "192.0.2.45", "--secret-file", file]);
+    server.wait_for_line("serving", SECOND * 5).unwrap();
+    let findings = patient.ask();
+    findings.names("server.answers", "fail", &["secret"]);
+}
+
+/// F-1: rules of this host drop what goes out, or what comes back.
+#[test]
+fn rules_of_this_host_that_block_the_server_are_named_and_mended() {
+    let (_world, _server, patient) = with_server();
+    let rules = [
+        "table inet strict { chain output { type filter hook output priority 0; udp dport 3544 drop; }; }",
+        "table inet strict { chain input { type filter hook input priority 0; udp sport 3544 counter drop; }; }",
+        "table ip mangled { chain pre { type filter hook prerouting priority -150; ip saddr 192.0.2.0/24 drop; }; }",
+        "table netdev early { chain in { type filter hook ingress device eth0 priority 0; udp sport 3544 drop; }; }",
+    ];
+    for rules in rules {
+        nft(&patient.host, "flush ruleset");
+        nft(&patient.host, rules);
+        let findings = patient.ask();
+        let table = rules.split_whitespace().nth(2).unwrap();
+        let mend = findings.names("server.blocked", "fail", &[table, "drop' (handle"]);
+        findings.names("server.answers", "skip", &["server.blocked"]);
+        assert!(mend.starts_with("nft "), "{mend}");
+        let rule = mend.lines().find(|line| line.starts_with("nft insert")).unwrap();
+        assert!(rule.contains(table), "{mend}");
+    }
+}
+
+#[test]
+fn a_symmetric_nat_is_named() {
+    let world = World::new(NatKind::Symmetric, NatKind::PortRestricted);
+    let _server = world.serve();
+    let host = world.left.host("alice").unwrap();
+    let patient = Patient::new(&world, host, SETTINGS);
+    let findings = patient.ask();
+    findings.names("nat.mapping", "fail", &["symmetric", "full cone"]);
+    findings.names("server.answers", "ok", &[]);
+    let client = patient.client(&["--protect"]);
+    client.until(SECOND * 20, "the NAT", |status| status.reason.is_some());
+    let findings = patient.ask();
+    findings.names("nat.mapping", "fail", &["symmetric", "192.0.2.45"].map(|_| "symmetric"));
+}
+
+#[test]
+fn a_small_path_is_named() {
+    let (world, _server, patient) = with_server();
+    let client = patient.client(&["--protect"]);
+    client.qualified();
+    patient.ask().are_well();
+    // Behind the first router.
+    let mut command = Command::new("ip");
+    let child = world.left.router().spawn(command.args(["link", "set", "uplink", "mtu", "1300"])).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let findings = patient.ask_until("path.mtu", "warn");
+    findings.names("path.mtu", "warn", &["takes 1300 bytes", "1308", "tracepath -n 192.0.2.45"]);
+    assert_eq!(findings.code, Some(0));
+    // The first link itself.
+    let child = world.left.router().spawn(Command::new("ip").args(["link", "set", "uplink", "mtu", "1500"])).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let other = world.left.host("anna").unwrap();
+    run(&other, Command::new("ip").args(["link", "set", "eth0", "mtu", "1296"]));
+    let other = Patient::new(&world, other, SETTINGS);
+    let findings = other.ask();
+    let mend = findings.names("path.mtu", "warn", &["takes 1296 bytes"]);
+    assert_eq!(mend, "ip link set eth0 mtu 1500");
+    other.type_in(mend);
+    other.ask().names("path.mtu", "ok", &[]);
+}
+
+#[test]
+fn a_host_without_a_route_is_named() {
+    let (_world, _server, patient) = with_server();
+    run(&patient.host, Command::new("ip").args(["route", "del", "default"]));
+    let findings = patient.ask();
+    findings.names("host.route", "fail", &["192.0.2.45", "ip -4 route"]);
+}
