@@ -377,14 +377,13 @@ fn set(seen: &Seen, way: &Way<'_>) -> Check {
             .why("the agent waits for it, and opens nothing until then; declare it in the file of the ruleset, too")
             .fix(format!("{create}\n{look}"));
     };
-    let info = &contents.info;
-    let fault = if info.map {
+    let fault = if contents.map {
         Some("is a map")
-    } else if info.key != KeyType::INET_SERVICE {
+    } else if contents.key != KeyType::INET_SERVICE {
         Some("is not of type inet_service")
-    } else if info.intervals {
+    } else if contents.intervals {
         Some("has the flag interval")
-    } else if info.constant {
+    } else if contents.constant {
         Some("has the flag constant")
     } else {
         None
@@ -396,7 +395,7 @@ fn set(seen: &Seen, way: &Way<'_>) -> Check {
             .fix(format!("{}\n{}", again(), seen.restart("firewall")));
     }
     let agents: Vec<u32> = seen.running("firewall").map(|process| process.pid).collect();
-    if let Some(owner) = table.info.owner.filter(|owner| !agents.contains(owner)) {
+    if let Some(owner) = table.owner.filter(|owner| !agents.contains(owner)) {
         return Check::fail(id, format!("the table '{}' belongs to the process {owner}", path.table))
             .why("it has the flag owner: the kernel lets no other program fill its sets")
             .fix(format!("ps -p {owner} -o pid,comm,args"));
@@ -406,7 +405,7 @@ fn set(seen: &Seen, way: &Way<'_>) -> Check {
             .why("the agent puts the port there, and a rule must accept what is in it")
             .fix(look);
     }
-    if !info.timeouts {
+    if !contents.timeouts {
         return Check::warn(id, format!("the set '{path}' has no 'flags timeout'"))
             .why("if the agent is killed, the port stays open; declare it so in the file of the ruleset, too")
             .fix(format!("{}\n{}", again(), seen.restart("firewall")));
@@ -425,11 +424,7 @@ fn look_command(way: &Way<'_>, path: &teredo_firewall::SetPath) -> String {
     let table = way.table_of_set();
     let chain = table.and_then(|table| {
         let mut chains = table.chains.iter();
-        chains.find(|chain| {
-            chain
-                .base
-                .is_some_and(|base| base.hook == teredo_nft::Hook::Input)
-        })
+        chains.find(|chain| chain.is_at(teredo_nft::Hook::Input))
     });
     match chain {
         Some(chain) => format!(
@@ -448,16 +443,19 @@ fn look_command(way: &Way<'_>, path: &teredo_firewall::SetPath) -> String {
 /// Declares the set anew: its rules first, because the kernel keeps a set that a rule looks in.
 fn replace_commands(way: &Way<'_>, path: &teredo_firewall::SetPath, look: &str) -> String {
     let mut lines = Vec::new();
-    let rules = way.table_of_set().map(|table| table.rules.values().flatten());
-    for rule in rules.into_iter().flatten() {
-        if rule.sets.iter().any(|used| *used == path.set) {
-            lines.push(format!(
+    let chains = way.table_of_set().into_iter().flat_map(|table| &table.rules);
+    for (chain, rules) in chains {
+        let looking = rules
+            .iter()
+            .filter(|rule| rule.sets().any(|used| used == path.set));
+        lines.extend(looking.map(|rule| {
+            format!(
                 "nft delete rule {} {} handle {}",
                 path.table,
-                quote(&rule.chain),
+                quote(chain),
                 rule.handle
-            ));
-        }
+            )
+        }));
     }
     lines.push(format!("nft delete set {path}"));
     lines.push(path.create_command());
@@ -474,20 +472,23 @@ fn table(seen: &Seen, rules: &Rules) -> Check {
         seen.start("firewall", "firewall &")
     };
     let Some(table) = rules.nftables.table(&name) else {
-        return match gates(seen).iter().find(|gate| gate.trouble.is_none()) {
+        // Other programs are gates, too, and have no such table.
+        let is_agent = |gate: &&FirewallStatus| {
+            gate.trouble.is_none() && gate.command.as_deref() == Some("teredo")
+        };
+        return match gates(seen).iter().find(is_agent) {
             Some(_) => Check::warn(id, "the table 'inet teredo' is gone")
                 .why("the agent puts it back within a second; if it does not, it is stuck")
                 .fix(restart),
             None => Check::ok(id, "there is no table 'inet teredo'; the agent makes it"),
         };
     };
-    if let Some(owner) = table.info.owner {
+    if let Some(owner) = table.owner {
         return Check::fail(id, format!("the table 'inet teredo' belongs to the process {owner}"))
             .why("it has the flag owner, which the agent's table has not: another program made it, and the agent leaves it alone")
             .fix(format!("ps -p {owner} -o pid,comm,args"));
     }
     let marked = table
-        .info
         .comment
         .as_deref()
         .is_some_and(|comment| comment.starts_with("teredo: "));
@@ -496,7 +497,7 @@ fn table(seen: &Seen, rules: &Rules) -> Check {
             .why("the agent leaves it as it is, and neither opens the port nor closes the inside; its rules may live in any other table, also in the file that it is loaded from")
             .fix(format!("nft list table inet teredo\nnft delete table inet teredo\n{restart}"));
     }
-    if table.info.dormant {
+    if table.dormant {
         return Check::fail(id, "the table 'inet teredo' is dormant: no packet meets its rules")
             .why("another program has set the flag")
             .fix(format!("nft delete table inet teredo\n{restart}"));
@@ -512,7 +513,7 @@ fn stale(seen: &Seen, rules: &Rules) -> Check {
     };
     for table in &rules.nftables.tables {
         for (name, set) in &table.sets {
-            if set.info.key != KeyType::INET_SERVICE {
+            if set.key != KeyType::INET_SERVICE {
                 continue;
             }
             for element in &set.elements {
@@ -521,7 +522,7 @@ fn stale(seen: &Seen, rules: &Rules) -> Check {
                     continue;
                 };
                 // A lease ends by itself.
-                if element.expires.is_none() && !in_use(port) {
+                if !element.leased && !in_use(port) {
                     return Check::warn(id, format!("the set '{} {name}' still holds port {port}, which nobody uses", table.name))
                         .why("the agent that put it there was killed, and the set has no 'flags timeout'")
                         .fix(format!(

@@ -328,11 +328,13 @@ fn port(seen: &Seen) -> Check {
 
 fn rival(seen: &Seen) -> Check {
     let id = id::CLIENT_RIVAL;
-    if let Some(process) = seen
+    // Only root sees in which network namespace it is; a Teredo address here gives it away.
+    let alien = seen.host.teredo_links.iter().any(|(link, _)| link != seen.interface());
+    let miredo = seen
         .processes
         .iter()
-        .find(|process| process.name == "miredo" && process.here != Some(false))
-    {
+        .find(|process| process.name == "miredo" && process.here.unwrap_or(alien));
+    if let Some(process) = miredo {
         return Check::warn(id, format!("miredo runs on this host, too: {}", process.program()))
             .why(
                 "two Teredo clients share one way out: what chooses no source address leaves by the one that came \

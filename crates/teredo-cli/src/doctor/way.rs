@@ -238,9 +238,9 @@ fn candidates(rules: &Rules) -> Vec<SetPath> {
                 .elements
                 .iter()
                 .any(|element| element.comment.as_deref() == Some(MARK));
-            let named = name.contains("teredo") && !set.info.map;
+            let named = name.contains("teredo") && !set.map;
             if marked || named {
-                let fits = set.info.key == KeyType::INET_SERVICE;
+                let fits = set.key == KeyType::INET_SERVICE;
                 found.push((
                     !marked,
                     !fits,

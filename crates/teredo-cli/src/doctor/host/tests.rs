@@ -1,1 +1,49 @@
+use super::*;
+use crate::doctor::check::Verdict;
+use crate::doctor::tests::{check, healthy};
 
+#[test]
+fn a_clock_that_cannot_be_right_is_a_warning() {
+    for (seconds, result) in [(0, Verdict::Warn), (1_800_000_000, Verdict::Ok), (5_000_000_000, Verdict::Warn)] {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(clock(now).result, result, "{seconds}");
+    }
+}
+
+#[test]
+fn a_file_that_prefers_teredo_is_mentioned() {
+    let mut seen = healthy();
+    assert!(check(&seen, id::HOST_PREFIX_POLICY).what.contains("prefer IPv4"));
+    seen.host.gai = Some("precedence ::/0 40\nprecedence ::ffff:0:0/96 10 # IPv4 last\n".into());
+    assert!(check(&seen, id::HOST_PREFIX_POLICY).what.contains("prefers Teredo"));
+    seen.host.gai = Some("#precedence ::ffff:0:0/96 10\nprecedence ::ffff:0:0/96 100\n".into());
+    assert!(check(&seen, id::HOST_PREFIX_POLICY).what.contains("prefer IPv4"));
+}
+
+#[test]
+fn ipv6_that_is_off_names_each_setting() {
+    let mut seen = healthy();
+    seen.status_mut().state = Phase::Offline;
+    seen.host.ipv6 = Ipv6::Disabled(vec!["net.ipv6.conf.default.disable_ipv6".into()]);
+    let found = check(&seen, id::HOST_IPV6);
+    assert_eq!(found.result, Verdict::Fail);
+    assert_eq!(found.fix, "sysctl -w net.ipv6.conf.default.disable_ipv6=0");
+    seen.host.ipv6 = Ipv6::Absent;
+    assert!(check(&seen, id::HOST_IPV6).what.contains("ipv6.disable=1"));
+}
+
+#[test]
+fn a_sandbox_without_the_capability_is_named() {
+    let mut seen = healthy();
+    seen.host.net_admin = false;
+    let found = check(&seen, id::HOST_CAPABILITIES);
+    assert_eq!(found.result, Verdict::Fail);
+    assert!(found.fix.contains("--cap-add NET_ADMIN"), "{found:?}");
+}
+
+#[test]
+fn addresses_of_providers_are_known() {
+    for (address, shared) in [([100, 64, 0, 1], true), ([100, 127, 255, 255], true), ([100, 128, 0, 1], false)] {
+        assert_eq!(is_shared(address.into()), shared);
+    }
+}

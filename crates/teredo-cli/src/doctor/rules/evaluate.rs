@@ -1,11 +1,9 @@
 //! One rule and one packet: whether the rule matches, and its verdict.
 
-use teredo_nft::{
-    ElementInfo, Expression, Field, Operator, RuleInfo, TableName, VERDICT_REGISTER, Verdict,
-};
+use teredo_nft::{Expression, Field, Operator, TableName, VERDICT_REGISTER, Verdict};
 
 use super::packet::{Bytes, Loaded, Packet, Truth, UNTRACKED};
-use super::ruleset::{SetContents, Table};
+use super::ruleset::{Member, Row, SetContents, Table};
 use super::xt;
 
 /// A port that a set is taken to hold, whether or not it does.
@@ -31,7 +29,7 @@ pub(crate) enum Effect {
 /// Whether `rule` matches, and its effect if it does. A rule that matches may mark the packet.
 pub(crate) fn evaluate(
     table: &Table,
-    rule: &RuleInfo,
+    rule: &Row,
     packet: &mut Packet,
     assumed: Option<&Assumed>,
 ) -> (Truth, Option<Effect>) {
@@ -45,7 +43,7 @@ pub(crate) fn evaluate(
 
 fn run(
     table: &Table,
-    rule: &RuleInfo,
+    rule: &Row,
     packet: &Packet,
     assumed: Option<&Assumed>,
     marked: &mut Option<Option<u32>>,
@@ -222,7 +220,7 @@ impl State<'_> {
         let Some(set) = self.table.sets.get(name) else {
             return (Truth::Unknown, None);
         };
-        let key = self.get(register, set.info.key.length as usize);
+        let key = self.get(register, set.key.length as usize);
         if let Some(assumed) = self.assumed
             && value.is_none()
             && assumed.table == self.table.name
@@ -241,7 +239,7 @@ impl State<'_> {
 }
 
 /// Whether the set has the key, and the element that it has.
-fn find<'a>(set: &'a SetContents, key: &[Option<u8>]) -> (Truth, Option<&'a ElementInfo>) {
+fn find<'a>(set: &'a SetContents, key: &[Option<u8>]) -> (Truth, Option<&'a Member>) {
     let mut possible = None;
     let mut default = None;
     for (element, truth) in hits(set, key) {
@@ -260,16 +258,16 @@ fn find<'a>(set: &'a SetContents, key: &[Option<u8>]) -> (Truth, Option<&'a Elem
 }
 
 /// Each element that can be a hit. An element without a key is `*`, which matches whatever no other does.
-fn hits<'a>(set: &'a SetContents, key: &[Option<u8>]) -> Vec<(&'a ElementInfo, Truth)> {
-    let fields = fields(set.info.key.id, key.len());
-    if !set.info.intervals || set.elements.iter().any(|element| element.key_end.is_some()) {
+fn hits<'a>(set: &'a SetContents, key: &[Option<u8>]) -> Vec<(&'a Member, Truth)> {
+    let fields = fields(set.key.id, key.len());
+    if !set.intervals || set.elements.iter().any(|element| element.key_end.is_some()) {
         let elements = set.elements.iter();
         return elements
             .map(|element| (element, hit(element, key, fields.as_deref())))
             .collect();
     }
     // Each range is an element where it begins, and one with a mark where it has ended.
-    let mut sorted: Vec<&ElementInfo> = set.elements.iter().collect();
+    let mut sorted: Vec<&Member> = set.elements.iter().collect();
     sorted.sort_by(|one, other| one.key.cmp(&other.key));
     let nexts = sorted.iter().skip(1).map(Some).chain([None]);
     let ranges = sorted.iter().zip(nexts);
@@ -289,7 +287,7 @@ fn hits<'a>(set: &'a SetContents, key: &[Option<u8>]) -> Vec<(&'a ElementInfo, T
 }
 
 /// Whether a single element, or one with a range in each part, is a hit.
-fn hit(element: &ElementInfo, key: &[Option<u8>], fields: Option<&[(usize, usize)]>) -> Truth {
+fn hit(element: &Member, key: &[Option<u8>], fields: Option<&[(usize, usize)]>) -> Truth {
     let Some(end) = &element.key_end else {
         return if element.key.is_empty() {
             Truth::Yes

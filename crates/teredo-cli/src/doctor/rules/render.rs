@@ -3,15 +3,15 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use teredo_nft::{
-    CtKey, Expression, Field, KeyType, MetaKey, Operator, PayloadBase, RuleInfo, Verdict,
+    CtKey, Expression, Field, KeyType, MetaKey, Operator, PayloadBase, Verdict,
 };
 
-use super::ruleset::Table;
+use super::ruleset::{Row, Table};
 
 /// The longest text, in characters.
 const LONGEST: usize = 100;
 
-pub(crate) fn render(table: &Table, rule: &RuleInfo) -> String {
+pub(crate) fn render(table: &Table, rule: &Row) -> String {
     let mut words: Vec<String> = Vec::new();
     // The fields that the registers hold, side by side if there are several.
     let mut loaded: Vec<(String, Format)> = Vec::new();
@@ -117,7 +117,7 @@ pub(crate) fn render(table: &Table, rule: &RuleInfo) -> String {
 }
 
 /// Whether a later match of the rule is on the header of this family or protocol.
-fn is_implied(rule: &RuleInfo, expression: &Expression) -> bool {
+fn is_implied(rule: &Row, expression: &Expression) -> bool {
     let later = rule
         .expressions
         .iter()
@@ -270,13 +270,13 @@ fn contents(table: &Table, name: &str, format: Option<Format>) -> String {
     let Some(set) = table.sets.get(name).filter(|_| name.starts_with("__")) else {
         return format!("@{name}");
     };
-    let format = match (format, set.info.key) {
+    let format = match (format, set.key) {
         (Some(format), _) => format,
         (None, KeyType::INET_SERVICE) => Format::Port,
         (None, KeyType::IPV4_ADDR) => Format::Ipv4,
         _ => return "{ … }".to_owned(),
     };
-    let ends = set.info.intervals;
+    let ends = set.intervals;
     let mut shown: Vec<String> = set
         .elements
         .iter()

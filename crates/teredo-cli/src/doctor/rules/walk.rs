@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use teredo_nft::{BaseInfo, ChainInfo, Family, Hook, Policy, TableName, Verdict};
+use teredo_nft::{Family, Hook, Policy, TableName, Verdict};
 
 use super::evaluate::{AFTER_UNTRACK, Assumed, Effect, evaluate};
 use super::legacy::Legacy;
 use super::packet::{Packet, Truth};
 use super::render::render;
-use super::ruleset::{Ruleset, Table};
+use super::ruleset::{At, Chain, Ruleset, Table};
 
 /// The fate of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,28 +151,28 @@ impl Rules {
                 Family::Ip6 => packet.is_ipv6(),
                 _ => true,
             };
-            if table.info.dormant || !sees {
+            if table.dormant || !sees {
                 continue;
             }
             for chain in &table.chains {
-                let place = match (hook, &chain.base, &chain.device) {
-                    (Some(hook), Some(base), _) if base.hook == hook && family != Family::Netdev => {
-                        Some((base.priority, base.policy))
-                    }
-                    (None, _, Some(at)) => {
-                        let here = device.is_some_and(|link| at.names.contains(&link.name));
-                        (here && at.egress != packet.arrives())
-                            .then_some((at.priority, at.policy))
-                    }
-                    _ => None,
+                let Some(place) = &chain.place else {
+                    continue;
                 };
-                if let Some((priority, policy)) = place {
+                let here = |names: &[String]| device.is_some_and(|link| names.contains(&link.name));
+                let meets = match (&place.at, hook) {
+                    (At::Hook(at), Some(hook)) => *at == hook,
+                    (At::Ingress(names), None) => packet.arrives() && here(names),
+                    (At::Egress(names), None) => !packet.arrives() && here(names),
+                    _ => false,
+                };
+                if meets {
+                    let policy = place.policy;
                     let chain = BaseChain::Nftables {
                         table,
                         chain,
                         policy,
                     };
-                    found.push((priority, chain));
+                    found.push((place.priority, chain));
                 }
             }
         }
@@ -189,7 +189,7 @@ impl Rules {
 enum BaseChain<'a> {
     Nftables {
         table: &'a Table,
-        chain: &'a ChainInfo,
+        chain: &'a Chain,
         policy: Policy,
     },
     Legacy {
@@ -439,7 +439,7 @@ pub(crate) fn keeper(table: &Table) -> Keeper {
         && table
             .chains
             .iter()
-            .any(|chain| BUILT_IN.contains(&chain.name.as_str()) && is_filter(&chain.base));
+            .any(|chain| BUILT_IN.contains(&chain.name.as_str()) && chain.place.is_some());
     if !of_iptables {
         return Keeper::Administrator;
     }
@@ -449,10 +449,6 @@ pub(crate) fn keeper(table: &Table) -> Keeper {
     } else {
         Keeper::Iptables
     }
-}
-
-fn is_filter(base: &Option<BaseInfo>) -> bool {
-    base.is_some()
 }
 
 #[cfg(test)]

@@ -46,7 +46,9 @@ fn a_table_that_drops_is_named_and_the_second_way_mends_it() {
     drop(agent);
     let _agent = patient.agent(&[]);
     patient.ask_until("firewall.agent", "ok").are_well();
-    assert!(fs::read_to_string(patient.settings.with_extension("toml.d/firewall-set.toml")).is_ok());
+    let folder = format!("{}.d", patient.settings.display());
+    let written = fs::read_to_string(Path::new(&folder).join("firewall-set.toml")).unwrap();
+    assert_eq!(written, "[firewall]\nset = \"inet filter teredo_ports\"\n");
 }
 
 /// Without an agent, a firewall that tracks connections lets the client qualify, and peers in late.

@@ -79,3 +79,69 @@ fn ufw_is_named_and_mended() {
     ufw(allow);
     patient.ask().names("firewall.port", "ok", &[]);
 }
+
+/// A bus with Debian's policies, on which nothing is started by itself.
+const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=SOCKET</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+  </policy>
+  <includedir>/usr/share/dbus-1/system.d</includedir>
+</busconfig>
+"#;
+
+/// Debian's firewalld, on a bus and with a folder of its own.
+#[test]
+fn firewalld_is_named_and_mended() {
+    let (world, _server, patient) = with_server();
+    let (bus, folder) = (world.path("bus"), world.path("firewalld"));
+    let conf = world.path("bus.conf");
+    fs::write(&conf, BUS.replace("SOCKET", bus.to_str().unwrap())).unwrap();
+    fs::create_dir(&folder).unwrap();
+    let mut command = Command::new("dbus-daemon");
+    command.arg("--nofork").arg("--config-file").arg(&conf);
+    let _bus = Process::spawn(patient.host.namespace(), "bus", &mut command)
+        .unwrap_or_else(|error| panic!("dbus-daemon: {error} (package dbus)"));
+    eventually(SECOND * 10, "a bus", || bus.exists());
+    let address = format!("unix:path={}", bus.display());
+    let mut command = Command::new("firewalld");
+    command
+        .args(["--nofork", "--nopid", "--system-config"])
+        .arg(&folder)
+        .arg("--log-file")
+        .arg(world.path("firewalld.log"))
+        .env("DBUS_SYSTEM_BUS_ADDRESS", &address);
+    let _firewalld = Process::spawn(patient.host.namespace(), "firewalld", &mut command)
+        .unwrap_or_else(|error| panic!("firewalld: {error} (package firewalld)"));
+    let mut firewall_cmd = Command::new("firewall-cmd");
+    firewall_cmd.arg("--state").env("DBUS_SYSTEM_BUS_ADDRESS", &address);
+    eventually(SECOND * 30, "firewalld", || {
+        run(&patient.host, &mut firewall_cmd).stdout == b"running\n"
+    });
+    let client = patient.client(&["--protect"]);
+    client.qualified();
+    // Without an agent that speaks with it.
+    let findings = patient.ask();
+    let mend = findings
+        .names("firewall.port", "warn", &["firewalld, chain 'inet firewalld filter_IN_public': rule 'reject'", "--add-port="])
+        .to_owned();
+    findings.names("server.blocked", "ok", &[]);
+    patient.type_in(&format!("export DBUS_SYSTEM_BUS_ADDRESS={address}\n{mend}"));
+    let findings = patient.ask();
+    findings.names("firewall.port", "ok", &[]);
+    findings.are_well();
+}

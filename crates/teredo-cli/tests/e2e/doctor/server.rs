@@ -58,7 +58,8 @@ fn a_router_that_drops_is_told_from_a_server_that_is_not_there() {
 fn a_private_server_is_named() {
     let (world, patient) = without_server(SETTINGS);
     let secrets = world.path("secrets");
-    fs::write(&secrets, "bob AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+    let line = teredo().args(["secret", "new", "bob"]).output().unwrap().stdout;
+    fs::write(&secrets, line).unwrap();
     let file = secrets.to_str().unwrap();
     let mut command = Command::new("chmod");
     run(&patient.host, command.args(["600", file]));

@@ -113,8 +113,6 @@ fn native_ipv6_and_a_second_client_are_named() {
     let client = patient.client(&[]);
     client.qualified();
     let socket = patient.socket.with_extension("second");
-    let mut command = patient.command(&["client", "--interface", "second"]);
-    command.arg("--socket").arg(&socket);
     let mut command = Command::new(env!("CARGO_BIN_EXE_teredo"));
     command
         .arg("--config")
@@ -130,6 +128,11 @@ fn native_ipv6_and_a_second_client_are_named() {
     second.wait(SECOND * 5).unwrap();
     patient.ask_until("client.rival", "ok").are_well();
 
+    patient
+        .host
+        .namespace()
+        .set_sysctl("net/ipv6/conf/eth0/disable_ipv6", "0")
+        .unwrap();
     for arguments in [
         &["-6", "address", "add", "2001:db8:7::2/64", "dev", "eth0", "nodad"][..],
         &["-6", "route", "add", "default", "via", "2001:db8:7::1", "dev", "eth0"],
