@@ -79,6 +79,9 @@ pub(crate) mod id {
         HOST_CLOCK = "host.clock",
             "whether the clock can be right",
             "set the clock, and let a time service keep it";
+        HOST_CONNTRACK = "host.conntrack",
+            "whether the kernel's table of connections has room",
+            "'sysctl -w net.netfilter.nf_conntrack_max=N' with a larger N";
         SERVICE_UNIT = "service.unit",
             "whether the systemd units of this host run, and start with it",
             "'systemctl status UNIT' and 'journalctl -u UNIT'";

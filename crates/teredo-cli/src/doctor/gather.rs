@@ -38,7 +38,9 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         let server = server.join().unwrap_or_default();
         (server, processes, units, rules)
     });
-    let host = host::look(&processes);
+    let interface = service.status.as_ref().ok().and_then(|status| status.interface.clone());
+    let interface = interface.unwrap_or_else(|| settings.client.interface.clone());
+    let host = host::look(&processes, &interface);
     Seen {
         root,
         settings,

@@ -21,6 +21,7 @@ pub(super) fn judge(seen: &Seen) -> Vec<Check> {
         native(seen),
         prefix_policy(seen),
         clock(seen.host.now),
+        connections(seen),
     ]
 }
 
@@ -79,7 +80,7 @@ fn ipv6(seen: &Seen) -> Check {
             .fix(
                 "sed -i 's/ipv6.disable=1//' /etc/default/grub\nupdate-grub\nreboot",
             ),
-        // The tunnel's interface is made with the default, and a client that runs has set its own.
+        // The tunnel's interface has a setting of its own once it is there.
         Ipv6::Disabled(_) if seen.is_qualified() => {
             Check::ok(id, "IPv6 is on where the tunnel needs it")
         }
@@ -263,6 +264,26 @@ fn clock(now: SystemTime) -> Check {
     Check::warn(id, format!("the clock shows {time}, which cannot be"))
         .why("Teredo does without the time, but names under DNSSEC do not resolve, and logs mislead")
         .fix("timedatectl set-ntp true")
+}
+
+fn connections(seen: &Seen) -> Check {
+    let id = id::HOST_CONNTRACK;
+    let Some([count, most]) = seen.host.connections else {
+        return Check::ok(id, "the kernel tracks no connections");
+    };
+    // The kernel drops what opens a connection when the table is full.
+    let percent = count.saturating_mul(100) / most.max(1);
+    if percent < 95 {
+        return Check::ok(id, format!("{count} of {most} connections are tracked"));
+    }
+    let check = if count >= most {
+        Check::fail(id, format!("the kernel's table of connections is full: {count} of {most}"))
+    } else {
+        Check::warn(id, format!("the kernel's table of connections is almost full: {count} of {most}"))
+    };
+    check
+        .why("the kernel drops each packet that would open another one: peers and servers that are new are lost")
+        .fix(format!("sysctl -w net.netfilter.nf_conntrack_max={}", most.saturating_mul(4)))
 }
 
 /// Whether the address is one of those that providers put behind their own NAT (RFC 6598).

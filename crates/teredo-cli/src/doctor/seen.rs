@@ -60,6 +60,8 @@ pub(crate) struct Roles {
 pub(crate) struct Host {
     pub(crate) tun: Tun,
     pub(crate) ipv6: Ipv6,
+    /// The tracked connections, and the most that there may be; none: they are not tracked.
+    pub(crate) connections: Option<[u64; 2]>,
     /// Whether a process of this host can have CAP_NET_ADMIN at all.
     pub(crate) net_admin: bool,
     /// Whether IPv6 packets are forwarded.

@@ -143,18 +143,16 @@ fn blocked(seen: &Seen) -> Check {
                 Fate::Passes => {}
                 Fate::Doubtful(_) if seen.is_qualified() => {}
                 // A port that the set should hold is a matter of the set.
-                Fate::Dropped(place) if seen.is_qualified() && way.passes_with_set(&packet) => {
-                    let _ = place;
-                }
+                Fate::Dropped(_) if seen.is_qualified() && way.passes_with_set(&packet) => {}
                 Fate::Dropped(place) => {
                     return Check::fail(id, format!("this host drops {direction} the server {address}: {place}"))
                         .why(reason_of(&place))
-                        .fix(way.open(&place, &packet));
+                        .fix(way.open_server(&place, &packet));
                 }
                 Fate::Doubtful(place) if is_silent(seen) => {
                     return Check::warn(id, format!("this host may drop {direction} the server {address}: {place}"))
                         .why("no answer comes, and whether this rule drops it cannot be told from outside")
-                        .fix(way.open(&place, &packet));
+                        .fix(way.open_server(&place, &packet));
                 }
                 Fate::Doubtful(_) => {}
             }

@@ -66,6 +66,7 @@ pub(super) fn healthy() -> Seen {
         host: Host {
             tun: Tun::Usable,
             ipv6: Ipv6::Usable,
+            connections: Some([10, 65_536]),
             net_admin: true,
             forwards: false,
             native: None,
@@ -159,7 +160,7 @@ fn the_names_are_unique_words_and_stay() {
         assert!(id.about.starts_with("whether ") || id.about.starts_with("which "), "{}", id.name);
     }
     let published = "settings.valid settings.complete host.ipv6 host.tun host.capabilities host.route \
-        host.native_ipv6 host.prefix_policy host.clock service.unit service.socket service.group service.version \
+        host.native_ipv6 host.prefix_policy host.clock host.conntrack service.unit service.socket service.group service.version \
         service.state client.interface client.port client.rival relay.forwarding server.name server.address \
         server.blocked server.answers server.conforms nat.mapping nat.filtering nat.port nat.hairpin nat.lifetime \
         nat.carrier path.mtu path.offload firewall.agent firewall.way firewall.set firewall.table firewall.port \

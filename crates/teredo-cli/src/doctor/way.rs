@@ -7,7 +7,7 @@ use teredo_nft::{Family, KeyType, TableName};
 
 use super::gather::any_link;
 use super::rules::evaluate::Assumed;
-use super::rules::packet::{Link, NEW, Packet, STRANGER, kinds};
+use super::rules::packet::{ESTABLISHED, Link, NEW, Packet, STRANGER, kinds};
 use super::rules::ruleset::{SetContents, Table};
 use super::rules::walk::{End, Fate, Keeper, Place, Rules};
 use super::seen::Seen;
@@ -103,6 +103,37 @@ impl<'a> Way<'a> {
             }
             (None, Keeper::Administrator) => self.way_of_set(place, inbound),
             _ => self.open_fixed(place, self.here.1, inbound),
+        }
+    }
+
+    /// The commands that let the server's datagrams pass. If a rule is about the server alone, its port is enough.
+    pub(super) fn open_server(&self, place: &Place, packet: &Packet) -> String {
+        let inbound = packet.arrives();
+        let others = if inbound {
+            kinds::to_port(&self.outside, (STRANGER, 40_000), self.here, ESTABLISHED)
+        } else {
+            self.to_peer()
+        };
+        if matches!(self.follow(&others), Fate::Dropped(_)) {
+            return self.open(place, packet);
+        }
+        let (what, long, chain) = if inbound {
+            ("sport", "--sport", "INPUT")
+        } else {
+            ("dport", "--dport", "OUTPUT")
+        };
+        let port = teredo::wire::PORT;
+        let direction = if inbound { "in" } else { "out" };
+        match place.keeper {
+            Keeper::Ufw if inbound => format!("ufw allow in proto udp from any port {port}"),
+            Keeper::Ufw => format!("ufw allow {direction} {port}/udp"),
+            Keeper::Iptables => format!("iptables -I {chain} -p udp {long} {port} -j ACCEPT"),
+            Keeper::IptablesLegacy => format!("iptables-legacy -I {chain} -p udp {long} {port} -j ACCEPT"),
+            Keeper::Firewalld => format!(
+                "firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source-port port={port} protocol=udp accept'\n\
+                 firewall-cmd --reload"
+            ),
+            Keeper::Administrator | Keeper::Teredo => insert(place, &format!("udp {what} {port}")),
         }
     }
 

@@ -268,6 +268,6 @@ fn the_text_says_what_to_begin_with() {
     let first = answer.stdout.lines().next().unwrap();
     assert_eq!(first, "  1 ok    settings.valid      the settings have no mistake");
     let last = answer.stdout.lines().last().unwrap();
-    assert!(last.contains("Begin with 11, service.socket."), "{last}");
+    assert!(last.contains("Begin with 12, service.socket."), "{last}");
     assert!(answer.stdout.lines().all(|line| line.chars().count() <= 140));
 }

@@ -19,7 +19,7 @@ use crate::doctor::seen::{Host, Ipv6, Process, Program, Tun};
 /// The device number of /dev/net/tun.
 const TUN: [u32; 2] = [10, 200];
 
-pub(super) fn look(processes: &[Process]) -> Host {
+pub(super) fn look(processes: &[Process], interface: &str) -> Host {
     let holders = holders();
     let named = |pid: u32| Program {
         name: processes
@@ -44,7 +44,8 @@ pub(super) fn look(processes: &[Process]) -> Host {
         .zip(native_link);
     Host {
         tun: tun(),
-        ipv6: ipv6(),
+        ipv6: ipv6(interface),
+        connections: connections(),
         net_admin: caps::has_cap(None, CapSet::Bounding, Capability::CAP_NET_ADMIN).unwrap_or(true),
         forwards: read("/proc/sys/net/ipv6/conf/all/forwarding").as_deref() == Some("1"),
         native,
@@ -118,13 +119,15 @@ fn device(number: u64) -> [u32; 2] {
     [rustix::fs::major(number), rustix::fs::minor(number)]
 }
 
-fn ipv6() -> Ipv6 {
+fn ipv6(interface: &str) -> Ipv6 {
     const CONF: &str = "/proc/sys/net/ipv6/conf";
     if fs::metadata(CONF).is_err() {
         return Ipv6::Absent;
     }
-    let disabled: Vec<String> = ["all", "default"]
+    let disabled: Vec<String> = ["all", "default", interface]
         .into_iter()
+        // A name with a slash would lead elsewhere.
+        .filter(|name| !name.contains('/'))
         .filter(|name| read(&format!("{CONF}/{name}/disable_ipv6")).as_deref() == Some("1"))
         .map(|name| format!("net.ipv6.conf.{name}.disable_ipv6"))
         .collect();
@@ -133,6 +136,15 @@ fn ipv6() -> Ipv6 {
     } else {
         Ipv6::Disabled(disabled)
     }
+}
+
+/// The tracked connections of this network namespace, and the most that there may be.
+fn connections() -> Option<[u64; 2]> {
+    let number = |name: &str| {
+        let text = read(&format!("/proc/sys/net/netfilter/nf_conntrack_{name}"));
+        text?.parse().ok()
+    };
+    Some([number("count")?, number("max")?])
 }
 
 /// The addresses of all interfaces that new connections may use.

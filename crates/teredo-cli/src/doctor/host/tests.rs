@@ -33,6 +33,15 @@ fn ipv6_that_is_off_names_each_setting() {
 }
 
 #[test]
+fn a_full_table_of_connections_is_named() {
+    let mut seen = healthy();
+    for (count, result) in [(10, Verdict::Ok), (97, Verdict::Warn), (100, Verdict::Fail)] {
+        seen.host.connections = Some([count, 100]);
+        assert_eq!(check(&seen, id::HOST_CONNTRACK).result, result);
+    }
+}
+
+#[test]
 fn a_sandbox_without_the_capability_is_named() {
     let mut seen = healthy();
     seen.host.net_admin = false;

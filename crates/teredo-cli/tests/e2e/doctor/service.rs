@@ -183,3 +183,18 @@ fn miredo_is_named() {
     findings.names("client.interface", "fail", &["teredo exists already", "miredo (pid", "kill "]);
     drop(miredo);
 }
+
+/// IPv6 is taken from the tunnel's interface alone.
+#[test]
+fn ipv6_that_is_off_on_the_tunnel_is_named_and_mended() {
+    let (_world, _server, patient) = with_server();
+    let client = patient.client(&["--protect"]);
+    client.qualified();
+    let path = "net/ipv6/conf/teredo/disable_ipv6";
+    patient.host.namespace().set_sysctl(path, "1").unwrap();
+    client.until(SECOND * 5, "offline", |status| status.state == Phase::Offline);
+    let findings = patient.ask();
+    let mend = findings.names("host.ipv6", "fail", &["net.ipv6.conf.teredo.disable_ipv6"]);
+    patient.type_in(mend);
+    patient.ask_until("service.state", "ok").are_well();
+}
