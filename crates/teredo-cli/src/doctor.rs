@@ -87,7 +87,11 @@ fn refer(checks: &mut [Check]) {
     let cause = checks
         .iter()
         .position(|check| check.result == Verdict::Fail && check.id != state)
-        .or_else(|| checks.iter().position(|check| check.result == Verdict::Warn && check.id != state));
+        .or_else(|| {
+            checks
+                .iter()
+                .position(|check| check.result == Verdict::Warn && check.id != state)
+        });
     let cause = cause.map(|index| (index + 1, checks[index].id, checks[index].fix.clone()));
     let found = checks.iter_mut().find(|check| check.id == state);
     if let (Some(check), Some((number, name, fix))) = (found, cause)

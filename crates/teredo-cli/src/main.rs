@@ -143,9 +143,7 @@ fn run() -> Result<Exit, Failure> {
         Command::Status(args) => status::run(&args, named.as_deref(), &mut output),
         Command::Top(args) => top::run(&args, &socket),
         Command::Metrics => metrics::run(named.as_deref(), &mut output),
-        Command::Doctor(args) => {
-            doctor::run(&args, config, &socket, named.is_none(), &mut output)
-        }
+        Command::Doctor(args) => doctor::run(&args, config, &socket, named.is_none(), &mut output),
         Command::Port(args) => port::run(&args, &socket, &mut output),
         Command::Monitor(args) => monitor::run(&args, &socket, &mut output),
         Command::Rebind(args) => control::rebind(&args, &socket, &mut output),

@@ -55,12 +55,15 @@ fn kind(trouble: &str) -> Trouble {
 }
 
 fn gates(seen: &Seen) -> &[FirewallStatus] {
-    seen.status().map_or(&[], |status| status.firewall.as_slice())
+    seen.status()
+        .map_or(&[], |status| status.firewall.as_slice())
 }
 
 /// The first trouble of a kind.
 fn trouble(seen: &Seen, wanted: Trouble) -> Option<String> {
-    let troubles = gates(seen).iter().filter_map(|gate| gate.trouble.as_deref());
+    let troubles = gates(seen)
+        .iter()
+        .filter_map(|gate| gate.trouble.as_deref());
     troubles
         .filter(|trouble| kind(trouble) == wanted)
         .map(plain)
@@ -84,13 +87,16 @@ fn agent(seen: &Seen) -> Check {
     }
     if let Some(status) = seen.status() {
         let problems = status.problems.iter();
-        let departed = problems.clone().find(|problem| {
-            problem.contains("has ended, and no firewall follows the port")
-        });
+        let departed = problems
+            .clone()
+            .find(|problem| problem.contains("has ended, and no firewall follows the port"));
         if let Some(problem) = departed {
-            return Check::fail(id, "the firewall agent has ended, and nobody follows the port")
-                .why(plain(problem))
-                .fix(start);
+            return Check::fail(
+                id,
+                "the firewall agent has ended, and nobody follows the port",
+            )
+            .why(plain(problem))
+            .fix(start);
         }
     }
     let name = |gate: &FirewallStatus| {
@@ -101,21 +107,37 @@ fn agent(seen: &Seen) -> Check {
         }
     };
     for gate in gates(seen) {
-        match gate.trouble.as_deref().map(|text| (kind(text), plain(text))) {
+        match gate
+            .trouble
+            .as_deref()
+            .map(|text| (kind(text), plain(text)))
+        {
             Some((Trouble::Hangs, text)) => {
-                let check = Check::fail(id, format!("the firewall agent {} hangs", name(gate))).why(text);
+                let check =
+                    Check::fail(id, format!("the firewall agent {} hangs", name(gate))).why(text);
                 return match gate.pid {
-                    Some(pid) if !seen.has_unit("teredo-firewall") => check.fix(format!("kill -KILL {pid}\n{start}")),
+                    Some(pid) if !seen.has_unit("teredo-firewall") => {
+                        check.fix(format!("kill -KILL {pid}\n{start}"))
+                    }
                     _ => check.fix("systemctl restart teredo-firewall"),
                 };
             }
             Some((Trouble::Other, text)) => {
-                return Check::fail(id, format!("the firewall agent {} reports trouble", name(gate)))
-                    .why(text)
-                    .fix(seen.restart("firewall"));
+                return Check::fail(
+                    id,
+                    format!("the firewall agent {} reports trouble", name(gate)),
+                )
+                .why(text)
+                .fix(seen.restart("firewall"));
             }
             Some(_) => {
-                return Check::ok(id, format!("{} follows the port, and reports what keeps it from its work", name(gate)));
+                return Check::ok(
+                    id,
+                    format!(
+                        "{} follows the port, and reports what keeps it from its work",
+                        name(gate)
+                    ),
+                );
             }
             None if !gate.in_sync => {
                 return Check::warn(id, format!("the firewall agent {} is behind", name(gate)))
@@ -132,7 +154,10 @@ fn agent(seen: &Seen) -> Check {
         }
     }
     if let Some(gate) = gates(seen).first() {
-        return Check::ok(id, format!("{} follows the port, and is in sync", name(gate)));
+        return Check::ok(
+            id,
+            format!("{} follows the port, and is in sync", name(gate)),
+        );
     }
     if let Some(process) = seen.running("firewall").next() {
         return match seen.status() {
@@ -143,11 +168,17 @@ fn agent(seen: &Seen) -> Check {
         };
     }
     if seen.roles().firewall {
-        return Check::fail(id, "no firewall agent runs, although this host is set up for one")
-            .why("nobody opens the port, and after 15 s a port that was open is closed")
-            .fix(start);
+        return Check::fail(
+            id,
+            "no firewall agent runs, although this host is set up for one",
+        )
+        .why("nobody opens the port, and after 15 s a port that was open is closed")
+        .fix(start);
     }
-    Check::ok(id, "no firewall agent runs; the checks below show whether one is needed")
+    Check::ok(
+        id,
+        "no firewall agent runs; the checks below show whether one is needed",
+    )
 }
 
 /// What can be said without the ruleset.
@@ -163,13 +194,19 @@ fn without_rules(seen: &Seen, reason: &str) -> Vec<Check> {
         Some(text) => Check::fail(id, text).fix("sudo teredo doctor"),
         None => unseen(id),
     };
-    let port = match (trouble(seen, Trouble::Lost), trouble(seen, Trouble::Suspected)) {
+    let port = match (
+        trouble(seen, Trouble::Lost),
+        trouble(seen, Trouble::Suspected),
+    ) {
         (Some(text), _) => Check::fail(id::FIREWALL_PORT, text).fix("sudo teredo doctor"),
         (None, Some(text)) => Check::warn(id::FIREWALL_PORT, text).fix("sudo teredo doctor"),
         (None, None) => unseen(id::FIREWALL_PORT),
     };
     let inside = match seen.status().and_then(|status| status.protected) {
-        Some(true) => Check::ok(id::FIREWALL_INSIDE, "the inside of the tunnel is closed to what nobody asked for"),
+        Some(true) => Check::ok(
+            id::FIREWALL_INSIDE,
+            "the inside of the tunnel is closed to what nobody asked for",
+        ),
         Some(false) => open_inside(seen),
         None => unseen(id::FIREWALL_INSIDE),
     };
@@ -221,7 +258,10 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
     let known = seen.port().is_some();
     let lost = trouble(seen, Trouble::Lost);
     // The way in first: it is the one that an exception is for.
-    let fates = [(way.follow(&inbound), &inbound), (way.follow(&outbound), &outbound)];
+    let fates = [
+        (way.follow(&inbound), &inbound),
+        (way.follow(&outbound), &outbound),
+    ];
     let dropped = fates.iter().find_map(|(fate, packet)| match fate {
         Fate::Dropped(place) => Some((place.clone(), *packet)),
         _ => None,
@@ -231,12 +271,25 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
             Fate::Doubtful(place) => Some((place.clone(), *packet)),
             _ => None,
         });
-        let named = if known { format!("port {port}") } else { "any port".to_owned() };
-        let which = match &way.set {
-            Some(set) => Check::ok(id::FIREWALL_WAY, format!("the set '{set}' lets the port through")),
-            None => Check::ok(id::FIREWALL_WAY, "the table 'inet teredo' suffices: no other rules drop the port"),
+        let named = if known {
+            format!("port {port}")
+        } else {
+            "any port".to_owned()
         };
-        let passes = Check::ok(id::FIREWALL_PORT, format!("datagrams from anybody get through to {named}"));
+        let which = match &way.set {
+            Some(set) => Check::ok(
+                id::FIREWALL_WAY,
+                format!("the set '{set}' lets the port through"),
+            ),
+            None => Check::ok(
+                id::FIREWALL_WAY,
+                "the table 'inet teredo' suffices: no other rules drop the port",
+            ),
+        };
+        let passes = Check::ok(
+            id::FIREWALL_PORT,
+            format!("datagrams from anybody get through to {named}"),
+        );
         let check = match (doubt, lost) {
             // Seen by the agent, whatever the rules look like.
             (Some((place, packet)), Some(text)) => Check::fail(
@@ -251,43 +304,72 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
             (Some((place, _)), None) => passes.why(format!("as far as can be told: {place} depends on more than the port")),
             (None, None) => passes,
         };
-        return [which, check, shadowed("no rule stands before the exception")];
+        return [
+            which,
+            check,
+            shadowed("no rule stands before the exception"),
+        ];
     };
     let direction = if packet.arrives() { "for" } else { "from" };
-    let named = if known { port.to_string() } else { "of Teredo".to_owned() };
+    let named = if known {
+        port.to_string()
+    } else {
+        "of Teredo".to_owned()
+    };
     let what = format!("datagrams {direction} port {named} are dropped: {place}");
     if way.set.is_some() && way.contents().is_some() {
         return match way.follow_with_set(packet) {
             Fate::Dropped(place) | Fate::Doubtful(place) if is_shadowed(way, &place) => {
-                let what = format!("{place} drops the port's datagrams before the exception is reached");
+                let what =
+                    format!("{place} drops the port's datagrams before the exception is reached");
                 let check = Check::fail(id::FIREWALL_SHADOWED, what)
                     .why("the rule that looks in the set comes too late; it must stand before any rule that drops")
                     .fix(way.open(&place, packet));
-                let port = Check::skip(id::FIREWALL_PORT, "a rule stands before the exception (firewall.shadowed)");
+                let port = Check::skip(
+                    id::FIREWALL_PORT,
+                    "a rule stands before the exception (firewall.shadowed)",
+                );
                 [needs_set(way), port, check]
             }
             // Another table than that of the set.
             Fate::Dropped(place) => {
                 let fix = way.open(&place, packet);
-                let check = Check::fail(id::FIREWALL_PORT, format!("datagrams {direction} port {named} are dropped: {place}"))
-                    .why(format!(
-                        "the set '{}' opens its own table alone. {}",
-                        way.set.as_ref().map(ToString::to_string).unwrap_or_default(),
-                        reason_of(&place)
-                    ))
-                    .fix(fix);
-                [needs_set(way), check, shadowed("no rule of the set's own table stands before the exception")]
+                let check = Check::fail(
+                    id::FIREWALL_PORT,
+                    format!("datagrams {direction} port {named} are dropped: {place}"),
+                )
+                .why(format!(
+                    "the set '{}' opens its own table alone. {}",
+                    way.set
+                        .as_ref()
+                        .map(ToString::to_string)
+                        .unwrap_or_default(),
+                    reason_of(&place)
+                ))
+                .fix(fix);
+                [
+                    needs_set(way),
+                    check,
+                    shadowed("no rule of the set's own table stands before the exception"),
+                ]
             }
             _ if !known => [
                 needs_set(way),
-                Check::skip(id::FIREWALL_PORT, "there is no port now; with one, the agent opens it in the set"),
+                Check::skip(
+                    id::FIREWALL_PORT,
+                    "there is no port now; with one, the agent opens it in the set",
+                ),
                 shadowed("no rule stands before the exception"),
             ],
             _ => {
                 let check = Check::fail(id::FIREWALL_PORT, format!("port {port} is closed: the set does not hold it"))
                     .why(format!("{place}; the agent fills the set, and it does not run, is behind or fills another one"))
                     .fix(seen.restart("firewall"));
-                [needs_set(way), check, shadowed("no rule stands before the exception")]
+                [
+                    needs_set(way),
+                    check,
+                    shadowed("no rule stands before the exception"),
+                ]
             }
         };
     }
@@ -345,8 +427,15 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
 }
 
 fn needs_set(way: &Way<'_>) -> Check {
-    let set = way.set.as_ref().map(ToString::to_string).unwrap_or_default();
-    Check::ok(id::FIREWALL_WAY, format!("this host uses the second way, the set '{set}'"))
+    let set = way
+        .set
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    Check::ok(
+        id::FIREWALL_WAY,
+        format!("this host uses the second way, the set '{set}'"),
+    )
 }
 
 /// Whether a rule of the place's table looks in the set: then the place is before it.
@@ -368,9 +457,12 @@ fn set(seen: &Seen, way: &Way<'_>) -> Check {
     let create = path.create_command();
     let look = look_command(way, path);
     let Some(table) = way.table_of_set() else {
-        return Check::fail(id, format!("the set '{path}' does not exist, nor does its table"))
-            .why("the agent waits for it; the ruleset was flushed, or loads from another file")
-            .fix(format!("nft add table {}\n{create}\n{look}", path.table));
+        return Check::fail(
+            id,
+            format!("the set '{path}' does not exist, nor does its table"),
+        )
+        .why("the agent waits for it; the ruleset was flushed, or loads from another file")
+        .fix(format!("nft add table {}\n{create}\n{look}", path.table));
     };
     let Some(contents) = table.named_set(&path.set) else {
         return Check::fail(id, format!("the set '{path}' does not exist"))
@@ -394,23 +486,35 @@ fn set(seen: &Seen, way: &Way<'_>) -> Check {
             .why("it must be declared as '{ type inet_service; flags timeout; }', in the file of the ruleset, too")
             .fix(format!("{}\n{}", again(), seen.restart("firewall")));
     }
-    let agents: Vec<u32> = seen.running("firewall").map(|process| process.pid).collect();
+    let agents: Vec<u32> = seen
+        .running("firewall")
+        .map(|process| process.pid)
+        .collect();
     if let Some(owner) = table.owner.filter(|owner| !agents.contains(owner)) {
-        return Check::fail(id, format!("the table '{}' belongs to the process {owner}", path.table))
-            .why("it has the flag owner: the kernel lets no other program fill its sets")
-            .fix(format!("ps -p {owner} -o pid,comm,args"));
+        return Check::fail(
+            id,
+            format!("the table '{}' belongs to the process {owner}", path.table),
+        )
+        .why("it has the flag owner: the kernel lets no other program fill its sets")
+        .fix(format!("ps -p {owner} -o pid,comm,args"));
     }
     if !table.looks_in(&path.set) {
-        return Check::fail(id, format!("no rule looks in the set '{path}', so it opens nothing"))
-            .why("the agent puts the port there, and a rule must accept what is in it")
-            .fix(look);
+        return Check::fail(
+            id,
+            format!("no rule looks in the set '{path}', so it opens nothing"),
+        )
+        .why("the agent puts the port there, and a rule must accept what is in it")
+        .fix(look);
     }
     if !contents.timeouts {
         return Check::warn(id, format!("the set '{path}' has no 'flags timeout'"))
             .why("if the agent is killed, the port stays open; declare it so in the file of the ruleset, too")
             .fix(format!("{}\n{}", again(), seen.restart("firewall")));
     }
-    Check::ok(id, format!("the set '{path}' can hold the port, and a rule looks in it"))
+    Check::ok(
+        id,
+        format!("the set '{path}' can hold the port, and a rule looks in it"),
+    )
 }
 
 /// The rule that looks in the set, in the chain that drops, or in the one of the hook.
@@ -443,7 +547,10 @@ fn look_command(way: &Way<'_>, path: &teredo_firewall::SetPath) -> String {
 /// Declares the set anew: its rules first, because the kernel keeps a set that a rule looks in.
 fn replace_commands(way: &Way<'_>, path: &teredo_firewall::SetPath, look: &str) -> String {
     let mut lines = Vec::new();
-    let chains = way.table_of_set().into_iter().flat_map(|table| &table.rules);
+    let chains = way
+        .table_of_set()
+        .into_iter()
+        .flat_map(|table| &table.rules);
     for (chain, rules) in chains {
         let looking = rules
             .iter()
@@ -498,9 +605,12 @@ fn table(seen: &Seen, rules: &Rules) -> Check {
             .fix(format!("nft list table inet teredo\nnft delete table inet teredo\n{restart}"));
     }
     if table.dormant {
-        return Check::fail(id, "the table 'inet teredo' is dormant: no packet meets its rules")
-            .why("another program has set the flag")
-            .fix(format!("nft delete table inet teredo\n{restart}"));
+        return Check::fail(
+            id,
+            "the table 'inet teredo' is dormant: no packet meets its rules",
+        )
+        .why("another program has set the flag")
+        .fix(format!("nft delete table inet teredo\n{restart}"));
     }
     Check::ok(id, "the table 'inet teredo' is the agent's, and in effect")
 }
@@ -547,7 +657,10 @@ fn discovery(seen: &Seen, way: &Way<'_>) -> Check {
     let [a, b, c, _] = way.here.0.octets();
     let neighbour = Ipv4Addr::new(a, b, c, 254);
     let packets = [
-        (kinds::discovery(&way.outside, neighbour), "ip daddr 224.0.0.253 udp dport 3544"),
+        (
+            kinds::discovery(&way.outside, neighbour),
+            "ip daddr 224.0.0.253 udp dport 3544",
+        ),
         (kinds::igmp(&way.outside, neighbour), "ip protocol igmp"),
     ];
     for (packet, rule) in packets {
@@ -570,15 +683,23 @@ fn discovery(seen: &Seen, way: &Way<'_>) -> Check {
 }
 
 fn upnp() -> Check {
-    Check::ok(id::FIREWALL_UPNP, "this client does not use UPnP, so UDP 1900 needs no exception")
+    Check::ok(
+        id::FIREWALL_UPNP,
+        "this client does not use UPnP, so UDP 1900 needs no exception",
+    )
 }
 
 fn tunnel(seen: &Seen) -> Option<(Link, Ipv6Addr)> {
     let name = seen.interface();
     let index = seen.host.links.iter().find(|link| link.name == name)?.index;
-    let group = seen.status().map_or(0, |status| status.role.interface_group());
+    let group = seen
+        .status()
+        .map_or(0, |status| status.role.interface_group());
     let own = seen.host.teredo_links.iter().find(|(link, _)| link == name);
-    let address = own.map_or(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 1), |(_, address)| *address);
+    let address = own.map_or(
+        Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 1),
+        |(_, address)| *address,
+    );
     Some((
         Link {
             name: name.to_owned(),
@@ -600,24 +721,47 @@ fn icmpv6(seen: &Seen, rules: &Rules) -> Check {
         return Check::skip(id, "there is no tunnel now");
     };
     let fix = |place: &super::rules::walk::Place| match place.keeper {
-        Keeper::Iptables => format!("ip6tables -I INPUT -i {} -p ipv6-icmp -j ACCEPT", quote(&link.name)),
-        Keeper::IptablesLegacy => format!("ip6tables-legacy -I INPUT -i {} -p ipv6-icmp -j ACCEPT", quote(&link.name)),
-        Keeper::Ufw => format!("ip6tables -I ufw6-before-input -i {} -p ipv6-icmp -j ACCEPT", quote(&link.name)),
-        Keeper::Firewalld => "firewall-cmd --permanent --remove-icmp-block-inversion\nfirewall-cmd --reload".to_owned(),
-        _ => insert(place, &format!("iifname \"{}\" meta l4proto ipv6-icmp", link.name)),
+        Keeper::Iptables => format!(
+            "ip6tables -I INPUT -i {} -p ipv6-icmp -j ACCEPT",
+            quote(&link.name)
+        ),
+        Keeper::IptablesLegacy => format!(
+            "ip6tables-legacy -I INPUT -i {} -p ipv6-icmp -j ACCEPT",
+            quote(&link.name)
+        ),
+        Keeper::Ufw => format!(
+            "ip6tables -I ufw6-before-input -i {} -p ipv6-icmp -j ACCEPT",
+            quote(&link.name)
+        ),
+        Keeper::Firewalld => {
+            "firewall-cmd --permanent --remove-icmp-block-inversion\nfirewall-cmd --reload"
+                .to_owned()
+        }
+        _ => insert(
+            place,
+            &format!("iifname \"{}\" meta l4proto ipv6-icmp", link.name),
+        ),
     };
     let mut too_big = kinds::icmpv6(&link, address, TOO_BIG);
     too_big.state = RELATED;
     if let Fate::Dropped(place) = rules.follow(&too_big, None) {
-        return Check::warn(id, format!("ICMPv6 errors do not get in from the tunnel: {place}"))
-            .why("without 'packet too big', connections hang when a path takes shorter packets only")
-            .fix(fix(&place));
+        return Check::warn(
+            id,
+            format!("ICMPv6 errors do not get in from the tunnel: {place}"),
+        )
+        .why("without 'packet too big', connections hang when a path takes shorter packets only")
+        .fix(fix(&place));
     }
     let echo = kinds::icmpv6(&link, address, ECHO);
     if let Fate::Dropped(place) = rules.follow(&echo, None) {
-        return Check::ok(id, "ICMPv6 errors get in from the tunnel, echo requests do not")
-            .why(format!("{place}; nobody can ping this host's Teredo address"))
-            .fix(fix(&place));
+        return Check::ok(
+            id,
+            "ICMPv6 errors get in from the tunnel, echo requests do not",
+        )
+        .why(format!(
+            "{place}; nobody can ping this host's Teredo address"
+        ))
+        .fix(fix(&place));
     }
     Check::ok(id, "ICMPv6 gets in from the tunnel")
 }
@@ -629,23 +773,30 @@ fn inside(seen: &Seen, rules: &Rules) -> Check {
     let Some((link, address)) = tunnel(seen) else {
         return match protected {
             Some(false) => open_inside(seen),
-            Some(true) => Check::ok(id, "the inside of the tunnel is closed to what nobody asked for"),
+            Some(true) => Check::ok(
+                id,
+                "the inside of the tunnel is closed to what nobody asked for",
+            ),
             None => Check::skip(id, "there is no tunnel now"),
         };
     };
     // No service is on it, and nobody lets it in by name.
     const PORT: u16 = 47_011;
-    let fates = [TCP, UDP].map(|protocol| rules.follow(&kinds::inside(&link, address, protocol, PORT), None));
+    let fates = [TCP, UDP]
+        .map(|protocol| rules.follow(&kinds::inside(&link, address, protocol, PORT), None));
     match &fates {
-        [Fate::Dropped(place), Fate::Dropped(_)] => {
-            Check::ok(id, "the inside of the tunnel is closed to what nobody asked for").why(match place.keeper {
-                Keeper::Teredo => String::new(),
-                _ => place.to_string(),
-            })
-        }
-        _ if protected == Some(true) && !fates.contains(&Fate::Passes) => {
-            Check::ok(id, "the inside of the tunnel is closed to what nobody asked for")
-        }
+        [Fate::Dropped(place), Fate::Dropped(_)] => Check::ok(
+            id,
+            "the inside of the tunnel is closed to what nobody asked for",
+        )
+        .why(match place.keeper {
+            Keeper::Teredo => String::new(),
+            _ => place.to_string(),
+        }),
+        _ if protected == Some(true) && !fates.contains(&Fate::Passes) => Check::ok(
+            id,
+            "the inside of the tunnel is closed to what nobody asked for",
+        ),
         _ => open_inside(seen),
     }
 }
@@ -670,8 +821,11 @@ fn open_inside(seen: &Seen) -> Check {
 fn legacy(rules: &Rules) -> Check {
     let id = id::FIREWALL_LEGACY;
     if rules.legacy.is_in_use() {
-        Check::ok(id, "iptables-legacy has rules, which the checks above have followed, too")
-            .why("'nft list ruleset' does not show them; 'iptables-legacy-save' does")
+        Check::ok(
+            id,
+            "iptables-legacy has rules, which the checks above have followed, too",
+        )
+        .why("'nft list ruleset' does not show them; 'iptables-legacy-save' does")
     } else {
         Check::ok(id, "iptables-legacy has no rules")
     }

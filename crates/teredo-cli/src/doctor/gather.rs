@@ -1,8 +1,8 @@
 //! Looks at this host. Nothing here judges, and nothing here changes anything.
 
 mod host;
-mod processes;
 mod path;
+mod processes;
 mod service;
 mod units;
 
@@ -38,7 +38,11 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         let server = server.join().unwrap_or_default();
         (server, processes, units, rules)
     });
-    let interface = service.status.as_ref().ok().and_then(|status| status.interface.clone());
+    let interface = service
+        .status
+        .as_ref()
+        .ok()
+        .and_then(|status| status.interface.clone());
     let interface = interface.unwrap_or_else(|| settings.client.interface.clone());
     let host = host::look(&processes, &interface);
     Seen {
@@ -95,14 +99,20 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
     server.outside = local.as_ref().ok().and_then(|local| {
         let addresses = nix::ifaddrs::getifaddrs().ok()?;
         let name = addresses.filter(|one| {
-            let own = one.address.as_ref().and_then(|own| own.as_sockaddr_in().map(|own| own.ip()));
+            let own = one
+                .address
+                .as_ref()
+                .and_then(|own| own.as_sockaddr_in().map(|own| own.ip()));
             own == Some(*local)
         });
         let name = name.map(|one| one.interface_name).next()?;
         Some(host::link(&name, 1))
     });
     // A neighbour, by whose address the kernel tells the link's own MTU.
-    let neighbour = local.as_ref().ok().map(|local| Ipv4Addr::from_bits(local.to_bits() ^ 1));
+    let neighbour = local
+        .as_ref()
+        .ok()
+        .map(|local| Ipv4Addr::from_bits(local.to_bits() ^ 1));
     server.local = Some(local);
     if let Some(neighbour) = neighbour {
         server.link_limit = path_limit(neighbour).ok().flatten();
@@ -113,9 +123,8 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
 
 fn rules() -> Result<Rules, String> {
     let nftables = Ruleset::read().map_err(|error| error.to_string())?;
-    let legacy = host::legacy_rules().map_or_else(Legacy::default, |[ipv4, ipv6]| {
-        Legacy::parse(&ipv4, &ipv6)
-    });
+    let legacy = host::legacy_rules()
+        .map_or_else(Legacy::default, |[ipv4, ipv6]| Legacy::parse(&ipv4, &ipv6));
     Ok(Rules { nftables, legacy })
 }
 

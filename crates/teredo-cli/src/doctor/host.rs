@@ -132,9 +132,10 @@ fn capabilities(seen: &Seen) -> Check {
     let roles = seen.roles();
     let needs = roles.client || roles.relay || roles.firewall;
     let daemons = ["client", "relay", "firewall"];
-    let without = daemons.iter().flat_map(|name| seen.running(name)).find(|process| {
-        process.capabilities.is_some_and(|own| own & NET_ADMIN == 0)
-    });
+    let without = daemons
+        .iter()
+        .flat_map(|name| seen.running(name))
+        .find(|process| process.capabilities.is_some_and(|own| own & NET_ADMIN == 0));
     if let Some(process) = without {
         return Check::fail(id, format!("{} lacks CAP_NET_ADMIN", process.program()))
             .why("it can change no interface and read no rules; a drop-in of its unit may take the capability away")
@@ -178,7 +179,9 @@ fn native(seen: &Seen) -> Check {
     let dormant = seen
         .status()
         .filter(|status| status.state == Phase::Dormant);
-    let of_client = seen.status().is_none_or(|status| status.role == Role::Client);
+    let of_client = seen
+        .status()
+        .is_none_or(|status| status.role == Role::Client);
     if !seen.roles().client || !of_client {
         return Check::ok(id, "this host needs no Teredo client");
     }
@@ -237,8 +240,9 @@ fn prefix_policy(seen: &Seen) -> Check {
         [teredo.unwrap_or(rest), of("::ffff:0:0/96").unwrap_or(rest)]
     };
     if !rows.is_empty() && teredo > ipv4 && seen.host.native.is_none() {
-        return Check::ok(id, "/etc/gai.conf prefers Teredo to IPv4")
-            .why("names with addresses of both kinds are reached through the tunnel, which is slower");
+        return Check::ok(id, "/etc/gai.conf prefers Teredo to IPv4").why(
+            "names with addresses of both kinds are reached through the tunnel, which is slower",
+        );
     }
     Check::ok(id, "programs prefer IPv4 where a name has it, and use Teredo for the rest")
         .why(
@@ -262,7 +266,9 @@ fn clock(now: SystemTime) -> Check {
         return Check::ok(id, format!("the clock shows {time}"));
     }
     Check::warn(id, format!("the clock shows {time}, which cannot be"))
-        .why("Teredo does without the time, but names under DNSSEC do not resolve, and logs mislead")
+        .why(
+            "Teredo does without the time, but names under DNSSEC do not resolve, and logs mislead",
+        )
         .fix("timedatectl set-ntp true")
 }
 
@@ -277,9 +283,15 @@ fn connections(seen: &Seen) -> Check {
         return Check::ok(id, format!("{count} of {most} connections are tracked"));
     }
     let check = if count >= most {
-        Check::fail(id, format!("the kernel's table of connections is full: {count} of {most}"))
+        Check::fail(
+            id,
+            format!("the kernel's table of connections is full: {count} of {most}"),
+        )
     } else {
-        Check::warn(id, format!("the kernel's table of connections is almost full: {count} of {most}"))
+        Check::warn(
+            id,
+            format!("the kernel's table of connections is almost full: {count} of {most}"),
+        )
     };
     check
         .why("the kernel drops each packet that would open another one: peers and servers that are new are lost")

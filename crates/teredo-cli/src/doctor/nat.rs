@@ -52,8 +52,14 @@ fn mapping(seen: &Seen) -> Check {
                  router, masquerade without 'random' and 'fully-random'; a provider's NAT cannot be changed: use a VPN",
             );
     }
-    let probed = seen.server.probe.as_ref().filter(|probe| probe.nat.mapping == Some(Mapping::EndpointIndependent));
-    let mapped = status.and_then(|status| status.mapped).or(probed.and_then(|probe| probe.mapped));
+    let probed = seen
+        .server
+        .probe
+        .as_ref()
+        .filter(|probe| probe.nat.mapping == Some(Mapping::EndpointIndependent));
+    let mapped = status
+        .and_then(|status| status.mapped)
+        .or(probed.and_then(|probe| probe.mapped));
     match mapped {
         Some(mapped) => Check::ok(id, format!("one mapping for all destinations: {mapped}")),
         None => Check::skip(id, "the server does not say how the NAT maps the port"),
@@ -70,16 +76,24 @@ fn unknown(seen: &Seen, id: Id, field: &str) -> Check {
 
 fn filtering(seen: &Seen) -> Check {
     let id = id::NAT_FILTERING;
-    let kind = seen.server.probe.as_ref().and_then(|probe| probe.nat.filtering);
+    let kind = seen
+        .server
+        .probe
+        .as_ref()
+        .and_then(|probe| probe.nat.filtering);
     let said = seen.status().and_then(|status| status.nat.as_deref());
     match (kind, said) {
-        (Some(Filtering::EndpointIndependent), _) => Check::ok(id, "everybody gets in once the mapping is open (full cone)"),
-        (Some(Filtering::AddressDependent), _) => {
-            Check::ok(id, "those get in to whose address something was sent (restricted)")
+        (Some(Filtering::EndpointIndependent), _) => {
+            Check::ok(id, "everybody gets in once the mapping is open (full cone)")
         }
-        (Some(Filtering::AddressAndPortDependent), _) => {
-            Check::ok(id, "those get in to whose address and port something was sent (port-restricted)")
-        }
+        (Some(Filtering::AddressDependent), _) => Check::ok(
+            id,
+            "those get in to whose address something was sent (restricted)",
+        ),
+        (Some(Filtering::AddressAndPortDependent), _) => Check::ok(
+            id,
+            "those get in to whose address and port something was sent (port-restricted)",
+        ),
         (None, Some(nat)) => Check::ok(id, plain(nat)),
         (None, None) => unknown(seen, id, "filtering"),
     }
@@ -91,7 +105,9 @@ fn port(seen: &Seen) -> Check {
         .status()
         .and_then(|status| Some((status.local?, status.mapped?)));
     match ends {
-        Some((local, mapped)) if local == mapped => Check::ok(id, "there is no NAT: the address is this host's own"),
+        Some((local, mapped)) if local == mapped => {
+            Check::ok(id, "there is no NAT: the address is this host's own")
+        }
         Some((local, mapped)) if local.port() == mapped.port() => {
             Check::ok(id, format!("the NAT keeps the port, {}", local.port()))
         }
@@ -99,7 +115,12 @@ fn port(seen: &Seen) -> Check {
             id,
             format!("the NAT maps port {} to {}", local.port(), mapped.port()),
         ),
-        None => match seen.server.probe.as_ref().and_then(|probe| probe.nat.port_preserving) {
+        None => match seen
+            .server
+            .probe
+            .as_ref()
+            .and_then(|probe| probe.nat.port_preserving)
+        {
             Some(true) => Check::ok(id, "the NAT keeps ports"),
             Some(false) => Check::ok(id, "the NAT gives other ports"),
             None => unknown(seen, id, "port_preserving"),
@@ -109,24 +130,37 @@ fn port(seen: &Seen) -> Check {
 
 fn hairpin(seen: &Seen) -> Check {
     let id = id::NAT_HAIRPIN;
-    match seen.server.probe.as_ref().and_then(|probe| probe.nat.hairpin) {
-        Some(true) => Check::ok(id, "hosts behind the NAT reach each other by its public address"),
-        Some(false) => Check::ok(id, "hosts behind the NAT do not reach each other by its public address")
-            .why("clients on one link find each other by local discovery, which is on by default"),
+    match seen
+        .server
+        .probe
+        .as_ref()
+        .and_then(|probe| probe.nat.hairpin)
+    {
+        Some(true) => Check::ok(
+            id,
+            "hosts behind the NAT reach each other by its public address",
+        ),
+        Some(false) => Check::ok(
+            id,
+            "hosts behind the NAT do not reach each other by its public address",
+        )
+        .why("clients on one link find each other by local discovery, which is on by default"),
         None => unknown(seen, id, "hairpin"),
     }
 }
 
 fn lifetime(seen: &Seen) -> Check {
-    Check::skip(id::NAT_LIFETIME, "not measured, because that takes minutes").why(format!(
-        "'{} --lifetime' measures it",
-        probe(seen)
-    ))
+    Check::skip(id::NAT_LIFETIME, "not measured, because that takes minutes")
+        .why(format!("'{} --lifetime' measures it", probe(seen)))
 }
 
 fn carrier(seen: &Seen) -> Check {
     let id = id::NAT_CARRIER;
-    let local = seen.server.local.as_ref().and_then(|local| local.as_ref().ok());
+    let local = seen
+        .server
+        .local
+        .as_ref()
+        .and_then(|local| local.as_ref().ok());
     let mapped = seen.status().and_then(|status| status.mapped);
     match (local, mapped) {
         (Some(local), _) if is_shared(*local) => Check::ok(id, format!("this host is behind its provider's NAT: {local}"))
@@ -148,7 +182,10 @@ fn mtu(seen: &Seen) -> Check {
     });
     let Some(limit) = said.or(seen.server.path_limit) else {
         return match &seen.server.local {
-            Some(Ok(_)) => Check::ok(id, format!("tunnel packets of {MTU} bytes travel in one piece, as far as is known")),
+            Some(Ok(_)) => Check::ok(
+                id,
+                format!("tunnel packets of {MTU} bytes travel in one piece, as far as is known"),
+            ),
             _ => Check::skip(id, "no way to a server is known"),
         };
     };
@@ -179,10 +216,16 @@ fn offload(seen: &Seen) -> Check {
         return Check::ok(id, "offloads are turned off in the settings");
     }
     match seen.host.offload {
-        [true, true] => Check::ok(id, "the kernel cuts and joins datagrams (UDP_SEGMENT, UDP_GRO)"),
+        [true, true] => Check::ok(
+            id,
+            "the kernel cuts and joins datagrams (UDP_SEGMENT, UDP_GRO)",
+        ),
         [segment, _] => Check::warn(
             id,
-            format!("the kernel refuses {}", if segment { "UDP_GRO" } else { "UDP_SEGMENT" }),
+            format!(
+                "the kernel refuses {}",
+                if segment { "UDP_GRO" } else { "UDP_SEGMENT" }
+            ),
         )
         .why("the client works packet by packet, which costs speed alone; Linux has both since 5.0")
         .fix("uname -r"),

@@ -33,7 +33,10 @@ impl<'a> Report<'a> {
         let longest = self.checks.iter().map(|check| check.id.len()).max();
         let name = format!("{:1$}  ", check.id, longest.unwrap_or_default());
         let text = wrapped(&check.what, &name);
-        writeln!(f, "{number:>3} {style}{result:<4}{style:#}  {bold}{text}{bold:#}")?;
+        writeln!(
+            f,
+            "{number:>3} {style}{result:<4}{style:#}  {bold}{text}{bold:#}"
+        )?;
         let noted = check.result == Verdict::Ok || check.result == Verdict::Skip;
         if !check.why.is_empty() {
             let label = if noted { "note: " } else { "why:  " };
@@ -78,7 +81,11 @@ impl<'a> Report<'a> {
             count(Verdict::Warn),
             count(Verdict::Skip),
         );
-        let worst = if fails > 0 { Verdict::Fail } else { Verdict::Warn };
+        let worst = if fails > 0 {
+            Verdict::Fail
+        } else {
+            Verdict::Warn
+        };
         // What the state says follows from something else.
         let mut troubles = self
             .checks

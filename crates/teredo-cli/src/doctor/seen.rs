@@ -287,7 +287,10 @@ impl Seen {
         let mut roles = Roles {
             client: role == Some(Role::Client) || has.client || enabled("teredo-client"),
             server: has.server || runs("server") || enabled("teredo-server"),
-            relay: role == Some(Role::Relay) || has.relay || runs("relay") || enabled("teredo-relay"),
+            relay: role == Some(Role::Relay)
+                || has.relay
+                || runs("relay")
+                || enabled("teredo-relay"),
             firewall: has.firewall || runs("firewall") || enabled("teredo-firewall"),
         };
         roles.client |= runs("client");

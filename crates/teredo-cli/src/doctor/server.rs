@@ -64,9 +64,15 @@ fn name(seen: &Seen) -> Check {
             ));
     }
     if let Some(finding) = server.found("name.silent") {
-        return Check::fail(id, format!("the name {shown} cannot be looked up: {}", plain(&finding.text)))
-            .why("the name service of this host does not answer; its servers are in /etc/resolv.conf")
-            .fix(format!("{lookup}\ncat /etc/resolv.conf"));
+        return Check::fail(
+            id,
+            format!(
+                "the name {shown} cannot be looked up: {}",
+                plain(&finding.text)
+            ),
+        )
+        .why("the name service of this host does not answer; its servers are in /etc/resolv.conf")
+        .fix(format!("{lookup}\ncat /etc/resolv.conf"));
     }
     Check::skip(id, "the server was not looked up")
 }
@@ -79,13 +85,25 @@ fn address(seen: &Seen) -> Check {
     };
     if let Some((secondary, primary)) = reason.split_once(" is the secondary address of server ") {
         let primary = primary.split(':').next().unwrap_or_default();
-        return Check::fail(id, format!("{} is the server's second address; its first is {}", plain(secondary), plain(primary)))
-            .why("a client is configured with the primary address")
-            .fix(format!(
-                "{}\n{}",
-                seen.set("server", "client", "servers", &format!("[\"{}\"]", plain(primary))),
-                seen.restart("client")
-            ));
+        return Check::fail(
+            id,
+            format!(
+                "{} is the server's second address; its first is {}",
+                plain(secondary),
+                plain(primary)
+            ),
+        )
+        .why("a client is configured with the primary address")
+        .fix(format!(
+            "{}\n{}",
+            seen.set(
+                "server",
+                "client",
+                "servers",
+                &format!("[\"{}\"]", plain(primary))
+            ),
+            seen.restart("client")
+        ));
     }
     let refused = refused_address(found.primary, Some(seen.settings.client.allow_private));
     let refused = match seen.status() {
@@ -93,9 +111,16 @@ fn address(seen: &Seen) -> Check {
         None => refused,
     };
     let Some(refused) = refused else {
-        return Check::ok(id, format!("{} and {} can be a server's addresses", found.primary, found.secondary));
+        return Check::ok(
+            id,
+            format!(
+                "{} and {} can be a server's addresses",
+                found.primary, found.secondary
+            ),
+        );
     };
-    let check = Check::fail(id, format!("a client does not use server {refused}")).why(refused.remedy);
+    let check =
+        Check::fail(id, format!("a client does not use server {refused}")).why(refused.remedy);
     if found.primary.is_private() {
         check.fix(format!(
             "{}\n{}",
@@ -145,9 +170,12 @@ fn blocked(seen: &Seen) -> Check {
                 // A port that the set should hold is a matter of the set.
                 Fate::Dropped(_) if seen.is_qualified() && way.passes_with_set(&packet) => {}
                 Fate::Dropped(place) => {
-                    return Check::fail(id, format!("this host drops {direction} the server {address}: {place}"))
-                        .why(reason_of(&place))
-                        .fix(way.open_server(&place, &packet));
+                    return Check::fail(
+                        id,
+                        format!("this host drops {direction} the server {address}: {place}"),
+                    )
+                    .why(reason_of(&place))
+                    .fix(way.open_server(&place, &packet));
                 }
                 Fate::Doubtful(place) if is_silent(seen) => {
                     return Check::warn(id, format!("this host may drop {direction} the server {address}: {place}"))
@@ -158,7 +186,10 @@ fn blocked(seen: &Seen) -> Check {
             }
         }
     }
-    Check::ok(id, "the rules of this host let the server's datagrams through, both ways")
+    Check::ok(
+        id,
+        "the rules of this host let the server's datagrams through, both ways",
+    )
 }
 
 fn is_silent(seen: &Seen) -> bool {
@@ -192,17 +223,28 @@ fn serving(seen: &Seen) -> Check {
     let named = process.and_then(|process| process.option("--address")?.parse().ok());
     addresses.extend(named.filter(|address| !seen.settings.serves.contains(address)));
     for address in &addresses {
-        let packet = kinds::to_port(&way.outside, (way.stranger(), ANY_PORT), (*address, PORT), super::rules::packet::NEW);
+        let packet = kinds::to_port(
+            &way.outside,
+            (way.stranger(), ANY_PORT),
+            (*address, PORT),
+            super::rules::packet::NEW,
+        );
         if let Fate::Dropped(place) = rules.follow(&packet, None) {
-            return Check::fail(id, format!("this host drops what clients send to its server {address}: {place}"))
-                .why(reason_of(&place))
-                .fix(way.open_fixed(&place, PORT, true));
+            return Check::fail(
+                id,
+                format!("this host drops what clients send to its server {address}: {place}"),
+            )
+            .why(reason_of(&place))
+            .fix(way.open_fixed(&place, PORT, true));
         }
     }
     if addresses.is_empty() {
         Check::ok(id, "this host has no server, and needs none")
     } else {
-        Check::ok(id, "clients reach the server of this host through its rules")
+        Check::ok(
+            id,
+            "clients reach the server of this host through its rules",
+        )
     }
 }
 
@@ -217,24 +259,37 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
     let (primary, secondary) = (server.primary, server.secondary);
     let reason = reason(seen);
     if reason.contains("valid authentication") {
-        return Check::fail(id, format!("server {primary} answers, but it does not have our secret"))
-            .why(plain(reason))
-            .fix(SECRET);
+        return Check::fail(
+            id,
+            format!("server {primary} answers, but it does not have our secret"),
+        )
+        .why(plain(reason))
+        .fix(SECRET);
     }
     if let Some([one, other]) = seen.server.round_trips() {
         if reason.contains("does not know our identifier") {
-            return Check::fail(id, format!("server {primary} answers strangers, and not our secret"))
-                .why(plain(reason))
-                .fix(SECRET);
+            return Check::fail(
+                id,
+                format!("server {primary} answers strangers, and not our secret"),
+            )
+            .why(plain(reason))
+            .fix(SECRET);
         }
-        let times = format!("{primary} answers in {}, {secondary} in {}", span(one), span(other));
+        let times = format!(
+            "{primary} answers in {}, {secondary} in {}",
+            span(one),
+            span(other)
+        );
         return Check::ok(id, times);
     }
     if seen.is_qualified() {
         return Check::ok(id, format!("server {primary} answers the client"));
     }
     if blocked {
-        return Check::skip(id, "this host's own rules drop the question or the answer (server.blocked)");
+        return Check::skip(
+            id,
+            "this host's own rules drop the question or the answer (server.blocked)",
+        );
     }
     unanswered(seen, primary, secondary)
 }
@@ -264,8 +319,9 @@ fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Check {
     let finding = SILENCES.iter().find_map(|id| seen.server.found(id));
     let Some(finding) = finding else {
         return match &seen.server.probe {
-            Some(_) => Check::fail(id, format!("not every answer of {primary} came in time"))
-                .fix(format!("teredo probe {}", super::shell::quote(&primary.to_string()))),
+            Some(_) => Check::fail(id, format!("not every answer of {primary} came in time")).fix(
+                format!("teredo probe {}", super::shell::quote(&primary.to_string())),
+            ),
             None => Check::skip(id, "the server was not asked"),
         };
     };
@@ -329,10 +385,14 @@ fn conforms(seen: &Seen) -> Check {
         return Check::skip(id, "no answer to judge");
     }
     let of_server = |finding: &&Finding| {
-        !finding.id.starts_with("nat.") && !SILENCES.contains(&finding.id) && finding.id != "server.private-address"
+        !finding.id.starts_with("nat.")
+            && !SILENCES.contains(&finding.id)
+            && finding.id != "server.private-address"
     };
     let mut findings = probe.findings.iter().filter(of_server);
-    let worst = findings.clone().find(|finding| finding.grade == Grade::Fail);
+    let worst = findings
+        .clone()
+        .find(|finding| finding.grade == Grade::Fail);
     let more = format!("teredo probe {}", super::shell::quote(&probe.server));
     match worst {
         Some(finding) if !seen.is_qualified() => Check::fail(id, plain(&finding.text))

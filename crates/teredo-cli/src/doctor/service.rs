@@ -24,7 +24,9 @@ pub(super) fn judge(seen: &Seen) -> Vec<Check> {
 fn unit(seen: &Seen) -> Check {
     let id = id::SERVICE_UNIT;
     let units = match &seen.units {
-        Units::NoManager => return Check::ok(id, "systemd does not run here, so there are no units"),
+        Units::NoManager => {
+            return Check::ok(id, "systemd does not run here, so there are no units");
+        }
         Units::Unknown(reason) => return Check::skip(id, plain(reason)),
         Units::Known(units) => units,
     };
@@ -50,8 +52,13 @@ fn unit(seen: &Seen) -> Check {
     }
     if let Some(unit) = units.iter().find(|unit| unit.file == "masked") {
         let name = short(unit);
-        return Check::fail(id, format!("the unit {name} is masked, so nothing starts it"))
-            .fix(format!("systemctl unmask {name}\nsystemctl enable --now {name}"));
+        return Check::fail(
+            id,
+            format!("the unit {name} is masked, so nothing starts it"),
+        )
+        .fix(format!(
+            "systemctl unmask {name}\nsystemctl enable --now {name}"
+        ));
     }
     // A client that a socket or another unit starts is not enabled itself.
     let by_socket = units
@@ -112,7 +119,9 @@ fn socket(seen: &Seen) -> Check {
                     let folder = service.socket.parent().unwrap_or(&service.socket);
                     let folder = quote(&folder.display().to_string());
                     Check::warn(id, format!("not every user can connect to {path}"))
-                        .why("programs of other users cannot read the port or the state (rule N-18)")
+                        .why(
+                            "programs of other users cannot read the port or the state (rule N-18)",
+                        )
                         .fix(format!("chmod 755 {folder}\nchmod 666 {typed}"))
                 }
                 _ => Check::ok(id, format!("the service answers on {path}")),
@@ -121,7 +130,10 @@ fn socket(seen: &Seen) -> Check {
         Err(unanswered) => unanswered,
     };
     if !roles.client && !roles.relay {
-        return Check::ok(id, "no client or relay is to run here: this host is a server");
+        return Check::ok(
+            id,
+            "no client or relay is to run here: this host is a server",
+        );
     }
     let elsewhere = seen.running(daemon).find_map(|process| {
         let socket = process.option("--socket")?;
@@ -131,9 +143,16 @@ fn socket(seen: &Seen) -> Check {
         elsewhere,
         matches!(unanswered, Unanswered::Missing | Unanswered::Refused),
     ) {
-        return Check::fail(id, format!("nobody listens on {path}: {} has another socket, {}", process.program(), plain(socket)))
-            .why("the doctor asks the socket of --socket or $TEREDO_SOCKET, or else the default one")
-            .fix(format!("teredo --socket {} doctor", quote(socket)));
+        return Check::fail(
+            id,
+            format!(
+                "nobody listens on {path}: {} has another socket, {}",
+                process.program(),
+                plain(socket)
+            ),
+        )
+        .why("the doctor asks the socket of --socket or $TEREDO_SOCKET, or else the default one")
+        .fix(format!("teredo --socket {} doctor", quote(socket)));
     }
     let stopped = seen.running(daemon).find(|process| process.stopped);
     match (unanswered, &service.file) {
@@ -174,18 +193,36 @@ fn group(seen: &Seen) -> Check {
         // Without the group, only root controls a client that was started by hand.
         return match (seen.host.group_exists, seen.has_unit("teredo-client")) {
             (true, _) => Check::ok(id, "members of the group 'teredo' control the client"),
-            (false, true) => Check::fail(id, "this host has no group 'teredo', which the units name")
-                .why("the units run as that user and group, and do not start without")
-                .fix("systemd-sysusers\nsystemctl restart teredo-client"),
-            (false, false) => Check::ok(id, "only root controls the client: there is no group 'teredo'"),
+            (false, true) => {
+                Check::fail(id, "this host has no group 'teredo', which the units name")
+                    .why("the units run as that user and group, and do not start without")
+                    .fix("systemd-sysusers\nsystemctl restart teredo-client")
+            }
+            (false, false) => Check::ok(
+                id,
+                "only root controls the client: there is no group 'teredo'",
+            ),
         };
     }
     let name = wanted.unwrap_or_default();
     match nix::unistd::Group::from_name(name) {
-        Ok(None) => Check::fail(id, format!("this host has no group '{}', which the settings name", plain(name)))
-            .why("the client does not start with it")
-            .fix(format!("groupadd --system {}\n{}", quote(name), seen.restart("client"))),
-        _ => Check::ok(id, format!("members of the group '{}' control the client", plain(name))),
+        Ok(None) => Check::fail(
+            id,
+            format!(
+                "this host has no group '{}', which the settings name",
+                plain(name)
+            ),
+        )
+        .why("the client does not start with it")
+        .fix(format!(
+            "groupadd --system {}\n{}",
+            quote(name),
+            seen.restart("client")
+        )),
+        _ => Check::ok(
+            id,
+            format!("members of the group '{}' control the client", plain(name)),
+        ),
     }
 }
 
@@ -199,9 +236,15 @@ fn version(seen: &Seen) -> Check {
     if let Some(status) = seen.status()
         && status.version != own
     {
-        return Check::warn(id, format!("the service is version {}, and this program is {own}", plain(&status.version)))
-            .why("it was not restarted after an upgrade, or another program is in the path first")
-            .fix(seen.restart(daemon));
+        return Check::warn(
+            id,
+            format!(
+                "the service is version {}, and this program is {own}",
+                plain(&status.version)
+            ),
+        )
+        .why("it was not restarted after an upgrade, or another program is in the path first")
+        .fix(seen.restart(daemon));
     }
     let replaced = ["client", "relay", "server", "firewall"]
         .into_iter()
@@ -210,9 +253,15 @@ fn version(seen: &Seen) -> Check {
             Some((command, process))
         });
     if let Some((command, process)) = replaced {
-        return Check::warn(id, format!("{} runs a program that was replaced since", process.program()))
-            .why(format!("the {command} was not restarted after an upgrade"))
-            .fix(seen.restart(command));
+        return Check::warn(
+            id,
+            format!(
+                "{} runs a program that was replaced since",
+                process.program()
+            ),
+        )
+        .why(format!("the {command} was not restarted after an upgrade"))
+        .fix(seen.restart(command));
     }
     match seen.status() {
         Some(_) => Check::ok(id, format!("program and service are version {own}")),
@@ -240,14 +289,17 @@ fn state(seen: &Seen) -> Check {
             }
         }
         Phase::Dormant => Check::skip(id, "the client rests while this host has native IPv6"),
-        _ if reason == "stopped" => Check::fail(id, "the client is stopped: someone ran 'teredo stop'")
-            .why("its service runs, and it has no port")
-            .fix(seen.teredo("start")),
-        Phase::Probe if reason.is_empty() => {
-            Check::warn(id, "the client has asked its server, and waits for the first answer")
-                .why("it gives the server up after 12 s; then the reason is known")
-                .fix(seen.teredo("doctor"))
+        _ if reason == "stopped" => {
+            Check::fail(id, "the client is stopped: someone ran 'teredo stop'")
+                .why("its service runs, and it has no port")
+                .fix(seen.teredo("start"))
         }
+        Phase::Probe if reason.is_empty() => Check::warn(
+            id,
+            "the client has asked its server, and waits for the first answer",
+        )
+        .why("it gives the server up after 12 s; then the reason is known")
+        .fix(seen.teredo("doctor")),
         _ if reason.is_empty() => Check::fail(id, "it is not qualified, and gives no reason"),
         _ => Check::fail(id, format!("not qualified: {reason}"))
             .why("without that it has no address; the checks behind this one look for the cause"),
@@ -278,7 +330,10 @@ fn interface(seen: &Seen) -> Check {
     let name = seen.interface();
     let exists = seen.host.links.iter().any(|link| link.name == name);
     if !exists {
-        return Check::ok(id, format!("the name {} is free for the tunnel", plain(name)));
+        return Check::ok(
+            id,
+            format!("the name {} is free for the tunnel", plain(name)),
+        );
     }
     let holder = seen.host.tun_holders.iter().find(|(held, _)| held == name);
     let who = match holder {
@@ -288,10 +343,18 @@ fn interface(seen: &Seen) -> Check {
     };
     let fix = match holder {
         Some((_, program)) if program.name.starts_with("miredo") => {
-            format!("systemctl disable --now miredo || kill {}\n{}", program.pid, seen.start("client", "client"))
+            format!(
+                "systemctl disable --now miredo || kill {}\n{}",
+                program.pid,
+                seen.start("client", "client")
+            )
         }
         Some((_, program)) => format!("kill {}\n{}", program.pid, seen.start("client", "client")),
-        None => format!("ip link delete {}\n{}", quote(name), seen.start("client", "client")),
+        None => format!(
+            "ip link delete {}\n{}",
+            quote(name),
+            seen.start("client", "client")
+        ),
     };
     Check::fail(id, format!("the interface {} exists already: {who}", plain(name)))
         .why("a client does not start while another interface has its name; or set another 'interface' under [client]")
@@ -322,14 +385,20 @@ fn port(seen: &Seen) -> Check {
         None => format!("sudo ss -lunp 'sport = :{port}'"),
     };
     Check::fail(id, format!("the configured port {port} is in use by {who}"))
-        .why("the client cannot bind it, so it does not start; or set another 'port' under [client]")
+        .why(
+            "the client cannot bind it, so it does not start; or set another 'port' under [client]",
+        )
         .fix(fix)
 }
 
 fn rival(seen: &Seen) -> Check {
     let id = id::CLIENT_RIVAL;
     // Only root sees in which network namespace it is; a Teredo address here gives it away.
-    let alien = seen.host.teredo_links.iter().any(|(link, _)| link != seen.interface());
+    let alien = seen
+        .host
+        .teredo_links
+        .iter()
+        .any(|(link, _)| link != seen.interface());
     let miredo = seen
         .processes
         .iter()
@@ -352,13 +421,22 @@ fn rival(seen: &Seen) -> Check {
             && process.option("--interface").unwrap_or("teredo") != own
     });
     let foreign = seen.host.teredo_links.iter().find(|(link, _)| {
-        link != own && seen.host.tun_holders.iter().any(|(held, program)| {
-            held == link && program.name != "teredo"
-        })
+        link != own
+            && seen
+                .host
+                .tun_holders
+                .iter()
+                .any(|(held, program)| held == link && program.name != "teredo")
     });
     if let Some((link, address)) = foreign {
-        return Check::warn(id, format!("another program has a Teredo address: {address} on {}", plain(link)))
-            .why("what chooses no source address leaves by the tunnel that came first");
+        return Check::warn(
+            id,
+            format!(
+                "another program has a Teredo address: {address} on {}",
+                plain(link)
+            ),
+        )
+        .why("what chooses no source address leaves by the tunnel that came first");
     }
     match same {
         Some(process) => Check::warn(id, format!("a second client runs: {}", process.program()))
@@ -383,7 +461,10 @@ fn forwarding(seen: &Seen) -> Check {
     let alone = seen.settings.host_relay
         || process.is_some_and(|process| process.arguments.iter().any(|one| one == "--host"));
     if alone {
-        return Check::ok(id, "the relay serves this host alone, which needs no forwarding");
+        return Check::ok(
+            id,
+            "the relay serves this host alone, which needs no forwarding",
+        );
     }
     if seen.host.forwards {
         return Check::ok(id, "this host forwards IPv6, as a relay must");

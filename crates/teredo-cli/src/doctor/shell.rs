@@ -50,7 +50,10 @@ impl Seen {
             [process] if process.unit.is_none() => again(process),
             [process, ..] if process.unit.is_some() => {
                 let unit = process.unit.as_deref().unwrap_or_default();
-                format!("systemctl restart {}", quote(unit.trim_end_matches(".service")))
+                format!(
+                    "systemctl restart {}",
+                    quote(unit.trim_end_matches(".service"))
+                )
             }
             [] if !self.has_unit(&unit) => self.teredo(daemon),
             _ => format!("systemctl restart {unit}"),
@@ -79,6 +82,10 @@ impl Seen {
 fn again(process: &Process) -> String {
     let words: Vec<_> = process.arguments.iter().map(|word| quote(word)).collect();
     // A stopped process ends only when it goes on.
-    let end = if process.stopped { "kill -KILL" } else { "kill" };
+    let end = if process.stopped {
+        "kill -KILL"
+    } else {
+        "kill"
+    };
     format!("{end} {}\n{} &", process.pid, words.join(" "))
 }

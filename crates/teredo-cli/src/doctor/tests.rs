@@ -156,8 +156,16 @@ fn the_names_are_unique_words_and_stay() {
     assert_eq!(names.len(), id::ALL.len());
     for id in id::ALL {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
-        assert!(id.name.chars().all(good) && id.name.contains('.'), "{}", id.name);
-        assert!(id.about.starts_with("whether ") || id.about.starts_with("which "), "{}", id.name);
+        assert!(
+            id.name.chars().all(good) && id.name.contains('.'),
+            "{}",
+            id.name
+        );
+        assert!(
+            id.about.starts_with("whether ") || id.about.starts_with("which "),
+            "{}",
+            id.name
+        );
     }
     let published = "settings.valid settings.complete host.ipv6 host.tun host.capabilities host.route \
         host.native_ipv6 host.prefix_policy host.clock host.conntrack service.unit service.socket service.group service.version \
@@ -188,7 +196,10 @@ fn the_state_refers_to_its_cause() {
     status.reason = Some("symmetric NAT: mapped to 198.51.100.1:1 and 198.51.100.1:2".into());
     let state = check(&seen, id::SERVICE_STATE);
     let mapping = check(&seen, id::NAT_MAPPING);
-    assert_eq!((state.result, mapping.result), (Verdict::Fail, Verdict::Fail));
+    assert_eq!(
+        (state.result, mapping.result),
+        (Verdict::Fail, Verdict::Fail)
+    );
     assert!(state.why.contains("nat.mapping"), "{state:?}");
     assert_eq!(state.fix, mapping.fix);
 }

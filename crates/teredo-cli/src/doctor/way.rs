@@ -35,10 +35,18 @@ pub(super) struct Way<'a> {
 
 impl<'a> Way<'a> {
     pub(super) fn new(seen: &'a Seen, rules: &'a Rules) -> Self {
-        let local = seen.server.local.as_ref().and_then(|local| local.as_ref().ok());
+        let local = seen
+            .server
+            .local
+            .as_ref()
+            .and_then(|local| local.as_ref().ok());
         let in_use = seen.status().and_then(|status| status.local);
-        let address = in_use.map(|local| *local.ip()).filter(|ip| !ip.is_unspecified());
-        let address = address.or(local.copied()).unwrap_or(Ipv4Addr::new(192, 168, 1, 2));
+        let address = in_use
+            .map(|local| *local.ip())
+            .filter(|ip| !ip.is_unspecified());
+        let address = address
+            .or(local.copied())
+            .unwrap_or(Ipv4Addr::new(192, 168, 1, 2));
         Self {
             seen,
             rules,
@@ -128,7 +136,9 @@ impl<'a> Way<'a> {
             Keeper::Ufw if inbound => format!("ufw allow in proto udp from any port {port}"),
             Keeper::Ufw => format!("ufw allow {direction} {port}/udp"),
             Keeper::Iptables => format!("iptables -I {chain} -p udp {long} {port} -j ACCEPT"),
-            Keeper::IptablesLegacy => format!("iptables-legacy -I {chain} -p udp {long} {port} -j ACCEPT"),
+            Keeper::IptablesLegacy => {
+                format!("iptables-legacy -I {chain} -p udp {long} {port} -j ACCEPT")
+            }
             Keeper::Firewalld => format!(
                 "firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source-port port={port} protocol=udp accept'\n\
                  firewall-cmd --reload"
@@ -164,7 +174,9 @@ impl<'a> Way<'a> {
             .running("firewall")
             .map(|process| format!("kill {}", process.pid))
             .collect();
-        let start = self.seen.teredo(&format!("firewall --set {} &", quote(set)));
+        let start = self
+            .seen
+            .teredo(&format!("firewall --set {} &", quote(set)));
         [end, vec![start]].concat().join("\n")
     }
 
@@ -237,9 +249,17 @@ pub(super) fn insert(place: &Place, rule: &str) -> String {
         ..
     } = place.end
     {
-        return format!("nft delete rule {} {} handle {handle}", place.table, quote(&place.chain));
+        return format!(
+            "nft delete rule {} {} handle {handle}",
+            place.table,
+            quote(&place.chain)
+        );
     }
-    format!("nft insert rule {} {} {typed} accept", place.table, quote(&place.chain))
+    format!(
+        "nft insert rule {} {} {typed} accept",
+        place.table,
+        quote(&place.chain)
+    )
 }
 
 /// The set that the agent fills: by its own arguments, by the settings, or by what is in the ruleset.

@@ -49,7 +49,9 @@ impl Findings {
     }
 
     fn with<'a>(&'a self, result: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.checks.iter().filter(move |check| check["result"] == result)
+        self.checks
+            .iter()
+            .filter(move |check| check["result"] == result)
     }
 
     #[track_caller]
@@ -125,7 +127,10 @@ impl Patient {
 
     #[track_caller]
     fn ask(&self) -> Findings {
-        Findings::new(&finish(&self.host, &mut self.command(&["doctor", "--json"])))
+        Findings::new(&finish(
+            &self.host,
+            &mut self.command(&["doctor", "--json"]),
+        ))
     }
 
     /// Asks as often as it takes: some findings need a moment.
@@ -217,7 +222,10 @@ fn the_well_are_left_alone() {
     }
     nft(&patient.host, "flush ruleset");
     {
-        nft(&patient.host, include_str!("../../../teredo-firewall/administrator.nft"));
+        nft(
+            &patient.host,
+            include_str!("../../../teredo-firewall/administrator.nft"),
+        );
         let _agent = patient.agent(&["--set", SET]);
         let client = patient.client(&[]);
         client.qualified();
@@ -233,7 +241,13 @@ fn the_well_are_left_alone() {
     // A server.
     let server = Patient::new(
         &world,
-        world.internet.host("second", &[Ipv4Addr::new(192, 0, 2, 80), Ipv4Addr::new(192, 0, 2, 81)]).unwrap(),
+        world
+            .internet
+            .host(
+                "second",
+                &[Ipv4Addr::new(192, 0, 2, 80), Ipv4Addr::new(192, 0, 2, 81)],
+            )
+            .unwrap(),
         "[server]\naddress = \"192.0.2.80\"\n",
     );
     let process = server.start("server", &["server"]);
@@ -242,7 +256,11 @@ fn the_well_are_left_alone() {
     // A relay for one host, and its agent.
     let host = world
         .internet
-        .native_host("relay", &[Ipv4Addr::new(192, 0, 2, 99)], Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1))
+        .native_host(
+            "relay",
+            &[Ipv4Addr::new(192, 0, 2, 99)],
+            Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1),
+        )
         .unwrap();
     let relay = Patient::new(&world, host, "[relay]\nhost = true\n");
     let process = relay.start("relay", &["relay"]);
@@ -250,7 +268,10 @@ fn the_well_are_left_alone() {
     let _agent = relay.agent(&[]);
     relay.ask_until("firewall.inside", "ok").are_well();
     // A public host without a NAT.
-    let host = world.internet.host("public", &[Ipv4Addr::new(192, 0, 2, 70)]).unwrap();
+    let host = world
+        .internet
+        .host("public", &[Ipv4Addr::new(192, 0, 2, 70)])
+        .unwrap();
     let public = Patient::new(&world, host, SETTINGS);
     let _agent = public.agent(&[]);
     let client = public.client(&[]);
@@ -266,8 +287,16 @@ fn the_text_says_what_to_begin_with() {
     assert_eq!(answer.code, Some(1));
     assert!(!answer.stdout.contains('\x1b'), "{}", answer.stdout);
     let first = answer.stdout.lines().next().unwrap();
-    assert_eq!(first, "  1 ok    settings.valid      the settings have no mistake");
+    assert_eq!(
+        first,
+        "  1 ok    settings.valid      the settings have no mistake"
+    );
     let last = answer.stdout.lines().last().unwrap();
     assert!(last.contains("Begin with 12, service.socket."), "{last}");
-    assert!(answer.stdout.lines().all(|line| line.chars().count() <= 140));
+    assert!(
+        answer
+            .stdout
+            .lines()
+            .all(|line| line.chars().count() <= 140)
+    );
 }

@@ -15,13 +15,31 @@ fn with_trouble(text: &str) -> Seen {
 #[test]
 fn the_troubles_of_agents_are_sorted() {
     let cases = [
-        ("the set 'inet filter p' does not exist; it is created by: nft add set", Trouble::Set),
-        ("no rule looks in the set 'inet filter p', so it opens nothing: add", Trouble::Set),
-        ("the chain 'inet filter input' (policy drop) drops what it does not accept, and no datagram for the port has \
-          passed it yet; let", Trouble::Suspected),
-        ("7 datagrams for the port arrived and none passed: a rule of another table", Trouble::Lost),
-        ("the table 'inet teredo' exists and does not carry this program's mark: it is left", Trouble::Table),
-        ("it hangs: its last report is 17 s old; restart it", Trouble::Hangs),
+        (
+            "the set 'inet filter p' does not exist; it is created by: nft add set",
+            Trouble::Set,
+        ),
+        (
+            "no rule looks in the set 'inet filter p', so it opens nothing: add",
+            Trouble::Set,
+        ),
+        (
+            "the chain 'inet filter input' (policy drop) drops what it does not accept, and no datagram for the port has \
+          passed it yet; let",
+            Trouble::Suspected,
+        ),
+        (
+            "7 datagrams for the port arrived and none passed: a rule of another table",
+            Trouble::Lost,
+        ),
+        (
+            "the table 'inet teredo' exists and does not carry this program's mark: it is left",
+            Trouble::Table,
+        ),
+        (
+            "it hangs: its last report is 17 s old; restart it",
+            Trouble::Hangs,
+        ),
         ("not permitted to use nftables", Trouble::Other),
     ];
     for (text, expected) in cases {
@@ -32,7 +50,9 @@ fn the_troubles_of_agents_are_sorted() {
 /// What the rules let through for certain is no trouble, although nothing has come yet.
 #[test]
 fn a_suspicion_of_the_agent_is_checked_against_the_rules() {
-    let seen = with_trouble("the chain 'x' drops what it does not accept, and no datagram for the port has passed it yet; let");
+    let seen = with_trouble(
+        "the chain 'x' drops what it does not accept, and no datagram for the port has passed it yet; let",
+    );
     assert_eq!(check(&seen, id::FIREWALL_PORT).result, Verdict::Ok);
     let lost = with_trouble("7 datagrams for the port arrived and none passed: a rule drops them");
     assert_eq!(check(&lost, id::FIREWALL_PORT).result, Verdict::Fail);
@@ -44,14 +64,19 @@ fn an_agent_that_hangs_ends_or_is_behind_is_named() {
     assert_eq!(check(&seen, id::FIREWALL_AGENT).result, Verdict::Fail);
     let status = seen.status_mut();
     status.firewall.clear();
-    status.problems = vec!["teredo (pid 7) has ended, and no firewall follows the port: the exception closes".into()];
+    status.problems = vec![
+        "teredo (pid 7) has ended, and no firewall follows the port: the exception closes".into(),
+    ];
     assert!(check(&seen, id::FIREWALL_AGENT).what.contains("has ended"));
     let mut seen = healthy();
     let gate = &mut seen.status_mut().firewall[0];
     (gate.in_sync, gate.sequence) = (false, Some(2));
     let found = check(&seen, id::FIREWALL_AGENT);
     assert_eq!(found.result, Verdict::Warn);
-    assert!(found.why.contains("state 2") && found.why.contains('3'), "{found:?}");
+    assert!(
+        found.why.contains("state 2") && found.why.contains('3'),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -66,7 +91,10 @@ fn a_stopped_agent_goes_on_by_a_signal() {
         ..Process::default()
     }];
     let found = check(&seen, id::FIREWALL_AGENT);
-    assert_eq!((found.result, found.fix.as_str()), (Verdict::Fail, "kill -CONT 7"));
+    assert_eq!(
+        (found.result, found.fix.as_str()),
+        (Verdict::Fail, "kill -CONT 7")
+    );
 }
 
 #[test]

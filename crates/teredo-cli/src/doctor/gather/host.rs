@@ -37,9 +37,7 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
     let native_link = default_route(&addresses);
     let native = addresses
         .iter()
-        .find(|(address, _)| {
-            native_link.is_some() && is_global(*address) && !is_teredo(address)
-        })
+        .find(|(address, _)| native_link.is_some() && is_global(*address) && !is_teredo(address))
         .map(|(address, _)| *address)
         .zip(native_link);
     Host {
@@ -179,8 +177,7 @@ fn default_route(addresses: &[(Ipv6Addr, String)]) -> Option<String> {
         };
         let everything = matches!(
             (*destination, *length),
-            ("00000000000000000000000000000000", "00")
-                | ("20000000000000000000000000000000", "03")
+            ("00000000000000000000000000000000", "00") | ("20000000000000000000000000000000", "03")
         );
         let flags = u32::from_str_radix(flags, 16).ok()?;
         let of_teredo = addresses
@@ -219,8 +216,14 @@ fn offload() -> [bool; 2] {
 /// the tables.
 pub(super) fn legacy_rules() -> Option<[String; 2]> {
     let families = [
-        ("/proc/thread-self/net/ip_tables_names", "iptables-legacy-save"),
-        ("/proc/thread-self/net/ip6_tables_names", "ip6tables-legacy-save"),
+        (
+            "/proc/thread-self/net/ip_tables_names",
+            "iptables-legacy-save",
+        ),
+        (
+            "/proc/thread-self/net/ip6_tables_names",
+            "ip6tables-legacy-save",
+        ),
     ];
     let texts = families.map(|(names, program)| {
         let names = read(names).unwrap_or_default();

@@ -4,7 +4,11 @@ use crate::doctor::tests::{check, healthy};
 
 #[test]
 fn a_clock_that_cannot_be_right_is_a_warning() {
-    for (seconds, result) in [(0, Verdict::Warn), (1_800_000_000, Verdict::Ok), (5_000_000_000, Verdict::Warn)] {
+    for (seconds, result) in [
+        (0, Verdict::Warn),
+        (1_800_000_000, Verdict::Ok),
+        (5_000_000_000, Verdict::Warn),
+    ] {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         assert_eq!(clock(now).result, result, "{seconds}");
     }
@@ -13,11 +17,23 @@ fn a_clock_that_cannot_be_right_is_a_warning() {
 #[test]
 fn a_file_that_prefers_teredo_is_mentioned() {
     let mut seen = healthy();
-    assert!(check(&seen, id::HOST_PREFIX_POLICY).what.contains("prefer IPv4"));
+    assert!(
+        check(&seen, id::HOST_PREFIX_POLICY)
+            .what
+            .contains("prefer IPv4")
+    );
     seen.host.gai = Some("precedence ::/0 40\nprecedence ::ffff:0:0/96 10 # IPv4 last\n".into());
-    assert!(check(&seen, id::HOST_PREFIX_POLICY).what.contains("prefers Teredo"));
+    assert!(
+        check(&seen, id::HOST_PREFIX_POLICY)
+            .what
+            .contains("prefers Teredo")
+    );
     seen.host.gai = Some("#precedence ::ffff:0:0/96 10\nprecedence ::ffff:0:0/96 100\n".into());
-    assert!(check(&seen, id::HOST_PREFIX_POLICY).what.contains("prefer IPv4"));
+    assert!(
+        check(&seen, id::HOST_PREFIX_POLICY)
+            .what
+            .contains("prefer IPv4")
+    );
 }
 
 #[test]
@@ -52,7 +68,11 @@ fn a_sandbox_without_the_capability_is_named() {
 
 #[test]
 fn addresses_of_providers_are_known() {
-    for (address, shared) in [([100, 64, 0, 1], true), ([100, 127, 255, 255], true), ([100, 128, 0, 1], false)] {
+    for (address, shared) in [
+        ([100, 64, 0, 1], true),
+        ([100, 127, 255, 255], true),
+        ([100, 128, 0, 1], false),
+    ] {
         assert_eq!(is_shared(address.into()), shared);
     }
 }

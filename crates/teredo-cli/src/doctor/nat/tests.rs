@@ -17,7 +17,10 @@ fn the_small_link_is_this_hosts_or_one_behind_it() {
     let mut seen = healthy();
     seen.server.path_limit = Some(1272);
     let found = check(&seen, id::PATH_MTU);
-    assert_eq!((found.result, found.fix.as_str()), (Verdict::Warn, "tracepath -n 192.0.2.45"));
+    assert_eq!(
+        (found.result, found.fix.as_str()),
+        (Verdict::Warn, "tracepath -n 192.0.2.45")
+    );
     assert!(found.what.contains("1300"), "{found:?}");
     seen.server.link_limit = Some(1272);
     assert_eq!(check(&seen, id::PATH_MTU).fix, "ip link set eth0 mtu 1500");
@@ -26,11 +29,17 @@ fn the_small_link_is_this_hosts_or_one_behind_it() {
 #[test]
 fn the_clients_word_on_the_path_counts() {
     let mut seen = healthy();
-    seen.status_mut().reason =
-        Some("the path to the server takes packets of up to 1252 bytes, not 1280: longer ones".into());
+    seen.status_mut().reason = Some(
+        "the path to the server takes packets of up to 1252 bytes, not 1280: longer ones".into(),
+    );
     let found = check(&seen, id::PATH_MTU);
     assert_eq!(found.result, Verdict::Warn);
-    assert!(found.what.contains("1280 bytes, and a full tunnel packet has 1308"), "{found:?}");
+    assert!(
+        found
+            .what
+            .contains("1280 bytes, and a full tunnel packet has 1308"),
+        "{found:?}"
+    );
     assert_eq!(check(&seen, id::SERVICE_STATE).result, Verdict::Ok);
 }
 

@@ -10,7 +10,9 @@ fn a_line_for_each_check_and_a_sum() {
     let checks = [
         Check::ok(id::HOST_TUN, "it is there"),
         Check::skip(id::HOST_ROUTE, "no address is known"),
-        Check::warn(id::HOST_CLOCK, "it is late").why("nobody winds it").fix("timedatectl"),
+        Check::warn(id::HOST_CLOCK, "it is late")
+            .why("nobody winds it")
+            .fix("timedatectl"),
         Check::fail(id::HOST_IPV6, "it is off").fix("one\ntwo"),
         Check::fail(id::SERVER_NAME, "the same").fix("one\ntwo"),
     ];
@@ -44,6 +46,9 @@ fn the_cause_comes_first() {
         Check::fail(id::NAT_MAPPING, "symmetric").fix("x"),
     ];
     let text = text(&checks);
-    assert!(text.ends_with("2 failures. Begin with 2, nat.mapping."), "{text}");
+    assert!(
+        text.ends_with("2 failures. Begin with 2, nat.mapping."),
+        "{text}"
+    );
     assert!(text.contains("mend: as for 2\n"), "{text}");
 }

@@ -181,7 +181,13 @@ impl State<'_> {
     }
 
     fn get(&self, register: u32, length: usize) -> Bytes {
-        let mut bytes: Bytes = self.registers.iter().skip(4 * register as usize).copied().take(length).collect();
+        let mut bytes: Bytes = self
+            .registers
+            .iter()
+            .skip(4 * register as usize)
+            .copied()
+            .take(length)
+            .collect();
         bytes.resize(length, None);
         bytes
     }
@@ -373,8 +379,11 @@ fn compare(bytes: &[Option<u8>], operator: Operator, value: &[u8]) -> Truth {
 }
 
 fn within(bytes: &[Option<u8>], from: &[u8], to: &[u8]) -> Truth {
-    compare(bytes, Operator::GreatherThanEqual, from)
-        .and(compare(bytes, Operator::LessThanEqual, to))
+    compare(bytes, Operator::GreatherThanEqual, from).and(compare(
+        bytes,
+        Operator::LessThanEqual,
+        to,
+    ))
 }
 
 /// The state of a packet that is no longer tracked.

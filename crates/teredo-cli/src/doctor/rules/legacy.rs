@@ -38,7 +38,10 @@ pub(crate) enum Target {
     Drop,
     Return,
     Untrack,
-    Chain { name: String, goto: bool },
+    Chain {
+        name: String,
+        goto: bool,
+    },
     /// It lets the packet go on.
     Other,
 }
@@ -113,7 +116,9 @@ impl Legacy {
 
 impl Table {
     pub(super) fn drops_by_policy(&self, chain: &str) -> bool {
-        self.policies.get(chain).is_some_and(|policy| policy == "DROP")
+        self.policies
+            .get(chain)
+            .is_some_and(|policy| policy == "DROP")
     }
 
     pub(super) fn rules(&self, chain: &str) -> &[Rule] {
@@ -222,15 +227,13 @@ fn rule(line: &str, words: &[String], chains: &BTreeMap<String, String>) -> Rule
                 kind: value(),
             },
             "--mark" => Kind::Mark(value()),
-            "-m" => {
-                match value().as_str() {
-                    "udp" | "tcp" | "comment" | "conntrack" | "state" | "multiport" | "addrtype"
-                    | "mark" => {
-                        continue;
-                    }
-                    _ => Kind::Unknown,
+            "-m" => match value().as_str() {
+                "udp" | "tcp" | "comment" | "conntrack" | "state" | "multiport" | "addrtype"
+                | "mark" => {
+                    continue;
                 }
-            }
+                _ => Kind::Unknown,
+            },
             "--comment" => {
                 let _ = value();
                 continue;

@@ -2,9 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use teredo_nft::{
-    CtKey, Expression, Field, KeyType, MetaKey, Operator, PayloadBase, Verdict,
-};
+use teredo_nft::{CtKey, Expression, Field, KeyType, MetaKey, Operator, PayloadBase, Verdict};
 
 use super::ruleset::{Row, Table};
 
@@ -151,7 +149,11 @@ impl Format {
             Self::Name => {
                 let end = value.iter().position(|&byte| byte == 0);
                 let text = String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]);
-                let wild = if end.is_none() && value.len() < 16 { "*" } else { "" };
+                let wild = if end.is_none() && value.len() < 16 {
+                    "*"
+                } else {
+                    ""
+                };
                 format!("\"{}{wild}\"", crate::text::plain(&text))
             }
             Self::Port => match <[u8; 2]>::try_from(value) {
@@ -171,7 +173,12 @@ impl Format {
                 Some(name) => name.to_owned(),
                 None => value.first().copied().unwrap_or_default().to_string(),
             },
-            Self::Family => if value.first() == Some(&10) { "ipv6" } else { "ipv4" }.to_owned(),
+            Self::Family => if value.first() == Some(&10) {
+                "ipv6"
+            } else {
+                "ipv4"
+            }
+            .to_owned(),
             Self::State => match <[u8; 4]>::try_from(value) {
                 Ok(bytes) => states(&bytes),
                 Err(_) => "…".to_owned(),
@@ -249,10 +256,7 @@ fn states(mask: &[u8]) -> String {
         (64, "untracked"),
     ];
     let named = names.iter().filter(|(bit, _)| bits & bit != 0);
-    named
-        .map(|(_, name)| *name)
-        .collect::<Vec<_>>()
-        .join(",")
+    named.map(|(_, name)| *name).collect::<Vec<_>>().join(",")
 }
 
 fn prefix(value: &[u8], mask: &[u8]) -> String {

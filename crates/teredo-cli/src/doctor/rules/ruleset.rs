@@ -170,10 +170,12 @@ impl Table {
 impl Row {
     /// The sets that it looks in.
     pub(crate) fn sets(&self) -> impl Iterator<Item = &str> {
-        self.expressions.iter().filter_map(|expression| match expression {
-            Expression::Lookup { set, .. } => Some(set.as_str()),
-            _ => None,
-        })
+        self.expressions
+            .iter()
+            .filter_map(|expression| match expression {
+                Expression::Lookup { set, .. } => Some(set.as_str()),
+                _ => None,
+            })
     }
 }
 

@@ -178,9 +178,10 @@ impl Rules {
         }
         if let Some(hook) = hook {
             let legacy = self.legacy.base_chains(hook, packet.is_ipv6());
-            found.extend(legacy.map(|(priority, table, chain)| {
-                (priority, BaseChain::Legacy { table, chain })
-            }));
+            found
+                .extend(legacy.map(|(priority, table, chain)| {
+                    (priority, BaseChain::Legacy { table, chain })
+                }));
         }
         found
     }

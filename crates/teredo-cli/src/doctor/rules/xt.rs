@@ -107,7 +107,10 @@ fn multiport(data: &[u8], packet: &Packet) -> Option<Truth> {
         let bytes = data.get(start..start + 2)?;
         Some(u16::from_ne_bytes(bytes.try_into().ok()?))
     };
-    let begins_range = |index: usize| data.get(2 + 2 * MOST + index).is_some_and(|flag| *flag != 0);
+    let begins_range = |index: usize| {
+        data.get(2 + 2 * MOST + index)
+            .is_some_and(|flag| *flag != 0)
+    };
     let inverted = *data.get(2 + 3 * MOST)? != 0;
     let Some((source, destination)) = packet.ports else {
         return Some(Truth::No);

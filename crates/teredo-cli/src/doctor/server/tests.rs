@@ -16,7 +16,10 @@ fn with(kind: &finding::Kind, text: &str) -> Seen {
 }
 
 fn kind(id: &str) -> &'static finding::Kind {
-    finding::ALL.iter().find(|kind| kind.id == id).expect("a kind")
+    finding::ALL
+        .iter()
+        .find(|kind| kind.id == id)
+        .expect("a kind")
 }
 
 /// One text stood for five faults; each has its own now.
@@ -29,7 +32,10 @@ fn silences_are_told_apart() {
         ("server.silent", "nothing comes back from 192.0.2.45"),
         ("server.prohibited", "on the way says so"),
         ("server.unreachable", "no way to the address"),
-        ("server.blocked-here", "does not let the doctor's own datagram out"),
+        (
+            "server.blocked-here",
+            "does not let the doctor's own datagram out",
+        ),
     ];
     let mut texts = Vec::new();
     for (id, words) in cases {
@@ -52,8 +58,14 @@ fn a_name_is_unknown_or_not_looked_up() {
     seen.server.name = Some("teredo.example".into());
     let found = check(&seen, id::SERVER_NAME);
     assert_eq!(found.result, Verdict::Fail);
-    assert!(found.what.contains("teredo.example") && found.fix.contains("getent ahostsv4"), "{found:?}");
-    seen.server.probe = Some(Report::without_server("x", kind("name.silent").found("temporary failure")));
+    assert!(
+        found.what.contains("teredo.example") && found.fix.contains("getent ahostsv4"),
+        "{found:?}"
+    );
+    seen.server.probe = Some(Report::without_server(
+        "x",
+        kind("name.silent").found("temporary failure"),
+    ));
     assert!(check(&seen, id::SERVER_NAME).fix.contains("resolv.conf"));
 }
 
@@ -70,7 +82,10 @@ fn a_secret_that_differs_is_named() {
     let mut seen = healthy();
     let status = seen.status_mut();
     status.state = Phase::Offline;
-    status.reason = Some("server 192.0.2.45 answers without a valid authentication: it does not have our secret".into());
+    status.reason = Some(
+        "server 192.0.2.45 answers without a valid authentication: it does not have our secret"
+            .into(),
+    );
     let found = check(&seen, id::SERVER_ANSWERS);
     assert_eq!(found.result, Verdict::Fail);
     assert!(found.fix.contains("secret_file"), "{found:?}");

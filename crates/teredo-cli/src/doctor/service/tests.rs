@@ -9,7 +9,12 @@ fn unit(name: &str, active: &str, file: &str, code: &str) -> Unit {
         loaded: "loaded".into(),
         active: active.into(),
         file: file.into(),
-        result: if active == "failed" { "exit-code" } else { "success" }.into(),
+        result: if active == "failed" {
+            "exit-code"
+        } else {
+            "success"
+        }
+        .into(),
         code: code.into(),
     }
 }
@@ -18,12 +23,42 @@ fn unit(name: &str, active: &str, file: &str, code: &str) -> Unit {
 fn units_are_judged_by_state_and_by_what_they_will_be() {
     let cases = [
         ("active", "enabled", "0", Verdict::Ok, ""),
-        ("active", "disabled", "0", Verdict::Warn, "systemctl enable teredo-client"),
-        ("failed", "enabled", "78", Verdict::Fail, "teredo config check"),
-        ("failed", "enabled", "1", Verdict::Fail, "journalctl -u teredo-client"),
-        ("inactive", "enabled", "0", Verdict::Fail, "systemctl start teredo-client"),
+        (
+            "active",
+            "disabled",
+            "0",
+            Verdict::Warn,
+            "systemctl enable teredo-client",
+        ),
+        (
+            "failed",
+            "enabled",
+            "78",
+            Verdict::Fail,
+            "teredo config check",
+        ),
+        (
+            "failed",
+            "enabled",
+            "1",
+            Verdict::Fail,
+            "journalctl -u teredo-client",
+        ),
+        (
+            "inactive",
+            "enabled",
+            "0",
+            Verdict::Fail,
+            "systemctl start teredo-client",
+        ),
         ("inactive", "disabled", "0", Verdict::Ok, ""),
-        ("inactive", "masked", "0", Verdict::Fail, "systemctl unmask teredo-client"),
+        (
+            "inactive",
+            "masked",
+            "0",
+            Verdict::Fail,
+            "systemctl unmask teredo-client",
+        ),
         ("activating", "enabled", "0", Verdict::Ok, ""),
     ];
     for (active, file, code, result, mend) in cases {
@@ -53,7 +88,10 @@ fn a_service_of_another_version_is_named() {
         ..Process::default()
     }];
     let found = check(&seen, id::SERVICE_VERSION);
-    assert_eq!((found.result, found.fix.as_str()), (Verdict::Warn, "systemctl restart teredo-client"));
+    assert_eq!(
+        (found.result, found.fix.as_str()),
+        (Verdict::Warn, "systemctl restart teredo-client")
+    );
 }
 
 #[test]
@@ -84,7 +122,10 @@ fn a_socket_that_is_closed_to_others_is_named() {
     };
     let found = check(&seen, id::SERVICE_SOCKET);
     assert_eq!(found.result, Verdict::Warn);
-    assert!(found.fix.contains("chmod 666 /run/teredo/teredo.sock"), "{found:?}");
+    assert!(
+        found.fix.contains("chmod 666 /run/teredo/teredo.sock"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -94,7 +135,10 @@ fn commands_name_the_socket_that_is_in_use() {
     seen.service.socket_is_default = false;
     seen.service.socket = "/tmp/a b.sock".into();
     seen.settings.chosen = Some("/etc/other.toml".into());
-    assert_eq!(seen.teredo("start"), "teredo --config /etc/other.toml --socket '/tmp/a b.sock' start");
+    assert_eq!(
+        seen.teredo("start"),
+        "teredo --config /etc/other.toml --socket '/tmp/a b.sock' start"
+    );
 }
 
 /// A relay that forwards nothing is a failure, unless it serves its own host.

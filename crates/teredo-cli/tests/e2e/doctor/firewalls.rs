@@ -35,13 +35,24 @@ fn a_table_that_drops_is_named_and_the_second_way_mends_it() {
     let mend = findings.names(
         "firewall.way",
         "fail",
-        &["the second way", "nft add set inet filter teredo_ports", "udp dport @teredo_ports accept"],
+        &[
+            "the second way",
+            "nft add set inet filter teredo_ports",
+            "udp dport @teredo_ports accept",
+        ],
     );
-    findings.names("firewall.port", "fail", &["inet filter input", "its policy is drop"]);
+    findings.names(
+        "firewall.port",
+        "fail",
+        &["inet filter input", "its policy is drop"],
+    );
     // All but the last line, which starts an agent in the background.
     let lines: Vec<_> = mend.lines().collect();
     let (start, others) = lines.split_last().unwrap();
-    assert!(start.ends_with("firewall --set 'inet filter teredo_ports' &"), "{mend}");
+    assert!(
+        start.ends_with("firewall --set 'inet filter teredo_ports' &"),
+        "{mend}"
+    );
     patient.type_in(&others.join("\n"));
     drop(agent);
     let _agent = patient.agent(&[]);
@@ -66,15 +77,37 @@ fn a_host_firewall_without_an_agent_is_a_warning() {
 #[test]
 fn a_set_of_a_wrong_type_or_none_is_named_and_mended() {
     let (_world, _server, patient) = with_server();
-    fs::write(&patient.settings, format!("{SETTINGS}protect = true\n[firewall]\nset = \"{SET}\"\n")).unwrap();
+    fs::write(
+        &patient.settings,
+        format!("{SETTINGS}protect = true\n[firewall]\nset = \"{SET}\"\n"),
+    )
+    .unwrap();
     let client = patient.client(&[]);
     client.qualified();
     // The agent does not even start.
-    nft(&patient.host, &WITH_SET.replace("type inet_service; flags timeout;", "type inet_proto . inet_service; flags timeout;").replace("udp dport @", "meta l4proto . udp dport @"));
+    nft(
+        &patient.host,
+        &WITH_SET
+            .replace(
+                "type inet_service; flags timeout;",
+                "type inet_proto . inet_service; flags timeout;",
+            )
+            .replace("udp dport @", "meta l4proto . udp dport @"),
+    );
     let findings = patient.ask();
-    let mend = findings.names("firewall.set", "fail", &["is not of type inet_service", "nft delete set inet filter teredo_ports"]);
+    let mend = findings.names(
+        "firewall.set",
+        "fail",
+        &[
+            "is not of type inet_service",
+            "nft delete set inet filter teredo_ports",
+        ],
+    );
     findings.names("firewall.agent", "fail", &["no firewall agent runs"]);
-    let typed: Vec<_> = mend.lines().filter(|line| line.starts_with("nft ")).collect();
+    let typed: Vec<_> = mend
+        .lines()
+        .filter(|line| line.starts_with("nft "))
+        .collect();
     patient.type_in(&typed.join("\n"));
     let agent = patient.agent(&[]);
     patient.ask_until("firewall.agent", "ok").are_well();
@@ -83,14 +116,21 @@ fn a_set_of_a_wrong_type_or_none_is_named_and_mended() {
     nft(&patient.host, "flush ruleset");
     nft(&patient.host, STATEFUL);
     let findings = patient.ask_until("firewall.set", "fail");
-    let mend = findings.names("firewall.set", "fail", &["does not exist", "nft add set inet filter teredo_ports"]);
+    let mend = findings.names(
+        "firewall.set",
+        "fail",
+        &["does not exist", "nft add set inet filter teredo_ports"],
+    );
     patient.type_in(mend);
     patient.ask_until("firewall.port", "ok").are_well();
     drop(agent);
 
     // The rule that looks in it is gone.
     nft(&patient.host, "flush ruleset");
-    nft(&patient.host, &WITH_SET.replace("udp dport @teredo_ports accept", ""));
+    nft(
+        &patient.host,
+        &WITH_SET.replace("udp dport @teredo_ports accept", ""),
+    );
     let _agent = patient.agent(&[]);
     let findings = patient.ask_until("firewall.set", "fail");
     let mend = findings.names("firewall.set", "fail", &["no rule looks in the set"]);
@@ -110,28 +150,50 @@ fn a_rule_before_the_exception_is_named_and_mended() {
     ];
     for rule in rules {
         nft(&patient.host, "flush ruleset");
-        nft(&patient.host, &WITH_SET.replace("udp dport @", &format!("{rule}\n        udp dport @")));
+        nft(
+            &patient.host,
+            &WITH_SET.replace("udp dport @", &format!("{rule}\n        udp dport @")),
+        );
         let _agent = patient.agent(&["--set", SET]);
         let client = patient.client(&[]);
         client.qualified();
         let findings = patient.ask();
-        let mend = findings.names("firewall.shadowed", "fail", &["inet filter input", "(handle "]);
-        assert_eq!(mend, "nft insert rule inet filter input udp dport @teredo_ports accept");
+        let mend = findings.names(
+            "firewall.shadowed",
+            "fail",
+            &["inet filter input", "(handle "],
+        );
+        assert_eq!(
+            mend,
+            "nft insert rule inet filter input udp dport @teredo_ports accept"
+        );
         patient.type_in(mend);
-        patient.ask_until("firewall.shadowed", "ok").names("firewall.port", "ok", &[]);
+        patient
+            .ask_until("firewall.shadowed", "ok")
+            .names("firewall.port", "ok", &[]);
     }
 }
 
 #[test]
 fn a_foreign_table_is_named_and_mended() {
     let (_world, _server, patient) = with_server();
-    nft(&patient.host, "table inet teredo { chain input { type filter hook input priority 0; }; }");
+    nft(
+        &patient.host,
+        "table inet teredo { chain input { type filter hook input priority 0; }; }",
+    );
     let client = patient.client(&[]);
     client.qualified();
     let findings = patient.ask();
-    let mend = findings.names("firewall.table", "fail", &["something else made it", "nft delete table inet teredo"]);
+    let mend = findings.names(
+        "firewall.table",
+        "fail",
+        &["something else made it", "nft delete table inet teredo"],
+    );
     findings.names("firewall.inside", "fail", &["anybody on the IPv6 Internet"]);
-    let typed: Vec<_> = mend.lines().filter(|line| line.starts_with("nft ")).collect();
+    let typed: Vec<_> = mend
+        .lines()
+        .filter(|line| line.starts_with("nft "))
+        .collect();
     patient.type_in(&typed.join("\n"));
     let _agent = patient.agent(&[]);
     patient.ask_until("firewall.agent", "ok").are_well();
@@ -161,12 +223,18 @@ fn an_open_inside_is_named() {
     let client = patient.client(&[]);
     client.qualified();
     let findings = patient.ask();
-    findings.names("firewall.inside", "fail", &["anybody on the IPv6 Internet", "firewall"]);
+    findings.names(
+        "firewall.inside",
+        "fail",
+        &["anybody on the IPv6 Internet", "firewall"],
+    );
     // The administrator's own rules close it.
     nft(
         &patient.host,
         "table ip6 own { chain input { type filter hook input priority 0; ct state established,related accept; \
          iifname teredo meta l4proto ipv6-icmp accept; iifname teredo drop; }; }",
     );
-    patient.ask().names("firewall.inside", "ok", &["ip6 own input"]);
+    patient
+        .ask()
+        .names("firewall.inside", "ok", &["ip6 own input"]);
 }

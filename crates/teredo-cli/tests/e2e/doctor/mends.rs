@@ -34,7 +34,13 @@ fn iptables_is_named_and_mended() {
     let client = patient.client(&[]);
     client.qualified();
     iptables(&patient, "iptables");
-    mended(&patient, &["iptables, chain 'ip filter INPUT': its policy is drop", "iptables -I INPUT -p udp --dport"]);
+    mended(
+        &patient,
+        &[
+            "iptables, chain 'ip filter INPUT': its policy is drop",
+            "iptables -I INPUT -p udp --dport",
+        ],
+    );
 }
 
 #[test]
@@ -44,8 +50,17 @@ fn iptables_legacy_is_named_and_mended() {
     let client = patient.client(&[]);
     client.qualified();
     iptables(&patient, "iptables-legacy");
-    mended(&patient, &["iptables-legacy", "filter INPUT", "iptables-legacy -I INPUT"]);
-    patient.ask().names("firewall.legacy", "ok", &["iptables-legacy-save"]);
+    mended(
+        &patient,
+        &[
+            "iptables-legacy",
+            "filter INPUT",
+            "iptables-legacy -I INPUT",
+        ],
+    );
+    patient
+        .ask()
+        .names("firewall.legacy", "ok", &["iptables-legacy-save"]);
 }
 
 /// Debian's ufw, with its rules and its files in a mount namespace of its own.
@@ -72,10 +87,15 @@ fn ufw_is_named_and_mended() {
     };
     ufw("ufw --force enable");
     let findings = patient.ask();
-    let mend = findings.names("firewall.port", "fail", &["ufw", "/udp"]).to_owned();
+    let mend = findings
+        .names("firewall.port", "fail", &["ufw", "/udp"])
+        .to_owned();
     findings.names("firewall.way", "fail", &["(ufw)"]);
     findings.names("server.blocked", "ok", &[]);
-    let allow = mend.lines().find(|line| line.starts_with("ufw allow ")).unwrap();
+    let allow = mend
+        .lines()
+        .find(|line| line.starts_with("ufw allow "))
+        .unwrap();
     ufw(allow);
     patient.ask().names("firewall.port", "ok", &[]);
 }
@@ -128,7 +148,9 @@ fn firewalld_is_named_and_mended() {
     let _firewalld = Process::spawn(patient.host.namespace(), "firewalld", &mut command)
         .unwrap_or_else(|error| panic!("firewalld: {error} (package firewalld)"));
     let mut firewall_cmd = Command::new("firewall-cmd");
-    firewall_cmd.arg("--state").env("DBUS_SYSTEM_BUS_ADDRESS", &address);
+    firewall_cmd
+        .arg("--state")
+        .env("DBUS_SYSTEM_BUS_ADDRESS", &address);
     eventually(SECOND * 30, "firewalld", || {
         run(&patient.host, &mut firewall_cmd).stdout == b"running\n"
     });
@@ -137,7 +159,14 @@ fn firewalld_is_named_and_mended() {
     // Without an agent that speaks with it.
     let findings = patient.ask();
     let mend = findings
-        .names("firewall.port", "warn", &["firewalld, chain 'inet firewalld filter_IN_public': rule 'reject'", "--add-port="])
+        .names(
+            "firewall.port",
+            "warn",
+            &[
+                "firewalld, chain 'inet firewalld filter_IN_public': rule 'reject'",
+                "--add-port=",
+            ],
+        )
         .to_owned();
     findings.names("server.blocked", "ok", &[]);
     patient.type_in(&format!("export DBUS_SYSTEM_BUS_ADDRESS={address}\n{mend}"));

@@ -20,13 +20,21 @@ fn a_name_that_leads_nowhere_is_named() {
 fn a_host_without_a_server_is_named() {
     let (_world, patient) = without_server(SETTINGS);
     let findings = patient.ask();
-    findings.names("server.answers", "fail", &["no server runs on 192.0.2.45", "port unreachable"]);
+    findings.names(
+        "server.answers",
+        "fail",
+        &["no server runs on 192.0.2.45", "port unreachable"],
+    );
     // The client tells the same.
     let client = patient.client(&["--protect"]);
     client.until(SECOND * 20, "the silence", |status| status.reason.is_some());
     let findings = patient.ask();
     findings.names("server.answers", "fail", &["no server runs on 192.0.2.45"]);
-    findings.names("service.state", "fail", &["the cause is in", "server.answers"]);
+    findings.names(
+        "service.state",
+        "fail",
+        &["the cause is in", "server.answers"],
+    );
 }
 
 /// A router on the way drops: nobody says anything.
@@ -49,7 +57,11 @@ fn a_router_that_drops_is_told_from_a_server_that_is_not_there() {
     findings.names("server.answers", "fail", &["192.0.2.45"]);
     let (_world, patient) = without_server("[client]\nservers = [\"192.0.2.200\"]\n");
     let findings = patient.ask();
-    findings.names("server.answers", "fail", &["192.0.2.200", "on the way drops UDP"]);
+    findings.names(
+        "server.answers",
+        "fail",
+        &["192.0.2.200", "on the way drops UDP"],
+    );
     findings.names("server.blocked", "ok", &[]);
 }
 
@@ -58,12 +70,20 @@ fn a_router_that_drops_is_told_from_a_server_that_is_not_there() {
 fn a_private_server_is_named() {
     let (world, patient) = without_server(SETTINGS);
     let secrets = world.path("secrets");
-    let line = teredo().args(["secret", "new", "bob"]).output().unwrap().stdout;
+    let line = teredo()
+        .args(["secret", "new", "bob"])
+        .output()
+        .unwrap()
+        .stdout;
     fs::write(&secrets, line).unwrap();
     let file = secrets.to_str().unwrap();
     let mut command = Command::new("chmod");
     run(&patient.host, command.args(["600", file]));
-    let server = start(&world.server, "server", &["server", "--address", "192.0.2.45", "--secret-file", file]);
+    let server = start(
+        &world.server,
+        "server",
+        &["server", "--address", "192.0.2.45", "--secret-file", file],
+    );
     server.wait_for_line("serving", SECOND * 5).unwrap();
     let findings = patient.ask();
     findings.names("server.answers", "fail", &["secret"]);
@@ -87,7 +107,10 @@ fn rules_of_this_host_that_block_the_server_are_named_and_mended() {
         let mend = findings.names("server.blocked", "fail", &[table, "drop' (handle"]);
         findings.names("server.answers", "skip", &["server.blocked"]);
         assert!(mend.starts_with("nft "), "{mend}");
-        let rule = mend.lines().find(|line| line.starts_with("nft insert")).unwrap();
+        let rule = mend
+            .lines()
+            .find(|line| line.starts_with("nft insert"))
+            .unwrap();
         assert!(rule.contains(table), "{mend}");
         // As it is typed; a rule in another hook of another table needs its address.
         if !rules.contains("saddr") {
@@ -111,7 +134,11 @@ fn a_symmetric_nat_is_named() {
     let client = patient.client(&["--protect"]);
     client.until(SECOND * 20, "the NAT", |status| status.reason.is_some());
     let findings = patient.ask();
-    findings.names("nat.mapping", "fail", &["symmetric", "192.0.2.45"].map(|_| "symmetric"));
+    findings.names(
+        "nat.mapping",
+        "fail",
+        &["symmetric", "192.0.2.45"].map(|_| "symmetric"),
+    );
 }
 
 #[test]
@@ -122,16 +149,31 @@ fn a_small_path_is_named() {
     patient.ask().are_well();
     // Behind the first router.
     let mut command = Command::new("ip");
-    let child = world.left.router().spawn(command.args(["link", "set", "uplink", "mtu", "1300"])).unwrap();
+    let child = world
+        .left
+        .router()
+        .spawn(command.args(["link", "set", "uplink", "mtu", "1300"]))
+        .unwrap();
     assert!(child.wait_with_output().unwrap().status.success());
     let findings = patient.ask_until("path.mtu", "warn");
-    findings.names("path.mtu", "warn", &["takes 1300 bytes", "1308", "tracepath -n 192.0.2.45"]);
+    findings.names(
+        "path.mtu",
+        "warn",
+        &["takes 1300 bytes", "1308", "tracepath -n 192.0.2.45"],
+    );
     assert_eq!(findings.code, Some(0));
     // The first link itself.
-    let child = world.left.router().spawn(Command::new("ip").args(["link", "set", "uplink", "mtu", "1500"])).unwrap();
+    let child = world
+        .left
+        .router()
+        .spawn(Command::new("ip").args(["link", "set", "uplink", "mtu", "1500"]))
+        .unwrap();
     assert!(child.wait_with_output().unwrap().status.success());
     let other = world.left.host("anna").unwrap();
-    run(&other, Command::new("ip").args(["link", "set", "eth0", "mtu", "1296"]));
+    run(
+        &other,
+        Command::new("ip").args(["link", "set", "eth0", "mtu", "1296"]),
+    );
     let other = Patient::new(&world, other, SETTINGS);
     let findings = other.ask();
     let mend = findings.names("path.mtu", "warn", &["takes 1296 bytes"]);
@@ -143,7 +185,10 @@ fn a_small_path_is_named() {
 #[test]
 fn a_host_without_a_route_is_named() {
     let (_world, _server, patient) = with_server();
-    run(&patient.host, Command::new("ip").args(["route", "del", "default"]));
+    run(
+        &patient.host,
+        Command::new("ip").args(["route", "del", "default"]),
+    );
     let findings = patient.ask();
     findings.names("host.route", "fail", &["192.0.2.45", "ip -4 route"]);
 }

@@ -9,9 +9,17 @@ use super::*;
 fn a_missing_tun_device_is_named() {
     let (_world, patient) = without_server(SETTINGS);
     let findings = patient.ask_after("mkdir -p /tmp/none && mount -t tmpfs none /dev/net");
-    findings.names("host.tun", "fail", &["/dev/net/tun is missing", "modprobe tun", "mknod"]);
+    findings.names(
+        "host.tun",
+        "fail",
+        &["/dev/net/tun is missing", "modprobe tun", "mknod"],
+    );
     let findings = patient.ask_after("mount -t tmpfs none /dev/net && touch /dev/net/tun");
-    findings.names("host.tun", "fail", &["cannot be used", "not the TUN device"]);
+    findings.names(
+        "host.tun",
+        "fail",
+        &["cannot be used", "not the TUN device"],
+    );
 }
 
 #[test]
@@ -30,9 +38,11 @@ fn disabled_ipv6_is_named_and_mended() {
 #[test]
 fn a_service_that_is_not_there_is_named() {
     let (_world, _server, patient) = with_server();
-    patient
-        .ask()
-        .names("service.socket", "fail", &["no client runs", "there is no socket", "teredo --config"]);
+    patient.ask().names(
+        "service.socket",
+        "fail",
+        &["no client runs", "there is no socket", "teredo --config"],
+    );
     // A socket that is left over.
     let client = patient.client(&[]);
     client.qualified();
@@ -42,9 +52,11 @@ fn a_service_that_is_not_there_is_named() {
         .names("service.socket", "fail", &["left over, and nobody listens"]);
     fs::remove_file(&patient.socket).unwrap();
     fs::write(&patient.socket, "").unwrap();
-    patient
-        .ask()
-        .names("service.socket", "fail", &["is a file, and not a socket", "rm "]);
+    patient.ask().names(
+        "service.socket",
+        "fail",
+        &["is a file, and not a socket", "rm "],
+    );
 }
 
 /// A client that is stopped by a signal holds its socket and does not answer.
@@ -55,7 +67,11 @@ fn a_service_that_hangs_is_named_and_mended() {
     client.qualified();
     client.process.signal(Signal::STOP).unwrap();
     let findings = patient.ask();
-    let mend = findings.names("service.socket", "fail", &["does not answer", "SIGSTOP", "kill -CONT"]);
+    let mend = findings.names(
+        "service.socket",
+        "fail",
+        &["does not answer", "SIGSTOP", "kill -CONT"],
+    );
     patient.type_in(mend);
     patient.ask_until("service.state", "ok");
 }
@@ -75,9 +91,19 @@ fn a_client_that_was_stopped_is_named_and_mended() {
 
 #[test]
 fn faulty_settings_are_named() {
-    let (_world, patient) = without_server("[client]\nservers = [\"192.0.2.45\"]\nprotekt = true\n");
+    let (_world, patient) =
+        without_server("[client]\nservers = [\"192.0.2.45\"]\nprotekt = true\n");
     let findings = patient.ask();
-    findings.names("settings.valid", "fail", &["alice.toml:3", "protekt", "did you mean 'protect'?", "config check"]);
+    findings.names(
+        "settings.valid",
+        "fail",
+        &[
+            "alice.toml:3",
+            "protekt",
+            "did you mean 'protect'?",
+            "config check",
+        ],
+    );
     let (_world, patient) = without_server("[client]\nprotect = true\n");
     patient
         .ask()
@@ -89,9 +115,16 @@ fn faulty_settings_are_named() {
 fn who_has_the_interface_or_the_port_is_named() {
     let (_world, _server, patient) = with_server();
     let mut command = Command::new("ip");
-    run(&patient.host, command.args(["tuntap", "add", "dev", "teredo", "mode", "tun"]));
+    run(
+        &patient.host,
+        command.args(["tuntap", "add", "dev", "teredo", "mode", "tun"]),
+    );
     let findings = patient.ask();
-    let mend = findings.names("client.interface", "fail", &["teredo exists already", "ip link delete teredo"]);
+    let mend = findings.names(
+        "client.interface",
+        "fail",
+        &["teredo exists already", "ip link delete teredo"],
+    );
     patient.type_in(mend.lines().next().unwrap());
     patient.ask().names("client.interface", "ok", &[]);
 
@@ -103,7 +136,11 @@ fn who_has_the_interface_or_the_port_is_named() {
     let holder = Process::spawn(patient.host.namespace(), "holder", &mut command).unwrap();
     holder.wait_for_line("bound", SECOND * 5).unwrap();
     let findings = patient.ask();
-    findings.names("client.port", "fail", &["45678 is in use by python3", "kill "]);
+    findings.names(
+        "client.port",
+        "fail",
+        &["45678 is in use by python3", "kill "],
+    );
 }
 
 #[test]
@@ -134,15 +171,38 @@ fn native_ipv6_and_a_second_client_are_named() {
         .set_sysctl("net/ipv6/conf/eth0/disable_ipv6", "0")
         .unwrap();
     for arguments in [
-        &["-6", "address", "add", "2001:db8:7::2/64", "dev", "eth0", "nodad"][..],
-        &["-6", "route", "add", "default", "via", "2001:db8:7::1", "dev", "eth0"],
+        &[
+            "-6",
+            "address",
+            "add",
+            "2001:db8:7::2/64",
+            "dev",
+            "eth0",
+            "nodad",
+        ][..],
+        &[
+            "-6",
+            "route",
+            "add",
+            "default",
+            "via",
+            "2001:db8:7::1",
+            "dev",
+            "eth0",
+        ],
     ] {
         let output = run(&patient.host, Command::new("ip").args(arguments));
         assert!(output.status.success(), "{output:?}");
     }
-    client.until(SECOND * 5, "dormant", |status| status.state == Phase::Dormant);
+    client.until(SECOND * 5, "dormant", |status| {
+        status.state == Phase::Dormant
+    });
     let findings = patient.ask();
-    findings.names("host.native_ipv6", "warn", &["2001:db8:7::2", "eth0", "native_ipv6 = \"ignore\""]);
+    findings.names(
+        "host.native_ipv6",
+        "warn",
+        &["2001:db8:7::2", "eth0", "native_ipv6 = \"ignore\""],
+    );
     assert_eq!(findings.code, Some(0), "{}", findings.summary());
 }
 
@@ -175,12 +235,19 @@ fn miredo_is_named() {
     command.arg("-p").arg(world.path("miredo.pid"));
     let miredo = Process::spawn(patient.host.namespace(), "miredo", &mut command).unwrap();
     eventually(SECOND * 10, "miredo's interface", || {
-        let output = run(&patient.host, Command::new("ip").args(["link", "show", "teredo"]));
+        let output = run(
+            &patient.host,
+            Command::new("ip").args(["link", "show", "teredo"]),
+        );
         output.status.success()
     });
     let findings = patient.ask();
     findings.names("client.rival", "warn", &["miredo", "pid"]);
-    findings.names("client.interface", "fail", &["teredo exists already", "miredo (pid", "kill "]);
+    findings.names(
+        "client.interface",
+        "fail",
+        &["teredo exists already", "miredo (pid", "kill "],
+    );
     drop(miredo);
 }
 
@@ -192,7 +259,9 @@ fn ipv6_that_is_off_on_the_tunnel_is_named_and_mended() {
     client.qualified();
     let path = "net/ipv6/conf/teredo/disable_ipv6";
     patient.host.namespace().set_sysctl(path, "1").unwrap();
-    client.until(SECOND * 5, "offline", |status| status.state == Phase::Offline);
+    client.until(SECOND * 5, "offline", |status| {
+        status.state == Phase::Offline
+    });
     let findings = patient.ask();
     let mend = findings.names("host.ipv6", "fail", &["net.ipv6.conf.teredo.disable_ipv6"]);
     patient.type_in(mend);

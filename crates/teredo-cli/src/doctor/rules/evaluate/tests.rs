@@ -87,26 +87,95 @@ fn judge(table: &Table, expressions: Vec<Expression>, packet: &Packet) -> Truth 
 fn fields_of_the_packet_are_compared() {
     let none = table([]);
     let cases = [
-        (Field::DESTINATION_PORT, Operator::Equal, &40_000_u16.to_be_bytes()[..], Truth::Yes),
-        (Field::DESTINATION_PORT, Operator::Equal, &53_u16.to_be_bytes(), Truth::No),
-        (Field::DESTINATION_PORT, Operator::NotEqual, &53_u16.to_be_bytes(), Truth::Yes),
-        (Field::DESTINATION_PORT, Operator::GreaterThan, &1023_u16.to_be_bytes(), Truth::Yes),
-        (Field::DESTINATION_PORT, Operator::LessThanEqual, &1023_u16.to_be_bytes(), Truth::No),
-        (Field::Meta(MetaKey::L4Proto), Operator::Equal, &[17], Truth::Yes),
-        (Field::Meta(MetaKey::Nfproto), Operator::Equal, &[10], Truth::No),
+        (
+            Field::DESTINATION_PORT,
+            Operator::Equal,
+            &40_000_u16.to_be_bytes()[..],
+            Truth::Yes,
+        ),
+        (
+            Field::DESTINATION_PORT,
+            Operator::Equal,
+            &53_u16.to_be_bytes(),
+            Truth::No,
+        ),
+        (
+            Field::DESTINATION_PORT,
+            Operator::NotEqual,
+            &53_u16.to_be_bytes(),
+            Truth::Yes,
+        ),
+        (
+            Field::DESTINATION_PORT,
+            Operator::GreaterThan,
+            &1023_u16.to_be_bytes(),
+            Truth::Yes,
+        ),
+        (
+            Field::DESTINATION_PORT,
+            Operator::LessThanEqual,
+            &1023_u16.to_be_bytes(),
+            Truth::No,
+        ),
+        (
+            Field::Meta(MetaKey::L4Proto),
+            Operator::Equal,
+            &[17],
+            Truth::Yes,
+        ),
+        (
+            Field::Meta(MetaKey::Nfproto),
+            Operator::Equal,
+            &[10],
+            Truth::No,
+        ),
         // `iifname "eth*"` compares the beginning alone.
-        (Field::Meta(MetaKey::Iifname), Operator::Equal, b"eth", Truth::Yes),
-        (Field::Meta(MetaKey::Iifname), Operator::Equal, b"eth0\0\0\0\0\0\0\0\0\0\0\0\0", Truth::Yes),
-        (Field::Meta(MetaKey::Iifname), Operator::Equal, b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0", Truth::No),
+        (
+            Field::Meta(MetaKey::Iifname),
+            Operator::Equal,
+            b"eth",
+            Truth::Yes,
+        ),
+        (
+            Field::Meta(MetaKey::Iifname),
+            Operator::Equal,
+            b"eth0\0\0\0\0\0\0\0\0\0\0\0\0",
+            Truth::Yes,
+        ),
+        (
+            Field::Meta(MetaKey::Iifname),
+            Operator::Equal,
+            b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            Truth::No,
+        ),
         // Nobody knows the time to live, or what a helper says.
-        (Field::payload(PayloadBase::Network, 8, 1), Operator::Equal, &[64], Truth::Unknown),
-        (Field::Meta(MetaKey::Cpu), Operator::Equal, &[0; 4], Truth::Unknown),
+        (
+            Field::payload(PayloadBase::Network, 8, 1),
+            Operator::Equal,
+            &[64],
+            Truth::Unknown,
+        ),
+        (
+            Field::Meta(MetaKey::Cpu),
+            Operator::Equal,
+            &[0; 4],
+            Truth::Unknown,
+        ),
         // It comes in, so it has no way out.
-        (Field::Meta(MetaKey::Oif), Operator::Equal, &2_u32.to_ne_bytes(), Truth::No),
+        (
+            Field::Meta(MetaKey::Oif),
+            Operator::Equal,
+            &2_u32.to_ne_bytes(),
+            Truth::No,
+        ),
     ];
     for (field, operator, value, expected) in cases {
         let rule = vec![load(field), is(operator, value)];
-        assert_eq!(judge(&none, rule, &packet()), expected, "{field:?} {operator:?} {value:?}");
+        assert_eq!(
+            judge(&none, rule, &packet()),
+            expected,
+            "{field:?} {operator:?} {value:?}"
+        );
     }
 }
 
@@ -145,7 +214,10 @@ fn sets_have_single_elements_and_ranges() {
         (set(ports, false, vec![port(22), port(40_000)]), Truth::Yes),
         (set(ports, false, vec![port(22)]), Truth::No),
         // 30000-50000, in any order.
-        (set(ports, true, vec![end(50_001), end(0), port(30_000)]), Truth::Yes),
+        (
+            set(ports, true, vec![end(50_001), end(0), port(30_000)]),
+            Truth::Yes,
+        ),
         (set(ports, true, vec![port(30_000), end(40_000)]), Truth::No),
         // 30000-65535: no end.
         (set(ports, true, vec![port(30_000)]), Truth::Yes),
@@ -204,7 +276,10 @@ fn a_verdict_map_ends_the_rule() {
         verdict: Some(verdict),
         ..Member::default()
     };
-    let states = vec![element(ESTABLISHED, Verdict::Accept), element(NEW, Verdict::Drop)];
+    let states = vec![
+        element(ESTABLISHED, Verdict::Accept),
+        element(NEW, Verdict::Drop),
+    ];
     let table = table([("__map0", set(KeyType::MARK, false, states))]);
     let row = Row {
         handle: 1,
@@ -240,7 +315,10 @@ fn a_port_may_be_assumed() {
         (assumed("ports", 40_001), Truth::No),
         (assumed("others", 40_000), Truth::No),
     ] {
-        assert_eq!(evaluate(&table, &row, &mut packet(), Some(&assumed)).0, expected);
+        assert_eq!(
+            evaluate(&table, &row, &mut packet(), Some(&assumed)).0,
+            expected
+        );
     }
 }
 
@@ -259,7 +337,10 @@ fn a_mark_goes_with_the_packet() {
     let mut packet = packet();
     evaluate(&table([]), &row, &mut packet, None);
     assert_eq!(packet.mark, Some(7));
-    let rule = vec![load(Field::Meta(MetaKey::Mark)), is(Operator::Equal, &7_u32.to_ne_bytes())];
+    let rule = vec![
+        load(Field::Meta(MetaKey::Mark)),
+        is(Operator::Equal, &7_u32.to_ne_bytes()),
+    ];
     assert_eq!(judge(&table([]), rule, &packet), Truth::Yes);
 }
 
@@ -268,6 +349,10 @@ fn a_mark_goes_with_the_packet() {
 fn an_unknown_expression_is_a_doubt() {
     let limit = || Expression::Other("limit".into());
     assert_eq!(judge(&table([]), vec![limit()], &packet()), Truth::Unknown);
-    let rule = vec![load(Field::Meta(MetaKey::L4Proto)), is(Operator::Equal, &[6]), limit()];
+    let rule = vec![
+        load(Field::Meta(MetaKey::L4Proto)),
+        is(Operator::Equal, &[6]),
+        limit(),
+    ];
     assert_eq!(judge(&table([]), rule, &packet()), Truth::No);
 }

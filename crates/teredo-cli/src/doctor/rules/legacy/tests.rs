@@ -44,7 +44,10 @@ fn the_rules_are_followed() {
         panic!("it passes");
     };
     assert_eq!(place.keeper, Keeper::IptablesLegacy);
-    assert_eq!(place.to_string(), "iptables-legacy, chain 'filter INPUT': its policy is drop");
+    assert_eq!(
+        place.to_string(),
+        "iptables-legacy, chain 'filter INPUT': its policy is drop"
+    );
 }
 
 #[test]
@@ -62,7 +65,10 @@ fn inverted_matches_and_networks_are_understood() {
         ("-s 81.2.69.0/24 -j DROP", true),
         ("-s 81.2.69.0/255.255.255.0 -j DROP", true),
         ("! -s 81.2.69.0/24 -j DROP", false),
-        ("-d 192.168.1.2/32 -p udp -j REJECT --reject-with icmp-port-unreachable", true),
+        (
+            "-d 192.168.1.2/32 -p udp -j REJECT --reject-with icmp-port-unreachable",
+            true,
+        ),
         ("-m addrtype --dst-type LOCAL -j DROP", true),
         ("-m addrtype ! --dst-type LOCAL -j DROP", false),
         ("-i eth+ -p 17 -j DROP", true),
@@ -71,7 +77,11 @@ fn inverted_matches_and_networks_are_understood() {
         ("-m set --match-set blocked src -j LOG", false),
     ] {
         let found = fate(&rule(text), 50_000, NEW);
-        assert_eq!(matches!(found, Fate::Dropped(_)), drops, "{text}: {found:?}");
+        assert_eq!(
+            matches!(found, Fate::Dropped(_)),
+            drops,
+            "{text}: {found:?}"
+        );
     }
 }
 

@@ -87,15 +87,28 @@ fn a_policy_drops_what_no_rule_accepts() {
     let Fate::Dropped(place) = fate(vec![table("filter", &[("input", INPUT, vec![])])]) else {
         panic!("it passes");
     };
-    assert_eq!(place.to_string(), "chain 'inet filter input': its policy is drop");
+    assert_eq!(
+        place.to_string(),
+        "chain 'inet filter input': its policy is drop"
+    );
     let accept = vec![[&udp()[..], &[verdict(Verdict::Accept)]].concat()];
-    assert_eq!(fate(vec![table("filter", &[("input", INPUT, accept)])]), Fate::Passes);
+    assert_eq!(
+        fate(vec![table("filter", &[("input", INPUT, accept)])]),
+        Fate::Passes
+    );
 }
 
 /// An accept ends its own chain alone; a drop is final.
 #[test]
 fn an_accept_does_not_override_the_drop_of_another_table() {
-    let accept = table("teredo", &[("input", Some((Hook::Input, -10, Policy::Accept)), vec![vec![verdict(Verdict::Accept)]])]);
+    let accept = table(
+        "teredo",
+        &[(
+            "input",
+            Some((Hook::Input, -10, Policy::Accept)),
+            vec![vec![verdict(Verdict::Accept)]],
+        )],
+    );
     let drop = table("filter", &[("input", INPUT, vec![])]);
     for tables in [vec![accept.clone(), drop.clone()], vec![drop, accept]] {
         assert!(matches!(fate(tables), Fate::Dropped(place) if place.table == "inet filter"));
@@ -109,7 +122,10 @@ fn the_first_chain_that_drops_is_named() {
     let early = table("early", &[("input", at(Hook::Input, -50), vec![])]);
     let first = table("first", &[("pre", at(Hook::Prerouting, 300), vec![])]);
     let fate = fate(vec![late, early, first]);
-    assert!(matches!(&fate, Fate::Dropped(place) if place.table == "inet first"), "{fate:?}");
+    assert!(
+        matches!(&fate, Fate::Dropped(place) if place.table == "inet first"),
+        "{fate:?}"
+    );
 }
 
 #[test]
@@ -133,13 +149,25 @@ fn jumps_come_back_and_gotos_do_not() {
 #[test]
 fn a_doubt_is_no_certainty() {
     let accept = vec![vec![limit(), verdict(Verdict::Accept)]];
-    assert!(matches!(fate(vec![table("filter", &[("input", INPUT, accept)])]), Fate::Doubtful(_)));
+    assert!(matches!(
+        fate(vec![table("filter", &[("input", INPUT, accept)])]),
+        Fate::Doubtful(_)
+    ));
     let open = Some((Hook::Input, 0, Policy::Accept));
     let drop = vec![vec![limit(), verdict(Verdict::Drop)]];
-    assert!(matches!(fate(vec![table("filter", &[("input", open, drop)])]), Fate::Doubtful(_)));
+    assert!(matches!(
+        fate(vec![table("filter", &[("input", open, drop)])]),
+        Fate::Doubtful(_)
+    ));
     // A jump that may not be taken decides nothing for certain.
     let jump = vec![vec![limit(), verdict(Verdict::Jump("own".into()))]];
-    let tables = vec![table("filter", &[("input", open, jump), ("own", None, vec![vec![verdict(Verdict::Drop)]])])];
+    let tables = vec![table(
+        "filter",
+        &[
+            ("input", open, jump),
+            ("own", None, vec![vec![verdict(Verdict::Drop)]]),
+        ],
+    )];
     assert!(matches!(fate(tables), Fate::Doubtful(place) if place.chain == "own"));
 }
 
@@ -147,21 +175,27 @@ fn a_doubt_is_no_certainty() {
 #[test]
 fn a_circle_ends() {
     let jump = |to: &str| vec![vec![verdict(Verdict::Jump(to.into()))]];
-    let tables = vec![table("filter", &[
-        ("input", Some((Hook::Input, 0, Policy::Accept)), jump("one")),
-        ("one", None, jump("other")),
-        ("other", None, jump("one")),
-    ])];
+    let tables = vec![table(
+        "filter",
+        &[
+            ("input", Some((Hook::Input, 0, Policy::Accept)), jump("one")),
+            ("one", None, jump("other")),
+            ("other", None, jump("one")),
+        ],
+    )];
     assert_eq!(fate(tables), Fate::Passes);
 }
 
 #[test]
 fn an_untracked_packet_is_no_answer() {
-    let raw = table("raw", &[(
-        "pre",
-        Some((Hook::Prerouting, -300, Policy::Accept)),
-        vec![vec![Expression::Neutral("notrack".into())]],
-    )]);
+    let raw = table(
+        "raw",
+        &[(
+            "pre",
+            Some((Hook::Prerouting, -300, Policy::Accept)),
+            vec![vec![Expression::Neutral("notrack".into())]],
+        )],
+    );
     let untracked = vec![vec![
         Expression::Load {
             field: Field::Ct(teredo_nft::CtKey::State),
@@ -174,30 +208,35 @@ fn an_untracked_packet_is_no_answer() {
         },
         verdict(Verdict::Drop),
     ]];
-    let filter = table("filter", &[("input", Some((Hook::Input, 0, Policy::Accept)), untracked)]);
+    let filter = table(
+        "filter",
+        &[("input", Some((Hook::Input, 0, Policy::Accept)), untracked)],
+    );
     assert_eq!(fate(vec![filter.clone()]), Fate::Passes);
     assert!(matches!(fate(vec![raw, filter]), Fate::Dropped(_)));
 }
 
 #[test]
 fn a_rule_is_shown_in_the_words_of_nft() {
-    let drop = vec![[
-        &udp()[..],
-        &[
-            Expression::Load {
-                field: Field::DESTINATION_PORT,
-                register: 0,
-            },
-            Expression::Compare {
-                register: 0,
-                operator: Operator::Equal,
-                value: 40_000_u16.to_be_bytes().to_vec(),
-            },
-            Expression::Neutral("counter".into()),
-            verdict(Verdict::Drop),
-        ],
-    ]
-    .concat()];
+    let drop = vec![
+        [
+            &udp()[..],
+            &[
+                Expression::Load {
+                    field: Field::DESTINATION_PORT,
+                    register: 0,
+                },
+                Expression::Compare {
+                    register: 0,
+                    operator: Operator::Equal,
+                    value: 40_000_u16.to_be_bytes().to_vec(),
+                },
+                Expression::Neutral("counter".into()),
+                verdict(Verdict::Drop),
+            ],
+        ]
+        .concat(),
+    ];
     let Fate::Dropped(place) = fate(vec![table("filter", &[("input", INPUT, drop)])]) else {
         panic!("it passes");
     };
@@ -227,8 +266,14 @@ fn keepers_are_known_by_their_names() {
     };
     assert_eq!(of(Family::Inet, "firewalld", &[]), Keeper::Firewalld);
     assert_eq!(of(Family::Ip, "filter", &["INPUT"]), Keeper::Iptables);
-    assert_eq!(of(Family::Ip, "filter", &["INPUT", "ufw-user-input"]), Keeper::Ufw);
+    assert_eq!(
+        of(Family::Ip, "filter", &["INPUT", "ufw-user-input"]),
+        Keeper::Ufw
+    );
     assert_eq!(of(Family::Ip, "filter", &["input"]), Keeper::Administrator);
-    assert_eq!(of(Family::Inet, "filter", &["INPUT"]), Keeper::Administrator);
+    assert_eq!(
+        of(Family::Inet, "filter", &["INPUT"]),
+        Keeper::Administrator
+    );
     assert_eq!(of(Family::Inet, "teredo", &[]), Keeper::Teredo);
 }
