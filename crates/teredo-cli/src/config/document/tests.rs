@@ -165,6 +165,6 @@ fn odd_bytes_do_no_harm() {
 #[test]
 fn the_sections_and_their_keys_are_known() {
     assert_eq!(sections(), ["client", "server", "relay", "firewall"]);
-    assert_eq!(keys("firewall").len(), 7);
+    assert_eq!(keys("firewall").len(), 8);
     assert_eq!(keys("firewall")[0], "set");
 }
