@@ -17,6 +17,7 @@ mod package;
 mod publish;
 mod rules;
 mod site;
+mod soak;
 mod test;
 mod tools;
 mod tree;
@@ -47,6 +48,8 @@ enum Task {
     Package(package::Options),
     /// Build the documentation site, and check its links and commands.
     Site(site::Options),
+    /// Run everything under random faults from one seed, and watch what must hold meanwhile. Fail if it does not.
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Install(options) => install::run(&options),
         Task::Package(options) => package::run(&options),
         Task::Site(options) => site::run(&options),
+        Task::Soak(options) => environment::enter().and_then(|()| soak::run(&options)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as execute, say, step};
 use crate::{
-    conformance, environment, installed, license, lint, no_io, publish, rules, site, tools, tree,
-    units,
+    conformance, environment, installed, license, lint, no_io, publish, rules, site, soak, tools,
+    tree, units,
 };
 
 #[derive(clap::Args)]
@@ -18,8 +18,8 @@ pub(crate) struct Options {
     /// Run without root, and leave out the tests that need a network namespace.
     #[arg(long)]
     unprivileged: bool,
-    /// Run the whole matrix of implementations and NATs, 10,000,000 changes of the port, and 4096 cases of each property.
-    /// Takes half an hour more.
+    /// Run the whole matrix of implementations and NATs, 10,000,000 changes of the port, 4096 cases of each property, and
+    /// five minutes of random faults. Takes half an hour more.
     #[arg(long, conflicts_with_all = ["quick", "unprivileged"])]
     long: bool,
     /// Run only the steps with one of these words in their titles, such as `clippy,packages`.
@@ -132,6 +132,7 @@ const STEPS: &[Step] = &[
         Needs::Root,
         without_offloads,
     ),
+    part("endurance", Needs::Root, endurance),
 ];
 
 /// Runs the steps, and stops at the first failure.
@@ -217,6 +218,14 @@ fn without_offloads(options: &Options) -> Result<()> {
     execute(prepared(command, options).env("TEREDO_OFFLOAD", "off"))
 }
 
+/// Random faults, for less than a minute or for five.
+fn endurance(options: &Options) -> Result<()> {
+    if !options.long {
+        say("    40 s of bad luck, not five minutes (--long)")?;
+    }
+    soak::test(options.long)
+}
+
 fn prepared(mut command: Command, options: &Options) -> Command {
     command.env("PATH", tools::search_path());
     if options.quick {
@@ -235,7 +244,7 @@ fn left_out(options: &Options) -> Vec<&'static str> {
     let mut left_out = Vec::new();
     if options.unprivileged {
         left_out.push("everything that needs a network namespace: the tests of teredo-node, teredo-firewall, \
-             teredo-lab, teredo-nft and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C; the packages under a booted systemd (--unprivileged)");
+             teredo-lab, teredo-nft and teredo-tunnel, and the end-to-end and interoperability tests; the programs in C; the packages under a booted systemd; endurance (--unprivileged)");
     }
     if options.quick {
         left_out.push(

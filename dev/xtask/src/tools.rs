@@ -186,6 +186,34 @@ pub(crate) const TEST: &[Tool] = &[
     },
 ];
 
+/// The tools of the soak.
+pub(crate) const SOAK: &[Tool] = &[
+    Tool {
+        program: "ip",
+        package: "iproute2",
+        purpose: "wipes the tunnel's interface",
+        service: None,
+    },
+    Tool {
+        program: "tc",
+        package: "iproute2",
+        purpose: "makes links slow and queues short",
+        service: None,
+    },
+    Tool {
+        program: "nft",
+        package: "nftables",
+        purpose: "shows the rules, flushes and loads them, and loses packets",
+        service: None,
+    },
+    Tool {
+        program: "bash",
+        package: "bash",
+        purpose: "hands descriptors over to a program",
+        service: None,
+    },
+];
+
 /// The tools of the benchmarks of the data path.
 pub(crate) const COMPARE: &[Tool] = &[
     Tool {

@@ -1,0 +1,57 @@
+use super::*;
+
+fn sample(at: f64, life: u32, memory_kib: f64) -> Sample {
+    Sample {
+        at,
+        life,
+        memory_kib,
+        threads: 5.0,
+        descriptors: 20.0,
+        calm: true,
+    }
+}
+
+#[test]
+fn a_leak_is_found_and_a_new_life_is_none() {
+    let leak: Vec<Sample> = (0..600)
+        .map(|second| sample(f64::from(second), 1, 8_000.0 + 10.0 * f64::from(second)))
+        .collect();
+    let found = lines("client", &leak);
+    let memory = &found[0];
+    assert_eq!(memory.quantity, Quantity::Memory);
+    assert!((memory.rise - 5_790.0).abs() < 1.0, "{memory:?}");
+    assert!(memory.rise > memory.tolerance);
+    assert!(found[1..].iter().all(|line| line.rise.abs() < 0.001));
+
+    let lives: Vec<Sample> = (0..600)
+        .map(|second| {
+            let life = second / 100;
+            sample(f64::from(second), life, 8_000.0 + 2_000.0 * f64::from(life))
+        })
+        .collect();
+    assert!(lines("client", &lives)[0].rise.abs() < 0.001);
+}
+
+/// What a fault takes, and the warm-up of a life, are no growth.
+#[test]
+fn only_calm_moments_after_the_warm_up_count() {
+    let mut samples: Vec<Sample> = (0..40)
+        .map(|second| sample(f64::from(second), 1, 1_000.0 * f64::from(second.min(20))))
+        .collect();
+    for sample in &mut samples[30..35] {
+        sample.memory_kib = 1e6;
+        sample.calm = false;
+    }
+    let found = lines("client", &samples);
+    assert!(found[0].rise.abs() < 0.001, "{found:?}");
+    assert_eq!(found[0].samples, 15);
+    assert!((found[0].most - 1e6).abs() < 0.001);
+}
+
+#[test]
+fn this_process_is_none_of_the_programs() {
+    assert!(look(std::process::id()).is_none_or(|_| {
+        fs::read_to_string("/proc/self/status").is_ok_and(|text| text.starts_with("Name:\tteredo"))
+    }));
+    assert!(look(u32::MAX).is_none());
+}
