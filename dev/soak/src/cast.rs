@@ -36,7 +36,11 @@ pub(crate) struct Cast {
 
 impl Cast {
     /// Starts all of them.
-    pub(crate) fn start(program: &Path, world: &Arc<World>, journal: &Arc<Journal>) -> Result<Self> {
+    pub(crate) fn start(
+        program: &Path,
+        world: &Arc<World>,
+        journal: &Arc<Journal>,
+    ) -> Result<Self> {
         let program = program.to_owned();
         let store = Store::listen(&world.path("notify.sock"))?;
         let place = Arc::new(AtomicUsize::new(0));

@@ -1,6 +1,8 @@
 //! The course of a run: faults in the order of the plan, and the way back after each.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,12 +12,14 @@ use serde::Serialize;
 use crate::fault::{Fault, Kind};
 use crate::inflict::{Fate, Force};
 use crate::journal::{Invariant, Journal};
+use crate::observers::Address;
 use crate::observers::exceptions::Exceptions;
 use crate::observers::growth::Watch;
 use crate::observers::subscribers::Subscribers;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::traffic::Flow;
+use crate::world::SERVERS;
 
 /// The name of an episode with two faults: which of them took how long cannot be told.
 pub(crate) const PAIR: &str = "two-at-once";
@@ -53,6 +57,10 @@ pub(crate) struct Service {
     pub(crate) to_native: Arc<Flow>,
     pub(crate) exceptions: Arc<Exceptions>,
     pub(crate) subscribers: Arc<Subscribers>,
+    /// The address of the peer.
+    pub(crate) peer: Address,
+    /// Which of the servers is the one.
+    pub(crate) place: Arc<AtomicUsize>,
 }
 
 impl Service {
@@ -71,6 +79,13 @@ impl Service {
         if look.dropped.is_none() {
             return Some(String::from("there is no block"));
         }
+        // The old paths work on without a server: without this, a server that has moved would be no fault.
+        let server = SERVERS[self.place.load(Ordering::Acquire)][0];
+        for (who, address) in [("alice", look.address), ("the peer", self.peer.get())] {
+            if address.and_then(server_of) != Some(server) {
+                return Some(format!("{who} has {address:?}, which is not of {server}"));
+            }
+        }
         let Some(open) = look.open else {
             return Some(String::from("the administrator's set does not exist"));
         };
@@ -85,6 +100,12 @@ impl Service {
         (believers < all)
             .then(|| format!("{believers} of {all} subscribers know the port {port} of the set"))
     }
+}
+
+/// The server in a Teredo address (RFC 4380 §4).
+fn server_of(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let bits = (address.to_bits() >> 64) as u32;
+    (address.segments()[..2] == [0x2001, 0]).then(|| Ipv4Addr::from_bits(bits))
 }
 
 /// Plays the plan until `length` has passed.
@@ -123,8 +144,14 @@ fn play(
     let words: Vec<String> = faults.iter().map(Fault::describe).collect();
     let title = words.join(" + ");
     let mut forces: Vec<(Instant, Force)> = Vec::new();
+    // Service may be there without those who were killed, for a while.
+    let mut killed = Vec::new();
     for fault in faults {
         journal.note(&fault.describe());
+        if let Some(role) = fault.kind.kills() {
+            let unit = fate.cast.unit(role);
+            killed.push((Arc::clone(unit), unit.lives()));
+        }
         let force = fate.inflict(fault)?;
         forces.push((Instant::now() + fault.length, force));
         if fault.rebind {
@@ -133,12 +160,21 @@ fn play(
     }
     forces.sort_by_key(|(until, _)| *until);
     for (until, force) in forces {
-        progress.wait(until.saturating_duration_since(Instant::now()), &title, before);
+        progress.wait(
+            until.saturating_duration_since(Instant::now()),
+            &title,
+            before,
+        );
         fate.lift(force)?;
     }
     let lifted = journal.now();
     let bound: Duration = faults.iter().map(|fault| fault.bound().0).sum();
-    let in_time = is_back(journal, service, lifted, bound, &title, progress, before);
+    let lacks = || {
+        let away = killed.iter().find(|(unit, lives)| unit.lives() == *lives);
+        away.map(|(unit, _)| format!("the {} is not there again", unit.role.name()))
+            .or_else(|| service.lacks(lifted))
+    };
+    let in_time = is_back(journal, lacks, lifted, bound, &title, progress, before);
     let back = journal.now();
     Ok(Outcome {
         episode: number,
@@ -158,7 +194,7 @@ fn play(
 /// Waits until service is back, and says whether that was within the bound.
 fn is_back(
     journal: &Journal,
-    service: &Service,
+    lacks: impl Fn() -> Option<String>,
     lifted: Duration,
     bound: Duration,
     title: &str,
@@ -167,7 +203,7 @@ fn is_back(
 ) -> bool {
     let mut in_time = true;
     loop {
-        let Some(lack) = service.lacks(lifted) else {
+        let Some(lack) = lacks() else {
             return in_time;
         };
         let waited = journal.now().saturating_sub(lifted);

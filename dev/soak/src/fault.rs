@@ -155,6 +155,16 @@ impl Kind {
         }
     }
 
+    /// The program that it kills for certain.
+    pub(crate) const fn kills(self) -> Option<Role> {
+        match self {
+            Self::Killed(role) => Some(role),
+            Self::ClientKilledKept | Self::NameService => Some(Role::Client),
+            Self::ServerMoved | Self::ServerLost => Some(Role::Server),
+            _ => None,
+        }
+    }
+
     /// The shortest and the longest time that it lasts, in tenths of a second.
     pub(crate) const fn lasts(self) -> (u32, u32) {
         let (shortest, longest) = match self {
@@ -242,10 +252,7 @@ impl Kind {
                 6,
                 "the data path needs neither; connections that were refused come back within 1 s, a peer is asked every 2 s",
             ),
-            Self::Memory(_) => (
-                10,
-                "the kernel may have killed it: as for a killed client",
-            ),
+            Self::Memory(_) => (10, "the kernel may have killed it: as for a killed client"),
             Self::Stopped(Role::Server)
             | Self::NatReboot
             | Self::NameService
@@ -263,7 +270,7 @@ impl Kind {
         (Duration::from_secs(seconds) + BUSY, reason)
     }
 
-    /// What it touches: of two faults at once, neither touches the same.
+    /// The part that it touches: of two faults at once, neither touches the same.
     pub(crate) const fn touches(self) -> Part {
         match self {
             Self::Killed(role)

@@ -100,7 +100,8 @@ impl Fate {
                 Force::Past
             }
             Kind::NatReboot => {
-                let rules = "chain forward { type filter hook forward priority -300; policy drop; }";
+                let rules =
+                    "chain forward { type filter hook forward priority -300; policy drop; }";
                 self.table(Place::Router, rules)?;
                 Force::Table(Place::Router)
             }
@@ -154,7 +155,8 @@ impl Fate {
                 Force::Past
             }
             Kind::SendsRefused => {
-                let rules = "chain output { type filter hook output priority -300; ip protocol udp drop; }";
+                let rules =
+                    "chain output { type filter hook output priority -300; ip protocol udp drop; }";
                 self.table(Place::Alice, rules)?;
                 Force::Table(Place::Alice)
             }
@@ -168,7 +170,7 @@ impl Fate {
                 Force::Disk
             }
             Kind::Descriptors(role) => self.take_descriptors(role)?,
-            Kind::Memory(role) => self.take_memory(role)?,
+            Kind::Memory(role) => self.take_memory(role, fault.form)?,
             Kind::Loss => {
                 let rules = format!(
                     "chain forward {{ type filter hook forward priority -300; ip protocol udp numgen random mod 100 < {} drop; }}",
@@ -209,7 +211,9 @@ impl Fate {
             Force::Names => self.resolver.set_silent(false),
             Force::Held => cast.server.hold(false),
             Force::NoSet => world.load_rules("administrator.nft", ADMINISTRATOR)?,
-            Force::Disk => fs::remove_file(world.state().join("filler")).context("cannot make room")?,
+            Force::Disk => {
+                fs::remove_file(world.state().join("filler")).context("cannot make room")?
+            }
             Force::Descriptors(id, before, callers) => {
                 drop(callers);
                 // It may be dead.
@@ -247,7 +251,9 @@ impl Fate {
         world.load_rules("flush.nft", &text)?;
         let block = until(FLUSHED, "the block", || {
             let listing = run_words(world.alice.namespace(), "nft list chain inet teredo inside");
-            listing.is_ok_and(|text| text.contains("drop")).then_some(())
+            listing
+                .is_ok_and(|text| text.contains("drop"))
+                .then_some(())
         });
         let open = self.inside.closes();
         if block.is_err() {
@@ -288,13 +294,13 @@ impl Fate {
         Ok(Force::Descriptors(id, before, callers))
     }
 
-    fn take_memory(&self, role: Role) -> Result<Force> {
+    fn take_memory(&self, role: Role, form: u8) -> Result<Force> {
         let unit = self.cast.unit(role);
         let Some((id, _)) = unit.process() else {
             return Ok(Force::Past);
         };
         unit.excuse(true);
-        let limit = Limit::new(id).context("no limit of memory")?;
+        let limit = Limit::new(id, form).context("no limit of memory")?;
         self.journal.note(&format!("limit by {}", limit.name()));
         drop(self.call_often());
         self.rebind();
@@ -317,7 +323,7 @@ impl Fate {
     }
 
     fn table(&self, place: Place, chain: &str) -> Result<()> {
-        let rules = format!("table inet misfortune {{ {chain} }}");
+        let rules = format!("table inet misfortune {{\n{chain}\n}}\n");
         run(self.namespace(place), Command::new("nft").arg(&rules)).map(drop)
     }
 

@@ -135,7 +135,10 @@ impl Journal {
             history.join("\n"),
             gathered.unwrap_or_default()
         );
-        eprintln!("\nbroken: {invariant:?} at {:.1} s: {text}", at.as_secs_f64());
+        eprintln!(
+            "\nbroken: {invariant:?} at {:.1} s: {text}",
+            at.as_secs_f64()
+        );
         if let Err(error) = fs::write(self.out.join(&evidence), report) {
             eprintln!("cannot write {evidence}: {error}");
         }

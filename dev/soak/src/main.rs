@@ -96,9 +96,7 @@ fn main() -> ExitCode {
 
 /// Runs it, and returns how many invariants were broken.
 fn run(options: &Options) -> Result<usize> {
-    let seed = options
-        .seed
-        .unwrap_or_else(|| u64::from(fastrand::u32(..)));
+    let seed = options.seed.unwrap_or_else(|| u64::from(fastrand::u32(..)));
     eprintln!("seed {seed}");
     ensure!(
         options.program.is_file(),
@@ -156,11 +154,14 @@ impl Scene {
         journal.set_evidence(Box::new(move || evidence(&units, &socket)));
         let own = Address::follow(cast.socket.clone())?;
         let peer = Address::follow(cast.peer_socket.clone())?;
+        let of_peer = peer.clone();
         let service = Service {
-            to_peer: Flow::start(&world.alice, &journal, move || peer.get())?,
+            to_peer: Flow::start(&world.alice, &journal, move || of_peer.get())?,
             to_native: Flow::start(&world.alice, &journal, || Some(NATIVE))?,
             exceptions: Exceptions::start(&world.alice, &journal)?,
             subscribers: Arc::new(Subscribers::start(&cast.socket, &journal)?),
+            peer,
+            place: Arc::clone(&cast.place),
         };
         let inside = Inside::start(&world.alice, &world.bob, &own, &journal)?;
         let watch = Watch::start(cast.units(), &journal)?;
@@ -186,7 +187,14 @@ impl Scene {
             let lack = self.service.lacks(begin).unwrap_or_default();
             anyhow::bail!("not even the start was right: {lack}");
         }
-        course::run(&self.fate, &self.service, &self.watch, seed, length, progress)
+        course::run(
+            &self.fate,
+            &self.service,
+            &self.watch,
+            seed,
+            length,
+            progress,
+        )
     }
 
     /// Waits until everything is right, at the start and at the end.

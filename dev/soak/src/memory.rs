@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-/// How much more a process may take. The kernel charges its own structures, too.
-const MORE: u64 = 192 * 1024;
+/// How much more a process may take, from nearly nothing. The kernel charges its own structures, too.
+const MORE: [u64; 4] = [16 << 10, 48 << 10, 128 << 10, 384 << 10];
 
 /// A limit in force; it ends with this.
 pub(crate) struct Limit {
@@ -23,11 +23,12 @@ enum Means {
 }
 
 impl Limit {
-    /// Puts it in force.
-    pub(crate) fn new(id: u32) -> Result<Self> {
-        let means = match Self::group(id) {
+    /// Puts it in force; `form` chooses how narrow it is.
+    pub(crate) fn new(id: u32, form: u8) -> Result<Self> {
+        let more = MORE[usize::from(form) % MORE.len()];
+        let means = match Self::group(id, more) {
             Ok(means) => means,
-            Err(_) => Self::data(id)?,
+            Err(_) => Self::data(id, more)?,
         };
         Ok(Self { id, means })
     }
@@ -40,7 +41,7 @@ impl Limit {
         }
     }
 
-    fn group(id: u32) -> Result<Means> {
+    fn group(id: u32, more: u64) -> Result<Means> {
         let membership = fs::read_to_string(format!("/proc/{id}/cgroup"))?;
         let (before, file) = parent(&membership).context("no memory cgroup")?;
         let own = before.join(format!("teredo-soak-{id}"));
@@ -49,7 +50,7 @@ impl Limit {
             own: own.clone(),
             before,
         };
-        let limited = fs::write(own.join(file), MORE.to_string())
+        let limited = fs::write(own.join(file), more.to_string())
             .and_then(|()| fs::write(own.join("cgroup.procs"), id.to_string()));
         if let Err(error) = limited {
             // It is empty.
@@ -59,7 +60,7 @@ impl Limit {
         Ok(means)
     }
 
-    fn data(id: u32) -> Result<Means> {
+    fn data(id: u32, more: u64) -> Result<Means> {
         let status = fs::read_to_string(format!("/proc/{id}/status"))?;
         let used = status
             .lines()
@@ -67,7 +68,7 @@ impl Limit {
             .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
             .context("the kernel does not tell the size of its data")?;
         let limit = Rlimit {
-            current: Some(used * 1024 + MORE),
+            current: Some(used * 1024 + more),
             maximum: None,
         };
         let before = prlimit(pid(id), Resource::Data, limit)?;
@@ -104,6 +105,8 @@ fn parent(membership: &str) -> Option<(PathBuf, &'static str)> {
         let folder = path("/sys/fs/cgroup/memory", rest);
         return Some((folder, "memory.limit_in_bytes"));
     }
-    let rest = membership.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let rest = membership
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))?;
     Some((path("/sys/fs/cgroup", rest), "memory.max"))
 }

@@ -115,7 +115,10 @@ impl Canvas<'_> {
             1 => String::from("1 invariant broken"),
             many => format!("{many} invariants broken"),
         };
-        let title = format!("{} of bad luck: {count} episodes, {verdict}", time(scene.length_ms));
+        let title = format!(
+            "{} of bad luck: {count} episodes, {verdict}",
+            time(scene.length_ms)
+        );
         let (title, colour) = (escaped(&title), if broken == 0 { INK } else { BROKEN });
         self.put(format_args!(
             "<text x=\"24\" y=\"34\" font-size=\"19\" font-weight=\"bold\" fill=\"{colour}\">{title}</text>"
@@ -240,7 +243,11 @@ impl Canvas<'_> {
 
     fn legend(&mut self, y: f64) {
         let mut x = LEFT;
-        let bars = [(FAULT, "fault"), (RECOVERY, "until service is back"), (BROKEN, "broken")];
+        let bars = [
+            (FAULT, "fault"),
+            (RECOVERY, "until service is back"),
+            (BROKEN, "broken"),
+        ];
         for (colour, text) in bars {
             self.put(format_args!(
                 "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"14\" height=\"{BAR}\" rx=\"1\" fill=\"{colour}\"/>",

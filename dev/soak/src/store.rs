@@ -60,7 +60,8 @@ impl Store {
         let mut copies = Vec::new();
         let mut script = String::new();
         for (number, (_, descriptor)) in (3..).zip(kept.iter()) {
-            let copy = fcntl_dupfd_cloexec(descriptor, ABOVE).context("cannot copy a descriptor")?;
+            let copy =
+                fcntl_dupfd_cloexec(descriptor, ABOVE).context("cannot copy a descriptor")?;
             fcntl_setfd(&copy, FdFlags::empty()).context("cannot hand a descriptor over")?;
             let raw = copy.as_raw_fd();
             script += &format!("exec {number}<&{raw} {raw}<&-; ");

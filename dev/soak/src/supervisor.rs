@@ -35,7 +35,6 @@ struct State {
     process: Option<Process>,
     /// How many lives it has had.
     lives: u32,
-    since: Option<Instant>,
     /// When to start it again.
     due: Option<Instant>,
     /// Not started until this is lifted.
@@ -77,6 +76,11 @@ impl Unit {
             .process
             .as_ref()
             .map(|process| (process.id(), state.lives))
+    }
+
+    /// How many lives it has had.
+    pub(crate) fn lives(&self) -> u32 {
+        self.state().lives
     }
 
     /// Sends a signal that does not end it.
@@ -130,7 +134,6 @@ impl Unit {
     fn begin(&self, state: &mut State) -> Result<()> {
         state.process = Some((self.start)()?);
         state.lives += 1;
-        state.since = Some(Instant::now());
         state.due = None;
         state.excused = false;
         Ok(())

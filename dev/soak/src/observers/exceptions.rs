@@ -1,8 +1,9 @@
 //! The exception: the ports in the administrator's set, by the real `nft`, beside those that are bound, by the kernel's
-//! table of sockets.
+//! table of sockets; and, in the same look, the block and the Teredo address.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::Ipv6Addr;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,8 @@ pub(crate) struct Look {
     pub(crate) bound: BTreeSet<u16>,
     /// The packets that the block has dropped; none: there is no block.
     pub(crate) dropped: Option<u64>,
+    /// The Teredo address of the host, by the kernel.
+    pub(crate) address: Option<Ipv6Addr>,
 }
 
 /// The observer.
@@ -154,6 +157,7 @@ fn look(at: Duration) -> Result<Look> {
     }
     // Behind the rules: a port that closes in between is looked at again, one that opens is no concern.
     let sockets = fs::read_to_string("/proc/thread-self/net/udp").context("no table of sockets")?;
+    let addresses = fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap_or_default();
     let listing = serde_json::from_slice(&output.stdout).context("nft prints no JSON")?;
     let (open, dropped) = read(&listing);
     Ok(Look {
@@ -161,6 +165,7 @@ fn look(at: Duration) -> Result<Look> {
         open,
         bound: bound_ports(&sockets),
         dropped,
+        address: teredo_address(&addresses),
     })
 }
 
@@ -206,6 +211,16 @@ fn bound_ports(table: &str) -> BTreeSet<u16> {
         .filter_map(|local| local.rsplit_once(':'))
         .filter_map(|(_, port)| u16::from_str_radix(port, 16).ok())
         .collect()
+}
+
+/// The Teredo address in `/proc/net/if_inet6`.
+fn teredo_address(table: &str) -> Option<Ipv6Addr> {
+    table
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter_map(|digits| u128::from_str_radix(digits, 16).ok())
+        .map(Ipv6Addr::from_bits)
+        .find(|address| address.segments()[..2] == [0x2001, 0])
 }
 
 #[cfg(test)]

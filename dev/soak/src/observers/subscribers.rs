@@ -41,17 +41,20 @@ impl Subscribers {
         for number in 0..EACH {
             let memory = all.memory();
             let (heard, journal) = (Arc::clone(&all.heard), Arc::clone(journal));
+            let mut is_first = true;
             let callback = move |notification: Notification| {
                 heard.fetch_add(1, Ordering::Relaxed);
+                let is_initial = std::mem::take(&mut is_first);
                 let news = News {
-                    kind: Some(notification.kind),
+                    // It registers once, across all lives of the service.
+                    kind: (!is_initial).then_some(notification.kind),
                     sequence: notification.state.sequence,
                     port: notification.state.port,
                 };
                 learn(&memory, &news, &journal, &format!("watcher {number}"));
             };
             // A watcher of its own: a process has one, and these play different processes.
-            let registration = Watcher::new(socket).register(false, callback);
+            let registration = Watcher::new(socket).register(true, callback);
             all._registrations
                 .push(registration.context("cannot register for the port")?);
         }
@@ -123,7 +126,10 @@ fn learn(memory: &Mutex<Memory>, news: &News, journal: &Journal, who: &str) {
     };
     drop(memory);
     if let Some(fault) = fault {
-        journal.broken(Invariant::Notifications, &format!("{who}: {fault}: {news:?}"));
+        journal.broken(
+            Invariant::Notifications,
+            &format!("{who}: {fault}: {news:?}"),
+        );
     }
 }
 

@@ -61,7 +61,9 @@ fn a_fault_and_its_recovery_are_bars_in_the_lane_of_the_kind() {
     // A quarter of the time is a quarter of the width.
     let quarter = (RIGHT - LEFT) / 4.0;
     let bar = |from: f64, colour: &str| {
-        format!("<rect x=\"{from:.1}\" y=\"92.0\" width=\"{quarter:.1}\" height=\"11\" rx=\"1\" fill=\"{colour}\"/>")
+        format!(
+            "<rect x=\"{from:.1}\" y=\"92.0\" width=\"{quarter:.1}\" height=\"11\" rx=\"1\" fill=\"{colour}\"/>"
+        )
     };
     assert!(svg.contains(&bar(LEFT + quarter, FAULT)), "{svg}");
     assert!(svg.contains(&bar(LEFT + 2.0 * quarter, RECOVERY)), "{svg}");

@@ -91,5 +91,8 @@ fn a_flush_never_meets_an_absent_guard() {
         assert!(!may_coincide(guard, Kind::RulesetFlushed), "{guard:?}");
     }
     assert!(may_coincide(Kind::RulesetFlushed, Kind::NatReboot));
-    assert!(may_coincide(Kind::Killed(Role::Agent), Kind::Killed(Role::Client)));
+    assert!(may_coincide(
+        Kind::Killed(Role::Agent),
+        Kind::Killed(Role::Client)
+    ));
 }

@@ -54,6 +54,9 @@ fn levels_that_differ_are_no_growth() {
 fn too_little_to_say_anything_says_nothing() {
     assert_eq!(growth(&[]), None);
     assert_eq!(growth(&[life(0.0, 1.0, 1.0)[..1].to_vec()]), None);
-    let at_once = Point { at: 1.0, value: 2.0 };
+    let at_once = Point {
+        at: 1.0,
+        value: 2.0,
+    };
     assert_eq!(growth(&[vec![at_once; 5]]), None);
 }

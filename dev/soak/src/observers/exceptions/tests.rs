@@ -28,12 +28,23 @@ fn bound_ports_are_read() {
     assert_eq!(bound_ports(table), BTreeSet::from([40_001, 3_544]));
 }
 
+#[test]
+fn the_teredo_address_is_read() {
+    let table = "00000000000000000000000000000001 01 80 10 80       lo\n\
+         20010db8000600000000000000000001 02 80 00 80     eth0\n\
+         20010000c000022d000046103a9b9cfe 03 80 00 80   teredo\n";
+    let address = "2001:0:c000:22d:0:4610:3a9b:9cfe".parse().unwrap();
+    assert_eq!(teredo_address(table), Some(address));
+    assert_eq!(teredo_address("nonsense\n"), None);
+}
+
 fn look_at(seconds: u64, open: &[u16], bound: &[u16]) -> Look {
     Look {
         at: Duration::from_secs(seconds),
         open: Some(open.iter().copied().collect()),
         bound: bound.iter().copied().collect(),
         dropped: Some(seconds),
+        address: None,
     }
 }
 

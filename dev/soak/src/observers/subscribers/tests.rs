@@ -53,6 +53,12 @@ fn replies_are_read() {
     let reply = json!({ "kind": "change", "sequence": 7, "port": 40_001, "more": 1 });
     let (kind, news) = read(&reply, false).unwrap();
     assert_eq!((kind, news.sequence, news.port), (Kind::Change, 7, 40_001));
-    assert!(read(&json!({ "kind": "change", "port": 70_000, "sequence": 1 }), false).is_none());
+    assert!(
+        read(
+            &json!({ "kind": "change", "port": 70_000, "sequence": 1 }),
+            false
+        )
+        .is_none()
+    );
     assert!(read(&json!({}), true).is_none());
 }
