@@ -252,8 +252,8 @@ fn with_rules(seen: &Seen, rules: &Rules) -> Vec<Check> {
 /// The way that this host needs, the port, and the rules before the exception.
 fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
     let shadowed = |text: &str| Check::ok(id::FIREWALL_SHADOWED, text);
-    let inbound = way.from_stranger();
-    let outbound = way.to_peer();
+    let inbound = way.strangers_datagram();
+    let outbound = way.datagram_to_peer();
     let port = way.here.1;
     let known = seen.port().is_some();
     let lost = trouble(seen, Trouble::Lost);
@@ -400,6 +400,14 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
              rule into the file of the ruleset, too (such as /etc/nftables.conf)"
                 .to_owned(),
         ),
+        Keeper::Ufw => (
+            "this host needs a line in the rules of its firewall, which accepts what the agent marks",
+            "the agent marks what may pass while the port is in use, and the line opens nothing without it".to_owned(),
+        ),
+        Keeper::Firewalld if seen.running("firewall").next().is_none() => (
+            "this host needs the agent, which asks its firewall to open the port",
+            "what the agent opens there ends with it".to_owned(),
+        ),
         _ => (
             "this host needs a fixed port: its firewall cannot look in a set of nftables",
             reason_of(&place),
@@ -519,7 +527,7 @@ fn set(seen: &Seen, way: &Way<'_>) -> Check {
 
 /// The rule that looks in the set, in the chain that drops, or in the one of the hook.
 fn look_command(way: &Way<'_>, path: &teredo_firewall::SetPath) -> String {
-    let packet = way.from_stranger();
+    let packet = way.strangers_datagram();
     if let Fate::Dropped(place) = way.follow(&packet)
         && place.table == path.table.to_string()
     {

@@ -61,10 +61,10 @@ fn complete(seen: &Seen) -> Check {
             .why("a daemon that is started by its unit has no options of a command line")
             .fix(format!(
                 "correct this key in {}",
-                settings
-                    .chosen
-                    .as_ref()
-                    .map_or(DEFAULT_CONFIG.to_owned(), |path| path.display().to_string())
+                settings.chosen.as_ref().map_or_else(
+                    || DEFAULT_CONFIG.to_owned(),
+                    |path| path.display().to_string()
+                )
             )),
         Some(doubt) => Check::ok(id, "the daemon that runs has what it needs").why(doubt.clone()),
         None => Check::ok(id, "the settings are complete"),

@@ -59,7 +59,7 @@ fn mapping(seen: &Seen) -> Check {
         .filter(|probe| probe.nat.mapping == Some(Mapping::EndpointIndependent));
     let mapped = status
         .and_then(|status| status.mapped)
-        .or(probed.and_then(|probe| probe.mapped));
+        .or_else(|| probed.and_then(|probe| probe.mapped));
     match mapped {
         Some(mapped) => Check::ok(id, format!("one mapping for all destinations: {mapped}")),
         None => Check::skip(id, "the server does not say how the NAT maps the port"),

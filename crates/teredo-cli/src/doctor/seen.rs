@@ -267,7 +267,7 @@ impl Seen {
     pub(crate) fn running<'a>(&'a self, command: &'a str) -> impl Iterator<Item = &'a Process> {
         let known = self.service.pid;
         self.processes.iter().filter(move |process| {
-            let here = process.here.unwrap_or(known == Some(process.pid));
+            let here = process.here.unwrap_or_else(|| known == Some(process.pid));
             here && process.command() == Some(command)
         })
     }

@@ -108,26 +108,21 @@ fn socket(seen: &Seen) -> Check {
     } else {
         seen.teredo("client --server HOST")
     };
-    let unanswered = match &service.status {
-        Ok(_) => {
-            return match service.file {
-                // In a folder of one's own, the permissions are one's own business.
-                SocketFile::Socket { mode, folder }
-                    if service.socket.starts_with("/run")
-                        && (mode & 0o006 != 0o006 || folder & 0o001 == 0) =>
-                {
-                    let folder = service.socket.parent().unwrap_or(&service.socket);
-                    let folder = quote(&folder.display().to_string());
-                    Check::warn(id, format!("not every user can connect to {path}"))
-                        .why(
-                            "programs of other users cannot read the port or the state (rule N-18)",
-                        )
-                        .fix(format!("chmod 755 {folder}\nchmod 666 {typed}"))
-                }
-                _ => Check::ok(id, format!("the service answers on {path}")),
-            };
-        }
-        Err(unanswered) => unanswered,
+    let Err(unanswered) = &service.status else {
+        return match service.file {
+            // In a folder of one's own, the permissions are one's own business.
+            SocketFile::Socket { mode, folder }
+                if service.socket.starts_with("/run")
+                    && (mode & 0o006 != 0o006 || folder & 0o001 == 0) =>
+            {
+                let folder = service.socket.parent().unwrap_or(&service.socket);
+                let folder = quote(&folder.display().to_string());
+                Check::warn(id, format!("not every user can connect to {path}"))
+                    .why("programs of other users cannot read the port or the state (rule N-18)")
+                    .fix(format!("chmod 755 {folder}\nchmod 666 {typed}"))
+            }
+            _ => Check::ok(id, format!("the service answers on {path}")),
+        };
     };
     if !roles.client && !roles.relay {
         return Check::ok(

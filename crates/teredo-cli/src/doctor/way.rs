@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use teredo_firewall::{SetPath, Target};
+use teredo_firewall::{SetPath, Target, ufw_commands};
 use teredo_nft::{Family, KeyType, TableName};
 
 use super::gather::any_link;
@@ -45,7 +45,7 @@ impl<'a> Way<'a> {
             .map(|local| *local.ip())
             .filter(|ip| !ip.is_unspecified());
         let address = address
-            .or(local.copied())
+            .or_else(|| local.copied())
             .unwrap_or(Ipv4Addr::new(192, 168, 1, 2));
         Self {
             seen,
@@ -61,12 +61,12 @@ impl<'a> Way<'a> {
     }
 
     /// A datagram to the port from somebody whom the host knows nothing of.
-    pub(super) fn from_stranger(&self) -> Packet {
+    pub(super) fn strangers_datagram(&self) -> Packet {
         kinds::to_port(&self.outside, (STRANGER, 40_000), self.here, NEW)
     }
 
     /// A datagram to a peer.
-    pub(super) fn to_peer(&self) -> Packet {
+    pub(super) fn datagram_to_peer(&self) -> Packet {
         kinds::from_port(
             &self.outside,
             self.here,
@@ -120,7 +120,7 @@ impl<'a> Way<'a> {
         let others = if inbound {
             kinds::to_port(&self.outside, (STRANGER, 40_000), self.here, ESTABLISHED)
         } else {
-            self.to_peer()
+            self.datagram_to_peer()
         };
         if matches!(self.follow(&others), Fate::Dropped(_)) {
             return self.open(place, packet);
@@ -186,6 +186,12 @@ impl<'a> Way<'a> {
         let chain = if inbound { "INPUT" } else { "OUTPUT" };
         let mut lines = Vec::new();
         let fixed = self.seen.settings.client.port.is_some() || port == teredo::wire::PORT;
+        if !fixed
+            && inbound
+            && let Some(lines) = self.by_the_agent(place)
+        {
+            return lines;
+        }
         let port = if port == 0 { FIXED_PORT } else { port };
         if !fixed {
             lines.push(self.seen.set("port", "client", "port", &port.to_string()));
@@ -211,6 +217,22 @@ impl<'a> Way<'a> {
             lines.push("systemctl restart teredo-client".to_owned());
         }
         lines.join("\n")
+    }
+
+    /// The agent's own way through firewalld and ufw, if it has one.
+    fn by_the_agent(&self, place: &Place) -> Option<String> {
+        let agent = self.seen.running("firewall").next();
+        let start = self.seen.start("firewall", "firewall &");
+        match (place.keeper, agent) {
+            // ufw has no exception that ends by itself, so it accepts the agent's mark.
+            (Keeper::Ufw, Some(_)) => Some(ufw_commands().replace(" && ", "\n")),
+            (Keeper::Ufw, None) => {
+                Some(format!("{}\n{start}", ufw_commands().replace(" && ", "\n")))
+            }
+            // The agent asks firewalld over D-Bus.
+            (Keeper::Firewalld, None) => Some(start),
+            _ => None,
+        }
     }
 
     /// All places that drop the packet, each in another table.

@@ -88,16 +88,16 @@ fn ufw_is_named_and_mended() {
     ufw("ufw --force enable");
     let findings = patient.ask();
     let mend = findings
-        .names("firewall.port", "fail", &["ufw", "/udp"])
+        .names(
+            "firewall.port",
+            "fail",
+            &["ufw", "ufw-after-input -m mark", "ufw reload"],
+        )
         .to_owned();
     findings.names("firewall.way", "fail", &["(ufw)"]);
     findings.names("server.blocked", "ok", &[]);
-    let allow = mend
-        .lines()
-        .find(|line| line.starts_with("ufw allow "))
-        .unwrap();
-    ufw(allow);
-    patient.ask().names("firewall.port", "ok", &[]);
+    ufw(&mend);
+    patient.ask_until("firewall.port", "ok").are_well();
 }
 
 /// A bus with Debian's policies, on which nothing is started by itself.
@@ -158,19 +158,24 @@ fn firewalld_is_named_and_mended() {
     client.qualified();
     // Without an agent that speaks with it.
     let findings = patient.ask();
-    let mend = findings
-        .names(
-            "firewall.port",
-            "warn",
-            &[
-                "firewalld, chain 'inet firewalld filter_IN_public': rule 'reject'",
-                "--add-port=",
-            ],
-        )
-        .to_owned();
+    let dropped = "firewalld, chain 'inet firewalld filter_IN_public': rule 'reject'";
+    let mend = findings.names("firewall.port", "warn", &[dropped]);
+    assert!(mend.ends_with(" firewall &"), "{mend}");
     findings.names("server.blocked", "ok", &[]);
-    patient.type_in(&format!("export DBUS_SYSTEM_BUS_ADDRESS={address}\n{mend}"));
+    {
+        let mut command = patient.command(&["firewall"]);
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", &address);
+        let _agent = Process::spawn(patient.host.namespace(), "agent", &mut command).unwrap();
+        patient.ask_until("firewall.port", "ok").are_well();
+    }
+    drop(client);
+    // A port that does not change needs no agent.
+    let text = fs::read_to_string(&patient.settings).unwrap();
+    fs::write(&patient.settings, format!("{text}port = 45678\n")).unwrap();
+    let client = patient.client(&["--protect"]);
+    client.qualified();
     let findings = patient.ask();
-    findings.names("firewall.port", "ok", &[]);
-    findings.are_well();
+    let mend = findings.names("firewall.port", "warn", &[dropped, "--add-port=45678/udp"]);
+    patient.type_in(&format!("export DBUS_SYSTEM_BUS_ADDRESS={address}\n{mend}"));
+    patient.ask_until("firewall.port", "ok").are_well();
 }
