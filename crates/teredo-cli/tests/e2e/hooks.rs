@@ -106,7 +106,16 @@ fn each_change_is_told_once_and_in_order() {
     }
     let is_known = |line: &&String| {
         [
-            "TEREDO_", "PATH=", "HOME=", "LANG=", "TZ=", "PWD=", "_=", "SHLVL=", "OLDPWD=",
+            "TEREDO_",
+            "PATH=",
+            "HOME=",
+            "LANG=",
+            "TZ=",
+            "PWD=",
+            "_=",
+            "SHLVL=",
+            "OLDPWD=",
+            "RUNTIME_DIRECTORY=",
         ]
         .iter()
         .any(|known| line.starts_with(known))

@@ -276,7 +276,7 @@ fn a_relay_says_what_is_missing() {
 
     let human = ask(&host, &relay, &["status"]);
     assert!(
-        human.stdout.contains("teredo  relay qualified"),
+        human.stdout.contains("teredo  relay relaying"),
         "{}",
         human.stdout
     );

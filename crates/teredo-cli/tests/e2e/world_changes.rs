@@ -35,7 +35,18 @@ fn wrong(host: &Host, interface: &str, status: &Status) -> Option<String> {
     if !addresses.contains(&format!("{address}/128")) {
         return Some(format!("addresses: {addresses}"));
     }
-    let route = ip(host, &format!("-6 route get 2001:db8::1 from {address}"));
+    // There is none while the interface is being mended.
+    let get = [
+        "-6",
+        "route",
+        "get",
+        "2001:db8::1",
+        "from",
+        &address.to_string(),
+    ]
+    .map(str::to_owned);
+    let route = run(host, Command::new("ip").args(get));
+    let route = String::from_utf8_lossy(&route.stdout).into_owned();
     let route_to_clients = ip(host, &format!("-6 route show 2001::/32 dev {interface}"));
     let default = ip(host, &format!("-6 route show default dev {interface}"));
     let right = route.contains(interface) && !route_to_clients.is_empty() && !default.is_empty();

@@ -71,7 +71,7 @@ fn a_program_that_ends_when_asked_is_not_killed() {
     assert!(started.elapsed() < GRACE, "{:?}", started.elapsed());
 }
 
-/// What a program leaves in the background ends with it: at most one tree of processes is there at a time.
+/// Processes that a program leaves in the background end with it: at most one tree of processes is there at a time.
 #[test]
 fn what_is_left_behind_is_ended() {
     let (outcome, lines) = script("sleep 1000 & echo $!; setsid sleep 1000 & echo $!", LONG);
