@@ -64,7 +64,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// What is not right since this time; none: service is there.
+    /// The thing that is not right since this time; none: service is there.
     pub(crate) fn lacks(&self, since: Duration) -> Option<String> {
         if !self.to_peer.is_answered_since(since) {
             return Some(String::from("no answer from the peer"));

@@ -148,7 +148,7 @@ impl Fate {
                 cast.server.kill(|| {})?;
                 Force::Held
             }
-            Kind::RulesetFlushed => self.flush(fault.form % 2 == 0)?,
+            Kind::RulesetFlushed => self.flush(fault.form.is_multiple_of(2))?,
             Kind::RulesetReloaded => {
                 let saved = run_words(world.alice.namespace(), "nft list ruleset")?;
                 world.load_rules("saved.nft", &format!("flush ruleset\n{saved}"))?;

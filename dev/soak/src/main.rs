@@ -119,7 +119,7 @@ fn run(options: &Options) -> Result<usize> {
     Ok(broken)
 }
 
-/// What an earlier run has left is not this one's.
+/// Files of an earlier run are not this one's.
 fn remove_earlier(out: &Path) -> Result<()> {
     for entry in fs::read_dir(out).context("cannot list the folder")? {
         let path = entry.context("cannot list the folder")?.path();

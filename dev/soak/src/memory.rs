@@ -85,7 +85,7 @@ impl Drop for Limit {
                 let _ = fs::remove_dir(own);
             }
             Means::Data(before) => {
-                let _ = prlimit(pid(self.id), Resource::Data, before.clone());
+                let _ = prlimit(pid(self.id), Resource::Data, *before);
             }
         }
     }

@@ -62,7 +62,7 @@ pub(crate) struct Recovery {
     pub(crate) max: u64,
 }
 
-/// What the observers saw: without this, nothing broken means nothing.
+/// The work of the observers: without it, nothing broken means nothing.
 #[derive(Debug, Serialize)]
 pub(crate) struct Observed {
     /// The stranger's datagrams, and what the block dropped of all that he sent.

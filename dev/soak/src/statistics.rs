@@ -8,7 +8,7 @@ pub(crate) fn percentile(values: &[u64], share: f64) -> Option<u64> {
     sorted.get(rank.max(1) - 1).copied()
 }
 
-/// What a process used at an instant.
+/// The use of a process at an instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Point {
     /// In seconds.

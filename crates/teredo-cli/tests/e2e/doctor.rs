@@ -238,14 +238,15 @@ fn the_well_are_left_alone() {
         client.qualified();
         patient.ask().are_well();
     }
-    // A server.
+    // A server with native IPv6.
     let server = Patient::new(
         &world,
         world
             .internet
-            .host(
+            .native_host(
                 "second",
                 &[Ipv4Addr::new(192, 0, 2, 80), Ipv4Addr::new(192, 0, 2, 81)],
+                Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1),
             )
             .unwrap(),
         "[server]\naddress = \"192.0.2.80\"\n",

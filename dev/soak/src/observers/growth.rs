@@ -41,7 +41,7 @@ pub(crate) enum Quantity {
     Descriptors,
 }
 
-/// What a process used at an instant.
+/// The use of a process at an instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sample {
     /// Since the start, in seconds.

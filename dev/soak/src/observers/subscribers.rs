@@ -102,14 +102,14 @@ impl Subscribers {
     }
 }
 
-/// What a subscriber knows.
+/// The state that a subscriber knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Memory {
     sequence: u64,
     port: u16,
 }
 
-/// What a subscriber is told. A notification of no kind is the first of a connection.
+/// A message to a subscriber. A notification of no kind is the first of a connection.
 #[derive(Clone, Copy, Debug)]
 struct News {
     kind: Option<Kind>,
@@ -135,9 +135,7 @@ fn learn(memory: &Mutex<Memory>, news: &News, journal: &Journal, who: &str) {
 
 /// The rule that the news breaks: in order, each once, and of the kind that the step is (N-01, N-11, N-13).
 fn fault(known: Memory, news: &News) -> Option<&'static str> {
-    let Some(kind) = news.kind else {
-        return None;
-    };
+    let kind = news.kind?;
     if news.sequence <= known.sequence {
         return Some("an earlier state after a later one, or the same twice");
     }

@@ -200,6 +200,8 @@ fn json() -> Result<String> {
             "Limited",
             "`limited`, an object for each destination of a server that its limits refuse",
         ),
+        (STATUS, "Notifications", "`notifications`"),
+        (STATUS, "PortChanges", "`notifications.changes`"),
         (
             PEER,
             "Peer",
@@ -332,9 +334,11 @@ fn json_type(of: &Type) -> Result<&'static str> {
         ("Option", Some("boolean")) => "boolean or null",
         ("Option", Some("number")) => "number or null",
         ("Option", Some("string")) => "string or null",
-        ("BTreeMap" | "Peers" | "Counters" | "Lane" | "Pair" | "Limited" | "FirewallStatus", _) => {
-            "object"
-        }
+        (
+            "BTreeMap" | "Peers" | "Counters" | "Lane" | "Pair" | "Limited" | "FirewallStatus"
+            | "Notifications" | "PortChanges",
+            _,
+        ) => "object",
         ("String" | "Ipv4Addr" | "Ipv6Addr" | "SocketAddrV4", _) => "string",
         // Enumerations, by name.
         ("Phase" | "PeerState" | "PortKind" | "Role" | "Kind", _) => "string",

@@ -47,7 +47,7 @@ fn the_troubles_of_agents_are_sorted() {
     }
 }
 
-/// What the rules let through for certain is no trouble, although nothing has come yet.
+/// A port that the rules let through for certain is no trouble, although nothing has come yet.
 #[test]
 fn a_suspicion_of_the_agent_is_checked_against_the_rules() {
     let seen = with_trouble(

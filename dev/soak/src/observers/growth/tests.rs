@@ -32,7 +32,7 @@ fn a_leak_is_found_and_a_new_life_is_none() {
     assert!(lines("client", &lives)[0].rise.abs() < 0.001);
 }
 
-/// What a fault takes, and the warm-up of a life, are no growth.
+/// The use during a fault, and the warm-up of a life, are no growth.
 #[test]
 fn only_calm_moments_after_the_warm_up_count() {
     let mut samples: Vec<Sample> = (0..40)
