@@ -85,7 +85,7 @@ fn a_flood_is_bounded() {
     );
 }
 
-/// R4380-5.2.1-14: an answer from a third address is none, even with the nonce.
+/// An answer from a third address is none, even with the nonce (RFC 4380 §5.2.1).
 #[test]
 fn an_answer_of_a_third_address_is_no_answer() {
     let mut core = core();
