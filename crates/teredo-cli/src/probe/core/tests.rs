@@ -300,3 +300,20 @@ fn few_datagrams_are_sent() {
         assert!(network.sent() <= 60, "{name}: {}", network.sent());
     }
 }
+
+/// Silence proves nothing where the control is silent too: a server that sends nothing unasked leaves the filter open.
+#[test]
+fn silence_without_a_control_proves_nothing() {
+    for (name, behaviour, expected) in kinds() {
+        let mut network = Network::new(behaviour);
+        network.no_cone = true;
+        network.no_bubbles = true;
+        let nat = network.probe().nat;
+        assert_eq!(nat.mapping, expected.mapping, "{name}");
+        assert_eq!((nat.filtering, nat.stops_strangers), (None, None), "{name}");
+        assert!(
+            nat.unknown["filtering"].contains("nothing that could have been stopped"),
+            "{name}"
+        );
+    }
+}
