@@ -33,7 +33,7 @@ const FOLDERS: &str = "mkdir -p /usr/lib64/pkgconfig /usr/share/licenses";
 const ENABLED: &str =
     "teredo-client.socket teredo-client teredo-server teredo-relay teredo-firewall teredo-client@b";
 
-/// The traces that the packages leave on purpose: settings that were changed, and the user, as RPM has no purge.
+/// The traces that the packages leave on purpose: settings that were changed, and the users, as RPM has no purge.
 const LEFT: &[&str] = &["/etc/teredo", "/etc/teredo/teredo.toml.rpmsave"];
 
 /// Builds the packages twice, as two revisions, and takes them through their life.
@@ -114,7 +114,7 @@ fn life(machine: &Machine, first: &[PathBuf], second: &[PathBuf]) -> Result<()> 
         .filter(|line| !LEFT.contains(&line.as_str()) && !is_user(line))
         .collect();
     ensure!(left.is_empty(), "erased, and this is left: {left:?}");
-    say("    erased: changed settings and the user are left, and nothing else")
+    say("    erased: changed settings and the users are left, and nothing else")
 }
 
 /// An image is made where no systemd runs. Its units may be enabled, and nothing is left of that either.
@@ -300,5 +300,5 @@ fn verify(machine: &Machine) -> Result<()> {
 }
 
 fn is_user(line: &str) -> bool {
-    line.starts_with("teredo:x:")
+    line.starts_with("teredo:x:") || line.starts_with("teredo-firewall:x:")
 }
