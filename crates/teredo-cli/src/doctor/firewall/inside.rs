@@ -1,17 +1,39 @@
-//! Judges the traffic that comes out of the tunnel: ICMPv6, which must get in (F-5), and all else, which must not (F-6).
+//! The inside of the tunnel (F-5, F-6).
 
 use std::net::Ipv6Addr;
 
 use teredo_notify::types::Status;
 
-use super::super::check::{Check, id};
-use super::super::rules::packet::{Link, TCP, UDP, kinds};
-use super::super::rules::walk::{Fate, Keeper, Rules};
-use super::super::seen::Seen;
-use super::super::shell::quote;
-use super::super::way::insert;
-use super::gates;
+use super::agent::gates;
+use crate::doctor::check::{Check, id};
+use crate::doctor::rules::packet::{Link, TCP, UDP, kinds};
+use crate::doctor::rules::walk::{Fate, Keeper, Place, Rules};
+use crate::doctor::seen::Seen;
+use crate::doctor::shell::quote;
+use crate::doctor::way::insert;
 use crate::text::plain;
+
+fn tunnel(seen: &Seen) -> Option<(Link, Ipv6Addr)> {
+    let name = seen.interface();
+    let index = seen.host.links.iter().find(|link| link.name == name)?.index;
+    let group = seen
+        .status()
+        .map_or(0, |status| status.role.interface_group());
+    let own = seen.host.teredo_links.iter().find(|(link, _)| link == name);
+    let address = own.map_or(
+        Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 1),
+        |(_, address)| *address,
+    );
+    Some((
+        Link {
+            name: name.to_owned(),
+            index,
+            group,
+            kind: 65_534,
+        },
+        address,
+    ))
+}
 
 /// F-5. Errors belong to connections, so a firewall that tracks them lets them in.
 pub(super) fn icmpv6(seen: &Seen, rules: &Rules) -> Check {
@@ -22,7 +44,7 @@ pub(super) fn icmpv6(seen: &Seen, rules: &Rules) -> Check {
     let Some((link, address)) = tunnel(seen) else {
         return Check::skip(id, "there is no tunnel now");
     };
-    let fix = |place: &super::super::rules::walk::Place| match place.keeper {
+    let fix = |place: &Place| match place.keeper {
         Keeper::Iptables => format!(
             "ip6tables -I INPUT -i {} -p ipv6-icmp -j ACCEPT",
             quote(&link.name)
@@ -118,26 +140,4 @@ pub(super) fn open_inside(seen: &Seen) -> Check {
     } else {
         seen.restart("firewall")
     })
-}
-
-fn tunnel(seen: &Seen) -> Option<(Link, Ipv6Addr)> {
-    let name = seen.interface();
-    let index = seen.host.links.iter().find(|link| link.name == name)?.index;
-    let group = seen
-        .status()
-        .map_or(0, |status| status.role.interface_group());
-    let own = seen.host.teredo_links.iter().find(|(link, _)| link == name);
-    let address = own.map_or(
-        Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 1),
-        |(_, address)| *address,
-    );
-    Some((
-        Link {
-            name: name.to_owned(),
-            index,
-            group,
-            kind: 65_534,
-        },
-        address,
-    ))
 }

@@ -1,3 +1,4 @@
+use super::agent::kind;
 use super::*;
 use crate::doctor::check::Verdict;
 use crate::doctor::seen::Process;

@@ -344,7 +344,7 @@ fn a_mark_goes_with_the_packet() {
     assert_eq!(judge(&table([]), rule, &packet), Truth::Yes);
 }
 
-/// An unknown match makes the rule doubtful, and one that fails before it decides.
+/// An unknown expression makes the rule doubtful, and a match that fails before it decides.
 #[test]
 fn an_unknown_expression_is_a_doubt() {
     let limit = || Expression::Other("limit".into());
