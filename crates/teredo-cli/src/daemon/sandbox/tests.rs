@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket, socket_with};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, ipproto, netdevice, socket, socket_with,
+};
 
 use super::*;
 
@@ -70,6 +72,9 @@ fn each_role_keeps_what_it_needs() {
         UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     });
     inside(&Needs::of_a_firewall(false), || {
+        // The agent asks for the name of a tunnel that may have been renamed.
+        let any = socket(AddressFamily::UNIX, SocketType::DGRAM, None).unwrap();
+        assert_eq!(netdevice::index_to_name(&any, 1).unwrap(), "lo");
         for family in [AddressFamily::INET, AddressFamily::INET6] {
             assert_eq!(socket_of(family), Some(Errno::PERM));
         }
