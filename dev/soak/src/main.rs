@@ -249,8 +249,15 @@ impl Scene {
         fs::write(out.join("report.json"), json + "\n").context("cannot write the report")?;
         let day = report.date.split('T').next().unwrap_or_default();
         let caption = format!(
-            "{day}; {} cores, Linux {}; {}",
-            report.machine.cores, report.machine.kernel, report.machine.program
+            "{day}; {} cores{}, Linux {}; {}",
+            report.machine.cores,
+            if report.machine.is_virtual {
+                ", virtual"
+            } else {
+                ""
+            },
+            report.machine.kernel,
+            report.machine.program
         );
         let svg = picture::draw(&picture::Scene {
             seed,
@@ -324,9 +331,15 @@ fn machine(program: &Path) -> Machine {
         .arg("--version")
         .output()
         .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    // The rest names the builder.
+    let kernel: Vec<&str> = release.trim().split('.').take(2).collect();
     Machine {
+        is_virtual: processors
+            .lines()
+            .any(|line| line.starts_with("flags") && line.contains(" hypervisor")),
         cores: thread::available_parallelism().map_or(0, usize::from),
-        kernel: release.trim().to_owned(),
+        kernel: kernel.join("."),
         program: version.unwrap_or_default(),
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Report {
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cores: usize,
+    #[serde(rename = "virtual")]
+    pub(crate) is_virtual: bool,
     pub(crate) kernel: String,
     pub(crate) program: String,
 }
