@@ -31,6 +31,10 @@ fn valid(seen: &Seen) -> Check {
         return Check::ok(id::SETTINGS_VALID, "the settings have no mistake");
     };
     let (mistake, mend) = first;
+    if !seen.root && mistake.contains("Permission denied") {
+        return Check::skip(id::SETTINGS_VALID, "this user may not read all settings")
+            .why(format!("{mistake}; run it as root to see them"));
+    }
     let count = others.len() + 1;
     let what = if count == 1 {
         format!("the settings have a mistake: {mistake}")

@@ -45,9 +45,10 @@ impl<'a> Report<'a> {
         if check.fix.is_empty() || noted && check.why.is_empty() {
             return Ok(());
         }
+        // The state itself points to its cause.
         let earlier = self.checks[..index]
             .iter()
-            .position(|other| other.fix == check.fix && !other.fix.is_empty());
+            .position(|other| other.id != super::id::SERVICE_STATE.name && other.fix == check.fix);
         if let Some(earlier) = earlier {
             return writeln!(f, "{:INDENT$}mend: as for {}", "", earlier + 1);
         }
@@ -86,17 +87,10 @@ impl<'a> Report<'a> {
         } else {
             Verdict::Warn
         };
-        // What the state says follows from something else.
-        let mut troubles = self
-            .checks
-            .iter()
-            .enumerate()
-            .filter(|(_, check)| check.result == worst);
-        let state = super::id::SERVICE_STATE.name;
+        let troubles = self.checks.iter().enumerate();
         let first = troubles
-            .clone()
-            .find(|(_, check)| check.id != state)
-            .or_else(|| troubles.next());
+            .filter(|(_, check)| check.result == worst)
+            .min_by_key(|(_, check)| consequence(check.id));
         let left_out = match skipped {
             0 => String::new(),
             count => format!(" ({count} not told)"),
@@ -128,6 +122,23 @@ impl fmt::Display for Report<'_> {
         let (worst, text) = self.summary();
         let style = style(worst).bold();
         write!(f, "\n{style}{text}{style:#}")
+    }
+}
+
+/// How far a check is from a cause: a daemon that does not run may be kept from it by something else, and so may a port
+/// that is closed.
+fn consequence(name: &str) -> u8 {
+    const FOLLOWING: [super::check::Id; 5] = [
+        super::id::SERVICE_UNIT,
+        super::id::SERVICE_SOCKET,
+        super::id::FIREWALL_AGENT,
+        super::id::FIREWALL_WAY,
+        super::id::FIREWALL_PORT,
+    ];
+    if name == super::id::SERVICE_STATE.name {
+        2
+    } else {
+        u8::from(FOLLOWING.iter().any(|id| id.name == name))
     }
 }
 

@@ -263,6 +263,12 @@ impl Seen {
         self.service.status.as_deref().ok()
     }
 
+    /// Whether a service may be there that this user may not ask.
+    pub(crate) fn is_hidden(&self) -> bool {
+        matches!(self.service.status, Err(Unanswered::NotPermitted))
+            || self.service.file == SocketFile::Hidden
+    }
+
     /// Processes of one command that are in this network namespace, as far as can be told.
     pub(crate) fn running<'a>(&'a self, command: &'a str) -> impl Iterator<Item = &'a Process> {
         let known = self.service.pid;

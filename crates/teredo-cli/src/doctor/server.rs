@@ -345,8 +345,8 @@ fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Check {
              secret_file = \"/etc/teredo/secret\" under [client]",
         ),
         "server.mute" => check(
-            "its other ports answer, so the way is open. The server wants a secret or serves only some, or a firewall at \
-             the server drops the port; this host's own rules let it through",
+            "the host answers on other ports. The server wants a secret or serves only some, or a firewall at the server or \
+             on the way drops UDP port 3544; this host's own rules let it through",
         )
         .fix(format!(
             "on {primary}, as root: let UDP port {PORT} in, and look at its counters with 'kill -USR1'; for a private \

@@ -50,6 +50,20 @@ fn unit(seen: &Seen) -> Check {
             .why(why)
             .fix(fix);
     }
+    // RestartSec= of the units is short, so such a unit is nearly always between two starts.
+    if let Some(unit) = units
+        .iter()
+        .find(|unit| unit.active == "activating" && unit.result != "success")
+    {
+        let name = short(unit);
+        return Check::fail(id, format!("the unit {name} is started again and again"))
+            .why(format!(
+                "each start fails: result '{}', exit status {}; its log says why",
+                plain(&unit.result),
+                plain(&unit.code)
+            ))
+            .fix(format!("journalctl -u {name} -n 20 --no-pager"));
+    }
     if let Some(unit) = units.iter().find(|unit| unit.file == "masked") {
         let name = short(unit);
         return Check::fail(
@@ -125,6 +139,11 @@ fn socket(seen: &Seen) -> Check {
         };
     };
     if !roles.client && !roles.relay {
+        if seen.settings.has.server && seen.running("server").next().is_none() {
+            return Check::fail(id, "no server runs, although the settings are for one")
+                .why("if it was started and has ended, its last words say why: start it by hand to see them")
+                .fix(seen.start("server", "server &"));
+        }
         return Check::ok(
             id,
             "no client or relay is to run here: this host is a server",
@@ -321,6 +340,10 @@ fn interface(seen: &Seen) -> Check {
             Some(name) => Check::ok(id, format!("the tunnel is the interface {}", plain(name))),
             None => Check::skip(id, "the service names no interface"),
         };
+    }
+    if seen.is_hidden() {
+        return Check::skip(id, "this user may not ask the service, which may have it")
+            .why("run it as root to see it");
     }
     let name = seen.interface();
     let exists = seen.host.links.iter().any(|link| link.name == name);

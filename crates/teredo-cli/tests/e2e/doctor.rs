@@ -293,7 +293,7 @@ fn the_text_says_what_to_begin_with() {
         "  1 ok    settings.valid      the settings have no mistake"
     );
     let last = answer.stdout.lines().last().unwrap();
-    assert!(last.contains("Begin with 12, service.socket."), "{last}");
+    assert!(last.contains("Begin with 20, server.name."), "{last}");
     assert!(
         answer
             .stdout

@@ -148,6 +148,13 @@ pub(super) fn agent(seen: &Seen) -> Check {
             None => Check::ok(id, format!("{} waits for the service", process.program())),
         };
     }
+    if seen.is_hidden() {
+        return Check::skip(
+            id,
+            "this user may not ask the service whether an agent follows it",
+        )
+        .why("run it as root to see it");
+    }
     if seen.roles().firewall {
         return Check::fail(
             id,

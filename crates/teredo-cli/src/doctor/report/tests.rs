@@ -51,4 +51,24 @@ fn the_cause_comes_first() {
         "{text}"
     );
     assert!(text.contains("mend: as for 2\n"), "{text}");
+    assert!(text.contains("mend: x\n"), "{text}");
+}
+
+/// A daemon that does not run may be kept from it by something else.
+#[test]
+fn a_start_is_not_the_beginning() {
+    let checks = [
+        Check::fail(id::SERVICE_SOCKET, "no client runs"),
+        Check::fail(id::SERVICE_GROUP, "no such group"),
+        Check::fail(id::FIREWALL_AGENT, "no agent runs"),
+        Check::fail(id::FIREWALL_SET, "of another type"),
+    ];
+    for (checks, first) in [
+        (&checks[..2], "Begin with 2, service.group."),
+        (&checks[2..], "Begin with 2, firewall.set."),
+        (&checks[..1], "Begin with 1, service.socket."),
+    ] {
+        let text = text(checks);
+        assert!(text.ends_with(first), "{text}");
+    }
 }

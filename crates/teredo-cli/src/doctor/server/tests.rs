@@ -28,7 +28,7 @@ fn silences_are_told_apart() {
     let cases = [
         ("server.no-process", "no server runs on 192.0.2.45"),
         ("server.secret", "private"),
-        ("server.mute", "its other ports answer"),
+        ("server.mute", "on the way drops UDP port 3544"),
         ("server.silent", "nothing comes back from 192.0.2.45"),
         ("server.prohibited", "on the way says so"),
         ("server.unreachable", "no way to the address"),
