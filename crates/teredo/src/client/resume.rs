@@ -31,7 +31,7 @@ impl Client {
     ///
     /// `local` and `servers` are as for [`start`](Self::start). The client starts without the address if it belongs to
     /// none of these servers, or if nothing may be sent to its server or its mapping. No server at all means that their
-    /// names are not resolved yet; then the address is used.
+    /// names are not resolved yet; then the address is used, and its server is asked.
     pub fn resume(
         &mut self,
         now: Instant,
@@ -51,7 +51,9 @@ impl Client {
         }
         self.local = local;
         self.failures = 0;
-        self.adopt_servers(servers);
+        // Until the names are resolved, the one that gave the address is as good as any.
+        let known = [server];
+        self.adopt_servers(if servers.is_empty() { &known } else { servers });
         if self.config.determine_refresh_interval
             && (MIN_INTERVAL..=MAX_INTERVAL).contains(&refresh_interval)
         {

@@ -70,6 +70,19 @@ fn a_mapping_that_is_gone_is_believed_for_a_round_trip() {
     assert_ne!(teredo(&world, client).mapped, earlier.address.mapped);
 }
 
+/// The names of the servers are not resolved yet. The server that gave the address is asked all the same, so that a new
+/// mapping costs a round trip and no look-up.
+#[test]
+fn the_name_service_is_not_waited_for() {
+    let (mut world, nat, client) = behind_a_forgetful_nat();
+    let earlier = left_by(&world, client);
+    world.nat_mut(nat).forget();
+    world.resume(client, ClientConfig::default(), &[], earlier);
+    world.run_for(SECOND);
+    assert_eq!(state(&world, client), State::Qualified);
+    assert_ne!(teredo(&world, client).mapped, earlier.address.mapped);
+}
+
 /// R4380-5.2.5-06: the server is gone. The client says so after its solicitations, as ever.
 #[test]
 fn a_server_that_is_gone_is_noticed() {
