@@ -165,6 +165,16 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
         "of Teredo".to_owned()
     };
     let what = format!("datagrams {direction} port {named} are dropped: {place}");
+    if way.set.is_some() && way.contents().is_none() {
+        return [
+            needs_set(way),
+            Check::skip(
+                id::FIREWALL_PORT,
+                "closed, because the set that opens it does not exist (firewall.set)",
+            ),
+            shadowed("no rule stands before the exception"),
+        ];
+    }
     if way.set.is_some() && way.contents().is_some() {
         return match way.follow_with_set(packet) {
             Fate::Dropped(place) | Fate::Doubtful(place) if is_shadowed(way, &place) => {

@@ -159,9 +159,24 @@ fn route(seen: &Seen) -> Check {
     let address = server.address;
     match (address, &server.local) {
         (Some(address), Some(Err(reason))) => {
-            Check::fail(id, format!("there is no way to {}: {reason}", address.primary))
-                .why("this host has no IPv4 route to the server: the network is down, or a default route is missing")
-                .fix(format!("ip route get {}\nip -4 address\nip -4 route", address.primary))
+            let check = Check::fail(
+                id,
+                format!("there is no way to {}: {reason}", address.primary),
+            );
+            match seen.host.down.first() {
+                Some(link) => check
+                    .why(format!("the interface {} is down, and no other has a route", plain(link)))
+                    .fix(format!("ip link set {} up", super::shell::quote(link))),
+                None => check
+                    .why(
+                        "this host has no IPv4 route to the server: no address was given to it, or a default route is \
+                         missing",
+                    )
+                    .fix(format!(
+                        "ip route get {}\nip -4 address\nip -4 route",
+                        address.primary
+                    )),
+            }
         }
         (Some(address), Some(Ok(local))) => Check::ok(
             id,

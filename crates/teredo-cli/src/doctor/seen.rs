@@ -69,6 +69,8 @@ pub(crate) struct Host {
     pub(crate) native: Option<(Ipv6Addr, String)>,
     /// Interfaces with a Teredo address.
     pub(crate) teredo_links: Vec<(String, Ipv6Addr)>,
+    /// Interfaces that are down.
+    pub(crate) down: Vec<String>,
     /// The names of all interfaces.
     pub(crate) links: Vec<Link>,
     /// The interfaces of TUN devices and the processes that hold them.

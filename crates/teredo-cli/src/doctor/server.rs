@@ -291,6 +291,9 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
             "this host's own rules drop the question or the answer (server.blocked)",
         );
     }
+    if matches!(seen.server.local, Some(Err(_))) {
+        return Check::skip(id, "there is no way to it (host.route)");
+    }
     unanswered(seen, primary, secondary)
 }
 

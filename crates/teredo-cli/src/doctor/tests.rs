@@ -71,6 +71,7 @@ pub(super) fn healthy() -> Seen {
             forwards: false,
             native: None,
             teredo_links: vec![("teredo".into(), "2001:0:c000:22d::1".parse().unwrap())],
+            down: Vec::new(),
             links: Vec::new(),
             tun_holders: Vec::new(),
             udp: vec![(40_000, None)],

@@ -104,6 +104,12 @@ impl<'a> Way<'a> {
 
     /// The commands that let the packet pass at this place, with the port that may change if that is possible.
     pub(super) fn open(&self, place: &Place, packet: &Packet) -> String {
+        if let End::Rule {
+            redirects: true, ..
+        } = place.end
+        {
+            return insert(place, "");
+        }
         let inbound = packet.arrives();
         match (&self.set, place.keeper) {
             (Some(set), Keeper::Administrator) if set.table.to_string() == place.table => {
@@ -150,21 +156,25 @@ impl<'a> Way<'a> {
     /// The second way: a set in the table that drops.
     fn way_of_set(&self, place: &Place, inbound: bool) -> String {
         let path = format!("{} {USUAL_SET}", place.table);
+        [
+            format!("nft add set {path} '{{ type inet_service; flags timeout; }}'"),
+            insert(place, &udp(inbound, &format!("@{USUAL_SET}"))),
+            self.agent_for(&path),
+        ]
+        .join("\n")
+    }
+
+    /// Names a set to the agent, for good.
+    pub(super) fn agent_for(&self, path: &str) -> String {
         let settings = self
             .seen
             .set("firewall-set", "firewall", "set", &format!("\"{path}\""));
         let agent = if self.seen.has_unit("teredo-firewall") {
             "systemctl enable teredo-firewall\nsystemctl restart teredo-firewall".to_owned()
         } else {
-            self.agent_by_hand(&path)
+            self.agent_by_hand(path)
         };
-        [
-            format!("nft add set {path} '{{ type inet_service; flags timeout; }}'"),
-            insert(place, &udp(inbound, &format!("@{USUAL_SET}"))),
-            settings,
-            agent,
-        ]
-        .join("\n")
+        format!("{settings}\n{agent}")
     }
 
     /// Ends an agent that runs, and starts one for the set.

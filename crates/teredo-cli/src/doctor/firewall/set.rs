@@ -30,6 +30,18 @@ pub(super) fn set(seen: &Seen, way: &Way<'_>) -> Check {
         .fix(format!("nft add table {}\n{create}\n{look}", path.table));
     };
     let Some(contents) = table.named_set(&path.set) else {
+        // The agent may have been given a name that is almost right.
+        let used = table.sets.iter().find(|(name, set)| {
+            set.key == KeyType::INET_SERVICE && set.timeouts && table.looks_in(name)
+        });
+        if let Some((name, _)) = used {
+            return Check::fail(
+                id,
+                format!("the set '{path}' does not exist; the rules look in '{name}'"),
+            )
+            .why("the agent was given another name than the rules have, so it opens nothing")
+            .fix(way.agent_for(&format!("{} {name}", path.table)));
+        }
         return Check::fail(id, format!("the set '{path}' does not exist"))
             .why("the agent waits for it, and opens nothing until then; declare it in the file of the ruleset, too")
             .fix(format!("{create}\n{look}"));

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use caps::{CapSet, Capability};
+use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Group;
 use teredo::wire::is_teredo;
@@ -48,6 +49,7 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         forwards: read("/proc/sys/net/ipv6/conf/all/forwarding").as_deref() == Some("1"),
         native,
         teredo_links,
+        down: down(interface),
         links: links(),
         tun_holders: holders
             .interfaces
@@ -72,6 +74,18 @@ pub(super) fn link(name: &str, kind: u16) -> Link {
         group: 0,
         kind,
     }
+}
+
+/// Interfaces that are down, without the tunnel's own.
+fn down(tunnel: &str) -> Vec<String> {
+    let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let down = all.filter(|one| !one.flags.contains(InterfaceFlags::IFF_UP));
+    let mut names: Vec<String> = down
+        .map(|one| one.interface_name)
+        .filter(|name| name != tunnel)
+        .collect();
+    names.dedup();
+    names
 }
 
 fn links() -> Vec<Link> {

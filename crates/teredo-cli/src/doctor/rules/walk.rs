@@ -6,7 +6,7 @@ use teredo_nft::{Family, Hook, Policy, TableName, Verdict};
 
 use super::evaluate::{AFTER_UNTRACK, Assumed, Effect, evaluate};
 use super::legacy::Legacy;
-use super::packet::{Packet, Truth};
+use super::packet::{NEW, Packet, Truth};
 use super::render::render;
 use super::ruleset::{At, Chain, Ruleset, Table};
 
@@ -79,12 +79,19 @@ impl fmt::Display for Place {
         write!(f, "chain '{} {}': ", self.table, self.chain)?;
         match &self.end {
             End::Policy => write!(f, "its policy is drop"),
-            End::Rule { handle, text, .. } => {
+            End::Rule {
+                handle,
+                text,
+                redirects,
+            } => {
                 write!(f, "rule '{text}'")?;
-                match handle {
-                    Some(handle) => write!(f, " (handle {handle})"),
-                    None => Ok(()),
+                if let Some(handle) = handle {
+                    write!(f, " (handle {handle})")?;
                 }
+                if *redirects {
+                    f.write_str(", which sends them elsewhere")?;
+                }
+                Ok(())
             }
         }
     }
@@ -293,6 +300,8 @@ impl Walk<'_> {
                     self.maybe_dropped.get_or_insert_with(|| here(false));
                     Flow::Accepted
                 }
+                // Translations are decided on by the first packet of a connection.
+                Effect::Redirect if self.packet.state != NEW => continue,
                 Effect::Redirect if self.packet.arrives() => Flow::Dropped(here(true)),
                 Effect::Redirect => Flow::Accepted,
                 Effect::Verdict(Verdict::Accept) => Flow::Accepted,

@@ -138,6 +138,57 @@ fn a_set_of_a_wrong_type_or_none_is_named_and_mended() {
     patient.ask_until("firewall.port", "ok");
 }
 
+/// The agent was given a name that is almost right.
+#[test]
+fn a_set_of_another_name_is_named() {
+    let (_world, _server, patient) = with_server();
+    nft(&patient.host, WITH_SET);
+    let _agent = patient.agent(&["--set", "inet filter teredo_port"]);
+    let client = patient.client(&[]);
+    client.qualified();
+    let findings = patient.ask();
+    let mend = findings.names(
+        "firewall.set",
+        "fail",
+        &[
+            "'inet filter teredo_port' does not exist",
+            "the rules look in 'teredo_ports'",
+        ],
+    );
+    assert!(
+        mend.contains("--set 'inet filter teredo_ports' &"),
+        "{mend}"
+    );
+    findings.names("firewall.port", "skip", &["firewall.set"]);
+}
+
+/// A translation takes the port's datagrams away.
+#[test]
+fn a_port_that_is_forwarded_elsewhere_is_named_and_mended() {
+    let (_world, _server, patient) = with_server();
+    let _agent = patient.agent(&[]);
+    let client = patient.client(&[]);
+    client.qualified();
+    nft(
+        &patient.host,
+        "table ip nat { chain pre { type nat hook prerouting priority -100; \
+         iifname eth0 udp dport 1024-65535 dnat to 192.168.1.77; }; }",
+    );
+    let findings = patient.ask();
+    let mend = findings.names(
+        "firewall.port",
+        "fail",
+        &["ip nat pre", "sends them elsewhere"],
+    );
+    findings.names("server.blocked", "ok", &[]);
+    assert!(
+        mend.starts_with("nft delete rule ip nat pre handle "),
+        "{mend}"
+    );
+    patient.type_in(mend);
+    patient.ask().are_well();
+}
+
 /// A rule before the exception, in each of several forms.
 #[test]
 fn a_rule_before_the_exception_is_named_and_mended() {

@@ -192,3 +192,21 @@ fn a_host_without_a_route_is_named() {
     let findings = patient.ask();
     findings.names("host.route", "fail", &["192.0.2.45", "ip -4 route"]);
 }
+
+/// An interface that is down is the first thing to look for.
+#[test]
+fn a_link_that_is_down_is_named_and_mended() {
+    let (_world, _server, patient) = with_server();
+    let ip = |arguments: &[&str]| {
+        let output = run(&patient.host, Command::new("ip").args(arguments));
+        assert!(output.status.success(), "{output:?}");
+    };
+    ip(&["link", "set", "eth0", "down"]);
+    let findings = patient.ask();
+    let mend = findings.names("host.route", "fail", &["the interface eth0 is down"]);
+    findings.names("server.answers", "skip", &["host.route"]);
+    patient.type_in(mend);
+    // The route went with the link.
+    let findings = patient.ask();
+    findings.names("host.route", "fail", &["default route is missing"]);
+}

@@ -216,6 +216,29 @@ fn an_untracked_packet_is_no_answer() {
     assert!(matches!(fate(vec![raw, filter]), Fate::Dropped(_)));
 }
 
+/// A translation is decided on once, so answers do not meet it.
+#[test]
+fn a_translation_takes_new_packets_alone() {
+    let elsewhere = vec![vec![Expression::Other("nat".into())]];
+    let hook = Some((Hook::Prerouting, -100, Policy::Accept));
+    let rules = Rules {
+        nftables: Ruleset {
+            tables: vec![table("nat", &[("pre", hook, elsewhere)])],
+        },
+        legacy: Legacy::default(),
+    };
+    let Fate::Dropped(place) = rules.follow(&packet(), None) else {
+        panic!("it passes");
+    };
+    assert!(
+        place.to_string().ends_with("which sends them elsewhere"),
+        "{place}"
+    );
+    let mut answer = packet();
+    answer.state = crate::doctor::rules::packet::ESTABLISHED;
+    assert_eq!(rules.follow(&answer, None), Fate::Passes);
+}
+
 #[test]
 fn a_rule_is_shown_in_the_words_of_nft() {
     let drop = vec![
