@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_millis(1800);
 /// Gathers everything. `chosen` is the file of `--config`, `socket` that of the service.
 pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool) -> Seen {
     let root = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_ADMIN).unwrap_or(false);
-    let service = service::look(socket, socket_is_default);
+    let mut service = service::look(socket, socket_is_default);
     let (server, processes, units, rules) = thread::scope(|scope| {
         // The server takes the longest to answer.
         let server = scope.spawn(|| look_at_server(&settings, &service));
@@ -38,6 +38,10 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         let server = server.join().unwrap_or_default();
         (server, processes, units, rules)
     });
+    // A start or a change of the port takes a moment; the server's answers have taken longer.
+    if service.is_in_motion() {
+        service = service::look(socket, socket_is_default);
+    }
     let interface = service
         .status
         .as_ref()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use teredo::ServerAddress;
-use teredo_notify::types::{Phase, Role, Status};
+use teredo_notify::types::{FirewallStatus, Phase, Role, Status};
 
 use super::rules::packet::Link;
 use super::rules::walk::Rules;
@@ -129,6 +129,17 @@ pub(crate) struct Service {
     /// The process behind the socket.
     pub(crate) pid: Option<u32>,
     pub(crate) uid: Option<u32>,
+}
+
+impl Service {
+    /// Whether another look may show something else: a client asks its server, or a firewall has to confirm.
+    pub(crate) fn is_in_motion(&self) -> bool {
+        self.status.as_ref().is_ok_and(|status| {
+            let unsettled = |gate: &FirewallStatus| !gate.in_sync && gate.trouble.is_none();
+            let asking = status.state == Phase::Probe && status.reason.is_none();
+            asking || status.firewall.iter().any(unsettled)
+        })
+    }
 }
 
 /// The socket in the file system.
