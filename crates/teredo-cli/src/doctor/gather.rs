@@ -39,7 +39,10 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         (server, processes, units, rules)
     });
     // A start or a change of the port takes a moment; the server's answers have taken longer.
-    if service.is_in_motion() {
+    let runs_agent = processes
+        .iter()
+        .any(|process| process.command() == Some("firewall"));
+    if service.is_in_motion(runs_agent) {
         service = service::look(socket, socket_is_default);
     }
     let interface = service

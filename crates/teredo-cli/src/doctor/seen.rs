@@ -132,12 +132,13 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Whether another look may show something else: a client asks its server, or a firewall has to confirm.
-    pub(crate) fn is_in_motion(&self) -> bool {
+    /// Whether another look may show something else: a client asks its server, or a firewall has to connect or confirm.
+    pub(crate) fn is_in_motion(&self, runs_agent: bool) -> bool {
         self.status.as_ref().is_ok_and(|status| {
             let unsettled = |gate: &FirewallStatus| !gate.in_sync && gate.trouble.is_none();
             let asking = status.state == Phase::Probe && status.reason.is_none();
-            asking || status.firewall.iter().any(unsettled)
+            let joining = runs_agent && status.firewall.is_empty();
+            asking || joining || status.firewall.iter().any(unsettled)
         })
     }
 }
