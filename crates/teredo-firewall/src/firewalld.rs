@@ -155,9 +155,10 @@ pub(crate) fn is_in_kernel(netlink: &mut Netlink, held: &Held) -> Result<bool, N
                     matches!(condition, Condition::Family(2) | Condition::Protocol(17))
                         || *condition == Condition::DestinationPort(*port)
                 };
-                rule.accepts
-                    && rule.conditions.contains(&Condition::DestinationPort(*port))
-                    && rule.conditions.iter().all(expected)
+                let conditions = rule.conditions();
+                rule.accepts()
+                    && conditions.contains(&Condition::DestinationPort(*port))
+                    && conditions.iter().all(expected)
             })
         };
         if !held.ports.iter().all(is_open) {

@@ -126,9 +126,10 @@ fn passes_mark(rule: &RuleInfo) -> bool {
         matches!(condition, Condition::Family(_) | Condition::Protocol(17))
             || *condition == Condition::Mark(PASS_MARK)
     };
-    rule.accepts
-        && rule.conditions.contains(&Condition::Mark(PASS_MARK))
-        && rule.conditions.iter().all(is_part)
+    let conditions = rule.conditions();
+    rule.accepts()
+        && conditions.contains(&Condition::Mark(PASS_MARK))
+        && conditions.iter().all(is_part)
 }
 
 /// Whether the text of `ufw.conf` says that ufw loads its rules.

@@ -168,7 +168,9 @@ fn count(netlink: &mut Netlink, chain: &str) -> Result<u64, NftError> {
 
 fn is_looked_in(netlink: &mut Netlink, set: &SetPath) -> Result<bool, NftError> {
     let rules = netlink.rules(&set.table, None)?.unwrap_or_default();
-    Ok(rules.iter().any(|rule| rule.sets.contains(&set.set)))
+    Ok(rules
+        .iter()
+        .any(|rule| rule.sets().any(|used| used == set.set)))
 }
 
 /// The chains on the way of IPv4 to this host that drop by their policy or at their end, except those of tables whose
@@ -199,7 +201,7 @@ fn suspects(netlink: &mut Netlink, ways: &Ways) -> Result<Vec<String>, NftError>
                 continue;
             }
             let rules = netlink.rules(&path, Some(&name))?.unwrap_or_default();
-            if rules.iter().any(|rule| rule.drops_everything) {
+            if rules.iter().any(|rule| rule.drops_everything()) {
                 suspects.push(format!("{owner}the chain '{path} {name}'"));
             }
         }

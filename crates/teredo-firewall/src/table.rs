@@ -13,8 +13,8 @@
 use std::net::Ipv4Addr;
 
 use teredo_nft::{
-    Batch, Chain, ChainKind, CtState, Element, Family, Field, Hook, KeyType, MetaKey, Netlink,
-    NftError, PayloadBase, Rule, RuleInfo, Set, TableFlags, TableName, Verdict,
+    Batch, Chain, ChainKind, Condition, CtState, Element, Family, Field, Hook, KeyType, MetaKey,
+    Netlink, NftError, PayloadBase, Rule, RuleInfo, Set, TableFlags, TableName, Verdict,
 };
 use teredo_notify::types::Role;
 
@@ -153,9 +153,9 @@ pub(crate) fn closes(
     let inside = of("inside");
     // One more, or one without a condition, may accept everything before the last one drops it.
     let drops = inside.split_last().is_some_and(|(last, accepting)| {
-        last.drops_everything
+        last.drops_everything()
             && accepting.len() == INSIDE_RULES - 1
-            && accepting.iter().all(|rule| rule.conditional)
+            && accepting.iter().all(|rule| !rule.conditions().is_empty())
     });
     if !drops {
         return Ok(false);
@@ -171,13 +171,15 @@ pub(crate) fn closes(
                 && chain.base.is_some_and(|base| base.hook == hook)
         });
         let named = interfaces(netlink, set)?.iter().any(|one| one == interface);
-        let leads = |rule: &&RuleInfo| {
-            (named && rule.sets.iter().any(|used| used == set))
-                || (group != 0 && rule.interface_group == Some(group))
+        // Another condition would let some packets by.
+        let leads = |rule: &&RuleInfo| match rule.conditions().as_slice() {
+            [Condition::InterfaceIn(used)] => named && used == set,
+            [Condition::InterfaceGroup(known)] => group != 0 && *known == group,
+            _ => false,
         };
         // No rule ahead of it may accept.
         let rules = of(name);
-        let to_inside = |rule: &&&RuleInfo| rule.target.as_deref() == Some("inside");
+        let to_inside = |rule: &&&RuleInfo| rule.target() == Some("inside");
         if !hooked || !rules.iter().take_while(to_inside).any(leads) {
             return Ok(false);
         }

@@ -57,6 +57,7 @@ mod field;
 mod listing;
 mod monitor;
 mod rule;
+mod rule_info;
 mod set;
 mod socket;
 mod table;
@@ -74,13 +75,14 @@ pub use batch::Batch;
 pub use error::NftError;
 pub use expression::{Expression, VERDICT_REGISTER, Xt};
 pub use field::{CtDirection, CtKey, Field, PayloadBase};
-pub use listing::{BaseInfo, ChainInfo, Condition, DeviceInfo, RuleInfo};
+pub use listing::{BaseInfo, ChainInfo, DeviceInfo};
 pub use monitor::{Change, Monitor};
 /// An attribute given by its number and value, for [`Rule::raw`].
 pub use netlink_packet_core::DefaultNla as RawAttribute;
 /// The key of a `meta` expression, and the operator of a comparison.
 pub use netlink_packet_netfilter::nftables::{MetaKey, Operator};
 pub use rule::{CtState, CtStatus, Masquerade, Rule, Verdict};
+pub use rule_info::{Condition, RuleInfo};
 pub use set::{Element, ElementInfo, KeyType, Set, SetInfo};
 pub use socket::Netlink;
 pub use table::{

@@ -49,6 +49,19 @@ fn a_group_is_closed_like_a_name() {
     });
 }
 
+/// F-6: a rule of the table with another condition lets the rest by.
+#[test]
+fn a_rule_with_another_condition_closes_nothing() {
+    Namespace::new().run(|| {
+        drop(Block::install("t0", false).unwrap());
+        nft::run("flush chain inet teredo input");
+        nft::run("add rule inet teredo input iifname @tunnels tcp dport 22 goto inside");
+        assert!(!Block::protects("t0", 0).unwrap());
+        nft::run("add rule inet teredo input iifname @tunnels counter goto inside");
+        assert!(Block::protects("t0", 0).unwrap());
+    });
+}
+
 /// F-6
 #[test]
 fn only_an_explicit_command_removes_the_block() {
