@@ -113,11 +113,9 @@ fn run() -> Result<Exit, Failure> {
     })?;
 
     let Global { socket, config, .. } = global;
-    let chosen = socket.clone();
-    // By an option or by the environment.
-    let environment = env::var_os("TEREDO_SOCKET").filter(|path| !path.is_empty());
-    let named = chosen.clone().or_else(|| environment.map(Into::into));
-    let socket = socket.unwrap_or_else(teredo_notify::socket_path);
+    let named = socket.or_else(teredo_notify::named_socket);
+    let socket = named.clone();
+    let socket = socket.unwrap_or_else(|| teredo_notify::DEFAULT_SOCKET.into());
     let config = config.as_deref();
     let outcome = match command {
         Command::Client(args) => client::run(|| {
@@ -125,7 +123,7 @@ fn run() -> Result<Exit, Failure> {
             ClientSettings::new(args.clone(), section, socket.clone())
         }),
         Command::Server(args) => {
-            let socket = ServerSocket::new(chosen);
+            let socket = ServerSocket::new(named);
             server::run(|| {
                 let section = Config::load(config)?.server;
                 ServerSettings::new(args.clone(), section, socket.clone())

@@ -89,8 +89,7 @@ impl Process {
         setup: &Setup,
         load: impl Fn() -> Result<ServerSettings, Failure>,
     ) -> Result<Next<Setup>, Failure> {
-        let parts = (&mut self.session, &mut self.metrics, &self.control);
-        let outcome = serve(parts, setup, load).await;
+        let outcome = serve(self, setup, load).await;
         self.metrics.started(outcome.is_ok());
         outcome
     }
@@ -134,10 +133,16 @@ impl Setup {
 }
 
 async fn serve(
-    (session, metrics, control): (&mut Session, &mut Endpoint, &ServerControl),
+    process: &mut Process,
     setup: &Setup,
     load: impl Fn() -> Result<ServerSettings, Failure>,
 ) -> Result<Next<Setup>, Failure> {
+    let Process {
+        session,
+        control,
+        metrics,
+        ..
+    } = process;
     let Setup {
         settings,
         destinations,

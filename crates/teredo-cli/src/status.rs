@@ -84,7 +84,7 @@ pub(crate) fn first(chosen: Option<&Path>) -> Result<Status, Failure> {
 
 /// The sockets of this host's nodes: the client's or relay's first.
 fn sockets() -> Vec<PathBuf> {
-    let first = teredo_notify::socket_path();
+    let first = PathBuf::from(teredo_notify::DEFAULT_SOCKET);
     let folder = first
         .parent()
         .and_then(|folder| std::fs::read_dir(folder).ok());

@@ -136,7 +136,7 @@ impl Drop for Firewalld {
 }
 
 /// Whether the kernel has rules of firewalld that accept datagrams for these ports, in all these zones. True also if
-/// firewalld keeps its rules in iptables, where they cannot be read.
+/// firewalld keeps its rules in iptables, which cannot be read.
 pub(crate) fn is_in_kernel(netlink: &mut Netlink, held: &Held) -> Result<bool, NftError> {
     let table = |name| TableName::new(Family::Inet, name);
     if netlink.table(&table(FIREWALLD_RELOADS))?.is_some() {

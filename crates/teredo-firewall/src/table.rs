@@ -1,6 +1,6 @@
 //! The table `inet teredo`: the block of the tunnel's inside, and the leases of the exceptions.
 //!
-//! The block and the exceptions have different lifetimes. The table has no owner, so the block survives whoever made it,
+//! The block and the exceptions have different lifetimes. The table has no owner, so the block outlives its maker,
 //! and ends by `teredo firewall --remove` alone. Each exception is an element with a timeout, which the agent renews. The
 //! table's text is always the same; what differs between hosts is in the sets.
 //!

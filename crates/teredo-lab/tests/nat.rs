@@ -357,8 +357,8 @@ fn an_idle_mapping_ends_with_its_lifetime() {
     .unwrap();
 }
 
-/// RFC 4787 §4.3, REQ-6: outbound traffic keeps a mapping alive, answers to whoever began from outside
-/// included.
+/// RFC 4787 §4.3, REQ-6: outbound traffic keeps a mapping alive, also answers to a host that began from
+/// outside.
 #[test]
 fn answers_keep_a_mapping_alive() {
     let scene = Scene::new(NatKind::Cone);

@@ -1,4 +1,4 @@
-//! A Teredo client in a program of one's own: no daemon, no socket, callbacks in the same process.
+//! A Teredo client inside your own program: no daemon, no socket, callbacks in the same process.
 
 use std::io::stdin;
 

@@ -128,7 +128,7 @@ impl Client {
         self.handle.status()
     }
 
-    /// Another descriptor of the interface. As long as somebody has it, the interface and its addresses stay, and what
+    /// Another descriptor of the interface. While a program holds it, the interface and its addresses stay, and what
     /// the host sends waits for a client that [takes it over](ClientBuilder::predecessor).
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The life of a client in a program of one's own, on a host without a network. Needs root. With a server and NATs it
+//! The life of a client inside another program, on a host without a network. Needs root. With a server and NATs it
 //! is run by the end-to-end tests of `teredo-cli`.
 
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};

@@ -20,7 +20,7 @@
 //!
 //! # Terms
 //!
-//! - The **hub** knows the current port. A **feed** yields its states to whoever polls it; an **outlet** writes a
+//! - The **hub** knows the current port. A **feed** yields its states when it is polled; an **outlet** writes a
 //!   feed to a socket.
 //! - A **gate** is a subscriber that the client waits for, typically a firewall. It **settles** a state when it has
 //!   acted on it, and the client sends nothing from a new port before all gates have settled it or the

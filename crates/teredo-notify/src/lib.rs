@@ -58,9 +58,15 @@ pub(crate) fn network() -> Option<u64> {
 /// The service's socket for this process: `TEREDO_SOCKET` from the environment, or [`DEFAULT_SOCKET`].
 #[must_use]
 pub fn socket_path() -> PathBuf {
+    named_socket().unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
+}
+
+/// The socket that the environment names in `TEREDO_SOCKET`.
+#[must_use]
+pub fn named_socket() -> Option<PathBuf> {
     std::env::var_os("TEREDO_SOCKET")
         .filter(|path| !path.is_empty())
-        .map_or_else(|| PathBuf::from(DEFAULT_SOCKET), PathBuf::from)
+        .map(PathBuf::from)
 }
 
 #[cfg(doctest)]

@@ -345,7 +345,7 @@ impl Fate {
         spawn(move || {
             while !own.load(Ordering::Acquire) {
                 for _ in 0..BURST {
-                    // What the queue does not take is lost.
+                    // A full queue loses it.
                     let _ = socket.send_to(&[0; 1000], discard);
                 }
                 thread::sleep(BURST_PERIOD);

@@ -1,4 +1,4 @@
-//! The run as it happens: faults, breaches, and what there is to say about a breach.
+//! The run as it happens: faults, breaches, and the evidence of a breach.
 
 use std::fs;
 use std::path::PathBuf;

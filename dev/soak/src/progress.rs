@@ -59,7 +59,7 @@ impl Progress {
             doing,
         );
         let mut stderr = std::io::stderr();
-        // Whoever closed it does not want to know.
+        // Nobody reads it any more.
         let _ = if self.terminal {
             self.next = Instant::now() + PERIOD;
             write!(stderr, "\r{line:<WIDTH$}")

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-/// The most that is kept, as `FileDescriptorStoreMax=` has it in the unit.
+/// The most descriptors that are kept: `FileDescriptorStoreMax=` in the unit.
 const MOST: usize = 16;
 /// Above the numbers that the next process gets.
 const ABOVE: i32 = 100;

@@ -11,6 +11,9 @@ use crate::tree;
 /// The most lines of a file: a longer one holds more than one concept.
 const LONGEST: usize = 800;
 
+/// Words that hide the subject of a sentence, in two parts so that this line has none.
+const HARD: [&str; 2] = [concat!("Who", "ever "), concat!("somebody", "'s")];
+
 /// Names that do not say what is inside.
 const NAMELESS: &[&str] = &[
     "util", "utils", "helper", "helpers", "common", "misc", "manager",
@@ -138,6 +141,12 @@ fn source(path: &Path, text: &str) -> Vec<String> {
         let line = line.trim_start();
         if line.starts_with("#[ignore") {
             breaches.push(format!("line {number}: an ignored test"));
+        }
+        if let Some(word) = HARD.into_iter().find(|word| line.contains(word)) {
+            breaches.push(format!(
+                "line {number}: \"{}\": say who or what it is",
+                word.trim()
+            ));
         }
         let doc = doc_text(line);
         if !in_doc && doc.is_some_and(is_clause) {

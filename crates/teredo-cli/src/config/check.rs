@@ -32,7 +32,7 @@ pub(super) fn run(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Fa
     Ok(Exit::Done)
 }
 
-/// The settings, and what there is to say of them.
+/// The settings, with their mistakes and doubts.
 pub(crate) struct Examined {
     pub(crate) config: Config,
     /// Each mistake in one line, and the next step if it differs from "correct the line".

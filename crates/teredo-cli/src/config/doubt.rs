@@ -92,7 +92,8 @@ pub(super) fn doubts(config: &Config) -> Vec<Doubt> {
         (firewall.metrics, &firewall.places),
     ] {
         if let Some(address) = metrics.filter(|&address| is_exposed(address)) {
-            let what = format!("whoever reaches {address} reads the metrics, without a password");
+            let what =
+                format!("anyone who reaches {address} can read the metrics, without a password");
             add(places.get("metrics"), what);
         }
     }

@@ -296,7 +296,7 @@ fn connections(seen: &Seen) -> Check {
     let Some([count, most]) = seen.host.connections else {
         return Check::ok(id, "the kernel tracks no connections");
     };
-    // The kernel drops what opens a connection when the table is full.
+    // With a full table, the kernel drops packets that open a connection.
     let percent = count.saturating_mul(100) / most.max(1);
     if percent < 95 {
         return Check::ok(id, format!("{count} of {most} connections are tracked"));

@@ -124,7 +124,7 @@ fn socket(seen: &Seen) -> Check {
     };
     let Err(unanswered) = &service.status else {
         return match service.file {
-            // In a folder of one's own, the permissions are one's own business.
+            // A socket elsewhere may be private on purpose.
             SocketFile::Socket { mode, folder }
                 if service.socket.starts_with("/run")
                     && (mode & 0o006 != 0o006 || folder & 0o001 == 0) =>

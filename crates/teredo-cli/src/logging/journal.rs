@@ -132,7 +132,7 @@ fn field_name(name: &str) -> String {
     "TEREDO_".chars().chain(upper).take(64).collect()
 }
 
-/// A text as it is, where people are shown it in quotes.
+/// A text without the quotes that people are shown.
 fn unquoted(value: &str) -> &str {
     value
         .strip_prefix('"')

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// How long a line is not said again.
 pub(super) const PERIOD: Duration = Duration::from_secs(60 * 60);
 
-/// The most different lines of one place within a period. Further ones count as alike: whoever varies what a line
-/// says gets no more lines by that.
+/// The most different lines of one place within a period. Further ones count as alike, so a
+/// sender that varies the text gets no more lines.
 pub(super) const VARIANTS: usize = 8;
 
 /// The most places that are told apart. The program has about a hundred.

@@ -157,7 +157,7 @@ impl Place {
         let listener = listener.map_err(|error| refusal(address, error))?;
         if is_exposed(address) {
             narrate(format_args!(
-                "warning: whoever reaches {address} reads the metrics, without a password"
+                "warning: anyone who reaches {address} can read the metrics, without a password"
             ));
         }
         Ok(Self {
@@ -216,7 +216,7 @@ fn refusal(address: SocketAddr, error: io::Error) -> Failure {
 #[derive(Default)]
 struct Scraped {
     source: Mutex<Option<Arc<Source>>>,
-    /// When it was last asked. Whoever asks holds the lock.
+    /// When it was last asked. The lock is held while it is asked.
     last: tokio::sync::Mutex<Option<Instant>>,
 }
 

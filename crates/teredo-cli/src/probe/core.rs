@@ -200,7 +200,7 @@ pub(super) struct Core {
     pub(super) server: ServerAddress,
     pub(super) locals: [SocketAddrV4; 4],
     pub(super) refusals: Vec<(SocketAddrV4, Refused)>,
-    /// The primary address that the prefix names, where it is another one.
+    /// The primary address that the prefix names, if it is another one.
     pub(super) other_primary: Option<Ipv4Addr>,
     /// Whether an ICMP error of the primary address shows that a knock arrived.
     pub(super) knocked: bool,
@@ -254,7 +254,7 @@ impl Core {
             now,
             end,
         };
-        // A probe goes where it is sent; what clients refuse is a finding.
+        // A probe goes to any address; one that clients refuse is a finding.
         core.policy.allow_private(true);
         core.tick(now);
         core

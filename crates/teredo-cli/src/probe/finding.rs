@@ -133,7 +133,7 @@ kinds! {
         "the answer does not repeat the nonce, so anybody could forge it; clients refuse it (RFC 4380 §5.2.2)",
         "tell the server's operator, or take another server";
     NONCE_LEAKED = "server.leaks-nonces", Warn,
-        "a solicitation without a nonce was answered with somebody's nonce: a fault of miredo-server up to 1.2.6, which \
+        "a solicitation without a nonce was answered with another client's nonce: a fault of miredo-server up to 1.2.6, which \
          gives the nonces of clients to strangers",
         "tell the server's operator; 'teredo server' does not have the fault";
     CONFIRMATION = "answer.confirmation", Note,

@@ -1,4 +1,4 @@
-//! Judges a router advertisement as a client does (RFC 4380 §5.2.1), and says what else is unusual about it.
+//! Judges a router advertisement as a client does (RFC 4380 §5.2.1), and names all else that is unusual.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 

@@ -41,7 +41,7 @@ pub(crate) enum Kind {
     Symmetric,
 }
 
-/// The NAT, as far as it is known. What is not known is `None`, and `unknown` says why.
+/// The NAT, as far as it is known. The rest is `None`, and `unknown` says why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Nat {
     pub(crate) mapping: Option<Mapping>,
@@ -88,7 +88,7 @@ fn mapping(core: &Core) -> Result<Mapping, &'static str> {
     if first == second {
         return Ok(Mapping::EndpointIndependent);
     }
-    // A NAT that keeps ports gives way where another host has the port already. One socket may have had bad luck.
+    // A NAT that keeps ports gives way if another host has the port already. One socket may have had bad luck.
     match (
         core.mapping(Test::SparePlain),
         core.mapping(Test::SpareSecondary),
@@ -161,7 +161,7 @@ fn port_preserving(core: &Core) -> Result<bool, &'static str> {
     match kept.iter().filter(|kept| **kept).count() {
         _ if kept.is_empty() => Err("no mapping is known"),
         count if count == kept.len() => Ok(true),
-        // A NAT that keeps ports gives way once, where another host has the port.
+        // A NAT that keeps ports gives way once, if another host has the port.
         0 if kept.len() > 1 => Ok(false),
         _ => Err("some ports were kept, and others were not"),
     }
@@ -223,7 +223,7 @@ fn remarks(core: &Core, nat: &Nat, findings: &mut Vec<Finding>) {
     }
     if nat.kind == Some(Kind::None) && nat.stops_strangers == Some(true) {
         findings.push(finding::FIREWALL.found(
-            "there is no NAT, and yet something stops what comes from where nothing was sent to",
+            "there is no NAT, and yet a firewall stops datagrams from hosts that nothing was sent to",
         ));
     }
     let local = *core.local(Own::Main).ip();

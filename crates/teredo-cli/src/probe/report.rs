@@ -181,7 +181,7 @@ fn half(core: &Core, findings: &[Finding]) -> Option<Finding> {
             finding::SECONDARY_SAME.found(format!("both addresses of the server are {asked}")),
         );
     }
-    // What made the answer useless is said already.
+    // The finding about the answer has said it.
     let explained = findings
         .iter()
         .any(|finding| finding.grade == Grade::Fail && !finding.id.starts_with("nat."));

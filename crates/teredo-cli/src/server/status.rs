@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use teredo::ServerAddress;
 use teredo::server::{Limited as Destination, Security};
 use teredo::wire::PORT;
-use teredo_notify::service::{Control, ControlError, ControlFuture, Outcome};
+use teredo_notify::service::{Control, ControlFuture};
 use teredo_notify::types::{Counters, Lane, Limited, Pair, Phase, Role, Status, rfc3339};
 use teredo_tunnel::server::{ServerHandle, ServerStatus, ServerTraffic};
 
@@ -90,30 +90,11 @@ impl ServerControl {
             },
         }
     }
-
-    fn refuse(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async {
-            let refusal = "a server has one port, 3544, and serves until it is ended: use the service manager";
-            Err(ControlError::Failed(refusal.to_owned()))
-        })
-    }
 }
 
 impl Control for ServerControl {
     fn status(&self) -> ControlFuture<'_, Status> {
         Box::pin(self.describe())
-    }
-
-    fn rebind(&self, _port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        self.refuse()
-    }
-
-    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        self.refuse()
-    }
-
-    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        self.refuse()
     }
 }
 

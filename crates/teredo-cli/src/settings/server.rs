@@ -46,14 +46,10 @@ pub(crate) enum ServerSocket {
 }
 
 impl ServerSocket {
-    /// The one of the command line or the environment, or else the default: in the folder that the service manager has
-    /// made, or in the usual one.
+    /// The one that the user has named, or else the default: in the folder that the service manager has made, or in the
+    /// usual one.
     pub(crate) fn new(chosen: Option<PathBuf>) -> Self {
-        let environment = || {
-            let path = teredo_notify::socket_path();
-            (path != Path::new(teredo_notify::DEFAULT_SOCKET)).then_some(path)
-        };
-        if let Some(path) = chosen.or_else(environment) {
+        if let Some(path) = chosen {
             return Self::Chosen(path);
         }
         let made = std::env::var_os("RUNTIME_DIRECTORY");

@@ -172,7 +172,7 @@ impl<'a> Block<'a> {
         rows
     }
 
-    /// The sum, and what passes now if that is known.
+    /// The sum, and the present rate if it is known.
     fn traffic(&self, counters: &Counters) -> String {
         let [received, sent] = [counters.rx_bytes, counters.tx_bytes].map(bytes);
         match self.rates {

@@ -16,14 +16,9 @@ pub(crate) struct Rates {
 impl Rates {
     /// The rates between two looks. After a restart, the counters begin anew.
     pub(crate) fn between(before: &Counters, now: &Counters, elapsed: Duration) -> Self {
-        let rate = |before: u64, now: u64| {
-            let bytes = u128::from(now.checked_sub(before).unwrap_or(now));
-            let rate = bytes * 1000 / elapsed.as_millis().max(1);
-            u64::try_from(rate).unwrap_or(u64::MAX)
-        };
         Self {
-            rx: rate(before.rx_bytes, now.rx_bytes),
-            tx: rate(before.tx_bytes, now.tx_bytes),
+            rx: per_second(before.rx_bytes, now.rx_bytes, elapsed),
+            tx: per_second(before.tx_bytes, now.tx_bytes, elapsed),
         }
     }
 
@@ -36,6 +31,13 @@ impl Rates {
     pub(crate) fn tx(self) -> String {
         format!("{}/s", bytes(self.tx))
     }
+}
+
+/// The increase of a counter in a second.
+pub(crate) fn per_second(before: u64, now: u64, elapsed: Duration) -> u64 {
+    let added = u128::from(now.checked_sub(before).unwrap_or(now));
+    let rate = added * 1000 / elapsed.as_millis().max(1);
+    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

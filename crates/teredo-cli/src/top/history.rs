@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use teredo_notify::types::{Counters, Peer, Status};
 
+use crate::status::rate::per_second;
+
 /// The most rates that are kept of one thing: more than a wide terminal shows.
 const MAX_RATES: usize = 256;
 
@@ -67,8 +69,10 @@ pub(super) struct Traffic {
 
 impl Traffic {
     fn push(&mut self, before: &Counters, now: &Counters, elapsed: Duration) {
-        self.rx.push(rate(before.rx_bytes, now.rx_bytes, elapsed));
-        self.tx.push(rate(before.tx_bytes, now.tx_bytes, elapsed));
+        self.rx
+            .push(per_second(before.rx_bytes, now.rx_bytes, elapsed));
+        self.tx
+            .push(per_second(before.tx_bytes, now.tx_bytes, elapsed));
     }
 }
 
@@ -96,7 +100,7 @@ impl History {
             for (reason, &count) in &look.status.drops {
                 let known = before.status.drops.get(reason).copied().unwrap_or(0);
                 let rates = self.drops.entry(reason.clone()).or_default();
-                rates.push(rate(known, count, elapsed));
+                rates.push(per_second(known, count, elapsed));
             }
             let earlier = before.peers.iter().flatten();
             let earlier: HashMap<_, _> =
@@ -166,13 +170,6 @@ impl History {
     pub(super) fn of_drop(&self, reason: &str) -> Option<&Rates> {
         self.drops.get(reason)
     }
-}
-
-/// The amount added in a second. After a restart the counter begins anew.
-fn rate(before: u64, now: u64, elapsed: Duration) -> u64 {
-    let added = u128::from(now.checked_sub(before).unwrap_or(now));
-    let rate = added * 1000 / elapsed.as_millis().max(1);
-    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

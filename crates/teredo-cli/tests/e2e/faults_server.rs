@@ -94,7 +94,7 @@ fn passed_on(world: &World, surplus: &[usize]) -> Vec<usize> {
     }
 }
 
-/// Finding B: what hangs behind a bubble is bounded by what trailers need, so that the server carries nobody's data.
+/// Finding B: the bytes behind a bubble are limited to the length of all trailers, so that the server carries no data.
 ///
 /// `miredo-server` 1.2.6, probed by `passed_on` with the same bubbles, passed on all of
 /// them: 48, 92, 112, 113, 1048 and 60,048 bytes.

@@ -1,44 +1,20 @@
 //! Debian's real firewalld on the client's host: it passes the port, follows it, and keeps nothing.
 
+mod daemon;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use teredo_lab::{Host, Process, Receive as _, until};
-use teredo_notify::types::Status;
+use teredo_lab::{Host, Process, Receive as _};
 
+use crate::visitor::{ALLOWED, CLOSED, Visitor};
 use crate::world::*;
-
-/// A bus of the system with Debian's policies, on which nothing is started by itself. Without polkit, firewalld trusts
-/// root alone.
-const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path=SOCKET</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
-    <deny send_type="method_call"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-    <allow receive_type="signal"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
-  </policy>
-  <includedir>/usr/share/dbus-1/system.d</includedir>
-</busconfig>
-"#;
-
-const NEVER_STARTS: Duration = Duration::from_secs(30);
+pub(crate) use daemon::Firewalld;
 
 /// A host with D-Bus and firewalld.
 struct Walled<'a> {
@@ -46,8 +22,7 @@ struct Walled<'a> {
     host: &'a Host,
     /// Another host of the same network.
     neighbour: Host,
-    bus: Process,
-    firewalld: Option<Process>,
+    firewalld: Firewalld<'a>,
 }
 
 impl<'a> Walled<'a> {
@@ -63,67 +38,12 @@ impl<'a> Walled<'a> {
             // The second one is the machine's in some kernels, and generous enough.
             let _ = host.namespace().set_sysctl(sysctl, value);
         }
-        let socket = world.path("bus");
-        let conf = world.path("bus.conf");
-        fs::write(&conf, BUS.replace("SOCKET", socket.to_str().unwrap())).unwrap();
-        let mut command = Command::new("dbus-daemon");
-        command.arg("--nofork").arg("--config-file").arg(&conf);
-        let bus = Process::spawn(host.namespace(), "bus", &mut command)
-            .unwrap_or_else(|error| panic!("dbus-daemon: {error} (package dbus)"));
-        until(NEVER_STARTS, "a bus", || socket.exists().then_some(())).unwrap();
-        fs::create_dir(world.path("firewalld")).unwrap();
-        let mut walled = Self {
+        Self {
             world,
             host,
             neighbour,
-            bus,
-            firewalld: None,
-        };
-        walled.start();
-        walled
-    }
-
-    fn address(&self) -> String {
-        format!("unix:path={}", self.world.path("bus").display())
-    }
-
-    /// Starts firewalld, and waits until it answers.
-    fn start(&mut self) {
-        let mut command = Command::new("firewalld");
-        command
-            .args(["--nofork", "--nopid"])
-            .arg("--system-config")
-            .arg(self.world.path("firewalld"))
-            .arg("--log-file")
-            .arg(self.world.path("firewalld.log"))
-            .env("DBUS_SYSTEM_BUS_ADDRESS", self.address());
-        let process = Process::spawn(self.host.namespace(), "firewalld", &mut command)
-            .unwrap_or_else(|error| panic!("firewalld: {error} (package firewalld)"));
-        self.firewalld = Some(process);
-        let answer = until(NEVER_STARTS, "firewalld", || {
-            let output = self.ask(&["--state"]);
-            (output.stdout == b"running\n").then_some(())
-        });
-        answer.unwrap();
-    }
-
-    fn ask(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new("firewall-cmd");
-        command
-            .args(arguments)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", self.address());
-        run(self.host, &mut command)
-    }
-
-    #[track_caller]
-    fn tell(&self, arguments: &[&str]) -> String {
-        let output = self.ask(arguments);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "firewall-cmd {arguments:?}: {errors}"
-        );
-        String::from_utf8(output.stdout).unwrap()
+            firewalld: Firewalld::start(world, host),
+        }
     }
 
     fn agent(&self, arguments: &[&str]) -> Process {
@@ -134,7 +54,7 @@ impl<'a> Walled<'a> {
             .arg("--socket")
             .arg(socket)
             .args(arguments)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", self.address());
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.firewalld.address());
         Process::spawn(self.host.namespace(), "agent", &mut command).unwrap()
     }
 
@@ -177,20 +97,6 @@ impl<'a> Walled<'a> {
         }
     }
 
-    /// The new datagrams for the port before and behind all other chains.
-    fn passage(&self) -> (u64, u64) {
-        let count = |chain: &str| {
-            let listing = nft_json(self.host, &format!("chain inet teredo {chain}")).unwrap();
-            let items = listing["nftables"].as_array().unwrap();
-            let counts = items.iter().flat_map(|item| {
-                let steps = item["rule"]["expr"].as_array().into_iter().flatten();
-                steps.filter_map(|step| step["counter"]["packets"].as_u64())
-            });
-            counts.sum()
-        };
-        (count("arriving"), count("passed"))
-    }
-
     /// The permanent configuration, byte for byte.
     fn permanent(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
@@ -210,10 +116,6 @@ fn read_all(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-fn in_sync(status: &Status) -> bool {
-    status.firewall.iter().any(|gate| gate.in_sync)
-}
-
 /// N-16, F-1, F-2: firewalld's rules let the port through before it is used, the old one closes, and both the client's end
 /// and the agent's close it. Rules of others and the permanent configuration stay as they were.
 #[test]
@@ -221,9 +123,9 @@ fn firewalld_follows_the_port() {
     let (world, _server) = World::with_server();
     let host = world.left.host("alice").unwrap();
     let walled = Walled::new(&world, &host);
-    walled.tell(&["--add-port=9/udp"]);
-    walled.tell(&["--add-rich-rule=rule priority=\"7\" family=\"ipv4\" port port=\"40404\" protocol=\"udp\" accept"]);
-    let foreign = walled.tell(&["--list-all"]);
+    walled.firewalld.tell(&["--add-port=9/udp"]);
+    walled.firewalld.tell(&["--add-rich-rule=rule priority=\"7\" family=\"ipv4\" port port=\"40404\" protocol=\"udp\" accept"]);
+    let foreign = walled.firewalld.tell(&["--list-all"]);
     let permanent = walled.permanent();
 
     let mut agent = walled.agent(&[]);
@@ -279,9 +181,9 @@ fn firewalld_follows_the_port() {
     assert!(walled.ports("public").contains(&again));
     agent.terminate(SECOND * 5).unwrap();
     assert_eq!(walled.ports("public"), [40404]);
-    assert_eq!(walled.tell(&["--list-all"]), foreign);
+    assert_eq!(walled.firewalld.tell(&["--list-all"]), foreign);
     assert_eq!(walled.permanent(), permanent);
-    walled.bus.terminate(SECOND * 5).unwrap();
+    walled.firewalld.stop_bus();
 }
 
 /// No renewal leaves a moment without a rule: not one datagram of a new flow is refused over many leases.
@@ -294,7 +196,7 @@ fn a_renewal_by_firewalld_leaves_no_gap() {
     let alice = world.client(&host, &[]);
     let port = alice.qualified().port;
     alice.until(SECOND * 5, "a firewall in step", in_sync);
-    let (arrived, passed) = walled.passage();
+    let (arrived, passed) = passage(walled.host);
     let end = Instant::now() + SECOND * 6;
     let to = SocketAddr::from((host.ipv4(), port));
     let mut sent = 0;
@@ -307,9 +209,9 @@ fn a_renewal_by_firewalld_leaves_no_gap() {
         sent += 1;
     }
     eventually(SECOND, "all datagrams", || {
-        walled.passage().0 >= arrived + sent
+        passage(walled.host).0 >= arrived + sent
     });
-    let (all, through) = walled.passage();
+    let (all, through) = passage(walled.host);
     println!(
         "{sent} datagrams, {} refused",
         (all - arrived) - (through - passed)
@@ -329,7 +231,7 @@ fn firewalld_may_reload_restart_and_crash() {
     let port = alice.qualified().port;
     alice.until(SECOND * 5, "a firewall in step", in_sync);
     for reload in ["--reload", "--complete-reload", "--reload"] {
-        walled.tell(&[reload]);
+        walled.firewalld.tell(&[reload]);
         let back = eventually(SECOND, reload, || walled.ports("public") == [port]);
         println!("{reload}: open again {back:?} after its end");
         alice.until(SECOND, "a firewall in step", in_sync);
@@ -339,20 +241,20 @@ fn firewalld_may_reload_restart_and_crash() {
     alice.until(SECOND * 3, "the truth", |status| {
         !in_sync(status) && status.problems.join("\n").contains("firewalld")
     });
-    walled.tell(&["--reload"]);
+    walled.firewalld.tell(&["--reload"]);
     eventually(SECOND, "the port", || walled.ports("public") == [port]);
     alice.until(SECOND, "a firewall in step", in_sync);
     // The timeouts of rules that a reload removed do not remove those that came after it.
-    let (arrived, passed) = walled.passage();
+    let (arrived, passed) = passage(walled.host);
     let end = Instant::now() + Duration::from_secs(17);
     while Instant::now() < end {
         assert!(!walled.is_refused(port));
     }
-    let (all, through) = walled.passage();
+    let (all, through) = passage(walled.host);
     assert_eq!(all - arrived, through - passed);
 
     let interface = format!("--change-interface={}", host.interface());
-    walled.tell(&["--zone=work", &interface]);
+    walled.firewalld.tell(&["--zone=work", &interface]);
     eventually(SECOND, "the other zone", || {
         walled.ports("work") == [port] && walled.ports("public").is_empty()
     });
@@ -362,22 +264,17 @@ fn firewalld_may_reload_restart_and_crash() {
     });
 
     // Without firewalld, nothing of it stands in the way.
-    walled
-        .firewalld
-        .take()
-        .unwrap()
-        .terminate(SECOND * 10)
-        .unwrap();
+    walled.firewalld.stop();
     assert!(!walled.is_refused(port));
     alice.until(SECOND * 2, "a firewall in step", |status| {
         in_sync(status) && status.firewall[0].backend.is_none()
     });
-    walled.start();
+    walled.firewalld.start_again();
     eventually(SECOND * 2, "the port", || walled.ports("public") == [port]);
     alice.until(SECOND * 2, "a firewall in step", in_sync);
 
     // Its rules outlive its crash, so a new port cannot be opened.
-    walled.firewalld.take().unwrap().kill().unwrap();
+    walled.firewalld.kill();
     let next = alice.connect().rebind(None).unwrap();
     assert!(!next.settled);
     let status = alice.until(SECOND * 5, "the truth", |status| !in_sync(status));
@@ -386,7 +283,7 @@ fn firewalld_may_reload_restart_and_crash() {
         problems.contains("'systemctl restart firewalld'"),
         "{problems}"
     );
-    walled.start();
+    walled.firewalld.start_again();
     let back = eventually(SECOND * 2, "the port", || {
         walled.ports("public").contains(&next.port)
     });
@@ -395,7 +292,7 @@ fn firewalld_may_reload_restart_and_crash() {
     assert!(!walled.is_refused(next.port));
     // It does not know the rules that it left in the kernel, those of the administrator among them.
     assert!(walled.ports("public").contains(&port));
-    walled.tell(&["--reload"]);
+    walled.firewalld.tell(&["--reload"]);
     eventually(SECOND, "nothing of the crash", || {
         walled.ports("public") == [next.port]
     });
@@ -415,28 +312,17 @@ fn exceptions_inside_the_tunnel_pass_firewalld() {
     let (to, _) = (alice.address(), bob.address());
     alice.until(SECOND * 5, "a firewall in step", in_sync);
 
-    let open = |port: u16| {
-        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        let socket = host.udp_socket(any).unwrap();
-        socket.set_read_timeout(Some(SECOND)).unwrap();
-        socket
-    };
-    let sender = bob_host
-        .udp_socket(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
-        .unwrap();
-    let (allowed, closed) = (open(5001), open(5002));
-    let arrives = |socket: &UdpSocket| {
-        let port = socket.local_addr().unwrap().port();
-        sender.send_to(b"hello", (to, port)).unwrap();
-        socket.receive(&mut [0; 16]).is_ok()
-    };
+    let visitor = Visitor::new(&bob_host, &host, to);
     eventually(SECOND * 10, "a datagram through the tunnel", || {
-        arrives(&allowed)
+        visitor.arrives(ALLOWED)
     });
-    assert!(!arrives(&closed));
+    assert!(!visitor.arrives(CLOSED));
     agent.terminate(SECOND * 5).unwrap();
-    assert!(!arrives(&allowed), "the exception outlives the agent");
-    let rules = walled.tell(&["--list-rich-rules"]);
+    assert!(
+        !visitor.arrives(ALLOWED),
+        "the exception outlives the agent"
+    );
+    let rules = walled.firewalld.tell(&["--list-rich-rules"]);
     assert_eq!(rules.trim(), "");
 
     let _agent = walled.agent(&["--backend", "nftables"]);
@@ -444,5 +330,5 @@ fn exceptions_inside_the_tunnel_pass_firewalld() {
         let problems = status.problems.join("\n");
         problems.contains("the chain 'inet firewalld filter_INPUT'")
     });
-    assert_eq!(walled.tell(&["--list-rich-rules"]).trim(), "");
+    assert_eq!(walled.firewalld.tell(&["--list-rich-rules"]).trim(), "");
 }

@@ -163,7 +163,7 @@ fn lines_for_the_shell_do_what_they_say() {
     assert_eq!(stream.next().unwrap()["kind"], "initial");
 }
 
-/// N-11: the whole client in a program of one's own, between a NAT and a server: its callback hears the port, a
+/// N-11: the whole client inside another program, between a NAT and a server: its callback hears the port, a
 /// change, and the address works; at its end nothing is left.
 #[test]
 fn a_program_is_the_client_itself() {

@@ -7,9 +7,11 @@
 #[path = "../../../netioapi/core/tests/c_programs/compile.rs"]
 #[allow(dead_code, reason = "the tests of the C libraries use more of it")]
 mod c;
+mod configured;
 mod dialogue;
 mod shell;
 mod subscriber;
+mod visitor;
 mod world;
 
 mod administrator_set;

@@ -5,13 +5,13 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use rustix::process::Signal;
 use serde_json::Value;
 use teredo_lab::{Host, NatKind, Process};
 
+use crate::configured::Configured;
 use crate::world::*;
 
 /// The folder of what the packages install for Prometheus and Grafana.
@@ -277,48 +277,6 @@ fn a_taken_port_is_a_failure_at_the_start() {
     assert!(get(&alice, CLIENT_AT).is_some(), "the first one serves on");
 }
 
-/// A daemon with a configuration file of its own.
-struct Configured {
-    process: Process,
-    file: PathBuf,
-}
-
-impl Configured {
-    fn start(world: &World, host: &Host, role: &str, settings: &str) -> Self {
-        let file = world.path(&format!("{role}.toml"));
-        fs::write(&file, settings).unwrap();
-        let socket = world.path(if role == "relay" {
-            "relay.sock"
-        } else {
-            "alice.sock"
-        });
-        let socket = if role == "server" {
-            world.path("server.sock")
-        } else {
-            socket
-        };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_teredo"));
-        command
-            .arg("--config")
-            .arg(&file)
-            .arg("--socket")
-            .arg(socket);
-        command.env_remove("TEREDO_SOCKET").env_remove("RUST_LOG");
-        let process = Process::spawn(host.namespace(), role, command.arg(role)).unwrap();
-        Self { process, file }
-    }
-
-    /// Reloads with these settings, and waits for the words.
-    #[track_caller]
-    fn reload(&self, settings: &str, words: &str) {
-        let mark = self.process.mark();
-        fs::write(&self.file, settings).unwrap();
-        self.process.signal(Signal::HUP).unwrap();
-        let line = self.process.wait_for_line_after(mark, words, SECOND * 5);
-        line.unwrap();
-    }
-}
-
 /// SIGHUP moves the metrics of each role and nothing else. Where they cannot go, nothing changes.
 #[test]
 fn a_reload_moves_them() {
@@ -332,7 +290,11 @@ fn a_reload_moves_them() {
         (&alice, "firewall", ""),
     ] {
         let settings = |metrics: &str| format!("[{role}]\n{rest}{metrics}\n");
-        let daemon = Configured::start(&world, host, role, &settings("metrics = 9600"));
+        let followed = if role == "firewall" { "client" } else { role };
+        let socket = world.path(&format!("{followed}.sock"));
+        let socket = ["--socket", socket.to_str().unwrap()];
+        let first = settings("metrics = 9600");
+        let daemon = Configured::start(&world, host, role, &first, &socket);
         let at = |port: u16| format!("127.0.0.1:{port}");
         let reachable = |port: u16| {
             eventually(SECOND * 10, role, || get(host, &at(port)).is_some());
@@ -376,7 +338,7 @@ fn a_reload_moves_them() {
         daemon.process.terminate(SECOND * 5).unwrap();
     }
     // Its sandbox has no sockets of IPv4 and IPv6, unless it starts with metrics.
-    let agent = Configured::start(&world, &alice, "firewall", "[firewall]\n");
+    let agent = Configured::start(&world, &alice, "firewall", "[firewall]\n", &[]);
     agent.process.wait_for_line("follows", SECOND * 5).unwrap();
     agent.reload("[firewall]\nmetrics = 9600\n", "not reloaded");
     assert!(get(&alice, "127.0.0.1:9600").is_none());

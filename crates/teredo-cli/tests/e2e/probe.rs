@@ -149,7 +149,7 @@ fn every_kind_of_nat_is_known_with_miredo() {
     }
 }
 
-/// The ports are not kept where they are not, and what was found does not change.
+/// Ports that are not kept are told, and the other verdicts do not change.
 #[test]
 fn a_nat_that_gives_other_ports_is_known() {
     for kind in [NatKind::Cone, NatKind::Restricted, NatKind::PortRestricted] {

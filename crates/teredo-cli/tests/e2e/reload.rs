@@ -1,44 +1,14 @@
 //! SIGHUP in every role: what changes is in force, what does not change is not touched, and what is wrong changes nothing.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::mpsc;
 
 use rustix::process::Signal;
-use teredo_lab::{Host, Process};
 use teredo_notify::Kind;
 use teredo_notify::types::{Phase, Role};
 
+use crate::configured::Configured;
 use crate::world::*;
-
-/// A daemon with a configuration file of its own.
-struct Configured {
-    process: Process,
-    file: PathBuf,
-}
-
-impl Configured {
-    fn start(world: &World, host: &Host, role: &str, settings: &str, more: &[&str]) -> Self {
-        let file = world.path(&format!("{role}.toml"));
-        fs::write(&file, settings).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_teredo"));
-        command.arg("--config").arg(&file).args(more).arg(role);
-        command.env_remove("TEREDO_SOCKET").env_remove("RUST_LOG");
-        let process = Process::spawn(host.namespace(), role, &mut command).unwrap();
-        Self { process, file }
-    }
-
-    /// Reloads with these settings, and waits for the words.
-    #[track_caller]
-    fn reload(&self, settings: &str, words: &str) {
-        let mark = self.process.mark();
-        fs::write(&self.file, settings).unwrap();
-        self.process.signal(Signal::HUP).unwrap();
-        let line = self.process.wait_for_line_after(mark, words, SECOND * 5);
-        line.unwrap();
-    }
-}
 
 /// N-13, R5991-3.1-03: a reload of the client keeps port, mapping, address and interface, and nobody hears of it, unless
 /// it is about them. A new interface has the old address; a new port is a change of the port.
@@ -148,7 +118,7 @@ fn the_other_roles_reload() {
         .wait_for_line_after(mark, "serving", SECOND * 5);
     again.unwrap();
     server.reload(&settings("relay_rate = 0.5\n"), "server.toml:3");
-    // What shows without a socket is found before the server in force ends.
+    // Faults that need no socket to show are found before the server in force ends.
     let mark = server.process.mark();
     server.reload(&settings("secondary = \"10.0.0.1\"\n"), "not reloaded");
     server.reload(&settings("secret_file = \"/nowhere\"\n"), "not reloaded");

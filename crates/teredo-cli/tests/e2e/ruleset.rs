@@ -306,10 +306,10 @@ fn a_foreign_flush_is_put_right_and_a_saved_ruleset_loads() {
     }
 }
 
-/// F-6: the client alone, with `--protect`: a stranger's SYN is dropped, whoever dies, until the block is removed by
+/// F-6: the client alone, with `--protect`: a stranger's SYN is dropped, whichever process dies, until the block is removed by
 /// command. An agent opens ports in it, and its end closes them.
 #[test]
-fn the_inside_is_closed_whoever_dies() {
+fn the_inside_is_closed_whichever_process_dies() {
     let (world, _server) = World::with_server();
     let (alice_host, bob_host) = (
         world.left.host("alice").unwrap(),

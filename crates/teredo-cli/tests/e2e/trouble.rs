@@ -391,7 +391,7 @@ fn a_stale_socket_is_replaced() {
     client.qualified();
 }
 
-/// Whoever kills and starts again without waiting gets a client and an agent, not the news that they run already.
+/// A client and an agent that are killed and started again at once start; nobody is told that they run already.
 #[test]
 fn a_dying_predecessor_is_waited_for() {
     let (world, _server) = World::with_server();

@@ -1,84 +1,38 @@
 //! Debian's real ufw on the client's host: it drops the port until the administrator has typed what the agent says.
 
-use std::collections::BTreeMap;
+mod rules;
+
 use std::fs;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use teredo_lab::{Host, Receive as _};
 use teredo_notify::types::Status;
 
+use crate::visitor::{ALLOWED, CLOSED, Visitor};
 use crate::world::*;
+pub(crate) use rules::Ufw;
 
-/// A host with ufw, whose files are those of the Debian package in a folder of the test.
+/// A host with ufw, and another one of the same network.
 struct Walled<'a> {
     host: &'a Host,
     neighbour: Host,
-    folder: PathBuf,
+    ufw: Ufw<'a>,
 }
 
 impl<'a> Walled<'a> {
     fn new(world: &'a World, host: &'a Host) -> Self {
-        let folder = world.path("ufw");
-        fs::create_dir_all(folder.join("applications.d")).unwrap();
-        let source = PathBuf::from("/usr/share/ufw/iptables");
-        let files = fs::read_dir(&source)
-            .unwrap_or_else(|error| panic!("{}: {error} (package ufw)", source.display()));
-        for file in files {
-            let file = file.unwrap();
-            fs::copy(file.path(), folder.join(file.file_name())).unwrap();
-        }
-        fs::write(folder.join("ufw.conf"), "ENABLED=no\nLOGLEVEL=off\n").unwrap();
-        fs::write(folder.join("sysctl.conf"), "").unwrap();
-        let walled = Self {
+        Self {
             host,
             neighbour: world.left.host("neighbour").unwrap(),
-            folder,
-        };
-        walled.type_in("ufw --force enable");
-        walled
-    }
-
-    fn try_typing(&self, line: &str) -> Output {
-        let script = format!(
-            "mount --bind {} /etc/ufw && {{ {line}; }}",
-            self.folder.display()
-        );
-        run(
-            self.host,
-            Command::new("unshare").args(["--mount", "sh", "-c", &script]),
-        )
-    }
-
-    /// Types a line as the administrator of the host.
-    #[track_caller]
-    fn type_in(&self, line: &str) -> String {
-        let output = self.try_typing(line);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{line}: {errors} (package ufw)");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The new datagrams for the port before and behind all other chains.
-    fn passage(&self) -> (u64, u64) {
-        let count = |chain: &str| {
-            let listing = nft_json(self.host, &format!("chain inet teredo {chain}")).unwrap();
-            let items = listing["nftables"].as_array().unwrap();
-            let counts = items.iter().flat_map(|item| {
-                let steps = item["rule"]["expr"].as_array().into_iter().flatten();
-                steps.filter_map(|step| step["counter"]["packets"].as_u64())
-            });
-            counts.sum()
-        };
-        (count("arriving"), count("passed"))
+            ufw: Ufw::enable(world, host),
+        }
     }
 
     /// Sends a datagram of a new flow from the neighbour. Whether it came through all chains; the agent must have the port.
     #[track_caller]
     fn passes(&self, port: u16) -> bool {
-        let (arrived, passed) = self.passage();
+        let (arrived, passed) = passage(self.host);
         let socket = self
             .neighbour
             .udp_socket((self.neighbour.ipv4(), 0))
@@ -86,8 +40,8 @@ impl<'a> Walled<'a> {
         socket
             .send_to(b"?", SocketAddr::from((self.host.ipv4(), port)))
             .unwrap();
-        eventually(SECOND, "a datagram", || self.passage().0 > arrived);
-        self.passage().1 > passed
+        eventually(SECOND, "a datagram", || passage(self.host).0 > arrived);
+        passage(self.host).1 > passed
     }
 
     /// Whether the host's socket gets a datagram for a port that no agent knows.
@@ -104,19 +58,6 @@ impl<'a> Walled<'a> {
         sender.send_to(b"?", to).unwrap();
         socket.receive(&mut [0; 4]).is_ok()
     }
-
-    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let files = fs::read_dir(&self.folder).unwrap();
-        let paths = files.map(|file| file.unwrap().path());
-        paths
-            .filter(|path| path.is_file())
-            .map(|path| (path.clone(), fs::read(path).unwrap()))
-            .collect()
-    }
-}
-
-fn in_sync(status: &Status) -> bool {
-    status.firewall.iter().any(|gate| gate.in_sync)
 }
 
 fn ufw_alone_is_to_blame(status: &Status) -> bool {
@@ -149,14 +90,14 @@ fn ufw_passes_the_port_once_its_line_is_there() {
     let problem = problems.lines().find(|line| line.contains("type once"));
     assert_eq!(commands(problem.unwrap()), commands(&line));
 
-    let said = walled.type_in(&commands(&line));
+    let said = walled.ufw.type_in(&commands(&line));
     assert!(said.contains("Firewall reloaded"), "{said}");
     let status = alice.until(SECOND * 5, "a firewall in step", in_sync);
     assert_eq!(status.firewall[0].backend.as_deref(), Some("ufw"));
     assert!(status.problems.is_empty(), "{:?}", status.problems);
     assert!(walled.passes(first));
     assert!(!walled.stranger_gets_in());
-    let files = walled.files();
+    let files = walled.ufw.files();
 
     let mut slowest = 0;
     for _ in 0..20 {
@@ -175,22 +116,24 @@ fn ufw_passes_the_port_once_its_line_is_there() {
         "ufw --force disable; ufw --force enable",
         "ufw allow 9/tcp",
     ] {
-        walled.type_in(reload);
+        walled.ufw.type_in(reload);
         assert!(walled.passes(port), "{reload}");
         alice.until(SECOND * 3, "a firewall in step", in_sync);
     }
-    walled.type_in("ufw delete allow 9/tcp");
+    walled.ufw.type_in("ufw delete allow 9/tcp");
     let neighbour = walled.neighbour.ipv4();
-    walled.type_in(&format!("ufw deny from {neighbour}"));
+    walled.ufw.type_in(&format!("ufw deny from {neighbour}"));
     assert!(
         !walled.passes(port),
         "a source that the administrator denies"
     );
-    walled.type_in(&format!("ufw delete deny from {neighbour}"));
+    walled
+        .ufw
+        .type_in(&format!("ufw delete deny from {neighbour}"));
     assert!(walled.passes(port));
 
     // Without the line the truth is told again.
-    let after = walled.folder.join("after.rules");
+    let after = walled.ufw.folder.join("after.rules");
     let with = fs::read_to_string(&after).unwrap();
     let without: String = with
         .lines()
@@ -198,10 +141,10 @@ fn ufw_passes_the_port_once_its_line_is_there() {
         .map(|line| format!("{line}\n"))
         .collect();
     fs::write(&after, without).unwrap();
-    walled.type_in("ufw reload");
+    walled.ufw.type_in("ufw reload");
     alice.until(SECOND * 5, "the truth", ufw_alone_is_to_blame);
     fs::write(&after, with).unwrap();
-    walled.type_in("ufw reload");
+    walled.ufw.type_in("ufw reload");
     alice.until(SECOND * 5, "a firewall in step", in_sync);
 
     agent.kill().unwrap();
@@ -219,7 +162,7 @@ fn ufw_passes_the_port_once_its_line_is_there() {
     eventually(SECOND, "no port", || ports(&host, OWN_SET).is_empty());
     agent.terminate(SECOND * 5).unwrap();
     assert!(elements(&host, "inet teredo marked").unwrap().is_empty());
-    assert_eq!(walled.files(), files);
+    assert_eq!(walled.ufw.files(), files);
 }
 
 /// F-5: what `--allow-inbound` opens inside the tunnel passes ufw, too, and nothing else does. With `--backend nftables`
@@ -238,29 +181,18 @@ fn exceptions_inside_the_tunnel_pass_ufw() {
     let bob = world.client(&bob_host, &[]);
     let (to, _) = (alice.address(), bob.address());
 
-    let open = |port: u16| {
-        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        let socket = host.udp_socket(any).unwrap();
-        socket.set_read_timeout(Some(SECOND)).unwrap();
-        socket
-    };
-    let sender = bob_host
-        .udp_socket(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
-        .unwrap();
-    let (allowed, closed) = (open(5001), open(5002));
-    let arrives = |socket: &UdpSocket| {
-        let port = socket.local_addr().unwrap().port();
-        sender.send_to(b"hello", (to, port)).unwrap();
-        socket.receive(&mut [0; 16]).is_ok()
-    };
-    assert!(!arrives(&allowed));
-    walled.type_in(&commands(&line));
+    let visitor = Visitor::new(&bob_host, &host, to);
+    assert!(!visitor.arrives(ALLOWED));
+    walled.ufw.type_in(&commands(&line));
     eventually(SECOND * 10, "a datagram through the tunnel", || {
-        arrives(&allowed)
+        visitor.arrives(ALLOWED)
     });
-    assert!(!arrives(&closed));
+    assert!(!visitor.arrives(CLOSED));
     agent.terminate(SECOND * 5).unwrap();
-    assert!(!arrives(&allowed), "the exception outlives the agent");
+    assert!(
+        !visitor.arrives(ALLOWED),
+        "the exception outlives the agent"
+    );
 
     let _agent = world.agent(&host, &["--backend", "nftables"]);
     alice.until(SECOND * 5, "the truth", |status| {

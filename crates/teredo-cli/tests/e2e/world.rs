@@ -448,3 +448,22 @@ impl World {
         self.internet.native_host("native", &[], address).unwrap()
     }
 }
+
+/// The new datagrams for the port before and behind all other chains, as the agent's table has counted them.
+pub(crate) fn passage(host: &Host) -> (u64, u64) {
+    let count = |chain: &str| {
+        let listing = nft_json(host, &format!("chain inet teredo {chain}")).unwrap();
+        let items = listing["nftables"].as_array().unwrap();
+        let counts = items.iter().flat_map(|item| {
+            let steps = item["rule"]["expr"].as_array().into_iter().flatten();
+            steps.filter_map(|step| step["counter"]["packets"].as_u64())
+        });
+        counts.sum()
+    };
+    (count("arriving"), count("passed"))
+}
+
+/// Whether a firewall has confirmed the port that is in use.
+pub(crate) fn in_sync(status: &Status) -> bool {
+    status.firewall.iter().any(|gate| gate.in_sync)
+}

@@ -164,7 +164,7 @@ impl Bus {
 impl Drop for Bus {
     fn drop(&mut self) {
         self.listener.abort();
-        // Whoever waits for changes connects again.
+        // The task that waits for changes connects again.
         self.changed.notify_one();
     }
 }

@@ -46,7 +46,7 @@ fn a_chain_that_drops_is_named_until_a_datagram_has_passed() {
     assert_eq!(seen.trouble(), None);
 }
 
-/// The kernel's own ruleset shows which chains drop: by policy, or by a last rule as firewalld has it.
+/// The kernel's own ruleset shows which chains drop: by policy, or by a last rule, as in firewalld.
 #[test]
 fn chains_that_drop_what_they_do_not_accept_are_found() {
     Namespace::new().run(|| {

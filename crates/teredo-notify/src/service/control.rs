@@ -45,14 +45,26 @@ pub trait Control: Send + Sync + 'static {
     }
 
     /// Moves to `port`, or to a port of the system's choice. Ready when the change is announced and the gates have
-    /// settled or missed the deadline.
-    fn rebind(&self, port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>>;
+    /// settled or missed the deadline. Without this, the order is refused, and so are the next two.
+    fn rebind(&self, port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        let _ = port;
+        refuse()
+    }
 
     /// Closes the port and stops. To stop a stopped client is no error.
-    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>>;
+    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        refuse()
+    }
 
     /// Starts again. To start a running client is no error.
-    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>>;
+    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
+        refuse()
+    }
+}
+
+fn refuse<'a>() -> ControlFuture<'a, Result<Outcome, ControlError>> {
+    let refusal = "this node takes no orders; its service manager starts and stops it";
+    Box::pin(async { Err(ControlError::Failed(refusal.into())) })
 }
 
 /// A client that has a status and takes no orders, for a program that only announces: every order fails.
@@ -63,34 +75,16 @@ pub trait Control: Send + Sync + 'static {
 /// # runtime.block_on(async {
 /// let control = ReadOnly::default();
 /// let error = control.stop().await.unwrap_err();
-/// assert_eq!(error.to_string(), "this client takes no orders");
+/// assert_eq!(error.to_string(), "this node takes no orders; its service manager starts and stops it");
 /// # });
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct ReadOnly(pub Status);
 
-impl ReadOnly {
-    fn refuse(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        Box::pin(async { Err(ControlError::Failed("this client takes no orders".into())) })
-    }
-}
-
 impl Control for ReadOnly {
     fn status(&self) -> ControlFuture<'_, Status> {
         Box::pin(async { self.0.clone() })
-    }
-
-    fn rebind(&self, _port: Option<u16>) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        self.refuse()
-    }
-
-    fn stop(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        self.refuse()
-    }
-
-    fn start(&self) -> ControlFuture<'_, Result<Outcome, ControlError>> {
-        self.refuse()
     }
 }
 

@@ -40,7 +40,7 @@ impl TunQueues {
         Ok(queues)
     }
 
-    /// The first queue, for whoever sets the interface up.
+    /// The first queue, by which the interface is set up.
     pub fn first(&self) -> &Tun {
         &self.first
     }

@@ -2,12 +2,12 @@
 //!
 //! Anybody on the IPv6 Internet can write any server's address into a destination, and thereby make the relay send a
 //! bubble there. So the rate to each server is bounded, and of it and of the rate in total each sender has a share, at
-//! several prefix lengths: whoever has a /48 has 65,536 /64s. A flood uses up its own shares, and newcomers from
+//! several prefix lengths: a sender with a /48 has 65,536 /64s. A flood uses up its own shares, and newcomers from
 //! elsewhere are served.
 //!
 //! A bubble counts until the client answers it, so nobody who reaches clients is limited. A repetition needs a part of
 //! each bucket to be left: under attack first bubbles go before repetitions, while a single silent client gets all four.
-//! The rate in total refuses repetitions only. If it refused first bubbles, whoever invents sources everywhere could
+//! The rate in total refuses repetitions only. If it refused first bubbles, a sender that invents sources could
 //! keep all newcomers out with a few thousand packets a second.
 
 use std::hash::Hash;

@@ -1,7 +1,7 @@
 //! The relay's list of peers: the memory of each, and the cost of a look-up among ten million.
 //!
 //! Twice. Relays of both makes run as ever, with their TUN interfaces, and get to know clients by packets: some hundred
-//! thousand, for whoever was silent for 30 s is forgotten again (RFC 4380 §5.2.4), and ten million cannot be heard in
+//! thousand, for a client that is silent for 30 s is forgotten (RFC 4380 §5.2.4), and ten million cannot be heard in
 //! 30 s here. The ten million are introduced to the relay's state machine with a clock that stands still; packets for
 //! random ones leave by a socket, in batches. Each of those lists is in a process of its own, whose memory is looked at
 //! from within.

@@ -44,6 +44,22 @@ fn a_test_may_not_be_ignored() {
 }
 
 #[test]
+fn a_sentence_names_its_subject() {
+    let word = HARD[0];
+    let found = source(
+        Path::new("crates/teredo/src/a.rs"),
+        &format!("// {word}asks waits."),
+    );
+    assert_eq!(
+        found,
+        [format!(
+            "line 1: \"{}\": say who or what it is",
+            word.trim()
+        )]
+    );
+}
+
+#[test]
 fn a_doc_comment_names_the_thing() {
     let found = |text| source(Path::new("crates/teredo/src/wire.rs"), text);
     let breach = |number| {

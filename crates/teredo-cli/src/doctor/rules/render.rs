@@ -1,4 +1,4 @@
-//! A rule in the words of `nft`, for people. What has no short form is `…`.
+//! A rule in the words of `nft`, for people. A part without a short form is `…`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

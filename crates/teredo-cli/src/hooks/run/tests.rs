@@ -58,7 +58,7 @@ fn what_hangs_is_ended_with_all_that_it_started() {
     }
 }
 
-/// SIGTERM comes first, and whoever heeds it is not kept waiting.
+/// SIGTERM comes first, and a program that heeds it is not killed.
 #[test]
 fn a_program_that_ends_when_asked_is_not_killed() {
     let started = Instant::now();

@@ -22,8 +22,8 @@ fn take(receiver: &UnixDatagram, buffer: &mut [u8]) -> io::Result<usize> {
     })?)
 }
 
-#[test]
-fn a_line_is_a_datagram_with_priority_and_fields() -> io::Result<()> {
+/// A journal, and the other end of its socket.
+fn connected() -> io::Result<(Journal, UnixDatagram)> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("socket");
     let receiver = UnixDatagram::bind(&path)?;
@@ -32,6 +32,12 @@ fn a_line_is_a_datagram_with_priority_and_fields() -> io::Result<()> {
     let stream = format!("{}:{}", status.dev(), status.ino());
     let journal = Journal::of_standard_error(Some(&stream), &file, &path, "client");
     let journal = journal.ok_or_else(|| io::Error::other("not connected"))?;
+    Ok((journal, receiver))
+}
+
+#[test]
+fn a_line_is_a_datagram_with_priority_and_fields() -> io::Result<()> {
+    let (journal, receiver) = connected()?;
     let mut line = record(
         "port in use",
         &[("port", "40001"), ("error", "\"no\nroute\"")],
@@ -52,14 +58,7 @@ fn a_line_is_a_datagram_with_priority_and_fields() -> io::Result<()> {
 /// A journal that hangs holds nothing up, and the loss is told.
 #[test]
 fn a_journal_that_does_not_read_is_not_waited_for() -> io::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("socket");
-    let receiver = UnixDatagram::bind(&path)?;
-    let file = File::create(folder.path().join("stderr"))?;
-    let status = file.metadata()?;
-    let stream = format!("{}:{}", status.dev(), status.ino());
-    let journal = Journal::of_standard_error(Some(&stream), &file, &path, "client");
-    let journal = journal.ok_or_else(|| io::Error::other("not connected"))?;
+    let (journal, receiver) = connected()?;
     for _ in 0..10_000 {
         journal.write(&record("again", &[]));
     }

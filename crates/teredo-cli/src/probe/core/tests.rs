@@ -195,7 +195,7 @@ fn duplicates_and_delays_change_no_verdict() {
     }
 }
 
-/// With heavy loss, what is known is right, and the rest is null.
+/// With heavy loss, each verdict is right or null.
 #[test]
 fn heavy_loss_makes_no_wrong_verdict() {
     let mut open = 0;

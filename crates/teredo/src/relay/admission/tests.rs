@@ -106,7 +106,7 @@ fn repetitions_need_room() {
     }
 }
 
-/// R4380-7.3.5-01: whoever reaches clients is not limited; the token of a direct bubble does not count as an answer.
+/// R4380-7.3.5-01: a sender that reaches clients is not limited; the token of a direct bubble does not count as an answer.
 #[test]
 fn answered_bubbles_do_not_count() {
     let mut admission = admission();

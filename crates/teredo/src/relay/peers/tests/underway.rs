@@ -136,7 +136,7 @@ fn queues_are_bounded() {
 }
 
 /// R4380-7.3.5-01: packets of a /64 fill a quarter of the queues, those of a /48 three eighths and those of a /32 a half,
-/// whoever caused the bubbles. Others find room, and nothing of theirs is lost.
+/// no matter who caused the bubbles. Others find room, and nothing of theirs is lost.
 #[test]
 fn networks_fill_their_shares_only() {
     let mut peers = underway(100);
