@@ -238,6 +238,8 @@ pub(crate) struct Unit {
     pub(crate) result: String,
     /// The exit code of its main process.
     pub(crate) code: String,
+    /// How often it was started again without an order.
+    pub(crate) restarts: String,
 }
 
 /// The server and the way there.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Barrier, Mutex};
 
 use std::num::NonZeroUsize;
 
-use teredo::client::{Event, State};
+use teredo::client::{Event, PeerTraffic, State};
 use teredo::{Client, DropReason, ServerConfig};
 use teredo_lab::Receive;
 
@@ -184,6 +184,11 @@ impl Bench {
 
     fn status(&self) -> ClientPathStatus {
         block_on(self.client.status()).unwrap()
+    }
+
+    /// The traffic of the peer that was used last.
+    fn traffic(&self) -> PeerTraffic {
+        block_on(self.client.peers(1))[0].traffic
     }
 
     /// Waits until the lane has gone round twice and done all that it does by itself.

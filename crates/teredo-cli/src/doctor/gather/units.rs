@@ -21,7 +21,7 @@ pub(super) fn all() -> Units {
     let mut command = Command::new("systemctl");
     command
         .args(["show", "--no-pager", "--property"])
-        .arg("Id,LoadState,ActiveState,UnitFileState,Result,ExecMainStatus")
+        .arg("Id,LoadState,ActiveState,UnitFileState,Result,ExecMainStatus,NRestarts")
         .args(UNITS)
         .stdin(Stdio::null())
         .stderr(Stdio::null());
@@ -47,6 +47,7 @@ pub(crate) fn parse(text: &str) -> Vec<Unit> {
                 "UnitFileState" => &mut unit.file,
                 "Result" => &mut unit.result,
                 "ExecMainStatus" => &mut unit.code,
+                "NRestarts" => &mut unit.restarts,
                 _ => continue,
             };
             value.clone_into(field);

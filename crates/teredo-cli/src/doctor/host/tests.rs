@@ -14,6 +14,17 @@ fn a_clock_that_cannot_be_right_is_a_warning() {
     }
 }
 
+/// A file of settings may be root's alone.
+#[test]
+fn settings_that_this_user_may_not_read_are_no_mistake() {
+    let mut seen = healthy();
+    let refused = "cannot read /etc/teredo/teredo.toml: Permission denied (os error 13)";
+    seen.settings.mistakes = vec![(refused.into(), None)];
+    assert_eq!(check(&seen, id::SETTINGS_VALID).result, Verdict::Fail);
+    seen.root = false;
+    assert_eq!(check(&seen, id::SETTINGS_VALID).result, Verdict::Skip);
+}
+
 #[test]
 fn a_file_that_prefers_teredo_is_mentioned() {
     let mut seen = healthy();

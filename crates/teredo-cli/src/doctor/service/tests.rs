@@ -1,7 +1,8 @@
 use super::*;
 use crate::doctor::check::Verdict;
-use crate::doctor::seen::Process;
-use crate::doctor::tests::{check, healthy};
+use crate::doctor::rules::packet::Link;
+use crate::doctor::seen::{Process, Roles};
+use crate::doctor::tests::{check, healthy, link};
 
 fn unit(name: &str, active: &str, file: &str, code: &str) -> Unit {
     Unit {
@@ -16,7 +17,75 @@ fn unit(name: &str, active: &str, file: &str, code: &str) -> Unit {
         }
         .into(),
         code: code.into(),
+        restarts: String::new(),
     }
+}
+
+/// With a short pause between starts, such a unit never counts as failed.
+#[test]
+fn a_unit_that_is_started_again_and_again_is_named() {
+    let mut seen = healthy();
+    for (restarts, result) in [("0", Verdict::Ok), ("1", Verdict::Ok), ("6", Verdict::Fail)] {
+        let unit = Unit {
+            restarts: restarts.into(),
+            ..unit("teredo-server.service", "activating", "enabled", "1")
+        };
+        seen.units = Units::Known(vec![unit]);
+        let found = check(&seen, id::SERVICE_UNIT);
+        assert_eq!(found.result, result, "{found:?}");
+    }
+    let found = check(&seen, id::SERVICE_UNIT);
+    assert!(
+        found.fix.starts_with("journalctl -u teredo-server"),
+        "{found:?}"
+    );
+}
+
+/// A user who may not ask the service is told of no interface to delete, and of no agent to start.
+#[test]
+fn a_closed_folder_is_no_sign_of_trouble() {
+    let mut seen = healthy();
+    seen.root = false;
+    seen.service.status = Err(Unanswered::NotPermitted);
+    seen.service.file = SocketFile::Hidden;
+    seen.settings.has.firewall = true;
+    seen.host.links = vec![Link {
+        name: "teredo".into(),
+        ..link()
+    }];
+    for id in [id::CLIENT_INTERFACE, id::FIREWALL_AGENT] {
+        let found = check(&seen, id);
+        assert_eq!(
+            (found.result, found.fix.as_str()),
+            (Verdict::Skip, ""),
+            "{found:?}"
+        );
+    }
+    // Nobody listens, and the interface is there.
+    seen.service.status = Err(Unanswered::Missing);
+    seen.service.file = SocketFile::Missing;
+    assert_eq!(check(&seen, id::CLIENT_INTERFACE).result, Verdict::Fail);
+}
+
+#[test]
+fn a_server_that_does_not_run_is_named() {
+    let mut seen = healthy();
+    seen.settings.has = Roles {
+        server: true,
+        ..Roles::default()
+    };
+    seen.service.status = Err(Unanswered::Missing);
+    seen.service.file = SocketFile::Missing;
+    let found = check(&seen, id::SERVICE_SOCKET);
+    assert_eq!(found.result, Verdict::Fail, "{found:?}");
+    assert!(found.fix.contains("server"), "{found:?}");
+    seen.processes = vec![Process {
+        name: "teredo".into(),
+        arguments: ["teredo", "server"].map(String::from).to_vec(),
+        here: Some(true),
+        ..Process::default()
+    }];
+    assert_eq!(check(&seen, id::SERVICE_SOCKET).result, Verdict::Ok);
 }
 
 #[test]

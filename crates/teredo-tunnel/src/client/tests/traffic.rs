@@ -220,6 +220,7 @@ fn bursts_with(offload: Offload) {
     tunnel.send(b"hello");
     tunnel.peer_receives(1);
     let before = tunnel.bench.status().counters;
+    let of_peer = tunnel.bench.traffic();
     setsockopt(&tunnel.socket, UdpGsoSegment, &1200).unwrap();
     let burst: Vec<u8> = (0..30u8).flat_map(|number| [number; 1200]).collect();
     tunnel.send(&burst);
@@ -254,6 +255,12 @@ fn bursts_with(offload: Offload) {
         Offload::Auto => assert!(calls < 30 || !has_uso(), "{calls}"),
         Offload::Off => assert!(calls >= 30, "{calls}"),
     }
+    // Each packet counts for the peer, of a super-packet or not.
+    let now = tunnel.bench.traffic();
+    assert_eq!(now.tx_packets - of_peer.tx_packets, 30);
+    assert_eq!(now.tx_bytes - of_peer.tx_bytes, 30 * 1248);
+    assert_eq!(now.rx_packets - of_peer.rx_packets, 30);
+    assert_eq!(now.rx_bytes - of_peer.rx_bytes, 30 * 1248);
     assert_eq!(tunnel.bench.dropped(DropReason::HostRefused), 0);
     assert_eq!(tunnel.bench.dropped(DropReason::MalformedSuperPacket), 0);
 }
