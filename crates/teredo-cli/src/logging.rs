@@ -166,7 +166,7 @@ enum Sink {
 impl Log {
     fn record(&self, event: &Event<'_>) {
         let mut record = Record::of(event);
-        // Who asks for more gets everything.
+        // With --verbose, nothing is left out.
         let is_limited = record.level <= Level::INFO && record.target != BOUNDED;
         if is_limited {
             let likeness = record.likeness();

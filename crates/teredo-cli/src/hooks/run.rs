@@ -75,7 +75,7 @@ pub(super) fn run(
     command.stdout(std::process::Stdio::null());
     command.stderr(std::process::Stdio::null());
     let leader = Pid::from_child(&child?);
-    // Neither the number nor the group is anybody else's before the leader is waited for.
+    // The kernel reuses neither the number nor the group before the leader is waited for.
     let handle = match pidfd_open(leader, PidfdFlags::empty()) {
         Ok(handle) => handle,
         Err(error) => {
