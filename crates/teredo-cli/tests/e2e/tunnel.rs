@@ -69,6 +69,18 @@ fn two_clients_of_one_host() {
     let again = first.qualified().address.unwrap();
     pings(&far, again);
     pings(&far, addresses[1]);
+    // The default route of one goes behind that of the other: nothing is wrong with either.
+    let routes = run(
+        &host,
+        Command::new("ip").args(["-6", "route", "show", "default"]),
+    );
+    let routes = String::from_utf8(routes.stdout).unwrap();
+    for interface in ["dev teredo ", "dev teredo-b "] {
+        assert!(routes.contains(interface), "{routes}");
+    }
+    for client in [&first, &second] {
+        assert_eq!(client.status().reason, None);
+    }
     second.process.terminate(SECOND * 5).unwrap();
     let rules = run(&host, Command::new("ip").args(["-6", "rule"]));
     let rules = String::from_utf8(rules.stdout).unwrap();

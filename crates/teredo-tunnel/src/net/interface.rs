@@ -38,6 +38,11 @@ const DEFAULT_PREFIX: (Ipv6Addr, u8) = (Ipv6Addr::UNSPECIFIED, 0);
 /// address take, so none is in another's way.
 pub const ROUTING_TABLE: u32 = 3544;
 
+/// The metric of a route that names none.
+const DEFAULT_METRIC: u32 = 1024;
+/// The most clients of a host whose routes are behind each other.
+const MAX_SIBLINGS: u32 = 8;
+
 /// How often, and how many times at most, to look whether a new address is in effect.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_LOOKS: u32 = 1000;
@@ -303,19 +308,53 @@ impl Interface {
         taken
     }
 
-    /// Adds a route. One that another interface has is noted in `taken`, and keeps no other from being added.
+    /// Adds a route. One that another interface has is noted in `taken`, and keeps no other from being added. If that is
+    /// another client's, the route goes behind it.
     async fn add_free_route(
         &self,
         wanted: WantedRoute,
         taken: &mut Result<(), InterfaceError>,
     ) -> Result<(), InterfaceError> {
-        match self.add_route(wanted).await {
+        let mut added = self.add_route(wanted).await;
+        if matches!(added, Err(InterfaceError::RouteExists { .. }))
+            && self.is_siblings(wanted).await?
+        {
+            let metric = wanted.metric.unwrap_or(DEFAULT_METRIC);
+            for behind in 1..=MAX_SIBLINGS {
+                let metric = Some(metric.saturating_add(behind));
+                added = self.add_route(WantedRoute { metric, ..wanted }).await;
+                if !matches!(added, Err(InterfaceError::RouteExists { .. })) {
+                    break;
+                }
+            }
+        }
+        match added {
             error @ Err(InterfaceError::RouteExists { .. }) => {
                 *taken = error;
                 Ok(())
             }
             result => result,
         }
+    }
+
+    /// Whether another client of this program has the route. A relay shares it with nobody: the second one would get no
+    /// packet.
+    async fn is_siblings(&self, wanted: WantedRoute) -> Result<bool, InterfaceError> {
+        if self.address.is_none() || self.config.group == 0 {
+            return Ok(false);
+        }
+        let Some(route) = self.find(wanted, None)? else {
+            return Ok(false);
+        };
+        let link = self.read_link_of(route.link).await?;
+        let group = link
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::Group(group) => Some(*group),
+                _ => None,
+            });
+        Ok(group == Some(self.config.group))
     }
 
     async fn add_route(&self, wanted: WantedRoute) -> Result<(), InterfaceError> {
@@ -342,7 +381,12 @@ impl Interface {
     }
 
     async fn delete_route(&self, route: WantedRoute) -> Result<(), InterfaceError> {
-        let request = self.netlink.handle.route().del(self.message(route));
+        // It may be behind that of another client.
+        let any = WantedRoute {
+            metric: None,
+            ..route
+        };
+        let request = self.netlink.handle.route().del(self.message(any));
         let action = || format!("remove the route to {route} through {}", self.name);
         ignore_absent(attempt(request.execute(), action).await)
     }

@@ -17,8 +17,8 @@ use crate::Tun;
 
 use super::super::route::Route;
 use super::{
-    Interface, InterfaceConfig, InterfaceError, Scope, TEREDO_PREFIX, WantedRoute, attempt,
-    check_ipv6, into_io, no_own_address,
+    Interface, InterfaceConfig, InterfaceError, MAX_SIBLINGS, Scope, TEREDO_PREFIX, WantedRoute,
+    attempt, check_ipv6, into_io, no_own_address,
 };
 
 /// An address that only a default route leads to.
@@ -201,7 +201,12 @@ impl Interface {
     }
 
     async fn read_link(&self) -> Result<LinkMessage, InterfaceError> {
-        let request = self.netlink.handle.link().get().match_index(self.index);
+        self.read_link_of(self.index).await
+    }
+
+    /// Any interface; what fails is said of this one.
+    pub(super) async fn read_link_of(&self, index: u32) -> Result<LinkMessage, InterfaceError> {
+        let request = self.netlink.handle.link().get().match_index(index);
         let mut links = std::pin::pin!(request.execute());
         let action = || format!("read interface {}", self.name);
         match links.try_next().await.map_err(into_io) {
@@ -253,25 +258,35 @@ impl Interface {
 
     /// Whether the kernel finds the route.
     fn has_route(&self, wanted: WantedRoute) -> Result<bool, InterfaceError> {
+        // By the rule for the source, or by the interface.
+        let link = wanted.source.is_none().then_some(self.index);
+        let is_it = |route: Route| {
+            route.link == self.index
+                && route.table == wanted.table()
+                && route.prefix_len == wanted.destination.1
+                && wanted.metric.is_none_or(|metric| {
+                    (metric..=metric.saturating_add(MAX_SIBLINGS)).contains(&route.metric)
+                })
+        };
+        Ok(self.find(wanted, link)?.is_some_and(is_it))
+    }
+
+    /// The route that the kernel takes to the destination: by this interface, or by any.
+    pub(super) fn find(
+        &self,
+        wanted: WantedRoute,
+        link: Option<u32>,
+    ) -> Result<Option<Route>, InterfaceError> {
         let destination = if wanted.destination == TEREDO_PREFIX {
             TEREDO_PREFIX.0
         } else {
             ELSEWHERE
         };
-        // By the rule for the source, or by the interface.
-        let link = wanted.source.is_none().then_some(self.index);
         let found = self.lookup.ipv6(destination, wanted.source, link);
-        let found = found.map_err(|source| InterfaceError::Netlink {
+        found.map_err(|source| InterfaceError::Netlink {
             action: format!("look up the route to {wanted}"),
             source,
-        })?;
-        let is_it = |route: Route| {
-            route.link == self.index
-                && route.table == wanted.table()
-                && route.prefix_len == wanted.destination.1
-                && wanted.metric.is_none_or(|metric| route.metric == metric)
-        };
-        Ok(found.is_some_and(is_it))
+        })
     }
 }
 

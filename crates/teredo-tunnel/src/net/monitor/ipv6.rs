@@ -100,7 +100,9 @@ impl Ipv6Network {
             let Some(Route { link, .. }) = lookup.ipv6(destination, None, None)? else {
                 continue;
             };
+            // Another Teredo client is no better way.
             if Some(link) != self.own
+                && self.counts(link)
                 && let Some(name) = self.carrying(link)
             {
                 return Ok(Some(name.clone()));
