@@ -300,11 +300,13 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
 const SECRET: &str = "compare the line in the client's 'secret_file' with that in the server's; then \
                       'systemctl reload teredo-client'";
 
-const OTHER: &str = "ask who runs the server, or name another one under 'servers'";
+const OTHER: &str = "ask the server's operator, or name another one under 'servers'";
 
 /// The findings about a server that does not answer, in the order in which one of them is the cause.
-const SILENCES: [&str; 11] = [
+const SILENCES: [&str; 13] = [
     "server.blocked-here",
+    "server.own-address",
+    "server.not-teredo",
     "server.no-process",
     "server.secret",
     "server.mute",
@@ -344,7 +346,7 @@ fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Check {
                 .fix(SECRET)
         }
         "server.secret" => check("the server is private: it answers only those whose secret it has (RFC 4380 §5.2.2)").fix(
-            "ask who runs the server for a secret, write it into /etc/teredo/secret, and set \
+            "ask the server's operator for a secret, write it into /etc/teredo/secret, and set \
              secret_file = \"/etc/teredo/secret\" under [client]",
         ),
         "server.mute" => check(
@@ -355,6 +357,15 @@ fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Check {
             "on {primary}, as root: let UDP port {PORT} in, and look at its counters with 'kill -USR1'; for a private \
              server: a 'secret_file'; or {OTHER}"
         )),
+        "server.own-address" => check(
+            "a server does not answer what comes from its own addresses (RFC 4380 §5.3.1), so no client qualifies on the \
+             server's host",
+        )
+        .fix("run the client on another host, or name another server under 'servers'"),
+        "server.not-teredo" => check(
+            "another program has UDP port 3544 there, or somebody on the way forges datagrams; 'teredo probe' shows what came",
+        )
+        .fix(format!("on {primary}, as root: ss -lunp 'sport = :{PORT}'; or {OTHER}")),
         "server.prohibited" => check("a router or a firewall on the way says so: neither this host nor the server's process is to blame")
             .fix(format!("let UDP port {PORT} pass there; 'traceroute -n -U -p {PORT} {primary}' shows the way")),
         "server.unreachable" => check("a router says so, or this host itself: there is no way to the address")
@@ -366,7 +377,7 @@ fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Check {
              firewall drops it",
         )
         .fix(format!(
-            "ask who runs the server for its second address; if it is not {secondary}, name both under [client]: \
+            "ask the server's operator for its second address; if it is not {secondary}, name both under [client]: \
              servers = [\"{primary},SECOND\"]"
         )),
         "server.silent" => Check::fail(id, format!("nothing comes back from {primary}, and nobody says why"))

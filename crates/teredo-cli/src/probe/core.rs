@@ -29,7 +29,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use teredo::policy::DestinationPolicy;
-use teredo::wire::PORT;
+use teredo::wire::{PORT, ParseError};
 use teredo::{Instant, ServerAddress};
 
 pub(super) use refusal::{Refusal, Refused};
@@ -191,6 +191,15 @@ struct Sent {
     at: Instant,
 }
 
+/// Datagrams of one address of the server that are no Teredo packets.
+#[derive(Debug)]
+pub(super) struct Malformed {
+    pub(super) from: Ipv4Addr,
+    pub(super) count: u32,
+    /// The length of the first one, and its fault.
+    pub(super) first: (usize, ParseError),
+}
+
 /// The state of a probe.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -211,6 +220,8 @@ pub(super) struct Core {
     /// Whether anything came that answers what was asked, good or bad.
     pub(super) heard: bool,
     pub(super) forged: u32,
+    /// What each address of the server sent that cannot be parsed.
+    pub(super) malformed: Vec<Malformed>,
     pub(super) rtt: [Option<Duration>; 2],
     findings: Vec<Finding>,
     series: [Series; Test::ALL.len()],
@@ -243,6 +254,7 @@ impl Core {
             cone_ignored: false,
             heard: false,
             forged: 0,
+            malformed: Vec::new(),
             rtt: [None; 2],
             findings: Vec::new(),
             series: Default::default(),

@@ -86,6 +86,13 @@ kinds! {
     SERVER_NO_PROCESS = "server.no-process", Fail,
         "the host answers that no process has UDP port 3544: the server does not run, or it is another host",
         "start the server ('systemctl status teredo-server' on it), or check the address";
+    SERVER_NOT_TEREDO = "server.not-teredo", Fail,
+        "datagrams come from the server's address, and none of them is an answer of a Teredo server: another program has \
+         its UDP port 3544, or they are forged",
+        "check the address; on that host, 'ss -lunp sport = :3544' names the program, as root";
+    SERVER_OWN = "server.own-address", Fail,
+        "the address is this host's own; a server does not answer what comes from its own addresses (RFC 4380 §5.3.1)",
+        "probe from another host; here, 'teredo --socket /run/teredo/server.sock' shows the server";
     SERVER_UNREACHABLE = "server.unreachable", Fail,
         "a router, or this host, has no way to the address",
         "check the route with 'ip route get ADDRESS', and the address";

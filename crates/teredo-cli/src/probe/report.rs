@@ -7,7 +7,7 @@ use teredo::ServerAddress;
 use teredo::policy::DestinationPolicy;
 use teredo::wire::PORT;
 
-use super::core::{Core, Own, Refusal, Refused, State, Test};
+use super::core::{Core, Malformed, Own, Refusal, Refused, State, Test};
 use super::finding::{self, Finding, Grade};
 use super::lifetime::Lifetime;
 use super::nat::{self, Nat};
@@ -95,12 +95,7 @@ impl Report {
         } else {
             findings.push(silence(&core));
         }
-        if core.forged > 0 {
-            findings.push(finding::ANSWER_FORGED.found(format!(
-                "{} datagrams of the server's address had a nonce that was never sent",
-                core.forged
-            )));
-        }
+        findings.extend(noise(&core));
         // The worst first; in each grade in the order of discovery.
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.grade));
         let qualifies = qualifies(&core);
@@ -258,7 +253,10 @@ fn in_words(refused: &Refused, address: Ipv4Addr) -> String {
         .by
         .map_or_else(|| String::from("this host"), |by| by.to_string());
     match &refused.refusal {
-        Refusal::NoPort => format!("no process has UDP port 3544, says {by}"),
+        Refusal::NoPort if refused.by == Some(address) => {
+            format!("no process has UDP port 3544, says {by}")
+        }
+        Refusal::NoPort => format!("{by}, which is not the server, refuses it"),
         Refusal::Unreachable => format!("{by} has no way to {address}"),
         Refusal::Prohibited => format!("{by} refuses it"),
         Refusal::Blocked => {
@@ -267,6 +265,30 @@ fn in_words(refused: &Refused, address: Ipv4Addr) -> String {
         Refusal::NoRoute => format!("this host has no route to {address}"),
         Refusal::Other(error) => error.clone(),
     }
+}
+
+/// What came from the server's addresses and is no answer.
+fn noise(core: &Core) -> Vec<Finding> {
+    let mut findings: Vec<_> = (core.malformed.iter())
+        .map(|Malformed { from, count, first }| {
+            let (length, error) = first;
+            finding::ANSWER_MALFORMED.found(match count {
+                1 => format!("{from} sent {length} bytes that are no Teredo packet: {error}"),
+                _ => format!(
+                    "{from} sent {count} datagrams that are no Teredo packets, the first of {length} bytes: {error}"
+                ),
+            })
+        })
+        .collect();
+    if core.forged > 0 {
+        findings.push(finding::ANSWER_FORGED.found(match core.forged {
+            1 => String::from("a datagram of the server's address had a nonce that was never sent"),
+            many => {
+                format!("{many} datagrams of the server's address had a nonce that was never sent")
+            }
+        }));
+    }
+    findings
 }
 
 /// Why nothing answered at all.
@@ -285,7 +307,15 @@ fn silence(core: &Core) -> Finding {
             .find(move |(refused, _)| *refused == to)
     };
     let Some((to, refused)) = about(primary).or_else(|| about(core.given.secondary)) else {
-        return if core.host_is_there {
+        return if local == primary {
+            finding::SERVER_OWN.found(format!(
+                "{primary} is an address of this host, and a server does not answer its own host"
+            ))
+        } else if core.forged > 0 || !core.malformed.is_empty() {
+            finding::SERVER_NOT_TEREDO.found(format!(
+                "what comes from {primary} is no answer of a Teredo server"
+            ))
+        } else if core.host_is_there {
             finding::SERVER_MUTE.found(format!(
                 "the host {primary} refuses other ports, and its port 3544 is silent: the server requires a secret, or a \
                  firewall drops the port"

@@ -221,6 +221,12 @@ fn silence_has_a_reason() {
     assert!(ids(&report)[0].starts_with("name."), "{report:#}");
 
     let server = world.serve();
+    let (report, code) = probed(&world.server, &["192.0.2.45"]);
+    assert_eq!(
+        (ids(&report), code),
+        (vec!["server.own-address"], 1),
+        "{report:#}"
+    );
     nft(
         &alice,
         "table inet wall { chain output { type filter hook output priority 0; udp dport 3544 drop; }; }",

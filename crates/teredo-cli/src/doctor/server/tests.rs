@@ -32,6 +32,8 @@ fn silences_are_told_apart() {
         ("server.silent", "nothing comes back from 192.0.2.45"),
         ("server.prohibited", "on the way says so"),
         ("server.unreachable", "no way to the address"),
+        ("server.own-address", "on another host"),
+        ("server.not-teredo", "another program has UDP port 3544"),
         (
             "server.blocked-here",
             "does not let the doctor's own datagram out",
@@ -40,7 +42,7 @@ fn silences_are_told_apart() {
     let mut texts = Vec::new();
     for (id, words) in cases {
         let found = check(&with(kind(id), "text"), id::SERVER_ANSWERS);
-        let text = format!("{} {}", found.what, found.why);
+        let text = format!("{} {} {}", found.what, found.why, found.fix);
         assert_eq!(found.result, Verdict::Fail);
         assert!(text.contains(words), "{id}: {found:?}");
         assert!(!found.fix.is_empty(), "{id}");

@@ -2,11 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use teredo::wire::{Datagram, PORT};
+use teredo::wire::{Datagram, PORT, ParseError};
 use teredo::{Instant, ServerAddress};
 
 use super::message::{LONG, Token};
-use super::{Core, MAX_RECEIVED, Own, Sent, Series, Test};
+use super::{Core, MAX_RECEIVED, Malformed, Own, Sent, Series, Test};
 use crate::probe::finding;
 use crate::probe::judge;
 
@@ -30,13 +30,8 @@ impl Core {
         match Datagram::parse(bytes) {
             Ok(datagram) if datagram.packet.is_bubble() => self.bubbled(own, from, &datagram),
             Ok(datagram) => self.advertised(own, from, &datagram),
-            Err(error) if self.is_server(from) => {
-                // Anybody can forge the address, so this is no answer.
-                self.note(finding::ANSWER_MALFORMED.found(format!(
-                    "{from} sent {} bytes that are no Teredo packet: {error}",
-                    bytes.len()
-                )));
-            }
+            // Anybody can forge the address, so this is no answer.
+            Err(error) if self.is_server(from) => self.malformed(*from.ip(), bytes.len(), error),
             Err(_) => {}
         }
         self.tick(now);
@@ -45,6 +40,18 @@ impl Core {
     fn is_server(&self, from: SocketAddrV4) -> bool {
         let ServerAddress { primary, secondary } = self.server;
         from.port() == PORT && (*from.ip() == primary || *from.ip() == secondary)
+    }
+
+    fn malformed(&mut self, from: Ipv4Addr, length: usize, error: ParseError) {
+        match self.malformed.iter_mut().find(|one| one.from == from) {
+            Some(one) => one.count = one.count.saturating_add(1),
+            // At most three: the second address changes once.
+            None => self.malformed.push(Malformed {
+                from,
+                count: 1,
+                first: (length, error),
+            }),
+        }
     }
 
     /// The message that this answers, if it came to the port from which that was sent.

@@ -55,6 +55,56 @@ fn core() -> Core {
     Core::new(now, end, [9; 32], ServerAddress::adjacent(SERVER), locals)
 }
 
+/// What answers there may be another program: that is said once, with the number of datagrams, and a secret or a firewall
+/// is not suspected.
+#[test]
+fn garbage_alone_is_no_teredo_server() {
+    let mut core = core();
+    let from = SocketAddrV4::new(SERVER, PORT);
+    for length in 1..=50 {
+        core.handle(Instant::from_nanos(1), 0, from, &vec![0xff; length]);
+    }
+    core.tick(core.end);
+    let report = Report::new("server", core);
+    let ids: Vec<_> = report.findings.iter().map(|finding| finding.id).collect();
+    assert_eq!(ids, ["server.not-teredo", "answer.malformed"]);
+    let text = &report.findings[1].text;
+    assert!(
+        text.contains("50 datagrams") && text.contains("the first of 1 bytes"),
+        "{text}"
+    );
+    assert!(!report.answers);
+}
+
+/// An error "port unreachable" says that no process has the port only if the server's own host says it.
+#[test]
+fn a_firewall_on_the_way_speaks_for_itself() {
+    for (by, id, words) in [
+        (SERVER, "server.no-process", "no process has UDP port 3544"),
+        (
+            Ipv4Addr::new(198, 51, 100, 1),
+            "server.prohibited",
+            "198.51.100.1, which is not the server, refuses it",
+        ),
+    ] {
+        let mut core = core();
+        let refused = Refused {
+            refusal: Refusal::NoPort,
+            by: Some(by),
+        };
+        core.refused(
+            Instant::from_nanos(1),
+            0,
+            SocketAddrV4::new(SERVER, PORT),
+            refused,
+        );
+        core.tick(core.end);
+        let finding = &Report::new("server", core).findings[0];
+        assert_eq!(finding.id, id);
+        assert!(finding.text.contains(words), "{}", finding.text);
+    }
+}
+
 /// An attacker cannot make it grow or stop: findings and work have a bound.
 #[test]
 fn a_flood_is_bounded() {
