@@ -71,7 +71,8 @@ service: its metrics are there alone.";
 const HOOKS_NOTES: &str = "\
 Programs: as run-parts(8) runs them, in the order of their names, one after the other. A name consists of letters, \
 digits, '_' and '-'. Program and folder belong to root or to the user of this process, who alone may write to them. A \
-program that fails or runs too long is logged, and the next one runs. With it ends whatever it started.
+program that fails or runs too long is logged, and the next one runs. With it ends whatever it started; only kill -9 of \
+this process leaves it behind, unless a unit's control group ends with it.
 
 Changes: the first state counts as one. While programs run, only the newest state waits, so that the last run always \
 has the last state. A service that is gone means port 0, no address and the state 'offline'.
@@ -245,14 +246,14 @@ pub(crate) struct MonitorArgs {
     /// Print JSON Lines (schema teredo.event/1)
     #[arg(long)]
     pub(crate) json: bool,
-    /// Exit after N events
+    /// Exit after N events; with --exec, the command runs N times at most
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<NonZeroU64>,
     /// Run a shell command (sh -c) for each event, with the variables of teredo-hooks(1)
     #[arg(long, value_name = "COMMAND")]
     pub(crate) exec: Option<String>,
     /// End the command after this time
-    #[arg(long, value_name = "S", value_parser = value::duration, requires = "exec", default_value = "30")]
+    #[arg(long, value_name = "S", value_parser = value::limit, requires = "exec", default_value = "30")]
     pub(crate) exec_timeout: Duration,
 }
 
@@ -262,7 +263,7 @@ pub(crate) struct HooksArgs {
     #[arg(long, value_name = "DIR", default_value = "/etc/teredo/hooks.d")]
     pub(crate) dir: PathBuf,
     /// End a program after this time: SIGTERM, and 2 seconds later SIGKILL
-    #[arg(long, value_name = "S", value_parser = value::duration, default_value = "30")]
+    #[arg(long, value_name = "S", value_parser = value::limit, default_value = "30")]
     pub(crate) timeout: Duration,
     /// Changes to run them for: port, address, state
     #[arg(

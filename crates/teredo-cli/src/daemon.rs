@@ -100,16 +100,30 @@ impl Session {
     }
 }
 
-/// SIGINT and SIGTERM, which ask a daemon to end.
+/// The signals that ask a process to end.
 ///
 /// Create it before anything that must be undone at the end: from then on a signal no longer kills.
 #[derive(Debug)]
 pub(crate) struct EndSignals(Vec<Signal>);
 
 impl EndSignals {
-    /// Must be called within a runtime.
+    /// Those to a daemon: SIGINT and SIGTERM. Must be called within a runtime.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        Self::of([SignalKind::interrupt(), SignalKind::terminate()])
+    }
+
+    /// Those to a process without a use for SIGHUP: a terminal sends it, too, and SIGQUIT. Must be called within a
+    /// runtime.
+    pub(crate) fn of_terminal() -> Result<Self, Failure> {
+        Self::of([
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+            SignalKind::quit(),
+        ])
+    }
+
+    fn of(kinds: impl IntoIterator<Item = SignalKind>) -> Result<Self, Failure> {
         let signals: Result<_, _> = kinds.into_iter().map(listen).collect();
         signals.map(Self)
     }

@@ -32,7 +32,7 @@ pub(crate) enum Input {
     Refused(Failure),
     /// The reader of standard output is gone.
     ReaderGone,
-    /// SIGINT or SIGTERM asks this process to end.
+    /// A signal asks this process to end.
     Signal,
 }
 
@@ -53,7 +53,9 @@ pub(crate) fn follow(
 ) -> Result<Receiver<Input>, Failure> {
     let (sender, receiver) = sync_channel(BACKLOG);
     if until.signals {
-        watch_signals(sender.clone())?;
+        let sender = sender.clone();
+        // A receiver that is gone ends anyhow.
+        on_end_signal(move || drop(sender.send(Input::Signal)))?;
     }
     if until.reader {
         let sender = sender.clone();
@@ -64,17 +66,16 @@ pub(crate) fn follow(
     Ok(receiver)
 }
 
-/// From the return on, a signal no longer kills.
-fn watch_signals(sender: SyncSender<Input>) -> Result<(), Failure> {
+/// Calls `act` at the first signal that asks this process to end. From the return on, such a signal no longer kills.
+pub(crate) fn on_end_signal(act: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     let runtime = runtime()?;
     let mut signals = {
         let _entered = runtime.enter();
-        EndSignals::new()?
+        EndSignals::of_terminal()?
     };
     spawn("signals", move || {
         runtime.block_on(signals.received());
-        // A receiver that is gone ends anyhow.
-        let _ = sender.send(Input::Signal);
+        act();
     })
 }
 

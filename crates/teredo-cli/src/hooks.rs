@@ -40,7 +40,7 @@ pub(crate) fn run(args: &HooksArgs, socket: &Path) -> Result<Exit, Failure> {
     check(&args.dir)?;
     let mut hooks = Hooks {
         folder: args.dir.clone(),
-        socket: socket.to_owned(),
+        socket: absolute(socket)?,
         limit: args.timeout,
         runs: 0,
         failed: 0,
@@ -96,7 +96,11 @@ fn check(folder: &Path) -> Result<(), Failure> {
         .iter()
         .map(|hook| hook.name.as_str())
         .collect();
-    tracing::info!(folder = %folder.display(), "programs: {}", names.join(", "));
+    if names.is_empty() {
+        tracing::info!(folder = %folder.display(), "no programs yet");
+    } else {
+        tracing::info!(folder = %folder.display(), "programs: {}", names.join(", "));
+    }
     Ok(())
 }
 
@@ -203,9 +207,9 @@ pub(crate) fn shell(
     text: &str,
     socket: &Path,
     limit: Duration,
-) -> impl FnMut(&Change, &PipeReader) + Send + 'static {
-    let (text, socket) = (text.to_owned(), socket.to_owned());
-    move |change, stop| {
+) -> Result<impl FnMut(&Change, &PipeReader) + Send + 'static, Failure> {
+    let (text, socket) = (text.to_owned(), absolute(socket)?);
+    Ok(move |change: &Change, stop: &PipeReader| {
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(&text).stdin(Stdio::null());
         variables::tell(&mut command, change, &socket);
@@ -222,5 +226,16 @@ pub(crate) fn shell(
             },
             Err(error) => tracing::warn!(%error, "the command cannot be run"),
         }
-    }
+    })
+}
+
+/// A program may have another working directory.
+fn absolute(socket: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(socket).map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            format!("the socket '{}' has no absolute path", socket.display()),
+        )
+        .because(error)
+    })
 }

@@ -107,8 +107,8 @@ impl Exec {
         } else {
             args.events.iter().flat_map(of).copied().collect()
         };
-        let changes = Changes::as_events(&kinds, EXEC_BACKLOG);
-        let tell = hooks::shell(command, socket, args.exec_timeout);
+        let changes = Changes::as_events(&kinds, EXEC_BACKLOG, args.count.map(NonZeroU64::get));
+        let tell = hooks::shell(command, socket, args.exec_timeout)?;
         Ok(Self {
             follower: Follower::new(socket),
             runner: Runner::start(changes, tell)?,

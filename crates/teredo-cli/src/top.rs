@@ -5,6 +5,8 @@ mod screen;
 
 use std::io::IsTerminal as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use ratatui::DefaultTerminal;
@@ -13,10 +15,14 @@ use teredo_notify::types::Role;
 
 use crate::args::TopArgs;
 use crate::failure::{Exit, Failure};
+use crate::feed::on_end_signal;
 use crate::service;
 use history::{History, Look};
 
-/// Shows the node until a key ends it. A service that goes away may come back; one that is not there at the start is an
+/// How long a signal waits at most.
+const SIGNAL_DELAY: Duration = Duration::from_millis(100);
+
+/// Shows the node until a key or a signal ends it. Either leaves the terminal as it was. A service that goes away may come back; one that is not there at the start is an
 /// error.
 pub(crate) fn run(args: &TopArgs, socket: &Path) -> Result<Exit, Failure> {
     if !std::io::stdout().is_terminal() {
@@ -26,14 +32,18 @@ pub(crate) fn run(args: &TopArgs, socket: &Path) -> Result<Exit, Failure> {
     let mut history = History::default();
     let started = Instant::now();
     history.observe(look(socket, started)?);
+    let ended = Arc::new(AtomicBool::new(false));
+    let signalled = Arc::clone(&ended);
+    on_end_signal(move || signalled.store(true, Ordering::Relaxed))?;
     let mut terminal = ratatui::try_init().map_err(refused)?;
-    let outcome = watch(args.every, socket, started, &mut history, &mut terminal);
+    let outcome = watch(args, &ended, socket, started, &mut history, &mut terminal);
     ratatui::restore();
     outcome.map(|()| Exit::Done)
 }
 
 fn watch(
-    period: Duration,
+    args: &TopArgs,
+    ended: &AtomicBool,
     socket: &Path,
     started: Instant,
     history: &mut History,
@@ -42,7 +52,7 @@ fn watch(
     loop {
         let drawn = terminal.draw(|frame| screen::draw(frame, history, SystemTime::now()));
         drawn.map_err(refused)?;
-        if is_ended(period)? {
+        if is_ended(args.every, ended)? {
             return Ok(());
         }
         match look(socket, started) {
@@ -55,17 +65,24 @@ fn watch(
     }
 }
 
-/// Waits for the next look, or for a key that ends the view. A change of the window's size shows at once.
-fn is_ended(period: Duration) -> Result<bool, Failure> {
+/// Waits for the next look, or for a key or a signal that ends the view. A change of the window's size shows at once.
+fn is_ended(period: Duration, ended: &AtomicBool) -> Result<bool, Failure> {
     let until = Instant::now() + period;
-    while event::poll(until.saturating_duration_since(Instant::now())).map_err(refused)? {
-        match event::read().map_err(refused)? {
-            Event::Key(key) if ends(key) => return Ok(true),
-            Event::Resize(..) => return Ok(false),
-            _ => {}
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if ended.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        if event::poll(left.min(SIGNAL_DELAY)).map_err(refused)? {
+            match event::read().map_err(refused)? {
+                Event::Key(key) if ends(key) => return Ok(true),
+                Event::Resize(..) => return Ok(false),
+                _ => {}
+            }
+        } else if left <= SIGNAL_DELAY {
+            return Ok(false);
         }
     }
-    Ok(false)
 }
 
 fn ends(key: KeyEvent) -> bool {

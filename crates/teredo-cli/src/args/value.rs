@@ -25,6 +25,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| String::from("expected seconds or a time such as '1m 30s', at most a week"))
 }
 
+/// The time that a program has. Without any, each run would fail.
+pub(crate) fn limit(text: &str) -> Result<Duration, String> {
+    let shortest = Duration::from_millis(100);
+    duration(text)
+        .ok()
+        .filter(|limit| *limit >= shortest)
+        .ok_or_else(|| String::from("expected 0.1 seconds to a week"))
+}
+
 /// A refresh interval. A shorter one burdens the server, and no NAT keeps a mapping longer without traffic.
 pub(crate) fn refresh_interval(text: &str) -> Result<Duration, String> {
     const RANGE: std::ops::RangeInclusive<Duration> =

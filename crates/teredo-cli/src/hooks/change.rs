@@ -92,6 +92,8 @@ pub(crate) struct Changes {
     told: Vec<Option<State>>,
     /// Whether a change of the address stands for that of the state as well, because one event brought both.
     is_joint: bool,
+    /// How many more are told; `None` for all.
+    left: Option<u64>,
 }
 
 impl Changes {
@@ -109,13 +111,16 @@ impl Changes {
             depth: depth.max(1),
             waiting: VecDeque::new(),
             is_joint: false,
+            left: None,
         }
     }
 
-    /// The same, but with at most two changes for one state, as a monitor has events: port, and the rest.
-    pub(crate) fn as_events(kinds: &[ChangeKind], depth: usize) -> Self {
+    /// The same, but with at most two changes for one state, as a monitor has events: port, and the rest. No more than
+    /// `count` are told.
+    pub(crate) fn as_events(kinds: &[ChangeKind], depth: usize, count: Option<u64>) -> Self {
         Self {
             is_joint: true,
+            left: count,
             ..Self::new(kinds, depth)
         }
     }
@@ -135,6 +140,9 @@ impl Changes {
     ///
     /// A kind that is still to be told for an older state is told with the newer one.
     pub(crate) fn next(&mut self) -> Option<Change> {
+        if self.left == Some(0) {
+            self.waiting.clear();
+        }
         while let Some(state) = self.waiting.front() {
             let is_new = |before: &Option<State>, kind| {
                 before
@@ -148,6 +156,7 @@ impl Changes {
                 if self.is_joint && kind == ChangeKind::Address {
                     self.told[index..].fill(Some(now.clone()));
                 }
+                self.left = self.left.map(|left| left - 1);
                 return Some(Change { kind, before, now });
             }
             self.waiting.pop_front();

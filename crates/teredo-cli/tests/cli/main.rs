@@ -5,3 +5,4 @@ mod program;
 mod server;
 mod service;
 mod shell;
+mod top;

@@ -60,7 +60,7 @@ impl Control for FakeClient {
 }
 
 /// The service, on a thread of its own; ends when dropped.
-struct Running {
+pub(crate) struct Running {
     hub: Hub,
     events: EventBus,
     client: Arc<FakeClient>,
@@ -69,7 +69,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(socket: &Path, settled: bool) -> Self {
+    pub(crate) fn start(socket: &Path, settled: bool) -> Self {
         let hub = Hub::new();
         let events = EventBus::new(hub.clone());
         let client = Arc::new(FakeClient {
@@ -125,13 +125,13 @@ impl Drop for Running {
 }
 
 /// A folder with a place for the socket.
-struct Place {
+pub(crate) struct Place {
     _folder: TempDir,
-    socket: PathBuf,
+    pub(crate) socket: PathBuf,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("teredo.sock");
         Self {
@@ -140,7 +140,7 @@ impl Place {
         }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = teredo(arguments);
         command.env("TEREDO_SOCKET", &self.socket);
         command

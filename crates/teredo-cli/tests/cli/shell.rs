@@ -11,11 +11,16 @@ use serde_json::Value;
 
 use crate::program::{Ended, end, finish, finish_into, run, teredo};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 22] = [
     "client",
     "server",
+    "relay",
     "firewall",
+    "hooks",
     "status",
+    "top",
+    "metrics",
+    "doctor",
     "port",
     "monitor",
     "rebind",
@@ -25,6 +30,7 @@ const COMMANDS: [&str; 16] = [
     "probe",
     "explain",
     "lab",
+    "secret",
     "config",
     "completions",
     "man",

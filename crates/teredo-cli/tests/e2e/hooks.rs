@@ -20,9 +20,16 @@ fn put(folder: &Path, name: &str, script: &str) {
 }
 
 fn run_hooks(host: &Host, client: &Client, folder: &Path, more: &[&str]) -> Process {
-    let (socket, folder) = (client.socket.to_str().unwrap(), folder.to_str().unwrap());
-    let arguments = ["hooks", "--socket", socket, "--dir", folder];
-    start(host, "hooks", &[&arguments, more].concat())
+    let mut command = teredo();
+    // A relative path, which a program in another folder could not use.
+    command
+        .current_dir(client.socket.parent().unwrap())
+        .args(["hooks", "--socket"])
+        .arg(client.socket.file_name().unwrap())
+        .arg("--dir")
+        .arg(folder)
+        .args(more);
+    Process::spawn(host.namespace(), "hooks", &mut command).unwrap()
 }
 
 fn lines(file: &Path) -> Vec<String> {
@@ -97,6 +104,7 @@ fn each_change_is_told_once_and_in_order() {
         "INTERFACE=teredo",
         "SERVER=192.0.2.45",
         &format!("LOCAL={local}"),
+        &format!("SOCKET={}", alice.socket.display()),
     ] {
         let variable = format!("TEREDO_{variable}");
         assert!(
@@ -240,11 +248,12 @@ fn a_program_that_hangs_is_ended() {
     for pid in &ended {
         assert!(!is_alive(pid), "{pid} is left");
     }
-    // Asked to end in the midst of a run, it ends that, too.
+    // Asked to end in the midst of a run, it ends that, too; a terminal that is closed asks by SIGHUP.
     fs::write(&pids, "").unwrap();
     ask(&host, &alice, &["rebind"]).port();
     wait_for(&pids, 2);
-    hooks.terminate(SECOND * 5).unwrap();
+    hooks.signal(Signal::HUP).unwrap();
+    assert!(hooks.wait(SECOND * 5).unwrap().success());
     for pid in &lines(&pids) {
         assert!(!is_alive(pid), "{pid} is left");
     }

@@ -162,7 +162,7 @@ fn kinds_that_nobody_wants_are_not_told() {
 /// For a monitor, one event is one change, even if it brought an address and a state.
 #[test]
 fn an_event_is_one_change() {
-    let mut changes = Changes::as_events(&ChangeKind::ALL, 8);
+    let mut changes = Changes::as_events(&ChangeKind::ALL, 8, None);
     changes.observe(state(1, Some(1)));
     changes.observe(State {
         phase: Phase::Probe,
@@ -173,4 +173,18 @@ fn an_event_is_one_change() {
         .map(|told| told.0)
         .collect();
     assert_eq!(kinds, ["port", "address", "state", "port", "address"]);
+}
+
+/// `monitor --count 3 --exec`: three runs, whatever the events bring.
+#[test]
+fn no_more_are_told_than_asked_for() {
+    let mut changes = Changes::as_events(&ChangeKind::ALL, 8, Some(3));
+    for port in 1..=3 {
+        changes.observe(state(port, Some(1)));
+    }
+    let told: Vec<_> = std::iter::from_fn(|| told(&mut changes)).collect();
+    let kinds: Vec<_> = told.iter().map(|told| told.0).collect();
+    assert_eq!(kinds, ["port", "address", "port"]);
+    changes.observe(state(4, None));
+    assert_eq!(changes.next(), None);
 }
