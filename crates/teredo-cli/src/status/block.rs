@@ -236,10 +236,10 @@ fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
             None => String::from("behind: confirmed nothing yet"),
         },
     };
-    let missed = if gate.missed == 0 {
-        String::new()
-    } else {
-        format!(", {} deadlines missed", gate.missed)
+    let missed = match gate.missed {
+        0 => String::new(),
+        1 => String::from(", 1 deadline missed"),
+        many => format!(", {many} deadlines missed"),
     };
     let backend = gate
         .backend

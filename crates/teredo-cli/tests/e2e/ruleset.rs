@@ -496,6 +496,30 @@ fn a_shadowed_exception_is_not_in_sync() {
     alice.until(SECOND * 3, "a firewall in step again", in_sync);
 }
 
+/// A program that the settings name and that is not there is told, in the log and in the status: nothing else opens the
+/// port.
+#[test]
+fn a_backend_that_is_absent_is_told() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let alice = world.client(&host, &[]);
+    alice.qualified();
+    for name in ["firewalld", "ufw"] {
+        let agent = world.agent(&host, &["--backend", name]);
+        let line = format!("{name} is not active: the table 'inet teredo' alone opens the port");
+        agent.wait_for_line(&line, SECOND * 5).unwrap();
+        let words = format!("nftables alone: {name} is not active");
+        alice.until(SECOND * 5, "the agent's way", |status| {
+            let ways = status
+                .firewall
+                .iter()
+                .filter_map(|gate| gate.backend.as_deref());
+            ways.into_iter().any(|way| way == words)
+        });
+        agent.terminate(SECOND * 5).unwrap();
+    }
+}
+
 /// A set that is gone, or of another type, after a reload: the confirmation is withdrawn, and given again.
 #[test]
 fn a_set_that_is_lost_is_not_in_sync() {

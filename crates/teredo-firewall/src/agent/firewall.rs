@@ -51,6 +51,8 @@ pub(super) struct Firewall {
     firewalld: Option<Firewalld>,
     /// The ufw of which the administrator was told.
     advised: Option<Ufw>,
+    /// The program of whose absence the administrator was told.
+    missed: Option<Backend>,
     /// The table's text after the agent's own work; none: not known to be right.
     text: Option<Vec<String>>,
     /// The tunnels of the last change that the kernel took.
@@ -96,6 +98,7 @@ impl Firewall {
             host_is_current: false,
             firewalld: None,
             advised: None,
+            missed: None,
             text: None,
             closed: BTreeMap::new(),
             closed_forward: BTreeSet::new(),
@@ -191,10 +194,30 @@ impl Firewall {
         Ok(())
     }
 
-    /// Tells the administrator what ufw needs, if that has changed. A reload of ufw passes through states that need nothing.
+    /// The program that the settings name and that is not active. The agent's own table opens the port without it.
+    fn absent(&self) -> Option<Backend> {
+        let named = self.config.backend;
+        let is_active = match named {
+            Backend::Firewalld => self.host.firewalld,
+            Backend::Ufw => self.host.ufw.is_some(),
+            Backend::Auto | Backend::Nftables => true,
+        };
+        (!is_active && self.set.is_none()).then_some(named)
+    }
+
+    /// Tells the administrator what the other program needs, if that has changed. A reload of ufw passes through states
+    /// that need nothing.
     pub(super) fn advise(&mut self) {
         // The kernel does not report changes of ufw's files.
         self.host_is_current = false;
+        let absent = self.absent();
+        if std::mem::replace(&mut self.missed, absent) != absent
+            && let Some(program) = absent
+        {
+            warn!(
+                "{program} is not active: the table 'inet teredo' alone opens the port until it is"
+            );
+        }
         if self.advised == self.host.ufw {
             return;
         }
@@ -276,6 +299,9 @@ impl Firewall {
                 [zone] => format!("firewalld (zone {zone})"),
                 zones => format!("firewalld (zones {})", zones.join(", ")),
             });
+        }
+        if let Some(program) = self.absent() {
+            return Some(format!("nftables alone: {program} is not active"));
         }
         let ufw = self.host.ufw.filter(|ufw| ufw.passes() || !ufw.visible);
         ufw.map(|_| String::from("ufw"))
