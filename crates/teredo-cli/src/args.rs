@@ -123,7 +123,7 @@ pub(crate) struct Global {
     /// Log more on standard error (RUST_LOG gives finer control)
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
-    /// Whether the log shows IP addresses, or a name of this run for each
+    /// Whether the log shows IP addresses, or a name of this run for each; the addresses of the settings stay
     #[arg(
         long,
         global = true,

@@ -204,10 +204,13 @@ pub struct SetPath {
 const MAX_NAME: usize = 255;
 
 impl SetPath {
-    /// The command that creates such a set as the agent needs it.
+    /// The command that creates such a set as the agent needs it, and its table if that is missing, too.
     #[must_use]
     pub fn create_command(&self) -> String {
-        format!("nft add set {self} '{{ type inet_service; flags timeout; }}'")
+        let table = &self.table;
+        format!(
+            "nft add table {table} && nft add set {self} '{{ type inet_service; flags timeout; }}'"
+        )
     }
 }
 

@@ -92,6 +92,13 @@ fn wrong_values_are_refused_with_the_reason() {
         ("teredo lab --shell --json", "cannot be used with"),
         ("teredo firewall --allow-inbound 22", "--allow-inbound"),
         ("teredo firewall --set x", "--set"),
+        ("teredo client --server h --interface t%d", "percent sign"),
+        ("teredo firewall --metrics 255.255.255.255:9", "no host's"),
+        ("teredo firewall --metrics 224.0.0.1:9", "no host's"),
+        ("teredo firewall --metrics [ff02::1]:9", "no host's"),
+        ("teredo firewall --metrics [fe80::1]:99", "[fe80::1%2]:99"),
+        ("teredo hooks --timeout 0", "0.1 seconds"),
+        ("teredo monitor --exec x --exec-timeout 0", "0.1 seconds"),
     ] {
         let (failure, text) = refused(line);
         assert_eq!(failure.exit(), Exit::Usage);

@@ -72,13 +72,25 @@ pub(crate) fn metrics(text: &str) -> Result<SocketAddr, String> {
         Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.get()))),
         Err(_) => text.parse().ok(),
     };
-    address
+    let address = address
         .filter(|address| address.port() != 0)
         .ok_or_else(|| {
             String::from(
                 "expected a port such as 9545, or an address and a port such as 127.0.0.1:9545",
             )
-        })
+        })?;
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_broadcast() => Err(format!("{} is no host's", v4.ip())),
+        _ if address.ip().is_multicast() => Err(format!("{} is no host's", address.ip())),
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
+            Err(format!(
+                "{0} is link-local: add the number of its interface, as in [{0}%2]:{1}",
+                v6.ip(),
+                v6.port()
+            ))
+        }
+        _ => Ok(address),
+    }
 }
 
 /// The most threads of a server or a relay. More threads than the network card has queues gain nothing.
@@ -114,12 +126,12 @@ pub(crate) fn identifier(text: &str) -> Result<String, String> {
 
 /// A name for a network interface, by the rules of the kernel's `dev_valid_name`.
 pub(crate) fn interface(text: &str) -> Result<String, String> {
-    let forbidden = |c: char| c == '/' || c == ':' || c.is_whitespace();
+    let forbidden = |c: char| matches!(c, '/' | ':' | '%') || c.is_whitespace();
     if text.is_empty() || text.len() > 15 {
         Err(String::from("an interface name has 1 to 15 bytes"))
     } else if text == "." || text == ".." || text.contains(forbidden) {
         Err(String::from(
-            "an interface name has no slash, colon or space, and is not '.' or '..'",
+            "an interface name has no slash, colon, percent sign or space, and is not '.' or '..'",
         ))
     } else {
         Ok(text.to_owned())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::doubt::doubts;
+use super::doubt::{self, doubts};
 use super::{Config, Layers, Mistake};
 use crate::args::{ClientArgs, DEFAULT_CONFIG, ServerArgs};
 use crate::client::secrets;
@@ -14,6 +14,7 @@ use crate::settings::{self, ClientSettings, ServerSettings, ServerSocket};
 
 pub(super) fn run(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Failure> {
     let layers = with_secrets(chosen);
+    let doubts = every_doubt(&layers);
     layers.mistakes.none_or(())?;
     if !layers.has_main {
         let rest = if layers.files.is_empty() {
@@ -23,7 +24,7 @@ pub(super) fn run(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Fa
         };
         output.line(format_args!("no {DEFAULT_CONFIG}: {rest}"))?;
     }
-    for doubt in doubts(&layers.config) {
+    for doubt in doubts {
         narrate(format_args!("warning: {doubt}"));
     }
     for file in &layers.files {
@@ -45,12 +46,17 @@ pub(crate) fn examine(chosen: Option<&Path>) -> Examined {
     let layers = with_secrets(chosen);
     Examined {
         mistakes: layers.mistakes.described(),
-        doubts: doubts(&layers.config)
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        doubts: every_doubt(&layers),
         config: layers.config,
     }
+}
+
+/// Of the files themselves, and of what is in them.
+fn every_doubt(layers: &Layers) -> Vec<String> {
+    let of_files = layers.files.iter().filter_map(|file| doubt::of_file(file));
+    let of_lines = doubts(&layers.config);
+    let of_lines = of_lines.iter().map(ToString::to_string);
+    of_files.chain(of_lines).collect()
 }
 
 /// The same as [`checked`], with the files of secrets.

@@ -1,13 +1,20 @@
 //! Settings that are no mistake, because the command line may have the rest, and that will not do alone.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use nix::unistd::Group;
+use teredo_firewall::Backend;
 use teredo_node::ServerName;
 
 use super::{Config, Place};
 use crate::metrics::is_exposed;
 use crate::settings::refused_address;
+use crate::text::plain;
 
 /// A doubt, and the line that gives rise to it.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +48,16 @@ pub(super) fn doubts(config: &Config) -> Vec<Doubt> {
         if let Some(refused) = refused_address(address.primary, client.allow_private) {
             let what = format!("a client does not use server {refused}");
             add(client.places.get("servers"), what);
+        }
+    }
+    let names = client.servers.iter().flatten();
+    let mut known = BTreeSet::new();
+    for name in names.map(|name| ServerName::from(name.as_str())) {
+        if !known.insert(name.clone()) {
+            add(
+                client.places.get("servers"),
+                format!("server {} is named twice", plain(name.as_str())),
+            );
         }
     }
     if client.servers.is_none() {
@@ -85,19 +102,52 @@ pub(super) fn doubts(config: &Config) -> Vec<Doubt> {
         }
     }
 
-    for (metrics, places) in [
-        (client.metrics, &client.places),
-        (server.metrics, &server.places),
-        (relay.metrics, &relay.places),
-        (firewall.metrics, &firewall.places),
+    if firewall.set.is_some()
+        && let Some(backend) = firewall.backend.filter(|one| *one != Backend::Auto)
+    {
+        let what = format!(
+            "'backend' = \"{backend}\" has no effect: 'set' is the administrator's own way"
+        );
+        add(firewall.places.get("backend"), what);
+    }
+
+    let mut served: Vec<(&str, SocketAddr)> = Vec::new();
+    for (section, metrics, places) in [
+        ("client", client.metrics, &client.places),
+        ("server", server.metrics, &server.places),
+        ("relay", relay.metrics, &relay.places),
+        ("firewall", firewall.metrics, &firewall.places),
     ] {
-        if let Some(address) = metrics.filter(|&address| is_exposed(address)) {
+        let Some(address) = metrics else {
+            continue;
+        };
+        if is_exposed(address) {
             let what =
                 format!("anyone who reaches {address} can read the metrics, without a password");
             add(places.get("metrics"), what);
         }
+        if let Some((other, _)) = served.iter().find(|(_, one)| collide(*one, address)) {
+            let what = format!(
+                "[{other}] has its metrics at this port, too: only one of both starts on a host"
+            );
+            add(places.get("metrics"), what);
+        }
+        served.push((section, address));
     }
     doubts
+}
+
+/// Whether a host has room for one of both only.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let all = |address: SocketAddr| address.ip().is_unspecified();
+    one.port() == other.port() && (one.ip() == other.ip() || all(one) || all(other))
+}
+
+/// A file that anybody may write to decides what root's daemons do.
+pub(super) fn of_file(file: &Path) -> Option<String> {
+    let mode = fs::metadata(file).ok()?.permissions().mode();
+    let what = "anybody may write to it, and so decide what the daemons do: 'chmod o-w' it";
+    (mode & 0o002 != 0).then(|| format!("{}: {what}", file.display()))
 }
 
 fn lacks(section: &str, key: &str) -> String {

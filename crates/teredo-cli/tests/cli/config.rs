@@ -112,6 +112,18 @@ fn settings_that_will_not_do_alone_are_warned_of() {
             "[relay]\nhost = true\ngroup = \"no-such\"",
             "3: this host has no group 'no-such'",
         ),
+        (
+            "[client]\nservers = [\"192.0.2.1\", \"192.0.2.9\", \"192.0.2.1\"]",
+            "2: server 192.0.2.1 is named twice",
+        ),
+        (
+            "[firewall]\nmetrics = \"127.0.0.1:9545\"\n[relay]\nhost = true\nmetrics = \"9545\"",
+            "2: [relay] has its metrics at this port, too",
+        ),
+        (
+            "[firewall]\nset = \"inet filter ports\"\nbackend = \"ufw\"",
+            "3: 'backend' = \"ufw\" has no effect",
+        ),
     ] {
         let files = Files::new(settings);
         let checked = files.check();
@@ -138,6 +150,20 @@ fn settings_that_will_not_do_alone_are_warned_of() {
         let checked = Files::new(good).check();
         assert_eq!((checked.code, checked.stderr.as_str()), (0, ""), "{good}");
     }
+}
+
+/// Who may write to the file decides what root's daemons do.
+#[test]
+fn a_file_of_everybodys_is_warned_of() {
+    let files = Files::new("[firewall]\nallow_inbound = [\"22/tcp\"]");
+    fs::set_permissions(&files.main, fs::Permissions::from_mode(0o666)).unwrap();
+    let checked = files.check();
+    let expected = format!(
+        "teredo: warning: {}: anybody may write to it",
+        text(&files.main)
+    );
+    assert_eq!(checked.code, 0);
+    assert!(checked.stderr.starts_with(&expected), "{}", checked.stderr);
 }
 
 /// A service manager is told that another start does not help: of a key, a group and a file of secrets.

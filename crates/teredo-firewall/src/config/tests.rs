@@ -7,7 +7,7 @@ fn a_set_is_named_by_three_words() {
     assert_eq!(path.to_string(), "ip6 filter ports");
     assert_eq!(
         path.create_command(),
-        "nft add set ip6 filter ports '{ type inet_service; flags timeout; }'"
+        "nft add table ip6 filter && nft add set ip6 filter ports '{ type inet_service; flags timeout; }'"
     );
 }
 

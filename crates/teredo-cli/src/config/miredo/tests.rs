@@ -164,7 +164,10 @@ fn odd_spelling_is_read() {
         &[
             (1, "without its quotes"),
             (2, "without its quotes"),
-            (2, "an interface name has no slash, colon or space"),
+            (
+                2,
+                "an interface name has no slash, colon, percent sign or space",
+            ),
             (3, "'and more' behind BindPort"),
         ],
     );
