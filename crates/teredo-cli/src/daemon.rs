@@ -100,6 +100,11 @@ impl Session {
     }
 }
 
+/// Whether a service manager watches this process (sd_notify(3)). An empty name is none.
+pub(crate) fn has_service_manager() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
+}
+
 /// The signals that ask a process to end.
 ///
 /// Create it before anything that must be undone at the end: from then on a signal no longer kills.

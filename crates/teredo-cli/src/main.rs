@@ -156,7 +156,7 @@ fn run() -> Result<Exit, Failure> {
         Command::Completions { shell } => manual::completions(shell, &mut output),
         Command::Man { directory } => manual::pages(&directory),
     };
-    let service = daemon.is_some() && env::var_os("NOTIFY_SOCKET").is_some();
+    let service = daemon.is_some() && daemon::has_service_manager();
     outcome.map_err(|failure| {
         if service {
             failure.of_service()

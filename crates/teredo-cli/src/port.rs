@@ -5,7 +5,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use teredo_notify::types::{Detail, EventName};
+use teredo_notify::types::{Detail, EventName, Role};
 
 use crate::args::PortArgs;
 use crate::failure::{Exit, Failure};
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &PortArgs, socket: &Path, output: &mut Output) -> Result
     let port = if args.wait || args.timeout.is_some() {
         wait(socket, args.timeout)?
     } else {
-        service::port(socket)?
+        service::port(socket).map_err(|failure| of_server(socket).unwrap_or(failure))?
     };
     if args.json {
         output.json(&Answer {
@@ -39,6 +39,16 @@ pub(crate) fn run(args: &PortArgs, socket: &Path, output: &mut Output) -> Result
         output.line(port)?
     }
     Ok(Exit::Done)
+}
+
+/// A better reason, if the node is a server.
+fn of_server(socket: &Path) -> Option<Failure> {
+    let status = service::status(socket).ok()?;
+    (status.role == Role::Server).then(|| {
+        Failure::new(Exit::NotReady, "a server has no port that changes").hint(
+            "its clients send to UDP port 3544; name a client's or a relay's socket with --socket",
+        )
+    })
 }
 
 /// Waits for the first port of the service on `socket`.

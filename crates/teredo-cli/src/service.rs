@@ -69,6 +69,11 @@ pub(crate) fn failure(error: CallError, socket: &Path) -> Failure {
                 .because(source)
                 .hint("this user may not enter the folder of the socket: try again as root")
         }
+        CallError::Unreachable { source, .. } if source.kind() == io::ErrorKind::WouldBlock => {
+            Failure::new(Exit::Unreachable, format!("cannot connect to {service}"))
+                .because("too many programs wait for it")
+                .hint("it is busy, or stopped by a signal (SIGSTOP): try again; 'teredo doctor' tells which")
+        }
         CallError::Unreachable { source, .. } => {
             Failure::new(Exit::Unreachable, format!("cannot connect to {service}"))
                 .because(source)

@@ -32,10 +32,15 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// Text from elsewhere, such as a process' name, without the means to drive a terminal.
+/// Text from elsewhere, such as a process' name, without the means to drive a terminal or to change the order in which
+/// it shows letters (the directional characters of UAX #9).
 pub(crate) fn plain(text: &str) -> String {
+    let drives = |c: char| {
+        let directs = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        directs || c.is_control()
+    };
     text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
+        .map(|c| if drives(c) { '?' } else { c })
         .collect()
 }
 

@@ -10,6 +10,8 @@ use std::os::unix::net::UnixListener;
 use rustix::io::{FdFlags, fcntl_setfd};
 use sd_notify::NotifyState;
 
+use super::has_service_manager;
+
 /// The names in the store.
 const INTERFACE: &str = "tun";
 const PORT: &str = "udp";
@@ -86,7 +88,7 @@ impl Store {
     pub(crate) fn is_offered() -> bool {
         // systemd 254 and later say how many they keep.
         let most = std::env::var("FDSTORE").ok();
-        std::env::var_os("NOTIFY_SOCKET").is_some() && most.is_none_or(|most| most != "0")
+        has_service_manager() && most.is_none_or(|most| most != "0")
     }
 
     /// Whether interface and port outlive this process.

@@ -106,6 +106,11 @@ fn parse(head: &[u8]) -> Option<Request> {
         Err(_) => return Some(Request::Refused(Refusal::Malformed)),
     }
     let target = parsed.path.unwrap_or_default();
+    // The absolute form is what a proxy is asked, and every server must accept it (RFC 9112 §3.2.2).
+    let target = match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        None => target,
+    };
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     Some(match parsed.method {
         _ if path != PATH => Request::Refused(Refusal::NotFound),

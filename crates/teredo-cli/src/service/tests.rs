@@ -10,6 +10,7 @@ fn errors_have_the_published_exit_codes() {
     for (error, exit) in [
         (unreachable(2), Exit::Unreachable),
         (unreachable(111), Exit::Unreachable),
+        (unreachable(11), Exit::Unreachable),
         (unreachable(13), Exit::NotPermitted),
         (CallError::Disconnected, Exit::Unreachable),
         (CallError::TimedOut, Exit::Unreachable),
@@ -23,6 +24,22 @@ fn errors_have_the_published_exit_codes() {
         let shown = format!("{error:?}");
         assert_eq!(failure(error, Path::new("/run/x")).exit(), exit, "{shown}");
     }
+}
+
+/// A service that is there and busy is not started a second time.
+#[test]
+fn a_busy_service_is_not_started_again() {
+    let busy = CallError::Unreachable {
+        path: "/run/x".into(),
+        source: io::Error::from_raw_os_error(11),
+    };
+    let mut bytes = Vec::new();
+    failure(busy, Path::new("/run/x")).report(anstream::StripStream::new(&mut bytes));
+    let said = String::from_utf8(bytes).expect("text");
+    assert!(
+        said.contains("busy") && !said.contains("teredo client"),
+        "{said}"
+    );
 }
 
 #[test]

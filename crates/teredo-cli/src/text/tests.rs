@@ -33,4 +33,5 @@ fn bytes_have_binary_prefixes() {
 #[test]
 fn foreign_text_cannot_drive_the_terminal() {
     assert_eq!(plain("nft\x1b[2J\n\u{9b}1m é"), "nft?[2J??1m é");
+    assert_eq!(plain("gpj\u{202e}.exe \u{2066}א"), "gpj?.exe ?א");
 }

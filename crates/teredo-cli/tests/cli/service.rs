@@ -12,7 +12,7 @@ use teredo_notify::hub::Hub;
 use teredo_notify::service::{
     Config, Control, ControlError, ControlFuture, EventBus, Outcome, Service,
 };
-use teredo_notify::types::{Detail, Phase, Status};
+use teredo_notify::types::{Detail, Phase, Role, Status};
 use tokio::sync::oneshot;
 
 use crate::program::{DEADLINE, Ended, end, finish, teredo};
@@ -312,6 +312,20 @@ fn the_port_is_alone_on_its_line_and_its_absence_is_3() {
     assert_eq!(
         place.run(&["port", "--json"]).stdout,
         "{\"schema\":\"teredo.port/1\",\"port\":40001}\n"
+    );
+}
+
+#[test]
+fn a_server_is_not_said_to_be_stopped() {
+    let place = Place::new();
+    let running = Running::start(&place.socket, true);
+    running.client.status.lock().expect("no panic").role = Role::Server;
+    let ended = place.run(&["port"]);
+    assert_eq!(ended.code, 3);
+    assert!(
+        ended.stderr.contains("UDP port 3544") && !ended.stderr.contains("teredo start"),
+        "{}",
+        ended.stderr
     );
 }
 

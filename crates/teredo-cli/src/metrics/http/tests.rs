@@ -32,7 +32,12 @@ fn the_metrics_are_at_one_place() {
             "HEAD /metrics HTTP/1.1",
             Some(Request::Metrics { body: false }),
         ),
+        (
+            "GET http://127.0.0.1:9545/metrics?x HTTP/1.1",
+            Some(Request::Metrics { body: true }),
+        ),
         ("GET / HTTP/1.1", refused(Refusal::NotFound)),
+        ("GET http://metrics HTTP/1.1", refused(Refusal::NotFound)),
         ("GET /metrics/ HTTP/1.1", refused(Refusal::NotFound)),
         ("POST /metrics HTTP/1.1", refused(Refusal::Method)),
         ("GET /metrics", refused(Refusal::Malformed)),
