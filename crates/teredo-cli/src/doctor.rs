@@ -26,6 +26,7 @@ mod way;
 use std::path::Path;
 
 use serde::Serialize;
+use teredo::ServerAddress;
 
 use crate::args::DoctorArgs;
 use crate::config::{self, Config};
@@ -117,13 +118,19 @@ fn settings(chosen: Option<&Path>, socket: &Path) -> Settings {
         relay: relay.places.first().is_some(),
         firewall: firewall.places.first().is_some(),
     };
-    let pairs = server.pairs.iter().flatten().map(|pair| pair.address);
+    let pairs = server.pairs.iter().flatten();
+    let pairs = pairs.map(|pair| (Some(pair.address), pair.secondary));
+    let pairs = std::iter::once((server.address, server.secondary)).chain(pairs);
+    let serves = pairs.flat_map(|(primary, secondary)| {
+        let usual = primary.map(|primary| ServerAddress::adjacent(primary).secondary);
+        [primary, secondary.or(usual)]
+    });
     Settings {
         chosen: chosen.map(Path::to_owned),
         mistakes: examined.mistakes,
         doubts: examined.doubts,
         has,
-        serves: server.address.into_iter().chain(pairs).collect(),
+        serves: serves.flatten().collect(),
         host_relay: relay.host == Some(true),
         client: ClientSettings::of(Default::default(), client, socket.to_owned()),
         firewall: FirewallSettings::new(Default::default(), firewall, socket.to_owned()),

@@ -139,7 +139,7 @@ fn run() -> Result<Exit, Failure> {
         }),
         Command::Hooks(args) => hooks::run(&args, &socket),
         Command::Status(args) => status::run(&args, named.as_deref(), &mut output),
-        Command::Top(args) => top::run(&args, &socket),
+        Command::Top(args) => top::run(&args, named.as_deref()),
         Command::Metrics => metrics::run(named.as_deref(), &mut output),
         Command::Doctor(args) => doctor::run(&args, config, &socket, named.is_none(), &mut output),
         Command::Port(args) => port::run(&args, &socket, &mut output),

@@ -1,7 +1,8 @@
 //! `teredo server`: a server in the foreground.
 
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -299,6 +300,12 @@ fn how_to_add(address: Ipv4Addr) -> String {
     format!(
         "a server needs two addresses of this host; add one with 'ip address add {address}/32 dev INTERFACE'"
     )
+}
+
+/// Whether this host has the address: only then does the kernel let a socket have it.
+pub(crate) fn is_own(address: Ipv4Addr) -> bool {
+    let bound = UdpSocket::bind((address, 0));
+    !matches!(bound, Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// Reads the secret file, if there is one.

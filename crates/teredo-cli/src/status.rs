@@ -82,6 +82,16 @@ pub(crate) fn first(chosen: Option<&Path>) -> Result<Status, Failure> {
     Ok(seen.nodes.swap_remove(0).status)
 }
 
+/// The chosen socket, or that of the first node that answers in the usual folder, or the usual one.
+pub(crate) fn first_socket(chosen: Option<&Path>) -> PathBuf {
+    let usual = || PathBuf::from(teredo_notify::DEFAULT_SOCKET);
+    chosen.map(Path::to_owned).unwrap_or_else(|| {
+        let mut sockets = sockets().into_iter();
+        let answering = sockets.find(|socket| service::status(socket).is_ok());
+        answering.unwrap_or_else(usual)
+    })
+}
+
 /// The sockets of this host's nodes: the client's or relay's first.
 fn sockets() -> Vec<PathBuf> {
     let first = PathBuf::from(teredo_notify::DEFAULT_SOCKET);

@@ -16,7 +16,7 @@ use teredo_notify::types::Role;
 use crate::args::TopArgs;
 use crate::failure::{Exit, Failure};
 use crate::feed::on_end_signal;
-use crate::service;
+use crate::{service, status};
 use history::{History, Look};
 
 /// How long a signal waits at most.
@@ -24,11 +24,12 @@ const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
 /// Shows the node until a key or a signal ends it. Either leaves the terminal as it was. A service that goes away may come back; one that is not there at the start is an
 /// error.
-pub(crate) fn run(args: &TopArgs, socket: &Path) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &TopArgs, chosen: Option<&Path>) -> Result<Exit, Failure> {
     if !std::io::stdout().is_terminal() {
         return Err(Failure::new(Exit::Failed, "'teredo top' needs a terminal")
             .hint("'teredo status --watch' prints to files and pipes"));
     }
+    let socket = &status::first_socket(chosen);
     let mut history = History::default();
     let started = Instant::now();
     history.observe(look(socket, started)?);

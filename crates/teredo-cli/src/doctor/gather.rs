@@ -20,7 +20,9 @@ use super::rules::legacy::Legacy;
 use super::rules::packet::Link;
 use super::rules::ruleset::Ruleset;
 use super::rules::walk::Rules;
-use super::seen::{Seen, Server, Service, Settings};
+use super::seen::{Seen, Server, Service, Settings, Unanswered};
+use crate::server::is_own;
+use crate::settings::SERVER_SOCKET;
 
 /// As long as `teredo probe` takes.
 const PATIENCE: Duration = Duration::from_millis(1800);
@@ -52,7 +54,7 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         .and_then(|status| status.interface.clone());
     let interface = interface.unwrap_or_else(|| settings.client.interface.clone());
     let host = host::look(&processes, &interface);
-    Seen {
+    let mut seen = Seen {
         root,
         settings,
         host,
@@ -61,7 +63,19 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         units,
         server,
         rules,
+    };
+    let roles = seen.roles();
+    let is_missing = seen.service.status == Err(Unanswered::Missing);
+    if socket_is_default && is_missing && roles.server && !roles.client && !roles.relay {
+        let of_server = service::look(&socket.with_file_name(SERVER_SOCKET), true);
+        if of_server.status.is_ok() {
+            seen.service = of_server;
+        }
     }
+    seen.host.absent = (seen.serves().into_iter())
+        .filter(|&address| !is_own(address))
+        .collect();
+    seen
 }
 
 fn look_at_server(settings: &Settings, service: &Service) -> Server {

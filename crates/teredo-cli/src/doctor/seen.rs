@@ -40,7 +40,7 @@ pub(crate) struct Settings {
     pub(crate) has: Roles,
     pub(crate) client: ClientSettings,
     pub(crate) firewall: FirewallSettings,
-    /// The addresses of the server of this host, if it is one.
+    /// The addresses that the settings give to this host's server, the second ones included.
     pub(crate) serves: Vec<Ipv4Addr>,
     /// Whether the relay of this host serves it alone.
     pub(crate) host_relay: bool,
@@ -67,6 +67,8 @@ pub(crate) struct Host {
     /// Whether IPv6 packets are forwarded.
     pub(crate) forwards: bool,
     pub(crate) native: Option<(Ipv6Addr, String)>,
+    /// Addresses that this host's server is to have, and that the host does not have.
+    pub(crate) absent: Vec<Ipv4Addr>,
     /// Interfaces with a Teredo address.
     pub(crate) teredo_links: Vec<(String, Ipv6Addr)>,
     /// Interfaces that are down.
@@ -272,6 +274,17 @@ impl Server {
         let [one, other] = [probe.primary?.rtt_us?, probe.secondary?.rtt_us?];
         Some([one, other].map(Duration::from_micros))
     }
+
+    /// The address that does not answer while the other one does.
+    pub(crate) fn silent_half(&self) -> Option<Ipv4Addr> {
+        let probe = self.probe.as_ref()?;
+        let (primary, secondary) = (probe.primary?, probe.secondary?);
+        match (primary.rtt_us, secondary.rtt_us) {
+            (Some(_), None) => Some(secondary.address),
+            (None, Some(_)) => Some(primary.address),
+            _ => None,
+        }
+    }
 }
 
 impl Seen {
@@ -320,6 +333,24 @@ impl Seen {
             roles.client = true;
         }
         roles
+    }
+
+    /// The addresses of this host's server: those in use, or those that it is to have.
+    pub(crate) fn serves(&self) -> Vec<Ipv4Addr> {
+        let in_use = self.status().filter(|status| !status.pairs.is_empty());
+        if let Some(status) = in_use {
+            let pairs = status.pairs.iter();
+            return pairs
+                .flat_map(|pair| [pair.primary, pair.secondary])
+                .collect();
+        }
+        let process = self.running("server").next();
+        let named = |option| process.and_then(|process| process.option(option)?.parse().ok());
+        let Some(primary) = named("--address") else {
+            return self.settings.serves.clone();
+        };
+        let usual = ServerAddress::adjacent(primary).secondary;
+        vec![primary, named("--secondary").unwrap_or(usual)]
     }
 
     pub(crate) fn is_qualified(&self) -> bool {

@@ -79,6 +79,19 @@ fn name(seen: &Seen) -> Check {
 
 fn address(seen: &Seen) -> Check {
     let id = id::SERVER_ADDRESS;
+    if !seen.roles().client
+        && let Some(address) = seen.host.absent.first()
+    {
+        return Check::fail(
+            id,
+            format!("{address} is no address of this host, and its server is to serve there"),
+        )
+        .why("a server needs both of its addresses: without one, no client qualifies")
+        .fix(format!("ip address add {address}/32 dev INTERFACE"));
+    }
+    if !seen.roles().client && seen.roles().server {
+        return Check::ok(id, "this host has the addresses of its server");
+    }
     let reason = reason(seen);
     let Some(found) = seen.server.address else {
         return Check::skip(id, "no address of a server is known");
@@ -218,10 +231,7 @@ fn serving(seen: &Seen) -> Check {
         return Check::needs_root(id, "the rules of this host's firewalls");
     };
     let way = Way::new(seen, rules);
-    let mut addresses = seen.settings.serves.clone();
-    let process = seen.running("server").next();
-    let named = process.and_then(|process| process.option("--address")?.parse().ok());
-    addresses.extend(named.filter(|address| !seen.settings.serves.contains(address)));
+    let addresses = seen.serves();
     for address in &addresses {
         let packet = kinds::to_port(
             &way.outside,
@@ -283,7 +293,21 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
         return Check::ok(id, times);
     }
     if seen.is_qualified() {
-        return Check::ok(id, format!("server {primary} answers the client"));
+        return match seen.server.silent_half() {
+            Some(silent) => {
+                let other = if silent == primary {
+                    secondary
+                } else {
+                    primary
+                };
+                Check::warn(id, format!("{silent} does not answer, {other} does"))
+                    .why(
+                        "a client asks both addresses when it starts: this one stays qualified, and the next start will fail",
+                    )
+                    .fix(second_address(primary, secondary))
+            }
+            None => Check::ok(id, format!("server {primary} answers the client")),
+        };
     }
     if blocked {
         return Check::skip(
@@ -295,6 +319,13 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
         return Check::skip(id, "there is no way to it (host.route)");
     }
     unanswered(seen, primary, secondary)
+}
+
+fn second_address(primary: Ipv4Addr, secondary: Ipv4Addr) -> String {
+    format!(
+        "ask the server's operator for its second address; if it is not {secondary}, name both under [client]: \
+         servers = [\"{primary},SECOND\"]"
+    )
 }
 
 const SECRET: &str = "compare the line in the client's 'secret_file' with that in the server's; then \
@@ -376,10 +407,7 @@ fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Check {
             "a client asks both, to tell a symmetric NAT. The second address is not on the server, is another one, or a \
              firewall drops it",
         )
-        .fix(format!(
-            "ask the server's operator for its second address; if it is not {secondary}, name both under [client]: \
-             servers = [\"{primary},SECOND\"]"
-        )),
+        .fix(second_address(primary, secondary)),
         "server.silent" => Check::fail(id, format!("nothing comes back from {primary}, and nobody says why"))
             .why(format!(
                 "a router or a firewall on the way drops UDP (port {PORT} or all of it), or the host is off, or the \

@@ -291,6 +291,7 @@ fn state(seen: &Seen) -> Check {
     match status.state {
         Phase::Qualified => {
             let what = match status.address {
+                _ if status.role == Role::Server => "the server serves".to_owned(),
                 Some(address) => format!("qualified, with the address {address}"),
                 None => "it works".to_owned(),
             };

@@ -70,6 +70,7 @@ pub(super) fn healthy() -> Seen {
             net_admin: true,
             forwards: false,
             native: None,
+            absent: Vec::new(),
             teredo_links: vec![("teredo".into(), "2001:0:c000:22d::1".parse().unwrap())],
             down: Vec::new(),
             links: Vec::new(),

@@ -1,6 +1,6 @@
 //! The status of a server, for its local service.
 
-use std::net::{Ipv6Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
@@ -10,6 +10,8 @@ use teredo::wire::PORT;
 use teredo_notify::service::{Control, ControlFuture};
 use teredo_notify::types::{Counters, Lane, Limited, Pair, Phase, Role, Status, rfc3339};
 use teredo_tunnel::server::{ServerHandle, ServerStatus, ServerTraffic};
+
+use super::is_own;
 
 /// An address that only a route to the whole IPv6 Internet leads to.
 const ELSEWHERE: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);
@@ -99,6 +101,13 @@ impl Control for ServerControl {
 }
 
 impl Current {
+    /// Addresses that the host has no more.
+    fn absent(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let pairs = self.pairs.iter();
+        let addresses = pairs.flat_map(|pair| [pair.primary, pair.secondary]);
+        addresses.filter(|&address| !is_own(address))
+    }
+
     fn describe(&self, path: &ServerStatus, rest: Status) -> Status {
         let served = &path.served;
         let work = [
@@ -113,6 +122,7 @@ impl Current {
         Status {
             state: Phase::Qualified,
             reason: no_way_out(path.has_native_path),
+            problems: self.absent().map(without_address).collect(),
             since: Some(rfc3339(self.since)),
             server_address: self.pairs.first().map(|pair| pair.primary),
             local: (self.pairs.first()).map(|pair| SocketAddrV4::new(pair.primary, PORT)),
@@ -167,6 +177,13 @@ fn limited(&(destination, refused): &(Destination, u64)) -> Limited {
         destination,
         refused,
     }
+}
+
+fn without_address(address: Ipv4Addr) -> String {
+    format!(
+        "{address} is no address of this host any more, so no client qualifies with this server: \
+         'ip address add {address}/32 dev INTERFACE'"
+    )
 }
 
 /// Why packets for the IPv6 Internet go nowhere: then clients' tests of native hosts fail, and with them all that is

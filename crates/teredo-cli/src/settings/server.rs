@@ -36,6 +36,9 @@ pub(crate) struct ServerSettings {
     pub(crate) socket: ServerSocket,
 }
 
+/// The name of a server's socket, in the folder of those of clients and relays.
+pub(crate) const SERVER_SOCKET: &str = "server.sock";
+
 /// The socket of a server's local service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ServerSocket {
@@ -60,7 +63,7 @@ impl ServerSocket {
                 .map(Path::to_owned)
         };
         let folder = made.or_else(usual).unwrap_or_default();
-        Self::Default(folder.join("server.sock"))
+        Self::Default(folder.join(SERVER_SOCKET))
     }
 
     pub(crate) fn path(&self) -> &Path {

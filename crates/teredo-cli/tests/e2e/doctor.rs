@@ -164,6 +164,26 @@ impl Patient {
         Findings::new(&finish(&self.host, &mut command))
     }
 
+    /// The doctor without a named socket, with this folder as that of the sockets.
+    #[track_caller]
+    fn ask_usual(&self, folder: &Path) -> Findings {
+        let script = format!(
+            "mount -t tmpfs none /run && mkdir /run/teredo && mount --bind {} /run/teredo",
+            folder.display()
+        );
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-e", "-c"])
+            .arg(format!("{script}\nexec \"$0\" \"$@\""))
+            .arg(env!("CARGO_BIN_EXE_teredo"))
+            .arg("--config")
+            .arg(&self.settings)
+            .args(["doctor", "--json"])
+            .env_remove("TEREDO_SOCKET")
+            .env_remove("RUST_LOG");
+        Findings::new(&finish(&self.host, &mut command))
+    }
+
     fn start(&self, name: &str, arguments: &[&str]) -> Process {
         Process::spawn(self.host.namespace(), name, &mut self.command(arguments)).unwrap()
     }

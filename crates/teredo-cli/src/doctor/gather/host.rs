@@ -48,6 +48,7 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         net_admin: caps::has_cap(None, CapSet::Bounding, Capability::CAP_NET_ADMIN).unwrap_or(true),
         forwards: read("/proc/sys/net/ipv6/conf/all/forwarding").as_deref() == Some("1"),
         native,
+        absent: Vec::new(),
         teredo_links,
         down: down(interface),
         links: links(),

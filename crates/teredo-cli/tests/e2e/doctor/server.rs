@@ -122,6 +122,65 @@ fn rules_of_this_host_that_block_the_server_are_named_and_mended() {
     }
 }
 
+/// A client that is qualified does not need the second address until it starts again.
+#[test]
+fn half_a_server_is_named_before_the_next_start() {
+    let (world, _server, patient) = with_server();
+    let client = patient.client(&["--protect"]);
+    client.qualified();
+    nft(
+        &world.server,
+        "table inet wall { chain input { type filter hook input priority 0; ip daddr 192.0.2.46 udp dport 3544 drop; }; }",
+    );
+    patient.ask().names(
+        "server.answers",
+        "warn",
+        &["192.0.2.46 does not answer", "the next start will fail"],
+    );
+}
+
+/// The doctor of a server's host asks the server at its own socket, and misses an address that is gone.
+#[test]
+fn a_servers_host_is_judged_by_its_server() {
+    let world = World::new(NatKind::None, NatKind::None);
+    let addresses = [80, 81].map(|last| Ipv4Addr::new(192, 0, 2, last));
+    let native = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1);
+    let host = world
+        .internet
+        .native_host("second", &addresses, native)
+        .unwrap();
+    let mut patient = Patient::new(&world, host, "[server]\naddress = \"192.0.2.80\"\n");
+    let folder = world.path("run");
+    fs::create_dir(&folder).unwrap();
+    patient.socket = folder.join("server.sock");
+    let server = patient.start("server", &["server"]);
+    server.wait_for_line("serving", SECOND * 5).unwrap();
+    let ask = || patient.ask_usual(&folder);
+
+    let findings = ask();
+    findings.names("service.state", "ok", &["the server serves"]);
+    findings.are_well();
+
+    let delete = ["address", "flush", "to", "192.0.2.81"];
+    let deleted = run(&patient.host, Command::new("ip").args(delete));
+    assert!(deleted.status.success(), "{deleted:?}");
+    ask().names(
+        "server.address",
+        "fail",
+        &[
+            "192.0.2.81 is no address of this host",
+            "ip address add 192.0.2.81/32",
+        ],
+    );
+    let status = run(&patient.host, &mut patient.command(&["status", "--json"]));
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let problem = status["problems"][0].as_str().unwrap();
+    assert!(
+        problem.contains("192.0.2.81 is no address of this host any more"),
+        "{status}"
+    );
+}
+
 #[test]
 fn a_symmetric_nat_is_named() {
     let world = World::new(NatKind::Symmetric, NatKind::PortRestricted);
