@@ -394,7 +394,13 @@ impl Client {
     /// server is known at once, so it is not said while one is being asked.
     fn lasting_reason(&self) -> Option<Reason> {
         let (_, reason) = self.visible_state();
-        reason.filter(|reason| !matches!(reason, Reason::NoServer | Reason::ServerRefused(_)))
+        let is_lasting = |reason: &Reason| {
+            !matches!(
+                reason,
+                Reason::NoServer | Reason::ServerRefused(_) | Reason::ServerDenied(_)
+            )
+        };
+        reason.filter(is_lasting)
     }
 
     /// Changes the phase, and reports it if the visible state or reason differs.

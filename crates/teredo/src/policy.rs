@@ -44,7 +44,12 @@ impl DestinationPolicy {
         let global = is_global_unicast(address) && (self.allow_private || !special());
         (global || self.allow_private && address.is_private())
             && !self.broadcasts.contains(&address)
-            && !self.denied.iter().any(|block| block.contains(address))
+            && !self.denies(address)
+    }
+
+    /// Whether the operator refuses this address ([`Self::deny`]).
+    pub fn denies(&self, address: Ipv4Addr) -> bool {
+        self.denied.iter().any(|block| block.contains(address))
     }
 
     /// Whether a datagram may be sent to a neighbour on the link, whose address need not be global (R4380-5.2.4-09).
@@ -52,7 +57,7 @@ impl DestinationPolicy {
         !address.is_loopback()
             && !address.is_multicast()
             && !self.broadcasts.contains(&address)
-            && !self.denied.iter().any(|block| block.contains(address))
+            && !self.denies(address)
     }
 
     /// Replaces the directed broadcast addresses of the attached subnets, which RFC 4380 §5.2.4 refuses too

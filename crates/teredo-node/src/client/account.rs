@@ -134,10 +134,12 @@ impl Account {
         match (reason, &self.resolution.trouble, &self.trouble) {
             (Reason::NoServer, Some(trouble), _) => Some(trouble.clone()),
             (Reason::NoServer, None, _) => Some("looking the server's address up".to_owned()),
-            (Reason::ServerRefused(address), _, _) => match self.name_of(address) {
-                Some(name) => Some(format!("server name '{name}': {reason}")),
-                None => Some(reason.to_string()),
-            },
+            (Reason::ServerRefused(address) | Reason::ServerDenied(address), _, _) => {
+                match self.name_of(address) {
+                    Some(name) => Some(format!("server name '{name}': {reason}")),
+                    None => Some(reason.to_string()),
+                }
+            }
             (Reason::ServerSilent(_) | Reason::ServerLost(_), _, Some(trouble)) => {
                 Some(format!("{reason} ({trouble})"))
             }

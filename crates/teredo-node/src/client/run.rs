@@ -395,6 +395,7 @@ fn is_about_the_server(reason: Reason) -> bool {
             | Reason::PrimarySilent(_)
             | Reason::SecondarySilent(_)
             | Reason::ServerRefused(_)
+            | Reason::ServerDenied(_)
             | Reason::NotPrimary { .. }
             | Reason::Unauthenticated(_)
     )

@@ -48,6 +48,9 @@ pub enum Reason {
     /// The only servers have addresses to which nothing may be sent, such as this one
     /// ([`DestinationPolicy`](crate::policy::DestinationPolicy)).
     ServerRefused(Ipv4Addr),
+    /// The only servers have addresses that the operator's own list refuses, such as this one
+    /// ([`DestinationPolicy::deny`](crate::policy::DestinationPolicy::deny)).
+    ServerDenied(Ipv4Addr),
     /// The server answers, but calls itself by another address: it was named by its secondary one.
     NotPrimary {
         /// The address that was taken for the primary one.
@@ -95,6 +98,12 @@ impl fmt::Display for Reason {
                 } else {
                     "it is not an address of the Internet"
                 })
+            }
+            Self::ServerDenied(address) => {
+                write!(
+                    f,
+                    "the server's address {address} is in a network that 'deny' refuses"
+                )
             }
             Self::NotPrimary { asked, primary } => {
                 write!(

@@ -197,7 +197,13 @@ impl Client {
         if qualification.inquiries.is_empty() {
             let first = self.servers.first();
             let refused = first.and_then(|&server| self.refused_address(server));
-            let reason = refused.map_or(Reason::NoServer, Reason::ServerRefused);
+            let reason = match refused {
+                None => Reason::NoServer,
+                Some(address) if self.config.destinations.denies(address) => {
+                    Reason::ServerDenied(address)
+                }
+                Some(address) => Reason::ServerRefused(address),
+            };
             self.fail_qualification(now, reason);
             return;
         }

@@ -112,6 +112,27 @@ fn a_change_of_the_network_repeats_the_question() {
     assert_eq!(state(&world, client), State::Qualified);
 }
 
+/// R4380-GU-03: the operator's own list may refuse the server, and the reason says so.
+#[test]
+fn a_server_that_the_operator_denies_is_named() {
+    let mut destinations = DestinationPolicy::default();
+    destinations.deny(SERVER.primary, 8);
+    let config = ClientConfig {
+        destinations,
+        ..ClientConfig::default()
+    };
+    let mut world = world(1);
+    let nat = nat(&mut world, 1, NatBehaviour::restricted());
+    let client = world.add_idle_client(nat, local(1), config);
+    world.start(client, &[SERVER]);
+    world.run_for(seconds(100));
+    assert_eq!(world.capture().total(), 0, "{}", world.capture());
+    assert_eq!(
+        reason(&world, client),
+        Some(Reason::ServerDenied(SERVER.primary))
+    );
+}
+
 /// R4380-GU-04: nothing leaves to a server whose address, or the address after it, leads nowhere, and the reason names
 /// the address.
 #[test]
