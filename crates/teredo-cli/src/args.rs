@@ -70,9 +70,9 @@ service: its metrics are there alone.";
 
 const HOOKS_NOTES: &str = "\
 Programs: as run-parts(8) runs them, in the order of their names, one after the other. A name consists of letters, \
-digits, '_' and '-'. Program and folder belong to root or to the user of this process, who alone may write to them. A \
-program that fails or runs too long is logged, and the next one runs. With it ends whatever it started; only kill -9 of \
-this process leaves it behind, unless a unit's control group ends with it.
+digits, '_' and '-'. The program, its folder and the folders above belong to root or to the user of this process, and \
+only their owner may write to them. A program that fails or runs too long is logged, and the next one runs. With it ends \
+whatever it started; only kill -9 of this process leaves it behind, unless a unit's control group ends with it.
 
 Changes: the first state counts as one. While programs run, only the newest state waits, so that the last run always \
 has the last state. A service that is gone means port 0, no address and the state 'offline'.
@@ -82,9 +82,9 @@ RUNTIME_DIRECTORY and CREDENTIALS_DIRECTORY; nothing else. A variable without a 
   TEREDO_EVENT        the change: port, address, state
   TEREDO_FIRST        1 in the first run for this kind of change, else 0
   TEREDO_PORT         UDP port; 0: none
-  TEREDO_OLD_PORT     the port in the last run for a port; 0: none
+  TEREDO_OLD_PORT     the port at the last run for the same kind of change; 0: none
   TEREDO_ADDRESS      Teredo address
-  TEREDO_OLD_ADDRESS  the address in the last run for an address
+  TEREDO_OLD_ADDRESS  the address at the last run for the same kind of change
   TEREDO_MAPPED       the NAT's mapping, ADDRESS:PORT
   TEREDO_LOCAL        local end of the UDP socket, ADDRESS:PORT
   TEREDO_INTERFACE    tunnel interface

@@ -11,7 +11,7 @@ pub(crate) enum Role {
     Agent,
     Relay,
     Server,
-    /// Bob's client: the peer, and the stranger.
+    /// Bob's client: the peer, who also tries to come in uninvited.
     Peer,
 }
 
@@ -250,7 +250,7 @@ impl Kind {
             ),
             Self::DiskFull | Self::Descriptors(_) => (
                 6,
-                "the data path needs neither; connections that were refused come back within 1 s, a peer is asked every 2 s",
+                "the data path needs no file and no new descriptor; connections that were refused come back within 1 s, a peer is asked every 2 s",
             ),
             Self::Memory(_) => (10, "the kernel may have killed it: as for a killed client"),
             Self::Stopped(Role::Server)

@@ -112,7 +112,7 @@ catalogue! {
         &[("to", "`client`: bubbles, and ICMPv6 of native hosts, `internet`: echo requests of clients")], &[Server],
         "Packets that the server forwarded.";
     SERVER_CLIENTS = "teredo_server_known_clients", GAUGE, None, NO_LABELS, &[Server],
-        "Clients with a secret; absent if the server asks nobody for one.";
+        "Clients with a secret; absent if the server has no list of secrets.";
     FW_IN_STEP = "teredo_fw_in_step", GAUGE, None, NO_LABELS, &[Firewall],
         "1 if the open ports are those of the nodes.";
     FW_TROUBLE = "teredo_fw_trouble", GAUGE, None, NO_LABELS, &[Firewall],

@@ -74,7 +74,7 @@ pub struct Status {
     pub pairs: Vec<Pair>,
     /// The destinations that a server's limits have refused most; empty for who may not control the node.
     pub limited: Vec<Limited>,
-    /// The clients that a server has a secret of; none: it asks nobody for one (RFC 4380 §5.2.2).
+    /// The clients of which a server has a secret; none: it has no list of secrets (RFC 4380 §5.2.2).
     pub known_clients: Option<u64>,
     /// Every counter of the data path, by name.
     pub data_path: BTreeMap<String, u64>,

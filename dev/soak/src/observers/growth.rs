@@ -23,7 +23,7 @@ const WARM_UP: Duration = Duration::from_secs(20);
 /// The quantities, and by how much the fitted line may rise over the run.
 ///
 /// - Memory: an arena of the allocator grows in steps of 132 KiB and is not given back; a client's table of peers may
-///   take 2 MiB. A leak of 8 bytes for each of the 100 datagrams a second of an hour is 2.9 MiB.
+///   take 2 MiB. A leak of 9 bytes for each of the 100 datagrams a second of an hour is 3.1 MiB.
 /// - Threads: a blocking look-up and a standby thread come and go; a line through that noise stays below one.
 /// - Descriptors: connections of `status` and of refused subscribers are open for a moment when the look falls on them.
 const QUANTITIES: [(Quantity, f64); 3] = [
