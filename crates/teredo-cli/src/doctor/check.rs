@@ -184,6 +184,9 @@ pub(crate) mod id {
         FIREWALL_LEGACY = "firewall.legacy",
             "whether iptables-legacy has rules, which nftables does not show",
             "look at them with 'iptables-legacy-save'";
+        FIREWALL_TUNNEL = "firewall.tunnel",
+            "whether the tunnel's own traffic gets out and its answers in; of a relay, what it forwards",
+            "let IPv6 of the tunnel's interface pass in the chain that the check names";
     }
 }
 

@@ -3,6 +3,7 @@
 mod agent;
 mod inside;
 mod set;
+mod tunnel;
 
 use std::net::Ipv4Addr;
 
@@ -12,10 +13,10 @@ use set::{set, stale, table};
 
 use super::check::{Check, Id, id};
 use super::rules::packet::kinds;
-use super::rules::walk::{Fate, Keeper, Rules};
+use super::rules::walk::{End, Fate, Keeper, Rules};
 use super::seen::Seen;
 use super::server::reason_of;
-use super::way::{Way, insert};
+use super::way::{Way, insert, is_denied};
 use crate::text::plain;
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
@@ -70,6 +71,7 @@ fn without_rules(seen: &Seen, reason: &str) -> Vec<Check> {
         unseen(id::FIREWALL_ICMPV6),
         inside,
         unseen(id::FIREWALL_LEGACY),
+        unseen(id::FIREWALL_TUNNEL),
     ]
 }
 
@@ -88,12 +90,13 @@ fn with_rules(seen: &Seen, rules: &Rules) -> Vec<Check> {
         table(seen, rules),
         port,
         shadowed,
-        stale(seen, rules),
+        stale(seen, rules, &way),
         discovery(seen, &way),
         upnp(),
         icmpv6(seen, rules),
         inside(seen, rules),
         legacy(rules),
+        tunnel::traffic(seen, rules),
     ]
 }
 
@@ -149,7 +152,7 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
             (None, Some(text)) => Check::fail(id::FIREWALL_PORT, format!("datagrams for {named} arrive and do not pass"))
                 .why(format!("{text}. No rule could be found that does it: a rule of another namespace, eBPF or a module may"))
                 .fix("nft monitor trace"),
-            (Some((place, _)), None) => passes.why(format!("as far as can be told: {place} depends on more than the port")),
+            (Some((place, _)), None) => passes.why(format!("as far as can be told: a rule depends on more than the port: {place}")),
             (None, None) => passes,
         };
         return [
@@ -178,10 +181,23 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
     if way.set.is_some() && way.contents().is_some() {
         return match way.follow_with_set(packet) {
             Fate::Dropped(place) | Fate::Doubtful(place) if is_shadowed(way, &place) => {
-                let what =
-                    format!("{place} drops the port's datagrams before the exception is reached");
+                let (what, why) = match place.end {
+                    // All rules were asked.
+                    End::Policy => (
+                        format!(
+                            "the rule that looks in the set does not take the port's datagrams: {place}"
+                        ),
+                        "a rule must accept UDP datagrams to a port of the set; this one is about others, such as TCP",
+                    ),
+                    End::Rule { .. } => (
+                        format!(
+                            "the port's datagrams are dropped before they reach the exception: {place}"
+                        ),
+                        "the rule that looks in the set comes too late; it must stand before any rule that drops",
+                    ),
+                };
                 let check = Check::fail(id::FIREWALL_SHADOWED, what)
-                    .why("the rule that looks in the set comes too late; it must stand before any rule that drops")
+                    .why(why)
                     .fix(way.open(&place, packet));
                 let port = Check::skip(
                     id::FIREWALL_PORT,
@@ -197,7 +213,7 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
                     format!("datagrams {direction} port {named} are dropped: {place}"),
                 )
                 .why(format!(
-                    "the set '{}' opens its own table alone. {}",
+                    "the set '{}' opens its own table alone; {}",
                     way.set
                         .as_ref()
                         .map(ToString::to_string)
@@ -253,9 +269,21 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
     let keeper = place.keeper;
     let (how, why) = match keeper {
         Keeper::Administrator => (
-            "this host needs the second way, a set that the agent fills: its own rules drop the port",
+            "this host needs a set that the agent fills: its own rules drop the port",
             "an accept of the table 'inet teredo' does not override the drop of another table. Write the set and the \
              rule into the file of the ruleset, too (such as /etc/nftables.conf)"
+                .to_owned(),
+        ),
+        Keeper::Ufw if is_denied(&place) => (
+            "a rule of this host's firewall denies the port before the line that accepts what the agent marks",
+            "'ufw status numbered' shows the rule, and 'ufw delete N' deletes it; these lines accept the agent's mark \
+             before all rules"
+                .to_owned(),
+        ),
+        Keeper::Firewalld if is_denied(&place) => (
+            "a rich rule of this host's firewall denies the port before what the agent adds",
+            "the agent asks firewalld to open the port, and a rule that drops or rejects comes first: take the one of \
+             the list away"
                 .to_owned(),
         ),
         Keeper::Ufw => (
@@ -300,7 +328,7 @@ fn needs_set(way: &Way<'_>) -> Check {
         .unwrap_or_default();
     Check::ok(
         id::FIREWALL_WAY,
-        format!("this host uses the second way, the set '{set}'"),
+        format!("the agent fills the set '{set}' of this host"),
     )
 }
 
@@ -332,7 +360,7 @@ fn discovery(seen: &Seen, way: &Way<'_>) -> Check {
         if let Fate::Dropped(place) = way.follow(&packet) {
             return Check::ok(id, "clients on the same link do not find this one, and go by the server")
                 .why(format!(
-                    "{place} drops local discovery (UDP 3544 to 224.0.0.253, and IGMP). That matters only if your \
+                    "local discovery is dropped (UDP 3544 to 224.0.0.253, and IGMP): {place}. That matters only if your \
                      router does not hairpin, and other clients are on this link"
                 ))
                 .fix(match place.keeper {

@@ -72,10 +72,29 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
             seen.service = of_server;
         }
     }
-    seen.host.absent = (seen.serves().into_iter())
-        .filter(|&address| !is_own(address))
-        .collect();
+    let (present, absent) = seen
+        .serves()
+        .into_iter()
+        .partition(|&address| is_own(address));
+    seen.host.absent = absent;
+    seen.host.outside = link_of(present).or_else(|| {
+        const ETHERNET: u16 = 1;
+        let mut links = seen.host.links.iter();
+        let link = links.find(|link| link.kind == ETHERNET)?;
+        Some(link.name.clone())
+    });
     seen
+}
+
+/// The interface that has one of these addresses.
+fn link_of(addresses: Vec<Ipv4Addr>) -> Option<String> {
+    let own = nix::ifaddrs::getifaddrs().ok()?;
+    let found = own.filter(|one| {
+        let address = one.address.as_ref();
+        let address = address.and_then(|own| own.as_sockaddr_in().map(|own| own.ip()));
+        address.is_some_and(|address| addresses.contains(&address))
+    });
+    found.map(|one| one.interface_name).next()
 }
 
 fn look_at_server(settings: &Settings, service: &Service) -> Server {
@@ -118,15 +137,7 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
     };
     let local = local_address(address.primary).map_err(|error| error.to_string());
     server.outside = local.as_ref().ok().and_then(|local| {
-        let addresses = nix::ifaddrs::getifaddrs().ok()?;
-        let name = addresses.filter(|one| {
-            let own = one
-                .address
-                .as_ref()
-                .and_then(|own| own.as_sockaddr_in().map(|own| own.ip()));
-            own == Some(*local)
-        });
-        let name = name.map(|one| one.interface_name).next()?;
+        let name = link_of(vec![*local])?;
         Some(host::link(&name, 1))
     });
     // A neighbour, by whose address the kernel tells the link's own MTU.

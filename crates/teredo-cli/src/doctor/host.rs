@@ -8,6 +8,7 @@ use teredo_notify::types::{Phase, Role};
 use super::check::{Check, id};
 use super::seen::{Ipv6, Seen, Tun};
 use crate::args::{DEFAULT_CONFIG, NativePolicy};
+use crate::server::is_own;
 use crate::text::plain;
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
@@ -157,6 +158,25 @@ fn route(seen: &Seen) -> Check {
     let id = id::HOST_ROUTE;
     let server = &seen.server;
     let address = server.address;
+    let bind = seen.settings.client.bind;
+    if seen.roles().client && !bind.is_unspecified() {
+        let fault = match () {
+            () if bind.is_loopback() => {
+                Some("is a loopback address, from which nothing leaves this host")
+            }
+            () if !is_own(bind) => Some("is no address of this host"),
+            () => None,
+        };
+        if let Some(fault) = fault {
+            return Check::fail(id, format!("'bind' of the settings, {bind}, {fault}"))
+                .why("the client sends from this address; without 'bind', the kernel chooses one")
+                .fix(format!(
+                    "{}\n{}",
+                    seen.set("bind", "client", "bind", "\"0.0.0.0\""),
+                    seen.restart("client")
+                ));
+        }
+    }
     match (address, &server.local) {
         (Some(address), Some(Err(reason))) => {
             let check = Check::fail(

@@ -69,6 +69,8 @@ pub(crate) struct Host {
     pub(crate) native: Option<(Ipv6Addr, String)>,
     /// Addresses that this host's server is to have, and that the host does not have.
     pub(crate) absent: Vec<Ipv4Addr>,
+    /// The interface that can have them.
+    pub(crate) outside: Option<String>,
     /// Interfaces with a Teredo address.
     pub(crate) teredo_links: Vec<(String, Ipv6Addr)>,
     /// Interfaces that are down.
@@ -351,6 +353,12 @@ impl Seen {
         };
         let usual = ServerAddress::adjacent(primary).secondary;
         vec![primary, named("--secondary").unwrap_or(usual)]
+    }
+
+    /// Whether this host's relay serves the host alone, and forwards nothing.
+    pub(crate) fn relays_alone(&self) -> bool {
+        let by_option = |process: &Process| process.arguments.iter().any(|one| one == "--host");
+        self.settings.host_relay || self.running("relay").next().is_some_and(by_option)
     }
 
     pub(crate) fn is_qualified(&self) -> bool {

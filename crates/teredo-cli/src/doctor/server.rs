@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use teredo::ServerAddress;
+use teredo::policy::DestinationPolicy;
 use teredo::wire::PORT;
 
 use super::check::{Check, id};
@@ -82,18 +84,31 @@ fn address(seen: &Seen) -> Check {
     if !seen.roles().client
         && let Some(address) = seen.host.absent.first()
     {
+        let link = seen.host.outside.as_deref().unwrap_or("INTERFACE");
+        let add = format!(
+            "ip address add {address}/32 dev {}",
+            super::shell::quote(link)
+        );
+        let runs = seen.running("server").next().is_some();
         return Check::fail(
             id,
             format!("{address} is no address of this host, and its server is to serve there"),
         )
-        .why("a server needs both of its addresses: without one, no client qualifies")
-        .fix(format!("ip address add {address}/32 dev INTERFACE"));
+        .why(
+            "a server needs both of its addresses: without one, no client qualifies. Write it into the settings of the \
+             network, too",
+        )
+        .fix(if runs {
+            add
+        } else {
+            format!("{add}\n{}", seen.start("server", "server &"))
+        });
     }
     if !seen.roles().client && seen.roles().server {
         return Check::ok(id, "this host has the addresses of its server");
     }
     let reason = reason(seen);
-    let Some(found) = seen.server.address else {
+    let Some(found) = &seen.server.address else {
         return Check::skip(id, "no address of a server is known");
     };
     if let Some((secondary, primary)) = reason.split_once(" is the secondary address of server ") {
@@ -114,6 +129,35 @@ fn address(seen: &Seen) -> Check {
                 "client",
                 "servers",
                 &format!("[\"{}\"]", plain(primary))
+            ),
+            seen.restart("client")
+        ));
+    }
+    if let Some((denied, network)) = denied(seen, found) {
+        let others = seen
+            .settings
+            .client
+            .deny
+            .iter()
+            .filter(|one| **one != network);
+        let others: Vec<_> = others
+            .map(|(address, length)| format!("\"{address}/{length}\""))
+            .collect();
+        let (address, length) = network;
+        return Check::fail(
+            id,
+            format!(
+                "'deny' of the settings refuses {address}/{length}, and the server has {denied}"
+            ),
+        )
+        .why("the client sends nothing to a network that 'deny' names, its own server included")
+        .fix(format!(
+            "{}\n{}",
+            seen.set(
+                "deny",
+                "client",
+                "deny",
+                &format!("[{}]", others.join(", "))
             ),
             seen.restart("client")
         ));
@@ -147,6 +191,20 @@ fn address(seen: &Seen) -> Check {
             seen.restart("client")
         ))
     }
+}
+
+/// An address of the server that the settings refuse, and the network.
+fn denied(seen: &Seen, server: &ServerAddress) -> Option<(Ipv4Addr, (Ipv4Addr, u8))> {
+    let addresses = [server.primary, server.secondary];
+    let mut networks = seen.settings.client.deny.iter();
+    networks.find_map(|&(network, length)| {
+        let mut policy = DestinationPolicy::default();
+        policy.deny(network, length);
+        let found = addresses
+            .into_iter()
+            .find(|&address| policy.denies(address));
+        found.map(|address| (address, (network, length)))
+    })
 }
 
 /// F-1: to the server and back.
@@ -216,7 +274,7 @@ pub(super) fn reason_of(place: &Place) -> String {
              too (such as /etc/nftables.conf)"
                 .to_owned()
         }
-        Keeper::Firewalld => "firewalld keeps its own table, and writes it anew at each reload".to_owned(),
+        Keeper::Firewalld => "firewalld keeps its own table, and rewrites it at each reload".to_owned(),
         Keeper::Ufw => "ufw keeps these rules".to_owned(),
         Keeper::Iptables | Keeper::IptablesLegacy => {
             "the rules of iptables are gone after a restart, unless something saves them (netfilter-persistent save)".to_owned()

@@ -1,5 +1,6 @@
 //! Judges the units, the service and the processes of this host.
 
+use teredo::wire::PORT;
 use teredo_notify::types::{Phase, Role};
 
 use super::check::{Check, id};
@@ -139,9 +140,35 @@ fn socket(seen: &Seen) -> Check {
     };
     if !roles.client && !roles.relay {
         if seen.settings.has.server && seen.running("server").next().is_none() {
+            let start = seen.start("server", "server &");
+            if !seen.host.absent.is_empty() {
+                return Check::fail(
+                    id,
+                    "no server runs: this host lacks an address that it is to have",
+                )
+                .why("server.address names it");
+            }
+            let holder = seen.host.udp.iter().find(|(port, _)| *port == PORT);
+            if let Some((_, holder)) = holder {
+                let (who, end) = match holder {
+                    Some(program) => (
+                        program.to_string(),
+                        format!("kill {}\n{start}", program.pid),
+                    ),
+                    None => (
+                        "another program (run it as root to see which)".to_owned(),
+                        format!("sudo ss -lunp 'sport = :{PORT}'"),
+                    ),
+                };
+                return Check::fail(id, format!("no server runs: {who} has UDP port {PORT}"))
+                    .why(
+                        "a server cannot have the port of its clients while another program has it",
+                    )
+                    .fix(end);
+            }
             return Check::fail(id, "no server runs, although the settings are for one")
                 .why("if it was started and has ended, its last words say why: start it by hand to see them")
-                .fix(seen.start("server", "server &"));
+                .fix(start);
         }
         return Check::ok(
             id,
@@ -475,10 +502,7 @@ fn forwarding(seen: &Seen) -> Check {
     if !seen.roles().relay {
         return Check::ok(id, "this host is no relay");
     }
-    let process = seen.running("relay").next();
-    let alone = seen.settings.host_relay
-        || process.is_some_and(|process| process.arguments.iter().any(|one| one == "--host"));
-    if alone {
+    if seen.relays_alone() {
         return Check::ok(
             id,
             "the relay serves this host alone, which needs no forwarding",

@@ -71,6 +71,7 @@ pub(super) fn healthy() -> Seen {
             forwards: false,
             native: None,
             absent: Vec::new(),
+            outside: None,
             teredo_links: vec![("teredo".into(), "2001:0:c000:22d::1".parse().unwrap())],
             down: Vec::new(),
             links: Vec::new(),
@@ -175,7 +176,7 @@ fn the_names_are_unique_words_and_stay() {
         server.blocked server.answers server.conforms nat.mapping nat.filtering nat.port nat.hairpin nat.lifetime \
         nat.carrier path.mtu path.offload firewall.agent firewall.way firewall.set firewall.table firewall.port \
         firewall.shadowed firewall.stale firewall.discovery firewall.upnp firewall.icmpv6 firewall.inside \
-        firewall.legacy";
+        firewall.legacy firewall.tunnel";
     for name in published.split_whitespace() {
         assert!(names.contains(name), "{name} is gone");
     }

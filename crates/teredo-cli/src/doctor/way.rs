@@ -139,11 +139,21 @@ impl<'a> Way<'a> {
         let port = teredo::wire::PORT;
         let direction = if inbound { "in" } else { "out" };
         match place.keeper {
-            Keeper::Ufw if inbound => format!("ufw allow in proto udp from any port {port}"),
-            Keeper::Ufw => format!("ufw allow {direction} {port}/udp"),
-            Keeper::Iptables => format!("iptables -I {chain} -p udp {long} {port} -j ACCEPT"),
+            Keeper::Ufw if inbound => {
+                ufw_allow(place, &format!("in proto udp from any port {port}"))
+            }
+            Keeper::Ufw => ufw_allow(place, &format!("{direction} {port}/udp")),
+            Keeper::Iptables => {
+                format!(
+                    "{} -p udp {long} {port} -j ACCEPT",
+                    at("iptables", place, chain)
+                )
+            }
             Keeper::IptablesLegacy => {
-                format!("iptables-legacy -I {chain} -p udp {long} {port} -j ACCEPT")
+                format!(
+                    "{} -p udp {long} {port} -j ACCEPT",
+                    at("iptables-legacy", place, chain)
+                )
             }
             Keeper::Firewalld => format!(
                 "firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source-port port={port} protocol=udp accept'\n\
@@ -153,7 +163,7 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// The second way: a set in the table that drops.
+    /// A set in the table that drops.
     fn way_of_set(&self, place: &Place, inbound: bool) -> String {
         let path = format!("{} {USUAL_SET}", place.table);
         [
@@ -207,15 +217,23 @@ impl<'a> Way<'a> {
             lines.push(self.seen.set("port", "client", "port", &port.to_string()));
         }
         lines.push(match place.keeper {
-            Keeper::Ufw if inbound => format!("ufw allow {port}/udp"),
-            Keeper::Ufw => "ufw allow out proto udp to any".to_owned(),
+            Keeper::Ufw if inbound => ufw_allow(place, &format!("{port}/udp")),
+            Keeper::Ufw => ufw_allow(place, "out proto udp to any"),
             Keeper::Firewalld if inbound => {
                 format!("firewall-cmd --permanent --add-port={port}/udp\nfirewall-cmd --reload")
             }
             Keeper::Firewalld => "firewall-cmd --reload".to_owned(),
-            Keeper::Iptables => format!("iptables -I {chain} -p udp --{what} {port} -j ACCEPT"),
+            Keeper::Iptables => {
+                format!(
+                    "{} -p udp --{what} {port} -j ACCEPT",
+                    at("iptables", place, chain)
+                )
+            }
             Keeper::IptablesLegacy => {
-                format!("iptables-legacy -I {chain} -p udp --{what} {port} -j ACCEPT")
+                format!(
+                    "{} -p udp --{what} {port} -j ACCEPT",
+                    at("iptables-legacy", place, chain)
+                )
             }
             Keeper::Administrator | Keeper::Teredo => insert(place, &format!("udp {what} {port}")),
         });
@@ -234,6 +252,17 @@ impl<'a> Way<'a> {
         let agent = self.seen.running("firewall").next();
         let start = self.seen.start("firewall", "firewall &");
         match (place.keeper, agent) {
+            (Keeper::Ufw, _) if is_denied(place) => {
+                let lines = ufw_commands()
+                    .replace("-after-input", "-before-input")
+                    .replace("/after", "/before");
+                Some(lines.replace(" && ", "\n"))
+            }
+            (Keeper::Firewalld, _) if is_denied(place) => Some(format!(
+                "firewall-cmd --zone={zone} --list-rich-rules\nfirewall-cmd --permanent --zone={zone} --remove-rich-rule='RULE'\n\
+                 firewall-cmd --reload",
+                zone = zone(&place.chain)
+            )),
             // ufw has no exception that ends by itself, so it accepts the agent's mark.
             (Keeper::Ufw, Some(_)) => Some(ufw_commands().replace(" && ", "\n")),
             (Keeper::Ufw, None) => {
@@ -265,6 +294,40 @@ const MOST_PLACES: usize = 8;
 fn udp(inbound: bool, port: &str) -> String {
     let what = if inbound { "dport" } else { "sport" };
     format!("udp {what} {port}")
+}
+
+/// The commands by which ufw accepts. A rule that denies must come later, or be changed if it is about the same packets:
+/// `prepend` leaves such a one as it is, and `allow` changes it where it stands.
+fn ufw_allow(place: &Place, what: &str) -> String {
+    match place.end {
+        End::Rule { .. } => format!("ufw prepend allow {what}\nufw allow {what}"),
+        End::Policy => format!("ufw allow {what}"),
+    }
+}
+
+/// Whether a rule of the administrator's own denies, which ufw and firewalld ask before they look at what the agent adds.
+pub(super) fn is_denied(place: &Place) -> bool {
+    match place.keeper {
+        Keeper::Ufw => place.chain.contains("user"),
+        Keeper::Firewalld => place.chain.ends_with("_deny") || place.chain.ends_with("_pre"),
+        _ => false,
+    }
+}
+
+/// The zone of firewalld whose chain this is: `filter_IN_public_deny`.
+fn zone(chain: &str) -> &str {
+    let zone = chain.split_once("_IN_").map_or(chain, |(_, zone)| zone);
+    zone.rsplit_once('_').map_or(zone, |(zone, _)| zone)
+}
+
+/// The head of an iptables command that inserts a rule where the place is, or at `chain` if it is a chain of its own.
+fn at(program: &str, place: &Place, chain: &str) -> String {
+    let is_built_in = !place.chain.contains(|c: char| !c.is_ascii_uppercase());
+    let chain = if is_built_in { &place.chain } else { chain };
+    match place.table.rsplit(' ').next() {
+        Some("filter") | None => format!("{program} -I {chain}"),
+        Some(table) => format!("{program} -t {table} -I {chain}"),
+    }
 }
 
 /// A rule at the head of the chain, before any that drops.

@@ -220,7 +220,7 @@ pub(super) struct Core {
     /// Whether anything came that answers what was asked, good or bad.
     pub(super) heard: bool,
     pub(super) forged: u32,
-    /// What each address of the server sent that cannot be parsed.
+    /// The datagrams of each address of the server that cannot be parsed.
     pub(super) malformed: Vec<Malformed>,
     pub(super) rtt: [Option<Duration>; 2],
     findings: Vec<Finding>,

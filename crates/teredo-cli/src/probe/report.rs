@@ -267,7 +267,7 @@ fn in_words(refused: &Refused, address: Ipv4Addr) -> String {
     }
 }
 
-/// What came from the server's addresses and is no answer.
+/// The datagrams of the server's addresses that are no answers.
 fn noise(core: &Core) -> Vec<Finding> {
     let mut findings: Vec<_> = (core.malformed.iter())
         .map(|Malformed { from, count, first }| {

@@ -18,6 +18,7 @@ mod firewalls;
 mod mends;
 mod server;
 mod service;
+mod tunnel;
 
 /// The findings of a doctor.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use crate::doctor::shell::quote;
 use crate::doctor::way::insert;
 use crate::text::plain;
 
-fn tunnel(seen: &Seen) -> Option<(Link, Ipv6Addr)> {
+pub(super) fn tunnel(seen: &Seen) -> Option<(Link, Ipv6Addr)> {
     let name = seen.interface();
     let index = seen.host.links.iter().find(|link| link.name == name)?.index;
     let group = seen

@@ -21,13 +21,32 @@ pub(super) fn set(seen: &Seen, way: &Way<'_>) -> Check {
     };
     let create = path.create_command();
     let look = look_command(way, path);
+    let is_there = way
+        .table_of_set()
+        .is_some_and(|table| table.named_set(&path.set).is_some());
+    let elsewhere = seen
+        .rules
+        .as_ref()
+        .ok()
+        .and_then(|rules| same_name(rules, path));
+    if let (false, Some(other)) = (is_there, elsewhere) {
+        return Check::fail(
+            id,
+            format!(
+                "the set '{path}' does not exist; there is one of this name in the table '{}'",
+                other.table
+            ),
+        )
+        .why("the agent was given another table than the set is in, so it opens nothing")
+        .fix(way.agent_for(&other.to_string()));
+    }
     let Some(table) = way.table_of_set() else {
         return Check::fail(
             id,
             format!("the set '{path}' does not exist, nor does its table"),
         )
         .why("the agent waits for it; the ruleset was flushed, or loads from another file")
-        .fix(format!("nft add table {}\n{create}\n{look}", path.table));
+        .fix(format!("{create}\n{look}"));
     };
     let Some(contents) = table.named_set(&path.set) else {
         // The agent may have been given a name that is almost right.
@@ -92,6 +111,21 @@ pub(super) fn set(seen: &Seen, way: &Way<'_>) -> Check {
         id,
         format!("the set '{path}' can hold the port, and a rule looks in it"),
     )
+}
+
+/// A fit set of this name in another table, in which a rule looks.
+fn same_name(rules: &Rules, path: &SetPath) -> Option<SetPath> {
+    let mut tables = rules.nftables.tables.iter();
+    let table = tables.find(|table| {
+        let set = table.named_set(&path.set);
+        table.name != path.table
+            && set.is_some_and(|set| set.key == KeyType::INET_SERVICE && !set.map)
+            && table.looks_in(&path.set)
+    })?;
+    Some(SetPath {
+        table: table.name.clone(),
+        set: path.set.clone(),
+    })
 }
 
 /// The rule that looks in the set, in the chain that drops, or in the one of the hook.
@@ -192,7 +226,7 @@ pub(super) fn table(seen: &Seen, rules: &Rules) -> Check {
     Check::ok(id, "the table 'inet teredo' is the agent's, and in effect")
 }
 
-pub(super) fn stale(seen: &Seen, rules: &Rules) -> Check {
+pub(super) fn stale(seen: &Seen, rules: &Rules, way: &Way<'_>) -> Check {
     let id = id::FIREWALL_STALE;
     let in_use = |port: u16| {
         seen.status().is_some_and(|status| status.port == port)
@@ -205,9 +239,19 @@ pub(super) fn stale(seen: &Seen, rules: &Rules) -> Check {
             }
             for element in &set.elements {
                 let own = element.comment.as_deref() == Some("teredo");
-                let Some(port) = element.port().filter(|_| own) else {
+                let path = SetPath {
+                    table: table.name.clone(),
+                    set: name.clone(),
+                };
+                let is_agents = way.set.as_ref() == Some(&path);
+                let Some(port) = element.port().filter(|_| own || is_agents) else {
                     continue;
                 };
+                if !own && !in_use(port) {
+                    return Check::warn(id, format!("the set '{path}' holds port {port}, which is not the agent's and which nobody uses"))
+                        .why("somebody put it there without a timeout, so it stays open for the next program that gets the port")
+                        .fix(format!("nft delete element {} {} '{{ {port} }}'", table.name, quote(name)));
+                }
                 // A lease ends by itself.
                 if !element.leased && !in_use(port) {
                     return Check::warn(id, format!("the set '{} {name}' still holds port {port}, which nobody uses", table.name))

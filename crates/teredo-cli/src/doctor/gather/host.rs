@@ -49,6 +49,7 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         forwards: read("/proc/sys/net/ipv6/conf/all/forwarding").as_deref() == Some("1"),
         native,
         absent: Vec::new(),
+        outside: None,
         teredo_links,
         down: down(interface),
         links: links(),

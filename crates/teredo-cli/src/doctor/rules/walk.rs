@@ -110,16 +110,16 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Follows a packet to this host or from it. `assumed` may add a port to a set.
+    /// Follows a packet to this host, from it, or through it. `assumed` may add a port to a set.
     pub(crate) fn follow(&self, packet: &Packet, assumed: Option<&Assumed>) -> Fate {
-        let hooks = if packet.arrives() {
-            [None, Some(Hook::Prerouting), Some(Hook::Input)]
-        } else {
-            [Some(Hook::Output), Some(Hook::Postrouting), None]
+        let hooks: &[_] = match (&packet.into, &packet.out_of) {
+            (Some(_), None) => &[None, Some(Hook::Prerouting), Some(Hook::Input)],
+            (Some(_), Some(_)) => &[None, Some(Hook::Prerouting), Some(Hook::Forward)],
+            (None, _) => &[Some(Hook::Output), Some(Hook::Postrouting), None],
         };
         let mut packet = packet.clone();
         let mut doubt = None;
-        for hook in hooks {
+        for &hook in hooks {
             let mut chains = self.base_chains(hook, &packet);
             chains.sort_by_key(|(priority, _)| *priority);
             for (_, chain) in chains {

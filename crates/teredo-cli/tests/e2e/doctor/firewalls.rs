@@ -23,7 +23,7 @@ const WITH_SET: &str = "table inet filter {
     }
 }";
 
-/// Another table drops: the second way, as it is typed, opens the port.
+/// Another table drops: the set of the mend, as it is typed, opens the port.
 #[test]
 fn a_table_that_drops_is_named_and_the_second_way_mends_it() {
     let (_world, _server, patient) = with_server();
@@ -36,7 +36,7 @@ fn a_table_that_drops_is_named_and_the_second_way_mends_it() {
         "firewall.way",
         "fail",
         &[
-            "the second way",
+            "a set that the agent fills",
             "nft add set inet filter teredo_ports",
             "udp dport @teredo_ports accept",
         ],
@@ -288,4 +288,57 @@ fn an_open_inside_is_named() {
     patient
         .ask()
         .names("firewall.inside", "ok", &["ip6 own input"]);
+}
+
+/// The set is there, in another table than the agent was told; and a port is in it that is nobody's.
+#[test]
+fn a_set_of_another_table_and_a_forgotten_port_are_named_and_mended() {
+    let (_world, _server, patient) = with_server();
+    nft(&patient.host, WITH_SET);
+    let client = patient.client(&["--protect"]);
+    client.qualified();
+    {
+        let _agent = patient.agent(&["--set", "ip filter teredo_ports"]);
+        let findings = patient.ask();
+        let mend = findings.names(
+            "firewall.set",
+            "fail",
+            &[
+                "one of this name in the table 'inet filter'",
+                "firewall --set 'inet filter teredo_ports'",
+            ],
+        );
+        // The agent of the test is ended by the test.
+        let lines: Vec<_> = mend.lines().filter(|line| !line.ends_with('&')).collect();
+        patient.type_in(&lines.join("\n"));
+    }
+    let _agent = patient.agent(&[]);
+    patient.ask_until("firewall.set", "ok").are_well();
+
+    nft(
+        &patient.host,
+        "add element inet filter teredo_ports { 45678 }",
+    );
+    let findings = patient.ask();
+    let mend = findings.names("firewall.stale", "warn", &["45678", "not the agent's"]);
+    patient.type_in(mend);
+    patient.ask().are_well();
+}
+
+/// A rule that looks in the set, and not at UDP.
+#[test]
+fn a_rule_about_something_else_is_named_and_mended() {
+    let (_world, _server, patient) = with_server();
+    nft(&patient.host, &WITH_SET.replace("udp dport", "tcp dport"));
+    let _agent = patient.agent(&["--set", SET]);
+    let client = patient.client(&[]);
+    client.qualified();
+    let findings = patient.ask();
+    let mend = findings.names(
+        "firewall.shadowed",
+        "fail",
+        &["does not take the port's datagrams", "such as TCP"],
+    );
+    patient.type_in(mend);
+    patient.ask_until("firewall.shadowed", "ok").are_well();
 }

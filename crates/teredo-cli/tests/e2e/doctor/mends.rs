@@ -118,3 +118,89 @@ fn firewalld_is_named_and_mended() {
     patient.type_in(&format!("export DBUS_SYSTEM_BUS_ADDRESS={address}\n{mend}"));
     patient.ask_until("firewall.port", "ok").are_well();
 }
+
+/// A drop in another table or chain of iptables than the usual one: the mend goes where the drop is.
+#[test]
+fn raw_rules_of_iptables_are_named_and_mended() {
+    let (_world, _server, patient) = with_server();
+    let _agent = patient.agent(&[]);
+    let client = patient.client(&[]);
+    client.qualified();
+    let rule = "-t raw -A PREROUTING -p udp ! --sport 3544 -j DROP";
+    let output = run(
+        &patient.host,
+        Command::new("iptables").args(rule.split(' ')),
+    );
+    assert!(output.status.success(), "{output:?}");
+    mended(
+        &patient,
+        &[
+            "chain 'ip raw PREROUTING'",
+            "iptables -t raw -I PREROUTING -p udp",
+        ],
+    );
+}
+
+/// A rule of the administrator that denies: it is asked before the line that accepts the agent's mark.
+#[test]
+fn a_deny_of_ufw_is_named_and_mended() {
+    let (world, _server, patient) = with_server();
+    let _agent = patient.agent(&[]);
+    let client = patient.client(&[]);
+    client.qualified();
+    let ufw = Ufw::enable(&world, &patient.host);
+    let mend = patient
+        .ask()
+        .names("firewall.port", "fail", &["ufw"])
+        .to_owned();
+    ufw.type_in(&mend);
+    patient.ask_until("firewall.port", "ok").are_well();
+    ufw.type_in("ufw deny proto udp from any to any port 1024:65535");
+    let findings = patient.ask();
+    findings.names("firewall.port", "fail", &["ufw-user-input"]);
+    let mend = findings.names(
+        "firewall.way",
+        "fail",
+        &["denies the port", "ufw status numbered", "ufw delete N"],
+    );
+    ufw.type_in(mend);
+    patient.ask_until("firewall.port", "ok").are_well();
+
+    ufw.type_in("ufw deny out 3544/udp");
+    let findings = patient.ask_until("server.blocked", "fail");
+    let mend = findings.names(
+        "server.blocked",
+        "fail",
+        &["ufw-user-output", "ufw prepend allow out 3544/udp"],
+    );
+    ufw.type_in(mend);
+    patient.ask_until("server.blocked", "ok");
+}
+
+/// The same of firewalld.
+#[test]
+fn a_rich_rule_that_denies_is_named() {
+    let (world, _server, patient) = with_server();
+    let firewalld = Firewalld::start(&world, &patient.host);
+    let mut command = patient.command(&["firewall"]);
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", firewalld.address());
+    let _agent = Process::spawn(patient.host.namespace(), "agent", &mut command).unwrap();
+    let client = patient.client(&[]);
+    client.qualified();
+    patient.ask_until("firewall.port", "ok").are_well();
+    let rule = "rule family=ipv4 port port=1024-65535 protocol=udp drop";
+    firewalld.tell(&[&format!("--add-rich-rule={rule}")]);
+    let findings = patient.ask_until("firewall.port", "fail");
+    findings.names("firewall.port", "fail", &["filter_IN_public_deny"]);
+    findings.names(
+        "firewall.way",
+        "fail",
+        &[
+            "a rich rule",
+            "--zone=public --list-rich-rules",
+            "--remove-rich-rule",
+        ],
+    );
+    firewalld.tell(&[&format!("--remove-rich-rule={rule}")]);
+    patient.ask_until("firewall.port", "ok").are_well();
+}

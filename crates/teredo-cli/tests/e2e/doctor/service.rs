@@ -267,3 +267,66 @@ fn ipv6_that_is_off_on_the_tunnel_is_named_and_mended() {
     patient.type_in(mend);
     patient.ask_until("service.state", "ok").are_well();
 }
+
+/// Settings that contradict the host or each other: an address that is not there, and a list that refuses the server.
+#[test]
+fn settings_that_lead_nowhere_are_named_and_mended() {
+    let (_world, _server, patient) = with_server();
+    let begins =
+        |lines: &str| fs::write(&patient.settings, format!("{SETTINGS}{lines}\n")).unwrap();
+    // All but the start of a client, which is the test's to end.
+    let type_in = |mend: &str| {
+        let lines: Vec<_> = mend.lines().take(2).collect();
+        patient.type_in(&lines.join("\n"));
+    };
+    begins("bind = \"192.168.1.77\"");
+    let findings = patient.ask();
+    type_in(findings.names(
+        "host.route",
+        "fail",
+        &["192.168.1.77", "no address of this host"],
+    ));
+    patient.ask().names("host.route", "ok", &[]);
+
+    begins("deny = [\"203.0.113.0/24\", \"192.0.0.0/8\"]");
+    {
+        let client = patient.client(&[]);
+        client.until(SECOND * 5, "the reason", |status| {
+            let reason = status.reason.as_deref().unwrap_or_default();
+            reason.contains("192.0.2.45 is in a network that 'deny' refuses")
+        });
+        let findings = patient.ask();
+        let mend = findings.names("server.address", "fail", &["192.0.0.0/8", "deny"]);
+        assert!(mend.contains("deny = [\"203.0.113.0/24\"]"), "{mend}");
+        type_in(mend);
+    }
+    let client = patient.client(&[]);
+    client.qualified();
+    patient.ask().names("server.address", "ok", &[]);
+}
+
+/// A server that does not start, because another program has its port.
+#[test]
+fn who_has_the_servers_port_is_named() {
+    let world = World::new(NatKind::None, NatKind::None);
+    let addresses = [80, 81].map(|last| Ipv4Addr::new(192, 0, 2, last));
+    let host = world.internet.host("second", &addresses).unwrap();
+    let patient = Patient::new(&world, host, "[server]\naddress = \"192.0.2.80\"\n");
+    let program = "import socket, time\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+                   s.bind(('0.0.0.0', 3544))\nprint('bound', flush=True)\ntime.sleep(60)";
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", program]);
+    let holder = Process::spawn(patient.host.namespace(), "holder", &mut command).unwrap();
+    holder.wait_for_line("bound", SECOND * 5).unwrap();
+    let findings = patient.ask();
+    let mend = findings.names(
+        "service.socket",
+        "fail",
+        &["no server runs: python3 (pid ", "has UDP port 3544"],
+    );
+    patient.type_in(mend.lines().next().unwrap());
+    holder.wait(SECOND * 5).unwrap();
+    let server = patient.start("server", &["server"]);
+    server.wait_for_line("serving", SECOND * 5).unwrap();
+    patient.ask().names("service.socket", "ok", &[]);
+}

@@ -55,8 +55,8 @@ fn core() -> Core {
     Core::new(now, end, [9; 32], ServerAddress::adjacent(SERVER), locals)
 }
 
-/// What answers there may be another program: that is said once, with the number of datagrams, and a secret or a firewall
-/// is not suspected.
+/// Another program may have the port: that is said once, with the number of datagrams, and a secret or a firewall is not
+/// suspected.
 #[test]
 fn garbage_alone_is_no_teredo_server() {
     let mut core = core();

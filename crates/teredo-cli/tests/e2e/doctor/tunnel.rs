@@ -1,0 +1,123 @@
+//! Rules against the tunnel's own traffic: of a client, of a relay and of a server.
+
+use super::*;
+
+fn ip6tables(host: &Host, rules: &[&str]) {
+    for rule in rules {
+        let output = run(host, Command::new("ip6tables").args(rule.split(' ')));
+        assert!(output.status.success(), "{rule}: {output:?}");
+    }
+}
+
+#[track_caller]
+fn answers(from: &Host, to: Ipv6Addr, is_wanted: bool) {
+    // A kernel that may not send says so.
+    let replies = teredo_lab::ping(from, to, 3, SECOND);
+    let is_answered = replies
+        .as_ref()
+        .is_ok_and(|replies| replies.are_all_in_order(3));
+    assert_eq!(is_answered, is_wanted, "{replies:?}");
+}
+
+/// "IPv6 is switched off" by policies: what gets out, and what comes back, each named and mended in turn.
+#[test]
+fn policies_of_ip6tables_are_named_and_mended() {
+    let (world, _server, patient) = with_server();
+    let _agent = patient.agent(&[]);
+    let client = patient.client(&[]);
+    client.qualified();
+    let far = world.right.host("bob").unwrap();
+    let other = world.client(&far, &[]);
+    let bob = other.qualified().address.unwrap();
+    answers(&patient.host, bob, true);
+    patient.ask().names("firewall.tunnel", "ok", &[]);
+    ip6tables(&patient.host, &["-P INPUT DROP", "-P OUTPUT DROP"]);
+    answers(&patient.host, bob, false);
+
+    let findings = patient.ask();
+    let mend = findings.names(
+        "firewall.tunnel",
+        "fail",
+        &[
+            "what it sends",
+            "chain 'ip6 filter OUTPUT': its policy is drop",
+            "ip6tables -I OUTPUT -o teredo -j ACCEPT",
+        ],
+    );
+    patient.type_in(mend);
+    let findings = patient.ask();
+    let mend = findings.names(
+        "firewall.tunnel",
+        "fail",
+        &["the answers", "chain 'ip6 filter INPUT'"],
+    );
+    patient.type_in(mend);
+    patient.ask().names("firewall.tunnel", "ok", &[]);
+    answers(&patient.host, bob, true);
+
+    // Who lets single ports out alone means it.
+    ip6tables(
+        &patient.host,
+        &["-F OUTPUT", "-A OUTPUT -p tcp --dport 443 -j ACCEPT"],
+    );
+    patient.ask().names("firewall.tunnel", "ok", &[]);
+}
+
+/// A relay whose host does not let packets through, as Docker leaves it.
+#[test]
+fn a_relay_that_may_not_forward_is_named_and_mended() {
+    let world = World::dual_stack(NatKind::PortRestricted);
+    let host = world.relay_host(Ipv4Addr::new(192, 0, 2, 99));
+    let native = world.native(Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1));
+    let _server = world.serve();
+    let patient = Patient::new(&world, host, "[relay]\naddress = \"192.0.2.99\"\n");
+    let relay = patient.start("relay", &["relay"]);
+    relay.wait_for_line("relaying", SECOND * 5).unwrap();
+    let alice = world.left.host("alice").unwrap();
+    let client = world.client(&alice, &["--protect"]);
+    let address = client.qualified().address.unwrap();
+    answers(&native, address, true);
+
+    ip6tables(&patient.host, &["-P FORWARD DROP"]);
+    answers(&native, address, false);
+    let findings = patient.ask();
+    let mend = findings.names(
+        "firewall.tunnel",
+        "fail",
+        &["what its relay forwards", "chain 'ip6 filter FORWARD'"],
+    );
+    patient.type_in(mend);
+    answers(&native, address, true);
+    patient.ask().names("firewall.tunnel", "ok", &[]);
+    // Answers alone are a policy of their own.
+    nft(
+        &patient.host,
+        "flush ruleset; table ip6 own { chain forward { type filter hook forward priority 0; \
+         iifname \"teredo\" ct state new drop; }; }",
+    );
+    patient.ask().names("firewall.tunnel", "ok", &[]);
+}
+
+/// A server sends its clients' tests into the IPv6 Internet.
+#[test]
+fn a_server_that_may_not_send_is_named_and_mended() {
+    let world = World::new(NatKind::None, NatKind::None);
+    let addresses = [80, 81].map(|last| Ipv4Addr::new(192, 0, 2, last));
+    let native = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1);
+    let host = world
+        .internet
+        .native_host("second", &addresses, native)
+        .unwrap();
+    let patient = Patient::new(&world, host, "[server]\naddress = \"192.0.2.80\"\n");
+    let server = patient.start("server", &["server"]);
+    server.wait_for_line("serving", SECOND * 5).unwrap();
+    ip6tables(&patient.host, &["-P OUTPUT DROP"]);
+    let findings = patient.ask();
+    let mend = findings.names(
+        "firewall.tunnel",
+        "fail",
+        &["its server sends", "chain 'ip6 filter OUTPUT'"],
+    );
+    patient.type_in(mend);
+    patient.ask().names("firewall.tunnel", "ok", &[]);
+}
