@@ -26,6 +26,7 @@
 //! | `peers` | §5.2: the list of recent peers |
 //! | `budget` | §7.3, §7.4: how much strangers can make a client send |
 //! | `discovery` | §5.2.8: clients on the same link |
+//! | `traversal` | RFC 6081 §5.2: peers behind symmetric NATs |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
 
 mod budget;
@@ -41,12 +42,14 @@ mod qualify;
 mod receive;
 mod resume;
 mod send;
+mod traversal;
 
 pub use config::{ClientConfig, ServerAddress};
 pub use discovery::LocalSubnet;
 pub use event::{Event, Nat, Reason, State, Status};
 pub use peers::{PeerState, PeerStatus, PeerTraffic};
 pub use resume::Resumption;
+pub use traversal::{NatTraversal, ParseNatTraversalError};
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};

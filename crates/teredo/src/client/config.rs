@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::NatTraversal;
 use crate::Keyring;
 use crate::policy::DestinationPolicy;
 
@@ -55,6 +56,8 @@ pub struct ClientConfig {
     /// [`Self::refresh_interval`].
     /// Off: the search keeps a second port open for minutes, and succeeds only behind a NAT that hairpins.
     pub determine_refresh_interval: bool,
+    /// How to get through NATs. By RFC 6081.
+    pub nat_traversal: NatTraversal,
     /// Where nothing may be sent.
     pub destinations: DestinationPolicy,
     /// The identifiers and secrets for secure qualification (RFC 4380 §5.2.2). None.
@@ -75,6 +78,7 @@ impl Default for ClientConfig {
             max_total_queue_bytes: 4 * 1024 * 1024,
             local_discovery: true,
             determine_refresh_interval: false,
+            nat_traversal: NatTraversal::default(),
             destinations: DestinationPolicy::default(),
             keyring: Keyring::default(),
         }

@@ -182,24 +182,22 @@ impl Client {
             return false;
         }
         self.peers.peer_mut(slot).bubble_sent(now, BubbleCause::Ask);
-        let target = self.peers.address(slot);
         let on_the_link = self.on_the_link(now, slot, teredo);
-        let ttl = match self.peers.peer(slot).path(now) {
+        let path = self.peers.peer(slot).path(now);
+        let ttl = match path {
             Some(_) => None,
             None => self.opening.ttl(number),
         };
         if ttl.is_some() {
             self.peers.peer_mut(slot).cut_short();
         }
-        for (to, ttl) in on_the_link
-            .map(|to| (to, None))
-            .into_iter()
-            .chain([(teredo.mapped, ttl), (server_of(teredo), None)])
-        {
-            self.outbox.udp_with_ttl(to, ttl, |out| {
-                wire::emit_bubble(own, target, HOP_LIMIT, out);
-            });
+        // A peer behind a symmetric NAT is not at the mapping in its address.
+        let elsewhere = path.filter(|path| on_the_link != Some(*path));
+        if let Some(to) = on_the_link {
+            self.push_direct_bubble(slot, to, None, own);
         }
+        self.push_direct_bubble(slot, elsewhere.unwrap_or(teredo.mapped), ttl, own);
+        self.push_indirect_bubble(now, slot, teredo, own);
         if on_the_link.is_some() {
             self.announce_locally(now);
         }
@@ -213,7 +211,7 @@ impl Client {
     /// or outdated local bubble would cut the peer off.
     fn on_the_link(&self, now: Instant, slot: u32, target: TeredoAddress) -> Option<SocketAddrV4> {
         match self.peers.peer(slot).path(now) {
-            Some(path) => (path != target.mapped).then_some(path),
+            Some(path) => self.discovery.reaches(path).then_some(path),
             None => self.neighbour(now, target),
         }
     }
@@ -268,6 +266,7 @@ impl Client {
         now: Instant,
         source: Ipv6Addr,
         origin: Option<SocketAddrV4>,
+        nonce: Option<[u8; 4]>,
     ) -> Result<(), DropReason> {
         let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::NotQualified);
@@ -275,7 +274,8 @@ impl Client {
         let (own, own_mapping) = (service.ipv6, service.address.mapped);
         // A Teredo peer is at the mapping in its address; a peer of the same server can forge the origin as easily as
         // the address. Relays and `miredo` are known by the origin alone.
-        let to = match TeredoAddress::from_ipv6(source) {
+        let teredo = TeredoAddress::from_ipv6(source);
+        let to = match teredo {
             Some(teredo) => {
                 self.check_target(teredo)?;
                 teredo.mapped
@@ -291,6 +291,9 @@ impl Client {
             return Err(DropReason::RefusedDestination);
         }
         let known = self.peers.find(&source);
+        if let Some(slot) = known {
+            self.peers.peer_mut(slot).nonces.receive(nonce);
+        }
         let known = known.map(|slot| self.peers.peer(slot));
         let to = known.and_then(|peer| peer.path(now)).unwrap_or(to);
         // R4380-7.4-01, W-03
@@ -306,9 +309,12 @@ impl Client {
         self.count_evictions();
         let peer = self.peers.peer_mut(slot);
         peer.answer_sent(now, *to.ip());
+        peer.nonces.receive(nonce);
         self.peers.touch(slot);
-        self.outbox
-            .udp(to, |out| wire::emit_bubble(own, source, HOP_LIMIT, out));
+        self.push_direct_bubble(slot, to, None, own);
+        if let Some(teredo) = teredo {
+            self.ask_back(now, slot, teredo);
+        }
         Ok(())
     }
 
@@ -362,7 +368,7 @@ fn attempt_after(attempts: u8) -> Attempt {
     }
 }
 
-fn server_of(target: TeredoAddress) -> SocketAddrV4 {
+pub(super) fn server_of(target: TeredoAddress) -> SocketAddrV4 {
     SocketAddrV4::new(target.server, PORT)
 }
 

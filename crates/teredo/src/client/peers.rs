@@ -22,6 +22,7 @@ pub(super) use table::Peers;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use super::traversal::Nonces;
 use crate::Instant;
 
 /// How long a path is valid after the last packet from the peer (R4380-5.2.4-01).
@@ -88,6 +89,8 @@ pub(super) struct Peer {
     outer: Option<Ipv4Addr>,
     /// The time under which the entry is listed for its outer address.
     listed: Instant,
+    /// What relates bubbles to each other (RFC 6081 §5.2).
+    pub(super) nonces: Nonces,
     /// When the first packet in the queue came, for a peer with an outer address.
     waiting_since: Option<Instant>,
     pub(super) traffic: PeerTraffic,
@@ -219,10 +222,11 @@ impl Peer {
     /// was asked in vain and then appears would wait up to 300 s for its first answer (R4380-5.2.6-05, A-07).
     ///
     /// DEVIATION(rfc4380 §5.2.6): an answer need not be 2 s apart from a direct bubble that expired on the way. The
-    /// peer did not receive that one; if both ask at once, both would wait 2 s for nothing.
+    /// peer did not receive that one; if both ask at once, both would wait 2 s for nothing. The same is true of an answer
+    /// with a nonce that no bubble has repeated: without it, a peer does not believe what comes from a symmetric NAT.
     pub(super) fn may_bubble(&self, now: Instant, cause: BubbleCause) -> bool {
         let spaced = self.last_bubble.is_none_or(|at| now - at >= BUBBLE_SPACING);
-        let owed = cause == BubbleCause::Answer && self.cut_short;
+        let owed = cause == BubbleCause::Answer && (self.cut_short || self.nonces.owes_answer());
         (spaced || owed) && self.within_limit(now, cause)
     }
 

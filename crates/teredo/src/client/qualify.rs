@@ -147,6 +147,19 @@ impl Qualification {
         })
     }
 
+    /// The first server that sees two mappings, with the one that its primary address sees (R6081-5.2-01), once no other
+    /// server is likely to disagree: each has answered, was given up, or was silent for one timeout.
+    fn symmetric(&self) -> Option<(ServerAddress, SocketAddrV4)> {
+        let is_open = |inquiry: &Inquiry| inquiry.due.is_some() && inquiry.attempts < 2;
+        let mut inquiries = self.inquiries.iter();
+        let seen = inquiries.find_map(|inquiry| {
+            let mapped = inquiry.primary.mapping?;
+            let other = inquiry.secondary.mapping?;
+            (mapped != other).then_some((inquiry.server, mapped))
+        });
+        seen.filter(|_| !self.inquiries.iter().any(is_open))
+    }
+
     /// Why the qualification failed: the open point of the server that answered most, the first of several.
     fn failure(&self) -> Reason {
         self.inquiries
@@ -259,6 +272,14 @@ impl Client {
         let Phase::Starting { qualification, .. } = &self.phase else {
             return;
         };
+        if self.config.nat_traversal.passes_symmetric()
+            && let Some((server, mapped)) = qualification.symmetric()
+            // The policy may be another one by now (R4380-GU-04).
+            && self.config.destinations.permits(mapped)
+        {
+            self.nat = Nat::Symmetric;
+            return self.qualified(now, server, mapped);
+        }
         if qualification.next_deadline().is_some() {
             return;
         }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use super::discovery::ALL_NODES;
 use super::peers::{Contact, Probe};
 use super::send::is_carried;
+use super::traversal::nonce_of;
 use super::{Client, Phase};
 use crate::wire::{self, Datagram, Icmpv6, Ipv6Packet, TeredoAddress, protocol};
 use crate::{DropReason, Instant};
@@ -97,7 +98,9 @@ impl Client {
         self.heard_server(now);
         let packet = datagram.packet;
         if packet.is_bubble() {
-            self.answer_bubble(now, packet.source(), datagram.origin.map(|origin| origin.0))?;
+            let nonce = nonce_of(&datagram.trailers);
+            let origin = datagram.origin.map(|origin| origin.0);
+            self.answer_bubble(now, packet.source(), origin, nonce)?;
             return Ok(None);
         }
         // Not forwarded: the server is also the relay (§5.3.1).
@@ -173,11 +176,29 @@ impl Client {
             Some(teredo) if teredo.mapped == from => {
                 let slot = self.peers.find_or_insert(now, source, Some(*from.ip()));
                 self.count_evictions();
-                Ok(self.accept_verified(now, slot, from, datagram))
+                let answers = packet.is_bubble() && self.take_nonce(slot, &datagram.trailers);
+                let is_awaited = self.awaits_greeting(now, slot);
+                let delivered = self.accept_verified(now, slot, from, datagram);
+                if answers && is_awaited {
+                    self.greet_back(slot, from);
+                }
+                Ok(delivered)
             }
             // Case 5: a local bubble announced this address (R4380-5.2.3-12).
             Some(teredo) if neighbour.is_some() => {
                 Ok(self.receive_from_neighbour(now, from, teredo.mapped, datagram))
+            }
+            // RFC 6081 §5.2.4.4: a peer behind a symmetric NAT is elsewhere, and has our nonce (R6081-5.2.4.4-02).
+            Some(_) if packet.is_bubble() => {
+                let slot = entry.filter(|&slot| self.take_nonce(slot, &datagram.trailers));
+                let slot = slot.ok_or(DropReason::MappingMismatch)?;
+                // R6081-5.2.4.4-04
+                let is_awaited = self.awaits_greeting(now, slot);
+                let delivered = self.accept_verified(now, slot, from, datagram);
+                if is_awaited {
+                    self.greet_back(slot, from);
+                }
+                Ok(delivered)
             }
             // Case 6 for a Teredo source: no test can verify it, and an honest peer sends from its mapping
             // (R6169-2.2-01).

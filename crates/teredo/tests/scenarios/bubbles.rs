@@ -88,8 +88,19 @@ fn a_silent_peer_gets_four_pairs_of_bubbles_and_is_given_up() {
             packets::endpoints(pair[0].payload()),
             (address(&world, client), peer_address())
         );
-        assert_eq!(pair[0].payload(), pair[1].payload());
     }
+    // R6081-5.2.4.1-01, R6081-5.2.4.2-02, R6081-7-01: the indirect ones have a nonce each, the direct ones have none.
+    let mut nonces = Vec::new();
+    for pair in sent.chunks(2) {
+        let [direct, indirect] = [0, 1].map(|index| pair[index].payload());
+        assert_eq!(direct.len(), 40);
+        let nonce = indirect.strip_prefix(direct).unwrap();
+        assert_eq!((nonce.len(), &nonce[..2]), (6, &[1, 4][..]));
+        nonces.push(nonce.to_vec());
+    }
+    nonces.sort_unstable();
+    nonces.dedup();
+    assert_eq!(nonces.len(), 4);
     assert_eq!(data(&world, client), []);
 
     let errors = world.client(client).errors();

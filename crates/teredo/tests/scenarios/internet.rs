@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use teredo::client::{Event, LocalSubnet, Reason, State, Status};
+use teredo::client::{Event, LocalSubnet, NatTraversal, Reason, State, Status};
 use teredo::wire::{Datagram, TeredoAddress};
 use teredo::{ClientConfig, Instant, Node, ServerAddress};
 use teredo_sim::{ClientId, HostId, NatBehaviour, NatId, Network, Record, World};
@@ -102,6 +102,14 @@ pub(crate) fn client_with(
     let client = world.add_idle_client(nat, local(number), config);
     world.start(client, &[SERVER]);
     client
+}
+
+/// The settings of a client without the extensions of RFC 6081.
+pub(crate) fn by_rfc4380() -> ClientConfig {
+    ClientConfig {
+        nat_traversal: NatTraversal::Rfc4380,
+        ..ClientConfig::default()
+    }
 }
 
 /// A client at 198.51.100.`number` without a NAT; started, not yet qualified.

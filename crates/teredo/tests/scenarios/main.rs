@@ -36,4 +36,5 @@ mod server_flood;
 mod servers;
 mod several_servers;
 mod sunset;
+mod symmetric;
 mod unsupported;

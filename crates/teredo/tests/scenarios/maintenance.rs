@@ -273,7 +273,8 @@ fn lost_refreshes_are_repeated() {
 #[test]
 fn a_client_that_moves_behind_a_symmetric_nat_goes_off_line() {
     let mut world = world(1);
-    let client = qualified_client(&mut world, 1, NatBehaviour::restricted());
+    let client = client_with(&mut world, 1, NatBehaviour::restricted(), by_rfc4380());
+    qualify(&mut world, client);
     let bad = nat(&mut world, 2, NatBehaviour::symmetric());
     world.rebind(client, bad, local(2));
     world.run_for(SECOND);
@@ -287,7 +288,8 @@ fn a_client_that_moves_behind_a_symmetric_nat_goes_off_line() {
 #[test]
 fn a_new_mapping_is_looked_at_from_both_sides() {
     let mut world = world(1);
-    let client = qualified_client(&mut world, 1, NatBehaviour::restricted());
+    let client = client_with(&mut world, 1, NatBehaviour::restricted(), by_rfc4380());
+    qualify(&mut world, client);
     let bad = nat(&mut world, 2, NatBehaviour::symmetric());
     world.rebind(client, bad, local(1));
     assert_eq!(state(&world, client), State::Qualified);
@@ -295,6 +297,23 @@ fn a_new_mapping_is_looked_at_from_both_sides() {
     assert_eq!(state(&world, client), State::Offline);
     assert_eq!(status(&world, client).nat, Nat::Symmetric);
     assert!(addresses(&world, client).last().is_some_and(|(_, up)| !up));
+}
+
+/// R6081-5.2-01: with the extensions it has an address there, with the mapping that the primary address sees.
+#[test]
+fn a_client_that_moves_behind_a_symmetric_nat_stays_in_service() {
+    let mut world = world(1);
+    let client = qualified_client(&mut world, 1, NatBehaviour::restricted());
+    let other = nat(&mut world, 2, NatBehaviour::symmetric());
+    world.rebind(client, other, local(1));
+    world.run_for(SECOND);
+    assert_eq!(state(&world, client), State::Qualified);
+    assert_eq!(status(&world, client).nat, Nat::Symmetric);
+    assert_eq!(teredo(&world, client).mapped.ip().octets()[3], 2);
+    // The refresh finds the mapping as it was.
+    let address = address(&world, client);
+    world.run_for(seconds(600));
+    assert_eq!(status(&world, client).address, Some(address));
 }
 
 /// R4380-MS-05: another local address or network causes a new qualification at once.

@@ -1,9 +1,13 @@
-//! The pairs of NATs that connect with RFC 4380 alone: the cells marked "Y" in figure 1 of RFC 6081.
+//! The pairs of NATs that connect: with RFC 4380 alone the cells marked "Y" in figure 1 of RFC 6081, with the extensions
+//! the others that it promises.
 
 use std::fmt::Write as _;
 
-use teredo::client::State;
-use teredo_sim::{ClientId, NatBehaviour, PortAssignment, World};
+use std::net::SocketAddrV4;
+
+use teredo::ClientConfig;
+use teredo::client::{NatTraversal, State};
+use teredo_sim::{ClientId, NatBehaviour, Network, PortAssignment, World};
 
 use crate::internet::*;
 use crate::packets;
@@ -24,7 +28,7 @@ const KINDS: [(&str, Kind); 6] = [
 ];
 
 /// All but symmetric NATs connect; behind a symmetric one there is no service. No NAT counts as a cone.
-const EXPECTED: &str = "\
+const BY_RFC_4380: &str = "\
 from \\ to     public       cone         restricted   port-restr.  open-input   symmetric
 public        yes          yes          yes          yes          yes          no
 cone          yes          yes          yes          yes          yes          no
@@ -34,20 +38,48 @@ open-input    yes          yes          yes          yes          yes          n
 symmetric     no           no           no           no           no           no
 ";
 
-fn add(world: &mut World, number: u8, kind: Kind, ports: PortAssignment) -> ClientId {
+/// R6081-5.2: with nonces, a symmetric NAT meets those that let in whoever was sent to, from any port.
+const BY_RFC_6081: &str = "\
+from \\ to     public       cone         restricted   port-restr.  open-input   symmetric
+public        yes          yes          yes          yes          yes          yes
+cone          yes          yes          yes          yes          yes          yes
+restricted    yes          yes          yes          yes          yes          yes
+port-restr.   yes          yes          yes          yes          yes          no
+open-input    yes          yes          yes          yes          yes          no
+symmetric     yes          yes          yes          no           no           no
+";
+
+fn add(
+    world: &mut World,
+    number: u8,
+    kind: Kind,
+    ports: PortAssignment,
+    way: NatTraversal,
+) -> ClientId {
+    let config = ClientConfig {
+        nat_traversal: way,
+        ..ClientConfig::default()
+    };
     let client = match kind {
-        Kind::Public => public_client(world, number),
-        Kind::Behind(behaviour) => client(world, number, NatBehaviour { ports, ..behaviour }),
+        Kind::Public => {
+            let address = SocketAddrV4::new([198, 51, 100, number].into(), 40_000);
+            let client = world.add_idle_client(Network::Internet, address, config);
+            world.start(client, &[SERVER]);
+            client
+        }
+        Kind::Behind(behaviour) => {
+            client_with(world, number, NatBehaviour { ports, ..behaviour }, config)
+        }
     };
     let _ = world.run_until(seconds(5), |world| state(world, client) == State::Qualified);
     client
 }
 
 /// Whether a packet and its answer arrive.
-fn connects(one: Kind, two: Kind, ports: PortAssignment) -> bool {
+fn connects(one: Kind, two: Kind, ports: PortAssignment, way: NatTraversal) -> bool {
     let mut world = world(1);
-    let a = add(&mut world, 1, one, ports);
-    let b = add(&mut world, 2, two, ports);
+    let a = add(&mut world, 1, one, ports, way);
+    let b = add(&mut world, 2, two, ports, way);
     let (Some(from), Some(to)) = (status(&world, a).address, status(&world, b).address) else {
         return false;
     };
@@ -59,7 +91,30 @@ fn connects(one: Kind, two: Kind, ports: PortAssignment) -> bool {
         && delivered(&world, a) == [packets::udp(to, from, 2)]
 }
 
-/// R4380-4-08, R4380-5.2.1-11, R4380-5.2.4-06, R4380-5.2.4-10: every pair, by simulation, with each port assignment.
+fn table(ports: PortAssignment, way: NatTraversal) -> String {
+    let mut table = format!("{:<14}", "from \\ to");
+    for (name, _) in KINDS {
+        write!(table, "{name:<13}").unwrap();
+    }
+    for (name, one) in KINDS {
+        table.truncate(table.trim_end().len());
+        write!(table, "\n{name:<14}").unwrap();
+        for (_, two) in KINDS {
+            let answer = if connects(one, two, ports, way) {
+                "yes"
+            } else {
+                "no"
+            };
+            write!(table, "{answer:<13}").unwrap();
+        }
+    }
+    table.truncate(table.trim_end().len());
+    table.push('\n');
+    table
+}
+
+/// R4380-4-08, R4380-5.2.1-11, R4380-5.2.4-06, R4380-5.2.4-10, R6081-5.2.4.4-02: every pair, by simulation, with each
+/// port assignment.
 #[test]
 fn who_reaches_whom() {
     for ports in [
@@ -67,24 +122,12 @@ fn who_reaches_whom() {
         PortAssignment::Sequential,
         PortAssignment::Random,
     ] {
-        let mut table = format!("{:<14}", "from \\ to");
-        for (name, _) in KINDS {
-            write!(table, "{name:<13}").unwrap();
+        for (way, expected) in [
+            (NatTraversal::Rfc4380, BY_RFC_4380),
+            (NatTraversal::Rfc6081, BY_RFC_6081),
+        ] {
+            let table = table(ports, way);
+            assert_eq!(table, expected, "{way} with {ports:?} ports:\n{table}");
         }
-        for (name, one) in KINDS {
-            table.truncate(table.trim_end().len());
-            write!(table, "\n{name:<14}").unwrap();
-            for (_, two) in KINDS {
-                let answer = if connects(one, two, ports) {
-                    "yes"
-                } else {
-                    "no"
-                };
-                write!(table, "{answer:<13}").unwrap();
-            }
-        }
-        table.truncate(table.trim_end().len());
-        table.push('\n');
-        assert_eq!(table, EXPECTED, "with {ports:?} ports:\n{table}");
     }
 }

@@ -127,7 +127,8 @@ fn behind_two_nats_the_second_bubble_gets_through_and_later_peers_profit() {
     let mut world = world(1);
     let outer = nat(&mut world, 1, NatBehaviour::port_restricted());
     let inner = world.add_nat_in(outer, NatBehaviour::port_restricted(), [100, 64, 0, 2]);
-    let client = world.add_client(inner, local(1), &[SERVER]);
+    let client = world.add_idle_client(inner, local(1), by_rfc4380());
+    world.start(client, &[SERVER]);
     qualify(&mut world, client);
     let peers =
         [2, 3].map(|number| qualified_client(&mut world, number, NatBehaviour::port_restricted()));
@@ -144,6 +145,28 @@ fn behind_two_nats_the_second_bubble_gets_through_and_later_peers_profit() {
             world.now() - start
         );
     }
+}
+
+/// R6081-3.1-01: with the extensions, the first one is found at once, too: its own indirect bubble is answered by one that
+/// goes all the way.
+#[test]
+fn behind_two_nats_a_peer_that_asks_back_is_found_at_once() {
+    let mut world = world(1);
+    let outer = nat(&mut world, 1, NatBehaviour::port_restricted());
+    let inner = world.add_nat_in(outer, NatBehaviour::port_restricted(), [100, 64, 0, 2]);
+    let client = world.add_client(inner, local(1), &[SERVER]);
+    qualify(&mut world, client);
+    let peer = qualified_client(&mut world, 2, NatBehaviour::port_restricted());
+    let start = world.now();
+    send(&mut world, client, peer, 1);
+    let there = world.run_until(seconds(10), |world| !delivered(world, peer).is_empty());
+    assert!(there, "{}", world.capture());
+    assert!(
+        world.now() - start < 8 * ROUND_TRIP,
+        "{:?}",
+        world.now() - start
+    );
+    assert_eq!(direct(&world, client, peer), [2, 64]);
 }
 
 /// An existing path is verified with bubbles that go all the way: both NATs are open.
@@ -185,7 +208,8 @@ fn a_loss_on_a_path_in_use_makes_no_bubble_go_further() {
     let c = qualified_client(&mut world, 3, NatBehaviour::open_input());
     send(&mut world, a, c, 1);
     world.run_for(SECOND);
-    assert_eq!(direct(&world, a, c), [2]);
+    // The second one answers the peer's indirect bubble.
+    assert_eq!(direct(&world, a, c), [2, 64]);
     assert_eq!(numbers(&world, c), [1]);
 }
 

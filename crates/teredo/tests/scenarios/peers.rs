@@ -66,14 +66,15 @@ fn the_first_five_packets_arrive_in_order() {
             assert_eq!(numbers(&world, a), [9]);
             assert_eq!(numbers(&world, b), [0, 1, 2, 3, 4, 5]);
 
-            // One direct and one indirect bubble of the first client, one direct answer; none reaches a host.
+            // A direct and an indirect bubble of each client, and an answer to the second indirect one; none reaches a
+            // host.
             let sent = bubbles(&world, a);
             let to: Vec<_> = sent
                 .iter()
                 .map(|record| record.datagram.destination)
                 .collect();
-            assert_eq!(to, [mapped, socket("192.0.2.1:3544")]);
-            assert_eq!(bubbles(&world, b).len(), 1);
+            assert_eq!(to, [mapped, socket("192.0.2.1:3544"), mapped]);
+            assert_eq!(bubbles(&world, b).len(), 2);
             assert_eq!(status(&world, a).trusted_peers, 1);
         }
     }

@@ -203,14 +203,11 @@ fn nothing_is_carried_before_qualification() {
 fn a_symmetric_nat_is_found_by_its_ports() {
     for mapping in [Mapping::AddressDependent, Mapping::AddressAndPortDependent] {
         let mut world = world(1);
-        let client = client(
-            &mut world,
-            1,
-            NatBehaviour {
-                mapping,
-                ..NatBehaviour::symmetric()
-            },
-        );
+        let behaviour = NatBehaviour {
+            mapping,
+            ..NatBehaviour::symmetric()
+        };
+        let client = client_with(&mut world, 1, behaviour, by_rfc4380());
         world.run_for(ROUND_TRIP);
         let mapped: Vec<_> = solicitations(&world, client)
             .iter()
@@ -241,7 +238,7 @@ fn a_symmetric_nat_is_found_by_its_addresses() {
         }
         Some(answer)
     });
-    let client = client(&mut world, 1, NatBehaviour::restricted());
+    let client = client_with(&mut world, 1, NatBehaviour::restricted(), by_rfc4380());
     world.run_for(ROUND_TRIP);
     assert_eq!(
         reason(&world, client),

@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use teredo::client::{Event, Nat, Reason, State};
+use teredo::client::{Event, Nat, NatTraversal, Reason, State};
 use teredo::server::{Answer, Security};
 use teredo::wire::{Datagram, PORT, Secret};
 use teredo::{
@@ -343,7 +343,10 @@ fn each_server_has_its_own_secret() {
 fn a_symmetric_nat_is_told() {
     let mut world = World::new(1);
     SecureServer::add(&mut world, SERVER, alice(false));
-    let config = with_secret("alice", KEY);
+    let config = ClientConfig {
+        nat_traversal: NatTraversal::Rfc4380,
+        ..with_secret("alice", KEY)
+    };
     let client = client_with(&mut world, 1, NatBehaviour::symmetric(), config);
     world.run_for(SECOND);
     assert!(matches!(

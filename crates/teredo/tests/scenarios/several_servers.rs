@@ -173,12 +173,33 @@ fn a_nat_that_all_servers_see_as_symmetric_is() {
             set_silent(&mut world, dead, true);
         }
         let nat = nat(&mut world, 1, NatBehaviour::symmetric());
-        let client = world.add_client(nat, local(1), &[OTHER_SERVER, SERVER]);
+        let client = world.add_idle_client(nat, local(1), by_rfc4380());
+        world.start(client, &[OTHER_SERVER, SERVER]);
         assert!(world.run_until(seconds(20), |world| state(world, client) == State::Offline));
         assert!(matches!(
             reason(&world, client),
             Some(Reason::SymmetricNat { .. })
         ));
+        assert_eq!(status(&world, client).nat, Nat::Symmetric);
+    }
+}
+
+/// R6081-5.2-01: the same with the extensions. A dead server costs one timeout, and not the time until it is given up.
+#[test]
+fn a_client_behind_such_a_nat_takes_a_server_that_answers() {
+    for (dead, at_most) in [(None, 2 * SECOND), (Some(OTHER_SERVER), seconds(5))] {
+        let mut world = world(1);
+        if let Some(dead) = dead {
+            set_silent(&mut world, dead, true);
+        }
+        let nat = nat(&mut world, 1, NatBehaviour::symmetric());
+        let client = world.add_client(nat, local(1), &[OTHER_SERVER, SERVER]);
+        qualify(&mut world, client);
+        assert!(
+            elapsed(world.now()) <= at_most,
+            "{:?}",
+            elapsed(world.now())
+        );
         assert_eq!(status(&world, client).nat, Nat::Symmetric);
     }
 }

@@ -83,7 +83,8 @@ fn a_peer_that_cannot_be_reached_is_reported() {
 fn a_peer_behind_a_symmetric_nat_is_reported() {
     let mut world = world(1);
     let a = qualified_client(&mut world, 1, NatBehaviour::port_restricted());
-    let b = qualified_client(&mut world, 2, NatBehaviour::port_restricted());
+    let b = client_with(&mut world, 2, NatBehaviour::port_restricted(), by_rfc4380());
+    qualify(&mut world, b);
     let known = address(&world, b);
     let symmetric = nat(&mut world, 3, NatBehaviour::symmetric());
     world.rebind(b, symmetric, local(2));

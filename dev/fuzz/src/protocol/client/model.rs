@@ -7,7 +7,8 @@ use std::time::Duration;
 use teredo::client::{Event, LocalSubnet, Reason, State};
 use teredo::policy::DestinationPolicy;
 use teredo::wire::{
-    DISCOVERY, Datagram, Flags, Icmpv6, Ipv6Packet, MTU, PORT, TeredoAddress, is_teredo,
+    DISCOVERY, Datagram, Flags, Icmpv6, Ipv6Packet, MTU, PORT, TeredoAddress, Trailer, Trailers,
+    is_teredo,
 };
 use teredo::{Credentials, Destination, Instant, ServerAddress, Transmit};
 
@@ -55,6 +56,9 @@ pub struct Model {
     /// Addresses that others have named to the client.
     named: HashSet<Ipv6Addr>,
     peers: HashMap<Ipv6Addr, Peer>,
+    /// The peer whose indirect bubble this call is about, or whose direct bubble with our nonce.
+    asks: Option<Ipv6Addr>,
+    answers: Option<Ipv6Addr>,
 }
 
 pub struct Test {
@@ -74,6 +78,14 @@ struct Peer {
     /// The last direct bubble expired on the way.
     cut_short: bool,
     last_test: Option<Instant>,
+    /// RFC 6081 §5.2: the nonce of the last indirect bubble to the peer and from it, and whether that was repeated.
+    sent: Option<[u8; 4]>,
+    received: Option<[u8; 4]>,
+    repeated: bool,
+    /// Where bubbles with the nonce came from.
+    learned: HashSet<SocketAddrV4>,
+    /// When an indirect bubble was sent.
+    last_indirect: Option<Instant>,
     /// Bubbles without a direct response.
     asked: Vec<Instant>,
     answered: Vec<Instant>,
@@ -96,6 +108,8 @@ pub struct Sent {
     bubbles: BTreeMap<Ipv6Addr, Vec<SocketAddrV4>>,
     /// Those whose direct bubble expires on the way.
     cut_short: HashSet<Ipv6Addr>,
+    /// Those whose nonce was not repeated before.
+    owed: HashSet<Ipv6Addr>,
 }
 
 impl Sent {
@@ -138,6 +152,8 @@ impl Model {
             last_local: None,
             named: HashSet::new(),
             peers: HashMap::new(),
+            asks: None,
+            answers: None,
         }
     }
 
@@ -164,10 +180,26 @@ impl Model {
                 peer.responded();
             }
         }
-        let Ok(Datagram { packet, .. }) = Datagram::parse(bytes) else {
+        let Ok(Datagram {
+            packet, trailers, ..
+        }) = Datagram::parse(bytes)
+        else {
             return;
         };
         self.named.insert(packet.source());
+        let server = self.own.map(|own| SocketAddrV4::new(own.server, PORT));
+        if packet.is_bubble() {
+            let nonce = nonce_of(&trailers);
+            let peer = self.peers.entry(packet.source()).or_default();
+            if Some(from) == server {
+                self.asks = Some(packet.source());
+                peer.repeated &= peer.received == nonce;
+                peer.received = nonce;
+            } else if nonce.is_some() && peer.sent == nonce {
+                self.answers = Some(packet.source());
+                peer.learned.insert(from);
+            }
+        }
         if let Some(peer) = self.peers.get_mut(&packet.source()) {
             peer.responded();
             if let Ok(Icmpv6::EchoReply { data, .. }) = Icmpv6::parse(&packet)
@@ -211,6 +243,8 @@ impl Model {
     pub fn forget_questions(&mut self) {
         for peer in self.peers.values_mut() {
             peer.last_bubble = None;
+            peer.last_indirect = None;
+            peer.repeated = false;
             peer.last_test = None;
             peer.responded();
         }
@@ -244,7 +278,7 @@ impl Model {
         assert_eq!(packet.source(), self.own_address());
         self.check_destination(to);
         match TeredoAddress::from_ipv6(packet.destination()) {
-            Some(teredo) => self.check_path(teredo.mapped, to),
+            Some(teredo) => self.check_path(packet.destination(), teredo.mapped, to),
             None => {
                 let peer = self.peers.get(&packet.destination());
                 assert!(
@@ -255,10 +289,14 @@ impl Model {
         }
     }
 
-    /// A peer is reached at its mapping, or at the address from its local bubble.
-    fn check_path(&self, mapped: SocketAddrV4, to: SocketAddrV4) {
+    /// A peer is reached at its mapping, at the address from its local bubble, or where its bubble with our nonce came
+    /// from.
+    fn check_path(&self, peer: Ipv6Addr, mapped: SocketAddrV4, to: SocketAddrV4) {
+        let learned = |peer: &Peer| peer.learned.contains(&to);
         assert!(
-            to == mapped || self.told.contains(&(mapped, to)),
+            to == mapped
+                || self.told.contains(&(mapped, to))
+                || self.peers.get(&peer).is_some_and(learned),
             "{to} for {mapped}"
         );
     }
@@ -329,7 +367,12 @@ impl Model {
                 assert_ne!(to.ip(), DISCOVERY.ip());
                 let datagram = Datagram::parse(bytes).expect("what is sent is a datagram");
                 assert_eq!(datagram.origin, None);
-                assert!(datagram.trailers.as_bytes().is_empty());
+                let target = datagram.packet.destination();
+                let owes = |peer: &Peer| peer.received.is_some() && !peer.repeated;
+                if self.peers.get(&target).is_some_and(owes) {
+                    sent.owed.insert(target);
+                }
+                self.trailed(to, transmit.ttl.is_some(), &datagram);
                 if transmit.ttl.is_some() {
                     assert!(
                         datagram.packet.is_bubble(),
@@ -343,6 +386,38 @@ impl Model {
                     self.sent(to, &datagram.packet, sent);
                 }
             }
+        }
+    }
+
+    /// R6081-5.2.4.1-01, R6081-5.2.4.2-01, R6081-5.2.4.2-02: an indirect bubble has a fresh nonce, a direct one repeats the
+    /// peer's, and nothing else has a trailer.
+    fn trailed(&mut self, to: SocketAddrV4, cut_short: bool, datagram: &Datagram<'_>) {
+        let bytes = datagram.trailers.as_bytes();
+        let nonce = nonce_of(&datagram.trailers);
+        assert_eq!(bytes.len(), if nonce.is_some() { 6 } else { 0 });
+        let target = datagram.packet.destination();
+        let teredo = TeredoAddress::from_ipv6(target);
+        // A peer may claim its server's port as its mapping.
+        let both = teredo.filter(|teredo| SocketAddrV4::new(teredo.server, PORT) == to);
+        if both.is_some_and(|teredo| teredo.mapped == to) {
+            return;
+        }
+        let is_indirect = both.is_some();
+        if !datagram.packet.is_bubble() || !self.named.contains(&target) {
+            assert_eq!(nonce, None);
+            return;
+        }
+        let peer = self.peers.entry(target).or_default();
+        if is_indirect {
+            assert!(nonce.is_some(), "R6081-5.2.4.1-01");
+            assert_ne!(nonce, peer.sent, "R6081-7-01");
+            peer.sent = nonce;
+        } else {
+            assert!(
+                nonce.is_none() || nonce == peer.received,
+                "R6081-5.2.4.2-02"
+            );
+            peer.repeated |= !cut_short;
         }
     }
 
@@ -505,25 +580,49 @@ impl Model {
 
     /// Once all bubbles of a call are known: a single one is an answer, several are a question.
     pub fn check_bubbles(&mut self, sent: &Sent) {
+        let (asks, answers) = (self.asks.take(), self.answers.take());
         for (address, to) in &sent.bubbles {
+            let teredo = TeredoAddress::from_ipv6(*address);
+            // Whoever has the nonce may be answered at once.
+            if let (Some(teredo), [direct]) = (teredo, to.as_slice())
+                && answers == Some(*address)
+            {
+                self.check_path(*address, teredo.mapped, *direct);
+                continue;
+            }
+            for to in to {
+                if let Some(teredo) = teredo
+                    && *to != SocketAddrV4::new(teredo.server, PORT)
+                {
+                    self.check_path(*address, teredo.mapped, *to);
+                }
+            }
             let mut peer = self.peers.remove(address).unwrap_or_default();
             let cut_short = sent.cut_short.contains(address);
             let mut owed = false;
-            let events = match (TeredoAddress::from_ipv6(*address), to.as_slice()) {
-                (Some(peer_address), [on_the_link @ .., direct, indirect]) => {
+            let was_owed = peer.cut_short || sent.owed.contains(address);
+            let events = match (teredo, to.as_slice()) {
+                // R6081-3.1-01: an answer, and an indirect bubble back.
+                (Some(peer_address), [_, indirect]) if asks == Some(*address) => {
+                    assert_eq!(*indirect, SocketAddrV4::new(peer_address.server, PORT));
+                    let spaced = peer
+                        .last_indirect
+                        .is_none_or(|at| self.now - at >= BUBBLE_SPACING);
+                    assert!(spaced, "R4380-5.2.6-04");
+                    peer.last_indirect = Some(self.now);
+                    owed = was_owed;
+                    &mut peer.answered
+                }
+                (Some(peer_address), [on_the_link @ .., _, indirect]) => {
                     assert!(on_the_link.len() <= 1);
-                    for to in on_the_link {
-                        self.check_path(peer_address.mapped, *to);
-                    }
-                    assert_eq!(*direct, peer_address.mapped, "R4380-5.2.6-01");
+                    peer.last_indirect = Some(self.now);
                     let server = SocketAddrV4::new(peer_address.server, PORT);
                     assert_eq!(*indirect, server, "R4380-5.2.6-03");
                     &mut peer.asked
                 }
-                (Some(peer_address), [direct]) => {
-                    self.check_path(peer_address.mapped, *direct);
+                (Some(_), [_]) => {
                     assert!(!cut_short, "an answer ends on the way");
-                    owed = peer.cut_short;
+                    owed = was_owed;
                     &mut peer.answered
                 }
                 (None, [_]) => &mut peer.answered,
@@ -562,6 +661,14 @@ impl Peer {
         self.asked.clear();
         self.answered.clear();
     }
+}
+
+fn nonce_of(trailers: &Trailers<'_>) -> Option<[u8; 4]> {
+    let nonces = trailers.iter().filter_map(|trailer| match trailer {
+        Trailer::Nonce(nonce) => Some(nonce),
+        _ => None,
+    });
+    nonces.last()
 }
 
 fn parse(bytes: &[u8]) -> Ipv6Packet<'_> {

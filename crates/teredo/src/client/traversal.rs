@@ -1,0 +1,237 @@
+//! Symmetric NATs (RFC 6081 §5.2): nonces relate a direct bubble to the indirect one that it answers.
+//!
+//! A symmetric NAT gives each destination another mapping, so the one in the Teredo address is good for the server alone.
+//! Whoever receives a direct bubble from elsewhere can tell a peer from a stranger by the nonce that the peer has received
+//! through its own server:
+//!
+//! ```text
+//!  A, behind a symmetric NAT                            B, behind a restricted one (RFC 6081 §6.1)
+//!     ── bubble ───────────────────────────────────────> x      B's NAT does not know A
+//!     ── indirect bubble, nonce 1 ──> B's server ──────>        B remembers nonce 1
+//!     x  <───────────────────────────── bubble, nonce 1 ──      to the mapping in A's address
+//!     <────── A's server <──────── indirect bubble, nonce 2 ──  A remembers nonce 2
+//!     ── bubble, nonce 2 ──────────────────────────────>        from a mapping that B has never seen, with its nonce
+//!     <─────────────────────────────── bubble, nonce 1 ──       to that mapping: both are trusted
+//! ```
+//!
+//! The last bubble is the answer to the one before. In the RFC's example B sends it when A has asked again, 2 s later.
+
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddrV4};
+use std::str::FromStr;
+use std::time::Duration;
+
+use rand_core::Rng as _;
+
+use super::budget::Attempt;
+use super::contact::{HOP_LIMIT, server_of};
+use super::{Client, Phase};
+use crate::Instant;
+use crate::wire::{self, TeredoAddress, Trailer, Trailers};
+
+/// How a client gets through NATs.
+///
+/// ```
+/// use teredo::client::NatTraversal;
+///
+/// assert_eq!("rfc4380".parse(), Ok(NatTraversal::Rfc4380));
+/// assert_eq!(NatTraversal::default().to_string(), "rfc6081");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NatTraversal {
+    /// By RFC 4380 alone: a client behind a symmetric NAT has no address (R4380-5.2.1-11).
+    Rfc4380,
+    /// With the extensions of RFC 6081.
+    #[default]
+    Rfc6081,
+}
+
+impl NatTraversal {
+    const ALL: [Self; 2] = [Self::Rfc4380, Self::Rfc6081];
+
+    /// The name in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rfc4380 => "rfc4380",
+            Self::Rfc6081 => "rfc6081",
+        }
+    }
+
+    /// Whether a client behind a symmetric NAT has an address.
+    pub(super) const fn passes_symmetric(self) -> bool {
+        matches!(self, Self::Rfc6081)
+    }
+}
+
+impl fmt::Display for NatTraversal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text that names no way through NATs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no way through NATs: expected rfc4380 or rfc6081")]
+pub struct ParseNatTraversalError(String);
+
+impl FromStr for NatTraversal {
+    type Err = ParseNatTraversalError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|way| way.name() == text)
+            .ok_or_else(|| ParseNatTraversalError(text.to_owned()))
+    }
+}
+
+/// The least time between two indirect bubbles to a peer that did not begin with one of the host's packets
+/// (R4380-5.2.6-04).
+const SPACING: Duration = Duration::from_secs(2);
+
+/// The nonces of one peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Nonces {
+    /// That of our last indirect bubble. It is good for one answer.
+    sent: Option<[u8; 4]>,
+    /// That of the peer's last indirect bubble.
+    received: Option<[u8; 4]>,
+    /// Whether `received` was answered.
+    answered: bool,
+    /// When our last indirect bubble was sent.
+    asked: Option<Instant>,
+}
+
+impl Nonces {
+    /// The peer has sent an indirect bubble (R6081-5.2.4.3-01, R6081-5.2.4.3-02).
+    pub(super) fn receive(&mut self, nonce: Option<[u8; 4]>) {
+        if self.received != nonce {
+            self.received = nonce;
+            self.answered = false;
+        }
+    }
+
+    /// Whether the peer's last indirect bubble had a nonce that no bubble of ours has repeated. A peer behind a symmetric
+    /// NAT has a mapping only for those that do.
+    pub(super) fn owes_answer(&self) -> bool {
+        self.received.is_some() && !self.answered
+    }
+
+    /// Whether an indirect bubble may be sent back now.
+    fn may_ask(&self, now: Instant) -> bool {
+        self.asked.is_none_or(|at| now - at >= SPACING)
+    }
+}
+
+/// The nonce behind a bubble. Of several, the last one counts, since trailers are processed in order (R6081-5.1.2-01):
+/// a datagram is one guess.
+pub(super) fn nonce_of(trailers: &Trailers<'_>) -> Option<[u8; 4]> {
+    let nonces = trailers.iter().filter_map(|trailer| match trailer {
+        Trailer::Nonce(nonce) => Some(nonce),
+        _ => None,
+    });
+    nonces.last()
+}
+
+impl Client {
+    /// Appends a direct bubble for a peer. It repeats the nonce of the peer's last indirect one (R6081-5.2.4.2-01,
+    /// R6081-5.2.4.2-02).
+    pub(super) fn push_direct_bubble(
+        &mut self,
+        slot: u32,
+        to: SocketAddrV4,
+        ttl: Option<u8>,
+        own: Ipv6Addr,
+    ) {
+        let target = self.peers.address(slot);
+        let nonces = &mut self.peers.peer_mut(slot).nonces;
+        nonces.answered |= ttl.is_none();
+        let nonce = nonces.received;
+        self.outbox.udp_with_ttl(to, ttl, |out| {
+            wire::emit_bubble(own, target, HOP_LIMIT, out);
+            if let Some(nonce) = nonce {
+                Trailer::Nonce(nonce).emit(out);
+            }
+        });
+    }
+
+    /// Appends an indirect bubble for a Teredo peer, with a fresh nonce (R6081-5.2.4.1-01, R6081-7-01).
+    pub(super) fn push_indirect_bubble(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        teredo: TeredoAddress,
+        own: Ipv6Addr,
+    ) {
+        let target = self.peers.address(slot);
+        let nonce = self.config.nat_traversal.passes_symmetric().then(|| {
+            let mut nonce = [0; 4];
+            self.rng.fill_bytes(&mut nonce);
+            nonce
+        });
+        let nonces = &mut self.peers.peer_mut(slot).nonces;
+        (nonces.sent, nonces.asked) = (nonce, Some(now));
+        self.outbox.udp(server_of(teredo), |out| {
+            wire::emit_bubble(own, target, HOP_LIMIT, out);
+            if let Some(nonce) = nonce {
+                Trailer::Nonce(nonce).emit(out);
+            }
+        });
+    }
+
+    /// Sends an indirect bubble back to a peer that is not established. If it is behind a symmetric NAT, its answer to this
+    /// one shows the mapping (R6081-3.1-01).
+    pub(super) fn ask_back(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) {
+        let Phase::Qualified(service) = &self.phase else {
+            return;
+        };
+        let own = service.ipv6;
+        let peer = self.peers.peer(slot);
+        let wanted = self.config.nat_traversal.passes_symmetric()
+            && peer.path(now).is_none()
+            && peer.nonces.received.is_some()
+            && peer.nonces.may_ask(now);
+        // The peer chose the address of its server.
+        let drawn = peer.came_from().is_some();
+        if wanted
+            && self
+                .budget
+                .allow_bubbles(now, teredo, drawn, Attempt::First)
+        {
+            self.push_indirect_bubble(now, slot, teredo, own);
+        }
+    }
+
+    /// Whether a direct bubble from elsewhere than its address says has the nonce of our last indirect one
+    /// (R6081-5.2.4.4-02, R6081-5.2.4.4-03). It is used up then.
+    pub(super) fn take_nonce(&mut self, slot: u32, trailers: &Trailers<'_>) -> bool {
+        let nonces = &mut self.peers.peer_mut(slot).nonces;
+        let is_ours = nonces.sent.is_some() && nonces.sent == nonce_of(trailers);
+        if is_ours {
+            nonces.sent = None;
+        }
+        is_ours
+    }
+
+    /// Whether the peer waits for a bubble of ours: it began, and there is no path yet. If the host began, too, its packets
+    /// are the answer.
+    pub(super) fn awaits_greeting(&self, now: Instant, slot: u32) -> bool {
+        let peer = self.peers.peer(slot);
+        peer.contact.is_none() && peer.path(now).is_none()
+    }
+
+    /// Answers a direct bubble that has our nonce and made the path: the peer waits for one that comes back over it.
+    /// Whoever has the nonce has received our indirect bubble, so no limit counts this one.
+    pub(super) fn greet_back(&mut self, slot: u32, to: SocketAddrV4) {
+        let Phase::Qualified(service) = &self.phase else {
+            return;
+        };
+        let own = service.ipv6;
+        if self.peers.peer(slot).nonces.received.is_some() {
+            self.push_direct_bubble(slot, to, None, own);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
