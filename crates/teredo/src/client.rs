@@ -74,6 +74,7 @@ use link::Links;
 use maintain::Service;
 use peers::Peers;
 use qualify::Qualification;
+use traversal::AnsweredRelays;
 
 /// A Teredo client without its sockets. [`Node`] describes how to drive it.
 #[derive(Debug)]
@@ -95,6 +96,7 @@ pub struct Client {
     peers: Peers,
     /// The entry of the last packet of the host that had a path.
     last_sent_to: Option<u32>,
+    answered_relays: AnsweredRelays,
     discovery: Discovery,
     links: Links,
     determination: Determination,
@@ -160,6 +162,7 @@ impl Client {
             failures: 0,
             peers: Peers::new(bounds, keys),
             last_sent_to: None,
+            answered_relays: AnsweredRelays::default(),
             discovery: Discovery::new(now),
             links: Links::default(),
             determination,
@@ -492,6 +495,7 @@ impl Client {
 
     fn forget_peers(&mut self) {
         self.opening = Opening::default();
+        self.answered_relays = AnsweredRelays::default();
         let lost = self.peers.clear();
         self.drops.add(DropReason::NotQualified, lost as u64);
     }

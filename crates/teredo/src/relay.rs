@@ -30,10 +30,12 @@
 //! | `contact` | §5.4.1 case 3: bubbles, repeated by timers |
 //! | `admission` | §7.3.5, §7.4: how many bubbles and errors others can cause |
 //! | `peers` | §5.4: the list of peers |
+//! | `elsewhere` | clients behind symmetric NATs, which RFC 6081 leaves out |
 
 mod admission;
 mod config;
 mod contact;
+mod elsewhere;
 mod forward;
 mod peers;
 
@@ -55,6 +57,7 @@ use crate::slots::{Bounds, SipKeys};
 use crate::wire::TeredoAddress;
 use crate::{DropCounters, DropReason, Instant, Node, Reception, Submission, Timer, Transmit};
 use admission::{Admission, Fair};
+use elsewhere::Elsewhere;
 use peers::{Key, Table, Tick, Underway};
 
 /// How often a part of the table is searched for silent peers.
@@ -98,6 +101,7 @@ pub struct Relay {
     rng: ChaCha12Rng,
     trusted: Table,
     underway: Underway,
+    elsewhere: Elsewhere,
     admission: Admission,
     /// Limits the bubbles that strangers provoke (weakness W-04), by their IPv4 addresses.
     provoked: Fair,
@@ -130,6 +134,8 @@ pub struct RelayStatus {
     pub trusted_peers: usize,
     /// Clients that were asked for a bubble and have not answered yet.
     pub underway: usize,
+    /// Clients that were found at another mapping than that in their address.
+    pub elsewhere: usize,
     /// The most trusted peers that fit.
     pub capacity: usize,
     /// The bytes of all packets that wait for clients.
@@ -160,12 +166,14 @@ impl AddAssign for RelayStatus {
         let Self {
             trusted_peers,
             underway,
+            elsewhere,
             capacity,
             queued_bytes,
             table_bytes,
         } = other;
         self.trusted_peers += trusted_peers;
         self.underway += underway;
+        self.elsewhere += elsewhere;
         self.capacity += capacity;
         self.queued_bytes += queued_bytes;
         self.table_bytes += table_bytes;
@@ -183,12 +191,13 @@ impl Relay {
             queue_bytes: config.max_queue_bytes,
             total_queue_bytes: config.max_total_queue_bytes,
         };
-        let [table, underway, admission] = std::array::from_fn(|_| keys());
+        let [table, underway, admission, elsewhere] = std::array::from_fn(|_| keys());
         let unsolicited = || Fair::new(config.unsolicited_per_second, admission);
         Self {
             rng,
             trusted: Table::new(config.max_peers, table),
             underway: Underway::new(bounds, underway),
+            elsewhere: Elsewhere::new(elsewhere),
             admission: Admission::new(
                 config.bubbles_per_server,
                 config.bubbles_per_second,
@@ -214,6 +223,7 @@ impl Relay {
         RelayStatus {
             trusted_peers: self.trusted.len(),
             underway: self.underway.len(),
+            elsewhere: self.elsewhere.len(),
             capacity: self.trusted.capacity(),
             queued_bytes: self.underway.queued_bytes(),
             table_bytes: self.trusted.bytes(),
@@ -292,6 +302,8 @@ impl Node for Relay {
         let keep = |key: Key| contact::check(config, TeredoAddress::from(key)).is_ok();
         self.trusted.retain(keep);
         self.underway.retain(keep);
+        self.elsewhere
+            .retain(|key, mapping| keep(key) && config.destinations.permits(mapping));
         self.count_evictions();
     }
 

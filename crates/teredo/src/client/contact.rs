@@ -4,7 +4,7 @@
 
 use super::budget::Attempt;
 use super::peers::{BubbleCause, CONTACT_ATTEMPTS, CONTACT_TIMEOUT, Contact, Probe};
-use super::{Client, Phase};
+use super::{Client, Nat, Phase};
 use crate::policy::DestinationPolicy;
 use crate::wire::{self, PORT, TeredoAddress};
 use crate::{DropReason, Instant};
@@ -312,8 +312,10 @@ impl Client {
         peer.nonces.receive(nonce);
         self.peers.touch(slot);
         self.push_direct_bubble(slot, to, None, own);
-        if let Some(teredo) = teredo {
-            self.ask_back(now, slot, teredo);
+        match teredo {
+            Some(teredo) => self.ask_back(now, slot, teredo),
+            None if self.nat == Nat::Symmetric => self.answered_relays.note(now, to),
+            None => {}
         }
         Ok(())
     }

@@ -290,12 +290,11 @@ impl Client {
         from: SocketAddrV4,
         packet: &Ipv6Packet<'_>,
     ) -> Result<(), DropReason> {
-        let slot = self
-            .peers
-            .awaited_from(&from)
-            .ok_or(DropReason::UnverifiedSource)?;
         let own = self.own_address().ok_or(DropReason::NotQualified)?;
         let token = packet.source();
+        let Some(slot) = self.peers.awaited_from(&from) else {
+            return self.answer_relay(now, from, token);
+        };
         self.outbox.udp(from, |out| {
             wire::emit_bubble(own, token, super::contact::HOP_LIMIT, out)
         });

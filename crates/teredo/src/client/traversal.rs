@@ -26,8 +26,8 @@ use rand_core::Rng as _;
 use super::budget::Attempt;
 use super::contact::{HOP_LIMIT, server_of};
 use super::{Client, Phase};
-use crate::Instant;
 use crate::wire::{self, TeredoAddress, Trailer, Trailers};
+use crate::{DropReason, Instant};
 
 /// How a client gets through NATs.
 ///
@@ -123,6 +123,32 @@ impl Nonces {
     }
 }
 
+/// Relays whose indirect bubbles were answered a moment ago, from behind a symmetric NAT. Ours ask a second time, directly
+/// (see `relay::elsewhere`).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AnsweredRelays([Option<(SocketAddrV4, Instant)>; 16]);
+
+impl AnsweredRelays {
+    /// How long the second question may take.
+    const MEMORY: Duration = Duration::from_secs(8);
+
+    pub(super) fn note(&mut self, now: Instant, relay: SocketAddrV4) {
+        self.0.rotate_right(1);
+        self.0[0] = Some((relay, now));
+    }
+
+    /// Whether the relay may be answered once more.
+    fn take(&mut self, now: Instant, relay: SocketAddrV4) -> bool {
+        let mut places = self.0.iter_mut();
+        let asked = |place: &&mut Option<(SocketAddrV4, Instant)>| {
+            place.is_some_and(|(at, when)| at == relay && now - when < Self::MEMORY)
+        };
+        places
+            .find(asked)
+            .is_some_and(|place| place.take().is_some())
+    }
+}
+
 /// The nonce behind a bubble. Of several, the last one counts, since trailers are processed in order (R6081-5.1.2-01):
 /// a datagram is one guess.
 pub(super) fn nonce_of(trailers: &Trailers<'_>) -> Option<[u8; 4]> {
@@ -200,6 +226,22 @@ impl Client {
         {
             self.push_indirect_bubble(now, slot, teredo, own);
         }
+    }
+
+    /// Answers the second bubble of a relay: it came through the mapping that our first answer has opened.
+    pub(super) fn answer_relay(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        token: Ipv6Addr,
+    ) -> Result<(), DropReason> {
+        let own = self.own_address().ok_or(DropReason::NotQualified)?;
+        if !self.answered_relays.take(now, from) {
+            return Err(DropReason::UnverifiedSource);
+        }
+        self.outbox
+            .udp(from, |out| wire::emit_bubble(own, token, HOP_LIMIT, out));
+        Ok(())
     }
 
     /// Whether a direct bubble from elsewhere than its address says has the nonce of our last indirect one

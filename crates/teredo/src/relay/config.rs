@@ -18,6 +18,8 @@ pub struct RelayConfig {
     /// Whether bubbles also go to the client's mapping, and not just through its server. Direct bubbles open the
     /// relay's own NAT (RFC 4380 §5.4.1); a relay without one does not need them. Off.
     pub direct_bubbles: bool,
+    /// Whether clients behind symmetric NATs are looked for where their answers come from. On.
+    pub symmetric_clients: bool,
     /// The most trusted peers. 1,048,576, which take 40 MB.
     pub max_peers: usize,
     /// The most peers that were asked and have not answered yet. 65,536.
@@ -48,6 +50,7 @@ impl RelayConfig {
             served,
             error_source: None,
             direct_bubbles: false,
+            symmetric_clients: true,
             max_peers: 1 << 20,
             max_underway: 1 << 16,
             max_queue_bytes: 64 * 1024,

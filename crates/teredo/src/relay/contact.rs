@@ -11,7 +11,7 @@ use crate::wire::{self, PORT, TeredoAddress};
 use crate::{DropReason, Instant};
 
 /// The hop limit of bubbles; nothing depends on it.
-const HOP_LIMIT: u8 = 255;
+pub(super) const HOP_LIMIT: u8 = 255;
 
 impl Relay {
     /// Starts to ask a client that is not being asked yet, because `sender` has a packet for it.
@@ -124,7 +124,7 @@ fn stranger(key: Key) -> [u64; 3] {
     networks_of_ipv4(*TeredoAddress::from(key).mapped.ip())
 }
 
-fn link_local(identifier: u64) -> Ipv6Addr {
+pub(super) fn link_local(identifier: u64) -> Ipv6Addr {
     Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(identifier))
 }
 

@@ -27,7 +27,14 @@ impl Relay {
             return Err(DropReason::WrongDestination);
         }
         let packet = datagram.packet;
-        let source = verified_source(&packet, from)?;
+        // R4380-5.4.2-02, R4380-7.4.3-02: the replies of an echo service have no Teredo source, or come from elsewhere.
+        let source = TeredoAddress::from_ipv6(packet.source()).ok_or(DropReason::SpoofedSource)?;
+        let key = Key::from(source);
+        let is_there = source.mapped == from;
+        let is_known = is_there || self.elsewhere.find(key) == Some(from);
+        if !is_known && !packet.is_bubble() {
+            return Err(DropReason::MappingMismatch);
+        }
         contact::check(&self.config, source).map_err(|reason| match reason {
             DropReason::RefusedDestination => DropReason::RefusedSource,
             other => other,
@@ -41,9 +48,14 @@ impl Relay {
             .trailers
             .check()
             .map_err(|_| DropReason::UnknownTrailer)?;
-        let key = Key::from(source);
         let bubble_to = packet.is_bubble().then_some(packet.destination());
-        let known = self.heard(now, key, bubble_to);
+        if !is_known {
+            return self.met_elsewhere(now, key, from, bubble_to).map(|()| None);
+        }
+        let known = self.heard(now, key, bubble_to, from);
+        if known && is_there && bubble_to.is_some() {
+            self.elsewhere.forget(key);
+        }
         if bubble_to.is_some() {
             // Never forwarded: a bubble is a sign of life and nothing else (R4380-5.4.2-05).
             self.counters.bubbles_received += 1;
@@ -65,7 +77,13 @@ impl Relay {
     }
 
     /// Records that a client was heard from its mapping, if it was sent to (R4380-5.4.2-03).
-    fn heard(&mut self, now: Instant, key: Key, bubble_to: Option<Ipv6Addr>) -> bool {
+    pub(super) fn heard(
+        &mut self,
+        now: Instant,
+        key: Key,
+        bubble_to: Option<Ipv6Addr>,
+        from: SocketAddrV4,
+    ) -> bool {
         let tick = Tick::at(now);
         let answered = self.underway.answered(key, bubble_to);
         match self.trusted.find(key, tick) {
@@ -82,10 +100,9 @@ impl Relay {
         if answered.proves_path {
             self.give_back(key, &answered);
         }
-        let mapped = TeredoAddress::from(key).mapped;
         for packet in answered.waiting {
             self.counters.to_clients += 1;
-            self.outbox.release(mapped, packet);
+            self.outbox.release(from, packet);
         }
         true
     }
@@ -106,20 +123,6 @@ impl Relay {
         } else {
             Ok(())
         }
-    }
-}
-
-/// The Teredo source of a packet that came from the mapping in it. The replies of an echo service come from elsewhere,
-/// or have no Teredo source (R4380-5.4.2-02, R4380-7.4.3-02).
-fn verified_source(
-    packet: &Ipv6Packet<'_>,
-    from: SocketAddrV4,
-) -> Result<TeredoAddress, DropReason> {
-    let source = TeredoAddress::from_ipv6(packet.source()).ok_or(DropReason::SpoofedSource)?;
-    if source.mapped == from {
-        Ok(source)
-    } else {
-        Err(DropReason::MappingMismatch)
     }
 }
 
@@ -149,7 +152,8 @@ impl Relay {
                 let _ = self.contact(now, key, packet.source());
             }
             self.counters.to_clients += 1;
-            return Ok(Submission::Send(target.mapped));
+            let mapping = self.elsewhere.find(key);
+            return Ok(Submission::Send(mapping.unwrap_or(target.mapped)));
         }
         // Case 3, even if the cone bit calls for case 2 (R4380-5.4.1-10, R5991-3.2-02).
         contact::check(&self.config, target)?;

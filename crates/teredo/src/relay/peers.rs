@@ -21,7 +21,7 @@ mod table;
 mod underway;
 
 pub(super) use table::Table;
-pub(super) use underway::{Answered, Ask, Cause, Due, Underway};
+pub(super) use underway::{Answered, Ask, Cause, Due, Moved, Underway};
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

@@ -4,11 +4,14 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 
 use teredo::client::Nat;
 use teredo::wire::{Datagram, Flags, PORT, TeredoAddress, Trailer};
-use teredo::{DropReason, Submission};
-use teredo_sim::{ClientId, Fate, Mapping, NatBehaviour, Network, RawId, Record, World};
+use teredo::{DropReason, Node as _, RelayConfig, Submission};
+use teredo_sim::{
+    ClientId, Fate, Filtering, Mapping, NatBehaviour, Network, PortAssignment, RawId, Record, World,
+};
 
 use crate::internet::*;
 use crate::packets;
+use crate::relay::{config, native_host, service};
 
 /// The mapping in the peer's address, and the one towards the client.
 const EMBEDDED: &str = "198.51.100.44:4444";
@@ -248,4 +251,149 @@ fn without_a_path_the_host_is_told() {
     assert_eq!(status(&world, a).trusted_peers, 0);
     world.run_for(seconds(400));
     assert_eq!((status(&world, a).peers, status(&world, b).peers), (0, 0));
+}
+
+/// Every way to be symmetric.
+fn symmetric_kinds() -> Vec<NatBehaviour> {
+    let mut kinds = Vec::new();
+    for mapping in [Mapping::AddressDependent, Mapping::AddressAndPortDependent] {
+        for filtering in [
+            Filtering::EndpointIndependent,
+            Filtering::AddressDependent,
+            Filtering::AddressAndPortDependent,
+        ] {
+            for ports in [
+                PortAssignment::Preserving,
+                PortAssignment::Sequential,
+                PortAssignment::Random,
+            ] {
+                kinds.push(NatBehaviour {
+                    mapping,
+                    filtering,
+                    ports,
+                    ..NatBehaviour::symmetric()
+                });
+            }
+        }
+    }
+    kinds
+}
+
+/// A client behind any symmetric NAT and a native host, through our relay, whoever begins: RFC 6081 has no such way.
+#[test]
+fn a_symmetric_client_and_a_native_host_meet_through_our_relay() {
+    let native = v6("2001:db8::1");
+    for behaviour in symmetric_kinds() {
+        for client_begins in [true, false] {
+            let mut world = world(1);
+            let relay = world.add_relay(Network::Internet, service(), config());
+            let host = native_host(&mut world);
+            let client = qualified_client(&mut world, 1, behaviour);
+            let own = address(&world, client);
+            let outwards = |number| packets::udp(own, native, number);
+            let inwards = |number| packets::udp(native, own, number);
+            if client_begins {
+                assert_eq!(world.submit(client, &outwards(0)), Submission::Queued);
+            } else {
+                world.send_native(&inwards(0));
+            }
+            world.run_for(SECOND);
+            for number in 1..60 {
+                let _ = world.submit(client, &outwards(number));
+                world.send_native(&inwards(number));
+                world.run_for(SECOND);
+            }
+            let arrived = world.raw(host).native().iter();
+            let arrived = arrived.filter(|packet| packet.what[6] == 17);
+            let context = format!("{behaviour:?}, client begins: {client_begins}");
+            assert_eq!(
+                arrived.count(),
+                59 + usize::from(client_begins),
+                "{context}"
+            );
+            let at_client = delivered(&world, client).len();
+            assert_eq!(at_client, 59 + usize::from(!client_begins), "{context}");
+            assert_eq!(
+                world.relay(relay).relay().status().elsewhere,
+                1,
+                "{context}"
+            );
+            assert!(world.client(client).errors().is_empty(), "{context}");
+        }
+    }
+}
+
+/// A relay by the letter sends to the mapping in the address alone: the host is told, and nothing is left.
+#[test]
+fn a_strict_relay_does_not_reach_a_symmetric_client() {
+    let mut world = world(1);
+    let strict = RelayConfig {
+        symmetric_clients: false,
+        ..config()
+    };
+    let relay = world.add_relay(Network::Internet, service(), strict);
+    native_host(&mut world);
+    let client = qualified_client(&mut world, 1, NatBehaviour::symmetric());
+    let packet = packets::udp(address(&world, client), v6("2001:db8::1"), 1);
+    assert_eq!(world.submit(client, &packet), Submission::Queued);
+    world.run_for(seconds(9));
+    assert_eq!(world.client(client).errors().len(), 1);
+    let status = world.relay(relay).relay().status();
+    assert_eq!((status.trusted_peers, status.elsewhere), (0, 0));
+}
+
+/// What a client answers from elsewhere is believed once it has answered there: a forged IPv4 source turns nothing on
+/// anybody. The victim gets a bubble for each bubble that the relay has sent anyway.
+#[test]
+fn a_relay_is_not_turned_on_others() {
+    const VICTIM: &str = "198.51.100.200:7777";
+    let mut world = world(1);
+    let relay = world.add_relay(Network::Internet, service(), config());
+    let attacker = world.add_raw(
+        Network::Internet,
+        &[*socket(EMBEDDED).ip(), *socket(VICTIM).ip()],
+    );
+    let native = v6("2001:db8::1");
+    let flood = |world: &mut World| {
+        for number in 0..200 {
+            world.send_native(&packets::udp(native, peer_address(), number));
+        }
+    };
+    flood(&mut world);
+    world.run_for(SECOND);
+    let sent_to = |world: &World, to: &str| {
+        let records = world.capture().sent_by(relay);
+        records
+            .filter(|record| record.datagram.destination == socket(to))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    // The attacker's server has forwarded the bubble, so the attacker knows its token.
+    let asked = bubbles(&world, relay);
+    let (token, _) = packets::endpoints(asked[0].payload());
+    let answer = packets::bubble(peer_address(), token);
+    for _ in 0..50 {
+        world.inject(attacker, socket(VICTIM), service(), &answer);
+        world.run_for(SECOND / 50);
+    }
+    let at_victim = sent_to(&world, VICTIM);
+    assert!(!at_victim.is_empty());
+    assert!(at_victim.len() <= bubbles(&world, relay).len() - at_victim.len());
+    assert!(
+        at_victim.iter().all(|record| record.payload().len() == 40),
+        "bubbles alone"
+    );
+    // A guess at the second token does not help, and neither does the first one.
+    for guess in [token, v6("fe80::1")] {
+        let forged = packets::bubble(peer_address(), guess);
+        world.inject(attacker, socket(VICTIM), service(), &forged);
+    }
+    flood(&mut world);
+    world.run_for(SECOND);
+    let at_victim = sent_to(&world, VICTIM);
+    assert!(
+        at_victim.iter().all(|record| record.payload().len() == 40),
+        "bubbles alone"
+    );
+    assert_eq!(world.relay(relay).relay().status().elsewhere, 0);
 }

@@ -1,7 +1,7 @@
 //! The peers that were asked for a bubble and have not answered yet, and the packets that wait for them.
 
 use std::collections::VecDeque;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use super::Key;
@@ -40,6 +40,10 @@ struct Peer {
     attempts: u8,
     bubbles: u8,
     due: Instant,
+    /// The mapping that an answer came from, if that is not the one in the address, and the token of the bubble there.
+    elsewhere: Option<(SocketAddrV4, Ipv6Addr)>,
+    /// How often such a mapping was asked.
+    moves: u8,
     /// The senders of the packets that wait, with their bytes.
     senders: Vec<(Ipv6Addr, usize)>,
 }
@@ -64,6 +68,17 @@ pub(in crate::relay) enum Due {
     Repeat(Key, Ask, u8),
     /// The peer does not answer. These packets waited for it, in order.
     GiveUp(VecDeque<Vec<u8>>),
+}
+
+/// The meaning of a bubble that came from elsewhere than the address of its sender says.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::relay) enum Moved {
+    /// It answers nothing.
+    Unknown,
+    /// It answers the bubble that went through the server. Its mapping is to be asked.
+    Asked,
+    /// It answers the bubble that went to its mapping. [`Underway::answered`] takes this token.
+    Proven(Ipv6Addr),
 }
 
 /// The peers under way (R4380-5.4.1-08). The wait is the same for all, so the order of the last bubbles is the order of
@@ -110,6 +125,8 @@ impl Underway {
             attempts,
             bubbles: 1,
             due: now + TIMEOUT,
+            elsewhere: None,
+            moves: 0,
             senders: Vec::new(),
         };
         self.slots.insert(key, peer);
@@ -182,6 +199,30 @@ impl Underway {
             bubbles,
             proves_path,
         })
+    }
+
+    /// A bubble with this destination came from another mapping than that in the peer's address. It is asked there with
+    /// the token `fresh`, as often as bubbles went through its server at most: a datagram of 40 bytes for one.
+    pub(in crate::relay) fn moved(
+        &mut self,
+        key: Key,
+        bubble_to: Ipv6Addr,
+        from: SocketAddrV4,
+        fresh: Ipv6Addr,
+    ) -> Moved {
+        let Some(slot) = self.slots.find(&key) else {
+            return Moved::Unknown;
+        };
+        let peer = &mut self.slots[slot];
+        if peer.elsewhere == Some((from, bubble_to)) {
+            Moved::Proven(peer.ask.token)
+        } else if bubble_to == peer.ask.token && peer.moves < peer.bubbles {
+            peer.moves += 1;
+            peer.elsewhere = Some((from, fresh));
+            Moved::Asked
+        } else {
+            Moved::Unknown
+        }
     }
 
     pub(in crate::relay) fn next_deadline(&self) -> Option<Instant> {

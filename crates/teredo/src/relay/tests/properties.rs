@@ -69,14 +69,19 @@ struct Seen {
     heard: Option<u64>,
     waiting: VecDeque<u16>,
     bubbles: Vec<u64>,
+    /// Where an answer came from, if not from the mapping, and the token of the bubble that went there.
+    asked_at: Option<(SocketAddrV4, Ipv6Addr)>,
+    /// Where such a bubble was answered.
+    proven: Vec<SocketAddrV4>,
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// R4380-5.4.1-02, R4380-5.4.1-06, R4380-5.4.1-07, R4380-5.4.2-02, R4380-5.4.2-04, L-03, L-04, R4380-7.4.3-01: for
-    /// any input, data leaves only to the mapping of a client that was heard there in the last 30 s, in order and once.
-    /// Bubbles leave 2 s apart, to the client's server only. Nothing goes to the relay itself or to a refused
+    /// any input, data leaves only to the mapping of a client that was heard there in the last 30 s, in order and once, or to
+    /// where it has answered a bubble that went there. Bubbles leave 2 s apart, to the client's server, or once to where an
+    /// answer came from. Nothing goes to the relay itself or to a refused
     /// destination. Only packets of clients at their mapping, for served destinations, pass.
     #[test]
     fn a_relay_keeps_its_rules(steps in prop::collection::vec(step(), 0..200)) {
@@ -88,6 +93,7 @@ proptest! {
         for step in steps {
             // The packets that leave at once, and the output to check.
             let mut direct = None;
+            let mut answered = None;
             match step {
                 Step::Native { client, server } => {
                     number += 1;
@@ -110,12 +116,18 @@ proptest! {
                     };
                     let packet = if is_bubble { bubble(source, destination, 0) } else { data(source, destination) };
                     let reception = relay.handle_udp(at(millis), mapping(from), *SERVICE.ip(), &packet);
+                    let entry = seen.entry(source).or_default();
+                    if is_bubble && entry.asked_at == Some((mapping(from), destination)) {
+                        entry.proven.push(mapping(from));
+                    }
+                    let is_there = from == client || entry.proven.contains(&mapping(from));
+                    answered = (is_bubble && !is_there).then_some((source, mapping(from)));
                     if let Reception::Deliver(delivered) = reception {
                         prop_assert_eq!(delivered, &packet[..]);
-                        prop_assert!(!is_bubble && from == client && from < 4);
+                        prop_assert!(!is_bubble && is_there && from < 4);
                         prop_assert_eq!(destination, NATIVE);
                     }
-                    if from == client && from < 4 && !matches!(reception, Reception::Drop(DropReason::UnverifiedSource)) {
+                    if is_there && from < 4 && !matches!(reception, Reception::Drop(DropReason::UnverifiedSource)) {
                         seen.entry(source).or_default().heard = Some(millis);
                     }
                 }
@@ -163,11 +175,15 @@ proptest! {
                 let target = TeredoAddress::from_ipv6(packet.destination()).unwrap();
                 let seen = seen.entry(packet.destination()).or_default();
                 if packet.is_bubble() {
-                    prop_assert_eq!(to, server_port(target.server));
                     token = packet.source();
-                    seen.bubbles.push(millis);
+                    if answered == Some((packet.destination(), to)) {
+                        seen.asked_at = Some((to, token));
+                    } else {
+                        prop_assert_eq!(to, server_port(target.server));
+                        seen.bubbles.push(millis);
+                    }
                 } else {
-                    prop_assert_eq!(to, target.mapped);
+                    prop_assert!(to == target.mapped || seen.proven.contains(&to));
                     prop_assert!(seen.heard.is_some_and(|heard| millis - heard < 30_000));
                     let number = u16::from_be_bytes(packet.payload().try_into().unwrap());
                     if let Some(first) = seen.waiting.pop_front() {

@@ -1,0 +1,132 @@
+//! Clients behind symmetric NATs, which are not at the mapping in their address.
+//!
+//! RFC 6081 has no way from such a client to a native host: a relay sends to the mapping in the address alone
+//! (RFC 4380 §5.4.2), and the NAT has another one for the relay. The client answers the relay's bubble from that one. To
+//! believe the answer at once would let a client with a forged IPv4 source turn its traffic on anybody. So the relay asks
+//! a second time, there:
+//!
+//! ```text
+//!  relay                               client's server                client, behind a symmetric NAT
+//!    ── bubble from token 1 ─────────────────> ── indirect ──────────────>
+//!    <──────────────────────────── bubble to token 1, from mapping M ─────
+//!    ── bubble from token 2, to M ───────────────────────────────────────>
+//!    <──────────────────────────── bubble to token 2, from M ─────────────
+//!    ── what waited, to M ───────────────────────────────────────────────>
+//! ```
+//!
+//! The first token has been where the address says, the second one at M: whoever knows both is the client, and is at M.
+//! Both are random, of 64 bits, so nothing is weaker than before.
+//!
+//! DEVIATION(rfc4380 §5.4.2): packets of such a client are accepted from the mapping that it has proven, and not only from
+//! the one in its address (R4380-5.4.2-02).
+
+use std::net::{Ipv6Addr, SocketAddrV4};
+
+use rand_core::Rng as _;
+
+use super::Relay;
+use super::contact::{HOP_LIMIT, link_local};
+use super::peers::{Key, Moved};
+use crate::slots::{Bounds, SipKeys, Slots};
+use crate::wire::{self, TeredoAddress};
+use crate::{DropReason, Instant};
+
+/// The most of these clients, with 50 bytes each.
+const MOST: usize = 1 << 16;
+
+/// Where these clients are.
+#[derive(Debug)]
+pub(super) struct Elsewhere(Slots<Key, SocketAddrV4, 1>);
+
+impl Elsewhere {
+    pub(super) fn new(keys: SipKeys) -> Self {
+        let bounds = Bounds {
+            peers: MOST,
+            queue_bytes: 0,
+            total_queue_bytes: 0,
+        };
+        Self(Slots::new(bounds, keys))
+    }
+
+    /// The mapping of a client that is not at the one in its address. Without such clients, this costs nothing.
+    pub(super) fn find(&self, key: Key) -> Option<SocketAddrV4> {
+        if self.0.len() == 0 {
+            return None;
+        }
+        self.0.find(&key).map(|slot| self.0[slot])
+    }
+
+    /// The client is there; the one that was heard least recently makes room.
+    fn learn(&mut self, key: Key, mapping: SocketAddrV4) {
+        if let Some(slot) = self.0.find(&key) {
+            self.0[slot] = mapping;
+            return self.0.touch(slot);
+        }
+        if let Some(oldest) = self.0.surplus() {
+            self.0.evict(oldest);
+        }
+        self.0.insert(key, mapping);
+    }
+
+    /// The client is where its address says.
+    pub(super) fn forget(&mut self, key: Key) {
+        if self.0.len() > 0
+            && let Some(slot) = self.0.find(&key)
+        {
+            self.0.evict(slot);
+        }
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(Key, SocketAddrV4) -> bool) {
+        let entries = self.0.iter();
+        let refused: Vec<u32> = entries
+            .filter(|&(_, key, mapping)| !keep(key, *mapping))
+            .map(|(slot, ..)| slot)
+            .collect();
+        for slot in refused {
+            self.0.evict(slot);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Relay {
+    /// Takes in a bubble from elsewhere than its address says.
+    pub(super) fn met_elsewhere(
+        &mut self,
+        now: Instant,
+        key: Key,
+        from: SocketAddrV4,
+        bubble_to: Option<Ipv6Addr>,
+    ) -> Result<(), DropReason> {
+        let bubble_to = bubble_to.ok_or(DropReason::MappingMismatch)?;
+        // R4380-GU-04
+        if !self.config.symmetric_clients
+            || !self.config.destinations.permits(from)
+            || self.config.is_own(from)
+        {
+            return Err(DropReason::MappingMismatch);
+        }
+        let fresh = link_local(self.rng.next_u64());
+        match self.underway.moved(key, bubble_to, from, fresh) {
+            Moved::Unknown => Err(DropReason::MappingMismatch),
+            Moved::Asked => {
+                self.counters.bubbles_received += 1;
+                self.counters.bubbles += 1;
+                let target = TeredoAddress::from(key).to_ipv6();
+                self.outbox
+                    .udp(from, |out| wire::emit_bubble(fresh, target, HOP_LIMIT, out));
+                Ok(())
+            }
+            Moved::Proven(token) => {
+                self.counters.bubbles_received += 1;
+                self.elsewhere.learn(key, from);
+                self.heard(now, key, Some(token), from);
+                Ok(())
+            }
+        }
+    }
+}
