@@ -260,6 +260,7 @@ fn builder(setup: &Setup) -> ClientBuilder {
         local_discovery: settings.local_discovery,
         refresh_interval: settings.refresh_interval,
         determine_refresh_interval: settings.determine_refresh,
+        nat_traversal: settings.nat_traversal,
         ..ClientConfig::default()
     };
     // The settings have at least one.

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use teredo::Prefix;
+use teredo::client::NatTraversal;
 use teredo_firewall::{Backend, Exception, SetPath};
 use teredo_tunnel::offload::Offload;
 
@@ -93,6 +94,8 @@ pub(crate) struct ClientSection {
     #[serde(deserialize_with = "field::refresh_interval")]
     pub(crate) refresh_interval: Option<Duration>,
     pub(crate) determine_refresh: Option<bool>,
+    #[serde(deserialize_with = "field::parsed")]
+    pub(crate) nat_traversal: Option<NatTraversal>,
     pub(crate) native_ipv6: Option<NativePolicy>,
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) offload: Option<Offload>,

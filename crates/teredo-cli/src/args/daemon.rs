@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use teredo::Prefix;
+use teredo::client::NatTraversal;
 use teredo_firewall::{Backend, Exception, SetPath};
 use teredo_tunnel::offload::Offload;
 
@@ -60,6 +61,9 @@ pub(crate) struct ClientArgs {
     /// Search for the longest refresh interval that the NAT allows, which uses a second UDP port for some minutes
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     pub(crate) determine_refresh: Option<bool>,
+    /// How to get through NATs: rfc6081, or rfc4380 for a client that has no address behind a symmetric NAT [default: rfc6081]
+    #[arg(long, value_name = "WAY", value_parser = value::nat_traversal())]
+    pub(crate) nat_traversal: Option<NatTraversal>,
     /// What to do if the host has native IPv6 [default: dormant]
     #[arg(long, value_name = "WHAT")]
     pub(crate) native_ipv6: Option<NativePolicy>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use teredo::Identifier;
+use teredo::client::NatTraversal;
 use teredo_firewall::Backend;
 use teredo_lab::NatKind;
 use teredo_node::ServerName;
@@ -58,6 +59,11 @@ pub(crate) fn period(text: &str) -> Result<Duration, String> {
 pub(crate) fn backend() -> impl TypedValueParser<Value = Backend> {
     PossibleValuesParser::new(["auto", "nftables", "firewalld", "ufw"])
         .try_map(|name| name.parse::<Backend>())
+}
+
+/// A way through NATs.
+pub(crate) fn nat_traversal() -> impl TypedValueParser<Value = NatTraversal> {
+    PossibleValuesParser::new(["rfc4380", "rfc6081"]).try_map(|name| name.parse::<NatTraversal>())
 }
 
 /// A UDP port other than 0.

@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use teredo::client::NatTraversal;
 use teredo_tunnel::offload::Offload;
 
 use super::{given, interface};
@@ -45,6 +46,8 @@ pub(crate) struct ClientSettings {
     pub(crate) refresh_interval: Duration,
     /// Searches for the longest refresh interval (RFC 4380 §5.2.7).
     pub(crate) determine_refresh: bool,
+    /// How to get through NATs.
+    pub(crate) nat_traversal: NatTraversal,
     /// What to do if the host has native IPv6 (RFC 4380 §5.5).
     pub(crate) native_ipv6: NativePolicy,
     pub(crate) offload: Offload,
@@ -105,6 +108,10 @@ impl ClientSettings {
                     DEFAULT_REFRESH_INTERVAL
                 }),
             determine_refresh,
+            nat_traversal: args
+                .nat_traversal
+                .or(section.nat_traversal)
+                .unwrap_or_default(),
             // A node with native IPv6 must not be a client (RFC 4380 §5.5).
             native_ipv6: args
                 .native_ipv6

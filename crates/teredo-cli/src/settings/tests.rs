@@ -3,6 +3,7 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use teredo::client::NatTraversal;
 use teredo::server::RelayLimits;
 use teredo::{Prefix, ServerAddress};
 use teredo_firewall::{AgentConfig, Backend, Target};
@@ -221,6 +222,7 @@ fn the_command_line_wins_over_the_configuration() {
         local_discovery: Some(true),
         refresh_interval: Some(Duration::from_secs(20)),
         determine_refresh: Some(true),
+        nat_traversal: Some(NatTraversal::Rfc4380),
         native_ipv6: Some(NativePolicy::Dormant),
         offload: Some(Offload::Off),
         metrics: Some("127.0.0.1:9545".parse().expect("an address")),
@@ -253,6 +255,7 @@ fn the_command_line_wins_over_the_configuration() {
             local_discovery: false,
             refresh_interval: Duration::from_secs(20),
             determine_refresh: true,
+            nat_traversal: NatTraversal::Rfc4380,
             native_ipv6: NativePolicy::Ignore,
             offload: Offload::Off,
             group: Some("firewall".into()),
@@ -316,6 +319,7 @@ fn the_defaults_of_optional_features() {
     assert_eq!(settings.native_ipv6, NativePolicy::Dormant);
     assert!(settings.local_discovery);
     assert!(!settings.determine_refresh);
+    assert_eq!(settings.nat_traversal, NatTraversal::Rfc6081);
     assert_eq!(settings.refresh_interval, Duration::from_secs(8));
 }
 

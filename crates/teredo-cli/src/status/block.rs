@@ -86,7 +86,7 @@ impl<'a> Block<'a> {
         }
         rows.push(("Local port", self.port()));
         if let Some(nat) = &status.nat {
-            rows.push(("NAT", plain(nat)));
+            rows.push(("NAT", nat_in_words(nat, status)));
         }
         if let Some(refresh) = status.refresh_ms {
             rows.push((
@@ -246,6 +246,24 @@ fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
         .as_deref()
         .map_or_else(String::new, |backend| format!(", by {}", plain(backend)));
     format!("{name}{pid} {sync}{missed}{backend}")
+}
+
+/// The kind of NAT, and what it means for this host.
+fn nat_in_words(nat: &str, status: &Status) -> String {
+    let ports = status
+        .nat_behaviour
+        .as_ref()
+        .map(|nat| nat.port_assignment.as_str());
+    match (nat, ports) {
+        ("none", _) => String::from("none: the address is this host's own"),
+        ("restricted", Some("preserving")) => String::from("restricted, keeps ports"),
+        ("restricted", Some(_)) => String::from("restricted, gives other ports"),
+        ("symmetric", _) => String::from(
+            "symmetric: peers behind cone and address-restricted NATs are reached, and native hosts through relays of \
+             this program; others are not",
+        ),
+        (other, _) => plain(other),
+    }
 }
 
 impl fmt::Display for Block<'_> {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::num::NonZeroU16;
 
-use teredo::client::{Reason, State};
-use teredo_notify::types::{Peers, Phase, Role, Status};
+use teredo::client::{Nat, Reason, State};
+use teredo_notify::types::{NatBehaviour, Peers, Phase, Role, Status};
 use teredo_tunnel::client::ClientPathStatus;
 
 use super::Connectivity;
@@ -218,6 +218,7 @@ impl Account {
             status.server_address = primary;
             status.local = path.client.local;
             status.nat = Some(path.client.nat.name().to_owned());
+            status.nat_behaviour = behaviour(&path.client);
             status.refresh_ms = u64::try_from(path.client.refresh_interval.as_millis()).ok();
             status.peers = Peers {
                 total: path.client.peers as u64,
@@ -231,6 +232,18 @@ impl Account {
         }
         status
     }
+}
+
+/// The behaviour of the NAT, once a server has told the mapping.
+fn behaviour(client: &teredo::client::Status) -> Option<NatBehaviour> {
+    let mapping = match client.nat {
+        Nat::Unknown => return None,
+        Nat::None | Nat::Restricted => "endpoint-independent",
+        Nat::Symmetric => "address-and-port-dependent",
+    };
+    let is_kept = client.local?.port() == client.mapped?.port();
+    let ports = if is_kept { "preserving" } else { "other" };
+    Some(NatBehaviour::new(mapping, ports))
 }
 
 #[cfg(test)]

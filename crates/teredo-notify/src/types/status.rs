@@ -62,6 +62,8 @@ pub struct Status {
     pub mapped: Option<SocketAddrV4>,
     /// The kind of NAT in front of this host, if known.
     pub nat: Option<String>,
+    /// How that NAT behaves, as far as the client has seen it.
+    pub nat_behaviour: Option<NatBehaviour>,
     /// The interval of the mapping's refreshes, in milliseconds.
     pub refresh_ms: Option<u64>,
     /// The table of peers.
@@ -108,6 +110,7 @@ impl Default for Status {
             local: None,
             mapped: None,
             nat: None,
+            nat_behaviour: None,
             refresh_ms: None,
             peers: Peers::default(),
             counters: Counters::default(),
@@ -227,6 +230,31 @@ pub struct Pair {
     pub primary: Ipv4Addr,
     /// The address for the tests of NATs.
     pub secondary: Ipv4Addr,
+}
+
+/// The behaviour of a NAT, in the words of RFC 4787.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct NatBehaviour {
+    /// `endpoint-independent`, or `address-and-port-dependent` if another destination sees another mapping (§4.1).
+    pub mapping: String,
+    /// `preserving` if the external port is the local one, else `other` (§4.2.1).
+    pub port_assignment: String,
+    /// Whether a gateway has given a mapping on request.
+    pub igd: bool,
+}
+
+impl NatBehaviour {
+    /// A behaviour that was seen.
+    #[must_use]
+    pub fn new(mapping: impl Into<String>, port_assignment: impl Into<String>) -> Self {
+        Self {
+            mapping: mapping.into(),
+            port_assignment: port_assignment.into(),
+            igd: false,
+        }
+    }
 }
 
 /// A destination that a server's limits refuse.

@@ -99,7 +99,7 @@ fn an_address_that_clients_refuse_is_named() {
     let status = seen.status_mut();
     status.state = Phase::Offline;
     status.reason = Some("10.0.0.1 cannot be a server: it is a private address".into());
-    seen.server.address = Some(teredo::ServerAddress::adjacent(Ipv4Addr::new(10, 0, 0, 1)));
+    seen.server.address = Some(ServerAddress::adjacent(Ipv4Addr::new(10, 0, 0, 1)));
     let found = check(&seen, id::SERVER_ADDRESS);
     assert_eq!(found.result, Verdict::Fail);
     assert!(found.fix.contains("allow_private"), "{found:?}");

@@ -69,6 +69,12 @@ const EVERY_KEY: &[(&str, &str, &str, &[&str])] = &[
     ),
     (
         "client",
+        "nat_traversal",
+        "'rfc4380'",
+        &["--nat-traversal=rfc6081"],
+    ),
+    (
+        "client",
         "native_ipv6",
         "'ignore'",
         &["--native-ipv6=dormant"],
