@@ -347,6 +347,9 @@ pub(crate) struct LabArgs {
     /// Kind of NAT in front of the client
     #[arg(long, value_name = "KIND", default_value_t, value_parser = value::nat())]
     pub(crate) nat: NatKind,
+    /// Kind of NAT in front of the other client [default: port-restricted; restricted if the first one is symmetric]
+    #[arg(long, value_name = "KIND", value_parser = value::nat())]
+    pub(crate) peer_nat: Option<NatKind>,
     /// Open a shell on the client's host at the end
     #[arg(long)]
     pub(crate) shell: bool,

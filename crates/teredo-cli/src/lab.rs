@@ -12,7 +12,7 @@ mod steps;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use teredo_lab::privilege;
+use teredo_lab::{NatKind, privilege};
 
 use self::network::Network;
 use self::report::{Reporter, StepError};
@@ -30,9 +30,10 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
         Failure::new(Exit::NotPermitted, "cannot create a tunnel interface").because(error)
     })?;
 
+    let nats = Nats::new(args.nat, args.peer_nat);
     let mut reporter = Reporter::new(output, args.json);
-    reporter.open(args.nat)?;
-    let outcome = steps::run(&mut reporter, args.nat);
+    reporter.open(nats)?;
+    let outcome = steps::run(&mut reporter, nats);
     let mut network = match outcome {
         Ok(network) => network,
         Err(StepError::Output(failure)) => return Err(failure),
@@ -47,6 +48,36 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
     drop(network);
     reporter.close()?;
     Ok(Exit::Done)
+}
+
+/// The NATs in front of alice and bob.
+#[derive(Clone, Copy, Debug)]
+struct Nats {
+    alice: NatKind,
+    bob: NatKind,
+}
+
+impl Nats {
+    fn new(alice: NatKind, bob: Option<NatKind>) -> Self {
+        let usual = match alice {
+            NatKind::Symmetric => NatKind::Restricted,
+            _ => NatKind::PortRestricted,
+        };
+        Self {
+            alice,
+            bob: bob.unwrap_or(usual),
+        }
+    }
+
+    /// Whether the two meet. A symmetric NAT meets those alone that let in whoever was sent to, from any port (RFC 6081
+    /// §5.2, figure 1).
+    fn meet(self) -> bool {
+        let is_open = |nat| matches!(nat, NatKind::None | NatKind::Cone | NatKind::Restricted);
+        match (self.alice, self.bob) {
+            (NatKind::Symmetric, other) | (other, NatKind::Symmetric) => is_open(other),
+            _ => true,
+        }
+    }
 }
 
 /// A shell on alice's host, with everything running.

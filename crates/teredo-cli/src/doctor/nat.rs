@@ -1,5 +1,6 @@
 //! Judges the NAT and the path.
 
+use teredo::client::NatTraversal;
 use teredo::wire::MTU;
 
 use super::check::{Check, Id, id};
@@ -39,18 +40,36 @@ fn mapping(seen: &Seen) -> Check {
     let said = reason.filter(|reason| reason.contains("symmetric NAT"));
     let finding = |id| seen.server.found(id).map(|finding| plain(&finding.text));
     let found = finding("nat.symmetric").or_else(|| finding("nat.several-addresses"));
+    const ROUTER: &str = "look on the router for 'endpoint-independent mapping', 'full cone' or 'consistent NAT'; on a \
+                          Linux router, masquerade without 'random' and 'fully-random'; a provider's NAT cannot be changed: \
+                          use a VPN";
+    if seen.is_qualified() && status.and_then(|status| status.nat.as_deref()) == Some("symmetric") {
+        return Check::warn(id, "the NAT is symmetric: it maps the port anew for each destination")
+            .why(
+                "peers without a NAT, or behind cone and address-restricted ones, are reached, and native hosts through \
+                 relays of this program; peers behind port-restricted and symmetric NATs are not",
+            )
+            .fix(ROUTER);
+    }
     if !seen.is_qualified()
         && let Some(mappings) = said.map(plain).or(found)
     {
-        return Check::fail(id, format!("the NAT is symmetric: {mappings}"))
+        let check = Check::fail(id, format!("the NAT is symmetric: {mappings}"));
+        if seen.settings.client.nat_traversal == NatTraversal::Rfc4380 || said.is_some() {
+            return check
+                .why("by RFC 4380 alone, a client has no address behind such a NAT; by RFC 6081 it has")
+                .fix(format!(
+                    "{}\n{}",
+                    seen.set("nat", "client", "nat_traversal", "\"rfc6081\""),
+                    seen.restart("client")
+                ));
+        }
+        return Check::warn(id, format!("the NAT is symmetric: {mappings}"))
             .why(
-                "it maps the port anew for each destination, so no peer can know which one to use, and Teredo cannot \
-                 work through it",
+                "a client will have an address, and meet peers without a NAT or behind cone and address-restricted ones, \
+                 and native hosts through relays of this program; not those behind port-restricted and symmetric NATs",
             )
-            .fix(
-                "look on the router for 'endpoint-independent mapping', 'full cone' or 'consistent NAT'; on a Linux \
-                 router, masquerade without 'random' and 'fully-random'; a provider's NAT cannot be changed: use a VPN",
-            );
+            .fix(ROUTER);
     }
     let probed = seen
         .server

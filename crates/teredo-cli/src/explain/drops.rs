@@ -124,8 +124,8 @@ pub(super) fn next_step(name: &str) -> &'static str {
             "check which source address the program uses; traffic from other addresses needs another route"
         }
         "mapping_mismatch" => {
-            "nothing if the count is small; if one peer is affected, its NAT is probably symmetric, and Teredo cannot \
-             reach it"
+            "nothing if the count is small; if one peer is affected, its NAT is probably symmetric, and it does not know \
+             RFC 6081"
         }
         "refused_destination" | "refused_source" => {
             "nothing on the Internet; in a lab with private addresses, use --allow-private"

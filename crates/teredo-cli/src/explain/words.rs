@@ -64,7 +64,8 @@ pub(super) const WORDS: &[Word] = &[
     word(
         "symmetric",
         "NAT",
-        "the NAT uses another mapping for each destination, so others cannot reach the one that a server sees",
+        "the NAT uses another mapping for each destination. Peers without a NAT and behind cone and address-restricted \
+         ones are reached (RFC 6081), and native hosts through relays of this program; others are not",
         "see the NAT's settings (endpoint-independent mapping, full cone), or use a VPN",
     ),
     word(

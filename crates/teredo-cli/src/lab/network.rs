@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
-use teredo_lab::{Home, Host, Internet, NatKind, Process};
+use teredo_lab::{Home, Host, Internet, Process};
 
-use super::ruleset;
+use super::{Nats, ruleset};
 
 pub(super) const SERVER: [Ipv4Addr; 2] =
     [Ipv4Addr::new(192, 0, 2, 45), Ipv4Addr::new(192, 0, 2, 46)];
@@ -37,11 +37,11 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn build(nat: NatKind) -> anyhow::Result<Self> {
+    pub(super) fn build(nats: Nats) -> anyhow::Result<Self> {
         let internet = Internet::new()?;
         let server = internet.host("server", &SERVER)?;
-        let alices = internet.home("alices", nat, ALICE_PUBLIC)?;
-        let bobs = internet.home("bobs", NatKind::PortRestricted, BOB_PUBLIC)?;
+        let alices = internet.home("alices", nats.alice, ALICE_PUBLIC)?;
+        let bobs = internet.home("bobs", nats.bob, BOB_PUBLIC)?;
         let (alice, bob) = (alices.host("alice")?, bobs.host("bob")?);
         let folder = tempfile::Builder::new()
             .prefix("teredo-lab.")

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use teredo_lab::NatKind;
 
+use super::Nats;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -102,12 +102,15 @@ impl Reporter {
         }
     }
 
-    pub(super) fn open(&mut self, nat: NatKind) -> Result<(), Failure> {
+    pub(super) fn open(&mut self, nats: Nats) -> Result<(), Failure> {
         if self.json {
             return Ok(());
         }
         for line in [
-            format!("Teredo on a private internet. Alice's NAT: {nat}"),
+            format!(
+                "Teredo on a private internet. Alice's NAT: {}, Bob's: {}",
+                nats.alice, nats.bob
+            ),
             String::new(),
             "  alice 192.168.1.2 ── NAT 198.51.100.1 ──┐".to_owned(),
             "                                          ├── server 192.0.2.45, 192.0.2.46"

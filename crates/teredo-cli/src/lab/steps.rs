@@ -14,11 +14,13 @@ use teredo_notify::{Kind, Notification};
 
 use super::network::{ALLOWED_PORT, LEASE, Network, SERVER};
 use super::report::{Findings, Reporter, StepError};
-use super::ruleset;
+use super::{Nats, ruleset};
 
 const PINGS: u16 = 5;
 /// Qualification takes a round trip, and 4 s more for each solicitation that is lost.
 const QUALIFICATION: Duration = Duration::from_secs(10);
+/// A peer is asked four times, 2 s apart; after a while the limit of bubbles answers at once.
+const GIVEN_UP: Duration = Duration::from_secs(12);
 /// The firewall and the subscribers must react to the end of a process within this time.
 const PROMPTLY: Duration = Duration::from_secs(1);
 /// How long to wait for a packet that must not arrive.
@@ -58,13 +60,14 @@ impl Subscriber {
 }
 
 /// Runs all steps, and returns the network as it is at the end.
-pub(super) fn run(reporter: &mut Reporter, nat: NatKind) -> Result<Network, StepError> {
+pub(super) fn run(reporter: &mut Reporter, nats: Nats) -> Result<Network, StepError> {
     let mut network = reporter.step("an internet", || {
-        let network = Network::build(nat)?;
+        let network = Network::build(nats)?;
         Ok((
             network,
             Findings::new("two homes behind NATs, a host in each; nothing was installed")
-                .fact("nat", nat.name()),
+                .fact("nat", nats.alice.name())
+                .fact("peer_nat", nats.bob.name()),
         ))
     })?;
     reporter.step("a server", || {
@@ -91,11 +94,7 @@ pub(super) fn run(reporter: &mut Reporter, nat: NatKind) -> Result<Network, Step
         ))
     })?;
 
-    if nat == NatKind::Symmetric {
-        reporter.step("alice's client", || symmetric(&mut network))?;
-        return Ok(network);
-    }
-    let port = reporter.step("alice's client", || qualify(&mut network, nat))?;
+    let port = reporter.step("alice's client", || qualify(&mut network, nats.alice))?;
     reporter.step("everybody knows the port", || {
         let (_, notification) = subscriber.next(Kind::Add)?;
         ensure!(
@@ -113,16 +112,20 @@ pub(super) fn run(reporter: &mut Reporter, nat: NatKind) -> Result<Network, Step
         Ok(((), findings))
     })?;
     let (alice, bob) = reporter.step("bob", || bob(&mut network))?;
-    reporter.step("ping", || {
-        let findings = ping(&network, bob)?;
+    let meet = |network: &Network| {
+        let findings = if nats.meet() {
+            ping(network, bob)?
+        } else {
+            no_path(network, bob)?
+        };
         Ok(((), findings))
-    })?;
-    reporter.step("inside the tunnel", || unsolicited(&network, alice))?;
+    };
+    reporter.step("ping", || meet(&network))?;
+    if nats.meet() {
+        reporter.step("inside the tunnel", || unsolicited(&network, alice))?;
+    }
     let port = reporter.step("rebind", || rebind(&network, &subscriber, port))?;
-    reporter.step("ping again", || {
-        let findings = ping(&network, bob)?;
-        Ok(((), findings))
-    })?;
+    reporter.step("ping again", || meet(&network))?;
     reporter.step("kill -9 the client", || {
         kill_client(&mut network, &subscriber, port)
     })?;
@@ -179,27 +182,6 @@ fn qualify(network: &mut Network, nat: NatKind) -> anyhow::Result<(u16, Findings
     Ok((status.port, findings))
 }
 
-/// Without RFC 6081 a symmetric NAT rules Teredo out; the client reports that.
-fn symmetric(network: &mut Network) -> anyhow::Result<((), Findings)> {
-    network.start_alice_client()?;
-    let socket = network.alice_socket();
-    let reason = until(QUALIFICATION, "the client's verdict on its NAT", || {
-        let status = status(&socket).ok()?;
-        (status.state == Phase::Offline && status.nat.as_deref() == Some("symmetric"))
-            .then(|| status.reason.unwrap_or_default())
-    })?;
-    ensure!(
-        reason.contains("symmetric"),
-        "the reason given is '{reason}'"
-    );
-    Ok((
-        (),
-        Findings::new("offline, with the reason:")
-            .line(reason.clone())
-            .fact("reason", reason),
-    ))
-}
-
 fn bob(network: &mut Network) -> anyhow::Result<((Ipv6Addr, Ipv6Addr), Findings)> {
     network.start_bob_agent()?;
     network.start_bob_client()?;
@@ -236,6 +218,33 @@ fn ping(network: &Network, bob: Ipv6Addr) -> anyhow::Result<Findings> {
     Ok(Findings::new(line)
         .fact("answered", PINGS)
         .fact("first_ms", first.as_secs_f64() * 1e3))
+}
+
+/// R4380-5.2.4-11: two NATs without a path between them. The program that sends is told.
+fn no_path(network: &Network, bob: Ipv6Addr) -> anyhow::Result<Findings> {
+    const DISCARD: u16 = 9;
+    let socket = network.alice().udp_socket((Ipv6Addr::UNSPECIFIED, 0))?;
+    socket.connect(SocketAddrV6::new(bob, DISCARD, 0, 0))?;
+    socket.set_read_timeout(Some(GIVEN_UP))?;
+    let start = Instant::now();
+    socket.send(b"hello")?;
+    let told = socket.receive(&mut [0; 64]);
+    let took = start.elapsed();
+    let Err(error) = told else {
+        bail!("bob answers, although there should be no path")
+    };
+    ensure!(
+        error.kind() == std::io::ErrorKind::HostUnreachable,
+        "the program was told: {error}"
+    );
+    Ok(
+        Findings::new("these two NATs have no path between them (RFC 6081, figure 1)")
+            .line(format!(
+                "the program was told after {:.1} s: unreachable",
+                took.as_secs_f64()
+            ))
+            .fact("told_ms", milliseconds(took)),
+    )
 }
 
 /// F-6: unsolicited packets are dropped, except to the port that alice opened.

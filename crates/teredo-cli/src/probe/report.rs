@@ -151,7 +151,7 @@ fn endpoints(core: &Core) -> [Endpoint; 2] {
     ]
 }
 
-/// The conditions of the client (RFC 4380 §5.2.1).
+/// The conditions of the client (RFC 4380 §5.2.1). Two mappings are no obstacle (RFC 6081 §5.2).
 fn qualifies(core: &Core) -> bool {
     let policy = DestinationPolicy::default();
     let ServerAddress { primary, secondary } = core.given;
@@ -160,7 +160,7 @@ fn qualifies(core: &Core) -> bool {
         && policy.permits_address(secondary)
         && core
             .mappings()
-            .is_some_and(|[first, second]| first == second && policy.permits(first))
+            .is_some_and(|[first, _]| policy.permits(first))
 }
 
 /// The fault if only one address answers as it should.

@@ -50,8 +50,21 @@ fn tells_its_story(nat: NatKind) {
     let stage = Stage::new();
     let steps = stage.assert_told(&stage.as_root(), &["--nat", nat.name()]);
     assert_eq!(steps[0]["facts"]["nat"], nat.name());
-    // Behind a symmetric NAT the story ends where the client says why there is no service.
-    assert_eq!(steps.len(), if nat == NatKind::Symmetric { 4 } else { 13 });
+    assert_eq!(steps.len(), 13);
+}
+
+/// R6081-3-01: two NATs without a path between them. The story goes on without what needs one.
+#[test]
+fn the_story_without_a_path() {
+    let stage = Stage::new();
+    let nats = ["--nat", "symmetric", "--peer-nat", "port-restricted"];
+    let steps = stage.assert_told(&stage.as_root(), &nats);
+    let told = steps.iter().find(|step| step["title"] == "ping").unwrap();
+    assert!(
+        told["facts"]["told_ms"].as_f64().unwrap() < 10_000.0,
+        "{told}"
+    );
+    assert_eq!(steps.len(), 12);
 }
 
 /// No root is needed, where user namespaces are allowed and the TUN device is open to all.

@@ -164,7 +164,7 @@ fn our_client_tells_a_symmetric_nat_by_miredo_server() {
     let world = World::new(NatKind::Symmetric, NatKind::None);
     let _server = Miredo::server(&world, &world.server);
     let alice_host = world.left.host("alice").unwrap();
-    let alice = world.client(&alice_host, &[]);
+    let alice = world.client(&alice_host, &["--nat-traversal", "rfc4380"]);
     let symmetric = |status: &Status| status.nat.as_deref() == Some("symmetric");
     let status = alice.until(QUALIFICATION, "the client's verdict on its NAT", symmetric);
     assert_eq!((status.state, status.address), (Phase::Offline, None));

@@ -35,7 +35,7 @@ const QUANTITIES: [(Quantity, f64); 3] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Quantity {
-    /// Resident, in KiB.
+    /// Anonymous, in KiB. Pages of the program file come and go with the kernel's reclaim, and are no growth.
     Memory,
     Threads,
     Descriptors,
@@ -195,7 +195,7 @@ fn look(id: u32) -> Option<Sample> {
     is_ours.then_some(Sample {
         at: 0.0,
         life: 0,
-        memory_kib: field("VmRSS:")?,
+        memory_kib: field("RssAnon:")?,
         threads: field("Threads:")?,
         descriptors: descriptors as f64,
         calm: false,
