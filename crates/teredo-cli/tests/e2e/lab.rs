@@ -64,7 +64,7 @@ fn the_story_without_a_path() {
         told["facts"]["told_ms"].as_f64().unwrap() < 10_000.0,
         "{told}"
     );
-    assert_eq!(steps.len(), 12);
+    assert_eq!(steps.len(), 11);
 }
 
 /// No root is needed, where user namespaces are allowed and the TUN device is open to all.
