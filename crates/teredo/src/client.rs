@@ -27,6 +27,8 @@
 //! | `budget` | §7.3, §7.4: how much strangers can make a client send |
 //! | `discovery` | §5.2.8: clients on the same link |
 //! | `traversal` | RFC 6081 §5.2: peers behind symmetric NATs |
+//! | `hairpin` | RFC 6081 §5.6: peers behind the same NAT |
+//! | `idle` | RFC 6081 §5.7: peers that were silent for a while |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
 
 mod budget;
@@ -34,6 +36,8 @@ mod config;
 mod contact;
 mod discovery;
 mod event;
+mod hairpin;
+mod idle;
 mod interval;
 mod link;
 mod maintain;
@@ -366,11 +370,18 @@ impl Node for Client {
     fn set_destinations(&mut self, destinations: DestinationPolicy) {
         self.config.destinations = destinations;
         let (policy, discovery) = (&self.config.destinations, &self.discovery);
-        let permits = |to: SocketAddrV4| {
-            policy.permits(to) || discovery.reaches(to) && policy.permits_neighbour(*to.ip())
+        let own = match &self.phase {
+            Phase::Qualified(service) => Some(*service.address.mapped.ip()),
+            _ => None,
         };
         let lost = self.peers.retain(|address, mapping| {
-            TeredoAddress::from_ipv6(address).is_none_or(|target| contact::permits(policy, target))
+            let target = TeredoAddress::from_ipv6(address);
+            let shares_nat = target.is_some_and(|target| Some(*target.mapped.ip()) == own);
+            let permits = |to: SocketAddrV4| {
+                let is_near = discovery.reaches(to) || shares_nat;
+                policy.permits(to) || is_near && policy.permits_neighbour(*to.ip())
+            };
+            target.is_none_or(|target| contact::permits(policy, target))
                 && mapping.is_none_or(permits)
         });
         self.drops.add(DropReason::RefusedDestination, lost as u64);

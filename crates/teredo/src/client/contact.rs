@@ -6,7 +6,7 @@ use super::budget::Attempt;
 use super::peers::{BubbleCause, CONTACT_ATTEMPTS, CONTACT_TIMEOUT, Contact, Probe};
 use super::{Client, Nat, Phase};
 use crate::policy::DestinationPolicy;
-use crate::wire::{self, PORT, TeredoAddress};
+use crate::wire::{self, AlternateAddresses, PORT, TeredoAddress};
 use crate::{DropReason, Instant};
 use rand_core::Rng;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -32,6 +32,11 @@ impl Client {
         let slot = self.peers.find_or_insert(now, address, None);
         self.count_evictions();
         self.peers.touch(slot);
+        if let Some(teredo) = teredo
+            && self.ask_idle(now, slot, teredo)
+        {
+            return Ok(slot);
+        }
         let probe = match teredo {
             Some(_) if !self.peers.peer(slot).within_limit(now, BubbleCause::Ask) => {
                 return Err(DropReason::PeerUnreachable);
@@ -267,6 +272,7 @@ impl Client {
         source: Ipv6Addr,
         origin: Option<SocketAddrV4>,
         nonce: Option<[u8; 4]>,
+        alternates: Option<AlternateAddresses>,
     ) -> Result<(), DropReason> {
         let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::NotQualified);
@@ -295,7 +301,8 @@ impl Client {
             self.peers.peer_mut(slot).nonces.receive(nonce);
         }
         let known = known.map(|slot| self.peers.peer(slot));
-        let to = known.and_then(|peer| peer.path(now)).unwrap_or(to);
+        let path = known.and_then(|peer| peer.path(now).or(peer.half_path));
+        let to = path.unwrap_or(to);
         // R4380-7.4-01, W-03
         if known.is_some_and(|peer| !peer.may_answer(now, *to.ip())) {
             return Err(DropReason::BubbleLimit);
@@ -313,7 +320,13 @@ impl Client {
         self.peers.touch(slot);
         self.push_direct_bubble(slot, to, None, own);
         match teredo {
-            Some(teredo) => self.ask_back(now, slot, teredo),
+            Some(teredo) => {
+                if let Some(alternates) = alternates {
+                    self.try_alternates(now, slot, teredo, alternates);
+                }
+                self.ask_back(now, slot, teredo);
+                self.introduced(now, slot);
+            }
             None if self.nat == Nat::Symmetric => self.answered_relays.note(now, to),
             None => {}
         }

@@ -91,6 +91,8 @@ pub(super) struct Peer {
     listed: Instant,
     /// What relates bubbles to each other (RFC 6081 §5.2).
     pub(super) nonces: Nonces,
+    /// Where the peer is, which does not know yet where we are.
+    pub(super) half_path: Option<SocketAddrV4>,
     /// When the first packet in the queue came, for a peer with an outer address.
     waiting_since: Option<Instant>,
     pub(super) traffic: PeerTraffic,
@@ -157,6 +159,14 @@ impl Peer {
         }
     }
 
+    /// The path that was in use until a while ago. Beyond 5 minutes, most NATs have forgotten it.
+    pub(super) fn expired_path(&self, now: Instant) -> Option<SocketAddrV4> {
+        let heard = self.last_reception?;
+        let idle = now - heard;
+        let may_be_open = self.trusted && idle >= VALIDITY && idle < MEMORY;
+        self.mapping.filter(|_| may_be_open)
+    }
+
     /// Whether to verify the path before it expires. One-way traffic would otherwise stop every 30 s.
     pub(super) fn is_stale(&self, now: Instant) -> bool {
         self.last_reception.is_none_or(|at| now - at >= STALE)
@@ -166,6 +176,7 @@ impl Peer {
     pub(super) fn verified(&mut self, now: Instant, mapping: SocketAddrV4) {
         self.mapping = Some(mapping);
         self.trusted = true;
+        self.half_path = None;
         self.heard(now);
     }
 

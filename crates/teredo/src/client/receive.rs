@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::discovery::ALL_NODES;
+use super::hairpin::alternates_of;
+use super::idle::solicits;
 use super::peers::{Contact, Probe};
 use super::send::is_carried;
 use super::traversal::nonce_of;
@@ -100,7 +102,8 @@ impl Client {
         if packet.is_bubble() {
             let nonce = nonce_of(&datagram.trailers);
             let origin = datagram.origin.map(|origin| origin.0);
-            self.answer_bubble(now, packet.source(), origin, nonce)?;
+            let alternates = alternates_of(&datagram.trailers);
+            self.answer_bubble(now, packet.source(), origin, nonce, alternates)?;
             return Ok(None);
         }
         // Not forwarded: the server is also the relay (§5.3.1).
@@ -142,9 +145,18 @@ impl Client {
         }
         let teredo = TeredoAddress::from_ipv6(source);
         let neighbour = teredo.filter(|&teredo| self.neighbour(now, teredo) == Some(from));
-        // R4380-GU-04, W-02: the host would send to this address. A known path was checked before, and a neighbour's
-        // address need not be global.
-        if known.is_none() && neighbour.is_none() && !self.config.destinations.permits(from) {
+        // RFC 6081 §5.6: a peer behind our own NAT, at the address that only an answer to our indirect bubble comes from.
+        let is_alternate = packet.is_bubble()
+            && teredo.is_some_and(|teredo| self.shares_nat(teredo))
+            && entry.is_some_and(|slot| self.has_nonce(slot, &datagram.trailers))
+            && self.may_be_alternate(from);
+        // R4380-GU-04, W-02: the host would send to this address. A known path was checked before, and the address of a
+        // neighbour need not be global.
+        if known.is_none()
+            && neighbour.is_none()
+            && !is_alternate
+            && !self.config.destinations.permits(from)
+        {
             return self
                 .receive_discovery_answer(now, from, teredo, &packet)
                 .map(|()| None);
@@ -185,7 +197,7 @@ impl Client {
                 Ok(delivered)
             }
             // Case 5: a local bubble announced this address (R4380-5.2.3-12).
-            Some(teredo) if neighbour.is_some() => {
+            Some(teredo) if neighbour.is_some() && !is_alternate => {
                 Ok(self.receive_from_neighbour(now, from, teredo.mapped, datagram))
             }
             // RFC 6081 §5.2.4.4: a peer behind a symmetric NAT is elsewhere, and has our nonce (R6081-5.2.4.4-02).
@@ -226,8 +238,15 @@ impl Client {
         from: SocketAddrV4,
         datagram: &Datagram<'a>,
     ) -> Option<&'a [u8]> {
+        if datagram.packet.is_bubble() && self.is_unintroduced(now, slot, from) {
+            self.peers.peer_mut(slot).half_path = Some(from);
+            return None;
+        }
         self.release(now, slot, from);
         if datagram.packet.is_bubble() {
+            if solicits(&datagram.trailers) {
+                self.advertise(now, slot, from);
+            }
             return None;
         }
         let peer = self.peers.peer_mut(slot);
@@ -236,7 +255,7 @@ impl Client {
         Some(datagram.packet.as_bytes())
     }
 
-    fn release(&mut self, now: Instant, slot: u32, mapping: SocketAddrV4) {
+    pub(super) fn release(&mut self, now: Instant, slot: u32, mapping: SocketAddrV4) {
         let peer = self.peers.peer(slot);
         // An existing path, or one on the link, says nothing about our own NAT.
         if let Some(Contact {

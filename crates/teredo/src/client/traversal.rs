@@ -25,7 +25,7 @@ use rand_core::Rng as _;
 
 use super::budget::Attempt;
 use super::contact::{HOP_LIMIT, server_of};
-use super::{Client, Phase};
+use super::{Client, Nat, Phase};
 use crate::wire::{self, TeredoAddress, Trailer, Trailers};
 use crate::{DropReason, Instant};
 
@@ -117,6 +117,11 @@ impl Nonces {
         self.received.is_some() && !self.answered
     }
 
+    /// Whether a bubble of ours has repeated the peer's nonce.
+    pub(super) fn is_introduced(&self) -> bool {
+        self.received.is_some() && self.answered
+    }
+
     /// Whether an indirect bubble may be sent back now.
     fn may_ask(&self, now: Instant) -> bool {
         self.asked.is_none_or(|at| now - at >= SPACING)
@@ -195,12 +200,17 @@ impl Client {
             self.rng.fill_bytes(&mut nonce);
             nonce
         });
+        let is_established = self.peers.peer(slot).path(now).is_some();
+        let alternate = self.own_alternate(teredo).filter(|_| !is_established);
         let nonces = &mut self.peers.peer_mut(slot).nonces;
         (nonces.sent, nonces.asked) = (nonce, Some(now));
         self.outbox.udp(server_of(teredo), |out| {
             wire::emit_bubble(own, target, HOP_LIMIT, out);
             if let Some(nonce) = nonce {
                 Trailer::Nonce(nonce).emit(out);
+            }
+            if let Some(alternate) = alternate {
+                Trailer::AlternateAddresses(alternate).emit(out);
             }
         });
     }
@@ -244,15 +254,47 @@ impl Client {
         Ok(())
     }
 
-    /// Whether a direct bubble from elsewhere than its address says has the nonce of our last indirect one
-    /// (R6081-5.2.4.4-02, R6081-5.2.4.4-03). It is used up then.
+    /// Whether a direct bubble has the nonce of our last indirect one (R6081-5.2.4.4-02, R6081-5.2.4.4-03).
+    pub(super) fn has_nonce(&self, slot: u32, trailers: &Trailers<'_>) -> bool {
+        let sent = self.peers.peer(slot).nonces.sent;
+        sent.is_some() && sent == nonce_of(trailers)
+    }
+
+    /// The same, and the nonce is used up.
     pub(super) fn take_nonce(&mut self, slot: u32, trailers: &Trailers<'_>) -> bool {
-        let nonces = &mut self.peers.peer_mut(slot).nonces;
-        let is_ours = nonces.sent.is_some() && nonces.sent == nonce_of(trailers);
+        let is_ours = self.has_nonce(slot, trailers);
         if is_ours {
-            nonces.sent = None;
+            self.peers.peer_mut(slot).nonces.sent = None;
         }
         is_ours
+    }
+
+    /// Whether the peer would not believe what comes from us: it comes from elsewhere than our address says, because our NAT
+    /// is symmetric or the peer is behind the same one, and no bubble of ours has repeated its nonce. Data waits for its
+    /// indirect bubble then.
+    pub(super) fn is_unintroduced(&self, now: Instant, slot: u32, from: SocketAddrV4) -> bool {
+        let Some(teredo) = TeredoAddress::from_ipv6(self.peers.address(slot)) else {
+            return false;
+        };
+        // Neighbours have announced themselves on the link.
+        let is_alternate = from != teredo.mapped
+            && self.shares_nat(teredo)
+            && self.neighbour(now, teredo) != Some(from);
+        let peer = self.peers.peer(slot);
+        (self.nat == Nat::Symmetric || is_alternate)
+            && peer.contact.is_some()
+            && peer.path(now).is_none()
+            && !peer.nonces.is_introduced()
+    }
+
+    /// The peer's indirect bubble was answered, so that it knows where we are.
+    pub(super) fn introduced(&mut self, now: Instant, slot: u32) {
+        let peer = self.peers.peer(slot);
+        if peer.nonces.is_introduced()
+            && let Some(path) = peer.half_path
+        {
+            self.release(now, slot, path);
+        }
     }
 
     /// Whether the peer waits for a bubble of ours: it began, and there is no path yet. If the host began, too, its packets

@@ -50,6 +50,14 @@ pub(crate) fn forwarded_bubble(
     payload
 }
 
+/// Any packet as the server forwards it.
+pub(crate) fn forwarded(origin: SocketAddrV4, packet: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    Origin(origin).emit(&mut payload);
+    payload.extend(packet);
+    payload
+}
+
 /// The reply to an echo request, or `None` if `packet` is none.
 pub(crate) fn echo_reply(packet: &[u8]) -> Option<Vec<u8>> {
     let packet = Ipv6Packet::parse(packet).ok()?;

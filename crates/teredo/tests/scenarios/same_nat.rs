@@ -1,7 +1,10 @@
 //! Two clients behind one NAT without local discovery: they connect by hairpinning, or not at all (RFC 4380 §8.3).
 
+use std::net::SocketAddrV4;
+
+use teredo::wire::{AlternateAddresses, Datagram, Flags, PORT, TeredoAddress, Trailer};
 use teredo::{DropReason, Submission};
-use teredo_sim::{Filtering, NatBehaviour};
+use teredo_sim::{Filtering, NatBehaviour, Network, Record};
 
 use crate::internet::*;
 use crate::packets;
@@ -40,7 +43,14 @@ fn a_hairpinning_nat_leads_from_one_host_to_the_other() {
 /// retries.
 #[test]
 fn without_hairpinning_the_program_is_told() {
-    let (mut world, _, [a, b]) = neighbours(1, NatBehaviour::port_restricted());
+    let mut world = world(1);
+    let nat = nat(&mut world, 1, NatBehaviour::port_restricted());
+    let [a, b] = [1, 2].map(|number| {
+        let client = world.add_idle_client(nat, local(number), by_rfc4380());
+        world.start(client, &[SERVER]);
+        qualify(&mut world, client);
+        client
+    });
     let to = address(&world, b);
     assert_eq!(
         unreachable_after(&mut world, a, to),
@@ -91,4 +101,107 @@ fn nothing_is_sent_to_oneself() {
         "{}",
         world.capture()
     );
+}
+
+/// The trailers of a bubble.
+fn alternates(record: &Record) -> Option<AlternateAddresses> {
+    let datagram = Datagram::parse(record.payload()).unwrap();
+    datagram.trailers.iter().find_map(|trailer| match trailer {
+        Trailer::AlternateAddresses(addresses) => Some(addresses),
+        _ => None,
+    })
+}
+
+/// R6081-5.6.4.1-01, R6081-5.6.4.1-02, R6081-5.6.4.2-02, R6081-5.6.4.3-01, R6081-6.5-01: without hairpinning, the local
+/// addresses lead from one to the other, behind any kind of NAT. They go into indirect bubbles alone (R6081-4.3-02).
+#[test]
+fn local_addresses_lead_from_one_host_to_the_other() {
+    for behaviour in [
+        NatBehaviour::cone(),
+        NatBehaviour::restricted(),
+        NatBehaviour::port_restricted(),
+        NatBehaviour::symmetric(),
+    ] {
+        let (mut world, _, [a, b]) = neighbours(1, behaviour);
+        world.capture_mut().clear();
+        let there = packets::udp(address(&world, a), address(&world, b), 1);
+        assert_eq!(world.submit(a, &there), Submission::Queued);
+        assert!(
+            world.run_until(SECOND, |world| delivered(world, b) == [there.clone()]),
+            "{behaviour:?}: {}",
+            world.capture()
+        );
+        for (client, number) in [(a, 1), (b, 2)] {
+            for bubble in bubbles(&world, client) {
+                let is_indirect = *bubble.datagram.destination.ip() == SERVER.primary;
+                let own = alternates(&bubble).map(|all| all.as_slice().to_vec());
+                assert_eq!(own, is_indirect.then(|| vec![local(number)]));
+            }
+        }
+        // Once they have met, the local path alone is used, for minutes and after a silence.
+        world.capture_mut().clear();
+        let back = packets::udp(address(&world, b), address(&world, a), 2);
+        for pause in [1, 1, 20, 25, 40, 1] {
+            let _ = world.submit(a, &there);
+            let _ = world.submit(b, &back);
+            world.run_for(seconds(pause));
+        }
+        assert_eq!(delivered(&world, b).len(), 7);
+        assert_eq!(delivered(&world, a).len(), 6);
+        assert!(
+            data(&world, a)
+                .iter()
+                .all(|record| record.datagram.destination == local(2))
+        );
+    }
+}
+
+/// R6081-7-02: who is not behind the same NAT learns no local address, and makes this client send nothing to those that it
+/// names; who is, makes it send one bubble to each of four at most.
+#[test]
+fn alternate_addresses_are_for_neighbours() {
+    let names =
+        |last: [u8; 4]| last.map(|last| SocketAddrV4::new(v4(&format!("10.9.9.{last}")), 7777));
+    let list = AlternateAddresses::new(&names([1, 2, 3, 4])).unwrap();
+    for shares_nat in [true, false] {
+        let mut world = world(1);
+        let client = qualified_client(&mut world, 1, NatBehaviour::cone());
+        let own = teredo(&world, client).mapped;
+        let peer = world.add_raw(Network::Internet, &[v4("198.51.100.44")]);
+        let mapped = if shares_nat {
+            SocketAddrV4::new(*own.ip(), 50_000)
+        } else {
+            socket("198.51.100.44:4444")
+        };
+        let source = TeredoAddress {
+            server: SERVER.primary,
+            flags: Flags::default(),
+            mapped,
+        }
+        .to_ipv6();
+        let mut bubble = packets::bubble(source, address(&world, client));
+        Trailer::Nonce([1; 4]).emit(&mut bubble);
+        Trailer::AlternateAddresses(list).emit(&mut bubble);
+        world.capture_mut().clear();
+        // As the server forwards it.
+        let forwarded = packets::forwarded(mapped, &bubble);
+        let server = SocketAddrV4::new(SERVER.primary, PORT);
+        for _ in 0..3 {
+            world.inject(peer, server, own, &forwarded);
+        }
+        world.run_for(SECOND);
+        let to = |address: SocketAddrV4| {
+            let sent = bubbles(&world, client);
+            sent.iter()
+                .filter(|record| record.datagram.destination == address)
+                .count()
+        };
+        for address in names([1, 2, 3, 4]) {
+            assert_eq!(to(address), usize::from(shares_nat), "{address}");
+        }
+        for bubble in bubbles(&world, client) {
+            let is_indirect = bubble.datagram.destination == server;
+            assert_eq!(alternates(&bubble).is_some(), shares_nat && is_indirect);
+        }
+    }
 }

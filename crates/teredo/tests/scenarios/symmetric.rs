@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 
 use teredo::client::Nat;
 use teredo::wire::{Datagram, Flags, PORT, TeredoAddress, Trailer};
-use teredo::{DropReason, Node as _, RelayConfig, Submission};
+use teredo::{ClientConfig, DropReason, Node as _, RelayConfig, Submission};
 use teredo_sim::{
     ClientId, Fate, Filtering, Mapping, NatBehaviour, Network, PortAssignment, RawId, Record, World,
 };
@@ -76,10 +76,20 @@ fn conversations_with_a_symmetric_client_last() {
         (Mapping::AddressAndPortDependent, NatBehaviour::restricted()),
         (Mapping::AddressDependent, NatBehaviour::restricted()),
     ] {
-        for begins in [[true, false], [false, true], [true, true]] {
+        let filters = [
+            Filtering::EndpointIndependent,
+            Filtering::AddressDependent,
+            Filtering::AddressAndPortDependent,
+        ];
+        let begins = [[true, false], [false, true], [true, true]];
+        for (filtering, begins) in filters
+            .into_iter()
+            .flat_map(|filter| begins.map(|begins| (filter, begins)))
+        {
             let mut world = world(1);
             let behaviour = NatBehaviour {
                 mapping,
+                filtering,
                 ..NatBehaviour::symmetric()
             };
             let a = qualified_client(&mut world, 1, behaviour);
@@ -110,12 +120,12 @@ fn conversations_with_a_symmetric_client_last() {
             assert_eq!(
                 delivered(&world, b).len(),
                 expected(begins[0]),
-                "{mapping:?} {begins:?}"
+                "{mapping:?} {filtering:?} {begins:?}"
             );
             assert_eq!(
                 delivered(&world, a).len(),
                 expected(begins[1]),
-                "{mapping:?} {begins:?}"
+                "{mapping:?} {filtering:?} {begins:?}"
             );
         }
     }
@@ -396,4 +406,62 @@ fn a_relay_is_not_turned_on_others() {
         "bubbles alone"
     );
     assert_eq!(world.relay(relay).relay().status().elsewhere, 0);
+}
+
+/// R6081-5.7.4.1-01, R6081-5.7.4.2-01, R6081-5.7-02, R6081-5.7-03, golden trace G7: after 31 s of silence the server has no
+/// work. If a NAT has forgotten, the usual bubbles follow half a second later.
+#[test]
+fn an_idle_peer_is_asked_directly() {
+    for forgets in [false, true] {
+        let mut world = world(1);
+        // Refreshes keep the mappings; the permission of the peer ends.
+        let config = || ClientConfig {
+            refresh_interval: seconds(8),
+            ..ClientConfig::default()
+        };
+        let behaviour = NatBehaviour {
+            lifetime: seconds(if forgets { 20 } else { 120 }),
+            ..NatBehaviour::port_restricted()
+        };
+        let [a, b] = [1, 2].map(|number| {
+            let client = client_with(&mut world, number, behaviour, config());
+            qualify(&mut world, client);
+            client
+        });
+        let packet =
+            |world: &World, number| packets::udp(address(world, a), address(world, b), number);
+        let first = packet(&world, 1);
+        assert_eq!(world.submit(a, &first), Submission::Queued);
+        world.run_for(seconds(31));
+        world.capture_mut().clear();
+        let start = world.now();
+        let second = packet(&world, 2);
+        assert_eq!(world.submit(a, &second), Submission::Queued);
+        assert!(world.run_until(seconds(10), |world| delivered(world, b).len() == 2));
+        let took = world.now() - start;
+        let discovery = |client| {
+            let sent = bubbles(&world, client);
+            let kinds = sent.iter().filter_map(|record| {
+                let datagram = Datagram::parse(record.payload()).unwrap();
+                datagram.trailers.iter().find_map(|trailer| match trailer {
+                    Trailer::NeighborDiscovery { advertisement } => Some(advertisement),
+                    _ => None,
+                })
+            });
+            kinds.collect::<Vec<_>>()
+        };
+        assert_eq!(discovery(a), [false]);
+        if forgets {
+            assert!(took < SECOND, "{took:?}");
+        } else {
+            assert_eq!(discovery(b), [true]);
+            assert!(took < 2 * ROUND_TRIP, "{took:?}");
+            let server = SocketAddrV4::new(SERVER.primary, PORT);
+            let all = [bubbles(&world, a), bubbles(&world, b)].concat();
+            assert!(
+                all.iter()
+                    .all(|record| record.datagram.destination != server)
+            );
+        }
+    }
 }

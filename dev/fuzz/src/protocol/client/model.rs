@@ -59,6 +59,8 @@ pub struct Model {
     /// The peer whose indirect bubble this call is about, or whose direct bubble with our nonce.
     asks: Option<Ipv6Addr>,
     answers: Option<Ipv6Addr>,
+    /// Addresses that peers behind the same NAT have named as their own.
+    alternates: HashSet<SocketAddrV4>,
 }
 
 pub struct Test {
@@ -105,6 +107,8 @@ pub struct Sent {
     pub secondary: usize,
     /// Bubbles to the secondary port.
     pub probes: usize,
+    /// Questions over old paths, and answers to them.
+    pub discoveries: usize,
     bubbles: BTreeMap<Ipv6Addr, Vec<SocketAddrV4>>,
     /// Those whose direct bubble expires on the way.
     cut_short: HashSet<Ipv6Addr>,
@@ -126,7 +130,13 @@ impl Sent {
 
     /// Counts the datagrams that the host did not ask for.
     pub fn own(&self) -> usize {
-        self.solicitations + self.tests + self.bubbles() + self.local + self.secondary + self.probes
+        self.solicitations
+            + self.tests
+            + self.bubbles()
+            + self.local
+            + self.secondary
+            + self.probes
+            + self.discoveries
     }
 }
 
@@ -154,6 +164,7 @@ impl Model {
             peers: HashMap::new(),
             asks: None,
             answers: None,
+            alternates: HashSet::new(),
         }
     }
 
@@ -193,6 +204,14 @@ impl Model {
             let peer = self.peers.entry(packet.source()).or_default();
             if Some(from) == server {
                 self.asks = Some(packet.source());
+                let own = self.own.map(|own| *own.mapped.ip());
+                let mapped =
+                    TeredoAddress::from_ipv6(packet.source()).map(|peer| *peer.mapped.ip());
+                for trailer in trailers.iter().filter(|_| own.is_some() && mapped == own) {
+                    if let Trailer::AlternateAddresses(list) = trailer {
+                        self.alternates.extend(list.as_slice());
+                    }
+                }
                 peer.repeated &= peer.received == nonce;
                 peer.received = nonce;
             } else if nonce.is_some() && peer.sent == nonce {
@@ -302,8 +321,9 @@ impl Model {
     }
 
     fn check_destination(&self, to: SocketAddrV4) {
+        let is_alternate = self.alternates.contains(&to) && !self.refused.contains(to.ip());
         assert!(
-            self.policy.permits(to) || self.is_neighbour(to),
+            self.policy.permits(to) || self.is_neighbour(to) || is_alternate,
             "R4380-5.2.4-07: {to}"
         );
         assert_ne!(Some(to), self.own.map(|own| own.mapped), "L-03");
@@ -372,7 +392,12 @@ impl Model {
                 if self.peers.get(&target).is_some_and(owes) {
                     sent.owed.insert(target);
                 }
-                self.trailed(to, transmit.ttl.is_some(), &datagram);
+                if self.trailed(to, transmit.ttl.is_some(), &datagram) {
+                    sent.discoveries += 1;
+                    self.check_destination(to);
+                    let teredo = TeredoAddress::from_ipv6(target).expect("a Teredo peer");
+                    return self.check_path(target, teredo.mapped, to);
+                }
                 if transmit.ttl.is_some() {
                     assert!(
                         datagram.packet.is_bubble(),
@@ -390,22 +415,46 @@ impl Model {
     }
 
     /// R6081-5.2.4.1-01, R6081-5.2.4.2-01, R6081-5.2.4.2-02: an indirect bubble has a fresh nonce, a direct one repeats the
-    /// peer's, and nothing else has a trailer.
-    fn trailed(&mut self, to: SocketAddrV4, cut_short: bool, datagram: &Datagram<'_>) {
+    /// peer's, and nothing else has a trailer. Returns whether it is a question over an old path, or the answer to one.
+    fn trailed(&mut self, to: SocketAddrV4, cut_short: bool, datagram: &Datagram<'_>) -> bool {
         let bytes = datagram.trailers.as_bytes();
         let nonce = nonce_of(&datagram.trailers);
-        assert_eq!(bytes.len(), if nonce.is_some() { 6 } else { 0 });
+        let others: Vec<_> = datagram
+            .trailers
+            .iter()
+            .filter(|trailer| !matches!(trailer, Trailer::Nonce(_)))
+            .collect();
+        let others_len = match others[..] {
+            [] => 0,
+            // R6081-5.7.4.1-01, R6081-5.7.4.2-01
+            [Trailer::NeighborDiscovery { .. }] if nonce.is_none() => 6,
+            // R6081-5.6.4.1-01
+            [Trailer::AlternateAddresses(list)] => {
+                assert!(nonce.is_some());
+                assert_eq!(list.as_slice().len(), 1);
+                10
+            }
+            _ => panic!("an unusual trailer: {others:?}"),
+        };
+        assert_eq!(
+            bytes.len(),
+            others_len + if nonce.is_some() { 6 } else { 0 }
+        );
+        if matches!(others[..], [Trailer::NeighborDiscovery { .. }]) {
+            assert!(datagram.packet.is_bubble());
+            return true;
+        }
         let target = datagram.packet.destination();
         let teredo = TeredoAddress::from_ipv6(target);
         // A peer may claim its server's port as its mapping.
         let both = teredo.filter(|teredo| SocketAddrV4::new(teredo.server, PORT) == to);
         if both.is_some_and(|teredo| teredo.mapped == to) {
-            return;
+            return false;
         }
         let is_indirect = both.is_some();
         if !datagram.packet.is_bubble() || !self.named.contains(&target) {
             assert_eq!(nonce, None);
-            return;
+            return false;
         }
         let peer = self.peers.entry(target).or_default();
         if is_indirect {
@@ -419,6 +468,7 @@ impl Model {
             );
             peer.repeated |= !cut_short;
         }
+        false
     }
 
     fn informed(&self, bytes: &[u8], sent: &mut Sent) {
@@ -583,6 +633,16 @@ impl Model {
         let (asks, answers) = (self.asks.take(), self.answers.take());
         for (address, to) in &sent.bubbles {
             let teredo = TeredoAddress::from_ipv6(*address);
+            // R6081-5.6.4.2-02: to the addresses that a peer behind the same NAT has named, besides the answer.
+            let is_alternate = |to: &SocketAddrV4| {
+                asks == Some(*address)
+                    && self.alternates.contains(to)
+                    && teredo.is_some_and(|teredo| teredo.mapped != *to)
+            };
+            let alternates = to.iter().filter(|to| is_alternate(to)).count();
+            assert!(alternates <= 4, "R6081-7-02");
+            let to: Vec<_> = to.iter().filter(|to| !is_alternate(to)).copied().collect();
+            let to = &to;
             // Whoever has the nonce may be answered at once.
             if let (Some(teredo), [direct]) = (teredo, to.as_slice())
                 && answers == Some(*address)
