@@ -362,3 +362,26 @@ fn a_relay_without_its_route_is_offline() {
         status.state == Phase::Qualified
     });
 }
+
+/// Behind a symmetric NAT: a native host and the client reach each other through our relay, whoever begins, for longer than
+/// a path lasts, with TCP as well; RFC 6081 has no such way.
+#[test]
+fn a_symmetric_client_and_a_native_host_meet() {
+    let stage = stage(NatKind::Symmetric, &[]);
+    let address = stage.client.address();
+    assert_eq!(stage.client.status().nat.as_deref(), Some("symmetric"));
+    pings(&stage.alice, NATIVE, "the client begins");
+    pings(&stage.native, address, "the native host answers back");
+    // Another client, which the native host begins with.
+    let home =
+        stage
+            .world
+            .internet
+            .home("others", NatKind::Symmetric, Ipv4Addr::new(203, 0, 113, 77));
+    let home = home.unwrap();
+    let host = home.host("carol").unwrap();
+    let carol = stage.world.client(&host, &[]);
+    let address = carol.qualified().address.unwrap();
+    pings(&stage.native, address, "the native host begins");
+    nothing_of_clients_dropped(&stage.relay);
+}

@@ -38,6 +38,25 @@ fn two_clients_reach_each_other_from_the_first_packet_on() {
     }
 }
 
+/// R6081-5.6.4.2-02: two hosts of one home, whose router does not hairpin, meet by their local addresses without local
+/// discovery; behind a symmetric NAT, too.
+#[test]
+fn hosts_of_one_home_meet_by_their_local_addresses() {
+    for nat in [NatKind::PortRestricted, NatKind::Symmetric] {
+        let world = World::new(nat, NatKind::None);
+        let _server = world.serve();
+        let hosts = ["alice", "anna"].map(|name| world.left.host(name).unwrap());
+        let clients = hosts
+            .each_ref()
+            .map(|host| world.client(host, &["--no-local-discovery"]));
+        let addresses = clients
+            .each_ref()
+            .map(|client| client.qualified().address.unwrap());
+        pings(&hosts[0], addresses[1]);
+        pings(&hosts[1], addresses[0]);
+    }
+}
+
 /// Two clients of one host, with all defaults: each answers from its own address through its own tunnel, before and after
 /// the other is restarted, and its inside is closed.
 #[test]

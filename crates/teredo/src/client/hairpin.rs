@@ -17,7 +17,8 @@ use super::{Client, Phase};
 use crate::Instant;
 use crate::wire::{AlternateAddresses, TeredoAddress, Trailer, Trailers};
 
-/// The alternate addresses behind an indirect bubble. Of several lists, the last one counts (R6081-5.1.2-01).
+/// The alternate addresses behind an indirect bubble. Of several lists, the last one counts (R6081-5.1.2-01), and a
+/// malformed one is none (R6081-5.6.4.2-01).
 pub(super) fn alternates_of(trailers: &Trailers<'_>) -> Option<AlternateAddresses> {
     let lists = trailers.iter().filter_map(|trailer| match trailer {
         Trailer::AlternateAddresses(addresses) => Some(addresses),
@@ -44,7 +45,8 @@ impl Client {
         AlternateAddresses::new(&[local?])
     }
 
-    /// Sends a direct bubble to each alternate address of a peer: at most four, one each (R6081-5.6.4.2-02, R6081-7-02).
+    /// Sends a direct bubble to each alternate address of a peer that is not established (R6081-6.5-01): at most four, one
+    /// each (R6081-5.6.4.2-02, R6081-7-02).
     pub(super) fn try_alternates(
         &mut self,
         now: Instant,

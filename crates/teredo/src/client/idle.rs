@@ -37,8 +37,8 @@ pub(super) fn solicits(trailers: &Trailers<'_>) -> bool {
 }
 
 impl Client {
-    /// Asks a Teredo peer whose path has expired, but may still be open, over that path (R6081-5.7.4.1-01). Returns whether
-    /// it was asked.
+    /// Asks a Teredo peer whose path has expired, but may still be open, over that path (R6081-5.7.4.1-01). The packet waits
+    /// for the answer (R6081-5.7-03). Returns whether it was asked.
     pub(super) fn ask_idle(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> bool {
         let Some(own) = self.own_address() else {
             return false;

@@ -145,7 +145,8 @@ impl Client {
         }
         let teredo = TeredoAddress::from_ipv6(source);
         let neighbour = teredo.filter(|&teredo| self.neighbour(now, teredo) == Some(from));
-        // RFC 6081 §5.6: a peer behind our own NAT, at the address that only an answer to our indirect bubble comes from.
+        // A peer behind our own NAT, at the address that only an answer to our indirect bubble comes from
+        // (R6081-5.6.4.3-01).
         let is_alternate = packet.is_bubble()
             && teredo.is_some_and(|teredo| self.shares_nat(teredo))
             && entry.is_some_and(|slot| self.has_nonce(slot, &datagram.trailers))
@@ -184,7 +185,7 @@ impl Client {
             return Err(DropReason::UnverifiedSource);
         }
         match teredo {
-            // Case 3: the outer source confirms the inner one (R4380-5.2.3-09, A-23).
+            // Case 3: the outer source confirms the inner one (R4380-5.2.3-09, R6081-5.2.4.4-01, A-23).
             Some(teredo) if teredo.mapped == from => {
                 let slot = self.peers.find_or_insert(now, source, Some(*from.ip()));
                 self.count_evictions();

@@ -201,6 +201,7 @@ impl Client {
             nonce
         });
         let is_established = self.peers.peer(slot).path(now).is_some();
+        // R6081-4.3-02, R6081-5.6.4.1-02
         let alternate = self.own_alternate(teredo).filter(|_| !is_established);
         let nonces = &mut self.peers.peer_mut(slot).nonces;
         (nonces.sent, nonces.asked) = (nonce, Some(now));

@@ -184,7 +184,7 @@ fn a_nat_that_all_servers_see_as_symmetric_is() {
     }
 }
 
-/// R6081-5.2-01: the same with the extensions. A dead server costs one timeout, and not the time until it is given up.
+/// R6081-5.2-01, R6081-5.3.3-06: the same with the extensions. A dead server costs one timeout, and not the time until it is given up.
 #[test]
 fn a_client_behind_such_a_nat_takes_a_server_that_answers() {
     for (dead, at_most) in [(None, 2 * SECOND), (Some(OTHER_SERVER), seconds(5))] {

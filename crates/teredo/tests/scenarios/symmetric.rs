@@ -25,7 +25,7 @@ fn nonce(record: &Record) -> Option<[u8; 4]> {
     })
 }
 
-/// R6081-5.2-01, R6081-5.2.4.1-01, R6081-5.2.4.2-01, R6081-5.2.4.4-02, R6081-5.2.4.4-04, golden trace G2: a client behind a
+/// R6081-5.2-01, R6081-5.2.4.1-01, R6081-5.2.4.2-01, R6081-5.2.4.4-01, R6081-5.2.4.4-02, R6081-5.2.4.4-04, golden trace G2: a client behind a
 /// symmetric NAT opens a conversation with one behind a restricted one. The RFC's example takes 2 s longer: there, the
 /// last bubble comes when the first client has asked again.
 #[test]
