@@ -89,7 +89,7 @@ pub(super) struct Peer {
     outer: Option<Ipv4Addr>,
     /// The time under which the entry is listed for its outer address.
     listed: Instant,
-    /// What relates bubbles to each other (RFC 6081 §5.2).
+    /// They relate bubbles to each other (RFC 6081 §5.2).
     pub(super) nonces: Nonces,
     /// Where the peer is, which does not know yet where we are.
     pub(super) half_path: Option<SocketAddrV4>,

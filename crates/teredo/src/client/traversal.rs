@@ -1,7 +1,7 @@
 //! Symmetric NATs (RFC 6081 §5.2): nonces relate a direct bubble to the indirect one that it answers.
 //!
 //! A symmetric NAT gives each destination another mapping, so the one in the Teredo address is good for the server alone.
-//! Whoever receives a direct bubble from elsewhere can tell a peer from a stranger by the nonce that the peer has received
+//! The receiver of a direct bubble from elsewhere can tell a peer from a stranger by the nonce that the peer has received
 //! through its own server:
 //!
 //! ```text
@@ -306,7 +306,7 @@ impl Client {
     }
 
     /// Answers a direct bubble that has our nonce and made the path: the peer waits for one that comes back over it.
-    /// Whoever has the nonce has received our indirect bubble, so no limit counts this one.
+    /// A peer with the nonce has received our indirect bubble, so no limit counts this one.
     pub(super) fn greet_back(&mut self, slot: u32, to: SocketAddrV4) {
         let Phase::Qualified(service) = &self.phase else {
             return;

@@ -201,7 +201,7 @@ fn nothing_is_believed_without_the_nonce() {
     let sent = data(&world, client);
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].datagram.destination, socket(OBSERVED));
-    // Whoever has heard it may not move the peer.
+    // One who has heard it may not move the peer.
     world.inject(peer, socket("198.51.100.44:6666"), mapped, &right);
     world.run_for(SECOND);
     assert_eq!(
@@ -226,7 +226,7 @@ fn the_nonce_of_the_last_indirect_bubble_counts() {
             .iter()
             .find(|record| record.datagram.destination == socket(EMBEDDED));
         assert_eq!(nonce(direct.unwrap()), nonces.first().copied());
-        // R6081-3.1-01: whoever knows no nonces is not asked back.
+        // R6081-3.1-01: a peer without nonces is not asked back.
         let asked_back = answers
             .iter()
             .any(|record| record.datagram.destination == server);
@@ -352,7 +352,7 @@ fn a_strict_relay_does_not_reach_a_symmetric_client() {
     assert_eq!((status.trusted_peers, status.elsewhere), (0, 0));
 }
 
-/// What a client answers from elsewhere is believed once it has answered there: a forged IPv4 source turns nothing on
+/// An answer from elsewhere is believed once a second one has come from there: a forged IPv4 source turns nothing on
 /// anybody. The victim gets a bubble for each bubble that the relay has sent anyway.
 #[test]
 fn a_relay_is_not_turned_on_others() {

@@ -643,7 +643,7 @@ impl Model {
             assert!(alternates <= 4, "R6081-7-02");
             let to: Vec<_> = to.iter().filter(|to| !is_alternate(to)).copied().collect();
             let to = &to;
-            // Whoever has the nonce may be answered at once.
+            // A peer with the nonce may be answered at once.
             if let (Some(teredo), [direct]) = (teredo, to.as_slice())
                 && answers == Some(*address)
             {
