@@ -29,7 +29,7 @@
 //! |---|---|
 //! | `world` | [`World`]: networks, the passage of time, controls |
 //! | `host` | [`ClientHost`], [`ServerHost`] and [`RelayHost`] run the state machines; tests control a [`RawHost`] |
-//! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, port assignment, lifetime, hairpinning |
+//! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, pools of addresses, port assignment, lifetime, hairpinning |
 //! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication |
 //! | `capture` | [`Capture`]: every datagram and its [`Fate`] |
 //! | `schedule` | [`Schedule`]: the queue of events |
@@ -43,6 +43,7 @@ mod link;
 mod nat;
 mod random;
 mod schedule;
+mod table;
 mod world;
 
 pub use capture::{Capture, Fate, Record, Vantage};
@@ -52,6 +53,9 @@ pub use host::{
     ServerId, Stamped,
 };
 pub use link::{Direction, Link, LinkQuality, Passage};
-pub use nat::{Filtering, Mapping, Nat, NatBehaviour, PortAssignment, Refusal};
+pub use nat::{
+    Filtering, HairpinSource, Mapping, Nat, NatBehaviour, Pooling, PortAssignment, PortRange,
+    Refusal,
+};
 pub use schedule::Schedule;
 pub use world::{NatId, Network, World};

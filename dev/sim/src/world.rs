@@ -188,11 +188,36 @@ impl World {
         external: impl Into<Ipv4Addr>,
     ) -> NatId {
         let (outside, external) = (outside.into(), external.into());
-        let id = NatId(self.routers.len());
         let nat = Nat::with_stream(behaviour, external, self.stream());
+        self.add_router(outside, nat)
+    }
+
+    /// Attaches a NAT with these external addresses, whose number counts instead of [`NatBehaviour::addresses`].
+    ///
+    /// # Panics
+    ///
+    /// If there are no addresses.
+    pub fn add_nat_pool(
+        &mut self,
+        outside: impl Into<Network>,
+        behaviour: NatBehaviour,
+        externals: &[Ipv4Addr],
+    ) -> NatId {
+        let [external, others @ ..] = externals else {
+            panic!("a NAT has an external address");
+        };
+        let mut nat = Nat::with_stream(behaviour, *external, self.stream());
+        nat.set_pool(others);
+        self.add_router(outside.into(), nat)
+    }
+
+    fn add_router(&mut self, outside: Network, nat: Nat) -> NatId {
+        let id = NatId(self.routers.len());
         let link = Link::new(LinkQuality::with_delay(WAN_DELAY), self.stream());
+        for external in nat.externals() {
+            self.register(outside, external, Owner::Nat(id));
+        }
         self.routers.push(Router { nat, outside, link });
-        self.register(outside, external, Owner::Nat(id));
         id
     }
 
@@ -288,7 +313,23 @@ impl World {
         self.attachments.insert(host, Attachment { network, link });
         for &address in addresses {
             self.register(network, address, Owner::Host(host));
+            for (outside, router) in self.announcements(network) {
+                self.register(outside, address, Owner::Nat(router));
+            }
         }
+    }
+
+    /// The networks that see the addresses of `network` unchanged, with the router to them: those outside of a router
+    /// that does not translate.
+    fn announcements(&self, mut network: Network) -> Vec<(Network, NatId)> {
+        let mut seen = Vec::new();
+        while let Network::Behind(id) = network
+            && !self.nat(id).behaviour().translates
+        {
+            network = self.routers[id.0].outside;
+            seen.push((network, id));
+        }
+        seen
     }
 
     fn register(&mut self, network: Network, address: Ipv4Addr, owner: Owner) {
@@ -362,14 +403,20 @@ impl World {
         &mut self.routers[id.0].nat
     }
 
-    /// Changes the external address of a NAT, which loses its mappings.
+    /// Changes the external address of a NAT, which loses its mappings. It then has as many addresses as
+    /// [`NatBehaviour::addresses`] says.
     pub fn renumber_nat(&mut self, id: NatId, external: impl Into<Ipv4Addr>) {
-        let external = external.into();
         let router = &mut self.routers[id.0];
-        let (outside, earlier) = (router.outside, router.nat.external());
-        router.nat.renumber(external);
-        self.directory.remove(&(outside, earlier));
-        self.register(outside, external, Owner::Nat(id));
+        let outside = router.outside;
+        let earlier: Vec<Ipv4Addr> = router.nat.externals().collect();
+        router.nat.renumber(external.into());
+        let later: Vec<Ipv4Addr> = router.nat.externals().collect();
+        for address in earlier {
+            self.directory.remove(&(outside, address));
+        }
+        for address in later {
+            self.register(outside, address, Owner::Nat(id));
+        }
     }
 
     /// The link of a host.
@@ -458,8 +505,11 @@ impl World {
     pub fn rebind(&mut self, id: ClientId, network: impl Into<Network>, local: SocketAddrV4) {
         let (host, network) = (id.into(), network.into());
         let earlier = self.attachments[&host].network;
-        self.directory
-            .remove(&(earlier, *self.clients[id.0].local().ip()));
+        let address = *self.clients[id.0].local().ip();
+        self.directory.remove(&(earlier, address));
+        for (outside, _) in self.announcements(earlier) {
+            self.directory.remove(&(outside, address));
+        }
         self.attach(host, network, &[*local.ip()]);
         let actions = self.clients[id.0].rebind(self.now, local);
         self.act(host, actions);

@@ -1,3 +1,6 @@
+mod kinds;
+mod requirements;
+
 use std::time::Duration;
 
 use super::*;

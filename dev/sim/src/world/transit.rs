@@ -171,7 +171,8 @@ impl World {
         let Parcel { record, datagram } = parcel;
         let router = &mut self.routers[id.0];
         let outside = router.outside;
-        if *datagram.destination.ip() == router.nat.external() {
+        let destination = *datagram.destination.ip();
+        if router.nat.externals().any(|address| address == destination) {
             match router
                 .nat
                 .hairpin(self.now, datagram.source, datagram.destination)
@@ -211,7 +212,7 @@ impl World {
         let Parcel { record, datagram } = parcel;
         match self.routers[id.0]
             .nat
-            .inbound(self.now, datagram.source, datagram.destination.port())
+            .inbound_to(self.now, datagram.source, datagram.destination)
         {
             Ok(destination) => {
                 self.note_destination(record, destination);
