@@ -15,8 +15,8 @@ use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerCon
 use crate::capture::{Capture, RecordNumber};
 use crate::datagram::Datagram;
 use crate::host::{
-    Action, Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, RelayHost, RelayId,
-    ServerHost, ServerId,
+    Action, Arrival, ClientHost, ClientId, HostId, KEPT, Outbox, RawHost, RawId, RelayHost,
+    RelayId, ServerHost, ServerId,
 };
 use crate::link::{Link, LinkQuality};
 use crate::nat::{Nat, NatBehaviour};
@@ -140,6 +140,8 @@ pub struct World {
     native: BTreeMap<Ipv6Addr, RawId>,
     silent: BTreeSet<Ipv4Addr>,
     rule: Rule,
+    /// How many values of each kind a host keeps of its output.
+    kept: u32,
     capture: Capture,
 }
 
@@ -171,6 +173,7 @@ impl World {
             native: BTreeMap::new(),
             silent: BTreeSet::new(),
             rule: Box::new(|_| false),
+            kept: KEPT,
             capture: Capture::default(),
         }
     }
@@ -243,7 +246,7 @@ impl World {
         let seed = self.stream().seed();
         let id = ClientId(self.clients.len());
         self.clients
-            .push(ClientHost::new(config, seed, self.now, local));
+            .push(ClientHost::new(config, seed, self.now, local, self.kept));
         self.attach(id.into(), network.into(), &[*local.ip()]);
         id
     }
@@ -257,7 +260,7 @@ impl World {
     pub fn add_server_with(&mut self, address: ServerAddress, config: ServerConfig) -> ServerId {
         let seed = self.stream().seed();
         let id = ServerId(self.servers.len());
-        self.servers.push(ServerHost::new(config, seed));
+        self.servers.push(ServerHost::new(config, seed, self.kept));
         self.attach(
             id.into(),
             Network::Internet,
@@ -275,7 +278,8 @@ impl World {
     ) -> RelayId {
         let seed = self.stream().seed();
         let id = RelayId(self.relays.len());
-        self.relays.push(RelayHost::new(config, seed, local));
+        self.relays
+            .push(RelayHost::new(config, seed, local, self.kept));
         self.attach(id.into(), network.into(), &[*local.ip()]);
         id
     }
@@ -293,7 +297,7 @@ impl World {
         behaviour: impl FnMut(Arrival<'_>, &mut Outbox) + 'static,
     ) -> RawId {
         let id = RawId(self.raw.len());
-        self.raw.push(RawHost::new(Box::new(behaviour)));
+        self.raw.push(RawHost::new(Box::new(behaviour), self.kept));
         self.attach(id.into(), network.into(), addresses);
         id
     }
@@ -433,6 +437,16 @@ impl World {
         &mut self.routers[id.0].link.quality
     }
 
+    /// Lets every host keep at most about this many of its latest packets, errors and events; 0 for none. Initially it is
+    /// a million. They are what a test looks at, and a large world has no room for them.
+    pub fn keep_output(&mut self, limit: u32) {
+        self.kept = limit;
+        self.clients.iter_mut().for_each(|host| host.keep(limit));
+        self.servers.iter_mut().for_each(|host| host.keep(limit));
+        self.relays.iter_mut().for_each(|host| host.keep(limit));
+        self.raw.iter_mut().for_each(|host| host.keep(limit));
+    }
+
     /// Makes an IPv4 address a black hole, or undoes that. Datagrams to it vanish without an error.
     pub fn set_silent(&mut self, address: Ipv4Addr, silent: bool) {
         if silent {
@@ -513,6 +527,37 @@ impl World {
         self.attach(host, network, &[*local.ip()]);
         let actions = self.clients[id.0].rebind(self.now, local);
         self.act(host, actions);
+    }
+
+    /// Opens a further UDP port on a client's host, as RFC 6081 §5.4.4.2 wants one for each peer. Returns its local
+    /// address, or `None` if the port is in use there.
+    pub fn open_port(&mut self, id: ClientId, port: u16) -> Option<SocketAddrV4> {
+        self.clients[id.0].open_port(port)
+    }
+
+    /// Closes a further port of a client's host. The NAT's mappings stay until they expire.
+    pub fn close_port(&mut self, id: ClientId, port: u16) {
+        self.clients[id.0].close_port(port);
+    }
+
+    /// Sends a datagram from a port of a client's host, whether the service port or a further one, with the default time
+    /// to live or another.
+    ///
+    /// # Panics
+    ///
+    /// If the port is not open.
+    pub fn send_from(
+        &mut self,
+        id: ClientId,
+        port: u16,
+        to: SocketAddrV4,
+        ttl: Option<u8>,
+        payload: &[u8],
+    ) {
+        match self.clients[id.0].send_from(port, to, ttl, payload) {
+            Some(datagram) => self.emit(id.into(), datagram),
+            None => panic!("{id} has no port {port}"),
+        }
     }
 
     /// Sends an IPv6 packet of a client's host through the tunnel.

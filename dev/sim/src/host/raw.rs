@@ -7,6 +7,7 @@ use std::time::Duration;
 use teredo::Instant;
 
 use super::Stamped;
+use super::journal::Journal;
 use crate::datagram::Datagram;
 
 /// A datagram or packet that arrives at a [`RawHost`].
@@ -66,8 +67,8 @@ pub(crate) type Behaviour = Box<dyn FnMut(Arrival<'_>, &mut Outbox)>;
 
 /// A host that receives on every port, keeps all that arrives, and answers with a closure.
 pub struct RawHost {
-    received: Vec<Stamped<Datagram>>,
-    native: Vec<Stamped<Vec<u8>>>,
+    received: Journal<Datagram>,
+    native: Journal<Vec<u8>>,
     behaviour: Behaviour,
 }
 
@@ -81,39 +82,38 @@ impl fmt::Debug for RawHost {
 }
 
 impl RawHost {
-    pub(crate) fn new(behaviour: Behaviour) -> Self {
+    pub(crate) fn new(behaviour: Behaviour, kept: u32) -> Self {
         Self {
-            received: Vec::new(),
-            native: Vec::new(),
+            received: Journal::new(kept),
+            native: Journal::new(kept),
             behaviour,
         }
     }
 
     /// The datagrams that arrived, oldest first.
     pub fn received(&self) -> &[Stamped<Datagram>] {
-        &self.received
+        self.received.entries()
     }
 
     /// The native IPv6 packets that arrived, oldest first.
     pub fn native(&self) -> &[Stamped<Vec<u8>>] {
-        &self.native
+        self.native.entries()
+    }
+
+    pub(crate) fn keep(&mut self, limit: u32) {
+        self.received.set_limit(limit);
+        self.native.set_limit(limit);
     }
 
     pub(crate) fn receive(&mut self, now: Instant, datagram: Datagram) -> Outbox {
         let sent = self.answer(now, Arrival::Udp(&datagram));
-        self.received.push(Stamped {
-            at: now,
-            what: datagram,
-        });
+        self.received.note(now, || datagram);
         sent
     }
 
     pub(crate) fn receive_native(&mut self, now: Instant, packet: Vec<u8>) -> Outbox {
         let sent = self.answer(now, Arrival::Native(&packet));
-        self.native.push(Stamped {
-            at: now,
-            what: packet,
-        });
+        self.native.note(now, || packet);
         sent
     }
 

@@ -1,3 +1,5 @@
+mod ports;
+
 use super::*;
 use crate::{Fate, Filtering, PortAssignment, Refusal};
 
