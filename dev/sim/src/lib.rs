@@ -30,8 +30,9 @@
 //! | `world` | [`World`]: networks, the passage of time, controls |
 //! | `host` | [`ClientHost`], [`ServerHost`] and [`RelayHost`] run the state machines; tests control a [`RawHost`] |
 //! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, pools of addresses, port assignment, lifetime, hairpinning |
-//! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication |
-//! | `capture` | [`Capture`]: every datagram and its [`Fate`] |
+//! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication, reordering, rate, MTU |
+//! | `icmp` | [`IcmpError`]: the errors that routers and hosts send back |
+//! | `capture` | [`Capture`], [`CaptureMode`]: every datagram and its [`Fate`], and a hash of the run |
 //! | `schedule` | [`Schedule`]: the queue of events |
 
 #![forbid(unsafe_code)]
@@ -39,6 +40,7 @@
 mod capture;
 mod datagram;
 mod host;
+mod icmp;
 mod link;
 mod nat;
 mod random;
@@ -46,13 +48,14 @@ mod schedule;
 mod table;
 mod world;
 
-pub use capture::{Capture, Fate, Record, Vantage};
+pub use capture::{Capture, CaptureMode, Fate, Notice, Record, Vantage};
 pub use datagram::Datagram;
 pub use host::{
     Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, RelayHost, RelayId, ServerHost,
     ServerId, Stamped,
 };
-pub use link::{Direction, Link, LinkQuality, Passage};
+pub use icmp::{IcmpError, IcmpKind};
+pub use link::{Direction, Link, LinkQuality, Passage, Size};
 pub use nat::{
     Filtering, HairpinSource, Mapping, Nat, NatBehaviour, Pooling, PortAssignment, PortRange,
     Refusal,

@@ -202,6 +202,9 @@ impl Nat {
         inside: SocketAddrV4,
         to: SocketAddrV4,
     ) -> Result<SocketAddrV4, Refusal> {
+        if !self.keeps_state() {
+            return Ok(inside);
+        }
         let place = match self.bindings.forward_of(inside) {
             Some(place) => place,
             None if !self.behaviour.translates => self.untranslated(now, inside)?,
@@ -290,13 +293,12 @@ impl Nat {
         external: SocketAddrV4,
     ) -> Result<SocketAddrV4, Refusal> {
         let NatBehaviour {
-            translates,
             filtering,
             lifetime,
             refresh_inbound,
             ..
         } = self.behaviour;
-        if !translates && filtering == Filtering::EndpointIndependent {
+        if !self.keeps_state() {
             return Ok(external);
         }
         let place = self.bindings.at(external, from).ok_or(Refusal::NoMapping)?;
@@ -353,6 +355,48 @@ impl Nat {
             HairpinSource::External => Ok((source, target)),
             HairpinSource::Internal => Ok((inside, target)),
         }
+    }
+
+    /// Translates an ICMP error about an outbound datagram, which had that external source and that destination: returns
+    /// the inside socket that sent it; `None` if no mapping has sent to there. The mapping stays as it is (RFC 4787 §9,
+    /// REQ-12).
+    pub fn error_inbound(
+        &self,
+        now: Instant,
+        external: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Option<SocketAddrV4> {
+        if !self.keeps_state() {
+            return Some(external);
+        }
+        let binding = self.bindings.get(&self.bindings.at(external, remote)?)?;
+        let sent = self.alive(now, binding) && binding.sessions.contains(&remote);
+        sent.then_some(binding.inside)
+    }
+
+    /// Translates an ICMP error about an inbound datagram from `remote` to an inside socket: returns the external socket
+    /// that it was sent to, as far as the mappings tell.
+    pub fn error_outbound(
+        &self,
+        now: Instant,
+        inside: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Option<SocketAddrV4> {
+        if !self.keeps_state() {
+            return Some(inside);
+        }
+        let of_socket = || {
+            let all = self.bindings.of_socket(inside);
+            all.filter(|(_, binding)| self.alive(now, binding))
+        };
+        let exact = of_socket().find(|(_, binding)| binding.sessions.contains(&remote));
+        let (place, _) = exact.or_else(|| of_socket().next())?;
+        Some(place.external)
+    }
+
+    /// Whether it must know who sent to whom: all but a router that lets everything pass.
+    fn keeps_state(&self) -> bool {
+        self.behaviour.translates || self.behaviour.filtering != Filtering::EndpointIndependent
     }
 
     fn alive(&self, now: Instant, binding: &Binding) -> bool {

@@ -1,5 +1,6 @@
 //! The internet: its networks, and the passage of time.
 
+mod icmp;
 #[cfg(test)]
 mod tests;
 mod transit;
@@ -18,6 +19,7 @@ use crate::host::{
     Action, Arrival, ClientHost, ClientId, HostId, KEPT, Outbox, RawHost, RawId, RelayHost,
     RelayId, ServerHost, ServerId,
 };
+use crate::icmp::IcmpError;
 use crate::link::{Link, LinkQuality};
 use crate::nat::{Nat, NatBehaviour};
 use crate::random::Stream;
@@ -49,6 +51,9 @@ const LAN_DELAY: Duration = Duration::from_micros(500);
 /// The delay of a native IPv6 packet.
 const NATIVE_DELAY: Duration = Duration::from_millis(10);
 
+/// The address of a NAT inside, unless [`World::set_gateway`] sets another. No host can reach it.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 1);
+
 /// The attachment of a host.
 #[derive(Debug)]
 struct Attachment {
@@ -62,13 +67,18 @@ struct Router {
     nat: Nat,
     outside: Network,
     link: Link,
+    /// Its address inside.
+    gateway: Ipv4Addr,
 }
 
 /// The owner of an address.
 #[derive(Clone, Copy, Debug)]
 enum Owner {
     Host(HostId),
+    /// The outside of a NAT.
     Nat(NatId),
+    /// The inside of a NAT.
+    Gateway,
 }
 
 /// A datagram on its way, with its addresses behind the last NAT.
@@ -91,6 +101,12 @@ enum Event {
     Inbound(NatId, Parcel),
     /// A datagram is at its destination.
     Arrive(HostId, Parcel),
+    /// An ICMP error is routed to the source of the datagram that it is about.
+    Error(Network, IcmpError),
+    /// An ICMP error is at the outside of a NAT.
+    ErrorInbound(NatId, IcmpError),
+    /// An ICMP error is at its destination.
+    ErrorArrives(HostId, IcmpError),
     /// A packet is in the native IPv6 Internet.
     Native(Vec<u8>),
 }
@@ -220,7 +236,12 @@ impl World {
         for external in nat.externals() {
             self.register(outside, external, Owner::Nat(id));
         }
-        self.routers.push(Router { nat, outside, link });
+        self.routers.push(Router {
+            nat,
+            outside,
+            link,
+            gateway: GATEWAY,
+        });
         id
     }
 
@@ -423,6 +444,24 @@ impl World {
         }
     }
 
+    /// Gives a NAT an address inside, as which it sends ICMP errors. Initially it is 192.168.0.1, at which no host can
+    /// reach it.
+    pub fn set_gateway(&mut self, id: NatId, gateway: impl Into<Ipv4Addr>) {
+        let gateway = gateway.into();
+        let router = &mut self.routers[id.0];
+        let earlier = (Network::Behind(id), router.gateway);
+        router.gateway = gateway;
+        if let Some(Owner::Gateway) = self.directory.get(&earlier) {
+            self.directory.remove(&earlier);
+        }
+        self.register(id.into(), gateway, Owner::Gateway);
+    }
+
+    /// The address of a NAT inside.
+    pub fn gateway(&self, id: NatId) -> Ipv4Addr {
+        self.routers[id.0].gateway
+    }
+
     /// The link of a host.
     pub fn link_mut(&mut self, host: impl Into<HostId>) -> &mut LinkQuality {
         let host = host.into();
@@ -608,15 +647,13 @@ impl World {
         destination: SocketAddrV4,
         payload: &[u8],
     ) {
-        self.emit(
-            id.into(),
-            Datagram {
-                source,
-                destination,
-                ttl: Datagram::TTL,
-                payload: payload.to_vec(),
-            },
-        );
+        let datagram = Datagram::new(source, destination, payload.to_vec());
+        self.inject_datagram(id, datagram);
+    }
+
+    /// Sends a datagram of a raw host as it is, for instance with another time to live or the DF bit.
+    pub fn inject_datagram(&mut self, id: RawId, datagram: Datagram) {
+        self.emit(id.into(), datagram);
     }
 
     /// Lets `duration` pass.

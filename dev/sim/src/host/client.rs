@@ -10,6 +10,7 @@ use super::journal::Journal;
 use super::station::{Station, datagram};
 use super::{Action, Stamped};
 use crate::datagram::Datagram;
+use crate::icmp::IcmpError;
 
 /// A Teredo client with its service port, and a record of its output.
 ///
@@ -30,6 +31,7 @@ pub struct ClientHost {
     /// The further ports, in order. There are no more than there are port numbers.
     ports: Vec<u16>,
     received: Journal<Datagram>,
+    icmp: Journal<IcmpError>,
 }
 
 impl ClientHost {
@@ -46,6 +48,7 @@ impl ClientHost {
             opened: 0,
             ports: Vec::new(),
             received: Journal::new(kept),
+            icmp: Journal::new(kept),
         }
     }
 
@@ -89,6 +92,16 @@ impl ClientHost {
     /// The datagrams that came in on further ports, oldest first. Their destination tells the port.
     pub fn received(&self) -> &[Stamped<Datagram>] {
         self.received.entries()
+    }
+
+    /// The ICMP errors about datagrams of any of the host's ports, oldest first. The state machine is not told of them
+    /// yet.
+    pub fn icmp_errors(&self) -> &[Stamped<IcmpError>] {
+        self.icmp.entries()
+    }
+
+    pub(crate) fn receive_error(&mut self, now: Instant, error: IcmpError) {
+        self.icmp.note(now, || error);
     }
 
     /// Whether datagrams to this address are received.
@@ -135,6 +148,7 @@ impl ClientHost {
     pub(crate) fn keep(&mut self, limit: u32) {
         self.station.keep(limit);
         self.received.set_limit(limit);
+        self.icmp.set_limit(limit);
     }
 
     pub(crate) fn start(&mut self, now: Instant, servers: &[ServerAddress]) -> Vec<Action> {

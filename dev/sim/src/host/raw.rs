@@ -9,12 +9,15 @@ use teredo::Instant;
 use super::Stamped;
 use super::journal::Journal;
 use crate::datagram::Datagram;
+use crate::icmp::IcmpError;
 
 /// A datagram or packet that arrives at a [`RawHost`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival<'a> {
     /// A UDP datagram over IPv4, with the addresses that the host sees.
     Udp(&'a Datagram),
+    /// An ICMP error about a datagram that this host sent, or that had its address as source.
+    Error(&'a IcmpError),
     /// An IPv6 packet from the native IPv6 Internet; see [`World::attach_native`](crate::World::attach_native).
     Native(&'a [u8]),
 }
@@ -51,15 +54,12 @@ impl Outbox {
         destination: SocketAddrV4,
         payload: Vec<u8>,
     ) {
-        self.datagrams.push((
-            delay,
-            Datagram {
-                source,
-                destination,
-                ttl: Datagram::TTL,
-                payload,
-            },
-        ));
+        self.send_datagram(delay, Datagram::new(source, destination, payload));
+    }
+
+    /// Sends a datagram as it is after a delay, for instance with another time to live.
+    pub fn send_datagram(&mut self, delay: Duration, datagram: Datagram) {
+        self.datagrams.push((delay, datagram));
     }
 }
 
@@ -69,6 +69,7 @@ pub(crate) type Behaviour = Box<dyn FnMut(Arrival<'_>, &mut Outbox)>;
 pub struct RawHost {
     received: Journal<Datagram>,
     native: Journal<Vec<u8>>,
+    errors: Journal<IcmpError>,
     behaviour: Behaviour,
 }
 
@@ -86,6 +87,7 @@ impl RawHost {
         Self {
             received: Journal::new(kept),
             native: Journal::new(kept),
+            errors: Journal::new(kept),
             behaviour,
         }
     }
@@ -100,9 +102,15 @@ impl RawHost {
         self.native.entries()
     }
 
+    /// The ICMP errors that arrived, oldest first.
+    pub fn errors(&self) -> &[Stamped<IcmpError>] {
+        self.errors.entries()
+    }
+
     pub(crate) fn keep(&mut self, limit: u32) {
         self.received.set_limit(limit);
         self.native.set_limit(limit);
+        self.errors.set_limit(limit);
     }
 
     pub(crate) fn receive(&mut self, now: Instant, datagram: Datagram) -> Outbox {
@@ -115,6 +123,11 @@ impl RawHost {
         let sent = self.answer(now, Arrival::Native(&packet));
         self.native.note(now, || packet);
         sent
+    }
+
+    pub(crate) fn receive_error(&mut self, now: Instant, error: IcmpError) -> Outbox {
+        self.errors.note(now, || error);
+        self.answer(now, Arrival::Error(&error))
     }
 
     fn answer(&mut self, now: Instant, arrival: Arrival<'_>) -> Outbox {

@@ -58,12 +58,8 @@ impl ServerHost {
                 len,
             }) => {
                 buffer.truncate(len);
-                vec![Action::Send(Datagram {
-                    source: SocketAddrV4::new(source, PORT),
-                    destination,
-                    ttl: Datagram::TTL,
-                    payload: buffer,
-                })]
+                let source = SocketAddrV4::new(source, PORT);
+                vec![Action::Send(Datagram::new(source, destination, buffer))]
             }
             Ok(Answer::Native { len }) => {
                 buffer.truncate(len);

@@ -150,9 +150,7 @@ pub(super) fn datagram(
     payload: Vec<u8>,
 ) -> Datagram {
     Datagram {
-        source,
-        destination,
         ttl: ttl.unwrap_or(Datagram::TTL),
-        payload,
+        ..Datagram::new(source, destination, payload)
     }
 }

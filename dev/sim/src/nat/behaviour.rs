@@ -141,4 +141,6 @@ pub struct NatBehaviour {
     /// For half a minute that connection is in the way: towards the sender the host gets another external port, and
     /// datagrams of the sender end at the router (Debian bug #404365).
     pub open_input: bool,
+    /// Whether refused inbound datagrams are answered with an ICMP port unreachable; others vanish without an error.
+    pub rejects: bool,
 }

@@ -24,6 +24,7 @@ impl NatBehaviour {
             hairpin: false,
             hairpin_source: HairpinSource::External,
             open_input: false,
+            rejects: false,
         }
     }
 
@@ -75,6 +76,7 @@ impl NatBehaviour {
     pub const fn open_input() -> Self {
         Self {
             open_input: true,
+            rejects: true,
             ..Self::port_restricted()
         }
     }
