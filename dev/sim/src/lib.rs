@@ -30,6 +30,7 @@
 //! | `world` | [`World`]: networks, the passage of time, controls |
 //! | `host` | [`ClientHost`], [`ServerHost`] and [`RelayHost`] run the state machines; tests control a [`RawHost`] |
 //! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, pools of addresses, port assignment, lifetime, hairpinning |
+//! | `oracle` | [`path`]: which pairs of NATs can be connected at all |
 //! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication, reordering, rate, MTU |
 //! | `icmp` | [`IcmpError`]: the errors that routers and hosts send back |
 //! | `capture` | [`Capture`], [`CaptureMode`]: every datagram and its [`Fate`], and a hash of the run |
@@ -43,6 +44,7 @@ mod host;
 mod icmp;
 mod link;
 mod nat;
+mod oracle;
 mod random;
 mod schedule;
 mod table;
@@ -60,5 +62,6 @@ pub use nat::{
     Filtering, HairpinSource, Mapping, Nat, NatBehaviour, Pooling, PortAssignment, PortRange,
     Refusal,
 };
+pub use oracle::{Possibility, path};
 pub use schedule::Schedule;
 pub use world::{NatId, Network, World};
