@@ -59,8 +59,8 @@ pub use host::{
 pub use icmp::{IcmpError, IcmpKind};
 pub use link::{Direction, Link, LinkQuality, Passage, Size};
 pub use nat::{
-    Filtering, HairpinSource, Mapping, Nat, NatBehaviour, Pooling, PortAssignment, PortRange,
-    Refusal,
+    Filtering, HairpinSource, Igd, IgdFailure, Mapping, Nat, NatBehaviour, Pooling, PortAssignment,
+    PortRange, Refusal,
 };
 pub use oracle::{Possibility, path};
 pub use schedule::Schedule;

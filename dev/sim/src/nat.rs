@@ -15,6 +15,7 @@
 mod assignment;
 mod behaviour;
 mod bindings;
+mod igd;
 mod kinds;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,8 @@ pub use self::behaviour::{
     Filtering, HairpinSource, Mapping, NatBehaviour, Pooling, PortAssignment, PortRange,
 };
 use self::bindings::{Binding, Bindings, Key, Place};
+use self::igd::Grant;
+pub use self::igd::{Igd, IgdFailure};
 use crate::random::Stream;
 use crate::table::Table;
 
@@ -80,6 +83,8 @@ pub struct Nat {
     bindings: Bindings,
     /// The router's own connections, by external socket and sender, with the time of the last datagram.
     own: Table<(SocketAddrV4, SocketAddrV4), Instant>,
+    /// By port of the first external address.
+    grants: Table<u16, Grant>,
     next_address: usize,
     next_port: u16,
     random: Stream,
@@ -106,6 +111,7 @@ impl Nat {
             others: others(&behaviour, external),
             bindings: Bindings::default(),
             own: Table::default(),
+            grants: Table::default(),
             next_address: 0,
             next_port,
             random,
@@ -139,10 +145,12 @@ impl Nat {
         &self.behaviour
     }
 
-    /// Forgets all mappings except port forwards, as a router does on restart.
+    /// Forgets all mappings except port forwards, as a router does on restart. An Internet Gateway Device forgets what
+    /// it granted.
     pub fn forget(&mut self) {
         self.bindings.forget();
         self.own.clear();
+        self.grants.clear();
     }
 
     /// Changes the external addresses and forgets all mappings, as after a forced reconnection.
@@ -151,6 +159,7 @@ impl Nat {
         self.others = others(&self.behaviour, external);
         self.bindings.move_to(external);
         self.own.clear();
+        self.grants.clear();
     }
 
     /// Forwards an external port to an internal socket, for all senders and without expiry (RFC 4380 §5.2.10: a
@@ -275,7 +284,8 @@ impl Nat {
         let outcome = if self.is_own(now, external, from) {
             Err(Refusal::Filtered)
         } else {
-            self.admit(now, from, external)
+            let admitted = self.admit(now, from, external);
+            admitted.or_else(|refusal| self.granted(now, external).ok_or(refusal))
         };
         if outcome.is_err() && self.behaviour.open_input {
             self.own.retain(|_, last| now - *last < OWN_LIFETIME);

@@ -9,7 +9,7 @@
 //! all it knows through the servers. Nothing else uses the NATs, nothing is lost, and no mapping expires. A path is there
 //! if datagrams arrive in both directions; the two directions need not have the same sockets.
 
-use crate::nat::{Filtering, Mapping, NatBehaviour, Pooling, PortAssignment};
+use crate::nat::{Filtering, Igd, Mapping, NatBehaviour, Pooling, PortAssignment};
 
 /// The answer to the question whether two sides can reach each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,7 +45,8 @@ impl Possibility {
     }
 }
 
-/// Whether two hosts behind two NATs can exchange datagrams.
+/// Whether two hosts behind two NATs can exchange datagrams. A host asks an honest Internet Gateway Device for a port,
+/// which then is open to all.
 ///
 /// ```
 /// use teredo_sim::{NatBehaviour, Possibility, path};
@@ -117,8 +118,12 @@ impl Side {
         let random = nat.ports == PortAssignment::Random || addresses > 1;
         let sockets = f64::from(nat.range.size()) * f64::from(addresses);
         let mappings = nat.most_per_host.map_or(sockets, f64::from).min(sockets);
+        let grants = matches!(nat.igd, Some(Igd::Honest | Igd::Lies(_)));
         Self {
-            filtering: nat.filtering.max(least),
+            filtering: match grants {
+                true => Filtering::EndpointIndependent,
+                false => nat.filtering.max(least),
+            },
             predictable: independent || !random,
             single: independent || overloads || nat.mapping == Mapping::AddressDependent,
             sockets,

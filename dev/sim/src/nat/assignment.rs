@@ -11,6 +11,12 @@ use super::{Nat, PortRange};
 impl Nat {
     /// A free place for the mapping of `key`; `None` if all ports are taken. Expired mappings make room.
     pub(super) fn free_place(&mut self, now: Instant, key: &Key) -> Option<Place> {
+        if let Some(port) = self.grant_of(now, key.inside) {
+            let external = SocketAddrV4::new(self.external, port);
+            if let Some(place) = self.vacate(now, external, key) {
+                return Some(place);
+            }
+        }
         let count = 1 + self.others.len();
         let first = match self.behaviour.pooling {
             // The same address each time, without a table (RFC 4787 §4.1, REQ-2).
@@ -91,6 +97,12 @@ impl Nat {
             true => Place::shared(external, key),
             false => Place::whole(external),
         };
+        if self
+            .granted(now, external)
+            .is_some_and(|owner| owner != key.inside)
+        {
+            return None;
+        }
         // The router's own connection is in the way of a mapping to the same remote.
         if let Some(remote) = key.remote()
             && self.is_own(now, external, remote)

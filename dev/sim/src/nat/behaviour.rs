@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::igd::Igd;
+
 /// When a socket behind the NAT gets another external port (RFC 4787 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mapping {
@@ -143,4 +145,6 @@ pub struct NatBehaviour {
     pub open_input: bool,
     /// Whether refused inbound datagrams are answered with an ICMP port unreachable; others vanish without an error.
     pub rejects: bool,
+    /// Whether it is an Internet Gateway Device, and of which conduct.
+    pub igd: Option<Igd>,
 }

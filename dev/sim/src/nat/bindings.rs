@@ -125,6 +125,12 @@ impl Bindings {
             .map(|(found, binding)| (*found, binding))
     }
 
+    /// The mappings at an external socket.
+    pub(super) fn at_socket(&self, external: SocketAddrV4) -> impl Iterator<Item = &Binding> {
+        self.in_the_way(Place::whole(external))
+            .map(|(_, binding)| binding)
+    }
+
     /// The number of mappings of an inside host, port forwards aside.
     pub(super) fn of_host(&self, host: Ipv4Addr) -> usize {
         let (first, last) = keys(host, 0, u16::MAX);

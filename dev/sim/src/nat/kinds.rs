@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::behaviour::{
     Filtering, HairpinSource, Mapping, NatBehaviour, Pooling, PortAssignment, PortRange,
 };
+use super::igd::Igd;
 
 impl NatBehaviour {
     const fn new(mapping: Mapping, filtering: Filtering, ports: PortAssignment) -> Self {
@@ -25,6 +26,7 @@ impl NatBehaviour {
             hairpin_source: HairpinSource::External,
             open_input: false,
             rejects: false,
+            igd: None,
         }
     }
 
@@ -155,6 +157,23 @@ impl NatBehaviour {
             pooling: Pooling::Arbitrary,
             ports: PortAssignment::Random,
             ..Self::symmetric()
+        }
+    }
+
+    /// As [`port_restricted`](Self::port_restricted), and hosts may ask it for ports (RFC 6081 §2: a UPnP-enabled NAT).
+    pub const fn igd() -> Self {
+        Self {
+            igd: Some(Igd::Honest),
+            ..Self::port_restricted()
+        }
+    }
+
+    /// As [`symmetric_preserving`](Self::symmetric_preserving), and hosts may ask it for ports (RFC 6081 §3.2: a
+    /// UPnP-enabled symmetric NAT).
+    pub const fn igd_symmetric() -> Self {
+        Self {
+            igd: Some(Igd::Honest),
+            ..Self::symmetric_preserving()
         }
     }
 

@@ -1,3 +1,4 @@
+mod igd;
 mod kinds;
 mod requirements;
 

@@ -291,6 +291,21 @@ fn a_nat_without_a_second_mapping_reaches_nobody() {
     assert_eq!(path(&cone, &NatBehaviour::none()), Possibility::Always);
 }
 
+/// RFC 6081 §3.2: two hosts with granted ports reach each other behind any kind of NAT.
+#[test]
+fn granted_ports_connect_what_luck_would() {
+    let granting = NatBehaviour {
+        igd: Some(Igd::Honest),
+        ..NatBehaviour::symmetric_random()
+    };
+    assert_eq!(path(&granting, &granting), Possibility::Always);
+    let refusing = NatBehaviour {
+        igd: Some(Igd::Refuses(501)),
+        ..granting
+    };
+    assert_ne!(path(&refusing, &refusing), Possibility::Always);
+}
+
 #[test]
 fn more_probes_have_better_odds() {
     let chance = path(
