@@ -2,7 +2,8 @@
 //!
 //! The simulator does no I/O, and has no clock and no randomness of its own. A [`World`] is made from a seed; the same
 //! seed and the same calls give the same datagrams at the same virtual times, byte for byte. Hours pass in
-//! milliseconds. A failed run can be read as text ([`Capture`]'s `Display`) or in Wireshark ([`Capture::to_pcap`]).
+//! milliseconds. A failed run can be read as text ([`Capture`]'s `Display`) or in Wireshark ([`Capture::to_pcap`]),
+//! and leaves both if its test wants so ([`World::when_failed`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -64,4 +65,4 @@ pub use nat::{
 };
 pub use oracle::{Possibility, path};
 pub use schedule::Schedule;
-pub use world::{NatId, Network, World};
+pub use world::{Evidence, NatId, Network, World};

@@ -1,5 +1,6 @@
 //! The internet: its networks, and the passage of time.
 
+mod evidence;
 mod icmp;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use teredo::client::{LocalSubnet, Resumption};
 use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerConfig, Submission};
 
+pub use self::evidence::Evidence;
+use self::evidence::Witness;
 use crate::capture::{Capture, RecordNumber};
 use crate::datagram::Datagram;
 use crate::host::{
@@ -159,6 +162,7 @@ pub struct World {
     /// How many values of each kind a host keeps of its output.
     kept: u32,
     capture: Capture,
+    witness: Option<Witness>,
 }
 
 impl fmt::Debug for World {
@@ -191,6 +195,7 @@ impl World {
             rule: Box::new(|_| false),
             kept: KEPT,
             capture: Capture::default(),
+            witness: None,
         }
     }
 
