@@ -25,7 +25,7 @@ use crate::host::{
 use crate::icmp::IcmpError;
 use crate::link::{Link, LinkQuality};
 use crate::nat::{Nat, NatBehaviour};
-use crate::random::Stream;
+use crate::random::{Stream, machine_seed};
 use crate::schedule::Schedule;
 
 /// The network of a host or a NAT.
@@ -269,7 +269,7 @@ impl World {
         local: SocketAddrV4,
         config: ClientConfig,
     ) -> ClientId {
-        let seed = self.stream().seed();
+        let seed = self.machine_seed();
         let id = ClientId(self.clients.len());
         self.clients
             .push(ClientHost::new(config, seed, self.now, local, self.kept));
@@ -284,7 +284,7 @@ impl World {
 
     /// Attaches a server with other settings to the Internet. `config` must have the same addresses.
     pub fn add_server_with(&mut self, address: ServerAddress, config: ServerConfig) -> ServerId {
-        let seed = self.stream().seed();
+        let seed = self.machine_seed();
         let id = ServerId(self.servers.len());
         self.servers.push(ServerHost::new(config, seed, self.kept));
         self.attach(
@@ -302,7 +302,7 @@ impl World {
         local: SocketAddrV4,
         config: RelayConfig,
     ) -> RelayId {
-        let seed = self.stream().seed();
+        let seed = self.machine_seed();
         let id = RelayId(self.relays.len());
         self.relays
             .push(RelayHost::new(config, seed, local, self.kept));
@@ -365,6 +365,11 @@ impl World {
     fn register(&mut self, network: Network, address: Ipv4Addr, owner: Owner) {
         let earlier = self.directory.insert((network, address), owner);
         assert!(earlier.is_none(), "{address} is taken in {network:?}");
+    }
+
+    fn machine_seed(&mut self) -> [u8; 32] {
+        self.streams += 1;
+        machine_seed(self.seed, self.streams)
     }
 
     fn stream(&mut self) -> Stream {
@@ -523,7 +528,7 @@ impl World {
         servers: &[ServerAddress],
         earlier: Resumption,
     ) {
-        let seed = self.stream().seed();
+        let seed = self.machine_seed();
         let actions = self.clients[id.0].restart(config, seed, self.now, servers, earlier);
         self.act(id.into(), actions);
     }
@@ -627,7 +632,7 @@ impl World {
 
     /// Kills and restarts a relay on the same port. It has forgotten its peers.
     pub fn restart_relay(&mut self, id: RelayId) {
-        let seed = self.stream().seed();
+        let seed = self.machine_seed();
         self.relays[id.0].restart(seed);
         self.act(id.into(), Vec::new());
     }
