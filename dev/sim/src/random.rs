@@ -53,7 +53,7 @@ pub(crate) fn machine_seed(seed: u64, number: u64) -> [u8; 32] {
 }
 
 /// Spreads each bit of a word over all of them (Stafford's variant 13).
-fn mix(word: u64) -> u64 {
+pub(crate) fn mix(word: u64) -> u64 {
     let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ word >> 31

@@ -1,5 +1,6 @@
 //! The internet: its networks, and the passage of time.
 
+mod directory;
 mod evidence;
 mod icmp;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::time::Duration;
 use teredo::client::{LocalSubnet, Resumption};
 use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerConfig, Submission};
 
+use self::directory::{Attachments, Directory, Owner};
 pub use self::evidence::Evidence;
 use self::evidence::Witness;
 use crate::capture::{Capture, RecordNumber};
@@ -74,16 +76,6 @@ struct Router {
     gateway: Ipv4Addr,
 }
 
-/// The owner of an address.
-#[derive(Clone, Copy, Debug)]
-enum Owner {
-    Host(HostId),
-    /// The outside of a NAT.
-    Nat(NatId),
-    /// The inside of a NAT.
-    Gateway,
-}
-
 /// A datagram on its way, with its addresses behind the last NAT.
 #[derive(Clone, Debug)]
 struct Parcel {
@@ -91,25 +83,25 @@ struct Parcel {
     datagram: Datagram,
 }
 
-/// An event.
+/// An event. What is large is in boxes, because the schedule moves events about.
 #[derive(Debug)]
 enum Event {
     /// A state machine's deadline has come.
     Alarm(HostId, u64),
     /// A raw host sends a delayed datagram.
-    Emit(HostId, Datagram),
+    Emit(HostId, Box<Datagram>),
     /// A datagram is routed in a network.
-    Route(Network, Parcel),
+    Route(Network, Box<Parcel>),
     /// A datagram is at the outside of a NAT.
-    Inbound(NatId, Parcel),
+    Inbound(NatId, Box<Parcel>),
     /// A datagram is at its destination.
-    Arrive(HostId, Parcel),
+    Arrive(HostId, Box<Parcel>),
     /// An ICMP error is routed to the source of the datagram that it is about.
-    Error(Network, IcmpError),
+    Error(Network, Box<IcmpError>),
     /// An ICMP error is at the outside of a NAT.
-    ErrorInbound(NatId, IcmpError),
+    ErrorInbound(NatId, Box<IcmpError>),
     /// An ICMP error is at its destination.
-    ErrorArrives(HostId, IcmpError),
+    ErrorArrives(HostId, Box<IcmpError>),
     /// A packet is in the native IPv6 Internet.
     Native(Vec<u8>),
 }
@@ -153,9 +145,9 @@ pub struct World {
     servers: Vec<ServerHost>,
     relays: Vec<RelayHost>,
     raw: Vec<RawHost>,
-    attachments: BTreeMap<HostId, Attachment>,
+    attachments: Attachments,
     routers: Vec<Router>,
-    directory: BTreeMap<(Network, Ipv4Addr), Owner>,
+    directory: Directory,
     native: BTreeMap<Ipv6Addr, RawId>,
     silent: BTreeSet<Ipv4Addr>,
     rule: Rule,
@@ -187,9 +179,9 @@ impl World {
             servers: Vec::new(),
             relays: Vec::new(),
             raw: Vec::new(),
-            attachments: BTreeMap::new(),
+            attachments: Attachments::default(),
             routers: Vec::new(),
-            directory: BTreeMap::new(),
+            directory: Directory::default(),
             native: BTreeMap::new(),
             silent: BTreeSet::new(),
             rule: Box::new(|_| false),
@@ -363,8 +355,7 @@ impl World {
     }
 
     fn register(&mut self, network: Network, address: Ipv4Addr, owner: Owner) {
-        let earlier = self.directory.insert((network, address), owner);
-        assert!(earlier.is_none(), "{address} is taken in {network:?}");
+        self.directory.register(network, address, owner);
     }
 
     fn machine_seed(&mut self) -> [u8; 32] {
@@ -407,7 +398,14 @@ impl World {
 
     /// The network of a host.
     pub fn network_of(&self, host: impl Into<HostId>) -> Network {
-        self.attachments[&host.into()].network
+        self.attachment(host.into()).network
+    }
+
+    fn attachment(&self, host: HostId) -> &Attachment {
+        match self.attachments.get(host) {
+            Some(attachment) => attachment,
+            None => panic!("{host} is not of this world"),
+        }
     }
 
     /// A server.
@@ -447,7 +445,7 @@ impl World {
         router.nat.renumber(external.into());
         let later: Vec<Ipv4Addr> = router.nat.externals().collect();
         for address in earlier {
-            self.directory.remove(&(outside, address));
+            self.directory.remove(outside, address);
         }
         for address in later {
             self.register(outside, address, Owner::Nat(id));
@@ -459,10 +457,10 @@ impl World {
     pub fn set_gateway(&mut self, id: NatId, gateway: impl Into<Ipv4Addr>) {
         let gateway = gateway.into();
         let router = &mut self.routers[id.0];
-        let earlier = (Network::Behind(id), router.gateway);
+        let earlier = router.gateway;
         router.gateway = gateway;
-        if let Some(Owner::Gateway) = self.directory.get(&earlier) {
-            self.directory.remove(&earlier);
+        if let Some(Owner::Gateway) = self.directory.get(id.into(), earlier) {
+            self.directory.remove(id.into(), earlier);
         }
         self.register(id.into(), gateway, Owner::Gateway);
     }
@@ -475,7 +473,7 @@ impl World {
     /// The link of a host.
     pub fn link_mut(&mut self, host: impl Into<HostId>) -> &mut LinkQuality {
         let host = host.into();
-        match self.attachments.get_mut(&host) {
+        match self.attachments.get_mut(host) {
             Some(attachment) => &mut attachment.link.quality,
             None => panic!("{host} is not of this world"),
         }
@@ -567,11 +565,11 @@ impl World {
     /// Moves a client to another network, address or port, and notifies it.
     pub fn rebind(&mut self, id: ClientId, network: impl Into<Network>, local: SocketAddrV4) {
         let (host, network) = (id.into(), network.into());
-        let earlier = self.attachments[&host].network;
+        let earlier = self.attachment(host).network;
         let address = *self.clients[id.0].local().ip();
-        self.directory.remove(&(earlier, address));
+        self.directory.remove(earlier, address);
         for (outside, _) in self.announcements(earlier) {
-            self.directory.remove(&(outside, address));
+            self.directory.remove(outside, address);
         }
         self.attach(host, network, &[*local.ip()]);
         let actions = self.clients[id.0].rebind(self.now, local);

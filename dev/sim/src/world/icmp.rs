@@ -22,37 +22,38 @@ impl World {
         // RFC 1122 §3.2.2
         if !datagram.destination.ip().is_multicast() {
             let error = IcmpError::about(kind, reporter, datagram);
-            self.schedule.push(self.now, Event::Error(network, error));
+            self.schedule
+                .push(self.now, Event::Error(network, Box::new(error)));
         }
     }
 
-    pub(super) fn route_error(&mut self, network: Network, error: IcmpError) {
+    pub(super) fn route_error(&mut self, network: Network, error: Box<IcmpError>) {
         let to = *error.source.ip();
         if self.silent.contains(&to) {
             return;
         }
-        match (self.directory.get(&(network, to)), network) {
-            (Some(&Owner::Host(host)), _) => {
-                let Some(attachment) = self.attachments.get_mut(&host) else {
+        match (self.directory.get(network, to), network) {
+            (Some(Owner::Host(host)), _) => {
+                let Some(attachment) = self.attachments.get_mut(host) else {
                     return;
                 };
                 let link = &mut attachment.link;
                 let passage = link.carry(self.now, Direction::Down, IcmpError::SIZE);
                 self.travel_error(passage, Event::ErrorArrives(host, error));
             }
-            (Some(&Owner::Nat(nat)), _) => {
+            (Some(Owner::Nat(nat)), _) => {
                 let link = &mut self.routers[nat.0].link;
                 let passage = link.carry(self.now, Direction::Down, IcmpError::SIZE);
                 self.travel_error(passage, Event::ErrorInbound(nat, error));
             }
             (None, Network::Behind(nat)) => self.error_outbound(nat, error),
             // The source was spoofed, or a router's own address.
-            (Some(&Owner::Gateway), _) | (None, Network::Internet) => {}
+            (Some(Owner::Gateway), _) | (None, Network::Internet) => {}
         }
     }
 
     /// An error about a datagram that came from outside: its destination is inside, and its source is not.
-    fn error_outbound(&mut self, id: NatId, error: IcmpError) {
+    fn error_outbound(&mut self, id: NatId, mut error: Box<IcmpError>) {
         let router = &mut self.routers[id.0];
         let (now, outside) = (self.now, router.outside);
         let Some(external) = router
@@ -62,22 +63,16 @@ impl World {
             return;
         };
         let passage = router.link.carry(now, Direction::Up, IcmpError::SIZE);
-        let error = IcmpError {
-            // The outside cannot know the addresses inside (RFC 5508 §4.2).
-            reporter: *external.ip(),
-            destination: external,
-            ..error
-        };
+        // The outside cannot know the addresses inside (RFC 5508 §4.2).
+        error.reporter = *external.ip();
+        error.destination = external;
         self.travel_error(passage, Event::Error(outside, error));
     }
 
-    pub(super) fn error_inbound(&mut self, id: NatId, error: IcmpError) {
+    pub(super) fn error_inbound(&mut self, id: NatId, mut error: Box<IcmpError>) {
         let nat = &self.routers[id.0].nat;
         if let Some(inside) = nat.error_inbound(self.now, error.source, error.destination) {
-            let error = IcmpError {
-                source: inside,
-                ..error
-            };
+            error.source = inside;
             self.route_error(id.into(), error);
         }
     }

@@ -1,6 +1,5 @@
 //! The path of a datagram: host, link, network, NAT, link, network, until it arrives or is lost.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use teredo::Instant;
@@ -28,13 +27,13 @@ impl World {
         self.now = at;
         match event {
             Event::Alarm(host, number) => self.wake(host, number),
-            Event::Emit(host, datagram) => self.emit(host, datagram),
+            Event::Emit(host, datagram) => self.emit(host, *datagram),
             Event::Route(network, parcel) => self.route(network, parcel),
             Event::Inbound(nat, parcel) => self.inbound(nat, parcel),
-            Event::Arrive(host, parcel) => self.arrive(host, parcel),
+            Event::Arrive(host, parcel) => self.arrive(host, *parcel),
             Event::Error(network, error) => self.route_error(network, error),
             Event::ErrorInbound(nat, error) => self.error_inbound(nat, error),
-            Event::ErrorArrives(host, error) => self.error_arrives(host, error),
+            Event::ErrorArrives(host, error) => self.error_arrives(host, *error),
             Event::Native(packet) => self.deliver_native(packet),
         }
         true
@@ -66,14 +65,14 @@ impl World {
         if (self.rule)(&datagram) {
             return self.set_fate(record, Fate::Eaten);
         }
-        let Some(attachment) = self.attachments.get_mut(&host) else {
+        let Some(attachment) = self.attachments.get_mut(host) else {
             return;
         };
         let network = attachment.network;
         let passage = attachment
             .link
             .carry(self.now, Direction::Up, datagram.size());
-        let parcel = Parcel { record, datagram };
+        let parcel = Box::new(Parcel { record, datagram });
         self.travel(passage, network, parcel, |parcel| {
             Event::Route(network, parcel)
         });
@@ -84,8 +83,8 @@ impl World {
         &mut self,
         passage: Passage,
         network: Network,
-        parcel: Parcel,
-        next: impl Fn(Parcel) -> Event,
+        parcel: Box<Parcel>,
+        next: impl Fn(Box<Parcel>) -> Event,
     ) {
         match passage {
             Passage::Down => self.set_fate(parcel.record, Fate::LinkDown),
@@ -102,13 +101,11 @@ impl World {
             Passage::Arrives { at, copy } => {
                 if let Some(at) = copy {
                     let record = self.capture.push_duplicate(parcel.record);
-                    self.schedule.push(
-                        at,
-                        next(Parcel {
-                            record,
-                            ..parcel.clone()
-                        }),
-                    );
+                    let copy = Parcel {
+                        record,
+                        datagram: parcel.datagram.clone(),
+                    };
+                    self.schedule.push(at, next(Box::new(copy)));
                 }
                 self.schedule.push(at, next(parcel));
             }
@@ -116,22 +113,14 @@ impl World {
     }
 
     /// A multicast datagram reaches every other host of its network, and passes no NAT.
-    fn multicast(&mut self, network: Network, parcel: Parcel) {
+    fn multicast(&mut self, network: Network, parcel: &Parcel) {
         let source = *parcel.datagram.source.ip();
-        let owners = self.directory.range((network, Ipv4Addr::UNSPECIFIED)..);
-        let members: BTreeSet<HostId> = owners
-            .take_while(|((there, _), _)| *there == network)
-            .filter(|((_, address), _)| *address != source)
-            .filter_map(|(_, owner)| match owner {
-                Owner::Host(host) => Some(*host),
-                Owner::Nat(_) | Owner::Gateway => None,
-            })
-            .collect();
+        let members = self.directory.neighbours(network, source);
         if members.is_empty() {
             return self.set_fate(parcel.record, Fate::NoRoute);
         }
         for (number, host) in members.into_iter().enumerate() {
-            let Some(attachment) = self.attachments.get_mut(&host) else {
+            let Some(attachment) = self.attachments.get_mut(host) else {
                 continue;
             };
             let size = parcel.datagram.size();
@@ -140,18 +129,18 @@ impl World {
                 0 => parcel.record,
                 _ => self.capture.push_duplicate(parcel.record),
             };
-            let copy = Parcel {
+            let copy = Box::new(Parcel {
                 record,
-                ..parcel.clone()
-            };
+                datagram: parcel.datagram.clone(),
+            });
             self.travel(passage, network, copy, |parcel| Event::Arrive(host, parcel));
         }
     }
 
-    fn route(&mut self, network: Network, mut parcel: Parcel) {
+    fn route(&mut self, network: Network, mut parcel: Box<Parcel>) {
         let destination = parcel.datagram.destination;
         if destination.ip().is_multicast() {
-            return self.multicast(network, parcel);
+            return self.multicast(network, &parcel);
         }
         // The Internet has a router at each end; a home network has none.
         if network == Network::Internet {
@@ -164,9 +153,9 @@ impl World {
         if self.silent.contains(destination.ip()) {
             return self.set_fate(parcel.record, Fate::Silenced);
         }
-        match (self.directory.get(&(network, *destination.ip())), network) {
-            (Some(&Owner::Host(host)), _) => {
-                let Some(attachment) = self.attachments.get_mut(&host) else {
+        match (self.directory.get(network, *destination.ip()), network) {
+            (Some(Owner::Host(host)), _) => {
+                let Some(attachment) = self.attachments.get_mut(host) else {
                     return;
                 };
                 let size = parcel.datagram.size();
@@ -175,14 +164,14 @@ impl World {
                     Event::Arrive(host, parcel)
                 });
             }
-            (Some(&Owner::Nat(nat)), _) => {
+            (Some(Owner::Nat(nat)), _) => {
                 let link = &mut self.routers[nat.0].link;
                 let passage = link.carry(self.now, Direction::Down, parcel.datagram.size());
                 self.travel(passage, network, parcel, |parcel| {
                     Event::Inbound(nat, parcel)
                 });
             }
-            (Some(&Owner::Gateway), _) => {
+            (Some(Owner::Gateway), _) => {
                 self.set_fate(parcel.record, Fate::NoListener);
                 let kind = IcmpKind::PortUnreachable;
                 self.report(network, *destination.ip(), kind, &parcel.datagram);
@@ -210,62 +199,51 @@ impl World {
     }
 
     /// A datagram from inside is at its NAT.
-    fn outbound(&mut self, id: NatId, mut parcel: Parcel) {
+    fn outbound(&mut self, id: NatId, mut parcel: Box<Parcel>) {
         if !self.passes_router(id.into(), self.gateway(id), &mut parcel) {
             return;
         }
-        let Parcel { record, datagram } = parcel;
         let router = &mut self.routers[id.0];
         let outside = router.outside;
-        let destination = *datagram.destination.ip();
-        if router.nat.externals().any(|address| address == destination) {
-            match router
-                .nat
-                .hairpin(self.now, datagram.source, datagram.destination)
-            {
+        let Datagram {
+            source: inside,
+            destination: to,
+            ..
+        } = parcel.datagram;
+        if router.nat.externals().any(|address| address == *to.ip()) {
+            match router.nat.hairpin(self.now, inside, to) {
                 Ok((source, destination)) => {
-                    self.capture.set_source(record, source);
-                    self.capture.set_destination(record, destination);
-                    let datagram = Datagram {
-                        source,
-                        destination,
-                        ..datagram
-                    };
-                    self.route(Network::Behind(id), Parcel { record, datagram });
+                    self.capture.set_source(parcel.record, source);
+                    self.capture.set_destination(parcel.record, destination);
+                    parcel.datagram.source = source;
+                    parcel.datagram.destination = destination;
+                    self.route(Network::Behind(id), parcel);
                 }
-                Err(refusal) => self.refuse(record, refusal),
+                Err(refusal) => self.refuse(parcel.record, refusal),
             }
             return;
         }
-        match router
-            .nat
-            .outbound(self.now, datagram.source, datagram.destination)
-        {
+        match router.nat.outbound(self.now, inside, to) {
             Ok(source) => {
-                let link = &mut router.link;
-                match link.carry(self.now, Direction::Up, datagram.size()) {
-                    // The sender knows the datagram as it was inside.
-                    passage @ Passage::TooLong(_) => {
-                        let parcel = Parcel { record, datagram };
-                        self.travel(passage, id.into(), parcel, |parcel| {
-                            Event::Route(outside, parcel)
-                        });
-                    }
-                    passage => {
-                        self.capture.set_source(record, source);
-                        let datagram = Datagram { source, ..datagram };
-                        let parcel = Parcel { record, datagram };
-                        self.travel(passage, outside, parcel, |parcel| {
-                            Event::Route(outside, parcel)
-                        });
-                    }
-                }
+                let size = parcel.datagram.size();
+                let passage = router.link.carry(self.now, Direction::Up, size);
+                // The sender is told of the datagram as it was inside.
+                let network = if let Passage::TooLong(_) = passage {
+                    id.into()
+                } else {
+                    self.capture.set_source(parcel.record, source);
+                    parcel.datagram.source = source;
+                    outside
+                };
+                self.travel(passage, network, parcel, |parcel| {
+                    Event::Route(outside, parcel)
+                });
             }
-            Err(refusal) => self.refuse(record, refusal),
+            Err(refusal) => self.refuse(parcel.record, refusal),
         }
     }
 
-    fn inbound(&mut self, id: NatId, mut parcel: Parcel) {
+    fn inbound(&mut self, id: NatId, mut parcel: Box<Parcel>) {
         let Datagram {
             source,
             destination: external,
@@ -293,8 +271,7 @@ impl World {
         }
     }
 
-    fn arrive(&mut self, host: HostId, parcel: Parcel) {
-        let Parcel { record, datagram } = parcel;
+    fn arrive(&mut self, host: HostId, Parcel { record, datagram }: Parcel) {
         let (from, to) = (datagram.source, datagram.destination);
         let listens = match host {
             HostId::Client(id) => self.clients[id.0].listens_on(to),
@@ -354,7 +331,7 @@ impl World {
         }
         for (delay, datagram) in outbox.datagrams {
             self.schedule
-                .push(self.now + delay, Event::Emit(host, datagram));
+                .push(self.now + delay, Event::Emit(host, Box::new(datagram)));
         }
     }
 
