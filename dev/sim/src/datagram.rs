@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
+use crate::link::Size;
+
 const IPV6_HEADER: usize = 40;
 const ICMPV6: u8 = 58;
 const NO_NEXT_HEADER: u8 = 59;
@@ -16,6 +18,9 @@ pub struct Datagram {
     pub destination: SocketAddrV4,
     /// How many routers, including NATs, it may still pass, plus one.
     pub ttl: u8,
+    /// Whether routers may not cut it up (the DF bit of IPv4). The program leaves that to the network, so hosts of the
+    /// simulator do too.
+    pub dont_fragment: bool,
     /// The UDP payload.
     pub payload: Vec<u8>,
 }
@@ -23,6 +28,28 @@ pub struct Datagram {
 impl Datagram {
     /// The default time to live of hosts.
     pub const TTL: u8 = 64;
+
+    /// The headers of IPv4 and UDP, in bytes.
+    const HEADERS: usize = 28;
+
+    /// A datagram with the default time to live.
+    pub fn new(source: SocketAddrV4, destination: SocketAddrV4, payload: Vec<u8>) -> Self {
+        Self {
+            source,
+            destination,
+            ttl: Self::TTL,
+            dont_fragment: false,
+            payload,
+        }
+    }
+
+    /// The size of its IPv4 packet.
+    pub(crate) fn size(&self) -> Size {
+        Size {
+            bytes: Self::HEADERS + self.payload.len(),
+            dont_fragment: self.dont_fragment,
+        }
+    }
 }
 
 /// The kind of Teredo packet in a UDP payload (RFC 4380 §5.1.1), for the log; `Display` is one phrase.

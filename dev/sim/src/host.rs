@@ -1,6 +1,7 @@
 //! The hosts: state machines with their ports, and raw sockets for tests.
 
 mod client;
+mod journal;
 mod raw;
 mod relay;
 mod server;
@@ -11,6 +12,7 @@ use std::fmt;
 use teredo::{Instant, Timer};
 
 pub use self::client::ClientHost;
+pub(crate) use self::journal::KEPT;
 pub use self::raw::{Arrival, Outbox, RawHost};
 pub use self::relay::RelayHost;
 pub use self::server::ServerHost;

@@ -2,7 +2,8 @@
 //!
 //! The simulator does no I/O, and has no clock and no randomness of its own. A [`World`] is made from a seed; the same
 //! seed and the same calls give the same datagrams at the same virtual times, byte for byte. Hours pass in
-//! milliseconds. A failed run can be read as text ([`Capture`]'s `Display`) or in Wireshark ([`Capture::to_pcap`]).
+//! milliseconds. A failed run can be read as text ([`Capture`]'s `Display`) or in Wireshark ([`Capture::to_pcap`]),
+//! and leaves both if its test wants so ([`World::when_failed`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -29,9 +30,11 @@
 //! |---|---|
 //! | `world` | [`World`]: networks, the passage of time, controls |
 //! | `host` | [`ClientHost`], [`ServerHost`] and [`RelayHost`] run the state machines; tests control a [`RawHost`] |
-//! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, port assignment, lifetime, hairpinning |
-//! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication |
-//! | `capture` | [`Capture`]: every datagram and its [`Fate`] |
+//! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, pools of addresses, port assignment, lifetime, hairpinning |
+//! | `oracle` | [`path`]: which pairs of NATs can be connected at all |
+//! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication, reordering, rate, MTU |
+//! | `icmp` | [`IcmpError`]: the errors that routers and hosts send back |
+//! | `capture` | [`Capture`], [`CaptureMode`]: every datagram and its [`Fate`], and a hash of the run |
 //! | `schedule` | [`Schedule`]: the queue of events |
 
 #![forbid(unsafe_code)]
@@ -39,19 +42,27 @@
 mod capture;
 mod datagram;
 mod host;
+mod icmp;
 mod link;
 mod nat;
+mod oracle;
 mod random;
 mod schedule;
+mod table;
 mod world;
 
-pub use capture::{Capture, Fate, Record, Vantage};
+pub use capture::{Capture, CaptureMode, Fate, Notice, Record, Vantage};
 pub use datagram::Datagram;
 pub use host::{
     Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, RelayHost, RelayId, ServerHost,
     ServerId, Stamped,
 };
-pub use link::{Direction, Link, LinkQuality, Passage};
-pub use nat::{Filtering, Mapping, Nat, NatBehaviour, PortAssignment, Refusal};
+pub use icmp::{IcmpError, IcmpKind};
+pub use link::{Direction, Link, LinkQuality, Passage, Size};
+pub use nat::{
+    Filtering, HairpinSource, Igd, IgdFailure, Mapping, Nat, NatBehaviour, Pooling, PortAssignment,
+    PortRange, Refusal,
+};
+pub use oracle::{Possibility, path};
 pub use schedule::Schedule;
-pub use world::{NatId, Network, World};
+pub use world::{Evidence, NatId, Network, World};

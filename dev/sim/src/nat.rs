@@ -4,33 +4,45 @@
 //!
 //! - **Mapping** (§4.1): does a socket behind the NAT have the same external address and port for all destinations?
 //! - **Filtering** (§5): who may send to that external address and port?
-//! - **Port assignment** (§4.2): which external port is it?
+//! - **Pooling** (§4.1): which external address is it, if the NAT has several?
+//! - **Port assignment** (§4.2): which external port is it, and is its parity kept?
 //! - **Lifetime** (§4.3): how long does an idle mapping last, and what keeps it alive?
 //! - **Hairpinning** (§6): do hosts behind the same NAT reach each other by their external addresses?
 //!
-//! [`NatBehaviour`] has a field for each, and constructors for the kinds of RFC 4380.
+//! [`NatBehaviour`] has fields for each, and constructors for the kinds of RFC 4380 and RFC 6081. All state is keyed by
+//! the inside socket, so the sockets of one host have independent mappings.
 
+mod assignment;
 mod behaviour;
+mod bindings;
+mod igd;
+mod kinds;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use teredo::Instant;
 
-pub use self::behaviour::{Filtering, Mapping, NatBehaviour, PortAssignment};
+use self::assignment::nth_port;
+pub use self::behaviour::{
+    Filtering, HairpinSource, Mapping, NatBehaviour, Pooling, PortAssignment, PortRange,
+};
+use self::bindings::{Binding, Bindings, Key, Place};
+use self::igd::Grant;
+pub use self::igd::{Igd, IgdFailure};
 use crate::random::Stream;
-
-/// The lowest external port that a NAT assigns.
-const LOWEST_PORT: u16 = 1024;
+use crate::table::Table;
 
 /// How long a router keeps an unanswered connection of its own (`nf_conntrack_udp_timeout`).
 const OWN_LIFETIME: Duration = Duration::from_secs(30);
 
 /// The most sessions of one mapping; further destinations are refused.
 const MAX_SESSIONS: usize = 262_144;
+
+/// The most sockets that a router without translation has sessions for; others are refused.
+const MAX_SOCKETS: usize = 262_144;
 
 /// Why a NAT dropped a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +51,13 @@ pub enum Refusal {
     NoMapping,
     /// Inbound: the mapping does not admit the sender.
     Filtered,
-    /// Outbound: no free port, or too many destinations.
+    /// Outbound: no free port, too many mappings of the host, or too many destinations.
     Exhausted,
     /// Outbound, to the NAT's own external address, while hairpinning is off.
     NoHairpin,
 }
 
-/// A NAT with one external IPv4 address: a state machine that rewrites addresses.
+/// A NAT with one or more external IPv4 addresses: a state machine that rewrites addresses.
 ///
 /// ```
 /// use teredo::Instant;
@@ -66,34 +78,22 @@ pub enum Refusal {
 pub struct Nat {
     behaviour: NatBehaviour,
     external: Ipv4Addr,
-    /// By external port.
-    bindings: BTreeMap<u16, Binding>,
-    /// The external port of each outbound binding.
-    ports: BTreeMap<Key, u16>,
-    /// The external port of each socket with a port forward.
-    forwards: BTreeMap<SocketAddrV4, u16>,
-    /// The router's own connections, by external port and sender, with the time of the last datagram.
-    own: BTreeMap<(u16, SocketAddrV4), Instant>,
+    /// The external addresses after the first.
+    others: Box<[Ipv4Addr]>,
+    bindings: Bindings,
+    /// The router's own connections, by external socket and sender, with the time of the last datagram.
+    own: Table<(SocketAddrV4, SocketAddrV4), Instant>,
+    /// By port of the first external address.
+    grants: Table<u16, Grant>,
+    next_address: usize,
     next_port: u16,
     random: Stream,
 }
 
-/// The key of a mapping: the internal socket, and the part of the destination that the mapping depends on.
-type Key = (SocketAddrV4, Option<Ipv4Addr>, Option<u16>);
-
-#[derive(Clone, Debug)]
-struct Binding {
-    inside: SocketAddrV4,
-    /// `None`: a port forward, which never expires and admits any sender.
-    key: Option<Key>,
-    /// When each destination was last sent to (or heard, if that counts).
-    sessions: BTreeMap<SocketAddrV4, Instant>,
-    /// When the mapping itself was last refreshed.
-    refreshed: Instant,
-}
-
+/// Making and changing.
 impl Nat {
-    /// A NAT without mappings. The seed matters if ports are assigned at random or in sequence.
+    /// A NAT without mappings, with as many external addresses as its behaviour says. The seed matters if ports are
+    /// assigned at random or in sequence.
     pub fn new(behaviour: NatBehaviour, external: Ipv4Addr, seed: u64) -> Self {
         Self::with_stream(behaviour, external, Stream::new(seed, 0))
     }
@@ -103,25 +103,39 @@ impl Nat {
         external: Ipv4Addr,
         mut random: Stream,
     ) -> Self {
-        let next_port = port_from(random.below(20_000));
+        let size = u64::from(behaviour.range.size());
+        let next_port = nth_port(behaviour.range, random.below(size.min(20_000)));
         Self {
             behaviour,
             external,
-            bindings: BTreeMap::new(),
-            ports: BTreeMap::new(),
-            forwards: BTreeMap::new(),
-            own: BTreeMap::new(),
+            others: others(&behaviour, external),
+            bindings: Bindings::default(),
+            own: Table::default(),
+            grants: Table::default(),
+            next_address: 0,
             next_port,
             random,
         }
     }
 
-    /// The external address.
+    /// Replaces the external addresses after the first, which [`NatBehaviour::addresses`] gave, and forgets all
+    /// mappings.
+    pub(crate) fn set_pool(&mut self, others: &[Ipv4Addr]) {
+        self.others = others.into();
+        self.forget();
+    }
+
+    /// The first external address.
     pub fn external(&self) -> Ipv4Addr {
         self.external
     }
 
-    /// The behaviour. Changes affect new mappings only.
+    /// All external addresses, in the order of their use.
+    pub fn externals(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        std::iter::once(self.external).chain(self.others.iter().copied())
+    }
+
+    /// The behaviour. Changes affect new mappings only, and not the number of addresses.
     pub fn behaviour_mut(&mut self) -> &mut NatBehaviour {
         &mut self.behaviour
     }
@@ -131,81 +145,118 @@ impl Nat {
         &self.behaviour
     }
 
-    /// Forgets all mappings except port forwards, as a router does on restart.
+    /// Forgets all mappings except port forwards, as a router does on restart. An Internet Gateway Device forgets what
+    /// it granted.
     pub fn forget(&mut self) {
-        self.bindings.retain(|_, binding| binding.key.is_none());
-        self.ports.clear();
+        self.bindings.forget();
         self.own.clear();
+        self.grants.clear();
     }
 
-    /// Changes the external address and forgets all mappings, as after a forced reconnection.
+    /// Changes the external addresses and forgets all mappings, as after a forced reconnection.
     pub(crate) fn renumber(&mut self, external: Ipv4Addr) {
         self.external = external;
-        self.forget();
+        self.others = others(&self.behaviour, external);
+        self.bindings.move_to(external);
+        self.own.clear();
+        self.grants.clear();
     }
 
     /// Forwards an external port to an internal socket, for all senders and without expiry (RFC 4380 §5.2.10: a
     /// reserved port). The socket's own traffic leaves from that port to all destinations.
     pub fn forward(&mut self, port: u16, inside: SocketAddrV4) {
-        self.release(port);
-        if let Some(earlier) = self.forwards.insert(inside, port) {
+        let place = Place::whole(SocketAddrV4::new(self.external, port));
+        self.bindings.clear(place);
+        if let Some(earlier) = self.bindings.forward_of(inside) {
             self.bindings.remove(&earlier);
         }
         let binding = Binding {
             inside,
             key: None,
-            sessions: BTreeMap::new(),
+            sessions: Table::default(),
             refreshed: Instant::default(),
         };
-        self.bindings.insert(port, binding);
+        self.bindings.insert(place, binding);
     }
 
     /// The number of live mappings at `now`, including port forwards.
     pub fn mappings(&self, now: Instant) -> usize {
         self.bindings
-            .values()
+            .iter()
             .filter(|binding| self.alive(now, binding))
             .count()
     }
 
+    /// The external sockets of the live mappings of an inside socket, in order.
+    pub fn mapped(&self, now: Instant, inside: SocketAddrV4) -> Vec<SocketAddrV4> {
+        let of_socket = self.bindings.of_socket(inside);
+        let alive = of_socket.filter(|(_, binding)| self.alive(now, binding));
+        let mut externals: Vec<_> = alive.map(|(place, _)| place.external).collect();
+        externals.sort_unstable();
+        externals.dedup();
+        externals
+    }
+}
+
+/// Translating.
+impl Nat {
     /// Translates an outbound datagram: returns the external source.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Exhausted`] if no external port is free.
+    /// [`Refusal::Exhausted`] if no external port is free, or the host has as many mappings as it may.
     pub fn outbound(
         &mut self,
         now: Instant,
         inside: SocketAddrV4,
         to: SocketAddrV4,
     ) -> Result<SocketAddrV4, Refusal> {
-        let port = match self.forwards.get(&inside) {
-            Some(&port) => port,
+        if !self.keeps_state() {
+            return Ok(inside);
+        }
+        let place = match self.bindings.forward_of(inside) {
+            Some(place) => place,
+            None if !self.behaviour.translates => self.untranslated(now, inside)?,
             None => {
-                let usual = self.usual_key(inside, to);
-                let port = self.mapped_port(now, usual)?;
-                if self.is_own(now, port, to) {
-                    self.mapped_port(now, (inside, Some(*to.ip()), Some(to.port())))?
+                let place = self.mapped_place(now, self.usual_key(inside, to))?;
+                if self.is_own(now, place.external, to) {
+                    let detour = Key {
+                        inside,
+                        address: Some(*to.ip()),
+                        port: Some(to.port()),
+                    };
+                    self.mapped_place(now, detour)?
                 } else {
-                    port
+                    place
                 }
             }
         };
-        let lifetime = self.behaviour.lifetime;
-        if let Some(binding) = self.bindings.get_mut(&port) {
+        let NatBehaviour {
+            lifetime,
+            refresh_outbound,
+            ..
+        } = self.behaviour;
+        if let Some(binding) = self.bindings.get_mut(&place) {
             if binding.sessions.len() >= MAX_SESSIONS {
                 binding.sessions.retain(|_, last| now - *last < lifetime);
                 if binding.sessions.len() >= MAX_SESSIONS {
                     return Err(Refusal::Exhausted);
                 }
             }
-            binding.refreshed = now;
-            binding.sessions.insert(to, now);
+            // Without refreshment, a session that has expired begins anew.
+            let running = binding.sessions.get(&to);
+            let runs = running.is_some_and(|last| now - *last < lifetime);
+            if refresh_outbound {
+                binding.refreshed = now;
+            }
+            if refresh_outbound || !runs {
+                binding.sessions.insert(to, now);
+            }
         }
-        Ok(SocketAddrV4::new(self.external, port))
+        Ok(place.external)
     }
 
-    /// Translates an inbound datagram for an external port: returns the internal socket.
+    /// Translates an inbound datagram for a port of the first external address: returns the internal socket.
     ///
     /// # Errors
     ///
@@ -216,15 +267,30 @@ impl Nat {
         from: SocketAddrV4,
         port: u16,
     ) -> Result<SocketAddrV4, Refusal> {
-        let outcome = if self.is_own(now, port, from) {
+        self.inbound_to(now, from, SocketAddrV4::new(self.external, port))
+    }
+
+    /// Translates an inbound datagram for an external socket: returns the internal socket.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NoMapping`] or [`Refusal::Filtered`].
+    pub fn inbound_to(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        external: SocketAddrV4,
+    ) -> Result<SocketAddrV4, Refusal> {
+        let outcome = if self.is_own(now, external, from) {
             Err(Refusal::Filtered)
         } else {
-            self.admit(now, from, port)
+            let admitted = self.admit(now, from, external);
+            admitted.or_else(|refusal| self.granted(now, external).ok_or(refusal))
         };
         if outcome.is_err() && self.behaviour.open_input {
             self.own.retain(|_, last| now - *last < OWN_LIFETIME);
             if self.own.len() < MAX_SESSIONS {
-                self.own.insert((port, from), now);
+                self.own.insert((external, from), now);
             }
         }
         outcome
@@ -234,7 +300,7 @@ impl Nat {
         &mut self,
         now: Instant,
         from: SocketAddrV4,
-        port: u16,
+        external: SocketAddrV4,
     ) -> Result<SocketAddrV4, Refusal> {
         let NatBehaviour {
             filtering,
@@ -242,21 +308,25 @@ impl Nat {
             refresh_inbound,
             ..
         } = self.behaviour;
+        if !self.keeps_state() {
+            return Ok(external);
+        }
+        let place = self.bindings.at(external, from).ok_or(Refusal::NoMapping)?;
         let binding = self
             .bindings
-            .get(&port)
+            .get(&place)
             .filter(|binding| self.alive(now, binding))
             .ok_or(Refusal::NoMapping)?;
-        let (inside, forward) = (binding.inside, binding.key.is_none());
+        let inside = binding.inside;
         let open = |first, last| {
-            let remotes =
-                SocketAddrV4::new(*from.ip(), first)..=SocketAddrV4::new(*from.ip(), last);
-            binding
-                .sessions
-                .range(remotes)
-                .any(|(_, last)| now - *last < lifetime)
+            let (first, last) = (
+                SocketAddrV4::new(*from.ip(), first),
+                SocketAddrV4::new(*from.ip(), last),
+            );
+            let mut sessions = binding.sessions.range(first, last);
+            sessions.any(|(_, last)| now - *last < lifetime)
         };
-        let admitted = forward
+        let admitted = binding.is_forward()
             || match filtering {
                 Filtering::EndpointIndependent => true,
                 Filtering::AddressDependent => open(0, u16::MAX),
@@ -265,7 +335,7 @@ impl Nat {
         if !admitted {
             return Err(Refusal::Filtered);
         }
-        if refresh_inbound && let Some(binding) = self.bindings.get_mut(&port) {
+        if refresh_inbound && let Some(binding) = self.bindings.get_mut(&place) {
             binding.refreshed = now;
             if let Some(last) = binding.sessions.get_mut(&from) {
                 *last = now;
@@ -274,8 +344,8 @@ impl Nat {
         Ok(inside)
     }
 
-    /// Translates a datagram from inside to the NAT's own external address (RFC 4787 §6, "external source IP address
-    /// and port"): returns the source that the receiver sees, and the receiver.
+    /// Translates a datagram from inside to one of the NAT's own external addresses (RFC 4787 §6): returns the source
+    /// that the receiver sees, and the receiver.
     ///
     /// # Errors
     ///
@@ -290,96 +360,151 @@ impl Nat {
             return Err(Refusal::NoHairpin);
         }
         let source = self.outbound(now, inside, to)?;
-        let target = self.inbound(now, source, to.port())?;
-        Ok((source, target))
+        let target = self.inbound_to(now, source, to)?;
+        match self.behaviour.hairpin_source {
+            HairpinSource::External => Ok((source, target)),
+            HairpinSource::Internal => Ok((inside, target)),
+        }
+    }
+
+    /// Translates an ICMP error about an outbound datagram, which had that external source and that destination: returns
+    /// the inside socket that sent it; `None` if no mapping has sent to there. The mapping stays as it is (RFC 4787 §9,
+    /// REQ-12).
+    pub fn error_inbound(
+        &self,
+        now: Instant,
+        external: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Option<SocketAddrV4> {
+        if !self.keeps_state() {
+            return Some(external);
+        }
+        let binding = self.bindings.get(&self.bindings.at(external, remote)?)?;
+        let sent = self.alive(now, binding) && binding.sessions.contains(&remote);
+        sent.then_some(binding.inside)
+    }
+
+    /// Translates an ICMP error about an inbound datagram from `remote` to an inside socket: returns the external socket
+    /// that it was sent to, as far as the mappings tell.
+    pub fn error_outbound(
+        &self,
+        now: Instant,
+        inside: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Option<SocketAddrV4> {
+        if !self.keeps_state() {
+            return Some(inside);
+        }
+        let of_socket = || {
+            let all = self.bindings.of_socket(inside);
+            all.filter(|(_, binding)| self.alive(now, binding))
+        };
+        let exact = of_socket().find(|(_, binding)| binding.sessions.contains(&remote));
+        let (place, _) = exact.or_else(|| of_socket().next())?;
+        Some(place.external)
+    }
+
+    /// Whether it must know who sent to whom: all but a router that lets everything pass.
+    fn keeps_state(&self) -> bool {
+        self.behaviour.translates || self.behaviour.filtering != Filtering::EndpointIndependent
     }
 
     fn alive(&self, now: Instant, binding: &Binding) -> bool {
-        binding.key.is_none() || now - binding.refreshed < self.behaviour.lifetime
+        binding.is_forward() || now - binding.refreshed < self.behaviour.lifetime
     }
 
-    /// Whether the router has a connection of its own between that port and that sender.
-    fn is_own(&self, now: Instant, port: u16, stranger: SocketAddrV4) -> bool {
+    /// Whether the router has a connection of its own between that external socket and that sender.
+    fn is_own(&self, now: Instant, external: SocketAddrV4, stranger: SocketAddrV4) -> bool {
         self.own
-            .get(&(port, stranger))
+            .get(&(external, stranger))
             .is_some_and(|last| now - *last < OWN_LIFETIME)
     }
 
-    fn usual_key(&self, inside: SocketAddrV4, to: SocketAddrV4) -> Key {
-        match self.behaviour.mapping {
-            Mapping::EndpointIndependent => (inside, None, None),
-            Mapping::AddressDependent => (inside, Some(*to.ip()), None),
-            Mapping::AddressAndPortDependent => (inside, Some(*to.ip()), Some(to.port())),
+    fn address(&self, number: usize) -> Ipv4Addr {
+        match number.checked_sub(1) {
+            None => self.external,
+            Some(index) => self.others[index],
         }
     }
 
-    fn mapped_port(&mut self, now: Instant, key: Key) -> Result<u16, Refusal> {
-        let (inside, ..) = key;
-        if let Some(&port) = self.ports.get(&key) {
-            if self
-                .bindings
-                .get(&port)
-                .is_some_and(|binding| self.alive(now, binding))
-            {
-                return Ok(port);
-            }
-            self.release(port);
-        }
-        let port = match self.free_port(inside.port()) {
-            Some(port) => port,
-            None => {
-                self.expire(now);
-                self.free_port(inside.port()).ok_or(Refusal::Exhausted)?
-            }
+    fn usual_key(&self, inside: SocketAddrV4, to: SocketAddrV4) -> Key {
+        let (address, port) = match self.behaviour.mapping {
+            Mapping::EndpointIndependent => (None, None),
+            Mapping::AddressDependent => (Some(*to.ip()), None),
+            Mapping::AddressAndPortDependent => (Some(*to.ip()), Some(to.port())),
         };
-        self.ports.insert(key, port);
-        let binding = Binding {
+        Key {
             inside,
+            address,
+            port,
+        }
+    }
+
+    /// The place of the key's live mapping, which is made if there is none.
+    fn mapped_place(&mut self, now: Instant, key: Key) -> Result<Place, Refusal> {
+        if let Some(place) = self.bindings.of(&key) {
+            let binding = self.bindings.get(&place);
+            if binding.is_some_and(|binding| self.alive(now, binding)) {
+                return Ok(place);
+            }
+            self.bindings.remove(&place);
+        }
+        if let Some(limit) = self.behaviour.most_per_host
+            && self.bindings.of_host(*key.inside.ip()) >= limit as usize
+        {
+            self.expire(now, *key.inside.ip());
+            if self.bindings.of_host(*key.inside.ip()) >= limit as usize {
+                return Err(Refusal::Exhausted);
+            }
+        }
+        let place = self.free_place(now, &key).ok_or(Refusal::Exhausted)?;
+        self.insert(now, place, key);
+        Ok(place)
+    }
+
+    /// The place of a socket behind a router, which is itself.
+    fn untranslated(&mut self, now: Instant, inside: SocketAddrV4) -> Result<Place, Refusal> {
+        let place = Place::whole(inside);
+        let alive = self.bindings.get(&place);
+        if !alive.is_some_and(|binding| self.alive(now, binding)) {
+            if self.bindings.len() >= MAX_SOCKETS {
+                return Err(Refusal::Exhausted);
+            }
+            self.bindings.remove(&place);
+            let key = Key {
+                inside,
+                address: None,
+                port: None,
+            };
+            self.insert(now, place, key);
+        }
+        Ok(place)
+    }
+
+    fn insert(&mut self, now: Instant, place: Place, key: Key) {
+        let binding = Binding {
+            inside: key.inside,
             key: Some(key),
-            sessions: BTreeMap::new(),
+            sessions: Table::default(),
             refreshed: now,
         };
-        self.bindings.insert(port, binding);
-        Ok(port)
+        self.bindings.insert(place, binding);
     }
 
-    fn expire(&mut self, now: Instant) {
-        let dead = self
-            .bindings
-            .iter()
-            .filter(|(_, binding)| !self.alive(now, binding));
-        for port in dead.map(|(&port, _)| port).collect::<Vec<_>>() {
-            self.release(port);
+    /// Removes the expired mappings of an inside host.
+    fn expire(&mut self, now: Instant, host: Ipv4Addr) {
+        let of_host = self.bindings.of_host_with_places(host);
+        let dead = of_host.filter(|(_, binding)| !self.alive(now, binding));
+        for place in dead.map(|(place, _)| place).collect::<Vec<_>>() {
+            self.bindings.remove(&place);
         }
-    }
-
-    fn release(&mut self, port: u16) {
-        match self.bindings.remove(&port) {
-            Some(Binding { key: Some(key), .. }) => self.ports.remove(&key),
-            Some(Binding { inside, .. }) => self.forwards.remove(&inside),
-            None => None,
-        };
-    }
-
-    fn free_port(&mut self, wanted: u16) -> Option<u16> {
-        let first = match self.behaviour.ports {
-            PortAssignment::Preserving => wanted,
-            PortAssignment::Sequential => self.next_port,
-            PortAssignment::Random => {
-                port_from(self.random.below(u64::from(u16::MAX - LOWEST_PORT) + 1))
-            }
-        };
-        let port = (first..=u16::MAX)
-            .chain(LOWEST_PORT..first)
-            .find(|port| !self.bindings.contains_key(port))?;
-        if self.behaviour.ports == PortAssignment::Sequential {
-            self.next_port = port.checked_add(1).unwrap_or(LOWEST_PORT);
-        }
-        Some(port)
     }
 }
 
-/// The port `offset` above the lowest; `offset` is below the size of the range.
-fn port_from(offset: u64) -> u16 {
-    u16::try_from(u64::from(LOWEST_PORT) + offset).unwrap_or(u16::MAX)
+/// The external addresses after the first: the same number in the next /24 networks, so that those of the neighbours
+/// stay free.
+fn others(behaviour: &NatBehaviour, external: Ipv4Addr) -> Box<[Ipv4Addr]> {
+    (1..u32::from(behaviour.addresses))
+        .map(|number| Ipv4Addr::from(u32::from(external).wrapping_add(number << 8)))
+        .collect()
 }

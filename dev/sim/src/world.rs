@@ -1,5 +1,8 @@
 //! The internet: its networks, and the passage of time.
 
+mod directory;
+mod evidence;
+mod icmp;
 #[cfg(test)]
 mod tests;
 mod transit;
@@ -12,15 +15,19 @@ use std::time::Duration;
 use teredo::client::{LocalSubnet, Resumption};
 use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerConfig, Submission};
 
+use self::directory::{Attachments, Directory, Owner};
+pub use self::evidence::Evidence;
+use self::evidence::Witness;
 use crate::capture::{Capture, RecordNumber};
 use crate::datagram::Datagram;
 use crate::host::{
-    Action, Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, RelayHost, RelayId,
-    ServerHost, ServerId,
+    Action, Arrival, ClientHost, ClientId, HostId, KEPT, Outbox, RawHost, RawId, RelayHost,
+    RelayId, ServerHost, ServerId,
 };
+use crate::icmp::IcmpError;
 use crate::link::{Link, LinkQuality};
 use crate::nat::{Nat, NatBehaviour};
-use crate::random::Stream;
+use crate::random::{Stream, machine_seed};
 use crate::schedule::Schedule;
 
 /// The network of a host or a NAT.
@@ -49,6 +56,9 @@ const LAN_DELAY: Duration = Duration::from_micros(500);
 /// The delay of a native IPv6 packet.
 const NATIVE_DELAY: Duration = Duration::from_millis(10);
 
+/// The address of a NAT inside, unless [`World::set_gateway`] sets another. No host can reach it.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 1);
+
 /// The attachment of a host.
 #[derive(Debug)]
 struct Attachment {
@@ -62,13 +72,8 @@ struct Router {
     nat: Nat,
     outside: Network,
     link: Link,
-}
-
-/// The owner of an address.
-#[derive(Clone, Copy, Debug)]
-enum Owner {
-    Host(HostId),
-    Nat(NatId),
+    /// Its address inside.
+    gateway: Ipv4Addr,
 }
 
 /// A datagram on its way, with its addresses behind the last NAT.
@@ -78,19 +83,25 @@ struct Parcel {
     datagram: Datagram,
 }
 
-/// An event.
+/// An event. What is large is in boxes, because the schedule moves events about.
 #[derive(Debug)]
 enum Event {
     /// A state machine's deadline has come.
     Alarm(HostId, u64),
     /// A raw host sends a delayed datagram.
-    Emit(HostId, Datagram),
+    Emit(HostId, Box<Datagram>),
     /// A datagram is routed in a network.
-    Route(Network, Parcel),
+    Route(Network, Box<Parcel>),
     /// A datagram is at the outside of a NAT.
-    Inbound(NatId, Parcel),
+    Inbound(NatId, Box<Parcel>),
     /// A datagram is at its destination.
-    Arrive(HostId, Parcel),
+    Arrive(HostId, Box<Parcel>),
+    /// An ICMP error is routed to the source of the datagram that it is about.
+    Error(Network, Box<IcmpError>),
+    /// An ICMP error is at the outside of a NAT.
+    ErrorInbound(NatId, Box<IcmpError>),
+    /// An ICMP error is at its destination.
+    ErrorArrives(HostId, Box<IcmpError>),
     /// A packet is in the native IPv6 Internet.
     Native(Vec<u8>),
 }
@@ -134,13 +145,16 @@ pub struct World {
     servers: Vec<ServerHost>,
     relays: Vec<RelayHost>,
     raw: Vec<RawHost>,
-    attachments: BTreeMap<HostId, Attachment>,
+    attachments: Attachments,
     routers: Vec<Router>,
-    directory: BTreeMap<(Network, Ipv4Addr), Owner>,
+    directory: Directory,
     native: BTreeMap<Ipv6Addr, RawId>,
     silent: BTreeSet<Ipv4Addr>,
     rule: Rule,
+    /// How many values of each kind a host keeps of its output.
+    kept: u32,
     capture: Capture,
+    witness: Option<Witness>,
 }
 
 impl fmt::Debug for World {
@@ -165,13 +179,15 @@ impl World {
             servers: Vec::new(),
             relays: Vec::new(),
             raw: Vec::new(),
-            attachments: BTreeMap::new(),
+            attachments: Attachments::default(),
             routers: Vec::new(),
-            directory: BTreeMap::new(),
+            directory: Directory::default(),
             native: BTreeMap::new(),
             silent: BTreeSet::new(),
             rule: Box::new(|_| false),
+            kept: KEPT,
             capture: Capture::default(),
+            witness: None,
         }
     }
 
@@ -188,11 +204,41 @@ impl World {
         external: impl Into<Ipv4Addr>,
     ) -> NatId {
         let (outside, external) = (outside.into(), external.into());
-        let id = NatId(self.routers.len());
         let nat = Nat::with_stream(behaviour, external, self.stream());
+        self.add_router(outside, nat)
+    }
+
+    /// Attaches a NAT with these external addresses, whose number counts instead of [`NatBehaviour::addresses`].
+    ///
+    /// # Panics
+    ///
+    /// If there are no addresses.
+    pub fn add_nat_pool(
+        &mut self,
+        outside: impl Into<Network>,
+        behaviour: NatBehaviour,
+        externals: &[Ipv4Addr],
+    ) -> NatId {
+        let [external, others @ ..] = externals else {
+            panic!("a NAT has an external address");
+        };
+        let mut nat = Nat::with_stream(behaviour, *external, self.stream());
+        nat.set_pool(others);
+        self.add_router(outside.into(), nat)
+    }
+
+    fn add_router(&mut self, outside: Network, nat: Nat) -> NatId {
+        let id = NatId(self.routers.len());
         let link = Link::new(LinkQuality::with_delay(WAN_DELAY), self.stream());
-        self.routers.push(Router { nat, outside, link });
-        self.register(outside, external, Owner::Nat(id));
+        for external in nat.externals() {
+            self.register(outside, external, Owner::Nat(id));
+        }
+        self.routers.push(Router {
+            nat,
+            outside,
+            link,
+            gateway: GATEWAY,
+        });
         id
     }
 
@@ -215,10 +261,10 @@ impl World {
         local: SocketAddrV4,
         config: ClientConfig,
     ) -> ClientId {
-        let seed = self.stream().seed();
+        let seed = self.machine_seed();
         let id = ClientId(self.clients.len());
         self.clients
-            .push(ClientHost::new(config, seed, self.now, local));
+            .push(ClientHost::new(config, seed, self.now, local, self.kept));
         self.attach(id.into(), network.into(), &[*local.ip()]);
         id
     }
@@ -230,9 +276,9 @@ impl World {
 
     /// Attaches a server with other settings to the Internet. `config` must have the same addresses.
     pub fn add_server_with(&mut self, address: ServerAddress, config: ServerConfig) -> ServerId {
-        let seed = self.stream().seed();
+        let seed = self.machine_seed();
         let id = ServerId(self.servers.len());
-        self.servers.push(ServerHost::new(config, seed));
+        self.servers.push(ServerHost::new(config, seed, self.kept));
         self.attach(
             id.into(),
             Network::Internet,
@@ -248,9 +294,10 @@ impl World {
         local: SocketAddrV4,
         config: RelayConfig,
     ) -> RelayId {
-        let seed = self.stream().seed();
+        let seed = self.machine_seed();
         let id = RelayId(self.relays.len());
-        self.relays.push(RelayHost::new(config, seed, local));
+        self.relays
+            .push(RelayHost::new(config, seed, local, self.kept));
         self.attach(id.into(), network.into(), &[*local.ip()]);
         id
     }
@@ -268,7 +315,7 @@ impl World {
         behaviour: impl FnMut(Arrival<'_>, &mut Outbox) + 'static,
     ) -> RawId {
         let id = RawId(self.raw.len());
-        self.raw.push(RawHost::new(Box::new(behaviour)));
+        self.raw.push(RawHost::new(Box::new(behaviour), self.kept));
         self.attach(id.into(), network.into(), addresses);
         id
     }
@@ -288,12 +335,32 @@ impl World {
         self.attachments.insert(host, Attachment { network, link });
         for &address in addresses {
             self.register(network, address, Owner::Host(host));
+            for (outside, router) in self.announcements(network) {
+                self.register(outside, address, Owner::Nat(router));
+            }
         }
     }
 
+    /// The networks that see the addresses of `network` unchanged, with the router to them: those outside of a router
+    /// that does not translate.
+    fn announcements(&self, mut network: Network) -> Vec<(Network, NatId)> {
+        let mut seen = Vec::new();
+        while let Network::Behind(id) = network
+            && !self.nat(id).behaviour().translates
+        {
+            network = self.routers[id.0].outside;
+            seen.push((network, id));
+        }
+        seen
+    }
+
     fn register(&mut self, network: Network, address: Ipv4Addr, owner: Owner) {
-        let earlier = self.directory.insert((network, address), owner);
-        assert!(earlier.is_none(), "{address} is taken in {network:?}");
+        self.directory.register(network, address, owner);
+    }
+
+    fn machine_seed(&mut self) -> [u8; 32] {
+        self.streams += 1;
+        machine_seed(self.seed, self.streams)
     }
 
     fn stream(&mut self) -> Stream {
@@ -331,7 +398,14 @@ impl World {
 
     /// The network of a host.
     pub fn network_of(&self, host: impl Into<HostId>) -> Network {
-        self.attachments[&host.into()].network
+        self.attachment(host.into()).network
+    }
+
+    fn attachment(&self, host: HostId) -> &Attachment {
+        match self.attachments.get(host) {
+            Some(attachment) => attachment,
+            None => panic!("{host} is not of this world"),
+        }
     }
 
     /// A server.
@@ -362,20 +436,44 @@ impl World {
         &mut self.routers[id.0].nat
     }
 
-    /// Changes the external address of a NAT, which loses its mappings.
+    /// Changes the external address of a NAT, which loses its mappings. It then has as many addresses as
+    /// [`NatBehaviour::addresses`] says.
     pub fn renumber_nat(&mut self, id: NatId, external: impl Into<Ipv4Addr>) {
-        let external = external.into();
         let router = &mut self.routers[id.0];
-        let (outside, earlier) = (router.outside, router.nat.external());
-        router.nat.renumber(external);
-        self.directory.remove(&(outside, earlier));
-        self.register(outside, external, Owner::Nat(id));
+        let outside = router.outside;
+        let earlier: Vec<Ipv4Addr> = router.nat.externals().collect();
+        router.nat.renumber(external.into());
+        let later: Vec<Ipv4Addr> = router.nat.externals().collect();
+        for address in earlier {
+            self.directory.remove(outside, address);
+        }
+        for address in later {
+            self.register(outside, address, Owner::Nat(id));
+        }
+    }
+
+    /// Gives a NAT an address inside, as which it sends ICMP errors. Initially it is 192.168.0.1, at which no host can
+    /// reach it.
+    pub fn set_gateway(&mut self, id: NatId, gateway: impl Into<Ipv4Addr>) {
+        let gateway = gateway.into();
+        let router = &mut self.routers[id.0];
+        let earlier = router.gateway;
+        router.gateway = gateway;
+        if let Some(Owner::Gateway) = self.directory.get(id.into(), earlier) {
+            self.directory.remove(id.into(), earlier);
+        }
+        self.register(id.into(), gateway, Owner::Gateway);
+    }
+
+    /// The address of a NAT inside.
+    pub fn gateway(&self, id: NatId) -> Ipv4Addr {
+        self.routers[id.0].gateway
     }
 
     /// The link of a host.
     pub fn link_mut(&mut self, host: impl Into<HostId>) -> &mut LinkQuality {
         let host = host.into();
-        match self.attachments.get_mut(&host) {
+        match self.attachments.get_mut(host) {
             Some(attachment) => &mut attachment.link.quality,
             None => panic!("{host} is not of this world"),
         }
@@ -384,6 +482,16 @@ impl World {
     /// The outside link of a NAT.
     pub fn nat_link_mut(&mut self, id: NatId) -> &mut LinkQuality {
         &mut self.routers[id.0].link.quality
+    }
+
+    /// Lets every host keep at most about this many of its latest packets, errors and events; 0 for none. Initially it is
+    /// a million. They are what a test looks at, and a large world has no room for them.
+    pub fn keep_output(&mut self, limit: u32) {
+        self.kept = limit;
+        self.clients.iter_mut().for_each(|host| host.keep(limit));
+        self.servers.iter_mut().for_each(|host| host.keep(limit));
+        self.relays.iter_mut().for_each(|host| host.keep(limit));
+        self.raw.iter_mut().for_each(|host| host.keep(limit));
     }
 
     /// Makes an IPv4 address a black hole, or undoes that. Datagrams to it vanish without an error.
@@ -418,7 +526,7 @@ impl World {
         servers: &[ServerAddress],
         earlier: Resumption,
     ) {
-        let seed = self.stream().seed();
+        let seed = self.machine_seed();
         let actions = self.clients[id.0].restart(config, seed, self.now, servers, earlier);
         self.act(id.into(), actions);
     }
@@ -457,12 +565,46 @@ impl World {
     /// Moves a client to another network, address or port, and notifies it.
     pub fn rebind(&mut self, id: ClientId, network: impl Into<Network>, local: SocketAddrV4) {
         let (host, network) = (id.into(), network.into());
-        let earlier = self.attachments[&host].network;
-        self.directory
-            .remove(&(earlier, *self.clients[id.0].local().ip()));
+        let earlier = self.attachment(host).network;
+        let address = *self.clients[id.0].local().ip();
+        self.directory.remove(earlier, address);
+        for (outside, _) in self.announcements(earlier) {
+            self.directory.remove(outside, address);
+        }
         self.attach(host, network, &[*local.ip()]);
         let actions = self.clients[id.0].rebind(self.now, local);
         self.act(host, actions);
+    }
+
+    /// Opens a further UDP port on a client's host, as RFC 6081 §5.4.4.2 wants one for each peer. Returns its local
+    /// address, or `None` if the port is in use there.
+    pub fn open_port(&mut self, id: ClientId, port: u16) -> Option<SocketAddrV4> {
+        self.clients[id.0].open_port(port)
+    }
+
+    /// Closes a further port of a client's host. The NAT's mappings stay until they expire.
+    pub fn close_port(&mut self, id: ClientId, port: u16) {
+        self.clients[id.0].close_port(port);
+    }
+
+    /// Sends a datagram from a port of a client's host, whether the service port or a further one, with the default time
+    /// to live or another.
+    ///
+    /// # Panics
+    ///
+    /// If the port is not open.
+    pub fn send_from(
+        &mut self,
+        id: ClientId,
+        port: u16,
+        to: SocketAddrV4,
+        ttl: Option<u8>,
+        payload: &[u8],
+    ) {
+        match self.clients[id.0].send_from(port, to, ttl, payload) {
+            Some(datagram) => self.emit(id.into(), datagram),
+            None => panic!("{id} has no port {port}"),
+        }
     }
 
     /// Sends an IPv6 packet of a client's host through the tunnel.
@@ -488,7 +630,7 @@ impl World {
 
     /// Kills and restarts a relay on the same port. It has forgotten its peers.
     pub fn restart_relay(&mut self, id: RelayId) {
-        let seed = self.stream().seed();
+        let seed = self.machine_seed();
         self.relays[id.0].restart(seed);
         self.act(id.into(), Vec::new());
     }
@@ -513,15 +655,13 @@ impl World {
         destination: SocketAddrV4,
         payload: &[u8],
     ) {
-        self.emit(
-            id.into(),
-            Datagram {
-                source,
-                destination,
-                ttl: Datagram::TTL,
-                payload: payload.to_vec(),
-            },
-        );
+        let datagram = Datagram::new(source, destination, payload.to_vec());
+        self.inject_datagram(id, datagram);
+    }
+
+    /// Sends a datagram of a raw host as it is, for instance with another time to live or the DF bit.
+    pub fn inject_datagram(&mut self, id: RawId, datagram: Datagram) {
+        self.emit(id.into(), datagram);
     }
 
     /// Lets `duration` pass.

@@ -36,6 +36,7 @@ pub(crate) fn add(world: &mut World, reply: Reply) -> RawId {
                     state.answer(relay, reply, out);
                 }
             }
+            Arrival::Error(_) => {}
             Arrival::Udp(received) => {
                 let Ok(datagram) = Datagram::parse(&received.payload) else {
                     return;

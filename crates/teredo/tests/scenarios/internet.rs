@@ -8,6 +8,8 @@ use teredo::wire::{Datagram, TeredoAddress};
 use teredo::{ClientConfig, Instant, Node, ServerAddress};
 use teredo_sim::{ClientId, HostId, NatBehaviour, NatId, Network, Record, World};
 
+use crate::evidence;
+
 pub(crate) const SERVER: ServerAddress = ServerAddress {
     primary: Ipv4Addr::new(192, 0, 2, 1),
     secondary: Ipv4Addr::new(192, 0, 2, 2),
@@ -42,9 +44,10 @@ pub(crate) fn v6(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
 }
 
-/// A world with both servers.
+/// A world with both servers. If its test fails, it leaves its evidence.
 pub(crate) fn world(seed: u64) -> World {
     let mut world = World::new(seed);
+    world.when_failed(evidence::write);
     world.add_server(SERVER);
     world.add_server(OTHER_SERVER);
     world

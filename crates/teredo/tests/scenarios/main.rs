@@ -8,6 +8,7 @@ mod churn;
 mod determinism;
 mod discovery;
 mod encapsulation;
+mod evidence;
 mod fake_relay;
 mod fake_server;
 mod flood;

@@ -6,17 +6,32 @@ use teredo::client::{Event, LocalSubnet, Resumption};
 use teredo::wire::DISCOVERY;
 use teredo::{Client, ClientConfig, Instant, ServerAddress, Submission};
 
-use super::station::Station;
+use super::journal::Journal;
+use super::station::{Station, datagram};
 use super::{Action, Stamped};
+use crate::datagram::Datagram;
+use crate::icmp::IcmpError;
 
 /// A Teredo client with its service port, and a record of its output.
+///
+/// The host may have further UDP ports, as RFC 6081 §5.4 wants one for each peer. [`World::open_port`] opens one,
+/// [`World::send_from`] sends from it, and [`Self::received`] has the datagrams that came in on it. The NAT gives each
+/// port mappings of its own. The state machine asks for no such port yet; once it does, its requests are handled where
+/// those for the secondary port are.
+///
+/// [`World::open_port`]: crate::World::open_port
+/// [`World::send_from`]: crate::World::send_from
 #[derive(Debug)]
 pub struct ClientHost {
     station: Station<Client, Event>,
     /// Whether the host has joined the multicast group of local discovery (RFC 4380 §5.2.8).
     joined: bool,
-    /// The number of events that were handled.
-    seen: usize,
+    /// How often the secondary port was opened; it is another one each time.
+    opened: u16,
+    /// The further ports, in order. There are no more than there are port numbers.
+    ports: Vec<u16>,
+    received: Journal<Datagram>,
+    icmp: Journal<IcmpError>,
 }
 
 impl ClientHost {
@@ -25,11 +40,15 @@ impl ClientHost {
         seed: [u8; 32],
         now: Instant,
         local: SocketAddrV4,
+        kept: u32,
     ) -> Self {
         Self {
-            station: Station::endpoint(Client::new(config, seed, now), local),
+            station: Station::endpoint(Client::new(config, seed, now), local, kept),
             joined: false,
-            seen: 0,
+            opened: 0,
+            ports: Vec::new(),
+            received: Journal::new(kept),
+            icmp: Journal::new(kept),
         }
     }
 
@@ -50,22 +69,86 @@ impl ClientHost {
 
     /// The IPv6 packets that were delivered to the host, oldest first.
     pub fn delivered(&self) -> &[Stamped<Vec<u8>>] {
-        &self.station.delivered
+        self.station.delivered.entries()
     }
 
     /// The ICMPv6 errors that the client itself sent to the host, oldest first.
     pub fn errors(&self) -> &[Stamped<Vec<u8>>] {
-        &self.station.errors
+        self.station.errors.entries()
     }
 
     /// The events, oldest first.
     pub fn events(&self) -> &[Stamped<Event>] {
-        &self.station.events
+        self.station.events.entries()
+    }
+
+    /// The further ports that are open.
+    pub fn ports(&self) -> impl Iterator<Item = SocketAddrV4> + '_ {
+        let address = *self.local().ip();
+        let ports = self.ports.iter();
+        ports.map(move |port| SocketAddrV4::new(address, *port))
+    }
+
+    /// The datagrams that came in on further ports, oldest first. Their destination tells the port.
+    pub fn received(&self) -> &[Stamped<Datagram>] {
+        self.received.entries()
+    }
+
+    /// The ICMP errors about datagrams of any of the host's ports, oldest first. The state machine is not told of them
+    /// yet.
+    pub fn icmp_errors(&self) -> &[Stamped<IcmpError>] {
+        self.icmp.entries()
+    }
+
+    pub(crate) fn receive_error(&mut self, now: Instant, error: IcmpError) {
+        self.icmp.note(now, || error);
     }
 
     /// Whether datagrams to this address are received.
     pub(crate) fn listens_on(&self, to: SocketAddrV4) -> bool {
-        to == self.local() || self.secondary() == Some(to) || self.joined && to == DISCOVERY
+        to == self.local()
+            || self.secondary() == Some(to)
+            || self.joined && to == DISCOVERY
+            || self.is_further(to)
+    }
+
+    fn is_further(&self, to: SocketAddrV4) -> bool {
+        to.ip() == self.local().ip() && self.ports.binary_search(&to.port()).is_ok()
+    }
+
+    /// Opens a further port; `None` if the port is in use.
+    pub(crate) fn open_port(&mut self, port: u16) -> Option<SocketAddrV4> {
+        let local = SocketAddrV4::new(*self.local().ip(), port);
+        if self.listens_on(local) {
+            return None;
+        }
+        let index = self.ports.binary_search(&port).err()?;
+        self.ports.insert(index, port);
+        Some(local)
+    }
+
+    /// Closes a further port. Datagrams to it find no listener.
+    pub(crate) fn close_port(&mut self, port: u16) {
+        self.ports.retain(|open| *open != port);
+    }
+
+    /// A datagram from one of the host's ports; `None` if that port is not open.
+    pub(crate) fn send_from(
+        &self,
+        port: u16,
+        to: SocketAddrV4,
+        ttl: Option<u8>,
+        payload: &[u8],
+    ) -> Option<Datagram> {
+        let from = SocketAddrV4::new(*self.local().ip(), port);
+        self.listens_on(from)
+            .then(|| datagram(from, to, ttl, payload.to_vec()))
+    }
+
+    pub(crate) fn keep(&mut self, limit: u32) {
+        self.station.keep(limit);
+        self.received.set_limit(limit);
+        self.icmp.set_limit(limit);
     }
 
     pub(crate) fn start(&mut self, now: Instant, servers: &[ServerAddress]) -> Vec<Action> {
@@ -84,6 +167,7 @@ impl ClientHost {
     ) -> Vec<Action> {
         self.station.node = Client::new(config, seed, now);
         self.station.secondary = None;
+        self.ports.clear();
         let local = self.local();
         self.call(now, |client| client.resume(now, local, servers, earlier))
     }
@@ -137,6 +221,11 @@ impl ClientHost {
                 let _ = client.handle_secondary(now, from, payload);
             });
         }
+        if self.is_further(to) {
+            self.received
+                .note(now, || datagram(from, to, None, payload.to_vec()));
+            return Vec::new();
+        }
         let mut actions = self.station.receive(now, from, *to.ip(), payload);
         self.set_secondary_port(now, &mut actions);
         actions
@@ -160,20 +249,18 @@ impl ClientHost {
 
     /// Opens or closes the secondary port if a new event asks for it.
     fn set_secondary_port(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let opened = Event::SecondaryPort { wanted: true };
-        let events = &self.station.events;
-        let new = events[self.seen..].iter().rev();
-        let request = new.map(|event| event.what).find_map(|event| match event {
-            Event::SecondaryPort { wanted } => Some(wanted),
-            _ => None,
-        });
-        self.seen = events.len();
+        let mut request = None;
+        for event in self.station.new_events.drain(..) {
+            if let Event::SecondaryPort { wanted } = event {
+                self.opened = self.opened.wrapping_add(u16::from(wanted));
+                request = Some(wanted);
+            }
+        }
         let Some(wanted) = request else {
             return;
         };
         // A new port each time.
-        let times = events.iter().filter(|event| event.what == opened).count();
-        let port = (self.local().port() ^ 0x4000).wrapping_add(times as u16);
+        let port = (self.local().port() ^ 0x4000).wrapping_add(self.opened);
         let secondary = wanted.then(|| SocketAddrV4::new(*self.local().ip(), port));
         self.station.secondary = secondary;
         if wanted {

@@ -7,13 +7,17 @@ use std::time::Duration;
 use teredo::Instant;
 
 use super::Stamped;
+use super::journal::Journal;
 use crate::datagram::Datagram;
+use crate::icmp::IcmpError;
 
 /// A datagram or packet that arrives at a [`RawHost`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival<'a> {
     /// A UDP datagram over IPv4, with the addresses that the host sees.
     Udp(&'a Datagram),
+    /// An ICMP error about a datagram that this host sent, or that had its address as source.
+    Error(&'a IcmpError),
     /// An IPv6 packet from the native IPv6 Internet; see [`World::attach_native`](crate::World::attach_native).
     Native(&'a [u8]),
 }
@@ -50,15 +54,12 @@ impl Outbox {
         destination: SocketAddrV4,
         payload: Vec<u8>,
     ) {
-        self.datagrams.push((
-            delay,
-            Datagram {
-                source,
-                destination,
-                ttl: Datagram::TTL,
-                payload,
-            },
-        ));
+        self.send_datagram(delay, Datagram::new(source, destination, payload));
+    }
+
+    /// Sends a datagram as it is after a delay, for instance with another time to live.
+    pub fn send_datagram(&mut self, delay: Duration, datagram: Datagram) {
+        self.datagrams.push((delay, datagram));
     }
 }
 
@@ -66,8 +67,9 @@ pub(crate) type Behaviour = Box<dyn FnMut(Arrival<'_>, &mut Outbox)>;
 
 /// A host that receives on every port, keeps all that arrives, and answers with a closure.
 pub struct RawHost {
-    received: Vec<Stamped<Datagram>>,
-    native: Vec<Stamped<Vec<u8>>>,
+    received: Journal<Datagram>,
+    native: Journal<Vec<u8>>,
+    errors: Journal<IcmpError>,
     behaviour: Behaviour,
 }
 
@@ -81,40 +83,51 @@ impl fmt::Debug for RawHost {
 }
 
 impl RawHost {
-    pub(crate) fn new(behaviour: Behaviour) -> Self {
+    pub(crate) fn new(behaviour: Behaviour, kept: u32) -> Self {
         Self {
-            received: Vec::new(),
-            native: Vec::new(),
+            received: Journal::new(kept),
+            native: Journal::new(kept),
+            errors: Journal::new(kept),
             behaviour,
         }
     }
 
     /// The datagrams that arrived, oldest first.
     pub fn received(&self) -> &[Stamped<Datagram>] {
-        &self.received
+        self.received.entries()
     }
 
     /// The native IPv6 packets that arrived, oldest first.
     pub fn native(&self) -> &[Stamped<Vec<u8>>] {
-        &self.native
+        self.native.entries()
+    }
+
+    /// The ICMP errors that arrived, oldest first.
+    pub fn errors(&self) -> &[Stamped<IcmpError>] {
+        self.errors.entries()
+    }
+
+    pub(crate) fn keep(&mut self, limit: u32) {
+        self.received.set_limit(limit);
+        self.native.set_limit(limit);
+        self.errors.set_limit(limit);
     }
 
     pub(crate) fn receive(&mut self, now: Instant, datagram: Datagram) -> Outbox {
         let sent = self.answer(now, Arrival::Udp(&datagram));
-        self.received.push(Stamped {
-            at: now,
-            what: datagram,
-        });
+        self.received.note(now, || datagram);
         sent
     }
 
     pub(crate) fn receive_native(&mut self, now: Instant, packet: Vec<u8>) -> Outbox {
         let sent = self.answer(now, Arrival::Native(&packet));
-        self.native.push(Stamped {
-            at: now,
-            what: packet,
-        });
+        self.native.note(now, || packet);
         sent
+    }
+
+    pub(crate) fn receive_error(&mut self, now: Instant, error: IcmpError) -> Outbox {
+        self.errors.note(now, || error);
+        self.answer(now, Arrival::Error(&error))
     }
 
     fn answer(&mut self, now: Instant, arrival: Arrival<'_>) -> Outbox {

@@ -14,8 +14,8 @@ use super::{Action, Stamped};
 pub struct RelayHost(Station<Relay, Infallible>);
 
 impl RelayHost {
-    pub(crate) fn new(config: RelayConfig, seed: [u8; 32], local: SocketAddrV4) -> Self {
-        Self(Station::router(Relay::new(config, seed), local))
+    pub(crate) fn new(config: RelayConfig, seed: [u8; 32], local: SocketAddrV4, kept: u32) -> Self {
+        Self(Station::router(Relay::new(config, seed), local, kept))
     }
 
     /// The state machine.
@@ -30,12 +30,12 @@ impl RelayHost {
 
     /// The forwarded packets of clients, unchanged, oldest first.
     pub fn delivered(&self) -> &[Stamped<Vec<u8>>] {
-        &self.0.delivered
+        self.0.delivered.entries()
     }
 
     /// The ICMPv6 errors that the relay itself sent, oldest first.
     pub fn errors(&self) -> &[Stamped<Vec<u8>>] {
-        &self.0.errors
+        self.0.errors.entries()
     }
 
     /// Kills and restarts the process.
@@ -63,6 +63,10 @@ impl RelayHost {
 
     pub(crate) fn wake(&mut self, now: Instant, number: u64) -> Option<Vec<Action>> {
         self.0.wake(now, number)
+    }
+
+    pub(crate) fn keep(&mut self, limit: u32) {
+        self.0.keep(limit);
     }
 
     pub(crate) fn next_alarm(&mut self) -> Option<(Instant, u64)> {

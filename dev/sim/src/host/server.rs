@@ -6,6 +6,7 @@ use teredo::server::Answer;
 use teredo::wire::PORT;
 use teredo::{Instant, Server, ServerConfig};
 
+use super::journal::Journal;
 use super::{Action, Stamped};
 use crate::datagram::Datagram;
 
@@ -13,14 +14,14 @@ use crate::datagram::Datagram;
 #[derive(Debug)]
 pub struct ServerHost {
     server: Server,
-    native: Vec<Stamped<Vec<u8>>>,
+    native: Journal<Vec<u8>>,
 }
 
 impl ServerHost {
-    pub(crate) fn new(config: ServerConfig, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(config: ServerConfig, seed: [u8; 32], kept: u32) -> Self {
         Self {
             server: Server::new(config, seed),
-            native: Vec::new(),
+            native: Journal::new(kept),
         }
     }
 
@@ -31,7 +32,11 @@ impl ServerHost {
 
     /// The IPv6 packets sent to the native IPv6 Internet, oldest first.
     pub fn native(&self) -> &[Stamped<Vec<u8>>] {
-        &self.native
+        self.native.entries()
+    }
+
+    pub(crate) fn keep(&mut self, limit: u32) {
+        self.native.set_limit(limit);
     }
 
     pub(crate) fn receive(
@@ -53,19 +58,12 @@ impl ServerHost {
                 len,
             }) => {
                 buffer.truncate(len);
-                vec![Action::Send(Datagram {
-                    source: SocketAddrV4::new(source, PORT),
-                    destination,
-                    ttl: Datagram::TTL,
-                    payload: buffer,
-                })]
+                let source = SocketAddrV4::new(source, PORT);
+                vec![Action::Send(Datagram::new(source, destination, buffer))]
             }
             Ok(Answer::Native { len }) => {
                 buffer.truncate(len);
-                self.native.push(Stamped {
-                    at: now,
-                    what: buffer.clone(),
-                });
+                self.native.note(now, || buffer.clone());
                 vec![Action::Native(buffer)]
             }
             // Dropped and counted.

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use teredo::{Destination, Instant, Node, Reception, Submission};
 
-use super::{Action, Alarm, Stamped};
+use super::journal::Journal;
+use super::{Action, Alarm};
 use crate::datagram::Datagram;
 
 /// The common part of hosts with a [`Node`], and a record of its output.
@@ -17,31 +18,34 @@ pub(super) struct Station<N: Node<Event = E>, E> {
     /// Whether packets for the host are forwarded to the IPv6 Internet.
     routes: bool,
     alarm: Alarm,
-    pub(super) delivered: Vec<Stamped<Vec<u8>>>,
-    pub(super) errors: Vec<Stamped<Vec<u8>>>,
-    pub(super) events: Vec<Stamped<E>>,
+    pub(super) delivered: Journal<Vec<u8>>,
+    pub(super) errors: Journal<Vec<u8>>,
+    pub(super) events: Journal<E>,
+    /// The events that the host has not handled yet.
+    pub(super) new_events: Vec<E>,
 }
 
-impl<N: Node<Event = E>, E> Station<N, E> {
+impl<N: Node<Event = E>, E: Copy> Station<N, E> {
     /// A host that keeps its packets.
-    pub(super) fn endpoint(node: N, local: SocketAddrV4) -> Self {
+    pub(super) fn endpoint(node: N, local: SocketAddrV4, kept: u32) -> Self {
         Self {
             node,
             local,
             secondary: None,
             routes: false,
             alarm: Alarm::default(),
-            delivered: Vec::new(),
-            errors: Vec::new(),
-            events: Vec::new(),
+            delivered: Journal::new(kept),
+            errors: Journal::new(kept),
+            events: Journal::new(kept),
+            new_events: Vec::new(),
         }
     }
 
     /// A host that forwards packets to the IPv6 Internet.
-    pub(super) fn router(node: N, local: SocketAddrV4) -> Self {
+    pub(super) fn router(node: N, local: SocketAddrV4, kept: u32) -> Self {
         Self {
             routes: true,
-            ..Self::endpoint(node, local)
+            ..Self::endpoint(node, local, kept)
         }
     }
 
@@ -64,14 +68,10 @@ impl<N: Node<Event = E>, E> Station<N, E> {
     ) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Reception::Deliver(packet) = self.node.handle_udp(now, from, to, payload) {
-            let packet = packet.to_vec();
             if self.routes {
-                actions.push(Action::Native(packet.clone()));
+                actions.push(Action::Native(packet.to_vec()));
             }
-            self.delivered.push(Stamped {
-                at: now,
-                what: packet,
-            });
+            self.delivered.note(now, || packet.to_vec());
         }
         self.drain(now, &mut actions);
         actions
@@ -96,6 +96,13 @@ impl<N: Node<Event = E>, E> Station<N, E> {
         actions
     }
 
+    /// Keeps this many values of each kind from now on.
+    pub(super) fn keep(&mut self, limit: u32) {
+        self.delivered.set_limit(limit);
+        self.errors.set_limit(limit);
+        self.events.set_limit(limit);
+    }
+
     fn drain(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let mut bytes = Vec::new();
         while let Some(transmit) = self.node.poll_transmit(&mut bytes) {
@@ -115,18 +122,13 @@ impl<N: Node<Event = E>, E> Station<N, E> {
                     if self.routes {
                         actions.push(Action::Native(packet.clone()));
                     }
-                    self.errors.push(Stamped {
-                        at: now,
-                        what: packet,
-                    });
+                    self.errors.note(now, || packet);
                 }
             }
         }
         while let Some(event) = self.node.poll_event() {
-            self.events.push(Stamped {
-                at: now,
-                what: event,
-            });
+            self.events.note(now, || event);
+            self.new_events.push(event);
         }
     }
 }
@@ -137,10 +139,18 @@ fn send(
     ttl: Option<u8>,
     payload: Vec<u8>,
 ) -> Action {
-    Action::Send(Datagram {
-        source,
-        destination,
+    Action::Send(datagram(source, destination, ttl, payload))
+}
+
+/// A datagram with the default time to live unless `ttl` is another.
+pub(super) fn datagram(
+    source: SocketAddrV4,
+    destination: SocketAddrV4,
+    ttl: Option<u8>,
+    payload: Vec<u8>,
+) -> Datagram {
+    Datagram {
         ttl: ttl.unwrap_or(Datagram::TTL),
-        payload,
-    })
+        ..Datagram::new(source, destination, payload)
+    }
 }

@@ -1,6 +1,10 @@
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
+const SMALL: Size = Size {
+    bytes: 100,
+    dont_fragment: false,
+};
 
 fn link(quality: LinkQuality) -> Link {
     Link::new(quality, Stream::new(1, 1))
@@ -12,6 +16,7 @@ fn arrivals(link: &mut Link, count: u64) -> Vec<Instant> {
             match link.carry(
                 Instant::default() + MS * u32::try_from(i).unwrap(),
                 Direction::Up,
+                SMALL,
             ) {
                 Passage::Arrives { at, copy: None } => at,
                 other => panic!("datagram {i}: {other:?}"),
@@ -36,7 +41,7 @@ fn a_link_that_is_down_carries_nothing() {
         ..LinkQuality::with_delay(MS)
     });
     assert_eq!(
-        link.carry(Instant::default(), Direction::Down),
+        link.carry(Instant::default(), Direction::Down, SMALL),
         Passage::Down
     );
 }
@@ -71,8 +76,8 @@ fn jitter_stays_in_its_range_and_never_reorders_unless_asked() {
 #[test]
 fn directions_do_not_hold_each_other_back() {
     let mut link = link(LinkQuality::with_delay(100 * MS));
-    let _ = link.carry(Instant::default() + 50 * MS, Direction::Up);
-    let down = link.carry(Instant::default(), Direction::Down);
+    let _ = link.carry(Instant::default() + 50 * MS, Direction::Up, SMALL);
+    let down = link.carry(Instant::default(), Direction::Down, SMALL);
     assert_eq!(
         down,
         Passage::Arrives {
@@ -89,7 +94,7 @@ fn loss_has_the_given_probability() {
         ..LinkQuality::with_delay(MS)
     });
     let lost = (0..10_000)
-        .filter(|_| link.carry(Instant::default(), Direction::Up) == Passage::Lost)
+        .filter(|_| link.carry(Instant::default(), Direction::Up, SMALL) == Passage::Lost)
         .count();
     assert!(
         (1_800..2_200).contains(&lost),
@@ -105,7 +110,7 @@ fn loss_of_one_loses_all_and_of_zero_none() {
             ..LinkQuality::with_delay(MS)
         });
         let lost = (0..100)
-            .filter(|_| link.carry(Instant::default(), Direction::Up) == Passage::Lost)
+            .filter(|_| link.carry(Instant::default(), Direction::Up, SMALL) == Passage::Lost)
             .count();
         assert_eq!(lost, expected);
     }
@@ -120,7 +125,7 @@ fn duplication_has_the_given_probability() {
     let twice = (0..10_000)
         .filter(|_| {
             matches!(
-                link.carry(Instant::default(), Direction::Up),
+                link.carry(Instant::default(), Direction::Up, SMALL),
                 Passage::Arrives { copy: Some(_), .. }
             )
         })
@@ -143,9 +148,73 @@ fn the_same_seed_gives_the_same_link() {
     let run = |number| {
         let mut link = Link::new(quality, Stream::new(7, number));
         (0..100)
-            .map(|_| link.carry(Instant::default(), Direction::Up))
+            .map(|_| link.carry(Instant::default(), Direction::Up, SMALL))
             .collect::<Vec<_>>()
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn a_rate_spaces_datagrams_and_a_queue_is_finite() {
+    let mut link = link(LinkQuality {
+        rate: 10_000,
+        queue: 20 * MS,
+        ..LinkQuality::with_delay(MS)
+    });
+    let mut carry = |direction| link.carry(Instant::default(), direction, SMALL);
+    let arrives = |at| Passage::Arrives {
+        at: Instant::default() + at,
+        copy: None,
+    };
+    // 100 bytes take 10 ms.
+    assert_eq!(carry(Direction::Up), arrives(11 * MS));
+    assert_eq!(carry(Direction::Up), arrives(21 * MS));
+    assert_eq!(carry(Direction::Up), arrives(31 * MS));
+    assert_eq!(carry(Direction::Up), Passage::Overflow);
+    assert_eq!(carry(Direction::Down), arrives(11 * MS));
+    let later = Instant::default() + 100 * MS;
+    assert_eq!(link.carry(later, Direction::Up, SMALL), arrives(111 * MS));
+}
+
+#[test]
+fn a_long_packet_passes_in_fragments_or_not_at_all() {
+    let mut quality = LinkQuality {
+        mtu: 1280,
+        ..LinkQuality::with_delay(MS)
+    };
+    let carry = |quality, bytes, dont_fragment| {
+        let size = Size {
+            bytes,
+            dont_fragment,
+        };
+        link(quality).carry(Instant::default(), Direction::Up, size)
+    };
+    assert!(matches!(
+        carry(quality, 1280, true),
+        Passage::Arrives { .. }
+    ));
+    assert_eq!(carry(quality, 1281, true), Passage::TooLong(Some(1280)));
+    assert!(matches!(
+        carry(quality, 1281, false),
+        Passage::Arrives { .. }
+    ));
+    quality.fragments = false;
+    assert_eq!(carry(quality, 1281, false), Passage::TooLong(None));
+}
+
+#[test]
+fn an_overtaken_datagram_delays_no_other() {
+    let mut link = link(LinkQuality {
+        overtaken: 0.1,
+        lag: 50 * MS,
+        ..LinkQuality::with_delay(10 * MS)
+    });
+    let arrivals = arrivals(&mut link, 1_000);
+    let late = arrivals.iter().zip(0_u32..).filter(|(at, i)| {
+        let delay = **at - (Instant::default() + MS * *i);
+        assert!(delay == 10 * MS || delay == 60 * MS);
+        delay == 60 * MS
+    });
+    assert!((70..130).contains(&late.count()));
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::igd::Igd;
+
 /// When a socket behind the NAT gets another external port (RFC 4787 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mapping {
@@ -27,12 +29,66 @@ pub enum Filtering {
 /// Which external port a socket gets (RFC 4787 §4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PortAssignment {
-    /// The same port as inside, or the next free one above it.
+    /// The same port as inside, or the next free one above it: the first mapping of a port keeps it, and others get
+    /// other ports.
     Preserving,
+    /// The same port as inside, even if another mapping has it, as long as their destinations differ (RFC 4787 §4.2.1:
+    /// port overloading, which REQ-3 forbids). A datagram from outside finds its mapping by its sender. A Linux router
+    /// is of this kind: to a client, whose sockets keep their ports towards all destinations, it looks like a cone NAT.
+    ///
+    /// It needs a mapping that depends on the destination; otherwise it is as [`Preserving`](Self::Preserving).
+    Overloading,
     /// The next port in sequence.
     Sequential,
+    /// The next port but one in sequence.
+    SequentialByTwo,
     /// Any.
     Random,
+}
+
+/// Which external address a mapping gets if the NAT has several (RFC 4787 §4.1, REQ-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pooling {
+    /// All mappings of an inside host have the same address.
+    Paired,
+    /// Each new mapping gets the next address.
+    Arbitrary,
+}
+
+/// The source that a hairpinned datagram shows to its receiver (RFC 4787 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HairpinSource {
+    /// The external address and port, as REQ-9 demands.
+    External,
+    /// The address and port inside, so that the receiver does not recognise the sender.
+    Internal,
+}
+
+/// External ports that a NAT assigns, both ends inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortRange {
+    /// The lowest.
+    pub first: u16,
+    /// The highest.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// The ports that are not well known (RFC 4787 §4.2.1, REQ-3a). A port below that is preserved all the same.
+    pub const ALL: Self = Self {
+        first: 1024,
+        last: u16::MAX,
+    };
+
+    /// The number of ports.
+    pub const fn size(self) -> u32 {
+        (self.last as u32 + 1).saturating_sub(self.first as u32)
+    }
+
+    /// Whether it has this port.
+    pub const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
 }
 
 /// The behaviour of a [`Nat`](super::Nat).
@@ -50,79 +106,45 @@ pub enum PortAssignment {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NatBehaviour {
+    /// Whether addresses are translated. Otherwise it is a router, and `filtering` that of a firewall: hosts behind it
+    /// have public addresses, and the fields about ports, pools and hairpinning mean nothing.
+    pub translates: bool,
     /// When a socket gets another external port.
     pub mapping: Mapping,
     /// Who may send to an external port.
     pub filtering: Filtering,
     /// Which external port a socket gets.
     pub ports: PortAssignment,
+    /// Whether an external port is even if the inside port is, and odd if that is (RFC 4787 §4.2.2, REQ-4). Once all
+    /// ports of that kind are taken, the others serve too.
+    pub parity: bool,
+    /// The external ports.
+    pub range: PortRange,
+    /// How many external addresses the NAT has, from 1: in [`World::add_nat`](crate::World::add_nat), the given address
+    /// and those of the same number in the next /24 networks.
+    pub addresses: u8,
+    /// Which external address a mapping gets.
+    pub pooling: Pooling,
+    /// The most mappings of one inside host, as carriers have it (RFC 6888 §3, REQ-4); `None` for no limit.
+    pub most_per_host: Option<u32>,
     /// How long a mapping, and the permission of one destination to answer, lasts after the last outbound datagram. RFC
     /// 4787 §4.3 demands at least 2 minutes; some NATs have 30 s.
     pub lifetime: Duration,
+    /// Whether outbound datagrams keep a mapping alive. RFC 4787 §4.3, REQ-6, demands it; without it a mapping ends its
+    /// lifetime after its first datagram.
+    pub refresh_outbound: bool,
     /// Whether accepted inbound datagrams also keep a mapping alive (RFC 4787 §4.3, REQ-6: outbound ones must).
     pub refresh_inbound: bool,
     /// Whether hosts inside reach each other by their external addresses (RFC 4787 §6).
     pub hairpin: bool,
+    /// The source of hairpinned datagrams.
+    pub hairpin_source: HairpinSource,
     /// Whether the router accepts refused inbound datagrams as its own, as a Linux router with unfiltered input does.
     /// For half a minute that connection is in the way: towards the sender the host gets another external port, and
     /// datagrams of the sender end at the router (Debian bug #404365).
     pub open_input: bool,
-}
-
-impl NatBehaviour {
-    const fn new(mapping: Mapping, filtering: Filtering, ports: PortAssignment) -> Self {
-        Self {
-            mapping,
-            filtering,
-            ports,
-            lifetime: Duration::from_secs(120),
-            refresh_inbound: false,
-            hairpin: false,
-            open_input: false,
-        }
-    }
-
-    /// A cone NAT (RFC 4380 §3.1): one port for all destinations, open to all senders.
-    pub const fn cone() -> Self {
-        Self::new(
-            Mapping::EndpointIndependent,
-            Filtering::EndpointIndependent,
-            PortAssignment::Preserving,
-        )
-    }
-
-    /// A restricted cone NAT: one port for all destinations, open to the addresses that were sent to.
-    pub const fn restricted() -> Self {
-        Self::new(
-            Mapping::EndpointIndependent,
-            Filtering::AddressDependent,
-            PortAssignment::Preserving,
-        )
-    }
-
-    /// A port restricted cone NAT: one port for all destinations, open to the addresses and ports that were sent to.
-    pub const fn port_restricted() -> Self {
-        Self::new(
-            Mapping::EndpointIndependent,
-            Filtering::AddressAndPortDependent,
-            PortAssignment::Preserving,
-        )
-    }
-
-    /// As [`port_restricted`](Self::port_restricted), with a router whose input is unfiltered.
-    pub const fn open_input() -> Self {
-        Self {
-            open_input: true,
-            ..Self::port_restricted()
-        }
-    }
-
-    /// A symmetric NAT: another port, in sequence, for each destination, open to that destination only.
-    pub const fn symmetric() -> Self {
-        Self::new(
-            Mapping::AddressAndPortDependent,
-            Filtering::AddressAndPortDependent,
-            PortAssignment::Sequential,
-        )
-    }
+    /// Whether refused inbound datagrams are answered with an ICMP port unreachable; others vanish without an error.
+    pub rejects: bool,
+    /// Whether it is an Internet Gateway Device, and of which conduct.
+    pub igd: Option<Igd>,
 }

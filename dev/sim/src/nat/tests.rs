@@ -1,3 +1,7 @@
+mod igd;
+mod kinds;
+mod requirements;
+
 use std::time::Duration;
 
 use super::*;

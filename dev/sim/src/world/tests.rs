@@ -1,3 +1,6 @@
+mod errors;
+mod ports;
+
 use super::*;
 use crate::{Fate, Filtering, PortAssignment, Refusal};
 
@@ -290,6 +293,7 @@ fn a_datagram_ends_where_its_time_to_live_does() {
             source: socket("10.0.0.1:5"),
             destination: socket("203.0.113.2:6"),
             ttl,
+            dont_fragment: false,
             payload: vec![ttl],
         };
         world.emit(one.into(), datagram);
@@ -391,5 +395,66 @@ fn the_same_seed_gives_the_same_log() {
         one.capture().to_pcap(crate::Vantage::Public),
         two.capture().to_pcap(crate::Vantage::Public)
     );
-    assert_ne!(one.capture().to_string(), busy(2).capture().to_string());
+    assert_eq!(one.capture().hash(), two.capture().hash());
+    let other = busy(2);
+    assert_ne!(one.capture().to_string(), other.capture().to_string());
+    assert_ne!(one.capture().hash(), other.capture().hash());
+}
+
+/// RFC 4787 §4.1: every address of a pool is the NAT's, and hairpins.
+#[test]
+fn a_pool_of_addresses_belongs_to_its_nat() {
+    let mut world = World::new(1);
+    let server = world.add_raw(Network::Internet, &[ip("192.0.2.1"), ip("192.0.2.2")]);
+    let behaviour = NatBehaviour {
+        hairpin: true,
+        filtering: Filtering::EndpointIndependent,
+        ..NatBehaviour::address_symmetric()
+    };
+    let pool = [ip("203.0.113.1"), ip("198.51.100.1")];
+    let nat = world.add_nat_pool(Network::Internet, behaviour, &pool);
+    let inside = world.add_raw(nat, &[ip("10.0.0.2")]);
+    let other = world.add_raw(nat, &[ip("10.0.0.3")]);
+    for to in ["192.0.2.1:1", "192.0.2.2:1"] {
+        world.inject(inside, socket("10.0.0.2:5"), socket(to), b"");
+    }
+    world.run_for(MS * 100);
+    let sources = world.raw(server).received().iter();
+    let sources: Vec<SocketAddrV4> = sources.map(|received| received.what.source).collect();
+    assert_eq!([*sources[0].ip(), *sources[1].ip()], pool);
+    for to in &sources {
+        world.inject(server, socket("192.0.2.1:7"), *to, b"");
+        world.inject(other, socket("10.0.0.3:7"), *to, b"");
+    }
+    world.run_for(MS * 100);
+    assert_eq!(world.raw(inside).received().len(), 4);
+    world.renumber_nat(nat, [198, 51, 100, 7]);
+    assert_eq!(world.nat(nat).externals().count(), 4);
+}
+
+/// A host behind a router, and behind a router behind it, has an address of the Internet.
+#[test]
+fn a_router_shows_the_addresses_behind_it() {
+    let mut world = World::new(1);
+    let server = world.add_raw(Network::Internet, &[ip("192.0.2.1")]);
+    let outer = world.add_nat(NatBehaviour::none(), [203, 0, 113, 1]);
+    let inner = world.add_nat_in(outer, NatBehaviour::firewall(), [203, 0, 113, 2]);
+    let host = world.add_raw(inner, &[ip("198.51.100.9")]);
+    world.inject(
+        server,
+        socket("192.0.2.1:1"),
+        socket("198.51.100.9:5"),
+        b"early",
+    );
+    world.run_for(MS * 100);
+    assert_eq!(fates(&world), [Fate::Refused(Refusal::NoMapping)]);
+    world.inject(host, socket("198.51.100.9:5"), socket("192.0.2.1:1"), b"");
+    world.run_for(MS * 100);
+    world.inject(server, socket("192.0.2.1:1"), socket("198.51.100.9:5"), b"");
+    world.run_for(MS * 100);
+    assert_eq!(
+        world.raw(server).received()[0].what.source,
+        socket("198.51.100.9:5")
+    );
+    assert_eq!(world.raw(host).received().len(), 1);
 }

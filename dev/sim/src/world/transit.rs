@@ -1,17 +1,22 @@
 //! The path of a datagram: host, link, network, NAT, link, network, until it arrives or is lost.
 
-use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use teredo::Instant;
 use teredo::wire::{PORT, is_teredo};
 
 use super::{Event, NatId, Network, Owner, Parcel, World};
-use crate::capture::{Fate, Record, RecordNumber};
+use crate::capture::{Fate, RecordNumber};
 use crate::datagram::Datagram;
 use crate::host::{HostId, Outbox, RelayId};
+use crate::icmp::IcmpKind;
 use crate::link::{Direction, Passage};
 use crate::nat::Refusal;
+
+/// The router of the Internet on the side of a sender.
+const NEAR_ROUTER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// The router of the Internet on the side of a receiver.
+const FAR_ROUTER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
 impl World {
     /// Advances to the next event if it is due by `end`.
@@ -22,13 +27,24 @@ impl World {
         self.now = at;
         match event {
             Event::Alarm(host, number) => self.wake(host, number),
-            Event::Emit(host, datagram) => self.emit(host, datagram),
+            Event::Emit(host, datagram) => self.emit(host, *datagram),
             Event::Route(network, parcel) => self.route(network, parcel),
             Event::Inbound(nat, parcel) => self.inbound(nat, parcel),
-            Event::Arrive(host, parcel) => self.arrive(host, parcel),
+            Event::Arrive(host, parcel) => self.arrive(host, *parcel),
+            Event::Error(network, error) => self.route_error(network, error),
+            Event::ErrorInbound(nat, error) => self.error_inbound(nat, error),
+            Event::ErrorArrives(host, error) => self.error_arrives(host, *error),
             Event::Native(packet) => self.deliver_native(packet),
         }
         true
+    }
+
+    /// The router that tells the senders of a network of datagrams that are too long.
+    fn router_of(&self, network: Network) -> Ipv4Addr {
+        match network {
+            Network::Internet => FAR_ROUTER,
+            Network::Behind(nat) => self.gateway(nat),
+        }
     }
 
     fn wake(&mut self, host: HostId, number: u64) {
@@ -45,42 +61,51 @@ impl World {
 
     /// Sends a datagram over its host's link.
     pub(super) fn emit(&mut self, host: HostId, datagram: Datagram) {
-        let record = self.capture.push(Record {
-            at: self.now,
-            sender: host,
-            public_source: datagram.source,
-            inner_destination: datagram.destination,
-            datagram: datagram.clone(),
-            duplicate: false,
-            fate: Fate::InFlight,
-        });
+        let record = self.capture.sent(self.now, host, &datagram);
         if (self.rule)(&datagram) {
-            return self.capture.set_fate(record, Fate::Eaten);
+            return self.set_fate(record, Fate::Eaten);
         }
-        let Some(attachment) = self.attachments.get_mut(&host) else {
+        let Some(attachment) = self.attachments.get_mut(host) else {
             return;
         };
         let network = attachment.network;
-        let passage = attachment.link.carry(self.now, Direction::Up);
-        self.travel(passage, Parcel { record, datagram }, |parcel| {
+        let passage = attachment
+            .link
+            .carry(self.now, Direction::Up, datagram.size());
+        let parcel = Box::new(Parcel { record, datagram });
+        self.travel(passage, network, parcel, |parcel| {
             Event::Route(network, parcel)
         });
     }
 
-    fn travel(&mut self, passage: Passage, parcel: Parcel, next: impl Fn(Parcel) -> Event) {
+    /// Lets a datagram take a link of `network`, which is that of its source on the way to the link.
+    fn travel(
+        &mut self,
+        passage: Passage,
+        network: Network,
+        parcel: Box<Parcel>,
+        next: impl Fn(Box<Parcel>) -> Event,
+    ) {
         match passage {
-            Passage::Down => self.capture.set_fate(parcel.record, Fate::LinkDown),
-            Passage::Lost => self.capture.set_fate(parcel.record, Fate::Lost),
+            Passage::Down => self.set_fate(parcel.record, Fate::LinkDown),
+            Passage::Lost => self.set_fate(parcel.record, Fate::Lost),
+            Passage::Overflow => self.set_fate(parcel.record, Fate::Overflow),
+            Passage::TooLong(told) => {
+                self.set_fate(parcel.record, Fate::TooLong);
+                if let Some(mtu) = told {
+                    let reporter = self.router_of(network);
+                    let kind = IcmpKind::FragmentationNeeded { mtu };
+                    self.report(network, reporter, kind, &parcel.datagram);
+                }
+            }
             Passage::Arrives { at, copy } => {
                 if let Some(at) = copy {
                     let record = self.capture.push_duplicate(parcel.record);
-                    self.schedule.push(
-                        at,
-                        next(Parcel {
-                            record,
-                            ..parcel.clone()
-                        }),
-                    );
+                    let copy = Parcel {
+                        record,
+                        datagram: parcel.datagram.clone(),
+                    };
+                    self.schedule.push(at, next(Box::new(copy)));
                 }
                 self.schedule.push(at, next(parcel));
             }
@@ -88,150 +113,165 @@ impl World {
     }
 
     /// A multicast datagram reaches every other host of its network, and passes no NAT.
-    fn multicast(&mut self, network: Network, parcel: Parcel) {
+    fn multicast(&mut self, network: Network, parcel: &Parcel) {
         let source = *parcel.datagram.source.ip();
-        let owners = self.directory.range((network, Ipv4Addr::UNSPECIFIED)..);
-        let members: BTreeSet<HostId> = owners
-            .take_while(|((there, _), _)| *there == network)
-            .filter(|((_, address), _)| *address != source)
-            .filter_map(|(_, owner)| match owner {
-                Owner::Host(host) => Some(*host),
-                Owner::Nat(_) => None,
-            })
-            .collect();
+        let members = self.directory.neighbours(network, source);
         if members.is_empty() {
-            return self.capture.set_fate(parcel.record, Fate::NoRoute);
+            return self.set_fate(parcel.record, Fate::NoRoute);
         }
         for (number, host) in members.into_iter().enumerate() {
-            let Some(attachment) = self.attachments.get_mut(&host) else {
+            let Some(attachment) = self.attachments.get_mut(host) else {
                 continue;
             };
-            let passage = attachment.link.carry(self.now, Direction::Down);
+            let size = parcel.datagram.size();
+            let passage = attachment.link.carry(self.now, Direction::Down, size);
             let record = match number {
                 0 => parcel.record,
                 _ => self.capture.push_duplicate(parcel.record),
             };
-            let copy = Parcel {
+            let copy = Box::new(Parcel {
                 record,
-                ..parcel.clone()
-            };
-            self.travel(passage, copy, |parcel| Event::Arrive(host, parcel));
+                datagram: parcel.datagram.clone(),
+            });
+            self.travel(passage, network, copy, |parcel| Event::Arrive(host, parcel));
         }
     }
 
-    fn route(&mut self, network: Network, mut parcel: Parcel) {
+    fn route(&mut self, network: Network, mut parcel: Box<Parcel>) {
         let destination = parcel.datagram.destination;
         if destination.ip().is_multicast() {
-            return self.multicast(network, parcel);
+            return self.multicast(network, &parcel);
         }
         // The Internet has a router at each end; a home network has none.
         if network == Network::Internet {
-            for _ in 0..2 {
-                if !self.passes_router(&mut parcel) {
+            for router in [NEAR_ROUTER, FAR_ROUTER] {
+                if !self.passes_router(network, router, &mut parcel) {
                     return;
                 }
             }
         }
         if self.silent.contains(destination.ip()) {
-            return self.capture.set_fate(parcel.record, Fate::Silenced);
+            return self.set_fate(parcel.record, Fate::Silenced);
         }
-        match (self.directory.get(&(network, *destination.ip())), network) {
-            (Some(&Owner::Host(host)), _) => {
-                let Some(attachment) = self.attachments.get_mut(&host) else {
+        match (self.directory.get(network, *destination.ip()), network) {
+            (Some(Owner::Host(host)), _) => {
+                let Some(attachment) = self.attachments.get_mut(host) else {
                     return;
                 };
-                let passage = attachment.link.carry(self.now, Direction::Down);
-                self.travel(passage, parcel, |parcel| Event::Arrive(host, parcel));
+                let size = parcel.datagram.size();
+                let passage = attachment.link.carry(self.now, Direction::Down, size);
+                self.travel(passage, network, parcel, |parcel| {
+                    Event::Arrive(host, parcel)
+                });
             }
-            (Some(&Owner::Nat(nat)), _) => {
-                let passage = self.routers[nat.0].link.carry(self.now, Direction::Down);
-                self.travel(passage, parcel, |parcel| Event::Inbound(nat, parcel));
+            (Some(Owner::Nat(nat)), _) => {
+                let link = &mut self.routers[nat.0].link;
+                let passage = link.carry(self.now, Direction::Down, parcel.datagram.size());
+                self.travel(passage, network, parcel, |parcel| {
+                    Event::Inbound(nat, parcel)
+                });
+            }
+            (Some(Owner::Gateway), _) => {
+                self.set_fate(parcel.record, Fate::NoListener);
+                let kind = IcmpKind::PortUnreachable;
+                self.report(network, *destination.ip(), kind, &parcel.datagram);
             }
             (None, Network::Behind(nat)) => self.outbound(nat, parcel),
-            (None, Network::Internet) => self.capture.set_fate(parcel.record, Fate::NoRoute),
+            (None, Network::Internet) => {
+                self.set_fate(parcel.record, Fate::NoRoute);
+                let kind = IcmpKind::HostUnreachable;
+                self.report(network, FAR_ROUTER, kind, &parcel.datagram);
+            }
         }
     }
 
-    /// Decrements the time to live; records the fate of the datagram if it has expired.
-    fn passes_router(&mut self, parcel: &mut Parcel) -> bool {
+    /// Decrements the time to live at a router that `network` sees as `router`. If the datagram has expired, its fate is
+    /// recorded and its sender is told.
+    fn passes_router(&mut self, network: Network, router: Ipv4Addr, parcel: &mut Parcel) -> bool {
         let passes = parcel.datagram.ttl > 1;
         if passes {
             parcel.datagram.ttl -= 1;
         } else {
-            self.capture.set_fate(parcel.record, Fate::Expired);
+            self.set_fate(parcel.record, Fate::Expired);
+            self.report(network, router, IcmpKind::TimeExceeded, &parcel.datagram);
         }
         passes
     }
 
     /// A datagram from inside is at its NAT.
-    fn outbound(&mut self, id: NatId, mut parcel: Parcel) {
-        if !self.passes_router(&mut parcel) {
+    fn outbound(&mut self, id: NatId, mut parcel: Box<Parcel>) {
+        if !self.passes_router(id.into(), self.gateway(id), &mut parcel) {
             return;
         }
-        let Parcel { record, datagram } = parcel;
         let router = &mut self.routers[id.0];
         let outside = router.outside;
-        if *datagram.destination.ip() == router.nat.external() {
-            match router
-                .nat
-                .hairpin(self.now, datagram.source, datagram.destination)
-            {
+        let Datagram {
+            source: inside,
+            destination: to,
+            ..
+        } = parcel.datagram;
+        if router.nat.externals().any(|address| address == *to.ip()) {
+            match router.nat.hairpin(self.now, inside, to) {
                 Ok((source, destination)) => {
-                    self.note_source(record, source);
-                    self.note_destination(record, destination);
-                    let datagram = Datagram {
-                        source,
-                        destination,
-                        ..datagram
-                    };
-                    self.route(Network::Behind(id), Parcel { record, datagram });
+                    self.capture.set_source(parcel.record, source);
+                    self.capture.set_destination(parcel.record, destination);
+                    parcel.datagram.source = source;
+                    parcel.datagram.destination = destination;
+                    self.route(Network::Behind(id), parcel);
                 }
-                Err(refusal) => self.refuse(record, refusal),
+                Err(refusal) => self.refuse(parcel.record, refusal),
             }
             return;
         }
-        match router
-            .nat
-            .outbound(self.now, datagram.source, datagram.destination)
-        {
+        match router.nat.outbound(self.now, inside, to) {
             Ok(source) => {
-                let passage = router.link.carry(self.now, Direction::Up);
-                self.note_source(record, source);
-                let parcel = Parcel {
-                    record,
-                    datagram: Datagram { source, ..datagram },
+                let size = parcel.datagram.size();
+                let passage = router.link.carry(self.now, Direction::Up, size);
+                // The sender is told of the datagram as it was inside.
+                let network = if let Passage::TooLong(_) = passage {
+                    id.into()
+                } else {
+                    self.capture.set_source(parcel.record, source);
+                    parcel.datagram.source = source;
+                    outside
                 };
-                self.travel(passage, parcel, |parcel| Event::Route(outside, parcel));
+                self.travel(passage, network, parcel, |parcel| {
+                    Event::Route(outside, parcel)
+                });
             }
-            Err(refusal) => self.refuse(record, refusal),
+            Err(refusal) => self.refuse(parcel.record, refusal),
         }
     }
 
-    fn inbound(&mut self, id: NatId, parcel: Parcel) {
-        let Parcel { record, datagram } = parcel;
-        match self.routers[id.0]
-            .nat
-            .inbound(self.now, datagram.source, datagram.destination.port())
-        {
+    fn inbound(&mut self, id: NatId, mut parcel: Box<Parcel>) {
+        let Datagram {
+            source,
+            destination: external,
+            ..
+        } = parcel.datagram;
+        let router = &mut self.routers[id.0];
+        let outside = router.outside;
+        match router.nat.inbound_to(self.now, source, external) {
             Ok(destination) => {
-                self.note_destination(record, destination);
-                let mut parcel = Parcel {
-                    record,
-                    datagram: Datagram {
-                        destination,
-                        ..datagram
-                    },
-                };
-                if self.passes_router(&mut parcel) {
+                self.capture.set_destination(parcel.record, destination);
+                // An error is about the datagram as it was outside.
+                if self.passes_router(outside, *external.ip(), &mut parcel) {
+                    parcel.datagram.destination = destination;
                     self.route(Network::Behind(id), parcel);
                 }
             }
-            Err(refusal) => self.refuse(record, refusal),
+            Err(refusal) => {
+                let rejects = router.nat.behaviour().rejects;
+                self.refuse(parcel.record, refusal);
+                if rejects {
+                    let kind = IcmpKind::PortUnreachable;
+                    self.report(outside, *external.ip(), kind, &parcel.datagram);
+                }
+            }
         }
     }
 
-    fn arrive(&mut self, host: HostId, parcel: Parcel) {
-        let Parcel { record, datagram } = parcel;
+    fn arrive(&mut self, host: HostId, Parcel { record, datagram }: Parcel) {
         let (from, to) = (datagram.source, datagram.destination);
         let listens = match host {
             HostId::Client(id) => self.clients[id.0].listens_on(to),
@@ -240,10 +280,11 @@ impl World {
             HostId::Raw(_) => true,
         };
         if !listens {
-            return self.capture.set_fate(record, Fate::NoListener);
+            self.set_fate(record, Fate::NoListener);
+            let network = self.network_of(host);
+            return self.report(network, *to.ip(), IcmpKind::PortUnreachable, &datagram);
         }
-        self.capture
-            .set_fate(record, Fate::Delivered { at: self.now, host });
+        self.set_fate(record, Fate::Delivered { at: self.now, host });
         match host {
             HostId::Client(id) => {
                 let actions = self.clients[id.0].receive(self.now, from, to, &datagram.payload);
@@ -284,29 +325,21 @@ impl World {
         }
     }
 
-    fn post(&mut self, host: HostId, outbox: Outbox) {
+    pub(super) fn post(&mut self, host: HostId, outbox: Outbox) {
         for packet in outbox.packets {
             self.send_native(&packet);
         }
         for (delay, datagram) in outbox.datagrams {
             self.schedule
-                .push(self.now + delay, Event::Emit(host, datagram));
+                .push(self.now + delay, Event::Emit(host, Box::new(datagram)));
         }
     }
 
     fn refuse(&mut self, record: RecordNumber, refusal: Refusal) {
-        self.capture.set_fate(record, Fate::Refused(refusal));
+        self.set_fate(record, Fate::Refused(refusal));
     }
 
-    fn note_source(&mut self, record: RecordNumber, source: SocketAddrV4) {
-        if let Some(record) = self.capture.get_mut(record) {
-            record.public_source = source;
-        }
-    }
-
-    fn note_destination(&mut self, record: RecordNumber, destination: SocketAddrV4) {
-        if let Some(record) = self.capture.get_mut(record) {
-            record.inner_destination = destination;
-        }
+    fn set_fate(&mut self, record: RecordNumber, fate: Fate) {
+        self.capture.set_fate(self.now, record, fate);
     }
 }
