@@ -49,16 +49,16 @@ fn a_symmetric_router() {
     let text = shown(&behind("symmetric"));
     for line in [
         "● 203.0.113.120  answers, but no client qualifies",
-        "   192.168.1.2:40001 ─┬───>  192.0.2.1:21916  ────>  203.0.113.120",
-        "                      └───>  192.0.2.1:4788   ────>  203.0.113.121",
-        "        Fail: the NAT maps to 192.0.2.1:21916 towards the primary address, and to 192.0.2.1:4788",
+        "   192.168.1.2:40001 ─┬───>  192.0.2.1:18674  ────>  203.0.113.120",
+        "                      └───>  192.0.2.1:23856  ────>  203.0.113.121",
+        "        Fail: the NAT maps to 192.0.2.1:18674 towards the primary address, and to 192.0.2.1:23856",
         "                             ? ────────────────────  the same address, another port       unknown",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
     }
     assert!(
         text.ends_with(
-            "towards the\nprimary address, and to 192.0.2.1:4788 towards the secondary one."
+            "towards the\nprimary address, and to 192.0.2.1:23856 towards the secondary one."
         ),
         "{text}"
     );
