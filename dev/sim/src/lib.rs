@@ -30,7 +30,7 @@
 //! |---|---|
 //! | `world` | [`World`]: networks, the passage of time, controls |
 //! | `host` | [`ClientHost`], [`ServerHost`] and [`RelayHost`] run the state machines; tests control a [`RawHost`] |
-//! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, pools of addresses, port assignment, lifetime, hairpinning |
+//! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, pools, ports, lifetime, hairpinning; [`Igd`] |
 //! | `oracle` | [`path`]: which pairs of NATs can be connected at all |
 //! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication, reordering, rate, MTU |
 //! | `icmp` | [`IcmpError`]: the errors that routers and hosts send back |

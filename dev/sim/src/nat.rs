@@ -367,9 +367,9 @@ impl Nat {
         }
     }
 
-    /// Translates an ICMP error about an outbound datagram, which had that external source and that destination: returns
-    /// the inside socket that sent it; `None` if no mapping has sent to there. The mapping stays as it is (RFC 4787 §9,
-    /// REQ-12).
+    /// Translates an ICMP error about an outbound datagram, which had that external source and that destination:
+    /// returns the inside socket that sent it; `None` if no mapping has sent to there. The mapping stays as it is (RFC
+    /// 4787 §9, REQ-12).
     pub fn error_inbound(
         &self,
         now: Instant,
@@ -384,8 +384,8 @@ impl Nat {
         sent.then_some(binding.inside)
     }
 
-    /// Translates an ICMP error about an inbound datagram from `remote` to an inside socket: returns the external socket
-    /// that it was sent to, as far as the mappings tell.
+    /// Translates an ICMP error about an inbound datagram from `remote` to an inside socket: returns the external
+    /// socket that it was sent to, as far as the mappings tell.
     pub fn error_outbound(
         &self,
         now: Instant,

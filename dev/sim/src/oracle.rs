@@ -4,10 +4,10 @@
 //! impossible pair has not. The rules here are derived by reasoning, and the tests compare them with a search through
 //! all short sequences of datagrams in the model of NATs.
 //!
-//! The oracle assumes that each side is behind a NAT of its own, has asked a server for its mapping, may open any number
-//! of sockets and send any datagrams, also ones whose time to live ends before the other NAT, and tells the other side
-//! all it knows through the servers. Nothing else uses the NATs, nothing is lost, and no mapping expires. A path is there
-//! if datagrams arrive in both directions; the two directions need not have the same sockets.
+//! The oracle assumes that each side is behind a NAT of its own, has asked a server for its mapping, may open any
+//! number of sockets and send any datagrams, also ones whose time to live ends before the other NAT, and tells the
+//! other side all it knows through the servers. Nothing else uses the NATs, nothing is lost, and no mapping expires. A
+//! path is there if datagrams arrive in both directions; the two directions need not have the same sockets.
 
 use crate::nat::{Filtering, Igd, Mapping, NatBehaviour, Pooling, PortAssignment};
 
@@ -20,8 +20,8 @@ pub enum Possibility {
     Chance {
         /// The probability that one pair of datagrams, one of each side, meets.
         odds: f64,
-        /// Whether each datagram of one side may meet each of the other, so that twice as many datagrams have four times
-        /// the chances, as with birthdays. Otherwise each has one counterpart.
+        /// Whether each datagram of one side may meet each of the other, so that twice as many datagrams have four
+        /// times the chances, as with birthdays. Otherwise each has one counterpart.
         crossed: bool,
     },
     /// No.
@@ -76,8 +76,8 @@ pub fn path(a: &NatBehaviour, b: &NatBehaviour) -> Possibility {
 }
 
 /// The predictable side guesses the port of the other. It sends all guesses from one external socket if it has one
-/// towards all ports of the other: then each guess may meet each mapping that the other makes towards it. Otherwise each
-/// guess leaves from another socket, which one mapping of the other is for.
+/// towards all ports of the other: then each guess may meet each mapping that the other makes towards it. Otherwise
+/// each guess leaves from another socket, which one mapping of the other is for.
 fn guess(predictable: &Side, random: &Side) -> Possibility {
     Possibility::Chance {
         odds: 1.0 / random.sockets,

@@ -484,8 +484,8 @@ impl World {
         &mut self.routers[id.0].link.quality
     }
 
-    /// Lets every host keep at most about this many of its latest packets, errors and events; 0 for none. Initially it is
-    /// a million. They are what a test looks at, and a large world has no room for them.
+    /// Lets every host keep at most about this many of its latest packets, errors and events; 0 for none. Initially it
+    /// is a million. They are what a test looks at, and a large world has no room for them.
     pub fn keep_output(&mut self, limit: u32) {
         self.kept = limit;
         self.clients.iter_mut().for_each(|host| host.keep(limit));
@@ -587,8 +587,8 @@ impl World {
         self.clients[id.0].close_port(port);
     }
 
-    /// Sends a datagram from a port of a client's host, whether the service port or a further one, with the default time
-    /// to live or another.
+    /// Sends a datagram from a port of a client's host, whether the service port or a further one, with the default
+    /// time to live or another.
     ///
     /// # Panics
     ///

@@ -53,14 +53,17 @@ fn the_same_seed_gives_the_same_run() {
     let (one, two) = (half_an_hour(1), half_an_hour(1));
     assert!(one.capture().total() > 500);
     assert_eq!(one.capture().to_string(), two.capture().to_string());
+    assert_eq!(one.capture().hash(), two.capture().hash());
     for vantage in [Vantage::Sender, Vantage::Public] {
         assert_eq!(
             one.capture().to_pcap(vantage),
             two.capture().to_pcap(vantage)
         );
     }
+    let other = half_an_hour(2);
+    assert_ne!(one.capture().hash(), other.capture().hash());
     assert_ne!(
         one.capture().to_pcap(Vantage::Public),
-        half_an_hour(2).capture().to_pcap(Vantage::Public)
+        other.capture().to_pcap(Vantage::Public)
     );
 }

@@ -26,8 +26,8 @@ pub enum Vantage {
 }
 
 impl Capture {
-    /// All datagrams, lost ones included, and the ICMP errors that hosts got, as a file in the pcap format. Time stamps are virtual: second 0 is the
-    /// beginning of the world.
+    /// All datagrams, lost ones included, and the ICMP errors that hosts got, as a file in the pcap format. Time stamps
+    /// are virtual: second 0 is the beginning of the world.
     pub fn to_pcap(&self, vantage: Vantage) -> Vec<u8> {
         let mut file = Vec::new();
         // Writing to a vector does not fail.

@@ -46,6 +46,18 @@ impl Place {
             only: key.remote(),
         }
     }
+
+    /// Whether some remote could mean either of two places.
+    fn overlaps(&self, other: &Self) -> bool {
+        let shared = match (self.only, other.only) {
+            (Some(one), Some(two)) => {
+                let same_port = one.port() == two.port() || one.port() == 0 || two.port() == 0;
+                one.ip() == two.ip() && same_port
+            }
+            _ => true,
+        };
+        self.external == other.external && shared
+    }
 }
 
 /// A mapping.
@@ -106,8 +118,7 @@ impl Bindings {
         places.into_iter().find(|place| self.places.contains(place))
     }
 
-    /// The places that are in the way of a mapping at `place`: it itself and, unless both are shared, all others of its
-    /// external socket.
+    /// The mappings that are in the way of one at `place`.
     pub(super) fn in_the_way(&self, place: Place) -> impl Iterator<Item = (Place, &Binding)> {
         let last = SocketAddrV4::new(Ipv4Addr::BROADCAST, u16::MAX);
         let (whole, others) = (
@@ -119,9 +130,7 @@ impl Bindings {
         );
         self.places
             .range(whole, others)
-            .filter(move |(found, _)| {
-                place.only.is_none() || found.only.is_none() || **found == place
-            })
+            .filter(move |(found, _)| place.overlaps(found))
             .map(|(found, binding)| (*found, binding))
     }
 

@@ -1,5 +1,6 @@
 mod igd;
 mod kinds;
+mod properties;
 mod requirements;
 
 use std::time::Duration;

@@ -185,8 +185,8 @@ impl World {
         }
     }
 
-    /// Decrements the time to live at a router that `network` sees as `router`. If the datagram has expired, its fate is
-    /// recorded and its sender is told.
+    /// Decrements the time to live at a router that `network` sees as `router`. If the datagram has expired, its fate
+    /// is recorded and its sender is told.
     fn passes_router(&mut self, network: Network, router: Ipv4Addr, parcel: &mut Parcel) -> bool {
         let passes = parcel.datagram.ttl > 1;
         if passes {

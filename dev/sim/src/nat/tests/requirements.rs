@@ -1,4 +1,5 @@
-//! The requirements of RFC 4787 §12, and of RFC 6888 for carriers, which a NAT of the simulator meets or breaks as told.
+//! The requirements of RFC 4787 §12, and of RFC 6888 for carriers, which a NAT of the simulator meets or breaks as
+//! told.
 
 use super::*;
 
@@ -266,7 +267,8 @@ fn req_6_outbound_refresh() {
     }
 }
 
-/// REQ-9: the receiver of a hairpinned datagram sees the external source, or, against the requirement, the internal one.
+/// REQ-9: the receiver of a hairpinned datagram sees the external source, or, against the requirement, the internal
+/// one.
 #[test]
 fn req_9_hairpinning() {
     for (behaviour, source) in [
