@@ -16,6 +16,7 @@ mod no_io;
 mod package;
 mod publish;
 mod rules;
+mod sim;
 mod site;
 mod soak;
 mod test;
@@ -46,6 +47,9 @@ enum Task {
     Install(install::Options),
     /// Make packages: for Debian, for RPM, a container image, or a program that needs no library.
     Package(package::Options),
+    /// Run an experiment on the simulated internet, and write its document.
+    #[command(subcommand)]
+    Sim(sim::Experiment),
     /// Build the documentation site, and check its links and commands.
     Site(site::Options),
     /// Run everything under random faults from one seed, and watch what must hold meanwhile. Fail if it does not.
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Task::Conformance(options) => conformance::run(&options),
         Task::Install(options) => install::run(&options),
         Task::Package(options) => package::run(&options),
+        Task::Sim(experiment) => sim::run(&experiment),
         Task::Site(options) => site::run(&options),
         Task::Soak(options) => environment::enter().and_then(|()| soak::run(&options)),
     };

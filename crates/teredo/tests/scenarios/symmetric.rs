@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 
 use teredo::client::Nat;
 use teredo::wire::{Datagram, Flags, PORT, TeredoAddress, Trailer};
-use teredo::{ClientConfig, DropReason, Node as _, RelayConfig, Submission};
+use teredo::{ClientConfig, DropReason, RelayConfig, Submission};
 use teredo_sim::{
     ClientId, Fate, Filtering, Mapping, NatBehaviour, Network, PortAssignment, RawId, Record, World,
 };

@@ -1,0 +1,148 @@
+//! `docs/nat-matrix.md`.
+
+use std::fmt::Write as _;
+
+use teredo::client::NatTraversal;
+
+use crate::figure::Promise;
+use crate::kind::{KINDS, Kind};
+use crate::matrix::{Cell, LOSSES, MODES, Matrix};
+
+const HEAD: &str = "\
+# Which NATs meet
+
+Written by `cargo xtask sim matrix`; the tests compare it. A program behind one NAT sends a datagram a second to a
+program behind another, for 10 s. They meet if an answer comes back. Both are clients of one server, on the simulated
+internet of `dev/sim`, and each client's link loses its share of the datagrams in each direction, from the client's start.
+[nat-matrix.json](nat-matrix.json) has every cell, with the median time and number of datagrams until the answer.
+
+![The share of meetings for each pair of NATs](nat-matrix.svg)
+
+| sign | meaning |
+|---|---|
+| a number | per cent of the runs that meet |
+| **bold** | figure 1 of RFC 6081 promises that they meet with this setting |
+| *(all)* or *(63 %)* | they do not meet, but some sequence of datagrams would connect them (with this probability, if ports must be guessed, 256 on each side) |
+| – | no sequence of datagrams connects them |
+
+`none` is a host without a NAT, which counts as behind a cone; `open-input` filters as a port-restricted NAT does; `igd`
+and `igd-symmetric` are a port-restricted and a symmetric NAT that open ports on request; `symmetric` has random ports.
+
+Losses cost most towards `open-input`. If the first bubbles are lost, the second direct bubble, which goes further, reaches
+the peer's router before the peer has opened it, and the router then keeps that port for itself. The simulated internet
+has two routers; on a longer path the second bubble still ends before the peer's router.
+";
+
+/// The document of a matrix.
+pub fn page(matrix: &Matrix) -> String {
+    let mut page = String::from(HEAD);
+    tally(&mut page, matrix);
+    for mode in MODES {
+        for loss in LOSSES {
+            let _ = write!(page, "\n## `{mode}`, {}\n\n", percent_lost(loss));
+            table(&mut page, matrix, mode, loss);
+        }
+    }
+    page
+}
+
+/// "5 % loss".
+pub(crate) fn percent_lost(loss: f64) -> String {
+    if loss == 0.0 {
+        String::from("no loss")
+    } else {
+        format!("{} % loss", loss * 100.0)
+    }
+}
+
+/// How many of the promised pairs meet, by what was promised.
+fn tally(page: &mut String, matrix: &Matrix) {
+    page.push_str("\n## What is promised, and kept\n\n");
+    page.push_str("| promise of figure 1 | pairs | meet always, without loss | runs that meet at 5 % loss |\n");
+    page.push_str("|---|---|---|---|\n");
+    for (promise, words) in [
+        (Promise::Rfc4380, "by RFC 4380"),
+        (Promise::Symmetric, "with symmetric NAT support"),
+        (Promise::Upnp, "and UPnP, which is not built yet"),
+        (
+            Promise::Preserving,
+            "and port-preserving NATs, which is not built yet",
+        ),
+        (
+            Promise::Sequential,
+            "and sequential ports, which is not built yet",
+        ),
+        (Promise::Nothing, "none"),
+    ] {
+        let of = |loss: f64| {
+            let cells = matrix.cells.iter();
+            cells.filter(move |cell| {
+                cell.promise == promise
+                    && cell.mode == NatTraversal::Rfc6081.name()
+                    && cell.loss == loss
+            })
+        };
+        let pairs = of(0.0).count();
+        let always = of(0.0).filter(|cell| cell.connected == cell.seeds).count();
+        let met: u64 = of(0.05).map(|cell| cell.connected).sum();
+        let runs: u64 = of(0.05).map(|cell| cell.seeds).sum();
+        let _ = writeln!(page, "| {words} | {pairs} | {always} | {met} of {runs} |");
+    }
+    let possible = |cell: &&Cell| {
+        cell.mode == NatTraversal::Rfc6081.name() && cell.loss == 0.0 && cell.possible == 1.0
+    };
+    let paths: Vec<&Cell> = matrix.cells.iter().filter(possible).collect();
+    let met = paths
+        .iter()
+        .filter(|cell| cell.connected == cell.seeds)
+        .count();
+    let _ = writeln!(
+        page,
+        "\nOf {} pairs that some sequence of datagrams connects for certain, {met} meet with `{}`.",
+        paths.len(),
+        NatTraversal::Rfc6081
+    );
+}
+
+fn table(page: &mut String, matrix: &Matrix, mode: NatTraversal, loss: f64) {
+    page.push_str("| from \\ to |");
+    for kind in KINDS {
+        let _ = write!(page, " {} |", kind.name);
+    }
+    page.push_str("\n|---|");
+    page.push_str(&"---|".repeat(KINDS.len()));
+    page.push('\n');
+    for from in KINDS {
+        let _ = write!(page, "| {} |", from.name);
+        for to in KINDS {
+            let _ = write!(page, " {} |", entry(matrix, from, to, mode, loss));
+        }
+        page.push('\n');
+    }
+}
+
+fn entry(matrix: &Matrix, from: &Kind, to: &Kind, mode: NatTraversal, loss: f64) -> String {
+    let Some(cell) = matrix.cell(from, to, mode, loss) else {
+        return String::new();
+    };
+    let share = share(cell);
+    if cell.promised {
+        return format!("**{share}**");
+    }
+    match (cell.connected, cell.possible) {
+        (1.., _) => share,
+        (0, 0.0) => String::from("–"),
+        (0, 1.0) => String::from("*(all)*"),
+        (0, odds) => format!("*({:.0} %)*", odds * 100.0),
+    }
+}
+
+/// The runs that meet, per cent, without a rounded 100 or 0.
+fn share(cell: &Cell) -> String {
+    let percent = 100.0 * cell.connected as f64 / cell.seeds.max(1) as f64;
+    if percent.fract() == 0.0 {
+        format!("{percent:.0}")
+    } else {
+        format!("{percent:.1}")
+    }
+}
