@@ -36,6 +36,8 @@ mod nodes;
 mod observation;
 mod outer;
 mod recognise;
+#[cfg(test)]
+mod sample;
 mod seen;
 mod trace;
 mod trailer;

@@ -49,6 +49,7 @@ struct Client {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     at: Duration,
+    from: SocketAddrV4,
     to: SocketAddrV4,
     nonce: Option<[u8; 8]>,
     source: Ipv6Addr,
@@ -150,6 +151,7 @@ impl Clients {
         }
         client.asked.push_back(Asked {
             at: seen.time,
+            from: seen.source,
             to: seen.destination,
             nonce,
             source: contents.source,
@@ -223,9 +225,7 @@ impl Clients {
         }
         if let Some(origin) = contents.origin {
             let (at, server) = (seen.time, *seen.source.ip());
-            client
-                .evidence
-                .answered(at, server, seen.near_destination(), origin);
+            client.evidence.answered(at, server, asked.from, origin);
         }
         client.answered_by = Some(*seen.source.ip());
         if let Some(run) = client.run.take() {

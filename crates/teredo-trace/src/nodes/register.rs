@@ -25,8 +25,8 @@ pub(crate) struct Register {
     /// Link-local addresses with an identifier of their own, per public IPv4 address.
     identifiers: BTreeMap<(Ipv4Addr, Ipv6Addr), usize>,
     entries: Vec<Entry>,
-    /// Which address of a server was asked with a nonce.
-    asked: BTreeMap<[u8; 8], SocketAddrV4>,
+    /// Who asked with a nonce, and which address of a server.
+    asked: BTreeMap<[u8; 8], [SocketAddrV4; 2]>,
     /// The most entries; further endpoints share the last one.
     limit: usize,
 }
@@ -94,7 +94,7 @@ impl Register {
                 if let Some(element) = contents.authentication
                     && self.asked.len() < self.limit
                 {
-                    self.asked.insert(element.nonce, seen.destination);
+                    self.asked.insert(element.nonce, seen.ends());
                 }
             }
             Message::Advertisement(advertisement) => {
@@ -102,6 +102,14 @@ impl Register {
                 self.learn_server(seen.source, contents, advertisement.as_deref().ok());
                 if let Some(origin) = contents.origin {
                     self.unite_mapping(seen.near_destination(), origin);
+                    // Captured at both sides of the NAT: the question inside, the answer outside.
+                    let asked = contents.authentication;
+                    if let Some(&[local, _]) =
+                        asked.and_then(|element| self.asked.get(&element.nonce))
+                        && local != origin
+                    {
+                        self.unite_mapping(local, origin);
+                    }
                 }
             }
             _ => self.learn_origin(contents),
@@ -118,7 +126,8 @@ impl Register {
     ) {
         let asked = contents
             .authentication
-            .and_then(|element| self.asked.get(&element.nonce).copied());
+            .and_then(|element| self.asked.get(&element.nonce))
+            .map(|[_, asked]| *asked);
         let prefix = advertisement
             .and_then(|advertisement| advertisement.prefixes.first())
             .and_then(|prefix| embedded(prefix.prefix))
