@@ -1,4 +1,4 @@
-//! What a UDP payload holds, if it is Teredo: the facts that a trace keeps of it.
+//! The contents of a Teredo datagram: the facts that a trace keeps of it.
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 

@@ -21,7 +21,7 @@ pub struct Finding {
     pub id: &'static str,
     /// How bad it is.
     pub grade: Grade,
-    /// What was seen, and why that is wrong.
+    /// The observation, and why it is wrong.
     pub text: String,
 }
 

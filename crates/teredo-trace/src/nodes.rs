@@ -11,7 +11,7 @@ pub(crate) use nat::{Evidence, embedded_end};
 pub use nat::{Nat, NatKind};
 pub(crate) use register::Register;
 
-/// What a node does.
+/// The part of a node in the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

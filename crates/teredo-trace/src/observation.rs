@@ -26,11 +26,11 @@ pub struct Observation<'a> {
     pub payload: &'a [u8],
     /// Whether the end of the payload was not kept, and zeros stand there instead.
     pub cut: bool,
-    /// What became of it; `None` if nobody knows.
+    /// Its fate; `None` if nobody knows.
     pub fate: Option<Fate>,
 }
 
-/// What became of a datagram.
+/// The fate of a datagram.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "fate", rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -9,7 +9,7 @@ use etherparse::{
 
 use crate::capture::{Frame, LinkType};
 
-/// What a frame holds, as far as a trace needs to know.
+/// The contents of a frame, as far as a trace needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outer<'a> {
     /// A whole UDP datagram over IPv4.

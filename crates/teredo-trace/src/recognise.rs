@@ -16,7 +16,7 @@ const FIRST_FREE_PORT: u16 = 1024;
 /// Too short to be meant as anything: programs keep NAT mappings alive with such datagrams.
 const SHORTEST: usize = 4;
 
-/// What a payload may be, before the rest of the file is known.
+/// The verdict on a payload before the rest of the file is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     /// Teredo.

@@ -79,7 +79,7 @@ pub struct Tracer {
     left_out: u64,
     end: Duration,
     damage: Option<Damage>,
-    /// What may be Teredo, with the verdict that the rest of the file may change.
+    /// The datagrams that may be Teredo, with a verdict that the rest of the file may change.
     candidates: Vec<(Seen, Certainty)>,
     names: Vec<(SocketAddrV4, String)>,
 }
@@ -280,7 +280,7 @@ pub struct Stall {
     pub packet: u64,
     /// `stall.solicitation`, `stall.bubble` or `stall.ping`.
     pub id: &'static str,
-    /// What waits for what, in a sentence.
+    /// The sentence that says who waits for whom.
     pub text: String,
 }
 
@@ -325,10 +325,10 @@ pub struct Packet {
     pub train: usize,
     /// The trailers.
     pub trailers: Vec<TrailerRecord>,
-    /// What became of it, if the observer knows.
+    /// Its fate, if the observer knows.
     #[serde(flatten)]
     pub fate: Option<Fate>,
-    /// What is wrong with it, or worth knowing.
+    /// Its faults, and remarks.
     pub findings: Vec<Finding>,
 }
 

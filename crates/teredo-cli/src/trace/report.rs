@@ -44,7 +44,7 @@ impl Report<'_> {
         let breaches = trace.count(Grade::Fail);
         let (colour, verdict) = match (trace.packets.len(), breaches, trace.stalls.len()) {
             (0, ..) => (AnsiColor::Yellow, String::from("no Teredo")),
-            (_, 0, 0) => (AnsiColor::Green, String::from("nothing is broken")),
+            (_, 0, 0) => (AnsiColor::Green, String::from("no requirement is broken")),
             (_, breaches, stalls) => {
                 let said = [
                     (breaches, "breach", "breaches"),

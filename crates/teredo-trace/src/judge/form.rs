@@ -15,7 +15,7 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// The least length of a ping test's nonce in bytes (RFC 4380 §5.2.9).
 const PING_NONCE: usize = 8;
 
-/// What was already said: an address is judged once, not in each packet.
+/// The addresses that were judged: each is judged once, not in each packet.
 #[derive(Debug)]
 pub(super) struct Forms {
     addresses: BTreeSet<Ipv6Addr>,

@@ -137,7 +137,7 @@ impl Clients {
         if let Some(old) = client.asked.iter().find(repeats) {
             let ago = seconds(seen.time.saturating_sub(old.at));
             found.push(finding::NONCE_REUSED.broken(format!(
-                "the nonce was used {ago} ago, and answered: whoever saw it can forge this answer"
+                "the nonce was used {ago} ago, and answered: who saw it then can forge this answer"
             )));
         }
         let is_copy = |asked: &&Asked| {

@@ -232,7 +232,7 @@ fn findings(out: &mut String, arrow: &Arrow, x: usize, line: usize) {
     );
 }
 
-/// What a viewer shows if the pointer rests on the row.
+/// The text that a viewer shows if the pointer rests on the row.
 fn tool_tip(out: &mut String, arrow: &Arrow) {
     out.push_str("<title>");
     out.push_str(&escaped(&arrow.label));

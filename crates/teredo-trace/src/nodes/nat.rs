@@ -81,7 +81,7 @@ struct Answer {
     mapped: SocketAddrV4,
 }
 
-/// What is collected about the NAT of one client.
+/// The observations about the NAT of one client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
     answers: Vec<Answer>,
@@ -152,6 +152,11 @@ impl Evidence {
         let mapped = mapped?;
         let mut evidence = Vec::new();
         let kind = self.kind(mapped, local, &mut evidence);
+        if kind == Some(NatKind::Symmetric) {
+            evidence.push(String::from(
+                "a client without RFC 6081 has no service behind it (RFC 4380 §5.2.1)",
+            ));
+        }
         let inner = local.or(self.embedded);
         let port_preserving = inner.map(|inner| inner.port() == mapped.port());
         if let (Some(inner), Some(kept)) = (inner, port_preserving)
