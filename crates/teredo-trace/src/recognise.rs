@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use teredo::policy::DestinationPolicy;
 use teredo::wire::{PORT, ParseError};
 
-use crate::contents::{Contents, embedded};
+use crate::contents::{Contents, Message, embedded};
 use crate::observation::Observation;
 
 /// The ports below are those of services. A client does not choose them.
@@ -48,8 +48,12 @@ impl Claim {
                     || fits(contents.destination, to, None)
                     || inside(contents.source, from)
                     || inside(contents.destination, to);
-                let is_possible =
-                    embedded(contents.source).is_some() || embedded(contents.destination).is_some();
+                // A server that answers from a wrong port: R4380-5.3.2-05.
+                let is_advertisement = contents.origin.is_some()
+                    && matches!(contents.message, Message::Advertisement(_));
+                let is_possible = embedded(contents.source).is_some()
+                    || embedded(contents.destination).is_some()
+                    || is_advertisement;
                 match (is_certain, is_possible) {
                     (true, _) => Some(Self::Certain(contents)),
                     (false, true) => Some(Self::Possible(contents)),

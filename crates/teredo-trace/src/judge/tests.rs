@@ -94,6 +94,33 @@ fn an_advertisement_is_held_against_the_solicitation() {
     assert_eq!(spoiled(|answer| answer.mtu = 1500), ["R4380-5.1.2-01"]);
 }
 
+/// R4380-5.3.2-05: known as Teredo by the client that asked.
+#[test]
+fn an_advertisement_comes_from_the_port_of_servers() {
+    let answer = Advert::new(MAPPED).bytes();
+    let trace = Exchange::new()
+        .send(0, LOCAL, PRIMARY, solicitation(Some(NONCE), false))
+        .send(20, "192.0.2.1:3545", LOCAL, answer.clone())
+        .trace();
+    assert_eq!(of(&trace, 2), ["R4380-5.3.2-05"]);
+    let alone = Exchange::new().send(20, "192.0.2.1:3545", LOCAL, answer);
+    assert_eq!(alone.trace().not_teredo, 1);
+}
+
+/// Inside the tunnel no checksum may be left open.
+#[test]
+fn a_wrong_checksum_is_named() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let mut packet = data(own, peer);
+    packet[6] = 17;
+    let trace = Exchange::new().send(0, MAPPED, PEER, packet).trace();
+    assert_eq!(all_ids(&trace), [(1, "packet.checksum")]);
+    let mut request = ping(own, peer, &[1; 8]);
+    request[42] ^= 1;
+    let trace = Exchange::new().send(0, MAPPED, PEER, request).trace();
+    assert_eq!(all_ids(&trace), [(1, "packet.checksum")]);
+}
+
 /// R4380-5.2.1-02, R4380-5.2.1-06: hop limit and checksum.
 #[test]
 fn neighbor_discovery_is_checked() {

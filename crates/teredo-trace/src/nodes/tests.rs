@@ -199,6 +199,20 @@ fn a_mapping_that_moves_is_told() {
     assert_eq!(nat(&trace).kind, None);
 }
 
+/// A NAT that restarts is not symmetric.
+#[test]
+fn a_mapping_that_moves_at_once_is_no_other_destination() {
+    let mut later = Advert::new("203.0.113.5:62000");
+    later.nonce = Some([2; 8]);
+    let trace = Exchange::new()
+        .send(0, LOCAL, PRIMARY, solicitation(Some(NONCE), false))
+        .send(20, PRIMARY, LOCAL, Advert::new(MAPPED).bytes())
+        .send(5000, LOCAL, PRIMARY, solicitation(Some([2; 8]), false))
+        .send(5020, PRIMARY, LOCAL, later.bytes())
+        .trace();
+    assert_eq!(nat(&trace).kind, None);
+}
+
 #[test]
 fn nodes_are_bounded() {
     let mut exchange = Exchange::new();

@@ -27,6 +27,11 @@ fn frames() -> Vec<(&'static str, u32, Vec<u8>)> {
             113,
             behind(&[0, 4, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0]),
         ),
+        (
+            "cooked, no protocol",
+            113,
+            behind(&[0, 4, 0xff, 0xfe, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ),
         // Without a link layer, as a TUN interface.
         (
             "cooked, no layer",
@@ -95,6 +100,14 @@ fn a_frame_that_was_cut_is_read_as_far_as_it_goes() {
     assert_eq!(trace.packets[0].kind.name(), "solicitation");
     assert!(trace.packets[0].cut);
     assert_eq!(trace.packets[0].findings, [], "its checksum proves nothing");
+}
+
+#[test]
+fn a_datagram_that_claims_more_than_it_has_is_counted() {
+    let mut liar = packet();
+    liar[25] += 10;
+    let trace = trace_file(&pcap(101, &[liar]), Limits::default()).unwrap();
+    assert_eq!((trace.packets.len(), trace.not_teredo), (0, 1));
 }
 
 /// Short frames are padded to 60 bytes on Ethernet.
