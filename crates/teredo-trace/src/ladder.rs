@@ -233,15 +233,16 @@ fn label(packet: &Packet) -> String {
 /// Where a dropped datagram ends, in halves of a column.
 fn halves(by: Obstacle, from: usize, to: usize, nats: [Option<usize>; 2]) -> usize {
     let [sender_nat, receiver_nat] = nats;
-    match by {
-        Obstacle::SenderNat => sender_nat.map_or(from + to, |nat| 2 * nat),
-        Obstacle::ReceiverNat => receiver_nat.map_or(from + to, |nat| 2 * nat),
-        Obstacle::Network => {
-            let from = sender_nat.unwrap_or(from);
-            let to = receiver_nat.unwrap_or(to);
-            from + to
-        }
-        Obstacle::Receiver => 2 * to,
+    let between = |from: usize, to: usize| match from + to {
+        // On the line of a node that has nothing to do with it: a little before.
+        middle if middle % 2 == 0 && from < to => middle - 1,
+        middle if middle % 2 == 0 && from > to => middle + 1,
+        middle => middle,
+    };
+    match (by, sender_nat, receiver_nat) {
+        (Obstacle::SenderNat, Some(nat), _) | (Obstacle::ReceiverNat, _, Some(nat)) => 2 * nat,
+        (Obstacle::Receiver, ..) => 2 * to,
+        _ => between(sender_nat.unwrap_or(from), receiver_nat.unwrap_or(to)),
     }
 }
 

@@ -79,15 +79,15 @@ impl Report<'_> {
         if trace.fragments > 0 {
             write!(f, ", {}", counted(trace.fragments, "IPv4 fragment"))?;
         }
+        if let Some(start) = &trace.start {
+            write!(f, "    {start}")?;
+        }
         if trace.left_out > 0 {
             write!(
                 f,
                 "\n  the last {} are counted, and not shown",
                 counted(trace.left_out, "packet")
             )?;
-        }
-        if let Some(start) = &trace.start {
-            write!(f, "    {start}")?;
         }
         Ok(())
     }

@@ -198,14 +198,17 @@ fn arrow(out: &mut String, arrow: &Arrow, columns: usize, y: usize) {
         escaped(&label)
     );
     if let Some(crossing) = &arrow.crossing {
+        let goes_left = to < from;
         let _ = writeln!(
             out,
             "<path class=\"cross\" d=\"M{} {} l10 10 m0 -10 l-10 10\"/>\n\
-             <text class=\"why\" x=\"{}\" y=\"{}\">{}</text>",
+             <text class=\"why\" x=\"{}\" y=\"{}\" text-anchor=\"{}\">{}</text>",
             stop - 5,
             line - 5,
-            stop + 10,
+            // Behind the end, as the datagram went.
+            if goes_left { stop - 10 } else { stop + 10 },
             line + 4,
+            if goes_left { "end" } else { "start" },
             escaped(&shortened(&crossing.reason, LONGEST))
         );
     }

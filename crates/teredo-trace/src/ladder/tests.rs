@@ -76,7 +76,7 @@ fn a_dropped_datagram_ends_where_it_was_dropped() {
     let (own, peer) = (teredo(MAPPED), teredo(PEER));
     for (by, halves) in [
         (Obstacle::SenderNat, 2),
-        (Obstacle::Network, 4),
+        (Obstacle::Network, 3),
         (Obstacle::ReceiverNat, 4),
         (Obstacle::Receiver, 6),
     ] {
