@@ -162,10 +162,19 @@ pub(crate) fn data(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
     out
 }
 
-/// Datagrams in the order of their times, in milliseconds.
+struct Sent {
+    /// In milliseconds.
+    at: u64,
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    payload: Vec<u8>,
+    fate: Option<Fate>,
+}
+
+/// Datagrams in the order of their times.
 #[derive(Default)]
 pub(crate) struct Exchange {
-    sent: Vec<(u64, SocketAddrV4, SocketAddrV4, Vec<u8>, Option<Fate>)>,
+    sent: Vec<Sent>,
     ttl: u8,
     end: u64,
 }
@@ -195,8 +204,13 @@ impl Exchange {
         payload: impl Into<Vec<u8>>,
         fate: Option<Fate>,
     ) -> Self {
-        self.sent
-            .push((at, end(from), end(to), payload.into(), fate));
+        self.sent.push(Sent {
+            at,
+            from: end(from),
+            to: end(to),
+            payload: payload.into(),
+            fate,
+        });
         self
     }
 
@@ -224,18 +238,18 @@ impl Exchange {
 
     pub(crate) fn trace_with(&self, limits: Limits) -> Trace {
         let mut tracer = Tracer::new(limits);
-        for (frame, (at, source, destination, payload, fate)) in (1..).zip(&self.sent) {
+        for (frame, sent) in (1..).zip(&self.sent) {
             tracer.observe(&Observation {
                 frame,
-                time: Duration::from_millis(*at),
-                source: *source,
-                destination: *destination,
+                time: Duration::from_millis(sent.at),
+                source: sent.from,
+                destination: sent.to,
                 public_source: None,
                 inner_destination: None,
                 ttl: self.ttl,
-                payload,
+                payload: &sent.payload,
                 cut: false,
-                fate: fate.clone(),
+                fate: sent.fate.clone(),
             });
         }
         if self.end > 0 {
