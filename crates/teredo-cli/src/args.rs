@@ -64,6 +64,13 @@ const PROBE_NOTES: &str = "\
 It needs no privilege and no service, and takes two seconds at most. Exit status: 0 if a client would qualify, 3 if not, \
 1 if nothing answers. 'teredo explain server.silent' explains a finding.";
 
+const TRACE_NOTES: &str = "\
+It reads pcap and pcapng files of Ethernet, raw IP and Linux cooked captures, of any Teredo implementation. A datagram is \
+Teredo if it uses UDP port 3544, or if the Teredo addresses in it agree with the addresses around it; everything else is \
+counted. Findings have the numbers of the requirements in docs/conformance.md, such as R4380-5.2.2-02.
+
+'tcpdump -i any -w FILE udp' captures what it needs, and 'tcpdump -U -w - udp | teredo trace -' reads it at once.";
+
 const METRICS_NOTES: &str = "\
 A daemon serves the same to Prometheus if it has --metrics ADDR:PORT, or the key 'metrics'. The firewall agent has no \
 service: its metrics are there alone.";
@@ -175,6 +182,9 @@ pub(crate) enum Command {
     /// Find out what a server answers, and what kind of NAT is on the way
     #[command(after_help = PROBE_NOTES)]
     Probe(ProbeArgs),
+    /// Draw the Teredo exchange in a capture file, with what breaks the rules and where it stalls
+    #[command(after_help = TRACE_NOTES)]
+    Trace(TraceArgs),
     /// Explain a status code, an exit code, a drop reason, a word of the status, a finding of probe or a check of doctor
     Explain(ExplainArgs),
     /// Run the whole system on a private internet of network namespaces
@@ -332,6 +342,19 @@ pub(crate) struct ProbeArgs {
     /// Also measure how long the NAT keeps a mapping without traffic; takes five minutes at most
     #[arg(long)]
     pub(crate) lifetime: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TraceArgs {
+    /// Capture file, pcap or pcapng; '-' for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Write the ladder diagram as an SVG picture, too; '-' for standard output, and then nothing else
+    #[arg(long, value_name = "OUT")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Print JSON (schema teredo.trace/1)
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -4,7 +4,7 @@
 //!  args ──> config ──> settings ──> client, server, relay, firewall, lab  run in the foreground
 //!    ├────> service ──> status, top, port, metrics, monitor, hooks, control   ask the local service
 //!    ├────> doctor                                                            looks at everything
-//!    └────> address, explain, probe, secret, manual                           need no service
+//!    └────> address, explain, probe, trace, secret, manual                    need no service
 //! ```
 //!
 //! Every command returns an [`Exit`](failure::Exit) or a [`Failure`]; only `main` ends the process. Data goes
@@ -42,6 +42,7 @@ mod settings;
 mod status;
 mod text;
 mod top;
+mod trace;
 
 use std::env;
 use std::ffi::OsString;
@@ -149,6 +150,7 @@ fn run() -> Result<Exit, Failure> {
         Command::Start => control::start(&socket, &mut output),
         Command::Address(command) => address::run(command, &mut output),
         Command::Probe(args) => probe::run(&args, &mut output),
+        Command::Trace(args) => trace::run(&args, &mut output),
         Command::Explain(args) => explain::run(&args, &mut output),
         Command::Lab(args) => lab::run(args, output),
         Command::Config(command) => config::run(&command, config, &mut output),

@@ -1,4 +1,4 @@
-//! Checks that the protocol and the simulator do no I/O, read no clock and draw no random numbers.
+//! Checks that the protocol, the simulator and the reader of captures do no I/O, read no clock and draw no random numbers.
 //!
 //! There are three checks: a list of the crates that they may depend on; the `clippy.toml` in their folders, which
 //! forbids those parts of the standard library; and, if rustup has the target, a build for wasm32-unknown-unknown, for
@@ -12,15 +12,17 @@ use crate::command::{capture, cargo, run, rustc, say};
 use crate::tree;
 
 /// The crates without I/O.
-pub(crate) const PURE: &[&str] = &["teredo", "teredo-sim"];
+pub(crate) const PURE: &[&str] = &["teredo", "teredo-sim", "teredo-trace"];
 
-/// The crates that they may depend on, directly or not: arithmetic, macros, headers of packets in memory (etherparse), and
-/// each other.
+/// The crates that they may depend on, directly or not: arithmetic, macros, packets and capture files in memory (etherparse,
+/// pcap-parser), words for numbers and colours (humantime, anstyle), serde, and each other.
 const ALLOWED: &[&str] = &[
+    "anstyle",
     "arrayvec",
     "block-buffer",
     "cfg-if",
     "chacha20",
+    "circular",
     "cmov",
     "cpufeatures",
     "crypto-common",
@@ -28,17 +30,26 @@ const ALLOWED: &[&str] = &[
     "digest",
     "etherparse",
     "hmac",
+    "humantime",
     "hybrid-array",
+    "memchr",
+    "nom",
+    "pcap-parser",
     "ppv-lite86",
     "proc-macro2",
     "quote",
     "rand_chacha",
     "rand_core",
+    "rusticata-macros",
+    "serde",
+    "serde_core",
+    "serde_derive",
     "sha1",
     "siphasher",
     "syn",
     "teredo",
     "teredo-sim",
+    "teredo-trace",
     "thiserror",
     "thiserror-impl",
     "typenum",
@@ -76,8 +87,8 @@ pub(crate) fn check() -> Result<()> {
             strangers.into_iter().collect::<Vec<_>>().join(", ")
         );
         let folder = match *name {
-            "teredo-sim" => "dev/sim",
-            _ => "crates/teredo",
+            "teredo-sim" => String::from("dev/sim"),
+            name => format!("crates/{name}"),
         };
         let configuration = format!("{folder}/clippy.toml");
         let text = tree::read(&configuration)?;
@@ -98,6 +109,8 @@ pub(crate) fn check() -> Result<()> {
             "teredo",
             "-p",
             "teredo-sim",
+            "-p",
+            "teredo-trace",
         ]))
     } else {
         say(format_args!(

@@ -6,3 +6,4 @@ mod server;
 mod service;
 mod shell;
 mod top;
+mod trace;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::program::{Ended, end, finish, finish_into, run, teredo};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "client",
     "server",
     "relay",
@@ -28,6 +28,7 @@ const COMMANDS: [&str; 22] = [
     "start",
     "address",
     "probe",
+    "trace",
     "explain",
     "lab",
     "secret",

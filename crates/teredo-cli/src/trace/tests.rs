@@ -1,0 +1,33 @@
+use super::*;
+
+fn said(path: &str, error: CaptureError) -> String {
+    let mut out = Vec::new();
+    refused(Path::new(path), error).report(anstream::StripStream::new(&mut out));
+    String::from_utf8(out).expect("text")
+}
+
+#[test]
+fn each_refusal_names_the_next_step() {
+    let text = said("a.pcap", CaptureError::NotACapture);
+    assert_eq!(
+        text,
+        "teredo: a.pcap is no capture file: the file begins neither like pcap nor like pcapng\n\
+         hint: 'tcpdump -w FILE udp' makes one, and Wireshark saves one as pcap or pcapng\n"
+    );
+    let text = said("-", CaptureError::Compressed("gzip"));
+    assert_eq!(
+        text,
+        "teredo: standard input is no capture file: the file is compressed with gzip\nhint: decompress it first\n"
+    );
+    assert!(said("a", CaptureError::Empty).contains("tcpdump -U"));
+}
+
+#[test]
+fn a_capture_without_teredo_says_so() {
+    let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+    file.extend_from_slice(&[0; 8]);
+    file.extend_from_slice(&[255, 255, 0, 0, 101, 0, 0, 0]);
+    let trace = trace_file(&file, Limits::default()).expect("a capture");
+    let text = anstream::adapter::strip_str(&report::Report(&trace).to_string()).to_string();
+    assert_eq!(text, "● 0 Teredo packets  no Teredo    no other frame");
+}

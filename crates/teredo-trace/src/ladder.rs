@@ -1,0 +1,250 @@
+//! The ladder diagram: a column for each node and each known NAT, and a row for each datagram.
+//!
+//! [`Ladder::new`] lays it out once; [`Ladder::text`] and [`Ladder::svg`] draw it.
+
+mod columns;
+mod svg;
+mod text;
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use crate::finding::{Finding, Grade};
+use crate::kind::Kind;
+use crate::observation::{Fate, Obstacle};
+use crate::trace::{Packet, Trace};
+use columns::Columns;
+
+/// A pause that is marked between two rows.
+const GAP: Duration = Duration::from_secs(3);
+/// Data of one flow is one row if no more time than this passes within it.
+const FLOW_GAP: Duration = Duration::from_millis(1500);
+/// More rows than this are no picture any more.
+const MOST_ROWS: usize = 5000;
+
+/// A ladder diagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ladder {
+    /// The columns from left to right.
+    pub columns: Vec<Column>,
+    /// The rows from top to bottom, at most 5000.
+    pub rows: Vec<Row>,
+    /// How many packets come after the last row.
+    pub left_out: usize,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Column {
+    /// The name of the node, or `NAT`.
+    pub title: String,
+    /// Its addresses, one a line.
+    pub lines: Vec<String>,
+    /// Whether it is a NAT.
+    pub is_nat: bool,
+}
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Row {
+    /// A datagram, or several of one flow.
+    Arrow(Arrow),
+    /// Nothing happened for so long.
+    Gap(Duration),
+}
+
+/// A datagram, or several of one flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Arrow {
+    /// The number of the first packet.
+    pub n: u64,
+    /// How many packets it stands for.
+    pub count: usize,
+    /// When the first one was captured, after the first packet of all.
+    pub at: Duration,
+    /// The kind.
+    pub kind: Kind,
+    /// The column of the sender.
+    pub from: usize,
+    /// The column of the receiver.
+    pub to: usize,
+    /// Whether some went the other way.
+    pub both: bool,
+    /// The columns of the NATs that it passes.
+    pub via: Vec<usize>,
+    /// The place where it ended, if it did not arrive.
+    pub crossing: Option<Crossing>,
+    /// Its name.
+    pub label: String,
+    /// The worst of its findings.
+    pub tone: Tone,
+    /// The findings.
+    pub findings: Vec<Finding>,
+}
+
+/// The end of a datagram that did not arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Crossing {
+    /// The place between the columns, in halves of a column: 3 is between the second and the third.
+    pub halves: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// The colour of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Tone {
+    /// Nothing is wrong.
+    Plain,
+    /// Something is worth knowing.
+    Note,
+    /// Something may be wrong.
+    Warn,
+    /// Something is wrong.
+    Fail,
+}
+
+impl From<Option<Grade>> for Tone {
+    fn from(worst: Option<Grade>) -> Self {
+        match worst {
+            None => Self::Plain,
+            Some(Grade::Note) => Self::Note,
+            Some(Grade::Warn) => Self::Warn,
+            Some(Grade::Fail) => Self::Fail,
+        }
+    }
+}
+
+impl Ladder {
+    /// The ladder of a trace.
+    pub fn new(trace: &Trace) -> Self {
+        let columns = Columns::new(trace);
+        let mut rows: Vec<Row> = Vec::new();
+        let mut last: Option<(&Packet, u64)> = None;
+        let mut bytes = 0;
+        let mut left_out = 0;
+        for packet in &trace.packets {
+            if let Some((previous, _)) = last
+                && let Some(Row::Arrow(row)) = rows.last_mut()
+                && is_one_flow(previous, packet, row)
+            {
+                bytes += packet.length;
+                row.count += 1;
+                row.both |= packet.from_node != previous.from_node || row.both;
+                row.label = flow(row.count, bytes, packet);
+                last = Some((packet, packet.at_us));
+                continue;
+            }
+            if rows.len() >= MOST_ROWS {
+                left_out += 1;
+                continue;
+            }
+            if let Some((_, at_us)) = last {
+                let pause = Duration::from_micros(packet.at_us.saturating_sub(at_us));
+                if pause >= GAP {
+                    rows.push(Row::Gap(pause));
+                }
+            }
+            rows.push(Row::Arrow(columns.arrow(trace, packet)));
+            bytes = packet.length;
+            last = Some((packet, packet.at_us));
+        }
+        Self {
+            columns: columns.into_columns(),
+            rows,
+            left_out,
+        }
+    }
+}
+
+/// Whether a packet continues the data of the previous one, with nothing to say about either.
+fn is_one_flow(previous: &Packet, packet: &Packet, row: &Arrow) -> bool {
+    let is_plain = |packet: &Packet| {
+        packet.kind == Kind::Data
+            && packet.findings.is_empty()
+            && !matches!(packet.fate, Some(Fate::Dropped { .. }))
+    };
+    let same = previous.from_node == packet.from_node && previous.to_node == packet.to_node;
+    let back = previous.from_node == packet.to_node && previous.to_node == packet.from_node;
+    let pause = Duration::from_micros(packet.at_us.saturating_sub(previous.at_us));
+    row.kind == Kind::Data
+        && is_plain(previous)
+        && is_plain(packet)
+        && (same || back)
+        && previous.carries == packet.carries
+        && pause <= FLOW_GAP
+}
+
+fn flow(count: usize, bytes: usize, packet: &Packet) -> String {
+    let carries = packet.carries.as_deref().unwrap_or("data");
+    format!("{carries}, {count} packets, {}", size(bytes))
+}
+
+fn size(bytes: usize) -> String {
+    if bytes < 10_000 {
+        format!("{bytes} B")
+    } else {
+        format!("{:.1} KiB", bytes as f64 / 1024.0)
+    }
+}
+
+/// The name of a datagram, and what is special about it.
+fn label(packet: &Packet) -> String {
+    let host = |address: Option<Ipv6Addr>| {
+        address
+            .map(|address| address.to_string())
+            .unwrap_or_default()
+    };
+    let mut label = match packet.kind {
+        Kind::Solicitation if packet.cone == Some(true) => String::from("solicitation, cone bit"),
+        Kind::Advertisement => match packet.origin {
+            Some(origin) => format!("advertisement: you are {origin}"),
+            None => String::from("advertisement"),
+        },
+        Kind::IndirectBubble => match packet.origin {
+            Some(origin) => format!("indirect bubble of {origin}"),
+            None => String::from("indirect bubble"),
+        },
+        Kind::PingRequest => format!("ping test to {}", host(packet.destination)),
+        Kind::PingReply => format!("ping reply of {}", host(packet.source)),
+        Kind::Data => match (packet.carries.as_deref(), packet.train) {
+            (Some(carries), 1) => format!("{carries}, {}", size(packet.length)),
+            (carries, train) => format!(
+                "{}, {train} packets, {}",
+                carries.unwrap_or("data"),
+                size(packet.length)
+            ),
+        },
+        kind => kind.words().to_owned(),
+    };
+    for trailer in &packet.trailers {
+        label.push_str(", ");
+        label.push_str(&trailer.words());
+    }
+    label
+}
+
+/// Where a dropped datagram ends, in halves of a column.
+fn halves(by: Obstacle, from: usize, to: usize, nats: [Option<usize>; 2]) -> usize {
+    let [sender_nat, receiver_nat] = nats;
+    let between = |from: usize, to: usize| match from + to {
+        // On the line of a node that has nothing to do with it: a little before.
+        middle if middle % 2 == 0 && from < to => middle - 1,
+        middle if middle % 2 == 0 && from > to => middle + 1,
+        middle => middle,
+    };
+    match (by, sender_nat, receiver_nat) {
+        (Obstacle::SenderNat, Some(nat), _) | (Obstacle::ReceiverNat, _, Some(nat)) => 2 * nat,
+        (Obstacle::Receiver, ..) => 2 * to,
+        _ => between(sender_nat.unwrap_or(from), receiver_nat.unwrap_or(to)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! The NAT in front of a client, as far as the datagrams show it.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::recognise::is_public;
+
+/// The most answers of servers that are kept for a client.
+const MOST_ANSWERS: usize = 64;
+/// Two servers' answers in this time are about one mapping. Behind them, the mapping may have expired in between.
+const TOGETHER: Duration = Duration::from_secs(15);
+/// The times to live that hosts begin with: such a datagram was captured on its own host or link.
+const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
+
+/// A NAT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Nat {
+    /// Its public address.
+    pub address: Option<Ipv4Addr>,
+    /// Its kind, in the words of RFC 4380 §3.1; `None` if the datagrams do not show it.
+    pub kind: Option<NatKind>,
+    /// Whether it keeps the number of the port.
+    pub port_preserving: Option<bool>,
+    /// The reasons for the above, and what does not show, each as a sentence.
+    pub evidence: Vec<String>,
+}
+
+/// The kind of a NAT as a Teredo client knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum NatKind {
+    /// There is none.
+    None,
+    /// One mapping for all destinations, and everybody may send to it.
+    Cone,
+    /// One mapping for all destinations, and only those may send to it that were sent to.
+    Restricted,
+    /// Another mapping for each destination.
+    Symmetric,
+}
+
+impl NatKind {
+    /// The name of the kind, as in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Cone => "cone",
+            Self::Restricted => "restricted",
+            Self::Symmetric => "symmetric",
+        }
+    }
+}
+
+impl fmt::Display for Nat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Some(NatKind::None) => "no NAT",
+            Some(NatKind::Cone) => "cone NAT",
+            Some(NatKind::Restricted) => "restricted NAT",
+            Some(NatKind::Symmetric) => "symmetric NAT",
+            None => "NAT of an unknown kind",
+        })?;
+        match self.port_preserving {
+            Some(true) if self.kind != Some(NatKind::None) => f.write_str(", keeps the port"),
+            Some(false) => f.write_str(", changes the port"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An answer of a server.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    at: Duration,
+    server: Ipv4Addr,
+    local: SocketAddrV4,
+    mapped: SocketAddrV4,
+}
+
+/// The observations about the NAT of one client.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evidence {
+    answers: Vec<Answer>,
+    /// A solicitation with the cone bit was answered from this address, which was not asked.
+    cone_answered: Option<Ipv4Addr>,
+    /// So many solicitations with the cone bit were not, while others were.
+    cone_unanswered: u32,
+    /// Somebody to whom nothing had been sent got through: the end, and whether its address had been sent to.
+    stranger: Option<(SocketAddrV4, bool)>,
+    /// A peer saw the client at this end instead of the one in its Teredo address.
+    elsewhere: Option<(SocketAddrV4, SocketAddrV4)>,
+    /// The time to live of its solicitations.
+    ttl: Option<u8>,
+    /// The private end in the identifier of its solicitations (RFC 4380 §5.2.1).
+    embedded: Option<SocketAddrV4>,
+}
+
+impl Evidence {
+    pub(crate) fn solicited(&mut self, ttl: u8, embedded: Option<SocketAddrV4>) {
+        self.ttl = self.ttl.or(Some(ttl));
+        self.embedded = self.embedded.or(embedded);
+    }
+
+    pub(crate) fn answered(
+        &mut self,
+        at: Duration,
+        server: Ipv4Addr,
+        local: SocketAddrV4,
+        mapped: SocketAddrV4,
+    ) {
+        if self.answers.len() < MOST_ANSWERS {
+            self.answers.push(Answer {
+                at,
+                server,
+                local,
+                mapped,
+            });
+        }
+    }
+
+    pub(crate) fn cone_answered(&mut self, from: Ipv4Addr) {
+        self.cone_answered = self.cone_answered.or(Some(from));
+    }
+
+    pub(crate) const fn cone_unanswered(&mut self, count: u32) {
+        self.cone_unanswered = self.cone_unanswered.saturating_add(count);
+    }
+
+    pub(crate) fn stranger(&mut self, from: SocketAddrV4, address_is_known: bool) {
+        // A stranger's address says more than another port of a known one.
+        match self.stranger {
+            Some((_, false)) => {}
+            Some(_) if address_is_known => {}
+            _ => self.stranger = Some((from, address_is_known)),
+        }
+    }
+
+    pub(crate) fn seen_elsewhere(&mut self, mapped: SocketAddrV4, seen: SocketAddrV4) {
+        self.elsewhere = self.elsewhere.or(Some((mapped, seen)));
+    }
+
+    /// The verdict; `None` if nothing is known at all. `local` and `mapped` are the client's own ends.
+    pub(crate) fn judge(
+        &self,
+        local: Option<SocketAddrV4>,
+        mapped: Option<SocketAddrV4>,
+    ) -> Option<Nat> {
+        let mapped = mapped?;
+        let mut evidence = Vec::new();
+        let kind = self.kind(mapped, local, &mut evidence);
+        if kind == Some(NatKind::Symmetric) {
+            evidence.push(String::from(
+                "a client without RFC 6081 has no service behind it (RFC 4380 §5.2.1)",
+            ));
+        }
+        let inner = local.or(self.embedded);
+        let port_preserving = inner.map(|inner| inner.port() == mapped.port());
+        if let (Some(inner), Some(kept)) = (inner, port_preserving)
+            && kind != Some(NatKind::None)
+        {
+            let verb = if kept { "keeps" } else { "changes" };
+            evidence.push(format!("{inner} is mapped to {mapped}: it {verb} the port"));
+        }
+        self.moves(&mut evidence);
+        if kind.is_none() && evidence.is_empty() {
+            return None;
+        }
+        Some(Nat {
+            address: (kind != Some(NatKind::None)).then(|| *mapped.ip()),
+            kind,
+            port_preserving,
+            evidence,
+        })
+    }
+
+    fn kind(
+        &self,
+        mapped: SocketAddrV4,
+        local: Option<SocketAddrV4>,
+        evidence: &mut Vec<String>,
+    ) -> Option<NatKind> {
+        let pairs = || self.answers.iter().zip(self.answers.iter().skip(1));
+        let is_pair = |(a, b): &(&Answer, &Answer)| {
+            a.server != b.server && a.local == b.local && b.at.saturating_sub(a.at) <= TOGETHER
+        };
+        if let Some((a, b)) = pairs().filter(is_pair).find(|(a, b)| a.mapped != b.mapped) {
+            evidence.push(format!(
+                "{} sees {}, and {} sees {}: another mapping for each destination",
+                a.server, a.mapped, b.server, b.mapped
+            ));
+            return Some(NatKind::Symmetric);
+        }
+        if let Some((mapped, seen)) = self.elsewhere {
+            evidence.push(format!(
+                "its address says {mapped}, and it sends from {seen}: another mapping for each destination"
+            ));
+            return Some(NatKind::Symmetric);
+        }
+        if self.is_direct(mapped, local, evidence) {
+            return Some(NatKind::None);
+        }
+        if let Some(from) = self.cone_answered {
+            evidence.push(format!(
+                "an answer came in from {from}, which was not asked"
+            ));
+            return Some(NatKind::Cone);
+        }
+        match self.stranger {
+            Some((from, false)) => {
+                evidence.push(format!(
+                    "a datagram came in from {from} before anything was sent to that address"
+                ));
+                return Some(NatKind::Cone);
+            }
+            Some((from, true)) => evidence.push(format!(
+                "a datagram came in from {from} before anything was sent to that port"
+            )),
+            None => {}
+        }
+        let same = pairs().find(is_pair);
+        if let Some((a, b)) = same {
+            evidence.push(format!(
+                "{} and {} both see {}: one mapping for all destinations",
+                a.server, b.server, a.mapped
+            ));
+        }
+        match (self.cone_unanswered, same) {
+            (0, None) => None,
+            (0, Some(_)) => {
+                evidence.push(String::from(
+                    "whether strangers can send to it does not show: no solicitation had the cone bit",
+                ));
+                Some(NatKind::Restricted)
+            }
+            (count, _) => {
+                evidence.push(format!(
+                    "{count} solicitations with the cone bit were not answered, and one without was"
+                ));
+                Some(NatKind::Restricted)
+            }
+        }
+    }
+
+    /// Whether there is no NAT between the point of capture and the servers, and the point is on the client's own link.
+    fn is_direct(
+        &self,
+        mapped: SocketAddrV4,
+        local: Option<SocketAddrV4>,
+        evidence: &mut Vec<String>,
+    ) -> bool {
+        let sees_itself = |answer: &Answer| answer.local == answer.mapped;
+        if self.answers.is_empty() || !self.answers.iter().all(sees_itself) {
+            return false;
+        }
+        if local.is_some_and(|local| local != mapped) {
+            return false;
+        }
+        if let Some(inner) = self.embedded.filter(|inner| *inner != mapped) {
+            evidence.push(format!(
+                "captured outside of the NAT: the client's identifier names {inner}"
+            ));
+            return false;
+        }
+        match self.ttl {
+            Some(ttl) if INITIAL_TTLS.contains(&ttl) => {
+                evidence.push(format!(
+                    "the server sees {mapped}, from which the client sends with its first time to live, {ttl}"
+                ));
+                true
+            }
+            _ => {
+                evidence.push(String::from(
+                    "captured between the client and its server, perhaps outside of a NAT",
+                ));
+                false
+            }
+        }
+    }
+
+    /// The times at which one server saw a new mapping of the same end.
+    fn moves(&self, evidence: &mut Vec<String>) {
+        /// More would be a list, and no evidence.
+        const MOST: usize = 3;
+        let mut last: Vec<Answer> = Vec::new();
+        let mut moves = 0_usize;
+        for answer in &self.answers {
+            let of_same =
+                |old: &&mut Answer| old.server == answer.server && old.local == answer.local;
+            match last.iter_mut().find(of_same) {
+                Some(old) => {
+                    if old.mapped != answer.mapped {
+                        moves += 1;
+                        if moves <= MOST {
+                            let after = answer.at.saturating_sub(old.at).as_secs_f64();
+                            evidence.push(format!(
+                                "the mapping moved from {} to {} within {after:.1} s",
+                                old.mapped, answer.mapped
+                            ));
+                        }
+                    }
+                    *old = *answer;
+                }
+                None => last.push(*answer),
+            }
+        }
+    }
+}
+
+/// The private end in the identifier of a solicitation's source, if it is one.
+pub(crate) fn embedded_end(source: Ipv6Addr) -> Option<SocketAddrV4> {
+    let [.., p0, p1, a, b, c, d] = source.octets();
+    let port = !u16::from_be_bytes([p0, p1]);
+    let address = Ipv4Addr::new(!a, !b, !c, !d);
+    (port != 0 && address.is_private() && !is_public(address))
+        .then(|| SocketAddrV4::new(address, port))
+}

@@ -1,0 +1,252 @@
+use super::*;
+use crate::sample::*;
+use crate::trace::{Limits, Trace};
+
+fn roles(trace: &Trace) -> Vec<&str> {
+    trace.nodes.iter().map(|node| node.id.as_str()).collect()
+}
+
+fn nat(trace: &Trace) -> Nat {
+    let client = trace.nodes.iter().find(|node| node.role == Role::Client);
+    client.and_then(|client| client.nat.clone()).expect("a NAT")
+}
+
+#[test]
+fn a_server_has_two_addresses_and_a_client_two_ends() {
+    let trace = Exchange::new().qualified().trace();
+    assert_eq!(roles(&trace), ["client-1", "server-1"]);
+    let [client, server] = &trace.nodes[..] else {
+        panic!("{:?}", trace.nodes);
+    };
+    assert_eq!(client.local, Some(end(LOCAL)));
+    assert_eq!(client.mapped, Some(end(MAPPED)));
+    assert_eq!(server.addresses, [*end(PRIMARY).ip(), *end(SECONDARY).ip()]);
+    assert_eq!((client.sent, client.received), (2, 2));
+}
+
+#[test]
+fn both_sides_of_a_nat_are_one_client() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let trace = Exchange::new()
+        .qualified()
+        .send(100, MAPPED, PEER, bubble(own, peer, &[]))
+        .send(101, PEER, MAPPED, bubble(peer, own, &[]))
+        .trace();
+    assert_eq!(roles(&trace), ["client-1", "server-1", "client-2"]);
+    assert_eq!(trace.packets[4].from_node, "client-1");
+    assert_eq!(trace.nodes[2].teredo, [peer]);
+}
+
+#[test]
+fn who_speaks_for_native_hosts_is_a_relay() {
+    let (own, host) = (teredo(MAPPED), HOST.parse().unwrap());
+    let trace = Exchange::new()
+        .qualified()
+        .send(
+            100,
+            PRIMARY,
+            LOCAL,
+            passed_on(RELAY, &bubble(host, own, &[])),
+        )
+        .send(101, LOCAL, RELAY, bubble(own, host, &[]))
+        .trace();
+    assert_eq!(roles(&trace), ["client-1", "server-1", "relay-1"]);
+    assert_eq!(trace.packets[4].kind.name(), "indirect-bubble");
+    assert_eq!(trace.packets[5].kind.name(), "bubble");
+
+    let same = Exchange::new()
+        .qualified()
+        .send(100, PRIMARY, LOCAL, pong(host, own, &[1; 8]))
+        .trace();
+    assert!(same.nodes[1].is_relay, "a server can be a relay, too");
+}
+
+/// R4380-5.2.1-11
+#[test]
+fn one_mapping_for_both_addresses_is_restricted() {
+    let found = nat(&Exchange::new().qualified().trace());
+    assert_eq!(found.kind, Some(NatKind::Restricted));
+    assert_eq!(found.port_preserving, Some(false));
+    assert_eq!(found.address, Some(*end(MAPPED).ip()));
+    assert!(
+        found.evidence[0].contains("both see 203.0.113.5:61000"),
+        "{found:?}"
+    );
+}
+
+/// R4380-5.2.1-11
+#[test]
+fn two_mappings_are_symmetric() {
+    let mut second = Advert::new("203.0.113.5:61002");
+    second.nonce = Some([2; 8]);
+    let trace = Exchange::new()
+        .send(0, LOCAL, PRIMARY, solicitation(Some(NONCE), false))
+        .send(20, PRIMARY, LOCAL, Advert::new(MAPPED).bytes())
+        .send(21, LOCAL, SECONDARY, solicitation(Some([2; 8]), false))
+        .send(41, SECONDARY, LOCAL, second.bytes())
+        .trace();
+    assert_eq!(nat(&trace).kind, Some(NatKind::Symmetric));
+}
+
+/// R4380-5.2.1-09
+#[test]
+fn an_answer_from_the_other_address_is_cone() {
+    let mut answer = Advert::new("203.0.113.5:50000");
+    answer.destination = own(true);
+    let trace = Exchange::new()
+        .send(0, LOCAL, PRIMARY, solicitation(Some(NONCE), true))
+        .send(20, SECONDARY, LOCAL, answer.bytes())
+        .trace();
+    let found = nat(&trace);
+    assert_eq!(found.kind, Some(NatKind::Cone));
+    assert_eq!(found.port_preserving, Some(true));
+}
+
+/// R4380-5.2.1-04
+#[test]
+fn a_cone_phase_without_an_answer_is_restricted() {
+    let ask = |nonce, cone| solicitation(Some([nonce; 8]), cone);
+    let mut answer = Advert::new(MAPPED);
+    answer.nonce = Some([4; 8]);
+    let trace = Exchange::new()
+        .send(0, LOCAL, PRIMARY, ask(1, true))
+        .send(4000, LOCAL, PRIMARY, ask(2, true))
+        .send(8000, LOCAL, PRIMARY, ask(3, true))
+        .send(12_000, LOCAL, PRIMARY, ask(4, false))
+        .send(12_020, PRIMARY, LOCAL, answer.bytes())
+        .trace();
+    assert_eq!(nat(&trace).kind, Some(NatKind::Restricted));
+    assert_eq!(trace.stalls, []);
+}
+
+#[test]
+fn strangers_that_get_through_show_a_cone_nat() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let trace = Exchange::new()
+        .qualified()
+        .send(5000, PEER, LOCAL, data(peer, own))
+        .trace();
+    assert_eq!(nat(&trace).kind, Some(NatKind::Cone));
+
+    let late = Exchange::new()
+        .send(0, LOCAL, PEER, data(own, peer))
+        .qualified()
+        .send(
+            5000,
+            "198.51.100.8:1",
+            LOCAL,
+            data(teredo("198.51.100.8:1"), own),
+        )
+        .trace();
+    let kind = nat(&late).kind;
+    assert_eq!(
+        kind,
+        Some(NatKind::Restricted),
+        "the capture may have begun late"
+    );
+}
+
+#[test]
+fn without_a_nat_the_server_sees_the_client_itself() {
+    let public = "203.0.113.5:50000";
+    let mut question = Vec::new();
+    let source = teredo::wire::link_local(teredo::wire::Flags::default(), end(public));
+    teredo::wire::emit_router_solicitation(source, &mut question);
+    let mut answer = Advert::new(public);
+    (answer.nonce, answer.destination) = (None, source);
+    let seen = |ttl| {
+        Exchange::new()
+            .ttl(ttl)
+            .send(0, public, PRIMARY, question.clone())
+            .send(20, PRIMARY, public, answer.bytes())
+            .trace()
+    };
+    assert_eq!(nat(&seen(64)).kind, Some(NatKind::None));
+    assert_eq!(
+        nat(&seen(57)).kind,
+        None,
+        "perhaps captured outside of a NAT"
+    );
+}
+
+#[test]
+fn from_outside_the_identifier_tells_the_local_end() {
+    let trace = Exchange::new()
+        .send(0, MAPPED, PRIMARY, solicitation(Some(NONCE), false))
+        .send(20, PRIMARY, MAPPED, Advert::new(MAPPED).bytes())
+        .trace();
+    let client = &trace.nodes[0];
+    assert_eq!(client.local, Some(end(LOCAL)));
+    assert_eq!(client.mapped, Some(end(MAPPED)));
+    assert_eq!(nat(&trace).port_preserving, Some(false));
+}
+
+#[test]
+fn a_mapping_that_moves_is_told() {
+    let mut later = Advert::new("203.0.113.5:62000");
+    later.nonce = Some([2; 8]);
+    let trace = Exchange::new()
+        .send(0, LOCAL, PRIMARY, solicitation(Some(NONCE), false))
+        .send(20, PRIMARY, LOCAL, Advert::new(MAPPED).bytes())
+        .send(30_000, LOCAL, PRIMARY, solicitation(Some([2; 8]), false))
+        .send(30_020, PRIMARY, LOCAL, later.bytes())
+        .trace();
+    let evidence = nat(&trace).evidence.join("\n");
+    assert!(
+        evidence.contains("moved from 203.0.113.5:61000 to 203.0.113.5:62000"),
+        "{evidence}"
+    );
+    assert_eq!(nat(&trace).kind, None);
+}
+
+/// A NAT that restarts is not symmetric.
+#[test]
+fn a_mapping_that_moves_at_once_is_no_other_destination() {
+    let mut later = Advert::new("203.0.113.5:62000");
+    later.nonce = Some([2; 8]);
+    let trace = Exchange::new()
+        .send(0, LOCAL, PRIMARY, solicitation(Some(NONCE), false))
+        .send(20, PRIMARY, LOCAL, Advert::new(MAPPED).bytes())
+        .send(5000, LOCAL, PRIMARY, solicitation(Some([2; 8]), false))
+        .send(5020, PRIMARY, LOCAL, later.bytes())
+        .trace();
+    assert_eq!(nat(&trace).kind, None);
+}
+
+#[test]
+fn nodes_are_bounded() {
+    let mut exchange = Exchange::new();
+    for host in 1..=200_u8 {
+        let from = format!("198.51.100.{host}:5000");
+        exchange = exchange.send(
+            host.into(),
+            &from,
+            PRIMARY,
+            solicitation(Some([host; 8]), false),
+        );
+    }
+    let trace = exchange.trace_with(Limits {
+        packets: 150,
+        nodes: 10,
+    });
+    assert_eq!(trace.nodes.len(), 10);
+    assert_eq!((trace.packets.len(), trace.left_out), (150, 50));
+    assert!(
+        trace
+            .packets
+            .iter()
+            .all(|packet| !packet.from_node.is_empty())
+    );
+}
+
+#[test]
+fn windows_clients_share_an_identifier_and_are_several() {
+    let source: Ipv6Addr = "fe80::ffff:ffff:fffe".parse().unwrap();
+    let mut question = Vec::new();
+    teredo::wire::emit_router_solicitation(source, &mut question);
+    let trace = Exchange::new()
+        .send(0, "203.0.113.5:1000", PRIMARY, question.clone())
+        .send(1, "203.0.113.5:1001", PRIMARY, question)
+        .trace();
+    assert_eq!(roles(&trace), ["client-1", "server-1", "client-2"]);
+}

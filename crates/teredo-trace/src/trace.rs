@@ -1,0 +1,429 @@
+//! The whole trace of a capture: the object of schema `teredo.trace/1`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv6Addr, SocketAddrV4};
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::Serialize;
+use teredo::wire::protocol;
+
+use crate::capture::{CaptureError, Damage, Frames};
+use crate::contents::{Contents, Message, is_cone};
+use crate::finding::{Finding, Grade};
+use crate::judge::Judge;
+use crate::kind::Kind;
+use crate::nodes::{Node, Register, Role};
+use crate::observation::{Fate, Observation};
+use crate::outer::{Outer, Udp};
+use crate::recognise::{Claim, was_meant_as_teredo};
+use crate::seen::Seen;
+use crate::trailer::TrailerRecord;
+
+/// The schema of a trace in JSON.
+const SCHEMA: &str = "teredo.trace/1";
+/// Year 10000, which RFC 3339 cannot write.
+const END_OF_TIME: Duration = Duration::from_secs(253_402_300_800);
+
+/// How much is kept of a capture. What is beyond is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most Teredo packets.
+    pub packets: usize,
+    /// The most endpoints; further ones count as one node. Also the size of each table of the judgement.
+    pub nodes: usize,
+}
+
+impl Default for Limits {
+    /// 100,000 packets, 4096 endpoints.
+    fn default() -> Self {
+        Self {
+            packets: 100_000,
+            nodes: 4096,
+        }
+    }
+}
+
+/// Reads a capture file.
+///
+/// # Errors
+///
+/// The bytes are those of no capture file. A file that is damaged further behind is read as far as it goes
+/// ([`Trace::damage`]).
+pub fn trace_file(file: &[u8], limits: Limits) -> Result<Trace, CaptureError> {
+    let mut frames = Frames::new(file)?;
+    let mut tracer = Tracer::new(limits);
+    tracer.is_wall_clock = true;
+    for frame in &mut frames {
+        tracer.frames += 1;
+        tracer.end = tracer.end.max(frame.time);
+        match Outer::of(&frame) {
+            Outer::Udp(udp) => tracer.take(&udp, frame.time),
+            Outer::Fragment => tracer.fragments += 1,
+            Outer::Other => tracer.not_teredo += 1,
+        }
+    }
+    tracer.damage = frames.damage();
+    Ok(tracer.finish())
+}
+
+/// Collects datagrams, and makes a trace of them.
+///
+/// [`trace_file`] does this for a file. A simulator observes each of its records, with what it knows of NATs and fates.
+#[derive(Debug)]
+pub struct Tracer {
+    limits: Limits,
+    is_wall_clock: bool,
+    frames: u64,
+    not_teredo: u64,
+    fragments: u64,
+    left_out: u64,
+    end: Duration,
+    damage: Option<Damage>,
+    /// The datagrams that may be Teredo, with a verdict that the rest of the file may change.
+    candidates: Vec<(Seen, Certainty)>,
+    names: Vec<(SocketAddrV4, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Certainty {
+    Certain,
+    Possible,
+    Malformed,
+}
+
+impl Tracer {
+    /// A tracer that has seen nothing.
+    pub const fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            is_wall_clock: false,
+            frames: 0,
+            not_teredo: 0,
+            fragments: 0,
+            left_out: 0,
+            end: Duration::ZERO,
+            damage: None,
+            candidates: Vec::new(),
+            names: Vec::new(),
+        }
+    }
+
+    /// Names the node with this end.
+    pub fn name(&mut self, end: SocketAddrV4, name: impl Into<String>) {
+        if self.names.len() < self.limits.nodes {
+            self.names.push((end, name.into()));
+        }
+    }
+
+    /// Takes a datagram; what is no Teredo is counted.
+    pub fn observe(&mut self, seen: &Observation<'_>) {
+        self.frames += 1;
+        self.end = self.end.max(seen.time);
+        self.keep(seen);
+    }
+
+    fn take(&mut self, udp: &Udp<'_>, time: Duration) {
+        self.keep(&Observation {
+            frame: self.frames,
+            time,
+            source: udp.source,
+            destination: udp.destination,
+            public_source: None,
+            inner_destination: None,
+            ttl: udp.ttl,
+            payload: &udp.payload,
+            cut: udp.cut,
+            fate: None,
+        });
+    }
+
+    fn keep(&mut self, seen: &Observation<'_>) {
+        let (certainty, contents) = match Claim::of(seen) {
+            None => {
+                self.not_teredo += 1;
+                return;
+            }
+            Some(Claim::Certain(contents)) => (Certainty::Certain, Ok(contents)),
+            Some(Claim::Possible(contents)) => (Certainty::Possible, Ok(contents)),
+            Some(Claim::Malformed(error)) => (Certainty::Malformed, Err(error)),
+        };
+        if self.candidates.len() >= self.limits.packets {
+            self.left_out += 1;
+            return;
+        }
+        self.candidates.push((Seen::new(seen, contents), certainty));
+    }
+
+    /// Judges what was collected.
+    pub fn finish(mut self) -> Trace {
+        let mut servers = BTreeSet::new();
+        let certain = |(_, certainty): &&(Seen, Certainty)| *certainty == Certainty::Certain;
+        for (seen, _) in self.candidates.iter().filter(certain) {
+            seen.add_servers(&mut servers);
+        }
+        let known: BTreeSet<SocketAddrV4> = (self.candidates.iter().filter(certain))
+            .flat_map(|(seen, _)| seen.ends())
+            .collect();
+        let all = self.candidates.len();
+        let candidates = std::mem::take(&mut self.candidates).into_iter();
+        let seen: Vec<Seen> = candidates
+            .filter(|(seen, certainty)| match (certainty, &seen.contents) {
+                (Certainty::Possible, _) => seen.ends().iter().any(|end| known.contains(end)),
+                (_, Err(error)) => was_meant_as_teredo(error, seen.ends(), &servers),
+                _ => true,
+            })
+            .map(|(seen, _)| seen)
+            .collect();
+        self.not_teredo += (all - seen.len()) as u64;
+
+        let mut register = Register::new(servers, self.limits.nodes);
+        for one in &seen {
+            register.learn(one);
+        }
+        let (mut nodes, places) = register.nodes();
+        for (end, name) in &self.names {
+            if let Some(node) = places.get(end).and_then(|place| nodes.get_mut(*place)) {
+                node.name = Some(name.clone());
+            }
+        }
+        let mut judge = Judge::new(register.servers(), &nodes, &places, self.limits.nodes);
+        let judged: Vec<_> = seen
+            .iter()
+            .enumerate()
+            .map(|(at, seen)| judge.look(at, seen))
+            .collect();
+        let (halts, mut evidence) = judge.finish(self.end);
+        for (place, node) in nodes.iter_mut().enumerate() {
+            if node.role == Role::Client {
+                let evidence = evidence.remove(&place).unwrap_or_default();
+                node.nat = evidence.judge(node.local, node.mapped);
+            }
+        }
+        let start = seen.first().map(|seen| seen.time);
+        let packet = Packets {
+            start: start.unwrap_or_default(),
+            is_wall_clock: self.is_wall_clock,
+            places: &places,
+            nodes: &nodes,
+        };
+        let mut packets: Vec<Packet> = (seen.into_iter().zip(judged).enumerate())
+            .map(|(at, (seen, (kind, findings)))| packet.of(at, seen, kind, findings))
+            .collect();
+        let mut stalls = Vec::new();
+        for halt in halts {
+            if let Some(packet) = packets.get_mut(halt.packet) {
+                stalls.push(Stall {
+                    packet: packet.n,
+                    id: halt.finding.id,
+                    text: halt.finding.text.clone(),
+                });
+                packet.findings.push(halt.finding);
+            }
+        }
+        Trace {
+            schema: SCHEMA,
+            start: start.filter(|_| self.is_wall_clock).and_then(rfc3339),
+            frames: self.frames,
+            not_teredo: self.not_teredo,
+            fragments: self.fragments,
+            left_out: self.left_out,
+            damage: self.damage.map(|damage| damage.to_string()),
+            nodes,
+            packets,
+            stalls,
+        }
+    }
+}
+
+/// A trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trace {
+    /// `teredo.trace/1`.
+    pub schema: &'static str,
+    /// The time of the first Teredo packet, if the capture has the time of day.
+    pub start: Option<String>,
+    /// How many frames the file has.
+    pub frames: u64,
+    /// How many of them are not Teredo.
+    pub not_teredo: u64,
+    /// How many are parts of IPv4 packets, into which nobody looked.
+    pub fragments: u64,
+    /// How many Teredo packets there were beyond [`Limits::packets`].
+    pub left_out: u64,
+    /// Why the file could not be read to its end.
+    pub damage: Option<String>,
+    /// The nodes, in the order of their first datagrams.
+    pub nodes: Vec<Node>,
+    /// The Teredo packets, in the order of the file.
+    pub packets: Vec<Packet>,
+    /// Where the exchange does not go on.
+    pub stalls: Vec<Stall>,
+}
+
+impl Trace {
+    /// The node with this identifier.
+    pub fn node(&self, id: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// How many findings have this grade.
+    pub fn count(&self, grade: Grade) -> usize {
+        let findings = self.packets.iter().flat_map(|packet| &packet.findings);
+        findings.filter(|finding| finding.grade == grade).count()
+    }
+}
+
+/// A place where the exchange does not go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stall {
+    /// The number of the last packet before it.
+    pub packet: u64,
+    /// `stall.solicitation`, `stall.bubble` or `stall.ping`.
+    pub id: &'static str,
+    /// The sentence that says who waits for whom.
+    pub text: String,
+}
+
+/// A Teredo packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Packet {
+    /// Its number among the Teredo packets, from 1.
+    pub n: u64,
+    /// The number of its frame in the file, from 1.
+    pub frame: u64,
+    /// When it was captured, RFC 3339; `None` if the capture does not have the time of day.
+    pub time: Option<String>,
+    /// The same in microseconds after the first packet.
+    pub at_us: u64,
+    /// Its kind.
+    pub kind: Kind,
+    /// The outer source.
+    pub from: SocketAddrV4,
+    /// The outer destination.
+    pub to: SocketAddrV4,
+    /// The identifier of the node that sent it.
+    pub from_node: String,
+    /// The identifier of the node that it is for.
+    pub to_node: String,
+    /// The length of the UDP payload in bytes.
+    pub length: usize,
+    /// Whether the capture does not have all of it.
+    pub cut: bool,
+    /// The inner source.
+    pub source: Option<Ipv6Addr>,
+    /// The inner destination.
+    pub destination: Option<Ipv6Addr>,
+    /// The origin indication.
+    pub origin: Option<SocketAddrV4>,
+    /// The nonce of the authentication element, in hexadecimal.
+    pub nonce: Option<String>,
+    /// Of a solicitation: whether its cone bit is set.
+    pub cone: Option<bool>,
+    /// Of data: what the IPv6 packet carries.
+    pub carries: Option<String>,
+    /// How many IPv6 packets it holds: more than one before the kernel cuts a train into datagrams.
+    pub train: usize,
+    /// The trailers.
+    pub trailers: Vec<TrailerRecord>,
+    /// Its fate, if the observer knows.
+    #[serde(flatten)]
+    pub fate: Option<Fate>,
+    /// Its faults, and remarks.
+    pub findings: Vec<Finding>,
+}
+
+impl Packet {
+    /// The worst grade of its findings.
+    pub fn worst(&self) -> Option<Grade> {
+        self.findings.iter().map(|finding| finding.grade).max()
+    }
+
+    /// When it was captured, after the first packet.
+    pub const fn at(&self) -> Duration {
+        Duration::from_micros(self.at_us)
+    }
+}
+
+/// Makes packets of what was seen.
+struct Packets<'a> {
+    start: Duration,
+    is_wall_clock: bool,
+    places: &'a BTreeMap<SocketAddrV4, usize>,
+    nodes: &'a [Node],
+}
+
+impl Packets<'_> {
+    fn of(&self, at: usize, seen: Seen, kind: Kind, findings: Vec<Finding>) -> Packet {
+        let contents = seen.contents.as_ref().ok();
+        let since_start = seen.time.saturating_sub(self.start).as_micros();
+        let id = |end: SocketAddrV4| {
+            let place = self
+                .places
+                .get(&end)
+                .and_then(|place| self.nodes.get(*place));
+            // An endpoint beyond the limit of the register shares the last node.
+            let node = place.or_else(|| self.nodes.last());
+            node.map(|node| node.id.clone()).unwrap_or_default()
+        };
+        Packet {
+            n: at as u64 + 1,
+            frame: seen.frame,
+            time: self.is_wall_clock.then(|| rfc3339(seen.time)).flatten(),
+            at_us: u64::try_from(since_start).unwrap_or(u64::MAX),
+            kind,
+            from: seen.source,
+            to: seen.destination,
+            from_node: id(seen.source),
+            to_node: id(seen.near_destination()),
+            length: seen.length,
+            cut: seen.cut,
+            source: contents.map(|contents| contents.source),
+            destination: contents.map(|contents| contents.destination),
+            origin: contents.and_then(|contents| contents.origin),
+            nonce: contents
+                .and_then(|contents| contents.authentication)
+                .map(|element| format!("{:016x}", u64::from_be_bytes(element.nonce))),
+            cone: contents
+                .filter(|_| kind == Kind::Solicitation)
+                .map(|contents| is_cone(contents.source)),
+            carries: contents
+                .filter(|_| kind == Kind::Data)
+                .map(|contents| carries(&contents.message)),
+            train: contents.map_or(1, |contents| contents.train),
+            trailers: contents.map(trailers).unwrap_or_default(),
+            fate: seen.fate.clone(),
+            findings,
+        }
+    }
+}
+
+fn trailers(contents: &Contents) -> Vec<TrailerRecord> {
+    contents.trailers.clone()
+}
+
+fn carries(message: &Message) -> String {
+    match message {
+        Message::EchoRequest(_) => String::from("ICMPv6 echo request"),
+        Message::EchoReply(_) => String::from("ICMPv6 echo reply"),
+        Message::Other { protocol, .. } => match *protocol {
+            protocol::TCP => String::from("TCP"),
+            protocol::UDP => String::from("UDP"),
+            protocol::ICMPV6 => String::from("ICMPv6"),
+            protocol::NO_NEXT_HEADER => String::from("nothing"),
+            protocol::FRAGMENT => String::from("a fragment"),
+            other => format!("protocol {other}"),
+        },
+        Message::Bubble | Message::Solicitation(_) | Message::Advertisement(_) => {
+            String::from("ICMPv6")
+        }
+    }
+}
+
+/// A time since 1970 in words; `None` if it is beyond the year 9999.
+fn rfc3339(time: Duration) -> Option<String> {
+    let time = (time < END_OF_TIME).then(|| UNIX_EPOCH.checked_add(time))??;
+    Some(humantime::format_rfc3339_micros(time).to_string())
+}
+
+#[cfg(test)]
+mod tests;
