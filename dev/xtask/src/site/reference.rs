@@ -183,6 +183,7 @@ fn json() -> Result<String> {
     for (file, name, title) in [
         (STATUS, "Status", "`teredo.status/1`"),
         (STATUS, "Peers", "`peers`"),
+        (STATUS, "NatBehaviour", "`nat_behaviour`"),
         (STATUS, "Counters", "`counters`"),
         (STATUS, "Lane", "`lanes`, an object for each thread"),
         (
@@ -334,9 +335,10 @@ fn json_type(of: &Type) -> Result<&'static str> {
         ("Option", Some("boolean")) => "boolean or null",
         ("Option", Some("number")) => "number or null",
         ("Option", Some("string")) => "string or null",
+        ("Option", Some("object")) => "object or null",
         (
-            "BTreeMap" | "Peers" | "Counters" | "Lane" | "Pair" | "Limited" | "FirewallStatus"
-            | "Notifications" | "PortChanges",
+            "BTreeMap" | "Peers" | "Counters" | "Lane" | "Pair" | "Limited" | "NatBehaviour"
+            | "FirewallStatus" | "Notifications" | "PortChanges",
             _,
         ) => "object",
         ("String" | "Ipv4Addr" | "Ipv6Addr" | "SocketAddrV4", _) => "string",
