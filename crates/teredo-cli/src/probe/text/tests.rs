@@ -49,9 +49,9 @@ fn a_symmetric_router() {
     let text = shown(&behind("symmetric"));
     for line in [
         "● 203.0.113.120  a client qualifies",
-        "   192.168.1.2:40001 ─┬───>  192.0.2.1:21916  ────>  203.0.113.120",
-        "                      └───>  192.0.2.1:4788   ────>  203.0.113.121",
-        "        Warn: the NAT maps to 192.0.2.1:21916 towards the primary address, and to 192.0.2.1:4788",
+        "   192.168.1.2:40001 ─┬───>  192.0.2.1:18674  ────>  203.0.113.120",
+        "                      └───>  192.0.2.1:23856  ────>  203.0.113.121",
+        "     Warning: the NAT maps to 192.0.2.1:18674 towards the primary address, and to 192.0.2.1:23856",
         "                             ? ────────────────────  the same address, another port       unknown",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
