@@ -130,14 +130,15 @@ fn neighbours_find_each_other_through_their_firewalls() {
     assert!(back.are_all_in_order(5), "anna to alice: {back:?}");
 }
 
-/// R4380-7.3.4-01, R4380-5.2.4-11: without discovery there is no way, and the program hears of it within the retries
-/// instead of waiting for ever.
+/// R4380-7.3.4-01, R4380-5.2.4-11: with neither discovery nor RFC 6081 there is no way, and the program hears of it within
+/// the retries instead of waiting for ever.
 #[test]
 fn without_discovery_the_program_is_told() {
     let (world, _server) = World::with_server();
     let hosts = neighbours(&world);
     let capture = Capture::start(hosts[0].namespace(), hosts[0].interface()).unwrap();
-    let clients = [&hosts[0], &hosts[1]].map(|host| world.client(host, &["--no-local-discovery"]));
+    let alone = ["--no-local-discovery", "--nat-traversal", "rfc4380"];
+    let clients = [&hosts[0], &hosts[1]].map(|host| world.client(host, &alone));
     let [_, b] = [&clients[0], &clients[1]].map(Client::address);
     let started = std::time::Instant::now();
     let error = connect(&hosts[0], b).unwrap_err();
