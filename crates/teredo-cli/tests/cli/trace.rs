@@ -36,7 +36,7 @@ fn text_picture_and_json() {
     assert_eq!(text.code, 0, "{}", text.stderr);
     assert!(!text.stdout.contains('\x1b'), "no colours in a pipe");
     for part in [
-        "● 8 Teredo packets  no requirement is broken    no other frame",
+        "● 4 Teredo packets  no requirement is broken    no other frame",
         "client 1    192.168.1.2:50000",
         "symmetric NAT",
         "192.0.2.1, 192.0.2.2",
