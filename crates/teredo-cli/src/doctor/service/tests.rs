@@ -1,7 +1,7 @@
 use super::*;
 use crate::doctor::check::Verdict;
 use crate::doctor::rules::packet::Link;
-use crate::doctor::seen::{Process, Roles};
+use crate::doctor::seen::{Process, Roles, Unit, Units};
 use crate::doctor::tests::{check, healthy, link};
 
 fn unit(name: &str, active: &str, file: &str, code: &str) -> Unit {
