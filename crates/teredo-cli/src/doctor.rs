@@ -28,12 +28,13 @@ use std::path::Path;
 use serde::Serialize;
 use teredo::ServerAddress;
 
-use crate::args::DoctorArgs;
+use crate::args::{DEFAULT_CONFIG, DoctorArgs};
 use crate::config::{self, Config};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::settings::{ClientSettings, FirewallSettings};
 use check::{Check, Verdict, id};
+use gather::Manner;
 use report::Report;
 use seen::{Roles, Seen, Settings};
 
@@ -52,7 +53,19 @@ pub(crate) fn run(
     socket_is_default: bool,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    let seen = gather::gather(settings(chosen, socket), socket, socket_is_default);
+    let manner = if socket_is_default {
+        Manner::default()
+    } else {
+        gather::manner(socket)
+    };
+    let mut settings = settings(chosen.or(manner.config.as_deref()), socket);
+    if let Some(interface) = manner.interface {
+        settings.client.interface = interface;
+    }
+    if let Some(file) = manner.agent.filter(|_| chosen.is_none()) {
+        settings.firewall = agent_settings(&file, socket);
+    }
+    let seen = gather::gather(settings, socket, socket_is_default);
     let checks = judge(&seen);
     if args.json {
         output.json(&Answer {
@@ -135,6 +148,14 @@ fn settings(chosen: Option<&Path>, socket: &Path) -> Settings {
         client: ClientSettings::of(Default::default(), client, socket.to_owned()),
         firewall: FirewallSettings::new(Default::default(), firewall, socket.to_owned()),
     }
+}
+
+/// The settings of an agent that has another file than the client.
+fn agent_settings(file: &Path, socket: &Path) -> FirewallSettings {
+    // The default file may be absent, and one that is named may not.
+    let chosen = (file != Path::new(DEFAULT_CONFIG)).then_some(file);
+    let section = config::examine(chosen).config.firewall;
+    FirewallSettings::new(Default::default(), section, socket.to_owned())
 }
 
 /// The names of all checks and their questions, for the manual page.

@@ -56,7 +56,9 @@ fn without_rules(seen: &Seen, reason: &str) -> Vec<Check> {
             id::FIREWALL_INSIDE,
             "the inside of the tunnel is closed to what nobody asked for",
         ),
-        Some(false) => open_inside(seen),
+        Some(false) => {
+            agent::elsewhere(seen, id::FIREWALL_INSIDE).unwrap_or_else(|| open_inside(seen))
+        }
         None => unseen(id::FIREWALL_INSIDE),
     };
     vec![

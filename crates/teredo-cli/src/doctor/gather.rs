@@ -7,7 +7,7 @@ mod service;
 mod units;
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -20,22 +20,77 @@ use super::rules::legacy::Legacy;
 use super::rules::packet::Link;
 use super::rules::ruleset::Ruleset;
 use super::rules::walk::Rules;
-use super::seen::{Seen, Server, Service, Settings, Unanswered};
+use super::seen::{Process, Seen, Server, Service, Settings, Unanswered, instance_of};
+use crate::args::DEFAULT_CONFIG;
 use crate::server::is_own;
 use crate::settings::SERVER_SOCKET;
 
+#[cfg(test)]
+pub(crate) use units::parse as parse_units;
+
 /// As long as `teredo probe` takes.
 const PATIENCE: Duration = Duration::from_millis(1800);
+
+/// How the client was started, or will be, to which a socket belongs that is not the default one.
+#[derive(Debug, Default)]
+pub(crate) struct Manner {
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) interface: Option<String>,
+    /// The settings of the agent, if they are in another file.
+    pub(crate) agent: Option<PathBuf>,
+}
+
+/// Finds the process that has the socket, or the unit that will have it.
+pub(crate) fn manner(socket: &Path) -> Manner {
+    let mut processes = processes::all();
+    processes.retain(|process| process.here != Some(false));
+    let of_agent = |process: &Process| process.command() == Some("firewall");
+    let agent = processes.iter().find(|process| of_agent(process));
+    let agent = agent.map(|process| process.option("--config").unwrap_or(DEFAULT_CONFIG).into());
+    let mut nodes = processes.iter().filter(|process| !of_agent(process));
+    let owner = nodes.find(|process| {
+        process
+            .option("--socket")
+            .is_some_and(|own| Path::new(own) == socket)
+    });
+    if let Some(process) = owner {
+        return Manner {
+            config: process.option("--config").map(PathBuf::from),
+            interface: process.option("--interface").map(str::to_owned),
+            agent,
+        };
+    }
+    const FOLDERS: [&str; 3] = [
+        "/etc/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ];
+    let has_template = || {
+        let mut files = FOLDERS
+            .into_iter()
+            .map(|folder| Path::new(folder).join("teredo-client@.service"));
+        files.any(|file| file.exists())
+    };
+    match instance_of(socket) {
+        Some(name) if has_template() => Manner {
+            config: Some(format!("/etc/teredo/{name}.toml").into()),
+            interface: Some(format!("teredo-{name}")),
+            agent,
+        },
+        _ => Manner::default(),
+    }
+}
 
 /// Gathers everything. `chosen` is the file of `--config`, `socket` that of the service.
 pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool) -> Seen {
     let root = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_ADMIN).unwrap_or(false);
     let mut service = service::look(socket, socket_is_default);
+    let instance = (!socket_is_default).then(|| instance_of(socket)).flatten();
     let (server, processes, units, rules) = thread::scope(|scope| {
         // The server takes the longest to answer.
         let server = scope.spawn(|| look_at_server(&settings, &service));
         let processes = processes::all();
-        let units = units::all();
+        let units = units::all(instance);
         let rules = rules();
         let server = server.join().unwrap_or_default();
         (server, processes, units, rules)

@@ -1,7 +1,7 @@
 //! Everything that the doctor has looked at, before it judges.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use teredo::ServerAddress;
@@ -90,10 +90,35 @@ pub(crate) struct Host {
 }
 
 /// A process by name and number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) pid: u32,
+    /// The unit whose program it is.
+    pub(crate) unit: Option<String>,
+}
+
+impl Program {
+    /// Whether it is the manager of this host, which keeps descriptors for its units.
+    pub(crate) fn is_manager(&self) -> bool {
+        self.pid == 1
+    }
+
+    /// The command that ends it, by its unit if it has one. `own` is the unit for which the manager of this host may have it.
+    pub(crate) fn end(&self, own: &str) -> String {
+        let unit = if self.is_manager() {
+            Some(own)
+        } else {
+            self.unit.as_deref()
+        };
+        match unit {
+            Some(unit) => format!(
+                "systemctl stop {}",
+                super::shell::quote(unit.trim_end_matches(".service"))
+            ),
+            None => format!("kill {}", self.pid),
+        }
+    }
 }
 
 impl std::fmt::Display for Program {
@@ -186,6 +211,8 @@ pub(crate) struct Process {
     pub(crate) stopped: bool,
     /// Whether it is in this network namespace; none: it cannot be told.
     pub(crate) here: Option<bool>,
+    /// Its network namespace, as the kernel names it.
+    pub(crate) namespace: Option<String>,
     /// The unit that started it.
     pub(crate) unit: Option<String>,
     /// Its effective capabilities.
@@ -218,6 +245,7 @@ impl Process {
         Program {
             name: self.name.clone(),
             pid: self.pid,
+            unit: self.unit.clone(),
         }
     }
 }
@@ -244,6 +272,33 @@ pub(crate) struct Unit {
     pub(crate) code: String,
     /// How often it was started again without an order.
     pub(crate) restarts: String,
+    /// `no`: a condition of its file did not hold at the last start.
+    pub(crate) condition: String,
+    /// Whether it has a network of its own.
+    pub(crate) private_network: bool,
+    /// The program that it starts.
+    pub(crate) program: String,
+    /// The files of the administrator that change it, and the text of each.
+    pub(crate) drop_ins: Vec<(String, String)>,
+    /// Units that it needs, and that do not exist.
+    pub(crate) missing: Vec<String>,
+}
+
+impl Unit {
+    /// The drop-in that sets one of these keys, and its line.
+    pub(crate) fn set_by(&self, keys: &[&str]) -> Option<(&str, &str)> {
+        let mut files = self.drop_ins.iter().rev();
+        files.find_map(|(path, text)| {
+            let mut lines = text.lines().map(str::trim).filter(|line| {
+                let value = line.split_once('=');
+                value.is_some_and(|(key, value)| {
+                    !value.trim().is_empty()
+                        && keys.iter().any(|wanted| key.trim().starts_with(wanted))
+                })
+            });
+            lines.next().map(|line| (path.as_str(), line))
+        })
+    }
 }
 
 /// The server and the way there.
@@ -289,6 +344,14 @@ impl Server {
     }
 }
 
+/// The instance of the client's unit that has this socket.
+pub(crate) fn instance_of(socket: &Path) -> Option<&str> {
+    const OTHERS: [&str; 2] = ["teredo", "server"];
+    let name = socket.file_stem()?.to_str()?;
+    let usual = socket.parent() == Some(Path::new("/run/teredo")) && socket.extension()? == "sock";
+    (usual && !OTHERS.contains(&name)).then_some(name)
+}
+
 impl Seen {
     pub(crate) fn status(&self) -> Option<&Status> {
         self.service.status.as_deref().ok()
@@ -298,6 +361,41 @@ impl Seen {
     pub(crate) fn is_hidden(&self) -> bool {
         matches!(self.service.status, Err(Unanswered::NotPermitted))
             || self.service.file == SocketFile::Hidden
+    }
+
+    /// The process of the service that was asked.
+    pub(crate) fn asked(&self) -> Option<&Process> {
+        let pid = self.service.pid?;
+        self.processes.iter().find(|process| process.pid == pid)
+    }
+
+    /// Whether the service that was asked is in another network namespace than this program.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        let private = || {
+            let asked = self.unit(&self.unit_of("client"));
+            asked.is_some_and(|unit| unit.private_network && unit.active == "active")
+        };
+        self.status().is_some()
+            && match self.asked().and_then(|process| process.here) {
+                Some(here) => !here,
+                None => private(),
+            }
+    }
+
+    /// The name of the client's instance whose socket was asked (`teredo-client@NAME`).
+    pub(crate) fn instance(&self) -> Option<&str> {
+        let socket = &self.service.socket;
+        (!self.service.socket_is_default).then_some(())?;
+        instance_of(socket)
+    }
+
+    /// Whether the process is the one whose socket was asked, or would be.
+    pub(crate) fn is_asked(&self, process: &Process) -> bool {
+        match (self.service.pid, process.option("--socket")) {
+            (Some(pid), _) => process.pid == pid,
+            (None, Some(socket)) => Path::new(socket) == self.service.socket,
+            (None, None) => self.instance().is_none(),
+        }
     }
 
     /// Processes of one command that are in this network namespace, as far as can be told.

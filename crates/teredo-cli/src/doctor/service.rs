@@ -34,7 +34,8 @@ fn socket(seen: &Seen) -> Check {
     let typed = quote(&service.socket.display().to_string());
     let roles = seen.roles();
     let daemon = if roles.client { "client" } else { "relay" };
-    let start = if seen.settings.has.client || daemon == "relay" || seen.has_unit("teredo-client") {
+    let unit = seen.unit_of(daemon);
+    let start = if seen.settings.has.client || daemon == "relay" || seen.has_unit(&unit) {
         seen.start(daemon, daemon)
     } else {
         seen.teredo("client --server HOST")
@@ -70,7 +71,7 @@ fn socket(seen: &Seen) -> Check {
                 let (who, end) = match holder {
                     Some(program) => (
                         program.to_string(),
-                        format!("kill {}\n{start}", program.pid),
+                        format!("{}\n{start}", program.end("teredo-server")),
                     ),
                     None => (
                         "another program (run it as root to see which)".to_owned(),
@@ -92,7 +93,11 @@ fn socket(seen: &Seen) -> Check {
             "no client or relay is to run here: this host is a server",
         );
     }
-    let elsewhere = seen.running(daemon).find_map(|process| {
+    // A unit that is to have the socket is started.
+    let is_planned = seen.instance().is_some() && seen.has_unit(&unit)
+        || seen.unit(&unit).is_some_and(|unit| unit.file == "enabled");
+    let others = seen.running(daemon).filter(|_| !is_planned);
+    let elsewhere = others.into_iter().find_map(|process| {
         let socket = process.option("--socket")?;
         (std::path::Path::new(socket) != service.socket).then_some((process, socket))
     });
@@ -133,7 +138,7 @@ fn socket(seen: &Seen) -> Check {
             match stopped {
                 Some(process) => check
                     .why(format!("{} is stopped by a signal (SIGSTOP)", process.program()))
-                    .fix(format!("kill -CONT {}", process.pid)),
+                    .fix(seen.resume(process)),
                 None => check.why("it hangs").fix(seen.restart(daemon)),
             }
         }

@@ -28,6 +28,7 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
             .find(|process| process.pid == pid)
             .map_or_else(|| processes::name(pid), |process| process.name.clone()),
         pid,
+        unit: processes::unit_of(pid),
     };
     let addresses = addresses();
     let teredo_links = addresses

@@ -2,6 +2,7 @@
 
 use crate::doctor::check::{Check, id};
 use crate::doctor::seen::{Seen, Unit, Units};
+use crate::doctor::shell::quote;
 use crate::text::plain;
 
 pub(super) fn unit(seen: &Seen) -> Check {
@@ -13,7 +14,18 @@ pub(super) fn unit(seen: &Seen) -> Check {
         Units::Unknown(reason) => return Check::skip(id, plain(reason)),
         Units::Known(units) => units,
     };
-    let short = |unit: &Unit| unit.name.trim_end_matches(".service").to_owned();
+    if let Some(check) = units.iter().find_map(private) {
+        return check;
+    }
+    if let Some(check) = units.iter().find_map(without_program) {
+        return check;
+    }
+    if let Some(check) = units.iter().find_map(hindered) {
+        return check;
+    }
+    if let Some(check) = units.iter().find_map(not_begun) {
+        return check;
+    }
     if let Some(unit) = units.iter().find(|unit| unit.active == "failed") {
         let name = short(unit);
         let (why, fix) = match unit.code.as_str() {
@@ -34,7 +46,6 @@ pub(super) fn unit(seen: &Seen) -> Check {
             .fix(fix);
     }
     // One start that fails may be bad luck, such as an address that comes late.
-    let fails = |unit: &&Unit| unit.restarts.parse().is_ok_and(|count: u32| count > 1);
     let between_starts = |unit: &&Unit| unit.active == "activating" && fails(unit);
     if let Some(unit) = units.iter().find(between_starts) {
         let name = short(unit);
@@ -90,4 +101,156 @@ pub(super) fn unit(seen: &Seen) -> Check {
     } else {
         Check::ok(id, format!("{}: running and enabled", running.join(", ")))
     }
+}
+
+fn short(unit: &Unit) -> String {
+    unit.name.trim_end_matches(".service").to_owned()
+}
+
+/// Whether its starts fail.
+fn fails(unit: &Unit) -> bool {
+    let again = unit.restarts.parse().is_ok_and(|count: u32| count > 1);
+    unit.active == "failed" || (unit.active == "activating" && again)
+}
+
+/// Takes a drop-in out of the way, and starts the unit without it.
+fn without(unit: &Unit, file: &str) -> String {
+    format!(
+        "mv {file} {file}.off\nsystemctl daemon-reload\nsystemctl restart {}",
+        quote(&short(unit)),
+        file = quote(file),
+    )
+}
+
+/// The commands that show who says so.
+fn show(unit: &Unit, properties: &str) -> String {
+    let name = quote(&short(unit));
+    format!("systemctl cat {name}\nsystemctl show -p {properties},DropInPaths {name}")
+}
+
+/// A daemon in a network of its own has a tunnel that no program of the host sees.
+fn private(unit: &Unit) -> Option<Check> {
+    let runs = unit.active == "active" || fails(unit);
+    (unit.private_network && runs).then_some(())?;
+    let name = short(unit);
+    let check = Check::fail(
+        id::SERVICE_UNIT,
+        format!("the unit {name} runs in a network namespace of its own (PrivateNetwork=yes)"),
+    );
+    Some(match unit.set_by(&["PrivateNetwork"]) {
+        Some((file, _)) => check
+            .why(format!(
+                "the drop-in {} sets it: no program of this host sees the tunnel, and the agent opens nothing for it",
+                plain(file)
+            ))
+            .fix(without(unit, file)),
+        None => check
+            .why("no program of this host sees the tunnel, and the agent opens nothing for it")
+            .fix(show(unit, "PrivateNetwork")),
+    })
+}
+
+/// Gives a unit the network of the host.
+pub(super) fn open_network(unit: &Unit) -> String {
+    match unit.set_by(&["PrivateNetwork"]) {
+        Some((file, _)) => without(unit, file),
+        None => show(unit, "PrivateNetwork"),
+    }
+}
+
+/// EXIT_EXEC of systemd.exec(5).
+fn without_program(unit: &Unit) -> Option<Check> {
+    (fails(unit) && unit.code == "203").then_some(())?;
+    let name = short(unit);
+    let check = Check::fail(
+        id::SERVICE_UNIT,
+        format!(
+            "the unit {name} cannot start its program, {} (exit status 203)",
+            plain(&unit.program)
+        ),
+    );
+    Some(match unit.set_by(&["ExecStart"]) {
+        Some((file, line)) => check
+            .why(format!(
+                "it does not exist, or cannot be run; the drop-in {} names it: '{}'",
+                plain(file),
+                plain(line)
+            ))
+            .fix(without(unit, file)),
+        None => check
+            .why("it does not exist, or cannot be run: install the package again, or correct ExecStart")
+            .fix(format!("ls -l {}\n{}", quote(&unit.program), show(unit, "ExecStart"))),
+    })
+}
+
+/// A drop-in that takes away a right that each daemon with a tunnel or rules needs.
+fn hindered(unit: &Unit) -> Option<Check> {
+    fails(unit).then_some(())?;
+    let of_server = unit.name.starts_with("teredo-server");
+    let takes = |key: &'static str, needed: &str| {
+        let (file, line) = unit.set_by(&[key])?;
+        let lacks = !line.to_ascii_lowercase().contains(needed) || line.contains("=~");
+        lacks.then_some((file, line))
+    };
+    let families = takes("RestrictAddressFamilies", "af_netlink");
+    let capabilities = || takes("CapabilityBoundingSet", "cap_net_admin").filter(|_| !of_server);
+    let (file, line) = families.or_else(capabilities)?;
+    let name = short(unit);
+    Some(
+        Check::fail(
+            id::SERVICE_UNIT,
+            format!("the unit {name} fails: a drop-in takes a right away that it needs"),
+        )
+        .why(format!(
+            "{} says '{}', and the daemon needs netlink and CAP_NET_ADMIN for its interface and the rules",
+            plain(file),
+            plain(line)
+        ))
+        .fix(without(unit, file)),
+    )
+}
+
+/// A start that systemd left out, or refused.
+fn not_begun(unit: &Unit) -> Option<Check> {
+    let is_down = unit.active == "inactive" && unit.file == "enabled";
+    is_down.then_some(())?;
+    let name = short(unit);
+    if let Some(missing) = unit.missing.first() {
+        let check = Check::fail(
+            id::SERVICE_UNIT,
+            format!(
+                "the unit {name} cannot start: it needs {}, which does not exist",
+                plain(missing)
+            ),
+        );
+        return Some(match unit.set_by(&["Requires", "BindsTo"]) {
+            Some((file, line)) => check
+                .why(format!(
+                    "the drop-in {} says '{}'",
+                    plain(file),
+                    plain(line)
+                ))
+                .fix(without(unit, file)),
+            None => check
+                .why("the file of the unit names it")
+                .fix(show(unit, "Requires,BindsTo")),
+        });
+    }
+    (unit.condition == "no").then_some(())?;
+    let check = Check::fail(
+        id::SERVICE_UNIT,
+        format!("systemd does not start the unit {name}: a condition does not hold"),
+    );
+    Some(match unit.set_by(&["Condition"]) {
+        Some((file, line)) => check
+            .why(format!(
+                "the drop-in {} says '{}'",
+                plain(file),
+                plain(line)
+            ))
+            .fix(without(unit, file)),
+        None => check
+            .why("'systemctl start' reports success all the same")
+            .fix(show(unit, "ConditionResult")),
+    })
 }
