@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  gather.rs    looks at the host, the service, the server and the rules ──> seen.rs
-//!  host.rs, service.rs, server.rs, nat.rs, firewall.rs   judge what was seen, without a look of their own
+//!  host.rs, service.rs, server.rs, nat.rs, routes.rs, firewall.rs   judge what was seen, without a look of their own
 //!  way.rs       the way of the port's datagrams through the rules, and the lines that open it
 //!  rules.rs     follows a packet through nftables and iptables
 //!  check.rs     the names of the checks; report.rs shows them
@@ -16,6 +16,7 @@ mod gather;
 mod host;
 mod nat;
 mod report;
+mod routes;
 mod rules;
 mod seen;
 mod server;
@@ -87,10 +88,12 @@ fn judge(seen: &Seen) -> Vec<Check> {
         server::judge(seen),
         nat::judge(seen),
         firewall::judge(seen),
+        routes::judge(seen),
     ]
     .concat();
     let place = |check: &Check| id::ALL.iter().position(|id| id.name == check.id);
     checks.sort_by_key(place);
+    firewall::panic::refer(seen, &mut checks);
     refer(&mut checks);
     checks
 }
@@ -144,6 +147,8 @@ fn settings(chosen: Option<&Path>, socket: &Path) -> Settings {
         doubts: examined.doubts,
         has,
         serves: serves.flatten().collect(),
+        relay_serve: relay.serve.unwrap_or_default(),
+        server_serve: server.serve.unwrap_or_default(),
         host_relay: relay.host == Some(true),
         client: ClientSettings::of(Default::default(), client, socket.to_owned()),
         firewall: FirewallSettings::new(Default::default(), firewall, socket.to_owned()),

@@ -1,7 +1,9 @@
 //! Judges the firewall: the agent, the set, the table, and each row of the traffic that Teredo needs (F-1 to F-6).
 
 mod agent;
+mod allowed;
 mod inside;
+pub(super) mod panic;
 mod set;
 mod tunnel;
 
@@ -259,8 +261,7 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
         several => several
             .iter()
             .map(|place| way.open_fixed(place, port, packet.arrives()))
-            .collect::<Vec<_>>()
-            .join("\n"),
+            .fold(String::new(), together),
     };
     // Answers pass a firewall that tracks connections, and bubbles open the way for peers, more slowly and not from all.
     let follows = !gates(seen).is_empty() || seen.roles().firewall;
@@ -320,6 +321,19 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
             .fix(fix),
         shadowed("no exception stands behind a rule that drops"),
     ]
+}
+
+/// Adds lines that are not there yet.
+fn together(mut lines: String, more: String) -> String {
+    for line in more.lines() {
+        if !lines.lines().any(|known| known == line) {
+            if !lines.is_empty() {
+                lines.push('\n');
+            }
+            lines.push_str(line);
+        }
+    }
+    lines
 }
 
 fn needs_set(way: &Way<'_>) -> Check {

@@ -5,6 +5,7 @@ mod path;
 mod processes;
 mod service;
 mod units;
+mod ways;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use super::rules::legacy::Legacy;
 use super::rules::packet::Link;
 use super::rules::ruleset::Ruleset;
 use super::rules::walk::Rules;
-use super::seen::{Process, Seen, Server, Service, Settings, Unanswered, instance_of};
+use super::seen::{Process, Seen, Server, Service, Settings, Unanswered, Ways, instance_of};
 use crate::args::DEFAULT_CONFIG;
 use crate::server::is_own;
 use crate::settings::SERVER_SOCKET;
@@ -117,6 +118,7 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         processes,
         units,
         server,
+        ways: Ways::default(),
         rules,
     };
     let roles = seen.roles();
@@ -127,6 +129,7 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
             seen.service = of_server;
         }
     }
+    seen.ways = ways::look(&seen);
     let (present, absent) = seen
         .serves()
         .into_iter()

@@ -4,8 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use teredo::ServerAddress;
+use teredo::{Prefix, ServerAddress};
 use teredo_notify::types::{FirewallStatus, Phase, Role, Status};
+
+use teredo_tunnel::net::Decision;
 
 use super::rules::packet::Link;
 use super::rules::walk::Rules;
@@ -24,6 +26,7 @@ pub(crate) struct Seen {
     pub(crate) processes: Vec<Process>,
     pub(crate) units: Units,
     pub(crate) server: Server,
+    pub(crate) ways: Ways,
     /// The ruleset; none: not permitted, or not readable for the reason.
     pub(crate) rules: Result<Rules, String>,
 }
@@ -42,6 +45,9 @@ pub(crate) struct Settings {
     pub(crate) firewall: FirewallSettings,
     /// The addresses that the settings give to this host's server, the second ones included.
     pub(crate) serves: Vec<Ipv4Addr>,
+    /// The networks of 'serve', of a relay and of a server.
+    pub(crate) relay_serve: Vec<Prefix>,
+    pub(crate) server_serve: Vec<Prefix>,
     /// Whether the relay of this host serves it alone.
     pub(crate) host_relay: bool,
 }
@@ -71,6 +77,8 @@ pub(crate) struct Host {
     pub(crate) absent: Vec<Ipv4Addr>,
     /// The interface that can have them.
     pub(crate) outside: Option<String>,
+    /// The native addresses of this host.
+    pub(crate) addresses: Vec<Ipv6Addr>,
     /// Interfaces with a Teredo address.
     pub(crate) teredo_links: Vec<(String, Ipv6Addr)>,
     /// Interfaces that are down.
@@ -241,6 +249,20 @@ impl Process {
         })
     }
 
+    /// All values of an option that may be repeated.
+    pub(crate) fn options(&self, name: &str) -> Vec<&str> {
+        let prefix = format!("{name}=");
+        let arguments = self.arguments.iter().enumerate();
+        let values = arguments.filter_map(|(index, argument)| {
+            if argument == name {
+                self.arguments.get(index + 1).map(String::as_str)
+            } else {
+                argument.strip_prefix(&prefix)
+            }
+        });
+        values.collect()
+    }
+
     pub(crate) fn program(&self) -> Program {
         Program {
             name: self.name.clone(),
@@ -299,6 +321,21 @@ impl Unit {
             lines.next().map(|line| (path.as_str(), line))
         })
     }
+}
+
+/// Where the kernel sends IPv6 packets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ways {
+    /// To a native host and to another client, before a source address is chosen.
+    pub(crate) native: Option<Decision>,
+    pub(crate) teredo: Option<Decision>,
+    /// The same from the client's own address.
+    pub(crate) native_own: Option<Decision>,
+    pub(crate) teredo_own: Option<Decision>,
+    /// Networks of 'serve' that a route of this host other than a default one leads to, or an address of it is in.
+    pub(crate) served: Vec<Prefix>,
+    /// Interfaces that take no default route of a router, because this host forwards (accept_ra = 1).
+    pub(crate) deaf: Vec<String>,
 }
 
 /// The server and the way there.
@@ -457,6 +494,15 @@ impl Seen {
     pub(crate) fn relays_alone(&self) -> bool {
         let by_option = |process: &Process| process.arguments.iter().any(|one| one == "--host");
         self.settings.host_relay || self.running("relay").next().is_some_and(by_option)
+    }
+
+    /// The networks that the service which was asked serves; all if there is none.
+    pub(crate) fn networks(&self) -> &[Prefix] {
+        match self.status().map(|status| status.role) {
+            Some(Role::Relay) => &self.settings.relay_serve,
+            Some(Role::Server) => &self.settings.server_serve,
+            _ => &[],
+        }
     }
 
     pub(crate) fn is_qualified(&self) -> bool {

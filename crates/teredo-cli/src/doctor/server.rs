@@ -8,7 +8,7 @@ use teredo::wire::PORT;
 
 use super::check::{Check, id};
 use super::rules::packet::{ESTABLISHED, kinds};
-use super::rules::walk::{Fate, Keeper, Place};
+use super::rules::walk::{End, Fate, Keeper, Place};
 use super::seen::Seen;
 use super::way::{ANY_PORT, Way};
 use crate::probe::finding::{Finding, Grade};
@@ -303,7 +303,16 @@ fn serving(seen: &Seen) -> Check {
                 format!("this host drops what clients send to its server {address}: {place}"),
             )
             .why(reason_of(&place))
-            .fix(way.open_fixed(&place, PORT, true));
+            .fix(match place.end {
+                // Connections that are known go where they went.
+                End::Rule {
+                    redirects: true, ..
+                } => format!(
+                    "{}\nconntrack -D -p udp --dport {PORT}",
+                    way.open_fixed(&place, PORT, true)
+                ),
+                _ => way.open_fixed(&place, PORT, true),
+            });
         }
     }
     if addresses.is_empty() {

@@ -49,6 +49,11 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         net_admin: caps::has_cap(None, CapSet::Bounding, Capability::CAP_NET_ADMIN).unwrap_or(true),
         forwards: read("/proc/sys/net/ipv6/conf/all/forwarding").as_deref() == Some("1"),
         native,
+        addresses: addresses
+            .iter()
+            .map(|(address, _)| *address)
+            .filter(|address| is_global(*address) && !is_teredo(address))
+            .collect(),
         absent: Vec::new(),
         outside: None,
         teredo_links,

@@ -103,7 +103,10 @@ pub(crate) fn parse(text: &str) -> Vec<Unit> {
                     continue;
                 }
                 "Requires" | "BindsTo" => {
-                    unit.missing.extend(words());
+                    // Others are the manager's own, such as slices.
+                    let plain =
+                        |word: &String| word.ends_with(".service") && !word.contains(['\\', '"']);
+                    unit.missing.extend(words().filter(plain));
                     continue;
                 }
                 _ => continue,
