@@ -134,6 +134,12 @@ fn settings(chosen: Option<&Path>, socket: &Path) -> Settings {
         relay: relay.places.first().is_some(),
         firewall: firewall.places.first().is_some(),
     };
+    let is_drop_in = |place: &&config::Place| {
+        let folder = place.file.parent().and_then(Path::extension);
+        folder.is_some_and(|extension| extension == "d")
+    };
+    let servers_place = client.places.get("servers").filter(is_drop_in);
+    let servers_place = servers_place.map(ToString::to_string);
     let pairs = server.pairs.iter().flatten();
     let pairs = pairs.map(|pair| (Some(pair.address), pair.secondary));
     let pairs = std::iter::once((server.address, server.secondary)).chain(pairs);
@@ -146,6 +152,7 @@ fn settings(chosen: Option<&Path>, socket: &Path) -> Settings {
         mistakes: examined.mistakes,
         doubts: examined.doubts,
         has,
+        servers_place,
         serves: serves.flatten().collect(),
         relay_serve: relay.serve.unwrap_or_default(),
         server_serve: server.serve.unwrap_or_default(),

@@ -42,15 +42,19 @@ fn without_rules(seen: &Seen, reason: &str) -> Vec<Check> {
         }
     };
     let said = |id: Id, wanted: Trouble| match trouble(seen, wanted) {
-        Some(text) => Check::fail(id, text).fix("sudo teredo doctor"),
+        Some(text) => Check::fail(id, text).fix(seen.as_root("nft list ruleset")),
         None => unseen(id),
     };
     let port = match (
         trouble(seen, Trouble::Lost),
         trouble(seen, Trouble::Suspected),
     ) {
-        (Some(text), _) => Check::fail(id::FIREWALL_PORT, text).fix("sudo teredo doctor"),
-        (None, Some(text)) => Check::warn(id::FIREWALL_PORT, text).fix("sudo teredo doctor"),
+        (Some(text), _) => {
+            Check::fail(id::FIREWALL_PORT, text).fix(seen.as_root("nft list ruleset"))
+        }
+        (None, Some(text)) => {
+            Check::warn(id::FIREWALL_PORT, text).fix(seen.as_root("nft list ruleset"))
+        }
         (None, None) => unseen(id::FIREWALL_PORT),
     };
     let inside = match seen.status().and_then(|status| status.protected) {

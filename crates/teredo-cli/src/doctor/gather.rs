@@ -5,6 +5,7 @@ mod path;
 mod processes;
 mod service;
 mod units;
+mod way;
 mod ways;
 
 use std::net::Ipv4Addr;
@@ -185,6 +186,8 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
         })
     });
     let mut server = Server {
+        in_hosts: way::is_in_hosts(&name),
+        without_dns: way::without_dns(),
         name: Some(name),
         address,
         probe,
@@ -198,6 +201,10 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
         let name = link_of(vec![*local])?;
         Some(host::link(&name, 1))
     });
+    server.way = way::route(address.primary);
+    if let (Some(way), Some(link)) = (&server.way, &server.outside) {
+        server.deaf_neighbour = way::deaf_neighbour(way, address.primary, &link.name);
+    }
     // A neighbour, by whose address the kernel tells the link's own MTU.
     let neighbour = local
         .as_ref()

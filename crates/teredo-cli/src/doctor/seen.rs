@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) has: Roles,
     pub(crate) client: ClientSettings,
     pub(crate) firewall: FirewallSettings,
+    /// The file and the line of 'servers', if a drop-in sets it.
+    pub(crate) servers_place: Option<String>,
     /// The addresses that the settings give to this host's server, the second ones included.
     pub(crate) serves: Vec<Ipv4Addr>,
     /// The networks of 'serve', of a relay and of a server.
@@ -95,6 +97,10 @@ pub(crate) struct Host {
     /// Whether the kernel takes UDP_SEGMENT, and UDP_GRO.
     pub(crate) offload: [bool; 2],
     pub(crate) group_exists: bool,
+    /// The routers of the IPv4 default routes.
+    pub(crate) gateways: Vec<Ipv4Addr>,
+    /// Programs that mends may name, and that are here.
+    pub(crate) tools: Vec<String>,
 }
 
 /// A process by name and number.
@@ -349,6 +355,14 @@ pub(crate) struct Server {
     /// The address that this host sends from.
     pub(crate) local: Option<Result<Ipv4Addr, String>>,
     pub(crate) outside: Option<Link>,
+    /// The route that the kernel takes to it.
+    pub(crate) way: Option<Decision>,
+    /// The router on that way, or the server itself, which does not say where it is on the link (ARP).
+    pub(crate) deaf_neighbour: Option<Ipv4Addr>,
+    /// Whether /etc/hosts has its name.
+    pub(crate) in_hosts: bool,
+    /// The line of /etc/nsswitch.conf that keeps names from the DNS.
+    pub(crate) without_dns: Option<String>,
     /// The longest tunnel packet that travels in one piece, if it is shorter than 1280 bytes.
     pub(crate) path_limit: Option<u16>,
     /// The same for the first link.

@@ -16,7 +16,7 @@ use super::way::{ANY_PORT, Way};
 use crate::probe::finding::{Finding, Grade};
 use crate::settings::refused_address;
 use crate::text::{plain, span};
-use silence::{SECRET, SILENCES, second_address, unanswered};
+use silence::{SECRET, SILENCES, lossy, second_address, unanswered};
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
     let blocked = blocked(seen);
@@ -59,13 +59,21 @@ fn name(seen: &Seen) -> Check {
             Check::ok(id, format!("{shown} is {}", found.primary))
         };
     }
+    // The names of /etc/hosts alone are found.
+    let failed = ["name.unknown", "name.silent"];
+    if let Some(line) = &server.without_dns
+        && failed.iter().any(|id| server.found(id).is_some())
+    {
+        return Check::fail(id, format!("the name {shown} is not looked up in the DNS: '{}'", plain(line)))
+            .why("/etc/nsswitch.conf leaves 'dns' out, so programs find the names of /etc/hosts alone, whatever 'dig' says")
+            .fix(format!("sed -i 's/^hosts:.*/& dns/' /etc/nsswitch.conf\n{lookup}\n{}", seen.restart("client")));
+    }
     if let Some(finding) = server.found("name.unknown") {
-        return Check::fail(id, format!("the name {shown} leads nowhere: {}", plain(&finding.text)))
+        return Check::fail(id, format!("the name {shown} leads nowhere: {}", without_errno(&plain(&finding.text))))
             .why("the name service knows no IPv4 address of this name: it is misspelt in 'servers', or the server is gone")
             .fix(format!(
-                "{lookup}\n{}\n{}",
-                seen.set("server", "client", "servers", "[\"teredo.example.net\"]"),
-                seen.restart("client")
+                "{lookup}\n{}",
+                seen.set("server", "client", "servers", "[\"THE-RIGHT-NAME\"]"),
             ));
     }
     if let Some(finding) = server.found("name.silent") {
@@ -80,6 +88,14 @@ fn name(seen: &Seen) -> Check {
         .fix(format!("{lookup}\ncat /etc/resolv.conf"));
     }
     Check::skip(id, "the server was not looked up")
+}
+
+/// Without an error of the system behind it, which getaddrinfo leaves by chance.
+fn without_errno(text: &str) -> &str {
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].rsplit_once(": ").map_or(text, |(head, _)| head),
+        None => text,
+    }
 }
 
 fn address(seen: &Seen) -> Check {
@@ -181,6 +197,24 @@ fn address(seen: &Seen) -> Check {
     };
     let check =
         Check::fail(id, format!("a client does not use server {refused}")).why(refused.remedy);
+    let gateway = seen.server.way.as_ref().and_then(|way| way.gateway);
+    let is_given = seen.server.name.as_deref() == Some(&*found.primary.to_string());
+    let is_router =
+        gateway == Some(found.primary.into()) || seen.host.gateways.contains(&found.primary);
+    if found.primary.is_private() && is_router && !is_given && !seen.server.in_hosts {
+        return Check::fail(
+            id,
+            format!(
+                "the name service gives {} as the server's address, and that is this host's own gateway",
+                found.primary
+            ),
+        )
+        .why(
+            "a network that wants a login first (captive portal), or a router that answers every name, gives false \
+             addresses; no Teredo server is there",
+        )
+        .fix("cat /etc/resolv.conf # log in on a web page, or name another server of names there");
+    }
     if found.primary.is_private() {
         check.fix(format!(
             "{}\n{}",
@@ -222,7 +256,7 @@ fn blocked(seen: &Seen) -> Check {
         Err(_) if refused && !seen.is_qualified() => {
             return Check::fail(id, "a rule of this host drops datagrams to the server")
                 .why("the kernel does not let them out: \"Operation not permitted\"")
-                .fix("sudo teredo doctor");
+                .fix(seen.as_root("nft list ruleset"));
         }
         Err(reason) if seen.root => return Check::skip(id, plain(reason)),
         Err(_) => return Check::needs_root(id, "the rules of this host's firewalls"),
@@ -355,12 +389,18 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
             .why(plain(reason))
             .fix(SECRET);
         }
+        if let Some(check) = lossy(seen, primary) {
+            return check;
+        }
         let times = format!(
             "{primary} answers in {}, {secondary} in {}",
             span(one),
             span(other)
         );
         return Check::ok(id, times);
+    }
+    if let Some(check) = lossy(seen, primary) {
+        return check;
     }
     if seen.is_qualified() {
         return match seen.server.silent_half() {

@@ -26,6 +26,15 @@ impl Seen {
         format!("{text} {command}")
     }
 
+    /// The doctor as root, who sees more, or the next step of somebody who is root.
+    pub(crate) fn as_root(&self, otherwise: &str) -> String {
+        if self.root {
+            otherwise.to_owned()
+        } else {
+            format!("sudo {}", self.teredo("doctor"))
+        }
+    }
+
     /// Whether systemd has this unit.
     pub(crate) fn has_unit(&self, name: &str) -> bool {
         self.unit(name).is_some()

@@ -60,6 +60,7 @@ pub(super) fn healthy() -> Seen {
             },
             client,
             firewall: FirewallSettings::new(Default::default(), Default::default(), socket.clone()),
+            servers_place: None,
             serves: Vec::new(),
             relay_serve: Vec::new(),
             server_serve: Vec::new(),
@@ -84,6 +85,8 @@ pub(super) fn healthy() -> Seen {
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             offload: [true; 2],
             group_exists: true,
+            gateways: Vec::new(),
+            tools: vec!["traceroute".into(), "tracepath".into()],
         },
         service: Service {
             socket,

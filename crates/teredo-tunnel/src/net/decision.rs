@@ -29,6 +29,8 @@ const MOST: usize = 200_000;
 pub struct Decision {
     /// The interface; none: they go nowhere.
     pub link: Option<u32>,
+    /// The router, if the destination is not on the link.
+    pub gateway: Option<IpAddr>,
     /// The priority of the rule, if it could be found.
     pub rule: Option<u32>,
     /// Its table.
@@ -71,9 +73,13 @@ pub fn decide(destination: IpAddr, source: Option<IpAddr>) -> io::Result<Decisio
     );
     // The kernel is right if both differ.
     Ok(match (found, told) {
-        (Some(route), Some(told)) if told.link == Some(route.link) => told,
+        (Some(route), Some(told)) if told.link == Some(route.link) => Decision {
+            gateway: route.gateway,
+            ..told
+        },
         (Some(route), _) => Decision {
             link: Some(route.link),
+            gateway: route.gateway,
             rule: None,
             table: route.table,
             destination: None,
@@ -83,6 +89,7 @@ pub fn decide(destination: IpAddr, source: Option<IpAddr>) -> io::Result<Decisio
         (None, Some(told)) if told.link.is_none() => told,
         (None, _) => Decision {
             link: None,
+            gateway: None,
             rule: None,
             table: MAIN,
             destination: None,
@@ -106,6 +113,7 @@ fn follow(
         let refused = |kind| {
             Some(Decision {
                 link: None,
+                gateway: None,
                 rule: Some(priority),
                 table: 0,
                 destination: None,
@@ -143,6 +151,7 @@ fn follow(
         }
         return Some(Decision {
             link: link(best),
+            gateway: None,
             rule: Some(priority),
             table,
             destination: Some((address(best, destination), length)),

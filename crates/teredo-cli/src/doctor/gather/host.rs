@@ -2,8 +2,9 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv6Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
@@ -71,6 +72,12 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         gai: fs::read_to_string("/etc/gai.conf").ok(),
         now: SystemTime::now(),
         offload: offload(),
+        gateways: gateways(),
+        tools: ["traceroute", "tracepath", "conntrack"]
+            .into_iter()
+            .filter(|tool| is_here(tool))
+            .map(str::to_owned)
+            .collect(),
         group_exists: matches!(Group::from_name("teredo"), Ok(Some(_))),
     }
 }
@@ -209,6 +216,35 @@ fn default_route(addresses: &[(Ipv6Addr, String)]) -> Option<String> {
             .then(|| (*link).to_owned())
     };
     table.lines().find_map(row)
+}
+
+/// The routers of the IPv4 default routes.
+fn gateways() -> Vec<Ipv4Addr> {
+    let table = read("/proc/thread-self/net/route").unwrap_or_default();
+    let row = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [_, "00000000", gateway, ..] = words.as_slice() else {
+            return None;
+        };
+        let gateway = u32::from_str_radix(gateway, 16).ok()?;
+        (gateway != 0).then(|| Ipv4Addr::from(gateway.to_ne_bytes()))
+    };
+    table.lines().skip(1).filter_map(row).collect()
+}
+
+/// Whether a program is in one of the usual folders.
+fn is_here(program: &str) -> bool {
+    let folders = [
+        "/usr/sbin",
+        "/sbin",
+        "/usr/bin",
+        "/bin",
+        "/usr/local/bin",
+        "/usr/local/sbin",
+    ];
+    folders
+        .iter()
+        .any(|folder| Path::new(folder).join(program).exists())
 }
 
 /// The UDP ports of IPv4, with the inodes of their sockets.

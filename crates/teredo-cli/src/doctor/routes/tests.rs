@@ -18,6 +18,7 @@ fn tun() -> Link {
 fn to(link: u32) -> Decision {
     Decision {
         link: Some(link),
+        gateway: None,
         rule: Some(32_766),
         table: 254,
         destination: Some((IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0)),

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use teredo::wire::PORT;
 
 use crate::doctor::check::{Check, id};
+use crate::doctor::host::is_full;
 use crate::doctor::seen::Seen;
 use crate::doctor::shell::quote;
 use crate::text::plain;
@@ -41,6 +42,18 @@ pub(super) const SILENCES: [&str; 13] = [
 pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Check {
     let id = id::SERVER_ANSWERS;
     let finding = SILENCES.iter().find_map(|id| seen.server.found(id));
+    // If somebody on the way speaks, the way is open.
+    const QUIET: [&str; 4] = [
+        "server.silent",
+        "server.unreachable",
+        "server.blocked-here",
+        "primary.silent",
+    ];
+    if finding.is_none_or(|finding| QUIET.contains(&finding.id))
+        && let Some(check) = here(seen, primary)
+    {
+        return check;
+    }
     let Some(finding) = finding else {
         return match &seen.server.probe {
             Some(_) => Check::fail(id, format!("not every answer of {primary} came in time"))
@@ -85,22 +98,136 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
         )
         .fix(format!("on {primary}, as root: ss -lunp 'sport = :{PORT}'; or {OTHER}")),
         "server.prohibited" => check("a router or a firewall on the way says so: neither this host nor the server's process is to blame")
-            .fix(format!("let UDP port {PORT} pass there; 'traceroute -n -U -p {PORT} {primary}' shows the way")),
+            .fix(format!("let UDP port {PORT} pass there; this shows the way: {}", trace(seen, primary))),
         "server.unreachable" => check("a router says so, or this host itself: there is no way to the address")
-            .fix(format!("ip route get {primary}\ntraceroute -n -U -p {PORT} {primary}")),
+            .fix(format!("ip route get {primary}\n{}", trace(seen, primary))),
+        "server.blocked-here" if is_full(seen) => Check::skip(
+            id,
+            "the kernel has no room for another connection, so it does not send (host.conntrack)",
+        ),
         "server.blocked-here" => check("the kernel does not let the doctor's own datagram out")
-            .fix("sudo teredo doctor"),
+            .fix(seen.as_root("nft monitor trace")),
         "secondary.silent" => check(
             "a client asks both, to tell a symmetric NAT. The second address is not on the server, is another one, or a \
              firewall drops it",
         )
         .fix(second_address(primary, secondary)),
-        "server.silent" => Check::fail(id, format!("nothing comes back from {primary}, and nobody says why"))
-            .why(format!(
-                "a router or a firewall on the way drops UDP (port {PORT} or all of it), or the host is off, or the \
-                 address is wrong; this host's own rules let it through"
-            ))
-            .fix(format!("traceroute -n -U -p {PORT} {primary}")),
+        "server.silent" => {
+            let check = Check::fail(id, format!("nothing comes back from {primary}, and nobody says why"));
+            let (hint, fix) = origin(seen).unzip();
+            check
+                .why(format!(
+                    "{}a router or a firewall on the way drops UDP (port {PORT} or all of it), or the host is off, or the \
+                     address is wrong; this host's own rules let it through",
+                    hint.unwrap_or_default()
+                ))
+                .fix(fix.unwrap_or_else(|| trace(seen, primary)))
+        }
         _ => check("a client does not qualify with it").fix(finding.fix),
     }
+}
+
+/// Shows the way to the server, by a program that is here.
+fn trace(seen: &Seen, primary: Ipv4Addr) -> String {
+    let has = |tool: &str| seen.host.tools.iter().any(|found| found == tool);
+    if has("traceroute") {
+        format!("traceroute -n -U -p {PORT} {primary}")
+    } else if has("tracepath") {
+        format!("tracepath -n {primary}")
+    } else {
+        format!(
+            "ping -c 3 {primary} # the package 'traceroute' shows the way: traceroute -n -U -p {PORT} {primary}"
+        )
+    }
+}
+
+/// Faults of this host on the way to the server, which no answer could tell.
+fn here(seen: &Seen, primary: Ipv4Addr) -> Option<Check> {
+    let id = id::SERVER_ANSWERS;
+    let link = seen
+        .server
+        .outside
+        .as_ref()
+        .map_or("its link", |link| &link.name);
+    if let Some(hop) = seen.server.deaf_neighbour {
+        let who = if hop == primary { "server" } else { "gateway" };
+        return Some(
+            Check::fail(id, format!("the {who} {hop} does not answer on {}", plain(link)))
+                .why(
+                    "this host asks there for its hardware address (ARP) and hears nothing: the address of the gateway in \
+                     the network's settings is wrong, or the host is off, or the cable or the Wi-Fi leads elsewhere. No \
+                     firewall rule is to blame; 'ip route replace default via GATEWAY' corrects it until the next start",
+                )
+                .fix(format!(
+                    "ip -4 route\nip neigh show dev {}",
+                    quote(link)
+                )),
+        );
+    }
+    let way = seen.server.way.as_ref()?;
+    // The table of local addresses is no detour.
+    const LOCAL: u32 = 255;
+    let rule = way
+        .rule
+        .filter(|_| !way.is_usual() && way.table != LOCAL && way.table != 0)?;
+    let by = if way.link.is_some() {
+        format!("leave by {}", plain(link))
+    } else {
+        "go nowhere".to_owned()
+    };
+    Some(
+        Check::fail(
+            id,
+            format!(
+                "nothing comes back from {primary}: packets to it {by}, because the rule of priority {rule} leads to table {}",
+                way.table
+            ),
+        )
+        .why("a VPN that has ended may have left the rule, or one that runs does not carry this UDP; without the rule, the usual routes apply")
+        .fix(format!("ip rule show\nip route show table {table}\nip rule del priority {rule}", table = way.table)),
+    )
+}
+
+/// Where the address comes from, if that may be the mistake, and the commands that show and change it.
+fn origin(seen: &Seen) -> Option<(String, String)> {
+    let name = seen.server.name.as_deref()?;
+    if seen.server.in_hosts {
+        return Some((
+            format!(
+                "the address of {} is from /etc/hosts, and may be an old one; or ",
+                plain(name)
+            ),
+            format!("grep -n {name} /etc/hosts", name = quote(name)),
+        ));
+    }
+    let place = seen.settings.servers_place.as_deref()?;
+    Some((
+        format!(
+            "the server {} is set in {}, which comes after the main file; or ",
+            plain(name),
+            plain(place)
+        ),
+        format!(
+            "cat {}",
+            quote(place.rsplit_once(':').map_or(place, |(file, _)| file))
+        ),
+    ))
+}
+
+/// Answers to a part of what was sent: neither end is to blame.
+pub(super) fn lossy(seen: &Seen, primary: Ipv4Addr) -> Option<Check> {
+    let [sent, lost] = seen.server.probe.as_ref()?.lost;
+    // One may get lost on any day.
+    (lost >= 2 && lost * 4 >= sent).then_some(())?;
+    Some(
+        Check::warn(
+            id::SERVER_ANSWERS,
+            format!("{lost} of {sent} datagrams to server {primary} were lost, they or their answers"),
+        )
+        .why(
+            "the path loses packets, such as a weak Wi-Fi or a line that is full: the client qualifies late, loses its \
+             state now and then, and is slow",
+        )
+        .fix(format!("ping -c 20 -i 0.2 {primary}")),
+    )
 }
