@@ -154,6 +154,7 @@ fn settings(chosen: Option<&Path>, socket: &Path) -> Settings {
         has,
         servers_place,
         serves: serves.flatten().collect(),
+        server_secrets: server.secret_file,
         relay_serve: relay.serve.unwrap_or_default(),
         server_serve: server.serve.unwrap_or_default(),
         host_relay: relay.host == Some(true),

@@ -196,6 +196,9 @@ pub(crate) mod id {
         RELAY_SERVE = "relay.serve",
             "whether the networks that a relay or a server serves are those of this host",
             "correct 'serve'";
+        SERVER_SECRETS = "server.secrets",
+            "whether the server of this host has read its file of secrets since it changed",
+            "'systemctl reload teredo-server'";
     }
 }
 

@@ -19,11 +19,12 @@ use teredo_node::ServerName;
 use teredo_tunnel::net::{local_address, path_limit};
 
 use super::rules::legacy::Legacy;
-use super::rules::packet::Link;
+use super::rules::packet::{Link, STRANGER};
 use super::rules::ruleset::Ruleset;
 use super::rules::walk::Rules;
 use super::seen::{Process, Seen, Server, Service, Settings, Unanswered, Ways, instance_of};
 use crate::args::DEFAULT_CONFIG;
+use crate::secret;
 use crate::server::is_own;
 use crate::settings::SERVER_SOCKET;
 
@@ -136,6 +137,8 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         .into_iter()
         .partition(|&address| is_own(address));
     seen.host.absent = absent;
+    seen.host.secrets = seen.settings.server_secrets.as_deref().and_then(secrets);
+    seen.host.strict = strict(&seen, &present);
     seen.host.outside = link_of(present).or_else(|| {
         const ETHERNET: u16 = 1;
         let mut links = seen.host.links.iter();
@@ -143,6 +146,26 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         Some(link.name.clone())
     });
     seen
+}
+
+/// The number of clients in a file of secrets, if it can be read.
+fn secrets(file: &Path) -> Option<u64> {
+    let entries = secret::read(file).ok()?;
+    u64::try_from(entries.len()).ok()
+}
+
+/// Addresses that strangers cannot reach, by the interface that leads to them.
+fn strict(seen: &Seen, serves: &[Ipv4Addr]) -> Vec<(Ipv4Addr, String, String)> {
+    let out = way::route(STRANGER).and_then(|way| way.link);
+    let mut links = seen.host.links.iter();
+    let Some(out) = out.and_then(|index| links.find(|link| link.index == index)) else {
+        return Vec::new();
+    };
+    let own = serves
+        .iter()
+        .filter_map(|&address| Some((address, link_of(vec![address])?)));
+    let own: Vec<_> = own.collect();
+    host::strict(&own, &out.name)
 }
 
 /// The interface that has one of these addresses.

@@ -94,13 +94,10 @@ fn ipv6(seen: &Seen) -> Check {
                 "the tunnel's interface can have no address; a file in /etc/sysctl.d or /etc/sysctl.conf may set it \
                  again at the next start",
             )
-            .fix(
-                names
-                    .iter()
-                    .map(|name| format!("sysctl -w {name}=0"))
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            ),
+            .fix({
+                let keys: Vec<_> = names.iter().map(|name| (name.as_str(), "0")).collect();
+                seen.sysctl(&keys)
+            }),
     }
 }
 

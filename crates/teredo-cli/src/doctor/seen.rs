@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     /// The networks of 'serve', of a relay and of a server.
     pub(crate) relay_serve: Vec<Prefix>,
     pub(crate) server_serve: Vec<Prefix>,
+    /// The server's file of secrets.
+    pub(crate) server_secrets: Option<PathBuf>,
     /// Whether the relay of this host serves it alone.
     pub(crate) host_relay: bool,
 }
@@ -99,6 +101,15 @@ pub(crate) struct Host {
     pub(crate) group_exists: bool,
     /// The routers of the IPv4 default routes.
     pub(crate) gateways: Vec<Ipv4Addr>,
+    /// Whether /proc/sys is mounted read-only.
+    pub(crate) sysctl_is_fixed: bool,
+    /// The group of the client that this user is in, and this session is not, because it is older.
+    pub(crate) stale_group: Option<String>,
+    /// Addresses of this host's server for which the kernel takes no strangers' packets (rp_filter = 1): the address, its
+    /// interface, and the one by which answers leave.
+    pub(crate) strict: Vec<(Ipv4Addr, String, String)>,
+    /// The number of clients in the server's file of secrets.
+    pub(crate) secrets: Option<u64>,
     /// Programs that mends may name, and that are here.
     pub(crate) tools: Vec<String>,
 }
@@ -172,6 +183,15 @@ pub(crate) struct Service {
     /// The process behind the socket.
     pub(crate) pid: Option<u32>,
     pub(crate) uid: Option<u32>,
+    /// The part of the socket's file system that is used up, as `df` names it.
+    pub(crate) full: Option<Full>,
+}
+
+/// The two ways in which a file system can be full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Space,
+    Inodes,
 }
 
 impl Service {

@@ -27,6 +27,7 @@ pub(super) fn judge(seen: &Seen) -> Vec<Check> {
         blocked,
         answers(seen, is_blocked),
         conforms(seen),
+        secrets(seen),
     ]
 }
 
@@ -325,6 +326,19 @@ fn serving(seen: &Seen) -> Check {
     let Ok(rules) = &seen.rules else {
         return Check::needs_root(id, "the rules of this host's firewalls");
     };
+    if let Some((address, link, out)) = seen.host.strict.first() {
+        return Check::fail(
+            id,
+            format!("the kernel drops what clients send to {address}: rp_filter of {} is strict (1)", plain(link)),
+        )
+        .why(format!(
+            "packets come by {}, and answers to them leave by {}; strict filtering takes only packets whose answers leave \
+             by the same interface (RFC 3704). A line in /etc/sysctl.d keeps the loose one",
+            plain(link),
+            plain(out)
+        ))
+        .fix(seen.sysctl(&[(&format!("net.ipv4.conf.{}.rp_filter", link.replace('.', "/")), "2")]));
+    }
     let way = Way::new(seen, rules);
     let addresses = seen.serves();
     for address in &addresses {
@@ -429,6 +443,24 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
         return Check::skip(id, "there is no way to it (host.route)");
     }
     unanswered(seen, primary, secondary)
+}
+
+fn secrets(seen: &Seen) -> Check {
+    let id = id::SERVER_SECRETS;
+    let loaded = seen.status().and_then(|status| status.known_clients);
+    match (loaded, seen.host.secrets) {
+        (Some(loaded), Some(found)) if loaded != found => Check::warn(
+            id,
+            format!("the server knows {loaded} clients, and its file of secrets has {found}"),
+        )
+        .why("it reads the file when it starts, and when it is told to; clients that it does not know get no answer")
+        .fix(match seen.running("server").next() {
+            Some(process) if process.unit.is_none() => format!("kill -HUP {}", process.pid),
+            _ => "systemctl reload teredo-server".to_owned(),
+        }),
+        (Some(loaded), _) => Check::ok(id, format!("the server knows {loaded} clients")),
+        (None, _) => Check::ok(id, "no server of this host has a file of secrets"),
+    }
 }
 
 fn conforms(seen: &Seen) -> Check {

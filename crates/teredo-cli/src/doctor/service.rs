@@ -7,7 +7,7 @@ use teredo::wire::PORT;
 use teredo_notify::types::{Phase, Role};
 
 use super::check::{Check, id};
-use super::seen::{Seen, SocketFile, Unanswered};
+use super::seen::{Full, Seen, SocketFile, Unanswered};
 use super::shell::quote;
 use crate::text::plain;
 use tunnel::{interface, port, rival};
@@ -121,6 +121,21 @@ fn socket(seen: &Seen) -> Check {
         (_, SocketFile::NotASocket) => Check::fail(id, format!("{path} is a file, and not a socket"))
             .why("the service does not replace a file that is not its own, so it does not start")
             .fix(format!("rm {typed}\n{start}")),
+        (Unanswered::Missing, _) if service.full.is_some() => {
+            let folder = service.socket.ancestors().nth(2).unwrap_or(&service.socket);
+            let folder = quote(&folder.display().to_string());
+            let (what, option) = match service.full {
+                Some(Full::Inodes) => ("inodes", "--inodes "),
+                _ => ("space", ""),
+            };
+            Check::fail(id, format!("no {daemon} runs: the file system of {path} has no {what} left"))
+                .why(format!(
+                    "the {daemon} cannot make its socket there; delete what fills it, or give the file system more"
+                ))
+                .fix(format!(
+                    "df {option}{folder}\ndu -x {option}{folder} | sort -n | tail -n 8\n{start}"
+                ))
+        }
         (Unanswered::Missing, _) => Check::fail(id, format!("no {daemon} runs: there is no socket {path}"))
             .why(format!("the {daemon} makes its socket when it starts"))
             .fix(start),
@@ -154,7 +169,12 @@ fn group(seen: &Seen) -> Check {
     if wanted.is_none_or(|name| name == "teredo") {
         // Without the group, only root controls a client that was started by hand.
         return match (seen.host.group_exists, seen.has_unit("teredo-client")) {
-            (true, _) => Check::ok(id, "members of the group 'teredo' control the client"),
+            (true, _) => match &seen.host.stale_group {
+                Some(group) => Check::warn(id, format!("this session is older than this user's membership of the group '{group}'"))
+                    .why("the client does not take its orders yet: log in again; until then, this gives a shell with the group")
+                    .fix(format!("newgrp {group}")),
+                None => Check::ok(id, "members of the group 'teredo' control the client"),
+            },
             (false, true) => {
                 Check::fail(id, "this host has no group 'teredo', which the units name")
                     .why("the units run as that user and group, and do not start without")

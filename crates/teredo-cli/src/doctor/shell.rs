@@ -35,6 +35,26 @@ impl Seen {
         }
     }
 
+    /// Whether a program that a mend may name is here.
+    pub(crate) fn has_tool(&self, tool: &str) -> bool {
+        self.host.tools.iter().any(|found| found == tool)
+    }
+
+    /// Sets keys of sysctl. In a container, whose /proc/sys may not be written, the command that starts it does so.
+    pub(crate) fn sysctl(&self, keys: &[(&str, &str)]) -> String {
+        if self.host.sysctl_is_fixed {
+            let options = keys
+                .iter()
+                .map(|(key, value)| format!("--sysctl {key}={value}"));
+            let options: Vec<_> = options.collect();
+            return format!("start the container with {}", options.join(" "));
+        }
+        let lines = keys
+            .iter()
+            .map(|(key, value)| format!("sysctl -w {key}={value}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// Whether systemd has this unit.
     pub(crate) fn has_unit(&self, name: &str) -> bool {
         self.unit(name).is_some()

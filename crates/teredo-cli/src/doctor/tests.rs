@@ -64,6 +64,7 @@ pub(super) fn healthy() -> Seen {
             serves: Vec::new(),
             relay_serve: Vec::new(),
             server_serve: Vec::new(),
+            server_secrets: None,
             host_relay: false,
         },
         host: Host {
@@ -86,6 +87,10 @@ pub(super) fn healthy() -> Seen {
             offload: [true; 2],
             group_exists: true,
             gateways: Vec::new(),
+            sysctl_is_fixed: false,
+            stale_group: None,
+            strict: Vec::new(),
+            secrets: None,
             tools: vec!["traceroute".into(), "tracepath".into()],
         },
         service: Service {
@@ -98,6 +103,7 @@ pub(super) fn healthy() -> Seen {
             status: Ok(Box::new(status)),
             pid: Some(6),
             uid: Some(0),
+            full: None,
         },
         processes: Vec::new(),
         units: Units::NoManager,
@@ -183,7 +189,7 @@ fn the_names_are_unique_words_and_stay() {
         server.blocked server.answers server.conforms nat.mapping nat.filtering nat.port nat.hairpin nat.lifetime \
         nat.carrier path.mtu path.offload firewall.agent firewall.way firewall.set firewall.table firewall.port \
         firewall.shadowed firewall.stale firewall.discovery firewall.upnp firewall.icmpv6 firewall.inside \
-        firewall.legacy firewall.tunnel host.route6 relay.route relay.serve";
+        firewall.legacy firewall.tunnel host.route6 relay.route relay.serve server.secrets";
     for name in published.split_whitespace() {
         assert!(names.contains(name), "{name} is gone");
     }

@@ -18,7 +18,7 @@ pub(crate) fn refer(seen: &Seen, checks: &mut [Check]) {
     }
     for check in checks.iter_mut().filter(|check| check.is_trouble()) {
         let of_table = check.what.contains(TABLE) || check.fix.contains(TABLE);
-        if of_table || check.id == "firewall.agent" {
+        if of_table || check.id.starts_with("firewall.") {
             check.why = "firewalld is in panic mode: it drops every packet of this host until that is turned off".into();
             check.fix = "firewall-cmd --panic-off".into();
         }

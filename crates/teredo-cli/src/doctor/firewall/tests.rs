@@ -128,7 +128,7 @@ fn panic_mode_is_turned_off() {
             "chain 'inet firewalld_policy_drop raw_output'",
         )
         .fix("x"),
-        Check::fail(id::FIREWALL_INSIDE, "something else").fix("y"),
+        Check::fail(id::SERVER_NAME, "something else").fix("y"),
     ];
     panic::refer(&seen, &mut checks);
     assert_eq!(checks[0].fix, "firewall-cmd --panic-off");

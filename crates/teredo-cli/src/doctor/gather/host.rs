@@ -73,6 +73,10 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         now: SystemTime::now(),
         offload: offload(),
         gateways: gateways(),
+        sysctl_is_fixed: sysctl_is_fixed(),
+        stale_group: stale_group("teredo"),
+        strict: Vec::new(),
+        secrets: None,
         tools: ["traceroute", "tracepath", "conntrack"]
             .into_iter()
             .filter(|tool| is_here(tool))
@@ -216,6 +220,39 @@ fn default_route(addresses: &[(Ipv6Addr, String)]) -> Option<String> {
             .then(|| (*link).to_owned())
     };
     table.lines().find_map(row)
+}
+
+/// A container may see the settings of its network, and not change them.
+fn sysctl_is_fixed() -> bool {
+    let found = rustix::fs::statvfs("/proc/sys/net");
+    found.is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}
+
+/// The group, if /etc/group has this user in it and this process is not.
+fn stale_group(name: &str) -> Option<String> {
+    let group = Group::from_name(name).ok()??;
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok()??;
+    if user.uid.is_root() || !group.mem.contains(&user.name) {
+        return None;
+    }
+    let own = nix::unistd::getgroups().ok()?;
+    let has = own.contains(&group.gid) || nix::unistd::getegid() == group.gid;
+    (!has).then(|| name.to_owned())
+}
+
+/// The addresses whose interface takes only packets that would be answered by the same one (RFC 3704), while others leave.
+pub(super) fn strict(serves: &[(Ipv4Addr, String)], out: &str) -> Vec<(Ipv4Addr, String, String)> {
+    let filter = |link: &str| {
+        let text = read(&format!("/proc/sys/net/ipv4/conf/{link}/rp_filter"));
+        text.and_then(|text| text.parse::<u8>().ok()).unwrap_or(0)
+    };
+    let all = filter("all");
+    let strict = serves.iter().filter(|(_, link)| {
+        link != out && link != "lo" && !link.contains('/') && all.max(filter(link)) == 1
+    });
+    strict
+        .map(|(address, link)| (*address, link.clone(), out.to_owned()))
+        .collect()
 }
 
 /// The routers of the IPv4 default routes.

@@ -17,8 +17,9 @@ pub(super) fn second_address(primary: Ipv4Addr, secondary: Ipv4Addr) -> String {
     )
 }
 
-pub(super) const SECRET: &str = "compare the line in the client's 'secret_file' with that in the server's; then \
-                      'systemctl reload teredo-client'";
+pub(super) const SECRET: &str = "compare the line in the client's 'secret_file' with that in the server's; if it was added of late, \
+                                 the server may not have read it: 'systemctl reload teredo-server' there; then \
+                                 'systemctl reload teredo-client'";
 
 const OTHER: &str = "ask the server's operator, or name another one under 'servers'";
 
@@ -129,10 +130,9 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
 
 /// Shows the way to the server, by a program that is here.
 fn trace(seen: &Seen, primary: Ipv4Addr) -> String {
-    let has = |tool: &str| seen.host.tools.iter().any(|found| found == tool);
-    if has("traceroute") {
+    if seen.has_tool("traceroute") {
         format!("traceroute -n -U -p {PORT} {primary}")
-    } else if has("tracepath") {
+    } else if seen.has_tool("tracepath") {
         format!("tracepath -n {primary}")
     } else {
         format!(

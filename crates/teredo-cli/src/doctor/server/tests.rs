@@ -211,3 +211,34 @@ fn a_captive_portal_is_no_private_server() {
     let found = check(&seen, id::SERVER_ADDRESS);
     assert!(found.fix.contains("allow_private"), "{found:?}");
 }
+
+#[test]
+fn what_keeps_clients_from_this_hosts_server_is_named() {
+    let mut seen = healthy();
+    seen.settings.has = crate::doctor::seen::Roles {
+        server: true,
+        ..Default::default()
+    };
+    let status = seen.status_mut();
+    status.role = teredo_notify::types::Role::Server;
+    status.known_clients = Some(1);
+    seen.host.secrets = Some(1);
+    assert_eq!(check(&seen, id::SERVER_SECRETS).result, Verdict::Ok);
+    seen.host.secrets = Some(2);
+    let found = check(&seen, id::SERVER_SECRETS);
+    assert_eq!(
+        (found.result, &*found.fix),
+        (Verdict::Warn, "systemctl reload teredo-server")
+    );
+    let second = Ipv4Addr::new(192, 0, 2, 46);
+    seen.host.strict = vec![(second, "eth1".into(), "eth0".into())];
+    let found = check(&seen, id::SERVER_BLOCKED);
+    assert_eq!(found.result, Verdict::Fail, "{found:?}");
+    assert_eq!(found.fix, "sysctl -w net.ipv4.conf.eth1.rp_filter=2");
+    seen.host.sysctl_is_fixed = true;
+    let found = check(&seen, id::SERVER_BLOCKED);
+    assert_eq!(
+        found.fix,
+        "start the container with --sysctl net.ipv4.conf.eth1.rp_filter=2"
+    );
+}

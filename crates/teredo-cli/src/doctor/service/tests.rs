@@ -450,3 +450,26 @@ fn a_drop_in_that_keeps_a_unit_from_its_work_is_named() {
         );
     }
 }
+
+#[test]
+fn a_full_file_system_and_an_old_session_are_named() {
+    let mut seen = healthy();
+    seen.host.stale_group = Some("teredo".into());
+    let found = check(&seen, id::SERVICE_GROUP);
+    assert_eq!(
+        (found.result, &*found.fix),
+        (Verdict::Warn, "newgrp teredo")
+    );
+    assert!(found.why.contains("log in again"), "{found:?}");
+    seen.service.status = Err(Unanswered::Missing);
+    seen.service.file = SocketFile::Missing;
+    for (full, named, shown) in [
+        (Full::Inodes, "no inodes left", "df --inodes /run\n"),
+        (Full::Space, "no space left", "df /run\n"),
+    ] {
+        seen.service.full = Some(full);
+        let found = check(&seen, id::SERVICE_SOCKET);
+        assert!(found.what.contains(named), "{found:?}");
+        assert!(found.fix.starts_with(shown), "{found:?}");
+    }
+}
