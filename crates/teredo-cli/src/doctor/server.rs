@@ -92,7 +92,7 @@ fn name(seen: &Seen) -> Check {
 }
 
 /// Without an error of the system behind it, which getaddrinfo leaves by chance.
-fn without_errno(text: &str) -> &str {
+pub(super) fn without_errno(text: &str) -> &str {
     match text.rfind(" (os error ") {
         Some(end) => text[..end].rsplit_once(": ").map_or(text, |(head, _)| head),
         None => text,

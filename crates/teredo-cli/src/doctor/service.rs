@@ -8,6 +8,7 @@ use teredo_notify::types::{Phase, Role};
 
 use super::check::{Check, id};
 use super::seen::{Full, Seen, SocketFile, Unanswered};
+use super::server::without_errno;
 use super::shell::quote;
 use crate::text::plain;
 use tunnel::{interface, port, rival};
@@ -257,6 +258,11 @@ fn state(seen: &Seen) -> Check {
         return Check::skip(id, "no service answers");
     };
     let reason = status.reason.as_deref().map(plain).unwrap_or_default();
+    let reason = if reason.contains("cannot resolve") {
+        without_errno(&reason).to_owned()
+    } else {
+        reason
+    };
     match status.state {
         Phase::Qualified => {
             let what = match status.address {

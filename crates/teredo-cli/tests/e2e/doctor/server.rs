@@ -12,7 +12,11 @@ fn a_name_that_leads_nowhere_is_named() {
         "mount --bind {0} /etc/hosts; printf 'hosts: files\\n' > {0}.nss; mount --bind {0}.nss /etc/nsswitch.conf",
         empty.display()
     ));
-    findings.names("server.name", "fail", &["teredo.invalid", "misspelt"]);
+    findings.names(
+        "server.name",
+        "fail",
+        &["teredo.invalid", "'hosts: files'", "nsswitch.conf"],
+    );
     findings.names("server.answers", "skip", &[]);
 }
 
@@ -188,7 +192,7 @@ fn a_symmetric_nat_is_named() {
     let host = world.left.host("alice").unwrap();
     let patient = Patient::new(&world, host, SETTINGS);
     let findings = patient.ask();
-    findings.names("nat.mapping", "fail", &["symmetric", "full cone"]);
+    findings.names("nat.mapping", "warn", &["symmetric", "full cone"]);
     findings.names("server.answers", "ok", &[]);
     {
         let old = patient.client(&["--protect", "--nat-traversal", "rfc4380"]);
