@@ -326,6 +326,8 @@ pub(crate) struct Unit {
     pub(crate) private_network: bool,
     /// The program that it starts.
     pub(crate) program: String,
+    /// Whether there is no such file. Between two starts, the exit status of the last one is not to be had.
+    pub(crate) lacks_program: bool,
     /// The files of the administrator that change it, and the text of each.
     pub(crate) drop_ins: Vec<(String, String)>,
     /// Units that it needs, and that do not exist.

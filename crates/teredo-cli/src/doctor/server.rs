@@ -451,7 +451,7 @@ fn secrets(seen: &Seen) -> Check {
     match (loaded, seen.host.secrets) {
         (Some(loaded), Some(found)) if loaded != found => Check::warn(
             id,
-            format!("the server knows {loaded} clients, and its file of secrets has {found}"),
+            format!("the server knows {loaded} of the {found} clients in its file of secrets"),
         )
         .why("it reads the file when it starts, and when it is told to; clients that it does not know get no answer")
         .fix(match seen.running("server").next() {

@@ -123,19 +123,12 @@ fn socket(seen: &Seen) -> Check {
             .why("the service does not replace a file that is not its own, so it does not start")
             .fix(format!("rm {typed}\n{start}")),
         (Unanswered::Missing, _) if service.full.is_some() => {
-            let folder = service.socket.ancestors().nth(2).unwrap_or(&service.socket);
-            let folder = quote(&folder.display().to_string());
-            let (what, option) = match service.full {
-                Some(Full::Inodes) => ("inodes", "--inodes "),
-                _ => ("space", ""),
-            };
-            Check::fail(id, format!("no {daemon} runs: the file system of {path} has no {what} left"))
+            let (what, commands) = unit::room(&service.socket, service.full.unwrap_or(Full::Space));
+            Check::fail(id, format!("no {daemon} runs: {what}"))
                 .why(format!(
                     "the {daemon} cannot make its socket there; delete what fills it, or give the file system more"
                 ))
-                .fix(format!(
-                    "df {option}{folder}\ndu -x {option}{folder} | sort -n | tail -n 8\n{start}"
-                ))
+                .fix(format!("{commands}\n{start}"))
         }
         (Unanswered::Missing, _) => Check::fail(id, format!("no {daemon} runs: there is no socket {path}"))
             .why(format!("the {daemon} makes its socket when it starts"))
@@ -311,7 +304,11 @@ fn forwarding(seen: &Seen) -> Check {
     }
     Check::fail(id, "this host does not forward IPv6, so its relay carries nothing")
         .why("net.ipv6.conf.all.forwarding is 0; a line in /etc/sysctl.d keeps it on")
-        .fix("sysctl -w net.ipv6.conf.all.forwarding=1\necho net.ipv6.conf.all.forwarding=1 > /etc/sysctl.d/60-teredo-relay.conf")
+        .fix(if seen.host.sysctl_is_fixed {
+            seen.sysctl(&[("net.ipv6.conf.all.forwarding", "1")])
+        } else {
+            "sysctl -w net.ipv6.conf.all.forwarding=1\necho net.ipv6.conf.all.forwarding=1 > /etc/sysctl.d/60-teredo-relay.conf".to_owned()
+        })
 }
 
 #[cfg(test)]

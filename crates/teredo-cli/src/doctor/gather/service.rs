@@ -39,8 +39,10 @@ pub(super) fn look(socket: &Path, socket_is_default: bool) -> Service {
 fn full(socket: &Path) -> Option<Full> {
     let mut folders = socket.ancestors().skip(1);
     let found = folders.find_map(|folder| rustix::fs::statvfs(folder).ok())?;
+    // A few come and go with every start of a daemon.
+    const FEW: u64 = 8;
     // Some file systems count no inodes.
-    if found.f_files > 0 && found.f_favail == 0 {
+    if found.f_files > 0 && found.f_favail < FEW {
         Some(Full::Inodes)
     } else if found.f_blocks > 0 && found.f_bavail == 0 {
         Some(Full::Space)

@@ -1,6 +1,7 @@
 //! The units of this program, as systemd has them.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::doctor::seen::{Unit, Units};
@@ -56,6 +57,7 @@ fn show(properties: &str, units: &[&str]) -> Result<String, String> {
 
 /// Reads the drop-ins, and looks for what they need.
 fn finish(unit: &mut Unit) {
+    unit.lacks_program = !unit.program.is_empty() && !Path::new(&unit.program).exists();
     for (path, text) in &mut unit.drop_ins {
         *text = fs::read_to_string(path).unwrap_or_default();
     }

@@ -412,6 +412,12 @@ fn a_drop_in_that_keeps_a_unit_from_its_work_is_named() {
             "/opt/teredo",
         ),
         (
+            "ExecStart=/gone/teredo client",
+            "activating",
+            "0",
+            "cannot start its program",
+        ),
+        (
             "RestrictAddressFamilies=AF_INET AF_UNIX",
             "activating",
             "1",
@@ -438,6 +444,8 @@ fn a_drop_in_that_keeps_a_unit_from_its_work_is_named() {
             code: code.into(),
             drop_ins: vec![(file.clone(), line.into())],
             missing,
+            // Between two starts, no exit status is to be had.
+            lacks_program: line.contains("ExecStart=/gone"),
             ..parsed.clone()
         }]);
         let found = check(&seen, id::SERVICE_UNIT);

@@ -1,7 +1,9 @@
 //! The units, as systemd has them.
 
+use std::path::Path;
+
 use crate::doctor::check::{Check, id};
-use crate::doctor::seen::{Seen, Unit, Units};
+use crate::doctor::seen::{Full, Seen, Unit, Units};
 use crate::doctor::shell::quote;
 use crate::text::plain;
 
@@ -14,6 +16,9 @@ pub(super) fn unit(seen: &Seen) -> Check {
         Units::Unknown(reason) => return Check::skip(id, plain(reason)),
         Units::Known(units) => units,
     };
+    if let (Some(full), Some(unit)) = (seen.service.full, units.iter().find(|unit| fails(unit))) {
+        return without_room(seen, unit, full);
+    }
     if let Some(check) = units.iter().find_map(private) {
         return check;
     }
@@ -158,9 +163,36 @@ pub(super) fn open_network(unit: &Unit) -> String {
     }
 }
 
+/// Neither systemd nor the daemon can make the socket's folder.
+fn without_room(seen: &Seen, unit: &Unit, full: Full) -> Check {
+    let (what, commands) = room(&seen.service.socket, full);
+    let name = short(unit);
+    Check::fail(
+        id::SERVICE_UNIT,
+        format!("the unit {name} cannot start: {what}"),
+    )
+    .why("delete what fills it, or give the file system more")
+    .fix(format!("{commands}\nsystemctl restart {}", quote(&name)))
+}
+
+/// The part of the socket's file system that is used up, and the commands that show by whom.
+pub(super) fn room(socket: &Path, full: Full) -> (String, String) {
+    let folder = socket.ancestors().nth(2).unwrap_or(socket);
+    let shown = plain(&folder.display().to_string());
+    let folder = quote(&folder.display().to_string());
+    let (what, option) = match full {
+        Full::Inodes => ("inodes", "--inodes "),
+        Full::Space => ("space", ""),
+    };
+    (
+        format!("the file system of {shown} has no {what} left"),
+        format!("df {option}{folder}\ndu -x {option}{folder} | sort -n | tail -n 8"),
+    )
+}
+
 /// EXIT_EXEC of systemd.exec(5).
 fn without_program(unit: &Unit) -> Option<Check> {
-    (fails(unit) && unit.code == "203").then_some(())?;
+    (fails(unit) && (unit.code == "203" || unit.lacks_program)).then_some(())?;
     let name = short(unit);
     let check = Check::fail(
         id::SERVICE_UNIT,
