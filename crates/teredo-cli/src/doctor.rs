@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  gather.rs    looks at the host, the service, the server and the rules ──> seen.rs
-//!  host.rs, service.rs, server.rs, nat.rs, firewall.rs   judge what was seen, without a look of their own
+//!  host.rs, service.rs, server.rs, nat.rs, routes.rs, firewall.rs   judge what was seen, without a look of their own
 //!  way.rs       the way of the port's datagrams through the rules, and the lines that open it
 //!  rules.rs     follows a packet through nftables and iptables
 //!  check.rs     the names of the checks; report.rs shows them
@@ -16,6 +16,7 @@ mod gather;
 mod host;
 mod nat;
 mod report;
+mod routes;
 mod rules;
 mod seen;
 mod server;
@@ -28,12 +29,13 @@ use std::path::Path;
 use serde::Serialize;
 use teredo::ServerAddress;
 
-use crate::args::DoctorArgs;
+use crate::args::{DEFAULT_CONFIG, DoctorArgs};
 use crate::config::{self, Config};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::settings::{ClientSettings, FirewallSettings};
 use check::{Check, Verdict, id};
+use gather::Manner;
 use report::Report;
 use seen::{Roles, Seen, Settings};
 
@@ -52,7 +54,19 @@ pub(crate) fn run(
     socket_is_default: bool,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    let seen = gather::gather(settings(chosen, socket), socket, socket_is_default);
+    let manner = if socket_is_default {
+        Manner::default()
+    } else {
+        gather::manner(socket)
+    };
+    let mut settings = settings(chosen.or(manner.config.as_deref()), socket);
+    if let Some(interface) = manner.interface {
+        settings.client.interface = interface;
+    }
+    if let Some(file) = manner.agent.filter(|_| chosen.is_none()) {
+        settings.firewall = agent_settings(&file, socket);
+    }
+    let seen = gather::gather(settings, socket, socket_is_default);
     let checks = judge(&seen);
     if args.json {
         output.json(&Answer {
@@ -74,10 +88,12 @@ fn judge(seen: &Seen) -> Vec<Check> {
         server::judge(seen),
         nat::judge(seen),
         firewall::judge(seen),
+        routes::judge(seen),
     ]
     .concat();
     let place = |check: &Check| id::ALL.iter().position(|id| id.name == check.id);
     checks.sort_by_key(place);
+    firewall::panic::refer(seen, &mut checks);
     refer(&mut checks);
     checks
 }
@@ -118,6 +134,12 @@ fn settings(chosen: Option<&Path>, socket: &Path) -> Settings {
         relay: relay.places.first().is_some(),
         firewall: firewall.places.first().is_some(),
     };
+    let is_drop_in = |place: &&config::Place| {
+        let folder = place.file.parent().and_then(Path::extension);
+        folder.is_some_and(|extension| extension == "d")
+    };
+    let servers_place = client.places.get("servers").filter(is_drop_in);
+    let servers_place = servers_place.map(ToString::to_string);
     let pairs = server.pairs.iter().flatten();
     let pairs = pairs.map(|pair| (Some(pair.address), pair.secondary));
     let pairs = std::iter::once((server.address, server.secondary)).chain(pairs);
@@ -130,11 +152,23 @@ fn settings(chosen: Option<&Path>, socket: &Path) -> Settings {
         mistakes: examined.mistakes,
         doubts: examined.doubts,
         has,
+        servers_place,
         serves: serves.flatten().collect(),
+        server_secrets: server.secret_file,
+        relay_serve: relay.serve.unwrap_or_default(),
+        server_serve: server.serve.unwrap_or_default(),
         host_relay: relay.host == Some(true),
         client: ClientSettings::of(Default::default(), client, socket.to_owned()),
         firewall: FirewallSettings::new(Default::default(), firewall, socket.to_owned()),
     }
+}
+
+/// The settings of an agent that has another file than the client.
+fn agent_settings(file: &Path, socket: &Path) -> FirewallSettings {
+    // The default file may be absent, and one that is named may not.
+    let chosen = (file != Path::new(DEFAULT_CONFIG)).then_some(file);
+    let section = config::examine(chosen).config.firewall;
+    FirewallSettings::new(Default::default(), section, socket.to_owned())
 }
 
 /// The names of all checks and their questions, for the manual page.

@@ -1,5 +1,6 @@
 //! The host's network: the tunnel's interface, and the changes of everything else.
 
+mod decision;
 mod interface;
 mod monitor;
 mod path_mtu;
@@ -10,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use teredo::wire::PORT;
 
+pub use decision::{Decision, decide};
 pub use interface::{
     Difference, Interface, InterfaceConfig, InterfaceError, ROUTING_TABLE, SEGMENTS_PER_SEND,
 };

@@ -187,6 +187,18 @@ pub(crate) mod id {
         FIREWALL_TUNNEL = "firewall.tunnel",
             "whether the tunnel's own traffic gets out and its answers in; of a relay, what it forwards",
             "let IPv6 of the tunnel's interface pass in the chain that the check names";
+        HOST_ROUTE6 = "host.route6",
+            "whether the client's packets take the tunnel, and no rule or route before it",
+            "'ip -6 rule', and 'ip -6 route get' with an address";
+        RELAY_ROUTE = "relay.route",
+            "whether a relay's packets to clients take its tunnel, and others an IPv6 route of the host",
+            "'ip -6 route get' with an address of each kind";
+        RELAY_SERVE = "relay.serve",
+            "whether the networks that a relay or a server serves are those of this host",
+            "correct 'serve'";
+        SERVER_SECRETS = "server.secrets",
+            "whether the server of this host has read its file of secrets since it changed",
+            "'systemctl reload teredo-server'";
     }
 }
 

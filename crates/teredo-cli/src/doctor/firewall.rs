@@ -1,7 +1,9 @@
 //! Judges the firewall: the agent, the set, the table, and each row of the traffic that Teredo needs (F-1 to F-6).
 
 mod agent;
+mod allowed;
 mod inside;
+pub(super) mod panic;
 mod set;
 mod tunnel;
 
@@ -40,15 +42,19 @@ fn without_rules(seen: &Seen, reason: &str) -> Vec<Check> {
         }
     };
     let said = |id: Id, wanted: Trouble| match trouble(seen, wanted) {
-        Some(text) => Check::fail(id, text).fix("sudo teredo doctor"),
+        Some(text) => Check::fail(id, text).fix(seen.as_root("nft list ruleset")),
         None => unseen(id),
     };
     let port = match (
         trouble(seen, Trouble::Lost),
         trouble(seen, Trouble::Suspected),
     ) {
-        (Some(text), _) => Check::fail(id::FIREWALL_PORT, text).fix("sudo teredo doctor"),
-        (None, Some(text)) => Check::warn(id::FIREWALL_PORT, text).fix("sudo teredo doctor"),
+        (Some(text), _) => {
+            Check::fail(id::FIREWALL_PORT, text).fix(seen.as_root("nft list ruleset"))
+        }
+        (None, Some(text)) => {
+            Check::warn(id::FIREWALL_PORT, text).fix(seen.as_root("nft list ruleset"))
+        }
         (None, None) => unseen(id::FIREWALL_PORT),
     };
     let inside = match seen.status().and_then(|status| status.protected) {
@@ -56,7 +62,9 @@ fn without_rules(seen: &Seen, reason: &str) -> Vec<Check> {
             id::FIREWALL_INSIDE,
             "the inside of the tunnel is closed to what nobody asked for",
         ),
-        Some(false) => open_inside(seen),
+        Some(false) => {
+            agent::elsewhere(seen, id::FIREWALL_INSIDE).unwrap_or_else(|| open_inside(seen))
+        }
         None => unseen(id::FIREWALL_INSIDE),
     };
     vec![
@@ -257,8 +265,7 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
         several => several
             .iter()
             .map(|place| way.open_fixed(place, port, packet.arrives()))
-            .collect::<Vec<_>>()
-            .join("\n"),
+            .fold(String::new(), together),
     };
     // Answers pass a firewall that tracks connections, and bubbles open the way for peers, more slowly and not from all.
     let follows = !gates(seen).is_empty() || seen.roles().firewall;
@@ -318,6 +325,19 @@ fn outside(seen: &Seen, way: &Way<'_>) -> [Check; 3] {
             .fix(fix),
         shadowed("no exception stands behind a rule that drops"),
     ]
+}
+
+/// Adds lines that are not there yet.
+fn together(mut lines: String, more: String) -> String {
+    for line in more.lines() {
+        if !lines.lines().any(|known| known == line) {
+            if !lines.is_empty() {
+                lines.push('\n');
+            }
+            lines.push_str(line);
+        }
+    }
+    lines
 }
 
 fn needs_set(way: &Way<'_>) -> Check {

@@ -5,9 +5,11 @@ mod path;
 mod processes;
 mod service;
 mod units;
+mod way;
+mod ways;
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -17,25 +19,81 @@ use teredo_node::ServerName;
 use teredo_tunnel::net::{local_address, path_limit};
 
 use super::rules::legacy::Legacy;
-use super::rules::packet::Link;
+use super::rules::packet::{Link, STRANGER};
 use super::rules::ruleset::Ruleset;
 use super::rules::walk::Rules;
-use super::seen::{Seen, Server, Service, Settings, Unanswered};
+use super::seen::{Process, Seen, Server, Service, Settings, Unanswered, Ways, instance_of};
+use crate::args::DEFAULT_CONFIG;
+use crate::secret;
 use crate::server::is_own;
 use crate::settings::SERVER_SOCKET;
 
+#[cfg(test)]
+pub(crate) use units::parse as parse_units;
+
 /// As long as `teredo probe` takes.
 const PATIENCE: Duration = Duration::from_millis(1800);
+
+/// How the client was started, or will be, to which a socket belongs that is not the default one.
+#[derive(Debug, Default)]
+pub(crate) struct Manner {
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) interface: Option<String>,
+    /// The settings of the agent, if they are in another file.
+    pub(crate) agent: Option<PathBuf>,
+}
+
+/// Finds the process that has the socket, or the unit that will have it.
+pub(crate) fn manner(socket: &Path) -> Manner {
+    let mut processes = processes::all();
+    processes.retain(|process| process.here != Some(false));
+    let of_agent = |process: &Process| process.command() == Some("firewall");
+    let agent = processes.iter().find(|process| of_agent(process));
+    let agent = agent.map(|process| process.option("--config").unwrap_or(DEFAULT_CONFIG).into());
+    let mut nodes = processes.iter().filter(|process| !of_agent(process));
+    let owner = nodes.find(|process| {
+        process
+            .option("--socket")
+            .is_some_and(|own| Path::new(own) == socket)
+    });
+    if let Some(process) = owner {
+        return Manner {
+            config: process.option("--config").map(PathBuf::from),
+            interface: process.option("--interface").map(str::to_owned),
+            agent,
+        };
+    }
+    const FOLDERS: [&str; 3] = [
+        "/etc/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ];
+    let has_template = || {
+        let mut files = FOLDERS
+            .into_iter()
+            .map(|folder| Path::new(folder).join("teredo-client@.service"));
+        files.any(|file| file.exists())
+    };
+    match instance_of(socket) {
+        Some(name) if has_template() => Manner {
+            config: Some(format!("/etc/teredo/{name}.toml").into()),
+            interface: Some(format!("teredo-{name}")),
+            agent,
+        },
+        _ => Manner::default(),
+    }
+}
 
 /// Gathers everything. `chosen` is the file of `--config`, `socket` that of the service.
 pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool) -> Seen {
     let root = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_ADMIN).unwrap_or(false);
     let mut service = service::look(socket, socket_is_default);
+    let instance = (!socket_is_default).then(|| instance_of(socket)).flatten();
     let (server, processes, units, rules) = thread::scope(|scope| {
         // The server takes the longest to answer.
         let server = scope.spawn(|| look_at_server(&settings, &service));
         let processes = processes::all();
-        let units = units::all();
+        let units = units::all(instance);
         let rules = rules();
         let server = server.join().unwrap_or_default();
         (server, processes, units, rules)
@@ -62,6 +120,7 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         processes,
         units,
         server,
+        ways: Ways::default(),
         rules,
     };
     let roles = seen.roles();
@@ -72,11 +131,14 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
             seen.service = of_server;
         }
     }
+    seen.ways = ways::look(&seen);
     let (present, absent) = seen
         .serves()
         .into_iter()
         .partition(|&address| is_own(address));
     seen.host.absent = absent;
+    seen.host.secrets = seen.settings.server_secrets.as_deref().and_then(secrets);
+    seen.host.strict = strict(&seen, &present);
     seen.host.outside = link_of(present).or_else(|| {
         const ETHERNET: u16 = 1;
         let mut links = seen.host.links.iter();
@@ -84,6 +146,26 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
         Some(link.name.clone())
     });
     seen
+}
+
+/// The number of clients in a file of secrets, if it can be read.
+fn secrets(file: &Path) -> Option<u64> {
+    let entries = secret::read(file).ok()?;
+    u64::try_from(entries.len()).ok()
+}
+
+/// Addresses that strangers cannot reach, by the interface that leads to them.
+fn strict(seen: &Seen, serves: &[Ipv4Addr]) -> Vec<(Ipv4Addr, String, String)> {
+    let out = way::route(STRANGER).and_then(|way| way.link);
+    let mut links = seen.host.links.iter();
+    let Some(out) = out.and_then(|index| links.find(|link| link.index == index)) else {
+        return Vec::new();
+    };
+    let own = serves
+        .iter()
+        .filter_map(|&address| Some((address, link_of(vec![address])?)));
+    let own: Vec<_> = own.collect();
+    host::strict(&own, &out.name)
 }
 
 /// The interface that has one of these addresses.
@@ -127,6 +209,8 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
         })
     });
     let mut server = Server {
+        in_hosts: way::is_in_hosts(&name),
+        without_dns: way::without_dns(),
         name: Some(name),
         address,
         probe,
@@ -140,6 +224,10 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
         let name = link_of(vec![*local])?;
         Some(host::link(&name, 1))
     });
+    server.way = way::route(address.primary);
+    if let (Some(way), Some(link)) = (&server.way, &server.outside) {
+        server.deaf_neighbour = way::deaf_neighbour(way, address.primary, &link.name);
+    }
     // A neighbour, by whose address the kernel tells the link's own MTU.
     let neighbour = local
         .as_ref()

@@ -94,13 +94,10 @@ fn ipv6(seen: &Seen) -> Check {
                 "the tunnel's interface can have no address; a file in /etc/sysctl.d or /etc/sysctl.conf may set it \
                  again at the next start",
             )
-            .fix(
-                names
-                    .iter()
-                    .map(|name| format!("sysctl -w {name}=0"))
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            ),
+            .fix({
+                let keys: Vec<_> = names.iter().map(|name| (name.as_str(), "0")).collect();
+                seen.sysctl(&keys)
+            }),
     }
 }
 
@@ -321,7 +318,8 @@ fn connections(seen: &Seen) -> Check {
     if percent < 95 {
         return Check::ok(id, format!("{count} of {most} connections are tracked"));
     }
-    let check = if count >= most {
+    // It is full before the last entry: some are on their way out.
+    let check = if is_full(seen) {
         Check::fail(
             id,
             format!("the kernel's table of connections is full: {count} of {most}"),
@@ -335,6 +333,12 @@ fn connections(seen: &Seen) -> Check {
     check
         .why("the kernel drops each packet that would open another one: peers and servers that are new are lost")
         .fix(format!("sysctl -w net.netfilter.nf_conntrack_max={}", most.saturating_mul(4)))
+}
+
+/// Whether the kernel finds no room for a connection.
+pub(super) fn is_full(seen: &Seen) -> bool {
+    let counts = seen.host.connections;
+    counts.is_some_and(|[count, most]| count >= most / 100 * 99 + most % 100)
 }
 
 /// Whether the address is one of those that providers put behind their own NAT (RFC 6598).

@@ -221,12 +221,19 @@ fn mtu(seen: &Seen) -> Check {
     let check = Check::warn(id, format!("the path to the server takes {outer} bytes, and a full tunnel packet has {whole}"))
         .why(
             "longer packets travel in IPv4 fragments, which some routers drop. TCP adapts; long UDP packets, such as \
-             those of QUIC, may get lost. The small link may be this host's own or one behind it (PPPoE, a VPN)",
+             those of QUIC, may get lost. The small link may be this host's own or one behind it (PPPoE, a VPN): raise its \
+             MTU to 1308 or more, or let its router pass IPv4 fragments",
         );
     match link {
         Some(name) => check.fix(format!("ip link set {} mtu 1500", quote(name))),
         None => check.fix(match server {
-            Some(server) => format!("tracepath -n {}", server.primary),
+            Some(server) if seen.has_tool("tracepath") => {
+                format!("tracepath -n {}", server.primary)
+            }
+            Some(server) => format!(
+                "ping -c 3 -M do -s 1280 {} # the package 'iputils-tracepath' shows the link: tracepath -n {0}",
+                server.primary
+            ),
             None => "raise the MTU of the small link to 1308 or more".to_owned(),
         }),
     }

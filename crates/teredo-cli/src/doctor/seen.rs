@@ -1,11 +1,13 @@
 //! Everything that the doctor has looked at, before it judges.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use teredo::ServerAddress;
+use teredo::{Prefix, ServerAddress};
 use teredo_notify::types::{FirewallStatus, Phase, Role, Status};
+
+use teredo_tunnel::net::Decision;
 
 use super::rules::packet::Link;
 use super::rules::walk::Rules;
@@ -24,6 +26,7 @@ pub(crate) struct Seen {
     pub(crate) processes: Vec<Process>,
     pub(crate) units: Units,
     pub(crate) server: Server,
+    pub(crate) ways: Ways,
     /// The ruleset; none: not permitted, or not readable for the reason.
     pub(crate) rules: Result<Rules, String>,
 }
@@ -40,8 +43,15 @@ pub(crate) struct Settings {
     pub(crate) has: Roles,
     pub(crate) client: ClientSettings,
     pub(crate) firewall: FirewallSettings,
+    /// The file and the line of 'servers', if a drop-in sets it.
+    pub(crate) servers_place: Option<String>,
     /// The addresses that the settings give to this host's server, the second ones included.
     pub(crate) serves: Vec<Ipv4Addr>,
+    /// The networks of 'serve', of a relay and of a server.
+    pub(crate) relay_serve: Vec<Prefix>,
+    pub(crate) server_serve: Vec<Prefix>,
+    /// The server's file of secrets.
+    pub(crate) server_secrets: Option<PathBuf>,
     /// Whether the relay of this host serves it alone.
     pub(crate) host_relay: bool,
 }
@@ -71,6 +81,8 @@ pub(crate) struct Host {
     pub(crate) absent: Vec<Ipv4Addr>,
     /// The interface that can have them.
     pub(crate) outside: Option<String>,
+    /// The native addresses of this host.
+    pub(crate) addresses: Vec<Ipv6Addr>,
     /// Interfaces with a Teredo address.
     pub(crate) teredo_links: Vec<(String, Ipv6Addr)>,
     /// Interfaces that are down.
@@ -87,13 +99,51 @@ pub(crate) struct Host {
     /// Whether the kernel takes UDP_SEGMENT, and UDP_GRO.
     pub(crate) offload: [bool; 2],
     pub(crate) group_exists: bool,
+    /// The routers of the IPv4 default routes.
+    pub(crate) gateways: Vec<Ipv4Addr>,
+    /// Whether /proc/sys is mounted read-only.
+    pub(crate) sysctl_is_fixed: bool,
+    /// The group of the client that this user is in, and this session is not, because it is older.
+    pub(crate) stale_group: Option<String>,
+    /// Addresses of this host's server for which the kernel takes no strangers' packets (rp_filter = 1): the address, its
+    /// interface, and the one by which answers leave.
+    pub(crate) strict: Vec<(Ipv4Addr, String, String)>,
+    /// The number of clients in the server's file of secrets.
+    pub(crate) secrets: Option<u64>,
+    /// Programs that mends may name, and that are here.
+    pub(crate) tools: Vec<String>,
 }
 
 /// A process by name and number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) pid: u32,
+    /// The unit whose program it is.
+    pub(crate) unit: Option<String>,
+}
+
+impl Program {
+    /// Whether it is the manager of this host, which keeps descriptors for its units.
+    pub(crate) fn is_manager(&self) -> bool {
+        self.pid == 1
+    }
+
+    /// The command that ends it, by its unit if it has one. `own` is the unit for which the manager of this host may have it.
+    pub(crate) fn end(&self, own: &str) -> String {
+        let unit = if self.is_manager() {
+            Some(own)
+        } else {
+            self.unit.as_deref()
+        };
+        match unit {
+            Some(unit) => format!(
+                "systemctl stop {}",
+                super::shell::quote(unit.trim_end_matches(".service"))
+            ),
+            None => format!("kill {}", self.pid),
+        }
+    }
 }
 
 impl std::fmt::Display for Program {
@@ -133,6 +183,15 @@ pub(crate) struct Service {
     /// The process behind the socket.
     pub(crate) pid: Option<u32>,
     pub(crate) uid: Option<u32>,
+    /// The part of the socket's file system that is used up, as `df` names it.
+    pub(crate) full: Option<Full>,
+}
+
+/// The two ways in which a file system can be full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Space,
+    Inodes,
 }
 
 impl Service {
@@ -186,6 +245,8 @@ pub(crate) struct Process {
     pub(crate) stopped: bool,
     /// Whether it is in this network namespace; none: it cannot be told.
     pub(crate) here: Option<bool>,
+    /// Its network namespace, as the kernel names it.
+    pub(crate) namespace: Option<String>,
     /// The unit that started it.
     pub(crate) unit: Option<String>,
     /// Its effective capabilities.
@@ -214,10 +275,25 @@ impl Process {
         })
     }
 
+    /// All values of an option that may be repeated.
+    pub(crate) fn options(&self, name: &str) -> Vec<&str> {
+        let prefix = format!("{name}=");
+        let arguments = self.arguments.iter().enumerate();
+        let values = arguments.filter_map(|(index, argument)| {
+            if argument == name {
+                self.arguments.get(index + 1).map(String::as_str)
+            } else {
+                argument.strip_prefix(&prefix)
+            }
+        });
+        values.collect()
+    }
+
     pub(crate) fn program(&self) -> Program {
         Program {
             name: self.name.clone(),
             pid: self.pid,
+            unit: self.unit.clone(),
         }
     }
 }
@@ -244,6 +320,50 @@ pub(crate) struct Unit {
     pub(crate) code: String,
     /// How often it was started again without an order.
     pub(crate) restarts: String,
+    /// `no`: a condition of its file did not hold at the last start.
+    pub(crate) condition: String,
+    /// Whether it has a network of its own.
+    pub(crate) private_network: bool,
+    /// The program that it starts.
+    pub(crate) program: String,
+    /// Whether there is no such file. Between two starts, the exit status of the last one is not to be had.
+    pub(crate) lacks_program: bool,
+    /// The files of the administrator that change it, and the text of each.
+    pub(crate) drop_ins: Vec<(String, String)>,
+    /// Units that it needs, and that do not exist.
+    pub(crate) missing: Vec<String>,
+}
+
+impl Unit {
+    /// The drop-in that sets one of these keys, and its line.
+    pub(crate) fn set_by(&self, keys: &[&str]) -> Option<(&str, &str)> {
+        let mut files = self.drop_ins.iter().rev();
+        files.find_map(|(path, text)| {
+            let mut lines = text.lines().map(str::trim).filter(|line| {
+                let value = line.split_once('=');
+                value.is_some_and(|(key, value)| {
+                    !value.trim().is_empty()
+                        && keys.iter().any(|wanted| key.trim().starts_with(wanted))
+                })
+            });
+            lines.next().map(|line| (path.as_str(), line))
+        })
+    }
+}
+
+/// Where the kernel sends IPv6 packets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ways {
+    /// To a native host and to another client, before a source address is chosen.
+    pub(crate) native: Option<Decision>,
+    pub(crate) teredo: Option<Decision>,
+    /// The same from the client's own address.
+    pub(crate) native_own: Option<Decision>,
+    pub(crate) teredo_own: Option<Decision>,
+    /// Networks of 'serve' that a route of this host other than a default one leads to, or an address of it is in.
+    pub(crate) served: Vec<Prefix>,
+    /// Interfaces that take no default route of a router, because this host forwards (accept_ra = 1).
+    pub(crate) deaf: Vec<String>,
 }
 
 /// The server and the way there.
@@ -257,6 +377,14 @@ pub(crate) struct Server {
     /// The address that this host sends from.
     pub(crate) local: Option<Result<Ipv4Addr, String>>,
     pub(crate) outside: Option<Link>,
+    /// The route that the kernel takes to it.
+    pub(crate) way: Option<Decision>,
+    /// The router on that way, or the server itself, which does not say where it is on the link (ARP).
+    pub(crate) deaf_neighbour: Option<Ipv4Addr>,
+    /// Whether /etc/hosts has its name.
+    pub(crate) in_hosts: bool,
+    /// The line of /etc/nsswitch.conf that keeps names from the DNS.
+    pub(crate) without_dns: Option<String>,
     /// The longest tunnel packet that travels in one piece, if it is shorter than 1280 bytes.
     pub(crate) path_limit: Option<u16>,
     /// The same for the first link.
@@ -289,6 +417,14 @@ impl Server {
     }
 }
 
+/// The instance of the client's unit that has this socket.
+pub(crate) fn instance_of(socket: &Path) -> Option<&str> {
+    const OTHERS: [&str; 2] = ["teredo", "server"];
+    let name = socket.file_stem()?.to_str()?;
+    let usual = socket.parent() == Some(Path::new("/run/teredo")) && socket.extension()? == "sock";
+    (usual && !OTHERS.contains(&name)).then_some(name)
+}
+
 impl Seen {
     pub(crate) fn status(&self) -> Option<&Status> {
         self.service.status.as_deref().ok()
@@ -298,6 +434,41 @@ impl Seen {
     pub(crate) fn is_hidden(&self) -> bool {
         matches!(self.service.status, Err(Unanswered::NotPermitted))
             || self.service.file == SocketFile::Hidden
+    }
+
+    /// The process of the service that was asked.
+    pub(crate) fn asked(&self) -> Option<&Process> {
+        let pid = self.service.pid?;
+        self.processes.iter().find(|process| process.pid == pid)
+    }
+
+    /// Whether the service that was asked is in another network namespace than this program.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        let private = || {
+            let asked = self.unit(&self.unit_of("client"));
+            asked.is_some_and(|unit| unit.private_network && unit.active == "active")
+        };
+        self.status().is_some()
+            && match self.asked().and_then(|process| process.here) {
+                Some(here) => !here,
+                None => private(),
+            }
+    }
+
+    /// The name of the client's instance whose socket was asked (`teredo-client@NAME`).
+    pub(crate) fn instance(&self) -> Option<&str> {
+        let socket = &self.service.socket;
+        (!self.service.socket_is_default).then_some(())?;
+        instance_of(socket)
+    }
+
+    /// Whether the process is the one whose socket was asked, or would be.
+    pub(crate) fn is_asked(&self, process: &Process) -> bool {
+        match (self.service.pid, process.option("--socket")) {
+            (Some(pid), _) => process.pid == pid,
+            (None, Some(socket)) => Path::new(socket) == self.service.socket,
+            (None, None) => self.instance().is_none(),
+        }
     }
 
     /// Processes of one command that are in this network namespace, as far as can be told.
@@ -359,6 +530,15 @@ impl Seen {
     pub(crate) fn relays_alone(&self) -> bool {
         let by_option = |process: &Process| process.arguments.iter().any(|one| one == "--host");
         self.settings.host_relay || self.running("relay").next().is_some_and(by_option)
+    }
+
+    /// The networks that the service which was asked serves; all if there is none.
+    pub(crate) fn networks(&self) -> &[Prefix] {
+        match self.status().map(|status| status.role) {
+            Some(Role::Relay) => &self.settings.relay_serve,
+            Some(Role::Server) => &self.settings.server_serve,
+            _ => &[],
+        }
     }
 
     pub(crate) fn is_qualified(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Judges the server and the way there.
 
+mod silence;
+
 use std::net::Ipv4Addr;
 
 use teredo::ServerAddress;
@@ -8,12 +10,13 @@ use teredo::wire::PORT;
 
 use super::check::{Check, id};
 use super::rules::packet::{ESTABLISHED, kinds};
-use super::rules::walk::{Fate, Keeper, Place};
+use super::rules::walk::{End, Fate, Keeper, Place};
 use super::seen::Seen;
 use super::way::{ANY_PORT, Way};
 use crate::probe::finding::{Finding, Grade};
 use crate::settings::refused_address;
 use crate::text::{plain, span};
+use silence::{SECRET, SILENCES, lossy, second_address, unanswered};
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
     let blocked = blocked(seen);
@@ -24,6 +27,7 @@ pub(super) fn judge(seen: &Seen) -> Vec<Check> {
         blocked,
         answers(seen, is_blocked),
         conforms(seen),
+        secrets(seen),
     ]
 }
 
@@ -56,13 +60,21 @@ fn name(seen: &Seen) -> Check {
             Check::ok(id, format!("{shown} is {}", found.primary))
         };
     }
+    // The names of /etc/hosts alone are found.
+    let failed = ["name.unknown", "name.silent"];
+    if let Some(line) = &server.without_dns
+        && failed.iter().any(|id| server.found(id).is_some())
+    {
+        return Check::fail(id, format!("the name {shown} is not looked up in the DNS: '{}'", plain(line)))
+            .why("/etc/nsswitch.conf leaves 'dns' out, so programs find the names of /etc/hosts alone, whatever 'dig' says")
+            .fix(format!("sed -i 's/^hosts:.*/& dns/' /etc/nsswitch.conf\n{lookup}\n{}", seen.restart("client")));
+    }
     if let Some(finding) = server.found("name.unknown") {
-        return Check::fail(id, format!("the name {shown} leads nowhere: {}", plain(&finding.text)))
+        return Check::fail(id, format!("the name {shown} leads nowhere: {}", without_errno(&plain(&finding.text))))
             .why("the name service knows no IPv4 address of this name: it is misspelt in 'servers', or the server is gone")
             .fix(format!(
-                "{lookup}\n{}\n{}",
-                seen.set("server", "client", "servers", "[\"teredo.example.net\"]"),
-                seen.restart("client")
+                "{lookup}\n{}",
+                seen.set("server", "client", "servers", "[\"THE-RIGHT-NAME\"]"),
             ));
     }
     if let Some(finding) = server.found("name.silent") {
@@ -77,6 +89,14 @@ fn name(seen: &Seen) -> Check {
         .fix(format!("{lookup}\ncat /etc/resolv.conf"));
     }
     Check::skip(id, "the server was not looked up")
+}
+
+/// Without an error of the system behind it, which getaddrinfo leaves by chance.
+pub(super) fn without_errno(text: &str) -> &str {
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].rsplit_once(": ").map_or(text, |(head, _)| head),
+        None => text,
+    }
 }
 
 fn address(seen: &Seen) -> Check {
@@ -178,6 +198,24 @@ fn address(seen: &Seen) -> Check {
     };
     let check =
         Check::fail(id, format!("a client does not use server {refused}")).why(refused.remedy);
+    let gateway = seen.server.way.as_ref().and_then(|way| way.gateway);
+    let is_given = seen.server.name.as_deref() == Some(&*found.primary.to_string());
+    let is_router =
+        gateway == Some(found.primary.into()) || seen.host.gateways.contains(&found.primary);
+    if found.primary.is_private() && is_router && !is_given && !seen.server.in_hosts {
+        return Check::fail(
+            id,
+            format!(
+                "the name service gives {} as the server's address, and that is this host's own gateway",
+                found.primary
+            ),
+        )
+        .why(
+            "a network that wants a login first (captive portal), or a router that answers every name, gives false \
+             addresses; no Teredo server is there",
+        )
+        .fix("cat /etc/resolv.conf # log in on a web page, or name another server of names there");
+    }
     if found.primary.is_private() {
         check.fix(format!(
             "{}\n{}",
@@ -219,7 +257,7 @@ fn blocked(seen: &Seen) -> Check {
         Err(_) if refused && !seen.is_qualified() => {
             return Check::fail(id, "a rule of this host drops datagrams to the server")
                 .why("the kernel does not let them out: \"Operation not permitted\"")
-                .fix("sudo teredo doctor");
+                .fix(seen.as_root("nft list ruleset"));
         }
         Err(reason) if seen.root => return Check::skip(id, plain(reason)),
         Err(_) => return Check::needs_root(id, "the rules of this host's firewalls"),
@@ -288,6 +326,19 @@ fn serving(seen: &Seen) -> Check {
     let Ok(rules) = &seen.rules else {
         return Check::needs_root(id, "the rules of this host's firewalls");
     };
+    if let Some((address, link, out)) = seen.host.strict.first() {
+        return Check::fail(
+            id,
+            format!("the kernel drops what clients send to {address}: rp_filter of {} is strict (1)", plain(link)),
+        )
+        .why(format!(
+            "packets come by {}, and answers to them leave by {}; strict filtering takes only packets whose answers leave \
+             by the same interface (RFC 3704). A line in /etc/sysctl.d keeps the loose one",
+            plain(link),
+            plain(out)
+        ))
+        .fix(seen.sysctl(&[(&format!("net.ipv4.conf.{}.rp_filter", link.replace('.', "/")), "2")]));
+    }
     let way = Way::new(seen, rules);
     let addresses = seen.serves();
     for address in &addresses {
@@ -303,7 +354,16 @@ fn serving(seen: &Seen) -> Check {
                 format!("this host drops what clients send to its server {address}: {place}"),
             )
             .why(reason_of(&place))
-            .fix(way.open_fixed(&place, PORT, true));
+            .fix(match place.end {
+                // Connections that are known go where they went.
+                End::Rule {
+                    redirects: true, ..
+                } => format!(
+                    "{}\nconntrack -D -p udp --dport {PORT}",
+                    way.open_fixed(&place, PORT, true)
+                ),
+                _ => way.open_fixed(&place, PORT, true),
+            });
         }
     }
     if addresses.is_empty() {
@@ -343,12 +403,18 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
             .why(plain(reason))
             .fix(SECRET);
         }
+        if let Some(check) = lossy(seen, primary) {
+            return check;
+        }
         let times = format!(
             "{primary} answers in {}, {secondary} in {}",
             span(one),
             span(other)
         );
         return Check::ok(id, times);
+    }
+    if let Some(check) = lossy(seen, primary) {
+        return check;
     }
     if seen.is_qualified() {
         return match seen.server.silent_half() {
@@ -379,100 +445,21 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
     unanswered(seen, primary, secondary)
 }
 
-fn second_address(primary: Ipv4Addr, secondary: Ipv4Addr) -> String {
-    format!(
-        "ask the server's operator for its second address; if it is not {secondary}, name both under [client]: \
-         servers = [\"{primary},SECOND\"]"
-    )
-}
-
-const SECRET: &str = "compare the line in the client's 'secret_file' with that in the server's; then \
-                      'systemctl reload teredo-client'";
-
-const OTHER: &str = "ask the server's operator, or name another one under 'servers'";
-
-/// The findings about a server that does not answer, in the order in which one of them is the cause.
-const SILENCES: [&str; 13] = [
-    "server.blocked-here",
-    "server.own-address",
-    "server.not-teredo",
-    "server.no-process",
-    "server.secret",
-    "server.mute",
-    "server.prohibited",
-    "server.unreachable",
-    "server.impossible-address",
-    "primary.is-secondary",
-    "secondary.silent",
-    "primary.silent",
-    "server.silent",
-];
-
-fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Check {
-    let id = id::SERVER_ANSWERS;
-    let finding = SILENCES.iter().find_map(|id| seen.server.found(id));
-    let Some(finding) = finding else {
-        return match &seen.server.probe {
-            Some(_) => Check::fail(id, format!("not every answer of {primary} came in time")).fix(
-                format!("teredo probe {}", super::shell::quote(&primary.to_string())),
-            ),
-            None => Check::skip(id, "the server was not asked"),
-        };
-    };
-    let has_secret = seen.settings.client.secret_file.is_some();
-    let text = plain(&finding.text);
-    let check = |why: &str| Check::fail(id, text.clone()).why(why);
-    match finding.id {
-        "server.no-process" => Check::fail(id, format!("no server runs on {primary}: its UDP port {PORT} is closed"))
-            .why(format!(
-                "the host itself says so (ICMP port unreachable), so the way there is open and the process is missing: \
-                 {text}"
-            ))
-            .fix(format!("on {primary}, as root: systemctl enable --now teredo-server; or {OTHER}")),
-        "server.secret" | "server.mute" | "server.silent" if has_secret => {
-            Check::fail(id, format!("server {primary} does not answer: {text}"))
-                .why("a server that does not know the identifier of 'secret_file' with its secret keeps silent")
-                .fix(SECRET)
-        }
-        "server.secret" => check("the server is private: it answers only those whose secret it has (RFC 4380 §5.2.2)").fix(
-            "ask the server's operator for a secret, write it into /etc/teredo/secret, and set \
-             secret_file = \"/etc/teredo/secret\" under [client]",
-        ),
-        "server.mute" => check(
-            "the host answers on other ports. The server wants a secret or serves only some, or a firewall at the server or \
-             on the way drops UDP port 3544; this host's own rules let it through",
+fn secrets(seen: &Seen) -> Check {
+    let id = id::SERVER_SECRETS;
+    let loaded = seen.status().and_then(|status| status.known_clients);
+    match (loaded, seen.host.secrets) {
+        (Some(loaded), Some(found)) if loaded != found => Check::warn(
+            id,
+            format!("the server knows {loaded} of the {found} clients in its file of secrets"),
         )
-        .fix(format!(
-            "on {primary}, as root: let UDP port {PORT} in, and look at its counters with 'kill -USR1'; for a private \
-             server: a 'secret_file'; or {OTHER}"
-        )),
-        "server.own-address" => check(
-            "a server does not answer what comes from its own addresses (RFC 4380 §5.3.1), so no client qualifies on the \
-             server's host",
-        )
-        .fix("run the client on another host, or name another server under 'servers'"),
-        "server.not-teredo" => check(
-            "another program has UDP port 3544 there, or somebody on the way forges datagrams; 'teredo probe' shows what came",
-        )
-        .fix(format!("on {primary}, as root: ss -lunp 'sport = :{PORT}'; or {OTHER}")),
-        "server.prohibited" => check("a router or a firewall on the way says so: neither this host nor the server's process is to blame")
-            .fix(format!("let UDP port {PORT} pass there; 'traceroute -n -U -p {PORT} {primary}' shows the way")),
-        "server.unreachable" => check("a router says so, or this host itself: there is no way to the address")
-            .fix(format!("ip route get {primary}\ntraceroute -n -U -p {PORT} {primary}")),
-        "server.blocked-here" => check("the kernel does not let the doctor's own datagram out")
-            .fix("sudo teredo doctor"),
-        "secondary.silent" => check(
-            "a client asks both, to tell a symmetric NAT. The second address is not on the server, is another one, or a \
-             firewall drops it",
-        )
-        .fix(second_address(primary, secondary)),
-        "server.silent" => Check::fail(id, format!("nothing comes back from {primary}, and nobody says why"))
-            .why(format!(
-                "a router or a firewall on the way drops UDP (port {PORT} or all of it), or the host is off, or the \
-                 address is wrong; this host's own rules let it through"
-            ))
-            .fix(format!("traceroute -n -U -p {PORT} {primary}")),
-        _ => check("a client does not qualify with it").fix(finding.fix),
+        .why("it reads the file when it starts, and when it is told to; clients that it does not know get no answer")
+        .fix(match seen.running("server").next() {
+            Some(process) if process.unit.is_none() => format!("kill -HUP {}", process.pid),
+            _ => "systemctl reload teredo-server".to_owned(),
+        }),
+        (Some(loaded), _) => Check::ok(id, format!("the server knows {loaded} clients")),
+        (None, _) => Check::ok(id, "no server of this host has a file of secrets"),
     }
 }
 

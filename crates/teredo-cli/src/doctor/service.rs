@@ -1,12 +1,18 @@
 //! Judges the units, the service and the processes of this host.
 
+mod tunnel;
+mod unit;
+
 use teredo::wire::PORT;
 use teredo_notify::types::{Phase, Role};
 
 use super::check::{Check, id};
-use super::seen::{Seen, SocketFile, Unanswered, Unit, Units};
+use super::seen::{Full, Seen, SocketFile, Unanswered};
+use super::server::without_errno;
 use super::shell::quote;
 use crate::text::plain;
+use tunnel::{interface, port, rival};
+use unit::unit;
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
     vec![
@@ -22,94 +28,6 @@ pub(super) fn judge(seen: &Seen) -> Vec<Check> {
     ]
 }
 
-fn unit(seen: &Seen) -> Check {
-    let id = id::SERVICE_UNIT;
-    let units = match &seen.units {
-        Units::NoManager => {
-            return Check::ok(id, "systemd does not run here, so there are no units");
-        }
-        Units::Unknown(reason) => return Check::skip(id, plain(reason)),
-        Units::Known(units) => units,
-    };
-    let short = |unit: &Unit| unit.name.trim_end_matches(".service").to_owned();
-    if let Some(unit) = units.iter().find(|unit| unit.active == "failed") {
-        let name = short(unit);
-        let (why, fix) = match unit.code.as_str() {
-            "78" => (
-                "its settings are faulty (exit status 78), so it is not tried again".to_owned(),
-                format!("teredo config check\nsystemctl restart {name}"),
-            ),
-            code => (
-                format!(
-                    "its result is '{}', exit status {code}; its log says more",
-                    plain(&unit.result)
-                ),
-                format!("journalctl -u {name} -n 20 --no-pager\nsystemctl restart {name}"),
-            ),
-        };
-        return Check::fail(id, format!("the unit {name} has failed"))
-            .why(why)
-            .fix(fix);
-    }
-    // One start that fails may be bad luck, such as an address that comes late.
-    let fails = |unit: &&Unit| unit.restarts.parse().is_ok_and(|count: u32| count > 1);
-    let between_starts = |unit: &&Unit| unit.active == "activating" && fails(unit);
-    if let Some(unit) = units.iter().find(between_starts) {
-        let name = short(unit);
-        return Check::fail(id, format!("the unit {name} is started again and again"))
-            .why(format!(
-                "{} starts have failed, the last with exit status {}; its log says why",
-                plain(&unit.restarts),
-                plain(&unit.code)
-            ))
-            .fix(format!("journalctl -u {name} -n 20 --no-pager"));
-    }
-    if let Some(unit) = units.iter().find(|unit| unit.file == "masked") {
-        let name = short(unit);
-        return Check::fail(
-            id,
-            format!("the unit {name} is masked, so nothing starts it"),
-        )
-        .fix(format!(
-            "systemctl unmask {name}\nsystemctl enable --now {name}"
-        ));
-    }
-    // A client that a socket or another unit starts is not enabled itself.
-    let by_socket = units
-        .iter()
-        .any(|unit| unit.name.ends_with(".socket") && unit.file == "enabled");
-    let not_enabled = units.iter().find(|unit| {
-        unit.active == "active"
-            && unit.file == "disabled"
-            && !(by_socket && unit.name.starts_with("teredo-client."))
-    });
-    if let Some(unit) = not_enabled {
-        let name = short(unit);
-        return Check::warn(id, format!("the unit {name} runs, but is not enabled"))
-            .why("it will not be there after the next start of this host")
-            .fix(format!("systemctl enable {name}"));
-    }
-    let down = units
-        .iter()
-        .find(|unit| unit.file == "enabled" && unit.active == "inactive" && !by_socket);
-    if let Some(unit) = down {
-        let name = short(unit);
-        return Check::fail(id, format!("the unit {name} is enabled, but does not run"))
-            .why("someone has stopped it, or it has ended")
-            .fix(format!("systemctl start {name}"));
-    }
-    let running: Vec<_> = units
-        .iter()
-        .filter(|unit| unit.active == "active")
-        .map(short)
-        .collect();
-    if running.is_empty() {
-        Check::ok(id, "no unit of teredo is enabled")
-    } else {
-        Check::ok(id, format!("{}: running and enabled", running.join(", ")))
-    }
-}
-
 fn socket(seen: &Seen) -> Check {
     let id = id::SERVICE_SOCKET;
     let service = &seen.service;
@@ -117,7 +35,8 @@ fn socket(seen: &Seen) -> Check {
     let typed = quote(&service.socket.display().to_string());
     let roles = seen.roles();
     let daemon = if roles.client { "client" } else { "relay" };
-    let start = if seen.settings.has.client || daemon == "relay" || seen.has_unit("teredo-client") {
+    let unit = seen.unit_of(daemon);
+    let start = if seen.settings.has.client || daemon == "relay" || seen.has_unit(&unit) {
         seen.start(daemon, daemon)
     } else {
         seen.teredo("client --server HOST")
@@ -153,7 +72,7 @@ fn socket(seen: &Seen) -> Check {
                 let (who, end) = match holder {
                     Some(program) => (
                         program.to_string(),
-                        format!("kill {}\n{start}", program.pid),
+                        format!("{}\n{start}", program.end("teredo-server")),
                     ),
                     None => (
                         "another program (run it as root to see which)".to_owned(),
@@ -175,7 +94,11 @@ fn socket(seen: &Seen) -> Check {
             "no client or relay is to run here: this host is a server",
         );
     }
-    let elsewhere = seen.running(daemon).find_map(|process| {
+    // A unit that is to have the socket is started.
+    let is_planned = seen.instance().is_some() && seen.has_unit(&unit)
+        || seen.unit(&unit).is_some_and(|unit| unit.file == "enabled");
+    let others = seen.running(daemon).filter(|_| !is_planned);
+    let elsewhere = others.into_iter().find_map(|process| {
         let socket = process.option("--socket")?;
         (std::path::Path::new(socket) != service.socket).then_some((process, socket))
     });
@@ -199,6 +122,14 @@ fn socket(seen: &Seen) -> Check {
         (_, SocketFile::NotASocket) => Check::fail(id, format!("{path} is a file, and not a socket"))
             .why("the service does not replace a file that is not its own, so it does not start")
             .fix(format!("rm {typed}\n{start}")),
+        (Unanswered::Missing, _) if service.full.is_some() => {
+            let (what, commands) = unit::room(&service.socket, service.full.unwrap_or(Full::Space));
+            Check::fail(id, format!("no {daemon} runs: {what}"))
+                .why(format!(
+                    "the {daemon} cannot make its socket there; delete what fills it, or give the file system more"
+                ))
+                .fix(format!("{commands}\n{start}"))
+        }
         (Unanswered::Missing, _) => Check::fail(id, format!("no {daemon} runs: there is no socket {path}"))
             .why(format!("the {daemon} makes its socket when it starts"))
             .fix(start),
@@ -216,7 +147,7 @@ fn socket(seen: &Seen) -> Check {
             match stopped {
                 Some(process) => check
                     .why(format!("{} is stopped by a signal (SIGSTOP)", process.program()))
-                    .fix(format!("kill -CONT {}", process.pid)),
+                    .fix(seen.resume(process)),
                 None => check.why("it hangs").fix(seen.restart(daemon)),
             }
         }
@@ -232,7 +163,12 @@ fn group(seen: &Seen) -> Check {
     if wanted.is_none_or(|name| name == "teredo") {
         // Without the group, only root controls a client that was started by hand.
         return match (seen.host.group_exists, seen.has_unit("teredo-client")) {
-            (true, _) => Check::ok(id, "members of the group 'teredo' control the client"),
+            (true, _) => match &seen.host.stale_group {
+                Some(group) => Check::warn(id, format!("this session is older than this user's membership of the group '{group}'"))
+                    .why("the client does not take its orders yet: log in again; until then, this gives a shell with the group")
+                    .fix(format!("newgrp {group}")),
+                None => Check::ok(id, "members of the group 'teredo' control the client"),
+            },
             (false, true) => {
                 Check::fail(id, "this host has no group 'teredo', which the units name")
                     .why("the units run as that user and group, and do not start without")
@@ -315,6 +251,11 @@ fn state(seen: &Seen) -> Check {
         return Check::skip(id, "no service answers");
     };
     let reason = status.reason.as_deref().map(plain).unwrap_or_default();
+    let reason = if reason.contains("cannot resolve") {
+        without_errno(&reason).to_owned()
+    } else {
+        reason
+    };
     match status.state {
         Phase::Qualified => {
             let what = match status.address {
@@ -347,156 +288,6 @@ fn state(seen: &Seen) -> Check {
     }
 }
 
-fn interface(seen: &Seen) -> Check {
-    let id = id::CLIENT_INTERFACE;
-    let roles = seen.roles();
-    if !roles.client && !roles.relay {
-        return Check::ok(id, "no tunnel is to be here");
-    }
-    if let Some(status) = seen.status() {
-        let reason = status.reason.as_deref().unwrap_or_default();
-        if reason.contains("keeps changing interface") || reason.contains("another Teredo") {
-            return Check::warn(id, plain(reason))
-                .why("NetworkManager or systemd-networkd takes the interface for its own")
-                .fix(format!(
-                    "nmcli device set {name} managed no",
-                    name = quote(seen.interface())
-                ));
-        }
-        return match &status.interface {
-            Some(name) => Check::ok(id, format!("the tunnel is the interface {}", plain(name))),
-            None => Check::skip(id, "the service names no interface"),
-        };
-    }
-    if seen.is_hidden() {
-        return Check::skip(id, "this user may not ask the service, which may have it")
-            .why("run it as root to see it");
-    }
-    let name = seen.interface();
-    let exists = seen.host.links.iter().any(|link| link.name == name);
-    if !exists {
-        return Check::ok(
-            id,
-            format!("the name {} is free for the tunnel", plain(name)),
-        );
-    }
-    let holder = seen.host.tun_holders.iter().find(|(held, _)| held == name);
-    let who = match holder {
-        Some((_, program)) => format!("{program} has it"),
-        None if seen.root => "no program has it: it was made by hand, or kept".to_owned(),
-        None => "run it as root to see who has it".to_owned(),
-    };
-    let fix = match holder {
-        Some((_, program)) if program.name.starts_with("miredo") => {
-            format!(
-                "systemctl disable --now miredo || kill {}\n{}",
-                program.pid,
-                seen.start("client", "client")
-            )
-        }
-        Some((_, program)) => format!("kill {}\n{}", program.pid, seen.start("client", "client")),
-        None => format!(
-            "ip link delete {}\n{}",
-            quote(name),
-            seen.start("client", "client")
-        ),
-    };
-    Check::fail(id, format!("the interface {} exists already: {who}", plain(name)))
-        .why("a client does not start while another interface has its name; or set another 'interface' under [client]")
-        .fix(fix)
-}
-
-fn port(seen: &Seen) -> Check {
-    let id = id::CLIENT_PORT;
-    let configured = seen.settings.client.port.map(std::num::NonZeroU16::get);
-    if let Some(status) = seen.status() {
-        return match status.port {
-            0 => Check::skip(id, "the service has no port now"),
-            port => Check::ok(id, format!("the service port is {port}")),
-        };
-    }
-    let Some(port) = configured else {
-        return Check::ok(id, "the system chooses the port");
-    };
-    let Some((_, holder)) = seen.host.udp.iter().find(|(used, _)| *used == port) else {
-        return Check::ok(id, format!("the configured port {port} is free"));
-    };
-    let who = match holder {
-        Some(program) => program.to_string(),
-        None => "another program (run it as root to see which)".to_owned(),
-    };
-    let fix = match holder {
-        Some(program) => format!("kill {}\n{}", program.pid, seen.start("client", "client")),
-        None => format!("sudo ss -lunp 'sport = :{port}'"),
-    };
-    Check::fail(id, format!("the configured port {port} is in use by {who}"))
-        .why(
-            "the client cannot bind it, so it does not start; or set another 'port' under [client]",
-        )
-        .fix(fix)
-}
-
-fn rival(seen: &Seen) -> Check {
-    let id = id::CLIENT_RIVAL;
-    // Only root sees in which network namespace it is; a Teredo address here gives it away.
-    let alien = seen
-        .host
-        .teredo_links
-        .iter()
-        .any(|(link, _)| link != seen.interface());
-    let miredo = seen
-        .processes
-        .iter()
-        .find(|process| process.name == "miredo" && process.here.unwrap_or(alien));
-    if let Some(process) = miredo {
-        return Check::warn(id, format!("miredo runs on this host, too: {}", process.program()))
-            .why(
-                "two Teredo clients share one way out: what chooses no source address leaves by the one that came \
-                 first, and both want the interface 'teredo'",
-            )
-            .fix("systemctl disable --now miredo || kill ".to_owned() + &process.pid.to_string());
-    }
-    let clients: Vec<_> = seen.running("client").collect();
-    let own = seen.interface();
-    let same = clients.iter().find(|process| {
-        Some(process.pid) != seen.service.pid
-            && seen.status().is_some()
-            // An instance of the unit is meant.
-            && !process.unit.as_deref().is_some_and(|unit| unit.starts_with("teredo-client@"))
-            && process.option("--interface").unwrap_or("teredo") != own
-    });
-    let foreign = seen.host.teredo_links.iter().find(|(link, _)| {
-        link != own
-            && seen
-                .host
-                .tun_holders
-                .iter()
-                .any(|(held, program)| held == link && program.name != "teredo")
-    });
-    if let Some((link, address)) = foreign {
-        return Check::warn(
-            id,
-            format!(
-                "another program has a Teredo address: {address} on {}",
-                plain(link)
-            ),
-        )
-        .why("what chooses no source address leaves by the tunnel that came first");
-    }
-    match same {
-        Some(process) => Check::warn(id, format!("a second client runs: {}", process.program()))
-            .why(
-                "it has an interface of its own. What chooses no source address leaves by the client that came first; \
-                 if that is meant, all is well",
-            )
-            .fix(match &process.unit {
-                Some(unit) => format!("systemctl disable --now {}", quote(unit)),
-                None => format!("kill {}", process.pid),
-            }),
-        None => Check::ok(id, "no other Teredo client runs here"),
-    }
-}
-
 fn forwarding(seen: &Seen) -> Check {
     let id = id::RELAY_FORWARDING;
     if !seen.roles().relay {
@@ -513,7 +304,11 @@ fn forwarding(seen: &Seen) -> Check {
     }
     Check::fail(id, "this host does not forward IPv6, so its relay carries nothing")
         .why("net.ipv6.conf.all.forwarding is 0; a line in /etc/sysctl.d keeps it on")
-        .fix("sysctl -w net.ipv6.conf.all.forwarding=1\necho net.ipv6.conf.all.forwarding=1 > /etc/sysctl.d/60-teredo-relay.conf")
+        .fix(if seen.host.sysctl_is_fixed {
+            seen.sysctl(&[("net.ipv6.conf.all.forwarding", "1")])
+        } else {
+            "sysctl -w net.ipv6.conf.all.forwarding=1\necho net.ipv6.conf.all.forwarding=1 > /etc/sysctl.d/60-teredo-relay.conf".to_owned()
+        })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Commands that work as they are typed.
 
-use super::seen::{Process, Seen, Units};
+use super::seen::{Process, Seen, Unit, Units};
 
 /// One word for a shell.
 pub(crate) fn quote(word: &str) -> String {
@@ -26,37 +26,98 @@ impl Seen {
         format!("{text} {command}")
     }
 
+    /// The doctor as root, who sees more, or the next step of somebody who is root.
+    pub(crate) fn as_root(&self, otherwise: &str) -> String {
+        if self.root {
+            otherwise.to_owned()
+        } else {
+            format!("sudo {}", self.teredo("doctor"))
+        }
+    }
+
+    /// Whether a program that a mend may name is here.
+    pub(crate) fn has_tool(&self, tool: &str) -> bool {
+        self.host.tools.iter().any(|found| found == tool)
+    }
+
+    /// Sets keys of sysctl. In a container, whose /proc/sys may not be written, the command that starts it does so.
+    pub(crate) fn sysctl(&self, keys: &[(&str, &str)]) -> String {
+        if self.host.sysctl_is_fixed {
+            let options = keys
+                .iter()
+                .map(|(key, value)| format!("--sysctl {key}={value}"));
+            let options: Vec<_> = options.collect();
+            return format!("start the container with {}", options.join(" "));
+        }
+        let lines = keys
+            .iter()
+            .map(|(key, value)| format!("sysctl -w {key}={value}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// Whether systemd has this unit.
     pub(crate) fn has_unit(&self, name: &str) -> bool {
-        let file = format!("{name}.service");
-        matches!(&self.units, Units::Known(units) if units.iter().any(|unit| unit.name == file))
+        self.unit(name).is_some()
+    }
+
+    /// The service of this name, as systemd has it.
+    pub(crate) fn unit(&self, name: &str) -> Option<&Unit> {
+        let Units::Known(units) = &self.units else {
+            return None;
+        };
+        let named = |unit: &&Unit| unit.name.strip_suffix(".service") == Some(name);
+        units.iter().find(named)
+    }
+
+    /// The unit of a daemon. That of a client is the instance whose socket was asked.
+    pub(crate) fn unit_of(&self, daemon: &str) -> String {
+        let instance = self.instance().filter(|_| daemon == "client");
+        let instance = instance.map(|name| format!("teredo-client@{name}"));
+        instance
+            .filter(|name| self.has_unit(name))
+            .unwrap_or_else(|| format!("teredo-{daemon}"))
     }
 
     /// Starts a daemon, by its unit if there is one.
     pub(crate) fn start(&self, daemon: &str, otherwise: &str) -> String {
-        let unit = format!("teredo-{daemon}");
+        let unit = self.unit_of(daemon);
         if self.has_unit(&unit) {
-            format!("systemctl enable --now {unit}")
+            format!("systemctl enable --now {}", quote(&unit))
         } else {
             self.teredo(otherwise)
         }
     }
 
-    /// Starts a daemon that runs again, as it was started.
+    /// Starts a daemon that runs again, by its unit if there is one, or else as it was started.
     pub(crate) fn restart(&self, daemon: &str) -> String {
-        let unit = format!("teredo-{daemon}");
-        let running: Vec<_> = self.running(daemon).collect();
+        let unit = self.unit_of(daemon);
+        let is_node = daemon != "firewall";
+        let running = self.running(daemon);
+        let running: Vec<_> = running
+            .filter(|process| !is_node || self.is_asked(process))
+            .collect();
+        let by_unit = |unit: &str| {
+            let unit = unit.trim_end_matches(".service");
+            format!("systemctl restart {}", quote(unit))
+        };
         match running.as_slice() {
-            [process] if process.unit.is_none() => again(process),
             [process, ..] if process.unit.is_some() => {
-                let unit = process.unit.as_deref().unwrap_or_default();
-                format!(
-                    "systemctl restart {}",
-                    quote(unit.trim_end_matches(".service"))
-                )
+                by_unit(process.unit.as_deref().unwrap_or_default())
             }
+            [process] if self.has_unit(&unit) => {
+                format!("{}\n{}", end(process), by_unit(&unit))
+            }
+            [process] => again(process),
             [] if !self.has_unit(&unit) => self.teredo(daemon),
-            _ => format!("systemctl restart {unit}"),
+            _ => by_unit(&unit),
+        }
+    }
+
+    /// Lets a process that was stopped by a signal go on.
+    pub(crate) fn resume(&self, process: &Process) -> String {
+        match &process.unit {
+            Some(unit) => format!("systemctl kill --signal=CONT {}", quote(unit)),
+            None => format!("kill -CONT {}", process.pid),
         }
     }
 
@@ -78,14 +139,18 @@ impl Seen {
     }
 }
 
-/// Ends a process and starts it with the same arguments.
-fn again(process: &Process) -> String {
-    let words: Vec<_> = process.arguments.iter().map(|word| quote(word)).collect();
+fn end(process: &Process) -> String {
     // A stopped process ends only when it goes on.
     let end = if process.stopped {
         "kill -KILL"
     } else {
         "kill"
     };
-    format!("{end} {}\n{} &", process.pid, words.join(" "))
+    format!("{end} {}", process.pid)
+}
+
+/// Ends a process and starts it with the same arguments.
+fn again(process: &Process) -> String {
+    let words: Vec<_> = process.arguments.iter().map(|word| quote(word)).collect();
+    format!("{}\n{} &", end(process), words.join(" "))
 }

@@ -9,7 +9,7 @@ use teredo_notify::types::{FirewallStatus, Phase, Status};
 use super::rules::packet::Link;
 use super::rules::ruleset::{Ruleset, Table};
 use super::rules::walk::Rules;
-use super::seen::{Host, Ipv6, Server, Service, SocketFile, Tun, Units};
+use super::seen::{Host, Ipv6, Server, Service, SocketFile, Tun, Units, Ways};
 use super::*;
 
 pub(super) fn link() -> Link {
@@ -60,7 +60,11 @@ pub(super) fn healthy() -> Seen {
             },
             client,
             firewall: FirewallSettings::new(Default::default(), Default::default(), socket.clone()),
+            servers_place: None,
             serves: Vec::new(),
+            relay_serve: Vec::new(),
+            server_serve: Vec::new(),
+            server_secrets: None,
             host_relay: false,
         },
         host: Host {
@@ -70,6 +74,7 @@ pub(super) fn healthy() -> Seen {
             net_admin: true,
             forwards: false,
             native: None,
+            addresses: Vec::new(),
             absent: Vec::new(),
             outside: None,
             teredo_links: vec![("teredo".into(), "2001:0:c000:22d::1".parse().unwrap())],
@@ -81,6 +86,12 @@ pub(super) fn healthy() -> Seen {
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             offload: [true; 2],
             group_exists: true,
+            gateways: Vec::new(),
+            sysctl_is_fixed: false,
+            stale_group: None,
+            strict: Vec::new(),
+            secrets: None,
+            tools: vec!["traceroute".into(), "tracepath".into()],
         },
         service: Service {
             socket,
@@ -92,6 +103,7 @@ pub(super) fn healthy() -> Seen {
             status: Ok(Box::new(status)),
             pid: Some(6),
             uid: Some(0),
+            full: None,
         },
         processes: Vec::new(),
         units: Units::NoManager,
@@ -102,6 +114,7 @@ pub(super) fn healthy() -> Seen {
             outside: Some(link()),
             ..Server::default()
         },
+        ways: Ways::default(),
         rules: Ok(rules()),
     }
 }
@@ -176,7 +189,7 @@ fn the_names_are_unique_words_and_stay() {
         server.blocked server.answers server.conforms nat.mapping nat.filtering nat.port nat.hairpin nat.lifetime \
         nat.carrier path.mtu path.offload firewall.agent firewall.way firewall.set firewall.table firewall.port \
         firewall.shadowed firewall.stale firewall.discovery firewall.upnp firewall.icmpv6 firewall.inside \
-        firewall.legacy firewall.tunnel";
+        firewall.legacy firewall.tunnel host.route6 relay.route relay.serve server.secrets";
     for name in published.split_whitespace() {
         assert!(names.contains(name), "{name} is gone");
     }

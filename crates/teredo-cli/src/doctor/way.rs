@@ -192,7 +192,7 @@ impl<'a> Way<'a> {
         let end: Vec<String> = self
             .seen
             .running("firewall")
-            .map(|process| format!("kill {}", process.pid))
+            .map(|process| process.program().end("teredo-firewall"))
             .collect();
         let start = self
             .seen

@@ -341,6 +341,27 @@ impl Core {
         self.series[test as usize].answer.flatten()
     }
 
+    /// Of the questions that a server should answer and has answered, the datagrams, and those without an answer.
+    pub(super) fn lost(&self) -> [u32; 2] {
+        const QUESTIONS: [Test; 4] = [
+            Test::AskPrimary,
+            Test::AskSecondary,
+            Test::StrangerPlain,
+            Test::KnockerPlain,
+        ];
+        // With a longer round trip, a question is repeated while its answer is under way.
+        let is_quick = |rtt: Option<Duration>| rtt.is_none_or(|rtt| rtt < PACE * 3 / 4);
+        if !self.rtt.into_iter().all(is_quick) {
+            return [0; 2];
+        }
+        let series = QUESTIONS.map(|test| &self.series[test as usize]);
+        let answered = series.into_iter().filter(|series| series.answer.is_some());
+        answered.fold([0; 2], |[sent, lost], series| {
+            let attempts = u32::from(series.attempts);
+            [sent + attempts, lost + attempts.saturating_sub(1)]
+        })
+    }
+
     pub(super) fn attempts(&self, test: Test) -> u8 {
         self.series[test as usize].attempts
     }

@@ -37,6 +37,9 @@ pub(crate) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lifetime_unknown: Option<&'static str>,
     pub(crate) findings: Vec<Finding>,
+    /// Of the questions that were answered in the end, the datagrams, and those that stayed without an answer.
+    #[serde(skip)]
+    pub(crate) lost: [u32; 2],
 }
 
 /// One of the two addresses.
@@ -65,6 +68,7 @@ impl Report {
             local: None,
             lifetime_s: None,
             lifetime_unknown: None,
+            lost: [0; 2],
             findings: vec![finding],
         }
     }
@@ -126,6 +130,7 @@ impl Report {
             nat,
             lifetime_s: None,
             lifetime_unknown: None,
+            lost: core.lost(),
             findings,
         }
     }

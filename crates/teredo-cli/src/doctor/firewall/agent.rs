@@ -2,7 +2,7 @@
 
 use teredo_notify::types::FirewallStatus;
 
-use crate::doctor::check::{Check, id};
+use crate::doctor::check::{Check, Id, id};
 use crate::doctor::seen::Seen;
 use crate::text::plain;
 
@@ -64,7 +64,10 @@ pub(super) fn agent(seen: &Seen) -> Check {
     if let Some(process) = stopped.or(stopped_gate) {
         return Check::fail(id, format!("the firewall agent {} is stopped by a signal (SIGSTOP)", process.program()))
             .why("it renews no lease, so the port closes after 15 s, and each change of the port waits for it")
-            .fix(format!("kill -CONT {}", process.pid));
+            .fix(seen.resume(process));
+    }
+    if let Some(check) = elsewhere(seen, id) {
+        return check;
     }
     if let Some(status) = seen.status() {
         let problems = status.problems.iter();
@@ -144,7 +147,12 @@ pub(super) fn agent(seen: &Seen) -> Check {
         return match seen.status() {
             Some(_) => Check::fail(id, format!("the firewall agent {} does not follow this service", process.program()))
                 .why("it follows another socket, or the service does not let it confirm: it must run as root or in the service's group")
-                .fix(format!("kill {}\n{}", process.pid, seen.teredo("firewall &"))),
+                .fix(match (&process.unit, seen.has_unit("teredo-firewall")) {
+                    (None, false) => {
+                        format!("kill {}\n{}", process.pid, seen.teredo("firewall &"))
+                    }
+                    _ => seen.restart("firewall"),
+                }),
             None => Check::ok(id, format!("{} waits for the service", process.program())),
         };
     }
@@ -167,4 +175,10 @@ pub(super) fn agent(seen: &Seen) -> Check {
         id,
         "no firewall agent runs; the checks below show whether one is needed",
     )
+}
+
+/// An agent here can do nothing for a client in another network namespace.
+pub(super) fn elsewhere(seen: &Seen, id: Id) -> Option<Check> {
+    let text = "the client is in another network namespace (client.interface)";
+    (seen.is_elsewhere() && gates(seen).is_empty()).then(|| Check::skip(id, text))
 }

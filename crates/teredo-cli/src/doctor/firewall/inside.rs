@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use teredo_notify::types::Status;
 
-use super::agent::gates;
+use super::agent::{elsewhere, gates};
 use crate::doctor::check::{Check, id};
 use crate::doctor::rules::packet::{Link, TCP, UDP, kinds};
 use crate::doctor::rules::walk::{Fate, Keeper, Place, Rules};
@@ -93,6 +93,9 @@ pub(super) fn icmpv6(seen: &Seen, rules: &Rules) -> Check {
 /// F-6. The rules of any table may close it.
 pub(super) fn inside(seen: &Seen, rules: &Rules) -> Check {
     let id = id::FIREWALL_INSIDE;
+    if let Some(check) = elsewhere(seen, id) {
+        return check;
+    }
     let protected = seen.status().and_then(|status: &Status| status.protected);
     let Some((link, address)) = tunnel(seen) else {
         return match protected {

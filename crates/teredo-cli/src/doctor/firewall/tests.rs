@@ -107,3 +107,30 @@ fn an_open_inside_is_a_failure_without_the_rules_too() {
     assert_eq!(check(&seen, id::FIREWALL_INSIDE).result, Verdict::Fail);
     assert_eq!(check(&seen, id::FIREWALL_SHADOWED).result, Verdict::Skip);
 }
+
+#[test]
+fn lines_of_several_mends_come_once() {
+    let lines = ["a\nb", "a\nc"].map(str::to_owned);
+    assert_eq!(lines.into_iter().fold(String::new(), together), "a\nb\nc");
+}
+
+/// firewalld's panic mode is one cause, with one mend.
+#[test]
+fn panic_mode_is_turned_off() {
+    let mut seen = healthy();
+    let rules = seen.rules.as_mut().unwrap();
+    let mut table = rules.nftables.tables[0].clone();
+    table.name.name = "firewalld_policy_drop".into();
+    rules.nftables.tables.push(table);
+    let mut checks = [
+        Check::fail(
+            id::SERVER_BLOCKED,
+            "chain 'inet firewalld_policy_drop raw_output'",
+        )
+        .fix("x"),
+        Check::fail(id::SERVER_NAME, "something else").fix("y"),
+    ];
+    panic::refer(&seen, &mut checks);
+    assert_eq!(checks[0].fix, "firewall-cmd --panic-off");
+    assert_eq!(checks[1].fix, "y");
+}

@@ -2,19 +2,17 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::allowed;
 use super::inside::tunnel;
 use crate::doctor::check::{Check, id};
 use crate::doctor::gather::any_link;
 use crate::doctor::rules::packet::{
-    ESTABLISHED, ICMPV6, Link, NEW, Packet, STRANGER6, TCP, UDP, kinds,
+    ESTABLISHED, ICMPV6, Link, NEW, Packet, SOMEBODY, STRANGER6, TCP, UDP, kinds,
 };
 use crate::doctor::rules::walk::{Fate, Keeper, Place, Rules};
 use crate::doctor::seen::Seen;
 use crate::doctor::shell::quote;
 use crate::doctor::way::insert;
-
-/// A Teredo address of another client (RFC 4380 §4).
-const SOMEBODY: Ipv6Addr = Ipv6Addr::new(0x2001, 0, 0x5102, 0x458e, 0, 0x63bf, 0x3fff, 0xfdd2);
 
 /// Which packets are dropped, and with what consequence.
 struct Loss {
@@ -31,6 +29,8 @@ enum Direction {
     Forward,
     /// A server's, for its clients (RFC 4380 §5.2.9).
     ForClients,
+    /// From other clients alone.
+    FromClients,
 }
 
 impl Loss {
@@ -65,8 +65,9 @@ pub(super) fn traffic(seen: &Seen, rules: &Rules) -> Check {
     } else {
         sent(seen, rules, &link, address)
     };
-    match loss {
-        Some(loss) => loss.check(&link.name),
+    let ports = || allowed::ports(seen, rules, &link, address);
+    match loss.map(|loss| loss.check(&link.name)).or_else(ports) {
+        Some(check) => check,
         None if forwards => Check::ok(
             id,
             "the rules of this host let through what the relay forwards",
@@ -99,10 +100,25 @@ fn served(seen: &Seen, rules: &Rules) -> Option<Loss> {
 
 /// From this host by the tunnel, and the answers.
 fn sent(seen: &Seen, rules: &Rules, link: &Link, address: Ipv6Addr) -> Option<Loss> {
-    let (own, other): (IpAddr, IpAddr) = match &seen.host.native {
-        Some((native, _)) if seen.roles().relay => ((*native).into(), SOMEBODY.into()),
-        _ => (address.into(), STRANGER6.into()),
-    };
+    let strangers: [Ipv6Addr; 2] = [STRANGER6, SOMEBODY];
+    match &seen.host.native {
+        Some((native, _)) if seen.roles().relay => {
+            exchanged(rules, link, (*native).into(), SOMEBODY.into(), true)
+        }
+        _ => strangers.into_iter().find_map(|other| {
+            exchanged(rules, link, address.into(), other.into(), other == SOMEBODY)
+        }),
+    }
+}
+
+/// What goes to `other`, and what comes back.
+fn exchanged(
+    rules: &Rules,
+    link: &Link,
+    own: IpAddr,
+    other: IpAddr,
+    is_peer: bool,
+) -> Option<Loss> {
     let request = |protocol, port| Packet {
         into: None,
         out_of: Some(link.clone()),
@@ -110,7 +126,7 @@ fn sent(seen: &Seen, rules: &Rules, link: &Link, address: Ipv6Addr) -> Option<Lo
         destination: other,
         ports: (protocol != ICMPV6).then_some((50_000, port)),
         icmp_type: (protocol == ICMPV6).then_some(128),
-        ..kinds::inside(link, address, protocol, port)
+        ..kinds::inside(link, SOMEBODY, protocol, port)
     };
     // A host that sends to single ports alone means it.
     let fates = [(TCP, 443), (TCP, 80), (UDP, 53), (ICMPV6, 0)]
@@ -118,8 +134,16 @@ fn sent(seen: &Seen, rules: &Rules, link: &Link, address: Ipv6Addr) -> Option<Lo
     if let [Some(place), Some(_), Some(_), Some(_)] = fates {
         return Some(Loss {
             place,
-            what: "this host drops what it sends by the tunnel",
-            why: "nothing that its programs send to an IPv6 address gets out",
+            what: if is_peer {
+                "this host drops what it sends to other clients (2001::/32)"
+            } else {
+                "this host drops what it sends by the tunnel"
+            },
+            why: if is_peer {
+                "clients do not reach each other; a list of bogons must not have 2001::/32 on a host with Teredo"
+            } else {
+                "nothing that its programs send to an IPv6 address gets out"
+            },
             way: Direction::Out,
         });
     }
@@ -128,13 +152,34 @@ fn sent(seen: &Seen, rules: &Rules, link: &Link, address: Ipv6Addr) -> Option<Lo
         destination: own,
         ports: Some((443, 50_000)),
         state: ESTABLISHED,
-        ..kinds::inside(link, address, TCP, 50_000)
+        ..kinds::inside(link, SOMEBODY, TCP, 50_000)
     };
-    dropped(rules, &answer).map(|place| Loss {
+    if let Some(place) = dropped(rules, &answer) {
+        return Some(Loss {
+            place,
+            what: if is_peer {
+                "this host drops the answers of other clients (2001::/32)"
+            } else {
+                "this host drops the answers that come by the tunnel"
+            },
+            why: "its programs connect to an IPv6 address, and hear nothing",
+            way: Direction::Answers,
+        });
+    }
+    // A rule about other clients alone, such as a list of bogons.
+    let echo = |from: IpAddr| Packet {
+        source: from,
+        destination: own,
+        icmp_type: Some(128),
+        ports: None,
+        ..kinds::inside(link, SOMEBODY, ICMPV6, 0)
+    };
+    (is_peer && dropped(rules, &echo(STRANGER6.into())).is_none()).then_some(())?;
+    dropped(rules, &echo(other)).map(|place| Loss {
         place,
-        what: "this host drops the answers that come by the tunnel",
-        why: "its programs connect to an IPv6 address, and hear nothing",
-        way: Direction::Answers,
+        what: "this host drops what other clients (2001::/32) send, and not what native hosts send",
+        why: "clients do not reach this host; a list of bogons must not have 2001::/32 on a host with Teredo",
+        way: Direction::FromClients,
     })
 }
 
@@ -195,6 +240,9 @@ fn mend(place: &Place, link: &str, way: Direction) -> String {
         Direction::Answers => format!(
             "{program} -I INPUT -i {name} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
         ),
+        Direction::FromClients => {
+            format!("{program} -I INPUT -i {name} -s 2001::/32 -p ipv6-icmp -j ACCEPT")
+        }
         Direction::Forward => {
             format!(
                 "{program} -I FORWARD -i {name} -j ACCEPT\n{program} -I FORWARD -o {name} -j ACCEPT"
@@ -233,6 +281,10 @@ fn mend(place: &Place, link: &str, way: Direction) -> String {
         (Keeper::Administrator | Keeper::Teredo, Direction::Answers) => insert(
             place,
             &format!("iifname \"{link}\" ct state established,related"),
+        ),
+        (Keeper::Administrator | Keeper::Teredo, Direction::FromClients) => insert(
+            place,
+            &format!("iifname \"{link}\" ip6 saddr 2001::/32 meta l4proto ipv6-icmp"),
         ),
         (Keeper::Administrator | Keeper::Teredo, Direction::Forward) => ["iifname", "oifname"]
             .map(|side| insert(place, &format!("{side} \"{link}\"")))

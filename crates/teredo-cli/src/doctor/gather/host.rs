@@ -2,8 +2,9 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv6Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
@@ -28,6 +29,7 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
             .find(|process| process.pid == pid)
             .map_or_else(|| processes::name(pid), |process| process.name.clone()),
         pid,
+        unit: processes::unit_of(pid),
     };
     let addresses = addresses();
     let teredo_links = addresses
@@ -48,6 +50,11 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         net_admin: caps::has_cap(None, CapSet::Bounding, Capability::CAP_NET_ADMIN).unwrap_or(true),
         forwards: read("/proc/sys/net/ipv6/conf/all/forwarding").as_deref() == Some("1"),
         native,
+        addresses: addresses
+            .iter()
+            .map(|(address, _)| *address)
+            .filter(|address| is_global(*address) && !is_teredo(address))
+            .collect(),
         absent: Vec::new(),
         outside: None,
         teredo_links,
@@ -65,6 +72,16 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         gai: fs::read_to_string("/etc/gai.conf").ok(),
         now: SystemTime::now(),
         offload: offload(),
+        gateways: gateways(),
+        sysctl_is_fixed: sysctl_is_fixed(),
+        stale_group: stale_group("teredo"),
+        strict: Vec::new(),
+        secrets: None,
+        tools: ["traceroute", "tracepath", "conntrack"]
+            .into_iter()
+            .filter(|tool| is_here(tool))
+            .map(str::to_owned)
+            .collect(),
         group_exists: matches!(Group::from_name("teredo"), Ok(Some(_))),
     }
 }
@@ -203,6 +220,68 @@ fn default_route(addresses: &[(Ipv6Addr, String)]) -> Option<String> {
             .then(|| (*link).to_owned())
     };
     table.lines().find_map(row)
+}
+
+/// A container may see the settings of its network, and not change them.
+fn sysctl_is_fixed() -> bool {
+    let found = rustix::fs::statvfs("/proc/sys/net");
+    found.is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}
+
+/// The group, if /etc/group has this user in it and this process is not.
+fn stale_group(name: &str) -> Option<String> {
+    let group = Group::from_name(name).ok()??;
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok()??;
+    if user.uid.is_root() || !group.mem.contains(&user.name) {
+        return None;
+    }
+    let own = nix::unistd::getgroups().ok()?;
+    let has = own.contains(&group.gid) || nix::unistd::getegid() == group.gid;
+    (!has).then(|| name.to_owned())
+}
+
+/// The addresses whose interface takes only packets that would be answered by the same one (RFC 3704), while others leave.
+pub(super) fn strict(serves: &[(Ipv4Addr, String)], out: &str) -> Vec<(Ipv4Addr, String, String)> {
+    let filter = |link: &str| {
+        let text = read(&format!("/proc/sys/net/ipv4/conf/{link}/rp_filter"));
+        text.and_then(|text| text.parse::<u8>().ok()).unwrap_or(0)
+    };
+    let all = filter("all");
+    let strict = serves.iter().filter(|(_, link)| {
+        link != out && link != "lo" && !link.contains('/') && all.max(filter(link)) == 1
+    });
+    strict
+        .map(|(address, link)| (*address, link.clone(), out.to_owned()))
+        .collect()
+}
+
+/// The routers of the IPv4 default routes.
+fn gateways() -> Vec<Ipv4Addr> {
+    let table = read("/proc/thread-self/net/route").unwrap_or_default();
+    let row = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [_, "00000000", gateway, ..] = words.as_slice() else {
+            return None;
+        };
+        let gateway = u32::from_str_radix(gateway, 16).ok()?;
+        (gateway != 0).then(|| Ipv4Addr::from(gateway.to_ne_bytes()))
+    };
+    table.lines().skip(1).filter_map(row).collect()
+}
+
+/// Whether a program is in one of the usual folders.
+fn is_here(program: &str) -> bool {
+    let folders = [
+        "/usr/sbin",
+        "/sbin",
+        "/usr/bin",
+        "/bin",
+        "/usr/local/bin",
+        "/usr/local/sbin",
+    ];
+    folders
+        .iter()
+        .any(|folder| Path::new(folder).join(program).exists())
 }
 
 /// The UDP ports of IPv4, with the inodes of their sockets.

@@ -44,6 +44,9 @@ pub(super) fn all() -> Vec<Process> {
             arguments,
             replaced: program.to_string_lossy().ends_with(" (deleted)"),
             stopped: state.starts_with('T'),
+            namespace: namespace
+                .as_ref()
+                .map(|theirs| theirs.to_string_lossy().into_owned()),
             here: namespace.map(|theirs| Some(theirs) == own),
             unit: unit(&fs::read_to_string(file("cgroup")).unwrap_or_default()),
             capabilities: field("CapEff:").and_then(|hex| u64::from_str_radix(&hex, 16).ok()),
@@ -58,14 +61,31 @@ pub(super) fn name(pid: u32) -> String {
     name.trim_end().to_owned()
 }
 
-/// The last part of the control group that is a unit.
+/// The last part of the control group that is a unit of this program.
 fn unit(groups: &str) -> Option<String> {
-    let mut paths = groups.lines().filter_map(|line| line.rsplit(':').next());
+    last_unit(groups).filter(|unit| unit.starts_with("teredo"))
+}
+
+/// The last part of the control group that is a unit of the system.
+fn last_unit(groups: &str) -> Option<String> {
+    let paths = groups.lines().filter_map(|line| line.rsplit(':').next());
+    let mut paths = paths.filter(|path| !path.contains("/user@"));
     paths.find_map(|path| {
         let mut parts = path.rsplit('/');
         let unit = parts.find(|part| part.ends_with(".service"))?;
-        unit.starts_with("teredo").then(|| unit.to_owned())
+        Some(unit.to_owned())
     })
+}
+
+/// The unit whose program this process is. What a program of a unit has started, such as a job of cron, has none.
+pub(super) fn unit_of(pid: u32) -> Option<String> {
+    let file = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let unit = last_unit(&file("cgroup"))?;
+    let status = file("status");
+    let mut lines = status.lines();
+    let parent = lines.find_map(|line| line.strip_prefix("PPid:"));
+    let of_manager = parent.is_some_and(|parent| parent.trim() == "1");
+    (unit.starts_with("teredo") || unit.starts_with("miredo") || of_manager).then_some(unit)
 }
 
 /// Who holds what, as far as this user may see.

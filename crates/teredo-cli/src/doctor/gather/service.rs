@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt};
 use teredo_notify::call::{CallError, Caller};
 
-use crate::doctor::seen::{Service, SocketFile, Unanswered};
+use crate::doctor::seen::{Full, Service, SocketFile, Unanswered};
 
 /// A service that works answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -31,6 +31,23 @@ pub(super) fn look(socket: &Path, socket_is_default: bool) -> Service {
         status,
         pid: peer.and_then(|peer| u32::try_from(peer.pid()).ok()),
         uid: peer.map(|peer| peer.uid()),
+        full: full(socket),
+    }
+}
+
+/// Looks at the file system of the socket, or of the folder in which its folder will be.
+fn full(socket: &Path) -> Option<Full> {
+    let mut folders = socket.ancestors().skip(1);
+    let found = folders.find_map(|folder| rustix::fs::statvfs(folder).ok())?;
+    // A few come and go with every start of a daemon.
+    const FEW: u64 = 8;
+    // Some file systems count no inodes.
+    if found.f_files > 0 && found.f_favail < FEW {
+        Some(Full::Inodes)
+    } else if found.f_blocks > 0 && found.f_bavail == 0 {
+        Some(Full::Space)
+    } else {
+        None
     }
 }
 

@@ -244,6 +244,10 @@ fn name(link: Option<&Link>) -> Loaded {
 pub(crate) const STRANGER: Ipv4Addr = Ipv4Addr::new(81, 2, 69, 142);
 pub(crate) const STRANGER6: Ipv6Addr = Ipv6Addr::new(0x2a02, 0xcf40, 0, 0, 0, 0, 0, 0x142);
 
+/// A Teredo address of another client (RFC 4380 §4).
+pub(crate) const SOMEBODY: Ipv6Addr =
+    Ipv6Addr::new(0x2001, 0, 0x5102, 0x458e, 0, 0x63bf, 0x3fff, 0xfdd2);
+
 /// The packets that the doctor follows. `outside` is the interface that leads to the server, `inside` the tunnel.
 pub(crate) mod kinds {
     use super::*;

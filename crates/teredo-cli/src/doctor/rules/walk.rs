@@ -441,7 +441,8 @@ pub(crate) fn keeper(table: &Table) -> Keeper {
     if name == "teredo" && *family == Family::Inet {
         return Keeper::Teredo;
     }
-    if name == "firewalld" {
+    // In panic mode it has a second one.
+    if name.starts_with("firewalld") {
         return Keeper::Firewalld;
     }
     let of_iptables = matches!(family, Family::Ip | Family::Ip6)

@@ -104,3 +104,141 @@ fn an_address_that_clients_refuse_is_named() {
     assert_eq!(found.result, Verdict::Fail);
     assert!(found.fix.contains("allow_private"), "{found:?}");
 }
+
+/// What this host itself does wrong on the way comes before guesses about others.
+#[test]
+fn a_silence_that_begins_here_is_named_here() {
+    use teredo_tunnel::net::Decision;
+
+    let way = Decision {
+        link: Some(2),
+        gateway: Some(Ipv4Addr::new(192, 168, 1, 254).into()),
+        rule: Some(32_764),
+        table: 51_820,
+        destination: None,
+        metric: 0,
+        kind: "unicast",
+    };
+    let mut seen = with(kind("server.silent"), "text");
+    seen.server.way = Some(way.clone());
+    let found = check(&seen, id::SERVER_ANSWERS);
+    for part in ["priority 32764", "table 51820", "eth0"] {
+        assert!(found.what.contains(part), "{found:?}");
+    }
+    // A host that refuses is reached.
+    let mut seen = with(kind("server.no-process"), "text");
+    seen.server.way = Some(way);
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(!found.what.contains("rule"), "{found:?}");
+    // The kernel's own "host unreachable" is no rule of a firewall.
+    let mut seen = with(kind("server.blocked-here"), "text");
+    seen.server.deaf_neighbour = Some(Ipv4Addr::new(192, 168, 1, 254));
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(
+        found
+            .what
+            .contains("gateway 192.168.1.254 does not answer on eth0"),
+        "{found:?}"
+    );
+    // Nor is a full table of connections.
+    let mut seen = with(kind("server.blocked-here"), "text");
+    seen.host.connections = Some([65_400, 65_536]);
+    assert_eq!(check(&seen, id::SERVER_ANSWERS).result, Verdict::Skip);
+    let found = check(&seen, id::HOST_CONNTRACK);
+    assert_eq!(found.result, Verdict::Fail, "{found:?}");
+    seen.host.connections = None;
+    // Root is not told to be root.
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(!found.fix.contains("sudo"), "{found:?}");
+}
+
+#[test]
+fn the_source_of_the_servers_address_is_told() {
+    let mut seen = with(kind("server.silent"), "text");
+    seen.settings.servers_place = Some("/etc/teredo/teredo.toml.d/50-site.toml:2".into());
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(found.why.contains("50-site.toml:2"), "{found:?}");
+    seen.server.in_hosts = true;
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(found.why.contains("/etc/hosts"), "{found:?}");
+    // Without the DNS, and with an error that getaddrinfo left by chance.
+    let text = "'a.example' has no IPv4 address: Device or resource busy (os error 16)";
+    let mut seen = with(kind("name.unknown"), text);
+    seen.server.address = None;
+    seen.server.name = Some("a.example".into());
+    let found = check(&seen, id::SERVER_NAME);
+    assert!(!found.what.contains("busy"), "{found:?}");
+    assert!(!found.fix.contains("a.example\"]"), "{found:?}");
+    seen.server.without_dns = Some("hosts: files".into());
+    let found = check(&seen, id::SERVER_NAME);
+    assert!(found.fix.contains("/etc/nsswitch.conf"), "{found:?}");
+}
+
+#[test]
+fn a_path_that_loses_packets_is_no_silent_server() {
+    let mut seen = with(kind("secondary.silent"), "text");
+    for ([sent, lost], is_lossy) in [
+        ([4, 0], false),
+        ([5, 1], false),
+        ([10, 6], true),
+        ([20, 3], false),
+    ] {
+        seen.server.probe.as_mut().unwrap().lost = [sent, lost];
+        let found = check(&seen, id::SERVER_ANSWERS);
+        assert_eq!(
+            found.what.contains("6 of 10 datagrams"),
+            is_lossy,
+            "{found:?}"
+        );
+    }
+}
+
+/// A router that answers every name with itself is no server of this network.
+#[test]
+fn a_captive_portal_is_no_private_server() {
+    let mut seen = healthy();
+    let status = seen.status_mut();
+    status.state = Phase::Offline;
+    status.reason = Some("192.168.1.1 cannot be a server".into());
+    let router = Ipv4Addr::new(192, 168, 1, 1);
+    seen.server.name = Some("teredo.example.net".into());
+    seen.server.address = Some(ServerAddress::adjacent(router));
+    seen.host.gateways = vec![router];
+    let found = check(&seen, id::SERVER_ADDRESS);
+    assert!(found.why.contains("captive portal"), "{found:?}");
+    assert!(!found.fix.contains("allow_private"), "{found:?}");
+    seen.server.name = Some(router.to_string());
+    let found = check(&seen, id::SERVER_ADDRESS);
+    assert!(found.fix.contains("allow_private"), "{found:?}");
+}
+
+#[test]
+fn what_keeps_clients_from_this_hosts_server_is_named() {
+    let mut seen = healthy();
+    seen.settings.has = crate::doctor::seen::Roles {
+        server: true,
+        ..Default::default()
+    };
+    let status = seen.status_mut();
+    status.role = teredo_notify::types::Role::Server;
+    status.known_clients = Some(1);
+    seen.host.secrets = Some(1);
+    assert_eq!(check(&seen, id::SERVER_SECRETS).result, Verdict::Ok);
+    seen.host.secrets = Some(2);
+    let found = check(&seen, id::SERVER_SECRETS);
+    assert_eq!(
+        (found.result, &*found.fix),
+        (Verdict::Warn, "systemctl reload teredo-server")
+    );
+    let second = Ipv4Addr::new(192, 0, 2, 46);
+    seen.host.strict = vec![(second, "eth1".into(), "eth0".into())];
+    let found = check(&seen, id::SERVER_BLOCKED);
+    assert_eq!(found.result, Verdict::Fail, "{found:?}");
+    assert_eq!(found.fix, "sysctl -w net.ipv4.conf.eth1.rp_filter=2");
+    seen.host.sysctl_is_fixed = true;
+    let found = check(&seen, id::SERVER_BLOCKED);
+    assert_eq!(
+        found.fix,
+        "start the container with --sysctl net.ipv4.conf.eth1.rp_filter=2"
+    );
+}

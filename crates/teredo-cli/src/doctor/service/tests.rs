@@ -1,7 +1,7 @@
 use super::*;
 use crate::doctor::check::Verdict;
 use crate::doctor::rules::packet::Link;
-use crate::doctor::seen::{Process, Roles};
+use crate::doctor::seen::{Process, Program, Roles, Unit, Units};
 use crate::doctor::tests::{check, healthy, link};
 
 fn unit(name: &str, active: &str, file: &str, code: &str) -> Unit {
@@ -17,7 +17,7 @@ fn unit(name: &str, active: &str, file: &str, code: &str) -> Unit {
         }
         .into(),
         code: code.into(),
-        restarts: String::new(),
+        ..Unit::default()
     }
 }
 
@@ -218,4 +218,266 @@ fn a_relay_forwards() {
     assert_eq!(check(&seen, id::RELAY_FORWARDING).result, Verdict::Fail);
     seen.settings.host_relay = true;
     assert_eq!(check(&seen, id::RELAY_FORWARDING).result, Verdict::Ok);
+}
+
+fn client(pid: u32, arguments: &[&str]) -> Process {
+    Process {
+        pid,
+        name: "teredo".into(),
+        arguments: arguments.iter().map(|&word| word.into()).collect(),
+        here: Some(true),
+        ..Process::default()
+    }
+}
+
+fn tun(name: &str) -> Link {
+    Link {
+        name: name.into(),
+        ..link()
+    }
+}
+
+/// No mend ends the manager of this host, or goes past the unit of a process.
+#[test]
+fn what_belongs_to_a_unit_is_mended_by_the_unit() {
+    let mut seen = healthy();
+    seen.service.status = Err(Unanswered::Missing);
+    seen.service.file = SocketFile::Missing;
+    seen.host.links = vec![tun("teredo")];
+    seen.settings.client.port = std::num::NonZeroU16::new(40_000);
+    let program = |name: &str, pid, unit: Option<&str>| Program {
+        name: name.into(),
+        pid,
+        unit: unit.map(str::to_owned),
+    };
+    let client = unit("teredo-client.service", "activating", "enabled", "1");
+    let units = Units::Known(vec![client]);
+    // Its store of descriptors has the interface while the daemon is started again.
+    let manager = program("systemd", 1, None);
+    let cases = [
+        (manager.clone(), units.clone(), Verdict::Ok, ""),
+        (
+            manager,
+            Units::NoManager,
+            Verdict::Fail,
+            "systemctl stop teredo-client",
+        ),
+        (
+            program("openvpn", 99, Some("openvpn@home.service")),
+            units.clone(),
+            Verdict::Fail,
+            "systemctl stop openvpn@home\nsystemctl enable --now teredo-client",
+        ),
+        (program("tool", 99, None), units, Verdict::Fail, "kill 99\n"),
+    ];
+    for (holder, units, result, mend) in cases {
+        seen.host.tun_holders = vec![("teredo".into(), holder.clone())];
+        seen.host.udp = vec![(40_000, Some(holder))];
+        seen.units = units;
+        let found = check(&seen, id::CLIENT_INTERFACE);
+        assert_eq!(found.result, result, "{found:?}");
+        assert!(found.fix.contains(mend), "{found:?}");
+        for check in super::super::judge(&seen) {
+            assert!(!check.fix.lines().any(|line| line == "kill 1"), "{check:?}");
+        }
+    }
+}
+
+/// `teredo --socket /run/teredo/b.sock doctor` is about `teredo-client@b`; the first client does its work.
+#[test]
+fn an_instance_is_asked_about_by_its_socket() {
+    let mut seen = healthy();
+    seen.service.socket = "/run/teredo/b.sock".into();
+    seen.service.socket_is_default = false;
+    seen.service.status = Err(Unanswered::Missing);
+    seen.service.file = SocketFile::Missing;
+    seen.service.pid = None;
+    seen.settings.client.interface = "teredo-b".into();
+    seen.host.links = vec![tun("teredo")];
+    let first = Process {
+        unit: Some("teredo-client.service".into()),
+        ..client(7, &["/usr/bin/teredo", "client"])
+    };
+    seen.host.tun_holders = vec![("teredo".into(), first.program())];
+    seen.processes = vec![first];
+    seen.units = Units::Known(vec![
+        unit("teredo-client.service", "active", "enabled", "0"),
+        unit("teredo-client@b.service", "inactive", "disabled", "0"),
+    ]);
+    let found = check(&seen, id::SERVICE_SOCKET);
+    assert_eq!(
+        found.fix, "systemctl enable --now teredo-client@b",
+        "{found:?}"
+    );
+    assert_eq!(check(&seen, id::CLIENT_INTERFACE).result, Verdict::Ok);
+    assert_eq!(seen.restart("client"), "systemctl restart teredo-client@b");
+    // Without a name of its own, it gets one; nobody ends the first client.
+    seen.settings.client.interface = "teredo".into();
+    let found = check(&seen, id::CLIENT_INTERFACE);
+    assert!(found.what.contains("another client"), "{found:?}");
+    assert!(
+        !found.fix.contains("kill") && !found.fix.contains("stop"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn two_clients_with_a_tunnel_each_are_no_trouble() {
+    let mut seen = healthy();
+    let second = Process {
+        unit: Some("teredo-client@b.service".into()),
+        ..client(9, &["teredo", "client", "--socket", "/run/teredo/b.sock"])
+    };
+    seen.host
+        .teredo_links
+        .push(("teredo-b".into(), "2001:0:c000:22d::2".parse().unwrap()));
+    // A unit's interface is the manager's, too.
+    let manager = Program {
+        name: "systemd".into(),
+        pid: 1,
+        unit: None,
+    };
+    seen.host.tun_holders = vec![
+        ("teredo-b".into(), second.program()),
+        ("teredo-b".into(), manager),
+    ];
+    seen.processes = vec![client(6, &["teredo", "client"]), second];
+    let found = check(&seen, id::CLIENT_RIVAL);
+    assert_eq!(found.result, Verdict::Ok, "{found:?}");
+    assert!(found.why.contains("came first"), "{found:?}");
+    // Both want one port: the second got another.
+    let status = seen.status_mut();
+    status.configured_port = Some(40_001);
+    status.reason = Some("port 40001 could not be had, using another one".into());
+    seen.host.udp = vec![(40_001, Some(seen.processes[1].program()))];
+    let found = check(&seen, id::CLIENT_PORT);
+    assert_eq!(found.result, Verdict::Warn, "{found:?}");
+    assert!(found.fix.contains("port = 40002"), "{found:?}");
+}
+
+/// An agent of the host cannot help a client that has a network of its own.
+#[test]
+fn a_client_in_another_network_is_named_with_what_put_it_there() {
+    let mut seen = healthy();
+    seen.status_mut().firewall.clear();
+    seen.status_mut().protected = Some(false);
+    seen.processes = vec![Process {
+        here: Some(false),
+        namespace: Some("net:[4026532000]".into()),
+        unit: Some("teredo-client.service".into()),
+        ..client(6, &["teredo", "client"])
+    }];
+    let file = "/etc/systemd/system/teredo-client.service.d/hardening.conf";
+    let private = Unit {
+        private_network: true,
+        drop_ins: vec![(file.into(), "[Service]\nPrivateNetwork=yes\n".into())],
+        ..unit("teredo-client.service", "active", "enabled", "0")
+    };
+    seen.units = Units::Known(vec![private]);
+    for id in [id::SERVICE_UNIT, id::CLIENT_INTERFACE] {
+        let found = check(&seen, id);
+        assert_eq!(found.result, Verdict::Fail, "{found:?}");
+        assert!(found.fix.starts_with(&format!("mv {file}")), "{found:?}");
+    }
+    let found = check(&seen, id::CLIENT_INTERFACE);
+    assert!(found.what.contains("net:[4026532000]"), "{found:?}");
+    for id in [id::FIREWALL_AGENT, id::FIREWALL_INSIDE] {
+        assert_eq!(check(&seen, id).result, Verdict::Skip);
+    }
+    // By hand, in `ip netns exec`.
+    seen.units = Units::NoManager;
+    seen.processes[0].unit = None;
+    let found = check(&seen, id::CLIENT_INTERFACE);
+    assert_eq!(found.fix, "nsenter -t 6 -n teredo doctor");
+}
+
+#[test]
+fn a_drop_in_that_keeps_a_unit_from_its_work_is_named() {
+    let text = "Id=teredo-client.service\nLoadState=loaded\nActiveState=activating\nUnitFileState=enabled\n\
+                ExecMainStatus=203\nNRestarts=6\nConditionResult=no\nPrivateNetwork=no\n\
+                ExecStart={ path=/opt/teredo ; argv[]=/opt/teredo client ; ignore_errors=no }\n\
+                DropInPaths=/etc/systemd/system/teredo-client.service.d/old.conf\nRequires=vpn.service\n\n\
+                Id=teredo-client.service\nLoadState=loaded\n";
+    let parsed = crate::doctor::gather::parse_units(text);
+    let [parsed] = parsed.as_slice() else {
+        panic!("{parsed:?}");
+    };
+    assert_eq!(parsed.program, "/opt/teredo");
+    let file = parsed.drop_ins[0].0.clone();
+    let cases = [
+        (
+            "ExecStart=\nExecStart=/opt/teredo client",
+            "activating",
+            "203",
+            "/opt/teredo",
+        ),
+        (
+            "ExecStart=/gone/teredo client",
+            "activating",
+            "0",
+            "cannot start its program",
+        ),
+        (
+            "RestrictAddressFamilies=AF_INET AF_UNIX",
+            "activating",
+            "1",
+            "a right",
+        ),
+        (
+            "CapabilityBoundingSet=CAP_NET_RAW",
+            "failed",
+            "4",
+            "a right",
+        ),
+        ("ConditionVirtualization=no", "inactive", "0", "a condition"),
+        ("Requires=vpn.service", "inactive", "0", "vpn.service"),
+    ];
+    let mut seen = healthy();
+    for (line, active, code, named) in cases {
+        let missing = if line.contains("Requires") {
+            parsed.missing.clone()
+        } else {
+            Vec::new()
+        };
+        seen.units = Units::Known(vec![Unit {
+            active: active.into(),
+            code: code.into(),
+            drop_ins: vec![(file.clone(), line.into())],
+            missing,
+            // Between two starts, no exit status is to be had.
+            lacks_program: line.contains("ExecStart=/gone"),
+            ..parsed.clone()
+        }]);
+        let found = check(&seen, id::SERVICE_UNIT);
+        assert_eq!(found.result, Verdict::Fail, "{found:?}");
+        assert!(found.what.contains(named), "{found:?}");
+        assert!(found.why.contains(&file), "{found:?}");
+        assert!(
+            found.fix.starts_with(&format!("mv {file} {file}.off")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_full_file_system_and_an_old_session_are_named() {
+    let mut seen = healthy();
+    seen.host.stale_group = Some("teredo".into());
+    let found = check(&seen, id::SERVICE_GROUP);
+    assert_eq!(
+        (found.result, &*found.fix),
+        (Verdict::Warn, "newgrp teredo")
+    );
+    assert!(found.why.contains("log in again"), "{found:?}");
+    seen.service.status = Err(Unanswered::Missing);
+    seen.service.file = SocketFile::Missing;
+    for (full, named, shown) in [
+        (Full::Inodes, "no inodes left", "df --inodes /run\n"),
+        (Full::Space, "no space left", "df /run\n"),
+    ] {
+        seen.service.full = Some(full);
+        let found = check(&seen, id::SERVICE_SOCKET);
+        assert!(found.what.contains(named), "{found:?}");
+        assert!(found.fix.starts_with(shown), "{found:?}");
+    }
 }

@@ -63,6 +63,88 @@ fn policies_of_ip6tables_are_named_and_mended() {
     patient.ask().names("firewall.tunnel", "ok", &[]);
 }
 
+/// A list of bogons that has the clients' network, and a port that another table closes.
+#[test]
+fn rules_against_other_clients_and_allowed_ports_are_named_and_mended() {
+    let (world, _server, patient) = with_server();
+    let _agent = patient.agent(&["--allow-inbound", "8022/tcp"]);
+    let client = patient.client(&[]);
+    let own = client.qualified().address.unwrap();
+    let far = world.right.host("bob").unwrap();
+    let other = world.client(&far, &[]);
+    other.qualified();
+    let echo = "iifname \"teredo\" meta l4proto ipv6-icmp accept";
+    nft(
+        &patient.host,
+        &format!(
+            "table inet own {{ chain input {{ type filter hook input priority 0; ct state established accept; \
+             ip6 saddr 2001::/32 drop; {echo}; }}; \
+             chain output {{ type filter hook output priority 0; ip6 daddr 2001::/32 drop; }}; }}"
+        ),
+    );
+    for words in [
+        ["what it sends to other clients", "own output"],
+        ["what other clients", "own input"],
+    ] {
+        let findings = patient.ask();
+        patient.type_in(findings.names("firewall.tunnel", "fail", &words));
+    }
+    // The rule stands before the port, too.
+    let findings = patient.ask();
+    let words = ["port 8022/tcp of 'allow_inbound'", "own input"];
+    patient.type_in(findings.names("firewall.tunnel", "fail", &words));
+    patient.ask().names("firewall.tunnel", "ok", &[]);
+    answers(&far, own, true);
+    nft(&patient.host, "delete table inet own");
+    ip6tables(
+        &patient.host,
+        &[
+            "-P INPUT DROP",
+            "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT",
+        ],
+    );
+    let findings = patient.ask();
+    let words = ["ip6tables -I INPUT -i teredo -p tcp --dport 8022 -j ACCEPT"];
+    patient.type_in(findings.names("firewall.tunnel", "fail", &words));
+    patient.ask().names("firewall.tunnel", "ok", &[]);
+}
+
+/// A rule and a route that take what is the tunnel's.
+#[test]
+fn routes_that_take_the_tunnels_packets_are_named_and_mended() {
+    let (_world, _server, patient) = with_server();
+    let _agent = patient.agent(&[]);
+    let client = patient.client(&[]);
+    client.qualified();
+    patient.ask().are_well();
+    let cases: [(&[&str], &str); 3] = [
+        (
+            &[
+                "-6 route add unreachable default table 51820",
+                "-6 rule add not fwmark 0xca6c table 51820 priority 100",
+            ],
+            "priority 100",
+        ),
+        (
+            &["-6 route add blackhole 2001::/32 metric 1"],
+            "blackhole 2001::/32",
+        ),
+        (
+            &["-6 route add unreachable default metric 1"],
+            "unreachable default",
+        ),
+    ];
+    for (commands, named) in cases {
+        for command in commands {
+            let output = run(&patient.host, Command::new("ip").args(command.split(' ')));
+            assert!(output.status.success(), "{command}: {output:?}");
+        }
+        let findings = patient.ask();
+        patient.type_in(findings.names("host.route6", "fail", &[named, "ip -6 r"]));
+        patient.ask().are_well();
+    }
+}
+
 /// A relay whose host does not let packets through, as Docker leaves it.
 #[test]
 fn a_relay_that_may_not_forward_is_named_and_mended() {

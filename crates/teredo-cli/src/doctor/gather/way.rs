@@ -1,0 +1,89 @@
+//! The way to the server, and where its address comes from.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+
+use teredo_tunnel::net::{Decision, decide};
+
+/// The route to the server.
+pub(super) fn route(server: Ipv4Addr) -> Option<Decision> {
+    decide(server.into(), None).ok()
+}
+
+/// The next hop, if it was asked for on the link and does not answer. `link` is the interface's name.
+pub(super) fn deaf_neighbour(way: &Decision, server: Ipv4Addr, link: &str) -> Option<Ipv4Addr> {
+    let hop = match way.gateway {
+        Some(IpAddr::V4(gateway)) => gateway,
+        Some(IpAddr::V6(_)) => return None,
+        None => server,
+    };
+    let table = fs::read_to_string("/proc/thread-self/net/arp").unwrap_or_default();
+    is_deaf(&table, hop, link).then_some(hop)
+}
+
+/// An entry without ATF_COM has no hardware address yet.
+fn is_deaf(table: &str, hop: Ipv4Addr, link: &str) -> bool {
+    const COMPLETE: u32 = 2;
+    let hop = hop.to_string();
+    table.lines().skip(1).any(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [address, _, flags, .., device] = words.as_slice() else {
+            return false;
+        };
+        let flags = u32::from_str_radix(flags.trim_start_matches("0x"), 16).unwrap_or(COMPLETE);
+        *address == hop && *device == link && flags & COMPLETE == 0
+    })
+}
+
+/// Whether /etc/hosts has this name.
+pub(super) fn is_in_hosts(name: &str) -> bool {
+    let text = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    text.lines().any(|line| {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace().skip(1);
+        words.any(|word| word.eq_ignore_ascii_case(name))
+    })
+}
+
+/// The line of nsswitch.conf(5) that leaves the DNS out.
+pub(super) fn without_dns() -> Option<String> {
+    let text = fs::read_to_string("/etc/nsswitch.conf").ok()?;
+    leaves_out(&text)
+}
+
+fn leaves_out(text: &str) -> Option<String> {
+    let line = text
+        .lines()
+        .find(|line| line.trim_start().starts_with("hosts:"))?;
+    let line = line.split('#').next()?.trim();
+    let mut words = line.split_whitespace().skip(1);
+    // systemd-resolved asks the DNS, too.
+    let asks = words.any(|word| word == "dns" || word == "resolve");
+    (!asks).then(|| line.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_neighbour_without_an_address_is_deaf() {
+        let table = "IP address       HW type     Flags       HW address            Mask     Device\n\
+                     192.168.1.254    0x1         0x0         00:00:00:00:00:00     *        eth0\n\
+                     192.168.1.1      0x1         0x2         52:54:00:12:34:56     *        eth0\n";
+        let deaf = |last, link| is_deaf(table, Ipv4Addr::new(192, 168, 1, last), link);
+        assert!(deaf(254, "eth0"));
+        assert!(!deaf(254, "eth1") && !deaf(1, "eth0") && !deaf(2, "eth0"));
+    }
+
+    #[test]
+    fn the_dns_may_be_left_out() {
+        assert_eq!(
+            leaves_out("passwd: files\nhosts: files mymachines # x\n").as_deref(),
+            Some("hosts: files mymachines")
+        );
+        assert_eq!(leaves_out("hosts: files resolve [!UNAVAIL=return]\n"), None);
+        assert_eq!(leaves_out("hosts:  files dns\n"), None);
+        assert_eq!(leaves_out(""), None);
+    }
+}

@@ -1,0 +1,390 @@
+//! Which rule and which route decide where packets of this host go, for people who look for the one that is wrong.
+//!
+//! The kernel says where a packet goes ([`RouteLookup`]), and not who is to blame if it goes nowhere. So the rules and the
+//! tables are read, and followed as the kernel does.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType,
+};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+
+use super::route::RouteLookup;
+
+/// The table of the host's usual routes.
+const MAIN: u32 = 254;
+/// No answer of a dump is longer.
+const LONGEST_ANSWER: usize = 1 << 16;
+/// More routes than a host needs for its own packets; a full table of the Internet is not read to its end.
+const MOST: usize = 200_000;
+
+/// A route that takes packets, and the rule that leads to its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The interface; none: they go nowhere.
+    pub link: Option<u32>,
+    /// The router, if the destination is not on the link.
+    pub gateway: Option<IpAddr>,
+    /// The priority of the rule, if it could be found.
+    pub rule: Option<u32>,
+    /// Its table.
+    pub table: u32,
+    /// The destination of the route, with its length; none: no route was found.
+    pub destination: Option<(IpAddr, u8)>,
+    /// Its metric.
+    pub metric: u32,
+    /// Its kind, as `ip route` names it: `unicast`, `unreachable`, `blackhole`, `prohibit`.
+    pub kind: &'static str,
+}
+
+impl Decision {
+    /// Whether the table is the one of the host's usual routes.
+    #[must_use]
+    pub const fn is_usual(&self) -> bool {
+        self.table == MAIN
+    }
+}
+
+/// The way of packets to `destination` that this host sends from `source`, or from none yet.
+///
+/// # Errors
+/// If the kernel does not answer.
+pub fn decide(destination: IpAddr, source: Option<IpAddr>) -> io::Result<Decision> {
+    let lookup = RouteLookup::open()?;
+    let found = match (destination, source) {
+        (IpAddr::V4(destination), None) => lookup.ipv4(destination)?.map(|(route, _)| route),
+        (IpAddr::V6(destination), None) => lookup.ipv6(destination, None, None)?,
+        (IpAddr::V6(destination), Some(IpAddr::V6(source))) => {
+            lookup.ipv6(destination, Some(source), None)?
+        }
+        _ => return Err(ErrorKind::InvalidInput.into()),
+    };
+    let told = follow(
+        &rules(destination)?,
+        &routes(destination)?,
+        destination,
+        source,
+    );
+    // The kernel is right if both differ.
+    Ok(match (found, told) {
+        (Some(route), Some(told)) if told.link == Some(route.link) => Decision {
+            gateway: route.gateway,
+            ..told
+        },
+        (Some(route), _) => Decision {
+            link: Some(route.link),
+            gateway: route.gateway,
+            rule: None,
+            table: route.table,
+            destination: None,
+            metric: route.metric,
+            kind: "unicast",
+        },
+        (None, Some(told)) if told.link.is_none() => told,
+        (None, _) => Decision {
+            link: None,
+            gateway: None,
+            rule: None,
+            table: MAIN,
+            destination: None,
+            metric: 0,
+            kind: "unreachable",
+        },
+    })
+}
+
+fn follow(
+    rules: &[RuleMessage],
+    routes: &[RouteMessage],
+    destination: IpAddr,
+    source: Option<IpAddr>,
+) -> Option<Decision> {
+    for rule in rules {
+        if !applies(rule, destination, source) {
+            continue;
+        }
+        let priority = priority(rule);
+        let refused = |kind| {
+            Some(Decision {
+                link: None,
+                gateway: None,
+                rule: Some(priority),
+                table: 0,
+                destination: None,
+                metric: 0,
+                kind,
+            })
+        };
+        match rule.header.action {
+            RuleAction::ToTable => {}
+            RuleAction::Blackhole => return refused("blackhole"),
+            RuleAction::Unreachable => return refused("unreachable"),
+            RuleAction::Prohibit => return refused("prohibit"),
+            // The others are for packets that no host sends of its own.
+            _ => continue,
+        }
+        let table = table_of_rule(rule);
+        let fits = routes
+            .iter()
+            .filter(|route| table_of(route) == table && fits(route, destination, source));
+        let best = fits.max_by_key(|route| {
+            let length = route.header.destination_prefix_length;
+            (
+                length,
+                route.header.source_prefix_length,
+                std::cmp::Reverse(metric(route)),
+            )
+        });
+        let Some(best) = best else { continue };
+        let length = best.header.destination_prefix_length;
+        let suppressed = rule.attributes.iter().any(|attribute| {
+            matches!(attribute, RuleAttribute::SuppressPrefixLen(least) if u32::from(length) <= *least && *least <= 128)
+        });
+        if suppressed || best.header.kind == RouteType::Throw {
+            continue;
+        }
+        return Some(Decision {
+            link: link(best),
+            gateway: None,
+            rule: Some(priority),
+            table,
+            destination: Some((address(best, destination), length)),
+            metric: metric(best),
+            kind: kind(best),
+        });
+    }
+    None
+}
+
+fn priority(rule: &RuleMessage) -> u32 {
+    let found = rule
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RuleAttribute::Priority(priority) => Some(*priority),
+            _ => None,
+        });
+    found.unwrap_or(0)
+}
+
+fn table_of_rule(rule: &RuleMessage) -> u32 {
+    let found = rule
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RuleAttribute::Table(table) => Some(*table),
+            _ => None,
+        });
+    found.unwrap_or_else(|| rule.header.table.into())
+}
+
+/// Whether a rule is about packets without a mark that this host sends.
+fn applies(rule: &RuleMessage, destination: IpAddr, source: Option<IpAddr>) -> bool {
+    let mut holds = rule.header.src_len == 0 && rule.header.dst_len == 0
+        || rule.attributes.iter().any(|attribute| {
+            matches!(
+                attribute,
+                RuleAttribute::Source(_) | RuleAttribute::Destination(_)
+            )
+        });
+    for attribute in &rule.attributes {
+        holds &= match attribute {
+            RuleAttribute::Source(prefix) => {
+                source.is_some_and(|source| is_in(source, *prefix, rule.header.src_len))
+            }
+            RuleAttribute::Destination(prefix) => is_in(destination, *prefix, rule.header.dst_len),
+            RuleAttribute::Iifname(name) => name == "lo",
+            RuleAttribute::Oifname(_)
+            | RuleAttribute::IpProtocol(_)
+            | RuleAttribute::SourcePortRange(_)
+            | RuleAttribute::DestinationPortRange(_)
+            | RuleAttribute::TunId(_) => false,
+            RuleAttribute::FwMark(mark) => *mark == 0,
+            RuleAttribute::UidRange(range) => range.start == 0,
+            _ => true,
+        };
+    }
+    holds != rule.header.flags.contains(RuleFlags::Invert)
+}
+
+fn fits(route: &RouteMessage, destination: IpAddr, source: Option<IpAddr>) -> bool {
+    let from = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Source(prefix) => ip(prefix),
+            _ => None,
+        });
+    let of_source = match (route.header.source_prefix_length, from, source) {
+        (0, ..) => true,
+        (length, Some(from), Some(source)) => is_in(source, from, length),
+        _ => false,
+    };
+    let to = address(route, destination);
+    of_source && is_in(destination, to, route.header.destination_prefix_length)
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
+    }
+}
+
+/// The destination of a route. A default route has none.
+fn address(route: &RouteMessage, like: IpAddr) -> IpAddr {
+    let found = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Destination(address) => ip(address),
+            _ => None,
+        });
+    found.unwrap_or_else(|| match like {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    })
+}
+
+fn is_in(address: IpAddr, network: IpAddr, length: u8) -> bool {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    };
+    let ((address, width), (network, other)) = (bits(address), bits(network));
+    let shift = 128 - u32::from(length).min(width);
+    width == other && (address ^ network).checked_shr(shift).unwrap_or(0) == 0
+}
+
+fn table_of(route: &RouteMessage) -> u32 {
+    let found = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Table(table) => Some(*table),
+            _ => None,
+        });
+    found.unwrap_or_else(|| route.header.table.into())
+}
+
+fn metric(route: &RouteMessage) -> u32 {
+    let found = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Priority(metric) => Some(*metric),
+            _ => None,
+        });
+    found.unwrap_or(0)
+}
+
+fn kind(route: &RouteMessage) -> &'static str {
+    match route.header.kind {
+        RouteType::Unicast => "unicast",
+        RouteType::Local => "local",
+        RouteType::BlackHole => "blackhole",
+        RouteType::Unreachable => "unreachable",
+        RouteType::Prohibit => "prohibit",
+        _ => "other",
+    }
+}
+
+fn link(route: &RouteMessage) -> Option<u32> {
+    if !matches!(route.header.kind, RouteType::Unicast | RouteType::Local) {
+        return None;
+    }
+    route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Oif(link) => Some(*link),
+            RouteAttribute::MultiPath(hops) => Some(hops.first()?.interface_index),
+            _ => None,
+        })
+}
+
+fn family(of: IpAddr) -> AddressFamily {
+    if of.is_ipv6() {
+        AddressFamily::Inet6
+    } else {
+        AddressFamily::Inet
+    }
+}
+
+/// All rules, in the order of their priorities.
+fn rules(of: IpAddr) -> io::Result<Vec<RuleMessage>> {
+    let mut question = RuleMessage::default();
+    question.header.family = family(of);
+    let mut rules = Vec::new();
+    dump(RouteNetlinkMessage::GetRule(question), |message| {
+        if let RouteNetlinkMessage::NewRule(rule) = message {
+            rules.push(rule);
+        }
+        rules.len() < MOST
+    })?;
+    rules.sort_by_key(priority);
+    Ok(rules)
+}
+
+fn routes(of: IpAddr) -> io::Result<Vec<RouteMessage>> {
+    let mut question = RouteMessage::default();
+    question.header.address_family = family(of);
+    let mut routes = Vec::new();
+    dump(RouteNetlinkMessage::GetRoute(question), |message| {
+        if let RouteNetlinkMessage::NewRoute(route) = message
+            && !route.header.flags.contains(RouteFlags::Cloned)
+        {
+            routes.push(route);
+        }
+        routes.len() < MOST
+    })?;
+    Ok(routes)
+}
+
+/// Hands each part of the answer to `take`, while that wants more.
+fn dump(
+    question: RouteNetlinkMessage,
+    mut take: impl FnMut(RouteNetlinkMessage) -> bool,
+) -> io::Result<()> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut request = NetlinkMessage::from(question);
+    request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    let mut answer = Vec::with_capacity(LONGEST_ANSWER);
+    loop {
+        answer.clear();
+        // The kernel answers while it is asked.
+        socket.recv(&mut answer, libc::MSG_DONTWAIT)?;
+        let mut rest = answer.as_slice();
+        while !rest.is_empty() {
+            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))?;
+            let length = (message.header.length as usize).next_multiple_of(4);
+            rest = rest.get(length..).unwrap_or_default();
+            let more = match message.payload {
+                NetlinkPayload::InnerMessage(message) => take(message),
+                NetlinkPayload::Done(_) => false,
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                _ => true,
+            };
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+use netlink_packet_route::rule::RuleMessage;
+
+use super::*;
+
+const NATIVE: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2a02, 0xcf40, 0, 0, 0, 0, 0, 1));
+const OWN: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0, 1, 0, 0, 0, 0, 1));
+
+fn rule(priority: u32, table: u32, more: impl IntoIterator<Item = RuleAttribute>) -> RuleMessage {
+    let mut rule = RuleMessage::default();
+    rule.header.action = RuleAction::ToTable;
+    rule.attributes = vec![
+        RuleAttribute::Priority(priority),
+        RuleAttribute::Table(table),
+    ];
+    rule.attributes.extend(more);
+    rule
+}
+
+fn default(table: u32, kind: RouteType, link: u32, metric: u32) -> RouteMessage {
+    let mut route = RouteMessage::default();
+    route.header.kind = kind;
+    route.attributes = vec![
+        RouteAttribute::Table(table),
+        RouteAttribute::Priority(metric),
+        RouteAttribute::Oif(link),
+    ];
+    route
+}
+
+/// As wg-quick leaves it: everything without its mark goes to a table of its own.
+#[test]
+fn a_rule_and_its_table_are_named() {
+    let mut all = rule(100, 51_820, [RuleAttribute::FwMark(0xca6c)]);
+    all.header.flags = RuleFlags::Invert;
+    let mut own = rule(3544, 3544, [RuleAttribute::Source(OWN)]);
+    own.header.src_len = 128;
+    let rules = [all.clone(), own.clone(), rule(32_766, MAIN, [])];
+    let routes = [
+        default(51_820, RouteType::Unreachable, 1, 1024),
+        default(MAIN, RouteType::Unicast, 7, 1029),
+        default(3544, RouteType::Unicast, 7, 1024),
+    ];
+    let told = follow(&rules, &routes, NATIVE, None).unwrap();
+    assert_eq!(
+        (told.link, told.rule, told.table),
+        (None, Some(100), 51_820)
+    );
+    assert_eq!((told.kind, told.metric), ("unreachable", 1024));
+    // Without that rule, the source chooses the table.
+    let told = follow(&rules[1..], &routes, NATIVE, Some(OWN)).unwrap();
+    assert_eq!((told.link, told.rule), (Some(7), Some(3544)));
+    let told = follow(&rules[1..], &routes, NATIVE, None).unwrap();
+    assert_eq!(
+        (told.link, told.rule, told.is_usual()),
+        (Some(7), Some(32_766), true)
+    );
+}
+
+#[test]
+fn the_longest_prefix_wins_and_then_the_least_metric() {
+    let rules = [rule(32_766, MAIN, [])];
+    let mut net = default(MAIN, RouteType::BlackHole, 1, 1);
+    net.header.destination_prefix_length = 32;
+    let prefix = Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0);
+    net.attributes
+        .push(RouteAttribute::Destination(RouteAddress::Inet6(prefix)));
+    let mut later = net.clone();
+    later.header.kind = RouteType::Unicast;
+    later.attributes[1] = RouteAttribute::Priority(1024);
+    let routes = [later, net, default(MAIN, RouteType::Unicast, 2, 0)];
+    let told = follow(&rules, &routes, OWN, None).unwrap();
+    assert_eq!((told.kind, told.metric), ("blackhole", 1));
+    assert_eq!(told.destination, Some((prefix.into(), 32)));
+    assert_eq!(follow(&rules, &routes, NATIVE, None).unwrap().link, Some(2));
+    // A rule for what is longer than a default route alone.
+    let short = rule(100, MAIN, [RuleAttribute::SuppressPrefixLen(0)]);
+    assert_eq!(follow(&[short], &routes, NATIVE, None), None);
+}
+
+/// The loopback address is known everywhere.
+#[test]
+fn the_kernel_is_asked() {
+    let told = decide(Ipv4Addr::LOCALHOST.into(), None).unwrap();
+    assert_eq!(told.link, Some(1));
+}
