@@ -111,7 +111,7 @@ fn sent(seen: &Seen, rules: &Rules, link: &Link, address: Ipv6Addr) -> Option<Lo
     }
 }
 
-/// What goes to `other`, and what comes back.
+/// Packets to `other`, and packets from it.
 fn exchanged(
     rules: &Rules,
     link: &Link,

@@ -105,7 +105,7 @@ fn an_address_that_clients_refuse_is_named() {
     assert!(found.fix.contains("allow_private"), "{found:?}");
 }
 
-/// What this host itself does wrong on the way comes before guesses about others.
+/// Faults of this host come before guesses about others.
 #[test]
 fn a_silence_that_begins_here_is_named_here() {
     use teredo_tunnel::net::Decision;
