@@ -17,6 +17,9 @@ use super::{Client, Phase};
 use crate::Instant;
 use crate::wire::{AlternateAddresses, TeredoAddress, Trailer, Trailers};
 
+/// The least port of an alternate address: those below belong to services of the system, none of which is a client.
+const LEAST_PORT: u16 = 1024;
+
 /// The alternate addresses behind an indirect bubble. Of several lists, the last one counts (R6081-5.1.2-01), and a
 /// malformed one is none (R6081-5.6.4.2-01).
 pub(super) fn alternates_of(trailers: &Trailers<'_>) -> Option<AlternateAddresses> {
@@ -39,9 +42,14 @@ impl Client {
             && peer.mapped.ip() == own.ip()
     }
 
-    /// Our local address for a peer behind the same NAT (R6081-5.6.4.1-01).
+    /// Our local address for a peer behind the same NAT (R6081-5.6.4.1-01). It goes through our own server alone: anybody
+    /// can make up an address with our public address and a server that listens.
     pub(super) fn own_alternate(&self, peer: TeredoAddress) -> Option<AlternateAddresses> {
-        let local = Some(self.local).filter(|_| self.shares_nat(peer));
+        let Phase::Qualified(service) = &self.phase else {
+            return None;
+        };
+        let is_ours = peer.server == service.address.server;
+        let local = Some(self.local).filter(|_| is_ours && self.shares_nat(peer));
         AlternateAddresses::new(&[local?])
     }
 
@@ -61,8 +69,10 @@ impl Client {
         if !self.shares_nat(peer) || self.peers.peer(slot).path(now).is_some() {
             return;
         }
-        for &to in alternates.as_slice() {
+        let all = alternates.as_slice();
+        for (number, &to) in all.iter().enumerate() {
             if to != peer.mapped
+                && !all[..number].contains(&to)
                 && self.may_be_alternate(to)
                 && self.budget.allow_answer(now, *to.ip())
             {
@@ -71,11 +81,16 @@ impl Client {
         }
     }
 
-    /// Whether something may be sent to an address behind our NAT.
+    /// Whether something may be sent to an address behind our NAT: a private one, a carrier's or one on the link, with a
+    /// port that programs choose, and not on this host.
     pub(super) fn may_be_alternate(&self, to: SocketAddrV4) -> bool {
-        let is_ours = to == self.local
-            || matches!(&self.phase, Phase::Qualified(service) if service.address.mapped == to);
-        !is_ours && self.config.destinations.permits_neighbour(*to.ip())
+        let ip = *to.ip();
+        let is_carriers = matches!(ip.octets(), [100, 64..=127, ..]);
+        let is_inside = ip.is_private() || is_carriers || self.discovery.reaches(to);
+        is_inside
+            && to.port() >= LEAST_PORT
+            && ip != *self.local.ip()
+            && self.config.destinations.permits_neighbour(ip)
     }
 }
 

@@ -205,3 +205,85 @@ fn alternate_addresses_are_for_neighbours() {
         }
     }
 }
+
+/// R6081-7-02: a peer names what it likes. Nothing goes to public and special addresses, to ports of the system, to this
+/// host, or twice to one address.
+#[test]
+fn alternate_addresses_are_inside_the_nat() {
+    let mut world = world(1);
+    let client = qualified_client(&mut world, 1, NatBehaviour::cone());
+    let own = teredo(&world, client).mapped;
+    let peer = world.add_raw(Network::Internet, &[v4("198.51.100.44")]);
+    let mapped = SocketAddrV4::new(*own.ip(), 50_000);
+    let source = TeredoAddress {
+        server: SERVER.primary,
+        flags: Flags::default(),
+        mapped,
+    };
+    let (host, server) = (local(1), SocketAddrV4::new(SERVER.primary, PORT));
+    let lists = [
+        [
+            "198.51.100.9:7777",
+            "169.254.169.254:7777",
+            "192.168.1.1:53",
+            "240.0.0.1:7777",
+        ],
+        [
+            "10.9.9.1:7777",
+            "10.9.9.1:7777",
+            "10.9.9.1:7777",
+            "0.1.2.3:7777",
+        ],
+        [
+            "10.0.0.1:5353",
+            "10.0.0.1:22",
+            "192.0.2.77:7777",
+            "100.64.0.9:7777",
+        ],
+    ];
+    assert_eq!(*host.ip(), v4("10.0.0.1"));
+    world.capture_mut().clear();
+    for list in lists {
+        let list = AlternateAddresses::new(&list.map(socket)).unwrap();
+        let mut bubble = packets::bubble(source.to_ipv6(), address(&world, client));
+        Trailer::Nonce([1; 4]).emit(&mut bubble);
+        Trailer::AlternateAddresses(list).emit(&mut bubble);
+        world.inject(peer, server, own, &packets::forwarded(mapped, &bubble));
+        world.run_for(seconds(3));
+    }
+    let sent = bubbles(&world, client);
+    let mut elsewhere: Vec<SocketAddrV4> = sent
+        .iter()
+        .map(|record| record.datagram.destination)
+        .filter(|to| ![server, mapped].contains(to))
+        .collect();
+    elsewhere.sort();
+    assert_eq!(
+        elsewhere,
+        [socket("10.9.9.1:7777"), socket("100.64.0.9:7777")]
+    );
+}
+
+/// Anybody can make up an address with our public address and a server that listens: it learns no local address.
+#[test]
+fn a_strange_server_learns_no_local_address() {
+    for (server, learns) in [(SERVER.primary, true), (v4("198.51.100.44"), false)] {
+        let mut world = world(1);
+        let client = qualified_client(&mut world, 1, NatBehaviour::cone());
+        let target = TeredoAddress {
+            server,
+            flags: Flags::default(),
+            mapped: SocketAddrV4::new(*teredo(&world, client).mapped.ip(), 50_000),
+        };
+        world.capture_mut().clear();
+        let packet = packets::udp(address(&world, client), target.to_ipv6(), 1);
+        assert_eq!(world.submit(client, &packet), Submission::Queued);
+        world.run_for(seconds(9));
+        let sent = bubbles(&world, client);
+        let mut indirect = sent
+            .iter()
+            .filter(|record| *record.datagram.destination.ip() == server);
+        assert!(indirect.clone().count() > 0);
+        assert!(indirect.all(|bubble| alternates(bubble).is_some() == learns));
+    }
+}
