@@ -149,7 +149,7 @@ impl Client {
         // (R6081-5.6.4.3-01).
         let is_alternate = packet.is_bubble()
             && teredo.is_some_and(|teredo| self.shares_nat(teredo))
-            && entry.is_some_and(|slot| self.has_nonce(slot, &datagram.trailers))
+            && entry.is_some_and(|slot| self.has_nonce(now, slot, &datagram.trailers))
             && self.may_be_alternate(from);
         // R4380-GU-04, W-02: the host would send to this address. A known path was checked before, and the address of a
         // neighbour need not be global.
@@ -189,7 +189,12 @@ impl Client {
             Some(teredo) if teredo.mapped == from => {
                 let slot = self.peers.find_or_insert(now, source, Some(*from.ip()));
                 self.count_evictions();
-                let answers = packet.is_bubble() && self.take_nonce(slot, &datagram.trailers);
+                // A forged source must not move a peer that is heard elsewhere, by its nonce.
+                if self.is_elsewhere(now, slot, from) {
+                    self.peers.peer_mut(slot).spoke();
+                    return Ok(Some(packet.as_bytes()).filter(|_| !packet.is_bubble()));
+                }
+                let answers = packet.is_bubble() && self.take_nonce(now, slot, &datagram.trailers);
                 let is_awaited = self.awaits_greeting(now, slot);
                 let delivered = self.accept_verified(now, slot, from, datagram);
                 if answers && is_awaited {
@@ -203,7 +208,8 @@ impl Client {
             }
             // RFC 6081 §5.2.4.4: a peer behind a symmetric NAT is elsewhere, and has our nonce (R6081-5.2.4.4-02).
             Some(_) if packet.is_bubble() => {
-                let slot = entry.filter(|&slot| self.take_nonce(slot, &datagram.trailers));
+                let entry = entry.filter(|&slot| !self.is_elsewhere(now, slot, from));
+                let slot = entry.filter(|&slot| self.take_nonce(now, slot, &datagram.trailers));
                 let slot = slot.ok_or(DropReason::MappingMismatch)?;
                 // R6081-5.2.4.4-04
                 let is_awaited = self.awaits_greeting(now, slot);
@@ -228,6 +234,16 @@ impl Client {
                 Ok(Some(packet.as_bytes()))
             }
         }
+    }
+
+    /// Whether the peer was heard within the validity of its path, which leads to another place than `from`, and not over
+    /// the link.
+    ///
+    /// DEVIATION(rfc6081 §5.2.4.4): neither the mapping in the address nor a nonce moves such a path (R6081-5.2.4.4-01,
+    /// R6081-5.2.4.4-02). A peer that has moved is asked after 30 s of silence.
+    fn is_elsewhere(&self, now: Instant, slot: u32, from: SocketAddrV4) -> bool {
+        let path = self.peers.peer(slot).path(now);
+        path.is_some_and(|path| path != from && !self.discovery.reaches(path))
     }
 
     /// The peer is proven to be at the datagram's source: release what waits, consume bubbles, deliver the rest

@@ -92,7 +92,8 @@ const SPACING: Duration = Duration::from_secs(2);
 /// The nonces of one peer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Nonces {
-    /// That of our last indirect bubble. It is good for one answer.
+    /// That of our last indirect bubble. It is good for one answer, within [`Self::LIFETIME`]: who hears it on the way must
+    /// not use it later.
     sent: Option<[u8; 4]>,
     /// That of the peer's last indirect bubble.
     received: Option<[u8; 4]>,
@@ -103,6 +104,9 @@ pub(super) struct Nonces {
 }
 
 impl Nonces {
+    /// How long an answer may take. RFC 4380 (§5.2.6) asks again every 2 s, with another nonce.
+    const LIFETIME: Duration = Duration::from_secs(10);
+
     /// The peer has sent an indirect bubble (R6081-5.2.4.3-01, R6081-5.2.4.3-02).
     pub(super) fn receive(&mut self, nonce: Option<[u8; 4]>) {
         if self.received != nonce {
@@ -137,8 +141,11 @@ impl AnsweredRelays {
     /// How long the second question may take.
     const MEMORY: Duration = Duration::from_secs(8);
 
+    /// One IPv4 address has one place, so that it cannot push out the others.
     pub(super) fn note(&mut self, now: Instant, relay: SocketAddrV4) {
-        self.0.rotate_right(1);
+        let same = |(at, _): (SocketAddrV4, Instant)| at.ip() == relay.ip();
+        let place = self.0.iter().position(|place| place.is_some_and(same));
+        self.0[..=place.unwrap_or(15)].rotate_right(1);
         self.0[0] = Some((relay, now));
     }
 
@@ -256,14 +263,15 @@ impl Client {
     }
 
     /// Whether a direct bubble has the nonce of our last indirect one (R6081-5.2.4.4-02, R6081-5.2.4.4-03).
-    pub(super) fn has_nonce(&self, slot: u32, trailers: &Trailers<'_>) -> bool {
-        let sent = self.peers.peer(slot).nonces.sent;
-        sent.is_some() && sent == nonce_of(trailers)
+    pub(super) fn has_nonce(&self, now: Instant, slot: u32, trailers: &Trailers<'_>) -> bool {
+        let Nonces { sent, asked, .. } = self.peers.peer(slot).nonces;
+        let is_fresh = asked.is_some_and(|at| now - at < Nonces::LIFETIME);
+        is_fresh && sent.is_some() && sent == nonce_of(trailers)
     }
 
     /// The same, and the nonce is used up.
-    pub(super) fn take_nonce(&mut self, slot: u32, trailers: &Trailers<'_>) -> bool {
-        let is_ours = self.has_nonce(slot, trailers);
+    pub(super) fn take_nonce(&mut self, now: Instant, slot: u32, trailers: &Trailers<'_>) -> bool {
+        let is_ours = self.has_nonce(now, slot, trailers);
         if is_ours {
             self.peers.peer_mut(slot).nonces.sent = None;
         }

@@ -14,8 +14,11 @@
 //!    ── what waited, to M ───────────────────────────────────────────────>
 //! ```
 //!
-//! The first token has been where the address says, the second one at M: whoever knows both is the client, and is at M.
-//! Both are random, of 64 bits, so nothing is weaker than before.
+//! The first token has gone to the server in the address, and on to the client; the second one was at M. Who knows both
+//! has received at M, and is the client or its server. Both are random, of 64 bits.
+//!
+//! A client's server can take its place here, as it can give it a false address. The way back to the mapping in the
+//! address is the same: while the client is heard at M, a datagram from anywhere else is none of its.
 //!
 //! DEVIATION(rfc4380 §5.4.2): packets of such a client are accepted from the mapping that it has proven, and not only from
 //! the one in its address (R4380-5.4.2-02).
@@ -31,7 +34,7 @@ use crate::slots::{Bounds, SipKeys, Slots};
 use crate::wire::{self, TeredoAddress};
 use crate::{DropReason, Instant};
 
-/// The most of these clients, with 50 bytes each.
+/// The most of these clients, with some 100 bytes each.
 const MOST: usize = 1 << 16;
 
 /// Where these clients are.
@@ -48,12 +51,15 @@ impl Elsewhere {
         Self(Slots::new(bounds, keys))
     }
 
-    /// The mapping of a client that is not at the one in its address. Without such clients, this costs nothing.
-    pub(super) fn find(&self, key: Key) -> Option<SocketAddrV4> {
+    /// The mapping of a client that is not at the one in its address; it makes room last. Without such clients, this costs
+    /// nothing.
+    pub(super) fn find(&mut self, key: Key) -> Option<SocketAddrV4> {
         if self.0.len() == 0 {
             return None;
         }
-        self.0.find(&key).map(|slot| self.0[slot])
+        let slot = self.0.find(&key)?;
+        self.0.touch(slot);
+        Some(self.0[slot])
     }
 
     /// The client is there; the one that was heard least recently makes room.

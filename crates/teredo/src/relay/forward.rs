@@ -31,7 +31,13 @@ impl Relay {
         let source = TeredoAddress::from_ipv6(packet.source()).ok_or(DropReason::SpoofedSource)?;
         let key = Key::from(source);
         let is_there = source.mapped == from;
-        let is_known = is_there || self.elsewhere.find(key) == Some(from);
+        // A client that has proven another mapping, and was heard there, is not at the one in its address until it proves
+        // that in the same way: a forged source must not cut it off.
+        let is_known = match self.elsewhere.find(key) {
+            Some(mapping) if self.trusted.find(key, Tick::at(now)).is_some() => from == mapping,
+            Some(mapping) => from == mapping || is_there,
+            None => is_there,
+        };
         if !is_known && !packet.is_bubble() {
             return Err(DropReason::MappingMismatch);
         }
@@ -53,9 +59,6 @@ impl Relay {
             return self.met_elsewhere(now, key, from, bubble_to).map(|()| None);
         }
         let known = self.heard(now, key, bubble_to, from);
-        if known && is_there && bubble_to.is_some() {
-            self.elsewhere.forget(key);
-        }
         if bubble_to.is_some() {
             // Never forwarded: a bubble is a sign of life and nothing else (R4380-5.4.2-05).
             self.counters.bubbles_received += 1;
@@ -99,6 +102,9 @@ impl Relay {
         };
         if answered.proves_path {
             self.give_back(key, &answered);
+            if from == TeredoAddress::from(key).mapped {
+                self.elsewhere.forget(key);
+            }
         }
         for packet in answered.waiting {
             self.counters.to_clients += 1;

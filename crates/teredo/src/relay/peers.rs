@@ -14,7 +14,8 @@
 //! seconds, and costs an attacker one packet. So the table is small, such peers evict each other, and each network of
 //! senders fills a part of the queues only. A trusted peer has answered from its mapping. There may be millions, and
 //! invented destinations cannot displace them. An entry is an address and two times, because a relay sends to the mapping
-//! in the address only (RFC 4380 §5.4.2).
+//! in the address (RFC 4380 §5.4.2); the few clients that have proven another one are in a table of their own
+//! (`relay::elsewhere`).
 
 mod shares;
 mod table;

@@ -210,6 +210,70 @@ fn nothing_is_believed_without_the_nonce() {
     );
 }
 
+/// A peer that is heard elsewhere stays there: what a forged source says at the mapping in its address, or with the nonce
+/// of a later question, moves nothing. After 30 s of silence the peer is met anew.
+#[test]
+fn a_path_in_use_is_not_moved() {
+    let (mut world, client, peer) = stage();
+    let mapped = teredo(&world, client).mapped;
+    let packet = packets::udp(address(&world, client), peer_address(), 1);
+    let heard = packets::udp(peer_address(), address(&world, client), 2);
+    assert_eq!(world.submit(client, &packet), Submission::Queued);
+    world.run_for(SECOND);
+    let right = bubble(&world, client, &[last_nonce(&world, client)]);
+    world.inject(peer, socket(OBSERVED), mapped, &right);
+    world.run_for(SECOND);
+    let to_observed = Submission::Send(socket(OBSERVED));
+    assert_eq!(world.submit(client, &packet), to_observed);
+    // Data is delivered, since it comes from where the address says, and changes nothing.
+    let bare = bubble(&world, client, &[]);
+    for forged in [&bare, &heard] {
+        world.inject(peer, socket(EMBEDDED), mapped, forged);
+        world.run_for(SECOND);
+        assert_eq!(world.submit(client, &packet), to_observed);
+    }
+    assert_eq!(delivered(&world, client), [heard]);
+    // After 20 s without a word, the peer is asked; who hears the question cannot take its place.
+    let before = last_nonce(&world, client);
+    for _ in 0..10 {
+        world.run_for(2 * SECOND);
+        let _ = world.submit(client, &packet);
+    }
+    assert_ne!(last_nonce(&world, client), before);
+    let stolen = bubble(&world, client, &[last_nonce(&world, client)]);
+    world.inject(peer, socket("198.51.100.44:6666"), mapped, &stolen);
+    world.run_for(SECOND / 2);
+    assert_eq!(world.submit(client, &packet), to_observed);
+    // It has not answered for too long.
+    world.run_for(seconds(10));
+    assert_eq!(world.submit(client, &packet), Submission::Queued);
+    world.run_for(SECOND);
+    let again = bubble(&world, client, &[last_nonce(&world, client)]);
+    world.inject(peer, socket("198.51.100.44:6666"), mapped, &again);
+    world.run_for(SECOND / 2);
+    let moved = Submission::Send(socket("198.51.100.44:6666"));
+    assert_eq!(world.submit(client, &packet), moved);
+}
+
+/// A nonce that was heard on the way is good for 10 s.
+#[test]
+fn a_nonce_does_not_last() {
+    for (pause, lasts) in [(9, true), (11, false)] {
+        let (mut world, client, peer) = stage();
+        let mapped = teredo(&world, client).mapped;
+        let packet = packets::udp(address(&world, client), peer_address(), 1);
+        assert_eq!(world.submit(client, &packet), Submission::Queued);
+        // The last of four questions.
+        world.run_for(6 * SECOND);
+        let late = bubble(&world, client, &[last_nonce(&world, client)]);
+        world.run_for(seconds(pause));
+        world.inject(peer, socket(OBSERVED), mapped, &late);
+        world.run_for(SECOND / 2);
+        let moved = world.submit(client, &packet) == Submission::Send(socket(OBSERVED));
+        assert_eq!(moved, lasts, "after {pause} s");
+    }
+}
+
 /// R6081-5.2.4.3-01, R6081-5.2.4.3-02, R6081-5.2.4.2-02: the nonce is repeated until an indirect bubble has another one, or
 /// none.
 #[test]
@@ -331,6 +395,37 @@ fn a_symmetric_client_and_a_native_host_meet_through_our_relay() {
             assert!(world.client(client).errors().is_empty(), "{context}");
         }
     }
+}
+
+/// Bubbles and data with a forged source, from the mapping in its address, do not cut such a client off.
+#[test]
+fn a_forged_source_does_not_cut_a_symmetric_client_off() {
+    let native = v6("2001:db8::1");
+    let mut world = world(1);
+    let relay = world.add_relay(Network::Internet, service(), config());
+    let host = native_host(&mut world);
+    let client = qualified_client(&mut world, 1, NatBehaviour::symmetric());
+    let attacker = world.add_raw(Network::Internet, &[v4("198.51.100.44")]);
+    let (own, mapped) = (address(&world, client), teredo(&world, client).mapped);
+    let inwards = |number| packets::udp(native, own, number);
+    world.send_native(&inwards(0));
+    world.run_for(SECOND);
+    for number in 1..90 {
+        for forged in [
+            packets::bubble(own, v6("fe80::1")),
+            packets::udp(own, native, 7),
+        ] {
+            world.inject(attacker, mapped, service(), &forged);
+        }
+        world.run_for(SECOND / 2);
+        world.send_native(&inwards(number));
+        world.run_for(SECOND / 2);
+    }
+    assert_eq!(delivered(&world, client).len(), 90);
+    assert_eq!(world.relay(relay).relay().status().elsewhere, 1);
+    let arrived = world.raw(host).native().iter();
+    let forged = arrived.filter(|packet| packet.what[6] == 17).count();
+    assert_eq!(forged, 0, "the client is known to be elsewhere");
 }
 
 /// A relay by the letter sends to the mapping in the address alone: the host is told, and nothing is left.
