@@ -601,6 +601,38 @@ fn the_return_of_a_gating_callback_settles() {
     drop(watcher);
 }
 
+/// N-15, N-16: a service that takes the settled states late is not gone. As long as there is no room for one, the callback
+/// waits.
+#[test]
+fn a_busy_service_is_not_taken_for_gone() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let watcher = Watcher::gating(service.path());
+    let (_registration, heard) = listen(&watcher, false);
+    let held = service.client.hold.lock().unwrap();
+    let mut control = service.connect();
+    control.send(&json!({ "method": "io.teredo.Client.Rebind", "parameters": { "port": 25 } }));
+    wait_until("the service is held up", || {
+        !service.client.calls.lock().unwrap().is_empty()
+    });
+    // It does not read, and this thread writes the states.
+    let mut port = 0;
+    loop {
+        port += 1;
+        assert!(port < 10_000, "there is room without end");
+        service.hub.publish(port);
+        match heard.recv_timeout(A_WHILE) {
+            Ok((_, told)) => assert_eq!(told, port),
+            Err(_) => break,
+        }
+    }
+    drop(held);
+    assert_eq!(next(&heard), (Kind::Change, port));
+    let sequence = service.hub.publish(port + 1);
+    assert_eq!(next(&heard), (Kind::Change, port + 1));
+    wait_until("all is settled", || service.hub.is_settled(sequence));
+}
+
 /// N-16, N-17: a callback that panics is not waited for any more.
 #[test]
 fn a_gating_callback_that_panics_no_longer_gates() {

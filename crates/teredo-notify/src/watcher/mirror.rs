@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::reconnect::{Backoff, FolderWatch, SHORTEST, wait};
@@ -20,6 +21,10 @@ use crate::wire::{OutgoingCall, PortState};
 
 /// How long the service may take for its first answer.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
+
+/// How long a settled state may wait for room. A service that is busy has read nothing for a moment, and is not gone: the
+/// callbacks wait meanwhile.
+const ROOM: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
     path: PathBuf,
@@ -186,9 +191,8 @@ impl Link {
             return;
         };
         let call = OutgoingCall::settle(due.subscription, due.sequence).encode();
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        // A service that has no room for this has not read for long. A part of a call would break the stream.
-        if rustix::net::send(connection, &call, flags) != Ok(call.len()) {
+        // A part of a call would break the stream.
+        if send_within(connection, &call, ROOM).is_err() {
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
@@ -273,4 +277,28 @@ impl Drop for MirrorRef {
             }
         }
     }
+}
+
+/// Writes all of `bytes`, and waits for room for `limit` at most.
+fn send_within(stream: &UnixStream, bytes: &[u8], limit: Duration) -> rustix::io::Result<()> {
+    let deadline = Instant::now() + limit;
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::net::send(stream, rest, flags) {
+            Ok(sent) => rest = &rest[sent..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let mut room = [PollFd::new(stream, PollFlags::OUT)];
+                match poll(&mut room, Timespec::try_from(left).ok().as_ref()) {
+                    Ok(0) => return Err(Errno::AGAIN),
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

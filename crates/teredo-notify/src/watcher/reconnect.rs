@@ -117,13 +117,11 @@ pub(super) fn wait(folder: Option<&FolderWatch>, stop: &OwnedFd, timeout: Durati
     let folder_or_stop = folder.map_or(stop, |folder| folder.inotify.as_fd());
     loop {
         let rest = deadline.saturating_duration_since(Instant::now());
-        let rest = Timespec {
-            tv_sec: rest.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: rest.subsec_nanos().into(),
-        };
+        // A time beyond the kernel's range is for ever.
+        let rest = Timespec::try_from(rest).ok();
         let mut fds = [stop, folder_or_stop].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         // Interrupted or not, the caller tries to connect.
-        let ready = poll(&mut fds, Some(&rest)).unwrap_or(0);
+        let ready = poll(&mut fds, rest.as_ref()).unwrap_or(0);
         let stopped = !fds[0].revents().is_empty();
         let about_others = folder.is_some_and(|folder| !folder.drain());
         if ready == 0 || stopped || !about_others {
