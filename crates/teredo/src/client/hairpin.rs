@@ -37,7 +37,7 @@ impl Client {
             return false;
         };
         let own = service.address.mapped;
-        self.config.nat_traversal.passes_symmetric()
+        self.config.nat_traversal.extends_rfc4380()
             && own != self.local
             && peer.mapped.ip() == own.ip()
     }

@@ -12,7 +12,7 @@
 //! DEVIATION(rfc6081 §5.7.2): the question is asked once, and after half a second the usual bubbles follow
 //! (R6081-5.7.2-01). By the letter, three questions 2 s apart would delay a program by 6 s if a NAT has forgotten.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use super::Client;
@@ -49,7 +49,7 @@ impl Client {
         };
         let drawn = peer.came_from().is_some();
         // Neighbours on the link are asked by discovery, too.
-        let is_allowed = self.config.nat_traversal.passes_symmetric()
+        let is_allowed = self.config.nat_traversal.extends_rfc4380()
             && !self.discovery.reaches(to)
             && self
                 .budget
@@ -78,13 +78,7 @@ impl Client {
         }
     }
 
-    fn emit_discovery(
-        &mut self,
-        slot: u32,
-        to: SocketAddrV4,
-        advertisement: bool,
-        own: std::net::Ipv6Addr,
-    ) {
+    fn emit_discovery(&mut self, slot: u32, to: SocketAddrV4, advertisement: bool, own: Ipv6Addr) {
         let target = self.peers.address(slot);
         self.outbox.udp(to, |out| {
             wire::emit_bubble(own, target, HOP_LIMIT, out);

@@ -272,7 +272,7 @@ impl Client {
         let Phase::Starting { qualification, .. } = &self.phase else {
             return;
         };
-        if self.config.nat_traversal.passes_symmetric()
+        if self.config.nat_traversal.extends_rfc4380()
             && let Some((server, mapped)) = qualification.symmetric()
             // The policy may be another one by now (R4380-GU-04).
             && self.config.destinations.permits(mapped)

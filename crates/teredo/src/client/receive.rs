@@ -184,40 +184,32 @@ impl Client {
         if vouched && !begun && !self.links.admit(now, *from.ip()) {
             return Err(DropReason::UnverifiedSource);
         }
+        let is_elsewhere = entry.is_some_and(|slot| self.is_elsewhere(now, slot, from));
         match teredo {
+            // Data is delivered, because the outer source confirms the inner one, and moves nothing.
+            Some(teredo) if teredo.mapped == from && is_elsewhere => {
+                Ok(Some(packet.as_bytes()).filter(|_| !packet.is_bubble()))
+            }
             // Case 3: the outer source confirms the inner one (R4380-5.2.3-09, R6081-5.2.4.4-01, A-23).
             Some(teredo) if teredo.mapped == from => {
                 let slot = self.peers.find_or_insert(now, source, Some(*from.ip()));
                 self.count_evictions();
-                // A forged source must not move a peer that is heard elsewhere, by its nonce.
-                if self.is_elsewhere(now, slot, from) {
-                    self.peers.peer_mut(slot).spoke();
-                    return Ok(Some(packet.as_bytes()).filter(|_| !packet.is_bubble()));
+                if packet.is_bubble() && self.take_nonce(now, slot, &datagram.trailers) {
+                    Ok(self.accept_answer(now, slot, from, datagram))
+                } else {
+                    Ok(self.accept_verified(now, slot, from, datagram))
                 }
-                let answers = packet.is_bubble() && self.take_nonce(now, slot, &datagram.trailers);
-                let is_awaited = self.awaits_greeting(now, slot);
-                let delivered = self.accept_verified(now, slot, from, datagram);
-                if answers && is_awaited {
-                    self.greet_back(slot, from);
-                }
-                Ok(delivered)
             }
             // Case 5: a local bubble announced this address (R4380-5.2.3-12).
             Some(teredo) if neighbour.is_some() && !is_alternate => {
                 Ok(self.receive_from_neighbour(now, from, teredo.mapped, datagram))
             }
             // RFC 6081 §5.2.4.4: a peer behind a symmetric NAT is elsewhere, and has our nonce (R6081-5.2.4.4-02).
-            Some(_) if packet.is_bubble() => {
-                let entry = entry.filter(|&slot| !self.is_elsewhere(now, slot, from));
+            Some(_) if packet.is_bubble() && !is_elsewhere => {
                 let slot = entry.filter(|&slot| self.take_nonce(now, slot, &datagram.trailers));
                 let slot = slot.ok_or(DropReason::MappingMismatch)?;
                 // R6081-5.2.4.4-04
-                let is_awaited = self.awaits_greeting(now, slot);
-                let delivered = self.accept_verified(now, slot, from, datagram);
-                if is_awaited {
-                    self.greet_back(slot, from);
-                }
-                Ok(delivered)
+                Ok(self.accept_answer(now, slot, from, datagram))
             }
             // Case 6 for a Teredo source: no test can verify it, and an honest peer sends from its mapping
             // (R6169-2.2-01).
@@ -244,6 +236,23 @@ impl Client {
     fn is_elsewhere(&self, now: Instant, slot: u32, from: SocketAddrV4) -> bool {
         let path = self.peers.peer(slot).path(now);
         path.is_some_and(|path| path != from && !self.discovery.reaches(path))
+    }
+
+    /// The same as [`accept_verified`](Self::accept_verified) of a bubble with our nonce, and the peer is greeted if it waits
+    /// for that.
+    fn accept_answer<'a>(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        from: SocketAddrV4,
+        datagram: &Datagram<'a>,
+    ) -> Option<&'a [u8]> {
+        let is_awaited = self.awaits_greeting(now, slot);
+        let delivered = self.accept_verified(now, slot, from, datagram);
+        if is_awaited {
+            self.greet_back(slot, from);
+        }
+        delivered
     }
 
     /// The peer is proven to be at the datagram's source: release what waits, consume bubbles, deliver the rest

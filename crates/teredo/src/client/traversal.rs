@@ -58,8 +58,9 @@ impl NatTraversal {
         }
     }
 
-    /// Whether a client behind a symmetric NAT has an address.
-    pub(super) const fn passes_symmetric(self) -> bool {
+    /// Whether the extensions are on: nonces, and with them an address behind a symmetric NAT; local addresses; direct
+    /// questions to idle peers.
+    pub(super) const fn extends_rfc4380(self) -> bool {
         matches!(self, Self::Rfc6081)
     }
 }
@@ -202,7 +203,7 @@ impl Client {
         own: Ipv6Addr,
     ) {
         let target = self.peers.address(slot);
-        let nonce = self.config.nat_traversal.passes_symmetric().then(|| {
+        let nonce = self.config.nat_traversal.extends_rfc4380().then(|| {
             let mut nonce = [0; 4];
             self.rng.fill_bytes(&mut nonce);
             nonce
@@ -231,7 +232,7 @@ impl Client {
         };
         let own = service.ipv6;
         let peer = self.peers.peer(slot);
-        let wanted = self.config.nat_traversal.passes_symmetric()
+        let wanted = self.config.nat_traversal.extends_rfc4380()
             && peer.path(now).is_none()
             && peer.nonces.received.is_some()
             && peer.nonces.may_ask(now);
