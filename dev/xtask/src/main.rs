@@ -10,6 +10,7 @@ mod environment;
 mod fuzz;
 mod install;
 mod installed;
+mod leftover;
 mod license;
 mod lint;
 mod no_io;

@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 
 use crate::command::{cargo, run as execute, say, step};
 use crate::{
-    conformance, environment, installed, license, lint, no_io, publish, rules, site, soak, tools,
-    tree, units,
+    conformance, environment, installed, leftover, license, lint, no_io, publish, rules, site,
+    soak, tools, tree, units,
 };
 
 #[derive(clap::Args)]
@@ -204,7 +204,7 @@ fn program(options: &Options) -> Result<()> {
     }
     let mut command = cargo(&["test", "--workspace", "--locked"]);
     command.args(PROGRAM);
-    execute(&mut prepared(command, options))
+    leftover::none_after(|| execute(&mut prepared(command, options)))
 }
 
 /// The end-to-end tests once more, each packet on its own. The workspace is tested, not the crate alone, so that
@@ -215,7 +215,9 @@ fn without_offloads(options: &Options) -> Result<()> {
         say(format_args!("    {} (--long: all)", DATA.join(" ")))?;
         command.args(DATA);
     }
-    execute(prepared(command, options).env("TEREDO_OFFLOAD", "off"))
+    let mut command = prepared(command, options);
+    command.env("TEREDO_OFFLOAD", "off");
+    leftover::none_after(|| execute(&mut command))
 }
 
 /// Random faults, for less than a minute or for five.

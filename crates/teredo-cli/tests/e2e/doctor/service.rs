@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::miredo::daemon::{Miredo, appears};
 
 /// No device node, in a mount namespace of the doctor's own.
 #[test]
@@ -228,19 +229,8 @@ fn nobody_is_told_what_nobody_may_see() {
 #[test]
 fn miredo_is_named() {
     let (world, _server, patient) = with_server();
-    let file = world.path("miredo.conf");
-    fs::write(&file, "ServerAddress 192.0.2.45\nInterfaceName teredo\n").unwrap();
-    let mut command = Command::new("miredo");
-    command.args(["-f", "-c"]).arg(&file);
-    command.arg("-p").arg(world.path("miredo.pid"));
-    let miredo = Process::spawn(patient.host.namespace(), "miredo", &mut command).unwrap();
-    eventually(SECOND * 10, "miredo's interface", || {
-        let output = run(
-            &patient.host,
-            Command::new("ip").args(["link", "show", "teredo"]),
-        );
-        output.status.success()
-    });
+    let miredo = Miredo::client(&world, &patient.host);
+    appears(&patient.host);
     let findings = patient.ask();
     findings.names("client.rival", "warn", &["miredo", "pid"]);
     findings.names(

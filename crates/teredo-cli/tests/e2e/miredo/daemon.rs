@@ -160,7 +160,7 @@ pub(super) fn bound(host: &Host) -> Vec<SocketAddrV4> {
 
 /// Waits for the host's Teredo address.
 #[track_caller]
-pub(super) fn appears(host: &Host) -> Ipv6Addr {
+pub(crate) fn appears(host: &Host) -> Ipv6Addr {
     let found = until(QUALIFICATION, "a Teredo address", || address_of(host));
     found.unwrap_or_else(|error| panic!("{}: {error}", host.name()))
 }
