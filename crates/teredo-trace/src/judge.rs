@@ -1,7 +1,7 @@
 //! Goes through the datagrams in their order, and finds broken requirements and stalls.
 //!
-//! It judges only the datagrams of the capture. A datagram can be missing because it was not sent, or because the capture
-//! began late. So a rule about earlier datagrams holds only if the capture has some of that kind.
+//! It judges only the datagrams of the capture. A datagram can be missing because it was not sent, or because the
+//! capture began late. So a rule about earlier datagrams holds only if the capture has some of that kind.
 
 mod contact;
 mod form;

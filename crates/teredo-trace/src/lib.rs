@@ -1,5 +1,5 @@
-//! Teredo exchanges in capture files: the nodes and their NATs, the requirements that packets break, and the stalls; and
-//! the ladder diagram, as text and as SVG.
+//! Teredo exchanges in capture files: the nodes and their NATs, the requirements that packets break, and the stalls;
+//! and the ladder diagram, as text and as SVG.
 //!
 //! ```text
 //!  bytes ──> capture ──> outer ──> contents ──> trace ──> nodes      the nodes and their NATs

@@ -38,7 +38,8 @@ struct Client {
     /// The solicitations since the last answer.
     run: Option<Run>,
     evidence: Evidence,
-    /// Whether its first datagram in the capture is a solicitation. Otherwise an unknown sender may be an earlier contact.
+    /// Whether its first datagram in the capture is a solicitation. Otherwise an unknown sender may be an earlier
+    /// contact.
     is_whole: bool,
     is_known: bool,
     contacted: BTreeSet<SocketAddrV4>,

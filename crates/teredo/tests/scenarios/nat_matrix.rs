@@ -27,7 +27,8 @@ const KINDS: [(&str, Kind); 6] = [
     ("symmetric", Kind::Behind(NatBehaviour::symmetric())),
 ];
 
-/// All pairs connect except those with a symmetric NAT: a client behind one has no address. No NAT counts as a cone NAT.
+/// All pairs connect except those with a symmetric NAT: a client behind one has no address. A host without a NAT counts
+/// as behind a cone NAT.
 const BY_RFC_4380: &str = "\
 from \\ to     public       cone         restricted   port-restr.  open-input   symmetric
 public        yes          yes          yes          yes          yes          no

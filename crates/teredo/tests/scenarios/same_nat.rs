@@ -156,8 +156,8 @@ fn local_addresses_lead_from_one_host_to_the_other() {
     }
 }
 
-/// R6081-7-02: a peer behind another NAT learns no local address, and nothing goes to the addresses that it names. If the
-/// peer is behind the same NAT, one bubble goes to each of four addresses at most.
+/// R6081-7-02: a peer behind another NAT learns no local address, and nothing goes to the addresses that it names. If
+/// the peer is behind the same NAT, one bubble goes to each of four addresses at most.
 #[test]
 fn alternate_addresses_are_for_neighbours() {
     let names =
@@ -206,8 +206,8 @@ fn alternate_addresses_are_for_neighbours() {
     }
 }
 
-/// R6081-7-02: a peer can name any address. Nothing goes to public and special addresses, to ports of the system, to this
-/// host, or twice to one address.
+/// R6081-7-02: a peer can name any address. Nothing goes to public and special addresses, to ports of the system, to
+/// this host, or twice to one address.
 #[test]
 fn alternate_addresses_are_inside_the_nat() {
     let mut world = world(1);
