@@ -241,12 +241,12 @@ fn no_path(network: &Network, bob: Ipv6Addr) -> anyhow::Result<Findings> {
     };
     ensure!(
         error.kind() == std::io::ErrorKind::HostUnreachable,
-        "the program was told: {error}"
+        "the program got another error: {error}"
     );
     Ok(
         Findings::new("these two NATs have no path between them (RFC 6081, figure 1)")
             .line(format!(
-                "the program was told after {:.1} s: unreachable",
+                "the program got 'unreachable' after {:.1} s",
                 took.as_secs_f64()
             ))
             .fact("told_ms", milliseconds(took)),

@@ -224,7 +224,7 @@ fn forwarded(seen: &Seen, rules: &Rules, link: &Link) -> Option<Loss> {
     })
 }
 
-/// The agent's own table does as it is told.
+/// The rule that drops the packet, unless it is in the agent's own table.
 fn dropped(rules: &Rules, packet: &Packet) -> Option<Place> {
     match rules.follow(packet, None) {
         Fate::Dropped(place) if place.keeper != Keeper::Teredo => Some(place),
