@@ -78,8 +78,8 @@ service: its metrics are there alone.";
 const HOOKS_NOTES: &str = "\
 Programs: as run-parts(8) runs them, in the order of their names, one after the other. A name consists of letters, \
 digits, '_' and '-'. The program, its folder and the folders above belong to root or to the user of this process, and \
-only their owner may write to them. A program that fails or runs too long is logged, and the next one runs. With it ends \
-whatever it started; only kill -9 of this process leaves it behind, unless a unit's control group ends with it.
+only their owner may write to them. A program that fails or runs too long is logged, and the next one runs. When it \
+ends, everything that it started ends, too. Only kill -9 of this process leaves some behind, unless a unit ends them.
 
 Changes: the first state counts as one. While programs run, only the newest state waits, so that the last run always \
 has the last state. A service that is gone means port 0, no address and the state 'offline'.

@@ -69,8 +69,8 @@ impl Nats {
         }
     }
 
-    /// Whether the two meet. A symmetric NAT meets those alone that let in whoever was sent to, from any port (RFC 6081
-    /// §5.2, figure 1).
+    /// Whether the two clients connect. Behind a symmetric NAT, a client reaches only a peer without a NAT, or behind a
+    /// cone or address-restricted one (RFC 6081 §5.2, figure 1).
     fn meet(self) -> bool {
         let is_open = |nat| matches!(nat, NatKind::None | NatKind::Cone | NatKind::Restricted);
         match (self.alice, self.bob) {

@@ -22,8 +22,8 @@ use history::{History, Look};
 /// How long a signal waits at most.
 const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
-/// Shows the node until a key or a signal ends it. Either leaves the terminal as it was. A service that goes away may come back; one that is not there at the start is an
-/// error.
+/// Shows the node until a key or a signal ends it. Either leaves the terminal as it was. A service that goes away may
+/// come back; one that is not there at the start is an error.
 pub(crate) fn run(args: &TopArgs, chosen: Option<&Path>) -> Result<Exit, Failure> {
     if !std::io::stdout().is_terminal() {
         return Err(Failure::new(Exit::Failed, "'teredo top' needs a terminal")

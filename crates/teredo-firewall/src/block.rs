@@ -97,8 +97,8 @@ impl Block {
         Ok(block)
     }
 
-    /// Whether the kernel drops unsolicited traffic to this host from this interface now, no matter which program installed that. The table
-    /// knows an interface by its name, or by its group (0: none).
+    /// Whether the kernel drops unsolicited traffic to this host from this interface now, no matter which program
+    /// installed that. The table knows an interface by its name, or by its group (0: none).
     ///
     /// # Errors
     ///

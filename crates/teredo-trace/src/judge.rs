@@ -1,7 +1,7 @@
-//! Goes through the datagrams in their order: what breaks a requirement, and where the exchange stalls.
+//! Goes through the datagrams in their order, and finds broken requirements and stalls.
 //!
-//! It judges what it sees. Whether a datagram is missing because nobody sent it, or because the capture began late, does
-//! not show; so a rule about what came before holds only if something of that kind was seen.
+//! It judges only the datagrams of the capture. A datagram can be missing because it was not sent, or because the
+//! capture began late. So a rule about earlier datagrams holds only if the capture has some of that kind.
 
 mod contact;
 mod form;
@@ -112,7 +112,7 @@ impl<'a> Judge<'a> {
             }
     }
 
-    /// The rules of servers for what they pass on, and of relays for what they take.
+    /// The rules about packets that servers pass on, and about packets that relays accept.
     fn look_at_server(
         &mut self,
         seen: &Seen,
@@ -187,7 +187,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The evidence about NATs in who reaches whom.
+    /// The evidence about NATs in the outer addresses.
     fn look_at_path(
         &mut self,
         seen: &Seen,

@@ -194,7 +194,7 @@ fn size(bytes: usize) -> String {
     }
 }
 
-/// The name of a datagram, and what is special about it.
+/// The name of a datagram, and its special features.
 fn label(packet: &Packet) -> String {
     let host = |address: Option<Ipv6Addr>| {
         address

@@ -1,16 +1,15 @@
-//! Teredo exchanges in capture files: who took part, behind which NATs, which requirement a packet breaks, and where the
-//! exchange stalls; and the ladder diagram of it, as text and as SVG.
+//! Teredo exchanges in capture files: the nodes and their NATs, the requirements that packets break, and the stalls;
+//! and the ladder diagram, as text and as SVG.
 //!
 //! ```text
-//!  bytes ──> capture ──> outer ──> contents ──> trace ──> nodes      who, and behind which NAT
+//!  bytes ──> capture ──> outer ──> contents ──> trace ──> nodes      the nodes and their NATs
 //!            frames      UDP       Teredo?        │   ├──> kind       names of the datagrams
 //!                                                 │   └──> judge      findings, stalls
 //!            a simulator's records ───────────────┘
 //!                                              Trace ──> ladder ──> text, SVG;  serde ──> teredo.trace/1
 //! ```
 //!
-//! The crate does no I/O and asks no clock. Whatever the bytes are, it does not panic, and its memory is bounded by
-//! [`Limits`].
+//! The crate does no I/O and reads no clock. It does not panic on any input, and [`Limits`] bounds its memory.
 //!
 //! ```
 //! use teredo_trace::{Limits, trace_file};

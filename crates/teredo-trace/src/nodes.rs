@@ -1,4 +1,4 @@
-//! Who took part: servers, clients with their local and their mapped ends, and relays.
+//! The nodes of an exchange: servers, clients with their local and their mapped ends, and relays.
 
 mod nat;
 mod register;
@@ -57,7 +57,7 @@ pub struct Node {
     pub addresses: Vec<Ipv4Addr>,
     /// Its own end of the socket, if that was seen.
     pub local: Option<SocketAddrV4>,
-    /// Where the Internet sees it: the last mapping that a server told, or that stands in its Teredo address.
+    /// Where the Internet sees it: the last mapping that a server reported, or that stands in its Teredo address.
     pub mapped: Option<SocketAddrV4>,
     /// Its Teredo addresses, at most 16; the last one is the newest.
     pub teredo: Vec<Ipv6Addr>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// A UDP datagram that somebody saw. A capture file shows one end of a NAT; a simulator knows both.
+/// An observed UDP datagram. A capture file shows one side of a NAT; a simulator knows both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation<'a> {
     /// The number of its frame in the file, from 1.
@@ -26,7 +26,7 @@ pub struct Observation<'a> {
     pub payload: &'a [u8],
     /// Whether the end of the payload was not kept, and zeros stand there instead.
     pub cut: bool,
-    /// Its fate; `None` if nobody knows.
+    /// Its fate; `None` if it is not known.
     pub fate: Option<Fate>,
 }
 

@@ -61,7 +61,7 @@ impl Seen {
         matches!(self.fate, Some(Fate::Dropped { .. }))
     }
 
-    /// The servers that this datagram shows: those who are asked, who answer and who pass on.
+    /// Adds the servers that this datagram shows: one that is asked, answers or passes on.
     pub(crate) fn add_servers(&self, servers: &mut BTreeSet<Ipv4Addr>) {
         let Ok(contents) = &self.contents else {
             return;

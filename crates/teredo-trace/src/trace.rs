@@ -24,7 +24,7 @@ const SCHEMA: &str = "teredo.trace/1";
 /// Year 10000, which RFC 3339 cannot write.
 const END_OF_TIME: Duration = Duration::from_secs(253_402_300_800);
 
-/// How much is kept of a capture. What is beyond is counted.
+/// The most that is kept of a capture. The rest is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The most Teredo packets.
@@ -68,7 +68,7 @@ pub fn trace_file(file: &[u8], limits: Limits) -> Result<Trace, CaptureError> {
 
 /// Collects datagrams, and makes a trace of them.
 ///
-/// [`trace_file`] does this for a file. A simulator observes each of its records, with what it knows of NATs and fates.
+/// [`trace_file`] does this for a file. A simulator passes each of its records, with the NATs and fates that it knows.
 #[derive(Debug)]
 pub struct Tracer {
     limits: Limits,
@@ -115,7 +115,7 @@ impl Tracer {
         }
     }
 
-    /// Takes a datagram; what is no Teredo is counted.
+    /// Takes a datagram. If it is not Teredo, it is only counted.
     pub fn observe(&mut self, seen: &Observation<'_>) {
         self.frames += 1;
         self.end = self.end.max(seen.time);
@@ -154,7 +154,7 @@ impl Tracer {
         self.candidates.push((Seen::new(seen, contents), certainty));
     }
 
-    /// Judges what was collected.
+    /// Judges the collected datagrams.
     pub fn finish(mut self) -> Trace {
         let mut servers = BTreeSet::new();
         let certain = |(_, certainty): &&(Seen, Certainty)| *certainty == Certainty::Certain;
@@ -280,7 +280,7 @@ pub struct Stall {
     pub packet: u64,
     /// `stall.solicitation`, `stall.bubble` or `stall.ping`.
     pub id: &'static str,
-    /// The sentence that says who waits for whom.
+    /// The stall in a sentence.
     pub text: String,
 }
 
@@ -319,7 +319,7 @@ pub struct Packet {
     pub nonce: Option<String>,
     /// Of a solicitation: whether its cone bit is set.
     pub cone: Option<bool>,
-    /// Of data: what the IPv6 packet carries.
+    /// Of data: the contents of the IPv6 packet.
     pub carries: Option<String>,
     /// How many IPv6 packets it holds: more than one before the kernel cuts a train into datagrams.
     pub train: usize,
@@ -344,7 +344,7 @@ impl Packet {
     }
 }
 
-/// Makes packets of what was seen.
+/// Makes packets of the collected datagrams.
 struct Packets<'a> {
     start: Duration,
     is_wall_clock: bool,

@@ -1,4 +1,4 @@
-//! Whatever the bytes are, nothing panics: random ones, and captures that were changed at random.
+//! No input causes a panic: random bytes, and captures that were changed at random.
 
 use proptest::prelude::*;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Figure 1 of RFC 6081: who is promised to reach whom, and by which extensions.
+//! Figure 1 of RFC 6081: the pairs that it promises to connect, and the extensions for each.
 
 use serde::{Deserialize, Serialize};
 use teredo::client::NatTraversal;

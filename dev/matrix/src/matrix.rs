@@ -63,7 +63,7 @@ pub struct Cell {
 }
 
 impl Matrix {
-    /// Runs this many seeds of each cell, on all cores. `done` is told how many of how many cells are ready.
+    /// Runs this many seeds of each cell, on all cores. `done` gets the number of finished cells and that of all.
     pub fn run(seeds: u64, done: impl Fn(usize, usize) + Sync) -> Self {
         let plans = plans();
         let (next, ready) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -55,7 +55,7 @@ pub(crate) fn percent_lost(loss: f64) -> String {
     }
 }
 
-/// How many of the promised pairs meet, by what was promised.
+/// How many of the promised pairs meet, by promise.
 fn tally(page: &mut String, matrix: &Matrix) {
     page.push_str("\n## What is promised, and kept\n\n");
     page.push_str("| promise of figure 1 | pairs | meet always, without loss | runs that meet at 5 % loss |\n");

@@ -75,7 +75,7 @@ fn panel(svg: &mut String, matrix: &Matrix, mode: NatTraversal, left: f64, named
     }
 }
 
-/// A pair of NATs: its losses from left to right and down, what was promised, and whether there is a path.
+/// A pair of NATs: its losses from left to right and down, the promise, and whether there is a path.
 fn square(svg: &mut String, cells: [Option<&Cell>; 4], x: f64, y: f64) {
     const INNER: f64 = SQUARE - 4.0;
     let (x, y) = (x + 2.0, y + 2.0);

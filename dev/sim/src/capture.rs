@@ -180,7 +180,7 @@ pub(crate) type RecordNumber = u64;
 ///
 /// `Display` prints one line for each, and [`Self::to_pcap`] writes a file for Wireshark. [`Self::set_mode`] says how
 /// much is kept, initially the latest million. [`Self::hash`] is the same for two runs only if all their datagrams,
-/// times and fates are the same, whatever is kept.
+/// times and fates are the same, in any mode but `Off`.
 #[derive(Clone, Debug)]
 pub struct Capture {
     mode: CaptureMode,
@@ -238,8 +238,8 @@ impl Capture {
         self.gone + self.records.len() as u64
     }
 
-    /// The hash of all datagrams so far: when, from whom, to whom, with which bytes, and their fates; and of the ICMP
-    /// errors. It does not depend on what is kept, unless that was [`CaptureMode::Off`] for a while.
+    /// The hash of all datagrams so far, with their times, sources, destinations, bytes and fates; and of the ICMP
+    /// errors. It does not depend on the mode, unless that was [`CaptureMode::Off`] for a while.
     pub fn hash(&self) -> u64 {
         self.digest.value()
     }

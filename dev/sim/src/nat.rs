@@ -404,7 +404,7 @@ impl Nat {
         Some(place.external)
     }
 
-    /// Whether it must know who sent to whom: all but a router that lets everything pass.
+    /// Whether it keeps sessions: all do, except a router that lets everything pass.
     fn keeps_state(&self) -> bool {
         self.behaviour.translates || self.behaviour.filtering != Filtering::EndpointIndependent
     }

@@ -1,4 +1,4 @@
-//! The pairs of NATs that can be connected at all, whatever the protocol.
+//! The pairs of NATs that some protocol can connect.
 //!
 //! A protocol that fails on a pair that the oracle calls possible has something to learn; one that fails on an
 //! impossible pair has not. The rules here are derived by reasoning, and the tests compare them with a search through

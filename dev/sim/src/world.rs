@@ -83,7 +83,7 @@ struct Parcel {
     datagram: Datagram,
 }
 
-/// An event. What is large is in boxes, because the schedule moves events about.
+/// An event. Large contents are in boxes, because the schedule moves events.
 #[derive(Debug)]
 enum Event {
     /// A state machine's deadline has come.

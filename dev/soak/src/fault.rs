@@ -11,7 +11,7 @@ pub(crate) enum Role {
     Agent,
     Relay,
     Server,
-    /// Bob's client: the peer, who also tries to come in uninvited.
+    /// Bob's client: the peer, which also sends unsolicited packets.
     Peer,
 }
 

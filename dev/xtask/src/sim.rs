@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: what the simulated internet of `dev/sim` measures.
+//! `cargo xtask sim`: experiments on the simulated internet of `dev/sim`.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use crate::tree;
 /// Run experiments on the simulated internet.
 #[derive(clap::Subcommand)]
 pub(crate) enum Experiment {
-    /// Write docs/nat-matrix.md, its picture and its JSON: which NATs meet, and which are promised and able to.
+    /// Write docs/nat-matrix.md, its picture and its JSON: which NATs meet, which RFC 6081 promises, and which can.
     Matrix(Matrix),
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn examine(chosen: Option<&Path>) -> Examined {
     }
 }
 
-/// Of the files themselves, and of what is in them.
+/// Those of the files themselves, and of their contents.
 fn every_doubt(layers: &Layers) -> Vec<String> {
     let of_files = layers.files.iter().filter_map(|file| doubt::of_file(file));
     let of_lines = doubts(&layers.config);

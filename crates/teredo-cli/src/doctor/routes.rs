@@ -93,7 +93,7 @@ fn client(seen: &Seen) -> Check {
     .fix(fix)
 }
 
-/// Who takes the packets.
+/// The rule or route that takes the packets, in words.
 fn taken(seen: &Seen, way: &Decision) -> String {
     let by_rule = match way.rule {
         Some(rule) if !way.is_usual() && way.table != 0 => {

@@ -105,8 +105,8 @@ pub(crate) struct Host {
     pub(crate) sysctl_is_fixed: bool,
     /// The group of the client that this user is in, and this session is not, because it is older.
     pub(crate) stale_group: Option<String>,
-    /// Addresses of this host's server for which the kernel takes no strangers' packets (rp_filter = 1): the address, its
-    /// interface, and the one by which answers leave.
+    /// Addresses of this host's server at which the kernel drops packets of strangers (rp_filter = 1): the address, its
+    /// interface, and the interface by which answers leave.
     pub(crate) strict: Vec<(Ipv4Addr, String, String)>,
     /// The number of clients in the server's file of secrets.
     pub(crate) secrets: Option<u64>,
@@ -119,7 +119,7 @@ pub(crate) struct Host {
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) pid: u32,
-    /// The unit whose program it is.
+    /// Its systemd unit.
     pub(crate) unit: Option<String>,
 }
 
@@ -129,7 +129,7 @@ impl Program {
         self.pid == 1
     }
 
-    /// The command that ends it, by its unit if it has one. `own` is the unit for which the manager of this host may have it.
+    /// The command that ends it, by its unit if it has one. If it is the manager of this host, `own` is the unit.
     pub(crate) fn end(&self, own: &str) -> String {
         let unit = if self.is_manager() {
             Some(own)

@@ -26,7 +26,7 @@ impl Seen {
         format!("{text} {command}")
     }
 
-    /// The doctor as root, who sees more, or the next step of somebody who is root.
+    /// The next step: the doctor as root, which sees more, or `otherwise` if this is root.
     pub(crate) fn as_root(&self, otherwise: &str) -> String {
         if self.root {
             otherwise.to_owned()

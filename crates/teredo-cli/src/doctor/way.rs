@@ -305,7 +305,7 @@ fn ufw_allow(place: &Place, what: &str) -> String {
     }
 }
 
-/// Whether a rule of the administrator's own denies, which ufw and firewalld ask before they look at what the agent adds.
+/// Whether a rule of the administrator's own denies. ufw and firewalld evaluate it before the agent's rules.
 pub(super) fn is_denied(place: &Place) -> bool {
     match place.keeper {
         Keeper::Ufw => place.chain.contains("user"),

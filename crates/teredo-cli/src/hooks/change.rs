@@ -92,7 +92,7 @@ pub(crate) struct Changes {
     told: Vec<Option<State>>,
     /// Whether a change of the address stands for that of the state as well, because one event brought both.
     is_joint: bool,
-    /// How many more are told; `None` for all.
+    /// How many more changes to report; `None` for all.
     left: Option<u64>,
 }
 
@@ -115,8 +115,8 @@ impl Changes {
         }
     }
 
-    /// The same, but with at most two changes for one state, as a monitor has events: port, and the rest. No more than
-    /// `count` are told.
+    /// The same, but with at most two changes for one state, as a monitor has events: port, and the rest. At most
+    /// `count` are reported.
     pub(crate) fn as_events(kinds: &[ChangeKind], depth: usize, count: Option<u64>) -> Self {
         Self {
             is_joint: true,

@@ -224,13 +224,13 @@ fn ping(network: &Network, bob: Ipv6Addr) -> anyhow::Result<Findings> {
         .fact("first_ms", first.as_secs_f64() * 1e3))
 }
 
-/// R4380-5.2.4-11: two NATs without a path between them. The program that sends is told.
+/// R4380-5.2.4-11: two NATs without a path between them. The program that sends gets an error.
 fn no_path(network: &Network, bob: Ipv6Addr) -> anyhow::Result<Findings> {
     const DISCARD: u16 = 9;
     let socket = network.alice().udp_socket((Ipv6Addr::UNSPECIFIED, 0))?;
     socket.connect(SocketAddrV6::new(bob, DISCARD, 0, 0))?;
     socket.set_read_timeout(Some(GIVEN_UP))?;
-    // The kernel tells an unreachable address to those alone that ask for errors (ipv6(7)).
+    // The kernel reports an unreachable address only to a socket that asks for errors (ipv6(7)).
     setsockopt(&socket, Ipv6RecvErr, &true)?;
     let start = Instant::now();
     socket.send(b"hello")?;
@@ -241,12 +241,12 @@ fn no_path(network: &Network, bob: Ipv6Addr) -> anyhow::Result<Findings> {
     };
     ensure!(
         error.kind() == std::io::ErrorKind::HostUnreachable,
-        "the program was told: {error}"
+        "the program got another error: {error}"
     );
     Ok(
         Findings::new("these two NATs have no path between them (RFC 6081, figure 1)")
             .line(format!(
-                "the program was told after {:.1} s: unreachable",
+                "the program got 'unreachable' after {:.1} s",
                 took.as_secs_f64()
             ))
             .fact("told_ms", milliseconds(took)),

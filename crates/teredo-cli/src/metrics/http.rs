@@ -106,7 +106,7 @@ fn parse(head: &[u8]) -> Option<Request> {
         Err(_) => return Some(Request::Refused(Refusal::Malformed)),
     }
     let target = parsed.path.unwrap_or_default();
-    // The absolute form is what a proxy is asked, and every server must accept it (RFC 9112 §3.2.2).
+    // Clients send the absolute form to proxies, and every server must accept it (RFC 9112 §3.2.2).
     let target = match target.strip_prefix("http://") {
         Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
         None => target,

@@ -248,7 +248,7 @@ fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
     format!("{name}{pid} {sync}{missed}{backend}")
 }
 
-/// The kind of NAT, and what it means for this host.
+/// The kind of NAT, and its effect on this host.
 fn nat_in_words(nat: &str, status: &Status) -> String {
     let ports = status
         .nat_behaviour

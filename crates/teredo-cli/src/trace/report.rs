@@ -1,4 +1,4 @@
-//! The trace for a person: the nodes, the ladder, the findings, and what was left aside.
+//! The trace for a person: the nodes, the ladder, the findings, and a count of the rest.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -152,7 +152,7 @@ fn settings_that_will_not_do_alone_are_warned_of() {
     }
 }
 
-/// Who may write to the file decides what root's daemons do.
+/// A user with write permission on the file decides what root's daemons do.
 #[test]
 fn a_file_of_everybodys_is_warned_of() {
     let files = Files::new("[firewall]\nallow_inbound = [\"22/tcp\"]");

@@ -18,7 +18,7 @@ const ENTER: &[u8] = b"\x1b[?1049h";
 const LEAVE: &[u8] = b"\x1b[?1049l";
 const SHOW_CURSOR: &[u8] = b"\x1b[?25h";
 
-/// A terminal of 80 by 24, and what was written on it.
+/// A terminal of 80 by 24, and the output on it.
 struct Terminal {
     master: File,
     /// Open until the end, so that a read does not fail when the program has ended.
@@ -78,7 +78,7 @@ impl Drop for Killed {
     }
 }
 
-/// Whatever signal asks it to end, the shell gets its terminal back: with echo, cursor and its own screen.
+/// If a signal ends it, the shell gets its terminal back: with echo, cursor and its own screen.
 #[test]
 fn a_signal_leaves_the_terminal_as_it_was() {
     let place = Place::new();

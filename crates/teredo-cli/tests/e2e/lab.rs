@@ -53,7 +53,7 @@ fn tells_its_story(nat: NatKind) {
     assert_eq!(steps.len(), 13);
 }
 
-/// R6081-3-01: two NATs without a path between them. The story goes on without what needs one.
+/// R6081-3-01: two NATs without a path between them. The lab goes on without the steps that need one.
 #[test]
 fn the_story_without_a_path() {
     let stage = Stage::new();

@@ -150,7 +150,7 @@ fn every_kind_of_nat_is_known_with_miredo() {
     }
 }
 
-/// Ports that are not kept are told, and the other verdicts do not change.
+/// Ports that are not kept are reported, and the other verdicts do not change.
 #[test]
 fn a_nat_that_gives_other_ports_is_known() {
     for kind in [NatKind::Cone, NatKind::Restricted, NatKind::PortRestricted] {

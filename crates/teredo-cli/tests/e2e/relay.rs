@@ -363,8 +363,8 @@ fn a_relay_without_its_route_is_offline() {
     });
 }
 
-/// Behind a symmetric NAT: a native host and the client reach each other through our relay, whoever begins, for longer than
-/// a path lasts, with TCP as well; RFC 6081 has no such way.
+/// Behind a symmetric NAT: a native host and the client reach each other through our relay. Either side may begin, the
+/// exchange outlasts a path, and TCP works, too. RFC 6081 has no such way.
 #[test]
 fn a_symmetric_client_and_a_native_host_meet() {
     let stage = stage(NatKind::Symmetric, &[]);
@@ -372,7 +372,7 @@ fn a_symmetric_client_and_a_native_host_meet() {
     assert_eq!(stage.client.status().nat.as_deref(), Some("symmetric"));
     pings(&stage.alice, NATIVE, "the client begins");
     pings(&stage.native, address, "the native host answers back");
-    // Another client, which the native host begins with.
+    // Another client; here the native host begins.
     let home =
         stage
             .world

@@ -306,8 +306,8 @@ fn a_foreign_flush_is_put_right_and_a_saved_ruleset_loads() {
     }
 }
 
-/// F-6: the client alone, with `--protect`: a stranger's SYN is dropped, whichever process dies, until the block is removed by
-/// command. An agent opens ports in it, and its end closes them.
+/// F-6: the client alone, with `--protect`: a stranger's SYN is dropped until a command removes the block, even if a
+/// process dies. An agent opens ports in it, and its end closes them.
 #[test]
 fn the_inside_is_closed_whichever_process_dies() {
     let (world, _server) = World::with_server();
@@ -496,7 +496,7 @@ fn a_shadowed_exception_is_not_in_sync() {
     alice.until(SECOND * 3, "a firewall in step again", in_sync);
 }
 
-/// A program that the settings name and that is not there is told, in the log and in the status: nothing else opens the
+/// If the settings name a firewall that is not active, the log and the status say so: only the agent's table opens the
 /// port.
 #[test]
 fn a_backend_that_is_absent_is_told() {

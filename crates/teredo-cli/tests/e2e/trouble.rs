@@ -391,7 +391,7 @@ fn a_stale_socket_is_replaced() {
     client.qualified();
 }
 
-/// A client and an agent that are killed and started again at once start; nobody is told that they run already.
+/// A client and an agent that are killed start again at once. Neither fails because the previous one still runs.
 #[test]
 fn a_dying_predecessor_is_waited_for() {
     let (world, _server) = World::with_server();

@@ -51,7 +51,7 @@ pub(super) struct Firewall {
     firewalld: Option<Firewalld>,
     /// The ufw of which the administrator was told.
     advised: Option<Ufw>,
-    /// The program of whose absence the administrator was told.
+    /// The absent program that was last reported to the administrator.
     missed: Option<Backend>,
     /// The table's text after the agent's own work; none: not known to be right.
     text: Option<Vec<String>>,

@@ -12,7 +12,7 @@ use crate::seen::Seen;
 
 /// The bubbles of one event leave together: direct and indirect, and those of RFC 6081's extensions.
 const TOGETHER: Duration = Duration::from_millis(500);
-/// The least time between two events, less what a busy host may be early.
+/// The least time between two events, with a tolerance for a busy host.
 const SPACING: Duration = Duration::from_millis(1900);
 /// The time in which only so many events may be (RFC 4380 §5.2.6).
 const WINDOW: Duration = Duration::from_secs(300);
@@ -24,7 +24,7 @@ const ANSWER: Duration = Duration::from_secs(4);
 /// The nonces of a node's indirect bubbles that an answer may repeat.
 const MOST_NONCES: usize = 16;
 
-/// Who sends bubbles to whom, by IPv6 addresses.
+/// The contacts by bubbles, by the IPv6 addresses of sender and receiver.
 #[derive(Debug)]
 pub(super) struct Contacts {
     contacts: BTreeMap<(Ipv6Addr, Ipv6Addr), Contact>,

@@ -38,7 +38,8 @@ struct Client {
     /// The solicitations since the last answer.
     run: Option<Run>,
     evidence: Evidence,
-    /// Whether the capture has it from its first solicitation on, so that strangers can be told.
+    /// Whether its first datagram in the capture is a solicitation. Otherwise an unknown sender may be an earlier
+    /// contact.
     is_whole: bool,
     is_known: bool,
     contacted: BTreeSet<SocketAddrV4>,
@@ -137,7 +138,7 @@ impl Clients {
         if let Some(old) = client.asked.iter().find(repeats) {
             let ago = seconds(seen.time.saturating_sub(old.at));
             found.push(finding::NONCE_REUSED.broken(format!(
-                "the nonce was used {ago} ago, and answered: who saw it then can forge this answer"
+                "the nonce was used {ago} ago, and answered: an observer of that can forge this answer"
             )));
         }
         let is_copy = |asked: &&Asked| {
@@ -335,7 +336,7 @@ impl Client {
     }
 }
 
-/// The form of an advertisement, whatever was asked.
+/// The form of an advertisement, for any question.
 fn form(
     seen: &Seen,
     contents: &Contents,

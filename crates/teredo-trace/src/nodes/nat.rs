@@ -89,7 +89,7 @@ pub(crate) struct Evidence {
     cone_answered: Option<Ipv4Addr>,
     /// So many solicitations with the cone bit were not, while others were.
     cone_unanswered: u32,
-    /// Somebody to whom nothing had been sent got through: the end, and whether its address had been sent to.
+    /// A datagram came in from an end that was not sent to: that end, and whether its address was sent to.
     stranger: Option<(SocketAddrV4, bool)>,
     /// A peer saw the client at this end instead of the one in its Teredo address.
     elsewhere: Option<(SocketAddrV4, SocketAddrV4)>,

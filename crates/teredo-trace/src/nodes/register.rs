@@ -16,7 +16,7 @@ use crate::seen::Seen;
 /// The most addresses that are kept for a node.
 const KEPT: usize = 16;
 
-/// All endpoints, and what is known about them.
+/// All endpoints, and the facts about them.
 #[derive(Debug)]
 pub(crate) struct Register {
     servers: BTreeSet<Ipv4Addr>,
@@ -25,7 +25,7 @@ pub(crate) struct Register {
     /// Link-local addresses with an identifier of their own, per public IPv4 address.
     identifiers: BTreeMap<(Ipv4Addr, Ipv6Addr), usize>,
     entries: Vec<Entry>,
-    /// Who asked with a nonce, and which address of a server.
+    /// By nonce: the end that asked with it, and the address of the server.
     asked: BTreeMap<[u8; 8], [SocketAddrV4; 2]>,
     /// The most entries; further endpoints share the last one.
     limit: usize,
@@ -143,7 +143,7 @@ impl Register {
     fn learn_source(&mut self, seen: &Seen, contents: &Contents) {
         let from = self.at(seen.source);
         let Some(address) = embedded(contents.source) else {
-            // Unless it only passes on what a relay sent.
+            // With an origin indication, a server passes on the packet of a relay.
             let is_own = contents.origin.is_none() && !is_discovery(&contents.message);
             if is_own && is_plain(contents.source) {
                 self.edit(from, |entry| entry.is_relay = true);
@@ -164,7 +164,7 @@ impl Register {
             Some(address) if self.speaks_for(near, far, address.mapped) => {
                 self.know_teredo(near, contents.destination, address.mapped);
             }
-            // Servers get packets to native hosts, too; what shows that one is a relay is what it sends.
+            // Servers get packets to native hosts, too; only its own packets show that a server is a relay.
             None if !self.is_server(near)
                 && is_plain(contents.destination)
                 && !is_discovery(&contents.message)

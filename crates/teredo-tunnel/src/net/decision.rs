@@ -1,7 +1,7 @@
-//! Which rule and which route decide where packets of this host go, for people who look for the one that is wrong.
+//! The rule and the route that decide the path of this host's packets, to find the wrong one.
 //!
-//! The kernel says where a packet goes ([`RouteLookup`]), and not who is to blame if it goes nowhere. So the rules and the
-//! tables are read, and followed as the kernel does.
+//! The kernel gives the route of a packet ([`RouteLookup`]), but not the rule or route that is to blame if there is
+//! none. So this module reads the rules and tables, and follows them as the kernel does.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -7,9 +7,9 @@
 //!    <───────────────────────── bubble to 192.168.1.2:40001, nonce 1 ──
 //! ```
 //!
-//! DEVIATION(rfc6081 §5.6.4.1): the local address goes only to a peer whose mapping has our own public address, and only
-//! such a peer's alternate addresses are used (R6081-5.6.4.1-01, R6081-5.6.4.2-02). Nobody else can reach it, and whoever is
-//! told it need not know how the network behind a NAT looks. A peer elsewhere could name any address of ours as its own.
+//! DEVIATION(rfc6081 §5.6.4.1): the local address goes only to a peer whose mapping has our own public address, and
+//! only such a peer's alternate addresses are used (R6081-5.6.4.1-01, R6081-5.6.4.2-02). Other peers cannot reach the
+//! local address, and need not know the network behind our NAT. They could also name any address in it as their own.
 
 use std::net::SocketAddrV4;
 
@@ -42,8 +42,8 @@ impl Client {
             && peer.mapped.ip() == own.ip()
     }
 
-    /// Our local address for a peer behind the same NAT (R6081-5.6.4.1-01). It goes through our own server alone: anybody
-    /// can make up an address with our public address and a server that listens.
+    /// Our local address for a peer behind the same NAT (R6081-5.6.4.1-01). It goes through our own server alone: an
+    /// attacker can make up an address with our public address and a server that listens.
     pub(super) fn own_alternate(&self, peer: TeredoAddress) -> Option<AlternateAddresses> {
         let Phase::Qualified(service) = &self.phase else {
             return None;

@@ -93,8 +93,8 @@ const SPACING: Duration = Duration::from_secs(2);
 /// The nonces of one peer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Nonces {
-    /// That of our last indirect bubble. It is good for one answer, within [`Self::LIFETIME`]: who hears it on the way must
-    /// not use it later.
+    /// That of our last indirect bubble. It is good for one answer, within [`Self::LIFETIME`], so that an eavesdropper
+    /// cannot use it later.
     sent: Option<[u8; 4]>,
     /// That of the peer's last indirect bubble.
     received: Option<[u8; 4]>,

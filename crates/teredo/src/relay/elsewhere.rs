@@ -1,9 +1,9 @@
 //! Clients behind symmetric NATs, which are not at the mapping in their address.
 //!
 //! RFC 6081 has no way from such a client to a native host: a relay sends to the mapping in the address alone
-//! (RFC 4380 §5.4.2), and the NAT has another one for the relay. The client answers the relay's bubble from that one. To
-//! believe the answer at once would let a client with a forged IPv4 source turn its traffic on anybody. So the relay asks
-//! a second time, there:
+//! (RFC 4380 §5.4.2), and the NAT has another one for the relay. The client answers the relay's bubble from that one.
+//! If the relay believed the answer at once, a client with a forged IPv4 source could direct its traffic at any host.
+//! So the relay asks a second time, there:
 //!
 //! ```text
 //!  relay                               client's server                client, behind a symmetric NAT
@@ -14,11 +14,11 @@
 //!    ── what waited, to M ───────────────────────────────────────────────>
 //! ```
 //!
-//! The first token has gone to the server in the address, and on to the client; the second one was at M. Who knows both
-//! has received at M, and is the client or its server. Both are random, of 64 bits.
+//! The first token goes to the server in the address, and on to the client; the second one goes to M. A sender that
+//! knows both receives at M, and is the client or its server. Both are random, of 64 bits.
 //!
 //! A client's server can take its place here, as it can give it a false address. The way back to the mapping in the
-//! address is the same: while the client is heard at M, a datagram from anywhere else is none of its.
+//! address is the same: while the client is heard at M, a datagram from elsewhere does not count as its own.
 //!
 //! DEVIATION(rfc4380 §5.4.2): packets of such a client are accepted from the mapping that it has proven, and not only from
 //! the one in its address (R4380-5.4.2-02).

@@ -1,5 +1,5 @@
-//! The pairs of NATs that connect: with RFC 4380 alone the cells marked "Y" in figure 1 of RFC 6081, with the extensions
-//! the others that it promises.
+//! The pairs of NATs whose clients connect: with RFC 4380 alone the cells "Yes" in figure 1 of RFC 6081, with our
+//! extensions also the cells "SNS".
 
 use std::fmt::Write as _;
 
@@ -27,7 +27,8 @@ const KINDS: [(&str, Kind); 6] = [
     ("symmetric", Kind::Behind(NatBehaviour::symmetric())),
 ];
 
-/// All but symmetric NATs connect; behind a symmetric one there is no service. No NAT counts as a cone.
+/// All pairs connect except those with a symmetric NAT: a client behind one has no address. A host without a NAT counts
+/// as behind a cone NAT.
 const BY_RFC_4380: &str = "\
 from \\ to     public       cone         restricted   port-restr.  open-input   symmetric
 public        yes          yes          yes          yes          yes          no
@@ -38,7 +39,8 @@ open-input    yes          yes          yes          yes          yes          n
 symmetric     no           no           no           no           no           no
 ";
 
-/// R6081-5.2: with nonces, a symmetric NAT meets those that let in whoever was sent to, from any port.
+/// R6081-5.2: with nonces, a client behind a symmetric NAT reaches peers without a NAT, or behind a cone or
+/// address-restricted one.
 const BY_RFC_6081: &str = "\
 from \\ to     public       cone         restricted   port-restr.  open-input   symmetric
 public        yes          yes          yes          yes          yes          yes
@@ -75,7 +77,7 @@ fn add(
     client
 }
 
-/// Whether a packet and its answer arrive.
+/// Whether a packet from `one` to `two` and the answer to it arrive.
 fn connects(one: Kind, two: Kind, ports: PortAssignment, way: NatTraversal) -> bool {
     let mut world = world(1);
     let a = add(&mut world, 1, one, ports, way);

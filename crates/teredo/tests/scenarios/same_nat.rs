@@ -156,8 +156,8 @@ fn local_addresses_lead_from_one_host_to_the_other() {
     }
 }
 
-/// R6081-7-02: who is not behind the same NAT learns no local address, and makes this client send nothing to those that it
-/// names; who is, makes it send one bubble to each of four at most.
+/// R6081-7-02: a peer behind another NAT learns no local address, and nothing goes to the addresses that it names. If
+/// the peer is behind the same NAT, one bubble goes to each of four addresses at most.
 #[test]
 fn alternate_addresses_are_for_neighbours() {
     let names =
@@ -206,8 +206,8 @@ fn alternate_addresses_are_for_neighbours() {
     }
 }
 
-/// R6081-7-02: a peer names what it likes. Nothing goes to public and special addresses, to ports of the system, to this
-/// host, or twice to one address.
+/// R6081-7-02: a peer can name any address. Nothing goes to public and special addresses, to ports of the system, to
+/// this host, or twice to one address.
 #[test]
 fn alternate_addresses_are_inside_the_nat() {
     let mut world = world(1);
@@ -264,7 +264,7 @@ fn alternate_addresses_are_inside_the_nat() {
     );
 }
 
-/// Anybody can make up an address with our public address and a server that listens: it learns no local address.
+/// An attacker makes up an address with our public address and a server that listens: it learns no local address.
 #[test]
 fn a_strange_server_learns_no_local_address() {
     for (server, learns) in [(SERVER.primary, true), (v4("198.51.100.44"), false)] {

@@ -201,7 +201,7 @@ fn nothing_is_believed_without_the_nonce() {
     let sent = data(&world, client);
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].datagram.destination, socket(OBSERVED));
-    // One who has heard it may not move the peer.
+    // An eavesdropper with the nonce cannot move the peer.
     world.inject(peer, socket("198.51.100.44:6666"), mapped, &right);
     world.run_for(SECOND);
     assert_eq!(
@@ -210,8 +210,8 @@ fn nothing_is_believed_without_the_nonce() {
     );
 }
 
-/// A peer that is heard elsewhere stays there: what a forged source says at the mapping in its address, or with the nonce
-/// of a later question, moves nothing. After 30 s of silence the peer is met anew.
+/// A peer that is heard elsewhere stays there. A forged packet from the mapping in its address, or with the nonce of a
+/// later question, does not move it. After 30 s of silence, the client looks for the peer again.
 #[test]
 fn a_path_in_use_is_not_moved() {
     let (mut world, client, peer) = stage();
@@ -233,7 +233,7 @@ fn a_path_in_use_is_not_moved() {
         assert_eq!(world.submit(client, &packet), to_observed);
     }
     assert_eq!(delivered(&world, client), [heard]);
-    // After 20 s without a word, the peer is asked; who hears the question cannot take its place.
+    // After 20 s of silence, the peer is asked; an eavesdropper cannot take its place.
     let before = last_nonce(&world, client);
     for _ in 0..10 {
         world.run_for(2 * SECOND);
@@ -255,7 +255,7 @@ fn a_path_in_use_is_not_moved() {
     assert_eq!(world.submit(client, &packet), moved);
 }
 
-/// A nonce that was heard on the way is good for 10 s.
+/// An overheard nonce is good for 10 s.
 #[test]
 fn a_nonce_does_not_last() {
     for (pause, lasts) in [(9, true), (11, false)] {
@@ -312,7 +312,7 @@ fn a_peer_that_asks_without_end_gets_little() {
     assert!(bubbles(&world, client).len() <= 8, "{}", world.capture());
 }
 
-/// R6081-3-01: two symmetric NATs do not meet. The host hears it in time, and nothing is left.
+/// R6081-3-01: two symmetric NATs have no path. The host gets an error in time, and no state is left.
 #[test]
 fn without_a_path_the_host_is_told() {
     let mut world = world(1);
@@ -353,7 +353,8 @@ fn symmetric_kinds() -> Vec<NatBehaviour> {
     kinds
 }
 
-/// A client behind any symmetric NAT and a native host, through our relay, whoever begins: RFC 6081 has no such way.
+/// A client behind any symmetric NAT and a native host connect through our relay, and either may begin. RFC 6081 has no
+/// such way.
 #[test]
 fn a_symmetric_client_and_a_native_host_meet_through_our_relay() {
     let native = v6("2001:db8::1");
@@ -428,7 +429,8 @@ fn a_forged_source_does_not_cut_a_symmetric_client_off() {
     assert_eq!(forged, 0, "the client is known to be elsewhere");
 }
 
-/// A relay by the letter sends to the mapping in the address alone: the host is told, and nothing is left.
+/// A relay that follows RFC 4380 exactly sends only to the mapping in the address: the host gets an error, and no state
+/// is left.
 #[test]
 fn a_strict_relay_does_not_reach_a_symmetric_client() {
     let mut world = world(1);
@@ -447,8 +449,8 @@ fn a_strict_relay_does_not_reach_a_symmetric_client() {
     assert_eq!((status.trusted_peers, status.elsewhere), (0, 0));
 }
 
-/// An answer from elsewhere is believed once a second one has come from there: a forged IPv4 source turns nothing on
-/// anybody. The victim gets a bubble for each bubble that the relay has sent anyway.
+/// An answer from elsewhere is believed once a second one has come from there: a forged IPv4 source directs no data
+/// at a victim. The victim gets one bubble for each bubble that the relay has sent anyway.
 #[test]
 fn a_relay_is_not_turned_on_others() {
     const VICTIM: &str = "198.51.100.200:7777";

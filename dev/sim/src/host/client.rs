@@ -94,7 +94,7 @@ impl ClientHost {
         self.received.entries()
     }
 
-    /// The ICMP errors about datagrams of any of the host's ports, oldest first. The state machine is not told of them
+    /// The ICMP errors about datagrams of any of the host's ports, oldest first. The state machine does not get them
     /// yet.
     pub fn icmp_errors(&self) -> &[Stamped<IcmpError>] {
         self.icmp.entries()

@@ -90,7 +90,7 @@ impl Nat {
         ports.find_map(|port| self.vacate(now, SocketAddrV4::new(address, port), key))
     }
 
-    /// The place at that external socket if it is free or what is there has expired.
+    /// The place at that external socket, if it is free or its mapping has expired.
     fn vacate(&mut self, now: Instant, external: SocketAddrV4, key: &Key) -> Option<Place> {
         let overloads = self.behaviour.ports == PortAssignment::Overloading;
         let place = match overloads {

@@ -239,7 +239,7 @@ fn the_probability_is_that_of_the_model() {
     }
 }
 
-/// RFC 6081 §3, figure 1: all that it promises is possible, and what it leaves out is at least a matter of luck.
+/// RFC 6081 §3, figure 1: the promised pairs are possible, and some others are a matter of luck.
 #[test]
 fn the_table_of_rfc_6081_is_possible() {
     let cone = NatBehaviour::cone();

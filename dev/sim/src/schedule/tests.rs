@@ -16,7 +16,7 @@ fn times() -> impl Strategy<Value = u64> {
 }
 
 proptest! {
-    /// The schedule does the same as a sorted map, whatever was looked at before.
+    /// The schedule does the same as a sorted map, also after look-ups.
     #[test]
     fn a_schedule_is_a_sorted_map(steps in prop::collection::vec((0..3_u8, times()), 1..200)) {
         let mut schedule = Schedule::default();

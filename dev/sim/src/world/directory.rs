@@ -1,4 +1,4 @@
-//! Who has which address, and where each host is attached.
+//! The owner of each address, and the network of each host.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};

@@ -11,7 +11,7 @@ use crate::icmp::{IcmpError, IcmpKind};
 use crate::link::{Direction, Passage};
 
 impl World {
-    /// A router or host of `network` tells the source of a datagram what happened to it, as it is in that network.
+    /// A router or host of `network` sends an ICMP error to the source of a datagram, as that network knows it.
     pub(super) fn report(
         &mut self,
         network: Network,

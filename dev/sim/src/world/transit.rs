@@ -39,7 +39,7 @@ impl World {
         true
     }
 
-    /// The router that tells the senders of a network of datagrams that are too long.
+    /// The router that reports datagrams that are too long to the senders of a network.
     fn router_of(&self, network: Network) -> Ipv4Addr {
         match network {
             Network::Internet => FAR_ROUTER,
@@ -186,7 +186,7 @@ impl World {
     }
 
     /// Decrements the time to live at a router that `network` sees as `router`. If the datagram has expired, its fate
-    /// is recorded and its sender is told.
+    /// is recorded and its sender gets an ICMP error.
     fn passes_router(&mut self, network: Network, router: Ipv4Addr, parcel: &mut Parcel) -> bool {
         let passes = parcel.datagram.ttl > 1;
         if passes {
@@ -227,7 +227,7 @@ impl World {
             Ok(source) => {
                 let size = parcel.datagram.size();
                 let passage = router.link.carry(self.now, Direction::Up, size);
-                // The sender is told of the datagram as it was inside.
+                // The ICMP error to the sender contains the datagram as it was inside.
                 let network = if let Passage::TooLong(_) = passage {
                     id.into()
                 } else {
@@ -254,7 +254,7 @@ impl World {
         match router.nat.inbound_to(self.now, source, external) {
             Ok(destination) => {
                 self.capture.set_destination(parcel.record, destination);
-                // An error is about the datagram as it was outside.
+                // An ICMP error contains the datagram as it was outside.
                 if self.passes_router(outside, *external.ip(), &mut parcel) {
                     parcel.datagram.destination = destination;
                     self.route(Network::Behind(id), parcel);

@@ -249,7 +249,7 @@ pub(super) fn stale(seen: &Seen, rules: &Rules, way: &Way<'_>) -> Check {
                 };
                 if !own && !in_use(port) {
                     return Check::warn(id, format!("the set '{path}' holds port {port}, which is not the agent's and which nobody uses"))
-                        .why("somebody put it there without a timeout, so it stays open for the next program that gets the port")
+                        .why("it was added without a timeout, so it stays open for the next program that gets the port")
                         .fix(format!("nft delete element {} {} '{{ {port} }}'", table.name, quote(name)));
                 }
                 // A lease ends by itself.

@@ -1,4 +1,4 @@
-//! The tunnel's own traffic: what this host sends by it, the answers, and what a relay forwards.
+//! The tunnel's own traffic: this host's packets, the answers to them, and the packets that a relay forwards.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -128,7 +128,7 @@ fn exchanged(
         icmp_type: (protocol == ICMPV6).then_some(128),
         ..kinds::inside(link, SOMEBODY, protocol, port)
     };
-    // A host that sends to single ports alone means it.
+    // A host that lets out only single ports does so on purpose.
     let fates = [(TCP, 443), (TCP, 80), (UDP, 53), (ICMPV6, 0)]
         .map(|(protocol, port)| dropped(rules, &request(protocol, port)));
     if let [Some(place), Some(_), Some(_), Some(_)] = fates {
@@ -224,7 +224,7 @@ fn forwarded(seen: &Seen, rules: &Rules, link: &Link) -> Option<Loss> {
     })
 }
 
-/// The agent's own table does as it is told.
+/// The rule that drops the packet, unless it is in the agent's own table.
 fn dropped(rules: &Rules, packet: &Packet) -> Option<Place> {
     match rules.follow(packet, None) {
         Fate::Dropped(place) if place.keeper != Keeper::Teredo => Some(place),

@@ -77,7 +77,7 @@ fn last_unit(groups: &str) -> Option<String> {
     })
 }
 
-/// The unit whose program this process is. What a program of a unit has started, such as a job of cron, has none.
+/// The unit of a process that the service manager has started. Its children, such as a job of cron, have none.
 pub(super) fn unit_of(pid: u32) -> Option<String> {
     let file = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let unit = last_unit(&file("cgroup"))?;

@@ -55,7 +55,7 @@ fn show(properties: &str, units: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Reads the drop-ins, and looks for what they need.
+/// Reads the drop-ins, and keeps only those needed units that do not exist.
 fn finish(unit: &mut Unit) {
     unit.lacks_program = !unit.program.is_empty() && !Path::new(&unit.program).exists();
     for (path, text) in &mut unit.drop_ins {

@@ -43,7 +43,7 @@ pub(super) const SILENCES: [&str; 13] = [
 pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Check {
     let id = id::SERVER_ANSWERS;
     let finding = SILENCES.iter().find_map(|id| seen.server.found(id));
-    // If somebody on the way speaks, the way is open.
+    // A host on the way that answers proves that the way is open.
     const QUIET: [&str; 4] = [
         "server.silent",
         "server.unreachable",
@@ -95,7 +95,7 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
         )
         .fix("run the client on another host, or name another server under 'servers'"),
         "server.not-teredo" => check(
-            "another program has UDP port 3544 there, or somebody on the way forges datagrams; 'teredo probe' shows what came",
+            "another program has UDP port 3544 there, or a host on the way forges datagrams; 'teredo probe' shows what came",
         )
         .fix(format!("on {primary}, as root: ss -lunp 'sport = :{PORT}'; or {OTHER}")),
         "server.prohibited" => check("a router or a firewall on the way says so: neither this host nor the server's process is to blame")
@@ -214,7 +214,7 @@ fn origin(seen: &Seen) -> Option<(String, String)> {
     ))
 }
 
-/// Answers to a part of what was sent: neither end is to blame.
+/// Only a part of the questions was answered: neither end is to blame.
 pub(super) fn lossy(seen: &Seen, primary: Ipv4Addr) -> Option<Check> {
     let [sent, lost] = seen.server.probe.as_ref()?.lost;
     // One may get lost on any day.

@@ -147,7 +147,7 @@ fn a_silence_that_begins_here_is_named_here() {
     let found = check(&seen, id::HOST_CONNTRACK);
     assert_eq!(found.result, Verdict::Fail, "{found:?}");
     seen.host.connections = None;
-    // Root is not told to be root.
+    // Root gets no advice to become root.
     let found = check(&seen, id::SERVER_ANSWERS);
     assert!(!found.fix.contains("sudo"), "{found:?}");
 }

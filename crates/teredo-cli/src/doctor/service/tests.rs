@@ -41,7 +41,7 @@ fn a_unit_that_is_started_again_and_again_is_named() {
     );
 }
 
-/// A user who may not ask the service is told of no interface to delete, and of no agent to start.
+/// Without permission to ask the service, the doctor proposes neither to delete an interface nor to start an agent.
 #[test]
 fn a_closed_folder_is_no_sign_of_trouble() {
     let mut seen = healthy();

@@ -127,7 +127,7 @@ fn without(unit: &Unit, file: &str) -> String {
     )
 }
 
-/// The commands that show who says so.
+/// The commands that show these properties, and the files that set them.
 fn show(unit: &Unit, properties: &str) -> String {
     let name = quote(&short(unit));
     format!("systemctl cat {name}\nsystemctl show -p {properties},DropInPaths {name}")
@@ -175,7 +175,7 @@ fn without_room(seen: &Seen, unit: &Unit, full: Full) -> Check {
     .fix(format!("{commands}\nsystemctl restart {}", quote(&name)))
 }
 
-/// The part of the socket's file system that is used up, and the commands that show by whom.
+/// The part of the socket's file system that is used up, and the commands that show the largest folders.
 pub(super) fn room(socket: &Path, full: Full) -> (String, String) {
     let folder = socket.ancestors().nth(2).unwrap_or(socket);
     let shown = plain(&folder.display().to_string());

@@ -175,7 +175,7 @@ fn an_event_is_one_change() {
     assert_eq!(kinds, ["port", "address", "state", "port", "address"]);
 }
 
-/// `monitor --count 3 --exec`: three runs, whatever the events bring.
+/// `monitor --count 3 --exec`: three runs for any events.
 #[test]
 fn no_more_are_told_than_asked_for() {
     let mut changes = Changes::as_events(&ChangeKind::ALL, 8, Some(3));

@@ -34,7 +34,7 @@ fn other_places_and_other_lines_are_said() {
     }
 }
 
-/// A line that varies is told a bounded number of times, and takes no entry of another place.
+/// A line that varies is written a bounded number of times, and takes no entry of another place.
 #[test]
 fn a_line_that_varies_is_bounded() {
     let mut limit = Limit::default();

@@ -290,7 +290,7 @@ fn an_open_inside_is_named() {
         .names("firewall.inside", "ok", &["ip6 own input"]);
 }
 
-/// The set is there, in another table than the agent was told; and a port is in it that is nobody's.
+/// The set is there, in another table than the agent's; and it holds a port that no program uses.
 #[test]
 fn a_set_of_another_table_and_a_forgotten_port_are_named_and_mended() {
     let (_world, _server, patient) = with_server();

@@ -55,7 +55,7 @@ fn policies_of_ip6tables_are_named_and_mended() {
     patient.ask().names("firewall.tunnel", "ok", &[]);
     answers(&patient.host, bob, true);
 
-    // Who lets single ports out alone means it.
+    // A host that lets out only single ports does so on purpose.
     ip6tables(
         &patient.host,
         &["-F OUTPUT", "-A OUTPUT -p tcp --dport 443 -j ACCEPT"],
@@ -109,7 +109,7 @@ fn rules_against_other_clients_and_allowed_ports_are_named_and_mended() {
     patient.ask().names("firewall.tunnel", "ok", &[]);
 }
 
-/// A rule and a route that take what is the tunnel's.
+/// A rule and a route that take the tunnel's packets.
 #[test]
 fn routes_that_take_the_tunnels_packets_are_named_and_mended() {
     let (_world, _server, patient) = with_server();

@@ -72,7 +72,7 @@ fn the_longest_prefix_wins_and_then_the_least_metric() {
     assert_eq!((told.kind, told.metric), ("blackhole", 1));
     assert_eq!(told.destination, Some((prefix.into(), 32)));
     assert_eq!(follow(&rules, &routes, NATIVE, None).unwrap().link, Some(2));
-    // A rule for what is longer than a default route alone.
+    // A rule that ignores default routes.
     let short = rule(100, MAIN, [RuleAttribute::SuppressPrefixLen(0)]);
     assert_eq!(follow(&[short], &routes, NATIVE, None), None);
 }

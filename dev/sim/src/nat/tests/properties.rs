@@ -76,7 +76,7 @@ fn remote(number: u8) -> SocketAddrV4 {
 
 proptest! {
     /// An answer to a datagram that left comes in, to the socket that sent it, and to no other. Towards one remote, two
-    /// sockets never have the same external socket (RFC 4787 §4.1: whatever the mapping, it must lead back).
+    /// sockets never have the same external socket (RFC 4787 §4.1: every mapping must lead back).
     #[test]
     fn an_answer_finds_its_socket(behaviour in behaviours(), steps in steps()) {
         let mut nat = nat(behaviour);

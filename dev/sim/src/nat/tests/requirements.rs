@@ -1,5 +1,5 @@
 //! The requirements of RFC 4787 §12, and of RFC 6888 for carriers, which a NAT of the simulator meets or breaks as
-//! told.
+//! configured.
 
 use super::*;
 
@@ -111,13 +111,13 @@ fn req_3_port_overloading() {
         assert_eq!(mapped(&mut nat, "10.0.0.2:5000", to).port(), 5000);
     }
     assert_eq!(nat.mappings(START), 3);
-    // Another host with the same port towards the same remote gets another; towards a new remote it does not.
+    // Another host with the same port gets another external port towards the same remote, but not towards a new one.
     assert_eq!(mapped(&mut nat, "10.0.0.3:5000", remotes[0]).port(), 5001);
     assert_eq!(
         mapped(&mut nat, "10.0.0.3:5000", "192.0.2.9:9").port(),
         5000
     );
-    // The sender decides who receives.
+    // The sender selects the receiver.
     assert_eq!(nat.inbound(START, socket(remotes[0]), 5000), Ok(inside));
     assert_eq!(
         nat.inbound(START, socket("192.0.2.9:9"), 5000),
@@ -129,7 +129,7 @@ fn req_3_port_overloading() {
     );
 }
 
-/// REQ-3: with mapping by address, an overloaded port is told by the sender's address.
+/// REQ-3: with address-dependent mapping, the sender's address selects the mapping of an overloaded port.
 #[test]
 fn req_3_overloading_by_address() {
     let mut nat = nat(NatBehaviour {
@@ -237,7 +237,7 @@ fn a_sequence_is_a_ring() {
     assert!(at(&mut nat, START + 31 * SECOND, 4).is_ok());
 }
 
-/// REQ-5: a mapping lasts 2 minutes, unless told otherwise.
+/// REQ-5: a mapping lasts 2 minutes by default.
 #[test]
 fn req_5_lifetime() {
     let mut nat = nat(NatBehaviour::cone());
