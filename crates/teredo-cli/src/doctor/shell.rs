@@ -1,14 +1,30 @@
 //! Commands that work as they are typed.
 
 use super::seen::{Process, Seen, Unit, Units};
+use crate::text::is_unseen;
 
-/// One word for a shell.
+/// One word for a shell. What a terminal would obey or hide is written as bash reads it (`$'\x1b'`).
 pub(crate) fn quote(word: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
     if !word.is_empty() && word.chars().all(safe) {
         word.to_owned()
+    } else if word.chars().any(is_unseen) {
+        format!("$'{}'", word.chars().map(escaped).collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// A character as it stands between `$'` and `'`.
+fn escaped(c: char) -> String {
+    match c {
+        '\'' | '\\' => format!("\\{c}"),
+        c if is_unseen(c) => {
+            let mut bytes = [0; 4];
+            let bytes = c.encode_utf8(&mut bytes).bytes();
+            bytes.map(|byte| format!("\\{byte:03o}")).collect()
+        }
+        c => c.to_string(),
     }
 }
 
@@ -154,3 +170,6 @@ fn again(process: &Process) -> String {
     let words: Vec<_> = process.arguments.iter().map(|word| quote(word)).collect();
     format!("{}\n{} &", end(process), words.join(" "))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use nix::unistd::{User, getuid};
+
 use crate::doctor::seen::Process;
 
 /// The most processes and descriptors that are looked at.
@@ -12,8 +14,19 @@ const MOST: usize = 100_000;
 /// Programs that make Teredo tunnels.
 const NAMES: [&str; 4] = ["teredo", "miredo", "miredo-server", "miredo-minimal"];
 
+/// The users whose processes are the daemons: those of the units, and that of miredo.
+const USERS: [&str; 4] = ["teredo", "teredo-firewall", "miredo", "root"];
+
+/// The unit whose user systemd makes up if no file of users has it. Only the manager puts a process into it.
+const AGENT: &str = "teredo-firewall.service";
+
+/// Only processes that this host's daemons can be. Each user can give a process any name and any arguments, and mends
+/// repeat them.
 pub(super) fn all() -> Vec<Process> {
     let own = fs::read_link("/proc/thread-self/ns/net").ok();
+    let users = USERS.iter().filter_map(|name| User::from_name(name).ok()?);
+    let mut users: Vec<u32> = users.map(|user| user.uid.as_raw()).collect();
+    users.extend([0, getuid().as_raw()]);
     let mine = std::process::id();
     let mut found = Vec::new();
     for pid in numbers("/proc").take(MOST).filter(|&pid| pid != mine) {
@@ -29,6 +42,11 @@ pub(super) fn all() -> Vec<Process> {
         };
         let state = field("State:").unwrap_or_default();
         if state.starts_with('Z') {
+            continue;
+        }
+        let unit = unit(&fs::read_to_string(file("cgroup")).unwrap_or_default());
+        let is_agent = unit.as_deref() == Some(AGENT);
+        if !is_agent && !field("Uid:").is_some_and(|uids| is_of(&uids, &users)) {
             continue;
         }
         let arguments = fs::read(file("cmdline")).unwrap_or_default();
@@ -48,12 +66,22 @@ pub(super) fn all() -> Vec<Process> {
                 .as_ref()
                 .map(|theirs| theirs.to_string_lossy().into_owned()),
             here: namespace.map(|theirs| Some(theirs) == own),
-            unit: unit(&fs::read_to_string(file("cgroup")).unwrap_or_default()),
+            unit,
             capabilities: field("CapEff:").and_then(|hex| u64::from_str_radix(&hex, 16).ok()),
             name,
         });
     }
     found
+}
+
+/// Whether a process is of one of these users in every respect. With a link to a program that is setuid, anybody starts
+/// a process of root under any name; its real user stays.
+fn is_of(uids: &str, users: &[u32]) -> bool {
+    let uids: Option<Vec<u32>> = uids
+        .split_whitespace()
+        .map(|uid| uid.parse().ok())
+        .collect();
+    uids.is_some_and(|uids| uids.len() == 4 && uids.iter().all(|uid| users.contains(uid)))
 }
 
 pub(super) fn name(pid: u32) -> String {
@@ -135,4 +163,26 @@ pub(super) fn holders() -> Holders {
 fn numbers(folder: &str) -> impl Iterator<Item = u32> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A copy or a link under a trusted name is not enough.
+    #[test]
+    fn a_name_alone_makes_no_daemon() {
+        let users = [0, 990];
+        for (uids, is_daemon) in [
+            ("0\t0\t0\t0", true),
+            ("990\t990\t990\t990", true),
+            ("1000\t1000\t1000\t1000", false),
+            // A link of this name to a program that is setuid.
+            ("1000\t0\t0\t0", false),
+            ("0\t0", false),
+            ("", false),
+        ] {
+            assert_eq!(is_of(uids, &users), is_daemon, "{uids}");
+        }
+    }
 }
