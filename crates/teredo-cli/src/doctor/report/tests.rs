@@ -81,7 +81,7 @@ fn no_text_of_others_drives_a_terminal() {
         .why(evil)
         .fix(format!("kill 1\n{evil}"));
     let texts = [
-        Report::new(&[check.clone()]).to_string(),
+        Report::new(std::slice::from_ref(&check)).to_string(),
         serde_json::to_string(&check).unwrap(),
     ];
     for text in texts {
