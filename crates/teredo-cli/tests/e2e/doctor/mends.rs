@@ -234,11 +234,8 @@ fn zones_and_policies_of_firewalld_are_named_and_mended() {
         let mend = findings.names(id, result, words);
         patient.type_in(&format!("{bus}\n{mend}"));
     };
-    mended(
-        "server.blocked",
-        "fail",
-        &["filter_OUT_policy_closed", "3544"],
-    );
+    let words = ["filter_OUT_policy_closed", "--policy=teredo-host"];
+    mended("server.blocked", "fail", &words);
     patient.ask_until("server.blocked", "ok");
     mended(
         "firewall.tunnel",
