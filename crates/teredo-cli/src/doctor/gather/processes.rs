@@ -17,8 +17,9 @@ const NAMES: [&str; 4] = ["teredo", "miredo", "miredo-server", "miredo-minimal"]
 /// The users whose processes are the daemons: those of the units, and that of miredo.
 const USERS: [&str; 4] = ["teredo", "teredo-firewall", "miredo", "root"];
 
-/// The unit whose user systemd makes up if no file of users has it. Only the manager puts a process into it.
-const AGENT: &str = "teredo-firewall.service";
+/// The control group of the unit whose user systemd makes up if no file of users has it. Only the manager of this host
+/// puts a process there; a container has such names below its own group.
+const AGENT: &str = "/system.slice/teredo-firewall.service";
 
 /// Only processes that this host's daemons can be. Each user can give a process any name and any arguments, and mends
 /// repeat them.
@@ -44,8 +45,8 @@ pub(super) fn all() -> Vec<Process> {
         if state.starts_with('Z') {
             continue;
         }
-        let unit = unit(&fs::read_to_string(file("cgroup")).unwrap_or_default());
-        let is_agent = unit.as_deref() == Some(AGENT);
+        let groups = fs::read_to_string(file("cgroup")).unwrap_or_default();
+        let is_agent = is_in(&groups, AGENT);
         if !is_agent && !field("Uid:").is_some_and(|uids| is_of(&uids, &users)) {
             continue;
         }
@@ -66,7 +67,7 @@ pub(super) fn all() -> Vec<Process> {
                 .as_ref()
                 .map(|theirs| theirs.to_string_lossy().into_owned()),
             here: namespace.map(|theirs| Some(theirs) == own),
-            unit,
+            unit: unit(&groups),
             capabilities: field("CapEff:").and_then(|hex| u64::from_str_radix(&hex, 16).ok()),
             name,
         });
@@ -84,6 +85,15 @@ fn is_of(uids: &str, users: &[u32]) -> bool {
     uids.is_some_and(|uids| uids.len() == 4 && uids.iter().all(|uid| users.contains(uid)))
 }
 
+fn is_in(groups: &str, path: &str) -> bool {
+    paths(groups).any(|own| own == path)
+}
+
+/// The paths of control groups, which may have colons of their own (cgroups(7)).
+fn paths(groups: &str) -> impl Iterator<Item = &str> {
+    groups.lines().filter_map(|line| line.splitn(3, ':').nth(2))
+}
+
 pub(super) fn name(pid: u32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     name.trim_end().to_owned()
@@ -96,8 +106,7 @@ fn unit(groups: &str) -> Option<String> {
 
 /// The last part of the control group that is a unit of the system.
 fn last_unit(groups: &str) -> Option<String> {
-    let paths = groups.lines().filter_map(|line| line.rsplit(':').next());
-    let mut paths = paths.filter(|path| !path.contains("/user@"));
+    let mut paths = paths(groups).filter(|path| !path.contains("/user@"));
     paths.find_map(|path| {
         let mut parts = path.rsplit('/');
         let unit = parts.find(|part| part.ends_with(".service"))?;
@@ -183,6 +192,27 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_of(uids, &users), is_daemon, "{uids}");
+        }
+    }
+
+    #[test]
+    fn a_container_has_no_agent_of_this_host() {
+        for (groups, is_agent) in [
+            ("0::/system.slice/teredo-firewall.service\n", true),
+            (
+                "4:pids:/\n1:name=systemd:/system.slice/teredo-firewall.service\n",
+                true,
+            ),
+            (
+                "0::/lxc.payload.a/system.slice/teredo-firewall.service\n",
+                false,
+            ),
+            (
+                "0::/user.slice/user@7.service/x:/system.slice/teredo-firewall.service\n",
+                false,
+            ),
+        ] {
+            assert_eq!(is_in(groups, AGENT), is_agent, "{groups}");
         }
     }
 }

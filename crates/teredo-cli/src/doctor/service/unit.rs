@@ -99,7 +99,11 @@ pub(super) fn unit(seen: &Seen) -> Check {
     if let Some(unit) = down {
         let name = short(unit);
         return Check::fail(id, format!("the unit {name} is enabled, but does not run"))
-            .why("someone has stopped it, or it has ended")
+            .why(if unit.was_tried {
+                "someone has stopped it, or it has ended"
+            } else {
+                "it was not started since this host was, such as after 'enable' without '--now'"
+            })
             .fix(format!("systemctl start {}", quote(&name)));
     }
     let running: Vec<_> = units
