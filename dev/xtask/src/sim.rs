@@ -10,6 +10,8 @@ use crate::tree;
 pub(crate) enum Experiment {
     /// Write docs/nat-matrix.md, its picture and its JSON: which NATs meet, which RFC 6081 promises, and which can.
     Matrix(Matrix),
+    /// Run a million clients for a day, and check that nothing breaks.
+    Million(Million),
 }
 
 #[derive(clap::Args)]
@@ -22,10 +24,61 @@ pub(crate) struct Matrix {
     seeds: Option<u64>,
 }
 
+#[derive(clap::Args)]
+pub(crate) struct Million {
+    /// The number of clients [default: a million].
+    #[arg(long, value_name = "N")]
+    clients: Option<u32>,
+    /// The virtual time in hours [default: 24].
+    #[arg(long, value_name = "H")]
+    hours: Option<f64>,
+    /// The threads, which change nothing but the time that it takes [default: 2].
+    #[arg(long, value_name = "T")]
+    threads: Option<u8>,
+    /// The seed: the same seed gives the same hash [default: 1].
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Print JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Also write the document of this run.
+    #[arg(long, value_name = "FILE")]
+    page: Option<std::path::PathBuf>,
+    /// The machine and the date, for the document.
+    #[arg(long, value_name = "TEXT")]
+    caption: Option<String>,
+}
+
 pub(crate) fn run(experiment: &Experiment) -> Result<()> {
     match experiment {
         Experiment::Matrix(options) => matrix(options),
+        Experiment::Million(options) => million(options),
     }
+}
+
+fn million(options: &Million) -> Result<()> {
+    let mut command = cargo(&["run", "--locked", "--release", "--quiet"]);
+    command.args(["-p", "teredo-million", "--"]);
+    let numbers = [
+        ("--clients", options.clients.map(|n| n.to_string())),
+        ("--hours", options.hours.map(|n| n.to_string())),
+        ("--threads", options.threads.map(|n| n.to_string())),
+        ("--seed", options.seed.map(|n| n.to_string())),
+        ("--caption", options.caption.clone()),
+    ];
+    for (name, value) in numbers {
+        if let Some(value) = value {
+            command.args([name, &value]);
+        }
+    }
+    if options.json {
+        command.arg("--json");
+    }
+    if let Some(page) = &options.page {
+        // A relative path is the caller's, not the repository's.
+        command.arg("--page").arg(std::path::absolute(page)?);
+    }
+    execute(&mut command)
 }
 
 fn matrix(options: &Matrix) -> Result<()> {
