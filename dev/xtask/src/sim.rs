@@ -1,5 +1,8 @@
 //! `cargo xtask sim`: experiments on the simulated internet of `dev/sim`.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::command::{cargo, run as execute};
@@ -10,6 +13,8 @@ use crate::tree;
 pub(crate) enum Experiment {
     /// Write docs/nat-matrix.md, its picture and its JSON: which NATs meet, which RFC 6081 promises, and which can.
     Matrix(Matrix),
+    /// Write docs/nat-delay.md, its picture and its JSON: how long it takes until two programs talk.
+    Delay(Delay),
     /// Run a million clients for a day, and check that nothing breaks.
     Million(Million),
 }
@@ -18,10 +23,23 @@ pub(crate) enum Experiment {
 pub(crate) struct Matrix {
     /// The folder to write into [default: docs].
     #[arg(long, value_name = "DIR")]
-    out: Option<std::path::PathBuf>,
+    out: Option<PathBuf>,
     /// The runs of each cell [default: the number that the documents have].
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Delay {
+    /// The folder to write into [default: docs].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The runs of each cell [default: the number that the documents have].
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// Print JSON instead of the tables.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -43,7 +61,7 @@ pub(crate) struct Million {
     json: bool,
     /// Also write the document of this run.
     #[arg(long, value_name = "FILE")]
-    page: Option<std::path::PathBuf>,
+    page: Option<PathBuf>,
     /// The machine and the date, for the document.
     #[arg(long, value_name = "TEXT")]
     caption: Option<String>,
@@ -52,13 +70,13 @@ pub(crate) struct Million {
 pub(crate) fn run(experiment: &Experiment) -> Result<()> {
     match experiment {
         Experiment::Matrix(options) => matrix(options),
+        Experiment::Delay(options) => delay(options),
         Experiment::Million(options) => million(options),
     }
 }
 
 fn million(options: &Million) -> Result<()> {
-    let mut command = cargo(&["run", "--locked", "--release", "--quiet"]);
-    command.args(["-p", "teredo-million", "--"]);
+    let mut command = experiment("teredo-million");
     let numbers = [
         ("--clients", options.clients.map(|n| n.to_string())),
         ("--hours", options.hours.map(|n| n.to_string())),
@@ -82,17 +100,35 @@ fn million(options: &Million) -> Result<()> {
 }
 
 fn matrix(options: &Matrix) -> Result<()> {
-    let out = match &options.out {
+    let out = options.out.as_ref();
+    execute(&mut documenting("teredo-matrix", out, options.seeds)?)
+}
+
+fn delay(options: &Delay) -> Result<()> {
+    let mut command = documenting("teredo-delay", options.out.as_ref(), options.seeds)?;
+    if options.json {
+        command.arg("--json");
+    }
+    execute(&mut command)
+}
+
+/// An experiment that writes its documents into a folder.
+fn documenting(package: &str, out: Option<&PathBuf>, seeds: Option<u64>) -> Result<Command> {
+    let out = match out {
         // A relative path is the caller's, not the repository's.
         Some(out) => std::path::absolute(out)?,
         None => tree::root().join("docs"),
     };
-    let mut command = cargo(&["run", "--locked", "--release", "--quiet"]);
-    command
-        .args(["-p", "teredo-matrix", "--", "--out"])
-        .arg(out);
-    if let Some(seeds) = options.seeds {
+    let mut command = experiment(package);
+    command.arg("--out").arg(out);
+    if let Some(seeds) = seeds {
         command.args(["--seeds", &seeds.to_string()]);
     }
-    execute(&mut command)
+    Ok(command)
+}
+
+fn experiment(package: &str) -> Command {
+    let mut command = cargo(&["run", "--locked", "--release", "--quiet"]);
+    command.args(["-p", package, "--"]);
+    command
 }
