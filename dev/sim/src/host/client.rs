@@ -251,6 +251,7 @@ impl ClientHost {
     fn set_secondary_port(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let mut request = None;
         for event in self.station.new_events.drain(..) {
+            actions.push(Action::Tell(event));
             if let Event::SecondaryPort { wanted } = event {
                 self.opened = self.opened.wrapping_add(u16::from(wanted));
                 request = Some(wanted);
