@@ -391,6 +391,7 @@ impl Agent {
             trouble,
             protects: self.firewall.protected(&wanted),
             backend: self.firewall.backend(),
+            random_trouble: None,
             valid: self.config.lease,
         };
         for (node, source) in self.nodes.iter_mut().zip(sources) {
