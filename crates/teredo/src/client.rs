@@ -28,6 +28,7 @@
 //! | `discovery` | §5.2.8: clients on the same link |
 //! | `traversal` | RFC 6081 §5.2: peers behind symmetric NATs |
 //! | `hairpin` | RFC 6081 §5.6: peers behind the same NAT |
+//! | `random_port` | RFC 6081 §5.4: a further port for a peer, whose mapping it can foretell |
 //! | `idle` | RFC 6081 §5.7: peers that were silent for a while |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
 
@@ -43,6 +44,7 @@ mod link;
 mod maintain;
 mod peers;
 mod qualify;
+mod random_port;
 mod receive;
 mod resume;
 mod send;
@@ -52,6 +54,7 @@ pub use config::{ClientConfig, ServerAddress};
 pub use discovery::LocalSubnet;
 pub use event::{Event, Nat, Reason, State, Status};
 pub use peers::{PeerState, PeerStatus, PeerTraffic};
+pub use random_port::{RANDOM_PORTS, RandomPortAnswer};
 pub use resume::Resumption;
 pub use traversal::{NatTraversal, ParseNatTraversalError};
 

@@ -14,7 +14,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 
-use teredo::client::{Event, PeerStatus, Resumption, State};
+use teredo::client::{Event, PeerStatus, RandomPortAnswer, Resumption, State};
 use teredo::policy::DestinationPolicy;
 use teredo::wire::DISCOVERY;
 use teredo::{Client, Instant, Keyring, Node, ServerAddress};
@@ -22,12 +22,12 @@ use tokio::sync::oneshot;
 
 use super::sockets::Sockets;
 use super::{ClientPathConfig, ClientPathStatus, Predecessor};
-use crate::BindError;
 use crate::lane::{Lane, LaneEvent, Role};
 use crate::net::{Attached, local_address};
 use crate::offload::Offload;
 use crate::port::{ChangeError, PortFallback, Reply, Target, answer, bind, open};
 use crate::udp::ServiceSocket;
+use crate::{BindError, clock};
 
 /// A request of the owner to the thread.
 pub(super) enum Command {
@@ -143,6 +143,14 @@ impl Role for ClientRole {
             Event::SecondaryPort { wanted } => {
                 let address = *self.local(lane, None).ip();
                 self.sockets.set_secondary(lane, wanted, self.bind, address);
+            }
+            Event::RandomPort { wanted: false, .. } => {}
+            // None is opened yet.
+            Event::RandomPort { port, wanted: true } => {
+                let answer = RandomPortAnswer::Refused;
+                lane.path.node.random_port(clock::now(), port, answer);
+                // What that makes the client send is never for the host.
+                lane.path.collect();
             }
             event => {
                 if let Event::StateChanged { state, .. } = event {

@@ -14,10 +14,13 @@
 //! | bubbles to a peer that the host contacts | the peer's mapping, and its server |
 //! | bubbles to a peer that contacted the host | the same, with smaller numbers |
 
+mod places;
+
 use std::hash::Hash;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use self::places::{Entry, Places};
 use crate::Instant;
 use crate::limit::{Bucket, Rate};
 use crate::slots::SipKeys;
@@ -84,13 +87,28 @@ enum Subject {
     Drawn(Ipv4Addr, Ipv4Addr),
 }
 
-/// The limits of one client, in memory that does not depend on the number of strangers.
+/// An outer address that has answered, and when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Proof(Option<(Ipv4Addr, Instant)>);
+
+impl Entry for Proof {
+    fn counts(&self, now: Instant) -> bool {
+        self.0.is_some_and(|(_, at)| now - at < PROVEN_FOR)
+    }
+}
+
+impl Entry for Bucket {
+    fn counts(&self, now: Instant) -> bool {
+        !self.is_full(now)
+    }
+}
+
+/// The limits of one client, in memory whose bound does not depend on the number of strangers.
 #[derive(Debug)]
 pub(super) struct Budget {
     keys: SipKeys,
-    buckets: Vec<Bucket>,
-    /// Outer addresses that have answered, and when.
-    proven: Vec<Option<(Ipv4Addr, Instant)>>,
+    buckets: Places<Bucket, PLACES>,
+    proven: Places<Proof, PROVEN_PLACES>,
     tests: Totals,
     answers: Totals,
 }
@@ -99,8 +117,8 @@ impl Budget {
     pub(super) fn new(keys: SipKeys) -> Self {
         Self {
             keys,
-            buckets: vec![Bucket::default(); PLACES],
-            proven: vec![None; PROVEN_PLACES],
+            buckets: Places::default(),
+            proven: Places::default(),
             tests: Totals::new(TESTS_TOTAL),
             answers: Totals::new(ANSWERS_TOTAL),
         }
@@ -109,7 +127,7 @@ impl Budget {
     /// A datagram from this address answered a test, or a contact of the host.
     pub(super) fn prove(&mut self, now: Instant, outer: Ipv4Addr) {
         let place = self.proven_place(outer);
-        self.proven[place] = Some((outer, now));
+        *self.proven.get_mut(now, place) = Proof(Some((outer, now)));
     }
 
     /// Whether a native host that contacted this one through `outer` may be tested (W-04).
@@ -172,7 +190,8 @@ impl Budget {
 
     fn has(&self, now: Instant, shares: &[(Subject, Rate)], attempt: Attempt) -> bool {
         shares.iter().all(|&(subject, rate)| {
-            self.buckets[self.place(subject)].has(now, rate, attempt.kept(rate))
+            let bucket = self.buckets.get(self.place(subject));
+            bucket.has(now, rate, attempt.kept(rate))
         })
     }
 
@@ -180,15 +199,15 @@ impl Budget {
     fn take(&mut self, now: Instant, shares: &[(Subject, Rate)]) -> bool {
         for &(subject, rate) in shares {
             let place = self.place(subject);
-            self.buckets[place].take(now, rate);
+            self.buckets.get_mut(now, place).take(now, rate);
         }
         true
     }
 
     /// Whether an answer came from this address in the last 300 s.
     pub(super) fn is_proven(&self, now: Instant, outer: Ipv4Addr) -> bool {
-        self.proven[self.proven_place(outer)]
-            .is_some_and(|(address, at)| address == outer && now - at < PROVEN_FOR)
+        let proof = self.proven.get(self.proven_place(outer));
+        proof.counts(now) && proof.0.is_some_and(|(address, _)| address == outer)
     }
 
     fn place(&self, subject: impl Hash) -> usize {

@@ -55,6 +55,9 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
         if let Submission::Send(to) = submission {
             actions.push(send(self.local, to, None, packet.to_vec()));
         }
+        if let Submission::SendFrom { port, to } = submission {
+            actions.push(send(self.port(port), to, None, packet.to_vec()));
+        }
         self.drain(now, &mut actions);
         (submission, actions)
     }
@@ -103,6 +106,10 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
         self.events.set_limit(limit);
     }
 
+    fn port(&self, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(*self.local.ip(), port)
+    }
+
     fn drain(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let mut bytes = Vec::new();
         while let Some(transmit) = self.node.poll_transmit(&mut bytes) {
@@ -117,6 +124,9 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
                 Destination::Secondary(to) => {
                     let source = self.secondary.expect("the node asks for the port first");
                     actions.push(send(source, to, transmit.ttl, packet));
+                }
+                Destination::Random { port, to } => {
+                    actions.push(send(self.port(port), to, transmit.ttl, packet));
                 }
                 Destination::Host => {
                     if self.routes {
