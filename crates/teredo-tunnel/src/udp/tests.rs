@@ -131,7 +131,7 @@ fn a_datagram_can_have_a_time_to_live_of_its_own() {
         let mut batch = SendBatch::default();
         for (number, range) in ranges.into_iter().enumerate() {
             assert!(if number == 2 {
-                batch.push_with_ttl(THERE, Arena::Packets, range, 2)
+                batch.push_from(SERVICE, THERE, Arena::Packets, range, Some(2))
             } else {
                 batch.push(THERE, Arena::Packets, range)
             });
@@ -341,7 +341,7 @@ fn nothing_is_sent_to_port_0() {
     let mut batch = SendBatch::default();
     let nowhere = SocketAddrV4::new(*THERE.ip(), 0);
     assert!(!batch.push(nowhere, Arena::Packets, 0..10));
-    assert!(!batch.push_with_ttl(nowhere, Arena::Packets, 0..10, 2));
+    assert!(!batch.push_from(SERVICE, nowhere, Arena::Packets, 0..10, Some(2)));
     assert!(batch.is_empty());
 }
 
