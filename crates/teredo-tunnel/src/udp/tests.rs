@@ -478,7 +478,7 @@ fn a_refusal_concerns_one_peer_and_ends() {
     });
 }
 
-/// R6081-5.4.4.3-01: datagrams from several ports keep their order, and each leaves from its port; a train is of one port.
+/// RFC 6081 §5.4.4.3: datagrams from several ports keep their order, and each leaves from its port; a train is of one port.
 /// Those from a port that is gone are left out.
 #[test]
 fn datagrams_leave_from_their_port_in_order() {

@@ -100,7 +100,7 @@ fn is_free(port: u16) -> bool {
     std::net::UdpSocket::bind((CLIENT, port)).is_ok()
 }
 
-/// N-16, R6081-5.4.4.2-01: a random port is bound to the address of the service port before it is announced, and waits
+/// N-16: a random port (RFC 6081 §5.4.4.2) is bound to the address of the service port before it is announced, and waits
 /// for the firewalls; one that is late is closed, and its end announced.
 #[test]
 fn a_random_port_waits_for_the_firewalls() {
@@ -151,7 +151,7 @@ fn a_random_port_that_cannot_be_had_is_closed_at_once() {
     });
 }
 
-/// R6081-5.4.4.5-01: ports that are closed together are announced together; there are at most 32; and the end of the lane
+/// N-16: ports that are closed together are announced together; there are at most 32; and the end of the lane
 /// closes them before it announces that.
 #[test]
 fn random_ports_are_bounded_and_end_with_the_lane() {
