@@ -179,7 +179,7 @@ fn random_ports_are_written_once_whole_and_in_order() {
             );
             assert_eq!(
                 shuttle::future::block_on(ordinary.next()).state.sequence,
-                sequence.into()
+                u64::from(sequence)
             );
         }
         ports.join().unwrap();
