@@ -14,13 +14,13 @@ use crate::world::*;
 
 /// The service port of each client. Behind such a router the server's primary address sees it as it is, and every other
 /// destination sees another port; all other ports of a host are preserved.
-const PORT: &str = "4000";
+pub(crate) const PORT: &str = "4000";
 const SYMMETRIC: &str = "table ip symmetric { chain postrouting { \
     type nat hook postrouting priority 90; \
     oifname uplink udp sport 4000 ip daddr != 192.0.2.45 masquerade fully-random; }; }";
 
 /// Two homes behind port-preserving symmetric NATs, made by the kernel.
-fn world() -> (World, teredo_lab::Process) {
+pub(crate) fn world() -> (World, teredo_lab::Process) {
     let (world, server) = World::with_server();
     for home in [&world.left, &world.right] {
         let mut command = Command::new("nft");
