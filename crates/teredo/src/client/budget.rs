@@ -13,6 +13,7 @@
 //! | answer to a local bubble (§5.2.8) | its destination |
 //! | bubbles to a peer that the host contacts | the peer's mapping, and its server |
 //! | bubbles to a peer that contacted the host | the same, with smaller numbers |
+//! | random port for such a peer (RFC 6081 §5.4) | the same, and all together |
 
 mod places;
 
@@ -47,6 +48,11 @@ const BUBBLES: Rate = Rate::per_second(512, 256);
 const DRAWN_SERVER: Rate = Rate::per_second(64, 20);
 /// Bubbles to one mapping's address, and to one server for the sake of that address.
 const DRAWN_MAPPING: Rate = Rate::per_second(8, 4);
+
+/// Random ports for peers that contacted the host: for one mapping's address, for one server, and all together.
+const PORTS_MAPPING: Rate = Rate::per_second(8, 2);
+const PORTS_SERVER: Rate = Rate::per_second(32, 8);
+const PORTS_TOTAL: Rate = Rate::per_second(32, 16);
 
 /// Whether a datagram is the first one of a contact. Repetitions need buckets that are half full at least, so that under
 /// an attack each newcomer has a first test before any has a second one.
@@ -83,6 +89,8 @@ enum Subject {
     Bubbles(Ipv4Addr),
     DrawnServer(Ipv4Addr),
     DrawnMapping(Ipv4Addr),
+    PortsMapping(Ipv4Addr),
+    PortsServer(Ipv4Addr),
     /// A server and the mapping for whose sake it is asked.
     Drawn(Ipv4Addr, Ipv4Addr),
 }
@@ -111,6 +119,7 @@ pub(super) struct Budget {
     proven: Places<Proof, PROVEN_PLACES>,
     tests: Totals,
     answers: Totals,
+    ports: Totals,
 }
 
 impl Budget {
@@ -121,6 +130,7 @@ impl Budget {
             proven: Places::default(),
             tests: Totals::new(TESTS_TOTAL),
             answers: Totals::new(ANSWERS_TOTAL),
+            ports: Totals::new(PORTS_TOTAL),
         }
     }
 
@@ -158,6 +168,18 @@ impl Budget {
         let proven = self.is_proven(now, to);
         self.has(now, &shares, Attempt::First)
             && self.answers.allow(now, proven, Attempt::First)
+            && self.take(now, &shares)
+    }
+
+    /// Whether a random port may be opened for a peer that contacted the host.
+    pub(super) fn allow_port(&mut self, now: Instant, peer: TeredoAddress) -> bool {
+        let shares = [
+            (Subject::PortsMapping(*peer.mapped.ip()), PORTS_MAPPING),
+            (Subject::PortsServer(peer.server), PORTS_SERVER),
+        ];
+        let proven = self.is_proven(now, *peer.mapped.ip());
+        self.has(now, &shares, Attempt::First)
+            && self.ports.allow(now, proven, Attempt::First)
             && self.take(now, &shares)
     }
 
