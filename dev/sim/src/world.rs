@@ -1,8 +1,10 @@
 //! The internet: its networks, and the passage of time.
 
+mod border;
 mod directory;
 mod evidence;
 mod icmp;
+mod observer;
 #[cfg(test)]
 mod tests;
 mod transit;
@@ -18,11 +20,12 @@ use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerCon
 use self::directory::{Attachments, Directory, Owner};
 pub use self::evidence::Evidence;
 use self::evidence::Witness;
+pub use self::observer::Observer;
 use crate::capture::{Capture, RecordNumber};
 use crate::datagram::Datagram;
 use crate::host::{
-    Action, Arrival, ClientHost, ClientId, HostId, KEPT, Outbox, RawHost, RawId, RelayHost,
-    RelayId, ServerHost, ServerId,
+    Action, Arrival, ClientHost, ClientId, HostId, KEPT, Outbox, PortFirewall, RawHost, RawId,
+    RelayHost, RelayId, ServerHost, ServerId,
 };
 use crate::icmp::IcmpError;
 use crate::link::{Link, LinkQuality};
@@ -149,12 +152,17 @@ pub struct World {
     routers: Vec<Router>,
     directory: Directory,
     native: BTreeMap<Ipv6Addr, RawId>,
+    /// The relays near native hosts.
+    relay_of: BTreeMap<Ipv6Addr, RelayId>,
+    /// The border, if there is one.
+    default_route: Option<RawId>,
     silent: BTreeSet<Ipv4Addr>,
     rule: Rule,
     /// How many values of each kind a host keeps of its output.
     kept: u32,
     capture: Capture,
     witness: Option<Witness>,
+    observer: Option<Box<dyn Observer>>,
 }
 
 impl fmt::Debug for World {
@@ -183,11 +191,14 @@ impl World {
             routers: Vec::new(),
             directory: Directory::default(),
             native: BTreeMap::new(),
+            relay_of: BTreeMap::new(),
+            default_route: None,
             silent: BTreeSet::new(),
             rule: Box::new(|_| false),
             kept: KEPT,
             capture: Capture::default(),
             witness: None,
+            observer: None,
         }
     }
 
@@ -508,6 +519,11 @@ impl World {
     pub fn interfere(&mut self, rule: impl FnMut(&Datagram) -> bool + 'static) {
         self.rule = Box::new(rule);
     }
+
+    /// Lets the observer see what happens from now on, instead of the previous one.
+    pub fn set_observer(&mut self, observer: impl Observer + 'static) {
+        self.observer = Some(Box::new(observer));
+    }
 }
 
 /// Acting.
@@ -576,7 +592,31 @@ impl World {
         self.act(host, actions);
     }
 
-    /// Opens a further UDP port on a client's host, as RFC 6081 §5.4.4.2 wants one for each peer. Returns its local
+    /// Changes how a client's host answers requests for random ports (RFC 6081 §5.4). Initially it opens them at once.
+    pub fn set_port_firewall(&mut self, id: ClientId, firewall: PortFirewall) {
+        self.clients[id.0].set_port_firewall(firewall);
+    }
+
+    /// Asks the NAT of a client's host for its service port (RFC 6081 §5.3.3), and tells the client. Returns the external
+    /// address, if the NAT is an Internet Gateway Device and agrees.
+    pub fn ask_gateway(&mut self, id: ClientId) -> Option<SocketAddrV4> {
+        let local = self.clients[id.0].local();
+        let external = match self.network_of(id) {
+            Network::Internet => None,
+            Network::Behind(nat) => {
+                let (now, nat) = (self.now, &mut self.routers[nat.0].nat);
+                nat.add_port_mapping(now, local.port(), local, Duration::ZERO)
+                    .and_then(|()| nat.told_address())
+                    .ok()
+                    .map(|address| SocketAddrV4::new(address, local.port()))
+            }
+        };
+        let actions = self.clients[id.0].set_upnp_mapping(self.now, external);
+        self.act(id.into(), actions);
+        external
+    }
+
+    /// Opens a further UDP port on a client's host, beside its random ports. Returns its local
     /// address, or `None` if the port is in use there.
     pub fn open_port(&mut self, id: ClientId, port: u16) -> Option<SocketAddrV4> {
         self.clients[id.0].open_port(port)
@@ -699,6 +739,16 @@ impl World {
                 Action::Native(packet) => self
                     .schedule
                     .push(self.now + NATIVE_DELAY, Event::Native(packet)),
+                Action::Deliver(packet) => {
+                    if let (Some(observer), HostId::Client(id)) = (&mut self.observer, host) {
+                        observer.delivered(self.now, id, &packet);
+                    }
+                }
+                Action::Tell(event) => {
+                    if let (Some(observer), HostId::Client(id)) = (&mut self.observer, host) {
+                        observer.event(self.now, id, &event);
+                    }
+                }
             }
         }
         let alarm = match host {

@@ -6,7 +6,8 @@ use teredo::client::Nat;
 use teredo::wire::{Datagram, Flags, PORT, TeredoAddress, Trailer};
 use teredo::{ClientConfig, DropReason, RelayConfig, Submission};
 use teredo_sim::{
-    ClientId, Fate, Filtering, Mapping, NatBehaviour, Network, PortAssignment, RawId, Record, World,
+    ClientId, Fate, Filtering, Mapping, NatBehaviour, Network, PortAssignment, PortFirewall, RawId,
+    Record, World,
 };
 
 use crate::internet::*;
@@ -34,6 +35,8 @@ fn a_symmetric_client_is_met_by_nonces() {
     let a = qualified_client(&mut world, 1, NatBehaviour::symmetric());
     let b = qualified_client(&mut world, 2, NatBehaviour::restricted());
     assert_eq!(status(&world, a).nat, Nat::Symmetric);
+    // Random ports are another extension.
+    world.set_port_firewall(a, PortFirewall::Refuses);
     let (to_a, to_b) = (teredo(&world, a).mapped, teredo(&world, b).mapped);
     let server = SocketAddrV4::new(SERVER.primary, PORT);
     world.capture_mut().clear();
@@ -210,7 +213,7 @@ fn nothing_is_believed_without_the_nonce() {
     );
 }
 
-/// A peer that is heard elsewhere stays there. A forged packet from the mapping in its address, or with the nonce of a
+/// R6081-5.4.4.5-02: a peer that is heard elsewhere stays there. A forged packet from the mapping in its address, or with the nonce of a
 /// later question, does not move it. After 30 s of silence, the client looks for the peer again.
 #[test]
 fn a_path_in_use_is_not_moved() {
@@ -427,6 +430,30 @@ fn a_forged_source_does_not_cut_a_symmetric_client_off() {
     let arrived = world.raw(host).native().iter();
     let forged = arrived.filter(|packet| packet.what[6] == 17).count();
     assert_eq!(forged, 0, "the client is known to be elsewhere");
+}
+
+/// R4380-5.4.1-05: a forged packet that comes before the client's own answer, and again and again, does not keep the relay
+/// from finding it.
+#[test]
+fn a_forged_source_does_not_hide_a_symmetric_client() {
+    let native = v6("2001:db8::1");
+    let mut world = world(1);
+    let relay = world.add_relay(Network::Internet, service(), config());
+    native_host(&mut world);
+    let client = qualified_client(&mut world, 1, NatBehaviour::symmetric());
+    let attacker = world.add_raw(Network::Internet, &[v4("198.51.100.44")]);
+    let (own, mapped) = (address(&world, client), teredo(&world, client).mapped);
+    let forged = packets::udp(own, native, 7);
+    world.send_native(&packets::udp(native, own, 0));
+    for number in 1..60 {
+        world.inject(attacker, mapped, service(), &forged);
+        world.run_for(SECOND);
+        world.send_native(&packets::udp(native, own, number));
+    }
+    world.run_for(SECOND);
+    assert_eq!(world.relay(relay).relay().status().elsewhere, 1);
+    // The first packet went where the forged one came from.
+    assert_eq!(delivered(&world, client).len(), 59);
 }
 
 /// A relay that follows RFC 4380 exactly sends only to the mapping in the address: the host gets an error, and no state
