@@ -211,9 +211,15 @@ impl Client {
             && !self.has_open_mapping()
     }
 
-    /// Whether our NAT preserves ports (R6081-5.4.3-02): the primary server saw the local port.
+    /// Whether our NAT preserves ports (R6081-5.4.3-02): the server's primary address saw the local port, or its secondary
+    /// one did, because the solicitation to the primary one was lost at first.
     pub(super) fn preserves_ports(&self) -> bool {
-        matches!(&self.phase, Phase::Qualified(service) if service.address.mapped.port() == self.local.port())
+        let seen = match &self.phase {
+            Phase::Qualified(service) => Some(service.address.mapped),
+            _ => None,
+        };
+        let mut seen = seen.into_iter().chain(self.seen_by_secondary);
+        seen.any(|mapped| mapped.port() == self.local.port())
     }
 
     fn announcement(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> Announcement {
@@ -494,8 +500,8 @@ impl Client {
     }
 
     /// Appends a direct bubble from a random port to the peer's, or to the mapping in the peer's address. If the peer answers
-    /// our question, it has opened its NAT; otherwise the bubble only opens our own, and is the first or second time cut as
-    /// short as possible.
+    /// our question, or has a symmetric NAT as well, it has opened its NAT; otherwise the bubble only opens our own, and is
+    /// cut short.
     pub(super) fn bubble_from_random_port(&mut self, now: Instant, slot: u32, number: u16) {
         let target = self.peers.address(slot);
         let (Some(own), Some(teredo), Some(port)) = (
@@ -511,8 +517,8 @@ impl Client {
             _ => None,
         };
         let peer = self.peers.peer_mut(slot);
-        let is_awaited =
-            port.announced > 0 && peer.contact.is_some() && peer.nonces.has_received(now);
+        let is_answer = peer.contact.is_some() || peer.random_port.is_some();
+        let is_awaited = port.announced > 0 && is_answer && peer.nonces.has_received(now);
         let ttl = match is_awaited {
             true => None,
             false => self.opening.ttl(port.announced.saturating_sub(1)),
