@@ -2,8 +2,8 @@
 //!
 //! The simulator does no I/O, and has no clock and no randomness of its own. A [`World`] is made from a seed; the same
 //! seed and the same calls give the same datagrams at the same virtual times, byte for byte. Hours pass in
-//! milliseconds. A failed run can be read as text ([`Capture`]'s `Display`) or in Wireshark ([`Capture::to_pcap`]),
-//! and leaves both if its test wants so ([`World::when_failed`]).
+//! milliseconds. A failed run can be read as text ([`Capture`]'s `Display`), in Wireshark ([`Capture::to_pcap`]) and as
+//! a ladder diagram ([`Evidence`]), and leaves all of them if its test wants so ([`World::when_failed`]).
 //!
 //! ```
 //! use std::time::Duration;
