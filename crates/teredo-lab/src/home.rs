@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::core_router::{Core, ETH0};
 use crate::error::{Attempt, LabError};
 use crate::host::Host;
+use crate::igd::{Igd, is_external};
 use crate::link::NextHop;
 use crate::namespace::Namespace;
 use crate::nat::NatKind;
@@ -26,6 +27,8 @@ const PORT_RANGES: u16 = 10;
 /// on.
 #[derive(Debug)]
 pub struct Home {
+    /// Dropped before its router.
+    igd: Option<Igd>,
     router: Arc<Router>,
 }
 
@@ -36,7 +39,16 @@ impl Home {
         kind: NatKind,
         public: Ipv4Addr,
     ) -> Result<Self, LabError> {
-        Router::new(core, name, kind, public).map(|router| Self {
+        if kind == NatKind::Igd && !is_external(public) {
+            return Err(LabError::NotExternal(public));
+        }
+        let router = Router::new(core, name, kind, public)?;
+        let igd = match kind {
+            NatKind::Igd => Some(Igd::start(router.namespace(), router.gateway())?),
+            _ => None,
+        };
+        Ok(Self {
+            igd,
             router: Arc::new(router),
         })
     }
@@ -65,6 +77,11 @@ impl Home {
     /// host.
     pub fn router(&self) -> &Namespace {
         &self.router.namespace
+    }
+
+    /// The daemon of an Internet Gateway Device, if the home has one.
+    pub fn igd(&self) -> Option<&Igd> {
+        self.igd.as_ref()
     }
 
     /// Adds a host to the home network, with the next free address.
@@ -105,7 +122,7 @@ impl Home {
         Host::at_home(Arc::clone(router), name, namespace, ip, index)
     }
 
-    /// The router forgets every mapping, as after a restart.
+    /// The router forgets every mapping, as after a restart. An Internet Gateway Device forgets those that it gave.
     ///
     /// A host's next datagram makes a new mapping. Unless the mappings were
     /// [changed](Self::change_mappings) before, it has the host's own port again and so equals the
@@ -116,6 +133,9 @@ impl Home {
     /// The kernel's refusal.
     pub fn forget_mappings(&self) -> Result<(), LabError> {
         self.router.install()?;
+        if let Some(igd) = &self.igd {
+            igd.restart()?;
+        }
         self.router.flush()
     }
 
@@ -170,6 +190,9 @@ impl Home {
     pub fn set_public(&self, new: Ipv4Addr) -> Result<(), LabError> {
         if self.kind() == NatKind::None {
             return Err(LabError::NotInHome(new.into()));
+        }
+        if self.igd.is_some() && !is_external(new) {
+            return Err(LabError::NotExternal(new));
         }
         let router = &self.router;
         router.core.take_addresses(&[new.into()])?;

@@ -64,7 +64,8 @@ impl Internet {
     ///
     /// # Errors
     ///
-    /// As for [`host`](Self::host); [`LabError::Full`] after 254 homes.
+    /// As for [`host`](Self::host); [`LabError::Full`] after 254 homes. For [`NatKind::Igd`] also
+    /// [`LabError::NotExternal`], and [`LabError::Daemon`] if Debian's package `miniupnpd-nftables` is not installed.
     pub fn home(&self, name: &str, kind: NatKind, public: Ipv4Addr) -> Result<Home, LabError> {
         Home::new(&self.core, name, kind, public)
     }

@@ -46,17 +46,22 @@ pub enum NatKind {
     /// Address- and port-dependent mapping and filtering ("symmetric"): another external port for
     /// every destination.
     Symmetric,
+    /// [`PortRestricted`](Self::PortRestricted), and hosts may ask the router for ports: a real Internet Gateway
+    /// Device, which answers UPnP IGD, PCP and NAT-PMP ([`Igd`](crate::Igd)). Its public address is one of
+    /// 44.128.0.0/24.
+    Igd,
 }
 
 impl NatKind {
     /// All kinds, from the most open to the most closed.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::None,
         Self::Cone,
         Self::Restricted,
         Self::PortRestricted,
         Self::OpenInput,
         Self::Symmetric,
+        Self::Igd,
     ];
 
     /// The name, which [`FromStr`] reads and [`Display`](fmt::Display) writes.
@@ -68,6 +73,7 @@ impl NatKind {
             Self::PortRestricted => "port-restricted",
             Self::OpenInput => "open-input",
             Self::Symmetric => "symmetric",
+            Self::Igd => "igd",
         }
     }
 }
@@ -92,7 +98,7 @@ impl FromStr for NatKind {
 /// A word that names no [`NatKind`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no kind of NAT: none, cone, restricted, port-restricted, open-input and symmetric are"
+    "{0:?} is no kind of NAT: none, cone, restricted, port-restricted, open-input, symmetric and igd are"
 )]
 pub struct UnknownNatKind(String);
 

@@ -30,7 +30,7 @@
 //! |---|---|
 //! | `world` | [`World`]: networks, the passage of time, controls |
 //! | `host` | [`ClientHost`], [`ServerHost`] and [`RelayHost`] run the state machines; tests control a [`RawHost`] |
-//! | `nat` | [`Nat`], [`NatBehaviour`]: mapping, filtering, pools, ports, lifetime, hairpinning; [`Igd`] |
+//! | [`teredo_nat`] | [`Nat`], [`NatBehaviour`]: mapping, filtering, pools, ports, lifetime, hairpinning; [`Igd`] |
 //! | `oracle` | [`path`]: which pairs of NATs can be connected at all |
 //! | `link` | [`Link`], [`LinkQuality`]: delay, jitter, loss, duplication, reordering, rate, MTU |
 //! | `icmp` | [`IcmpError`]: the errors that routers and hosts send back |
@@ -44,12 +44,12 @@ mod datagram;
 mod host;
 mod icmp;
 mod link;
-mod nat;
 mod oracle;
 mod random;
 mod schedule;
-mod table;
 mod world;
+
+use teredo_nat::{self as nat, table};
 
 pub use capture::{Capture, CaptureMode, Fate, Notice, Record, Vantage};
 pub use datagram::Datagram;

@@ -112,10 +112,10 @@ impl Reporter {
                 nats.alice, nats.bob
             ),
             String::new(),
-            "  alice 192.168.1.2 ── NAT 198.51.100.1 ──┐".to_owned(),
+            format!("  alice 192.168.1.2 ── NAT {:<12} ──┐", nats.alice_public()),
             "                                          ├── server 192.0.2.45, 192.0.2.46"
                 .to_owned(),
-            "  bob   192.168.2.2 ── NAT 203.0.113.1 ───┘".to_owned(),
+            format!("  bob   192.168.2.2 ── NAT {:<12} ──┘", nats.bob_public()),
             String::new(),
         ] {
             self.output.line(line)?;
