@@ -28,6 +28,9 @@
 //! | `discovery` | §5.2.8: clients on the same link |
 //! | `traversal` | RFC 6081 §5.2: peers behind symmetric NATs |
 //! | `hairpin` | RFC 6081 §5.6: peers behind the same NAT |
+//! | `random_port` | RFC 6081 §5.4: a further port for a peer, whose external port is foreseen |
+//! | `echo_test` | RFC 6081 §5.5: the external port of a NAT that counts |
+//! | `upnp` | RFC 6081 §5.3: NATs that open the service port on request |
 //! | `idle` | RFC 6081 §5.7: peers that were silent for a while |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
 
@@ -35,6 +38,7 @@ mod budget;
 mod config;
 mod contact;
 mod discovery;
+mod echo_test;
 mod event;
 mod hairpin;
 mod idle;
@@ -43,15 +47,18 @@ mod link;
 mod maintain;
 mod peers;
 mod qualify;
+mod random_port;
 mod receive;
 mod resume;
 mod send;
 mod traversal;
+mod upnp;
 
 pub use config::{ClientConfig, ServerAddress};
 pub use discovery::LocalSubnet;
 pub use event::{Event, Nat, Reason, State, Status};
 pub use peers::{PeerState, PeerStatus, PeerTraffic};
+pub use random_port::{RANDOM_PORTS, RandomPortAnswer};
 pub use resume::Resumption;
 pub use traversal::{NatTraversal, ParseNatTraversalError};
 
@@ -78,6 +85,7 @@ use link::Links;
 use maintain::Service;
 use peers::Peers;
 use qualify::Qualification;
+use random_port::RandomPorts;
 use traversal::AnsweredRelays;
 
 /// A Teredo client without its sockets. [`Node`] describes how to drive it.
@@ -101,6 +109,9 @@ pub struct Client {
     /// The entry of the last packet of the host that had a path.
     last_sent_to: Option<u32>,
     answered_relays: AnsweredRelays,
+    random_ports: RandomPorts,
+    /// The external address of the service port, by an Internet Gateway Device.
+    upnp: Option<SocketAddrV4>,
     discovery: Discovery,
     links: Links,
     determination: Determination,
@@ -167,6 +178,8 @@ impl Client {
             peers: Peers::new(bounds, keys),
             last_sent_to: None,
             answered_relays: AnsweredRelays::default(),
+            random_ports: RandomPorts::default(),
+            upnp: None,
             discovery: Discovery::new(now),
             links: Links::default(),
             determination,
@@ -188,6 +201,9 @@ impl Client {
     pub fn start(&mut self, now: Instant, local: SocketAddrV4, servers: &[ServerAddress]) {
         let moved = self.local != local;
         self.local = local;
+        if moved {
+            self.close_random_ports();
+        }
         self.adopt_servers(servers);
         self.failures = 0;
         let reason = match self.phase {
@@ -248,6 +264,9 @@ impl Client {
         let moved = self.local != local;
         self.local = local;
         self.failures = 0;
+        if moved {
+            self.close_random_ports();
+        }
         match &self.phase {
             Phase::Stopped | Phase::Dormant { .. } => {}
             Phase::Qualified(_) if !moved => self.solicit_refresh(now),
@@ -337,6 +356,7 @@ impl Node for Client {
         }
         self.drive_contacts(now);
         self.peers.age(now);
+        self.drive_random_ports(now);
     }
 
     fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
@@ -357,6 +377,8 @@ impl Node for Client {
             Phase::Qualified(service) => Some(service.next_deadline()),
         };
         let contact = self.peers.next_deadline().map(|at| (at, Timer::Contact));
+        let port = self.random_ports.next_deadline();
+        let port = port.map(|at| (at, Timer::RandomPort));
         let serving = matches!(self.phase, Phase::Qualified(_));
         let discovery = self.discovery.next_deadline();
         let discovery = discovery.map(|at| (at, Timer::Discovery));
@@ -364,7 +386,8 @@ impl Node for Client {
         let interval = interval.map(|at| (at, Timer::Interval));
         let optional = discovery.into_iter().chain(interval);
         let optional = optional.filter(|_| serving);
-        phase.into_iter().chain(contact).chain(optional).min()
+        let all = phase.into_iter().chain(contact).chain(port);
+        all.chain(optional).min()
     }
 
     fn set_destinations(&mut self, destinations: DestinationPolicy) {
@@ -385,6 +408,7 @@ impl Node for Client {
                 && mapping.is_none_or(permits)
         });
         self.drops.add(DropReason::RefusedDestination, lost as u64);
+        self.close_orphans();
     }
 
     fn drops(&self) -> &DropCounters {
@@ -507,6 +531,7 @@ impl Client {
     fn forget_peers(&mut self) {
         self.opening = Opening::default();
         self.answered_relays = AnsweredRelays::default();
+        self.close_random_ports();
         let lost = self.peers.clear();
         self.drops.add(DropReason::NotQualified, lost as u64);
     }

@@ -77,6 +77,10 @@ drop_reasons! {
     LocalBubbleRefused = "local_bubble_refused",
     /// More local discovery bubbles than are answered or remembered.
     LocalBubbleLimit = "local_bubble_limit",
+    /// A datagram to a random port that is closed, or that is another peer's (RFC 6081 §5.4).
+    RandomPortClosed = "random_port_closed",
+    /// A random port that was not opened, or was closed for another, because they are few.
+    RandomPortLimit = "random_port_limit",
     /// Server: neither a bubble nor ICMPv6 (RFC 4380 §5.3.1 rule 2).
     NotRelayed = "not_relayed",
     /// Server: the outer source does not confirm the inner one (RFC 4380 §5.3.1 rule 7). Relay: the source does not

@@ -41,6 +41,11 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
+    /// Whether no token is missing.
+    pub(crate) fn is_full(self, now: Instant) -> bool {
+        self.full_at <= now.as_nanos()
+    }
+
     /// Whether there is a token, and `kept` of the depth is left afterwards.
     pub(crate) fn has(self, now: Instant, rate: Rate, kept: u64) -> bool {
         rate.take(self.full_at, now.as_nanos(), kept).is_some()

@@ -27,11 +27,11 @@ pub trait Node {
 
     /// Takes an IPv6 packet that the interface wants tunnelled.
     ///
-    /// On [`Submission::Send`] the caller sends `packet` as it is: for a known peer nothing is copied and nothing is
-    /// allocated.
+    /// On [`Submission::Send`] and [`Submission::SendFrom`] the caller sends `packet` as it is: for a known peer nothing
+    /// is copied and nothing is allocated.
     fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission;
 
-    /// After [`Submission::Send`], the caller has sent further packets to the same destination, with so many bytes,
+    /// After [`Submission::Send`] or [`Submission::SendFrom`], the caller has sent further packets to the same destination, with so many bytes,
     /// without asking for each.
     fn count_sent(&mut self, packets: u64, bytes: u64) {
         let _ = (packets, bytes);
@@ -77,8 +77,15 @@ pub enum Reception<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a packet to send is lost if nobody sends it"]
 pub enum Submission {
-    /// Send the packet unchanged, as the payload of a UDP datagram to this address.
+    /// Send the packet unchanged, as the payload of a UDP datagram to this address, from the service port.
     Send(SocketAddrV4),
+    /// The same from a random port of a client, which is open (RFC 6081 §5.4).
+    SendFrom {
+        /// The local port.
+        port: u16,
+        /// The address.
+        to: SocketAddrV4,
+    },
     /// The packet waits for the peer. Later it comes out of `poll_transmit`, in order, or is answered with an ICMPv6
     /// error.
     Queued,
@@ -94,6 +101,13 @@ pub enum Destination {
     /// In a UDP datagram, from the secondary port. This port exists only while a client looks for a longer refresh
     /// interval (RFC 4380 §5.2.7).
     Secondary(SocketAddrV4),
+    /// In a UDP datagram, from a random port of a client, which is open (RFC 6081 §5.4).
+    Random {
+        /// The local port.
+        port: u16,
+        /// The address.
+        to: SocketAddrV4,
+    },
     /// To the IPv6 interface: an ICMPv6 error about a packet that could not be sent.
     Host,
 }

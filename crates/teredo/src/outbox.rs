@@ -29,9 +29,20 @@ impl Outbox {
         ttl: Option<u8>,
         emit: impl FnOnce(&mut Vec<u8>),
     ) {
+        self.udp_via(None, to, ttl, emit);
+    }
+
+    /// Queues the same from a random port, or without one from the service port.
+    pub(crate) fn udp_via(
+        &mut self,
+        port: Option<u16>,
+        to: SocketAddrV4,
+        ttl: Option<u8>,
+        emit: impl FnOnce(&mut Vec<u8>),
+    ) {
         let mut bytes = Vec::with_capacity(128);
         emit(&mut bytes);
-        self.push(Destination::Udp(to), ttl, bytes);
+        self.push(destination(port, to), ttl, bytes);
     }
 
     /// Queues what `emit` writes, for `to`, from the secondary port.
@@ -52,6 +63,11 @@ impl Outbox {
     /// Queues a packet that waited for its peer.
     pub(crate) fn release(&mut self, to: SocketAddrV4, packet: Vec<u8>) {
         self.push(Destination::Udp(to), None, packet);
+    }
+
+    /// Queues a packet that waited for its peer, from a random port or from the service port.
+    pub(crate) fn release_from(&mut self, port: Option<u16>, to: SocketAddrV4, packet: Vec<u8>) {
+        self.push(destination(port, to), None, packet);
     }
 
     /// Discards all items; called when the service port or its address is gone.
@@ -79,5 +95,12 @@ impl Outbox {
             ttl,
             bytes,
         });
+    }
+}
+
+fn destination(port: Option<u16>, to: SocketAddrV4) -> Destination {
+    match port {
+        Some(port) => Destination::Random { port, to },
+        None => Destination::Udp(to),
     }
 }

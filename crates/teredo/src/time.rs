@@ -92,6 +92,8 @@ pub enum Timer {
     Discovery,
     /// The next step of the search for a longer refresh interval is due (RFC 4380 §5.2.7).
     Interval,
+    /// A random port awaits its opening, its echo test, its refresh or its end (RFC 6081 §5.4.2).
+    RandomPort,
     /// The next search for silent peers is due.
     Sweep,
 }
@@ -106,6 +108,7 @@ impl Timer {
             Self::Contact => "contact",
             Self::Discovery => "discovery",
             Self::Interval => "interval",
+            Self::RandomPort => "random_port",
             Self::Sweep => "sweep",
         }
     }

@@ -11,7 +11,7 @@ use std::fmt;
 
 use teredo::{Instant, Timer};
 
-pub use self::client::ClientHost;
+pub use self::client::{ClientHost, PortFirewall};
 pub(crate) use self::journal::KEPT;
 pub use self::raw::{Arrival, Outbox, RawHost};
 pub use self::relay::RelayHost;

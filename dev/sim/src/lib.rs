@@ -54,8 +54,8 @@ use teredo_nat::{self as nat, table};
 pub use capture::{Capture, CaptureMode, Fate, Notice, Record, Vantage};
 pub use datagram::Datagram;
 pub use host::{
-    Arrival, ClientHost, ClientId, HostId, Outbox, RawHost, RawId, RelayHost, RelayId, ServerHost,
-    ServerId, Stamped,
+    Arrival, ClientHost, ClientId, HostId, Outbox, PortFirewall, RawHost, RawId, RelayHost,
+    RelayId, ServerHost, ServerId, Stamped,
 };
 pub use icmp::{IcmpError, IcmpKind};
 pub use link::{Direction, Link, LinkQuality, Passage, Size};

@@ -21,8 +21,8 @@ use self::evidence::Witness;
 use crate::capture::{Capture, RecordNumber};
 use crate::datagram::Datagram;
 use crate::host::{
-    Action, Arrival, ClientHost, ClientId, HostId, KEPT, Outbox, RawHost, RawId, RelayHost,
-    RelayId, ServerHost, ServerId,
+    Action, Arrival, ClientHost, ClientId, HostId, KEPT, Outbox, PortFirewall, RawHost, RawId,
+    RelayHost, RelayId, ServerHost, ServerId,
 };
 use crate::icmp::IcmpError;
 use crate::link::{Link, LinkQuality};
@@ -576,7 +576,31 @@ impl World {
         self.act(host, actions);
     }
 
-    /// Opens a further UDP port on a client's host, as RFC 6081 §5.4.4.2 wants one for each peer. Returns its local
+    /// Changes how a client's host answers requests for random ports (RFC 6081 §5.4). Initially it opens them at once.
+    pub fn set_port_firewall(&mut self, id: ClientId, firewall: PortFirewall) {
+        self.clients[id.0].set_port_firewall(firewall);
+    }
+
+    /// Asks the NAT of a client's host for its service port (RFC 6081 §5.3.3), and tells the client. Returns the external
+    /// address, if the NAT is an Internet Gateway Device and agrees.
+    pub fn ask_gateway(&mut self, id: ClientId) -> Option<SocketAddrV4> {
+        let local = self.clients[id.0].local();
+        let external = match self.network_of(id) {
+            Network::Internet => None,
+            Network::Behind(nat) => {
+                let (now, nat) = (self.now, &mut self.routers[nat.0].nat);
+                nat.add_port_mapping(now, local.port(), local, Duration::ZERO)
+                    .and_then(|()| nat.told_address())
+                    .ok()
+                    .map(|address| SocketAddrV4::new(address, local.port()))
+            }
+        };
+        let actions = self.clients[id.0].set_upnp_mapping(self.now, external);
+        self.act(id.into(), actions);
+        external
+    }
+
+    /// Opens a further UDP port on a client's host, beside its random ports. Returns its local
     /// address, or `None` if the port is in use there.
     pub fn open_port(&mut self, id: ClientId, port: u16) -> Option<SocketAddrV4> {
         self.clients[id.0].open_port(port)

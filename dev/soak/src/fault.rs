@@ -165,6 +165,11 @@ impl Kind {
         }
     }
 
+    /// Whether the program may end by it: it is killed, or has no memory.
+    pub(crate) fn may_end(self, role: Role) -> bool {
+        self.kills() == Some(role) || self == Self::Memory(role)
+    }
+
     /// The shortest and the longest time that it lasts, in tenths of a second.
     pub(crate) const fn lasts(self) -> (u32, u32) {
         let (shortest, longest) = match self {

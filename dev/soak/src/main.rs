@@ -220,7 +220,9 @@ impl Scene {
             journal.broken(Invariant::Recovery, &format!("at the end: {lack}"));
         }
         let observed = self.observed();
-        let growth = self.watch.judge(journal);
+        let growth = self
+            .watch
+            .judge(journal, Duration::from_secs(options.seconds));
         if observed.probes == 0 || observed.dropped_by_the_block == 0 || observed.notifications == 0
         {
             let text = format!(

@@ -3,6 +3,9 @@
 //! A round is a shuffled deck of every kind, so that a long run has all of them about equally often. One episode in four
 //! has a second fault on top. Nothing here depends on the time or on what happened before: the same seed gives the same
 //! sequence, however long a recovery takes.
+//!
+//! A leak shows only in a long life. So after a first round with everything, each program in turn is spared for
+//! [`SPARING`] rounds, about ten minutes: no fault ends it. The cycle of [`CYCLE`] rounds takes about an hour.
 
 use std::time::Duration;
 
@@ -25,11 +28,18 @@ const PAIRS: u32 = 4;
 /// The share of lost datagrams, in percent.
 const LOSS: std::ops::RangeInclusive<u8> = 1..=20;
 
+/// The rounds in which one program is spared.
+const SPARING: usize = 4;
+/// The rounds until everything begins again.
+const CYCLE: usize = 1 + SPARING * Role::ALL.len();
+
 /// An endless sequence of episodes.
 #[derive(Debug)]
 pub(crate) struct Plan {
     random: Rng,
     deck: Vec<Kind>,
+    /// The rounds that have begun.
+    rounds: usize,
 }
 
 impl Plan {
@@ -37,15 +47,30 @@ impl Plan {
         Self {
             random: Rng::with_seed(seed),
             deck: Vec::new(),
+            rounds: 0,
         }
     }
 
     fn draw(&mut self) -> Kind {
         if self.deck.is_empty() {
-            self.deck = Kind::ALL.to_vec();
+            self.rounds += 1;
+            self.deck = Kind::ALL
+                .into_iter()
+                .filter(|&kind| self.is_permitted(kind))
+                .collect();
             self.random.shuffle(&mut self.deck);
         }
         self.deck.pop().unwrap_or(Kind::PortChanged)
+    }
+
+    /// The program that lives through this round.
+    fn spared(&self) -> Option<Role> {
+        let round = self.rounds.saturating_sub(1) % CYCLE;
+        Role::ALL.get(round.checked_sub(1)? / SPARING).copied()
+    }
+
+    fn is_permitted(&self, kind: Kind) -> bool {
+        self.spared().is_none_or(|role| !kind.may_end(role))
     }
 
     fn fault(&mut self, kind: Kind) -> Fault {
@@ -74,7 +99,7 @@ impl Iterator for Plan {
         if self.random.u32(..PAIRS) == 0 {
             let others: Vec<Kind> = Kind::ALL
                 .into_iter()
-                .filter(|&other| may_coincide(first, other))
+                .filter(|&other| may_coincide(first, other) && self.is_permitted(other))
                 .collect();
             if let Some(&second) = self.random.choice(&others) {
                 let second = self.fault(second);

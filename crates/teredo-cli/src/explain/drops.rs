@@ -65,6 +65,12 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         "local_bubble_limit" => {
             "more local discovery bubbles arrived than this client answers or remembers"
         }
+        "random_port_closed" => {
+            "a datagram came to a random port that is closed, or that belongs to another peer (RFC 6081 §5.4)"
+        }
+        "random_port_limit" => {
+            "a peer behind a symmetric NAT got no random port, or lost it, because too many are in use (RFC 6081 §5.4)"
+        }
         "not_relayed" => {
             "server: the packet is neither a bubble nor ICMPv6; a server carries no traffic (RFC 4380 §5.3.1)"
         }
@@ -141,6 +147,9 @@ pub(super) fn next_step(name: &str) -> &'static str {
         "local_discovery" => "turn local discovery on, unless you turned it off on purpose",
         "local_bubble_limit" => {
             "a host on the link may forge them; --no-local-discovery turns local discovery off"
+        }
+        "random_port_limit" => {
+            "nothing, if the count stands still; strangers may provoke it, and peers with a path keep their ports"
         }
         "rate_limited" => {
             "raise the limit under [server] in the configuration if the load is legitimate"

@@ -49,6 +49,8 @@ pub(super) struct GatewayWatch {
     bind: Ipv4Addr,
     /// The port, and the server whose way shows the router.
     followed: (u16, Option<Ipv4Addr>),
+    /// The last mapping that [`new_mapping`](Self::new_mapping) told.
+    told: Option<SocketAddrV4>,
     /// Why the router is not asked.
     no_router: Option<&'static str>,
     held: Held,
@@ -71,6 +73,7 @@ impl GatewayWatch {
             asks: wanted,
             bind,
             followed: (0, None),
+            told: None,
             no_router: None,
             held: Held::No,
         };
@@ -182,12 +185,21 @@ impl GatewayWatch {
         }
     }
 
-    /// The external address of the service port that the router gave.
+    /// The external address of the service port that the router gave (R6081-5.3.3-05).
     pub(super) fn mapping(&self) -> Option<SocketAddrV4> {
         match self.state() {
-            State::Mapped(mapping) => Some(mapping.external),
+            // The port may have moved just now.
+            State::Mapped(mapping) if mapping.local.port() == self.followed.0 => {
+                Some(mapping.external)
+            }
             _ => None,
         }
+    }
+
+    /// The [`mapping`](Self::mapping), if it is another one than the last time.
+    pub(super) fn new_mapping(&mut self) -> Option<Option<SocketAddrV4>> {
+        let mapping = self.mapping();
+        (std::mem::replace(&mut self.told, mapping) != mapping).then_some(mapping)
     }
 
     /// For the status, beside the mapping that the server sees.

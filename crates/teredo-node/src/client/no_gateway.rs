@@ -33,6 +33,10 @@ impl GatewayWatch {
         None
     }
 
+    pub(super) fn new_mapping(&mut self) -> Option<Option<SocketAddrV4>> {
+        None
+    }
+
     pub(super) fn status(&self, _observed: Option<SocketAddrV4>) -> Option<GatewayStatus> {
         None
     }

@@ -77,7 +77,10 @@ impl ControlLoop {
                 self.hub.snapshot().port,
                 server.map(|server| server.primary),
             );
-            self.account.asks_router = self.gateway.holds_servers();
+            if let Some(mapping) = self.gateway.new_mapping() {
+                self.handle.set_upnp_mapping(mapping);
+            }
+            self.hold_servers();
             // In random order, so that no input starves the others.
             tokio::select! {
                 _ = &mut end => break,
@@ -111,7 +114,7 @@ impl ControlLoop {
                         let _ = reply.send(status);
                     }
                 },
-                () = self.gateway.changed() => self.gateway_changed(),
+                () = self.gateway.changed() => {}
                 limit = self.path.measured() => self.path_measured(limit).await,
                 request = Requests::next(&mut self.requests) => self.handle_request(request),
                 () = self.settled.notified() => self.gate_settled(),
@@ -320,10 +323,10 @@ impl ControlLoop {
         }
     }
 
-    /// The router has answered, or has not in time: the servers may be asked.
-    fn gateway_changed(&mut self) {
-        if !self.gateway.holds_servers() && self.account.asks_router {
-            self.account.asks_router = false;
+    /// The servers are asked when the router has answered, or has not in time (R6081-5.6.3-01).
+    fn hold_servers(&mut self) {
+        let held = std::mem::replace(&mut self.account.asks_router, self.gateway.holds_servers());
+        if held && !self.account.asks_router {
             let servers: Vec<_> = self.account.resolution.addresses().collect();
             if !servers.is_empty() {
                 self.handle.set_servers(servers);

@@ -14,7 +14,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 
-use teredo::client::{Event, PeerStatus, Resumption, State};
+use teredo::client::{Event, PeerStatus, RandomPortAnswer, Resumption, State};
 use teredo::policy::DestinationPolicy;
 use teredo::wire::DISCOVERY;
 use teredo::{Client, Instant, Keyring, Node, ServerAddress};
@@ -22,12 +22,12 @@ use tokio::sync::oneshot;
 
 use super::sockets::Sockets;
 use super::{ClientPathConfig, ClientPathStatus, Predecessor};
-use crate::BindError;
 use crate::lane::{Lane, LaneEvent, Role};
 use crate::net::{Attached, local_address};
 use crate::offload::Offload;
 use crate::port::{ChangeError, PortFallback, Reply, Target, answer, bind, open};
 use crate::udp::ServiceSocket;
+use crate::{BindError, clock};
 
 /// A request of the owner to the thread.
 pub(super) enum Command {
@@ -39,6 +39,7 @@ pub(super) enum Command {
     ProbePath(Ipv4Addr),
     SetPathLimit(Option<u16>),
     SetDelivers(bool),
+    SetUpnpMapping(Option<SocketAddrV4>),
     Rebind(Option<u16>, Reply),
     Start(Reply),
     Stop(Reply),
@@ -113,6 +114,7 @@ impl Role for ClientRole {
             }
             Command::SetPathLimit(limit) => lane.path.set_path_limit(limit),
             Command::SetDelivers(delivers) => lane.path.set_delivers(delivers),
+            Command::SetUpnpMapping(external) => lane.path.node.set_upnp_mapping(external),
             Command::SetNative(native) => self.set_native(lane, now, native),
             Command::Rebind(port, reply) => self.rebind(lane, now, port, reply),
             Command::Start(reply) => self.start(lane, now, reply),
@@ -143,6 +145,14 @@ impl Role for ClientRole {
             Event::SecondaryPort { wanted } => {
                 let address = *self.local(lane, None).ip();
                 self.sockets.set_secondary(lane, wanted, self.bind, address);
+            }
+            Event::RandomPort { wanted: false, .. } => {}
+            // None is opened yet.
+            Event::RandomPort { port, wanted: true } => {
+                let answer = RandomPortAnswer::Refused;
+                lane.path.node.random_port(clock::now(), port, answer);
+                // What that makes the client send is never for the host.
+                lane.path.collect();
             }
             event => {
                 if let Event::StateChanged { state, .. } = event {

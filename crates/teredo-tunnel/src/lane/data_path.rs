@@ -248,6 +248,10 @@ impl<N: Node> DataPath<N> {
                         self.counters.tun_rx_packets += further;
                         self.node.count_sent(further, bytes);
                     }
+                    // No random port is ever open.
+                    Submission::SendFrom { .. } => {
+                        self.node.count_drop(DropReason::PortNotReady, 1);
+                    }
                     Submission::Queued | Submission::Drop(_) => {}
                 }
                 // After each, so that what was queued before it leaves before it.
@@ -470,7 +474,9 @@ fn drain(node: &mut impl Node, outgoing: &mut Outgoing, deliveries: &mut Deliver
             Destination::Udp(to) if outgoing.open => {
                 outgoing.push(to, Arena::Answers, range, transmit.ttl);
             }
-            Destination::Udp(_) | Destination::Secondary(_) => outgoing.discard_answer(start),
+            Destination::Udp(_) | Destination::Secondary(_) | Destination::Random { .. } => {
+                outgoing.discard_answer(start);
+            }
         }
     }
 }

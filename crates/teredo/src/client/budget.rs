@@ -13,11 +13,15 @@
 //! | answer to a local bubble (§5.2.8) | its destination |
 //! | bubbles to a peer that the host contacts | the peer's mapping, and its server |
 //! | bubbles to a peer that contacted the host | the same, with smaller numbers |
+//! | random port for such a peer (RFC 6081 §5.4) | the same, and all together |
+
+mod places;
 
 use std::hash::Hash;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use self::places::{Entry, Places};
 use crate::Instant;
 use crate::limit::{Bucket, Rate};
 use crate::slots::SipKeys;
@@ -44,6 +48,11 @@ const BUBBLES: Rate = Rate::per_second(512, 256);
 const DRAWN_SERVER: Rate = Rate::per_second(64, 20);
 /// Bubbles to one mapping's address, and to one server for the sake of that address.
 const DRAWN_MAPPING: Rate = Rate::per_second(8, 4);
+
+/// Random ports for peers that contacted the host: for one mapping's address, for one server, and all together.
+const PORTS_MAPPING: Rate = Rate::per_second(8, 2);
+const PORTS_SERVER: Rate = Rate::per_second(32, 8);
+const PORTS_TOTAL: Rate = Rate::per_second(32, 16);
 
 /// Whether a datagram is the first one of a contact. Repetitions need buckets that are half full at least, so that under
 /// an attack each newcomer has a first test before any has a second one.
@@ -80,36 +89,55 @@ enum Subject {
     Bubbles(Ipv4Addr),
     DrawnServer(Ipv4Addr),
     DrawnMapping(Ipv4Addr),
+    PortsMapping(Ipv4Addr),
+    PortsServer(Ipv4Addr),
     /// A server and the mapping for whose sake it is asked.
     Drawn(Ipv4Addr, Ipv4Addr),
 }
 
-/// The limits of one client, in memory that does not depend on the number of strangers.
+/// An outer address that has answered, and when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Proof(Option<(Ipv4Addr, Instant)>);
+
+impl Entry for Proof {
+    fn counts(&self, now: Instant) -> bool {
+        self.0.is_some_and(|(_, at)| now - at < PROVEN_FOR)
+    }
+}
+
+impl Entry for Bucket {
+    fn counts(&self, now: Instant) -> bool {
+        !self.is_full(now)
+    }
+}
+
+/// The limits of one client, in memory whose bound does not depend on the number of strangers.
 #[derive(Debug)]
 pub(super) struct Budget {
     keys: SipKeys,
-    buckets: Vec<Bucket>,
-    /// Outer addresses that have answered, and when.
-    proven: Vec<Option<(Ipv4Addr, Instant)>>,
+    buckets: Places<Bucket, PLACES>,
+    proven: Places<Proof, PROVEN_PLACES>,
     tests: Totals,
     answers: Totals,
+    ports: Totals,
 }
 
 impl Budget {
     pub(super) fn new(keys: SipKeys) -> Self {
         Self {
             keys,
-            buckets: vec![Bucket::default(); PLACES],
-            proven: vec![None; PROVEN_PLACES],
+            buckets: Places::default(),
+            proven: Places::default(),
             tests: Totals::new(TESTS_TOTAL),
             answers: Totals::new(ANSWERS_TOTAL),
+            ports: Totals::new(PORTS_TOTAL),
         }
     }
 
     /// A datagram from this address answered a test, or a contact of the host.
     pub(super) fn prove(&mut self, now: Instant, outer: Ipv4Addr) {
         let place = self.proven_place(outer);
-        self.proven[place] = Some((outer, now));
+        *self.proven.get_mut(now, place) = Proof(Some((outer, now)));
     }
 
     /// Whether a native host that contacted this one through `outer` may be tested (W-04).
@@ -143,6 +171,18 @@ impl Budget {
             && self.take(now, &shares)
     }
 
+    /// Whether a random port may be opened for a peer that contacted the host.
+    pub(super) fn allow_port(&mut self, now: Instant, peer: TeredoAddress) -> bool {
+        let shares = [
+            (Subject::PortsMapping(*peer.mapped.ip()), PORTS_MAPPING),
+            (Subject::PortsServer(peer.server), PORTS_SERVER),
+        ];
+        let proven = self.is_proven(now, *peer.mapped.ip());
+        self.has(now, &shares, Attempt::First)
+            && self.ports.allow(now, proven, Attempt::First)
+            && self.take(now, &shares)
+    }
+
     /// Whether a local bubble may be answered to this address.
     pub(super) fn allow_local_answer(&mut self, now: Instant, to: Ipv4Addr) -> bool {
         let shares = [(Subject::AnswersLink(to), ANSWERS_LINK)];
@@ -172,7 +212,8 @@ impl Budget {
 
     fn has(&self, now: Instant, shares: &[(Subject, Rate)], attempt: Attempt) -> bool {
         shares.iter().all(|&(subject, rate)| {
-            self.buckets[self.place(subject)].has(now, rate, attempt.kept(rate))
+            let bucket = self.buckets.get(self.place(subject));
+            bucket.has(now, rate, attempt.kept(rate))
         })
     }
 
@@ -180,15 +221,15 @@ impl Budget {
     fn take(&mut self, now: Instant, shares: &[(Subject, Rate)]) -> bool {
         for &(subject, rate) in shares {
             let place = self.place(subject);
-            self.buckets[place].take(now, rate);
+            self.buckets.get_mut(now, place).take(now, rate);
         }
         true
     }
 
     /// Whether an answer came from this address in the last 300 s.
     pub(super) fn is_proven(&self, now: Instant, outer: Ipv4Addr) -> bool {
-        self.proven[self.proven_place(outer)]
-            .is_some_and(|(address, at)| address == outer && now - at < PROVEN_FOR)
+        let proof = self.proven.get(self.proven_place(outer));
+        proof.counts(now) && proof.0.is_some_and(|(address, _)| address == outer)
     }
 
     fn place(&self, subject: impl Hash) -> usize {

@@ -188,7 +188,8 @@ impl Client {
         }
         self.peers.peer_mut(slot).bubble_sent(now, BubbleCause::Ask);
         let on_the_link = self.on_the_link(now, slot, teredo);
-        let path = self.peers.peer(slot).path(now);
+        self.retire_random_port(now, slot);
+        let path = self.peers.peer(slot).path(now).map(|path| path.to);
         let ttl = match path {
             Some(_) => None,
             None => self.opening.ttl(number),
@@ -202,7 +203,8 @@ impl Client {
             self.push_direct_bubble(slot, to, None, own);
         }
         self.push_direct_bubble(slot, elsewhere.unwrap_or(teredo.mapped), ttl, own);
-        self.push_indirect_bubble(now, slot, teredo, own);
+        self.answer_from_random_port(now, slot);
+        self.ask_through_server(now, slot, teredo, own);
         if on_the_link.is_some() {
             self.announce_locally(now);
         }
@@ -216,7 +218,7 @@ impl Client {
     /// or outdated local bubble would cut the peer off.
     fn on_the_link(&self, now: Instant, slot: u32, target: TeredoAddress) -> Option<SocketAddrV4> {
         match self.peers.peer(slot).path(now) {
-            Some(path) => self.discovery.reaches(path).then_some(path),
+            Some(path) => self.discovery.reaches(path.to).then_some(path.to),
             None => self.neighbour(now, target),
         }
     }
@@ -247,6 +249,7 @@ impl Client {
     /// Answers every packet that waited in vain with an ICMPv6 error (R4380-5.2.4-11).
     fn give_up(&mut self, now: Instant, slot: u32, reason: DropReason) {
         self.peers.end_contact(slot);
+        self.abandon_random_port(now, slot);
         for packet in self.peers.take_queue(slot) {
             self.drop(reason);
             self.report_unreachable(now, wire::unreachable::ADDRESS, &packet);
@@ -273,6 +276,7 @@ impl Client {
         origin: Option<SocketAddrV4>,
         nonce: Option<[u8; 4]>,
         alternates: Option<AlternateAddresses>,
+        random_port: Option<u16>,
     ) -> Result<(), DropReason> {
         let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::NotQualified);
@@ -298,11 +302,11 @@ impl Client {
         }
         let known = self.peers.find(&source);
         if let Some(slot) = known {
-            self.peers.peer_mut(slot).nonces.receive(nonce);
+            self.peers.peer_mut(slot).nonces.receive(now, nonce);
         }
         let known = known.map(|slot| self.peers.peer(slot));
         let path = known.and_then(|peer| peer.path(now).or(peer.half_path));
-        let to = path.unwrap_or(to);
+        let to = path.map_or(to, |path| path.to);
         // R4380-7.4-01, W-03
         if known.is_some_and(|peer| !peer.may_answer(now, *to.ip())) {
             return Err(DropReason::BubbleLimit);
@@ -316,15 +320,18 @@ impl Client {
         self.count_evictions();
         let peer = self.peers.peer_mut(slot);
         peer.answer_sent(now, *to.ip());
-        peer.nonces.receive(nonce);
+        peer.nonces.receive(now, nonce);
         self.peers.touch(slot);
+        self.learn_peer_port(now, slot, random_port);
         self.push_direct_bubble(slot, to, None, own);
         match teredo {
             Some(teredo) => {
                 if let Some(alternates) = alternates {
                     self.try_alternates(now, slot, teredo, alternates);
                 }
+                self.answer_from_random_port(now, slot);
                 self.ask_back(now, slot, teredo);
+                self.bubble_to_random_port(now, slot, teredo);
                 self.introduced(now, slot);
             }
             None if self.nat == Nat::Symmetric => self.answered_relays.note(now, to),

@@ -284,8 +284,8 @@ impl Client {
         let slot = self.peers.find_or_insert(now, source, Some(*from.ip()));
         self.count_evictions();
         let peer = self.peers.peer_mut(slot);
-        if peer.path(now).is_none_or(|path| path == from) {
-            return self.accept_verified(now, slot, from, datagram);
+        if peer.path(now).is_none_or(|path| path == from.into()) {
+            return self.accept_verified(now, slot, from.into(), datagram);
         }
         peer.responded();
         (!datagram.packet.is_bubble()).then_some(datagram.packet.as_bytes())

@@ -223,6 +223,16 @@ pub enum Event {
         /// Open it, or close it.
         wanted: bool,
     },
+    /// Open a random port for one peer, this one, or close it (RFC 6081 §5.4). If it is wanted, report the result with
+    /// [`Client::random_port`](super::Client::random_port), once the firewall admits datagrams to the port; then pass
+    /// what it receives to [`Client::handle_random`](super::Client::handle_random). There are at most
+    /// [`RANDOM_PORTS`](super::RANDOM_PORTS). They are not announced to subscribers.
+    RandomPort {
+        /// The local port.
+        port: u16,
+        /// Open it, or close it.
+        wanted: bool,
+    },
     /// Remove this address from the interface; it is no longer valid.
     AddressDown {
         /// The Teredo address that was in use.

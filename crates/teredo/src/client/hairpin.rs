@@ -49,8 +49,14 @@ impl Client {
             return None;
         };
         let is_ours = peer.server == service.address.server;
-        let local = Some(self.local).filter(|_| is_ours && self.shares_nat(peer));
-        AlternateAddresses::new(&[local?])
+        if !is_ours || !self.shares_nat(peer) {
+            return None;
+        }
+        // RFC 6081 §5.6.4.1: behind several NATs, also what the innermost one has opened.
+        match self.inner_mapping() {
+            Some(inner) => AlternateAddresses::new(&[self.local, inner]),
+            None => AlternateAddresses::new(&[self.local]),
+        }
     }
 
     /// Sends a direct bubble to each alternate address of a peer that is not established (R6081-6.5-01): at most four, one

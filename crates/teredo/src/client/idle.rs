@@ -44,7 +44,7 @@ impl Client {
             return false;
         };
         let peer = self.peers.peer(slot);
-        let Some(to) = peer.expired_path(now) else {
+        let Some(to) = peer.expired_path(now).map(|path| path.to) else {
             return false;
         };
         let drawn = peer.came_from().is_some();
@@ -79,8 +79,8 @@ impl Client {
     }
 
     fn emit_discovery(&mut self, slot: u32, to: SocketAddrV4, advertisement: bool, own: Ipv6Addr) {
-        let target = self.peers.address(slot);
-        self.outbox.udp(to, |out| {
+        let (target, port) = (self.peers.address(slot), self.peers.peer(slot).port_to(to));
+        self.outbox.udp_via(port, to, None, |out| {
             wire::emit_bubble(own, target, HOP_LIMIT, out);
             Trailer::NeighborDiscovery { advertisement }.emit(out);
         });

@@ -53,6 +53,35 @@ pub(super) enum Probe {
     Echo { nonce: [u8; 16] },
 }
 
+/// A way to a peer, and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Path {
+    /// Where packets for the peer go: its own mapping, or for a native host the address of its relay.
+    pub(super) to: SocketAddrV4,
+    /// Where its packets come from: the same, except behind an Internet Gateway Device (RFC 6081 §5.3).
+    pub(super) from: SocketAddrV4,
+    /// Our random port, if it is not the service port (RFC 6081 §5.4).
+    pub(super) port: Option<u16>,
+}
+
+impl Path {
+    /// From a port of ours to one of the peer's, and back.
+    pub(super) fn new(port: Option<u16>, at: SocketAddrV4) -> Self {
+        Self {
+            to: at,
+            from: at,
+            port,
+        }
+    }
+}
+
+/// From the service port.
+impl From<SocketAddrV4> for Path {
+    fn from(at: SocketAddrV4) -> Self {
+        Self::new(None, at)
+    }
+}
+
 /// A verification under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contact {
@@ -68,8 +97,8 @@ pub(super) struct Contact {
 /// The state of one peer (R4380-5.2-05).
 #[derive(Debug, Default)]
 pub(super) struct Peer {
-    /// Where packets for the peer go: its own mapping, or for a native host the address of its relay.
-    pub(super) mapping: Option<SocketAddrV4>,
+    /// The last path that was proven.
+    pub(super) proven: Option<Path>,
     pub(super) trusted: bool,
     pub(super) contact: Option<Contact>,
     /// `None` stands for "at least 30 s ago", the initial value of RFC 4380 §5.2.3 (R4380-5.2.6-02).
@@ -92,7 +121,9 @@ pub(super) struct Peer {
     /// They relate bubbles to each other (RFC 6081 §5.2).
     pub(super) nonces: Nonces,
     /// Where the peer is, which does not know yet where we are.
-    pub(super) half_path: Option<SocketAddrV4>,
+    pub(super) half_path: Option<Path>,
+    /// The random port that it has announced, Peer Random Port of RFC 6081 §5.4.1.
+    pub(super) random_port: Option<u16>,
     /// When the first packet in the queue came, for a peer with an outer address.
     waiting_since: Option<Instant>,
     pub(super) traffic: PeerTraffic,
@@ -150,21 +181,39 @@ pub(super) enum BubbleCause {
 impl Peer {
     /// The destination of packets right now: the mapping of a trusted entry that is still valid (R4380-5.2.4-01,
     /// R4380-5.2.9-04).
-    pub(super) fn path(&self, now: Instant) -> Option<SocketAddrV4> {
+    pub(super) fn path(&self, now: Instant) -> Option<Path> {
         let fresh = self.last_reception.is_some_and(|at| now - at < VALIDITY);
         if self.trusted && fresh {
-            self.mapping
+            self.proven
         } else {
             None
         }
     }
 
+    /// Whether the peer is trusted, and its packets come from here to this port.
+    pub(super) fn is_at(&self, port: Option<u16>, from: SocketAddrV4) -> bool {
+        let here = |path: Path| path.from == from && path.port == port;
+        self.trusted && self.proven.is_some_and(here)
+    }
+
+    /// The random port that direct bubbles to this place leave from; usually none.
+    pub(super) fn port_to(&self, to: SocketAddrV4) -> Option<u16> {
+        let mut paths = [self.half_path, self.proven].into_iter().flatten();
+        paths.find(|path| path.to == to)?.port
+    }
+
+    /// The end of a proven path through this random port.
+    pub(super) fn place_through(&self, port: u16) -> Option<SocketAddrV4> {
+        let path = self.proven.filter(|path| path.port == Some(port))?;
+        self.trusted.then_some(path.to)
+    }
+
     /// The path that was in use until a while ago. Beyond 5 minutes, most NATs have forgotten it.
-    pub(super) fn expired_path(&self, now: Instant) -> Option<SocketAddrV4> {
+    pub(super) fn expired_path(&self, now: Instant) -> Option<Path> {
         let heard = self.last_reception?;
         let idle = now - heard;
         let may_be_open = self.trusted && idle >= VALIDITY && idle < MEMORY;
-        self.mapping.filter(|_| may_be_open)
+        self.proven.filter(|_| may_be_open)
     }
 
     /// Whether to verify the path before it expires. One-way traffic would otherwise stop every 30 s.
@@ -172,9 +221,9 @@ impl Peer {
         self.last_reception.is_none_or(|at| now - at >= STALE)
     }
 
-    /// A packet from the peer came over `mapping`, which proves it.
-    pub(super) fn verified(&mut self, now: Instant, mapping: SocketAddrV4) {
-        self.mapping = Some(mapping);
+    /// A packet from the peer came over this path, which proves it.
+    pub(super) fn verified(&mut self, now: Instant, path: Path) {
+        self.proven = Some(path);
         self.trusted = true;
         self.half_path = None;
         self.heard(now);

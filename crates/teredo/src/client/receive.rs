@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use super::discovery::ALL_NODES;
 use super::hairpin::alternates_of;
 use super::idle::solicits;
-use super::peers::{Contact, Probe};
+use super::peers::{Contact, Path, Probe};
+use super::random_port::random_port_of;
 use super::send::is_carried;
 use super::traversal::nonce_of;
 use super::{Client, Phase};
@@ -103,7 +104,9 @@ impl Client {
             let nonce = nonce_of(&datagram.trailers);
             let origin = datagram.origin.map(|origin| origin.0);
             let alternates = alternates_of(&datagram.trailers);
-            self.answer_bubble(now, packet.source(), origin, nonce, alternates)?;
+            let random_port = random_port_of(&datagram.trailers);
+            let source = packet.source();
+            self.answer_bubble(now, source, origin, nonce, alternates, random_port)?;
             return Ok(None);
         }
         // Not forwarded: the server is also the relay (§5.3.1).
@@ -125,23 +128,12 @@ impl Client {
         let packet = datagram.packet;
         let source = packet.source();
         let entry = self.peers.find(&source);
-        let known = entry.filter(|&slot| {
-            let peer = self.peers.peer(slot);
-            peer.trusted && peer.mapping == Some(from)
-        });
+        let known = entry.filter(|&slot| self.peers.peer(slot).is_at(None, from));
         // Case 1: the path of a trusted peer (R4380-5.2.3-06).
-        if let Some(slot) = known {
-            let peer = self.peers.peer_mut(slot);
-            if peer.contact.is_none() && !packet.is_bubble() {
-                peer.heard(now);
-                peer.spoke();
-                peer.traffic.received(packet.as_bytes().len());
-                if peer.came_from().is_some() {
-                    self.links.heard(now, *from.ip());
-                }
-                self.peers.touch(slot);
-                return Ok(Some(packet.as_bytes()));
-            }
+        if let Some(slot) = known
+            && self.hears(now, slot, from, &packet)
+        {
+            return Ok(Some(packet.as_bytes()));
         }
         let teredo = TeredoAddress::from_ipv6(source);
         let neighbour = teredo.filter(|&teredo| self.neighbour(now, teredo) == Some(from));
@@ -168,7 +160,7 @@ impl Client {
             match self.check_echo_reply(slot, &packet) {
                 Ok(()) => {
                     self.budget.prove(now, *from.ip());
-                    self.release(now, slot, from);
+                    self.release(now, slot, from.into());
                     return Ok(None);
                 }
                 Err(reason) if known.is_none() => return Err(reason),
@@ -176,7 +168,7 @@ impl Client {
             }
         }
         if let Some(slot) = known {
-            return Ok(self.accept_verified(now, slot, from, datagram));
+            return Ok(self.accept_verified(now, slot, from.into(), datagram));
         }
         // A conversation that the host began has an answer wherever its peer is.
         let begun = entry.is_some_and(|slot| self.peers.peer(slot).came_from().is_none());
@@ -184,7 +176,7 @@ impl Client {
         if vouched && !begun && !self.links.admit(now, *from.ip()) {
             return Err(DropReason::UnverifiedSource);
         }
-        let is_elsewhere = entry.is_some_and(|slot| self.is_elsewhere(now, slot, from));
+        let is_elsewhere = entry.is_some_and(|slot| self.is_elsewhere(now, slot, from.into()));
         match teredo {
             // Data is delivered, because the outer source confirms the inner one, and moves nothing.
             Some(teredo) if teredo.mapped == from && is_elsewhere => {
@@ -195,9 +187,9 @@ impl Client {
                 let slot = self.peers.find_or_insert(now, source, Some(*from.ip()));
                 self.count_evictions();
                 if packet.is_bubble() && self.take_nonce(now, slot, &datagram.trailers) {
-                    Ok(self.accept_answer(now, slot, from, datagram))
+                    Ok(self.accept_answer(now, slot, from.into(), datagram))
                 } else {
-                    Ok(self.accept_verified(now, slot, from, datagram))
+                    Ok(self.accept_verified(now, slot, from.into(), datagram))
                 }
             }
             // Case 5: a local bubble announced this address (R4380-5.2.3-12).
@@ -209,7 +201,7 @@ impl Client {
                 let slot = entry.filter(|&slot| self.take_nonce(now, slot, &datagram.trailers));
                 let slot = slot.ok_or(DropReason::MappingMismatch)?;
                 // R6081-5.2.4.4-04
-                Ok(self.accept_answer(now, slot, from, datagram))
+                Ok(self.accept_answer(now, slot, from.into(), datagram))
             }
             // Case 6 for a Teredo source: no test can verify it, and an honest peer sends from its mapping
             // (R6169-2.2-01).
@@ -228,29 +220,52 @@ impl Client {
         }
     }
 
-    /// Whether the peer was heard within the validity of its path, which leads to another place than `from`, and not over
-    /// the link.
+    /// Whether the peer was heard within the validity of its path, which is not the other one, and not over the link.
     ///
     /// DEVIATION(rfc6081 §5.2.4.4): neither the mapping in the address nor a nonce moves such a path (R6081-5.2.4.4-01,
     /// R6081-5.2.4.4-02). A peer that has moved is asked after 30 s of silence.
-    fn is_elsewhere(&self, now: Instant, slot: u32, from: SocketAddrV4) -> bool {
+    pub(super) fn is_elsewhere(&self, now: Instant, slot: u32, other: Path) -> bool {
         let path = self.peers.peer(slot).path(now);
-        path.is_some_and(|path| path != from && !self.discovery.reaches(path))
+        path.is_some_and(|path| {
+            (path.from, path.port) != (other.from, other.port) && !self.discovery.reaches(path.to)
+        })
     }
 
-    /// The same as [`accept_verified`](Self::accept_verified) of a bubble with our nonce, and the peer is greeted if it waits
-    /// for that.
-    fn accept_answer<'a>(
+    /// Whether a packet is the host's at once, since it comes over the path of a trusted peer that is not being asked.
+    pub(super) fn hears(
         &mut self,
         now: Instant,
         slot: u32,
         from: SocketAddrV4,
+        packet: &Ipv6Packet<'_>,
+    ) -> bool {
+        let peer = self.peers.peer_mut(slot);
+        if peer.contact.is_some() || packet.is_bubble() {
+            return false;
+        }
+        peer.heard(now);
+        peer.spoke();
+        peer.traffic.received(packet.as_bytes().len());
+        if peer.came_from().is_some() {
+            self.links.heard(now, *from.ip());
+        }
+        self.peers.touch(slot);
+        true
+    }
+
+    /// The same as [`accept_verified`](Self::accept_verified) of a bubble with our nonce, and the peer is greeted if it waits
+    /// for that.
+    pub(super) fn accept_answer<'a>(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        path: Path,
         datagram: &Datagram<'a>,
     ) -> Option<&'a [u8]> {
         let is_awaited = self.awaits_greeting(now, slot);
-        let delivered = self.accept_verified(now, slot, from, datagram);
+        let delivered = self.accept_verified(now, slot, path, datagram);
         if is_awaited {
-            self.greet_back(slot, from);
+            self.greet_back(now, slot);
         }
         delivered
     }
@@ -261,17 +276,18 @@ impl Client {
         &mut self,
         now: Instant,
         slot: u32,
-        from: SocketAddrV4,
+        path: Path,
         datagram: &Datagram<'a>,
     ) -> Option<&'a [u8]> {
-        if datagram.packet.is_bubble() && self.is_unintroduced(now, slot, from) {
-            self.peers.peer_mut(slot).half_path = Some(from);
+        let path = self.through_gateway(slot, path);
+        if datagram.packet.is_bubble() && self.is_unintroduced(now, slot, path.from) {
+            self.peers.peer_mut(slot).half_path = Some(path);
             return None;
         }
-        self.release(now, slot, from);
+        self.release(now, slot, path);
         if datagram.packet.is_bubble() {
             if solicits(&datagram.trailers) {
-                self.advertise(now, slot, from);
+                self.advertise(now, slot, path.to);
             }
             return None;
         }
@@ -281,7 +297,9 @@ impl Client {
         Some(datagram.packet.as_bytes())
     }
 
-    pub(super) fn release(&mut self, now: Instant, slot: u32, mapping: SocketAddrV4) {
+    pub(super) fn release(&mut self, now: Instant, slot: u32, path: Path) {
+        self.settle_random_port(now, slot, path);
+        let mapping = path.from;
         let peer = self.peers.peer(slot);
         // An existing path, or one on the link, says nothing about our own NAT.
         if let Some(Contact {
@@ -299,14 +317,17 @@ impl Client {
         if peer.contact.is_some() && peer.came_from().is_none() {
             self.budget.prove(now, *mapping.ip());
         }
-        let waiting = self.peers.verify(now, slot, mapping);
+        let waiting = self.peers.verify(now, slot, path);
         let (mut packets, mut bytes) = (0, 0);
         for packet in waiting {
             packets += 1;
             bytes += packet.len() as u64;
-            self.outbox.release(mapping, packet);
+            self.outbox.release_from(path.port, path.to, packet);
         }
         if packets > 0 {
+            if let Some(port) = path.port {
+                self.random_ports.data_sent(now, port);
+            }
             let peer = self.peers.peer_mut(slot);
             peer.sent(now);
             peer.traffic.sent(packets, bytes);
@@ -343,7 +364,7 @@ impl Client {
         self.outbox.udp(from, |out| {
             wire::emit_bubble(own, token, super::contact::HOP_LIMIT, out)
         });
-        self.release(now, slot, from);
+        self.release(now, slot, from.into());
         Ok(())
     }
 
@@ -355,7 +376,7 @@ impl Client {
     }
 }
 
-fn is_advertisement(packet: &Ipv6Packet<'_>) -> bool {
+pub(super) fn is_advertisement(packet: &Ipv6Packet<'_>) -> bool {
     packet.next_header() == protocol::ICMPV6
         && packet.payload().first() == Some(&wire::ROUTER_ADVERTISEMENT)
 }

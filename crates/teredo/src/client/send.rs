@@ -29,7 +29,7 @@ impl Client {
         if let Some(slot) = self.peers.find(&destination) {
             let peer = self.peers.peer_mut(slot);
             // Case 1: a trusted peer that was heard in the last 30 s (R4380-5.2.4-02).
-            if let Some(mapping) = peer.path(now) {
+            if let Some(path) = peer.path(now) {
                 peer.sent(now);
                 peer.traffic.sent(1, bytes.len() as u64);
                 let stale = peer.contact.is_none() && peer.is_stale(now);
@@ -39,7 +39,11 @@ impl Client {
                     // If this fails, the entry expires as usual.
                     let _ = self.contact(now, destination);
                 }
-                return Ok(Submission::Send(mapping));
+                let Some(port) = path.port else {
+                    return Ok(Submission::Send(path.to));
+                };
+                self.random_ports.data_sent(now, port);
+                return Ok(Submission::SendFrom { port, to: path.to });
             }
         }
         self.locate(now, &packet, own)

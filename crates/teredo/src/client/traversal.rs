@@ -98,6 +98,8 @@ pub(super) struct Nonces {
     sent: Option<[u8; 4]>,
     /// That of the peer's last indirect bubble.
     received: Option<[u8; 4]>,
+    /// When the peer's last indirect bubble came.
+    heard: Option<Instant>,
     /// Whether `received` was answered.
     answered: bool,
     /// When our last indirect bubble was sent.
@@ -109,7 +111,8 @@ impl Nonces {
     const LIFETIME: Duration = Duration::from_secs(10);
 
     /// The peer has sent an indirect bubble (R6081-5.2.4.3-01, R6081-5.2.4.3-02).
-    pub(super) fn receive(&mut self, nonce: Option<[u8; 4]>) {
+    pub(super) fn receive(&mut self, now: Instant, nonce: Option<[u8; 4]>) {
+        self.heard = Some(now);
         if self.received != nonce {
             self.received = nonce;
             self.answered = false;
@@ -125,6 +128,18 @@ impl Nonces {
     /// Whether a bubble of ours has repeated the peer's nonce.
     pub(super) fn is_introduced(&self) -> bool {
         self.received.is_some() && self.answered
+    }
+
+    /// Whether the peer has just sent an indirect bubble with a nonce.
+    pub(super) fn has_received(&self, now: Instant) -> bool {
+        let is_fresh = self.heard.is_some_and(|at| now - at < Self::LIFETIME);
+        is_fresh && self.received.is_some()
+    }
+
+    /// The nonce for a direct bubble, which arrives unless it is cut short.
+    pub(super) fn repeat(&mut self, arrives: bool) -> Option<[u8; 4]> {
+        self.answered |= arrives;
+        self.received
     }
 
     /// Whether an indirect bubble may be sent back now.
@@ -173,7 +188,7 @@ pub(super) fn nonce_of(trailers: &Trailers<'_>) -> Option<[u8; 4]> {
 }
 
 impl Client {
-    /// Appends a direct bubble for a peer. It repeats the nonce of the peer's last indirect one (R6081-5.2.4.2-01,
+    /// Appends a direct bubble for a peer, from the port that the path to this place has. It repeats the nonce of the peer's last indirect one (R6081-5.2.4.2-01,
     /// R6081-5.2.4.2-02).
     pub(super) fn push_direct_bubble(
         &mut self,
@@ -183,10 +198,9 @@ impl Client {
         own: Ipv6Addr,
     ) {
         let target = self.peers.address(slot);
-        let nonces = &mut self.peers.peer_mut(slot).nonces;
-        nonces.answered |= ttl.is_none();
-        let nonce = nonces.received;
-        self.outbox.udp_with_ttl(to, ttl, |out| {
+        let peer = self.peers.peer_mut(slot);
+        let (nonce, port) = (peer.nonces.repeat(ttl.is_none()), peer.port_to(to));
+        self.outbox.udp_via(port, to, ttl, |out| {
             wire::emit_bubble(own, target, HOP_LIMIT, out);
             if let Some(nonce) = nonce {
                 Trailer::Nonce(nonce).emit(out);
@@ -194,13 +208,15 @@ impl Client {
         });
     }
 
-    /// Appends an indirect bubble for a Teredo peer, with a fresh nonce (R6081-5.2.4.1-01, R6081-7-01).
+    /// Appends an indirect bubble for a Teredo peer, with a fresh nonce (R6081-5.2.4.1-01, R6081-7-01), and with the external
+    /// port of our random port, if there is one (R6081-5.4.4.2-02, R6081-5.5.4.2-01).
     pub(super) fn push_indirect_bubble(
         &mut self,
         now: Instant,
         slot: u32,
         teredo: TeredoAddress,
         own: Ipv6Addr,
+        port: Option<u16>,
     ) {
         let target = self.peers.address(slot);
         let nonce = self.config.nat_traversal.extends_rfc4380().then(|| {
@@ -220,6 +236,9 @@ impl Client {
             }
             if let Some(alternate) = alternate {
                 Trailer::AlternateAddresses(alternate).emit(out);
+            }
+            if let Some(port) = port {
+                Trailer::RandomPort(port).emit(out);
             }
         });
     }
@@ -243,7 +262,7 @@ impl Client {
                 .budget
                 .allow_bubbles(now, teredo, drawn, Attempt::First)
         {
-            self.push_indirect_bubble(now, slot, teredo, own);
+            self.ask_through_server(now, slot, teredo, own);
         }
     }
 
@@ -316,13 +335,16 @@ impl Client {
 
     /// Answers a direct bubble that has our nonce and made the path: the peer waits for one that comes back over it.
     /// A peer with the nonce has received our indirect bubble, so no limit counts this one.
-    pub(super) fn greet_back(&mut self, slot: u32, to: SocketAddrV4) {
+    pub(super) fn greet_back(&mut self, now: Instant, slot: u32) {
         let Phase::Qualified(service) = &self.phase else {
             return;
         };
         let own = service.ipv6;
-        if self.peers.peer(slot).nonces.received.is_some() {
-            self.push_direct_bubble(slot, to, None, own);
+        let peer = self.peers.peer(slot);
+        if let Some(path) = peer.path(now)
+            && peer.nonces.received.is_some()
+        {
+            self.push_direct_bubble(slot, path.to, None, own);
         }
     }
 }

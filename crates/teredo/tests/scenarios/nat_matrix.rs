@@ -1,5 +1,5 @@
 //! The pairs of NATs whose clients connect: with RFC 4380 alone the cells "Yes" in figure 1 of RFC 6081, with our
-//! extensions also the cells "SNS".
+//! extensions also the cells "SNS", "SNS+PP" and "SNS+SS".
 
 use std::fmt::Write as _;
 
@@ -40,8 +40,8 @@ symmetric     no           no           no           no           no           n
 ";
 
 /// R6081-5.2: with nonces, a client behind a symmetric NAT reaches peers without a NAT, or behind a cone or
-/// address-restricted one.
-const BY_RFC_6081: &str = "\
+/// address-restricted one. If its NAT has random ports, those are all.
+const BY_NONCES: &str = "\
 from \\ to     public       cone         restricted   port-restr.  open-input   symmetric
 public        yes          yes          yes          yes          yes          yes
 cone          yes          yes          yes          yes          yes          yes
@@ -49,6 +49,28 @@ restricted    yes          yes          yes          yes          yes          y
 port-restr.   yes          yes          yes          yes          yes          no
 open-input    yes          yes          yes          yes          yes          no
 symmetric     yes          yes          yes          no           no           no
+";
+
+/// R6081-5.5: sequential ports can be foreseen, by one side.
+const BY_ECHO_TEST: &str = "\
+from \\ to     public       cone         restricted   port-restr.  open-input   symmetric
+public        yes          yes          yes          yes          yes          yes
+cone          yes          yes          yes          yes          yes          yes
+restricted    yes          yes          yes          yes          yes          yes
+port-restr.   yes          yes          yes          yes          yes          yes
+open-input    yes          yes          yes          yes          yes          yes
+symmetric     yes          yes          yes          yes          yes          no
+";
+
+/// R6081-5.4: preserved ports can be foreseen by both.
+const BY_RANDOM_PORTS: &str = "\
+from \\ to     public       cone         restricted   port-restr.  open-input   symmetric
+public        yes          yes          yes          yes          yes          yes
+cone          yes          yes          yes          yes          yes          yes
+restricted    yes          yes          yes          yes          yes          yes
+port-restr.   yes          yes          yes          yes          yes          yes
+open-input    yes          yes          yes          yes          yes          yes
+symmetric     yes          yes          yes          yes          yes          yes
 ";
 
 fn add(
@@ -119,14 +141,14 @@ fn table(ports: PortAssignment, way: NatTraversal) -> String {
 /// port assignment.
 #[test]
 fn who_reaches_whom() {
-    for ports in [
-        PortAssignment::Preserving,
-        PortAssignment::Sequential,
-        PortAssignment::Random,
+    for (ports, by_rfc6081) in [
+        (PortAssignment::Preserving, BY_RANDOM_PORTS),
+        (PortAssignment::Sequential, BY_ECHO_TEST),
+        (PortAssignment::Random, BY_NONCES),
     ] {
         for (way, expected) in [
             (NatTraversal::Rfc4380, BY_RFC_4380),
-            (NatTraversal::Rfc6081, BY_RFC_6081),
+            (NatTraversal::Rfc6081, by_rfc6081),
         ] {
             let table = table(ports, way);
             assert_eq!(table, expected, "{way} with {ports:?} ports:\n{table}");

@@ -6,7 +6,8 @@ use teredo::client::Nat;
 use teredo::wire::{Datagram, Flags, PORT, TeredoAddress, Trailer};
 use teredo::{ClientConfig, DropReason, RelayConfig, Submission};
 use teredo_sim::{
-    ClientId, Fate, Filtering, Mapping, NatBehaviour, Network, PortAssignment, RawId, Record, World,
+    ClientId, Fate, Filtering, Mapping, NatBehaviour, Network, PortAssignment, PortFirewall, RawId,
+    Record, World,
 };
 
 use crate::internet::*;
@@ -34,6 +35,8 @@ fn a_symmetric_client_is_met_by_nonces() {
     let a = qualified_client(&mut world, 1, NatBehaviour::symmetric());
     let b = qualified_client(&mut world, 2, NatBehaviour::restricted());
     assert_eq!(status(&world, a).nat, Nat::Symmetric);
+    // Random ports are another extension.
+    world.set_port_firewall(a, PortFirewall::Refuses);
     let (to_a, to_b) = (teredo(&world, a).mapped, teredo(&world, b).mapped);
     let server = SocketAddrV4::new(SERVER.primary, PORT);
     world.capture_mut().clear();
@@ -210,7 +213,7 @@ fn nothing_is_believed_without_the_nonce() {
     );
 }
 
-/// A peer that is heard elsewhere stays there. A forged packet from the mapping in its address, or with the nonce of a
+/// R6081-5.4.4.5-02: a peer that is heard elsewhere stays there. A forged packet from the mapping in its address, or with the nonce of a
 /// later question, does not move it. After 30 s of silence, the client looks for the peer again.
 #[test]
 fn a_path_in_use_is_not_moved() {

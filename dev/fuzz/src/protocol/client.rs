@@ -356,6 +356,7 @@ impl World {
         self.model.names(packet);
         match self.client.handle_tun(self.model.now, packet) {
             Submission::Send(to) => self.model.submitted(to, packet),
+            Submission::SendFrom { .. } => panic!("no random port was opened"),
             Submission::Queued => self.model.queued(packet),
             Submission::Drop(reason) => {
                 assert!(self.client.drops().get(reason) > before.get(reason));

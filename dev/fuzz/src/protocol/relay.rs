@@ -270,6 +270,7 @@ impl World {
         self.seen.entry(to).or_default().wanted = true;
         match self.relay.handle_tun(self.now, &bytes) {
             Submission::Send(place) => self.check(place, &bytes),
+            Submission::SendFrom { .. } => panic!("a relay has one port"),
             Submission::Queued | Submission::Drop(_) => {}
         }
         self.drain(true);
@@ -339,7 +340,9 @@ impl World {
             assert_eq!(transmit.len, bytes.len());
             match transmit.destination {
                 Destination::Udp(to) => self.check(to, &bytes),
-                Destination::Secondary(_) => panic!("a relay has one port"),
+                Destination::Secondary(_) | Destination::Random { .. } => {
+                    panic!("a relay has one port")
+                }
                 Destination::Host => {
                     assert!(errors);
                     let error = Ipv6Packet::parse(&bytes).expect("an error is a packet");

@@ -1,8 +1,10 @@
 //! A host that runs a Teredo client.
 
+use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
 
-use teredo::client::{Event, LocalSubnet, Resumption};
+use teredo::client::{Event, LocalSubnet, RandomPortAnswer, Resumption};
 use teredo::wire::DISCOVERY;
 use teredo::{Client, ClientConfig, Instant, ServerAddress, Submission};
 
@@ -12,12 +14,25 @@ use super::{Action, Stamped};
 use crate::datagram::Datagram;
 use crate::icmp::IcmpError;
 
+/// The answer of a host to a request for a random port (RFC 6081 §5.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PortFirewall {
+    /// It opens the port at once.
+    #[default]
+    Open,
+    /// It opens the port after this time.
+    Late(Duration),
+    /// It refuses.
+    Refuses,
+    /// It does not answer.
+    Silent,
+}
+
 /// A Teredo client with its service port, and a record of its output.
 ///
-/// The host may have further UDP ports, as RFC 6081 §5.4 wants one for each peer. [`World::open_port`] opens one,
-/// [`World::send_from`] sends from it, and [`Self::received`] has the datagrams that came in on it. The NAT gives each
-/// port mappings of its own. The state machine asks for no such port yet; once it does, its requests are handled where
-/// those for the secondary port are.
+/// The host may have further UDP ports: the random ports that the state machine asks for (RFC 6081 §5.4), and others.
+/// [`World::open_port`] opens one of these, [`World::send_from`] sends from it, and [`Self::received`] has the datagrams
+/// that came in on it. The NAT gives each port mappings of its own.
 ///
 /// [`World::open_port`]: crate::World::open_port
 /// [`World::send_from`]: crate::World::send_from
@@ -28,6 +43,14 @@ pub struct ClientHost {
     joined: bool,
     /// How often the secondary port was opened; it is another one each time.
     opened: u16,
+    /// The random ports that are open, in order.
+    random: Vec<u16>,
+    /// Those that the firewall has not admitted yet, oldest first.
+    opening: VecDeque<(Instant, u16)>,
+    firewall: PortFirewall,
+    /// How many random ports were asked for, and the most at once.
+    random_asked: u64,
+    random_most: usize,
     /// The further ports, in order. There are no more than there are port numbers.
     ports: Vec<u16>,
     received: Journal<Datagram>,
@@ -46,6 +69,11 @@ impl ClientHost {
             station: Station::endpoint(Client::new(config, seed, now), local, kept),
             joined: false,
             opened: 0,
+            random: Vec::new(),
+            opening: VecDeque::new(),
+            firewall: PortFirewall::Open,
+            random_asked: 0,
+            random_most: 0,
             ports: Vec::new(),
             received: Journal::new(kept),
             icmp: Journal::new(kept),
@@ -89,6 +117,25 @@ impl ClientHost {
         ports.map(move |port| SocketAddrV4::new(address, *port))
     }
 
+    /// The random ports that are open.
+    pub fn random_ports(&self) -> &[u16] {
+        &self.random
+    }
+
+    /// How many random ports the state machine has asked for.
+    pub fn random_ports_asked(&self) -> u64 {
+        self.random_asked
+    }
+
+    /// The most random ports that were open at once.
+    pub fn most_random_ports(&self) -> usize {
+        self.random_most
+    }
+
+    pub(crate) fn set_port_firewall(&mut self, firewall: PortFirewall) {
+        self.firewall = firewall;
+    }
+
     /// The datagrams that came in on further ports, oldest first. Their destination tells the port.
     pub fn received(&self) -> &[Stamped<Datagram>] {
         self.received.entries()
@@ -110,6 +157,11 @@ impl ClientHost {
             || self.secondary() == Some(to)
             || self.joined && to == DISCOVERY
             || self.is_further(to)
+            || self.is_random(to)
+    }
+
+    fn is_random(&self, to: SocketAddrV4) -> bool {
+        to.ip() == self.local().ip() && self.random.binary_search(&to.port()).is_ok()
     }
 
     fn is_further(&self, to: SocketAddrV4) -> bool {
@@ -168,6 +220,8 @@ impl ClientHost {
         self.station.node = Client::new(config, seed, now);
         self.station.secondary = None;
         self.ports.clear();
+        self.random.clear();
+        self.opening.clear();
         let local = self.local();
         self.call(now, |client| client.resume(now, local, servers, earlier))
     }
@@ -193,6 +247,14 @@ impl ClientHost {
         self.call(now, |client| client.set_links(subnets))
     }
 
+    pub(crate) fn set_upnp_mapping(
+        &mut self,
+        now: Instant,
+        external: Option<SocketAddrV4>,
+    ) -> Vec<Action> {
+        self.call(now, |client| client.set_upnp_mapping(external))
+    }
+
     pub(crate) fn set_servers(&mut self, now: Instant, servers: &[ServerAddress]) -> Vec<Action> {
         self.call(now, |client| client.set_servers(now, servers))
     }
@@ -204,7 +266,7 @@ impl ClientHost {
 
     pub(crate) fn submit(&mut self, now: Instant, packet: &[u8]) -> (Submission, Vec<Action>) {
         let (submission, mut actions) = self.station.submit(now, packet);
-        self.set_secondary_port(now, &mut actions);
+        self.handle_events(now, &mut actions);
         (submission, actions)
     }
 
@@ -221,44 +283,85 @@ impl ClientHost {
                 let _ = client.handle_secondary(now, from, payload);
             });
         }
+        if self.is_random(to) {
+            let mut actions = self.station.receive_random(now, from, to.port(), payload);
+            self.handle_events(now, &mut actions);
+            return actions;
+        }
         if self.is_further(to) {
             self.received
                 .note(now, || datagram(from, to, None, payload.to_vec()));
             return Vec::new();
         }
         let mut actions = self.station.receive(now, from, *to.ip(), payload);
-        self.set_secondary_port(now, &mut actions);
+        self.handle_events(now, &mut actions);
         actions
     }
 
     pub(crate) fn wake(&mut self, now: Instant, number: u64) -> Option<Vec<Action>> {
         let mut actions = self.station.wake(now, number)?;
-        self.set_secondary_port(now, &mut actions);
+        self.handle_events(now, &mut actions);
+        while self.opening.front().is_some_and(|&(at, _)| at <= now)
+            && let Some((_, port)) = self.opening.pop_front()
+        {
+            self.admit(now, port, &mut actions);
+        }
         Some(actions)
     }
 
     pub(crate) fn next_alarm(&mut self) -> Option<(Instant, u64)> {
+        self.station.errand = self.opening.front().map(|&(at, _)| at);
         self.station.next_alarm()
     }
 
     fn call(&mut self, now: Instant, change: impl FnOnce(&mut Client)) -> Vec<Action> {
         let mut actions = self.station.call(now, change);
-        self.set_secondary_port(now, &mut actions);
+        self.handle_events(now, &mut actions);
         actions
     }
 
-    /// Opens or closes the secondary port if a new event asks for it.
-    fn set_secondary_port(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let mut request = None;
-        for event in self.station.new_events.drain(..) {
-            if let Event::SecondaryPort { wanted } = event {
-                self.opened = self.opened.wrapping_add(u16::from(wanted));
-                request = Some(wanted);
+    /// Opens and closes ports as new events ask for it.
+    fn handle_events(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for event in std::mem::take(&mut self.station.new_events) {
+            match event {
+                Event::SecondaryPort { wanted } => self.set_secondary_port(now, wanted, actions),
+                Event::RandomPort { port, wanted: true } => self.open_random(now, port, actions),
+                Event::RandomPort {
+                    port,
+                    wanted: false,
+                } => {
+                    self.random.retain(|open| *open != port);
+                    self.opening.retain(|(_, opening)| *opening != port);
+                }
+                _ => {}
             }
         }
-        let Some(wanted) = request else {
-            return;
+    }
+
+    fn open_random(&mut self, now: Instant, port: u16, actions: &mut Vec<Action>) {
+        self.random_asked += 1;
+        let local = SocketAddrV4::new(*self.local().ip(), port);
+        let answer = match self.firewall {
+            _ if self.listens_on(local) => RandomPortAnswer::Taken,
+            PortFirewall::Refuses => RandomPortAnswer::Refused,
+            PortFirewall::Silent => return,
+            PortFirewall::Late(delay) => return self.opening.push_back((now + delay, port)),
+            PortFirewall::Open => return self.admit(now, port, actions),
         };
+        actions.extend(self.call(now, |client| client.random_port(now, port, answer)));
+    }
+
+    fn admit(&mut self, now: Instant, port: u16, actions: &mut Vec<Action>) {
+        if let Err(index) = self.random.binary_search(&port) {
+            self.random.insert(index, port);
+        }
+        self.random_most = self.random_most.max(self.random.len());
+        let answer = RandomPortAnswer::Open;
+        actions.extend(self.call(now, |client| client.random_port(now, port, answer)));
+    }
+
+    fn set_secondary_port(&mut self, now: Instant, wanted: bool, actions: &mut Vec<Action>) {
+        self.opened = self.opened.wrapping_add(u16::from(wanted));
         // A new port each time.
         let port = (self.local().port() ^ 0x4000).wrapping_add(self.opened);
         let secondary = wanted.then(|| SocketAddrV4::new(*self.local().ip(), port));

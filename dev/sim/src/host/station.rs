@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use teredo::{Destination, Instant, Node, Reception, Submission};
+use teredo::client::Event;
+use teredo::{Client, Destination, Instant, Node, Reception, Submission, Timer};
 
 use super::journal::Journal;
 use super::{Action, Alarm};
@@ -18,6 +19,8 @@ pub(super) struct Station<N: Node<Event = E>, E> {
     /// Whether packets for the host are forwarded to the IPv6 Internet.
     routes: bool,
     alarm: Alarm,
+    /// When the host itself has something to do.
+    pub(super) errand: Option<Instant>,
     pub(super) delivered: Journal<Vec<u8>>,
     pub(super) errors: Journal<Vec<u8>>,
     pub(super) events: Journal<E>,
@@ -34,6 +37,7 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
             secondary: None,
             routes: false,
             alarm: Alarm::default(),
+            errand: None,
             delivered: Journal::new(kept),
             errors: Journal::new(kept),
             events: Journal::new(kept),
@@ -54,6 +58,9 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
         let mut actions = Vec::new();
         if let Submission::Send(to) = submission {
             actions.push(send(self.local, to, None, packet.to_vec()));
+        }
+        if let Submission::SendFrom { port, to } = submission {
+            actions.push(send(self.port(port), to, None, packet.to_vec()));
         }
         self.drain(now, &mut actions);
         (submission, actions)
@@ -85,7 +92,9 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
 
     /// When to wake the host, and the alarm's number, if the deadline has changed.
     pub(super) fn next_alarm(&mut self) -> Option<(Instant, u64)> {
-        self.alarm.set(self.node.poll_timeout())
+        let errand = self.errand.map(|at| (at, Timer::RandomPort));
+        self.alarm
+            .set(self.node.poll_timeout().into_iter().chain(errand).min())
     }
 
     /// Changes the node.
@@ -103,6 +112,10 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
         self.events.set_limit(limit);
     }
 
+    fn port(&self, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(*self.local.ip(), port)
+    }
+
     fn drain(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let mut bytes = Vec::new();
         while let Some(transmit) = self.node.poll_transmit(&mut bytes) {
@@ -118,6 +131,9 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
                     let source = self.secondary.expect("the node asks for the port first");
                     actions.push(send(source, to, transmit.ttl, packet));
                 }
+                Destination::Random { port, to } => {
+                    actions.push(send(self.port(port), to, transmit.ttl, packet));
+                }
                 Destination::Host => {
                     if self.routes {
                         actions.push(Action::Native(packet.clone()));
@@ -130,6 +146,24 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
             self.events.note(now, || event);
             self.new_events.push(event);
         }
+    }
+}
+
+impl Station<Client, Event> {
+    pub(super) fn receive_random(
+        &mut self,
+        now: Instant,
+        from: SocketAddrV4,
+        port: u16,
+        payload: &[u8],
+    ) -> Vec<Action> {
+        let reception = self.node.handle_random(now, port, from, payload);
+        if let Reception::Deliver(packet) = reception {
+            self.delivered.note(now, || packet.to_vec());
+        }
+        let mut actions = Vec::new();
+        self.drain(now, &mut actions);
+        actions
     }
 }
 

@@ -65,6 +65,7 @@ impl Peer {
     pub(super) fn send(&mut self, packet: &[u8]) {
         match self.client.handle_tun(clock::now(), packet) {
             Submission::Send(to) => drop(self.socket.send_to(packet, to).unwrap()),
+            Submission::SendFrom { port, .. } => panic!("port {port} was not opened"),
             Submission::Queued => {}
             Submission::Drop(reason) => panic!("{reason}"),
         }

@@ -87,7 +87,7 @@ impl Peer {
                 None if self.contact.is_some() => PeerState::Probing,
                 None => PeerState::Silent,
             },
-            path: self.mapping,
+            path: self.proven.map(|path| path.to),
             began: self.outer.is_some(),
             heard: self.last_reception.map(|at| now - at),
             sent: self.last_transmission.map(|at| now - at),

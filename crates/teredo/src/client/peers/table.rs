@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use super::{Contact, MEMORY, Peer, VALIDITY};
+use super::{Contact, MEMORY, Path, Peer, VALIDITY};
 use crate::Instant;
 use crate::slots::{Bounds, Full, SipKeys, Slots};
 use crate::wire::TeredoAddress;
@@ -174,7 +174,7 @@ impl Peers {
         &mut self,
         now: Instant,
         slot: u32,
-        mapping: SocketAddrV4,
+        path: Path,
     ) -> impl Iterator<Item = Vec<u8>> + use<> {
         // A test that only a stranger's packet caused makes it no peer that the host has answered.
         if self.slots.has_waiting(slot) {
@@ -183,11 +183,23 @@ impl Peers {
             self.touch(slot);
         }
         // A forged packet may have brought the entry.
-        self.attribute(now, slot, *mapping.ip());
+        self.attribute(now, slot, *path.from.ip());
         self.trusted += usize::from(!self.peer(slot).trusted);
-        self.peer_mut(slot).verified(now, mapping);
+        self.peer_mut(slot).verified(now, path);
         self.end_contact(slot);
         self.take_queue(slot).into_iter()
+    }
+
+    /// A random port was closed: what goes through it is no path any more.
+    pub(in crate::client) fn lose_port(&mut self, slot: u32, number: u16) {
+        let peer = &mut self.slots[slot];
+        let through = |path: &Path| path.port == Some(number);
+        peer.half_path = peer.half_path.filter(|path| !through(path));
+        if peer.proven.as_ref().is_some_and(through) {
+            peer.proven = None;
+            self.trusted -= usize::from(peer.trusted);
+            peer.trusted = false;
+        }
     }
 
     /// Starts or continues a verification; a Teredo peer's answer will come from `expected`.
@@ -302,7 +314,7 @@ impl Peers {
         let refused: Vec<u32> = self
             .slots
             .iter()
-            .filter(|&(_, address, peer)| !keep(address, peer.mapping))
+            .filter(|&(_, address, peer)| !keep(address, peer.proven.map(|path| path.to)))
             .map(|(slot, ..)| slot)
             .collect();
         for slot in refused {

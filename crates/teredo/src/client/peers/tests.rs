@@ -31,11 +31,11 @@ fn host(number: u16) -> Ipv6Addr {
 fn a_path_is_valid_for_thirty_seconds() {
     let mut peer = Peer::default();
     assert_eq!(peer.path(at(100)), None);
-    peer.verified(at(100), MAPPING);
-    assert_eq!(peer.path(at(129)), Some(MAPPING));
+    peer.verified(at(100), MAPPING.into());
+    assert_eq!(peer.path(at(129)), Some(MAPPING.into()));
     assert_eq!(peer.path(at(130)), None);
     peer.heard(at(130));
-    assert_eq!(peer.path(at(159)), Some(MAPPING));
+    assert_eq!(peer.path(at(159)), Some(MAPPING.into()));
 }
 
 /// R4380-5.2.6-04: two seconds between bubbles.
@@ -111,14 +111,14 @@ fn stranger(peers: &mut Peers, number: u16) -> u32 {
 fn strangers_make_room_first() {
     let mut peers = table(3);
     let used = peers.find_or_insert(at(0), host(1), None);
-    assert_eq!(peers.verify(at(0), used, MAPPING).count(), 0);
+    assert_eq!(peers.verify(at(0), used, MAPPING.into()).count(), 0);
     peers.touch_used(used);
     stranger(&mut peers, 2);
     stranger(&mut peers, 3);
     for number in 4..1000 {
         let slot = stranger(&mut peers, number);
         if number % 2 == 0 {
-            assert_eq!(peers.verify(at(0), slot, MAPPING).count(), 0);
+            assert_eq!(peers.verify(at(0), slot, MAPPING.into()).count(), 0);
         }
         assert_eq!(peers.len(), 3);
     }
@@ -171,7 +171,7 @@ fn one_outer_address_has_a_share_of_the_table() {
     peers.find_or_insert(at(2_000), host(2_000), outer(7));
     assert_eq!(peers.len(), 101);
     let moved = peers.find(&host(2_000)).unwrap();
-    assert_eq!(peers.verify(at(2_000), moved, MAPPING).count(), 0);
+    assert_eq!(peers.verify(at(2_000), moved, MAPPING.into()).count(), 0);
     peers.find_or_insert(at(2_000), host(2_001), outer(7));
     assert_eq!(peers.len(), 102);
     assert_eq!(peers.peer(moved).came_from(), Some(*MAPPING.ip()));
@@ -230,7 +230,7 @@ fn the_least_recently_used_entry_goes() {
     let mut peers = table(2);
     for number in [1, 2] {
         let slot = peers.find_or_insert(at(0), host(number), None);
-        assert_eq!(peers.verify(at(0), slot, MAPPING).count(), 0);
+        assert_eq!(peers.verify(at(0), slot, MAPPING.into()).count(), 0);
     }
     peers.touch(peers.find(&host(1)).unwrap());
     peers.find_or_insert(at(0), host(3), None);
@@ -255,7 +255,7 @@ fn queues_are_bounded() {
         "the bound of all together"
     );
     let released: Vec<_> = peers
-        .verify(at(0), a, MAPPING)
+        .verify(at(0), a, MAPPING.into())
         .map(|packet| packet[0])
         .collect();
     assert_eq!(released, [1, 2], "in order");
@@ -301,7 +301,7 @@ fn a_long_life_keeps_the_table_consistent() {
             5 => peers.touch_used(slot),
             6 => peers.begin(slot),
             7 => peers.age(now),
-            1 => assert!(peers.verify(at(round), slot, MAPPING).count() <= 30),
+            1 => assert!(peers.verify(at(round), slot, MAPPING.into()).count() <= 30),
             2 => {
                 peers.enqueue(at(0), slot, &[0; 100]);
             }

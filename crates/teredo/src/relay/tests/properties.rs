@@ -102,6 +102,7 @@ proptest! {
                     match relay.handle_tun(at(millis), &packet) {
                         Submission::Send(to) => direct = Some((to, packet)),
                         Submission::Queued => seen.entry(target).or_default().waiting.push_back(number),
+                        Submission::SendFrom { .. } => panic!("a relay has one port"),
                         Submission::Drop(_) => {}
                     }
                 }
@@ -159,7 +160,7 @@ proptest! {
                                     let waiting = &mut seen.get_mut(&quoted.destination()).unwrap().waiting;
                                     prop_assert_eq!(waiting.pop_front(), Some(number));
                                 }
-                                Destination::Secondary(_) => panic!("a relay has one port"),
+                                Destination::Secondary(_) | Destination::Random { .. } => panic!("a relay has one port"),
                             }
                         }
                     }
@@ -168,7 +169,7 @@ proptest! {
             for (to, bytes) in sent(&mut relay).into_iter().map(|(to, bytes)| match to {
                 Destination::Udp(to) => (to, bytes),
                 Destination::Host => panic!("errors come from timers"),
-                Destination::Secondary(_) => panic!("a relay has one port"),
+                Destination::Secondary(_) | Destination::Random { .. } => panic!("a relay has one port"),
             }).chain(direct) {
                 prop_assert!(relay.config().destinations.permits(to) && to != SERVICE);
                 let packet = Ipv6Packet::parse(&bytes).unwrap();

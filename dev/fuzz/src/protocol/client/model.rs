@@ -381,6 +381,7 @@ impl Model {
                 assert_eq!(transmit.ttl, None);
                 self.solicited_secondary(to, bytes, sent);
             }
+            Destination::Random { .. } => panic!("no random port was opened"),
             Destination::Udp(DISCOVERY) => self.announced(bytes, sent),
             Destination::Udp(to) => {
                 assert_ne!(to.port(), 0);

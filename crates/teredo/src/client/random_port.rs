@@ -1,0 +1,680 @@
+//! Port-preserving symmetric NATs (RFC 6081 §5.4): a further port for each peer, whose external port is foreseen.
+//!
+//! A symmetric NAT gives each destination another external port, so a peer that filters by port cannot know where the
+//! client's packets will come from. If the NAT preserves ports, the first destination of a fresh port sees the port itself.
+//! If it counts, an echo test finds the next one (§5.5, [`echo_test`](super::echo_test)). The client announces that port
+//! behind its indirect bubbles, and the peer sends to it:
+//!
+//! ```text
+//!  A, from port a                                       B, from port b (RFC 6081 §6.3)
+//!     ── indirect bubble, nonce 1, random port a ──────>      B opens port b
+//!     x  <───────────────────────── bubble, b to A:a ──       it opens B's NAT
+//!     <─────── indirect bubble, nonce 2, random port b ──
+//!     ── bubble, nonce 2, a to B:b ────────────────────>      B trusts this path
+//!     <──────────────────── bubble, nonce 1, b to A:a ──      A trusts it as well
+//! ```
+//!
+//! ```text
+//!            wanted            open                      port known               a packet came in on it
+//!  (none) ──────────> Opening ──────> Testing (§5.5) ───────────────> Announced ────────────────────────> in use
+//!                        │    └──────────────────────────────────────>  │  ^                                │
+//!                        │                 §5.4                         │  └──── the path has expired: ─────┘
+//!                        v                                              v        another port is opened
+//!                     refused, 1 s                            10 s, a path from the service port, given up
+//! ```
+//!
+//! A direct bubble from a random port that opens our own NAT need not arrive. Its time to live ends on the way, as that of
+//! the service port's (see [`Opening`](super::contact::Opening)).
+//!
+//! Strangers can make a client open ports. They have half of [`RANDOM_PORTS`], one IPv4 address has four without a path,
+//! and the budget limits how fast they come. The oldest one without a path makes room; one with a path never does.
+
+mod receive;
+
+use std::net::{Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+use rand_core::Rng as _;
+
+use super::contact::HOP_LIMIT;
+use super::echo_test::EchoTest;
+use super::peers::Path;
+use super::{Client, Event, Nat, Phase};
+use crate::wire::{self, TeredoAddress, Trailer, Trailers};
+use crate::{DropReason, Instant};
+
+/// The most random ports of a client.
+pub const RANDOM_PORTS: usize = 32;
+/// How many of them are for peers that began.
+const DRAWN: usize = RANDOM_PORTS / 2;
+/// The most without a path for peers that began, with one IPv4 address.
+const DRAWN_OUTER: usize = 4;
+/// The range of dynamic ports (RFC 6335 §6).
+const FIRST: u16 = 49_152;
+/// How long the caller may take to open a port.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long no port is asked for after a refusal.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+/// How long a port without a path is kept after its last announcement: as long as the nonce.
+const LIFETIME: Duration = Duration::from_secs(10);
+/// How many numbers are tried if ports are taken.
+const TRIES: u8 = 4;
+/// The Peer Refresh Timer, and the most refreshes without data (RFC 6081 §5.4.2.1).
+const REFRESH: Duration = Duration::from_secs(30);
+const REFRESHES: u8 = 20;
+/// The least port that a peer may announce: those below are services of the system, and no NAT assigns them.
+const LEAST_PORT: u16 = 1024;
+
+/// The caller's answer to [`Event::RandomPort`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RandomPortAnswer {
+    /// It is bound, and the firewall admits datagrams to it.
+    Open,
+    /// The host uses this port otherwise. The client tries another one.
+    Taken,
+    /// It cannot be had now: too many sockets, or the firewall refuses. The client goes on without, and asks for none in
+    /// the next 30 s.
+    Refused,
+}
+
+/// The random ports of a client.
+#[derive(Debug, Default)]
+pub(super) struct RandomPorts {
+    /// Oldest first.
+    ports: Vec<RandomPort>,
+    refused_until: Option<Instant>,
+    /// The next expiry of the Peer Refresh Timer. It runs while a port is in use.
+    refresh: Option<Instant>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct RandomPort {
+    pub(super) number: u16,
+    /// Its peer; the entry may be gone.
+    pub(super) peer: Ipv6Addr,
+    pub(super) stage: Stage,
+    /// Whether an indirect bubble waits for the port, or for its echo test.
+    owes: bool,
+    /// How often it was announced.
+    announced: u8,
+    /// Whether something has left from it, so that the NAT has a mapping for it.
+    used: bool,
+    /// Whether a packet of the peer came in on it.
+    met: bool,
+    /// When it is closed, if no packet of the peer comes in.
+    expires: Instant,
+    /// Last Data Packet Sent Timestamp and Connection Refresh Count.
+    data_sent: Option<Instant>,
+    refreshes: u8,
+}
+
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// The caller has been asked to open it.
+    Opening { tries: u8, until: Instant },
+    /// The server is asked for its mappings.
+    Testing(EchoTest),
+    /// The external port is foreseen, or cannot be.
+    Announced {
+        external: Option<u16>,
+        /// Whether something came between the packets of the echo test, so that another port is worth a try.
+        doubtful: bool,
+    },
+}
+
+/// What an indirect bubble says of the random port.
+enum Announcement {
+    /// Nothing: there is none, or its external port is unknown.
+    None,
+    Port(u16),
+    /// It waits for the port.
+    Later,
+}
+
+impl RandomPorts {
+    pub(super) fn get(&self, number: u16) -> Option<&RandomPort> {
+        self.ports.iter().find(|port| port.number == number)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u16) -> Option<&mut RandomPort> {
+        self.ports.iter_mut().find(|port| port.number == number)
+    }
+
+    fn of(&self, peer: Ipv6Addr) -> Option<&RandomPort> {
+        self.ports.iter().find(|port| port.peer == peer)
+    }
+
+    /// Data was sent from the port (R6081-5.4.4.1-01).
+    pub(super) fn data_sent(&mut self, now: Instant, number: u16) {
+        if let Some(port) = self.get_mut(number) {
+            port.data_sent = Some(now);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let ports = self.ports.iter().filter_map(RandomPort::deadline);
+        ports.chain(self.refresh).min()
+    }
+}
+
+impl RandomPort {
+    fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Opening { until, .. } => Some(*until),
+            Stage::Testing(test) => Some(test.due()),
+            Stage::Announced { .. } => Some(self.expires).filter(|_| !self.met),
+        }
+    }
+
+    /// Whether datagrams may come and go.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.stage, Stage::Opening { .. })
+    }
+}
+
+/// The port behind an indirect bubble. Of several, the last one counts, as with nonces (R6081-5.1.2-01).
+pub(super) fn random_port_of(trailers: &Trailers<'_>) -> Option<u16> {
+    let ports = trailers.iter().filter_map(|trailer| match trailer {
+        Trailer::RandomPort(port) => Some(port),
+        _ => None,
+    });
+    ports.last().filter(|port| *port >= LEAST_PORT)
+}
+
+/// Announcing.
+impl Client {
+    /// Sends an indirect bubble to a peer, with the random port if our NAT needs one. If that is not open yet, or its
+    /// echo test is under way, the bubble follows (R6081-5.4.4.2-01, R6081-5.5.4.1-01).
+    pub(super) fn ask_through_server(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        teredo: TeredoAddress,
+        own: Ipv6Addr,
+    ) {
+        match self.announcement(now, slot, teredo) {
+            Announcement::None => self.push_indirect_bubble(now, slot, teredo, own, None),
+            Announcement::Port(port) => {
+                self.push_indirect_bubble(now, slot, teredo, own, Some(port));
+            }
+            Announcement::Later => {}
+        }
+    }
+
+    /// Whether our NAT is one that random ports are for. If an Internet Gateway Device has opened the service port, all
+    /// peers reach us there (RFC 6081 §6.2).
+    fn needs_random_ports(&self) -> bool {
+        self.config.nat_traversal.extends_rfc4380()
+            && self.nat == Nat::Symmetric
+            && !self.has_open_mapping()
+    }
+
+    /// Whether our NAT preserves ports (R6081-5.4.3-02): the primary server saw the local port.
+    pub(super) fn preserves_ports(&self) -> bool {
+        matches!(&self.phase, Phase::Qualified(service) if service.address.mapped.port() == self.local.port())
+    }
+
+    fn announcement(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> Announcement {
+        if !self.needs_random_ports() {
+            return Announcement::None;
+        }
+        let address = self.peers.address(slot);
+        let has_path = self.peers.peer(slot).path(now).is_some();
+        let mut ports = self.random_ports.ports.iter_mut();
+        let mut doubted = None;
+        if let Some(port) = ports.find(|port| port.peer == address) {
+            match port.stage {
+                Stage::Opening { .. } | Stage::Testing(_) => {
+                    port.owes = true;
+                    return Announcement::Later;
+                }
+                Stage::Announced { doubtful: true, .. } if !has_path => {
+                    doubted = Some(port.number);
+                }
+                Stage::Announced { external, .. } => {
+                    port.expires = now + LIFETIME;
+                    port.announced = port.announced.saturating_add(1);
+                    return external.map_or(Announcement::None, Announcement::Port);
+                }
+            }
+        }
+        if let Some(number) = doubted {
+            self.close_random_port(number);
+        }
+        if has_path || !self.want_random_port(now, slot, teredo) {
+            return Announcement::None;
+        }
+        Announcement::Later
+    }
+
+    /// Asks the caller for a port, unless there are too many.
+    fn want_random_port(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> bool {
+        let refused = self.random_ports.refused_until;
+        if refused.is_some_and(|until| now < until) {
+            return false;
+        }
+        self.close_orphans();
+        let drawn = self.peers.peer(slot).came_from().is_some();
+        let allowed = !drawn || self.budget.allow_port(now, teredo);
+        if !allowed || !self.make_room_for_port(now, teredo, drawn) {
+            self.drop(DropReason::RandomPortLimit);
+            return false;
+        }
+        let port = RandomPort {
+            number: self.draw_port(),
+            peer: self.peers.address(slot),
+            stage: Stage::Opening {
+                tries: 1,
+                until: now + PATIENCE,
+            },
+            owes: true,
+            announced: 0,
+            used: false,
+            met: false,
+            expires: now + LIFETIME,
+            data_sent: None,
+            refreshes: 0,
+        };
+        self.events.push_back(Event::RandomPort {
+            port: port.number,
+            wanted: true,
+        });
+        self.random_ports.ports.push(port);
+        true
+    }
+
+    /// A number that neither the service port nor another random port has.
+    fn draw_port(&mut self) -> u16 {
+        loop {
+            let number = FIRST | (self.rng.next_u32() as u16);
+            if number != self.local.port() && self.random_ports.get(number).is_none() {
+                return number;
+            }
+        }
+    }
+
+    /// Closes a port without a path if there are too many. Peers that began displace only others that began.
+    fn make_room_for_port(&mut self, now: Instant, teredo: TeredoAddress, drawn: bool) -> bool {
+        let (mut drawn_ports, mut same_outer) = (0, 0);
+        let [mut oldest, mut oldest_drawn, mut oldest_same] = [None; 3];
+        for port in &self.random_ports.ports {
+            let slot = self.peers.find(&port.peer);
+            let peer = slot.map(|slot| self.peers.peer(slot));
+            let is_drawn = peer.is_none_or(|peer| peer.came_from().is_some());
+            let has_path = peer.is_some_and(|peer| peer.path(now).is_some());
+            let outer = TeredoAddress::from_ipv6(port.peer).map(|peer| *peer.mapped.ip());
+            drawn_ports += usize::from(is_drawn);
+            if has_path {
+                continue;
+            }
+            oldest.get_or_insert(port.number);
+            if is_drawn {
+                oldest_drawn.get_or_insert(port.number);
+                if outer == Some(*teredo.mapped.ip()) {
+                    same_outer += 1;
+                    oldest_same.get_or_insert(port.number);
+                }
+            }
+        }
+        let is_full = self.random_ports.ports.len() >= RANDOM_PORTS;
+        let victim = match drawn {
+            true if same_outer >= DRAWN_OUTER => oldest_same,
+            true if is_full || drawn_ports >= DRAWN => oldest_drawn,
+            false if is_full => oldest_drawn.or(oldest),
+            _ => return true,
+        };
+        if let Some(number) = victim {
+            self.drop(DropReason::RandomPortLimit);
+            self.close_random_port(number);
+        }
+        victim.is_some()
+    }
+
+    /// Answers [`Event::RandomPort`]. The port must be bound to the local address of the service port, and the firewall
+    /// must admit datagrams to it, or a moment for that has passed, as with the service port. Until this call nothing is
+    /// sent from the port and nobody learns its number.
+    ///
+    /// Without an answer within a second, the client goes on without the port, and wants it closed. An answer for a port
+    /// that is no longer wanted does no harm.
+    pub fn random_port(&mut self, now: Instant, port: u16, answer: RandomPortAnswer) {
+        let entry = self.random_ports.get(port);
+        let Some(Stage::Opening { tries, until }) = entry.map(|entry| &entry.stage) else {
+            return;
+        };
+        let (tries, until) = (*tries, *until);
+        match answer {
+            RandomPortAnswer::Open => self.use_random_port(now, port),
+            RandomPortAnswer::Taken if tries < TRIES => {
+                let number = self.draw_port();
+                if let Some(entry) = self.random_ports.get_mut(port) {
+                    entry.number = number;
+                    entry.stage = Stage::Opening {
+                        tries: tries + 1,
+                        until,
+                    };
+                }
+                self.events.push_back(Event::RandomPort {
+                    port: number,
+                    wanted: true,
+                });
+            }
+            RandomPortAnswer::Taken | RandomPortAnswer::Refused => {
+                self.random_ports.refused_until = Some(now + REFUSED_FOR);
+                let owed = self.owed_bubble(now, port);
+                self.random_ports.ports.retain(|entry| entry.number != port);
+                self.pay_bubble(now, owed, None);
+            }
+        }
+    }
+
+    /// The port is open. A port-preserving NAT maps it to itself; of another, the server tells.
+    fn use_random_port(&mut self, now: Instant, number: u16) {
+        if !self.preserves_ports() {
+            return self.begin_echo_test(now, number);
+        }
+        let peer = self.random_ports.get(number).map(|port| port.peer);
+        let slot = peer.and_then(|peer| self.peers.find(&peer));
+        // If the peer began, it is told where the port is only once our NAT is open for its answer.
+        if let Some(slot) = slot
+            && self.peers.peer(slot).nonces.has_received(now)
+        {
+            self.announce(number, Some(number), false);
+            self.bubble_from_random_port(now, slot, number);
+        }
+        self.foresee(now, number, Some(number), false);
+    }
+
+    /// The external port of a random port is known, or will not be. The indirect bubble that waited follows.
+    pub(super) fn foresee(
+        &mut self,
+        now: Instant,
+        number: u16,
+        external: Option<u16>,
+        doubtful: bool,
+    ) {
+        let external = external.filter(|port| *port >= LEAST_PORT);
+        self.announce(number, external, doubtful);
+        let owed = self.owed_bubble(now, number);
+        if let Some(port) = self.random_ports.get_mut(number) {
+            port.expires = now + LIFETIME;
+            port.announced = port.announced.saturating_add(u8::from(owed.is_some()));
+            port.owes = false;
+        }
+        self.pay_bubble(now, owed, external);
+    }
+
+    fn announce(&mut self, number: u16, external: Option<u16>, doubtful: bool) {
+        if let Some(port) = self.random_ports.get_mut(number) {
+            port.stage = Stage::Announced { external, doubtful };
+        }
+    }
+
+    /// The peer for which an indirect bubble waits, unless it has a path by now.
+    fn owed_bubble(&self, now: Instant, number: u16) -> Option<u32> {
+        let port = self.random_ports.get(number).filter(|port| port.owes)?;
+        let slot = self.peers.find(&port.peer)?;
+        let has_path = self.peers.peer(slot).path(now).is_some();
+        (!has_path).then_some(slot)
+    }
+
+    fn pay_bubble(&mut self, now: Instant, slot: Option<u32>, external: Option<u16>) {
+        if let (Some(slot), Some(own)) = (slot, self.own_address())
+            && let Some(teredo) = TeredoAddress::from_ipv6(self.peers.address(slot))
+        {
+            self.push_indirect_bubble(now, slot, teredo, own, external);
+        }
+    }
+}
+
+/// Direct bubbles.
+impl Client {
+    /// Takes in the port that a peer has announced (R6081-5.4.4.4-01).
+    ///
+    /// DEVIATION(rfc6081 §5.4.4.4): another port counts at once while there is no path (R6081-5.4.4.4-03); on a path, it
+    /// never does (R6081-5.4.4.4-02). The RFC waits for 30 s from the last bubble, so a peer whose port was taken or whose
+    /// echo test failed could not try a second one. A random port of ours that has sent to the earlier port is of no more
+    /// use.
+    pub(super) fn learn_peer_port(&mut self, now: Instant, slot: u32, announced: Option<u16>) {
+        let Some(announced) = announced.filter(|_| self.config.nat_traversal.extends_rfc4380())
+        else {
+            return;
+        };
+        let peer = self.peers.peer_mut(slot);
+        if peer.random_port == Some(announced) || peer.path(now).is_some() {
+            return;
+        }
+        let earlier = peer.random_port.replace(announced);
+        if earlier.is_some()
+            && let Some(port) = self.random_ports.of(self.peers.address(slot))
+            && port.used
+        {
+            self.close_random_port(port.number);
+        }
+    }
+
+    /// Sends a direct bubble from our random port to a peer without a path, if that has asked through its server and the
+    /// port was announced (R6081-5.4.4.3-01).
+    pub(super) fn answer_from_random_port(&mut self, now: Instant, slot: u32) {
+        let Some(port) = self.random_ports.of(self.peers.address(slot)) else {
+            return;
+        };
+        let (number, peer) = (port.number, self.peers.peer(slot));
+        if matches!(port.stage, Stage::Announced { .. })
+            && peer.path(now).is_none()
+            && peer.half_path.is_none()
+            && peer.nonces.has_received(now)
+        {
+            self.bubble_from_random_port(now, slot, number);
+        }
+    }
+
+    /// The same from the service port, without a random port of our own.
+    ///
+    /// DEVIATION(rfc6081 §5.4.4.3): such a bubble comes from any client (A-17). By the letter, only one behind a
+    /// port-preserving symmetric NAT sends it, and nobody would use the port of §6.4.
+    pub(super) fn bubble_to_random_port(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) {
+        let Some(own) = self.own_address() else {
+            return;
+        };
+        let peer = self.peers.peer(slot);
+        if self.random_ports.of(self.peers.address(slot)).is_none()
+            && let Some(port) = peer.random_port
+            && peer.path(now).is_none()
+            && peer.half_path.is_none()
+            && port != teredo.mapped.port()
+        {
+            let to = SocketAddrV4::new(*teredo.mapped.ip(), port);
+            self.push_direct_bubble(slot, to, None, own);
+        }
+    }
+
+    /// Appends a direct bubble from a random port to the peer's, or to the mapping in the peer's address. Before the peer
+    /// can know our port, the bubble only opens our own NAT.
+    pub(super) fn bubble_from_random_port(&mut self, now: Instant, slot: u32, number: u16) {
+        let target = self.peers.address(slot);
+        let (Some(own), Some(teredo), Some(port)) = (
+            self.own_address(),
+            TeredoAddress::from_ipv6(target),
+            self.random_ports.get_mut(number),
+        ) else {
+            return;
+        };
+        port.used = true;
+        let external = match port.stage {
+            Stage::Announced { external, .. } => external,
+            _ => None,
+        };
+        let peer = self.peers.peer_mut(slot);
+        let is_awaited = port.announced > 0 && peer.nonces.has_received(now);
+        let ttl = match is_awaited {
+            true => None,
+            false => self.opening.ttl(port.announced),
+        };
+        let nonce = peer.nonces.repeat(ttl.is_none());
+        let mapped = teredo.mapped;
+        let to = peer
+            .random_port
+            .map_or(mapped, |port| SocketAddrV4::new(*mapped.ip(), port));
+        self.outbox.udp_via(Some(number), to, ttl, |out| {
+            wire::emit_bubble(own, target, HOP_LIMIT, out);
+            if let Some(nonce) = nonce {
+                Trailer::Nonce(nonce).emit(out);
+            }
+            if let Some(external) = external {
+                Trailer::RandomPort(external).emit(out);
+            }
+        });
+    }
+}
+
+/// Use and end.
+impl Client {
+    /// A path to the peer is proven. One from the service port ends the random port (R6081-5.4.4.5-01, R6081-5.4.4.5-03)
+    /// and its echo test (R6081-5.5.4.3-01); one from the random port keeps it (R6081-5.4.4.5-04).
+    pub(super) fn settle_random_port(&mut self, now: Instant, slot: u32, path: Path) {
+        if self.random_ports.ports.is_empty() {
+            return;
+        }
+        let address = self.peers.address(slot);
+        let mut ports = self.random_ports.ports.iter_mut();
+        let Some(port) = ports.find(|port| port.peer == address) else {
+            return;
+        };
+        if path.port == Some(port.number) {
+            port.met = true;
+            if let Stage::Testing(_) = port.stage {
+                port.stage = Stage::Announced {
+                    external: None,
+                    doubtful: false,
+                };
+            }
+            self.random_ports.refresh.get_or_insert(now + REFRESH);
+        } else {
+            let number = port.number;
+            self.close_random_port(number);
+        }
+    }
+
+    /// The path through a random port has expired: a new contact takes another port, whose mapping is fresh. What the peer
+    /// has announced before is of no more use.
+    pub(super) fn retire_random_port(&mut self, now: Instant, slot: u32) {
+        let peer = self.peers.peer_mut(slot);
+        if peer.path(now).is_none() && !peer.nonces.has_received(now) {
+            peer.random_port = None;
+        }
+        if let Some(port) = self.random_ports.of(self.peers.address(slot))
+            && port.met
+            && self.peers.peer(slot).path(now).is_none()
+        {
+            self.close_random_port(port.number);
+        }
+    }
+
+    /// The peer was asked in vain.
+    pub(super) fn abandon_random_port(&mut self, now: Instant, slot: u32) {
+        if let Some(port) = self.random_ports.of(self.peers.address(slot))
+            && self.peers.peer(slot).path(now).is_none()
+        {
+            self.close_random_port(port.number);
+        }
+    }
+
+    /// Closes a port. A path through it ends.
+    pub(super) fn close_random_port(&mut self, number: u16) {
+        let mut ports = self.random_ports.ports.iter();
+        let Some(index) = ports.position(|port| port.number == number) else {
+            return;
+        };
+        let port = self.random_ports.ports.remove(index);
+        if let Some(slot) = self.peers.find(&port.peer) {
+            self.peers.lose_port(slot, number);
+        }
+        self.events.push_back(Event::RandomPort {
+            port: number,
+            wanted: false,
+        });
+    }
+
+    /// Closes all ports: the mapping or the local address has changed, or the service ends.
+    pub(super) fn close_random_ports(&mut self) {
+        while let Some(port) = self.random_ports.ports.first() {
+            self.close_random_port(port.number);
+        }
+        self.random_ports = RandomPorts::default();
+    }
+
+    /// Closes the ports of peers that are forgotten.
+    pub(super) fn close_orphans(&mut self) {
+        while let Some(port) = self.random_ports.ports.iter().find(|port| {
+            let slot = self.peers.find(&port.peer);
+            slot.is_none()
+        }) {
+            self.close_random_port(port.number);
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn drive_random_ports(&mut self, now: Instant) {
+        if self.random_ports.ports.is_empty() {
+            self.random_ports.refresh = None;
+            return;
+        }
+        self.close_orphans();
+        let due = |port: &&RandomPort| port.deadline().is_some_and(|at| at <= now);
+        let due: Vec<u16> = self
+            .random_ports
+            .ports
+            .iter()
+            .filter(due)
+            .map(|port| port.number)
+            .collect();
+        for number in due {
+            match self.random_ports.get(number).map(|port| &port.stage) {
+                Some(Stage::Opening { .. }) => {
+                    self.random_ports.refused_until = Some(now + REFUSED_FOR);
+                    let owed = self.owed_bubble(now, number);
+                    self.close_random_port(number);
+                    self.pay_bubble(now, owed, None);
+                }
+                Some(Stage::Testing(_)) => self.fail_echo_test(now, number),
+                Some(Stage::Announced { .. }) => self.close_random_port(number),
+                None => {}
+            }
+        }
+        if self.random_ports.refresh.is_some_and(|at| at <= now) {
+            self.refresh_random_ports(now);
+        }
+    }
+
+    /// The Peer Refresh Timer has expired (R6081-5.4.2.1-01): bubbles keep the NATs open while no data flows, for ten
+    /// minutes.
+    fn refresh_random_ports(&mut self, now: Instant) {
+        self.random_ports.refresh = None;
+        let Some(own) = self.own_address() else {
+            return;
+        };
+        for index in 0..self.random_ports.ports.len() {
+            let port = &mut self.random_ports.ports[index];
+            if !port.met {
+                continue;
+            }
+            self.random_ports.refresh = Some(now + REFRESH);
+            if port.data_sent.is_some_and(|at| now - at < REFRESH) {
+                port.refreshes = 0;
+                continue;
+            }
+            if port.refreshes >= REFRESHES {
+                continue;
+            }
+            port.refreshes += 1;
+            let (number, peer) = (port.number, port.peer);
+            if let Some(slot) = self.peers.find(&peer)
+                && let Some(to) = self.peers.peer(slot).place_through(number)
+            {
+                self.peers.peer_mut(slot).sent(now);
+                self.push_direct_bubble(slot, to, None, own);
+            }
+        }
+    }
+}
