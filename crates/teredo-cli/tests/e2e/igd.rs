@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
-use teredo_lab::{Home, Host, NatKind, Process};
+use teredo_lab::{Capture, Home, Host, NatKind, Process, ping};
 use teredo_notify::types::{GatewayStatus, Status};
 
 use crate::world::*;
@@ -201,11 +201,13 @@ fn the_next_client_takes_back_what_a_killed_one_left() {
     }
 }
 
-/// A router that has restarted has forgotten the port; the client notices it by its server, and asks again.
+/// A router that has restarted has forgotten the port; the client notices it by its server, and asks again. By then the
+/// server sees another mapping than the router's, as behind two NATs: a neighbour is told the router's, too
+/// (R6081-5.3.3-07, R6081-5.6.4.1-01).
 #[test]
 fn a_router_that_has_restarted_is_asked_again() {
     let stage = Stage::new();
-    let client = stage.client(&["--igd"]);
+    let client = stage.client(&["--igd", "--no-local-discovery"]);
     until_mapped(&client);
     let port = client.status().port;
     stage.home.change_mappings().unwrap();
@@ -218,6 +220,22 @@ fn a_router_that_has_restarted_is_asked_again() {
     client.until(SECOND * 20, "two mappings", |status| {
         nested(status) == Some(true)
     });
+
+    let anna = stage.home.host("anna").unwrap();
+    let anna = stage.world.client(&anna, &["--no-local-discovery"]);
+    let neighbour = anna.address();
+    let server = &stage.world.server;
+    let capture = Capture::start(server.namespace(), server.interface()).unwrap();
+    // Whether it is answered does not matter.
+    let _ = ping(&stage.alice, neighbour, 1, SECOND);
+    let [high, low] = port.to_be_bytes();
+    let mapping = [44, 128, 0, 1, high, low];
+    let tells = |payload: &[u8]| payload.windows(6).any(|part| part == mapping);
+    capture
+        .wait_for(SECOND * 5, "a bubble with the router's mapping", |frame| {
+            frame.udp().is_some_and(|datagram| tells(datagram.payload))
+        })
+        .unwrap();
 }
 
 /// R6081-5.3.3-03: a router that maps no ports, and one that answers nothing, delay the client by 1.5 s at most.
