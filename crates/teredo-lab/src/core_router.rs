@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Attempt, LabError};
+use crate::igd::is_external;
 use crate::link::NextHop;
 use crate::namespace::Namespace;
 use crate::netlink::{Interface, NetlinkSocket};
@@ -151,10 +152,13 @@ impl Core {
     }
 }
 
-/// Whether an address lies in the networks of documentation (RFC 5737, RFC 3849) and can be a host's.
+/// Whether an address lies in the networks of documentation (RFC 5737, RFC 3849) or in the one for Internet Gateway
+/// Devices, and can be a host's.
 fn is_routed(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(ip) => ip.is_documentation() && !matches!(ip.octets()[3], 0 | 255),
+        IpAddr::V4(ip) => {
+            is_external(ip) || ip.is_documentation() && !matches!(ip.octets()[3], 0 | 255)
+        }
         IpAddr::V6(ip) => ip.segments()[..2] == [0x2001, 0xdb8],
     }
 }

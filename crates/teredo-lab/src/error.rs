@@ -1,7 +1,7 @@
 //! Errors of building and changing an internet.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Why an internet could not be built or changed.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +34,8 @@ pub enum LabError {
     NameTaken(String),
     /// An address outside the networks that the lab routes.
     #[error(
-        "{0} is not routed in the lab: use 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 or \
-         2001:db8::/32"
+        "{0} is not routed in the lab: use 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, \
+         2001:db8::/32 or, for Internet Gateway Devices, 44.128.0.0/24"
     )]
     NotRouted(IpAddr),
     /// An address that another host, a home or the core has.
@@ -44,6 +44,19 @@ pub enum LabError {
     /// An address that does not lie in the home network, or that its router has.
     #[error("{0} is no address for a host of this home")]
     NotInHome(IpAddr),
+    /// A program of another package does not run on a router.
+    #[error("could not start {program}, of Debian's package {package}: {reason}")]
+    Daemon {
+        /// Its name.
+        program: &'static str,
+        /// The package that has it.
+        package: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// An Internet Gateway Device with an address that its daemon takes for a private one.
+    #[error("{0} is no address for an Internet Gateway Device: 44.128.0.1 to 44.128.0.254 are")]
+    NotExternal(Ipv4Addr),
     /// More hosts or homes than addresses.
     #[error("no address is left in {0}")]
     Full(&'static str),

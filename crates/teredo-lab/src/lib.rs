@@ -68,6 +68,7 @@ mod core_router;
 mod error;
 mod home;
 mod host;
+mod igd;
 mod internet;
 mod link;
 mod namespace;
@@ -81,19 +82,22 @@ mod process;
 mod receive;
 mod router;
 mod ruleset;
+mod user_space;
 mod wait;
 
 pub use capture::{Capture, Frame, UdpDatagram};
 pub use error::LabError;
 pub use home::Home;
 pub use host::Host;
+pub use igd::Igd;
 pub use internet::Internet;
 pub use namespace::Namespace;
-pub use nat::{NatKind, UnknownNatKind};
+pub use nat::{HomeNat, NatKind, UnknownNatKind};
 pub use pcap::LinkType;
 pub use ping::{Replies, ping};
 pub use process::{Process, ProcessError};
 pub use receive::Receive;
+pub use user_space::{Discard, DiscardReason, Discards, Side};
 pub use wait::{TimedOut, until};
 
 #[cfg(doctest)]

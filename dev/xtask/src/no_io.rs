@@ -1,4 +1,5 @@
-//! Checks that the protocol, the simulator and the reader of captures do no I/O, read no clock and draw no random numbers.
+//! Checks that the protocol, the NATs, the simulator and the reader of captures do no I/O, read no clock and draw no random
+//! numbers.
 //!
 //! There are three checks: a list of the crates that they may depend on; the `clippy.toml` in their folders, which
 //! forbids those parts of the standard library; and, if rustup has the target, a build for wasm32-unknown-unknown, for
@@ -12,7 +13,7 @@ use crate::command::{capture, cargo, run, rustc, say};
 use crate::tree;
 
 /// The crates without I/O.
-pub(crate) const PURE: &[&str] = &["teredo", "teredo-sim", "teredo-trace"];
+pub(crate) const PURE: &[&str] = &["teredo", "teredo-nat", "teredo-sim", "teredo-trace"];
 
 /// The crates that they may depend on, directly or not: arithmetic, macros, packets and capture files in memory (etherparse,
 /// pcap-parser), words for numbers and colours (humantime, anstyle), serde, and each other.
@@ -48,6 +49,7 @@ const ALLOWED: &[&str] = &[
     "siphasher",
     "syn",
     "teredo",
+    "teredo-nat",
     "teredo-sim",
     "teredo-trace",
     "thiserror",
@@ -107,6 +109,8 @@ pub(crate) fn check() -> Result<()> {
             WASM,
             "-p",
             "teredo",
+            "-p",
+            "teredo-nat",
             "-p",
             "teredo-sim",
             "-p",

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
-use teredo_lab::{Home, Host, Internet, Process};
+use teredo_lab::{Home, HomeNat, Host, Internet, NatKind, Process};
 
+use super::diagram::Recorder;
 use super::{Nats, ruleset};
 
 pub(super) const SERVER: [Ipv4Addr; 2] =
     [Ipv4Addr::new(192, 0, 2, 45), Ipv4Addr::new(192, 0, 2, 46)];
-const ALICE_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-const BOB_PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+/// Alice's, of an ordinary router and of an Internet Gateway Device.
+const ALICE_PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(44, 128, 0, 1)];
+const BOB_PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(44, 128, 0, 2)];
 /// How long the set's element outlives alice's agent: short, to keep the lab short.
 pub(super) const LEASE: Duration = Duration::from_secs(2);
 /// The UDP port that alice lets in through the tunnel.
@@ -36,18 +38,41 @@ pub(super) struct Network {
     pub(super) bob_address: Option<Ipv6Addr>,
 }
 
+impl Nats {
+    /// The public address of alice's router.
+    pub(super) fn alice_public(self) -> Ipv4Addr {
+        of_router(self.alice, ALICE_PUBLIC)
+    }
+
+    /// The public address of bob's router.
+    pub(super) fn bob_public(self) -> Ipv4Addr {
+        of_router(self.bob, BOB_PUBLIC)
+    }
+}
+
+fn of_router(nat: HomeNat, [ordinary, igd]: [Ipv4Addr; 2]) -> Ipv4Addr {
+    match nat.is(NatKind::Igd) {
+        true => igd,
+        false => ordinary,
+    }
+}
+
 impl Network {
-    pub(super) fn build(nats: Nats) -> anyhow::Result<Self> {
+    pub(super) fn build(nats: Nats, recorder: Option<&mut Recorder>) -> anyhow::Result<Self> {
         let internet = Internet::new()?;
         let server = internet.host("server", &SERVER)?;
-        let alices = internet.home("alices", nats.alice, ALICE_PUBLIC)?;
-        let bobs = internet.home("bobs", nats.bob, BOB_PUBLIC)?;
+        let alices = internet.home("alices", nats.alice, nats.alice_public())?;
+        let bobs = internet.home("bobs", nats.bob, nats.bob_public())?;
         let (alice, bob) = (alices.host("alice")?, bobs.host("bob")?);
         let folder = tempfile::Builder::new()
             .prefix("teredo-lab.")
             .tempdir()
             .context("cannot create a folder for the sockets")?;
         ruleset::load(&alice)?;
+        if let Some(recorder) = recorder {
+            let homes = [(&alices, &alice), (&bobs, &bob)];
+            recorder.watch(&internet, &server, homes)?;
+        }
         Ok(Self {
             alice_client: None,
             alice_agent: None,

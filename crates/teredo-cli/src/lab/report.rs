@@ -1,5 +1,6 @@
 //! The report: a block of text per step for people, a line of JSON for programs.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
@@ -112,10 +113,10 @@ impl Reporter {
                 nats.alice, nats.bob
             ),
             String::new(),
-            "  alice 192.168.1.2 ── NAT 198.51.100.1 ──┐".to_owned(),
+            format!("  alice 192.168.1.2 ── NAT {:<12} ──┐", nats.alice_public()),
             "                                          ├── server 192.0.2.45, 192.0.2.46"
                 .to_owned(),
-            "  bob   192.168.2.2 ── NAT 203.0.113.1 ───┘".to_owned(),
+            format!("  bob   192.168.2.2 ── NAT {:<12} ──┘", nats.bob_public()),
             String::new(),
         ] {
             self.output.line(line)?;
@@ -191,15 +192,23 @@ impl Reporter {
     }
 
     /// The last line.
-    pub(super) fn close(&mut self) -> Result<(), Failure> {
+    pub(super) fn close(&mut self, diagram: Option<&Path>) -> Result<(), Failure> {
         let took = self.began.elapsed();
         if self.json {
-            return self.output.json(&json!({
+            let mut verdict = json!({
                 "schema": SCHEMA, "steps": self.steps, "failed": self.failed, "ok": self.failed == 0,
                 "took_ms": milliseconds(took),
-            }));
+            });
+            if let Some(path) = diagram {
+                verdict["diagram"] = path.to_string_lossy().into();
+            }
+            return self.output.json(&verdict);
         }
         self.output.line("")?;
+        if let Some(path) = diagram {
+            self.output
+                .line(format_args!("the exchange is drawn in {}", path.display()))?;
+        }
         let verdict = if self.failed == 0 {
             format!(
                 "{OK}all {} steps passed{OK:#} in {:.1} s",

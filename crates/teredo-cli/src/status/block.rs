@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
-use teredo_notify::types::{Counters, FirewallStatus, Phase, Role, Status};
+use teredo_notify::types::{Counters, FirewallStatus, GatewayStatus, Phase, Role, Status};
 
 use super::rate::Rates;
 use crate::text::{bytes, plain, span};
@@ -85,8 +85,14 @@ impl<'a> Block<'a> {
             rows.push(("Address", address.to_string()));
         }
         rows.push(("Local port", self.port()));
+        if status.random_ports > 0 {
+            rows.push(("Random ports", format!("{} open", status.random_ports)));
+        }
         if let Some(nat) = &status.nat {
             rows.push(("NAT", nat_in_words(nat, status)));
+        }
+        if let Some(gateway) = status.gateway.as_ref().and_then(router_in_words) {
+            rows.push(("Router", gateway));
         }
         if let Some(refresh) = status.refresh_ms {
             rows.push((
@@ -113,7 +119,7 @@ impl<'a> Block<'a> {
         for (index, gate) in status.firewall.iter().enumerate() {
             rows.push((
                 if index == 0 { "Firewall" } else { "" },
-                firewall(gate, status.sequence),
+                firewall(gate, status),
             ));
         }
         rows
@@ -218,7 +224,8 @@ impl<'a> Block<'a> {
     }
 }
 
-fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
+fn firewall(gate: &FirewallStatus, status: &Status) -> String {
+    let sequence = status.sequence;
     let name = plain(gate.command.as_deref().unwrap_or("subscriber"));
     let pid = gate
         .pid
@@ -245,7 +252,14 @@ fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
         .backend
         .as_deref()
         .map_or_else(String::new, |backend| format!(", by {}", plain(backend)));
-    format!("{name}{pid} {sync}{missed}{backend}")
+    // A client alone has some, and another trouble says more.
+    let random = match &gate.random_trouble {
+        Some(reason) if status.role == Role::Client && gate.trouble.is_none() => {
+            format!(", no random ports: {}", plain(reason))
+        }
+        _ => String::new(),
+    };
+    format!("{name}{pid} {sync}{missed}{backend}{random}")
 }
 
 /// The kind of NAT, and its effect on this host.
@@ -263,6 +277,28 @@ fn nat_in_words(nat: &str, status: &Status) -> String {
              this program; others are not",
         ),
         (other, _) => plain(other),
+    }
+}
+
+/// The mapping that the router gave, or why there is none.
+fn router_in_words(gateway: &GatewayStatus) -> Option<String> {
+    let reason = || plain(gateway.reason.as_deref().unwrap_or("no answer"));
+    let protocol = match gateway.protocol.as_deref() {
+        Some("pcp") => "PCP",
+        Some("nat-pmp") => "NAT-PMP",
+        _ => "UPnP",
+    };
+    match (gateway.state.as_str(), gateway.external) {
+        ("mapped", Some(external)) => {
+            let nested = match gateway.nested {
+                Some(true) => ", behind another NAT",
+                _ => "",
+            };
+            Some(format!("mapped to {external} by {protocol}{nested}"))
+        }
+        ("asking", _) => Some(String::from("asking for the port")),
+        ("refused", _) => Some(format!("not mapped: {}", reason())),
+        _ => None,
     }
 }
 

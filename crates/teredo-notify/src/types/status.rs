@@ -44,6 +44,8 @@ pub struct Status {
     pub uptime_ms: u64,
     /// The UDP port in use; 0: none.
     pub port: u16,
+    /// How many random ports are open besides it (RFC 6081 §3.3 and §3.4).
+    pub random_ports: u64,
     /// The UDP port in the configuration; none: the system chooses.
     pub configured_port: Option<u16>,
     /// The number of the port's state; the `sequence` of the last port event.
@@ -64,6 +66,8 @@ pub struct Status {
     pub nat: Option<String>,
     /// How that NAT behaves, as far as the client has seen it.
     pub nat_behaviour: Option<NatBehaviour>,
+    /// The mapping that the client asks the router for; none: it asks for none.
+    pub gateway: Option<GatewayStatus>,
     /// The interval of the mapping's refreshes, in milliseconds.
     pub refresh_ms: Option<u64>,
     /// The table of peers.
@@ -101,6 +105,7 @@ impl Default for Status {
             since: None,
             uptime_ms: 0,
             port: 0,
+            random_ports: 0,
             configured_port: None,
             sequence: 0,
             address: None,
@@ -111,6 +116,7 @@ impl Default for Status {
             mapped: None,
             nat: None,
             nat_behaviour: None,
+            gateway: None,
             refresh_ms: None,
             peers: Peers::default(),
             counters: Counters::default(),
@@ -257,6 +263,26 @@ impl NatBehaviour {
     }
 }
 
+/// The mapping that a client asks its router for (RFC 6081 §5.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GatewayStatus {
+    /// `idle`, `asking`, `mapped` or `refused`.
+    pub state: String,
+    /// The protocol that gave the mapping: `pcp`, `nat-pmp` or `upnp`.
+    pub protocol: Option<String>,
+    /// The router.
+    pub router: Option<Ipv4Addr>,
+    /// The end outside.
+    pub external: Option<SocketAddrV4>,
+    /// The mapping's lifetime in seconds, which renewals extend; none: until it is taken back.
+    pub lifetime: Option<u64>,
+    /// Whether the server sees another mapping: behind the router is another NAT.
+    pub nested: Option<bool>,
+    /// Why there is no mapping.
+    pub reason: Option<String>,
+}
+
 /// A destination that a server's limits refuse.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Limited {
@@ -316,4 +342,6 @@ pub struct FirewallStatus {
     pub protects: Vec<String>,
     /// The program by which it opens the port, such as firewalld; none: it does so itself.
     pub backend: Option<String>,
+    /// Why it opens no random ports, so that the client does without; none: it opens them.
+    pub random_trouble: Option<String>,
 }

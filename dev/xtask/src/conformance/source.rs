@@ -20,6 +20,7 @@ const AROUND: &[&str] = &[
     "crates/teredo-cli/src/lab",
     "crates/teredo-cli/src/lab.rs",
     "crates/teredo-lab",
+    "crates/teredo-nat",
     "dev/sim",
     "dev/fuzz",
 ];

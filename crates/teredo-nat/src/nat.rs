@@ -32,7 +32,7 @@ pub use self::behaviour::{
 use self::bindings::{Binding, Bindings, Key, Place};
 use self::igd::Grant;
 pub use self::igd::{Igd, IgdFailure};
-use crate::random::Stream;
+use crate::stream::Stream;
 use crate::table::Table;
 
 /// How long a router keeps an unanswered connection of its own (`nf_conntrack_udp_timeout`).
@@ -61,7 +61,7 @@ pub enum Refusal {
 ///
 /// ```
 /// use teredo::Instant;
-/// use teredo_sim::{Nat, NatBehaviour, Refusal};
+/// use teredo_nat::{Nat, NatBehaviour, Refusal};
 ///
 /// let mut nat = Nat::new(NatBehaviour::restricted(), [203, 0, 113, 1].into(), 0);
 /// let (host, server, stranger) =
@@ -98,11 +98,8 @@ impl Nat {
         Self::with_stream(behaviour, external, Stream::new(seed, 0))
     }
 
-    pub(crate) fn with_stream(
-        behaviour: NatBehaviour,
-        external: Ipv4Addr,
-        mut random: Stream,
-    ) -> Self {
+    /// As [`new`](Self::new), with a stream of random numbers instead of the seed.
+    pub fn with_stream(behaviour: NatBehaviour, external: Ipv4Addr, mut random: Stream) -> Self {
         let size = u64::from(behaviour.range.size());
         let next_port = nth_port(behaviour.range, random.below(size.min(20_000)));
         Self {
@@ -120,7 +117,7 @@ impl Nat {
 
     /// Replaces the external addresses after the first, which [`NatBehaviour::addresses`] gave, and forgets all
     /// mappings.
-    pub(crate) fn set_pool(&mut self, others: &[Ipv4Addr]) {
+    pub fn set_pool(&mut self, others: &[Ipv4Addr]) {
         self.others = others.into();
         self.forget();
     }
@@ -154,7 +151,7 @@ impl Nat {
     }
 
     /// Changes the external addresses and forgets all mappings, as after a forced reconnection.
-    pub(crate) fn renumber(&mut self, external: Ipv4Addr) {
+    pub fn renumber(&mut self, external: Ipv4Addr) {
         self.external = external;
         self.others = others(&self.behaviour, external);
         self.bindings.move_to(external);

@@ -95,7 +95,7 @@ impl PortRange {
 ///
 /// ```
 /// use std::time::Duration;
-/// use teredo_sim::{NatBehaviour, PortAssignment};
+/// use teredo_nat::{NatBehaviour, PortAssignment};
 ///
 /// let shabby = NatBehaviour {
 ///     lifetime: Duration::from_secs(25),
@@ -120,8 +120,8 @@ pub struct NatBehaviour {
     pub parity: bool,
     /// The external ports.
     pub range: PortRange,
-    /// How many external addresses the NAT has, from 1: in [`World::add_nat`](crate::World::add_nat), the given address
-    /// and those of the same number in the next /24 networks.
+    /// How many external addresses the NAT has, from 1: the given address and those of the same number in the next /24
+    /// networks, unless [`Nat::set_pool`](super::Nat::set_pool) gives others.
     pub addresses: u8,
     /// Which external address a mapping gets.
     pub pooling: Pooling,

@@ -34,7 +34,7 @@ fn a_range_from_above_to_below_is_empty() {
         table.insert(key, ());
         assert_eq!(table.range(10, 5).count(), 0);
     }
-    assert!(matches!(table, Table::Many(_)));
+    assert!(matches!(table.0, Entries::Many(_)));
     table.clear();
     assert_eq!(table.len(), 0);
 }
