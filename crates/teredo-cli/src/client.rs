@@ -7,6 +7,8 @@
 //! ```
 
 mod legacy;
+#[cfg(feature = "igd")]
+mod mapping;
 mod memory;
 pub(crate) mod secrets;
 
@@ -271,6 +273,11 @@ fn builder(setup: &Setup) -> ClientBuilder {
     }
     if let Some(port) = settings.port {
         builder = builder.port(port);
+    }
+    #[cfg(feature = "igd")]
+    {
+        let store = Box::new(mapping::MappingFile::new(&settings.interface));
+        builder = builder.gateway(settings.igd, store);
     }
     builder
         .keys(keys.clone())

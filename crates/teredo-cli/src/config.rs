@@ -96,6 +96,7 @@ pub(crate) struct ClientSection {
     pub(crate) determine_refresh: Option<bool>,
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) nat_traversal: Option<NatTraversal>,
+    pub(crate) igd: Option<bool>,
     pub(crate) native_ipv6: Option<NativePolicy>,
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) offload: Option<Offload>,

@@ -2,6 +2,8 @@
 
 mod account;
 mod builder;
+#[cfg_attr(not(feature = "igd"), path = "client/no_gateway.rs")]
+mod gateway;
 mod path;
 mod predecessor;
 mod run;
@@ -17,7 +19,7 @@ use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
 use teredo_tunnel::client::{ClientHandle, ClientPathStatus};
 use teredo_tunnel::port::{ChangeError, PortChange};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::run::Input;
 use crate::start::Running;
@@ -147,10 +149,15 @@ impl Client {
     }
 
     /// Ends the client and leaves interface, address and port as they are, for a client that takes them over. Nothing is
-    /// announced: the port is still in use.
+    /// announced: the port is still in use. Only the router's mapping is taken back.
     ///
     /// Without other descriptors of interface and port this is an end like any other, but nobody hears of it.
     pub async fn leave(self) {
+        let (reply, taken_back) = oneshot::channel();
+        // If the control loop has ended, its gateway has.
+        if self.inputs.send(Input::Leaving(reply)).is_ok() {
+            let _ = taken_back.await;
+        }
         self.handle.leave();
         self.running.abandon().await;
         // Joins the data path's thread.

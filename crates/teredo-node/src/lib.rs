@@ -49,6 +49,8 @@ pub use protection::Protection;
 pub use relay::{DEFAULT_RELAY_PORT, PreparedRelay, Relay, RelayBuilder};
 pub use start::{RunError, StartError, retry_briefly};
 
+#[cfg(feature = "igd")]
+pub use teredo_gateway;
 pub use {teredo, teredo_notify, teredo_tunnel};
 
 #[cfg(doc)]

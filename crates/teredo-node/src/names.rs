@@ -130,6 +130,11 @@ impl Resolution {
         }
     }
 
+    /// Each server.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = ServerAddress> {
+        self.servers.iter().map(|(server, _)| *server)
+    }
+
     /// Each server with its name.
     pub(crate) fn named(&self) -> impl Iterator<Item = (ServerAddress, &str)> {
         let servers = self.servers.iter();

@@ -7,7 +7,7 @@ mod path_mtu;
 mod route;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use teredo::wire::PORT;
 
@@ -17,6 +17,18 @@ pub use interface::{
 };
 pub use monitor::{Attached, NativeIpv6, NetworkChange, NetworkMonitor};
 pub use path_mtu::path_limit;
+
+/// The router that datagrams from `source` to `destination` go to first; none if there is no route, or none by a router.
+///
+/// # Errors
+/// The kernel does not answer.
+pub fn router_to(destination: Ipv4Addr, source: Ipv4Addr) -> io::Result<Option<Ipv4Addr>> {
+    let route = route::RouteLookup::open()?.ipv4_from(destination, source)?;
+    Ok(route.and_then(|route| match route.gateway {
+        Some(IpAddr::V4(router)) => Some(router),
+        Some(IpAddr::V6(_)) | None => None,
+    }))
+}
 
 /// The address that the kernel would send from to `server`: the local address of a socket that is bound to none.
 ///

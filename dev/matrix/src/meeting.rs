@@ -112,6 +112,10 @@ fn attach(
         link.delay = DELAY;
     }
     link.loss = loss;
+    // RFC 6081 §5.3.3: before the qualification, and whether or not it helps.
+    if mode != NatTraversal::Rfc4380 {
+        let _ = world.ask_gateway(client);
+    }
     world.start(client, &[SERVER]);
     client
 }

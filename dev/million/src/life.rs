@@ -17,8 +17,6 @@ use crate::region::Region;
 const NOTICE: Duration = Duration::from_secs(60);
 /// A client is back so long after its servers are: it waits at most 300 s between two attempts.
 const RETURN: Duration = Duration::from_secs(600);
-/// All clients have come by then, at the latest.
-const ARRIVAL: Duration = Duration::from_secs(600);
 /// How often the clients are counted.
 const CENSUS: Duration = Duration::from_secs(3_600);
 
@@ -88,7 +86,7 @@ impl Chances {
 impl Region {
     pub(crate) fn begin(&mut self) {
         let clients = self.clients.len();
-        let arrival = ARRIVAL.min(self.plan.length / 6);
+        let arrival = self.plan.arrival();
         for client in 0..clients {
             let at = arrival.mul_f64(client as f64 / clients as f64);
             self.tasks.push(Instant::default() + at, Task::Join(client));

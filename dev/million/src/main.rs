@@ -41,6 +41,13 @@ struct Arguments {
 /// How often progress is shown.
 const SHOWN: Duration = Duration::from_secs(1);
 
+/// What was shown, and when all clients had come, by the clock of the machine and by the virtual one.
+#[derive(Default)]
+struct Clock {
+    shown: Option<Instant>,
+    settled: Option<(Instant, Duration)>,
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let length = Duration::try_from_secs_f64(arguments.hours * 3_600.0)
@@ -55,28 +62,36 @@ fn main() -> Result<()> {
         seed: arguments.seed,
     };
     let began = Instant::now();
-    let last = Mutex::new(began);
+    let clock = Mutex::new(Clock::default());
     let shows = stderr().is_terminal();
-    let mut report = run(
-        &plan,
-        usize::from(arguments.threads),
-        |progress: Progress| {
-            let Ok(mut last) = last.lock() else { return };
-            if shows && last.elapsed() >= SHOWN {
-                *last = Instant::now();
-                let hours = progress.now.as_secs_f64() / 3_600.0;
-                let faster = progress.now.as_secs_f64() / began.elapsed().as_secs_f64();
-                eprint!(
-                    "\r{hours:.3} of {} h, {faster:.1} times real time ",
-                    arguments.hours
-                );
-            }
-        },
-    );
+    let progress = |progress: Progress| {
+        let Ok(mut clock) = clock.lock() else { return };
+        if clock.settled.is_none() && progress.now >= plan.arrival() {
+            clock.settled = Some((Instant::now(), progress.now));
+        }
+        if shows && clock.shown.is_none_or(|shown| shown.elapsed() >= SHOWN) {
+            clock.shown = Some(Instant::now());
+            let hours = progress.now.as_secs_f64() / 3_600.0;
+            let faster = progress.now.as_secs_f64() / began.elapsed().as_secs_f64();
+            eprint!(
+                "\r{hours:.3} of {} h, {faster:.1} times real time ",
+                arguments.hours
+            );
+        }
+    };
+    let mut report = run(&plan, usize::from(arguments.threads), progress);
     if shows {
         eprintln!();
     }
     report.seconds = began.elapsed().as_secs_f64();
+    if let Ok(Clock {
+        settled: Some((since, virtually)),
+        ..
+    }) = clock.into_inner()
+    {
+        let passed = (plan.length - virtually).as_secs_f64();
+        report.steady_real_time = passed / since.elapsed().as_secs_f64();
+    }
     report.memory_bytes = most_memory()?;
     if let Some(path) = &arguments.page {
         fs::write(path, page(&report, &arguments.caption))

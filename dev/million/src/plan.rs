@@ -39,6 +39,11 @@ const NATS: [&str; 10] = [
 ];
 
 impl Plan {
+    /// How long it takes until all clients have come: ten minutes, or a sixth of a shorter run.
+    pub fn arrival(&self) -> Duration {
+        Duration::from_secs(600).min(self.length / 6)
+    }
+
     /// The clients of a region.
     pub(crate) fn clients_of(&self, region: usize) -> usize {
         self.clients / REGIONS + usize::from(region < self.clients % REGIONS)

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use teredo::relay::Served;
 use teredo::{ClientConfig, Instant, RelayConfig};
@@ -13,6 +14,9 @@ use crate::life::{Chances, Events, Health, Life, Task};
 use crate::plan::{CROSSING, Plan, REGIONS, region_of, region_of_native};
 use crate::report::Contacts;
 use crate::watch::{Watch, Witness};
+
+/// From a client to the servers and relays of its region, one way.
+const WAY: Duration = Duration::from_millis(20);
 
 /// What leaves a region, by destination.
 type Departures = [Vec<Crossing>; REGIONS];
@@ -65,7 +69,8 @@ impl Region {
         let departures = Rc::new(RefCell::new(Departures::default()));
         let border = add_border(&mut world, &departures);
         for server in 0..plan.servers() {
-            world.add_server(Plan::server(number, server));
+            let server = world.add_server(Plan::server(number, server));
+            world.link_mut(server).delay = Duration::ZERO;
         }
         for relay in 0..plan.relays() {
             add_relay(&mut world, number, relay);
@@ -76,9 +81,13 @@ impl Region {
                 Plan::nat(number, client).behaviour,
                 plan.external(number, client, 0),
             );
+            // All of the way is the link of the NAT, so a datagram waits once in each direction.
+            world.nat_link_mut(nat).delay = WAY;
             nats.push(nat);
             let config = ClientConfig::default();
-            clients.push(world.add_idle_client(nat, Plan::inside(client), config));
+            let client = world.add_idle_client(nat, Plan::inside(client), config);
+            world.link_mut(client).delay = Duration::ZERO;
+            clients.push(client);
         }
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut region = Self {
@@ -206,7 +215,7 @@ fn add_border(world: &mut World, departures: &Rc<RefCell<Departures>>) -> RawId 
         }
     });
     // What arrives is gone at once, and the crossing takes its time.
-    world.link_mut(border).delay = std::time::Duration::ZERO;
+    world.link_mut(border).delay = Duration::ZERO;
     world.set_default_route(border);
     border
 }
@@ -220,6 +229,7 @@ fn add_relay(world: &mut World, region: usize, number: usize) {
         ..RelayConfig::new(service, Served::Networks(Vec::new()))
     };
     let relay = world.add_relay(Network::Internet, service, config);
+    world.link_mut(relay).delay = Duration::ZERO;
     let host = world.add_responder(Network::Internet, &[], |arrival, outbox| {
         if let Arrival::Native(bytes) = arrival
             && let Some(reply) = packet::echo_reply(bytes)

@@ -54,6 +54,8 @@ pub struct Report {
     pub described: Vec<String>,
     /// The time that the run took, in seconds; 0 if it was not measured.
     pub seconds: f64,
+    /// How much faster than the time of the clocks it ran once all clients had come; 0 if it was not measured.
+    pub steady_real_time: f64,
     /// The most memory that the process had, in bytes; 0 if it was not measured.
     pub memory_bytes: u64,
 }
@@ -171,6 +173,7 @@ impl Report {
             breaches,
             described,
             seconds: 0.0,
+            steady_real_time: 0.0,
             memory_bytes: 0,
         }
     }
@@ -204,8 +207,13 @@ pub fn table(report: &Report) -> String {
         ("threads", report.threads.to_string()),
         ("hash", format!("`{}`, seed {}", report.hash, report.seed)),
         (
-            "time, times real time",
-            format!("{:.0} s, {:.1}", report.seconds, report.real_time()),
+            "time, times real time; once all clients have come",
+            format!(
+                "{:.0} s, {:.1}; {:.1}",
+                report.seconds,
+                report.real_time(),
+                report.steady_real_time
+            ),
         ),
         (
             "memory",

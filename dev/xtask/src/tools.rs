@@ -58,6 +58,12 @@ pub(crate) const TEST: &[Tool] = &[
         service: None,
     },
     Tool {
+        program: "miniupnpd",
+        package: "miniupnpd-nftables",
+        purpose: "a router that maps ports on request",
+        service: Some("miniupnpd.service"),
+    },
+    Tool {
         program: "tshark",
         package: "tshark",
         purpose: "dissects the packets independently",

@@ -64,6 +64,9 @@ pub(crate) struct ClientArgs {
     /// How to get through NATs: rfc6081, or rfc4380 for a client that has no address behind a symmetric NAT [default: rfc6081]
     #[arg(long, value_name = "WAY", value_parser = value::nat_traversal())]
     pub(crate) nat_traversal: Option<NatTraversal>,
+    /// Ask the router for the port by PCP, NAT-PMP or UPnP, so that what new peers send comes in (RFC 6081 §5.3)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) igd: Option<bool>,
     /// What to do if the host has native IPv6 [default: dormant]
     #[arg(long, value_name = "WHAT")]
     pub(crate) native_ipv6: Option<NativePolicy>,

@@ -17,7 +17,7 @@ use teredo_tunnel::client::ClientPathStatus;
 
 const SCHEMA: &str = "teredo.state/1";
 /// The longest file that is read.
-const LONGEST: u64 = 16 * 1024;
+pub(super) const LONGEST: u64 = 16 * 1024;
 /// How long a mapping is assumed to last without a client. A NAT keeps one for two minutes at least (RFC 4787 REQ-5),
 /// and a wrong one costs a round trip.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -100,13 +100,9 @@ impl Memory {
 impl MemoryFile {
     /// The file for the client on this interface; `None` without a state folder.
     pub(super) fn new(interface: &str) -> Option<Self> {
-        let folders = std::env::var_os("STATE_DIRECTORY")?;
-        // Several are separated by colons; ours is the first.
-        let folder = std::env::split_paths(&folders).next()?;
-        Some(Self {
-            path: folder.join(format!("client-{interface}.json")),
-            failed: false,
-        })
+        let path = state_folder()?.join(format!("client-{interface}.json"));
+        let failed = false;
+        Some(Self { path, failed })
     }
 
     /// The state that the client before has left, if it was a client of these servers.
@@ -171,7 +167,15 @@ impl Written {
     }
 }
 
-fn replace(path: &Path, memory: &Memory) -> io::Result<()> {
+/// The folder of the state, if the service manager has one for this unit.
+pub(super) fn state_folder() -> Option<PathBuf> {
+    let folders = std::env::var_os("STATE_DIRECTORY")?;
+    // Several are separated by colons; ours is the first.
+    std::env::split_paths(&folders).next()
+}
+
+/// Writes a file, at once or not at all.
+pub(super) fn replace(path: &Path, memory: &impl Serialize) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     // With mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -182,7 +186,7 @@ fn replace(path: &Path, memory: &Memory) -> io::Result<()> {
 }
 
 /// Names this installation; empty if it has no name.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let machine = fs::read_to_string(MACHINE_ID).unwrap_or_default();
     machine.trim().to_owned()
 }

@@ -32,6 +32,7 @@ fn every_key_is_read() {
         refresh_interval = 12
         determine_refresh = true
         nat_traversal = "rfc4380"
+        igd = true
         native_ipv6 = "ignore"
         offload = "off"
 
@@ -103,6 +104,7 @@ fn every_key_is_read() {
     );
     assert_eq!(config.client.determine_refresh, Some(true));
     assert_eq!(config.client.nat_traversal, Some(NatTraversal::Rfc4380));
+    assert_eq!(config.client.igd, Some(true));
     assert_eq!(config.client.native_ipv6, Some(NativePolicy::Ignore));
     assert_eq!(config.client.offload, Some(Offload::Off));
     assert_eq!(config.server.secondary, Some(Ipv4Addr::new(192, 0, 2, 9)));

@@ -176,7 +176,7 @@ pub(crate) mod id {
             "let 'ip daddr 224.0.0.253 udp dport 3544' and 'ip protocol igmp' in";
         FIREWALL_UPNP = "firewall.upnp",
             "whether UPnP needs an exception for UDP 1900 (F-4)",
-            "nothing: this client does not use UPnP";
+            "nothing: the client asks its router first, so the answers pass";
         FIREWALL_ICMPV6 = "firewall.icmpv6",
             "whether ICMPv6 gets in from inside the tunnel (F-5)",
             "let ICMPv6 of the tunnel's interface in";

@@ -76,7 +76,7 @@ fn without_rules(seen: &Seen, reason: &str) -> Vec<Check> {
         unseen(id::FIREWALL_SHADOWED),
         unseen(id::FIREWALL_STALE),
         unseen(id::FIREWALL_DISCOVERY),
-        upnp(),
+        upnp(seen),
         unseen(id::FIREWALL_ICMPV6),
         inside,
         unseen(id::FIREWALL_LEGACY),
@@ -101,7 +101,7 @@ fn with_rules(seen: &Seen, rules: &Rules) -> Vec<Check> {
         shadowed,
         stale(seen, rules, &way),
         discovery(seen, &way),
-        upnp(),
+        upnp(seen),
         icmpv6(seen, rules),
         inside(seen, rules),
         legacy(rules),
@@ -405,11 +405,12 @@ fn discovery(seen: &Seen, way: &Way<'_>) -> Check {
     Check::ok(id, "clients on the same link find this one")
 }
 
-fn upnp() -> Check {
-    Check::ok(
-        id::FIREWALL_UPNP,
-        "this client does not use UPnP, so UDP 1900 needs no exception",
-    )
+fn upnp(seen: &Seen) -> Check {
+    let text = match seen.settings.client.igd {
+        false => "this client does not use UPnP, so UDP 1900 needs no exception",
+        true => "this client asks its router first, so the answers need no exception",
+    };
+    Check::ok(id::FIREWALL_UPNP, text)
 }
 
 fn legacy(rules: &Rules) -> Check {

@@ -114,6 +114,13 @@ pub(super) const WORDS: &[Word] = &[
         "restart an agent of an earlier version; a program that only watches the port should not gate (TEREDO_GATE=0)",
     ),
     word(
+        "router",
+        "line",
+        "the mapping that the router gave on request, by PCP, NAT-PMP or UPnP ('igd'). Behind another NAT, the world sees \
+         another one, and only neighbours use this",
+        "if it is not mapped, allow UPnP or PCP in the router's settings, or leave 'igd' off: the client works without",
+    ),
+    word(
         "refresh",
         "line",
         "how often the client talks to its server at least, which keeps the NAT's mapping",

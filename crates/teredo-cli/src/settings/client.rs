@@ -48,6 +48,8 @@ pub(crate) struct ClientSettings {
     pub(crate) determine_refresh: bool,
     /// How to get through NATs.
     pub(crate) nat_traversal: NatTraversal,
+    /// Asks the router for a mapping of the service port (RFC 6081 §5.3).
+    pub(crate) igd: bool,
     /// What to do if the host has native IPv6 (RFC 4380 §5.5).
     pub(crate) native_ipv6: NativePolicy,
     pub(crate) offload: Offload,
@@ -69,6 +71,13 @@ impl ClientSettings {
         if settings.servers.is_empty() {
             return Err(Failure::new(Exit::Usage, "a client needs a server")
                 .hint("use --server HOST, or set 'servers' under [client] in the configuration"));
+        }
+        if settings.igd && cfg!(not(feature = "igd")) {
+            return Err(
+                Failure::new(Exit::Usage, "this program asks no router for a port")
+                    .because("it was built without the feature 'igd'")
+                    .hint("remove 'igd' from the configuration"),
+            );
         }
         Ok(settings)
     }
@@ -112,6 +121,8 @@ impl ClientSettings {
                 .nat_traversal
                 .or(section.nat_traversal)
                 .unwrap_or_default(),
+            // Every program of the network may do the same, so some routers and administrators forbid it.
+            igd: args.igd.or(section.igd).unwrap_or(false),
             // A node with native IPv6 must not be a client (RFC 4380 §5.5).
             native_ipv6: args
                 .native_ipv6

@@ -223,6 +223,7 @@ fn the_command_line_wins_over_the_configuration() {
         refresh_interval: Some(Duration::from_secs(20)),
         determine_refresh: Some(true),
         nat_traversal: Some(NatTraversal::Rfc4380),
+        igd: Some(true),
         native_ipv6: Some(NativePolicy::Dormant),
         offload: Some(Offload::Off),
         metrics: Some("127.0.0.1:9545".parse().expect("an address")),
@@ -256,6 +257,7 @@ fn the_command_line_wins_over_the_configuration() {
             refresh_interval: Duration::from_secs(20),
             determine_refresh: true,
             nat_traversal: NatTraversal::Rfc4380,
+            igd: true,
             native_ipv6: NativePolicy::Ignore,
             offload: Offload::Off,
             group: Some("firewall".into()),
@@ -320,6 +322,7 @@ fn the_defaults_of_optional_features() {
     assert!(settings.local_discovery);
     assert!(!settings.determine_refresh);
     assert_eq!(settings.nat_traversal, NatTraversal::Rfc6081);
+    assert!(!settings.igd);
     assert_eq!(settings.refresh_interval, Duration::from_secs(8));
 }
 

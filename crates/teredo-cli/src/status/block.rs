@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
-use teredo_notify::types::{Counters, FirewallStatus, Phase, Role, Status};
+use teredo_notify::types::{Counters, FirewallStatus, GatewayStatus, Phase, Role, Status};
 
 use super::rate::Rates;
 use crate::text::{bytes, plain, span};
@@ -90,6 +90,9 @@ impl<'a> Block<'a> {
         }
         if let Some(nat) = &status.nat {
             rows.push(("NAT", nat_in_words(nat, status)));
+        }
+        if let Some(gateway) = status.gateway.as_ref().and_then(router_in_words) {
+            rows.push(("Router", gateway));
         }
         if let Some(refresh) = status.refresh_ms {
             rows.push((
@@ -274,6 +277,28 @@ fn nat_in_words(nat: &str, status: &Status) -> String {
              this program; others are not",
         ),
         (other, _) => plain(other),
+    }
+}
+
+/// The mapping that the router gave, or why there is none.
+fn router_in_words(gateway: &GatewayStatus) -> Option<String> {
+    let reason = || plain(gateway.reason.as_deref().unwrap_or("no answer"));
+    let protocol = match gateway.protocol.as_deref() {
+        Some("pcp") => "PCP",
+        Some("nat-pmp") => "NAT-PMP",
+        _ => "UPnP",
+    };
+    match (gateway.state.as_str(), gateway.external) {
+        ("mapped", Some(external)) => {
+            let nested = match gateway.nested {
+                Some(true) => ", behind another NAT",
+                _ => "",
+            };
+            Some(format!("mapped to {external} by {protocol}{nested}"))
+        }
+        ("asking", _) => Some(String::from("asking for the port")),
+        ("refused", _) => Some(format!("not mapped: {}", reason())),
+        _ => None,
     }
 }
 

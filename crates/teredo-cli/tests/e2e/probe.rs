@@ -70,7 +70,7 @@ fn truth(kind: NatKind) -> Value {
     let (mapping, filtering) = match kind {
         NatKind::None | NatKind::Cone => (independent.clone(), independent),
         NatKind::Restricted => (independent, by_address),
-        NatKind::PortRestricted | NatKind::OpenInput => (independent, by_port),
+        NatKind::PortRestricted | NatKind::OpenInput | NatKind::Igd => (independent, by_port),
         _ => (by_port, Value::Null),
     };
     let is_open = matches!(kind, NatKind::None | NatKind::Cone);

@@ -1,5 +1,7 @@
 //! Random ports (RFC 6081 §5.4): the firewall admits them, and nobody else hears of them.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -53,7 +55,7 @@ fn firewalls_admit_random_ports() {
     nft(&alice_host, DEFAULT_DROP);
     let _agents = [
         world.agent(&alice_host, &["--set", SET]),
-        world.agent(&bob_host, &[]),
+        world.agent(&bob_host, &["--allow-inbound", "7000/tcp"]),
     ];
     let clients = [&alice_host, &bob_host].map(|host| world.client(host, &["--port", PORT]));
     for client in &clients {
@@ -81,6 +83,12 @@ fn firewalls_admit_random_ports() {
         let random = random_ports(host, set);
         assert!(random.len() == 1 && random[0] >= 49_152, "{random:?}");
     }
+    // In trains, in both directions.
+    transfer(&alice_host, &bob_host, to);
+    assert_eq!(
+        (alice.status().random_ports, bob.status().random_ports),
+        (1, 1)
+    );
     assert_eq!(counted(&alice_host, "dropped_out"), dropped);
     let random = random_ports(&alice_host, SET)[0];
     let from_random = capture.frames().iter().any(|frame| {
@@ -105,6 +113,40 @@ fn firewalls_admit_random_ports() {
         ports(&alice_host, SET).is_empty()
     });
     assert_eq!(traces(&alice_host)[0], Vec::<String>::new());
+}
+
+/// Sends 4 MiB over TCP, and gets them back.
+fn transfer(from: &Host, to: &Host, address: Ipv6Addr) {
+    const CHUNK: usize = 64 * 1024;
+    const CHUNKS: usize = 64;
+    let listener = to.namespace().run(|| TcpListener::bind((address, 7000)));
+    let listener = listener.unwrap().unwrap();
+    let connect = || TcpStream::connect_timeout(&(address, 7000).into(), SECOND * 5);
+    let mut here = from.namespace().run(connect).unwrap().unwrap();
+    let (mut there, _) = listener.accept().unwrap();
+    for stream in [&here, &there] {
+        stream.set_read_timeout(Some(SECOND * 20)).unwrap();
+        stream.set_write_timeout(Some(SECOND * 20)).unwrap();
+    }
+    let echo = std::thread::spawn(move || {
+        let mut reader = there.try_clone().unwrap();
+        std::io::copy(&mut reader, &mut there).unwrap();
+        there.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut writer = here.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        for number in 0..CHUNKS {
+            writer.write_all(&[number as u8; CHUNK]).unwrap();
+        }
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut received = Vec::new();
+    here.read_to_end(&mut received).unwrap();
+    sender.join().unwrap();
+    echo.join().unwrap();
+    assert_eq!(received.len(), CHUNK * CHUNKS);
+    let mut chunks = received.chunks(CHUNK).enumerate();
+    assert!(chunks.all(|(number, chunk)| chunk.iter().all(|byte| *byte == number as u8)));
 }
 
 /// N-16: a firewall of an earlier version settles the port alone, so the client does without random ports, says so, and is

@@ -39,6 +39,8 @@ pub(super) struct Account {
     pub(super) path_limit: Option<u16>,
     /// Why datagrams do not leave: the kernel's reason.
     pub(super) trouble: Option<String>,
+    /// Whether the servers wait until the router has been asked for a port.
+    pub(super) asks_router: bool,
 }
 
 impl Account {
@@ -70,6 +72,7 @@ impl Account {
             retired_keys: BTreeSet::new(),
             path_limit: None,
             trouble: None,
+            asks_router: false,
         }
     }
 
@@ -133,6 +136,9 @@ impl Account {
         };
         match (reason, &self.resolution.trouble, &self.trouble) {
             (Reason::NoServer, Some(trouble), _) => Some(trouble.clone()),
+            (Reason::NoServer, None, _) if self.asks_router => {
+                Some("asking the router for a port".to_owned())
+            }
             (Reason::NoServer, None, _) => Some("looking the server's address up".to_owned()),
             (Reason::ServerRefused(address) | Reason::ServerDenied(address), _, _) => {
                 match self.name_of(address) {

@@ -16,6 +16,7 @@ use teredo_tunnel::offload::Offload;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::account::Account;
+use super::gateway::{GatewayConfig, GatewayWatch};
 use super::path::PathMonitor;
 use super::predecessor::Predecessor;
 use super::run::{ControlLoop, Input};
@@ -48,6 +49,7 @@ pub struct ClientBuilder {
     protection: Option<Arc<dyn Protection>>,
     predecessor: Predecessor,
     stopped: bool,
+    gateway: GatewayConfig,
 }
 
 /// A client whose interface exists, and which has no port yet: what needs privileges is done.
@@ -79,6 +81,7 @@ impl ClientBuilder {
             protection: None,
             predecessor: Predecessor::default(),
             stopped: false,
+            gateway: GatewayConfig::default(),
         }
     }
 
@@ -180,6 +183,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Asks the router for a mapping of the service port (RFC 6081 §5.3) if `wanted`; not asked by default. `store` keeps the
+    /// mapping for the next process. What it has from the one before is taken back in any case.
+    #[cfg(feature = "igd")]
+    pub fn gateway(mut self, wanted: bool, store: Box<dyn teredo_gateway::MappingStore>) -> Self {
+        self.gateway = GatewayConfig::new(wanted, store);
+        self
+    }
+
     /// Creates the interface and sets it up, which needs CAP_NET_ADMIN. The caller may drop privileges afterwards, all
     /// but CAP_NET_ADMIN for addresses and routes.
     ///
@@ -267,6 +278,9 @@ impl PreparedClient {
         let name = tun.name().to_owned();
         let descriptor = tun.descriptor();
         let resolution = Resolution::without_look_up(&builder.servers);
+        // A client that goes on with an address does not wait for the router.
+        let fresh = builder.predecessor.resumption.is_none();
+        let gateway = GatewayWatch::start(builder.gateway, builder.bind, fresh);
         monitor.follow(resolution.servers.iter().map(|(server, _)| server.primary));
         let mut protocol = builder.protocol.clone();
         let attached = monitor.attached();
@@ -274,11 +288,10 @@ impl PreparedClient {
         let config = ClientPathConfig {
             bind: builder.bind,
             port: builder.port.map(Into::into),
-            servers: resolution
-                .servers
-                .iter()
-                .map(|(server, _)| *server)
-                .collect(),
+            servers: match gateway.holds_servers() {
+                true => Vec::new(),
+                false => resolution.addresses().collect(),
+            },
             keyring: builder.keys.keyring(resolution.named()),
             client: protocol,
             subnets: attached.subnets,
@@ -317,6 +330,7 @@ impl PreparedClient {
             hub: hub.clone(),
             events: events.clone(),
             path: PathMonitor::new(Arc::clone(&handle)),
+            gateway,
             upkeep: Upkeep::on_change(interface),
             monitor,
             resolver: Resolver::start(builder.servers.clone()),

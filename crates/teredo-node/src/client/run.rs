@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::Connectivity;
 use super::account::Account;
+use super::gateway::GatewayWatch;
 use super::path::PathMonitor;
 use crate::control::{Reply, Request, Requests};
 use crate::names::{Resolution, Resolver};
@@ -35,6 +36,8 @@ pub(super) enum Input {
     Status(Box<ClientPathStatus>, oneshot::Sender<Status>),
     /// From the owner.
     Keys(ServerKeys),
+    /// Another client takes over; answered when the router's mapping is taken back.
+    Leaving(oneshot::Sender<()>),
 }
 
 /// The state of the control loop.
@@ -43,6 +46,7 @@ pub(super) struct ControlLoop {
     pub(super) hub: Hub,
     pub(super) events: EventBus,
     pub(super) path: PathMonitor,
+    pub(super) gateway: GatewayWatch,
     pub(super) upkeep: Upkeep,
     pub(super) monitor: NetworkMonitor,
     pub(super) resolver: Resolver,
@@ -68,6 +72,15 @@ impl ControlLoop {
     /// Runs until `end` is dropped or the client ends by itself.
     pub(super) async fn run(mut self, mut end: oneshot::Receiver<()>) -> Result<(), RunError> {
         loop {
+            let server = self.account.resolution.addresses().next();
+            self.gateway.follow(
+                self.hub.snapshot().port,
+                server.map(|server| server.primary),
+            );
+            if let Some(mapping) = self.gateway.new_mapping() {
+                self.handle.set_upnp_mapping(mapping);
+            }
+            self.hold_servers();
             // In random order, so that no input starves the others.
             tokio::select! {
                 _ = &mut end => break,
@@ -82,8 +95,17 @@ impl ControlLoop {
                         let keyring = self.keys.keyring(self.account.resolution.named());
                         self.handle.set_keyring(keyring);
                     }
+                    Some(Input::Leaving(reply)) => {
+                        self.gateway.end().await;
+                        // The owner waits.
+                        let _ = reply.send(());
+                    }
                     Some(Input::Status(path, reply)) => {
                         let mut status = self.account.status(Some(&path), self.max_peers);
+                        status.gateway = self.gateway.status(status.mapped);
+                        if let Some(nat) = &mut status.nat_behaviour {
+                            nat.igd = self.gateway.mapping().is_some();
+                        }
                         status.protected = self
                             .protection
                             .as_ref()
@@ -92,6 +114,7 @@ impl ControlLoop {
                         let _ = reply.send(status);
                     }
                 },
+                () = self.gateway.changed() => {}
                 limit = self.path.measured() => self.path_measured(limit).await,
                 request = Requests::next(&mut self.requests) => self.handle_request(request),
                 () = self.settled.notified() => self.gate_settled(),
@@ -107,6 +130,8 @@ impl ControlLoop {
             });
         }
         tracing::info!("ending");
+        // The router's mapping is of no use from now on, and is taken back meanwhile (R6081-5.3.5-01).
+        let taken_back = self.gateway.end();
         // Subscribers hear of the end before the service is gone (N-11).
         if let Err(error) = self.handle.stop().await {
             tracing::debug!(%error, "there was nothing to stop");
@@ -114,6 +139,7 @@ impl ControlLoop {
         if let Err(error) = self.upkeep.clear_address().await {
             tracing::debug!(%error, "the interface goes with its address");
         }
+        taken_back.await;
         Ok(())
     }
 
@@ -157,6 +183,10 @@ impl ControlLoop {
             } => {
                 self.upkeep.set_address(address).await;
                 let account = &mut self.account;
+                if account.mapped.is_some_and(|before| before != mapped) {
+                    // A router that has restarted has forgotten what it gave, too.
+                    self.gateway.look();
+                }
                 account.set_interface_trouble(self.upkeep.trouble());
                 (account.address, account.mapped) = (Some(address), Some(mapped));
                 if self.upkeep.trouble().is_none() {
@@ -285,9 +315,22 @@ impl ControlLoop {
         if !servers.is_empty() {
             let keyring = self.keys.keyring(self.account.resolution.named());
             self.handle.set_keyring(keyring);
-            self.handle.set_servers(servers);
+            if !self.gateway.holds_servers() {
+                self.handle.set_servers(servers);
+            }
         } else if news {
             self.publish().await;
+        }
+    }
+
+    /// The servers are asked when the router has answered, or has not in time (R6081-5.6.3-01).
+    fn hold_servers(&mut self) {
+        let held = std::mem::replace(&mut self.account.asks_router, self.gateway.holds_servers());
+        if held && !self.account.asks_router {
+            let servers: Vec<_> = self.account.resolution.addresses().collect();
+            if !servers.is_empty() {
+                self.handle.set_servers(servers);
+            }
         }
     }
 
@@ -323,6 +366,7 @@ impl ControlLoop {
         if change.ipv4 {
             // An error of the kernel was about the network before.
             self.account.trouble = None;
+            self.gateway.network_changed();
             self.ask_again();
             self.resolver.nudge();
         } else if change.attached {

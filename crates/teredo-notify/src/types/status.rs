@@ -66,6 +66,8 @@ pub struct Status {
     pub nat: Option<String>,
     /// How that NAT behaves, as far as the client has seen it.
     pub nat_behaviour: Option<NatBehaviour>,
+    /// The mapping that the client asks the router for; none: it asks for none.
+    pub gateway: Option<GatewayStatus>,
     /// The interval of the mapping's refreshes, in milliseconds.
     pub refresh_ms: Option<u64>,
     /// The table of peers.
@@ -114,6 +116,7 @@ impl Default for Status {
             mapped: None,
             nat: None,
             nat_behaviour: None,
+            gateway: None,
             refresh_ms: None,
             peers: Peers::default(),
             counters: Counters::default(),
@@ -258,6 +261,26 @@ impl NatBehaviour {
             igd: false,
         }
     }
+}
+
+/// The mapping that a client asks its router for (RFC 6081 §5.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GatewayStatus {
+    /// `idle`, `asking`, `mapped` or `refused`.
+    pub state: String,
+    /// The protocol that gave the mapping: `pcp`, `nat-pmp` or `upnp`.
+    pub protocol: Option<String>,
+    /// The router.
+    pub router: Option<Ipv4Addr>,
+    /// The end outside.
+    pub external: Option<SocketAddrV4>,
+    /// The mapping's lifetime in seconds, which renewals extend; none: until it is taken back.
+    pub lifetime: Option<u64>,
+    /// Whether the server sees another mapping: behind the router is another NAT.
+    pub nested: Option<bool>,
+    /// Why there is no mapping.
+    pub reason: Option<String>,
 }
 
 /// A destination that a server's limits refuse.

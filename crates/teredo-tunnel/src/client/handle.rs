@@ -1,7 +1,7 @@
 //! The owner's end of a client's data path.
 
 use std::future::Future;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 
@@ -113,6 +113,12 @@ impl ClientHandle {
     /// this one protects.
     pub fn set_delivers(&self, delivers: bool) {
         self.0.send(Command::SetDelivers(delivers));
+    }
+
+    /// Sets the external address that the router has given the service port on request (RFC 6081 §5.3), or `None` if it has
+    /// given none.
+    pub fn set_upnp_mapping(&self, external: Option<SocketAddrV4>) {
+        self.0.send(Command::SetUpnpMapping(external));
     }
 
     /// Moves to another service port, make before break; without a number the kernel chooses.

@@ -40,6 +40,7 @@ pub(super) enum Command {
     ProbePath(Ipv4Addr),
     SetPathLimit(Option<u16>),
     SetDelivers(bool),
+    SetUpnpMapping(Option<SocketAddrV4>),
     Rebind(Option<u16>, Reply),
     Start(Reply),
     Stop(Reply),
@@ -115,6 +116,7 @@ impl Role for ClientRole {
             }
             Command::SetPathLimit(limit) => lane.path.set_path_limit(limit),
             Command::SetDelivers(delivers) => lane.path.set_delivers(delivers),
+            Command::SetUpnpMapping(external) => lane.path.node.set_upnp_mapping(external),
             Command::SetNative(native) => self.set_native(lane, now, native),
             Command::Rebind(port, reply) => self.rebind(lane, now, port, reply),
             Command::Start(reply) => self.start(lane, now, reply),

@@ -83,6 +83,18 @@ impl RouteLookup {
         Ok(parse(&message).map(|route| (route, source)))
     }
 
+    /// The route of packets to `destination` that come from `source`; none if there is no route.
+    pub(super) fn ipv4_from(
+        &self,
+        destination: Ipv4Addr,
+        source: Ipv4Addr,
+    ) -> io::Result<Option<Route>> {
+        let question = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(destination, 32)
+            .source_prefix(source, 32);
+        Ok(self.ask(question.build())?.as_ref().and_then(parse))
+    }
+
     /// The route to `destination`, of packets that come from `source` and leave by `link`, if these are given.
     pub(super) fn ipv6(
         &self,

@@ -184,6 +184,7 @@ fn json() -> Result<String> {
         (STATUS, "Status", "`teredo.status/1`"),
         (STATUS, "Peers", "`peers`"),
         (STATUS, "NatBehaviour", "`nat_behaviour`"),
+        (STATUS, "GatewayStatus", "`gateway`"),
         (STATUS, "Counters", "`counters`"),
         (STATUS, "Lane", "`lanes`, an object for each thread"),
         (

@@ -73,6 +73,8 @@ const EVERY_KEY: &[(&str, &str, &str, &[&str])] = &[
         "'rfc4380'",
         &["--nat-traversal=rfc6081"],
     ),
+    ("client", "igd", "true", &["--igd=false"]),
+    ("client", "igd", "false", &["--igd"]),
     (
         "client",
         "native_ipv6",

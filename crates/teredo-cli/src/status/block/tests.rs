@@ -141,3 +141,42 @@ fn random_ports_are_counted() {
     status.role = Role::Relay;
     assert!(!block(&status).contains("no random ports"));
 }
+
+#[test]
+fn the_routers_mapping_has_a_line() {
+    let row = |gateway: GatewayStatus| {
+        let status = Status {
+            gateway: Some(gateway),
+            ..qualified()
+        };
+        let text = block(&status);
+        let line = text.lines().find(|line| line.contains("Router:"));
+        line.map(|line| line.trim().to_owned())
+    };
+    let gateway = |state: &str| GatewayStatus {
+        state: state.into(),
+        protocol: Some("nat-pmp".into()),
+        external: "192.0.2.45:40000".parse().ok(),
+        reason: Some("the router\x1b does not answer".into()),
+        ..GatewayStatus::default()
+    };
+    assert_eq!(
+        row(gateway("mapped")).as_deref(),
+        Some("Router: mapped to 192.0.2.45:40000 by NAT-PMP")
+    );
+    let nested = GatewayStatus {
+        nested: Some(true),
+        ..gateway("mapped")
+    };
+    assert_eq!(
+        row(nested).as_deref(),
+        Some("Router: mapped to 192.0.2.45:40000 by NAT-PMP, behind another NAT")
+    );
+    let refused = row(gateway("refused")).expect("a line");
+    assert!(
+        refused.starts_with("Router: not mapped: the router"),
+        "{refused}"
+    );
+    assert!(!refused.contains('\x1b'));
+    assert_eq!(row(gateway("idle")), None);
+}

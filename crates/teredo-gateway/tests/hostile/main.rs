@@ -1,0 +1,10 @@
+//! Routers on loopback that lie, hang, answer with the mapping of another host, or disappear; and one that is honest.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these sockets have no timeout, so nothing interrupts them"
+)]
+
+mod pcp;
+mod router;
+mod upnp;

@@ -1,0 +1,170 @@
+//! Routers with UPnP alone.
+
+use std::time::Instant;
+
+use teredo_gateway::{Mapping, Protocol, Refusal, State, Wanted};
+
+use crate::router::{Fault, Igd, LOCAL, OUTSIDE, Owner, Store};
+
+/// R6081-5.3.3-02, R6081-5.3.3-04, R6081-5.3.5-01, R6081-5.6.3-01: argument by argument. The lease is of 20 minutes.
+#[test]
+fn a_mapping_is_asked_for_as_the_rfc_says_and_taken_back_at_the_end() {
+    let igd = Igd::start(Fault::None);
+    let owner = Owner::asking(igd.address);
+    let mapping = owner.mapping();
+    assert_eq!(mapping.protocol, Protocol::Upnp);
+    assert_eq!(*mapping.external.ip(), OUTSIDE);
+    assert_eq!(mapping.external.port(), LOCAL.port());
+    assert_eq!(
+        *owner.store.0.lock().unwrap(),
+        Some(mapping),
+        "written down"
+    );
+    assert_eq!(
+        igd.log()[0],
+        "AddPortMapping NewRemoteHost= NewExternalPort=40000 NewProtocol=UDP NewInternalPort=40000 \
+         NewInternalClient=127.0.0.1 NewEnabled=1 NewPortMappingDescription=TEREDO NewLeaseDuration=1200"
+    );
+    let store = owner.store.clone();
+    owner.end();
+    let log = igd.log();
+    assert_eq!(
+        log.last().unwrap(),
+        "DeletePortMapping NewRemoteHost= NewExternalPort=40000 NewProtocol=UDP"
+    );
+    assert!(igd.mappings().is_empty());
+    assert_eq!(*store.0.lock().unwrap(), None);
+}
+
+/// R6081-5.3.3-01: the mapping of a process that was killed goes before anything else.
+#[test]
+fn the_mapping_of_a_killed_process_is_deleted_first() {
+    let igd = Igd::start(Fault::None);
+    igd.give_to(39_999, "127.0.0.1");
+    let left = Wanted {
+        gateway: igd.address,
+        local: std::net::SocketAddrV4::new(*LOCAL.ip(), 39_999),
+    };
+    let store = Store::default();
+    *store.0.lock().unwrap() = Some(Mapping::intended(left, Protocol::Upnp));
+    let owner = Owner::start(store);
+    owner.want(igd.address);
+    owner.mapping();
+    assert_eq!(igd.changes(), ["DeletePortMapping", "AddPortMapping"]);
+    owner.end();
+}
+
+/// A port that another host has by now is not taken from it, whatever the file says.
+#[test]
+fn the_mapping_of_another_host_is_never_deleted() {
+    let igd = Igd::start(Fault::None);
+    igd.give_to(39_999, "127.0.0.99");
+    let left = Wanted {
+        gateway: igd.address,
+        local: std::net::SocketAddrV4::new(*LOCAL.ip(), 39_999),
+    };
+    let store = Store::default();
+    *store.0.lock().unwrap() = Some(Mapping::intended(left, Protocol::Upnp));
+    let owner = Owner::start(store);
+    owner.want(igd.address);
+    owner.mapping();
+    owner.end();
+    assert_eq!(
+        igd.mappings(),
+        [(39_999, ("127.0.0.99".to_owned(), 39_999))]
+    );
+}
+
+/// R6081-5.3.3-03
+#[test]
+fn a_port_that_belongs_to_another_host_is_neither_used_nor_deleted() {
+    let igd = Igd::start(Fault::None);
+    igd.give_to(40_000, "127.0.0.99");
+    let owner = Owner::asking(igd.address);
+    assert_eq!(owner.answer(), State::Refused(Refusal::Taken(40_000)));
+    owner.end();
+    assert_eq!(igd.changes(), ["AddPortMapping"]);
+    assert_eq!(
+        igd.mappings(),
+        [(40_000, ("127.0.0.99".to_owned(), 40_000))]
+    );
+}
+
+#[test]
+fn a_confirmed_mapping_of_another_host_is_neither_used_nor_deleted() {
+    let igd = Igd::start(Fault::SomeoneElses);
+    let owner = Owner::asking(igd.address);
+    assert_eq!(
+        owner.answer(),
+        State::Refused(Refusal::SomeoneElses(40_000))
+    );
+    owner.end();
+    assert_eq!(igd.changes(), ["AddPortMapping"]);
+}
+
+#[test]
+fn a_confirmed_mapping_that_does_not_exist_is_not_used() {
+    let igd = Igd::start(Fault::NotListed);
+    let owner = Owner::asking(igd.address);
+    assert_eq!(owner.answer(), State::Refused(Refusal::NotListed(40_000)));
+}
+
+/// R6081-5.3.3-04: without a credible external address, the mapping is undone.
+#[test]
+fn a_mapping_without_an_external_address_is_undone() {
+    for (fault, word) in [(Fault::Incredible, "127.0.0.1"), (Fault::NoAddress, "501")] {
+        let igd = Igd::start(fault);
+        let owner = Owner::asking(igd.address);
+        match owner.answer() {
+            State::Refused(refusal) => assert!(refusal.to_string().contains(word), "{refusal}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(igd.changes(), ["AddPortMapping", "DeletePortMapping"]);
+        assert!(igd.mappings().is_empty());
+    }
+}
+
+#[test]
+fn a_router_without_lifetimes_gives_a_mapping_without() {
+    let igd = Igd::start(Fault::Permanent);
+    let owner = Owner::asking(igd.address);
+    assert_eq!(owner.mapping().lifetime, None);
+    owner.end();
+    assert!(igd.mappings().is_empty());
+}
+
+/// R6081-5.3.3-03: it is given up within the bound, and the thread still ends.
+#[test]
+fn a_router_that_hangs_or_never_ends_is_given_up() {
+    for fault in [Fault::Hangs, Fault::Endless, Fault::NoXml] {
+        let igd = Igd::start(fault);
+        let started = Instant::now();
+        let owner = Owner::asking(igd.address);
+        assert!(matches!(owner.answer(), State::Refused(_)), "{fault:?}");
+        owner.end();
+        assert!(started.elapsed().as_secs() < 10, "{fault:?}");
+    }
+}
+
+/// A router that has lost its mappings gives them again, and one that hangs by then loses none at once.
+#[test]
+fn a_mapping_survives_a_router_that_hangs_for_a_while() {
+    let igd = Igd::start(Fault::None);
+    let owner = Owner::asking(igd.address);
+    owner.mapping();
+    igd.set(Fault::Hangs);
+    owner.gateway.look();
+    owner.gateway.want(Some(Wanted {
+        gateway: igd.address,
+        local: std::net::SocketAddrV4::new(*LOCAL.ip(), 40_001),
+    }));
+    // It could not be asked.
+    assert!(matches!(owner.answer(), State::Refused(_)));
+    owner.end();
+}
+
+#[test]
+fn a_router_with_a_public_address_is_not_asked() {
+    let owner = Owner::asking(OUTSIDE);
+    assert_eq!(owner.answer(), State::Refused(Refusal::Silent));
+}
