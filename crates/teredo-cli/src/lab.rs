@@ -75,6 +75,13 @@ impl Nats {
         }
     }
 
+    /// Whether neither is symmetric: the clients meet by RFC 4380 alone, and nothing is lost.
+    fn are_plain(self) -> bool {
+        ![self.alice, self.bob]
+            .iter()
+            .any(|nat| is_symmetric(&nat.behaviour()))
+    }
+
     /// Whether the two clients must connect: as two NATs of RFC 4380 do, or one symmetric NAT and one that does not
     /// filter by ports (RFC 6081 §3.1). Others may, as far as the extensions in use help them.
     fn must_meet(self) -> bool {

@@ -79,9 +79,8 @@ fn pairs_connect_as_the_matrix_says() {
         serde_json::from_str(include_str!("../../../../docs/nat-matrix.json")).unwrap();
     let cells = matrix["cells"].as_array().unwrap();
     for (nat, peer) in [
-        ("symmetric-sequential", "cone"),
-        ("symmetric-preserving", "restricted"),
         ("restricted", "symmetric-sequential"),
+        ("cone", "symmetric-preserving"),
         ("address-symmetric", "cone"),
         ("port-restricted", "symmetric-preserving"),
     ] {
@@ -113,9 +112,9 @@ fn the_exchange_is_drawn() {
     let diagram = path.to_str().unwrap();
     let nats = [
         "--nat",
-        "symmetric-preserving",
+        "carrier",
         "--peer-nat",
-        "restricted",
+        "port-restricted",
         "--diagram",
         diagram,
     ];
@@ -129,9 +128,9 @@ fn the_exchange_is_drawn() {
         "alice",
         "bob",
         "server",
-        "symmetric-preserving NAT",
-        "restricted NAT",
-        "198.51.100.1",
+        "carrier NAT",
+        "port-restricted NAT",
+        "198.51.100.",
         "203.0.113.1",
         "solicitation",
         "advertisement: you are",
