@@ -28,7 +28,7 @@ pub(crate) struct Options {
 }
 
 /// The crates that `cargo test` tests in the root of the repository.
-const DEFAULT: &[&str] = &["teredo", "teredo-cli", "teredo-sim"];
+const DEFAULT: &[&str] = &["teredo", "teredo-cli", "teredo-nat", "teredo-sim"];
 
 /// The crates whose unit tests talk to the kernel's network, in namespaces that only root may make.
 const KERNEL: &[&str] = &[

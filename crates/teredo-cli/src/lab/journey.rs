@@ -129,7 +129,7 @@ impl<'a> Tracker<'a> {
         }
         let places = self.places;
         let place = &places[at];
-        let until = next(&place.inside, start);
+        let until = next(&place.inside, start, |again| again.to == start.to);
         let left = self.find(at, false, start, until, |seen| {
             seen.to == start.to && place.public.contains(seen.from.ip())
         });
@@ -147,7 +147,9 @@ impl<'a> Tracker<'a> {
             journey.fate = Some(dropped(Obstacle::Network, "no such host".to_owned(), start));
             return journey;
         };
-        let until = next(&place.outside, left);
+        let until = next(&place.outside, left, |again| {
+            (again.from, again.to) == (left.from, left.to)
+        });
         let came = self.find(target, false, left, until, |seen| {
             seen.from == left.from && seen.to == left.to
         });
@@ -156,7 +158,7 @@ impl<'a> Tracker<'a> {
             return journey;
         };
         let receiver = &places[target];
-        let until = next(&receiver.outside, came);
+        let until = next(&receiver.outside, came, |again| again.from == came.from);
         let arrived = self.find(target, true, came, until, |seen| {
             seen.from == came.from && receiver.own.contains(seen.to.ip())
         });
@@ -222,14 +224,16 @@ impl<'a> Tracker<'a> {
     }
 }
 
-/// When the same datagram was seen again at the same place: a repetition.
-fn next(seen: &[Sighting], one: &Sighting) -> Option<SystemTime> {
-    let mut later = seen.iter().filter(|other| {
-        other.time > one.time
-            && (other.from, other.to) == (one.from, one.to)
-            && other.payload == one.payload
-    });
-    later.next().map(|other| other.time)
+/// When the same payload was seen again at the same place, with ends that could be taken for the datagram's behind it.
+fn next(
+    seen: &[Sighting],
+    one: &Sighting,
+    is_alike: impl Fn(&Sighting) -> bool,
+) -> Option<SystemTime> {
+    let mut later = seen
+        .iter()
+        .filter(|again| again.time > one.time && again.payload == one.payload && is_alike(again));
+    later.next().map(|again| again.time)
 }
 
 fn dropped(by: Obstacle, reason: String, start: &Sighting) -> Fate {

@@ -89,6 +89,25 @@ fn a_repetition_is_another_journey() {
     );
 }
 
+/// A symmetric NAT has several mappings of a socket: of two copies to different ones, the right one arrives.
+#[test]
+fn copies_to_two_mappings_are_told_apart() {
+    let [mut alice, mut bob, server] = places();
+    for (time, to) in [(10, "198.51.100.1:1"), (20, "198.51.100.1:2")] {
+        bob.inside.push(seen(time, BOB, to, "bubble"));
+        bob.outside.push(seen(time + 1, BOB_OUT, to, "bubble"));
+        alice.outside.push(seen(time + 2, BOB_OUT, to, "bubble"));
+    }
+    alice.inside.push(seen(23, BOB_OUT, ALICE, "bubble"));
+    assert_eq!(
+        fates(&[alice, bob, server]),
+        [
+            ended(Obstacle::ReceiverNat, "no mapping has port 1"),
+            Some(Fate::Delivered)
+        ]
+    );
+}
+
 /// The last sighting and the known mappings tell where a datagram ended, and why.
 #[test]
 fn the_nat_that_dropped_it_is_named() {
