@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use teredo_lab::NatKind;
+use teredo_lab::HomeNat;
 use teredo_notify::types::EventName;
 
 use crate::hooks::ChangeKind;
@@ -367,12 +367,16 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct LabArgs {
-    /// Kind of NAT in front of the client
+    /// Kind of NAT in front of the client, or properties of RFC 4787 with commas between, such as
+    /// address-dependent-mapping,endpoint-independent-filtering,random-ports,hairpinning
     #[arg(long, value_name = "KIND", default_value_t, value_parser = value::nat())]
-    pub(crate) nat: NatKind,
+    pub(crate) nat: HomeNat,
     /// Kind of NAT in front of the other client [default: port-restricted; restricted if the first one is symmetric]
     #[arg(long, value_name = "KIND", value_parser = value::nat())]
-    pub(crate) peer_nat: Option<NatKind>,
+    pub(crate) peer_nat: Option<HomeNat>,
+    /// Draw the exchange of Teredo packets, with those that a NAT dropped, into this file (SVG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) diagram: Option<PathBuf>,
     /// Open a shell on the client's host at the end
     #[arg(long)]
     pub(crate) shell: bool,

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!  gather.rs    looks at the host, the service, the server and the rules ──> seen.rs
+//!  settings.rs  the files, and the options of the daemons that run
 //!  host.rs, service.rs, server.rs, nat.rs, routes.rs, firewall.rs   judge what was seen, without a look of their own
 //!  way.rs       the way of the port's datagrams through the rules, and the lines that open it
+//!  opening.rs   what a mend lets through, in the words of each firewall
 //!  rules.rs     follows a packet through nftables and iptables
 //!  check.rs     the names of the checks; report.rs shows them
 //! ```
@@ -15,29 +17,27 @@ mod firewall;
 mod gather;
 mod host;
 mod nat;
+mod opening;
 mod report;
 mod routes;
 mod rules;
 mod seen;
 mod server;
 mod service;
+mod settings;
 mod shell;
 mod way;
 
 use std::path::Path;
 
 use serde::Serialize;
-use teredo::ServerAddress;
 
-use crate::args::{DEFAULT_CONFIG, DoctorArgs};
-use crate::config::{self, Config};
+use crate::args::DoctorArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use crate::settings::{ClientSettings, FirewallSettings};
 use check::{Check, Verdict, id};
-use gather::Manner;
 use report::Report;
-use seen::{Roles, Seen, Settings};
+use seen::{Seen, Settings};
 
 /// The object of schema `teredo.doctor/1`.
 #[derive(Debug, Serialize)]
@@ -54,17 +54,13 @@ pub(crate) fn run(
     socket_is_default: bool,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    let manner = if socket_is_default {
-        Manner::default()
-    } else {
-        gather::manner(socket)
-    };
-    let mut settings = settings(chosen.or(manner.config.as_deref()), socket);
+    let manner = gather::manner(socket, socket_is_default);
+    let mut settings = Settings::read(chosen.or(manner.config.as_deref()), socket);
     if let Some(interface) = manner.interface {
         settings.client.interface = interface;
     }
     if let Some(file) = manner.agent.filter(|_| chosen.is_none()) {
-        settings.firewall = agent_settings(&file, socket);
+        settings.agent_reads(&file, socket);
     }
     let seen = gather::gather(settings, socket, socket_is_default);
     let checks = judge(&seen);
@@ -118,57 +114,6 @@ fn refer(checks: &mut [Check]) {
         check.why = format!("the cause is in {number}, {name}");
         check.fix = fix;
     }
-}
-
-fn settings(chosen: Option<&Path>, socket: &Path) -> Settings {
-    let examined = config::examine(chosen);
-    let Config {
-        client,
-        server,
-        relay,
-        firewall,
-    } = examined.config;
-    let has = Roles {
-        client: client.places.first().is_some(),
-        server: server.places.first().is_some(),
-        relay: relay.places.first().is_some(),
-        firewall: firewall.places.first().is_some(),
-    };
-    let is_drop_in = |place: &&config::Place| {
-        let folder = place.file.parent().and_then(Path::extension);
-        folder.is_some_and(|extension| extension == "d")
-    };
-    let servers_place = client.places.get("servers").filter(is_drop_in);
-    let servers_place = servers_place.map(ToString::to_string);
-    let pairs = server.pairs.iter().flatten();
-    let pairs = pairs.map(|pair| (Some(pair.address), pair.secondary));
-    let pairs = std::iter::once((server.address, server.secondary)).chain(pairs);
-    let serves = pairs.flat_map(|(primary, secondary)| {
-        let usual = primary.map(|primary| ServerAddress::adjacent(primary).secondary);
-        [primary, secondary.or(usual)]
-    });
-    Settings {
-        chosen: chosen.map(Path::to_owned),
-        mistakes: examined.mistakes,
-        doubts: examined.doubts,
-        has,
-        servers_place,
-        serves: serves.flatten().collect(),
-        server_secrets: server.secret_file,
-        relay_serve: relay.serve.unwrap_or_default(),
-        server_serve: server.serve.unwrap_or_default(),
-        host_relay: relay.host == Some(true),
-        client: ClientSettings::of(Default::default(), client, socket.to_owned()),
-        firewall: FirewallSettings::new(Default::default(), firewall, socket.to_owned()),
-    }
-}
-
-/// The settings of an agent that has another file than the client.
-fn agent_settings(file: &Path, socket: &Path) -> FirewallSettings {
-    // The default file may be absent, and one that is named may not.
-    let chosen = (file != Path::new(DEFAULT_CONFIG)).then_some(file);
-    let section = config::examine(chosen).config.firewall;
-    FirewallSettings::new(Default::default(), section, socket.to_owned())
 }
 
 /// The names of all checks and their questions, for the manual page.

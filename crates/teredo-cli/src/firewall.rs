@@ -65,7 +65,11 @@ async fn follow(
         lease: config.lease,
     };
     metrics.show(source.source());
-    let sources = settings.sockets.iter().map(GatingSubscriber::new).collect();
+    let sources = settings
+        .sockets
+        .iter()
+        .map(|socket| GatingSubscriber::new(socket).with_random_ports())
+        .collect();
     let mut next = None;
     let ended = async {
         loop {

@@ -4,6 +4,8 @@
 //! ruleset, in network namespaces that vanish with the lab. Each step is checked. The first failure ends the run with
 //! exit code 1.
 
+mod diagram;
+mod journey;
 mod network;
 mod report;
 mod ruleset;
@@ -12,8 +14,10 @@ mod steps;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use teredo_lab::{NatKind, privilege};
+use teredo_lab::{HomeNat, NatKind, privilege};
+use teredo_nat::{Filtering, Mapping, NatBehaviour, Pooling, PortAssignment};
 
+use self::diagram::Recorder;
 use self::network::Network;
 use self::report::{Reporter, StepError};
 use crate::args::LabArgs;
@@ -33,50 +37,69 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
     let nats = Nats::new(args.nat, args.peer_nat);
     let mut reporter = Reporter::new(output, args.json);
     reporter.open(nats)?;
-    let outcome = steps::run(&mut reporter, nats);
-    let mut network = match outcome {
-        Ok(network) => network,
-        Err(StepError::Output(failure)) => return Err(failure),
-        Err(StepError::Failed) => {
-            reporter.close()?;
-            return Ok(Exit::Failed);
+    let mut recorder = args.diagram.map(Recorder::new);
+    let outcome = steps::run(&mut reporter, nats, recorder.as_mut());
+    let exit = match outcome {
+        Ok(mut network) => {
+            if args.shell {
+                shell(&mut network)?;
+            }
+            Exit::Done
         }
+        Err(StepError::Output(failure)) => return Err(failure),
+        Err(StepError::Failed) => Exit::Failed,
     };
-    if args.shell {
-        shell(&mut network)?;
+    if let Some(recorder) = &recorder {
+        recorder.draw()?;
     }
-    drop(network);
-    reporter.close()?;
-    Ok(Exit::Done)
+    reporter.close(recorder.as_ref().map(Recorder::path))?;
+    Ok(exit)
 }
 
 /// The NATs in front of alice and bob.
 #[derive(Clone, Copy, Debug)]
 struct Nats {
-    alice: NatKind,
-    bob: NatKind,
+    alice: HomeNat,
+    bob: HomeNat,
 }
 
 impl Nats {
-    fn new(alice: NatKind, bob: Option<NatKind>) -> Self {
-        let usual = match alice {
-            NatKind::Symmetric => NatKind::Restricted,
-            _ => NatKind::PortRestricted,
+    fn new(alice: HomeNat, bob: Option<HomeNat>) -> Self {
+        let usual = match is_symmetric(&alice.behaviour()) {
+            true => NatKind::Restricted,
+            false => NatKind::PortRestricted,
         };
         Self {
             alice,
-            bob: bob.unwrap_or(usual),
+            bob: bob.unwrap_or_else(|| usual.into()),
         }
     }
 
-    /// Whether the two clients connect. Behind a symmetric NAT, a client reaches only a peer without a NAT, or behind a
-    /// cone or address-restricted one (RFC 6081 §5.2, figure 1).
-    fn meet(self) -> bool {
-        let is_open = |nat| matches!(nat, NatKind::None | NatKind::Cone | NatKind::Restricted);
-        match (self.alice, self.bob) {
-            (NatKind::Symmetric, other) | (other, NatKind::Symmetric) => is_open(other),
-            _ => true,
+    /// Whether the two clients must connect: as two NATs of RFC 4380 do, or one symmetric NAT and one that does not
+    /// filter by ports (RFC 6081 §3.1). Others may, as far as the extensions in use help them.
+    fn must_meet(self) -> bool {
+        let nats = [self.alice.behaviour(), self.bob.behaviour()];
+        match nats.map(|nat| is_symmetric(&nat)) {
+            [false, false] => true,
+            [true, true] => false,
+            [true, false] => admits(&nats[1], &nats[0]),
+            [false, true] => admits(&nats[0], &nats[1]),
         }
+    }
+}
+
+/// Whether another destination sees another mapping. A NAT that overloads one port does not look so.
+fn is_symmetric(nat: &NatBehaviour) -> bool {
+    nat.mapping != Mapping::EndpointIndependent && nat.ports != PortAssignment::Overloading
+}
+
+/// Whether a client finds a way in that is behind a symmetric NAT, and so has another mapping than the one that is known.
+fn admits(nat: &NatBehaviour, symmetric: &NatBehaviour) -> bool {
+    let one_address = symmetric.addresses == 1 || symmetric.pooling == Pooling::Paired;
+    match nat.filtering {
+        Filtering::EndpointIndependent => true,
+        Filtering::AddressDependent => one_address,
+        Filtering::AddressAndPortDependent => false,
     }
 }
 

@@ -33,15 +33,21 @@ pub(crate) fn bytes(count: u64) -> String {
 }
 
 /// Text from elsewhere, such as a process' name, without the means to drive a terminal or to change the order in which
-/// it shows letters (the directional characters of UAX #9).
+/// it shows letters.
 pub(crate) fn plain(text: &str) -> String {
-    let drives = |c: char| {
-        let directs = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        directs || c.is_control()
-    };
-    text.chars()
-        .map(|c| if drives(c) { '?' } else { c })
-        .collect()
+    let shown = |c| if is_unseen(c) { '?' } else { c };
+    text.chars().map(shown).collect()
+}
+
+/// Whether a terminal obeys or hides the character: control characters, the directional characters of UAX #9, and those
+/// without a width.
+pub(crate) fn is_unseen(c: char) -> bool {
+    let directs = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hides = matches!(
+        c,
+        '\u{ad}' | '\u{200b}' | '\u{2028}'..='\u{2029}' | '\u{2060}' | '\u{feff}'
+    );
+    directs || hides || c.is_control()
 }
 
 #[cfg(test)]

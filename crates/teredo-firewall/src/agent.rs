@@ -112,7 +112,7 @@ impl From<NftError> for AgentError {
 pub struct AgentStatus {
     /// The open port, as the kernel confirmed it; 0 if none is open. With several nodes, the lowest.
     pub port: u16,
-    /// How many ports are open; each is a lease.
+    /// How many ports are open, random ports included; each is a lease.
     pub leases: usize,
     /// Whether the open ports are those of the nodes.
     pub in_step: bool,
@@ -274,7 +274,8 @@ impl Agent {
                 },
                 (index, state) = next(&mut sources) => {
                     let state = state.map_err(|error| AgentError::Source(error.into()))?;
-                    self.nodes[index].learn(state, sources[index].node());
+                    let source = &sources[index];
+                    self.nodes[index].learn(state, source.random_ports(), source.node());
                     self.learned(&mut sources).await;
                 }
                 change = self.monitor.changed() => self.schedule_resync(change?),
@@ -324,6 +325,7 @@ impl Agent {
                 self.applied(&wanted, learned.unwrap_or(started).elapsed());
                 self.failure = None;
                 self.settle(sources).await;
+                self.admit(sources).await;
                 self.report(sources, false).await;
             }
             Err(ApplyError::Opening) => self.wait_for_firewalld(sources).await,
@@ -343,10 +345,11 @@ impl Agent {
 
     fn applied(&mut self, wanted: &Wanted, took: Duration) {
         self.renew_at = Instant::now() + self.config.renew;
+        let leases = self.firewall.open_ports(wanted).len();
         let port = wanted.ports.first().copied().unwrap_or_default();
         self.status.send_if_modified(|status| {
             let before = status.clone();
-            status.leases = wanted.ports.len();
+            status.leases = leases;
             if status.port != port {
                 info!(
                     from = status.port,
@@ -380,6 +383,22 @@ impl Agent {
         }
     }
 
+    /// Confirms the random ports. While the port itself may not be open, they may not be either.
+    async fn admit(&mut self, sources: &mut [impl PortSource]) {
+        if !self.nodes.iter().any(Followed::is_unadmitted)
+            || self.status.borrow().trouble.is_some()
+            || !self.firewall.opens_random(&self.wanted())
+        {
+            return;
+        }
+        for (node, source) in self.nodes.iter_mut().zip(sources) {
+            if let Some((sequence, random)) = node.take_unadmitted() {
+                // A service that does not take it goes on without them.
+                let _ = timeout(SETTLE_TIMEOUT, source.admit(sequence, random)).await;
+            }
+        }
+    }
+
     /// Tells the nodes how the firewall is: those that have not heard it yet, or all.
     async fn report(&mut self, sources: &mut [impl PortSource], all: bool) {
         let trouble = self
@@ -391,6 +410,7 @@ impl Agent {
             trouble,
             protects: self.firewall.protected(&wanted),
             backend: self.firewall.backend(),
+            random_trouble: self.firewall.random_trouble(&wanted),
             valid: self.config.lease,
         };
         for (node, source) in self.nodes.iter_mut().zip(sources) {
@@ -469,6 +489,7 @@ impl Agent {
                 None => info!("the port is open"),
             }
         }
+        self.admit(sources).await;
         self.report(sources, false).await;
     }
 

@@ -33,6 +33,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct Wish {
     /// The open ports.
     pub(crate) ports: BTreeSet<u16>,
+    /// The random ports, which may take longer.
+    pub(crate) random: BTreeSet<u16>,
     /// Whether clients discover each other on the link.
     pub(crate) discovery: bool,
     /// The tunnels' interfaces, and the role of each.
@@ -59,6 +61,8 @@ pub(crate) enum Side {
 pub(crate) struct Held {
     /// The ports that are open in all zones.
     pub(crate) ports: BTreeSet<u16>,
+    /// The random ports that are.
+    pub(crate) random: BTreeSet<u16>,
     /// The zones by which datagrams arrive.
     pub(crate) zones: BTreeSet<String>,
     /// Why a port is not open.

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use teredo_notify::{
-    Snapshot,
+    RandomSnapshot, Snapshot,
     hub::GateReport,
     snapshot::Node,
     watcher::{GatingError, GatingSubscriber},
@@ -30,6 +30,19 @@ pub trait PortSource {
     /// completes.
     fn settle(&mut self, sequence: u64) -> impl Future<Output = ()> + Send;
 
+    /// The random ports besides the port of the last state (RFC 6081), and the number of their state; by default none.
+    /// When they change, [`next`](Self::next) returns the state again.
+    fn random_ports(&self) -> RandomSnapshot {
+        RandomSnapshot::default()
+    }
+
+    /// Confirms `sequence`, and that the random ports with the number `random` are open, too. The agent may drop the
+    /// future before it completes.
+    fn admit(&mut self, sequence: u64, random: u64) -> impl Future<Output = ()> + Send {
+        let _ = random;
+        self.settle(sequence)
+    }
+
     /// The node whose port this is: its role and interface. By default unknown; then the agent closes the interface of
     /// its configuration.
     fn node(&self) -> Node {
@@ -53,6 +66,14 @@ impl PortSource for GatingSubscriber {
 
     async fn settle(&mut self, sequence: u64) {
         Self::settle(self, sequence).await;
+    }
+
+    fn random_ports(&self) -> RandomSnapshot {
+        Self::random_ports(self)
+    }
+
+    async fn admit(&mut self, sequence: u64, random: u64) {
+        Self::admit(self, sequence, random).await;
     }
 
     fn node(&self) -> Node {

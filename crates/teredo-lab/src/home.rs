@@ -10,17 +10,13 @@ use crate::host::Host;
 use crate::igd::{Igd, is_external};
 use crate::link::NextHop;
 use crate::namespace::Namespace;
-use crate::nat::NatKind;
+use crate::nat::{HomeNat, NatKind};
 use crate::netlink::Interface;
-use crate::router::{LAN, Router, UPLINK};
+use crate::router::{LAN, Plan, Router};
+use crate::user_space::Discards;
 
-/// The first external port after a change of mappings. The ports lie below the ephemeral range of the
-/// hosts, so a changed mapping never equals the host's own port.
-const FIRST_PORT: u16 = 20_000;
-const PORTS_EACH: u16 = 1_000;
-const PORT_RANGES: u16 = 10;
-
-/// A home network 192.168.x.0/24 behind a router with one public address.
+/// A home network 192.168.x.0/24 behind a router with one public address, or more if the kind of NAT has them: those
+/// that follow it.
 ///
 /// The hosts share a link, so local peer discovery works among them. With [`NatKind::None`] there is
 /// no private network: the first host has the router's public address, the second the next, and so
@@ -29,6 +25,7 @@ const PORT_RANGES: u16 = 10;
 pub struct Home {
     /// Dropped before its router.
     igd: Option<Igd>,
+    nat: HomeNat,
     router: Arc<Router>,
 }
 
@@ -36,19 +33,33 @@ impl Home {
     pub(crate) fn new(
         core: &Arc<Core>,
         name: &str,
-        kind: NatKind,
+        nat: HomeNat,
         public: Ipv4Addr,
     ) -> Result<Self, LabError> {
-        if kind == NatKind::Igd && !is_external(public) {
+        if nat.is(NatKind::Igd) && !is_external(public) {
             return Err(LabError::NotExternal(public));
         }
-        let router = Router::new(core, name, kind, public)?;
-        let igd = match kind {
-            NatKind::Igd => Some(Igd::start(router.namespace(), router.gateway())?),
+        core.take_name(name)?;
+        let plan = match nat {
+            HomeNat::Kind(NatKind::Carrier) => Plan::Carrier(NatKind::Carrier.behaviour()),
+            HomeNat::Kind(kind) if kind.is_in_user_space() => Plan::UserSpace(kind.behaviour()),
+            HomeNat::Kind(kind) => Plan::Kernel(kind),
+            HomeNat::Properties(behaviour) => Plan::UserSpace(behaviour),
+        };
+        let mut router = Router::new(core, None, name, plan, public)?;
+        if nat.is(NatKind::Carrier) {
+            let carrier = Arc::new(router);
+            let own = carrier.next_inside();
+            let plan = Plan::Kernel(NatKind::PortRestricted);
+            router = Router::new(core, Some(carrier), name, plan, own)?;
+        }
+        let igd = match nat {
+            HomeNat::Kind(NatKind::Igd) => Some(Igd::start(router.namespace(), router.gateway())?),
             _ => None,
         };
         Ok(Self {
             igd,
+            nat,
             router: Arc::new(router),
         })
     }
@@ -58,14 +69,35 @@ impl Home {
         &self.router.name
     }
 
-    /// The kind of NAT.
-    pub fn kind(&self) -> NatKind {
-        self.router.state(|state| state.ruleset.kind)
+    /// The NAT.
+    pub fn nat(&self) -> HomeNat {
+        self.nat
     }
 
-    /// The router's public address.
+    /// The first public address, of the router or of its carrier's.
     pub fn public(&self) -> Ipv4Addr {
-        self.router.state(|state| state.public)
+        self.outer().public()
+    }
+
+    /// All public addresses. Without a NAT, the hosts have them.
+    pub fn publics(&self) -> Vec<Ipv4Addr> {
+        self.outer().publics()
+    }
+
+    /// The router that the Internet sees: the home's, or its carrier's.
+    fn outer(&self) -> &Router {
+        self.router.carrier().unwrap_or(&self.router)
+    }
+
+    /// The namespace of the carrier's router, if the home is behind one ([`NatKind::Carrier`]). Its interfaces are
+    /// `uplink` and `lan`.
+    pub fn carrier(&self) -> Option<&Namespace> {
+        self.router.carrier().map(Router::namespace)
+    }
+
+    /// The packets that a NAT in user space has dropped. The kernel's does not say.
+    pub fn discards(&self) -> Discards {
+        self.outer().discards()
     }
 
     /// The router's address on the home network, the hosts' gateway.
@@ -113,10 +145,12 @@ impl Home {
                 Ok(())
             })
             .attempt(format!("link {name} to its router"))?;
-        if router.prefix_of(ip) == 32 {
+        if router.prefix_of(ip) == 32
+            && let Some(hop) = router.core_hop()
+        {
             router
                 .core
-                .route(|route| route.set_route(ip.into(), 32, NextHop::Link(router.port)))
+                .route(|route| route.set_route(ip.into(), 32, hop))
                 .attempt(format!("route to {name}"))?;
         }
         Host::at_home(Arc::clone(router), name, namespace, ip, index)
@@ -132,11 +166,13 @@ impl Home {
     ///
     /// The kernel's refusal.
     pub fn forget_mappings(&self) -> Result<(), LabError> {
-        self.router.install()?;
+        if let Some(carrier) = self.router.carrier() {
+            carrier.forget()?;
+        }
         if let Some(igd) = &self.igd {
             igd.restart()?;
         }
-        self.router.flush()
+        self.router.forget()
     }
 
     /// The router forgets every mapping. New ones have external ports that differ from the hosts' own
@@ -149,11 +185,7 @@ impl Home {
     ///
     /// The kernel's refusal.
     pub fn change_mappings(&self) -> Result<(), LabError> {
-        self.router.state(|state| {
-            let first = FIRST_PORT + state.changes % PORT_RANGES * PORTS_EACH;
-            state.changes = state.changes.wrapping_add(1);
-            state.ruleset.ports = Some(first..=first + (PORTS_EACH - 1));
-        });
+        self.outer().change_ports();
         self.forget_mappings()
     }
 
@@ -167,17 +199,11 @@ impl Home {
     /// The kernel's refusal.
     pub fn set_mapping_lifetime(&self, lifetime: Duration) -> Result<(), LabError> {
         let seconds = lifetime.as_secs().max(1);
-        for parameter in [
-            "nf_conntrack_udp_timeout",
-            "nf_conntrack_udp_timeout_stream",
-        ] {
-            self.router
-                .namespace
-                .set_sysctl(&format!("net/netfilter/{parameter}"), &seconds.to_string())
-                .attempt(format!("set the lifetime of mappings in {}", self.name()))?;
+        let lifetime = Duration::from_secs(seconds);
+        if let Some(carrier) = self.router.carrier() {
+            carrier.set_lifetime(lifetime)?;
         }
-        self.router
-            .state(|state| state.ruleset.lifetime = Duration::from_secs(seconds));
+        self.router.set_lifetime(lifetime)?;
         self.forget_mappings()
     }
 
@@ -188,26 +214,13 @@ impl Home {
     ///
     /// [`LabError::NotRouted`], [`LabError::AddressTaken`] or the kernel's refusal.
     pub fn set_public(&self, new: Ipv4Addr) -> Result<(), LabError> {
-        if self.kind() == NatKind::None {
+        if self.router.is_open {
             return Err(LabError::NotInHome(new.into()));
         }
         if self.igd.is_some() && !is_external(new) {
             return Err(LabError::NotExternal(new));
         }
-        let router = &self.router;
-        router.core.take_addresses(&[new.into()])?;
-        let old = router.state(|state| std::mem::replace(&mut state.public, new));
-        router
-            .namespace
-            .route(|route| route.delete_address(UPLINK.index, old.into(), 32))
-            .and_then(|()| {
-                router
-                    .core
-                    .route(|route| route.delete_route(old.into(), 32))
-            })
-            .attempt(format!("take the address {old} from {}", router.name))?;
-        router.core.release_address(old.into());
-        router.add_public(new)?;
+        self.outer().set_public(new)?;
         self.forget_mappings()
     }
 }

@@ -9,7 +9,7 @@ use crate::home::Home;
 use crate::host::Host;
 use crate::link::NextHop;
 use crate::namespace::Namespace;
-use crate::nat::NatKind;
+use crate::nat::HomeNat;
 use crate::netlink::Interface;
 
 /// A number of public hosts and homes, and the core router that connects them.
@@ -60,14 +60,19 @@ impl Internet {
         self.attach(name, addresses, Some(native))
     }
 
-    /// Attaches a home network behind a router of this kind and public address.
+    /// Attaches a home network behind a router with this NAT and public address.
     ///
     /// # Errors
     ///
-    /// As for [`host`](Self::host); [`LabError::Full`] after 254 homes. For [`NatKind::Igd`] also
+    /// As for [`host`](Self::host); [`LabError::Full`] after 254 homes. For [`NatKind::Igd`](crate::NatKind::Igd) also
     /// [`LabError::NotExternal`], and [`LabError::Daemon`] if Debian's package `miniupnpd-nftables` is not installed.
-    pub fn home(&self, name: &str, kind: NatKind, public: Ipv4Addr) -> Result<Home, LabError> {
-        Home::new(&self.core, name, kind, public)
+    pub fn home(
+        &self,
+        name: &str,
+        nat: impl Into<HomeNat>,
+        public: Ipv4Addr,
+    ) -> Result<Home, LabError> {
+        Home::new(&self.core, name, nat.into(), public)
     }
 
     /// Routes `prefix` (of `length` bits) to `host` in the whole internet, and makes `host` forward. A Teredo

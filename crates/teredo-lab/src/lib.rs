@@ -82,6 +82,7 @@ mod process;
 mod receive;
 mod router;
 mod ruleset;
+mod user_space;
 mod wait;
 
 pub use capture::{Capture, Frame, UdpDatagram};
@@ -91,11 +92,12 @@ pub use host::Host;
 pub use igd::Igd;
 pub use internet::Internet;
 pub use namespace::Namespace;
-pub use nat::{NatKind, UnknownNatKind};
+pub use nat::{HomeNat, NatKind, UnknownNatKind};
 pub use pcap::LinkType;
 pub use ping::{Replies, ping};
 pub use process::{Process, ProcessError};
 pub use receive::Receive;
+pub use user_space::{Discard, DiscardReason, Discards, Side};
 pub use wait::{TimedOut, until};
 
 #[cfg(doctest)]

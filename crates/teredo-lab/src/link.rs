@@ -14,6 +14,7 @@ use netlink_packet_route::link::{
 use netlink_packet_route::route::{
     RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::namespace::Namespace;
@@ -127,6 +128,38 @@ impl NetlinkSocket {
     pub(crate) fn set_route(&mut self, to: IpAddr, prefix: u8, hop: NextHop) -> io::Result<()> {
         let message = RouteNetlinkMessage::NewRoute(route(to, prefix, Some(hop)));
         self.request(message, NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Adds a route to a table of its own, or replaces the one to the same destination.
+    pub(crate) fn set_route_in(
+        &mut self,
+        table: u8,
+        to: IpAddr,
+        prefix: u8,
+        hop: NextHop,
+    ) -> io::Result<()> {
+        let mut message = route(to, prefix, Some(hop));
+        message.header.table = table;
+        self.request(
+            RouteNetlinkMessage::NewRoute(message),
+            NLM_F_CREATE | NLM_F_REPLACE,
+        )
+    }
+
+    /// Looks into that table for IPv4 packets that come in by an interface, unless they are for this host.
+    pub(crate) fn add_rule(&mut self, interface: &str, table: u8) -> io::Result<()> {
+        let mut message = RuleMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.table = table;
+        message.header.action = RuleAction::ToTable;
+        message.attributes = vec![
+            RuleAttribute::Iifname(interface.to_owned()),
+            RuleAttribute::Priority(table.into()),
+        ];
+        self.request(
+            RouteNetlinkMessage::NewRule(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
     }
 
     /// Removes a route.

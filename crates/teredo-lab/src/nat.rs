@@ -1,7 +1,13 @@
 //! Kinds of NAT, in the terms of RFC 4787.
 
+mod properties;
+
 use std::fmt;
 use std::str::FromStr;
+
+use teredo_nat::NatBehaviour;
+
+pub use self::properties::HomeNat;
 
 /// The treatment of UDP by a home router, in the terms of RFC 4787: *mapping* (§4.1) decides the external
 /// port from which a datagram leaves, *filtering* (§5) decides which datagrams from outside come in. The names in
@@ -12,8 +18,12 @@ use std::str::FromStr;
 /// [`Restricted`](Self::Restricted) then deliver to the host that used the mapping last, so their hosts should use
 /// different ports.
 ///
-/// Like most home routers, none of them hairpins (RFC 4787 §6): a host cannot reach another host of the
-/// same home by the router's public address.
+/// Like most home routers, only [`Hairpin`](Self::Hairpin) hairpins (RFC 4787 §6): behind the others a host cannot
+/// reach another host of the same home by the router's public address.
+///
+/// The kernel's NAT makes the kinds that it can make, up to [`Symmetric`](Self::Symmetric), and
+/// [`Igd`](Self::Igd). The others, and NATs with [properties of their own](HomeNat::Properties), run in user space:
+/// the NAT of the simulator ([`teredo_nat`]) on real packets.
 ///
 /// ```
 /// use teredo_lab::NatKind;
@@ -46,6 +56,17 @@ pub enum NatKind {
     /// Address- and port-dependent mapping and filtering ("symmetric"): another external port for
     /// every destination.
     Symmetric,
+    /// [`Symmetric`](Self::Symmetric) with external ports in sequence (RFC 6081 §3.4).
+    SymmetricSequential,
+    /// [`Symmetric`](Self::Symmetric), whose first destination sees the inside port (RFC 6081 §3.3).
+    SymmetricPreserving,
+    /// [`Symmetric`](Self::Symmetric) with another public address, of four, for each destination (RFC 6081 §2).
+    AddressSymmetric,
+    /// A port-restricted home router behind the NAT of a carrier, which has four public addresses, random ports, and
+    /// hairpins, and gives the home an address of 100.64.0.0/10 (RFC 6598, RFC 6888).
+    Carrier,
+    /// [`PortRestricted`](Self::PortRestricted), and hosts of the home reach each other by the public address.
+    Hairpin,
     /// [`PortRestricted`](Self::PortRestricted), and hosts may ask the router for ports: a real Internet Gateway
     /// Device, which answers UPnP IGD, PCP and NAT-PMP ([`Igd`](crate::Igd)). Its public address is one of
     /// 44.128.0.0/24.
@@ -54,13 +75,18 @@ pub enum NatKind {
 
 impl NatKind {
     /// All kinds, from the most open to the most closed.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::None,
         Self::Cone,
         Self::Restricted,
         Self::PortRestricted,
         Self::OpenInput,
         Self::Symmetric,
+        Self::SymmetricSequential,
+        Self::SymmetricPreserving,
+        Self::AddressSymmetric,
+        Self::Carrier,
+        Self::Hairpin,
         Self::Igd,
     ];
 
@@ -73,8 +99,46 @@ impl NatKind {
             Self::PortRestricted => "port-restricted",
             Self::OpenInput => "open-input",
             Self::Symmetric => "symmetric",
+            Self::SymmetricSequential => "symmetric-sequential",
+            Self::SymmetricPreserving => "symmetric-preserving",
+            Self::AddressSymmetric => "address-symmetric",
+            Self::Carrier => "carrier",
+            Self::Hairpin => "hairpin",
             Self::Igd => "igd",
         }
+    }
+
+    /// The properties of the NAT that the Internet sees, as the simulator has them.
+    pub const fn behaviour(self) -> NatBehaviour {
+        match self {
+            Self::None => NatBehaviour::none(),
+            Self::Cone => NatBehaviour::cone(),
+            Self::Restricted => NatBehaviour::restricted(),
+            Self::PortRestricted => NatBehaviour::port_restricted(),
+            Self::OpenInput => NatBehaviour::open_input(),
+            Self::Symmetric => NatBehaviour::symmetric_random(),
+            Self::SymmetricSequential => NatBehaviour::symmetric_sequential(),
+            Self::SymmetricPreserving => NatBehaviour::symmetric_preserving(),
+            Self::AddressSymmetric => NatBehaviour::address_symmetric(),
+            Self::Carrier => NatBehaviour::carrier(),
+            Self::Hairpin => NatBehaviour {
+                hairpin: true,
+                ..NatBehaviour::port_restricted()
+            },
+            Self::Igd => NatBehaviour::igd(),
+        }
+    }
+
+    /// Whether the router that the Internet sees translates in user space.
+    pub(crate) const fn is_in_user_space(self) -> bool {
+        matches!(
+            self,
+            Self::SymmetricSequential
+                | Self::SymmetricPreserving
+                | Self::AddressSymmetric
+                | Self::Carrier
+                | Self::Hairpin
+        )
     }
 }
 
@@ -98,7 +162,9 @@ impl FromStr for NatKind {
 /// A word that names no [`NatKind`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no kind of NAT: none, cone, restricted, port-restricted, open-input, symmetric and igd are"
+    "{0:?} is no kind of NAT: none, cone, restricted, port-restricted, open-input, symmetric, \
+     symmetric-sequential, symmetric-preserving, address-symmetric, carrier, hairpin and igd are, and properties of \
+     RFC 4787 such as endpoint-independent-mapping,address-dependent-filtering,random-ports"
 )]
 pub struct UnknownNatKind(String);
 

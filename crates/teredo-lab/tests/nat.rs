@@ -404,7 +404,14 @@ fn the_lifetime_is_also_that_of_connections() {
 /// The rules as `nft` reads them: what the module's documentation says is what the kernel has.
 #[test]
 fn the_rules_are_those_of_the_documentation() {
-    for kind in NatKind::ALL {
+    for kind in [
+        NatKind::None,
+        NatKind::Cone,
+        NatKind::Restricted,
+        NatKind::PortRestricted,
+        NatKind::OpenInput,
+        NatKind::Symmetric,
+    ] {
         let scene = Scene::new(kind);
         let mut nft = std::process::Command::new("nft");
         nft.args(["-nn", "list", "ruleset"])

@@ -159,7 +159,12 @@ fn lab_of_an_ordinary_user() -> Result {
     socket.set_read_timeout(Some(SECOND))?;
     let core = Capture::start(internet.core(), "to-server")?;
     for (n, kind) in (1..).zip(NatKind::ALL) {
-        let home = internet.home(&format!("home-{n}"), kind, Ipv4Addr::new(198, 51, 100, n))?;
+        let public = match kind {
+            NatKind::Igd => Ipv4Addr::new(44, 128, 0, 1),
+            // Some have four addresses.
+            _ => Ipv4Addr::new(198, 51, 100, 4 * n),
+        };
+        let home = internet.home(&format!("home-{n}"), kind, public)?;
         let host = home.host(&format!("host-{n}"))?;
         home.set_mapping_lifetime(60 * SECOND)
             .or_else(|error| match kind {
@@ -171,11 +176,11 @@ fn lab_of_an_ordinary_user() -> Result {
         inside.set_read_timeout(Some(SECOND))?;
         inside.send_to(b"question", (address, 3544))?;
         let (_, seen) = socket.receive_from(&mut [0; 16])?;
-        assert_eq!(seen.ip(), home.public());
+        assert!(home.publics().iter().any(|public| seen.ip() == *public));
         socket.send_to(b"answer", seen)?;
         inside.receive(&mut [0; 16])?;
     }
-    assert!(start.elapsed() < 5 * SECOND);
+    assert!(start.elapsed() < 10 * SECOND);
     core.wait_for(SECOND, "a question on the wire", |frame| {
         frame.udp().is_some_and(|udp| udp.payload == b"question")
     })?;

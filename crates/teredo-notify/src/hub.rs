@@ -25,6 +25,8 @@
 //! - A **gate** is a subscriber that the client waits for, typically a firewall. It **settles** a state when it has
 //!   acted on it, and the client sends nothing from a new port before all gates have settled it or the
 //!   [deadline](SETTLE_DEADLINE) has passed.
+//! - A **random port** is a further socket, for single peers. A gate that follows the random ports **admits** a state of
+//!   them, and the client uses none that a gate has not admitted. Nobody else hears of them.
 //! - A **mirror** is a hub that repeats the states of another one, which a [`Source`] brings.
 //!
 //! # Threads
@@ -54,6 +56,7 @@ mod feed;
 mod gate;
 mod log;
 mod outlet;
+mod random;
 mod registration;
 mod sync;
 mod threads;
@@ -65,6 +68,7 @@ pub use gate::{
     Settled,
 };
 pub use outlet::{Outlet, Sink, Writer};
+pub use random::Admission;
 pub use registration::Registration;
 pub use threads::{MAX_THREADS, Source};
 

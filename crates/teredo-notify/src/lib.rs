@@ -34,6 +34,7 @@ pub mod call;
 pub mod code;
 pub mod hub;
 pub mod mib;
+mod random;
 pub mod service;
 pub mod snapshot;
 pub mod types;
@@ -41,6 +42,7 @@ pub mod watcher;
 mod wire;
 
 pub use mib::{cancel_mib_change_notify2, get_teredo_port, notify_teredo_port_change};
+pub use random::{MAX_RANDOM_PORTS, RandomPorts, RandomSnapshot};
 pub use snapshot::{Kind, Notification, Snapshot};
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use crate::RandomSnapshot;
 use crate::hub::GateReport;
 use crate::snapshot::Node;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -133,8 +134,11 @@ impl<'a> OutgoingCall<'a> {
     }
 
     /// A gate's subscription, which a service of another network namespace refuses.
-    pub(crate) fn subscribe_gate(network: Option<u64>) -> Self {
-        let parameters = json!({ "initial": true, "gate": true, "network": network });
+    pub(crate) fn subscribe_gate(network: Option<u64>, random: bool) -> Self {
+        let mut parameters = json!({ "initial": true, "gate": true, "network": network });
+        if random {
+            parameters["random"] = Value::Bool(true);
+        }
         Self {
             more: true,
             ..Self::new("io.teredo.Client.Subscribe", parameters)
@@ -147,6 +151,7 @@ impl<'a> OutgoingCall<'a> {
             "trouble": report.trouble,
             "protects": report.protects,
             "backend": report.backend,
+            "random_trouble": report.random_trouble,
             "valid_ms": u64::try_from(report.valid.as_millis()).unwrap_or(u64::MAX),
         });
         Self {
@@ -161,6 +166,13 @@ impl<'a> OutgoingCall<'a> {
             oneway: true,
             ..Self::new("io.teredo.Client.Settle", parameters)
         }
+    }
+
+    /// Settles, and confirms the random ports of the state `random`, too.
+    pub(crate) fn admit(subscription: u64, sequence: u64, random: u64) -> Self {
+        let mut call = Self::settle(subscription, sequence);
+        call.parameters["random"] = random.into();
+        call
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -279,6 +291,9 @@ pub(crate) struct GateState {
     pub(crate) state: PortState,
     #[serde(flatten)]
     pub(crate) node: Node,
+    /// For a gate that follows the random ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) random: Option<RandomSnapshot>,
 }
 
 impl GateState {

@@ -16,8 +16,8 @@ use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use shuttle::{Config, Runner, thread};
 
-use teredo_notify::hub::{GateOwner, Hub, Registration, Settled};
-use teredo_notify::{Kind, Notification};
+use teredo_notify::hub::{Admission, GateOwner, Hub, Registration, Settled};
+use teredo_notify::{Kind, Notification, RandomPorts};
 
 #[path = "model/mirror.rs"]
 mod mirror;
@@ -421,5 +421,59 @@ fn settled_is_what_every_gate_has_confirmed() {
         thread.join().unwrap();
         task.join().unwrap();
         drop(gates);
+    });
+}
+
+/// N-16: two gates open random ports as they hear of them, and one leaves. Who waits for both is woken, and not too early.
+#[test]
+fn random_ports_are_used_when_every_gate_has_admitted_them() {
+    explore(|| {
+        let hub = Hub::new();
+        let leaving = hub.register_random_gate(GateOwner::default()).unwrap();
+        let gone = Arc::new(AtomicBool::new(false));
+        let opened = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let gates = [0, 1].map(|place| {
+            let (hub, opened) = (hub.clone(), Arc::clone(&opened));
+            let mut feed = hub.subscribe_random(false).unwrap();
+            let gate = hub.register_random_gate(GateOwner::default()).unwrap();
+            thread::spawn(move || {
+                let mut sequence = 0;
+                while sequence < 2 {
+                    shuttle::future::block_on(feed.next());
+                    sequence = hub.random_ports().sequence;
+                    opened[place].store(sequence, Ordering::SeqCst);
+                    gate.admit(sequence).unwrap();
+                }
+                gate
+            })
+        });
+        let (wake, woken) = channel();
+        let hook = hub.on_settle(move || wake.send(()).unwrap_or(()));
+        let leaver = {
+            let gone = Arc::clone(&gone);
+            thread::spawn(move || {
+                gone.store(true, Ordering::SeqCst);
+                drop(leaving);
+            })
+        };
+        let mut ports = RandomPorts::default();
+        for port in [40_001, 40_002] {
+            ports.insert(port);
+            let sequence = hub.publish_random(ports);
+            while hub.admission(sequence) == Admission::Pending {
+                woken.recv().unwrap();
+            }
+            assert_eq!(hub.admission(sequence), Admission::Admitted);
+            let all = opened
+                .iter()
+                .all(|opened| opened.load(Ordering::SeqCst) >= sequence);
+            assert!(
+                all && gone.load(Ordering::SeqCst),
+                "N-16: admitted too early"
+            );
+        }
+        leaver.join().unwrap();
+        drop(gates.map(|gate| gate.join().unwrap()));
+        drop(hook);
     });
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use support::{Running, as_member, as_user, folder, wait_until};
 use teredo_notify::call::{CallError, Caller};
+use teredo_notify::hub::Admission;
 use teredo_notify::service::{Config, Outcome};
 use teredo_notify::types::{Detail, EventName, Phase, PortKind};
-use teredo_notify::{Kind, Snapshot};
+use teredo_notify::{Kind, RandomPorts, Snapshot};
 use varlink::MethodCall;
 
 type Foreign = MethodCall<Value, Value, varlink::Error>;
@@ -625,4 +626,90 @@ fn what_changes_after_a_subscription_is_in_its_stream() {
     assert!(matches!(asked, Err(CallError::NotReady)));
     service.hub.publish(10);
     assert!(stream.next().unwrap().unwrap().state.sequence > sequence);
+}
+
+fn random_ports(ports: &[u16]) -> RandomPorts {
+    let mut set = RandomPorts::default();
+    assert!(ports.iter().all(|port| set.insert(*port)));
+    set
+}
+
+fn subscribe(gate: bool, random: Option<bool>) -> Value {
+    json!({ "method": "io.teredo.Client.Subscribe", "more": true,
+        "parameters": { "initial": true, "gate": gate, "random": random } })
+}
+
+/// N-13, N-16: random ports go to the gates that ask for them, with the state and their own number. Gates that do not,
+/// subscribers and monitors hear nothing; to confirm the port is not to confirm them.
+#[test]
+fn random_ports_go_to_gates_that_ask() {
+    let folder = folder();
+    let service = Running::start(&folder.path().join("s"));
+    let sequence = service.hub.publish(10);
+    let [mut plain, mut ordinary, mut greedy] = std::array::from_fn(|_| service.connect());
+    assert_eq!(
+        ordinary.call(&subscribe(false, None))["parameters"]["port"],
+        10
+    );
+    // Only a gate gets them.
+    let first = greedy.call(&subscribe(false, Some(true)));
+    assert_eq!(first["parameters"].get("random"), None);
+    let mut monitor = service.connect();
+    monitor.call(&json!({ "method": "io.teredo.Client.Monitor", "more": true,
+        "parameters": { "events": ["port"] } }));
+
+    let mut agent = service.connect();
+    let first = agent.call(&subscribe(true, Some(true)));
+    assert_eq!(
+        first["parameters"]["random"],
+        json!({ "sequence": 0, "ports": [] })
+    );
+    let subscription = first["parameters"]["subscription"].clone();
+    let random = service.hub.publish_random(random_ports(&[40_002, 40_001]));
+    let state = agent.receive().unwrap()["parameters"].clone();
+    assert_eq!(
+        state["random"],
+        json!({ "sequence": random, "ports": [40_001, 40_002] })
+    );
+    assert_eq!(
+        (&state["port"], &state["sequence"]),
+        (&json!(10), &json!(sequence))
+    );
+    assert_eq!(state["kind"], "change");
+
+    let settle = |random: Option<u64>| {
+        json!({ "method": "io.teredo.Client.Settle", "oneway": true,
+            "parameters": { "subscription": subscription, "sequence": sequence, "random": random } })
+    };
+    agent.send(&settle(None));
+    wait_until("the port is settled", || service.hub.gates()[0].in_sync);
+    assert_eq!(service.hub.admission(random), Admission::Pending);
+    agent.send(&settle(Some(random)));
+    wait_until("they are admitted", || {
+        service.hub.admission(random) == Admission::Admitted
+    });
+    let mut caller = Caller::open(service.path()).unwrap();
+    let status = caller.get_status().unwrap();
+    assert_eq!(
+        (status.random_ports, &status.firewall[0].random_trouble),
+        (2, &None)
+    );
+    assert_eq!(status.notifications.changes.change, 0);
+
+    let first = plain.call(&subscribe(true, None));
+    assert_eq!(first["parameters"].get("random"), None);
+    let subscription = first["parameters"]["subscription"].clone();
+    let random = service.hub.publish_random(random_ports(&[40_003]));
+    assert_eq!(service.hub.admission(random), Admission::Refused);
+    let refused = caller.get_status().unwrap().firewall[1]
+        .random_trouble
+        .clone();
+    assert!(refused.is_some_and(|reason| reason.contains("service port alone")));
+    let mut other = service.connect();
+    let answer = other.call(&json!({ "method": "io.teredo.Client.Settle",
+        "parameters": { "subscription": subscription, "sequence": sequence, "random": random } }));
+    assert_eq!(answer["error"], "io.teredo.Client.UnknownSubscription");
+    for silent in [&mut plain, &mut ordinary, &mut greedy, &mut monitor] {
+        assert!(silent.is_silent());
+    }
 }

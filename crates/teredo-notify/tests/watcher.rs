@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use support::{A_WHILE, Running, SOON, as_user, folder, wait_until};
 use teredo_notify::code::{CancelError, GetPortError};
-use teredo_notify::hub::Settled;
+use teredo_notify::hub::{Admission, Settled};
 use teredo_notify::mib::{
     MIB_INVALID_TEREDO_PORT_NUMBER, MibNotificationType, NotificationHandle, PortNotifications,
     cancel_mib_change_notify2, get_teredo_port, notify_teredo_port_change,
@@ -21,7 +21,7 @@ use teredo_notify::mib::{
 use teredo_notify::service::Config;
 use teredo_notify::snapshot::Node;
 use teredo_notify::watcher::{GatingError, GatingSubscriber, WatchRegistration, Watcher};
-use teredo_notify::{Kind, Snapshot};
+use teredo_notify::{Kind, RandomPorts, RandomSnapshot, Snapshot};
 
 fn listen(watcher: &Watcher, initial: bool) -> (WatchRegistration, Receiver<(Kind, u16)>) {
     let (told, heard) = mpsc::channel();
@@ -663,5 +663,59 @@ fn a_gating_watcher_without_permission_follows() {
         assert!(service.hub.is_settled(sequence));
         assert_eq!(next(&heard), (Kind::Add, 10));
         assert!(service.hub.gates().is_empty());
+    });
+}
+
+/// N-13, N-15, N-16: a gate that follows the random ports gets the state again when they change, and confirms them by
+/// their number; they end with the service. Callbacks of a gating watcher, and other gates, hear nothing of them.
+#[test]
+fn a_gate_may_follow_the_random_ports() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let service = Running::start(&path);
+    service.hub.publish(10);
+    let mut gate = GatingSubscriber::new(&path).with_random_ports();
+    in_tokio(async {
+        let state = gate.next().await.unwrap();
+        assert_eq!((state.port, gate.random_ports().ports.len()), (10, 0));
+        let mut ports = RandomPorts::default();
+        for port in [40_001, 40_002] {
+            ports.insert(port);
+            let random = service.hub.publish_random(ports);
+            assert_eq!(gate.next().await, Ok(state), "the same state");
+            assert_eq!(
+                gate.random_ports(),
+                RandomSnapshot {
+                    sequence: random,
+                    ports
+                }
+            );
+            gate.settle(state.sequence).await;
+            assert_eq!(service.hub.admission(random), Admission::Pending);
+            gate.admit(state.sequence, random).await;
+            wait_until("they are admitted", || {
+                service.hub.admission(random) == Admission::Admitted
+            });
+        }
+        let mut plain = GatingSubscriber::new(&path);
+        assert_eq!(plain.next().await, Ok(state));
+        let watcher = Watcher::gating(&path);
+        let (told, heard) = mpsc::channel();
+        let registration = watcher.register(false, move |n| _ = told.send(n)).unwrap();
+        ports.remove(40_001);
+        let random = service.hub.publish_random(ports);
+        assert_eq!(
+            service.hub.admission(random),
+            Admission::Refused,
+            "two know the port alone"
+        );
+        assert_eq!(gate.next().await, Ok(state));
+        assert!(tokio::time::timeout(A_WHILE, plain.next()).await.is_err());
+        assert!(heard.try_recv().is_err());
+        drop(registration);
+
+        service.stop();
+        assert_eq!(gate.next().await.map(|state| state.port), Ok(0));
+        assert_eq!(gate.random_ports(), RandomSnapshot::default());
     });
 }

@@ -1,7 +1,7 @@
 //! The whole trace of a capture: the object of schema `teredo.trace/1`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -82,6 +82,7 @@ pub struct Tracer {
     /// The datagrams that may be Teredo, with a verdict that the rest of the file may change.
     candidates: Vec<(Seen, Certainty)>,
     names: Vec<(SocketAddrV4, String)>,
+    nat_names: Vec<(Ipv4Addr, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,7 @@ impl Tracer {
             damage: None,
             candidates: Vec::new(),
             names: Vec::new(),
+            nat_names: Vec::new(),
         }
     }
 
@@ -112,6 +114,13 @@ impl Tracer {
     pub fn name(&mut self, end: SocketAddrV4, name: impl Into<String>) {
         if self.names.len() < self.limits.nodes {
             self.names.push((end, name.into()));
+        }
+    }
+
+    /// Names the NAT with this public address.
+    pub fn name_nat(&mut self, public: Ipv4Addr, name: impl Into<String>) {
+        if self.nat_names.len() < self.limits.nodes {
+            self.nat_names.push((public, name.into()));
         }
     }
 
@@ -197,6 +206,12 @@ impl Tracer {
             if node.role == Role::Client {
                 let evidence = evidence.remove(&place).unwrap_or_default();
                 node.nat = evidence.judge(node.local, node.mapped);
+                let public = node.mapped.map(|mapped| *mapped.ip());
+                let mut names = self.nat_names.iter();
+                let known = names.find(|(address, _)| Some(*address) == public);
+                if let (Some(nat), Some((_, name))) = (&mut node.nat, known) {
+                    nat.name = Some(name.clone());
+                }
             }
         }
         let start = seen.first().map(|seen| seen.time);

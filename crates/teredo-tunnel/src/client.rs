@@ -3,6 +3,7 @@
 //! The rest of the program talks to it through a [`ClientHandle`], and hears from it through [`LaneEvent`]s.
 
 mod handle;
+mod random;
 mod role;
 mod sockets;
 

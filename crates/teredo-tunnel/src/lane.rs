@@ -31,7 +31,7 @@ pub(crate) use counters::counters;
 pub(crate) use data_path::DataPath;
 pub(crate) use event::{EndGuard, Events};
 pub(crate) use handle::{ThreadHandle, Threads};
-pub(crate) use run::{Lane, Role};
+pub(crate) use run::{Lane, MAX_RANDOM, Role};
 
 /// Why a data path did not start.
 #[derive(Debug, thiserror::Error)]

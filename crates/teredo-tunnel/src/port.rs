@@ -25,7 +25,7 @@ mod announcer;
 mod change;
 mod state;
 
-pub use announcer::PortAnnouncer;
+pub use announcer::{Admission, PortAnnouncer};
 pub use change::{ChangeError, PortChange, PortFallback};
 
 pub(crate) use announcer::Follow;

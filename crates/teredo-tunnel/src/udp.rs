@@ -21,8 +21,8 @@ use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use teredo::wire::DISCOVERY;
 
-pub(crate) use receive::ReceiveBatch;
-pub(crate) use send::{Arena, Arenas, SendBatch};
+pub(crate) use receive::{Datagram, ReceiveBatch};
+pub(crate) use send::{Arena, Arenas, SERVICE, SendBatch};
 
 /// A larger one buys nothing (measured).
 const RECEIVE_BUFFER: usize = 1 << 20;

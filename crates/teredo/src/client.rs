@@ -110,6 +110,8 @@ pub struct Client {
     last_sent_to: Option<u32>,
     answered_relays: AnsweredRelays,
     random_ports: RandomPorts,
+    /// The mapping of a symmetric NAT towards the server's secondary address.
+    seen_by_secondary: Option<SocketAddrV4>,
     /// The external address of the service port, by an Internet Gateway Device.
     upnp: Option<SocketAddrV4>,
     discovery: Discovery,
@@ -179,6 +181,7 @@ impl Client {
             last_sent_to: None,
             answered_relays: AnsweredRelays::default(),
             random_ports: RandomPorts::default(),
+            seen_by_secondary: None,
             upnp: None,
             discovery: Discovery::new(now),
             links: Links::default(),

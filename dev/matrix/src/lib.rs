@@ -10,6 +10,7 @@
 //! | `figure` | [`promise`]: figure 1 of RFC 6081 |
 //! | `meeting` | [`meet`]: two clients, one seed |
 //! | `matrix` | [`Matrix`], [`Cell`]: all pairs, and their JSON |
+//! | `parallel` | [`side_by_side`]: independent runs on all cores |
 //! | `page` | [`page()`]: the document |
 //! | `picture` | [`picture()`]: the heat map |
 
@@ -20,6 +21,7 @@ mod kind;
 mod matrix;
 mod meeting;
 mod page;
+mod parallel;
 mod picture;
 
 pub use figure::{Promise, promise};
@@ -27,6 +29,7 @@ pub use kind::{KINDS, Kind};
 pub use matrix::{Cell, LOSSES, MODES, Matrix, SEEDS, SHORT};
 pub use meeting::{Meeting, meet};
 pub use page::page;
+pub use parallel::side_by_side;
 pub use picture::picture;
 
 #[cfg(test)]

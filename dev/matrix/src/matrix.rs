@@ -1,8 +1,5 @@
 //! All pairs, and their JSON.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use serde::{Deserialize, Serialize};
 use teredo::client::NatTraversal;
 use teredo_sim::path;
@@ -10,6 +7,7 @@ use teredo_sim::path;
 use crate::figure::{Promise, promise};
 use crate::kind::{KINDS, Kind};
 use crate::meeting::{Meeting, meet};
+use crate::parallel::side_by_side;
 
 /// The settings of both clients.
 pub const MODES: [NatTraversal; 2] = [NatTraversal::Rfc4380, NatTraversal::Rfc6081];
@@ -65,31 +63,10 @@ pub struct Cell {
 impl Matrix {
     /// Runs this many seeds of each cell, on all cores. `done` gets the number of finished cells and that of all.
     pub fn run(seeds: u64, done: impl Fn(usize, usize) + Sync) -> Self {
-        let plans = plans();
-        let (next, ready) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = || {
-            let mut cells = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(plan) = plans.get(number) else {
-                    return cells;
-                };
-                cells.push((number, plan.run(seeds)));
-                done(ready.fetch_add(1, Ordering::Relaxed) + 1, plans.len());
-            }
-        };
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let mut cells = thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            let results = workers.into_iter().map(|worker| worker.join());
-            results
-                .flat_map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect::<Vec<_>>()
-        });
-        cells.sort_by_key(|(number, _)| *number);
+        let cells = side_by_side(&plans(), |plan| plan.run(seeds), done);
         Self {
             schema: String::from("teredo.matrix/1"),
-            cells: cells.into_iter().map(|(_, cell)| cell).collect(),
+            cells,
         }
     }
 

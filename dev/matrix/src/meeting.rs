@@ -4,9 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use teredo::client::{NatTraversal, State};
-use teredo::wire::{self, Ipv6Header, protocol};
 use teredo::{ClientConfig, ServerAddress};
-use teredo_sim::{CaptureMode, ClientId, NatBehaviour, NatId, Network, World};
+use teredo_sim::{CaptureMode, ClientId, NatBehaviour, NatId, Network, World, packet};
 
 const SERVER: ServerAddress = ServerAddress {
     primary: Ipv4Addr::new(192, 0, 2, 1),
@@ -57,7 +56,7 @@ pub fn meet(
     let (start, sent) = (world.now(), world.capture().total());
     let mut answered = 0;
     for number in 0..PATIENCE {
-        world.send(a, &datagram(source, destination, number));
+        world.send(a, &packet::udp(source, destination, &[number]));
         let end = world.now() + PERIOD;
         loop {
             let left = end.saturating_duration_since(world.now());
@@ -76,7 +75,7 @@ pub fn meet(
                 break;
             }
             // The answer of the other program, to each of them.
-            world.send(b, &datagram(destination, source, number));
+            world.send(b, &packet::udp(destination, source, &[number]));
             answered += 1;
         }
     }
@@ -113,6 +112,10 @@ fn attach(
         link.delay = DELAY;
     }
     link.loss = loss;
+    // RFC 6081 §5.3.3: before the qualification, and whether or not it helps.
+    if mode != NatTraversal::Rfc4380 {
+        let _ = world.ask_gateway(client);
+    }
     world.start(client, &[SERVER]);
     client
 }
@@ -121,24 +124,4 @@ fn attach(
 fn address(world: &World, client: ClientId) -> Option<Ipv6Addr> {
     let status = world.client(client).client().status();
     status.address.filter(|_| status.state == State::Qualified)
-}
-
-/// A UDP datagram in IPv6 with this number.
-fn datagram(source: Ipv6Addr, destination: Ipv6Addr, number: u8) -> Vec<u8> {
-    let mut payload = vec![0x12, 0x34, 0x56, 0x78, 0, 9, 0, 0, number];
-    let checksum = wire::checksum(source, destination, protocol::UDP, &payload);
-    payload[6..8].copy_from_slice(&checksum.to_be_bytes());
-    let mut packet = Vec::new();
-    let header = Ipv6Header {
-        traffic_class: 0,
-        flow_label: 0,
-        payload_length: 9,
-        next_header: protocol::UDP,
-        hop_limit: 64,
-        source,
-        destination,
-    };
-    header.emit(&mut packet);
-    packet.extend(payload);
-    packet
 }

@@ -26,7 +26,8 @@ internet of `dev/sim`, and each client's link loses its share of the datagrams i
 | – | no sequence of datagrams connects them |
 
 `none` is a host without a NAT, which counts as behind a cone; `open-input` filters as a port-restricted NAT does; `igd`
-and `igd-symmetric` are a port-restricted and a symmetric NAT that open ports on request; `symmetric` has random ports.
+and `igd-symmetric` are a port-restricted and a symmetric NAT that open the client's port on request, which clients with
+`rfc6081` make; `symmetric` has random ports.
 
 Losses cost most towards `open-input`. If the first bubbles are lost, the second direct bubble, which goes further, reaches
 the peer's router before the peer has opened it, and the router then keeps that port for itself. The simulated internet
@@ -63,15 +64,9 @@ fn tally(page: &mut String, matrix: &Matrix) {
     for (promise, words) in [
         (Promise::Rfc4380, "by RFC 4380"),
         (Promise::Symmetric, "with symmetric NAT support"),
-        (Promise::Upnp, "and UPnP, which is not built yet"),
-        (
-            Promise::Preserving,
-            "and port-preserving NATs, which is not built yet",
-        ),
-        (
-            Promise::Sequential,
-            "and sequential ports, which is not built yet",
-        ),
+        (Promise::Upnp, "and UPnP"),
+        (Promise::Preserving, "and port-preserving NATs"),
+        (Promise::Sequential, "and sequential ports"),
         (Promise::Nothing, "none"),
     ] {
         let of = |loss: f64| {

@@ -9,6 +9,7 @@ mod station;
 
 use std::fmt;
 
+use teredo::client::Event;
 use teredo::{Instant, Timer};
 
 pub use self::client::{ClientHost, PortFirewall};
@@ -24,6 +25,13 @@ macro_rules! ids {
             $(#[doc = $doc])+
             #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
             pub struct $name(pub(crate) usize);
+
+            impl $name {
+                /// The number of hosts of this kind that were attached before.
+                pub fn number(self) -> usize {
+                    self.0
+                }
+            }
 
             impl From<$name> for HostId {
                 fn from(id: $name) -> Self {
@@ -81,6 +89,10 @@ pub(crate) enum Action {
     Send(Datagram),
     /// Send this to the native IPv6 Internet.
     Native(Vec<u8>),
+    /// Hand this packet to the host.
+    Deliver(Vec<u8>),
+    /// Tell the host of this.
+    Tell(Event),
 }
 
 /// The scheduled deadline of a state machine.

@@ -2,8 +2,8 @@
 //!
 //! The simulator does no I/O, and has no clock and no randomness of its own. A [`World`] is made from a seed; the same
 //! seed and the same calls give the same datagrams at the same virtual times, byte for byte. Hours pass in
-//! milliseconds. A failed run can be read as text ([`Capture`]'s `Display`) or in Wireshark ([`Capture::to_pcap`]),
-//! and leaves both if its test wants so ([`World::when_failed`]).
+//! milliseconds. A failed run can be read as text ([`Capture`]'s `Display`), in Wireshark ([`Capture::to_pcap`]) and as
+//! a ladder diagram ([`Evidence`]), and leaves all of them if its test wants so ([`World::when_failed`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,7 +28,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `world` | [`World`]: networks, the passage of time, controls |
+//! | `world` | [`World`]: networks, the passage of time, controls; [`Observer`]; the border to other worlds |
 //! | `host` | [`ClientHost`], [`ServerHost`] and [`RelayHost`] run the state machines; tests control a [`RawHost`] |
 //! | [`teredo_nat`] | [`Nat`], [`NatBehaviour`]: mapping, filtering, pools, ports, lifetime, hairpinning; [`Igd`] |
 //! | `oracle` | [`path`]: which pairs of NATs can be connected at all |
@@ -36,6 +36,7 @@
 //! | `icmp` | [`IcmpError`]: the errors that routers and hosts send back |
 //! | `capture` | [`Capture`], [`CaptureMode`]: every datagram and its [`Fate`], and a hash of the run |
 //! | `schedule` | [`Schedule`]: the queue of events |
+//! | [`packet`] | packets of the programs on hosts |
 
 #![forbid(unsafe_code)]
 
@@ -45,6 +46,7 @@ mod host;
 mod icmp;
 mod link;
 mod oracle;
+pub mod packet;
 mod random;
 mod schedule;
 mod world;
@@ -65,4 +67,4 @@ pub use nat::{
 };
 pub use oracle::{Possibility, path};
 pub use schedule::Schedule;
-pub use world::{Evidence, NatId, Network, World};
+pub use world::{Evidence, NatId, Network, Observer, World};

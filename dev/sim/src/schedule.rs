@@ -3,7 +3,7 @@
 mod wheel;
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::fmt;
 
 use teredo::Instant;
@@ -33,6 +33,10 @@ use self::wheel::Wheel;
 /// assert_eq!(schedule.next_time(), Some(Instant::from_nanos(2)));
 /// ```
 pub struct Schedule<T> {
+    /// The instant of the last event that was popped.
+    now: Instant,
+    /// The events of that instant that were scheduled since: they follow those in `near`, and need no sorting.
+    immediate: VecDeque<T>,
     /// The events of ticks up to `tick`.
     near: BinaryHeap<Entry<T>>,
     /// Later events. Wheel `n` has those whose tick has the same digits as `tick` above digit `n`, by that digit.
@@ -96,6 +100,8 @@ impl<T> fmt::Debug for Schedule<T> {
 impl<T> Default for Schedule<T> {
     fn default() -> Self {
         Self {
+            now: Instant::default(),
+            immediate: VecDeque::new(),
             near: BinaryHeap::new(),
             wheels: [(); WHEELS].map(|()| Wheel::default()),
             far: BTreeMap::new(),
@@ -109,16 +115,21 @@ impl<T> Default for Schedule<T> {
 impl<T> Schedule<T> {
     /// Schedules `event` at `at`, after all earlier events of the same instant.
     pub fn push(&mut self, at: Instant, event: T) {
+        self.len += 1;
+        if at == self.now {
+            return self.immediate.push_back(event);
+        }
         let order = self.pushed;
         self.pushed += 1;
-        self.len += 1;
         self.place(Entry { at, order, event });
     }
 
     /// The time of the next event; `None` if there is none.
     pub fn next_time(&self) -> Option<Instant> {
-        if let Some(entry) = self.near.peek() {
-            return Some(entry.at);
+        let immediate = (!self.immediate.is_empty()).then_some(self.now);
+        let near = self.near.peek().map(|entry| entry.at);
+        if let Some(first) = immediate.into_iter().chain(near).min() {
+            return Some(first);
         }
         // Each wheel's events are before those of the next, and each slot's before those of the next.
         let slots = (0..).zip(&self.wheels).find_map(|(number, wheel)| {
@@ -130,6 +141,14 @@ impl<T> Schedule<T> {
 
     /// Removes and returns the next event if it is due by `limit`.
     pub fn pop_due(&mut self, limit: Instant) -> Option<(Instant, T)> {
+        // Events in `near` of the same instant were scheduled earlier; those of an earlier one are due anyway.
+        if self.now <= limit
+            && self.near.peek().is_none_or(|entry| entry.at > self.now)
+            && let Some(event) = self.immediate.pop_front()
+        {
+            self.len -= 1;
+            return Some((self.now, event));
+        }
         while self.near.is_empty() {
             if !self.advance(tick_of(limit)) {
                 return None;
@@ -140,6 +159,10 @@ impl<T> Schedule<T> {
         }
         let Entry { at, event, .. } = self.near.pop()?;
         self.len -= 1;
+        // The past does not come back while events of the present wait.
+        if self.immediate.is_empty() {
+            self.now = at;
+        }
         Some((at, event))
     }
 

@@ -1,8 +1,10 @@
 //! The internet: its networks, and the passage of time.
 
+mod border;
 mod directory;
 mod evidence;
 mod icmp;
+mod observer;
 #[cfg(test)]
 mod tests;
 mod transit;
@@ -18,6 +20,7 @@ use teredo::{ClientConfig, Instant, Relay, RelayConfig, ServerAddress, ServerCon
 use self::directory::{Attachments, Directory, Owner};
 pub use self::evidence::Evidence;
 use self::evidence::Witness;
+pub use self::observer::Observer;
 use crate::capture::{Capture, RecordNumber};
 use crate::datagram::Datagram;
 use crate::host::{
@@ -149,12 +152,17 @@ pub struct World {
     routers: Vec<Router>,
     directory: Directory,
     native: BTreeMap<Ipv6Addr, RawId>,
+    /// The relays near native hosts.
+    relay_of: BTreeMap<Ipv6Addr, RelayId>,
+    /// The border, if there is one.
+    default_route: Option<RawId>,
     silent: BTreeSet<Ipv4Addr>,
     rule: Rule,
     /// How many values of each kind a host keeps of its output.
     kept: u32,
     capture: Capture,
     witness: Option<Witness>,
+    observer: Option<Box<dyn Observer>>,
 }
 
 impl fmt::Debug for World {
@@ -183,11 +191,14 @@ impl World {
             routers: Vec::new(),
             directory: Directory::default(),
             native: BTreeMap::new(),
+            relay_of: BTreeMap::new(),
+            default_route: None,
             silent: BTreeSet::new(),
             rule: Box::new(|_| false),
             kept: KEPT,
             capture: Capture::default(),
             witness: None,
+            observer: None,
         }
     }
 
@@ -508,6 +519,11 @@ impl World {
     pub fn interfere(&mut self, rule: impl FnMut(&Datagram) -> bool + 'static) {
         self.rule = Box::new(rule);
     }
+
+    /// Lets the observer see what happens from now on, instead of the previous one.
+    pub fn set_observer(&mut self, observer: impl Observer + 'static) {
+        self.observer = Some(Box::new(observer));
+    }
 }
 
 /// Acting.
@@ -723,6 +739,16 @@ impl World {
                 Action::Native(packet) => self
                     .schedule
                     .push(self.now + NATIVE_DELAY, Event::Native(packet)),
+                Action::Deliver(packet) => {
+                    if let (Some(observer), HostId::Client(id)) = (&mut self.observer, host) {
+                        observer.delivered(self.now, id, &packet);
+                    }
+                }
+                Action::Tell(event) => {
+                    if let (Some(observer), HostId::Client(id)) = (&mut self.observer, host) {
+                        observer.event(self.now, id, &event);
+                    }
+                }
             }
         }
         let alarm = match host {

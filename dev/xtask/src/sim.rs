@@ -1,5 +1,8 @@
 //! `cargo xtask sim`: experiments on the simulated internet of `dev/sim`.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::command::{cargo, run as execute};
@@ -10,36 +13,122 @@ use crate::tree;
 pub(crate) enum Experiment {
     /// Write docs/nat-matrix.md, its picture and its JSON: which NATs meet, which RFC 6081 promises, and which can.
     Matrix(Matrix),
+    /// Write docs/nat-delay.md, its picture and its JSON: how long it takes until two programs talk.
+    Delay(Delay),
+    /// Run a million clients for a day, and check that nothing breaks.
+    Million(Million),
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Matrix {
     /// The folder to write into [default: docs].
     #[arg(long, value_name = "DIR")]
-    out: Option<std::path::PathBuf>,
+    out: Option<PathBuf>,
     /// The runs of each cell [default: the number that the documents have].
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
 }
 
+#[derive(clap::Args)]
+pub(crate) struct Delay {
+    /// The folder to write into [default: docs].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The runs of each cell [default: the number that the documents have].
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// Print JSON instead of the tables.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Million {
+    /// The number of clients [default: a million].
+    #[arg(long, value_name = "N")]
+    clients: Option<u32>,
+    /// The virtual time in hours [default: 24].
+    #[arg(long, value_name = "H")]
+    hours: Option<f64>,
+    /// The threads, which change nothing but the time that it takes [default: 2].
+    #[arg(long, value_name = "T")]
+    threads: Option<u8>,
+    /// The seed: the same seed gives the same hash [default: 1].
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Print JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Also write the document of this run.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+    /// The machine and the date, for the document.
+    #[arg(long, value_name = "TEXT")]
+    caption: Option<String>,
+}
+
 pub(crate) fn run(experiment: &Experiment) -> Result<()> {
     match experiment {
         Experiment::Matrix(options) => matrix(options),
+        Experiment::Delay(options) => delay(options),
+        Experiment::Million(options) => million(options),
     }
 }
 
+fn million(options: &Million) -> Result<()> {
+    let mut command = experiment("teredo-million");
+    let numbers = [
+        ("--clients", options.clients.map(|n| n.to_string())),
+        ("--hours", options.hours.map(|n| n.to_string())),
+        ("--threads", options.threads.map(|n| n.to_string())),
+        ("--seed", options.seed.map(|n| n.to_string())),
+        ("--caption", options.caption.clone()),
+    ];
+    for (name, value) in numbers {
+        if let Some(value) = value {
+            command.args([name, &value]);
+        }
+    }
+    if options.json {
+        command.arg("--json");
+    }
+    if let Some(page) = &options.page {
+        // A relative path is the caller's, not the repository's.
+        command.arg("--page").arg(std::path::absolute(page)?);
+    }
+    execute(&mut command)
+}
+
 fn matrix(options: &Matrix) -> Result<()> {
-    let out = match &options.out {
+    let out = options.out.as_ref();
+    execute(&mut documenting("teredo-matrix", out, options.seeds)?)
+}
+
+fn delay(options: &Delay) -> Result<()> {
+    let mut command = documenting("teredo-delay", options.out.as_ref(), options.seeds)?;
+    if options.json {
+        command.arg("--json");
+    }
+    execute(&mut command)
+}
+
+/// An experiment that writes its documents into a folder.
+fn documenting(package: &str, out: Option<&PathBuf>, seeds: Option<u64>) -> Result<Command> {
+    let out = match out {
         // A relative path is the caller's, not the repository's.
         Some(out) => std::path::absolute(out)?,
         None => tree::root().join("docs"),
     };
-    let mut command = cargo(&["run", "--locked", "--release", "--quiet"]);
-    command
-        .args(["-p", "teredo-matrix", "--", "--out"])
-        .arg(out);
-    if let Some(seeds) = options.seeds {
+    let mut command = experiment(package);
+    command.arg("--out").arg(out);
+    if let Some(seeds) = seeds {
         command.args(["--seeds", &seeds.to_string()]);
     }
-    execute(&mut command)
+    Ok(command)
+}
+
+fn experiment(package: &str) -> Command {
+    let mut command = cargo(&["run", "--locked", "--release", "--quiet"]);
+    command.args(["-p", package, "--"]);
+    command
 }

@@ -1,14 +1,15 @@
 //! Parsers for option values; the configuration file uses them as well.
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use teredo::Identifier;
 use teredo::client::NatTraversal;
 use teredo_firewall::Backend;
-use teredo_lab::NatKind;
+use teredo_lab::{HomeNat, NatKind};
 use teredo_node::ServerName;
 use teredo_notify::types::EventName;
 
@@ -189,10 +190,37 @@ pub(crate) fn flags(text: &str) -> Result<u16, String> {
     u16::from_str_radix(digits, 16).map_err(|_| String::from("not a hexadecimal number of 16 bits"))
 }
 
-/// A kind of NAT, listed by name in help and completions.
-pub(crate) fn nat() -> impl TypedValueParser<Value = NatKind> {
-    PossibleValuesParser::new(NatKind::ALL.map(NatKind::name))
-        .try_map(|name| name.parse::<NatKind>())
+/// A NAT: a kind, listed by name in help and completions, or properties of RFC 4787.
+pub(crate) fn nat() -> impl TypedValueParser<Value = HomeNat> {
+    Nat
+}
+
+#[derive(Clone)]
+struct Nat;
+
+impl TypedValueParser for Nat {
+    type Value = HomeNat;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<HomeNat, clap::Error> {
+        let properties = value.to_str().and_then(|text| text.parse().ok());
+        match properties {
+            Some(nat) => Ok(nat),
+            // Its error lists the kinds, and suggests a similar one.
+            None => PossibleValuesParser::new(NatKind::ALL.map(NatKind::name))
+                .try_map(|name| name.parse::<HomeNat>())
+                .parse_ref(command, argument, value),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let kinds = NatKind::ALL.into_iter();
+        Some(Box::new(kinds.map(|kind| PossibleValue::new(kind.name()))))
+    }
 }
 
 /// A kind of event, listed by name in help and completions.

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::text::plain;
+
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -202,7 +204,7 @@ pub(crate) mod id {
     }
 }
 
-/// The answer to one question.
+/// The answer to one question. Its texts may repeat words of others, and drive no terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
     pub(crate) id: &'static str,
@@ -216,30 +218,30 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    fn new(id: Id, result: Verdict, what: impl Into<String>) -> Self {
+    fn new(id: Id, result: Verdict, what: impl AsRef<str>) -> Self {
         Self {
             id: id.name,
             result,
-            what: what.into(),
+            what: plain(what.as_ref()),
             why: String::new(),
             fix: String::new(),
         }
     }
 
-    pub(crate) fn ok(id: Id, what: impl Into<String>) -> Self {
+    pub(crate) fn ok(id: Id, what: impl AsRef<str>) -> Self {
         Self::new(id, Verdict::Ok, what)
     }
 
-    pub(crate) fn warn(id: Id, what: impl Into<String>) -> Self {
+    pub(crate) fn warn(id: Id, what: impl AsRef<str>) -> Self {
         Self::new(id, Verdict::Warn, what)
     }
 
-    pub(crate) fn fail(id: Id, what: impl Into<String>) -> Self {
+    pub(crate) fn fail(id: Id, what: impl AsRef<str>) -> Self {
         Self::new(id, Verdict::Fail, what)
     }
 
     /// Not judged, and why not.
-    pub(crate) fn skip(id: Id, what: impl Into<String>) -> Self {
+    pub(crate) fn skip(id: Id, what: impl AsRef<str>) -> Self {
         Self::new(id, Verdict::Skip, what)
     }
 
@@ -249,14 +251,15 @@ impl Check {
     }
 
     #[must_use]
-    pub(crate) fn why(mut self, why: impl Into<String>) -> Self {
-        self.why = why.into();
+    pub(crate) fn why(mut self, why: impl AsRef<str>) -> Self {
+        self.why = plain(why.as_ref());
         self
     }
 
     #[must_use]
-    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
-        self.fix = fix.into();
+    pub(crate) fn fix(mut self, fix: impl AsRef<str>) -> Self {
+        let lines: Vec<_> = fix.as_ref().split('\n').map(plain).collect();
+        self.fix = lines.join("\n");
         self
     }
 

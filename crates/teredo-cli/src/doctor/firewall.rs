@@ -14,11 +14,12 @@ use inside::{icmpv6, inside, open_inside};
 use set::{set, stale, table};
 
 use super::check::{Check, Id, id};
+use super::opening::{Direction, Opening, Rich, is_denied};
 use super::rules::packet::kinds;
 use super::rules::walk::{End, Fate, Keeper, Rules};
 use super::seen::Seen;
 use super::server::reason_of;
-use super::way::{Way, insert, is_denied};
+use super::way::Way;
 use crate::text::plain;
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
@@ -369,6 +370,20 @@ fn discovery(seen: &Seen, way: &Way<'_>) -> Check {
     }
     let [a, b, c, _] = way.here.0.octets();
     let neighbour = Ipv4Addr::new(a, b, c, 254);
+    let opening = Opening {
+        direction: Direction::In,
+        ipv6: false,
+        nft: String::new(),
+        iptables: vec![
+            "-d 224.0.0.253 -p udp --dport 3544".to_owned(),
+            "-p igmp".to_owned(),
+        ],
+        ufw: Some("ufw allow in proto udp to 224.0.0.253 port 3544".to_owned()),
+        firewalld: vec![
+            Rich::Other("destination address=224.0.0.253 port port=3544 protocol=udp".to_owned()),
+            Rich::Other("protocol value=igmp".to_owned()),
+        ],
+    };
     let packets = [
         (
             kinds::discovery(&way.outside, neighbour),
@@ -378,18 +393,13 @@ fn discovery(seen: &Seen, way: &Way<'_>) -> Check {
     ];
     for (packet, rule) in packets {
         if let Fate::Dropped(place) = way.follow(&packet) {
+            let nft = rule.to_owned();
             return Check::ok(id, "clients on the same link do not find this one, and go by the server")
                 .why(format!(
                     "local discovery is dropped (UDP 3544 to 224.0.0.253, and IGMP): {place}. That matters only if your \
                      router does not hairpin, and other clients are on this link"
                 ))
-                .fix(match place.keeper {
-                    Keeper::Ufw => "ufw allow in proto udp to 224.0.0.253 port 3544".to_owned(),
-                    Keeper::Firewalld => "firewall-cmd --permanent --add-rich-rule='rule family=ipv4 destination address=224.0.0.253 port port=3544 protocol=udp accept'\nfirewall-cmd --reload".to_owned(),
-                    Keeper::Iptables => "iptables -I INPUT -d 224.0.0.253 -p udp --dport 3544 -j ACCEPT\niptables -I INPUT -p igmp -j ACCEPT".to_owned(),
-                    Keeper::IptablesLegacy => "iptables-legacy -I INPUT -d 224.0.0.253 -p udp --dport 3544 -j ACCEPT\niptables-legacy -I INPUT -p igmp -j ACCEPT".to_owned(),
-                    _ => insert(&place, rule),
-                });
+                .fix(Opening { nft, ..opening }.commands(&place));
         }
     }
     Check::ok(id, "clients on the same link find this one")

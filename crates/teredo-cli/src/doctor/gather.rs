@@ -1,5 +1,6 @@
 //! Looks at this host. Nothing here judges, and nothing here changes anything.
 
+mod command;
 mod host;
 mod path;
 mod processes;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use caps::{CapSet, Capability};
 use teredo::ServerAddress;
 use teredo_node::ServerName;
-use teredo_tunnel::net::{local_address, path_limit};
+use teredo_tunnel::net::{decide, local_address, passes_reverse_path, path_limit};
 
 use super::rules::legacy::Legacy;
 use super::rules::packet::{Link, STRANGER};
@@ -34,7 +35,7 @@ pub(crate) use units::parse as parse_units;
 /// As long as `teredo probe` takes.
 const PATIENCE: Duration = Duration::from_millis(1800);
 
-/// How the client was started, or will be, to which a socket belongs that is not the default one.
+/// How the node was started, or will be, to which a socket belongs.
 #[derive(Debug, Default)]
 pub(crate) struct Manner {
     pub(crate) config: Option<PathBuf>,
@@ -44,24 +45,26 @@ pub(crate) struct Manner {
 }
 
 /// Finds the process that has the socket, or the unit that will have it.
-pub(crate) fn manner(socket: &Path) -> Manner {
+pub(crate) fn manner(socket: &Path, socket_is_default: bool) -> Manner {
     let mut processes = processes::all();
     processes.retain(|process| process.here != Some(false));
     let of_agent = |process: &Process| process.command() == Some("firewall");
     let agent = processes.iter().find(|process| of_agent(process));
     let agent = agent.map(|process| process.option("--config").unwrap_or(DEFAULT_CONFIG).into());
+    let has_socket = |process: &&Process| match process.option("--socket") {
+        Some(own) => Path::new(own) == socket,
+        None => socket_is_default && matches!(process.command(), Some("client" | "relay")),
+    };
     let mut nodes = processes.iter().filter(|process| !of_agent(process));
-    let owner = nodes.find(|process| {
-        process
-            .option("--socket")
-            .is_some_and(|own| Path::new(own) == socket)
-    });
-    if let Some(process) = owner {
+    if let Some(process) = nodes.find(has_socket) {
         return Manner {
             config: process.option("--config").map(PathBuf::from),
             interface: process.option("--interface").map(str::to_owned),
             agent,
         };
+    }
+    if socket_is_default {
+        return Manner::default();
     }
     const FOLDERS: [&str; 3] = [
         "/etc/systemd/system",
@@ -85,18 +88,21 @@ pub(crate) fn manner(socket: &Path) -> Manner {
 }
 
 /// Gathers everything. `chosen` is the file of `--config`, `socket` that of the service.
-pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool) -> Seen {
+pub(crate) fn gather(mut settings: Settings, socket: &Path, socket_is_default: bool) -> Seen {
     let root = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_ADMIN).unwrap_or(false);
     let mut service = service::look(socket, socket_is_default);
     let instance = (!socket_is_default).then(|| instance_of(socket)).flatten();
-    let (server, processes, units, rules) = thread::scope(|scope| {
+    let processes = processes::all();
+    for process in daemons(&processes, &service) {
+        settings.merge(process);
+    }
+    let (server, units, rules) = thread::scope(|scope| {
         // The server takes the longest to answer.
         let server = scope.spawn(|| look_at_server(&settings, &service));
-        let processes = processes::all();
         let units = units::all(instance);
         let rules = rules();
         let server = server.join().unwrap_or_default();
-        (server, processes, units, rules)
+        (server, units, rules)
     });
     // A start or a change of the port takes a moment; the server's answers have taken longer.
     let runs_agent = processes
@@ -139,13 +145,65 @@ pub(crate) fn gather(settings: Settings, socket: &Path, socket_is_default: bool)
     seen.host.absent = absent;
     seen.host.secrets = seen.settings.server_secrets.as_deref().and_then(secrets);
     seen.host.strict = strict(&seen, &present);
-    seen.host.outside = link_of(present).or_else(|| {
-        const ETHERNET: u16 = 1;
-        let mut links = seen.host.links.iter();
-        let link = links.find(|link| link.kind == ETHERNET)?;
-        Some(link.name.clone())
-    });
+    seen.host.doors = present
+        .iter()
+        .filter_map(|&address| Some((address, door(&seen, address)?)))
+        .collect();
+    let used = seen.status().and_then(|status| status.local);
+    let used = used.map(|local| *local.ip());
+    let mut known = present.first().copied().into_iter().chain(used);
+    seen.host.outside = known
+        .find_map(|address| door(&seen, address))
+        .map(|link| link.name)
+        .or_else(|| name_of(&seen, way::route(STRANGER)?.link?))
+        .or_else(host::any_outside);
     seen
+}
+
+/// The interface by which strangers reach an address of this host: the one that has it, or else the one of the answers.
+fn door(seen: &Seen, address: Ipv4Addr) -> Option<Link> {
+    let has_it = host::link_of(&[address]).filter(host::is_outside);
+    let name = match has_it {
+        Some(link) => link.interface_name,
+        None if is_own(address) => name_of(
+            seen,
+            decide(STRANGER.into(), Some(address.into())).ok()?.link?,
+        )?,
+        None => return None,
+    };
+    Some(host::link(&name, 1))
+}
+
+/// The daemons that the checks are about: the node behind the socket, the server and the agent.
+fn daemons<'a>(
+    processes: &'a [Process],
+    service: &'a Service,
+) -> impl Iterator<Item = &'a Process> {
+    let here = processes
+        .iter()
+        .filter(|process| process.here != Some(false));
+    let is_meant = |process: &&Process| match (process.command(), service.pid) {
+        (Some("client" | "relay"), Some(pid)) => process.pid == pid,
+        (Some("client" | "relay"), None) => match process.option("--socket") {
+            Some(socket) => Path::new(socket) == service.socket,
+            None => service.socket_is_default,
+        },
+        (Some("server" | "firewall"), _) => true,
+        _ => false,
+    };
+    let mut known = Vec::new();
+    here.filter(is_meant).filter(move |process| {
+        let is_first = !known.contains(&process.command());
+        known.push(process.command());
+        is_first
+    })
+}
+
+/// The name of an interface.
+fn name_of(seen: &Seen, index: u32) -> Option<String> {
+    let mut links = seen.host.links.iter();
+    let link = links.find(|link| link.index == index)?;
+    Some(link.name.clone())
 }
 
 /// The number of clients in a file of secrets, if it can be read.
@@ -154,29 +212,19 @@ fn secrets(file: &Path) -> Option<u64> {
     u64::try_from(entries.len()).ok()
 }
 
-/// Addresses that strangers cannot reach, by the interface that leads to them.
+/// Addresses at which the kernel takes no packets of strangers, because the answers leave by another interface.
 fn strict(seen: &Seen, serves: &[Ipv4Addr]) -> Vec<(Ipv4Addr, String, String)> {
-    let out = way::route(STRANGER).and_then(|way| way.link);
-    let mut links = seen.host.links.iter();
-    let Some(out) = out.and_then(|index| links.find(|link| link.index == index)) else {
-        return Vec::new();
-    };
-    let own = serves
-        .iter()
-        .filter_map(|&address| Some((address, link_of(vec![address])?)));
-    let own: Vec<_> = own.collect();
-    host::strict(&own, &out.name)
-}
-
-/// The interface that has one of these addresses.
-fn link_of(addresses: Vec<Ipv4Addr>) -> Option<String> {
-    let own = nix::ifaddrs::getifaddrs().ok()?;
-    let found = own.filter(|one| {
-        let address = one.address.as_ref();
-        let address = address.and_then(|own| own.as_sockaddr_in().map(|own| own.ip()));
-        address.is_some_and(|address| addresses.contains(&address))
+    let found = serves.iter().filter_map(|&address| {
+        // An address of 'lo' or of a dummy is reached by any interface.
+        let link = host::link_of(&[address]).filter(host::is_outside)?;
+        let name = link.interface_name;
+        let index = nix::net::if_::if_nametoindex(name.as_str()).ok()?;
+        let out = decide(STRANGER.into(), Some(address.into())).ok()?.link?;
+        let passes = || passes_reverse_path(index, STRANGER, address).unwrap_or(true);
+        let is_dropped = out != index && host::filters_strictly(&name) && !passes();
+        is_dropped.then_some((address, name, name_of(seen, out)?))
     });
-    found.map(|one| one.interface_name).next()
+    found.collect()
 }
 
 fn look_at_server(settings: &Settings, service: &Service) -> Server {
@@ -221,8 +269,8 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
     };
     let local = local_address(address.primary).map_err(|error| error.to_string());
     server.outside = local.as_ref().ok().and_then(|local| {
-        let name = link_of(vec![*local])?;
-        Some(host::link(&name, 1))
+        let link = host::link_of(&[*local])?;
+        Some(host::link(&link.interface_name, 1))
     });
     server.way = way::route(address.primary);
     if let (Some(way), Some(link)) = (&server.way, &server.outside) {
@@ -243,7 +291,7 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
 
 fn rules() -> Result<Rules, String> {
     let nftables = Ruleset::read().map_err(|error| error.to_string())?;
-    let legacy = host::legacy_rules()
+    let legacy = host::legacy_rules()?
         .map_or_else(Legacy::default, |[ipv4, ipv6]| Legacy::parse(&ipv4, &ipv6));
     Ok(Rules { nftables, legacy })
 }

@@ -169,7 +169,7 @@ fn route(seen: &Seen) -> Check {
                 .why("the client sends from this address; without 'bind', the kernel chooses one")
                 .fix(format!(
                     "{}\n{}",
-                    seen.set("bind", "client", "bind", "\"0.0.0.0\""),
+                    seen.set("client", "bind", "\"0.0.0.0\""),
                     seen.restart("client")
                 ));
         }
@@ -223,7 +223,7 @@ fn native(seen: &Seen) -> Check {
     }
     let ignore = format!(
         "{}\n{}",
-        seen.set("native", "client", "native_ipv6", "\"ignore\""),
+        seen.set("client", "native_ipv6", "\"ignore\""),
         seen.restart("client")
     );
     let where_from = match &seen.host.native {
@@ -332,7 +332,7 @@ fn connections(seen: &Seen) -> Check {
     };
     check
         .why("the kernel drops each packet that would open another one: peers and servers that are new are lost")
-        .fix(format!("sysctl -w net.netfilter.nf_conntrack_max={}", most.saturating_mul(4)))
+        .fix(seen.sysctl(&[("net.netfilter.nf_conntrack_max", &most.saturating_mul(4).to_string())]))
 }
 
 /// Whether the kernel finds no room for a connection.

@@ -60,7 +60,7 @@ fn mapping(seen: &Seen) -> Check {
                 .why("by RFC 4380 alone, a client has no address behind such a NAT; by RFC 6081 it has")
                 .fix(format!(
                     "{}\n{}",
-                    seen.set("nat", "client", "nat_traversal", "\"rfc6081\""),
+                    seen.set("client", "nat_traversal", "\"rfc6081\""),
                     seen.restart("client")
                 ));
         }

@@ -5,7 +5,7 @@ use teredo_tunnel::net::Decision;
 
 use super::check::{Check, id};
 use super::seen::Seen;
-use super::shell::quote;
+use super::shell::{quote, sysctl_of_link};
 use crate::text::plain;
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
@@ -138,7 +138,12 @@ fn mend(seen: &Seen, way: &Decision) -> Option<String> {
     const LOCAL: u32 = 255;
     match way.rule {
         Some(rule) if !way.is_usual() && way.table != LOCAL => {
-            Some(format!("ip -6 rule del priority {rule}"))
+            // Another rule may have the same priority.
+            let selector: Vec<_> = way.selector.split_whitespace().map(quote).collect();
+            Some(format!(
+                "ip -6 rule del priority {rule} {}",
+                selector.join(" ")
+            ))
         }
         _ => {
             way.destination?;
@@ -208,7 +213,7 @@ fn relay(seen: &Seen) -> Check {
                  advertisement, within minutes",
                 plain(link)
             ))
-            .fix(format!("sysctl -w net.ipv6.conf.{}.accept_ra=2", link.replace('.', "/"))),
+            .fix(seen.sysctl(&[(&sysctl_of_link("ipv6", link, "accept_ra"), "2")])),
         (_, Some(mend)) => check
             .why("what clients send to native hosts is lost")
             .fix(mend),
@@ -251,7 +256,7 @@ fn serve(seen: &Seen) -> Check {
     ))
     .fix(format!(
         "{}\n{}",
-        seen.set("serve", daemon, "serve", &format!("[\"{network}\"]")),
+        seen.set(daemon, "serve", &format!("[\"{network}\"]")),
         seen.restart(daemon)
     ))
 }

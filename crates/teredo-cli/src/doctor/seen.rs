@@ -11,6 +11,7 @@ use teredo_tunnel::net::Decision;
 
 use super::rules::packet::Link;
 use super::rules::walk::Rules;
+use crate::config::Config;
 use crate::probe::Report;
 use crate::probe::finding::Finding;
 use crate::settings::{ClientSettings, FirewallSettings};
@@ -31,9 +32,11 @@ pub(crate) struct Seen {
     pub(crate) rules: Result<Rules, String>,
 }
 
-/// The configuration.
+/// The configuration: the files, and the options of the daemons that run.
 #[derive(Debug)]
 pub(crate) struct Settings {
+    /// The files alone.
+    pub(crate) files: Config,
     /// The file of `--config`, if one was named.
     pub(crate) chosen: Option<PathBuf>,
     /// Each mistake in one line, with its place, and the mend if there is one.
@@ -79,8 +82,10 @@ pub(crate) struct Host {
     pub(crate) native: Option<(Ipv6Addr, String)>,
     /// Addresses that this host's server is to have, and that the host does not have.
     pub(crate) absent: Vec<Ipv4Addr>,
-    /// The interface that can have them.
+    /// The interface that can have them, and by which strangers reach this host.
     pub(crate) outside: Option<String>,
+    /// The addresses of this host's server, and the interfaces by which strangers reach them.
+    pub(crate) doors: Vec<(Ipv4Addr, Link)>,
     /// The native addresses of this host.
     pub(crate) addresses: Vec<Ipv6Addr>,
     /// Interfaces with a Teredo address.
@@ -275,20 +280,6 @@ impl Process {
         })
     }
 
-    /// All values of an option that may be repeated.
-    pub(crate) fn options(&self, name: &str) -> Vec<&str> {
-        let prefix = format!("{name}=");
-        let arguments = self.arguments.iter().enumerate();
-        let values = arguments.filter_map(|(index, argument)| {
-            if argument == name {
-                self.arguments.get(index + 1).map(String::as_str)
-            } else {
-                argument.strip_prefix(&prefix)
-            }
-        });
-        values.collect()
-    }
-
     pub(crate) fn program(&self) -> Program {
         Program {
             name: self.name.clone(),
@@ -320,8 +311,15 @@ pub(crate) struct Unit {
     pub(crate) code: String,
     /// How often it was started again without an order.
     pub(crate) restarts: String,
-    /// `no`: a condition of its file did not hold at the last start.
+    /// `no`: a condition of its file did not hold at the last start, or there was no start.
     pub(crate) condition: String,
+    /// Whether there was a start since this host started.
+    pub(crate) was_tried: bool,
+    /// Why its file cannot be used.
+    pub(crate) load_error: String,
+    /// The address families and capabilities in force, in small letters. With a `~` at the head, all others are.
+    pub(crate) families: Option<String>,
+    pub(crate) capabilities: Option<String>,
     /// Whether it has a network of its own.
     pub(crate) private_network: bool,
     /// The program that it starts.
@@ -335,18 +333,20 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// The drop-in that sets one of these keys, and its line.
-    pub(crate) fn set_by(&self, keys: &[&str]) -> Option<(&str, &str)> {
+    pub(crate) fn is_masked(&self) -> bool {
+        self.loaded == "masked" || self.file.starts_with("masked")
+    }
+
+    /// The last line of the drop-ins whose key and value are such, and its file.
+    pub(crate) fn set_by(&self, is_such: impl Fn(&str, &str) -> bool) -> Option<(&str, &str)> {
         let mut files = self.drop_ins.iter().rev();
         files.find_map(|(path, text)| {
-            let mut lines = text.lines().map(str::trim).filter(|line| {
-                let value = line.split_once('=');
-                value.is_some_and(|(key, value)| {
-                    !value.trim().is_empty()
-                        && keys.iter().any(|wanted| key.trim().starts_with(wanted))
-                })
+            let mut lines = text.lines().rev().map(str::trim);
+            let line = lines.find(|line| {
+                let set = line.split_once('=');
+                set.is_some_and(|(key, value)| is_such(key.trim(), value.trim()))
             });
-            lines.next().map(|line| (path.as_str(), line))
+            line.map(|line| (path.as_str(), line))
         })
     }
 }
@@ -517,19 +517,12 @@ impl Seen {
                 .flat_map(|pair| [pair.primary, pair.secondary])
                 .collect();
         }
-        let process = self.running("server").next();
-        let named = |option| process.and_then(|process| process.option(option)?.parse().ok());
-        let Some(primary) = named("--address") else {
-            return self.settings.serves.clone();
-        };
-        let usual = ServerAddress::adjacent(primary).secondary;
-        vec![primary, named("--secondary").unwrap_or(usual)]
+        self.settings.serves.clone()
     }
 
     /// Whether this host's relay serves the host alone, and forwards nothing.
     pub(crate) fn relays_alone(&self) -> bool {
-        let by_option = |process: &Process| process.arguments.iter().any(|one| one == "--host");
-        self.settings.host_relay || self.running("relay").next().is_some_and(by_option)
+        self.settings.host_relay
     }
 
     /// The networks that the service which was asked serves; all if there is none.

@@ -12,11 +12,15 @@ use super::check::{Check, id};
 use super::rules::packet::{ESTABLISHED, kinds};
 use super::rules::walk::{End, Fate, Keeper, Place};
 use super::seen::Seen;
+use super::shell::sysctl_of_link;
 use super::way::{ANY_PORT, Way};
 use crate::probe::finding::{Finding, Grade};
 use crate::settings::refused_address;
 use crate::text::{plain, span};
 use silence::{SECRET, SILENCES, lossy, second_address, unanswered};
+
+/// Adds 'dns' to the line of the hosts, before a comment. The file may be a link.
+const ADD_DNS: &str = r"sed -i --follow-symlinks -E 's/^(\s*hosts:([^#]*[^#[:space:]])?)/\1 dns/'";
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
     let blocked = blocked(seen);
@@ -48,7 +52,7 @@ fn name(seen: &Seen) -> Check {
             Some(_) => Check::ok(id, "the service needs no server"),
             None => Check::fail(id, "no server is configured")
                 .why("a client needs the name or the address of a Teredo server; put your server's into this line")
-                .fix(seen.set("server", "client", "servers", "[\"teredo.example.net\"]")),
+                .fix(seen.set("client", "servers", "[\"teredo.example.net\"]")),
         };
     };
     let shown = plain(name);
@@ -67,14 +71,14 @@ fn name(seen: &Seen) -> Check {
     {
         return Check::fail(id, format!("the name {shown} is not looked up in the DNS: '{}'", plain(line)))
             .why("/etc/nsswitch.conf leaves 'dns' out, so programs find the names of /etc/hosts alone, whatever 'dig' says")
-            .fix(format!("sed -i 's/^hosts:.*/& dns/' /etc/nsswitch.conf\n{lookup}\n{}", seen.restart("client")));
+            .fix(format!("{ADD_DNS} /etc/nsswitch.conf\n{lookup}\n{}", seen.restart("client")));
     }
     if let Some(finding) = server.found("name.unknown") {
         return Check::fail(id, format!("the name {shown} leads nowhere: {}", without_errno(&plain(&finding.text))))
             .why("the name service knows no IPv4 address of this name: it is misspelt in 'servers', or the server is gone")
             .fix(format!(
                 "{lookup}\n{}",
-                seen.set("server", "client", "servers", "[\"THE-RIGHT-NAME\"]"),
+                seen.set("client", "servers", "[\"THE-RIGHT-NAME\"]"),
             ));
     }
     if let Some(finding) = server.found("name.silent") {
@@ -144,12 +148,7 @@ fn address(seen: &Seen) -> Check {
         .why("a client is configured with the primary address")
         .fix(format!(
             "{}\n{}",
-            seen.set(
-                "server",
-                "client",
-                "servers",
-                &format!("[\"{}\"]", plain(primary))
-            ),
+            seen.set("client", "servers", &format!("[\"{}\"]", plain(primary))),
             seen.restart("client")
         ));
     }
@@ -173,12 +172,7 @@ fn address(seen: &Seen) -> Check {
         .why("the client sends nothing to a network that 'deny' names, its own server included")
         .fix(format!(
             "{}\n{}",
-            seen.set(
-                "deny",
-                "client",
-                "deny",
-                &format!("[{}]", others.join(", "))
-            ),
+            seen.set("client", "deny", &format!("[{}]", others.join(", "))),
             seen.restart("client")
         ));
     }
@@ -219,13 +213,13 @@ fn address(seen: &Seen) -> Check {
     if found.primary.is_private() {
         check.fix(format!(
             "{}\n{}",
-            seen.set("private", "client", "allow_private", "true"),
+            seen.set("client", "allow_private", "true"),
             seen.restart("client")
         ))
     } else {
         check.fix(format!(
             "{}\n{}",
-            seen.set("server", "client", "servers", "[\"teredo.example.net\"]"),
+            seen.set("client", "servers", "[\"teredo.example.net\"]"),
             seen.restart("client")
         ))
     }
@@ -337,13 +331,15 @@ fn serving(seen: &Seen) -> Check {
             plain(link),
             plain(out)
         ))
-        .fix(seen.sysctl(&[(&format!("net.ipv4.conf.{}.rp_filter", link.replace('.', "/")), "2")]));
+        .fix(seen.sysctl(&[(&sysctl_of_link("ipv4", link, "rp_filter"), "2")]));
     }
     let way = Way::new(seen, rules);
     let addresses = seen.serves();
     for address in &addresses {
+        let mut doors = seen.host.doors.iter();
+        let door = doors.find(|(served, _)| served == address);
         let packet = kinds::to_port(
-            &way.outside,
+            door.map_or(&way.outside, |(_, link)| link),
             (way.stranger(), ANY_PORT),
             (*address, PORT),
             super::rules::packet::NEW,

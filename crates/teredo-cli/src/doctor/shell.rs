@@ -1,14 +1,30 @@
 //! Commands that work as they are typed.
 
 use super::seen::{Process, Seen, Unit, Units};
+use crate::text::is_unseen;
 
-/// One word for a shell.
+/// One word for a shell. What a terminal would obey or hide is written as bash reads it (`$'\x1b'`).
 pub(crate) fn quote(word: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
     if !word.is_empty() && word.chars().all(safe) {
         word.to_owned()
+    } else if word.chars().any(is_unseen) {
+        format!("$'{}'", word.chars().map(escaped).collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// A character as it stands between `$'` and `'`.
+fn escaped(c: char) -> String {
+    match c {
+        '\'' | '\\' => format!("\\{c}"),
+        c if is_unseen(c) => {
+            let mut bytes = [0; 4];
+            let bytes = c.encode_utf8(&mut bytes).bytes();
+            bytes.map(|byte| format!("\\{byte:03o}")).collect()
+        }
+        c => c.to_string(),
     }
 }
 
@@ -42,16 +58,13 @@ impl Seen {
 
     /// Sets keys of sysctl. In a container, whose /proc/sys may not be written, the command that starts it does so.
     pub(crate) fn sysctl(&self, keys: &[(&str, &str)]) -> String {
+        let set = |(key, value): &(&str, &str)| quote(&format!("{key}={value}"));
         if self.host.sysctl_is_fixed {
-            let options = keys
-                .iter()
-                .map(|(key, value)| format!("--sysctl {key}={value}"));
+            let options = keys.iter().map(|one| format!("--sysctl {}", set(one)));
             let options: Vec<_> = options.collect();
             return format!("start the container with {}", options.join(" "));
         }
-        let lines = keys
-            .iter()
-            .map(|(key, value)| format!("sysctl -w {key}={value}"));
+        let lines = keys.iter().map(|one| format!("sysctl -w {}", set(one)));
         lines.collect::<Vec<_>>().join("\n")
     }
 
@@ -81,10 +94,15 @@ impl Seen {
     /// Starts a daemon, by its unit if there is one.
     pub(crate) fn start(&self, daemon: &str, otherwise: &str) -> String {
         let unit = self.unit_of(daemon);
-        if self.has_unit(&unit) {
-            format!("systemctl enable --now {}", quote(&unit))
-        } else {
-            self.teredo(otherwise)
+        match self.unit(&unit) {
+            Some(found) if found.is_masked() => {
+                format!(
+                    "systemctl unmask {unit}\nsystemctl enable --now {unit}",
+                    unit = quote(&unit)
+                )
+            }
+            Some(_) => format!("systemctl enable --now {}", quote(&unit)),
+            None => self.teredo(otherwise),
         }
     }
 
@@ -121,22 +139,27 @@ impl Seen {
         }
     }
 
-    /// Writes a drop-in file of settings.
-    pub(crate) fn set(&self, file: &str, section: &str, key: &str, value: &str) -> String {
+    /// Sets a key in a drop-in file of its own, after those of the administrator.
+    pub(crate) fn set(&self, section: &str, key: &str, value: &str) -> String {
         let chosen = self.settings.chosen.as_ref().filter(|path| path.is_file());
         let main = chosen.map_or_else(
             || crate::args::DEFAULT_CONFIG.to_owned(),
             |path| path.display().to_string(),
         );
         let folder = format!("{main}.d");
-        let text = format!("[{section}]\\n{key} = {value}\\n");
         format!(
-            "mkdir -p {}\nprintf {} > {}",
+            "mkdir -p {}\nprintf '%s\\n' {} {} > {}",
             quote(&folder),
-            quote(&text),
-            quote(&format!("{folder}/{file}.toml"))
+            quote(&format!("[{section}]")),
+            quote(&format!("{key} = {value}")),
+            quote(&format!("{folder}/zz-doctor-{key}.toml"))
         )
     }
+}
+
+/// The key of an interface for sysctl(8), in which a dot of its name is a slash.
+pub(crate) fn sysctl_of_link(family: &str, link: &str, key: &str) -> String {
+    format!("net.{family}.conf.{}.{key}", link.replace('.', "/"))
 }
 
 fn end(process: &Process) -> String {
@@ -154,3 +177,6 @@ fn again(process: &Process) -> String {
     let words: Vec<_> = process.arguments.iter().map(|word| quote(word)).collect();
     format!("{}\n{} &", end(process), words.join(" "))
 }
+
+#[cfg(test)]
+mod tests;

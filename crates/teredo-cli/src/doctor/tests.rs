@@ -9,8 +9,9 @@ use teredo_notify::types::{FirewallStatus, Phase, Status};
 use super::rules::packet::Link;
 use super::rules::ruleset::{Ruleset, Table};
 use super::rules::walk::Rules;
-use super::seen::{Host, Ipv6, Server, Service, SocketFile, Tun, Units, Ways};
+use super::seen::{Host, Ipv6, Roles, Server, Service, SocketFile, Tun, Units, Ways};
 use super::*;
+use crate::settings::{ClientSettings, FirewallSettings};
 
 pub(super) fn link() -> Link {
     Link {
@@ -51,6 +52,7 @@ pub(super) fn healthy() -> Seen {
     Seen {
         root: true,
         settings: Settings {
+            files: Default::default(),
             chosen: None,
             mistakes: Vec::new(),
             doubts: Vec::new(),
@@ -77,6 +79,7 @@ pub(super) fn healthy() -> Seen {
             addresses: Vec::new(),
             absent: Vec::new(),
             outside: None,
+            doors: Vec::new(),
             teredo_links: vec![("teredo".into(), "2001:0:c000:22d::1".parse().unwrap())],
             down: Vec::new(),
             links: Vec::new(),

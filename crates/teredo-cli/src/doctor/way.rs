@@ -6,6 +6,7 @@ use teredo_firewall::{SetPath, Target, ufw_commands};
 use teredo_nft::{Family, KeyType, TableName};
 
 use super::gather::any_link;
+use super::opening::{Direction, Opening, Rich, insert, is_denied, object};
 use super::rules::evaluate::Assumed;
 use super::rules::packet::{ESTABLISHED, Link, NEW, Packet, STRANGER, kinds};
 use super::rules::ruleset::{SetContents, Table};
@@ -50,7 +51,7 @@ impl<'a> Way<'a> {
         Self {
             seen,
             rules,
-            outside: seen.server.outside.clone().unwrap_or_else(any_link),
+            outside: outside(seen),
             here: (address, seen.port().unwrap_or(ANY_PORT)),
             set: set(seen, rules),
         }
@@ -131,36 +132,15 @@ impl<'a> Way<'a> {
         if matches!(self.follow(&others), Fate::Dropped(_)) {
             return self.open(place, packet);
         }
-        let (what, long, chain) = if inbound {
-            ("sport", "--sport", "INPUT")
-        } else {
-            ("dport", "--dport", "OUTPUT")
-        };
         let port = teredo::wire::PORT;
-        let direction = if inbound { "in" } else { "out" };
-        match place.keeper {
-            Keeper::Ufw if inbound => {
-                ufw_allow(place, &format!("in proto udp from any port {port}"))
-            }
-            Keeper::Ufw => ufw_allow(place, &format!("{direction} {port}/udp")),
-            Keeper::Iptables => {
-                format!(
-                    "{} -p udp {long} {port} -j ACCEPT",
-                    at("iptables", place, chain)
-                )
-            }
-            Keeper::IptablesLegacy => {
-                format!(
-                    "{} -p udp {long} {port} -j ACCEPT",
-                    at("iptables-legacy", place, chain)
-                )
-            }
-            Keeper::Firewalld => format!(
-                "firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source-port port={port} protocol=udp accept'\n\
-                 firewall-cmd --reload"
-            ),
-            Keeper::Administrator | Keeper::Teredo => insert(place, &format!("udp {what} {port}")),
-        }
+        let ufw = if inbound {
+            format!("in proto udp from any port {port}")
+        } else {
+            format!("out {port}/udp")
+        };
+        // The server has the port.
+        let side = if inbound { "sport" } else { "dport" };
+        udp_port(inbound, side, port, ufw_allow(place, &ufw)).commands(place)
     }
 
     /// A set in the table that drops.
@@ -176,9 +156,7 @@ impl<'a> Way<'a> {
 
     /// Names a set to the agent, for good.
     pub(super) fn agent_for(&self, path: &str) -> String {
-        let settings = self
-            .seen
-            .set("firewall-set", "firewall", "set", &format!("\"{path}\""));
+        let settings = self.seen.set("firewall", "set", &format!("\"{path}\""));
         let agent = if self.seen.has_unit("teredo-firewall") {
             "systemctl enable teredo-firewall\nsystemctl restart teredo-firewall".to_owned()
         } else {
@@ -202,8 +180,6 @@ impl<'a> Way<'a> {
 
     /// Opens a port that does not change.
     pub(super) fn open_fixed(&self, place: &Place, port: u16, inbound: bool) -> String {
-        let what = if inbound { "dport" } else { "sport" };
-        let chain = if inbound { "INPUT" } else { "OUTPUT" };
         let mut lines = Vec::new();
         let fixed = self.seen.settings.client.port.is_some() || port == teredo::wire::PORT;
         if !fixed
@@ -214,29 +190,14 @@ impl<'a> Way<'a> {
         }
         let port = if port == 0 { FIXED_PORT } else { port };
         if !fixed {
-            lines.push(self.seen.set("port", "client", "port", &port.to_string()));
+            lines.push(self.seen.set("client", "port", &port.to_string()));
         }
-        lines.push(match place.keeper {
-            Keeper::Ufw if inbound => ufw_allow(place, &format!("{port}/udp")),
-            Keeper::Ufw => ufw_allow(place, "out proto udp to any"),
-            Keeper::Firewalld if inbound => {
-                format!("firewall-cmd --permanent --add-port={port}/udp\nfirewall-cmd --reload")
-            }
-            Keeper::Firewalld => "firewall-cmd --reload".to_owned(),
-            Keeper::Iptables => {
-                format!(
-                    "{} -p udp --{what} {port} -j ACCEPT",
-                    at("iptables", place, chain)
-                )
-            }
-            Keeper::IptablesLegacy => {
-                format!(
-                    "{} -p udp --{what} {port} -j ACCEPT",
-                    at("iptables-legacy", place, chain)
-                )
-            }
-            Keeper::Administrator | Keeper::Teredo => insert(place, &format!("udp {what} {port}")),
-        });
+        let (side, ufw) = if inbound {
+            ("dport", format!("{port}/udp"))
+        } else {
+            ("sport", "out proto udp to any".to_owned())
+        };
+        lines.push(udp_port(inbound, side, port, ufw_allow(place, &ufw)).commands(place));
         // A client that has another port moves without a restart.
         let in_use = self.seen.status().map(|status| status.port);
         if !fixed && in_use.is_some_and(|in_use| in_use != 0 && in_use != port) {
@@ -258,11 +219,13 @@ impl<'a> Way<'a> {
                     .replace("/after", "/before");
                 Some(lines.replace(" && ", "\n"))
             }
-            (Keeper::Firewalld, _) if is_denied(place) => Some(format!(
-                "firewall-cmd --zone={zone} --list-rich-rules\nfirewall-cmd --permanent --zone={zone} --remove-rich-rule='RULE'\n\
-                 firewall-cmd --reload",
-                zone = zone(&place.chain)
-            )),
+            (Keeper::Firewalld, _) if is_denied(place) => {
+                let of_zone = object(&place.chain);
+                Some(format!(
+                    "firewall-cmd {of_zone}--list-rich-rules\n\
+                     firewall-cmd --permanent {of_zone}--remove-rich-rule='RULE'\nfirewall-cmd --reload"
+                ))
+            }
             // ufw has no exception that ends by itself, so it accepts the agent's mark.
             (Keeper::Ufw, Some(_)) => Some(ufw_commands().replace(" && ", "\n")),
             (Keeper::Ufw, None) => {
@@ -288,12 +251,43 @@ impl<'a> Way<'a> {
     }
 }
 
+/// The interface that leads to the server, or else to everybody.
+fn outside(seen: &Seen) -> Link {
+    let to_server = seen.server.outside.clone();
+    let to_others = || {
+        let name = seen.host.outside.as_ref()?;
+        let mut links = seen.host.links.iter();
+        links.find(|link| link.name == *name).cloned()
+    };
+    to_server.or_else(to_others).unwrap_or_else(any_link)
+}
+
 /// More tables than any host has that drop.
 const MOST_PLACES: usize = 8;
 
 fn udp(inbound: bool, port: &str) -> String {
     let what = if inbound { "dport" } else { "sport" };
     format!("udp {what} {port}")
+}
+
+/// Datagrams with a port on one side, `sport` or `dport`.
+fn udp_port(inbound: bool, side: &str, port: u16, ufw: String) -> Opening {
+    let rich = match side {
+        "sport" => Rich::Other(format!("source-port port={port} protocol=udp")),
+        _ => Rich::Port(port, "udp".to_owned()),
+    };
+    Opening {
+        direction: if inbound {
+            Direction::In
+        } else {
+            Direction::Out
+        },
+        ipv6: false,
+        nft: format!("udp {side} {port}"),
+        iptables: vec![format!("-p udp --{side} {port}")],
+        ufw: Some(ufw),
+        firewalld: vec![rich],
+    }
 }
 
 /// The commands by which ufw accepts. A rule that denies must come later, or be changed if it is about the same packets:
@@ -305,64 +299,9 @@ fn ufw_allow(place: &Place, what: &str) -> String {
     }
 }
 
-/// Whether a rule of the administrator's own denies. ufw and firewalld evaluate it before the agent's rules.
-pub(super) fn is_denied(place: &Place) -> bool {
-    match place.keeper {
-        Keeper::Ufw => place.chain.contains("user"),
-        Keeper::Firewalld => place.chain.ends_with("_deny") || place.chain.ends_with("_pre"),
-        _ => false,
-    }
-}
-
-/// The zone of firewalld whose chain this is: `filter_IN_public_deny`.
-fn zone(chain: &str) -> &str {
-    let zone = chain.split_once("_IN_").map_or(chain, |(_, zone)| zone);
-    zone.rsplit_once('_').map_or(zone, |(zone, _)| zone)
-}
-
-/// The head of an iptables command that inserts a rule where the place is, or at `chain` if it is a chain of its own.
-fn at(program: &str, place: &Place, chain: &str) -> String {
-    let is_built_in = !place.chain.contains(|c: char| !c.is_ascii_uppercase());
-    let chain = if is_built_in { &place.chain } else { chain };
-    match place.table.rsplit(' ').next() {
-        Some("filter") | None => format!("{program} -I {chain}"),
-        Some(table) => format!("{program} -t {table} -I {chain}"),
-    }
-}
-
-/// A rule at the head of the chain, before any that drops.
-pub(super) fn insert(place: &Place, rule: &str) -> String {
-    let typed = if rule.contains(['\'', '"', '{', ';', '&']) {
-        format!("'{}'", rule.replace('\'', r"'\''"))
-    } else {
-        rule.to_owned()
-    };
-    // A rule that redirects is in another hook than the one that drops.
-    if let End::Rule {
-        handle: Some(handle),
-        redirects: true,
-        ..
-    } = place.end
-    {
-        return format!(
-            "nft delete rule {} {} handle {handle}",
-            place.table,
-            quote(&place.chain)
-        );
-    }
-    format!(
-        "nft insert rule {} {} {typed} accept",
-        place.table,
-        quote(&place.chain)
-    )
-}
-
-/// The set that the agent fills: by its own arguments, by the settings, or by what is in the ruleset.
+/// The set that the agent fills: by the settings, or by what is in the ruleset.
 fn set(seen: &Seen, rules: &Rules) -> Option<SetPath> {
     let running = seen.running("firewall").next();
-    if let Some(set) = running.and_then(|process| process.option("--set")) {
-        return set.parse().ok();
-    }
     if let Target::AdministratorSet(path) = &seen.settings.firewall.agent.target {
         return Some(path.clone());
     }

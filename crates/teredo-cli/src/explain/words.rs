@@ -100,6 +100,20 @@ pub(super) const WORDS: &[Word] = &[
         NOTHING,
     ),
     word(
+        "random_ports",
+        "line",
+        "how many ports the client uses besides its own, each for one peer behind a symmetric NAT that keeps port numbers \
+         (RFC 6081 §5.4); firewalls open them, and programs that follow the port hear nothing of them",
+        NOTHING,
+    ),
+    word(
+        "no_random_ports",
+        "firewall",
+        "the firewall opens no random ports, for the reason that follows, so the client does without: peers behind some \
+         symmetric NATs are not reached",
+        "restart an agent of an earlier version; a program that only watches the port should not gate (TEREDO_GATE=0)",
+    ),
+    word(
         "router",
         "line",
         "the mapping that the router gave on request, by PCP, NAT-PMP or UPnP ('igd'). Behind another NAT, the world sees \

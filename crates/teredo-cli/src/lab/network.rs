@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
-use teredo_lab::{Home, Host, Internet, NatKind, Process};
+use teredo_lab::{Home, HomeNat, Host, Internet, NatKind, Process};
 
+use super::diagram::Recorder;
 use super::{Nats, ruleset};
 
 pub(super) const SERVER: [Ipv4Addr; 2] =
@@ -49,15 +50,15 @@ impl Nats {
     }
 }
 
-fn of_router(kind: NatKind, [ordinary, igd]: [Ipv4Addr; 2]) -> Ipv4Addr {
-    match kind {
-        NatKind::Igd => igd,
-        _ => ordinary,
+fn of_router(nat: HomeNat, [ordinary, igd]: [Ipv4Addr; 2]) -> Ipv4Addr {
+    match nat.is(NatKind::Igd) {
+        true => igd,
+        false => ordinary,
     }
 }
 
 impl Network {
-    pub(super) fn build(nats: Nats) -> anyhow::Result<Self> {
+    pub(super) fn build(nats: Nats, recorder: Option<&mut Recorder>) -> anyhow::Result<Self> {
         let internet = Internet::new()?;
         let server = internet.host("server", &SERVER)?;
         let alices = internet.home("alices", nats.alice, nats.alice_public())?;
@@ -68,6 +69,10 @@ impl Network {
             .tempdir()
             .context("cannot create a folder for the sockets")?;
         ruleset::load(&alice)?;
+        if let Some(recorder) = recorder {
+            let homes = [(&alices, &alice), (&bobs, &bob)];
+            recorder.watch(&internet, &server, homes)?;
+        }
         Ok(Self {
             alice_client: None,
             alice_agent: None,

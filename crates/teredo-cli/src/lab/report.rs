@@ -1,5 +1,6 @@
 //! The report: a block of text per step for people, a line of JSON for programs.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
@@ -191,15 +192,23 @@ impl Reporter {
     }
 
     /// The last line.
-    pub(super) fn close(&mut self) -> Result<(), Failure> {
+    pub(super) fn close(&mut self, diagram: Option<&Path>) -> Result<(), Failure> {
         let took = self.began.elapsed();
         if self.json {
-            return self.output.json(&json!({
+            let mut verdict = json!({
                 "schema": SCHEMA, "steps": self.steps, "failed": self.failed, "ok": self.failed == 0,
                 "took_ms": milliseconds(took),
-            }));
+            });
+            if let Some(path) = diagram {
+                verdict["diagram"] = path.to_string_lossy().into();
+            }
+            return self.output.json(&verdict);
         }
         self.output.line("")?;
+        if let Some(path) = diagram {
+            self.output
+                .line(format_args!("the exchange is drawn in {}", path.display()))?;
+        }
         let verdict = if self.failed == 0 {
             format!(
                 "{OK}all {} steps passed{OK:#} in {:.1} s",

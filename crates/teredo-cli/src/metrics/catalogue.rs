@@ -68,6 +68,8 @@ catalogue! {
         "The UDP port in use; 0: none.";
     MAPPED_PORT = "teredo_mapped_port", GAUGE, None, NO_LABELS, &[Client],
         "The port of the NAT's mapping, as the server sees it; 0: none.";
+    RANDOM_PORTS = "teredo_random_ports", GAUGE, None, NO_LABELS, &[Client],
+        "The UDP ports in use besides it, each for one peer behind a symmetric NAT.";
     PORT_SEQUENCE = "teredo_port_sequence", GAUGE, None, NO_LABELS, NODES,
         "The number of the port's state, which grows with each change.";
     PORT_CHANGES = "teredo_port_changes", COUNTER, None,

@@ -81,6 +81,7 @@ fn port(status: &Status, text: &mut Exposition) {
     if status.role == Role::Client {
         let mapped = status.mapped.map_or(0, |mapped| mapped.port());
         text.one(&metric::MAPPED_PORT, u64::from(mapped));
+        text.one(&metric::RANDOM_PORTS, status.random_ports);
     }
     text.one(&metric::PORT_SEQUENCE, status.sequence);
     let changes = status.notifications.changes;

@@ -85,6 +85,9 @@ impl<'a> Block<'a> {
             rows.push(("Address", address.to_string()));
         }
         rows.push(("Local port", self.port()));
+        if status.random_ports > 0 {
+            rows.push(("Random ports", format!("{} open", status.random_ports)));
+        }
         if let Some(nat) = &status.nat {
             rows.push(("NAT", nat_in_words(nat, status)));
         }
@@ -116,7 +119,7 @@ impl<'a> Block<'a> {
         for (index, gate) in status.firewall.iter().enumerate() {
             rows.push((
                 if index == 0 { "Firewall" } else { "" },
-                firewall(gate, status.sequence),
+                firewall(gate, status),
             ));
         }
         rows
@@ -221,7 +224,8 @@ impl<'a> Block<'a> {
     }
 }
 
-fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
+fn firewall(gate: &FirewallStatus, status: &Status) -> String {
+    let sequence = status.sequence;
     let name = plain(gate.command.as_deref().unwrap_or("subscriber"));
     let pid = gate
         .pid
@@ -248,7 +252,14 @@ fn firewall(gate: &FirewallStatus, sequence: u64) -> String {
         .backend
         .as_deref()
         .map_or_else(String::new, |backend| format!(", by {}", plain(backend)));
-    format!("{name}{pid} {sync}{missed}{backend}")
+    // A client alone has some, and another trouble says more.
+    let random = match &gate.random_trouble {
+        Some(reason) if status.role == Role::Client && gate.trouble.is_none() => {
+            format!(", no random ports: {}", plain(reason))
+        }
+        _ => String::new(),
+    };
+    format!("{name}{pid} {sync}{missed}{backend}{random}")
 }
 
 /// The kind of NAT, and its effect on this host.

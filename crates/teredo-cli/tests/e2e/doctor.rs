@@ -19,6 +19,7 @@ mod mends;
 mod server;
 mod service;
 mod tunnel;
+mod well;
 
 /// The findings of a doctor.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use teredo_lab::{Host, Process, Receive as _};
 
+use crate::random_ports;
 use crate::visitor::{ALLOWED, CLOSED, Visitor};
 use crate::world::*;
 pub(crate) use daemon::Firewalld;
@@ -114,6 +115,37 @@ fn read_all(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
             files.insert(path.clone(), fs::read(&path).unwrap());
         }
     }
+}
+
+/// N-16, F-2: firewalld admits random ports like the port, and closes them with it.
+#[test]
+fn firewalld_admits_random_ports() {
+    let (world, _server) = random_ports::world();
+    let [host, far] = [(&world.left, "alice"), (&world.right, "bob")]
+        .map(|(home, name)| home.host(name).unwrap());
+    let walled = Walled::new(&world, &host);
+    let _agent = walled.agent(&[]);
+    let [alice, bob] =
+        [&host, &far].map(|host| world.client(host, &["--port", random_ports::PORT]));
+    let to = bob.address();
+    alice.until(SECOND * 5, "a firewall in step", in_sync);
+    // A firewalld that takes longer than the deadline costs this attempt, and the next one comes after 30 s.
+    eventually(SECOND * 60, "a path through random ports", || {
+        let there = teredo_lab::ping(&host, to, 1, SECOND * 5).unwrap();
+        there.are_all_in_order(1)
+    });
+    let status = alice.status();
+    assert_eq!((status.port, status.random_ports), (4000, 1));
+    assert_eq!(status.firewall[0].random_trouble, None);
+    assert!(status.problems.is_empty(), "{:?}", status.problems);
+    let open = walled.ports("public");
+    let random = open.iter().find(|port| **port >= 49_152);
+    let random = *random.unwrap_or_else(|| panic!("no random port in {open:?}"));
+    assert!(!walled.is_refused(random) && open.contains(&4000));
+    alice.connect().stop().unwrap();
+    eventually(SECOND * 5, "the end of the rules", || {
+        walled.ports("public").is_empty()
+    });
 }
 
 /// N-16, F-1, F-2: firewalld's rules let the port through before it is used, the old one closes, and both the client's end

@@ -36,6 +36,7 @@ mod native;
 mod opinions;
 mod order;
 mod probe;
+mod random_ports;
 mod rebind;
 mod relay;
 mod reload;

@@ -29,6 +29,8 @@ const ATTEMPTS: usize = 4;
 pub(super) struct Wanted {
     /// The open ports.
     pub(super) ports: BTreeSet<u16>,
+    /// The random ports of clients (RFC 6081), which are open besides these. They never keep a port from being opened.
+    pub(super) random: BTreeSet<u16>,
     /// The open ports of relays.
     pub(super) untracked: BTreeSet<u16>,
     /// The interfaces whose inside is closed, and whether forwarding from them is closed, too; none: as it was, or
@@ -53,6 +55,8 @@ pub(super) struct Firewall {
     advised: Option<Ufw>,
     /// The absent program that was last reported to the administrator.
     missed: Option<Backend>,
+    /// The random ports that the kernel has refused, and why.
+    refused: Option<(BTreeSet<u16>, String)>,
     /// The table's text after the agent's own work; none: not known to be right.
     text: Option<Vec<String>>,
     /// The tunnels of the last change that the kernel took.
@@ -99,6 +103,7 @@ impl Firewall {
             firewalld: None,
             advised: None,
             missed: None,
+            refused: None,
             text: None,
             closed: BTreeMap::new(),
             closed_forward: BTreeSet::new(),
@@ -251,6 +256,7 @@ impl Firewall {
         }
         firewalld.wish(Wish {
             ports: wanted.ports.clone(),
+            random: wanted.random.clone(),
             // A relay takes no part in it.
             discovery: wanted.ports != wanted.untracked,
             tunnels: wanted.sides.clone(),
@@ -317,8 +323,59 @@ impl Firewall {
         self.text = None;
     }
 
+    /// The ports that the kernel should have: random ports that it has refused are left out.
+    pub(super) fn open_ports(&self, wanted: &Wanted) -> BTreeSet<u16> {
+        let refused = self.refused.as_ref();
+        if refused.is_some_and(|(refused, _)| *refused == wanted.random) {
+            return wanted.ports.clone();
+        }
+        wanted.ports.union(&wanted.random).copied().collect()
+    }
+
+    /// Why the wanted random ports are not open, although the port may be; none if they are, or will be.
+    pub(super) fn random_trouble(&self, wanted: &Wanted) -> Option<String> {
+        let refused = self.refused.as_ref();
+        let (_, reason) = refused.filter(|(refused, _)| *refused == wanted.random)?;
+        Some(reason.clone())
+    }
+
+    /// Whether the wanted random ports are open, after [`apply`](Self::apply) has succeeded.
+    pub(super) fn opens_random(&mut self, wanted: &Wanted) -> bool {
+        if wanted.random.is_empty() {
+            return true;
+        }
+        if self.random_trouble(wanted).is_some() {
+            return false;
+        }
+        let Some(firewalld) = self.firewalld.as_ref().filter(|_| self.host.firewalld) else {
+            return true;
+        };
+        let held = firewalld.held();
+        let ports = wanted.random.clone();
+        ports.is_subset(&held.random)
+            && firewalld::is_in_kernel(&mut self.netlink, &firewalld::Held { ports, ..held })
+                .unwrap_or(false)
+    }
+
     /// Makes the kernel open the wanted ports and no other, and close the tunnels (F-2). One transaction.
+    ///
+    /// If it refuses the random ports, such as those for which a set of a fixed size has no room, the others are opened
+    /// without them.
     pub(super) fn apply(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {
+        match self.apply_again(wanted) {
+            Err(ApplyError::Netlink(error))
+                if error.refusal().is_some()
+                    && !self.open_ports(wanted).is_subset(&wanted.ports) =>
+            {
+                warn!(%error, "the kernel refuses the random ports; the client does without them");
+                self.refused = Some((wanted.random.clone(), error.to_string()));
+                self.apply_again(wanted)
+            }
+            result => result,
+        }
+    }
+
+    fn apply_again(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {
         let mut attempt = 1;
         loop {
             match self.try_apply(wanted) {
@@ -345,12 +402,13 @@ impl Firewall {
                 set_error = set.adapt(&mut self.netlink).err();
             }
         }
+        let open = self.open_ports(wanted);
         self.add_leases(&mut batch, wanted);
         if declares || self.closed != wanted.tunnels {
             self.add_tunnels(&mut batch, wanted)?;
         }
         if let (Some(set), None) = (&self.set, &set_error) {
-            set_error = set.hold(&mut self.netlink, &mut batch, &wanted.ports).err();
+            set_error = set.hold(&mut self.netlink, &mut batch, &open).err();
         }
         if declares {
             self.text = table::execute(&mut self.netlink, &batch)?;
@@ -377,11 +435,12 @@ impl Firewall {
 
     /// Reads back the change that the kernel has accepted.
     fn verify(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {
-        if !self.holds(PORTS, &wanted.ports)? {
+        let open = self.open_ports(wanted);
+        if !self.holds(PORTS, &open)? {
             return Err(ApplyError::NotHeld { set: PORTS });
         }
         if let Some(set) = &self.set
-            && !set.holds(&mut self.netlink, &wanted.ports)?
+            && !set.holds(&mut self.netlink, &open)?
         {
             let path = set.path().clone();
             let port = wanted.ports.first().copied().unwrap_or_default();
@@ -407,7 +466,7 @@ impl Firewall {
         let marked: Vec<_> = marked.into_iter().filter(|_| self.marks()).collect();
         for (set, elements) in [
             (MARKED, marked),
-            (PORTS, ports(&wanted.ports)),
+            (PORTS, ports(&self.open_ports(wanted))),
             (UNTRACKED, ports(&wanted.untracked)),
             (ALLOWED, allowed.collect()),
             (AGENTS, vec![claim::element(self.netlink.port())]),
@@ -469,10 +528,11 @@ impl Firewall {
         }
         let tunnels = table::interfaces(&mut self.netlink, TUNNELS)?;
         let closed = table::interfaces(&mut self.netlink, CLOSED_FORWARD)?;
+        let open = self.open_ports(wanted);
         let mut forwarding = wanted.tunnels.keys();
         if !wanted.tunnels.keys().all(|name| tunnels.contains(name))
             || forwarding.any(|name| self.closed_forward.contains(name) && !closed.contains(name))
-            || !self.holds(PORTS, &wanted.ports)?
+            || !self.holds(PORTS, &open)?
             || !self.holds(UNTRACKED, &wanted.untracked)?
         {
             return Ok(false);
@@ -482,7 +542,7 @@ impl Firewall {
                 Err(SetError::Missing(_)) if wanted.ports.is_empty() => {}
                 result => {
                     result?;
-                    if !set.holds(&mut self.netlink, &wanted.ports)? {
+                    if !set.holds(&mut self.netlink, &open)? {
                         return Ok(false);
                     }
                 }

@@ -1,7 +1,7 @@
 //! A node that the agent follows.
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
-use teredo_notify::{Snapshot, hub::GateReport, snapshot::Node, types::Role};
+use teredo_notify::{RandomSnapshot, Snapshot, hub::GateReport, snapshot::Node, types::Role};
 use tokio::time::Instant;
 
 use super::firewall::Wanted;
@@ -13,18 +13,32 @@ use crate::firewalld::Side;
 pub(super) struct Followed {
     /// The port that should be open; none until the first news.
     port: Option<u16>,
+    /// The random ports that should be open besides it.
+    random: RandomSnapshot,
     node: Node,
+    /// The number of the last state.
+    sequence: u64,
     /// The state that the agent has not confirmed yet, and when it learned of it.
     unsettled: Option<(u64, Instant)>,
+    /// Whether the node waits to hear that its random ports are open.
+    unadmitted: bool,
     /// The last report that it got.
     reported: Option<GateReport>,
 }
 
 impl Followed {
-    pub(super) fn learn(&mut self, state: Snapshot, node: Node) {
+    pub(super) fn learn(&mut self, state: Snapshot, random: RandomSnapshot, node: Node) {
         // It may be the first state of a connection, which has heard nothing.
         self.reported = None;
         self.port = Some(state.port);
+        self.sequence = state.sequence;
+        // Without a port there is no client that they could belong to.
+        let random = match state.port {
+            0 => RandomSnapshot::default(),
+            _ => random,
+        };
+        let before = std::mem::replace(&mut self.random, random);
+        self.unadmitted |= before != random && random.sequence != 0;
         self.unsettled = Some((state.sequence, Instant::now()));
         // Without a service nothing is known of the node; its interface stays closed.
         if node.interface.is_some() {
@@ -49,6 +63,16 @@ impl Followed {
         self.unsettled.take().map(|(sequence, _)| sequence)
     }
 
+    /// Whether the node waits to hear that its random ports are open.
+    pub(super) fn is_unadmitted(&self) -> bool {
+        self.unadmitted
+    }
+
+    /// The state, and the state of the random ports, that the agent has not confirmed.
+    pub(super) fn take_unadmitted(&mut self) -> Option<(u64, u64)> {
+        std::mem::take(&mut self.unadmitted).then_some((self.sequence, self.random.sequence))
+    }
+
     /// Whether the report is news for the node.
     pub(super) fn hears(&mut self, report: &GateReport) -> bool {
         self.reported.replace(report.clone()).as_ref() != Some(report)
@@ -58,6 +82,7 @@ impl Followed {
         let relays = self.node.role == Some(Role::Relay);
         if let Some(port) = self.port.filter(|port| *port != 0) {
             wanted.ports.insert(port);
+            wanted.random.extend(self.random.ports.as_slice());
             if relays {
                 wanted.untracked.insert(port);
             }

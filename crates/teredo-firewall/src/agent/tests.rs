@@ -12,6 +12,8 @@ use crate::{
     testing::{Namespace, OPENINGS, counted, drop_net_admin, eventually, ip},
 };
 
+mod random;
+
 const SET: &str = "teredo_ports";
 const PATH: &str = "inet filter teredo_ports";
 const DECLARATION: &str =

@@ -103,7 +103,7 @@ impl Keeper {
     async fn pass(&mut self, wish: &Wish, held: &watch::Sender<Held>) -> Result<(), BusError> {
         let idle = wish.ports.is_empty() && (wish.tunnels.is_empty() || wish.inside.is_empty());
         if idle && self.turns.is_empty() {
-            publish(held, wish, &self.zones);
+            publish(held, wish, &self.zones, true);
             return Ok(());
         }
         if self.bus.as_ref().is_none_or(|bus| !bus.is_alive()) {
@@ -122,22 +122,39 @@ impl Keeper {
             self.look(wish).await?;
         }
         let wanted = leases(wish, &self.zones);
-        let mut waits = wanted
+        let is_random = |lease: &&Lease| {
+            lease
+                .opens()
+                .is_some_and(|port| !wish.ports.contains(&port))
+        };
+        let (random, others): (Vec<_>, Vec<_>) = wanted.iter().partition(is_random);
+        let mut waits = others
             .iter()
             .filter(|lease| lease.opens().is_some())
             .count();
-        for lease in &wanted {
+        for lease in others {
             if is_due(self.renewed.get(lease), self.period()) {
                 self.renew(lease).await?;
             }
             if lease.opens().is_some() {
                 waits -= 1;
                 if waits == 0 {
-                    publish(held, wish, &self.zones);
+                    publish(held, wish, &self.zones, false);
                 }
             }
         }
-        publish(held, wish, &self.zones);
+        let mut all = true;
+        for lease in random {
+            if is_due(self.renewed.get(lease), self.period())
+                && let Err(error) = self.renew(lease).await
+            {
+                // The port is open, and the client does without this one.
+                tracing::debug!(%error, "firewalld does not open a random port");
+                all = false;
+                break;
+            }
+        }
+        publish(held, wish, &self.zones, all);
         let old: Vec<_> = self.turns.keys().cloned().collect();
         for lease in old.iter().filter(|lease| !wanted.contains(lease)) {
             self.remove(lease).await?;
@@ -238,15 +255,20 @@ impl Keeper {
     }
 }
 
-/// The wish is fulfilled.
-fn publish(held: &watch::Sender<Held>, wish: &Wish, zones: &Zones) {
-    let new = Held {
-        ports: wish.ports.clone(),
-        zones: zones.uplinks.clone(),
-        trouble: None,
-        doubts: wish.doubts,
-    };
+/// The wish is fulfilled; if not `all`, then without random ports that were not open before.
+fn publish(held: &watch::Sender<Held>, wish: &Wish, zones: &Zones, all: bool) {
     held.send_if_modified(|held| {
+        let random = match all {
+            true => wish.random.clone(),
+            false => wish.random.intersection(&held.random).copied().collect(),
+        };
+        let new = Held {
+            ports: wish.ports.clone(),
+            random,
+            zones: zones.uplinks.clone(),
+            trouble: None,
+            doubts: wish.doubts,
+        };
         let is_new = *held != new;
         *held = new;
         is_new

@@ -132,7 +132,8 @@ pub(super) struct Zones {
 pub(super) fn leases(wish: &Wish, zones: &Zones) -> std::collections::BTreeSet<Lease> {
     let mut leases = std::collections::BTreeSet::new();
     for zone in &zones.uplinks {
-        leases.extend(wish.ports.iter().map(|port| Lease::port(zone, *port)));
+        let ports = wish.ports.union(&wish.random);
+        leases.extend(ports.map(|port| Lease::port(zone, *port)));
         if wish.discovery && !wish.ports.is_empty() {
             leases.extend(Lease::discovery(zone));
         }

@@ -30,6 +30,29 @@ impl NatBehaviour {
         }
     }
 
+    /// The kind in a few words, for people: the closest of those below.
+    pub const fn words(&self) -> &'static str {
+        match (self.translates, self.mapping, self.filtering) {
+            (false, _, Filtering::EndpointIndependent) => "router",
+            (false, ..) => "firewall",
+            (_, Mapping::EndpointIndependent, Filtering::EndpointIndependent) => "cone NAT",
+            (_, Mapping::EndpointIndependent, Filtering::AddressDependent) => "restricted NAT",
+            (_, Mapping::EndpointIndependent, _) if self.open_input => "open-input NAT",
+            (_, Mapping::EndpointIndependent, _) => "port-restricted NAT",
+            _ if self.addresses > 1 && matches!(self.pooling, Pooling::Arbitrary) => {
+                "address-symmetric NAT"
+            }
+            _ => match self.ports {
+                PortAssignment::Preserving => "port-preserving symmetric NAT",
+                PortAssignment::Overloading => "port-overloading NAT",
+                PortAssignment::Sequential | PortAssignment::SequentialByTwo => {
+                    "sequential symmetric NAT"
+                }
+                PortAssignment::Random => "symmetric NAT",
+            },
+        }
+    }
+
     /// No NAT: a router. Hosts behind it have public addresses, and everybody reaches them.
     pub const fn none() -> Self {
         Self {

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::Stream;
 
-use super::log::Cursor;
+use super::log::{Cursor, Log};
 use super::sync::thread::{self, Thread};
 use super::{Hub, RegisterError, State};
-use crate::Notification;
+use crate::{Notification, RandomSnapshot};
 
 pub(super) struct Entry {
     cursor: Cursor,
@@ -20,6 +20,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Whether a change of the random ports is news for it.
+    pub(super) fn follows_random(&self) -> bool {
+        self.cursor.follows_random()
+    }
+
     pub(super) fn take_waker(&mut self) -> Option<Waker> {
         self.waker.take()
     }
@@ -87,10 +92,28 @@ impl Hub {
     /// # Errors
     /// [`RegisterError::Limit`]
     pub fn subscribe_as(&self, rank: Rank, initial: bool) -> Result<Feed, RegisterError> {
+        let cursor = |log: &Log| log.cursor(initial);
+        self.add_feed(rank, cursor)
+    }
+
+    /// Begins the [`Feed`] of a gate that follows the random ports: when they change it yields the state again, and an
+    /// [`Outlet`](super::Outlet) writes them along with each state.
+    ///
+    /// # Errors
+    /// [`RegisterError::Limit`]
+    pub fn subscribe_random(&self, initial: bool) -> Result<Feed, RegisterError> {
+        self.add_feed(Rank::Gating, |log| log.random_cursor(initial))
+    }
+
+    fn add_feed(
+        &self,
+        rank: Rank,
+        cursor: impl FnOnce(&Log) -> Cursor,
+    ) -> Result<Feed, RegisterError> {
         let mut state = self.lock();
         let id = self.next_id(&mut state)?;
         let key = FeedKey { rank, id };
-        let cursor = state.log.cursor(initial);
+        let cursor = cursor(&state.log);
         state.feeds.insert(
             key,
             Entry {
@@ -115,7 +138,7 @@ impl Feed {
 
     /// The next notification, if there is one now.
     pub fn try_next(&mut self) -> Option<Notification> {
-        self.advance(None)
+        self.advance(None).map(|(notification, _)| notification)
     }
 
     /// The next notification. Dropping the future loses nothing.
@@ -135,7 +158,7 @@ impl Feed {
     pub(crate) fn next_before(&mut self, deadline: Option<Instant>) -> Option<Notification> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         loop {
-            if let Some(notification) = self.advance(Some(&waker)) {
+            if let Some((notification, _)) = self.advance(Some(&waker)) {
                 return Some(notification);
             }
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
@@ -148,15 +171,20 @@ impl Feed {
 
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Notification> {
         self.advance(Some(cx.waker()))
-            .map_or(Poll::Pending, Poll::Ready)
+            .map_or(Poll::Pending, |(notification, _)| Poll::Ready(notification))
     }
 
-    /// The next notification; if there is none, `waker` is woken when there is.
-    pub(super) fn advance(&self, waker: Option<&Waker>) -> Option<Notification> {
+    /// The next notification, and the random ports if the feed follows them; if there is none, `waker` is woken when
+    /// there is.
+    pub(super) fn advance(
+        &self,
+        waker: Option<&Waker>,
+    ) -> Option<(Notification, Option<RandomSnapshot>)> {
         let mut state = self.hub.lock();
         let State { feeds, log, .. } = &mut *state;
         let entry = feeds.get_mut(&self.key)?;
         let notification = log.advance(&mut entry.cursor);
+        let random = entry.cursor.follows_random().then(|| log.random());
         if let (None, Some(waker)) = (notification, waker)
             && !entry
                 .waker
@@ -168,7 +196,7 @@ impl Feed {
             drop(state);
             drop(old);
         }
-        notification
+        notification.map(|notification| (notification, random))
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::random::{RandomPart, UNAWARE};
 use super::sync::MutexGuard;
 use super::{Hub, RegisterError, State};
 use crate::Snapshot;
@@ -18,7 +19,7 @@ pub const SETTLE_DEADLINE: Duration = Duration::from_millis(250);
 /// The gates of a hub.
 #[derive(Debug)]
 pub(super) struct Gates {
-    entries: BTreeMap<u64, Entry>,
+    pub(super) entries: BTreeMap<u64, Entry>,
     /// How many gates have each mark, so that the lowest is found without a look at all of them.
     marks: BTreeMap<u64, usize>,
     missed: u64,
@@ -31,7 +32,7 @@ pub(super) struct Gates {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     owner: GateOwner,
     /// The sequence at registration: no state up to that waits for this gate.
     exempt: u64,
@@ -39,6 +40,8 @@ struct Entry {
     settle_time: Option<Duration>,
     missed: u64,
     missed_last: u64,
+    /// Its part in admitting random ports.
+    pub(super) random: RandomPart,
     /// Its last report, and when it came.
     report: Option<(GateReport, Instant)>,
 }
@@ -47,6 +50,16 @@ impl Entry {
     fn mark(&self) -> u64 {
         self.settled
             .map_or(self.exempt, |settled| settled.max(self.exempt))
+    }
+
+    /// Why it opens no random ports; none if it does, or may.
+    pub(super) fn random_trouble(&self) -> Option<String> {
+        let reported = || self.report.as_ref()?.0.random_trouble.clone();
+        if self.random.follows() {
+            self.trouble().or_else(reported)
+        } else {
+            Some(UNAWARE.to_owned())
+        }
     }
 
     /// Why its confirmation does not hold; none if it does.
@@ -81,6 +94,8 @@ pub struct GateReport {
     pub protects: Vec<String>,
     /// The program by which it opens the port, in a few words; none: it does so itself.
     pub backend: Option<String>,
+    /// Why it opens no random ports; none: it does.
+    pub random_trouble: Option<String>,
     /// For how long the report holds. A gate that has not reported again by then hangs.
     pub valid: Duration,
 }
@@ -102,6 +117,8 @@ pub struct GateStatus {
     pub protects: Vec<String>,
     /// The program by which it opens the port, by its last report.
     pub backend: Option<String>,
+    /// Why it opens no random ports; none: it does.
+    pub random_trouble: Option<String>,
     /// How long it took to settle, from the announcement.
     pub settle_time: Option<Duration>,
     /// How many announcements it has not settled in time.
@@ -200,6 +217,7 @@ impl Gates {
                 .report
                 .as_ref()
                 .and_then(|(report, _)| report.backend.clone()),
+            random_trouble: entry.random_trouble(),
             settle_time: entry.settle_time,
             missed: entry.missed,
         })
@@ -219,6 +237,10 @@ impl GateRegistration {
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     /// [`Hub::settle`] for this gate.
@@ -269,9 +291,29 @@ impl Hub {
     /// # Errors
     /// [`RegisterError::Limit`]
     pub fn register_gate(&self, owner: GateOwner) -> Result<GateRegistration, RegisterError> {
+        self.add_gate(owner, |_| RandomPart::Unaware)
+    }
+
+    /// The same of a gate that also follows the random ports.
+    ///
+    /// # Errors
+    /// [`RegisterError::Limit`]
+    pub fn register_random_gate(
+        &self,
+        owner: GateOwner,
+    ) -> Result<GateRegistration, RegisterError> {
+        self.add_gate(owner, RandomPart::Admitted)
+    }
+
+    fn add_gate(
+        &self,
+        owner: GateOwner,
+        part: impl FnOnce(u64) -> RandomPart,
+    ) -> Result<GateRegistration, RegisterError> {
         let mut state = self.lock();
         let id = self.next_id(&mut state)?;
         let exempt = state.log.current().sequence;
+        let random = part(state.log.random().sequence);
         state.gates.entries.insert(
             id,
             Entry {
@@ -281,6 +323,7 @@ impl Hub {
                 settle_time: None,
                 missed: 0,
                 missed_last: 0,
+                random,
                 report: None,
             },
         );
@@ -300,8 +343,14 @@ impl Hub {
         let mut state = self.lock();
         let entry = state.gates.entries.get_mut(&id);
         let entry = entry.ok_or(SettleError::UnknownSubscription(id))?;
+        let before = entry.random_trouble();
         entry.report = Some((report, Instant::now()));
+        let refuses = entry.random_trouble().is_some() && before.is_none();
         state.gates.departed = None;
+        if refuses {
+            // A client that waits for this gate need not wait any longer.
+            self.settled_further(state);
+        }
         Ok(())
     }
 
@@ -427,8 +476,8 @@ impl Hub {
         self.lock().gates.departed.clone()
     }
 
-    /// Calls `hook` whenever a gate has settled or ended, which changes [`Hub::is_settled`] and [`Hub::gates`], until
-    /// the guard is dropped. The hook should wake a waiter and do no work itself.
+    /// Calls `hook` whenever a gate has settled, admitted or refused something, or ended, which changes
+    /// [`Hub::is_settled`], [`Hub::admission`] and [`Hub::gates`], until the guard is dropped. The hook should wake a waiter and do no work itself.
     pub fn on_settle(&self, hook: impl Fn() + Send + Sync + 'static) -> SettleHook {
         let mut state = self.lock();
         state.last_id += 1;
@@ -441,7 +490,7 @@ impl Hub {
         }
     }
 
-    fn settled_further(&self, state: MutexGuard<'_, State>) {
+    pub(super) fn settled_further(&self, state: MutexGuard<'_, State>) {
         let hooks: Vec<_> = state.settle_hooks.values().map(Arc::clone).collect();
         let awaited = state.gates.waiting > 0;
         drop(state);

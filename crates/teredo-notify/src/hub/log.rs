@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::types::PortChanges;
-use crate::{Kind, Notification, Snapshot};
+use crate::{Kind, Notification, RandomPorts, RandomSnapshot, Snapshot};
 
 /// How many states a receiver may lag behind without missing one.
 pub(super) const DEPTH: usize = 16;
@@ -17,6 +17,7 @@ pub(super) const DEPTH: usize = 16;
 pub(super) struct Log {
     states: VecDeque<Snapshot>,
     current: Snapshot,
+    random: RandomSnapshot,
     changes: PortChanges,
 }
 
@@ -25,6 +26,14 @@ pub(super) struct Log {
 pub(super) struct Cursor {
     known: Snapshot,
     confirm: bool,
+    /// The number of the random ports that it knows; none: it does not follow them.
+    random: Option<u64>,
+}
+
+impl Cursor {
+    pub(super) fn follows_random(&self) -> bool {
+        self.random.is_some()
+    }
 }
 
 impl Log {
@@ -33,6 +42,7 @@ impl Log {
         Self {
             states: VecDeque::from([current]),
             current,
+            random: RandomSnapshot::default(),
             changes: PortChanges::default(),
         }
     }
@@ -63,17 +73,50 @@ impl Log {
         Some(self.current)
     }
 
+    pub(super) fn random(&self) -> RandomSnapshot {
+        self.random
+    }
+
+    /// "The random ports are these"; false if they already are (N-13).
+    pub(super) fn set_random(&mut self, ports: RandomPorts) -> bool {
+        let is_new = ports != self.random.ports;
+        if is_new {
+            self.random = RandomSnapshot {
+                sequence: self.random.sequence + 1,
+                ports,
+            };
+        }
+        is_new
+    }
+
     /// A receiver that knows the current state. With `initial` it is notified of that first (N-02), else never (N-03).
     pub(super) fn cursor(&self, initial: bool) -> Cursor {
         Cursor {
             known: self.current,
             confirm: initial,
+            random: None,
+        }
+    }
+
+    /// The same of a receiver that follows the random ports.
+    pub(super) fn random_cursor(&self, initial: bool) -> Cursor {
+        Cursor {
+            random: Some(self.random.sequence),
+            ..self.cursor(initial)
         }
     }
 
     /// Whether [`Log::advance`] has a notification.
     pub(super) fn has_news(&self, cursor: &Cursor) -> bool {
-        cursor.confirm || cursor.known.sequence != self.current.sequence
+        cursor.confirm
+            || cursor.known.sequence != self.current.sequence
+            || self.has_random_news(cursor)
+    }
+
+    fn has_random_news(&self, cursor: &Cursor) -> bool {
+        cursor
+            .random
+            .is_some_and(|known| known != self.random.sequence)
     }
 
     /// A receiver's next notification.
@@ -82,17 +125,27 @@ impl Log {
     /// state (N-14). One case needs care: the receiver missed states, and the current port is the one that it knows.
     /// It may have asked for the port in between (N-12) and believe in a port that is gone, so it gets the state
     /// before the current one, and then the current one.
+    ///
+    /// A receiver that follows the random ports gets the current ones along with each state, and the state again if they
+    /// alone have changed.
     pub(super) fn advance(&self, cursor: &mut Cursor) -> Option<Notification> {
         if cursor.confirm {
             cursor.confirm = false;
+            cursor.random = cursor.random.map(|_| self.random.sequence);
             return Some(Notification {
                 kind: Kind::Initial,
                 state: cursor.known,
             });
         }
         if cursor.known.sequence == self.current.sequence {
-            return None;
+            let has_news = self.has_random_news(cursor);
+            cursor.random = cursor.random.map(|_| self.random.sequence);
+            return has_news.then_some(Notification {
+                kind: Kind::Change,
+                state: cursor.known,
+            });
         }
+        cursor.random = cursor.random.map(|_| self.random.sequence);
         let next = cursor.known.sequence + 1;
         let state = match self.states.iter().find(|state| state.sequence == next) {
             Some(state) => *state,

@@ -20,12 +20,19 @@ use std::task::{Wake, Waker};
 
 use super::feed::Feed;
 use super::sync::{Mutex, MutexGuard};
-use crate::Notification;
+use crate::{Notification, RandomSnapshot};
 
 /// The destination of an [`Outlet`].
 pub trait Sink: Send + Sync + 'static {
     /// The bytes of a notification; not empty.
     fn encode(&self, notification: Notification) -> Vec<u8>;
+
+    /// The same for a feed that [follows the random ports](super::Hub::subscribe_random), with these. By default they
+    /// are left out.
+    fn encode_with_random(&self, notification: Notification, random: RandomSnapshot) -> Vec<u8> {
+        let _ = random;
+        self.encode(notification)
+    }
 
     /// Writes as many of these bytes as there is room for, without blocking.
     ///
@@ -157,14 +164,17 @@ impl<S: Sink> Inner<S> {
 impl Flow {
     /// Encodes the next notification; if there is none, `waker` is woken when there is.
     fn fetch(&mut self, sink: &impl Sink, waker: &Waker) -> bool {
-        let Some(notification) = self
+        let Some((notification, random)) = self
             .feed
             .as_ref()
             .and_then(|feed| feed.advance(Some(waker)))
         else {
             return false;
         };
-        self.rest = sink.encode(notification);
+        self.rest = match random {
+            None => sink.encode(notification),
+            Some(random) => sink.encode_with_random(notification, random),
+        };
         self.written = 0;
         true
     }

@@ -484,3 +484,4 @@ fn feeds_wake_threads_and_tasks() {
 
 mod gates;
 mod outlets;
+mod random;

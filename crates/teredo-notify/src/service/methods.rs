@@ -159,7 +159,10 @@ fn expect_more(call: &IncomingCall) -> Result<(), Reply> {
 pub(super) fn settle(call: &mut IncomingCall, hub: &Hub) -> Result<Reply, Reply> {
     let subscription: u64 = call.parameter("subscription")?;
     let sequence: u64 = call.parameter("sequence")?;
-    match hub.settle(subscription, sequence) {
+    let random: Option<u64> = call.parameter("random")?;
+    let settled = hub.settle(subscription, sequence);
+    let admitted = |random| hub.admit(subscription, random);
+    match settled.and_then(|()| random.map_or(Ok(()), admitted)) {
         Ok(()) => Ok(Reply::new(json!({}))),
         Err(SettleError::UnknownSubscription(_)) => Err(Reply::error(
             error::UNKNOWN_SUBSCRIPTION,
@@ -175,9 +178,10 @@ fn report(call: &mut IncomingCall, hub: &Hub) -> Result<Reply, Reply> {
     let mut trouble: Option<String> = call.parameter("trouble")?;
     let mut protects: Vec<String> = call.parameter("protects")?;
     let mut backend: Option<String> = call.parameter("backend")?;
+    let mut random_trouble: Option<String> = call.parameter("random_trouble")?;
     let valid: u64 = call.parameter("valid_ms")?;
     // The hub keeps the report as long as the gate.
-    if let Some(trouble) = &mut trouble {
+    for trouble in [&mut trouble, &mut random_trouble].into_iter().flatten() {
         *trouble = trouble.chars().take(MAX_TROUBLE).collect();
     }
     if let Some(backend) = &mut backend {
@@ -188,6 +192,7 @@ fn report(call: &mut IncomingCall, hub: &Hub) -> Result<Reply, Reply> {
         trouble,
         protects,
         backend,
+        random_trouble,
         valid: Duration::from_millis(valid),
     };
     hub.report(subscription, report)
@@ -246,6 +251,7 @@ pub(super) async fn status(context: &Context) -> Status {
     let mut status = Status {
         port: state.port,
         sequence: state.sequence,
+        random_ports: context.hub.random_ports().ports.len() as u64,
         firewall,
         notifications: context.hub.notifications(),
         ..status
@@ -309,6 +315,7 @@ impl From<GateStatus> for FirewallStatus {
             trouble: gate.trouble,
             protects: gate.protects,
             backend: gate.backend,
+            random_trouble: gate.random_trouble,
         }
     }
 }
@@ -323,19 +330,26 @@ fn subscribe(
     let initial: bool = call.parameter("initial")?;
     let gating: bool = call.parameter("gate")?;
     let network: Option<u64> = call.parameter("network")?;
+    let random: Option<bool> = call.parameter("random")?;
+    let random = gating && random == Some(true);
     expect_more(&call)?;
     if gating {
         require_permission(peer)?;
         check_network(network, peer, context)?;
     }
     // The feed first: the gate must not delay an announcement that the feed does not deliver.
-    let rank = if gating { Rank::Gating } else { Rank::Ordinary };
-    let feed = context
-        .hub
-        .subscribe_as(rank, initial)
-        .map_err(|error| too_many(&error))?;
+    let hub = &context.hub;
+    let feed = match (gating, random) {
+        (true, true) => hub.subscribe_random(initial),
+        (true, false) => hub.subscribe_as(Rank::Gating, initial),
+        (false, _) => hub.subscribe(initial),
+    };
+    let feed = feed.map_err(|error| too_many(&error))?;
     let gate = gating
-        .then(|| context.hub.register_gate(owner(peer)))
+        .then(|| match random {
+            true => hub.register_random_gate(owner(peer)),
+            false => hub.register_gate(owner(peer)),
+        })
         .transpose()
         .map_err(|error| too_many(&error))?;
     let subscription = Subscription::new(feed, gate, Arc::clone(socket), seat, context);

@@ -8,10 +8,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use super::context::Context;
 use super::quota::Seat;
 use super::socket::Socket;
-use crate::Notification;
 use crate::hub::{Feed, GateRegistration, Hub, Outlet, Sink, Writer};
 use crate::snapshot::Node;
 use crate::wire::{GateState, PortState};
+use crate::{Notification, RandomSnapshot};
 
 /// How many subscribers besides the gates the publishing thread writes to. It is the data path's thread, and a write
 /// that wakes its reader takes some 3 us; to wake the task of a subscriber costs less.
@@ -83,22 +83,36 @@ struct Peer {
     node: Option<Hub>,
 }
 
-impl Sink for Peer {
-    fn encode(&self, notification: Notification) -> Vec<u8> {
-        let state = PortState {
+impl Peer {
+    fn state(&self, notification: Notification) -> PortState {
+        PortState {
             subscription: self.subscription,
             sequence: notification.state.sequence,
             kind: notification.kind,
             port: notification.state.port,
-        };
+        }
+    }
+
+    fn bytes(&self, state: PortState, random: Option<RandomSnapshot>) -> Vec<u8> {
         match &self.node {
             Some(hub) => GateState {
                 state,
                 node: Node::clone(&hub.node()),
+                random,
             }
             .encode(),
             None => state.encode(),
         }
+    }
+}
+
+impl Sink for Peer {
+    fn encode(&self, notification: Notification) -> Vec<u8> {
+        self.bytes(self.state(notification), None)
+    }
+
+    fn encode_with_random(&self, notification: Notification, random: RandomSnapshot) -> Vec<u8> {
+        self.bytes(self.state(notification), Some(random))
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {

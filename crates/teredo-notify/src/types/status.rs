@@ -44,6 +44,8 @@ pub struct Status {
     pub uptime_ms: u64,
     /// The UDP port in use; 0: none.
     pub port: u16,
+    /// How many random ports are open besides it (RFC 6081 §3.3 and §3.4).
+    pub random_ports: u64,
     /// The UDP port in the configuration; none: the system chooses.
     pub configured_port: Option<u16>,
     /// The number of the port's state; the `sequence` of the last port event.
@@ -103,6 +105,7 @@ impl Default for Status {
             since: None,
             uptime_ms: 0,
             port: 0,
+            random_ports: 0,
             configured_port: None,
             sequence: 0,
             address: None,
@@ -339,4 +342,6 @@ pub struct FirewallStatus {
     pub protects: Vec<String>,
     /// The program by which it opens the port, such as firewalld; none: it does so itself.
     pub backend: Option<String>,
+    /// Why it opens no random ports, so that the client does without; none: it opens them.
+    pub random_trouble: Option<String>,
 }

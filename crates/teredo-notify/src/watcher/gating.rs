@@ -8,11 +8,11 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::reconnect::{Backoff, FolderWatch, SHORTEST};
-use crate::Snapshot;
 use crate::call::{CallError, check, check_server, read};
 use crate::hub::GateReport;
 use crate::snapshot::Node;
 use crate::wire::{Decoder, GateState, OutgoingCall, Reply};
+use crate::{RandomSnapshot, Snapshot};
 
 /// How long a service may be absent before a port that is kept counts as gone. The firewall closes that within a second.
 const ABSENCE: Duration = Duration::from_millis(700);
@@ -45,6 +45,9 @@ pub struct GatingSubscriber {
     /// When a port whose service is absent counts as gone.
     gone_at: Option<Instant>,
     node: Node,
+    /// Whether it follows the random ports.
+    follows_random: bool,
+    random: RandomSnapshot,
     /// The service was refused because it is of another network namespace, and that was logged.
     refused: bool,
 }
@@ -75,8 +78,26 @@ impl GatingSubscriber {
             last: None,
             gone_at: None,
             node: Node::default(),
+            follows_random: false,
+            random: RandomSnapshot::default(),
             refused: false,
         }
+    }
+
+    /// Also follows the random ports: [`next`](Self::next) returns when they change, too, although the state is the same
+    /// then. Confirm them by [`admit`](Self::admit), or say in a [report](GateReport::random_trouble) why they stay
+    /// closed. The client does without them otherwise.
+    #[must_use]
+    pub fn with_random_ports(mut self) -> Self {
+        self.follows_random = true;
+        self
+    }
+
+    /// The random ports in use, as the last state of [`next`](Self::next) named them. A service of an earlier version
+    /// names none.
+    #[must_use]
+    pub fn random_ports(&self) -> RandomSnapshot {
+        self.random
     }
 
     /// The node behind the port, as the last state of [`next`](Self::next) named it.
@@ -143,8 +164,9 @@ impl GatingSubscriber {
         loop {
             if let Some(session) = &mut self.session {
                 match session.next().await {
-                    Ok((state, node)) => {
+                    Ok((state, node, random)) => {
                         (self.last, self.node, self.refused) = (Some(state), node, false);
+                        self.random = random;
                         return Ok(Some(state));
                     }
                     Err(error) => {
@@ -181,7 +203,7 @@ impl GatingSubscriber {
                     folder.arm(&self.path);
                 }
             }
-            match Session::open(&self.path).await {
+            match Session::open(&self.path, self.follows_random).await {
                 Ok(session) => self.session = Some(session),
                 Err(error) => {
                     tracing::trace!(%error, "the service does not run");
@@ -239,6 +261,7 @@ impl GatingSubscriber {
             port: 0,
             ..self.last.unwrap_or_default()
         };
+        self.random = RandomSnapshot::default();
         (self.last.replace(gone) != Some(gone)).then_some(gone)
     }
 
@@ -264,6 +287,17 @@ impl GatingSubscriber {
         }
     }
 
+    /// The same, and the random ports of [`random_ports`](Self::random_ports) with this number, and of those before, are
+    /// open, too.
+    pub async fn admit(&mut self, sequence: u64, random: u64) {
+        if let Some(session) = &mut self.session
+            && let Err(error) = session.admit(sequence, random).await
+        {
+            tracing::debug!(%error, "cannot confirm the random ports");
+            self.end_session();
+        }
+    }
+
     /// [`next`](Self::next) finds out, and connects again.
     fn end_session(&self) {
         if let Some(session) = &self.session {
@@ -283,28 +317,32 @@ struct Session {
 }
 
 impl Session {
-    async fn open(path: &Path) -> io::Result<Self> {
+    async fn open(path: &Path, random: bool) -> io::Result<Self> {
         let stream = UnixStream::connect(path).await?;
         check_server(path, stream.peer_cred()?.uid())?;
         Ok(Self {
             began: Instant::now(),
             stream,
             decoder: Decoder::default(),
-            outgoing: OutgoingCall::subscribe_gate(crate::network()).encode(),
+            outgoing: OutgoingCall::subscribe_gate(crate::network(), random).encode(),
             subscription: None,
         })
     }
 
-    async fn next(&mut self) -> Result<(Snapshot, Node), CallError> {
+    async fn next(&mut self) -> Result<(Snapshot, Node, RandomSnapshot), CallError> {
         loop {
             if let Some(message) = self.decoder.next()? {
-                let GateState { state, node } = read(check(Reply::decode(message)?)?)?;
+                let GateState {
+                    state,
+                    node,
+                    random,
+                } = read(check(Reply::decode(message)?)?)?;
                 self.subscription = Some(state.subscription);
                 let snapshot = Snapshot {
                     sequence: state.sequence,
                     port: state.port,
                 };
-                return Ok((snapshot, node));
+                return Ok((snapshot, node, random.unwrap_or_default()));
             }
             tokio::select! {
                 ready = self.stream.readable() => ready,
@@ -321,6 +359,14 @@ impl Session {
             return Ok(());
         };
         self.call(&OutgoingCall::settle(subscription, sequence))
+            .await
+    }
+
+    async fn admit(&mut self, sequence: u64, random: u64) -> io::Result<()> {
+        let Some(subscription) = self.subscription else {
+            return Ok(());
+        };
+        self.call(&OutgoingCall::admit(subscription, sequence, random))
             .await
     }
 

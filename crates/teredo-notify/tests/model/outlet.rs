@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread;
 
-use teredo_notify::Notification;
 use teredo_notify::hub::{Hub, Outlet, Sink, Writer};
+use teredo_notify::{Notification, RandomPorts, RandomSnapshot};
 
 use super::explore;
 
@@ -58,6 +58,11 @@ impl Pipe {
 impl Sink for Pipe {
     fn encode(&self, notification: Notification) -> Vec<u8> {
         vec![u8::try_from(notification.state.sequence).unwrap(); 2]
+    }
+
+    fn encode_with_random(&self, notification: Notification, random: RandomSnapshot) -> Vec<u8> {
+        let number = random.sequence * 10 + notification.state.sequence;
+        vec![u8::try_from(number).unwrap(); 2]
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -122,4 +127,68 @@ fn what_is_announced_is_written_once_whole_and_in_order() {
 #[test]
 fn a_task_writes_all_that_is_announced() {
     explore(|| everything_arrives_once_whole_and_in_order(Writer::Task));
+}
+
+/// N-13, N-14: one thread announces ports, another one random ports. Who follows both gets each state once, whole and in
+/// order, and the last of each; who follows the port gets its states and nothing else.
+#[test]
+fn random_ports_are_written_once_whole_and_in_order() {
+    explore(|| {
+        let hub = Hub::new();
+        let pipe = Pipe::default();
+        let feed = hub.subscribe_random(true).unwrap();
+        let outlet = Outlet::new(feed, pipe.clone(), Writer::Publisher);
+        let mut ordinary = hub.subscribe(true).unwrap();
+        let ports = {
+            let hub = hub.clone();
+            thread::spawn(move || [1, 2].map(|port| hub.publish(port)))
+        };
+        let random_ports = {
+            let hub = hub.clone();
+            thread::spawn(move || {
+                let mut ports = RandomPorts::default();
+                for port in [40_001, 40_002, 40_003] {
+                    ports.insert(port);
+                    hub.publish_random(ports);
+                }
+            })
+        };
+        let task = {
+            let pipe = pipe.clone();
+            thread::spawn(move || {
+                while !pipe.with(|ends| ends.over) {
+                    outlet.advance().unwrap();
+                    pipe.wait(|ends| (std::mem::take(&mut ends.due) || ends.over).then_some(()));
+                }
+            })
+        };
+        let heard = pipe.read_up_to(32);
+        let mut before = None;
+        for state in heard.chunks(2) {
+            assert_eq!(state[0], state[1], "not whole");
+            let (random, port) = (state[0] / 10, state[0] % 10);
+            if let Some((last_random, last_port)) = before.replace((random, port)) {
+                assert!(random >= last_random && port >= last_port, "out of order");
+                assert!(random > last_random || port > last_port, "twice");
+            }
+        }
+        for sequence in 0..=2 {
+            assert!(
+                heard.iter().any(|state| state % 10 == sequence),
+                "a state of the port is missing"
+            );
+            assert_eq!(
+                shuttle::future::block_on(ordinary.next()).state.sequence,
+                u64::from(sequence)
+            );
+        }
+        ports.join().unwrap();
+        random_ports.join().unwrap();
+        assert!(ordinary.try_next().is_none(), "more than the port's states");
+        drop(ordinary);
+        pipe.with(|ends| ends.over = true);
+        task.join().unwrap();
+        assert!(pipe.with(|ends| ends.inside.is_empty()), "something twice");
+        assert_eq!(hub.registrations(), 0);
+    });
 }

@@ -100,6 +100,9 @@ impl Columns {
         for client in clients {
             self.nats.insert(client.id.clone(), self.columns.len());
         }
+        let name = clients
+            .iter()
+            .find_map(|client| client.nat.as_ref()?.name.clone());
         let kind = clients
             .iter()
             .find_map(|client| client.nat.as_ref()?.kind)
@@ -110,7 +113,7 @@ impl Columns {
                 NatKind::None => "NAT",
             });
         self.columns.push(Column {
-            title: kind.to_owned(),
+            title: name.unwrap_or_else(|| kind.to_owned()),
             lines: vec![address.to_string()],
             is_nat: true,
         });

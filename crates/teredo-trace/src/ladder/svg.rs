@@ -22,6 +22,9 @@ const ROW: usize = 34;
 const LONGEST: usize = 80;
 /// The width of a character of the small font, more or less.
 const CHARACTER: usize = 6;
+/// The most characters of a title in its usual size, and that size in pixels.
+const TITLE: usize = 20;
+const TITLE_SIZE: usize = 12;
 
 impl Ladder {
     /// The ladder as an SVG document: one file, without scripts, fonts or links.
@@ -117,10 +120,11 @@ fn head(out: &mut String, column: &Column, x: usize, bottom: usize) {
         out,
         "<path class=\"{line}\" d=\"M{x} {} V{bottom}\"/>\n\
          <rect class=\"{shape}\" x=\"{}\" y=\"16\" width=\"{}\" height=\"{height}\" rx=\"5\"/>\n\
-         <text class=\"name\" x=\"{x}\" y=\"36\" text-anchor=\"middle\">{}</text>",
+         <text class=\"name\" x=\"{x}\" y=\"36\" text-anchor=\"middle\"{}>{}</text>",
         16 + height,
         x - half,
         2 * half,
+        smaller(&column.title),
         escaped(&column.title)
     );
     for (at, line) in column.lines.iter().enumerate() {
@@ -131,6 +135,16 @@ fn head(out: &mut String, column: &Column, x: usize, bottom: usize) {
             escaped(line)
         );
     }
+}
+
+/// A smaller size for a title that is wider than its box.
+fn smaller(title: &str) -> String {
+    let characters = title.chars().count();
+    if characters <= TITLE {
+        return String::new();
+    }
+    let size = (TITLE * TITLE_SIZE / characters).max(7);
+    format!(" style=\"font-size: {size}px\"")
 }
 
 fn gap(out: &mut String, columns: usize, y: usize, pause: &str) {
@@ -190,7 +204,7 @@ fn arrow(out: &mut String, arrow: &Arrow, columns: usize, y: usize) {
     }
     let label = shortened(&arrow.label, LONGEST);
     // Centred above the line, but not beyond the left edge.
-    let centre = usize::midpoint(from, to).max(110 + label.chars().count() * CHARACTER / 2);
+    let centre = usize::midpoint(from, stop).max(110 + label.chars().count() * CHARACTER / 2);
     let _ = writeln!(
         out,
         "<text class=\"label\" x=\"{centre}\" y=\"{}\" text-anchor=\"middle\">{}</text>",

@@ -18,6 +18,9 @@ const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
 /// A NAT.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Nat {
+    /// Its name, if the observer knows one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Its public address.
     pub address: Option<Ipv4Addr>,
     /// Its kind, in the words of RFC 4380 §3.1; `None` if the datagrams do not show it.
@@ -170,6 +173,7 @@ impl Evidence {
             return None;
         }
         Some(Nat {
+            name: None,
             address: (kind != Some(NatKind::None)).then(|| *mapped.ip()),
             kind,
             port_preserving,

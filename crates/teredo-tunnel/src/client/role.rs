@@ -14,12 +14,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 
-use teredo::client::{Event, PeerStatus, RandomPortAnswer, Resumption, State};
+use teredo::client::{Event, PeerStatus, Resumption, State};
 use teredo::policy::DestinationPolicy;
 use teredo::wire::DISCOVERY;
 use teredo::{Client, Instant, Keyring, Node, ServerAddress};
 use tokio::sync::oneshot;
 
+use super::random::RandomPorts;
 use super::sockets::Sockets;
 use super::{ClientPathConfig, ClientPathStatus, Predecessor};
 use crate::lane::{Lane, LaneEvent, Role};
@@ -60,6 +61,7 @@ pub(super) struct ClientRole {
     /// An address of the host's native IPv6.
     native: Option<Ipv6Addr>,
     sockets: Sockets,
+    random: RandomPorts,
     servers: Vec<ServerAddress>,
     destinations: DestinationPolicy,
     /// The directed broadcast addresses that were set last.
@@ -146,13 +148,13 @@ impl Role for ClientRole {
                 let address = *self.local(lane, None).ip();
                 self.sockets.set_secondary(lane, wanted, self.bind, address);
             }
-            Event::RandomPort { wanted: false, .. } => {}
-            // None is opened yet.
+            Event::RandomPort {
+                port,
+                wanted: false,
+            } => self.random.close(port),
             Event::RandomPort { port, wanted: true } => {
-                let answer = RandomPortAnswer::Refused;
-                lane.path.node.random_port(clock::now(), port, answer);
-                // What that makes the client send is never for the host.
-                lane.path.collect();
+                let (now, bind) = (clock::now(), self.bind);
+                self.random.open(lane, now, port, bind, self.offload);
             }
             event => {
                 if let Event::StateChanged { state, .. } = event {
@@ -179,12 +181,30 @@ impl Role for ClientRole {
         self.sockets.receive(lane, now, index);
     }
 
+    fn random_sockets(&self) -> &[ServiceSocket] {
+        self.random.sockets()
+    }
+
+    fn receive_random(&mut self, lane: &mut Lane<Self>, now: Instant, index: usize) {
+        self.random.receive(lane, now, index);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.random.deadline()
+    }
+
+    fn poll(&mut self, lane: &mut Lane<Self>, now: Instant) {
+        self.random.poll(lane, now);
+    }
+
     fn flush(&mut self, lane: &mut Lane<Self>) {
         self.sockets.flush(lane);
+        self.random.flush(lane);
     }
 
     fn end(&mut self, lane: &mut Lane<Self>, now: Instant) {
         lane.path.node.stop(now);
+        self.random.close_all(lane);
     }
 }
 
@@ -201,6 +221,7 @@ impl ClientRole {
             resumption: config.predecessor.port.zip(config.predecessor.resumption),
             native: config.native,
             sockets: Sockets::new(config.client.local_discovery, config.subnets),
+            random: RandomPorts::default(),
             servers: config.servers,
             destinations: config.client.destinations,
             broadcasts: None,
@@ -270,6 +291,7 @@ impl ClientRole {
         if !lane.port.is_closed() {
             lane.path.node.stop(now);
             self.sockets.forget_link(lane, now);
+            self.random.close_all(lane);
             return lane.change_port(now, Target::Stopped, None, Some(reply));
         }
         if lane.port.is_dormant() {
@@ -285,6 +307,7 @@ impl ClientRole {
             Some(address) if !lane.port.is_closed() => {
                 lane.path.node.sleep(now, address);
                 self.sockets.forget_link(lane, now);
+                self.random.close_all(lane);
                 lane.change_port(now, Target::Dormant, None, None);
             }
             Some(address) if lane.port.is_dormant() => lane.path.node.sleep(now, address),

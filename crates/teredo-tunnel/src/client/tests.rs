@@ -5,6 +5,7 @@ mod native;
 mod optional;
 mod peer;
 mod port;
+mod random;
 mod traffic;
 
 use std::net::SocketAddrV4;

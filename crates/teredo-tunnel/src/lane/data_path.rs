@@ -16,7 +16,7 @@ use super::Counters;
 use crate::Tun;
 use crate::offload::{Coalescer, Gso, Pause, SuperPacket};
 use crate::tun::{PacketBatch, mss};
-use crate::udp::{Arena, Arenas, ReceiveBatch, SendBatch, ServiceSocket};
+use crate::udp::{Arena, Arenas, Datagram, ReceiveBatch, SERVICE, SendBatch, ServiceSocket};
 
 /// The most bytes of the state machine's own packets that wait while the socket is full.
 const MAX_ANSWERS: usize = 256 * 1024;
@@ -68,6 +68,8 @@ struct Outgoing {
     not_ready: u64,
     /// Dropped because too much waited already.
     full: u64,
+    /// The port whose socket was full.
+    blocked: Option<u16>,
     /// For the secondary port: a solicitation now and then.
     secondary: Vec<(SocketAddrV4, Vec<u8>)>,
 }
@@ -83,16 +85,20 @@ struct Deliveries {
 }
 
 impl Outgoing {
-    fn push(&mut self, to: SocketAddrV4, arena: Arena, range: Range<usize>, ttl: Option<u8>) {
+    /// `from` is [`SERVICE`] or a random port.
+    fn push(
+        &mut self,
+        from: u16,
+        to: SocketAddrV4,
+        arena: Arena,
+        range: Range<usize>,
+        ttl: Option<u8>,
+    ) {
         if !self.open {
             self.not_ready += 1;
             return;
         }
-        let pushed = match ttl {
-            None => self.batch.push(to, arena, range),
-            Some(ttl) => self.batch.push_with_ttl(to, arena, range, ttl),
-        };
-        if !pushed {
+        if !self.batch.push_from(from, to, arena, range, ttl) {
             self.full += 1;
         }
     }
@@ -172,9 +178,14 @@ impl<N: Node> DataPath<N> {
         self.outgoing.open = true;
     }
 
-    /// Whether the socket was full, so that packets of the host must wait.
+    /// Whether a socket was full, so that packets of the host must wait.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.outgoing.batch.is_empty()
+    }
+
+    /// Whether the socket of this port must have room again before anything leaves: [`SERVICE`], or a random port.
+    pub(crate) fn waits_for(&self, port: u16) -> bool {
+        self.is_blocked() && self.outgoing.blocked.unwrap_or(SERVICE) == port
     }
 
     /// Whether packets of the host that were taken from the interface did not fit into the last batch.
@@ -188,16 +199,24 @@ impl<N: Node> DataPath<N> {
         now: Instant,
         socket: &ServiceSocket,
     ) -> io::Result<Option<io::Error>> {
+        self.receive_by(socket, |node, datagram, payload| {
+            node.handle_udp(now, datagram.from, datagram.to, payload)
+        })
+    }
+
+    /// Receives one batch, which the state machine takes by `handle`.
+    fn receive_by(
+        &mut self,
+        socket: &ServiceSocket,
+        handle: impl for<'a> Fn(&mut N, &Datagram, &'a [u8]) -> Reception<'a>,
+    ) -> io::Result<Option<io::Error>> {
         socket.receive(&mut self.datagrams)?;
         self.counters.udp.rx_calls += 1;
         for datagram in self.datagrams.datagrams() {
             self.counters.udp.rx_datagrams += 1;
             self.counters.udp.rx_bytes += datagram.payload.len() as u64;
             let payload = &self.datagrams.arena()[datagram.payload.clone()];
-            match self
-                .node
-                .handle_udp(now, datagram.from, datagram.to, payload)
-            {
+            match handle(&mut self.node, &datagram, payload) {
                 Reception::Deliver(packet) => {
                     let start = datagram.payload.start + offset_within(payload, packet);
                     let range = start..start + packet.len();
@@ -234,23 +253,25 @@ impl<N: Node> DataPath<N> {
             while let Some(packet) = packets.next() {
                 self.counters.tun_rx_packets += 1;
                 let bytes = &self.packets.arena()[packet.clone()];
-                match self.node.handle_tun(now, bytes) {
-                    Submission::Send(to) => {
+                let submission = self.node.handle_tun(now, bytes);
+                match submission {
+                    Submission::Send(to) | Submission::SendFrom { to, .. } => {
+                        let from = match submission {
+                            Submission::SendFrom { port, .. } => port,
+                            _ => SERVICE,
+                        };
                         // The rest of the run goes the same way: addresses and all else that this depends on are the
                         // same, and no packet is longer than the first.
-                        self.outgoing.push(to, Arena::Packets, packet.clone(), None);
+                        let outgoing = &mut self.outgoing;
+                        outgoing.push(from, to, Arena::Packets, packet.clone(), None);
                         let (mut further, mut bytes) = (0, 0);
                         for packet in packets.by_ref() {
                             further += 1;
                             bytes += packet.len() as u64;
-                            self.outgoing.push(to, Arena::Packets, packet.clone(), None);
+                            outgoing.push(from, to, Arena::Packets, packet.clone(), None);
                         }
                         self.counters.tun_rx_packets += further;
                         self.node.count_sent(further, bytes);
-                    }
-                    // No random port is ever open.
-                    Submission::SendFrom { .. } => {
-                        self.node.count_drop(DropReason::PortNotReady, 1);
                     }
                     Submission::Queued | Submission::Drop(_) => {}
                 }
@@ -267,27 +288,49 @@ impl<N: Node> DataPath<N> {
         self.deliver()
     }
 
-    /// Sends what waits, as far as the socket takes it.
-    pub(crate) fn flush(&mut self, socket: &ServiceSocket) -> Option<io::Error> {
+    /// Sends what waits, as far as the sockets take it: from the service port, and from the random ports.
+    pub(crate) fn flush(
+        &mut self,
+        service: &ServiceSocket,
+        random: &[ServiceSocket],
+    ) -> Option<io::Error> {
         self.count_unsent();
-        let Outgoing { batch, answers, .. } = &mut self.outgoing;
-        let sent = socket.send(
+        let Outgoing {
             batch,
-            Arenas {
-                packets: self.packets.arena(),
-                answers,
-            },
-        );
-        self.counters.udp.tx_datagrams += sent.datagrams;
-        self.counters.udp.tx_bytes += sent.bytes;
-        self.counters.udp.tx_calls += sent.calls;
-        if sent.refused > 0 {
-            self.node.count_drop(DropReason::SendRefused, sent.refused);
+            answers,
+            blocked,
+            ..
+        } = &mut self.outgoing;
+        *blocked = None;
+        let mut failure = None;
+        while let Some(from) = batch.next_from() {
+            let socket = match from {
+                SERVICE => Some(service),
+                port => random.iter().find(|socket| socket.local().port() == port),
+            };
+            let Some(socket) = socket else {
+                let gone = batch.skip() as u64;
+                self.node.count_drop(DropReason::PortNotReady, gone);
+                continue;
+            };
+            let packets = self.packets.arena();
+            let sent = socket.send(batch, Arenas { packets, answers });
+            self.counters.udp.tx_datagrams += sent.datagrams;
+            self.counters.udp.tx_bytes += sent.bytes;
+            self.counters.udp.tx_calls += sent.calls;
+            if sent.refused > 0 {
+                self.node.count_drop(DropReason::SendRefused, sent.refused);
+            }
+            if sent.error.is_some() {
+                failure = sent.error;
+            }
+            if sent.blocked {
+                *blocked = Some(from);
+                return failure;
+            }
         }
-        if !sent.blocked {
-            answers.clear();
-        }
-        sent.error
+        answers.clear();
+        failure
     }
 
     /// Without a socket, the state machine's own packets are of no use.
@@ -392,6 +435,18 @@ impl DataPath<Client> {
         Ok(self.deliver())
     }
 
+    /// Receives one batch from a random port, and delivers to the host what is meant for it.
+    pub(crate) fn receive_random(
+        &mut self,
+        now: Instant,
+        socket: &ServiceSocket,
+    ) -> io::Result<Option<io::Error>> {
+        let port = socket.local().port();
+        self.receive_by(socket, |node, datagram, payload| {
+            node.handle_random(now, port, datagram.from, payload)
+        })
+    }
+
     /// Sends what waits for the secondary port.
     pub(crate) fn flush_secondary(&mut self, socket: Option<&ServiceSocket>) -> Option<io::Error> {
         let mut failure = None;
@@ -472,7 +527,10 @@ fn drain(node: &mut impl Node, outgoing: &mut Outgoing, deliveries: &mut Deliver
                 outgoing.secondary.push((to, bytes));
             }
             Destination::Udp(to) if outgoing.open => {
-                outgoing.push(to, Arena::Answers, range, transmit.ttl);
+                outgoing.push(SERVICE, to, Arena::Answers, range, transmit.ttl);
+            }
+            Destination::Random { port, to } if outgoing.open => {
+                outgoing.push(port, to, Arena::Answers, range, transmit.ttl);
             }
             Destination::Udp(_) | Destination::Secondary(_) | Destination::Random { .. } => {
                 outgoing.discard_answer(start);

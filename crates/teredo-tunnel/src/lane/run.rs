@@ -14,11 +14,17 @@ use super::trouble::Troubles;
 use super::{DataPath, LaneEvent, Operation};
 use crate::clock::{self, Timer};
 use crate::port::{Port, PortAnnouncer, PortFallback, Reply, Target};
-use crate::udp::ServiceSocket;
+use crate::udp::{SERVICE, ServiceSocket};
 use crate::{Tun, Waker};
 
 /// The most batches taken from a socket that is about to be closed: its buffer, without the datagrams that a flood adds.
 const MAX_LAST_BATCHES: usize = 64;
+
+/// The most random ports of a lane, the bits of [`Ready::random`].
+pub(crate) const MAX_RANDOM: usize = 32;
+
+/// The descriptors of a lane besides random ports.
+const OWN: usize = 6;
 
 /// For a poll that does not wait.
 const AT_ONCE: Timespec = Timespec {
@@ -51,6 +57,22 @@ pub(crate) trait Role: Sized + Send + 'static {
     fn sockets(&self) -> [Option<&ServiceSocket>; 2] {
         [None, None]
     }
+
+    /// The sockets of random ports (RFC 6081 §5.4), at most [`MAX_RANDOM`].
+    fn random_sockets(&self) -> &[ServiceSocket] {
+        &[]
+    }
+
+    /// Receives one batch from the socket at `index` of [`random_sockets`](Self::random_sockets).
+    fn receive_random(&mut self, _lane: &mut Lane<Self>, _now: Instant, _index: usize) {}
+
+    /// When [`poll`](Self::poll) is due at the latest.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Looks whether something that it waits for has come, or is late.
+    fn poll(&mut self, _lane: &mut Lane<Self>, _now: Instant) {}
 
     /// Receives one batch from the socket at `index` of [`sockets`](Self::sockets).
     fn receive(&mut self, _lane: &mut Lane<Self>, _now: Instant, _index: usize) {}
@@ -92,6 +114,8 @@ struct Ready {
     tun_lost: bool,
     service: bool,
     others: [bool; 2],
+    /// A bit for each random port.
+    random: u32,
 }
 
 impl<R: Role> Lane<R> {
@@ -166,6 +190,7 @@ impl<R: Role> Lane<R> {
     fn turn(&mut self, role: &mut R, ready: Ready) {
         let now = clock::now();
         self.poll_port(role, now);
+        role.poll(self, now);
         self.expire(now);
         self.collect(role);
         if ready.service {
@@ -174,6 +199,10 @@ impl<R: Role> Lane<R> {
         }
         for (index, _) in ready.others.iter().enumerate().filter(|(_, ready)| **ready) {
             role.receive(self, now, index);
+            self.handle_events(role);
+        }
+        for index in (0..MAX_RANDOM).filter(|index| ready.random >> index & 1 == 1) {
+            role.receive_random(self, now, index);
             self.handle_events(role);
         }
         self.flush(role);
@@ -192,26 +221,35 @@ impl<R: Role> Lane<R> {
         let serving = self.port.serving().is_some();
         let timeout = self.path.node.poll_timeout().map(|(at, _)| at);
         let timeout = timeout.filter(|_| serving);
-        self.timer.arm(self.port.deadline().or(timeout))?;
+        let port = self.port.deadline().or(timeout);
+        let earliest = port.into_iter().chain(role.deadline()).min();
+        self.timer.arm(earliest)?;
         // While the socket is full, packets of the host wait in the interface's queue. Without a port they are taken and
         // refused, so that none of them leaves late when there is a port again.
         let blocked = self.path.is_blocked();
         let takes_packets = self.port.is_closed() || (serving && !blocked);
         let when = |wanted: bool, flag| if wanted { flag } else { PollFlags::empty() };
-        let service_flags = PollFlags::IN | when(blocked, PollFlags::OUT);
+        let waits = |port| PollFlags::IN | when(self.path.waits_for(port), PollFlags::OUT);
         let [first, second] = role.sockets();
         let service = self.port.receiving();
-        let mut fds = [
-            PollFd::new(&self.waker, PollFlags::IN),
-            PollFd::new(&self.timer, PollFlags::IN),
-            PollFd::new(&self.path.tun, when(takes_packets, PollFlags::IN)),
-            self.poll_fd(service, service_flags),
-            self.poll_fd(first, PollFlags::IN),
-            self.poll_fd(second, PollFlags::IN),
-        ];
+        let random = role.random_sockets();
+        let mut fds: [_; OWN + MAX_RANDOM] = std::array::from_fn(|place| match place {
+            0 => PollFd::new(&self.waker, PollFlags::IN),
+            1 => PollFd::new(&self.timer, PollFlags::IN),
+            2 => PollFd::new(&self.path.tun, when(takes_packets, PollFlags::IN)),
+            3 => self.poll_fd(service, waits(SERVICE)),
+            4 => self.poll_fd(first, PollFlags::IN),
+            5 => self.poll_fd(second, PollFlags::IN),
+            _ => {
+                let socket = random.get(place - OWN);
+                let flags = socket.map(|socket| waits(socket.local().port()));
+                self.poll_fd(socket, flags.unwrap_or(PollFlags::empty()))
+            }
+        });
+        let used = OWN + random.len().min(MAX_RANDOM);
         // The rest of a super-packet has left the interface's queue, and makes nothing readable.
         let more = takes_packets && self.path.has_more();
-        match poll(&mut fds, more.then_some(&AT_ONCE)) {
+        match poll(&mut fds[..used], more.then_some(&AT_ONCE)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -222,10 +260,15 @@ impl<R: Role> Lane<R> {
             service_events,
             first_events,
             second_events,
+            random_events @ ..,
         ] = fds.map(|fd| fd.revents());
         let arrived = |socket: Option<&ServiceSocket>, events: PollFlags| {
             socket.is_some() && events.intersects(PollFlags::IN | PollFlags::ERR)
         };
+        let random = random.iter().zip(random_events).enumerate();
+        let random = random.fold(0, |bits, (index, (socket, events))| {
+            bits | u32::from(arrived(Some(socket), events)) << index
+        });
         Ok(Ready {
             waker: waker.contains(PollFlags::IN),
             timer: timer.contains(PollFlags::IN),
@@ -233,6 +276,7 @@ impl<R: Role> Lane<R> {
             tun_lost: tun.intersects(PollFlags::ERR | PollFlags::HUP),
             service: arrived(service, service_events),
             others: [arrived(first, first_events), arrived(second, second_events)],
+            random,
         })
     }
 
@@ -321,7 +365,7 @@ impl<R: Role> Lane<R> {
     fn flush(&mut self, role: &mut R) {
         match self.port.serving() {
             Some(socket) => {
-                let refused = self.path.flush(socket);
+                let refused = self.path.flush(socket, role.random_sockets());
                 self.note(Operation::Send, refused);
             }
             None => self.path.discard(),

@@ -1,8 +1,10 @@
 //! The rule and the route that decide the path of this host's packets, to find the wrong one.
 //!
-//! The kernel gives the route of a packet ([`RouteLookup`]), but not the rule or route that is to blame if there is
-//! none. So this module reads the rules and tables, and follows them as the kernel does.
+//! The kernel names the route of a packet ([`RouteLookup`], `RTM_F_FIB_MATCH`), and neither the rule that led there nor,
+//! if there is no way, the route that is to blame. So this module reads the rules, and the tables only if there is no way:
+//! a router may have a million routes.
 
+use std::cell::OnceCell;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -14,18 +16,22 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessa
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+use rtnetlink::RouteMessageBuilder;
+use rustix::io::Errno;
 
 use super::route::RouteLookup;
 
 /// The table of the host's usual routes.
 const MAIN: u32 = 254;
+/// The kernel's own table, of the addresses of this host.
+const LOCAL: u32 = 255;
 /// No answer of a dump is longer.
 const LONGEST_ANSWER: usize = 1 << 16;
 /// More routes than a host needs for its own packets; a full table of the Internet is not read to its end.
 const MOST: usize = 200_000;
 
 /// A route that takes packets, and the rule that leads to its table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
     /// The interface; none: they go nowhere.
     pub link: Option<u32>,
@@ -33,6 +39,9 @@ pub struct Decision {
     pub gateway: Option<IpAddr>,
     /// The priority of the rule, if it could be found.
     pub rule: Option<u32>,
+    /// The rest of the rule in the words of `ip rule`, such as `not fwmark 0xca6c table 51820`. Several rules may have one
+    /// priority.
+    pub selector: String,
     /// Its table.
     pub table: u32,
     /// The destination of the route, with its length; none: no route was found.
@@ -56,47 +65,205 @@ impl Decision {
 /// # Errors
 /// If the kernel does not answer.
 pub fn decide(destination: IpAddr, source: Option<IpAddr>) -> io::Result<Decision> {
-    let lookup = RouteLookup::open()?;
-    let found = match (destination, source) {
-        (IpAddr::V4(destination), None) => lookup.ipv4(destination)?.map(|(route, _)| route),
-        (IpAddr::V6(destination), None) => lookup.ipv6(destination, None, None)?,
-        (IpAddr::V6(destination), Some(IpAddr::V6(source))) => {
-            lookup.ipv6(destination, Some(source), None)?
+    Decisions::open()?.decide(destination, source)
+}
+
+/// Whether the kernel takes packets from `source` to its own address `destination` that come by `link`. It does not if the
+/// answers would leave by another interface and `rp_filter` is 1 (RFC 3704), or if the source cannot be one.
+///
+/// # Errors
+/// If the kernel does not answer.
+pub fn passes_reverse_path(link: u32, source: Ipv4Addr, destination: Ipv4Addr) -> io::Result<bool> {
+    let question = RouteMessageBuilder::<Ipv4Addr>::new()
+        .destination_prefix(destination, 32)
+        .source_prefix(source, 32)
+        .input_interface(link);
+    match RouteLookup::open()?.ask(question.build()) {
+        // Since Linux 6.13, all reasons are EINVAL.
+        Ok(route) => Ok(route.is_some()),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::XDEV) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Several decisions of one moment: each table of the kernel is read once at most.
+#[derive(Debug)]
+pub struct Decisions {
+    lookup: RouteLookup,
+    /// Of IPv4, and of IPv6.
+    rules: [OnceCell<Vec<RuleMessage>>; 2],
+    routes: [OnceCell<Vec<RouteMessage>>; 2],
+}
+
+impl Decisions {
+    /// # Errors
+    /// If the system has no socket left.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self {
+            lookup: RouteLookup::open()?,
+            rules: Default::default(),
+            routes: Default::default(),
+        })
+    }
+
+    /// The way of packets to `destination` that this host sends from `source`, or from none yet.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn decide(&self, destination: IpAddr, source: Option<IpAddr>) -> io::Result<Decision> {
+        let family = usize::from(destination.is_ipv6());
+        let rules = once(&self.rules[family], || rules(destination))?;
+        if let Some(found) = self.found(destination, source)? {
+            return Ok(with_rule(found, rules, destination, source));
         }
-        _ => return Err(ErrorKind::InvalidInput.into()),
-    };
-    let told = follow(
-        &rules(destination)?,
-        &routes(destination)?,
-        destination,
-        source,
-    );
-    // The kernel is right if both differ.
-    Ok(match (found, told) {
-        (Some(route), Some(told)) if told.link == Some(route.link) => Decision {
-            gateway: route.gateway,
-            ..told
-        },
-        (Some(route), _) => Decision {
-            link: Some(route.link),
-            gateway: route.gateway,
-            rule: None,
-            table: route.table,
-            destination: None,
-            metric: route.metric,
-            kind: "unicast",
-        },
-        (None, Some(told)) if told.link.is_none() => told,
-        (None, _) => Decision {
-            link: None,
-            gateway: None,
-            rule: None,
+        let routes = once(&self.routes[family], || routes(destination))?;
+        // The kernel is right if both differ.
+        let told = follow(rules, routes, destination, source);
+        let told = told.filter(|told| told.link.is_none());
+        Ok(told.unwrap_or_else(|| Decision {
             table: MAIN,
-            destination: None,
-            metric: 0,
             kind: "unreachable",
+            ..Decision::default()
+        }))
+    }
+
+    /// The route that the kernel takes, and its table; none if it takes none.
+    fn found(&self, destination: IpAddr, source: Option<IpAddr>) -> io::Result<Option<Decision>> {
+        let (taken, question) = match (destination, source) {
+            (IpAddr::V4(destination), None | Some(IpAddr::V4(_))) => {
+                let mut question =
+                    RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(destination, 32);
+                if let Some(IpAddr::V4(source)) = source {
+                    question = question.source_prefix(source, 32);
+                }
+                // Of several paths, this answer has the one that is taken, and that about the table has all.
+                let taken = self.lookup.ask(question.clone().build())?;
+                (taken, question.build())
+            }
+            (IpAddr::V6(destination), None | Some(IpAddr::V6(_))) => {
+                let mut question =
+                    RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(destination, 128);
+                if let Some(IpAddr::V6(source)) = source {
+                    question = question.source_prefix(source, 128);
+                }
+                (None, question.build())
+            }
+            _ => return Err(ErrorKind::InvalidInput.into()),
+        };
+        let mut question = question;
+        question.header.flags = RouteFlags::FibMatch | RouteFlags::LookupTable;
+        let Some(matched) = self.lookup.ask(question)? else {
+            return Ok(None);
+        };
+        let Some(link) = taken.as_ref().and_then(link).or_else(|| link(&matched)) else {
+            return Ok(None);
+        };
+        let network = address(&matched, destination);
+        Ok(Some(Decision {
+            link: Some(link),
+            gateway: taken.as_ref().map_or_else(|| gateway(&matched), gateway),
+            // Without rules of the administrator, the kernel keeps both tables of IPv4 in one.
+            table: match (table_of(&matched), &matched.header.kind) {
+                (MAIN, RouteType::Local) => LOCAL,
+                (table, _) => table,
+            },
+            destination: Some((network, matched.header.destination_prefix_length)),
+            metric: metric(&matched),
+            kind: kind(&matched),
+            ..Decision::default()
+        }))
+    }
+}
+
+fn once<T>(cell: &OnceCell<T>, read: impl FnOnce() -> io::Result<T>) -> io::Result<&T> {
+    if let Some(known) = cell.get() {
+        return Ok(known);
+    }
+    let found = read()?;
+    Ok(cell.get_or_init(|| found))
+}
+
+/// Adds the first rule that leads to the table of the route.
+fn with_rule(
+    found: Decision,
+    rules: &[RuleMessage],
+    destination: IpAddr,
+    source: Option<IpAddr>,
+) -> Decision {
+    let length = found.destination.map_or(0, |(_, length)| length);
+    let mut leading = rules.iter().filter(|rule| {
+        rule.header.action == RuleAction::ToTable
+            && table_of_rule(rule) == found.table
+            && applies(rule, destination, source)
+            && !suppresses(rule, length)
+    });
+    match leading.next() {
+        Some(rule) => Decision {
+            rule: Some(priority(rule)),
+            selector: selector(rule),
+            ..found
         },
+        None => found,
+    }
+}
+
+/// Whether the rule ignores routes to networks as large as this.
+fn suppresses(rule: &RuleMessage, length: u8) -> bool {
+    rule.attributes.iter().any(|attribute| {
+        matches!(attribute, RuleAttribute::SuppressPrefixLen(least) if u32::from(length) <= *least && *least <= 128)
     })
+}
+
+/// What `ip rule` needs besides the priority to name this rule and no other.
+fn selector(rule: &RuleMessage) -> String {
+    let header = &rule.header;
+    let mask = rule
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RuleAttribute::FwMask(mask) if *mask != u32::MAX => Some(format!("/{mask:#x}")),
+            _ => None,
+        });
+    let mut words: Vec<String> = Vec::new();
+    if header.flags.contains(RuleFlags::Invert) {
+        words.push("not".to_owned());
+    }
+    let selecting = rule.attributes.iter().filter_map(|attribute| {
+        Some(match attribute {
+            RuleAttribute::Source(prefix) => format!("from {prefix}/{}", header.src_len),
+            RuleAttribute::Destination(prefix) => format!("to {prefix}/{}", header.dst_len),
+            RuleAttribute::FwMark(mark) => {
+                format!("fwmark {mark:#x}{}", mask.as_deref().unwrap_or_default())
+            }
+            RuleAttribute::Iifname(name) => format!("iif {name}"),
+            RuleAttribute::Oifname(name) => format!("oif {name}"),
+            RuleAttribute::UidRange(range) => format!("uidrange {}-{}", range.start, range.end),
+            RuleAttribute::IpProtocol(protocol) => format!("ipproto {}", u8::from(*protocol)),
+            RuleAttribute::SourcePortRange(range) => format!("sport {}-{}", range.start, range.end),
+            RuleAttribute::DestinationPortRange(range) => {
+                format!("dport {}-{}", range.start, range.end)
+            }
+            _ => return None,
+        })
+    });
+    words.extend(selecting);
+    words.push(match header.action {
+        RuleAction::Blackhole => "blackhole".to_owned(),
+        RuleAction::Unreachable => "unreachable".to_owned(),
+        RuleAction::Prohibit => "prohibit".to_owned(),
+        _ => format!("table {}", table_of_rule(rule)),
+    });
+    words.join(" ")
+}
+
+fn gateway(route: &RouteMessage) -> Option<IpAddr> {
+    route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Gateway(gateway) => ip(gateway),
+            _ => None,
+        })
 }
 
 fn follow(
@@ -112,13 +279,10 @@ fn follow(
         let priority = priority(rule);
         let refused = |kind| {
             Some(Decision {
-                link: None,
-                gateway: None,
                 rule: Some(priority),
-                table: 0,
-                destination: None,
-                metric: 0,
+                selector: selector(rule),
                 kind,
+                ..Decision::default()
             })
         };
         match rule.header.action {
@@ -143,16 +307,14 @@ fn follow(
         });
         let Some(best) = best else { continue };
         let length = best.header.destination_prefix_length;
-        let suppressed = rule.attributes.iter().any(|attribute| {
-            matches!(attribute, RuleAttribute::SuppressPrefixLen(least) if u32::from(length) <= *least && *least <= 128)
-        });
-        if suppressed || best.header.kind == RouteType::Throw {
+        if suppresses(rule, length) || best.header.kind == RouteType::Throw {
             continue;
         }
         return Some(Decision {
             link: link(best),
             gateway: None,
             rule: Some(priority),
+            selector: selector(rule),
             table,
             destination: Some((address(best, destination), length)),
             metric: metric(best),

@@ -116,7 +116,8 @@ impl RouteLookup {
         Ok(self.ask(question)?.as_ref().and_then(parse))
     }
 
-    fn ask(&self, question: RouteMessage) -> io::Result<Option<RouteMessage>> {
+    /// The kernel's answer; none if there is no route.
+    pub(super) fn ask(&self, question: RouteMessage) -> io::Result<Option<RouteMessage>> {
         let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetRoute(question));
         request.header.flags = NLM_F_REQUEST;
         request.finalize();

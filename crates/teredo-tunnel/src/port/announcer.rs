@@ -13,6 +13,31 @@ pub trait PortAnnouncer: Send {
 
     /// Whether every gating subscriber has confirmed the announcement `sequence`, or a later one.
     fn is_settled(&self, sequence: u64) -> bool;
+
+    /// Announces the random ports in use, in ascending order (RFC 6081 §5.4), and returns the number of this
+    /// announcement, for [`admission`](Self::admission). They are announced to firewalls alone.
+    fn announce_random(&mut self, ports: &[u16]) -> u64 {
+        let _ = ports;
+        0
+    }
+
+    /// Whether the random ports of this announcement may be used. By default they may not, so that no firewall is taken
+    /// for open that was not asked.
+    fn admission(&self, sequence: u64) -> Admission {
+        let _ = sequence;
+        Admission::Refused
+    }
+}
+
+/// The firewalls' answer about random ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Every firewall admits datagrams to them, or there is none.
+    Admitted,
+    /// A firewall has not answered yet.
+    Pending,
+    /// A firewall does not admit them.
+    Refused,
 }
 
 /// For a relay's lanes but the first: they serve when the first one does, which announces the port for all.

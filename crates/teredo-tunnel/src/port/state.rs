@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use teredo::Instant;
 
-use super::{ChangeError, PortAnnouncer, PortChange, PortFallback, Reply, answer};
+use super::{Admission, ChangeError, PortAnnouncer, PortChange, PortFallback, Reply, answer};
 
 /// A socket that is bound to a port.
 pub(crate) trait Bound {
@@ -18,6 +18,8 @@ pub(crate) struct Port<S: Bound> {
     announcer: Box<dyn PortAnnouncer>,
     /// The port announced last.
     announced: u16,
+    /// Whether random ports were announced, and not their end.
+    random: bool,
     /// How long gating subscribers may take to settle; without it as long as they want.
     patience: Option<Duration>,
 }
@@ -80,6 +82,7 @@ impl<S: Bound> Port<S> {
             state: State::Stopped,
             announcer,
             announced: 0,
+            random: false,
             patience,
         }
     }
@@ -194,7 +197,7 @@ impl<S: Bound> Port<S> {
             to,
             fell_back,
             sequence: self.announcer.announce(self.announced),
-            deadline: self.patience.map(|patience| now + patience),
+            deadline: self.patience_from(now),
             replies: reply.into_iter().collect(),
         });
     }
@@ -233,6 +236,22 @@ impl<S: Bound> Port<S> {
         })
     }
 
+    /// Announces the random ports, which are not a part of the port's state; see [`PortAnnouncer::announce_random`].
+    pub(crate) fn announce_random(&mut self, ports: &[u16]) -> u64 {
+        self.random = !ports.is_empty();
+        self.announcer.announce_random(ports)
+    }
+
+    /// See [`PortAnnouncer::admission`].
+    pub(crate) fn admission(&self, sequence: u64) -> Admission {
+        self.announcer.admission(sequence)
+    }
+
+    /// When gating subscribers that hear of something now are late.
+    pub(crate) fn patience_from(&self, now: Instant) -> Option<Instant> {
+        self.patience.map(|patience| now + patience)
+    }
+
     /// Announces no end: another process, or another lane, goes on with the port.
     pub(crate) fn leave(&mut self) {
         self.announced = 0;
@@ -254,6 +273,9 @@ impl<S: Bound> Drop for Port<S> {
             for reply in change.replies {
                 answer(reply, Err(ChangeError::Superseded));
             }
+        }
+        if self.random {
+            self.announcer.announce_random(&[]);
         }
         if self.announced != 0 {
             self.announcer.announce(0);

@@ -56,9 +56,14 @@ impl<'a> Arenas<'a> {
     }
 }
 
-/// Datagrams to one place that lie end to end: all as long as the first, only the last may be shorter.
+/// The service port, as the port that a datagram leaves from. Any other number is that of a random port.
+pub(crate) const SERVICE: u16 = 0;
+
+/// Datagrams from one port to one place that lie end to end: all as long as the first, only the last may be shorter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Train {
+    /// [`SERVICE`], or a random port.
+    from: u16,
     to: SocketAddrV4,
     arena: Arena,
     bytes: Range<usize>,
@@ -75,9 +80,10 @@ impl Train {
         self.bytes.len().div_ceil(self.segment).max(1)
     }
 
-    fn takes(&self, to: SocketAddrV4, arena: Arena, range: &Range<usize>) -> bool {
+    fn takes(&self, from: u16, to: SocketAddrV4, arena: Arena, range: &Range<usize>) -> bool {
         let ends_full = self.bytes.len().is_multiple_of(self.segment);
         self.ttl.is_none()
+            && self.from == from
             && self.to == to
             && self.arena == arena
             && self.bytes.end == range.start
@@ -155,36 +161,45 @@ pub(crate) struct Sent {
 }
 
 impl SendBatch {
-    /// Appends a datagram. One to port 0 is refused: the kernel cannot send it, and would fail the whole train.
+    /// Appends a datagram from the service port. One to port 0 is refused: the kernel cannot send it, and would fail the
+    /// whole train.
     pub(crate) fn push(&mut self, to: SocketAddrV4, arena: Arena, range: Range<usize>) -> bool {
-        if to.port() == 0 {
-            return false;
-        }
-        match self.trains.last_mut() {
-            Some(train) if train.takes(to, arena, &range) => train.bytes.end = range.end,
-            _ => self.begin(to, arena, range, None),
-        }
-        true
+        self.push_from(SERVICE, to, arena, range, None)
     }
 
-    /// Appends a datagram with a time to live of its own, by [`push`](Self::push)'s rules.
-    pub(crate) fn push_with_ttl(
+    /// Appends a datagram from [`SERVICE`] or a random port, with a time to live of its own if there is one, by
+    /// [`push`](Self::push)'s rules.
+    pub(crate) fn push_from(
         &mut self,
+        from: u16,
         to: SocketAddrV4,
         arena: Arena,
         range: Range<usize>,
-        ttl: u8,
+        ttl: Option<u8>,
     ) -> bool {
         if to.port() == 0 {
             return false;
         }
-        self.begin(to, arena, range, Some(ttl));
+        match self.trains.last_mut() {
+            Some(train) if ttl.is_none() && train.takes(from, to, arena, &range) => {
+                train.bytes.end = range.end;
+            }
+            _ => self.begin(from, to, arena, range, ttl),
+        }
         true
     }
 
-    fn begin(&mut self, to: SocketAddrV4, arena: Arena, range: Range<usize>, ttl: Option<u8>) {
+    fn begin(
+        &mut self,
+        from: u16,
+        to: SocketAddrV4,
+        arena: Arena,
+        range: Range<usize>,
+        ttl: Option<u8>,
+    ) {
         let segment = range.len().max(1);
         self.trains.push(Train {
+            from,
             to,
             arena,
             bytes: range,
@@ -196,6 +211,26 @@ impl SendBatch {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.next == self.trains.len()
+    }
+
+    /// The port that the next datagram leaves from: [`SERVICE`], or a random port.
+    pub(crate) fn next_from(&self) -> Option<u16> {
+        self.trains.get(self.next).map(|train| train.from)
+    }
+
+    /// Forgets the next datagrams from one port, which is no longer there; returns how many.
+    pub(crate) fn skip(&mut self) -> usize {
+        let from = self.next_from();
+        let waiting = self.trains[self.next..].iter();
+        let same = waiting.take_while(|train| Some(train.from) == from);
+        let (trains, datagrams) = same.fold((0, 0), |(trains, datagrams), train| {
+            (trains + 1, datagrams + train.datagrams())
+        });
+        self.next += trains;
+        if self.is_empty() {
+            self.clear();
+        }
+        datagrams
     }
 
     pub(crate) fn clear(&mut self) {
@@ -213,13 +248,16 @@ impl SendBatch {
         self.trains[self.next..].iter().map(Train::datagrams).sum()
     }
 
-    /// The next datagrams, one by one, up to the next train that the kernel may cut or that has a time to live of its
-    /// own.
+    /// The next datagrams, one by one, up to the next train that the kernel may cut, that has a time to live of its own
+    /// or that leaves from another port.
     fn singles(&self, gso: bool) -> impl Iterator<Item = (SocketAddrV4, Arena, Range<usize>)> + '_ {
+        let from = self.next_from();
         self.trains[self.next..]
             .iter()
             .take_while(move |train| {
-                train.ttl.is_none() && !(gso && train.offload && train.datagrams() > 1)
+                Some(train.from) == from
+                    && train.ttl.is_none()
+                    && !(gso && train.offload && train.datagrams() > 1)
             })
             .flat_map(|train| {
                 let starts = (train.bytes.start..train.bytes.end.max(train.bytes.start + 1))
@@ -250,12 +288,15 @@ impl SendBatch {
 }
 
 impl ServiceSocket {
-    /// Sends `batch`. Datagrams that the kernel refuses are counted and left behind.
+    /// Sends `batch`, up to the first datagram that leaves from another port than the next one. Datagrams that the kernel
+    /// refuses are counted and left behind.
     ///
-    /// Stops early only if the socket's buffer is full.
+    /// Stops earlier only if the socket's buffer is full.
     pub(crate) fn send(&self, batch: &mut SendBatch, arenas: Arenas<'_>) -> Sent {
         let mut sent = Sent::default();
-        while let Some(train) = batch.trains.get(batch.next) {
+        let from = batch.next_from();
+        let is_from = |train: &&Train| Some(train.from) == from;
+        while let Some(train) = batch.trains.get(batch.next).filter(is_from) {
             let gso = self.segmentation;
             if gso && train.offload && train.datagrams() > 1 && batch.pauses.holds(train.to) {
                 batch.trains[batch.next].offload = false;
@@ -289,7 +330,9 @@ impl ServiceSocket {
                 Err(error) => refuse(batch, gso, error, &mut sent),
             }
         }
-        batch.clear();
+        if batch.is_empty() {
+            batch.clear();
+        }
         sent
     }
 

@@ -131,7 +131,7 @@ fn a_datagram_can_have_a_time_to_live_of_its_own() {
         let mut batch = SendBatch::default();
         for (number, range) in ranges.into_iter().enumerate() {
             assert!(if number == 2 {
-                batch.push_with_ttl(THERE, Arena::Packets, range, 2)
+                batch.push_from(SERVICE, THERE, Arena::Packets, range, Some(2))
             } else {
                 batch.push(THERE, Arena::Packets, range)
             });
@@ -341,7 +341,7 @@ fn nothing_is_sent_to_port_0() {
     let mut batch = SendBatch::default();
     let nowhere = SocketAddrV4::new(*THERE.ip(), 0);
     assert!(!batch.push(nowhere, Arena::Packets, 0..10));
-    assert!(!batch.push_with_ttl(nowhere, Arena::Packets, 0..10, 2));
+    assert!(!batch.push_from(SERVICE, nowhere, Arena::Packets, 0..10, Some(2)));
     assert!(batch.is_empty());
 }
 
@@ -475,5 +475,53 @@ fn a_refusal_concerns_one_peer_and_ends() {
             (sent.calls == 1).then_some(())
         });
         drop(tun);
+    });
+}
+
+/// RFC 6081 §5.4.4.3: datagrams from several ports keep their order, and each leaves from its port; a train is of one port.
+/// Those from a port that is gone are left out.
+#[test]
+fn datagrams_leave_from_their_port_in_order() {
+    isolated(|| {
+        let tun = link(1500);
+        let service = ServiceSocket::bind(HERE, 5000).unwrap();
+        let random = ServiceSocket::bind(HERE, 50_000).unwrap();
+        let (bytes, ranges) = payloads(8, 300);
+        let mut batch = SendBatch::default();
+        let ports = [
+            SERVICE, SERVICE, 50_000, 50_000, 50_001, 50_001, SERVICE, 50_000,
+        ];
+        for ((number, range), port) in ranges.into_iter().enumerate().zip(ports) {
+            let ttl = (number == 7).then_some(2);
+            assert!(batch.push_from(port, THERE, Arena::Packets, range, ttl));
+        }
+        assert_eq!((batch.trains(), batch.len()), (5, 8));
+        let mut left = 0;
+        while let Some(port) = batch.next_from() {
+            let sent = match port {
+                SERVICE => send(&service, &mut batch, &bytes),
+                50_000 => send(&random, &mut batch, &bytes),
+                _ => {
+                    assert_eq!(batch.skip(), 2);
+                    continue;
+                }
+            };
+            assert_eq!((sent.calls, sent.refused), (1, 0));
+            left += sent.datagrams;
+        }
+        assert_eq!(left, 6);
+        let expected = [
+            (0, 5000),
+            (1, 5000),
+            (2, 50_000),
+            (3, 50_000),
+            (6, 5000),
+            (7, 50_000),
+        ];
+        for (packet, (number, port)) in read(&tun, 6).iter().zip(expected) {
+            assert_eq!(packet[20..22], u16::to_be_bytes(port));
+            assert_eq!(packet[8] == 2, number == 7);
+            assert_eq!(&packet[28..], [number; 300]);
+        }
     });
 }

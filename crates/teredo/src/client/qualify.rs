@@ -147,16 +147,15 @@ impl Qualification {
         })
     }
 
-    /// The first server that sees two mappings (R6081-5.3.3-06), with the one that its primary address sees
-    /// (R6081-5.2-01), once no other server is likely to disagree: each has answered, was given up, or was silent for
+    /// The first server that sees two mappings (R6081-5.3.3-06), that of its primary address first (R6081-5.2-01), once no other server is likely to disagree: each has answered, was given up, or was silent for
     /// one timeout.
-    fn symmetric(&self) -> Option<(ServerAddress, SocketAddrV4)> {
+    fn symmetric(&self) -> Option<(ServerAddress, SocketAddrV4, SocketAddrV4)> {
         let is_open = |inquiry: &Inquiry| inquiry.due.is_some() && inquiry.attempts < 2;
         let mut inquiries = self.inquiries.iter();
         let seen = inquiries.find_map(|inquiry| {
             let mapped = inquiry.primary.mapping?;
             let other = inquiry.secondary.mapping?;
-            (mapped != other).then_some((inquiry.server, mapped))
+            (mapped != other).then_some((inquiry.server, mapped, other))
         });
         seen.filter(|_| !self.inquiries.iter().any(is_open))
     }
@@ -274,11 +273,12 @@ impl Client {
             return;
         };
         if self.config.nat_traversal.extends_rfc4380()
-            && let Some((server, mapped)) = qualification.symmetric()
+            && let Some((server, mapped, other)) = qualification.symmetric()
             // The policy may be another one by now (R4380-GU-04).
             && self.config.destinations.permits(mapped)
         {
             self.nat = Nat::Symmetric;
+            self.seen_by_secondary = Some(other);
             return self.qualified(now, server, mapped);
         }
         if qualification.next_deadline().is_some() {
@@ -375,6 +375,7 @@ impl Client {
             return;
         };
         if primary == secondary {
+            self.seen_by_secondary = None;
             self.nat = if primary == self.local {
                 Nat::None
             } else {

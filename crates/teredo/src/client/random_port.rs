@@ -193,6 +193,7 @@ impl Client {
         teredo: TeredoAddress,
         own: Ipv6Addr,
     ) {
+        self.peers.peer_mut(slot).nonces.want(now);
         match self.announcement(now, slot, teredo) {
             Announcement::None => self.push_indirect_bubble(now, slot, teredo, own, None),
             Announcement::Port(port) => {
@@ -210,9 +211,15 @@ impl Client {
             && !self.has_open_mapping()
     }
 
-    /// Whether our NAT preserves ports (R6081-5.4.3-02): the primary server saw the local port.
+    /// Whether our NAT preserves ports (R6081-5.4.3-02): the server's primary address saw the local port, or its secondary
+    /// one did, because the solicitation to the primary one was lost at first.
     pub(super) fn preserves_ports(&self) -> bool {
-        matches!(&self.phase, Phase::Qualified(service) if service.address.mapped.port() == self.local.port())
+        let seen = match &self.phase {
+            Phase::Qualified(service) => Some(service.address.mapped),
+            _ => None,
+        };
+        let mut seen = seen.into_iter().chain(self.seen_by_secondary);
+        seen.any(|mapped| mapped.port() == self.local.port())
     }
 
     fn announcement(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> Announcement {
@@ -375,9 +382,12 @@ impl Client {
         }
         let peer = self.random_ports.get(number).map(|port| port.peer);
         let slot = peer.and_then(|peer| self.peers.find(&peer));
-        // If the peer began, it is told where the port is only once our NAT is open for its answer.
+        // If the peer began, its answer comes at once, and our NAT is to be open by then. A peer that is asked may take
+        // another port, and the port is only good for the first destination.
         if let Some(slot) = slot
-            && self.peers.peer(slot).nonces.has_received(now)
+            && let peer = self.peers.peer(slot)
+            && peer.contact.is_none()
+            && peer.nonces.has_received(now)
         {
             self.announce(number, Some(number), false);
             self.bubble_from_random_port(now, slot, number);
@@ -489,8 +499,9 @@ impl Client {
         }
     }
 
-    /// Appends a direct bubble from a random port to the peer's, or to the mapping in the peer's address. Before the peer
-    /// can know our port, the bubble only opens our own NAT.
+    /// Appends a direct bubble from a random port to the peer's, or to the mapping in the peer's address. If the peer answers
+    /// our question, or has a symmetric NAT as well, it has opened its NAT; otherwise the bubble only opens our own, and is
+    /// cut short.
     pub(super) fn bubble_from_random_port(&mut self, now: Instant, slot: u32, number: u16) {
         let target = self.peers.address(slot);
         let (Some(own), Some(teredo), Some(port)) = (
@@ -506,10 +517,11 @@ impl Client {
             _ => None,
         };
         let peer = self.peers.peer_mut(slot);
-        let is_awaited = port.announced > 0 && peer.nonces.has_received(now);
+        let is_answer = peer.contact.is_some() || peer.random_port.is_some();
+        let is_awaited = port.announced > 0 && is_answer && peer.nonces.has_received(now);
         let ttl = match is_awaited {
             true => None,
-            false => self.opening.ttl(port.announced),
+            false => self.opening.ttl(port.announced.saturating_sub(1)),
         };
         let nonce = peer.nonces.repeat(ttl.is_none());
         let mapped = teredo.mapped;

@@ -199,13 +199,19 @@ impl Client {
             // RFC 6081 §5.2.4.4: a peer behind a symmetric NAT is elsewhere, and has our nonce (R6081-5.2.4.4-02).
             Some(_) if packet.is_bubble() && !is_elsewhere => {
                 let slot = entry.filter(|&slot| self.take_nonce(now, slot, &datagram.trailers));
-                let slot = slot.ok_or(DropReason::MappingMismatch)?;
+                let Some(slot) = slot else {
+                    self.ask_again(now, entry);
+                    return Err(DropReason::MappingMismatch);
+                };
                 // R6081-5.2.4.4-04
                 Ok(self.accept_answer(now, slot, from.into(), datagram))
             }
             // Case 6 for a Teredo source: no test can verify it, and an honest peer sends from its mapping
             // (R6169-2.2-01).
-            Some(_) => Err(DropReason::MappingMismatch),
+            Some(_) => {
+                self.ask_again(now, entry);
+                Err(DropReason::MappingMismatch)
+            }
             None if source.is_unicast_link_local() => {
                 self.receive_link_local(now, from, &packet).map(|()| None)
             }

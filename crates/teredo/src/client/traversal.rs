@@ -104,6 +104,8 @@ pub(super) struct Nonces {
     answered: bool,
     /// When our last indirect bubble was sent.
     asked: Option<Instant>,
+    /// When it was wanted: it may have waited for a random port.
+    wanted: Option<Instant>,
 }
 
 impl Nonces {
@@ -144,7 +146,12 @@ impl Nonces {
 
     /// Whether an indirect bubble may be sent back now.
     fn may_ask(&self, now: Instant) -> bool {
-        self.asked.is_none_or(|at| now - at >= SPACING)
+        self.wanted.is_none_or(|at| now - at >= SPACING)
+    }
+
+    /// An indirect bubble is sent now, or as soon as there is a random port for it.
+    pub(super) fn want(&mut self, now: Instant) {
+        self.wanted = Some(now);
     }
 }
 
@@ -263,6 +270,17 @@ impl Client {
                 .allow_bubbles(now, teredo, drawn, Attempt::First)
         {
             self.ask_through_server(now, slot, teredo, own);
+        }
+    }
+
+    /// A packet of a peer that has just asked came from elsewhere, without a nonce: the bubble with the nonce was lost, and
+    /// the peer has a path already. Another indirect bubble brings another one.
+    pub(super) fn ask_again(&mut self, now: Instant, slot: Option<u32>) {
+        if let Some(slot) = slot
+            && self.peers.peer(slot).nonces.has_received(now)
+            && let Some(teredo) = TeredoAddress::from_ipv6(self.peers.address(slot))
+        {
+            self.ask_back(now, slot, teredo);
         }
     }
 

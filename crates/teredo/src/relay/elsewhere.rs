@@ -23,7 +23,8 @@
 //! DEVIATION(rfc4380 §5.4.2): packets of such a client are accepted from the mapping that it has proven, and not only from
 //! the one in its address (R4380-5.4.2-02).
 
-use std::net::{Ipv6Addr, SocketAddrV4};
+use std::collections::{HashMap, VecDeque};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use rand_core::Rng as _;
 
@@ -34,12 +35,19 @@ use crate::slots::{Bounds, SipKeys, Slots};
 use crate::wire::{self, TeredoAddress};
 use crate::{DropReason, Instant};
 
-/// The most of these clients, with some 100 bytes each.
+/// The most of these clients, with some 150 bytes each.
 const MOST: usize = 1 << 16;
+/// The most at one IPv4 address: it is scarce to an attacker, and Teredo addresses are not. A carrier's NAT has some
+/// hundred customers to an address.
+const MOST_AT_ONE: usize = MOST / 64;
 
 /// Where these clients are.
 #[derive(Debug)]
-pub(super) struct Elsewhere(Slots<Key, SocketAddrV4, 1>);
+pub(super) struct Elsewhere {
+    clients: Slots<Key, SocketAddrV4, 1>,
+    /// The clients at each IPv4 address, in the order in which they were found.
+    at: HashMap<Ipv4Addr, VecDeque<Key>, SipKeys>,
+}
 
 impl Elsewhere {
     pub(super) fn new(keys: SipKeys) -> Self {
@@ -48,54 +56,80 @@ impl Elsewhere {
             queue_bytes: 0,
             total_queue_bytes: 0,
         };
-        Self(Slots::new(bounds, keys))
+        Self {
+            clients: Slots::new(bounds, keys),
+            at: HashMap::with_hasher(keys),
+        }
     }
 
     /// The mapping of a client that is not at the one in its address; it makes room last. Without such clients, this costs
     /// nothing.
     pub(super) fn find(&mut self, key: Key) -> Option<SocketAddrV4> {
-        if self.0.len() == 0 {
+        if self.clients.len() == 0 {
             return None;
         }
-        let slot = self.0.find(&key)?;
-        self.0.touch(slot);
-        Some(self.0[slot])
+        let slot = self.clients.find(&key)?;
+        self.clients.touch(slot);
+        Some(self.clients[slot])
     }
 
-    /// The client is there; the one that was heard least recently makes room.
+    /// The client is there. The one that was found first at this IPv4 address makes room, or in a full table the one that
+    /// was heard least recently.
     fn learn(&mut self, key: Key, mapping: SocketAddrV4) {
-        if let Some(slot) = self.0.find(&key) {
-            self.0[slot] = mapping;
-            return self.0.touch(slot);
+        if let Some(slot) = self.clients.find(&key) {
+            if self.clients[slot].ip() == mapping.ip() {
+                self.clients[slot] = mapping;
+                return self.clients.touch(slot);
+            }
+            self.remove(slot);
         }
-        if let Some(oldest) = self.0.surplus() {
-            self.0.evict(oldest);
+        let there = self.at.get(mapping.ip());
+        if let Some(&first) = there
+            .filter(|there| there.len() >= MOST_AT_ONE)
+            .and_then(VecDeque::front)
+        {
+            self.forget(first);
         }
-        self.0.insert(key, mapping);
+        if let Some(oldest) = self.clients.surplus() {
+            self.remove(oldest);
+        }
+        self.clients.insert(key, mapping);
+        self.at.entry(*mapping.ip()).or_default().push_back(key);
     }
 
     /// The client is where its address says.
     pub(super) fn forget(&mut self, key: Key) {
-        if self.0.len() > 0
-            && let Some(slot) = self.0.find(&key)
+        if self.clients.len() > 0
+            && let Some(slot) = self.clients.find(&key)
         {
-            self.0.evict(slot);
+            self.remove(slot);
         }
     }
 
     pub(super) fn retain(&mut self, keep: impl Fn(Key, SocketAddrV4) -> bool) {
-        let entries = self.0.iter();
+        let entries = self.clients.iter();
         let refused: Vec<u32> = entries
             .filter(|&(_, key, mapping)| !keep(key, *mapping))
             .map(|(slot, ..)| slot)
             .collect();
         for slot in refused {
-            self.0.evict(slot);
+            self.remove(slot);
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.clients.len()
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let (key, address) = (self.clients.key(slot), *self.clients[slot].ip());
+        self.clients.evict(slot);
+        if let Some(there) = self.at.get_mut(&address) {
+            there.retain(|&other| other != key);
+            if there.is_empty() {
+                self.at.remove(&address);
+            }
+        }
     }
 }
 
@@ -136,3 +170,6 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

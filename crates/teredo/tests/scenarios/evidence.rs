@@ -1,4 +1,5 @@
-//! The files that a failed test leaves: `target/sim-failures/NAME/` has the seed, the log and a capture for tshark.
+//! The files that a failed test leaves: `target/sim-failures/NAME/` has the seed, the log, a capture for tshark,
+//! and a ladder diagram as text and as a picture.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,9 @@ fn write_to(folder: &Path, evidence: &Evidence) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("seed.txt"), evidence.summary())?;
     fs::write(folder.join("log.txt"), &evidence.log)?;
-    fs::write(folder.join("public.pcap"), &evidence.pcap)
+    fs::write(folder.join("public.pcap"), &evidence.pcap)?;
+    fs::write(folder.join("ladder.txt"), &evidence.ladder)?;
+    fs::write(folder.join("ladder.svg"), &evidence.svg)
 }
 
 #[test]
@@ -52,5 +55,6 @@ fn a_failed_test_leaves_its_evidence() {
     write_to(&folder(name), &world.evidence()).unwrap();
     let size = |file| fs::metadata(folder(name).join(file)).unwrap().len();
     assert!(size("seed.txt") > 0 && size("log.txt") > 100 && size("public.pcap") > 100);
+    assert!(size("ladder.txt") > 100 && size("ladder.svg") > 100);
     fs::remove_dir_all(folder(name)).unwrap();
 }

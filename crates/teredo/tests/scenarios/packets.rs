@@ -2,7 +2,8 @@
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 
-use teredo::wire::{self, Datagram, Icmpv6, Ipv6Header, Ipv6Packet, Origin, protocol};
+use teredo::wire::{Datagram, Ipv6Header, Origin, protocol};
+pub(crate) use teredo_sim::packet::echo_reply;
 
 /// A packet with any next header and payload.
 pub(crate) fn ipv6(
@@ -28,10 +29,7 @@ pub(crate) fn ipv6(
 
 /// A UDP packet with this number.
 pub(crate) fn udp(source: Ipv6Addr, destination: Ipv6Addr, number: u8) -> Vec<u8> {
-    let mut datagram = vec![0x12, 0x34, 0x56, 0x78, 0, 9, 0, 0, number];
-    let checksum = wire::checksum(source, destination, protocol::UDP, &datagram);
-    datagram[6..8].copy_from_slice(&checksum.to_be_bytes());
-    ipv6(source, destination, protocol::UDP, &datagram)
+    teredo_sim::packet::udp(source, destination, &[number])
 }
 
 pub(crate) fn bubble(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
@@ -56,30 +54,6 @@ pub(crate) fn forwarded(origin: SocketAddrV4, packet: &[u8]) -> Vec<u8> {
     Origin(origin).emit(&mut payload);
     payload.extend(packet);
     payload
-}
-
-/// The reply to an echo request, or `None` if `packet` is none.
-pub(crate) fn echo_reply(packet: &[u8]) -> Option<Vec<u8>> {
-    let packet = Ipv6Packet::parse(packet).ok()?;
-    let Ok(Icmpv6::EchoRequest {
-        identifier,
-        sequence,
-        data,
-    }) = Icmpv6::parse(&packet)
-    else {
-        return None;
-    };
-    let mut reply = Vec::new();
-    wire::emit_echo_reply(
-        packet.destination(),
-        packet.source(),
-        64,
-        identifier,
-        sequence,
-        data,
-        &mut reply,
-    );
-    Some(reply)
 }
 
 /// The inner source and destination of a UDP payload.

@@ -521,3 +521,109 @@ fn a_random_port_is_for_its_peer_alone() {
     };
     assert_eq!(submit(&mut world, a, b, 2), expected);
 }
+
+/// R6081-5.2.4.4-02, R6081-5.2.4.4-03, R6081-5.4.4.3-01: at a random port, too, a bubble from elsewhere needs the nonce of
+/// the last indirect bubble. The test plays the peer.
+#[test]
+fn a_guessed_nonce_makes_no_path_to_a_random_port() {
+    const PEER: &str = "198.51.100.44:4444";
+    let behaviour = NatBehaviour {
+        filtering: Filtering::AddressDependent,
+        ..NatBehaviour::symmetric_preserving()
+    };
+    let mut world = world(1);
+    let client = qualified_client(&mut world, 1, behaviour);
+    let raw = world.add_raw(Network::Internet, &[*socket(PEER).ip()]);
+    let server = SocketAddrV4::new(SERVER.primary, PORT);
+    let (own, mapped) = (address(&world, client), teredo(&world, client).mapped);
+    let peer = TeredoAddress {
+        server: SERVER.primary,
+        flags: Flags::default(),
+        mapped: socket(PEER),
+    }
+    .to_ipv6();
+    let packet = packets::udp(own, peer, 1);
+    assert_eq!(world.submit(client, &packet), Submission::Queued);
+    world.run_for(SECOND / 10);
+    // The peer announces a port of its own, and so makes the client's port send to it.
+    let mut asks = packets::bubble(peer, own);
+    Trailer::Nonce([1; 4]).emit(&mut asks);
+    Trailer::RandomPort(5555).emit(&mut asks);
+    world.inject(raw, socket(PEER), server, &asks);
+    world.run_for(SECOND / 10);
+    let sent = bubbles(&world, client);
+    let service = world.client(client).local();
+    let random = sent.iter().find(|record| record.datagram.source != service);
+    let random = random.unwrap();
+    assert_eq!(random.datagram.destination, socket("198.51.100.44:5555"));
+    let to = SocketAddrV4::new(*mapped.ip(), random.datagram.source.port());
+    let nonce = sent.iter().find_map(|record| {
+        let datagram = Datagram::parse(record.payload()).unwrap();
+        let asks = record.datagram.destination == server;
+        datagram.trailers.iter().find_map(|trailer| match trailer {
+            Trailer::Nonce(nonce) if asks => Some(nonce),
+            _ => None,
+        })
+    });
+    let nonce = nonce.unwrap();
+    let answer = |nonces: &[[u8; 4]]| {
+        let mut bubble = packets::bubble(peer, own);
+        nonces
+            .iter()
+            .for_each(|nonce| Trailer::Nonce(*nonce).emit(&mut bubble));
+        bubble
+    };
+    let observed = socket("198.51.100.44:5556");
+    for guess in [vec![], vec![[0; 4]], vec![[1; 4]], vec![nonce, [2; 4]]] {
+        let before = drops(&world, client, DropReason::MappingMismatch);
+        world.inject(raw, observed, to, &answer(&guess));
+        world.run_for(SECOND / 10);
+        let refused = drops(&world, client, DropReason::MappingMismatch) - before;
+        assert_eq!((refused, data(&world, client).len()), (1, 0), "{guess:?}");
+    }
+    world.inject(raw, observed, to, &answer(&[nonce]));
+    world.run_for(SECOND / 10);
+    let released = data(&world, client);
+    assert_eq!(released.len(), 1);
+    assert_eq!(released[0].datagram.destination, observed);
+    assert_eq!(released[0].datagram.source.port(), to.port());
+}
+
+/// If the bubble is lost that tells a peer where our packets come from, our data is not believed there. The peer asks again
+/// with the next packet that comes 2 s after its first question or later.
+#[test]
+fn a_lost_last_bubble_is_asked_for_again() {
+    let [sequential, restricted] = [
+        NatBehaviour::symmetric_sequential(),
+        NatBehaviour::port_restricted(),
+    ];
+    let (mut world, a, b) = pair(1, sequential, restricted);
+    let (from, mut lost) = (world.client(a).local(), 0);
+    world.interfere(move |datagram| {
+        let Ok(parsed) = Datagram::parse(&datagram.payload) else {
+            return false;
+        };
+        let tells = parsed.packet.is_bubble()
+            && datagram.source.ip() == from.ip()
+            && datagram.source.port() != from.port()
+            && parsed.trailers.iter().next().is_some();
+        lost += u32::from(tells);
+        tells && lost == 1
+    });
+    let start = world.now();
+    for number in 0..5 {
+        let _ = submit(&mut world, a, b, number);
+        world.run_for(SECOND);
+    }
+    assert!(
+        !delivered(&world, b).is_empty(),
+        "{}",
+        trace(&world, [a, b]).join("\n")
+    );
+    let first = &world.client(b).delivered()[0];
+    let after = first.at - start;
+    assert!(after < seconds(5), "{after:?}\n{}", world.capture());
+    let _ = submit(&mut world, b, a, 9);
+    world.run_for(SECOND);
+    assert_eq!(delivered(&world, a), [packet(&world, b, a, 9)]);
+}

@@ -432,6 +432,30 @@ fn a_forged_source_does_not_cut_a_symmetric_client_off() {
     assert_eq!(forged, 0, "the client is known to be elsewhere");
 }
 
+/// R4380-5.4.1-05: a forged packet that comes before the client's own answer, and again and again, does not keep the relay
+/// from finding it.
+#[test]
+fn a_forged_source_does_not_hide_a_symmetric_client() {
+    let native = v6("2001:db8::1");
+    let mut world = world(1);
+    let relay = world.add_relay(Network::Internet, service(), config());
+    native_host(&mut world);
+    let client = qualified_client(&mut world, 1, NatBehaviour::symmetric());
+    let attacker = world.add_raw(Network::Internet, &[v4("198.51.100.44")]);
+    let (own, mapped) = (address(&world, client), teredo(&world, client).mapped);
+    let forged = packets::udp(own, native, 7);
+    world.send_native(&packets::udp(native, own, 0));
+    for number in 1..60 {
+        world.inject(attacker, mapped, service(), &forged);
+        world.run_for(SECOND);
+        world.send_native(&packets::udp(native, own, number));
+    }
+    world.run_for(SECOND);
+    assert_eq!(world.relay(relay).relay().status().elsewhere, 1);
+    // The first packet went where the forged one came from.
+    assert_eq!(delivered(&world, client).len(), 59);
+}
+
 /// A relay that follows RFC 4380 exactly sends only to the mapping in the address: the host gets an error, and no state
 /// is left.
 #[test]

@@ -323,6 +323,7 @@ impl ClientHost {
     /// Opens and closes ports as new events ask for it.
     fn handle_events(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for event in std::mem::take(&mut self.station.new_events) {
+            actions.push(Action::Tell(event));
             match event {
                 Event::SecondaryPort { wanted } => self.set_secondary_port(now, wanted, actions),
                 Event::RandomPort { port, wanted: true } => self.open_random(now, port, actions),

@@ -46,8 +46,10 @@ impl ServerHost {
         to: Ipv4Addr,
         payload: &[u8],
     ) -> Vec<Action> {
-        let mut buffer = payload.to_vec();
-        buffer.resize(payload.len().max(self.server.buffer_len()), 0);
+        let len = payload.len().max(self.server.buffer_len());
+        let mut buffer = Vec::with_capacity(len);
+        buffer.extend_from_slice(payload);
+        buffer.resize(len, 0);
         let answer = self
             .server
             .answer_in_place(now, from, to, &mut buffer, payload.len());

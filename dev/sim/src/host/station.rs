@@ -75,9 +75,11 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
     ) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Reception::Deliver(packet) = self.node.handle_udp(now, from, to, payload) {
-            if self.routes {
-                actions.push(Action::Native(packet.to_vec()));
-            }
+            actions.push(if self.routes {
+                Action::Native(packet.to_vec())
+            } else {
+                Action::Deliver(packet.to_vec())
+            });
             self.delivered.note(now, || packet.to_vec());
         }
         self.drain(now, &mut actions);

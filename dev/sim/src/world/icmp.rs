@@ -32,7 +32,7 @@ impl World {
         if self.silent.contains(&to) {
             return;
         }
-        match (self.directory.get(network, to), network) {
+        match (self.owner(network, to), network) {
             (Some(Owner::Host(host)), _) => {
                 let Some(attachment) = self.attachments.get_mut(host) else {
                     return;

@@ -1,3 +1,4 @@
+mod border;
 mod errors;
 mod ports;
 

@@ -62,6 +62,9 @@ impl World {
     /// Sends a datagram over its host's link.
     pub(super) fn emit(&mut self, host: HostId, datagram: Datagram) {
         let record = self.capture.sent(self.now, host, &datagram);
+        if let Some(observer) = &mut self.observer {
+            observer.sent(self.now, host, &datagram);
+        }
         if (self.rule)(&datagram) {
             return self.set_fate(record, Fate::Eaten);
         }
@@ -153,7 +156,7 @@ impl World {
         if self.silent.contains(destination.ip()) {
             return self.set_fate(parcel.record, Fate::Silenced);
         }
-        match (self.directory.get(network, *destination.ip()), network) {
+        match (self.owner(network, *destination.ip()), network) {
             (Some(Owner::Host(host)), _) => {
                 let Some(attachment) = self.attachments.get_mut(host) else {
                     return;
@@ -183,6 +186,14 @@ impl World {
                 self.report(network, FAR_ROUTER, kind, &parcel.datagram);
             }
         }
+    }
+
+    /// The owner of an address as `network` sees it: on the Internet, the border has what nobody else has.
+    pub(super) fn owner(&self, network: Network, address: Ipv4Addr) -> Option<Owner> {
+        let border = self.default_route.filter(|_| network == Network::Internet);
+        self.directory
+            .get(network, address)
+            .or_else(|| border.map(|border| Owner::Host(border.into())))
     }
 
     /// Decrements the time to live at a router that `network` sees as `router`. If the datagram has expired, its fate
@@ -308,18 +319,24 @@ impl World {
     }
 
     fn deliver_native(&mut self, packet: Vec<u8>) {
-        let Some(destination) = packet
-            .get(24..40)
-            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
-        else {
+        let address = |at: usize| {
+            let bytes = packet.get(at..at + 16)?;
+            <[u8; 16]>::try_from(bytes).ok().map(Ipv6Addr::from)
+        };
+        let (Some(source), Some(destination)) = (address(8), address(24)) else {
             return;
         };
-        let destination = Ipv6Addr::from(destination);
         if is_teredo(&destination) {
-            if let Some(last) = self.relays.len().checked_sub(1) {
-                let _ = self.submit_to_relay(RelayId(last), &packet);
+            let last = self.relays.len().checked_sub(1).map(RelayId);
+            if let Some(relay) = self.relay_of.get(&source).copied().or(last) {
+                let _ = self.submit_to_relay(relay, &packet);
             }
-        } else if let Some(&id) = self.native.get(&destination) {
+        } else if let Some(id) = self
+            .native
+            .get(&destination)
+            .copied()
+            .or(self.default_route)
+        {
             let outbox = self.raw[id.0].receive_native(self.now, packet);
             self.post(id.into(), outbox);
         }

@@ -6,11 +6,11 @@ use teredo_notify::types::Status;
 
 use super::agent::{elsewhere, gates};
 use crate::doctor::check::{Check, id};
+use crate::doctor::opening::{Direction, Opening, Rich};
 use crate::doctor::rules::packet::{Link, TCP, UDP, kinds};
-use crate::doctor::rules::walk::{Fate, Keeper, Place, Rules};
+use crate::doctor::rules::walk::{Fate, Keeper, Rules};
 use crate::doctor::seen::Seen;
 use crate::doctor::shell::quote;
-use crate::doctor::way::insert;
 use crate::text::plain;
 
 pub(super) fn tunnel(seen: &Seen) -> Option<(Link, Ipv6Addr)> {
@@ -44,27 +44,16 @@ pub(super) fn icmpv6(seen: &Seen, rules: &Rules) -> Check {
     let Some((link, address)) = tunnel(seen) else {
         return Check::skip(id, "there is no tunnel now");
     };
-    let fix = |place: &Place| match place.keeper {
-        Keeper::Iptables => format!(
-            "ip6tables -I INPUT -i {} -p ipv6-icmp -j ACCEPT",
-            quote(&link.name)
-        ),
-        Keeper::IptablesLegacy => format!(
-            "ip6tables-legacy -I INPUT -i {} -p ipv6-icmp -j ACCEPT",
-            quote(&link.name)
-        ),
-        Keeper::Ufw => format!(
+    let opening = Opening {
+        direction: Direction::In,
+        ipv6: true,
+        nft: format!("iifname \"{}\" meta l4proto ipv6-icmp", link.name),
+        iptables: vec![format!("-i {} -p ipv6-icmp", quote(&link.name))],
+        ufw: Some(format!(
             "ip6tables -I ufw6-before-input -i {} -p ipv6-icmp -j ACCEPT",
             quote(&link.name)
-        ),
-        Keeper::Firewalld => {
-            "firewall-cmd --permanent --remove-icmp-block-inversion\nfirewall-cmd --reload"
-                .to_owned()
-        }
-        _ => insert(
-            place,
-            &format!("iifname \"{}\" meta l4proto ipv6-icmp", link.name),
-        ),
+        )),
+        firewalld: vec![Rich::Other("protocol value=ipv6-icmp".to_owned())],
     };
     let mut too_big = kinds::icmpv6(&link, address, TOO_BIG);
     too_big.state = RELATED;
@@ -74,7 +63,7 @@ pub(super) fn icmpv6(seen: &Seen, rules: &Rules) -> Check {
             format!("ICMPv6 errors do not get in from the tunnel: {place}"),
         )
         .why("without 'packet too big', connections hang when a path takes shorter packets only")
-        .fix(fix(&place));
+        .fix(opening.commands(&place));
     }
     let echo = kinds::icmpv6(&link, address, ECHO);
     if let Fate::Dropped(place) = rules.follow(&echo, None) {
@@ -85,7 +74,7 @@ pub(super) fn icmpv6(seen: &Seen, rules: &Rules) -> Check {
         .why(format!(
             "{place}; nobody can ping this host's Teredo address"
         ))
-        .fix(fix(&place));
+        .fix(opening.commands(&place));
     }
     Check::ok(id, "ICMPv6 gets in from the tunnel")
 }

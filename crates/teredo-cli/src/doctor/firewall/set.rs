@@ -6,10 +6,11 @@ use teredo_notify::types::FirewallStatus;
 
 use super::agent::{Trouble, gates, trouble};
 use crate::doctor::check::{Check, id};
+use crate::doctor::opening::insert;
 use crate::doctor::rules::walk::{Fate, Rules};
 use crate::doctor::seen::Seen;
 use crate::doctor::shell::quote;
-use crate::doctor::way::{Way, insert};
+use crate::doctor::way::Way;
 
 pub(super) fn set(seen: &Seen, way: &Way<'_>) -> Check {
     let id = id::FIREWALL_SET;

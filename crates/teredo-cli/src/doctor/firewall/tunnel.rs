@@ -6,24 +6,24 @@ use super::allowed;
 use super::inside::tunnel;
 use crate::doctor::check::{Check, id};
 use crate::doctor::gather::any_link;
+use crate::doctor::opening::{Direction, Opening, Rich};
 use crate::doctor::rules::packet::{
     ESTABLISHED, ICMPV6, Link, NEW, Packet, SOMEBODY, STRANGER6, TCP, UDP, kinds,
 };
 use crate::doctor::rules::walk::{Fate, Keeper, Place, Rules};
 use crate::doctor::seen::Seen;
 use crate::doctor::shell::quote;
-use crate::doctor::way::insert;
 
 /// Which packets are dropped, and with what consequence.
 struct Loss {
     place: Place,
     what: &'static str,
     why: &'static str,
-    way: Direction,
+    way: Traffic,
 }
 
 #[derive(Clone, Copy)]
-enum Direction {
+enum Traffic {
     Out,
     Answers,
     Forward,
@@ -94,7 +94,7 @@ fn served(seen: &Seen, rules: &Rules) -> Option<Loss> {
         place,
         what: "this host drops what its server sends to the IPv6 Internet for clients",
         why: "the clients' tests of native hosts get no answer, so they reach none",
-        way: Direction::ForClients,
+        way: Traffic::ForClients,
     })
 }
 
@@ -144,7 +144,7 @@ fn exchanged(
             } else {
                 "nothing that its programs send to an IPv6 address gets out"
             },
-            way: Direction::Out,
+            way: Traffic::Out,
         });
     }
     let answer = Packet {
@@ -163,7 +163,7 @@ fn exchanged(
                 "this host drops the answers that come by the tunnel"
             },
             why: "its programs connect to an IPv6 address, and hear nothing",
-            way: Direction::Answers,
+            way: Traffic::Answers,
         });
     }
     // A rule about other clients alone, such as a list of bogons.
@@ -179,7 +179,7 @@ fn exchanged(
         place,
         what: "this host drops what other clients (2001::/32) send, and not what native hosts send",
         why: "clients do not reach this host; a list of bogons must not have 2001::/32 on a host with Teredo",
-        way: Direction::FromClients,
+        way: Traffic::FromClients,
     })
 }
 
@@ -220,7 +220,7 @@ fn forwarded(seen: &Seen, rules: &Rules, link: &Link) -> Option<Loss> {
         place,
         what: "this host drops what its relay forwards",
         why: "clients and the hosts of the IPv6 Internet do not reach each other through it",
-        way: Direction::Forward,
+        way: Traffic::Forward,
     })
 }
 
@@ -232,62 +232,121 @@ fn dropped(rules: &Rules, packet: &Packet) -> Option<Place> {
     }
 }
 
-fn mend(place: &Place, link: &str, way: Direction) -> String {
+fn mend(place: &Place, link: &str, way: Traffic) -> String {
     let name = quote(link);
-    let iptables = |program: &str| match way {
-        Direction::Out => format!("{program} -I OUTPUT -o {name} -j ACCEPT"),
-        Direction::ForClients => format!("{program} -I OUTPUT -s 2001::/32 -p ipv6-icmp -j ACCEPT"),
-        Direction::Answers => format!(
-            "{program} -I INPUT -i {name} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
-        ),
-        Direction::FromClients => {
-            format!("{program} -I INPUT -i {name} -s 2001::/32 -p ipv6-icmp -j ACCEPT")
-        }
-        Direction::Forward => {
-            format!(
-                "{program} -I FORWARD -i {name} -j ACCEPT\n{program} -I FORWARD -o {name} -j ACCEPT"
-            )
-        }
+    let opening = |direction: Direction, nft: String, iptables: String| Opening {
+        direction,
+        ipv6: true,
+        nft,
+        iptables: vec![iptables],
+        ufw: None,
+        firewalld: Vec::new(),
     };
-    match (place.keeper, way) {
-        (Keeper::Ufw, Direction::Out) => format!("ufw allow out on {name}"),
-        (Keeper::Ufw, Direction::Forward) => {
-            format!("ufw route allow in on {name}\nufw route allow out on {name}")
-        }
-        (Keeper::Iptables | Keeper::Ufw, _) => iptables("ip6tables"),
-        (Keeper::IptablesLegacy, _) => iptables("ip6tables-legacy"),
-        (Keeper::Firewalld, Direction::Forward) => [
-            "firewall-cmd --permanent --new-policy teredo-out",
-            "firewall-cmd --permanent --new-policy teredo-in",
-            "firewall-cmd --permanent --new-zone teredo",
-            &format!("firewall-cmd --permanent --zone teredo --add-interface {name}"),
-            "firewall-cmd --permanent --policy teredo-out --add-ingress-zone teredo --add-egress-zone ANY --set-target ACCEPT",
-            "firewall-cmd --permanent --policy teredo-in --add-ingress-zone ANY --add-egress-zone teredo --set-target ACCEPT",
-            "firewall-cmd --reload",
-        ]
-        .join("\n"),
-        (Keeper::Administrator | Keeper::Teredo, Direction::ForClients) => {
-            insert(place, "ip6 saddr 2001::/32 meta l4proto ipv6-icmp")
-        }
-        (Keeper::Firewalld, Direction::ForClients) => {
-            "firewall-cmd --direct --add-rule ipv6 filter OUTPUT 0 -s 2001::/32 -p ipv6-icmp -j ACCEPT".to_owned()
-        }
-        (Keeper::Firewalld, _) => format!(
-            "firewall-cmd --direct --add-rule ipv6 filter OUTPUT 0 -o {name} -j ACCEPT"
+    let pings = || {
+        vec![Rich::Other(
+            "source address=2001::/32 protocol value=ipv6-icmp".to_owned(),
+        )]
+    };
+    let opening = match way {
+        Traffic::Out => Opening {
+            ufw: Some(format!("ufw allow out on {name}")),
+            // A host's relay sends from native addresses.
+            firewalld: ["source", "destination"]
+                .map(|end| Rich::Other(format!("{end} address=2001::/32")))
+                .to_vec(),
+            ..opening(
+                Direction::Out,
+                format!("oifname \"{link}\""),
+                format!("-o {name}"),
+            )
+        },
+        Traffic::ForClients => Opening {
+            firewalld: pings(),
+            ..opening(
+                Direction::Out,
+                "ip6 saddr 2001::/32 meta l4proto ipv6-icmp".to_owned(),
+                "-s 2001::/32 -p ipv6-icmp".to_owned(),
+            )
+        },
+        // Connections are tracked behind the table 'raw'. firewalld drops no answers.
+        Traffic::Answers if place.table.ends_with("raw") => opening(
+            Direction::In,
+            format!("iifname \"{link}\""),
+            format!("-i {name}"),
         ),
-        (Keeper::Administrator | Keeper::Teredo, Direction::Out) => {
-            insert(place, &format!("oifname \"{link}\""))
+        Traffic::Answers => opening(
+            Direction::In,
+            format!("iifname \"{link}\" ct state established,related"),
+            format!("-i {name} -m conntrack --ctstate ESTABLISHED,RELATED"),
+        ),
+        Traffic::FromClients => Opening {
+            firewalld: pings(),
+            ..opening(
+                Direction::In,
+                format!("iifname \"{link}\" ip6 saddr 2001::/32 meta l4proto ipv6-icmp"),
+                format!("-i {name} -s 2001::/32 -p ipv6-icmp"),
+            )
+        },
+        Traffic::Forward => return forward(place, link),
+    };
+    opening.commands(place)
+}
+
+/// Lets through what a relay forwards, both ways.
+fn forward(place: &Place, link: &str) -> String {
+    let name = quote(link);
+    match place.keeper {
+        Keeper::Ufw => {
+            return format!("ufw route allow in on {name}\nufw route allow out on {name}");
         }
-        (Keeper::Administrator | Keeper::Teredo, Direction::Answers) => insert(
-            place,
-            &format!("iifname \"{link}\" ct state established,related"),
-        ),
-        (Keeper::Administrator | Keeper::Teredo, Direction::FromClients) => insert(
-            place,
-            &format!("iifname \"{link}\" ip6 saddr 2001::/32 meta l4proto ipv6-icmp"),
-        ),
-        (Keeper::Administrator | Keeper::Teredo, Direction::Forward) => ["iifname", "oifname"]
-            .map(|side| insert(place, &format!("{side} \"{link}\"")))
-            .join("\n"),
+        Keeper::Firewalld => return forward_by_zones(&name),
+        _ => {}
     }
+    // A chain before the routing knows only where a packet comes from, and one behind it, only where it goes.
+    let [from, to] = [("-i", "-s", "POSTROUTING"), ("-o", "-d", "PREROUTING")].map(
+        |(by_link, by_address, without)| {
+            if place.chain == without {
+                format!("{by_address} 2001::/32")
+            } else {
+                format!("{by_link} {name}")
+            }
+        },
+    );
+    let sides = [("iifname", from), ("oifname", to)].map(|(side, iptables)| {
+        let opening = Opening {
+            direction: Direction::Forward,
+            ipv6: true,
+            nft: format!("{side} \"{link}\""),
+            iptables: vec![iptables],
+            ufw: None,
+            firewalld: Vec::new(),
+        };
+        opening.commands(place)
+    });
+    sides.join("\n")
+}
+
+/// firewalld forwards between zones. Each option needs a call of its own.
+fn forward_by_zones(name: &str) -> String {
+    let mut lines = vec![
+        "firewall-cmd --permanent --new-zone=teredo".to_owned(),
+        format!("firewall-cmd --permanent --zone=teredo --add-interface={name}"),
+    ];
+    for (policy, ingress, egress) in [
+        ("teredo-out", "teredo", "ANY"),
+        ("teredo-in", "ANY", "teredo"),
+    ] {
+        lines.push(format!("firewall-cmd --permanent --new-policy={policy}"));
+        let options = [
+            format!("--add-ingress-zone={ingress}"),
+            format!("--add-egress-zone={egress}"),
+            "--set-target=ACCEPT".to_owned(),
+            "--set-priority=-100".to_owned(),
+        ];
+        lines.extend(
+            options.map(|option| format!("firewall-cmd --permanent --policy={policy} {option}")),
+        );
+    }
+    lines.push("firewall-cmd --reload".to_owned());
+    lines.join("\n")
 }

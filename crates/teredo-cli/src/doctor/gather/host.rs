@@ -5,18 +5,20 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use caps::{CapSet, Capability};
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Group;
 use teredo::wire::is_teredo;
 
+use super::command::ask;
 use super::processes::{self, holders};
 use crate::doctor::rules::packet::Link;
 use crate::doctor::seen::{Host, Ipv6, Process, Program, Tun};
+use crate::doctor::shell::sysctl_of_link;
 
 /// The device number of /dev/net/tun.
 const TUN: [u32; 2] = [10, 200];
@@ -57,6 +59,7 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
             .collect(),
         absent: Vec::new(),
         outside: None,
+        doors: Vec::new(),
         teredo_links,
         down: down(interface),
         links: links(),
@@ -97,7 +100,7 @@ pub(super) fn link(name: &str, kind: u16) -> Link {
 
 /// Interfaces that are down, without the tunnel's own.
 fn down(tunnel: &str) -> Vec<String> {
-    let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let all = getifaddrs().into_iter().flatten();
     let down = all.filter(|one| !one.flags.contains(InterfaceFlags::IFF_UP));
     let mut names: Vec<String> = down
         .map(|one| one.interface_name)
@@ -160,7 +163,7 @@ fn ipv6(interface: &str) -> Ipv6 {
         // A name with a slash would lead elsewhere.
         .filter(|name| !name.contains('/'))
         .filter(|name| read(&format!("{CONF}/{name}/disable_ipv6")).as_deref() == Some("1"))
-        .map(|name| format!("net.ipv6.conf.{name}.disable_ipv6"))
+        .map(|name| sysctl_of_link("ipv6", name, "disable_ipv6"))
         .collect();
     if disabled.is_empty() {
         Ipv6::Usable
@@ -240,19 +243,39 @@ fn stale_group(name: &str) -> Option<String> {
     (!has).then(|| name.to_owned())
 }
 
-/// The addresses whose interface takes only packets that would be answered by the same one (RFC 3704), while others leave.
-pub(super) fn strict(serves: &[(Ipv4Addr, String)], out: &str) -> Vec<(Ipv4Addr, String, String)> {
+/// Whether the interface takes only packets that would be answered by the same one (RFC 3704).
+pub(super) fn filters_strictly(link: &str) -> bool {
+    const STRICT: u8 = 1;
     let filter = |link: &str| {
         let text = read(&format!("/proc/sys/net/ipv4/conf/{link}/rp_filter"));
         text.and_then(|text| text.parse::<u8>().ok()).unwrap_or(0)
     };
-    let all = filter("all");
-    let strict = serves.iter().filter(|(_, link)| {
-        link != out && link != "lo" && !link.contains('/') && all.max(filter(link)) == 1
-    });
-    strict
-        .map(|(address, link)| (*address, link.clone(), out.to_owned()))
-        .collect()
+    !link.contains('/') && filter("all").max(filter(link)) == STRICT
+}
+
+/// The interface that has one of these addresses.
+pub(super) fn link_of(addresses: &[Ipv4Addr]) -> Option<InterfaceAddress> {
+    let mut own = getifaddrs().ok()?;
+    own.find(|one| {
+        let address = one.address.as_ref();
+        let address = address.and_then(|own| own.as_sockaddr_in().map(|own| own.ip()));
+        address.is_some_and(|address| addresses.contains(&address))
+    })
+}
+
+/// Whether packets of others come by the interface: it is up, and neither 'lo' nor a dummy, which has no neighbours.
+pub(super) fn is_outside(link: &InterfaceAddress) -> bool {
+    let has = |flags| link.flags.intersects(flags);
+    let is_dummy = has(InterfaceFlags::IFF_NOARP) && !has(InterfaceFlags::IFF_POINTOPOINT);
+    has(InterfaceFlags::IFF_UP) && !has(InterfaceFlags::IFF_LOOPBACK) && !is_dummy
+}
+
+/// An interface that others are on.
+pub(super) fn any_outside() -> Option<String> {
+    let mut own = getifaddrs().ok()?;
+    let found =
+        own.find(|link| is_outside(link) && link.flags.contains(InterfaceFlags::IFF_BROADCAST));
+    found.map(|link| link.interface_name)
 }
 
 /// The routers of the IPv4 default routes.
@@ -309,32 +332,26 @@ fn offload() -> [bool; 2] {
 
 /// The rules of iptables-legacy for IPv4 and IPv6; none if it has no tables. Its program is asked only then: it would make
 /// the tables.
-pub(super) fn legacy_rules() -> Option<[String; 2]> {
-    let families = [
-        (
-            "/proc/thread-self/net/ip_tables_names",
-            "iptables-legacy-save",
-        ),
-        (
-            "/proc/thread-self/net/ip6_tables_names",
-            "ip6tables-legacy-save",
-        ),
-    ];
-    let texts = families.map(|(names, program)| {
-        let names = read(names).unwrap_or_default();
-        if names.is_empty() {
-            return String::new();
+pub(super) fn legacy_rules() -> Result<Option<[String; 2]>, String> {
+    let of_family = |names: &str, program: &str| {
+        if read(names).unwrap_or_default().is_empty() {
+            return Ok(String::new());
         }
         // It is in a folder that users do not have in their path.
         let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin"];
-        let output = folders.iter().find_map(|folder| {
-            let mut command = Command::new(format!("{folder}/{program}"));
-            command.stdin(Stdio::null()).stderr(Stdio::null());
-            command.output().ok()
-        });
-        output.map_or_else(String::new, |output| {
-            String::from_utf8_lossy(&output.stdout).into_owned()
-        })
-    });
-    texts.iter().any(|text| !text.is_empty()).then_some(texts)
+        let mut files = folders.iter().map(|folder| format!("{folder}/{program}"));
+        let file = files.find(|file| Path::new(file).exists());
+        file.map_or_else(|| Ok(String::new()), |file| ask(&file, &[]))
+    };
+    let texts = [
+        of_family(
+            "/proc/thread-self/net/ip_tables_names",
+            "iptables-legacy-save",
+        )?,
+        of_family(
+            "/proc/thread-self/net/ip6_tables_names",
+            "ip6tables-legacy-save",
+        )?,
+    ];
+    Ok(texts.iter().any(|text| !text.is_empty()).then_some(texts))
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use nix::unistd::{User, getuid};
+
 use crate::doctor::seen::Process;
 
 /// The most processes and descriptors that are looked at.
@@ -12,8 +14,20 @@ const MOST: usize = 100_000;
 /// Programs that make Teredo tunnels.
 const NAMES: [&str; 4] = ["teredo", "miredo", "miredo-server", "miredo-minimal"];
 
+/// The users whose processes are the daemons: those of the units, and that of miredo.
+const USERS: [&str; 4] = ["teredo", "teredo-firewall", "miredo", "root"];
+
+/// The control group of the unit whose user systemd makes up if no file of users has it. Only the manager of this host
+/// puts a process there; a container has such names below its own group.
+const AGENT: &str = "/system.slice/teredo-firewall.service";
+
+/// Only processes that this host's daemons can be. Each user can give a process any name and any arguments, and mends
+/// repeat them.
 pub(super) fn all() -> Vec<Process> {
     let own = fs::read_link("/proc/thread-self/ns/net").ok();
+    let users = USERS.iter().filter_map(|name| User::from_name(name).ok()?);
+    let mut users: Vec<u32> = users.map(|user| user.uid.as_raw()).collect();
+    users.extend([0, getuid().as_raw()]);
     let mine = std::process::id();
     let mut found = Vec::new();
     for pid in numbers("/proc").take(MOST).filter(|&pid| pid != mine) {
@@ -29,6 +43,11 @@ pub(super) fn all() -> Vec<Process> {
         };
         let state = field("State:").unwrap_or_default();
         if state.starts_with('Z') {
+            continue;
+        }
+        let groups = fs::read_to_string(file("cgroup")).unwrap_or_default();
+        let is_agent = is_in(&groups, AGENT);
+        if !is_agent && !field("Uid:").is_some_and(|uids| is_of(&uids, &users)) {
             continue;
         }
         let arguments = fs::read(file("cmdline")).unwrap_or_default();
@@ -48,12 +67,31 @@ pub(super) fn all() -> Vec<Process> {
                 .as_ref()
                 .map(|theirs| theirs.to_string_lossy().into_owned()),
             here: namespace.map(|theirs| Some(theirs) == own),
-            unit: unit(&fs::read_to_string(file("cgroup")).unwrap_or_default()),
+            unit: unit(&groups),
             capabilities: field("CapEff:").and_then(|hex| u64::from_str_radix(&hex, 16).ok()),
             name,
         });
     }
     found
+}
+
+/// Whether a process is of one of these users in every respect. With a link to a program that is setuid, anybody starts
+/// a process of root under any name; its real user stays.
+fn is_of(uids: &str, users: &[u32]) -> bool {
+    let uids: Option<Vec<u32>> = uids
+        .split_whitespace()
+        .map(|uid| uid.parse().ok())
+        .collect();
+    uids.is_some_and(|uids| uids.len() == 4 && uids.iter().all(|uid| users.contains(uid)))
+}
+
+fn is_in(groups: &str, path: &str) -> bool {
+    paths(groups).any(|own| own == path)
+}
+
+/// The paths of control groups, which may have colons of their own (cgroups(7)).
+fn paths(groups: &str) -> impl Iterator<Item = &str> {
+    groups.lines().filter_map(|line| line.splitn(3, ':').nth(2))
 }
 
 pub(super) fn name(pid: u32) -> String {
@@ -68,8 +106,7 @@ fn unit(groups: &str) -> Option<String> {
 
 /// The last part of the control group that is a unit of the system.
 fn last_unit(groups: &str) -> Option<String> {
-    let paths = groups.lines().filter_map(|line| line.rsplit(':').next());
-    let mut paths = paths.filter(|path| !path.contains("/user@"));
+    let mut paths = paths(groups).filter(|path| !path.contains("/user@"));
     paths.find_map(|path| {
         let mut parts = path.rsplit('/');
         let unit = parts.find(|part| part.ends_with(".service"))?;
@@ -135,4 +172,47 @@ pub(super) fn holders() -> Holders {
 fn numbers(folder: &str) -> impl Iterator<Item = u32> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A copy or a link under a trusted name is not enough.
+    #[test]
+    fn a_name_alone_makes_no_daemon() {
+        let users = [0, 990];
+        for (uids, is_daemon) in [
+            ("0\t0\t0\t0", true),
+            ("990\t990\t990\t990", true),
+            ("1000\t1000\t1000\t1000", false),
+            // A link of this name to a program that is setuid.
+            ("1000\t0\t0\t0", false),
+            ("0\t0", false),
+            ("", false),
+        ] {
+            assert_eq!(is_of(uids, &users), is_daemon, "{uids}");
+        }
+    }
+
+    #[test]
+    fn a_container_has_no_agent_of_this_host() {
+        for (groups, is_agent) in [
+            ("0::/system.slice/teredo-firewall.service\n", true),
+            (
+                "4:pids:/\n1:name=systemd:/system.slice/teredo-firewall.service\n",
+                true,
+            ),
+            (
+                "0::/lxc.payload.a/system.slice/teredo-firewall.service\n",
+                false,
+            ),
+            (
+                "0::/user.slice/user@7.service/x:/system.slice/teredo-firewall.service\n",
+                false,
+            ),
+        ] {
+            assert_eq!(is_in(groups, AGENT), is_agent, "{groups}");
+        }
+    }
 }

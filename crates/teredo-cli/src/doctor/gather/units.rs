@@ -1,22 +1,25 @@
 //! The units of this program, as systemd has them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
+use super::command::ask;
 use crate::doctor::seen::{Unit, Units};
 
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 6] = [
     "teredo-client.service",
     "teredo-client.socket",
     "teredo-server.service",
     "teredo-relay.service",
     "teredo-firewall.service",
+    "teredo-hooks.service",
 ];
 
 /// The properties that are asked for.
-const PROPERTIES: &str = "Id,LoadState,ActiveState,UnitFileState,Result,ExecMainStatus,NRestarts,ConditionResult,\
-                          PrivateNetwork,ExecStart,DropInPaths,Requires,BindsTo";
+const PROPERTIES: &str = "Id,LoadState,LoadError,ActiveState,UnitFileState,Result,ExecMainStatus,NRestarts,ConditionResult,\
+                          ConditionTimestampMonotonic,PrivateNetwork,RestrictAddressFamilies,CapabilityBoundingSet,ExecStart,\
+                          DropInPaths,Requires,BindsTo";
 
 /// The units, and that of the client's instance if its name is given.
 pub(super) fn all(instance: Option<&str>) -> Units {
@@ -30,9 +33,7 @@ pub(super) fn all(instance: Option<&str>) -> Units {
     match show(PROPERTIES, &names) {
         Ok(text) => {
             let mut units = parse(&text);
-            for unit in &mut units {
-                finish(unit);
-            }
+            finish(&mut units);
             Units::Known(units)
         }
         Err(reason) => Units::Unknown(reason),
@@ -40,39 +41,37 @@ pub(super) fn all(instance: Option<&str>) -> Units {
 }
 
 fn show(properties: &str, units: &[&str]) -> Result<String, String> {
-    let mut command = Command::new("systemctl");
-    command
-        .args(["show", "--no-pager", "--property", properties, "--"])
-        .args(units)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
-    match command.output() {
-        Ok(output) if output.status.success() => {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        }
-        Ok(_) => Err("systemctl does not answer".to_owned()),
-        Err(error) => Err(format!("cannot run systemctl: {error}")),
-    }
+    let arguments = ["show", "--no-pager", "--property", properties, "--"];
+    ask("systemctl", &[&arguments[..], units].concat())
 }
 
 /// Reads the drop-ins, and keeps only those needed units that do not exist.
-fn finish(unit: &mut Unit) {
-    unit.lacks_program = !unit.program.is_empty() && !Path::new(&unit.program).exists();
-    for (path, text) in &mut unit.drop_ins {
-        *text = fs::read_to_string(path).unwrap_or_default();
+fn finish(units: &mut [Unit]) {
+    let mut needed = BTreeSet::new();
+    for unit in &mut *units {
+        unit.lacks_program = !unit.program.is_empty() && !Path::new(&unit.program).exists();
+        for (path, text) in &mut unit.drop_ins {
+            *text = fs::read_to_string(path).unwrap_or_default();
+        }
+        if unit.active == "active" {
+            unit.missing.clear();
+        }
+        needed.extend(unit.missing.iter().cloned());
     }
-    if unit.active == "active" || unit.missing.is_empty() {
-        unit.missing.clear();
-        return;
-    }
-    let needed: Vec<_> = unit.missing.iter().map(String::as_str).collect();
-    let answer = show("Id,LoadState", &needed).unwrap_or_default();
+    let names: Vec<_> = needed.iter().map(String::as_str).collect();
+    let answer = match names.as_slice() {
+        [] => String::new(),
+        names => show("Id,LoadState", names).unwrap_or_default(),
+    };
     let absent = |block: &str| {
         let name = block.lines().find_map(|line| line.strip_prefix("Id="));
         let is_absent = block.lines().any(|line| line == "LoadState=not-found");
         name.filter(|_| is_absent).map(str::to_owned)
     };
-    unit.missing = answer.split("\n\n").filter_map(absent).collect();
+    let absent: BTreeSet<_> = answer.split("\n\n").filter_map(absent).collect();
+    for unit in units {
+        unit.missing.retain(|name| absent.contains(name));
+    }
 }
 
 /// Units are divided by an empty line. Of their drop-ins, the paths are known.
@@ -91,6 +90,24 @@ pub(crate) fn parse(text: &str) -> Vec<Unit> {
                 "ExecMainStatus" => &mut unit.code,
                 "NRestarts" => &mut unit.restarts,
                 "ConditionResult" => &mut unit.condition,
+                // Without a reason, it is empty.
+                "LoadError" => {
+                    let text = value.split_once(' ').map_or(value, |(_, text)| text);
+                    unit.load_error = text.trim_matches('"').to_owned();
+                    continue;
+                }
+                "ConditionTimestampMonotonic" => {
+                    unit.was_tried = value != "0" && !value.is_empty();
+                    continue;
+                }
+                "RestrictAddressFamilies" => {
+                    unit.families = Some(value.to_ascii_lowercase());
+                    continue;
+                }
+                "CapabilityBoundingSet" => {
+                    unit.capabilities = Some(value.to_ascii_lowercase());
+                    continue;
+                }
                 "PrivateNetwork" => {
                     unit.private_network = value == "yes";
                     continue;
@@ -116,7 +133,8 @@ pub(crate) fn parse(text: &str) -> Vec<Unit> {
             value.clone_into(field);
         }
         let again = units.iter().any(|known| known.name == unit.name);
-        if unit.loaded == "loaded" && !again {
+        let is_there = !unit.name.is_empty() && unit.loaded != "not-found";
+        if is_there && !again {
             units.push(unit);
         }
     }

@@ -4,13 +4,18 @@ use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 
 use teredo::Prefix;
-use teredo_tunnel::net::{Decision, decide};
+use teredo_tunnel::net::{Decision, Decisions};
 
 use crate::doctor::rules::packet::{SOMEBODY, STRANGER6};
 use crate::doctor::seen::{Seen, Ways};
 
 pub(super) fn look(seen: &Seen) -> Ways {
-    let ask = |to: Ipv6Addr, from: Option<Ipv6Addr>| decide(to.into(), from.map(IpAddr::from)).ok();
+    let Ok(decisions) = Decisions::open() else {
+        return Ways::default();
+    };
+    let ask = |to: Ipv6Addr, from: Option<Ipv6Addr>| {
+        decisions.decide(to.into(), from.map(IpAddr::from)).ok()
+    };
     let own = seen.status().and_then(|status| status.address);
     let from_own = |to| own.and_then(|own| ask(to, Some(own)));
     let tunnel = seen.interface();

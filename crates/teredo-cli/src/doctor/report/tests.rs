@@ -72,3 +72,22 @@ fn a_start_is_not_the_beginning() {
         assert!(text.ends_with(first), "{text}");
     }
 }
+
+/// Names and arguments of processes, interfaces and files come from others.
+#[test]
+fn no_text_of_others_drives_a_terminal() {
+    let evil = "a\x1b[2Jb\u{9b}c\u{202e}d\re";
+    let check = Check::fail(id::HOST_TUN, evil)
+        .why(evil)
+        .fix(format!("kill 1\n{evil}"));
+    let texts = [
+        Report::new(std::slice::from_ref(&check)).to_string(),
+        serde_json::to_string(&check).unwrap(),
+    ];
+    for text in texts {
+        let text = anstream::adapter::strip_str(&text).to_string();
+        assert!(text.contains("a?[2Jb?c?d?e"), "{text:?}");
+        let unseen = |c: char| c != '\n' && crate::text::is_unseen(c);
+        assert!(!text.contains(unseen), "{text:?}");
+    }
+}

@@ -24,6 +24,7 @@ fn to(link: u32) -> Decision {
         destination: Some((IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0)),
         metric: 1029,
         kind: "unicast",
+        ..Decision::default()
     }
 }
 
@@ -31,6 +32,7 @@ fn hole(rule: u32, table: u32) -> Decision {
     Decision {
         link: None,
         rule: Some(rule),
+        selector: format!("not fwmark 0xca6c table {table}"),
         table,
         kind: "unreachable",
         metric: 1024,
@@ -60,7 +62,11 @@ fn what_takes_the_packets_of_a_client_is_named() {
     for part in ["priority 100", "table 51820", "unreachable default"] {
         assert!(found.what.contains(part), "{found:?}");
     }
-    assert_eq!(found.fix, "ip -6 rule del priority 100");
+    // A rule of the same priority stays.
+    assert_eq!(
+        found.fix,
+        "ip -6 rule del priority 100 not fwmark 0xca6c table 51820"
+    );
     // A route in the table of all.
     seen.ways.native = Some(hole(32_766, 254));
     let found = check(&seen, id::HOST_ROUTE6);

@@ -183,8 +183,11 @@ fn here(seen: &Seen, primary: Ipv4Addr) -> Option<Check> {
                 way.table
             ),
         )
-        .why("a VPN that has ended may have left the rule, or one that runs does not carry this UDP; without the rule, the usual routes apply")
-        .fix(format!("ip rule show\nip route show table {table}\nip rule del priority {rule}", table = way.table)),
+        .why(
+            "a VPN that has ended may have left the rule, or one that runs does not carry this UDP; without the rule, the \
+             usual routes apply. The VPN's own settings take it away; if nothing made it, 'ip rule del' with all its words",
+        )
+        .fix(format!("ip rule show priority {rule}\nip route show table {}", way.table)),
     )
 }
 

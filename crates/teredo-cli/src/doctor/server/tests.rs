@@ -114,10 +114,10 @@ fn a_silence_that_begins_here_is_named_here() {
         link: Some(2),
         gateway: Some(Ipv4Addr::new(192, 168, 1, 254).into()),
         rule: Some(32_764),
+        selector: "from 192.168.1.2/32 table 51820".into(),
         table: 51_820,
-        destination: None,
-        metric: 0,
         kind: "unicast",
+        ..Decision::default()
     };
     let mut seen = with(kind("server.silent"), "text");
     seen.server.way = Some(way.clone());
@@ -125,6 +125,8 @@ fn a_silence_that_begins_here_is_named_here() {
     for part in ["priority 32764", "table 51820", "eth0"] {
         assert!(found.what.contains(part), "{found:?}");
     }
+    // A VPN that works is not taken apart.
+    assert!(!found.fix.contains(" del "), "{found:?}");
     // A host that refuses is reached.
     let mut seen = with(kind("server.no-process"), "text");
     seen.server.way = Some(way);
@@ -241,4 +243,42 @@ fn what_keeps_clients_from_this_hosts_server_is_named() {
         found.fix,
         "start the container with --sysctl net.ipv4.conf.eth1.rp_filter=2"
     );
+}
+
+/// An interface may have a dot in its name, and a file its lines in any form.
+#[test]
+fn mends_fit_the_names_and_files_of_a_host() {
+    let mut seen = healthy();
+    seen.settings.has = crate::doctor::seen::Roles {
+        server: true,
+        ..Default::default()
+    };
+    let status = seen.status_mut();
+    status.role = teredo_notify::types::Role::Server;
+    let second = Ipv4Addr::new(192, 0, 2, 46);
+    seen.host.strict = vec![(second, "eth1.100".into(), "eth0".into())];
+    let found = check(&seen, id::SERVER_BLOCKED);
+    assert_eq!(found.fix, "sysctl -w net.ipv4.conf.eth1/100.rp_filter=2");
+    for (before, after) in [
+        ("hosts: files\n", "hosts: files dns\n"),
+        (
+            "passwd: files\nhosts:\t\tfiles myhostname # dns left out\n",
+            "passwd: files\nhosts:\t\tfiles myhostname dns # dns left out\n",
+        ),
+        (" hosts:files#x\n", " hosts:files dns#x\n"),
+        ("hosts: \n", "hosts: dns \n"),
+        ("#hosts: files\n", "#hosts: files\n"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link] = ["nsswitch.conf", "link"].map(|name| folder.path().join(name));
+        std::fs::write(&file, before).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let mut command = std::process::Command::new("sh");
+        let status = command
+            .args(["-c", &format!("{ADD_DNS} {}", link.display())])
+            .status();
+        assert!(status.unwrap().success());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), after);
+        assert!(link.is_symlink());
+    }
 }

@@ -121,11 +121,12 @@ fn units_are_judged_by_state_and_by_what_they_will_be() {
             "systemctl start teredo-client",
         ),
         ("inactive", "disabled", "0", Verdict::Ok, ""),
+        ("inactive", "masked", "0", Verdict::Ok, ""),
         (
-            "inactive",
+            "active",
             "masked",
             "0",
-            Verdict::Fail,
+            Verdict::Warn,
             "systemctl unmask teredo-client",
         ),
         ("activating", "enabled", "0", Verdict::Ok, ""),
@@ -394,7 +395,7 @@ fn a_client_in_another_network_is_named_with_what_put_it_there() {
 #[test]
 fn a_drop_in_that_keeps_a_unit_from_its_work_is_named() {
     let text = "Id=teredo-client.service\nLoadState=loaded\nActiveState=activating\nUnitFileState=enabled\n\
-                ExecMainStatus=203\nNRestarts=6\nConditionResult=no\nPrivateNetwork=no\n\
+                ExecMainStatus=203\nNRestarts=6\nConditionResult=no\nConditionTimestampMonotonic=7\nPrivateNetwork=no\n\
                 ExecStart={ path=/opt/teredo ; argv[]=/opt/teredo client ; ignore_errors=no }\n\
                 DropInPaths=/etc/systemd/system/teredo-client.service.d/old.conf\nRequires=vpn.service\n\n\
                 Id=teredo-client.service\nLoadState=loaded\n";
@@ -416,18 +417,6 @@ fn a_drop_in_that_keeps_a_unit_from_its_work_is_named() {
             "activating",
             "0",
             "cannot start its program",
-        ),
-        (
-            "RestrictAddressFamilies=AF_INET AF_UNIX",
-            "activating",
-            "1",
-            "a right",
-        ),
-        (
-            "CapabilityBoundingSet=CAP_NET_RAW",
-            "failed",
-            "4",
-            "a right",
         ),
         ("ConditionVirtualization=no", "inactive", "0", "a condition"),
         ("Requires=vpn.service", "inactive", "0", "vpn.service"),
@@ -457,6 +446,180 @@ fn a_drop_in_that_keeps_a_unit_from_its_work_is_named() {
             "{found:?}"
         );
     }
+}
+
+/// systemd adds up the lines of all files, so that only the sum tells (`systemctl show`).
+#[test]
+fn rights_are_judged_by_their_sum() {
+    const ALL: &str = "af_inet af_inet6 af_netlink af_unix";
+    let file = "/etc/systemd/system/teredo-client.service.d/hardening.conf";
+    let mut seen = healthy();
+    let mut judge = |families: &str, capabilities: &str, lines: &str| {
+        seen.units = Units::Known(vec![Unit {
+            families: Some(families.into()),
+            capabilities: Some(capabilities.into()),
+            drop_ins: vec![(file.into(), format!("[Service]\n{lines}\n"))],
+            ..unit("teredo-client.service", "failed", "enabled", "1")
+        }]);
+        check(&seen, id::SERVICE_UNIT)
+    };
+    for (families, capabilities, lines, line) in [
+        (
+            "~af_netlink",
+            "cap_net_admin",
+            "RestrictAddressFamilies=~AF_NETLINK\nRestrictAddressFamilies=AF_INET",
+            "RestrictAddressFamilies=~AF_NETLINK",
+        ),
+        (
+            "af_inet af_unix",
+            "cap_net_admin",
+            "RestrictAddressFamilies=\nRestrictAddressFamilies=AF_INET AF_UNIX",
+            "RestrictAddressFamilies=",
+        ),
+        (
+            "",
+            "cap_net_admin",
+            "RestrictAddressFamilies=none",
+            "RestrictAddressFamilies=none",
+        ),
+        (
+            ALL,
+            "cap_net_raw",
+            "CapabilityBoundingSet=CAP_NET_RAW",
+            "CapabilityBoundingSet=CAP_NET_RAW",
+        ),
+        ("~", "", "CapabilityBoundingSet=", "CapabilityBoundingSet="),
+    ] {
+        let found = judge(families, capabilities, lines);
+        assert!(found.what.contains("takes a right away"), "{found:?}");
+        assert!(found.why.contains(&format!("says '{line}'")), "{found:?}");
+        assert!(found.fix.starts_with(&format!("mv {file}")), "{found:?}");
+    }
+    // A list that adds to that of the unit's own file takes nothing away.
+    for (families, capabilities, lines) in [
+        (
+            ALL,
+            "cap_net_admin cap_net_bind_service",
+            "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nRestrictAddressFamilies=AF_PACKET",
+        ),
+        (
+            "~af_bluetooth",
+            "cap_net_admin",
+            "RestrictAddressFamilies=~AF_BLUETOOTH",
+        ),
+    ] {
+        let found = judge(families, capabilities, lines);
+        assert!(found.what.contains("has failed"), "{found:?}");
+    }
+}
+
+/// 'no' is also the answer about a unit that was never started.
+#[test]
+fn a_unit_that_was_never_started_has_no_condition() {
+    let text = |when: &str| {
+        format!(
+            "Id=teredo-server.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=enabled\n\
+             ConditionResult=no\nConditionTimestampMonotonic={when}\n"
+        )
+    };
+    let mut seen = healthy();
+    for (when, words) in [
+        ("0", "does not run"),
+        ("81234", "a condition does not hold"),
+    ] {
+        seen.units = Units::Known(crate::doctor::gather::parse_units(&text(when)));
+        let found = check(&seen, id::SERVICE_UNIT);
+        assert!(found.what.contains(words), "{found:?}");
+    }
+}
+
+/// Units that systemd does not load are judged, too; and one that nobody needs may be masked.
+#[test]
+fn units_that_cannot_be_started_are_named_if_they_are_missed() {
+    let text = "Id=teredo-client.service\nLoadState=masked\nActiveState=inactive\nUnitFileState=masked\n\n\
+                Id=teredo-relay.service\nLoadState=masked\nActiveState=inactive\nUnitFileState=masked\n\n\
+                Id=teredo-server.service\nLoadState=bad-setting\nActiveState=inactive\nUnitFileState=disabled\n\
+                LoadError=org.freedesktop.systemd1.BadUnitSetting \"Unit teredo-server.service has a bad unit file setting.\"\n\n\
+                Id=teredo-hooks.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\n";
+    let units = crate::doctor::gather::parse_units(text);
+    assert_eq!(units.len(), 3, "{units:?}");
+    let mut seen = healthy();
+    seen.units = Units::Known(units);
+    assert_eq!(check(&seen, id::SERVICE_UNIT).result, Verdict::Ok);
+    seen.settings.has.server = true;
+    let found = check(&seen, id::SERVICE_UNIT);
+    assert!(
+        found.what.contains("has a bad unit file setting"),
+        "{found:?}"
+    );
+    assert!(
+        found
+            .fix
+            .starts_with("systemd-analyze verify teredo-server.service"),
+        "{found:?}"
+    );
+    seen.settings.has.server = false;
+    seen.service.status = Err(Unanswered::Missing);
+    seen.service.file = SocketFile::Missing;
+    let found = check(&seen, id::SERVICE_UNIT);
+    assert!(
+        found.fix.starts_with("systemctl unmask teredo-client\n"),
+        "{found:?}"
+    );
+    let found = check(&seen, id::SERVICE_SOCKET);
+    assert!(
+        found.fix.starts_with("systemctl unmask teredo-client\n"),
+        "{found:?}"
+    );
+}
+
+/// Only the client has a socket that starts it.
+#[test]
+fn the_socket_of_the_client_starts_no_other_unit() {
+    let mut seen = healthy();
+    let socket = unit("teredo-client.socket", "active", "enabled", "0");
+    for (name, result) in [
+        ("teredo-client.service", Verdict::Ok),
+        ("teredo-hooks.service", Verdict::Fail),
+    ] {
+        let service = unit(name, "inactive", "enabled", "0");
+        seen.units = Units::Known(vec![socket.clone(), service]);
+        let found = check(&seen, id::SERVICE_UNIT);
+        assert_eq!(found.result, result, "{found:?}");
+    }
+}
+
+/// A key that only begins alike sets something else, and what a package brought is not moved away.
+#[test]
+fn the_drop_in_that_is_to_blame_is_named() {
+    let mut seen = healthy();
+    let own = "/etc/systemd/system/teredo-client.service.d/own.conf";
+    let mut judge = |file: &str, text: &str| {
+        seen.units = Units::Known(vec![Unit {
+            missing: vec!["vpn.service".into()],
+            drop_ins: vec![
+                (file.into(), text.into()),
+                (
+                    own.into(),
+                    "RequiresMountsFor=/srv\nRequires=db.service\n".into(),
+                ),
+            ],
+            ..unit("teredo-client.service", "inactive", "enabled", "0")
+        }]);
+        check(&seen, id::SERVICE_UNIT)
+    };
+    let other = "/etc/systemd/system/teredo-client.service.d/a.conf";
+    let found = judge(other, "Requires=a.service vpn.service\n");
+    assert!(found.fix.starts_with(&format!("mv {other} ")), "{found:?}");
+    let vendor = "/usr/lib/systemd/system/teredo-client.service.d/a.conf";
+    let found = judge(vendor, "BindsTo=vpn.service\n");
+    assert!(found.why.contains(vendor), "{found:?}");
+    assert!(
+        found.fix.starts_with("systemctl cat teredo-client"),
+        "{found:?}"
+    );
+    let found = judge(other, "#Requires=vpn.service\n");
+    assert!(!found.fix.contains("mv "), "{found:?}");
 }
 
 #[test]

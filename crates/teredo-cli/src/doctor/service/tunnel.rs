@@ -70,12 +70,7 @@ pub(super) fn interface(seen: &Seen) -> Check {
         .why("each client needs an interface of its own")
         .fix(format!(
             "{}\n{}",
-            seen.set(
-                "interface",
-                "client",
-                "interface",
-                &format!("\"{}\"", free_name(seen))
-            ),
+            seen.set("client", "interface", &format!("\"{}\"", free_name(seen))),
             seen.restart("client")
         ));
     }
@@ -167,7 +162,7 @@ pub(super) fn port(seen: &Seen) -> Check {
             ))
             .fix(format!(
                 "{}\n{}",
-                seen.set("port", "client", "port", &next.to_string()),
+                seen.set("client", "port", &next.to_string()),
                 seen.restart("client")
             ));
         }
@@ -190,7 +185,7 @@ pub(super) fn port(seen: &Seen) -> Check {
         // Another client does its work.
         Some(program) if program.name == "teredo" || program.is_manager() => format!(
             "{}\n{}",
-            seen.set("port", "client", "port", &free_port(seen, port).to_string()),
+            seen.set("client", "port", &free_port(seen, port).to_string()),
             seen.restart("client")
         ),
         Some(program) => format!("{}\n{}", program.end(&seen.unit_of("client")), start()),

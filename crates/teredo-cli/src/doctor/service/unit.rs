@@ -28,6 +28,9 @@ pub(super) fn unit(seen: &Seen) -> Check {
     if let Some(check) = units.iter().find_map(hindered) {
         return check;
     }
+    if let Some(check) = units.iter().find_map(|unit| unusable(seen, unit)) {
+        return check;
+    }
     if let Some(check) = units.iter().find_map(not_begun) {
         return check;
     }
@@ -36,14 +39,17 @@ pub(super) fn unit(seen: &Seen) -> Check {
         let (why, fix) = match unit.code.as_str() {
             "78" => (
                 "its settings are faulty (exit status 78), so it is not tried again".to_owned(),
-                format!("teredo config check\nsystemctl restart {name}"),
+                format!("teredo config check\nsystemctl restart {}", quote(&name)),
             ),
             code => (
                 format!(
                     "its result is '{}', exit status {code}; its log says more",
                     plain(&unit.result)
                 ),
-                format!("journalctl -u {name} -n 20 --no-pager\nsystemctl restart {name}"),
+                format!(
+                    "journalctl -u {name} -n 20 --no-pager\nsystemctl restart {name}",
+                    name = quote(&name)
+                ),
             ),
         };
         return Check::fail(id, format!("the unit {name} has failed"))
@@ -60,41 +66,45 @@ pub(super) fn unit(seen: &Seen) -> Check {
                 plain(&unit.restarts),
                 plain(&unit.code)
             ))
-            .fix(format!("journalctl -u {name} -n 20 --no-pager"));
+            .fix(format!("journalctl -u {} -n 20 --no-pager", quote(&name)));
     }
-    if let Some(unit) = units.iter().find(|unit| unit.file == "masked") {
-        let name = short(unit);
-        return Check::fail(
-            id,
-            format!("the unit {name} is masked, so nothing starts it"),
-        )
-        .fix(format!(
-            "systemctl unmask {name}\nsystemctl enable --now {name}"
-        ));
-    }
-    // A client that a socket or another unit starts is not enabled itself.
-    let by_socket = units
-        .iter()
-        .any(|unit| unit.name.ends_with(".socket") && unit.file == "enabled");
+    // A client that its socket starts is not enabled itself.
+    let by_socket = |unit: &Unit| {
+        let socket = unit.name.replace(".service", ".socket");
+        units.iter().any(|other| {
+            other.name == socket
+                && other.name != unit.name
+                && (other.file == "enabled" || other.active == "active")
+        })
+    };
     let not_enabled = units.iter().find(|unit| {
-        unit.active == "active"
-            && unit.file == "disabled"
-            && !(by_socket && unit.name.starts_with("teredo-client."))
+        unit.active == "active" && (unit.is_masked() || unit.file == "disabled" && !by_socket(unit))
     });
     if let Some(unit) = not_enabled {
         let name = short(unit);
-        return Check::warn(id, format!("the unit {name} runs, but is not enabled"))
-            .why("it will not be there after the next start of this host")
-            .fix(format!("systemctl enable {name}"));
+        let typed = quote(&name);
+        let check = if unit.is_masked() {
+            Check::warn(id, format!("the unit {name} runs, but is masked")).fix(format!(
+                "systemctl unmask {typed}\nsystemctl enable {typed}"
+            ))
+        } else {
+            Check::warn(id, format!("the unit {name} runs, but is not enabled"))
+                .fix(format!("systemctl enable {typed}"))
+        };
+        return check.why("it will not be there after the next start of this host");
     }
     let down = units
         .iter()
-        .find(|unit| unit.file == "enabled" && unit.active == "inactive" && !by_socket);
+        .find(|unit| unit.file == "enabled" && unit.active == "inactive" && !by_socket(unit));
     if let Some(unit) = down {
         let name = short(unit);
         return Check::fail(id, format!("the unit {name} is enabled, but does not run"))
-            .why("someone has stopped it, or it has ended")
-            .fix(format!("systemctl start {name}"));
+            .why(if unit.was_tried {
+                "someone has stopped it, or it has ended"
+            } else {
+                "it was not started since this host was, such as after 'enable' without '--now'"
+            })
+            .fix(format!("systemctl start {}", quote(&name)));
     }
     let running: Vec<_> = units
         .iter()
@@ -118,49 +128,73 @@ fn fails(unit: &Unit) -> bool {
     unit.active == "failed" || (unit.active == "activating" && again)
 }
 
-/// Takes a drop-in out of the way, and starts the unit without it.
-fn without(unit: &Unit, file: &str) -> String {
-    format!(
-        "mv {file} {file}.off\nsystemctl daemon-reload\nsystemctl restart {}",
-        quote(&short(unit)),
-        file = quote(file),
-    )
+/// A setting of a unit that is to blame for its state.
+struct Blame<'a> {
+    /// What is wrong with the unit.
+    what: String,
+    /// The reason behind it.
+    why: String,
+    /// The drop-in that sets it, and its line; none: the unit's own file, or nothing, does.
+    set_by: Option<(&'a str, &'a str)>,
+    /// The properties that show it.
+    properties: &'a str,
 }
 
-/// The commands that show these properties, and the files that set them.
-fn show(unit: &Unit, properties: &str) -> String {
-    let name = quote(&short(unit));
-    format!("systemctl cat {name}\nsystemctl show -p {properties},DropInPaths {name}")
+impl Blame<'_> {
+    fn check(&self, unit: &Unit) -> Check {
+        let check = Check::fail(id::SERVICE_UNIT, &self.what);
+        match self.set_by {
+            Some((file, line)) => check.why(format!(
+                "the drop-in {} says '{}'; {}",
+                plain(file),
+                plain(line),
+                self.why
+            )),
+            None => check.why(&self.why),
+        }
+        .fix(self.mend(unit))
+    }
+
+    /// Takes the drop-in out of the way, and starts the unit without it. What a package or a generator made is only shown.
+    fn mend(&self, unit: &Unit) -> String {
+        let name = quote(&short(unit));
+        match self.set_by {
+            Some((file, _)) if file.starts_with("/etc/systemd/") => format!(
+                "mv {file} {file}.off\nsystemctl daemon-reload\nsystemctl restart {name}",
+                file = quote(file),
+            ),
+            _ => format!(
+                "systemctl cat {name}\nsystemctl show -p {},DropInPaths {name}",
+                self.properties
+            ),
+        }
+    }
 }
 
 /// A daemon in a network of its own has a tunnel that no program of the host sees.
 fn private(unit: &Unit) -> Option<Check> {
     let runs = unit.active == "active" || fails(unit);
-    (unit.private_network && runs).then_some(())?;
-    let name = short(unit);
-    let check = Check::fail(
-        id::SERVICE_UNIT,
-        format!("the unit {name} runs in a network namespace of its own (PrivateNetwork=yes)"),
-    );
-    Some(match unit.set_by(&["PrivateNetwork"]) {
-        Some((file, _)) => check
-            .why(format!(
-                "the drop-in {} sets it: no program of this host sees the tunnel, and the agent opens nothing for it",
-                plain(file)
-            ))
-            .fix(without(unit, file)),
-        None => check
-            .why("no program of this host sees the tunnel, and the agent opens nothing for it")
-            .fix(show(unit, "PrivateNetwork")),
-    })
+    (unit.private_network && runs).then(|| in_private_network(unit).check(unit))
+}
+
+fn in_private_network(unit: &Unit) -> Blame<'_> {
+    let is_on = |value: &str| matches!(value, "1" | "yes" | "y" | "true" | "t" | "on");
+    Blame {
+        what: format!(
+            "the unit {} runs in a network namespace of its own (PrivateNetwork=yes)",
+            short(unit)
+        ),
+        why: "no program of this host sees the tunnel, and the agent opens nothing for it"
+            .to_owned(),
+        set_by: unit
+            .set_by(|key, value| key == "PrivateNetwork" && is_on(&value.to_ascii_lowercase())),
+        properties: "PrivateNetwork",
+    }
 }
 
 /// Gives a unit the network of the host.
 pub(super) fn open_network(unit: &Unit) -> String {
-    match unit.set_by(&["PrivateNetwork"]) {
-        Some((file, _)) => without(unit, file),
-        None => show(unit, "PrivateNetwork"),
-    }
+    in_private_network(unit).mend(unit)
 }
 
 /// Neither systemd nor the daemon can make the socket's folder.
@@ -193,53 +227,114 @@ pub(super) fn room(socket: &Path, full: Full) -> (String, String) {
 /// EXIT_EXEC of systemd.exec(5).
 fn without_program(unit: &Unit) -> Option<Check> {
     (fails(unit) && (unit.code == "203" || unit.lacks_program)).then_some(())?;
-    let name = short(unit);
-    let check = Check::fail(
-        id::SERVICE_UNIT,
-        format!(
-            "the unit {name} cannot start its program, {} (exit status 203)",
+    let blame = Blame {
+        what: format!(
+            "the unit {} cannot start its program, {} (exit status 203)",
+            short(unit),
             plain(&unit.program)
         ),
-    );
-    Some(match unit.set_by(&["ExecStart"]) {
-        Some((file, line)) => check
-            .why(format!(
-                "it does not exist, or cannot be run; the drop-in {} names it: '{}'",
-                plain(file),
-                plain(line)
-            ))
-            .fix(without(unit, file)),
-        None => check
-            .why("it does not exist, or cannot be run: install the package again, or correct ExecStart")
-            .fix(format!("ls -l {}\n{}", quote(&unit.program), show(unit, "ExecStart"))),
+        why: "the program does not exist, or cannot be run: install the package again, or correct ExecStart".to_owned(),
+        set_by: unit.set_by(|key, value| key == "ExecStart" && !value.is_empty()),
+        properties: "ExecStart",
+    };
+    Some(blame.check(unit))
+}
+
+/// A setting that takes away a right that the daemon needs. Lines of several files add up, so that only the sum tells.
+fn hindered(unit: &Unit) -> Option<Check> {
+    fails(unit).then_some(())?;
+    const FAMILIES: &[&str] = &["af_inet", "af_netlink", "af_unix"];
+    let (families, capabilities): (&[&str], &[&str]) = match short(unit).as_str() {
+        "teredo-server" => (FAMILIES, &["cap_net_raw"]),
+        "teredo-firewall" => (&["af_netlink", "af_unix"], &["cap_net_admin"]),
+        "teredo-hooks" => (&["af_unix"], &[]),
+        _ => (FAMILIES, &["cap_net_admin"]),
+    };
+    let lacking = |allowed: &Option<String>, needed: &[&'static str]| {
+        let allowed = allowed.as_deref()?;
+        let mut needed = needed.iter().copied();
+        needed.find(|right| !allows(allowed, right))
+    };
+    let family = lacking(&unit.families, families).map(|right| ("RestrictAddressFamilies", right));
+    let capability = || lacking(&unit.capabilities, capabilities);
+    let capability = || capability().map(|right| ("CapabilityBoundingSet", right));
+    let (key, right) = family.or_else(capability)?;
+    let blame = Blame {
+        what: format!(
+            "the unit {} fails: a setting takes a right away that it needs",
+            short(unit)
+        ),
+        why: format!(
+            "the unit may not have {}, and the daemon needs it for its sockets, its interface or the rules",
+            right.to_ascii_uppercase()
+        ),
+        set_by: taker(unit, key, right),
+        properties: key,
+    };
+    Some(blame.check(unit))
+}
+
+/// Whether a list in force has the word. `~` stands before a list of what is left out.
+fn allows(list: &str, word: &str) -> bool {
+    let (rest, has) = match list.strip_prefix('~') {
+        Some(rest) => (rest, false),
+        None => (list, true),
+    };
+    rest.split_whitespace().any(|one| one == word) == has
+}
+
+/// The drop-in that takes the right: by its name, else by beginning the list anew, else by having a list at all.
+fn taker<'a>(unit: &'a Unit, key: &str, right: &str) -> Option<(&'a str, &'a str)> {
+    let names = |value: &str| {
+        let value = value.to_ascii_lowercase();
+        value == "none" || value.starts_with('~') && !allows(&value, right)
+    };
+    unit.set_by(|own, value| own == key && names(value))
+        .or_else(|| unit.set_by(|own, value| own == key && value.is_empty()))
+        .or_else(|| unit.set_by(|own, _| own == key))
+}
+
+/// A unit that cannot be started at all: masked, or with a mistake in its files. One that nobody needs may be so on purpose.
+fn unusable(seen: &Seen, unit: &Unit) -> Option<Check> {
+    let id = id::SERVICE_UNIT;
+    let name = short(unit);
+    let typed = quote(&name);
+    if matches!(unit.loaded.as_str(), "bad-setting" | "error")
+        && (unit.file == "enabled" || is_missed(seen, unit))
+    {
+        let reason = plain(&unit.load_error);
+        return Some(
+            Check::fail(id, format!("systemd cannot use the files of the unit {name}: {reason}"))
+                .why("it is not started until that is corrected; a drop-in of the administrator may be the cause")
+                .fix(format!(
+                    "systemd-analyze verify {}\nsystemctl cat {typed}",
+                    quote(&unit.name)
+                )),
+        );
+    }
+    (unit.is_masked() && unit.active != "active" && is_missed(seen, unit)).then(|| {
+        Check::fail(
+            id,
+            format!("the unit {name} is masked, so nothing starts it"),
+        )
+        .why("someone has masked it, and nobody else does its work")
+        .fix(format!(
+            "systemctl unmask {typed}\nsystemctl enable --now {typed}"
+        ))
     })
 }
 
-/// A drop-in that takes away a right that each daemon with a tunnel or rules needs.
-fn hindered(unit: &Unit) -> Option<Check> {
-    fails(unit).then_some(())?;
-    let of_server = unit.name.starts_with("teredo-server");
-    let takes = |key: &'static str, needed: &str| {
-        let (file, line) = unit.set_by(&[key])?;
-        let lacks = !line.to_ascii_lowercase().contains(needed) || line.contains("=~");
-        lacks.then_some((file, line))
-    };
-    let families = takes("RestrictAddressFamilies", "af_netlink");
-    let capabilities = || takes("CapabilityBoundingSet", "cap_net_admin").filter(|_| !of_server);
-    let (file, line) = families.or_else(capabilities)?;
+/// Whether the work of the unit is to be done here, and no process does it.
+fn is_missed(seen: &Seen, unit: &Unit) -> bool {
+    let (roles, has) = (seen.roles(), seen.settings.has);
+    let runs = |command| seen.running(command).next().is_some();
     let name = short(unit);
-    Some(
-        Check::fail(
-            id::SERVICE_UNIT,
-            format!("the unit {name} fails: a drop-in takes a right away that it needs"),
-        )
-        .why(format!(
-            "{} says '{}', and the daemon needs netlink and CAP_NET_ADMIN for its interface and the rules",
-            plain(file),
-            plain(line)
-        ))
-        .fix(without(unit, file)),
-    )
+    match name.as_str() {
+        "teredo-server" => has.server && !runs("server"),
+        "teredo-relay" => has.relay && !runs("relay"),
+        "teredo-firewall" => has.firewall && !runs("firewall"),
+        _ => roles.client && seen.status().is_none() && name == seen.unit_of("client"),
+    }
 }
 
 /// A start that systemd left out, or refused.
@@ -248,41 +343,28 @@ fn not_begun(unit: &Unit) -> Option<Check> {
     is_down.then_some(())?;
     let name = short(unit);
     if let Some(missing) = unit.missing.first() {
-        let check = Check::fail(
-            id::SERVICE_UNIT,
-            format!(
+        let needs = |key: &str, value: &str| {
+            matches!(key, "Requires" | "BindsTo")
+                && value.split_whitespace().any(|word| word == missing)
+        };
+        let blame = Blame {
+            what: format!(
                 "the unit {name} cannot start: it needs {}, which does not exist",
                 plain(missing)
             ),
-        );
-        return Some(match unit.set_by(&["Requires", "BindsTo"]) {
-            Some((file, line)) => check
-                .why(format!(
-                    "the drop-in {} says '{}'",
-                    plain(file),
-                    plain(line)
-                ))
-                .fix(without(unit, file)),
-            None => check
-                .why("the file of the unit names it")
-                .fix(show(unit, "Requires,BindsTo")),
-        });
+            why: "systemd starts no unit without those that it needs".to_owned(),
+            set_by: unit.set_by(needs),
+            properties: "Requires,BindsTo",
+        };
+        return Some(blame.check(unit));
     }
-    (unit.condition == "no").then_some(())?;
-    let check = Check::fail(
-        id::SERVICE_UNIT,
-        format!("systemd does not start the unit {name}: a condition does not hold"),
-    );
-    Some(match unit.set_by(&["Condition"]) {
-        Some((file, line)) => check
-            .why(format!(
-                "the drop-in {} says '{}'",
-                plain(file),
-                plain(line)
-            ))
-            .fix(without(unit, file)),
-        None => check
-            .why("'systemctl start' reports success all the same")
-            .fix(show(unit, "ConditionResult")),
-    })
+    // It also says 'no' of a unit that nobody tried to start.
+    (unit.condition == "no" && unit.was_tried).then_some(())?;
+    let blame = Blame {
+        what: format!("systemd does not start the unit {name}: a condition does not hold"),
+        why: "'systemctl start' reports success all the same".to_owned(),
+        set_by: unit.set_by(|key, value| key.starts_with("Condition") && !value.is_empty()),
+        properties: "ConditionResult",
+    };
+    Some(blame.check(unit))
 }

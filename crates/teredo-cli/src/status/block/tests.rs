@@ -126,6 +126,22 @@ fn problems_come_first() {
     );
 }
 
+/// Random ports are in the status of a client that has some, and the firewall that opens none with its reason.
+#[test]
+fn random_ports_are_counted() {
+    let mut status = qualified();
+    status.random_ports = 2;
+    status.firewall[0].random_trouble = Some("the set is full\n".into());
+    let text = block(&status);
+    assert!(text.contains("\nRandom ports: 2 open\n"), "{text}");
+    assert!(
+        text.contains("by firewalld (zone public), no random ports: the set is full?\n"),
+        "{text}"
+    );
+    status.role = Role::Relay;
+    assert!(!block(&status).contains("no random ports"));
+}
+
 #[test]
 fn the_routers_mapping_has_a_line() {
     let row = |gateway: GatewayStatus| {

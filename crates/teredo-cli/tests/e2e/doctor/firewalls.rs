@@ -58,7 +58,7 @@ fn a_table_that_drops_is_named_and_the_second_way_mends_it() {
     let _agent = patient.agent(&[]);
     patient.ask_until("firewall.agent", "ok").are_well();
     let folder = format!("{}.d", patient.settings.display());
-    let written = fs::read_to_string(Path::new(&folder).join("firewall-set.toml")).unwrap();
+    let written = fs::read_to_string(Path::new(&folder).join("zz-doctor-set.toml")).unwrap();
     assert_eq!(written, "[firewall]\nset = \"inet filter teredo_ports\"\n");
 }
 

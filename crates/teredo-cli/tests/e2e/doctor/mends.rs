@@ -204,3 +204,66 @@ fn a_rich_rule_that_denies_is_named() {
     firewalld.tell(&[&format!("--remove-rich-rule={rule}")]);
     patient.ask_until("firewall.port", "ok").are_well();
 }
+
+/// Policies and zones of firewalld against the client and the inside of its tunnel: the mend of each is for good, and works.
+#[test]
+fn zones_and_policies_of_firewalld_are_named_and_mended() {
+    let (world, _server, patient) = with_server();
+    let firewalld = Firewalld::start(&world, &patient.host);
+    let bus = format!("export DBUS_SYSTEM_BUS_ADDRESS={}", firewalld.address());
+    let mut command = patient.command(&["firewall"]);
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", firewalld.address());
+    let _agent = Process::spawn(patient.host.namespace(), "agent", &mut command).unwrap();
+    let client = patient.client(&[]);
+    client.qualified();
+    patient.ask_until("firewall.port", "ok").are_well();
+    // A list of bogons, as a zone.
+    firewalld.tell(&["--permanent", "--zone=drop", "--add-source=2001::/32"]);
+    // Nothing leaves that no rule lets out.
+    firewalld.tell(&["--permanent", "--new-policy=closed"]);
+    for option in [
+        "--add-ingress-zone=HOST",
+        "--add-egress-zone=ANY",
+        "--set-target=DROP",
+    ] {
+        firewalld.tell(&["--permanent", "--policy=closed", option]);
+    }
+    firewalld.tell(&["--reload"]);
+    let mended = |id: &str, result: &str, words: &[&str]| {
+        let findings = patient.ask_until(id, result);
+        let mend = findings.names(id, result, words);
+        patient.type_in(&format!("{bus}\n{mend}"));
+    };
+    let words = ["filter_OUT_policy_closed", "--policy=teredo-host"];
+    mended("server.blocked", "fail", &words);
+    patient.ask_until("server.blocked", "ok");
+    mended(
+        "firewall.tunnel",
+        "fail",
+        &["what it sends", "--policy=teredo-host"],
+    );
+    mended("firewall.tunnel", "fail", &["other clients", "--zone=drop"]);
+    patient.ask_until("firewall.tunnel", "ok");
+    patient.ask_until("firewall.port", "ok").are_well();
+    // They outlive a reload.
+    firewalld.tell(&["--reload"]);
+    patient.ask_until("firewall.port", "ok").are_well();
+}
+
+/// firewalld forwards nothing between its zones unless a policy lets it.
+#[test]
+fn a_relay_behind_firewalld_is_named_and_mended() {
+    let world = World::dual_stack(NatKind::PortRestricted);
+    let host = world.relay_host(Ipv4Addr::new(192, 0, 2, 99));
+    let _server = world.serve();
+    let patient = Patient::new(&world, host, "[relay]\naddress = \"192.0.2.99\"\n");
+    let firewalld = Firewalld::start(&world, &patient.host);
+    let relay = patient.start("relay", &["relay"]);
+    relay.wait_for_line("relaying", SECOND * 5).unwrap();
+    let findings = patient.ask();
+    let words = ["what its relay forwards", "--new-policy=teredo-in"];
+    let mend = findings.names("firewall.tunnel", "fail", &words);
+    let bus = format!("export DBUS_SYSTEM_BUS_ADDRESS={}", firewalld.address());
+    patient.type_in(&format!("{bus}\n{mend}"));
+    patient.ask().names("firewall.tunnel", "ok", &[]);
+}

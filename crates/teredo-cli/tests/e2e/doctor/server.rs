@@ -288,3 +288,60 @@ fn a_link_that_is_down_is_named_and_mended() {
     let findings = patient.ask();
     findings.names("host.route", "fail", &["default route is missing"]);
 }
+
+/// A server with two providers: the kernel is asked whether it takes the clients' packets, so that rules for each address,
+/// and addresses that are on no link, are no fault.
+#[test]
+fn a_reverse_path_filter_is_named_and_mended() {
+    let world = World::new(NatKind::None, NatKind::None);
+    let addresses = [80, 81].map(|last| Ipv4Addr::new(192, 0, 2, last));
+    let native = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1);
+    let host = world
+        .internet
+        .native_host("second", &addresses, native)
+        .unwrap();
+    let settings = "[server]\naddress = \"192.0.2.80\"\nsecondary = \"198.51.100.81\"\n";
+    let patient = Patient::new(&world, host, settings);
+    let ip = |arguments: &str| {
+        let output = run(&patient.host, Command::new("ip").args(arguments.split(' ')));
+        assert!(output.status.success(), "{arguments}: {output:?}");
+    };
+    for arguments in [
+        "link add eth1 type veth peer name far1",
+        "link set far1 up",
+        "link set eth1 up",
+        "address add 198.51.100.81/32 dev lo",
+        "route replace default dev eth0",
+    ] {
+        ip(arguments);
+    }
+    let path = "net/ipv4/conf/all/rp_filter";
+    patient.host.namespace().set_sysctl(path, "1").unwrap();
+    let server = patient.start("server", &["server"]);
+    server.wait_for_line("serving", SECOND * 5).unwrap();
+    // Anycast: the address is on 'lo'.
+    patient.ask().names("server.blocked", "ok", &[]);
+
+    ip("address del 198.51.100.81/32 dev lo");
+    ip("address add 198.51.100.81/24 dev eth1");
+    let findings = patient.ask();
+    let mend = findings.names(
+        "server.blocked",
+        "fail",
+        &["198.51.100.81", "rp_filter of eth1", "leave by eth0"],
+    );
+    // The rules of the firewall are asked about the interface of the address.
+    nft(
+        &patient.host,
+        "table inet own { chain input { type filter hook input priority 0; policy drop; ct state established accept; \
+         iifname eth1 ip daddr 198.51.100.81 udp dport 3544 accept; iifname eth0 ip daddr 192.0.2.80 udp dport 3544 accept; }; }",
+    );
+    // A rule for the address, as a host with two providers has it.
+    ip("route add default via 198.51.100.1 dev eth1 table 100");
+    ip("rule add from 198.51.100.81 table 100");
+    patient.ask().names("server.blocked", "ok", &[]);
+    ip("rule del from 198.51.100.81 table 100");
+    patient.ask().names("server.blocked", "fail", &[]);
+    patient.type_in(mend);
+    patient.ask().names("server.blocked", "ok", &[]);
+}

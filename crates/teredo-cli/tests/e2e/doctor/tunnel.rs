@@ -63,6 +63,42 @@ fn policies_of_ip6tables_are_named_and_mended() {
     patient.ask().names("firewall.tunnel", "ok", &[]);
 }
 
+/// A drop in another table of ip6tables than the usual one: the mend goes there.
+#[test]
+fn raw_rules_of_ip6tables_are_named_and_mended() {
+    let (world, _server, patient) = with_server();
+    let _agent = patient.agent(&["--allow-inbound", "8022/tcp"]);
+    let client = patient.client(&[]);
+    client.qualified();
+    let far = world.right.host("bob").unwrap();
+    let other = world.client(&far, &[]);
+    let bob = other.qualified().address.unwrap();
+    ip6tables(
+        &patient.host,
+        &[
+            "-t raw -A OUTPUT -o teredo -j DROP",
+            "-t mangle -A INPUT -i teredo -j DROP",
+        ],
+    );
+    answers(&patient.host, bob, false);
+    for head in [
+        "ip6tables -t raw -I OUTPUT -o teredo",
+        "ip6tables -t mangle -I INPUT -i teredo",
+    ] {
+        let findings = patient.ask();
+        patient.type_in(findings.names("firewall.tunnel", "fail", &[head]));
+    }
+    let words = ["ip6tables -t mangle -I INPUT -i teredo -p tcp --dport 8022"];
+    let findings = patient.ask();
+    patient.type_in(findings.names("firewall.tunnel", "fail", &words));
+    let findings = patient.ask();
+    findings.names("firewall.tunnel", "ok", &[]);
+    let words = ["ip6tables -t mangle -I INPUT -i teredo -p ipv6-icmp"];
+    patient.type_in(findings.names("firewall.icmpv6", "ok", &words));
+    patient.ask().are_well();
+    answers(&patient.host, bob, true);
+}
+
 /// A list of bogons that has the clients' network, and a port that another table closes.
 #[test]
 fn rules_against_other_clients_and_allowed_ports_are_named_and_mended() {
@@ -123,7 +159,7 @@ fn routes_that_take_the_tunnels_packets_are_named_and_mended() {
                 "-6 route add unreachable default table 51820",
                 "-6 rule add not fwmark 0xca6c table 51820 priority 100",
             ],
-            "priority 100",
+            "priority 100 not fwmark 0xca6c table 51820",
         ),
         (
             &["-6 route add blackhole 2001::/32 metric 1"],

@@ -32,6 +32,26 @@ fn each_zone_gets_the_ports_first() {
     assert_eq!(all.len(), 4 + 2 * 2 + 1);
 }
 
+/// F-2: random ports have the same rule as the port, and none without it.
+#[test]
+fn random_ports_have_leases_of_their_own() {
+    let mut wish = wish();
+    wish.random = BTreeSet::from([50_001]);
+    let all = leases(&wish, &zones());
+    let opens = |port| {
+        all.iter()
+            .filter(|lease| lease.opens() == Some(port))
+            .count()
+    };
+    assert_eq!((opens(40_001), opens(50_001)), (2, 2));
+    let rule = Lease::port("public", 50_001);
+    assert!(all.contains(&rule));
+    assert_eq!(
+        Lease::of_rule("public", &rule.rule(FIRST)),
+        Some((rule, FIRST))
+    );
+}
+
 #[test]
 fn the_inside_is_open_to_teredo_addresses_alone() {
     let inside = |side| {

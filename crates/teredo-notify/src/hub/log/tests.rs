@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::{Cursor, DEPTH, Log};
 use crate::types::PortChanges;
-use crate::{Kind, Notification, Snapshot};
+use crate::{Kind, Notification, RandomPorts, Snapshot};
 
 fn drain(log: &Log, cursor: &mut Cursor) -> Vec<Notification> {
     std::iter::from_fn(|| log.advance(cursor)).collect()
@@ -108,13 +108,14 @@ fn a_detour_that_was_missed_still_ends_with_the_last_state() {
 #[derive(Debug, Clone)]
 enum Step {
     Publish(u16),
+    PublishRandom(u16),
     Deliver,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Few ports, so that the same one often comes back.
     prop::collection::vec(
-        prop_oneof![3 => (0..4_u16).prop_map(Step::Publish), 1 => Just(Step::Deliver)],
+        prop_oneof![3 => (0..4_u16).prop_map(Step::Publish), 1 => (0..3_u16).prop_map(Step::PublishRandom), 1 => Just(Step::Deliver)],
         0..200,
     )
 }
@@ -126,15 +127,30 @@ proptest! {
         before in prop::collection::vec(0..4_u16, 0..20),
         steps in steps(),
         initial: bool,
+        follows_random: bool,
     ) {
         let mut log = Log::new();
         for port in before {
             log.push(port);
         }
         let base = log.current();
-        let mut cursor = log.cursor(initial);
+        let mut cursor = match follows_random {
+            true => log.random_cursor(initial),
+            false => log.cursor(initial),
+        };
+        let mut heard_random = follows_random.then(|| log.random());
         let mut history = vec![base];
-        let mut heard = Vec::new();
+        let mut heard: Vec<Notification> = Vec::new();
+        // A state that is known already is news of the random ports, and only if they are.
+        let mut hear = |log: &Log, news: Notification| {
+            let known = heard.last().map_or(base.sequence, |last| last.state.sequence);
+            let has_random_news = follows_random && heard_random.replace(log.random()) != Some(log.random());
+            if news.state.sequence == known && news.kind != Kind::Initial {
+                assert!(has_random_news && news.kind == Kind::Change, "the same twice");
+            } else {
+                heard.push(news);
+            }
+        };
         let mut lag: usize = 0;
         let mut overflown = false;
         for step in steps {
@@ -147,17 +163,26 @@ proptest! {
                         overflown |= lag > DEPTH;
                     }
                 }
+                Step::PublishRandom(port) => {
+                    let mut ports = RandomPorts::default();
+                    ports.insert(port);
+                    let before = log.random();
+                    prop_assert_eq!(log.set_random(ports), before.ports != ports);
+                    prop_assert_eq!(log.random().sequence - before.sequence, u64::from(before.ports != ports));
+                }
                 Step::Deliver => {
                     prop_assert_eq!(log.has_news(&cursor), log.advance(&mut cursor.clone()).is_some());
-                    let notification = log.advance(&mut cursor);
-                    heard.extend(notification);
-                    if let Some(notification) = notification {
+                    if let Some(notification) = log.advance(&mut cursor) {
                         lag = (log.current().sequence - notification.state.sequence) as usize;
+                        hear(&log, notification);
                     }
                 }
             }
         }
-        heard.extend(drain(&log, &mut cursor));
+        for notification in drain(&log, &mut cursor) {
+            hear(&log, notification);
+        }
+        prop_assert_eq!(heard_random, follows_random.then(|| log.random()), "the last random ports were not delivered");
         prop_assert!(!log.has_news(&cursor));
 
         if initial {

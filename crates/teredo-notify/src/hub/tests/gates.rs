@@ -204,6 +204,7 @@ fn a_report_with_trouble_withdraws_the_confirmation() {
     let status = || hub.gates().remove(0);
     let report = |trouble: Option<&str>, valid| GateReport {
         backend: None,
+        random_trouble: None,
         trouble: trouble.map(str::to_owned),
         protects: vec!["teredo".to_owned()],
         valid,

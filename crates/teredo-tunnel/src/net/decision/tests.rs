@@ -46,9 +46,11 @@ fn a_rule_and_its_table_are_named() {
         (None, Some(100), 51_820)
     );
     assert_eq!((told.kind, told.metric), ("unreachable", 1024));
+    assert_eq!(told.selector, "not fwmark 0xca6c table 51820");
     // Without that rule, the source chooses the table.
     let told = follow(&rules[1..], &routes, NATIVE, Some(OWN)).unwrap();
     assert_eq!((told.link, told.rule), (Some(7), Some(3544)));
+    assert_eq!(told.selector, format!("from {OWN}/128 table 3544"));
     let told = follow(&rules[1..], &routes, NATIVE, None).unwrap();
     assert_eq!(
         (told.link, told.rule, told.is_usual()),
@@ -77,9 +79,33 @@ fn the_longest_prefix_wins_and_then_the_least_metric() {
     assert_eq!(follow(&[short], &routes, NATIVE, None), None);
 }
 
-/// The loopback address is known everywhere.
+/// The kernel names the table; of the rules that lead there, the one counts that takes this route.
+#[test]
+fn the_rule_of_a_route_that_was_found_is_named() {
+    let short = rule(100, MAIN, [RuleAttribute::SuppressPrefixLen(0)]);
+    let rules = [short, rule(200, 7, []), rule(32_766, MAIN, [])];
+    let found = |length| Decision {
+        link: Some(2),
+        table: MAIN,
+        destination: Some((Ipv6Addr::UNSPECIFIED.into(), length)),
+        ..Decision::default()
+    };
+    for (length, priority) in [(32, 100), (0, 32_766)] {
+        let told = with_rule(found(length), &rules, NATIVE, None);
+        assert_eq!(told.rule, Some(priority));
+        assert_eq!(told.selector, "table 254");
+    }
+}
+
+/// The loopback address is known everywhere, and no table is read for it.
 #[test]
 fn the_kernel_is_asked() {
-    let told = decide(Ipv4Addr::LOCALHOST.into(), None).unwrap();
+    let decisions = Decisions::open().unwrap();
+    let told = decisions.decide(Ipv4Addr::LOCALHOST.into(), None).unwrap();
+    assert_eq!((told.link, told.table), (Some(1), LOCAL));
+    assert_eq!((told.rule, told.kind), (Some(0), "local"));
+    let own = Some(Ipv4Addr::LOCALHOST.into());
+    let told = decisions.decide(Ipv4Addr::LOCALHOST.into(), own).unwrap();
     assert_eq!(told.link, Some(1));
+    assert!(decisions.routes.iter().all(|routes| routes.get().is_none()));
 }

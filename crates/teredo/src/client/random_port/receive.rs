@@ -94,6 +94,7 @@ impl Client {
         if embedded {
             return Ok(self.accept_verified(now, slot, path, &datagram));
         }
+        self.ask_again(now, Some(slot));
         Err(DropReason::MappingMismatch)
     }
 }

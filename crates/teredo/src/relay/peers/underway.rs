@@ -175,7 +175,9 @@ impl Underway {
     /// A packet came from the peer; if it is a bubble, `bubble_to` is its destination. Returns `None` if the peer is not
     /// under way or the packet is no answer.
     ///
-    /// Any packet is an answer (RFC 4380 §5.4.1), except from strangers, whose packets may be forged.
+    /// Any packet is an answer (RFC 4380 §5.4.1), except from strangers, whose packets may be forged. But a client behind a
+    /// symmetric NAT is not where such a packet seems to come from. So the question remains until a bubble has its token:
+    /// otherwise a forged packet in time would keep that client from being found.
     pub(in crate::relay) fn answered(
         &mut self,
         key: Key,
@@ -192,8 +194,14 @@ impl Underway {
         if cause == Cause::Provoked && !proves_path {
             return None;
         }
+        let waiting = if proves_path {
+            self.remove(slot)
+        } else {
+            self.free_shares(slot);
+            self.slots.take_queue(slot)
+        };
         Some(Answered {
-            waiting: self.remove(slot),
+            waiting,
             cause,
             ask,
             bubbles,

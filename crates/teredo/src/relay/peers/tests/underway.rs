@@ -88,6 +88,26 @@ fn a_stranger_provokes_one_bubble() {
     assert_eq!(peers.due(at(5000)), Some(Due::Repeat(key(1), ASK, 1)));
 }
 
+/// R4380-5.4.2-03, R4380-5.4.1-05: any packet releases what waits, and only an answer with the token ends the question: a
+/// packet may be forged.
+#[test]
+fn only_the_token_ends_the_question() {
+    let mut peers = underway(10);
+    peers.begin(at(0), key(1), ASK, Cause::Native);
+    assert!(peers.enqueue(key(1), sender(0), &[7; 40]));
+    assert_eq!(
+        answered(&mut peers, key(1), None),
+        Some([vec![7; 40]].into())
+    );
+    assert!(peers.contains(key(1)) && peers.shares_are_empty());
+    assert_eq!(peers.due(at(2000)), Some(Due::Repeat(key(1), ASK, 1)));
+    assert_eq!(
+        answered(&mut peers, key(1), Some(TOKEN)),
+        Some(VecDeque::new())
+    );
+    assert!(!peers.contains(key(1)));
+}
+
 /// The bubbles that were sent are counted, not those that were due.
 #[test]
 fn bubbles_are_counted() {
@@ -126,7 +146,7 @@ fn queues_are_bounded() {
     assert!(!peers.contains(key(1)));
     assert_eq!(peers.queued_bytes(), 7000);
     assert_eq!(
-        answered(&mut peers, key(2), None),
+        answered(&mut peers, key(2), Some(TOKEN)),
         Some([vec![4; 1500]].into())
     );
     assert!(
@@ -271,7 +291,12 @@ proptest! {
                     let index = model
                         .iter()
                         .position(|peer| peer.number == number && (peer.native || bubble));
-                    let queue = index.map(|index| model.remove(index).packets());
+                    let queue = index.map(|index| if bubble {
+                        model.remove(index).packets()
+                    } else {
+                        let queue = std::mem::take(&mut model[index].queue).into_iter();
+                        queue.map(|(_, packet)| packet).collect()
+                    });
                     let waiting = answered(&mut peers, key(number), bubble.then_some(TOKEN));
                     prop_assert_eq!(waiting, queue);
                 }

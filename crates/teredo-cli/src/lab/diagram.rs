@@ -1,0 +1,161 @@
+//! `--diagram`: the lab draws the exchange that it has captured on both sides of the NATs.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use teredo_lab::{Capture, Discards, Home, HomeNat, Host, Internet};
+use teredo_trace::{Ladder, Limits, Observation, Tracer};
+
+use super::journey::{Place, Sighting, journeys};
+use crate::failure::{Exit, Failure};
+
+/// Captures all nodes of the lab, until it draws.
+pub(super) struct Recorder {
+    path: PathBuf,
+    watched: Vec<Watched>,
+}
+
+/// A node, with the captures on both sides of its NAT.
+struct Watched {
+    name: String,
+    own: Vec<Ipv4Addr>,
+    public: Vec<Ipv4Addr>,
+    /// The NAT in words; `None` if there is none.
+    nat: Option<String>,
+    inside: Capture,
+    /// Without a NAT, the inside serves for both.
+    outside: Option<Capture>,
+    discards: Discards,
+}
+
+impl Recorder {
+    /// A recorder that will draw into this file.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            watched: Vec::new(),
+        }
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts to capture.
+    pub(super) fn watch(
+        &mut self,
+        internet: &Internet,
+        server: &Host,
+        homes: [(&Home, &Host); 2],
+    ) -> anyhow::Result<()> {
+        let start = |host: &Host| {
+            Capture::start(host.namespace(), host.interface())
+                .with_context(|| format!("cannot capture on {}", host.name()))
+        };
+        for (home, host) in homes {
+            let uplink = format!("to-{}", home.name());
+            let outside = Capture::start(internet.core(), &uplink);
+            let own = addresses(host);
+            let publics = home.publics();
+            self.watched.push(Watched {
+                name: host.name().to_owned(),
+                nat: (own != publics).then(|| title(home.nat())),
+                own,
+                public: publics,
+                inside: start(host)?,
+                outside: Some(outside.context("cannot capture on the core")?),
+                discards: home.discards(),
+            });
+        }
+        self.watched.push(Watched {
+            name: server.name().to_owned(),
+            own: addresses(server),
+            public: addresses(server),
+            nat: None,
+            inside: start(server)?,
+            outside: None,
+            discards: Discards::default(),
+        });
+        Ok(())
+    }
+
+    /// Draws what was captured so far.
+    pub(super) fn draw(&self) -> Result<(), Failure> {
+        fs::write(&self.path, self.picture()).map_err(|error| {
+            let what = format!("cannot write {}", self.path.display());
+            Failure::new(Exit::Failed, what).because(error)
+        })
+    }
+
+    fn picture(&self) -> String {
+        let places: Vec<Place> = self.watched.iter().map(Watched::place).collect();
+        let mut tracer = Tracer::new(Limits::default());
+        for watched in &self.watched {
+            for (nat, public) in watched.nat.iter().cycle().zip(&watched.public) {
+                tracer.name_nat(*public, nat);
+            }
+        }
+        for (number, journey) in (1..).zip(journeys(&places)) {
+            let start = journey.start;
+            let name = |end: SocketAddrV4| {
+                let node = self.watched.iter().find(|node| node.own.contains(end.ip()));
+                node.map(|node| node.name.clone())
+            };
+            if let Some(name) = name(start.from) {
+                tracer.name(start.from, name);
+            }
+            let since = start.time.duration_since(SystemTime::UNIX_EPOCH);
+            tracer.observe(&Observation {
+                frame: number,
+                time: since.unwrap_or(Duration::ZERO),
+                source: start.from,
+                destination: start.to,
+                public_source: journey.public_source,
+                inner_destination: journey.inner_destination,
+                ttl: start.ttl,
+                payload: &start.payload,
+                cut: false,
+                fate: journey.fate,
+            });
+        }
+        Ladder::new(&tracer.finish()).svg()
+    }
+}
+
+impl Watched {
+    fn place(&self) -> Place {
+        let seen = |capture: &Capture| -> Vec<Sighting> {
+            let frames = capture.frames();
+            frames.iter().flat_map(Sighting::all).collect()
+        };
+        let inside = seen(&self.inside);
+        Place {
+            own: self.own.clone(),
+            public: self.public.clone(),
+            outside: self.outside.as_ref().map_or_else(|| inside.clone(), seen),
+            inside,
+            discards: self.discards.list(),
+        }
+    }
+}
+
+/// The NAT in a few words.
+fn title(nat: HomeNat) -> String {
+    match nat {
+        HomeNat::Kind(kind) => format!("{kind} NAT"),
+        HomeNat::Properties(behaviour) => behaviour.words().to_owned(),
+    }
+}
+
+fn addresses(host: &Host) -> Vec<Ipv4Addr> {
+    let all = host.addresses().into_iter();
+    all.filter_map(|ip| match ip {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
+    })
+    .collect()
+}

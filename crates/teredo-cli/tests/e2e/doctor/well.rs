@@ -1,0 +1,76 @@
+//! More hosts that are well: servers behind each firewall, and clients with several ways out.
+
+use super::*;
+use crate::firewalld::Firewalld;
+use crate::ufw::Ufw;
+
+/// What a server needs, in the words of `program`, for the interface that it is reached by.
+fn iptables(patient: &Patient, program: &str, last: &str) {
+    for rule in [
+        "-A INPUT -i lo -j ACCEPT",
+        "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-A INPUT -i eth0 -p udp --dport 3544 -j ACCEPT",
+        last,
+    ] {
+        let output = run(&patient.host, Command::new(program).args(rule.split(' ')));
+        assert!(output.status.success(), "{program} {rule}: {output:?}");
+    }
+}
+
+/// A server that lets its port in has no trouble, whichever firewall does it, and by which interface.
+#[test]
+fn servers_behind_each_firewall_are_well() {
+    let world = World::new(NatKind::None, NatKind::None);
+    let addresses = [80, 81].map(|last| Ipv4Addr::new(192, 0, 2, last));
+    let native = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1);
+    let host = world
+        .internet
+        .native_host("second", &addresses, native)
+        .unwrap();
+    let settings = "[server]\naddress = \"192.0.2.80\"\n";
+    let patient = Patient::new(&world, host, settings);
+    let server = patient.start("server", &["server"]);
+    server.wait_for_line("serving", SECOND * 5).unwrap();
+    nft(
+        &patient.host,
+        "table inet filter { chain input { type filter hook input priority filter; policy drop; iifname lo accept; \
+         ct state established,related accept; meta l4proto ipv6-icmp accept; iifname eth0 udp dport 3544 accept; }; }",
+    );
+    patient.ask().are_well();
+    nft(&patient.host, "flush ruleset");
+    iptables(&patient, "iptables-legacy", "-P INPUT DROP");
+    patient.ask().are_well();
+    for rule in ["-P INPUT ACCEPT", "-F INPUT"] {
+        let mut command = Command::new("iptables-legacy");
+        run(&patient.host, command.args(rule.split(' ')));
+    }
+    {
+        let firewalld = Firewalld::start(&world, &patient.host);
+        firewalld.tell(&["--add-port=3544/udp"]);
+        patient.ask().are_well();
+    }
+    nft(&patient.host, "flush ruleset");
+    let ufw = Ufw::enable(&world, &patient.host);
+    ufw.type_in("ufw allow 3544/udp");
+    patient.ask().are_well();
+}
+
+/// The rules of wg-quick(8) with `AllowedIPs = 0.0.0.0/0`, and a second link that is used if the first one is gone.
+#[test]
+fn a_client_with_a_vpn_and_two_links_is_well() {
+    let (_world, _server, patient) = with_server();
+    let _agent = patient.agent(&[]);
+    patient.type_in(
+        "router=$(ip -4 route show default | cut -d' ' -f3)\n\
+         ip link add eth1 type veth peer name far1\n\
+         ip link set far1 up\nip link set eth1 up\n\
+         ip address add 10.77.0.2/24 dev eth1\n\
+         ip route add default via 10.77.0.1 dev eth1 metric 700\n\
+         ip route add default via $router dev eth0 table 51820\n\
+         ip rule add not fwmark 0xca6c table 51820 priority 32764\n\
+         ip rule add table main suppress_prefixlength 0 priority 32763",
+    );
+    let client = patient.client(&[]);
+    client.qualified();
+    patient.ask_until("firewall.agent", "ok").are_well();
+}

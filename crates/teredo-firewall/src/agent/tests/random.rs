@@ -1,0 +1,153 @@
+//! Random ports at the real service, in the real kernel.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use teredo_notify::RandomPorts;
+use teredo_notify::hub::{Admission, Hub};
+use teredo_notify::service::{Config, EventBus, ReadOnly, Service};
+use teredo_notify::watcher::GatingSubscriber;
+
+use super::*;
+
+/// A client's hub and service, and an agent that follows it.
+struct Followed {
+    hub: Hub,
+    service: JoinHandle<()>,
+    agent: JoinHandle<Result<(), AgentError>>,
+    set: &'static str,
+    _folder: TempDir,
+}
+
+impl Followed {
+    /// With the service port 4500 in the firewall.
+    async fn start(config: AgentConfig) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = Config::new(folder.path().join("teredo.sock"));
+        let hub = Hub::new();
+        let events = EventBus::new(hub.clone());
+        let service = Service::bind(&socket, hub.clone(), events, Arc::new(ReadOnly::default()));
+        let gate = GatingSubscriber::new(&socket.path).with_random_ports();
+        let set = set_of(&config);
+        let agent = Agent::new(config).expect("the agent starts");
+        let this = Self {
+            service: tokio::spawn(service.expect("the service listens").run(pending())),
+            agent: tokio::spawn(agent.run(gate, pending::<()>())),
+            hub,
+            set,
+            _folder: folder,
+        };
+        eventually("the agent gates", LIMIT, || this.hub.gates().len() == 1).await;
+        let sequence = this.hub.publish(4500);
+        let settled = timeout(LIMIT, this.hub.settled(sequence)).await;
+        settled.expect("the agent confirms");
+        this
+    }
+
+    fn announce(&self, ports: &[u16]) -> u64 {
+        let mut set = RandomPorts::default();
+        assert!(ports.iter().all(|port| set.insert(*port)));
+        self.hub.publish_random(set)
+    }
+
+    /// Announces random ports, and waits for the firewall's answer.
+    async fn ask(&self, ports: &[u16]) -> Admission {
+        let sequence = self.announce(ports);
+        eventually("the firewall answers", LIMIT, || {
+            self.hub.admission(sequence) != Admission::Pending
+        })
+        .await;
+        self.hub.admission(sequence)
+    }
+
+    async fn has(&self, ports: &[u64]) {
+        let open = || {
+            let mut open = nft::ports(self.set);
+            open.sort_unstable();
+            open
+        };
+        eventually("the ports are open", LIMIT, || open() == ports).await;
+    }
+
+    async fn stop(self) {
+        self.service.abort();
+        self.agent.abort();
+        assert!(self.agent.await.is_err_and(|error| error.is_cancelled()));
+    }
+}
+
+/// F-2, N-16: in both modes random ports are leases like the port, confirmed when the kernel has them; they close when
+/// they are closed, with the port, and with the client.
+#[test]
+fn random_ports_are_leases_like_the_port() {
+    for config in [AgentConfig::default(), with_set()] {
+        Namespace::new().run_async(move || async move {
+            nft::run(DECLARATION);
+            let node = Followed::start(config).await;
+            for ports in [vec![5001], vec![5001, 5002], (5001..5033).collect()] {
+                assert_eq!(node.ask(&ports).await, Admission::Admitted);
+                let open = nft::ports(node.set);
+                let wanted = ports.iter().chain(&[4500]);
+                assert!(
+                    wanted
+                        .into_iter()
+                        .all(|port| open.contains(&u64::from(*port)))
+                );
+                assert_eq!(open.len(), ports.len() + 1);
+                let leased = |element: &serde_json::Value| element["elem"]["timeout"] == 15;
+                assert!(nft::elements(node.set).iter().all(leased));
+            }
+            node.announce(&[5002]);
+            node.has(&[4500, 5002]).await;
+            node.hub.publish(0);
+            node.has(&[]).await;
+            node.hub.publish(4501);
+            node.has(&[4501, 5002]).await;
+            // As if the client was killed.
+            node.service.abort();
+            node.has(&[]).await;
+            node.stop().await;
+        });
+    }
+}
+
+/// F-2: a set without room for random ports costs the client these, and not its port.
+#[test]
+fn random_ports_never_cost_the_port() {
+    Namespace::new().run_async(move || async move {
+        nft::run(
+            "table inet filter { set teredo_ports { type inet_service; flags timeout; size 2; }; }",
+        );
+        let node = Followed::start(with_set()).await;
+        assert_eq!(node.ask(&[5001, 5002]).await, Admission::Refused);
+        node.has(&[4500]).await;
+        let gate = node.hub.gates().remove(0);
+        assert!(gate.in_sync && gate.random_trouble.is_some(), "{gate:?}");
+        // The client closes them, and tries again later.
+        node.announce(&[]);
+        eventually("the refusal is over", LIMIT, || {
+            node.hub.gates()[0].random_trouble.is_none()
+        })
+        .await;
+        assert_eq!(node.ask(&[5002]).await, Admission::Admitted);
+        node.has(&[4500, 5002]).await;
+        node.stop().await;
+    });
+}
+
+/// N-16: as long as others drop what comes for the port, random ports are not confirmed either.
+#[test]
+fn random_ports_are_refused_while_others_drop() {
+    Namespace::new().run_async(move || async move {
+        nft::run(
+            "table inet strict { chain input { type filter hook input priority 0; policy drop; }; }",
+        );
+        let node = Followed::start(AgentConfig::default()).await;
+        eventually("the agent has trouble", LIMIT, || {
+            node.hub.gates()[0].trouble.is_some()
+        })
+        .await;
+        assert_eq!(node.ask(&[5001]).await, Admission::Refused);
+        node.stop().await;
+    });
+}

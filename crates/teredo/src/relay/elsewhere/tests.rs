@@ -1,0 +1,62 @@
+use super::*;
+use crate::wire::Flags;
+
+fn key(number: u32) -> Key {
+    Key::from(TeredoAddress {
+        server: Ipv4Addr::from_bits(number),
+        flags: Flags::from_bits(0),
+        mapped: "192.0.2.1:4096".parse().unwrap(),
+    })
+}
+
+fn mapping(last: u8, number: u32) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, last), number as u16)
+}
+
+/// R4380-7.3.5-01: one IPv4 address with many Teredo addresses fills its share, and the clients at others stay known.
+#[test]
+fn one_address_does_not_fill_the_table() {
+    let mut elsewhere = Elsewhere::new(SipKeys(1, 2));
+    let honest = key(0);
+    elsewhere.learn(honest, mapping(1, 1));
+    for number in 1..=2 * MOST as u32 {
+        elsewhere.learn(key(number), mapping(2, number));
+    }
+    assert_eq!(elsewhere.len(), 1 + MOST_AT_ONE);
+    assert_eq!(elsewhere.find(honest), Some(mapping(1, 1)));
+    let last = 2 * MOST as u32;
+    assert_eq!(elsewhere.find(key(last)), Some(mapping(2, last)));
+}
+
+/// The shares are those of the clients in the table, whatever they do.
+#[test]
+fn a_client_counts_once_and_where_it_is() {
+    let mut elsewhere = Elsewhere::new(SipKeys(1, 2));
+    for round in 0..3 {
+        for number in 0..10 {
+            elsewhere.learn(key(number), mapping(round, number));
+            elsewhere.learn(key(number), mapping(round, number + 1));
+        }
+        assert_eq!((elsewhere.len(), elsewhere.at.len()), (10, 1));
+        assert_eq!(elsewhere.at[mapping(round, 0).ip()].len(), 10);
+    }
+    elsewhere.forget(key(3));
+    elsewhere.retain(|at, _| at != key(4));
+    assert_eq!(elsewhere.find(key(3)), None);
+    assert_eq!(elsewhere.at[mapping(2, 0).ip()].len(), 8);
+    elsewhere.retain(|_, _| false);
+    assert_eq!((elsewhere.len(), elsewhere.at.len()), (0, 0));
+}
+
+/// R4380-5.2-06: many addresses fill it, and then the client that was heard least recently makes room.
+#[test]
+fn a_full_table_keeps_the_clients_in_use() {
+    let mut elsewhere = Elsewhere::new(SipKeys(1, 2));
+    for number in 0..=MOST as u32 {
+        elsewhere.learn(key(number), mapping((number % 250) as u8, number));
+        elsewhere.find(key(0));
+    }
+    assert_eq!(elsewhere.len(), MOST);
+    assert!(elsewhere.find(key(0)).is_some());
+    assert!(elsewhere.find(key(1)).is_none());
+}

@@ -1,0 +1,175 @@
+//! `docs/nat-delay.md`.
+
+use std::fmt::Write as _;
+
+use crate::event::Event;
+use crate::table::{Cell, DELAYS_MS, LOSSES, Table};
+
+const HEAD: &str = "\
+# How long it takes until two programs talk
+
+Written by `cargo xtask sim delay`; the tests compare it. The program's state machines run on the simulated internet of
+`dev/sim`. Every two sites are one delay apart, clients are behind port-restricted NATs, and the link of each NAT loses
+its share of the datagrams in each direction. A program asks once a second, as `ping` does, and the time ends with the
+first answer; that of a start ends when the client has an address. [nat-delay.json](nat-delay.json) has every cell.
+
+*The bound* is what the way of the datagrams permits, without losses. *RFC 4380* and *miredo* are models of their timers
+(`dev/delay/src/model.rs`), not the programs: they have none of a program's work, queues and mistakes, and so are rather
+too fast. All times are in milliseconds; – means more than a minute.
+
+![The delays, beside the bound and the models](nat-delay.svg)
+";
+
+const WAY: &str = "
+What stands in the way of the targets that are missed:
+
+- *Client to client* takes five delays, and the bound is three. The program keeps data until the peer's bubble has come
+  back, as RFC 4380 (§5.2.4) has it. Data sent again after the detour's delay would arrive as the peer's hole opens.
+- *Client to native host* takes seven delays, and the bound is four: the test of §5.2.9 comes first, and data waits.
+- *Native host to client*: the client tests the host (§5.2.9) before its answer leaves.
+- *Losses*: a lost bubble or test is repeated after 2 s (§5.2.6), and a lost solicitation after 4 s (§5.2.1), however
+  short the way is. miredo's pauses are 3 s and 4 s, so a tenth of its delay needs retransmission by the measured round
+  trip, and the program's own period of 1 s would have to be shorter, too.
+- *A cold start* with losses takes longer than miredo's: the program waits for the answers of both addresses of its server,
+  since only both reveal a symmetric NAT, and miredo asks one.
+- *A dead server* is given up after three solicitations 4 s apart (§5.2.5 leaves their number and pace open).
+- *The learned interval* needs a NAT that lets a bubble of the client's own service port in (§5.2.7). One that filters by
+  address and port does not, so the client keeps to 30 s there.
+";
+
+/// The document of a table.
+pub fn page(table: &Table) -> String {
+    let mut page = String::from(HEAD);
+    verdict(&mut page, table);
+    page.push_str(WAY);
+    for event in Event::ALL {
+        delays(&mut page, table, event);
+    }
+    recovery(&mut page, table);
+    keepalive(&mut page, table);
+    page
+}
+
+/// How many cells reach the targets.
+fn verdict(page: &mut String, table: &Table) {
+    page.push_str("\n## The targets\n\n");
+    page.push_str("| event | p50 without loss at most 1.05 times the bound | p99 at 5 % loss at most a tenth of miredo's |\n|---|---|---|\n");
+    for event in Event::ALL {
+        let cells = |loss: f64| {
+            let delays = DELAYS_MS.into_iter();
+            delays.filter_map(move |delay| table.cell(event, delay, loss))
+        };
+        let near = cells(0.0).filter(|cell| {
+            let time = cell.teredo.p50_ms;
+            time.is_some_and(|time| time <= cell.bound_ms * 1.05)
+        });
+        let fast =
+            cells(0.05).filter(|cell| share_of_miredo(cell).is_some_and(|share| share <= 0.1));
+        let _ = writeln!(
+            page,
+            "| {} | {} of {} delays | {} of {} delays |",
+            event.name(),
+            near.count(),
+            DELAYS_MS.len(),
+            fast.count(),
+            DELAYS_MS.len()
+        );
+    }
+}
+
+/// The program's p99 as a part of miredo's; one that does not succeed has no end.
+fn share_of_miredo(cell: &Cell) -> Option<f64> {
+    match (cell.teredo.p99_ms, cell.miredo.p99_ms) {
+        (Some(_), None) => Some(0.0),
+        (Some(ours), Some(theirs)) => Some(ours / theirs),
+        (None, _) => None,
+    }
+}
+
+fn delays(page: &mut String, table: &Table, event: Event) {
+    let _ = write!(page, "\n## {}\n\n", capitalised(event.name()));
+    page.push_str("| delay | bound | p50, no loss |");
+    for loss in &LOSSES[1..] {
+        let _ = write!(page, " p99, {} % |", loss * 100.0);
+    }
+    page.push_str(
+        " RFC 4380: p50, no loss | p99, 5 % | miredo: p50, no loss | p99, 5 % |\n|---|---|---|",
+    );
+    page.push_str(&"---|".repeat(LOSSES.len() - 1 + 4));
+    page.push('\n');
+    for delay in DELAYS_MS {
+        let cell = |loss| table.cell(event, delay, loss);
+        let (Some(none), Some(some)) = (cell(0.0), cell(0.05)) else {
+            continue;
+        };
+        let _ = write!(
+            page,
+            "| {delay} | {} | **{}** |",
+            shown(Some(none.bound_ms)),
+            shown(none.teredo.p50_ms)
+        );
+        for loss in &LOSSES[1..] {
+            let time = cell(*loss).and_then(|cell| cell.teredo.p99_ms);
+            let _ = write!(page, " {} |", shown(time));
+        }
+        for time in [
+            none.rfc4380.p50_ms,
+            some.rfc4380.p99_ms,
+            none.miredo.p50_ms,
+            some.miredo.p99_ms,
+        ] {
+            let _ = write!(page, " {} |", shown(time));
+        }
+        page.push('\n');
+    }
+}
+
+fn recovery(page: &mut String, table: &Table) {
+    page.push_str(
+        "\n## After a rebinding, and after the death of a server\n\n\
+         From the moment at which it can be noticed: a rebinding when the next solicitation leaves, a dead server when the\n\
+         answer to it is overdue. The target is two round trips and 50 ms.\n\n\
+         | after | delay | target | took | miredo |\n|---|---|---|---|---|\n",
+    );
+    for entry in &table.recovery {
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} | **{}** | {} |",
+            entry.after,
+            entry.delay_ms,
+            shown(Some(entry.target_ms)),
+            shown(Some(entry.took_ms)),
+            shown(entry.miredo_ms)
+        );
+    }
+}
+
+fn keepalive(page: &mut String, table: &Table) {
+    page.push_str(
+        "\n## The bytes of an idle client\n\n\
+         IPv4 packets that a client sends and receives in an hour, behind a NAT that keeps a mapping for 180 s and\n\
+         hairpins. The target is half of the fixed refresh. With a learned interval, the first hour has the search.\n\n\
+         | refresh | interval in force | bytes an hour | in the first hour |\n|---|---|---|---|\n",
+    );
+    for entry in &table.keepalive {
+        let _ = writeln!(
+            page,
+            "| {} | {} s | **{}** | {} |",
+            entry.interval, entry.seconds, entry.bytes, entry.first_hour_bytes
+        );
+    }
+}
+
+fn shown(time: Option<f64>) -> String {
+    match time {
+        None => String::from("–"),
+        Some(time) if time < 10.0 => format!("{time:.1}"),
+        Some(time) => format!("{time:.0}"),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}

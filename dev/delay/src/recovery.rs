@@ -1,0 +1,179 @@
+//! After a rebinding or the death of a server, and the bytes of an idle client.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use teredo::{ClientConfig, Instant};
+use teredo_sim::{CaptureMode, ClientId, Fate, HostId, NatBehaviour, World};
+
+use crate::place::{Place, SERVERS, address};
+
+/// How long a client is without service after it can notice why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// `rebinding`: the NAT has another address. `dead-server`: the server answers no more, and there is another.
+    pub after: String,
+    /// Between every two sites, in milliseconds.
+    pub delay_ms: u64,
+    /// Two round trips and 50 ms, in milliseconds.
+    pub target_ms: f64,
+    /// From the moment at which it can be noticed, in milliseconds: a rebinding when the next solicitation leaves, a dead
+    /// server when the answer to it is overdue.
+    pub took_ms: f64,
+    /// The same for the model of miredo; `None` if it does not recover.
+    pub miredo_ms: Option<f64>,
+}
+
+/// What an idle client sends and receives in an hour.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Keepalive {
+    /// How it chooses its refresh interval.
+    pub interval: String,
+    /// The interval in force at the end, in seconds.
+    pub seconds: u64,
+    /// Bytes of IPv4 packets in an hour, once it knows the interval.
+    pub bytes: u64,
+    /// And in the first hour.
+    pub first_hour_bytes: u64,
+}
+
+/// A client notices nothing before its next refresh.
+const PATIENCE: Duration = Duration::from_secs(120);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+impl Recovery {
+    /// After a rebinding.
+    pub(crate) fn from_rebinding(delay_ms: u64) -> Self {
+        let delay = Duration::from_millis(delay_ms);
+        let mut place = Place::new(1, delay, true);
+        let (client, nat, earlier) = place.settle(1);
+        place.world.renumber_nat(nat, [203, 0, 113, 99]);
+        let mut world = place.world;
+        let noticed = next_sent(&mut world, client);
+        let took = until_moved(&mut world, client, earlier) - noticed;
+        Self::new("rebinding", delay, took, Some(delay * 2))
+    }
+
+    /// After the death of a server.
+    pub(crate) fn from_dead_server(delay_ms: u64) -> Self {
+        let delay = Duration::from_millis(delay_ms);
+        let mut place = Place::new(1, delay, true);
+        let (client, _, earlier) = place.settle(1);
+        let mut world = place.world;
+        world.set_silent(SERVERS[0].primary, true);
+        world.set_silent(SERVERS[0].secondary, true);
+        let overdue = next_sent(&mut world, client) + delay * 2;
+        let took = until_moved(&mut world, client, earlier) - overdue;
+        // It has one server.
+        Self::new("dead-server", delay, took, None)
+    }
+
+    fn new(after: &str, delay: Duration, took: Duration, miredo: Option<Duration>) -> Self {
+        let ms = |time: Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
+        Self {
+            after: after.into(),
+            delay_ms: delay.as_millis() as u64,
+            target_ms: ms(delay * 4 + Duration::from_millis(50)),
+            took_ms: ms(took),
+            miredo_ms: miredo.map(ms),
+        }
+    }
+}
+
+/// When the client sends its next datagram.
+fn next_sent(world: &mut World, client: ClientId) -> Instant {
+    world.capture_mut().set_mode(CaptureMode::All);
+    world.capture_mut().clear();
+    let sent = world.run_until(PATIENCE, |world| {
+        world.capture().sent_by(client).next().is_some()
+    });
+    assert!(sent, "an idle client refreshes its mapping");
+    world.now()
+}
+
+/// When the client is in service with another address.
+fn until_moved(world: &mut World, client: ClientId, earlier: std::net::Ipv6Addr) -> Instant {
+    let moved = world.run_until(PATIENCE, |world| {
+        address(world, client).is_some_and(|address| address != earlier)
+    });
+    assert!(moved, "the client finds its way back");
+    world.now()
+}
+
+impl Keepalive {
+    /// The usual refresh, and the one with a learned interval, behind a NAT that keeps a mapping for three minutes and
+    /// hairpins; and the fixed refresh every 30 s, with the same datagrams.
+    pub(crate) fn all() -> Vec<Self> {
+        let [open, closed] = [NatBehaviour::cone(), NatBehaviour::port_restricted()];
+        let usual = Self::measure("75 to 100 % of 30 s, as RFC 4380 has it", open, false);
+        let learned = Self::measure("learned, behind a cone NAT (§5.2.7)", open, true);
+        let in_vain = Self::measure("learned, behind a port-restricted NAT", closed, true);
+        let exchange = usual.bytes as f64 * usual.exchange_seconds / HOUR.as_secs_f64();
+        let hourly = (exchange * 120.0).round() as u64;
+        let fixed = Self {
+            interval: "every 30 s, as miredo has it".into(),
+            seconds: 30,
+            bytes: hourly,
+            first_hour_bytes: hourly,
+        };
+        let measured = [usual, learned, in_vain].map(|measured| measured.keepalive);
+        std::iter::once(fixed).chain(measured).collect()
+    }
+
+    fn measure(interval: &str, nat: NatBehaviour, learns: bool) -> Measured {
+        let mut place = Place::new(1, Duration::from_millis(10), true);
+        let config = ClientConfig {
+            determine_refresh_interval: learns,
+            ..ClientConfig::default()
+        };
+        let nat = NatBehaviour {
+            hairpin: true,
+            lifetime: Duration::from_secs(180),
+            ..nat
+        };
+        let (client, _) = place.add_client(1, nat, config);
+        let mut world = place.world;
+        world.capture_mut().set_mode(CaptureMode::All);
+        world.start(client, &SERVERS[..1]);
+        world.run_for(HOUR);
+        let (first_hour_bytes, _) = traffic(&world, client);
+        // The search takes some hours.
+        world.run_for(HOUR * 5);
+        world.capture_mut().clear();
+        world.run_for(HOUR);
+        let (bytes, sent) = traffic(&world, client);
+        let status = world.client(client).client().status();
+        Measured {
+            bytes,
+            exchange_seconds: HOUR.as_secs_f64() / sent.max(1) as f64,
+            keepalive: Self {
+                interval: interval.into(),
+                seconds: status.refresh_interval.as_secs(),
+                bytes,
+                first_hour_bytes,
+            },
+        }
+    }
+}
+
+struct Measured {
+    bytes: u64,
+    /// Between two datagrams of the client.
+    exchange_seconds: f64,
+    keepalive: Keepalive,
+}
+
+/// The bytes that a client has sent and received, and the datagrams that it has sent.
+fn traffic(world: &World, client: ClientId) -> (u64, u64) {
+    const HEADERS: usize = 28;
+    let is_client = |host: HostId| host == HostId::from(client);
+    let (mut bytes, mut sent) = (0, 0);
+    for record in world.capture().iter() {
+        let arrived = matches!(record.fate, Fate::Delivered { host, .. } if is_client(host));
+        let left = is_client(record.sender);
+        sent += u64::from(left);
+        // A bubble through the NAT and back counts twice.
+        bytes += (u64::from(left) + u64::from(arrived)) * (HEADERS + record.payload().len()) as u64;
+    }
+    (bytes, sent)
+}
