@@ -202,6 +202,7 @@ impl Keeper {
         });
     }
 
+    /// The owner goes on without (R6081-5.3.3-03), and the router is asked ever more rarely.
     fn refuse(&mut self, now: Instant, refusal: Refusal) {
         let doubled = PAUSE * 2_u32.saturating_pow(self.refusals);
         self.refusals = self.refusals.saturating_add(1).min(16);

@@ -71,22 +71,7 @@ impl Upnp {
     /// R6081-5.3.3-02, R6081-5.3.3-04, R6081-5.6.3-01
     async fn map_at(&self, device: &Gateway<Tokio>, mapping: Mapping) -> Result<Mapping, Refusal> {
         let port = mapping.external.port();
-        let add = |lifetime| {
-            let local = SocketAddr::V4(mapping.local);
-            device.add_port(PortMappingProtocol::UDP, port, local, lifetime, DESCRIPTION)
-        };
-        let mut lifetime = Some(LIFETIME);
-        let mut added = self.bounded(add(LIFETIME)).await?;
-        if matches!(added, Err(AddPortError::OnlyPermanentLeasesSupported)) {
-            lifetime = None;
-            added = self.bounded(add(0)).await?;
-        }
-        added.map_err(|error| match error {
-            AddPortError::PortInUse => Refusal::Taken(port),
-            AddPortError::ActionNotAuthorized => refused("not authorized"),
-            AddPortError::RequestError(error) => unanswered(&error),
-            _ => refused("it does not support the request"),
-        })?;
+        let lifetime = self.add(device, mapping.local, port).await?;
         match self.owner(device, mapping.local, port).await? {
             Owner::This | Owner::Unknown => {}
             Owner::Another => return Err(Refusal::SomeoneElses(port)),
@@ -119,7 +104,34 @@ impl Upnp {
         judged
     }
 
-    /// Takes the mapping back, if the router's list shows that it is still this host's (R6081-5.3.5-01).
+    /// Adds a mapping, or the same one again; returns its lifetime.
+    async fn add(
+        &self,
+        device: &Gateway<Tokio>,
+        local: SocketAddrV4,
+        port: u16,
+    ) -> Result<Option<u32>, Refusal> {
+        let add = |lifetime| {
+            let local = SocketAddr::V4(local);
+            device.add_port(PortMappingProtocol::UDP, port, local, lifetime, DESCRIPTION)
+        };
+        let mut lifetime = Some(LIFETIME);
+        let mut added = self.bounded(add(LIFETIME)).await?;
+        if matches!(added, Err(AddPortError::OnlyPermanentLeasesSupported)) {
+            lifetime = None;
+            added = self.bounded(add(0)).await?;
+        }
+        added.map_err(|error| match error {
+            AddPortError::PortInUse => Refusal::Taken(port),
+            AddPortError::ActionNotAuthorized => refused("not authorized"),
+            AddPortError::RequestError(error) => unanswered(&error),
+            _ => refused("it does not support the request"),
+        })?;
+        Ok(lifetime)
+    }
+
+    /// Takes the mapping back (R6081-5.3.5-01), if it is still this host's: by the router's list, or since the router
+    /// gives it again.
     pub(crate) async fn unmap(&mut self, mapping: &Mapping) -> Result<(), Refusal> {
         let device = self.device(mapping.wanted()).await?;
         let port = mapping.external.port();
@@ -127,11 +139,8 @@ impl Upnp {
             Owner::This => {}
             Owner::Nobody => return Ok(()),
             Owner::Another => return Err(Refusal::SomeoneElses(port)),
-            // Without a list, the end of its lifetime is the only safe one.
-            Owner::Unknown if mapping.lifetime.is_some() => {
-                return Err(refused("it shows no list of mappings"));
-            }
-            Owner::Unknown => {}
+            // No router gives a host the port of another one.
+            Owner::Unknown => drop(self.add(&device, mapping.local, port).await?),
         }
         let removed = self
             .bounded(device.remove_port(PortMappingProtocol::UDP, port))

@@ -20,14 +20,32 @@ const RETURN: Duration = Duration::from_secs(600);
 /// How often the clients are counted.
 const CENSUS: Duration = Duration::from_secs(3_600);
 
-/// How often something happens to a client in a day, on average.
-const LEAVES: f64 = 2.0;
-const FORGETS: f64 = 0.5;
-const RENUMBERS: f64 = 0.5;
-const PEERS: f64 = 24.0;
-const NATIVES: f64 = 12.0;
-/// And to a server.
-const FAILS: f64 = 6.0;
+/// Something that happens at random.
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    /// A client stops.
+    Leave,
+    /// A NAT forgets its mappings.
+    Forget,
+    /// A NAT gets another address.
+    Renumber,
+    /// A program talks to another client.
+    Peer,
+    /// A program talks to a native host.
+    Native,
+    /// A server dies.
+    Fail,
+}
+
+/// How often it happens in a day, to each client or to each server, on average.
+const PER_DAY: [(Happening, f64); 6] = [
+    (Happening::Leave, 2.0),
+    (Happening::Forget, 0.5),
+    (Happening::Renumber, 0.5),
+    (Happening::Peer, 24.0),
+    (Happening::Native, 12.0),
+    (Happening::Fail, 6.0),
+];
 
 const DAY: f64 = 86_400.0;
 
@@ -73,13 +91,13 @@ pub(crate) struct Events {
     pub(crate) failed: u64,
 }
 
-/// The kinds of events that come at random, and the part of the next one that has come.
+/// The part of the next event of each kind that has come.
 #[derive(Debug)]
-pub(crate) struct Chances([f64; 6]);
+pub(crate) struct Chances([f64; PER_DAY.len()]);
 
 impl Chances {
     pub(crate) fn new(rng: &mut fastrand::Rng) -> Self {
-        Self([(); 6].map(|()| rng.f64()))
+        Self(PER_DAY.map(|_| rng.f64()))
     }
 }
 
@@ -114,42 +132,32 @@ impl Region {
     }
 
     fn pass_second(&mut self) {
-        let (clients, servers) = (self.clients.len(), self.servers.len());
-        if clients == 0 {
-            return;
-        }
-        let per_day =
-            [LEAVES, FORGETS, RENUMBERS, PEERS, NATIVES].map(|rate| rate * clients as f64);
-        let [leave, forget, renumber, peer, native] = per_day;
-        let rates = [
-            leave,
-            forget,
-            renumber,
-            peer,
-            native,
-            FAILS * servers as f64,
-        ];
-        for (kind, rate) in rates.into_iter().enumerate() {
-            let due = self.chances.0[kind] + rate / DAY;
+        for (kind, (happening, per_day)) in PER_DAY.into_iter().enumerate() {
+            let subjects = match happening {
+                Happening::Fail => self.servers.len(),
+                _ => self.clients.len(),
+            };
+            let due = self.chances.0[kind] + per_day * subjects as f64 / DAY;
             self.chances.0[kind] = due.fract();
             for _ in 0..due as usize {
-                let client = self.rng.usize(..clients);
-                match kind {
-                    0 => self.leave(client),
-                    1 => self.forget_mapping(client),
-                    2 => self.renumber(client),
-                    3 => self.invite(client),
-                    4 => {
-                        let region = self.rng.usize(..REGIONS);
-                        let host = self.rng.usize(..self.plan.relays());
-                        self.contact(client, Target::Native(Plan::native(region, host)));
-                    }
-                    _ => {
-                        let server = self.rng.usize(..servers);
-                        self.fail_server(server);
-                    }
-                }
+                let subject = self.rng.usize(..subjects);
+                self.happen(happening, subject);
             }
+        }
+    }
+
+    fn happen(&mut self, happening: Happening, subject: usize) {
+        match happening {
+            Happening::Leave => self.leave(subject),
+            Happening::Forget => self.forget_mapping(subject),
+            Happening::Renumber => self.renumber(subject),
+            Happening::Peer => self.invite(subject),
+            Happening::Native => {
+                let region = self.rng.usize(..REGIONS);
+                let host = self.rng.usize(..self.plan.relays());
+                self.contact(subject, Target::Native(Plan::native(region, host)));
+            }
+            Happening::Fail => self.fail_server(subject),
         }
     }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{IsTerminal as _, stderr};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
@@ -30,12 +30,9 @@ struct Arguments {
     /// Print JSON instead of the table.
     #[arg(long)]
     json: bool,
-    /// Also write the document of this run.
-    #[arg(long, value_name = "FILE")]
-    page: Option<PathBuf>,
-    /// The machine and the date, for the document.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    caption: String,
+    /// The folder for nat-million.json and nat-million.md, the document of this run.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 /// How often progress is shown.
@@ -93,12 +90,20 @@ fn main() -> Result<()> {
         report.steady_real_time = passed / since.elapsed().as_secs_f64();
     }
     report.memory_bytes = most_memory()?;
-    if let Some(path) = &arguments.page {
-        fs::write(path, page(&report, &arguments.caption))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+    let json = serde_json::to_string(&report)?;
+    if let Some(out) = &arguments.out {
+        fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        let page = page(&report, &machine_and_date()?);
+        for (name, text) in [
+            ("nat-million.json", format!("{json}\n")),
+            ("nat-million.md", page),
+        ] {
+            let path = out.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
     }
     if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
+        println!("{json}");
     } else {
         print!("{}", table(&report));
         for breach in &report.described {
@@ -108,6 +113,19 @@ fn main() -> Result<()> {
     let broken = report.breaches.total();
     ensure!(broken == 0, "{broken} breaches of invariants");
     Ok(())
+}
+
+/// The processors of this machine, and the day.
+fn machine_and_date() -> Result<String> {
+    let processors = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
+    let names = processors
+        .lines()
+        .filter_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let names: Vec<&str> = names.map(|(_, name)| name.trim()).collect();
+    let name = names.first().context("/proc/cpuinfo names no processor")?;
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let date = now.get(..10).unwrap_or_default();
+    Ok(format!("On {} processors ({name}), {date}.", names.len()))
 }
 
 /// The most memory that this process has had, in bytes (proc(5)).

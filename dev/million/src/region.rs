@@ -1,6 +1,7 @@
 //! A region: its world, and the passage of time in it.
 
 use std::cell::RefCell;
+use std::net::Ipv6Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -199,11 +200,10 @@ fn add_border(world: &mut World, departures: &Rc<RefCell<Departures>>) -> RawId 
             ),
             Arrival::Error(error) => (region_of(*error.source.ip()), Traveller::Error(*error)),
             Arrival::Native(packet) => {
-                let destination = packet[24..40]
-                    .try_into()
-                    .map(|bytes: [u8; 16]| bytes.into());
+                let bytes = packet.get(24..40).and_then(|bytes| bytes.try_into().ok());
+                let destination = bytes.map(|bytes: [u8; 16]| Ipv6Addr::from(bytes));
                 (
-                    destination.ok().and_then(region_of_native),
+                    destination.and_then(region_of_native),
                     Traveller::Native(packet.to_vec()),
                 )
             }

@@ -16,7 +16,8 @@ use teredo_sim::{ClientId, Datagram, HostId, Observer};
 use crate::plan::{Plan, region_of};
 use crate::report::Breaches;
 
-/// The least time between two bubbles to one peer through its server (RFC 4380 §5.2.6).
+/// The time in which a peer gets one bubble through its server (RFC 4380 §5.2.6), or two if the first one waited for a
+/// random port (RFC 6081 §5.5): the answer to the peer's next bubble does not wait.
 const BUBBLE_SPACING: Duration = Duration::from_secs(2);
 /// The most of them in [`BUBBLE_WINDOW`]: four that ask, and as many that answer the peer's.
 const BUBBLE_LIMIT: u8 = 8;
@@ -47,7 +48,9 @@ pub(crate) struct Watch {
 #[derive(Clone, Copy, Debug)]
 struct Bubbles {
     first: Instant,
+    /// The last one, and the one before.
     last: Instant,
+    earlier: Option<Instant>,
     count: u8,
 }
 
@@ -161,17 +164,20 @@ impl Watch {
         let fresh = Bubbles {
             first: now,
             last: now,
+            earlier: None,
             count: 1,
         };
         let Some(bubbles) = self.bubbles.get_mut(&(host, peer)) else {
             self.bubbles.insert((host, peer), fresh);
             return;
         };
-        let spaced = now - bubbles.last >= BUBBLE_SPACING;
+        let spaced = bubbles
+            .earlier
+            .is_none_or(|earlier| now - earlier >= BUBBLE_SPACING);
         if now - bubbles.first >= BUBBLE_WINDOW {
             *bubbles = fresh;
         } else {
-            bubbles.last = now;
+            bubbles.earlier = Some(std::mem::replace(&mut bubbles.last, now));
             bubbles.count = bubbles.count.saturating_add(1);
         }
         if !spaced || bubbles.count > BUBBLE_LIMIT {

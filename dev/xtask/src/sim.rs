@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command::{cargo, run as execute};
+use crate::command::{DIST, cargo, run as execute};
 use crate::tree;
 
 /// Run experiments on the simulated internet.
@@ -59,12 +59,9 @@ pub(crate) struct Million {
     /// Print JSON instead of the table.
     #[arg(long)]
     json: bool,
-    /// Also write the document of this run.
-    #[arg(long, value_name = "FILE")]
-    page: Option<PathBuf>,
-    /// The machine and the date, for the document.
-    #[arg(long, value_name = "TEXT")]
-    caption: Option<String>,
+    /// The folder for the document of the run and its JSON [default: docs, if the run is a whole one].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 pub(crate) fn run(experiment: &Experiment) -> Result<()> {
@@ -76,13 +73,12 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
 }
 
 fn million(options: &Million) -> Result<()> {
-    let mut command = experiment("teredo-million");
+    let mut command = experiment("teredo-million", DIST);
     let numbers = [
         ("--clients", options.clients.map(|n| n.to_string())),
         ("--hours", options.hours.map(|n| n.to_string())),
         ("--threads", options.threads.map(|n| n.to_string())),
         ("--seed", options.seed.map(|n| n.to_string())),
-        ("--caption", options.caption.clone()),
     ];
     for (name, value) in numbers {
         if let Some(value) = value {
@@ -92,9 +88,14 @@ fn million(options: &Million) -> Result<()> {
     if options.json {
         command.arg("--json");
     }
-    if let Some(page) = &options.page {
+    let is_whole = options.clients.is_none() && options.hours.is_none();
+    let out = match &options.out {
         // A relative path is the caller's, not the repository's.
-        command.arg("--page").arg(std::path::absolute(page)?);
+        Some(out) => Some(std::path::absolute(out)?),
+        None => is_whole.then(|| tree::root().join("docs")),
+    };
+    if let Some(out) = out {
+        command.arg("--out").arg(out);
     }
     execute(&mut command)
 }
@@ -119,7 +120,7 @@ fn documenting(package: &str, out: Option<&PathBuf>, seeds: Option<u64>) -> Resu
         Some(out) => std::path::absolute(out)?,
         None => tree::root().join("docs"),
     };
-    let mut command = experiment(package);
+    let mut command = experiment(package, "release");
     command.arg("--out").arg(out);
     if let Some(seeds) = seeds {
         command.args(["--seeds", &seeds.to_string()]);
@@ -127,8 +128,8 @@ fn documenting(package: &str, out: Option<&PathBuf>, seeds: Option<u64>) -> Resu
     Ok(command)
 }
 
-fn experiment(package: &str) -> Command {
-    let mut command = cargo(&["run", "--locked", "--release", "--quiet"]);
+fn experiment(package: &str, profile: &str) -> Command {
+    let mut command = cargo(&["run", "--locked", "--quiet", "--profile", profile]);
     command.args(["-p", package, "--"]);
     command
 }

@@ -70,6 +70,23 @@ fn a_mapping_of_pcp_is_taken_back_with_its_nonce() {
     next.end();
 }
 
+/// R6081-5.3.3-04: between the router's deed and its answer the process may be killed, so the mapping is written down
+/// before it is asked for, with all that taking it back needs.
+#[test]
+fn a_mapping_is_written_down_before_it_is_asked_for() {
+    let store = Store::default();
+    let file = store.clone();
+    let (router, _requests) = server(move |request| {
+        let written = file.0.lock().unwrap().expect("written down");
+        let nonce = written.nonce.expect("a nonce");
+        assert_eq!(nonce.map(u32::to_be_bytes).concat(), request[24..36]);
+        Some(mapped(request, 0))
+    });
+    let owner = Owner::start(store);
+    owner.want(router);
+    owner.mapping();
+}
+
 #[test]
 fn an_answer_with_another_nonce_is_no_answer() {
     let (router, _requests) = server(|request| {

@@ -125,6 +125,8 @@ pub(crate) enum Fault {
     Permanent,
     /// It has no external address.
     NoAddress,
+    /// It shows no list of its mappings.
+    NoList,
 }
 
 /// A router with UPnP.
@@ -308,6 +310,7 @@ fn act(body: &str, shared: &Mutex<Shared>) -> (u16, String) {
             Some(_) => succeeded(name, ""),
             None => failed(714),
         },
+        "GetGenericPortMappingEntry" if fault == Fault::NoList => failed(606),
         "GetGenericPortMappingEntry" => {
             let index = argument("NewPortMappingIndex").and_then(|index| index.parse().ok());
             let entry = shared.mappings.iter().nth(index.unwrap_or(usize::MAX));

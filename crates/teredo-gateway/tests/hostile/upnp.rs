@@ -75,6 +75,26 @@ fn the_mapping_of_another_host_is_never_deleted() {
     );
 }
 
+/// A router that shows no list still knows whose a port is.
+#[test]
+fn without_a_list_the_router_is_asked_for_the_port_again() {
+    for (owner_before, left) in [("127.0.0.1", 0), ("127.0.0.99", 1)] {
+        let igd = Igd::start(Fault::NoList);
+        igd.give_to(39_999, owner_before);
+        let wanted = Wanted {
+            gateway: igd.address,
+            local: std::net::SocketAddrV4::new(*LOCAL.ip(), 39_999),
+        };
+        let store = Store::default();
+        *store.0.lock().unwrap() = Some(Mapping::intended(wanted, Protocol::Upnp));
+        let owner = Owner::start(store);
+        owner.want(igd.address);
+        owner.mapping();
+        owner.end();
+        assert_eq!(igd.mappings().len(), left, "{owner_before}");
+    }
+}
+
 /// R6081-5.3.3-03
 #[test]
 fn a_port_that_belongs_to_another_host_is_neither_used_nor_deleted() {

@@ -331,6 +331,11 @@ impl Peer {
             BubbleCause::Answer => self.answered.count(now),
         }
     }
+
+    /// The indirect bubble of an event that is counted already leaves now: it waited for a random port.
+    pub(super) fn bubble_was_late(&mut self, now: Instant) {
+        self.last_bubble = Some(now);
+    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ use rand_core::Rng as _;
 
 use super::contact::HOP_LIMIT;
 use super::echo_test::EchoTest;
-use super::peers::Path;
+use super::peers::{CONTACT_TIMEOUT, Contact, Path};
 use super::{Client, Event, Nat, Phase};
 use crate::wire::{self, TeredoAddress, Trailer, Trailers};
 use crate::{DropReason, Instant};
@@ -433,6 +433,13 @@ impl Client {
             && let Some(teredo) = TeredoAddress::from_ipv6(self.peers.address(slot))
         {
             self.push_indirect_bubble(now, slot, teredo, own, external);
+            // It left late, and bubbles are two seconds apart (R4380-5.2.6-04).
+            self.peers.peer_mut(slot).bubble_was_late(now);
+            if let Some(contact) = self.peers.peer(slot).contact {
+                let due = now + CONTACT_TIMEOUT;
+                let later = Contact { due, ..contact };
+                self.peers.set_contact(slot, later, Some(teredo.mapped));
+            }
         }
     }
 }

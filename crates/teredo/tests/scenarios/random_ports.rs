@@ -627,3 +627,30 @@ fn a_lost_last_bubble_is_asked_for_again() {
     world.run_for(SECOND);
     assert_eq!(delivered(&world, a), [packet(&world, b, a, 9)]);
 }
+
+/// R6081-5.4.3-02: the first destination of a socket sees the port itself. If the solicitation to the primary address is
+/// lost at first, that is the secondary one.
+#[test]
+fn a_lost_solicitation_hides_no_port_preserving_nat() {
+    let behaviour = NatBehaviour::symmetric_preserving();
+    let mut world = world(1);
+    let mut lost = false;
+    let from = local(1);
+    world.interfere(move |datagram| {
+        let first = datagram.source == from && *datagram.destination.ip() == SERVER.primary;
+        first && !std::mem::replace(&mut lost, true)
+    });
+    let a = qualified_client(&mut world, 1, behaviour);
+    let b = qualified_client(&mut world, 2, behaviour);
+    assert_ne!(teredo(&world, a).mapped.port(), from.port());
+    let _ = submit(&mut world, a, b, 1);
+    world.run_for(SECOND);
+    assert_eq!(
+        solicitations(&world, a)
+            .iter()
+            .filter(|record| record.datagram.source != from)
+            .count(),
+        0
+    );
+    assert_eq!(delivered(&world, b), [packet(&world, a, b, 1)]);
+}
