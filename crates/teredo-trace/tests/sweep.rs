@@ -234,7 +234,8 @@ impl Capture {
 }
 
 /// The faults of a trace, against the truth.
-fn faults(trace: &Trace, works: bool, homes: [NatKind; 2]) -> Vec<String> {
+/// If `is_quiet`, no mapping changes: each client is one node.
+fn faults(trace: &Trace, works: bool, is_quiet: bool, homes: [NatKind; 2]) -> Vec<String> {
     let mut faults = Vec::new();
     for packet in &trace.packets {
         for finding in &packet.findings {
@@ -246,6 +247,11 @@ fn faults(trace: &Trace, works: bool, homes: [NatKind; 2]) -> Vec<String> {
     }
     for node in trace.nodes.iter().filter(|node| node.role == Role::Client) {
         faults.extend(wrong_kind(node, homes));
+    }
+    let clients = trace.nodes.iter().filter(|node| node.role == Role::Client);
+    let ends: Vec<_> = clients.map(|node| (node.local, node.mapped)).collect();
+    if ends.len() > 2 && is_quiet {
+        faults.push(format!("{} clients: {ends:?}", ends.len()));
     }
     if trace.not_teredo > 0 {
         faults.push(format!("{} datagrams are not Teredo", trace.not_teredo));
@@ -281,9 +287,11 @@ fn no_wrong_accusation_from_any_place() {
             }
             // Behind a NAT that forgot, something does stall.
             let works = pair.works() && !forgets;
+            // A NAT with several addresses has mappings that nothing in the datagrams connects.
+            let is_quiet = !forgets && ![left, right].contains(&"by address");
             for (place, capture) in pair.captures() {
                 let trace = trace_file(&capture.file(), Limits::default()).expect("a capture");
-                let found = faults(&trace, works, [left_kind, right_kind]);
+                let found = faults(&trace, works, is_quiet, [left_kind, right_kind]);
                 faulty.extend(
                     found
                         .into_iter()

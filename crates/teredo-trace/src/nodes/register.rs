@@ -285,36 +285,30 @@ impl Register {
     }
 
     fn know_teredo(&mut self, end: SocketAddrV4, address: Ipv6Addr, mapped: SocketAddrV4) {
-        let at = self.at(end);
-        let at = match self.teredo.get(&address) {
-            Some(&known) => match self.unite(known, at, Proof::Word) {
-                Some(one) => one,
-                // Another node has it.
+        let mut at = self.at(end);
+        let owner = self.teredo.get(&address).copied();
+        let outside = (mapped != end && !self.is_server(mapped)).then(|| self.at(mapped));
+        for other in [owner, outside].into_iter().flatten() {
+            match self.unite(other, at, Proof::Word) {
+                Some(one) => at = one,
+                // The address is another node's.
                 None => return,
-            },
-            None if self.teredo.len() < self.limit && at != BEYOND => {
-                self.teredo.insert(address, at);
-                at
             }
-            None => at,
-        };
+        }
+        if owner.is_none() && self.teredo.len() < self.limit && at != BEYOND {
+            self.teredo.insert(address, at);
+        }
+        let is_inside = outside.is_some() && !is_public(*end.ip());
         self.edit(at, |entry| {
             entry.is_client = true;
             entry.mapped = entry.mapped.or(Some(mapped));
+            if is_inside {
+                (entry.local, entry.mapped) = (Some(end), Some(mapped));
+            }
             if !entry.teredo.contains(&address) && entry.teredo.len() < KEPT {
                 entry.teredo.push(address);
             }
         });
-        if mapped == end || self.is_server(mapped) {
-            return;
-        }
-        if is_public(*end.ip()) {
-            // Another mapping of the same client.
-            let other = self.at(mapped);
-            self.unite(at, other, Proof::Word);
-        } else {
-            self.unite_mapping(end, mapped, Proof::Word);
-        }
     }
 
     /// A local end and its mapping are one node.

@@ -224,9 +224,29 @@ fn a_symmetric_nat_shows_outside_too() {
             .send(at, mapped, server, solicitation(Some(nonce), false))
             .send(at + 20, server, mapped, answer.bytes());
     }
-    let trace = exchange.trace();
-    assert_eq!(roles(&trace), ["client-1", "server-1"]);
+    // To a peer it sends from a third one.
+    let packet = data(teredo(MAPPED), teredo(PEER));
+    let trace = exchange
+        .send(100, "203.0.113.5:63000", PEER, packet)
+        .trace();
+    assert_eq!(roles(&trace), ["client-1", "server-1", "client-2"]);
+    assert_eq!(trace.packets[4].from_node, "client-1");
     assert_eq!(nat(&trace).kind, Some(NatKind::Symmetric));
+}
+
+/// Captured on both sides of the NAT, the outside first.
+#[test]
+fn the_inside_of_a_known_client_is_the_same_client() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let trace = Exchange::new()
+        .send(0, PEER, MAPPED, data(peer, own))
+        .send(1, PEER, LOCAL, data(peer, own))
+        .send(2, LOCAL, PEER, data(own, peer))
+        .send(3, MAPPED, PEER, data(own, peer))
+        .trace();
+    assert_eq!(roles(&trace), ["client-1", "client-2"]);
+    assert_eq!(trace.nodes[1].local, Some(end(LOCAL)));
+    assert_eq!(trace.nodes[1].mapped, Some(end(MAPPED)));
 }
 
 #[test]
