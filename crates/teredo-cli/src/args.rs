@@ -66,10 +66,11 @@ It needs no privilege and no service, and takes two seconds at most. Exit status
 
 const TRACE_NOTES: &str = "\
 It reads pcap and pcapng files of Ethernet, raw IP and Linux cooked captures, of any Teredo implementation. A datagram is \
-Teredo if it uses UDP port 3544, or if the Teredo addresses in it agree with the addresses around it; everything else is \
-counted. Findings have the numbers of the requirements in docs/conformance.md, such as R4380-5.2.2-02.
+Teredo if the addresses in it are Teredo's and agree with UDP port 3544 or with the addresses around it, or if it is between \
+nodes that such datagrams show; everything else is counted. Findings have the numbers of the requirements in docs/conformance.md, such as R4380-5.2.2-02.
 
-'tcpdump -i any -w FILE udp' captures what it needs, and 'tcpdump -U -w - udp | teredo trace -' reads it at once.";
+'tcpdump -i any -w FILE udp' captures what it needs, and 'tcpdump -U -w - udp | teredo trace -' reads it until \
+Ctrl-C.";
 
 const METRICS_NOTES: &str = "\
 A daemon serves the same to Prometheus if it has --metrics ADDR:PORT, or the key 'metrics'. The firewall agent has no \

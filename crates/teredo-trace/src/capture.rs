@@ -18,6 +18,8 @@ const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 const MOST_INTERFACES: usize = 4096;
 /// The resolution of time stamps in pcapng files that name none: microseconds.
 const TICKS_PER_SECOND: u128 = 1_000_000;
+/// The type of the packet blocks that enhanced ones replaced.
+const OBSOLETE_PACKET: u32 = 2;
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// Why a file cannot be read.
@@ -89,6 +91,8 @@ impl LinkType {
 pub struct Frame<'a> {
     /// Since 1970, UTC.
     pub time: Duration,
+    /// Whether the file has this time; otherwise it is that of the frame before.
+    pub has_time: bool,
     /// How it begins.
     pub link: LinkType,
     /// The bytes that were kept.
@@ -201,6 +205,7 @@ impl<'a> Frames<'a> {
         Some(Frame {
             // Fractions above a second occur in damaged files.
             time: Duration::from_secs(frame.ts_sec.into()) + unit * frame.ts_usec,
+            has_time: true,
             link: LinkType::from_number(header.network),
             bytes: frame.data,
             length: frame.origlen as usize,
@@ -245,14 +250,31 @@ impl<'a> Frames<'a> {
                         .and_then(|index| interfaces.get(index));
                     let ticks = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
                     self.time = interface.map_or(self.time, |interface| interface.time(ticks));
-                    let link = interface.map_or(LinkType::Other(u16::MAX), |found| found.link);
                     let kept = packet.packet_data().len();
                     return Some(Frame {
                         time: self.time,
-                        link,
+                        has_time: interface.is_some(),
+                        link: link_of(interface),
                         // Eight fields of four bytes stand before the data, with the length of the block.
                         bytes: within(before, start, 28, kept),
                         length: packet.origlen as usize,
+                    });
+                }
+                Block::Unknown(block) if block.block_type == OBSOLETE_PACKET => {
+                    let Some(packet) = ObsoletePacket::read(block.data, *big_endian) else {
+                        self.damage = Some(Damage::Malformed);
+                        self.rest = &[];
+                        return None;
+                    };
+                    let interface = interfaces.get(usize::from(packet.interface));
+                    self.time =
+                        interface.map_or(self.time, |interface| interface.time(packet.ticks));
+                    return Some(Frame {
+                        time: self.time,
+                        has_time: interface.is_some(),
+                        link: link_of(interface),
+                        bytes: within(before, start, 28, packet.kept),
+                        length: packet.length,
                     });
                 }
                 Block::SimplePacket(packet) => {
@@ -265,7 +287,8 @@ impl<'a> Frames<'a> {
                     let kept = packet.data.len().min(length).min(limit);
                     return Some(Frame {
                         time: self.time,
-                        link: interface.map_or(LinkType::Other(u16::MAX), |found| found.link),
+                        has_time: false,
+                        link: link_of(interface),
                         bytes: within(before, start, 12, kept),
                         length,
                     });
@@ -301,6 +324,46 @@ fn within(file: &[u8], behind: usize, offset: usize, length: usize) -> &[u8] {
     file.get(..block)
         .and_then(|block| block.get(offset..offset.saturating_add(length)))
         .unwrap_or_default()
+}
+
+fn link_of(interface: Option<&Interface>) -> LinkType {
+    interface.map_or(LinkType::Other(u16::MAX), |interface| interface.link)
+}
+
+/// The fields of an obsolete packet block (draft-ietf-opsawg-pcapng §B). Old programs wrote it, and the parser does not
+/// read it.
+struct ObsoletePacket {
+    interface: u16,
+    ticks: u64,
+    kept: usize,
+    length: usize,
+}
+
+impl ObsoletePacket {
+    fn read(body: &[u8], big_endian: bool) -> Option<Self> {
+        // Interface, drops, two halves of the time, both lengths.
+        let (fields, data) = body.split_first_chunk::<20>()?;
+        let word = |at: usize| {
+            let bytes = *fields.get(at..)?.first_chunk::<4>()?;
+            Some(if big_endian {
+                u32::from_be_bytes(bytes)
+            } else {
+                u32::from_le_bytes(bytes)
+            })
+        };
+        let bytes = *fields.first_chunk::<2>()?;
+        let kept = usize::try_from(word(12)?).ok()?;
+        Some(Self {
+            interface: if big_endian {
+                u16::from_be_bytes(bytes)
+            } else {
+                u16::from_le_bytes(bytes)
+            },
+            ticks: u64::from(word(4)?) << 32 | u64::from(word(8)?),
+            kept: (kept <= data.len()).then_some(kept)?,
+            length: usize::try_from(word(16)?).ok()?,
+        })
+    }
 }
 
 fn header_error<E>(error: nom::Err<E>) -> CaptureError {

@@ -3,7 +3,8 @@
 use std::net::{Ipv6Addr, SocketAddrV4};
 
 use teredo::wire::{
-    Datagram, Flags, Icmpv6, Ipv6Packet, ParseError, RouterAdvertisement, TeredoAddress, checksum,
+    Datagram, ECHO_REPLY, ECHO_REQUEST, Flags, Icmpv6, Ipv6Packet, ParseError,
+    ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION, RouterAdvertisement, TeredoAddress, checksum,
     is_obsolete_teredo, protocol,
 };
 
@@ -67,11 +68,6 @@ pub(crate) struct Echo {
     pub(crate) length: usize,
 }
 
-const ECHO_REQUEST: u8 = 128;
-const ECHO_REPLY: u8 = 129;
-const ROUTER_SOLICITATION: u8 = 133;
-const ROUTER_ADVERTISEMENT: u8 = 134;
-
 impl Contents {
     /// Reads a UDP payload. If it was `cut`, the end of it is made of zeros, and checksums prove nothing.
     ///
@@ -124,26 +120,31 @@ impl Message {
             };
         };
         let is_part = (layer.fragment).is_some_and(|part| part.more || part.offset != 0);
-        let kind = layer.payload.first().copied();
-        let parsed = match layer.protocol {
-            protocol::ICMPV6 if !is_part => Icmpv6::parse(packet),
-            other => {
-                let sums = matches!(other, protocol::TCP | protocol::UDP);
-                let sum = || checksum(packet.source(), packet.destination(), other, layer.payload);
-                return Self::Other {
-                    protocol: other,
-                    is_corrupt: sums && !cut && !is_part && sum() != 0,
-                };
-            }
+        let other = |is_corrupt| Self::Other {
+            protocol: layer.protocol,
+            is_corrupt,
         };
-        match (kind, parsed) {
-            (Some(ROUTER_SOLICITATION), parsed) => {
-                Self::Solicitation(parsed.err().filter(|_| !cut))
+        match layer.protocol {
+            // No checksum is right: the header says enough.
+            protocol::ICMPV6 if cut && !is_part => {
+                Self::cut_icmpv6(layer.payload).unwrap_or_else(|| other(false))
             }
+            protocol::ICMPV6 if !is_part => Self::icmpv6(packet, layer.payload),
+            protocol::TCP | protocol::UDP if !cut && !is_part => {
+                let (source, destination) = (packet.source(), packet.destination());
+                other(checksum(source, destination, layer.protocol, layer.payload) != 0)
+            }
+            _ => other(false),
+        }
+    }
+
+    fn icmpv6(packet: &Ipv6Packet<'_>, message: &[u8]) -> Self {
+        match (message.first(), Icmpv6::parse(packet)) {
+            (Some(&ROUTER_SOLICITATION), parsed) => Self::Solicitation(parsed.err()),
             (_, Ok(Icmpv6::RouterAdvertisement(advertisement))) => {
                 Self::Advertisement(Ok(Box::new(advertisement)))
             }
-            (Some(ROUTER_ADVERTISEMENT), Err(error)) => Self::Advertisement(Err(error)),
+            (Some(&ROUTER_ADVERTISEMENT), Err(error)) => Self::Advertisement(Err(error)),
             (
                 _,
                 Ok(Icmpv6::EchoRequest {
@@ -160,13 +161,24 @@ impl Message {
                     data,
                 }),
             ) => Self::EchoReply(Echo::new(identifier, sequence, data)),
-            // Cut short: the header of an echo message says enough.
-            (Some(ECHO_REQUEST), Err(_)) if cut => Self::EchoRequest(Echo::of_cut(layer.payload)),
-            (Some(ECHO_REPLY), Err(_)) if cut => Self::EchoReply(Echo::of_cut(layer.payload)),
             (_, parsed) => Self::Other {
                 protocol: protocol::ICMPV6,
-                is_corrupt: !cut && matches!(parsed, Err(ParseError::Checksum(_))),
+                is_corrupt: matches!(parsed, Err(ParseError::Checksum(_))),
             },
+        }
+    }
+
+    fn cut_icmpv6(message: &[u8]) -> Option<Self> {
+        match *message.first()? {
+            ROUTER_SOLICITATION => Some(Self::Solicitation(None)),
+            ROUTER_ADVERTISEMENT => Some(Self::Advertisement(Err(ParseError::Truncated {
+                what: "router advertisement",
+                needed: message.len() + 1,
+                available: message.len(),
+            }))),
+            ECHO_REQUEST => Some(Self::EchoRequest(Echo::of_cut(message))),
+            ECHO_REPLY => Some(Self::EchoReply(Echo::of_cut(message))),
+            _ => None,
         }
     }
 }
@@ -189,9 +201,9 @@ impl Echo {
         Self::new(word(4), word(6), message.get(8..).unwrap_or_default())
     }
 
-    /// Whether this is the reply to `request`.
+    /// Whether this is the reply to `request`: the data is the nonce (RFC 4380 §5.2.9).
     pub(crate) fn answers(&self, request: &Self) -> bool {
-        self == request
+        (&self.data, self.length) == (&request.data, request.length)
     }
 }
 

@@ -41,6 +41,14 @@ impl Rule {
             text: text.into(),
         }
     }
+
+    /// The rule may be broken in this way; the capture cannot tell.
+    pub(crate) fn doubtful(self, text: impl Into<String>) -> Finding {
+        Finding {
+            grade: Grade::Note,
+            ..self.broken(text)
+        }
+    }
 }
 
 /// Makes a constant for each rule, and a list of all.
@@ -76,7 +84,7 @@ rules! {
     // Advertisements.
     ADVERTISEMENT_FORM = Fail "R4380-5.2.1-06";
     NO_AUTHENTICATION = Fail "R4380-5.2.2-01";
-    NONCE_OF_NO_QUESTION = Fail "R4380-5.2.2-02";
+    NONCE_OF_NO_QUESTION = Warn "R4380-5.2.2-02";
     KEY_INVALID = Warn "R4380-5.2.2-06";
     PREFIX = Fail "R4380-5.3.2-02";
     SERVER_LINK_LOCAL = Note "R4380-5.3.2-03";
@@ -105,7 +113,7 @@ rules! {
     DISCOVERY_TRAILER = Warn "R6081-4.4-01";
     RANDOM_PORT_TRAILER = Warn "R6081-4.5-01";
     ALTERNATE_IN_DIRECT = Warn "R6081-4.3-02";
-    DISCARD_TRAILER = Fail "R6081-5.1.2-02";
+    DISCARD_TRAILER = Warn "R6081-5.1.2-02";
     STRAY_BYTES = Note "R6081-5.1.2-04";
     NONCE_ANSWERS_NOTHING = Fail "R6081-5.2.4.2-01";
     NONCE_BEFORE_QUESTION = Note "R6081-5.2.4.2-02";

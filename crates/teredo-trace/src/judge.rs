@@ -7,6 +7,7 @@ mod contact;
 mod form;
 mod ping;
 mod qualification;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -22,6 +23,10 @@ use contact::Contacts;
 use form::Forms;
 use ping::Pings;
 use qualification::Clients;
+pub(crate) use view::View;
+
+/// A copy of a datagram, captured on a second interface, comes within this time.
+const COPY: Duration = Duration::from_secs(1);
 
 /// A place where the exchange does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +36,26 @@ pub(crate) struct Halt {
     pub(crate) finding: Finding,
 }
 
+/// The results of the walk.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// The stalls, in the order of their packets.
+    pub(crate) halts: Vec<Halt>,
+    /// The evidence about the NAT of each client, by the number of its node.
+    pub(crate) evidence: BTreeMap<usize, Evidence>,
+    /// Why some of it cannot show, each as a sentence.
+    pub(crate) notes: Vec<String>,
+}
+
 /// The state of the walk.
 #[derive(Debug)]
 pub(crate) struct Judge<'a> {
     servers: &'a BTreeSet<Ipv4Addr>,
     nodes: &'a [Node],
     places: &'a BTreeMap<SocketAddrV4, usize>,
+    view: View,
+    /// The time of the first datagram.
+    start: Option<Duration>,
     forms: Forms,
     clients: Clients,
     contacts: Contacts,
@@ -49,12 +68,15 @@ impl<'a> Judge<'a> {
         servers: &'a BTreeSet<Ipv4Addr>,
         nodes: &'a [Node],
         places: &'a BTreeMap<SocketAddrV4, usize>,
+        view: View,
         limit: usize,
     ) -> Self {
         Self {
             servers,
             nodes,
             places,
+            view,
+            start: None,
             forms: Forms::new(limit),
             clients: Clients::new(limit),
             contacts: Contacts::new(limit),
@@ -75,7 +97,13 @@ impl<'a> Judge<'a> {
         };
         let from = self.places.get(&seen.source).copied();
         let to = self.places.get(&seen.near_destination()).copied();
+        let since_start = seen
+            .time
+            .saturating_sub(*self.start.get_or_insert(seen.time));
         self.forms.look(seen, contents, kind, &mut found);
+        if let Some(server) = to.and_then(|to| self.nodes.get(to)) {
+            form::server_of_peer(seen, contents, kind, server, &mut found);
+        }
         self.look_at_server(seen, contents, kind, to, &mut found);
         match &contents.message {
             Message::Solicitation(_) => {
@@ -85,12 +113,14 @@ impl<'a> Judge<'a> {
             Message::Advertisement(_) => {
                 self.clients.advertised(to, seen, contents, &mut found);
             }
-            Message::Bubble => self
-                .contacts
-                .bubble(packet, seen, contents, kind, &mut found),
+            Message::Bubble => {
+                let view = &self.view;
+                self.contacts
+                    .bubble(packet, seen, contents, kind, view, &mut found);
+            }
             Message::EchoRequest(echo) => self.pings.request(packet, seen, contents, echo, kind),
             Message::EchoReply(echo) => {
-                if let Some(reply) = self.pings.reply(contents, echo, &mut found) {
+                if let Some(reply) = self.pings.reply(contents, echo, since_start, &mut found) {
                     kind = reply;
                 }
             }
@@ -197,16 +227,17 @@ impl<'a> Judge<'a> {
         to: Option<usize>,
     ) {
         let far = seen.far_source();
-        if let (Some(from), Some(address)) = (from, embedded(contents.source))
-            && self.role(from) == Some(Role::Client)
-            && address.mapped.ip() == far.ip()
-            && address.mapped != far
-        {
-            self.clients
-                .evidence(from)
-                .seen_elsewhere(address.mapped, far);
-        }
         if let Some(from) = from {
+            if self.role(from) == Some(Role::Client) && is_public(*far.ip()) {
+                let evidence = self.clients.evidence(from);
+                evidence.has_mapping(seen.time, far);
+                if let Some(address) = embedded(contents.source)
+                    && address.mapped.ip() == far.ip()
+                    && address.mapped != far
+                {
+                    evidence.seen_elsewhere(address.mapped, far);
+                }
+            }
             self.clients.sends(from, seen.destination);
         }
         let comes_in = !is_public(*seen.near_destination().ip()) && is_public(*far.ip());
@@ -216,7 +247,7 @@ impl<'a> Judge<'a> {
             && !seen.was_dropped()
             && self.role(to) == Some(Role::Client)
         {
-            self.clients.hears(to, far);
+            self.clients.hears(to, far, kind == Kind::Bubble);
         }
     }
 
@@ -224,14 +255,25 @@ impl<'a> Judge<'a> {
         self.nodes.get(node).map(|node| node.role)
     }
 
-    /// The stalls, in the order of their packets, and the evidence about the NAT of each client. `end` is the time of the
-    /// last frame of the whole capture.
-    pub(crate) fn finish(mut self, end: Duration) -> (Vec<Halt>, BTreeMap<usize, Evidence>) {
+    /// The results. `end` is the time of the last frame of the whole capture.
+    pub(crate) fn finish(mut self, end: Duration) -> Verdict {
         let mut halts = self.clients.stalls(end);
-        halts.extend(self.contacts.stalls(end));
-        halts.extend(self.pings.stalls(end));
+        let (contacts, hidden_contacts) = self.contacts.stalls(end, &self.view);
+        let (pings, hidden_pings) = self.pings.stalls(end, &self.view);
+        halts.extend(contacts);
+        halts.extend(pings);
         halts.sort_by_key(|halt| halt.packet);
-        (halts, self.clients.into_evidence())
+        let mut notes = Vec::new();
+        if hidden_contacts + hidden_pings > 0 {
+            notes.push(String::from(
+                "of some exchanges only packets by way of the server were captured; direct answers cannot show here",
+            ));
+        }
+        Verdict {
+            halts,
+            evidence: self.clients.into_evidence(),
+            notes,
+        }
     }
 }
 

@@ -130,7 +130,8 @@ impl Ladder {
         let mut bytes = 0;
         let mut left_out = 0;
         for packet in &trace.packets {
-            if let Some((previous, _)) = last
+            if left_out == 0
+                && let Some((previous, _)) = last
                 && let Some(Row::Arrow(row)) = rows.last_mut()
                 && is_one_flow(previous, packet, row)
             {
@@ -141,16 +142,16 @@ impl Ladder {
                 last = Some((packet, packet.at_us));
                 continue;
             }
-            if rows.len() >= MOST_ROWS {
+            let pause = last.map(|(_, at_us)| packet.at_us.saturating_sub(at_us));
+            let pause = pause
+                .map(Duration::from_micros)
+                .filter(|pause| *pause >= GAP);
+            // Once one row was left out, all further ones are.
+            if left_out > 0 || rows.len() + usize::from(pause.is_some()) >= MOST_ROWS {
                 left_out += 1;
                 continue;
             }
-            if let Some((_, at_us)) = last {
-                let pause = Duration::from_micros(packet.at_us.saturating_sub(at_us));
-                if pause >= GAP {
-                    rows.push(Row::Gap(pause));
-                }
-            }
+            rows.extend(pause.map(Row::Gap));
             rows.push(Row::Arrow(columns.arrow(trace, packet)));
             bytes = packet.length;
             last = Some((packet, packet.at_us));
@@ -192,6 +193,16 @@ fn size(bytes: usize) -> String {
     } else {
         format!("{:.1} KiB", bytes as f64 / 1024.0)
     }
+}
+
+/// The first characters of a text, and a sign that there are more.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    short.push('…');
+    short
 }
 
 /// The name of a datagram, and its special features.

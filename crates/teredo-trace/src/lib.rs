@@ -34,6 +34,7 @@ mod ladder;
 mod nodes;
 mod observation;
 mod outer;
+mod questions;
 mod recognise;
 #[cfg(test)]
 mod sample;
@@ -46,7 +47,8 @@ pub use finding::{Finding, Grade};
 pub use kind::Kind;
 pub use ladder::{Arrow, Column, Crossing, Ladder, Row, Tone};
 
-pub use nodes::{Nat, NatKind, Node, Role};
+pub use nodes::{Mapping, Nat, NatKind, Node, Role};
 pub use observation::{Fate, Observation, Obstacle};
-pub use trace::{Limits, Packet, Stall, Trace, Tracer, trace_file};
+pub use outer::Layer;
+pub use trace::{Limits, Packet, Stall, Trace, Tracer, Unreadable, trace_file};
 pub use trailer::TrailerRecord;

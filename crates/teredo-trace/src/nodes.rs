@@ -7,9 +7,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use serde::Serialize;
 
-pub(crate) use nat::{Evidence, embedded_end};
-pub use nat::{Nat, NatKind};
-pub(crate) use register::Register;
+pub(crate) use nat::{Answer, Evidence, embedded_end};
+pub use nat::{Mapping, Nat, NatKind};
+pub(crate) use register::{OTHERS, Register};
 
 /// The part of a node in the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -44,7 +44,8 @@ impl Role {
 /// A node of the exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Node {
-    /// A name that is unique in the trace: role and number, such as `client-1`.
+    /// A name that is unique in the trace: role and number, such as `client-1`. `others` stands for all endpoints beyond
+    /// the limit; nothing is said about them.
     pub id: String,
     /// Its role.
     pub role: Role,

@@ -162,9 +162,9 @@ pub(crate) fn data(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
     out
 }
 
-struct Sent {
+pub(crate) struct Sent {
     /// In milliseconds.
-    at: u64,
+    pub(crate) at: u64,
     from: SocketAddrV4,
     to: SocketAddrV4,
     payload: Vec<u8>,
@@ -174,7 +174,7 @@ struct Sent {
 /// Datagrams in the order of their times.
 #[derive(Default)]
 pub(crate) struct Exchange {
-    sent: Vec<Sent>,
+    pub(crate) sent: Vec<Sent>,
     ttl: u8,
     end: u64,
 }

@@ -1,12 +1,12 @@
 //! A datagram of the trace, with its contents read.
 
-use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::hash::{DefaultHasher, Hasher as _};
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use teredo::wire::{PORT, ParseError};
+use teredo::wire::ParseError;
 
-use crate::contents::{Contents, Message, embedded};
+use crate::contents::Contents;
 use crate::observation::{Fate, Observation};
 
 /// A datagram that was meant as Teredo.
@@ -21,13 +21,22 @@ pub(crate) struct Seen {
     pub(crate) ttl: u8,
     /// The length of the UDP payload in bytes.
     pub(crate) length: usize,
+    /// A hash of the payload: copies on several interfaces have the same one.
+    pub(crate) digest: u64,
     pub(crate) cut: bool,
     pub(crate) fate: Option<Fate>,
     pub(crate) contents: Result<Contents, ParseError>,
 }
 
 impl Seen {
-    pub(crate) fn new(seen: &Observation<'_>, contents: Result<Contents, ParseError>) -> Self {
+    /// `length` is that of the UDP payload, of which a capture may not have all.
+    pub(crate) fn new(
+        seen: &Observation<'_>,
+        length: usize,
+        contents: Result<Contents, ParseError>,
+    ) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(seen.payload);
         Self {
             frame: seen.frame,
             time: seen.time,
@@ -36,7 +45,8 @@ impl Seen {
             public_source: seen.public_source,
             inner_destination: seen.inner_destination,
             ttl: seen.ttl,
-            length: seen.payload.len(),
+            length,
+            digest: hasher.finish(),
             cut: seen.cut,
             fate: seen.fate.clone(),
             contents,
@@ -59,34 +69,5 @@ impl Seen {
 
     pub(crate) const fn was_dropped(&self) -> bool {
         matches!(self.fate, Some(Fate::Dropped { .. }))
-    }
-
-    /// Adds the servers that this datagram shows: one that is asked, answers or passes on.
-    pub(crate) fn add_servers(&self, servers: &mut BTreeSet<Ipv4Addr>) {
-        let Ok(contents) = &self.contents else {
-            return;
-        };
-        let (from, to) = (self.source, self.destination);
-        let server_of = |inner| embedded(inner).map(|address| address.server);
-        let passes_on = contents.origin.is_some()
-            || server_of(contents.destination) == Some(*from.ip())
-                && !self.comes_from_mapping(contents);
-        let is_asked = match &contents.message {
-            Message::Solicitation(_) => true,
-            Message::EchoRequest(_) => server_of(contents.source) == Some(*to.ip()),
-            _ => false,
-        } || server_of(contents.destination) == Some(*to.ip());
-        let answers = matches!(contents.message, Message::Advertisement(_));
-        if from.port() == PORT && (answers || passes_on) {
-            servers.insert(*from.ip());
-        }
-        if to.port() == PORT && is_asked && !to.ip().is_multicast() {
-            servers.insert(*to.ip());
-        }
-    }
-
-    /// Whether the mapping in the inner source is the outer source: the sender speaks for itself.
-    fn comes_from_mapping(&self, contents: &Contents) -> bool {
-        embedded(contents.source).is_some_and(|address| address.mapped == self.far_source())
     }
 }

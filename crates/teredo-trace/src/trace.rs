@@ -10,12 +10,13 @@ use teredo::wire::protocol;
 use crate::capture::{CaptureError, Damage, Frames};
 use crate::contents::{Contents, Message, is_cone};
 use crate::finding::{Finding, Grade};
-use crate::judge::Judge;
+use crate::judge::{Judge, Verdict, View};
 use crate::kind::Kind;
-use crate::nodes::{Node, Register, Role};
+use crate::nodes::{Node, OTHERS, Register, Role};
 use crate::observation::{Fate, Observation};
-use crate::outer::{Outer, Udp};
-use crate::recognise::{Claim, was_meant_as_teredo};
+use crate::outer::{Layer, Outer, Udp};
+use crate::questions::Questions;
+use crate::recognise::{Claim, Known};
 use crate::seen::Seen;
 use crate::trailer::TrailerRecord;
 
@@ -23,13 +24,15 @@ use crate::trailer::TrailerRecord;
 const SCHEMA: &str = "teredo.trace/1";
 /// Year 10000, which RFC 3339 cannot write.
 const END_OF_TIME: Duration = Duration::from_secs(253_402_300_800);
+/// The unknown layers that are told apart.
+const MOST_LAYERS: usize = 16;
 
 /// The most that is kept of a capture. The rest is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most Teredo packets.
+    /// The most Teredo packets, and the most datagrams that may be some.
     pub packets: usize,
-    /// The most endpoints; further ones count as one node. Also the size of each table of the judgement.
+    /// The most nodes; the last of them, `others`, stands for all further endpoints. Also the size of each table of the judgement.
     pub nodes: usize,
 }
 
@@ -52,16 +55,23 @@ impl Default for Limits {
 pub fn trace_file(file: &[u8], limits: Limits) -> Result<Trace, CaptureError> {
     let mut frames = Frames::new(file)?;
     let mut tracer = Tracer::new(limits);
-    tracer.is_wall_clock = true;
     for frame in &mut frames {
         tracer.frames += 1;
-        tracer.end = tracer.end.max(frame.time);
+        tracer.clock.pass(frame.time);
         match Outer::of(&frame) {
-            Outer::Udp(udp) => tracer.take(&udp, frame.time),
+            Outer::Udp(udp) => {
+                // Datagrams with a time before one without: the calendar holds for those alone.
+                if !frame.has_time {
+                    tracer.timeless.insert(tracer.frames);
+                }
+                tracer.take(&udp, frame.time);
+            }
             Outer::Fragment => tracer.fragments += 1,
+            Outer::Unreadable(layer) => tracer.cannot_read(layer),
             Outer::Other => tracer.not_teredo += 1,
         }
     }
+    tracer.is_wall_clock = true;
     tracer.damage = frames.damage();
     Ok(tracer.finish())
 }
@@ -76,20 +86,46 @@ pub struct Tracer {
     frames: u64,
     not_teredo: u64,
     fragments: u64,
+    unreadable: Vec<Unreadable>,
     left_out: u64,
-    end: Duration,
+    undecided: u64,
+    clock: Clock,
     damage: Option<Damage>,
-    /// The datagrams that may be Teredo, with a verdict that the rest of the file may change.
-    candidates: Vec<(Seen, Certainty)>,
+    /// The frames without a time.
+    timeless: BTreeSet<u64>,
+    /// How many datagrams were kept, in all.
+    kept: u64,
+    /// The Teredo packets, with their places among all datagrams that were kept.
+    certain: Vec<(u64, Seen)>,
+    /// Those that are Teredo packets if the rest of the file says so.
+    doubtful: Vec<(u64, Seen)>,
     names: Vec<(SocketAddrV4, String)>,
     nat_names: Vec<(Ipv4Addr, String)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Certainty {
-    Certain,
-    Possible,
-    Malformed,
+/// The time at which a capture ends. A single frame with a time far ahead does not count.
+#[derive(Clone, Copy, Debug, Default)]
+struct Clock {
+    is_running: bool,
+    end: Duration,
+    ahead: Duration,
+}
+
+impl Clock {
+    /// The longest pause that one frame alone can make.
+    const LEAP: Duration = Duration::from_secs(24 * 3600);
+
+    fn pass(&mut self, time: Duration) {
+        let is_near = |other: Duration| time.abs_diff(other) <= Self::LEAP;
+        if self.is_running && is_near(self.end) {
+            self.end = self.end.max(time);
+        } else if !self.is_running || is_near(self.ahead) {
+            // The second frame beyond a leap confirms the first one.
+            self.end = time;
+            self.is_running = true;
+        }
+        self.ahead = time;
+    }
 }
 
 impl Tracer {
@@ -101,10 +137,19 @@ impl Tracer {
             frames: 0,
             not_teredo: 0,
             fragments: 0,
+            unreadable: Vec::new(),
             left_out: 0,
-            end: Duration::ZERO,
+            undecided: 0,
+            clock: Clock {
+                is_running: false,
+                end: Duration::ZERO,
+                ahead: Duration::ZERO,
+            },
             damage: None,
-            candidates: Vec::new(),
+            timeless: BTreeSet::new(),
+            kept: 0,
+            certain: Vec::new(),
+            doubtful: Vec::new(),
             names: Vec::new(),
             nat_names: Vec::new(),
         }
@@ -127,12 +172,12 @@ impl Tracer {
     /// Takes a datagram. If it is not Teredo, it is only counted.
     pub fn observe(&mut self, seen: &Observation<'_>) {
         self.frames += 1;
-        self.end = self.end.max(seen.time);
-        self.keep(seen);
+        self.clock.pass(seen.time);
+        self.keep(seen, seen.payload.len());
     }
 
     fn take(&mut self, udp: &Udp<'_>, time: Duration) {
-        self.keep(&Observation {
+        let observation = Observation {
             frame: self.frames,
             time,
             source: udp.source,
@@ -143,49 +188,70 @@ impl Tracer {
             payload: &udp.payload,
             cut: udp.cut,
             fate: None,
-        });
+        };
+        self.keep(&observation, udp.length);
     }
 
-    fn keep(&mut self, seen: &Observation<'_>) {
-        let (certainty, contents) = match Claim::of(seen) {
+    fn cannot_read(&mut self, layer: Layer) {
+        let is_full = self.unreadable.len() >= MOST_LAYERS;
+        match self
+            .unreadable
+            .iter_mut()
+            .find(|known| known.layer == layer)
+        {
+            Some(known) => known.frames += 1,
+            None if is_full => self.not_teredo += 1,
+            None => self.unreadable.push(Unreadable { layer, frames: 1 }),
+        }
+    }
+
+    fn keep(&mut self, seen: &Observation<'_>, length: usize) {
+        let (is_certain, contents) = match Claim::of(seen) {
             None => {
                 self.not_teredo += 1;
                 return;
             }
-            Some(Claim::Certain(contents)) => (Certainty::Certain, Ok(contents)),
-            Some(Claim::Possible(contents)) => (Certainty::Possible, Ok(contents)),
-            Some(Claim::Malformed(error)) => (Certainty::Malformed, Err(error)),
+            Some(Claim::Certain(contents)) => (true, Ok(contents)),
+            Some(Claim::Possible(contents)) => (false, Ok(contents)),
+            Some(Claim::Malformed(error)) => (false, Err(error)),
         };
-        if self.candidates.len() >= self.limits.packets {
-            self.left_out += 1;
+        // Each has a limit of its own, so that other programs on port 3544 leave the Teredo packets their room.
+        let (list, beyond) = if is_certain {
+            (&mut self.certain, &mut self.left_out)
+        } else {
+            (&mut self.doubtful, &mut self.undecided)
+        };
+        if list.len() >= self.limits.packets {
+            *beyond += 1;
             return;
         }
-        self.candidates.push((Seen::new(seen, contents), certainty));
+        list.push((self.kept, Seen::new(seen, length, contents)));
+        self.kept += 1;
+    }
+
+    /// Decides about the doubtful datagrams. Returns all Teredo packets in their order, with the servers that they show.
+    fn decide(&mut self) -> (Vec<Seen>, Questions, BTreeSet<Ipv4Addr>) {
+        let mut all = std::mem::take(&mut self.certain);
+        let certain = || all.iter().map(|(_, seen)| seen);
+        let questions = Questions::of(certain());
+        let servers = questions.servers(certain());
+        let known = Known::of(certain(), servers.clone());
+        let doubtful = std::mem::take(&mut self.doubtful);
+        let count = doubtful.len();
+        let before = all.len();
+        all.extend(doubtful.into_iter().filter(|(_, seen)| known.accepts(seen)));
+        self.not_teredo += (count - (all.len() - before)) as u64;
+        all.sort_by_key(|(place, _)| *place);
+        self.left_out += all.len().saturating_sub(self.limits.packets) as u64;
+        all.truncate(self.limits.packets);
+        let seen = all.into_iter().map(|(_, seen)| seen).collect();
+        (seen, questions, servers)
     }
 
     /// Judges the collected datagrams.
     pub fn finish(mut self) -> Trace {
-        let mut servers = BTreeSet::new();
-        let certain = |(_, certainty): &&(Seen, Certainty)| *certainty == Certainty::Certain;
-        for (seen, _) in self.candidates.iter().filter(certain) {
-            seen.add_servers(&mut servers);
-        }
-        let known: BTreeSet<SocketAddrV4> = (self.candidates.iter().filter(certain))
-            .flat_map(|(seen, _)| seen.ends())
-            .collect();
-        let all = self.candidates.len();
-        let candidates = std::mem::take(&mut self.candidates).into_iter();
-        let seen: Vec<Seen> = candidates
-            .filter(|(seen, certainty)| match (certainty, &seen.contents) {
-                (Certainty::Possible, _) => seen.ends().iter().any(|end| known.contains(end)),
-                (_, Err(error)) => was_meant_as_teredo(error, seen.ends(), &servers),
-                _ => true,
-            })
-            .map(|(seen, _)| seen)
-            .collect();
-        self.not_teredo += (all - seen.len()) as u64;
-
-        let mut register = Register::new(servers, self.limits.nodes);
+        let (seen, questions, servers) = self.decide();
+        let mut register = Register::new(servers, questions, self.limits.nodes);
         for one in &seen {
             register.learn(one);
         }
@@ -195,13 +261,18 @@ impl Tracer {
                 node.name = Some(name.clone());
             }
         }
-        let mut judge = Judge::new(register.servers(), &nodes, &places, self.limits.nodes);
+        let view = View::of(&seen, register.servers(), self.limits.nodes);
+        let mut judge = Judge::new(register.servers(), &nodes, &places, view, self.limits.nodes);
         let judged: Vec<_> = seen
             .iter()
             .enumerate()
             .map(|(at, seen)| judge.look(at, seen))
             .collect();
-        let (halts, mut evidence) = judge.finish(self.end);
+        let Verdict {
+            halts,
+            mut evidence,
+            notes,
+        } = judge.finish(self.clock.end);
         for (place, node) in nodes.iter_mut().enumerate() {
             if node.role == Role::Client {
                 let evidence = evidence.remove(&place).unwrap_or_default();
@@ -215,9 +286,11 @@ impl Tracer {
             }
         }
         let start = seen.first().map(|seen| seen.time);
+        let has_calendar = |frame: &u64| self.is_wall_clock && !self.timeless.contains(frame);
+        let is_dated = seen.first().is_some_and(|seen| has_calendar(&seen.frame));
         let packet = Packets {
             start: start.unwrap_or_default(),
-            is_wall_clock: self.is_wall_clock,
+            has_calendar: &has_calendar,
             places: &places,
             nodes: &nodes,
         };
@@ -237,15 +310,18 @@ impl Tracer {
         }
         Trace {
             schema: SCHEMA,
-            start: start.filter(|_| self.is_wall_clock).and_then(rfc3339),
+            start: start.filter(|_| is_dated).and_then(rfc3339),
             frames: self.frames,
             not_teredo: self.not_teredo,
             fragments: self.fragments,
+            unreadable: self.unreadable,
             left_out: self.left_out,
+            undecided: self.undecided,
             damage: self.damage.map(|damage| damage.to_string()),
             nodes,
             packets,
             stalls,
+            notes,
         }
     }
 }
@@ -263,8 +339,12 @@ pub struct Trace {
     pub not_teredo: u64,
     /// How many are parts of IPv4 packets, into which nobody looked.
     pub fragments: u64,
+    /// The frames that could not be read, because nobody here knows how they begin.
+    pub unreadable: Vec<Unreadable>,
     /// How many Teredo packets there were beyond [`Limits::packets`].
     pub left_out: u64,
+    /// How many further datagrams may have been Teredo packets: so many others came before them that nobody looked.
+    pub undecided: u64,
     /// Why the file could not be read to its end.
     pub damage: Option<String>,
     /// The nodes, in the order of their first datagrams.
@@ -273,6 +353,18 @@ pub struct Trace {
     pub packets: Vec<Packet>,
     /// Where the exchange does not go on.
     pub stalls: Vec<Stall>,
+    /// Why some of it cannot show, each as a sentence.
+    pub notes: Vec<String>,
+}
+
+/// Frames that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    /// The layer that is not known.
+    #[serde(flatten)]
+    pub layer: Layer,
+    /// How many frames have it.
+    pub frames: u64,
 }
 
 impl Trace {
@@ -362,7 +454,7 @@ impl Packet {
 /// Makes packets of the collected datagrams.
 struct Packets<'a> {
     start: Duration,
-    is_wall_clock: bool,
+    has_calendar: &'a dyn Fn(&u64) -> bool,
     places: &'a BTreeMap<SocketAddrV4, usize>,
     nodes: &'a [Node],
 }
@@ -376,14 +468,14 @@ impl Packets<'_> {
                 .places
                 .get(&end)
                 .and_then(|place| self.nodes.get(*place));
-            // An endpoint beyond the limit of the register shares the last node.
-            let node = place.or_else(|| self.nodes.last());
-            node.map(|node| node.id.clone()).unwrap_or_default()
+            place.map_or_else(|| String::from(OTHERS), |node| node.id.clone())
         };
         Packet {
             n: at as u64 + 1,
             frame: seen.frame,
-            time: self.is_wall_clock.then(|| rfc3339(seen.time)).flatten(),
+            time: (self.has_calendar)(&seen.frame)
+                .then(|| rfc3339(seen.time))
+                .flatten(),
             at_us: u64::try_from(since_start).unwrap_or(u64::MAX),
             kind,
             from: seen.source,

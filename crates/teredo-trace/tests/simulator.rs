@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use teredo::ServerAddress;
 use teredo_sim::{ClientId, NatBehaviour, Vantage, World};
-use teredo_trace::{Grade, Kind, Limits, NatKind, Role, Trace, trace_file};
+use teredo_trace::{Grade, Kind, Limits, Mapping, NatKind, Role, Trace, trace_file};
 
 const SERVER: [u8; 4] = [192, 0, 2, 1];
 
@@ -37,11 +37,10 @@ fn read(world: &World, vantage: Vantage) -> Trace {
     trace_file(&world.capture().to_pcap(vantage), Limits::default()).expect("a capture")
 }
 
-fn kinds(trace: &Trace) -> Vec<Option<NatKind>> {
+fn kinds(trace: &Trace) -> Vec<(Option<NatKind>, Option<Mapping>)> {
     let clients = trace.nodes.iter().filter(|node| node.role == Role::Client);
-    clients
-        .map(|node| node.nat.as_ref().and_then(|nat| nat.kind))
-        .collect()
+    let nats = clients.filter_map(|node| node.nat.as_ref());
+    nats.map(|nat| (nat.kind, nat.mapping)).collect()
 }
 
 fn breaches(trace: &Trace) -> Vec<String> {
@@ -60,13 +59,19 @@ fn address(world: &World, client: ClientId) -> Ipv6Addr {
 /// R4380-5.2.1-11
 #[test]
 fn qualification_shows_the_kind_of_the_nat() {
-    for (nat, kind) in [
-        (NatBehaviour::port_restricted(), NatKind::Restricted),
-        (NatBehaviour::restricted(), NatKind::Restricted),
-        (NatBehaviour::symmetric(), NatKind::Symmetric),
+    let independent = Some(Mapping::EndpointIndependent);
+    for (nat, found) in [
+        // Whether strangers get in does not show: our client does not ask with the cone bit (RFC 5991 §3.2).
+        (NatBehaviour::cone(), (None, independent)),
+        (NatBehaviour::port_restricted(), (None, independent)),
+        (NatBehaviour::restricted(), (None, independent)),
+        (
+            NatBehaviour::symmetric(),
+            (Some(NatKind::Symmetric), Some(Mapping::EndpointDependent)),
+        ),
     ] {
         let trace = read(&pair(nat).world, Vantage::Sender);
-        assert_eq!(kinds(&trace), [Some(kind); 2], "{nat:?}");
+        assert_eq!(kinds(&trace), [found; 2], "{nat:?}");
         assert_eq!(trace.not_teredo, 0);
         assert_eq!(trace.count(Grade::Fail), 0, "{:#?}", breaches(&trace));
     }

@@ -57,11 +57,11 @@ pub use datagram::{Datagram, Origin};
 pub use ecn::Ecn;
 pub use error::ParseError;
 pub use icmpv6::{
-    ALL_ROUTERS, Icmpv6, PrefixInformation, RouterAdvertisement, RouterSolicitation,
-    emit_echo_reply, emit_echo_request, emit_packet_too_big, emit_router_solicitation,
-    emit_unreachable, may_be_answered_with_error, unreachable,
+    ALL_ROUTERS, ECHO_REPLY, ECHO_REQUEST, Icmpv6, PrefixInformation, ROUTER_ADVERTISEMENT,
+    ROUTER_SOLICITATION, RouterAdvertisement, RouterSolicitation, emit_echo_reply,
+    emit_echo_request, emit_packet_too_big, emit_router_solicitation, emit_unreachable,
+    may_be_answered_with_error, unreachable,
 };
-pub(crate) use icmpv6::{ECHO_REPLY, ECHO_REQUEST, ROUTER_ADVERTISEMENT};
 pub use ipv6::{
     Fragment, Ipv6Header, Ipv6Packet, Routing, UpperLayer, checksum, emit_bubble, protocol,
     set_hop_limit,

@@ -14,6 +14,8 @@ const WIDTH: usize = 100;
 const MOST_FINDINGS: usize = 200;
 /// The most packets that are named for one finding.
 const MOST_NUMBERS: usize = 10;
+/// The node that stands for all ends beyond the limit.
+const OTHERS: &str = "others";
 /// The most nodes that are listed.
 const MOST_NODES: usize = 50;
 
@@ -29,6 +31,10 @@ impl fmt::Display for Report<'_> {
             nodes(&trace.nodes, f)?;
             write!(f, "\n\n{}", Ladder::new(trace).text())?;
             self.findings(f)?;
+        }
+        for note in &trace.notes {
+            f.write_str("\n\n  ")?;
+            wrapped(note, 2, f)?;
         }
         if let Some(damage) = &trace.damage {
             let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
@@ -87,6 +93,21 @@ impl Report<'_> {
                 f,
                 "\n  the last {} are counted, and not shown",
                 counted(trace.left_out, "packet")
+            )?;
+        }
+        if trace.undecided > 0 {
+            write!(
+                f,
+                "\n  {} more may be Teredo: too many others came before them to tell",
+                counted(trace.undecided, "frame")
+            )?;
+        }
+        for unreadable in &trace.unreadable {
+            write!(
+                f,
+                "\n  {} of {} cannot be read",
+                counted(unreadable.frames, "frame"),
+                unreadable.layer
             )?;
         }
         Ok(())
@@ -160,12 +181,21 @@ fn one(numbers: &[u64], finding: &Finding, f: &mut fmt::Formatter<'_>) -> fmt::R
 /// The nodes, one a line, with the evidence about their NATs below.
 fn nodes(nodes: &[Node], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let bold = Style::new().bold();
-    for (at, node) in nodes.iter().take(MOST_NODES).enumerate() {
+    let others = nodes.iter().skip(MOST_NODES).find(|node| node.id == OTHERS);
+    for (at, node) in nodes.iter().take(MOST_NODES).chain(others).enumerate() {
         if at > 0 {
             f.write_str("\n")?;
         }
         write!(f, "  {bold}{:<11}{bold:#} ", node.id.replace('-', " "))?;
         match node.role {
+            _ if node.id == OTHERS => {
+                write!(
+                    f,
+                    "all further ends: {} from them, {} to them",
+                    counted(node.sent, "packet"),
+                    node.received
+                )?;
+            }
             Role::Server => {
                 let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
                 write!(f, "{}", addresses.join(", "))?;
@@ -195,11 +225,12 @@ fn nodes(nodes: &[Node], f: &mut fmt::Formatter<'_>) -> fmt::Result {
             }
         }
     }
-    if nodes.len() > MOST_NODES {
+    let hidden = nodes.len().saturating_sub(MOST_NODES) - usize::from(others.is_some());
+    if hidden > 0 {
         write!(
             f,
-            "\n  {} more nodes; --json has all",
-            nodes.len() - MOST_NODES
+            "\n  {}; --json has all",
+            counted(hidden as u64, "more node")
         )?;
     }
     Ok(())

@@ -31,3 +31,27 @@ fn a_capture_without_teredo_says_so() {
     let text = anstream::adapter::strip_str(&report::Report(&trace).to_string()).to_string();
     assert_eq!(text, "● 0 Teredo packets  no Teredo    no other frame");
 }
+
+/// A name must not drive the terminal.
+#[test]
+fn a_file_name_is_plain() {
+    let text = said("\x1b[2Ja.pcap", CaptureError::NotACapture);
+    assert!(
+        text.starts_with("teredo: ?[2Ja.pcap is no capture"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn what_was_not_read_is_said() {
+    let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+    file.extend_from_slice(&[0; 8]);
+    file.extend_from_slice(&[255, 255, 0, 0, 127, 0, 0, 0]);
+    file.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 1, 2, 3, 4]);
+    let trace = trace_file(&file, Limits::default()).expect("a capture");
+    let text = anstream::adapter::strip_str(&report::Report(&trace).to_string()).to_string();
+    assert_eq!(
+        text,
+        "● 0 Teredo packets  no Teredo    no other frame\n  1 frame of link type 127 cannot be read"
+    );
+}

@@ -79,6 +79,79 @@ fn standard_input_is_a_file_too() {
     assert!(ended.stdout.contains("\"schema\":\"teredo.trace/1\""));
 }
 
+/// `tcpdump -U -w - udp | teredo trace -` ends with Ctrl-C, which reaches both. The other end stays open here.
+#[test]
+fn an_interrupt_ends_the_input_and_not_the_trace() {
+    let mut child = teredo(&["trace", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    // More than a pipe holds: once all is written, the program reads, so it has its handler.
+    let mut file = capture();
+    for _ in 0..2000 {
+        file.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 64, 0, 0, 0]);
+        file.extend_from_slice(&[0; 64]);
+    }
+    std::io::Write::write_all(&mut input, &file).expect("it reads");
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("it runs");
+    let ended = end(child);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("● 4 Teredo packets"),
+        "{}",
+        ended.stdout
+    );
+    drop(input);
+}
+
+/// `teredo trace <(zcat exchange.pcap.gz)`, and a FIFO that was made for it.
+#[test]
+fn a_pipe_with_a_name_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mkfifoat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+    )
+    .expect("a pipe");
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, capture()).expect("it reads")
+    });
+    let ended = run(&["trace", pipe.to_str().expect("text")]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stdout.contains("● 4 Teredo packets"));
+    writer.join().expect("it has written");
+}
+
+#[test]
+fn the_picture_does_not_replace_the_capture() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, link) = (folder.path().join("a.pcap"), folder.path().join("a.svg"));
+    fs::write(&file, capture()).expect("a file");
+    std::os::unix::fs::symlink(&file, &link).expect("a link");
+    for out in [&file, &link] {
+        let ended = run(&[
+            "trace",
+            file.to_str().expect("text"),
+            "--svg",
+            out.to_str().expect("text"),
+        ]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
+        assert!(
+            ended.stderr.contains("is the capture itself"),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(fs::read(&file).expect("a file"), capture());
+    }
+}
+
 #[test]
 fn what_is_no_capture_is_refused_with_a_hint() {
     for file in ["/etc/passwd", "/dev/null", "/does/not/exist", "/"] {

@@ -73,6 +73,29 @@ fn a_simple_packet_has_the_time_of_the_one_before() {
     assert_eq!(read(&file), (vec![(FIRST, 8), (FIRST, 6)], None));
 }
 
+/// Old programs wrote packet blocks that pcapng has no more.
+#[test]
+fn an_obsolete_packet_is_a_packet() {
+    let mut file = pcapng(101, 6, &[vec![1; 8]]);
+    let ticks = 1_000_000_001_000_000_u64;
+    let [high, low] = [(ticks >> 32) as u32, ticks as u32];
+    for word in [2_u32, 40, 0, high, low, 6, 60] {
+        file.extend_from_slice(&word.to_le_bytes());
+    }
+    file.extend_from_slice(&[7, 7, 7, 7, 7, 7, 0, 0]);
+    file.extend_from_slice(&40_u32.to_le_bytes());
+    let mut frames = Frames::new(&file).unwrap();
+    let frame = frames.by_ref().nth(1).unwrap();
+    assert_eq!((frame.bytes, frame.length), (&[7; 6][..], 60));
+    assert_eq!(frame.time, Duration::from_secs(1_000_000_001));
+    assert_eq!((frame.link, frame.has_time), (LinkType::RawIp, true));
+    // The bytes that it says it has are not there.
+    let at = file.len() - 20;
+    file[at] = 200;
+    let (found, damage) = read(&file);
+    assert_eq!((found.len(), damage), (1, Some(Damage::Malformed)));
+}
+
 #[test]
 fn the_damage_is_named_and_the_rest_is_kept() {
     let file = pcap(1, &[vec![7; 60], vec![8; 60]]);

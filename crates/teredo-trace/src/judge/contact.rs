@@ -1,10 +1,10 @@
 //! Bubbles, and the contact that they are to make (RFC 4380 §5.2.4, §5.2.6, RFC 6081 §5.2).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use super::{Halt, seconds};
+use super::{COPY, Halt, View, seconds};
 use crate::contents::{Contents, embedded};
 use crate::finding::{self, Finding};
 use crate::kind::Kind;
@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(4);
 /// The nonces of a node's indirect bubbles that an answer may repeat.
 const MOST_NONCES: usize = 16;
+/// The last bubbles that a copy is held against.
+const MOST_COPIES: usize = 8;
 
 /// The contacts by bubbles, by the IPv6 addresses of sender and receiver.
 #[derive(Debug)]
@@ -34,10 +36,18 @@ pub(super) struct Contacts {
 /// One direction of a contact.
 #[derive(Debug, Default)]
 struct Contact {
-    /// The events since the peer was heard directly, the oldest first.
+    /// The events of the sender's own accord since the peer was heard directly, the oldest first.
     events: VecDeque<Duration>,
-    /// The bubbles since then.
+    /// Those that answer a bubble of the peer. The RFC's limit is read as one for each kind.
+    answers: VecDeque<Duration>,
+    /// The beginning of the last event, of any kind.
+    event: Option<Duration>,
+    /// The events since the peer was heard directly.
+    rounds: usize,
+    /// The bubbles since then, without copies.
     bubbles: usize,
+    /// The last bubbles: payload, destination and time.
+    copies: VecDeque<(u64, SocketAddrV4, Duration)>,
     first: Duration,
     last: Duration,
     packet: usize,
@@ -75,6 +85,7 @@ impl Contacts {
         seen: &Seen,
         contents: &Contents,
         kind: Kind,
+        view: &View,
         found: &mut Vec<Finding>,
     ) {
         let (source, destination) = (contents.source, contents.destination);
@@ -86,52 +97,30 @@ impl Contacts {
         }
         // The copy that a server passes on prompts its receiver, and is no new bubble of the sender.
         let is_passed_on = kind == Kind::IndirectBubble
-            && (contents.origin.is_some() || seen.source.port() == teredo::wire::PORT);
+            && (contents.origin.is_some() || view.is_server(seen.source));
         if !seen.was_dropped()
             && let Some(back) = self.contact(destination, source)
         {
             back.heard = Some(seen.time);
         }
-        let is_client = embedded(source).is_some();
         let Some(contact) = self.contact(source, destination) else {
             return;
         };
         if kind == Kind::IndirectBubble
             && let Some(nonce) = contents.nonce()
-            && !contact.nonces.iter().any(|known| known == nonce)
         {
-            if contact.nonces.len() >= MOST_NONCES {
-                contact.nonces.pop_front();
-            }
-            contact.nonces.push_back(nonce.to_owned());
+            contact.keep_nonce(nonce);
         }
-        if is_passed_on {
+        if is_passed_on || contact.is_copy(seen) {
             return;
         }
         let now = seen.time;
-        let last = contact.events.back().copied();
-        let since = last.map(|last| now.saturating_sub(last));
-        if since.is_none_or(|since| since > TOGETHER) {
-            if is_client && !contact.was_prompted() && since.is_some_and(|since| since < SPACING) {
-                found.push(finding::BUBBLE_TOO_SOON.broken(format!(
-                    "{} after the last bubble to this peer; 2 s have to pass",
-                    seconds(since.unwrap_or_default())
-                )));
-            }
-            contact.events.push_back(now);
-            while (contact.events.front()).is_some_and(|first| now.saturating_sub(*first) >= WINDOW)
-            {
-                contact.events.pop_front();
-            }
-            if is_client && contact.events.len() > MOST_EVENTS {
-                found.push(finding::BUBBLES_TOO_MANY.broken(format!(
-                    "bubble event {} in {} without a direct answer; {MOST_EVENTS} are permitted in 300 s",
-                    contact.events.len(),
-                    seconds(now.saturating_sub(contact.events.front().copied().unwrap_or(now)))
-                )));
-                // One finding says it; the count begins anew.
-                contact.events.drain(..MOST_EVENTS);
-            }
+        contact.was_indirect |= kind == Kind::IndirectBubble;
+        contact.was_direct |= kind == Kind::Bubble;
+        let is_new = contact.begins_event(now);
+        let may_judge = embedded(source).is_some() && contact.shows_answers(source, view);
+        if is_new && let Some(fault) = contact.event(now).filter(|_| may_judge) {
+            found.push(fault);
         }
         if contact.bubbles == 0 {
             contact.first = now;
@@ -139,8 +128,6 @@ impl Contacts {
                 (contact.heard).is_some_and(|heard| now.saturating_sub(heard) <= ANSWER);
         }
         contact.bubbles += 1;
-        contact.was_indirect |= kind == Kind::IndirectBubble;
-        contact.was_direct |= kind == Kind::Bubble;
         (contact.last, contact.packet) = (now, packet);
     }
 
@@ -173,18 +160,24 @@ impl Contacts {
             return;
         };
         back.events.clear();
-        back.bubbles = 0;
+        back.answers.clear();
+        (back.bubbles, back.rounds) = (0, 0);
         (back.was_direct, back.was_indirect) = (false, false);
         back.heard = Some(now);
     }
 
-    /// The contacts that were not made.
-    pub(super) fn stalls(&self, end: Duration) -> Vec<Halt> {
+    /// The contacts that were not made, and how many may have been made where it does not show.
+    pub(super) fn stalls(&self, end: Duration, view: &View) -> (Vec<Halt>, usize) {
         let mut halts = Vec::new();
-        for ((_, to), contact) in &self.contacts {
+        let mut hidden = 0;
+        for ((from, to), contact) in &self.contacts {
             let is_over =
-                contact.bubbles >= MOST_EVENTS || end.saturating_sub(contact.last) >= PATIENCE;
+                contact.rounds >= MOST_EVENTS || end.saturating_sub(contact.last) >= PATIENCE;
             if contact.bubbles == 0 || contact.is_answer || !is_over {
+                continue;
+            }
+            if !contact.shows_answers(*from, view) {
+                hidden += 1;
                 continue;
             }
             let ways = match (contact.was_direct, contact.was_indirect) {
@@ -192,35 +185,105 @@ impl Contacts {
                 (true, false) => "direct ones alone",
                 _ => "through the server alone",
             };
-            let count = match contact.bubbles {
-                1 => String::from("1 bubble"),
+            let bubbles = match contact.bubbles {
+                1 => format!("1 bubble to {to} ({ways}) has"),
                 count => format!(
-                    "{count} bubbles in {}",
+                    "{count} bubbles in {} to {to} ({ways}) have",
                     seconds(contact.last.saturating_sub(contact.first))
                 ),
             };
-            let reason = if contact.was_prompted() {
+            let was_heard = contact.heard.is_some_and(|heard| heard >= contact.first);
+            let reason = if was_heard {
                 "the peer was heard through its server alone, so its own NAT or that of the sender stops the direct way"
             } else {
                 "nothing of the peer was seen, and packets that wait for it are dropped"
             };
             halts.push(Halt {
                 packet: contact.packet,
-                finding: finding::STALLED_BUBBLE.broken(format!(
-                    "{count} to {to} ({ways}) have no direct answer: {reason}"
-                )),
+                finding: finding::STALLED_BUBBLE
+                    .broken(format!("{bubbles} no direct answer: {reason}")),
             });
         }
-        halts
+        (halts, hidden)
     }
 }
 
 impl Contact {
-    /// Whether the peer was heard since the last bubble event.
-    fn was_prompted(&self) -> bool {
-        match (self.heard, self.events.back()) {
-            (Some(heard), Some(last)) => heard >= *last,
-            (heard, _) => heard.is_some(),
+    fn keep_nonce(&mut self, nonce: &str) {
+        if self.nonces.iter().any(|known| known == nonce) {
+            return;
         }
+        if self.nonces.len() >= MOST_NONCES {
+            self.nonces.pop_front();
+        }
+        self.nonces.push_back(nonce.to_owned());
+    }
+
+    /// Whether the same datagram was captured on another interface.
+    fn is_copy(&mut self, seen: &Seen) -> bool {
+        let is_same = |(digest, to, at): &(u64, SocketAddrV4, Duration)| {
+            (*digest, *to) == (seen.digest, seen.destination)
+                && seen.time.saturating_sub(*at) < COPY
+        };
+        if self.copies.iter().any(is_same) {
+            return true;
+        }
+        if self.copies.len() >= MOST_COPIES {
+            self.copies.pop_front();
+        }
+        self.copies
+            .push_back((seen.digest, seen.destination, seen.time));
+        false
+    }
+
+    /// Whether a direct answer to this contact would be in the capture.
+    fn shows_answers(&self, from: Ipv6Addr, view: &View) -> bool {
+        self.was_direct || view.shows(from)
+    }
+
+    fn begins_event(&self, now: Duration) -> bool {
+        let since = self.event.map(|event| now.saturating_sub(event));
+        since.is_none_or(|since| since > TOGETHER)
+    }
+
+    /// A new event, and its fault. It answers the peer, or is of the sender's own accord; if the peer was heard some time
+    /// before, it can be either, and does not count.
+    fn event(&mut self, now: Duration) -> Option<Finding> {
+        let before = self.event.replace(now);
+        self.rounds += 1;
+        let since_heard = self.heard.map(|heard| now.saturating_sub(heard));
+        let is_answer = since_heard.is_some_and(|since| since <= TOGETHER);
+        let is_doubtful = match (self.heard, before) {
+            (Some(heard), Some(before)) => heard >= before,
+            (heard, _) => heard.is_some(),
+        };
+        if is_doubtful && !is_answer {
+            return None;
+        }
+        let (list, name) = if is_answer {
+            (&mut self.answers, "answer")
+        } else {
+            (&mut self.events, "bubble event")
+        };
+        let since = list.back().map(|last| now.saturating_sub(*last));
+        list.push_back(now);
+        while (list.front()).is_some_and(|first| now.saturating_sub(*first) >= WINDOW) {
+            list.pop_front();
+        }
+        if list.len() > MOST_EVENTS {
+            let fault = finding::BUBBLES_TOO_MANY.broken(format!(
+                "{name} {} in {} without a direct answer; {MOST_EVENTS} are permitted in 300 s",
+                list.len(),
+                seconds(now.saturating_sub(list.front().copied().unwrap_or(now)))
+            ));
+            // One finding says it; the count begins anew.
+            list.drain(..MOST_EVENTS);
+            return Some(fault);
+        }
+        let since = since.filter(|since| !is_answer && *since < SPACING)?;
+        Some(finding::BUBBLE_TOO_SOON.broken(format!(
+            "{} after the last bubble to this peer; 2 s have to pass",
+            seconds(since)
+        )))
     }
 }

@@ -9,7 +9,10 @@ use teredo::wire::{ALL_ROUTERS, DISCOVERY, Flags, PORT, ParseError, is_obsolete_
 use crate::contents::{Contents, Message, embedded};
 use crate::finding::{self, Finding};
 use crate::kind::Kind;
+use crate::nodes::{Node, Role};
+use crate::recognise::is_public;
 use crate::seen::Seen;
+use crate::trailer::TrailerRecord;
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// The least length of a ping test's nonce in bytes (RFC 4380 §5.2.9).
@@ -61,7 +64,7 @@ impl Forms {
         for address in [contents.source, contents.destination] {
             self.address(address, found);
         }
-        target(seen, contents, kind, found);
+        target(seen, contents, found);
         trailers(contents, kind, found);
         match &contents.message {
             Message::Solicitation(fault) => solicitation(seen, contents, fault.as_ref(), found),
@@ -119,7 +122,7 @@ impl Forms {
 }
 
 /// A datagram to the mapping in a Teredo address leaves only if that is on the Internet.
-fn target(seen: &Seen, contents: &Contents, kind: Kind, found: &mut Vec<Finding>) {
+fn target(seen: &Seen, contents: &Contents, found: &mut Vec<Finding>) {
     let Some(address) = embedded(contents.destination) else {
         return;
     };
@@ -129,15 +132,29 @@ fn target(seen: &Seen, contents: &Contents, kind: Kind, found: &mut Vec<Finding>
             address.mapped
         )));
     }
-    if kind == Kind::IndirectBubble
+}
+
+/// An indirect bubble goes to the server in the address of the peer. `server` is the node that it goes to. Behind a NAT
+/// of its own, a server has another address than the one that clients know.
+pub(super) fn server_of_peer(
+    seen: &Seen,
+    contents: &Contents,
+    kind: Kind,
+    server: &Node,
+    found: &mut Vec<Finding>,
+) {
+    let to = *seen.destination.ip();
+    if let Some(address) = embedded(contents.destination)
+        && kind == Kind::IndirectBubble
         && contents.origin.is_none()
-        && seen.destination.port() == PORT
-        && address.server != *seen.destination.ip()
+        && server.role == Role::Server
+        && address.server != to
+        && address.mapped != seen.destination
+        && is_public(to)
     {
         found.push(finding::WRONG_SERVER.broken(format!(
-            "the peer's server is {}, and this bubble goes to {}",
-            address.server,
-            seen.destination.ip()
+            "the peer's server is {}, and this bubble goes to {to}",
+            address.server
         )));
     }
 }
@@ -191,31 +208,40 @@ fn discovery(seen: &Seen, contents: &Contents, found: &mut Vec<Finding>) {
     }
 }
 
+/// Each rule once, however many trailers break it.
 fn trailers(contents: &Contents, kind: Kind, found: &mut Vec<Finding>) {
-    for trailer in &contents.trailers {
-        if trailer.demands_discard() {
-            found.push(finding::DISCARD_TRAILER.broken(format!(
-                "receivers drop the whole packet because of its trailer of type {:#04x}",
-                trailer.kind
-            )));
-        }
-        let rule = match trailer.kind {
-            1 => finding::NONCE_TRAILER,
-            3 => finding::ALTERNATE_TRAILER,
-            4 => finding::DISCOVERY_TRAILER,
-            _ => finding::RANDOM_PORT_TRAILER,
+    let all = &contents.trailers;
+    let demanding: Vec<_> = (all.iter().filter(|trailer| trailer.demands_discard()))
+        .map(|trailer| format!("{:#04x}", trailer.kind))
+        .collect();
+    if let Some(first) = demanding.first() {
+        let more = if demanding.len() > 1 {
+            " and of others"
+        } else {
+            ""
         };
-        if !trailer.valid {
+        found.push(finding::DISCARD_TRAILER.broken(format!(
+            "a trailer of type {first}{more}: a receiver that does not know it must drop the whole packet"
+        )));
+    }
+    for (number, rule) in [
+        (1, finding::NONCE_TRAILER),
+        (3, finding::ALTERNATE_TRAILER),
+        (4, finding::DISCOVERY_TRAILER),
+        (5, finding::RANDOM_PORT_TRAILER),
+    ] {
+        let is_invalid = |trailer: &&TrailerRecord| trailer.kind == number && !trailer.valid;
+        if let Some(trailer) = all.iter().find(is_invalid) {
             found.push(rule.broken(format!(
                 "the trailer {} has a length of {} or a value that it cannot have",
                 trailer.name, trailer.length
             )));
-        } else if trailer.kind == 3 && kind == Kind::Bubble {
-            found.push(
-                finding::ALTERNATE_IN_DIRECT
-                    .broken("alternate addresses belong into indirect bubbles"),
-            );
         }
+    }
+    if kind == Kind::Bubble && all.iter().any(|trailer| trailer.kind == 3 && trailer.valid) {
+        found.push(
+            finding::ALTERNATE_IN_DIRECT.broken("alternate addresses belong into indirect bubbles"),
+        );
     }
     if contents.stray > 0 {
         found.push(finding::STRAY_BYTES.broken(format!(

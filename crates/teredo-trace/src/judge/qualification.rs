@@ -7,10 +7,10 @@ use std::time::Duration;
 use teredo::policy::is_global_unicast;
 use teredo::wire::{MTU, PORT, RouterAdvertisement, is_obsolete_teredo, server_link_local};
 
-use super::{Halt, seconds};
+use super::{COPY, Halt, seconds};
 use crate::contents::{Contents, Message, embedded, is_cone};
 use crate::finding::{self, Finding};
-use crate::nodes::{Evidence, embedded_end};
+use crate::nodes::{Answer, Evidence, embedded_end};
 use crate::seen::Seen;
 
 /// The solicitations of a client that an answer may be for.
@@ -21,8 +21,10 @@ const MOST_CONTACTED: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(4);
 /// So many unanswered solicitations make a client give up (RFC 4380 §5.2.1).
 const TRIES: usize = 3;
-/// A copy of a datagram, captured on a second interface, comes within this time.
-const COPY: Duration = Duration::from_secs(1);
+/// The two questions of a qualification leave within this time.
+const TOGETHER: Duration = Duration::from_secs(15);
+/// The servers of a client that are remembered.
+const MOST_SERVERS: usize = 16;
 
 /// The clients that solicit, by the number of their node.
 #[derive(Debug)]
@@ -42,8 +44,13 @@ struct Client {
     /// contact.
     is_whole: bool,
     is_known: bool,
+    /// Whether it qualifies in the capture: it asks with the cone bit, or asks both addresses. A client that runs already
+    /// asks one.
+    qualifies: bool,
+    first: Option<(Duration, Ipv4Addr)>,
     contacted: BTreeSet<SocketAddrV4>,
-    answered_by: Option<Ipv4Addr>,
+    /// The addresses that were asked and answered.
+    answered: BTreeSet<Ipv4Addr>,
 }
 
 /// A solicitation.
@@ -97,12 +104,18 @@ impl Clients {
         }
     }
 
-    /// Something from the Internet reaches a client.
-    pub(super) fn hears(&mut self, node: usize, from: SocketAddrV4) {
+    /// Something from the Internet reaches a client. Only a bubble can be the first word of a stranger: data comes from a
+    /// node that has heard the client before (RFC 4380 §5.2.4, §5.4.1).
+    pub(super) fn hears(&mut self, node: usize, from: SocketAddrV4, is_bubble: bool) {
         let client = self.client(node);
-        if client.is_whole && !client.contacted.contains(&from) {
+        if client.contacted.contains(&from) {
+            return;
+        }
+        if client.is_whole && client.qualifies && is_bubble {
             let is_known = client.contacted.iter().any(|end| end.ip() == from.ip());
             client.evidence.stranger(from, is_known);
+        } else {
+            client.evidence.unknown(from);
         }
     }
 
@@ -121,6 +134,10 @@ impl Clients {
         let nonce = contents.authentication.map(|element| element.nonce);
         let client = self.client(from);
         client.is_whole |= !client.is_known;
+        let (at, first) =
+            *(client.first).get_or_insert_with(|| (seen.time, *seen.destination.ip()));
+        client.qualifies |=
+            cone || first != *seen.destination.ip() && seen.time.saturating_sub(at) <= TOGETHER;
         client
             .evidence
             .solicited(seen.ttl, embedded_end(contents.source));
@@ -224,11 +241,18 @@ impl Clients {
         if asked.cone && from_other && is_inside {
             client.evidence.cone_answered(*seen.source.ip());
         }
-        if let Some(origin) = contents.origin {
-            let (at, server) = (seen.time, *seen.source.ip());
-            client.evidence.answered(at, server, asked.from, origin);
+        if let Some(mapped) = contents.origin {
+            client.evidence.answered(Answer {
+                asked: asked.at,
+                at: seen.time,
+                server: *asked.to.ip(),
+                local: asked.from,
+                mapped,
+            });
         }
-        client.answered_by = Some(*seen.source.ip());
+        if client.answered.len() < MOST_SERVERS {
+            client.answered.insert(*asked.to.ip());
+        }
         if let Some(run) = client.run.take() {
             if !asked.cone && run.with_cone > 0 {
                 client.evidence.cone_unanswered(run.with_cone);
@@ -265,13 +289,13 @@ impl Clients {
                     run.to.ip()
                 ),
             };
-            match client.answered_by {
-                Some(other) if other != *run.to.ip() => {
-                    text.push_str(&format!(
-                        "; {other} answered: without the second answer there is no service"
-                    ));
+            match client.answered.iter().next() {
+                _ if client.answered.contains(run.to.ip()) => {
+                    text.push_str("; earlier ones were answered");
                 }
-                Some(_) => text.push_str("; earlier ones were answered"),
+                Some(other) => text.push_str(&format!(
+                    "; {other} answered: without the second answer there is no service"
+                )),
                 None => text.push_str(
                     ": the server is silent, or a firewall on the way drops UDP port 3544",
                 ),
@@ -327,7 +351,8 @@ impl Client {
             }
             Some(element) => {
                 found.push(finding::NONCE_OF_NO_QUESTION.broken(format!(
-                    "the nonce {:016x} answers nothing: the client discards it",
+                    "the nonce {:016x} is that of no solicitation here: the client discards it, or the solicitation was not \
+                     captured",
                     u64::from_be_bytes(element.nonce)
                 )));
                 None

@@ -1,6 +1,7 @@
 use teredo::wire::{AlternateAddresses, Flags, Trailer, server_link_local};
 
 use super::*;
+use crate::finding::Grade;
 use crate::sample::*;
 use crate::trace::Trace;
 
@@ -188,8 +189,11 @@ fn a_solicitation_has_its_form() {
     teredo::wire::emit_router_solicitation(client("2001:db8::5"), &mut misdirected);
     assert_eq!(
         of(
-            &Exchange::new().send(0, LOCAL, PRIMARY, misdirected).trace(),
-            1
+            &Exchange::new()
+                .qualified()
+                .send(100, LOCAL, PRIMARY, misdirected)
+                .trace(),
+            5
         ),
         ["R4380-5.2.1-01"]
     );
@@ -391,9 +395,12 @@ fn malformed_datagrams_say_why() {
         (right[..10].to_vec(), "R4380-5.1.1-05"),
         (right[..right.len() - 1].to_vec(), "R4380-5.2.3-02"),
     ] {
-        let trace = Exchange::new().send(0, LOCAL, PRIMARY, payload).trace();
-        assert_eq!(trace.packets[0].kind, Kind::Malformed);
-        assert_eq!(of(&trace, 1), [id]);
+        let trace = Exchange::new()
+            .qualified()
+            .send(100, LOCAL, PRIMARY, payload)
+            .trace();
+        assert_eq!(trace.packets[4].kind, Kind::Malformed);
+        assert_eq!(of(&trace, 5), [id]);
     }
     let trace = Exchange::new()
         .qualified()
@@ -410,8 +417,8 @@ fn ping_tests_and_their_replies() {
     let answered = |data: &[u8]| {
         Exchange::new()
             .qualified()
-            .send(1000, LOCAL, PRIMARY, ping(own, host, &nonce))
-            .send(1100, RELAY, LOCAL, pong(host, own, data))
+            .send(20_000, LOCAL, PRIMARY, ping(own, host, &nonce))
+            .send(20_100, RELAY, LOCAL, pong(host, own, data))
             .until(60_000)
             .trace()
     };
@@ -589,4 +596,229 @@ fn the_server_of_the_sample_is_as_real_ones() {
         "fe80::8000:f227:3fff:fdfe"
     );
     assert!(Flags::CONE.is_cone());
+}
+
+/// R4380-5.2.4-03, R4380-5.2.6-05, R4380-5.2.9-01: at the server, direct answers do not pass.
+#[test]
+fn at_the_server_nothing_is_missing() {
+    let (own, peer, host) = (teredo(MAPPED), teredo(PEER), client(HOST));
+    let mut exchange = Exchange::new()
+        .send(0, MAPPED, PRIMARY, solicitation(Some(NONCE), false))
+        .send(20, PRIMARY, MAPPED, Advert::new(MAPPED).bytes());
+    for round in 0..6 {
+        let (at, packet) = (10_000 + round * 45_000, bubble(own, peer, &[]));
+        exchange = exchange.send(at, MAPPED, PRIMARY, packet.clone()).send(
+            at + 1,
+            PRIMARY,
+            PEER,
+            passed_on(MAPPED, &packet),
+        );
+    }
+    let trace = exchange
+        .send(300_000, MAPPED, PRIMARY, ping(own, host, &[7; 8]))
+        .until(400_000)
+        .trace();
+    assert_eq!(all_ids(&trace), []);
+    assert_eq!(trace.notes.len(), 1);
+    assert!(
+        trace.notes[0].contains("by way of the server"),
+        "{:?}",
+        trace.notes
+    );
+}
+
+/// The same at a client, with the filter `udp port 3544`; a peer that has the port itself does not change it.
+#[test]
+fn behind_a_filter_for_the_port_nothing_is_missing() {
+    let (own, peer, host) = (teredo(MAPPED), teredo(PEER), client(HOST));
+    let on_port = "198.51.100.8:3544";
+    let trace = Exchange::new()
+        .qualified()
+        .send(1000, LOCAL, on_port, bubble(own, teredo(on_port), &[]))
+        .send(1040, on_port, LOCAL, bubble(teredo(on_port), own, &[]))
+        .send(2000, LOCAL, PRIMARY, bubble(own, peer, &[]))
+        .send(
+            2100,
+            PRIMARY,
+            LOCAL,
+            passed_on(PEER, &bubble(peer, own, &[])),
+        )
+        .send(5000, LOCAL, PRIMARY, ping(own, host, &[7; 8]))
+        .until(30_000)
+        .trace();
+    assert_eq!(all_ids(&trace), []);
+    assert_eq!(trace.notes.len(), 1);
+}
+
+/// R4380-5.4.1-03: at a relay, the clients' contacts with others do not pass, but the relay's own do.
+#[test]
+fn at_a_relay_its_own_contacts_show() {
+    let (own, peer, host) = (teredo(MAPPED), teredo(PEER), client(HOST));
+    let trace = Exchange::new()
+        .send(0, RELAY, PRIMARY, bubble(host, own, &[]))
+        .send(100, MAPPED, RELAY, bubble(own, host, &[]))
+        .send(101, RELAY, MAPPED, data(host, own))
+        // The server is on the same host.
+        .send(200, MAPPED, PRIMARY, bubble(own, peer, &[]))
+        .send(
+            201,
+            PRIMARY,
+            PEER,
+            passed_on(MAPPED, &bubble(own, peer, &[])),
+        )
+        .send(
+            300,
+            MAPPED,
+            PRIMARY,
+            ping(own, client("2001:db8::2"), &[7; 8]),
+        )
+        .send(1000, RELAY, PRIMARY, bubble(host, peer, &[]))
+        .until(30_000)
+        .trace();
+    assert_eq!(all_ids(&trace), [(7, "stall.bubble")]);
+    assert_eq!(trace.notes.len(), 1);
+}
+
+/// R4380-5.2.4-03: copies on several interfaces are one event, and the client waits after each.
+#[test]
+fn copies_are_no_further_bubbles() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let packet = || bubble(own, peer, &[]);
+    let copied = |end| {
+        Exchange::new()
+            .qualified()
+            .send(5000, LOCAL, PEER, packet())
+            .send(5000, MAPPED, PEER, packet())
+            .send(5001, LOCAL, PRIMARY, packet())
+            .send(5001, MAPPED, PRIMARY, packet())
+            .until(end)
+            .trace()
+    };
+    assert_eq!(copied(5100).stalls, []);
+    let stalled = copied(8000);
+    assert!(
+        stalled.stalls[0].text.starts_with("2 bubbles in 0.0 s"),
+        "{:?}",
+        stalled.stalls
+    );
+    let twice = Exchange::new()
+        .qualified()
+        .send(5000, LOCAL, PEER, packet())
+        .send(5001, LOCAL, PRIMARY, packet())
+        .send(7000, LOCAL, PEER, packet())
+        .send(7001, LOCAL, PRIMARY, packet());
+    assert_eq!(twice.until(7100).trace().stalls, [], "it still waits");
+}
+
+/// R4380-5.2.6-05, A-07: answers to a peer that is not heard directly have a count of their own.
+#[test]
+fn answers_are_counted_apart() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let with = |answers: u64| {
+        let mut exchange = Exchange::new().qualified();
+        for round in 0..4 {
+            exchange = exchange.send(1000 + round * 10_000, LOCAL, PEER, bubble(own, peer, &[]));
+        }
+        for round in 0..answers {
+            let at = 5000 + round * 10_000;
+            let asks = passed_on(PEER, &bubble(peer, own, &[]));
+            exchange = exchange.send(at, PRIMARY, LOCAL, asks).send(
+                at + 5,
+                LOCAL,
+                PEER,
+                bubble(own, peer, &[]),
+            );
+        }
+        exchange.sent.sort_by_key(|sent| sent.at);
+        let ids = all_ids(&exchange.trace());
+        ids.iter().filter(|(_, id)| *id == "R4380-5.2.6-05").count()
+    };
+    assert_eq!((with(4), with(5)), (0, 1));
+}
+
+/// R4380-5.2.1-12: a refresh without an answer is no missing second answer.
+#[test]
+fn an_earlier_answer_is_remembered() {
+    let trace = Exchange::new()
+        .qualified()
+        .send(30_000, LOCAL, PRIMARY, solicitation(Some([9; 8]), false))
+        .until(60_000)
+        .trace();
+    assert_eq!(trace.stalls.len(), 1);
+    assert!(
+        trace.stalls[0].text.ends_with("earlier ones were answered"),
+        "{:?}",
+        trace.stalls
+    );
+}
+
+/// R4380-5.2.3-08: the data is the nonce, not the sequence number; and the test may be older than the capture.
+#[test]
+fn a_ping_reply_is_known_by_its_data() {
+    let (own, host) = (teredo(MAPPED), client(HOST));
+    let mut reply = Vec::new();
+    teredo::wire::emit_echo_reply(host, own, 64, 1, 7, &[7; 8], &mut reply);
+    let replied = |at, reply: Vec<u8>| {
+        let trace = Exchange::new()
+            .qualified()
+            .send(at, LOCAL, PRIMARY, ping(own, host, &[7; 8]))
+            .send(at + 100, RELAY, LOCAL, reply)
+            .trace();
+        let packet = trace.packets.into_iter().last().unwrap();
+        (
+            packet.kind,
+            packet.findings.first().map(|finding| finding.grade),
+        )
+    };
+    assert_eq!(replied(2000, reply), (Kind::PingReply, None));
+    let other = || pong(host, own, &[8; 8]);
+    assert_eq!(replied(2000, other()), (Kind::PingReply, Some(Grade::Note)));
+    assert_eq!(
+        replied(20_000, other()),
+        (Kind::PingReply, Some(Grade::Warn))
+    );
+}
+
+/// R6081-5.1.2-02, R6081-4.2-01: one finding a packet, and no breach by the sender.
+#[test]
+fn a_rule_is_broken_once_a_packet() {
+    let mut packet = bubble(teredo(PEER), teredo(MAPPED), &[]);
+    packet.extend_from_slice(&[0x41, 0].repeat(3000));
+    let trace = Exchange::new().send(0, PEER, LOCAL, packet).trace();
+    assert_eq!(all_ids(&trace), [(1, "R6081-5.1.2-02")]);
+    assert_eq!(trace.packets[0].worst(), Some(Grade::Warn));
+}
+
+/// R4380-5.2.2-02: the solicitation may have been lost on the way to the file.
+#[test]
+fn one_missing_solicitation_is_no_breach() {
+    let mut second = Advert::new(MAPPED);
+    second.nonce = Some([2; 8]);
+    let trace = Exchange::new()
+        .send(0, LOCAL, PRIMARY, solicitation(Some(NONCE), false))
+        .send(20, PRIMARY, LOCAL, Advert::new(MAPPED).bytes())
+        .send(30, SECONDARY, LOCAL, second.bytes())
+        .trace();
+    assert_eq!(all_ids(&trace), [(3, "R4380-5.2.2-02")]);
+    assert_eq!(trace.count(Grade::Fail), 0);
+}
+
+/// R4380-5.2.6-03: a server sends to a client whose mapping has the port of servers.
+#[test]
+fn a_client_with_the_port_of_servers_is_no_wrong_server() {
+    let on_port = "203.0.113.9:3544";
+    let trace = Exchange::new()
+        .qualified()
+        .send(
+            100,
+            PRIMARY,
+            on_port,
+            bubble(teredo(PEER), teredo(on_port), &[]),
+        )
+        .trace();
+    assert!(
+        !of(&trace, 5).contains(&"R4380-5.2.6-03"),
+        "{:?}",
+        of(&trace, 5)
+    );
 }

@@ -151,6 +151,14 @@ impl Columns {
             _ => None,
         };
         let mut label = label(packet);
+        // Both behind one NAT, and to its public side: the NAT turns it around (RFC 4787 §6).
+        if let [Some(nat), Some(other)] = nats
+            && nat == other
+            && packet.from_node != packet.to_node
+            && goes_out
+        {
+            label.push_str(&format!(", by way of the NAT at {}", packet.to));
+        }
         for (id, end, word) in [
             (&packet.from_node, packet.from, "from"),
             (&packet.to_node, packet.to, "to"),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::text::span;
-use super::{Arrow, Column, Ladder, Row, Tone};
+use super::{Arrow, Column, Ladder, Row, Tone, shortened};
 use crate::kind::Kind;
 
 /// The distance of two columns in pixels.
@@ -25,6 +25,12 @@ const CHARACTER: usize = 6;
 /// The most characters of a title in its usual size, and that size in pixels.
 const TITLE: usize = 20;
 const TITLE_SIZE: usize = 12;
+/// The least distance of a label from the left edge, behind number and time.
+const LEFTMOST: usize = 110;
+/// The height and the width that programs can draw: 2^15 - 1 pixels (cairo).
+const LARGEST: usize = 32_767;
+/// The rows that fit.
+const MOST_ROWS: usize = (LARGEST - TOP - 40) / ROW;
 
 impl Ladder {
     /// The ladder as an SVG document: one file, without scripts, fonts or links.
@@ -33,9 +39,21 @@ impl Ladder {
             .rows
             .iter()
             .any(|row| matches!(row, Row::Arrow(arrow) if arrow.tone != Tone::Plain));
+        let rows = self.rows.get(..MOST_ROWS).unwrap_or(&self.rows);
+        let hidden = self.rows.iter().skip(MOST_ROWS).map(|row| match row {
+            Row::Arrow(arrow) => arrow.count,
+            Row::Gap(_) => 0,
+        });
+        let left_out = self.left_out + hidden.sum::<usize>();
         let right = if has_findings { RIGHT } else { MARGIN };
         let width = LEFT + SPACING * self.columns.len().saturating_sub(1) + right;
-        let bottom = TOP + ROW * self.rows.len() + 10;
+        // A long label between two columns at the right needs room of its own.
+        let labels = rows.iter().filter_map(|row| match row {
+            Row::Arrow(arrow) => Some(Label::of(arrow).end()),
+            Row::Gap(_) => None,
+        });
+        let width = labels.fold(width, usize::max);
+        let bottom = TOP + ROW * rows.len() + 10;
         let height = bottom + 30;
         let mut out = String::new();
         // Writing to a string does not fail.
@@ -46,25 +64,25 @@ impl Ladder {
              role=\"img\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" font-size=\"12\">\n\
              <title>Teredo: {} rows between {} columns</title>\n{STYLE}\
              <rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>\n",
-            self.rows.len(),
+            rows.len(),
             self.columns.len()
         );
         for (at, column) in self.columns.iter().enumerate() {
             head(&mut out, column, x(at), bottom);
         }
-        for (at, row) in self.rows.iter().enumerate() {
+        for (at, row) in rows.iter().enumerate() {
             let y = TOP + ROW * at + ROW / 2;
             match row {
                 Row::Gap(pause) => gap(&mut out, self.columns.len(), y, &span(*pause)),
                 Row::Arrow(one) => arrow(&mut out, one, self.columns.len(), y),
             }
         }
-        if self.left_out > 0 {
+        if left_out > 0 {
             let _ = writeln!(
                 out,
                 "<text class=\"quiet\" x=\"14\" y=\"{}\">{} packets more</text>",
                 bottom + 16,
-                self.left_out
+                left_out
             );
         }
         out.push_str("</svg>\n");
@@ -202,14 +220,13 @@ fn arrow(out: &mut String, arrow: &Arrow, columns: usize, y: usize) {
             }
         }
     }
-    let label = shortened(&arrow.label, LONGEST);
-    // Centred above the line, but not beyond the left edge.
-    let centre = usize::midpoint(from, stop).max(110 + label.chars().count() * CHARACTER / 2);
+    let label = Label::of(arrow);
     let _ = writeln!(
         out,
-        "<text class=\"label\" x=\"{centre}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+        "<text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+        label.centre,
         line - 7,
-        escaped(&label)
+        escaped(&label.text)
     );
     if let Some(crossing) = &arrow.crossing {
         let goes_left = to < from;
@@ -228,6 +245,29 @@ fn arrow(out: &mut String, arrow: &Arrow, columns: usize, y: usize) {
     }
     findings(out, arrow, x(columns.saturating_sub(1)) + 100, line);
     out.push_str("</g>\n");
+}
+
+/// The name of a datagram above its line.
+struct Label {
+    text: String,
+    centre: usize,
+    half: usize,
+}
+
+impl Label {
+    /// Centred above the line, but not beyond the left edge.
+    fn of(arrow: &Arrow) -> Self {
+        let text = shortened(&arrow.label, LONGEST);
+        let half = text.chars().count() * CHARACTER / 2;
+        let to = x(arrow.to);
+        let stop = (arrow.crossing.as_ref()).map_or(to, |crossing| x_of_halves(crossing.halves));
+        let centre = usize::midpoint(x(arrow.from), stop).max(LEFTMOST + half);
+        Self { text, centre, half }
+    }
+
+    const fn end(&self) -> usize {
+        self.centre + self.half + 20
+    }
 }
 
 /// The identifiers of the findings at the right edge.
@@ -272,15 +312,6 @@ const fn colour(kind: Kind) -> &'static str {
         Kind::Data => "data",
         Kind::Malformed => "bad",
     }
-}
-
-fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
-    short.push('…');
-    short
 }
 
 /// Text as XML permits it (XML 1.0 §2.2, §2.4).

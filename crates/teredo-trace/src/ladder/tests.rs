@@ -40,7 +40,7 @@ fn a_ladder_on_a_terminal() {
         .send(5030, PEER, LOCAL, data(peer, own))
         .trace();
     let expected = "
-                    client 1     restricted NAT      server 1         client 2
+                    client 1           NAT           server 1         client 2
                   192.168.1.2      203.0.113.5      192.0.2.1       198.51.100.7
                    port 50000                       192.0.2.2        port 4096
     1    0.000          ├────────────────┼──────────────>│                │  solicitation
@@ -149,4 +149,90 @@ fn an_empty_trace_is_an_empty_picture() {
     let trace = crate::trace::Tracer::new(crate::trace::Limits::default()).finish();
     assert_eq!(text(&trace), "");
     assert!(Ladder::new(&trace).svg().ends_with("</svg>\n"));
+}
+
+/// A row for each pause and each packet, and no more than the limit.
+#[test]
+fn rows_are_bounded() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let mut exchange = Exchange::new();
+    for round in 0..2600 {
+        exchange = exchange.send(round * 4000, LOCAL, PEER, data(own, peer));
+    }
+    let ladder = Ladder::new(&exchange.trace());
+    let shown = |row: &&Row| matches!(row, Row::Arrow(_));
+    let arrows = ladder.rows.iter().filter(shown).count();
+    assert!(ladder.rows.len() <= 5000, "{}", ladder.rows.len());
+    assert_eq!(arrows + ladder.left_out, 2600);
+    // The programs that draw it have a limit of their own.
+    let svg = ladder.svg();
+    let (_, rest) = svg.split_once("height=\"").unwrap();
+    let height: usize = rest.split_once('"').unwrap().0.parse().unwrap();
+    assert!(height <= 32_767, "{height}");
+    let left_out = 2600 - svg.matches("<g class").count();
+    assert!(
+        svg.contains(&format!(">{left_out} packets more<")),
+        "{left_out}"
+    );
+}
+
+/// R6081-5.2.4.4: the same bubble goes around, and directly.
+#[test]
+fn a_bubble_around_the_nat_is_no_direct_one() {
+    let (other, other_mapped) = ("192.168.1.3:50001", "203.0.113.5:62000");
+    let mut answer = Advert::new(other_mapped);
+    answer.nonce = Some([7; 8]);
+    let (own, peer) = (teredo(MAPPED), teredo(other_mapped));
+    let trace = Exchange::new()
+        .qualified()
+        .send(50, other, PRIMARY, solicitation(Some([7; 8]), false))
+        .send(70, PRIMARY, other, answer.bytes())
+        .send(1000, LOCAL, other_mapped, bubble(own, peer, &[]))
+        .send(1001, LOCAL, other, bubble(own, peer, &[]))
+        .trace();
+    let ladder = Ladder::new(&trace);
+    let labels: Vec<_> = (ladder.rows.iter())
+        .filter_map(|row| match row {
+            Row::Arrow(arrow) => Some(arrow.label.as_str()),
+            Row::Gap(_) => None,
+        })
+        .collect();
+    assert_eq!(
+        labels[6..],
+        ["bubble, by way of the NAT at 203.0.113.5:62000", "bubble"]
+    );
+}
+
+/// Trailers make long names: the picture is wide enough, and a line of the terminal has an end.
+#[test]
+fn long_labels_have_room() {
+    let ends = [
+        "192.168.111.100:41000",
+        "192.168.111.101:41001",
+        "192.168.111.102:41002",
+    ];
+    let alternate = teredo::wire::AlternateAddresses::new(&ends.map(end)).unwrap();
+    let trailers = [teredo::wire::Trailer::AlternateAddresses(alternate); 3];
+    let packet = bubble(teredo(MAPPED), teredo(PEER), &trailers);
+    let trace = Exchange::new().send(0, MAPPED, PRIMARY, packet).trace();
+    let ladder = Ladder::new(&trace);
+    let svg = ladder.svg();
+    let number = |text: &str| -> usize {
+        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap()
+    };
+    let width = number(svg.split_once("width=\"").unwrap().1);
+    let (_, label) = svg.split_once("class=\"label\" x=\"").unwrap();
+    let text = label.split_once('>').unwrap().1.split_once('<').unwrap().0;
+    assert!(
+        number(label) + text.chars().count() * 3 <= width,
+        "{width} {label:.200}"
+    );
+    let longest = text_lines(&trace);
+    assert!(longest < 220, "{longest}");
+}
+
+fn text_lines(trace: &Trace) -> usize {
+    let text = text(trace);
+    text.lines().map(|line| line.chars().count()).max().unwrap()
 }

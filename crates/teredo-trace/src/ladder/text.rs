@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Arrow, Column, Ladder, Row, Tone};
+use super::{Arrow, Column, Ladder, Row, Tone, shortened};
 
 /// The least distance of two columns, in characters.
 const CLOSEST: usize = 16;
+/// The most characters of a label.
+const LONGEST: usize = 120;
 /// The characters before the first line of the ladder: number, time, and spaces.
 const MARGIN: usize = 16;
 
@@ -125,11 +127,12 @@ impl fmt::Display for Text<'_> {
                         "\n{dim}{:>5} {time:>8.3}{dim:#}  {}  {colour}{}{mark}{colour:#}",
                         arrow.n,
                         canvas.padded(),
-                        arrow.label
+                        shortened(&arrow.label, LONGEST)
                     )?;
                     if let Some(crossing) = &arrow.crossing {
                         let red = style(Tone::Fail);
-                        write!(f, "  {red}✗ {}{red:#}", crossing.reason)?;
+                        let reason = shortened(&crossing.reason, LONGEST);
+                        write!(f, "  {red}✗ {reason}{red:#}")?;
                     }
                 }
             }

@@ -12,6 +12,14 @@ use crate::recognise::is_public;
 const MOST_ANSWERS: usize = 64;
 /// Two servers' answers in this time are about one mapping. Behind them, the mapping may have expired in between.
 const TOGETHER: Duration = Duration::from_secs(15);
+/// A round trip is no shorter than this, for a busy host.
+const SHORT: Duration = Duration::from_millis(50);
+/// A mapping that was used is alive for this time at least (RFC 4787 §4.3 has two minutes).
+const ALIVE: Duration = Duration::from_secs(60);
+/// The mappings of a client that are kept.
+const MOST_MAPPINGS: usize = 8;
+/// A client asks with the cone bit so often (RFC 4380 §5.2.1).
+const CONE_TRIES: u32 = 3;
 /// The times to live that hosts begin with: such a datagram was captured on its own host or link.
 const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
 
@@ -25,6 +33,8 @@ pub struct Nat {
     pub address: Option<Ipv4Addr>,
     /// Its kind, in the words of RFC 4380 §3.1; `None` if the datagrams do not show it.
     pub kind: Option<NatKind>,
+    /// How it chooses the mapping, in the words of RFC 4787 §4.1; `None` if the datagrams do not show it.
+    pub mapping: Option<Mapping>,
     /// Whether it keeps the number of the port.
     pub port_preserving: Option<bool>,
     /// The reasons for the above, and what does not show, each as a sentence.
@@ -58,14 +68,26 @@ impl NatKind {
     }
 }
 
+/// How a NAT chooses the mapping of an internal end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Mapping {
+    /// One for all destinations: it is not symmetric.
+    EndpointIndependent,
+    /// Another one for each destination: it is symmetric.
+    EndpointDependent,
+}
+
 impl fmt::Display for Nat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            Some(NatKind::None) => "no NAT",
-            Some(NatKind::Cone) => "cone NAT",
-            Some(NatKind::Restricted) => "restricted NAT",
-            Some(NatKind::Symmetric) => "symmetric NAT",
-            None => "NAT of an unknown kind",
+        f.write_str(match (self.kind, self.mapping) {
+            (Some(NatKind::None), _) => "no NAT",
+            (Some(NatKind::Cone), _) => "cone NAT",
+            (Some(NatKind::Restricted), _) => "restricted NAT",
+            (Some(NatKind::Symmetric), _) => "symmetric NAT",
+            (None, Some(Mapping::EndpointIndependent)) => "NAT, not symmetric (cone or restricted)",
+            (None, _) => "NAT of an unknown kind",
         })?;
         match self.port_preserving {
             Some(true) if self.kind != Some(NatKind::None) => f.write_str(", keeps the port"),
@@ -77,23 +99,75 @@ impl fmt::Display for Nat {
 
 /// An answer of a server.
 #[derive(Clone, Copy, Debug)]
-struct Answer {
-    at: Duration,
-    server: Ipv4Addr,
-    local: SocketAddrV4,
-    mapped: SocketAddrV4,
+pub(crate) struct Answer {
+    /// When the client asked.
+    pub(crate) asked: Duration,
+    /// When the answer came.
+    pub(crate) at: Duration,
+    /// The address that was asked, which is the destination of the mapping.
+    pub(crate) server: Ipv4Addr,
+    pub(crate) local: SocketAddrV4,
+    pub(crate) mapped: SocketAddrV4,
+}
+
+impl Answer {
+    /// Whether another answer is about the same end, as another destination sees it.
+    fn is_pair_of(&self, other: &Self) -> bool {
+        let is_outside = |answer: &Self| answer.local == answer.mapped;
+        self.server != other.server
+            && (self.local == other.local || is_outside(self) && is_outside(other))
+            && other.at.saturating_sub(self.at) <= TOGETHER
+    }
+
+    /// Whether the other question left so early that this mapping cannot have been replaced in between: within one round
+    /// trip after the answer.
+    fn was_alive_at(&self, other: &Self) -> bool {
+        let round_trip = self.at.saturating_sub(self.asked).max(SHORT);
+        other.asked.saturating_sub(self.at) <= round_trip
+    }
+}
+
+/// The mappings of one client that were used.
+#[derive(Clone, Debug, Default)]
+struct Mappings {
+    /// With the time of the last use.
+    used: Vec<(SocketAddrV4, Duration)>,
+    /// Two that were used in turn: a mapping, another one, and the first one again.
+    both: Option<[SocketAddrV4; 2]>,
+}
+
+impl Mappings {
+    fn uses(&mut self, at: Duration, mapped: SocketAddrV4) {
+        let before = self.used.iter().position(|(known, _)| *known == mapped);
+        if let Some(before) = before {
+            let (_, last) = self.used.remove(before);
+            let between = self
+                .used
+                .iter()
+                .find(|(_, other)| *other > last && at.saturating_sub(*other) <= ALIVE);
+            if let Some((other, _)) = between {
+                self.both = self.both.or(Some([mapped, *other]));
+            }
+        } else if self.used.len() >= MOST_MAPPINGS {
+            self.used.remove(0);
+        }
+        self.used.push((mapped, at));
+    }
 }
 
 /// The observations about the NAT of one client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
     answers: Vec<Answer>,
+    mappings: Mappings,
     /// A solicitation with the cone bit was answered from this address, which was not asked.
     cone_answered: Option<Ipv4Addr>,
     /// So many solicitations with the cone bit were not, while others were.
     cone_unanswered: u32,
-    /// A datagram came in from an end that was not sent to: that end, and whether its address was sent to.
+    /// A bubble came in from an end that was not sent to: that end, and whether its address was sent to.
     stranger: Option<(SocketAddrV4, bool)>,
+    /// A datagram came in from an end that was not sent to in the capture, but perhaps before it.
+    unknown: Option<SocketAddrV4>,
     /// A peer saw the client at this end instead of the one in its Teredo address.
     elsewhere: Option<(SocketAddrV4, SocketAddrV4)>,
     /// The time to live of its solicitations.
@@ -108,21 +182,16 @@ impl Evidence {
         self.embedded = self.embedded.or(embedded);
     }
 
-    pub(crate) fn answered(
-        &mut self,
-        at: Duration,
-        server: Ipv4Addr,
-        local: SocketAddrV4,
-        mapped: SocketAddrV4,
-    ) {
+    pub(crate) fn answered(&mut self, answer: Answer) {
+        self.mappings.uses(answer.asked, answer.mapped);
         if self.answers.len() < MOST_ANSWERS {
-            self.answers.push(Answer {
-                at,
-                server,
-                local,
-                mapped,
-            });
+            self.answers.push(answer);
         }
+    }
+
+    /// The client sends from this mapping.
+    pub(crate) fn has_mapping(&mut self, at: Duration, mapped: SocketAddrV4) {
+        self.mappings.uses(at, mapped);
     }
 
     pub(crate) fn cone_answered(&mut self, from: Ipv4Addr) {
@@ -142,6 +211,10 @@ impl Evidence {
         }
     }
 
+    pub(crate) fn unknown(&mut self, from: SocketAddrV4) {
+        self.unknown = self.unknown.or(Some(from));
+    }
+
     pub(crate) fn seen_elsewhere(&mut self, mapped: SocketAddrV4, seen: SocketAddrV4) {
         self.elsewhere = self.elsewhere.or(Some((mapped, seen)));
     }
@@ -154,13 +227,16 @@ impl Evidence {
     ) -> Option<Nat> {
         let mapped = mapped?;
         let mut evidence = Vec::new();
-        let kind = self.kind(mapped, local, &mut evidence);
+        let (kind, mapping) = self.kind(mapped, local, &mut evidence);
         if kind == Some(NatKind::Symmetric) {
             evidence.push(String::from(
                 "a client without RFC 6081 has no service behind it (RFC 4380 §5.2.1)",
             ));
         }
-        let inner = local.or(self.embedded);
+        // Outside of a NAT, an end is its own mapping, which says nothing about the port inside.
+        let inner = local
+            .or(self.embedded)
+            .filter(|inner| kind == Some(NatKind::None) || *inner != mapped);
         let port_preserving = inner.map(|inner| inner.port() == mapped.port());
         if let (Some(inner), Some(kept)) = (inner, port_preserving)
             && kind != Some(NatKind::None)
@@ -176,6 +252,7 @@ impl Evidence {
             name: None,
             address: (kind != Some(NatKind::None)).then(|| *mapped.ip()),
             kind,
+            mapping,
             port_preserving,
             evidence,
         })
@@ -186,65 +263,82 @@ impl Evidence {
         mapped: SocketAddrV4,
         local: Option<SocketAddrV4>,
         evidence: &mut Vec<String>,
-    ) -> Option<NatKind> {
-        let pairs = || self.answers.iter().zip(self.answers.iter().skip(1));
-        let is_pair = |(a, b): &(&Answer, &Answer)| {
-            a.server != b.server && a.local == b.local && b.at.saturating_sub(a.at) <= TOGETHER
+    ) -> (Option<NatKind>, Option<Mapping>) {
+        let symmetric = (Some(NatKind::Symmetric), Some(Mapping::EndpointDependent));
+        let independent = Some(Mapping::EndpointIndependent);
+        let pairs = || {
+            let next = self.answers.iter().skip(1);
+            (self.answers.iter().zip(next)).filter(|(a, b)| a.is_pair_of(b))
         };
-        if let Some((a, b)) = pairs().filter(is_pair).find(|(a, b)| a.mapped != b.mapped) {
+        let differ = |(a, b): &(&Answer, &Answer)| a.mapped != b.mapped && a.was_alive_at(b);
+        if let Some((a, b)) = pairs().find(differ) {
             evidence.push(format!(
                 "{} sees {}, and {} sees {}: another mapping for each destination",
                 a.server, a.mapped, b.server, b.mapped
             ));
-            return Some(NatKind::Symmetric);
+            return symmetric;
+        }
+        if let Some([one, other]) = self.mappings.both {
+            evidence.push(format!(
+                "it sends from {one} and from {other} in turn: another mapping for each destination"
+            ));
+            return symmetric;
         }
         if let Some((mapped, seen)) = self.elsewhere {
             evidence.push(format!(
-                "its address says {mapped}, and it sends from {seen}: another mapping for each destination"
+                "its address says {mapped}, and it sends from {seen}: another mapping for this destination, or the mapping \
+                 moved"
             ));
-            return Some(NatKind::Symmetric);
         }
         if self.is_direct(mapped, local, evidence) {
-            return Some(NatKind::None);
+            return (Some(NatKind::None), None);
         }
-        if let Some(from) = self.cone_answered {
-            evidence.push(format!(
-                "an answer came in from {from}, which was not asked"
-            ));
-            return Some(NatKind::Cone);
-        }
-        match self.stranger {
-            Some((from, false)) => {
-                evidence.push(format!(
-                    "a datagram came in from {from} before anything was sent to that address"
-                ));
-                return Some(NatKind::Cone);
-            }
-            Some((from, true)) => evidence.push(format!(
-                "a datagram came in from {from} before anything was sent to that port"
-            )),
-            None => {}
-        }
-        let same = pairs().find(is_pair);
+        let same = pairs().find(|(a, b)| a.mapped == b.mapped);
         if let Some((a, b)) = same {
             evidence.push(format!(
                 "{} and {} both see {}: one mapping for all destinations",
                 a.server, b.server, a.mapped
             ));
         }
+        let mapping = same.and(independent);
+        if let Some(from) = self.cone_answered {
+            evidence.push(format!(
+                "an answer came in from {from}, which was not asked"
+            ));
+            return (Some(NatKind::Cone), mapping);
+        }
+        match self.stranger {
+            Some((from, false)) => {
+                evidence.push(format!(
+                    "a bubble came in from {from} before anything was sent to that address"
+                ));
+                return (Some(NatKind::Cone), mapping);
+            }
+            Some((from, true)) => evidence.push(format!(
+                "a bubble came in from {from} before anything was sent to that port"
+            )),
+            None => {}
+        }
+        if let Some(from) = self.unknown {
+            evidence.push(format!(
+                "a datagram came in from {from}, which may be a contact from before the capture"
+            ));
+        }
         match (self.cone_unanswered, same) {
-            (0, None) => None,
+            (0, None) => (None, None),
             (0, Some(_)) => {
                 evidence.push(String::from(
                     "whether strangers can send to it does not show: no solicitation had the cone bit",
                 ));
-                Some(NatKind::Restricted)
+                (None, mapping)
             }
             (count, _) => {
                 evidence.push(format!(
                     "{count} solicitations with the cone bit were not answered, and one without was"
                 ));
-                Some(NatKind::Restricted)
+                // Fewer may have been lost; and behind a symmetric NAT they are not answered, either.
+                let is_proof = count >= CONE_TRIES && same.is_some();
+                (is_proof.then_some(NatKind::Restricted), mapping)
             }
         }
     }
@@ -272,7 +366,8 @@ impl Evidence {
         match self.ttl {
             Some(ttl) if INITIAL_TTLS.contains(&ttl) => {
                 evidence.push(format!(
-                    "the server sees {mapped}, from which the client sends with its first time to live, {ttl}"
+                    "the server sees {mapped}, from which the client sends with its first time to live, {ttl}; a NAT that is a \
+                     program on the same host, such as a virtual machine's, would look the same"
                 ));
                 true
             }

@@ -5,30 +5,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
 
 use teredo::wire::{PORT, RouterAdvertisement};
 
 use super::{Node, Role, embedded_end};
 use crate::contents::{Contents, Message, embedded};
+use crate::questions::Questions;
 use crate::recognise::is_public;
 use crate::seen::Seen;
 
 /// The most addresses that are kept for a node.
 const KEPT: usize = 16;
+/// The number of all endpoints beyond the limit. There is no such entry: facts about them are not kept.
+const BEYOND: usize = usize::MAX;
+/// The questions of one qualification leave within this time.
+const QUALIFICATION: Duration = Duration::from_secs(10);
+/// The clients with one identifier behind one address that are told apart.
+const MOST_TWINS: usize = 16;
+/// The name of the node that stands for all endpoints beyond the limit.
+pub(crate) const OTHERS: &str = "others";
 
 /// All endpoints, and the facts about them.
 #[derive(Debug)]
 pub(crate) struct Register {
     servers: BTreeSet<Ipv4Addr>,
+    questions: Questions,
     index: BTreeMap<SocketAddrV4, usize>,
     teredo: BTreeMap<Ipv6Addr, usize>,
     /// Link-local addresses with an identifier of their own, per public IPv4 address.
-    identifiers: BTreeMap<(Ipv4Addr, Ipv6Addr), usize>,
+    identifiers: BTreeMap<(Ipv4Addr, Ipv6Addr), Vec<Twin>>,
     entries: Vec<Entry>,
-    /// By nonce: the end that asked with it, and the address of the server.
-    asked: BTreeMap<[u8; 8], [SocketAddrV4; 2]>,
-    /// The most entries; further endpoints share the last one.
+    /// The most entries.
     limit: usize,
+    /// The datagrams from and to endpoints beyond it.
+    beyond: [u64; 2],
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +48,11 @@ struct Entry {
     parent: Option<usize>,
     is_server: bool,
     is_client: bool,
+    /// It got an advertisement that nobody was seen to ask for.
+    may_be_client: bool,
     is_relay: bool,
+    /// Others treat it as a relay, which a single forged datagram can do.
+    may_be_relay: bool,
     is_group: bool,
     /// The endpoint that it was made for.
     first: Option<SocketAddrV4>,
@@ -49,17 +64,54 @@ struct Entry {
     received: u64,
 }
 
+/// One of the clients that share an identifier and a public address: two homes behind a carrier's NAT have it, if both
+/// hosts have the same private end.
+#[derive(Debug)]
+struct Twin {
+    at: usize,
+    /// By server: the end that asked it.
+    asked: BTreeMap<SocketAddrV4, SocketAddrV4>,
+    last: Duration,
+}
+
+impl Twin {
+    /// Whether a question from another end can be this client's: its NAT has another mapping for each server, and it has
+    /// not asked this one.
+    fn may_ask(&self, seen: &Seen) -> bool {
+        let mut ends: Vec<_> = self.asked.values().collect();
+        ends.sort_unstable();
+        ends.dedup();
+        ends.len() == self.asked.len()
+            && !self.asked.contains_key(&seen.destination)
+            && seen.time.saturating_sub(self.last) <= QUALIFICATION
+    }
+}
+
+/// How sure it is that two endpoints are one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// The observer knows it, or both ends used one nonce.
+    Sure,
+    /// A datagram says so, which may be forged: two nodes that are known on their own stay two.
+    Word,
+}
+
 impl Register {
-    /// An empty register of at most `limit` nodes.
-    pub(crate) const fn new(servers: BTreeSet<Ipv4Addr>, limit: usize) -> Self {
+    /// An empty register of at most `limit` nodes, one of which stands for all that are beyond it.
+    pub(crate) const fn new(
+        servers: BTreeSet<Ipv4Addr>,
+        questions: Questions,
+        limit: usize,
+    ) -> Self {
         Self {
             servers,
+            questions,
             index: BTreeMap::new(),
             teredo: BTreeMap::new(),
             identifiers: BTreeMap::new(),
             entries: Vec::new(),
-            asked: BTreeMap::new(),
-            limit,
+            limit: limit.saturating_sub(1),
+            beyond: [0; 2],
         }
     }
 
@@ -71,16 +123,18 @@ impl Register {
     pub(crate) fn learn(&mut self, seen: &Seen) {
         let from = self.at(seen.source);
         let to = self.at(seen.near_destination());
+        self.beyond[0] += u64::from(from == BEYOND);
+        self.beyond[1] += u64::from(to == BEYOND);
         self.edit(from, |entry| entry.sent += 1);
         self.edit(to, |entry| entry.received += 1);
         if let Some(public) = seen.public_source.filter(|public| *public != seen.source) {
-            self.unite_mapping(seen.source, public);
+            self.unite_mapping(seen.source, public, Proof::Sure);
         }
         if let Some(inner) = seen
             .inner_destination
             .filter(|inner| *inner != seen.destination)
         {
-            self.unite_mapping(inner, seen.destination);
+            self.unite_mapping(inner, seen.destination, Proof::Sure);
         }
         let Ok(contents) = &seen.contents else {
             return;
@@ -91,51 +145,65 @@ impl Register {
             Message::Solicitation(_) => {
                 self.edit(from, |entry| entry.is_client = true);
                 self.know_identifier(seen, contents);
-                if let Some(element) = contents.authentication
-                    && self.asked.len() < self.limit
-                {
-                    self.asked.insert(element.nonce, seen.ends());
-                }
             }
             Message::Advertisement(advertisement) => {
-                self.edit(to, |entry| entry.is_client = true);
-                self.learn_server(seen.source, contents, advertisement.as_deref().ok());
-                if let Some(origin) = contents.origin {
-                    self.unite_mapping(seen.near_destination(), origin);
-                    // Captured at both sides of the NAT: the question inside, the answer outside.
-                    let asked = contents.authentication;
-                    if let Some(&[local, _]) =
-                        asked.and_then(|element| self.asked.get(&element.nonce))
-                        && local != origin
-                    {
-                        self.unite_mapping(local, origin);
-                    }
+                self.edit(to, |entry| entry.may_be_client = true);
+                if let Some(question) = self.questions.answered_by(seen, contents) {
+                    self.edit(to, |entry| entry.is_client = true);
+                    self.learn_server(seen.source, question.to, advertisement.as_deref().ok());
+                    self.learn_mapping(seen, contents, question.from);
                 }
             }
             _ => self.learn_origin(contents),
         }
     }
 
+    /// The answer to a solicitation names the mapping of the end that asked.
+    fn learn_mapping(&mut self, seen: &Seen, contents: &Contents, asked: SocketAddrV4) {
+        let Some(origin) = contents.origin else {
+            return;
+        };
+        let near = seen.near_destination();
+        // Captured at both sides of the NAT, the question is there twice.
+        let nonce = contents.authentication.map(|element| element.nonce);
+        let proof = |local| {
+            let has = |end| nonce.is_some_and(|nonce| self.questions.has(&nonce, end));
+            if has(local) && has(origin) {
+                Proof::Sure
+            } else {
+                Proof::Word
+            }
+        };
+        let [by_asked, by_near] = [proof(asked), proof(near)];
+        self.unite_mapping(asked, origin, by_asked);
+        if near != asked {
+            self.unite_mapping(near, origin, by_near);
+        }
+    }
+
     /// One server has both addresses: it was asked at one and answered from the other, or it advertises the prefix of the
-    /// other (RFC 4380 §5.3.2).
+    /// other (RFC 4380 §5.3.2). Behind a NAT of one address to one, that prefix is of its public address.
     fn learn_server(
         &mut self,
         from: SocketAddrV4,
-        contents: &Contents,
+        asked: SocketAddrV4,
         advertisement: Option<&RouterAdvertisement>,
     ) {
-        let asked = contents
-            .authentication
-            .and_then(|element| self.asked.get(&element.nonce))
-            .map(|[_, asked]| *asked);
         let prefix = advertisement
             .and_then(|advertisement| advertisement.prefixes.first())
             .and_then(|prefix| embedded(prefix.prefix))
             .map(|address| SocketAddrV4::new(address.server, PORT));
-        for other in [prefix, asked].into_iter().flatten() {
+        if let Some(public) = prefix.filter(|public| {
+            self.is_server(from) && !is_public(*from.ip()) && is_public(*public.ip())
+        }) {
+            self.servers.insert(*public.ip());
+            let at = self.at(public);
+            self.edit(at, |entry| entry.is_server = true);
+        }
+        for other in [prefix, Some(asked)].into_iter().flatten() {
             if self.is_server(from) && self.is_server(other) {
                 let (other, from) = (self.at(other), self.at(from));
-                self.unite(other, from);
+                self.unite(other, from, Proof::Sure);
             }
         }
     }
@@ -157,23 +225,32 @@ impl Register {
         }
     }
 
+    /// The receiver of a datagram did not ask for it, so the datagram alone shows little.
     fn learn_destination(&mut self, seen: &Seen, contents: &Contents) {
         let (near, far) = (seen.near_destination(), seen.destination);
         let to = self.at(near);
         match embedded(contents.destination) {
-            Some(address) if self.speaks_for(near, far, address.mapped) => {
-                self.know_teredo(near, contents.destination, address.mapped);
+            Some(address) => {
+                let is_same = far == address.mapped || near == address.mapped;
+                let entry = self.entries.get(to);
+                let is_known = entry.is_some_and(|entry| {
+                    entry.mapped == Some(address.mapped)
+                        || entry.teredo.contains(&contents.destination)
+                });
+                if is_same || is_known {
+                    self.know_teredo(near, contents.destination, address.mapped);
+                }
             }
-            // Servers get packets to native hosts, too; only its own packets show that a server is a relay.
+            // Servers get packets to native hosts, too.
             None if !self.is_server(near)
                 && is_plain(contents.destination)
                 && !is_discovery(&contents.message)
                 && !matches!(contents.message, Message::EchoRequest(_))
                 && !far.ip().is_multicast() =>
             {
-                self.edit(to, |entry| entry.is_relay = true);
+                self.edit(to, |entry| entry.may_be_relay = true);
             }
-            _ => {}
+            None => {}
         }
     }
 
@@ -184,7 +261,9 @@ impl Register {
         };
         let at = self.at(origin);
         match embedded(contents.source) {
-            None if is_plain(contents.source) => self.edit(at, |entry| entry.is_relay = true),
+            None if is_plain(contents.source) => {
+                self.edit(at, |entry| entry.may_be_relay = true);
+            }
             Some(address) if address.mapped == origin => {
                 self.know_teredo(origin, contents.source, origin);
             }
@@ -192,8 +271,8 @@ impl Register {
         }
     }
 
-    /// Whether the node at an outer end is the one whose Teredo address has this mapping. A private end is behind the NAT;
-    /// another port of the same address is another mapping of a symmetric NAT. Anything else may be forged.
+    /// Whether the sender is the node whose Teredo address has this mapping. A private end is behind the NAT; another
+    /// port of the same address is another mapping of a symmetric NAT. Anything else may be forged.
     fn speaks_for(&self, near: SocketAddrV4, far: SocketAddrV4, mapped: SocketAddrV4) -> bool {
         let is_same = far == mapped || near == mapped;
         let is_inside = !is_public(*near.ip()) && !near.ip().is_multicast();
@@ -206,96 +285,126 @@ impl Register {
     }
 
     fn know_teredo(&mut self, end: SocketAddrV4, address: Ipv6Addr, mapped: SocketAddrV4) {
-        let at = self.at(end);
-        let at = match self.teredo.get(&address) {
-            Some(&known) => self.unite(known, at),
-            None if self.teredo.len() < self.limit => {
-                self.teredo.insert(address, at);
-                at
+        let mut at = self.at(end);
+        let owner = self.teredo.get(&address).copied();
+        let outside = (mapped != end && !self.is_server(mapped)).then(|| self.at(mapped));
+        for other in [owner, outside].into_iter().flatten() {
+            match self.unite(other, at, Proof::Word) {
+                Some(one) => at = one,
+                // The address is another node's.
+                None => return,
             }
-            None => at,
-        };
+        }
+        if owner.is_none() && self.teredo.len() < self.limit && at != BEYOND {
+            self.teredo.insert(address, at);
+        }
+        let is_inside = outside.is_some() && !is_public(*end.ip());
         self.edit(at, |entry| {
             entry.is_client = true;
             entry.mapped = entry.mapped.or(Some(mapped));
+            if is_inside {
+                (entry.local, entry.mapped) = (Some(end), Some(mapped));
+            }
             if !entry.teredo.contains(&address) && entry.teredo.len() < KEPT {
                 entry.teredo.push(address);
             }
         });
-        if mapped != end && !self.is_server(mapped) {
-            self.unite_mapping(end, mapped);
-        }
     }
 
     /// A local end and its mapping are one node.
-    fn unite_mapping(&mut self, local: SocketAddrV4, mapped: SocketAddrV4) {
+    fn unite_mapping(&mut self, local: SocketAddrV4, mapped: SocketAddrV4, proof: Proof) {
         if self.is_server(mapped) || self.is_server(local) {
             return;
         }
         let (inside, outside) = (self.at(local), self.at(mapped));
-        let at = self.unite(inside, outside);
+        let Some(at) = self.unite(inside, outside, proof) else {
+            return;
+        };
         self.edit(at, |entry| {
-            if local != mapped {
+            if local != mapped && (proof == Proof::Sure || !is_public(*local.ip())) {
                 entry.local = Some(local);
             }
             entry.mapped = Some(mapped);
         });
     }
 
-    /// Two solicitations from one public address with the same unusual identifier come from one client.
+    /// Solicitations from one public address with the same unusual identifier come from one client, if its NAT is
+    /// symmetric: it asks each server from another port.
     fn know_identifier(&mut self, seen: &Seen, contents: &Contents) {
         if is_shared_identifier(contents.source) {
             return;
         }
-        let key = (*seen.far_source().ip(), contents.source);
         let at = self.at(seen.source);
         if is_public(*seen.source.ip())
             && let Some(local) = embedded_end(contents.source)
         {
             self.edit(at, |entry| entry.local = entry.local.or(Some(local)));
         }
-        match self.identifiers.get(&key) {
-            Some(&known) => {
-                self.unite(known, at);
-            }
-            None if self.identifiers.len() < self.limit => {
-                self.identifiers.insert(key, at);
-            }
-            None => {}
+        let key = (*seen.far_source().ip(), contents.source);
+        if at == BEYOND
+            || self.identifiers.len() >= self.limit && !self.identifiers.contains_key(&key)
+        {
+            return;
         }
+        let twins = self.identifiers.entry(key).or_default();
+        let is_own = |twin: &&mut Twin| twin.asked.values().any(|end| *end == seen.source);
+        let known = match twins.iter_mut().find(is_own) {
+            Some(twin) => Some(twin),
+            None => twins.iter_mut().find(|twin| twin.may_ask(seen)),
+        };
+        let Some(twin) = known else {
+            if twins.len() < MOST_TWINS {
+                twins.push(Twin {
+                    at,
+                    asked: BTreeMap::from([(seen.destination, seen.source)]),
+                    last: seen.time,
+                });
+            }
+            return;
+        };
+        twin.last = seen.time;
+        if twin.asked.len() < KEPT {
+            twin.asked.insert(seen.destination, seen.source);
+        }
+        let known = twin.at;
+        self.unite(known, at, Proof::Word);
     }
 
     /// The entry of an endpoint.
     fn at(&mut self, end: SocketAddrV4) -> usize {
         if let Some(&known) = self.index.get(&end) {
-            let root = self.root(known);
-            if root != known {
-                // The next look-up is short again.
-                self.index.insert(end, root);
-            }
-            return root;
+            return self.root(known);
         }
-        let new = if self.entries.len() < self.limit.max(1) {
-            self.entries.push(Entry {
-                is_server: self.is_server(end),
-                is_group: end.ip().is_multicast(),
-                first: Some(end),
-                addresses: vec![*end.ip()],
-                ..Entry::default()
-            });
-            self.index.insert(end, self.entries.len() - 1);
-            self.entries.len() - 1
-        } else {
-            self.entries.len().saturating_sub(1)
-        };
-        self.root(new)
+        if self.entries.len() >= self.limit {
+            return BEYOND;
+        }
+        let new = self.entries.len();
+        self.entries.push(Entry {
+            is_server: self.is_server(end),
+            is_group: end.ip().is_multicast(),
+            first: Some(end),
+            addresses: vec![*end.ip()],
+            ..Entry::default()
+        });
+        self.index.insert(end, new);
+        new
     }
 
-    fn root(&self, mut at: usize) -> usize {
-        while let Some(parent) = self.entries.get(at).and_then(|entry| entry.parent) {
-            at = parent;
+    /// The entry that this one was united with, if any. The next search is short again.
+    fn root(&mut self, at: usize) -> usize {
+        let parent = |entries: &[Entry], at: usize| entries.get(at).and_then(|entry| entry.parent);
+        let mut root = at;
+        while let Some(next) = parent(&self.entries, root) {
+            root = next;
         }
-        at
+        let mut at = at;
+        while let Some(entry) = self.entries.get_mut(at)
+            && let Some(next) = entry.parent
+        {
+            entry.parent = Some(root);
+            at = next;
+        }
+        root
     }
 
     fn edit(&mut self, at: usize, change: impl FnOnce(&mut Entry)) {
@@ -305,48 +414,29 @@ impl Register {
         }
     }
 
-    /// Makes two entries one; returns the one that stays, which is the older.
-    fn unite(&mut self, a: usize, b: usize) -> usize {
+    /// Makes two entries one; returns the one that stays, which is the older. `None` if they are two nodes.
+    fn unite(&mut self, a: usize, b: usize, proof: Proof) -> Option<usize> {
         let (a, b) = (self.root(a), self.root(b));
         let (stays, goes) = (a.min(b), a.max(b));
         if stays == goes {
-            return stays;
+            return Some(stays);
         }
-        let Some(gone) = self.entries.get_mut(goes) else {
-            return stays;
+        let (one, other) = (self.entries.get(stays)?, self.entries.get(goes)?);
+        if !one.may_be(other, proof) {
+            return None;
+        }
+        let parent = Entry {
+            parent: Some(stays),
+            ..Entry::default()
         };
-        let gone = std::mem::replace(
-            gone,
-            Entry {
-                parent: Some(stays),
-                ..Entry::default()
-            },
-        );
-        self.edit(stays, |entry| {
-            entry.is_server |= gone.is_server;
-            entry.is_client |= gone.is_client;
-            entry.is_relay |= gone.is_relay;
-            entry.is_group |= gone.is_group;
-            entry.local = entry.local.or(gone.local);
-            entry.mapped = entry.mapped.or(gone.mapped);
-            entry.sent += gone.sent;
-            entry.received += gone.received;
-            for address in gone.addresses {
-                if !entry.addresses.contains(&address) && entry.addresses.len() < KEPT {
-                    entry.addresses.push(address);
-                }
-            }
-            for address in gone.teredo {
-                if !entry.teredo.contains(&address) && entry.teredo.len() < KEPT {
-                    entry.teredo.push(address);
-                }
-            }
-        });
-        stays
+        let gone = std::mem::replace(self.entries.get_mut(goes)?, parent);
+        self.edit(stays, |entry| entry.take(gone));
+        Some(stays)
     }
 
-    /// The nodes that sent or received something, and the place of each endpoint among them.
-    pub(crate) fn nodes(&self) -> (Vec<Node>, BTreeMap<SocketAddrV4, usize>) {
+    /// The nodes that sent or received something, and the place of each endpoint among them. An endpoint beyond the limit
+    /// has none; the last node, [`OTHERS`], counts its datagrams.
+    pub(crate) fn nodes(&mut self) -> (Vec<Node>, BTreeMap<SocketAddrV4, usize>) {
         let mut counts: BTreeMap<Role, usize> = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut nodes = Vec::new();
@@ -376,14 +466,73 @@ impl Register {
                 received: entry.received,
             });
         }
-        let ends = (self.index.iter())
-            .filter_map(|(end, &at)| Some((*end, *places.get(&self.root(at))?)))
+        let [sent, received] = self.beyond;
+        if sent + received > 0 {
+            nodes.push(Node {
+                id: String::from(OTHERS),
+                role: Role::Unknown,
+                is_relay: false,
+                name: None,
+                addresses: Vec::new(),
+                local: None,
+                mapped: None,
+                teredo: Vec::new(),
+                nat: None,
+                sent,
+                received,
+            });
+        }
+        let index: Vec<_> = self.index.iter().map(|(end, at)| (*end, *at)).collect();
+        let ends = (index.into_iter())
+            .filter_map(|(end, at)| Some((end, *places.get(&self.root(at))?)))
             .collect();
         (nodes, ends)
     }
 }
 
 impl Entry {
+    /// Whether it has an identity of its own.
+    const fn is_somebody(&self) -> bool {
+        self.mapped.is_some() || !self.teredo.is_empty()
+    }
+
+    /// Whether another entry may be the same node.
+    fn may_be(&self, other: &Self, proof: Proof) -> bool {
+        let differ = |a: Option<SocketAddrV4>, b: Option<SocketAddrV4>| {
+            a.zip(b).is_some_and(|(a, b)| a.ip() != b.ip())
+        };
+        if self.is_server != other.is_server || self.is_group != other.is_group {
+            return false;
+        }
+        match proof {
+            Proof::Sure => !differ(self.local, other.local),
+            Proof::Word => !(self.is_somebody() && other.is_somebody()),
+        }
+    }
+
+    fn take(&mut self, gone: Self) {
+        self.is_server |= gone.is_server;
+        self.is_client |= gone.is_client;
+        self.may_be_client |= gone.may_be_client;
+        self.is_relay |= gone.is_relay;
+        self.may_be_relay |= gone.may_be_relay;
+        self.is_group |= gone.is_group;
+        self.local = self.local.or(gone.local);
+        self.mapped = self.mapped.or(gone.mapped);
+        self.sent += gone.sent;
+        self.received += gone.received;
+        for address in gone.addresses {
+            if !self.addresses.contains(&address) && self.addresses.len() < KEPT {
+                self.addresses.push(address);
+            }
+        }
+        for address in gone.teredo {
+            if !self.teredo.contains(&address) && self.teredo.len() < KEPT {
+                self.teredo.push(address);
+            }
+        }
+    }
+
     const fn role(&self) -> Role {
         match self {
             Self { is_group: true, .. } => Role::Group,
@@ -393,7 +542,14 @@ impl Entry {
             Self {
                 is_client: true, ..
             } => Role::Client,
-            Self { is_relay: true, .. } => Role::Relay,
+            Self { is_relay: true, .. }
+            | Self {
+                may_be_relay: true, ..
+            } => Role::Relay,
+            Self {
+                may_be_client: true,
+                ..
+            } => Role::Client,
             _ => Role::Unknown,
         }
     }

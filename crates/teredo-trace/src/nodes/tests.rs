@@ -63,9 +63,16 @@ fn who_speaks_for_native_hosts_is_a_relay() {
 
 /// R4380-5.2.1-11
 #[test]
-fn one_mapping_for_both_addresses_is_restricted() {
+fn one_mapping_for_both_addresses_is_not_symmetric() {
     let found = nat(&Exchange::new().qualified().trace());
-    assert_eq!(found.kind, Some(NatKind::Restricted));
+    assert_eq!(
+        (found.kind, found.mapping),
+        (None, Some(Mapping::EndpointIndependent))
+    );
+    assert_eq!(
+        found.to_string(),
+        "NAT, not symmetric (cone or restricted), changes the port"
+    );
     assert_eq!(found.port_preserving, Some(false));
     assert_eq!(found.address, Some(*end(MAPPED).ip()));
     assert!(
@@ -108,42 +115,138 @@ fn a_cone_phase_without_an_answer_is_restricted() {
     let ask = |nonce, cone| solicitation(Some([nonce; 8]), cone);
     let mut answer = Advert::new(MAPPED);
     answer.nonce = Some([4; 8]);
-    let trace = Exchange::new()
+    let mut second = Advert::new(MAPPED);
+    second.nonce = Some([5; 8]);
+    let one = Exchange::new()
         .send(0, LOCAL, PRIMARY, ask(1, true))
         .send(4000, LOCAL, PRIMARY, ask(2, true))
         .send(8000, LOCAL, PRIMARY, ask(3, true))
         .send(12_000, LOCAL, PRIMARY, ask(4, false))
-        .send(12_020, PRIMARY, LOCAL, answer.bytes())
+        .send(12_020, PRIMARY, LOCAL, answer.bytes());
+    let kind = nat(&one.trace()).kind;
+    assert_eq!(kind, None, "behind a symmetric NAT it is the same");
+    let trace = one
+        .send(12_021, LOCAL, SECONDARY, ask(5, false))
+        .send(12_041, SECONDARY, LOCAL, second.bytes())
         .trace();
     assert_eq!(nat(&trace).kind, Some(NatKind::Restricted));
     assert_eq!(trace.stalls, []);
 }
 
+/// R4380-5.2.4-01: only a bubble is a first word, and only if the client has just got its address.
 #[test]
 fn strangers_that_get_through_show_a_cone_nat() {
     let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let hears = |exchange: Exchange, packet| {
+        let found = nat(&exchange.send(5000, PEER, LOCAL, packet).trace());
+        (found.kind, found.evidence.join("; "))
+    };
+    let (kind, _) = hears(Exchange::new().qualified(), bubble(peer, own, &[]));
+    assert_eq!(kind, Some(NatKind::Cone));
+
+    let refresh = || {
+        Exchange::new()
+            .send(0, LOCAL, PRIMARY, solicitation(Some(NONCE), false))
+            .send(20, PRIMARY, LOCAL, Advert::new(MAPPED).bytes())
+    };
+    let late = || {
+        Exchange::new()
+            .send(
+                0,
+                LOCAL,
+                "198.51.100.9:9",
+                data(own, teredo("198.51.100.9:9")),
+            )
+            .qualified()
+    };
+    for (exchange, packet) in [
+        (refresh(), bubble(peer, own, &[])),
+        (late(), bubble(peer, own, &[])),
+        // Nobody sends data before a bubble.
+        (Exchange::new().qualified(), data(peer, own)),
+        (
+            Exchange::new().qualified(),
+            pong(client_host(), own, &[1; 8]),
+        ),
+    ] {
+        let (kind, evidence) = hears(exchange, packet);
+        assert_eq!(kind, None, "the capture may have begun late");
+        assert!(evidence.contains("from before the capture"), "{evidence}");
+    }
+}
+
+fn client_host() -> Ipv6Addr {
+    HOST.parse().unwrap()
+}
+
+/// R4380-5.2.1-11: a mapping that is replaced is no symmetric NAT; two that are used in turn are one.
+#[test]
+fn symmetric_means_two_mappings_at_a_time() {
+    let (own, peer, other) = (teredo(MAPPED), teredo(PEER), "203.0.113.5:62000");
+    let from = |exchange: Exchange, at, from: &str| exchange.send(at, from, PEER, data(own, peer));
+    let moved = from(from(Exchange::new(), 0, MAPPED), 600_000, other);
+    let found = nat(&moved.trace());
+    assert_eq!(found.kind, None);
+    assert!(
+        found.evidence[0].contains("or the mapping moved"),
+        "{found:?}"
+    );
+    assert_eq!(found.port_preserving, None, "nothing inside was seen");
+    let kind = nat(&from(moved, 601_000, MAPPED).trace()).kind;
+    assert_eq!(kind, Some(NatKind::Symmetric));
+}
+
+/// R4380-5.3.2-06: an answer to the cone bit comes from the other address, and is about the mapping for the one asked.
+#[test]
+fn an_answer_counts_for_the_address_that_was_asked() {
+    let mut first = Advert::new(MAPPED);
+    first.destination = own(true);
+    let mut later = Advert::new("203.0.113.5:62000");
+    later.nonce = Some([2; 8]);
     let trace = Exchange::new()
-        .qualified()
-        .send(5000, PEER, LOCAL, data(peer, own))
+        .send(0, LOCAL, PRIMARY, solicitation(Some(NONCE), true))
+        .send(20, SECONDARY, LOCAL, first.bytes())
+        .send(10_000, LOCAL, PRIMARY, solicitation(Some([2; 8]), false))
+        .send(10_020, PRIMARY, LOCAL, later.bytes())
         .trace();
     assert_eq!(nat(&trace).kind, Some(NatKind::Cone));
+}
 
-    let late = Exchange::new()
-        .send(0, LOCAL, PEER, data(own, peer))
-        .qualified()
-        .send(
-            5000,
-            "198.51.100.8:1",
-            LOCAL,
-            data(teredo("198.51.100.8:1"), own),
-        )
+/// Seen outside, a client behind a symmetric NAT asks each server from another port.
+#[test]
+fn a_symmetric_nat_shows_outside_too() {
+    let mut exchange = Exchange::new();
+    for (at, server, mapped) in [(0, PRIMARY, MAPPED), (1, SECONDARY, "203.0.113.5:62000")] {
+        let nonce = [u8::try_from(at).unwrap(); 8];
+        let mut answer = Advert::new(mapped);
+        answer.nonce = Some(nonce);
+        exchange = exchange
+            .send(at, mapped, server, solicitation(Some(nonce), false))
+            .send(at + 20, server, mapped, answer.bytes());
+    }
+    // To a peer it sends from a third one.
+    let packet = data(teredo(MAPPED), teredo(PEER));
+    let trace = exchange
+        .send(100, "203.0.113.5:63000", PEER, packet)
         .trace();
-    let kind = nat(&late).kind;
-    assert_eq!(
-        kind,
-        Some(NatKind::Restricted),
-        "the capture may have begun late"
-    );
+    assert_eq!(roles(&trace), ["client-1", "server-1", "client-2"]);
+    assert_eq!(trace.packets[4].from_node, "client-1");
+    assert_eq!(nat(&trace).kind, Some(NatKind::Symmetric));
+}
+
+/// Captured on both sides of the NAT, the outside first.
+#[test]
+fn the_inside_of_a_known_client_is_the_same_client() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let trace = Exchange::new()
+        .send(0, PEER, MAPPED, data(peer, own))
+        .send(1, PEER, LOCAL, data(peer, own))
+        .send(2, LOCAL, PEER, data(own, peer))
+        .send(3, MAPPED, PEER, data(own, peer))
+        .trace();
+    assert_eq!(roles(&trace), ["client-1", "client-2"]);
+    assert_eq!(trace.nodes[1].local, Some(end(LOCAL)));
+    assert_eq!(trace.nodes[1].mapped, Some(end(MAPPED)));
 }
 
 #[test]
@@ -230,12 +333,16 @@ fn nodes_are_bounded() {
         nodes: 10,
     });
     assert_eq!(trace.nodes.len(), 10);
+    let others = &trace.nodes[9];
+    assert_eq!((others.id.as_str(), others.sent), ("others", 150 - 8));
+    assert_eq!(others.teredo, [Ipv6Addr::UNSPECIFIED; 0]);
+    assert_eq!(trace.packets[8].from_node, "others");
     assert_eq!((trace.packets.len(), trace.left_out), (150, 50));
     assert!(
         trace
             .packets
             .iter()
-            .all(|packet| !packet.from_node.is_empty())
+            .all(|packet| trace.node(&packet.from_node).is_some())
     );
 }
 

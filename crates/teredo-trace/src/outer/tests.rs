@@ -51,6 +51,22 @@ fn frames() -> Vec<(&'static str, u32, Vec<u8>)> {
             behind(&[8, 0, 0, 0, 0, 0, 0, 3, 0, 1, 4, 6, 2, 2, 2, 2, 2, 2, 0, 0]),
         ),
         ("loopback", 0, behind(&[2, 0, 0, 0])),
+        (
+            "PPPoE",
+            1,
+            ethernet(&[0x88, 0x64, 0x11, 0, 0, 1, 0, 2, 0, 0x21])[..22]
+                .iter()
+                .copied()
+                .chain(packet())
+                .collect(),
+        ),
+        (
+            "cooked, PPPoE",
+            113,
+            behind(&[
+                0, 4, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 0x88, 0x64, 0x11, 0, 0, 1, 0, 2, 0, 0x21,
+            ]),
+        ),
     ]
 }
 
@@ -86,8 +102,55 @@ fn what_is_not_udp_over_ipv4_is_counted() {
     let trace = trace_file(&file, Limits::default()).unwrap();
     assert_eq!((trace.fragments, trace.not_teredo), (2, 3));
     assert_eq!((trace.frames, trace.packets[0].frame), (6, 6));
-    let other = pcap(147, &[packet()]);
-    assert_eq!(trace_file(&other, Limits::default()).unwrap().not_teredo, 1);
+}
+
+/// Nobody knows what is in them: they are not called something else.
+#[test]
+fn frames_that_nobody_can_read_are_counted_apart() {
+    let mpls = behind(&[2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 0x88, 0x47, 0, 1, 1, 64]);
+    for (link, frame, layer) in [
+        (127, packet(), Layer::LinkType(127)),
+        (9, packet(), Layer::LinkType(9)),
+        (1, mpls, Layer::EtherType(0x8847)),
+    ] {
+        let file = pcap(link, &[frame.clone(), frame]);
+        let trace = trace_file(&file, Limits::default()).unwrap();
+        let unreadable: Vec<_> = (trace.unreadable.iter())
+            .map(|one| (one.layer, one.frames))
+            .collect();
+        assert_eq!(unreadable, [(layer, 2)]);
+        assert_eq!(trace.not_teredo, 0);
+    }
+    let mut file = pcap(1, &[]);
+    file.extend_from_slice(&pcap(1, &[packet()])[24..]);
+    file[20] = 147;
+    let trace = trace_file(&file, Limits::default()).unwrap();
+    let json = serde_json::to_value(&trace).unwrap();
+    assert_eq!(
+        json["unreadable"],
+        serde_json::json!([{"link_type": 147, "frames": 1}])
+    );
+}
+
+/// `tcpdump -s 100` of a datagram of 64 KiB: no more than a Teredo packet has is filled up.
+#[test]
+fn a_payload_that_was_cut_is_filled_up_only_so_far() {
+    let mut claims = packet()[..84].to_vec();
+    claims[2..4].copy_from_slice(&65_000_u16.to_be_bytes());
+    claims[24..26].copy_from_slice(&64_980_u16.to_be_bytes());
+    let mut file = pcap(101, &[claims]);
+    file[36..40].copy_from_slice(&65_000_u32.to_le_bytes());
+    let frame = Frames::new(&file).unwrap().next().unwrap();
+    let Outer::Udp(udp) = Outer::of(&frame) else {
+        panic!("UDP");
+    };
+    assert_eq!(
+        (udp.payload.len(), udp.length, udp.cut),
+        (PADDED, 64_972, true)
+    );
+    let trace = trace_file(&file, Limits::default()).unwrap();
+    assert_eq!(trace.packets[0].length, 64_972);
+    assert_eq!(trace.packets[0].findings, []);
 }
 
 /// `tcpdump -s 84` keeps the headers alone.

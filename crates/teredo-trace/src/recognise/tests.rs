@@ -65,9 +65,65 @@ fn a_client_behind_a_nat_is_known_by_its_private_address() {
 #[test]
 fn malformed_means_meant() {
     let half = &solicitation(Some(NONCE), false)[..20];
-    assert_eq!(
-        kinds(&Exchange::new().send(0, LOCAL, PRIMARY, half)),
-        (vec!["malformed"], 0)
-    );
+    let to_server = |exchange: Exchange| kinds(&exchange.send(100, LOCAL, PRIMARY, half));
+    assert_eq!(to_server(Exchange::new().qualified()).0[4..], ["malformed"]);
+    assert_eq!(to_server(Exchange::new()), (vec![], 1), "perhaps no server");
     assert!(!is_public([10, 0, 0, 1].into()) && is_public([192, 0, 2, 1].into()));
+}
+
+/// Programs that chose the port by chance: contents that happen to look like IPv6 prove nothing.
+#[test]
+fn other_programs_on_the_port_are_left_alone() {
+    let native = data(HOST.parse().unwrap(), "2001:db8::2".parse().unwrap());
+    let on_port = "192.168.1.9:3544";
+    for (to, payload) in [
+        ("203.0.113.77:6881", &native[..]),
+        ("203.0.113.77:6881", &[0; 20][..]),
+        ("203.0.113.77:6881", b"`ello world"),
+        ("192.0.2.53:53", &native[..]),
+    ] {
+        let alone = Exchange::new().send(0, on_port, to, payload);
+        assert_eq!(kinds(&alone), (vec![], 1), "{to} {payload:?}");
+        let (found, others) = kinds(&Exchange::new().qualified().send(100, on_port, to, payload));
+        assert_eq!((found.len(), others), (4, 1), "{to} {payload:?}");
+    }
+    // The service behind a well-known port is another one, even for a node that is known.
+    let asked = kinds(
+        &Exchange::new()
+            .qualified()
+            .send(100, PRIMARY, "192.0.2.53:53", native),
+    );
+    assert_eq!(asked.1, 1);
+}
+
+/// A client behind a symmetric NAT talks to a relay from a third port, which no address tells.
+#[test]
+fn the_other_ports_of_a_known_client_are_its_own() {
+    let (own, host) = (teredo(MAPPED), HOST.parse().unwrap());
+    let other = "203.0.113.5:62222";
+    let trace = Exchange::new()
+        .send(0, MAPPED, PRIMARY, ping(own, host, &[7; 8]))
+        .send(
+            50,
+            PRIMARY,
+            MAPPED,
+            passed_on(RELAY, &bubble(host, own, &[])),
+        )
+        .send(60, other, RELAY, bubble(own, host, &[]))
+        .send(90, RELAY, other, pong(host, own, &[7; 8]))
+        .until(60_000)
+        .trace();
+    let kinds: Vec<_> = trace
+        .packets
+        .iter()
+        .map(|packet| packet.kind.name())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["ping-request", "indirect-bubble", "bubble", "ping-reply"]
+    );
+    assert_eq!(trace.stalls, []);
+    // Its public end stays the one that servers see.
+    assert_eq!(trace.nodes[0].mapped, Some(end(MAPPED)));
+    assert_eq!(trace.nodes[0].local, None);
 }

@@ -15,6 +15,12 @@ fn the_json_has_what_scripts_rely_on() {
             PRIMARY,
             bubble(teredo(MAPPED), teredo(PEER), &trailer),
         )
+        .send(
+            1000,
+            LOCAL,
+            "198.51.100.8:8",
+            data(teredo(MAPPED), teredo("198.51.100.8:8")),
+        )
         .until(9000)
         .trace();
     let json: Value = serde_json::to_value(&trace).unwrap();
@@ -37,7 +43,8 @@ fn the_json_has_what_scripts_rely_on() {
     assert_eq!(last["findings"][0]["grade"], "warn");
     assert_eq!(json["stalls"][0]["packet"], 5);
     assert_eq!(json["nodes"][0]["id"], "client-1");
-    assert_eq!(json["nodes"][0]["nat"]["kind"], "restricted");
+    assert_eq!(json["nodes"][0]["nat"]["kind"], Value::Null);
+    assert_eq!(json["nodes"][0]["nat"]["mapping"], "endpoint-independent");
     assert_eq!(json["nodes"][1]["role"], "server");
 }
 
@@ -89,4 +96,53 @@ fn times_beyond_the_calendar_are_left_out() {
     assert_eq!(rfc3339(Duration::MAX), None);
     assert_eq!(rfc3339(END_OF_TIME), None);
     assert!(rfc3339(END_OF_TIME - Duration::from_nanos(1)).is_some());
+}
+
+/// A file of simple packets has no time at all.
+#[test]
+fn frames_without_a_time_have_no_date() {
+    let frame = ipv4(LOCAL, PRIMARY, &solicitation(Some(NONCE), false));
+    let mut file = pcapng(101, 6, &[]);
+    let padded = frame.len().next_multiple_of(4);
+    let length = u32::try_from(16 + padded).unwrap();
+    for word in [3, length, u32::try_from(frame.len()).unwrap()] {
+        file.extend_from_slice(&word.to_le_bytes());
+    }
+    file.extend_from_slice(&frame);
+    file.resize(file.len() + padded - frame.len(), 0);
+    file.extend_from_slice(&length.to_le_bytes());
+    let trace = trace_file(&file, Limits::default()).unwrap();
+    assert_eq!((trace.packets.len(), trace.start), (1, None));
+    assert_eq!(trace.packets[0].time, None);
+}
+
+/// R4380-5.2.4-03: nobody waited for 12 years; one frame has a wrong time.
+#[test]
+fn one_frame_far_ahead_ends_no_capture() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let at = |end| {
+        let bubble = bubble(own, peer, &[]);
+        Exchange::new()
+            .send(1000, LOCAL, PEER, bubble)
+            .until(end)
+            .trace()
+    };
+    assert_eq!(at(400_000_000_000).stalls, []);
+    assert_eq!(at(9000).stalls.len(), 1);
+}
+
+/// Another program on port 3544 takes no room from the Teredo packets.
+#[test]
+fn others_on_the_port_are_no_packets_left_out() {
+    let limits = Limits {
+        packets: 20,
+        nodes: 10,
+    };
+    let mut exchange = Exchange::new();
+    for at in 0..30 {
+        exchange = exchange.send(at, "192.168.1.5:3544", "203.0.113.77:6881", [0xff; 60]);
+    }
+    let trace = exchange.qualified().trace_with(limits);
+    assert_eq!((trace.packets.len(), trace.left_out), (4, 0));
+    assert_eq!((trace.not_teredo, trace.undecided), (20, 10));
 }

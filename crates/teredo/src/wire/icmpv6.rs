@@ -17,10 +17,14 @@ pub use router::{
 const DESTINATION_UNREACHABLE: u8 = 1;
 const PACKET_TOO_BIG: u8 = 2;
 const TIME_EXCEEDED: u8 = 3;
-pub(crate) const ECHO_REQUEST: u8 = 128;
-pub(crate) const ECHO_REPLY: u8 = 129;
-const ROUTER_SOLICITATION: u8 = 133;
-pub(crate) const ROUTER_ADVERTISEMENT: u8 = 134;
+/// The type of an echo request (RFC 4443 §4.1).
+pub const ECHO_REQUEST: u8 = 128;
+/// The type of an echo reply (RFC 4443 §4.2).
+pub const ECHO_REPLY: u8 = 129;
+/// The type of a router solicitation (RFC 4861 §4.1).
+pub const ROUTER_SOLICITATION: u8 = 133;
+/// The type of a router advertisement (RFC 4861 §4.2).
+pub const ROUTER_ADVERTISEMENT: u8 = 134;
 const REDIRECT: u8 = 137;
 
 const HEADER_LEN: usize = 4;
