@@ -245,11 +245,24 @@ fn faults(trace: &Trace, works: bool, is_quiet: bool, homes: [NatKind; 2]) -> Ve
             }
         }
     }
+    // A router with an open input that forgot takes what comes in for new connections, and their ports from its clients:
+    // it does have a mapping for each destination then.
+    let is_open = homes.contains(&NatKind::Cone);
     for node in trace.nodes.iter().filter(|node| node.role == Role::Client) {
-        faults.extend(wrong_kind(node, homes));
+        faults.extend(wrong_kind(node, homes).filter(|_| works || !is_open));
     }
     let clients = trace.nodes.iter().filter(|node| node.role == Role::Client);
-    let ends: Vec<_> = clients.map(|node| (node.local, node.mapped)).collect();
+    // A client asks from a second port to learn how its NAT assigns ports (RFC 6081 §5.4): that may be another client.
+    let mut ends: Vec<_> = clients
+        .map(|node| {
+            (
+                node.local.map(|end| *end.ip()),
+                node.mapped.map(|end| *end.ip()),
+            )
+        })
+        .collect();
+    ends.sort_unstable();
+    ends.dedup();
     if ends.len() > 2 && is_quiet {
         faults.push(format!("{} clients: {ends:?}", ends.len()));
     }
@@ -290,6 +303,10 @@ fn no_wrong_accusation_from_any_place() {
             // A NAT with several addresses has mappings that nothing in the datagrams connects.
             let is_quiet = !forgets && ![left, right].contains(&"by address");
             for (place, capture) in pair.captures() {
+                // The line is that of one address, and this NAT has several.
+                if (left, place) == ("by address", "line") {
+                    continue;
+                }
                 let trace = trace_file(&capture.file(), Limits::default()).expect("a capture");
                 let found = faults(&trace, works, is_quiet, [left_kind, right_kind]);
                 faulty.extend(

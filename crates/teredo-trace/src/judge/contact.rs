@@ -10,8 +10,11 @@ use crate::finding::{self, Finding};
 use crate::kind::Kind;
 use crate::seen::Seen;
 
-/// The bubbles of one event leave together: direct and indirect, and those of RFC 6081's extensions.
-const TOGETHER: Duration = Duration::from_millis(500);
+/// The bubbles of one event leave together: direct and indirect, and those of RFC 6081's extensions. One from a
+/// random port waits until that is open.
+const TOGETHER: Duration = Duration::from_millis(900);
+/// An answer to a bubble leaves within this time; the rest is the way, if the capture is from elsewhere.
+const PROMPT: Duration = Duration::from_millis(500);
 /// The least time between two events, with a tolerance for a busy host.
 const SPACING: Duration = Duration::from_millis(1900);
 /// The time in which only so many events may be (RFC 4380 §5.2.6).
@@ -54,6 +57,8 @@ struct Contact {
     /// Whether an indirect one was among them.
     was_indirect: bool,
     was_direct: bool,
+    /// Whether the peer was ever heard directly.
+    was_met: bool,
     /// When the peer was last heard, directly or through its server.
     heard: Option<Duration>,
     /// Whether the peer was heard right before the first of these bubbles: then they are answers.
@@ -163,7 +168,7 @@ impl Contacts {
         back.answers.clear();
         (back.bubbles, back.rounds) = (0, 0);
         (back.was_direct, back.was_indirect) = (false, false);
-        back.heard = Some(now);
+        (back.heard, back.was_met) = (Some(now), true);
     }
 
     /// The contacts that were not made, and how many may have been made where it does not show.
@@ -173,7 +178,9 @@ impl Contacts {
         for ((from, to), contact) in &self.contacts {
             let is_over =
                 contact.rounds >= MOST_EVENTS || end.saturating_sub(contact.last) >= PATIENCE;
-            if contact.bubbles == 0 || contact.is_answer || !is_over {
+            // A single direct bubble to a peer that was met before keeps the way open, and asks for nothing.
+            let keeps_open = contact.was_met && contact.rounds == 1 && !contact.was_indirect;
+            if contact.bubbles == 0 || contact.is_answer || keeps_open || !is_over {
                 continue;
             }
             if !contact.shows_answers(*from, view) {
@@ -252,7 +259,7 @@ impl Contact {
         let before = self.event.replace(now);
         self.rounds += 1;
         let since_heard = self.heard.map(|heard| now.saturating_sub(heard));
-        let is_answer = since_heard.is_some_and(|since| since <= TOGETHER);
+        let is_answer = since_heard.is_some_and(|since| since <= PROMPT);
         let is_doubtful = match (self.heard, before) {
             (Some(heard), Some(before)) => heard >= before,
             (heard, _) => heard.is_some(),
