@@ -83,6 +83,8 @@ fn pairs_connect_as_the_matrix_says() {
         ("cone", "symmetric-preserving"),
         ("address-symmetric", "cone"),
         ("port-restricted", "symmetric-preserving"),
+        ("symmetric-sequential", "cone"),
+        ("symmetric-preserving", "restricted"),
     ] {
         let cell = cells.iter().find(|cell| {
             let loss = cell["loss"].as_f64().unwrap();

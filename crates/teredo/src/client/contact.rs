@@ -200,9 +200,9 @@ impl Client {
         // A peer behind a symmetric NAT is not at the mapping in its address.
         let elsewhere = path.filter(|path| on_the_link != Some(*path));
         if let Some(to) = on_the_link {
-            self.push_direct_bubble(slot, to, None, own);
+            self.push_direct_bubble(now, slot, to, None, own);
         }
-        self.push_direct_bubble(slot, elsewhere.unwrap_or(teredo.mapped), ttl, own);
+        self.push_direct_bubble(now, slot, elsewhere.unwrap_or(teredo.mapped), ttl, own);
         self.answer_from_random_port(now, slot);
         self.ask_through_server(now, slot, teredo, own);
         if on_the_link.is_some() {
@@ -323,7 +323,7 @@ impl Client {
         peer.nonces.receive(now, nonce);
         self.peers.touch(slot);
         self.learn_peer_port(now, slot, random_port);
-        self.push_direct_bubble(slot, to, None, own);
+        self.push_direct_bubble(now, slot, to, None, own);
         match teredo {
             Some(teredo) => {
                 if let Some(alternates) = alternates {

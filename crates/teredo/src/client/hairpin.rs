@@ -82,7 +82,7 @@ impl Client {
                 && self.may_be_alternate(to)
                 && self.budget.allow_answer(now, *to.ip())
             {
-                self.push_direct_bubble(slot, to, None, own);
+                self.push_direct_bubble(now, slot, to, None, own);
             }
         }
     }

@@ -38,7 +38,7 @@ use rand_core::Rng as _;
 
 use super::contact::HOP_LIMIT;
 use super::echo_test::EchoTest;
-use super::peers::{CONTACT_TIMEOUT, Contact, Path};
+use super::peers::{CONTACT_TIMEOUT, Contact, Path, Peer};
 use super::{Client, Event, Nat, Phase};
 use crate::wire::{self, TeredoAddress, Trailer, Trailers};
 use crate::{DropReason, Instant};
@@ -165,6 +165,20 @@ impl RandomPort {
             Stage::Testing(test) => Some(test.due()),
             Stage::Announced { .. } => Some(self.expires).filter(|_| !self.met),
         }
+    }
+
+    fn is_announced(&self) -> bool {
+        let external = match self.stage {
+            Stage::Announced { external, .. } => external,
+            _ => None,
+        };
+        external.is_some()
+    }
+
+    /// Whether the peer, which has asked through its server, has opened its NAT for a bubble from the port.
+    fn is_awaited(&self, now: Instant, peer: &Peer) -> bool {
+        let is_answer = peer.contact.is_some() || peer.random_port.is_some();
+        self.announced > 0 && is_answer && peer.nonces.has_received(now)
     }
 
     /// Whether datagrams may come and go.
@@ -486,6 +500,15 @@ impl Client {
         }
     }
 
+    /// Whether [`Self::answer_from_random_port`] sends a bubble that arrives.
+    pub(super) fn answers_from_random_port(&self, now: Instant, slot: u32) -> bool {
+        let port = self.random_ports.of(self.peers.address(slot));
+        let peer = self.peers.peer(slot);
+        peer.path(now).is_none()
+            && peer.half_path.is_none()
+            && port.is_some_and(|port| port.is_announced() && port.is_awaited(now, peer))
+    }
+
     /// The same from the service port, without a random port of our own.
     ///
     /// DEVIATION(rfc6081 §5.4.4.3): such a bubble comes from any client. By the letter, only one behind a
@@ -502,7 +525,7 @@ impl Client {
             && port != teredo.mapped.port()
         {
             let to = SocketAddrV4::new(*teredo.mapped.ip(), port);
-            self.push_direct_bubble(slot, to, None, own);
+            self.push_direct_bubble(now, slot, to, None, own);
         }
     }
 
@@ -524,9 +547,7 @@ impl Client {
             _ => None,
         };
         let peer = self.peers.peer_mut(slot);
-        let is_answer = peer.contact.is_some() || peer.random_port.is_some();
-        let is_awaited = port.announced > 0 && is_answer && peer.nonces.has_received(now);
-        let ttl = match is_awaited {
+        let ttl = match port.is_awaited(now, peer) {
             true => None,
             false => self.opening.ttl(port.announced.saturating_sub(1)),
         };
@@ -692,7 +713,7 @@ impl Client {
                 && let Some(to) = self.peers.peer(slot).place_through(number)
             {
                 self.peers.peer_mut(slot).sent(now);
-                self.push_direct_bubble(slot, to, None, own);
+                self.push_direct_bubble(now, slot, to, None, own);
             }
         }
     }

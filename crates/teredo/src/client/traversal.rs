@@ -195,18 +195,25 @@ pub(super) fn nonce_of(trailers: &Trailers<'_>) -> Option<[u8; 4]> {
 }
 
 impl Client {
-    /// Appends a direct bubble for a peer, from the port that the path to this place has. It repeats the nonce of the peer's last indirect one (R6081-5.2.4.2-01,
-    /// R6081-5.2.4.2-02).
+    /// Appends a direct bubble for a peer, from the port that the path to this place has. It repeats the nonce of the
+    /// peer's last indirect one (R6081-5.2.4.2-01, R6081-5.2.4.2-02).
+    ///
+    /// DEVIATION(rfc6081 §5.4.4.3): if a random port repeats that nonce, the service port is silent. A peer that received
+    /// both would trust one mapping, and our data might come from the other.
     pub(super) fn push_direct_bubble(
         &mut self,
+        now: Instant,
         slot: u32,
         to: SocketAddrV4,
         ttl: Option<u8>,
         own: Ipv6Addr,
     ) {
         let target = self.peers.address(slot);
-        let peer = self.peers.peer_mut(slot);
-        let (nonce, port) = (peer.nonces.repeat(ttl.is_none()), peer.port_to(to));
+        let port = self.peers.peer(slot).port_to(to);
+        if port.is_none() && self.answers_from_random_port(now, slot) {
+            return;
+        }
+        let nonce = self.peers.peer_mut(slot).nonces.repeat(ttl.is_none());
         self.outbox.udp_via(port, to, ttl, |out| {
             wire::emit_bubble(own, target, HOP_LIMIT, out);
             if let Some(nonce) = nonce {
@@ -362,7 +369,7 @@ impl Client {
         if let Some(path) = peer.path(now)
             && peer.nonces.received.is_some()
         {
-            self.push_direct_bubble(slot, path.to, None, own);
+            self.push_direct_bubble(now, slot, path.to, None, own);
         }
     }
 }
