@@ -201,6 +201,23 @@ pub(crate) fn bubbles(world: &World, host: impl Into<HostId>) -> Vec<Record> {
     sent(world, host, |datagram| datagram.packet.is_bubble())
 }
 
+/// The same without the bubbles that were only sent again to open the host's own NAT, and expire behind it.
+pub(crate) fn distinct_bubbles(world: &World, host: impl Into<HostId>) -> Vec<Record> {
+    let mut distinct: Vec<Record> = Vec::new();
+    for record in bubbles(world, host) {
+        let datagram = &record.datagram;
+        let is_copy = |earlier: &Record| {
+            earlier.datagram.destination == datagram.destination
+                && earlier.payload() == record.payload()
+                && record.at - earlier.at < Duration::from_millis(100)
+        };
+        if datagram.ttl > 8 || !distinct.iter().any(is_copy) {
+            distinct.push(record);
+        }
+    }
+    distinct
+}
+
 /// The echo requests that a host sent.
 pub(crate) fn echo_requests(world: &World, host: impl Into<HostId>) -> Vec<Record> {
     sent(world, host, |datagram| {
