@@ -6,6 +6,7 @@
 //! §6.1.3) and told on the way in, for [`Ecn::decapsulate`](teredo::wire::Ecn::decapsulate); the kernel merges no
 //! datagrams that differ in them.
 
+mod errors;
 mod receive;
 mod send;
 
@@ -21,6 +22,7 @@ use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use teredo::wire::DISCOVERY;
 
+pub(crate) use errors::Entry;
 pub(crate) use receive::{Datagram, ReceiveBatch};
 pub(crate) use send::{Arena, Arenas, SERVICE, SendBatch};
 

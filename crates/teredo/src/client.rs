@@ -23,6 +23,7 @@
 //! | `receive` | §5.2.3: what a datagram means |
 //! | `send` | §5.2.4: where a packet goes |
 //! | `contact` | §5.2.4, §5.2.6, §5.2.9: bubbles and connectivity tests, repeated by timers |
+//! | `opening` | §5.2.4: the time to live of direct bubbles |
 //! | `peers` | §5.2: the list of recent peers |
 //! | `budget` | §7.3, §7.4: how much strangers can make a client send |
 //! | `discovery` | §5.2.8: clients on the same link |
@@ -45,6 +46,7 @@ mod idle;
 mod interval;
 mod link;
 mod maintain;
+mod opening;
 mod peers;
 mod qualify;
 mod random_port;
@@ -75,14 +77,15 @@ use crate::policy::DestinationPolicy;
 use crate::slots::{Bounds, SipKeys};
 use crate::wire::{Flags, MTU, TeredoAddress};
 use crate::{
-    DropCounters, DropReason, Instant, Keyring, Node, Reception, Submission, Timer, Transmit,
+    DropCounters, DropReason, IcmpError, Instant, Keyring, Node, Reception, Submission, Timer,
+    Transmit,
 };
 use budget::Budget;
-use contact::Opening;
 use discovery::Discovery;
 use interval::Determination;
 use link::Links;
 use maintain::Service;
+use opening::Opening;
 use peers::Peers;
 use qualify::Qualification;
 use random_port::RandomPorts;
@@ -340,6 +343,12 @@ impl Node for Client {
     fn count_sent(&mut self, packets: u64, bytes: u64) {
         if let Some(slot) = self.last_sent_to.take() {
             self.peers.count_sent(slot, packets, bytes);
+        }
+    }
+
+    fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError<'_>) {
+        if let Err(reason) = self.take_icmp_error(now, error) {
+            self.drop(reason);
         }
     }
 

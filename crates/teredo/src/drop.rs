@@ -81,6 +81,8 @@ drop_reasons! {
     RandomPortClosed = "random_port_closed",
     /// A random port that was not opened, or was closed for another, because they are few.
     RandomPortLimit = "random_port_limit",
+    /// An ICMP error about a bubble that awaits its answer, which quotes another datagram.
+    IcmpMismatch = "icmp_mismatch",
     /// Server: neither a bubble nor ICMPv6 (RFC 4380 §5.3.1 rule 2).
     NotRelayed = "not_relayed",
     /// Server: the outer source does not confirm the inner one (RFC 4380 §5.3.1 rule 7). Relay: the source does not

@@ -37,6 +37,11 @@ pub trait Node {
         let _ = (packets, bytes);
     }
 
+    /// Takes in an ICMP error about a datagram that left from the service port. By default nothing depends on it.
+    fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError<'_>) {
+        let _ = (now, error);
+    }
+
     /// Does what is due. Additional calls do no harm.
     fn handle_timeout(&mut self, now: Instant);
 
@@ -59,6 +64,28 @@ pub trait Node {
     /// Counts packets that the caller drops itself, for a reason that only the caller can see, such as
     /// [`DropReason::Congestion`].
     fn count_drop(&mut self, reason: DropReason, packets: u64);
+}
+
+/// An ICMP error about a datagram (RFC 792). Anybody can forge one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpError<'a> {
+    /// The kind.
+    pub kind: IcmpErrorKind,
+    /// The router or host that sent it.
+    pub reporter: Ipv4Addr,
+    /// The destination of the datagram.
+    pub destination: SocketAddrV4,
+    /// The first bytes of the datagram's payload, as far as the error quotes them; many routers quote none.
+    pub quoted: &'a [u8],
+}
+
+/// The kind of an [`IcmpError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IcmpErrorKind {
+    /// The time to live ran out at the reporter (type 11, code 0).
+    TimeExceeded,
+    /// Any other, such as an unreachable host or port.
+    Other,
 }
 
 /// The result of a datagram that came in over UDP.

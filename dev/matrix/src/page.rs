@@ -29,9 +29,9 @@ internet of `dev/sim`, and each client's link loses its share of the datagrams i
 and `igd-symmetric` are a port-restricted and a symmetric NAT that open the client's port on request, which clients with
 `rfc6081` make; `symmetric` has random ports.
 
-Losses cost most towards `open-input`. If the first bubbles are lost, the second direct bubble, which goes further, reaches
-the peer's router before the peer has opened it, and the router then keeps that port for itself. The simulated internet
-has two routers; on a longer path the second bubble still ends before the peer's router.
+Losses cost most towards `open-input`. The last direct bubble of a contact goes all the way, as in RFC 4380. If all earlier
+questions were lost, it reaches the peer's router before the peer has opened it, and the router then keeps that port for
+itself. The others end behind the sender's own NAT, because a router there reports the first one.
 ";
 
 /// The document of a matrix.

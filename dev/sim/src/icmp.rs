@@ -60,6 +60,42 @@ pub struct IcmpError {
     pub destination: SocketAddrV4,
     /// The bytes of the datagram's payload.
     pub length: u16,
+    /// The first ones.
+    pub quoted: Quotation,
+}
+
+/// The first bytes of a datagram's payload, as many as fit. RFC 1812 §4.3.2.3 has routers quote as much as possible; many
+/// quote none, as RFC 792 has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Quotation {
+    bytes: [u8; Self::MOST],
+    len: u8,
+}
+
+impl Quotation {
+    const MOST: usize = 40;
+
+    /// The first bytes of `payload`.
+    pub fn of(payload: &[u8]) -> Self {
+        let len = payload.len().min(Self::MOST);
+        let mut bytes = [0; Self::MOST];
+        bytes[..len].copy_from_slice(&payload[..len]);
+        Self {
+            bytes,
+            len: len as u8,
+        }
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len.into()]
+    }
+}
+
+impl fmt::Debug for Quotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_bytes().fmt(f)
+    }
 }
 
 impl IcmpError {
@@ -76,6 +112,7 @@ impl IcmpError {
             source: datagram.source,
             destination: datagram.destination,
             length: u16::try_from(datagram.payload.len()).unwrap_or(u16::MAX),
+            quoted: Quotation::of(&datagram.payload),
         }
     }
 }

@@ -59,7 +59,7 @@ pub use host::{
     Arrival, ClientHost, ClientId, HostId, Outbox, PortFirewall, RawHost, RawId, RelayHost,
     RelayId, ServerHost, ServerId, Stamped,
 };
-pub use icmp::{IcmpError, IcmpKind};
+pub use icmp::{IcmpError, IcmpKind, Quotation};
 pub use link::{Direction, Link, LinkQuality, Passage, Size};
 pub use nat::{
     Filtering, HairpinSource, Igd, IgdFailure, Mapping, Nat, NatBehaviour, Pooling, PortAssignment,

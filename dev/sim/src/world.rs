@@ -157,6 +157,8 @@ pub struct World {
     /// The border, if there is one.
     default_route: Option<RawId>,
     silent: BTreeSet<Ipv4Addr>,
+    /// Whether routers and hosts send no ICMP errors.
+    mute: bool,
     rule: Rule,
     /// How many values of each kind a host keeps of its output.
     kept: u32,
@@ -194,6 +196,7 @@ impl World {
             relay_of: BTreeMap::new(),
             default_route: None,
             silent: BTreeSet::new(),
+            mute: false,
             rule: Box::new(|_| false),
             kept: KEPT,
             capture: Capture::default(),
@@ -512,6 +515,11 @@ impl World {
         } else {
             self.silent.remove(&address);
         }
+    }
+
+    /// Makes all routers and hosts stop sending ICMP errors, or undoes that.
+    pub fn set_mute(&mut self, mute: bool) {
+        self.mute = mute;
     }
 
     /// Drops every datagram for which `rule` is true. The rule is asked when a datagram is sent, and replaces the

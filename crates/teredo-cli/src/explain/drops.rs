@@ -71,6 +71,9 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         "random_port_limit" => {
             "a peer behind a symmetric NAT got no random port, or lost it, because too many are in use (RFC 6081 §5.4)"
         }
+        "icmp_mismatch" => {
+            "an ICMP error names a bubble that awaits its answer, but quotes another datagram: it is probably forged"
+        }
         "not_relayed" => {
             "server: the packet is neither a bubble nor ICMPv6; a server carries no traffic (RFC 4380 §5.3.1)"
         }

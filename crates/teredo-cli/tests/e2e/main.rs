@@ -49,6 +49,7 @@ mod status;
 mod transfer;
 mod trouble;
 mod tunnel;
+mod two_nats;
 mod ufw;
 mod windows;
 mod world_changes;

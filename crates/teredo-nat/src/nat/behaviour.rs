@@ -145,6 +145,8 @@ pub struct NatBehaviour {
     pub open_input: bool,
     /// Whether refused inbound datagrams are answered with an ICMP port unreachable; others vanish without an error.
     pub rejects: bool,
+    /// Whether ICMP errors about outbound datagrams come in, as RFC 5508 §4 demands; otherwise they vanish.
+    pub icmp_errors: bool,
     /// Whether it is an Internet Gateway Device, and of which conduct.
     pub igd: Option<Igd>,
 }

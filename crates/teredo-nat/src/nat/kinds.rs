@@ -26,6 +26,7 @@ impl NatBehaviour {
             hairpin_source: HairpinSource::External,
             open_input: false,
             rejects: false,
+            icmp_errors: true,
             igd: None,
         }
     }

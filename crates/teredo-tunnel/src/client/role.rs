@@ -138,6 +138,10 @@ impl Role for ClientRole {
 
     fn port_changed(&mut self, lane: &mut Lane<Self>, now: Instant, has_port: bool) {
         if has_port {
+            // Without it, a bubble that ends too early is only noticed by the silence of the peer.
+            if let Some(Err(error)) = lane.port.serving().map(ServiceSocket::report_errors) {
+                tracing::debug!(%error, "no ICMP errors are reported");
+            }
             self.qualify(lane, now);
         }
     }

@@ -16,7 +16,7 @@ use super::Counters;
 use crate::Tun;
 use crate::offload::{Coalescer, Gso, Pause, SuperPacket};
 use crate::tun::{PacketBatch, mss};
-use crate::udp::{Arena, Arenas, Datagram, ReceiveBatch, SERVICE, SendBatch, ServiceSocket};
+use crate::udp::{Arena, Arenas, Datagram, Entry, ReceiveBatch, SERVICE, SendBatch, ServiceSocket};
 
 /// The most bytes of the state machine's own packets that wait while the socket is full.
 const MAX_ANSWERS: usize = 256 * 1024;
@@ -26,6 +26,9 @@ const PACKETS: usize = 32 * 64;
 
 /// The most datagrams that wait for the secondary port. The client sends one at a time, and two at first.
 const MAX_SECONDARY: usize = 16;
+
+/// The most ICMP errors taken in one after the other.
+const MAX_ERRORS: usize = 32;
 
 /// A state machine between its two sides, and the batches in flight.
 pub(crate) struct DataPath<N> {
@@ -227,6 +230,22 @@ impl<N: Node> DataPath<N> {
             drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
         }
         Ok(self.deliver())
+    }
+
+    /// Takes in the ICMP errors that wait, up to a bound: a flood of them must not stop the data.
+    pub(crate) fn take_errors(&mut self, now: Instant, socket: &ServiceSocket) -> io::Result<()> {
+        for _ in 0..MAX_ERRORS {
+            match socket.next_error()? {
+                Some(Entry::Icmp(received)) => {
+                    self.counters.icmp_errors += 1;
+                    self.node.handle_icmp_error(now, &received.error());
+                    drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
+                }
+                Some(Entry::Other) => {}
+                None => break,
+            }
+        }
+        Ok(())
     }
 
     /// Takes one batch of packets from the host.

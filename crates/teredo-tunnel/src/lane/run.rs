@@ -112,6 +112,7 @@ struct Ready {
     timer: bool,
     tun: bool,
     tun_lost: bool,
+    errors: bool,
     service: bool,
     others: [bool; 2],
     /// A bit for each random port.
@@ -193,6 +194,10 @@ impl<R: Role> Lane<R> {
         role.poll(self, now);
         self.expire(now);
         self.collect(role);
+        if ready.errors {
+            self.take_errors(now);
+            self.handle_events(role);
+        }
         if ready.service {
             self.receive(now);
             self.handle_events(role);
@@ -274,6 +279,7 @@ impl<R: Role> Lane<R> {
             timer: timer.contains(PollFlags::IN),
             tun: (more || tun.contains(PollFlags::IN)) && takes_packets,
             tun_lost: tun.intersects(PollFlags::ERR | PollFlags::HUP),
+            errors: service_events.contains(PollFlags::ERR),
             service: arrived(service, service_events),
             others: [arrived(first, first_events), arrived(second, second_events)],
             random,
@@ -358,6 +364,15 @@ impl<R: Role> Lane<R> {
         if let Some(socket) = self.port.receiving() {
             let received = self.path.receive(now, socket);
             self.note_batch(Operation::Receive, received);
+        }
+    }
+
+    /// Before anything is sent or received: otherwise the kernel reports the errors there.
+    fn take_errors(&mut self, now: Instant) {
+        if let Some(socket) = self.port.receiving()
+            && let Err(error) = self.path.take_errors(now, socket)
+        {
+            self.note(Operation::Receive, Some(error));
         }
     }
 

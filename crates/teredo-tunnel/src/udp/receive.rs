@@ -100,9 +100,10 @@ impl ServiceSocket {
         // The arena has exactly `BATCH_SIZE` slots; an empty one would only receive nothing.
         let mut buffers: [_; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
-        batch.filled = self
-            .state
-            .recv((&self.socket).into(), &mut buffers, &mut batch.meta)?;
+        batch.filled = self.past_errors(|| {
+            self.state
+                .recv((&self.socket).into(), &mut buffers, &mut batch.meta)
+        })?;
         Ok(())
     }
 }

@@ -303,18 +303,17 @@ impl ServiceSocket {
                 continue;
             }
             let result = if let Some(ttl) = train.ttl {
-                self.send_with_ttl(train, ttl, arenas)
+                self.past_errors(|| self.send_with_ttl(train, ttl, arenas))
                     .map(|bytes| (1, bytes))
             } else if gso && train.offload && train.datagrams() > 1 {
                 let (to, datagrams) = (train.to, train.datagrams());
-                let result = self.send_train(train, arenas);
+                let result = self.past_errors(|| self.send_train(train, arenas));
                 if result.is_ok() {
                     batch.pauses.worked(to);
                 }
                 result.map(|bytes| (datagrams, bytes))
             } else {
-                self.send_singles(batch, gso, arenas)
-                    .map_err(io::Error::from)
+                self.past_errors(|| Ok(self.send_singles(batch, gso, arenas)?))
             };
             sent.calls += 1;
             match result {
@@ -353,7 +352,7 @@ impl ServiceSocket {
             (probe[at], probe[at + 1], probe[at + 15]) = (0xfe, 0x80, last);
         }
         sockopt::set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::DO)?;
-        let sent = self.socket.send_to(&probe, (to, TRACEROUTE));
+        let sent = self.past_errors(|| self.socket.send_to(&probe, (to, TRACEROUTE)));
         sockopt::set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::DONT)?;
         sent.map(drop)
     }

@@ -110,6 +110,9 @@ impl Client {
 
     /// Sends the next bubble or echo request of a contact, or gives the peer up (R4380-5.2.4-03, R4380-5.2.4-06).
     fn advance_contact(&mut self, now: Instant, slot: u32) {
+        if self.repeat_opening(now, slot) {
+            return;
+        }
         let Some(Contact {
             probe,
             attempts,
@@ -165,9 +168,12 @@ impl Client {
     /// peer open its NAT (R4380-5.2.6-03, R4380-MS-01). The pair is one event (A-06). `number` counts the events of
     /// this contact, from 0. Returns whether the limits for the two addresses permit it.
     ///
-    /// DEVIATION(rfc4380 §5.2.4): the first direct bubbles to a peer expire on the way, the first one just behind our
-    /// own NAT (R4380-5.2.4-06, see [`Opening`]). If a direct bubble reached a Linux router with open input before the
+    /// DEVIATION(rfc4380 §5.2.4): all direct bubbles to a silent peer but the last expire on the way, just behind our own
+    /// NAT (R4380-5.2.4-06, see [`opening`](super::opening)). If one reached a Linux router with open input before the
     /// peer has sent anything, the two would stay apart.
+    ///
+    /// DEVIATION(rfc4380 §5.2.6): such a bubble is sent up to three times within 50 ms, unless a router behind our NAT
+    /// reports it. The pair still counts as one event: only the indirect bubble gets near the peer (R4380-5.2.6-04).
     fn ask_with_bubbles(&mut self, now: Instant, slot: u32, number: u8) -> bool {
         let (Some(own), Some(teredo)) = (
             self.own_address(),
@@ -189,13 +195,16 @@ impl Client {
         self.peers.peer_mut(slot).bubble_sent(now, BubbleCause::Ask);
         let on_the_link = self.on_the_link(now, slot, teredo);
         self.retire_random_port(now, slot);
-        let path = self.peers.peer(slot).path(now).map(|path| path.to);
+        let peer = self.peers.peer(slot);
+        let path = peer.path(now).map(|path| path.to);
+        // Then the peer's NAT is open, and one with a symmetric NAT waits for the bubble.
         let ttl = match path {
-            Some(_) => None,
-            None => self.opening.ttl(number),
+            None if !peer.has_asked(now) => self.opening.ttl(number),
+            _ => None,
         };
-        if ttl.is_some() {
+        if let Some(ttl) = ttl {
             self.peers.peer_mut(slot).cut_short();
+            self.begin_opening(now, slot, ttl);
         }
         // A peer behind a symmetric NAT is not at the mapping in its address.
         let elsewhere = path.filter(|path| on_the_link != Some(*path));
@@ -393,48 +402,3 @@ fn attempt_after(attempts: u8) -> Attempt {
 pub(super) fn server_of(target: TeredoAddress) -> SocketAddrV4 {
     SocketAddrV4::new(target.server, PORT)
 }
-
-/// The times to live that are tried before the system's default.
-const TTLS: [u8; 3] = [2, 4, 8];
-
-/// The time to live of direct bubbles that open our own NAT (RFC 4380 §5.2.4 case 5).
-///
-/// A direct bubble that reaches the peer's router before the peer has sent anything is unsolicited there. Most routers
-/// drop it. A Linux router with open input accepts it as its own, and then maps the peer's answers to another port,
-/// which our NAT refuses: the two never meet (Debian bug #404365). So the bubble's time to live ends behind our own NAT
-/// and before the peer's.
-///
-/// The distance of our NAT is unknown. Each repetition goes further, and the last ones all the way, as in RFC 4380:
-///
-/// ```text
-///   bubble   time to live   passes
-///   1        2              the home router
-///   2        4              a router of the provider as well (RFC 6598: a NAT for many customers)
-///   3        8
-///   4        the system's
-/// ```
-///
-/// If the first bubble was not enough for one peer, the next peer starts one step further, but never beyond the third.
-/// This value is what was learned since the qualification.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Opening {
-    first: usize,
-}
-
-impl Opening {
-    /// The time to live of direct bubble `number` of a contact, counted from 0; `None` for the system's default.
-    pub(super) fn ttl(self, number: u8) -> Option<u8> {
-        TTLS.get(self.first + usize::from(number)).copied()
-    }
-
-    /// A peer without a path has answered from its mapping, after so many bubbles. A lost bubble looks the same as an
-    /// expired one, so the next peer's first bubble may go further than necessary.
-    pub(super) fn answered(&mut self, bubbles: u8) {
-        if bubbles > 1 {
-            self.first = (self.first + 1).min(TTLS.len() - 1);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -22,6 +22,7 @@ pub(super) use table::Peers;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use super::opening::OpeningBubbles;
 use super::traversal::Nonces;
 use crate::Instant;
 
@@ -34,6 +35,8 @@ const BUBBLE_SPACING: Duration = Duration::from_secs(2);
 /// The most bubbles in [`BUBBLE_WINDOW`] without a direct response (R4380-5.2.6-05).
 const BUBBLE_LIMIT: usize = 4;
 const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
+/// How long an answer to a peer's question shows that the peer's NAT is open. NATs keep a mapping for longer than 30 s.
+const ASKED: Duration = Duration::from_secs(20);
 /// How long a bubble or a connectivity test waits for its answer (RFC 4380 §5.2.4 cases 2 and 5).
 pub(super) const CONTACT_TIMEOUT: Duration = Duration::from_secs(2);
 /// An entry that was not used for so long is removed: its path and its count of bubbles have expired.
@@ -109,8 +112,10 @@ pub(super) struct Peer {
     /// The address of the last answer.
     answered_at: Option<Ipv4Addr>,
     last_bubble: Option<Instant>,
-    /// Whether the last direct bubble expired on the way (see `Opening`).
+    /// Whether the last direct bubble expires on the way.
     cut_short: bool,
+    /// The direct bubbles of the attempt under way that expire on the way.
+    pub(super) opening: Option<OpeningBubbles>,
     /// Whether a packet came from it that was no bubble.
     spoke: bool,
     created: Instant,
@@ -316,9 +321,21 @@ impl Peer {
         }
     }
 
+    /// Whether the peer has asked through its server a moment ago, and so has opened its own NAT.
+    pub(super) fn has_asked(&self, now: Instant) -> bool {
+        let [.., last] = self.answered.0;
+        last.is_some_and(|at| now - at < ASKED)
+    }
+
     /// The last direct bubble will expire on the way.
     pub(super) fn cut_short(&mut self) {
         self.cut_short = true;
+    }
+
+    /// The time to live of the last direct bubble of a contact, if it expires on the way.
+    pub(super) fn last_ttl(&self) -> Option<u8> {
+        let opening = self.opening.filter(|_| self.cut_short)?;
+        Some(opening.ttl)
     }
 
     /// Counts a bubble; a direct and an indirect one sent together are one event (A-06, R4380-5.2.6-06).

@@ -316,7 +316,7 @@ impl Client {
             && peer.path(now).is_none()
             && self.peers.awaited_from(&mapping) == Some(slot)
         {
-            self.opening.answered(attempts);
+            self.opening.answered(attempts, peer.last_ttl());
         }
         // A stranger can forge the answer to bubbles that its own packet provoked.
         let peer = self.peers.peer(slot);

@@ -276,6 +276,9 @@ impl Client {
                 .budget
                 .allow_bubbles(now, teredo, drawn, Attempt::First)
         {
+            // The peer's answer must not come to a closed NAT if the answer before this was lost.
+            let ttl = self.opening.ttl(0);
+            self.push_direct_bubble(slot, teredo.mapped, ttl, own);
             self.ask_through_server(now, slot, teredo, own);
         }
     }

@@ -201,6 +201,25 @@ pub(crate) fn bubbles(world: &World, host: impl Into<HostId>) -> Vec<Record> {
     sent(world, host, |datagram| datagram.packet.is_bubble())
 }
 
+/// The same without the bubbles that were only sent again to open the host's own NAT, and expire behind it.
+pub(crate) fn distinct_bubbles(world: &World, host: impl Into<HostId>) -> Vec<Record> {
+    let all = bubbles(world, host).into_iter();
+    all.filter(|record| !is_copy(world, record)).collect()
+}
+
+/// Whether a bubble was sent again, and expires on the way.
+pub(crate) fn is_copy(world: &World, record: &Record) -> bool {
+    let datagram = &record.datagram;
+    let is_original = |other: &Record| {
+        let earlier = other.at < record.at || other.datagram.ttl > datagram.ttl;
+        (earlier && other.at <= record.at && record.at - other.at < Duration::from_millis(100))
+            && other.datagram.source == datagram.source
+            && other.datagram.destination == datagram.destination
+            && other.payload() == record.payload()
+    };
+    datagram.ttl <= 8 && world.capture().iter().any(is_original)
+}
+
 /// The echo requests that a host sent.
 pub(crate) fn echo_requests(world: &World, host: impl Into<HostId>) -> Vec<Record> {
     sent(world, host, |datagram| {

@@ -41,11 +41,13 @@ fn numbers(world: &World, client: ClientId) -> Vec<u8> {
         .collect()
 }
 
-/// R4380-5.2.4-06: timers repeat the bubbles at 2, 4 and 6 s without any further packet of the program.
+/// R4380-5.2.4-06: timers repeat the bubbles at 2, 4 and 6 s without any further packet of the program. Bubbles that
+/// open the own NAT and are sent again at once do not count.
 #[test]
 fn lost_bubbles_are_repeated_by_timers() {
     for rounds in 0..4_u64 {
-        let left = Rc::new(Cell::new(2 * rounds));
+        // Of each pair, the direct one is sent three times.
+        let left = Rc::new(Cell::new(4 * rounds));
         let (world, a, b, taken) = five_packets(1, move || {
             let lost = left.get() > 0;
             left.set(left.get().saturating_sub(1));
@@ -57,7 +59,10 @@ fn lost_bubbles_are_repeated_by_timers() {
             "{taken:?} after {rounds} lost pairs"
         );
         // And the answer to the other one's indirect bubble.
-        assert_eq!(bubbles(&world, a).len() as u64, 2 * (rounds + 1) + 1);
+        assert_eq!(
+            distinct_bubbles(&world, a).len() as u64,
+            2 * (rounds + 1) + 1
+        );
     }
 }
 

@@ -12,6 +12,7 @@ mod evidence;
 mod fake_relay;
 mod fake_server;
 mod flood;
+mod forged_errors;
 mod hostile_link;
 mod internet;
 mod interval;

@@ -74,7 +74,7 @@ fn the_first_five_packets_arrive_in_order() {
                 .map(|record| record.datagram.destination)
                 .collect();
             assert_eq!(to, [mapped, socket("192.0.2.1:3544"), mapped]);
-            assert_eq!(bubbles(&world, b).len(), 2);
+            assert_eq!(distinct_bubbles(&world, b).len(), 2);
             assert_eq!(status(&world, a).trusted_peers, 1);
         }
     }

@@ -42,7 +42,7 @@ pub(crate) fn announced(record: &Record) -> Option<u16> {
 }
 
 /// The datagrams of both clients, in order: who sent it, from which port, what it is, to whom, its trailers, and whether
-/// it arrived. Ports that are not the service port are `random`; a destination that is neither a server nor a mapping in
+/// it arrived; without the bubbles that were only sent again to open the own NAT, and expire behind it. Ports that are not the service port are `random`; a destination that is neither a server nor a mapping in
 /// an address is `elsewhere`.
 pub(crate) fn trace(world: &World, clients: [ClientId; 2]) -> Vec<String> {
     let mut lines = Vec::new();
@@ -55,7 +55,7 @@ pub(crate) fn trace(world: &World, clients: [ClientId; 2]) -> Vec<String> {
     }
     for record in world.capture().iter() {
         let who = clients.iter().position(|&id| record.sender == id.into());
-        let Some(who) = who.filter(|_| !record.duplicate) else {
+        let Some(who) = who.filter(|_| !record.duplicate && !is_copy(world, record)) else {
             continue;
         };
         let service = world.client(clients[who]).local().port();

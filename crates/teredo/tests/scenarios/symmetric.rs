@@ -46,7 +46,7 @@ fn a_symmetric_client_is_met_by_nonces() {
     assert!(world.run_until(SECOND, |world| !delivered(world, b).is_empty()));
     assert!(world.now() - start <= 4 * ROUND_TRIP, "{}", world.capture());
 
-    let [one, two] = [bubbles(&world, a), bubbles(&world, b)];
+    let [one, two] = [distinct_bubbles(&world, a), distinct_bubbles(&world, b)];
     let to = |records: &[Record]| {
         let all = records.iter().map(|record| record.datagram.destination);
         all.collect::<Vec<_>>()

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use teredo::client::{Event, LocalSubnet, RandomPortAnswer, Resumption};
 use teredo::wire::DISCOVERY;
-use teredo::{Client, ClientConfig, Instant, ServerAddress, Submission};
+use teredo::{Client, ClientConfig, IcmpErrorKind, Instant, Node, ServerAddress, Submission};
 
 use super::journal::Journal;
 use super::station::{Station, datagram};
 use super::{Action, Stamped};
 use crate::datagram::Datagram;
-use crate::icmp::IcmpError;
+use crate::icmp::{IcmpError, IcmpKind};
 
 /// The answer of a host to a request for a random port (RFC 6081 §5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,14 +141,30 @@ impl ClientHost {
         self.received.entries()
     }
 
-    /// The ICMP errors about datagrams of any of the host's ports, oldest first. The state machine does not get them
-    /// yet.
+    /// The ICMP errors about datagrams of any of the host's ports, oldest first. The state machine gets those about the
+    /// service port's.
     pub fn icmp_errors(&self) -> &[Stamped<IcmpError>] {
         self.icmp.entries()
     }
 
-    pub(crate) fn receive_error(&mut self, now: Instant, error: IcmpError) {
+    pub(crate) fn receive_error(&mut self, now: Instant, error: IcmpError) -> Vec<Action> {
         self.icmp.note(now, || error);
+        if error.source != self.local() {
+            return Vec::new();
+        }
+        let kind = match error.kind {
+            IcmpKind::TimeExceeded => IcmpErrorKind::TimeExceeded,
+            IcmpKind::HostUnreachable
+            | IcmpKind::PortUnreachable
+            | IcmpKind::FragmentationNeeded { .. } => IcmpErrorKind::Other,
+        };
+        let error = teredo::IcmpError {
+            kind,
+            reporter: error.reporter,
+            destination: error.destination,
+            quoted: error.quoted.as_bytes(),
+        };
+        self.call(now, |client| client.handle_icmp_error(now, &error))
     }
 
     /// Whether datagrams to this address are received.

@@ -20,11 +20,18 @@ impl World {
         datagram: &Datagram,
     ) {
         // RFC 1122 §3.2.2
-        if !datagram.destination.ip().is_multicast() {
+        if !self.mute && !datagram.destination.ip().is_multicast() {
             let error = IcmpError::about(kind, reporter, datagram);
             self.schedule
                 .push(self.now, Event::Error(network, Box::new(error)));
         }
+    }
+
+    /// Sends an ICMP error from anywhere in `network`, as a forger does: NATs on its way translate the source back if
+    /// they know it.
+    pub fn inject_error(&mut self, network: impl Into<Network>, error: IcmpError) {
+        self.schedule
+            .push(self.now, Event::Error(network.into(), Box::new(error)));
     }
 
     pub(super) fn route_error(&mut self, network: Network, error: Box<IcmpError>) {
@@ -71,6 +78,9 @@ impl World {
 
     pub(super) fn error_inbound(&mut self, id: NatId, mut error: Box<IcmpError>) {
         let nat = &self.routers[id.0].nat;
+        if !nat.behaviour().icmp_errors {
+            return;
+        }
         if let Some(inside) = nat.error_inbound(self.now, error.source, error.destination) {
             error.source = inside;
             self.route_error(id.into(), error);
@@ -80,7 +90,10 @@ impl World {
     pub(super) fn error_arrives(&mut self, host: HostId, error: IcmpError) {
         self.capture.note_error(self.now, host, error);
         match host {
-            HostId::Client(id) => self.clients[id.0].receive_error(self.now, error),
+            HostId::Client(id) => {
+                let actions = self.clients[id.0].receive_error(self.now, error);
+                self.act(host, actions);
+            }
             // Neither has a use for them.
             HostId::Server(_) | HostId::Relay(_) => {}
             HostId::Raw(id) => {

@@ -218,6 +218,7 @@ impl Peers {
     }
 
     pub(in crate::client) fn end_contact(&mut self, slot: u32) {
+        self.peer_mut(slot).opening = None;
         if let Some(contact) = self.peer_mut(slot).contact.take() {
             self.deadlines.remove(&(contact.due, slot));
             if let Some(teredo) = TeredoAddress::from_ipv6(self.address(slot))
@@ -225,6 +226,15 @@ impl Peers {
             {
                 self.expected.remove(&teredo.mapped);
             }
+        }
+    }
+
+    /// Changes when the next transmission of a verification is due.
+    pub(in crate::client) fn set_due(&mut self, slot: u32, due: Instant) {
+        if let Some(contact) = &mut self.slots[slot].contact {
+            self.deadlines.remove(&(contact.due, slot));
+            self.deadlines.insert((due, slot));
+            contact.due = due;
         }
     }
 

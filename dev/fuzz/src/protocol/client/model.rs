@@ -20,6 +20,8 @@ const BUBBLE_SPACING: Duration = Duration::from_secs(2);
 const TEST_SPACING: Duration = Duration::from_secs(2);
 const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
 const BUBBLE_LIMIT: usize = 4;
+/// How often a bubble that expires on the way is sent again.
+const COPIES: usize = 2;
 /// All nodes on the link, the destination of a local bubble.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// Between two local bubbles from a timer.
@@ -77,8 +79,9 @@ struct Peer {
     /// The source of the answer to a test.
     proven: HashSet<SocketAddrV4>,
     last_bubble: Option<Instant>,
-    /// The last direct bubble expired on the way.
+    /// The last direct bubble expired on the way, and was sent again so often.
     cut_short: bool,
+    copies: usize,
     last_test: Option<Instant>,
     /// RFC 6081 §5.2: the nonce of the last indirect bubble to the peer and from it, and whether that was repeated.
     sent: Option<[u8; 4]>,
@@ -660,11 +663,21 @@ impl Model {
             }
             let mut peer = self.peers.remove(address).unwrap_or_default();
             let cut_short = sent.cut_short.contains(address);
+            if let (Some(_), [_], true) = (teredo, to.as_slice(), cut_short) {
+                peer.copies += 1;
+                let since = peer.last_bubble.map(|at| self.now - at);
+                assert!(peer.copies <= COPIES);
+                assert!(since.is_none_or(|since| since < BUBBLE_SPACING));
+                self.peers.insert(*address, peer);
+                continue;
+            }
             let mut owed = false;
             let was_owed = peer.cut_short || sent.owed.contains(address);
             let events = match (teredo, to.as_slice()) {
-                // R6081-3.1-01: an answer, and an indirect bubble back.
-                (Some(peer_address), [_, indirect]) if asks == Some(*address) => {
+                // R6081-3.1-01: an answer, and a question back, whose direct bubble is the same.
+                (Some(peer_address), [answer, copy, indirect]) if asks == Some(*address) => {
+                    assert!(cut_short);
+                    assert!(*copy == peer_address.mapped || copy == answer);
                     assert_eq!(*indirect, SocketAddrV4::new(peer_address.server, PORT));
                     let spaced = peer
                         .last_indirect
@@ -682,7 +695,6 @@ impl Model {
                     &mut peer.asked
                 }
                 (Some(_), [_]) => {
-                    assert!(!cut_short, "an answer ends on the way");
                     owed = was_owed;
                     &mut peer.answered
                 }
@@ -697,7 +709,8 @@ impl Model {
                 .is_none_or(|at| self.now - at >= BUBBLE_SPACING);
             assert!(spaced || owed, "R4380-5.2.6-04");
             peer.last_bubble = Some(self.now);
-            peer.cut_short = cut_short;
+            peer.copies = 0;
+            peer.cut_short = cut_short && asks != Some(*address);
             self.peers.insert(*address, peer);
         }
     }

@@ -1,7 +1,7 @@
 //! ICMP errors and their way back through NATs.
 
 use super::*;
-use crate::{IcmpError, IcmpKind};
+use crate::{IcmpError, IcmpKind, Quotation};
 
 const CARRIER: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 
@@ -41,6 +41,7 @@ fn the_routers_of_two_nats_in_a_row_answer_one_after_the_other() {
             source: socket("10.0.0.2:5000"),
             destination: to,
             length: 6,
+            quoted: Quotation::of(b"bubble"),
         };
         assert_eq!(errors(&world, client).last(), Some(&error), "{ttl}");
     }
@@ -134,6 +135,7 @@ fn a_closed_port_is_reported_in_external_addresses() {
             source: to,
             destination: mapped,
             length: 2,
+            quoted: Quotation::of(b"in"),
         }
     );
 }
