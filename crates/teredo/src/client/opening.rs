@@ -189,7 +189,7 @@ impl Client {
         opening.left -= 1;
         opening.sent = now;
         self.set_opening(slot, opening, spacing);
-        self.push_direct_bubble(slot, to, Some(opening.ttl), own);
+        self.push_direct_bubble(now, slot, to, Some(opening.ttl), own);
         true
     }
 

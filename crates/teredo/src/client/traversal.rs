@@ -278,7 +278,7 @@ impl Client {
         {
             // The peer's answer must not come to a closed NAT if the answer before this was lost.
             let ttl = self.opening.ttl(0);
-            self.push_direct_bubble(slot, teredo.mapped, ttl, own);
+            self.push_direct_bubble(now, slot, teredo.mapped, ttl, own);
             self.ask_through_server(now, slot, teredo, own);
         }
     }
