@@ -73,17 +73,19 @@ impl<N: Node<Event = E>, E: Copy> Station<N, E> {
         to: Ipv4Addr,
         payload: &[u8],
     ) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if let Reception::Deliver(packet) = self.node.handle_udp(now, from, to, payload) {
-            actions.push(if self.routes {
-                Action::Native(packet.to_vec())
-            } else {
-                Action::Deliver(packet.to_vec())
-            });
-            self.delivered.note(now, || packet.to_vec());
-        }
+        let reception = self.node.handle_udp(now, from, to, payload);
+        let mut actions =
+            Vec::from_iter(packet_of(reception).map(|packet| self.deliver(now, packet)));
         self.drain(now, &mut actions);
         actions
+    }
+
+    fn deliver(&mut self, now: Instant, packet: Vec<u8>) -> Action {
+        self.delivered.note(now, || packet.clone());
+        match self.routes {
+            true => Action::Native(packet),
+            false => Action::Deliver(packet),
+        }
     }
 
     /// Calls the node if the alarm of this number is current.
@@ -160,12 +162,17 @@ impl Station<Client, Event> {
         payload: &[u8],
     ) -> Vec<Action> {
         let reception = self.node.handle_random(now, port, from, payload);
-        if let Reception::Deliver(packet) = reception {
-            self.delivered.note(now, || packet.to_vec());
-        }
-        let mut actions = Vec::new();
+        let mut actions =
+            Vec::from_iter(packet_of(reception).map(|packet| self.deliver(now, packet)));
         self.drain(now, &mut actions);
         actions
+    }
+}
+
+fn packet_of(reception: Reception<'_>) -> Option<Vec<u8>> {
+    match reception {
+        Reception::Deliver(packet) => Some(packet.to_vec()),
+        Reception::Consumed | Reception::Drop(_) => None,
     }
 }
 
