@@ -226,7 +226,8 @@ impl Client {
     }
 
     /// Whether our NAT preserves ports (R6081-5.4.3-02): the server's primary address saw the local port, or its secondary
-    /// one did, because the solicitation to the primary one was lost at first.
+    /// one did, because the solicitation to the primary one was lost at first. Before the qualification it does not
+    /// (R6081-5.4.3-01).
     pub(super) fn preserves_ports(&self) -> bool {
         let seen = match &self.phase {
             Phase::Qualified(service) => Some(service.address.mapped),

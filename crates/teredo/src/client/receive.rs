@@ -229,7 +229,7 @@ impl Client {
     /// Whether the peer was heard within the validity of its path, which is not the other one, and not over the link.
     ///
     /// DEVIATION(rfc6081 §5.2.4.4): neither the mapping in the address nor a nonce moves such a path (R6081-5.2.4.4-01,
-    /// R6081-5.2.4.4-02). A peer that has moved is asked after 30 s of silence.
+    /// R6081-5.2.4.4-02). A peer that has moved is asked after 30 s of silence (R6081-5.4.4.5-02).
     pub(super) fn is_elsewhere(&self, now: Instant, slot: u32, other: Path) -> bool {
         let path = self.peers.peer(slot).path(now);
         path.is_some_and(|path| {
