@@ -9,7 +9,7 @@ use teredo_notify::types::{Phase, Role};
 use super::check::{Check, id};
 use super::seen::{Full, Seen, SocketFile, Unanswered};
 use super::server::without_errno;
-use super::shell::quote;
+use super::shell::{quote, write};
 use crate::text::plain;
 use tunnel::{interface, port, rival};
 use unit::unit;
@@ -307,7 +307,13 @@ fn forwarding(seen: &Seen) -> Check {
         .fix(if seen.host.sysctl_is_fixed {
             seen.sysctl(&[("net.ipv6.conf.all.forwarding", "1")])
         } else {
-            "sysctl -w net.ipv6.conf.all.forwarding=1\necho net.ipv6.conf.all.forwarding=1 > /etc/sysctl.d/60-teredo-relay.conf".to_owned()
+            format!(
+                "sysctl -w net.ipv6.conf.all.forwarding=1\n{}",
+                write(
+                    "/etc/sysctl.d/60-teredo-relay.conf",
+                    &["net.ipv6.conf.all.forwarding=1"]
+                )
+            )
         })
 }
 
