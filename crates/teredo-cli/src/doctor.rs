@@ -4,6 +4,7 @@
 //!  gather.rs    looks at the host, the service, the server and the rules ──> seen.rs
 //!  settings.rs  the files, and the options of the daemons that run
 //!  host.rs, service.rs, server.rs, nat.rs, routes.rs, firewall.rs   judge what was seen, without a look of their own
+//!  closed.rs    files that the users of the units may not open
 //!  way.rs       the way of the port's datagrams through the rules, and the lines that open it
 //!  opening.rs   what a mend lets through, in the words of each firewall
 //!  rules.rs     follows a packet through nftables and iptables
@@ -13,6 +14,7 @@
 //! It changes nothing, needs no service, and says what it could not see.
 
 pub(crate) mod check;
+mod closed;
 mod firewall;
 mod gather;
 mod host;

@@ -1,5 +1,6 @@
 //! Looks at this host. Nothing here judges, and nothing here changes anything.
 
+mod access;
 mod command;
 mod host;
 mod path;
@@ -125,6 +126,7 @@ pub(crate) fn gather(mut settings: Settings, socket: &Path, socket_is_default: b
         service,
         processes,
         units,
+        closed: Vec::new(),
         server,
         ways: Ways::default(),
         rules,
@@ -137,6 +139,7 @@ pub(crate) fn gather(mut settings: Settings, socket: &Path, socket_is_default: b
             seen.service = of_server;
         }
     }
+    seen.closed = access::look(&seen);
     seen.ways = ways::look(&seen);
     let (present, absent) = seen
         .serves()
@@ -272,9 +275,10 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
         let link = host::link_of(&[*local])?;
         Some(host::link(&link.interface_name, 1))
     });
-    server.way = way::route(address.primary);
+    server.way = way::to_server(address.primary, service.uid);
+    server.second_way = way::to_server(address.secondary, service.uid);
     if let (Some(way), Some(link)) = (&server.way, &server.outside) {
-        server.deaf_neighbour = way::deaf_neighbour(way, address.primary, &link.name);
+        server.neighbour = way::neighbour(way, address.primary, &link.name);
     }
     // A neighbour, by whose address the kernel tells the link's own MTU.
     let neighbour = local

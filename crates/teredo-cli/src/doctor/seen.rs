@@ -26,10 +26,35 @@ pub(crate) struct Seen {
     pub(crate) service: Service,
     pub(crate) processes: Vec<Process>,
     pub(crate) units: Units,
+    /// Files that the users of the units need, and may not open.
+    pub(crate) closed: Vec<Closed>,
     pub(crate) server: Server,
     pub(crate) ways: Ways,
     /// The ruleset; none: not permitted, or not readable for the reason.
     pub(crate) rules: Result<Rules, String>,
+}
+
+/// A file that a unit needs, and that its user may not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) unit: String,
+    /// The user and the group that the unit runs as.
+    pub(crate) user: String,
+    pub(crate) group: String,
+    pub(crate) file: PathBuf,
+    pub(crate) kind: FileKind,
+    /// The file, or the folder above it that is closed, and its permission bits and owner.
+    pub(crate) at: PathBuf,
+    pub(crate) mode: u32,
+    pub(crate) owner: String,
+}
+
+/// What a unit needs a file for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Settings,
+    Secrets,
+    Tun,
 }
 
 /// The configuration: the files, and the options of the daemons that run.
@@ -106,6 +131,12 @@ pub(crate) struct Host {
     pub(crate) group_exists: bool,
     /// The routers of the IPv4 default routes.
     pub(crate) gateways: Vec<Ipv4Addr>,
+    /// The routers of default routes and of routes to single hosts, with their interfaces; default routes come first.
+    pub(crate) routers: Vec<(Ipv4Addr, String)>,
+    /// Interfaces of a VPN.
+    pub(crate) vpns: Vec<String>,
+    /// The IPv4 addresses of all interfaces, with the length of their networks.
+    pub(crate) own: Vec<(Ipv4Addr, u8)>,
     /// Whether /proc/sys is mounted read-only.
     pub(crate) sysctl_is_fixed: bool,
     /// The group of the client that this user is in, and this session is not, because it is older.
@@ -320,6 +351,11 @@ pub(crate) struct Unit {
     /// The address families and capabilities in force, in small letters. With a `~` at the head, all others are.
     pub(crate) families: Option<String>,
     pub(crate) capabilities: Option<String>,
+    /// The user and the group that it runs as; empty: root.
+    pub(crate) user: String,
+    pub(crate) group: String,
+    /// Further groups, divided by spaces.
+    pub(crate) groups: String,
     /// Whether it has a network of its own.
     pub(crate) private_network: bool,
     /// The program that it starts.
@@ -366,6 +402,15 @@ pub(crate) struct Ways {
     pub(crate) deaf: Vec<String>,
 }
 
+/// A fault of a neighbour on the link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Neighbour {
+    /// It does not say where it is (ARP).
+    Deaf,
+    /// Its hardware address was set by hand, to this one.
+    Fixed(String),
+}
+
 /// The server and the way there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Server {
@@ -379,8 +424,10 @@ pub(crate) struct Server {
     pub(crate) outside: Option<Link>,
     /// The route that the kernel takes to it.
     pub(crate) way: Option<Decision>,
-    /// The router on that way, or the server itself, which does not say where it is on the link (ARP).
-    pub(crate) deaf_neighbour: Option<Ipv4Addr>,
+    /// The route to its second address.
+    pub(crate) second_way: Option<Decision>,
+    /// The router on that way, or the server itself, if there is a fault about it on the link.
+    pub(crate) neighbour: Option<(Ipv4Addr, Neighbour)>,
     /// Whether /etc/hosts has its name.
     pub(crate) in_hosts: bool,
     /// The line of /etc/nsswitch.conf that keeps names from the DNS.

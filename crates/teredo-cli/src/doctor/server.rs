@@ -50,6 +50,9 @@ fn name(seen: &Seen) -> Check {
     let Some(name) = server.name.as_deref() else {
         return match seen.status() {
             Some(_) => Check::ok(id, "the service needs no server"),
+            None if !seen.settings.mistakes.is_empty() && !seen.settings.has.client => {
+                Check::skip(id, "the settings cannot be read, so the server is not known")
+            }
             None => Check::fail(id, "no server is configured")
                 .why("a client needs the name or the address of a Teredo server; put your server's into this line")
                 .fix(seen.set("client", "servers", "[\"teredo.example.net\"]")),

@@ -302,19 +302,22 @@ fn forwarding(seen: &Seen) -> Check {
     if seen.host.forwards {
         return Check::ok(id, "this host forwards IPv6, as a relay must");
     }
-    Check::fail(id, "this host does not forward IPv6, so its relay carries nothing")
-        .why("net.ipv6.conf.all.forwarding is 0; a line in /etc/sysctl.d keeps it on")
-        .fix(if seen.host.sysctl_is_fixed {
-            seen.sysctl(&[("net.ipv6.conf.all.forwarding", "1")])
-        } else {
-            format!(
-                "sysctl -w net.ipv6.conf.all.forwarding=1\n{}",
-                write(
-                    "/etc/sysctl.d/60-teredo-relay.conf",
-                    &["net.ipv6.conf.all.forwarding=1"]
-                )
+    Check::fail(
+        id,
+        "this host does not forward IPv6, so its relay carries nothing",
+    )
+    .why("net.ipv6.conf.all.forwarding is 0; a line in /etc/sysctl.d keeps it on")
+    .fix(if seen.host.sysctl_is_fixed {
+        seen.sysctl(&[("net.ipv6.conf.all.forwarding", "1")])
+    } else {
+        format!(
+            "sysctl -w net.ipv6.conf.all.forwarding=1\n{}",
+            write(
+                "/etc/sysctl.d/60-teredo-relay.conf",
+                &["net.ipv6.conf.all.forwarding=1"]
             )
-        })
+        )
+    })
 }
 
 #[cfg(test)]

@@ -90,6 +90,9 @@ pub(super) fn healthy() -> Seen {
             offload: [true; 2],
             group_exists: true,
             gateways: Vec::new(),
+            routers: Vec::new(),
+            vpns: Vec::new(),
+            own: Vec::new(),
             sysctl_is_fixed: false,
             stale_group: None,
             strict: Vec::new(),
@@ -110,6 +113,7 @@ pub(super) fn healthy() -> Seen {
         },
         processes: Vec::new(),
         units: Units::NoManager,
+        closed: Vec::new(),
         server: Server {
             name: Some(server.to_string()),
             address: Some(ServerAddress::adjacent(server)),

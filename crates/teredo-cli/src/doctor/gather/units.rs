@@ -19,7 +19,7 @@ const UNITS: [&str; 6] = [
 /// The properties that are asked for.
 const PROPERTIES: &str = "Id,LoadState,LoadError,ActiveState,UnitFileState,Result,ExecMainStatus,NRestarts,ConditionResult,\
                           ConditionTimestampMonotonic,PrivateNetwork,RestrictAddressFamilies,CapabilityBoundingSet,ExecStart,\
-                          DropInPaths,Requires,BindsTo";
+                          DropInPaths,Requires,BindsTo,User,Group,SupplementaryGroups";
 
 /// The units, and that of the client's instance if its name is given.
 pub(super) fn all(instance: Option<&str>) -> Units {
@@ -90,6 +90,9 @@ pub(crate) fn parse(text: &str) -> Vec<Unit> {
                 "ExecMainStatus" => &mut unit.code,
                 "NRestarts" => &mut unit.restarts,
                 "ConditionResult" => &mut unit.condition,
+                "User" => &mut unit.user,
+                "Group" => &mut unit.group,
+                "SupplementaryGroups" => &mut unit.groups,
                 // Without a reason, it is empty.
                 "LoadError" => {
                     let text = value.split_once(' ').map_or(value, |(_, text)| text);

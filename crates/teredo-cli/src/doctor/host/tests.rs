@@ -87,3 +87,48 @@ fn addresses_of_providers_are_known() {
         assert_eq!(is_shared(address.into()), shared);
     }
 }
+
+/// A rule about the client's user, or a route of a program against intruders, swallows the client's datagrams.
+#[test]
+fn a_rule_or_a_route_that_leads_nowhere_is_named() {
+    let mut seen = healthy();
+    seen.status_mut().state = Phase::Offline;
+    seen.server.way = Some(Decision {
+        rule: Some(50),
+        selector: "uidrange 994-994 ipproto 17 prohibit".into(),
+        kind: "prohibit",
+        ..Decision::default()
+    });
+    let found = check(&seen, id::HOST_ROUTE);
+    assert_eq!(found.result, Verdict::Fail, "{found:?}");
+    assert!(found.what.contains("priority 50"), "{found:?}");
+    assert_eq!(
+        found.fix,
+        "ip rule del priority 50 uidrange 994-994 ipproto 17 prohibit"
+    );
+    let blackhole = Decision {
+        rule: Some(32_766),
+        table: 254,
+        destination: Some((Ipv4Addr::new(192, 0, 2, 0).into(), 24)),
+        kind: "blackhole",
+        ..Decision::default()
+    };
+    seen.server.local = Some(Err("Invalid argument (os error 22)".into()));
+    seen.server.way = Some(blackhole.clone());
+    let found = check(&seen, id::HOST_ROUTE);
+    assert!(found.what.contains("'blackhole 192.0.2.0/24'"), "{found:?}");
+    assert_eq!(found.fix, "ip route del blackhole 192.0.2.0/24");
+    // The second address alone.
+    let mut seen = healthy();
+    seen.server.second_way = Some(blackhole);
+    let found = check(&seen, id::HOST_ROUTE);
+    assert_eq!(found.result, Verdict::Warn, "{found:?}");
+    assert!(found.what.contains("192.0.2.46"), "{found:?}");
+    // There is no route at all.
+    seen.server.second_way = Some(Decision {
+        table: 254,
+        kind: "unreachable",
+        ..Decision::default()
+    });
+    assert_eq!(check(&seen, id::HOST_ROUTE).result, Verdict::Ok);
+}

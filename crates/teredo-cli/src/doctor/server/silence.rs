@@ -6,7 +6,7 @@ use teredo::wire::PORT;
 
 use crate::doctor::check::{Check, id};
 use crate::doctor::host::is_full;
-use crate::doctor::seen::Seen;
+use crate::doctor::seen::{Neighbour, Seen};
 use crate::doctor::shell::quote;
 use crate::text::plain;
 
@@ -51,7 +51,13 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
         "primary.silent",
     ];
     if finding.is_none_or(|finding| QUIET.contains(&finding.id))
-        && let Some(check) = here(seen, primary)
+        && let Some(check) = here(seen, primary, secondary)
+    {
+        return check;
+    }
+    const ON_THE_WAY: [&str; 2] = ["server.mute", "server.prohibited"];
+    if finding.is_some_and(|finding| ON_THE_WAY.contains(&finding.id))
+        && let Some(check) = by_vpn(seen, primary, secondary)
     {
         return check;
     }
@@ -142,14 +148,35 @@ fn trace(seen: &Seen, primary: Ipv4Addr) -> String {
 }
 
 /// Faults of this host on the way to the server, which no answer could tell.
-fn here(seen: &Seen, primary: Ipv4Addr) -> Option<Check> {
+fn here(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> {
     let id = id::SERVER_ANSWERS;
     let link = seen
         .server
         .outside
         .as_ref()
         .map_or("its link", |link| &link.name);
-    if let Some(hop) = seen.server.deaf_neighbour {
+    if let Some((hop, Neighbour::Fixed(hardware))) = &seen.server.neighbour {
+        return Some(
+            Check::fail(
+                id,
+                format!(
+                    "nothing comes back from {primary}, and the hardware address of the neighbour {hop} was set by hand: {}",
+                    plain(hardware)
+                ),
+            )
+            .why(
+                "a permanent entry stays when the router is replaced, and then all packets go to a device that is gone. \
+                 Without it, the kernel asks (ARP)",
+            )
+            .fix(format!("ip neigh del {hop} dev {}", quote(link))),
+        );
+    }
+    if let Some((hop, Neighbour::Deaf)) = seen.server.neighbour {
+        if hop == primary
+            && let Some(check) = overlap(seen, primary, secondary)
+        {
+            return Some(check);
+        }
         let who = if hop == primary { "server" } else { "gateway" };
         return Some(
             Check::fail(id, format!("the {who} {hop} does not answer on {}", plain(link)))
@@ -163,6 +190,9 @@ fn here(seen: &Seen, primary: Ipv4Addr) -> Option<Check> {
                     quote(link)
                 )),
         );
+    }
+    if let Some(check) = by_vpn(seen, primary, secondary) {
+        return Some(check);
     }
     let way = seen.server.way.as_ref()?;
     // The table of local addresses is no detour.
@@ -189,6 +219,65 @@ fn here(seen: &Seen, primary: Ipv4Addr) -> Option<Check> {
         )
         .fix(format!("ip rule show priority {rule}\nip route show table {}", way.table)),
     )
+}
+
+/// The commands that send both addresses of the server to a router, and the interface of that; none: no router is known.
+fn by_router(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<String> {
+    let mut routers = seen.host.routers.iter();
+    let (router, link) = routers.find(|(router, link)| {
+        *router != primary && *router != secondary && !seen.host.vpns.contains(link)
+    })?;
+    let lines = [primary, secondary].map(|address| {
+        format!(
+            "ip route replace {address}/32 via {router} dev {}",
+            quote(link)
+        )
+    });
+    Some(lines.join("\n"))
+}
+
+/// The server's address is in a network of this host by mistake, so no gateway is asked.
+fn overlap(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> {
+    let way = seen.server.way.as_ref()?;
+    let (network, length) = way.destination.filter(|_| way.gateway.is_none())?;
+    let fix = by_router(seen, primary, secondary)?;
+    let link = seen.server.outside.as_ref()?;
+    Some(
+        Check::fail(
+            id::SERVER_ANSWERS,
+            format!(
+                "no gateway is asked for {primary}: it is in {network}/{length}, a network of this host's own interface {}",
+                plain(&link.name)
+            ),
+        )
+        .why(
+            "this host looks for the server on that link, and nobody there has the address. Give the bridge of the \
+             containers or the VPN another network, or the interface its right prefix length; until then, these routes \
+             lead to the server",
+        )
+        .fix(fix),
+    )
+}
+
+/// A VPN that carries what goes to the server.
+fn by_vpn(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> {
+    let link = &seen.server.outside.as_ref()?.name;
+    (seen.host.vpns.contains(link) && link != seen.interface()).then_some(())?;
+    let check = Check::fail(
+        id::SERVER_ANSWERS,
+        format!(
+            "nothing comes back from {primary}, and the way there is the VPN {}",
+            plain(link)
+        ),
+    )
+    .why(format!(
+        "the far end of a VPN may drop UDP or port {PORT}, which this host cannot see. These routes lead past the VPN, if it \
+         may be so; else let the port pass at its far end"
+    ));
+    Some(match by_router(seen, primary, secondary) {
+        Some(routes) => check.fix(routes),
+        None => check.fix(format!("ip route get {primary}")),
+    })
 }
 
 /// Where the address comes from, if that may be the mistake, and the commands that show and change it.

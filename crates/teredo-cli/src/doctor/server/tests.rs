@@ -1,9 +1,11 @@
 use super::*;
 use crate::doctor::check::Verdict;
+use crate::doctor::seen::Neighbour;
 use crate::doctor::tests::{check, healthy};
 use crate::probe::Report;
 use crate::probe::finding;
 use teredo_notify::types::Phase;
+use teredo_tunnel::net::Decision;
 
 /// A host whose client is not qualified, and whose probe has this finding alone.
 fn with(kind: &finding::Kind, text: &str) -> Seen {
@@ -108,8 +110,6 @@ fn an_address_that_clients_refuse_is_named() {
 /// Faults of this host come before guesses about others.
 #[test]
 fn a_silence_that_begins_here_is_named_here() {
-    use teredo_tunnel::net::Decision;
-
     let way = Decision {
         link: Some(2),
         gateway: Some(Ipv4Addr::new(192, 168, 1, 254).into()),
@@ -134,7 +134,7 @@ fn a_silence_that_begins_here_is_named_here() {
     assert!(!found.what.contains("rule"), "{found:?}");
     // The kernel's own "host unreachable" is no rule of a firewall.
     let mut seen = with(kind("server.blocked-here"), "text");
-    seen.server.deaf_neighbour = Some(Ipv4Addr::new(192, 168, 1, 254));
+    seen.server.neighbour = Some((Ipv4Addr::new(192, 168, 1, 254), Neighbour::Deaf));
     let found = check(&seen, id::SERVER_ANSWERS);
     assert!(
         found
@@ -281,4 +281,61 @@ fn mends_fit_the_names_and_files_of_a_host() {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), after);
         assert!(link.is_symlink());
     }
+}
+
+/// Facts of this host about the way to a server that keeps silent.
+#[test]
+fn the_way_to_a_silent_server_is_looked_at() {
+    let silent = || with(kind("server.silent"), "text");
+    let server = Ipv4Addr::new(192, 0, 2, 45);
+    let router = Ipv4Addr::new(192, 168, 1, 1);
+    // A hardware address that was set by hand.
+    let mut seen = silent();
+    let fixed = Neighbour::Fixed("02:00:00:00:00:99".into());
+    seen.server.neighbour = Some((router, fixed));
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert_eq!(found.fix, "ip neigh del 192.168.1.1 dev eth0", "{found:?}");
+    // A network of containers that has the server's address.
+    let mut seen = silent();
+    seen.server.neighbour = Some((server, Neighbour::Deaf));
+    seen.server.way = Some(Decision {
+        link: Some(2),
+        destination: Some((Ipv4Addr::new(192, 0, 0, 0).into(), 20)),
+        table: 254,
+        kind: "unicast",
+        ..Decision::default()
+    });
+    // Without a router, no route can be named.
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(found.what.contains("does not answer on eth0"), "{found:?}");
+    seen.host.routers = vec![(router, "eth1".into())];
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(found.what.contains("192.0.0.0/20"), "{found:?}");
+    assert_eq!(
+        found.fix,
+        "ip route replace 192.0.2.45/32 via 192.168.1.1 dev eth1\n\
+         ip route replace 192.0.2.46/32 via 192.168.1.1 dev eth1"
+    );
+    // A VPN on the way, of which the host itself answers on other ports.
+    for finding in ["server.silent", "server.mute", "server.prohibited"] {
+        let mut seen = with(kind(finding), "text");
+        seen.host.vpns = vec!["eth0".into()];
+        seen.host.routers = vec![
+            (Ipv4Addr::new(10, 8, 0, 1), "eth0".into()),
+            (router, "wlan0".into()),
+        ];
+        let found = check(&seen, id::SERVER_ANSWERS);
+        assert!(found.what.contains("the VPN eth0"), "{found:?}");
+        assert!(
+            found
+                .fix
+                .starts_with("ip route replace 192.0.2.45/32 via 192.168.1.1 dev wlan0"),
+            "{found:?}"
+        );
+    }
+    // No process: the way is open.
+    let mut seen = with(kind("server.no-process"), "text");
+    seen.host.vpns = vec!["eth0".into()];
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(!found.what.contains("VPN"), "{found:?}");
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::doctor::check::{Check, id};
+use crate::doctor::closed;
 use crate::doctor::seen::{Full, Seen, Unit, Units};
 use crate::doctor::shell::quote;
 use crate::text::plain;
@@ -32,6 +33,10 @@ pub(super) fn unit(seen: &Seen) -> Check {
         return check;
     }
     if let Some(check) = units.iter().find_map(not_begun) {
+        return check;
+    }
+    let mut failing = units.iter().filter(|unit| fails(unit));
+    if let Some(check) = failing.find_map(|unit| shut_out(seen, unit)) {
         return check;
     }
     if let Some(unit) = units.iter().find(|unit| unit.active == "failed") {
@@ -116,6 +121,14 @@ pub(super) fn unit(seen: &Seen) -> Check {
     } else {
         Check::ok(id, format!("{}: running and enabled", running.join(", ")))
     }
+}
+
+/// A unit whose user cannot open a file that it needs.
+fn shut_out(seen: &Seen, unit: &Unit) -> Option<Check> {
+    let name = short(unit);
+    let (reason, fix) = closed::of_unit(seen, &name)?;
+    let check = Check::fail(id::SERVICE_UNIT, format!("the unit {name} does not start"));
+    Some(check.why(reason).fix(fix))
 }
 
 fn short(unit: &Unit) -> String {
