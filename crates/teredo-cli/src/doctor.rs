@@ -4,6 +4,7 @@
 //!  gather.rs    looks at the host, the service, the server and the rules ──> seen.rs
 //!  settings.rs  the files, and the options of the daemons that run
 //!  host.rs, service.rs, server.rs, nat.rs, routes.rs, firewall.rs   judge what was seen, without a look of their own
+//!  relays.rs    whether relays answer
 //!  closed.rs    files that the users of the units may not open
 //!  way.rs       the way of the port's datagrams through the rules, and the lines that open it
 //!  opening.rs   what a mend lets through, in the words of each firewall
@@ -20,6 +21,7 @@ mod gather;
 mod host;
 mod nat;
 mod opening;
+mod relays;
 mod report;
 mod routes;
 mod rules;
@@ -46,6 +48,8 @@ use seen::{Seen, Settings};
 struct Answer<'a> {
     schema: &'static str,
     checks: &'a [Check],
+    /// The name of the check to begin with, if one needs attention.
+    begin_with: Option<&'static str>,
 }
 
 /// Checks everything; [`Exit::Failed`] if a check fails. `socket_is_default` tells whether nobody named another one.
@@ -70,6 +74,7 @@ pub(crate) fn run(
         output.json(&Answer {
             schema: "teredo.doctor/1",
             checks: &checks,
+            begin_with: report::first(&checks).map(|index| checks[index].id),
         })?;
     } else {
         output.line(Report::new(&checks))?;
@@ -87,6 +92,7 @@ fn judge(seen: &Seen) -> Vec<Check> {
         nat::judge(seen),
         firewall::judge(seen),
         routes::judge(seen),
+        vec![relays::answers(seen)],
     ]
     .concat();
     let place = |check: &Check| id::ALL.iter().position(|id| id.name == check.id);

@@ -18,6 +18,7 @@ use std::time::Duration;
 use caps::{CapSet, Capability};
 use teredo::ServerAddress;
 use teredo_node::ServerName;
+use teredo_notify::types::{Peer, PeerState, Role};
 use teredo_tunnel::net::{decide, local_address, passes_reverse_path, path_limit};
 
 use super::rules::legacy::Legacy;
@@ -140,6 +141,7 @@ pub(crate) fn gather(mut settings: Settings, socket: &Path, socket_is_default: b
         }
     }
     seen.closed = access::look(&seen);
+    seen.service.peers = peers(&seen);
     seen.ways = ways::look(&seen);
     let (present, absent) = seen
         .serves()
@@ -161,6 +163,22 @@ pub(crate) fn gather(mut settings: Settings, socket: &Path, socket_is_default: b
         .or_else(|| name_of(&seen, way::route(STRANGER)?.link?))
         .or_else(host::any_outside);
     seen
+}
+
+/// The peers of the client. Hosts that it asks only now get a moment to answer.
+fn peers(seen: &Seen) -> Option<Vec<Peer>> {
+    let status = seen.status().filter(|_| seen.is_qualified())?;
+    if status.role != Role::Client || status.peers.total == 0 {
+        return Some(Vec::new());
+    }
+    let socket = &seen.service.socket;
+    let peers = service::peers(socket)?;
+    let is_open = |peer: &Peer| peer.state == PeerState::Probing && peer.heard_ms.is_none();
+    if peers.iter().any(|peer| peer.heard_ms.is_some()) || !peers.iter().any(is_open) {
+        return Some(peers);
+    }
+    thread::sleep(PATIENCE);
+    service::peers(socket)
 }
 
 /// The interface by which strangers reach an address of this host: the one that has it, or else the one of the answers.
@@ -262,6 +280,7 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
     let mut server = Server {
         in_hosts: way::is_in_hosts(&name),
         without_dns: way::without_dns(),
+        resolver: way::resolver(),
         name: Some(name),
         address,
         probe,

@@ -43,6 +43,9 @@ fn valid(seen: &Seen) -> Check {
         return Check::skip(id::SETTINGS_VALID, "this user may not read all settings")
             .why(format!("{mistake}; run it as root to see them"));
     }
+    if let Some(check) = without_secrets(seen, mistake) {
+        return check;
+    }
     let count = others.len() + 1;
     let what = if count == 1 {
         format!("the settings have a mistake: {mistake}")
@@ -63,6 +66,40 @@ fn valid(seen: &Seen) -> Check {
     })
 }
 
+/// A file of secrets that lost its contents, such as on a full disk.
+fn without_secrets(seen: &Seen, mistake: &str) -> Option<Check> {
+    let (place, file) = mistake.split_once("there is no secret in ")?;
+    let daemon = if place.contains("server.secret_file") {
+        "server"
+    } else {
+        "client"
+    };
+    let typed = super::shell::quote(file);
+    let runs = seen.running(daemon).next().is_some();
+    let start = if runs {
+        seen.restart(daemon)
+    } else {
+        seen.start(daemon, &format!("{daemon} &"))
+    };
+    let lines = match daemon {
+        "server" => format!(
+            "# put the lines 'NAME:SECRET' of the clients back from a copy, or make new ones:\n\
+             teredo secret new NAME >> {typed}"
+        ),
+        _ => format!(
+            "# put the line 'NAME:SECRET' back that the server has:\necho NAME:SECRET >> {typed}"
+        ),
+    };
+    Some(
+        Check::fail(
+            id::SETTINGS_VALID,
+            format!("the file of secrets {} of the {daemon} is empty", plain(file)),
+        )
+        .why("a full disk may have cut it off; without a secret the daemon does not start, and a reload changes nothing")
+        .fix(format!("{lines}\n{start}")),
+    )
+}
+
 fn complete(seen: &Seen) -> Check {
     let id = id::SETTINGS_COMPLETE;
     let settings = &seen.settings;
@@ -71,7 +108,7 @@ fn complete(seen: &Seen) -> Check {
     match settings.doubts.first() {
         Some(doubt) if !running => Check::warn(id, doubt.clone())
             .why("a daemon that is started by its unit has no options of a command line")
-            .fix(format!(
+            .advise(format!(
                 "correct this key in {}",
                 settings.chosen.as_ref().map_or_else(
                     || DEFAULT_CONFIG.to_owned(),
@@ -156,7 +193,7 @@ fn capabilities(seen: &Seen) -> Check {
     if needs && !seen.host.net_admin {
         return Check::fail(id, "no process here can have CAP_NET_ADMIN")
             .why("the tunnel's interface and the rules need it; this is a container or a sandbox without it")
-            .fix("start the container with --cap-add NET_ADMIN --device /dev/net/tun");
+            .advise("start the container with --cap-add NET_ADMIN --device /dev/net/tun");
     }
     Check::ok(id, "CAP_NET_ADMIN is there for those who need it")
 }

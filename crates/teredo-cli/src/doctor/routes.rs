@@ -159,7 +159,16 @@ pub(super) fn mend(seen: &Seen, way: &Decision, ip: &str) -> Option<String> {
                 "0" => String::new(),
                 metric => format!(" metric {metric}"),
             };
-            Some(format!("{ip} route del {head}{device}{metric}"))
+            let delete = format!("{ip} route del {head}{device}{metric}");
+            // Otherwise the route is back with the next advertisement.
+            let again = way.link.filter(|_| way.announced).map(|link| {
+                let key = sysctl_of_link("ipv6", &name_of(seen, link), "accept_ra_defrtr");
+                seen.sysctl(&[(&key, "0")])
+            });
+            Some(match again {
+                Some(stop) => format!("{stop}\n{delete}"),
+                None => delete,
+            })
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use teredo::{Prefix, ServerAddress};
-use teredo_notify::types::{FirewallStatus, Phase, Role, Status};
+use teredo_notify::types::{FirewallStatus, Peer, Phase, Role, Status};
 
 use teredo_tunnel::net::Decision;
 
@@ -219,6 +219,8 @@ pub(crate) struct Service {
     /// The process behind the socket.
     pub(crate) pid: Option<u32>,
     pub(crate) uid: Option<u32>,
+    /// The peers of a client; none: this user may not ask, or there is no client.
+    pub(crate) peers: Option<Vec<Peer>>,
     /// The part of the socket's file system that is used up, as `df` names it.
     pub(crate) full: Option<Full>,
 }
@@ -348,6 +350,8 @@ pub(crate) struct Unit {
     pub(crate) was_tried: bool,
     /// Why its file cannot be used.
     pub(crate) load_error: String,
+    /// What `systemd-analyze verify` says of it then.
+    pub(crate) complaint: Option<String>,
     /// The address families and capabilities in force, in small letters. With a `~` at the head, all others are.
     pub(crate) families: Option<String>,
     pub(crate) capabilities: Option<String>,
@@ -430,6 +434,8 @@ pub(crate) struct Server {
     pub(crate) neighbour: Option<(Ipv4Addr, Neighbour)>,
     /// Whether /etc/hosts has its name.
     pub(crate) in_hosts: bool,
+    /// What is wrong with /etc/resolv.conf.
+    pub(crate) resolver: Option<String>,
     /// The line of /etc/nsswitch.conf that keeps names from the DNS.
     pub(crate) without_dns: Option<String>,
     /// The longest tunnel packet that travels in one piece, if it is shorter than 1280 bytes.

@@ -266,6 +266,9 @@ fn state(seen: &Seen) -> Check {
             // A small path has a check of its own.
             if reason.is_empty() || reason.contains("takes packets of up to") {
                 Check::ok(id, what)
+            } else if tunnel::is_refused_by_a_rule(seen) && reason.contains("cannot add a route") {
+                Check::warn(id, format!("{what}, but limited"))
+                    .why("a rule of this host refuses the route of the tunnel (host.route6)")
             } else {
                 Check::warn(id, format!("{what}, but limited")).why(reason)
             }

@@ -62,7 +62,7 @@ impl Seen {
         if self.host.sysctl_is_fixed {
             let options = keys.iter().map(|one| format!("--sysctl {}", set(one)));
             let options: Vec<_> = options.collect();
-            return format!("start the container with {}", options.join(" "));
+            return format!("# start the container with {}", options.join(" "));
         }
         let lines = keys.iter().map(|one| format!("sysctl -w {}", set(one)));
         lines.collect::<Vec<_>>().join("\n")

@@ -109,6 +109,7 @@ pub(super) fn healthy() -> Seen {
             status: Ok(Box::new(status)),
             pid: Some(6),
             uid: Some(0),
+            peers: None,
             full: None,
         },
         processes: Vec::new(),
@@ -155,9 +156,65 @@ impl Seen {
 /// The check of this name.
 #[track_caller]
 pub(super) fn check(seen: &Seen, id: check::Id) -> Check {
-    let found = judge(seen).into_iter().find(|check| check.id == id.name);
+    let made = judge(seen);
+    for line in made.iter().flat_map(|check| check.fix.lines()) {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        assert!(PROGRAMS.contains(&first), "no command: {line}");
+    }
+    let found = made.into_iter().find(|check| check.id == id.name);
     found.expect("each check is made")
 }
+
+/// A mend can be pasted: each line is a command, or a comment of the shell.
+const PROGRAMS: [&str; 47] = [
+    "#",
+    "[",
+    "cat",
+    "chmod",
+    "chown",
+    "conntrack",
+    "df",
+    "du",
+    "echo",
+    "firewall-cmd",
+    "getent",
+    "grep",
+    "groupadd",
+    "install",
+    "ip",
+    "ip6tables",
+    "ip6tables-legacy",
+    "iptables",
+    "iptables-legacy",
+    "journalctl",
+    "kill",
+    "mknod",
+    "modprobe",
+    "mv",
+    "newgrp",
+    "nft",
+    "nmcli",
+    "nsenter",
+    "ping",
+    "printf",
+    "reboot",
+    "rm",
+    "sed",
+    "sudo",
+    "sysctl",
+    "systemctl",
+    "systemd-analyze",
+    "systemd-sysusers",
+    "teredo",
+    "timedatectl",
+    "tracepath",
+    "traceroute",
+    "ufw",
+    "uname",
+    "update-grub",
+    "iptables-legacy-save",
+    "iptables-save",
+];
 
 #[test]
 fn each_check_is_made_once_and_in_order() {
@@ -208,6 +265,20 @@ fn the_manual_page_lists_each_name() {
     for id in id::ALL {
         assert!(text.contains(id.name), "{}", id.name);
     }
+}
+
+/// The last line of the report, for programs.
+#[test]
+fn the_check_to_begin_with_is_the_worst_and_nearest_to_a_cause() {
+    assert_eq!(report::first(&judge(&healthy())), None);
+    let mut seen = healthy();
+    seen.status_mut().state = Phase::Offline;
+    seen.status_mut().reason = Some("no answer".into());
+    seen.host.tun = Tun::Missing;
+    seen.status_mut().interface = None;
+    let checks = judge(&seen);
+    let first = report::first(&checks).map(|index| checks[index].id);
+    assert_eq!(first, Some(id::HOST_TUN.name));
 }
 
 /// The cause of a client that is not qualified is named in its own check, and referred to from the state.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteType,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -52,6 +52,8 @@ pub struct Decision {
     pub metric: u32,
     /// Its kind, as `ip route` names it: `unicast`, `unreachable`, `blackhole`, `prohibit`.
     pub kind: &'static str,
+    /// Whether a router has announced it (RFC 4861), and will again.
+    pub announced: bool,
 }
 
 impl Decision {
@@ -221,6 +223,7 @@ impl Decisions {
             destination: Some((network, matched.header.destination_prefix_length)),
             metric: metric(&matched),
             kind: kind(&matched),
+            announced: matched.header.protocol == RouteProtocol::Ra,
             ..Decision::default()
         }))
     }
@@ -372,6 +375,7 @@ fn follow(
             destination: Some((address(best, destination), length)),
             metric: metric(best),
             kind: kind(best),
+            announced: best.header.protocol == RouteProtocol::Ra,
         });
     }
     None

@@ -83,7 +83,7 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         stale_group: stale_group("teredo"),
         strict: Vec::new(),
         secrets: None,
-        tools: ["traceroute", "tracepath", "conntrack"]
+        tools: ["traceroute", "tracepath", "conntrack", "resolvectl"]
             .into_iter()
             .filter(|tool| is_here(tool))
             .map(str::to_owned)

@@ -56,6 +56,9 @@ fn finish(units: &mut [Unit]) {
         if unit.active == "active" {
             unit.missing.clear();
         }
+        if matches!(unit.loaded.as_str(), "bad-setting" | "error") {
+            unit.complaint = complaint(&unit.name);
+        }
         needed.extend(unit.missing.iter().cloned());
     }
     let names: Vec<_> = needed.iter().map(String::as_str).collect();
@@ -72,6 +75,16 @@ fn finish(units: &mut [Unit]) {
     for unit in units {
         unit.missing.retain(|name| absent.contains(name));
     }
+}
+
+/// The first line about the unit's files. The program ends in failure then, and speaks on its standard error.
+fn complaint(unit: &str) -> Option<String> {
+    const VERIFY: &str = r#"systemd-analyze verify --man=no -- "$1" 2>&1 || true"#;
+    let text = ask("sh", &["-c", VERIFY, "sh", unit]).ok()?;
+    let name = unit.trim_end_matches(".service");
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| line.contains(name) && !line.ends_with("bad unit file setting."));
+    line.map(str::to_owned)
 }
 
 /// Units are divided by an empty line. Of their drop-ins, the paths are known.

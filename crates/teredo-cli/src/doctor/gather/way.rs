@@ -1,7 +1,9 @@
 //! The way to the server, and where its address comes from.
 
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::path::Path;
 
 use teredo::wire::PORT;
 use teredo_tunnel::net::{Decision, decide, decide_datagram};
@@ -68,6 +70,30 @@ pub(super) fn is_in_hosts(name: &str) -> bool {
     })
 }
 
+/// What is wrong with resolv.conf(5).
+pub(super) fn resolver() -> Option<String> {
+    resolver_of(Path::new("/etc/resolv.conf"))
+}
+
+fn resolver_of(file: &Path) -> Option<String> {
+    let shown = file.display();
+    match fs::read_to_string(file) {
+        Ok(text) => {
+            let mut lines = text.lines();
+            let has = lines.any(|line| line.trim_start().starts_with("nameserver"));
+            (!has).then(|| format!("{shown} names no server of names"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(match fs::read_link(file) {
+            Ok(to) => format!(
+                "{shown} is a link to {}, which does not exist",
+                to.display()
+            ),
+            Err(_) => format!("there is no {shown}"),
+        }),
+        Err(_) => None,
+    }
+}
+
 /// The line of nsswitch.conf(5) that leaves the DNS out.
 pub(super) fn without_dns() -> Option<String> {
     let text = fs::read_to_string("/etc/nsswitch.conf").ok()?;
@@ -102,6 +128,21 @@ mod tests {
         for (last, link) in [(254, "eth1"), (1, "eth0"), (2, "eth0")] {
             assert_eq!(found(last, link), None);
         }
+    }
+
+    #[test]
+    fn a_link_to_a_file_that_is_gone_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("resolv.conf");
+        assert!(resolver_of(&file).unwrap().contains("there is no"));
+        let gone = "/run/none/stub-resolv.conf";
+        std::os::unix::fs::symlink(gone, &file).unwrap();
+        assert!(resolver_of(&file).unwrap().contains(gone));
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "search example.net\n").unwrap();
+        assert!(resolver_of(&file).unwrap().contains("no server"));
+        fs::write(&file, "nameserver 192.0.2.53\n").unwrap();
+        assert_eq!(resolver_of(&file), None);
     }
 
     #[test]

@@ -132,3 +132,21 @@ fn a_rule_or_a_route_that_leads_nowhere_is_named() {
     });
     assert_eq!(check(&seen, id::HOST_ROUTE).result, Verdict::Ok);
 }
+
+/// 'teredo config check' makes no secret.
+#[test]
+fn a_file_of_secrets_that_was_cut_off_is_named() {
+    let mut seen = healthy();
+    let mistake =
+        "/etc/teredo/teredo.toml:3: server.secret_file: there is no secret in /etc/teredo/secrets";
+    seen.settings.mistakes = vec![(mistake.into(), None)];
+    let found = check(&seen, id::SETTINGS_VALID);
+    assert!(found.what.contains("is empty"), "{found:?}");
+    assert!(
+        found
+            .fix
+            .contains("\nteredo secret new NAME >> /etc/teredo/secrets\n"),
+        "{found:?}"
+    );
+    assert!(found.fix.ends_with("teredo server &"), "{found:?}");
+}

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use teredo::wire::PORT;
 
-use crate::doctor::check::{Check, id};
+use crate::doctor::check::{Check, advice_line, id};
 use crate::doctor::host::is_full;
 use crate::doctor::seen::{Neighbour, Seen};
 use crate::doctor::shell::quote;
@@ -12,12 +12,12 @@ use crate::text::plain;
 
 pub(super) fn second_address(primary: Ipv4Addr, secondary: Ipv4Addr) -> String {
     format!(
-        "ask the server's operator for its second address; if it is not {secondary}, name both under [client]: \
+        "# ask the server's operator for its second address; if it is not {secondary}, name both under [client]: \
          servers = [\"{primary},SECOND\"]"
     )
 }
 
-pub(super) const SECRET: &str = "compare the line in the client's 'secret_file' with that in the server's; if it was added of late, \
+pub(super) const SECRET: &str = "# compare the line in the client's 'secret_file' with that in the server's; if it was added of late, \
                                  the server may not have read it: 'systemctl reload teredo-server' there; then \
                                  'systemctl reload teredo-client'";
 
@@ -72,18 +72,23 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
     let text = plain(&finding.text);
     let check = |why: &str| Check::fail(id, text.clone()).why(why);
     match finding.id {
-        "server.no-process" => Check::fail(id, format!("no server runs on {primary}: its UDP port {PORT} is closed"))
-            .why(format!(
-                "the host itself says so (ICMP port unreachable), so the way there is open and the process is missing: \
-                 {text}"
-            ))
-            .fix(format!("on {primary}, as root: systemctl enable --now teredo-server; or {OTHER}")),
+        "server.no-process" => Check::fail(
+            id,
+            format!("no server runs on {primary}, or it rejects this host: its UDP port {PORT} is closed"),
+        )
+        .why(format!(
+            "the host itself says so (ICMP port unreachable), so the way there is open. The process is missing, or a \
+             firewall there, such as fail2ban, rejects this host's public address: {text}"
+        ))
+        .advise(format!(
+            "on {primary}, as root: 'systemctl enable --now teredo-server', and 'teredo doctor' if it runs; or {OTHER}"
+        )),
         "server.secret" | "server.mute" | "server.silent" if has_secret => {
             Check::fail(id, format!("server {primary} does not answer: {text}"))
                 .why("a server that does not know the identifier of 'secret_file' with its secret keeps silent")
                 .fix(SECRET)
         }
-        "server.secret" => check("the server is private: it answers only those whose secret it has (RFC 4380 §5.2.2)").fix(
+        "server.secret" => check("the server is private: it answers only those whose secret it has (RFC 4380 §5.2.2)").advise(
             "ask the server's operator for a secret, write it into /etc/teredo/secret, and set \
              secret_file = \"/etc/teredo/secret\" under [client]",
         ),
@@ -91,7 +96,7 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
             "the host answers on other ports. The server wants a secret or serves only some, or a firewall at the server or \
              on the way drops UDP port 3544; this host's own rules let it through",
         )
-        .fix(format!(
+        .advise(format!(
             "on {primary}, as root: let UDP port {PORT} in, and look at its counters with 'kill -USR1'; for a private \
              server: a 'secret_file'; or {OTHER}"
         )),
@@ -99,13 +104,17 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
             "a server does not answer what comes from its own addresses (RFC 4380 §5.3.1), so no client qualifies on the \
              server's host",
         )
-        .fix("run the client on another host, or name another server under 'servers'"),
+        .advise("run the client on another host, or name another server under 'servers'"),
         "server.not-teredo" => check(
             "another program has UDP port 3544 there, or a host on the way forges datagrams; 'teredo probe' shows what came",
         )
-        .fix(format!("on {primary}, as root: ss -lunp 'sport = :{PORT}'; or {OTHER}")),
+        .advise(format!("on {primary}, as root: ss -lunp 'sport = :{PORT}'; or {OTHER}")),
         "server.prohibited" => check("a router or a firewall on the way says so: neither this host nor the server's process is to blame")
-            .fix(format!("let UDP port {PORT} pass there; this shows the way: {}", trace(seen, primary))),
+            .fix(format!(
+                "{}\n{}",
+                advice_line(&format!("let UDP port {PORT} pass there; this shows the way")),
+                trace(seen, primary)
+            )),
         "server.unreachable" => check("a router says so, or this host itself: there is no way to the address")
             .fix(format!("ip route get {primary}\n{}", trace(seen, primary))),
         "server.blocked-here" if is_full(seen) => Check::skip(
@@ -130,7 +139,7 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
                 ))
                 .fix(fix.unwrap_or_else(|| trace(seen, primary)))
         }
-        _ => check("a client does not qualify with it").fix(finding.fix),
+        _ => check("a client does not qualify with it").advise(finding.fix),
     }
 }
 
