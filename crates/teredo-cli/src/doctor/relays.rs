@@ -41,7 +41,7 @@ pub(super) fn answers(seen: &Seen) -> Check {
         .why(
             "the server sends the question to the host, and the answer comes back through the relay nearest to that host. \
              If other hosts do not answer either, no network there has a relay: one that announces 2001::/32 to them is \
-             needed, such as 'teredo relay' at the server (organisation.md); or the server forwards nothing, or the host is \
+             needed, such as 'teredo relay' at the server; or the server forwards nothing, or the host is \
              off or refuses ICMPv6 echo requests",
         )
         .fix(seen.teredo("status --peers"))
