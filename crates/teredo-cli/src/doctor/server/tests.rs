@@ -220,7 +220,7 @@ fn a_captive_portal_is_no_private_server() {
 #[test]
 fn what_keeps_clients_from_this_hosts_server_is_named() {
     let mut seen = healthy();
-    seen.settings.has = crate::doctor::seen::Roles {
+    seen.settings.has = Roles {
         server: true,
         ..Default::default()
     };
@@ -252,7 +252,7 @@ fn what_keeps_clients_from_this_hosts_server_is_named() {
 #[test]
 fn mends_fit_the_names_and_files_of_a_host() {
     let mut seen = healthy();
-    seen.settings.has = crate::doctor::seen::Roles {
+    seen.settings.has = Roles {
         server: true,
         ..Default::default()
     };
