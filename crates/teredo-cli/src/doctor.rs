@@ -98,8 +98,29 @@ fn judge(seen: &Seen) -> Vec<Check> {
     let place = |check: &Check| id::ALL.iter().position(|id| id.name == check.id);
     checks.sort_by_key(place);
     firewall::panic::refer(seen, &mut checks);
+    follow_units(&mut checks);
     refer(&mut checks);
     checks
+}
+
+/// A daemon whose unit does not start is mended by the mend of the unit: to start it once more would change nothing.
+fn follow_units(checks: &mut [Check]) {
+    let is_cause =
+        |check: &Check| check.id == id::SERVICE_UNIT.name && check.result == Verdict::Fail;
+    let Some(index) = checks.iter().position(is_cause) else {
+        return;
+    };
+    let (what, fix) = (checks[index].what.clone(), checks[index].fix.clone());
+    let following = [id::SERVICE_SOCKET, id::FIREWALL_AGENT];
+    for check in checks {
+        let start = check.fix.strip_prefix("systemctl enable --now ");
+        let is_its = start.is_some_and(|unit| what.contains(&format!("the unit {unit} ")));
+        let follows = following.iter().any(|id| id.name == check.id);
+        if follows && is_its && check.result == Verdict::Fail {
+            check.why = format!("the cause is in {}, {}", index + 1, id::SERVICE_UNIT.name);
+            check.fix.clone_from(&fix);
+        }
+    }
 }
 
 /// A client that is not qualified is mended by the mend of the cause.

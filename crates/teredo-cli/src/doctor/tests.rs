@@ -9,7 +9,9 @@ use teredo_notify::types::{FirewallStatus, Phase, Status};
 use super::rules::packet::Link;
 use super::rules::ruleset::{Ruleset, Table};
 use super::rules::walk::Rules;
-use super::seen::{Host, Ipv6, Roles, Server, Service, SocketFile, Tun, Units, Ways};
+use super::seen::{
+    Host, Ipv6, Roles, Server, Service, SocketFile, Tun, Unanswered, Unit, Units, Ways,
+};
 use super::*;
 use crate::settings::{ClientSettings, FirewallSettings};
 
@@ -265,6 +267,44 @@ fn the_manual_page_lists_each_name() {
     for id in id::ALL {
         assert!(text.contains(id.name), "{}", id.name);
     }
+}
+
+/// To start a unit once more that cannot start is no mend.
+#[test]
+fn a_daemon_is_mended_by_the_mend_of_its_unit() {
+    let mut seen = healthy();
+    seen.service.status = Err(Unanswered::Missing);
+    seen.service.file = SocketFile::Missing;
+    let failed = Unit {
+        name: "teredo-client.service".into(),
+        loaded: "loaded".into(),
+        active: "failed".into(),
+        file: "enabled".into(),
+        code: "203".into(),
+        program: "/gone".into(),
+        ..Unit::default()
+    };
+    seen.units = Units::Known(vec![failed.clone()]);
+    let [unit, socket] = [id::SERVICE_UNIT, id::SERVICE_SOCKET].map(|id| check(&seen, id));
+    assert_eq!(socket.fix, unit.fix, "{socket:?}");
+    assert!(socket.why.contains("service.unit"), "{socket:?}");
+    // That of another daemon is none of its causes.
+    seen.units = Units::Known(vec![
+        Unit {
+            name: "teredo-relay.service".into(),
+            ..failed.clone()
+        },
+        Unit {
+            active: "inactive".into(),
+            file: "disabled".into(),
+            ..failed
+        },
+    ]);
+    let socket = check(&seen, id::SERVICE_SOCKET);
+    assert_eq!(
+        socket.fix, "systemctl enable --now teredo-client",
+        "{socket:?}"
+    );
 }
 
 /// The last line of the report, for programs.
