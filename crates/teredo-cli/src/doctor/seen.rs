@@ -237,11 +237,19 @@ impl Service {
     pub(crate) fn is_in_motion(&self, runs_agent: bool) -> bool {
         self.status.as_ref().is_ok_and(|status| {
             let unsettled = |gate: &FirewallStatus| !gate.in_sync && gate.trouble.is_none();
-            let asking = status.state == Phase::Probe && status.reason.is_none();
+            let asking = is_asking(status);
             let joining = runs_agent && status.firewall.is_empty();
             asking || joining || status.firewall.iter().any(unsettled)
         })
     }
+}
+
+/// Whether a client has asked its server, and nothing has failed: after a start, or a change of its network.
+pub(crate) fn is_asking(status: &Status) -> bool {
+    let changed = teredo::client::Reason::NetworkChanged.to_string();
+    let reason = status.reason.as_deref();
+    status.state == Phase::Probe
+        && reason.is_none_or(|reason| reason.is_empty() || reason == changed)
 }
 
 /// The socket in the file system.

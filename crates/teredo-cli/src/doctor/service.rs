@@ -7,7 +7,7 @@ use teredo::wire::PORT;
 use teredo_notify::types::{Phase, Role};
 
 use super::check::{Check, id};
-use super::seen::{Full, Seen, SocketFile, Unanswered};
+use super::seen::{Full, Seen, SocketFile, Unanswered, is_asking};
 use super::server::without_errno;
 use super::shell::{quote, write};
 use crate::text::plain;
@@ -279,7 +279,7 @@ fn state(seen: &Seen) -> Check {
                 .why("its service runs, and it has no port")
                 .fix(seen.teredo("start"))
         }
-        Phase::Probe if reason.is_empty() => Check::warn(
+        Phase::Probe if is_asking(status) => Check::warn(
             id,
             "the client has asked its server, and waits for the first answer",
         )

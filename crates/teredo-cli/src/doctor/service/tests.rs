@@ -695,3 +695,16 @@ fn a_rule_is_no_other_client() {
     });
     assert_eq!(check(&seen, id::CLIENT_INTERFACE).result, Verdict::Ok);
 }
+
+/// It will be qualified in a moment, or have a reason.
+#[test]
+fn a_client_that_asks_again_has_not_failed() {
+    let mut seen = healthy();
+    let status = seen.status_mut();
+    status.state = Phase::Probe;
+    status.reason = Some("the local address or port changed".into());
+    let found = check(&seen, id::SERVICE_STATE);
+    assert_eq!(found.result, Verdict::Warn, "{found:?}");
+    seen.status_mut().reason = Some("no answer from server 192.0.2.45".into());
+    assert_eq!(check(&seen, id::SERVICE_STATE).result, Verdict::Fail);
+}
