@@ -4,6 +4,8 @@
 //!  gather.rs    looks at the host, the service, the server and the rules ──> seen.rs
 //!  settings.rs  the files, and the options of the daemons that run
 //!  host.rs, service.rs, server.rs, nat.rs, routes.rs, firewall.rs   judge what was seen, without a look of their own
+//!  relays.rs    whether relays answer
+//!  closed.rs    files that the users of the units may not open
 //!  way.rs       the way of the port's datagrams through the rules, and the lines that open it
 //!  opening.rs   what a mend lets through, in the words of each firewall
 //!  rules.rs     follows a packet through nftables and iptables
@@ -13,11 +15,13 @@
 //! It changes nothing, needs no service, and says what it could not see.
 
 pub(crate) mod check;
+mod closed;
 mod firewall;
 mod gather;
 mod host;
 mod nat;
 mod opening;
+mod relays;
 mod report;
 mod routes;
 mod rules;
@@ -44,6 +48,8 @@ use seen::{Seen, Settings};
 struct Answer<'a> {
     schema: &'static str,
     checks: &'a [Check],
+    /// The name of the check to begin with, if one needs attention.
+    begin_with: Option<&'static str>,
 }
 
 /// Checks everything; [`Exit::Failed`] if a check fails. `socket_is_default` tells whether nobody named another one.
@@ -68,6 +74,7 @@ pub(crate) fn run(
         output.json(&Answer {
             schema: "teredo.doctor/1",
             checks: &checks,
+            begin_with: report::first(&checks).map(|index| checks[index].id),
         })?;
     } else {
         output.line(Report::new(&checks))?;
@@ -85,13 +92,35 @@ fn judge(seen: &Seen) -> Vec<Check> {
         nat::judge(seen),
         firewall::judge(seen),
         routes::judge(seen),
+        vec![relays::answers(seen)],
     ]
     .concat();
     let place = |check: &Check| id::ALL.iter().position(|id| id.name == check.id);
     checks.sort_by_key(place);
     firewall::panic::refer(seen, &mut checks);
+    follow_units(&mut checks);
     refer(&mut checks);
     checks
+}
+
+/// A daemon whose unit does not start is mended by the mend of the unit: to start it once more would change nothing.
+fn follow_units(checks: &mut [Check]) {
+    let is_cause =
+        |check: &Check| check.id == id::SERVICE_UNIT.name && check.result == Verdict::Fail;
+    let Some(index) = checks.iter().position(is_cause) else {
+        return;
+    };
+    let (what, fix) = (checks[index].what.clone(), checks[index].fix.clone());
+    let following = [id::SERVICE_SOCKET, id::FIREWALL_AGENT];
+    for check in checks {
+        let start = check.fix.strip_prefix("systemctl enable --now ");
+        let is_its = start.is_some_and(|unit| what.contains(&format!("the unit {unit} ")));
+        let follows = following.iter().any(|id| id.name == check.id);
+        if follows && is_its && check.result == Verdict::Fail {
+            check.why = format!("the cause is in {}, {}", index + 1, id::SERVICE_UNIT.name);
+            check.fix.clone_from(&fix);
+        }
+    }
 }
 
 /// A client that is not qualified is mended by the mend of the cause.

@@ -201,7 +201,15 @@ pub(crate) mod id {
         SERVER_SECRETS = "server.secrets",
             "whether the server of this host has read its file of secrets since it changed",
             "'systemctl reload teredo-server'";
+        RELAY_ANSWERS = "relay.answers",
+            "whether a native host to which this client sends is reached through a relay",
+            "'teredo status --peers'; a relay for the clients of this server must announce 2001::/32";
     }
+}
+
+/// A line that a shell ignores.
+pub(crate) fn advice_line(text: &str) -> String {
+    format!("# {text}")
 }
 
 /// The answer to one question. Its texts may repeat words of others, and drive no terminal.
@@ -213,7 +221,7 @@ pub(crate) struct Check {
     pub(crate) what: String,
     /// The reason, or the consequence; may be empty.
     pub(crate) why: String,
-    /// The commands that mend it, or a sentence if no command can; empty if nothing is to be done.
+    /// The commands that mend it; what no command can do is a comment of the shell. Empty: nothing is to be done.
     pub(crate) fix: String,
 }
 
@@ -261,6 +269,13 @@ impl Check {
         let lines: Vec<_> = fix.as_ref().split('\n').map(plain).collect();
         self.fix = lines.join("\n");
         self
+    }
+
+    /// What to do if no command of this host can: a comment of the shell, so that the mend can be pasted.
+    #[must_use]
+    pub(crate) fn advise(self, advice: impl AsRef<str>) -> Self {
+        let lines: Vec<_> = advice.as_ref().lines().map(advice_line).collect();
+        self.fix(lines.join("\n"))
     }
 
     pub(crate) fn is_trouble(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Looks at this host. Nothing here judges, and nothing here changes anything.
 
+mod access;
 mod command;
 mod host;
 mod path;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use caps::{CapSet, Capability};
 use teredo::ServerAddress;
 use teredo_node::ServerName;
+use teredo_notify::types::{Peer, PeerState, Role};
 use teredo_tunnel::net::{decide, local_address, passes_reverse_path, path_limit};
 
 use super::rules::legacy::Legacy;
@@ -125,6 +127,7 @@ pub(crate) fn gather(mut settings: Settings, socket: &Path, socket_is_default: b
         service,
         processes,
         units,
+        closed: Vec::new(),
         server,
         ways: Ways::default(),
         rules,
@@ -137,6 +140,8 @@ pub(crate) fn gather(mut settings: Settings, socket: &Path, socket_is_default: b
             seen.service = of_server;
         }
     }
+    seen.closed = access::look(&seen);
+    seen.service.peers = peers(&seen);
     seen.ways = ways::look(&seen);
     let (present, absent) = seen
         .serves()
@@ -158,6 +163,22 @@ pub(crate) fn gather(mut settings: Settings, socket: &Path, socket_is_default: b
         .or_else(|| name_of(&seen, way::route(STRANGER)?.link?))
         .or_else(host::any_outside);
     seen
+}
+
+/// The peers of the client. Hosts that it asks only now get a moment to answer.
+fn peers(seen: &Seen) -> Option<Vec<Peer>> {
+    let status = seen.status().filter(|_| seen.is_qualified())?;
+    if status.role != Role::Client || status.peers.total == 0 {
+        return Some(Vec::new());
+    }
+    let socket = &seen.service.socket;
+    let peers = service::peers(socket)?;
+    let is_open = |peer: &Peer| peer.state == PeerState::Probing && peer.heard_ms.is_none();
+    if peers.iter().any(|peer| peer.heard_ms.is_some()) || !peers.iter().any(is_open) {
+        return Some(peers);
+    }
+    thread::sleep(PATIENCE);
+    service::peers(socket)
 }
 
 /// The interface by which strangers reach an address of this host: the one that has it, or else the one of the answers.
@@ -259,6 +280,7 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
     let mut server = Server {
         in_hosts: way::is_in_hosts(&name),
         without_dns: way::without_dns(),
+        resolver: way::resolver(),
         name: Some(name),
         address,
         probe,
@@ -272,9 +294,10 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
         let link = host::link_of(&[*local])?;
         Some(host::link(&link.interface_name, 1))
     });
-    server.way = way::route(address.primary);
+    server.way = way::to_server(address.primary, service.uid);
+    server.second_way = way::to_server(address.secondary, service.uid);
     if let (Some(way), Some(link)) = (&server.way, &server.outside) {
-        server.deaf_neighbour = way::deaf_neighbour(way, address.primary, &link.name);
+        server.neighbour = way::neighbour(way, address.primary, &link.name);
     }
     // A neighbour, by whose address the kernel tells the link's own MTU.
     let neighbour = local

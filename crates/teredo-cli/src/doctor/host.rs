@@ -4,9 +4,12 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime};
 
 use teredo_notify::types::{Phase, Role};
+use teredo_tunnel::net::Decision;
 
 use super::check::{Check, id};
-use super::seen::{Ipv6, Seen, Tun};
+use super::closed;
+use super::routes::{mend, taken};
+use super::seen::{FileKind, Ipv6, Seen, Tun};
 use crate::args::{DEFAULT_CONFIG, NativePolicy};
 use crate::server::is_own;
 use crate::text::plain;
@@ -28,6 +31,10 @@ pub(super) fn judge(seen: &Seen) -> Vec<Check> {
 
 fn valid(seen: &Seen) -> Check {
     let settings = &seen.settings;
+    let kinds = [FileKind::Settings, FileKind::Secrets];
+    if let Some(check) = closed::check(seen, id::SETTINGS_VALID, &kinds) {
+        return check;
+    }
     let [first, others @ ..] = settings.mistakes.as_slice() else {
         return Check::ok(id::SETTINGS_VALID, "the settings have no mistake");
     };
@@ -35,6 +42,9 @@ fn valid(seen: &Seen) -> Check {
     if !seen.root && mistake.contains("Permission denied") {
         return Check::skip(id::SETTINGS_VALID, "this user may not read all settings")
             .why(format!("{mistake}; run it as root to see them"));
+    }
+    if let Some(check) = without_secrets(seen, mistake) {
+        return check;
     }
     let count = others.len() + 1;
     let what = if count == 1 {
@@ -56,6 +66,40 @@ fn valid(seen: &Seen) -> Check {
     })
 }
 
+/// A file of secrets that lost its contents, such as on a full disk.
+fn without_secrets(seen: &Seen, mistake: &str) -> Option<Check> {
+    let (place, file) = mistake.split_once("there is no secret in ")?;
+    let daemon = if place.contains("server.secret_file") {
+        "server"
+    } else {
+        "client"
+    };
+    let typed = super::shell::quote(file);
+    let runs = seen.running(daemon).next().is_some();
+    let start = if runs {
+        seen.restart(daemon)
+    } else {
+        seen.start(daemon, &format!("{daemon} &"))
+    };
+    let lines = match daemon {
+        "server" => format!(
+            "# put the lines 'NAME:SECRET' of the clients back from a copy, or make new ones:\n\
+             teredo secret new NAME >> {typed}"
+        ),
+        _ => format!(
+            "# put the line 'NAME:SECRET' back that the server has:\necho NAME:SECRET >> {typed}"
+        ),
+    };
+    Some(
+        Check::fail(
+            id::SETTINGS_VALID,
+            format!("the file of secrets {} of the {daemon} is empty", plain(file)),
+        )
+        .why("a full disk may have cut it off; without a secret the daemon does not start, and a reload changes nothing")
+        .fix(format!("{lines}\n{start}")),
+    )
+}
+
 fn complete(seen: &Seen) -> Check {
     let id = id::SETTINGS_COMPLETE;
     let settings = &seen.settings;
@@ -64,7 +108,7 @@ fn complete(seen: &Seen) -> Check {
     match settings.doubts.first() {
         Some(doubt) if !running => Check::warn(id, doubt.clone())
             .why("a daemon that is started by its unit has no options of a command line")
-            .fix(format!(
+            .advise(format!(
                 "correct this key in {}",
                 settings.chosen.as_ref().map_or_else(
                     || DEFAULT_CONFIG.to_owned(),
@@ -104,6 +148,9 @@ fn ipv6(seen: &Seen) -> Check {
 fn tun(seen: &Seen) -> Check {
     let id = id::HOST_TUN;
     let why = "client and relay make their interface with it";
+    if let Some(check) = closed::check(seen, id, &[FileKind::Tun]) {
+        return check;
+    }
     match &seen.host.tun {
         // A daemon that started before the node went has its interface.
         _ if seen
@@ -116,7 +163,7 @@ fn tun(seen: &Seen) -> Check {
         Tun::Missing => Check::fail(id, "the TUN device /dev/net/tun is missing").why(format!(
             "{why}; a container must be given the device (--device /dev/net/tun)"
         ))
-        .fix("modprobe tun\nmkdir -p /dev/net\n[ -c /dev/net/tun ] || mknod -m 666 /dev/net/tun c 10 200"),
+        .fix("modprobe tun\ninstall -d -m 755 /dev/net\n[ -c /dev/net/tun ] || mknod -m 666 /dev/net/tun c 10 200"),
         Tun::Unusable(reason) => {
             Check::fail(id, format!("the TUN device /dev/net/tun cannot be used: {}", plain(reason)))
                 .why(format!(
@@ -146,7 +193,7 @@ fn capabilities(seen: &Seen) -> Check {
     if needs && !seen.host.net_admin {
         return Check::fail(id, "no process here can have CAP_NET_ADMIN")
             .why("the tunnel's interface and the rules need it; this is a container or a sandbox without it")
-            .fix("start the container with --cap-add NET_ADMIN --device /dev/net/tun");
+            .advise("start the container with --cap-add NET_ADMIN --device /dev/net/tun");
     }
     Check::ok(id, "CAP_NET_ADMIN is there for those who need it")
 }
@@ -173,6 +220,9 @@ fn route(seen: &Seen) -> Check {
                     seen.restart("client")
                 ));
         }
+    }
+    if let Some(check) = nowhere(seen) {
+        return check;
     }
     match (address, &server.local) {
         (Some(address), Some(Err(reason))) => {
@@ -208,6 +258,40 @@ fn route(seen: &Seen) -> Check {
         ),
         _ => Check::skip(id, "no address of a server is known"),
     }
+}
+
+/// A rule or a route that swallows what the client sends to an address of the server.
+fn nowhere(seen: &Seen) -> Option<Check> {
+    let server = &seen.server;
+    let address = server.address?;
+    let ways = [
+        (address.primary, &server.way),
+        (address.secondary, &server.second_way),
+    ];
+    let is_swallowed = |way: &&Decision| {
+        way.link.is_none() && (way.destination.is_some() || way.table == 0 && way.rule.is_some())
+    };
+    let (to, way) = ways
+        .into_iter()
+        .find_map(|(to, way)| Some((to, way.as_ref().filter(is_swallowed)?)))?;
+    let what = format!(
+        "datagrams to the server {to} go nowhere: {}",
+        taken(seen, way)
+    );
+    let check = if seen.is_qualified() {
+        Check::warn(id::HOST_ROUTE, what)
+    } else {
+        Check::fail(id::HOST_ROUTE, what)
+    };
+    let fix = mend(seen, way, "ip").unwrap_or_else(|| format!("ip route get {to}\nip rule"));
+    Some(
+        check
+            .why(
+                "a program against intruders (fail2ban), a VPN's protection against leaks or a script has left it behind; \
+                 if one sets it again, change the settings of that",
+            )
+            .fix(fix),
+    )
 }
 
 fn native(seen: &Seen) -> Check {

@@ -87,10 +87,7 @@ impl<'a> Report<'a> {
         } else {
             Verdict::Warn
         };
-        let troubles = self.checks.iter().enumerate();
-        let first = troubles
-            .filter(|(_, check)| check.result == worst)
-            .min_by_key(|(_, check)| consequence(check.id));
+        let first = first(self.checks).map(|index| (index, &self.checks[index]));
         let left_out = match skipped {
             0 => String::new(),
             count => format!(" ({count} not told)"),
@@ -125,15 +122,27 @@ impl fmt::Display for Report<'_> {
     }
 }
 
+/// The check to begin with: the worst, and of those the nearest to a cause.
+pub(super) fn first(checks: &[Check]) -> Option<usize> {
+    let troubles = checks.iter().filter(|check| check.is_trouble());
+    let worst = troubles.map(|check| check.result).max()?;
+    let troubles = checks.iter().enumerate();
+    let troubles = troubles.filter(|(_, check)| check.result == worst);
+    troubles
+        .min_by_key(|(_, check)| consequence(check.id))
+        .map(|(index, _)| index)
+}
+
 /// How far a check is from a cause: a daemon that does not run may be kept from it by something else, and so may a port
 /// that is closed.
 fn consequence(name: &str) -> u8 {
-    const FOLLOWING: [super::check::Id; 5] = [
+    const FOLLOWING: [super::check::Id; 6] = [
         super::id::SERVICE_UNIT,
         super::id::SERVICE_SOCKET,
         super::id::FIREWALL_AGENT,
         super::id::FIREWALL_WAY,
         super::id::FIREWALL_PORT,
+        super::id::RELAY_ANSWERS,
     ];
     if name == super::id::SERVICE_STATE.name {
         2

@@ -80,7 +80,7 @@ fn client(seen: &Seen) -> Check {
         "packets to {to}{from} do not take the tunnel: {}",
         taken(seen, way)
     );
-    let fix = mend(seen, way).unwrap_or_else(|| seen.restart("client"));
+    let fix = mend(seen, way, "ip -6").unwrap_or_else(|| seen.restart("client"));
     match way.link {
         None => Check::fail(id, what).why(
             "they go nowhere, though the client is qualified; a VPN or a script against leaks may have left this behind",
@@ -94,7 +94,7 @@ fn client(seen: &Seen) -> Check {
 }
 
 /// The rule or route that takes the packets, in words.
-fn taken(seen: &Seen, way: &Decision) -> String {
+pub(super) fn taken(seen: &Seen, way: &Decision) -> String {
     let by_rule = match way.rule {
         Some(rule) if !way.is_usual() && way.table != 0 => {
             format!(
@@ -130,10 +130,12 @@ fn route(way: &Decision) -> String {
         kind => format!("{kind} "),
     };
     format!("{kind}{destination} metric {}", way.metric)
+        .trim_end_matches(" metric 0")
+        .to_owned()
 }
 
 /// The command that takes the rule or the route away.
-fn mend(seen: &Seen, way: &Decision) -> Option<String> {
+pub(super) fn mend(seen: &Seen, way: &Decision, ip: &str) -> Option<String> {
     /// The kernel's own tables.
     const LOCAL: u32 = 255;
     match way.rule {
@@ -141,7 +143,7 @@ fn mend(seen: &Seen, way: &Decision) -> Option<String> {
             // Another rule may have the same priority.
             let selector: Vec<_> = way.selector.split_whitespace().map(quote).collect();
             Some(format!(
-                "ip -6 rule del priority {rule} {}",
+                "{ip} rule del priority {rule} {}",
                 selector.join(" ")
             ))
         }
@@ -150,10 +152,23 @@ fn mend(seen: &Seen, way: &Decision) -> Option<String> {
             let device = way.link.map_or_else(String::new, |link| {
                 format!(" dev {}", quote(&name_of(seen, link)))
             });
-            let (head, metric) = route(way)
-                .rsplit_once(" metric ")
-                .map(|(head, metric)| (head.to_owned(), metric.to_owned()))?;
-            Some(format!("ip -6 route del {head}{device} metric {metric}"))
+            let named = route(way);
+            let (head, metric) = named.rsplit_once(" metric ").unwrap_or((&named, "0"));
+            // IPv4 has routes without a metric.
+            let metric = match metric {
+                "0" => String::new(),
+                metric => format!(" metric {metric}"),
+            };
+            let delete = format!("{ip} route del {head}{device}{metric}");
+            // Otherwise the route is back with the next advertisement.
+            let again = way.link.filter(|_| way.announced).map(|link| {
+                let key = sysctl_of_link("ipv6", &name_of(seen, link), "accept_ra_defrtr");
+                seen.sysctl(&[(&key, "0")])
+            });
+            Some(match again {
+                Some(stop) => format!("{stop}\n{delete}"),
+                None => delete,
+            })
         }
     }
 }
@@ -186,7 +201,7 @@ fn relay(seen: &Seen) -> Check {
             "hosts of the IPv6 Internet reach no client through this relay; a script against bogons may have made it: \
              2001::/32 is none on a relay",
         )
-        .fix(mend(seen, way).unwrap_or_else(|| seen.restart("relay")));
+        .fix(mend(seen, way, "ip -6").unwrap_or_else(|| seen.restart("relay")));
     }
     let Some(native) = &seen.ways.native else {
         return Check::skip(id, "the kernel does not say where packets go");
@@ -205,7 +220,7 @@ fn relay(seen: &Seen) -> Check {
             taken(seen, native)
         ),
     );
-    match (seen.ways.deaf.first(), mend(seen, native)) {
+    match (seen.ways.deaf.first(), mend(seen, native, "ip -6")) {
         (Some(link), None) => check
             .why(format!(
                 "{} takes no default route of its router: accept_ra is 1, and that ends if a host forwards \

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use teredo::{Prefix, ServerAddress};
-use teredo_notify::types::{FirewallStatus, Phase, Role, Status};
+use teredo_notify::types::{FirewallStatus, Peer, Phase, Role, Status};
 
 use teredo_tunnel::net::Decision;
 
@@ -26,10 +26,35 @@ pub(crate) struct Seen {
     pub(crate) service: Service,
     pub(crate) processes: Vec<Process>,
     pub(crate) units: Units,
+    /// Files that the users of the units need, and may not open.
+    pub(crate) closed: Vec<Closed>,
     pub(crate) server: Server,
     pub(crate) ways: Ways,
     /// The ruleset; none: not permitted, or not readable for the reason.
     pub(crate) rules: Result<Rules, String>,
+}
+
+/// A file that a unit needs, and that its user may not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) unit: String,
+    /// The user and the group that the unit runs as.
+    pub(crate) user: String,
+    pub(crate) group: String,
+    pub(crate) file: PathBuf,
+    pub(crate) kind: FileKind,
+    /// The file, or the folder above it that is closed, and its permission bits and owner.
+    pub(crate) at: PathBuf,
+    pub(crate) mode: u32,
+    pub(crate) owner: String,
+}
+
+/// What a unit needs a file for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Settings,
+    Secrets,
+    Tun,
 }
 
 /// The configuration: the files, and the options of the daemons that run.
@@ -106,6 +131,12 @@ pub(crate) struct Host {
     pub(crate) group_exists: bool,
     /// The routers of the IPv4 default routes.
     pub(crate) gateways: Vec<Ipv4Addr>,
+    /// The routers of default routes and of routes to single hosts, with their interfaces; default routes come first.
+    pub(crate) routers: Vec<(Ipv4Addr, String)>,
+    /// Interfaces of a VPN.
+    pub(crate) vpns: Vec<String>,
+    /// The IPv4 addresses of all interfaces, with the length of their networks.
+    pub(crate) own: Vec<(Ipv4Addr, u8)>,
     /// Whether /proc/sys is mounted read-only.
     pub(crate) sysctl_is_fixed: bool,
     /// The group of the client that this user is in, and this session is not, because it is older.
@@ -188,6 +219,8 @@ pub(crate) struct Service {
     /// The process behind the socket.
     pub(crate) pid: Option<u32>,
     pub(crate) uid: Option<u32>,
+    /// The peers of a client; none: this user may not ask, or there is no client.
+    pub(crate) peers: Option<Vec<Peer>>,
     /// The part of the socket's file system that is used up, as `df` names it.
     pub(crate) full: Option<Full>,
 }
@@ -204,11 +237,19 @@ impl Service {
     pub(crate) fn is_in_motion(&self, runs_agent: bool) -> bool {
         self.status.as_ref().is_ok_and(|status| {
             let unsettled = |gate: &FirewallStatus| !gate.in_sync && gate.trouble.is_none();
-            let asking = status.state == Phase::Probe && status.reason.is_none();
+            let asking = is_asking(status);
             let joining = runs_agent && status.firewall.is_empty();
             asking || joining || status.firewall.iter().any(unsettled)
         })
     }
+}
+
+/// Whether a client has asked its server, and nothing has failed: after a start, or a change of its network.
+pub(crate) fn is_asking(status: &Status) -> bool {
+    let changed = teredo::client::Reason::NetworkChanged.to_string();
+    let reason = status.reason.as_deref();
+    status.state == Phase::Probe
+        && reason.is_none_or(|reason| reason.is_empty() || reason == changed)
 }
 
 /// The socket in the file system.
@@ -317,9 +358,16 @@ pub(crate) struct Unit {
     pub(crate) was_tried: bool,
     /// Why its file cannot be used.
     pub(crate) load_error: String,
+    /// What `systemd-analyze verify` says of it then.
+    pub(crate) complaint: Option<String>,
     /// The address families and capabilities in force, in small letters. With a `~` at the head, all others are.
     pub(crate) families: Option<String>,
     pub(crate) capabilities: Option<String>,
+    /// The user and the group that it runs as; empty: root.
+    pub(crate) user: String,
+    pub(crate) group: String,
+    /// Further groups, divided by spaces.
+    pub(crate) groups: String,
     /// Whether it has a network of its own.
     pub(crate) private_network: bool,
     /// The program that it starts.
@@ -366,6 +414,15 @@ pub(crate) struct Ways {
     pub(crate) deaf: Vec<String>,
 }
 
+/// A fault of a neighbour on the link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Neighbour {
+    /// It does not say where it is (ARP).
+    Deaf,
+    /// Its hardware address was set by hand, to this one.
+    Fixed(String),
+}
+
 /// The server and the way there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Server {
@@ -379,10 +436,14 @@ pub(crate) struct Server {
     pub(crate) outside: Option<Link>,
     /// The route that the kernel takes to it.
     pub(crate) way: Option<Decision>,
-    /// The router on that way, or the server itself, which does not say where it is on the link (ARP).
-    pub(crate) deaf_neighbour: Option<Ipv4Addr>,
+    /// The route to its second address.
+    pub(crate) second_way: Option<Decision>,
+    /// The router on that way, or the server itself, if there is a fault about it on the link.
+    pub(crate) neighbour: Option<(Ipv4Addr, Neighbour)>,
     /// Whether /etc/hosts has its name.
     pub(crate) in_hosts: bool,
+    /// What is wrong with /etc/resolv.conf.
+    pub(crate) resolver: Option<String>,
     /// The line of /etc/nsswitch.conf that keeps names from the DNS.
     pub(crate) without_dns: Option<String>,
     /// The longest tunnel packet that travels in one piece, if it is shorter than 1280 bytes.

@@ -1,5 +1,6 @@
 //! Judges the server and the way there.
 
+mod refused;
 mod silence;
 
 use std::net::Ipv4Addr;
@@ -8,7 +9,8 @@ use teredo::ServerAddress;
 use teredo::policy::DestinationPolicy;
 use teredo::wire::PORT;
 
-use super::check::{Check, id};
+use super::check::{Check, advice_line, id};
+use super::host::is_shared;
 use super::rules::packet::{ESTABLISHED, kinds};
 use super::rules::walk::{End, Fate, Keeper, Place};
 use super::seen::Seen;
@@ -50,6 +52,9 @@ fn name(seen: &Seen) -> Check {
     let Some(name) = server.name.as_deref() else {
         return match seen.status() {
             Some(_) => Check::ok(id, "the service needs no server"),
+            None if !seen.settings.mistakes.is_empty() && !seen.settings.has.client => {
+                Check::skip(id, "the settings cannot be read, so the server is not known")
+            }
             None => Check::fail(id, "no server is configured")
                 .why("a client needs the name or the address of a Teredo server; put your server's into this line")
                 .fix(seen.set("client", "servers", "[\"teredo.example.net\"]")),
@@ -73,6 +78,16 @@ fn name(seen: &Seen) -> Check {
             .why("/etc/nsswitch.conf leaves 'dns' out, so programs find the names of /etc/hosts alone, whatever 'dig' says")
             .fix(format!("{ADD_DNS} /etc/nsswitch.conf\n{lookup}\n{}", seen.restart("client")));
     }
+    if let Some(fault) = &server.resolver
+        && failed.iter().any(|id| server.found(id).is_some())
+    {
+        return Check::fail(
+            id,
+            format!("the name {shown} cannot be looked up: {}", plain(fault)),
+        )
+        .why("/etc/resolv.conf names the servers of names, for every program of this host")
+        .fix(format!("{}\n{lookup}", resolver(seen, fault)));
+    }
     if let Some(finding) = server.found("name.unknown") {
         return Check::fail(id, format!("the name {shown} leads nowhere: {}", without_errno(&plain(&finding.text))))
             .why("the name service knows no IPv4 address of this name: it is misspelt in 'servers', or the server is gone")
@@ -95,6 +110,20 @@ fn name(seen: &Seen) -> Check {
     Check::skip(id, "the server was not looked up")
 }
 
+/// The commands that give this host a server of names again.
+fn resolver(seen: &Seen, fault: &str) -> String {
+    if fault.contains("/systemd/resolve/") && seen.has_tool("resolvectl") {
+        return "systemctl enable --now systemd-resolved".to_owned();
+    }
+    let router = seen.host.gateways.first();
+    let router = router.map_or_else(|| "ADDRESS".to_owned(), ToString::to_string);
+    format!(
+        "{}\nrm -f /etc/resolv.conf\n{}",
+        advice_line("or another server of names than the router"),
+        super::shell::write("/etc/resolv.conf", &[&format!("nameserver {router}")])
+    )
+}
+
 /// Without an error of the system behind it, which getaddrinfo leaves by chance.
 pub(super) fn without_errno(text: &str) -> &str {
     match text.rfind(" (os error ") {
@@ -108,6 +137,9 @@ fn address(seen: &Seen) -> Check {
     if !seen.roles().client
         && let Some(address) = seen.host.absent.first()
     {
+        if let Some(check) = behind_nat(seen, *address) {
+            return check;
+        }
         let link = seen.host.outside.as_deref().unwrap_or("INTERFACE");
         let add = format!(
             "ip address add {address}/32 dev {}",
@@ -210,6 +242,28 @@ fn address(seen: &Seen) -> Check {
         )
         .fix("cat /etc/resolv.conf # log in on a web page, or name another server of names there");
     }
+    if found.primary.is_private() && is_looked_up(seen) {
+        let name = seen.server.name.as_deref().unwrap_or_default();
+        return Check::fail(
+            id,
+            format!(
+                "the name service gives the private address {} for {}",
+                found.primary,
+                plain(name)
+            ),
+        )
+        .why(
+            "a name service of one's own network may have another answer than that of the Internet (split horizon), or give \
+             false ones. If the server is really there, as in a laboratory: 'allow_private = true' under [client]",
+        )
+        .fix(format!(
+            "getent ahostsv4 {}\ncat /etc/resolv.conf\n{}",
+            super::shell::quote(name),
+            advice_line(
+                "name a server of names there that gives the public address, or write the public address into 'servers'"
+            )
+        ));
+    }
     if found.primary.is_private() {
         check.fix(format!(
             "{}\n{}",
@@ -223,6 +277,41 @@ fn address(seen: &Seen) -> Check {
             seen.restart("client")
         ))
     }
+}
+
+/// Whether the server's address is from the DNS.
+fn is_looked_up(seen: &Seen) -> bool {
+    let name = seen.server.name.as_deref().unwrap_or_default();
+    let is_address = name.split(',').all(|part| part.parse::<Ipv4Addr>().is_ok());
+    !is_address && !seen.server.in_hosts
+}
+
+/// A server whose host has none of its public addresses, and no network that could have them.
+fn behind_nat(seen: &Seen, address: Ipv4Addr) -> Option<Check> {
+    let is_inside = |own: Ipv4Addr| own.is_private() || is_shared(own);
+    let own = seen.host.own.iter();
+    let own: Vec<_> = own
+        .filter(|(own, _)| !own.is_loopback() && !own.is_link_local())
+        .collect();
+    let (first, _) = own.first()?;
+    let contains = |network: Ipv4Addr, length: u8| {
+        let mut policy = DestinationPolicy::default();
+        policy.deny(network, length);
+        policy.denies(address)
+    };
+    let fits = own.iter().any(|(own, length)| contains(*own, *length));
+    (own.iter().all(|(own, _)| is_inside(*own)) && !is_inside(address) && !fits).then(|| {
+        Check::fail(
+            id::SERVER_ADDRESS,
+            format!("{address} is no address of this host, which has private addresses alone, such as {first}: a NAT has it"),
+        )
+        .why(
+            "a server cannot work behind a NAT, not even behind one that maps each public address to one of this host \
+             (1:1 NAT, elastic IP): its addresses are a part of its answers and of its clients' addresses. To add the \
+             public address here would not help: packets come for the private one",
+        )
+        .advise("run the server on a host whose own interface has both public addresses")
+    })
 }
 
 /// An address of the server that the settings refuse, and the network.
@@ -248,7 +337,7 @@ fn blocked(seen: &Seen) -> Check {
     let refused = seen.server.found("server.blocked-here").is_some();
     let rules = match &seen.rules {
         Ok(rules) => rules,
-        Err(_) if refused && !seen.is_qualified() => {
+        Err(_) if refused && seen.server.neighbour.is_none() && !seen.is_qualified() => {
             return Check::fail(id, "a rule of this host drops datagrams to the server")
                 .why("the kernel does not let them out: \"Operation not permitted\"")
                 .fix(seen.as_root("nft list ruleset"));
@@ -365,10 +454,14 @@ fn serving(seen: &Seen) -> Check {
     if addresses.is_empty() {
         Check::ok(id, "this host has no server, and needs none")
     } else {
-        Check::ok(
+        let check = Check::ok(
             id,
             "clients reach the server of this host through its rules",
-        )
+        );
+        match refused::sources(&way, &addresses) {
+            Some((note, fix)) => check.why(note).fix(fix),
+            None => check,
+        }
     }
 }
 
@@ -480,8 +573,8 @@ fn conforms(seen: &Seen) -> Check {
     match worst {
         Some(finding) if !seen.is_qualified() => Check::fail(id, plain(&finding.text))
             .why("a client refuses such an answer")
-            .fix(finding.fix),
-        Some(finding) => Check::warn(id, plain(&finding.text)).fix(finding.fix),
+            .advise(finding.fix),
+        Some(finding) => Check::warn(id, plain(&finding.text)).advise(finding.fix),
         None => match findings.next() {
             Some(finding) => Check::ok(id, "its answers are good enough for a client")
                 .why(format!("{}; '{more}' tells more", plain(&finding.text))),

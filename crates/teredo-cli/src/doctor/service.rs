@@ -7,9 +7,9 @@ use teredo::wire::PORT;
 use teredo_notify::types::{Phase, Role};
 
 use super::check::{Check, id};
-use super::seen::{Full, Seen, SocketFile, Unanswered};
+use super::seen::{Full, Seen, SocketFile, Unanswered, is_asking};
 use super::server::without_errno;
-use super::shell::quote;
+use super::shell::{quote, write};
 use crate::text::plain;
 use tunnel::{interface, port, rival};
 use unit::unit;
@@ -266,6 +266,9 @@ fn state(seen: &Seen) -> Check {
             // A small path has a check of its own.
             if reason.is_empty() || reason.contains("takes packets of up to") {
                 Check::ok(id, what)
+            } else if tunnel::is_refused_by_a_rule(seen) && reason.contains("cannot add a route") {
+                Check::warn(id, format!("{what}, but limited"))
+                    .why("a rule of this host refuses the route of the tunnel (host.route6)")
             } else {
                 Check::warn(id, format!("{what}, but limited")).why(reason)
             }
@@ -276,7 +279,7 @@ fn state(seen: &Seen) -> Check {
                 .why("its service runs, and it has no port")
                 .fix(seen.teredo("start"))
         }
-        Phase::Probe if reason.is_empty() => Check::warn(
+        Phase::Probe if is_asking(status) => Check::warn(
             id,
             "the client has asked its server, and waits for the first answer",
         )
@@ -302,13 +305,22 @@ fn forwarding(seen: &Seen) -> Check {
     if seen.host.forwards {
         return Check::ok(id, "this host forwards IPv6, as a relay must");
     }
-    Check::fail(id, "this host does not forward IPv6, so its relay carries nothing")
-        .why("net.ipv6.conf.all.forwarding is 0; a line in /etc/sysctl.d keeps it on")
-        .fix(if seen.host.sysctl_is_fixed {
-            seen.sysctl(&[("net.ipv6.conf.all.forwarding", "1")])
-        } else {
-            "sysctl -w net.ipv6.conf.all.forwarding=1\necho net.ipv6.conf.all.forwarding=1 > /etc/sysctl.d/60-teredo-relay.conf".to_owned()
-        })
+    Check::fail(
+        id,
+        "this host does not forward IPv6, so its relay carries nothing",
+    )
+    .why("net.ipv6.conf.all.forwarding is 0; a line in /etc/sysctl.d keeps it on")
+    .fix(if seen.host.sysctl_is_fixed {
+        seen.sysctl(&[("net.ipv6.conf.all.forwarding", "1")])
+    } else {
+        format!(
+            "sysctl -w net.ipv6.conf.all.forwarding=1\n{}",
+            write(
+                "/etc/sysctl.d/60-teredo-relay.conf",
+                &["net.ipv6.conf.all.forwarding=1"]
+            )
+        )
+    })
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Seen {
         if self.host.sysctl_is_fixed {
             let options = keys.iter().map(|one| format!("--sysctl {}", set(one)));
             let options: Vec<_> = options.collect();
-            return format!("start the container with {}", options.join(" "));
+            return format!("# start the container with {}", options.join(" "));
         }
         let lines = keys.iter().map(|one| format!("sysctl -w {}", set(one)));
         lines.collect::<Vec<_>>().join("\n")
@@ -147,14 +147,26 @@ impl Seen {
             |path| path.display().to_string(),
         );
         let folder = format!("{main}.d");
+        // The units' users read it, whatever the umask of the administrator is.
         format!(
-            "mkdir -p {}\nprintf '%s\\n' {} {} > {}",
+            "install -d -m 755 {}\n{}",
             quote(&folder),
-            quote(&format!("[{section}]")),
-            quote(&format!("{key} = {value}")),
-            quote(&format!("{folder}/zz-doctor-{key}.toml"))
+            write(
+                &format!("{folder}/zz-doctor-{key}.toml"),
+                &[&format!("[{section}]"), &format!("{key} = {value}")],
+            )
         )
     }
+}
+
+/// Writes lines into a file that every user may read.
+pub(crate) fn write(file: &str, lines: &[&str]) -> String {
+    let lines: Vec<_> = lines.iter().map(|line| quote(line)).collect();
+    let file = quote(file);
+    format!(
+        "printf '%s\\n' {} > {file}\nchmod 644 {file}",
+        lines.join(" ")
+    )
 }
 
 /// The key of an interface for sysctl(8), in which a dot of its name is a slash.

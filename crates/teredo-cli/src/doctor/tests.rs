@@ -9,7 +9,9 @@ use teredo_notify::types::{FirewallStatus, Phase, Status};
 use super::rules::packet::Link;
 use super::rules::ruleset::{Ruleset, Table};
 use super::rules::walk::Rules;
-use super::seen::{Host, Ipv6, Roles, Server, Service, SocketFile, Tun, Units, Ways};
+use super::seen::{
+    Host, Ipv6, Roles, Server, Service, SocketFile, Tun, Unanswered, Unit, Units, Ways,
+};
 use super::*;
 use crate::settings::{ClientSettings, FirewallSettings};
 
@@ -90,6 +92,9 @@ pub(super) fn healthy() -> Seen {
             offload: [true; 2],
             group_exists: true,
             gateways: Vec::new(),
+            routers: Vec::new(),
+            vpns: Vec::new(),
+            own: Vec::new(),
             sysctl_is_fixed: false,
             stale_group: None,
             strict: Vec::new(),
@@ -106,10 +111,12 @@ pub(super) fn healthy() -> Seen {
             status: Ok(Box::new(status)),
             pid: Some(6),
             uid: Some(0),
+            peers: None,
             full: None,
         },
         processes: Vec::new(),
         units: Units::NoManager,
+        closed: Vec::new(),
         server: Server {
             name: Some(server.to_string()),
             address: Some(ServerAddress::adjacent(server)),
@@ -151,9 +158,65 @@ impl Seen {
 /// The check of this name.
 #[track_caller]
 pub(super) fn check(seen: &Seen, id: check::Id) -> Check {
-    let found = judge(seen).into_iter().find(|check| check.id == id.name);
+    let made = judge(seen);
+    for line in made.iter().flat_map(|check| check.fix.lines()) {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        assert!(PROGRAMS.contains(&first), "no command: {line}");
+    }
+    let found = made.into_iter().find(|check| check.id == id.name);
     found.expect("each check is made")
 }
+
+/// A mend can be pasted: each line is a command, or a comment of the shell.
+const PROGRAMS: [&str; 47] = [
+    "#",
+    "[",
+    "cat",
+    "chmod",
+    "chown",
+    "conntrack",
+    "df",
+    "du",
+    "echo",
+    "firewall-cmd",
+    "getent",
+    "grep",
+    "groupadd",
+    "install",
+    "ip",
+    "ip6tables",
+    "ip6tables-legacy",
+    "iptables",
+    "iptables-legacy",
+    "journalctl",
+    "kill",
+    "mknod",
+    "modprobe",
+    "mv",
+    "newgrp",
+    "nft",
+    "nmcli",
+    "nsenter",
+    "ping",
+    "printf",
+    "reboot",
+    "rm",
+    "sed",
+    "sudo",
+    "sysctl",
+    "systemctl",
+    "systemd-analyze",
+    "systemd-sysusers",
+    "teredo",
+    "timedatectl",
+    "tracepath",
+    "traceroute",
+    "ufw",
+    "uname",
+    "update-grub",
+    "iptables-legacy-save",
+    "iptables-save",
+];
 
 #[test]
 fn each_check_is_made_once_and_in_order() {
@@ -204,6 +267,58 @@ fn the_manual_page_lists_each_name() {
     for id in id::ALL {
         assert!(text.contains(id.name), "{}", id.name);
     }
+}
+
+/// To start a unit once more that cannot start is no mend.
+#[test]
+fn a_daemon_is_mended_by_the_mend_of_its_unit() {
+    let mut seen = healthy();
+    seen.service.status = Err(Unanswered::Missing);
+    seen.service.file = SocketFile::Missing;
+    let failed = Unit {
+        name: "teredo-client.service".into(),
+        loaded: "loaded".into(),
+        active: "failed".into(),
+        file: "enabled".into(),
+        code: "203".into(),
+        program: "/gone".into(),
+        ..Unit::default()
+    };
+    seen.units = Units::Known(vec![failed.clone()]);
+    let [unit, socket] = [id::SERVICE_UNIT, id::SERVICE_SOCKET].map(|id| check(&seen, id));
+    assert_eq!(socket.fix, unit.fix, "{socket:?}");
+    assert!(socket.why.contains("service.unit"), "{socket:?}");
+    // That of another daemon is none of its causes.
+    seen.units = Units::Known(vec![
+        Unit {
+            name: "teredo-relay.service".into(),
+            ..failed.clone()
+        },
+        Unit {
+            active: "inactive".into(),
+            file: "disabled".into(),
+            ..failed
+        },
+    ]);
+    let socket = check(&seen, id::SERVICE_SOCKET);
+    assert_eq!(
+        socket.fix, "systemctl enable --now teredo-client",
+        "{socket:?}"
+    );
+}
+
+/// The last line of the report, for programs.
+#[test]
+fn the_check_to_begin_with_is_the_worst_and_nearest_to_a_cause() {
+    assert_eq!(report::first(&judge(&healthy())), None);
+    let mut seen = healthy();
+    seen.status_mut().state = Phase::Offline;
+    seen.status_mut().reason = Some("no answer".into());
+    seen.host.tun = Tun::Missing;
+    seen.status_mut().interface = None;
+    let checks = judge(&seen);
+    let first = report::first(&checks).map(|index| checks[index].id);
+    assert_eq!(first, Some(id::HOST_TUN.name));
 }
 
 /// The cause of a client that is not qualified is named in its own check, and referred to from the state.

@@ -98,6 +98,10 @@ impl<'a> Way<'a> {
         self.rules.nftables.table(&self.set.as_ref()?.table)
     }
 
+    pub(super) fn tables(&self) -> &[Table] {
+        &self.rules.nftables.tables
+    }
+
     pub(super) fn contents(&self) -> Option<&SetContents> {
         let path = self.set.as_ref()?;
         self.table_of_set()?.named_set(&path.set)

@@ -336,6 +336,8 @@ fn silence(core: &Core) -> Finding {
     let local_error = refused.by == Some(local);
     match &refused.refusal {
         Refusal::Blocked => finding::SERVER_BLOCKED_HERE.found(text),
+        // This host itself also says that nobody answered on the link.
+        Refusal::Unreachable if local_error => finding::SERVER_UNREACHABLE.found(text),
         _ if local_error && local != primary => finding::SERVER_BLOCKED_HERE.found(format!(
             "a firewall rule of this host refuses what goes to {}",
             to.ip()

@@ -41,6 +41,12 @@ impl Findings {
                 assert!(check[key].is_string(), "{check}");
             }
         }
+        let troubles = checks
+            .iter()
+            .filter(|check| check["result"] == "fail" || check["result"] == "warn");
+        let names: Vec<_> = troubles.map(|check| check["id"].clone()).collect();
+        let first = &json["begin_with"];
+        assert!(names.contains(first) || first.is_null() && names.is_empty());
         let findings = Self {
             code: answer.code,
             checks,

@@ -6,11 +6,11 @@
 
 use std::cell::OnceCell;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteType,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -25,6 +25,8 @@ use super::route::RouteLookup;
 const MAIN: u32 = 254;
 /// The kernel's own table, of the addresses of this host.
 const LOCAL: u32 = 255;
+/// The number of UDP among the protocols of IP.
+const UDP: u8 = 17;
 /// No answer of a dump is longer.
 const LONGEST_ANSWER: usize = 1 << 16;
 /// More routes than a host needs for its own packets; a full table of the Internet is not read to its end.
@@ -50,6 +52,8 @@ pub struct Decision {
     pub metric: u32,
     /// Its kind, as `ip route` names it: `unicast`, `unreachable`, `blackhole`, `prohibit`.
     pub kind: &'static str,
+    /// Whether a router has announced it (RFC 4861), and will again.
+    pub announced: bool,
 }
 
 impl Decision {
@@ -66,6 +70,39 @@ impl Decision {
 /// If the kernel does not answer.
 pub fn decide(destination: IpAddr, source: Option<IpAddr>) -> io::Result<Decision> {
     Decisions::open()?.decide(destination, source)
+}
+
+/// The way of UDP datagrams to this address and port that a process of the user `uid` sends, before a source is chosen.
+/// Rules may be about users, protocols and ports.
+///
+/// # Errors
+/// If the kernel does not answer.
+pub fn decide_datagram(destination: SocketAddrV4, uid: u32) -> io::Result<Decision> {
+    let sent = Sent {
+        uid: Some(uid),
+        udp: Some(destination.port()),
+    };
+    Decisions::open()?.decide_sent((*destination.ip()).into(), None, sent)
+}
+
+/// The sender of a packet, and its UDP port of destination, as far as they are known.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    uid: Option<u32>,
+    udp: Option<u16>,
+}
+
+impl Sent {
+    /// Adds them to a question.
+    fn describe(self, question: &mut RouteMessage) {
+        question
+            .attributes
+            .extend(self.uid.map(RouteAttribute::Uid));
+        if let Some(port) = self.udp {
+            question.attributes.push(RouteAttribute::IpProto(UDP));
+            question.attributes.push(RouteAttribute::Dport(port));
+        }
+    }
 }
 
 /// Whether the kernel takes packets from `source` to its own address `destination` that come by `link`. It does not if the
@@ -111,14 +148,23 @@ impl Decisions {
     /// # Errors
     /// If the kernel does not answer.
     pub fn decide(&self, destination: IpAddr, source: Option<IpAddr>) -> io::Result<Decision> {
+        self.decide_sent(destination, source, Sent::default())
+    }
+
+    fn decide_sent(
+        &self,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+        sent: Sent,
+    ) -> io::Result<Decision> {
         let family = usize::from(destination.is_ipv6());
         let rules = once(&self.rules[family], || rules(destination))?;
-        if let Some(found) = self.found(destination, source)? {
-            return Ok(with_rule(found, rules, destination, source));
+        if let Some(found) = self.found(destination, source, sent)? {
+            return Ok(with_rule(found, rules, destination, source, sent));
         }
         let routes = once(&self.routes[family], || routes(destination))?;
         // The kernel is right if both differ.
-        let told = follow(rules, routes, destination, source);
+        let told = follow(rules, routes, destination, source, sent);
         let told = told.filter(|told| told.link.is_none());
         Ok(told.unwrap_or_else(|| Decision {
             table: MAIN,
@@ -128,7 +174,12 @@ impl Decisions {
     }
 
     /// The route that the kernel takes, and its table; none if it takes none.
-    fn found(&self, destination: IpAddr, source: Option<IpAddr>) -> io::Result<Option<Decision>> {
+    fn found(
+        &self,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+        sent: Sent,
+    ) -> io::Result<Option<Decision>> {
         let (taken, question) = match (destination, source) {
             (IpAddr::V4(destination), None | Some(IpAddr::V4(_))) => {
                 let mut question =
@@ -136,9 +187,11 @@ impl Decisions {
                 if let Some(IpAddr::V4(source)) = source {
                     question = question.source_prefix(source, 32);
                 }
+                let mut question = question.build();
+                sent.describe(&mut question);
                 // Of several paths, this answer has the one that is taken, and that about the table has all.
-                let taken = self.lookup.ask(question.clone().build())?;
-                (taken, question.build())
+                let taken = self.lookup.ask(question.clone())?;
+                (taken, question)
             }
             (IpAddr::V6(destination), None | Some(IpAddr::V6(_))) => {
                 let mut question =
@@ -170,6 +223,7 @@ impl Decisions {
             destination: Some((network, matched.header.destination_prefix_length)),
             metric: metric(&matched),
             kind: kind(&matched),
+            announced: matched.header.protocol == RouteProtocol::Ra,
             ..Decision::default()
         }))
     }
@@ -189,12 +243,13 @@ fn with_rule(
     rules: &[RuleMessage],
     destination: IpAddr,
     source: Option<IpAddr>,
+    sent: Sent,
 ) -> Decision {
     let length = found.destination.map_or(0, |(_, length)| length);
     let mut leading = rules.iter().filter(|rule| {
         rule.header.action == RuleAction::ToTable
             && table_of_rule(rule) == found.table
-            && applies(rule, destination, source)
+            && applies(rule, destination, source, sent)
             && !suppresses(rule, length)
     });
     match leading.next() {
@@ -271,9 +326,10 @@ fn follow(
     routes: &[RouteMessage],
     destination: IpAddr,
     source: Option<IpAddr>,
+    sent: Sent,
 ) -> Option<Decision> {
     for rule in rules {
-        if !applies(rule, destination, source) {
+        if !applies(rule, destination, source, sent) {
             continue;
         }
         let priority = priority(rule);
@@ -319,6 +375,7 @@ fn follow(
             destination: Some((address(best, destination), length)),
             metric: metric(best),
             kind: kind(best),
+            announced: best.header.protocol == RouteProtocol::Ra,
         });
     }
     None
@@ -347,7 +404,7 @@ fn table_of_rule(rule: &RuleMessage) -> u32 {
 }
 
 /// Whether a rule is about packets without a mark that this host sends.
-fn applies(rule: &RuleMessage, destination: IpAddr, source: Option<IpAddr>) -> bool {
+fn applies(rule: &RuleMessage, destination: IpAddr, source: Option<IpAddr>, sent: Sent) -> bool {
     let mut holds = rule.header.src_len == 0 && rule.header.dst_len == 0
         || rule.attributes.iter().any(|attribute| {
             matches!(
@@ -363,12 +420,16 @@ fn applies(rule: &RuleMessage, destination: IpAddr, source: Option<IpAddr>) -> b
             RuleAttribute::Destination(prefix) => is_in(destination, *prefix, rule.header.dst_len),
             RuleAttribute::Iifname(name) => name == "lo",
             RuleAttribute::Oifname(_)
-            | RuleAttribute::IpProtocol(_)
             | RuleAttribute::SourcePortRange(_)
-            | RuleAttribute::DestinationPortRange(_)
             | RuleAttribute::TunId(_) => false,
+            RuleAttribute::IpProtocol(protocol) => sent.udp.is_some() && u8::from(*protocol) == UDP,
+            RuleAttribute::DestinationPortRange(range) => sent
+                .udp
+                .is_some_and(|port| (range.start..=range.end).contains(&port)),
             RuleAttribute::FwMark(mark) => *mark == 0,
-            RuleAttribute::UidRange(range) => range.start == 0,
+            RuleAttribute::UidRange(range) => {
+                (range.start..=range.end).contains(&sent.uid.unwrap_or(0))
+            }
             _ => true,
         };
     }

@@ -76,11 +76,14 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         now: SystemTime::now(),
         offload: offload(),
         gateways: gateways(),
+        routers: routers(),
+        vpns: vpns(),
+        own: own_addresses(),
         sysctl_is_fixed: sysctl_is_fixed(),
         stale_group: stale_group("teredo"),
         strict: Vec::new(),
         secrets: None,
-        tools: ["traceroute", "tracepath", "conntrack"]
+        tools: ["traceroute", "tracepath", "conntrack", "resolvectl"]
             .into_iter()
             .filter(|tool| is_here(tool))
             .map(str::to_owned)
@@ -290,6 +293,57 @@ fn gateways() -> Vec<Ipv4Addr> {
         (gateway != 0).then(|| Ipv4Addr::from(gateway.to_ne_bytes()))
     };
     table.lines().skip(1).filter_map(row).collect()
+}
+
+/// The routers of default routes, and then those of routes to single hosts.
+fn routers() -> Vec<(Ipv4Addr, String)> {
+    let table = read("/proc/thread-self/net/route").unwrap_or_default();
+    let row = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [link, destination, gateway, _, _, _, _, mask, ..] = words.as_slice() else {
+            return None;
+        };
+        let gateway = u32::from_str_radix(gateway, 16).ok()?;
+        let is_meant = gateway != 0
+            && match *mask {
+                "00000000" => *destination == "00000000",
+                mask => mask == "FFFFFFFF",
+            };
+        let router = (Ipv4Addr::from(gateway.to_ne_bytes()), (*link).to_owned());
+        is_meant.then_some((*mask != "00000000", router))
+    };
+    let mut found: Vec<_> = table.lines().skip(1).filter_map(row).collect();
+    found.sort_by_key(|(to_host, _)| *to_host);
+    found.into_iter().map(|(_, router)| router).collect()
+}
+
+/// Interfaces of TUN devices and of WireGuard.
+fn vpns() -> Vec<String> {
+    let found = nix::net::if_::if_nameindex();
+    let names = found.iter().flat_map(|list| list.into_iter());
+    let names = names.map(|one| one.name().to_string_lossy().into_owned());
+    let is_vpn = |name: &String| {
+        let file = |file: &str| Path::new("/sys/class/net").join(name).join(file);
+        let kind = fs::read_to_string(file("uevent")).unwrap_or_default();
+        file("tun_flags").exists() || kind.contains("DEVTYPE=wireguard")
+    };
+    names
+        .filter(|name| !name.contains('/'))
+        .filter(is_vpn)
+        .collect()
+}
+
+/// The IPv4 addresses of this host with the length of their networks.
+fn own_addresses() -> Vec<(Ipv4Addr, u8)> {
+    let all = getifaddrs().into_iter().flatten();
+    let found = all.filter_map(|one| {
+        let ip = |address: Option<&nix::sys::socket::SockaddrStorage>| {
+            address.and_then(|own| own.as_sockaddr_in().map(|own| own.ip()))
+        };
+        let mask = ip(one.netmask.as_ref()).map_or(32, |mask| mask.to_bits().count_ones());
+        Some((ip(one.address.as_ref())?, u8::try_from(mask).ok()?))
+    });
+    found.collect()
 }
 
 /// Whether a program is in one of the usual folders.

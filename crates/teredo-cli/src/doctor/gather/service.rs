@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt};
 use teredo_notify::call::{CallError, Caller};
+use teredo_notify::types::{MAX_PEERS, Peer};
 
 use crate::doctor::seen::{Full, Service, SocketFile, Unanswered};
 
@@ -31,8 +32,15 @@ pub(super) fn look(socket: &Path, socket_is_default: bool) -> Service {
         status,
         pid: peer.and_then(|peer| u32::try_from(peer.pid()).ok()),
         uid: peer.map(|peer| peer.uid()),
+        peers: None,
         full: full(socket),
     }
+}
+
+/// The peers of the client behind the socket.
+pub(super) fn peers(socket: &Path) -> Option<Vec<Peer>> {
+    let mut service = Caller::open_within(socket, PATIENCE).ok()?;
+    service.get_peers(MAX_PEERS).ok()
 }
 
 /// Looks at the file system of the socket, or of the folder in which its folder will be.

@@ -19,7 +19,7 @@ const UNITS: [&str; 6] = [
 /// The properties that are asked for.
 const PROPERTIES: &str = "Id,LoadState,LoadError,ActiveState,UnitFileState,Result,ExecMainStatus,NRestarts,ConditionResult,\
                           ConditionTimestampMonotonic,PrivateNetwork,RestrictAddressFamilies,CapabilityBoundingSet,ExecStart,\
-                          DropInPaths,Requires,BindsTo";
+                          DropInPaths,Requires,BindsTo,User,Group,SupplementaryGroups";
 
 /// The units, and that of the client's instance if its name is given.
 pub(super) fn all(instance: Option<&str>) -> Units {
@@ -56,6 +56,9 @@ fn finish(units: &mut [Unit]) {
         if unit.active == "active" {
             unit.missing.clear();
         }
+        if matches!(unit.loaded.as_str(), "bad-setting" | "error") {
+            unit.complaint = complaint(&unit.name);
+        }
         needed.extend(unit.missing.iter().cloned());
     }
     let names: Vec<_> = needed.iter().map(String::as_str).collect();
@@ -74,6 +77,16 @@ fn finish(units: &mut [Unit]) {
     }
 }
 
+/// The first line about the unit's files. The program ends in failure then, and speaks on its standard error.
+fn complaint(unit: &str) -> Option<String> {
+    const VERIFY: &str = r#"systemd-analyze verify --man=no -- "$1" 2>&1 || true"#;
+    let text = ask("sh", &["-c", VERIFY, "sh", unit]).ok()?;
+    let name = unit.trim_end_matches(".service");
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| line.contains(name) && !line.ends_with("bad unit file setting."));
+    line.map(str::to_owned)
+}
+
 /// Units are divided by an empty line. Of their drop-ins, the paths are known.
 pub(crate) fn parse(text: &str) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
@@ -90,6 +103,9 @@ pub(crate) fn parse(text: &str) -> Vec<Unit> {
                 "ExecMainStatus" => &mut unit.code,
                 "NRestarts" => &mut unit.restarts,
                 "ConditionResult" => &mut unit.condition,
+                "User" => &mut unit.user,
+                "Group" => &mut unit.group,
+                "SupplementaryGroups" => &mut unit.groups,
                 // Without a reason, it is empty.
                 "LoadError" => {
                     let text = value.split_once(' ').map_or(value, |(_, text)| text);

@@ -87,3 +87,66 @@ fn addresses_of_providers_are_known() {
         assert_eq!(is_shared(address.into()), shared);
     }
 }
+
+/// A rule about the client's user, or a route of a program against intruders, swallows the client's datagrams.
+#[test]
+fn a_rule_or_a_route_that_leads_nowhere_is_named() {
+    let mut seen = healthy();
+    seen.status_mut().state = Phase::Offline;
+    seen.server.way = Some(Decision {
+        rule: Some(50),
+        selector: "uidrange 994-994 ipproto 17 prohibit".into(),
+        kind: "prohibit",
+        ..Decision::default()
+    });
+    let found = check(&seen, id::HOST_ROUTE);
+    assert_eq!(found.result, Verdict::Fail, "{found:?}");
+    assert!(found.what.contains("priority 50"), "{found:?}");
+    assert_eq!(
+        found.fix,
+        "ip rule del priority 50 uidrange 994-994 ipproto 17 prohibit"
+    );
+    let blackhole = Decision {
+        rule: Some(32_766),
+        table: 254,
+        destination: Some((Ipv4Addr::new(192, 0, 2, 0).into(), 24)),
+        kind: "blackhole",
+        ..Decision::default()
+    };
+    seen.server.local = Some(Err("Invalid argument (os error 22)".into()));
+    seen.server.way = Some(blackhole.clone());
+    let found = check(&seen, id::HOST_ROUTE);
+    assert!(found.what.contains("'blackhole 192.0.2.0/24'"), "{found:?}");
+    assert_eq!(found.fix, "ip route del blackhole 192.0.2.0/24");
+    // The second address alone.
+    let mut seen = healthy();
+    seen.server.second_way = Some(blackhole);
+    let found = check(&seen, id::HOST_ROUTE);
+    assert_eq!(found.result, Verdict::Warn, "{found:?}");
+    assert!(found.what.contains("192.0.2.46"), "{found:?}");
+    // There is no route at all.
+    seen.server.second_way = Some(Decision {
+        table: 254,
+        kind: "unreachable",
+        ..Decision::default()
+    });
+    assert_eq!(check(&seen, id::HOST_ROUTE).result, Verdict::Ok);
+}
+
+/// 'teredo config check' makes no secret.
+#[test]
+fn a_file_of_secrets_that_was_cut_off_is_named() {
+    let mut seen = healthy();
+    let mistake =
+        "/etc/teredo/teredo.toml:3: server.secret_file: there is no secret in /etc/teredo/secrets";
+    seen.settings.mistakes = vec![(mistake.into(), None)];
+    let found = check(&seen, id::SETTINGS_VALID);
+    assert!(found.what.contains("is empty"), "{found:?}");
+    assert!(
+        found
+            .fix
+            .contains("\nteredo secret new NAME >> /etc/teredo/secrets\n"),
+        "{found:?}"
+    );
+    assert!(found.fix.ends_with("teredo server &"), "{found:?}");
+}

@@ -164,3 +164,20 @@ fn serve_names_networks_that_are_here() {
     seen.ways.served = seen.settings.relay_serve.clone();
     assert_eq!(check(&seen, id::RELAY_SERVE).result, Verdict::Ok);
 }
+
+/// Without the setting, the route is back with the router's next advertisement.
+#[test]
+fn a_route_that_a_router_announces_is_not_only_deleted() {
+    let mut seen = client();
+    seen.ways.native = Some(Decision {
+        metric: 1024,
+        announced: true,
+        ..to(link().index)
+    });
+    let found = check(&seen, id::HOST_ROUTE6);
+    assert_eq!(found.result, Verdict::Warn, "{found:?}");
+    assert_eq!(
+        found.fix,
+        "sysctl -w net.ipv6.conf.eth0.accept_ra_defrtr=0\nip -6 route del default dev eth0 metric 1024"
+    );
+}

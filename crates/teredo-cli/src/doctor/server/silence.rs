@@ -4,20 +4,20 @@ use std::net::Ipv4Addr;
 
 use teredo::wire::PORT;
 
-use crate::doctor::check::{Check, id};
+use crate::doctor::check::{Check, advice_line, id};
 use crate::doctor::host::is_full;
-use crate::doctor::seen::Seen;
+use crate::doctor::seen::{Neighbour, Seen};
 use crate::doctor::shell::quote;
 use crate::text::plain;
 
 pub(super) fn second_address(primary: Ipv4Addr, secondary: Ipv4Addr) -> String {
     format!(
-        "ask the server's operator for its second address; if it is not {secondary}, name both under [client]: \
+        "# ask the server's operator for its second address; if it is not {secondary}, name both under [client]: \
          servers = [\"{primary},SECOND\"]"
     )
 }
 
-pub(super) const SECRET: &str = "compare the line in the client's 'secret_file' with that in the server's; if it was added of late, \
+pub(super) const SECRET: &str = "# compare the line in the client's 'secret_file' with that in the server's; if it was added of late, \
                                  the server may not have read it: 'systemctl reload teredo-server' there; then \
                                  'systemctl reload teredo-client'";
 
@@ -51,7 +51,13 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
         "primary.silent",
     ];
     if finding.is_none_or(|finding| QUIET.contains(&finding.id))
-        && let Some(check) = here(seen, primary)
+        && let Some(check) = here(seen, primary, secondary)
+    {
+        return check;
+    }
+    const ON_THE_WAY: [&str; 2] = ["server.mute", "server.prohibited"];
+    if finding.is_some_and(|finding| ON_THE_WAY.contains(&finding.id))
+        && let Some(check) = by_vpn(seen, primary, secondary)
     {
         return check;
     }
@@ -66,18 +72,23 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
     let text = plain(&finding.text);
     let check = |why: &str| Check::fail(id, text.clone()).why(why);
     match finding.id {
-        "server.no-process" => Check::fail(id, format!("no server runs on {primary}: its UDP port {PORT} is closed"))
-            .why(format!(
-                "the host itself says so (ICMP port unreachable), so the way there is open and the process is missing: \
-                 {text}"
-            ))
-            .fix(format!("on {primary}, as root: systemctl enable --now teredo-server; or {OTHER}")),
+        "server.no-process" => Check::fail(
+            id,
+            format!("no server runs on {primary}, or it rejects this host: its UDP port {PORT} is closed"),
+        )
+        .why(format!(
+            "the host itself says so (ICMP port unreachable), so the way there is open. The process is missing, or a \
+             firewall there, such as fail2ban, rejects this host's public address: {text}"
+        ))
+        .advise(format!(
+            "on {primary}, as root: 'systemctl enable --now teredo-server', and 'teredo doctor' if it runs; or {OTHER}"
+        )),
         "server.secret" | "server.mute" | "server.silent" if has_secret => {
             Check::fail(id, format!("server {primary} does not answer: {text}"))
                 .why("a server that does not know the identifier of 'secret_file' with its secret keeps silent")
                 .fix(SECRET)
         }
-        "server.secret" => check("the server is private: it answers only those whose secret it has (RFC 4380 §5.2.2)").fix(
+        "server.secret" => check("the server is private: it answers only those whose secret it has (RFC 4380 §5.2.2)").advise(
             "ask the server's operator for a secret, write it into /etc/teredo/secret, and set \
              secret_file = \"/etc/teredo/secret\" under [client]",
         ),
@@ -85,7 +96,7 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
             "the host answers on other ports. The server wants a secret or serves only some, or a firewall at the server or \
              on the way drops UDP port 3544; this host's own rules let it through",
         )
-        .fix(format!(
+        .advise(format!(
             "on {primary}, as root: let UDP port {PORT} in, and look at its counters with 'kill -USR1'; for a private \
              server: a 'secret_file'; or {OTHER}"
         )),
@@ -93,13 +104,17 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
             "a server does not answer what comes from its own addresses (RFC 4380 §5.3.1), so no client qualifies on the \
              server's host",
         )
-        .fix("run the client on another host, or name another server under 'servers'"),
+        .advise("run the client on another host, or name another server under 'servers'"),
         "server.not-teredo" => check(
             "another program has UDP port 3544 there, or a host on the way forges datagrams; 'teredo probe' shows what came",
         )
-        .fix(format!("on {primary}, as root: ss -lunp 'sport = :{PORT}'; or {OTHER}")),
+        .advise(format!("on {primary}, as root: ss -lunp 'sport = :{PORT}'; or {OTHER}")),
         "server.prohibited" => check("a router or a firewall on the way says so: neither this host nor the server's process is to blame")
-            .fix(format!("let UDP port {PORT} pass there; this shows the way: {}", trace(seen, primary))),
+            .fix(format!(
+                "{}\n{}",
+                advice_line(&format!("let UDP port {PORT} pass there; this shows the way")),
+                trace(seen, primary)
+            )),
         "server.unreachable" => check("a router says so, or this host itself: there is no way to the address")
             .fix(format!("ip route get {primary}\n{}", trace(seen, primary))),
         "server.blocked-here" if is_full(seen) => Check::skip(
@@ -124,7 +139,7 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
                 ))
                 .fix(fix.unwrap_or_else(|| trace(seen, primary)))
         }
-        _ => check("a client does not qualify with it").fix(finding.fix),
+        _ => check("a client does not qualify with it").advise(finding.fix),
     }
 }
 
@@ -142,14 +157,35 @@ fn trace(seen: &Seen, primary: Ipv4Addr) -> String {
 }
 
 /// Faults of this host on the way to the server, which no answer could tell.
-fn here(seen: &Seen, primary: Ipv4Addr) -> Option<Check> {
+fn here(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> {
     let id = id::SERVER_ANSWERS;
     let link = seen
         .server
         .outside
         .as_ref()
         .map_or("its link", |link| &link.name);
-    if let Some(hop) = seen.server.deaf_neighbour {
+    if let Some((hop, Neighbour::Fixed(hardware))) = &seen.server.neighbour {
+        return Some(
+            Check::fail(
+                id,
+                format!(
+                    "nothing comes back from {primary}, and the hardware address of the neighbour {hop} was set by hand: {}",
+                    plain(hardware)
+                ),
+            )
+            .why(
+                "a permanent entry stays when the router is replaced, and then all packets go to a device that is gone. \
+                 Without it, the kernel asks (ARP)",
+            )
+            .fix(format!("ip neigh del {hop} dev {}", quote(link))),
+        );
+    }
+    if let Some((hop, Neighbour::Deaf)) = seen.server.neighbour {
+        if hop == primary
+            && let Some(check) = overlap(seen, primary, secondary)
+        {
+            return Some(check);
+        }
         let who = if hop == primary { "server" } else { "gateway" };
         return Some(
             Check::fail(id, format!("the {who} {hop} does not answer on {}", plain(link)))
@@ -163,6 +199,9 @@ fn here(seen: &Seen, primary: Ipv4Addr) -> Option<Check> {
                     quote(link)
                 )),
         );
+    }
+    if let Some(check) = by_vpn(seen, primary, secondary) {
+        return Some(check);
     }
     let way = seen.server.way.as_ref()?;
     // The table of local addresses is no detour.
@@ -189,6 +228,65 @@ fn here(seen: &Seen, primary: Ipv4Addr) -> Option<Check> {
         )
         .fix(format!("ip rule show priority {rule}\nip route show table {}", way.table)),
     )
+}
+
+/// The commands that send both addresses of the server to a router, and the interface of that; none: no router is known.
+fn by_router(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<String> {
+    let mut routers = seen.host.routers.iter();
+    let (router, link) = routers.find(|(router, link)| {
+        *router != primary && *router != secondary && !seen.host.vpns.contains(link)
+    })?;
+    let lines = [primary, secondary].map(|address| {
+        format!(
+            "ip route replace {address}/32 via {router} dev {}",
+            quote(link)
+        )
+    });
+    Some(lines.join("\n"))
+}
+
+/// The server's address is in a network of this host by mistake, so no gateway is asked.
+fn overlap(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> {
+    let way = seen.server.way.as_ref()?;
+    let (network, length) = way.destination.filter(|_| way.gateway.is_none())?;
+    let fix = by_router(seen, primary, secondary)?;
+    let link = seen.server.outside.as_ref()?;
+    Some(
+        Check::fail(
+            id::SERVER_ANSWERS,
+            format!(
+                "no gateway is asked for {primary}: it is in {network}/{length}, a network of this host's own interface {}",
+                plain(&link.name)
+            ),
+        )
+        .why(
+            "this host looks for the server on that link, and nobody there has the address. Give the bridge of the \
+             containers or the VPN another network, or the interface its right prefix length; until then, these routes \
+             lead to the server",
+        )
+        .fix(fix),
+    )
+}
+
+/// A VPN that carries what goes to the server.
+fn by_vpn(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> {
+    let link = &seen.server.outside.as_ref()?.name;
+    (seen.host.vpns.contains(link) && link != seen.interface()).then_some(())?;
+    let check = Check::fail(
+        id::SERVER_ANSWERS,
+        format!(
+            "nothing comes back from {primary}, and the way there is the VPN {}",
+            plain(link)
+        ),
+    )
+    .why(format!(
+        "the far end of a VPN may drop UDP or port {PORT}, which this host cannot see. These routes lead past the VPN, if it \
+         may be so; else let the port pass at its far end"
+    ));
+    Some(match by_router(seen, primary, secondary) {
+        Some(routes) => check.fix(routes),
+        None => check.fix(format!("ip route get {primary}")),
+    })
 }
 
 /// Where the address comes from, if that may be the mistake, and the commands that show and change it.

@@ -1,9 +1,14 @@
+use teredo_nft::{Expression, Family, Field, Hook, Operator, PayloadBase, Policy, TableName};
+
 use super::*;
 use crate::doctor::check::Verdict;
+use crate::doctor::rules::ruleset::{At, Called, Chain, Row};
+use crate::doctor::seen::{Neighbour, Roles, Unanswered};
 use crate::doctor::tests::{check, healthy};
 use crate::probe::Report;
 use crate::probe::finding;
 use teredo_notify::types::Phase;
+use teredo_tunnel::net::Decision;
 
 /// A host whose client is not qualified, and whose probe has this finding alone.
 fn with(kind: &finding::Kind, text: &str) -> Seen {
@@ -108,8 +113,6 @@ fn an_address_that_clients_refuse_is_named() {
 /// Faults of this host come before guesses about others.
 #[test]
 fn a_silence_that_begins_here_is_named_here() {
-    use teredo_tunnel::net::Decision;
-
     let way = Decision {
         link: Some(2),
         gateway: Some(Ipv4Addr::new(192, 168, 1, 254).into()),
@@ -134,7 +137,7 @@ fn a_silence_that_begins_here_is_named_here() {
     assert!(!found.what.contains("rule"), "{found:?}");
     // The kernel's own "host unreachable" is no rule of a firewall.
     let mut seen = with(kind("server.blocked-here"), "text");
-    seen.server.deaf_neighbour = Some(Ipv4Addr::new(192, 168, 1, 254));
+    seen.server.neighbour = Some((Ipv4Addr::new(192, 168, 1, 254), Neighbour::Deaf));
     let found = check(&seen, id::SERVER_ANSWERS);
     assert!(
         found
@@ -217,7 +220,7 @@ fn a_captive_portal_is_no_private_server() {
 #[test]
 fn what_keeps_clients_from_this_hosts_server_is_named() {
     let mut seen = healthy();
-    seen.settings.has = crate::doctor::seen::Roles {
+    seen.settings.has = Roles {
         server: true,
         ..Default::default()
     };
@@ -241,7 +244,7 @@ fn what_keeps_clients_from_this_hosts_server_is_named() {
     let found = check(&seen, id::SERVER_BLOCKED);
     assert_eq!(
         found.fix,
-        "start the container with --sysctl net.ipv4.conf.eth1.rp_filter=2"
+        "# start the container with --sysctl net.ipv4.conf.eth1.rp_filter=2"
     );
 }
 
@@ -249,7 +252,7 @@ fn what_keeps_clients_from_this_hosts_server_is_named() {
 #[test]
 fn mends_fit_the_names_and_files_of_a_host() {
     let mut seen = healthy();
-    seen.settings.has = crate::doctor::seen::Roles {
+    seen.settings.has = Roles {
         server: true,
         ..Default::default()
     };
@@ -281,4 +284,187 @@ fn mends_fit_the_names_and_files_of_a_host() {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), after);
         assert!(link.is_symlink());
     }
+}
+
+/// Facts of this host about the way to a server that keeps silent.
+#[test]
+fn the_way_to_a_silent_server_is_looked_at() {
+    let silent = || with(kind("server.silent"), "text");
+    let server = Ipv4Addr::new(192, 0, 2, 45);
+    let router = Ipv4Addr::new(192, 168, 1, 1);
+    // A hardware address that was set by hand.
+    let mut seen = silent();
+    let fixed = Neighbour::Fixed("02:00:00:00:00:99".into());
+    seen.server.neighbour = Some((router, fixed));
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert_eq!(found.fix, "ip neigh del 192.168.1.1 dev eth0", "{found:?}");
+    // A network of containers that has the server's address.
+    let mut seen = silent();
+    seen.server.neighbour = Some((server, Neighbour::Deaf));
+    seen.server.way = Some(Decision {
+        link: Some(2),
+        destination: Some((Ipv4Addr::new(192, 0, 0, 0).into(), 20)),
+        table: 254,
+        kind: "unicast",
+        ..Decision::default()
+    });
+    // Without a router, no route can be named.
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(found.what.contains("does not answer on eth0"), "{found:?}");
+    seen.host.routers = vec![(router, "eth1".into())];
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(found.what.contains("192.0.0.0/20"), "{found:?}");
+    assert_eq!(
+        found.fix,
+        "ip route replace 192.0.2.45/32 via 192.168.1.1 dev eth1\n\
+         ip route replace 192.0.2.46/32 via 192.168.1.1 dev eth1"
+    );
+    // A VPN on the way, of which the host itself answers on other ports.
+    for finding in ["server.silent", "server.mute", "server.prohibited"] {
+        let mut seen = with(kind(finding), "text");
+        seen.host.vpns = vec!["eth0".into()];
+        seen.host.routers = vec![
+            (Ipv4Addr::new(10, 8, 0, 1), "eth0".into()),
+            (router, "wlan0".into()),
+        ];
+        let found = check(&seen, id::SERVER_ANSWERS);
+        assert!(found.what.contains("the VPN eth0"), "{found:?}");
+        assert!(
+            found
+                .fix
+                .starts_with("ip route replace 192.0.2.45/32 via 192.168.1.1 dev wlan0"),
+            "{found:?}"
+        );
+    }
+    // No process: the way is open.
+    let mut seen = with(kind("server.no-process"), "text");
+    seen.host.vpns = vec!["eth0".into()];
+    let found = check(&seen, id::SERVER_ANSWERS);
+    assert!(!found.what.contains("VPN"), "{found:?}");
+}
+
+/// A host in a cloud has one private address for each public one: to add the public one here helps nobody.
+#[test]
+fn a_server_behind_a_nat_is_not_given_the_address() {
+    let public = Ipv4Addr::new(203, 0, 113, 1);
+    let private = Ipv4Addr::new(10, 0, 0, 5);
+    let mut seen = healthy();
+    seen.settings.has = Roles {
+        server: true,
+        ..Roles::default()
+    };
+    seen.service.status = Err(Unanswered::Missing);
+    seen.host.absent = vec![public];
+    for (own, advice) in [
+        (vec![(Ipv4Addr::LOCALHOST, 8), (private, 24)], true),
+        // It has one of its own, or no network is known.
+        (
+            vec![(private, 24), (Ipv4Addr::new(198, 51, 100, 3), 32)],
+            false,
+        ),
+        (vec![(Ipv4Addr::LOCALHOST, 8)], false),
+    ] {
+        seen.host.own = own;
+        let found = check(&seen, id::SERVER_ADDRESS);
+        assert_eq!(found.result, Verdict::Fail, "{found:?}");
+        assert_eq!(found.fix.starts_with("# "), advice, "{found:?}");
+        assert_eq!(found.fix.contains("ip address add"), !advice, "{found:?}");
+    }
+    // A laboratory has private addresses for servers, too.
+    seen.host.own = vec![(private, 24)];
+    seen.host.absent = vec![Ipv4Addr::new(10, 0, 0, 6)];
+    let found = check(&seen, id::SERVER_ADDRESS);
+    assert!(found.fix.starts_with("ip address add"), "{found:?}");
+}
+
+/// A public name with a private address is a matter of the name service, and not of the policy.
+#[test]
+fn a_private_address_of_a_public_name_is_not_allowed_at_once() {
+    let mut seen = with(kind("server.silent"), "text");
+    let private = Ipv4Addr::new(10, 20, 0, 5);
+    seen.status_mut().reason = Some(format!("{private} cannot be a server: private"));
+    seen.server.address = Some(ServerAddress::adjacent(private));
+    seen.server.name = Some("teredo.example.net".into());
+    let found = check(&seen, id::SERVER_ADDRESS);
+    assert!(found.what.contains("the name service gives"), "{found:?}");
+    assert!(!found.fix.contains("allow_private"), "{found:?}");
+    // In /etc/hosts it is meant.
+    seen.server.in_hosts = true;
+    let found = check(&seen, id::SERVER_ADDRESS);
+    assert!(found.fix.contains("allow_private = true"), "{found:?}");
+}
+
+#[test]
+fn a_resolver_without_its_file_is_named() {
+    let mut seen = with(kind("name.silent"), "text");
+    seen.server.name = Some("teredo.example.net".into());
+    seen.server.address = None;
+    let link =
+        "/etc/resolv.conf is a link to /run/systemd/resolve/stub-resolv.conf, which does not exist";
+    seen.server.resolver = Some(link.into());
+    seen.host.gateways = vec![Ipv4Addr::new(192, 168, 1, 1)];
+    let found = check(&seen, id::SERVER_NAME);
+    assert!(found.what.contains("which does not exist"), "{found:?}");
+    assert!(
+        found
+            .fix
+            .contains("'nameserver 192.168.1.1' > /etc/resolv.conf")
+    );
+    seen.host.tools.push("resolvectl".into());
+    let found = check(&seen, id::SERVER_NAME);
+    assert!(
+        found
+            .fix
+            .starts_with("systemctl enable --now systemd-resolved")
+    );
+}
+
+/// A set of banned addresses may have clients: their host says that there is no such port.
+#[test]
+fn sources_that_the_rules_refuse_are_a_note() {
+    let mut seen = healthy();
+    seen.settings.has = Roles {
+        server: true,
+        ..Roles::default()
+    };
+    seen.service.status = Err(Unanswered::Missing);
+    seen.settings.serves = vec![Ipv4Addr::new(192, 0, 2, 1)];
+    let banned = Ipv4Addr::new(198, 51, 100, 0);
+    let load = Expression::Load {
+        field: Field::Payload {
+            base: PayloadBase::Network,
+            offset: 12,
+            length: 4,
+        },
+        register: 0,
+    };
+    let look = Expression::Compare {
+        operator: Operator::Equal,
+        register: 0,
+        value: banned.octets().to_vec(),
+    };
+    let drop = Expression::Verdict(teredo_nft::Verdict::Drop);
+    let rules = seen.rules.as_mut().unwrap();
+    let table = &mut rules.nftables.tables[0];
+    table.name = TableName::new(Family::Ip, "f2b");
+    table.chains = vec![Chain {
+        name: "input".into(),
+        place: Some(Called {
+            at: At::Hook(Hook::Input),
+            priority: -1,
+            policy: Policy::Accept,
+        }),
+    }];
+    table.rules = [(
+        "input".to_owned(),
+        vec![Row {
+            handle: 3,
+            expressions: vec![load, look, drop],
+        }],
+    )]
+    .into();
+    let found = check(&seen, id::SERVER_BLOCKED);
+    assert_eq!(found.result, Verdict::Ok, "{found:?}");
+    assert!(found.why.contains(&banned.to_string()), "{found:?}");
+    assert_eq!(found.fix, "nft -a list chain ip f2b input");
 }

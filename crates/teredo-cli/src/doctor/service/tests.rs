@@ -644,3 +644,67 @@ fn a_full_file_system_and_an_old_session_are_named() {
         assert!(found.fix.starts_with(shown), "{found:?}");
     }
 }
+
+/// systemd-analyze names the mistake, and the key in it names the drop-in.
+#[test]
+fn the_drop_in_of_a_bad_unit_is_named() {
+    let folder = "/etc/systemd/system/teredo-client.service.d";
+    let (good, bad) = (
+        format!("{folder}/a.conf"),
+        format!("{folder}/override.conf"),
+    );
+    let line = "teredo-client.service: Service has more than one ExecStart= setting, which is only allowed for \
+                Type=oneshot services. Refusing.";
+    let bad_unit = |complaint: &str| Unit {
+        loaded: "bad-setting".into(),
+        complaint: Some(complaint.into()),
+        drop_ins: vec![
+            (
+                bad.clone(),
+                "[Service]\nExecStart=/usr/bin/teredo client\n".into(),
+            ),
+            (good.clone(), "[Service]\nNice=5\n".into()),
+        ],
+        ..unit("teredo-client.service", "active", "enabled", "0")
+    };
+    let mut seen = healthy();
+    for complaint in [line.to_owned(), format!("{bad}:2: Unknown key name")] {
+        seen.units = Units::Known(vec![bad_unit(&complaint)]);
+        let found = check(&seen, id::SERVICE_UNIT);
+        assert!(found.what.contains(&complaint), "{found:?}");
+        let mv = format!("mv {bad} {bad}.off\n");
+        assert!(found.fix.starts_with(&mv), "{found:?}");
+    }
+    // Nothing tells which.
+    seen.units = Units::Known(vec![bad_unit("teredo-client.service: refused")]);
+    let found = check(&seen, id::SERVICE_UNIT);
+    assert!(found.fix.starts_with("systemd-analyze verify"), "{found:?}");
+}
+
+/// The kernel has one error for a route that exists and for one that a rule refuses.
+#[test]
+fn a_rule_is_no_other_client() {
+    let mut seen = healthy();
+    let reason = "cannot add a route to ::/0 through teredo: another Teredo may be running";
+    seen.status_mut().reason = Some(reason.into());
+    assert_eq!(check(&seen, id::CLIENT_INTERFACE).result, Verdict::Warn);
+    seen.ways.native = Some(teredo_tunnel::net::Decision {
+        rule: Some(100),
+        kind: "prohibit",
+        ..Default::default()
+    });
+    assert_eq!(check(&seen, id::CLIENT_INTERFACE).result, Verdict::Ok);
+}
+
+/// It will be qualified in a moment, or have a reason.
+#[test]
+fn a_client_that_asks_again_has_not_failed() {
+    let mut seen = healthy();
+    let status = seen.status_mut();
+    status.state = Phase::Probe;
+    status.reason = Some("the local address or port changed".into());
+    let found = check(&seen, id::SERVICE_STATE);
+    assert_eq!(found.result, Verdict::Warn, "{found:?}");
+    seen.status_mut().reason = Some("no answer from server 192.0.2.45".into());
+    assert_eq!(check(&seen, id::SERVICE_STATE).result, Verdict::Fail);
+}

@@ -1,5 +1,7 @@
 //! The interface and the port of the client, and others that may want them.
 
+use teredo_tunnel::net::Decision;
+
 use crate::doctor::check::{Check, id};
 use crate::doctor::seen::{Program, Seen};
 use crate::doctor::shell::quote;
@@ -16,7 +18,8 @@ pub(super) fn interface(seen: &Seen) -> Check {
     }
     if let Some(status) = seen.status() {
         let reason = status.reason.as_deref().unwrap_or_default();
-        if reason.contains("keeps changing interface") || reason.contains("another Teredo") {
+        let is_rival = reason.contains("another Teredo") && !is_refused_by_a_rule(seen);
+        if reason.contains("keeps changing interface") || is_rival {
             return Check::warn(id, plain(reason))
                 .why("NetworkManager or systemd-networkd takes the interface for its own")
                 .fix(format!(
@@ -92,6 +95,18 @@ pub(super) fn interface(seen: &Seen) -> Check {
     Check::fail(id, format!("the interface {} exists already: {who}", plain(name)))
         .why("a client does not start while another interface has its name; or set another 'interface' under [client]")
         .fix(fix)
+}
+
+/// Whether a rule keeps packets from the tunnel. The kernel gives one error for a route that is there already and for one
+/// that a rule refuses.
+pub(super) fn is_refused_by_a_rule(seen: &Seen) -> bool {
+    let refuses = |way: &Option<Decision>| {
+        let way = way.as_ref();
+        way.is_some_and(|way| way.link.is_none() && way.rule.is_some() && !way.is_usual())
+    };
+    [&seen.ways.native, &seen.ways.native_own]
+        .into_iter()
+        .any(refuses)
 }
 
 /// A name that no interface has.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::doctor::check::{Check, id};
+use crate::doctor::closed;
 use crate::doctor::seen::{Full, Seen, Unit, Units};
 use crate::doctor::shell::quote;
 use crate::text::plain;
@@ -32,6 +33,10 @@ pub(super) fn unit(seen: &Seen) -> Check {
         return check;
     }
     if let Some(check) = units.iter().find_map(not_begun) {
+        return check;
+    }
+    let mut failing = units.iter().filter(|unit| fails(unit));
+    if let Some(check) = failing.find_map(|unit| shut_out(seen, unit)) {
         return check;
     }
     if let Some(unit) = units.iter().find(|unit| unit.active == "failed") {
@@ -116,6 +121,14 @@ pub(super) fn unit(seen: &Seen) -> Check {
     } else {
         Check::ok(id, format!("{}: running and enabled", running.join(", ")))
     }
+}
+
+/// A unit whose user cannot open a file that it needs.
+fn shut_out(seen: &Seen, unit: &Unit) -> Option<Check> {
+    let name = short(unit);
+    let (reason, fix) = closed::of_unit(seen, &name)?;
+    let check = Check::fail(id::SERVICE_UNIT, format!("the unit {name} does not start"));
+    Some(check.why(reason).fix(fix))
 }
 
 fn short(unit: &Unit) -> String {
@@ -302,6 +315,13 @@ fn unusable(seen: &Seen, unit: &Unit) -> Option<Check> {
     if matches!(unit.loaded.as_str(), "bad-setting" | "error")
         && (unit.file == "enabled" || is_missed(seen, unit))
     {
+        if let Some(check) = unit
+            .complaint
+            .as_deref()
+            .and_then(|line| complained(unit, line))
+        {
+            return Some(check);
+        }
         let reason = plain(&unit.load_error);
         return Some(
             Check::fail(id, format!("systemd cannot use the files of the unit {name}: {reason}"))
@@ -322,6 +342,50 @@ fn unusable(seen: &Seen, unit: &Unit) -> Option<Check> {
             "systemctl unmask {typed}\nsystemctl enable --now {typed}"
         ))
     })
+}
+
+/// The drop-in that systemd complains of: the one that it names, or the only one that sets the key, or the only one.
+fn complained(unit: &Unit, line: &str) -> Option<Check> {
+    let key = line
+        .split_whitespace()
+        .find_map(|word| word.strip_suffix('='));
+    let named = unit
+        .drop_ins
+        .iter()
+        .find(|(path, _)| line.contains(path.as_str()));
+    let by_key = || {
+        let key = key?;
+        let sets = |text: &str| {
+            let mut lines = text.lines().filter_map(|line| line.split_once('='));
+            lines.any(|(own, _)| own.trim() == key)
+        };
+        unit.drop_ins.iter().rev().find(|(_, text)| sets(text))
+    };
+    let only = || match unit.drop_ins.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    };
+    let (file, _) = named.or_else(by_key).or_else(only)?;
+    file.starts_with("/etc/systemd/").then_some(())?;
+    let name = short(unit);
+    let typed = quote(file);
+    Some(
+        Check::fail(
+            id::SERVICE_UNIT,
+            format!(
+                "systemd cannot use the files of the unit {name}: {}",
+                plain(line)
+            ),
+        )
+        .why(format!(
+            "the drop-in {} is to blame; the unit is not started until it is corrected",
+            plain(file)
+        ))
+        .fix(format!(
+            "mv {typed} {typed}.off\nsystemctl daemon-reload\nsystemctl restart {}",
+            quote(&name)
+        )),
+    )
 }
 
 /// Whether the work of the unit is to be done here, and no process does it.

@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use super::*;
@@ -35,7 +36,9 @@ fn a_setting_goes_into_a_file_of_its_own() {
     seen.settings.chosen = Some(main);
     let drop_ins = folder.path().join("teredo.toml.d");
     let command = seen.set("client", "servers", r#"["a%s\n.example"]"#);
-    let status = Command::new("sh").args(["-e", "-c", &command]).status();
+    // A hardened host: the user of the unit reads it all the same.
+    let script = format!("umask 077\n{command}");
+    let status = Command::new("sh").args(["-e", "-c", &script]).status();
     assert!(status.unwrap().success(), "{command}");
     let files: Vec<_> = std::fs::read_dir(&drop_ins).unwrap().flatten().collect();
     assert_eq!(files.len(), 1);
@@ -44,4 +47,8 @@ fn a_setting_goes_into_a_file_of_its_own() {
         std::fs::read_to_string(files[0].path()).unwrap(),
         "[client]\nservers = [\"a%s\\n.example\"]\n"
     );
+    for (path, mode) in [(&drop_ins, 0o755), (&files[0].path(), 0o644)] {
+        let permissions = std::fs::metadata(path).unwrap().permissions();
+        assert_eq!(permissions.mode() & 0o7777, mode, "{path:?}");
+    }
 }

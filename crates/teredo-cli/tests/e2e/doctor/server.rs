@@ -345,3 +345,27 @@ fn a_reverse_path_filter_is_named_and_mended() {
     patient.type_in(mend);
     patient.ask().names("server.blocked", "ok", &[]);
 }
+
+/// Leftovers of programs against intruders and leaks: each is named, and its mend works.
+#[test]
+fn what_swallows_the_way_to_the_server_is_named_and_mended() {
+    let (_world, _server, patient) = with_server();
+    let client = patient.client(&[]);
+    client.qualified();
+    for (fault, words) in [
+        (
+            "ip route add blackhole 192.0.2.0/24",
+            "'blackhole 192.0.2.0/24'",
+        ),
+        (
+            "ip rule add pref 50 uidrange 0-0 ipproto udp dport 3544 prohibit",
+            "the rule of priority 50 is 'prohibit'",
+        ),
+    ] {
+        patient.type_in(fault);
+        let findings = patient.ask();
+        let mend = findings.names("host.route", "warn", &[words]).to_owned();
+        patient.type_in(&mend);
+        patient.ask().names("host.route", "ok", &[]);
+    }
+}

@@ -239,3 +239,21 @@ fn a_server_that_may_not_send_is_named_and_mended() {
     patient.type_in(mend);
     patient.ask().names("firewall.tunnel", "ok", &[]);
 }
+
+/// The client is qualified, and no network has a relay.
+#[test]
+fn a_network_without_a_relay_is_named() {
+    let (_world, _server, patient) = with_server();
+    let client = patient.client(&[]);
+    client.qualified();
+    patient
+        .ask()
+        .names("relay.answers", "ok", &["no native host was asked"]);
+    let host = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);
+    answers(&patient.host, host, false);
+    patient.ask().names(
+        "relay.answers",
+        "warn",
+        &["no relay is found", "2001:db8:ffff::1"],
+    );
+}

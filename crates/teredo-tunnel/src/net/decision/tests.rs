@@ -1,4 +1,5 @@
-use netlink_packet_route::rule::RuleMessage;
+use netlink_packet_route::IpProtocol;
+use netlink_packet_route::rule::{RuleMessage, RuleUidRange};
 
 use super::*;
 
@@ -40,7 +41,7 @@ fn a_rule_and_its_table_are_named() {
         default(MAIN, RouteType::Unicast, 7, 1029),
         default(3544, RouteType::Unicast, 7, 1024),
     ];
-    let told = follow(&rules, &routes, NATIVE, None).unwrap();
+    let told = follow(&rules, &routes, NATIVE, None, Sent::default()).unwrap();
     assert_eq!(
         (told.link, told.rule, told.table),
         (None, Some(100), 51_820)
@@ -48,10 +49,10 @@ fn a_rule_and_its_table_are_named() {
     assert_eq!((told.kind, told.metric), ("unreachable", 1024));
     assert_eq!(told.selector, "not fwmark 0xca6c table 51820");
     // Without that rule, the source chooses the table.
-    let told = follow(&rules[1..], &routes, NATIVE, Some(OWN)).unwrap();
+    let told = follow(&rules[1..], &routes, NATIVE, Some(OWN), Sent::default()).unwrap();
     assert_eq!((told.link, told.rule), (Some(7), Some(3544)));
     assert_eq!(told.selector, format!("from {OWN}/128 table 3544"));
-    let told = follow(&rules[1..], &routes, NATIVE, None).unwrap();
+    let told = follow(&rules[1..], &routes, NATIVE, None, Sent::default()).unwrap();
     assert_eq!(
         (told.link, told.rule, told.is_usual()),
         (Some(7), Some(32_766), true)
@@ -70,13 +71,21 @@ fn the_longest_prefix_wins_and_then_the_least_metric() {
     later.header.kind = RouteType::Unicast;
     later.attributes[1] = RouteAttribute::Priority(1024);
     let routes = [later, net, default(MAIN, RouteType::Unicast, 2, 0)];
-    let told = follow(&rules, &routes, OWN, None).unwrap();
+    let told = follow(&rules, &routes, OWN, None, Sent::default()).unwrap();
     assert_eq!((told.kind, told.metric), ("blackhole", 1));
     assert_eq!(told.destination, Some((prefix.into(), 32)));
-    assert_eq!(follow(&rules, &routes, NATIVE, None).unwrap().link, Some(2));
+    assert_eq!(
+        follow(&rules, &routes, NATIVE, None, Sent::default())
+            .unwrap()
+            .link,
+        Some(2)
+    );
     // A rule that ignores default routes.
     let short = rule(100, MAIN, [RuleAttribute::SuppressPrefixLen(0)]);
-    assert_eq!(follow(&[short], &routes, NATIVE, None), None);
+    assert_eq!(
+        follow(&[short], &routes, NATIVE, None, Sent::default()),
+        None
+    );
 }
 
 /// The kernel names the table; of the rules that lead there, the one counts that takes this route.
@@ -91,9 +100,35 @@ fn the_rule_of_a_route_that_was_found_is_named() {
         ..Decision::default()
     };
     for (length, priority) in [(32, 100), (0, 32_766)] {
-        let told = with_rule(found(length), &rules, NATIVE, None);
+        let told = with_rule(found(length), &rules, NATIVE, None, Sent::default());
         assert_eq!(told.rule, Some(priority));
         assert_eq!(told.selector, "table 254");
+    }
+}
+
+/// A rule may be about one user alone, and about one protocol.
+#[test]
+fn a_rule_about_a_user_takes_the_datagrams_of_that_user() {
+    let mut refusal = rule(
+        50,
+        0,
+        [
+            RuleAttribute::UidRange(RuleUidRange {
+                start: 990,
+                end: 995,
+            }),
+            RuleAttribute::IpProtocol(IpProtocol::Udp),
+        ],
+    );
+    refusal.header.action = RuleAction::Prohibit;
+    let rules = [refusal, rule(32_766, MAIN, [])];
+    let routes = [default(MAIN, RouteType::Unicast, 2, 0)];
+    let told = |uid, udp| follow(&rules, &routes, NATIVE, None, Sent { uid, udp }).unwrap();
+    let refused = told(Some(994), Some(3544));
+    assert_eq!((refused.kind, refused.rule), ("prohibit", Some(50)));
+    assert_eq!(refused.selector, "uidrange 990-995 ipproto 17 prohibit");
+    for (uid, udp) in [(Some(0), Some(3544)), (Some(994), None), (None, Some(3544))] {
+        assert_eq!(told(uid, udp).link, Some(2), "{uid:?} {udp:?}");
     }
 }
 

@@ -1,0 +1,217 @@
+//! Whether the users of the units may open the files that these need. What root may read, they may not always.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+
+use crate::args::DEFAULT_CONFIG;
+use crate::doctor::seen::{Closed, FileKind, Seen, Unit, Units};
+
+/// The permissions of a file for one class of users.
+const READ: u32 = 4;
+const WRITE: u32 = 2;
+const SEARCH: u32 = 1;
+
+/// More drop-in files than an administrator writes.
+const MOST: usize = 256;
+
+/// The user and the groups of a unit.
+#[derive(Clone, Debug)]
+struct Account {
+    uid: u32,
+    gids: Vec<u32>,
+}
+
+impl Account {
+    /// The account of a unit that does not run as root. The user of a dynamic unit may not exist yet, and owns no file.
+    fn of(unit: &Unit) -> Option<Self> {
+        const NOBODY: u32 = 65_534;
+        if unit.user.is_empty() || unit.user == "root" || unit.user == "0" {
+            return None;
+        }
+        let user = User::from_name(&unit.user).ok().flatten();
+        let uid = user.as_ref().map_or(NOBODY, |user| user.uid.as_raw());
+        let named = std::iter::once(unit.group.as_str()).chain(unit.groups.split_whitespace());
+        let mut gids: Vec<u32> = named
+            .filter_map(|name| Group::from_name(name).ok().flatten())
+            .map(|group| group.gid.as_raw())
+            .collect();
+        if let (Some(user), Ok(name)) = (&user, CString::new(unit.user.as_str())) {
+            let all = getgrouplist(&name, user.gid).unwrap_or_default();
+            gids.extend(all.iter().map(|gid| gid.as_raw()));
+        }
+        (uid != 0).then_some(Self { uid, gids })
+    }
+
+    /// Whether the permission bits let this account do all of `wanted` (path_resolution(7)).
+    fn may(&self, mode: u32, owner: [u32; 2], wanted: u32) -> bool {
+        let class = if owner[0] == self.uid {
+            6
+        } else if self.gids.contains(&owner[1]) {
+            3
+        } else {
+            0
+        };
+        (mode >> class) & wanted == wanted
+    }
+
+    /// The file or the folder above it that is closed to this account, with its mode and owner. None: it may open the
+    /// file, or that cannot be told.
+    fn stopped_at(&self, file: &Path, wanted: u32) -> Option<(PathBuf, u32, [u32; 2])> {
+        let mut path: Vec<_> = file.ancestors().collect();
+        path.reverse();
+        let last = path.len().checked_sub(1)?;
+        path.iter().enumerate().find_map(|(index, part)| {
+            let metadata = fs::metadata(part).ok()?;
+            let owner = [metadata.uid(), metadata.gid()];
+            let wanted = if index == last { wanted } else { SEARCH };
+            let open = self.may(metadata.mode(), owner, wanted) || has_list(part);
+            (!open).then(|| (part.to_path_buf(), metadata.mode() & 0o7777, owner))
+        })
+    }
+}
+
+/// Whether the file has an access control list, which the permission bits do not show (acl(5)).
+fn has_list(file: &Path) -> bool {
+    let mut list = [0; 1 << 10];
+    rustix::fs::getxattr(file, "system.posix_acl_access", &mut list[..]).is_ok_and(|size| size > 0)
+}
+
+pub(super) fn look(seen: &Seen) -> Vec<Closed> {
+    let Units::Known(units) = &seen.units else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for unit in units {
+        let is_meant =
+            unit.file == "enabled" || matches!(&*unit.active, "active" | "activating" | "failed");
+        let may_read_all = unit.capabilities.as_deref().is_some_and(reads_all);
+        let Some(account) = Account::of(unit).filter(|_| is_meant && !may_read_all) else {
+            continue;
+        };
+        for (file, kind, wanted) in files(seen, unit) {
+            if let Some((at, mode, owner)) = account.stopped_at(&file, wanted) {
+                found.push(Closed {
+                    unit: unit.name.trim_end_matches(".service").to_owned(),
+                    user: unit.user.clone(),
+                    group: unit.group.clone(),
+                    file,
+                    kind,
+                    at,
+                    mode,
+                    owner: names(owner),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// Whether a set of capabilities opens every file. An empty list of what is left out is all of them, as systemd has it for
+/// a unit without the setting; such a unit has none of them in effect.
+fn reads_all(capabilities: &str) -> bool {
+    let few = capabilities.split_whitespace().count() < 8;
+    few && capabilities.contains("cap_dac_")
+}
+
+fn names([uid, gid]: [u32; 2]) -> String {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+    format!(
+        "{}:{}",
+        user.map_or_else(|| uid.to_string(), |user| user.name),
+        group.map_or_else(|| gid.to_string(), |group| group.name)
+    )
+}
+
+/// The files that a unit opens as its user, and what it wants to do with each.
+fn files(seen: &Seen, unit: &Unit) -> Vec<(PathBuf, FileKind, u32)> {
+    let name = unit.name.trim_end_matches(".service");
+    let (daemon, main) = match name.split_once('@') {
+        Some((daemon, instance)) => (daemon, format!("/etc/teredo/{instance}.toml").into()),
+        None => (name, PathBuf::from(DEFAULT_CONFIG)),
+    };
+    let settings = &seen.settings;
+    let are_its = settings.chosen.as_ref().is_none_or(|file| *file == main);
+    let folder = PathBuf::from(format!("{}.d", main.display()));
+    let drop_ins = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let drop_ins = drop_ins.map(|entry| entry.path()).take(MOST);
+    let drop_ins = drop_ins.filter(|path| path.extension().is_some_and(|end| end == "toml"));
+    let mut files: Vec<_> = [(main, FileKind::Settings, READ)]
+        .into_iter()
+        .chain([(folder.clone(), FileKind::Settings, READ | SEARCH)])
+        .chain(drop_ins.map(|file| (file, FileKind::Settings, READ)))
+        .collect();
+    // What is in a closed folder is closed, too.
+    let secrets = match daemon {
+        "teredo-client" => settings.client.secret_file.clone(),
+        "teredo-server" => settings.server_secrets.clone(),
+        _ => None,
+    };
+    let secrets = secrets.filter(|_| are_its);
+    files.extend(secrets.map(|file| (file, FileKind::Secrets, READ)));
+    if matches!(daemon, "teredo-client" | "teredo-relay") {
+        files.push((PathBuf::from("/dev/net/tun"), FileKind::Tun, READ | WRITE));
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn account(uid: u32, gids: &[u32]) -> Account {
+        Account {
+            uid,
+            gids: gids.to_vec(),
+        }
+    }
+
+    /// The first class that fits decides, even if another one would allow more.
+    #[test]
+    fn one_class_decides() {
+        let teredo = account(990, &[990]);
+        for (mode, owner, wanted, may) in [
+            (0o600, [0, 0], READ, false),
+            (0o644, [0, 0], READ, true),
+            (0o640, [0, 990], READ, true),
+            (0o604, [0, 990], READ, false),
+            (0o400, [990, 0], READ, true),
+            (0o666, [0, 0], READ | WRITE, true),
+            (0o644, [0, 0], READ | WRITE, false),
+            (0o750, [0, 0], SEARCH, false),
+        ] {
+            assert_eq!(teredo.may(mode, owner, wanted), may, "{mode:o} {owner:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_above_the_file_may_be_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (closed, file) = (folder.path().join("d"), folder.path().join("d/teredo.toml"));
+        fs::create_dir(&closed).unwrap();
+        fs::write(&file, "").unwrap();
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set(folder.path(), 0o755);
+        let other = account(4_000_000, &[4_000_000]);
+        for (of_folder, of_file, at) in [
+            (0o755, 0o644, None),
+            (0o750, 0o644, Some(&closed)),
+            (0o755, 0o640, Some(&file)),
+        ] {
+            set(&closed, of_folder);
+            set(&file, of_file);
+            let found = other.stopped_at(&file, READ).map(|(path, ..)| path);
+            assert_eq!(found.as_ref(), at);
+        }
+        // It is not there, so nothing is closed.
+        assert!(other.stopped_at(&closed.join("none"), READ).is_none());
+    }
+}
