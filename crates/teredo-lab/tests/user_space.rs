@@ -200,7 +200,7 @@ fn two_nats_in_a_row() {
     }
 }
 
-/// What the control of a home does to a NAT in user space.
+/// The control of a home reaches a NAT in user space.
 #[test]
 fn control() {
     let scene = Scene::new("symmetric-preserving");

@@ -86,7 +86,7 @@ fn has_teredo_address(contents: &Contents) -> bool {
     embedded(contents.source).is_some() || embedded(contents.destination).is_some()
 }
 
-/// What the certain datagrams of a file say about its other datagrams.
+/// The facts from the certain datagrams of a file that decide about its other ones.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// The ends of Teredo nodes.

@@ -1,4 +1,4 @@
-//! What is timed, and its bound.
+//! The timed events, and their bounds.
 
 use std::time::Duration;
 

@@ -24,7 +24,7 @@ pub struct Recovery {
     pub miredo_ms: Option<f64>,
 }
 
-/// What an idle client sends and receives in an hour.
+/// The traffic of an idle client in an hour.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Keepalive {
     /// How it chooses its refresh interval.

@@ -22,7 +22,7 @@ pub(crate) struct Crossing {
     pub(crate) what: Traveller,
 }
 
-/// What crosses.
+/// A message from one region to another.
 #[derive(Debug)]
 pub(crate) enum Traveller {
     Datagram(Datagram),
@@ -46,7 +46,7 @@ pub(crate) struct Peer {
     pub(crate) address: Ipv6Addr,
 }
 
-/// What has left, by the region that it goes to, with the region that it comes from.
+/// The messages under way, by their destination, each with the region that sent it.
 type Mail = [Mutex<Vec<(usize, Vec<Crossing>)>>; REGIONS];
 
 /// How far a run is.

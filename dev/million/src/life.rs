@@ -1,4 +1,4 @@
-//! What clients do, and what befalls them: they come and go, their NATs forget them or get other addresses, their servers
+//! The lives of clients: they come and go, their NATs forget them or get other addresses, their servers
 //! die for a while.
 
 use std::net::Ipv6Addr;

@@ -38,7 +38,7 @@ struct Arguments {
 /// How often progress is shown.
 const SHOWN: Duration = Duration::from_secs(1);
 
-/// What was shown, and when all clients had come, by the clock of the machine and by the virtual one.
+/// The last line shown, and the time at which all clients had come, by the clock of the machine and by the virtual one.
 #[derive(Default)]
 struct Clock {
     shown: Option<Instant>,

@@ -19,7 +19,7 @@ use crate::watch::{Watch, Witness};
 /// From a client to the servers and relays of its region, one way.
 const WAY: Duration = Duration::from_millis(20);
 
-/// What leaves a region, by destination.
+/// The messages that leave a region, by destination.
 type Departures = [Vec<Crossing>; REGIONS];
 
 /// A region.
@@ -42,7 +42,7 @@ pub(crate) struct Region {
     departures: Rc<RefCell<Departures>>,
 }
 
-/// What is left of a region at the end.
+/// The results of a region at the end.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) number: usize,

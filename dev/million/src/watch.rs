@@ -30,7 +30,7 @@ const SOLICITATION_BURST: u32 = 10;
 /// The most breaches that are described.
 const DESCRIBED: usize = 10;
 
-/// What a region has seen.
+/// The observations of a region.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     region: usize,

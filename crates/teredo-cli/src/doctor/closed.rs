@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(check(&seen, id::SERVICE_UNIT).fix, found.fix);
     }
 
-    /// What was closed after the start hurts at the next one.
+    /// A file that was closed after the start hurts at the next one.
     #[test]
     fn a_daemon_that_runs_has_read_the_file() {
         let main = "/etc/teredo/teredo.toml";

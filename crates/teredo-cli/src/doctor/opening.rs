@@ -1,4 +1,4 @@
-//! What a mend lets through, in the words of each firewall.
+//! The rule of a mend that lets packets through, in the words of each firewall.
 
 use super::rules::walk::{End, Keeper, Place};
 use super::shell::quote;

@@ -49,7 +49,7 @@ pub(crate) struct Closed {
     pub(crate) owner: String,
 }
 
-/// What a unit needs a file for.
+/// The purpose of a file that a unit needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {
     Settings,
@@ -358,7 +358,7 @@ pub(crate) struct Unit {
     pub(crate) was_tried: bool,
     /// Why its file cannot be used.
     pub(crate) load_error: String,
-    /// What `systemd-analyze verify` says of it then.
+    /// The line of `systemd-analyze verify` about it then.
     pub(crate) complaint: Option<String>,
     /// The address families and capabilities in force, in small letters. With a `~` at the head, all others are.
     pub(crate) families: Option<String>,
@@ -442,7 +442,7 @@ pub(crate) struct Server {
     pub(crate) neighbour: Option<(Ipv4Addr, Neighbour)>,
     /// Whether /etc/hosts has its name.
     pub(crate) in_hosts: bool,
-    /// What is wrong with /etc/resolv.conf.
+    /// The fault of /etc/resolv.conf.
     pub(crate) resolver: Option<String>,
     /// The line of /etc/nsswitch.conf that keeps names from the DNS.
     pub(crate) without_dns: Option<String>,

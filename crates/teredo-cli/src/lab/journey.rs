@@ -66,9 +66,9 @@ pub(super) struct Place {
     pub(super) own: Vec<Ipv4Addr>,
     /// The addresses of the NAT that the Internet sees; without a NAT, the node's own.
     pub(super) public: Vec<Ipv4Addr>,
-    /// What was seen at the node.
+    /// The datagrams at the node.
     pub(super) inside: Vec<Sighting>,
-    /// What was seen between the NAT and the Internet; without a NAT, the same.
+    /// Those between the NAT and the Internet; without a NAT, the same.
     pub(super) outside: Vec<Sighting>,
     /// The datagrams that the NAT says it dropped.
     pub(super) discards: Vec<Discard>,

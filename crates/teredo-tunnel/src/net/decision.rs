@@ -269,7 +269,7 @@ fn suppresses(rule: &RuleMessage, length: u8) -> bool {
     })
 }
 
-/// What `ip rule` needs besides the priority to name this rule and no other.
+/// The words of `ip rule`, besides the priority, that name this rule and no other.
 fn selector(rule: &RuleMessage) -> String {
     let header = &rule.header;
     let mask = rule

@@ -123,7 +123,7 @@ pub(super) enum Stage {
     },
 }
 
-/// What an indirect bubble says of the random port.
+/// The random port in an indirect bubble.
 enum Announcement {
     /// Nothing: there is none, or its external port is unknown.
     None,

@@ -9,7 +9,7 @@ use teredo_sim::{ClientId, IcmpError, IcmpKind, NatBehaviour, Network, Quotation
 use crate::internet::*;
 use crate::packets;
 
-/// What the forger knows and claims.
+/// The forger's knowledge and claims.
 #[derive(Clone, Copy, Debug)]
 struct Forgery {
     kind: IcmpKind,

@@ -219,7 +219,7 @@ fn behind_two_nats_the_first_peer_is_found_at_once() {
     }
 }
 
-/// What was learned with the first peer holds for the next ones.
+/// The knowledge from the first peer holds for the next ones.
 #[test]
 fn later_peers_profit_from_the_first() {
     let mut world = world(1);

@@ -472,7 +472,7 @@ fn a_random_port_is_for_its_peer_alone() {
     let (mut world, a, b) = pair(1, behaviour, behaviour);
     let _ = submit(&mut world, a, b, 1);
     world.run_for(SECOND);
-    // Whoever knows the port reaches it.
+    // Any host that knows the port reaches it.
     let Network::Behind(nat) = world.network_of(a) else {
         panic!("it is behind a NAT");
     };

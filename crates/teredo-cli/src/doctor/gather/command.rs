@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// More than any answer that makes sense.
 const LONGEST: usize = 8 << 20;
 
-/// What the program prints, if it ends well.
+/// The output of a program, if it ends well.
 pub(super) fn ask(program: &str, arguments: &[&str]) -> Result<String, String> {
     within(PATIENCE, program, arguments)
 }

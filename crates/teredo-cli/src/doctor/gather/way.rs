@@ -23,7 +23,7 @@ pub(super) fn to_server(server: Ipv4Addr, uid: Option<u32>) -> Option<Decision> 
     }
 }
 
-/// What the kernel knows of the next hop, if that is a fault. `link` is the interface's name.
+/// The kernel's entry for the next hop, if that is a fault. `link` is the interface's name.
 pub(super) fn neighbour(
     way: &Decision,
     server: Ipv4Addr,
@@ -70,7 +70,7 @@ pub(super) fn is_in_hosts(name: &str) -> bool {
     })
 }
 
-/// What is wrong with resolv.conf(5).
+/// The fault of resolv.conf(5).
 pub(super) fn resolver() -> Option<String> {
     resolver_of(Path::new("/etc/resolv.conf"))
 }

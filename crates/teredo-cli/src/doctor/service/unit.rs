@@ -143,7 +143,7 @@ fn fails(unit: &Unit) -> bool {
 
 /// A setting of a unit that is to blame for its state.
 struct Blame<'a> {
-    /// What is wrong with the unit.
+    /// The fault of the unit.
     what: String,
     /// The reason behind it.
     why: String,

@@ -18,7 +18,7 @@ fn merged(arguments: &str) -> Settings {
     settings
 }
 
-/// What a daemon was started with counts, whatever the files say.
+/// The options of a running daemon count more than the files.
 #[test]
 fn options_of_a_command_line_are_settings() {
     let client = merged("/usr/bin/teredo client --no-default-route --port=4000 --interface t1");

@@ -4,7 +4,7 @@ use super::*;
 use crate::firewalld::Firewalld;
 use crate::ufw::Ufw;
 
-/// What a server needs, in the words of `program`, for the interface that it is reached by.
+/// The rules that a server needs, in the words of `program`, for its outer interface.
 fn iptables(patient: &Patient, program: &str, last: &str) {
     for rule in [
         "-A INPUT -i lo -j ACCEPT",

@@ -82,7 +82,7 @@ fn a_native_host_has_the_relay_near_it() {
     assert_eq!(world.relay(near).relay().status().underway, 1);
 }
 
-/// What an observer has seen.
+/// The observations of an observer.
 #[derive(Default)]
 struct Seen {
     sent: usize,
