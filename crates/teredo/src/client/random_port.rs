@@ -473,7 +473,12 @@ impl Client {
 
     /// Sends a direct bubble from our random port to a peer without a path, if that has asked through its server and the
     /// port was announced (R6081-5.4.4.3-01).
-    pub(super) fn answer_from_random_port(&mut self, now: Instant, slot: u32) {
+    pub(super) fn answer_from_random_port(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        teredo: TeredoAddress,
+    ) {
         let Some(port) = self.random_ports.of(self.peers.address(slot)) else {
             return;
         };
@@ -482,6 +487,8 @@ impl Client {
             && peer.path(now).is_none()
             && peer.half_path.is_none()
             && peer.nonces.has_received(now)
+            && (self.answers_from_random_port(now, slot)
+                || self.allows_second_bubble(now, slot, teredo))
         {
             self.bubble_from_random_port(now, slot, number);
         }
@@ -494,6 +501,13 @@ impl Client {
         peer.path(now).is_none()
             && peer.half_path.is_none()
             && port.is_some_and(|port| port.is_announced() && port.is_awaited(now, peer))
+    }
+
+    /// Whether a bubble may follow the one from the service port. A peer that began chose the address that gets both, so
+    /// each counts for that address (R4380-7.4-01).
+    fn allows_second_bubble(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> bool {
+        let begun = self.peers.peer(slot).came_from().is_none();
+        begun || self.budget.allow_answer(now, *teredo.mapped.ip())
     }
 
     /// The same from the service port, without a random port of our own.
@@ -510,6 +524,7 @@ impl Client {
             && peer.path(now).is_none()
             && peer.half_path.is_none()
             && port != teredo.mapped.port()
+            && self.allows_second_bubble(now, slot, teredo)
         {
             let to = SocketAddrV4::new(*teredo.mapped.ip(), port);
             self.push_direct_bubble(now, slot, to, None, own);

@@ -317,3 +317,37 @@ fn a_refusal_for_a_stranger_leaves_the_host_its_ports() {
         assert!(stage.reaches(client, called), "{firewall:?}");
     }
 }
+
+/// R6081-5.4.4.4-01, R4380-7.4-01: each of many peers that name one IPv4 address announces a random port. The bubble to that
+/// port counts for the address like the answer before it.
+#[test]
+fn bubbles_to_random_ports_count_for_their_address() {
+    const RATE: u32 = 25;
+    const TIME: u32 = 20;
+    let mut world = world(1);
+    let client = qualified_client(&mut world, 1, NatBehaviour::cone());
+    let victim = world.add_raw(Network::Internet, &[ATTACKER]);
+    let own = address(&world, client);
+    let server = SocketAddrV4::new(SERVER.primary, PORT);
+    world.capture_mut().clear();
+    for number in 0..RATE * TIME {
+        let mapped = from_one_host(number);
+        let source = TeredoAddress {
+            server: SERVER.primary,
+            flags: Flags::default(),
+            mapped,
+        };
+        let mut bubble = packets::bubble(source.to_ipv6(), own);
+        Trailer::RandomPort(50_000).emit(&mut bubble);
+        world.inject(victim, mapped, server, &bubble);
+        world.run_for(SECOND / RATE);
+    }
+    let sent = bubbles(&world, client);
+    let to = |port: u16| {
+        let at = sent.iter().map(|record| record.datagram.destination.port());
+        at.filter(|at| *at == port).count()
+    };
+    assert!(to(50_000) > 10, "{}", to(50_000));
+    let most = 32 + 10 * TIME as usize;
+    assert!(sent.len() <= most, "{} of {most}", sent.len());
+}
