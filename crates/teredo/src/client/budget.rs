@@ -15,7 +15,7 @@
 //! | bubbles to a peer that contacted the host | the same, with smaller numbers |
 //! | random port for such a peer (RFC 6081 §5.4) | the same, and all together |
 
-mod places;
+pub(super) mod places;
 
 use std::hash::Hash;
 use std::net::{Ipv4Addr, Ipv6Addr};
