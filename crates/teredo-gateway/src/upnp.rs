@@ -7,7 +7,7 @@ use igd_next::aio::Gateway;
 use igd_next::aio::tokio::{Tokio, search_gateway};
 use igd_next::{
     AddPortError, GetExternalIpError, GetGenericPortMappingEntryError, PortMappingProtocol,
-    RemovePortError, RequestError, SearchOptions,
+    RemovePortError, RequestError, SearchError, SearchOptions,
 };
 use tokio::time::timeout;
 
@@ -168,12 +168,8 @@ impl Upnp {
             options.allowed_gateway_ips = vec![wanted.gateway.into()];
             search_gateway(options)
         });
-        let found = tokio::select! {
-            Ok(device) = to_one => Some(device),
-            Ok(device) = to_all => Some(device),
-            else => None,
-        };
-        let device = found.filter(is_router).ok_or(Refusal::Silent)?;
+        let found = router(to_one, to_all, is_router).await;
+        let device = found.ok_or(Refusal::Silent)?;
         self.found = Some(device.clone());
         Ok(device)
     }
@@ -215,6 +211,21 @@ impl Upnp {
     }
 }
 
+/// The first device found that is the router. Another one of the link may answer sooner; it does not end the other search.
+async fn router(
+    to_one: impl Future<Output = Result<Gateway<Tokio>, SearchError>>,
+    to_all: impl Future<Output = Result<Gateway<Tokio>, SearchError>>,
+    is_router: impl Fn(&Gateway<Tokio>) -> bool,
+) -> Option<Gateway<Tokio>> {
+    let to_one = async { to_one.await.ok().filter(&is_router) };
+    let to_all = async { to_all.await.ok().filter(&is_router) };
+    tokio::select! {
+        Some(device) = to_one => Some(device),
+        Some(device) = to_all => Some(device),
+        else => None,
+    }
+}
+
 fn refused(words: &str) -> Refusal {
     Refusal::Refused(Protocol::Upnp, words.to_owned())
 }
@@ -230,3 +241,6 @@ fn unanswered(error: &RequestError) -> Refusal {
         _ => Refusal::Malformed(Protocol::Upnp),
     }
 }
+
+#[cfg(test)]
+mod tests;
