@@ -13,6 +13,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::ask::LIFETIME;
 use crate::mapping::{Mapping, Refusal, Wanted};
 
 /// The pause after a refusal, which doubles
@@ -20,6 +21,12 @@ const PAUSE: Duration = Duration::from_secs(30);
 
 /// to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// The lifetime that counts for the renewal, if the router gives a longer one: it may not keep its word, or restart.
+const LONGEST_RENEWED: Duration = Duration::from_secs(LIFETIME as u64);
+
+/// The lifetime that counts for a router that is silent (RFC 6887 §15: a server's longest should be 24 hours).
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a mapping without lifetime is looked after: the router may have lost it.
 const PERMANENT: Duration = Duration::from_secs(600);
@@ -196,8 +203,8 @@ impl Keeper {
         self.held = Some(Held {
             mapping,
             // RFC 6887 §11.2.1: at half of the lifetime.
-            renew: now + lasts.map_or(PERMANENT, |lasts| lasts / 2),
-            expires: lasts.map(|lasts| now + lasts),
+            renew: now + lasts.map_or(PERMANENT, |lasts| lasts.min(LONGEST_RENEWED) / 2),
+            expires: lasts.map(|lasts| now + lasts.min(LONGEST_LIFETIME)),
             silences: 0,
         });
     }

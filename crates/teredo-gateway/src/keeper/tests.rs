@@ -80,6 +80,23 @@ fn a_mapping_is_renewed_at_half_of_its_lifetime() {
     assert_eq!(keeper.timeout(), Some(due + SECOND * 600));
 }
 
+/// RFC 6887 §15: a router that gives 136 years is still asked every ten minutes, and counts for a day if it is silent.
+#[test]
+fn a_lifetime_without_end_does_not_end_the_renewals() {
+    let (mut keeper, start) = holding(Some(u32::MAX));
+    let due = start + SECOND * 600;
+    assert_eq!(keeper.timeout(), Some(due));
+    assert!(matches!(keeper.task(due), Some(Task::Renew(_))));
+    keeper.finish(due, Err(Refusal::Silent));
+    let day = start + SECOND * 86400;
+    for (now, holds) in [(day - SECOND, true), (day, false)] {
+        assert!(matches!(keeper.task(now), Some(Task::Renew(_))));
+        keeper.finish(now, Err(Refusal::Silent));
+        assert_eq!(matches!(keeper.state(), State::Mapped(_)), holds);
+        keeper.look(now);
+    }
+}
+
 /// A router that disappears has lost the mapping when its lifetime is over, not before.
 #[test]
 fn a_silent_router_loses_the_mapping_with_its_lifetime() {
