@@ -180,6 +180,42 @@ fn a_question_that_was_given_up_is_undone() {
     assert!(keeper.is_done());
 }
 
+/// R6081-5.3.5-01: a mapping that the router may have made without an answer leaves with the port, and at the end.
+#[test]
+fn a_mapping_that_was_not_confirmed_is_taken_back() {
+    for next in [None, Some(wanted(5000))] {
+        let now = Instant::now();
+        let mut keeper = Keeper::new(None);
+        keeper.want(Some(wanted(4000)));
+        keeper.task(now);
+        keeper.finish(now, Err(Refusal::Silent));
+        let intent = Mapping::intended(wanted(4000), Protocol::Upnp);
+        keeper.unconfirmed(intent);
+        assert_eq!(keeper.task(now), None, "it is still wanted");
+        keeper.want(next);
+        assert!(!keeper.is_done());
+        assert_eq!(keeper.task(now), Some(Task::Release(intent)));
+        keeper.finish(now, Ok(intent));
+        assert_eq!(keeper.task(now), next.map(Task::Ask));
+    }
+}
+
+/// A mapping without lifetime does not end with the patience.
+#[test]
+fn a_permanent_mapping_of_a_silent_router_is_taken_back_at_the_end() {
+    let (mut keeper, mut now) = holding(None);
+    for _ in 0..MOST_SILENCES {
+        now = keeper.timeout().unwrap();
+        keeper.task(now);
+        keeper.finish(now, Err(Refusal::Silent));
+    }
+    assert!(matches!(keeper.state(), State::Refused(_)));
+    keeper.want(None);
+    assert_eq!(keeper.task(now), Some(Task::Release(mapping(4000, None))));
+    keeper.finish(now, Err(Refusal::Silent));
+    assert!(keeper.is_done());
+}
+
 /// R6081-5.3.3-03: the client goes on, and the router is asked ever more rarely.
 #[test]
 fn the_pauses_after_refusals_grow_to_an_hour() {

@@ -127,6 +127,8 @@ pub(crate) enum Fault {
     NoAddress,
     /// It shows no list of its mappings.
     NoList,
+    /// It makes each mapping, and hangs instead of confirming it.
+    HangsAfterAdding,
 }
 
 /// A router with UPnP.
@@ -229,6 +231,11 @@ fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) {
         (_, true) => (200, schema()),
         (_, false) => act(&body, shared),
     };
+    if fault == Fault::HangsAfterAdding && body.contains("AddPortMapping") {
+        // Until the other side gives up.
+        let _ = stream.read(&mut [0]);
+        return;
+    }
     let text = format!(
         "HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
         answer.len()

@@ -144,6 +144,36 @@ fn a_mapping_without_an_external_address_is_undone() {
     }
 }
 
+/// R6081-5.3.5-01: a mapping that the router made and did not confirm is taken back at the end,
+#[test]
+fn a_mapping_without_an_answer_is_taken_back_at_the_end() {
+    let igd = Igd::start(Fault::HangsAfterAdding);
+    let owner = Owner::asking(igd.address);
+    assert_eq!(owner.answer(), State::Refused(Refusal::Silent));
+    assert_eq!(igd.mappings().len(), 1);
+    let store = owner.store.clone();
+    owner.end();
+    assert!(igd.mappings().is_empty());
+    assert_eq!(*store.0.lock().unwrap(), None);
+}
+
+/// and before another port is asked for, which replaces it in the file.
+#[test]
+fn a_mapping_without_an_answer_is_taken_back_if_the_port_moves() {
+    let igd = Igd::start(Fault::HangsAfterAdding);
+    let owner = Owner::asking(igd.address);
+    assert_eq!(owner.answer(), State::Refused(Refusal::Silent));
+    igd.set(Fault::None);
+    owner.gateway.want(Some(Wanted {
+        gateway: igd.address,
+        local: std::net::SocketAddrV4::new(*LOCAL.ip(), 40_001),
+    }));
+    owner.mapping();
+    assert_eq!(igd.mappings(), [(40_001, ("127.0.0.1".to_owned(), 40_001))]);
+    owner.end();
+    assert!(igd.mappings().is_empty());
+}
+
 #[test]
 fn a_router_without_lifetimes_gives_a_mapping_without() {
     let igd = Igd::start(Fault::Permanent);
