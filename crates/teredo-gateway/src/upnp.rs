@@ -18,6 +18,9 @@ use crate::mapping::{Mapping, Protocol, Refusal, Wanted};
 /// RFC 6081 §5.3.3
 const DESCRIPTION: &str = "TEREDO";
 
+/// The lease of a mapping that does not end by itself.
+const PERMANENT: u32 = 0;
+
 /// Where devices listen (SSDP).
 const SSDP: u16 = 1900;
 const EVERYONE: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
@@ -59,8 +62,7 @@ impl Upnp {
         write_down: &mut impl FnMut(&Mapping),
     ) -> Result<Mapping, Refusal> {
         let device = self.device(mapping.wanted()).await?;
-        write_down(&mapping);
-        let outcome = self.map_at(&device, mapping).await;
+        let outcome = self.map_at(&device, mapping, write_down).await;
         if outcome.is_err() {
             // It may have restarted, with another place for its requests.
             self.found = None;
@@ -69,9 +71,29 @@ impl Upnp {
     }
 
     /// R6081-5.3.3-02, R6081-5.3.3-04, R6081-5.6.3-01
-    async fn map_at(&self, device: &Gateway<Tokio>, mapping: Mapping) -> Result<Mapping, Refusal> {
+    async fn map_at(
+        &self,
+        device: &Gateway<Tokio>,
+        mapping: Mapping,
+        write_down: &mut impl FnMut(&Mapping),
+    ) -> Result<Mapping, Refusal> {
         let port = mapping.external.port();
-        let lifetime = self.add(device, mapping.local, port).await?;
+        let is_new = mapping.external.ip().is_unspecified();
+        write_down(&Mapping {
+            lifetime: mapping.lifetime.or(is_new.then_some(LIFETIME)),
+            ..mapping
+        });
+        let mut lifetime = Some(LIFETIME);
+        let mut added = self.add(device, mapping.local, port, LIFETIME).await?;
+        if matches!(added, Err(AddPortError::OnlyPermanentLeasesSupported)) {
+            lifetime = None;
+            write_down(&Mapping {
+                lifetime,
+                ..mapping
+            });
+            added = self.add(device, mapping.local, port, PERMANENT).await?;
+        }
+        added.map_err(|error| not_added(&error, port))?;
         match self.owner(device, mapping.local, port).await? {
             Owner::This | Owner::Unknown => {}
             Owner::Another => return Err(Refusal::SomeoneElses(port)),
@@ -104,34 +126,22 @@ impl Upnp {
         judged
     }
 
-    /// Adds a mapping, or the same one again; returns its lifetime.
+    /// Adds a mapping, or the same one again.
     async fn add(
         &self,
         device: &Gateway<Tokio>,
         local: SocketAddrV4,
         port: u16,
-    ) -> Result<Option<u32>, Refusal> {
-        let add = |lifetime| {
-            let local = SocketAddr::V4(local);
-            device.add_port(PortMappingProtocol::UDP, port, local, lifetime, DESCRIPTION)
-        };
-        let mut lifetime = Some(LIFETIME);
-        let mut added = self.bounded(add(LIFETIME)).await?;
-        if matches!(added, Err(AddPortError::OnlyPermanentLeasesSupported)) {
-            lifetime = None;
-            added = self.bounded(add(0)).await?;
-        }
-        added.map_err(|error| match error {
-            AddPortError::PortInUse => Refusal::Taken(port),
-            AddPortError::ActionNotAuthorized => refused("not authorized"),
-            AddPortError::RequestError(error) => unanswered(&error),
-            _ => refused("it does not support the request"),
-        })?;
-        Ok(lifetime)
+        lease: u32,
+    ) -> Result<Result<(), AddPortError>, Refusal> {
+        let local = SocketAddr::V4(local);
+        let added = device.add_port(PortMappingProtocol::UDP, port, local, lease, DESCRIPTION);
+        self.bounded(added).await
     }
 
-    /// Takes the mapping back (R6081-5.3.5-01), if it is still this host's: by the router's list, or since the router
-    /// gives it again.
+    /// Takes the mapping back (R6081-5.3.5-01), if it is still this host's by the router's list.
+    ///
+    /// Without a list, one with a lifetime is left to end by itself. One without is deleted if the router gives it again.
     pub(crate) async fn unmap(&mut self, mapping: &Mapping) -> Result<(), Refusal> {
         let device = self.device(mapping.wanted()).await?;
         let port = mapping.external.port();
@@ -139,8 +149,15 @@ impl Upnp {
             Owner::This => {}
             Owner::Nobody => return Ok(()),
             Owner::Another => return Err(Refusal::SomeoneElses(port)),
-            // No router gives a host the port of another one.
-            Owner::Unknown => drop(self.add(&device, mapping.local, port).await?),
+            Owner::Unknown if mapping.lifetime.is_some() => {
+                return Err(refused("it shows no list of its mappings"));
+            }
+            // Most routers refuse the port of another host (718). Some old ones replace its mapping: the risk is taken
+            // only for a mapping that would stay for ever.
+            Owner::Unknown => {
+                let added = self.add(&device, mapping.local, port, PERMANENT).await?;
+                added.map_err(|error| not_added(&error, port))?;
+            }
         }
         let removed = self
             .bounded(device.remove_port(PortMappingProtocol::UDP, port))
@@ -223,6 +240,15 @@ async fn router(
         Some(device) = to_one => Some(device),
         Some(device) = to_all => Some(device),
         else => None,
+    }
+}
+
+fn not_added(error: &AddPortError, port: u16) -> Refusal {
+    match error {
+        AddPortError::PortInUse => Refusal::Taken(port),
+        AddPortError::ActionNotAuthorized => refused("not authorized"),
+        AddPortError::RequestError(error) => unanswered(error),
+        _ => refused("it does not support the request"),
     }
 }
 
