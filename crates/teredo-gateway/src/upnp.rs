@@ -80,7 +80,11 @@ impl Upnp {
         let port = mapping.external.port();
         let is_new = mapping.external.ip().is_unspecified();
         write_down(&Mapping {
-            lifetime: mapping.lifetime.or(is_new.then_some(LIFETIME)),
+            lifetime: if is_new {
+                Some(LIFETIME)
+            } else {
+                mapping.lifetime
+            },
             ..mapping
         });
         let mut lifetime = Some(LIFETIME);
