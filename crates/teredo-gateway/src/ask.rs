@@ -45,7 +45,7 @@ pub(crate) struct Asker {
     timeouts: Timeouts,
     store: Box<dyn MappingStore>,
     upnp: Upnp,
-    /// The mapping that the question under way may have made.
+    /// The mapping that the question under way, or the last one without an answer, may have made.
     pub(crate) intent: Option<Mapping>,
 }
 
@@ -88,7 +88,9 @@ impl Asker {
             Err(refusal) if matches!(task, Task::Renew(_)) && !refusal.is_final() => {}
             _ => self.store.clear(),
         }
-        self.intent = None;
+        if !matches!((task, &outcome), (Task::Ask(_), Err(Refusal::Silent))) {
+            self.intent = None;
+        }
         outcome
     }
 

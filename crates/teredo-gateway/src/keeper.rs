@@ -13,6 +13,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::ask::LIFETIME;
 use crate::mapping::{Mapping, Refusal, Wanted};
 
 /// The pause after a refusal, which doubles
@@ -20,6 +21,12 @@ const PAUSE: Duration = Duration::from_secs(30);
 
 /// to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// The lifetime that counts for the renewal, if the router gives a longer one: it may not keep its word, or restart.
+const LONGEST_RENEWED: Duration = Duration::from_secs(LIFETIME as u64);
+
+/// The lifetime that counts for a router that is silent (RFC 6887 §15: a server's longest should be 24 hours).
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a mapping without lifetime is looked after: the router may have lost it.
 const PERMANENT: Duration = Duration::from_secs(600);
@@ -65,6 +72,8 @@ pub struct Keeper {
     held: Option<Held>,
     /// Taken back before anything else happens.
     leaving: Option<Mapping>,
+    /// May exist: the router did not answer the question. It leaves as one that is held does.
+    unconfirmed: Option<Mapping>,
     running: Option<Task>,
     refused: Option<Refusal>,
     refusals: u32,
@@ -117,11 +126,11 @@ impl Keeper {
         if self.running.is_some() {
             return None;
         }
-        let moved = |held: &mut Held| self.wanted != Some(held.mapping.wanted());
-        if self.leaving.is_none()
-            && let Some(held) = self.held.take_if(moved)
-        {
-            self.leaving = Some(held.mapping);
+        let moved = |mapping: &Mapping| self.wanted != Some(mapping.wanted());
+        if self.leaving.is_none() {
+            let held = self.held.take_if(|held| moved(&held.mapping));
+            let held = held.map(|held| held.mapping);
+            self.leaving = held.or_else(|| self.unconfirmed.take_if(|mapping| moved(mapping)));
         }
         self.running = match (self.leaving, &self.held, self.wanted) {
             (Some(mapping), _, _) => Some(Task::Release(mapping)),
@@ -153,6 +162,11 @@ impl Keeper {
         }
     }
 
+    /// The router did not answer [`Task::Ask`]; it may have made this mapping.
+    pub fn unconfirmed(&mut self, made: Mapping) {
+        self.unconfirmed = Some(made);
+    }
+
     /// The task was given up halfway; it may have made this mapping.
     pub fn abandon(&mut self, made: Option<Mapping>) {
         if let Some(Task::Ask(_)) = self.running.take() {
@@ -173,7 +187,10 @@ impl Keeper {
     /// Whether nothing is left to take back.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.wanted.is_none() && self.held.is_none() && self.leaving.is_none()
+        self.wanted.is_none()
+            && self.held.is_none()
+            && self.leaving.is_none()
+            && self.unconfirmed.is_none()
     }
 
     /// The present state.
@@ -191,13 +208,13 @@ impl Keeper {
 
     fn hold(&mut self, now: Instant, mapping: Mapping) {
         self.refusals = 0;
-        (self.refused, self.retry) = (None, None);
+        (self.refused, self.retry, self.unconfirmed) = (None, None, None);
         let lasts = mapping.lasts();
         self.held = Some(Held {
             mapping,
             // RFC 6887 §11.2.1: at half of the lifetime.
-            renew: now + lasts.map_or(PERMANENT, |lasts| lasts / 2),
-            expires: lasts.map(|lasts| now + lasts),
+            renew: now + lasts.map_or(PERMANENT, |lasts| lasts.min(LONGEST_RENEWED) / 2),
+            expires: lasts.map(|lasts| now + lasts.min(LONGEST_LIFETIME)),
             silences: 0,
         });
     }
@@ -221,7 +238,9 @@ impl Keeper {
             None => held.silences >= MOST_SILENCES,
         };
         if over || refusal.is_final() {
-            self.held = None;
+            let lost = self.held.take().map(|held| held.mapping);
+            // Without lifetime it may still be there.
+            self.unconfirmed = lost.filter(|_| !refusal.is_final());
             self.refuse(now, refusal);
         }
     }

@@ -113,6 +113,9 @@ async fn run(
                 biased;
                 outcome = asker.perform(task) => {
                     keeper.finish(Instant::now(), outcome);
+                    if let Some(made) = asker.intent.take() {
+                        keeper.unconfirmed(made);
+                    }
                     continue;
                 }
                 () = other_orders(&mut received, task, ending) => {}

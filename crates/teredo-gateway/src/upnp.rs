@@ -7,7 +7,7 @@ use igd_next::aio::Gateway;
 use igd_next::aio::tokio::{Tokio, search_gateway};
 use igd_next::{
     AddPortError, GetExternalIpError, GetGenericPortMappingEntryError, PortMappingProtocol,
-    RemovePortError, RequestError, SearchOptions,
+    RemovePortError, RequestError, SearchError, SearchOptions,
 };
 use tokio::time::timeout;
 
@@ -17,6 +17,9 @@ use crate::mapping::{Mapping, Protocol, Refusal, Wanted};
 
 /// RFC 6081 §5.3.3
 const DESCRIPTION: &str = "TEREDO";
+
+/// The lease of a mapping that does not end by itself.
+const PERMANENT: u32 = 0;
 
 /// Where devices listen (SSDP).
 const SSDP: u16 = 1900;
@@ -59,8 +62,7 @@ impl Upnp {
         write_down: &mut impl FnMut(&Mapping),
     ) -> Result<Mapping, Refusal> {
         let device = self.device(mapping.wanted()).await?;
-        write_down(&mapping);
-        let outcome = self.map_at(&device, mapping).await;
+        let outcome = self.map_at(&device, mapping, write_down).await;
         if outcome.is_err() {
             // It may have restarted, with another place for its requests.
             self.found = None;
@@ -69,9 +71,33 @@ impl Upnp {
     }
 
     /// R6081-5.3.3-02, R6081-5.3.3-04, R6081-5.6.3-01
-    async fn map_at(&self, device: &Gateway<Tokio>, mapping: Mapping) -> Result<Mapping, Refusal> {
+    async fn map_at(
+        &self,
+        device: &Gateway<Tokio>,
+        mapping: Mapping,
+        write_down: &mut impl FnMut(&Mapping),
+    ) -> Result<Mapping, Refusal> {
         let port = mapping.external.port();
-        let lifetime = self.add(device, mapping.local, port).await?;
+        let is_new = mapping.external.ip().is_unspecified();
+        write_down(&Mapping {
+            lifetime: if is_new {
+                Some(LIFETIME)
+            } else {
+                mapping.lifetime
+            },
+            ..mapping
+        });
+        let mut lifetime = Some(LIFETIME);
+        let mut added = self.add(device, mapping.local, port, LIFETIME).await?;
+        if matches!(added, Err(AddPortError::OnlyPermanentLeasesSupported)) {
+            lifetime = None;
+            write_down(&Mapping {
+                lifetime,
+                ..mapping
+            });
+            added = self.add(device, mapping.local, port, PERMANENT).await?;
+        }
+        added.map_err(|error| not_added(&error, port))?;
         match self.owner(device, mapping.local, port).await? {
             Owner::This | Owner::Unknown => {}
             Owner::Another => return Err(Refusal::SomeoneElses(port)),
@@ -104,34 +130,22 @@ impl Upnp {
         judged
     }
 
-    /// Adds a mapping, or the same one again; returns its lifetime.
+    /// Adds a mapping, or the same one again.
     async fn add(
         &self,
         device: &Gateway<Tokio>,
         local: SocketAddrV4,
         port: u16,
-    ) -> Result<Option<u32>, Refusal> {
-        let add = |lifetime| {
-            let local = SocketAddr::V4(local);
-            device.add_port(PortMappingProtocol::UDP, port, local, lifetime, DESCRIPTION)
-        };
-        let mut lifetime = Some(LIFETIME);
-        let mut added = self.bounded(add(LIFETIME)).await?;
-        if matches!(added, Err(AddPortError::OnlyPermanentLeasesSupported)) {
-            lifetime = None;
-            added = self.bounded(add(0)).await?;
-        }
-        added.map_err(|error| match error {
-            AddPortError::PortInUse => Refusal::Taken(port),
-            AddPortError::ActionNotAuthorized => refused("not authorized"),
-            AddPortError::RequestError(error) => unanswered(&error),
-            _ => refused("it does not support the request"),
-        })?;
-        Ok(lifetime)
+        lease: u32,
+    ) -> Result<Result<(), AddPortError>, Refusal> {
+        let local = SocketAddr::V4(local);
+        let added = device.add_port(PortMappingProtocol::UDP, port, local, lease, DESCRIPTION);
+        self.bounded(added).await
     }
 
-    /// Takes the mapping back (R6081-5.3.5-01), if it is still this host's: by the router's list, or since the router
-    /// gives it again.
+    /// Takes the mapping back (R6081-5.3.5-01), if it is still this host's by the router's list.
+    ///
+    /// Without a list, one with a lifetime is left to end by itself. One without is deleted if the router gives it again.
     pub(crate) async fn unmap(&mut self, mapping: &Mapping) -> Result<(), Refusal> {
         let device = self.device(mapping.wanted()).await?;
         let port = mapping.external.port();
@@ -139,8 +153,15 @@ impl Upnp {
             Owner::This => {}
             Owner::Nobody => return Ok(()),
             Owner::Another => return Err(Refusal::SomeoneElses(port)),
-            // No router gives a host the port of another one.
-            Owner::Unknown => drop(self.add(&device, mapping.local, port).await?),
+            Owner::Unknown if mapping.lifetime.is_some() => {
+                return Err(refused("it shows no list of its mappings"));
+            }
+            // Most routers refuse the port of another host (718). Some old ones replace its mapping: the risk is taken
+            // only for a mapping that would stay for ever.
+            Owner::Unknown => {
+                let added = self.add(&device, mapping.local, port, PERMANENT).await?;
+                added.map_err(|error| not_added(&error, port))?;
+            }
         }
         let removed = self
             .bounded(device.remove_port(PortMappingProtocol::UDP, port))
@@ -168,12 +189,8 @@ impl Upnp {
             options.allowed_gateway_ips = vec![wanted.gateway.into()];
             search_gateway(options)
         });
-        let found = tokio::select! {
-            Ok(device) = to_one => Some(device),
-            Ok(device) = to_all => Some(device),
-            else => None,
-        };
-        let device = found.filter(is_router).ok_or(Refusal::Silent)?;
+        let found = router(to_one, to_all, is_router).await;
+        let device = found.ok_or(Refusal::Silent)?;
         self.found = Some(device.clone());
         Ok(device)
     }
@@ -215,6 +232,30 @@ impl Upnp {
     }
 }
 
+/// The first device found that is the router. Another one of the link may answer sooner; it does not end the other search.
+async fn router(
+    to_one: impl Future<Output = Result<Gateway<Tokio>, SearchError>>,
+    to_all: impl Future<Output = Result<Gateway<Tokio>, SearchError>>,
+    is_router: impl Fn(&Gateway<Tokio>) -> bool,
+) -> Option<Gateway<Tokio>> {
+    let to_one = async { to_one.await.ok().filter(&is_router) };
+    let to_all = async { to_all.await.ok().filter(&is_router) };
+    tokio::select! {
+        Some(device) = to_one => Some(device),
+        Some(device) = to_all => Some(device),
+        else => None,
+    }
+}
+
+fn not_added(error: &AddPortError, port: u16) -> Refusal {
+    match error {
+        AddPortError::PortInUse => Refusal::Taken(port),
+        AddPortError::ActionNotAuthorized => refused("not authorized"),
+        AddPortError::RequestError(error) => unanswered(error),
+        _ => refused("it does not support the request"),
+    }
+}
+
 fn refused(words: &str) -> Refusal {
     Refusal::Refused(Protocol::Upnp, words.to_owned())
 }
@@ -230,3 +271,6 @@ fn unanswered(error: &RequestError) -> Refusal {
         _ => Refusal::Malformed(Protocol::Upnp),
     }
 }
+
+#[cfg(test)]
+mod tests;

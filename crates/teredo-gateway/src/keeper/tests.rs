@@ -80,6 +80,23 @@ fn a_mapping_is_renewed_at_half_of_its_lifetime() {
     assert_eq!(keeper.timeout(), Some(due + SECOND * 600));
 }
 
+/// RFC 6887 §15: a router that gives 136 years is still asked every ten minutes, and counts for a day if it is silent.
+#[test]
+fn a_lifetime_without_end_does_not_end_the_renewals() {
+    let (mut keeper, start) = holding(Some(u32::MAX));
+    let due = start + SECOND * 600;
+    assert_eq!(keeper.timeout(), Some(due));
+    assert!(matches!(keeper.task(due), Some(Task::Renew(_))));
+    keeper.finish(due, Err(Refusal::Silent));
+    let day = start + SECOND * 86400;
+    for (now, holds) in [(day - SECOND, true), (day, false)] {
+        assert!(matches!(keeper.task(now), Some(Task::Renew(_))));
+        keeper.finish(now, Err(Refusal::Silent));
+        assert_eq!(matches!(keeper.state(), State::Mapped(_)), holds);
+        keeper.look(now);
+    }
+}
+
 /// A router that disappears has lost the mapping when its lifetime is over, not before.
 #[test]
 fn a_silent_router_loses_the_mapping_with_its_lifetime() {
@@ -159,6 +176,42 @@ fn a_question_that_was_given_up_is_undone() {
     let intent = Mapping::intended(wanted(4000), Protocol::Upnp);
     keeper.abandon(Some(intent));
     assert_eq!(keeper.task(now), Some(Task::Release(intent)));
+    keeper.finish(now, Err(Refusal::Silent));
+    assert!(keeper.is_done());
+}
+
+/// R6081-5.3.5-01: a mapping that the router may have made without an answer leaves with the port, and at the end.
+#[test]
+fn a_mapping_that_was_not_confirmed_is_taken_back() {
+    for next in [None, Some(wanted(5000))] {
+        let now = Instant::now();
+        let mut keeper = Keeper::new(None);
+        keeper.want(Some(wanted(4000)));
+        keeper.task(now);
+        keeper.finish(now, Err(Refusal::Silent));
+        let intent = Mapping::intended(wanted(4000), Protocol::Upnp);
+        keeper.unconfirmed(intent);
+        assert_eq!(keeper.task(now), None, "it is still wanted");
+        keeper.want(next);
+        assert!(!keeper.is_done());
+        assert_eq!(keeper.task(now), Some(Task::Release(intent)));
+        keeper.finish(now, Ok(intent));
+        assert_eq!(keeper.task(now), next.map(Task::Ask));
+    }
+}
+
+/// A mapping without lifetime does not end with the patience.
+#[test]
+fn a_permanent_mapping_of_a_silent_router_is_taken_back_at_the_end() {
+    let (mut keeper, mut now) = holding(None);
+    for _ in 0..MOST_SILENCES {
+        now = keeper.timeout().unwrap();
+        keeper.task(now);
+        keeper.finish(now, Err(Refusal::Silent));
+    }
+    assert!(matches!(keeper.state(), State::Refused(_)));
+    keeper.want(None);
+    assert_eq!(keeper.task(now), Some(Task::Release(mapping(4000, None))));
     keeper.finish(now, Err(Refusal::Silent));
     assert!(keeper.is_done());
 }

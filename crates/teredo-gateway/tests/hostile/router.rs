@@ -127,6 +127,12 @@ pub(crate) enum Fault {
     NoAddress,
     /// It shows no list of its mappings.
     NoList,
+    /// It shows no list, and gives a host the port of another one.
+    Overwrites,
+    /// It makes each mapping, and hangs instead of confirming it.
+    HangsAfterAdding,
+    /// It does so, and knows no lifetimes.
+    PermanentHangs,
 }
 
 /// A router with UPnP.
@@ -229,6 +235,12 @@ fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) {
         (_, true) => (200, schema()),
         (_, false) => act(&body, shared),
     };
+    let hangs = matches!(fault, Fault::HangsAfterAdding | Fault::PermanentHangs);
+    if hangs && status == 200 && body.contains("AddPortMapping") {
+        // Until the other side gives up.
+        let _ = stream.read(&mut [0]);
+        return;
+    }
     let text = format!(
         "HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
         answer.len()
@@ -290,11 +302,13 @@ fn act(body: &str, shared: &Mutex<Shared>) -> (u16, String) {
         "AddPortMapping" => {
             let client = argument("NewInternalClient").unwrap_or_default();
             let inner = argument("NewInternalPort").and_then(|port| port.parse().ok());
-            if fault == Fault::Permanent && argument("NewLeaseDuration").as_deref() != Some("0") {
+            let is_permanent = matches!(fault, Fault::Permanent | Fault::PermanentHangs);
+            if is_permanent && argument("NewLeaseDuration").as_deref() != Some("0") {
                 return failed(725);
             }
             let before = shared.mappings.get(&port);
-            if before.is_some_and(|(host, _)| *host != client) {
+            let is_taken = before.is_some_and(|(host, _)| *host != client);
+            if is_taken && fault != Fault::Overwrites {
                 return failed(718);
             }
             let client = match fault {
@@ -310,7 +324,9 @@ fn act(body: &str, shared: &Mutex<Shared>) -> (u16, String) {
             Some(_) => succeeded(name, ""),
             None => failed(714),
         },
-        "GetGenericPortMappingEntry" if fault == Fault::NoList => failed(606),
+        "GetGenericPortMappingEntry" if matches!(fault, Fault::NoList | Fault::Overwrites) => {
+            failed(606)
+        }
         "GetGenericPortMappingEntry" => {
             let index = argument("NewPortMappingIndex").and_then(|index| index.parse().ok());
             let entry = shared.mappings.iter().nth(index.unwrap_or(usize::MAX));

@@ -1,5 +1,6 @@
 //! Routers with UPnP alone.
 
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use teredo_gateway::{Mapping, Protocol, Refusal, State, Wanted};
@@ -75,24 +76,58 @@ fn the_mapping_of_another_host_is_never_deleted() {
     );
 }
 
-/// A router that shows no list still knows whose a port is.
+/// A router that shows no list still knows whose a port is. It is asked only for a mapping that would stay for ever.
 #[test]
-fn without_a_list_the_router_is_asked_for_the_port_again() {
-    for (owner_before, left) in [("127.0.0.1", 0), ("127.0.0.99", 1)] {
+fn without_a_list_the_router_is_asked_for_a_permanent_mapping_again() {
+    for (owner_before, stays) in [("127.0.0.1", false), ("127.0.0.99", true)] {
         let igd = Igd::start(Fault::NoList);
-        igd.give_to(39_999, owner_before);
-        let wanted = Wanted {
-            gateway: igd.address,
-            local: std::net::SocketAddrV4::new(*LOCAL.ip(), 39_999),
-        };
-        let store = Store::default();
-        *store.0.lock().unwrap() = Some(Mapping::intended(wanted, Protocol::Upnp));
-        let owner = Owner::start(store);
-        owner.want(igd.address);
-        owner.mapping();
-        owner.end();
-        assert_eq!(igd.mappings().len(), left, "{owner_before}");
+        assert_eq!(is_left_after_a_kill(&igd, owner_before, None), stays);
     }
+}
+
+/// A file that is older than the lease does not cost another host its mapping, whatever the router gives away.
+#[test]
+fn without_a_list_a_mapping_with_a_lifetime_is_not_deleted() {
+    for fault in [Fault::NoList, Fault::Overwrites] {
+        let igd = Igd::start(fault);
+        assert!(is_left_after_a_kill(&igd, "127.0.0.99", Some(1200)));
+        assert_eq!(igd.changes(), ["AddPortMapping"], "of port 40000");
+    }
+}
+
+/// Before a router is asked, it is known whether what it makes ends by itself.
+#[test]
+fn a_mapping_without_an_answer_is_written_down_with_its_lifetime() {
+    for (fault, lifetime) in [
+        (Fault::HangsAfterAdding, Some(1200)),
+        (Fault::PermanentHangs, None),
+    ] {
+        let igd = Igd::start(fault);
+        let owner = Owner::asking(igd.address);
+        assert_eq!(owner.answer(), State::Refused(Refusal::Silent));
+        let written = owner.store.0.lock().unwrap().expect("written down");
+        assert_eq!(written.lifetime, lifetime);
+        owner.end();
+    }
+}
+
+/// Whether the mapping of port 39999 is there after a process has found it in its file, and has ended.
+fn is_left_after_a_kill(igd: &Igd, owner_before: &str, lifetime: Option<u32>) -> bool {
+    igd.give_to(39_999, owner_before);
+    let wanted = Wanted {
+        gateway: igd.address,
+        local: std::net::SocketAddrV4::new(*LOCAL.ip(), 39_999),
+    };
+    let left = Mapping {
+        lifetime,
+        ..Mapping::intended(wanted, Protocol::Upnp)
+    };
+    let owner = Owner::start(Store(Arc::new(Mutex::new(Some(left)))));
+    owner.want(igd.address);
+    owner.mapping();
+    owner.end();
+    let before = (39_999, (owner_before.to_owned(), 39_999));
+    igd.mappings().contains(&before)
 }
 
 /// R6081-5.3.3-03
@@ -142,6 +177,36 @@ fn a_mapping_without_an_external_address_is_undone() {
         assert_eq!(igd.changes(), ["AddPortMapping", "DeletePortMapping"]);
         assert!(igd.mappings().is_empty());
     }
+}
+
+/// R6081-5.3.5-01: a mapping that the router made and did not confirm is taken back at the end,
+#[test]
+fn a_mapping_without_an_answer_is_taken_back_at_the_end() {
+    let igd = Igd::start(Fault::HangsAfterAdding);
+    let owner = Owner::asking(igd.address);
+    assert_eq!(owner.answer(), State::Refused(Refusal::Silent));
+    assert_eq!(igd.mappings().len(), 1);
+    let store = owner.store.clone();
+    owner.end();
+    assert!(igd.mappings().is_empty());
+    assert_eq!(*store.0.lock().unwrap(), None);
+}
+
+/// and before another port is asked for, which replaces it in the file.
+#[test]
+fn a_mapping_without_an_answer_is_taken_back_if_the_port_moves() {
+    let igd = Igd::start(Fault::HangsAfterAdding);
+    let owner = Owner::asking(igd.address);
+    assert_eq!(owner.answer(), State::Refused(Refusal::Silent));
+    igd.set(Fault::None);
+    owner.gateway.want(Some(Wanted {
+        gateway: igd.address,
+        local: std::net::SocketAddrV4::new(*LOCAL.ip(), 40_001),
+    }));
+    owner.mapping();
+    assert_eq!(igd.mappings(), [(40_001, ("127.0.0.1".to_owned(), 40_001))]);
+    owner.end();
+    assert!(igd.mappings().is_empty());
 }
 
 #[test]
