@@ -339,8 +339,16 @@ impl Client {
                     self.try_alternates(now, slot, teredo, alternates);
                 }
                 self.answer_from_random_port(now, slot, teredo);
+                // A random port of our own is opened by the question, and announced with it. Without one, our router is
+                // open before the answer to the question comes (RFC 6081 §6.4 has the other order).
+                let has_own = self.needs_random_ports();
+                if !has_own {
+                    self.bubble_to_random_port(now, slot, teredo);
+                }
                 self.ask_back(now, slot, teredo);
-                self.bubble_to_random_port(now, slot, teredo);
+                if has_own {
+                    self.bubble_to_random_port(now, slot, teredo);
+                }
                 self.introduced(now, slot);
             }
             None if self.nat == Nat::Symmetric => self.answered_relays.note(now, to),

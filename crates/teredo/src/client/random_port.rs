@@ -230,7 +230,7 @@ impl Client {
 
     /// Whether our NAT is one that random ports are for. If an Internet Gateway Device has opened the service port, all
     /// peers reach us there (RFC 6081 §6.2).
-    fn needs_random_ports(&self) -> bool {
+    pub(super) fn needs_random_ports(&self) -> bool {
         self.config.nat_traversal.extends_rfc4380()
             && self.nat == Nat::Symmetric
             && !self.has_open_mapping()

@@ -124,7 +124,7 @@ fn port_preserving_clients_meet() {
 }
 
 /// R6081-5.5.4.1-01, R6081-5.5.4.1.1-01, R6081-5.5.4.2-01, R6081-5.5.4.4-01, R6081-5.5.4.4-02, R6081-4.5-01, golden trace
-/// G5: the example of RFC 6081 §6.4.
+/// G5: the example of RFC 6081 §6.4. There, B asks before it opens its NAT.
 #[test]
 fn a_client_behind_a_sequential_nat_foresees_its_port() {
     for behaviour in [
@@ -141,8 +141,8 @@ fn a_client_behind_a_sequential_nat_foresees_its_port() {
             "A random: solicitation to secondary",
             "A service: bubble to primary nonce port",
             "B service: bubble to A nonce, lost",
-            "B service: bubble to primary nonce",
             "B service: bubble to elsewhere nonce",
+            "B service: bubble to primary nonce",
             "A random: bubble to B nonce",
             "A random: data to B",
             // It does not know that A has heard it.
