@@ -159,6 +159,8 @@ pub struct Agent {
     resynced_at: Option<Instant>,
     /// When the nodes that have not answered count as nodes without a port.
     patience: Option<Instant>,
+    /// The last state that the kernel, and firewalld, took; none while they do not follow.
+    in_force: Option<Wanted>,
     /// The last failure that was logged, so that each retry does not log it again.
     failure: Option<String>,
 }
@@ -210,6 +212,7 @@ impl Agent {
             resync_at: None,
             resynced_at: None,
             patience: Some(now + FIRST_NEWS_TIMEOUT),
+            in_force: None,
             failure: None,
         };
         match agent.firewall.apply(&agent.wanted()) {
@@ -319,8 +322,10 @@ impl Agent {
     async fn apply(&mut self, sources: &mut [impl PortSource]) {
         let wanted = self.wanted();
         let started = Instant::now();
+        self.in_force = None;
         match self.firewall.apply(&wanted) {
             Ok(()) => {
+                self.in_force = Some(wanted.clone());
                 let learned = self.nodes.iter().filter_map(Followed::learned_at).min();
                 self.applied(&wanted, learned.unwrap_or(started).elapsed());
                 self.failure = None;
@@ -383,12 +388,15 @@ impl Agent {
         }
     }
 
-    /// Confirms the random ports. While the port itself may not be open, they may not be either.
+    /// Confirms the random ports, and with them the port, if all of that is in force. While the port itself may not be
+    /// open, they may not be either.
     async fn admit(&mut self, sources: &mut [impl PortSource]) {
-        if !self.nodes.iter().any(Followed::is_unadmitted)
-            || self.status.borrow().trouble.is_some()
-            || !self.firewall.opens_random(&self.wanted())
+        if !self.nodes.iter().any(Followed::is_unadmitted) || self.status.borrow().trouble.is_some()
         {
+            return;
+        }
+        let wanted = self.wanted();
+        if self.in_force.as_ref() != Some(&wanted) || !self.firewall.opens_random(&wanted) {
             return;
         }
         for (node, source) in self.nodes.iter_mut().zip(sources) {

@@ -182,7 +182,7 @@ impl Client {
             failures: 0,
             peers: Peers::new(bounds, keys),
             last_sent_to: None,
-            answered_relays: AnsweredRelays::default(),
+            answered_relays: AnsweredRelays::new(budget),
             random_ports: RandomPorts::default(),
             seen_by_secondary: None,
             upnp: None,
@@ -542,7 +542,7 @@ impl Client {
 
     fn forget_peers(&mut self) {
         self.opening = Opening::default();
-        self.answered_relays = AnsweredRelays::default();
+        self.answered_relays.clear();
         self.close_random_ports();
         let lost = self.peers.clear();
         self.drops.add(DropReason::NotQualified, lost as u64);

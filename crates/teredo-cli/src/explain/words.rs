@@ -65,7 +65,8 @@ pub(super) const WORDS: &[Word] = &[
         "symmetric",
         "NAT",
         "the NAT uses another mapping for each destination. Peers without a NAT and behind cone and address-restricted \
-         ones are reached (RFC 6081), and native hosts through relays of this program; others are not",
+         ones are reached (RFC 6081), others if this NAT keeps port numbers or counts them, and native hosts through \
+         relays of this program",
         "see the NAT's settings (endpoint-independent mapping, full cone), or use a VPN",
     ),
     word(

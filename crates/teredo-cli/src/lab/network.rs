@@ -36,6 +36,7 @@ pub(super) struct Network {
     _internet: Internet,
     folder: TempDir,
     pub(super) bob_address: Option<Ipv6Addr>,
+    nats: Nats,
 }
 
 impl Nats {
@@ -68,7 +69,7 @@ impl Network {
             .prefix("teredo-lab.")
             .tempdir()
             .context("cannot create a folder for the sockets")?;
-        ruleset::load(&alice)?;
+        ruleset::load(&alice, nats.alice.is(NatKind::Igd))?;
         if let Some(recorder) = recorder {
             let homes = [(&alices, &alice), (&bobs, &bob)];
             recorder.watch(&internet, &server, homes)?;
@@ -86,6 +87,7 @@ impl Network {
             _internet: internet,
             folder,
             bob_address: None,
+            nats,
         })
     }
 
@@ -158,12 +160,14 @@ impl Network {
     }
 
     pub(super) fn start_alice_client(&mut self) -> anyhow::Result<()> {
-        self.alice_client = Some(client(&self.alice, "alice's client", &self.alice_socket())?);
+        let (socket, nat) = (self.alice_socket(), self.nats.alice);
+        self.alice_client = Some(client(&self.alice, "alice's client", &socket, nat)?);
         Ok(())
     }
 
     pub(super) fn start_bob_client(&mut self) -> anyhow::Result<()> {
-        self.bob_client = Some(client(&self.bob, "bob's client", &self.bob_socket())?);
+        let (socket, nat) = (self.bob_socket(), self.nats.bob);
+        self.bob_client = Some(client(&self.bob, "bob's client", &socket, nat)?);
         Ok(())
     }
 
@@ -179,12 +183,16 @@ impl Network {
     }
 }
 
-fn client(host: &Host, name: &str, socket: &Path) -> anyhow::Result<Process> {
-    let arguments = [
+/// Starts a client; it asks a router that gives ports.
+fn client(host: &Host, name: &str, socket: &Path, nat: HomeNat) -> anyhow::Result<Process> {
+    let mut arguments = vec![
         "client".to_owned(),
         "--server".to_owned(),
         SERVER[0].to_string(),
     ];
+    if nat.is(NatKind::Igd) {
+        arguments.push("--igd".to_owned());
+    }
     spawn(host, name, Some(socket), &arguments)
 }
 

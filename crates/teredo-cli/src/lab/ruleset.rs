@@ -18,6 +18,8 @@
 //!     }
 //! }
 //! ```
+//!
+//! Behind a router that gives ports, UDP port 5351 of the router is also permitted (PCP, NAT-PMP).
 
 use teredo_lab::Host;
 use teredo_nft::{
@@ -39,8 +41,11 @@ fn table() -> TableName {
     TableName::new(Family::Inet, "filter")
 }
 
-/// Loads the ruleset on `host`.
-pub(super) fn load(host: &Host) -> anyhow::Result<()> {
+/// Port 5351 of RFC 6886 and RFC 6887.
+const PORT_CONTROL: [u8; 2] = 5351_u16.to_be_bytes();
+
+/// Loads the ruleset on `host`, for a client that asks its router for the port or not.
+pub(super) fn load(host: &Host, asks_router: bool) -> anyhow::Result<()> {
     let ports = Set::new(SET_NAME, KeyType::INET_SERVICE).with_timeouts();
     let chain = |name, hook| {
         Chain::base(name, ChainKind::Filter, hook, FILTER_PRIORITY).policy(Policy::Drop)
@@ -75,6 +80,13 @@ pub(super) fn load(host: &Host) -> anyhow::Result<()> {
                 .in_set(SET_NAME)
                 .accept(),
         );
+    if asks_router {
+        let udp = || Rule::new().protocol(UDP);
+        let [from, to] = [udp().source_port(), udp().destination_port()];
+        batch
+            .add_rule(&table(), "input", from.is(PORT_CONTROL).accept())
+            .add_rule(&table(), "output", to.is(PORT_CONTROL).accept());
+    }
     host.namespace()
         .run(|| Netlink::open()?.execute(&batch))??;
     Ok(())

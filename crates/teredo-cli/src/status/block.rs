@@ -272,9 +272,13 @@ fn nat_in_words(nat: &str, status: &Status) -> String {
         ("none", _) => String::from("none: the address is this host's own"),
         ("restricted", Some("preserving")) => String::from("restricted, keeps ports"),
         ("restricted", Some(_)) => String::from("restricted, gives other ports"),
+        ("symmetric", Some("preserving")) => String::from(
+            "symmetric, keeps ports: peers behind other NATs are reached, and native hosts through relays of this \
+             program",
+        ),
         ("symmetric", _) => String::from(
-            "symmetric: peers behind cone and address-restricted NATs are reached, and native hosts through relays of \
-             this program; others are not",
+            "symmetric: peers behind cone and address-restricted NATs are reached, others if this NAT counts its ports, \
+             and native hosts through relays of this program",
         ),
         (other, _) => plain(other),
     }

@@ -9,13 +9,13 @@
 //! | datagram | counted for |
 //! |---|---|
 //! | test of a native host (§5.2.9) | the outer source, the host's /64, /48 and /32, and all together |
-//! | answer to an indirect bubble (§5.2.6) | its destination, and all together |
+//! | answer to an indirect bubble (§5.2.6), and a second one to or from a random port (RFC 6081 §5.4) | its destination, and all together |
 //! | answer to a local bubble (§5.2.8) | its destination |
 //! | bubbles to a peer that the host contacts | the peer's mapping, and its server |
 //! | bubbles to a peer that contacted the host | the same, with smaller numbers |
 //! | random port for such a peer (RFC 6081 §5.4) | the same, and all together |
 
-mod places;
+pub(super) mod places;
 
 use std::hash::Hash;
 use std::net::{Ipv4Addr, Ipv6Addr};

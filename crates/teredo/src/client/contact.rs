@@ -212,7 +212,7 @@ impl Client {
             self.push_direct_bubble(now, slot, to, None, own);
         }
         self.push_direct_bubble(now, slot, elsewhere.unwrap_or(teredo.mapped), ttl, own);
-        self.answer_from_random_port(now, slot);
+        self.answer_from_random_port(now, slot, teredo);
         self.ask_through_server(now, slot, teredo, own);
         if on_the_link.is_some() {
             self.announce_locally(now);
@@ -338,7 +338,7 @@ impl Client {
                 if let Some(alternates) = alternates {
                     self.try_alternates(now, slot, teredo, alternates);
                 }
-                self.answer_from_random_port(now, slot);
+                self.answer_from_random_port(now, slot, teredo);
                 self.ask_back(now, slot, teredo);
                 self.bubble_to_random_port(now, slot, teredo);
                 self.introduced(now, slot);

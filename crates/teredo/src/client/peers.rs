@@ -213,6 +213,11 @@ impl Peer {
         self.trusted.then_some(path.to)
     }
 
+    /// When the last packet came from the peer directly.
+    pub(super) fn last_heard(&self) -> Option<Instant> {
+        self.last_reception
+    }
+
     /// The path that was in use until a while ago. Beyond 5 minutes, most NATs have forgotten it.
     pub(super) fn expired_path(&self, now: Instant) -> Option<Path> {
         let heard = self.last_reception?;

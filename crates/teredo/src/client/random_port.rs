@@ -26,10 +26,11 @@
 //! A direct bubble from a random port that opens our own NAT need not arrive. Its time to live ends on the way, as that of
 //! the service port's (see [`Opening`](super::contact::Opening)).
 //!
-//! Strangers can make a client open ports. They have half of [`RANDOM_PORTS`], one IPv4 address has four without a path,
-//! and the budget limits how fast they come. The oldest one without a path makes room; one with a path never does.
+//! Strangers can make a client open ports. They have half of [`RANDOM_PORTS`], one IPv4 address has four, and the budget
+//! limits how fast they come (see [`room`]).
 
 mod receive;
+mod room;
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
@@ -47,13 +48,13 @@ use crate::{DropReason, Instant};
 pub const RANDOM_PORTS: usize = 32;
 /// How many of them are for peers that began.
 const DRAWN: usize = RANDOM_PORTS / 2;
-/// The most without a path for peers that began, with one IPv4 address.
+/// The most for peers that began with one IPv4 address.
 const DRAWN_OUTER: usize = 4;
 /// The range of dynamic ports (RFC 6335 §6).
 const FIRST: u16 = 49_152;
 /// How long the caller may take to open a port.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long no port is asked for after a refusal.
+/// How long no port is asked for after a refusal; for peers of the host, only a refusal for one of these counts.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// How long a port without a path is kept after its last announcement: as long as the nonce.
 const LIFETIME: Duration = Duration::from_secs(10);
@@ -73,7 +74,7 @@ pub enum RandomPortAnswer {
     /// The host uses this port otherwise. The client tries another one.
     Taken,
     /// It cannot be had now: too many sockets, or the firewall refuses. The client goes on without, and asks for none in
-    /// the next 30 s.
+    /// the next 30 s; if the peer began, for none for such peers.
     Refused,
 }
 
@@ -82,7 +83,9 @@ pub enum RandomPortAnswer {
 pub(super) struct RandomPorts {
     /// Oldest first.
     ports: Vec<RandomPort>,
+    /// After a refusal for a peer of the host, and for one that began.
     refused_until: Option<Instant>,
+    refused_drawn_until: Option<Instant>,
     /// The next expiry of the Peer Refresh Timer. It runs while a port is in use.
     refresh: Option<Instant>,
 }
@@ -139,6 +142,14 @@ impl RandomPorts {
 
     pub(super) fn get_mut(&mut self, number: u16) -> Option<&mut RandomPort> {
         self.ports.iter_mut().find(|port| port.number == number)
+    }
+
+    /// Whether a port was refused a moment ago. Strangers wait after a refusal for the host as well, but not the other way
+    /// round.
+    fn are_refused(&self, now: Instant, drawn: bool) -> bool {
+        let strangers = self.refused_drawn_until.filter(|_| drawn);
+        let mut refusals = self.refused_until.into_iter().chain(strangers);
+        refusals.any(|until| now < until)
     }
 
     fn of(&self, peer: Ipv6Addr) -> Option<&RandomPort> {
@@ -272,12 +283,11 @@ impl Client {
 
     /// Asks the caller for a port, unless there are too many.
     fn want_random_port(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> bool {
-        let refused = self.random_ports.refused_until;
-        if refused.is_some_and(|until| now < until) {
+        let drawn = self.peers.peer(slot).came_from().is_some();
+        if self.random_ports.are_refused(now, drawn) {
             return false;
         }
         self.close_orphans();
-        let drawn = self.peers.peer(slot).came_from().is_some();
         let allowed = !drawn || self.budget.allow_port(now, teredo);
         if !allowed || !self.make_room_for_port(now, teredo, drawn) {
             self.drop(DropReason::RandomPortLimit);
@@ -316,43 +326,6 @@ impl Client {
         }
     }
 
-    /// Closes a port without a path if there are too many. Peers that began displace only others that began.
-    fn make_room_for_port(&mut self, now: Instant, teredo: TeredoAddress, drawn: bool) -> bool {
-        let (mut drawn_ports, mut same_outer) = (0, 0);
-        let [mut oldest, mut oldest_drawn, mut oldest_same] = [None; 3];
-        for port in &self.random_ports.ports {
-            let slot = self.peers.find(&port.peer);
-            let peer = slot.map(|slot| self.peers.peer(slot));
-            let is_drawn = peer.is_none_or(|peer| peer.came_from().is_some());
-            let has_path = peer.is_some_and(|peer| peer.path(now).is_some());
-            let outer = TeredoAddress::from_ipv6(port.peer).map(|peer| *peer.mapped.ip());
-            drawn_ports += usize::from(is_drawn);
-            if has_path {
-                continue;
-            }
-            oldest.get_or_insert(port.number);
-            if is_drawn {
-                oldest_drawn.get_or_insert(port.number);
-                if outer == Some(*teredo.mapped.ip()) {
-                    same_outer += 1;
-                    oldest_same.get_or_insert(port.number);
-                }
-            }
-        }
-        let is_full = self.random_ports.ports.len() >= RANDOM_PORTS;
-        let victim = match drawn {
-            true if same_outer >= DRAWN_OUTER => oldest_same,
-            true if is_full || drawn_ports >= DRAWN => oldest_drawn,
-            false if is_full => oldest_drawn.or(oldest),
-            _ => return true,
-        };
-        if let Some(number) = victim {
-            self.drop(DropReason::RandomPortLimit);
-            self.close_random_port(number);
-        }
-        victim.is_some()
-    }
-
     /// Answers [`Event::RandomPort`]. The port must be bound to the local address of the service port, and the firewall
     /// must admit datagrams to it, or a moment for that has passed, as with the service port. Until this call nothing is
     /// sent from the port and nobody learns its number.
@@ -382,12 +355,25 @@ impl Client {
                 });
             }
             RandomPortAnswer::Taken | RandomPortAnswer::Refused => {
-                self.random_ports.refused_until = Some(now + REFUSED_FOR);
+                self.refused_random_port(now, port);
                 let owed = self.owed_bubble(now, port);
                 self.random_ports.ports.retain(|entry| entry.number != port);
                 self.pay_bubble(now, owed, None);
             }
         }
+    }
+
+    /// The caller has refused a port, or does not answer.
+    fn refused_random_port(&mut self, now: Instant, number: u16) {
+        let port = self.random_ports.get(number);
+        let slot = port.and_then(|port| self.peers.find(&port.peer));
+        let drawn = slot.is_none_or(|slot| self.peers.peer(slot).came_from().is_some());
+        let ports = &mut self.random_ports;
+        let until = match drawn {
+            true => &mut ports.refused_drawn_until,
+            false => &mut ports.refused_until,
+        };
+        *until = Some(now + REFUSED_FOR);
     }
 
     /// The port is open. A port-preserving NAT maps it to itself; of another, the server tells.
@@ -487,7 +473,12 @@ impl Client {
 
     /// Sends a direct bubble from our random port to a peer without a path, if that has asked through its server and the
     /// port was announced (R6081-5.4.4.3-01).
-    pub(super) fn answer_from_random_port(&mut self, now: Instant, slot: u32) {
+    pub(super) fn answer_from_random_port(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        teredo: TeredoAddress,
+    ) {
         let Some(port) = self.random_ports.of(self.peers.address(slot)) else {
             return;
         };
@@ -496,6 +487,8 @@ impl Client {
             && peer.path(now).is_none()
             && peer.half_path.is_none()
             && peer.nonces.has_received(now)
+            && (self.answers_from_random_port(now, slot)
+                || self.allows_second_bubble(now, slot, teredo))
         {
             self.bubble_from_random_port(now, slot, number);
         }
@@ -508,6 +501,13 @@ impl Client {
         peer.path(now).is_none()
             && peer.half_path.is_none()
             && port.is_some_and(|port| port.is_announced() && port.is_awaited(now, peer))
+    }
+
+    /// Whether a bubble may follow the one from the service port. A peer that began chose the address that gets both, so
+    /// each counts for that address (R4380-7.4-01).
+    fn allows_second_bubble(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> bool {
+        let begun = self.peers.peer(slot).came_from().is_none();
+        begun || self.budget.allow_answer(now, *teredo.mapped.ip())
     }
 
     /// The same from the service port, without a random port of our own.
@@ -524,6 +524,7 @@ impl Client {
             && peer.path(now).is_none()
             && peer.half_path.is_none()
             && port != teredo.mapped.port()
+            && self.allows_second_bubble(now, slot, teredo)
         {
             let to = SocketAddrV4::new(*teredo.mapped.ip(), port);
             self.push_direct_bubble(now, slot, to, None, own);
@@ -673,7 +674,7 @@ impl Client {
         for number in due {
             match self.random_ports.get(number).map(|port| &port.stage) {
                 Some(Stage::Opening { .. }) => {
-                    self.random_ports.refused_until = Some(now + REFUSED_FOR);
+                    self.refused_random_port(now, number);
                     let owed = self.owed_bubble(now, number);
                     self.close_random_port(number);
                     self.pay_bubble(now, owed, None);

@@ -24,8 +24,10 @@ use std::time::Duration;
 use rand_core::Rng as _;
 
 use super::budget::Attempt;
+use super::budget::places::{Entry, Places};
 use super::contact::{HOP_LIMIT, server_of};
 use super::{Client, Nat, Phase};
+use crate::slots::SipKeys;
 use crate::wire::{self, TeredoAddress, Trailer, Trailers};
 use crate::{DropReason, Instant};
 
@@ -157,30 +159,59 @@ impl Nonces {
 
 /// Relays whose indirect bubbles were answered a moment ago, from behind a symmetric NAT. Ours ask a second time, directly
 /// (see `relay::elsewhere`).
+///
+/// One IPv4 address has one place, and the last of two that share a place has it. Nobody knows whose place an address has,
+/// so a stranger has to name hundreds of addresses within a round trip to push out one relay.
+#[derive(Debug)]
+pub(super) struct AnsweredRelays {
+    keys: SipKeys,
+    places: Places<Answered, { Self::PLACES }>,
+}
+
+/// A relay that was answered, and when.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct AnsweredRelays([Option<(SocketAddrV4, Instant)>; 16]);
+struct Answered(Option<(SocketAddrV4, Instant)>);
+
+impl Entry for Answered {
+    fn counts(&self, now: Instant) -> bool {
+        self.0
+            .is_some_and(|(_, at)| now - at < AnsweredRelays::MEMORY)
+    }
+}
 
 impl AnsweredRelays {
     /// How long the second question may take.
     const MEMORY: Duration = Duration::from_secs(8);
+    const PLACES: usize = 1 << 10;
 
-    /// One IPv4 address has one place, so that it cannot push out the others.
+    pub(super) fn new(keys: SipKeys) -> Self {
+        Self {
+            keys,
+            places: Places::default(),
+        }
+    }
+
     pub(super) fn note(&mut self, now: Instant, relay: SocketAddrV4) {
-        let same = |(at, _): (SocketAddrV4, Instant)| at.ip() == relay.ip();
-        let place = self.0.iter().position(|place| place.is_some_and(same));
-        self.0[..=place.unwrap_or(15)].rotate_right(1);
-        self.0[0] = Some((relay, now));
+        *self.places.get_mut(now, self.place(relay)) = Answered(Some((relay, now)));
     }
 
     /// Whether the relay may be answered once more.
     fn take(&mut self, now: Instant, relay: SocketAddrV4) -> bool {
-        let mut places = self.0.iter_mut();
-        let asked = |place: &&mut Option<(SocketAddrV4, Instant)>| {
-            place.is_some_and(|(at, when)| at == relay && now - when < Self::MEMORY)
-        };
-        places
-            .find(asked)
-            .is_some_and(|place| place.take().is_some())
+        let place = self.place(relay);
+        let answered = self.places.get(place);
+        let may = answered.counts(now) && answered.0.is_some_and(|(at, _)| at == relay);
+        if may {
+            *self.places.get_mut(now, place) = Answered::default();
+        }
+        may
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.places = Places::default();
+    }
+
+    fn place(&self, relay: SocketAddrV4) -> usize {
+        self.keys.hash(relay.ip()) as usize % Self::PLACES
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use teredo::client::RANDOM_PORTS;
 use teredo::wire::{Flags, PORT, TeredoAddress, Trailer};
 use teredo::{DropReason, Submission};
-use teredo_sim::{ClientId, NatBehaviour, Network, RawId, World};
+use teredo_sim::{ClientId, NatBehaviour, Network, PortFirewall, RawId, World};
 
 use crate::internet::*;
 use crate::packets;
@@ -82,6 +82,56 @@ impl Stage {
         }
     }
 
+    /// Strangers with these mappings ask through the server for a random port each, and send a packet to each port.
+    fn hoard(&mut self, mappings: impl IntoIterator<Item = SocketAddrV4>) -> Vec<Hoarded> {
+        let mut hoarded = Vec::new();
+        for mapped in mappings {
+            let opened = self.ask(mapped);
+            self.speak(opened.as_slice());
+            hoarded.extend(opened);
+        }
+        hoarded
+    }
+
+    /// A stranger asks through the server for a random port.
+    fn ask(&mut self, mapped: SocketAddrV4) -> Option<Hoarded> {
+        let own = address(&self.world, self.client);
+        let server = SocketAddrV4::new(SERVER.primary, PORT);
+        let before = self.world.client(self.client).random_ports().to_vec();
+        let peer = TeredoAddress {
+            server: SERVER.primary,
+            flags: Flags::default(),
+            mapped,
+        };
+        let mut bubble = packets::bubble(peer.to_ipv6(), own);
+        Trailer::Nonce([7; 4]).emit(&mut bubble);
+        self.world.inject(self.attacker, mapped, server, &bubble);
+        self.world.run_for(SECOND);
+        let ports = self.world.client(self.client).random_ports();
+        let opened = ports.iter().find(|port| !before.contains(port));
+        opened.map(|&port| Hoarded { peer, port })
+    }
+
+    /// Each of these strangers sends a packet to its port.
+    fn speak(&mut self, hoarded: &[Hoarded]) {
+        let own = address(&self.world, self.client);
+        let outside = *teredo(&self.world, self.client).mapped.ip();
+        for &Hoarded { peer, port } in hoarded {
+            let packet = packets::udp(peer.to_ipv6(), own, 9);
+            let to = SocketAddrV4::new(outside, port);
+            self.world.inject(self.attacker, peer.mapped, to, &packet);
+        }
+        self.world.run_for(SECOND);
+    }
+
+    /// Whether a packet of `from` arrives at `to` within 4 s.
+    fn reaches(&mut self, from: ClientId, to: ClientId) -> bool {
+        let expected = packet(&self.world, from, to, 7);
+        self.world.send(from, &expected);
+        self.world.run_for(seconds(4));
+        delivered(&self.world, to).contains(&expected)
+    }
+
     /// Whether a packet of `from` arrives at `to` during an attack of 4 s.
     fn meets(&mut self, from: ClientId, to: ClientId, attack: Attack, rate: u32) -> bool {
         let before = delivered(&self.world, to).len();
@@ -90,6 +140,13 @@ impl Stage {
         self.attack(attack, rate, 4);
         delivered(&self.world, to)[before..].contains(&expected)
     }
+}
+
+/// A stranger that has a random port of the client.
+#[derive(Clone, Copy)]
+struct Hoarded {
+    peer: TeredoAddress,
+    port: u16,
 }
 
 fn symmetric(world: &mut World, number: u8) -> ClientId {
@@ -200,4 +257,97 @@ fn contradictory_ports_get_one_bubble() {
         );
         world.run_for(seconds(3));
     }
+}
+
+/// R6081-5.4.4.2-01: a host asks from 16 ports and sends to each of ours every 25 s, so that all have a path. It has four of
+/// the client's, and the others remain for newcomers.
+#[test]
+fn one_host_cannot_hold_the_random_ports_of_strangers() {
+    let mut stage = Stage::new();
+    let hoarded = stage.hoard((0..16).map(from_one_host));
+    for _ in 0..3 {
+        stage.speak(&hoarded);
+        stage.world.run_for(seconds(24));
+    }
+    stage.speak(&hoarded);
+    let held = stage.world.client(stage.client).random_ports().len();
+    assert_eq!(held, 1 + 4, "one is the friend's");
+    let [called, caller] = [3, 4].map(|number| symmetric(&mut stage.world, number));
+    let client = stage.client;
+    assert!(stage.reaches(caller, client), "a newcomer");
+    assert!(stage.reaches(client, called), "a contact of the host");
+    assert!(stage.reaches(client, stage.friend), "its friend");
+}
+
+/// R6081-5.4.4.2-01: four IPv4 addresses have all random ports of strangers, each with a path. One of them yields one port
+/// to a newcomer from elsewhere, and a port that shows no path makes room for the next newcomer.
+#[test]
+fn the_address_with_the_most_ports_yields_one() {
+    let mut stage = Stage::new();
+    let four = [66, 67, 68, 69].map(|last| Ipv4Addr::new(198, 51, 100, last));
+    let mappings = four.map(|ip| (0..4).map(move |port| SocketAddrV4::new(ip, 2000 + port)));
+    let hoarded = stage.hoard(mappings.into_iter().flatten());
+    assert_eq!(hoarded.len(), 16);
+    let caller = symmetric(&mut stage.world, 4);
+    stage.speak(&hoarded);
+    let client = stage.client;
+    for number in 0..3 {
+        assert!(stage.ask(from_everywhere(number)).is_some());
+    }
+    stage.speak(&hoarded);
+    assert!(stage.reaches(caller, client), "a newcomer");
+    let ports = stage.world.client(client).random_ports();
+    let kept = hoarded.iter().filter(|one| ports.contains(&one.port));
+    assert_eq!(kept.count(), 15);
+    assert!(stage.reaches(client, stage.friend), "its friend");
+}
+
+/// R6081-5.4.4.2-01: a random port that the firewall refuses to a stranger does not keep the host's own contacts from one.
+#[test]
+fn a_refusal_for_a_stranger_leaves_the_host_its_ports() {
+    for firewall in [PortFirewall::Refuses, PortFirewall::Silent] {
+        let mut stage = Stage::new();
+        let called = symmetric(&mut stage.world, 3);
+        let (client, asked) = (stage.client, 1);
+        stage.world.set_port_firewall(client, firewall);
+        let hoarded = stage.hoard([from_one_host(1), from_one_host(2)]);
+        stage.world.set_port_firewall(client, PortFirewall::Open);
+        let strangers = stage.world.client(client).random_ports_asked() - asked;
+        assert_eq!(strangers, 1, "{firewall:?}: {}", hoarded.len());
+        assert!(stage.reaches(client, called), "{firewall:?}");
+    }
+}
+
+/// R6081-5.4.4.4-01, R4380-7.4-01: each of many peers that name one IPv4 address announces a random port. The bubble to that
+/// port counts for the address like the answer before it.
+#[test]
+fn bubbles_to_random_ports_count_for_their_address() {
+    const RATE: u32 = 25;
+    const TIME: u32 = 20;
+    let mut world = world(1);
+    let client = qualified_client(&mut world, 1, NatBehaviour::cone());
+    let victim = world.add_raw(Network::Internet, &[ATTACKER]);
+    let own = address(&world, client);
+    let server = SocketAddrV4::new(SERVER.primary, PORT);
+    world.capture_mut().clear();
+    for number in 0..RATE * TIME {
+        let mapped = from_one_host(number);
+        let source = TeredoAddress {
+            server: SERVER.primary,
+            flags: Flags::default(),
+            mapped,
+        };
+        let mut bubble = packets::bubble(source.to_ipv6(), own);
+        Trailer::RandomPort(50_000).emit(&mut bubble);
+        world.inject(victim, mapped, server, &bubble);
+        world.run_for(SECOND / RATE);
+    }
+    let sent = bubbles(&world, client);
+    let to = |port: u16| {
+        let at = sent.iter().map(|record| record.datagram.destination.port());
+        at.filter(|at| *at == port).count()
+    };
+    assert!(to(50_000) > 10, "{}", to(50_000));
+    let most = 32 + 10 * TIME as usize;
+    assert!(sent.len() <= most, "{} of {most}", sent.len());
 }

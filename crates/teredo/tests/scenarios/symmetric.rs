@@ -476,6 +476,35 @@ fn a_strict_relay_does_not_reach_a_symmetric_client() {
     assert_eq!((status.trusted_peers, status.elsewhere), (0, 0));
 }
 
+/// Strangers that name many origins between the two questions of a relay do not keep a symmetric client from answering the
+/// second one.
+#[test]
+fn a_relay_that_asks_twice_is_not_pushed_out() {
+    let mut world = world(1);
+    let client = qualified_client(&mut world, 1, NatBehaviour::symmetric());
+    let relay = world.add_raw(Network::Internet, &[v4("198.51.100.66")]);
+    let own = address(&world, client);
+    let server = SocketAddrV4::new(SERVER.primary, PORT);
+    let first = packets::bubble(v6("2001:db8::1"), own);
+    world.inject(relay, socket("198.51.100.66:3545"), server, &first);
+    world.run_for(SECOND);
+    let answer = world.raw(relay).received()[0].what.source;
+    for number in 1..=100_u32 {
+        let origin = SocketAddrV4::new((0x5000_0000 + number * 7).into(), 4444);
+        let native = v6("2001:db8:1::").to_bits() + u128::from(number);
+        let bubble = packets::bubble(Ipv6Addr::from_bits(native), own);
+        world.inject(relay, origin, server, &bubble);
+        world.run_for(SECOND / 20);
+    }
+    let second = packets::bubble(v6("fe80::1"), own);
+    for expected in [2, 2] {
+        world.inject(relay, socket("198.51.100.66:3545"), answer, &second);
+        world.run_for(SECOND);
+        // Once.
+        assert_eq!(world.raw(relay).received().len(), expected);
+    }
+}
+
 /// An answer from elsewhere is believed once a second one has come from there: a forged IPv4 source directs no data
 /// at a victim. The victim gets one bubble for each bubble that the relay has sent anyway.
 #[test]

@@ -339,7 +339,7 @@ fn json_type(of: &Type) -> Result<&'static str> {
         ("Option", Some("object")) => "object or null",
         (
             "BTreeMap" | "Peers" | "Counters" | "Lane" | "Pair" | "Limited" | "NatBehaviour"
-            | "FirewallStatus" | "Notifications" | "PortChanges",
+            | "GatewayStatus" | "FirewallStatus" | "Notifications" | "PortChanges",
             _,
         ) => "object",
         ("String" | "Ipv4Addr" | "Ipv6Addr" | "SocketAddrV4", _) => "string",

@@ -135,6 +135,30 @@ fn random_ports_never_cost_the_port() {
     });
 }
 
+/// N-16: while the kernel refuses the port, a change of the random ports confirms neither, also if none are left.
+#[test]
+fn no_change_of_random_ports_confirms_a_port_that_is_closed() {
+    Namespace::new().run_async(move || async move {
+        nft::run(DECLARATION);
+        let node = Followed::start(with_set()).await;
+        nft::run("delete table inet filter");
+        nft::run("table inet filter { set teredo_ports { type ipv4_addr; flags timeout; }; }");
+        let sequence = node.hub.publish(4501);
+        for ports in [&[5001][..], &[]] {
+            node.announce(ports);
+            // Two looks of the agent.
+            let settled = timeout(2 * BEAT + BEAT / 2, node.hub.settled(sequence)).await;
+            assert!(settled.is_err(), "{settled:?}");
+        }
+        nft::run("delete table inet filter");
+        nft::run(DECLARATION);
+        let settled = timeout(LIMIT, node.hub.settled(sequence)).await;
+        settled.expect("the agent confirms");
+        node.has(&[4501]).await;
+        node.stop().await;
+    });
+}
+
 /// N-16: as long as others drop what comes for the port, random ports are not confirmed either.
 #[test]
 fn random_ports_are_refused_while_others_drop() {

@@ -6,7 +6,7 @@
 use crate::Instant;
 
 /// The contents of a place; the default counts for nothing.
-pub(super) trait Entry: Copy + Default {
+pub(in crate::client) trait Entry: Copy + Default {
     /// Whether the entry still differs from the default.
     fn counts(&self, now: Instant) -> bool;
 }
@@ -16,7 +16,7 @@ const FEW: usize = 16;
 
 /// `PLACES` entries.
 #[derive(Debug)]
-pub(super) enum Places<E, const PLACES: usize> {
+pub(in crate::client) enum Places<E, const PLACES: usize> {
     /// The places that count, and some that no longer do, in any order.
     Few(Vec<(usize, E)>),
     All(Box<[E]>),
@@ -30,7 +30,7 @@ impl<E, const PLACES: usize> Default for Places<E, PLACES> {
 
 impl<E: Entry, const PLACES: usize> Places<E, PLACES> {
     /// The entry at a place below `PLACES`.
-    pub(super) fn get(&self, place: usize) -> E {
+    pub(in crate::client) fn get(&self, place: usize) -> E {
         match self {
             Self::Few(list) => list
                 .iter()
@@ -41,7 +41,7 @@ impl<E: Entry, const PLACES: usize> Places<E, PLACES> {
     }
 
     /// The entry at a place below `PLACES`, to be changed at `now`.
-    pub(super) fn get_mut(&mut self, now: Instant, place: usize) -> &mut E {
+    pub(in crate::client) fn get_mut(&mut self, now: Instant, place: usize) -> &mut E {
         if let Self::Few(list) = self
             && list.len() >= FEW
             && list.iter().all(|(at, _)| *at != place)
