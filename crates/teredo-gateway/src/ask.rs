@@ -27,6 +27,8 @@ pub struct Timeouts {
     pub request: Duration,
     /// For all that one task needs.
     pub task: Duration,
+    /// For all that is left once the owner has gone. After it, nothing more is asked.
+    pub end: Duration,
 }
 
 impl Default for Timeouts {
@@ -36,6 +38,7 @@ impl Default for Timeouts {
             search: Duration::from_secs(3),
             request: Duration::from_secs(3),
             task: Duration::from_secs(12),
+            end: Duration::from_secs(2),
         }
     }
 }

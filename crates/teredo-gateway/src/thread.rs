@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::{Future, pending};
 use std::io;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
@@ -15,7 +15,7 @@ use crate::ask::{Asker, Timeouts};
 use crate::keeper::{Keeper, State, Task};
 use crate::mapping::{MappingStore, Wanted};
 
-/// The thread, which ends when this is dropped, after it has taken the mapping back.
+/// The thread, which ends when this is dropped, after it has taken the mapping back or [`Timeouts::end`] has passed.
 pub struct Gateway {
     orders: watch::Sender<Orders>,
     ended: oneshot::Receiver<()>,
@@ -56,7 +56,14 @@ impl Gateway {
         thread::Builder::new()
             .name("teredo-gateway".to_owned())
             .spawn(move || {
-                runtime.block_on(run(Asker::new(timeouts, store), received, report));
+                let over = given_up(received.clone(), timeouts.end);
+                runtime.block_on(async {
+                    tokio::select! {
+                        biased;
+                        () = run(Asker::new(timeouts, store), received, report) => {}
+                        () = over => tracing::warn!("the router's mapping is not taken back yet"),
+                    }
+                });
                 // The owner may have gone.
                 let _ = end.send(());
             })?;
@@ -78,8 +85,8 @@ impl Gateway {
             .send_modify(|orders| orders.looks = orders.looks.wrapping_add(1));
     }
 
-    /// Takes the mapping back and ends the thread. Ready when that is done; a router that does not answer can delay it by
-    /// [`Timeouts::task`].
+    /// Takes the mapping back and ends the thread. Ready when that is done, at the latest after [`Timeouts::end`]. Then the
+    /// store keeps what is not taken back, and this thread does not take it from the next one.
     pub fn end(self) -> impl Future<Output = ()> + Send + use<> {
         let Self { orders, ended } = self;
         drop(orders);
@@ -149,6 +156,12 @@ async fn run(
         }
         orders = new;
     }
+}
+
+/// Ready when the owner has been gone for this long.
+async fn given_up(mut received: watch::Receiver<Orders>, limit: Duration) {
+    while received.changed().await.is_ok() {}
+    tokio::time::sleep(limit).await;
 }
 
 /// Ready when the owner wants another mapping than the one that `task` asks for.

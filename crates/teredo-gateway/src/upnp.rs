@@ -233,6 +233,9 @@ impl Upnp {
 }
 
 /// The first device found that is the router. Another one of the link may answer sooner; it does not end the other search.
+///
+/// It ends its own: `igd-next` has one device for each search. A router that answers the multicast alone, and later than
+/// another device, is found when the next pause is over, if it is faster then.
 async fn router(
     to_one: impl Future<Output = Result<Gateway<Tokio>, SearchError>>,
     to_all: impl Future<Output = Result<Gateway<Tokio>, SearchError>>,

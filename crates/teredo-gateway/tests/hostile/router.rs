@@ -22,6 +22,7 @@ const TIMEOUTS: Timeouts = Timeouts {
     search: Duration::from_millis(500),
     request: Duration::from_millis(500),
     task: Duration::from_secs(2),
+    end: Duration::from_millis(800),
 };
 
 /// An address of loopback that no other test uses.
@@ -125,6 +126,8 @@ pub(crate) enum Fault {
     Permanent,
     /// It has no external address.
     NoAddress,
+    /// It takes 400 ms for each answer.
+    Slow,
     /// It shows no list of its mappings.
     NoList,
     /// It shows no list, and gives a host the port of another one.
@@ -217,6 +220,9 @@ fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) {
         return;
     };
     let fault = shared.lock().unwrap().fault;
+    if fault == Fault::Slow {
+        thread::sleep(Duration::from_millis(400));
+    }
     let (status, answer) = match (fault, head.starts_with("GET")) {
         (Fault::Hangs, _) => {
             // Until the other side gives up.

@@ -209,6 +209,31 @@ fn a_mapping_without_an_answer_is_taken_back_if_the_port_moves() {
     assert!(igd.mappings().is_empty());
 }
 
+/// A router that is too slow for the end is left to the next thread: the one before must not delete its mapping.
+#[test]
+fn a_thread_that_has_ended_deletes_nothing_any_more() {
+    let igd = Igd::start(Fault::None);
+    // The list is read in the order of the ports, so the deletion would come after 1.2 s.
+    for port in 1..=2 {
+        igd.give_to(port, "127.0.0.99");
+    }
+    let owner = Owner::asking(igd.address);
+    let mapping = owner.mapping();
+    let store = owner.store.clone();
+    igd.set(Fault::Slow);
+    owner.end();
+    assert_eq!(igd.changes(), ["AddPortMapping"]);
+    assert_eq!(*store.0.lock().unwrap(), Some(mapping));
+
+    igd.set(Fault::None);
+    let next = Owner::start(store);
+    next.want(igd.address);
+    next.mapping();
+    let expected = ["AddPortMapping", "DeletePortMapping", "AddPortMapping"];
+    assert_eq!(igd.changes(), expected);
+    next.end();
+}
+
 #[test]
 fn a_router_without_lifetimes_gives_a_mapping_without() {
     let igd = Igd::start(Fault::Permanent);

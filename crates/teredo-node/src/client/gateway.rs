@@ -12,13 +12,10 @@ use teredo_gateway::{Gateway, Mapping, MappingStore, Nesting, State, Timeouts, W
 use teredo_notify::types::GatewayStatus;
 use teredo_tunnel::net::{local_address, router_to};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 /// How long the servers wait for the router.
 const PATIENCE: Duration = Duration::from_millis(1500);
-
-/// How long the end of the client waits for the router. The next client takes back what this one could not.
-const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether to ask, and what was asked before.
 #[derive(Default)]
@@ -234,16 +231,15 @@ impl GatewayWatch {
         Some(status)
     }
 
-    /// Takes the mapping back, at once; ready when that is done, or when the router has had its time.
+    /// Takes the mapping back, at once; ready when that is done, or when the router has had its time. The next client takes
+    /// back what this one could not, so this one must not do it any more by then.
     pub(super) fn end(&mut self) -> impl Future<Output = ()> + Send + use<> {
         self.reports = None;
         self.held = Held::No;
         let ended = self.gateway.take().map(Gateway::end);
         async {
-            if let Some(ended) = ended
-                && timeout(LAST_PATIENCE, ended).await.is_err()
-            {
-                tracing::warn!("the router's mapping is not taken back yet");
+            if let Some(ended) = ended {
+                ended.await;
             }
         }
     }

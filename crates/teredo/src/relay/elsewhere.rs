@@ -62,15 +62,20 @@ impl Elsewhere {
         }
     }
 
-    /// The mapping of a client that is not at the one in its address; it makes room last. Without such clients, this costs
-    /// nothing.
-    pub(super) fn find(&mut self, key: Key) -> Option<SocketAddrV4> {
+    /// The mapping of a client that is not at the one in its address. Without such clients, this costs nothing.
+    pub(super) fn find(&self, key: Key) -> Option<SocketAddrV4> {
         if self.clients.len() == 0 {
             return None;
         }
         let slot = self.clients.find(&key)?;
-        self.clients.touch(slot);
         Some(self.clients[slot])
+    }
+
+    /// The client was heard at its mapping: it makes room last.
+    pub(super) fn heard(&mut self, key: Key) {
+        if let Some(slot) = self.clients.find(&key) {
+            self.clients.touch(slot);
+        }
     }
 
     /// The client is there. The one that was found first at this IPv4 address makes room, or in a full table the one that

@@ -33,7 +33,8 @@ impl Relay {
         let is_there = source.mapped == from;
         // A client that has proven another mapping, and was heard there, is not at the one in its address until it proves
         // that in the same way: a forged source must not cut it off.
-        let is_known = match self.elsewhere.find(key) {
+        let elsewhere = self.elsewhere.find(key);
+        let is_known = match elsewhere {
             Some(mapping) if self.trusted.find(key, Tick::at(now)).is_some() => from == mapping,
             Some(mapping) => from == mapping || is_there,
             None => is_there,
@@ -59,6 +60,9 @@ impl Relay {
             return self.met_elsewhere(now, key, from, bubble_to).map(|()| None);
         }
         let known = self.heard(now, key, bubble_to, from);
+        if known && elsewhere == Some(from) {
+            self.elsewhere.heard(key);
+        }
         if bubble_to.is_some() {
             // Never forwarded: a bubble is a sign of life and nothing else (R4380-5.4.2-05).
             self.counters.bubbles_received += 1;

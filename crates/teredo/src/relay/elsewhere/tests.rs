@@ -1,4 +1,6 @@
 use super::*;
+use crate::relay::peers::Tick;
+use crate::relay::{RelayConfig, Served};
 use crate::wire::Flags;
 
 fn key(number: u32) -> Key {
@@ -54,9 +56,36 @@ fn a_full_table_keeps_the_clients_in_use() {
     let mut elsewhere = Elsewhere::new(SipKeys(1, 2));
     for number in 0..=MOST as u32 {
         elsewhere.learn(key(number), mapping((number % 250) as u8, number));
-        elsewhere.find(key(0));
+        elsewhere.heard(key(0));
     }
     assert_eq!(elsewhere.len(), MOST);
     assert!(elsewhere.find(key(0)).is_some());
     assert!(elsewhere.find(key(1)).is_none());
+}
+
+/// R4380-7.3.5-01: a datagram in the name of a client keeps its place only if it comes from the client's mapping.
+#[test]
+fn a_forged_datagram_keeps_no_place() {
+    let service: SocketAddrV4 = "198.51.100.9:4545".parse().unwrap();
+    let config = RelayConfig::new(service, Served::Networks(Vec::new()));
+    let mut relay = Relay::new(config, [7; 32]);
+    let now = Instant::default();
+    let clients = [0x0808_0808, 0x0808_0809].map(key);
+    for (client, last) in clients.into_iter().zip([1, 2]) {
+        relay.elsewhere.learn(client, mapping(last, 5000));
+        relay.trusted.heard(client, Tick::at(now));
+    }
+    let target = "2001:db8::1".parse().unwrap();
+    let mut bubble = Vec::new();
+    let source = TeredoAddress::from(clients[0]);
+    wire::emit_bubble(source.to_ipv6(), target, HOP_LIMIT, &mut bubble);
+    for (from, oldest) in [
+        (source.mapped, 0),
+        (mapping(3, 5000), 0),
+        (mapping(1, 5000), 1),
+    ] {
+        let _ = relay.receive(now, from, *service.ip(), &bubble);
+        let slot = relay.elsewhere.clients.oldest().unwrap();
+        assert_eq!(relay.elsewhere.clients.key(slot), clients[oldest], "{from}");
+    }
 }
