@@ -14,6 +14,8 @@
 
 mod address;
 mod args;
+#[cfg(test)]
+mod children;
 mod client;
 mod config;
 mod control;

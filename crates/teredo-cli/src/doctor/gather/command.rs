@@ -72,6 +72,7 @@ mod tests {
     /// A manager that hangs, or never ends its answer, does not keep the doctor.
     #[test]
     fn an_answer_has_an_end() {
+        let _alone = crate::children::alone();
         let short = Duration::from_millis(100);
         assert_eq!(within(PATIENCE, "echo", &["a b"]).unwrap(), "a b\n");
         for (program, arguments, words) in [

@@ -251,6 +251,7 @@ fn what_keeps_clients_from_this_hosts_server_is_named() {
 /// An interface may have a dot in its name, and a file its lines in any form.
 #[test]
 fn mends_fit_the_names_and_files_of_a_host() {
+    let _alone = crate::children::alone();
     let mut seen = healthy();
     seen.settings.has = Roles {
         server: true,

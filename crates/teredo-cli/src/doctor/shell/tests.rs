@@ -6,6 +6,7 @@ use super::*;
 /// bash reads back what was quoted, and a terminal obeys none of it.
 #[test]
 fn words_are_read_as_they_were() {
+    let _alone = crate::children::alone();
     let words = [
         "plain",
         "",
@@ -29,6 +30,7 @@ fn words_are_read_as_they_were() {
 /// The administrator's own drop-in stays as it is.
 #[test]
 fn a_setting_goes_into_a_file_of_its_own() {
+    let _alone = crate::children::alone();
     let folder = tempfile::tempdir().unwrap();
     let main = folder.path().join("teredo.toml");
     std::fs::write(&main, "").unwrap();

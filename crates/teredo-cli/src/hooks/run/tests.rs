@@ -1,16 +1,12 @@
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
 
 use rustix::process::test_kill_process;
 
 use super::*;
 
-/// A run waits for every child of this process, so two must not be at once.
-static ALONE: Mutex<()> = Mutex::new(());
-
 /// Runs a script; returns how it ended, and its lines.
 fn script(text: &str, limit: Duration) -> (Outcome, Vec<String>) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = crate::children::alone();
     adopt().expect("the kernel knows subreapers");
     let (stop, _running) = io::pipe().expect("a pipe");
     let (reader, writer) = io::pipe().expect("a pipe");
@@ -100,7 +96,7 @@ fn output_is_bounded_and_plain() {
 
 #[test]
 fn a_program_that_is_not_there_is_an_error() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = crate::children::alone();
     let (stop, _running) = io::pipe().expect("a pipe");
     let outcome = run(&mut Command::new("/nowhere"), None, LONG, &stop, |_| {});
     assert_eq!(
@@ -111,7 +107,7 @@ fn a_program_that_is_not_there_is_an_error() {
 
 #[test]
 fn a_run_ends_with_its_caller() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = crate::children::alone();
     adopt().expect("the kernel knows subreapers");
     let (stop, running) = io::pipe().expect("a pipe");
     drop(running);
