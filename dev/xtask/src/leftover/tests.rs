@@ -2,10 +2,15 @@ use std::process::{Child, Command};
 
 use super::*;
 
+/// A process of a test. A process that has just begun has no command line yet.
 fn sleeper() -> Child {
     let mut command = Command::new("sh");
     command.args(["-c", "sleep 60; exit $?", "/tmp/teredo-e2e.test/x"]);
-    command.spawn().unwrap()
+    let child = command.spawn().unwrap();
+    while !running().unwrap().contains_key(&child.id()) {
+        thread::yield_now();
+    }
+    child
 }
 
 fn end(mut child: Child) {
