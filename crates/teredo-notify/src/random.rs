@@ -31,7 +31,7 @@ pub struct RandomPorts {
 }
 
 impl RandomPorts {
-    /// Adds a port; whether the set has it now. It has not if it is full, or if the port is 0.
+    /// Adds a port. Returns false if the set is full, or if the port is 0.
     pub fn insert(&mut self, port: u16) -> bool {
         let count = usize::from(self.count);
         match self.as_slice().binary_search(&port) {
@@ -46,7 +46,7 @@ impl RandomPorts {
         }
     }
 
-    /// Removes a port; whether the set had it.
+    /// Removes a port. Returns false if the set did not have it.
     pub fn remove(&mut self, port: u16) -> bool {
         let count = usize::from(self.count);
         let Ok(place) = self.as_slice().binary_search(&port) else {

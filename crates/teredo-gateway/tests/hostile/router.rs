@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use teredo_gateway::{Gateway, Mapping, MappingStore, State, Timeouts, Wanted};
+use teredo_gateway::{Gateway, Mapping, MappingStore, Protocol, State, Timeouts, Wanted};
 
 pub(crate) const LOCAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 40_000);
 pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// Longer than any answer takes, and shorter than anybody's patience.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 const TIMEOUTS: Timeouts = Timeouts {
     datagram: Duration::from_millis(50),
@@ -51,6 +51,13 @@ impl MappingStore for Store {
     }
 }
 
+/// The client of a process that was killed: it had asked this router for port 39,999.
+pub(crate) fn left_behind(gateway: Ipv4Addr) -> Store {
+    let local = SocketAddrV4::new(*LOCAL.ip(), 39_999);
+    let mapping = Mapping::intended(Wanted { gateway, local }, Protocol::Upnp);
+    Store(Arc::new(Mutex::new(Some(mapping))))
+}
+
 /// The owner of a mapping.
 pub(crate) struct Owner {
     pub(crate) gateway: Gateway,
@@ -60,10 +67,25 @@ pub(crate) struct Owner {
 
 impl Owner {
     pub(crate) fn start(store: Store) -> Self {
+        Self::with(TIMEOUTS, store)
+    }
+
+    /// One that gives the router no time at its end.
+    pub(crate) fn without_patience_at_the_end() -> Self {
+        let timeouts = Timeouts {
+            request: DEADLINE,
+            task: DEADLINE,
+            end: Duration::ZERO,
+            ..TIMEOUTS
+        };
+        Self::with(timeouts, Store::default())
+    }
+
+    fn with(timeouts: Timeouts, store: Store) -> Self {
         let (sender, states) = channel();
         let report = move |state| drop(sender.send(state));
         Self {
-            gateway: Gateway::start(TIMEOUTS, Box::new(store.clone()), report).unwrap(),
+            gateway: Gateway::start(timeouts, Box::new(store.clone()), report).unwrap(),
             store,
             states,
         }
@@ -126,8 +148,6 @@ pub(crate) enum Fault {
     Permanent,
     /// It has no external address.
     NoAddress,
-    /// It takes 400 ms for each answer.
-    Slow,
     /// It shows no list of its mappings.
     NoList,
     /// It shows no list, and gives a host the port of another one.
@@ -146,6 +166,8 @@ pub(crate) struct Igd {
 
 struct Shared {
     fault: Fault,
+    /// Hears of each request that was given up while the router hung.
+    given_up: Option<Sender<()>>,
     /// The inner end of each external port.
     mappings: BTreeMap<u16, (String, u16)>,
     log: Vec<String>,
@@ -160,6 +182,7 @@ impl Igd {
         let place = requests.local_addr().unwrap();
         let shared = Arc::new(Mutex::new(Shared {
             fault,
+            given_up: None,
             mappings: BTreeMap::new(),
             log: Vec::new(),
         }));
@@ -176,6 +199,14 @@ impl Igd {
 
     pub(crate) fn set(&self, fault: Fault) {
         self.shared.lock().unwrap().fault = fault;
+    }
+
+    /// The router hangs from now on. Each request that is given up sends a word.
+    pub(crate) fn hang(&self) -> Receiver<()> {
+        let (sender, given_up) = channel();
+        let mut shared = self.shared.lock().unwrap();
+        (shared.fault, shared.given_up) = (Fault::Hangs, Some(sender));
+        given_up
     }
 
     /// The actions so far, each with its arguments.
@@ -220,13 +251,13 @@ fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) {
         return;
     };
     let fault = shared.lock().unwrap().fault;
-    if fault == Fault::Slow {
-        thread::sleep(Duration::from_millis(400));
-    }
     let (status, answer) = match (fault, head.starts_with("GET")) {
         (Fault::Hangs, _) => {
             // Until the other side gives up.
             let _ = stream.read(&mut [0]);
+            if let Some(given_up) = &shared.lock().unwrap().given_up {
+                let _ = given_up.send(());
+            }
             return;
         }
         (Fault::Endless, false) => {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use teredo_gateway::{Mapping, Protocol, Refusal, State, Wanted};
 
-use crate::router::{Fault, Igd, LOCAL, OUTSIDE, Owner, Store};
+use crate::router::{DEADLINE, Fault, Igd, LOCAL, OUTSIDE, Owner, Store, left_behind};
 
 /// R6081-5.3.3-02, R6081-5.3.3-04, R6081-5.3.5-01, R6081-5.6.3-01: argument by argument. The lease is of 20 minutes.
 #[test]
@@ -42,13 +42,7 @@ fn a_mapping_is_asked_for_as_the_rfc_says_and_taken_back_at_the_end() {
 fn the_mapping_of_a_killed_process_is_deleted_first() {
     let igd = Igd::start(Fault::None);
     igd.give_to(39_999, "127.0.0.1");
-    let left = Wanted {
-        gateway: igd.address,
-        local: std::net::SocketAddrV4::new(*LOCAL.ip(), 39_999),
-    };
-    let store = Store::default();
-    *store.0.lock().unwrap() = Some(Mapping::intended(left, Protocol::Upnp));
-    let owner = Owner::start(store);
+    let owner = Owner::start(left_behind(igd.address));
     owner.want(igd.address);
     owner.mapping();
     assert_eq!(igd.changes(), ["DeletePortMapping", "AddPortMapping"]);
@@ -60,13 +54,7 @@ fn the_mapping_of_a_killed_process_is_deleted_first() {
 fn the_mapping_of_another_host_is_never_deleted() {
     let igd = Igd::start(Fault::None);
     igd.give_to(39_999, "127.0.0.99");
-    let left = Wanted {
-        gateway: igd.address,
-        local: std::net::SocketAddrV4::new(*LOCAL.ip(), 39_999),
-    };
-    let store = Store::default();
-    *store.0.lock().unwrap() = Some(Mapping::intended(left, Protocol::Upnp));
-    let owner = Owner::start(store);
+    let owner = Owner::start(left_behind(igd.address));
     owner.want(igd.address);
     owner.mapping();
     owner.end();
@@ -213,15 +201,16 @@ fn a_mapping_without_an_answer_is_taken_back_if_the_port_moves() {
 #[test]
 fn a_thread_that_has_ended_deletes_nothing_any_more() {
     let igd = Igd::start(Fault::None);
-    // The list is read in the order of the ports, so the deletion would come after 1.2 s.
-    for port in 1..=2 {
-        igd.give_to(port, "127.0.0.99");
-    }
-    let owner = Owner::asking(igd.address);
+    let owner = Owner::without_patience_at_the_end();
+    owner.want(igd.address);
     let mapping = owner.mapping();
     let store = owner.store.clone();
-    igd.set(Fault::Slow);
+    let given_up = igd.hang();
     owner.end();
+    // A thread that lived on would wait for the answer until the deadline.
+    given_up
+        .recv_timeout(DEADLINE / 2)
+        .expect("the thread has ended");
     assert_eq!(igd.changes(), ["AddPortMapping"]);
     assert_eq!(*store.0.lock().unwrap(), Some(mapping));
 

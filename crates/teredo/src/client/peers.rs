@@ -195,6 +195,11 @@ impl Peer {
         }
     }
 
+    /// Whether no path to the peer is proven, in either direction.
+    pub(super) fn is_unmet(&self, now: Instant) -> bool {
+        self.path(now).is_none() && self.half_path.is_none()
+    }
+
     /// Whether the peer is trusted, and its packets come from here to this port.
     pub(super) fn is_at(&self, port: Option<u16>, from: SocketAddrV4) -> bool {
         let here = |path: Path| path.from == from && path.port == port;

@@ -24,7 +24,7 @@
 //! ```
 //!
 //! A direct bubble from a random port that opens our own NAT need not arrive. Its time to live ends on the way, as that of
-//! the service port's (see [`Opening`](super::contact::Opening)).
+//! the service port's (see [`Opening`](super::opening::Opening)).
 //!
 //! Strangers can make a client open ports. They have half of [`RANDOM_PORTS`], one IPv4 address has four, and the budget
 //! limits how fast they come (see [`room`]).
@@ -178,12 +178,12 @@ impl RandomPort {
         }
     }
 
-    fn is_announced(&self) -> bool {
-        let external = match self.stage {
+    /// The external port that was announced.
+    fn external(&self) -> Option<u16> {
+        match self.stage {
             Stage::Announced { external, .. } => external,
-            _ => None,
-        };
-        external.is_some()
+            Stage::Opening { .. } | Stage::Testing(_) => None,
+        }
     }
 
     /// Whether the peer, which has asked through its server, has opened its NAT for a bubble from the port.
@@ -484,8 +484,7 @@ impl Client {
         };
         let (number, peer) = (port.number, self.peers.peer(slot));
         if matches!(port.stage, Stage::Announced { .. })
-            && peer.path(now).is_none()
-            && peer.half_path.is_none()
+            && peer.is_unmet(now)
             && peer.nonces.has_received(now)
             && (self.answers_from_random_port(now, slot)
                 || self.allows_second_bubble(now, slot, teredo))
@@ -498,9 +497,8 @@ impl Client {
     pub(super) fn answers_from_random_port(&self, now: Instant, slot: u32) -> bool {
         let port = self.random_ports.of(self.peers.address(slot));
         let peer = self.peers.peer(slot);
-        peer.path(now).is_none()
-            && peer.half_path.is_none()
-            && port.is_some_and(|port| port.is_announced() && port.is_awaited(now, peer))
+        peer.is_unmet(now)
+            && port.is_some_and(|port| port.external().is_some() && port.is_awaited(now, peer))
     }
 
     /// Whether a bubble may follow the one from the service port. A peer that began chose the address that gets both, so
@@ -521,8 +519,7 @@ impl Client {
         let peer = self.peers.peer(slot);
         if self.random_ports.of(self.peers.address(slot)).is_none()
             && let Some(port) = peer.random_port
-            && peer.path(now).is_none()
-            && peer.half_path.is_none()
+            && peer.is_unmet(now)
             && port != teredo.mapped.port()
             && self.allows_second_bubble(now, slot, teredo)
         {
@@ -544,10 +541,7 @@ impl Client {
             return;
         };
         port.used = true;
-        let external = match port.stage {
-            Stage::Announced { external, .. } => external,
-            _ => None,
-        };
+        let external = port.external();
         let peer = self.peers.peer_mut(slot);
         let ttl = match port.is_awaited(now, peer) {
             true => None,

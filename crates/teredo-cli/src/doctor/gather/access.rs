@@ -110,8 +110,8 @@ pub(super) fn look(seen: &Seen) -> Vec<Closed> {
     found
 }
 
-/// Whether a set of capabilities opens every file. An empty list of what is left out is all of them, as systemd has it for
-/// a unit without the setting; such a unit has none of them in effect.
+/// Whether a set of capabilities opens every file. systemd prints all of them for a unit without the setting, and such a
+/// unit has none in effect.
 fn reads_all(capabilities: &str) -> bool {
     let few = capabilities.split_whitespace().count() < 8;
     few && capabilities.contains("cap_dac_")

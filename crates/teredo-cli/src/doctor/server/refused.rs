@@ -36,8 +36,8 @@ pub(super) fn sources(way: &Way<'_>, serves: &[Ipv4Addr]) -> Option<(String, Str
             };
             return Some((
                 format!(
-                    "packets of some sources are refused, such as of {first}, by {place}. A client whose public address is \
-                     in the set is told that no server runs here",
+                    "packets of some sources are refused, such as of {first}, by {place}. To a client whose public \
+                     address is in the set, it looks as if no server runs here",
                 ),
                 format!(
                     "nft list set {table} {name}\nnft delete element {table} {name} '{{ CLIENT }}'",
@@ -53,8 +53,8 @@ pub(super) fn sources(way: &Way<'_>, serves: &[Ipv4Addr]) -> Option<(String, Str
         if let Some((source, place)) = found {
             return Some((
                 format!(
-                    "packets of some sources are refused, such as of {source}, by {place}. Such a client is told that no \
-                     server runs here"
+                    "packets of some sources are refused, such as of {source}, by {place}. To such a client, it looks as if \
+                     no server runs here"
                 ),
                 format!(
                     "nft -a list chain {} {}",

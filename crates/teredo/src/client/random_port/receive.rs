@@ -1,4 +1,4 @@
-//! Reception on a random port: its peer, and the server's answers to an echo test. Nobody else has business there.
+//! Reception on a random port: its peer, and the server's answers to an echo test. Everything else is dropped.
 
 use std::net::SocketAddrV4;
 
