@@ -1,7 +1,7 @@
 //! `teredo lab`: the whole system on a private internet.
 //!
-//! All parts are real: this program as server, clients and firewall agents, the kernel's NATs and a default-drop
-//! ruleset, in network namespaces that vanish with the lab. Each step is checked. The first failure ends the run with
+//! All parts are real: this program as server, clients and firewall agents, NATs of the kernel and of
+//! `teredo-nat`, and a default-drop ruleset, in network namespaces that vanish with the lab. Each step is checked. The first failure ends the run with
 //! exit code 1.
 
 mod diagram;
@@ -35,10 +35,14 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
     })?;
 
     let nats = Nats::new(args.nat, args.peer_nat);
+    let mut recorder = args.diagram.map(Recorder::new).transpose()?;
     let mut reporter = Reporter::new(output, args.json);
     reporter.open(nats)?;
-    let mut recorder = args.diagram.map(Recorder::new);
     let outcome = steps::run(&mut reporter, nats, recorder.as_mut());
+    // Before a shell, whose traffic would push the exchange out of the captures.
+    if let Some(recorder) = &recorder {
+        recorder.draw()?;
+    }
     let exit = match outcome {
         Ok(mut network) => {
             if args.shell {
@@ -49,9 +53,6 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
         Err(StepError::Output(failure)) => return Err(failure),
         Err(StepError::Failed) => Exit::Failed,
     };
-    if let Some(recorder) = &recorder {
-        recorder.draw()?;
-    }
     reporter.close(recorder.as_ref().map(Recorder::path))?;
     Ok(exit)
 }

@@ -7,8 +7,8 @@
 //!    └────> address, explain, probe, trace, secret, manual                    need no service
 //! ```
 //!
-//! Every command returns an [`Exit`](failure::Exit) or a [`Failure`]; only `main` ends the process. Data goes
-//! to standard output through [`Output`], everything else to standard error.
+//! Every command returns an [`Exit`](failure::Exit) or a [`Failure`]; only `main` ends the process, or
+//! a signal. Data goes to standard output through [`Output`], everything else to standard error.
 
 #![forbid(unsafe_code)]
 

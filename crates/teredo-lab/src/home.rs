@@ -105,8 +105,8 @@ impl Home {
         self.router.gateway()
     }
 
-    /// The router's namespace, with the interfaces `uplink`, `lan` (a bridge) and `to-NAME` for every
-    /// host.
+    /// The router's namespace, with the interfaces `uplink`, `lan` (a bridge), `to-NAME` for every host, and
+    /// `nat-in` and `nat-out` if it translates in user space.
     pub fn router(&self) -> &Namespace {
         &self.router.namespace
     }
@@ -160,7 +160,7 @@ impl Home {
     ///
     /// A host's next datagram makes a new mapping. Unless the mappings were
     /// [changed](Self::change_mappings) before, it has the host's own port again and so equals the
-    /// one that was forgotten, except with [`NatKind::Symmetric`].
+    /// one that was forgotten, except if the NAT assigns ports at random or in sequence.
     ///
     /// # Errors
     ///
@@ -190,9 +190,9 @@ impl Home {
     }
 
     /// Sets how long a mapping lives without outbound traffic (RFC 4787 §4.3), in whole seconds of at
-    /// least one. The router also forgets every mapping. The default is five minutes if the
-    /// router keeps its own table ([`NatKind::Cone`], [`NatKind::Restricted`]), and the kernel's timeouts
-    /// otherwise (30 s, and 120 s after traffic in both directions).
+    /// least one. The router also forgets every mapping. The default is two minutes in user space,
+    /// five minutes with [`NatKind::Cone`] and [`NatKind::Restricted`], and the kernel's timeouts otherwise (30 s,
+    /// and 120 s after traffic in both directions).
     ///
     /// # Errors
     ///

@@ -9,7 +9,8 @@
 //! - [`Process`] runs a program on a host. It captures the output, and dies with the lab.
 //! - [`Capture`] keeps the frames of an interface and writes them for Wireshark.
 //!
-//! Processes are started by setpriv(1) and env(1), of util-linux and GNU coreutils. The rest needs no program.
+//! Processes are started by setpriv(1) and env(1), of util-linux and GNU coreutils, and
+//! [`NatKind::Igd`] runs miniupnpd.
 //!
 //! ```text
 //!              host "server"                 host "v6"

@@ -18,8 +18,8 @@ pub use self::properties::HomeNat;
 /// [`Restricted`](Self::Restricted) then deliver to the host that used the mapping last, so their hosts should use
 /// different ports.
 ///
-/// Like most home routers, only [`Hairpin`](Self::Hairpin) hairpins (RFC 4787 §6): behind the others a host cannot
-/// reach another host of the same home by the router's public address.
+/// [`Hairpin`](Self::Hairpin) and [`Carrier`](Self::Carrier) hairpin (RFC 4787 §6). Behind the others, as behind most
+/// home routers, a host cannot reach another host of the same home by the router's public address.
 ///
 /// The kernel's NAT makes the kinds that it can make, up to [`Symmetric`](Self::Symmetric), and
 /// [`Igd`](Self::Igd). The others, and NATs with [properties of their own](HomeNat::Properties), run in user space:
@@ -121,10 +121,7 @@ impl NatKind {
             Self::SymmetricPreserving => NatBehaviour::symmetric_preserving(),
             Self::AddressSymmetric => NatBehaviour::address_symmetric(),
             Self::Carrier => NatBehaviour::carrier(),
-            Self::Hairpin => NatBehaviour {
-                hairpin: true,
-                ..NatBehaviour::port_restricted()
-            },
+            Self::Hairpin => NatBehaviour::hairpin(),
             Self::Igd => NatBehaviour::igd(),
         }
     }

@@ -33,6 +33,8 @@ use crate::router::LAN;
 
 /// The routing table of what comes from the home network, and the priority of its rule.
 const TABLE: u8 = 100;
+/// The packets of one side before the other one has its turn, and the end.
+const BURST: usize = 64;
 /// Longer than any IPv4 packet.
 const LONGEST_PACKET: usize = 65_536;
 
@@ -102,20 +104,14 @@ impl UserSpaceNat {
         self.with(|translator| translator.forget());
     }
 
-    /// Sets the range of external ports, and forgets all mappings.
+    /// Sets the range of external ports.
     pub(crate) fn set_ports(&self, range: PortRange) {
-        self.with(|translator| {
-            translator.change(|behaviour| behaviour.range = range);
-            translator.forget();
-        });
+        self.with(|translator| translator.change(|behaviour| behaviour.range = range));
     }
 
-    /// Sets the lifetime of mappings, and forgets all of them.
+    /// Sets the lifetime of mappings.
     pub(crate) fn set_lifetime(&self, lifetime: Duration) {
-        self.with(|translator| {
-            translator.change(|behaviour| behaviour.lifetime = lifetime);
-            translator.forget();
-        });
+        self.with(|translator| translator.change(|behaviour| behaviour.lifetime = lifetime));
     }
 
     /// Gives it other public addresses, and forgets all mappings.
@@ -205,7 +201,10 @@ impl Lane {
                 return;
             }
             for (side, device) in [(Side::Inside, inside), (Side::Outside, outside)] {
-                while let Ok(length) = device.recv(&mut buffer) {
+                for _ in 0..BURST {
+                    let Ok(length) = device.recv(&mut buffer) else {
+                        break;
+                    };
                     self.translate(side, &mut buffer[..length]);
                 }
             }

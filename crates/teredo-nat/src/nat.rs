@@ -234,7 +234,7 @@ impl Nat {
             ..
         } = self.behaviour;
         if let Some(binding) = self.bindings.get_mut(&place) {
-            if binding.sessions.len() >= MAX_SESSIONS {
+            if binding.sessions.len() >= MAX_SESSIONS && !binding.sessions.contains(&to) {
                 binding.sessions.retain(|_, last| now - *last < lifetime);
                 if binding.sessions.len() >= MAX_SESSIONS {
                     return Err(Refusal::Exhausted);
@@ -285,7 +285,9 @@ impl Nat {
             admitted.or_else(|refusal| self.granted(now, external).ok_or(refusal))
         };
         if outcome.is_err() && self.behaviour.open_input {
-            self.own.retain(|_, last| now - *last < OWN_LIFETIME);
+            if self.own.len() >= MAX_SESSIONS {
+                self.own.retain(|_, last| now - *last < OWN_LIFETIME);
+            }
             if self.own.len() < MAX_SESSIONS {
                 self.own.insert((external, from), now);
             }

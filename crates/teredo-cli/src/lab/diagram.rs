@@ -11,6 +11,7 @@ use teredo_trace::{Ladder, Limits, Observation, Tracer};
 
 use super::journey::{Place, Sighting, journeys};
 use crate::failure::{Exit, Failure};
+use crate::text::plain;
 
 /// Captures all nodes of the lab, until it draws.
 pub(super) struct Recorder {
@@ -32,12 +33,15 @@ struct Watched {
 }
 
 impl Recorder {
-    /// A recorder that will draw into this file.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self {
+    /// A recorder that will draw into this file, which exists from now on: the lab takes seconds, and should not run in
+    /// vain.
+    pub(super) fn new(path: PathBuf) -> Result<Self, Failure> {
+        let recorder = Self {
             path,
             watched: Vec::new(),
-        }
+        };
+        recorder.write(String::new())?;
+        Ok(recorder)
     }
 
     /// The file.
@@ -85,8 +89,12 @@ impl Recorder {
 
     /// Draws what was captured so far.
     pub(super) fn draw(&self) -> Result<(), Failure> {
-        fs::write(&self.path, self.picture()).map_err(|error| {
-            let what = format!("cannot write {}", self.path.display());
+        self.write(self.picture())
+    }
+
+    fn write(&self, picture: String) -> Result<(), Failure> {
+        fs::write(&self.path, picture).map_err(|error| {
+            let what = format!("cannot write {}", plain(&self.path.display().to_string()));
             Failure::new(Exit::Failed, what).because(error)
         })
     }

@@ -11,6 +11,8 @@ use teredo_lab::{Home, HomeNat, Host, Internet, NatKind, Process};
 
 use super::diagram::Recorder;
 use super::{Nats, ruleset};
+use crate::failure::Exit;
+use crate::feed::on_end_signal;
 
 pub(super) const SERVER: [Ipv4Addr; 2] =
     [Ipv4Addr::new(192, 0, 2, 45), Ipv4Addr::new(192, 0, 2, 46)];
@@ -69,6 +71,13 @@ impl Network {
             .prefix("teredo-lab.")
             .tempdir()
             .context("cannot create a folder for the sockets")?;
+        let sockets = folder.path().to_owned();
+        on_end_signal(move || {
+            // Everything else vanishes with this process.
+            let _ = std::fs::remove_dir_all(sockets);
+            std::process::exit(Exit::Failed.code().into());
+        })
+        .map_err(|failure| anyhow::anyhow!("{failure}"))?;
         ruleset::load(&alice, nats.alice.is(NatKind::Igd))?;
         if let Some(recorder) = recorder {
             let homes = [(&alices, &alice), (&bobs, &bob)];

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use teredo_lab::NatKind;
@@ -215,6 +216,25 @@ fn a_killed_lab_leaves_no_process() {
                 killed.elapsed()
             );
         }
+    }
+}
+
+/// A signal that asks it to end: no folder is left either.
+#[test]
+fn a_lab_that_is_asked_to_end_leaves_nothing() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let stage = Stage::new();
+        let mut lab = stage.command(&stage.as_root(), &["lab", "--json"]);
+        let mut lab = Guard(lab.spawn().unwrap());
+        let mut steps = BufReader::new(lab.0.stdout.take().unwrap()).lines();
+        let told = steps.find(|step| step.as_ref().is_ok_and(|step| step.contains("bob")));
+        assert!(told.is_some(), "the story broke off");
+        kill_process(Pid::from_child(&lab.0), signal).unwrap();
+        let status = lab.0.wait().unwrap();
+        assert_eq!(status.code(), Some(1), "{signal:?}");
+        let left = || stage.processes().is_empty();
+        eventually(SECOND, "the end of all processes", left);
+        stage.assert_swept();
     }
 }
 
