@@ -159,8 +159,8 @@ pub struct Agent {
     resynced_at: Option<Instant>,
     /// When the nodes that have not answered count as nodes without a port.
     patience: Option<Instant>,
-    /// The last state that the kernel, and firewalld, took; none while they do not follow.
-    in_force: Option<Wanted>,
+    /// Whether the kernel, and firewalld, took the wanted state.
+    in_force: bool,
     /// The last failure that was logged, so that each retry does not log it again.
     failure: Option<String>,
 }
@@ -212,7 +212,7 @@ impl Agent {
             resync_at: None,
             resynced_at: None,
             patience: Some(now + FIRST_NEWS_TIMEOUT),
-            in_force: None,
+            in_force: false,
             failure: None,
         };
         match agent.firewall.apply(&agent.wanted()) {
@@ -247,7 +247,8 @@ impl Agent {
         self.run_all(vec![source], shutdown).await
     }
 
-    /// Follows the ports of all nodes until `shutdown` completes, then closes them, or leaves them to the next agent. The inside of the tunnels stays closed.
+    /// Follows the ports of all nodes until `shutdown` completes, then closes them, or leaves them to the next agent. The
+    /// inside of the tunnels stays closed.
     ///
     /// Each state is confirmed to its source only when the kernel has confirmed it to the agent (N-16). The agent retries a
     /// change that the kernel refuses until it succeeds or the port changes. Each source gets a report when something
@@ -322,10 +323,10 @@ impl Agent {
     async fn apply(&mut self, sources: &mut [impl PortSource]) {
         let wanted = self.wanted();
         let started = Instant::now();
-        self.in_force = None;
-        match self.firewall.apply(&wanted) {
+        let applied = self.firewall.apply(&wanted);
+        self.in_force = applied.is_ok();
+        match applied {
             Ok(()) => {
-                self.in_force = Some(wanted.clone());
                 let learned = self.nodes.iter().filter_map(Followed::learned_at).min();
                 self.applied(&wanted, learned.unwrap_or(started).elapsed());
                 self.failure = None;
@@ -391,12 +392,11 @@ impl Agent {
     /// Confirms the random ports, and with them the port, if all of that is in force. While the port itself may not be
     /// open, they may not be either.
     async fn admit(&mut self, sources: &mut [impl PortSource]) {
-        if !self.nodes.iter().any(Followed::is_unadmitted) || self.status.borrow().trouble.is_some()
+        if !self.nodes.iter().any(Followed::is_unadmitted)
+            || !self.in_force
+            || self.status.borrow().trouble.is_some()
+            || !self.firewall.opens_random(&self.wanted())
         {
-            return;
-        }
-        let wanted = self.wanted();
-        if self.in_force.as_ref() != Some(&wanted) || !self.firewall.opens_random(&wanted) {
             return;
         }
         for (node, source) in self.nodes.iter_mut().zip(sources) {

@@ -4,6 +4,9 @@ use teredo_notify::RandomPorts;
 use teredo_notify::hub::{self, Hub};
 use teredo_tunnel::port::{Admission, PortAnnouncer};
 
+// No port is left out of an announcement: it would be used, and no firewall would have opened it.
+const _: () = assert!(teredo::client::RANDOM_PORTS <= teredo_notify::MAX_RANDOM_PORTS);
+
 /// Announces the port at a [`Hub`], whose gating subscribers settle it.
 #[derive(Debug)]
 pub(crate) struct HubAnnouncer(pub(crate) Hub);
@@ -20,7 +23,6 @@ impl PortAnnouncer for HubAnnouncer {
     fn announce_random(&mut self, ports: &[u16]) -> u64 {
         let mut all = RandomPorts::default();
         for port in ports {
-            // The data path has as many at most.
             all.insert(*port);
         }
         self.0.publish_random(all)

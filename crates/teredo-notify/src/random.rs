@@ -46,28 +46,10 @@ impl RandomPorts {
         }
     }
 
-    /// Removes a port. Returns false if the set did not have it.
-    pub fn remove(&mut self, port: u16) -> bool {
-        let count = usize::from(self.count);
-        let Ok(place) = self.as_slice().binary_search(&port) else {
-            return false;
-        };
-        self.ports.copy_within(place + 1..count, place);
-        self.ports[count - 1] = 0;
-        self.count -= 1;
-        true
-    }
-
     /// The ports in ascending order.
     #[must_use]
     pub fn as_slice(&self) -> &[u16] {
         &self.ports[..usize::from(self.count)]
-    }
-
-    /// Whether the set has this port.
-    #[must_use]
-    pub fn contains(&self, port: u16) -> bool {
-        self.as_slice().binary_search(&port).is_ok()
     }
 
     /// How many ports there are.
@@ -80,12 +62,6 @@ impl RandomPorts {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
-    }
-
-    /// Whether every port of `self` is in `other`.
-    #[must_use]
-    pub fn is_subset(&self, other: &Self) -> bool {
-        self.as_slice().iter().all(|port| other.contains(*port))
     }
 }
 

@@ -334,10 +334,11 @@ impl Node for Client {
     }
 
     fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission {
-        match self.submit(now, packet) {
-            Ok(submission) => submission,
-            Err(reason) => Submission::Drop(self.drop(reason)),
+        let submission = self.submit(now, packet);
+        if let Submission::Drop(reason) = submission {
+            self.drop(reason);
         }
+        submission
     }
 
     fn count_sent(&mut self, packets: u64, bytes: u64) {

@@ -31,8 +31,8 @@ pub trait Node {
     /// is copied and nothing is allocated.
     fn handle_tun(&mut self, now: Instant, packet: &[u8]) -> Submission;
 
-    /// After [`Submission::Send`] or [`Submission::SendFrom`], the caller has sent further packets to the same destination, with so many bytes,
-    /// without asking for each.
+    /// After [`Submission::Send`] or [`Submission::SendFrom`], the caller has sent further packets to the same
+    /// destination, with so many bytes, without asking for each.
     fn count_sent(&mut self, packets: u64, bytes: u64) {
         let _ = (packets, bytes);
     }

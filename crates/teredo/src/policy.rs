@@ -9,6 +9,16 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 pub(crate) use native::{carries, is_special_purpose};
 
+/// The shared address space between a carrier's NAT and its customers (RFC 6598).
+const SHARED: Block = Block::new(Ipv4Addr::new(100, 64, 0, 0), 10);
+
+/// Whether the address is one of the shared address space, 100.64.0.0/10 (RFC 6598): a carrier's NAT gives its customers
+/// such addresses.
+#[must_use]
+pub fn is_shared(address: Ipv4Addr) -> bool {
+    SHARED.contains(address)
+}
+
 /// Where a node may send UDP datagrams.
 ///
 /// `default()` refuses the list of RFC 4380 §5.2.4 and the special-purpose networks that came after it; operators add
@@ -107,7 +117,7 @@ const REFUSED: [Block; 9] = [
 /// RFC 4380, and are in use inside private networks.
 const SPECIAL: [Block; 3] = [
     // Shared with customers, behind a carrier's NAT (RFC 6598); overlay networks use it, too.
-    Block::new(Ipv4Addr::new(100, 64, 0, 0), 10),
+    SHARED,
     Block::new(Ipv4Addr::new(192, 0, 0, 0), 24),
     // Reserved, and used inside some clouds.
     Block::new(Ipv4Addr::new(240, 0, 0, 0), 4),

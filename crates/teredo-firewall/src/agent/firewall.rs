@@ -367,9 +367,15 @@ impl Firewall {
                 if error.refusal().is_some()
                     && !self.open_ports(wanted).is_subset(&wanted.ports) =>
             {
-                warn!(%error, "the kernel refuses the random ports; the client does without them");
                 self.refused = Some((wanted.random.clone(), error.to_string()));
-                self.apply_again(wanted)
+                let applied = self.apply_again(wanted);
+                if let Err(ApplyError::Netlink(_)) = applied {
+                    // It was not about them.
+                    self.refused = None;
+                } else {
+                    warn!(%error, "the kernel refuses the random ports; the client does without them");
+                }
+                applied
             }
             result => result,
         }

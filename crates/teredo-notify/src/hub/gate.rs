@@ -477,7 +477,8 @@ impl Hub {
     }
 
     /// Calls `hook` whenever a gate has settled, admitted or refused something, or ended, which changes
-    /// [`Hub::is_settled`], [`Hub::admission`] and [`Hub::gates`], until the guard is dropped. The hook should wake a waiter and do no work itself.
+    /// [`Hub::is_settled`], [`Hub::admission`] and [`Hub::gates`], until the guard is dropped. The hook should wake a
+    /// waiter and do no work itself.
     pub fn on_settle(&self, hook: impl Fn() + Send + Sync + 'static) -> SettleHook {
         let mut state = self.lock();
         state.last_id += 1;

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The deadline is where a random port differs from the service port. Without the service port there is no client, so
-//! that one is used when the deadline has passed (N-16). A random port is for one peer, and a peer that answers to a port
-//! which a firewall has closed costs that peer's connection.
+//! that one is used when the deadline has passed (N-16). A random port is for one peer. If a firewall has closed it,
+//! the peer's answer is lost, and the connection with it.
 //!
 //! A part of the hub: `hub.rs` owns the lock and the state.
 

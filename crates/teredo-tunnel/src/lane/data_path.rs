@@ -272,27 +272,24 @@ impl<N: Node> DataPath<N> {
             while let Some(packet) = packets.next() {
                 self.counters.tun_rx_packets += 1;
                 let bytes = &self.packets.arena()[packet.clone()];
-                let submission = self.node.handle_tun(now, bytes);
-                match submission {
-                    Submission::Send(to) | Submission::SendFrom { to, .. } => {
-                        let from = match submission {
-                            Submission::SendFrom { port, .. } => port,
-                            _ => SERVICE,
-                        };
-                        // The rest of the run goes the same way: addresses and all else that this depends on are the
-                        // same, and no packet is longer than the first.
-                        let outgoing = &mut self.outgoing;
+                let way = match self.node.handle_tun(now, bytes) {
+                    Submission::Send(to) => Some((SERVICE, to)),
+                    Submission::SendFrom { port, to } => Some((port, to)),
+                    Submission::Queued | Submission::Drop(_) => None,
+                };
+                if let Some((from, to)) = way {
+                    // The rest of the run goes the same way: addresses and all else that this depends on are the same,
+                    // and no packet is longer than the first.
+                    let outgoing = &mut self.outgoing;
+                    outgoing.push(from, to, Arena::Packets, packet.clone(), None);
+                    let (mut further, mut bytes) = (0, 0);
+                    for packet in packets.by_ref() {
+                        further += 1;
+                        bytes += packet.len() as u64;
                         outgoing.push(from, to, Arena::Packets, packet.clone(), None);
-                        let (mut further, mut bytes) = (0, 0);
-                        for packet in packets.by_ref() {
-                            further += 1;
-                            bytes += packet.len() as u64;
-                            outgoing.push(from, to, Arena::Packets, packet.clone(), None);
-                        }
-                        self.counters.tun_rx_packets += further;
-                        self.node.count_sent(further, bytes);
                     }
-                    Submission::Queued | Submission::Drop(_) => {}
+                    self.counters.tun_rx_packets += further;
+                    self.node.count_sent(further, bytes);
                 }
                 // After each, so that what was queued before it leaves before it.
                 drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);

@@ -206,7 +206,10 @@ impl<R: Role> Lane<R> {
             role.receive(self, now, index);
             self.handle_events(role);
         }
-        for index in (0..MAX_RANDOM).filter(|index| ready.random >> index & 1 == 1) {
+        let mut random = ready.random;
+        while random != 0 {
+            let index = random.trailing_zeros() as usize;
+            random &= random - 1;
             role.receive_random(self, now, index);
             self.handle_events(role);
         }
@@ -238,50 +241,54 @@ impl<R: Role> Lane<R> {
         let [first, second] = role.sockets();
         let service = self.port.receiving();
         let random = role.random_sockets();
-        let mut fds: [_; OWN + MAX_RANDOM] = std::array::from_fn(|place| match place {
-            0 => PollFd::new(&self.waker, PollFlags::IN),
-            1 => PollFd::new(&self.timer, PollFlags::IN),
-            2 => PollFd::new(&self.path.tun, when(takes_packets, PollFlags::IN)),
-            3 => self.poll_fd(service, waits(SERVICE)),
-            4 => self.poll_fd(first, PollFlags::IN),
-            5 => self.poll_fd(second, PollFlags::IN),
-            _ => {
-                let socket = random.get(place - OWN);
-                let flags = socket.map(|socket| waits(socket.local().port()));
-                self.poll_fd(socket, flags.unwrap_or(PollFlags::empty()))
-            }
-        });
-        let used = OWN + random.len().min(MAX_RANDOM);
+        let own: [_; OWN] = [
+            PollFd::new(&self.waker, PollFlags::IN),
+            PollFd::new(&self.timer, PollFlags::IN),
+            PollFd::new(&self.path.tun, when(takes_packets, PollFlags::IN)),
+            self.poll_fd(service, waits(SERVICE)),
+            self.poll_fd(first, PollFlags::IN),
+            self.poll_fd(second, PollFlags::IN),
+        ];
+        // Few lanes ever have random ports, and the others need not pay for them on every turn.
+        let (mut few, mut many);
+        let fds: &mut [PollFd<'_>] = if random.is_empty() {
+            few = own;
+            &mut few
+        } else {
+            many = std::array::from_fn::<_, { OWN + MAX_RANDOM }, _>(|place| {
+                let socket = place.checked_sub(OWN).and_then(|index| random.get(index));
+                match (own.get(place), socket) {
+                    (Some(fd), _) => fd.clone(),
+                    (None, Some(socket)) => PollFd::new(socket, waits(socket.local().port())),
+                    (None, None) => self.poll_fd(None, PollFlags::empty()),
+                }
+            });
+            &mut many[..OWN + random.len().min(MAX_RANDOM)]
+        };
         // The rest of a super-packet has left the interface's queue, and makes nothing readable.
         let more = takes_packets && self.path.has_more();
-        match poll(&mut fds[..used], more.then_some(&AT_ONCE)) {
+        match poll(fds, more.then_some(&AT_ONCE)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let [
-            waker,
-            timer,
-            tun,
-            service_events,
-            first_events,
-            second_events,
-            random_events @ ..,
-        ] = fds.map(|fd| fd.revents());
+        let (own, random) = fds.split_at(OWN);
+        let events = |place: usize| own[place].revents();
+        let [tun, service_events] = [events(2), events(3)];
         let arrived = |socket: Option<&ServiceSocket>, events: PollFlags| {
             socket.is_some() && events.intersects(PollFlags::IN | PollFlags::ERR)
         };
-        let random = random.iter().zip(random_events).enumerate();
-        let random = random.fold(0, |bits, (index, (socket, events))| {
-            bits | u32::from(arrived(Some(socket), events)) << index
+        let random = random.iter().enumerate().fold(0, |bits, (index, fd)| {
+            let came = fd.revents().intersects(PollFlags::IN | PollFlags::ERR);
+            bits | u32::from(came) << index
         });
         Ok(Ready {
-            waker: waker.contains(PollFlags::IN),
-            timer: timer.contains(PollFlags::IN),
+            waker: events(0).contains(PollFlags::IN),
+            timer: events(1).contains(PollFlags::IN),
             tun: (more || tun.contains(PollFlags::IN)) && takes_packets,
             tun_lost: tun.intersects(PollFlags::ERR | PollFlags::HUP),
             errors: service_events.contains(PollFlags::ERR),
             service: arrived(service, service_events),
-            others: [arrived(first, first_events), arrived(second, second_events)],
+            others: [arrived(first, events(4)), arrived(second, events(5))],
             random,
         })
     }

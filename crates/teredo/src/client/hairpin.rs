@@ -13,12 +13,11 @@
 
 use std::net::SocketAddrV4;
 
+use super::random_port::LEAST_PORT;
 use super::{Client, Phase};
 use crate::Instant;
+use crate::policy::is_shared;
 use crate::wire::{AlternateAddresses, TeredoAddress, Trailer, Trailers};
-
-/// The least port of an alternate address: those below belong to services of the system, none of which is a client.
-const LEAST_PORT: u16 = 1024;
 
 /// The alternate addresses behind an indirect bubble. Of several lists, the last one counts (R6081-5.1.2-01), and a
 /// malformed one is none (R6081-5.6.4.2-01).
@@ -91,8 +90,7 @@ impl Client {
     /// port that programs choose, and not on this host.
     pub(super) fn may_be_alternate(&self, to: SocketAddrV4) -> bool {
         let ip = *to.ip();
-        let is_carriers = matches!(ip.octets(), [100, 64..=127, ..]);
-        let is_inside = ip.is_private() || is_carriers || self.discovery.reaches(to);
+        let is_inside = ip.is_private() || is_shared(ip) || self.discovery.reaches(to);
         is_inside
             && to.port() >= LEAST_PORT
             && ip != *self.local.ip()

@@ -11,7 +11,7 @@
 //! ```text
 //!                          a router outside reports a bubble,
 //!                          or a peer answers one that expires
-//!  ──> Unknown { 2 to 8 } ────────────────────────────────────> Known { 2 to 8 }
+//!  ──> ttl 2 to 8, unknown ──────────────────────────────────> ttl 2 to 8, known
 //!       │    ^         ^                                           │
 //!       │    │         └───────────────────────────────────────────┘
 //!       │    │           a router inside reports a bubble: one further;
@@ -25,11 +25,11 @@
 //! as in RFC 4380, so a false report keeps no peer away:
 //!
 //! ```text
-//!   bubble   Unknown { 2 }   Known { 2 }   Known { 3 }
-//!   1        2               2             3
-//!   2        4               2             3
-//!   3        8               2             3
-//!   4        the system's    the system's  the system's
+//!   bubble   ttl 2, unknown   ttl 2, known   ttl 3, known
+//!   1        2                2              3
+//!   2        4                2              3
+//!   3        8                2              3
+//!   4        the system's     the system's   the system's
 //! ```
 //!
 //! The peer's answer is useless if the NAT is not open when it comes, and harmful if the router has open input. So a
@@ -60,6 +60,7 @@ use std::time::Duration;
 use super::Client;
 use super::contact::HOP_LIMIT;
 use super::peers::CONTACT_ATTEMPTS;
+use crate::policy::is_shared;
 use crate::wire::{self, TeredoAddress};
 use crate::{DropReason, IcmpError, IcmpErrorKind, Instant};
 
@@ -257,8 +258,7 @@ impl Client {
 /// Whether a router with this address is in front of the outermost NAT: private addresses are those of homes and
 /// carriers (RFC 1918, RFC 6598, RFC 3927).
 fn is_inside(reporter: Ipv4Addr) -> bool {
-    let is_shared = matches!(reporter.octets(), [100, 64..=127, ..]);
-    reporter.is_private() || is_shared || reporter.is_link_local()
+    reporter.is_private() || is_shared(reporter) || reporter.is_link_local()
 }
 
 #[cfg(test)]

@@ -147,8 +147,8 @@ impl Qualification {
         })
     }
 
-    /// The first server that sees two mappings (R6081-5.3.3-06), that of its primary address first (R6081-5.2-01), once no other server is likely to disagree: each has answered, was given up, or was silent for
-    /// one timeout.
+    /// The first server that sees two mappings (R6081-5.3.3-06), that of its primary address first (R6081-5.2-01), once no
+    /// other server is likely to disagree: each has answered, was given up, or was silent for one timeout.
     fn symmetric(&self) -> Option<(ServerAddress, SocketAddrV4, SocketAddrV4)> {
         let is_open = |inquiry: &Inquiry| inquiry.due.is_some() && inquiry.attempts < 2;
         let mut inquiries = self.inquiries.iter();

@@ -63,8 +63,8 @@ const TRIES: u8 = 4;
 /// The Peer Refresh Timer, and the most refreshes without data (RFC 6081 §5.4.2.1).
 const REFRESH: Duration = Duration::from_secs(30);
 const REFRESHES: u8 = 20;
-/// The least port that a peer may announce: those below are services of the system, and no NAT assigns them.
-const LEAST_PORT: u16 = 1024;
+/// The least port that a peer may name: those below are services of the system, and no NAT assigns them.
+pub(super) const LEAST_PORT: u16 = 1024;
 
 /// The caller's answer to [`Event::RandomPort`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,24 +7,27 @@ use crate::wire::{self, Ipv6Packet, MTU, TeredoAddress, protocol};
 use crate::{DropReason, Instant, Submission};
 
 impl Client {
-    pub(super) fn submit(&mut self, now: Instant, bytes: &[u8]) -> Result<Submission, DropReason> {
+    /// The known-peer path; [`Submission::Drop`] is not counted yet.
+    pub(super) fn submit(&mut self, now: Instant, bytes: &[u8]) -> Submission {
         // R4380-5.2-04
         let Phase::Qualified(service) = &self.phase else {
-            return Err(DropReason::NotQualified);
+            return Submission::Drop(DropReason::NotQualified);
         };
         let own = service.ipv6;
-        let packet = Ipv6Packet::parse(bytes).map_err(|_| DropReason::Malformed)?;
+        let Ok(packet) = Ipv6Packet::parse(bytes) else {
+            return Submission::Drop(DropReason::Malformed);
+        };
         let destination = packet.destination();
         // R6169-2.2-01
         if packet.source() != own {
-            return Err(DropReason::WrongSource);
+            return Submission::Drop(DropReason::WrongSource);
         }
         if bytes.len() > MTU {
             if wire::may_be_answered_with_error(bytes) && self.icmpv6_errors.allow(now) {
                 self.outbox
                     .host(|out| wire::emit_packet_too_big(own, own, MTU as u32, bytes, out));
             }
-            return Err(DropReason::TooBig);
+            return Submission::Drop(DropReason::TooBig);
         }
         if let Some(slot) = self.peers.find(&destination) {
             let peer = self.peers.peer_mut(slot);
@@ -40,13 +43,14 @@ impl Client {
                     let _ = self.contact(now, destination);
                 }
                 let Some(port) = path.port else {
-                    return Ok(Submission::Send(path.to));
+                    return Submission::Send(path.to);
                 };
                 self.random_ports.data_sent(now, port);
-                return Ok(Submission::SendFrom { port, to: path.to });
+                return Submission::SendFrom { port, to: path.to };
             }
         }
-        self.locate(now, &packet, own)
+        let located = self.locate(now, packet, own);
+        located.unwrap_or_else(Submission::Drop)
     }
 
     /// Cases 2 and 5 of RFC 4380 §5.2.4: there is no path. Apart from the path of a known peer, which it would slow down.
@@ -54,7 +58,7 @@ impl Client {
     fn locate(
         &mut self,
         now: Instant,
-        packet: &Ipv6Packet<'_>,
+        packet: Ipv6Packet<'_>,
         own: Ipv6Addr,
     ) -> Result<Submission, DropReason> {
         let (destination, bytes) = (packet.destination(), packet.as_bytes());
@@ -75,7 +79,7 @@ impl Client {
         // Locate the peer, and send nothing until then (R4380-5.2.4-03, R4380-5.2.4-06, R4380-5.2.9-04,
         // R4380-7.2.2-01). The cone bit of a peer is ignored, so case 4 does not occur (R5991-3.2-02, R4380-5.2.4-10).
         if let Some(slot) = self.peers.find(&destination)
-            && (begins(packet) || self.peers.peer(slot).is_quiet(now))
+            && (begins(&packet) || self.peers.peer(slot).is_quiet(now))
         {
             self.peers.begin(slot);
         }
