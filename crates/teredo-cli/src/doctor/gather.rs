@@ -25,7 +25,10 @@ use super::rules::legacy::Legacy;
 use super::rules::packet::{Link, STRANGER};
 use super::rules::ruleset::Ruleset;
 use super::rules::walk::Rules;
-use super::seen::{Process, Seen, Server, Service, Settings, Unanswered, Ways, instance_of};
+use super::seen::{
+    Process, Seen, Server, Service, Settings, Unanswered, Ways, has_answered, instance_of,
+    is_asked_native,
+};
 use crate::args::DEFAULT_CONFIG;
 use crate::secret;
 use crate::server::is_own;
@@ -173,12 +176,17 @@ fn peers(seen: &Seen) -> Option<Vec<Peer>> {
     }
     let socket = &seen.service.socket;
     let peers = service::peers(socket)?;
-    let is_open = |peer: &Peer| peer.state == PeerState::Probing && peer.heard_ms.is_none();
-    if peers.iter().any(|peer| peer.heard_ms.is_some()) || !peers.iter().any(is_open) {
+    if !awaits_answer(&peers) {
         return Some(peers);
     }
     thread::sleep(PATIENCE);
     service::peers(socket)
+}
+
+/// Whether a moment may bring the first answer of a native host.
+fn awaits_answer(peers: &[Peer]) -> bool {
+    let mut asked = peers.iter().filter(|peer| is_asked_native(peer));
+    !asked.clone().any(has_answered) && asked.any(|peer| peer.state == PeerState::Probing)
 }
 
 /// The interface by which strangers reach an address of this host: the one that has it, or else the one of the answers.
@@ -328,3 +336,6 @@ pub(crate) fn any_link() -> Link {
         kind: 1,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use teredo::wire::is_teredo;
 use teredo::{Prefix, ServerAddress};
-use teredo_notify::types::{FirewallStatus, Peer, Phase, Role, Status};
+use teredo_notify::types::{FirewallStatus, Peer, PeerState, Phase, Role, Status};
 
 use teredo_tunnel::net::Decision;
 
@@ -250,6 +251,17 @@ pub(crate) fn is_asking(status: &Status) -> bool {
     let reason = status.reason.as_deref();
     status.state == Phase::Probe
         && reason.is_none_or(|reason| reason.is_empty() || reason == changed)
+}
+
+/// Whether the client asked a native host, which answers through the relay nearest to it (RFC 4380 §5.2.9). Another client
+/// needs no relay, and a host that began the contact has one.
+pub(crate) fn is_asked_native(peer: &Peer) -> bool {
+    !peer.began && !is_teredo(&peer.address)
+}
+
+/// Whether anything came from the peer.
+pub(crate) fn has_answered(peer: &Peer) -> bool {
+    peer.state == PeerState::Trusted || peer.heard_ms.is_some()
 }
 
 /// The socket in the file system.
