@@ -51,21 +51,38 @@ pub(crate) struct Manner {
 
 /// Finds the process that has the socket, or the unit that will have it.
 pub(crate) fn manner(socket: &Path, socket_is_default: bool) -> Manner {
-    let mut processes = processes::all();
-    processes.retain(|process| process.here != Some(false));
-    let of_agent = |process: &Process| process.command() == Some("firewall");
-    let agent = processes.iter().find(|process| of_agent(process));
+    manner_of(&processes::all(), socket, socket_is_default)
+}
+
+fn manner_of(processes: &[Process], socket: &Path, socket_is_default: bool) -> Manner {
+    let is_agent = |process: &&Process| process.command() == Some("firewall");
+    let here = processes
+        .iter()
+        .filter(|process| process.here != Some(false));
+    let agent = here.clone().find(is_agent);
     let agent = agent.map(|process| process.option("--config").unwrap_or(DEFAULT_CONFIG).into());
+    let nodes = here.filter(|process| !is_agent(process));
+    Manner {
+        agent,
+        ..manner_of_node(nodes, socket, socket_is_default)
+    }
+}
+
+/// Without the agent.
+fn manner_of_node<'a>(
+    mut nodes: impl Iterator<Item = &'a Process>,
+    socket: &Path,
+    socket_is_default: bool,
+) -> Manner {
     let has_socket = |process: &&Process| match process.option("--socket") {
         Some(own) => Path::new(own) == socket,
         None => socket_is_default && matches!(process.command(), Some("client" | "relay")),
     };
-    let mut nodes = processes.iter().filter(|process| !of_agent(process));
     if let Some(process) = nodes.find(has_socket) {
         return Manner {
             config: process.option("--config").map(PathBuf::from),
             interface: process.option("--interface").map(str::to_owned),
-            agent,
+            ..Manner::default()
         };
     }
     if socket_is_default {
@@ -86,7 +103,7 @@ pub(crate) fn manner(socket: &Path, socket_is_default: bool) -> Manner {
         Some(name) if has_template() => Manner {
             config: Some(format!("/etc/teredo/{name}.toml").into()),
             interface: Some(format!("teredo-{name}")),
-            agent,
+            ..Manner::default()
         },
         _ => Manner::default(),
     }
@@ -327,7 +344,7 @@ fn rules() -> Result<Rules, String> {
     Ok(Rules { nftables, legacy })
 }
 
-/// An interface that stands for the one outside where there is no route.
+/// An interface that stands for the one outside if there is no route.
 pub(crate) fn any_link() -> Link {
     Link {
         name: "eth0".to_owned(),

@@ -34,3 +34,57 @@ fn the_first_answer_of_a_native_host_is_awaited() {
         assert_eq!(awaits_answer(&peers), awaits, "{peers:?}");
     }
 }
+
+/// An agent may have a file of its own, and run before the client does.
+#[test]
+fn the_agents_file_is_known_without_a_client() {
+    let process = |arguments: &str| Process {
+        name: "teredo".into(),
+        arguments: arguments.split(' ').map(str::to_owned).collect(),
+        here: Some(true),
+        ..Process::default()
+    };
+    let agent = process("teredo firewall --config /etc/agent.toml");
+    let client = process("teredo client --config /etc/client.toml --socket /run/own.sock");
+    let elsewhere = Process {
+        here: Some(false),
+        ..agent.clone()
+    };
+    let own = Path::new("/run/own.sock");
+    let usual = Path::new("/run/teredo/teredo.sock");
+    for (processes, socket, is_default, expected) in [
+        (
+            vec![agent.clone()],
+            usual,
+            true,
+            [None, Some("/etc/agent.toml")],
+        ),
+        (
+            vec![agent.clone()],
+            own,
+            false,
+            [None, Some("/etc/agent.toml")],
+        ),
+        (
+            vec![client, agent],
+            own,
+            false,
+            [Some("/etc/client.toml"), Some("/etc/agent.toml")],
+        ),
+        (vec![elsewhere], usual, true, [None, None]),
+        (
+            vec![process("teredo firewall")],
+            usual,
+            true,
+            [None, Some(DEFAULT_CONFIG)],
+        ),
+    ] {
+        let found = manner_of(&processes, socket, is_default);
+        let files = [found.config, found.agent];
+        assert_eq!(
+            files,
+            expected.map(|file| file.map(PathBuf::from)),
+            "{processes:?}"
+        );
+    }
+}
