@@ -12,7 +12,7 @@ use teredo_tunnel::net::Decision;
 
 use super::rules::packet::Link;
 use super::rules::walk::Rules;
-use crate::config::Config;
+use crate::config::{Config, EmptySecrets};
 use crate::probe::Report;
 use crate::probe::finding::Finding;
 use crate::settings::{ClientSettings, FirewallSettings};
@@ -67,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) chosen: Option<PathBuf>,
     /// Each mistake in one line, with its place, and the mend if there is one.
     pub(crate) mistakes: Vec<(String, Option<String>)>,
+    /// The files of secrets among them that have no secret.
+    pub(crate) empty_secrets: Vec<EmptySecrets>,
     pub(crate) doubts: Vec<String>,
     /// Whether a section sets anything.
     pub(crate) has: Roles,

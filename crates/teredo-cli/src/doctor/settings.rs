@@ -41,6 +41,7 @@ impl Settings {
             files,
             chosen: chosen.map(Path::to_owned),
             mistakes: examined.mistakes,
+            empty_secrets: examined.empty_secrets,
             doubts: examined.doubts,
             has,
             servers_place,
