@@ -32,6 +32,7 @@ use crate::output::Output;
 pub(crate) use check::examine;
 #[cfg(test)]
 pub(crate) use document::{keys, sections};
+pub(crate) use layers::drop_ins;
 pub(crate) use mistake::{EmptySecrets, Mistakes};
 pub(crate) use place::{Place, Places};
 

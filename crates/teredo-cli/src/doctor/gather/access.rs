@@ -8,15 +8,13 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 use crate::args::DEFAULT_CONFIG;
+use crate::config;
 use crate::doctor::seen::{Closed, FileKind, Seen, Unit, Units};
 
 /// The permissions of a file for one class of users.
 const READ: u32 = 4;
 const WRITE: u32 = 2;
 const SEARCH: u32 = 1;
-
-/// More drop-in files than an administrator writes.
-const MOST: usize = 256;
 
 /// The user and the groups of a unit.
 #[derive(Clone, Debug)]
@@ -136,16 +134,7 @@ fn files(seen: &Seen, unit: &Unit) -> Vec<(PathBuf, FileKind, u32)> {
     };
     let settings = &seen.settings;
     let are_its = settings.chosen.as_ref().is_none_or(|file| *file == main);
-    let folder = PathBuf::from(format!("{}.d", main.display()));
-    let drop_ins = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let drop_ins = drop_ins.map(|entry| entry.path()).take(MOST);
-    let drop_ins = drop_ins.filter(|path| path.extension().is_some_and(|end| end == "toml"));
-    let mut files: Vec<_> = [(main, FileKind::Settings, READ)]
-        .into_iter()
-        .chain([(folder.clone(), FileKind::Settings, READ | SEARCH)])
-        .chain(drop_ins.map(|file| (file, FileKind::Settings, READ)))
-        .collect();
-    // What is in a closed folder is closed, too.
+    let mut files = of_settings(main);
     let secrets = match daemon {
         "teredo-client" => settings.client.secret_file.clone(),
         "teredo-server" => settings.server_secrets.clone(),
@@ -157,6 +146,18 @@ fn files(seen: &Seen, unit: &Unit) -> Vec<(PathBuf, FileKind, u32)> {
         files.push((PathBuf::from("/dev/net/tun"), FileKind::Tun, READ | WRITE));
     }
     files
+}
+
+/// The file of settings, the folder of its drop-ins, and these.
+fn of_settings(main: PathBuf) -> Vec<(PathBuf, FileKind, u32)> {
+    let folder = PathBuf::from(format!("{}.d", main.display()));
+    let drop_ins = config::drop_ins(&folder).unwrap_or_default();
+    let drop_ins = drop_ins.into_iter().map(|file| (file, READ));
+    [(main, READ), (folder, READ | SEARCH)]
+        .into_iter()
+        .chain(drop_ins)
+        .map(|(file, wanted)| (file, FileKind::Settings, wanted))
+        .collect()
 }
 
 #[cfg(test)]
@@ -213,5 +214,20 @@ mod tests {
         }
         // It is not there, so nothing is closed.
         assert!(other.stopped_at(&closed.join("none"), READ).is_none());
+    }
+
+    /// What an editor leaves beside the drop-ins is read by nobody.
+    #[test]
+    fn hidden_files_are_no_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("teredo.toml");
+        let drop_ins = folder.path().join("teredo.toml.d");
+        fs::create_dir(&drop_ins).unwrap();
+        for name in ["10-own.toml", ".10-own.toml", "10-own.toml~"] {
+            fs::write(drop_ins.join(name), "").unwrap();
+        }
+        let found = of_settings(main.clone()).into_iter().map(|(file, ..)| file);
+        let expected = [main, drop_ins.clone(), drop_ins.join("10-own.toml")];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
     }
 }
