@@ -377,6 +377,8 @@ pub(crate) struct Unit {
     /// The address families and capabilities in force, in small letters. With a `~` at the head, all others are.
     pub(crate) families: Option<String>,
     pub(crate) capabilities: Option<String>,
+    /// The capabilities that it has in effect although it does not run as root, divided by spaces.
+    pub(crate) ambient: String,
     /// The user and the group that it runs as; empty: root.
     pub(crate) user: String,
     pub(crate) group: String,
