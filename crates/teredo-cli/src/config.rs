@@ -32,7 +32,8 @@ use crate::output::Output;
 pub(crate) use check::examine;
 #[cfg(test)]
 pub(crate) use document::{keys, sections};
-pub(crate) use mistake::Mistakes;
+pub(crate) use layers::drop_ins;
+pub(crate) use mistake::{EmptySecrets, Mistakes};
 pub(crate) use place::{Place, Places};
 
 use layers::Layers;

@@ -13,7 +13,7 @@ pub(crate) use client::ClientSettings;
 pub(crate) use conflict::Conflict;
 pub(crate) use firewall::FirewallSettings;
 pub(crate) use relay::RelaySettings;
-pub(crate) use server::{SERVER_SOCKET, ServerSettings, ServerSocket, next_address};
+pub(crate) use server::{SERVER_SOCKET, ServerSettings, ServerSocket, next_address, serves};
 
 mod client;
 mod conflict;

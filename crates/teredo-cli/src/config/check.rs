@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::doubt::{self, doubts};
-use super::{Config, Layers, Mistake};
+use super::{Config, EmptySecrets, Layers, Mistake};
 use crate::args::{ClientArgs, DEFAULT_CONFIG, ServerArgs};
 use crate::client::secrets;
 use crate::failure::{Exit, Failure};
@@ -38,6 +38,8 @@ pub(crate) struct Examined {
     pub(crate) config: Config,
     /// Each mistake in one line, and the next step if it differs from "correct the line".
     pub(crate) mistakes: Vec<(String, Option<String>)>,
+    /// Those of the mistakes that a full disk can make.
+    pub(crate) empty_secrets: Vec<EmptySecrets>,
     pub(crate) doubts: Vec<String>,
 }
 
@@ -46,6 +48,7 @@ pub(crate) fn examine(chosen: Option<&Path>) -> Examined {
     let layers = with_secrets(chosen);
     Examined {
         mistakes: layers.mistakes.described(),
+        empty_secrets: layers.mistakes.empty_secrets(),
         doubts: every_doubt(&layers),
         config: layers.config,
     }

@@ -118,7 +118,7 @@ impl Config {
 }
 
 /// The files in a folder that end in `.toml`, sorted by name; none if there is no such folder.
-fn drop_ins(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn drop_ins(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error)

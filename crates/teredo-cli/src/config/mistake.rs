@@ -120,6 +120,14 @@ impl Mistake {
     }
 }
 
+/// A file of secrets without a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EmptySecrets {
+    /// The section that names the file, which is the daemon's name.
+    pub(crate) section: &'static str,
+    pub(crate) file: PathBuf,
+}
+
 /// Every mistake that was found.
 #[derive(Debug, Default)]
 pub(crate) struct Mistakes {
@@ -159,6 +167,21 @@ impl Mistakes {
         let list = self.list.iter();
         list.map(|mistake| (mistake.to_string(), mistake.remedy()))
             .collect()
+    }
+
+    pub(super) fn empty_secrets(&self) -> Vec<EmptySecrets> {
+        let empty = |mistake: &Mistake| match mistake {
+            Mistake::Secret {
+                section,
+                error: SecretError::Empty { path },
+                ..
+            } => Some(EmptySecrets {
+                section,
+                file: path.clone(),
+            }),
+            _ => None,
+        };
+        self.list.iter().filter_map(empty).collect()
     }
 
     pub(super) fn spoil(&self, section: &str) -> bool {

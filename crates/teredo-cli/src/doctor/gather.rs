@@ -25,7 +25,10 @@ use super::rules::legacy::Legacy;
 use super::rules::packet::{Link, STRANGER};
 use super::rules::ruleset::Ruleset;
 use super::rules::walk::Rules;
-use super::seen::{Process, Seen, Server, Service, Settings, Unanswered, Ways, instance_of};
+use super::seen::{
+    Process, Seen, Server, Service, Settings, Unanswered, Ways, has_answered, instance_of,
+    is_asked_native,
+};
 use crate::args::DEFAULT_CONFIG;
 use crate::secret;
 use crate::server::is_own;
@@ -48,21 +51,38 @@ pub(crate) struct Manner {
 
 /// Finds the process that has the socket, or the unit that will have it.
 pub(crate) fn manner(socket: &Path, socket_is_default: bool) -> Manner {
-    let mut processes = processes::all();
-    processes.retain(|process| process.here != Some(false));
-    let of_agent = |process: &Process| process.command() == Some("firewall");
-    let agent = processes.iter().find(|process| of_agent(process));
+    manner_of(&processes::all(), socket, socket_is_default)
+}
+
+fn manner_of(processes: &[Process], socket: &Path, socket_is_default: bool) -> Manner {
+    let is_agent = |process: &&Process| process.command() == Some("firewall");
+    let here = processes
+        .iter()
+        .filter(|process| process.here != Some(false));
+    let agent = here.clone().find(is_agent);
     let agent = agent.map(|process| process.option("--config").unwrap_or(DEFAULT_CONFIG).into());
+    let nodes = here.filter(|process| !is_agent(process));
+    Manner {
+        agent,
+        ..manner_of_node(nodes, socket, socket_is_default)
+    }
+}
+
+/// Without the agent.
+fn manner_of_node<'a>(
+    mut nodes: impl Iterator<Item = &'a Process>,
+    socket: &Path,
+    socket_is_default: bool,
+) -> Manner {
     let has_socket = |process: &&Process| match process.option("--socket") {
         Some(own) => Path::new(own) == socket,
         None => socket_is_default && matches!(process.command(), Some("client" | "relay")),
     };
-    let mut nodes = processes.iter().filter(|process| !of_agent(process));
     if let Some(process) = nodes.find(has_socket) {
         return Manner {
             config: process.option("--config").map(PathBuf::from),
             interface: process.option("--interface").map(str::to_owned),
-            agent,
+            ..Manner::default()
         };
     }
     if socket_is_default {
@@ -83,7 +103,7 @@ pub(crate) fn manner(socket: &Path, socket_is_default: bool) -> Manner {
         Some(name) if has_template() => Manner {
             config: Some(format!("/etc/teredo/{name}.toml").into()),
             interface: Some(format!("teredo-{name}")),
-            agent,
+            ..Manner::default()
         },
         _ => Manner::default(),
     }
@@ -173,12 +193,17 @@ fn peers(seen: &Seen) -> Option<Vec<Peer>> {
     }
     let socket = &seen.service.socket;
     let peers = service::peers(socket)?;
-    let is_open = |peer: &Peer| peer.state == PeerState::Probing && peer.heard_ms.is_none();
-    if peers.iter().any(|peer| peer.heard_ms.is_some()) || !peers.iter().any(is_open) {
+    if !awaits_answer(&peers) {
         return Some(peers);
     }
     thread::sleep(PATIENCE);
     service::peers(socket)
+}
+
+/// Whether a moment may bring the first answer of a native host.
+fn awaits_answer(peers: &[Peer]) -> bool {
+    let mut asked = peers.iter().filter(|peer| is_asked_native(peer));
+    !asked.clone().any(has_answered) && asked.any(|peer| peer.state == PeerState::Probing)
 }
 
 /// The interface by which strangers reach an address of this host: the one that has it, or else the one of the answers.
@@ -319,7 +344,7 @@ fn rules() -> Result<Rules, String> {
     Ok(Rules { nftables, legacy })
 }
 
-/// An interface that stands for the one outside where there is no route.
+/// An interface that stands for the one outside if there is no route.
 pub(crate) fn any_link() -> Link {
     Link {
         name: "eth0".to_owned(),
@@ -328,3 +353,6 @@ pub(crate) fn any_link() -> Link {
         kind: 1,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use teredo_notify::types::{Phase, Role};
 use teredo_tunnel::net::Decision;
 
-use super::check::{Check, id};
+use super::check::{Check, advice_line, id};
 use super::closed;
 use super::routes::{mend, taken};
 use super::seen::{FileKind, Ipv6, Seen, Tun};
 use crate::args::{DEFAULT_CONFIG, NativePolicy};
+use crate::config::EmptySecrets;
 use crate::server::is_own;
 use crate::text::plain;
 
@@ -43,8 +44,8 @@ fn valid(seen: &Seen) -> Check {
         return Check::skip(id::SETTINGS_VALID, "this user may not read all settings")
             .why(format!("{mistake}; run it as root to see them"));
     }
-    if let Some(check) = without_secrets(seen, mistake) {
-        return check;
+    if let Some(empty) = settings.empty_secrets.first() {
+        return without_secrets(seen, empty);
     }
     let count = others.len() + 1;
     let what = if count == 1 {
@@ -67,37 +68,35 @@ fn valid(seen: &Seen) -> Check {
 }
 
 /// A file of secrets that lost its contents, such as on a full disk.
-fn without_secrets(seen: &Seen, mistake: &str) -> Option<Check> {
-    let (place, file) = mistake.split_once("there is no secret in ")?;
-    let daemon = if place.contains("server.secret_file") {
-        "server"
-    } else {
-        "client"
-    };
-    let typed = super::shell::quote(file);
+fn without_secrets(seen: &Seen, empty: &EmptySecrets) -> Check {
+    let daemon = empty.section;
+    let file = empty.file.display().to_string();
+    let typed = super::shell::quote(&file);
     let runs = seen.running(daemon).next().is_some();
     let start = if runs {
         seen.restart(daemon)
     } else {
         seen.start(daemon, &format!("{daemon} &"))
     };
-    let lines = match daemon {
-        "server" => format!(
-            "# put the lines 'NAME:SECRET' of the clients back from a copy, or make new ones:\n\
-             teredo secret new NAME >> {typed}"
+    let (advice, command) = match daemon {
+        "server" => (
+            "put the lines 'NAME:SECRET' of the clients back from a copy, or make new ones:",
+            "teredo secret new NAME",
         ),
-        _ => format!(
-            "# put the line 'NAME:SECRET' back that the server has:\necho NAME:SECRET >> {typed}"
+        _ => (
+            "put the line 'NAME:SECRET' back that the server has:",
+            "echo NAME:SECRET",
         ),
     };
-    Some(
-        Check::fail(
-            id::SETTINGS_VALID,
-            format!("the file of secrets {} of the {daemon} is empty", plain(file)),
-        )
-        .why("a full disk may have cut it off; without a secret the daemon does not start, and a reload changes nothing")
-        .fix(format!("{lines}\n{start}")),
+    Check::fail(
+        id::SETTINGS_VALID,
+        format!("the file of secrets {file} of the {daemon} is empty"),
     )
+    .why("a full disk may have cut it off; without a secret the daemon does not start, and a reload changes nothing")
+    .fix(format!(
+        "{}\n{command} >> {typed}\n{start}",
+        advice_line(advice)
+    ))
 }
 
 fn complete(seen: &Seen) -> Check {

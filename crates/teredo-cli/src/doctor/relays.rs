@@ -1,10 +1,9 @@
-//! Whether native hosts answer, to which a client comes through their relays.
+//! Whether native hosts answer. A client reaches them through relays.
 
-use teredo::wire::is_teredo;
-use teredo_notify::types::{PeerState, Role};
+use teredo_notify::types::{Peer, Role};
 
 use super::check::{Check, id};
-use super::seen::Seen;
+use super::seen::{Seen, has_answered, is_asked_native};
 
 pub(super) fn answers(seen: &Seen) -> Check {
     let id = id::RELAY_ANSWERS;
@@ -15,15 +14,10 @@ pub(super) fn answers(seen: &Seen) -> Check {
     let Some(peers) = &seen.service.peers else {
         return Check::needs_root(id, "the hosts that the client asks");
     };
-    let asked = peers
-        .iter()
-        .filter(|peer| !peer.began && !is_teredo(&peer.address));
-    let count = asked.clone().count();
-    let answered = asked
-        .clone()
-        .filter(|peer| peer.state == PeerState::Trusted || peer.heard_ms.is_some())
-        .count();
-    let Some(first) = asked.clone().next() else {
+    let asked: Vec<&Peer> = peers.iter().filter(|peer| is_asked_native(peer)).collect();
+    let count = asked.len();
+    let answered = asked.iter().filter(|peer| has_answered(peer)).count();
+    let Some(first) = asked.first() else {
         return Check::ok(id, "no native host was asked of late, so no relay is known")
             .why("the first packet to a host of the IPv6 Internet finds its relay");
     };
@@ -49,7 +43,7 @@ pub(super) fn answers(seen: &Seen) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use teredo_notify::types::Peer;
+    use teredo_notify::types::PeerState;
 
     use super::*;
     use crate::doctor::check::Verdict;
@@ -88,7 +82,7 @@ mod tests {
                 ],
                 Verdict::Ok,
             ),
-            // A client at home may be off, and who asks us needs no relay of ours.
+            // A client at home may be off, and a host that asks first needs no relay.
             (vec![teredo, stranger], Verdict::Ok),
         ] {
             let mut seen = healthy();

@@ -4,14 +4,15 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use teredo::wire::is_teredo;
 use teredo::{Prefix, ServerAddress};
-use teredo_notify::types::{FirewallStatus, Peer, Phase, Role, Status};
+use teredo_notify::types::{FirewallStatus, Peer, PeerState, Phase, Role, Status};
 
 use teredo_tunnel::net::Decision;
 
 use super::rules::packet::Link;
 use super::rules::walk::Rules;
-use crate::config::Config;
+use crate::config::{Config, EmptySecrets};
 use crate::probe::Report;
 use crate::probe::finding::Finding;
 use crate::settings::{ClientSettings, FirewallSettings};
@@ -66,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) chosen: Option<PathBuf>,
     /// Each mistake in one line, with its place, and the mend if there is one.
     pub(crate) mistakes: Vec<(String, Option<String>)>,
+    /// The files of secrets among them that have no secret.
+    pub(crate) empty_secrets: Vec<EmptySecrets>,
     pub(crate) doubts: Vec<String>,
     /// Whether a section sets anything.
     pub(crate) has: Roles,
@@ -252,6 +255,17 @@ pub(crate) fn is_asking(status: &Status) -> bool {
         && reason.is_none_or(|reason| reason.is_empty() || reason == changed)
 }
 
+/// Whether the client asked a native host, which answers through the relay nearest to it (RFC 4380 §5.2.9). Another client
+/// needs no relay, and a host that began the contact has one.
+pub(crate) fn is_asked_native(peer: &Peer) -> bool {
+    !peer.began && !is_teredo(&peer.address)
+}
+
+/// Whether anything came from the peer.
+pub(crate) fn has_answered(peer: &Peer) -> bool {
+    peer.state == PeerState::Trusted || peer.heard_ms.is_some()
+}
+
 /// The socket in the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SocketFile {
@@ -363,6 +377,8 @@ pub(crate) struct Unit {
     /// The address families and capabilities in force, in small letters. With a `~` at the head, all others are.
     pub(crate) families: Option<String>,
     pub(crate) capabilities: Option<String>,
+    /// The capabilities that it has in effect although it does not run as root, divided by spaces.
+    pub(crate) ambient: String,
     /// The user and the group that it runs as; empty: root.
     pub(crate) user: String,
     pub(crate) group: String,

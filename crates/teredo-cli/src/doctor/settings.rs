@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
-use teredo::ServerAddress;
 
 use super::seen::{Process, Roles, Settings};
 use crate::args::{Cli, ClientArgs, Command, DEFAULT_CONFIG, FirewallArgs, RelayArgs, ServerArgs};
 use crate::config::{self, Config, FirewallSection};
 use crate::settings::{
-    ClientSettings, FirewallSettings, RelaySettings, ServerSettings, ServerSocket,
+    ClientSettings, FirewallSettings, RelaySettings, ServerSettings, ServerSocket, serves,
 };
 
 impl Settings {
@@ -35,20 +34,14 @@ impl Settings {
         };
         let servers_place = client.places.get("servers").filter(is_drop_in);
         let servers_place = servers_place.map(ToString::to_string);
-        let pairs = server.pairs.iter().flatten();
-        let pairs = pairs.map(|pair| (Some(pair.address), pair.secondary));
-        let pairs = std::iter::once((server.address, server.secondary)).chain(pairs);
-        let serves = pairs.flat_map(|(primary, secondary)| {
-            let usual = primary.map(|primary| ServerAddress::adjacent(primary).secondary);
-            [primary, secondary.or(usual)]
-        });
-        let serves = serves.flatten().collect();
+        let serves = serves(&ServerArgs::default(), &server);
         let server = ServerSettings::of(ServerArgs::default(), server, ServerSocket::new(None));
         let relay = RelaySettings::of(RelayArgs::default(), relay, socket.to_owned());
         Self {
             files,
             chosen: chosen.map(Path::to_owned),
             mistakes: examined.mistakes,
+            empty_secrets: examined.empty_secrets,
             doubts: examined.doubts,
             has,
             servers_place,
@@ -107,17 +100,7 @@ impl Settings {
                 self.client.interface = relay.interface;
             }
             Command::Server(args) => {
-                let seconds = args.secondaries.clone().into_iter().map(Some);
-                let seconds = seconds.chain(std::iter::repeat(None));
-                let pairs = args.addresses.clone().into_iter().zip(seconds);
-                let pairs = pairs.flat_map(|(primary, secondary)| {
-                    let usual = ServerAddress::adjacent(primary).secondary;
-                    [primary, secondary.unwrap_or(usual)]
-                });
-                let pairs: Vec<_> = pairs.collect();
-                if !pairs.is_empty() {
-                    self.serves = pairs;
-                }
+                self.serves = serves(&args, &server);
                 let server = ServerSettings::of(args, server, ServerSocket::new(None));
                 self.server_secrets = server.secret_file;
                 self.server_serve = server.serve;

@@ -57,6 +57,7 @@ pub(super) fn healthy() -> Seen {
             files: Default::default(),
             chosen: None,
             mistakes: Vec::new(),
+            empty_secrets: Vec::new(),
             doubts: Vec::new(),
             has: Roles {
                 client: true,

@@ -151,6 +151,17 @@ pub(super) fn conflicts(section: &ServerSection) -> Vec<Conflict> {
     conflicts
 }
 
+/// The addresses that a server with these options and settings has, the second ones included; none if they contradict
+/// each other.
+pub(crate) fn serves(args: &ServerArgs, section: &ServerSection) -> Vec<Ipv4Addr> {
+    let pairs = pairs(args, section).unwrap_or_default();
+    let (addresses, _) = addresses(&pairs);
+    addresses
+        .into_iter()
+        .flat_map(|pair| [pair.primary, pair.secondary])
+        .collect()
+}
+
 /// The next address, where there is one.
 pub(crate) fn next_address(address: Ipv4Addr) -> Option<Ipv4Addr> {
     u32::from(address).checked_add(1).map(Ipv4Addr::from)

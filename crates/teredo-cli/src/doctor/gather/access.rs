@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 use crate::args::DEFAULT_CONFIG;
+use crate::config;
 use crate::doctor::seen::{Closed, FileKind, Seen, Unit, Units};
 
 /// The permissions of a file for one class of users.
@@ -15,14 +16,24 @@ const READ: u32 = 4;
 const WRITE: u32 = 2;
 const SEARCH: u32 = 1;
 
-/// More drop-in files than an administrator writes.
-const MOST: usize = 256;
-
 /// The user and the groups of a unit.
 #[derive(Clone, Debug)]
 struct Account {
     uid: u32,
     gids: Vec<u32>,
+    /// The permissions that it needs of no file (capabilities(7)).
+    exempt: u32,
+}
+
+/// The permissions that these capabilities make up for.
+fn exempted(capabilities: &str) -> u32 {
+    let of_one = |name| match name {
+        "cap_dac_override" => READ | WRITE | SEARCH,
+        "cap_dac_read_search" => READ | SEARCH,
+        _ => 0,
+    };
+    let all = capabilities.split_whitespace().map(of_one);
+    all.fold(0, |all, one| all | one)
 }
 
 impl Account {
@@ -43,11 +54,16 @@ impl Account {
             let all = getgrouplist(&name, user.gid).unwrap_or_default();
             gids.extend(all.iter().map(|gid| gid.as_raw()));
         }
-        (uid != 0).then_some(Self { uid, gids })
+        (uid != 0).then(|| Self {
+            uid,
+            gids,
+            exempt: exempted(&unit.ambient),
+        })
     }
 
     /// Whether the permission bits let this account do all of `wanted` (path_resolution(7)).
     fn may(&self, mode: u32, owner: [u32; 2], wanted: u32) -> bool {
+        let wanted = wanted & !self.exempt;
         let class = if owner[0] == self.uid {
             6
         } else if self.gids.contains(&owner[1]) {
@@ -76,8 +92,7 @@ impl Account {
 
 /// Whether the file has an access control list, which the permission bits do not show (acl(5)).
 fn has_list(file: &Path) -> bool {
-    let mut list = [0; 1 << 10];
-    rustix::fs::getxattr(file, "system.posix_acl_access", &mut list[..]).is_ok_and(|size| size > 0)
+    rustix::fs::getxattr_query(file, "system.posix_acl_access").is_ok_and(|size| size > 0)
 }
 
 pub(super) fn look(seen: &Seen) -> Vec<Closed> {
@@ -88,8 +103,7 @@ pub(super) fn look(seen: &Seen) -> Vec<Closed> {
     for unit in units {
         let is_meant =
             unit.file == "enabled" || matches!(&*unit.active, "active" | "activating" | "failed");
-        let may_read_all = unit.capabilities.as_deref().is_some_and(reads_all);
-        let Some(account) = Account::of(unit).filter(|_| is_meant && !may_read_all) else {
+        let Some(account) = Account::of(unit).filter(|_| is_meant) else {
             continue;
         };
         for (file, kind, wanted) in files(seen, unit) {
@@ -108,13 +122,6 @@ pub(super) fn look(seen: &Seen) -> Vec<Closed> {
         }
     }
     found
-}
-
-/// Whether a set of capabilities opens every file. systemd prints all of them for a unit without the setting, and such a
-/// unit has none in effect.
-fn reads_all(capabilities: &str) -> bool {
-    let few = capabilities.split_whitespace().count() < 8;
-    few && capabilities.contains("cap_dac_")
 }
 
 fn names([uid, gid]: [u32; 2]) -> String {
@@ -136,16 +143,7 @@ fn files(seen: &Seen, unit: &Unit) -> Vec<(PathBuf, FileKind, u32)> {
     };
     let settings = &seen.settings;
     let are_its = settings.chosen.as_ref().is_none_or(|file| *file == main);
-    let folder = PathBuf::from(format!("{}.d", main.display()));
-    let drop_ins = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let drop_ins = drop_ins.map(|entry| entry.path()).take(MOST);
-    let drop_ins = drop_ins.filter(|path| path.extension().is_some_and(|end| end == "toml"));
-    let mut files: Vec<_> = [(main, FileKind::Settings, READ)]
-        .into_iter()
-        .chain([(folder.clone(), FileKind::Settings, READ | SEARCH)])
-        .chain(drop_ins.map(|file| (file, FileKind::Settings, READ)))
-        .collect();
-    // What is in a closed folder is closed, too.
+    let mut files = of_settings(main);
     let secrets = match daemon {
         "teredo-client" => settings.client.secret_file.clone(),
         "teredo-server" => settings.server_secrets.clone(),
@@ -159,6 +157,18 @@ fn files(seen: &Seen, unit: &Unit) -> Vec<(PathBuf, FileKind, u32)> {
     files
 }
 
+/// The file of settings, the folder of its drop-ins, and these.
+fn of_settings(main: PathBuf) -> Vec<(PathBuf, FileKind, u32)> {
+    let folder = PathBuf::from(format!("{}.d", main.display()));
+    let drop_ins = config::drop_ins(&folder).unwrap_or_default();
+    let drop_ins = drop_ins.into_iter().map(|file| (file, READ));
+    [(main, READ), (folder, READ | SEARCH)]
+        .into_iter()
+        .chain(drop_ins)
+        .map(|(file, wanted)| (file, FileKind::Settings, wanted))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -169,6 +179,7 @@ mod tests {
         Account {
             uid,
             gids: gids.to_vec(),
+            exempt: 0,
         }
     }
 
@@ -213,5 +224,80 @@ mod tests {
         }
         // It is not there, so nothing is closed.
         assert!(other.stopped_at(&closed.join("none"), READ).is_none());
+    }
+
+    /// Only capabilities in effect open a file. Those that the bounding set leaves are none for a user who is not root.
+    #[test]
+    fn capabilities_in_effect_open_files() {
+        let unit = |ambient: &str| Unit {
+            user: "nobody".to_owned(),
+            capabilities: Some("cap_dac_override cap_dac_read_search cap_net_admin".to_owned()),
+            ambient: ambient.to_owned(),
+            ..Unit::default()
+        };
+        for (ambient, wanted, may) in [
+            ("", READ, false),
+            ("cap_net_admin cap_net_raw", READ, false),
+            ("cap_net_admin cap_dac_read_search", READ | SEARCH, true),
+            ("cap_dac_read_search", READ | WRITE, false),
+            ("cap_dac_override", READ | WRITE, true),
+        ] {
+            let account = Account::of(&unit(ambient)).unwrap();
+            assert_eq!(account.may(0o600, [0, 0], wanted), may, "{ambient}");
+        }
+    }
+
+    /// What an editor leaves beside the drop-ins is read by nobody.
+    #[test]
+    fn hidden_files_are_no_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("teredo.toml");
+        let drop_ins = folder.path().join("teredo.toml.d");
+        fs::create_dir(&drop_ins).unwrap();
+        for name in ["10-own.toml", ".10-own.toml", "10-own.toml~"] {
+            fs::write(drop_ins.join(name), "").unwrap();
+        }
+        let found = of_settings(main.clone()).into_iter().map(|(file, ..)| file);
+        let expected = [main, drop_ins.clone(), drop_ins.join("10-own.toml")];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+
+    /// An access control list may have more entries than a kibibyte holds.
+    #[test]
+    fn a_long_list_is_a_list() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(!has_list(file.path()));
+        for users in [1, 200] {
+            let list = list(users);
+            let name = "system.posix_acl_access";
+            rustix::fs::setxattr(file.path(), name, &list, rustix::fs::XattrFlags::empty())
+                .expect("a file system with access control lists");
+            assert!(has_list(file.path()), "{users}");
+        }
+    }
+
+    /// The bytes of a list (`linux/posix_acl_xattr.h`) that lets some users read.
+    fn list(users: u32) -> Vec<u8> {
+        const VERSION: u32 = 2;
+        const USER_OBJ: u16 = 0x01;
+        const USER: u16 = 0x02;
+        const GROUP_OBJ: u16 = 0x04;
+        const MASK: u16 = 0x10;
+        const OTHER: u16 = 0x20;
+        let entry = |tag: u16, id: u32| {
+            let permissions: u16 = 4;
+            [
+                &tag.to_le_bytes()[..],
+                &permissions.to_le_bytes(),
+                &id.to_le_bytes(),
+            ]
+            .concat()
+        };
+        let object = |tag| entry(tag, u32::MAX);
+        let named = (1..=users).flat_map(|id| entry(USER, id));
+        let mut bytes = [VERSION.to_le_bytes().to_vec(), object(USER_OBJ)].concat();
+        bytes.extend(named);
+        bytes.extend([GROUP_OBJ, MASK, OTHER].into_iter().flat_map(object));
+        bytes
     }
 }

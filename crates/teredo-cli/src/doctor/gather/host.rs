@@ -45,6 +45,7 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         .find(|(address, _)| native_link.is_some() && is_global(*address) && !is_teredo(address))
         .map(|(address, _)| *address)
         .zip(native_link);
+    let routers = routers(&read("/proc/thread-self/net/route").unwrap_or_default());
     Host {
         tun: tun(),
         ipv6: ipv6(interface),
@@ -75,8 +76,15 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         gai: fs::read_to_string("/etc/gai.conf").ok(),
         now: SystemTime::now(),
         offload: offload(),
-        gateways: gateways(),
-        routers: routers(),
+        gateways: routers
+            .iter()
+            .filter(|route| !route.to_host)
+            .map(|route| route.router)
+            .collect(),
+        routers: routers
+            .into_iter()
+            .map(|route| (route.router, route.link))
+            .collect(),
         vpns: vpns(),
         own: own_addresses(),
         sysctl_is_fixed: sysctl_is_fixed(),
@@ -281,40 +289,37 @@ pub(super) fn any_outside() -> Option<String> {
     found.map(|link| link.interface_name)
 }
 
-/// The routers of the IPv4 default routes.
-fn gateways() -> Vec<Ipv4Addr> {
-    let table = read("/proc/thread-self/net/route").unwrap_or_default();
-    let row = |line: &str| {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let [_, "00000000", gateway, ..] = words.as_slice() else {
-            return None;
-        };
-        let gateway = u32::from_str_radix(gateway, 16).ok()?;
-        (gateway != 0).then(|| Ipv4Addr::from(gateway.to_ne_bytes()))
-    };
-    table.lines().skip(1).filter_map(row).collect()
+/// A route of IPv4 by way of a router.
+#[derive(Debug, PartialEq, Eq)]
+struct Routed {
+    /// Whether it leads to a single host, and not to everything.
+    to_host: bool,
+    router: Ipv4Addr,
+    link: String,
 }
 
-/// The routers of default routes, and then those of routes to single hosts.
-fn routers() -> Vec<(Ipv4Addr, String)> {
-    let table = read("/proc/thread-self/net/route").unwrap_or_default();
+/// The default routes of `/proc/net/route` that have a router, and then those to single hosts. A VPN's 0.0.0.0/1 is neither.
+fn routers(table: &str) -> Vec<Routed> {
     let row = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
         let [link, destination, gateway, _, _, _, _, mask, ..] = words.as_slice() else {
             return None;
         };
+        let to_host = match (*destination, *mask) {
+            ("00000000", "00000000") => false,
+            (_, "FFFFFFFF") => true,
+            _ => return None,
+        };
         let gateway = u32::from_str_radix(gateway, 16).ok()?;
-        let is_meant = gateway != 0
-            && match *mask {
-                "00000000" => *destination == "00000000",
-                mask => mask == "FFFFFFFF",
-            };
-        let router = (Ipv4Addr::from(gateway.to_ne_bytes()), (*link).to_owned());
-        is_meant.then_some((*mask != "00000000", router))
+        (gateway != 0).then(|| Routed {
+            to_host,
+            router: Ipv4Addr::from(gateway.to_ne_bytes()),
+            link: (*link).to_owned(),
+        })
     };
     let mut found: Vec<_> = table.lines().skip(1).filter_map(row).collect();
-    found.sort_by_key(|(to_host, _)| *to_host);
-    found.into_iter().map(|(_, router)| router).collect()
+    found.sort_by_key(|route| route.to_host);
+    found
 }
 
 /// Interfaces of TUN devices and of WireGuard.
@@ -409,3 +414,6 @@ pub(super) fn legacy_rules() -> Result<Option<[String; 2]>, String> {
     ];
     Ok(texts.iter().any(|text| !text.is_empty()).then_some(texts))
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ const UNITS: [&str; 6] = [
 /// The properties that are asked for.
 const PROPERTIES: &str = "Id,LoadState,LoadError,ActiveState,UnitFileState,Result,ExecMainStatus,NRestarts,ConditionResult,\
                           ConditionTimestampMonotonic,PrivateNetwork,RestrictAddressFamilies,CapabilityBoundingSet,ExecStart,\
-                          DropInPaths,Requires,BindsTo,User,Group,SupplementaryGroups";
+                          DropInPaths,Requires,BindsTo,User,Group,SupplementaryGroups,AmbientCapabilities";
 
 /// The units, and that of the client's instance if its name is given.
 pub(super) fn all(instance: Option<&str>) -> Units {
@@ -122,6 +122,10 @@ pub(crate) fn parse(text: &str) -> Vec<Unit> {
                 }
                 "CapabilityBoundingSet" => {
                     unit.capabilities = Some(value.to_ascii_lowercase());
+                    continue;
+                }
+                "AmbientCapabilities" => {
+                    unit.ambient = value.to_ascii_lowercase();
                     continue;
                 }
                 "PrivateNetwork" => {

@@ -1,5 +1,9 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::doctor::check::Verdict;
+use crate::doctor::seen::Settings;
 use crate::doctor::tests::{check, healthy};
 
 #[test]
@@ -136,17 +140,34 @@ fn a_rule_or_a_route_that_leads_nowhere_is_named() {
 /// 'teredo config check' makes no secret.
 #[test]
 fn a_file_of_secrets_that_was_cut_off_is_named() {
-    let mut seen = healthy();
-    let mistake =
-        "/etc/teredo/teredo.toml:3: server.secret_file: there is no secret in /etc/teredo/secrets";
-    seen.settings.mistakes = vec![(mistake.into(), None)];
-    let found = check(&seen, id::SETTINGS_VALID);
-    assert!(found.what.contains("is empty"), "{found:?}");
-    assert!(
-        found
-            .fix
-            .contains("\nteredo secret new NAME >> /etc/teredo/secrets\n"),
-        "{found:?}"
-    );
-    assert!(found.fix.ends_with("teredo server &"), "{found:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let [file, secrets] = ["teredo.toml", "secrets"].map(|name| folder.path().join(name));
+    fs::write(&secrets, "").unwrap();
+    fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
+    let secrets = secrets.display();
+    for (daemon, key, command) in [
+        (
+            "server",
+            "address = \"192.0.2.45\"",
+            format!("teredo secret new NAME >> {secrets}"),
+        ),
+        (
+            "client",
+            "servers = [\"192.0.2.45\"]",
+            format!("echo NAME:SECRET >> {secrets}"),
+        ),
+    ] {
+        let text = format!("[{daemon}]\n{key}\nsecret_file = \"{secrets}\"\n");
+        fs::write(&file, text).unwrap();
+        let mut seen = healthy();
+        seen.settings = Settings::read(Some(&file), &seen.service.socket);
+        assert_eq!(seen.settings.mistakes.len(), 1, "{:?}", seen.settings);
+        let found = check(&seen, id::SETTINGS_VALID);
+        assert_eq!(found.result, Verdict::Fail, "{found:?}");
+        let what = format!("the file of secrets {secrets} of the {daemon} is empty");
+        assert_eq!(found.what, what);
+        assert!(found.fix.contains(&format!("\n{command}\n")), "{found:?}");
+        let start = format!(" {daemon} &");
+        assert!(found.fix.ends_with(&start), "{found:?}");
+    }
 }

@@ -6,10 +6,11 @@ use teredo_firewall::Target;
 use super::*;
 
 fn merged(arguments: &str) -> Settings {
-    let mut settings = Settings::read(
-        Some(Path::new("/nonexistent/teredo.toml")),
-        Path::new("/run/x.sock"),
-    );
+    merged_with(Path::new("/nonexistent/teredo.toml"), arguments)
+}
+
+fn merged_with(file: &Path, arguments: &str) -> Settings {
+    let mut settings = Settings::read(Some(file), Path::new("/run/x.sock"));
     settings.merge(&Process {
         name: "teredo".into(),
         arguments: arguments.split(' ').map(str::to_owned).collect(),
@@ -51,4 +52,23 @@ fn options_of_a_command_line_are_settings() {
     // Of another version.
     let client = merged("teredo client --port 4000 --no-such-option");
     assert_eq!(client.client.port, None);
+}
+
+/// The server of this host has the addresses that its options and its section give it together.
+#[test]
+fn options_of_a_server_join_its_section() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("teredo.toml");
+    let text = "[server]\naddress = \"192.0.2.1\"\nsecondary = \"192.0.2.5\"\npairs = [{ address = \"192.0.2.7\" }]\n";
+    std::fs::write(&file, text).unwrap();
+    for (options, serves) in [
+        ("", &[1, 5, 7, 8][..]),
+        (" --secondary 192.0.2.9", &[1, 9, 7, 8]),
+        (" --address 192.0.2.3", &[3, 4]),
+        (" --address 192.0.2.3 --secondary 192.0.2.9", &[3, 9]),
+    ] {
+        let found = merged_with(&file, &format!("teredo server{options}")).serves;
+        let serves = serves.iter().map(|&last| Ipv4Addr::new(192, 0, 2, last));
+        assert_eq!(found, serves.collect::<Vec<_>>(), "{options}");
+    }
 }
