@@ -262,5 +262,5 @@ fn a_mapping_survives_a_router_that_hangs_for_a_while() {
 #[test]
 fn a_router_with_a_public_address_is_not_asked() {
     let owner = Owner::asking(OUTSIDE);
-    assert_eq!(owner.answer(), State::Refused(Refusal::Silent));
+    assert_eq!(owner.answer(), State::Refused(Refusal::Public(OUTSIDE)));
 }
