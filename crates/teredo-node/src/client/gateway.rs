@@ -46,8 +46,8 @@ pub(super) struct GatewayWatch {
     bind: Ipv4Addr,
     /// The port, and the server whose way shows the router.
     followed: (u16, Option<Ipv4Addr>),
-    /// The last mapping that [`new_mapping`](Self::new_mapping) told.
-    told: Option<SocketAddrV4>,
+    /// The last mapping that [`new_mapping`](Self::new_mapping) returned.
+    applied: Option<SocketAddrV4>,
     /// Why the router is not asked.
     no_router: Option<&'static str>,
     held: Held,
@@ -70,7 +70,7 @@ impl GatewayWatch {
             asks: wanted,
             bind,
             followed: (0, None),
-            told: None,
+            applied: None,
             no_router: None,
             held: Held::No,
         };
@@ -169,11 +169,8 @@ impl GatewayWatch {
                     (self.gateway, self.reports, self.held) = (None, None, Held::No);
                     return;
                 }
-                let state = self.state();
-                match &state {
-                    State::Mapped(Mapping { protocol, external, gateway, .. }) => {
-                        tracing::info!(%external, router = %gateway, %protocol, "the router has mapped the port");
-                    }
+                match self.state() {
+                    State::Mapped(_) => {}
                     State::Refused(refusal) => tracing::info!(%refusal, "no mapping by the router"),
                     State::Idle | State::Asking => return,
                 }
@@ -184,19 +181,26 @@ impl GatewayWatch {
 
     /// The external address of the service port that the router gave (R6081-5.3.3-05).
     pub(super) fn mapping(&self) -> Option<SocketAddrV4> {
-        match self.state() {
-            // The port may have moved just now.
-            State::Mapped(mapping) if mapping.local.port() == self.followed.0 => {
-                Some(mapping.external)
-            }
-            _ => None,
-        }
+        self.mapped().map(|mapping| mapping.external)
     }
 
     /// The [`mapping`](Self::mapping), if it is another one than the last time.
     pub(super) fn new_mapping(&mut self) -> Option<Option<SocketAddrV4>> {
-        let mapping = self.mapping();
-        (std::mem::replace(&mut self.told, mapping) != mapping).then_some(mapping)
+        let mapped = self.mapped();
+        let external = mapped.map(|mapping| mapping.external);
+        if std::mem::replace(&mut self.applied, external) == external {
+            return None;
+        }
+        if let Some(Mapping {
+            protocol,
+            external,
+            gateway,
+            ..
+        }) = mapped
+        {
+            tracing::info!(%external, router = %gateway, %protocol, "the router has mapped the port");
+        }
+        Some(external)
     }
 
     /// For the status, beside the mapping that the server sees.
@@ -244,6 +248,14 @@ impl GatewayWatch {
         }
     }
 
+    fn mapped(&self) -> Option<Mapping> {
+        match self.state() {
+            // The port may have moved just now.
+            State::Mapped(mapping) => (mapping.local.port() == self.followed.0).then_some(mapping),
+            _ => None,
+        }
+    }
+
     fn state(&self) -> State {
         let reports = self.reports.as_ref();
         reports.map_or(State::Idle, |reports| reports.borrow().clone())
@@ -267,3 +279,6 @@ fn wanted(port: u16, server: Ipv4Addr, bind: Ipv4Addr) -> Result<Option<Wanted>,
         local: SocketAddrV4::new(local, port),
     }))
 }
+
+#[cfg(test)]
+mod tests;
