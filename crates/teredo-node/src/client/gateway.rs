@@ -138,8 +138,7 @@ impl GatewayWatch {
                 *until = Some(Instant::now() + PATIENCE);
             }
             Held::Until(_) if port != 0 && self.no_router.is_some() => {
-                // Over at once.
-                self.held = Held::Until(Some(Instant::now()));
+                self.held = Held::No;
             }
             _ => {}
         }
@@ -191,14 +190,13 @@ impl GatewayWatch {
         if std::mem::replace(&mut self.applied, external) == external {
             return None;
         }
-        if let Some(Mapping {
-            protocol,
-            external,
-            gateway,
-            ..
-        }) = mapped
-        {
-            tracing::info!(%external, router = %gateway, %protocol, "the router has mapped the port");
+        if let Some(mapping) = mapped {
+            tracing::info!(
+                external = %mapping.external,
+                router = %mapping.gateway,
+                protocol = %mapping.protocol,
+                "the router has mapped the port"
+            );
         }
         Some(external)
     }
@@ -248,6 +246,7 @@ impl GatewayWatch {
         }
     }
 
+    /// The router's mapping of the service port.
     fn mapped(&self) -> Option<Mapping> {
         match self.state() {
             // The port may have moved just now.
