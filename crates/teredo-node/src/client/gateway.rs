@@ -8,7 +8,7 @@ use std::future::{Future, pending};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use teredo_gateway::{Gateway, Mapping, MappingStore, Nesting, State, Timeouts, Wanted, nesting};
+use teredo_gateway::{Gateway, Mapping, MappingStore, State, Timeouts, Wanted};
 use teredo_notify::types::GatewayStatus;
 use teredo_tunnel::net::{local_address, router_to};
 use tokio::sync::watch;
@@ -224,8 +224,9 @@ impl GatewayWatch {
                 status.router = Some(mapping.gateway);
                 status.external = Some(mapping.external);
                 status.lifetime = mapping.lifetime.map(Into::into);
-                let nested = |observed| nesting(mapping.external, observed) == Nesting::Nested;
-                status.nested = observed.map(nested);
+                // R6081-5.3.3-07: if the server sees another mapping, another NAT is behind the router, or the router's
+                // mapping is not used for what this host sends.
+                status.nested = observed.map(|observed| observed != mapping.external);
                 "mapped"
             }
         };
