@@ -160,7 +160,7 @@ impl Asker {
 fn permitted(wanted: Wanted) -> Result<(), Refusal> {
     let Wanted { gateway, local } = wanted;
     if !is_home_router(gateway) {
-        return Err(Refusal::Silent);
+        return Err(Refusal::Public(gateway));
     }
     match source(gateway) {
         Ok(from) if from == *local.ip() => Ok(()),

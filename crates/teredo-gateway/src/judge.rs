@@ -1,30 +1,11 @@
 //! Whether a router's answer can be true.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
 use crate::mapping::{Mapping, Refusal, Wanted};
 
 /// No router gives less (RFC 6887 §15 asks for two minutes), and one that does could make the client ask all the time.
 const SHORTEST: u32 = 30;
-
-/// The number of NATs between the host and the Internet, as far as two answers show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nesting {
-    /// The server sees the router's mapping: the router is the only NAT.
-    Single,
-    /// The server sees another one: behind the router is another NAT, or the mapping is not used for what this host sends.
-    Nested,
-}
-
-/// Compares the mapping of the router with the one that the server sees (R6081-5.3.3-07).
-#[must_use]
-pub fn nesting(external: SocketAddrV4, observed: SocketAddrV4) -> Nesting {
-    if external == observed {
-        Nesting::Single
-    } else {
-        Nesting::Nested
-    }
-}
 
 /// Refuses a mapping that cannot be one.
 ///

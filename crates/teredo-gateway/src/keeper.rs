@@ -42,7 +42,7 @@ const CALM: Duration = Duration::from_secs(10);
 
 /// The next thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
+pub(crate) enum Task {
     /// Ask for a mapping.
     Ask(Wanted),
     /// Ask for this mapping again.
@@ -67,7 +67,7 @@ pub enum State {
 
 /// Decides what to do next. Time is an argument, and answers are.
 #[derive(Debug, Default)]
-pub struct Keeper {
+pub(crate) struct Keeper {
     wanted: Option<Wanted>,
     held: Option<Held>,
     /// Taken back before anything else happens.
@@ -93,7 +93,7 @@ struct Held {
 impl Keeper {
     /// A keeper that first takes back what the process before has left (R6081-5.3.3-01).
     #[must_use]
-    pub fn new(left: Option<Mapping>) -> Self {
+    pub(crate) fn new(left: Option<Mapping>) -> Self {
         Self {
             leaving: left,
             ..Self::default()
@@ -101,7 +101,7 @@ impl Keeper {
     }
 
     /// Sets the mapping to have. One that leads elsewhere is taken back, and without any the last one is.
-    pub fn want(&mut self, wanted: Option<Wanted>) {
+    pub(crate) fn want(&mut self, wanted: Option<Wanted>) {
         if self.wanted != wanted {
             self.wanted = wanted;
             self.refusals = 0;
@@ -110,7 +110,7 @@ impl Keeper {
     }
 
     /// Something has happened that may have ended the mapping, or may bring one. Counts once in ten seconds.
-    pub fn look(&mut self, now: Instant) {
+    pub(crate) fn look(&mut self, now: Instant) {
         if self.looked.is_some_and(|at| now < at + CALM) {
             return;
         }
@@ -122,7 +122,7 @@ impl Keeper {
     }
 
     /// The task that is due; none while one is under way.
-    pub fn task(&mut self, now: Instant) -> Option<Task> {
+    pub(crate) fn task(&mut self, now: Instant) -> Option<Task> {
         if self.running.is_some() {
             return None;
         }
@@ -146,7 +146,7 @@ impl Keeper {
 
     /// The task has ended. The outcome of [`Task::Release`] does not matter: a router that did not answer forgets the
     /// mapping when its lifetime is over.
-    pub fn finish(&mut self, now: Instant, outcome: Result<Mapping, Refusal>) {
+    pub(crate) fn finish(&mut self, now: Instant, outcome: Result<Mapping, Refusal>) {
         match (self.running.take(), outcome) {
             (None, _) => {}
             (Some(Task::Release(_)), _) => self.leaving = None,
@@ -163,12 +163,12 @@ impl Keeper {
     }
 
     /// The router did not answer [`Task::Ask`]; it may have made this mapping.
-    pub fn unconfirmed(&mut self, made: Mapping) {
+    pub(crate) fn unconfirmed(&mut self, made: Mapping) {
         self.unconfirmed = Some(made);
     }
 
     /// The task was given up halfway; it may have made this mapping.
-    pub fn abandon(&mut self, made: Option<Mapping>) {
+    pub(crate) fn abandon(&mut self, made: Option<Mapping>) {
         if let Some(Task::Ask(_)) = self.running.take() {
             self.leaving = made;
         }
@@ -176,7 +176,7 @@ impl Keeper {
 
     /// When [`task`](Self::task) has something to do, if nothing else happens.
     #[must_use]
-    pub fn timeout(&self) -> Option<Instant> {
+    pub(crate) fn timeout(&self) -> Option<Instant> {
         match (&self.held, self.wanted) {
             (Some(held), _) => Some(held.renew),
             (None, Some(_)) => self.retry,
@@ -186,7 +186,7 @@ impl Keeper {
 
     /// Whether nothing is left to take back.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.wanted.is_none()
             && self.held.is_none()
             && self.leaving.is_none()
@@ -195,7 +195,7 @@ impl Keeper {
 
     /// The present state.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         let Some(wanted) = self.wanted else {
             return State::Idle;
         };

@@ -21,7 +21,6 @@ mod thread;
 mod upnp;
 
 pub use ask::Timeouts;
-pub use judge::{Nesting, nesting};
-pub use keeper::{Keeper, State, Task};
+pub use keeper::State;
 pub use mapping::{Mapping, MappingStore, Protocol, Refusal, Wanted};
 pub use thread::Gateway;

@@ -117,6 +117,9 @@ pub enum Refusal {
     /// No answer.
     #[error("the router does not answer PCP, NAT-PMP or UPnP")]
     Silent,
+    /// The router has a public address. It belongs to a provider, and is not asked.
+    #[error("the router {0} has a public address, and is not asked")]
+    Public(Ipv4Addr),
     /// The router would map another address than the one that is bound.
     #[error("the router {gateway} is reached from {from}, not from {bound}")]
     OtherSource {

@@ -123,12 +123,10 @@ async fn run(
                     if let Some(made) = asker.intent.take() {
                         keeper.unconfirmed(made);
                     }
-                    continue;
                 }
-                () = other_orders(&mut received, task, ending) => {}
+                // The owner wants something else, and need not wait for this router.
+                () = other_orders(&mut received, task, ending) => keeper.abandon(asker.intent.take()),
             }
-            // The owner wants something else, and need not wait for this router.
-            keeper.abandon(asker.intent.take());
         } else {
             let due = async {
                 match keeper.timeout() {
@@ -141,6 +139,7 @@ async fn run(
                 () = due => continue,
             }
         }
+        // Also after a task: `other_orders` has seen the looks that came meanwhile, so nothing announces them again.
         let new = if received.has_changed().is_err() {
             ending = true;
             Orders {

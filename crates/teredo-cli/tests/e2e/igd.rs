@@ -252,3 +252,15 @@ fn a_router_that_maps_nothing_is_no_obstacle() {
     };
     client.until(SECOND * 10, "a refusal", refused);
 }
+
+/// R6081-5.3.3-03: a host with a public address asks no router, and its servers do not wait for one.
+#[test]
+fn a_public_host_asks_no_router() {
+    let (world, _server) = World::with_server();
+    let host = world.internet.host("alice", &[PUBLIC]).unwrap();
+    let client = world.client(&host, &["--igd"]);
+    let gateway = client.qualified().gateway.expect("a router's state");
+    assert_eq!(gateway.state, "refused");
+    let reason = gateway.reason.as_deref();
+    assert_eq!(reason, Some("the host has a public address"));
+}

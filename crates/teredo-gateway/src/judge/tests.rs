@@ -60,16 +60,6 @@ fn a_lifetime_that_would_keep_the_client_asking_is_refused() {
     assert!(judged("192.0.2.1:40000", Some(u32::MAX)).is_ok());
 }
 
-/// R6081-5.3.3-07
-#[test]
-fn the_servers_view_decides_between_one_nat_and_two() {
-    let external = "192.0.2.1:40000".parse().unwrap();
-    assert_eq!(nesting(external, external), Nesting::Single);
-    for other in ["192.0.2.1:40001", "192.0.2.2:40000"] {
-        assert_eq!(nesting(external, other.parse().unwrap()), Nesting::Nested);
-    }
-}
-
 #[test]
 fn a_router_with_a_public_address_is_not_asked() {
     for home in [

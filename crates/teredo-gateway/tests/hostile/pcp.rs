@@ -6,7 +6,7 @@ use std::thread;
 
 use teredo_gateway::{Protocol, Refusal, State};
 
-use crate::router::{LOCAL, OUTSIDE, Owner, Store, address};
+use crate::router::{DEADLINE, LOCAL, OUTSIDE, Owner, Store, address};
 
 /// A server of PCP that gives these answers, and the requests that it got.
 fn server(
@@ -148,6 +148,19 @@ fn a_router_that_has_restarted_is_asked_again() {
     let [first, second] = [requests.recv().unwrap(), requests.recv().unwrap()];
     assert_eq!(first[24..36], second[24..36], "the same nonce");
     assert_eq!(lifetime(&second), 1200);
+}
+
+/// A change of the network while the router is being asked is not lost: it is asked again without a pause.
+#[test]
+fn a_look_during_a_question_is_another_question() {
+    let (router, requests) = server(|_| None);
+    let owner = Owner::asking(router);
+    let nonce = |request: Vec<u8>| request[24..36].to_vec();
+    let first = nonce(requests.recv().unwrap());
+    owner.gateway.look();
+    assert_eq!(owner.answer(), State::Refused(Refusal::Silent));
+    // The first question is repeated once, with the same nonce.
+    while nonce(requests.recv_timeout(DEADLINE).expect("a question")) == first {}
 }
 
 /// RFC 6886: a router that has the older protocol alone.

@@ -121,10 +121,11 @@ impl Owner {
         }
     }
 
-    /// Ends the thread in order.
-    pub(crate) fn end(self) {
+    /// Ends the thread in order. Returns the states that were not taken before.
+    pub(crate) fn end(self) -> Vec<State> {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.unwrap().block_on(self.gateway.end());
+        self.states.try_iter().collect()
     }
 }
 

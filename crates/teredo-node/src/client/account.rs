@@ -50,6 +50,7 @@ impl Account {
         servers: Vec<ServerName>,
         configured_port: Option<NonZeroU16>,
         stopped: bool,
+        asks_router: bool,
     ) -> Self {
         let reason = match stopped {
             true => Reason::Stopped,
@@ -72,7 +73,7 @@ impl Account {
             retired_keys: BTreeSet::new(),
             path_limit: None,
             trouble: None,
-            asks_router: false,
+            asks_router,
         }
     }
 

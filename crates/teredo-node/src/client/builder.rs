@@ -281,6 +281,7 @@ impl PreparedClient {
         // A client that goes on with an address does not wait for the router.
         let fresh = builder.predecessor.resumption.is_none();
         let gateway = GatewayWatch::start(builder.gateway, builder.bind, fresh);
+        let asks_router = gateway.holds_servers();
         monitor.follow(resolution.servers.iter().map(|(server, _)| server.primary));
         let mut protocol = builder.protocol.clone();
         let attached = monitor.attached();
@@ -288,7 +289,7 @@ impl PreparedClient {
         let config = ClientPathConfig {
             bind: builder.bind,
             port: builder.port.map(Into::into),
-            servers: match gateway.holds_servers() {
+            servers: match asks_router {
                 true => Vec::new(),
                 false => resolution.addresses().collect(),
             },
@@ -346,6 +347,7 @@ impl PreparedClient {
                 builder.servers,
                 builder.port,
                 builder.stopped,
+                asks_router,
             ),
             keys: builder.keys,
             bind: builder.bind,

@@ -8,7 +8,7 @@ use std::future::{Future, pending};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use teredo_gateway::{Gateway, Mapping, MappingStore, Nesting, State, Timeouts, Wanted, nesting};
+use teredo_gateway::{Gateway, Mapping, MappingStore, State, Timeouts, Wanted};
 use teredo_notify::types::GatewayStatus;
 use teredo_tunnel::net::{local_address, router_to};
 use tokio::sync::watch;
@@ -46,8 +46,8 @@ pub(super) struct GatewayWatch {
     bind: Ipv4Addr,
     /// The port, and the server whose way shows the router.
     followed: (u16, Option<Ipv4Addr>),
-    /// The last mapping that [`new_mapping`](Self::new_mapping) told.
-    told: Option<SocketAddrV4>,
+    /// The last mapping that [`new_mapping`](Self::new_mapping) returned.
+    applied: Option<SocketAddrV4>,
     /// Why the router is not asked.
     no_router: Option<&'static str>,
     held: Held,
@@ -70,7 +70,7 @@ impl GatewayWatch {
             asks: wanted,
             bind,
             followed: (0, None),
-            told: None,
+            applied: None,
             no_router: None,
             held: Held::No,
         };
@@ -138,8 +138,7 @@ impl GatewayWatch {
                 *until = Some(Instant::now() + PATIENCE);
             }
             Held::Until(_) if port != 0 && self.no_router.is_some() => {
-                // Over at once.
-                self.held = Held::Until(Some(Instant::now()));
+                self.held = Held::No;
             }
             _ => {}
         }
@@ -169,11 +168,8 @@ impl GatewayWatch {
                     (self.gateway, self.reports, self.held) = (None, None, Held::No);
                     return;
                 }
-                let state = self.state();
-                match &state {
-                    State::Mapped(Mapping { protocol, external, gateway, .. }) => {
-                        tracing::info!(%external, router = %gateway, %protocol, "the router has mapped the port");
-                    }
+                match self.state() {
+                    State::Mapped(_) => {}
                     State::Refused(refusal) => tracing::info!(%refusal, "no mapping by the router"),
                     State::Idle | State::Asking => return,
                 }
@@ -184,19 +180,25 @@ impl GatewayWatch {
 
     /// The external address of the service port that the router gave (R6081-5.3.3-05).
     pub(super) fn mapping(&self) -> Option<SocketAddrV4> {
-        match self.state() {
-            // The port may have moved just now.
-            State::Mapped(mapping) if mapping.local.port() == self.followed.0 => {
-                Some(mapping.external)
-            }
-            _ => None,
-        }
+        self.mapped().map(|mapping| mapping.external)
     }
 
     /// The [`mapping`](Self::mapping), if it is another one than the last time.
     pub(super) fn new_mapping(&mut self) -> Option<Option<SocketAddrV4>> {
-        let mapping = self.mapping();
-        (std::mem::replace(&mut self.told, mapping) != mapping).then_some(mapping)
+        let mapped = self.mapped();
+        let external = mapped.map(|mapping| mapping.external);
+        if std::mem::replace(&mut self.applied, external) == external {
+            return None;
+        }
+        if let Some(mapping) = mapped {
+            tracing::info!(
+                external = %mapping.external,
+                router = %mapping.gateway,
+                protocol = %mapping.protocol,
+                "the router has mapped the port"
+            );
+        }
+        Some(external)
     }
 
     /// For the status, beside the mapping that the server sees.
@@ -222,8 +224,9 @@ impl GatewayWatch {
                 status.router = Some(mapping.gateway);
                 status.external = Some(mapping.external);
                 status.lifetime = mapping.lifetime.map(Into::into);
-                let nested = |observed| nesting(mapping.external, observed) == Nesting::Nested;
-                status.nested = observed.map(nested);
+                // R6081-5.3.3-07: if the server sees another mapping, another NAT is behind the router, or the router's
+                // mapping is not used for what this host sends.
+                status.nested = observed.map(|observed| observed != mapping.external);
                 "mapped"
             }
         };
@@ -241,6 +244,15 @@ impl GatewayWatch {
             if let Some(ended) = ended {
                 ended.await;
             }
+        }
+    }
+
+    /// The router's mapping of the service port.
+    fn mapped(&self) -> Option<Mapping> {
+        match self.state() {
+            // The port may have moved just now.
+            State::Mapped(mapping) => (mapping.local.port() == self.followed.0).then_some(mapping),
+            _ => None,
         }
     }
 
@@ -267,3 +279,6 @@ fn wanted(port: u16, server: Ipv4Addr, bind: Ipv4Addr) -> Result<Option<Wanted>,
         local: SocketAddrV4::new(local, port),
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ fn an_error_ends_with_the_state_that_it_was_about() {
         Vec::new(),
         None,
         false,
+        false,
     );
     account.enter_state(State::Probe, None);
     account.trouble = Some("send: No route to host".to_owned());
