@@ -61,7 +61,7 @@ pub(crate) struct ClientArgs {
     /// Search for the longest refresh interval that the NAT allows, which uses a second UDP port for some minutes
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     pub(crate) determine_refresh: Option<bool>,
-    /// How to get through NATs: rfc6081, or rfc4380 for a client that has no address behind a symmetric NAT [default: rfc6081]
+    /// How to get through NATs: rfc6081; rfc4380, without an address behind a symmetric NAT; or eager, sooner and through more NATs for more datagrams [default: rfc6081]
     #[arg(long, value_name = "WAY", value_parser = value::nat_traversal())]
     pub(crate) nat_traversal: Option<NatTraversal>,
     /// Ask the router for the port by PCP, NAT-PMP or UPnP, so that what new peers send comes in (RFC 6081 §5.3)

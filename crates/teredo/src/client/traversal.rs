@@ -47,23 +47,31 @@ pub enum NatTraversal {
     /// With the extensions of RFC 6081.
     #[default]
     Rfc6081,
+    /// Beyond the letter of both: sooner, and through more NATs, for more datagrams.
+    Eager,
 }
 
 impl NatTraversal {
-    const ALL: [Self; 2] = [Self::Rfc4380, Self::Rfc6081];
+    const ALL: [Self; 3] = [Self::Rfc4380, Self::Rfc6081, Self::Eager];
 
     /// The name in settings.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rfc4380 => "rfc4380",
             Self::Rfc6081 => "rfc6081",
+            Self::Eager => "eager",
         }
     }
 
     /// Whether the extensions are on: nonces, and with them an address behind a symmetric NAT; local addresses; direct
     /// questions to idle peers.
     pub(super) const fn extends_rfc4380(self) -> bool {
-        matches!(self, Self::Rfc6081)
+        !matches!(self, Self::Rfc4380)
+    }
+
+    /// Whether the client goes beyond the letter.
+    pub(super) const fn is_eager(self) -> bool {
+        matches!(self, Self::Eager)
     }
 }
 
@@ -75,7 +83,7 @@ impl fmt::Display for NatTraversal {
 
 /// A text that names no way through NATs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no way through NATs: expected rfc4380 or rfc6081")]
+#[error("'{0}' is no way through NATs: expected rfc4380, rfc6081 or eager")]
 pub struct ParseNatTraversalError(String);
 
 impl FromStr for NatTraversal {
