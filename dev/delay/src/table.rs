@@ -146,7 +146,7 @@ impl Cell {
             .collect();
         let first = times.iter().take(SHORT as usize);
         let short = first.map(|time| time.unwrap_or(LIMIT)).sum::<Duration>();
-        // A model costs little, so its quantiles are those of many runs whatever the number of ours.
+        // A model costs little, so its quantiles are always those of many runs.
         let model = |model: Model| {
             let times = (1..=MODEL_SEEDS).map(|seed| model.time(event, delay, loss, seed));
             Quantiles::of(times.collect())

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use teredo_million::{Plan, Progress, page, run, table};
+use teredo_million::{Plan, page, run, table};
 
 #[derive(Parser)]
 #[command(version, about = "A million clients on a simulated internet")]
@@ -61,15 +61,15 @@ fn main() -> Result<()> {
     let began = Instant::now();
     let clock = Mutex::new(Clock::default());
     let shows = stderr().is_terminal();
-    let progress = |progress: Progress| {
+    let progress = |now: Duration| {
         let Ok(mut clock) = clock.lock() else { return };
-        if clock.settled.is_none() && progress.now >= plan.arrival() {
-            clock.settled = Some((Instant::now(), progress.now));
+        if clock.settled.is_none() && now >= plan.arrival() {
+            clock.settled = Some((Instant::now(), now));
         }
         if shows && clock.shown.is_none_or(|shown| shown.elapsed() >= SHOWN) {
             clock.shown = Some(Instant::now());
-            let hours = progress.now.as_secs_f64() / 3_600.0;
-            let faster = progress.now.as_secs_f64() / began.elapsed().as_secs_f64();
+            let hours = now.as_secs_f64() / 3_600.0;
+            let faster = now.as_secs_f64() / began.elapsed().as_secs_f64();
             eprint!(
                 "\r{hours:.3} of {} h, {faster:.1} times real time ",
                 arguments.hours
