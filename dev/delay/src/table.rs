@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use teredo_matrix::document::lines;
 use teredo_matrix::side_by_side;
 
 use crate::event::Event;
@@ -128,14 +129,6 @@ impl Table {
             .iter()
             .find(|cell| (cell.event, cell.delay_ms, cell.loss) == (event, delay_ms, loss))
     }
-}
-
-fn lines<T: Serialize>(entries: &[T]) -> serde_json::Result<String> {
-    let entries: Vec<String> = entries
-        .iter()
-        .map(serde_json::to_string)
-        .collect::<Result<_, _>>()?;
-    Ok(format!("[\n{}\n]", entries.join(",\n")))
 }
 
 impl Cell {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use teredo_matrix::document;
 use teredo_million::{Plan, page, run, table};
 
 #[derive(Parser)]
@@ -92,15 +93,11 @@ fn main() -> Result<()> {
     report.memory_bytes = most_memory()?;
     let json = serde_json::to_string(&report)?;
     if let Some(out) = &arguments.out {
-        fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-        let page = page(&report, &machine_and_date()?);
-        for (name, text) in [
-            ("nat-million.json", format!("{json}\n")),
-            ("nat-million.md", page),
-        ] {
-            let path = out.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        }
+        let documents = [
+            ("nat-million.json", &*format!("{json}\n")),
+            ("nat-million.md", &page(&report, &machine_and_date()?)),
+        ];
+        document::write(out, &documents)?;
     }
     if arguments.json {
         println!("{json}");
