@@ -81,7 +81,7 @@ impl Quantiles {
 }
 
 /// With two decimals.
-fn milliseconds(time: Duration) -> f64 {
+pub(crate) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 100.0
 }
 
