@@ -2,13 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs;
 use std::io::{IsTerminal as _, stderr};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser;
 use teredo_delay::{SEEDS, Table, page, picture};
+use teredo_matrix::document;
 
 #[derive(Parser)]
 #[command(version, about = "How long it takes until two programs talk")]
@@ -35,17 +35,13 @@ fn main() -> Result<()> {
     if shows {
         eprintln!();
     }
-    fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make {}", arguments.out.display()))?;
     let (json, page) = (table.to_json()?, page(&table));
-    for (name, text) in [
-        ("nat-delay.json", &json),
+    let documents = [
+        ("nat-delay.json", &*json),
         ("nat-delay.md", &page),
         ("nat-delay.svg", &picture(&table)?),
-    ] {
-        let path = arguments.out.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    ];
+    document::write(&arguments.out, &documents)?;
     if arguments.json {
         print!("{json}");
     } else {

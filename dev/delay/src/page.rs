@@ -11,7 +11,11 @@ const HEAD: &str = "\
 Written by `cargo xtask sim delay`; the tests compare it. The program's state machines run on the simulated internet of
 `dev/sim`. Every two sites are one delay apart, clients are behind port-restricted NATs, and the link of each NAT loses
 its share of the datagrams in each direction. A program asks once a second, as `ping` does, and the time ends with the
-first answer; that of a start ends when the client has an address. [nat-delay.json](nat-delay.json) has every cell.
+first answer; that of a start ends when the client has an address. Native hosts are 10 ms from servers and relays, at
+every delay. [nat-delay.json](nat-delay.json) has every cell.
+
+*A cold start* is a client's first one. *A warm start* is one from the same service port soon after: the client serves at
+once with the address of before, and meanwhile asks its server whether that is still right.
 
 *The bound* is what the way of the datagrams permits, without losses. *RFC 4380* and *miredo* are models of their timers
 (`dev/delay/src/model.rs`), not the programs: they have none of a program's work, queues and mistakes, and so are rather
@@ -25,8 +29,10 @@ What stands in the way of the targets that are missed:
 
 - *Client to client* takes five delays, and the bound is three. The program keeps data until the peer's bubble has come
   back, as RFC 4380 (§5.2.4) has it. Data sent again after the detour's delay would arrive as the peer's hole opens.
-- *Client to native host* takes seven delays, and the bound is four: the test of §5.2.9 comes first, and data waits.
-- *Native host to client*: the client tests the host (§5.2.9) before its answer leaves.
+- *Client to native host* takes seven delays and 40 ms, and the bound is four and 20 ms: the test of §5.2.9 comes first,
+  and data waits. The 20 ms are the way between server or relay and native host, there and back; the test needs them, too.
+- *Native host to client* takes seven delays and 40 ms, and the bound is five and 20 ms: the client tests the host (§5.2.9)
+  before its answer leaves.
 - *Losses*: a lost bubble or test is repeated after 2 s (§5.2.6), and a lost solicitation after 4 s (§5.2.1), however
   short the way is. miredo's pauses are 3 s and 4 s, so a tenth of its delay needs retransmission by the measured round
   trip, and the program's own period of 1 s would have to be shorter, too.
@@ -148,7 +154,8 @@ fn keepalive(page: &mut String, table: &Table) {
     page.push_str(
         "\n## The bytes of an idle client\n\n\
          IPv4 packets that a client sends and receives in an hour, behind a NAT that keeps a mapping for 180 s and\n\
-         hairpins. The target is half of the fixed refresh. With a learned interval, the first hour has the search.\n\n\
+         hairpins. The first row is calculated from the datagrams of the second. The target is half of it. With a learned\n\
+         interval, the first hour has the search.\n\n\
          | refresh | interval in force | bytes an hour | in the first hour |\n|---|---|---|---|\n",
     );
     for entry in &table.keepalive {

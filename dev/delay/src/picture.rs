@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use plotters::coord::Shift;
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
 use crate::event::Event;
@@ -14,11 +15,16 @@ const INK: RGBColor = RGBColor(34, 48, 60);
 /// The times that are shown, in milliseconds.
 const TIMES: std::ops::Range<f64> = 1.0..30_000.0;
 
+/// The length of a dash, and of a gap.
+const DASH: u32 = 6;
+
 /// A line of every panel.
 struct Line {
     name: &'static str,
     colour: RGBColor,
     width: u32,
+    /// Another line may be below it.
+    dashed: bool,
     loss: f64,
     value: fn(&Cell) -> Option<f64>,
 }
@@ -28,6 +34,7 @@ const LINES: [Line; 5] = [
         name: "miredo's timers, p99 at 5 % loss",
         colour: RGBColor(194, 47, 61),
         width: 2,
+        dashed: false,
         loss: 0.05,
         value: |cell| cell.miredo.p99_ms,
     },
@@ -35,27 +42,31 @@ const LINES: [Line; 5] = [
         name: "RFC 4380's timers, p99 at 5 % loss",
         colour: RGBColor(224, 145, 58),
         width: 2,
+        dashed: false,
         loss: 0.05,
         value: |cell| cell.rfc4380.p99_ms,
     },
     Line {
         name: "teredo, p99 at 5 % loss",
-        colour: RGBColor(122, 172, 177),
+        colour: RGBColor(47, 127, 134),
         width: 2,
+        dashed: true,
         loss: 0.05,
         value: |cell| cell.teredo.p99_ms,
     },
     Line {
         name: "teredo, p50 without loss",
         colour: RGBColor(47, 127, 134),
-        width: 3,
+        width: 4,
+        dashed: false,
         loss: 0.0,
         value: |cell| cell.teredo.p50_ms,
     },
     Line {
         name: "the bound",
         colour: RGBColor(34, 48, 60),
-        width: 1,
+        width: 2,
+        dashed: true,
         loss: 0.0,
         value: |cell| Some(cell.bound_ms),
     },
@@ -97,9 +108,14 @@ fn draw_legend(area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<()> {
             16 + (number / 3) as i32 * 20,
         );
         let style = line.colour.stroke_width(line.width);
-        area.draw(&PathElement::new([(x, y), (x + 24, y)], style))?;
+        let points = [(x, y), (x + 28, y)];
+        if line.dashed {
+            area.draw(&DashedPathElement::new(points, DASH, DASH, style))?;
+        } else {
+            area.draw(&PathElement::new(points, style))?;
+        }
         let text = (FONT, 13).into_font().color(&INK);
-        area.draw(&Text::new(line.name, (x + 32, y - 7), text))?;
+        area.draw(&Text::new(line.name, (x + 36, y - 7), text))?;
     }
     Ok(())
 }
@@ -132,7 +148,11 @@ fn draw_panel(
             Some((delay as f64, value))
         });
         let style = line.colour.stroke_width(line.width);
-        chart.draw_series(LineSeries::new(points, style))?;
+        if line.dashed {
+            chart.draw_series(DashedLineSeries::new(points, DASH, DASH, style))?;
+        } else {
+            chart.draw_series(LineSeries::new(points, style))?;
+        }
     }
     Ok(())
 }

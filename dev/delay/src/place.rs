@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use teredo::client::State;
 use teredo::relay::Served;
 use teredo::{ClientConfig, RelayConfig, ServerAddress};
 use teredo_sim::{CaptureMode, ClientId, NatBehaviour, NatId, Network, RawId, World, packet};
@@ -99,6 +98,5 @@ impl Place {
 
 /// The Teredo address of a client in service.
 pub(crate) fn address(world: &World, client: ClientId) -> Option<Ipv6Addr> {
-    let status = world.client(client).client().status();
-    status.address.filter(|_| status.state == State::Qualified)
+    world.client(client).client().status().address
 }

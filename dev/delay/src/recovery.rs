@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use teredo::{ClientConfig, Instant};
 use teredo_sim::{CaptureMode, ClientId, Fate, HostId, NatBehaviour, World};
 
+use crate::event::Event;
+use crate::model::Model;
 use crate::place::{Place, SERVERS, address};
+use crate::table::milliseconds;
 
 /// How long a client is without service after it can notice why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,7 +54,9 @@ impl Recovery {
         let mut world = place.world;
         let noticed = next_sent(&mut world, client);
         let took = until_moved(&mut world, client, earlier) - noticed;
-        Self::new("rebinding", delay, took, Some(delay * 2))
+        // miredo qualifies anew.
+        let miredo = Model::Miredo.time(Event::Cold, delay, 0.0, 1);
+        Self::new("rebinding", delay, took, miredo)
     }
 
     /// After the death of a server.
@@ -64,18 +69,17 @@ impl Recovery {
         world.set_silent(SERVERS[0].secondary, true);
         let overdue = next_sent(&mut world, client) + delay * 2;
         let took = until_moved(&mut world, client, earlier) - overdue;
-        // It has one server.
+        // miredo has one server.
         Self::new("dead-server", delay, took, None)
     }
 
     fn new(after: &str, delay: Duration, took: Duration, miredo: Option<Duration>) -> Self {
-        let ms = |time: Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
         Self {
             after: after.into(),
             delay_ms: delay.as_millis() as u64,
-            target_ms: ms(delay * 4 + Duration::from_millis(50)),
-            took_ms: ms(took),
-            miredo_ms: miredo.map(ms),
+            target_ms: milliseconds(delay * 4 + Duration::from_millis(50)),
+            took_ms: milliseconds(took),
+            miredo_ms: miredo.map(milliseconds),
         }
     }
 }
@@ -105,22 +109,23 @@ impl Keepalive {
     /// hairpins; and the fixed refresh every 30 s, with the same datagrams.
     pub(crate) fn all() -> Vec<Self> {
         let [open, closed] = [NatBehaviour::cone(), NatBehaviour::port_restricted()];
-        let usual = Self::measure("75 to 100 % of 30 s, as RFC 4380 has it", open, false);
-        let learned = Self::measure("learned, behind a cone NAT (§5.2.7)", open, true);
-        let in_vain = Self::measure("learned, behind a port-restricted NAT", closed, true);
-        let exchange = usual.bytes as f64 * usual.exchange_seconds / HOUR.as_secs_f64();
-        let hourly = (exchange * 120.0).round() as u64;
+        let (usual, sent) = Self::measure("75 to 100 % of 30 s, as RFC 4380 has it", open, false);
+        let (learned, _) = Self::measure("learned, behind a cone NAT (§5.2.7)", open, true);
+        let (in_vain, _) = Self::measure("learned, behind a port-restricted NAT", closed, true);
+        // A solicitation and its answer.
+        let exchange = usual.bytes as f64 / sent.max(1) as f64;
+        let hourly = (exchange * HOUR.as_secs_f64() / 30.0).round() as u64;
         let fixed = Self {
             interval: "every 30 s, as miredo has it".into(),
             seconds: 30,
             bytes: hourly,
             first_hour_bytes: hourly,
         };
-        let measured = [usual, learned, in_vain].map(|measured| measured.keepalive);
-        std::iter::once(fixed).chain(measured).collect()
+        vec![fixed, usual, learned, in_vain]
     }
 
-    fn measure(interval: &str, nat: NatBehaviour, learns: bool) -> Measured {
+    /// And the datagrams that the client sent in the hour of `bytes`.
+    fn measure(interval: &str, nat: NatBehaviour, learns: bool) -> (Self, u64) {
         let mut place = Place::new(1, Duration::from_millis(10), true);
         let config = ClientConfig {
             determine_refresh_interval: learns,
@@ -143,24 +148,14 @@ impl Keepalive {
         world.run_for(HOUR);
         let (bytes, sent) = traffic(&world, client);
         let status = world.client(client).client().status();
-        Measured {
+        let keepalive = Self {
+            interval: interval.into(),
+            seconds: status.refresh_interval.as_secs(),
             bytes,
-            exchange_seconds: HOUR.as_secs_f64() / sent.max(1) as f64,
-            keepalive: Self {
-                interval: interval.into(),
-                seconds: status.refresh_interval.as_secs(),
-                bytes,
-                first_hour_bytes,
-            },
-        }
+            first_hour_bytes,
+        };
+        (keepalive, sent)
     }
-}
-
-struct Measured {
-    bytes: u64,
-    /// Between two datagrams of the client.
-    exchange_seconds: f64,
-    keepalive: Keepalive,
 }
 
 /// The bytes that a client has sent and received, and the datagrams that it has sent.

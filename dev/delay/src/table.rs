@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use teredo_matrix::document::lines;
 use teredo_matrix::side_by_side;
 
 use crate::event::Event;
@@ -80,7 +81,7 @@ impl Quantiles {
 }
 
 /// With two decimals.
-fn milliseconds(time: Duration) -> f64 {
+pub(crate) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 100.0
 }
 
@@ -130,14 +131,6 @@ impl Table {
     }
 }
 
-fn lines<T: Serialize>(entries: &[T]) -> serde_json::Result<String> {
-    let entries: Vec<String> = entries
-        .iter()
-        .map(serde_json::to_string)
-        .collect::<Result<_, _>>()?;
-    Ok(format!("[\n{}\n]", entries.join(",\n")))
-}
-
 impl Cell {
     fn run(event: Event, delay_ms: u64, loss: f64, seeds: u64) -> Self {
         let delay = Duration::from_millis(delay_ms);
@@ -146,7 +139,7 @@ impl Cell {
             .collect();
         let first = times.iter().take(SHORT as usize);
         let short = first.map(|time| time.unwrap_or(LIMIT)).sum::<Duration>();
-        // A model costs little, so its quantiles are those of many runs whatever the number of ours.
+        // A model costs little, so its quantiles are always those of many runs.
         let model = |model: Model| {
             let times = (1..=MODEL_SEEDS).map(|seed| model.time(event, delay, loss, seed));
             Quantiles::of(times.collect())

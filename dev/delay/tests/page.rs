@@ -2,23 +2,16 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::path::Path;
-
 use teredo_delay::{Cell, SHORT, Table, page, picture};
 
-fn document(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../docs")
-        .join(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+const JSON: &str = include_str!("../../../docs/nat-delay.json");
+const PAGE: &str = include_str!("../../../docs/nat-delay.md");
+const PICTURE: &str = include_str!("../../../docs/nat-delay.svg");
 
 /// The first seeds of every cell take as long as the document has it, and bounds, models and recovery are the same.
 #[test]
 fn the_document_is_not_stale() {
-    let json = document("nat-delay.json");
-    let written: Table = serde_json::from_str(&json).unwrap();
+    let written: Table = serde_json::from_str(JSON).unwrap();
     let short = Table::run(SHORT, |_, _| {});
     assert_eq!(written.cells.len(), short.cells.len());
     let stale: Vec<(&Cell, &Cell)> = written
@@ -40,13 +33,13 @@ fn the_document_is_not_stale() {
     );
     assert_eq!(written.recovery, short.recovery);
     assert_eq!(written.keepalive, short.keepalive);
-    for (name, text) in [
-        ("nat-delay.json", written.to_json().unwrap()),
-        ("nat-delay.md", page(&written)),
-        ("nat-delay.svg", picture(&written).unwrap()),
+    for (name, document, text) in [
+        ("nat-delay.json", JSON, written.to_json().unwrap()),
+        ("nat-delay.md", PAGE, page(&written)),
+        ("nat-delay.svg", PICTURE, picture(&written).unwrap()),
     ] {
         assert!(
-            document(name) == text,
+            document == text,
             "docs/{name} is stale: run `cargo xtask sim delay`"
         );
     }

@@ -11,11 +11,13 @@
 //! | `meeting` | [`meet`]: two clients, one seed |
 //! | `matrix` | [`Matrix`], [`Cell`]: all pairs, and their JSON |
 //! | `parallel` | [`side_by_side`]: independent runs on all cores |
+//! | [`document`] | the files of an experiment |
 //! | `page` | [`page()`]: the document |
 //! | `picture` | [`picture()`]: the heat map |
 
 #![forbid(unsafe_code)]
 
+pub mod document;
 mod figure;
 mod kind;
 mod matrix;

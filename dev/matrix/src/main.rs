@@ -2,13 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs;
 use std::io::{IsTerminal as _, stderr};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser;
-use teredo_matrix::{Matrix, SEEDS, page, picture};
+use teredo_matrix::{Matrix, SEEDS, document, page, picture};
 
 #[derive(Parser)]
 #[command(
@@ -35,18 +34,13 @@ fn main() -> Result<()> {
     if shows {
         eprintln!();
     }
-    fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make {}", arguments.out.display()))?;
-    let json = matrix.to_json()?;
     let page = page(&matrix);
-    for (name, text) in [
-        ("nat-matrix.json", &json),
+    let documents = [
+        ("nat-matrix.json", &*matrix.to_json()?),
         ("nat-matrix.md", &page),
         ("nat-matrix.svg", &picture(&matrix)),
-    ] {
-        let path = arguments.out.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    ];
+    document::write(&arguments.out, &documents)?;
     print!("{}", page.trim_start_matches(|c| c != '|'));
     Ok(())
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use teredo::client::NatTraversal;
 use teredo_sim::path;
 
+use crate::document::lines;
 use crate::figure::{Promise, promise};
 use crate::kind::{KINDS, Kind};
 use crate::meeting::{Meeting, meet};
@@ -76,14 +77,8 @@ impl Matrix {
     ///
     /// None are known: all numbers are finite.
     pub fn to_json(&self) -> serde_json::Result<String> {
-        let cells: Vec<String> = self
-            .cells
-            .iter()
-            .map(serde_json::to_string)
-            .collect::<Result<_, _>>()?;
-        let schema = serde_json::to_string(&self.schema)?;
-        let cells = cells.join(",\n");
-        Ok(format!("{{\"schema\":{schema},\"cells\":[\n{cells}\n]}}\n"))
+        let (schema, cells) = (serde_json::to_string(&self.schema)?, lines(&self.cells)?);
+        Ok(format!("{{\"schema\":{schema},\"cells\":{cells}}}\n"))
     }
 
     /// The cell of a pair.

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use teredo::client::{NatTraversal, State};
+use teredo::client::NatTraversal;
 use teredo::{ClientConfig, ServerAddress};
 use teredo_sim::{CaptureMode, ClientId, NatBehaviour, NatId, Network, World, packet};
 
@@ -122,6 +122,5 @@ fn attach(
 
 /// The Teredo address, if the client has one.
 fn address(world: &World, client: ClientId) -> Option<Ipv6Addr> {
-    let status = world.client(client).client().status();
-    status.address.filter(|_| status.state == State::Qualified)
+    world.client(client).client().status().address
 }

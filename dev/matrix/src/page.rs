@@ -25,19 +25,38 @@ internet of `dev/sim`, and each client's link loses its share of the datagrams i
 | *(all)* or *(63 %)* | they do not meet, but some sequence of datagrams would connect them (with this probability, if ports must be guessed, 256 on each side) |
 | – | no sequence of datagrams connects them |
 
-`none` is a host without a NAT, which counts as behind a cone; `open-input` filters as a port-restricted NAT does; `igd`
-and `igd-symmetric` are a port-restricted and a symmetric NAT that open the client's port on request, which clients with
-`rfc6081` make; `symmetric` has random ports.
+The NATs have the names of the lab. [Its table](../site/src/lab.md#nats) has the mapping and the filtering of all but
+`igd-symmetric`. Some need a word more:
 
-Losses cost most towards `open-input`. The last direct bubble of a contact goes all the way, as in RFC 4380. If all earlier
-questions were lost, it reaches the peer's router before the peer has opened it, and the router then keeps that port for
-itself. The others end behind the sender's own NAT, because a router there reports the first one.
+- `none` is a host without a NAT, which counts as behind a cone.
+- `open-input` filters as a port-restricted NAT does, but its router accepts unsolicited datagrams as its own.
+- Symmetric NATs give each destination another port: `symmetric` a random one, `symmetric-sequential` the next one.
+  `symmetric-preserving` lets the first destination see the inside port. `address-symmetric` has random ports, and four
+  addresses, of which each destination sees the next.
+- `igd` and `igd-symmetric` are a port-restricted and a port-preserving symmetric NAT that open the client's port on
+  request. Here each client with `rfc6081` asks. The program asks with `igd = true`, which is off by default.
+";
+
+const LOSS: &str = "
+- *Towards `open-input`, with `rfc4380`:* a contact has four direct bubbles. The first three expire before the peer's
+  router; the sender learns how far they must go from the routers that report them. The last one goes all the way, as in
+  RFC 4380. If all indirect bubbles before it were lost, it is unsolicited there. The router accepts it as its own, and
+  gives the peer's answers another port, which the sender's NAT refuses.
+- *If both NATs filter by port and one is `symmetric-preserving` or `symmetric-sequential`, with `rfc6081`:* the contact
+  needs a random port (RFC 6081 §5.4). More datagrams must arrive in turn, for sequential ports also those of the echo
+  test (§5.5), and the program waits for 10 s only.
+- *Between two `igd-symmetric`:* if a client's first solicitation is lost before its NAT, the server sees another port
+  than the one that the router has opened. The client then uses random ports, as behind `symmetric-preserving`. It no
+  longer meets clients that rely on the router's port, but it meets those behind NATs that filter by port. So these
+  cells have numbers with losses, and none without.
 ";
 
 /// The document of a matrix.
 pub fn page(matrix: &Matrix) -> String {
     let mut page = String::from(HEAD);
     tally(&mut page, matrix);
+    weakest(&mut page, matrix);
+    page.push_str(LOSS);
     for mode in MODES {
         for loss in LOSSES {
             let _ = write!(page, "\n## `{mode}`, {}\n\n", percent_lost(loss));
@@ -97,6 +116,29 @@ fn tally(page: &mut String, matrix: &Matrix) {
         paths.len(),
         NatTraversal::Rfc6081
     );
+}
+
+/// The promised pairs that losses keep apart most often.
+fn weakest(page: &mut String, matrix: &Matrix) {
+    const SHOWN: usize = 5;
+    let most = LOSSES[LOSSES.len() - 1];
+    let _ = write!(
+        page,
+        "\n## What losses cost\n\nThe promised pairs that meet least at {}:\n\n\
+         | setting | from | to | runs that meet |\n|---|---|---|---|\n",
+        percent_lost(most)
+    );
+    for mode in MODES {
+        let cells = matrix.cells.iter();
+        let promised =
+            |cell: &&Cell| cell.promised && cell.mode == mode.name() && cell.loss == most;
+        let mut cells: Vec<&Cell> = cells.filter(promised).collect();
+        cells.sort_by_key(|cell| cell.connected);
+        for cell in cells.into_iter().take(SHOWN) {
+            let (from, to) = (&cell.from, &cell.to);
+            let _ = writeln!(page, "| `{mode}` | {from} | {to} | {} % |", share(cell));
+        }
+    }
 }
 
 fn table(page: &mut String, matrix: &Matrix, mode: NatTraversal, loss: f64) {

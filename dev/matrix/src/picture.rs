@@ -75,7 +75,7 @@ fn panel(svg: &mut String, matrix: &Matrix, mode: NatTraversal, left: f64, named
     }
 }
 
-/// A pair of NATs: its losses from left to right and down, the promise, and whether there is a path.
+/// A pair of NATs: a quarter for each loss, row by row, the promise, and whether there is a path.
 fn square(svg: &mut String, cells: [Option<&Cell>; 4], x: f64, y: f64) {
     const INNER: f64 = SQUARE - 4.0;
     let (x, y) = (x + 2.0, y + 2.0);
@@ -130,21 +130,22 @@ fn shade(share: f64) -> String {
 }
 
 fn legend(svg: &mut String, y: f64) {
-    let quarters = LOSSES.map(percent_lost).join(", ");
+    let [first, second, third, fourth] = LOSSES.map(percent_lost);
     let _ = writeln!(
         svg,
-        "<text x=\"20\" y=\"{y:.0}\" fill=\"{FAINT}\">quarters of a square, from left to right and down: {quarters}</text>"
+        "<text x=\"20\" y=\"{y:.0}\" fill=\"{FAINT}\">quarters of a square: {first} (top left), {second} (top \
+         right), {third} (bottom left), {fourth} (bottom right)</text>"
     );
     let _ = writeln!(
         svg,
-        "<text x=\"20\" y=\"{:.0}\" fill=\"{FAINT}\">framed: promised by figure 1 of RFC 6081 with this setting; red: \
-         promised, and not kept</text>",
+        "<text x=\"20\" y=\"{:.0}\" fill=\"{FAINT}\">dark frame: promised by figure 1 of RFC 6081 with this setting; red \
+         frame: promised, and not kept without loss</text>",
         y + 18.0
     );
     let _ = writeln!(
         svg,
-        "<text x=\"20\" y=\"{:.0}\" fill=\"{FAINT}\">full dot: nothing connects them yet, though some sequence of \
-         datagrams would; ring: only by guessing ports; empty: no path</text>",
+        "<text x=\"20\" y=\"{:.0}\" fill=\"{FAINT}\">full dot: no run connects without loss, though some \
+         sequence of datagrams would; ring: only by guessing ports; empty: no path</text>",
         y + 36.0
     );
 }

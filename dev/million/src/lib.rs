@@ -31,7 +31,7 @@ mod region;
 mod report;
 mod watch;
 
-pub use exchange::{Progress, run};
+pub use exchange::run;
 pub use plan::Plan;
 pub use report::{Breaches, Contacts, Report, page, table};
 

@@ -5,7 +5,6 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use teredo::Instant;
-use teredo::client::State;
 use teredo::wire::TeredoAddress;
 
 use crate::contact::Target;
@@ -243,7 +242,6 @@ impl Region {
         let server = self.servers_of(client).into_iter().find(own);
         life.online
             && life.disturbed + NOTICE <= since
-            && status.state == State::Qualified
             && status.address == Some(address)
             && server.is_some_and(|server| {
                 let health = self.servers[server];

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use teredo_million::{Plan, Progress, page, run, table};
+use teredo_matrix::document;
+use teredo_million::{Plan, page, run, table};
 
 #[derive(Parser)]
 #[command(version, about = "A million clients on a simulated internet")]
@@ -61,15 +62,15 @@ fn main() -> Result<()> {
     let began = Instant::now();
     let clock = Mutex::new(Clock::default());
     let shows = stderr().is_terminal();
-    let progress = |progress: Progress| {
+    let progress = |now: Duration| {
         let Ok(mut clock) = clock.lock() else { return };
-        if clock.settled.is_none() && progress.now >= plan.arrival() {
-            clock.settled = Some((Instant::now(), progress.now));
+        if clock.settled.is_none() && now >= plan.arrival() {
+            clock.settled = Some((Instant::now(), now));
         }
         if shows && clock.shown.is_none_or(|shown| shown.elapsed() >= SHOWN) {
             clock.shown = Some(Instant::now());
-            let hours = progress.now.as_secs_f64() / 3_600.0;
-            let faster = progress.now.as_secs_f64() / began.elapsed().as_secs_f64();
+            let hours = now.as_secs_f64() / 3_600.0;
+            let faster = now.as_secs_f64() / began.elapsed().as_secs_f64();
             eprint!(
                 "\r{hours:.3} of {} h, {faster:.1} times real time ",
                 arguments.hours
@@ -92,15 +93,11 @@ fn main() -> Result<()> {
     report.memory_bytes = most_memory()?;
     let json = serde_json::to_string(&report)?;
     if let Some(out) = &arguments.out {
-        fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-        let page = page(&report, &machine_and_date()?);
-        for (name, text) in [
-            ("nat-million.json", format!("{json}\n")),
-            ("nat-million.md", page),
-        ] {
-            let path = out.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        }
+        let documents = [
+            ("nat-million.json", &*format!("{json}\n")),
+            ("nat-million.md", &page(&report, &machine_and_date()?)),
+        ];
+        document::write(out, &documents)?;
     }
     if arguments.json {
         println!("{json}");

@@ -47,6 +47,7 @@ pub(crate) struct Region {
 pub(crate) struct Finished {
     pub(crate) number: usize,
     pub(crate) hash: u64,
+    /// The ones that its hosts have sent.
     pub(crate) datagrams: u64,
     pub(crate) events: Events,
     pub(crate) peers: Contacts,
@@ -112,11 +113,6 @@ impl Region {
         region
     }
 
-    /// The datagrams that its hosts have sent.
-    pub(crate) fn datagrams(&self) -> u64 {
-        self.world.capture().total()
-    }
-
     /// Sends something to another region, or to this one by the same way.
     pub(crate) fn depart(&mut self, region: usize, what: Traveller) {
         let at = self.world.now() + CROSSING;
@@ -178,7 +174,7 @@ impl Region {
         Finished {
             number: self.number,
             hash: self.world.capture().hash(),
-            datagrams: self.datagrams(),
+            datagrams: self.world.capture().total(),
             events: self.events,
             peers: self.open.peers,
             native: self.open.native,
@@ -189,7 +185,7 @@ impl Region {
     }
 }
 
-/// The raw host that has what no host of the region has.
+/// The raw host that gets everything for addresses that no host of the region has.
 fn add_border(world: &mut World, departures: &Rc<RefCell<Departures>>) -> RawId {
     let departures = Rc::clone(departures);
     let border = world.add_responder(Network::Internet, &[], move |arrival, outbox| {

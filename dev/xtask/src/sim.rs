@@ -1,6 +1,6 @@
 //! `cargo xtask sim`: experiments on the simulated internet of `dev/sim`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -12,7 +12,7 @@ use crate::tree;
 #[derive(clap::Subcommand)]
 pub(crate) enum Experiment {
     /// Write docs/nat-matrix.md, its picture and its JSON: which NATs meet, which RFC 6081 promises, and which can.
-    Matrix(Matrix),
+    Matrix(Documents),
     /// Write docs/nat-delay.md, its picture and its JSON: how long it takes until two programs talk.
     Delay(Delay),
     /// Run a million clients for a day, and check that nothing breaks.
@@ -20,7 +20,7 @@ pub(crate) enum Experiment {
 }
 
 #[derive(clap::Args)]
-pub(crate) struct Matrix {
+pub(crate) struct Documents {
     /// The folder to write into [default: docs].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -31,12 +31,8 @@ pub(crate) struct Matrix {
 
 #[derive(clap::Args)]
 pub(crate) struct Delay {
-    /// The folder to write into [default: docs].
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// The runs of each cell [default: the number that the documents have].
-    #[arg(long, value_name = "N")]
-    seeds: Option<u64>,
+    #[command(flatten)]
+    documents: Documents,
     /// Print JSON instead of the tables.
     #[arg(long)]
     json: bool,
@@ -89,24 +85,18 @@ fn million(options: &Million) -> Result<()> {
         command.arg("--json");
     }
     let is_whole = options.clients.is_none() && options.hours.is_none();
-    let out = match &options.out {
-        // A relative path is the caller's, not the repository's.
-        Some(out) => Some(std::path::absolute(out)?),
-        None => is_whole.then(|| tree::root().join("docs")),
-    };
-    if let Some(out) = out {
-        command.arg("--out").arg(out);
+    if is_whole || options.out.is_some() {
+        command.arg("--out").arg(folder(options.out.as_deref())?);
     }
     execute(&mut command)
 }
 
-fn matrix(options: &Matrix) -> Result<()> {
-    let out = options.out.as_ref();
-    execute(&mut documenting("teredo-matrix", out, options.seeds)?)
+fn matrix(options: &Documents) -> Result<()> {
+    execute(&mut documenting("teredo-matrix", options)?)
 }
 
 fn delay(options: &Delay) -> Result<()> {
-    let mut command = documenting("teredo-delay", options.out.as_ref(), options.seeds)?;
+    let mut command = documenting("teredo-delay", &options.documents)?;
     if options.json {
         command.arg("--json");
     }
@@ -114,18 +104,22 @@ fn delay(options: &Delay) -> Result<()> {
 }
 
 /// An experiment that writes its documents into a folder.
-fn documenting(package: &str, out: Option<&PathBuf>, seeds: Option<u64>) -> Result<Command> {
-    let out = match out {
-        // A relative path is the caller's, not the repository's.
-        Some(out) => std::path::absolute(out)?,
-        None => tree::root().join("docs"),
-    };
+fn documenting(package: &str, options: &Documents) -> Result<Command> {
     let mut command = experiment(package, "release");
-    command.arg("--out").arg(out);
-    if let Some(seeds) = seeds {
+    command.arg("--out").arg(folder(options.out.as_deref())?);
+    if let Some(seeds) = options.seeds {
         command.args(["--seeds", &seeds.to_string()]);
     }
     Ok(command)
+}
+
+/// The folder to write into, by its absolute path.
+fn folder(out: Option<&Path>) -> Result<PathBuf> {
+    match out {
+        // A relative path is the caller's, not the repository's.
+        Some(out) => Ok(std::path::absolute(out)?),
+        None => Ok(tree::root().join("docs")),
+    }
 }
 
 fn experiment(package: &str, profile: &str) -> Command {

@@ -62,7 +62,7 @@ fn the_ladder_shows_what_nats_dropped() {
 #[test]
 fn a_long_run_is_drawn_from_its_end() {
     let mut world = World::new(1);
-    let [from, to] =
+    let [from, _to] =
         [1, 2].map(|last| world.add_raw(crate::Network::Internet, &[[192, 0, 2, last].into()]));
     let bubble = {
         let mut bubble = vec![0x60, 0, 0, 0, 0, 0, 59, 21];
@@ -80,7 +80,6 @@ fn a_long_run_is_drawn_from_its_end() {
         let datagram = crate::Datagram::new(ends[0], ends[1], bubble.clone());
         world.inject_datagram(from, datagram);
     }
-    let _ = to;
     world.run_for(super::Duration::from_secs(1));
     assert_eq!(world.capture().len(), super::DRAWN + 100);
     assert_eq!(world.trace().packets.len(), super::DRAWN);
