@@ -107,7 +107,7 @@ impl Asker {
         tracing::debug!(%refusal, "no mapping by PCP or NAT-PMP");
         self.intent = None;
         match self.map(Mapping::intended(wanted, Protocol::Upnp)).await {
-            // The one that answered says more.
+            // A refusal by PCP is a better reason than silence.
             Err(Refusal::Silent) if self.intent.is_none() => Err(refusal),
             outcome => outcome,
         }
@@ -121,7 +121,8 @@ impl Asker {
             upnp,
             timeouts,
         } = self;
-        // It is written down before it is asked for: between the router's deed and its answer, this process may die.
+        // The process may die after the router has made the mapping and before the answer comes, so it is written down
+        // first.
         let mut write_down = |mapping: &Mapping| {
             store.save(mapping);
             *intent = Some(*mapping);
@@ -186,7 +187,7 @@ fn source(gateway: Ipv4Addr) -> io::Result<Ipv4Addr> {
     }
 }
 
-/// RFC 6887 §11.2: nobody can guess it, so nobody else can take the mapping back.
+/// RFC 6887 §11.2: another host cannot guess it, and so cannot take the mapping back.
 fn nonce() -> [u32; 3] {
     let mut bytes = [0; 12];
     // It blocks only before the kernel has any randomness, and cannot fail for so few bytes.

@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 use crate::ask::LIFETIME;
 use crate::mapping::{Mapping, Refusal, Wanted};
 
-/// The pause after a refusal, which doubles
+/// The first pause after a refusal; each further one is twice as long.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// to this.
+/// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-/// The lifetime that counts for the renewal, if the router gives a longer one: it may not keep its word, or restart.
+/// The lifetime that counts for the renewal, if the router gives a longer one: it may end the mapping sooner, or restart.
 const LONGEST_RENEWED: Duration = Duration::from_secs(LIFETIME as u64);
 
 /// The lifetime that counts for a router that is silent (RFC 6887 §15: a server's longest should be 24 hours).
@@ -31,10 +31,10 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// How often a mapping without lifetime is looked after: the router may have lost it.
 const PERMANENT: Duration = Duration::from_secs(600);
 
-/// How long after a renewal that was not answered the next comes,
+/// The pause after a renewal without an answer.
 const RENEW_AGAIN: Duration = Duration::from_secs(15);
 
-/// and how many in a row end a mapping without lifetime.
+/// So many of these in a row end a mapping without a lifetime.
 const MOST_SILENCES: u32 = 4;
 
 /// The shortest time between two looks that others cause.
@@ -100,7 +100,7 @@ impl Keeper {
         }
     }
 
-    /// Sets the mapping to have. One that leads elsewhere is taken back, and without any the last one is.
+    /// Sets the mapping to have; `None` for none. The keeper takes back a mapping that differs.
     pub(crate) fn want(&mut self, wanted: Option<Wanted>) {
         if self.wanted != wanted {
             self.wanted = wanted;
@@ -219,7 +219,7 @@ impl Keeper {
         });
     }
 
-    /// The owner goes on without (R6081-5.3.3-03), and the router is asked ever more rarely.
+    /// R6081-5.3.3-03: the client works without a mapping, and the pauses grow.
     fn refuse(&mut self, now: Instant, refusal: Refusal) {
         let doubled = PAUSE * 2_u32.saturating_pow(self.refusals);
         self.refusals = self.refusals.saturating_add(1).min(16);

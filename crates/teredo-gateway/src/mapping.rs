@@ -64,7 +64,7 @@ pub struct Mapping {
     pub lifetime: Option<u32>,
     /// The nonce that shows to a server of PCP whose the mapping is (RFC 6887 §11.1).
     pub nonce: Option<[u32; 3]>,
-    /// The seconds since the router lost its mappings last, by its own word (RFC 6887 §8.5).
+    /// The seconds since the router last lost its mappings, as the router reports it (RFC 6887 §8.5).
     pub epoch: Option<u32>,
 }
 
@@ -130,7 +130,7 @@ pub enum Refusal {
         /// The address of the service port.
         bound: Ipv4Addr,
     },
-    /// The router's own word.
+    /// The router answered with an error.
     #[error("the router refuses by {0}: {1}")]
     Refused(Protocol, String),
     /// Another host has the port.
@@ -138,7 +138,7 @@ pub enum Refusal {
     Taken(u16),
     /// The router confirmed the mapping, but it leads to another host.
     #[error("the router's mapping of port {0} leads to another host")]
-    SomeoneElses(u16),
+    OtherHost(u16),
     /// The router confirmed the mapping, and does not list it.
     #[error("the router has confirmed a mapping of port {0} that it does not list")]
     NotListed(u16),

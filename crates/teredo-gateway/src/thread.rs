@@ -21,7 +21,7 @@ pub struct Gateway {
     ended: oneshot::Receiver<()>,
 }
 
-/// The owner's last word.
+/// The owner's latest wishes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Orders {
     wanted: Option<Wanted>,
@@ -38,8 +38,8 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// Starts the thread. First it takes back the mapping that `store` has (R6081-5.3.3-01). `report` hears of each new
-    /// state, on the thread.
+    /// Starts the thread. First it takes back the mapping that `store` has (R6081-5.3.3-01). `report` is called with each
+    /// new state, on the thread.
     ///
     /// # Errors
     /// The system starts no thread.

@@ -23,7 +23,7 @@ const PERMANENT: u32 = 0;
 
 /// Where devices listen (SSDP).
 const SSDP: u16 = 1900;
-const EVERYONE: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
+const SSDP_GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
 
 /// The most entries of the router's list that are read. A list that is longer counts as one that is not shown.
 const LONGEST_LIST: u32 = 64;
@@ -39,7 +39,7 @@ pub(crate) struct Upnp {
 enum Owner {
     This,
     Another,
-    Nobody,
+    None,
     /// The router shows no list.
     Unknown,
 }
@@ -100,8 +100,8 @@ impl Upnp {
         added.map_err(|error| not_added(&error, port))?;
         match self.owner(device, mapping.local, port).await? {
             Owner::This | Owner::Unknown => {}
-            Owner::Another => return Err(Refusal::SomeoneElses(port)),
-            Owner::Nobody => return Err(Refusal::NotListed(port)),
+            Owner::Another => return Err(Refusal::OtherHost(port)),
+            Owner::None => return Err(Refusal::NotListed(port)),
         }
         let address = self.bounded(device.get_external_ip()).await;
         let judged = match address {
@@ -151,8 +151,8 @@ impl Upnp {
         let port = mapping.external.port();
         match self.owner(&device, mapping.local, port).await? {
             Owner::This => {}
-            Owner::Nobody => return Ok(()),
-            Owner::Another => return Err(Refusal::SomeoneElses(port)),
+            Owner::None => return Ok(()),
+            Owner::Another => return Err(Refusal::OtherHost(port)),
             Owner::Unknown if mapping.lifetime.is_some() => {
                 return Err(refused("it shows no list of its mappings"));
             }
@@ -181,7 +181,7 @@ impl Upnp {
         }
         // UPnP 1.1 answers a question that is for one device. The answer then passes this host's firewall, which knows
         // nothing of multicast. Older devices answer the multicast alone.
-        let [to_one, to_all] = [wanted.gateway, EVERYONE].map(|to| {
+        let [to_one, to_all] = [wanted.gateway, SSDP_GROUP].map(|to| {
             let mut options = SearchOptions::default();
             options.bind_addr = (*wanted.local.ip(), 0).into();
             options.broadcast_address = (to, SSDP).into();
@@ -217,7 +217,7 @@ impl Upnp {
                 }
                 Ok(_) => {}
                 Err(GetGenericPortMappingEntryError::SpecifiedArrayIndexInvalid) => {
-                    return Ok(Owner::Nobody);
+                    return Ok(Owner::None);
                 }
                 Err(_) => return Ok(Owner::Unknown),
             }

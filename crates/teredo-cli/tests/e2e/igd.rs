@@ -92,7 +92,7 @@ impl Stage {
         );
     }
 
-    /// A datagram from a host that nobody has sent to.
+    /// A datagram from a host to which alice has sent nothing.
     fn knock(&self, port: u16) {
         let socket = self.stranger.udp_socket((STRANGER, 0)).unwrap();
         socket
@@ -202,7 +202,7 @@ fn the_next_client_takes_back_what_a_killed_one_left() {
 }
 
 /// A router that has restarted has forgotten the port; the client notices it by its server, and asks again. By then the
-/// server sees another mapping than the router's, as behind two NATs: a neighbour is told the router's, too
+/// server sees another mapping than the router's, as behind two NATs: a neighbour gets the router's, too
 /// (R6081-5.3.3-07, R6081-5.6.4.1-01).
 #[test]
 fn a_router_that_has_restarted_is_asked_again() {

@@ -137,7 +137,7 @@ fn a_mapping_without_lifetime_ends_after_four_silences() {
 #[test]
 fn a_mapping_of_another_host_is_neither_used_nor_taken_back() {
     for refusal in [
-        Refusal::SomeoneElses(4000),
+        Refusal::OtherHost(4000),
         Refusal::Taken(4000),
         Refusal::NotListed(4000),
     ] {
@@ -200,7 +200,7 @@ fn a_mapping_that_was_not_confirmed_is_taken_back() {
     }
 }
 
-/// A mapping without lifetime does not end with the patience.
+/// A mapping without a lifetime stays on the router after the keeper has given it up.
 #[test]
 fn a_permanent_mapping_of_a_silent_router_is_taken_back_at_the_end() {
     let (mut keeper, mut now) = holding(None);
@@ -216,7 +216,7 @@ fn a_permanent_mapping_of_a_silent_router_is_taken_back_at_the_end() {
     assert!(keeper.is_done());
 }
 
-/// R6081-5.3.3-03: the client goes on, and the router is asked ever more rarely.
+/// R6081-5.3.3-03: the client works without a mapping, and the pauses grow.
 #[test]
 fn the_pauses_after_refusals_grow_to_an_hour() {
     let mut now = Instant::now();

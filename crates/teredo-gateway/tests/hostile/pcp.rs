@@ -70,8 +70,8 @@ fn a_mapping_of_pcp_is_taken_back_with_its_nonce() {
     next.end();
 }
 
-/// R6081-5.3.3-04: between the router's deed and its answer the process may be killed, so the mapping is written down
-/// before it is asked for, with all that taking it back needs.
+/// R6081-5.3.3-04: the process may die after the router has made the mapping and before the answer comes, so it is written
+/// down first, with all that taking it back needs.
 #[test]
 fn a_mapping_is_written_down_before_it_is_asked_for() {
     let store = Store::default();
@@ -190,7 +190,7 @@ fn nat_pmp_is_used_if_the_router_has_no_pcp() {
 
 /// A refusal is the answer even if the router has no UPnP.
 #[test]
-fn the_routers_own_word_is_the_reason() {
+fn the_routers_error_is_the_reason() {
     let (router, _requests) = server(|request| {
         let mut answer = mapped(request, 0);
         answer[3] = 2;

@@ -14,7 +14,7 @@ use teredo_gateway::{Gateway, Mapping, MappingStore, Protocol, State, Timeouts, 
 pub(crate) const LOCAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 40_000);
 pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// Longer than any answer takes, and shorter than anybody's patience.
+/// Longer than any answer takes.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 const TIMEOUTS: Timeouts = Timeouts {
@@ -140,7 +140,7 @@ pub(crate) enum Fault {
     /// The description is no XML.
     NoXml,
     /// It confirms each mapping, and makes it for another host.
-    SomeoneElses,
+    OtherHost,
     /// It confirms each mapping, and makes none.
     NotListed,
     /// Its external address is this host's loopback.
@@ -167,7 +167,7 @@ pub(crate) struct Igd {
 
 struct Shared {
     fault: Fault,
-    /// Hears of each request that was given up while the router hung.
+    /// Gets a message for each request that was given up while the router hung.
     given_up: Option<Sender<()>>,
     /// The inner end of each external port.
     mappings: BTreeMap<u16, (String, u16)>,
@@ -202,7 +202,7 @@ impl Igd {
         self.shared.lock().unwrap().fault = fault;
     }
 
-    /// The router hangs from now on. Each request that is given up sends a word.
+    /// The router hangs from now on. Each request that is given up sends a message.
     pub(crate) fn hang(&self) -> Receiver<()> {
         let (sender, given_up) = channel();
         let mut shared = self.shared.lock().unwrap();
@@ -350,7 +350,7 @@ fn act(body: &str, shared: &Mutex<Shared>) -> (u16, String) {
                 return failed(718);
             }
             let client = match fault {
-                Fault::SomeoneElses => "127.0.0.99".to_owned(),
+                Fault::OtherHost => "127.0.0.99".to_owned(),
                 _ => client,
             };
             if fault != Fault::NotListed {

@@ -135,12 +135,9 @@ fn a_port_that_belongs_to_another_host_is_neither_used_nor_deleted() {
 
 #[test]
 fn a_confirmed_mapping_of_another_host_is_neither_used_nor_deleted() {
-    let igd = Igd::start(Fault::SomeoneElses);
+    let igd = Igd::start(Fault::OtherHost);
     let owner = Owner::asking(igd.address);
-    assert_eq!(
-        owner.answer(),
-        State::Refused(Refusal::SomeoneElses(40_000))
-    );
+    assert_eq!(owner.answer(), State::Refused(Refusal::OtherHost(40_000)));
     owner.end();
     assert_eq!(igd.changes(), ["AddPortMapping"]);
 }
@@ -167,7 +164,7 @@ fn a_mapping_without_an_external_address_is_undone() {
     }
 }
 
-/// R6081-5.3.5-01: a mapping that the router made and did not confirm is taken back at the end,
+/// R6081-5.3.5-01: a mapping that the router made and did not confirm is taken back at the end.
 #[test]
 fn a_mapping_without_an_answer_is_taken_back_at_the_end() {
     let igd = Igd::start(Fault::HangsAfterAdding);
@@ -180,7 +177,7 @@ fn a_mapping_without_an_answer_is_taken_back_at_the_end() {
     assert_eq!(*store.0.lock().unwrap(), None);
 }
 
-/// and before another port is asked for, which replaces it in the file.
+/// R6081-5.3.5-01: it is taken back before another port is asked for, which replaces it in the file.
 #[test]
 fn a_mapping_without_an_answer_is_taken_back_if_the_port_moves() {
     let igd = Igd::start(Fault::HangsAfterAdding);
