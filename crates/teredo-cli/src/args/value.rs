@@ -64,7 +64,8 @@ pub(crate) fn backend() -> impl TypedValueParser<Value = Backend> {
 
 /// A way through NATs.
 pub(crate) fn nat_traversal() -> impl TypedValueParser<Value = NatTraversal> {
-    PossibleValuesParser::new(["rfc4380", "rfc6081", "eager"]).try_map(|name| name.parse::<NatTraversal>())
+    PossibleValuesParser::new(["rfc4380", "rfc6081", "eager"])
+        .try_map(|name| name.parse::<NatTraversal>())
 }
 
 /// A UDP port other than 0.

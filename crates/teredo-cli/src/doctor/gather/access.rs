@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    /// What an editor leaves beside the drop-ins is read by nobody.
+    /// An editor may leave such files beside the drop-ins.
     #[test]
     fn hidden_files_are_no_settings() {
         let folder = tempfile::tempdir().unwrap();
