@@ -6,7 +6,6 @@ use teredo_tunnel::net::Decision;
 use super::check::{Check, id};
 use super::seen::Seen;
 use super::shell::{quote, sysctl_of_link};
-use crate::text::plain;
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
     vec![client(seen), relay(seen), serve(seen)]
@@ -108,7 +107,7 @@ pub(super) fn taken(seen: &Seen, way: &Decision) -> String {
         _ => String::new(),
     };
     match (way.link, &way.destination) {
-        (Some(link), _) => format!("{by_rule}they go to {}", plain(&name_of(seen, link))),
+        (Some(link), _) => format!("{by_rule}they go to {}", name_of(seen, link)),
         (None, Some(_)) => format!("{by_rule}the route '{}' takes them", route(way)),
         (None, None) => "there is no route".to_owned(),
     }
@@ -226,7 +225,7 @@ fn relay(seen: &Seen) -> Check {
                 "{} takes no default route of its router: accept_ra is 1, and that ends if a host forwards \
                  (forwarding = 1); a line in /etc/sysctl.d keeps it. The route comes with the router's next \
                  advertisement, within minutes",
-                plain(link)
+                link
             ))
             .fix(seen.sysctl(&[(&sysctl_of_link("ipv6", link, "accept_ra"), "2")])),
         (_, Some(mend)) => check

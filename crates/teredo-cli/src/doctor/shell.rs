@@ -147,7 +147,7 @@ impl Seen {
             |path| path.display().to_string(),
         );
         let folder = format!("{main}.d");
-        // The units' users read it, whatever the umask of the administrator is.
+        // The units' users read it under any umask of the administrator.
         format!(
             "install -d -m 755 {}\n{}",
             quote(&folder),

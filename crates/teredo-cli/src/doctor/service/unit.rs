@@ -6,7 +6,6 @@ use crate::doctor::check::{Check, id};
 use crate::doctor::closed;
 use crate::doctor::seen::{Full, Seen, Unit, Units};
 use crate::doctor::shell::quote;
-use crate::text::plain;
 
 pub(super) fn unit(seen: &Seen) -> Check {
     let id = id::SERVICE_UNIT;
@@ -14,7 +13,7 @@ pub(super) fn unit(seen: &Seen) -> Check {
         Units::NoManager => {
             return Check::ok(id, "systemd does not run here, so there are no units");
         }
-        Units::Unknown(reason) => return Check::skip(id, plain(reason)),
+        Units::Unknown(reason) => return Check::skip(id, reason),
         Units::Known(units) => units,
     };
     if let (Some(full), Some(unit)) = (seen.service.full, units.iter().find(|unit| fails(unit))) {
@@ -49,7 +48,7 @@ pub(super) fn unit(seen: &Seen) -> Check {
             code => (
                 format!(
                     "its result is '{}', exit status {code}; its log says more",
-                    plain(&unit.result)
+                    unit.result
                 ),
                 format!(
                     "journalctl -u {name} -n 20 --no-pager\nsystemctl restart {name}",
@@ -68,8 +67,7 @@ pub(super) fn unit(seen: &Seen) -> Check {
         return Check::fail(id, format!("the unit {name} is started again and again"))
             .why(format!(
                 "{} starts have failed, the last with exit status {}; its log says why",
-                plain(&unit.restarts),
-                plain(&unit.code)
+                unit.restarts, unit.code
             ))
             .fix(format!("journalctl -u {} -n 20 --no-pager", quote(&name)));
     }
@@ -105,7 +103,7 @@ pub(super) fn unit(seen: &Seen) -> Check {
         let name = short(unit);
         return Check::fail(id, format!("the unit {name} is enabled, but does not run"))
             .why(if unit.was_tried {
-                "someone has stopped it, or it has ended"
+                "it was stopped, or it has ended"
             } else {
                 "it was not started since this host was, such as after 'enable' without '--now'"
             })
@@ -157,12 +155,9 @@ impl Blame<'_> {
     fn check(&self, unit: &Unit) -> Check {
         let check = Check::fail(id::SERVICE_UNIT, &self.what);
         match self.set_by {
-            Some((file, line)) => check.why(format!(
-                "the drop-in {} says '{}'; {}",
-                plain(file),
-                plain(line),
-                self.why
-            )),
+            Some((file, line)) => {
+                check.why(format!("the drop-in {file} says '{line}'; {}", self.why))
+            }
             None => check.why(&self.why),
         }
         .fix(self.mend(unit))
@@ -225,7 +220,7 @@ fn without_room(seen: &Seen, unit: &Unit, full: Full) -> Check {
 /// The part of the socket's file system that is used up, and the commands that show the largest folders.
 pub(super) fn room(socket: &Path, full: Full) -> (String, String) {
     let folder = socket.ancestors().nth(2).unwrap_or(socket);
-    let shown = plain(&folder.display().to_string());
+    let shown = folder.display();
     let folder = quote(&folder.display().to_string());
     let (what, option) = match full {
         Full::Inodes => ("inodes", "--inodes "),
@@ -244,7 +239,7 @@ fn without_program(unit: &Unit) -> Option<Check> {
         what: format!(
             "the unit {} cannot start its program, {} (exit status 203)",
             short(unit),
-            plain(&unit.program)
+            unit.program
         ),
         why: "the program does not exist, or cannot be run: install the package again, or correct ExecStart".to_owned(),
         set_by: unit.set_by(|key, value| key == "ExecStart" && !value.is_empty()),
@@ -322,7 +317,7 @@ fn unusable(seen: &Seen, unit: &Unit) -> Option<Check> {
         {
             return Some(check);
         }
-        let reason = plain(&unit.load_error);
+        let reason = &unit.load_error;
         return Some(
             Check::fail(id, format!("systemd cannot use the files of the unit {name}: {reason}"))
                 .why("it is not started until that is corrected; a drop-in of the administrator may be the cause")
@@ -337,7 +332,7 @@ fn unusable(seen: &Seen, unit: &Unit) -> Option<Check> {
             id,
             format!("the unit {name} is masked, so nothing starts it"),
         )
-        .why("someone has masked it, and nobody else does its work")
+        .why("it was masked, and no other process does its work")
         .fix(format!(
             "systemctl unmask {typed}\nsystemctl enable --now {typed}"
         ))
@@ -372,14 +367,10 @@ fn complained(unit: &Unit, line: &str) -> Option<Check> {
     Some(
         Check::fail(
             id::SERVICE_UNIT,
-            format!(
-                "systemd cannot use the files of the unit {name}: {}",
-                plain(line)
-            ),
+            format!("systemd cannot use the files of the unit {name}: {line}"),
         )
         .why(format!(
-            "the drop-in {} is to blame; the unit is not started until it is corrected",
-            plain(file)
+            "the drop-in {file} is to blame; the unit is not started until it is corrected"
         ))
         .fix(format!(
             "mv {typed} {typed}.off\nsystemctl daemon-reload\nsystemctl restart {}",
@@ -412,10 +403,7 @@ fn not_begun(unit: &Unit) -> Option<Check> {
                 && value.split_whitespace().any(|word| word == missing)
         };
         let blame = Blame {
-            what: format!(
-                "the unit {name} cannot start: it needs {}, which does not exist",
-                plain(missing)
-            ),
+            what: format!("the unit {name} cannot start: it needs {missing}, which does not exist"),
             why: "systemd starts no unit without those that it needs".to_owned(),
             set_by: unit.set_by(needs),
             properties: "Requires,BindsTo",
