@@ -266,7 +266,7 @@ fn nowhere(seen: &Seen) -> Option<Check> {
         (address.secondary, &server.second_way),
     ];
     let is_swallowed = |way: &&Decision| {
-        way.link.is_none() && (way.destination.is_some() || way.table == 0 && way.rule.is_some())
+        way.link.is_none() && (way.destination.is_some() || way.is_refused_by_rule())
     };
     let (to, way) = ways
         .into_iter()

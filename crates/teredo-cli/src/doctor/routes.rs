@@ -95,13 +95,13 @@ fn client(seen: &Seen) -> Check {
 /// The rule or route that takes the packets, in words.
 pub(super) fn taken(seen: &Seen, way: &Decision) -> String {
     let by_rule = match way.rule {
-        Some(rule) if !way.is_usual() && way.table != 0 => {
+        Some(rule) if way.is_detour() => {
             format!(
                 "the rule of priority {rule} leads to table {}, where ",
                 way.table
             )
         }
-        Some(rule) if way.table == 0 => {
+        Some(rule) if way.is_refused_by_rule() => {
             return format!("the rule of priority {rule} is '{}'", way.kind);
         }
         _ => String::new(),
@@ -135,10 +135,8 @@ fn route(way: &Decision) -> String {
 
 /// The command that takes the rule or the route away.
 pub(super) fn mend(seen: &Seen, way: &Decision, ip: &str) -> Option<String> {
-    /// The kernel's own tables.
-    const LOCAL: u32 = 255;
     match way.rule {
-        Some(rule) if !way.is_usual() && way.table != LOCAL => {
+        Some(rule) if way.is_detour() || way.is_refused_by_rule() => {
             // Another rule may have the same priority.
             let selector: Vec<_> = way.selector.split_whitespace().map(quote).collect();
             Some(format!(

@@ -202,11 +202,7 @@ fn here(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> {
         return Some(check);
     }
     let way = seen.server.way.as_ref()?;
-    // The table of local addresses is no detour.
-    const LOCAL: u32 = 255;
-    let rule = way
-        .rule
-        .filter(|_| !way.is_usual() && way.table != LOCAL && way.table != 0)?;
+    let rule = way.rule.filter(|_| way.is_detour())?;
     let by = if way.link.is_some() {
         format!("leave by {link}")
     } else {

@@ -98,7 +98,7 @@ pub(super) fn interface(seen: &Seen) -> Check {
 pub(super) fn is_refused_by_a_rule(seen: &Seen) -> bool {
     let refuses = |way: &Option<Decision>| {
         let way = way.as_ref();
-        way.is_some_and(|way| way.link.is_none() && way.rule.is_some() && !way.is_usual())
+        way.is_some_and(|way| way.link.is_none() && (way.is_detour() || way.is_refused_by_rule()))
     };
     [&seen.ways.native, &seen.ways.native_own]
         .into_iter()
