@@ -38,21 +38,38 @@ impl Ufw {
     }
 }
 
-/// The commands by which an administrator lets ufw pass what the agent marks. They are typed once.
-///
-/// The lines are in `after.rules`, so that `ufw deny` of a source or an interface has the last word.
+/// The place of the line that passes what the agent marks, among ufw's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UfwPlace {
+    /// Before the rules of the administrator, so that it has the last word.
+    Before,
+    /// After them, so that `ufw deny` of a source or an interface has the last word.
+    After,
+}
+
+/// The commands, one a line, by which an administrator lets ufw pass what the agent marks: IPv6, which is inside the tunnel,
+/// and with `ipv4` the port's datagrams, too. They are typed once.
 #[must_use]
-pub fn ufw_commands() -> String {
-    let insert = |chain: &str, file: &str| {
+pub fn ufw_lines(place: UfwPlace, ipv4: bool) -> Vec<String> {
+    let place = match place {
+        UfwPlace::Before => "before",
+        UfwPlace::After => "after",
+    };
+    let insert = |family: &str| {
         format!(
-            "sed -i '/^# End required lines/a -A {chain} -m mark --mark {PASS_MARK:#x} -j ACCEPT' /etc/ufw/{file}"
+            "sed -i '/^# End required lines/a -A ufw{family}-{place}-input -m mark --mark {PASS_MARK:#x} -j ACCEPT' \
+             /etc/ufw/{place}{family}.rules"
         )
     };
-    format!(
-        "{} && {} && ufw reload",
-        insert("ufw-after-input", "after.rules"),
-        insert("ufw6-after-input", "after6.rules")
-    )
+    let of_ipv4 = ipv4.then(|| insert(""));
+    let rest = [insert("6"), "ufw reload".to_owned()];
+    of_ipv4.into_iter().chain(rest).collect()
+}
+
+/// The commands for both families, after the administrator's rules, as one line.
+#[must_use]
+pub fn ufw_commands() -> String {
+    ufw_lines(UfwPlace::After, true).join(" && ")
 }
 
 /// Looks for the programs that matter to this backend.

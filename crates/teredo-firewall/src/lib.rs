@@ -68,7 +68,7 @@ pub use config::{
     AgentConfig, Backend, ConfigError, DEFAULT_LEASE, DEFAULT_RENEW, Exception, ParseBackendError,
     ParseExceptionError, ParseSetError, Protocol, SetPath, Target,
 };
-pub use host::ufw_commands;
+pub use host::{UfwPlace, ufw_commands, ufw_lines};
 pub use source::PortSource;
 
 #[cfg(doctest)]

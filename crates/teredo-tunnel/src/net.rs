@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use teredo::wire::PORT;
 
-pub use decision::{Decision, Decisions, decide, decide_datagram, passes_reverse_path};
+pub use decision::{Decision, Decisions, passes_reverse_path};
 pub use interface::{
     Difference, Interface, InterfaceConfig, InterfaceError, ROUTING_TABLE, SEGMENTS_PER_SEND,
 };

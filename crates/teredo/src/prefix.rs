@@ -31,6 +31,11 @@ impl Prefix {
         }
     }
 
+    /// The first address that has it: all bits behind it are zero.
+    pub const fn first(&self) -> Ipv6Addr {
+        Ipv6Addr::from_bits(self.bits)
+    }
+
     /// Whether an address has this prefix.
     pub const fn contains(&self, address: Ipv6Addr) -> bool {
         address.to_bits() & mask(self.len) == self.bits
@@ -51,7 +56,7 @@ const fn mask(len: u8) -> u128 {
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", Ipv6Addr::from_bits(self.bits), self.len)
+        write!(f, "{}/{}", self.first(), self.len)
     }
 }
 

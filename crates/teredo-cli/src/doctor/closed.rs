@@ -3,7 +3,6 @@
 use super::check::{Check, Id};
 use super::seen::{Closed, FileKind, Seen};
 use super::shell::{quote, write};
-use crate::text::plain;
 
 /// The check about files of these kinds, if one is closed.
 pub(super) fn check(seen: &Seen, id: Id, kinds: &[FileKind]) -> Option<Check> {
@@ -15,14 +14,14 @@ pub(super) fn check(seen: &Seen, id: Id, kinds: &[FileKind]) -> Option<Check> {
             .is_some_and(|unit| unit.active == "active")
     };
     let all_run = runs(first) && found.all(runs);
-    let at = plain(&first.at.display().to_string());
+    let at = first.at.display();
     let what = format!(
         "the unit {} cannot open {}: its user is {}, and {at} has the mode {:o} and belongs to {}",
-        plain(&first.unit),
-        plain(&first.file.display().to_string()),
-        plain(&first.user),
+        first.unit,
+        first.file.display(),
+        first.user,
         first.mode,
-        plain(&first.owner)
+        first.owner
     );
     let check = if all_run {
         Check::warn(id, what)
@@ -38,7 +37,7 @@ pub(super) fn check(seen: &Seen, id: Id, kinds: &[FileKind]) -> Option<Check> {
             "root may read it, so 'teredo config check' finds no mistake; the group of the unit may read a file of root's"
         }
         FileKind::Tun => {
-            "everybody may open the device, and a process with CAP_NET_ADMIN alone can do something with it; the rule \
+            "every user may open the device, and a process with CAP_NET_ADMIN alone can do something with it; the rule \
              of udev keeps the mode at the next start of this host"
         }
     };
@@ -58,11 +57,7 @@ pub(super) fn of_unit(seen: &Seen, unit: &str) -> Option<(String, String)> {
         _ => &[FileKind::Settings, FileKind::Secrets],
     };
     Some((
-        format!(
-            "its user, {}, cannot open {}",
-            plain(&one.user),
-            plain(&one.file.display().to_string())
-        ),
+        format!("its user, {}, cannot open {}", one.user, one.file.display()),
         mend(seen, kinds),
     ))
 }

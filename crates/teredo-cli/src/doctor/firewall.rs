@@ -20,7 +20,6 @@ use super::rules::walk::{End, Fate, Keeper, Rules};
 use super::seen::Seen;
 use super::server::reason_of;
 use super::way::Way;
-use crate::text::plain;
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
     let agent = agent(seen);
@@ -37,7 +36,7 @@ pub(super) fn judge(seen: &Seen) -> Vec<Check> {
 fn without_rules(seen: &Seen, reason: &str) -> Vec<Check> {
     let unseen = |id: Id| {
         if seen.root {
-            Check::skip(id, plain(reason))
+            Check::skip(id, reason)
         } else {
             Check::needs_root(id, "the rules of this host's firewalls")
         }

@@ -19,7 +19,7 @@ use caps::{CapSet, Capability};
 use teredo::ServerAddress;
 use teredo_node::ServerName;
 use teredo_notify::types::{Peer, PeerState, Role};
-use teredo_tunnel::net::{decide, local_address, passes_reverse_path, path_limit};
+use teredo_tunnel::net::{Decisions, local_address, passes_reverse_path, path_limit};
 
 use super::rules::legacy::Legacy;
 use super::rules::packet::{Link, STRANGER};
@@ -162,27 +162,40 @@ pub(crate) fn gather(mut settings: Settings, socket: &Path, socket_is_default: b
     }
     seen.closed = access::look(&seen);
     seen.service.peers = peers(&seen);
-    seen.ways = ways::look(&seen);
     let (present, absent) = seen
         .serves()
         .into_iter()
         .partition(|&address| is_own(address));
     seen.host.absent = absent;
     seen.host.secrets = seen.settings.server_secrets.as_deref().and_then(secrets);
-    seen.host.strict = strict(&seen, &present);
-    seen.host.doors = present
-        .iter()
-        .filter_map(|&address| Some((address, door(&seen, address)?)))
-        .collect();
-    let used = seen.status().and_then(|status| status.local);
-    let used = used.map(|local| *local.ip());
-    let mut known = present.first().copied().into_iter().chain(used);
-    seen.host.outside = known
-        .find_map(|address| door(&seen, address))
-        .map(|link| link.name)
-        .or_else(|| name_of(&seen, way::route(STRANGER)?.link?))
-        .or_else(host::any_outside);
+    if let Ok(decisions) = Decisions::open() {
+        seen.ways = ways::look(&seen, &decisions);
+        look_outside(&mut seen, &present, &decisions);
+    }
+    seen.host.outside = seen.host.outside.or_else(host::any_outside);
     seen
+}
+
+/// The interfaces by which strangers reach this host, at the addresses of its server and that of its client.
+fn look_outside(seen: &mut Seen, serves: &[Ipv4Addr], decisions: &Decisions) {
+    let mut strict = Vec::new();
+    let mut doors = Vec::new();
+    for &address in serves {
+        let Some(way) = Inwards::find(seen, address, decisions) else {
+            continue;
+        };
+        strict.extend(way.strict(seen));
+        doors.push((address, way.link));
+    }
+    let to_strangers = || decisions.decide(STRANGER.into(), None).ok()?.link;
+    let used = seen.status().and_then(|status| status.local);
+    let of_client = || Inwards::find(seen, *used?.ip(), decisions);
+    let outside = (doors.first().map(|(_, link)| link.name.clone()))
+        .or_else(|| Some(of_client()?.link.name))
+        .or_else(|| name_of(seen, to_strangers()?));
+    seen.host.strict = strict;
+    seen.host.doors = doors;
+    seen.host.outside = outside;
 }
 
 /// The peers of the client. Hosts that it asks only now get a moment to answer.
@@ -206,18 +219,46 @@ fn awaits_answer(peers: &[Peer]) -> bool {
     !asked.clone().any(has_answered) && asked.any(|peer| peer.state == PeerState::Probing)
 }
 
-/// The interface by which strangers reach an address of this host: the one that has it, or else the one of the answers.
-fn door(seen: &Seen, address: Ipv4Addr) -> Option<Link> {
-    let has_it = host::link_of(&[address]).filter(host::is_outside);
-    let name = match has_it {
-        Some(link) => link.interface_name,
-        None if is_own(address) => name_of(
-            seen,
-            decide(STRANGER.into(), Some(address.into())).ok()?.link?,
-        )?,
-        None => return None,
-    };
-    Some(host::link(&name, 1))
+/// How strangers reach an address of this host.
+struct Inwards {
+    address: Ipv4Addr,
+    /// The interface that has the address, or else, as for one of 'lo' or of a dummy, that of the answers.
+    link: Link,
+    has_address: bool,
+    /// The interface by which the answers leave.
+    answers: Option<u32>,
+}
+
+impl Inwards {
+    fn find(seen: &Seen, address: Ipv4Addr, decisions: &Decisions) -> Option<Self> {
+        let has_it = host::link_of(&[address]).filter(host::is_outside);
+        let answers = decisions.decide(STRANGER.into(), Some(address.into()));
+        let answers = answers.ok().and_then(|way| way.link);
+        let has_address = has_it.is_some();
+        let name = match has_it {
+            Some(link) => link.interface_name,
+            None if is_own(address) => name_of(seen, answers?)?,
+            None => return None,
+        };
+        Some(Self {
+            address,
+            link: host::link(&name, 1),
+            has_address,
+            answers,
+        })
+    }
+
+    /// The address, its interface and that of the answers, if the kernel takes no packets of strangers because both differ.
+    fn strict(&self, seen: &Seen) -> Option<(Ipv4Addr, String, String)> {
+        // Any interface may lead to an address of 'lo' or of a dummy.
+        self.has_address.then_some(())?;
+        let (index, name) = (self.link.index, &self.link.name);
+        let out = self.answers.filter(|out| *out != index)?;
+        let passes = || passes_reverse_path(index, STRANGER, self.address).unwrap_or(true);
+        let is_dropped = host::filters_strictly(name) && !passes();
+        is_dropped.then_some(())?;
+        Some((self.address, name.clone(), name_of(seen, out)?))
+    }
 }
 
 /// The daemons that the checks are about: the node behind the socket, the server and the agent.
@@ -256,21 +297,6 @@ fn name_of(seen: &Seen, index: u32) -> Option<String> {
 fn secrets(file: &Path) -> Option<u64> {
     let entries = secret::read(file).ok()?;
     u64::try_from(entries.len()).ok()
-}
-
-/// Addresses at which the kernel takes no packets of strangers, because the answers leave by another interface.
-fn strict(seen: &Seen, serves: &[Ipv4Addr]) -> Vec<(Ipv4Addr, String, String)> {
-    let found = serves.iter().filter_map(|&address| {
-        // An address of 'lo' or of a dummy is reached by any interface.
-        let link = host::link_of(&[address]).filter(host::is_outside)?;
-        let name = link.interface_name;
-        let index = nix::net::if_::if_nametoindex(name.as_str()).ok()?;
-        let out = decide(STRANGER.into(), Some(address.into())).ok()?.link?;
-        let passes = || passes_reverse_path(index, STRANGER, address).unwrap_or(true);
-        let is_dropped = out != index && host::filters_strictly(&name) && !passes();
-        is_dropped.then_some((address, name, name_of(seen, out)?))
-    });
-    found.collect()
 }
 
 fn look_at_server(settings: &Settings, service: &Service) -> Server {
@@ -319,8 +345,10 @@ fn look_at_server(settings: &Settings, service: &Service) -> Server {
         let link = host::link_of(&[*local])?;
         Some(host::link(&link.interface_name, 1))
     });
-    server.way = way::to_server(address.primary, service.uid);
-    server.second_way = way::to_server(address.secondary, service.uid);
+    if let Ok(decisions) = Decisions::open() {
+        let way = |to| way::to_server(&decisions, to, service.uid);
+        (server.way, server.second_way) = (way(address.primary), way(address.secondary));
+    }
     if let (Some(way), Some(link)) = (&server.way, &server.outside) {
         server.neighbour = way::neighbour(way, address.primary, &link.name);
     }

@@ -1,6 +1,5 @@
 //! Judges the settings, the kernel and the network of this host.
 
-use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime};
 
 use teredo_notify::types::{Phase, Role};
@@ -13,7 +12,6 @@ use super::seen::{FileKind, Ipv6, Seen, Tun};
 use crate::args::{DEFAULT_CONFIG, NativePolicy};
 use crate::config::EmptySecrets;
 use crate::server::is_own;
-use crate::text::plain;
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
     vec![
@@ -164,7 +162,7 @@ fn tun(seen: &Seen) -> Check {
         ))
         .fix("modprobe tun\ninstall -d -m 755 /dev/net\n[ -c /dev/net/tun ] || mknod -m 666 /dev/net/tun c 10 200"),
         Tun::Unusable(reason) => {
-            Check::fail(id, format!("the TUN device /dev/net/tun cannot be used: {}", plain(reason)))
+            Check::fail(id, format!("the TUN device /dev/net/tun cannot be used: {reason}"))
                 .why(format!(
                     "{why}; the node is there, but it has no driver, is another file, or a container forbids it"
                 ))
@@ -231,7 +229,7 @@ fn route(seen: &Seen) -> Check {
             );
             match seen.host.down.first() {
                 Some(link) => check
-                    .why(format!("the interface {} is down, and no other has a route", plain(link)))
+                    .why(format!("the interface {link} is down, and no other has a route"))
                     .fix(format!("ip link set {} up", super::shell::quote(link))),
                 None => check
                     .why(
@@ -252,7 +250,7 @@ fn route(seen: &Seen) -> Check {
                 server
                     .outside
                     .as_ref()
-                    .map_or_else(String::new, |link| format!(" by {}", plain(&link.name)))
+                    .map_or_else(String::new, |link| format!(" by {}", link.name))
             ),
         ),
         _ => Check::skip(id, "no address of a server is known"),
@@ -268,7 +266,7 @@ fn nowhere(seen: &Seen) -> Option<Check> {
         (address.secondary, &server.second_way),
     ];
     let is_swallowed = |way: &&Decision| {
-        way.link.is_none() && (way.destination.is_some() || way.table == 0 && way.rule.is_some())
+        way.link.is_none() && (way.destination.is_some() || way.is_refused_by_rule())
     };
     let (to, way) = ways
         .into_iter()
@@ -310,10 +308,10 @@ fn native(seen: &Seen) -> Check {
         seen.restart("client")
     );
     let where_from = match &seen.host.native {
-        Some((address, link)) => format!("{address}, by way of {}", plain(link)),
+        Some((address, link)) => format!("{address}, by way of {link}"),
         None => dormant
             .and_then(|status| status.reason.clone())
-            .map_or_else(String::new, |reason| plain(&reason)),
+            .unwrap_or_default(),
     };
     match (dormant, &seen.host.native) {
         (Some(_), _) => Check::warn(id, format!("the client rests, because this host has native IPv6: {where_from}"))
@@ -422,12 +420,6 @@ fn connections(seen: &Seen) -> Check {
 pub(super) fn is_full(seen: &Seen) -> bool {
     let counts = seen.host.connections;
     counts.is_some_and(|[count, most]| count >= most / 100 * 99 + most % 100)
-}
-
-/// Whether the address is one of those that providers put behind their own NAT (RFC 6598).
-pub(super) fn is_shared(address: Ipv4Addr) -> bool {
-    let [a, b, ..] = address.octets();
-    a == 100 && (64..128).contains(&b)
 }
 
 #[cfg(test)]

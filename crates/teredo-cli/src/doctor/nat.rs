@@ -1,14 +1,13 @@
 //! Judges the NAT and the path.
 
 use teredo::client::NatTraversal;
+use teredo::policy::is_shared;
 use teredo::wire::MTU;
 
 use super::check::{Check, Id, id};
-use super::host::is_shared;
 use super::seen::Seen;
 use super::shell::quote;
 use crate::probe::nat::{Filtering, Mapping};
-use crate::text::plain;
 
 /// IPv4 and UDP.
 const OUTER_HEADERS: u16 = 20 + 8;
@@ -38,7 +37,7 @@ fn mapping(seen: &Seen) -> Check {
     let status = seen.status();
     let reason = status.and_then(|status| status.reason.as_deref());
     let said = reason.filter(|reason| reason.contains("symmetric NAT"));
-    let finding = |id| seen.server.found(id).map(|finding| plain(&finding.text));
+    let finding = |id| seen.server.found(id).map(|finding| finding.text.as_str());
     let found = finding("nat.symmetric").or_else(|| finding("nat.several-addresses"));
     const ROUTER: &str = "look on the router for 'endpoint-independent mapping', 'full cone' or 'consistent NAT'; on a \
                           Linux router, masquerade without 'random' and 'fully-random'; a provider's NAT cannot be changed: \
@@ -49,10 +48,10 @@ fn mapping(seen: &Seen) -> Check {
                 "peers without a NAT, or behind cone and address-restricted ones, are reached, and native hosts through \
                  relays of this program; peers behind port-restricted and symmetric NATs are not",
             )
-            .fix(ROUTER);
+            .advise(ROUTER);
     }
     if !seen.is_qualified()
-        && let Some(mappings) = said.map(plain).or(found)
+        && let Some(mappings) = said.or(found)
     {
         let check = Check::fail(id, format!("the NAT is symmetric: {mappings}"));
         if seen.settings.client.nat_traversal == NatTraversal::Rfc4380 || said.is_some() {
@@ -69,7 +68,7 @@ fn mapping(seen: &Seen) -> Check {
                 "a client will have an address, and meet peers without a NAT or behind cone and address-restricted ones, \
                  and native hosts through relays of this program; not those behind port-restricted and symmetric NATs",
             )
-            .fix(ROUTER);
+            .advise(ROUTER);
     }
     let probed = seen
         .server
@@ -88,7 +87,7 @@ fn mapping(seen: &Seen) -> Check {
 fn unknown(seen: &Seen, id: Id, field: &str) -> Check {
     let nat = seen.server.probe.as_ref().map(|probe| &probe.nat);
     match nat.and_then(|nat| nat.unknown.get(field)) {
-        Some(reason) => Check::skip(id, format!("not known: {}", plain(reason))),
+        Some(reason) => Check::skip(id, format!("not known: {reason}")),
         None => Check::skip(id, "not found out"),
     }
 }
@@ -113,10 +112,9 @@ fn filtering(seen: &Seen) -> Check {
             id,
             "those get in to whose address and port something was sent (port-restricted)",
         ),
-        (None, Some(nat)) => Check::skip(
-            id,
-            format!("not tested; the client says of the NAT: {}", plain(nat)),
-        ),
+        (None, Some(nat)) => {
+            Check::skip(id, format!("not tested; the client says of the NAT: {nat}"))
+        }
         (None, None) => unknown(seen, id, "filtering"),
     }
 }
@@ -226,16 +224,16 @@ fn mtu(seen: &Seen) -> Check {
         );
     match link {
         Some(name) => check.fix(format!("ip link set {} mtu 1500", quote(name))),
-        None => check.fix(match server {
+        None => match server {
             Some(server) if seen.has_tool("tracepath") => {
-                format!("tracepath -n {}", server.primary)
+                check.fix(format!("tracepath -n {}", server.primary))
             }
-            Some(server) => format!(
+            Some(server) => check.fix(format!(
                 "ping -c 3 -M do -s 1280 {} # the package 'iputils-tracepath' shows the link: tracepath -n {0}",
                 server.primary
-            ),
-            None => "raise the MTU of the small link to 1308 or more".to_owned(),
-        }),
+            )),
+            None => check.advise("raise the MTU of the small link to 1308 or more"),
+        },
     }
 }
 

@@ -1,5 +1,7 @@
 //! The rule of a mend that lets packets through, in the words of each firewall.
 
+use teredo_firewall::UfwPlace;
+
 use super::rules::walk::{End, Keeper, Place};
 use super::shell::quote;
 
@@ -131,6 +133,15 @@ pub(super) fn is_denied(place: &Place) -> bool {
         Keeper::Ufw => place.chain.contains("user"),
         Keeper::Firewalld => place.chain.ends_with("_deny") || place.chain.ends_with("_pre"),
         _ => false,
+    }
+}
+
+/// The place among ufw's rules at which the agent's mark passes in spite of this one.
+pub(super) fn ufw_place(place: &Place) -> UfwPlace {
+    if is_denied(place) {
+        UfwPlace::Before
+    } else {
+        UfwPlace::After
     }
 }
 

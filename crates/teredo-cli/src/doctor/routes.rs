@@ -6,7 +6,6 @@ use teredo_tunnel::net::Decision;
 use super::check::{Check, id};
 use super::seen::Seen;
 use super::shell::{quote, sysctl_of_link};
-use crate::text::plain;
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
     vec![client(seen), relay(seen), serve(seen)]
@@ -96,19 +95,19 @@ fn client(seen: &Seen) -> Check {
 /// The rule or route that takes the packets, in words.
 pub(super) fn taken(seen: &Seen, way: &Decision) -> String {
     let by_rule = match way.rule {
-        Some(rule) if !way.is_usual() && way.table != 0 => {
+        Some(rule) if way.is_detour() => {
             format!(
                 "the rule of priority {rule} leads to table {}, where ",
                 way.table
             )
         }
-        Some(rule) if way.table == 0 => {
+        Some(rule) if way.is_refused_by_rule() => {
             return format!("the rule of priority {rule} is '{}'", way.kind);
         }
         _ => String::new(),
     };
     match (way.link, &way.destination) {
-        (Some(link), _) => format!("{by_rule}they go to {}", plain(&name_of(seen, link))),
+        (Some(link), _) => format!("{by_rule}they go to {}", name_of(seen, link)),
         (None, Some(_)) => format!("{by_rule}the route '{}' takes them", route(way)),
         (None, None) => "there is no route".to_owned(),
     }
@@ -136,10 +135,8 @@ fn route(way: &Decision) -> String {
 
 /// The command that takes the rule or the route away.
 pub(super) fn mend(seen: &Seen, way: &Decision, ip: &str) -> Option<String> {
-    /// The kernel's own tables.
-    const LOCAL: u32 = 255;
     match way.rule {
-        Some(rule) if !way.is_usual() && way.table != LOCAL => {
+        Some(rule) if way.is_detour() || way.is_refused_by_rule() => {
             // Another rule may have the same priority.
             let selector: Vec<_> = way.selector.split_whitespace().map(quote).collect();
             Some(format!(
@@ -226,7 +223,7 @@ fn relay(seen: &Seen) -> Check {
                 "{} takes no default route of its router: accept_ra is 1, and that ends if a host forwards \
                  (forwarding = 1); a line in /etc/sysctl.d keeps it. The route comes with the router's next \
                  advertisement, within minutes",
-                plain(link)
+                link
             ))
             .fix(seen.sysctl(&[(&sysctl_of_link("ipv6", link, "accept_ra"), "2")])),
         (_, Some(mend)) => check

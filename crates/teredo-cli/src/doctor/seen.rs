@@ -176,10 +176,7 @@ impl Program {
             self.unit.as_deref()
         };
         match unit {
-            Some(unit) => format!(
-                "systemctl stop {}",
-                super::shell::quote(unit.trim_end_matches(".service"))
-            ),
+            Some(unit) => format!("systemctl stop {}", super::shell::quote(short(unit))),
             None => format!("kill {}", self.pid),
         }
     }
@@ -396,7 +393,17 @@ pub(crate) struct Unit {
     pub(crate) missing: Vec<String>,
 }
 
+/// The name of a unit as it is typed: without `.service`, which systemctl adds.
+pub(crate) fn short(unit: &str) -> &str {
+    unit.trim_end_matches(".service")
+}
+
 impl Unit {
+    /// Its name as it is typed.
+    pub(crate) fn short(&self) -> &str {
+        short(&self.name)
+    }
+
     pub(crate) fn is_masked(&self) -> bool {
         self.loaded == "masked" || self.file.starts_with("masked")
     }

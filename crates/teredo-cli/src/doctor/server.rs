@@ -6,11 +6,10 @@ mod silence;
 use std::net::Ipv4Addr;
 
 use teredo::ServerAddress;
-use teredo::policy::DestinationPolicy;
+use teredo::policy::{DestinationPolicy, is_shared};
 use teredo::wire::PORT;
 
 use super::check::{Check, advice_line, id};
-use super::host::is_shared;
 use super::rules::packet::{ESTABLISHED, kinds};
 use super::rules::walk::{End, Fate, Keeper, Place};
 use super::seen::Seen;
@@ -18,7 +17,7 @@ use super::shell::sysctl_of_link;
 use super::way::{ANY_PORT, Way};
 use crate::probe::finding::{Finding, Grade};
 use crate::settings::refused_address;
-use crate::text::{plain, span};
+use crate::text::span;
 use silence::{SECRET, SILENCES, lossy, second_address, unanswered};
 
 /// Adds 'dns' to the line of the hosts, before a comment. The file may be a link.
@@ -60,13 +59,12 @@ fn name(seen: &Seen) -> Check {
                 .fix(seen.set("client", "servers", "[\"teredo.example.net\"]")),
         };
     };
-    let shown = plain(name);
     let lookup = format!("getent ahostsv4 {}", super::shell::quote(name));
     if let Some(found) = &server.address {
         return if found.primary.to_string() == name || name.contains(',') {
-            Check::ok(id, format!("the server is given by its address, {shown}"))
+            Check::ok(id, format!("the server is given by its address, {name}"))
         } else {
-            Check::ok(id, format!("{shown} is {}", found.primary))
+            Check::ok(id, format!("{name} is {}", found.primary))
         };
     }
     // The names of /etc/hosts alone are found.
@@ -74,22 +72,19 @@ fn name(seen: &Seen) -> Check {
     if let Some(line) = &server.without_dns
         && failed.iter().any(|id| server.found(id).is_some())
     {
-        return Check::fail(id, format!("the name {shown} is not looked up in the DNS: '{}'", plain(line)))
+        return Check::fail(id, format!("the name {name} is not looked up in the DNS: '{line}'"))
             .why("/etc/nsswitch.conf leaves 'dns' out, so programs find the names of /etc/hosts alone, whatever 'dig' says")
             .fix(format!("{ADD_DNS} /etc/nsswitch.conf\n{lookup}\n{}", seen.restart("client")));
     }
     if let Some(fault) = &server.resolver
         && failed.iter().any(|id| server.found(id).is_some())
     {
-        return Check::fail(
-            id,
-            format!("the name {shown} cannot be looked up: {}", plain(fault)),
-        )
-        .why("/etc/resolv.conf names the servers of names, for every program of this host")
-        .fix(format!("{}\n{lookup}", resolver(seen, fault)));
+        return Check::fail(id, format!("the name {name} cannot be looked up: {fault}"))
+            .why("/etc/resolv.conf names the servers of names, for every program of this host")
+            .fix(format!("{}\n{lookup}", resolver(seen, fault)));
     }
     if let Some(finding) = server.found("name.unknown") {
-        return Check::fail(id, format!("the name {shown} leads nowhere: {}", without_errno(&plain(&finding.text))))
+        return Check::fail(id, format!("the name {name} leads nowhere: {}", without_errno(&finding.text)))
             .why("the name service knows no IPv4 address of this name: it is misspelt in 'servers', or the server is gone")
             .fix(format!(
                 "{lookup}\n{}",
@@ -99,10 +94,7 @@ fn name(seen: &Seen) -> Check {
     if let Some(finding) = server.found("name.silent") {
         return Check::fail(
             id,
-            format!(
-                "the name {shown} cannot be looked up: {}",
-                plain(&finding.text)
-            ),
+            format!("the name {name} cannot be looked up: {}", finding.text),
         )
         .why("the name service of this host does not answer; its servers are in /etc/resolv.conf")
         .fix(format!("{lookup}\ncat /etc/resolv.conf"));
@@ -171,16 +163,12 @@ fn address(seen: &Seen) -> Check {
         let primary = primary.split(':').next().unwrap_or_default();
         return Check::fail(
             id,
-            format!(
-                "{} is the server's second address; its first is {}",
-                plain(secondary),
-                plain(primary)
-            ),
+            format!("{secondary} is the server's second address; its first is {primary}"),
         )
         .why("a client is configured with the primary address")
         .fix(format!(
             "{}\n{}",
-            seen.set("client", "servers", &format!("[\"{}\"]", plain(primary))),
+            seen.set("client", "servers", &format!("[\"{primary}\"]")),
             seen.restart("client")
         ));
     }
@@ -249,7 +237,7 @@ fn address(seen: &Seen) -> Check {
             format!(
                 "the name service gives the private address {} for {}",
                 found.primary,
-                plain(name)
+                name
             ),
         )
         .why(
@@ -342,7 +330,7 @@ fn blocked(seen: &Seen) -> Check {
                 .why("the kernel does not let them out: \"Operation not permitted\"")
                 .fix(seen.as_root("nft list ruleset"));
         }
-        Err(reason) if seen.root => return Check::skip(id, plain(reason)),
+        Err(reason) if seen.root => return Check::skip(id, reason),
         Err(_) => return Check::needs_root(id, "the rules of this host's firewalls"),
     };
     let Some(server) = seen.server.address else {
@@ -412,13 +400,11 @@ fn serving(seen: &Seen) -> Check {
     if let Some((address, link, out)) = seen.host.strict.first() {
         return Check::fail(
             id,
-            format!("the kernel drops what clients send to {address}: rp_filter of {} is strict (1)", plain(link)),
+            format!("the kernel drops what clients send to {address}: rp_filter of {link} is strict (1)"),
         )
         .why(format!(
-            "packets come by {}, and answers to them leave by {}; strict filtering takes only packets whose answers leave \
-             by the same interface (RFC 3704). A line in /etc/sysctl.d keeps the loose one",
-            plain(link),
-            plain(out)
+            "packets come by {link}, and answers to them leave by {out}; strict filtering takes only packets whose answers leave \
+             by the same interface (RFC 3704). A line in /etc/sysctl.d keeps the loose one"
         ))
         .fix(seen.sysctl(&[(&sysctl_of_link("ipv4", link, "rp_filter"), "2")]));
     }
@@ -480,8 +466,8 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
             id,
             format!("server {primary} answers, but it does not have our secret"),
         )
-        .why(plain(reason))
-        .fix(SECRET);
+        .why(reason)
+        .advise(SECRET);
     }
     if let Some([one, other]) = seen.server.round_trips() {
         if reason.contains("does not know our identifier") {
@@ -489,8 +475,8 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
                 id,
                 format!("server {primary} answers strangers, and not our secret"),
             )
-            .why(plain(reason))
-            .fix(SECRET);
+            .why(reason)
+            .advise(SECRET);
         }
         if let Some(check) = lossy(seen, primary) {
             return check;
@@ -517,7 +503,7 @@ fn answers(seen: &Seen, blocked: bool) -> Check {
                     .why(
                         "a client asks both addresses when it starts: this one stays qualified, and the next start will fail",
                     )
-                    .fix(second_address(primary, secondary))
+                    .advise(second_address(primary, secondary))
             }
             None => Check::ok(id, format!("server {primary} answers the client")),
         };
@@ -571,13 +557,13 @@ fn conforms(seen: &Seen) -> Check {
         .find(|finding| finding.grade == Grade::Fail);
     let more = format!("teredo probe {}", super::shell::quote(&probe.server));
     match worst {
-        Some(finding) if !seen.is_qualified() => Check::fail(id, plain(&finding.text))
+        Some(finding) if !seen.is_qualified() => Check::fail(id, &finding.text)
             .why("a client refuses such an answer")
             .advise(finding.fix),
-        Some(finding) => Check::warn(id, plain(&finding.text)).advise(finding.fix),
+        Some(finding) => Check::warn(id, &finding.text).advise(finding.fix),
         None => match findings.next() {
             Some(finding) => Check::ok(id, "its answers are good enough for a client")
-                .why(format!("{}; '{more}' tells more", plain(&finding.text))),
+                .why(format!("{}; '{more}' tells more", finding.text)),
             None => Check::ok(id, "its answers follow RFC 4380"),
         },
     }

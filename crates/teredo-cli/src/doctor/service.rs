@@ -10,7 +10,6 @@ use super::check::{Check, id};
 use super::seen::{Full, Seen, SocketFile, Unanswered, is_asking};
 use super::server::without_errno;
 use super::shell::{quote, write};
-use crate::text::plain;
 use tunnel::{interface, port, rival};
 use unit::unit;
 
@@ -31,7 +30,7 @@ pub(super) fn judge(seen: &Seen) -> Vec<Check> {
 fn socket(seen: &Seen) -> Check {
     let id = id::SERVICE_SOCKET;
     let service = &seen.service;
-    let path = plain(&service.socket.display().to_string());
+    let path = service.socket.display();
     let typed = quote(&service.socket.display().to_string());
     let roles = seen.roles();
     let daemon = if roles.client { "client" } else { "relay" };
@@ -109,9 +108,8 @@ fn socket(seen: &Seen) -> Check {
         return Check::fail(
             id,
             format!(
-                "nobody listens on {path}: {} has another socket, {}",
-                process.program(),
-                plain(socket)
+                "nobody listens on {path}: {} has another socket, {socket}",
+                process.program()
             ),
         )
         .why("the doctor asks the socket of --socket or $TEREDO_SOCKET, or else the default one")
@@ -152,7 +150,7 @@ fn socket(seen: &Seen) -> Check {
             }
         }
         (Unanswered::Other(reason), _) => Check::fail(id, format!("the service on {path} does not answer as it should"))
-            .why(plain(reason))
+            .why(reason)
             .fix(seen.restart(daemon)),
     }
 }
@@ -184,10 +182,7 @@ fn group(seen: &Seen) -> Check {
     match nix::unistd::Group::from_name(name) {
         Ok(None) => Check::fail(
             id,
-            format!(
-                "this host has no group '{}', which the settings name",
-                plain(name)
-            ),
+            format!("this host has no group '{name}', which the settings name"),
         )
         .why("the client does not start with it")
         .fix(format!(
@@ -197,7 +192,7 @@ fn group(seen: &Seen) -> Check {
         )),
         _ => Check::ok(
             id,
-            format!("members of the group '{}' control the client", plain(name)),
+            format!("members of the group '{name}' control the client"),
         ),
     }
 }
@@ -216,7 +211,7 @@ fn version(seen: &Seen) -> Check {
             id,
             format!(
                 "the service is version {}, and this program is {own}",
-                plain(&status.version)
+                status.version
             ),
         )
         .why("it was not restarted after an upgrade, or another program is in the path first")
@@ -250,9 +245,9 @@ fn state(seen: &Seen) -> Check {
     let Some(status) = seen.status() else {
         return Check::skip(id, "no service answers");
     };
-    let reason = status.reason.as_deref().map(plain).unwrap_or_default();
+    let reason = status.reason.as_deref().unwrap_or_default();
     let reason = if reason.contains("cannot resolve") {
-        without_errno(&reason).to_owned()
+        without_errno(reason)
     } else {
         reason
     };

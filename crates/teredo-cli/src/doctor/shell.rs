@@ -1,6 +1,6 @@
 //! Commands that work as they are typed.
 
-use super::seen::{Process, Seen, Unit, Units};
+use super::seen::{Process, Seen, Unit, Units, short};
 use crate::text::is_unseen;
 
 /// One word for a shell. What a terminal would obey or hide is written as bash reads it (`$'\x1b'`).
@@ -114,10 +114,7 @@ impl Seen {
         let running: Vec<_> = running
             .filter(|process| !is_node || self.is_asked(process))
             .collect();
-        let by_unit = |unit: &str| {
-            let unit = unit.trim_end_matches(".service");
-            format!("systemctl restart {}", quote(unit))
-        };
+        let by_unit = |unit: &str| format!("systemctl restart {}", quote(short(unit)));
         match running.as_slice() {
             [process, ..] if process.unit.is_some() => {
                 by_unit(process.unit.as_deref().unwrap_or_default())
@@ -147,7 +144,7 @@ impl Seen {
             |path| path.display().to_string(),
         );
         let folder = format!("{main}.d");
-        // The units' users read it, whatever the umask of the administrator is.
+        // The units' users read it under any umask of the administrator.
         format!(
             "install -d -m 755 {}\n{}",
             quote(&folder),

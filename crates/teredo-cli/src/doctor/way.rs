@@ -2,11 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use teredo_firewall::{SetPath, Target, ufw_commands};
+use teredo_firewall::{SetPath, Target, ufw_lines};
 use teredo_nft::{Family, KeyType, TableName};
 
 use super::gather::any_link;
-use super::opening::{Direction, Opening, Rich, insert, is_denied, object};
+use super::opening::{Direction, Opening, Rich, insert, is_denied, object, ufw_place};
 use super::rules::evaluate::Assumed;
 use super::rules::packet::{ESTABLISHED, Link, NEW, Packet, STRANGER, kinds};
 use super::rules::ruleset::{SetContents, Table};
@@ -216,13 +216,9 @@ impl<'a> Way<'a> {
     fn by_the_agent(&self, place: &Place) -> Option<String> {
         let agent = self.seen.running("firewall").next();
         let start = self.seen.start("firewall", "firewall &");
+        let ufw = || ufw_lines(ufw_place(place), true).join("\n");
         match (place.keeper, agent) {
-            (Keeper::Ufw, _) if is_denied(place) => {
-                let lines = ufw_commands()
-                    .replace("-after-input", "-before-input")
-                    .replace("/after", "/before");
-                Some(lines.replace(" && ", "\n"))
-            }
+            (Keeper::Ufw, _) if is_denied(place) => Some(ufw()),
             (Keeper::Firewalld, _) if is_denied(place) => {
                 let of_zone = object(&place.chain);
                 Some(format!(
@@ -231,10 +227,8 @@ impl<'a> Way<'a> {
                 ))
             }
             // ufw has no exception that ends by itself, so it accepts the agent's mark.
-            (Keeper::Ufw, Some(_)) => Some(ufw_commands().replace(" && ", "\n")),
-            (Keeper::Ufw, None) => {
-                Some(format!("{}\n{start}", ufw_commands().replace(" && ", "\n")))
-            }
+            (Keeper::Ufw, Some(_)) => Some(ufw()),
+            (Keeper::Ufw, None) => Some(format!("{}\n{start}", ufw())),
             // The agent asks firewalld over D-Bus.
             (Keeper::Firewalld, None) => Some(start),
             _ => None,

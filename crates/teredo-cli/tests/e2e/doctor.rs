@@ -120,6 +120,14 @@ impl Patient {
         }
     }
 
+    /// A host of the Internet with two addresses and native IPv6, for a server by these settings.
+    fn server_host(world: &World, settings: &str) -> Self {
+        let addresses = [80, 81].map(|last| Ipv4Addr::new(192, 0, 2, last));
+        let native = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1);
+        let host = world.internet.native_host("second", &addresses, native);
+        Self::new(world, host.unwrap(), settings)
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_teredo"));
         command
@@ -209,6 +217,30 @@ impl Patient {
         agent
     }
 
+    /// A server by the settings, as soon as it serves.
+    fn server(&self) -> Process {
+        let server = self.start("server", &["server"]);
+        server.wait_for_line("serving", SECOND * 5).unwrap();
+        server
+    }
+
+    /// A relay by the settings, as soon as it relays.
+    fn relay(&self) -> Process {
+        let relay = self.start("relay", &["relay"]);
+        relay.wait_for_line("relaying", SECOND * 5).unwrap();
+        relay
+    }
+
+    /// Runs `program` with the words of each line.
+    #[track_caller]
+    fn type_each(&self, program: &str, lines: &[&str]) {
+        for line in lines {
+            let mut command = Command::new(program);
+            let answer = finish(&self.host, command.args(line.split(' ')));
+            assert_eq!(answer.code, Some(0), "{program} {line}\n{answer:?}");
+        }
+    }
+
     /// Types a mend, in a shell that finds this program.
     #[track_caller]
     fn type_in(&self, mend: &str) {
@@ -222,6 +254,7 @@ impl Patient {
 }
 
 const SETTINGS: &str = "[client]\nservers = [\"192.0.2.45\"]\n";
+const SERVER: &str = "[server]\naddress = \"192.0.2.80\"\n";
 
 /// A host behind the usual router, with a server that runs.
 fn with_server() -> (World, Process, Patient) {
@@ -267,20 +300,8 @@ fn the_well_are_left_alone() {
         patient.ask().are_well();
     }
     // A server with native IPv6.
-    let server = Patient::new(
-        &world,
-        world
-            .internet
-            .native_host(
-                "second",
-                &[Ipv4Addr::new(192, 0, 2, 80), Ipv4Addr::new(192, 0, 2, 81)],
-                Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1),
-            )
-            .unwrap(),
-        "[server]\naddress = \"192.0.2.80\"\n",
-    );
-    let process = server.start("server", &["server"]);
-    process.wait_for_line("serving", SECOND * 5).unwrap();
+    let server = Patient::server_host(&world, SERVER);
+    let _process = server.server();
     server.ask().are_well();
     // A relay for one host, and its agent.
     let host = world
@@ -292,8 +313,7 @@ fn the_well_are_left_alone() {
         )
         .unwrap();
     let relay = Patient::new(&world, host, "[relay]\nhost = true\n");
-    let process = relay.start("relay", &["relay"]);
-    process.wait_for_line("relaying", SECOND * 5).unwrap();
+    let _process = relay.relay();
     let _agent = relay.agent(&[]);
     relay.ask_until("firewall.inside", "ok").are_well();
     // A public host without a NAT.

@@ -1,6 +1,6 @@
 use teredo_nft::Netlink;
 
-use super::{HostFirewalls, Ufw, find, is_enabled, ufw_commands};
+use super::{HostFirewalls, Ufw, UfwPlace, find, is_enabled, ufw_commands, ufw_lines};
 use crate::config::Backend;
 use crate::nft_program as nft;
 use crate::testing::Namespace;
@@ -15,6 +15,18 @@ fn the_commands_name_both_families_and_the_reload() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+#[test]
+fn the_lines_name_their_place_and_family() {
+    assert_eq!(
+        ufw_lines(UfwPlace::Before, false),
+        [
+            "sed -i '/^# End required lines/a -A ufw6-before-input -m mark --mark 0x7e2ed0 -j ACCEPT' \
+             /etc/ufw/before6.rules",
+            "ufw reload",
+        ]
+    );
 }
 
 #[test]

@@ -25,6 +25,8 @@ use super::route::RouteLookup;
 const MAIN: u32 = 254;
 /// The kernel's own table, of the addresses of this host.
 const LOCAL: u32 = 255;
+/// No table (RT_TABLE_UNSPEC).
+const NONE: u32 = 0;
 /// The number of UDP among the protocols of IP.
 const UDP: u8 = 17;
 /// No answer of a dump is longer.
@@ -44,7 +46,7 @@ pub struct Decision {
     /// The rest of the rule in the words of `ip rule`, such as `not fwmark 0xca6c table 51820`. Several rules may have one
     /// priority.
     pub selector: String,
-    /// Its table.
+    /// Its table; 0 if the rule leads to none.
     pub table: u32,
     /// The destination of the route, with its length; none: no route was found.
     pub destination: Option<(IpAddr, u8)>,
@@ -62,27 +64,18 @@ impl Decision {
     pub const fn is_usual(&self) -> bool {
         self.table == MAIN
     }
-}
 
-/// The way of packets to `destination` that this host sends from `source`, or from none yet.
-///
-/// # Errors
-/// If the kernel does not answer.
-pub fn decide(destination: IpAddr, source: Option<IpAddr>) -> io::Result<Decision> {
-    Decisions::open()?.decide(destination, source)
-}
+    /// Whether a rule itself refuses the packets, such as one of `prohibit`, so that no table is looked up.
+    #[must_use]
+    pub const fn is_refused_by_rule(&self) -> bool {
+        self.rule.is_some() && self.table == NONE
+    }
 
-/// The way of UDP datagrams to this address and port that a process of the user `uid` sends, before a source is chosen.
-/// Rules may be about users, protocols and ports.
-///
-/// # Errors
-/// If the kernel does not answer.
-pub fn decide_datagram(destination: SocketAddrV4, uid: u32) -> io::Result<Decision> {
-    let sent = Sent {
-        uid: Some(uid),
-        udp: Some(destination.port()),
-    };
-    Decisions::open()?.decide_sent((*destination.ip()).into(), None, sent)
+    /// Whether a rule leads to a table besides the kernel's own and that of the usual routes.
+    #[must_use]
+    pub const fn is_detour(&self) -> bool {
+        self.rule.is_some() && !matches!(self.table, NONE | LOCAL | MAIN)
+    }
 }
 
 /// The sender of a packet, and its UDP port of destination, as far as they are known.
@@ -149,6 +142,19 @@ impl Decisions {
     /// If the kernel does not answer.
     pub fn decide(&self, destination: IpAddr, source: Option<IpAddr>) -> io::Result<Decision> {
         self.decide_sent(destination, source, Sent::default())
+    }
+
+    /// The way of UDP datagrams to this address and port that a process of the user `uid` sends, before a source is chosen.
+    /// Rules may be about users, protocols and ports.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn decide_datagram(&self, destination: SocketAddrV4, uid: u32) -> io::Result<Decision> {
+        let sent = Sent {
+            uid: Some(uid),
+            udp: Some(destination.port()),
+        };
+        self.decide_sent((*destination.ip()).into(), None, sent)
     }
 
     fn decide_sent(

@@ -4,7 +4,6 @@ use teredo_notify::types::FirewallStatus;
 
 use crate::doctor::check::{Check, Id, id};
 use crate::doctor::seen::Seen;
-use crate::text::plain;
 
 /// The troubles that agents report, by the check that they belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +40,11 @@ pub(super) fn gates(seen: &Seen) -> &[FirewallStatus] {
 }
 
 /// The first trouble of a kind.
-pub(super) fn trouble(seen: &Seen, wanted: Trouble) -> Option<String> {
-    let troubles = gates(seen)
+pub(super) fn trouble(seen: &Seen, wanted: Trouble) -> Option<&str> {
+    let mut troubles = gates(seen)
         .iter()
         .filter_map(|gate| gate.trouble.as_deref());
-    troubles
-        .filter(|trouble| kind(trouble) == wanted)
-        .map(plain)
-        .next()
+    troubles.find(|trouble| kind(trouble) == wanted)
 }
 
 pub(super) fn agent(seen: &Seen) -> Check {
@@ -79,23 +75,19 @@ pub(super) fn agent(seen: &Seen) -> Check {
                 id,
                 "the firewall agent has ended, and nobody follows the port",
             )
-            .why(plain(problem))
+            .why(problem)
             .fix(start);
         }
     }
     let name = |gate: &FirewallStatus| {
-        let name = plain(gate.command.as_deref().unwrap_or("a firewall"));
+        let name = gate.command.as_deref().unwrap_or("a firewall");
         match gate.pid {
             Some(pid) => format!("{name} (pid {pid})"),
-            None => name,
+            None => name.to_owned(),
         }
     };
     for gate in gates(seen) {
-        match gate
-            .trouble
-            .as_deref()
-            .map(|text| (kind(text), plain(text)))
-        {
+        match gate.trouble.as_deref().map(|text| (kind(text), text)) {
             Some((Trouble::Hangs, text)) => {
                 let check =
                     Check::fail(id, format!("the firewall agent {} hangs", name(gate))).why(text);

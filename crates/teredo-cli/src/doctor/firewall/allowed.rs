@@ -2,13 +2,14 @@
 
 use std::net::Ipv6Addr;
 
-use teredo_firewall::{Exception, Protocol, ufw_commands};
+use teredo_firewall::{Exception, Protocol, ufw_lines};
 
 use super::agent::gates;
+use super::tunnel::dropped;
 use crate::doctor::check::{Check, id};
-use crate::doctor::opening::{Direction, Opening, Rich, is_denied};
+use crate::doctor::opening::{Direction, Opening, Rich, ufw_place};
 use crate::doctor::rules::packet::{Link, Packet, SOMEBODY, STRANGER6, TCP, UDP, kinds};
-use crate::doctor::rules::walk::{Fate, Keeper, Place, Rules};
+use crate::doctor::rules::walk::{Place, Rules};
 use crate::doctor::seen::Seen;
 use crate::doctor::server::reason_of;
 use crate::doctor::shell::quote;
@@ -34,10 +35,7 @@ pub(super) fn ports(seen: &Seen, rules: &Rules, link: &Link, own: Ipv6Addr) -> O
                     source: from.into(),
                     ..kinds::inside(link, own, protocol, port)
                 };
-                match rules.follow(&packet, None) {
-                    Fate::Dropped(place) if place.keeper != Keeper::Teredo => Some(place),
-                    _ => None,
-                }
+                dropped(rules, &packet)
             })?;
             Some(
                 Check::fail(
@@ -56,22 +54,12 @@ pub(super) fn ports(seen: &Seen, rules: &Rules, link: &Link, own: Ipv6Addr) -> O
 fn mend(place: &Place, link: &Link, exception: &Exception) -> String {
     let name = quote(&link.name);
     let (port, protocol) = (exception.port, exception.protocol.to_string());
-    let commands = ufw_commands();
-    let commands = commands.split(" && ");
-    let of_ipv6 = commands.filter(|line| !line.contains("/after.rules"));
-    let ufw = of_ipv6.collect::<Vec<_>>().join("\n");
-    let ufw = if is_denied(place) {
-        ufw.replace("-after-input", "-before-input")
-            .replace("/after", "/before")
-    } else {
-        ufw
-    };
     let opening = Opening {
         direction: Direction::In,
         ipv6: true,
         nft: format!("iifname \"{}\" {protocol} dport {port}", link.name),
         iptables: vec![format!("-i {name} -p {protocol} --dport {port}")],
-        ufw: Some(ufw),
+        ufw: Some(ufw_lines(ufw_place(place), false).join("\n")),
         firewalld: vec![Rich::Port(port.get(), protocol)],
     };
     opening.commands(place)

@@ -11,7 +11,6 @@ use crate::doctor::rules::packet::{Link, TCP, UDP, kinds};
 use crate::doctor::rules::walk::{Fate, Keeper, Rules};
 use crate::doctor::seen::Seen;
 use crate::doctor::shell::quote;
-use crate::text::plain;
 
 pub(super) fn tunnel(seen: &Seen) -> Option<(Link, Ipv6Addr)> {
     let name = seen.interface();
@@ -118,7 +117,7 @@ pub(super) fn inside(seen: &Seen, rules: &Rules) -> Check {
 }
 
 pub(super) fn open_inside(seen: &Seen) -> Check {
-    let name = plain(seen.interface());
+    let name = seen.interface();
     Check::fail(
         id::FIREWALL_INSIDE,
         format!("the inside of the tunnel is open: anybody on the IPv6 Internet reaches this host through {name}"),

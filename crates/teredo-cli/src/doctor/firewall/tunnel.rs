@@ -225,7 +225,7 @@ fn forwarded(seen: &Seen, rules: &Rules, link: &Link) -> Option<Loss> {
 }
 
 /// The rule that drops the packet, unless it is in the agent's own table.
-fn dropped(rules: &Rules, packet: &Packet) -> Option<Place> {
+pub(super) fn dropped(rules: &Rules, packet: &Packet) -> Option<Place> {
     match rules.follow(packet, None) {
         Fate::Dropped(place) if place.keeper != Keeper::Teredo => Some(place),
         _ => None,

@@ -109,7 +109,7 @@ pub(super) fn look(seen: &Seen) -> Vec<Closed> {
         for (file, kind, wanted) in files(seen, unit) {
             if let Some((at, mode, owner)) = account.stopped_at(&file, wanted) {
                 found.push(Closed {
-                    unit: unit.name.trim_end_matches(".service").to_owned(),
+                    unit: unit.short().to_owned(),
                     user: unit.user.clone(),
                     group: unit.group.clone(),
                     file,
@@ -136,7 +136,7 @@ fn names([uid, gid]: [u32; 2]) -> String {
 
 /// The files that a unit opens as its user, and what it wants to do with each.
 fn files(seen: &Seen, unit: &Unit) -> Vec<(PathBuf, FileKind, u32)> {
-    let name = unit.name.trim_end_matches(".service");
+    let name = unit.short();
     let (daemon, main) = match name.split_once('@') {
         Some((daemon, instance)) => (daemon, format!("/etc/teredo/{instance}.toml").into()),
         None => (name, PathBuf::from(DEFAULT_CONFIG)),

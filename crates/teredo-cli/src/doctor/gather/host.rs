@@ -93,7 +93,7 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         secrets: None,
         tools: ["traceroute", "tracepath", "conntrack", "resolvectl"]
             .into_iter()
-            .filter(|tool| is_here(tool))
+            .filter(|tool| find_program(tool).is_some())
             .map(str::to_owned)
             .collect(),
         group_exists: matches!(Group::from_name("teredo"), Ok(Some(_))),
@@ -129,7 +129,7 @@ fn links() -> Vec<Link> {
         .collect()
 }
 
-fn read(path: &str) -> Option<String> {
+pub(super) fn read(path: &str) -> Option<String> {
     fs::read_to_string(path)
         .ok()
         .map(|text| text.trim().to_owned())
@@ -351,9 +351,9 @@ fn own_addresses() -> Vec<(Ipv4Addr, u8)> {
     found.collect()
 }
 
-/// Whether a program is in one of the usual folders.
-fn is_here(program: &str) -> bool {
-    let folders = [
+/// The file of a program, in one of the usual folders. Users do not have all of them in their path.
+fn find_program(program: &str) -> Option<String> {
+    const FOLDERS: [&str; 6] = [
         "/usr/sbin",
         "/sbin",
         "/usr/bin",
@@ -361,9 +361,8 @@ fn is_here(program: &str) -> bool {
         "/usr/local/bin",
         "/usr/local/sbin",
     ];
-    folders
-        .iter()
-        .any(|folder| Path::new(folder).join(program).exists())
+    let mut files = FOLDERS.iter().map(|folder| format!("{folder}/{program}"));
+    files.find(|file| Path::new(file).exists())
 }
 
 /// The UDP ports of IPv4, with the inodes of their sockets.
@@ -396,11 +395,7 @@ pub(super) fn legacy_rules() -> Result<Option<[String; 2]>, String> {
         if read(names).unwrap_or_default().is_empty() {
             return Ok(String::new());
         }
-        // It is in a folder that users do not have in their path.
-        let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin"];
-        let mut files = folders.iter().map(|folder| format!("{folder}/{program}"));
-        let file = files.find(|file| Path::new(file).exists());
-        file.map_or_else(|| Ok(String::new()), |file| ask(&file, &[]))
+        find_program(program).map_or_else(|| Ok(String::new()), |file| ask(&file, &[]))
     };
     let texts = [
         of_family(

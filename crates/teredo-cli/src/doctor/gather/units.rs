@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::command::ask;
-use crate::doctor::seen::{Unit, Units};
+use crate::doctor::seen::{Unit, Units, short};
 
 const UNITS: [&str; 6] = [
     "teredo-client.service",
@@ -81,7 +81,7 @@ fn finish(units: &mut [Unit]) {
 fn complaint(unit: &str) -> Option<String> {
     const VERIFY: &str = r#"systemd-analyze verify --man=no -- "$1" 2>&1 || true"#;
     let text = ask("sh", &["-c", VERIFY, "sh", unit]).ok()?;
-    let name = unit.trim_end_matches(".service");
+    let name = short(unit);
     let mut lines = text.lines().map(str::trim);
     let line = lines.find(|line| line.contains(name) && !line.ends_with("bad unit file setting."));
     line.map(str::to_owned)

@@ -6,21 +6,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 use teredo::wire::PORT;
-use teredo_tunnel::net::{Decision, decide, decide_datagram};
+use teredo_tunnel::net::{Decision, Decisions};
 
 use crate::doctor::seen::Neighbour;
 
-/// The route to the server.
-pub(super) fn route(server: Ipv4Addr) -> Option<Decision> {
-    decide(server.into(), None).ok()
-}
-
 /// The route of datagrams to the server, of the user that runs the client if one does.
-pub(super) fn to_server(server: Ipv4Addr, uid: Option<u32>) -> Option<Decision> {
+pub(super) fn to_server(
+    decisions: &Decisions,
+    server: Ipv4Addr,
+    uid: Option<u32>,
+) -> Option<Decision> {
     match uid {
-        Some(uid) => decide_datagram(SocketAddrV4::new(server, PORT), uid).ok(),
-        None => route(server),
+        Some(uid) => decisions.decide_datagram(SocketAddrV4::new(server, PORT), uid),
+        None => decisions.decide(server.into(), None),
     }
+    .ok()
 }
 
 /// The kernel's entry for the next hop, if that is a fault. `link` is the interface's name.

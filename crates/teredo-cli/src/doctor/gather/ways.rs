@@ -1,18 +1,15 @@
 //! Where the kernel sends IPv6 packets of this host.
 
-use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 
 use teredo::Prefix;
 use teredo_tunnel::net::{Decision, Decisions};
 
+use super::host::read;
 use crate::doctor::rules::packet::{SOMEBODY, STRANGER6};
 use crate::doctor::seen::{Seen, Ways};
 
-pub(super) fn look(seen: &Seen) -> Ways {
-    let Ok(decisions) = Decisions::open() else {
-        return Ways::default();
-    };
+pub(super) fn look(seen: &Seen, decisions: &Decisions) -> Ways {
     let ask = |to: Ipv6Addr, from: Option<Ipv6Addr>| {
         decisions.decide(to.into(), from.map(IpAddr::from)).ok()
     };
@@ -23,7 +20,9 @@ pub(super) fn look(seen: &Seen) -> Ways {
     let tunnel = tunnel.map(|link| link.index);
     let is_served = |network: &Prefix| {
         let has = |address: &Ipv6Addr| network.contains(*address);
-        let to = first(network).and_then(|address| ask(address, None));
+        // The first address may be that of all routers (RFC 4291 §2.6.1).
+        let one = Ipv6Addr::from_bits(network.first().to_bits() | 1);
+        let to = ask(one, None);
         seen.host.addresses.iter().any(has)
             || to.is_some_and(|way| way.link.is_some() && way.link != tunnel && is_special(&way))
     };
@@ -42,21 +41,11 @@ fn is_special(way: &Decision) -> bool {
     way.destination.is_none_or(|(_, length)| length > 3)
 }
 
-/// An address of the network.
-fn first(network: &Prefix) -> Option<Ipv6Addr> {
-    let text = network.to_string();
-    let (address, _) = text.split_once('/')?;
-    let address: Ipv6Addr = address.parse().ok()?;
-    Some(Ipv6Addr::from_bits(address.to_bits() | 1))
-}
-
 /// A host that forwards takes no route of a router with `accept_ra` = 1 (ip-sysctl).
 fn deaf(seen: &Seen) -> Vec<String> {
-    let number = |link: &str, key: &str| {
-        let file = format!("/proc/sys/net/ipv6/conf/{link}/{key}");
-        fs::read_to_string(file)
-            .ok()
-            .map(|text| text.trim().to_owned())
+    let is_on = |link: &str, key: &str| {
+        let text = read(&format!("/proc/sys/net/ipv6/conf/{link}/{key}"));
+        text.as_deref() == Some("1")
     };
     // No router is behind these.
     let is_tunnel = |name: &str| {
@@ -65,9 +54,6 @@ fn deaf(seen: &Seen) -> Vec<String> {
     };
     let names = seen.host.links.iter().map(|link| &link.name);
     let names = names.filter(|name| !name.contains('/') && *name != "lo" && !is_tunnel(name));
-    let is_deaf = |name: &&String| {
-        number(name, "forwarding").as_deref() == Some("1")
-            && number(name, "accept_ra").as_deref() == Some("1")
-    };
+    let is_deaf = |name: &&String| is_on(name, "forwarding") && is_on(name, "accept_ra");
     names.filter(is_deaf).cloned().collect()
 }

@@ -8,7 +8,6 @@ use teredo_nft::Expression;
 use crate::doctor::rules::packet::{NEW, kinds};
 use crate::doctor::rules::walk::{Fate, Place};
 use crate::doctor::way::Way;
-use crate::text::plain;
 
 /// More than is worth a look.
 const MOST: usize = 256;
@@ -59,7 +58,7 @@ pub(super) fn sources(way: &Way<'_>, serves: &[Ipv4Addr]) -> Option<(String, Str
                 format!(
                     "nft -a list chain {} {}",
                     table.name,
-                    crate::doctor::shell::quote(&plain(&place.chain))
+                    crate::doctor::shell::quote(&place.chain)
                 ),
             ));
         }

@@ -8,16 +8,15 @@ use crate::doctor::check::{Check, advice_line, id};
 use crate::doctor::host::is_full;
 use crate::doctor::seen::{Neighbour, Seen};
 use crate::doctor::shell::quote;
-use crate::text::plain;
 
 pub(super) fn second_address(primary: Ipv4Addr, secondary: Ipv4Addr) -> String {
     format!(
-        "# ask the server's operator for its second address; if it is not {secondary}, name both under [client]: \
+        "ask the server's operator for its second address; if it is not {secondary}, name both under [client]: \
          servers = [\"{primary},SECOND\"]"
     )
 }
 
-pub(super) const SECRET: &str = "# compare the line in the client's 'secret_file' with that in the server's; if it was added of late, \
+pub(super) const SECRET: &str = "compare the line in the client's 'secret_file' with that in the server's; if it was added of late, \
                                  the server may not have read it: 'systemctl reload teredo-server' there; then \
                                  'systemctl reload teredo-client'";
 
@@ -69,8 +68,8 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
         };
     };
     let has_secret = seen.settings.client.secret_file.is_some();
-    let text = plain(&finding.text);
-    let check = |why: &str| Check::fail(id, text.clone()).why(why);
+    let text = &finding.text;
+    let check = |why: &str| Check::fail(id, text).why(why);
     match finding.id {
         "server.no-process" => Check::fail(
             id,
@@ -86,7 +85,7 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
         "server.secret" | "server.mute" | "server.silent" if has_secret => {
             Check::fail(id, format!("server {primary} does not answer: {text}"))
                 .why("a server that does not know the identifier of 'secret_file' with its secret keeps silent")
-                .fix(SECRET)
+                .advise(SECRET)
         }
         "server.secret" => check("the server is private: it answers only those whose secret it has (RFC 4380 §5.2.2)").advise(
             "ask the server's operator for a secret, write it into /etc/teredo/secret, and set \
@@ -127,7 +126,7 @@ pub(super) fn unanswered(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) ->
             "a client asks both, to tell a symmetric NAT. The second address is not on the server, is another one, or a \
              firewall drops it",
         )
-        .fix(second_address(primary, secondary)),
+        .advise(second_address(primary, secondary)),
         "server.silent" => {
             let check = Check::fail(id, format!("nothing comes back from {primary}, and nobody says why"));
             let (hint, fix) = origin(seen).unzip();
@@ -169,8 +168,7 @@ fn here(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> {
             Check::fail(
                 id,
                 format!(
-                    "nothing comes back from {primary}, and the hardware address of the neighbour {hop} was set by hand: {}",
-                    plain(hardware)
+                    "nothing comes back from {primary}, and the hardware address of the neighbour {hop} was set by hand: {hardware}"
                 ),
             )
             .why(
@@ -188,7 +186,7 @@ fn here(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> {
         }
         let who = if hop == primary { "server" } else { "gateway" };
         return Some(
-            Check::fail(id, format!("the {who} {hop} does not answer on {}", plain(link)))
+            Check::fail(id, format!("the {who} {hop} does not answer on {link}"))
                 .why(
                     "this host asks there for its hardware address (ARP) and hears nothing: the address of the gateway in \
                      the network's settings is wrong, or the host is off, or the cable or the Wi-Fi leads elsewhere. No \
@@ -204,13 +202,9 @@ fn here(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> {
         return Some(check);
     }
     let way = seen.server.way.as_ref()?;
-    // The table of local addresses is no detour.
-    const LOCAL: u32 = 255;
-    let rule = way
-        .rule
-        .filter(|_| !way.is_usual() && way.table != LOCAL && way.table != 0)?;
+    let rule = way.rule.filter(|_| way.is_detour())?;
     let by = if way.link.is_some() {
-        format!("leave by {}", plain(link))
+        format!("leave by {link}")
     } else {
         "go nowhere".to_owned()
     };
@@ -256,7 +250,7 @@ fn overlap(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check>
             id::SERVER_ANSWERS,
             format!(
                 "no gateway is asked for {primary}: it is in {network}/{length}, a network of this host's own interface {}",
-                plain(&link.name)
+                link.name
             ),
         )
         .why(
@@ -275,8 +269,7 @@ fn by_vpn(seen: &Seen, primary: Ipv4Addr, secondary: Ipv4Addr) -> Option<Check> 
     let check = Check::fail(
         id::SERVER_ANSWERS,
         format!(
-            "nothing comes back from {primary}, and the way there is the VPN {}",
-            plain(link)
+            "nothing comes back from {primary}, and the way there is the VPN {link}"
         ),
     )
     .why(format!(
@@ -294,20 +287,13 @@ fn origin(seen: &Seen) -> Option<(String, String)> {
     let name = seen.server.name.as_deref()?;
     if seen.server.in_hosts {
         return Some((
-            format!(
-                "the address of {} is from /etc/hosts, and may be an old one; or ",
-                plain(name)
-            ),
+            format!("the address of {name} is from /etc/hosts, and may be an old one; or "),
             format!("grep -n {name} /etc/hosts", name = quote(name)),
         ));
     }
     let place = seen.settings.servers_place.as_deref()?;
     Some((
-        format!(
-            "the server {} is set in {}, which comes after the main file; or ",
-            plain(name),
-            plain(place)
-        ),
+        format!("the server {name} is set in {place}, which comes after the main file; or "),
         format!(
             "cat {}",
             quote(place.rsplit_once(':').map_or(place, |(file, _)| file))

@@ -5,7 +5,6 @@ use teredo_tunnel::net::Decision;
 use crate::doctor::check::{Check, id};
 use crate::doctor::seen::{Program, Seen};
 use crate::doctor::shell::quote;
-use crate::text::plain;
 
 pub(super) fn interface(seen: &Seen) -> Check {
     let id = id::CLIENT_INTERFACE;
@@ -20,7 +19,7 @@ pub(super) fn interface(seen: &Seen) -> Check {
         let reason = status.reason.as_deref().unwrap_or_default();
         let is_rival = reason.contains("another Teredo") && !is_refused_by_a_rule(seen);
         if reason.contains("keeps changing interface") || is_rival {
-            return Check::warn(id, plain(reason))
+            return Check::warn(id, reason)
                 .why("NetworkManager or systemd-networkd takes the interface for its own")
                 .fix(format!(
                     "nmcli device set {name} managed no",
@@ -28,7 +27,7 @@ pub(super) fn interface(seen: &Seen) -> Check {
                 ));
         }
         return match &status.interface {
-            Some(name) => Check::ok(id, format!("the tunnel is the interface {}", plain(name))),
+            Some(name) => Check::ok(id, format!("the tunnel is the interface {name}")),
             None => Check::skip(id, "the service names no interface"),
         };
     }
@@ -39,10 +38,7 @@ pub(super) fn interface(seen: &Seen) -> Check {
     let name = seen.interface();
     let exists = seen.host.links.iter().any(|link| link.name == name);
     if !exists {
-        return Check::ok(
-            id,
-            format!("the name {} is free for the tunnel", plain(name)),
-        );
+        return Check::ok(id, format!("the name {name} is free for the tunnel"));
     }
     let unit = seen.unit_of("client");
     let start = seen.start("client", "client");
@@ -52,7 +48,7 @@ pub(super) fn interface(seen: &Seen) -> Check {
     if holder.is_some_and(Program::is_manager) && seen.has_unit(&unit) {
         return Check::ok(
             id,
-            format!("systemd keeps the interface {} for its unit", plain(name)),
+            format!("systemd keeps the interface {name} for its unit"),
         )
         .why(format!("the next start of {unit} takes it over"));
     }
@@ -66,7 +62,7 @@ pub(super) fn interface(seen: &Seen) -> Check {
             id,
             format!(
                 "the interface {} is that of another client, {}",
-                plain(name),
+                name,
                 process.program()
             ),
         )
@@ -92,7 +88,7 @@ pub(super) fn interface(seen: &Seen) -> Check {
         Some(program) => format!("{}\n{start}", program.end(&unit)),
         None => format!("ip link delete {}\n{start}", quote(name)),
     };
-    Check::fail(id, format!("the interface {} exists already: {who}", plain(name)))
+    Check::fail(id, format!("the interface {name} exists already: {who}"))
         .why("a client does not start while another interface has its name; or set another 'interface' under [client]")
         .fix(fix)
 }
@@ -102,7 +98,7 @@ pub(super) fn interface(seen: &Seen) -> Check {
 pub(super) fn is_refused_by_a_rule(seen: &Seen) -> bool {
     let refuses = |way: &Option<Decision>| {
         let way = way.as_ref();
-        way.is_some_and(|way| way.link.is_none() && way.rule.is_some() && !way.is_usual())
+        way.is_some_and(|way| way.link.is_none() && (way.is_detour() || way.is_refused_by_rule()))
     };
     [&seen.ways.native, &seen.ways.native_own]
         .into_iter()
@@ -126,7 +122,7 @@ fn elsewhere(seen: &Seen) -> Option<Check> {
     let namespace = seen
         .asked()
         .and_then(|process| process.namespace.as_deref());
-    let named = namespace.map_or_else(String::new, |name| format!(", {}", plain(name)));
+    let named = namespace.map_or_else(String::new, |name| format!(", {name}"));
     let check = Check::fail(
         id::CLIENT_INTERFACE,
         format!("{who} runs in another network namespace than this program{named}"),
@@ -249,10 +245,7 @@ pub(super) fn rival(seen: &Seen) -> Check {
     if let Some((link, address)) = foreign {
         return Check::warn(
             id,
-            format!(
-                "another program has a Teredo address: {address} on {}",
-                plain(link)
-            ),
+            format!("another program has a Teredo address: {address} on {link}"),
         )
         .why("what chooses no source address leaves by the tunnel that came first");
     }

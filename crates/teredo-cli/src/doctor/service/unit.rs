@@ -6,7 +6,6 @@ use crate::doctor::check::{Check, id};
 use crate::doctor::closed;
 use crate::doctor::seen::{Full, Seen, Unit, Units};
 use crate::doctor::shell::quote;
-use crate::text::plain;
 
 pub(super) fn unit(seen: &Seen) -> Check {
     let id = id::SERVICE_UNIT;
@@ -14,7 +13,7 @@ pub(super) fn unit(seen: &Seen) -> Check {
         Units::NoManager => {
             return Check::ok(id, "systemd does not run here, so there are no units");
         }
-        Units::Unknown(reason) => return Check::skip(id, plain(reason)),
+        Units::Unknown(reason) => return Check::skip(id, reason),
         Units::Known(units) => units,
     };
     if let (Some(full), Some(unit)) = (seen.service.full, units.iter().find(|unit| fails(unit))) {
@@ -39,82 +38,14 @@ pub(super) fn unit(seen: &Seen) -> Check {
     if let Some(check) = failing.find_map(|unit| shut_out(seen, unit)) {
         return check;
     }
-    if let Some(unit) = units.iter().find(|unit| unit.active == "failed") {
-        let name = short(unit);
-        let (why, fix) = match unit.code.as_str() {
-            "78" => (
-                "its settings are faulty (exit status 78), so it is not tried again".to_owned(),
-                format!("teredo config check\nsystemctl restart {}", quote(&name)),
-            ),
-            code => (
-                format!(
-                    "its result is '{}', exit status {code}; its log says more",
-                    plain(&unit.result)
-                ),
-                format!(
-                    "journalctl -u {name} -n 20 --no-pager\nsystemctl restart {name}",
-                    name = quote(&name)
-                ),
-            ),
-        };
-        return Check::fail(id, format!("the unit {name} has failed"))
-            .why(why)
-            .fix(fix);
-    }
-    // One start that fails may be bad luck, such as an address that comes late.
-    let between_starts = |unit: &&Unit| unit.active == "activating" && fails(unit);
-    if let Some(unit) = units.iter().find(between_starts) {
-        let name = short(unit);
-        return Check::fail(id, format!("the unit {name} is started again and again"))
-            .why(format!(
-                "{} starts have failed, the last with exit status {}; its log says why",
-                plain(&unit.restarts),
-                plain(&unit.code)
-            ))
-            .fix(format!("journalctl -u {} -n 20 --no-pager", quote(&name)));
-    }
-    // A client that its socket starts is not enabled itself.
-    let by_socket = |unit: &Unit| {
-        let socket = unit.name.replace(".service", ".socket");
-        units.iter().any(|other| {
-            other.name == socket
-                && other.name != unit.name
-                && (other.file == "enabled" || other.active == "active")
-        })
-    };
-    let not_enabled = units.iter().find(|unit| {
-        unit.active == "active" && (unit.is_masked() || unit.file == "disabled" && !by_socket(unit))
-    });
-    if let Some(unit) = not_enabled {
-        let name = short(unit);
-        let typed = quote(&name);
-        let check = if unit.is_masked() {
-            Check::warn(id, format!("the unit {name} runs, but is masked")).fix(format!(
-                "systemctl unmask {typed}\nsystemctl enable {typed}"
-            ))
-        } else {
-            Check::warn(id, format!("the unit {name} runs, but is not enabled"))
-                .fix(format!("systemctl enable {typed}"))
-        };
-        return check.why("it will not be there after the next start of this host");
-    }
-    let down = units
-        .iter()
-        .find(|unit| unit.file == "enabled" && unit.active == "inactive" && !by_socket(unit));
-    if let Some(unit) = down {
-        let name = short(unit);
-        return Check::fail(id, format!("the unit {name} is enabled, but does not run"))
-            .why(if unit.was_tried {
-                "someone has stopped it, or it has ended"
-            } else {
-                "it was not started since this host was, such as after 'enable' without '--now'"
-            })
-            .fix(format!("systemctl start {}", quote(&name)));
+    let states = [failed, restarted, not_enabled, down];
+    if let Some(check) = states.into_iter().find_map(|state| state(units)) {
+        return check;
     }
     let running: Vec<_> = units
         .iter()
         .filter(|unit| unit.active == "active")
-        .map(short)
+        .map(Unit::short)
         .collect();
     if running.is_empty() {
         Check::ok(id, "no unit of teredo is enabled")
@@ -125,14 +56,102 @@ pub(super) fn unit(seen: &Seen) -> Check {
 
 /// A unit whose user cannot open a file that it needs.
 fn shut_out(seen: &Seen, unit: &Unit) -> Option<Check> {
-    let name = short(unit);
-    let (reason, fix) = closed::of_unit(seen, &name)?;
+    let name = unit.short();
+    let (reason, fix) = closed::of_unit(seen, name)?;
     let check = Check::fail(id::SERVICE_UNIT, format!("the unit {name} does not start"));
     Some(check.why(reason).fix(fix))
 }
 
-fn short(unit: &Unit) -> String {
-    unit.name.trim_end_matches(".service").to_owned()
+/// A unit that systemd does not try again.
+fn failed(units: &[Unit]) -> Option<Check> {
+    let unit = units.iter().find(|unit| unit.active == "failed")?;
+    let name = unit.short();
+    let typed = quote(name);
+    let (why, fix) = match unit.code.as_str() {
+        "78" => (
+            "its settings are faulty (exit status 78), so it is not tried again".to_owned(),
+            format!("teredo config check\nsystemctl restart {typed}"),
+        ),
+        code => (
+            format!(
+                "its result is '{}', exit status {code}; its log says more",
+                unit.result
+            ),
+            format!("journalctl -u {typed} -n 20 --no-pager\nsystemctl restart {typed}"),
+        ),
+    };
+    let check = Check::fail(id::SERVICE_UNIT, format!("the unit {name} has failed"));
+    Some(check.why(why).fix(fix))
+}
+
+/// A unit between two of its starts that fail. One such start may be bad luck, such as an address that comes late.
+fn restarted(units: &[Unit]) -> Option<Check> {
+    let between_starts = |unit: &&Unit| unit.active == "activating" && fails(unit);
+    let unit = units.iter().find(between_starts)?;
+    let name = unit.short();
+    let check = Check::fail(
+        id::SERVICE_UNIT,
+        format!("the unit {name} is started again and again"),
+    )
+    .why(format!(
+        "{} starts have failed, the last with exit status {}; its log says why",
+        unit.restarts, unit.code
+    ));
+    Some(check.fix(format!("journalctl -u {} -n 20 --no-pager", quote(name))))
+}
+
+/// Whether a socket starts the unit, so that it is not enabled itself.
+fn starts_by_socket(units: &[Unit], unit: &Unit) -> bool {
+    let socket = unit.name.replace(".service", ".socket");
+    units.iter().any(|other| {
+        other.name == socket
+            && other.name != unit.name
+            && (other.file == "enabled" || other.active == "active")
+    })
+}
+
+/// A unit that runs, and will not after the next start of this host.
+fn not_enabled(units: &[Unit]) -> Option<Check> {
+    let unit = units.iter().find(|unit| {
+        unit.active == "active"
+            && (unit.is_masked() || unit.file == "disabled" && !starts_by_socket(units, unit))
+    })?;
+    let name = unit.short();
+    let typed = quote(name);
+    let check = if unit.is_masked() {
+        Check::warn(
+            id::SERVICE_UNIT,
+            format!("the unit {name} runs, but is masked"),
+        )
+        .fix(format!(
+            "systemctl unmask {typed}\nsystemctl enable {typed}"
+        ))
+    } else {
+        Check::warn(
+            id::SERVICE_UNIT,
+            format!("the unit {name} runs, but is not enabled"),
+        )
+        .fix(format!("systemctl enable {typed}"))
+    };
+    Some(check.why("it will not be there after the next start of this host"))
+}
+
+/// A unit that is to run, and does not.
+fn down(units: &[Unit]) -> Option<Check> {
+    let unit = units.iter().find(|unit| {
+        unit.file == "enabled" && unit.active == "inactive" && !starts_by_socket(units, unit)
+    })?;
+    let name = unit.short();
+    let check = Check::fail(
+        id::SERVICE_UNIT,
+        format!("the unit {name} is enabled, but does not run"),
+    )
+    .why(if unit.was_tried {
+        "it was stopped, or it has ended"
+    } else {
+        "it was not started since this host was, such as after 'enable' without '--now'"
+    });
+    Some(check.fix(format!("systemctl start {}", quote(name))))
 }
 
 /// Whether its starts fail.
@@ -157,12 +176,9 @@ impl Blame<'_> {
     fn check(&self, unit: &Unit) -> Check {
         let check = Check::fail(id::SERVICE_UNIT, &self.what);
         match self.set_by {
-            Some((file, line)) => check.why(format!(
-                "the drop-in {} says '{}'; {}",
-                plain(file),
-                plain(line),
-                self.why
-            )),
+            Some((file, line)) => {
+                check.why(format!("the drop-in {file} says '{line}'; {}", self.why))
+            }
             None => check.why(&self.why),
         }
         .fix(self.mend(unit))
@@ -170,18 +186,28 @@ impl Blame<'_> {
 
     /// Takes the drop-in out of the way, and starts the unit without it. What a package or a generator made is only shown.
     fn mend(&self, unit: &Unit) -> String {
-        let name = quote(&short(unit));
         match self.set_by {
-            Some((file, _)) if file.starts_with("/etc/systemd/") => format!(
-                "mv {file} {file}.off\nsystemctl daemon-reload\nsystemctl restart {name}",
-                file = quote(file),
-            ),
+            Some((file, _)) if is_of_administrator(file) => without_drop_in(file, unit),
             _ => format!(
                 "systemctl cat {name}\nsystemctl show -p {},DropInPaths {name}",
-                self.properties
+                self.properties,
+                name = quote(unit.short())
             ),
         }
     }
+}
+
+fn is_of_administrator(drop_in: &str) -> bool {
+    drop_in.starts_with("/etc/systemd/")
+}
+
+/// Takes a drop-in out of the way, and starts the unit without it.
+fn without_drop_in(file: &str, unit: &Unit) -> String {
+    format!(
+        "mv {file} {file}.off\nsystemctl daemon-reload\nsystemctl restart {name}",
+        file = quote(file),
+        name = quote(unit.short())
+    )
 }
 
 /// A daemon in a network of its own has a tunnel that no program of the host sees.
@@ -195,7 +221,7 @@ fn in_private_network(unit: &Unit) -> Blame<'_> {
     Blame {
         what: format!(
             "the unit {} runs in a network namespace of its own (PrivateNetwork=yes)",
-            short(unit)
+            unit.short()
         ),
         why: "no program of this host sees the tunnel, and the agent opens nothing for it"
             .to_owned(),
@@ -213,19 +239,19 @@ pub(super) fn open_network(unit: &Unit) -> String {
 /// Neither systemd nor the daemon can make the socket's folder.
 fn without_room(seen: &Seen, unit: &Unit, full: Full) -> Check {
     let (what, commands) = room(&seen.service.socket, full);
-    let name = short(unit);
+    let name = unit.short();
     Check::fail(
         id::SERVICE_UNIT,
         format!("the unit {name} cannot start: {what}"),
     )
     .why("delete what fills it, or give the file system more")
-    .fix(format!("{commands}\nsystemctl restart {}", quote(&name)))
+    .fix(format!("{commands}\nsystemctl restart {}", quote(name)))
 }
 
 /// The part of the socket's file system that is used up, and the commands that show the largest folders.
 pub(super) fn room(socket: &Path, full: Full) -> (String, String) {
     let folder = socket.ancestors().nth(2).unwrap_or(socket);
-    let shown = plain(&folder.display().to_string());
+    let shown = folder.display();
     let folder = quote(&folder.display().to_string());
     let (what, option) = match full {
         Full::Inodes => ("inodes", "--inodes "),
@@ -243,8 +269,8 @@ fn without_program(unit: &Unit) -> Option<Check> {
     let blame = Blame {
         what: format!(
             "the unit {} cannot start its program, {} (exit status 203)",
-            short(unit),
-            plain(&unit.program)
+            unit.short(),
+            unit.program
         ),
         why: "the program does not exist, or cannot be run: install the package again, or correct ExecStart".to_owned(),
         set_by: unit.set_by(|key, value| key == "ExecStart" && !value.is_empty()),
@@ -257,7 +283,7 @@ fn without_program(unit: &Unit) -> Option<Check> {
 fn hindered(unit: &Unit) -> Option<Check> {
     fails(unit).then_some(())?;
     const FAMILIES: &[&str] = &["af_inet", "af_netlink", "af_unix"];
-    let (families, capabilities): (&[&str], &[&str]) = match short(unit).as_str() {
+    let (families, capabilities): (&[&str], &[&str]) = match unit.short() {
         "teredo-server" => (FAMILIES, &["cap_net_raw"]),
         "teredo-firewall" => (&["af_netlink", "af_unix"], &["cap_net_admin"]),
         "teredo-hooks" => (&["af_unix"], &[]),
@@ -275,7 +301,7 @@ fn hindered(unit: &Unit) -> Option<Check> {
     let blame = Blame {
         what: format!(
             "the unit {} fails: a setting takes a right away that it needs",
-            short(unit)
+            unit.short()
         ),
         why: format!(
             "the unit may not have {}, and the daemon needs it for its sockets, its interface or the rules",
@@ -310,8 +336,8 @@ fn taker<'a>(unit: &'a Unit, key: &str, right: &str) -> Option<(&'a str, &'a str
 /// A unit that cannot be started at all: masked, or with a mistake in its files. One that nobody needs may be so on purpose.
 fn unusable(seen: &Seen, unit: &Unit) -> Option<Check> {
     let id = id::SERVICE_UNIT;
-    let name = short(unit);
-    let typed = quote(&name);
+    let name = unit.short();
+    let typed = quote(name);
     if matches!(unit.loaded.as_str(), "bad-setting" | "error")
         && (unit.file == "enabled" || is_missed(seen, unit))
     {
@@ -322,7 +348,7 @@ fn unusable(seen: &Seen, unit: &Unit) -> Option<Check> {
         {
             return Some(check);
         }
-        let reason = plain(&unit.load_error);
+        let reason = &unit.load_error;
         return Some(
             Check::fail(id, format!("systemd cannot use the files of the unit {name}: {reason}"))
                 .why("it is not started until that is corrected; a drop-in of the administrator may be the cause")
@@ -337,7 +363,7 @@ fn unusable(seen: &Seen, unit: &Unit) -> Option<Check> {
             id,
             format!("the unit {name} is masked, so nothing starts it"),
         )
-        .why("someone has masked it, and nobody else does its work")
+        .why("it was masked, and no other process does its work")
         .fix(format!(
             "systemctl unmask {typed}\nsystemctl enable --now {typed}"
         ))
@@ -366,25 +392,17 @@ fn complained(unit: &Unit, line: &str) -> Option<Check> {
         _ => None,
     };
     let (file, _) = named.or_else(by_key).or_else(only)?;
-    file.starts_with("/etc/systemd/").then_some(())?;
-    let name = short(unit);
-    let typed = quote(file);
+    is_of_administrator(file).then_some(())?;
+    let name = unit.short();
     Some(
         Check::fail(
             id::SERVICE_UNIT,
-            format!(
-                "systemd cannot use the files of the unit {name}: {}",
-                plain(line)
-            ),
+            format!("systemd cannot use the files of the unit {name}: {line}"),
         )
         .why(format!(
-            "the drop-in {} is to blame; the unit is not started until it is corrected",
-            plain(file)
+            "the drop-in {file} is to blame; the unit is not started until it is corrected"
         ))
-        .fix(format!(
-            "mv {typed} {typed}.off\nsystemctl daemon-reload\nsystemctl restart {}",
-            quote(&name)
-        )),
+        .fix(without_drop_in(file, unit)),
     )
 }
 
@@ -392,8 +410,8 @@ fn complained(unit: &Unit, line: &str) -> Option<Check> {
 fn is_missed(seen: &Seen, unit: &Unit) -> bool {
     let (roles, has) = (seen.roles(), seen.settings.has);
     let runs = |command| seen.running(command).next().is_some();
-    let name = short(unit);
-    match name.as_str() {
+    let name = unit.short();
+    match name {
         "teredo-server" => has.server && !runs("server"),
         "teredo-relay" => has.relay && !runs("relay"),
         "teredo-firewall" => has.firewall && !runs("firewall"),
@@ -405,17 +423,14 @@ fn is_missed(seen: &Seen, unit: &Unit) -> bool {
 fn not_begun(unit: &Unit) -> Option<Check> {
     let is_down = unit.active == "inactive" && unit.file == "enabled";
     is_down.then_some(())?;
-    let name = short(unit);
+    let name = unit.short();
     if let Some(missing) = unit.missing.first() {
         let needs = |key: &str, value: &str| {
             matches!(key, "Requires" | "BindsTo")
                 && value.split_whitespace().any(|word| word == missing)
         };
         let blame = Blame {
-            what: format!(
-                "the unit {name} cannot start: it needs {}, which does not exist",
-                plain(missing)
-            ),
+            what: format!("the unit {name} cannot start: it needs {missing}, which does not exist"),
             why: "systemd starts no unit without those that it needs".to_owned(),
             set_by: unit.set_by(needs),
             properties: "Requires,BindsTo",

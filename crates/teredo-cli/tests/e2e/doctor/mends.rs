@@ -6,16 +6,15 @@ use crate::ufw::Ufw;
 
 /// Rules of `program` that drop what nobody asked for.
 fn iptables(patient: &Patient, program: &str) {
-    for rule in [
-        "-A INPUT -i lo -j ACCEPT",
-        "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment answers -j ACCEPT",
-        "-A INPUT -p tcp -m multiport --dports 22,80 -j ACCEPT",
-        "-P INPUT DROP",
-    ] {
-        let mut command = Command::new(program);
-        let output = run(&patient.host, command.args(rule.split(' ')));
-        assert!(output.status.success(), "{program} {rule}: {output:?}");
-    }
+    patient.type_each(
+        program,
+        &[
+            "-A INPUT -i lo -j ACCEPT",
+            "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment answers -j ACCEPT",
+            "-A INPUT -p tcp -m multiport --dports 22,80 -j ACCEPT",
+            "-P INPUT DROP",
+        ],
+    );
 }
 
 #[track_caller]
@@ -127,11 +126,7 @@ fn raw_rules_of_iptables_are_named_and_mended() {
     let client = patient.client(&[]);
     client.qualified();
     let rule = "-t raw -A PREROUTING -p udp ! --sport 3544 -j DROP";
-    let output = run(
-        &patient.host,
-        Command::new("iptables").args(rule.split(' ')),
-    );
-    assert!(output.status.success(), "{output:?}");
+    patient.type_each("iptables", &[rule]);
     mended(
         &patient,
         &[
@@ -258,8 +253,7 @@ fn a_relay_behind_firewalld_is_named_and_mended() {
     let _server = world.serve();
     let patient = Patient::new(&world, host, "[relay]\naddress = \"192.0.2.99\"\n");
     let firewalld = Firewalld::start(&world, &patient.host);
-    let relay = patient.start("relay", &["relay"]);
-    relay.wait_for_line("relaying", SECOND * 5).unwrap();
+    let _relay = patient.relay();
     let findings = patient.ask();
     let words = ["what its relay forwards", "--new-policy=teredo-in"];
     let mend = findings.names("firewall.tunnel", "fail", &words);

@@ -147,27 +147,18 @@ fn half_a_server_is_named_before_the_next_start() {
 #[test]
 fn a_servers_host_is_judged_by_its_server() {
     let world = World::new(NatKind::None, NatKind::None);
-    let addresses = [80, 81].map(|last| Ipv4Addr::new(192, 0, 2, last));
-    let native = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1);
-    let host = world
-        .internet
-        .native_host("second", &addresses, native)
-        .unwrap();
-    let mut patient = Patient::new(&world, host, "[server]\naddress = \"192.0.2.80\"\n");
+    let mut patient = Patient::server_host(&world, SERVER);
     let folder = world.path("run");
     fs::create_dir(&folder).unwrap();
     patient.socket = folder.join("server.sock");
-    let server = patient.start("server", &["server"]);
-    server.wait_for_line("serving", SECOND * 5).unwrap();
+    let _server = patient.server();
     let ask = || patient.ask_usual(&folder);
 
     let findings = ask();
     findings.names("service.state", "ok", &["the server serves"]);
     findings.are_well();
 
-    let delete = ["address", "flush", "to", "192.0.2.81"];
-    let deleted = run(&patient.host, Command::new("ip").args(delete));
-    assert!(deleted.status.success(), "{deleted:?}");
+    patient.type_each("ip", &["address flush to 192.0.2.81"]);
     ask().names(
         "server.address",
         "fail",
@@ -248,11 +239,8 @@ fn a_small_path_is_named() {
         .unwrap();
     assert!(child.wait_with_output().unwrap().status.success());
     let other = world.left.host("anna").unwrap();
-    run(
-        &other,
-        Command::new("ip").args(["link", "set", "eth0", "mtu", "1296"]),
-    );
     let other = Patient::new(&world, other, SETTINGS);
+    other.type_each("ip", &["link set eth0 mtu 1296"]);
     let findings = other.ask();
     let mend = findings.names("path.mtu", "warn", &["takes 1296 bytes"]);
     assert_eq!(mend, "ip link set eth0 mtu 1500");
@@ -263,10 +251,7 @@ fn a_small_path_is_named() {
 #[test]
 fn a_host_without_a_route_is_named() {
     let (_world, _server, patient) = with_server();
-    run(
-        &patient.host,
-        Command::new("ip").args(["route", "del", "default"]),
-    );
+    patient.type_each("ip", &["route del default"]);
     let findings = patient.ask();
     findings.names("host.route", "fail", &["192.0.2.45", "ip -4 route"]);
 }
@@ -275,11 +260,7 @@ fn a_host_without_a_route_is_named() {
 #[test]
 fn a_link_that_is_down_is_named_and_mended() {
     let (_world, _server, patient) = with_server();
-    let ip = |arguments: &[&str]| {
-        let output = run(&patient.host, Command::new("ip").args(arguments));
-        assert!(output.status.success(), "{output:?}");
-    };
-    ip(&["link", "set", "eth0", "down"]);
+    patient.type_each("ip", &["link set eth0 down"]);
     let findings = patient.ask();
     let mend = findings.names("host.route", "fail", &["the interface eth0 is down"]);
     findings.names("server.answers", "skip", &["host.route"]);
@@ -294,31 +275,22 @@ fn a_link_that_is_down_is_named_and_mended() {
 #[test]
 fn a_reverse_path_filter_is_named_and_mended() {
     let world = World::new(NatKind::None, NatKind::None);
-    let addresses = [80, 81].map(|last| Ipv4Addr::new(192, 0, 2, last));
-    let native = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1);
-    let host = world
-        .internet
-        .native_host("second", &addresses, native)
-        .unwrap();
-    let settings = "[server]\naddress = \"192.0.2.80\"\nsecondary = \"198.51.100.81\"\n";
-    let patient = Patient::new(&world, host, settings);
-    let ip = |arguments: &str| {
-        let output = run(&patient.host, Command::new("ip").args(arguments.split(' ')));
-        assert!(output.status.success(), "{arguments}: {output:?}");
-    };
-    for arguments in [
-        "link add eth1 type veth peer name far1",
-        "link set far1 up",
-        "link set eth1 up",
-        "address add 198.51.100.81/32 dev lo",
-        "route replace default dev eth0",
-    ] {
-        ip(arguments);
-    }
+    let settings = format!("{SERVER}secondary = \"198.51.100.81\"\n");
+    let patient = Patient::server_host(&world, &settings);
+    let ip = |line: &str| patient.type_each("ip", &[line]);
+    patient.type_each(
+        "ip",
+        &[
+            "link add eth1 type veth peer name far1",
+            "link set far1 up",
+            "link set eth1 up",
+            "address add 198.51.100.81/32 dev lo",
+            "route replace default dev eth0",
+        ],
+    );
     let path = "net/ipv4/conf/all/rp_filter";
     patient.host.namespace().set_sysctl(path, "1").unwrap();
-    let server = patient.start("server", &["server"]);
-    server.wait_for_line("serving", SECOND * 5).unwrap();
+    let _server = patient.server();
     // Anycast: the address is on 'lo'.
     patient.ask().names("server.blocked", "ok", &[]);
 

@@ -2,13 +2,6 @@
 
 use super::*;
 
-fn ip6tables(host: &Host, rules: &[&str]) {
-    for rule in rules {
-        let output = run(host, Command::new("ip6tables").args(rule.split(' ')));
-        assert!(output.status.success(), "{rule}: {output:?}");
-    }
-}
-
 #[track_caller]
 fn answers(from: &Host, to: Ipv6Addr, is_wanted: bool) {
     // A kernel that may not send says so.
@@ -31,7 +24,7 @@ fn policies_of_ip6tables_are_named_and_mended() {
     let bob = other.qualified().address.unwrap();
     answers(&patient.host, bob, true);
     patient.ask().names("firewall.tunnel", "ok", &[]);
-    ip6tables(&patient.host, &["-P INPUT DROP", "-P OUTPUT DROP"]);
+    patient.type_each("ip6tables", &["-P INPUT DROP", "-P OUTPUT DROP"]);
     answers(&patient.host, bob, false);
 
     let findings = patient.ask();
@@ -56,8 +49,8 @@ fn policies_of_ip6tables_are_named_and_mended() {
     answers(&patient.host, bob, true);
 
     // A host that lets out only single ports does so on purpose.
-    ip6tables(
-        &patient.host,
+    patient.type_each(
+        "ip6tables",
         &["-F OUTPUT", "-A OUTPUT -p tcp --dport 443 -j ACCEPT"],
     );
     patient.ask().names("firewall.tunnel", "ok", &[]);
@@ -73,8 +66,8 @@ fn raw_rules_of_ip6tables_are_named_and_mended() {
     let far = world.right.host("bob").unwrap();
     let other = world.client(&far, &[]);
     let bob = other.qualified().address.unwrap();
-    ip6tables(
-        &patient.host,
+    patient.type_each(
+        "ip6tables",
         &[
             "-t raw -A OUTPUT -o teredo -j DROP",
             "-t mangle -A INPUT -i teredo -j DROP",
@@ -132,8 +125,8 @@ fn rules_against_other_clients_and_allowed_ports_are_named_and_mended() {
     patient.ask().names("firewall.tunnel", "ok", &[]);
     answers(&far, own, true);
     nft(&patient.host, "delete table inet own");
-    ip6tables(
-        &patient.host,
+    patient.type_each(
+        "ip6tables",
         &[
             "-P INPUT DROP",
             "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT",
@@ -171,10 +164,7 @@ fn routes_that_take_the_tunnels_packets_are_named_and_mended() {
         ),
     ];
     for (commands, named) in cases {
-        for command in commands {
-            let output = run(&patient.host, Command::new("ip").args(command.split(' ')));
-            assert!(output.status.success(), "{command}: {output:?}");
-        }
+        patient.type_each("ip", commands);
         let findings = patient.ask();
         patient.type_in(findings.names("host.route6", "fail", &[named, "ip -6 r"]));
         patient.ask().are_well();
@@ -189,14 +179,13 @@ fn a_relay_that_may_not_forward_is_named_and_mended() {
     let native = world.native(Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1));
     let _server = world.serve();
     let patient = Patient::new(&world, host, "[relay]\naddress = \"192.0.2.99\"\n");
-    let relay = patient.start("relay", &["relay"]);
-    relay.wait_for_line("relaying", SECOND * 5).unwrap();
+    let _relay = patient.relay();
     let alice = world.left.host("alice").unwrap();
     let client = world.client(&alice, &["--protect"]);
     let address = client.qualified().address.unwrap();
     answers(&native, address, true);
 
-    ip6tables(&patient.host, &["-P FORWARD DROP"]);
+    patient.type_each("ip6tables", &["-P FORWARD DROP"]);
     answers(&native, address, false);
     let findings = patient.ask();
     let mend = findings.names(
@@ -220,16 +209,9 @@ fn a_relay_that_may_not_forward_is_named_and_mended() {
 #[test]
 fn a_server_that_may_not_send_is_named_and_mended() {
     let world = World::new(NatKind::None, NatKind::None);
-    let addresses = [80, 81].map(|last| Ipv4Addr::new(192, 0, 2, last));
-    let native = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1);
-    let host = world
-        .internet
-        .native_host("second", &addresses, native)
-        .unwrap();
-    let patient = Patient::new(&world, host, "[server]\naddress = \"192.0.2.80\"\n");
-    let server = patient.start("server", &["server"]);
-    server.wait_for_line("serving", SECOND * 5).unwrap();
-    ip6tables(&patient.host, &["-P OUTPUT DROP"]);
+    let patient = Patient::server_host(&world, SERVER);
+    let _server = patient.server();
+    patient.type_each("ip6tables", &["-P OUTPUT DROP"]);
     let findings = patient.ask();
     let mend = findings.names(
         "firewall.tunnel",

@@ -6,31 +6,23 @@ use crate::ufw::Ufw;
 
 /// The rules that a server needs, in the words of `program`, for its outer interface.
 fn iptables(patient: &Patient, program: &str, last: &str) {
-    for rule in [
-        "-A INPUT -i lo -j ACCEPT",
-        "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-        "-A INPUT -i eth0 -p udp --dport 3544 -j ACCEPT",
-        last,
-    ] {
-        let output = run(&patient.host, Command::new(program).args(rule.split(' ')));
-        assert!(output.status.success(), "{program} {rule}: {output:?}");
-    }
+    patient.type_each(
+        program,
+        &[
+            "-A INPUT -i lo -j ACCEPT",
+            "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "-A INPUT -i eth0 -p udp --dport 3544 -j ACCEPT",
+            last,
+        ],
+    );
 }
 
 /// A server that lets its port in has no trouble, whichever firewall does it, and by which interface.
 #[test]
 fn servers_behind_each_firewall_are_well() {
     let world = World::new(NatKind::None, NatKind::None);
-    let addresses = [80, 81].map(|last| Ipv4Addr::new(192, 0, 2, last));
-    let native = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 1);
-    let host = world
-        .internet
-        .native_host("second", &addresses, native)
-        .unwrap();
-    let settings = "[server]\naddress = \"192.0.2.80\"\n";
-    let patient = Patient::new(&world, host, settings);
-    let server = patient.start("server", &["server"]);
-    server.wait_for_line("serving", SECOND * 5).unwrap();
+    let patient = Patient::server_host(&world, SERVER);
+    let _server = patient.server();
     nft(
         &patient.host,
         "table inet filter { chain input { type filter hook input priority filter; policy drop; iifname lo accept; \
@@ -40,10 +32,7 @@ fn servers_behind_each_firewall_are_well() {
     nft(&patient.host, "flush ruleset");
     iptables(&patient, "iptables-legacy", "-P INPUT DROP");
     patient.ask().are_well();
-    for rule in ["-P INPUT ACCEPT", "-F INPUT"] {
-        let mut command = Command::new("iptables-legacy");
-        run(&patient.host, command.args(rule.split(' ')));
-    }
+    patient.type_each("iptables-legacy", &["-P INPUT ACCEPT", "-F INPUT"]);
     {
         let firewalld = Firewalld::start(&world, &patient.host);
         firewalld.tell(&["--add-port=3544/udp"]);

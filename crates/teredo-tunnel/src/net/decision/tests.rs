@@ -47,6 +47,7 @@ fn a_rule_and_its_table_are_named() {
         (None, Some(100), 51_820)
     );
     assert_eq!((told.kind, told.metric), ("unreachable", 1024));
+    assert!(told.is_detour() && !told.is_refused_by_rule());
     assert_eq!(told.selector, "not fwmark 0xca6c table 51820");
     // Without that rule, the source chooses the table.
     let told = follow(&rules[1..], &routes, NATIVE, Some(OWN), Sent::default()).unwrap();
@@ -126,6 +127,7 @@ fn a_rule_about_a_user_takes_the_datagrams_of_that_user() {
     let told = |uid, udp| follow(&rules, &routes, NATIVE, None, Sent { uid, udp }).unwrap();
     let refused = told(Some(994), Some(3544));
     assert_eq!((refused.kind, refused.rule), ("prohibit", Some(50)));
+    assert!(refused.is_refused_by_rule() && !refused.is_detour());
     assert_eq!(refused.selector, "uidrange 990-995 ipproto 17 prohibit");
     for (uid, udp) in [(Some(0), Some(3544)), (Some(994), None), (None, Some(3544))] {
         assert_eq!(told(uid, udp).link, Some(2), "{uid:?} {udp:?}");
@@ -139,6 +141,7 @@ fn the_kernel_is_asked() {
     let told = decisions.decide(Ipv4Addr::LOCALHOST.into(), None).unwrap();
     assert_eq!((told.link, told.table), (Some(1), LOCAL));
     assert_eq!((told.rule, told.kind), (Some(0), "local"));
+    assert!(!told.is_detour() && !told.is_refused_by_rule());
     let own = Some(Ipv4Addr::LOCALHOST.into());
     let told = decisions.decide(Ipv4Addr::LOCALHOST.into(), own).unwrap();
     assert_eq!(told.link, Some(1));
