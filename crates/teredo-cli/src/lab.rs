@@ -5,19 +5,21 @@
 //! exit code 1.
 
 mod diagram;
+mod expectation;
 mod journey;
 mod network;
 mod report;
 mod ruleset;
 mod steps;
+mod topology;
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use teredo_lab::{HomeNat, NatKind, privilege};
-use teredo_nat::{Filtering, Mapping, NatBehaviour, Pooling, PortAssignment};
 
 use self::diagram::Recorder;
+use self::expectation::{Path, expected, is_symmetric};
 use self::network::Network;
 use self::report::{Reporter, StepError};
 use crate::args::LabArgs;
@@ -83,31 +85,9 @@ impl Nats {
             .any(|nat| is_symmetric(&nat.behaviour()))
     }
 
-    /// Whether the two clients must connect: as two NATs of RFC 4380 do, or one symmetric NAT and one that does not
-    /// filter by ports (RFC 6081 §3.1). Others may, as far as the extensions in use help them.
-    fn must_meet(self) -> bool {
-        let nats = [self.alice.behaviour(), self.bob.behaviour()];
-        match nats.map(|nat| is_symmetric(&nat)) {
-            [false, false] => true,
-            [true, true] => false,
-            [true, false] => admits(&nats[1], &nats[0]),
-            [false, true] => admits(&nats[0], &nats[1]),
-        }
-    }
-}
-
-/// Whether another destination sees another mapping. A NAT that overloads one port does not look so.
-fn is_symmetric(nat: &NatBehaviour) -> bool {
-    nat.mapping != Mapping::EndpointIndependent && nat.ports != PortAssignment::Overloading
-}
-
-/// Whether a client finds a way in that is behind a symmetric NAT, and so has another mapping than the one that is known.
-fn admits(nat: &NatBehaviour, symmetric: &NatBehaviour) -> bool {
-    let one_address = symmetric.addresses == 1 || symmetric.pooling == Pooling::Paired;
-    match nat.filtering {
-        Filtering::EndpointIndependent => true,
-        Filtering::AddressDependent => one_address,
-        Filtering::AddressAndPortDependent => false,
+    /// The path from alice to bob that the matrix has.
+    fn expected(self) -> Option<Path> {
+        expected(self.alice, self.bob)
     }
 }
 

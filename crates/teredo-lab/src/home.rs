@@ -84,6 +84,11 @@ impl Home {
         self.outer().publics()
     }
 
+    /// The addresses of the home's own router outside: the public ones, or the one that its carrier gave.
+    pub fn addresses(&self) -> Vec<Ipv4Addr> {
+        self.router.publics()
+    }
+
     /// The router that the Internet sees: the home's, or its carrier's.
     fn outer(&self) -> &Router {
         self.router.carrier().unwrap_or(&self.router)

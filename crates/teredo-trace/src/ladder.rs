@@ -6,7 +6,7 @@ mod columns;
 mod svg;
 mod text;
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::finding::{Finding, Grade};
@@ -126,26 +126,25 @@ impl Ladder {
     pub fn new(trace: &Trace) -> Self {
         let columns = Columns::new(trace);
         let mut rows: Vec<Row> = Vec::new();
-        let mut last: Option<(&Packet, u64)> = None;
-        let mut bytes = 0;
+        let mut flow: Option<Flow<'_>> = None;
         let mut left_out = 0;
         for packet in &trace.packets {
             if left_out == 0
-                && let Some((previous, _)) = last
+                && let Some(flow) = &mut flow
                 && let Some(Row::Arrow(row)) = rows.last_mut()
-                && is_one_flow(previous, packet, row)
+                && flow.takes(packet)
             {
-                bytes += packet.length;
                 row.count += 1;
-                row.both |= packet.from_node != previous.from_node || row.both;
-                row.label = flow(row.count, bytes, packet);
-                last = Some((packet, packet.at_us));
+                row.both |= packet.from_node != flow.first.from_node;
+                row.label = format!(
+                    "{}{}",
+                    flow.words(row.count),
+                    columns.ends(trace, flow.first)
+                );
                 continue;
             }
-            let pause = last.map(|(_, at_us)| packet.at_us.saturating_sub(at_us));
-            let pause = pause
-                .map(Duration::from_micros)
-                .filter(|pause| *pause >= GAP);
+            let pause = flow.as_ref().map(|flow| flow.pause(packet));
+            let pause = pause.filter(|pause| *pause >= GAP);
             // Once one row was left out, all further ones are.
             if left_out > 0 || rows.len() + usize::from(pause.is_some()) >= MOST_ROWS {
                 left_out += 1;
@@ -153,8 +152,7 @@ impl Ladder {
             }
             rows.extend(pause.map(Row::Gap));
             rows.push(Row::Arrow(columns.arrow(trace, packet)));
-            bytes = packet.length;
-            last = Some((packet, packet.at_us));
+            flow = Some(Flow::new(packet));
         }
         Self {
             columns: columns.into_columns(),
@@ -164,27 +162,73 @@ impl Ladder {
     }
 }
 
-/// Whether a packet continues the data of the previous one, with nothing to say about either.
-fn is_one_flow(previous: &Packet, packet: &Packet, row: &Arrow) -> bool {
-    let is_plain = |packet: &Packet| {
-        packet.kind == Kind::Data
-            && packet.findings.is_empty()
-            && !matches!(packet.fate, Some(Fate::Dropped { .. }))
-    };
-    let same = previous.from_node == packet.from_node && previous.to_node == packet.to_node;
-    let back = previous.from_node == packet.to_node && previous.to_node == packet.from_node;
-    let pause = Duration::from_micros(packet.at_us.saturating_sub(previous.at_us));
-    row.kind == Kind::Data
-        && is_plain(previous)
-        && is_plain(packet)
-        && (same || back)
-        && previous.carries == packet.carries
-        && pause <= FLOW_GAP
+/// The packets of the last row: one, or the data of one flow.
+struct Flow<'a> {
+    first: &'a Packet,
+    last: &'a Packet,
+    bytes: usize,
+    /// Source and destination of the packets of each direction.
+    ends: [Option<[SocketAddrV4; 2]>; 2],
+    carries: Option<&'a str>,
 }
 
-fn flow(count: usize, bytes: usize, packet: &Packet) -> String {
-    let carries = packet.carries.as_deref().unwrap_or("data");
-    format!("{carries}, {count} packets, {}", size(bytes))
+const ECHOES: [&str; 2] = ["ICMPv6 echo request", "ICMPv6 echo reply"];
+
+impl<'a> Flow<'a> {
+    fn new(packet: &'a Packet) -> Self {
+        Self {
+            first: packet,
+            last: packet,
+            bytes: packet.length,
+            ends: [Some([packet.from, packet.to]), None],
+            carries: packet.carries.as_deref(),
+        }
+    }
+
+    /// Takes in a packet that continues the data, with the same fate and nothing to say about either.
+    fn takes(&mut self, packet: &'a Packet) -> bool {
+        let first = self.first;
+        let is_plain = |packet: &Packet| packet.kind == Kind::Data && packet.findings.is_empty();
+        let was_dropped = matches!(first.fate, Some(Fate::Dropped { .. }));
+        let same_fate = match &packet.fate {
+            Some(Fate::Dropped { .. }) => packet.fate == first.fate,
+            _ => !was_dropped,
+        };
+        let same = first.from_node == packet.from_node && first.to_node == packet.to_node;
+        let back = first.from_node == packet.to_node && first.to_node == packet.from_node;
+        let way = usize::from(!same);
+        let own = [packet.from, packet.to];
+        let carries = packet.carries.as_deref();
+        let is_echo =
+            |carries: Option<&str>| carries.is_some_and(|carries| ECHOES.contains(&carries));
+        let is_one = is_plain(first)
+            && is_plain(packet)
+            && same_fate
+            && (same || back && !was_dropped)
+            && self.ends[way].is_none_or(|ends| ends == own)
+            && (self.carries == carries || is_echo(first.carries.as_deref()) && is_echo(carries))
+            && self.pause(packet) <= FLOW_GAP;
+        if is_one {
+            self.ends[way] = Some(own);
+            self.last = packet;
+            self.bytes += packet.length;
+            self.carries = self.carries.filter(|_| self.carries == carries);
+        }
+        is_one
+    }
+
+    fn pause(&self, packet: &Packet) -> Duration {
+        Duration::from_micros(packet.at_us.saturating_sub(self.last.at_us))
+    }
+
+    fn words(&self, count: usize) -> String {
+        let carries = match (self.carries, &self.first.carries) {
+            (Some(carries), _) => carries,
+            (None, Some(_)) => "ICMPv6 echo requests and replies",
+            (None, None) => "data",
+        };
+        format!("{carries}, {count} packets, {}", size(self.bytes))
+    }
 }
 
 fn size(bytes: usize) -> String {
@@ -242,19 +286,33 @@ fn label(packet: &Packet) -> String {
 }
 
 /// Where a dropped datagram ends, in halves of a column.
-fn halves(by: Obstacle, from: usize, to: usize, nats: [Option<usize>; 2]) -> usize {
-    let [sender_nat, receiver_nat] = nats;
+fn halves(by: Obstacle, from: usize, to: usize, nats: [&[usize]; 2]) -> usize {
+    let [inner, outer] =
+        [<[usize]>::first, <[usize]>::last].map(|of| nats.map(|nats| of(nats).copied()));
+    let ([sender_nat, receiver_nat], [sender_carrier, receiver_carrier]) = (inner, outer);
     let between = |from: usize, to: usize| match from + to {
         // On the line of a node that has nothing to do with it: a little before.
         middle if middle % 2 == 0 && from < to => middle - 1,
         middle if middle % 2 == 0 && from > to => middle + 1,
         middle => middle,
     };
-    match (by, sender_nat, receiver_nat) {
-        (Obstacle::SenderNat, Some(nat), _) | (Obstacle::ReceiverNat, _, Some(nat)) => 2 * nat,
-        (Obstacle::Receiver, ..) => 2 * to,
-        _ => between(sender_nat.unwrap_or(from), receiver_nat.unwrap_or(to)),
-    }
+    let nat = match by {
+        Obstacle::SenderNat => sender_nat,
+        Obstacle::SenderCarrierNat => sender_carrier,
+        Obstacle::ReceiverCarrierNat => receiver_carrier,
+        Obstacle::ReceiverNat => receiver_nat,
+        Obstacle::Receiver => Some(to),
+        Obstacle::Network => None,
+    };
+    nat.map_or_else(
+        || {
+            between(
+                sender_carrier.unwrap_or(from),
+                receiver_carrier.unwrap_or(to),
+            )
+        },
+        |nat| 2 * nat,
+    )
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub use finding::{Finding, Grade};
 pub use kind::Kind;
 pub use ladder::{Arrow, Column, Crossing, Ladder, Row, Tone};
 
-pub use nodes::{Mapping, Nat, NatKind, Node, Role};
+pub use nodes::{KnownNat, Mapping, Nat, NatKind, Node, Role};
 pub use observation::{Fate, Observation, Obstacle};
 pub use outer::Layer;
 pub use trace::{Limits, Packet, Stall, Trace, Tracer, Unreadable, trace_file};

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use serde::Serialize;
 
 pub(crate) use nat::{Answer, Evidence, embedded_end};
-pub use nat::{Mapping, Nat, NatKind};
+pub use nat::{KnownNat, Mapping, Nat, NatKind};
 pub(crate) use register::{OTHERS, Register};
 
 /// The part of a node in the exchange.

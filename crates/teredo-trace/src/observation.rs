@@ -53,8 +53,12 @@ pub enum Fate {
 pub enum Obstacle {
     /// The NAT of its sender.
     SenderNat,
+    /// The NAT of the sender's carrier, behind its own.
+    SenderCarrierNat,
     /// Somewhere between the NATs.
     Network,
+    /// The NAT of the receiver's carrier, before its own.
+    ReceiverCarrierNat,
     /// The NAT of its receiver.
     ReceiverNat,
     /// Its receiver.

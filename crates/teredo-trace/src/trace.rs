@@ -12,7 +12,7 @@ use crate::contents::{Contents, Message, is_cone};
 use crate::finding::{Finding, Grade};
 use crate::judge::{Judge, Verdict, View};
 use crate::kind::Kind;
-use crate::nodes::{Node, OTHERS, Register, Role};
+use crate::nodes::{KnownNat, Node, OTHERS, Register, Role};
 use crate::observation::{Fate, Observation};
 use crate::outer::{Layer, Outer, Udp};
 use crate::questions::Questions;
@@ -99,8 +99,11 @@ pub struct Tracer {
     certain: Vec<(u64, Seen)>,
     /// Those that are Teredo packets if the rest of the file says so.
     doubtful: Vec<(u64, Seen)>,
-    names: Vec<(SocketAddrV4, String)>,
-    nat_names: Vec<(Ipv4Addr, String)>,
+    /// The ends of each named node, in the order in which they were named.
+    names: BTreeMap<String, Vec<SocketAddrV4>>,
+    /// How many ends have a name.
+    named: BTreeSet<SocketAddrV4>,
+    chains: Vec<Vec<KnownNat>>,
 }
 
 /// The time at which a capture ends. A single frame with a time far ahead does not count.
@@ -150,22 +153,25 @@ impl Tracer {
             kept: 0,
             certain: Vec::new(),
             doubtful: Vec::new(),
-            names: Vec::new(),
-            nat_names: Vec::new(),
+            names: BTreeMap::new(),
+            named: BTreeSet::new(),
+            chains: Vec::new(),
         }
     }
 
-    /// Names the node with this end.
+    /// Names the node with this end. All ends with one name are one node, and the first of them is the one that people
+    /// know it by.
     pub fn name(&mut self, end: SocketAddrV4, name: impl Into<String>) {
-        if self.names.len() < self.limits.nodes {
-            self.names.push((end, name.into()));
+        if self.named.len() < self.limits.nodes && self.named.insert(end) {
+            self.names.entry(name.into()).or_default().push(end);
         }
     }
 
-    /// Names the NAT with this public address.
-    pub fn name_nat(&mut self, public: Ipv4Addr, name: impl Into<String>) {
-        if self.nat_names.len() < self.limits.nodes {
-            self.nat_names.push((public, name.into()));
+    /// Names the NATs in a row in front of a client, from the client to the Internet. The last one has the public
+    /// addresses, by which the client is known.
+    pub fn name_nats(&mut self, chain: Vec<KnownNat>) {
+        if self.chains.len() < self.limits.nodes && !chain.is_empty() {
+            self.chains.push(chain);
         }
     }
 
@@ -252,13 +258,18 @@ impl Tracer {
     pub fn finish(mut self) -> Trace {
         let (seen, questions, servers) = self.decide();
         let mut register = Register::new(servers, questions, self.limits.nodes);
+        for ends in self.names.values() {
+            register.know(ends);
+        }
         for one in &seen {
             register.learn(one);
         }
         let (mut nodes, places) = register.nodes();
-        for (end, name) in &self.names {
-            if let Some(node) = places.get(end).and_then(|place| nodes.get_mut(*place)) {
-                node.name = Some(name.clone());
+        for (name, ends) in &self.names {
+            for end in ends {
+                if let Some(node) = places.get(end).and_then(|place| nodes.get_mut(*place)) {
+                    node.name = Some(name.clone());
+                }
             }
         }
         let view = View::of(&seen, register.servers(), self.limits.nodes);
@@ -278,10 +289,12 @@ impl Tracer {
                 let evidence = evidence.remove(&place).unwrap_or_default();
                 node.nat = evidence.judge(node.local, node.mapped);
                 let public = node.mapped.map(|mapped| *mapped.ip());
-                let mut names = self.nat_names.iter();
-                let known = names.find(|(address, _)| Some(*address) == public);
-                if let (Some(nat), Some((_, name))) = (&mut node.nat, known) {
-                    nat.name = Some(name.clone());
+                let has_it = |nat: &KnownNat| public.is_some_and(|ip| nat.addresses.contains(&ip));
+                let mut chains = self.chains.iter();
+                let known = chains.find(|chain| chain.last().is_some_and(has_it));
+                if let (Some(nat), Some(chain)) = (&mut node.nat, known) {
+                    nat.name = chain.last().map(|nat| nat.name.clone());
+                    nat.chain.clone_from(chain);
                 }
             }
         }

@@ -90,7 +90,7 @@ impl<'a> Report<'a> {
         let first = first(self.checks).map(|index| (index, &self.checks[index]));
         let left_out = match skipped {
             0 => String::new(),
-            count => format!(" ({count} not told)"),
+            count => format!(" ({count} not checked)"),
         };
         let Some((index, check)) = first else {
             return (Verdict::Ok, format!("All is well{left_out}."));

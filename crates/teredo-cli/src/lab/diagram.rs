@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use teredo_lab::{Capture, Discards, Home, HomeNat, Host, Internet};
-use teredo_trace::{Ladder, Limits, Observation, Tracer};
+use teredo_lab::{Capture, Discards, Home, HomeNat, Host, Internet, NatKind};
+use teredo_trace::{KnownNat, Ladder, Limits, Observation, Tracer};
 
-use super::journey::{Place, Sighting, journeys};
+use super::journey::{Place, Router, Sighting, journeys};
 use crate::failure::{Exit, Failure};
 use crate::text::plain;
 
@@ -19,16 +19,20 @@ pub(super) struct Recorder {
     watched: Vec<Watched>,
 }
 
-/// A node, with the captures on both sides of its NAT.
+/// A node, with the captures on both sides of its routers.
 struct Watched {
     name: String,
     own: Vec<Ipv4Addr>,
-    public: Vec<Ipv4Addr>,
+    inside: Capture,
+    /// From the node to the Internet.
+    routers: Vec<WatchedRouter>,
+}
+
+struct WatchedRouter {
+    addresses: Vec<Ipv4Addr>,
     /// The NAT in words; `None` if there is none.
     nat: Option<String>,
-    inside: Capture,
-    /// Without a NAT, the inside serves for both.
-    outside: Option<Capture>,
+    outside: Capture,
     discards: Discards,
 }
 
@@ -61,28 +65,38 @@ impl Recorder {
                 .with_context(|| format!("cannot capture on {}", host.name()))
         };
         for (home, host) in homes {
+            let own = addresses(host);
+            let mut routers = Vec::new();
+            if home.carrier().is_some() {
+                let outside = Capture::start(home.router(), "uplink");
+                routers.push(WatchedRouter {
+                    addresses: home.addresses(),
+                    nat: Some(title(NatKind::PortRestricted.into())),
+                    outside: outside.context("cannot capture on the carrier's network")?,
+                    discards: Discards::default(),
+                });
+            }
             let uplink = format!("to-{}", home.name());
             let outside = Capture::start(internet.core(), &uplink);
-            let own = addresses(host);
             let publics = home.publics();
+            routers.push(WatchedRouter {
+                nat: (own != publics).then(|| title(home.nat())),
+                addresses: publics,
+                outside: outside.context("cannot capture on the core")?,
+                discards: home.discards(),
+            });
             self.watched.push(Watched {
                 name: host.name().to_owned(),
-                nat: (own != publics).then(|| title(home.nat())),
                 own,
-                public: publics,
                 inside: start(host)?,
-                outside: Some(outside.context("cannot capture on the core")?),
-                discards: home.discards(),
+                routers,
             });
         }
         self.watched.push(Watched {
             name: server.name().to_owned(),
             own: addresses(server),
-            public: addresses(server),
-            nat: None,
             inside: start(server)?,
-            outside: None,
-            discards: Discards::default(),
+            routers: Vec::new(),
         });
         Ok(())
     }
@@ -103,9 +117,13 @@ impl Recorder {
         let places: Vec<Place> = self.watched.iter().map(Watched::place).collect();
         let mut tracer = Tracer::new(Limits::default());
         for watched in &self.watched {
-            for (nat, public) in watched.nat.iter().cycle().zip(&watched.public) {
-                tracer.name_nat(*public, nat);
-            }
+            let known = watched.routers.iter().filter_map(|router| {
+                Some(KnownNat {
+                    name: router.nat.clone()?,
+                    addresses: router.addresses.clone(),
+                })
+            });
+            tracer.name_nats(known.collect());
         }
         for (number, journey) in (1..).zip(journeys(&places)) {
             let start = journey.start;
@@ -140,13 +158,15 @@ impl Watched {
             let frames = capture.frames();
             frames.iter().flat_map(Sighting::all).collect()
         };
-        let inside = seen(&self.inside);
+        let routers = self.routers.iter().map(|router| Router {
+            addresses: router.addresses.clone(),
+            outside: seen(&router.outside),
+            discards: router.discards.list(),
+        });
         Place {
             own: self.own.clone(),
-            public: self.public.clone(),
-            outside: self.outside.as_ref().map_or_else(|| inside.clone(), seen),
-            inside,
-            discards: self.discards.list(),
+            inside: seen(&self.inside),
+            routers: routers.collect(),
         }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Sighting {
     pub(super) from: SocketAddrV4,
     pub(super) to: SocketAddrV4,
     pub(super) ttl: u8,
+    /// The identification in the IPv4 header, which no NAT changes. Zero if the sender uses none.
+    pub(super) id: u16,
     pub(super) payload: Vec<u8>,
 }
 
@@ -26,16 +28,24 @@ impl Sighting {
         let Some(udp) = frame.udp() else {
             return Vec::new();
         };
-        // The time to live is behind eight bytes of the IPv4 header.
-        let ttl = frame.ip().and_then(|packet| packet.get(8)).copied();
-        let sighting = |payload: &[u8]| Self {
+        // RFC 791 §3.1: the identification is behind four bytes, the time to live behind eight.
+        let header = |at: usize| frame.ip().and_then(|packet| packet.get(at)).copied();
+        let [high, low, ttl] = [4, 5, 8].map(|at| header(at).unwrap_or_default());
+        let first = u16::from_be_bytes([high, low]);
+        let datagrams = cut(udp.payload).into_iter();
+        // The kernel numbers the parts of a train in sequence.
+        let sighting = |(number, payload): (u16, &[u8])| Self {
             time: frame.time,
             from: udp.from,
             to: udp.to,
-            ttl: ttl.unwrap_or_default(),
+            ttl,
+            id: match first {
+                0 => 0,
+                first => first.wrapping_add(number),
+            },
             payload: payload.to_vec(),
         };
-        cut(udp.payload).into_iter().map(sighting).collect()
+        (0..).zip(datagrams).map(sighting).collect()
     }
 }
 
@@ -59,19 +69,44 @@ fn cut(train: &[u8]) -> Vec<&[u8]> {
     packets
 }
 
-/// A place with a node: a client behind its NAT, or a server.
+/// A place with a node: a client behind its NATs, or a server.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place {
     /// The addresses that its node sends from.
     pub(super) own: Vec<Ipv4Addr>,
-    /// The addresses of the NAT that the Internet sees; without a NAT, the node's own.
-    pub(super) public: Vec<Ipv4Addr>,
     /// The datagrams at the node.
     pub(super) inside: Vec<Sighting>,
-    /// Those between the NAT and the Internet; without a NAT, the same.
+    /// The routers in front of it, from the node to the Internet.
+    pub(super) routers: Vec<Router>,
+}
+
+/// A router, which may be a NAT.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Router {
+    /// The addresses of its NAT on the side of the Internet; without a NAT, those of the node.
+    pub(super) addresses: Vec<Ipv4Addr>,
+    /// The datagrams on that side.
     pub(super) outside: Vec<Sighting>,
     /// The datagrams that the NAT says it dropped.
     pub(super) discards: Vec<Discard>,
+}
+
+impl Place {
+    /// The addresses on this level: that of the node, or that outside of so many routers.
+    fn addresses(&self, level: usize) -> &[Ipv4Addr] {
+        let router = level.checked_sub(1).and_then(|at| self.routers.get(at));
+        router.map_or(&self.own, |router| &router.addresses)
+    }
+
+    fn seen(&self, level: usize) -> &[Sighting] {
+        let router = level.checked_sub(1).and_then(|at| self.routers.get(at));
+        router.map_or(&self.inside, |router| &router.outside)
+    }
+
+    /// The level of the Internet.
+    fn outermost(&self) -> usize {
+        self.routers.len()
+    }
 }
 
 /// A datagram on its way.
@@ -89,11 +124,6 @@ pub(super) struct Journey {
 
 /// The journeys of all datagrams, in the order of their beginning.
 pub(super) fn journeys(places: &[Place]) -> Vec<Journey> {
-    let mut tracker = Tracker {
-        places,
-        used: BTreeSet::new(),
-        mapped: BTreeSet::new(),
-    };
     let mut starts: Vec<(usize, &Sighting)> = Vec::new();
     for (at, place) in places.iter().enumerate() {
         let own = place.inside.iter();
@@ -101,6 +131,15 @@ pub(super) fn journeys(places: &[Place]) -> Vec<Journey> {
         starts.extend(sent.map(|sighting| (at, sighting)));
     }
     starts.sort_by_key(|(_, sighting)| sighting.time);
+    let marked = starts.iter().filter(|(_, start)| start.id != 0);
+    let mut tracker = Tracker {
+        places,
+        marks: marked
+            .map(|(_, start)| (start.id, &start.payload[..]))
+            .collect(),
+        used: BTreeSet::new(),
+        mapped: BTreeSet::new(),
+    };
     let journeys = starts
         .into_iter()
         .map(|(at, start)| tracker.follow(at, start));
@@ -110,9 +149,11 @@ pub(super) fn journeys(places: &[Place]) -> Vec<Journey> {
 /// Follows datagrams, each sighting at most once.
 struct Tracker<'a> {
     places: &'a [Place],
-    /// Place, inside or outside, number.
-    used: BTreeSet<(usize, bool, usize)>,
-    /// The public ends that datagrams have left from.
+    /// Identification and payload of all datagrams.
+    marks: BTreeSet<(u16, &'a [u8])>,
+    /// Place, level, number.
+    used: BTreeSet<(usize, usize, usize)>,
+    /// The outer ends that datagrams have left from, of all NATs.
     mapped: BTreeSet<SocketAddrV4>,
 }
 
@@ -124,102 +165,133 @@ impl<'a> Tracker<'a> {
             inner_destination: None,
             fate: None,
         };
-        if start.to.ip().is_multicast() {
-            return journey;
+        if !start.to.ip().is_multicast() {
+            journey.fate = Some(match self.pass(at, start, &mut journey) {
+                Ok(()) => Fate::Delivered,
+                Err((by, reason)) => dropped(by, reason, start),
+            });
         }
-        let places = self.places;
-        let place = &places[at];
-        let until = next(&place.inside, start, |again| again.to == start.to);
-        let left = self.find(at, false, start, until, |seen| {
-            seen.to == start.to && place.public.contains(seen.from.ip())
-        });
-        let Some(left) = left else {
-            let reason = self.reason(place, Side::Inside, start);
-            journey.fate = Some(dropped(Obstacle::SenderNat, reason, start));
-            return journey;
-        };
-        self.mapped.insert(left.from);
-        journey.public_source = (left.from != start.from).then_some(left.from);
-        let target = places
-            .iter()
-            .position(|place| place.public.contains(start.to.ip()));
-        let Some(target) = target else {
-            journey.fate = Some(dropped(Obstacle::Network, "no such host".to_owned(), start));
-            return journey;
-        };
-        let until = next(&place.outside, left, |again| {
-            (again.from, again.to) == (left.from, left.to)
-        });
-        let came = self.find(target, false, left, until, |seen| {
-            seen.from == left.from && seen.to == left.to
-        });
-        let Some(came) = came else {
-            journey.fate = Some(dropped(Obstacle::Network, "lost".to_owned(), start));
-            return journey;
-        };
-        let receiver = &places[target];
-        let until = next(&receiver.outside, came, |again| again.from == came.from);
-        let arrived = self.find(target, true, came, until, |seen| {
-            seen.from == came.from && receiver.own.contains(seen.to.ip())
-        });
-        journey.fate = Some(match arrived {
-            Some(arrived) => {
-                journey.inner_destination = (arrived.to != start.to).then_some(arrived.to);
-                Fate::Delivered
-            }
-            None => {
-                let reason = self.reason(receiver, Side::Outside, came);
-                dropped(Obstacle::ReceiverNat, reason, start)
-            }
-        });
         journey
     }
 
-    /// The earliest sighting of a datagram at a place, behind its last sighting and before its repetition.
+    /// Follows a datagram from its host to its receiver; the error says where it ended, and why.
+    fn pass(
+        &mut self,
+        at: usize,
+        start: &Sighting,
+        journey: &mut Journey,
+    ) -> Result<(), (Obstacle, String)> {
+        let places = self.places;
+        let place = &places[at];
+        let mut last = start;
+        for level in 1..=place.outermost() {
+            let addresses = place.addresses(level);
+            let (from, to) = (last.from, last.to);
+            let until = next(place.seen(level - 1), last, |again| {
+                (again.from, again.to) == (from, to)
+            });
+            let left = self.find(at, level, last, until, |seen| {
+                seen.to == to && addresses.contains(seen.from.ip())
+            });
+            let Some(left) = left else {
+                let by = match level {
+                    1 => Obstacle::SenderNat,
+                    _ => Obstacle::SenderCarrierNat,
+                };
+                return Err((
+                    by,
+                    self.reason(&place.routers[level - 1], Side::Inside, last),
+                ));
+            };
+            self.mapped.insert(left.from);
+            last = left;
+        }
+        journey.public_source = (last.from != start.from).then_some(last.from);
+        let is_target = |place: &Place| place.addresses(place.outermost()).contains(start.to.ip());
+        let Some(target) = places.iter().position(is_target) else {
+            return Err((Obstacle::Network, String::from("no such host")));
+        };
+        let receiver = &places[target];
+        let (from, to) = (last.from, last.to);
+        let until = next(place.seen(place.outermost()), last, |again| {
+            (again.from, again.to) == (from, to)
+        });
+        let came = self.find(target, receiver.outermost(), last, until, |seen| {
+            (seen.from, seen.to) == (from, to)
+        });
+        last = came.ok_or_else(|| (Obstacle::Network, String::from("lost")))?;
+        for level in (0..receiver.outermost()).rev() {
+            let addresses = receiver.addresses(level);
+            let until = next(receiver.seen(level + 1), last, |again| again.from == from);
+            let passed = self.find(target, level, last, until, |seen| {
+                seen.from == from && addresses.contains(seen.to.ip())
+            });
+            let Some(passed) = passed else {
+                let by = match level {
+                    0 => Obstacle::ReceiverNat,
+                    _ => Obstacle::ReceiverCarrierNat,
+                };
+                return Err((
+                    by,
+                    self.reason(&receiver.routers[level], Side::Outside, last),
+                ));
+            };
+            last = passed;
+        }
+        journey.inner_destination = (last.to != start.to).then_some(last.to);
+        Ok(())
+    }
+
+    /// The sighting of a datagram on the next level of a place: the one with its identification, or else the earliest
+    /// that is no other's and before its repetition.
     fn find(
         &mut self,
         at: usize,
-        inside: bool,
+        level: usize,
         last: &Sighting,
         until: Option<SystemTime>,
-        mut fits: impl FnMut(&Sighting) -> bool,
+        fits: impl Fn(&Sighting) -> bool,
     ) -> Option<&'a Sighting> {
-        let place = &self.places[at];
-        let seen = match inside {
-            true => &place.inside,
-            false => &place.outside,
+        let all = self.places[at].seen(level).iter().enumerate();
+        let candidates: Vec<(usize, &Sighting)> = all
+            .filter(|(number, seen)| {
+                seen.time >= last.time
+                    && seen.payload == last.payload
+                    && fits(seen)
+                    && !self.used.contains(&(at, level, *number))
+            })
+            .collect();
+        let is_own = |seen: &Sighting| seen.id != 0 && seen.id == last.id;
+        let may_be_own = |seen: &Sighting| {
+            until.is_none_or(|until| seen.time < until)
+                && !self.marks.contains(&(seen.id, &seen.payload[..]))
         };
-        let mut all = seen.iter().enumerate();
-        let (number, sighting) = all.find(|(number, seen)| {
-            seen.time >= last.time
-                && until.is_none_or(|until| seen.time < until)
-                && seen.payload == last.payload
-                && fits(seen)
-                && !self.used.contains(&(at, inside, *number))
-        })?;
-        self.used.insert((at, inside, number));
+        let found = candidates.iter().find(|(_, seen)| is_own(seen));
+        let found = found.or_else(|| candidates.iter().find(|(_, seen)| may_be_own(seen)));
+        let (number, sighting) = *found?;
+        self.used.insert((at, level, number));
         Some(sighting)
     }
 
-    /// Why a NAT dropped a datagram: as it says itself, or as its other datagrams show.
-    fn reason(&self, place: &Place, side: Side, start: &Sighting) -> String {
-        let said = place.discards.iter().find(|discard| {
+    /// Why a router dropped a datagram: as it says itself, or as its other datagrams show.
+    fn reason(&self, router: &Router, side: Side, last: &Sighting) -> String {
+        let said = router.discards.iter().find(|discard| {
             discard.side == side
-                && discard.packet.ends_with(&start.payload)
-                && discard.time.duration_since(start.time).unwrap_or_default()
+                && discard.packet.ends_with(&last.payload)
+                && discard.time.duration_since(last.time).unwrap_or_default()
                     < Duration::from_secs(1)
-                && discard.time >= start.time
+                && discard.time >= last.time
         });
         match (said, side) {
             (Some(discard), _) => discard.reason.to_string(),
             (None, Side::Inside) => String::from("it did not leave"),
-            (None, Side::Outside) if self.mapped.contains(&start.to) => {
+            (None, Side::Outside) if self.mapped.contains(&last.to) => {
                 format!(
                     "filtered: port {} is not open to that sender",
-                    start.to.port()
+                    last.to.port()
                 )
             }
-            (None, Side::Outside) => format!("no mapping has port {}", start.to.port()),
+            (None, Side::Outside) => format!("no mapping has port {}", last.to.port()),
         }
     }
 }
@@ -239,7 +311,9 @@ fn next(
 fn dropped(by: Obstacle, reason: String, start: &Sighting) -> Fate {
     // A bubble that only opens the NAT on its way out.
     let reason = match start.ttl {
-        ..=3 if by != Obstacle::ReceiverNat => format!("its time to live of {} ran out", start.ttl),
+        ..=3 if !matches!(by, Obstacle::ReceiverCarrierNat | Obstacle::ReceiverNat) => {
+            format!("its time to live of {} ran out", start.ttl)
+        }
         _ => reason,
     };
     Fate::Dropped { by, reason }

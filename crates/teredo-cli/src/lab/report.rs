@@ -1,13 +1,13 @@
 //! The report: a block of text per step for people, a line of JSON for programs.
 
-use std::path::Path;
+use std::path::Path as FilePath;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::Nats;
+use super::{Nats, Path, topology};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -18,6 +18,9 @@ const OK: Style = Style::new()
 const FAIL: Style = Style::new()
     .bold()
     .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+const WARN: Style = Style::new()
+    .bold()
+    .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
 const DIM: Style = Style::new().dimmed();
 /// The width of a step's title.
 const TITLE: usize = 23;
@@ -88,6 +91,8 @@ pub(super) struct Reporter {
     began: Instant,
     steps: u32,
     failed: u32,
+    /// The path that was found, and the one that was expected.
+    path: Option<(Path, Option<Path>)>,
     width: usize,
 }
 
@@ -99,6 +104,7 @@ impl Reporter {
             began: Instant::now(),
             steps: 0,
             failed: 0,
+            path: None,
             width: width(),
         }
     }
@@ -107,21 +113,14 @@ impl Reporter {
         if self.json {
             return Ok(());
         }
-        for line in [
-            format!(
-                "Teredo on a private internet. Alice's NAT: {}, Bob's: {}",
-                nats.alice, nats.bob
-            ),
-            String::new(),
-            format!("  alice 192.168.1.2 ── NAT {:<12} ──┐", nats.alice_public()),
-            "                                          ├── server 192.0.2.45, 192.0.2.46"
-                .to_owned(),
-            format!("  bob   192.168.2.2 ── NAT {:<12} ──┘", nats.bob_public()),
-            String::new(),
-        ] {
+        self.output.line(format_args!(
+            "Teredo on a private internet. Alice's NAT: {}, Bob's: {}\n",
+            nats.alice, nats.bob
+        ))?;
+        for line in topology::lines(nats) {
             self.output.line(line)?;
         }
-        Ok(())
+        self.output.line("")
     }
 
     /// Runs a step and reports its outcome.
@@ -191,13 +190,20 @@ impl Reporter {
         Ok(())
     }
 
-    /// The last line.
-    pub(super) fn close(&mut self, diagram: Option<&Path>) -> Result<(), Failure> {
+    /// The clients have this path, or none; the matrix has that.
+    pub(super) fn found(&mut self, path: Path, expected: Option<Path>) {
+        self.path = Some((path, expected));
+    }
+
+    /// The last lines.
+    pub(super) fn close(&mut self, diagram: Option<&FilePath>) -> Result<(), Failure> {
         let took = self.began.elapsed();
         if self.json {
             let mut verdict = json!({
                 "schema": SCHEMA, "steps": self.steps, "failed": self.failed, "ok": self.failed == 0,
                 "took_ms": milliseconds(took),
+                "path": self.path.map(|(path, _)| path.name()),
+                "expected_path": self.path.and_then(|(_, expected)| expected).map(Path::name),
             });
             if let Some(path) = diagram {
                 verdict["diagram"] = path.to_string_lossy().into();
@@ -209,9 +215,16 @@ impl Reporter {
             self.output
                 .line(format_args!("the exchange is drawn in {}", path.display()))?;
         }
+        if let Some((path, expected)) = self.path {
+            self.output.line(verdict(path, expected))?;
+        }
         let verdict = if self.failed == 0 {
+            let left_out = match self.path {
+                Some((Path::None, _)) => "; those that need a path were left out",
+                _ => "",
+            };
             format!(
-                "{OK}all {} steps passed{OK:#} in {:.1} s",
+                "{OK}all {} steps passed{OK:#} in {:.1} s{left_out}",
                 self.steps,
                 took.as_secs_f64()
             )
@@ -223,6 +236,31 @@ impl Reporter {
             )
         };
         self.output.line(verdict)
+    }
+}
+
+/// Whether the two clients talk, and whether that is as it should be.
+fn verdict(path: Path, expected: Option<Path>) -> String {
+    const MATRIX: &str = "the matrix of NATs (docs/nat-matrix.md)";
+    match (path, expected) {
+        (Path::Direct, Some(Path::Direct)) => {
+            format!("{OK}alice and bob talk directly{OK:#}, as {MATRIX} has it")
+        }
+        (Path::Direct, Some(Path::None)) => {
+            format!("{OK}alice and bob talk directly{OK:#}, although {MATRIX} has no path")
+        }
+        (Path::Direct, None) => {
+            format!("{OK}alice and bob talk directly{OK:#}; {MATRIX} does not have these two")
+        }
+        (Path::None, Some(Path::None)) => {
+            format!("{WARN}alice and bob have no path{WARN:#}, as {MATRIX} has it")
+        }
+        (Path::None, Some(Path::Direct)) => {
+            format!("{FAIL}alice and bob have no path{FAIL:#}, although {MATRIX} has one")
+        }
+        (Path::None, None) => {
+            format!("{WARN}alice and bob have no path{WARN:#}; {MATRIX} does not have these two")
+        }
     }
 }
 

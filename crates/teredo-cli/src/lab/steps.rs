@@ -1,7 +1,7 @@
 //! The steps: a client, its port, and a firewall that follows it.
 
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
-use std::path::Path;
+use std::path::Path as FilePath;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -16,7 +16,7 @@ use teredo_notify::{Kind, Notification};
 use super::diagram::Recorder;
 use super::network::{ALLOWED_PORT, LEASE, Network, SERVER};
 use super::report::{Findings, Reporter, StepError};
-use super::{Nats, ruleset};
+use super::{Nats, Path, ruleset};
 
 const PINGS: u16 = 5;
 /// Qualification takes a round trip, and 4 s more for each solicitation that is lost.
@@ -35,7 +35,7 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn new(socket: &Path) -> anyhow::Result<Self> {
+    fn new(socket: &FilePath) -> anyhow::Result<Self> {
         let (sender, notifications) = std::sync::mpsc::channel();
         let registration = Watcher::new(socket).register(false, move |notification| {
             // The receiver is gone after the last step.
@@ -122,13 +122,19 @@ pub(super) fn run(
         let findings = ping(network, bob)?;
         Ok(((), findings))
     };
-    let contact = |network: &Network| attempt(network, bob, nats.must_meet());
-    let met = if nats.are_plain() {
-        reporter.step("ping", || meet(&network))?;
-        true
-    } else {
-        reporter.step("ping", || contact(&network))?
+    let expected = nats.expected();
+    let must = expected == Some(Path::Direct);
+    let contact = |network: &Network| attempt(network, bob, must);
+    let outcome = match nats.are_plain() {
+        true => reporter.step("ping", || meet(&network)).map(|()| true),
+        false => reporter.step("ping", || contact(&network)),
     };
+    let path = match outcome {
+        Ok(true) => Path::Direct,
+        _ => Path::None,
+    };
+    reporter.found(path, expected);
+    let met = outcome?;
     if met {
         reporter.step("inside the tunnel", || unsolicited(&network, alice))?;
     }
@@ -250,7 +256,7 @@ fn attempt(network: &Network, bob: Ipv6Addr, must: bool) -> anyhow::Result<(bool
                 let took = start.elapsed();
                 ensure!(
                     !must,
-                    "the clients found no path, although there is one between these two NATs (RFC 6081, figure 1)"
+                    "the clients found no path, although these two NATs leave one (RFC 6081, figure 1)"
                 );
                 let findings = Findings::new("the clients found no path between these two NATs")
                     .line(format!(
@@ -268,7 +274,10 @@ fn attempt(network: &Network, bob: Ipv6Addr, must: bool) -> anyhow::Result<(bool
         let reply = teredo_lab::ping(network.alice(), bob, 1, EACH)?;
         if !reply.order.is_empty() {
             let took = start.elapsed();
-            let contact = format!("bob answered after {:.1} s", took.as_secs_f64());
+            let contact = format!(
+                "bob answered {:.1} ms after the first packet",
+                milliseconds(took)
+            );
             let findings = ping(network, bob)?.line(contact);
             return Ok((true, findings.fact("contact_ms", milliseconds(took))));
         }
@@ -483,12 +492,12 @@ fn closed(network: &Network, timeout: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn status(socket: &Path) -> anyhow::Result<Status> {
+fn status(socket: &FilePath) -> anyhow::Result<Status> {
     Ok(Caller::open(socket)?.get_status()?)
 }
 
 /// Waits until the client is qualified; the error gives its state and reason.
-fn qualified(socket: &Path) -> anyhow::Result<Status> {
+fn qualified(socket: &FilePath) -> anyhow::Result<Status> {
     let waited = until(QUALIFICATION, "a qualified client", || {
         status(socket)
             .ok()

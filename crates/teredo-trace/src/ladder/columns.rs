@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::{Arrow, Column, Crossing, Tone, halves, label};
-use crate::nodes::{NatKind, Node, Role};
+use crate::nodes::{KnownNat, NatKind, Node, Role};
 use crate::observation::Fate;
 use crate::recognise::is_public;
 use crate::trace::{Packet, Trace};
@@ -20,8 +20,10 @@ pub(super) struct Columns {
     columns: Vec<Column>,
     /// The column of a node, by its identifier.
     nodes: BTreeMap<String, usize>,
-    /// The column of a node's NAT.
-    nats: BTreeMap<String, usize>,
+    /// The columns of the NATs in front of a node, from the node to the Internet.
+    nats: BTreeMap<String, Vec<usize>>,
+    /// The ports by which people know the nodes that have several.
+    ports: BTreeMap<String, [Option<u16>; 2]>,
     /// The column of all others.
     others: usize,
 }
@@ -40,6 +42,7 @@ impl Columns {
             columns: Vec::new(),
             nodes: BTreeMap::new(),
             nats: BTreeMap::new(),
+            ports: ports(&nodes),
             others: 0,
         };
         let mut homes = homes(&nodes);
@@ -52,7 +55,7 @@ impl Columns {
                 for client in &home.1 {
                     columns.add(client);
                 }
-                columns.add_nat(home.0, &home.1);
+                columns.add_nats(home.0, &home.1, Side::Left);
             } else {
                 right.push(home);
             }
@@ -64,12 +67,13 @@ impl Columns {
             }
         }
         for (nat, clients) in right {
-            columns.add_nat(nat, &clients);
+            columns.add_nats(nat, &clients, Side::Right);
             for client in clients {
                 columns.add(client);
             }
         }
-        for node in of_role(Role::Group) {
+        // Nothing passes on what is for a group, so it stays at its sender.
+        for node in of_role(Role::Group).filter(|node| node.sent > 0) {
             columns.add(node);
         }
         let hidden = trace.nodes.len() - nodes.len();
@@ -93,30 +97,40 @@ impl Columns {
         });
     }
 
-    fn add_nat(&mut self, address: Option<Ipv4Addr>, clients: &[&Node]) {
+    fn add_nats(&mut self, address: Option<Ipv4Addr>, clients: &[&Node], side: Side) {
         let Some(address) = address else {
             return;
         };
-        for client in clients {
-            self.nats.insert(client.id.clone(), self.columns.len());
+        let nats = || clients.iter().filter_map(|client| client.nat.as_ref());
+        let known = nats().find(|nat| !nat.chain.is_empty());
+        let chain = known.map_or_else(
+            || {
+                let kind = nats()
+                    .find_map(|nat| nat.kind)
+                    .map_or("NAT", |kind| match kind {
+                        NatKind::Cone => "cone NAT",
+                        NatKind::Restricted => "restricted NAT",
+                        NatKind::Symmetric => "symmetric NAT",
+                        NatKind::None => "NAT",
+                    });
+                vec![KnownNat {
+                    name: kind.to_owned(),
+                    addresses: vec![address],
+                }]
+            },
+            |nat| nat.chain.clone(),
+        );
+        let first = self.columns.len();
+        let mut places: Vec<usize> = (first..first + chain.len()).collect();
+        let mut columns: Vec<Column> = chain.iter().map(column_of_nat).collect();
+        if side == Side::Right {
+            places.reverse();
+            columns.reverse();
         }
-        let name = clients
-            .iter()
-            .find_map(|client| client.nat.as_ref()?.name.clone());
-        let kind = clients
-            .iter()
-            .find_map(|client| client.nat.as_ref()?.kind)
-            .map_or("NAT", |kind| match kind {
-                NatKind::Cone => "cone NAT",
-                NatKind::Restricted => "restricted NAT",
-                NatKind::Symmetric => "symmetric NAT",
-                NatKind::None => "NAT",
-            });
-        self.columns.push(Column {
-            title: name.unwrap_or_else(|| kind.to_owned()),
-            lines: vec![address.to_string()],
-            is_nat: true,
-        });
+        self.columns.extend(columns);
+        for client in clients {
+            self.nats.insert(client.id.clone(), places.clone());
+        }
     }
 
     pub(super) fn into_columns(self) -> Vec<Column> {
@@ -127,21 +141,47 @@ impl Columns {
         self.nodes.get(id).copied().unwrap_or(self.others)
     }
 
+    fn nats_of(&self, id: &str) -> &[usize] {
+        self.nats.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The ends of a packet that are not those in the heads of the columns.
+    pub(super) fn ends(&self, trace: &Trace, packet: &Packet) -> String {
+        let mut words = String::new();
+        for (id, end, word) in [
+            (&packet.from_node, packet.from, "from"),
+            (&packet.to_node, packet.to, "to"),
+        ] {
+            let server = trace.node(id).filter(|node| node.role == Role::Server);
+            if server.is_some_and(|node| node.addresses.first() != Some(end.ip())) {
+                words.push_str(&format!(", {word} {}", end.ip()));
+            }
+            let ports = self.ports.get(id).filter(|_| packet.origin != Some(end));
+            if ports.is_some_and(|ports| !ports.contains(&Some(end.port()))) {
+                words.push_str(&format!(", {word} port {}", end.port()));
+            }
+        }
+        words
+    }
+
     /// The arrow of a packet.
     pub(super) fn arrow(&self, trace: &Trace, packet: &Packet) -> Arrow {
-        let (from, to) = (self.of(&packet.from_node), self.of(&packet.to_node));
+        let from = self.of(&packet.from_node);
+        // It stays on its link.
+        let to = match packet.to.ip().is_multicast() {
+            true => from,
+            false => self.of(&packet.to_node),
+        };
         // Between two neighbours on a link there is no NAT, although each has one.
         let goes_out = is_public(*packet.to.ip());
         let comes_in = is_public(*packet.from.ip());
-        let nat = |id: &str, passes: bool| self.nats.get(id).copied().filter(|_| passes);
-        let nats = [
-            nat(&packet.from_node, goes_out),
-            nat(&packet.to_node, goes_out || comes_in),
-        ];
+        let nats = [&packet.from_node, &packet.to_node].map(|id| self.nats_of(id));
+        let passes = [goes_out, goes_out || comes_in];
+        let passed = (nats.into_iter().zip(passes))
+            .filter(|(_, passes)| *passes)
+            .flat_map(|(nats, _)| nats.iter().copied());
         let between = from.min(to)..=from.max(to);
-        let mut via: Vec<usize> = (nats.into_iter().flatten())
-            .filter(|nat| between.contains(nat))
-            .collect();
+        let mut via: Vec<usize> = passed.filter(|nat| between.contains(nat)).collect();
         via.dedup();
         let crossing = match &packet.fate {
             Some(Fate::Dropped { by, reason }) => Some(Crossing {
@@ -152,22 +192,17 @@ impl Columns {
         };
         let mut label = label(packet);
         // Both behind one NAT, and to its public side: the NAT turns it around (RFC 4787 §6).
-        if let [Some(nat), Some(other)] = nats
-            && nat == other
+        if !nats[0].is_empty()
+            && nats[0] == nats[1]
             && packet.from_node != packet.to_node
             && goes_out
         {
             label.push_str(&format!(", by way of the NAT at {}", packet.to));
         }
-        for (id, end, word) in [
-            (&packet.from_node, packet.from, "from"),
-            (&packet.to_node, packet.to, "to"),
-        ] {
-            let server = trace.node(id).filter(|node| node.role == Role::Server);
-            if server.is_some_and(|node| node.addresses.first() != Some(end.ip())) {
-                label.push_str(&format!(", {word} {}", end.ip()));
-            }
+        if packet.to.ip().is_multicast() {
+            label.push_str(&format!(", to {}", packet.to.ip()));
         }
+        label.push_str(&self.ends(trace, packet));
         Arrow {
             n: packet.n,
             count: 1,
@@ -183,6 +218,41 @@ impl Columns {
             findings: packet.findings.clone(),
         }
     }
+}
+
+/// The side of the picture that a client is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+fn column_of_nat(nat: &KnownNat) -> Column {
+    let lines = match &nat.addresses[..] {
+        [] => Vec::new(),
+        [one] => vec![one.to_string()],
+        [first, .., last] => vec![first.to_string(), format!("to {last}")],
+    };
+    Column {
+        title: nat.name.clone(),
+        lines,
+        is_nat: true,
+    }
+}
+
+/// The inner and the outer port of each client that the observer knows by name, and so all sockets of.
+fn ports(nodes: &[&Node]) -> BTreeMap<String, [Option<u16>; 2]> {
+    let named = nodes
+        .iter()
+        .filter(|node| node.role == Role::Client && node.name.is_some());
+    named
+        .map(|node| {
+            (
+                node.id.clone(),
+                [node.local, node.mapped].map(|end| end.map(|end| end.port())),
+            )
+        })
+        .collect()
 }
 
 /// The clients, those behind one NAT together.

@@ -19,7 +19,7 @@ const TOP: usize = 104;
 /// The height of a row.
 const ROW: usize = 34;
 /// The most characters of a text; the rest is in the tool tip.
-const LONGEST: usize = 80;
+const LONGEST: usize = 100;
 /// The width of a character of the small font, more or less.
 const CHARACTER: usize = 6;
 /// The most characters of a title in its usual size, and that size in pixels.
@@ -27,6 +27,8 @@ const TITLE: usize = 20;
 const TITLE_SIZE: usize = 12;
 /// The least distance of a label from the left edge, behind number and time.
 const LEFTMOST: usize = 110;
+/// The distance of a label from the column that a line comes back to.
+const BESIDE: usize = 32;
 /// The height and the width that programs can draw: 2^15 - 1 pixels (cairo).
 const LARGEST: usize = 32_767;
 /// The rows that fit.
@@ -49,7 +51,7 @@ impl Ladder {
         let width = LEFT + SPACING * self.columns.len().saturating_sub(1) + right;
         // A long label between two columns at the right needs room of its own.
         let labels = rows.iter().filter_map(|row| match row {
-            Row::Arrow(arrow) => Some(Label::of(arrow).end()),
+            Row::Arrow(arrow) => Some(Label::of(arrow, self.columns.len()).end()),
             Row::Gap(_) => None,
         });
         let width = labels.fold(width, usize::max);
@@ -119,6 +121,11 @@ const STYLE: &str = "<style>
 
 fn x(column: usize) -> usize {
     LEFT + SPACING * column
+}
+
+/// Whether a column is in the right half.
+const fn is_right(column: usize, columns: usize) -> bool {
+    2 * column >= columns
 }
 
 /// The place of a datagram's end, in halves of a column.
@@ -195,11 +202,15 @@ fn arrow(out: &mut String, arrow: &Arrow, columns: usize, y: usize) {
         arrow.at.as_secs_f64()
     );
     if from == to {
+        // Towards the middle of the picture.
+        let goes_left = is_right(arrow.from, columns);
+        let sign = if goes_left { "-" } else { "" };
+        let back = if goes_left { "" } else { "-" };
         let _ = writeln!(
             out,
-            "<path class=\"line\" d=\"M{from} {} h22 v10 h-14\"/>{}",
+            "<path class=\"line\" d=\"M{from} {} h{sign}22 v10 h{back}14\"/>{}",
             line - 5,
-            tip(from, line + 5, false)
+            tip(from, line + 5, goes_left)
         );
     } else {
         let _ = writeln!(out, "<path class=\"line\" d=\"M{from} {line} H{stop}\"/>");
@@ -220,12 +231,12 @@ fn arrow(out: &mut String, arrow: &Arrow, columns: usize, y: usize) {
             }
         }
     }
-    let label = Label::of(arrow);
+    let label = Label::of(arrow, columns);
     let _ = writeln!(
         out,
         "<text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
         label.centre,
-        line - 7,
+        if from == to { line + 4 } else { line - 7 },
         escaped(&label.text)
     );
     if let Some(crossing) = &arrow.crossing {
@@ -255,13 +266,18 @@ struct Label {
 }
 
 impl Label {
-    /// Centred above the line, but not beyond the left edge.
-    fn of(arrow: &Arrow) -> Self {
+    /// Centred above the line, but not beyond the left edge; beside the line if that comes back to its column.
+    fn of(arrow: &Arrow, columns: usize) -> Self {
         let text = shortened(&arrow.label, LONGEST);
         let half = text.chars().count() * CHARACTER / 2;
         let to = x(arrow.to);
         let stop = (arrow.crossing.as_ref()).map_or(to, |crossing| x_of_halves(crossing.halves));
-        let centre = usize::midpoint(x(arrow.from), stop).max(LEFTMOST + half);
+        let centre = match (arrow.from == arrow.to, is_right(arrow.from, columns)) {
+            (true, true) => to.saturating_sub(BESIDE + half),
+            (true, false) => to + BESIDE + half,
+            (false, _) => usize::midpoint(x(arrow.from), stop),
+        };
+        let centre = centre.max(LEFTMOST + half);
         Self { text, centre, half }
     }
 

@@ -1,4 +1,7 @@
+use teredo::wire::{emit_echo_reply, emit_echo_request};
+
 use super::*;
+use crate::observation::Observation;
 use crate::sample::*;
 use crate::trace::Trace;
 
@@ -120,7 +123,7 @@ fn many_nodes_share_a_column() {
 fn the_picture_is_xml_and_has_no_markup_of_others() {
     let mut tracer = crate::trace::Tracer::new(crate::trace::Limits::default());
     tracer.name(end(LOCAL), "<script>&\"'\u{1}");
-    let observation = crate::observation::Observation {
+    let observation = Observation {
         frame: 1,
         time: Duration::ZERO,
         source: end(LOCAL),
@@ -235,4 +238,146 @@ fn long_labels_have_room() {
 fn text_lines(trace: &Trace) -> usize {
     let text = text(trace);
     text.lines().map(|line| line.chars().count()).max().unwrap()
+}
+
+fn labels(ladder: &Ladder) -> Vec<&str> {
+    let arrows = ladder.rows.iter().filter_map(|row| match row {
+        Row::Arrow(arrow) => Some(arrow.label.as_str()),
+        Row::Gap(_) => None,
+    });
+    arrows.collect()
+}
+
+fn titles(ladder: &Ladder) -> Vec<&str> {
+    ladder
+        .columns
+        .iter()
+        .map(|column| column.title.as_str())
+        .collect()
+}
+
+/// A datagram of a client behind two NATs, whose observer sees all of its way.
+fn observed<'a>(
+    from: &str,
+    public: &str,
+    to: &str,
+    payload: &'a [u8],
+    fate: Fate,
+) -> Observation<'a> {
+    Observation {
+        frame: 1,
+        time: Duration::ZERO,
+        source: end(from),
+        destination: end(to),
+        public_source: Some(end(public)),
+        inner_destination: None,
+        ttl: 64,
+        payload,
+        cut: false,
+        fate: Some(fate),
+    }
+}
+
+/// The client's further sockets, for a peer or after a change of its port, are in its column; the label has the port. Two
+/// NATs in a row are two columns, and each can be the end.
+#[test]
+fn a_known_client_has_one_column_and_one_for_each_nat() {
+    let mut tracer = crate::trace::Tracer::new(crate::trace::Limits::default());
+    let (random, random_public) = ("192.168.1.2:50001", "203.0.113.5:61001");
+    tracer.name(end(LOCAL), "alice");
+    tracer.name(end(random), "alice");
+    let nat = |name: &str, address: &str| crate::nodes::KnownNat {
+        name: name.to_owned(),
+        addresses: vec![address.parse().unwrap()],
+    };
+    tracer.name_nats(vec![
+        nat("home", "100.64.1.2"),
+        nat("carrier", "203.0.113.5"),
+    ]);
+    let asked = solicitation(Some([7; 8]), false);
+    let direct = bubble(teredo(MAPPED), teredo(PEER), &[]);
+    tracer.observe(&observed(LOCAL, MAPPED, PRIMARY, &asked, Fate::Delivered));
+    for by in [
+        Obstacle::SenderNat,
+        Obstacle::SenderCarrierNat,
+        Obstacle::Network,
+    ] {
+        let fate = dropped(by).unwrap();
+        tracer.observe(&observed(random, random_public, PEER, &direct, fate));
+    }
+    let trace = tracer.finish();
+    let ladder = Ladder::new(&trace);
+    assert_eq!(
+        titles(&ladder),
+        ["alice", "home", "carrier", "server 1", "client 2"]
+    );
+    assert_eq!(ladder.columns[0].lines, ["192.168.1.2", "port 50000"]);
+    assert_eq!(
+        labels(&ladder)[..2],
+        ["solicitation", "bubble, from port 50001"]
+    );
+    let ends = ladder.rows.iter().filter_map(|row| match row {
+        Row::Arrow(arrow) => Some(arrow.crossing.as_ref()?.halves),
+        Row::Gap(_) => None,
+    });
+    // At the home's NAT, at the carrier's, and before the server's column.
+    assert_eq!(ends.collect::<Vec<_>>(), [2, 4, 5]);
+}
+
+/// R4380-5.2.8-03: a router does not pass it on, so it stays beside its sender.
+#[test]
+fn a_discovery_bubble_stays_on_its_link() {
+    let own = teredo(MAPPED);
+    let group = "224.0.0.253:3544";
+    let to_all = "ff02::1".parse().unwrap();
+    let trace = Exchange::new()
+        .qualified()
+        .send(100, LOCAL, group, bubble(own, to_all, &[]))
+        .trace();
+    let ladder = Ladder::new(&trace);
+    assert!(
+        ladder
+            .columns
+            .iter()
+            .all(|column| !column.title.starts_with("group"))
+    );
+    let Some(Row::Arrow(arrow)) = ladder.rows.last() else {
+        panic!("a row");
+    };
+    assert_eq!((arrow.from, arrow.to), (0, 0));
+    assert_eq!(arrow.label, "discovery bubble, to 224.0.0.253");
+}
+
+/// Data that ends for one reason is one row; a request and its reply are, too.
+#[test]
+fn data_of_one_fate_is_one_row() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let lost = || dropped(Obstacle::ReceiverNat);
+    let echo = |request: bool, from, to| {
+        let mut packet = Vec::new();
+        let emit = if request {
+            emit_echo_request
+        } else {
+            emit_echo_reply
+        };
+        emit(from, to, 64, 1, 1, b"", &mut packet);
+        packet
+    };
+    let trace = Exchange::new()
+        .qualified()
+        .fated(100, LOCAL, PEER, data(own, peer), lost())
+        .fated(110, LOCAL, PEER, data(own, peer), lost())
+        .send(120, LOCAL, PEER, data(own, peer))
+        .send(130, LOCAL, PEER, echo(true, own, peer))
+        .send(140, PEER, LOCAL, echo(false, peer, own))
+        .trace();
+    let ladder = Ladder::new(&trace);
+    assert_eq!(
+        labels(&ladder)[4..],
+        [
+            "protocol 253, 2 packets, 88 B",
+            "protocol 253, 44 B",
+            "ICMPv6 echo requests and replies, 2 packets, 96 B"
+        ]
+    );
 }

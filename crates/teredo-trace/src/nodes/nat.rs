@@ -29,6 +29,9 @@ pub struct Nat {
     /// Its name, if the observer knows one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The NATs in a row that the observer knows, from the client to the Internet; empty in captures.
+    #[serde(skip)]
+    pub chain: Vec<KnownNat>,
     /// Its public address.
     pub address: Option<Ipv4Addr>,
     /// Its kind, in the words of RFC 4380 §3.1; `None` if the datagrams do not show it.
@@ -39,6 +42,15 @@ pub struct Nat {
     pub port_preserving: Option<bool>,
     /// The reasons for the above, and what does not show, each as a sentence.
     pub evidence: Vec<String>,
+}
+
+/// A NAT that the observer knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownNat {
+    /// Its name.
+    pub name: String,
+    /// Its addresses on the side of the Internet.
+    pub addresses: Vec<Ipv4Addr>,
 }
 
 /// The kind of a NAT as a Teredo client knows it.
@@ -250,6 +262,7 @@ impl Evidence {
         }
         Some(Nat {
             name: None,
+            chain: Vec::new(),
             address: (kind != Some(NatKind::None)).then(|| *mapped.ip()),
             kind,
             mapping,

@@ -54,6 +54,8 @@ struct Entry {
     /// Others treat it as a relay, which a single forged datagram can do.
     may_be_relay: bool,
     is_group: bool,
+    /// The observer knows all of its ends, and the first of them is the one that people know it by.
+    is_known: bool,
     /// The endpoint that it was made for.
     first: Option<SocketAddrV4>,
     addresses: Vec<Ipv4Addr>,
@@ -117,6 +119,22 @@ impl Register {
 
     pub(crate) const fn servers(&self) -> &BTreeSet<Ipv4Addr> {
         &self.servers
+    }
+
+    /// These ends belong to one node, the first of which is its own.
+    pub(crate) fn know(&mut self, ends: &[SocketAddrV4]) {
+        let Some((first, others)) = ends.split_first() else {
+            return;
+        };
+        let at = self.at(*first);
+        self.edit(at, |entry| {
+            entry.is_known = true;
+            entry.local = (!entry.is_server).then_some(*first);
+        });
+        for other in others {
+            let other = self.at(*other);
+            self.unite(at, other, Proof::Sure);
+        }
     }
 
     /// Learns from a datagram. All datagrams have to be taught before [`Self::nodes`].
@@ -302,7 +320,7 @@ impl Register {
         self.edit(at, |entry| {
             entry.is_client = true;
             entry.mapped = entry.mapped.or(Some(mapped));
-            if is_inside {
+            if is_inside && !entry.is_known {
                 (entry.local, entry.mapped) = (Some(end), Some(mapped));
             }
             if !entry.teredo.contains(&address) && entry.teredo.len() < KEPT {
@@ -321,6 +339,10 @@ impl Register {
             return;
         };
         self.edit(at, |entry| {
+            // Its other sockets, for peers or after a change of the port, have other mappings.
+            if entry.is_known && (entry.local != Some(local) || entry.mapped.is_some()) {
+                return;
+            }
             if local != mapped && (proof == Proof::Sure || !is_public(*local.ip())) {
                 entry.local = Some(local);
             }
@@ -517,6 +539,7 @@ impl Entry {
         self.is_relay |= gone.is_relay;
         self.may_be_relay |= gone.may_be_relay;
         self.is_group |= gone.is_group;
+        self.is_known |= gone.is_known;
         self.local = self.local.or(gone.local);
         self.mapped = self.mapped.or(gone.mapped);
         self.sent += gone.sent;

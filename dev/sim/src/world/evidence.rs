@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use teredo_trace::{Ladder, Limits, Observation, Obstacle, Trace, Tracer};
+use teredo_trace::{KnownNat, Ladder, Limits, Observation, Obstacle, Trace, Tracer};
 
 use super::World;
 use crate::capture::{Fate, Record, Vantage};
@@ -67,7 +67,10 @@ impl World {
         let mut tracer = Tracer::new(Limits::default());
         for router in &self.routers {
             let words = router.nat.behaviour().words();
-            tracer.name_nat(router.nat.external(), words);
+            tracer.name_nats(vec![KnownNat {
+                name: words.to_owned(),
+                addresses: router.nat.externals().collect(),
+            }]);
         }
         let first = self.capture.len().saturating_sub(DRAWN);
         for (frame, record) in (1..).zip(self.capture.iter().skip(first)) {

@@ -28,7 +28,7 @@ fn a_line_for_each_check_and_a_sum() {
                          two\n  \
            5 fail  server.name  the same\n          \
                    mend: as for 4\n\
-         \n2 failures, 1 warning (1 not told). Begin with 4, host.ipv6."
+         \n2 failures, 1 warning (1 not checked). Begin with 4, host.ipv6."
     );
 }
 

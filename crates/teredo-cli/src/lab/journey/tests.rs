@@ -22,7 +22,15 @@ fn seen(time: u64, from: &str, to: &str, payload: &str) -> Sighting {
         from: end(from),
         to: end(to),
         ttl: 64,
+        id: 0,
         payload: payload.as_bytes().to_vec(),
+    }
+}
+
+fn router(public: &str) -> Router {
+    Router {
+        addresses: vec![*end(public).ip()],
+        ..Router::default()
     }
 }
 
@@ -30,14 +38,14 @@ fn seen(time: u64, from: &str, to: &str, payload: &str) -> Sighting {
 fn places() -> [Place; 3] {
     let place = |own: &str, public: &str| Place {
         own: vec![*end(own).ip()],
-        public: vec![*end(public).ip()],
+        inside: Vec::new(),
+        routers: vec![router(public)],
+    };
+    let server = Place {
+        own: vec![*end(SERVER).ip()],
         ..Place::default()
     };
-    [
-        place(ALICE, ALICE_OUT),
-        place(BOB, BOB_OUT),
-        place(SERVER, SERVER),
-    ]
+    [place(ALICE, ALICE_OUT), place(BOB, BOB_OUT), server]
 }
 
 fn fates(places: &[Place]) -> Vec<Option<Fate>> {
@@ -57,8 +65,12 @@ fn ended(by: Obstacle, reason: &str) -> Option<Fate> {
 fn a_datagram_passes_both_nats() {
     let [mut alice, mut bob, server] = places();
     alice.inside.push(seen(10, ALICE, BOB_OUT, "bubble"));
-    alice.outside.push(seen(11, ALICE_OUT, BOB_OUT, "bubble"));
-    bob.outside.push(seen(12, ALICE_OUT, BOB_OUT, "bubble"));
+    alice.routers[0]
+        .outside
+        .push(seen(11, ALICE_OUT, BOB_OUT, "bubble"));
+    bob.routers[0]
+        .outside
+        .push(seen(12, ALICE_OUT, BOB_OUT, "bubble"));
     bob.inside.push(seen(13, ALICE_OUT, BOB, "bubble"));
     let all = journeys(&[alice, bob, server]);
     let [journey] = &all[..] else {
@@ -76,13 +88,13 @@ fn a_repetition_is_another_journey() {
     let [mut alice, bob, mut server] = places();
     for time in [10, 20] {
         alice.inside.push(seen(time, ALICE, SERVER, "solicitation"));
-        alice
+        alice.routers[0]
             .outside
             .push(seen(time + 1, ALICE_OUT, SERVER, "solicitation"));
     }
-    let arrived = seen(22, ALICE_OUT, SERVER, "solicitation");
-    server.inside.push(arrived.clone());
-    server.outside.push(arrived);
+    server
+        .inside
+        .push(seen(22, ALICE_OUT, SERVER, "solicitation"));
     assert_eq!(
         fates(&[alice, bob, server]),
         [ended(Obstacle::Network, "lost"), Some(Fate::Delivered)]
@@ -95,8 +107,12 @@ fn copies_to_two_mappings_are_told_apart() {
     let [mut alice, mut bob, server] = places();
     for (time, to) in [(10, "198.51.100.1:1"), (20, "198.51.100.1:2")] {
         bob.inside.push(seen(time, BOB, to, "bubble"));
-        bob.outside.push(seen(time + 1, BOB_OUT, to, "bubble"));
-        alice.outside.push(seen(time + 2, BOB_OUT, to, "bubble"));
+        bob.routers[0]
+            .outside
+            .push(seen(time + 1, BOB_OUT, to, "bubble"));
+        alice.routers[0]
+            .outside
+            .push(seen(time + 2, BOB_OUT, to, "bubble"));
     }
     alice.inside.push(seen(23, BOB_OUT, ALICE, "bubble"));
     assert_eq!(
@@ -113,25 +129,30 @@ fn copies_to_two_mappings_are_told_apart() {
 fn the_nat_that_dropped_it_is_named() {
     let [mut alice, mut bob, mut server] = places();
     bob.inside.push(seen(1, BOB, SERVER, "solicitation"));
-    bob.outside.push(seen(2, BOB_OUT, SERVER, "solicitation"));
-    server
+    bob.routers[0]
         .outside
-        .push(seen(3, BOB_OUT, SERVER, "solicitation"));
+        .push(seen(2, BOB_OUT, SERVER, "solicitation"));
     server.inside.push(seen(3, BOB_OUT, SERVER, "solicitation"));
     for (time, to) in [(10, BOB_OUT), (20, "203.0.113.1:7")] {
         alice.inside.push(seen(time, ALICE, to, to));
-        alice.outside.push(seen(time + 1, ALICE_OUT, to, to));
-        bob.outside.push(seen(time + 2, ALICE_OUT, to, to));
+        alice.routers[0]
+            .outside
+            .push(seen(time + 1, ALICE_OUT, to, to));
+        bob.routers[0]
+            .outside
+            .push(seen(time + 2, ALICE_OUT, to, to));
     }
     alice.inside.push(seen(30, ALICE, SERVER, "refused"));
     let mut short = seen(40, ALICE, BOB_OUT, "short");
     short.ttl = 2;
     alice.inside.push(short);
-    alice.outside.push(seen(41, ALICE_OUT, BOB_OUT, "short"));
+    alice.routers[0]
+        .outside
+        .push(seen(41, ALICE_OUT, BOB_OUT, "short"));
     alice
         .inside
         .push(seen(50, ALICE, "203.0.113.99:1", "nowhere"));
-    alice
+    alice.routers[0]
         .outside
         .push(seen(51, ALICE_OUT, "203.0.113.99:1", "nowhere"));
     assert_eq!(
@@ -155,9 +176,13 @@ fn the_nat_that_dropped_it_is_named() {
 fn the_nats_own_reason_counts() {
     let [mut alice, mut bob, server] = places();
     alice.inside.push(seen(10, ALICE, BOB_OUT, "bubble"));
-    alice.outside.push(seen(11, ALICE_OUT, BOB_OUT, "bubble"));
-    bob.outside.push(seen(12, ALICE_OUT, BOB_OUT, "bubble"));
-    bob.discards.push(Discard {
+    alice.routers[0]
+        .outside
+        .push(seen(11, ALICE_OUT, BOB_OUT, "bubble"));
+    bob.routers[0]
+        .outside
+        .push(seen(12, ALICE_OUT, BOB_OUT, "bubble"));
+    bob.routers[0].discards.push(Discard {
         time: at(13),
         side: Side::Outside,
         packet: b"headers, and the bubble".to_vec(),
@@ -193,4 +218,75 @@ fn a_train_is_cut() {
     for odd in [&b""[..], b"\0\0indication", &packet(9)[..45]] {
         assert_eq!(cut(odd), [odd]);
     }
+}
+
+/// Copies of a bubble leave at once, from two sockets or with two times to live: the identification tells them apart.
+#[test]
+fn copies_at_one_time_are_told_apart() {
+    let [mut alice, mut bob, server] = places();
+    let marked = |id: u16, time, from: &str, to: &str| Sighting {
+        id,
+        ..seen(time, from, to, "bubble")
+    };
+    bob.inside = vec![marked(7, 10, BOB, ALICE_OUT), marked(8, 10, BOB, ALICE_OUT)];
+    let outside = vec![
+        marked(7, 12, BOB_OUT, ALICE_OUT),
+        marked(8, 13, BOB_OUT, ALICE_OUT),
+    ];
+    bob.routers[0].outside = outside.clone();
+    alice.routers[0].outside = outside;
+    alice.inside.push(marked(8, 14, BOB_OUT, ALICE));
+    assert_eq!(
+        fates(&[alice, bob, server]),
+        [
+            ended(Obstacle::ReceiverNat, "no mapping has port 40000"),
+            Some(Fate::Delivered)
+        ]
+    );
+}
+
+/// Two NATs in a row: each of them may be the end.
+#[test]
+fn the_nat_of_the_carrier_is_told_from_the_homes() {
+    const MIDDLE: &str = "100.64.1.2:40000";
+    let [mut alice, mut bob, server] = places();
+    alice.routers.insert(0, router(MIDDLE));
+    let mut short = seen(10, ALICE, BOB_OUT, "short");
+    short.ttl = 2;
+    alice.inside.push(short);
+    alice.routers[0]
+        .outside
+        .push(seen(11, MIDDLE, BOB_OUT, "short"));
+    for (time, payload) in [(20, "filtered"), (30, "inner"), (40, "through")] {
+        bob.inside.push(seen(time, BOB, ALICE_OUT, payload));
+        bob.routers[0]
+            .outside
+            .push(seen(time + 1, BOB_OUT, ALICE_OUT, payload));
+        alice.routers[1]
+            .outside
+            .push(seen(time + 2, BOB_OUT, ALICE_OUT, payload));
+        if payload != "filtered" {
+            alice.routers[0]
+                .outside
+                .push(seen(time + 3, BOB_OUT, MIDDLE, payload));
+        }
+    }
+    alice.inside.push(seen(44, BOB_OUT, ALICE, "through"));
+    let all = journeys(&[alice, bob, server]);
+    let by: Vec<_> = (all.iter())
+        .map(|journey| match &journey.fate {
+            Some(Fate::Dropped { by, .. }) => Some(*by),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        by,
+        [
+            Some(Obstacle::SenderCarrierNat),
+            Some(Obstacle::ReceiverCarrierNat),
+            Some(Obstacle::ReceiverNat),
+            None
+        ]
+    );
+    assert_eq!(all[3].inner_destination, Some(end(ALICE)));
 }

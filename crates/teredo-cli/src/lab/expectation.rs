@@ -1,0 +1,117 @@
+//! Whether a pair of NATs leaves a path between two clients, as docs/nat-matrix.md has it for RFC 6081 without losses.
+//!
+//! The matrix is found by simulation, and this is its rule. The tests compare the two, cell by cell.
+
+use teredo_lab::{HomeNat, NatKind};
+use teredo_nat::{Filtering, Igd, Mapping, NatBehaviour, Pooling, PortAssignment};
+
+/// The cells whose path hangs on the order in which the NAT takes its addresses.
+const BY_ORDER: [NatKind; 2] = [NatKind::AddressSymmetric, NatKind::Restricted];
+
+/// A path between two clients: datagrams of each reach the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// There is one.
+    Direct,
+    /// There is none.
+    None,
+}
+
+impl Path {
+    /// The name in JSON.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The path of a client behind `from` to one behind `to`; `None` if the matrix does not have this pair, and no rule of RFC
+/// 6081 promises a path.
+pub(super) fn expected(from: HomeNat, to: HomeNat) -> Option<Path> {
+    if [from, to] == BY_ORDER.map(HomeNat::Kind) {
+        return Some(Path::Direct);
+    }
+    let nats = [Side::of(&from.behaviour()), Side::of(&to.behaviour())];
+    let [a, b] = &nats;
+    if reaches(a, b) && reaches(b, a) || by_random_ports(a, b) {
+        return Some(Path::Direct);
+    }
+    let is_kind = |nat| matches!(nat, HomeNat::Kind(_));
+    (is_kind(from) && is_kind(to)).then_some(Path::None)
+}
+
+/// Whether the other end of a NAT sees another mapping than the server does.
+pub(super) fn is_symmetric(nat: &NatBehaviour) -> bool {
+    // A NAT that overloads one port does not look so.
+    nat.mapping != Mapping::EndpointIndependent && nat.ports != PortAssignment::Overloading
+}
+
+/// The properties of a NAT that decide.
+struct Side {
+    is_symmetric: bool,
+    filtering: Filtering,
+    /// All mappings have one address.
+    has_one_address: bool,
+    ports: Ports,
+}
+
+/// How well the peer foresees the external port of a new socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ports {
+    /// It is that of the first mapping, or the one inside (RFC 6081 §5.4).
+    Certain,
+    /// It is the next one (RFC 6081 §5.5).
+    InSequence,
+    /// It is not foreseen. So it is with a port that a gateway gave: the client of such a NAT does not look for another
+    /// way (RFC 6081 §5.3).
+    Unforeseen,
+}
+
+impl Side {
+    fn of(nat: &NatBehaviour) -> Self {
+        let is_symmetric = is_symmetric(nat);
+        let is_open = matches!(nat.igd, Some(Igd::Honest));
+        let has_one_address = nat.addresses == 1 || nat.pooling == Pooling::Paired;
+        let ports = match nat.ports {
+            _ if !is_symmetric => Ports::Certain,
+            _ if is_open || !has_one_address => Ports::Unforeseen,
+            PortAssignment::Preserving | PortAssignment::Overloading => Ports::Certain,
+            PortAssignment::Sequential | PortAssignment::SequentialByTwo => Ports::InSequence,
+            PortAssignment::Random => Ports::Unforeseen,
+        };
+        Self {
+            is_symmetric,
+            filtering: match is_open {
+                true => Filtering::EndpointIndependent,
+                false => nat.filtering,
+            },
+            has_one_address,
+            ports,
+        }
+    }
+}
+
+/// Whether datagrams get in that are sent to the known mapping, once the client behind `to` has sent to the known mapping of
+/// `from` (RFC 6081 §3.1).
+fn reaches(from: &Side, to: &Side) -> bool {
+    match to.filtering {
+        Filtering::EndpointIndependent => true,
+        Filtering::AddressDependent => !from.is_symmetric || from.has_one_address,
+        Filtering::AddressAndPortDependent => !from.is_symmetric,
+    }
+}
+
+/// Whether random ports help. The client that speaks first tells its own, and so must know it for certain if the peer's is
+/// not (RFC 6081 §3.3, §3.4: a sequential NAT meets a port-restricted one, or one that preserves ports and speaks first).
+fn by_random_ports(from: &Side, to: &Side) -> bool {
+    match (from.ports, to.ports) {
+        (Ports::Certain, other) => other != Ports::Unforeseen,
+        (Ports::InSequence, Ports::Certain) => !to.is_symmetric,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

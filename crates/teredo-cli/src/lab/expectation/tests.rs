@@ -1,0 +1,75 @@
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::*;
+
+/// The cells of the document, and whether all or no runs connect.
+fn matrix() -> BTreeMap<(String, String), Path> {
+    let text = include_str!("../../../../../docs/nat-matrix.json");
+    let matrix: Value = serde_json::from_str(text).unwrap();
+    let cells = matrix["cells"].as_array().unwrap().iter();
+    let plain = cells.filter(|cell| cell["mode"] == "rfc6081" && cell["loss"] == 0.0);
+    let name = |value: &Value| value.as_str().unwrap().to_owned();
+    plain
+        .map(|cell| {
+            let path = match cell["connected"].as_u64().unwrap() {
+                0 => Path::None,
+                connected => {
+                    assert_eq!(cell["seeds"], connected, "{cell}");
+                    Path::Direct
+                }
+            };
+            ((name(&cell["from"]), name(&cell["to"])), path)
+        })
+        .collect()
+}
+
+/// R6081-3-01: the rule is the matrix.
+#[test]
+fn each_cell_of_the_matrix_is_expected() {
+    let matrix = matrix();
+    let mut compared = 0;
+    for from in NatKind::ALL {
+        for to in NatKind::ALL {
+            let Some(cell) = matrix.get(&(from.name().to_owned(), to.name().to_owned())) else {
+                continue;
+            };
+            assert_eq!(
+                expected(from.into(), to.into()),
+                Some(*cell),
+                "{from} to {to}"
+            );
+            compared += 1;
+        }
+    }
+    // The lab has all kinds of the matrix but the symmetric gateway device.
+    assert_eq!(compared, 10 * 10);
+    assert_eq!(matrix.len(), 11 * 11);
+}
+
+/// Kinds that the matrix does not have are to others as a port-restricted NAT is.
+#[test]
+fn two_nats_in_a_row_and_a_hairpin_filter_by_port() {
+    for kind in [NatKind::Carrier, NatKind::Hairpin] {
+        for other in NatKind::ALL {
+            let usual = NatKind::PortRestricted;
+            assert_eq!(
+                expected(kind.into(), other.into()),
+                expected(usual.into(), other.into())
+            );
+            assert_eq!(
+                expected(other.into(), kind.into()),
+                expected(other.into(), usual.into())
+            );
+        }
+    }
+}
+
+/// Nothing is said about a pair of properties that no rule of the RFC connects.
+#[test]
+fn properties_have_a_path_or_are_not_known() {
+    let random: HomeNat = "address-dependent-mapping,random-ports".parse().unwrap();
+    assert_eq!(expected(random, NatKind::Cone.into()), Some(Path::Direct));
+    assert_eq!(expected(random, NatKind::PortRestricted.into()), None);
+}
