@@ -33,6 +33,7 @@
 //! | `echo_test` | RFC 6081 §5.5: the external port of a NAT that counts |
 //! | `upnp` | RFC 6081 §5.3: NATs that open the service port on request |
 //! | `idle` | RFC 6081 §5.7: peers that were silent for a while |
+//! | `reachability` | RFC 6081 §5.2: peers that we hear, and that may not hear us |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
 
 mod budget;
@@ -50,6 +51,7 @@ mod opening;
 mod peers;
 mod qualify;
 mod random_port;
+mod reachability;
 mod receive;
 mod resume;
 mod send;

@@ -241,6 +241,11 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
         !self.slots[slot as usize].queue.is_empty()
     }
 
+    /// The packets that wait for an entry, in order.
+    pub(crate) fn waiting(&self, slot: u32) -> impl Iterator<Item = &Vec<u8>> {
+        self.slots[slot as usize].queue.iter()
+    }
+
     /// The bytes of all packets that wait.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued_bytes

@@ -167,8 +167,20 @@ fn tells_its_story(nat: NatKind) {
 /// R6081-3-01: two NATs without a path between them. The lab goes on without the steps that need one.
 #[test]
 fn the_story_without_a_path() {
+    tells_of_no_path("symmetric", "address-symmetric");
+}
+
+/// R4380-5.2.4-11: alice hears bob, and bob does not hear alice.
+#[test]
+fn the_story_of_a_path_in_one_direction() {
+    let unfiltered = "address-dependent-mapping,endpoint-independent-filtering,random-ports";
+    tells_of_no_path(unfiltered, "port-restricted");
+}
+
+#[track_caller]
+fn tells_of_no_path(nat: &str, peer: &str) {
     let stage = Stage::new();
-    let nats = ["--nat", "symmetric", "--peer-nat", "address-symmetric"];
+    let nats = ["--nat", nat, "--peer-nat", peer];
     let steps = stage.assert_told(&stage.as_root(), &nats);
     let told = steps.iter().find(|step| step["title"] == "ping").unwrap();
     assert!(

@@ -113,15 +113,18 @@ impl Client {
         if self.repeat_opening(now, slot) {
             return;
         }
-        let Some(Contact {
+        let Some(contact) = self.peers.peer(slot).contact else {
+            return;
+        };
+        if self.ask_whether_heard(now, slot, contact) {
+            return;
+        }
+        let Contact {
             probe,
             attempts,
             withheld,
             ..
-        }) = self.peers.peer(slot).contact
-        else {
-            return;
-        };
+        } = contact;
         let exhausted = match probe {
             Probe::Bubbles => !self.peers.peer(slot).within_limit(now, BubbleCause::Ask),
             Probe::Echo { .. } => false,
@@ -214,6 +217,9 @@ impl Client {
         self.push_direct_bubble(now, slot, elsewhere.unwrap_or(teredo.mapped), ttl, own);
         self.answer_from_random_port(now, slot, teredo);
         self.ask_through_server(now, slot, teredo, own);
+        if self.peers.peer(slot).is_refuted(now) {
+            self.push_question(now, slot);
+        }
         if on_the_link.is_some() {
             self.announce_locally(now);
         }

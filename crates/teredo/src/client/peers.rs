@@ -23,6 +23,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use super::opening::OpeningBubbles;
+use super::reachability::Forward;
 use super::traversal::Nonces;
 use crate::Instant;
 
@@ -34,7 +35,7 @@ const STALE: Duration = Duration::from_secs(20);
 const BUBBLE_SPACING: Duration = Duration::from_secs(2);
 /// The most bubbles in [`BUBBLE_WINDOW`] without a direct response (R4380-5.2.6-05).
 const BUBBLE_LIMIT: usize = 4;
-const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
+pub(super) const BUBBLE_WINDOW: Duration = Duration::from_secs(300);
 /// How long an answer to a peer's question shows that the peer's NAT is open. NATs keep a mapping for longer than 30 s.
 const ASKED: Duration = Duration::from_secs(20);
 /// How long a bubble or a connectivity test waits for its answer (RFC 4380 §5.2.4 cases 2 and 5).
@@ -103,7 +104,11 @@ pub(super) struct Peer {
     /// The last path that was proven.
     pub(super) proven: Option<Path>,
     pub(super) trusted: bool,
+    /// Whether the peer hears us over it.
+    pub(super) forward: Forward,
     pub(super) contact: Option<Contact>,
+    /// Whether copies of the packets in the queue were sent.
+    pub(super) sent_ahead: bool,
     /// `None` stands for "at least 30 s ago", the initial value of RFC 4380 §5.2.3 (R4380-5.2.6-02).
     last_reception: Option<Instant>,
     last_transmission: Option<Instant>,
@@ -231,6 +236,12 @@ impl Peer {
         self.proven.filter(|_| may_be_open)
     }
 
+    /// The path, if the peer hears us over it.
+    pub(super) fn confirmed_path(&self, now: Instant) -> Option<Path> {
+        self.path(now)
+            .filter(|_| self.forward == Forward::Confirmed)
+    }
+
     /// Whether to verify the path before it expires. One-way traffic would otherwise stop every 30 s.
     pub(super) fn is_stale(&self, now: Instant) -> bool {
         self.last_reception.is_none_or(|at| now - at >= STALE)
@@ -238,10 +249,18 @@ impl Peer {
 
     /// A packet from the peer came over this path, which proves it.
     pub(super) fn verified(&mut self, now: Instant, path: Path) {
+        self.verified_ahead(now, path);
+        self.forward = Forward::Confirmed;
+        self.asked = Bubbles::default();
+    }
+
+    /// The same, but the peer may not hear us, so our questions remain unanswered.
+    pub(super) fn verified_ahead(&mut self, now: Instant, path: Path) {
         self.proven = Some(path);
         self.trusted = true;
         self.half_path = None;
-        self.heard(now);
+        self.last_reception = Some(now);
+        self.answered = Bubbles::default();
     }
 
     /// A packet came in directly from the peer (R4380-5.2.6-07).
@@ -312,6 +331,12 @@ impl Peer {
     pub(super) fn may_answer(&self, now: Instant, to: Ipv4Addr) -> bool {
         let elsewhere = self.answered_at.is_some_and(|at| at != to);
         elsewhere || self.may_bubble(now, BubbleCause::Answer)
+    }
+
+    /// When the spacing permits the next bubble.
+    pub(super) fn next_bubble(&self, now: Instant) -> Instant {
+        self.last_bubble
+            .map_or(now, |at| now.max(at + BUBBLE_SPACING))
     }
 
     /// Counts a bubble that answers one of the peer.

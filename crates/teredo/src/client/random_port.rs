@@ -253,7 +253,7 @@ impl Client {
             return Announcement::None;
         }
         let address = self.peers.address(slot);
-        let has_path = self.peers.peer(slot).path(now).is_some();
+        let has_path = self.peers.peer(slot).confirmed_path(now).is_some();
         let mut ports = self.random_ports.ports.iter_mut();
         let mut doubted = None;
         if let Some(port) = ports.find(|port| port.peer == address) {
@@ -425,7 +425,7 @@ impl Client {
     fn owed_bubble(&self, now: Instant, number: u16) -> Option<u32> {
         let port = self.random_ports.get(number).filter(|port| port.owes)?;
         let slot = self.peers.find(&port.peer)?;
-        let has_path = self.peers.peer(slot).path(now).is_some();
+        let has_path = self.peers.peer(slot).confirmed_path(now).is_some();
         (!has_path).then_some(slot)
     }
 

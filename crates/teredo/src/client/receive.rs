@@ -7,6 +7,7 @@ use super::hairpin::alternates_of;
 use super::idle::solicits;
 use super::peers::{Contact, Path, Probe};
 use super::random_port::random_port_of;
+use super::reachability::{Evidence, Forward};
 use super::send::is_carried;
 use super::traversal::nonce_of;
 use super::{Client, Phase};
@@ -160,7 +161,7 @@ impl Client {
             match self.check_echo_reply(slot, &packet) {
                 Ok(()) => {
                     self.budget.prove(now, *from.ip());
-                    self.release(now, slot, from.into());
+                    self.release(now, slot, from.into(), Evidence::BothWays);
                     return Ok(None);
                 }
                 Err(reason) if known.is_none() => return Err(reason),
@@ -231,7 +232,7 @@ impl Client {
     /// DEVIATION(rfc6081 §5.2.4.4): neither the mapping in the address nor a nonce moves such a path (R6081-5.2.4.4-01,
     /// R6081-5.2.4.4-02). A peer that has moved is asked after 30 s of silence (R6081-5.4.4.5-02).
     pub(super) fn is_elsewhere(&self, now: Instant, slot: u32, other: Path) -> bool {
-        let path = self.peers.peer(slot).path(now);
+        let path = self.peers.peer(slot).confirmed_path(now);
         path.is_some_and(|path| {
             (path.from, path.port) != (other.from, other.port) && !self.discovery.reaches(path.to)
         })
@@ -250,6 +251,7 @@ impl Client {
             return false;
         }
         peer.heard(now);
+        peer.forward = Forward::Confirmed;
         peer.spoke();
         peer.traffic.received(packet.as_bytes().len());
         if peer.came_from().is_some() {
@@ -287,10 +289,14 @@ impl Client {
     ) -> Option<&'a [u8]> {
         let path = self.through_gateway(slot, path);
         if datagram.packet.is_bubble() && self.is_unintroduced(now, slot, path.from) {
-            self.peers.peer_mut(slot).half_path = Some(path);
+            let is_refuted = self.is_doubtful(now, slot, path);
+            let is_refuted = is_refuted && self.peers.peer(slot).is_refuted(now);
+            if !is_refuted {
+                self.peers.peer_mut(slot).half_path = Some(path);
+            }
             return None;
         }
-        self.release(now, slot, path);
+        self.release(now, slot, path, Evidence::of(datagram));
         if datagram.packet.is_bubble() {
             if solicits(&datagram.trailers) {
                 self.advertise(now, slot, path.to);
@@ -303,9 +309,19 @@ impl Client {
         Some(datagram.packet.as_bytes())
     }
 
-    pub(super) fn release(&mut self, now: Instant, slot: u32, path: Path) {
+    /// A datagram has come in over this path: sends what waits, and ends the contact, unless the datagram leaves open if the
+    /// peer hears us.
+    pub(super) fn release(&mut self, now: Instant, slot: u32, path: Path, evidence: Evidence) {
+        self.learn_from_answer(now, slot, path.from);
+        if evidence == Evidence::Reception && self.is_doubtful(now, slot, path) {
+            return self.release_ahead(now, slot, path);
+        }
         self.settle_random_port(now, slot, path);
-        let mapping = path.from;
+        let waiting = self.peers.verify(now, slot, path);
+        self.send_released(now, slot, path, waiting);
+    }
+
+    fn learn_from_answer(&mut self, now: Instant, slot: u32, mapping: SocketAddrV4) {
         let peer = self.peers.peer(slot);
         // An existing path, or one on the link, says nothing about our own NAT.
         if let Some(Contact {
@@ -323,7 +339,16 @@ impl Client {
         if peer.contact.is_some() && peer.came_from().is_none() {
             self.budget.prove(now, *mapping.ip());
         }
-        let waiting = self.peers.verify(now, slot, path);
+    }
+
+    /// Sends packets that have waited for a path.
+    pub(super) fn send_released(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        path: Path,
+        waiting: impl IntoIterator<Item = Vec<u8>>,
+    ) {
         let (mut packets, mut bytes) = (0, 0);
         for packet in waiting {
             packets += 1;
@@ -370,7 +395,7 @@ impl Client {
         self.outbox.udp(from, |out| {
             wire::emit_bubble(own, token, super::contact::HOP_LIMIT, out)
         });
-        self.release(now, slot, from.into());
+        self.release(now, slot, from.into(), Evidence::Reception);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use super::reachability::Forward;
 use super::{Client, Phase};
 use crate::wire::{self, Ipv6Packet, MTU, TeredoAddress, protocol};
 use crate::{DropReason, Instant, Submission};
@@ -35,12 +36,15 @@ impl Client {
             if let Some(path) = peer.path(now) {
                 peer.sent(now);
                 peer.traffic.sent(1, bytes.len() as u64);
-                let stale = peer.contact.is_none() && peer.is_stale(now);
+                let hears_us = peer.forward == Forward::Confirmed;
+                let unsure = peer.contact.is_none() && (peer.is_stale(now) || !hears_us);
                 self.peers.touch_used(slot);
                 self.last_sent_to = Some(slot);
-                if stale {
+                if unsure && hears_us {
                     // If this fails, the entry expires as usual.
                     let _ = self.contact(now, destination);
+                } else if unsure {
+                    self.doubt(now, slot, bytes);
                 }
                 let Some(port) = path.port else {
                     return Submission::Send(path.to);

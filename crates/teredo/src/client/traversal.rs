@@ -26,6 +26,7 @@ use rand_core::Rng as _;
 use super::budget::Attempt;
 use super::budget::places::{Entry, Places};
 use super::contact::{HOP_LIMIT, server_of};
+use super::reachability::Evidence;
 use super::{Client, Nat, Phase};
 use crate::slots::SipKeys;
 use crate::wire::{self, TeredoAddress, Trailer, Trailers};
@@ -305,7 +306,7 @@ impl Client {
         let own = service.ipv6;
         let peer = self.peers.peer(slot);
         let wanted = self.config.nat_traversal.extends_rfc4380()
-            && peer.path(now).is_none()
+            && peer.confirmed_path(now).is_none()
             && peer.nonces.received.is_some()
             && peer.nonces.may_ask(now);
         // The peer chose the address of its server.
@@ -389,7 +390,12 @@ impl Client {
         if peer.nonces.is_introduced()
             && let Some(path) = peer.half_path
         {
-            self.release(now, slot, path);
+            let is_doubtful = self.is_doubtful(now, slot, path);
+            self.release(now, slot, path, Evidence::Reception);
+            // The bubble came before ours could have told the peer where to send it, so our NAT lets everything in.
+            if is_doubtful && !self.has_open_mapping() {
+                self.push_question(now, slot);
+            }
         }
     }
 

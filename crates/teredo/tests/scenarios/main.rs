@@ -22,6 +22,7 @@ mod nat_matrix;
 mod native;
 mod newcomers;
 mod offline;
+mod one_way;
 mod opening;
 mod packets;
 mod peers;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Peer, Peers};
 use crate::Instant;
+use crate::client::reachability::Forward;
 
 /// A peer of a client at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +84,8 @@ impl Peer {
         PeerStatus {
             address,
             state: match self.path(now) {
-                Some(_) => PeerState::Trusted,
+                Some(_) if self.forward == Forward::Confirmed => PeerState::Trusted,
+                Some(_) => PeerState::Probing,
                 None if self.contact.is_some() => PeerState::Probing,
                 None => PeerState::Silent,
             },

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Contact, MEMORY, Path, Peer, VALIDITY};
 use crate::Instant;
+use crate::client::reachability::Forward;
 use crate::slots::{Bounds, Full, SipKeys, Slots};
 use crate::wire::TeredoAddress;
 
@@ -176,6 +177,40 @@ impl Peers {
         slot: u32,
         path: Path,
     ) -> impl Iterator<Item = Vec<u8>> + use<> {
+        self.trust(now, slot, path);
+        self.peer_mut(slot).verified(now, path);
+        self.end_contact(slot);
+        let was_sent = self.peer(slot).sent_ahead;
+        let waiting = self.take_queue(slot).into_iter();
+        waiting.filter(move |_| !was_sent)
+    }
+
+    /// The peer was heard over this path, and may not hear us: trusts it, and returns copies of the packets that waited,
+    /// unless they were sent. The contact goes on.
+    pub(in crate::client) fn trust_ahead(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        path: Path,
+    ) -> Vec<Vec<u8>> {
+        self.trust(now, slot, path);
+        self.peer_mut(slot).verified_ahead(now, path);
+        let has_waiting = self.slots.has_waiting(slot);
+        let was_sent = std::mem::replace(&mut self.peer_mut(slot).sent_ahead, has_waiting);
+        let waiting = self.slots.waiting(slot).filter(|_| !was_sent);
+        waiting.cloned().collect()
+    }
+
+    /// The peer does not hear us: there is no path. What was sent waits again.
+    pub(in crate::client) fn refute(&mut self, now: Instant, slot: u32) {
+        self.trusted -= usize::from(self.peer(slot).trusted);
+        let peer = self.peer_mut(slot);
+        peer.trusted = false;
+        peer.sent_ahead = false;
+        peer.forward = Forward::Refuted(now);
+    }
+
+    fn trust(&mut self, now: Instant, slot: u32, path: Path) {
         // A test that only a stranger's packet caused makes it no peer that the host has answered.
         if self.slots.has_waiting(slot) {
             self.touch_used(slot);
@@ -185,9 +220,6 @@ impl Peers {
         // A forged packet may have brought the entry.
         self.attribute(now, slot, *path.from.ip());
         self.trusted += usize::from(!self.peer(slot).trusted);
-        self.peer_mut(slot).verified(now, path);
-        self.end_contact(slot);
-        self.take_queue(slot).into_iter()
     }
 
     /// A random port was closed: what goes through it is no path any more.
@@ -267,6 +299,8 @@ impl Peers {
 
     /// Appends a packet to the peer's queue, unless that or all queues together are full (R4380-5.2.4-11).
     pub(in crate::client) fn enqueue(&mut self, now: Instant, slot: u32, packet: &[u8]) -> bool {
+        // There is no path, or not any more.
+        self.slots[slot].sent_ahead = false;
         if self.slots[slot].outer.is_none() {
             return self.slots.enqueue(slot, packet).is_ok();
         }
@@ -295,6 +329,7 @@ impl Peers {
     /// Empties the peer's queue, and returns it in order.
     pub(in crate::client) fn take_queue(&mut self, slot: u32) -> VecDeque<Vec<u8>> {
         self.stop_waiting(slot);
+        self.peer_mut(slot).sent_ahead = false;
         self.slots.take_queue(slot)
     }
 
