@@ -131,8 +131,12 @@ fn tell_state(status: &watch::Receiver<AgentStatus>) {
         (None, true) => "in step",
         (None, false) => "not in step",
     };
+    let suspicion = match status.random_refusals {
+        0 => String::new(),
+        count => format!("; {count} times, a client named a random port that it would not choose"),
+    };
     narrate(format_args!(
-        "port {}, {} changes, {} repairs, {} refusals: {state}",
+        "port {}, {} changes, {} repairs, {} refusals: {state}{suspicion}",
         status.port, status.swaps, status.resyncs.flush, status.refusals
     ));
 }

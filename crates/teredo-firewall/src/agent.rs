@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::future::select_all;
 use teredo_nft::{Change, Monitor, NftError};
-use teredo_notify::{Snapshot, hub::GateReport};
+use teredo_notify::{RandomPortError, Snapshot, hub::GateReport};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -129,6 +129,9 @@ pub struct AgentStatus {
     pub resyncs: Resyncs,
     /// How often the kernel refused a change.
     pub refusals: u64,
+    /// How often a node named random ports that no client draws, so that none was opened. Such a client may have been taken
+    /// over.
+    pub random_refusals: u64,
 }
 
 /// Resynchronizations by their cause.
@@ -279,7 +282,10 @@ impl Agent {
                 (index, state) = next(&mut sources) => {
                     let state = state.map_err(|error| AgentError::Source(error.into()))?;
                     let source = &sources[index];
-                    self.nodes[index].learn(state, source.random_ports(), source.node());
+                    let random = source.random_ports();
+                    if let Err(refusal) = self.nodes[index].learn(state, random, source.node()) {
+                        self.suspect(refusal);
+                    }
                     self.learned(&mut sources).await;
                 }
                 change = self.monitor.changed() => self.schedule_resync(change?),
@@ -304,6 +310,23 @@ impl Agent {
             self.patience = None;
         }
         self.apply(sources).await;
+    }
+
+    /// A client draws no such ports: one that does so is faulty, or in the hands of somebody else.
+    fn suspect(&self, refusal: RandomPortError) {
+        let mut is_first = false;
+        self.status.send_modify(|status| {
+            is_first = status.random_refusals == 0;
+            status.random_refusals += 1;
+        });
+        if is_first {
+            error!(
+                %refusal,
+                "the client may have been taken over: it names a random port that it would not choose; none is opened"
+            );
+        } else {
+            debug!(%refusal, "the client names another random port that it would not choose");
+        }
     }
 
     /// Returns the state that the kernel should have.
@@ -422,6 +445,10 @@ impl Agent {
             valid: self.config.lease,
         };
         for (node, source) in self.nodes.iter_mut().zip(sources) {
+            let report = GateReport {
+                random_trouble: (node.random_trouble()).or_else(|| report.random_trouble.clone()),
+                ..report.clone()
+            };
             if node.hears(&report) || all {
                 // A service that does not take it loses this agent's word when the report is no longer valid.
                 let _ = timeout(SETTLE_TIMEOUT, source.report(&report)).await;

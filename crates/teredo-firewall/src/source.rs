@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use teredo_notify::{
-    RandomSnapshot, Snapshot,
+    RandomPortError, RandomSnapshot, Snapshot,
     hub::GateReport,
     snapshot::Node,
     watcher::{GatingError, GatingSubscriber},
@@ -32,8 +32,12 @@ pub trait PortSource {
 
     /// The random ports besides the port of the last state (RFC 6081), and the number of their state; by default none.
     /// When they change, [`next`](Self::next) returns the state again.
-    fn random_ports(&self) -> RandomSnapshot {
-        RandomSnapshot::default()
+    ///
+    /// # Errors
+    ///
+    /// The node has named ports that are none that a client draws. The agent opens none of them, and counts it.
+    fn random_ports(&self) -> Result<RandomSnapshot, RandomPortError> {
+        Ok(RandomSnapshot::default())
     }
 
     /// Confirms `sequence`, and that the random ports with the number `random` are open, too. The agent may drop the
@@ -68,7 +72,7 @@ impl PortSource for GatingSubscriber {
         Self::settle(self, sequence).await;
     }
 
-    fn random_ports(&self) -> RandomSnapshot {
+    fn random_ports(&self) -> Result<RandomSnapshot, RandomPortError> {
         Self::random_ports(self)
     }
 

@@ -5,7 +5,14 @@ use teredo_notify::hub::{self, Hub};
 use teredo_tunnel::port::{Admission, PortAnnouncer};
 
 // No port is left out of an announcement: it would be used, and no firewall would have opened it.
-const _: () = assert!(teredo::client::RANDOM_PORTS <= teredo_notify::MAX_RANDOM_PORTS);
+const _: () = {
+    use teredo::client::{RANDOM_PORT_RANGE as DRAWN, RANDOM_PORTS};
+    use teredo_notify::{MAX_RANDOM_PORTS, RANDOM_PORT_RANGE};
+    assert!(RANDOM_PORTS <= MAX_RANDOM_PORTS);
+    assert!(
+        *DRAWN.start() == *RANDOM_PORT_RANGE.start() && *DRAWN.end() == *RANDOM_PORT_RANGE.end()
+    );
+};
 
 /// Announces the port at a [`Hub`], whose gating subscribers settle it.
 #[derive(Debug)]
@@ -21,11 +28,9 @@ impl PortAnnouncer for HubAnnouncer {
     }
 
     fn announce_random(&mut self, ports: &[u16]) -> u64 {
-        let mut all = RandomPorts::default();
-        for port in ports {
-            all.insert(*port);
-        }
-        self.0.publish_random(all)
+        let all = RandomPorts::try_from(ports);
+        debug_assert!(all.is_ok(), "{all:?}");
+        self.0.publish_random(all.unwrap_or_default())
     }
 
     fn admission(&self, sequence: u64) -> Admission {

@@ -42,7 +42,9 @@ pub mod watcher;
 mod wire;
 
 pub use mib::{cancel_mib_change_notify2, get_teredo_port, notify_teredo_port_change};
-pub use random::{MAX_RANDOM_PORTS, RandomPorts, RandomSnapshot};
+pub use random::{
+    MAX_RANDOM_PORTS, RANDOM_PORT_RANGE, RandomPortError, RandomPorts, RandomSnapshot,
+};
 pub use snapshot::{Kind, Notification, Snapshot};
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@
 //! firewall must admit their datagrams.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,15 +14,37 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The most random ports of a client at a time.
 pub const MAX_RANDOM_PORTS: usize = 32;
 
-/// A set of at most [`MAX_RANDOM_PORTS`] ports, in ascending order.
+/// The ports that can be random ports: the dynamic ones (RFC 6335 §6), from which a client draws them.
+///
+/// A firewall agent has more privilege than the client that it follows, and opens no other: not the port of a service of
+/// this host, and not 3544.
+pub const RANDOM_PORT_RANGE: RangeInclusive<u16> = 49_152..=65_535;
+
+/// Why a port, or a list of ports, cannot be one of random ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RandomPortError {
+    /// A client draws no such port.
+    #[error(
+        "port {0} is none of {first} to {last}, from which a client draws its random ports",
+        first = RANDOM_PORT_RANGE.start(),
+        last = RANDOM_PORT_RANGE.end()
+    )]
+    OutOfRange(u16),
+    /// There are more than [`MAX_RANDOM_PORTS`].
+    #[error("more than {MAX_RANDOM_PORTS} random ports")]
+    TooMany,
+}
+
+/// A set of at most [`MAX_RANDOM_PORTS`] ports of [`RANDOM_PORT_RANGE`], in ascending order.
 ///
 /// ```
-/// use teredo_notify::RandomPorts;
+/// use teredo_notify::{RandomPortError, RandomPorts};
 ///
-/// let mut ports = RandomPorts::default();
-/// assert!(ports.insert(40_002) && ports.insert(40_001) && ports.insert(40_001));
-/// assert_eq!(ports.as_slice(), [40_001, 40_002]);
-/// assert!(!ports.insert(0), "0 is no port");
+/// let ports = RandomPorts::try_from([50_002, 50_001, 50_001].as_slice())?;
+/// assert_eq!(ports.as_slice(), [50_001, 50_002]);
+/// let refused = RandomPorts::try_from([50_001, 22].as_slice());
+/// assert_eq!(refused, Err(RandomPortError::OutOfRange(22)));
+/// # Ok::<(), RandomPortError>(())
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct RandomPorts {
@@ -31,17 +54,23 @@ pub struct RandomPorts {
 }
 
 impl RandomPorts {
-    /// Adds a port. Returns false if the set is full, or if the port is 0.
-    pub fn insert(&mut self, port: u16) -> bool {
+    /// Adds a port.
+    ///
+    /// # Errors
+    /// [`RandomPortError`]; the set stays as it was.
+    pub fn insert(&mut self, port: u16) -> Result<(), RandomPortError> {
+        if !RANDOM_PORT_RANGE.contains(&port) {
+            return Err(RandomPortError::OutOfRange(port));
+        }
         let count = usize::from(self.count);
         match self.as_slice().binary_search(&port) {
-            Ok(_) => true,
-            Err(_) if port == 0 || count == MAX_RANDOM_PORTS => false,
+            Ok(_) => Ok(()),
+            Err(_) if count == MAX_RANDOM_PORTS => Err(RandomPortError::TooMany),
             Err(place) => {
                 self.ports.copy_within(place..count, place + 1);
                 self.ports[place] = port;
                 self.count += 1;
-                true
+                Ok(())
             }
         }
     }
@@ -65,6 +94,16 @@ impl RandomPorts {
     }
 }
 
+impl TryFrom<&[u16]> for RandomPorts {
+    type Error = RandomPortError;
+
+    fn try_from(list: &[u16]) -> Result<Self, RandomPortError> {
+        let mut ports = Self::default();
+        list.iter().try_for_each(|port| ports.insert(*port))?;
+        Ok(ports)
+    }
+}
+
 impl fmt::Debug for RandomPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.as_slice()).finish()
@@ -79,16 +118,9 @@ impl Serialize for RandomPorts {
 
 impl<'de> Deserialize<'de> for RandomPorts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut ports = Self::default();
         // A message has a bound, and this with it.
-        for port in Vec::<u16>::deserialize(deserializer)? {
-            if !ports.insert(port) {
-                return Err(D::Error::custom(format!(
-                    "port 0, or more than {MAX_RANDOM_PORTS} random ports"
-                )));
-            }
-        }
-        Ok(ports)
+        let list = Vec::<u16>::deserialize(deserializer)?;
+        Self::try_from(list.as_slice()).map_err(D::Error::custom)
     }
 }
 

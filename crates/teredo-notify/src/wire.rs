@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 
-use crate::RandomSnapshot;
 use crate::hub::GateReport;
 use crate::snapshot::Node;
+use crate::{RandomPortError, RandomPorts, RandomSnapshot};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -294,6 +294,37 @@ pub(crate) struct GateState {
     /// For a gate that follows the random ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) random: Option<RandomSnapshot>,
+}
+
+/// A [`GateState`] as the gate reads it. The random ports are judged apart: the port is as true without them.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ReadGateState {
+    #[serde(flatten)]
+    pub(crate) state: PortState,
+    #[serde(flatten)]
+    pub(crate) node: Node,
+    #[serde(default)]
+    random: Option<ReadRandom>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReadRandom {
+    sequence: u64,
+    // A message has a bound, and this with it.
+    ports: Vec<u16>,
+}
+
+impl ReadGateState {
+    /// A service of an earlier version names none.
+    pub(crate) fn random(&self) -> Result<RandomSnapshot, RandomPortError> {
+        let Some(random) = &self.random else {
+            return Ok(RandomSnapshot::default());
+        };
+        Ok(RandomSnapshot {
+            sequence: random.sequence,
+            ports: RandomPorts::try_from(random.ports.as_slice())?,
+        })
+    }
 }
 
 impl GateState {

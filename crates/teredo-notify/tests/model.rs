@@ -457,8 +457,8 @@ fn random_ports_are_used_when_every_gate_has_admitted_them() {
             })
         };
         let mut ports = RandomPorts::default();
-        for port in [40_001, 40_002] {
-            ports.insert(port);
+        for port in [50_001, 50_002] {
+            ports.insert(port).unwrap();
             let sequence = hub.publish_random(ports);
             while hub.admission(sequence) == Admission::Pending {
                 woken.recv().unwrap();

@@ -629,9 +629,7 @@ fn what_changes_after_a_subscription_is_in_its_stream() {
 }
 
 fn random_ports(ports: &[u16]) -> RandomPorts {
-    let mut set = RandomPorts::default();
-    assert!(ports.iter().all(|port| set.insert(*port)));
-    set
+    RandomPorts::try_from(ports).unwrap()
 }
 
 fn subscribe(gate: bool, random: Option<bool>) -> Value {
@@ -665,11 +663,11 @@ fn random_ports_go_to_gates_that_ask() {
         json!({ "sequence": 0, "ports": [] })
     );
     let subscription = first["parameters"]["subscription"].clone();
-    let random = service.hub.publish_random(random_ports(&[40_002, 40_001]));
+    let random = service.hub.publish_random(random_ports(&[50_002, 50_001]));
     let state = agent.receive().unwrap()["parameters"].clone();
     assert_eq!(
         state["random"],
-        json!({ "sequence": random, "ports": [40_001, 40_002] })
+        json!({ "sequence": random, "ports": [50_001, 50_002] })
     );
     assert_eq!(
         (&state["port"], &state["sequence"]),
@@ -699,7 +697,7 @@ fn random_ports_go_to_gates_that_ask() {
     let first = plain.call(&subscribe(true, None));
     assert_eq!(first["parameters"].get("random"), None);
     let subscription = first["parameters"]["subscription"].clone();
-    let random = service.hub.publish_random(random_ports(&[40_003]));
+    let random = service.hub.publish_random(random_ports(&[50_003]));
     assert_eq!(service.hub.admission(random), Admission::Refused);
     let refused = caller.get_status().unwrap().firewall[1]
         .random_trouble

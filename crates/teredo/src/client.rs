@@ -62,7 +62,7 @@ pub use config::{ClientConfig, ServerAddress};
 pub use discovery::LocalSubnet;
 pub use event::{Event, Nat, Reason, State, Status};
 pub use peers::{PeerState, PeerStatus, PeerTraffic};
-pub use random_port::{RANDOM_PORTS, RandomPortAnswer};
+pub use random_port::{RANDOM_PORT_RANGE, RANDOM_PORTS, RandomPortAnswer};
 pub use resume::Resumption;
 pub use traversal::{NatTraversal, ParseNatTraversalError};
 

@@ -55,6 +55,7 @@ impl AgentSource {
             ],
         );
         text.one(&metric::FW_REFUSALS, status.refusals);
+        text.one(&metric::FW_RANDOM_REFUSALS, status.random_refusals);
         text
     }
 }

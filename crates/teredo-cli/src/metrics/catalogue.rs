@@ -137,4 +137,6 @@ catalogue! {
         "Readings of the whole ruleset.";
     FW_REFUSALS = "teredo_fw_refusals", COUNTER, None, NO_LABELS, &[Firewall],
         "Changes that the kernel refused.";
+    FW_RANDOM_REFUSALS = "teredo_fw_random_refusals", COUNTER, None, NO_LABELS, &[Firewall],
+        "Random ports that no client draws, and that were not opened; the client may have been taken over.";
 }

@@ -1,7 +1,9 @@
 //! A node that the agent follows.
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
-use teredo_notify::{RandomSnapshot, Snapshot, hub::GateReport, snapshot::Node, types::Role};
+use teredo_notify::{
+    RandomPortError, RandomSnapshot, Snapshot, hub::GateReport, snapshot::Node, types::Role,
+};
 use tokio::time::Instant;
 
 use super::firewall::Wanted;
@@ -15,6 +17,8 @@ pub(super) struct Followed {
     port: Option<u16>,
     /// The random ports that should be open besides it.
     random: RandomSnapshot,
+    /// Why none of those that the node named last is to be open.
+    refusal: Option<RandomPortError>,
     node: Node,
     /// The number of the last state.
     sequence: u64,
@@ -27,16 +31,25 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    pub(super) fn learn(&mut self, state: Snapshot, random: RandomSnapshot, node: Node) {
+    /// Takes the news of the node over. An error: it has named random ports that none can be, which it did not before.
+    pub(super) fn learn(
+        &mut self,
+        state: Snapshot,
+        random: Result<RandomSnapshot, RandomPortError>,
+        node: Node,
+    ) -> Result<(), RandomPortError> {
         // It may be the first state of a connection, which has heard nothing.
         self.reported = None;
         self.port = Some(state.port);
         self.sequence = state.sequence;
         // Without a port there is no client that they could belong to.
         let random = match state.port {
-            0 => RandomSnapshot::default(),
+            0 => Ok(RandomSnapshot::default()),
             _ => random,
         };
+        let refused = std::mem::replace(&mut self.refusal, random.err());
+        // Those that it had are not to be trusted, either.
+        let random = random.unwrap_or_default();
         let before = std::mem::replace(&mut self.random, random);
         self.unadmitted |= before != random && random.sequence != 0;
         self.unsettled = Some((state.sequence, Instant::now()));
@@ -44,6 +57,15 @@ impl Followed {
         if node.interface.is_some() {
             self.node = node;
         }
+        match self.refusal {
+            Some(refusal) if refused != self.refusal => Err(refusal),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why no random ports of this node are open; none: nothing is wrong with them.
+    pub(super) fn random_trouble(&self) -> Option<String> {
+        self.refusal.map(|refusal| refusal.to_string())
     }
 
     pub(super) fn is_known(&self) -> bool {

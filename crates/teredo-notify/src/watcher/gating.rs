@@ -11,8 +11,8 @@ use super::reconnect::{Backoff, FolderWatch, SHORTEST};
 use crate::call::{CallError, check, check_server, read};
 use crate::hub::GateReport;
 use crate::snapshot::Node;
-use crate::wire::{Decoder, GateState, OutgoingCall, Reply};
-use crate::{RandomSnapshot, Snapshot};
+use crate::wire::{Decoder, OutgoingCall, ReadGateState, Reply};
+use crate::{RandomPortError, RandomSnapshot, Snapshot};
 
 /// How long a service may be absent before a port that is kept counts as gone. The firewall closes that within a second.
 const ABSENCE: Duration = Duration::from_millis(700);
@@ -47,7 +47,7 @@ pub struct GatingSubscriber {
     node: Node,
     /// Whether it follows the random ports.
     follows_random: bool,
-    random: RandomSnapshot,
+    random: Result<RandomSnapshot, RandomPortError>,
     /// The service was refused because it is of another network namespace, and that was logged.
     refused: bool,
 }
@@ -79,7 +79,7 @@ impl GatingSubscriber {
             gone_at: None,
             node: Node::default(),
             follows_random: false,
-            random: RandomSnapshot::default(),
+            random: Ok(RandomSnapshot::default()),
             refused: false,
         }
     }
@@ -95,8 +95,11 @@ impl GatingSubscriber {
 
     /// The random ports in use, as the last state of [`next`](Self::next) named them. A service of an earlier version
     /// names none.
-    #[must_use]
-    pub fn random_ports(&self) -> RandomSnapshot {
+    ///
+    /// # Errors
+    /// [`RandomPortError`] if one of them is none that a client draws, or if they are too many. Open none then: the client
+    /// may have been taken over.
+    pub fn random_ports(&self) -> Result<RandomSnapshot, RandomPortError> {
         self.random
     }
 
@@ -261,7 +264,7 @@ impl GatingSubscriber {
             port: 0,
             ..self.last.unwrap_or_default()
         };
-        self.random = RandomSnapshot::default();
+        self.random = Ok(RandomSnapshot::default());
         (self.last.replace(gone) != Some(gone)).then_some(gone)
     }
 
@@ -329,20 +332,20 @@ impl Session {
         })
     }
 
-    async fn next(&mut self) -> Result<(Snapshot, Node, RandomSnapshot), CallError> {
+    async fn next(
+        &mut self,
+    ) -> Result<(Snapshot, Node, Result<RandomSnapshot, RandomPortError>), CallError> {
         loop {
             if let Some(message) = self.decoder.next()? {
-                let GateState {
-                    state,
-                    node,
-                    random,
-                } = read(check(Reply::decode(message)?)?)?;
+                let read: ReadGateState = read(check(Reply::decode(message)?)?)?;
+                let random = read.random();
+                let ReadGateState { state, node, .. } = read;
                 self.subscription = Some(state.subscription);
                 let snapshot = Snapshot {
                     sequence: state.sequence,
                     port: state.port,
                 };
-                return Ok((snapshot, node, random.unwrap_or_default()));
+                return Ok((snapshot, node, random));
             }
             tokio::select! {
                 ready = self.stream.readable() => ready,

@@ -147,8 +147,8 @@ fn random_ports_are_written_once_whole_and_in_order() {
             let hub = hub.clone();
             thread::spawn(move || {
                 let mut ports = RandomPorts::default();
-                for port in [40_001, 40_002, 40_003] {
-                    ports.insert(port);
+                for port in [50_001, 50_002, 50_003] {
+                    ports.insert(port).unwrap();
                     hub.publish_random(ports);
                 }
             })

@@ -33,6 +33,7 @@ mod receive;
 mod room;
 
 use std::net::{Ipv6Addr, SocketAddrV4};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand_core::Rng as _;
@@ -50,7 +51,8 @@ pub const RANDOM_PORTS: usize = 32;
 const DRAWN: usize = RANDOM_PORTS / 2;
 /// The most for peers that began with one IPv4 address.
 const DRAWN_OUTER: usize = 4;
-/// The range of dynamic ports (RFC 6335 §6).
+/// The ports from which they are drawn: the dynamic ones (RFC 6335 §6).
+pub const RANDOM_PORT_RANGE: RangeInclusive<u16> = FIRST..=u16::MAX;
 const FIRST: u16 = 49_152;
 /// How long the caller may take to open a port.
 const PATIENCE: Duration = Duration::from_secs(1);

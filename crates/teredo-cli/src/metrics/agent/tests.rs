@@ -33,6 +33,7 @@ fn an_agent_in_full() {
         status.resyncs.start = 1;
         status.resyncs.flush = 2;
         status.refusals = 4;
+        status.random_refusals = 5;
         status.trouble = Some("shadowed".into());
     });
     assert_eq!(
@@ -51,6 +52,7 @@ fn an_agent_in_full() {
             "teredo_fw_resyncs_total{cause=\"flush\"} 2",
             "teredo_fw_resyncs_total{cause=\"enobufs\"} 0",
             "teredo_fw_refusals_total 4",
+            "teredo_fw_random_refusals_total 5",
         ]
     );
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use teredo_notify::RandomPorts;
 use teredo_notify::hub::{Admission, Hub};
 use teredo_notify::service::{Config, EventBus, ReadOnly, Service};
 use teredo_notify::watcher::GatingSubscriber;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
 
 use super::*;
 
@@ -55,9 +58,8 @@ impl Followed {
     }
 
     fn announce(&self, ports: &[u16]) -> u64 {
-        let mut set = RandomPorts::default();
-        assert!(ports.iter().all(|port| set.insert(*port)));
-        self.hub.publish_random(set)
+        self.hub
+            .publish_random(RandomPorts::try_from(ports).unwrap())
     }
 
     /// Announces random ports, and waits for the firewall's answer.
@@ -94,7 +96,11 @@ fn random_ports_are_leases_like_the_port() {
         Namespace::new().run_async(move || async move {
             nft::run(RULESET);
             let node = Followed::start(config).await;
-            for ports in [vec![5001], vec![5001, 5002], (5001..5033).collect()] {
+            for ports in [
+                vec![50_001],
+                vec![50_001, 50_002],
+                (50_001..50_033).collect(),
+            ] {
                 assert_eq!(node.ask(&ports).await, Admission::Admitted);
                 let open = nft::ports(node.set);
                 let wanted = ports.iter().chain(&[4500]);
@@ -104,15 +110,15 @@ fn random_ports_are_leases_like_the_port() {
                         .all(|port| open.contains(&u64::from(*port)))
                 );
                 assert_eq!(open.len(), ports.len() + 1);
-                let leased = |element: &serde_json::Value| element["elem"]["timeout"] == 15;
+                let leased = |element: &Value| element["elem"]["timeout"] == 15;
                 assert!(nft::elements(node.set).iter().all(leased));
             }
-            node.announce(&[5002]);
-            node.has(&[4500, 5002]).await;
+            node.announce(&[50_002]);
+            node.has(&[4500, 50_002]).await;
             node.hub.publish(0);
             node.has(&[]).await;
             node.hub.publish(4501);
-            node.has(&[4501, 5002]).await;
+            node.has(&[4501, 50_002]).await;
             // As if the client was killed.
             node.service.abort();
             node.has(&[]).await;
@@ -127,7 +133,7 @@ fn random_ports_never_cost_the_port() {
     Namespace::new().run_async(move || async move {
         nft::run(FULL);
         let node = Followed::start(with_set()).await;
-        assert_eq!(node.ask(&[5001, 5002]).await, Admission::Refused);
+        assert_eq!(node.ask(&[50_001, 50_002]).await, Admission::Refused);
         node.has(&[4500]).await;
         let gate = node.hub.gates().remove(0);
         assert!(gate.in_sync && gate.random_trouble.is_some(), "{gate:?}");
@@ -137,8 +143,8 @@ fn random_ports_never_cost_the_port() {
             node.hub.gates()[0].random_trouble.is_none()
         })
         .await;
-        assert_eq!(node.ask(&[5002]).await, Admission::Admitted);
-        node.has(&[4500, 5002]).await;
+        assert_eq!(node.ask(&[50_002]).await, Admission::Admitted);
+        node.has(&[4500, 50_002]).await;
         node.stop().await;
     });
 }
@@ -152,7 +158,7 @@ fn no_change_of_random_ports_confirms_a_port_that_is_closed() {
         nft::run("delete table inet filter");
         nft::run(UNFIT);
         let sequence = node.hub.publish(4501);
-        for ports in [&[5001][..], &[]] {
+        for ports in [&[50_001][..], &[]] {
             node.announce(ports);
             // Two looks of the agent.
             let settled = timeout(2 * BEAT + BEAT / 2, node.hub.settled(sequence)).await;
@@ -179,13 +185,107 @@ fn random_ports_are_refused_while_others_drop() {
             node.hub.gates()[0].trouble.is_some()
         })
         .await;
-        let sequence = node.announce(&[5001]);
+        let sequence = node.announce(&[50_001]);
         // The kernel has it.
-        node.has(&[4500, 5001]).await;
+        node.has(&[4500, 50_001]).await;
         // Two looks of the agent.
         let looks = timeout(2 * BEAT + BEAT / 2, pending::<()>());
         assert!(looks.await.is_err());
         assert_eq!(node.hub.admission(sequence), Admission::Refused);
         node.stop().await;
+    });
+}
+
+/// A service that says what it likes.
+struct Liar {
+    stream: UnixStream,
+    heard: Vec<u8>,
+}
+
+impl Liar {
+    async fn names(&mut self, sequence: u64, ports: &[u16]) {
+        let state = json!({ "continues": true, "parameters": {
+            "subscription": 1, "sequence": 1, "kind": "change", "port": 4500,
+            "random": { "sequence": sequence, "ports": ports },
+        } });
+        let mut message = state.to_string().into_bytes();
+        message.push(0);
+        self.stream.write_all(&message).await.unwrap();
+    }
+
+    /// Waits for a call of the agent that is such.
+    async fn hears(&mut self, is_such: impl Fn(&Value) -> bool) {
+        let search = async {
+            loop {
+                while let Some(end) = self.heard.iter().position(|byte| *byte == 0) {
+                    let rest = self.heard.split_off(end + 1);
+                    let call = serde_json::from_slice(&self.heard[..end]).unwrap();
+                    self.heard = rest;
+                    if is_such(&call) {
+                        return;
+                    }
+                }
+                assert_ne!(self.stream.read_buf(&mut self.heard).await.unwrap(), 0);
+            }
+        };
+        timeout(LIMIT, search).await.expect("the agent says so");
+    }
+}
+
+/// The agent has more privilege than the client that it follows: it opens no port of a service as a random one, keeps the
+/// client's own port, and says what it thinks of that client.
+#[test]
+fn a_random_port_that_no_client_draws_is_not_opened() {
+    Namespace::new().run_async(move || async move {
+        nft::run(RULESET);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("teredo.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let config = with_set();
+        let set = set_of(&config);
+        let agent = Agent::new(config).unwrap();
+        let mut status = agent.status();
+        let gate = GatingSubscriber::new(&path).with_random_ports();
+        let agent = tokio::spawn(agent.run(gate, pending::<()>()));
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut liar = Liar {
+            stream,
+            heard: Vec::new(),
+        };
+        let has = async |ports: &[u64]| {
+            let open = || {
+                let mut open = nft::ports(set);
+                open.sort_unstable();
+                open
+            };
+            eventually("the ports are open", LIMIT, || open() == ports).await;
+        };
+        let trouble = |call: &Value| call["parameters"]["random_trouble"].clone();
+        liar.names(1, &[50_001]).await;
+        has(&[4500, 50_001]).await;
+        for (round, port) in [(1, 22), (2, 3544), (3, 49_151)] {
+            liar.names(1 + round, &[50_001, port]).await;
+            let words = format!("port {port} is none of 49152 to 65535");
+            let says_so = |call: &Value| {
+                let trouble = trouble(call);
+                trouble
+                    .as_str()
+                    .is_some_and(|trouble| trouble.starts_with(&words))
+            };
+            liar.hears(says_so).await;
+            has(&[4500]).await;
+            let counted = |status: &AgentStatus| status.random_refusals == round;
+            timeout(LIMIT, status.wait_for(counted))
+                .await
+                .unwrap()
+                .unwrap();
+        }
+        liar.names(5, &[50_002]).await;
+        liar.hears(|call| call["parameters"]["random"] == 5).await;
+        has(&[4500, 50_002]).await;
+        liar.hears(|call| call["method"] == "io.teredo.Client.Report" && trouble(call).is_null())
+            .await;
+        assert!(!agent.is_finished());
+        agent.abort();
     });
 }

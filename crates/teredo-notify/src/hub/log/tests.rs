@@ -165,7 +165,7 @@ proptest! {
                 }
                 Step::PublishRandom(port) => {
                     let mut ports = RandomPorts::default();
-                    ports.insert(port);
+                    ports.insert(50_000 + port).unwrap();
                     let before = log.random();
                     prop_assert_eq!(log.set_random(ports), before.ports != ports);
                     prop_assert_eq!(log.random().sequence - before.sequence, u64::from(before.ports != ports));

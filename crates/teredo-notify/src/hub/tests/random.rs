@@ -2,9 +2,7 @@ use super::*;
 use crate::{RandomPorts, RandomSnapshot};
 
 fn ports(ports: &[u16]) -> RandomPorts {
-    let mut set = RandomPorts::default();
-    assert!(ports.iter().all(|port| set.insert(*port)));
-    set
+    RandomPorts::try_from(ports).unwrap()
 }
 
 fn random_gate(hub: &Hub) -> GateRegistration {
@@ -49,13 +47,13 @@ fn random_ports_are_announced_to_the_gates_that_follow_them_alone() {
     let follower = Outlet::new(feed, Page::default(), Writer::Publisher);
     assert!(follower.advance().unwrap());
 
-    let first = hub.publish_random(ports(&[40_002, 40_001]));
+    let first = hub.publish_random(ports(&[50_002, 50_001]));
     assert_eq!(
-        hub.publish_random(ports(&[40_001, 40_002])),
+        hub.publish_random(ports(&[50_001, 50_002])),
         first,
         "the same ports"
     );
-    hub.publish_random(ports(&[40_002]));
+    hub.publish_random(ports(&[50_002]));
     assert!(ordinary.try_next().is_none() && plain.try_next().is_none());
     assert!(heard.try_recv().is_err());
     assert_eq!(hub.snapshot().sequence, sequence);
@@ -65,7 +63,7 @@ fn random_ports_are_announced_to_the_gates_that_follow_them_alone() {
     assert_eq!(ordinary.try_next().map(|n| n.state.port), Some(20));
     assert_eq!(
         *follower.sink().0.lock().unwrap(),
-        "10+0:{} 10+1:{40001, 40002} 10+2:{40002} 20+2:{40002} "
+        "10+0:{} 10+1:{50001, 50002} 10+2:{50002} 20+2:{50002} "
     );
     assert_eq!(hub.notifications().changes.change, 1);
 }
@@ -74,7 +72,7 @@ fn random_ports_are_announced_to_the_gates_that_follow_them_alone() {
 #[test]
 fn a_random_port_waits_for_every_gate() {
     let hub = Hub::new();
-    let alone = hub.publish_random(ports(&[1]));
+    let alone = hub.publish_random(ports(&[50_001]));
     assert_eq!(hub.admission(alone), Admission::Admitted, "nobody gates");
     let (one, two) = (random_gate(&hub), random_gate(&hub));
     assert_eq!(
@@ -84,8 +82,8 @@ fn a_random_port_waits_for_every_gate() {
     );
 
     let (first, second) = (
-        hub.publish_random(ports(&[1, 2])),
-        hub.publish_random(ports(&[1, 2, 3])),
+        hub.publish_random(ports(&[50_001, 50_002])),
+        hub.publish_random(ports(&[50_001, 50_002, 50_003])),
     );
     one.admit(second).unwrap();
     assert_eq!(hub.admission(first), Admission::Pending);
@@ -106,7 +104,7 @@ fn a_random_port_waits_for_every_gate() {
 fn a_gate_that_opens_no_random_ports_is_not_waited_for() {
     let hub = Hub::new();
     let old = hub.register_gate(GateOwner::default()).unwrap();
-    let sequence = hub.publish_random(ports(&[1]));
+    let sequence = hub.publish_random(ports(&[50_001]));
     assert_eq!(hub.admission(sequence), Admission::Refused);
     old.settle(hub.publish(10)).unwrap();
     assert_eq!(
@@ -119,7 +117,7 @@ fn a_gate_that_opens_no_random_ports_is_not_waited_for() {
     drop(old);
 
     let gate = random_gate(&hub);
-    let sequence = hub.publish_random(ports(&[1, 2]));
+    let sequence = hub.publish_random(ports(&[50_001, 50_002]));
     assert_eq!(hub.admission(sequence), Admission::Pending);
     let woken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&woken);
