@@ -89,6 +89,9 @@ const STEPS: &[Step] = &[
         execute(&mut cargo(&["fmt", "--all", "--check"]))
     }),
     part("clippy", Needs::Nothing, |_| clippy()),
+    part("the program without its features", Needs::Nothing, |_| {
+        without_features()
+    }),
     part("documentation", Needs::Time, |_| {
         let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
         execute(doc.env("RUSTDOCFLAGS", "-D warnings"))
@@ -170,6 +173,20 @@ fn clippy() -> Result<()> {
         execute(clippy.args(targets).args(["--", "-D", "warnings"]))?;
     }
     Ok(())
+}
+
+/// What only a feature uses is a warning here.
+fn without_features() -> Result<()> {
+    execute(&mut cargo(&[
+        "clippy",
+        "--locked",
+        "-p",
+        "teredo-cli",
+        "--no-default-features",
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 /// Under `--cfg shuttle` the hub is built with the model checker's threads and locks. That build has a folder of its
