@@ -87,11 +87,12 @@ impl Asker {
         match &outcome {
             Ok(mapping) if asked => self.store.save(mapping),
             // The router may have understood a question that it did not answer.
-            Err(Refusal::Silent) if self.intent.is_some() || !asked => {}
+            Err(refusal) if refusal.is_unanswered() && (self.intent.is_some() || !asked) => {}
             Err(refusal) if matches!(task, Task::Renew(_)) && !refusal.is_final() => {}
             _ => self.store.clear(),
         }
-        if !matches!((task, &outcome), (Task::Ask(_), Err(Refusal::Silent))) {
+        let is_unanswered = outcome.as_ref().is_err_and(Refusal::is_unanswered);
+        if !(matches!(task, Task::Ask(_)) && is_unanswered) {
             self.intent = None;
         }
         outcome
@@ -107,8 +108,14 @@ impl Asker {
         tracing::debug!(%refusal, "no mapping by PCP or NAT-PMP");
         self.intent = None;
         match self.map(Mapping::intended(wanted, Protocol::Upnp)).await {
-            // A refusal by PCP is a better reason than silence.
-            Err(Refusal::Silent) if self.intent.is_none() => Err(refusal),
+            // An answer says more, and so do rules of this host.
+            Err(second)
+                if second.is_unanswered()
+                    && self.intent.is_none()
+                    && refusal != Refusal::Silent =>
+            {
+                Err(refusal)
+            }
             outcome => outcome,
         }
     }

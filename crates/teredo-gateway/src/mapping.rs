@@ -1,6 +1,7 @@
 //! A mapping of a router, and the reasons why there is none.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -117,6 +118,9 @@ pub enum Refusal {
     /// No answer.
     #[error("the router does not answer PCP, NAT-PMP or UPnP")]
     Silent,
+    /// The kernel sends nothing to it (EPERM).
+    #[error("the firewall rules of this host drop what it sends to the router")]
+    Blocked,
     /// The router has a public address. It belongs to a provider, and is not asked.
     #[error("the router {0} has a public address, and is not asked")]
     Public(Ipv4Addr),
@@ -154,9 +158,25 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// For a datagram that did not leave, or did not arrive.
+    pub(crate) fn unsent(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::PermissionDenied => return Self::Blocked,
+            // The usual answer of a router that has neither PCP nor NAT-PMP.
+            ErrorKind::ConnectionRefused => {}
+            _ => tracing::debug!(%error, "the router is not reached"),
+        }
+        Self::Silent
+    }
+
+    /// Whether the router has said nothing, although it may have understood.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Silent | Self::Blocked)
+    }
+
     /// Whether a mapping that was held is gone for certain.
     pub(crate) fn is_final(&self) -> bool {
         // A refusal may be for a while, as that of a router without an uplink.
-        !matches!(self, Self::Silent | Self::Refused(..) | Self::Malformed(_))
+        !self.is_unanswered() && !matches!(self, Self::Refused(..) | Self::Malformed(_))
     }
 }

@@ -1,6 +1,5 @@
 //! PCP and NAT-PMP, with the messages of `crab_nat`.
 
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::num::NonZeroU16;
 
@@ -146,7 +145,7 @@ fn patience(timeouts: Timeouts) -> TimeoutConfig {
 fn pcp_refusal(failure: pcp::Failure) -> Refusal {
     use pcp::Failure as F;
     let words = match failure {
-        F::Socket(error) => return unreachable(&error),
+        F::Socket(error) => return Refusal::unsent(&error),
         F::Timeout => return Refusal::Silent,
         F::Nonce | F::InvalidResponse(_) | F::UnsupportedVersion(_) => {
             return Refusal::Malformed(Protocol::Pcp);
@@ -164,7 +163,7 @@ fn pcp_refusal(failure: pcp::Failure) -> Refusal {
 fn nat_pmp_refusal(failure: natpmp::Failure) -> Refusal {
     use natpmp::Failure as F;
     let words = match failure {
-        F::Socket(error) => return unreachable(&error),
+        F::Socket(error) => return Refusal::unsent(&error),
         F::Timeout => return Refusal::Silent,
         F::InvalidResponse(_) | F::UnsupportedVersion(_) => {
             return Refusal::Malformed(Protocol::NatPmp);
@@ -175,12 +174,4 @@ fn nat_pmp_refusal(failure: natpmp::Failure) -> Refusal {
         F::UnsupportedOpcode => "it does not support the request",
     };
     Refusal::Refused(Protocol::NatPmp, words.to_owned())
-}
-
-fn unreachable(error: &std::io::Error) -> Refusal {
-    // The usual answer of a router that has neither protocol.
-    if error.kind() != ErrorKind::ConnectionRefused {
-        tracing::debug!(%error, "the router is not reached");
-    }
-    Refusal::Silent
 }

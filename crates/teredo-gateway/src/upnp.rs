@@ -1,13 +1,15 @@
 //! The Internet Gateway Device of UPnP, with the messages of `igd-next`.
 
+mod search;
+
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 use igd_next::aio::Gateway;
-use igd_next::aio::tokio::{Tokio, search_gateway};
+use igd_next::aio::tokio::Tokio;
 use igd_next::{
     AddPortError, GetExternalIpError, GetGenericPortMappingEntryError, PortMappingProtocol,
-    RemovePortError, RequestError, SearchError, SearchOptions,
+    RemovePortError, RequestError, SearchError,
 };
 use tokio::time::timeout;
 
@@ -20,10 +22,6 @@ const DESCRIPTION: &str = "TEREDO";
 
 /// The lease of a mapping that does not end by itself.
 const PERMANENT: u32 = 0;
-
-/// Where devices listen (SSDP).
-const SSDP: u16 = 1900;
-const SSDP_GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
 
 /// The most entries of the router's list that are read. A list that is longer counts as one that is not shown.
 const LONGEST_LIST: u32 = 64;
@@ -179,18 +177,11 @@ impl Upnp {
         if let Some(device) = self.found.as_ref().filter(|device| is_router(device)) {
             return Ok(device.clone());
         }
-        // UPnP 1.1 answers a question that is for one device. The answer then passes this host's firewall, which knows
-        // nothing of multicast. Older devices answer the multicast alone.
-        let [to_one, to_all] = [wanted.gateway, SSDP_GROUP].map(|to| {
-            let mut options = SearchOptions::default();
-            options.bind_addr = (*wanted.local.ip(), 0).into();
-            options.broadcast_address = (to, SSDP).into();
-            options.timeout = Some(self.timeouts.search);
-            options.allowed_gateway_ips = vec![wanted.gateway.into()];
-            search_gateway(options)
-        });
-        let found = router(to_one, to_all, is_router).await;
-        let device = found.ok_or(Refusal::Silent)?;
+        let found = search::search(wanted, self.timeouts.search).await;
+        let device = found.map_err(|error| not_found(&error))?;
+        if !is_router(&device) {
+            return Err(Refusal::Silent);
+        }
         self.found = Some(device.clone());
         Ok(device)
     }
@@ -232,21 +223,10 @@ impl Upnp {
     }
 }
 
-/// The first device found that is the router. Another one of the link may answer sooner; it does not end the other search.
-///
-/// It ends its own: `igd-next` has one device for each search. A router that answers the multicast alone, and later than
-/// another device, is found when the next pause is over, if it is faster then.
-async fn router(
-    to_one: impl Future<Output = Result<Gateway<Tokio>, SearchError>>,
-    to_all: impl Future<Output = Result<Gateway<Tokio>, SearchError>>,
-    is_router: impl Fn(&Gateway<Tokio>) -> bool,
-) -> Option<Gateway<Tokio>> {
-    let to_one = async { to_one.await.ok().filter(&is_router) };
-    let to_all = async { to_all.await.ok().filter(&is_router) };
-    tokio::select! {
-        Some(device) = to_one => Some(device),
-        Some(device) = to_all => Some(device),
-        else => None,
+fn not_found(error: &SearchError) -> Refusal {
+    match error {
+        SearchError::IoError(error) => Refusal::unsent(error),
+        _ => Refusal::Silent,
     }
 }
 
@@ -274,6 +254,3 @@ fn unanswered(error: &RequestError) -> Refusal {
         _ => Refusal::Malformed(Protocol::Upnp),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,7 +9,7 @@ use teredo_gateway::{Protocol, Refusal, State};
 use crate::router::{DEADLINE, LOCAL, OUTSIDE, Owner, Store, address};
 
 /// A server of PCP that gives these answers, and the requests that it got.
-fn server(
+pub(crate) fn server(
     mut answer: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
 ) -> (Ipv4Addr, Receiver<Vec<u8>>) {
     let address = address();
@@ -30,7 +30,7 @@ fn server(
 }
 
 /// RFC 6887 §11.1: the answer of an honest server whose clock began `epoch` seconds ago.
-fn mapped(request: &[u8], epoch: u32) -> Vec<u8> {
+pub(crate) fn mapped(request: &[u8], epoch: u32) -> Vec<u8> {
     let mut answer = request.to_vec();
     answer[1] |= 0x80;
     answer[2..4].fill(0);

@@ -177,8 +177,14 @@ struct Shared {
 impl Igd {
     /// Listens until the test process ends.
     pub(crate) fn start(fault: Fault) -> Self {
-        let address = address();
-        let search = UdpSocket::bind((address, 1900)).unwrap();
+        let (igd, place) = Self::without_search(fault, address());
+        let search = UdpSocket::bind((igd.address, 1900)).unwrap();
+        thread::spawn(move || answer_searches(&search, place));
+        igd
+    }
+
+    /// It answers no search itself. Returns the place of its description, too.
+    fn without_search(fault: Fault, address: Ipv4Addr) -> (Self, SocketAddr) {
         let requests = TcpListener::bind((address, 0)).unwrap();
         let place = requests.local_addr().unwrap();
         let shared = Arc::new(Mutex::new(Shared {
@@ -187,7 +193,6 @@ impl Igd {
             mappings: BTreeMap::new(),
             log: Vec::new(),
         }));
-        thread::spawn(move || answer_searches(&search, place));
         let served = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in requests.incoming().flatten() {
@@ -195,7 +200,30 @@ impl Igd {
                 thread::spawn(move || serve(stream, &shared));
             }
         });
-        Self { address, shared }
+        (Self { address, shared }, place)
+    }
+
+    /// Devices of a link, which answer a search by multicast alone, in this order.
+    pub(crate) fn on_a_link<const COUNT: usize>(addresses: [Ipv4Addr; COUNT]) -> [Self; COUNT] {
+        const SSDP_GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
+        let all = addresses.map(|address| Self::without_search(Fault::None, address));
+        let voices = all.each_ref().map(|(igd, place)| {
+            let voice = UdpSocket::bind((igd.address, 0)).unwrap();
+            (voice, answer_to_search(*place))
+        });
+        let search = UdpSocket::bind((SSDP_GROUP, 1900)).unwrap();
+        search
+            .join_multicast_v4(&SSDP_GROUP, &addresses[0])
+            .unwrap();
+        thread::spawn(move || {
+            while let Ok((_, from)) = search.recv_from(&mut [0; 2048]) {
+                for (voice, answer) in &voices {
+                    // The owner may have gone.
+                    let _ = voice.send_to(answer.as_bytes(), from);
+                }
+            }
+        });
+        all.map(|(igd, _)| igd)
     }
 
     pub(crate) fn set(&self, fault: Fault) {
@@ -239,12 +267,15 @@ impl Igd {
 fn answer_searches(socket: &UdpSocket, place: SocketAddr) {
     let mut buffer = [0; 2048];
     while let Ok((_, from)) = socket.recv_from(&mut buffer) {
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nLOCATION: http://{place}/desc\r\n\r\n"
-        );
         // The owner may have gone.
-        let _ = socket.send_to(answer.as_bytes(), from);
+        let _ = socket.send_to(answer_to_search(place).as_bytes(), from);
     }
+}
+
+fn answer_to_search(place: SocketAddr) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nLOCATION: http://{place}/desc\r\n\r\n"
+    )
 }
 
 fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) {
