@@ -302,6 +302,35 @@ fn the_address_with_the_most_ports_yields_one() {
     assert!(stage.reaches(client, stage.friend), "its friend");
 }
 
+/// R6081-5.4.4.2-01: sixteen IPv4 addresses have a random port each, and keep its path. One to which the host has sent
+/// nothing for two minutes makes room for a newcomer, and one that it talks to does not.
+#[test]
+fn an_idle_path_makes_room_for_a_newcomer() {
+    let mut stage = Stage::new();
+    let hoarded = stage.hoard((0..16).map(from_everywhere));
+    assert_eq!(hoarded.len(), 16);
+    let [early, late] = [3, 4].map(|number| symmetric(&mut stage.world, number));
+    let client = stage.client;
+    stage.speak(&hoarded);
+    assert!(!stage.reaches(early, client), "all are new");
+    let own = address(&stage.world, client);
+    let answer = packets::udp(own, hoarded[0].peer.to_ipv6(), 1);
+    for _ in 0..6 {
+        stage.speak(&hoarded);
+        stage.world.send(client, &answer);
+        stage.world.run_for(seconds(24));
+    }
+    stage.speak(&hoarded);
+    assert!(stage.reaches(late, client), "a newcomer");
+    let ports = stage.world.client(client).random_ports();
+    let kept: Vec<_> = hoarded
+        .iter()
+        .map(|one| ports.contains(&one.port))
+        .collect();
+    assert_eq!(kept.iter().filter(|kept| **kept).count(), 15, "{kept:?}");
+    assert!(kept[0], "the host talks to it");
+}
+
 /// R6081-5.4.4.2-01: a random port that the firewall refuses to a stranger does not keep the host's own contacts from one.
 #[test]
 fn a_refusal_for_a_stranger_leaves_the_host_its_ports() {

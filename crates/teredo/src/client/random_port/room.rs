@@ -3,18 +3,23 @@
 //! | a port is wanted for | and | it takes the place of |
 //! |---|---|---|
 //! | a peer that began | its IPv4 address has four | the oldest of these without a path |
-//! | a peer that began | strangers have their half, or all ports are in use | the strangers' oldest without a path; one of the address with the most, if that has two more than the newcomer's |
+//! | a peer that began | strangers have their half, or all ports are in use | the strangers' oldest without a path; one of the address with the most, if that has two more than the newcomer's; the one that has carried none of our data for the longest time, if that is two minutes |
 //! | a peer of the host | all ports are in use | the strangers' oldest without a path; the oldest without a path; one of the strangers' address with the most |
 //!
 //! If there is none, the port is refused. The address with the most ports yields the one that was not heard for the longest
-//! time. A newcomer without a path is the next to make room, so a flood of newcomers ends one conversation at most.
+//! time. A newcomer without a path is the next to make room, so a flood of newcomers ends one conversation at most, and
+//! idle paths: to hold the ports with an address each, it takes hosts that this one talks to.
 
 use std::cmp::Reverse;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::{Client, DRAWN, DRAWN_OUTER, RANDOM_PORTS};
 use crate::wire::TeredoAddress;
 use crate::{DropReason, Instant};
+
+/// How long a stranger's path is kept from newcomers without data of the host.
+const IDLE: Duration = Duration::from_secs(120);
 
 /// A random port as a candidate.
 struct Held {
@@ -25,6 +30,8 @@ struct Held {
     is_drawn: bool,
     has_path: bool,
     heard: Option<Instant>,
+    /// When data was last sent from it, or it was announced.
+    data_sent: Instant,
 }
 
 impl Client {
@@ -45,9 +52,9 @@ impl Client {
             true if same_outer >= DRAWN_OUTER => {
                 oldest(&held, |port| port.is_drawn && port.outer == outer)
             }
-            true if is_full || drawn_ports >= DRAWN => {
-                oldest_drawn().or_else(|| yielded(&held, same_outer + 2))
-            }
+            true if is_full || drawn_ports >= DRAWN => oldest_drawn()
+                .or_else(|| yielded(&held, same_outer + 2))
+                .or_else(|| idle(&held, now)),
             false if is_full => oldest_drawn()
                 .or_else(|| oldest(&held, |_| true))
                 .or_else(|| yielded(&held, 1)),
@@ -72,6 +79,7 @@ impl Client {
                 is_drawn: peer.is_none_or(|peer| peer.came_from().is_some()),
                 has_path: peer.is_some_and(|peer| peer.path(now).is_some()),
                 heard: peer.and_then(|peer| peer.last_heard()),
+                data_sent: port.data_sent.unwrap_or(port.expires),
             }
         })
     }
@@ -81,6 +89,14 @@ impl Client {
 fn oldest(held: &[Held], permits: impl Fn(&Held) -> bool) -> Option<u16> {
     let mut ports = held.iter().filter(|port| !port.has_path);
     ports.find(|port| permits(port)).map(|port| port.number)
+}
+
+/// The port of a stranger whose path has been without the host's data for the longest time.
+fn idle(held: &[Held], now: Instant) -> Option<u16> {
+    let drawn = held.iter().filter(|port| port.is_drawn);
+    let idle = drawn.filter(|port| now >= port.data_sent + IDLE);
+    let longest = idle.min_by_key(|port| port.data_sent);
+    longest.map(|port| port.number)
 }
 
 /// How many ports the peers that began have with this address.
