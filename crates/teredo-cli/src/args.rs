@@ -361,7 +361,7 @@ pub(crate) struct TraceArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
     /// A number (21, 0xC00000A3) or a name (ERROR_NOT_READY, not_ready, mapping_mismatch, dormant, server.silent,
-    /// firewall.shadowed)
+    /// firewall.shadowed, R4380-5.2.2-03, port-restricted)
     #[arg(value_name = "CODE")]
     pub(crate) code: String,
 }

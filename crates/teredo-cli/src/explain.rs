@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use teredo::DropReason;
+use teredo_lab::{HomeNat, NatKind};
 use teredo_notify::code::Code;
+use teredo_trace::{Grade, Rule};
 
 use crate::args::ExplainArgs;
 use crate::doctor::check::id;
@@ -13,12 +15,13 @@ use crate::output::Output;
 use crate::probe::finding;
 
 mod drops;
+mod nats;
 mod words;
 
 use words::WORDS;
 
 /// Explains status codes of the notification functions, exit codes of this program, drop reasons, the words of the
-/// status, findings of `teredo probe`, and checks of `teredo doctor`.
+/// status, findings of `teredo probe` and `teredo trace`, checks of `teredo doctor`, and the NATs of `teredo lab`.
 pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
     let text = explain(&args.code).ok_or_else(|| unknown(&args.code))?;
     output.line(text)?;
@@ -32,11 +35,13 @@ fn explain(code: &str) -> Option<String> {
         status(code),
         exit(code),
         dropped(code),
-        word(code),
         found(code),
+        traced(code),
         checked(code),
     ];
-    let texts: Vec<String> = meanings.into_iter().flatten().collect();
+    let mut texts = words(code);
+    texts.extend(meanings.into_iter().flatten());
+    texts.extend(nat(code));
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
@@ -83,14 +88,18 @@ fn dropped(code: &str) -> Option<String> {
     ))
 }
 
-/// A word of `teredo status`, as it stands there or with `_` for a space.
-fn word(code: &str) -> Option<String> {
+/// A word of `teredo status`, as it stands there or with `_` for a space. It may stand in two places.
+fn words(code: &str) -> Vec<String> {
     let code = code.replace(' ', "_");
-    let word = WORDS.iter().find(|word| is_name(&code, word.name))?;
-    Some(format!(
-        "{} (a word of 'teredo status': {})\n  means: {}\n   next: {}",
-        word.name, word.place, word.meaning, word.next_step
-    ))
+    let found = WORDS.iter().filter(|word| is_name(&code, word.name));
+    found
+        .map(|word| {
+            format!(
+                "{} (a word of 'teredo status': {})\n  means: {}\n   next: {}",
+                word.name, word.place, word.meaning, word.next_step
+            )
+        })
+        .collect()
 }
 
 /// A finding of `teredo probe`.
@@ -111,6 +120,59 @@ fn checked(code: &str) -> Option<String> {
     ))
 }
 
+/// A rule of `teredo trace`, by the name of its findings.
+fn traced(code: &str) -> Option<String> {
+    let rule = Rule::ALL.iter().find(|rule| is_name(code, rule.id))?;
+    let next = match (rule.id, rule.grade) {
+        ("stall.solicitation", _) => {
+            "'teredo probe SERVER' tests the server; a firewall on the way may drop UDP port 3544"
+        }
+        ("stall.bubble", _) => {
+            "if the peer's bubbles came through its server, a NAT stops the direct way; else the peer is gone"
+        }
+        ("stall.ping", _) => {
+            "check that the native host is up, and that a relay serves its network"
+        }
+        ("packet.checksum", _) => {
+            "nothing on the sender's own host, whose network card fills it in; else a router changes packets"
+        }
+        (_, Grade::Fail) => {
+            "the node that sent the packet is faulty, or the packet is forged; the trace names both"
+        }
+        (_, Grade::Warn) => {
+            "look at the packets that the trace names: what they lack may be the reason of a fault"
+        }
+        (_, Grade::Note) => "nothing: it is permitted",
+    };
+    let meaning = match rule.grade {
+        _ if rule.id.starts_with("stall.") => "the exchange does not go on; the rule is",
+        Grade::Fail => "a packet breaks the rule",
+        Grade::Warn => "a packet ignores the rule, or is a sign of trouble",
+        Grade::Note => "permitted, and worth knowing; the rule is",
+    };
+    Some(format!(
+        "{} (a finding of 'teredo trace': {})\n  means: {meaning}: {}\n   next: {next}",
+        rule.id,
+        rule.grade.name(),
+        rule.text,
+    ))
+}
+
+/// A NAT of `teredo lab`: a kind, a property, or both.
+fn nat(code: &str) -> Vec<String> {
+    let code = code.to_ascii_lowercase();
+    let kind = code.parse::<NatKind>().ok();
+    let kind = kind.map(|kind| ("kind of NAT", nats::kind(kind)));
+    let property = nats::property(&code).map(|meaning| ("property of a NAT", meaning));
+    let both = [kind, property].into_iter().flatten();
+    both.map(|(what, meaning)| {
+        format!(
+            "{code} (a {what} of 'teredo lab')\n  means: {meaning}\n   next: try it: 'teredo lab --nat {code}'"
+        )
+    })
+    .collect()
+}
+
 fn is_name(text: &str, name: &str) -> bool {
     text.eq_ignore_ascii_case(name)
 }
@@ -124,7 +186,10 @@ fn unknown(code: &str) -> Failure {
         .chain(DropReason::ALL.iter().map(|reason| reason.name()))
         .chain(WORDS.iter().map(|word| word.name))
         .chain(finding::ALL.iter().map(|kind| kind.id))
-        .chain(id::ALL.iter().map(|id| id.name));
+        .chain(Rule::ALL.iter().map(|rule| rule.id))
+        .chain(id::ALL.iter().map(|id| id.name))
+        .chain(NatKind::ALL.map(NatKind::name))
+        .chain(HomeNat::properties());
     let failure = Failure::new(
         Exit::Failed,
         format!(
@@ -136,7 +201,7 @@ fn unknown(code: &str) -> Failure {
         Some(name) => format!("did you mean '{name}'?"),
         None => String::from(
             "try a status code (21, 0xC00000A3), an exit status (3), a drop reason (malformed), a word of the status \
-             (dormant) or a finding (server.silent)",
+             (dormant), a finding (server.silent) or a kind of NAT (cone)",
         ),
     })
 }

@@ -93,7 +93,7 @@ pub use host::Host;
 pub use igd::Igd;
 pub use internet::Internet;
 pub use namespace::Namespace;
-pub use nat::{HomeNat, NatKind, UnknownNatKind};
+pub use nat::{HomeNat, HomeNatError, NatKind, UnknownNatKind};
 pub use pcap::LinkType;
 pub use ping::{Replies, ping};
 pub use process::{Process, ProcessError};

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use teredo_nat::NatBehaviour;
 
-pub use self::properties::HomeNat;
+pub use self::properties::{HomeNat, HomeNatError};
 
 /// The treatment of UDP by a home router, in the terms of RFC 4787: *mapping* (§4.1) decides the external
 /// port from which a datagram leaves, *filtering* (§5) decides which datagrams from outside come in. The names in
@@ -158,11 +158,7 @@ impl FromStr for NatKind {
 
 /// A word that names no [`NatKind`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no kind of NAT: none, cone, restricted, port-restricted, open-input, symmetric, \
-     symmetric-sequential, symmetric-preserving, address-symmetric, carrier, hairpin and igd are, and properties of \
-     RFC 4787 such as endpoint-independent-mapping,address-dependent-filtering,random-ports"
-)]
+#[error("{0:?} is no kind of NAT")]
 pub struct UnknownNatKind(String);
 
 #[cfg(test)]

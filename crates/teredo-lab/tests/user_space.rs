@@ -250,3 +250,27 @@ fn two_homes() {
     hers.set_read_timeout(Some(5 * SECOND)).unwrap();
     assert_eq!(hers.receive_from(&mut [0; 16]).unwrap().1, mapped);
 }
+
+/// RFC 4787 §11: a datagram that is longer than the link's MTU travels in fragments, in both directions.
+#[test]
+fn fragments_pass() {
+    let scene = Scene::new("random-ports");
+    let long = [7; 4000];
+    let mut buffer = [0; 5000];
+    let server = &scene.outside[0];
+    for socket in [server, &scene.inside] {
+        socket.set_read_timeout(Some(5 * SECOND)).unwrap();
+    }
+    scene
+        .inside
+        .send_to(&long, server.local_addr().unwrap())
+        .unwrap();
+    let (length, from) = server.receive_from(&mut buffer).expect("it passes");
+    assert_eq!((&buffer[..length], from.ip()), (&long[..], PUBLIC.into()));
+    server.send_to(&long, from).unwrap();
+    let length = scene
+        .inside
+        .receive(&mut buffer)
+        .expect("the answer passes");
+    assert_eq!(&buffer[..length], &long[..]);
+}

@@ -43,7 +43,7 @@ mod trace;
 mod trailer;
 
 pub use capture::{CaptureError, Damage, Frame, Frames, LinkType};
-pub use finding::{Finding, Grade};
+pub use finding::{Finding, Grade, Rule};
 pub use kind::Kind;
 pub use ladder::{Arrow, Column, Crossing, Ladder, Row, Tone};
 

@@ -90,6 +90,24 @@ fn wrong_values_are_refused_with_the_reason() {
             "hexadecimal",
         ),
         ("teredo lab --shell --json", "cannot be used with"),
+        (
+            "teredo lab --nat port-restrictd",
+            "did you mean 'port-restricted'?",
+        ),
+        (
+            "teredo lab --peer-nat random-port",
+            "did you mean 'random-ports'?",
+        ),
+        (
+            "teredo lab --nat random-ports,hairpining",
+            "did you mean 'random-ports,hairpinning'?",
+        ),
+        (
+            "teredo lab --nat endpoint-independent-mapping,address-dependent-mapping",
+            "exclude each other",
+        ),
+        ("teredo lab --nat cone,random-ports", "stands alone"),
+        ("teredo lab --nat random-ports,", "before or behind a comma"),
         ("teredo firewall --allow-inbound 22", "--allow-inbound"),
         ("teredo firewall --set x", "--set"),
         ("teredo client --server h --interface t%d", "percent sign"),

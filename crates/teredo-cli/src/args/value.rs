@@ -6,12 +6,15 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use teredo::Identifier;
 use teredo::client::NatTraversal;
 use teredo_firewall::Backend;
-use teredo_lab::{HomeNat, NatKind};
+use teredo_lab::{HomeNat, HomeNatError, NatKind};
 use teredo_node::ServerName;
 use teredo_notify::types::EventName;
+
+use crate::nearest::nearest;
 
 /// The longest wait or lease: a week. A longer one is likely a typing error.
 const MAX_DURATION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -208,20 +211,57 @@ impl TypedValueParser for Nat {
         argument: Option<&clap::Arg>,
         value: &OsStr,
     ) -> Result<HomeNat, clap::Error> {
-        let properties = value.to_str().and_then(|text| text.parse().ok());
-        match properties {
-            Some(nat) => Ok(nat),
-            // Its error lists the kinds, and suggests a similar one.
-            None => PossibleValuesParser::new(NatKind::ALL.map(NatKind::name))
-                .try_map(|name| name.parse::<HomeNat>())
-                .parse_ref(command, argument, value),
-        }
+        let text = value.to_string_lossy();
+        text.parse::<HomeNat>().map_err(|error| {
+            let argument = argument.map(ToString::to_string).unwrap_or_default();
+            let (what, suggestion) = wrong_nat(&text, &error);
+            let message = format!("invalid value '{text}' for '{argument}': {what}\n");
+            let mut error = clap::Error::raw(ErrorKind::InvalidValue, message).with_cmd(command);
+            if let Some(suggestion) = suggestion {
+                error.insert(
+                    ContextKind::SuggestedValue,
+                    ContextValue::String(suggestion),
+                );
+            }
+            error
+        })
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         let kinds = NatKind::ALL.into_iter();
         Some(Box::new(kinds.map(|kind| PossibleValue::new(kind.name()))))
     }
+}
+
+/// The reason why a text is no NAT, and a text that may be meant.
+fn wrong_nat(text: &str, error: &HomeNatError) -> (String, Option<String>) {
+    let HomeNatError::Unknown(word) = error else {
+        return (error.to_string(), None);
+    };
+    let kinds = NatKind::ALL.map(NatKind::name);
+    let properties: Vec<&str> = HomeNat::properties().collect();
+    let is_list = text.contains(',');
+    let what = match (is_list, word.is_empty()) {
+        (true, true) => String::from("a property is missing before or behind a comma"),
+        (true, false) => format!("'{word}' is no property of a NAT"),
+        (false, _) => String::from("it is no kind of NAT, and no property of one"),
+    };
+    let lists = match is_list {
+        true => format!("properties: {}", properties.join(", ")),
+        false => format!(
+            "kinds: {}; properties: {}",
+            kinds.join(", "),
+            properties.join(", ")
+        ),
+    };
+    let known = kinds.iter().filter(|_| !is_list).chain(&properties);
+    let suggestion = nearest(word, known.copied()).map(|name| {
+        let words = text
+            .split(',')
+            .map(|one| if one == word { name } else { one });
+        words.collect::<Vec<_>>().join(",")
+    });
+    (format!("{what} [{lists}]"), suggestion)
 }
 
 /// A kind of event, listed by name in help and completions.

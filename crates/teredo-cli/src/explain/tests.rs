@@ -89,3 +89,70 @@ fn every_word_of_the_status_is_explained() {
         assert!(text.contains("\n   next: "), "{text}");
     }
 }
+
+#[track_caller]
+fn assert_explained(word: &str, kind: &str) {
+    let text = explain(word).unwrap_or_else(|| panic!("{word} has no explanation"));
+    assert!(text.contains(kind), "{word}: {text}");
+    assert_eq!(
+        text.matches("  means: ").count(),
+        text.matches("   next: ").count(),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_finding_and_check_is_explained() {
+    for rule in Rule::ALL {
+        assert_explained(rule.id, "(a finding of 'teredo trace'");
+    }
+    for kind in finding::ALL {
+        assert_explained(kind.id, "(a finding of 'teredo probe'");
+    }
+    for check in id::ALL {
+        assert_explained(check.name, "(a check of 'teredo doctor'");
+    }
+}
+
+#[test]
+fn every_nat_of_the_lab_is_explained() {
+    for kind in NatKind::ALL {
+        assert_explained(kind.name(), "(a kind of NAT of 'teredo lab')");
+    }
+    for property in HomeNat::properties() {
+        assert_explained(property, "(a property of a NAT of 'teredo lab')");
+    }
+}
+
+/// The names in the JSON of the status, with those of the NAT, the gateway and the gates, and the values of the first two.
+#[test]
+fn every_field_of_the_status_is_explained() {
+    use teredo_notify::types::{FirewallStatus, GatewayStatus, NatBehaviour, Status};
+
+    let objects = [
+        serde_json::to_value(Status::default()),
+        serde_json::to_value(NatBehaviour::new("endpoint-independent", "preserving")),
+        serde_json::to_value(GatewayStatus::default()),
+        serde_json::to_value(FirewallStatus::default()),
+    ];
+    for object in objects {
+        for name in object.unwrap().as_object().unwrap().keys() {
+            assert_explained(name, "(a word of 'teredo status'");
+        }
+    }
+    for value in [
+        "endpoint-independent",
+        "address-and-port-dependent",
+        "preserving",
+        "other",
+        "idle",
+        "asking",
+        "mapped",
+        "refused",
+        "pcp",
+        "nat-pmp",
+        "upnp",
+    ] {
+        assert_explained(value, "(a word of 'teredo status'");
+    }
+}

@@ -1,4 +1,4 @@
-//! The words of `teredo status`, each with its meaning and the next step.
+//! The words of `teredo status`, in text and JSON, each with its meaning and the next step.
 
 /// A word, what it says, and what to do.
 pub(super) struct Word {
@@ -26,7 +26,7 @@ const fn word(
     }
 }
 
-/// Every word, in the order of the status.
+/// Every word: those of the text in its order, then those of the JSON alone.
 pub(super) const WORDS: &[Word] = &[
     word(
         "qualified",
@@ -166,7 +166,7 @@ pub(super) const WORDS: &[Word] = &[
     word(
         "not_in_sync",
         "firewall",
-        "the firewall has told a trouble, which stands in the line 'Problem'",
+        "the firewall has reported a trouble, which stands in the line 'Problem'",
         "do what that line says",
     ),
     word(
@@ -197,6 +197,293 @@ pub(super) const WORDS: &[Word] = &[
         "silent",
         "peer",
         "the path to the peer has expired, or none was found; the next packet looks for it",
+        NOTHING,
+    ),
+    word(
+        "gateway",
+        "JSON",
+        "the mapping that the client asks its router for ('igd'): its state, protocol, router, end outside and lifetime; null \
+         without 'igd'",
+        "the line 'Router' has the same in words",
+    ),
+    word(
+        "nat_behaviour",
+        "JSON",
+        "how the NAT behaves, as far as the client has seen it, in the words of RFC 4787: mapping, port_assignment, igd",
+        NOTHING,
+    ),
+    word(
+        "mapping",
+        "JSON, nat_behaviour",
+        "whether another destination sees another mapping (RFC 4787 §4.1): 'endpoint-independent' or \
+         'address-and-port-dependent'",
+        NOTHING,
+    ),
+    word(
+        "endpoint-independent",
+        "NAT",
+        "all destinations see one mapping of the port, or everybody may send to it (RFC 4787 §4.1 and §5)",
+        NOTHING,
+    ),
+    word(
+        "address-dependent",
+        "NAT",
+        "only the addresses that were sent to may send to the mapping, from any port (RFC 4787 §5)",
+        NOTHING,
+    ),
+    word(
+        "address-and-port-dependent",
+        "NAT",
+        "each destination sees another mapping of the port, which is a symmetric NAT; or only the ends that were sent to may \
+         send to the mapping (RFC 4787 §4.1 and §5)",
+        "of the mapping, see 'teredo explain symmetric'; of the filter, nothing",
+    ),
+    word(
+        "port_assignment",
+        "JSON, nat_behaviour",
+        "whether the external port is the local one (RFC 4787 §4.2.1): 'preserving' or 'other'",
+        NOTHING,
+    ),
+    word(
+        "preserving",
+        "JSON, port_assignment",
+        "the NAT keeps the number of the port",
+        NOTHING,
+    ),
+    word(
+        "other",
+        "JSON, port_assignment",
+        "the NAT changes the number of the port",
+        NOTHING,
+    ),
+    word(
+        "igd",
+        "JSON, nat_behaviour",
+        "whether the router has given the port on request ('igd = true'), by UPnP, PCP or NAT-PMP",
+        "'igd = true' or '--igd' makes the client ask; the line 'Router' shows the answer",
+    ),
+    word(
+        "idle",
+        "JSON, gateway",
+        "no mapping is wanted, because the client has no port or the router is not known yet",
+        NOTHING,
+    ),
+    word(
+        "asking",
+        "JSON, gateway",
+        "the router is being asked",
+        NOTHING,
+    ),
+    word(
+        "mapped",
+        "JSON, gateway",
+        "the router has given a mapping",
+        NOTHING,
+    ),
+    word(
+        "refused",
+        "JSON, gateway",
+        "the router gives no mapping, for the reason beside it",
+        "allow UPnP or PCP in the router's settings, or leave 'igd' off: the client works without",
+    ),
+    word(
+        "protocol",
+        "JSON, gateway",
+        "the protocol that gave the mapping: 'pcp', 'nat-pmp' or 'upnp'",
+        NOTHING,
+    ),
+    word(
+        "pcp",
+        "JSON, gateway",
+        "the Port Control Protocol, by which the router gave the mapping (RFC 6887)",
+        NOTHING,
+    ),
+    word(
+        "nat-pmp",
+        "JSON, gateway",
+        "the NAT Port Mapping Protocol, by which the router gave the mapping (RFC 6886)",
+        NOTHING,
+    ),
+    word(
+        "upnp",
+        "JSON, gateway",
+        "UPnP's Internet Gateway Device, by which the router gave the mapping",
+        NOTHING,
+    ),
+    word(
+        "external",
+        "JSON, gateway",
+        "the end outside of the mapping that the router gave",
+        NOTHING,
+    ),
+    word(
+        "lifetime",
+        "JSON, gateway",
+        "how long the router keeps the mapping without a renewal, in seconds; null: until it is taken back",
+        NOTHING,
+    ),
+    word(
+        "nested",
+        "JSON, gateway",
+        "whether the server sees another mapping than the router gave: behind the router is another NAT",
+        NOTHING,
+    ),
+    word(
+        "random_trouble",
+        "JSON, firewall",
+        "why the firewall opens no random ports, so that the client does without: peers behind some symmetric NATs are not \
+         reached",
+        "restart an agent of an earlier version; a program that only watches the port should not gate (TEREDO_GATE=0)",
+    ),
+    word(
+        "trouble",
+        "JSON, firewall",
+        "why the firewall is not in sync, although it has confirmed the port",
+        "the line 'Problem' has the next step",
+    ),
+    word(
+        "settle_us",
+        "JSON, firewall",
+        "how long the firewall took to confirm the port after it was announced, in microseconds",
+        NOTHING,
+    ),
+    word(
+        "protects",
+        "JSON, firewall",
+        "the tunnel interfaces from which the firewall drops traffic that nobody asked for",
+        NOTHING,
+    ),
+    word(
+        "backend",
+        "JSON, firewall",
+        "the program by which the firewall opens the port, such as firewalld; null if it does so itself",
+        NOTHING,
+    ),
+    word(
+        "subscription",
+        "JSON, firewall",
+        "the number of the firewall's subscription",
+        NOTHING,
+    ),
+    word("pid", "JSON, firewall", "the firewall's process", NOTHING),
+    word(
+        "command",
+        "JSON, firewall",
+        "the name of the firewall's process",
+        NOTHING,
+    ),
+    word(
+        "problems",
+        "JSON",
+        "the things that need attention, the most urgent first, each with the next step",
+        "do what they say",
+    ),
+    word(
+        "protected",
+        "JSON",
+        "whether traffic that nobody asked for is dropped if it comes out of the tunnel; null if that is not known",
+        "if it is false, run 'teredo firewall', or a firewall of your own for the tunnel interface",
+    ),
+    word(
+        "schema",
+        "JSON",
+        "the name and version of the object",
+        NOTHING,
+    ),
+    word("version", "JSON", "the version of the program", NOTHING),
+    word("role", "JSON", "client, server or relay", NOTHING),
+    word(
+        "state",
+        "JSON",
+        "whether the node works: 'qualified', 'probe', 'dormant' or 'offline'; of a gateway 'idle', 'asking', 'mapped' or \
+         'refused'",
+        "explain that word",
+    ),
+    word(
+        "since",
+        "JSON",
+        "when the state began (RFC 3339, UTC)",
+        NOTHING,
+    ),
+    word(
+        "uptime_ms",
+        "JSON",
+        "how long the program has run, in milliseconds",
+        NOTHING,
+    ),
+    word(
+        "port",
+        "JSON",
+        "the UDP port in use; 0 if there is none",
+        NOTHING,
+    ),
+    word(
+        "configured_port",
+        "JSON",
+        "the UDP port of the settings; null if the system chooses",
+        NOTHING,
+    ),
+    word(
+        "sequence",
+        "JSON",
+        "the number of the last announcement of the port; of a firewall, of the last one that it confirmed",
+        NOTHING,
+    ),
+    word("interface", "JSON", "the tunnel interface", NOTHING),
+    word("server", "JSON", "the server of the settings", NOTHING),
+    word(
+        "server_address",
+        "JSON",
+        "the address of the server in use",
+        NOTHING,
+    ),
+    word("local", "JSON", "the local end of the UDP socket", NOTHING),
+    word(
+        "nat",
+        "JSON",
+        "the kind of NAT: 'none', 'restricted', 'symmetric' or 'unknown'",
+        "explain that word",
+    ),
+    word(
+        "refresh_ms",
+        "JSON",
+        "how often the client talks to its server at least, in milliseconds",
+        "'refresh_interval' changes it",
+    ),
+    word(
+        "counters",
+        "JSON",
+        "packets and bytes through the tunnel; rx came in from the IPv4 side, tx went out",
+        NOTHING,
+    ),
+    word(
+        "pairs",
+        "JSON",
+        "the addresses of a server, by twos",
+        NOTHING,
+    ),
+    word(
+        "known_clients",
+        "JSON",
+        "how many clients the server has a secret of; null if it has no list of secrets",
+        NOTHING,
+    ),
+    word(
+        "data_path",
+        "JSON",
+        "every counter of the data path, by name",
+        NOTHING,
+    ),
+    word(
+        "notifications",
+        "JSON",
+        "how often the port has changed, and how many listen to that",
+        NOTHING,
+    ),
+    word(
+        "firewall",
+        "JSON",
+        "the gates: the firewalls that follow the port",
         NOTHING,
     ),
 ];

@@ -4,6 +4,7 @@
 //! trusts any node that sends that identifier back. It never repeats a bubble by itself, and releases the packets that
 //! waited last first.
 
+mod behind_nats;
 pub(crate) mod daemon;
 mod faults;
 mod moved;

@@ -35,12 +35,18 @@ impl World {
     }
 
     fn around(internet: Internet, server: Host, left: NatKind, right: NatKind) -> Self {
-        let left = internet
-            .home("left", left, Ipv4Addr::new(198, 51, 100, 1))
-            .unwrap();
-        let right = internet
-            .home("right", right, Ipv4Addr::new(203, 0, 113, 1))
-            .unwrap();
+        // An Internet Gateway Device refuses to have an address of documentation.
+        let home = |name, nat, usual, of_device| {
+            let public = match nat {
+                NatKind::Igd => of_device,
+                _ => usual,
+            };
+            internet.home(name, nat, public).unwrap()
+        };
+        let [left_usual, right_usual] = [[198, 51, 100, 1], [203, 0, 113, 1]].map(Ipv4Addr::from);
+        let [left_device, right_device] = [[44, 128, 0, 1], [44, 128, 0, 2]].map(Ipv4Addr::from);
+        let left = home("left", left, left_usual, left_device);
+        let right = home("right", right, right_usual, right_device);
         let folder = tempfile::Builder::new()
             .prefix("teredo-e2e.")
             .tempdir()

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use teredo_nat::{Filtering, Mapping, NatBehaviour, PortAssignment};
 
-use super::{NatKind, UnknownNatKind};
+use super::NatKind;
 
 /// The NAT of a home: of a [kind](NatKind) with a name, or with any properties.
 ///
@@ -17,7 +17,7 @@ use super::{NatKind, UnknownNatKind};
 ///
 /// let nat: HomeNat = "address-dependent-mapping,random-ports".parse()?;
 /// assert!(nat.to_string().contains("address-and-port-dependent-filtering"));
-/// # Ok::<(), teredo_lab::UnknownNatKind>(())
+/// # Ok::<(), teredo_lab::HomeNatError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HomeNat {
@@ -27,51 +27,102 @@ pub enum HomeNat {
     Properties(NatBehaviour),
 }
 
-/// A property's name, and how a NAT gets it.
-type Property = (&'static str, fn(&mut NatBehaviour));
+/// Why a text names no [`HomeNat`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HomeNatError {
+    /// This word is neither a kind nor a property.
+    #[error("{0:?} is no kind of NAT, and no property of one")]
+    Unknown(String),
+    /// A kind, with others beside it.
+    #[error("{0} is a kind of NAT, and stands alone")]
+    KindAmongProperties(NatKind),
+    /// Two properties that no NAT has at once.
+    #[error("{0} and {1} exclude each other")]
+    Contradiction(&'static str, &'static str),
+}
 
-/// The names of the properties (RFC 4787 §4.1, §4.2, §5 and §6), those that exclude each other side by side.
+/// The name of a property, its group if it has one, and how a NAT gets it.
+type Property = (&'static str, Option<Group>, fn(&mut NatBehaviour));
+
+/// Properties that exclude each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Mapping,
+    Filtering,
+    Ports,
+}
+
+/// The properties (RFC 4787 §4.1, §4.2, §5 and §6).
 const PROPERTIES: &[Property] = &[
-    ("endpoint-independent-mapping", |nat| {
-        nat.mapping = Mapping::EndpointIndependent;
-    }),
-    ("address-dependent-mapping", |nat| {
+    (
+        "endpoint-independent-mapping",
+        Some(Group::Mapping),
+        |nat| {
+            nat.mapping = Mapping::EndpointIndependent;
+        },
+    ),
+    ("address-dependent-mapping", Some(Group::Mapping), |nat| {
         nat.mapping = Mapping::AddressDependent;
     }),
-    ("address-and-port-dependent-mapping", |nat| {
-        nat.mapping = Mapping::AddressAndPortDependent;
-    }),
-    ("endpoint-independent-filtering", |nat| {
-        nat.filtering = Filtering::EndpointIndependent;
-    }),
-    ("address-dependent-filtering", |nat| {
-        nat.filtering = Filtering::AddressDependent;
-    }),
-    ("address-and-port-dependent-filtering", |nat| {
-        nat.filtering = Filtering::AddressAndPortDependent;
-    }),
-    ("port-preservation", |nat| {
+    (
+        "address-and-port-dependent-mapping",
+        Some(Group::Mapping),
+        |nat| {
+            nat.mapping = Mapping::AddressAndPortDependent;
+        },
+    ),
+    (
+        "endpoint-independent-filtering",
+        Some(Group::Filtering),
+        |nat| {
+            nat.filtering = Filtering::EndpointIndependent;
+        },
+    ),
+    (
+        "address-dependent-filtering",
+        Some(Group::Filtering),
+        |nat| {
+            nat.filtering = Filtering::AddressDependent;
+        },
+    ),
+    (
+        "address-and-port-dependent-filtering",
+        Some(Group::Filtering),
+        |nat| {
+            nat.filtering = Filtering::AddressAndPortDependent;
+        },
+    ),
+    ("port-preservation", Some(Group::Ports), |nat| {
         nat.ports = PortAssignment::Preserving;
     }),
-    ("port-overloading", |nat| {
+    ("port-overloading", Some(Group::Ports), |nat| {
         nat.ports = PortAssignment::Overloading;
     }),
-    ("sequential-ports", |nat| {
+    ("sequential-ports", Some(Group::Ports), |nat| {
         nat.ports = PortAssignment::Sequential;
     }),
-    ("sequential-ports-by-two", |nat| {
+    ("sequential-ports-by-two", Some(Group::Ports), |nat| {
         nat.ports = PortAssignment::SequentialByTwo;
     }),
-    ("random-ports", |nat| nat.ports = PortAssignment::Random),
-    ("port-parity", |nat| nat.parity = true),
-    ("hairpinning", |nat| nat.hairpin = true),
-    ("open-input", |nat| nat.open_input = true),
+    ("random-ports", Some(Group::Ports), |nat| {
+        nat.ports = PortAssignment::Random;
+    }),
+    ("port-parity", None, |nat| {
+        nat.parity = true;
+    }),
+    ("hairpinning", None, |nat| {
+        nat.hairpin = true;
+    }),
+    ("open-input", None, |nat| {
+        nat.open_input = true;
+    }),
 ];
 
 impl HomeNat {
     /// The names of the properties.
     pub fn properties() -> impl Iterator<Item = &'static str> {
-        PROPERTIES.iter().map(|(name, _)| *name)
+        PROPERTIES.iter().map(|(name, ..)| *name)
     }
 
     /// Whether it is of this kind.
@@ -107,27 +158,40 @@ impl fmt::Display for HomeNat {
             Self::Properties(behaviour) => behaviour,
         };
         // A property that changes nothing is there.
-        let names = PROPERTIES.iter().filter(|(_, set)| {
+        let names = PROPERTIES.iter().filter(|(.., set)| {
             let mut changed = *behaviour;
             set(&mut changed);
             changed == *behaviour
         });
-        let names: Vec<&str> = names.map(|(name, _)| *name).collect();
+        let names: Vec<&str> = names.map(|(name, ..)| *name).collect();
         f.pad(&names.join(","))
     }
 }
 
 impl FromStr for HomeNat {
-    type Err = UnknownNatKind;
+    type Err = HomeNatError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(kind) = text.parse() {
             return Ok(Self::Kind(kind));
         }
         let mut behaviour = NatBehaviour::port_restricted();
-        for name in text.split(',') {
-            let (_, set) = (PROPERTIES.iter().find(|(known, _)| *known == name))
-                .ok_or_else(|| UnknownNatKind(name.to_owned()))?;
+        let mut named: Vec<(&'static str, Group)> = Vec::new();
+        for word in text.split(',') {
+            let Some((name, group, set)) = PROPERTIES.iter().find(|(name, ..)| *name == word)
+            else {
+                return Err(word.parse().map_or_else(
+                    |_| HomeNatError::Unknown(word.to_owned()),
+                    HomeNatError::KindAmongProperties,
+                ));
+            };
+            if let Some(group) = group {
+                let mut others = named.iter();
+                if let Some((other, _)) = others.find(|(other, of)| of == group && other != name) {
+                    return Err(HomeNatError::Contradiction(other, name));
+                }
+                named.push((name, *group));
+            }
             set(&mut behaviour);
         }
         Ok(Self::Properties(behaviour))

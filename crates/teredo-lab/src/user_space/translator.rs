@@ -1,9 +1,10 @@
 //! Translation of IPv4 packets, in place: addresses, ports and checksums, as the NAT says. No I/O.
 //!
 //! UDP, TCP and queries of ICMP have a NAT each of the same behaviour, with an identifier as the port of a query (RFC
-//! 5508 §3). ICMP errors follow the datagrams that they are about (RFC 5508 §4). Other packets are dropped, and so are
-//! fragments: nothing in the lab sends any.
+//! 5508 §3). ICMP errors follow the datagrams that they are about (RFC 5508 §4). Fragments follow their first one. Other
+//! packets are dropped.
 
+mod fragments;
 mod packet;
 
 use std::collections::VecDeque;
@@ -14,7 +15,8 @@ use std::time::SystemTime;
 use teredo::Instant;
 use teredo_nat::{Nat, NatBehaviour, Refusal};
 
-use self::packet::{Content, Packet, Protocol};
+use self::fragments::{Fragments, Key, Way};
+use self::packet::{Content, Packet, Part, Protocol};
 
 /// The most dropped packets that are kept; older ones are forgotten first.
 const KEPT_DISCARDS: usize = 4096;
@@ -36,7 +38,7 @@ pub enum Side {
 pub enum DiscardReason {
     /// The NAT refused it.
     Refused(Refusal),
-    /// It is a fragment.
+    /// It is a fragment, and its first one has not passed.
     Fragment,
     /// It is of another protocol than UDP, TCP and ICMP, or an ICMP message that no NAT forwards.
     Protocol,
@@ -53,7 +55,7 @@ impl fmt::Display for DiscardReason {
             Self::Refused(Refusal::Filtered) => "filtered",
             Self::Refused(Refusal::Exhausted) => "no free port",
             Self::Refused(Refusal::NoHairpin) => "no hairpinning",
-            Self::Fragment => "a fragment",
+            Self::Fragment => "a fragment without its first",
             Self::Protocol => "another protocol",
             Self::Malformed => "malformed",
             Self::Unrelated => "an error about another's datagram",
@@ -80,6 +82,7 @@ pub(super) struct Translator {
     udp: Nat,
     tcp: Nat,
     query: Nat,
+    fragments: Fragments,
     discards: VecDeque<Discard>,
 }
 
@@ -96,12 +99,14 @@ impl Translator {
             udp: nat(0),
             tcp: nat(1),
             query: nat(2),
+            fragments: Fragments::default(),
             discards: VecDeque::new(),
         }
     }
 
     /// Forgets all mappings.
     pub(super) fn forget(&mut self) {
+        self.fragments.forget();
         self.each(Nat::forget);
     }
 
@@ -112,6 +117,7 @@ impl Translator {
 
     /// Gives it other external addresses, and forgets all mappings.
     pub(super) fn renumber(&mut self, externals: &[Ipv4Addr]) {
+        self.fragments.forget();
         self.each(|nat| {
             if let [first, others @ ..] = externals {
                 nat.renumber(*first);
@@ -133,16 +139,11 @@ impl Translator {
 
     /// Translates a packet that came from one side; returns the side that it leaves to, or `None` if it is dropped.
     pub(super) fn translate(&mut self, now: Instant, from: Side, bytes: &mut [u8]) -> Option<Side> {
-        let outcome = Packet::parse(bytes).and_then(|mut packet| {
-            let to = match from {
-                Side::Inside => self.outbound(now, &mut packet),
-                Side::Outside => self.inbound(now, &mut packet),
-            }?;
-            packet.add_hop();
-            Ok(to)
-        });
-        match outcome {
-            Ok(to) => Some(to),
+        match self.pass(now, from, bytes) {
+            Ok(to) => {
+                packet::add_hop(bytes);
+                Some(to)
+            }
             Err(reason) => {
                 if self.discards.len() == KEPT_DISCARDS {
                     self.discards.pop_front();
@@ -156,6 +157,44 @@ impl Translator {
                 None
             }
         }
+    }
+
+    fn pass(&mut self, now: Instant, from: Side, bytes: &mut [u8]) -> Result<Side, DiscardReason> {
+        let (part, protocol, id) = packet::part(bytes)?;
+        let [source, destination] = packet::addresses(bytes);
+        let key = Key {
+            from,
+            source,
+            destination,
+            protocol,
+            id,
+        };
+        if part == Part::LaterFragment {
+            let way = self.fragments.way(now, &key);
+            let way = way.ok_or(DiscardReason::Fragment)?;
+            packet::redirect(bytes, [way.source, way.destination]);
+            return Ok(way.to);
+        }
+        let mut packet = Packet::parse(bytes)?;
+        let is_whole = part == Part::Whole;
+        // The router answers itself, and does not put anything together.
+        if !is_whole && packet.is_echo() && self.is_external(packet.destination()) {
+            return Err(DiscardReason::Fragment);
+        }
+        let to = match from {
+            Side::Inside => self.outbound(now, &mut packet),
+            Side::Outside => self.inbound(now, &mut packet),
+        }?;
+        if !is_whole {
+            let [source, destination] = packet::addresses(bytes);
+            let way = Way {
+                to,
+                source,
+                destination,
+            };
+            self.fragments.led(now, key, way);
+        }
+        Ok(to)
     }
 
     fn outbound(&mut self, now: Instant, packet: &mut Packet<'_>) -> Result<Side, DiscardReason> {

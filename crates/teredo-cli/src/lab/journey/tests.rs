@@ -190,7 +190,7 @@ fn the_nats_own_reason_counts() {
     });
     assert_eq!(
         fates(&[alice, bob, server]),
-        [ended(Obstacle::ReceiverNat, "a fragment")]
+        [ended(Obstacle::ReceiverNat, "a fragment without its first")]
     );
 }
 

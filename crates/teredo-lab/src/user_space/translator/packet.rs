@@ -66,16 +66,55 @@ struct Head {
     is_reply: bool,
 }
 
+/// The place of a packet in its datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Whole,
+    FirstFragment,
+    LaterFragment,
+}
+
+/// The part that a packet is, with the protocol and the identification of its datagram. It is a whole packet of IPv4.
+pub(super) fn part(bytes: &[u8]) -> Result<(Part, u8, u16), DiscardReason> {
+    header_length(bytes, 0)?;
+    if number(bytes, 2) as usize != bytes.len() {
+        return Err(DiscardReason::Malformed);
+    }
+    const MORE: u16 = 0x2000;
+    const OFFSET: u16 = 0x1fff;
+    let field = number(bytes, 6);
+    let part = match (field & OFFSET, field & MORE) {
+        (0, 0) => Part::Whole,
+        (0, _) => Part::FirstFragment,
+        _ => Part::LaterFragment,
+    };
+    Ok((part, bytes[PROTOCOL], number(bytes, 4)))
+}
+
+/// Source and destination in the header.
+pub(super) fn addresses(bytes: &[u8]) -> [Ipv4Addr; 2] {
+    [SOURCE, DESTINATION].map(|place| address(bytes, place))
+}
+
+/// Replaces source and destination in the header. The ports are elsewhere, and so is the checksum of the contents.
+pub(super) fn redirect(bytes: &mut [u8], [source, destination]: [Ipv4Addr; 2]) {
+    replace_address(bytes, SOURCE, source);
+    replace_address(bytes, DESTINATION, destination);
+}
+
+/// Adds one to the time to live.
+pub(super) fn add_hop(bytes: &mut [u8]) {
+    let old = [bytes[TTL], bytes[PROTOCOL]];
+    bytes[TTL] = bytes[TTL].saturating_add(1);
+    let new = [bytes[TTL], bytes[PROTOCOL]];
+    let sum = adjusted(number(bytes, CHECKSUM), &old, &new);
+    put(bytes, CHECKSUM, sum);
+}
+
 impl<'a> Packet<'a> {
+    /// Reads a whole packet or a first fragment.
     pub(super) fn parse(bytes: &'a mut [u8]) -> Result<Self, DiscardReason> {
         let length = header_length(bytes, 0)?;
-        if number(bytes, 2) as usize != bytes.len() {
-            return Err(DiscardReason::Malformed);
-        }
-        // More fragments, or an offset.
-        if number(bytes, 6) & 0x3fff != 0 {
-            return Err(DiscardReason::Fragment);
-        }
         let kind = bytes.get(length).copied().unwrap_or_default();
         if bytes[PROTOCOL] == ICMP && ERRORS.contains(&kind) {
             let inner = length + ICMP_HEADER;
@@ -107,6 +146,10 @@ impl<'a> Packet<'a> {
 
     pub(super) fn content(&self) -> Content {
         self.content
+    }
+
+    pub(super) fn is_echo(&self) -> bool {
+        self.content == Content::EchoRequest
     }
 
     /// Where it comes from. Of a query or error, only the address counts, or the identifier is the port.
@@ -171,15 +214,6 @@ impl<'a> Packet<'a> {
         let sum = adjusted(sum, &[ECHO_REQUEST, 0], &[ECHO_REPLY, 0]);
         self.bytes[message] = ECHO_REPLY;
         put(self.bytes, message + 2, sum);
-    }
-
-    /// Adds one to the time to live.
-    pub(super) fn add_hop(&mut self) {
-        let old = [self.bytes[TTL], self.bytes[PROTOCOL]];
-        self.bytes[TTL] = self.bytes[TTL].saturating_add(1);
-        let new = [self.bytes[TTL], self.bytes[PROTOCOL]];
-        let sum = adjusted(number(self.bytes, CHECKSUM), &old, &new);
-        put(self.bytes, CHECKSUM, sum);
     }
 }
 

@@ -259,7 +259,7 @@ fn refused_packets_are_kept_with_their_reason() {
         (vec![0x46; 20], DiscardReason::Malformed),
     ];
     let mut fragment = udp(SERVER, "198.51.100.1:5");
-    fragment[6] = 0x20;
+    fragment[7] = 1;
     cases.push((fragment, DiscardReason::Fragment));
     let mut sctp = udp(SERVER, "198.51.100.1:5");
     sctp[9] = 132;
@@ -294,4 +294,113 @@ proptest::proptest! {
         }
         nat.translate(START, side, &mut bytes);
     }
+}
+
+/// A datagram in three parts, of which the first has the ports.
+fn parts(from: &str, to: &str, id: u16) -> [Vec<u8>; 3] {
+    let (from, to) = (socket(from), socket(to));
+    let mut whole = Vec::new();
+    let builder = ip(from, to).udp(from.port(), to.port());
+    builder.write(&mut whole, &[7; 40]).unwrap();
+    [(0, 24), (24, 40), (40, 48)].map(|(start, end)| {
+        let mut header = etherparse::Ipv4Header::from_slice(&whole).unwrap().0;
+        header.identification = id;
+        header.dont_fragment = false;
+        header.more_fragments = end < 48;
+        header.fragment_offset = (start as u16 / 8).try_into().unwrap();
+        header.total_len = 20 + (end - start) as u16;
+        header.header_checksum = header.calc_header_checksum();
+        let mut part = header.to_bytes().to_vec();
+        part.extend_from_slice(&whole[20 + start..20 + end]);
+        part
+    })
+}
+
+/// The addresses and the time to live of a part, whose checksum is right.
+#[track_caller]
+fn header(part: &[u8]) -> (Ipv4Addr, Ipv4Addr, u8) {
+    let (header, _) = etherparse::Ipv4Header::from_slice(part).unwrap();
+    assert_eq!(header.header_checksum, header.calc_header_checksum());
+    (
+        header.source.into(),
+        header.destination.into(),
+        header.time_to_live,
+    )
+}
+
+/// RFC 4787 §11, REQ-14: fragments pass in their order, out and back in. The checksum of the whole stays right.
+#[test]
+fn fragments_follow_their_first() {
+    let mut nat = translator(NatBehaviour {
+        ports: teredo_nat::PortAssignment::Random,
+        ..NatBehaviour::port_restricted()
+    });
+    let mut payload = Vec::new();
+    let mut whole = parts(HOST, SERVER, 5);
+    for part in &mut whole {
+        assert_eq!(
+            nat.translate(START, Side::Inside, part),
+            Some(Side::Outside)
+        );
+        assert_eq!(header(part), (PUBLIC, *socket(SERVER).ip(), 10));
+        payload.extend_from_slice(&part[20..]);
+    }
+    let ip_header = etherparse::Ipv4Header::from_slice(&whole[0]).unwrap().0;
+    let (udp, rest) = etherparse::UdpHeader::from_slice(&payload).unwrap();
+    assert_eq!(udp.calc_checksum_ipv4(&ip_header, rest), Ok(udp.checksum));
+    assert_ne!(udp.source_port, socket(HOST).port());
+
+    let mapped = SocketAddrV4::new(PUBLIC, udp.source_port).to_string();
+    for mut part in parts(SERVER, &mapped, 6) {
+        assert_eq!(
+            nat.translate(START, Side::Outside, &mut part),
+            Some(Side::Inside)
+        );
+        assert_eq!(
+            header(&part),
+            (*socket(SERVER).ip(), *socket(HOST).ip(), 10)
+        );
+    }
+}
+
+/// Those without a first one that passed are dropped, and the ways of so many datagrams are kept.
+#[test]
+fn fragments_without_their_first_are_dropped() {
+    let mut nat = translator(NatBehaviour::port_restricted());
+    let [mut first, mut early, _] = parts(HOST, SERVER, 1);
+    assert_eq!(nat.translate(START, Side::Inside, &mut early), None);
+    let out = nat.translate(START, Side::Inside, &mut first);
+    assert_eq!(out, Some(Side::Outside));
+    let mut drops = |id, now, side: Side, from: &str, to: &str| {
+        let [_, mut later, _] = parts(from, to, id);
+        nat.translate(now, side, &mut later).is_none()
+    };
+    assert!(!drops(1, START, Side::Inside, HOST, SERVER));
+    assert!(
+        drops(2, START, Side::Inside, HOST, SERVER),
+        "another datagram"
+    );
+    assert!(
+        drops(1, START, Side::Inside, "192.168.1.3:40000", SERVER),
+        "another host"
+    );
+    assert!(
+        drops(1, START, Side::Outside, SERVER, HOST),
+        "the other side"
+    );
+    let late = START + Duration::from_secs(31);
+    assert!(drops(1, late, Side::Inside, HOST, SERVER), "too late");
+    // A refused first fragment leads nowhere.
+    let [mut first, mut later, _] = parts(SERVER, "198.51.100.1:9", 3);
+    assert_eq!(nat.translate(START, Side::Outside, &mut first), None);
+    assert_eq!(nat.translate(START, Side::Outside, &mut later), None);
+    for id in 10..=265 {
+        let [mut first, ..] = parts(HOST, SERVER, id);
+        assert!(nat.translate(START, Side::Inside, &mut first).is_some());
+    }
+    let mut last = |id| {
+        let [_, mut later, _] = parts(HOST, SERVER, id);
+        nat.translate(START, Side::Inside, &mut later)
+    };
+    assert_eq!((last(1), last(10)), (None, Some(Side::Outside)));
 }
