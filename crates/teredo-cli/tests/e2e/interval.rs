@@ -65,3 +65,26 @@ fn the_second_port_makes_no_hole() {
     assert_eq!(status.refresh_ms, Some(30_000));
     assert!(status.drops.is_empty(), "{:?}", status.drops);
 }
+
+/// R4380-5.2.7-04, R4380-5.2.7-05: behind a Linux router with random ports, the server passes the bubbles on. The router
+/// forgets an exchange after 7 s, and a flow that has lasted after 12 s.
+#[test]
+fn the_server_passes_the_bubbles_on() {
+    let world = World::new(NatKind::Symmetric, NatKind::PortRestricted);
+    let router = world.left.router();
+    for (path, seconds) in [
+        ("net/netfilter/nf_conntrack_udp_timeout", "7"),
+        ("net/netfilter/nf_conntrack_udp_timeout_stream", "12"),
+    ] {
+        router.set_sysctl(path, seconds).unwrap();
+    }
+    let _server = world.serve();
+    let host = world.left.host("alice").unwrap();
+    let client = world.client(&host, &["--determine-refresh", "--refresh-interval", "5"]);
+    client.qualified();
+    eventually(SECOND * 30, "an interval of 10 s", || {
+        client.status().refresh_ms == Some(10_000)
+    });
+    let status = client.status();
+    assert!(status.drops.is_empty(), "{:?}", status.drops);
+}
