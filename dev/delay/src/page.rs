@@ -39,8 +39,8 @@ What stands in the way of the targets that are missed:
 - *A cold start* with losses takes longer than miredo's: the program waits for the answers of both addresses of its server,
   since only both reveal a symmetric NAT, and miredo asks one.
 - *A dead server* is given up after three solicitations 4 s apart (§5.2.5 leaves their number and pace open).
-- *The learned interval* needs a NAT that lets a bubble of the client's own service port in (§5.2.7). One that filters by
-  address and port does not, so the client keeps to 30 s there.
+- *The learned interval* is found with bubbles of the client's own service port (§5.2.7). A NAT that filters by address and
+  port lets none in, and a symmetric one neither. There, the client's server passes them on, which the RFC does not offer.
 ";
 
 /// The document of a table.

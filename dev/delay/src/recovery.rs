@@ -111,7 +111,9 @@ impl Keepalive {
         let [open, closed] = [NatBehaviour::cone(), NatBehaviour::port_restricted()];
         let (usual, sent) = Self::measure("75 to 100 % of 30 s, as RFC 4380 has it", open, false);
         let (learned, _) = Self::measure("learned, behind a cone NAT (§5.2.7)", open, true);
-        let (in_vain, _) = Self::measure("learned, behind a port-restricted NAT", closed, true);
+        let (filtered, _) = Self::measure("learned, behind a port-restricted NAT", closed, true);
+        let symmetric = NatBehaviour::symmetric_random();
+        let (symmetric, _) = Self::measure("learned, behind a symmetric NAT", symmetric, true);
         // A solicitation and its answer.
         let exchange = usual.bytes as f64 / sent.max(1) as f64;
         let hourly = (exchange * HOUR.as_secs_f64() / 30.0).round() as u64;
@@ -121,7 +123,7 @@ impl Keepalive {
             bytes: hourly,
             first_hour_bytes: hourly,
         };
-        vec![fixed, usual, learned, in_vain]
+        vec![fixed, usual, learned, filtered, symmetric]
     }
 
     /// And the datagrams that the client sent in the hour of `bytes`.

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use teredo_lab::{Capture, NatKind};
 
+use crate::miredo::daemon::Miredo;
 use crate::world::*;
 
 /// Lets everything out, and in what was asked for and what is for a port in the set; counts what else comes by UDP.
@@ -63,5 +64,41 @@ fn the_second_port_makes_no_hole() {
     });
     let status = client.status();
     assert_eq!(status.refresh_ms, Some(30_000));
+    assert!(status.drops.is_empty(), "{:?}", status.drops);
+}
+
+/// R4380-5.2.7-04, R4380-5.2.7-05: behind a Linux router with random ports, the server passes the bubbles on.
+#[test]
+fn the_server_passes_the_bubbles_on() {
+    let world = World::new(NatKind::Symmetric, NatKind::PortRestricted);
+    let _server = world.serve();
+    finds_a_longer_interval(&world);
+}
+
+/// The same with `miredo`'s server.
+#[test]
+fn miredo_server_passes_the_bubbles_on() {
+    let world = World::new(NatKind::Symmetric, NatKind::PortRestricted);
+    let _server = Miredo::server(&world, &world.server);
+    finds_a_longer_interval(&world);
+}
+
+/// The router forgets an exchange after 7 s, and a flow that has lasted after 12 s.
+#[track_caller]
+fn finds_a_longer_interval(world: &World) {
+    let router = world.left.router();
+    for (path, seconds) in [
+        ("net/netfilter/nf_conntrack_udp_timeout", "7"),
+        ("net/netfilter/nf_conntrack_udp_timeout_stream", "12"),
+    ] {
+        router.set_sysctl(path, seconds).unwrap();
+    }
+    let host = world.left.host("alice").unwrap();
+    let client = world.client(&host, &["--determine-refresh", "--refresh-interval", "5"]);
+    client.qualified();
+    eventually(SECOND * 30, "an interval of 10 s", || {
+        client.status().refresh_ms == Some(10_000)
+    });
+    let status = client.status();
     assert!(status.drops.is_empty(), "{:?}", status.drops);
 }

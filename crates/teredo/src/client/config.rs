@@ -54,7 +54,7 @@ pub struct ClientConfig {
     pub local_discovery: bool,
     /// Whether to look for the longest refresh interval (RFC 4380 §5.2.7), from 5 s up to four times
     /// [`Self::refresh_interval`].
-    /// Off: the search keeps a second port open for minutes, and succeeds only behind a NAT that hairpins.
+    /// Off: the search keeps a second port open for minutes.
     pub determine_refresh_interval: bool,
     /// How to get through NATs. By RFC 6081.
     pub nat_traversal: NatTraversal,

@@ -5,16 +5,22 @@
 //!  Off ──> Opening ──> Qualifying ──> Resting ── candidate over ──> Probing ── arrived, or four lost ──┐
 //!   ^         │ no port    │ failed      ^                                                             │ arithmetic
 //!   ├─────────┴────────────┘             └── advertisement ── Maintaining <── not concluded ───────────┤
+//!   │                                                          │       ^                               │
+//!   │                                          advertisement   v       │ 3 s                           │
+//!   │                                     (through the server) Settling                                │
 //!   └───────────────────────────────────────────────────────────── concluded ──────────────────────────┘
 //! ```
 //!
 //! The bubble has to hairpin in the NAT (RFC 4787 §6). A NAT that does not hairpin, a NAT that filters by address or
-//! port, and a host firewall, which does not know the second port, all make every candidate fail. The interval then
-//! stays as it is (R4380-5.2.7-09). Nothing is opened for the search.
+//! port, and a host firewall, which does not know the second port, all make every candidate fail. Then the client's own
+//! server passes the bubbles on (see [`way`]). If they do not arrive either, the interval stays as it is
+//! (R4380-5.2.7-09). Nothing is opened for the search.
 //!
 //! Every candidate also fails behind a NAT that forgets before the interval in force. To tell the two apart, a bubble
 //! follows at once on an exchange with the server. If it arrives, the interval itself is a candidate, and then shorter
 //! ones.
+
+mod way;
 
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
@@ -22,9 +28,10 @@ use std::time::Duration;
 use rand_core::Rng;
 
 use super::qualify::{check_advertisement, emit_solicitation};
-use super::{Client, Event, Phase};
+use super::{Client, Event, Nat, Phase};
 use crate::wire::{self, Datagram, Flags, PORT, TeredoAddress};
 use crate::{DropReason, Instant, Reception};
+use way::Way;
 
 /// How long a bubble to the secondary port may take, and how often it is sent (R4380-5.2.7-04).
 const BUBBLE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,6 +49,7 @@ pub(super) struct Determination {
     shortened: Option<Duration>,
     /// The upper bound of the search.
     max: Duration,
+    way: Way,
     range: Range,
     candidate: Duration,
     stage: Stage,
@@ -89,9 +97,12 @@ enum Stage {
         attempts: u32,
         due: Instant,
     },
+    /// The server is asked again at this instant, before the rest.
+    Settling { until: Instant },
     /// The server is asked for the secondary port's mapping.
     Maintaining {
-        address: TeredoAddress,
+        /// Whether it was asked a moment ago, too.
+        is_settled: bool,
         nonce: [u8; 8],
         attempts: u32,
         due: Instant,
@@ -110,6 +121,7 @@ impl Determination {
         Self {
             refresh,
             shortened: None,
+            way: Way::Hairpin,
             range: Range::Longer { found: false },
             // 120 s and 60 s for the usual 30 s (R4380-5.2.7-03).
             max: refresh * 4,
@@ -123,7 +135,7 @@ impl Determination {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Off | Stage::Opening => None,
-            Stage::Resting { until, .. } => Some(until),
+            Stage::Resting { until, .. } | Stage::Settling { until } => Some(until),
             Stage::Qualifying { due, .. }
             | Stage::Probing { due, .. }
             | Stage::Maintaining { due, .. } => Some(due),
@@ -136,6 +148,16 @@ impl Determination {
     /// possible range (A-05). Behind a NAT that never forgets, it would go on for ever with shrinking gains and keep
     /// its port open.
     fn conclude(&mut self, succeeded: bool) -> bool {
+        let range = self.range;
+        let over = self.conclude_range(succeeded);
+        if over && self.was_in_vain(range, succeeded) {
+            self.start_over_through_server();
+            return false;
+        }
+        over
+    }
+
+    fn conclude_range(&mut self, succeeded: bool) -> bool {
         match &mut self.range {
             Range::Longer { found } => {
                 *found |= succeeded;
@@ -256,10 +278,13 @@ impl Client {
             Stage::Probing {
                 address, attempts, ..
             } if attempts < BUBBLES => self.probe(now, address, attempts),
-            Stage::Probing { address, .. } => self.decide(now, address, false),
+            Stage::Probing { .. } => self.decide(now, false),
+            Stage::Settling { .. } => self.maintain_secondary(now, true, 0),
             Stage::Maintaining {
-                address, attempts, ..
-            } => self.maintain_secondary(now, address, attempts),
+                is_settled,
+                attempts,
+                ..
+            } => self.maintain_secondary(now, is_settled, attempts),
         }
     }
 
@@ -292,16 +317,11 @@ impl Client {
 
     /// Step 2: a bubble from the service port to the secondary Teredo address (R4380-5.2.7-04).
     fn probe(&mut self, now: Instant, address: TeredoAddress, attempts: u32) {
-        let Some(own) = self.own_address() else {
-            return;
-        };
         // The mapping was checked when the server reported it (R4380-5.2.4-07).
         if !self.config.destinations.permits(address.mapped) {
             return self.end_determination();
         }
-        self.outbox.udp(address.mapped, |out| {
-            wire::emit_bubble(own, address.to_ipv6(), super::contact::HOP_LIMIT, out)
-        });
+        self.push_probe(now, address);
         self.determination.stage = Stage::Probing {
             address,
             attempts: attempts + 1,
@@ -309,19 +329,19 @@ impl Client {
         };
     }
 
-    fn decide(&mut self, now: Instant, address: TeredoAddress, succeeded: bool) {
+    fn decide(&mut self, now: Instant, succeeded: bool) {
         let over = self.determination.conclude(succeeded);
         // A shorter interval counts from now on.
         self.bring_refresh_forward();
         if over {
             self.end_determination();
         } else {
-            self.maintain_secondary(now, address, 0);
+            self.maintain_secondary(now, false, 0);
         }
     }
 
     /// Step 6: renews the mapping of the secondary port, which may have changed (R4380-5.2.7-07).
-    fn maintain_secondary(&mut self, now: Instant, address: TeredoAddress, attempts: u32) {
+    fn maintain_secondary(&mut self, now: Instant, is_settled: bool, attempts: u32) {
         if attempts >= self.config.solicitation_attempts {
             return self.end_determination();
         }
@@ -334,7 +354,7 @@ impl Client {
         self.outbox
             .secondary(to, |out| emit_solicitation(nonce, credentials, source, out));
         self.determination.stage = Stage::Maintaining {
-            address,
+            is_settled,
             nonce,
             attempts: attempts + 1,
             due: now + self.config.solicitation_timeout,
@@ -374,13 +394,10 @@ impl Client {
         if !packet.is_bubble() || packet.destination() != address.to_ipv6() {
             return Err(DropReason::WrongDestination);
         }
-        // A NAT may show the external or the internal address of the service port (RFC 4787 §6). Nobody else knows the
-        // random bits of the address, but a NAT that admits a stranger's bubble may refuse ours.
-        let own = [service.address.mapped.ip(), self.local.ip()];
-        if packet.source() != service.ipv6 || !own.contains(&from.ip()) {
+        if packet.source() != service.ipv6 || !self.is_own_probe(from, &datagram) {
             return Err(DropReason::WrongSource);
         }
-        self.decide(now, address, true);
+        self.decide(now, true);
         Ok(())
     }
 
@@ -429,11 +446,15 @@ impl Client {
                 };
                 if primary == secondary {
                     self.rest(now, mapped);
+                } else if self.nat == Nat::Symmetric {
+                    self.determination.way = Way::ThroughServer;
+                    self.settle(now, primary, false);
                 } else {
                     self.end_determination();
                 }
             }
-            _ => self.rest(now, mapped),
+            &mut Stage::Maintaining { is_settled, .. } => self.settle(now, mapped, is_settled),
+            _ => {}
         }
         Ok(())
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use teredo::client::Event;
-use teredo::wire::{Datagram, PORT};
+use teredo::wire::{Datagram, PORT, TeredoAddress};
 use teredo::{ClientConfig, DropReason};
-use teredo_sim::{ClientId, Fate, NatBehaviour, NatId, Record, World};
+use teredo_sim::{ClientId, Fate, Filtering, NatBehaviour, NatId, PortAssignment, Record, World};
 
 use crate::internet::*;
 use crate::packets;
@@ -140,7 +140,7 @@ fn a_failing_candidate_is_tried_four_times() {
         assert_eq!(record.datagram.source, local(1), "through the service port");
         let (source, target) = packets::endpoints(record.payload());
         assert_eq!(source, address(&world, client));
-        let target = teredo::wire::TeredoAddress::from_ipv6(target).unwrap();
+        let target = TeredoAddress::from_ipv6(target).unwrap();
         assert_eq!(target.mapped, record.datagram.destination);
         assert_eq!(target.server, SERVER.primary);
     }
@@ -178,7 +178,7 @@ fn the_secondary_mapping_is_maintained_between_rounds() {
     let (mut world, nat, client) = searching(hairpinning(300));
     world.run_for(seconds(50));
     world.capture_mut().clear();
-    world.nat_mut(nat).behaviour_mut().ports = teredo_sim::PortAssignment::Sequential;
+    world.nat_mut(nat).behaviour_mut().ports = PortAssignment::Sequential;
     // The first round fails: the secondary port's mapping is gone by then, but not the service port's.
     world.nat_mut(nat).behaviour_mut().lifetime = seconds(40);
     world.run_for(seconds(30));
@@ -233,26 +233,117 @@ fn the_secondary_port_serves_nothing_else() {
     assert_eq!(from_secondary(&world, client).len(), count);
 }
 
-/// R4380-5.2.7-09: without hairpinning, or with a filter, every candidate fails, and the interval remains 30 s.
+/// The candidates that fail without hairpinning: 37.5 s is rounded, and the last one is the control.
+const IN_VAIN: [f64; 4] = [60.0, 45.0, 38.0, 0.0];
+
+/// NATs that let no bubble of the service port in.
+fn closed(lifetime: u64) -> [NatBehaviour; 3] {
+    let behaviour = |filtering, hairpin| NatBehaviour {
+        filtering,
+        hairpin,
+        ..hairpinning(lifetime)
+    };
+    [
+        behaviour(Filtering::EndpointIndependent, false),
+        behaviour(Filtering::AddressAndPortDependent, true),
+        behaviour(Filtering::AddressDependent, false),
+    ]
+}
+
+/// R4380-5.2.7-09, R4380-5.2.7-05, R4380-5.2.7-06: without hairpinning, or with a filter, every candidate fails. Then the
+/// server passes the bubbles on.
 #[test]
-fn without_hairpinning_the_interval_stays() {
-    let closed = NatBehaviour {
-        hairpin: false,
-        ..hairpinning(1000)
-    };
-    let filtered = NatBehaviour {
-        hairpin: true,
-        ..NatBehaviour::port_restricted()
-    };
-    for behaviour in [closed, filtered] {
-        let (tried, interval) = search(behaviour);
-        assert_eq!(
-            tried,
-            [60.0, 45.0, 38.0, 0.0],
-            "37.5 s, rounded, and the control"
-        );
-        assert_eq!(interval, seconds(30));
+fn without_hairpinning_the_server_passes_the_bubbles_on() {
+    for (lifetime, candidates, found) in [
+        (70, &[60.0, 90.0, 75.0][..], 60),
+        (100, &[60.0, 90.0], 90),
+        (1000, &[60.0, 90.0], 90),
+        (17, &[60.0, 45.0, 38.0, 0.0, 30.0, 15.0, 23.0, 19.0], 15),
+    ] {
+        for behaviour in closed(lifetime) {
+            let (tried, interval) = search(behaviour);
+            let expected = [&IN_VAIN, candidates].concat();
+            assert_eq!(tried, expected, "{lifetime} s: {behaviour:?}");
+            assert_eq!(interval, seconds(found), "{behaviour:?}");
+        }
     }
+}
+
+/// R4380-5.2.7-02: behind a symmetric NAT, no bubble can come directly, so the search begins with the server.
+#[test]
+fn behind_a_symmetric_nat_the_server_passes_the_bubbles_on() {
+    for ports in [PortAssignment::Random, PortAssignment::Sequential] {
+        for lifetime in [100, 1000] {
+            let (tried, interval) = search(NatBehaviour {
+                ports,
+                lifetime: seconds(lifetime),
+                refresh_inbound: false,
+                ..NatBehaviour::symmetric()
+            });
+            assert_eq!(tried, [60.0, 90.0], "{ports:?}");
+            assert_eq!(interval, seconds(90));
+        }
+    }
+}
+
+/// R4380-5.2.7-09: a server that forwards nothing to the secondary port changes nothing; each candidate costs it four
+/// bubbles, and two solicitations before it.
+#[test]
+fn without_the_servers_help_the_interval_stays() {
+    let (mut world, _, client) = searching(closed(1000)[1]);
+    world.run_for(SECOND);
+    let port = secondary(&world, client).port();
+    world.interfere(move |datagram| {
+        let parsed = Datagram::parse(&datagram.payload);
+        datagram.destination.port() == port && parsed.is_ok_and(|d| d.packet.is_bubble())
+    });
+    let ended = world.run_until(seconds(1000), |world| {
+        world.client(client).secondary().is_none()
+    });
+    assert!(ended);
+    assert_eq!(status(&world, client).refresh_interval, seconds(30));
+    let bubbles = bubbles(&world, client);
+    let server = std::net::SocketAddrV4::new(SERVER.primary, PORT);
+    let through_server = bubbles
+        .iter()
+        .filter(|bubble| bubble.datagram.destination == server);
+    assert_eq!(through_server.count(), 4 * IN_VAIN.len());
+    // Two at first, one after each of the first three candidates; then one, and two before each candidate.
+    assert_eq!(
+        from_secondary(&world, client).len(),
+        2 + 3 + 2 * IN_VAIN.len()
+    );
+}
+
+/// R4380-5.2.7-04: a bubble that the server forwards for somebody else proves nothing, although it has the addresses of
+/// ours.
+#[test]
+fn a_strangers_bubble_through_the_server_proves_nothing() {
+    let (mut world, _, client) = searching(closed(1000)[1]);
+    let own = teredo(&world, client).mapped;
+    world.run_for(SECOND);
+    let port = secondary(&world, client).port();
+    world.interfere(move |datagram| {
+        let parsed = Datagram::parse(&datagram.payload);
+        let origin = parsed.ok().and_then(|parsed| parsed.origin);
+        datagram.destination.port() == port && origin.is_some_and(|origin| origin.0 == own)
+    });
+    let server = std::net::SocketAddrV4::new(SERVER.primary, PORT);
+    let probe = |world: &World| {
+        let bubbles = bubbles(world, client);
+        let mut bubbles = bubbles.into_iter();
+        bubbles.find(|bubble| bubble.datagram.destination == server)
+    };
+    assert!(world.run_until(seconds(400), |world| probe(world).is_some()));
+    let (source, target) = packets::endpoints(probe(&world).unwrap().payload());
+    assert_eq!(source, address(&world, client));
+    let mapped = TeredoAddress::from_ipv6(target).unwrap().mapped;
+    let forger = world.add_raw(teredo_sim::Network::Internet, &[v4("198.51.100.9")]);
+    let forged = packets::forwarded_bubble(socket("198.51.100.9:6666"), source, target);
+    world.inject(forger, server, mapped, &forged);
+    world.run_for(SECOND);
+    assert_eq!(drops(&world, client, DropReason::WrongSource), 1);
+    assert_eq!(status(&world, client).refresh_interval, seconds(30));
 }
 
 /// R4380-5.2.7-04, A-05: behind a NAT that forgets after 17 s, the interval that is found keeps the mapping.
@@ -267,7 +358,7 @@ fn a_shorter_interval_is_found() {
 #[test]
 fn a_lost_mapping_shortens_the_interval() {
     let (mut world, _, client) = searching(NatBehaviour {
-        ports: teredo_sim::PortAssignment::Sequential,
+        ports: PortAssignment::Sequential,
         ..hairpinning(17)
     });
     world.run_for(seconds(600));
