@@ -32,6 +32,8 @@
 //! | `random_port` | RFC 6081 §5.4: a further port for a peer, whose external port is foreseen |
 //! | `echo_test` | RFC 6081 §5.5: the external port of a NAT that counts |
 //! | `upnp` | RFC 6081 §5.3: NATs that open the service port on request |
+//! | `round_trip` | repetitions by the measured round trip, for an eager client |
+//! | `standby` | another server in time, for an eager client |
 //! | `idle` | RFC 6081 §5.7: peers that were silent for a while |
 //! | `reachability` | RFC 6081 §5.2: peers that we hear, and that may not hear us |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
@@ -54,7 +56,9 @@ mod random_port;
 mod reachability;
 mod receive;
 mod resume;
+mod round_trip;
 mod send;
+mod standby;
 mod traversal;
 mod upnp;
 
@@ -91,6 +95,7 @@ use opening::Opening;
 use peers::Peers;
 use qualify::Qualification;
 use random_port::RandomPorts;
+use round_trip::RoundTrip;
 use traversal::AnsweredRelays;
 
 /// A Teredo client without its sockets. [`Node`] describes how to drive it.
@@ -110,6 +115,9 @@ pub struct Client {
     retired_keys: BTreeSet<Ipv4Addr>,
     /// Consecutive failed qualifications.
     failures: u32,
+    /// The round trip to the server that answered last.
+    round_trip: RoundTrip,
+    measured_to: Option<ServerAddress>,
     peers: Peers,
     /// The entry of the last packet of the host that had a path.
     last_sent_to: Option<u32>,
@@ -182,6 +190,8 @@ impl Client {
             nat: Nat::Unknown,
             retired_keys: BTreeSet::new(),
             failures: 0,
+            round_trip: RoundTrip::default(),
+            measured_to: None,
             peers: Peers::new(bounds, keys),
             last_sent_to: None,
             answered_relays: AnsweredRelays::new(budget),
@@ -211,6 +221,7 @@ impl Client {
         self.local = local;
         if moved {
             self.close_random_ports();
+            self.forget_round_trip();
         }
         self.adopt_servers(servers);
         self.failures = 0;
@@ -274,11 +285,12 @@ impl Client {
         self.failures = 0;
         if moved {
             self.close_random_ports();
+            self.forget_round_trip();
         }
         match &self.phase {
             Phase::Stopped | Phase::Dormant { .. } => {}
             Phase::Qualified(_) if !moved => self.solicit_refresh(now),
-            Phase::Starting { .. } if !moved => self.hurry_qualification(),
+            Phase::Starting { .. } if !moved => self.hurry_qualification(now),
             Phase::Waiting { since, .. } if !moved => self.retry_soon(now, *since),
             Phase::Qualified(_) | Phase::Waiting { .. } | Phase::Starting { .. } => {
                 self.begin_qualification(now, Some(Reason::NetworkChanged));

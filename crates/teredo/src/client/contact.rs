@@ -144,7 +144,7 @@ impl Client {
         let next = Contact {
             probe,
             attempts: attempts + 1,
-            due: now + CONTACT_TIMEOUT,
+            due: now + self.contact_pause(slot, probe, attempts + 1),
             withheld,
         };
         self.peers.set_contact(slot, next, expected);
@@ -184,7 +184,8 @@ impl Client {
         ) else {
             return false;
         };
-        if !self.peers.peer(slot).may_bubble(now, BubbleCause::Ask) {
+        let is_early = number > 0 && self.repeats_early(slot);
+        if !is_early && !self.peers.peer(slot).may_bubble(now, BubbleCause::Ask) {
             return true;
         }
         // What a server forwarded proves no path, and the peer chose the address of its server.

@@ -89,7 +89,7 @@ impl Client {
         let nonces = test
             .nonces
             .each_mut()
-            .map(|nonces| nonces.draw(&mut self.rng));
+            .map(|nonces| nonces.draw(now, &mut self.rng));
         let peer = port.peer;
         for (nonce, to) in nonces.into_iter().zip([server.primary, server.secondary]) {
             let credentials = self.config.keyring.get(server.primary);

@@ -3,7 +3,8 @@
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use super::qualify::{Nonces, check_advertisement, emit_solicitation};
+use super::qualify::{Nonces, Qualification, check_advertisement, emit_solicitation};
+use super::round_trip::Pauses;
 use super::{Client, Phase, Reason, ServerAddress};
 use crate::wire::{Datagram, PORT, TeredoAddress};
 use crate::{DropReason, Instant, Timer};
@@ -20,6 +21,8 @@ pub(super) struct Service {
     refresh: Refresh,
     /// When a datagram last went to the server.
     pub(super) spoken: Instant,
+    /// The other servers, once this one's answer is overdue.
+    pub(super) standby: Option<Qualification>,
 }
 
 #[derive(Debug)]
@@ -30,15 +33,29 @@ enum Refresh {
     Soliciting {
         nonces: Nonces,
         attempts: u32,
+        /// When the first one was sent.
+        since: Instant,
         due: Instant,
     },
 }
 
 impl Service {
     pub(super) fn next_deadline(&self) -> (Instant, Timer) {
-        match self.refresh {
+        let own = match self.refresh {
             Refresh::Idle { at } => (at, Timer::Refresh),
             Refresh::Soliciting { due, .. } => (due, Timer::Solicitation),
+        };
+        let standby = self.standby.as_ref();
+        let others = standby.and_then(Qualification::next_deadline);
+        let others = others.map(|at| (at, Timer::Solicitation));
+        others.map_or(own, |others| others.min(own))
+    }
+
+    /// When the first of the solicitations under way was sent.
+    pub(super) fn asked_since(&self) -> Option<Instant> {
+        match self.refresh {
+            Refresh::Idle { .. } => None,
+            Refresh::Soliciting { since, .. } => Some(since),
         }
     }
 
@@ -67,6 +84,7 @@ impl Client {
             link_local,
             refresh,
             spoken,
+            standby: None,
         }));
     }
 
@@ -124,42 +142,60 @@ impl Client {
         self.config.solicitation_timeout.min(sixth)
     }
 
+    pub(super) fn refresh_pauses(&self) -> Pauses {
+        self.pauses_of(self.refresh_timeout())
+    }
+
+    /// Asks this server after all that follow it from now on.
+    pub(super) fn put_last(&mut self, server: ServerAddress) {
+        if let Some(position) = self.servers.iter().position(|s| *s == server) {
+            self.servers[position..].rotate_left(1);
+        }
+    }
+
     /// Solicits if the server was silent for an interval, repeats, and qualifies again if there is no answer
     /// (R4380-5.2.5-01, R4380-5.2.5-02, R4380-5.2.5-06, A-02).
     pub(super) fn drive_maintenance(&mut self, now: Instant) {
-        let timeout = self.refresh_timeout();
+        let pauses = self.refresh_pauses();
+        self.drive_standby(now);
+        let measured = self.round_trip;
         let Phase::Qualified(service) = &mut self.phase else {
             return;
         };
-        if service.next_deadline().0 > now {
-            return;
-        }
-        let (attempts, mut nonces) = match service.refresh {
-            Refresh::Idle { .. } => (0, Nonces::default()),
+        let (attempts, mut nonces, since) = match service.refresh {
+            Refresh::Idle { at } if at > now => return,
+            Refresh::Soliciting { due, .. } if due > now => return,
+            Refresh::Idle { .. } => (0, Nonces::default(), now),
             Refresh::Soliciting {
-                attempts, nonces, ..
-            } => (attempts, nonces),
+                attempts,
+                nonces,
+                since,
+                ..
+            } => (attempts, nonces, since),
         };
-        if attempts >= self.config.solicitation_attempts {
+        if pauses.are_over(now, since, attempts) {
             let server = service.server;
             // The next server goes first, if there is one.
-            if let Some(position) = self.servers.iter().position(|s| *s == server) {
-                self.servers[position..].rotate_left(1);
-            }
+            self.put_last(server);
             self.begin_qualification(now, Some(Reason::ServerLost(server.primary)));
             return;
         }
         service.spoken = now;
-        let nonce = nonces.draw(&mut self.rng);
+        let nonce = nonces.draw(now, &mut self.rng);
         service.refresh = Refresh::Soliciting {
             nonces,
             attempts: attempts + 1,
-            due: now + timeout,
+            since,
+            due: pauses.next_refresh(now, since, attempts + 1, measured),
         };
         let (to, source) = (service.server_socket(), service.link_local);
         let credentials = self.config.keyring.get(*to.ip());
         self.outbox
             .udp(to, |out| emit_solicitation(nonce, credentials, source, out));
+        if attempts == 1 {
+            self.begin_standby(now);
+        }
+        self.leave_silent_server(now);
     }
 
     /// A router advertisement came in while the client is in service (R4380-5.2.5-03, R4380-5.2.5-04).
@@ -177,11 +213,13 @@ impl Client {
         let Phase::Qualified(service) = &self.phase else {
             return Err(DropReason::UnsolicitedAdvertisement);
         };
-        match service.refresh {
-            Refresh::Soliciting { nonces, .. }
-                if nonces.contain(received) && from == service.server_socket() => {}
-            _ => return Err(DropReason::UnsolicitedAdvertisement),
-        }
+        let sent = match service.refresh {
+            Refresh::Soliciting { nonces, .. } if from == service.server_socket() => {
+                nonces.sent(received)
+            }
+            _ => None,
+        };
+        let sent = sent.ok_or(DropReason::UnsolicitedAdvertisement)?;
         let (server, spoken) = (service.server, service.spoken);
         self.check_secret(server, datagram)?;
         let advertised = check_advertisement(datagram, service.link_local)?;
@@ -189,6 +227,12 @@ impl Client {
         if advertised.server != server.primary || !self.config.destinations.permits(mapped) {
             return Err(DropReason::InvalidAdvertisement);
         }
+        let mut measured = self.measured(server);
+        measured.measure(now - sent);
+        self.note_round_trip(server, measured);
+        let Phase::Qualified(service) = &self.phase else {
+            return Err(DropReason::UnsolicitedAdvertisement);
+        };
         let changed = mapped != service.address.mapped;
         let same_nat = mapped.ip() == service.address.mapped.ip();
         self.note_confirmation(server, datagram);

@@ -15,13 +15,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
+use super::round_trip::{Pauses, RoundTrip};
 use super::{Client, Event, Nat, Phase, Reason, ServerAddress};
 use crate::outbox::Outbox;
 use crate::wire::{
     Authentication, Datagram, Flags, Icmpv6, PORT, TeredoAddress, emit_router_solicitation,
     link_local,
 };
-use crate::{Credentials, DropReason, Instant};
+use crate::{Credentials, DropReason, Instant, Keyring};
 
 /// How often the changes of the network repeat the solicitations of one qualification to a server.
 const MAX_HURRIED: u32 = 8;
@@ -38,7 +39,10 @@ struct Inquiry {
     server: ServerAddress,
     primary: Ask,
     secondary: Ask,
+    /// When it was asked first.
+    since: Option<Instant>,
     attempts: u32,
+    round_trip: RoundTrip,
     /// How often it was asked out of turn, because the network changed.
     hurried: u32,
     /// The primary address that the server names in its prefix, if it is not the one that was asked.
@@ -52,9 +56,26 @@ struct Inquiry {
 }
 
 impl Inquiry {
+    fn new(server: ServerAddress, due: Instant, secured: bool, round_trip: RoundTrip) -> Self {
+        Self {
+            server,
+            primary: Ask::default(),
+            secondary: Ask::default(),
+            since: None,
+            attempts: 0,
+            round_trip,
+            hurried: 0,
+            other_primary: None,
+            secured,
+            unauthenticated: false,
+            due: Some(due),
+        }
+    }
+
     /// Asks the addresses that have not answered.
     fn solicit(
         &mut self,
+        now: Instant,
         rng: &mut impl rand_core::Rng,
         outbox: &mut Outbox,
         credentials: Option<&Credentials>,
@@ -66,7 +87,7 @@ impl Inquiry {
             (&mut self.secondary, secondary),
         ] {
             if ask.mapping.is_none() {
-                let nonce = ask.nonces.draw(rng);
+                let nonce = ask.nonces.draw(now, rng);
                 outbox.udp(SocketAddrV4::new(to, PORT), |out| {
                     emit_solicitation(nonce, credentials, source, out)
                 });
@@ -105,23 +126,69 @@ struct Ask {
 /// The nonces of the last solicitations to one address. The answer to an earlier one counts as well, since a path may
 /// take longer than the pause between two of them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Nonces([Option<[u8; 8]>; 4]);
+pub(super) struct Nonces {
+    /// The last one first.
+    drawn: [Option<[u8; 8]>; 4],
+    /// When each was sent.
+    sent: [Instant; 4],
+}
 
 impl Nonces {
     /// A fresh one (R4380-5.2.2-03).
-    pub(super) fn draw(&mut self, rng: &mut impl rand_core::Rng) -> [u8; 8] {
+    pub(super) fn draw(&mut self, now: Instant, rng: &mut impl rand_core::Rng) -> [u8; 8] {
         let nonce = rng.next_u64().to_be_bytes();
-        self.0.rotate_right(1);
-        self.0[0] = Some(nonce);
+        self.drawn.rotate_right(1);
+        self.sent.rotate_right(1);
+        (self.drawn[0], self.sent[0]) = (Some(nonce), now);
         nonce
     }
 
     pub(super) fn contain(&self, nonce: [u8; 8]) -> bool {
-        self.0.contains(&Some(nonce))
+        self.sent(nonce).is_some()
+    }
+
+    /// When the solicitation with this nonce was sent.
+    pub(super) fn sent(&self, nonce: [u8; 8]) -> Option<Instant> {
+        let mut drawn = self.drawn.iter().zip(self.sent);
+        drawn.find_map(|(drawn, at)| (*drawn == Some(nonce)).then_some(at))
     }
 }
 
 impl Qualification {
+    /// Asks, repeats and gives up as time passes, both addresses at once (R4380-5.2.1-01, R4380-5.2.1-03,
+    /// R4380-5.2.1-10, R4380-5.2.1-15).
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        pauses: Pauses,
+        keyring: &Keyring,
+        source: Ipv6Addr,
+        rng: &mut impl rand_core::Rng,
+        outbox: &mut Outbox,
+    ) {
+        for inquiry in &mut self.inquiries {
+            if inquiry.due.is_none_or(|due| due > now) {
+                continue;
+            }
+            let since = *inquiry.since.get_or_insert(now);
+            if pauses.are_over(now, since, inquiry.attempts) {
+                inquiry.due = None;
+                continue;
+            }
+            inquiry.attempts += 1;
+            inquiry.due = Some(pauses.next(now, since, inquiry.attempts, inquiry.round_trip));
+            let credentials = keyring.get(inquiry.server.primary);
+            inquiry.solicit(now, rng, outbox, credentials, source);
+        }
+    }
+
+    /// The first server that has answered from both addresses.
+    pub(super) fn answered(&self) -> Option<ServerAddress> {
+        let mut inquiries = self.inquiries.iter();
+        let answered = inquiries.find(|inquiry| inquiry.unanswered() == 0)?;
+        Some(answered.server)
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.inquiries
             .iter()
@@ -149,8 +216,9 @@ impl Qualification {
 
     /// The first server that sees two mappings (R6081-5.3.3-06), that of its primary address first (R6081-5.2-01), once no
     /// other server is likely to disagree: each has answered, was given up, or was silent for one timeout.
-    fn symmetric(&self) -> Option<(ServerAddress, SocketAddrV4, SocketAddrV4)> {
-        let is_open = |inquiry: &Inquiry| inquiry.due.is_some() && inquiry.attempts < 2;
+    fn symmetric(&self, pauses: Pauses) -> Option<(ServerAddress, SocketAddrV4, SocketAddrV4)> {
+        let is_open =
+            |inquiry: &Inquiry| inquiry.due.is_some() && !pauses.suggest_silence(inquiry.attempts);
         let mut inquiries = self.inquiries.iter();
         let seen = inquiries.find_map(|inquiry| {
             let mapped = inquiry.primary.mapping?;
@@ -158,6 +226,31 @@ impl Qualification {
             (mapped != other).then_some((inquiry.server, mapped, other))
         });
         seen.filter(|_| !self.inquiries.iter().any(is_open))
+    }
+
+    /// Takes in the mapping that an address of a server has seen. The nonce is the one of its solicitation.
+    fn note(&mut self, now: Instant, from: SocketAddrV4, nonce: [u8; 8], mapped: SocketAddrV4) {
+        let Some((server, ask)) = self.ask_of(from, nonce) else {
+            return;
+        };
+        let sent = ask.nonces.sent(nonce);
+        // A nonce is good for one answer.
+        ask.nonces = Nonces::default();
+        ask.mapping = Some(mapped);
+        let mut inquiries = self.inquiries.iter_mut();
+        if let Some(inquiry) = inquiries.find(|inquiry| inquiry.server == server)
+            && let Some(sent) = sent
+        {
+            inquiry.round_trip.measure(now - sent);
+        }
+    }
+
+    fn round_trip_to(&self, server: ServerAddress) -> RoundTrip {
+        let mut inquiries = self.inquiries.iter();
+        let inquiry = inquiries.find(|inquiry| inquiry.server == server);
+        inquiry
+            .map(|inquiry| inquiry.round_trip)
+            .unwrap_or_default()
     }
 
     /// Why the qualification failed: the open point of the server that answered most, the first of several.
@@ -187,26 +280,7 @@ impl Client {
     /// Asks all servers that may be sent to, the preferred one at once.
     pub(super) fn begin_qualification(&mut self, now: Instant, reason: Option<Reason>) {
         self.outbox.clear();
-        let permitted = |server: &&ServerAddress| self.refused_address(**server).is_none();
-        let stagger = self.config.server_stagger;
-        let keyring = &self.config.keyring;
-        let inquiries =
-            (0u32..)
-                .zip(self.servers.iter().filter(permitted))
-                .map(|(position, &server)| Inquiry {
-                    server,
-                    primary: Ask::default(),
-                    secondary: Ask::default(),
-                    attempts: 0,
-                    hurried: 0,
-                    other_primary: None,
-                    secured: keyring.get(server.primary).is_some(),
-                    unauthenticated: false,
-                    due: Some(now + stagger * position),
-                });
-        let qualification = Qualification {
-            inquiries: inquiries.collect(),
-        };
+        let qualification = self.inquire(now, self.servers.iter().copied());
         if qualification.inquiries.is_empty() {
             let first = self.servers.first();
             let refused = first.and_then(|&server| self.refused_address(server));
@@ -227,32 +301,47 @@ impl Client {
         self.drive_qualification(now);
     }
 
-    /// Asks, repeats and gives up as time passes, both addresses at once (R4380-5.2.1-01, R4380-5.2.1-03,
-    /// R4380-5.2.1-10, R4380-5.2.1-15).
+    /// The servers that may be sent to, each to be asked a while after the one before.
+    pub(super) fn inquire(
+        &self,
+        now: Instant,
+        servers: impl Iterator<Item = ServerAddress>,
+    ) -> Qualification {
+        let permitted = |server: &ServerAddress| self.refused_address(*server).is_none();
+        let stagger = self.config.server_stagger;
+        let inquiries = (0u32..)
+            .zip(servers.filter(permitted))
+            .map(|(position, server)| {
+                let secured = self.config.keyring.get(server.primary).is_some();
+                let measured = self.measured(server);
+                Inquiry::new(server, now + stagger * position, secured, measured)
+            });
+        Qualification {
+            inquiries: inquiries.collect(),
+        }
+    }
+
+    /// Asks the servers that are due, and gives up when all have failed.
     pub(super) fn drive_qualification(&mut self, now: Instant) {
-        let source = self.link_local();
+        let (source, pauses) = (self.link_local(), self.pauses());
         let Phase::Starting { qualification, .. } = &mut self.phase else {
             return;
         };
-        for inquiry in &mut qualification.inquiries {
-            if inquiry.due.is_none_or(|due| due > now) {
-                continue;
-            }
-            if inquiry.attempts >= self.config.solicitation_attempts {
-                inquiry.due = None;
-                continue;
-            }
-            inquiry.attempts += 1;
-            inquiry.due = Some(now + self.config.solicitation_timeout);
-            let credentials = self.config.keyring.get(inquiry.server.primary);
-            inquiry.solicit(&mut self.rng, &mut self.outbox, credentials, source);
-        }
+        let keyring = &self.config.keyring;
+        qualification.ask(
+            now,
+            pauses,
+            keyring,
+            source,
+            &mut self.rng,
+            &mut self.outbox,
+        );
         self.fail_unless_asking(now);
     }
 
     /// Repeats the solicitations under way at once: the network changed, and may have lost them. Their number and the
     /// time of the verdict stay, so that a dead server is given up however often the network changes.
-    pub(super) fn hurry_qualification(&mut self) {
+    pub(super) fn hurry_qualification(&mut self, now: Instant) {
         let source = self.link_local();
         let Phase::Starting { qualification, .. } = &mut self.phase else {
             return;
@@ -262,18 +351,19 @@ impl Client {
             if under_way && inquiry.hurried < MAX_HURRIED {
                 inquiry.hurried += 1;
                 let credentials = self.config.keyring.get(inquiry.server.primary);
-                inquiry.solicit(&mut self.rng, &mut self.outbox, credentials, source);
+                inquiry.solicit(now, &mut self.rng, &mut self.outbox, credentials, source);
             }
         }
     }
 
     /// Gives up when no server can still succeed. A server with a silent secondary address cannot (R4380-5.2.1-12).
     fn fail_unless_asking(&mut self, now: Instant) {
+        let pauses = self.pauses();
         let Phase::Starting { qualification, .. } = &self.phase else {
             return;
         };
         if self.config.nat_traversal.extends_rfc4380()
-            && let Some((server, mapped, other)) = qualification.symmetric()
+            && let Some((server, mapped, other)) = qualification.symmetric(pauses)
             // The policy may be another one by now (R4380-GU-04).
             && self.config.destinations.permits(mapped)
         {
@@ -305,11 +395,8 @@ impl Client {
             .ok_or(DropReason::UnsolicitedAdvertisement)?
             .nonce;
         let source = self.link_local();
-        let Phase::Starting { qualification, .. } = &mut self.phase else {
-            return Err(DropReason::UnsolicitedAdvertisement);
-        };
-        let (server, _) = qualification
-            .ask_of(from, nonce)
+        let (server, _) = (self.qualification())
+            .and_then(|qualification| qualification.ask_of(from, nonce))
             .ok_or(DropReason::UnsolicitedAdvertisement)?;
         if let Err(reason) = self.check_secret(server, datagram) {
             self.note_unauthenticated(server);
@@ -326,21 +413,25 @@ impl Client {
             return Err(DropReason::InvalidAdvertisement);
         }
         self.note_confirmation(server, datagram);
-        let Phase::Starting { qualification, .. } = &mut self.phase else {
-            return Err(DropReason::UnsolicitedAdvertisement);
-        };
-        if let Some((_, ask)) = qualification.ask_of(from, nonce) {
-            // A nonce is good for one answer.
-            ask.nonces = Nonces::default();
-            ask.mapping = Some(mapped);
+        if let Some(qualification) = self.qualification() {
+            qualification.note(now, from, nonce, mapped);
         }
         self.conclude(now, server);
         Ok(())
     }
 
+    /// The servers that are asked for both mappings: in a qualification, or in service instead of one that seems dead.
+    fn qualification(&mut self) -> Option<&mut Qualification> {
+        match &mut self.phase {
+            Phase::Starting { qualification, .. } => Some(qualification),
+            Phase::Qualified(service) => service.standby.as_mut(),
+            Phase::Stopped | Phase::Dormant { .. } | Phase::Waiting { .. } => None,
+        }
+    }
+
     /// Records, for the reason of a failure, that this server does not have the secret.
     fn note_unauthenticated(&mut self, server: ServerAddress) {
-        if let Phase::Starting { qualification, .. } = &mut self.phase {
+        if let Some(qualification) = self.qualification() {
             let mut inquiries = qualification.inquiries.iter_mut();
             if let Some(inquiry) = inquiries.find(|inquiry| inquiry.server == server) {
                 inquiry.unauthenticated = true;
@@ -351,7 +442,7 @@ impl Client {
     /// Records, for the reason of a failure, that the server calls itself by another address: it was named by its
     /// secondary one.
     fn note_other_primary(&mut self, server: ServerAddress, primary: Ipv4Addr) {
-        if let Phase::Starting { qualification, .. } = &mut self.phase {
+        if let Some(qualification) = self.qualification() {
             let mut inquiries = qualification.inquiries.iter_mut();
             if let Some(inquiry) = inquiries.find(|inquiry| inquiry.server == server) {
                 inquiry.other_primary = Some(primary);
@@ -362,9 +453,9 @@ impl Client {
     /// Two answers of a server reveal the kind of NAT (R4380-5.2.1-11), one alone does not (R4380-5.2.1-12). Different
     /// mappings may also result from different routes to the two addresses of the server, so the NAT counts as
     /// symmetric only if no other server disagrees.
-    fn conclude(&mut self, now: Instant, server: ServerAddress) {
+    pub(super) fn conclude(&mut self, now: Instant, server: ServerAddress) {
         let Phase::Starting { qualification, .. } = &mut self.phase else {
-            return;
+            return self.leave_silent_server(now);
         };
         let mut inquiries = qualification.inquiries.iter_mut();
         let Some(inquiry) = inquiries.find(|i| i.server == server) else {
@@ -390,6 +481,10 @@ impl Client {
 
     fn qualified(&mut self, now: Instant, server: ServerAddress, mapped: SocketAddrV4) {
         self.failures = 0;
+        if let Phase::Starting { qualification, .. } = &self.phase {
+            let measured = qualification.round_trip_to(server);
+            self.note_round_trip(server, measured);
+        }
         if let Some(position) = self.servers.iter().position(|s| *s == server) {
             self.servers[..=position].rotate_right(1);
         }

@@ -40,7 +40,7 @@ use rand_core::Rng as _;
 
 use super::contact::HOP_LIMIT;
 use super::echo_test::EchoTest;
-use super::peers::{CONTACT_TIMEOUT, Contact, Path, Peer};
+use super::peers::{Contact, Path, Peer};
 use super::{Client, Event, Nat, Phase};
 use crate::wire::{self, TeredoAddress, Trailer, Trailers};
 use crate::{DropReason, Instant};
@@ -439,7 +439,7 @@ impl Client {
             // It left late, and bubbles are two seconds apart (R4380-5.2.6-04).
             self.peers.peer_mut(slot).bubble_was_late(now);
             if let Some(contact) = self.peers.peer(slot).contact {
-                let due = now + CONTACT_TIMEOUT;
+                let due = now + self.contact_pause(slot, contact.probe, contact.attempts);
                 let later = Contact { due, ..contact };
                 self.peers.set_contact(slot, later, Some(teredo.mapped));
             }

@@ -85,8 +85,13 @@ impl Client {
         from: SocketAddrV4,
         datagram: &Datagram<'_>,
     ) -> Result<(), DropReason> {
-        match self.phase {
+        match &self.phase {
             Phase::Starting { .. } => self.advertised(now, from, datagram),
+            Phase::Qualified(service)
+                if service.standby.is_some() && from != service.server_socket() =>
+            {
+                self.advertised(now, from, datagram)
+            }
             _ => self.refreshed(now, from, datagram),
         }
     }

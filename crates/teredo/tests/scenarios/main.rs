@@ -7,6 +7,7 @@ mod bubbles;
 mod churn;
 mod determinism;
 mod discovery;
+mod eager;
 mod encapsulation;
 mod evidence;
 mod fake_relay;

@@ -1,0 +1,372 @@
+//! An eager client: repetitions by the measured round trip, and another server in time.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use teredo::client::{NatTraversal, Reason, State};
+use teredo::wire::{Datagram, PORT, TeredoAddress};
+use teredo::{ClientConfig, ServerAddress};
+use teredo_sim::{Arrival, ClientId, NatBehaviour, Network, Record, World};
+
+use crate::fake_relay;
+use crate::internet::*;
+use crate::packets;
+
+/// What a server may be silent beyond three round trips.
+const GRACE: Duration = Duration::from_millis(40);
+
+pub(crate) fn eager() -> ClientConfig {
+    ClientConfig {
+        nat_traversal: NatTraversal::Eager,
+        ..ClientConfig::default()
+    }
+}
+
+/// Client `number`, eager and qualified.
+pub(crate) fn eager_client(world: &mut World, number: u8, behaviour: NatBehaviour) -> ClientId {
+    let client = client_with(world, number, behaviour, eager());
+    qualify(world, client);
+    client
+}
+
+/// An eager client in service that knows both servers.
+fn client_of_two() -> (World, ClientId) {
+    let mut world = world(1);
+    let nat = nat(&mut world, 1, NatBehaviour::port_restricted());
+    let client = world.add_idle_client(nat, local(1), eager());
+    world.start(client, &[SERVER, OTHER_SERVER]);
+    qualify(&mut world, client);
+    world.capture_mut().clear();
+    (world, client)
+}
+
+fn set_silent(world: &mut World, server: ServerAddress, silent: bool) {
+    for address in [server.primary, server.secondary] {
+        world.set_silent(address, silent);
+    }
+}
+
+/// Loses the next `count` datagrams that match.
+fn lose(world: &mut World, count: u32, matches: impl Fn(&Datagram<'_>) -> bool + 'static) {
+    let left = Rc::new(Cell::new(count));
+    world.interfere(move |datagram| {
+        let is_hit = left.get() > 0
+            && Datagram::parse(&datagram.payload).is_ok_and(|parsed| matches(&parsed));
+        left.set(left.get() - u32::from(is_hit));
+        is_hit
+    });
+}
+
+fn is_solicitation(datagram: &Datagram<'_>) -> bool {
+    datagram.packet.payload().first() == Some(&133)
+}
+
+/// When the client solicits for the first time from now on.
+fn next_refresh(world: &mut World, client: ClientId) -> teredo::Instant {
+    world.capture_mut().clear();
+    assert!(world.run_until(seconds(31), |world| {
+        !solicitations(world, client).is_empty()
+    }));
+    world.now()
+}
+
+/// R4380-5.2.1-03: a lost solicitation costs 70 ms at first, and each further one twice as much.
+#[test]
+fn a_lost_solicitation_costs_little() {
+    for (lost, later) in [(0, 0), (2, 70), (4, 210), (6, 490)] {
+        let mut world = world(1);
+        lose(&mut world, lost, is_solicitation);
+        let client = client_with(&mut world, 1, NatBehaviour::port_restricted(), eager());
+        let qualified = world.run_until(SECOND, |world| state(world, client) == State::Qualified);
+        assert!(qualified, "{lost}");
+        let took = elapsed(world.now());
+        assert_eq!(took, Duration::from_millis(later) + ROUND_TRIP, "{lost}");
+    }
+}
+
+/// R4380-5.2.1-03, R4380-5.2.1-05: a silent server is given up after the same 12 s, and gets eight solicitations at each
+/// address.
+#[test]
+fn a_silent_server_is_given_up_as_late_as_ever() {
+    let mut world = world(1);
+    set_silent(&mut world, SERVER, true);
+    let client = client_with(&mut world, 1, NatBehaviour::port_restricted(), eager());
+    assert!(world.run_until(seconds(60), |world| state(world, client) == State::Offline));
+    assert_eq!(elapsed(world.now()), seconds(12));
+    let sent = solicitations(&world, client);
+    let to_primary = sent
+        .into_iter()
+        .filter(|record| *record.datagram.destination.ip() == SERVER.primary);
+    assert_eq!(
+        times(teredo::Instant::default(), &to_primary.collect::<Vec<_>>()),
+        [0.0, 0.07, 0.21, 0.49, 1.05, 2.17, 4.41, 8.41]
+    );
+}
+
+/// R4380-5.2.4-06, R4380-5.2.6-05: lost bubbles are repeated after the way to the peer and back, then at once, and for the
+/// last time after more than 2 s.
+#[test]
+fn lost_bubbles_are_repeated_by_the_measured_round_trip() {
+    // The way is 61.5 ms, and a contact waits for 100 ms at least.
+    for (lost_pairs, least, most) in [(0, 0, 100), (1, 100, 200), (2, 110, 210), (3, 2_300, 2_400)]
+    {
+        let mut world = world(1);
+        let [a, b] =
+            [1, 2].map(|number| eager_client(&mut world, number, NatBehaviour::port_restricted()));
+        let to = address(&world, b);
+        let server = SERVER.primary;
+        let left = Rc::new(Cell::new(lost_pairs));
+        world.interfere(move |datagram| {
+            let is_indirect = *datagram.destination.ip() == server
+                && Datagram::parse(&datagram.payload).is_ok_and(|parsed| {
+                    parsed.packet.is_bubble() && parsed.packet.destination() == to
+                });
+            let is_hit = is_indirect && left.get() > 0;
+            left.set(left.get() - u32::from(is_hit));
+            is_hit
+        });
+        let start = world.now();
+        let packet = packets::udp(address(&world, a), address(&world, b), 7);
+        let _ = world.submit(a, &packet);
+        assert!(world.run_until(seconds(8), |world| !delivered(world, b).is_empty()));
+        let took = (world.now() - start).as_millis();
+        assert!((least..most).contains(&took), "{lost_pairs}: {took} ms");
+    }
+}
+
+/// R4380-5.2.6-05, R4380-5.2.4-11: a peer that does not answer gets four pairs in 300 s, as ever, and the host hears of it
+/// sooner than the 8 s of the RFC.
+#[test]
+fn a_silent_peer_gets_four_pairs() {
+    let mut world = world(1);
+    let client = eager_client(&mut world, 1, NatBehaviour::port_restricted());
+    let dead = v6("2001:0:c000:201:0:efff:34ff:8efe");
+    world.capture_mut().clear();
+    let start = world.now();
+    let server = SERVER.primary;
+    let indirect = move |world: &World| -> Vec<Record> {
+        let sent = bubbles(world, client).into_iter();
+        sent.filter(|record| *record.datagram.destination.ip() == server)
+            .collect()
+    };
+    for second in 0..290 {
+        let packet = packets::udp(address(&world, client), dead, second as u8);
+        let _ = world.submit(client, &packet);
+        world.run_for(SECOND);
+        if second == 4 {
+            assert!(!world.client(client).errors().is_empty());
+        }
+    }
+    assert_eq!(
+        times(start, &indirect(&world)),
+        [0.0, 0.1, 0.11, 2.31],
+        "{}",
+        world.capture()
+    );
+}
+
+/// R4380-5.2.6-04: a peer that spaces its answers by 2 s and knows no nonces, such as miredo, answers the last pair if its
+/// first answer was lost.
+#[test]
+fn a_peer_that_spaces_its_answers_is_reached() {
+    let mut world = world(1);
+    let client = eager_client(&mut world, 1, NatBehaviour::port_restricted());
+    let own = teredo(&world, client);
+    let place = socket("198.51.100.77:4000");
+    let peer = TeredoAddress {
+        mapped: place,
+        ..own
+    };
+    let mut answered: Option<teredo::Instant> = None;
+    world.add_responder(Network::Internet, &[*place.ip()], move |arrival, out| {
+        let is_bubble = matches!(arrival, Arrival::Udp(received)
+            if Datagram::parse(&received.payload).is_ok_and(|parsed| parsed.packet.is_bubble()));
+        let now = out.now();
+        if is_bubble && answered.is_none_or(|at| now - at >= seconds(2)) {
+            let bubble = packets::bubble(peer.to_ipv6(), own.to_ipv6());
+            // The first answer is lost.
+            if answered.is_some() {
+                out.send(place, own.mapped, bubble);
+            }
+            answered = Some(now);
+        }
+    });
+    world.capture_mut().clear();
+    let start = world.now();
+    let packet = packets::udp(own.to_ipv6(), peer.to_ipv6(), 7);
+    let _ = world.submit(client, &packet);
+    let is_sent = |world: &World| !data(world, client).is_empty();
+    assert!(world.run_until(seconds(8), is_sent), "{}", world.capture());
+    assert!(world.now() - start < Duration::from_millis(2_400));
+}
+
+/// R4380-5.2.9-01: lost tests of a native host are repeated likewise.
+#[test]
+fn lost_tests_are_repeated_by_the_measured_round_trip() {
+    let mut world = world(1);
+    fake_relay::add(&mut world, |_| None);
+    let client = eager_client(&mut world, 1, NatBehaviour::port_restricted());
+    world.capture_mut().clear();
+    let start = world.now();
+    let packet = packets::udp(address(&world, client), v6(fake_relay::NATIVE), 1);
+    let _ = world.submit(client, &packet);
+    world.run_for(seconds(20));
+    // 41 ms × 5 / 2 and 50 ms.
+    assert_eq!(
+        times(start, &echo_requests(&world, client)),
+        [0.0, 0.152, 0.162, 2.362]
+    );
+    assert_eq!(world.client(client).errors().len(), 1);
+}
+
+/// R4380-5.2.5-06, R4380-MS-02: a dead server is replaced within two round trips and 50 ms from the moment at which its
+/// answer is overdue.
+#[test]
+fn a_dead_server_is_replaced_in_time() {
+    let (mut world, client) = client_of_two();
+    let before = address(&world, client);
+    set_silent(&mut world, SERVER, true);
+    let asked = next_refresh(&mut world, client);
+    assert!(world.run_until(SECOND, |world| {
+        status(world, client)
+            .address
+            .is_some_and(|address| address != before)
+    }));
+    assert_eq!(world.now() - asked, ROUND_TRIP * 3 + GRACE);
+    assert_eq!(teredo(&world, client).server, OTHER_SERVER.primary);
+    assert_eq!(status(&world, client).server, Some(OTHER_SERVER));
+    let reasons = world.client(client).events().iter();
+    let is_lost = |event: &teredo::client::Event| {
+        matches!(
+            event,
+            teredo::client::Event::StateChanged {
+                reason: Some(Reason::ServerLost(address)),
+                ..
+            } if *address == SERVER.primary
+        )
+    };
+    assert_eq!(reasons.filter(|event| is_lost(&event.what)).count(), 1);
+    // It stays there, and the next qualification asks this one first.
+    world.run_for(seconds(600));
+    assert_eq!(teredo(&world, client).server, OTHER_SERVER.primary);
+}
+
+/// R4380-5.2.5-06: one lost refresh, and two, leave the client with its server and its address.
+#[test]
+fn lost_refreshes_do_not_replace_a_server() {
+    for lost in 0..=2 {
+        let (mut world, client) = client_of_two();
+        let before = address(&world, client);
+        let to = SERVER.primary;
+        let left = Cell::new(lost);
+        world.interfere(move |datagram| {
+            let is_refresh = *datagram.destination.ip() == to
+                && Datagram::parse(&datagram.payload).is_ok_and(|parsed| is_solicitation(&parsed));
+            let is_hit = is_refresh && left.get() > 0;
+            left.set(left.get() - u32::from(is_hit));
+            is_hit
+        });
+        world.run_for(seconds(60));
+        assert_eq!(address(&world, client), before, "{lost}");
+        assert_eq!(addresses(&world, client), [(before, true)], "{lost}");
+        let asked_others = solicitations(&world, client)
+            .iter()
+            .filter(|record| *record.datagram.destination.ip() == OTHER_SERVER.primary)
+            .count();
+        assert_eq!(asked_others, usize::from(lost > 0), "{lost}");
+    }
+}
+
+/// R4380-5.2.5-06: if nothing answers, the client stays in service as long as one that is not eager, and with what is left
+/// of its network it goes on.
+#[test]
+fn a_network_that_is_down_replaces_no_server() {
+    let (mut world, client) = client_of_two();
+    let before = address(&world, client);
+    let [first, second] = [SERVER, OTHER_SERVER];
+    set_silent(&mut world, first, true);
+    set_silent(&mut world, second, true);
+    let asked = next_refresh(&mut world, client);
+    assert!(world.run_until(seconds(60), |world| state(world, client)
+        != State::Qualified));
+    assert_eq!(world.now() - asked, seconds(12));
+    // The second outage is shorter.
+    set_silent(&mut world, first, false);
+    qualify(&mut world, client);
+    assert_eq!(address(&world, client), before);
+    set_silent(&mut world, first, true);
+    let asked = next_refresh(&mut world, client);
+    world.run_for(seconds(8));
+    set_silent(&mut world, first, false);
+    world.run_for(seconds(30));
+    assert_eq!(state(&world, client), State::Qualified);
+    assert_eq!(address(&world, client), before);
+    assert!(asked < world.now());
+    // Within 12 s, each address of the servers gets a dozen at most.
+    let to_first = solicitations(&world, client)
+        .into_iter()
+        .filter(|record| *record.datagram.destination.ip() == first.primary);
+    assert!(to_first.count() <= 12);
+}
+
+/// R4380-7.4-01: strangers provoke the same datagrams at the same times, eager or not: answers to bubbles through the
+/// server, tests of native hosts, and the questions to a peer with a nonce.
+#[test]
+fn a_stranger_provokes_no_more() {
+    let provoked = |mode: NatTraversal| {
+        let mut world = world(1);
+        let config = ClientConfig {
+            nat_traversal: mode,
+            ..ClientConfig::default()
+        };
+        let client = client_with(&mut world, 1, NatBehaviour::cone(), config);
+        qualify(&mut world, client);
+        let attacker = world.add_raw(Network::Internet, &[v4("198.51.100.66")]);
+        let from = socket("198.51.100.66:4545");
+        let own = address(&world, client);
+        let mapped = teredo(&world, client).mapped;
+        world.capture_mut().clear();
+        let start = world.now();
+        for number in 0..200_u32 {
+            world.run_for(Duration::from_millis(37));
+            let peer = TeredoAddress {
+                mapped: std::net::SocketAddrV4::new(
+                    (0x5100_0000 + number % 40).into(),
+                    4_000 + (number % 5) as u16,
+                ),
+                ..teredo(&world, client)
+            };
+            let server = std::net::SocketAddrV4::new(SERVER.primary, PORT);
+            let mut bubble = packets::bubble(peer.to_ipv6(), own);
+            teredo::wire::Trailer::Nonce(number.to_be_bytes()).emit(&mut bubble);
+            world.inject(attacker, from, server, &bubble);
+            let native = v6(&format!("2600::{number:x}:1"));
+            world.inject(attacker, from, server, &packets::bubble(native, own));
+            world.inject(attacker, from, mapped, &packets::udp(native, own, 1));
+            // The host answers some.
+            if number % 20 == 10 {
+                world.run_for(Duration::from_millis(100));
+                let _ = world.submit(client, &packets::udp(own, native, 2));
+            }
+        }
+        world.run_for(seconds(20));
+        let sent = world.capture().sent_by(client).filter(|record| {
+            !Datagram::parse(record.payload()).is_ok_and(|parsed| is_solicitation(&parsed))
+        });
+        sent.map(|record| {
+            let datagram = &record.datagram;
+            let length = datagram.payload.len();
+            (
+                record.at - start,
+                datagram.destination,
+                datagram.ttl,
+                length,
+            )
+        })
+        .collect::<Vec<_>>()
+    };
+    let usual = provoked(NatTraversal::Rfc6081);
+    assert!(usual.len() > 150, "{}", usual.len());
+    assert_eq!(provoked(NatTraversal::Eager), usual);
+}
