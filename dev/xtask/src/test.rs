@@ -175,7 +175,7 @@ fn clippy() -> Result<()> {
     Ok(())
 }
 
-/// What only a feature uses is a warning here.
+/// An item that only a feature uses is a warning here.
 fn without_features() -> Result<()> {
     execute(&mut cargo(&[
         "clippy",
