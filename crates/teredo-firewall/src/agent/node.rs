@@ -65,7 +65,8 @@ impl Followed {
 
     /// Why no random ports of this node are open; none: nothing is wrong with them.
     pub(super) fn random_trouble(&self) -> Option<String> {
-        self.refusal.map(|refusal| refusal.to_string())
+        let refusal = self.refusal?;
+        Some(format!("{refusal}: the client may have been taken over"))
     }
 
     pub(super) fn is_known(&self) -> bool {
