@@ -36,7 +36,7 @@ impl Home {
         nat: HomeNat,
         public: Ipv4Addr,
     ) -> Result<Self, LabError> {
-        if nat.is(NatKind::Igd) && !is_external(public) {
+        if nat.gives_ports() && !is_external(public) {
             return Err(LabError::NotExternal(public));
         }
         core.take_name(name)?;
@@ -53,9 +53,13 @@ impl Home {
             let plan = Plan::Kernel(NatKind::PortRestricted);
             router = Router::new(core, Some(carrier), name, plan, own)?;
         }
-        let igd = match nat {
-            HomeNat::Kind(NatKind::Igd) => Some(Igd::start(router.namespace(), router.gateway())?),
-            _ => None,
+        let igd = match nat.gives_ports() {
+            true => Some(Igd::start(
+                router.namespace(),
+                router.gateway(),
+                router.granting(),
+            )?),
+            false => None,
         };
         Ok(Self {
             igd,
@@ -226,6 +230,9 @@ impl Home {
             return Err(LabError::NotExternal(new));
         }
         self.outer().set_public(new)?;
+        if let Some(igd) = &self.igd {
+            igd.set_external(new);
+        }
         self.forget_mappings()
     }
 }

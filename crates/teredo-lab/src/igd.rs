@@ -10,6 +10,8 @@
 //!   chain postrouting { type nat hook postrouting priority srcnat }
 //! }
 //! ```
+//!
+//! If the NAT is in user space, the chains have no hooks, and a thread reads the port mappings from them.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -27,12 +29,19 @@ use crate::error::{Attempt, LabError};
 use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::router::{LAN, UPLINK};
+use crate::user_space::Granting;
+
+mod follower;
+
+use follower::Follower;
 
 /// The Debian package of the program; the one for iptables has another of the same name.
 const PACKAGE: &str = "miniupnpd-nftables";
 const PROGRAM: &str = "miniupnpd";
 /// The folders of daemons, which the search path of an ordinary user lacks.
 const FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+/// The chain with its port mappings.
+const PREROUTING: &str = "prerouting";
 /// Its last line before it answers.
 const READY: &str = "Listening for NAT-PMP/PCP";
 const START: Duration = Duration::from_secs(10);
@@ -45,23 +54,42 @@ pub(crate) const fn is_external(ip: Ipv4Addr) -> bool {
     matches!(ip.octets(), [44, 128, 0, 1..=254])
 }
 
-/// The daemon of an Internet Gateway Device, of a home of the kind [`NatKind::Igd`](crate::NatKind::Igd).
+/// The daemon of an Internet Gateway Device, of a home whose kind [gives ports](crate::NatKind::gives_ports).
 #[derive(Debug)]
 pub struct Igd {
     namespace: Namespace,
     gateway: Ipv4Addr,
     process: Mutex<Option<Process>>,
+    /// With a NAT in user space: the address outside, which no interface has, and the follower of its mappings.
+    user_space: Option<(Mutex<Ipv4Addr>, Follower)>,
 }
 
 impl Igd {
-    pub(crate) fn start(namespace: &Namespace, gateway: Ipv4Addr) -> Result<Self, LabError> {
+    /// Starts the daemon; with `user_space`, for the NAT there, which has this address outside.
+    pub(crate) fn start(
+        namespace: &Namespace,
+        gateway: Ipv4Addr,
+        user_space: Option<(Granting, Ipv4Addr)>,
+    ) -> Result<Self, LabError> {
+        let user_space = user_space.map(|(granting, external)| {
+            let follower = Follower::start(namespace, granting)?;
+            Ok::<_, LabError>((Mutex::new(external), follower))
+        });
         let igd = Self {
             namespace: namespace.clone(),
             gateway,
             process: Mutex::new(None),
+            user_space: user_space.transpose()?,
         };
         igd.restart()?;
         Ok(igd)
+    }
+
+    /// The address outside, from the next start on. The kernel's NAT has it on an interface, where the daemon looks.
+    pub(crate) fn set_external(&self, new: Ipv4Addr) {
+        if let Some((external, _)) = &self.user_space {
+            *external.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        }
     }
 
     /// Starts the daemon, anew if it runs. It has forgotten all mappings.
@@ -72,7 +100,7 @@ impl Igd {
     pub fn restart(&self) -> Result<(), LabError> {
         self.stop();
         self.namespace
-            .nftables(|nftables| nftables.execute(&chains()))
+            .nftables(|nftables| nftables.execute(&chains(self.user_space.is_none())))
             .map_err(io::Error::from)
             .attempt("set the chains of the gateway device")?;
         *self.process() = Some(self.spawn()?);
@@ -131,8 +159,16 @@ impl Igd {
 
     fn settings(&self) -> String {
         let [a, b, c, _] = self.gateway.octets();
+        let external = self
+            .user_space
+            .as_ref()
+            .map_or_else(String::new, |(external, _)| {
+                let external = external.lock().unwrap_or_else(PoisonError::into_inner);
+                format!("ext_ip={external}\n")
+            });
         format!(
-            "ext_ifname={}\n\
+            "{external}\
+             ext_ifname={}\n\
              listening_ip={}\n\
              port=5000\n\
              enable_upnp=yes\n\
@@ -164,16 +200,25 @@ fn program() -> PathBuf {
     found.next().unwrap_or_else(|| PROGRAM.into())
 }
 
-fn chains() -> Batch {
-    let table = TableName::new(Family::Inet, "igd");
+fn table() -> TableName {
+    TableName::new(Family::Inet, "igd")
+}
+
+/// The chains that the daemon writes into, with or without an effect.
+fn chains(are_hooked: bool) -> Batch {
+    let table = table();
     let mut batch = Batch::new();
     batch.replace_table(&table, TableFlags::default());
     for (name, kind, hook, priority) in [
         ("forward", ChainKind::Filter, Hook::Forward, 0),
-        ("prerouting", ChainKind::Nat, Hook::Prerouting, -100),
+        (PREROUTING, ChainKind::Nat, Hook::Prerouting, -100),
         ("postrouting", ChainKind::Nat, Hook::Postrouting, 100),
     ] {
-        batch.add_chain(&table, &Chain::base(name, kind, hook, priority));
+        let chain = match are_hooked {
+            true => Chain::base(name, kind, hook, priority),
+            false => Chain::regular(name),
+        };
+        batch.add_chain(&table, &chain);
     }
     batch
 }

@@ -64,8 +64,9 @@ impl Internet {
     ///
     /// # Errors
     ///
-    /// As for [`host`](Self::host); [`LabError::Full`] after 254 homes. For [`NatKind::Igd`](crate::NatKind::Igd) also
-    /// [`LabError::NotExternal`], and [`LabError::Daemon`] if Debian's package `miniupnpd-nftables` is not installed.
+    /// As for [`host`](Self::host); [`LabError::Full`] after 254 homes. For a kind that [gives
+    /// ports](crate::NatKind::gives_ports) also [`LabError::NotExternal`], and [`LabError::Daemon`] if Debian's package
+    /// `miniupnpd-nftables` is not installed.
     pub fn home(
         &self,
         name: &str,

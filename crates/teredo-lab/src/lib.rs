@@ -10,7 +10,7 @@
 //! - [`Capture`] keeps the frames of an interface and writes them for Wireshark.
 //!
 //! Processes are started by setpriv(1) and env(1), of util-linux and GNU coreutils, and
-//! [`NatKind::Igd`] runs miniupnpd.
+//! [`NatKind::Igd`] and [`NatKind::IgdSymmetric`] run miniupnpd.
 //!
 //! ```text
 //!              host "server"                 host "v6"

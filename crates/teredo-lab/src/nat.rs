@@ -71,11 +71,15 @@ pub enum NatKind {
     /// Device, which answers UPnP IGD, PCP and NAT-PMP ([`Igd`](crate::Igd)). Its public address is one of
     /// 44.128.0.0/24.
     Igd,
+    /// [`SymmetricPreserving`](Self::SymmetricPreserving), and hosts may ask the router for ports, as of
+    /// [`Igd`](Self::Igd): a granted port is open to all, and other destinations than the first see another one (RFC
+    /// 6081 §3.2, a UPnP-enabled symmetric NAT).
+    IgdSymmetric,
 }
 
 impl NatKind {
     /// All kinds, from the most open to the most closed.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::None,
         Self::Cone,
         Self::Restricted,
@@ -88,6 +92,7 @@ impl NatKind {
         Self::Carrier,
         Self::Hairpin,
         Self::Igd,
+        Self::IgdSymmetric,
     ];
 
     /// The name, which [`FromStr`] reads and [`Display`](fmt::Display) writes.
@@ -105,6 +110,7 @@ impl NatKind {
             Self::Carrier => "carrier",
             Self::Hairpin => "hairpin",
             Self::Igd => "igd",
+            Self::IgdSymmetric => "igd-symmetric",
         }
     }
 
@@ -123,6 +129,7 @@ impl NatKind {
             Self::Carrier => NatBehaviour::carrier(),
             Self::Hairpin => NatBehaviour::hairpin(),
             Self::Igd => NatBehaviour::igd(),
+            Self::IgdSymmetric => NatBehaviour::igd_symmetric(),
         }
     }
 
@@ -135,7 +142,13 @@ impl NatKind {
                 | Self::AddressSymmetric
                 | Self::Carrier
                 | Self::Hairpin
+                | Self::IgdSymmetric
         )
+    }
+
+    /// Whether its hosts may ask the router for ports.
+    pub const fn gives_ports(self) -> bool {
+        matches!(self, Self::Igd | Self::IgdSymmetric)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::namespace::Namespace;
 use crate::nat::NatKind;
 use crate::netlink::Interface;
 use crate::ruleset::{Ruleset, Sides};
-use crate::user_space::{Discards, UserSpaceNat};
+use crate::user_space::{Discards, Granting, UserSpaceNat};
 
 pub(crate) const UPLINK: Interface<'_> = Interface {
     index: 2,
@@ -264,6 +264,14 @@ impl Router {
         self.state(|state| match &state.translation {
             Translation::Kernel(_) => Discards::default(),
             Translation::UserSpace(nat) => nat.discards(),
+        })
+    }
+
+    /// The NAT in user space that gives ports, with its address; none if the kernel's does.
+    pub(crate) fn granting(&self) -> Option<(Granting, Ipv4Addr)> {
+        self.state(|state| match &state.translation {
+            Translation::Kernel(_) => None,
+            Translation::UserSpace(nat) => Some((nat.granting(), state.public())),
         })
     }
 

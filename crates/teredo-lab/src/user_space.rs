@@ -14,7 +14,7 @@
 mod translator;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -46,6 +46,8 @@ pub(crate) struct UserSpaceNat {
     outside: u32,
     /// The highest index of its interfaces.
     pub(crate) last_index: u32,
+    /// The beginning of its time.
+    start: std::time::Instant,
     /// Closing it ends the thread.
     stop: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
@@ -89,6 +91,7 @@ impl UserSpaceNat {
             translator,
             outside: outside_index,
             last_index,
+            start,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -124,6 +127,14 @@ impl UserSpaceNat {
         Discards(Some(Arc::clone(&self.translator)))
     }
 
+    /// The handle by which a gateway device gives ports.
+    pub(crate) fn granting(&self) -> Granting {
+        Granting {
+            translator: Arc::clone(&self.translator),
+            start: self.start,
+        }
+    }
+
     fn with(&self, f: impl FnOnce(&mut Translator)) {
         let translator = self.translator.lock();
         f(&mut translator.unwrap_or_else(PoisonError::into_inner));
@@ -144,6 +155,24 @@ impl Discards {
             let translator = translator.lock().unwrap_or_else(PoisonError::into_inner);
             translator.discards()
         })
+    }
+}
+
+/// The ports that a NAT in user space gives on request.
+#[derive(Debug, Clone)]
+pub(crate) struct Granting {
+    translator: Arc<Mutex<Translator>>,
+    start: std::time::Instant,
+}
+
+impl Granting {
+    /// These UDP ports are given to these sockets inside, and no others.
+    pub(crate) fn set(&self, ports: &[(u16, SocketAddrV4)]) {
+        let mut translator = self
+            .translator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        translator.grant(since(self.start), ports);
     }
 }
 

@@ -18,10 +18,10 @@ struct Scene {
 }
 
 impl Scene {
-    fn new() -> Self {
+    fn new(kind: NatKind) -> Self {
         let internet = Internet::new().unwrap();
         let stranger = internet.host("stranger", &[STRANGER]).unwrap();
-        let home = internet.home("home", NatKind::Igd, PUBLIC).unwrap();
+        let home = internet.home("home", kind, PUBLIC).unwrap();
         let alice = home.host("alice").unwrap();
         Self {
             stranger,
@@ -62,6 +62,13 @@ impl Scene {
         assert_eq!(answer[44..60], mapped(self.home.public()));
     }
 
+    /// Waits until datagrams from strangers come in, or do not: a NAT in user space follows the daemon.
+    #[track_caller]
+    fn becomes(&self, open: bool, inside: &UdpSocket) {
+        let is_so = || (self.comes_in(inside) == open).then_some(());
+        until(5 * SECOND, "the mapping to take effect", is_so).unwrap();
+    }
+
     /// Whether a datagram from a stranger to the public address reaches alice's socket.
     fn comes_in(&self, inside: &UdpSocket) -> bool {
         let port = inside.local_addr().unwrap().port();
@@ -72,6 +79,28 @@ impl Scene {
     }
 }
 
+/// RFC 6081 §3.2: the first destination sees the granted port, and another one another port.
+#[test]
+fn a_symmetric_device_has_another_port_for_each_destination() {
+    let scene = Scene::new(NatKind::IgdSymmetric);
+    let inside = scene
+        .alice
+        .udp_socket((scene.alice.ipv4(), 40_000))
+        .unwrap();
+    scene.map(40_000);
+    scene.becomes(true, &inside);
+    let mut ports = Vec::new();
+    for port in [1, 2] {
+        let outside = scene.stranger.udp_socket((STRANGER, port)).unwrap();
+        outside.set_read_timeout(Some(SECOND)).unwrap();
+        inside.send_to(b"out", (STRANGER, port)).unwrap();
+        let (_, from) = outside.receive_from(&mut [0; 16]).unwrap();
+        ports.push(from.port());
+    }
+    assert_eq!(ports[0], 40_000);
+    assert_ne!(ports[1], 40_000);
+}
+
 fn answer(socket: &UdpSocket, request: &[u8]) -> Vec<u8> {
     socket.set_read_timeout(Some(5 * SECOND)).unwrap();
     socket.send(request).unwrap();
@@ -80,30 +109,50 @@ fn answer(socket: &UdpSocket, request: &[u8]) -> Vec<u8> {
     buffer[..length].to_vec()
 }
 
-/// A granted port is open to senders that the host has never sent to, and a restarted device has forgotten it.
 #[test]
 fn a_port_is_granted_and_forgotten() {
-    let scene = Scene::new();
+    is_granted_and_forgotten(NatKind::Igd);
+}
+
+#[test]
+fn a_port_of_a_symmetric_device_is_granted_and_forgotten() {
+    is_granted_and_forgotten(NatKind::IgdSymmetric);
+}
+
+/// A granted port is open to senders that the host has never sent to, and a restarted device has forgotten it.
+#[track_caller]
+fn is_granted_and_forgotten(kind: NatKind) {
+    let scene = Scene::new(kind);
     let inside = scene
         .alice
         .udp_socket((scene.alice.ipv4(), 40_000))
         .unwrap();
     assert!(!scene.comes_in(&inside));
     scene.map(40_000);
-    assert!(scene.comes_in(&inside));
+    scene.becomes(true, &inside);
 
     let igd = scene.home.igd().unwrap();
     igd.stop();
     assert!(scene.comes_in(&inside), "its mapping is in force");
     scene.home.forget_mappings().unwrap();
-    assert!(!scene.comes_in(&inside), "the router has restarted");
+    scene.becomes(false, &inside);
     scene.map(40_000);
-    assert!(scene.comes_in(&inside));
+    scene.becomes(true, &inside);
 }
 
 #[test]
 fn it_tells_its_address_and_the_next_one() {
-    let scene = Scene::new();
+    tells_its_address_and_the_next_one(NatKind::Igd);
+}
+
+#[test]
+fn a_symmetric_device_tells_its_address_and_the_next_one() {
+    tells_its_address_and_the_next_one(NatKind::IgdSymmetric);
+}
+
+#[track_caller]
+fn tells_its_address_and_the_next_one(kind: NatKind) {
+    let scene = Scene::new(kind);
     assert_eq!(scene.told_address(), PUBLIC);
     let next = Ipv4Addr::new(44, 128, 0, 9);
     scene.home.set_public(next).unwrap();
@@ -116,7 +165,7 @@ fn it_tells_its_address_and_the_next_one() {
 /// UPnP Device Architecture 1.1, §1.3.2: a search by multicast is answered with the place of the description.
 #[test]
 fn it_is_found_by_a_search() {
-    let scene = Scene::new();
+    let scene = Scene::new(NatKind::Igd);
     let socket = scene.alice.udp_socket((scene.alice.ipv4(), 0)).unwrap();
     let search = "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\n\
                   ST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n\r\n";

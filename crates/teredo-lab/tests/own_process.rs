@@ -160,7 +160,7 @@ fn lab_of_an_ordinary_user() -> Result {
     let core = Capture::start(internet.core(), "to-server")?;
     for (n, kind) in (1..).zip(NatKind::ALL) {
         let public = match kind {
-            NatKind::Igd => Ipv4Addr::new(44, 128, 0, 1),
+            NatKind::Igd | NatKind::IgdSymmetric => Ipv4Addr::new(44, 128, 0, n),
             // Some have four addresses.
             _ => Ipv4Addr::new(198, 51, 100, 4 * n),
         };

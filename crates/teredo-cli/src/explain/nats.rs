@@ -44,6 +44,10 @@ pub(super) const fn kind(kind: NatKind) -> &'static str {
         NatKind::Igd => {
             "a port-restricted NAT that gives ports on request, by UPnP IGD, PCP and NAT-PMP"
         }
+        NatKind::IgdSymmetric => {
+            "a symmetric NAT that gives ports on request: a granted port is open to all, and other destinations than the \
+             first see another one (RFC 6081 §3.2)"
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
-use teredo_lab::{Home, HomeNat, Host, Internet, NatKind, Process};
+use teredo_lab::{Home, HomeNat, Host, Internet, Process};
 
 use super::diagram::Recorder;
 use super::{Nats, ruleset};
@@ -54,7 +54,7 @@ impl Nats {
 }
 
 fn of_router(nat: HomeNat, [ordinary, igd]: [Ipv4Addr; 2]) -> Ipv4Addr {
-    match nat.is(NatKind::Igd) {
+    match nat.gives_ports() {
         true => igd,
         false => ordinary,
     }
@@ -78,7 +78,7 @@ impl Network {
             std::process::exit(Exit::Failed.code().into());
         })
         .map_err(|failure| anyhow::anyhow!("{failure}"))?;
-        ruleset::load(&alice, nats.alice.is(NatKind::Igd))?;
+        ruleset::load(&alice, nats.alice.gives_ports())?;
         if let Some(recorder) = recorder {
             let homes = [(&alices, &alice), (&bobs, &bob)];
             recorder.watch(&internet, &server, homes)?;
@@ -199,7 +199,7 @@ fn client(host: &Host, name: &str, socket: &Path, nat: HomeNat) -> anyhow::Resul
         "--server".to_owned(),
         SERVER[0].to_string(),
     ];
-    if nat.is(NatKind::Igd) {
+    if nat.gives_ports() {
         arguments.push("--igd".to_owned());
     }
     spawn(host, name, Some(socket), &arguments)

@@ -52,6 +52,12 @@ fn the_story_behind_an_internet_gateway_device() {
     tells_its_story(NatKind::Igd);
 }
 
+/// A symmetric NAT in user space, whose mapping miniupnpd opens (RFC 6081 §3.2).
+#[test]
+fn the_story_behind_a_symmetric_gateway_device() {
+    tells_its_story(NatKind::IgdSymmetric);
+}
+
 /// Two NATs in a row.
 #[test]
 fn the_story_behind_a_carriers_nat() {
@@ -87,6 +93,7 @@ fn pairs_connect_as_the_matrix_says() {
         ("symmetric-sequential", "cone"),
         ("symmetric-preserving", "restricted"),
         ("symmetric", "port-restricted"),
+        ("igd-symmetric", "igd-symmetric"),
     ] {
         let cell = cells.iter().find(|cell| {
             let loss = cell["loss"].as_f64().unwrap();

@@ -36,11 +36,8 @@ impl World {
 
     fn around(internet: Internet, server: Host, left: NatKind, right: NatKind) -> Self {
         // An Internet Gateway Device refuses to have an address of documentation.
-        let home = |name, nat, usual, of_device| {
-            let public = match nat {
-                NatKind::Igd => of_device,
-                _ => usual,
-            };
+        let home = |name, nat: NatKind, usual, of_device| {
+            let public = if nat.gives_ports() { of_device } else { usual };
             internet.home(name, nat, public).unwrap()
         };
         let [left_usual, right_usual] = [[198, 51, 100, 1], [203, 0, 113, 1]].map(Ipv4Addr::from);

@@ -130,6 +130,11 @@ impl HomeNat {
         self == Self::Kind(kind)
     }
 
+    /// Whether its hosts may ask the router for ports.
+    pub fn gives_ports(self) -> bool {
+        matches!(self, Self::Kind(kind) if kind.gives_ports())
+    }
+
     /// The properties of the NAT that the Internet sees, as the simulator has them.
     pub fn behaviour(self) -> NatBehaviour {
         match self {

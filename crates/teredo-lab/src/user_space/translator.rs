@@ -10,7 +10,7 @@ mod packet;
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use teredo::Instant;
 use teredo_nat::{Nat, NatBehaviour, Refusal};
@@ -124,6 +124,25 @@ impl Translator {
                 nat.set_pool(others);
             }
         });
+    }
+
+    /// UDP ports of the first external address are open to all, and lead to these sockets inside; no others do. The
+    /// behaviour is that of a gateway device.
+    pub(super) fn grant(&mut self, now: Instant, ports: &[(u16, SocketAddrV4)]) {
+        let held = self.udp.port_mappings(now);
+        for (port, _) in held.iter().filter(|one| !ports.contains(one)) {
+            if let Err(error) = self.udp.delete_port_mapping(now, *port) {
+                tracing::debug!(port, ?error, "a NAT keeps a port");
+            }
+        }
+        for (port, inside) in ports.iter().filter(|one| !held.contains(one)) {
+            if let Err(error) = self
+                .udp
+                .add_port_mapping(now, *port, *inside, Duration::ZERO)
+            {
+                tracing::debug!(port, ?error, "a NAT does not give a port");
+            }
+        }
     }
 
     /// The dropped packets.

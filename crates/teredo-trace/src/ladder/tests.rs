@@ -296,7 +296,10 @@ fn a_known_client_has_one_column_and_one_for_each_nat() {
     ]);
     let asked = solicitation(Some([7; 8]), false);
     let direct = bubble(teredo(MAPPED), teredo(PEER), &[]);
-    tracer.observe(&observed(LOCAL, MAPPED, PRIMARY, &asked, Fate::Delivered));
+    for server in [SECONDARY, PRIMARY] {
+        tracer.name(end(server), "server");
+        tracer.observe(&observed(LOCAL, MAPPED, server, &asked, Fate::Delivered));
+    }
     for by in [
         Obstacle::SenderNat,
         Obstacle::SenderCarrierNat,
@@ -309,12 +312,17 @@ fn a_known_client_has_one_column_and_one_for_each_nat() {
     let ladder = Ladder::new(&trace);
     assert_eq!(
         titles(&ladder),
-        ["alice", "home", "carrier", "server 1", "client 2"]
+        ["alice", "home", "carrier", "server", "client 2"]
     );
     assert_eq!(ladder.columns[0].lines, ["192.168.1.2", "port 50000"]);
+    assert_eq!(ladder.columns[3].lines, ["192.0.2.1", "192.0.2.2"]);
     assert_eq!(
-        labels(&ladder)[..2],
-        ["solicitation", "bubble, from port 50001"]
+        labels(&ladder)[..3],
+        [
+            "solicitation, to 192.0.2.2",
+            "solicitation",
+            "bubble, from port 50001"
+        ]
     );
     let ends = ladder.rows.iter().filter_map(|row| match row {
         Row::Arrow(arrow) => Some(arrow.crossing.as_ref()?.halves),

@@ -123,6 +123,11 @@ impl Register {
 
     /// These ends belong to one node, the first of which is its own.
     pub(crate) fn know(&mut self, ends: &[SocketAddrV4]) {
+        let mut ends = ends.to_vec();
+        // The secondary address of a server follows the primary one (RFC 4380 §5.3), whichever spoke first.
+        if ends.iter().all(|end| self.is_server(*end)) {
+            ends.sort_unstable();
+        }
         let Some((first, others)) = ends.split_first() else {
             return;
         };
