@@ -23,17 +23,17 @@
 //! address that it asks the bubbles for.
 //!
 //! ```text
-//!  A:         asked again, peer has      ports open     all have sent       a nonce came in
-//!   (none) ──────────────────────> Opening ──────> Sending ───────> Ready ────────────────> random port of the peer
-//!                answered, no path    │ refused        │  another path,  │
-//!                                     └────────────────┴─ given up, 10 s ┘──> closed
+//!  A:         500 ms after both        ports open     all have sent       a nonce came in
+//!   (none) ──────────────────> Opening ──────> Sending ───────> Ready ────────────────> random port of the peer
+//!             have asked: no path  │ refused      │  another path,  │
+//!                                  └──────────────┴─ given up, 8 s ─┴──> closed
 //!
 //!  B:         a question is ready                 sent 1,024, or there is a path
 //!   (none) ──────────────────────> Burst, 64 each 4 ms ─────────────────────────> (none)
 //! ```
 //!
 //! Towards a peer that is not eager nothing is lost: it answers the question, hits none of the ports, and the contact ends as
-//! without them. B may also be the end that began. A then asks back with its ports open when B asks for the second time.
+//! without them. B may also be the end that began.
 //!
 //! # What a stranger can provoke
 //!
@@ -64,9 +64,12 @@ const BATCH_SPACING: Duration = Duration::from_millis(4);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long no ports are asked for after a refusal.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
-/// How long the ports wait after the last question: as long as its nonce.
-const LIFETIME: Duration = Duration::from_secs(10);
-/// The least time between two questions that are ready: longer than a burst and its way.
+/// How long the ordinary contact has after its question: longer than the way through the server and back.
+pub(super) const ORDINARY: Duration = Duration::from_millis(500);
+/// How many questions are ready, unless the peer asks in between, and the time between them.
+const QUESTIONS: u8 = 4;
+const QUESTION_SPACING: Duration = Duration::from_secs(2);
+/// The same if the peer asks: longer than a burst and its way.
 const READY_SPACING: Duration = Duration::from_secs(1);
 
 /// Both ends of the method.
@@ -89,23 +92,21 @@ struct Block {
     /// At most [`PORT_BLOCK`].
     ports: Vec<u16>,
     stage: Stage,
+    /// When the next batch or question is due, or the end.
+    due: Instant,
+    /// When the last question that is ready was sent, and how many were.
+    asked: Instant,
+    questions: u8,
 }
 
 #[derive(Debug)]
 enum Stage {
     /// The caller has been asked to open them.
-    Opening { until: Instant },
-    /// So many have sent a bubble; the next batch leaves at this time.
-    Sending { sent: usize, due: Instant },
+    Opening,
+    /// So many have sent a bubble.
+    Sending { sent: usize },
     /// The peer was asked to look for them.
-    Ready { asked: Instant },
-}
-
-impl Block {
-    /// Whether the peer may be asked to look for the ports once more.
-    fn may_ask(&self, now: Instant) -> bool {
-        matches!(self.stage, Stage::Ready { asked } if now - asked >= READY_SPACING)
-    }
+    Ready,
 }
 
 impl Birthday {
@@ -120,11 +121,7 @@ impl Birthday {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let block = self.block.as_ref().map(|block| match block.stage {
-            Stage::Opening { until } => until,
-            Stage::Sending { due, .. } => due,
-            Stage::Ready { asked } => asked + LIFETIME,
-        });
+        let block = self.block.as_ref().map(|block| block.due);
         let burst = self.burst.as_ref().map(|burst| burst.due);
         block.into_iter().chain(burst).min()
     }
@@ -142,19 +139,8 @@ impl Client {
             && peer.is_unmet(now)
             && peer.random_port.is_none()
             && peer.nonces.has_received(now)
-            && self.has_asked_in_vain(self.peers.address(slot))
-            && self.birthday.block.is_none()
-    }
-
-    /// Whether the method takes the place of a question that comes too soon after the last one. The peer began, so its next
-    /// question shows that nothing came of the last one.
-    pub(super) fn may_ask_with_ports(&self, now: Instant, slot: u32) -> bool {
-        let peer = self.peers.peer(slot);
-        match &self.birthday.block {
-            _ if peer.contact.is_some() => false,
-            Some(block) if block.peer == self.peers.address(slot) => block.may_ask(now),
-            _ => self.may_begin_birthday(now, slot),
-        }
+            && self.has_asked_in_vain(now, slot)
+            && self.birthday.refused_until.is_none_or(|at| now >= at)
     }
 
     /// Takes the place of a question, if the method is under way or begins: the question follows when the ports are open.
@@ -165,40 +151,48 @@ impl Client {
         teredo: TeredoAddress,
         own: Ipv6Addr,
     ) -> bool {
-        let address = self.peers.address(slot);
-        if let Some(block) = &self.birthday.block
-            && block.peer == address
+        let Some(block) = &self.birthday.block else {
+            return self.begin_birthday(now, slot, teredo);
+        };
+        if block.peer != self.peers.address(slot) {
+            return self.begin_birthday(now, slot, teredo);
+        }
+        if matches!(block.stage, Stage::Ready) && now - block.asked >= READY_SPACING {
+            self.ask_with_ports(now, slot, teredo, own);
+        }
+        true
+    }
+
+    /// The ordinary contact has had its time.
+    pub(super) fn begin_birthday_with(&mut self, now: Instant, peer: Ipv6Addr) {
+        if let (Some(slot), Some(teredo)) = (self.peers.find(&peer), TeredoAddress::from_ipv6(peer))
         {
-            if block.may_ask(now) {
-                self.ask_with_ports(now, slot, teredo, own);
-            }
-            return true;
+            self.begin_birthday(now, slot, teredo);
+        }
+    }
+
+    fn begin_birthday(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> bool {
+        if !self.may_begin_birthday(now, slot) {
+            return false;
         }
         let drawn = self.peers.peer(slot).came_from().is_some();
-        if !drawn
-            && self
-                .birthday
-                .block
-                .as_ref()
-                .is_some_and(|block| block.drawn)
-        {
-            self.close_block(None);
-        }
-        let is_refused = self.birthday.refused_until.is_some_and(|at| now < at);
-        if is_refused || !self.may_begin_birthday(now, slot) {
-            return false;
+        match &self.birthday.block {
+            Some(block) if drawn || !block.drawn => return false,
+            Some(_) => self.close_block(None),
+            None => {}
         }
         if !self.budget.allow_birthday(now, teredo, drawn) {
             self.drop(DropReason::BirthdayLimit);
             return false;
         }
         self.birthday.block = Some(Block {
-            peer: address,
+            peer: self.peers.address(slot),
             drawn,
             ports: Vec::new(),
-            stage: Stage::Opening {
-                until: now + PATIENCE,
-            },
+            stage: Stage::Opening,
+            due: now + PATIENCE,
+            asked: now,
+            questions: 0,
         });
         self.events.push_back(Event::OpenPortBlock);
         true
@@ -213,14 +207,14 @@ impl Client {
         let Some(block) = &mut self.birthday.block else {
             return;
         };
-        if !matches!(block.stage, Stage::Opening { .. }) {
+        if !matches!(block.stage, Stage::Opening) {
             return;
         }
         if open.is_empty() {
             return self.refuse_block(now);
         }
         block.ports = open[..open.len().min(PORT_BLOCK)].to_vec();
-        block.stage = Stage::Sending { sent: 0, due: now };
+        (block.stage, block.due) = (Stage::Sending { sent: 0 }, now);
         self.birthday.blocks += 1;
         self.drive_block(now);
     }
@@ -249,17 +243,21 @@ impl Client {
     }
 
     fn drive_block(&mut self, now: Instant) {
-        match self.birthday.block.as_ref().map(|block| &block.stage) {
-            Some(Stage::Opening { until }) if *until <= now => self.refuse_block(now),
-            Some(Stage::Sending { due, .. }) if *due <= now => self.send_from_block(now),
-            Some(Stage::Ready { asked }) if *asked + LIFETIME <= now => self.close_block(None),
-            _ => {}
+        let block = self.birthday.block.as_ref();
+        let Some(block) = block.filter(|block| block.due <= now) else {
+            return;
+        };
+        match block.stage {
+            Stage::Opening => self.refuse_block(now),
+            Stage::Ready if block.questions >= QUESTIONS => self.close_block(None),
+            Stage::Ready | Stage::Sending { .. } => self.advance_block(now),
         }
     }
 
-    /// Sends a batch of the bubbles that open our NAT. They expire behind it, so that a router of the peer does not take them
-    /// for its own (see [`opening`](super::opening)).
-    fn send_from_block(&mut self, now: Instant) {
+    /// Sends a batch of the bubbles that open our NAT, or asks the peer. The bubbles expire behind our NAT, so that a router
+    /// of the peer does not take them for its own (see [`opening`](super::opening)). If nobody has reported how far that is, a
+    /// contact of the host has shown nothing, and a peer that began is given another chance with ones that go further.
+    fn advance_block(&mut self, now: Instant) {
         let (Some(slot), Some(own)) = (self.block_slot(), self.own_address()) else {
             return self.close_block(None);
         };
@@ -269,10 +267,13 @@ impl Client {
         else {
             return self.close_block(None);
         };
-        let Stage::Sending { sent, .. } = block.stage else {
-            return;
+        let sent = match block.stage {
+            Stage::Sending { sent } => sent,
+            _ if block.questions == 1 && block.drawn && !self.opening.is_known() => 0,
+            _ => return self.ask_with_ports(now, slot, teredo, own),
         };
-        let ttl = self.opening.ttl(1);
+        let is_first = block.drawn && block.questions == 0;
+        let ttl = self.opening.ttl(if is_first { 0 } else { 2 });
         let end = block.ports.len().min(sent + BATCH);
         for port in &block.ports[sent..end] {
             self.outbox.udp_via(Some(*port), teredo.mapped, ttl, |out| {
@@ -280,10 +281,8 @@ impl Client {
             });
         }
         if end < block.ports.len() {
-            block.stage = Stage::Sending {
-                sent: end,
-                due: now + BATCH_SPACING,
-            };
+            block.stage = Stage::Sending { sent: end };
+            block.due = now + BATCH_SPACING;
         } else {
             self.ask_with_ports(now, slot, teredo, own);
         }
@@ -292,7 +291,13 @@ impl Client {
     /// Sends the question that is ready. The contact waits for its answer.
     fn ask_with_ports(&mut self, now: Instant, slot: u32, teredo: TeredoAddress, own: Ipv6Addr) {
         if let Some(block) = &mut self.birthday.block {
-            block.stage = Stage::Ready { asked: now };
+            (block.stage, block.asked) = (Stage::Ready, now);
+            block.questions = block.questions.saturating_add(1);
+            let opens_again = block.questions == 1 && block.drawn && !self.opening.is_known();
+            block.due = match opens_again {
+                true => now + ORDINARY,
+                false => now + QUESTION_SPACING,
+            };
         }
         self.peers.peer_mut(slot).nonces.want(now);
         self.push_ready_bubble(now, slot, teredo, own);

@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use rand_core::Rng as _;
 
+use super::birthday::ORDINARY;
 use super::contact::HOP_LIMIT;
 use super::echo_test::EchoTest;
 use super::peers::{Contact, Path, Peer};
@@ -109,6 +110,8 @@ pub(super) struct RandomPort {
     met: bool,
     /// When it is closed, if no packet of the peer comes in.
     expires: Instant,
+    /// When a block of ports takes its place, if it cannot be foreseen.
+    helped: Option<Instant>,
     /// Last Data Packet Sent Timestamp and Connection Refresh Count.
     data_sent: Option<Instant>,
     refreshes: u8,
@@ -189,7 +192,8 @@ impl RandomPort {
         match &self.stage {
             Stage::Opening { until, .. } => Some(*until),
             Stage::Testing(test) => Some(test.due()),
-            Stage::Announced { .. } => Some(self.expires).filter(|_| !self.met),
+            Stage::Announced { .. } if self.met => None,
+            Stage::Announced { .. } => self.helped.or(Some(self.expires)),
         }
     }
 
@@ -323,6 +327,7 @@ impl Client {
             used: false,
             met: false,
             expires: now + LIFETIME,
+            helped: None,
             data_sent: None,
             refreshes: 0,
         };
@@ -425,10 +430,12 @@ impl Client {
         let external = external.filter(|port| *port >= LEAST_PORT);
         self.announce(number, external, foresight);
         let owed = self.owed_bubble(now, number);
+        let is_helped = self.config.nat_traversal.is_eager() && foresight == Foresight::None;
         if let Some(port) = self.random_ports.get_mut(number) {
             port.expires = now + LIFETIME;
             port.announced = port.announced.saturating_add(u8::from(owed.is_some()));
             port.owes = false;
+            port.helped = is_helped.then_some(now + ORDINARY);
         }
         self.pay_bubble(now, owed, external);
     }
@@ -444,8 +451,12 @@ impl Client {
     }
 
     /// Whether the peer was asked while a random port waited for it whose external port is a mere guess.
-    pub(super) fn has_asked_in_vain(&self, peer: Ipv6Addr) -> bool {
-        let port = self.random_ports.of(peer);
+    pub(super) fn has_asked_in_vain(&self, now: Instant, slot: u32) -> bool {
+        let peer = self.peers.peer(slot);
+        if !peer.nonces.has_asked_for(now, ORDINARY) {
+            return false;
+        }
+        let port = self.random_ports.of(self.peers.address(slot));
         port.is_some_and(|port| {
             port.announced > 0 && matches!(port.stage, Stage::Announced { random: true, .. })
         })
@@ -676,6 +687,7 @@ impl Client {
             used: true,
             met: false,
             expires: now + LIFETIME,
+            helped: None,
             data_sent: None,
             refreshes: 0,
         });
@@ -742,7 +754,14 @@ impl Client {
                     self.pay_bubble(now, owed, None);
                 }
                 Some(Stage::Testing(_)) => self.fail_echo_test(now, number),
-                Some(Stage::Announced { .. }) => self.close_random_port(number),
+                Some(Stage::Announced { .. }) => {
+                    let port = self.random_ports.get_mut(number);
+                    let helped = port.and_then(|port| port.helped.take().and(Some(port.peer)));
+                    match helped {
+                        Some(peer) => self.begin_birthday_with(now, peer),
+                        None => self.close_random_port(number),
+                    }
+                }
                 None => {}
             }
         }

@@ -157,6 +157,11 @@ impl Nonces {
         is_fresh && [self.sent, self.sent_before].contains(&Some(nonce))
     }
 
+    /// Whether our last indirect bubble has had so much time.
+    pub(super) fn has_asked_for(&self, now: Instant, time: Duration) -> bool {
+        self.asked.is_some_and(|at| now - at >= time)
+    }
+
     /// The nonce for a direct bubble, which arrives unless it is cut short.
     pub(super) fn repeat(&mut self, arrives: bool) -> Option<[u8; 4]> {
         self.answered |= arrives;
@@ -352,7 +357,7 @@ impl Client {
         let wanted = self.config.nat_traversal.extends_rfc4380()
             && peer.confirmed_path(now).is_none()
             && peer.nonces.received.is_some()
-            && (peer.nonces.may_ask(now) || self.may_ask_with_ports(now, slot));
+            && peer.nonces.may_ask(now);
         // The peer chose the address of its server.
         let drawn = peer.came_from().is_some();
         if wanted

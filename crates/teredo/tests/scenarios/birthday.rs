@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use teredo::client::{Event, NatTraversal, PORT_BLOCK};
-use teredo::wire::{Datagram, Flags, PORT, TeredoAddress, Trailer};
+use teredo::wire::{Datagram, Flags, Origin, PORT, TeredoAddress, Trailer};
 use teredo::{ClientConfig, DropReason, Submission};
 use teredo_sim::{Arrival, ClientId, NatBehaviour, Network, Outbox, PortFirewall, World};
 
@@ -193,7 +193,7 @@ fn a_burst_that_misses_is_repeated_once() {
         "{:#?}",
         counted(trace(&world, [a, b]))
     );
-    assert!(drops(&world, b, DropReason::BirthdayLimit) <= 2);
+    assert!(drops(&world, b, DropReason::BirthdayLimit) > 0);
     assert!(world.client(a).port_block().is_empty());
     assert!(world.client(a).random_ports().is_empty());
     assert_eq!(world.client(b).errors().len(), 1);
@@ -245,7 +245,7 @@ fn the_ports_may_be_refused_or_late() {
         let (mut world, a, b) = pair(1, NatBehaviour::port_restricted(), EAGER);
         // The ordinary random port opens in any case.
         assert_eq!(submit(&mut world, a, b, 1), Submission::Queued);
-        world.run_for(SECOND);
+        world.run_for(Duration::from_millis(300));
         world.set_port_firewall(a, firewall);
         world.run_for(seconds(20));
         assert_eq!(world.client(a).port_blocks_asked(), 1, "{firewall:?}");
@@ -268,13 +268,13 @@ fn the_ports_may_be_refused_or_late() {
 struct Rogue {
     /// Whether its question repeats the nonce that it has read.
     knows_nonce: bool,
-    /// Where the question comes from, if not from the victim.
-    from: Option<SocketAddrV4>,
+    /// Where the client's server has seen the question come from, if not from the victim.
+    origin: Option<SocketAddrV4>,
 }
 
 const PERFECT: Rogue = Rogue {
     knows_nonce: true,
-    from: None,
+    origin: None,
 };
 
 const ROGUE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 66);
@@ -299,7 +299,15 @@ impl Rogue {
             Trailer::Nonce(repeated).emit(&mut bubble);
             Trailer::Nonce([9; 4]).emit(&mut bubble);
             let server = SocketAddrV4::new(SERVER.primary, PORT);
-            out.send(self.from.unwrap_or(victim_at.mapped), server, bubble);
+            match (self.origin, TeredoAddress::from_ipv6(client)) {
+                (Some(origin), Some(client)) => {
+                    let mut forwarded = Vec::new();
+                    Origin(origin).emit(&mut forwarded);
+                    forwarded.extend(bubble);
+                    out.send(server, client.mapped, forwarded);
+                }
+                _ => out.send(victim_at.mapped, server, bubble),
+            }
         }
     }
 
@@ -375,8 +383,14 @@ fn a_rogue_server_gets_few_bursts() {
 /// A question with a nonce that is not ours, or from another address than the one that it asks for, causes no burst.
 #[test]
 fn an_unproven_question_causes_no_burst() {
-    let elsewhere = Some(SocketAddrV4::new(ROGUE, 6000));
-    for (knows_nonce, from, expected) in [(false, None, 0), (true, elsewhere, 0), (true, None, 1)] {
+    let victim = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 99), 5000);
+    let elsewhere = SocketAddrV4::new(ROGUE, 6000);
+    for (knows_nonce, origin, expected) in [
+        (false, None, 0),
+        (true, Some(elsewhere), 0),
+        (true, Some(victim), 1),
+        (true, None, 1),
+    ] {
         let mut world = world(1);
         let client = attach(
             &mut world,
@@ -384,15 +398,17 @@ fn an_unproven_question_causes_no_burst() {
             NatBehaviour::port_restricted(),
             NatTraversal::Eager,
         );
-        let victim = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 99), 5000);
-        let behaviour = Rogue { knows_nonce, from };
+        let behaviour = Rogue {
+            knows_nonce,
+            origin,
+        };
         let rogue = world.add_responder(Network::Internet, &[ROGUE], move |arrival, out| {
             behaviour.answer(arrival, out);
         });
         Rogue::ask(&mut world, rogue, client, victim);
         world.run_for(seconds(3));
         let bursts = status(&world, client).bubble_bursts;
-        assert_eq!(bursts, expected, "{knows_nonce} {from:?}");
+        assert_eq!(bursts, expected, "{knows_nonce} {origin:?}");
     }
 }
 
