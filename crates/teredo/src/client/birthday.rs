@@ -39,7 +39,8 @@
 //!
 //! The owner of a server can name another host's address as the one to send 1,024 bubbles of 46 bytes to, if it can also forge
 //! that address as the source of a datagram. So there is one burst at a time, an IPv4 address gets one in 300 s, and all
-//! strangers together one a minute. Peers that the host itself has asked have a share of their own, and addresses that have
+//! strangers together one a minute. An address that has answered the burst with our nonce may have the next one at once, if
+//! the minute is over. Peers that the host itself has asked have a share of their own, and addresses that have
 //! answered one of the host's contacts, too (see [`budget`](super::budget)). The same limits hold for the ports of A.
 
 mod burst;
@@ -78,9 +79,21 @@ pub(super) struct Birthday {
     block: Option<Block>,
     refused_until: Option<Instant>,
     burst: Option<Burst>,
+    /// The last burst, until its peer is met.
+    last: Option<Sent>,
     /// How often ports were opened, and how many bursts were sent.
     pub(super) blocks: u64,
     pub(super) bursts: u64,
+}
+
+/// A burst, which may have met a port.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    peer: Ipv6Addr,
+    /// Whether the peer began.
+    drawn: bool,
+    /// How many there were.
+    bursts: u8,
 }
 
 /// The open ports of the end behind a symmetric NAT.
@@ -334,6 +347,11 @@ impl Client {
     /// One port of the block is the peer's from now on, and the others are closed.
     fn adopt(&mut self, now: Instant, slot: u32, number: u16) -> bool {
         if self.keep_random_port(now, slot, number) {
+            let block = self.birthday.block.as_ref();
+            let drawn = block.is_some_and(|block| block.drawn);
+            if let Some(teredo) = TeredoAddress::from_ipv6(self.peers.address(slot)) {
+                self.budget.birthday_met(now, teredo, drawn, 1);
+            }
             self.close_block(Some(number));
             return true;
         }
@@ -361,6 +379,18 @@ impl Client {
         }
     }
 
+    /// A path to the peer is proven. What comes from the address with our nonce shows that it is no victim's, so its share
+    /// and its server's are as before the burst.
+    pub(super) fn end_birthday_with_path(&mut self, now: Instant, peer: Ipv6Addr) {
+        self.end_birthday(peer);
+        if let Some(sent) = self.birthday.last.take_if(|sent| sent.peer == peer)
+            && let Some(teredo) = TeredoAddress::from_ipv6(peer)
+        {
+            let Sent { drawn, bursts, .. } = sent;
+            self.budget.birthday_met(now, teredo, drawn, bursts);
+        }
+    }
+
     /// The peer has another path, is given up or is forgotten.
     pub(super) fn end_birthday(&mut self, peer: Ipv6Addr) {
         if self.birthday.is_for(peer) {
@@ -372,6 +402,7 @@ impl Client {
     pub(super) fn end_birthdays(&mut self) {
         self.close_block(None);
         self.birthday.burst = None;
+        self.birthday.last = None;
     }
 
     /// Closes the ports for a peer that is forgotten.

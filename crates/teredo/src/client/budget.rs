@@ -206,27 +206,32 @@ impl Budget {
         peer: TeredoAddress,
         drawn: bool,
     ) -> bool {
-        let mapping = *peer.mapped.ip();
-        if !drawn {
-            let shares = [(Subject::BirthdayMapping(mapping), BIRTHDAY_MAPPING)];
-            return self.has(now, &shares, Attempt::First)
-                && self.birthdays.allow(now, BIRTHDAY_TOTAL, 0)
-                && self.take(now, &shares);
+        let proven = self.is_proven(now, *peer.mapped.ip());
+        let shares = birthday_shares(peer, drawn);
+        let shares = if drawn { &shares[..] } else { &shares[..1] };
+        if !self.has(now, shares, Attempt::First) {
+            return false;
         }
-        let shares = [
-            (
-                Subject::BirthdayDrawnMapping(mapping),
-                BIRTHDAY_DRAWN_MAPPING,
-            ),
-            (
-                Subject::BirthdayDrawnServer(peer.server),
-                BIRTHDAY_DRAWN_SERVER,
-            ),
-        ];
-        let proven = self.is_proven(now, mapping);
-        self.has(now, &shares, Attempt::First)
-            && self.birthdays_drawn.allow(now, proven, Attempt::First)
-            && self.take(now, &shares)
+        let allowed = match drawn {
+            true => self.birthdays_drawn.allow(now, proven, Attempt::First),
+            false => self.birthdays.allow(now, BIRTHDAY_TOTAL, 0),
+        };
+        allowed && self.take(now, shares)
+    }
+
+    /// The peer was met: its address, and its server, have their shares back. What all together have used counts.
+    pub(super) fn birthday_met(
+        &mut self,
+        now: Instant,
+        peer: TeredoAddress,
+        drawn: bool,
+        tokens: u8,
+    ) {
+        let shares = birthday_shares(peer, drawn);
+        for (subject, rate) in shares.into_iter().take(if drawn { 2 } else { 1 }) {
+            let place = self.place(subject);
+            self.buckets.get_mut(now, place).give_back(rate, tokens);
+        }
     }
 
     /// Whether a local bubble may be answered to this address.
@@ -285,6 +290,20 @@ impl Budget {
     fn proven_place(&self, outer: Ipv4Addr) -> usize {
         self.keys.hash(outer) as usize % PROVEN_PLACES
     }
+}
+
+/// The shares of one peer in the birthday method; the second one is only of peers that contacted the host.
+fn birthday_shares(peer: TeredoAddress, drawn: bool) -> [(Subject, Rate); 2] {
+    let (mapping, server) = (*peer.mapped.ip(), peer.server);
+    let of_mapping = match drawn {
+        true => (
+            Subject::BirthdayDrawnMapping(mapping),
+            BIRTHDAY_DRAWN_MAPPING,
+        ),
+        false => (Subject::BirthdayMapping(mapping), BIRTHDAY_MAPPING),
+    };
+    let of_server = (Subject::BirthdayDrawnServer(server), BIRTHDAY_DRAWN_SERVER);
+    [of_mapping, of_server]
 }
 
 /// Two equal budgets: for outer addresses that have answered, and for all others.

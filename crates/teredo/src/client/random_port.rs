@@ -610,7 +610,7 @@ impl Client {
     /// A path to the peer is proven. One from the service port ends the random port (R6081-5.4.4.5-01, R6081-5.4.4.5-03)
     /// and its echo test (R6081-5.5.4.3-01); one from the random port keeps it (R6081-5.4.4.5-04).
     pub(super) fn settle_random_port(&mut self, now: Instant, slot: u32, path: Path) {
-        self.end_birthday(self.peers.address(slot));
+        self.end_birthday_with_path(now, self.peers.address(slot));
         if self.random_ports.ports.is_empty() {
             return;
         }

@@ -203,6 +203,23 @@ fn a_burst_that_misses_is_repeated_once() {
     assert_eq!(status(&world, b).bubble_bursts, 2);
 }
 
+/// A peer that was met may come again with another mapping, for instance after a restart, when the minute is over.
+#[test]
+fn a_peer_that_was_met_may_come_again() {
+    let (mut world, a, b) = pair(1, NatBehaviour::port_restricted(), EAGER);
+    let _ = submit(&mut world, a, b, 1);
+    world.run_for(seconds(8));
+    assert_eq!(delivered(&world, b).len(), 1);
+    let (network, local) = (world.network_of(a), world.client(a).local());
+    world.run_for(seconds(60));
+    world.rebind(a, network, SocketAddrV4::new(*local.ip(), local.port() + 1));
+    qualify(&mut world, a);
+    assert_eq!(submit(&mut world, a, b, 2), Submission::Queued);
+    world.run_for(seconds(8));
+    assert_eq!(delivered(&world, b).len(), 2);
+    assert_eq!(status(&world, b).bubble_bursts, 2);
+}
+
 /// With one end that is not eager, the contact ends as without the method, and leaves no port behind. No burst is sent.
 #[test]
 fn a_peer_that_is_not_eager_is_not_harmed() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand_core::Rng as _;
 
-use super::{BATCH, BATCH_SPACING};
+use super::{BATCH, BATCH_SPACING, Sent};
 use crate::client::random_port::LEAST_PORT;
 use crate::client::traversal::nonces_of;
 use crate::client::{Client, Nat};
@@ -102,6 +102,15 @@ impl Client {
     }
 
     pub(in crate::client) fn begin_burst(&mut self, now: Instant, peer: Ipv6Addr) {
+        let Some(slot) = self.peers.find(&peer) else {
+            return;
+        };
+        let drawn = self.peers.peer(slot).came_from().is_some();
+        self.birthday.last = Some(Sent {
+            peer,
+            drawn,
+            bursts: 1,
+        });
         let ports = Ports::new(self.rng.next_u32(), self.rng.next_u32());
         self.birthday.burst = Some(Burst {
             peer,
@@ -134,6 +143,9 @@ impl Client {
         let end = sent + BATCH as u32;
         if sent == PROBES {
             self.birthday.bursts += 1;
+            if let Some(last) = &mut self.birthday.last {
+                last.bursts = 2;
+            }
         }
         for number in sent..end {
             let to = SocketAddrV4::new(*teredo.mapped.ip(), ports.nth(number));
