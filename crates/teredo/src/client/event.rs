@@ -233,7 +233,8 @@ pub enum Event {
         /// Open it, or close it.
         wanted: bool,
     },
-    /// Open up to [`PORT_BLOCK`](super::PORT_BLOCK) random ports at once, any UDP ports, and report them with
+    /// Open up to [`PORT_BLOCK`](super::PORT_BLOCK) random ports at once, any of
+    /// [`RANDOM_PORT_RANGE`](super::RANDOM_PORT_RANGE), and report them with
     /// [`Client::port_block`](super::Client::port_block), once the firewall admits datagrams to them; then pass what they
     /// receive to [`Client::handle_random`](super::Client::handle_random). There is one block at a time.
     OpenPortBlock,

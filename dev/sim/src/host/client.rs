@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use teredo::client::{Event, LocalSubnet, PORT_BLOCK, RandomPortAnswer, Resumption};
+use teredo::client::{
+    Event, LocalSubnet, PORT_BLOCK, RANDOM_PORT_RANGE, RandomPortAnswer, Resumption,
+};
 use teredo::wire::DISCOVERY;
 use teredo::{Client, ClientConfig, IcmpErrorKind, Instant, Node, ServerAddress, Submission};
 
@@ -13,9 +15,6 @@ use super::station::{Station, datagram};
 use super::{Action, Stamped};
 use crate::datagram::Datagram;
 use crate::icmp::{IcmpError, IcmpKind};
-
-/// The first port of the first block.
-const FIRST_OF_BLOCK: u16 = 16_384;
 
 /// The answer of a host to a request for a random port (RFC 6081 §5.4), or for a block of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -430,7 +429,7 @@ impl ClientHost {
 
     fn admit_block(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let address = *self.local().ip();
-        let ports = FIRST_OF_BLOCK..=u16::MAX;
+        let ports = RANDOM_PORT_RANGE;
         let free = ports.filter(|port| !self.listens_on(SocketAddrV4::new(address, *port)));
         let block: Vec<u16> = free.take(PORT_BLOCK).collect();
         self.block.clone_from(&block);

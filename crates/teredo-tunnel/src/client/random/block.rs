@@ -94,6 +94,7 @@ fn drawn() -> io::Result<Vec<u16>> {
     let mut random = [0; 4 * PORT_BLOCK];
     let filled = getrandom(&mut random, GetRandomFlags::empty())?;
     let numbers = random[..filled].chunks_exact(2);
-    let numbers = numbers.map(|pair| RANDOM_PORT_RANGE.start() | u16::from_ne_bytes([pair[0], pair[1]]));
+    let numbers =
+        numbers.map(|pair| RANDOM_PORT_RANGE.start() | u16::from_ne_bytes([pair[0], pair[1]]));
     Ok(numbers.collect())
 }
