@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use teredo::client::NatTraversal;
 use teredo_lab::HomeNat;
 use teredo_notify::types::EventName;
 
@@ -375,6 +376,9 @@ pub(crate) struct LabArgs {
     /// Kind of NAT in front of the other client [default: port-restricted; restricted if the first one is symmetric]
     #[arg(long, value_name = "KIND", value_parser = value::nat())]
     pub(crate) peer_nat: Option<HomeNat>,
+    /// How both clients get through NATs [default: rfc6081]
+    #[arg(long, value_name = "WAY", value_parser = value::nat_traversal())]
+    pub(crate) nat_traversal: Option<NatTraversal>,
     /// Draw the exchange of Teredo packets, with those that a NAT dropped, into this file (SVG)
     #[arg(long, value_name = "FILE")]
     pub(crate) diagram: Option<PathBuf>,

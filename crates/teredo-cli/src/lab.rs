@@ -16,6 +16,7 @@ mod topology;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use teredo::client::NatTraversal;
 use teredo_lab::{HomeNat, NatKind, privilege};
 
 use self::diagram::Recorder;
@@ -36,7 +37,7 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
         Failure::new(Exit::NotPermitted, "cannot create a tunnel interface").because(error)
     })?;
 
-    let nats = Nats::new(args.nat, args.peer_nat);
+    let nats = Nats::new(args.nat, args.peer_nat, args.nat_traversal);
     let mut recorder = args.diagram.map(Recorder::new).transpose()?;
     let mut reporter = Reporter::new(output, args.json);
     reporter.open(nats)?;
@@ -59,15 +60,16 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// The NATs in front of alice and bob.
+/// The NATs in front of alice and bob, and how both get through.
 #[derive(Clone, Copy, Debug)]
 struct Nats {
     alice: HomeNat,
     bob: HomeNat,
+    traversal: Option<NatTraversal>,
 }
 
 impl Nats {
-    fn new(alice: HomeNat, bob: Option<HomeNat>) -> Self {
+    fn new(alice: HomeNat, bob: Option<HomeNat>, traversal: Option<NatTraversal>) -> Self {
         let usual = match is_symmetric(&alice.behaviour()) {
             true => NatKind::Restricted,
             false => NatKind::PortRestricted,
@@ -75,6 +77,7 @@ impl Nats {
         Self {
             alice,
             bob: bob.unwrap_or_else(|| usual.into()),
+            traversal,
         }
     }
 

@@ -6,9 +6,9 @@ use teredo_tunnel::port::{Admission, PortAnnouncer};
 
 // No port is left out of an announcement: it would be used, and no firewall would have opened it.
 const _: () = {
-    use teredo::client::{RANDOM_PORT_RANGE as DRAWN, RANDOM_PORTS};
+    use teredo::client::{PORT_BLOCK, RANDOM_PORT_RANGE as DRAWN, RANDOM_PORTS};
     use teredo_notify::{MAX_RANDOM_PORTS, RANDOM_PORT_RANGE};
-    assert!(RANDOM_PORTS <= MAX_RANDOM_PORTS);
+    assert!(RANDOM_PORTS + PORT_BLOCK <= MAX_RANDOM_PORTS);
     assert!(
         *DRAWN.start() == *RANDOM_PORT_RANGE.start() && *DRAWN.end() == *RANDOM_PORT_RANGE.end()
     );

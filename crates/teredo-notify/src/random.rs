@@ -11,8 +11,9 @@ use std::ops::RangeInclusive;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The most random ports of a client at a time.
-pub const MAX_RANDOM_PORTS: usize = 32;
+/// The most random ports of a client at a time: 32 of single peers, and a block of 256 that are open for seconds, one of which
+/// a peer looks for.
+pub const MAX_RANDOM_PORTS: usize = 32 + 256;
 
 /// The ports that can be random ports: the dynamic ones (RFC 6335 §6), from which a client draws them.
 ///
@@ -46,11 +47,20 @@ pub enum RandomPortError {
 /// assert_eq!(refused, Err(RandomPortError::OutOfRange(22)));
 /// # Ok::<(), RandomPortError>(())
 /// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RandomPorts {
     /// Zeros behind the last port, so that equal sets are equal values.
     ports: [u16; MAX_RANDOM_PORTS],
-    count: u8,
+    count: u16,
+}
+
+impl Default for RandomPorts {
+    fn default() -> Self {
+        Self {
+            ports: [0; MAX_RANDOM_PORTS],
+            count: 0,
+        }
+    }
 }
 
 impl RandomPorts {

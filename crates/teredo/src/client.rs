@@ -30,6 +30,7 @@
 //! | `traversal` | RFC 6081 §5.2: peers behind symmetric NATs |
 //! | `hairpin` | RFC 6081 §5.6: peers behind the same NAT |
 //! | `random_port` | RFC 6081 §5.4: a further port for a peer, whose external port is foreseen |
+//! | `birthday` | beyond RFC 6081: many ports for a peer, whose external ports cannot be foreseen |
 //! | `echo_test` | RFC 6081 §5.5: the external port of a NAT that counts |
 //! | `upnp` | RFC 6081 §5.3: NATs that open the service port on request |
 //! | `round_trip` | repetitions by the measured round trip, for an eager client |
@@ -38,6 +39,7 @@
 //! | `reachability` | RFC 6081 §5.2: peers that we hear, and that may not hear us |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
 
+mod birthday;
 mod budget;
 mod config;
 mod contact;
@@ -62,6 +64,7 @@ mod standby;
 mod traversal;
 mod upnp;
 
+pub use birthday::PORT_BLOCK;
 pub use config::{ClientConfig, ServerAddress};
 pub use discovery::LocalSubnet;
 pub use event::{Event, Nat, Reason, State, Status};
@@ -86,6 +89,7 @@ use crate::{
     DropCounters, DropReason, IcmpError, Instant, Keyring, Node, Reception, Submission, Timer,
     Transmit,
 };
+use birthday::Birthday;
 use budget::Budget;
 use discovery::Discovery;
 use interval::Determination;
@@ -123,6 +127,7 @@ pub struct Client {
     last_sent_to: Option<u32>,
     answered_relays: AnsweredRelays,
     random_ports: RandomPorts,
+    birthday: Birthday,
     /// The mapping of a symmetric NAT towards the server's secondary address.
     seen_by_secondary: Option<SocketAddrV4>,
     /// The external address of the service port, by an Internet Gateway Device.
@@ -196,6 +201,7 @@ impl Client {
             last_sent_to: None,
             answered_relays: AnsweredRelays::new(budget),
             random_ports: RandomPorts::default(),
+            birthday: Birthday::default(),
             seen_by_secondary: None,
             upnp: None,
             discovery: Discovery::new(now),
@@ -325,6 +331,8 @@ impl Client {
             refresh_interval: self.determination.refresh,
             peers: self.peers.len(),
             trusted_peers: self.peers.trusted_len(),
+            port_blocks: self.birthday.blocks,
+            bubble_bursts: self.birthday.bursts,
             neighbours: self.discovery.neighbours(),
         }
     }
@@ -384,6 +392,7 @@ impl Node for Client {
         self.drive_contacts(now);
         self.peers.age(now);
         self.drive_random_ports(now);
+        self.drive_birthday(now);
     }
 
     fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
@@ -404,7 +413,8 @@ impl Node for Client {
             Phase::Qualified(service) => Some(service.next_deadline()),
         };
         let contact = self.peers.next_deadline().map(|at| (at, Timer::Contact));
-        let port = self.random_ports.next_deadline();
+        let ports = self.random_ports.next_deadline();
+        let port = ports.into_iter().chain(self.birthday.next_deadline()).min();
         let port = port.map(|at| (at, Timer::RandomPort));
         let serving = matches!(self.phase, Phase::Qualified(_));
         let discovery = self.discovery.next_deadline();

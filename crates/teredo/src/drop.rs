@@ -81,6 +81,8 @@ drop_reasons! {
     RandomPortClosed = "random_port_closed",
     /// A random port that was not opened, or was closed for another, because they are few.
     RandomPortLimit = "random_port_limit",
+    /// A burst of bubbles, or the ports for one, that the limits of the birthday method forbid.
+    BirthdayLimit = "birthday_limit",
     /// An ICMP error about a bubble that awaits its answer, which quotes another datagram.
     IcmpMismatch = "icmp_mismatch",
     /// Server: neither a bubble nor ICMPv6 (RFC 4380 §5.3.1 rule 2).

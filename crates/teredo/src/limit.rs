@@ -26,6 +26,16 @@ impl Rate {
         }
     }
 
+    /// `burst` actions at once, then one in each interval.
+    pub(crate) const fn every(burst: u32, interval: Duration) -> Self {
+        // Far below 584 years.
+        let interval = interval.as_nanos() as u64;
+        Self {
+            interval,
+            depth: interval * burst as u64,
+        }
+    }
+
     /// Takes a token from a bucket that will be full at `full_at`, and returns the new time. `None` if less than `kept`
     /// of the depth would be left.
     pub(crate) fn take(self, full_at: u64, now: u64, kept: u64) -> Option<u64> {
@@ -82,13 +92,8 @@ pub(crate) struct RateLimit {
 impl RateLimit {
     /// `burst` actions at once, then one per `interval`.
     pub(crate) fn new(burst: u32, interval: Duration) -> Self {
-        // Far below 584 years.
-        let interval = interval.as_nanos() as u64;
         Self {
-            rate: Rate {
-                interval,
-                depth: interval * u64::from(burst),
-            },
+            rate: Rate::every(burst, interval),
             bucket: Bucket::default(),
         }
     }

@@ -11,7 +11,11 @@ use crate::meeting::{Meeting, meet};
 use crate::parallel::side_by_side;
 
 /// The settings of both clients.
-pub const MODES: [NatTraversal; 2] = [NatTraversal::Rfc4380, NatTraversal::Rfc6081];
+pub const MODES: [NatTraversal; 3] = [
+    NatTraversal::Rfc4380,
+    NatTraversal::Rfc6081,
+    NatTraversal::Eager,
+];
 /// The probability that a client's link loses a datagram, in each direction.
 pub const LOSSES: [f64; 4] = [0.0, 0.01, 0.05, 0.1];
 /// The seeds of a cell in the document, from 1.

@@ -19,7 +19,7 @@ const BROKEN: &str = "#c22f3d";
 /// The heat map: each square has a quarter for each loss.
 pub fn picture(matrix: &Matrix) -> String {
     let side = SQUARE * KINDS.len() as f64;
-    let width = LEFT + 2.0 * side + GAP + 96.0;
+    let width = LEFT + MODES.len() as f64 * (side + GAP) + 72.0;
     let height = TOP + side + 78.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \

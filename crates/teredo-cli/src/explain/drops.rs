@@ -71,6 +71,10 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         "random_port_limit" => {
             "a peer behind a symmetric NAT got no random port, or lost it, because too many are in use (RFC 6081 §5.4)"
         }
+        "birthday_limit" => {
+            "a peer behind a symmetric NAT with random ports was not looked for with a burst of bubbles, or got no ports \
+             for one, because its address, its server or all together had theirs a moment ago"
+        }
         "icmp_mismatch" => {
             "an ICMP error names a bubble that awaits its answer, but quotes another datagram: it is probably forged"
         }
@@ -153,6 +157,9 @@ pub(super) fn next_step(name: &str) -> &'static str {
         }
         "random_port_limit" => {
             "nothing, if the count stands still; strangers may provoke it, and peers with a path keep their ports"
+        }
+        "birthday_limit" => {
+            "nothing: a peer that the host asks again after 5 minutes is looked for again; strangers may provoke the count"
         }
         "rate_limited" => {
             "raise the limit under [server] in the configuration if the load is legitimate"

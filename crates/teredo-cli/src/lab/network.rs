@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
+use teredo::client::NatTraversal;
 use teredo_lab::{Home, HomeNat, Host, Internet, Process};
 
 use super::diagram::Recorder;
@@ -170,13 +171,15 @@ impl Network {
 
     pub(super) fn start_alice_client(&mut self) -> anyhow::Result<()> {
         let (socket, nat) = (self.alice_socket(), self.nats.alice);
-        self.alice_client = Some(client(&self.alice, "alice's client", &socket, nat)?);
+        let way = self.nats.traversal;
+        self.alice_client = Some(client(&self.alice, "alice's client", &socket, nat, way)?);
         Ok(())
     }
 
     pub(super) fn start_bob_client(&mut self) -> anyhow::Result<()> {
         let (socket, nat) = (self.bob_socket(), self.nats.bob);
-        self.bob_client = Some(client(&self.bob, "bob's client", &socket, nat)?);
+        let way = self.nats.traversal;
+        self.bob_client = Some(client(&self.bob, "bob's client", &socket, nat, way)?);
         Ok(())
     }
 
@@ -193,7 +196,13 @@ impl Network {
 }
 
 /// Starts a client; it asks a router that gives ports.
-fn client(host: &Host, name: &str, socket: &Path, nat: HomeNat) -> anyhow::Result<Process> {
+fn client(
+    host: &Host,
+    name: &str,
+    socket: &Path,
+    nat: HomeNat,
+    way: Option<NatTraversal>,
+) -> anyhow::Result<Process> {
     let mut arguments = vec![
         "client".to_owned(),
         "--server".to_owned(),
@@ -201,6 +210,9 @@ fn client(host: &Host, name: &str, socket: &Path, nat: HomeNat) -> anyhow::Resul
     ];
     if nat.gives_ports() {
         arguments.push("--igd".to_owned());
+    }
+    if let Some(way) = way {
+        arguments.extend(["--nat-traversal".to_owned(), way.to_string()]);
     }
     spawn(host, name, Some(socket), &arguments)
 }

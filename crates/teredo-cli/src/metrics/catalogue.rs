@@ -70,6 +70,10 @@ catalogue! {
         "The port of the NAT's mapping, as the server sees it; 0: none.";
     RANDOM_PORTS = "teredo_random_ports", GAUGE, None, NO_LABELS, &[Client],
         "The UDP ports in use besides it, each for one peer behind a symmetric NAT.";
+    PORT_BLOCKS = "teredo_port_blocks", COUNTER, None, NO_LABELS, &[Client],
+        "Blocks of 256 such ports that were opened for a peer that could not be reached otherwise.";
+    BUBBLE_BURSTS = "teredo_bubble_bursts", COUNTER, None, NO_LABELS, &[Client],
+        "Bursts of 1,024 bubbles that looked for such a block of a peer.";
     PORT_SEQUENCE = "teredo_port_sequence", GAUGE, None, NO_LABELS, NODES,
         "The number of the port's state, which grows with each change.";
     PORT_CHANGES = "teredo_port_changes", COUNTER, None,

@@ -82,6 +82,8 @@ fn port(status: &Status, text: &mut Exposition) {
         let mapped = status.mapped.map_or(0, |mapped| mapped.port());
         text.one(&metric::MAPPED_PORT, u64::from(mapped));
         text.one(&metric::RANDOM_PORTS, status.random_ports);
+        text.one(&metric::PORT_BLOCKS, status.port_blocks);
+        text.one(&metric::BUBBLE_BURSTS, status.bubble_bursts);
     }
     text.one(&metric::PORT_SEQUENCE, status.sequence);
     let changes = status.notifications.changes;

@@ -16,6 +16,7 @@ mod world;
 
 mod administrator_set;
 mod bad_luck;
+mod birthday;
 mod control;
 mod death;
 mod discovery;

@@ -12,6 +12,9 @@ use super::lease::{Lease, Turns, Zones, leases};
 use super::{Held, Wish, uplink};
 use crate::block::RETRY;
 
+/// The most random ports that firewalld is asked for.
+const MOST_RANDOM: usize = 32;
+
 struct Keeper {
     bus: Option<Bus>,
     changed: Arc<Notify>,
@@ -144,7 +147,13 @@ impl Keeper {
             }
         }
         let mut all = true;
-        for lease in random {
+        // Each rule takes firewalld some milliseconds, and a block of ports is open for seconds.
+        let takes_too_long = random.len() > MOST_RANDOM;
+        if takes_too_long {
+            tracing::debug!("firewalld opens no block of random ports");
+            all = false;
+        }
+        for lease in random.into_iter().filter(|_| !takes_too_long) {
             if is_due(self.renewed.get(lease), self.period())
                 && let Err(error) = self.renew(lease).await
             {

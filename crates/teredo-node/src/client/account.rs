@@ -226,6 +226,8 @@ impl Account {
             status.local = path.client.local;
             status.nat = Some(path.client.nat.name().to_owned());
             status.nat_behaviour = behaviour(&path.client);
+            status.port_blocks = path.client.port_blocks;
+            status.bubble_bursts = path.client.bubble_bursts;
             status.refresh_ms = u64::try_from(path.client.refresh_interval.as_millis()).ok();
             status.peers = Peers {
                 total: path.client.peers as u64,

@@ -46,6 +46,10 @@ pub struct Status {
     pub port: u16,
     /// How many random ports are open besides it (RFC 6081 §3.3 and §3.4).
     pub random_ports: u64,
+    /// How often a block of random ports was opened for a peer that could not be reached otherwise.
+    pub port_blocks: u64,
+    /// How many bursts of bubbles looked for such a block of a peer.
+    pub bubble_bursts: u64,
     /// The UDP port in the configuration; none: the system chooses.
     pub configured_port: Option<u16>,
     /// The number of the port's state; the `sequence` of the last port event.
@@ -106,6 +110,8 @@ impl Default for Status {
             uptime_ms: 0,
             port: 0,
             random_ports: 0,
+            port_blocks: 0,
+            bubble_bursts: 0,
             configured_port: None,
             sequence: 0,
             address: None,

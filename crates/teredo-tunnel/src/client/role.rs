@@ -12,7 +12,7 @@
 //! A dormant client (R4380-5.5-01) has no port, so its end is announced and firewalls close it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use teredo::client::{Event, PeerStatus, Resumption, State};
 use teredo::policy::DestinationPolicy;
@@ -160,6 +160,11 @@ impl Role for ClientRole {
                 let (now, bind) = (clock::now(), self.bind);
                 self.random.open(lane, now, port, bind, self.offload);
             }
+            Event::OpenPortBlock => {
+                let (now, bind) = (clock::now(), self.bind);
+                self.random.open_block(lane, now, bind, self.offload);
+            }
+            Event::ClosePortBlock { keep } => self.random.close_block(keep),
             event => {
                 if let Event::StateChanged { state, .. } = event {
                     let qualified = state == State::Qualified;
@@ -187,6 +192,22 @@ impl Role for ClientRole {
 
     fn random_sockets(&self) -> &[ServiceSocket] {
         self.random.sockets()
+    }
+
+    fn block_sockets(&self) -> &[ServiceSocket] {
+        self.random.block_sockets()
+    }
+
+    fn block_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.random.block_descriptor()
+    }
+
+    fn ready_of_block(&self) -> Vec<u16> {
+        self.random.ready_of_block()
+    }
+
+    fn receive_of_block(&mut self, lane: &mut Lane<Self>, now: Instant, port: u16) {
+        self.random.receive_of_block(lane, now, port);
     }
 
     fn receive_random(&mut self, lane: &mut Lane<Self>, now: Instant, index: usize) {

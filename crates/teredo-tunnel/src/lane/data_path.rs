@@ -304,11 +304,13 @@ impl<N: Node> DataPath<N> {
         self.deliver()
     }
 
-    /// Sends what waits, as far as the sockets take it: from the service port, and from the random ports.
+    /// Sends what waits, as far as the sockets take it: from the service port, from the random ports, and from a block of
+    /// them. Nobody waits for room in one of the block's sockets, which send one bubble each.
     pub(crate) fn flush(
         &mut self,
         service: &ServiceSocket,
         random: &[ServiceSocket],
+        block: &[ServiceSocket],
     ) -> Option<io::Error> {
         self.count_unsent();
         let Outgoing {
@@ -320,9 +322,11 @@ impl<N: Node> DataPath<N> {
         *blocked = None;
         let mut failure = None;
         while let Some(from) = batch.next_from() {
+            let has_port = |socket: &&ServiceSocket| socket.local().port() == from;
+            let of_block = block.iter().find(has_port);
             let socket = match from {
                 SERVICE => Some(service),
-                port => random.iter().find(|socket| socket.local().port() == port),
+                _ => random.iter().find(has_port).or(of_block),
             };
             let Some(socket) = socket else {
                 let gone = batch.skip() as u64;
@@ -340,7 +344,10 @@ impl<N: Node> DataPath<N> {
             if sent.error.is_some() {
                 failure = sent.error;
             }
-            if sent.blocked {
+            if sent.blocked && of_block.is_some() {
+                let lost = batch.skip() as u64;
+                self.node.count_drop(DropReason::SendBufferFull, lost);
+            } else if sent.blocked {
                 *blocked = Some(from);
                 return failure;
             }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const MAX_LAST_BATCHES: usize = 64;
 pub(crate) const MAX_RANDOM: usize = 32;
 
 /// The descriptors of a lane besides random ports.
-const OWN: usize = 6;
+const OWN: usize = 7;
 
 /// For a poll that does not wait.
 const AT_ONCE: Timespec = Timespec {
@@ -62,6 +63,24 @@ pub(crate) trait Role: Sized + Send + 'static {
     fn random_sockets(&self) -> &[ServiceSocket] {
         &[]
     }
+
+    /// The sockets of a block of random ports, which exists for seconds.
+    fn block_sockets(&self) -> &[ServiceSocket] {
+        &[]
+    }
+
+    /// Is readable if one of [`block_sockets`](Self::block_sockets) is.
+    fn block_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// The ports of [`block_sockets`](Self::block_sockets) that have something to read.
+    fn ready_of_block(&self) -> Vec<u16> {
+        Vec::new()
+    }
+
+    /// Receives one batch from such a port.
+    fn receive_of_block(&mut self, _lane: &mut Lane<Self>, _now: Instant, _port: u16) {}
 
     /// Receives one batch from the socket at `index` of [`random_sockets`](Self::random_sockets).
     fn receive_random(&mut self, _lane: &mut Lane<Self>, _now: Instant, _index: usize) {}
@@ -115,6 +134,8 @@ struct Ready {
     errors: bool,
     service: bool,
     others: [bool; 2],
+    /// The block of random ports.
+    block: bool,
     /// A bit for each random port.
     random: u32,
 }
@@ -213,6 +234,12 @@ impl<R: Role> Lane<R> {
             role.receive_random(self, now, index);
             self.handle_events(role);
         }
+        if ready.block {
+            for port in role.ready_of_block() {
+                role.receive_of_block(self, now, port);
+                self.handle_events(role);
+            }
+        }
         self.flush(role);
         if ready.tun && !self.path.is_blocked() {
             let submitted = self.path.submit(now);
@@ -240,7 +267,7 @@ impl<R: Role> Lane<R> {
         let waits = |port| PollFlags::IN | when(self.path.waits_for(port), PollFlags::OUT);
         let [first, second] = role.sockets();
         let service = self.port.receiving();
-        let random = role.random_sockets();
+        let (random, block) = (role.random_sockets(), role.block_descriptor());
         let own: [_; OWN] = [
             PollFd::new(&self.waker, PollFlags::IN),
             PollFd::new(&self.timer, PollFlags::IN),
@@ -248,6 +275,7 @@ impl<R: Role> Lane<R> {
             self.poll_fd(service, waits(SERVICE)),
             self.poll_fd(first, PollFlags::IN),
             self.poll_fd(second, PollFlags::IN),
+            self.poll_fd(block.as_ref(), PollFlags::IN),
         ];
         // Few lanes ever have random ports, and the others need not pay for them on every turn.
         let (mut few, mut many);
@@ -260,7 +288,7 @@ impl<R: Role> Lane<R> {
                 match (own.get(place), socket) {
                     (Some(fd), _) => fd.clone(),
                     (None, Some(socket)) => PollFd::new(socket, waits(socket.local().port())),
-                    (None, None) => self.poll_fd(None, PollFlags::empty()),
+                    (None, None) => PollFd::new(&self.waker, PollFlags::empty()),
                 }
             });
             &mut many[..OWN + random.len().min(MAX_RANDOM)]
@@ -289,12 +317,13 @@ impl<R: Role> Lane<R> {
             errors: service_events.contains(PollFlags::ERR),
             service: arrived(service, service_events),
             others: [arrived(first, events(4)), arrived(second, events(5))],
+            block: block.is_some() && events(6).contains(PollFlags::IN),
             random,
         })
     }
 
     /// For a socket that does not exist, a descriptor that is harmless to poll twice takes its place.
-    fn poll_fd<'a>(&'a self, socket: Option<&'a ServiceSocket>, flags: PollFlags) -> PollFd<'a> {
+    fn poll_fd<'a>(&'a self, socket: Option<&'a impl AsFd>, flags: PollFlags) -> PollFd<'a> {
         match socket {
             Some(socket) => PollFd::new(socket, flags),
             None => PollFd::new(&self.waker, PollFlags::empty()),
@@ -387,7 +416,9 @@ impl<R: Role> Lane<R> {
     fn flush(&mut self, role: &mut R) {
         match self.port.serving() {
             Some(socket) => {
-                let refused = self.path.flush(socket, role.random_sockets());
+                let refused = self
+                    .path
+                    .flush(socket, role.random_sockets(), role.block_sockets());
                 self.note(Operation::Send, refused);
             }
             None => self.path.discard(),

@@ -14,6 +14,7 @@
 //! | bubbles to a peer that the host contacts | the peer's mapping, and its server |
 //! | bubbles to a peer that contacted the host | the same, with smaller numbers |
 //! | random port for such a peer (RFC 6081 §5.4) | the same, and all together |
+//! | ports or burst of the birthday method | the peer's mapping, and all together; for a peer that contacted the host also its server |
 
 pub(super) mod places;
 
@@ -53,6 +54,14 @@ const DRAWN_MAPPING: Rate = Rate::per_second(8, 4);
 const PORTS_MAPPING: Rate = Rate::per_second(8, 2);
 const PORTS_SERVER: Rate = Rate::per_second(32, 8);
 const PORTS_TOTAL: Rate = Rate::per_second(32, 16);
+/// Bursts to one mapping's address, and blocks of ports for it. One burst in fifty misses all ports, so a peer of the host
+/// may have a second one.
+const BIRTHDAY_MAPPING: Rate = Rate::every(2, Duration::from_secs(150));
+const BIRTHDAY_TOTAL: Rate = Rate::every(4, Duration::from_secs(10));
+/// The same for peers that contacted the host.
+const BIRTHDAY_DRAWN_MAPPING: Rate = Rate::every(1, Duration::from_secs(300));
+const BIRTHDAY_DRAWN_SERVER: Rate = Rate::every(1, Duration::from_secs(120));
+const BIRTHDAY_DRAWN_TOTAL: Rate = Rate::every(1, Duration::from_secs(60));
 
 /// Whether a datagram is the first one of a contact. Repetitions need buckets that are half full at least, so that under
 /// an attack each newcomer has a first test before any has a second one.
@@ -91,6 +100,9 @@ enum Subject {
     DrawnMapping(Ipv4Addr),
     PortsMapping(Ipv4Addr),
     PortsServer(Ipv4Addr),
+    BirthdayMapping(Ipv4Addr),
+    BirthdayDrawnMapping(Ipv4Addr),
+    BirthdayDrawnServer(Ipv4Addr),
     /// A server and the mapping for whose sake it is asked.
     Drawn(Ipv4Addr, Ipv4Addr),
 }
@@ -120,6 +132,8 @@ pub(super) struct Budget {
     tests: Totals,
     answers: Totals,
     ports: Totals,
+    birthdays: Bucket,
+    birthdays_drawn: Totals,
 }
 
 impl Budget {
@@ -131,6 +145,8 @@ impl Budget {
             tests: Totals::new(TESTS_TOTAL),
             answers: Totals::new(ANSWERS_TOTAL),
             ports: Totals::new(PORTS_TOTAL),
+            birthdays: Bucket::default(),
+            birthdays_drawn: Totals::new(BIRTHDAY_DRAWN_TOTAL),
         }
     }
 
@@ -181,6 +197,41 @@ impl Budget {
         self.has(now, &shares, Attempt::First)
             && self.ports.allow(now, proven, Attempt::First)
             && self.take(now, &shares)
+    }
+
+    /// Whether ports may be opened for a peer, or a burst may be sent to it. `drawn` means that the peer contacted the host.
+    pub(super) fn allow_birthday(
+        &mut self,
+        now: Instant,
+        peer: TeredoAddress,
+        drawn: bool,
+    ) -> bool {
+        let proven = self.is_proven(now, *peer.mapped.ip());
+        let shares = birthday_shares(peer, drawn);
+        let shares = if drawn { &shares[..] } else { &shares[..1] };
+        if !self.has(now, shares, Attempt::First) {
+            return false;
+        }
+        let allowed = match drawn {
+            true => self.birthdays_drawn.allow(now, proven, Attempt::First),
+            false => self.birthdays.allow(now, BIRTHDAY_TOTAL, 0),
+        };
+        allowed && self.take(now, shares)
+    }
+
+    /// The peer was met: its address, and its server, have their shares back. What all together have used counts.
+    pub(super) fn birthday_met(
+        &mut self,
+        now: Instant,
+        peer: TeredoAddress,
+        drawn: bool,
+        tokens: u8,
+    ) {
+        let shares = birthday_shares(peer, drawn);
+        for (subject, rate) in shares.into_iter().take(if drawn { 2 } else { 1 }) {
+            let place = self.place(subject);
+            self.buckets.get_mut(now, place).give_back(rate, tokens);
+        }
     }
 
     /// Whether a local bubble may be answered to this address.
@@ -239,6 +290,20 @@ impl Budget {
     fn proven_place(&self, outer: Ipv4Addr) -> usize {
         self.keys.hash(outer) as usize % PROVEN_PLACES
     }
+}
+
+/// The shares of one peer in the birthday method; the second one is only of peers that contacted the host.
+fn birthday_shares(peer: TeredoAddress, drawn: bool) -> [(Subject, Rate); 2] {
+    let (mapping, server) = (*peer.mapped.ip(), peer.server);
+    let of_mapping = match drawn {
+        true => (
+            Subject::BirthdayDrawnMapping(mapping),
+            BIRTHDAY_DRAWN_MAPPING,
+        ),
+        false => (Subject::BirthdayMapping(mapping), BIRTHDAY_MAPPING),
+    };
+    let of_server = (Subject::BirthdayDrawnServer(server), BIRTHDAY_DRAWN_SERVER);
+    [of_mapping, of_server]
 }
 
 /// Two equal budgets: for outer addresses that have answered, and for all others.

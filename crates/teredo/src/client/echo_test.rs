@@ -15,7 +15,7 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use super::qualify::{Nonces, check_advertisement, emit_solicitation};
-use super::random_port::Stage;
+use super::random_port::{Foresight, Stage};
 use super::{Client, Phase};
 use crate::wire::{Datagram, Flags, PORT, link_local};
 use crate::{DropReason, Instant};
@@ -23,7 +23,7 @@ use crate::{DropReason, Instant};
 /// How often the test is made.
 const ATTEMPTS: u32 = 2;
 /// Two ports that are further apart are no sequence.
-const NEAR: i16 = 16;
+const NEAR: u16 = 16;
 
 /// The state of a test.
 #[derive(Debug)]
@@ -48,11 +48,15 @@ impl EchoTest {
 
 /// The port between the two that the server saw (R6081-5.5.4.4-02, A-09), and whether it may be wrong, since a packet was
 /// lost or another program's came in between. Steps of 1 and 2 are usual (RFC 4787 §4.2.2).
-fn between(lower: u16, upper: u16) -> (u16, bool) {
+fn between(lower: u16, upper: u16) -> (u16, Foresight) {
     let middle = ((u32::from(lower) + u32::from(upper)) / 2) as u16;
     let distance = upper.wrapping_sub(lower) as i16;
-    let is_usual = matches!(distance, 2 | 4);
-    (middle, !is_usual && distance.unsigned_abs() <= NEAR as u16)
+    let foresight = match distance {
+        2 | 4 => Foresight::Sequence,
+        _ if distance.unsigned_abs() <= NEAR => Foresight::Doubtful,
+        _ => Foresight::None,
+    };
+    (middle, foresight)
 }
 
 impl Client {
@@ -113,7 +117,7 @@ impl Client {
             Some(Stage::Testing(test)) if test.attempts < ATTEMPTS && self.is_in_service() => {
                 self.test_echo(now, number);
             }
-            _ => self.foresee(now, number, None, false),
+            _ => self.foresee(now, number, None, Foresight::None),
         }
     }
 
@@ -166,10 +170,10 @@ impl Client {
         let ports = test.ports;
         if advertised.mapped.ip() != own.ip() {
             // The NAT has several addresses, and the peer knows only one of them.
-            self.foresee(now, number, None, false);
+            self.foresee(now, number, None, Foresight::None);
         } else if let [Some(lower), Some(upper)] = ports {
-            let (middle, doubtful) = between(lower, upper);
-            self.foresee(now, number, Some(middle), doubtful);
+            let (middle, foresight) = between(lower, upper);
+            self.foresee(now, number, Some(middle), foresight);
         }
         Ok(())
     }

@@ -233,6 +233,16 @@ pub enum Event {
         /// Open it, or close it.
         wanted: bool,
     },
+    /// Open up to [`PORT_BLOCK`](super::PORT_BLOCK) random ports at once, any of
+    /// [`RANDOM_PORT_RANGE`](super::RANDOM_PORT_RANGE), and report them with
+    /// [`Client::port_block`](super::Client::port_block), once the firewall admits datagrams to them; then pass what they
+    /// receive to [`Client::handle_random`](super::Client::handle_random). There is one block at a time.
+    OpenPortBlock,
+    /// Close the ports of the block.
+    ClosePortBlock {
+        /// Keep this one. It is a random port from now on, until [`Event::RandomPort`] wants it closed.
+        keep: Option<u16>,
+    },
     /// Remove this address from the interface; it is no longer valid.
     AddressDown {
         /// The Teredo address that was in use.
@@ -265,6 +275,10 @@ pub struct Status {
     pub peers: usize,
     /// Those of them with a verified path.
     pub trusted_peers: usize,
+    /// How often a block of ports was opened for a peer that could not be reached otherwise.
+    pub port_blocks: u64,
+    /// How many bursts of bubbles looked for such a block.
+    pub bubble_bursts: u64,
     /// Clients that local discovery found on the link.
     pub neighbours: usize,
 }

@@ -98,6 +98,11 @@ impl Opening {
         limited.then(|| (self.ttl << further.min(2)).min(FARTHEST))
     }
 
+    /// Whether a router outside has reported a bubble, or a peer has answered one that expires.
+    pub(super) fn is_known(self) -> bool {
+        self.known
+    }
+
     /// A bubble with this time to live was behind our outermost NAT.
     fn passed(&mut self, ttl: u8) {
         if ttl >= self.ttl {

@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use rand_core::Rng as _;
 
+use super::birthday::ORDINARY;
 use super::contact::HOP_LIMIT;
 use super::echo_test::EchoTest;
 use super::peers::{Contact, Path, Peer};
@@ -109,6 +110,8 @@ pub(super) struct RandomPort {
     met: bool,
     /// When it is closed, if no packet of the peer comes in.
     expires: Instant,
+    /// When a block of ports takes its place, if it cannot be foreseen.
+    helped: Option<Instant>,
     /// Last Data Packet Sent Timestamp and Connection Refresh Count.
     data_sent: Option<Instant>,
     refreshes: u8,
@@ -123,9 +126,22 @@ pub(super) enum Stage {
     /// The external port is foreseen, or cannot be.
     Announced {
         external: Option<u16>,
+        /// Whether the NAT's ports are random, or nothing is known about them.
+        random: bool,
         /// Whether something came between the packets of the echo test, so that another port is worth a try.
         doubtful: bool,
     },
+}
+
+/// How well the external port is foreseen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Foresight {
+    /// The NAT preserves ports, or gives them in sequence.
+    Sequence,
+    /// It seems to, but something came between the packets of the echo test.
+    Doubtful,
+    /// Its ports are random, or the test has failed.
+    None,
 }
 
 /// The random port in an indirect bubble.
@@ -176,7 +192,8 @@ impl RandomPort {
         match &self.stage {
             Stage::Opening { until, .. } => Some(*until),
             Stage::Testing(test) => Some(test.due()),
-            Stage::Announced { .. } => Some(self.expires).filter(|_| !self.met),
+            Stage::Announced { .. } if self.met => None,
+            Stage::Announced { .. } => self.helped.or(Some(self.expires)),
         }
     }
 
@@ -221,6 +238,9 @@ impl Client {
         own: Ipv6Addr,
     ) {
         self.peers.peer_mut(slot).nonces.want(now);
+        if self.asks_with_ports(now, slot, teredo, own) {
+            return;
+        }
         match self.announcement(now, slot, teredo) {
             Announcement::None => self.push_indirect_bubble(now, slot, teredo, own, None),
             Announcement::Port(port) => {
@@ -307,6 +327,7 @@ impl Client {
             used: false,
             met: false,
             expires: now + LIFETIME,
+            helped: None,
             data_sent: None,
             refreshes: 0,
         };
@@ -392,10 +413,10 @@ impl Client {
             && peer.contact.is_none()
             && peer.nonces.has_received(now)
         {
-            self.announce(number, Some(number), false);
+            self.announce(number, Some(number), Foresight::Sequence);
             self.bubble_from_random_port(now, slot, number);
         }
-        self.foresee(now, number, Some(number), false);
+        self.foresee(now, number, Some(number), Foresight::Sequence);
     }
 
     /// The external port of a random port is known, or will not be. The indirect bubble that waited follows.
@@ -404,23 +425,41 @@ impl Client {
         now: Instant,
         number: u16,
         external: Option<u16>,
-        doubtful: bool,
+        foresight: Foresight,
     ) {
         let external = external.filter(|port| *port >= LEAST_PORT);
-        self.announce(number, external, doubtful);
+        self.announce(number, external, foresight);
         let owed = self.owed_bubble(now, number);
+        let is_helped = self.config.nat_traversal.is_eager() && foresight == Foresight::None;
         if let Some(port) = self.random_ports.get_mut(number) {
             port.expires = now + LIFETIME;
             port.announced = port.announced.saturating_add(u8::from(owed.is_some()));
             port.owes = false;
+            port.helped = is_helped.then_some(now + ORDINARY);
         }
         self.pay_bubble(now, owed, external);
     }
 
-    fn announce(&mut self, number: u16, external: Option<u16>, doubtful: bool) {
+    fn announce(&mut self, number: u16, external: Option<u16>, foresight: Foresight) {
         if let Some(port) = self.random_ports.get_mut(number) {
-            port.stage = Stage::Announced { external, doubtful };
+            port.stage = Stage::Announced {
+                external,
+                random: foresight == Foresight::None,
+                doubtful: foresight == Foresight::Doubtful,
+            };
         }
+    }
+
+    /// Whether the peer was asked while a random port waited for it whose external port is a mere guess.
+    pub(super) fn has_asked_in_vain(&self, now: Instant, slot: u32) -> bool {
+        let peer = self.peers.peer(slot);
+        if !peer.nonces.has_asked_for(now, ORDINARY) {
+            return false;
+        }
+        let port = self.random_ports.of(self.peers.address(slot));
+        port.is_some_and(|port| {
+            port.announced > 0 && matches!(port.stage, Stage::Announced { random: true, .. })
+        })
     }
 
     /// The peer for which an indirect bubble waits, unless it has a path by now.
@@ -571,6 +610,7 @@ impl Client {
     /// A path to the peer is proven. One from the service port ends the random port (R6081-5.4.4.5-01, R6081-5.4.4.5-03)
     /// and its echo test (R6081-5.5.4.3-01); one from the random port keeps it (R6081-5.4.4.5-04).
     pub(super) fn settle_random_port(&mut self, now: Instant, slot: u32, path: Path) {
+        self.end_birthday_with_path(now, self.peers.address(slot));
         if self.random_ports.ports.is_empty() {
             return;
         }
@@ -584,6 +624,7 @@ impl Client {
             if let Stage::Testing(_) = port.stage {
                 port.stage = Stage::Announced {
                     external: None,
+                    random: false,
                     doubtful: false,
                 };
             }
@@ -611,11 +652,46 @@ impl Client {
 
     /// The peer was asked in vain.
     pub(super) fn abandon_random_port(&mut self, now: Instant, slot: u32) {
+        self.end_birthday(self.peers.address(slot));
         if let Some(port) = self.random_ports.of(self.peers.address(slot))
             && self.peers.peer(slot).path(now).is_none()
         {
             self.close_random_port(port.number);
         }
+    }
+
+    /// A port that is open already becomes the random port of a peer, in place of an earlier one. Returns whether there is
+    /// room for it.
+    pub(super) fn keep_random_port(&mut self, now: Instant, slot: u32, number: u16) -> bool {
+        let address = self.peers.address(slot);
+        let Some(teredo) = TeredoAddress::from_ipv6(address) else {
+            return false;
+        };
+        if let Some(earlier) = self.random_ports.of(address) {
+            self.close_random_port(earlier.number);
+        }
+        let drawn = self.peers.peer(slot).came_from().is_some();
+        if !self.make_room_for_port(now, teredo, drawn) {
+            return false;
+        }
+        self.random_ports.ports.push(RandomPort {
+            number,
+            peer: address,
+            stage: Stage::Announced {
+                external: None,
+                random: true,
+                doubtful: false,
+            },
+            owes: false,
+            announced: 0,
+            used: true,
+            met: false,
+            expires: now + LIFETIME,
+            helped: None,
+            data_sent: None,
+            refreshes: 0,
+        });
+        true
     }
 
     /// Closes a port. A path through it ends.
@@ -640,10 +716,12 @@ impl Client {
             self.close_random_port(port.number);
         }
         self.random_ports = RandomPorts::default();
+        self.end_birthdays();
     }
 
     /// Closes the ports of peers that are forgotten.
     pub(super) fn close_orphans(&mut self) {
+        self.close_orphaned_block();
         while let Some(port) = self.random_ports.ports.iter().find(|port| {
             let slot = self.peers.find(&port.peer);
             slot.is_none()
@@ -676,7 +754,14 @@ impl Client {
                     self.pay_bubble(now, owed, None);
                 }
                 Some(Stage::Testing(_)) => self.fail_echo_test(now, number),
-                Some(Stage::Announced { .. }) => self.close_random_port(number),
+                Some(Stage::Announced { .. }) => {
+                    let port = self.random_ports.get_mut(number);
+                    let helped = port.and_then(|port| port.helped.take().and(Some(port.peer)));
+                    match helped {
+                        Some(peer) => self.begin_birthday_with(now, peer),
+                        None => self.close_random_port(number),
+                    }
+                }
                 None => {}
             }
         }

@@ -112,7 +112,11 @@ impl Client {
             let alternates = alternates_of(&datagram.trailers);
             let random_port = random_port_of(&datagram.trailers);
             let source = packet.source();
+            let wants_burst = self.is_asked_for_burst(now, source, origin, &datagram.trailers);
             self.answer_bubble(now, source, origin, nonce, alternates, random_port)?;
+            if wants_burst {
+                self.begin_burst(now, source);
+            }
             return Ok(None);
         }
         // Not forwarded: the server is also the relay (§5.3.1).

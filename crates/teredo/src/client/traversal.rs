@@ -115,6 +115,8 @@ pub(super) struct Nonces {
     answered: bool,
     /// When our last indirect bubble was sent.
     asked: Option<Instant>,
+    /// That of the indirect bubble before. The peer may not have had the last one when it sent its own.
+    sent_before: Option<[u8; 4]>,
     /// When it was wanted: it may have waited for a random port.
     wanted: Option<Instant>,
 }
@@ -149,6 +151,17 @@ impl Nonces {
         is_fresh && self.received.is_some()
     }
 
+    /// Whether the peer can have this nonce from one of our last two indirect bubbles alone.
+    pub(super) fn is_own(&self, now: Instant, nonce: [u8; 4]) -> bool {
+        let is_fresh = self.asked.is_some_and(|at| now - at < Self::LIFETIME);
+        is_fresh && [self.sent, self.sent_before].contains(&Some(nonce))
+    }
+
+    /// Whether our last indirect bubble has had so much time.
+    pub(super) fn has_asked_for(&self, now: Instant, time: Duration) -> bool {
+        self.asked.is_some_and(|at| now - at >= time)
+    }
+
     /// The nonce for a direct bubble, which arrives unless it is cut short.
     pub(super) fn repeat(&mut self, arrives: bool) -> Option<[u8; 4]> {
         self.answered |= arrives;
@@ -158,6 +171,12 @@ impl Nonces {
     /// Whether an indirect bubble may be sent back now.
     fn may_ask(&self, now: Instant) -> bool {
         self.wanted.is_none_or(|at| now - at >= SPACING)
+    }
+
+    /// An indirect bubble with this nonce is sent now.
+    fn asked_with(&mut self, now: Instant, nonce: Option<[u8; 4]>) {
+        self.sent_before = self.sent;
+        (self.sent, self.asked) = (nonce, Some(now));
     }
 
     /// An indirect bubble is sent now, or as soon as there is a random port for it.
@@ -234,6 +253,15 @@ pub(super) fn nonce_of(trailers: &Trailers<'_>) -> Option<[u8; 4]> {
     nonces.last()
 }
 
+/// The first and the last nonce behind a bubble that has several (see [`birthday`](super::birthday)).
+pub(super) fn nonces_of(trailers: &Trailers<'_>) -> Option<([u8; 4], [u8; 4])> {
+    let mut nonces = trailers.iter().filter_map(|trailer| match trailer {
+        Trailer::Nonce(nonce) => Some(nonce),
+        _ => None,
+    });
+    nonces.next().zip(nonces.last())
+}
+
 impl Client {
     /// Appends a direct bubble for a peer, from the port that the path to this place has. It repeats the nonce of the
     /// peer's last indirect one (R6081-5.2.4.2-01, R6081-5.2.4.2-02).
@@ -281,8 +309,7 @@ impl Client {
         let is_established = self.peers.peer(slot).path(now).is_some();
         // R6081-4.3-02, R6081-5.6.4.1-02
         let alternate = self.own_alternate(teredo).filter(|_| !is_established);
-        let nonces = &mut self.peers.peer_mut(slot).nonces;
-        (nonces.sent, nonces.asked) = (nonce, Some(now));
+        self.peers.peer_mut(slot).nonces.asked_with(now, nonce);
         self.outbox.udp(server_of(teredo), |out| {
             wire::emit_bubble(own, target, HOP_LIMIT, out);
             if let Some(nonce) = nonce {
@@ -293,6 +320,28 @@ impl Client {
             }
             if let Some(port) = port {
                 Trailer::RandomPort(port).emit(out);
+            }
+        });
+    }
+
+    /// Appends an indirect bubble that asks for a burst: it repeats the peer's nonce before its own.
+    pub(super) fn push_ready_bubble(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        teredo: TeredoAddress,
+        own: Ipv6Addr,
+    ) {
+        let target = self.peers.address(slot);
+        let mut nonce = [0; 4];
+        self.rng.fill_bytes(&mut nonce);
+        let nonces = &mut self.peers.peer_mut(slot).nonces;
+        nonces.asked_with(now, Some(nonce));
+        let received = nonces.received;
+        self.outbox.udp(server_of(teredo), |out| {
+            wire::emit_bubble(own, target, HOP_LIMIT, out);
+            for nonce in received.into_iter().chain([nonce]) {
+                Trailer::Nonce(nonce).emit(out);
             }
         });
     }

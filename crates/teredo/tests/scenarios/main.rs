@@ -3,6 +3,7 @@
 //! Time is virtual, so an hour takes milliseconds, and every run is the same. Each test names its requirements from
 //! `docs/conformance.toml`.
 
+mod birthday;
 mod bubbles;
 mod churn;
 mod determinism;

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-use teredo::client::{Event, LocalSubnet, RandomPortAnswer, Resumption};
+use teredo::client::{
+    Event, LocalSubnet, PORT_BLOCK, RANDOM_PORT_RANGE, RandomPortAnswer, Resumption,
+};
 use teredo::wire::DISCOVERY;
 use teredo::{Client, ClientConfig, IcmpErrorKind, Instant, Node, ServerAddress, Submission};
 
@@ -14,7 +16,7 @@ use super::{Action, Stamped};
 use crate::datagram::Datagram;
 use crate::icmp::{IcmpError, IcmpKind};
 
-/// The answer of a host to a request for a random port (RFC 6081 §5.4).
+/// The answer of a host to a request for a random port (RFC 6081 §5.4), or for a block of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PortFirewall {
     /// It opens the port at once.
@@ -48,6 +50,12 @@ pub struct ClientHost {
     /// Those that the firewall has not admitted yet, oldest first.
     opening: VecDeque<(Instant, u16)>,
     firewall: PortFirewall,
+    /// The block of ports that is open.
+    block: Vec<u16>,
+    /// When the firewall admits it.
+    block_opening: Option<Instant>,
+    /// How many blocks were asked for.
+    blocks_asked: u16,
     /// How many random ports were asked for, and the most at once.
     random_asked: u64,
     random_most: usize,
@@ -72,6 +80,9 @@ impl ClientHost {
             random: Vec::new(),
             opening: VecDeque::new(),
             firewall: PortFirewall::Open,
+            block: Vec::new(),
+            block_opening: None,
+            blocks_asked: 0,
             random_asked: 0,
             random_most: 0,
             ports: Vec::new(),
@@ -132,6 +143,16 @@ impl ClientHost {
         self.random_most
     }
 
+    /// The block of ports that is open.
+    pub fn port_block(&self) -> &[u16] {
+        &self.block
+    }
+
+    /// How many blocks of ports the state machine has asked for.
+    pub fn port_blocks_asked(&self) -> u16 {
+        self.blocks_asked
+    }
+
     pub(crate) fn set_port_firewall(&mut self, firewall: PortFirewall) {
         self.firewall = firewall;
     }
@@ -177,7 +198,8 @@ impl ClientHost {
     }
 
     fn is_random(&self, to: SocketAddrV4) -> bool {
-        to.ip() == self.local().ip() && self.random.binary_search(&to.port()).is_ok()
+        let is_open = self.random.binary_search(&to.port()).is_ok();
+        to.ip() == self.local().ip() && (is_open || self.block.contains(&to.port()))
     }
 
     fn is_further(&self, to: SocketAddrV4) -> bool {
@@ -238,6 +260,8 @@ impl ClientHost {
         self.ports.clear();
         self.random.clear();
         self.opening.clear();
+        self.block.clear();
+        self.block_opening = None;
         let local = self.local();
         self.call(now, |client| client.resume(now, local, servers, earlier))
     }
@@ -322,11 +346,15 @@ impl ClientHost {
         {
             self.admit(now, port, &mut actions);
         }
+        if self.block_opening.take_if(|at| *at <= now).is_some() {
+            self.admit_block(now, &mut actions);
+        }
         Some(actions)
     }
 
     pub(crate) fn next_alarm(&mut self) -> Option<(Instant, u64)> {
-        self.station.errand = self.opening.front().map(|&(at, _)| at);
+        let port = self.opening.front().map(|&(at, _)| at);
+        self.station.errand = port.into_iter().chain(self.block_opening).min();
         self.station.next_alarm()
     }
 
@@ -349,6 +377,16 @@ impl ClientHost {
                 } => {
                     self.random.retain(|open| *open != port);
                     self.opening.retain(|(_, opening)| *opening != port);
+                }
+                Event::OpenPortBlock => self.open_block(now, actions),
+                Event::ClosePortBlock { keep } => {
+                    self.block.clear();
+                    self.block_opening = None;
+                    if let Some(port) = keep
+                        && let Err(index) = self.random.binary_search(&port)
+                    {
+                        self.random.insert(index, port);
+                    }
                 }
                 _ => {}
             }
@@ -375,6 +413,27 @@ impl ClientHost {
         self.random_most = self.random_most.max(self.random.len());
         let answer = RandomPortAnswer::Open;
         actions.extend(self.call(now, |client| client.random_port(now, port, answer)));
+    }
+
+    fn open_block(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.blocks_asked += 1;
+        match self.firewall {
+            PortFirewall::Silent => {}
+            PortFirewall::Late(delay) => self.block_opening = Some(now + delay),
+            PortFirewall::Open => self.admit_block(now, actions),
+            PortFirewall::Refuses => {
+                actions.extend(self.call(now, |client| client.port_block(now, &[])));
+            }
+        }
+    }
+
+    fn admit_block(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let address = *self.local().ip();
+        let ports = RANDOM_PORT_RANGE;
+        let free = ports.filter(|port| !self.listens_on(SocketAddrV4::new(address, *port)));
+        let block: Vec<u16> = free.take(PORT_BLOCK).collect();
+        self.block.clone_from(&block);
+        actions.extend(self.call(now, |client| client.port_block(now, &block)));
     }
 
     fn set_secondary_port(&mut self, now: Instant, wanted: bool, actions: &mut Vec<Action>) {

@@ -7,6 +7,7 @@ use crate::lane::Lane;
 use crate::netns::isolated;
 use crate::offload::Offload;
 use crate::port::Admission;
+use teredo::client::PORT_BLOCK;
 
 const SETTLE: Duration = Duration::from_millis(250);
 
@@ -196,4 +197,69 @@ fn all_random_ports_close_with_the_service_port() {
         assert_eq!(bench.random.deadline(), None);
         assert_eq!(bench.firewalls.announced().last(), Some(&vec![]));
     });
+}
+
+/// N-16: a block of ports is announced once, and read once every firewall has admitted it. One of its ports stays, and the end
+/// of the others is announced once.
+#[test]
+fn a_block_of_ports_is_announced_as_a_whole() {
+    isolated(|| {
+        let mut bench = Bench::new(Admission::Pending);
+        bench
+            .random
+            .open_block(&mut bench.lane, bench.now, CLIENT, Offload::Auto);
+        let announced = bench.firewalls.announced();
+        let [block] = &announced[..] else {
+            panic!("{announced:?}");
+        };
+        assert_eq!(block.len(), PORT_BLOCK);
+        assert!(!is_free(block[7]));
+        assert_eq!(bench.random.deadline(), Some(bench.now + SETTLE));
+        bench.firewalls.answer(Admission::Admitted);
+        bench.poll(Duration::ZERO);
+        assert_eq!(bench.random.deadline(), None);
+
+        assert!(bench.random.ready_of_block().is_empty());
+        let sender = std::net::UdpSocket::bind((CLIENT, 0)).unwrap();
+        for port in [block[7], block[9]] {
+            sender.send_to(b"nonsense", (CLIENT, port)).unwrap();
+        }
+        let mut ready = bench.random.ready_of_block();
+        ready.sort_unstable();
+        assert_eq!(ready, [block[7], block[9]]);
+        for port in ready {
+            bench
+                .random
+                .receive_of_block(&mut bench.lane, bench.now, port);
+        }
+        assert!(bench.random.ready_of_block().is_empty());
+
+        bench.random.close_block(Some(block[9]));
+        bench.random.flush(&mut bench.lane);
+        assert_eq!(bench.ports(), [block[9]]);
+        assert!(is_free(block[7]) && !is_free(block[9]));
+        assert_eq!(bench.firewalls.announced()[1..], [vec![block[9]]]);
+    });
+}
+
+/// N-16: a firewall that refuses or is late gets no block, and no port of it stays.
+#[test]
+fn a_block_that_is_not_admitted_is_closed() {
+    for (answer, after) in [
+        (Admission::Refused, Duration::ZERO),
+        (Admission::Pending, SETTLE),
+    ] {
+        isolated(move || {
+            let mut bench = Bench::new(answer);
+            bench
+                .random
+                .open_block(&mut bench.lane, bench.now, CLIENT, Offload::Auto);
+            let port = bench.firewalls.announced()[0][0];
+            bench.poll(after);
+            assert!(bench.random.block_sockets().is_empty());
+            assert!(is_free(port));
+            bench.random.flush(&mut bench.lane);
+            assert_eq!(bench.firewalls.announced().len(), 2);
+        });
+    }
 }

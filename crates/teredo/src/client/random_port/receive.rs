@@ -33,8 +33,9 @@ impl Client {
         bytes: &'a [u8],
     ) -> Result<Option<&'a [u8]>, DropReason> {
         let port = self.random_ports.get(number);
-        let port = port.filter(|port| port.is_open());
-        let peer = port.ok_or(DropReason::RandomPortClosed)?.peer;
+        let of_block = self.birthday.peer_of(number);
+        let peer = port.filter(|port| port.is_open()).map(|port| port.peer);
+        let peer = peer.or(of_block).ok_or(DropReason::RandomPortClosed)?;
         let datagram = Datagram::parse(bytes).map_err(|_| DropReason::Malformed)?;
         let packet = datagram.packet;
         if is_advertisement(&packet) {
@@ -73,6 +74,9 @@ impl Client {
         // R4380-GU-04, W-02
         if !self.config.destinations.permits(from) {
             return Err(DropReason::RefusedDestination);
+        }
+        if of_block.is_some() {
+            return self.accept_birthday(now, slot, path, number, &datagram);
         }
         let embedded = TeredoAddress::from_ipv6(peer).is_some_and(|peer| peer.mapped == from);
         let begun = self.peers.peer(slot).came_from().is_none();
