@@ -52,7 +52,7 @@ pub(super) enum Forward {
     Refuted(Instant),
 }
 
-/// What a datagram from a peer shows.
+/// The directions that a datagram from a peer proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Evidence {
     /// The peer sends to us.

@@ -33,7 +33,7 @@ const FIRST_REFRESH: Duration = Duration::from_secs(1);
 const LEAST_MARGIN: Duration = Duration::from_millis(20);
 /// Between two that leave at once. They do not share the fate of a full queue then.
 const AT_ONCE: Duration = Duration::from_millis(10);
-/// What a server has beyond three round trips before another one takes its place.
+/// The time beyond three round trips after which another server takes the place of a silent one.
 const GRACE: Duration = Duration::from_millis(40);
 /// The least pause of a contact: the copies of an opening bubble come first (see [`opening`](super::opening)).
 const LEAST_WAY: Duration = Duration::from_millis(100);

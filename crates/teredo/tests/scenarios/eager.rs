@@ -13,7 +13,7 @@ use crate::fake_relay;
 use crate::internet::*;
 use crate::packets;
 
-/// What a server may be silent beyond three round trips.
+/// The time beyond three round trips after which a silent server is left.
 const GRACE: Duration = Duration::from_millis(40);
 
 pub(crate) fn eager() -> ClientConfig {

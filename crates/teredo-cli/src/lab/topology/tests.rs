@@ -2,6 +2,7 @@ use super::*;
 
 fn drawn(alice: NatKind, bob: NatKind) -> String {
     let nats = Nats {
+        traversal: None,
         alice: alice.into(),
         bob: bob.into(),
     };
