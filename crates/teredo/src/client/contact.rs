@@ -265,6 +265,8 @@ impl Client {
     /// Answers every packet that waited in vain with an ICMPv6 error (R4380-5.2.4-11).
     fn give_up(&mut self, now: Instant, slot: u32, reason: DropReason) {
         self.peers.end_contact(slot);
+        // A peer that asks much later is somewhere else, perhaps.
+        self.peers.peer_mut(slot).half_path = None;
         self.abandon_random_port(now, slot);
         for packet in self.peers.take_queue(slot) {
             self.drop(reason);

@@ -221,7 +221,8 @@ impl Client {
         let Some(mut opening) = self.peers.peer(slot).opening else {
             return Ok(());
         };
-        if error.kind != IcmpErrorKind::TimeExceeded {
+        // If the timer is late, so may a report be. The next attempt has bubbles of its own.
+        if error.kind != IcmpErrorKind::TimeExceeded || now >= opening.end {
             return Ok(());
         }
         if !self.quotes_bubble(slot, error.quoted) {

@@ -7,7 +7,7 @@ use crate::wire::{
     Authentication, Datagram, Origin, PORT, PrefixInformation, RouterAdvertisement, emit_bubble,
     server_link_local, server_prefix,
 };
-use crate::{Destination, Submission};
+use crate::{Destination, IcmpErrorKind, Submission, wire};
 
 const SERVER: ServerAddress = ServerAddress {
     primary: Ipv4Addr::new(203, 0, 113, 120),
@@ -216,4 +216,29 @@ fn a_new_policy_holds_for_the_secondary_port() {
     assert!(sent.iter().all(|(to, _)| *to != secondary_mapped));
     let closed = Event::SecondaryPort { wanted: false };
     assert_eq!(client.poll_event(), Some(closed));
+}
+
+/// R4380-5.2.6-04: a router's report repeats a bubble only within its attempt. Here the timer for the next one is late.
+#[test]
+fn a_late_report_repeats_no_bubble() {
+    let report = IcmpError {
+        kind: IcmpErrorKind::TimeExceeded,
+        reporter: Ipv4Addr::new(192, 168, 1, 1),
+        destination: PEER,
+        quoted: &[],
+    };
+    for (reported, repeated) in [(1, 1), (60, 0)] {
+        let (mut client, own) = qualified();
+        let peer = TeredoAddress {
+            server: SERVER.primary,
+            flags: Flags::default(),
+            mapped: PEER,
+        };
+        let mut packet = Vec::new();
+        wire::emit_echo_request(own, peer.to_ipv6(), 64, 1, 1, &[], &mut packet);
+        assert_eq!(client.handle_tun(at(1), &packet), Submission::Queued);
+        transmits(&mut client);
+        client.handle_icmp_error(at(reported), &report);
+        assert_eq!(transmits(&mut client).len(), repeated, "{reported} s");
+    }
 }

@@ -260,3 +260,31 @@ fn losses_end_no_path() {
     }
     assert!(lost <= 1, "{lost}");
 }
+
+/// R4380-5.2.4-01: a bubble that came in before our own was answered makes no path later, when the contact is long over.
+#[test]
+fn a_bubble_of_an_earlier_contact_makes_no_path() {
+    let (mut world, a, b) = pair(
+        1,
+        unfiltered(PortAssignment::Random),
+        NatBehaviour::restricted(),
+    );
+    world.set_port_firewall(a, PortFirewall::Refuses);
+    let is_bubble = |datagram: &teredo_sim::Datagram| {
+        Datagram::parse(&datagram.payload).is_ok_and(|parsed| parsed.packet.is_bubble())
+    };
+    let mapped = teredo(&world, a).mapped;
+    world.interfere(move |datagram| {
+        datagram.source.port() == PORT && datagram.destination == mapped && is_bubble(datagram)
+    });
+    told_after(&mut world, a, b);
+    // B's own question comes through the server, and nothing directly.
+    let service = world.client(b).local().port();
+    world.interfere(move |datagram| {
+        datagram.source.port() == service && datagram.destination.port() != PORT
+    });
+    world.run_for(seconds(100));
+    let _ = submit(&mut world, b, a, 1);
+    world.run_for(SECOND);
+    assert_eq!(peer_state(&world, a), PeerState::Silent);
+}
