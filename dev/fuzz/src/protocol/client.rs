@@ -1,8 +1,10 @@
 //! A client between a server, peers, a relay, a host and strangers, all played by the fuzzer. Whatever they do, the
 //! client sends only what it may and where it may, and always has a deadline when it needs one.
 
+mod extended;
 mod input;
 mod model;
+mod random;
 mod secondary;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -14,7 +16,7 @@ use input::{
 };
 use model::{Model, Sent};
 use secondary::Solicitation;
-use teredo::client::{Reason, State};
+use teredo::client::{Event, Nat, Reason, State};
 use teredo::wire::{
     Authentication, DISCOVERY, Datagram, Ipv6Header, Ipv6Packet, Origin, PORT, PrefixInformation,
     RouterAdvertisement, Secret, TeredoAddress, checksum, emit_bubble, emit_echo_reply,
@@ -52,6 +54,12 @@ enum Call {
     Multicast(SocketAddrV4),
     /// To the secondary port.
     Secondary,
+    /// To a random port.
+    Random,
+    /// The host's answer to a random port.
+    RandomPort,
+    /// An ICMP error.
+    Icmp,
     Tun,
     Timeout,
     /// Before the client asked for the port.
@@ -111,6 +119,7 @@ impl World {
                 beside,
                 body,
                 tail,
+                trailers,
             } => {
                 let source = self.address(*peer);
                 let mut from = TeredoAddress::from_ipv6(source)
@@ -118,6 +127,7 @@ impl World {
                 from.set_port(from.port() ^ u16::from(*beside));
                 let mut bytes = Vec::new();
                 self.emit(source, self.model.own_address(), body, &mut bytes);
+                self.trail(source, trailers, &mut bytes);
                 bytes.extend_from_slice(tail);
                 self.receive(from, &bytes);
             }
@@ -125,15 +135,22 @@ impl World {
                 source,
                 origin,
                 body,
+                trailers,
             } => {
                 let Some(own) = self.model.own else { return };
                 let mut bytes = Vec::new();
                 if let Some(origin) = origin {
                     Origin(origin.address()).emit(&mut bytes);
                 }
-                self.emit(self.address(*source), own.to_ipv6(), body, &mut bytes);
+                let source = self.address(*source);
+                self.emit(source, own.to_ipv6(), body, &mut bytes);
+                self.trail(source, trailers, &mut bytes);
                 self.receive(SocketAddrV4::new(own.server, PORT), &bytes);
             }
+            Operation::RandomPort { .. }
+            | Operation::Random { .. }
+            | Operation::Echo { .. }
+            | Operation::IcmpError { .. } => self.run_extended(operation),
             Operation::Receive {
                 from,
                 multicast,
@@ -284,6 +301,16 @@ impl World {
                 emit_bubble(self.model.own_address(), address, 255, &mut bytes);
                 self.receive_secondary(from.address(), &bytes);
             }
+            Secondary::Forwarded { origin } => {
+                let (Some((_, address)), Some(own)) = (self.model.secondary.probe, self.model.own)
+                else {
+                    return;
+                };
+                let mut bytes = Vec::new();
+                Origin(origin.address()).emit(&mut bytes);
+                emit_bubble(own.to_ipv6(), address, 255, &mut bytes);
+                self.receive_secondary(SocketAddrV4::new(own.server, PORT), &bytes);
+            }
             Secondary::Raw { from, bytes } => {
                 self.receive_secondary(from.address(), bytes);
             }
@@ -356,7 +383,7 @@ impl World {
         self.model.names(packet);
         match self.client.handle_tun(self.model.now, packet) {
             Submission::Send(to) => self.model.submitted(to, packet),
-            Submission::SendFrom { .. } => panic!("no random port was opened"),
+            Submission::SendFrom { port, to } => self.model.submitted_from(port, to, packet),
             Submission::Queued => self.model.queued(packet),
             Submission::Drop(reason) => {
                 assert!(self.client.drops().get(reason) > before.get(reason));
@@ -434,9 +461,12 @@ impl World {
     fn settle(&mut self, call: Call) -> Sent {
         let mut events = 0;
         while let Some(event) = self.client.poll_event() {
+            // The ports of peers that are forgotten are closed at any time.
+            let closes = matches!(event, Event::RandomPort { wanted: false, .. });
             self.model.event(event);
-            events += 1;
+            events += usize::from(!closes);
         }
+        self.model.is_extended |= self.client.status().nat == Nat::Symmetric;
         let mut sent = Sent::default();
         let mut bytes = vec![0xff];
         while let Some(transmit) = self.client.poll_transmit(&mut bytes) {
@@ -454,7 +484,10 @@ impl World {
             Call::Udp | Call::Token => {
                 // Another mapping is asked for from both addresses; every other call sends one solicitation at most.
                 let most = if sent.solicitations == 0 { 1 } else { 2 };
-                assert!(sent.own() <= most, "more out than in");
+                // RFC 6081: an answer to the mapping and one to each of four alternate addresses, a question back with its
+                // direct bubble, a bubble from or to a random port, and a question over the path.
+                let most = if self.model.is_extended { 10 } else { most };
+                assert!(sent.own() + sent.random <= most, "more out than in");
                 assert_eq!(sent.secondary + sent.probes, 0);
                 assert_eq!(sent.errors, 0);
                 assert!(sent.released_bytes <= self.max_queue_bytes);
@@ -467,6 +500,23 @@ impl World {
                 assert!(sent.only_bubble().is_none_or(|(_, to)| to == from));
                 assert_eq!(sent.released + sent.errors, 0);
             }
+            Call::Random => {
+                // The answer to an echo test lets an indirect bubble leave; a bubble is greeted, and its question answered.
+                assert!(sent.own() + sent.random <= 3, "more out than in");
+                assert_eq!(sent.solicitations + sent.errors + sent.tests, 0);
+            }
+            Call::RandomPort => {
+                // An indirect bubble, or an echo test.
+                assert!(sent.own() <= 1 && sent.random <= 3);
+                assert_eq!(
+                    sent.solicitations + sent.errors + sent.tests + sent.released,
+                    0
+                );
+            }
+            Call::Icmp => {
+                assert!(sent.own() <= 1 && sent.own() == sent.bubbles());
+                assert_eq!(sent.random + sent.released + sent.errors, 0);
+            }
             Call::Secondary => {
                 assert!(
                     sent.own() <= 1 && sent.own() == sent.secondary,
@@ -475,9 +525,14 @@ impl World {
                 assert_eq!(sent.released + sent.errors, 0);
             }
             Call::Tun => {
+                let most = if self.model.is_extended { 4 } else { 3 };
                 assert!(
-                    sent.bubbles() <= 3 && sent.local <= 1 && sent.tests <= 1 && sent.errors <= 1
+                    sent.bubbles() <= most
+                        && sent.local <= 1
+                        && sent.tests <= 1
+                        && sent.errors <= 1
                 );
+                assert!(sent.random <= 1);
                 assert_eq!(
                     sent.solicitations + sent.released + sent.secondary + sent.probes,
                     0

@@ -42,7 +42,7 @@ struct Knobs {
 impl Settings {
     /// The history before the run, because late faults would otherwise be hard to reach.
     pub fn before(&self) -> Vec<Operation> {
-        let mut before = vec![
+        let before = vec![
             Operation::Start {
                 local: Local(0),
                 servers: Servers(1),
@@ -53,6 +53,7 @@ impl Settings {
                 beside: false,
                 body: Body::Bubble,
                 tail: Vec::new(),
+                trailers: Vec::new(),
             },
             Operation::SetSubnet(Some(Subnet(0))),
             Operation::LocalBubble {
@@ -62,13 +63,63 @@ impl Settings {
             Operation::SecondaryPort(Some(Local(1))),
             Operation::Secondary(Secondary::Advertise(Hole(0))),
         ];
-        before.truncate(match self.seed % 4 {
-            0 => 0,
-            1 => 1,
-            2 => 3,
-            _ => before.len(),
-        });
-        before
+        let symmetric = Self::behind_a_symmetric_nat();
+        let (history, steps) = match self.seed % 7 {
+            0 => (before, 0),
+            1 => (before, 1),
+            2 => (before, 3),
+            3 => (before, usize::MAX),
+            4 => (symmetric, 3),
+            5 => (symmetric, 7),
+            _ => (symmetric, usize::MAX),
+        };
+        history.into_iter().take(steps).collect()
+    }
+
+    /// The server's addresses see different mappings, a peer is asked, a random port has passed its echo test, and the peer
+    /// is met there.
+    fn behind_a_symmetric_nat() -> Vec<Operation> {
+        let advertisement = |solicitation, mapped| Operation::Advertisement {
+            solicitation,
+            mapped: Outer::Mapped(mapped),
+            flaw: Flaw::None,
+        };
+        let echo = |solicitation, mapped| Operation::Echo {
+            solicitation,
+            mapped: Outer::Mapped(mapped),
+            flaw: Flaw::None,
+        };
+        vec![
+            Operation::Start {
+                local: Local(0),
+                servers: Servers(1),
+            },
+            advertisement(0, 1),
+            advertisement(1, 0),
+            Operation::Submit {
+                destination: Inner::Peer(0),
+                body: Body::Filler(8),
+            },
+            Operation::RandomPort {
+                port: 0,
+                answer: PortAnswer::Open,
+            },
+            echo(0, 1),
+            echo(1, 0),
+            Operation::Random {
+                port: 0,
+                from: Outer::Peer(0),
+                source: Inner::Peer(0),
+                body: Body::Bubble,
+                trailers: vec![Tail::Echo],
+            },
+            Operation::Indirect {
+                source: Inner::Peer(0),
+                origin: Some(Outer::Peer(0)),
+                body: Body::Bubble,
+                trailers: vec![Tail::Nonce([1; 4])],
+            },
+        ]
     }
 
     pub fn refused(&self) -> Vec<Ipv4Addr> {
@@ -165,12 +216,42 @@ pub enum Operation {
         beside: bool,
         body: Body,
         tail: Vec<u8>,
+        trailers: Vec<Tail>,
     },
     /// A packet to the client, through its server.
     Indirect {
         source: Inner,
         origin: Option<Outer>,
         body: Body,
+        trailers: Vec<Tail>,
+    },
+    /// The host's answer to one of the random ports that the client wants.
+    RandomPort {
+        port: u8,
+        answer: PortAnswer,
+    },
+    /// A datagram to a random port.
+    Random {
+        port: u8,
+        from: Outer,
+        source: Inner,
+        body: Body,
+        trailers: Vec<Tail>,
+    },
+    /// The server answers a solicitation of a random port.
+    Echo {
+        solicitation: u8,
+        mapped: Outer,
+        flaw: Flaw,
+    },
+    /// An ICMP error about one of the last datagrams, quoting so much of it, or about another destination.
+    IcmpError {
+        expired: bool,
+        reporter: Outer,
+        datagram: u8,
+        elsewhere: Option<Outer>,
+        quoted: u8,
+        garbage: Vec<u8>,
     },
     Receive {
         from: Outer,
@@ -225,6 +306,26 @@ pub enum Operation {
     Sleep(Inner),
 }
 
+/// A trailer of RFC 6081.
+#[derive(Arbitrary, Debug)]
+pub enum Tail {
+    /// The nonce of the client's last indirect bubble to the sender.
+    Echo,
+    Nonce([u8; 4]),
+    Alternate(Outer),
+    Discovery {
+        advertisement: bool,
+    },
+    Port(u16),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum PortAnswer {
+    Open,
+    Taken,
+    Refused,
+}
+
 #[derive(Arbitrary, Debug)]
 pub enum Secondary {
     /// The server answers every solicitation, with this mapping.
@@ -238,6 +339,10 @@ pub enum Secondary {
     /// The last bubble hairpins in the NAT.
     Hairpin {
         from: Outer,
+    },
+    /// The server forwards the last bubble.
+    Forwarded {
+        origin: Outer,
     },
     Raw {
         from: Outer,

@@ -1,6 +1,9 @@
 //! An observer's knowledge of the client, and what the client may do accordingly.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod extended;
+mod sent;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -12,7 +15,10 @@ use teredo::wire::{
 };
 use teredo::{Credentials, Destination, Instant, ServerAddress, Transmit};
 
+pub use sent::Sent;
+
 use super::input::credentials;
+use super::random::RandomPorts;
 use super::secondary::{SecondaryPort, Solicitation};
 
 const VALIDITY: Duration = Duration::from_secs(30);
@@ -39,6 +45,12 @@ pub struct Model {
     pub keyed: bool,
     pub subnet: Option<LocalSubnet>,
     pub secondary: SecondaryPort,
+    pub random: RandomPorts,
+    /// Whether RFC 6081 counts: the NAT is symmetric, or a bubble had trailers. What leaves then depends on more than the
+    /// model knows, and it checks fewer things.
+    pub is_extended: bool,
+    /// The last datagrams, the newest first.
+    pub last: VecDeque<(SocketAddrV4, Vec<u8>)>,
     /// The address on the interface.
     pub own: Option<TeredoAddress>,
     /// Its server.
@@ -89,58 +101,13 @@ struct Peer {
     repeated: bool,
     /// Where bubbles with the nonce came from.
     learned: HashSet<SocketAddrV4>,
+    /// The random ports that the peer has named.
+    ports: HashSet<u16>,
     /// When an indirect bubble was sent.
     last_indirect: Option<Instant>,
     /// Bubbles without a direct response.
     asked: Vec<Instant>,
     answered: Vec<Instant>,
-}
-
-/// The output of one call to the client.
-#[derive(Default)]
-pub struct Sent {
-    pub solicitations: usize,
-    pub tests: usize,
-    pub released: usize,
-    pub released_bytes: usize,
-    pub errors: usize,
-    /// Local bubbles.
-    pub local: usize,
-    /// From the secondary port.
-    pub secondary: usize,
-    /// Bubbles to the secondary port.
-    pub probes: usize,
-    /// Questions over old paths, and answers to them.
-    pub discoveries: usize,
-    bubbles: BTreeMap<Ipv6Addr, Vec<SocketAddrV4>>,
-    /// Those whose direct bubble expires on the way.
-    cut_short: HashSet<Ipv6Addr>,
-    /// Those whose nonce was not repeated before.
-    owed: HashSet<Ipv6Addr>,
-}
-
-impl Sent {
-    pub fn bubbles(&self) -> usize {
-        self.bubbles.values().map(Vec::len).sum()
-    }
-
-    /// The only bubble, if there is one: its inner and outer destination.
-    pub fn only_bubble(&self) -> Option<(Ipv6Addr, SocketAddrV4)> {
-        assert!(self.bubbles() <= 1);
-        let (address, to) = self.bubbles.first_key_value()?;
-        Some((*address, to[0]))
-    }
-
-    /// Counts the datagrams that the host did not ask for.
-    pub fn own(&self) -> usize {
-        self.solicitations
-            + self.tests
-            + self.bubbles()
-            + self.local
-            + self.secondary
-            + self.probes
-            + self.discoveries
-    }
 }
 
 impl Model {
@@ -153,6 +120,9 @@ impl Model {
             keyed: false,
             subnet: None,
             secondary: SecondaryPort::default(),
+            random: RandomPorts::default(),
+            is_extended: false,
+            last: VecDeque::new(),
             own: None,
             server: None,
             former: Ipv6Addr::UNSPECIFIED,
@@ -205,6 +175,11 @@ impl Model {
         if packet.is_bubble() {
             let nonce = nonce_of(&trailers);
             let peer = self.peers.entry(packet.source()).or_default();
+            let ports = trailers.iter().filter_map(|trailer| match trailer {
+                Trailer::RandomPort(port) => Some(port),
+                _ => None,
+            });
+            peer.ports.extend(ports);
             if Some(from) == server {
                 self.asks = Some(packet.source());
                 let own = self.own.map(|own| *own.mapped.ip());
@@ -365,6 +340,7 @@ impl Model {
                 );
                 self.secondary.wanted(wanted);
             }
+            Event::RandomPort { port, wanted } => self.random.wanted(port, wanted),
             _ => {}
         }
     }
@@ -378,13 +354,20 @@ impl Model {
     }
 
     pub fn transmitted(&mut self, transmit: &Transmit, bytes: &[u8], sent: &mut Sent) {
+        if let Destination::Udp(to) | Destination::Random { to, .. } = transmit.destination {
+            self.last.push_front((to, bytes.to_vec()));
+            self.last.truncate(OUTSTANDING);
+        }
         match transmit.destination {
             Destination::Host => self.informed(bytes, sent),
             Destination::Secondary(to) => {
                 assert_eq!(transmit.ttl, None);
                 self.solicited_secondary(to, bytes, sent);
             }
-            Destination::Random { .. } => panic!("no random port was opened"),
+            Destination::Random { port, to } => {
+                sent.random += 1;
+                self.sent_from(port, to, bytes, sent);
+            }
             Destination::Udp(DISCOVERY) => self.announced(bytes, sent),
             Destination::Udp(to) => {
                 assert_ne!(to.port(), 0);
@@ -418,6 +401,22 @@ impl Model {
         }
     }
 
+    /// One of the host's packets that waited.
+    fn released(&mut self, packet: &Ipv6Packet<'_>, sent: &mut Sent) -> bool {
+        let peer = self.peers.entry(packet.destination()).or_default();
+        let position = peer.queued.iter().position(|p| p == packet.as_bytes());
+        let Some(position) = position else {
+            return false;
+        };
+        // Over a path that may lead one way only, a copy was sent, which waits.
+        if !self.is_extended {
+            peer.queued.drain(..=position);
+        }
+        sent.released += 1;
+        sent.released_bytes += packet.as_bytes().len();
+        true
+    }
+
     /// R6081-5.2.4.1-01, R6081-5.2.4.2-01, R6081-5.2.4.2-02: an indirect bubble has a fresh nonce, a direct one repeats the
     /// peer's, and nothing else has a trailer. Returns whether it is a question over an old path, or the answer to one.
     fn trailed(&mut self, to: SocketAddrV4, cut_short: bool, datagram: &Datagram<'_>) -> bool {
@@ -432,11 +431,26 @@ impl Model {
             [] => 0,
             // R6081-5.7.4.1-01, R6081-5.7.4.2-01
             [Trailer::NeighborDiscovery { .. }] if nonce.is_none() => 6,
+            // A question behind a symmetric NAT shows our mapping as well.
+            [
+                Trailer::NeighborDiscovery {
+                    advertisement: false,
+                },
+            ] if self.is_extended => 6,
             // R6081-5.6.4.1-01
             [Trailer::AlternateAddresses(list)] => {
                 assert!(nonce.is_some());
                 assert_eq!(list.as_slice().len(), 1);
                 10
+            }
+            // R6081-5.4.4.2-02
+            [Trailer::RandomPort(port)] if self.is_extended => {
+                assert!(nonce.is_some() && port >= 1024);
+                4
+            }
+            [Trailer::AlternateAddresses(_), Trailer::RandomPort(port)] if self.is_extended => {
+                assert!(nonce.is_some() && port >= 1024);
+                14
             }
             _ => panic!("an unusual trailer: {others:?}"),
         };
@@ -446,6 +460,9 @@ impl Model {
         );
         if matches!(others[..], [Trailer::NeighborDiscovery { .. }]) {
             assert!(datagram.packet.is_bubble());
+            let received = self.peers.get(&datagram.packet.destination());
+            let received = received.and_then(|peer| peer.received);
+            assert!(nonce.is_none() || nonce == received, "R6081-5.2.4.2-02");
             return true;
         }
         let target = datagram.packet.destination();
@@ -559,14 +576,15 @@ impl Model {
             sent.probes += 1;
             return;
         }
-        let queued = self.peers.entry(destination).or_default();
-        let position = queued.queued.iter().position(|p| p == packet.as_bytes());
-        if let Some(position) = position {
-            queued.queued.drain(..=position);
+        if self.released(packet, sent) {
             self.check_data(to, packet);
-            assert_eq!(self.heard.get(&to), Some(&self.now), "nothing proved it");
-            sent.released += 1;
-            sent.released_bytes += packet.as_bytes().len();
+            let heard = self.heard.get(&to).copied();
+            // The path may have waited until the peer could know where we are.
+            let is_fresh = match self.is_extended {
+                true => heard.is_some_and(|at| self.now - at < VALIDITY),
+                false => heard == Some(self.now),
+            };
+            assert!(is_fresh, "nothing proved it");
             return;
         }
         assert_eq!(self.state(), State::Qualified, "R4380-5.2-04");
@@ -612,8 +630,11 @@ impl Model {
         assert_eq!(packet.source(), own.to_ipv6());
         self.check_destination(to);
         let target = TeredoAddress::from_ipv6(packet.destination()).expect("its Teredo address");
-        assert_eq!((target.server, target.mapped), (own.server, to));
-        self.secondary.probed(self.now, to, packet.destination());
+        assert_eq!(target.server, own.server);
+        let through_server = to == SocketAddrV4::new(own.server, PORT);
+        assert!(target.mapped == to || through_server);
+        self.secondary
+            .probed(self.now, target.mapped, packet.destination());
     }
 
     /// A local bubble comes with bubbles to a peer on the link, or from a timer.
@@ -635,6 +656,9 @@ impl Model {
     /// Once all bubbles of a call are known: a single one is an answer, several are a question.
     pub fn check_bubbles(&mut self, sent: &Sent) {
         let (asks, answers) = (self.asks.take(), self.answers.take());
+        if self.is_extended {
+            return self.check_extended(sent);
+        }
         for (address, to) in &sent.bubbles {
             let teredo = TeredoAddress::from_ipv6(*address);
             // R6081-5.6.4.2-02: to the addresses that a peer behind the same NAT has named, besides the answer.
