@@ -90,7 +90,7 @@ impl Nats {
 
     /// The path from alice to bob that the matrix has.
     fn expected(self) -> Option<Path> {
-        expected(self.alice, self.bob)
+        expected(self.alice, self.bob, self.traversal.unwrap_or_default())
     }
 }
 

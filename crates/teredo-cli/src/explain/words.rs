@@ -342,6 +342,19 @@ pub(super) const WORDS: &[Word] = &[
         "the line 'Problem' has the next step",
     ),
     word(
+        "port_blocks",
+        "JSON",
+        "how often a block of random ports was opened for a peer that could not be reached otherwise ('nat_traversal = \
+         \"eager\"')",
+        NOTHING,
+    ),
+    word(
+        "bubble_bursts",
+        "JSON",
+        "how many bursts of bubbles looked for such a block of a peer ('nat_traversal = \"eager\"')",
+        NOTHING,
+    ),
+    word(
         "settle_us",
         "JSON, firewall",
         "how long the firewall took to confirm the port after it was announced, in microseconds",

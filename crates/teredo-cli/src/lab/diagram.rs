@@ -1,7 +1,7 @@
 //! `--diagram`: the lab draws the exchange that it has captured on both sides of the NATs.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -127,12 +127,12 @@ impl Recorder {
         }
         for (number, journey) in (1..).zip(journeys(&places)) {
             let start = journey.start;
-            let name = |end: SocketAddrV4| {
-                let node = self.watched.iter().find(|node| node.own.contains(end.ip()));
-                node.map(|node| node.name.clone())
-            };
-            if let Some(name) = name(start.from) {
-                tracer.name(start.from, name);
+            // Also a port of its NAT that has no mapping, which a peer has foreseen wrongly, is the node's.
+            for end in [start.from, start.to] {
+                let mut nodes = self.watched.iter();
+                if let Some(node) = nodes.find(|node| node.has(*end.ip())) {
+                    tracer.name(end, node.name.clone());
+                }
             }
             let since = start.time.duration_since(SystemTime::UNIX_EPOCH);
             tracer.observe(&Observation {
@@ -153,6 +153,12 @@ impl Recorder {
 }
 
 impl Watched {
+    /// Whether an address is its own, or that of its outermost NAT.
+    fn has(&self, ip: Ipv4Addr) -> bool {
+        let outermost = self.routers.last();
+        self.own.contains(&ip) || outermost.is_some_and(|router| router.addresses.contains(&ip))
+    }
+
     fn place(&self) -> Place {
         let seen = |capture: &Capture| -> Vec<Sighting> {
             let frames = capture.frames();

@@ -1,7 +1,8 @@
-//! Whether a pair of NATs leaves a path between two clients, as docs/nat-matrix.md has it for RFC 6081 without losses.
+//! Whether a pair of NATs leaves a path between two clients, as docs/nat-matrix.md has it without losses.
 //!
 //! The matrix is found by simulation, and this is its rule. The tests compare the two, cell by cell.
 
+use teredo::client::NatTraversal;
 use teredo_lab::{HomeNat, NatKind};
 use teredo_nat::{Filtering, Igd, Mapping, NatBehaviour, Pooling, PortAssignment};
 
@@ -28,8 +29,13 @@ impl Path {
 }
 
 /// The path of a client behind `from` to one behind `to`; `None` if the matrix does not have this pair, and no rule of RFC
-/// 6081 promises a path.
-pub(super) fn expected(from: HomeNat, to: HomeNat) -> Option<Path> {
+/// 6081 promises a path. So it is if the clients are eager, whose further ways need luck.
+pub(super) fn expected(from: HomeNat, to: HomeNat, mode: NatTraversal) -> Option<Path> {
+    let are_plain = ![from, to].iter().any(|nat| is_symmetric(&nat.behaviour()));
+    if mode == NatTraversal::Rfc4380 {
+        // Behind a symmetric NAT there is no service (RFC 4380 §5.2.1).
+        return Some(if are_plain { Path::Direct } else { Path::None });
+    }
     if [from, to] == BY_ORDER.map(HomeNat::Kind) {
         return Some(Path::Direct);
     }
@@ -39,7 +45,8 @@ pub(super) fn expected(from: HomeNat, to: HomeNat) -> Option<Path> {
         return Some(Path::Direct);
     }
     let is_kind = |nat| matches!(nat, HomeNat::Kind(_));
-    (is_kind(from) && is_kind(to)).then_some(Path::None)
+    let is_known = is_kind(from) && is_kind(to) && mode == NatTraversal::Rfc6081;
+    is_known.then_some(Path::None)
 }
 
 /// Whether the other end of a NAT sees another mapping than the server does.
