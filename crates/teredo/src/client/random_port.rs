@@ -29,6 +29,7 @@
 //! Strangers can make a client open ports. They have half of [`RANDOM_PORTS`], one IPv4 address has four, and the budget
 //! limits how fast they come (see [`room`]).
 
+mod help;
 mod receive;
 mod room;
 
@@ -110,7 +111,9 @@ pub(super) struct RandomPort {
     met: bool,
     /// When it is closed, if no packet of the peer comes in.
     expires: Instant,
-    /// When a block of ports takes its place, if it cannot be foreseen.
+    /// When the peer was asked first, while a port that cannot be foreseen waited for it.
+    asked: Option<Instant>,
+    /// When a block of ports takes its place.
     helped: Option<Instant>,
     /// Last Data Packet Sent Timestamp and Connection Refresh Count.
     data_sent: Option<Instant>,
@@ -327,6 +330,7 @@ impl Client {
             used: false,
             met: false,
             expires: now + LIFETIME,
+            asked: None,
             helped: None,
             data_sent: None,
             refreshes: 0,
@@ -435,7 +439,10 @@ impl Client {
             port.expires = now + LIFETIME;
             port.announced = port.announced.saturating_add(u8::from(owed.is_some()));
             port.owes = false;
-            port.helped = is_helped.then_some(now + ORDINARY);
+            if is_helped {
+                port.asked.get_or_insert(now);
+                port.helped = Some(now + ORDINARY);
+            }
         }
         self.pay_bubble(now, owed, external);
     }
@@ -448,18 +455,6 @@ impl Client {
                 doubtful: foresight == Foresight::Doubtful,
             };
         }
-    }
-
-    /// Whether the peer was asked while a random port waited for it whose external port is a mere guess.
-    pub(super) fn has_asked_in_vain(&self, now: Instant, slot: u32) -> bool {
-        let peer = self.peers.peer(slot);
-        if !peer.nonces.has_asked_for(now, ORDINARY) {
-            return false;
-        }
-        let port = self.random_ports.of(self.peers.address(slot));
-        port.is_some_and(|port| {
-            port.announced > 0 && matches!(port.stage, Stage::Announced { random: true, .. })
-        })
     }
 
     /// The peer for which an indirect bubble waits, unless it has a path by now.
@@ -660,40 +655,6 @@ impl Client {
         }
     }
 
-    /// A port that is open already becomes the random port of a peer, in place of an earlier one. Returns whether there is
-    /// room for it.
-    pub(super) fn keep_random_port(&mut self, now: Instant, slot: u32, number: u16) -> bool {
-        let address = self.peers.address(slot);
-        let Some(teredo) = TeredoAddress::from_ipv6(address) else {
-            return false;
-        };
-        if let Some(earlier) = self.random_ports.of(address) {
-            self.close_random_port(earlier.number);
-        }
-        let drawn = self.peers.peer(slot).came_from().is_some();
-        if !self.make_room_for_port(now, teredo, drawn) {
-            return false;
-        }
-        self.random_ports.ports.push(RandomPort {
-            number,
-            peer: address,
-            stage: Stage::Announced {
-                external: None,
-                random: true,
-                doubtful: false,
-            },
-            owes: false,
-            announced: 0,
-            used: true,
-            met: false,
-            expires: now + LIFETIME,
-            helped: None,
-            data_sent: None,
-            refreshes: 0,
-        });
-        true
-    }
-
     /// Closes a port. A path through it ends.
     pub(super) fn close_random_port(&mut self, number: u16) {
         let mut ports = self.random_ports.ports.iter();
@@ -758,7 +719,7 @@ impl Client {
                     let port = self.random_ports.get_mut(number);
                     let helped = port.and_then(|port| port.helped.take().and(Some(port.peer)));
                     match helped {
-                        Some(peer) => self.begin_birthday_with(now, peer),
+                        Some(peer) => self.help(now, number, peer),
                         None => self.close_random_port(number),
                     }
                 }
