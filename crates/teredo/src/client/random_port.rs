@@ -30,6 +30,7 @@
 //! limits how fast they come (see [`room`]).
 
 mod bubbles;
+mod help;
 mod lifetime;
 mod receive;
 mod room;
@@ -111,7 +112,9 @@ pub(super) struct RandomPort {
     met: bool,
     /// When it is closed, if no packet of the peer comes in.
     expires: Instant,
-    /// When a block of ports takes its place, if it cannot be foreseen.
+    /// When the peer was asked first, while a port that cannot be foreseen waited for it.
+    asked: Option<Instant>,
+    /// When a block of ports takes its place.
     helped: Option<Instant>,
     /// Last Data Packet Sent Timestamp and Connection Refresh Count.
     data_sent: Option<Instant>,
@@ -328,6 +331,7 @@ impl Client {
             used: false,
             met: false,
             expires: now + LIFETIME,
+            asked: None,
             helped: None,
             data_sent: None,
             refreshes: 0,
@@ -436,7 +440,10 @@ impl Client {
             port.expires = now + LIFETIME;
             port.announced = port.announced.saturating_add(u8::from(owed.is_some()));
             port.owes = false;
-            port.helped = is_helped.then_some(now + ORDINARY);
+            if is_helped {
+                port.asked.get_or_insert(now);
+                port.helped = Some(now + ORDINARY);
+            }
         }
         self.pay_bubble(now, owed, external);
     }
@@ -449,18 +456,6 @@ impl Client {
                 doubtful: foresight == Foresight::Doubtful,
             };
         }
-    }
-
-    /// Whether the peer was asked while a random port waited for it whose external port is a mere guess.
-    pub(super) fn has_asked_in_vain(&self, now: Instant, slot: u32) -> bool {
-        let peer = self.peers.peer(slot);
-        if !peer.nonces.has_asked_for(now, ORDINARY) {
-            return false;
-        }
-        let port = self.random_ports.of(self.peers.address(slot));
-        port.is_some_and(|port| {
-            port.announced > 0 && matches!(port.stage, Stage::Announced { random: true, .. })
-        })
     }
 
     /// The peer for which an indirect bubble waits, unless it has a path by now.

@@ -157,11 +157,6 @@ impl Nonces {
         is_fresh && [self.sent, self.sent_before].contains(&Some(nonce))
     }
 
-    /// Whether our last indirect bubble has had so much time.
-    pub(super) fn has_asked_for(&self, now: Instant, time: Duration) -> bool {
-        self.asked.is_some_and(|at| now - at >= time)
-    }
-
     /// The nonce for a direct bubble, which arrives unless it is cut short.
     pub(super) fn repeat(&mut self, arrives: bool) -> Option<[u8; 4]> {
         self.answered |= arrives;

@@ -1,10 +1,9 @@
 //! The use of a random port, its refreshes and its end (RFC 6081 §5.4.2, §5.4.4.5).
 
-use super::{LIFETIME, REFRESH, REFRESHES, RandomPort, RandomPorts, Stage};
+use super::{REFRESH, REFRESHES, RandomPort, RandomPorts, Stage};
 use crate::Instant;
 use crate::client::peers::Path;
 use crate::client::{Client, Event};
-use crate::wire::TeredoAddress;
 
 impl Client {
     /// A path to the peer is proven. One from the service port ends the random port (R6081-5.4.4.5-01, R6081-5.4.4.5-03)
@@ -58,45 +57,6 @@ impl Client {
         {
             self.close_random_port(port.number);
         }
-    }
-
-    /// A port that is open already becomes the random port of a peer, in place of an earlier one. Returns whether there is
-    /// room for it.
-    pub(in crate::client) fn keep_random_port(
-        &mut self,
-        now: Instant,
-        slot: u32,
-        number: u16,
-    ) -> bool {
-        let address = self.peers.address(slot);
-        let Some(teredo) = TeredoAddress::from_ipv6(address) else {
-            return false;
-        };
-        if let Some(earlier) = self.random_ports.of(address) {
-            self.close_random_port(earlier.number);
-        }
-        let drawn = self.peers.peer(slot).came_from().is_some();
-        if !self.make_room_for_port(now, teredo, drawn) {
-            return false;
-        }
-        self.random_ports.ports.push(RandomPort {
-            number,
-            peer: address,
-            stage: Stage::Announced {
-                external: None,
-                random: true,
-                doubtful: false,
-            },
-            owes: false,
-            announced: 0,
-            used: true,
-            met: false,
-            expires: now + LIFETIME,
-            helped: None,
-            data_sent: None,
-            refreshes: 0,
-        });
-        true
     }
 
     /// Closes a port. A path through it ends.
@@ -163,7 +123,7 @@ impl Client {
                     let port = self.random_ports.get_mut(number);
                     let helped = port.and_then(|port| port.helped.take().and(Some(port.peer)));
                     match helped {
-                        Some(peer) => self.begin_birthday_with(now, peer),
+                        Some(peer) => self.help(now, number, peer),
                         None => self.close_random_port(number),
                     }
                 }
