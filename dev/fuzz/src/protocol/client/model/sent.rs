@@ -1,4 +1,4 @@
-//! What leaves the client.
+//! The record of the datagrams that the client has sent.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv6Addr, SocketAddrV4};
