@@ -7,7 +7,7 @@ use crate::wire::{
     Authentication, Datagram, Origin, PORT, PrefixInformation, RouterAdvertisement, emit_bubble,
     server_link_local, server_prefix,
 };
-use crate::{Destination, IcmpErrorKind, Submission, wire};
+use crate::{Destination, IcmpErrorKind, Submission};
 
 const SERVER: ServerAddress = ServerAddress {
     primary: Ipv4Addr::new(203, 0, 113, 120),
@@ -235,7 +235,7 @@ fn a_late_report_repeats_no_bubble() {
             mapped: PEER,
         };
         let mut packet = Vec::new();
-        wire::emit_echo_request(own, peer.to_ipv6(), 64, 1, 1, &[], &mut packet);
+        crate::wire::emit_echo_request(own, peer.to_ipv6(), 64, 1, 1, &[], &mut packet);
         assert_eq!(client.handle_tun(at(1), &packet), Submission::Queued);
         transmits(&mut client);
         client.handle_icmp_error(at(reported), &report);

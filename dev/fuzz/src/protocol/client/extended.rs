@@ -68,7 +68,7 @@ impl World {
             } => {
                 let count = self.model.last.len().max(1);
                 let about = self.model.last.get(usize::from(*datagram) % count).cloned();
-                let (to, bytes) = about.unwrap_or((Outer::Peer(0).address(), Vec::new()));
+                let (to, bytes) = about.unwrap_or_else(|| (Outer::Peer(0).address(), Vec::new()));
                 let mut quoted = bytes[..bytes.len().min(usize::from(*quoted))].to_vec();
                 quoted.extend_from_slice(garbage);
                 let error = IcmpError {
