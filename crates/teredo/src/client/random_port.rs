@@ -35,7 +35,7 @@ mod lifetime;
 mod receive;
 mod room;
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -106,8 +106,8 @@ pub(super) struct RandomPort {
     owes: bool,
     /// How often it was announced.
     announced: u8,
-    /// Whether something has left from it, so that the NAT has a mapping for it.
-    used: bool,
+    /// Where the first datagram from it went: only from there is its external port known to be the foreseen one.
+    first: Option<SocketAddrV4>,
     /// Whether a packet of the peer came in on it.
     met: bool,
     /// When it is closed, if no packet of the peer comes in.
@@ -213,6 +213,11 @@ impl RandomPort {
     fn is_awaited(&self, now: Instant, peer: &Peer) -> bool {
         let is_answer = peer.contact.is_some() || peer.random_port.is_some();
         self.announced > 0 && is_answer && peer.nonces.has_received(now)
+    }
+
+    /// Whether the NAT may have another mapping for this destination than the one that it gave the port first.
+    pub(super) fn has_other_mapping(&self, to: SocketAddrV4) -> bool {
+        self.first.is_some_and(|first| first != to)
     }
 
     /// Whether datagrams may come and go.
@@ -328,7 +333,7 @@ impl Client {
             },
             owes: true,
             announced: 0,
-            used: false,
+            first: None,
             met: false,
             expires: now + LIFETIME,
             asked: None,

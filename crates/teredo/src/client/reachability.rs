@@ -82,9 +82,12 @@ impl Client {
     pub(super) fn is_doubtful(&self, now: Instant, slot: u32, path: Path) -> bool {
         let peer = self.peers.peer(slot);
         let is_known = peer.forward == Forward::Confirmed && peer.path(now) == Some(path);
-        // A random port has one destination, and so one mapping. There is no NAT between neighbours.
+        // A random port usually has one destination, and so one mapping. There is no NAT between neighbours.
+        let port = path.port.map(|number| self.random_ports.get(number));
+        let has_other_mapping =
+            port.is_none_or(|port| port.is_some_and(|port| port.has_other_mapping(path.to)));
         self.nat == Nat::Symmetric
-            && path.port.is_none()
+            && has_other_mapping
             && wire::is_teredo(&self.peers.address(slot))
             && !self.discovery.reaches(path.to)
             && !is_known
@@ -189,7 +192,9 @@ impl Client {
             peer.forward = Forward::Asked;
         }
         let drawn = peer.came_from().is_some();
-        let to = peer.proven.map_or(teredo.mapped, |path| path.to);
+        let (to, port) = peer
+            .proven
+            .map_or((teredo.mapped, None), |path| (path.to, path.port));
         if !self
             .budget
             .allow_bubbles(now, teredo, drawn, Attempt::Repetition)
@@ -202,7 +207,7 @@ impl Client {
             false => self.peers.peer_mut(slot).nonces.repeat(true),
         };
         let target = self.peers.address(slot);
-        self.outbox.udp(to, |out| {
+        self.outbox.udp_via(port, to, None, |out| {
             wire::emit_bubble(own, target, HOP_LIMIT, out);
             if let Some(nonce) = nonce {
                 Trailer::Nonce(nonce).emit(out);

@@ -220,6 +220,30 @@ fn foreseen_ports_are_tried() {
     }
 }
 
+/// R4380-5.2.4-11: B's bubble comes in on A's random port, from a mapping that A's port has not sent to. A's NAT maps the port
+/// anew for it, so B hears nothing.
+#[test]
+fn a_random_port_may_lead_one_way() {
+    for ports in [PortAssignment::Sequential, PortAssignment::Preserving] {
+        for filtering in [Filtering::EndpointIndependent, Filtering::AddressDependent] {
+            let one = NatBehaviour {
+                mapping: Mapping::AddressAndPortDependent,
+                filtering,
+                ..unfiltered(ports)
+            };
+            let two = NatBehaviour {
+                ports: PortAssignment::Random,
+                ..NatBehaviour::symmetric()
+            };
+            let (mut world, a, b) = pair(1, one, two);
+            let after = told_after(&mut world, a, b);
+            assert!(after < seconds(11), "{after:?}");
+            exhaust(&mut world, a, b);
+            assert_eq!(delivered(&world, b).len(), 0);
+        }
+    }
+}
+
 /// R6081-5.2.4.4-01: behind a usual symmetric NAT, a flow in one direction costs one question, 2 s later; the packets of the
 /// contact are those of RFC 6081.
 #[test]

@@ -32,7 +32,7 @@ impl Client {
         let earlier = peer.random_port.replace(announced);
         if earlier.is_some()
             && let Some(port) = self.random_ports.of(self.peers.address(slot))
-            && port.used
+            && port.first.is_some()
         {
             self.close_random_port(port.number);
         }
@@ -117,7 +117,6 @@ impl Client {
         ) else {
             return;
         };
-        port.used = true;
         let external = port.external();
         let peer = self.peers.peer_mut(slot);
         let ttl = match port.is_awaited(now, peer) {
@@ -129,6 +128,7 @@ impl Client {
         let to = peer
             .random_port
             .map_or(mapped, |port| SocketAddrV4::new(*mapped.ip(), port));
+        port.first.get_or_insert(to);
         self.outbox.udp_via(Some(number), to, ttl, |out| {
             wire::emit_bubble(own, target, HOP_LIMIT, out);
             if let Some(nonce) = nonce {

@@ -61,7 +61,7 @@ impl Client {
             },
             owes: false,
             announced: 0,
-            used: true,
+            first: Some(teredo.mapped),
             met: false,
             expires: now + LIFETIME,
             asked: None,
