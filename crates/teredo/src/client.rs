@@ -33,6 +33,7 @@
 //! | `birthday` | beyond RFC 6081: many ports for a peer, whose external ports cannot be foreseen |
 //! | `echo_test` | RFC 6081 §5.5: the external port of a NAT that counts |
 //! | `upnp` | RFC 6081 §5.3: NATs that open the service port on request |
+//! | `early_data` | the first packet for a peer, sent as the peer's NAT opens, by an eager client |
 //! | `round_trip` | repetitions by the measured round trip, for an eager client |
 //! | `standby` | another server in time, for an eager client |
 //! | `idle` | RFC 6081 §5.7: peers that were silent for a while |
@@ -44,6 +45,7 @@ mod budget;
 mod config;
 mod contact;
 mod discovery;
+mod early_data;
 mod echo_test;
 mod event;
 mod hairpin;
@@ -92,6 +94,7 @@ use crate::{
 use birthday::Birthday;
 use budget::Budget;
 use discovery::Discovery;
+use early_data::EarlyData;
 use interval::Determination;
 use link::Links;
 use maintain::Service;
@@ -119,6 +122,7 @@ pub struct Client {
     retired_keys: BTreeSet<Ipv4Addr>,
     /// Consecutive failed qualifications.
     failures: u32,
+    early_data: EarlyData,
     /// The round trip to the server that answered last.
     round_trip: RoundTrip,
     measured_to: Option<ServerAddress>,
@@ -195,6 +199,7 @@ impl Client {
             nat: Nat::Unknown,
             retired_keys: BTreeSet::new(),
             failures: 0,
+            early_data: EarlyData::default(),
             round_trip: RoundTrip::default(),
             measured_to: None,
             peers: Peers::new(bounds, keys),
@@ -390,6 +395,7 @@ impl Node for Client {
             Phase::Waiting { .. } | Phase::Stopped | Phase::Dormant { .. } => {}
         }
         self.drive_contacts(now);
+        self.drive_early_data(now);
         self.peers.age(now);
         self.drive_random_ports(now);
         self.drive_birthday(now);
@@ -412,7 +418,9 @@ impl Node for Client {
                 .map(|at| (at, Timer::Solicitation)),
             Phase::Qualified(service) => Some(service.next_deadline()),
         };
-        let contact = self.peers.next_deadline().map(|at| (at, Timer::Contact));
+        let early = self.early_data.next_deadline();
+        let contact = self.peers.next_deadline().into_iter().chain(early).min();
+        let contact = contact.map(|at| (at, Timer::Contact));
         let ports = self.random_ports.next_deadline();
         let port = ports.into_iter().chain(self.birthday.next_deadline()).min();
         let port = port.map(|at| (at, Timer::RandomPort));
@@ -568,6 +576,7 @@ impl Client {
     fn forget_peers(&mut self) {
         self.opening = Opening::default();
         self.answered_relays.clear();
+        self.early_data.clear();
         self.close_random_ports();
         let lost = self.peers.clear();
         self.drops.add(DropReason::NotQualified, lost as u64);

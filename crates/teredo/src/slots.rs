@@ -246,6 +246,21 @@ impl<K: Copy + Eq + Hash, V, const LISTS: usize> Slots<K, V, LISTS> {
         self.slots[slot as usize].queue.iter()
     }
 
+    /// The packet that has waited longest.
+    pub(crate) fn first_waiting(&self, slot: u32) -> Option<&[u8]> {
+        let first = self.slots[slot as usize].queue.front();
+        first.map(Vec::as_slice)
+    }
+
+    /// Removes that packet.
+    pub(crate) fn drop_first_waiting(&mut self, slot: u32) {
+        let entry = &mut self.slots[slot as usize];
+        if let Some(packet) = entry.queue.pop_front() {
+            entry.queued_bytes -= packet.len();
+            self.queued_bytes -= packet.len();
+        }
+    }
+
     /// The bytes of all packets that wait.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued_bytes

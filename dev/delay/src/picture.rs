@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use crate::event::Event;
 use crate::table::{Cell, DELAYS_MS, Table};
 
-const SIZE: (u32, u32) = (900, 690);
+const SIZE: (u32, u32) = (900, 710);
 const FONT: &str = "sans-serif";
 const GRID: RGBColor = RGBColor(226, 231, 235);
 const INK: RGBColor = RGBColor(34, 48, 60);
@@ -29,7 +29,7 @@ struct Line {
     value: fn(&Cell) -> Option<f64>,
 }
 
-const LINES: [Line; 5] = [
+const LINES: [Line; 7] = [
     Line {
         name: "miredo's timers, p99 at 5 % loss",
         colour: RGBColor(194, 47, 61),
@@ -63,6 +63,22 @@ const LINES: [Line; 5] = [
         value: |cell| cell.teredo.p50_ms,
     },
     Line {
+        name: "eager, p99 at 5 % loss",
+        colour: RGBColor(112, 72, 152),
+        width: 2,
+        dashed: true,
+        loss: 0.05,
+        value: |cell| cell.eager.p99_ms,
+    },
+    Line {
+        name: "eager, p50 without loss",
+        colour: RGBColor(112, 72, 152),
+        width: 2,
+        dashed: false,
+        loss: 0.0,
+        value: |cell| cell.eager.p50_ms,
+    },
+    Line {
         name: "the bound",
         colour: RGBColor(34, 48, 60),
         width: 2,
@@ -90,7 +106,7 @@ pub fn picture(table: &Table) -> Result<String> {
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
-        let (legend, panels) = area.split_vertically(46);
+        let (legend, panels) = area.split_vertically(66);
         draw_legend(&legend)?;
         for (event, panel) in PANELS.into_iter().zip(panels.split_evenly((2, 2))) {
             draw_panel(table, event, &panel)?;

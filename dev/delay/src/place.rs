@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
+use teredo::client::NatTraversal;
 use teredo::relay::Served;
 use teredo::{ClientConfig, RelayConfig, ServerAddress};
 use teredo_sim::{CaptureMode, ClientId, NatBehaviour, NatId, Network, RawId, World, packet};
@@ -30,12 +31,13 @@ pub(crate) struct Place {
     pub(crate) world: World,
     /// The link of each site is half of the way between two.
     half: Duration,
+    mode: NatTraversal,
     pub(crate) native: RawId,
 }
 
 impl Place {
-    /// The native host answers questions if it is to.
-    pub(crate) fn new(seed: u64, delay: Duration, answers: bool) -> Self {
+    /// The setting is that of all clients. The native host answers questions if it is to.
+    pub(crate) fn new(seed: u64, delay: Duration, mode: NatTraversal, answers: bool) -> Self {
         let mut world = World::new(seed);
         world.capture_mut().set_mode(CaptureMode::HashOnly);
         let half = delay / 2;
@@ -57,7 +59,16 @@ impl Place {
         Self {
             world,
             half,
+            mode,
             native,
+        }
+    }
+
+    /// The settings of a client.
+    pub(crate) fn config(&self) -> ClientConfig {
+        ClientConfig {
+            nat_traversal: self.mode,
+            ..ClientConfig::default()
         }
     }
 
@@ -78,7 +89,7 @@ impl Place {
 
     /// A client in service behind a port-restricted NAT, and its address.
     pub(crate) fn settle(&mut self, number: u8) -> (ClientId, NatId, Ipv6Addr) {
-        let config = ClientConfig::default();
+        let config = self.config();
         let (client, nat) = self.add_client(number, NatBehaviour::port_restricted(), config);
         self.world.start(client, &SERVERS);
         let qualified = self

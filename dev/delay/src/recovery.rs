@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use teredo::client::NatTraversal;
 use teredo::{ClientConfig, Instant};
 use teredo_sim::{CaptureMode, ClientId, Fate, HostId, NatBehaviour, World};
 
@@ -23,6 +24,8 @@ pub struct Recovery {
     /// From the moment at which it can be noticed, in milliseconds: a rebinding when the next solicitation leaves, a dead
     /// server when the answer to it is overdue.
     pub took_ms: f64,
+    /// The same for an eager client.
+    pub eager_ms: f64,
     /// The same for the model of miredo; `None` if it does not recover.
     pub miredo_ms: Option<f64>,
 }
@@ -43,42 +46,55 @@ pub struct Keepalive {
 /// A client notices nothing before its next refresh.
 const PATIENCE: Duration = Duration::from_secs(120);
 const HOUR: Duration = Duration::from_secs(3_600);
+/// The usual client, and the eager one.
+const MODES: [NatTraversal; 2] = [NatTraversal::Rfc6081, NatTraversal::Eager];
 
 impl Recovery {
     /// After a rebinding.
     pub(crate) fn from_rebinding(delay_ms: u64) -> Self {
         let delay = Duration::from_millis(delay_ms);
-        let mut place = Place::new(1, delay, true);
-        let (client, nat, earlier) = place.settle(1);
-        place.world.renumber_nat(nat, [203, 0, 113, 99]);
-        let mut world = place.world;
-        let noticed = next_sent(&mut world, client);
-        let took = until_moved(&mut world, client, earlier) - noticed;
+        let [took, eager] = MODES.map(|mode| {
+            let mut place = Place::new(1, delay, mode, true);
+            let (client, nat, earlier) = place.settle(1);
+            place.world.renumber_nat(nat, [203, 0, 113, 99]);
+            let mut world = place.world;
+            let noticed = next_sent(&mut world, client);
+            until_moved(&mut world, client, earlier) - noticed
+        });
         // miredo qualifies anew.
         let miredo = Model::Miredo.time(Event::Cold, delay, 0.0, 1);
-        Self::new("rebinding", delay, took, miredo)
+        Self::new("rebinding", delay, took, eager, miredo)
     }
 
     /// After the death of a server.
     pub(crate) fn from_dead_server(delay_ms: u64) -> Self {
         let delay = Duration::from_millis(delay_ms);
-        let mut place = Place::new(1, delay, true);
-        let (client, _, earlier) = place.settle(1);
-        let mut world = place.world;
-        world.set_silent(SERVERS[0].primary, true);
-        world.set_silent(SERVERS[0].secondary, true);
-        let overdue = next_sent(&mut world, client) + delay * 2;
-        let took = until_moved(&mut world, client, earlier) - overdue;
+        let [took, eager] = MODES.map(|mode| {
+            let mut place = Place::new(1, delay, mode, true);
+            let (client, _, earlier) = place.settle(1);
+            let mut world = place.world;
+            world.set_silent(SERVERS[0].primary, true);
+            world.set_silent(SERVERS[0].secondary, true);
+            let overdue = next_sent(&mut world, client) + delay * 2;
+            until_moved(&mut world, client, earlier) - overdue
+        });
         // miredo has one server.
-        Self::new("dead-server", delay, took, None)
+        Self::new("dead-server", delay, took, eager, None)
     }
 
-    fn new(after: &str, delay: Duration, took: Duration, miredo: Option<Duration>) -> Self {
+    fn new(
+        after: &str,
+        delay: Duration,
+        took: Duration,
+        eager: Duration,
+        miredo: Option<Duration>,
+    ) -> Self {
         Self {
             after: after.into(),
             delay_ms: delay.as_millis() as u64,
             target_ms: milliseconds(delay * 4 + Duration::from_millis(50)),
             took_ms: milliseconds(took),
+            eager_ms: milliseconds(eager),
             miredo_ms: miredo.map(milliseconds),
         }
     }
@@ -128,7 +144,8 @@ impl Keepalive {
 
     /// And the datagrams that the client sent in the hour of `bytes`.
     fn measure(interval: &str, nat: NatBehaviour, learns: bool) -> (Self, u64) {
-        let mut place = Place::new(1, Duration::from_millis(10), true);
+        let mode = NatTraversal::Rfc6081;
+        let mut place = Place::new(1, Duration::from_millis(10), mode, true);
         let config = ClientConfig {
             determine_refresh_interval: learns,
             ..ClientConfig::default()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use teredo::client::NatTraversal;
 use teredo_matrix::document::lines;
 use teredo_matrix::side_by_side;
 
@@ -50,6 +51,10 @@ pub struct Cell {
     pub teredo: Quantiles,
     /// The sum of the first [`SHORT`] runs, in microseconds; a run without success counts as a minute.
     pub short_us: u64,
+    /// The program with `nat_traversal = "eager"`.
+    pub eager: Quantiles,
+    /// As `short_us`, if it is eager.
+    pub eager_short_us: u64,
     /// The model of RFC 4380's timers.
     pub rfc4380: Quantiles,
     /// The model of miredo.
@@ -134,11 +139,16 @@ impl Table {
 impl Cell {
     fn run(event: Event, delay_ms: u64, loss: f64, seeds: u64) -> Self {
         let delay = Duration::from_millis(delay_ms);
-        let times: Vec<Option<Duration>> = (1..=seeds)
-            .map(|seed| time(event, delay, loss, seed))
-            .collect();
-        let first = times.iter().take(SHORT as usize);
-        let short = first.map(|time| time.unwrap_or(LIMIT)).sum::<Duration>();
+        let program = |mode: NatTraversal| {
+            let times: Vec<Option<Duration>> = (1..=seeds)
+                .map(|seed| time(mode, event, delay, loss, seed))
+                .collect();
+            let first = times.iter().take(SHORT as usize);
+            let short = first.map(|time| time.unwrap_or(LIMIT)).sum::<Duration>();
+            (Quantiles::of(times), short.as_micros() as u64)
+        };
+        let (teredo, short_us) = program(NatTraversal::Rfc6081);
+        let (eager, eager_short_us) = program(NatTraversal::Eager);
         // A model costs little, so its quantiles are always those of many runs.
         let model = |model: Model| {
             let times = (1..=MODEL_SEEDS).map(|seed| model.time(event, delay, loss, seed));
@@ -150,8 +160,10 @@ impl Cell {
             loss,
             seeds,
             bound_ms: milliseconds(event.bound(delay)),
-            teredo: Quantiles::of(times),
-            short_us: short.as_micros() as u64,
+            teredo,
+            short_us,
+            eager,
+            eager_short_us,
             rfc4380: model(Model::Rfc4380),
             miredo: model(Model::Miredo),
         }

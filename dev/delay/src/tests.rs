@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use teredo::client::NatTraversal;
+
 use crate::*;
 
 const DELAY: Duration = Duration::from_millis(100);
@@ -10,16 +12,19 @@ fn nothing_is_faster_than_its_bound() {
     for event in Event::ALL {
         for seed in 1..=5 {
             for loss in [0.0, 0.1] {
-                let took = time(event, DELAY, loss, seed);
-                assert!(
-                    took.is_none_or(|took| took >= event.bound(DELAY)),
-                    "{event:?} {took:?}"
-                );
+                for mode in [NatTraversal::Rfc6081, NatTraversal::Eager] {
+                    let took = time(mode, event, DELAY, loss, seed);
+                    assert!(
+                        took.is_none_or(|took| took >= event.bound(DELAY)),
+                        "{event:?} {mode} {took:?}"
+                    );
+                }
             }
         }
     }
-    assert_eq!(time(Event::Cold, DELAY, 0.0, 1), Some(DELAY * 2));
-    assert_eq!(time(Event::Warm, DELAY, 0.0, 1), Some(Duration::ZERO));
+    let mode = NatTraversal::Rfc6081;
+    assert_eq!(time(mode, Event::Cold, DELAY, 0.0, 1), Some(DELAY * 2));
+    assert_eq!(time(mode, Event::Warm, DELAY, 0.0, 1), Some(Duration::ZERO));
 }
 
 /// Without losses, a model takes the sum of its exchanges; a lost solicitation costs it 4 s.

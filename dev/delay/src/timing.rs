@@ -3,8 +3,7 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use teredo::ClientConfig;
-use teredo::client::Resumption;
+use teredo::client::{NatTraversal, Resumption};
 use teredo::wire::{TeredoAddress, emit_echo_request};
 use teredo_sim::{ClientId, NatBehaviour, World, packet};
 
@@ -17,13 +16,19 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// How long the event takes if every two sites are `delay` apart and the link of each NAT loses this share of the
-/// datagrams, in each direction; `None` if it does not succeed in a minute.
-pub fn time(event: Event, delay: Duration, loss: f64, seed: u64) -> Option<Duration> {
+/// datagrams, in each direction, with this setting of all clients; `None` if it does not succeed in a minute.
+pub fn time(
+    mode: NatTraversal,
+    event: Event,
+    delay: Duration,
+    loss: f64,
+    seed: u64,
+) -> Option<Duration> {
+    let mut place = Place::new(seed, delay, mode, event != Event::NativeToClient);
     match event {
-        Event::Cold => cold(delay, loss, seed),
-        Event::Warm => warm(delay, loss, seed),
+        Event::Cold => cold(place, loss),
+        Event::Warm => warm(place, loss),
         Event::ClientToClient => {
-            let mut place = Place::new(seed, delay, true);
             let (a, nat_a, source) = place.settle(1);
             let (b, nat_b, destination) = place.settle(2);
             place.set_loss(nat_a, loss);
@@ -31,18 +36,16 @@ pub fn time(event: Event, delay: Duration, loss: f64, seed: u64) -> Option<Durat
             ask(place.world, (a, source), Some(b), destination)
         }
         Event::ClientToNative => {
-            let mut place = Place::new(seed, delay, true);
             let (a, nat, source) = place.settle(1);
             place.set_loss(nat, loss);
             ask(place.world, (a, source), None, NATIVE_HOST)
         }
-        Event::NativeToClient => from_native(delay, loss, seed),
+        Event::NativeToClient => from_native(place, loss),
     }
 }
 
-fn cold(delay: Duration, loss: f64, seed: u64) -> Option<Duration> {
-    let mut place = Place::new(seed, delay, true);
-    let config = ClientConfig::default();
+fn cold(mut place: Place, loss: f64) -> Option<Duration> {
+    let config = place.config();
     let (client, nat) = place.add_client(1, NatBehaviour::port_restricted(), config);
     place.set_loss(nat, loss);
     let mut world = place.world;
@@ -52,10 +55,10 @@ fn cold(delay: Duration, loss: f64, seed: u64) -> Option<Duration> {
     qualified.then(|| world.now() - began)
 }
 
-fn warm(delay: Duration, loss: f64, seed: u64) -> Option<Duration> {
-    let mut place = Place::new(seed, delay, true);
+fn warm(mut place: Place, loss: f64) -> Option<Duration> {
     let (client, nat, held) = place.settle(1);
     place.set_loss(nat, loss);
+    let config = place.config();
     let mut world = place.world;
     let status = world.client(client).client().status();
     let earlier = Resumption {
@@ -66,7 +69,7 @@ fn warm(delay: Duration, loss: f64, seed: u64) -> Option<Duration> {
     };
     world.stop(client);
     let began = world.now();
-    world.resume(client, ClientConfig::default(), &SERVERS[..1], earlier);
+    world.resume(client, config, &SERVERS[..1], earlier);
     let qualified = world.run_until(LIMIT, |world| address(world, client).is_some());
     qualified.then(|| world.now() - began)
 }
@@ -106,8 +109,7 @@ fn ask(
 }
 
 /// A native host asks a client's program, until the first answer.
-fn from_native(delay: Duration, loss: f64, seed: u64) -> Option<Duration> {
-    let mut place = Place::new(seed, delay, false);
+fn from_native(mut place: Place, loss: f64) -> Option<Duration> {
     let (client, nat, destination) = place.settle(1);
     place.set_loss(nat, loss);
     let native = place.native;

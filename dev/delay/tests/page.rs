@@ -22,6 +22,7 @@ fn the_document_is_not_stale() {
             let reduced = Cell {
                 seeds: now.seeds,
                 teredo: now.teredo,
+                eager: now.eager,
                 ..(*written).clone()
             };
             reduced != **now

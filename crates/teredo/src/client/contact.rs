@@ -125,6 +125,11 @@ impl Client {
             withheld,
             ..
         } = contact;
+        if self.repeats_early(slot) && self.awaits_random_port(slot) {
+            let due = now + self.contact_pause(slot, probe, attempts);
+            self.peers.set_due(slot, due);
+            return;
+        }
         let exhausted = match probe {
             Probe::Bubbles => !self.peers.peer(slot).within_limit(now, BubbleCause::Ask),
             Probe::Echo { .. } => false,
@@ -224,6 +229,7 @@ impl Client {
         if on_the_link.is_some() {
             self.announce_locally(now);
         }
+        self.plan_early_data(now, slot, teredo);
         true
     }
 
@@ -267,6 +273,7 @@ impl Client {
         self.peers.end_contact(slot);
         // A peer that asks much later is somewhere else, perhaps.
         self.peers.peer_mut(slot).half_path = None;
+        self.end_early_data(slot);
         self.abandon_random_port(now, slot);
         for packet in self.peers.take_queue(slot) {
             self.drop(reason);
@@ -358,6 +365,7 @@ impl Client {
                 if has_own {
                     self.bubble_to_random_port(now, slot, teredo);
                 }
+                self.hurry_missed(now, slot);
                 self.introduced(now, slot);
             }
             None if self.nat == Nat::Symmetric => self.answered_relays.note(now, to),

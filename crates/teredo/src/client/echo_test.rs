@@ -22,6 +22,8 @@ use crate::{DropReason, Instant};
 
 /// How often the test is made.
 const ATTEMPTS: u32 = 2;
+/// The same for an eager client, which repeats it by the measured round trip.
+const EAGER_ATTEMPTS: u32 = 4;
 /// Two ports that are further apart are no sequence.
 const NEAR: u16 = 16;
 
@@ -81,6 +83,8 @@ impl Client {
             return;
         };
         let server = service.server;
+        let measured = self.echo_pause();
+        let pause = |attempts| measured.unwrap_or(Duration::from_secs(1) * attempts);
         let Some(port) = self.random_ports.get_mut(number) else {
             return;
         };
@@ -88,7 +92,7 @@ impl Client {
             return;
         };
         test.attempts += 1;
-        test.due = now + Duration::from_secs(1) * test.attempts;
+        test.due = now + pause(test.attempts);
         let source = test.link_local;
         let nonces = test
             .nonces
@@ -112,9 +116,13 @@ impl Client {
     /// The Echo Test Failover Timer has expired (R6081-5.5.2.2-01). The Peer Refresh Timer does not clear a test that is
     /// under way, and ends with a contact, so each contact has two (R6081-5.5.2.1-01).
     pub(super) fn fail_echo_test(&mut self, now: Instant, number: u16) {
+        let most = match self.echo_pause() {
+            Some(_) => EAGER_ATTEMPTS,
+            None => ATTEMPTS,
+        };
         let port = self.random_ports.get(number);
         match port.map(|port| &port.stage) {
-            Some(Stage::Testing(test)) if test.attempts < ATTEMPTS && self.is_in_service() => {
+            Some(Stage::Testing(test)) if test.attempts < most && self.is_in_service() => {
                 self.test_echo(now, number);
             }
             _ => self.foresee(now, number, None, Foresight::None),

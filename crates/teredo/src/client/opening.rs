@@ -218,6 +218,10 @@ impl Client {
         let Some(slot) = self.peers.awaited_from(&error.destination) else {
             return Ok(());
         };
+        if error.kind == IcmpErrorKind::Other {
+            self.note_early_refusal(now, slot, error);
+            return Ok(());
+        }
         let Some(mut opening) = self.peers.peer(slot).opening else {
             return Ok(());
         };

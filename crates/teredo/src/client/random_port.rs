@@ -259,6 +259,26 @@ impl Client {
         }
     }
 
+    pub(super) fn has_random_port(&self, slot: u32) -> bool {
+        self.random_ports.of(self.peers.address(slot)).is_some()
+    }
+
+    /// Whether the indirect bubble for a peer waits for a random port.
+    pub(super) fn awaits_random_port(&self, slot: u32) -> bool {
+        let port = self.random_ports.of(self.peers.address(slot));
+        port.is_some_and(|port| port.owes)
+    }
+
+    /// Whether the answer of a peer to the announced port is on its way to an eager client. A bubble from the service port
+    /// could make the peer trust that one at the same time. By the RFC's timers, the answer has come before.
+    pub(super) fn expects_at_random_port(&self, now: Instant, slot: u32) -> bool {
+        let port = self.random_ports.of(self.peers.address(slot));
+        let asked = self.peers.peer(slot).nonces.asked();
+        self.config.nat_traversal.is_eager()
+            && port.is_some_and(|port| port.external().is_some() && port.announced > 0)
+            && asked.is_some_and(|at| now - at < self.ask_back_spacing(slot))
+    }
+
     /// Whether our NAT is one that random ports are for. If an Internet Gateway Device has opened the service port, all
     /// peers reach us there (RFC 6081 §6.2).
     pub(super) fn needs_random_ports(&self) -> bool {
@@ -280,7 +300,8 @@ impl Client {
     }
 
     fn announcement(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> Announcement {
-        if !self.needs_random_ports() {
+        let is_usual = self.needs_random_ports();
+        if !is_usual && !self.seems_missed(now, slot) {
             return Announcement::None;
         }
         let address = self.peers.address(slot);
@@ -293,7 +314,7 @@ impl Client {
                     port.owes = true;
                     return Announcement::Later;
                 }
-                Stage::Announced { doubtful: true, .. } if !has_path => {
+                Stage::Announced { doubtful, .. } if (doubtful || !is_usual) && !has_path => {
                     doubted = Some(port.number);
                 }
                 Stage::Announced { external, .. } => {
@@ -420,11 +441,15 @@ impl Client {
         // another port, and the port is only good for the first destination.
         if let Some(slot) = slot
             && let peer = self.peers.peer(slot)
-            && peer.contact.is_none()
-            && peer.nonces.has_received(now)
+            && (peer.contact.is_none() && peer.nonces.has_received(now)
+                || self.seems_missed(now, slot))
         {
             self.announce(number, Some(number), Foresight::Sequence);
             self.bubble_from_random_port(now, slot, number);
+            if self.peers.peer(slot).contact.is_some() {
+                // Our own router may have open input, too.
+                self.bubble_from_random_port(now, slot, number);
+            }
         }
         self.foresee(now, number, Some(number), Foresight::Sequence);
     }

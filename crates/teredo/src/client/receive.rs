@@ -305,6 +305,7 @@ impl Client {
             }
             return None;
         }
+        self.note_early_answer(slot, &datagram.packet);
         self.release(now, slot, path, Evidence::of(datagram));
         if datagram.packet.is_bubble() {
             if solicits(&datagram.trailers) {
@@ -326,6 +327,7 @@ impl Client {
             return self.release_ahead(now, slot, path);
         }
         self.settle_random_port(now, slot, path);
+        self.end_early_data(slot);
         let waiting = self.peers.verify(now, slot, path);
         self.send_released(now, slot, path, waiting);
     }

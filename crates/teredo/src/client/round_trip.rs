@@ -22,6 +22,7 @@
 use std::time::Duration;
 
 use super::peers::{CONTACT_TIMEOUT, Probe};
+use super::traversal::SPACING;
 use super::{Client, Nat, ServerAddress};
 use crate::Instant;
 
@@ -41,6 +42,8 @@ const LEAST_WAY: Duration = Duration::from_millis(100);
 const NATIVE_WAY: Duration = Duration::from_millis(50);
 /// Longer than the pause between two answers of a peer (R4380-5.2.6-04), and its jitter.
 const LATE: Duration = Duration::from_millis(2_200);
+/// After the last one. A peer behind a symmetric NAT that counts may need seconds under loss.
+const LAST_PAUSE: Duration = Duration::from_secs(4);
 /// After so many solicitations of an eager client without an answer, 2 s have passed.
 const EAGER_SILENCE: u32 = 6;
 
@@ -231,9 +234,11 @@ impl Client {
         };
         match number {
             0 | 1 => way,
+            // A peer behind a symmetric NAT may need longer.
+            2 if probe == Probe::Bubbles => way * 2,
             2 => AT_ONCE,
             3 => LATE.max(way * 2),
-            _ => CONTACT_TIMEOUT,
+            _ => LAST_PAUSE,
         }
     }
 
@@ -242,11 +247,33 @@ impl Client {
         self.contact_way(slot, Probe::Bubbles).is_some()
     }
 
+    /// How long an eager client waits for the answers of an echo test (RFC 6081 §5.5).
+    pub(super) fn echo_pause(&self) -> Option<Duration> {
+        let is_eager = self.config.nat_traversal.is_eager();
+        self.round_trip.timeout().filter(|_| is_eager)
+    }
+
+    /// The least time between two indirect bubbles to a peer that began.
+    ///
+    /// DEVIATION(rfc4380 §5.2.6): an eager client asks back as often as an eager peer asks again by its measure, not every 2 s
+    /// (R4380-5.2.6-04). Each follows an answer, and those are four in 300 s.
+    pub(super) fn ask_back_spacing(&self, slot: u32) -> Duration {
+        // A contact of our own has its own timers.
+        let is_asked = self.peers.peer(slot).contact.is_some();
+        let way = self.way(Probe::Bubbles).filter(|_| !is_asked);
+        way.map_or(SPACING, |way| way * 3 / 4)
+    }
+
     /// The time until the answer of a contact that the host began is back, if the client is eager and has a measure.
     fn contact_way(&self, slot: u32, probe: Probe) -> Option<Duration> {
         let begun = self.peers.peer(slot).came_from().is_none();
-        let may_hurry = self.config.nat_traversal.is_eager() && begun;
-        let measured = Some(self.round_trip).filter(|_| may_hurry)?;
+        self.way(probe).filter(|_| begun)
+    }
+
+    /// The time until the answer to bubbles or to a test is back, if the client is eager and has a measure.
+    fn way(&self, probe: Probe) -> Option<Duration> {
+        let is_eager = self.config.nat_traversal.is_eager();
+        let measured = Some(self.round_trip).filter(|_| is_eager)?;
         match probe {
             // Through the server to the peer, and through the peer's question to the answer with its nonce (RFC 6081 §6.1).
             Probe::Bubbles if self.nat == Nat::Symmetric => measured.way(6, LEAST_MARGIN),

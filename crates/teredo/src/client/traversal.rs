@@ -99,7 +99,7 @@ impl FromStr for NatTraversal {
 
 /// The least time between two indirect bubbles to a peer that did not begin with one of the host's packets
 /// (R4380-5.2.6-04).
-const SPACING: Duration = Duration::from_secs(2);
+pub(super) const SPACING: Duration = Duration::from_secs(2);
 
 /// The nonces of one peer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,6 +107,8 @@ pub(super) struct Nonces {
     /// That of our last indirect bubble. It is good for one answer, within [`Self::LIFETIME`], so that an eavesdropper
     /// cannot use it later.
     sent: Option<[u8; 4]>,
+    /// That of the one before, if the client is eager: that one may be under way still.
+    earlier: Option<[u8; 4]>,
     /// That of the peer's last indirect bubble.
     received: Option<[u8; 4]>,
     /// When the peer's last indirect bubble came.
@@ -163,9 +165,14 @@ impl Nonces {
         self.received
     }
 
+    /// When our last indirect bubble was sent.
+    pub(super) fn asked(&self) -> Option<Instant> {
+        self.asked
+    }
+
     /// Whether an indirect bubble may be sent back now.
-    fn may_ask(&self, now: Instant) -> bool {
-        self.wanted.is_none_or(|at| now - at >= SPACING)
+    fn may_ask(&self, now: Instant, spacing: Duration) -> bool {
+        self.wanted.is_none_or(|at| now - at >= spacing)
     }
 
     /// An indirect bubble with this nonce is sent now.
@@ -273,7 +280,9 @@ impl Client {
     ) {
         let target = self.peers.address(slot);
         let port = self.peers.peer(slot).port_to(to);
-        if port.is_none() && self.answers_from_random_port(now, slot) {
+        let is_silent =
+            self.answers_from_random_port(now, slot) || self.expects_at_random_port(now, slot);
+        if port.is_none() && is_silent {
             return;
         }
         let nonce = self.peers.peer_mut(slot).nonces.repeat(ttl.is_none());
@@ -304,7 +313,10 @@ impl Client {
         let is_established = self.peers.peer(slot).path(now).is_some();
         // R6081-4.3-02, R6081-5.6.4.1-02
         let alternate = self.own_alternate(teredo).filter(|_| !is_established);
-        self.peers.peer_mut(slot).nonces.asked_with(now, nonce);
+        let is_eager = self.config.nat_traversal.is_eager();
+        let nonces = &mut self.peers.peer_mut(slot).nonces;
+        nonces.earlier = nonces.sent.filter(|_| is_eager);
+        nonces.asked_with(now, nonce);
         self.outbox.udp(server_of(teredo), |out| {
             wire::emit_bubble(own, target, HOP_LIMIT, out);
             if let Some(nonce) = nonce {
@@ -352,7 +364,7 @@ impl Client {
         let wanted = self.config.nat_traversal.extends_rfc4380()
             && peer.confirmed_path(now).is_none()
             && peer.nonces.received.is_some()
-            && peer.nonces.may_ask(now);
+            && peer.nonces.may_ask(now, self.ask_back_spacing(slot));
         // The peer chose the address of its server.
         let drawn = peer.came_from().is_some();
         if wanted
@@ -396,16 +408,18 @@ impl Client {
 
     /// Whether a direct bubble has the nonce of our last indirect one (R6081-5.2.4.4-02, R6081-5.2.4.4-03).
     pub(super) fn has_nonce(&self, now: Instant, slot: u32, trailers: &Trailers<'_>) -> bool {
-        let Nonces { sent, asked, .. } = self.peers.peer(slot).nonces;
-        let is_fresh = asked.is_some_and(|at| now - at < Nonces::LIFETIME);
-        is_fresh && sent.is_some() && sent == nonce_of(trailers)
+        let nonces = self.peers.peer(slot).nonces;
+        let is_fresh = nonces.asked.is_some_and(|at| now - at < Nonces::LIFETIME);
+        let received = nonce_of(trailers);
+        is_fresh && received.is_some() && [nonces.sent, nonces.earlier].contains(&received)
     }
 
     /// The same, and the nonce is used up.
     pub(super) fn take_nonce(&mut self, now: Instant, slot: u32, trailers: &Trailers<'_>) -> bool {
         let is_ours = self.has_nonce(now, slot, trailers);
         if is_ours {
-            self.peers.peer_mut(slot).nonces.sent = None;
+            let nonces = &mut self.peers.peer_mut(slot).nonces;
+            (nonces.sent, nonces.earlier) = (None, None);
         }
         is_ours
     }
@@ -422,7 +436,7 @@ impl Client {
             && self.shares_nat(teredo)
             && self.neighbour(now, teredo) != Some(from);
         let peer = self.peers.peer(slot);
-        (self.nat == Nat::Symmetric || is_alternate)
+        (self.nat == Nat::Symmetric || is_alternate || self.has_random_port(slot))
             && peer.contact.is_some()
             && peer.path(now).is_none()
             && !peer.nonces.is_introduced()

@@ -104,12 +104,12 @@ fn a_silent_server_is_given_up_as_late_as_ever() {
     );
 }
 
-/// R4380-5.2.4-06, R4380-5.2.6-05: lost bubbles are repeated after the way to the peer and back, then at once, and for the
-/// last time after more than 2 s.
+/// R4380-5.2.4-06, R4380-5.2.6-05: lost bubbles are repeated after the way to the peer and back, after twice that, and for
+/// the last time after more than 2 s.
 #[test]
 fn lost_bubbles_are_repeated_by_the_measured_round_trip() {
     // The way is 61.5 ms, and a contact waits for 100 ms at least.
-    for (lost_pairs, least, most) in [(0, 0, 100), (1, 100, 200), (2, 110, 210), (3, 2_300, 2_400)]
+    for (lost_pairs, least, most) in [(0, 0, 100), (1, 100, 200), (2, 300, 400), (3, 2_500, 2_600)]
     {
         let mut world = world(1);
         let [a, b] =
@@ -136,7 +136,7 @@ fn lost_bubbles_are_repeated_by_the_measured_round_trip() {
 }
 
 /// R4380-5.2.6-05, R4380-5.2.4-11: a peer that does not answer gets four pairs in 300 s, as ever, and the host hears of it
-/// sooner than the 8 s of the RFC.
+/// within the 8 s of the RFC.
 #[test]
 fn a_silent_peer_gets_four_pairs() {
     let mut world = world(1);
@@ -154,13 +154,13 @@ fn a_silent_peer_gets_four_pairs() {
         let packet = packets::udp(address(&world, client), dead, second as u8);
         let _ = world.submit(client, &packet);
         world.run_for(SECOND);
-        if second == 4 {
+        if second == 7 {
             assert!(!world.client(client).errors().is_empty());
         }
     }
     assert_eq!(
         times(start, &indirect(&world)),
-        [0.0, 0.1, 0.11, 2.31],
+        [0.0, 0.1, 0.3, 2.5],
         "{}",
         world.capture()
     );
@@ -198,7 +198,7 @@ fn a_peer_that_spaces_its_answers_is_reached() {
     let _ = world.submit(client, &packet);
     let is_sent = |world: &World| !data(world, client).is_empty();
     assert!(world.run_until(seconds(8), is_sent), "{}", world.capture());
-    assert!(world.now() - start < Duration::from_millis(2_400));
+    assert!(world.now() - start < Duration::from_millis(2_600));
 }
 
 /// R4380-5.2.9-01: lost tests of a native host are repeated likewise.
@@ -310,8 +310,8 @@ fn a_network_that_is_down_replaces_no_server() {
     assert!(to_first.count() <= 12);
 }
 
-/// R4380-7.4-01: strangers provoke the same datagrams at the same times, eager or not: answers to bubbles through the
-/// server, tests of native hosts, and the questions to a peer with a nonce.
+/// R4380-7.4-01: strangers that ask every 2 s provoke the same datagrams at the same times, eager or not: answers to bubbles
+/// through the server, tests of native hosts, and the questions to a peer with a nonce.
 #[test]
 fn a_stranger_provokes_no_more() {
     let provoked = |mode: NatTraversal| {
@@ -329,7 +329,7 @@ fn a_stranger_provokes_no_more() {
         world.capture_mut().clear();
         let start = world.now();
         for number in 0..200_u32 {
-            world.run_for(Duration::from_millis(37));
+            world.run_for(Duration::from_millis(52));
             let peer = TeredoAddress {
                 mapped: std::net::SocketAddrV4::new(
                     (0x5100_0000 + number % 40).into(),
@@ -369,4 +369,143 @@ fn a_stranger_provokes_no_more() {
     let usual = provoked(NatTraversal::Rfc6081);
     assert!(usual.len() > 150, "{}", usual.len());
     assert_eq!(provoked(NatTraversal::Eager), usual);
+}
+
+/// R4380-5.2.6-05, R4380-7.4-01: a stranger that asks sooner gets the same four answers and four questions in 300 s.
+#[test]
+fn a_hasty_stranger_provokes_no_more() {
+    let mut world = world(1);
+    let client = eager_client(&mut world, 1, NatBehaviour::cone());
+    let attacker = world.add_raw(Network::Internet, &[v4("198.51.100.66")]);
+    let own = teredo(&world, client);
+    let peer = TeredoAddress {
+        mapped: socket("81.0.0.1:4000"),
+        ..own
+    };
+    world.capture_mut().clear();
+    for number in 0..2_900_u32 {
+        world.run_for(Duration::from_millis(100));
+        let mut bubble = packets::bubble(peer.to_ipv6(), own.to_ipv6());
+        teredo::wire::Trailer::Nonce(number.to_be_bytes()).emit(&mut bubble);
+        world.inject(
+            attacker,
+            socket("198.51.100.66:4545"),
+            std::net::SocketAddrV4::new(SERVER.primary, PORT),
+            &bubble,
+        );
+    }
+    let sent = bubbles(&world, client);
+    let to = |ip| {
+        let sent = sent.iter();
+        sent.filter(|record| *record.datagram.destination.ip() == ip)
+            .count()
+    };
+    assert!(to(SERVER.primary) <= 4, "{}", to(SERVER.primary));
+    // A question has a direct bubble of its own, which expires behind our NAT.
+    assert!(to(*peer.mapped.ip()) <= 8, "{}", to(*peer.mapped.ip()));
+}
+
+/// Two eager clients behind these NATs, and a server that is so much further away.
+fn pair(from: NatBehaviour, to: NatBehaviour, detour: Duration) -> (World, [ClientId; 2]) {
+    let mut world = World::new(1);
+    world.when_failed(crate::evidence::write);
+    let server = world.add_server(SERVER);
+    world.link_mut(server).delay += detour;
+    let clients = [(1, from), (2, to)].map(|(number, nat)| eager_client(&mut world, number, nat));
+    world.capture_mut().clear();
+    (world, clients)
+}
+
+/// R4380-5.2.4-06: the first packet arrives just after the peer's NAT has opened, and once more when the peer's bubble is
+/// back.
+#[test]
+fn the_first_packet_comes_as_the_nat_opens() {
+    let nat = NatBehaviour::port_restricted();
+    let (mut world, [a, b]) = pair(nat, nat, Duration::ZERO);
+    let start = world.now();
+    for number in 0..3 {
+        let packet = packets::udp(address(&world, a), address(&world, b), number);
+        let _ = world.submit(a, &packet);
+    }
+    assert!(world.run_until(SECOND, |world| !delivered(world, b).is_empty()));
+    // Half a round trip and an eighth of that, and the way.
+    let took = (world.now() - start).as_micros();
+    assert!((44_000..45_000).contains(&took), "{took}");
+    world.run_for(SECOND);
+    let numbers = delivered(&world, b);
+    let numbers: Vec<u8> = numbers
+        .iter()
+        .map(|packet| packets::number(packet))
+        .collect();
+    assert_eq!(numbers, [0, 0, 1, 2], "{}", world.capture());
+}
+
+/// R4380-5.2.4-06: if the peer's bubble is lost, the answer to the early packet makes the path, and the packet is not sent
+/// again.
+#[test]
+fn an_answered_packet_is_not_sent_again() {
+    let nat = NatBehaviour::port_restricted();
+    let (mut world, [a, b]) = pair(nat, NatBehaviour::cone(), Duration::ZERO);
+    let (own, other) = (address(&world, a), address(&world, b));
+    let to = teredo(&world, a).mapped;
+    world.interfere(move |datagram| {
+        datagram.destination == to
+            && Datagram::parse(&datagram.payload).is_ok_and(|parsed| parsed.packet.is_bubble())
+    });
+    let mut question = Vec::new();
+    teredo::wire::emit_echo_request(own, other, 64, 1, 1, b"question", &mut question);
+    let _ = world.submit(a, &question);
+    let _ = world.submit(a, &packets::udp(own, other, 7));
+    assert!(world.run_until(SECOND, |world| !delivered(world, b).is_empty()));
+    let reply = packets::echo_reply(&delivered(&world, b)[0]).unwrap();
+    world.send(b, &reply);
+    world.run_for(SECOND);
+    assert_eq!(delivered(&world, a), [reply]);
+    let of_b = delivered(&world, b);
+    assert_eq!(of_b.len(), 2, "{}", world.capture());
+    assert_eq!(of_b[0], question);
+    assert_eq!(packets::number(&of_b[1]), 7);
+}
+
+/// R4380-5.2.4-06: nothing leaves early for a peer of another server, the way through which was not measured, and at most
+/// 64 peers get early packets at a time.
+#[test]
+fn early_data_is_bounded() {
+    for (server, most) in [(SERVER.primary, 64), (OTHER_SERVER.primary, 0)] {
+        let mut world = world(1);
+        let client = eager_client(&mut world, 1, NatBehaviour::port_restricted());
+        world.capture_mut().clear();
+        for number in 1..=200_u8 {
+            let peer = TeredoAddress {
+                server,
+                mapped: std::net::SocketAddrV4::new([81, 0, 0, number].into(), 4_000),
+                ..teredo(&world, client)
+            };
+            let packet = packets::udp(address(&world, client), peer.to_ipv6(), number);
+            let _ = world.submit(client, &packet);
+        }
+        world.run_for(Duration::from_millis(90));
+        assert_eq!(data(&world, client).len(), most);
+        // One more copy of each, and no more.
+        world.run_for(seconds(20));
+        assert_eq!(data(&world, client).len(), 2 * most);
+    }
+}
+
+/// R6081-5.4-02: an early packet that comes too early at a router with open input would keep the two apart. A random port
+/// brings them together.
+#[test]
+fn early_data_keeps_nobody_apart() {
+    let [open, strict] = [NatBehaviour::open_input(), NatBehaviour::port_restricted()];
+    for from in [open, strict] {
+        for milliseconds in [5, 40, 150] {
+            let (mut world, [a, b]) = pair(from, open, Duration::from_millis(milliseconds));
+            let (own, other) = (address(&world, a), address(&world, b));
+            let _ = world.submit(a, &packets::udp(own, other, 1));
+            let came = world.run_until(seconds(4), |world| !delivered(world, b).is_empty());
+            assert!(came, "{milliseconds} {}", world.capture());
+            world.send(b, &packets::udp(other, own, 2));
+            assert!(world.run_until(SECOND, |world| !delivered(world, a).is_empty()));
+        }
+    }
 }

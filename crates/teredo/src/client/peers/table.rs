@@ -326,6 +326,18 @@ impl Peers {
         true
     }
 
+    /// The packet for the peer that has waited longest.
+    pub(in crate::client) fn first_waiting(&self, slot: u32) -> Option<&[u8]> {
+        self.slots.first_waiting(slot)
+    }
+
+    /// Removes that packet. The host began, so it counts for nobody else.
+    pub(in crate::client) fn drop_first_waiting(&mut self, slot: u32) {
+        if self.slots[slot].outer.is_none() {
+            self.slots.drop_first_waiting(slot);
+        }
+    }
+
     /// Empties the peer's queue, and returns it in order.
     pub(in crate::client) fn take_queue(&mut self, slot: u32) -> VecDeque<Vec<u8>> {
         self.stop_waiting(slot);

@@ -14,11 +14,14 @@ impl Client {
             return;
         }
         let address = self.peers.address(slot);
+        let is_usual = self.needs_random_ports();
         let mut ports = self.random_ports.ports.iter_mut();
         let Some(port) = ports.find(|port| port.peer == address) else {
             return;
         };
-        if path.port == Some(port.number) {
+        // After early data that came too early, the peer may trust the random port while we trust the service port.
+        let may_be_trusted = !is_usual && port.used && port.announced > 0;
+        if path.port == Some(port.number) || may_be_trusted {
             port.met = true;
             if let Stage::Testing(_) = port.stage {
                 port.stage = Stage::Announced {
