@@ -152,17 +152,14 @@ impl Client {
         }
     }
 
-    /// Whether an early packet has come too early at a router with open input, or seems to: the peer has asked back through
-    /// the server, and its direct bubble, which is faster, did not come. Its next answer is to go to a random port.
-    pub(super) fn seems_missed(&self, now: Instant, slot: u32) -> bool {
+    /// Whether an early packet has come too early at a router with open input. The peer's next answer is to go to a random
+    /// port.
+    pub(super) fn was_too_early(&self, now: Instant, slot: u32) -> bool {
         let address = self.peers.address(slot);
         let mut all = self.early_data.0.iter();
-        let Some(early) = all.find(|early| early.peer == address && early.copies > 0) else {
-            return false;
-        };
+        let is_refused = all.any(|early| early.peer == address && early.refused);
         let peer = self.peers.peer(slot);
-        let is_silent = peer.random_port.is_none() && peer.nonces.has_received(now);
-        peer.contact.is_some() && peer.is_unmet(now) && (early.refused || is_silent)
+        is_refused && peer.contact.is_some() && peer.is_unmet(now)
     }
 
     /// The peer's address reports that no port is open there for what we sent: that is its router, with open input. A forger
@@ -186,7 +183,7 @@ impl Client {
 
     /// The next pair of the contact leaves now, if an early packet has done harm.
     pub(super) fn hurry_missed(&mut self, now: Instant, slot: u32) {
-        if self.seems_missed(now, slot) && !self.has_random_port(slot) {
+        if self.was_too_early(now, slot) && !self.has_random_port(slot) {
             self.peers.set_due(slot, now);
         }
     }

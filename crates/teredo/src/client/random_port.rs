@@ -301,7 +301,7 @@ impl Client {
 
     fn announcement(&mut self, now: Instant, slot: u32, teredo: TeredoAddress) -> Announcement {
         let is_usual = self.needs_random_ports();
-        if !is_usual && !self.seems_missed(now, slot) {
+        if !is_usual && !self.was_too_early(now, slot) {
             return Announcement::None;
         }
         let address = self.peers.address(slot);
@@ -442,7 +442,7 @@ impl Client {
         if let Some(slot) = slot
             && let peer = self.peers.peer(slot)
             && (peer.contact.is_none() && peer.nonces.has_received(now)
-                || self.seems_missed(now, slot))
+                || self.was_too_early(now, slot))
         {
             self.announce(number, Some(number), Foresight::Sequence);
             self.bubble_from_random_port(now, slot, number);

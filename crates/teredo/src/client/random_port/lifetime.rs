@@ -20,7 +20,7 @@ impl Client {
             return;
         };
         // After early data that came too early, the peer may trust the random port while we trust the service port.
-        let may_be_trusted = !is_usual && port.used && port.announced > 0;
+        let may_be_trusted = !is_usual && port.first.is_some() && port.announced > 0;
         if path.port == Some(port.number) || may_be_trusted {
             port.met = true;
             if let Stage::Testing(_) = port.stage {
