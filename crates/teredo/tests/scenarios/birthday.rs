@@ -464,3 +464,66 @@ fn strangers_open_few_blocks() {
         [packet(&world, client, called, 1)]
     );
 }
+
+/// R4380-7.4-01: "an IPv4 address gets one in 300 s". A rogue that can forge its victim's address, which it must for the first
+/// burst anyway, can also forge the packet that shows the address to be no victim's.
+#[test]
+fn a_forged_packet_brings_no_further_burst() {
+    let (mut world, _, b) = pair(1, NatBehaviour::port_restricted(), EAGER);
+    let rogue = world.add_responder(Network::Internet, &[ROGUE], |arrival, out| {
+        PERFECT.answer(arrival, out);
+    });
+    world.capture_mut().clear();
+    let ip = Ipv4Addr::new(203, 0, 113, 99);
+    let mut after = Vec::new();
+    for number in 0..5 {
+        let victim = SocketAddrV4::new(ip, 5000 + number);
+        let peer = TeredoAddress {
+            server: ROGUE,
+            flags: Flags::default(),
+            mapped: victim,
+        };
+        Rogue::ask(&mut world, rogue, b, victim);
+        world.run_for(SECOND);
+        let forged = packets::udp(peer.to_ipv6(), address(&world, b), 1);
+        let to = teredo(&world, b).mapped;
+        world.inject(rogue, victim, to, &forged);
+        world.run_for(seconds(60));
+        after.push(status(&world, b).bubble_bursts);
+    }
+    let sent = bubbles(&world, b);
+    let to_victim = sent
+        .iter()
+        .filter(|record| *record.datagram.destination.ip() == ip);
+    let bursts = status(&world, b).bubble_bursts;
+    let count = to_victim.count();
+    assert!(bursts <= 1, "{after:?} bursts, {count} bubbles in 300 s");
+}
+
+/// The server, or the way to it, is slow, and the ordinary contact succeeds. It has its time: no ports are opened and no
+/// burst is sent.
+#[test]
+fn a_slow_server_opens_no_ports() {
+    let mut opened = Vec::new();
+    for delay in [20, 50, 100, 150, 250] {
+        for a_begins in [true, false] {
+            let (mut world, a, b) = pair(1, NatBehaviour::restricted(), EAGER);
+            for client in [a, b] {
+                world.link_mut(client).delay = Duration::from_millis(delay);
+            }
+            let (one, other) = if a_begins { (a, b) } else { (b, a) };
+            let _ = submit(&mut world, one, other, 1);
+            world.run_for(seconds(8));
+            assert_eq!(delivered(&world, other).len(), 1);
+            let blocks = status(&world, a).port_blocks;
+            let bursts = status(&world, b).bubble_bursts;
+            if (blocks, bursts) != (0, 0) {
+                opened.push((delay, a_begins, blocks, bursts));
+            }
+        }
+    }
+    assert!(
+        opened.is_empty(),
+        "delay in ms, A begins, blocks, bursts: {opened:?}"
+    );
+}

@@ -509,3 +509,215 @@ fn early_data_keeps_nobody_apart() {
         }
     }
 }
+
+/// R4380-5.2.5-06: the network is down for a moment, just when the client refreshes. Both servers live; the address stays.
+#[test]
+fn a_short_outage_costs_no_address() {
+    let (mut world, client) = client_of_two();
+    let began = world.now();
+    let asked = next_refresh(&mut world, client) - began;
+    let mut lost = Vec::new();
+    for down in (20..400).step_by(20) {
+        let (mut world, client) = client_of_two();
+        let before = address(&world, client);
+        let is_down = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&is_down);
+        world.interfere(move |_| flag.get());
+        world.run_for(asked - Duration::from_millis(1));
+        is_down.set(true);
+        world.run_for(Duration::from_millis(down + 1));
+        is_down.set(false);
+        world.run_for(seconds(20));
+        if address(&world, client) != before {
+            lost.push(down);
+        }
+    }
+    assert!(lost.is_empty(), "outages of {lost:?} ms cost the address");
+}
+
+/// R4380-5.2.5-06: the server is slow for half a second, as a busy host is. It answers all solicitations.
+#[test]
+fn a_slow_answer_costs_no_address() {
+    let build = || {
+        let mut world = World::new(1);
+        let server = world.add_server(SERVER);
+        world.add_server(OTHER_SERVER);
+        let nat = nat(&mut world, 1, NatBehaviour::port_restricted());
+        let client = world.add_idle_client(nat, local(1), eager());
+        world.start(client, &[SERVER, OTHER_SERVER]);
+        qualify(&mut world, client);
+        world.capture_mut().clear();
+        (world, server, client)
+    };
+    let (mut world, _, client) = build();
+    let began = world.now();
+    let asked = next_refresh(&mut world, client) - began;
+    let mut lost = Vec::new();
+    for slow in (20..400).step_by(20) {
+        let (mut world, server, client) = build();
+        let before = address(&world, client);
+        world.run_for(asked - Duration::from_millis(1));
+        let usual = world.link_mut(server).delay;
+        world.link_mut(server).delay = usual + Duration::from_millis(slow / 2);
+        world.run_for(SECOND / 2);
+        world.link_mut(server).delay = usual;
+        world.run_for(seconds(20));
+        if address(&world, client) != before {
+            lost.push(slow);
+        }
+    }
+    assert!(
+        lost.is_empty(),
+        "round trips longer by {lost:?} ms cost the address"
+    );
+}
+
+/// R4380-5.2.4-06: a flow in one direction for 60 s, and the network is down for some seconds once. How long is the longest
+/// gap in what arrives?
+#[test]
+fn a_flow_outlasts_an_outage_as_without_eager() {
+    let gap = |mode: NatTraversal, at: u64, down: u64| {
+        let mut world = world(1);
+        let [a, b] = [1, 2].map(|number| {
+            let config = ClientConfig {
+                nat_traversal: mode,
+                ..ClientConfig::default()
+            };
+            let client = client_with(&mut world, number, NatBehaviour::port_restricted(), config);
+            qualify(&mut world, client);
+            client
+        });
+        let is_down = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&is_down);
+        let service = world.client(a).local();
+        world.interfere(move |datagram| flag.get() && datagram.source == service);
+        let (mut last, mut longest) = (0u64, 0u64);
+        for tick in 0..3_000u64 {
+            is_down.set((at * 10..(at + down) * 10).contains(&tick));
+            let before = delivered(&world, b).len();
+            let packet = packets::udp(address(&world, a), address(&world, b), 7);
+            let _ = world.submit(a, &packet);
+            world.run_for(SECOND / 10);
+            if delivered(&world, b).len() > before {
+                last = tick;
+            }
+            longest = longest.max(tick - last);
+        }
+        longest as f64 / 10.0
+    };
+    let mut worse = Vec::new();
+    for at in [19, 20, 21] {
+        for down in [3, 4] {
+            let [usual, eager] =
+                [NatTraversal::Rfc6081, NatTraversal::Eager].map(|mode| gap(mode, at, down));
+            if eager > usual + 1.0 {
+                worse.push((at, down, usual, eager));
+            }
+        }
+    }
+    assert!(
+        worse.is_empty(),
+        "at, down, gap rfc6081, gap eager: {worse:?}"
+    );
+}
+
+/// The same if the network has changed, and the client asks at once.
+#[test]
+fn a_change_of_the_network_costs_no_address() {
+    let mut lost = Vec::new();
+    for down in (20..400).step_by(20) {
+        let (mut world, client) = client_of_two();
+        let before = address(&world, client);
+        let is_down = Rc::new(Cell::new(true));
+        let flag = Rc::clone(&is_down);
+        world.interfere(move |_| flag.get());
+        let network = world.network_of(client);
+        world.rebind(client, network, local(1));
+        world.run_for(Duration::from_millis(down));
+        is_down.set(false);
+        world.run_for(seconds(20));
+        if address(&world, client) != before {
+            lost.push(down);
+        }
+    }
+    assert!(lost.is_empty(), "outages of {lost:?} ms cost the address");
+}
+
+/// R4380-5.2.6-05: the network is down for 3 s, just when the host contacts a peer. How long after does its data arrive?
+#[test]
+fn a_contact_outlasts_an_outage_as_without_eager() {
+    let first = |mode: NatTraversal, down: u64| {
+        let mut world = world(1);
+        let [a, b] = [1, 2].map(|number| {
+            let config = ClientConfig {
+                nat_traversal: mode,
+                ..ClientConfig::default()
+            };
+            let client = client_with(&mut world, number, NatBehaviour::port_restricted(), config);
+            qualify(&mut world, client);
+            client
+        });
+        let is_down = Rc::new(Cell::new(true));
+        let flag = Rc::clone(&is_down);
+        let service = world.client(a).local();
+        world.interfere(move |datagram| flag.get() && datagram.source == service);
+        let start = world.now();
+        for half in 0..700 {
+            is_down.set(half < 2 * down);
+            let packet = packets::udp(address(&world, a), address(&world, b), 7);
+            let _ = world.submit(a, &packet);
+            world.run_for(SECOND / 2);
+            if !delivered(&world, b).is_empty() {
+                break;
+            }
+        }
+        (world.now() - start).as_secs_f64()
+    };
+    for down in [1, 3, 5] {
+        let [usual, eager] =
+            [NatTraversal::Rfc6081, NatTraversal::Eager].map(|mode| first(mode, down));
+        assert!(
+            eager <= usual,
+            "down {down} s: rfc6081 {usual} s, eager {eager} s"
+        );
+    }
+}
+
+/// R4380-5.2.6-04: how many contacts with a peer that spaces its answers by 2 s fail at 10 % loss?
+#[test]
+fn a_peer_that_spaces_its_answers_is_reached_as_often() {
+    let failures = |mode: NatTraversal| {
+        (0..400u64)
+            .filter(|seed| {
+                let mut world = world(*seed);
+                let config = ClientConfig {
+                    nat_traversal: mode,
+                    ..ClientConfig::default()
+                };
+                let client = client_with(&mut world, 1, NatBehaviour::port_restricted(), config);
+                qualify(&mut world, client);
+                let own = teredo(&world, client);
+                let place = socket("198.51.100.77:4000");
+                let peer = TeredoAddress { mapped: place, ..own };
+                let mut answered: Option<teredo::Instant> = None;
+                world.add_responder(Network::Internet, &[*place.ip()], move |arrival, out| {
+                    let is_indirect = matches!(arrival, Arrival::Udp(received)
+                        if Datagram::parse(&received.payload)
+                            .is_ok_and(|parsed| parsed.packet.is_bubble() && parsed.origin.is_some()));
+                    let now = out.now();
+                    if is_indirect && answered.is_none_or(|at| now - at >= seconds(2)) {
+                        out.send(place, own.mapped, packets::bubble(peer.to_ipv6(), own.to_ipv6()));
+                        answered = Some(now);
+                    }
+                });
+                world.link_mut(client).loss = 0.1;
+                let packet = packets::udp(own.to_ipv6(), peer.to_ipv6(), 7);
+                let _ = world.submit(client, &packet);
+                let is_sent = |world: &World| !data(world, client).is_empty();
+                !world.run_until(seconds(9), is_sent)
+            })
+            .count()
+    };
+    let [usual, eager] = [NatTraversal::Rfc6081, NatTraversal::Eager].map(failures);
+    assert!(eager <= usual * 2, "of 400: rfc6081 {usual}, eager {eager}");
+}
