@@ -527,3 +527,57 @@ fn a_slow_server_opens_no_ports() {
         "delay in ms, A begins, blocks, bursts: {opened:?}"
     );
 }
+
+/// The end that looks for a port has the uplink of a home: 1 to 10 Mbit/s, and a queue of 100 ms.
+#[test]
+fn a_slow_uplink_is_no_hindrance() {
+    let mut shares = Vec::new();
+    for megabits in [1, 2, 5, 10] {
+        let met = (0..40).filter(|&seed| {
+            let (mut world, a, b) = pair(seed, NatBehaviour::port_restricted(), EAGER);
+            let link = world.link_mut(b);
+            (link.rate, link.queue) = (megabits * 125_000, Duration::from_millis(100));
+            let _ = submit(&mut world, a, b, 1);
+            world.run_for(seconds(9));
+            !delivered(&world, b).is_empty()
+        });
+        shares.push((megabits, met.count()));
+    }
+    assert!(
+        shares.iter().all(|(_, met)| *met >= 38),
+        "Mbit/s, met of 40: {shares:?}"
+    );
+}
+
+/// A stranger with a server makes a client with such an uplink send a burst. What does a conversation of the host lose?
+#[test]
+fn a_burst_costs_a_conversation_little() {
+    let mut lost = Vec::new();
+    for megabits in [1, 2, 5, 10] {
+        let (mut world, _, b) = pair(1, NatBehaviour::port_restricted(), EAGER);
+        let friend = attach(&mut world, 4, NatBehaviour::cone(), NatTraversal::Eager);
+        let rogue = world.add_responder(Network::Internet, &[ROGUE], |arrival, out| {
+            PERFECT.answer(arrival, out);
+        });
+        let _ = submit(&mut world, b, friend, 1);
+        world.run_for(SECOND);
+        let link = world.link_mut(b);
+        (link.rate, link.queue) = (megabits * 125_000, Duration::from_millis(100));
+        let before = delivered(&world, friend).len();
+        for number in 0..200 {
+            if number == 50 {
+                let victim = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 99), 5000);
+                Rogue::ask(&mut world, rogue, b, victim);
+            }
+            let _ = submit(&mut world, b, friend, 5);
+            world.run_for(Duration::from_millis(10));
+        }
+        world.run_for(seconds(2));
+        assert_eq!(status(&world, b).bubble_bursts, 1);
+        lost.push((megabits, 200 - (delivered(&world, friend).len() - before)));
+    }
+    assert!(
+        lost.iter().all(|(_, lost)| *lost <= 1),
+        "Mbit/s, lost of 200 packets, one each 10 ms: {lost:?}"
+    );
+}
