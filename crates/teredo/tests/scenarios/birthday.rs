@@ -500,6 +500,16 @@ fn a_forged_packet_brings_no_further_burst() {
     assert!(bursts <= 1, "{after:?} bursts, {count} bubbles in 300 s");
 }
 
+/// An eager client with such a delay on its link, so that it has measured it.
+fn attach_far(world: &mut World, number: u8, behaviour: NatBehaviour, delay: u64) -> ClientId {
+    let nat = nat(world, number, behaviour);
+    let client = world.add_idle_client(nat, local(number), with(NatTraversal::Eager));
+    world.link_mut(client).delay = Duration::from_millis(delay);
+    world.start(client, &[SERVER]);
+    qualify(world, client);
+    client
+}
+
 /// The server, or the way to it, is slow, and the ordinary contact succeeds. It has its time: no ports are opened and no
 /// burst is sent.
 #[test]
@@ -507,10 +517,9 @@ fn a_slow_server_opens_no_ports() {
     let mut opened = Vec::new();
     for delay in [20, 50, 100, 150, 250] {
         for a_begins in [true, false] {
-            let (mut world, a, b) = pair(1, NatBehaviour::restricted(), EAGER);
-            for client in [a, b] {
-                world.link_mut(client).delay = Duration::from_millis(delay);
-            }
+            let mut world = world(1);
+            let a = attach_far(&mut world, 1, NatBehaviour::symmetric_random(), delay);
+            let b = attach_far(&mut world, 2, NatBehaviour::restricted(), delay);
             let (one, other) = if a_begins { (a, b) } else { (b, a) };
             let _ = submit(&mut world, one, other, 1);
             world.run_for(seconds(8));
@@ -579,5 +588,31 @@ fn a_burst_costs_a_conversation_little() {
     assert!(
         lost.iter().all(|(_, lost)| *lost <= 1),
         "Mbit/s, lost of 200 packets, one each 10 ms: {lost:?}"
+    );
+}
+
+/// A host behind a symmetric NAT contacts eight peers that need no help, two a second, and then one that does.
+#[test]
+fn contacts_that_need_no_help_leave_it_to_others() {
+    let mut met = Vec::new();
+    for delay in [20, 50, 100, 150, 200] {
+        let mut world = world(1);
+        let a = attach_far(&mut world, 1, NatBehaviour::symmetric_random(), delay);
+        let easy: Vec<_> = (2..10)
+            .map(|number| attach_far(&mut world, number, NatBehaviour::restricted(), 10))
+            .collect();
+        let hard = attach_far(&mut world, 10, NatBehaviour::port_restricted(), 10);
+        for &peer in &easy {
+            let _ = submit(&mut world, a, peer, 1);
+            world.run_for(SECOND / 2);
+        }
+        let _ = submit(&mut world, a, hard, 1);
+        world.run_for(seconds(10));
+        let blocks = status(&world, a).port_blocks;
+        met.push((delay, delivered(&world, hard).len(), blocks));
+    }
+    assert!(
+        met.iter().all(|(_, met, _)| *met == 1),
+        "delay in ms, met, blocks: {met:?}"
     );
 }
