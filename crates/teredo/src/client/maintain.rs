@@ -59,6 +59,21 @@ impl Service {
         }
     }
 
+    /// When the first of the solicitations since then was sent.
+    pub(super) fn asked_after(&self, then: Instant) -> Option<Instant> {
+        match &self.refresh {
+            Refresh::Idle { .. } => None,
+            Refresh::Soliciting { nonces, .. } => nonces.first_since(then),
+        }
+    }
+
+    /// Solicitations are under way: the next one is due by then.
+    pub(super) fn ask_by(&mut self, at: Instant) {
+        if let Refresh::Soliciting { due, .. } = &mut self.refresh {
+            *due = at.min(*due);
+        }
+    }
+
     pub(super) fn server_socket(&self) -> SocketAddrV4 {
         SocketAddrV4::new(self.server.primary, PORT)
     }

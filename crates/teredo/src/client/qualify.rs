@@ -43,6 +43,8 @@ struct Inquiry {
     since: Option<Instant>,
     attempts: u32,
     round_trip: RoundTrip,
+    /// When the last solicitation that it has answered was sent.
+    heard_us: Option<Instant>,
     /// How often it was asked out of turn, because the network changed.
     hurried: u32,
     /// The primary address that the server names in its prefix, if it is not the one that was asked.
@@ -64,6 +66,7 @@ impl Inquiry {
             since: None,
             attempts: 0,
             round_trip,
+            heard_us: None,
             hurried: 0,
             other_primary: None,
             secured,
@@ -147,6 +150,13 @@ impl Nonces {
         self.sent(nonce).is_some()
     }
 
+    /// When the first of the last ones since then was drawn.
+    pub(super) fn first_since(&self, since: Instant) -> Option<Instant> {
+        let drawn = self.drawn.iter().zip(self.sent);
+        let drawn = drawn.filter_map(|(drawn, at)| drawn.map(|_| at));
+        drawn.filter(|at| *at >= since).min()
+    }
+
     /// When the solicitation with this nonce was sent.
     pub(super) fn sent(&self, nonce: [u8; 8]) -> Option<Instant> {
         let mut drawn = self.drawn.iter().zip(self.sent);
@@ -182,11 +192,11 @@ impl Qualification {
         }
     }
 
-    /// The first server that has answered from both addresses.
-    pub(super) fn answered(&self) -> Option<ServerAddress> {
+    /// The first server that has answered from both addresses, and when the last solicitation that it has answered was sent.
+    pub(super) fn answered(&self) -> Option<(ServerAddress, Instant)> {
         let mut inquiries = self.inquiries.iter();
         let answered = inquiries.find(|inquiry| inquiry.unanswered() == 0)?;
-        Some(answered.server)
+        Some((answered.server, answered.heard_us?))
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -242,6 +252,7 @@ impl Qualification {
             && let Some(sent) = sent
         {
             inquiry.round_trip.measure(now - sent);
+            inquiry.heard_us = Some(sent);
         }
     }
 

@@ -163,6 +163,14 @@ impl Pauses {
         }
     }
 
+    /// How long one solicitation of a client in service may remain without its answer.
+    pub(super) fn patience(self, measured: RoundTrip) -> Duration {
+        measured
+            .timeout()
+            .unwrap_or(FIRST_REFRESH)
+            .min(self.timeout)
+    }
+
     /// Whether a server that was asked so often since `since` counts as dead.
     pub(super) fn are_over(self, now: Instant, since: Instant, attempts: u32) -> bool {
         if self.is_eager {

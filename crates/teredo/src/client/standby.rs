@@ -9,8 +9,9 @@
 //!            the own server answers
 //! ```
 //!
-//! A server that is left costs the host its address, so three solicitations in a row are lost before that. If no other
-//! server answers, the network may be down: the client stays in service as long as one that is not eager, and goes on
+//! A server that is left costs the host its address, so three solicitations in a row are lost before that, one of them not
+//! older than the one that another server has answered: if the network was down for a moment, both are asked again. If no
+//! other server answers, the network may be down: the client stays in service as long as one that is not eager, and goes on
 //! asking.
 
 use super::qualify::Qualification;
@@ -62,15 +63,26 @@ impl Client {
     /// 40 ms. The RFC leaves their number and pace open (R4380-5.2.5-06).
     pub(super) fn leave_silent_server(&mut self, now: Instant) {
         let silence = self.refresh_pauses().silence(self.round_trip);
+        let patience = self.refresh_pauses().patience(self.round_trip);
         let Phase::Qualified(service) = &mut self.phase else {
             return;
         };
         let is_silent = (service.asked_since()).is_some_and(|since| now - since >= silence);
-        let Some(next) = service.standby.as_ref().and_then(Qualification::answered) else {
+        let answered = service.standby.as_ref().and_then(Qualification::answered);
+        let Some((next, heard_us)) = answered.filter(|_| is_silent) else {
             return;
         };
+        // Before that, the network may have been down, for both.
+        let Some(asked) = service.asked_after(heard_us) else {
+            service.ask_by(now);
+            return;
+        };
+        if now < asked + patience {
+            service.ask_by(asked + patience);
+            return;
+        }
         let lost = service.server;
-        let Some(standby) = service.standby.take_if(|_| is_silent) else {
+        let Some(standby) = service.standby.take() else {
             return;
         };
         self.put_last(lost);
