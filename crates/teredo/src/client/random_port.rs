@@ -41,7 +41,6 @@ use std::time::Duration;
 
 use rand_core::Rng as _;
 
-use super::birthday::ORDINARY;
 use super::echo_test::EchoTest;
 use super::peers::{Contact, Peer};
 use super::{Client, Event, Nat, Phase};
@@ -466,13 +465,14 @@ impl Client {
         self.announce(number, external, foresight);
         let owed = self.owed_bubble(now, number);
         let is_helped = self.config.nat_traversal.is_eager() && foresight == Foresight::None;
+        let ordinary = self.ordinary_time();
         if let Some(port) = self.random_ports.get_mut(number) {
             port.expires = now + LIFETIME;
             port.announced = port.announced.saturating_add(u8::from(owed.is_some()));
             port.owes = false;
             if is_helped {
                 port.asked.get_or_insert(now);
-                port.helped = Some(now + ORDINARY);
+                port.helped = Some(now + ordinary);
             }
         }
         self.pay_bubble(now, owed, external);

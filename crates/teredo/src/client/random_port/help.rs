@@ -2,6 +2,7 @@
 //! [`birthday`](crate::client::birthday)).
 
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use super::{LIFETIME, RandomPort, Stage};
 use crate::Instant;
@@ -10,12 +11,22 @@ use crate::client::birthday::ORDINARY;
 use crate::wire::TeredoAddress;
 
 impl Client {
+    /// How long the ordinary contact has: through the server to the peer, and through the peer's question to the answer with
+    /// its nonce (RFC 6081 §6.1), and a round trip for their differences.
+    pub(super) fn ordinary_time(&self) -> Duration {
+        let measured = self.round_trip.smoothed().unwrap_or_default();
+        ORDINARY.max(measured * 4)
+    }
+
     /// Whether the peer was asked while a random port waited for it whose external port is a mere guess.
     pub(in crate::client) fn has_asked_in_vain(&self, now: Instant, slot: u32) -> bool {
         let port = self.random_ports.of(self.peers.address(slot));
         port.is_some_and(|port| {
             let is_random = matches!(port.stage, Stage::Announced { random: true, .. });
-            is_random && port.asked.is_some_and(|at| now - at >= ORDINARY)
+            is_random
+                && port
+                    .asked
+                    .is_some_and(|at| now - at >= self.ordinary_time())
         })
     }
 
@@ -27,8 +38,9 @@ impl Client {
         if is_answered {
             return self.begin_birthday_with(now, peer);
         }
+        let ordinary = self.ordinary_time();
         if let Some(port) = self.random_ports.get_mut(number) {
-            port.helped = Some(now + ORDINARY).filter(|at| *at < port.expires);
+            port.helped = Some(now + ordinary).filter(|at| *at < port.expires);
         }
     }
 
