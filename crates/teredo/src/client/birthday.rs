@@ -29,7 +29,7 @@
 //!                                  └──────────────┴─ given up, 8 s ─┴──> closed
 //!
 //!  B:         a question is ready                 sent 1,024, or there is a path
-//!   (none) ──────────────────────> Burst, 64 each 4 ms ─────────────────────────> (none)
+//!   (none) ──────────────────────> Burst, 64 each 16 ms ────────────────────────> (none)
 //! ```
 //!
 //! Towards a peer that is not eager nothing is lost: it answers the question, hits none of the ports, and the contact ends as
@@ -39,8 +39,8 @@
 //!
 //! The owner of a server can name another host's address as the one to send 1,024 bubbles of 46 bytes to, if it can also forge
 //! that address as the source of a datagram. So there is one burst at a time, an IPv4 address gets one in 300 s, and all
-//! strangers together one a minute. An address that has answered the burst with our nonce may have the next one at once, if
-//! the minute is over. Peers that the host itself has asked have a share of their own, and addresses that have
+//! strangers together one a minute. An address from which a path is proven after the burst may have the next one once the minute is
+//! over; a forger can do that, too. Peers that the host itself has asked have a share of their own, and addresses that have
 //! answered one of the host's contacts, too (see [`budget`](super::budget)). The same limits hold for the ports of A.
 
 mod burst;
@@ -59,8 +59,8 @@ use burst::Burst;
 pub const PORT_BLOCK: usize = 256;
 /// So many bubbles leave at once: fewer than a socket or a link holds.
 const BATCH: usize = 64;
-/// The time between two batches.
-const BATCH_SPACING: Duration = Duration::from_millis(4);
+/// The time between two batches: 2.8 Mbit/s with all headers, which most uplinks of homes have.
+const BATCH_SPACING: Duration = Duration::from_millis(16);
 /// How long the caller may take to open the ports.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long no ports are asked for after a refusal.
@@ -379,8 +379,9 @@ impl Client {
         }
     }
 
-    /// A path to the peer is proven. What comes from the address with our nonce shows that it is no victim's, so its share
-    /// and its server's are as before the burst.
+    /// A path to the peer is proven, so its share and its server's are as before the burst, and it may come again, for
+    /// instance with another address. A host that forges the address can also forge the proof, and then gets one burst a
+    /// minute for it: the share of all strangers is not given back.
     pub(super) fn end_birthday_with_path(&mut self, now: Instant, peer: Ipv6Addr) {
         self.end_birthday(peer);
         if let Some(sent) = self.birthday.last.take_if(|sent| sent.peer == peer)
