@@ -16,6 +16,8 @@ use crate::args::StatusArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, narrate};
 use crate::service;
+pub(crate) use block::router_in_words;
+
 use block::Block;
 use peers::Table;
 use rate::Rates;

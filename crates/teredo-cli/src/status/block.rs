@@ -285,7 +285,7 @@ fn nat_in_words(nat: &str, status: &Status) -> String {
 }
 
 /// The mapping that the router gave, or why there is none.
-fn router_in_words(gateway: &GatewayStatus) -> Option<String> {
+pub(crate) fn router_in_words(gateway: &GatewayStatus) -> Option<String> {
     let reason = || plain(gateway.reason.as_deref().unwrap_or("no answer"));
     let protocol = match gateway.protocol.as_deref() {
         Some("pcp") => "PCP",
