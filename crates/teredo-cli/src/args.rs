@@ -76,9 +76,12 @@ Ctrl-C.";
 const LAB_NOTES: &str = "\
 Instead of a kind, --nat and --peer-nat take properties of RFC 4787, with commas between. Those that are not named are those \
 of port-restricted:
-  mapping    endpoint-independent-mapping, address-dependent-mapping, address-and-port-dependent-mapping
-  filtering  endpoint-independent-filtering, address-dependent-filtering, address-and-port-dependent-filtering
-  ports      port-preservation, port-overloading, sequential-ports, sequential-ports-by-two, random-ports
+  mapping    endpoint-independent-mapping, address-dependent-mapping,
+             address-and-port-dependent-mapping
+  filtering  endpoint-independent-filtering, address-dependent-filtering,
+             address-and-port-dependent-filtering
+  ports      port-preservation, port-overloading, sequential-ports, sequential-ports-by-two,
+             random-ports
   others     port-parity, hairpinning, open-input
 
 'teredo explain NAME' explains a kind or a property.";

@@ -208,20 +208,11 @@ fn the_story_by_rfc_4380_alone() {
     assert_eq!(steps.len(), 10);
 }
 
-/// The shell runs on alice's host, whose rules let `teredo probe` through.
+/// The shell runs on alice's host, whose rules let `teredo probe` through. It shows that probe has seen both addresses of
+/// the server, and that status says who is reached.
 #[test]
 fn the_shell_can_probe() {
-    let stage = Stage::new();
-    let shell = stage.folder.path().join("shell");
-    let script = "#!/bin/sh\nteredo probe 192.0.2.45\nteredo status\nteredo status --json\n";
-    fs::write(&shell, script).unwrap();
-    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
-    let nat = ["lab", "--nat", "symmetric", "--shell"];
-    let mut lab = stage.command(&stage.as_root(), &nat);
-    let output = lab.env("SHELL", &shell).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{text}");
-    // Probe has seen both addresses of the server, and status says who is reached.
+    let text = shown_by_the_shell("rfc6081");
     for words in [
         "nat.symmetric",
         "Reached: peers without a NAT or behind cone, restricted, igd;",
@@ -231,7 +222,44 @@ fn the_shell_can_probe() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
+}
+
+/// R4380-5.2.1-11: a client without an address has seen how its NAT behaves, and says that nobody is reached.
+#[test]
+fn the_shell_shows_a_client_without_an_address() {
+    let text = shown_by_the_shell("rfc4380");
+    for words in [
+        r#""mapping":"address-and-port-dependent","port_assignment":"other""#,
+        "Not reached: nobody:",
+        r#""cone":"no""#,
+        r#""native":"no""#,
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+/// The output of a shell at the end of the lab, with a symmetric NAT in front of alice.
+#[track_caller]
+fn shown_by_the_shell(way: &str) -> String {
+    let stage = Stage::new();
+    let shell = stage.folder.path().join("shell");
+    let script = "#!/bin/sh\nteredo probe 192.0.2.45\nteredo status\nteredo status --json\n";
+    fs::write(&shell, script).unwrap();
+    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+    let nat = [
+        "lab",
+        "--nat",
+        "symmetric",
+        "--nat-traversal",
+        way,
+        "--shell",
+    ];
+    let mut lab = stage.command(&stage.as_root(), &nat);
+    let output = lab.env("SHELL", &shell).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
     stage.assert_swept();
+    text
 }
 
 #[track_caller]
