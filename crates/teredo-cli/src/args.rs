@@ -73,6 +73,19 @@ nodes that such datagrams show; everything else is counted. Findings have the nu
 'tcpdump -i any -w FILE udp' captures what it needs, and 'tcpdump -U -w - udp | teredo trace -' reads it until \
 Ctrl-C.";
 
+const LAB_NOTES: &str = "\
+Instead of a kind, --nat and --peer-nat take properties of RFC 4787, with commas between. Those that are not named are those \
+of port-restricted:
+  mapping    endpoint-independent-mapping, address-dependent-mapping,
+             address-and-port-dependent-mapping
+  filtering  endpoint-independent-filtering, address-dependent-filtering,
+             address-and-port-dependent-filtering
+  ports      port-preservation, port-overloading, sequential-ports, sequential-ports-by-two,
+             random-ports
+  others     port-parity, hairpinning, open-input
+
+'teredo explain NAME' explains a kind or a property.";
+
 const METRICS_NOTES: &str = "\
 A daemon serves the same to Prometheus if it has --metrics ADDR:PORT, or the key 'metrics'. The firewall agent has no \
 service: its metrics are there alone.";
@@ -190,6 +203,7 @@ pub(crate) enum Command {
     /// Explain a status code, an exit code, a drop reason, a word of the status, a finding of probe or a check of doctor
     Explain(ExplainArgs),
     /// Run the whole system on a private internet of network namespaces
+    #[command(after_help = LAB_NOTES)]
     Lab(LabArgs),
     /// Check and show the configuration, or translate one of miredo
     #[command(subcommand)]
@@ -380,9 +394,9 @@ pub(crate) struct LabArgs {
     #[arg(long, value_name = "WAY", value_parser = value::nat_traversal())]
     pub(crate) nat_traversal: Option<NatTraversal>,
     /// Draw the exchange of Teredo packets, with those that a NAT dropped, into this file (SVG)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = value::picture)]
     pub(crate) diagram: Option<PathBuf>,
-    /// Open a shell on the client's host at the end
+    /// Open a shell on the client's host at the end, or after a step that failed
     #[arg(long)]
     pub(crate) shell: bool,
     /// Print JSON Lines (schema teredo.lab/1)

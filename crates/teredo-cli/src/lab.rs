@@ -5,7 +5,6 @@
 //! exit code 1.
 
 mod diagram;
-mod expectation;
 mod journey;
 mod network;
 mod report;
@@ -20,11 +19,11 @@ use teredo::client::NatTraversal;
 use teredo_lab::{HomeNat, NatKind, privilege};
 
 use self::diagram::Recorder;
-use self::expectation::{Path, expected, is_symmetric};
 use self::network::Network;
 use self::report::{Reporter, StepError};
 use crate::args::LabArgs;
 use crate::failure::{Exit, Failure};
+use crate::nat_pairs::{self, Expectation, Path, is_symmetric};
 use crate::output::{Output, narrate};
 
 /// Builds the lab, runs the steps, and reports them on `output`.
@@ -41,21 +40,21 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
     let mut recorder = args.diagram.map(Recorder::new).transpose()?;
     let mut reporter = Reporter::new(output, args.json);
     reporter.open(nats)?;
-    let outcome = steps::run(&mut reporter, nats, recorder.as_mut());
+    let mut network = None;
+    let outcome = steps::run(&mut reporter, nats, recorder.as_mut(), &mut network);
     // Before a shell, whose traffic would push the exchange out of the captures.
     if let Some(recorder) = &recorder {
         recorder.draw()?;
     }
     let exit = match outcome {
-        Ok(mut network) => {
-            if args.shell {
-                shell(&mut network)?;
-            }
-            Exit::Done
-        }
+        Ok(()) => Exit::Done,
         Err(StepError::Output(failure)) => return Err(failure),
         Err(StepError::Failed) => Exit::Failed,
     };
+    // After a failed step, too: there is something to look at.
+    if let Some(network) = network.as_mut().filter(|_| args.shell) {
+        shell(network)?;
+    }
     reporter.close(recorder.as_ref().map(Recorder::path))?;
     Ok(exit)
 }
@@ -89,8 +88,18 @@ impl Nats {
     }
 
     /// The path from alice to bob that the matrix has.
-    fn expected(self) -> Option<Path> {
-        expected(self.alice, self.bob, self.traversal.unwrap_or_default())
+    fn expected(self) -> Expectation {
+        nat_pairs::expected(self.alice, self.bob, self.traversal.unwrap_or_default())
+    }
+
+    /// Whether the matrix has a cell for the two.
+    fn are_listed(self) -> bool {
+        nat_pairs::is_listed(self.alice) && nat_pairs::is_listed(self.bob)
+    }
+
+    /// Whether a client behind this NAT may have no address (R4380-5.2.1-11).
+    fn may_be_offline(self, nat: HomeNat) -> bool {
+        self.traversal == Some(NatTraversal::Rfc4380) && is_symmetric(&nat.behaviour())
     }
 }
 
@@ -100,10 +109,12 @@ fn shell(network: &mut Network) -> Result<(), Failure> {
         |error| Failure::new(Exit::Failed, "cannot open a shell on alice's host").because(error);
     network
         .restart_killed()
-        .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        .and_then(|()| ruleset::admit_probe(network.alice()))
+        .map_err(|error| Failure::new(Exit::Failed, format!("{error:#}")))?;
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
     narrate(format_args!(
-        "this shell runs on alice's host; try 'teredo status', 'teredo monitor', 'teredo rebind', 'ping {}'; exit to end the lab",
+        "this shell runs on alice's host; try 'teredo status', 'teredo monitor', 'teredo rebind', 'teredo probe {}', 'ping {}'; exit to end the lab",
+        network::SERVER[0],
         network
             .bob_address()
             .map_or_else(|| "bob".to_owned(), |address| address.to_string()),

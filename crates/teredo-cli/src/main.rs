@@ -32,6 +32,7 @@ mod logging;
 mod manual;
 mod metrics;
 mod monitor;
+mod nat_pairs;
 mod nearest;
 mod output;
 mod port;

@@ -3,6 +3,7 @@
 mod block;
 mod peers;
 pub(crate) mod rate;
+pub(crate) mod reach;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,12 @@ use crate::args::StatusArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, narrate};
 use crate::service;
+pub(crate) use block::router_in_words;
+
 use block::Block;
 use peers::Table;
 use rate::Rates;
+use reach::Reach;
 
 /// Nodes of one host that are shown without being asked for.
 const MAX_NODES: usize = 16;
@@ -120,11 +124,14 @@ struct Seen {
     nodes: Vec<Node>,
 }
 
-/// In JSON, the object of schema `teredo.status/1`, with the list if it was asked for.
+/// In JSON, the object of schema `teredo.status/1`, with who is reached from behind a symmetric NAT, and the list if it was
+/// asked for.
 #[derive(Serialize)]
 struct Node {
     #[serde(flatten)]
     status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reach: Option<Reach>,
     #[serde(rename = "peer_list", skip_serializing_if = "Option::is_none")]
     peers: Option<Vec<Peer>>,
 }
@@ -181,6 +188,7 @@ impl Node {
         let has_list = with_peers && status.role == Role::Client;
         Ok(Self {
             peers: has_list.then(|| service::peers(socket)).transpose()?,
+            reach: Reach::of(&status),
             status,
         })
     }

@@ -107,6 +107,16 @@ fn wrong_values_are_refused_with_the_reason() {
             "exclude each other",
         ),
         ("teredo lab --nat cone,random-ports", "stands alone"),
+        ("teredo lab --nat full-cone", "did you mean 'cone'?"),
+        ("teredo lab --nat CGN", "did you mean 'carrier'?"),
+        (
+            "teredo lab --nat random-ports,random-ports",
+            "random-ports is named twice",
+        ),
+        (
+            "teredo lab --diagram a.png",
+            "the picture is SVG: name it a.svg",
+        ),
         ("teredo lab --nat random-ports,", "before or behind a comma"),
         ("teredo firewall --allow-inbound 22", "--allow-inbound"),
         ("teredo firewall --set x", "--set"),
@@ -142,4 +152,21 @@ fn flags_are_hexadecimal() {
     assert!(
         value::flags("10000").is_err() && value::flags("").is_err() && value::flags("0x").is_err()
     );
+}
+
+/// The help of the lab has each property, and a wrong kind does not list them.
+#[test]
+fn the_properties_of_nats_are_in_the_help() {
+    let command = Cli::command();
+    let lab = command.find_subcommand("lab").unwrap();
+    let notes = lab.get_after_help().unwrap().to_string();
+    for property in HomeNat::properties() {
+        let words = notes.split(|c: char| c.is_whitespace() || c == ',');
+        assert!(
+            words.into_iter().any(|word| word == property),
+            "{property}: {notes}"
+        );
+    }
+    let (_, wrong) = refused("teredo lab --nat simmetric");
+    assert!(!wrong.contains("hairpinning"), "{wrong}");
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -233,35 +234,62 @@ impl TypedValueParser for Nat {
     }
 }
 
+/// Other names of kinds.
+const OTHER_NAMES: [(&str, NatKind); 8] = [
+    ("full-cone", NatKind::Cone),
+    ("restricted-cone", NatKind::Restricted),
+    ("address-restricted", NatKind::Restricted),
+    ("port-restricted-cone", NatKind::PortRestricted),
+    ("cgn", NatKind::Carrier),
+    ("cgnat", NatKind::Carrier),
+    ("carrier-grade", NatKind::Carrier),
+    ("upnp", NatKind::Igd),
+];
+
 /// The reason why a text is no NAT, and a text that may be meant.
 fn wrong_nat(text: &str, error: &HomeNatError) -> (String, Option<String>) {
     let HomeNatError::Unknown(word) = error else {
         return (error.to_string(), None);
     };
     let kinds = NatKind::ALL.map(NatKind::name);
-    let properties: Vec<&str> = HomeNat::properties().collect();
     let is_list = text.contains(',');
     let what = match (is_list, word.is_empty()) {
         (true, true) => String::from("a property is missing before or behind a comma"),
         (true, false) => format!("'{word}' is no property of a NAT"),
-        (false, _) => String::from("it is no kind of NAT, and no property of one"),
-    };
-    let lists = match is_list {
-        true => format!("properties: {}", properties.join(", ")),
-        false => format!(
-            "kinds: {}; properties: {}",
-            kinds.join(", "),
-            properties.join(", ")
+        (false, _) => format!(
+            "it is no kind of NAT, and no property of one [kinds: {}]",
+            kinds.join(", ")
         ),
     };
-    let known = kinds.iter().filter(|_| !is_list).chain(&properties);
-    let suggestion = nearest(word, known.copied()).map(|name| {
+    let other = OTHER_NAMES.iter().filter(|_| !is_list);
+    let mut other = other.filter(|(name, _)| name.eq_ignore_ascii_case(word));
+    if let Some((_, kind)) = other.next() {
+        return (what, Some(kind.name().to_owned()));
+    }
+    let kinds = kinds.into_iter().filter(|_| !is_list);
+    let suggestion = nearest(word, kinds.chain(HomeNat::properties())).map(|name| {
         let words = text
             .split(',')
             .map(|one| if one == word { name } else { one });
         words.collect::<Vec<_>>().join(",")
     });
-    (format!("{what} [{lists}]"), suggestion)
+    (what, suggestion)
+}
+
+/// The file for a picture, which is SVG whatever its name.
+pub(crate) fn picture(text: &str) -> Result<PathBuf, String> {
+    const OTHERS: [&str; 7] = ["png", "jpg", "jpeg", "gif", "webp", "pdf", "html"];
+    let path = PathBuf::from(text);
+    let end = path
+        .extension()
+        .map(|end| end.to_string_lossy().to_ascii_lowercase());
+    match end {
+        Some(end) if OTHERS.contains(&&*end) => Err(format!(
+            "the picture is SVG: name it {}",
+            path.with_extension("svg").display()
+        )),
+        _ => Ok(path),
+    }
 }
 
 /// A kind of event, listed by name in help and completions.

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use nix::unistd::Group;
+use teredo::client::NatTraversal;
 use teredo_firewall::Backend;
 use teredo_node::ServerName;
 
@@ -59,6 +60,12 @@ pub(super) fn doubts(config: &Config) -> Vec<Doubt> {
                 format!("server {} is named twice", plain(name.as_str())),
             );
         }
+    }
+    if client.igd == Some(true) && client.nat_traversal == Some(NatTraversal::Rfc4380) {
+        // RFC 6081 §5.3 is one of the extensions.
+        let what = "'igd' brings nothing with 'nat_traversal' = \"rfc4380\": peers that could use the router's port are \
+                    not met";
+        add(client.places.get("igd"), String::from(what));
     }
     if client.servers.is_none() {
         add(client.places.first(), lacks("client", "servers"));

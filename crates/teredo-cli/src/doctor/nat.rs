@@ -8,6 +8,7 @@ use super::check::{Check, Id, id};
 use super::seen::Seen;
 use super::shell::quote;
 use crate::probe::nat::{Filtering, Mapping};
+use crate::status::reach::Reach;
 
 /// IPv4 and UDP.
 const OUTER_HEADERS: u16 = 20 + 8;
@@ -32,6 +33,15 @@ fn probe(seen: &Seen) -> String {
     }
 }
 
+/// Who is reached, in one line.
+fn in_words(reach: &Reach) -> String {
+    let lines = reach.lines().into_iter().map(|(label, text)| match label {
+        "" => text,
+        label => format!("{}: {text}", label.to_ascii_lowercase()),
+    });
+    lines.collect::<Vec<_>>().join("; ")
+}
+
 fn mapping(seen: &Seen) -> Check {
     let id = id::NAT_MAPPING;
     let status = seen.status();
@@ -43,12 +53,14 @@ fn mapping(seen: &Seen) -> Check {
                           Linux router, masquerade without 'random' and 'fully-random'; a provider's NAT cannot be changed: \
                           use a VPN";
     if seen.is_qualified() && status.and_then(|status| status.nat.as_deref()) == Some("symmetric") {
-        return Check::warn(id, "the NAT is symmetric: it maps the port anew for each destination")
-            .why(
-                "peers without a NAT, or behind cone and address-restricted ones, are reached, and native hosts through \
-                 relays of this program; peers behind port-restricted and symmetric NATs are not",
-            )
-            .advise(ROUTER);
+        let reach = status.and_then(Reach::of).map(|reach| in_words(&reach));
+        let reach = reach.unwrap_or_else(|| String::from("some peers are not reached"));
+        return Check::warn(
+            id,
+            "the NAT is symmetric: it maps the port anew for each destination",
+        )
+        .why(reach)
+        .advise(ROUTER);
     }
     if !seen.is_qualified()
         && let Some(mappings) = said.or(found)

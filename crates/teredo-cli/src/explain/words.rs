@@ -213,6 +213,19 @@ pub(super) const WORDS: &[Word] = &[
         NOTHING,
     ),
     word(
+        "nat_traversal",
+        "JSON",
+        "how the client gets through NATs: 'rfc4380', 'rfc6081' or 'eager'",
+        "the setting of that name",
+    ),
+    word(
+        "reach",
+        "JSON",
+        "who is reached from behind a symmetric NAT: peers by the kind of their NAT, and native hosts; 'yes', 'perhaps' or \
+         'no'",
+        "the lines 'Reached', 'Perhaps' and 'Not reached' have the same in words",
+    ),
+    word(
         "mapping",
         "JSON, nat_behaviour",
         "whether another destination sees another mapping (RFC 4787 §4.1): 'endpoint-independent' or \

@@ -101,6 +101,10 @@ impl Network {
         })
     }
 
+    pub(super) const fn nats(&self) -> Nats {
+        self.nats
+    }
+
     pub(super) fn alice(&self) -> &Host {
         &self.alice
     }
@@ -183,13 +187,22 @@ impl Network {
         Ok(())
     }
 
-    /// Restarts the processes that a step killed.
+    /// Restarts the processes that a step killed, or would have started.
     pub(super) fn restart_killed(&mut self) -> anyhow::Result<()> {
+        if self.server_process.is_none() {
+            self.start_server()?;
+        }
         if self.alice_client.is_none() {
             self.start_alice_client()?;
         }
         if self.alice_agent.is_none() {
             self.start_alice_agent()?;
+        }
+        if self.bob_client.is_none() {
+            self.start_bob_client()?;
+        }
+        if self.bob_agent.is_none() {
+            self.start_bob_agent()?;
         }
         Ok(())
     }

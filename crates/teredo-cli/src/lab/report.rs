@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Nats, Path, topology};
+use super::{Expectation, Nats, Path, topology};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -64,6 +64,12 @@ impl Findings {
         self
     }
 
+    /// A line before the others.
+    pub(super) fn first_line(mut self, line: impl Into<String>) -> Self {
+        self.lines.insert(0, line.into());
+        self
+    }
+
     /// A fact for a program.
     pub(super) fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.facts.insert(name.to_owned(), value.into());
@@ -84,6 +90,17 @@ struct Step<'a> {
     facts: Map<String, Value>,
 }
 
+/// The path that the clients have.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    pub(super) path: Path,
+    pub(super) expected: Expectation,
+    /// Whether the matrix has a cell for the two NATs.
+    pub(super) is_listed: bool,
+    /// Whether there was a path before the rebind.
+    pub(super) is_lost: bool,
+}
+
 /// Reports the steps.
 pub(super) struct Reporter {
     output: Output,
@@ -91,8 +108,8 @@ pub(super) struct Reporter {
     began: Instant,
     steps: u32,
     failed: u32,
-    /// The path that was found, and the one that was expected.
-    path: Option<(Path, Option<Path>)>,
+    /// The path that was found, and what was expected.
+    path: Option<Found>,
     width: usize,
 }
 
@@ -190,9 +207,17 @@ impl Reporter {
         Ok(())
     }
 
-    /// The clients have this path, or none; the matrix has that.
-    pub(super) fn found(&mut self, path: Path, expected: Option<Path>) {
-        self.path = Some((path, expected));
+    /// The clients have this path, or none.
+    pub(super) fn found(&mut self, found: Found) {
+        self.path = Some(found);
+    }
+
+    /// The clients have lost the path that they had.
+    pub(super) fn lost(&mut self) {
+        if let Some(found) = &mut self.path {
+            found.path = Path::None;
+            found.is_lost = true;
+        }
     }
 
     /// The last lines.
@@ -202,8 +227,8 @@ impl Reporter {
             let mut verdict = json!({
                 "schema": SCHEMA, "steps": self.steps, "failed": self.failed, "ok": self.failed == 0,
                 "took_ms": milliseconds(took),
-                "path": self.path.map(|(path, _)| path.name()),
-                "expected_path": self.path.and_then(|(_, expected)| expected).map(Path::name),
+                "path": self.path.map(|found| found.path.name()),
+                "expected_path": self.path.and_then(|found| found.expected.path()).map(Path::name),
             });
             if let Some(path) = diagram {
                 verdict["diagram"] = path.to_string_lossy().into();
@@ -215,12 +240,12 @@ impl Reporter {
             self.output
                 .line(format_args!("the exchange is drawn in {}", path.display()))?;
         }
-        if let Some((path, expected)) = self.path {
-            self.output.line(verdict(path, expected))?;
+        if let Some(found) = self.path {
+            self.output.line(verdict(found))?;
         }
         let verdict = if self.failed == 0 {
             let left_out = match self.path {
-                Some((Path::None, _)) => "; those that need a path were left out",
+                Some(found) if found.path == Path::None => "; those that need a path were left out",
                 _ => "",
             };
             format!(
@@ -240,28 +265,32 @@ impl Reporter {
 }
 
 /// Whether the two clients talk, and whether that is as it should be.
-fn verdict(path: Path, expected: Option<Path>) -> String {
-    const MATRIX: &str = "the matrix of NATs (docs/nat-matrix.md)";
-    match (path, expected) {
-        (Path::Direct, Some(Path::Direct)) => {
-            format!("{OK}alice and bob talk directly{OK:#}, as {MATRIX} has it")
-        }
-        (Path::Direct, Some(Path::None)) => {
-            format!("{OK}alice and bob talk directly{OK:#}, although {MATRIX} has no path")
-        }
-        (Path::Direct, None) => {
-            format!("{OK}alice and bob talk directly{OK:#}; {MATRIX} does not have these two")
-        }
-        (Path::None, Some(Path::None)) => {
-            format!("{WARN}alice and bob have no path{WARN:#}, as {MATRIX} has it")
-        }
-        (Path::None, Some(Path::Direct)) => {
-            format!("{FAIL}alice and bob have no path{FAIL:#}, although {MATRIX} has one")
-        }
-        (Path::None, None) => {
-            format!("{WARN}alice and bob have no path{WARN:#}; {MATRIX} does not have these two")
-        }
+fn verdict(found: Found) -> String {
+    let source = match found.is_listed {
+        true => "the matrix of NATs (docs/nat-matrix.md)",
+        // The page has no row for one of the two.
+        false => "the rule behind the matrix of NATs",
+    };
+    if found.is_lost {
+        return format!(
+            "{FAIL}alice and bob talked directly{FAIL:#}, and have no path since the rebind"
+        );
     }
+    let (style, what) = match (found.path, found.expected) {
+        (Path::Direct, _) => (OK, "alice and bob talk directly"),
+        (Path::None, Expectation::Sure(Path::Direct)) => (FAIL, "alice and bob have no path"),
+        (Path::None, _) => (WARN, "alice and bob have no path"),
+    };
+    let matches = match (found.path, found.expected) {
+        (path, Expectation::Sure(expected)) if path == expected => format!(", as {source} has it"),
+        (_, Expectation::Sure(Path::Direct)) => format!(", although {source} has one"),
+        (_, Expectation::Sure(Path::None)) => format!(", although {source} has no path"),
+        (_, Expectation::Guess) => {
+            format!("; by {source}, most eager pairs meet here, by guessed ports")
+        }
+        (_, Expectation::Unknown) => format!("; {source} says nothing about these two"),
+    };
+    format!("{style}{what}{style:#}{matches}")
 }
 
 /// The terminal's width, or the widest line if there is no terminal.
@@ -276,3 +305,6 @@ fn width() -> usize {
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
+
+#[cfg(test)]
+mod tests;

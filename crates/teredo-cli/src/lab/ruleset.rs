@@ -44,6 +44,22 @@ fn table() -> TableName {
 /// Port 5351 of RFC 6886 and RFC 6887.
 const PORT_CONTROL: [u8; 2] = 5351_u16.to_be_bytes();
 
+/// Port 3544 of Teredo servers (RFC 4380 §2.7).
+const SERVERS: [u8; 2] = teredo::wire::PORT.to_be_bytes();
+
+/// Lets `teredo probe` through, which asks from ports of its own.
+pub(super) fn admit_probe(host: &Host) -> anyhow::Result<()> {
+    let udp = || Rule::new().protocol(UDP);
+    let [from, to] = [udp().source_port(), udp().destination_port()];
+    let mut batch = Batch::new();
+    batch
+        .add_rule(&table(), "input", from.is(SERVERS).accept())
+        .add_rule(&table(), "output", to.is(SERVERS).accept());
+    host.namespace()
+        .run(|| Netlink::open()?.execute(&batch))??;
+    Ok(())
+}
+
 /// Loads the ruleset on `host`, for a client that asks its router for the port or not.
 pub(super) fn load(host: &Host, asks_router: bool) -> anyhow::Result<()> {
     let ports = Set::new(SET_NAME, KeyType::INET_SERVICE).with_timeouts();

@@ -15,8 +15,9 @@ use teredo_notify::{Kind, Notification};
 
 use super::diagram::Recorder;
 use super::network::{ALLOWED_PORT, LEASE, Network, SERVER};
-use super::report::{Findings, Reporter, StepError};
-use super::{Nats, Path, ruleset};
+use super::report::{Findings, Found, Reporter, StepError};
+use super::{Expectation, Nats, Path, ruleset};
+use crate::status::router_in_words;
 
 const PINGS: u16 = 5;
 /// Qualification takes a round trip, and 4 s more for each solicitation that is lost.
@@ -61,13 +62,14 @@ impl Subscriber {
     }
 }
 
-/// Runs all steps, and returns the network as it is at the end.
+/// Runs all steps. The network stays in `place`, after a step that fails, too.
 pub(super) fn run(
     reporter: &mut Reporter,
     nats: Nats,
     recorder: Option<&mut Recorder>,
-) -> Result<Network, StepError> {
-    let mut network = reporter.step("an internet", || {
+    place: &mut Option<Network>,
+) -> Result<(), StepError> {
+    let network = reporter.step("an internet", || {
         let network = Network::build(nats, recorder)?;
         Ok((
             network,
@@ -76,6 +78,7 @@ pub(super) fn run(
                 .fact("peer_nat", nats.bob.to_string()),
         ))
     })?;
+    let network = place.insert(network);
     reporter.step("a server", || {
         network.start_server()?;
         let line = format!("teredo server --address {} (and {})", SERVER[0], SERVER[1]);
@@ -100,7 +103,7 @@ pub(super) fn run(
         ))
     })?;
 
-    let port = reporter.step("alice's client", || qualify(&mut network, nats.alice))?;
+    let (port, alice) = reporter.step("alice's client", || start(network, nats))?;
     reporter.step("everybody knows the port", || {
         let (_, notification) = subscriber.next(Kind::Add)?;
         ensure!(
@@ -108,7 +111,7 @@ pub(super) fn run(
             "the program was notified of port {}, but the port is {port}",
             notification.state.port
         );
-        let settled = in_step(&network, port)?;
+        let settled = in_step(network, port)?;
         let findings = Findings::new(format!("a subscriber was notified: add {port}"))
             .line(format!(
                 "the set held {{ {port} }} {settled} us after the announcement"
@@ -117,48 +120,73 @@ pub(super) fn run(
             .fact("settle_us", settled);
         Ok(((), findings))
     })?;
-    let (alice, bob) = reporter.step("bob", || bob(&mut network))?;
-    let meet = |network: &Network| {
-        let findings = ping(network, bob)?;
-        Ok(((), findings))
-    };
+    let bob = reporter.step("bob", || bob(network))?;
     let expected = nats.expected();
-    let must = expected == Some(Path::Direct);
-    let contact = |network: &Network| attempt(network, bob, must);
-    let outcome = match nats.are_plain() {
-        true => reporter.step("ping", || meet(&network)).map(|()| true),
-        false => reporter.step("ping", || contact(&network)),
+    let mut found = Found {
+        path: Path::None,
+        expected,
+        is_listed: nats.are_listed(),
+        is_lost: false,
     };
-    let path = match outcome {
-        Ok(true) => Path::Direct,
-        _ => Path::None,
+    let met = match (alice, bob) {
+        (Some(alice), Some(bob)) => {
+            let must = expected == Expectation::Sure(Path::Direct);
+            let outcome = match nats.are_plain() {
+                true => reporter.step("ping", || Ok((true, ping(network, bob)?))),
+                false => reporter.step("ping", || attempt(network, bob, must)),
+            };
+            if matches!(outcome, Ok(true)) {
+                found.path = Path::Direct;
+            }
+            reporter.found(found);
+            outcome?.then_some((alice, bob))
+        }
+        // Without an address there is nothing to send to, or from.
+        _ => {
+            reporter.found(found);
+            None
+        }
     };
-    reporter.found(path, expected);
-    let met = outcome?;
-    if met {
-        reporter.step("inside the tunnel", || unsolicited(&network, alice))?;
+    if let Some((alice, _)) = met {
+        reporter.step("inside the tunnel", || unsolicited(network, alice))?;
     }
-    let port = reporter.step("rebind", || rebind(&network, &subscriber, port))?;
-    if met && nats.are_plain() {
-        reporter.step("ping again", || meet(&network))?;
-    } else if met {
-        reporter.step("ping again", || contact(&network))?;
+    let port = reporter.step("rebind", || rebind(network, &subscriber, port))?;
+    if let Some((_, bob)) = met {
+        let outcome = reporter.step("ping again", || again(network, bob));
+        if matches!(outcome, Err(StepError::Failed)) {
+            reporter.lost();
+        }
+        outcome?;
     }
     reporter.step("kill -9 the client", || {
-        kill_client(&mut network, &subscriber, port)
+        kill_client(network, &subscriber, port)
     })?;
-    reporter.step("the client again", || {
-        restart_client(&mut network, &subscriber)
-    })?;
-    reporter.step("kill -9 the agents", || kill_agents(&mut network))?;
-    Ok(network)
+    reporter.step("the client again", || restart_client(network, &subscriber))?;
+    reporter.step("kill -9 the agents", || kill_agents(network))
 }
 
-fn qualify(network: &mut Network, nat: HomeNat) -> anyhow::Result<(u16, Findings)> {
+/// Alice's client has an address, or is rightly without one.
+fn start(network: &mut Network, nats: Nats) -> anyhow::Result<((u16, Option<Ipv6Addr>), Findings)> {
     let start = Instant::now();
     network.start_alice_client()?;
-    let status = qualified(&network.alice_socket())?;
-    let took = start.elapsed();
+    let status = ready(network, &network.alice_socket(), nats.alice)?;
+    if status.state != Phase::Qualified {
+        return Ok(((status.port, None), without_address(&status)));
+    }
+    qualify(&status, start.elapsed(), nats.alice)
+}
+
+/// R4380-5.2.1-11: by RFC 4380 alone, a client behind a symmetric NAT has no address.
+fn without_address(status: &Status) -> Findings {
+    let reason = status.reason.clone().unwrap_or_default();
+    Findings::new("no address, by RFC 4380 alone (nat_traversal)").line(reason)
+}
+
+fn qualify(
+    status: &Status,
+    took: Duration,
+    nat: HomeNat,
+) -> anyhow::Result<((u16, Option<Ipv6Addr>), Findings)> {
     let address = status.address.context("qualified without an address")?;
     let teredo = TeredoAddress::from_ipv6(address)
         .with_context(|| format!("{address} is not a Teredo address"))?;
@@ -189,36 +217,38 @@ fn qualify(network: &mut Network, nat: HomeNat) -> anyhow::Result<(u16, Findings
     if nat.is(NatKind::None) {
         ensure!(local == mapped, "without a NAT {local} became {mapped}");
     }
-    let findings = Findings::new(format!("qualified {} ms after its start", took.as_millis()))
+    let mut findings = Findings::new(format!("qualified {} ms after its start", took.as_millis()))
         .line(address.to_string())
         .line(format!("{local} is mapped to {mapped}"))
-        .line(format!("NAT: {}", status.nat.as_deref().unwrap_or("?")))
+        .line(format!("NAT: {}", status.nat.as_deref().unwrap_or("?")));
+    if let Some(router) = status.gateway.as_ref().and_then(router_in_words) {
+        findings = findings.line(format!("router: {router}"));
+    }
+    let findings = findings
         .fact("address", address.to_string())
         .fact("local", local.to_string())
         .fact("mapped", mapped.to_string())
         .fact("qualified_ms", took.as_millis() as u64);
-    Ok((status.port, findings))
+    Ok(((status.port, Some(address)), findings))
 }
 
-fn bob(network: &mut Network) -> anyhow::Result<((Ipv6Addr, Ipv6Addr), Findings)> {
+fn bob(network: &mut Network) -> anyhow::Result<(Option<Ipv6Addr>, Findings)> {
     network.start_bob_agent()?;
     network.start_bob_client()?;
-    let alice = status(&network.alice_socket())?
-        .address
-        .context("alice lost her address")?;
-    let bob = qualified(&network.bob_socket())?
-        .address
-        .context("qualified without an address")?;
-    network.bob_address = Some(bob);
+    let status = ready(network, &network.bob_socket(), network.nats().bob)?;
+    network.bob_address = status.address;
     until(PROMPTLY * 5, "bob's table", || {
         ruleset::has_own_table(network.bob())
             .unwrap_or(false)
             .then_some(())
     })?;
+    let Some(bob) = status.address else {
+        return Ok((None, without_address(&status)));
+    };
     let findings = Findings::new(bob.to_string())
         .line("teredo firewall (a table of its own)")
         .fact("address", bob.to_string());
-    Ok(((alice, bob), findings))
+    Ok((Some(bob), findings))
 }
 
 fn ping(network: &Network, bob: Ipv6Addr) -> anyhow::Result<Findings> {
@@ -278,7 +308,7 @@ fn attempt(network: &Network, bob: Ipv6Addr, must: bool) -> anyhow::Result<(bool
                 "bob answered {:.1} ms after the first packet",
                 milliseconds(took)
             );
-            let findings = ping(network, bob)?.line(contact);
+            let findings = ping(network, bob)?.first_line(contact);
             return Ok((true, findings.fact("contact_ms", milliseconds(took))));
         }
     }
@@ -286,6 +316,19 @@ fn attempt(network: &Network, bob: Ipv6Addr, must: bool) -> anyhow::Result<(bool
         "bob did not answer, and the program got no error, for {} s",
         GIVEN_UP.as_secs()
     )
+}
+
+/// R4380-5.2.4-11: clients that have met once meet again, whatever they did the first time.
+fn again(network: &Network, bob: Ipv6Addr) -> anyhow::Result<((), Findings)> {
+    if network.nats().are_plain() {
+        return Ok(((), ping(network, bob)?));
+    }
+    let (met, findings) = attempt(network, bob, false)?;
+    ensure!(
+        met,
+        "the clients met before the rebind, and find no path after it"
+    );
+    Ok(((), findings))
 }
 
 /// F-6: unsolicited packets are dropped, except to the port that alice opened.
@@ -346,7 +389,7 @@ fn rebind(network: &Network, subscriber: &Subscriber, old: u16) -> anyhow::Resul
         notification.state.port
     );
     let settled = in_step(network, new)?;
-    qualified(&socket)?;
+    ready(network, &socket, network.nats().alice)?;
     let left_from = capture.wait_for(PROMPTLY, "a datagram from the new port", |frame| {
         frame
             .udp()
@@ -409,7 +452,7 @@ fn restart_client(
 ) -> anyhow::Result<((), Findings)> {
     let start = Instant::now();
     network.start_alice_client()?;
-    let status = qualified(&network.alice_socket())?;
+    let status = ready(network, &network.alice_socket(), network.nats().alice)?;
     let took = start.elapsed();
     let (_, notification) = subscriber.next(Kind::Add)?;
     ensure!(
@@ -423,7 +466,11 @@ fn restart_client(
     Ok((
         (),
         Findings::new(line)
-            .line(format!("qualified and open after {} ms", took.as_millis()))
+            .line(format!(
+                "{} and open after {} ms",
+                status.state.name(),
+                took.as_millis()
+            ))
             .fact("port", status.port)
             .fact("took_ms", took.as_millis() as u64),
     ))
@@ -496,12 +543,17 @@ fn status(socket: &FilePath) -> anyhow::Result<Status> {
     Ok(Caller::open(socket)?.get_status()?)
 }
 
-/// Waits until the client is qualified; the error gives its state and reason.
-fn qualified(socket: &FilePath) -> anyhow::Result<Status> {
+/// Waits until the client is qualified, or knows why it cannot be if its NAT is a reason; the error gives its state and
+/// reason.
+fn ready(network: &Network, socket: &FilePath, nat: HomeNat) -> anyhow::Result<Status> {
+    let may_be_offline = network.nats().may_be_offline(nat);
+    let is_symmetric = |status: &Status| status.nat.as_deref() == Some("symmetric");
     let waited = until(QUALIFICATION, "a qualified client", || {
-        status(socket)
-            .ok()
-            .filter(|status| status.state == Phase::Qualified)
+        status(socket).ok().filter(|status| match status.state {
+            Phase::Qualified => true,
+            Phase::Offline => may_be_offline && is_symmetric(status),
+            _ => false,
+        })
     });
     waited.with_context(|| match status(socket) {
         Ok(status) => format!(

@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use teredo_notify::types::{Counters, FirewallStatus, GatewayStatus, Phase, Role, Status};
 
 use super::rate::Rates;
+use super::reach::Reach;
 use crate::text::{bytes, plain, span};
 
 /// How many of the destinations that were limited most are shown.
@@ -91,6 +92,7 @@ impl<'a> Block<'a> {
         if let Some(nat) = &status.nat {
             rows.push(("NAT", nat_in_words(nat, status)));
         }
+        rows.extend(Reach::of(status).iter().flat_map(Reach::lines));
         if let Some(gateway) = status.gateway.as_ref().and_then(router_in_words) {
             rows.push(("Router", gateway));
         }
@@ -272,20 +274,16 @@ fn nat_in_words(nat: &str, status: &Status) -> String {
         ("none", _) => String::from("none: the address is this host's own"),
         ("restricted", Some("preserving")) => String::from("restricted, keeps ports"),
         ("restricted", Some(_)) => String::from("restricted, gives other ports"),
-        ("symmetric", Some("preserving")) => String::from(
-            "symmetric, keeps ports: peers behind other NATs are reached, and native hosts through relays of this \
-             program",
-        ),
-        ("symmetric", _) => String::from(
-            "symmetric: peers behind cone and address-restricted NATs are reached, others if this NAT counts its ports, \
-             and native hosts through relays of this program",
-        ),
+        ("symmetric", Some("preserving")) => {
+            String::from("symmetric: each destination sees another port; keeps the first one")
+        }
+        ("symmetric", _) => String::from("symmetric: each destination sees another port"),
         (other, _) => plain(other),
     }
 }
 
 /// The mapping that the router gave, or why there is none.
-fn router_in_words(gateway: &GatewayStatus) -> Option<String> {
+pub(crate) fn router_in_words(gateway: &GatewayStatus) -> Option<String> {
     let reason = || plain(gateway.reason.as_deref().unwrap_or("no answer"));
     let protocol = match gateway.protocol.as_deref() {
         Some("pcp") => "PCP",

@@ -113,6 +113,10 @@ fn settings_that_will_not_do_alone_are_warned_of() {
             "3: this host has no group 'no-such'",
         ),
         (
+            "[client]\nservers = [\"192.0.2.1\"]\nigd = true\nnat_traversal = \"rfc4380\"",
+            "3: 'igd' brings nothing with 'nat_traversal' = \"rfc4380\"",
+        ),
+        (
             "[client]\nservers = [\"192.0.2.1\", \"192.0.2.9\", \"192.0.2.1\"]",
             "2: server 192.0.2.1 is named twice",
         ),

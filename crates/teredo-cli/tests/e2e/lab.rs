@@ -184,6 +184,84 @@ fn the_story_of_a_path_in_one_direction() {
     tells_of_no_path(unfiltered, "port-restricted");
 }
 
+/// RFC 4787 §4.2.1: a port that hosts share is not open to all, so bob's bubble does not come in, and the lab does not
+/// blame the client.
+#[test]
+fn the_story_of_a_shared_port() {
+    let shared =
+        "address-and-port-dependent-mapping,endpoint-independent-filtering,port-overloading";
+    tells_of_no_path(shared, "symmetric");
+}
+
+/// R4380-5.2.1-11: by RFC 4380 alone, alice has no address, and the lab goes on without one.
+#[test]
+fn the_story_by_rfc_4380_alone() {
+    let stage = Stage::new();
+    let nats = ["--nat", "symmetric", "--peer-nat", "cone"];
+    let old = [&nats[..], &["--nat-traversal", "rfc4380"]].concat();
+    let (steps, verdict) = stage.told(&stage.as_root(), &old);
+    let none = Value::from("none");
+    assert_eq!(
+        [&verdict["path"], &verdict["expected_path"]],
+        [&none, &none]
+    );
+    assert_eq!(steps.len(), 10);
+}
+
+/// The shell runs on alice's host, whose rules let `teredo probe` through. It shows that probe has seen both addresses of
+/// the server, and that status says who is reached.
+#[test]
+fn the_shell_can_probe() {
+    let text = shown_by_the_shell("rfc6081");
+    for words in [
+        "nat.symmetric",
+        "Reached: peers without a NAT or behind cone, restricted, igd;",
+        "Not reached: peers behind symmetric,",
+        r#""nat_traversal":"rfc6081""#,
+        r#""port-restricted":"perhaps""#,
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+/// R4380-5.2.1-11: a client without an address has seen how its NAT behaves, and says that nobody is reached.
+#[test]
+fn the_shell_shows_a_client_without_an_address() {
+    let text = shown_by_the_shell("rfc4380");
+    for words in [
+        r#""mapping":"address-and-port-dependent","port_assignment":"other""#,
+        "Not reached: nobody:",
+        r#""cone":"no""#,
+        r#""native":"no""#,
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+/// The output of a shell at the end of the lab, with a symmetric NAT in front of alice.
+#[track_caller]
+fn shown_by_the_shell(way: &str) -> String {
+    let stage = Stage::new();
+    let shell = stage.folder.path().join("shell");
+    let script = "#!/bin/sh\nteredo probe 192.0.2.45\nteredo status\nteredo status --json\n";
+    fs::write(&shell, script).unwrap();
+    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+    let nat = [
+        "lab",
+        "--nat",
+        "symmetric",
+        "--nat-traversal",
+        way,
+        "--shell",
+    ];
+    let mut lab = stage.command(&stage.as_root(), &nat);
+    let output = lab.env("SHELL", &shell).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    stage.assert_swept();
+    text
+}
+
 #[track_caller]
 fn tells_of_no_path(nat: &str, peer: &str) {
     let stage = Stage::new();

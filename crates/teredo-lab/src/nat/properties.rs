@@ -37,6 +37,9 @@ pub enum HomeNatError {
     /// A kind, with others beside it.
     #[error("{0} is a kind of NAT, and stands alone")]
     KindAmongProperties(NatKind),
+    /// The same property twice.
+    #[error("{0} is named twice")]
+    Repeated(&'static str),
     /// Two properties that no NAT has at once.
     #[error("{0} and {1} exclude each other")]
     Contradiction(&'static str, &'static str),
@@ -181,7 +184,7 @@ impl FromStr for HomeNat {
             return Ok(Self::Kind(kind));
         }
         let mut behaviour = NatBehaviour::port_restricted();
-        let mut named: Vec<(&'static str, Group)> = Vec::new();
+        let mut named: Vec<(&'static str, Option<Group>)> = Vec::new();
         for word in text.split(',') {
             let Some((name, group, set)) = PROPERTIES.iter().find(|(name, ..)| *name == word)
             else {
@@ -190,13 +193,14 @@ impl FromStr for HomeNat {
                     HomeNatError::KindAmongProperties,
                 ));
             };
-            if let Some(group) = group {
-                let mut others = named.iter();
-                if let Some((other, _)) = others.find(|(other, of)| of == group && other != name) {
-                    return Err(HomeNatError::Contradiction(other, name));
-                }
-                named.push((name, *group));
+            if named.iter().any(|(other, _)| other == name) {
+                return Err(HomeNatError::Repeated(name));
             }
+            let mut others = named.iter().filter(|_| group.is_some());
+            if let Some((other, _)) = others.find(|(_, of)| of == group) {
+                return Err(HomeNatError::Contradiction(other, name));
+            }
+            named.push((name, *group));
             set(&mut behaviour);
         }
         Ok(Self::Properties(behaviour))

@@ -22,14 +22,9 @@ fn properties_read_as_they_are_written() {
         assert_eq!(nat.to_string().parse(), Ok(nat));
     }
     assert_eq!("cone".parse(), Ok(HomeNat::Kind(NatKind::Cone)));
-    // The same one again changes nothing.
-    assert_eq!(
-        "random-ports,random-ports".parse(),
-        "random-ports".parse::<HomeNat>()
-    );
 }
 
-/// A NAT has one way of mapping, of filtering, and of giving ports.
+/// A NAT has one way of mapping, of filtering, and of giving ports, and each is named once.
 #[test]
 fn properties_that_exclude_each_other_are_refused() {
     let unknown = |word: &str| HomeNatError::Unknown(word.to_owned());
@@ -47,6 +42,10 @@ fn properties_that_exclude_each_other_are_refused() {
                 "endpoint-independent-mapping",
                 "address-dependent-mapping",
             ),
+        ),
+        (
+            "open-input,random-ports,open-input",
+            HomeNatError::Repeated("open-input"),
         ),
         (
             "random-ports,sequential-ports",

@@ -250,7 +250,12 @@ fn behaviour(client: &teredo::client::Status) -> Option<NatBehaviour> {
         Nat::None | Nat::Restricted => "endpoint-independent",
         Nat::Symmetric => "address-and-port-dependent",
     };
-    let is_kept = client.local?.port() == client.mapped?.port();
+    // A client that has no address because of its NAT has seen the mappings.
+    let mapped = match client.reason {
+        Some(Reason::SymmetricNat { primary, .. }) => Some(primary),
+        _ => client.mapped,
+    };
+    let is_kept = client.local?.port() == mapped?.port();
     let ports = if is_kept { "preserving" } else { "other" };
     Some(NatBehaviour::new(mapping, ports))
 }

@@ -354,6 +354,7 @@ impl PreparedClient {
             beside_native: builder.beside_native,
             default_route: builder.default_route,
             max_peers: builder.protocol.max_peers,
+            nat_traversal: builder.protocol.nat_traversal,
             protection: builder.protection,
         };
         Ok(Client {

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use teredo::client::{Event, Reason, State};
+use teredo::client::{Event, NatTraversal, Reason, State};
 use teredo_notify::hub::{Hub, SETTLE_DEADLINE, SettleHook};
 use teredo_notify::service::{ControlError, EventBus, Outcome};
 use teredo_notify::types::{Detail, Role, Status};
@@ -65,6 +65,7 @@ pub(super) struct ControlLoop {
     pub(super) beside_native: bool,
     pub(super) default_route: bool,
     pub(super) max_peers: usize,
+    pub(super) nat_traversal: NatTraversal,
     pub(super) protection: Option<Arc<dyn Protection>>,
 }
 
@@ -102,6 +103,7 @@ impl ControlLoop {
                     }
                     Some(Input::Status(path, reply)) => {
                         let mut status = self.account.status(Some(&path), self.max_peers);
+                        status.nat_traversal = Some(self.nat_traversal.name().to_owned());
                         status.gateway = self.gateway.status(status.mapped);
                         if let Some(nat) = &mut status.nat_behaviour {
                             nat.igd = self.gateway.mapping().is_some();

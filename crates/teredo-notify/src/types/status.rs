@@ -70,6 +70,8 @@ pub struct Status {
     pub nat: Option<String>,
     /// How that NAT behaves, as far as the client has seen it.
     pub nat_behaviour: Option<NatBehaviour>,
+    /// How the client gets through NATs: `rfc4380`, `rfc6081` or `eager`.
+    pub nat_traversal: Option<String>,
     /// The mapping that the client asks the router for; none: it asks for none.
     pub gateway: Option<GatewayStatus>,
     /// The interval of the mapping's refreshes, in milliseconds.
@@ -122,6 +124,7 @@ impl Default for Status {
             mapped: None,
             nat: None,
             nat_behaviour: None,
+            nat_traversal: None,
             gateway: None,
             refresh_ms: None,
             peers: Peers::default(),

@@ -174,6 +174,7 @@ fn in_cell(text: &str) -> String {
 }
 
 const STATUS: &str = "crates/teredo-notify/src/types/status.rs";
+const REACH: &str = "crates/teredo-cli/src/status/reach.rs";
 const PEER: &str = "crates/teredo-notify/src/types/peer.rs";
 const EVENT: &str = "crates/teredo-notify/src/types/event.rs";
 
@@ -184,6 +185,11 @@ fn json() -> Result<String> {
         (STATUS, "Status", "`teredo.status/1`"),
         (STATUS, "Peers", "`peers`"),
         (STATUS, "NatBehaviour", "`nat_behaviour`"),
+        (
+            REACH,
+            "Reach",
+            "`reach`, of `teredo status --json` behind a symmetric NAT",
+        ),
         (STATUS, "GatewayStatus", "`gateway`"),
         (STATUS, "Counters", "`counters`"),
         (STATUS, "Lane", "`lanes`, an object for each thread"),
@@ -314,6 +320,9 @@ fn without_paths(text: &str) -> String {
 
 /// The JSON type of a Rust type.
 fn json_type(of: &Type) -> Result<&'static str> {
+    if let Type::Reference(reference) = of {
+        return json_type(&reference.elem);
+    }
     let Type::Path(path) = of else {
         bail!("a field of a type without a name")
     };
@@ -342,9 +351,9 @@ fn json_type(of: &Type) -> Result<&'static str> {
             | "GatewayStatus" | "FirewallStatus" | "Notifications" | "PortChanges",
             _,
         ) => "object",
-        ("String" | "Ipv4Addr" | "Ipv6Addr" | "SocketAddrV4", _) => "string",
+        ("String" | "str" | "Ipv4Addr" | "Ipv6Addr" | "SocketAddrV4", _) => "string",
         // Enumerations, by name.
-        ("Phase" | "PeerState" | "PortKind" | "Role" | "Kind", _) => "string",
+        ("Phase" | "PeerState" | "PortKind" | "Role" | "Kind" | "Outlook", _) => "string",
         _ => bail!("no JSON type is known for {name}"),
     })
 }

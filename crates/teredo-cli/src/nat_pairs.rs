@@ -11,7 +11,7 @@ const BY_ORDER: [NatKind; 2] = [NatKind::AddressSymmetric, NatKind::Restricted];
 
 /// A path between two clients: datagrams of each reach the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Path {
+pub(crate) enum Path {
     /// There is one.
     Direct,
     /// There is none.
@@ -20,7 +20,7 @@ pub(super) enum Path {
 
 impl Path {
     /// The name in JSON.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::None => "none",
@@ -28,29 +28,60 @@ impl Path {
     }
 }
 
-/// The path of a client behind `from` to one behind `to`; `None` if the matrix does not have this pair, and no rule of RFC
-/// 6081 promises a path. So it is if the clients are eager, whose further ways need luck.
-pub(super) fn expected(from: HomeNat, to: HomeNat, mode: NatTraversal) -> Option<Path> {
+/// What the matrix says of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    /// There is a path, or there is none.
+    Sure(Path),
+    /// The two meet if one of them guesses a port of the other, which takes luck.
+    Guess,
+    /// The matrix does not have this pair, and no rule of RFC 6081 promises a path.
+    Unknown,
+}
+
+impl Expectation {
+    /// The path that is sure.
+    pub(crate) const fn path(self) -> Option<Path> {
+        match self {
+            Self::Sure(path) => Some(path),
+            Self::Guess | Self::Unknown => None,
+        }
+    }
+}
+
+/// Whether the matrix has a row for this NAT. Its rule is good for further ones.
+pub(crate) fn is_listed(nat: HomeNat) -> bool {
+    const OTHERS: [NatKind; 2] = [NatKind::Carrier, NatKind::Hairpin];
+    matches!(nat, HomeNat::Kind(kind) if !OTHERS.contains(&kind))
+}
+
+/// The path of a client behind `from` to one behind `to`, if the first one sends first.
+pub(crate) fn expected(from: HomeNat, to: HomeNat, mode: NatTraversal) -> Expectation {
     let are_plain = ![from, to].iter().any(|nat| is_symmetric(&nat.behaviour()));
     if mode == NatTraversal::Rfc4380 {
         // Behind a symmetric NAT there is no service (RFC 4380 §5.2.1).
-        return Some(if are_plain { Path::Direct } else { Path::None });
+        return Expectation::Sure(if are_plain { Path::Direct } else { Path::None });
     }
     if [from, to] == BY_ORDER.map(HomeNat::Kind) {
-        return Some(Path::Direct);
+        return Expectation::Sure(Path::Direct);
     }
     let nats = [Side::of(&from.behaviour()), Side::of(&to.behaviour())];
     let [a, b] = &nats;
     if reaches(a, b) && reaches(b, a) || by_random_ports(a, b) {
-        return Some(Path::Direct);
+        return Expectation::Sure(Path::Direct);
+    }
+    if mode == NatTraversal::Eager && (may_guess(a, b) || may_guess(b, a)) {
+        return Expectation::Guess;
     }
     let is_kind = |nat| matches!(nat, HomeNat::Kind(_));
-    let is_known = is_kind(from) && is_kind(to) && mode == NatTraversal::Rfc6081;
-    is_known.then_some(Path::None)
+    match is_kind(from) && is_kind(to) {
+        true => Expectation::Sure(Path::None),
+        false => Expectation::Unknown,
+    }
 }
 
 /// Whether the other end of a NAT sees another mapping than the server does.
-pub(super) fn is_symmetric(nat: &NatBehaviour) -> bool {
+pub(crate) fn is_symmetric(nat: &NatBehaviour) -> bool {
     // A NAT that overloads one port does not look so.
     nat.mapping != Mapping::EndpointIndependent && nat.ports != PortAssignment::Overloading
 }
@@ -58,6 +89,8 @@ pub(super) fn is_symmetric(nat: &NatBehaviour) -> bool {
 /// The properties of a NAT that decide.
 struct Side {
     is_symmetric: bool,
+    /// A gateway gave the port.
+    is_open: bool,
     filtering: Filtering,
     /// All mappings have one address.
     has_one_address: bool,
@@ -88,12 +121,22 @@ impl Side {
             PortAssignment::Sequential | PortAssignment::SequentialByTwo => Ports::InSequence,
             PortAssignment::Random => Ports::Unforeseen,
         };
+        // Hosts share a port that is overloaded: only a sender for which there is a mapping finds one of them.
+        let by_sharing = match (nat.ports, nat.mapping) {
+            (PortAssignment::Overloading, Mapping::AddressDependent) => Filtering::AddressDependent,
+            (PortAssignment::Overloading, Mapping::AddressAndPortDependent) => {
+                Filtering::AddressAndPortDependent
+            }
+            _ => Filtering::EndpointIndependent,
+        };
+        let filtering = match is_open {
+            true => Filtering::EndpointIndependent,
+            false => nat.filtering.max(by_sharing),
+        };
         Self {
             is_symmetric,
-            filtering: match is_open {
-                true => Filtering::EndpointIndependent,
-                false => nat.filtering,
-            },
+            is_open,
+            filtering,
             has_one_address,
             ports,
         }
@@ -118,6 +161,15 @@ fn by_random_ports(from: &Side, to: &Side) -> bool {
         (Ports::InSequence, Ports::Certain) => !to.is_symmetric,
         _ => false,
     }
+}
+
+/// Whether the client behind `looks` finds one of many ports that the other one has opened for it (`teredo::client`, the
+/// birthday method): its own port is known for certain, and the other's is not foreseen.
+fn may_guess(looks: &Side, opens: &Side) -> bool {
+    !looks.is_symmetric
+        && looks.filtering != Filtering::EndpointIndependent
+        && opens.ports == Ports::Unforeseen
+        && !opens.is_open
 }
 
 #[cfg(test)]
