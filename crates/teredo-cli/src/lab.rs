@@ -8,6 +8,7 @@ mod diagram;
 mod expectation;
 mod journey;
 mod network;
+mod port_request;
 mod report;
 mod ruleset;
 mod steps;
