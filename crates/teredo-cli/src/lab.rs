@@ -7,6 +7,7 @@
 mod diagram;
 mod journey;
 mod network;
+mod port_request;
 mod report;
 mod ruleset;
 mod steps;

@@ -100,10 +100,11 @@ impl Contents {
         })
     }
 
-    /// The valid nonce trailer, in hexadecimal.
+    /// The valid nonce trailer, in hexadecimal: of several, the last one counts (R6081-5.1.2-01).
     pub(crate) fn nonce(&self) -> Option<&str> {
         self.trailers
             .iter()
+            .rev()
             .find_map(|trailer| trailer.nonce.as_deref())
     }
 }

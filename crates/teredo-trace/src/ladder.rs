@@ -2,6 +2,7 @@
 //!
 //! [`Ladder::new`] lays it out once; [`Ladder::text`] and [`Ladder::svg`] draw it.
 
+mod bursts;
 mod columns;
 mod svg;
 mod text;
@@ -13,6 +14,7 @@ use crate::finding::{Finding, Grade};
 use crate::kind::Kind;
 use crate::observation::{Fate, Obstacle};
 use crate::trace::{Packet, Trace};
+use bursts::Bursts;
 use columns::Columns;
 
 /// A pause that is marked between two rows.
@@ -50,24 +52,24 @@ pub struct Column {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Row {
-    /// A datagram, or several of one flow.
+    /// A datagram, or several of one flow or one burst.
     Arrow(Arrow),
     /// Nothing happened for so long.
     Gap(Duration),
 }
 
-/// A datagram, or several of one flow.
+/// A datagram, or several of one flow or one burst.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arrow {
-    /// The number of the first packet.
-    pub n: u64,
+    /// The number of the first packet; `None` of a [`RouterMessage`].
+    pub n: Option<u64>,
     /// How many packets it stands for.
     pub count: usize,
     /// When the first one was captured, after the first packet of all.
     pub at: Duration,
-    /// The kind.
-    pub kind: Kind,
+    /// The kind; `None` of a [`RouterMessage`].
+    pub kind: Option<Kind>,
     /// The column of the sender.
     pub from: usize,
     /// The column of the receiver.
@@ -125,12 +127,28 @@ impl Ladder {
     /// The ladder of a trace.
     pub fn new(trace: &Trace) -> Self {
         let columns = Columns::new(trace);
+        let bursts = Bursts::of(&trace.packets);
         let mut rows: Vec<Row> = Vec::new();
+        let mut messages = trace.router_messages.iter().peekable();
         let mut flow: Option<Flow<'_>> = None;
+        let mut last: Option<&Packet> = None;
         let mut left_out = 0;
         for packet in &trace.packets {
+            let pause = last.map(|last| packet.at().saturating_sub(last.at()));
+            last = Some(packet);
+            let burst = bursts.with(packet);
+            let last_n = |rows: &[Row]| match rows.last() {
+                Some(Row::Arrow(row)) => row.n,
+                _ => None,
+            };
+            // The row of its first packet has all of them. If that was left out, so is the rest.
+            if burst.is_some_and(|burst| burst.first != packet.n) {
+                continue;
+            }
             if left_out == 0
+                && burst.is_none()
                 && let Some(flow) = &mut flow
+                && last_n(&rows) == Some(flow.first.n)
                 && let Some(Row::Arrow(row)) = rows.last_mut()
                 && flow.takes(packet)
             {
@@ -143,16 +161,34 @@ impl Ladder {
                 );
                 continue;
             }
-            let pause = flow.as_ref().map(|flow| flow.pause(packet));
+            while left_out == 0
+                && rows.len() < MOST_ROWS
+                && let Some(message) = messages.next_if(|message| message.at <= packet.at())
+            {
+                rows.extend(columns.message(trace, message).map(Row::Arrow));
+            }
             let pause = pause.filter(|pause| *pause >= GAP);
             // Once one row was left out, all further ones are.
             if left_out > 0 || rows.len() + usize::from(pause.is_some()) >= MOST_ROWS {
-                left_out += 1;
+                left_out += burst.map_or(1, |burst| burst.count);
                 continue;
             }
             rows.extend(pause.map(Row::Gap));
-            rows.push(Row::Arrow(columns.arrow(trace, packet)));
+            let mut arrow = columns.arrow(trace, packet);
+            if let Some(burst) = burst {
+                arrow.count = burst.count;
+                arrow.label = columns.burst(trace, packet, burst);
+                if let (Some(crossing), Some(reason)) = (&mut arrow.crossing, &burst.reason) {
+                    crossing.reason.clone_from(reason);
+                }
+            }
+            rows.push(Row::Arrow(arrow));
             flow = Some(Flow::new(packet));
+        }
+        let room = MOST_ROWS.saturating_sub(rows.len());
+        if left_out == 0 {
+            let rest = messages.filter_map(|message| columns.message(trace, message));
+            rows.extend(rest.take(room).map(Row::Arrow));
         }
         Self {
             columns: columns.into_columns(),

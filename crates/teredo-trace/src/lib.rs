@@ -50,5 +50,5 @@ pub use ladder::{Arrow, Column, Crossing, Ladder, Row, Tone};
 pub use nodes::{KnownNat, Mapping, Nat, NatKind, Node, Role};
 pub use observation::{Fate, Observation, Obstacle};
 pub use outer::Layer;
-pub use trace::{Limits, Packet, Stall, Trace, Tracer, Unreadable, trace_file};
+pub use trace::{Limits, Packet, RouterMessage, Stall, Trace, Tracer, Unreadable, trace_file};
 pub use trailer::TrailerRecord;

@@ -104,6 +104,7 @@ pub struct Tracer {
     /// How many ends have a name.
     named: BTreeSet<SocketAddrV4>,
     chains: Vec<Vec<KnownNat>>,
+    router_messages: Vec<RouterMessage>,
 }
 
 /// The time at which a capture ends. A single frame with a time far ahead does not count.
@@ -156,6 +157,7 @@ impl Tracer {
             names: BTreeMap::new(),
             named: BTreeSet::new(),
             chains: Vec::new(),
+            router_messages: Vec::new(),
         }
     }
 
@@ -172,6 +174,13 @@ impl Tracer {
     pub fn name_nats(&mut self, chain: Vec<KnownNat>) {
         if self.chains.len() < self.limits.nodes && !chain.is_empty() {
             self.chains.push(chain);
+        }
+    }
+
+    /// Takes a message between a client and its router. Its time is that of the observer, as in [`Observation`].
+    pub fn router_message(&mut self, message: RouterMessage) {
+        if self.router_messages.len() < self.limits.packets {
+            self.router_messages.push(message);
         }
     }
 
@@ -321,6 +330,10 @@ impl Tracer {
                 packet.findings.push(halt.finding);
             }
         }
+        for message in &mut self.router_messages {
+            message.at = message.at.saturating_sub(start.unwrap_or_default());
+        }
+        self.router_messages.sort_by_key(|message| message.at);
         Trace {
             schema: SCHEMA,
             start: start.filter(|_| is_dated).and_then(rfc3339),
@@ -335,6 +348,7 @@ impl Tracer {
             packets,
             stalls,
             notes,
+            router_messages: self.router_messages,
         }
     }
 }
@@ -368,6 +382,24 @@ pub struct Trace {
     pub stalls: Vec<Stall>,
     /// Why some of it cannot show, each as a sentence.
     pub notes: Vec<String>,
+    /// The messages between clients and their routers that the observer passed on, with their times after the first
+    /// packet.
+    #[serde(skip)]
+    pub router_messages: Vec<RouterMessage>,
+}
+
+/// A message between a client and its router, such as a request for a port (PCP, RFC 6887). It is not Teredo; the ladder
+/// shows it, because it tells why a packet passes the NAT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterMessage {
+    /// When.
+    pub at: Duration,
+    /// The name of the client ([`Tracer::name`]).
+    pub node: String,
+    /// Whether the router sent it.
+    pub from_router: bool,
+    /// The message in a few words.
+    pub text: String,
 }
 
 /// Frames that could not be read.

@@ -1,15 +1,17 @@
 //! `--diagram`: the lab draws the exchange that it has captured on both sides of the NATs.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use teredo::wire::PORT;
 use teredo_lab::{Capture, Discards, Home, HomeNat, Host, Internet, NatKind};
-use teredo_trace::{KnownNat, Ladder, Limits, Observation, Tracer};
+use teredo_trace::{KnownNat, Ladder, Limits, Observation, RouterMessage, Tracer};
 
-use super::journey::{Place, Router, Sighting, journeys};
+use super::journey::{Journey, Place, Router, Sighting, journeys};
+use super::port_request::{self, PCP_PORT};
 use crate::failure::{Exit, Failure};
 use crate::text::plain;
 
@@ -23,6 +25,8 @@ pub(super) struct Recorder {
 struct Watched {
     name: String,
     own: Vec<Ipv4Addr>,
+    /// The router's address on the home network.
+    gateway: Option<Ipv4Addr>,
     inside: Capture,
     /// From the node to the Internet.
     routers: Vec<WatchedRouter>,
@@ -88,6 +92,7 @@ impl Recorder {
             self.watched.push(Watched {
                 name: host.name().to_owned(),
                 own,
+                gateway: Some(home.gateway()),
                 inside: start(host)?,
                 routers,
             });
@@ -95,6 +100,7 @@ impl Recorder {
         self.watched.push(Watched {
             name: server.name().to_owned(),
             own: addresses(server),
+            gateway: None,
             inside: start(server)?,
             routers: Vec::new(),
         });
@@ -125,19 +131,22 @@ impl Recorder {
             });
             tracer.name_nats(known.collect());
         }
-        for (number, journey) in (1..).zip(journeys(&places)) {
-            let start = journey.start;
-            // Also a port of its NAT that has no mapping, which a peer has foreseen wrongly, is the node's.
-            for end in [start.from, start.to] {
-                let mut nodes = self.watched.iter();
-                if let Some(node) = nodes.find(|node| node.has(*end.ip())) {
-                    tracer.name(end, node.name.clone());
-                }
+        for (watched, place) in self.watched.iter().zip(&places) {
+            for message in watched.router_messages(place) {
+                tracer.router_message(message);
             }
-            let since = start.time.duration_since(SystemTime::UNIX_EPOCH);
+        }
+        let mut journeys = journeys(&places);
+        journeys.retain(|journey| {
+            let is_router = |node: &Watched| node.gateway == Some(*journey.start.to.ip());
+            !self.watched.iter().any(is_router)
+        });
+        self.name_ends(&journeys, &mut tracer);
+        for (number, journey) in (1..).zip(journeys) {
+            let start = journey.start;
             tracer.observe(&Observation {
                 frame: number,
-                time: since.unwrap_or(Duration::ZERO),
+                time: since_epoch(start.time),
                 source: start.from,
                 destination: start.to,
                 public_source: journey.public_source,
@@ -150,6 +159,26 @@ impl Recorder {
         }
         Ladder::new(&tracer.finish()).svg()
     }
+
+    /// Names all ends. The first one of a node that talks with a server is its service port, and stands in the head.
+    fn name_ends(&self, journeys: &[Journey], tracer: &mut Tracer) {
+        let (to_servers, others): (Vec<_>, Vec<_>) =
+            (journeys.iter()).partition(|journey| journey.start.to.port() == PORT);
+        for journey in to_servers.into_iter().chain(others) {
+            // Also a port of its NAT that has no mapping, which a peer has foreseen wrongly, is the node's.
+            for end in [journey.start.from, journey.start.to] {
+                let mut nodes = self.watched.iter();
+                if let Some(node) = nodes.find(|node| node.has(*end.ip())) {
+                    tracer.name(end, node.name.clone());
+                }
+            }
+        }
+    }
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or(Duration::ZERO)
 }
 
 impl Watched {
@@ -157,6 +186,22 @@ impl Watched {
     fn has(&self, ip: Ipv4Addr) -> bool {
         let outermost = self.routers.last();
         self.own.contains(&ip) || outermost.is_some_and(|router| router.addresses.contains(&ip))
+    }
+
+    /// Its requests for ports, and the answers of its router.
+    fn router_messages(&self, place: &Place) -> Vec<RouterMessage> {
+        let message = |seen: &Sighting| {
+            let end = |end: SocketAddrV4| Some(*end.ip()) == self.gateway && end.port() == PCP_PORT;
+            let from_router = end(seen.from);
+            (from_router || end(seen.to)).then_some(())?;
+            Some(RouterMessage {
+                at: since_epoch(seen.time),
+                node: self.name.clone(),
+                from_router,
+                text: port_request::words(&seen.payload)?,
+            })
+        };
+        place.inside.iter().filter_map(message).collect()
     }
 
     fn place(&self) -> Place {

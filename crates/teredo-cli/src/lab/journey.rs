@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, SystemTime};
 
-use teredo_lab::{Discard, Frame, Side};
+use teredo_lab::{Discard, DiscardReason, Frame, Side};
+use teredo_nat::Refusal;
 use teredo_trace::{Fate, Obstacle};
 
 /// A datagram at one place.
@@ -282,18 +283,24 @@ impl<'a> Tracker<'a> {
                     < Duration::from_secs(1)
                 && discard.time >= last.time
         });
-        match (said, side) {
-            (Some(discard), _) => discard.reason.to_string(),
+        let port = last.to.port();
+        match (said.map(|discard| discard.reason), side) {
+            (Some(DiscardReason::Refused(Refusal::Filtered)), Side::Outside) => filtered(port),
+            (Some(DiscardReason::Refused(Refusal::NoMapping)), Side::Outside) => unmapped(port),
+            (Some(reason), _) => reason.to_string(),
             (None, Side::Inside) => String::from("it did not leave"),
-            (None, Side::Outside) if self.mapped.contains(&last.to) => {
-                format!(
-                    "filtered: port {} is not open to that sender",
-                    last.to.port()
-                )
-            }
-            (None, Side::Outside) => format!("no mapping has port {}", last.to.port()),
+            (None, Side::Outside) if self.mapped.contains(&last.to) => filtered(port),
+            (None, Side::Outside) => unmapped(port),
         }
     }
+}
+
+fn filtered(port: u16) -> String {
+    format!("filtered: port {port} is not open to that sender")
+}
+
+fn unmapped(port: u16) -> String {
+    format!("no mapping has port {port}")
 }
 
 /// When the same payload was seen again at the same place, with ends that could be taken for the datagram's behind it.

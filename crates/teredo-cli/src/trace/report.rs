@@ -1,6 +1,6 @@
 //! The trace for a person: the nodes, the ladder, the findings, and a count of the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anstyle::{AnsiColor, Style};
@@ -14,6 +14,8 @@ const WIDTH: usize = 100;
 const MOST_FINDINGS: usize = 200;
 /// The most packets that are named for one finding.
 const MOST_NUMBERS: usize = 10;
+/// The most warnings that the heading names.
+const MOST_NAMED: usize = 3;
 /// The node that stands for all ends beyond the limit.
 const OTHERS: &str = "others";
 /// The most nodes that are listed.
@@ -50,7 +52,13 @@ impl Report<'_> {
         let breaches = trace.count(Grade::Fail);
         let (colour, verdict) = match (trace.packets.len(), breaches, trace.stalls.len()) {
             (0, ..) => (AnsiColor::Yellow, String::from("no Teredo")),
-            (_, 0, 0) => (AnsiColor::Green, String::from("no requirement is broken")),
+            (_, 0, 0) => match self.warnings() {
+                None => (AnsiColor::Green, String::from("no requirement is broken")),
+                Some(warnings) => (
+                    AnsiColor::Yellow,
+                    format!("no requirement is broken, {warnings}"),
+                ),
+            },
             (_, breaches, stalls) => {
                 let said = [
                     (breaches, "breach", "breaches"),
@@ -111,6 +119,19 @@ impl Report<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// The warnings by their identifiers: `2 warnings (R4380-5.2.6-03)`.
+    fn warnings(&self) -> Option<String> {
+        let found = self.0.packets.iter().flat_map(|packet| &packet.findings);
+        let warnings = found.filter(|finding| finding.grade == Grade::Warn);
+        let ids: BTreeSet<&str> = warnings.map(|finding| finding.id).collect();
+        let named: Vec<&str> = ids.iter().copied().take(MOST_NAMED).collect();
+        let more = if ids.len() > MOST_NAMED { ", …" } else { "" };
+        (!ids.is_empty()).then(|| {
+            let count = counted(self.0.count(Grade::Warn) as u64, "warning");
+            format!("{count} ({}{more})", named.join(", "))
+        })
     }
 
     fn findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

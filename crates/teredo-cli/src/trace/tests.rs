@@ -55,3 +55,37 @@ fn what_was_not_read_is_said() {
         "● 0 Teredo packets  no Teredo    no other frame\n  1 frame of link type 127 cannot be read"
     );
 }
+
+/// R6081-4.2-01: the heading names a warning, although no requirement is broken.
+#[test]
+fn the_heading_names_the_warnings() {
+    let address = |text: &str| text.parse::<std::net::Ipv6Addr>().expect("an address");
+    let mut bubble = Vec::new();
+    teredo::wire::emit_bubble(
+        address("2001:0:c000:22d:4a8:1c62:39cc:9bfe"),
+        address("2001:0:c000:22d:1c5a:5411:34ff:8efe"),
+        255,
+        &mut bubble,
+    );
+    // A nonce of one byte.
+    bubble.extend([1, 1, 0]);
+    let mut tracer = teredo_trace::Tracer::new(Limits::default());
+    tracer.observe(&teredo_trace::Observation {
+        frame: 1,
+        time: std::time::Duration::ZERO,
+        source: "198.51.100.1:58269".parse().expect("an end"),
+        destination: "203.0.113.1:44014".parse().expect("an end"),
+        public_source: None,
+        inner_destination: None,
+        ttl: 64,
+        payload: &bubble,
+        cut: false,
+        fate: None,
+    });
+    let report = report::Report(&tracer.finish()).to_string();
+    let text = anstream::adapter::strip_str(&report).to_string();
+    assert!(
+        text.starts_with("● 1 Teredo packet  no requirement is broken, 1 warning (R6081-4.2-01)  "),
+        "{text}"
+    );
+}

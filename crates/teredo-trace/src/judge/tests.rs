@@ -318,6 +318,23 @@ fn the_nonce_of_a_direct_bubble_is_that_of_the_question() {
     assert_eq!(of(&alone, 1), ["R6081-5.2.4.2-02"]);
 }
 
+/// R6081-5.1.2-01: of two nonces the last one counts, and the answer repeats it.
+#[test]
+fn the_last_nonce_of_a_question_counts() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let both = [Trailer::Nonce(*b"abcd"), Trailer::Nonce(*b"wxyz")];
+    let answered = |nonce| {
+        let answer = bubble(peer, own, &[Trailer::Nonce(nonce)]);
+        Exchange::new()
+            .send(0, LOCAL, PEER, bubble(own, peer, &[]))
+            .send(1, LOCAL, PRIMARY, bubble(own, peer, &both))
+            .send(50, PEER, LOCAL, answer)
+            .trace()
+    };
+    assert_eq!(of(&answered(*b"wxyz"), 3), [""; 0]);
+    assert_eq!(of(&answered(*b"abcd"), 3), ["R6081-5.2.4.2-01"]);
+}
+
 /// R6081-4.2-01, R6081-4.3-01, R6081-4.3-02, R6081-4.4-01, R6081-4.5-01, R6081-5.1.2-02, R6081-5.1.2-03, R6081-5.1.2-04
 #[test]
 fn trailers_have_their_form() {

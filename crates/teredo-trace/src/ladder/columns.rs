@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use super::bursts::Burst;
 use super::{Arrow, Column, Crossing, Tone, halves, label};
 use crate::nodes::{KnownNat, NatKind, Node, Role};
 use crate::observation::Fate;
 use crate::recognise::is_public;
-use crate::trace::{Packet, Trace};
+use crate::trace::{Packet, RouterMessage, Trace};
 
 /// The most nodes with a column of their own; the others share one.
 const MOST_NODES: usize = 12;
@@ -145,13 +146,25 @@ impl Columns {
         self.nats.get(id).map_or(&[], Vec::as_slice)
     }
 
+    /// The label of a burst.
+    pub(super) fn burst(&self, trace: &Trace, packet: &Packet, burst: &Burst) -> String {
+        let is_one = [0, 1].map(|way: usize| burst.ports[way].len() == 1);
+        burst.words(packet) + &self.some_ends(trace, packet, is_one)
+    }
+
     /// The ends of a packet that are not those in the heads of the columns.
     pub(super) fn ends(&self, trace: &Trace, packet: &Packet) -> String {
+        self.some_ends(trace, packet, [true; 2])
+    }
+
+    /// The same, of the sender, of the receiver or of both.
+    fn some_ends(&self, trace: &Trace, packet: &Packet, wanted: [bool; 2]) -> String {
         let mut words = String::new();
-        for (id, end, word) in [
+        let ends = [
             (&packet.from_node, packet.from, "from"),
             (&packet.to_node, packet.to, "to"),
-        ] {
+        ];
+        for ((id, end, word), _) in ends.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
             let server = trace.node(id).filter(|node| node.role == Role::Server);
             if server.is_some_and(|node| node.addresses.first() != Some(end.ip())) {
                 words.push_str(&format!(", {word} {}", end.ip()));
@@ -204,10 +217,10 @@ impl Columns {
         }
         label.push_str(&self.ends(trace, packet));
         Arrow {
-            n: packet.n,
+            n: Some(packet.n),
             count: 1,
             at: packet.at(),
-            kind: packet.kind,
+            kind: Some(packet.kind),
             from,
             to,
             both: false,
@@ -217,6 +230,33 @@ impl Columns {
             tone: Tone::from(packet.worst()),
             findings: packet.findings.clone(),
         }
+    }
+}
+
+impl Columns {
+    /// The arrow of a message between a client and its router. Without a column of the router there is none.
+    pub(super) fn message(&self, trace: &Trace, message: &RouterMessage) -> Option<Arrow> {
+        let mut nodes = trace.nodes.iter();
+        let node = nodes.find(|node| node.name.as_ref() == Some(&message.node))?;
+        let (client, router) = (*self.nodes.get(&node.id)?, *self.nats_of(&node.id).first()?);
+        let (from, to) = match message.from_router {
+            true => (router, client),
+            false => (client, router),
+        };
+        Some(Arrow {
+            n: None,
+            count: 1,
+            at: message.at,
+            kind: None,
+            from,
+            to,
+            both: false,
+            via: Vec::new(),
+            crossing: None,
+            label: message.text.clone(),
+            tone: Tone::Plain,
+            findings: Vec::new(),
+        })
     }
 }
 

@@ -1,15 +1,14 @@
 //! The ladder as an SVG picture.
 
+mod places;
+
 use std::fmt::Write as _;
 
 use super::text::span;
 use super::{Arrow, Column, Ladder, Row, Tone, shortened};
 use crate::kind::Kind;
+use places::{Label, Places, Reason, smaller};
 
-/// The distance of two columns in pixels.
-const SPACING: usize = 190;
-/// The place of the first column.
-const LEFT: usize = 180;
 /// The room for findings on the right.
 const RIGHT: usize = 340;
 /// The same if there are none.
@@ -18,17 +17,6 @@ const MARGIN: usize = 110;
 const TOP: usize = 104;
 /// The height of a row.
 const ROW: usize = 34;
-/// The most characters of a text; the rest is in the tool tip.
-const LONGEST: usize = 100;
-/// The width of a character of the small font, more or less.
-const CHARACTER: usize = 6;
-/// The most characters of a title in its usual size, and that size in pixels.
-const TITLE: usize = 20;
-const TITLE_SIZE: usize = 12;
-/// The least distance of a label from the left edge, behind number and time.
-const LEFTMOST: usize = 110;
-/// The distance of a label from the column that a line comes back to.
-const BESIDE: usize = 32;
 /// The height and the width that programs can draw: 2^15 - 1 pixels (cairo).
 const LARGEST: usize = 32_767;
 /// The rows that fit.
@@ -48,10 +36,14 @@ impl Ladder {
         });
         let left_out = self.left_out + hidden.sum::<usize>();
         let right = if has_findings { RIGHT } else { MARGIN };
-        let width = LEFT + SPACING * self.columns.len().saturating_sub(1) + right;
-        // A long label between two columns at the right needs room of its own.
+        let places = Places::new(&self.columns, rows);
+        let width = places.last() + right;
+        // A long label or a reason at the right needs room of its own.
         let labels = rows.iter().filter_map(|row| match row {
-            Row::Arrow(arrow) => Some(Label::of(arrow, self.columns.len()).end()),
+            Row::Arrow(arrow) => {
+                let label = Label::of(arrow, &places).end();
+                Some(Reason::of(arrow, &places).map_or(label, |reason| label.max(reason.end())))
+            }
             Row::Gap(_) => None,
         });
         let width = labels.fold(width, usize::max);
@@ -70,13 +62,13 @@ impl Ladder {
             self.columns.len()
         );
         for (at, column) in self.columns.iter().enumerate() {
-            head(&mut out, column, x(at), bottom);
+            head(&mut out, column, places.of(at), places.half(at), bottom);
         }
         for (at, row) in rows.iter().enumerate() {
             let y = TOP + ROW * at + ROW / 2;
             match row {
-                Row::Gap(pause) => gap(&mut out, self.columns.len(), y, &span(*pause)),
-                Row::Arrow(one) => arrow(&mut out, one, self.columns.len(), y),
+                Row::Gap(pause) => gap(&mut out, &places, y, &span(*pause)),
+                Row::Arrow(one) => arrow(&mut out, one, &places, y),
             }
         }
         if left_out > 0 {
@@ -109,6 +101,7 @@ const STYLE: &str = "<style>
 .ping { color: #7a3e9d; }
 .data { color: #2f7d4f; }
 .bad { color: #c02f2f; }
+.router { color: #8a6a1f; }
 .gate { fill: #ffffff; stroke: currentColor; stroke-width: 1.4; }
 .cross { stroke: #c02f2f; stroke-width: 2.2; fill: none; }
 .why { fill: #c02f2f; font-size: 11px; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
@@ -119,22 +112,7 @@ const STYLE: &str = "<style>
 </style>
 ";
 
-fn x(column: usize) -> usize {
-    LEFT + SPACING * column
-}
-
-/// Whether a column is in the right half.
-const fn is_right(column: usize, columns: usize) -> bool {
-    2 * column >= columns
-}
-
-/// The place of a datagram's end, in halves of a column.
-fn x_of_halves(halves: usize) -> usize {
-    LEFT + SPACING * halves / 2
-}
-
-fn head(out: &mut String, column: &Column, x: usize, bottom: usize) {
-    let half = 82;
+fn head(out: &mut String, column: &Column, x: usize, half: usize, bottom: usize) {
     let height = 30 + 15 * column.lines.len();
     let (shape, line) = if column.is_nat {
         ("nat", "wall")
@@ -149,7 +127,9 @@ fn head(out: &mut String, column: &Column, x: usize, bottom: usize) {
         16 + height,
         x - half,
         2 * half,
-        smaller(&column.title),
+        smaller(&column.title, half)
+            .map(|size| format!(" style=\"font-size: {size}px\""))
+            .unwrap_or_default(),
         escaped(&column.title)
     );
     for (at, line) in column.lines.iter().enumerate() {
@@ -162,18 +142,8 @@ fn head(out: &mut String, column: &Column, x: usize, bottom: usize) {
     }
 }
 
-/// A smaller size for a title that is wider than its box.
-fn smaller(title: &str) -> String {
-    let characters = title.chars().count();
-    if characters <= TITLE {
-        return String::new();
-    }
-    let size = (TITLE * TITLE_SIZE / characters).max(7);
-    format!(" style=\"font-size: {size}px\"")
-}
-
-fn gap(out: &mut String, columns: usize, y: usize, pause: &str) {
-    let (left, right) = (x(0) - 90, x(columns.saturating_sub(1)) + 90);
+fn gap(out: &mut String, places: &Places, y: usize, pause: &str) {
+    let (left, right) = (places.of(0) - 90, places.last() + 90);
     let _ = writeln!(
         out,
         "<rect class=\"pause\" x=\"{left}\" y=\"{}\" width=\"{}\" height=\"18\" rx=\"9\"/>\n\
@@ -186,24 +156,24 @@ fn gap(out: &mut String, columns: usize, y: usize, pause: &str) {
     );
 }
 
-fn arrow(out: &mut String, arrow: &Arrow, columns: usize, y: usize) {
+fn arrow(out: &mut String, arrow: &Arrow, places: &Places, y: usize) {
     let line = y + 7;
-    let (from, to) = (x(arrow.from), x(arrow.to));
-    let stop = (arrow.crossing.as_ref()).map_or(to, |crossing| x_of_halves(crossing.halves));
+    let (from, to) = (places.of(arrow.from), places.of(arrow.to));
+    let stop = places.stop(arrow);
     let _ = write!(out, "<g class=\"{}\">", colour(arrow.kind));
     tool_tip(out, arrow);
+    let number = arrow.n.map(|n| n.to_string()).unwrap_or_default();
     let _ = writeln!(
         out,
-        "<text class=\"time\" x=\"14\" y=\"{}\">{:>4}</text><text class=\"time\" x=\"92\" y=\"{}\" \
+        "<text class=\"time\" x=\"14\" y=\"{}\">{number:>4}</text><text class=\"time\" x=\"92\" y=\"{}\" \
          text-anchor=\"end\">{:.3} s</text>",
         line + 4,
-        arrow.n,
         line + 4,
         arrow.at.as_secs_f64()
     );
     if from == to {
         // Towards the middle of the picture.
-        let goes_left = is_right(arrow.from, columns);
+        let goes_left = places.is_right(arrow.from);
         let sign = if goes_left { "-" } else { "" };
         let back = if goes_left { "" } else { "-" };
         let _ = writeln!(
@@ -222,7 +192,7 @@ fn arrow(out: &mut String, arrow: &Arrow, columns: usize, y: usize) {
             out.push_str(&tip(to, line, goes_right));
         }
         for &nat in &arrow.via {
-            let at = x(nat);
+            let at = places.of(nat);
             if (from.min(stop) + 1..from.max(stop)).contains(&at) {
                 let _ = writeln!(
                     out,
@@ -231,15 +201,22 @@ fn arrow(out: &mut String, arrow: &Arrow, columns: usize, y: usize) {
             }
         }
     }
-    let label = Label::of(arrow, columns);
+    let label = Label::of(arrow, places);
+    let base = if from == to { line + 4 } else { line - 8 };
+    ground(
+        out,
+        label.centre.saturating_sub(label.half),
+        base,
+        2 * label.half,
+    );
     let _ = writeln!(
         out,
-        "<text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+        "<text class=\"label\" x=\"{}\" y=\"{base}\" text-anchor=\"middle\">{}</text>",
         label.centre,
-        if from == to { line + 4 } else { line - 7 },
         escaped(&label.text)
     );
-    if let Some(crossing) = &arrow.crossing {
+    if let Some(reason) = Reason::of(arrow, places) {
+        ground(out, reason.left, line + 4, reason.width);
         let goes_left = to < from;
         let _ = writeln!(
             out,
@@ -247,43 +224,27 @@ fn arrow(out: &mut String, arrow: &Arrow, columns: usize, y: usize) {
              <text class=\"why\" x=\"{}\" y=\"{}\" text-anchor=\"{}\">{}</text>",
             stop - 5,
             line - 5,
-            // Behind the end, as the datagram went.
-            if goes_left { stop - 10 } else { stop + 10 },
+            if goes_left {
+                reason.left + reason.width
+            } else {
+                reason.left
+            },
             line + 4,
             if goes_left { "end" } else { "start" },
-            escaped(&shortened(&crossing.reason, LONGEST))
+            escaped(&reason.text)
         );
     }
-    findings(out, arrow, x(columns.saturating_sub(1)) + 100, line);
+    findings(out, arrow, places.last() + 100, line);
     out.push_str("</g>\n");
 }
 
-/// The name of a datagram above its line.
-struct Label {
-    text: String,
-    centre: usize,
-    half: usize,
-}
-
-impl Label {
-    /// Centred above the line, but not beyond the left edge; beside the line if that comes back to its column.
-    fn of(arrow: &Arrow, columns: usize) -> Self {
-        let text = shortened(&arrow.label, LONGEST);
-        let half = text.chars().count() * CHARACTER / 2;
-        let to = x(arrow.to);
-        let stop = (arrow.crossing.as_ref()).map_or(to, |crossing| x_of_halves(crossing.halves));
-        let centre = match (arrow.from == arrow.to, is_right(arrow.from, columns)) {
-            (true, true) => to.saturating_sub(BESIDE + half),
-            (true, false) => to + BESIDE + half,
-            (false, _) => usize::midpoint(x(arrow.from), stop),
-        };
-        let centre = centre.max(LEFTMOST + half);
-        Self { text, centre, half }
-    }
-
-    const fn end(&self) -> usize {
-        self.centre + self.half + 20
-    }
+/// The paper behind a text, over the lines of the columns.
+fn ground(out: &mut String, left: usize, base: usize, width: usize) {
+    let _ = writeln!(
+        out,
+        "<rect class=\"paper\" x=\"{left}\" y=\"{}\" width=\"{width}\" height=\"14\"/>",
+        base - 11
+    );
 }
 
 /// The identifiers of the findings at the right edge.
@@ -320,7 +281,10 @@ fn tip(x: usize, y: usize, points_right: bool) -> String {
     format!("<path class=\"tip\" d=\"M{x} {y} L{back} {up} V{down} z\"/>\n")
 }
 
-const fn colour(kind: Kind) -> &'static str {
+const fn colour(kind: Option<Kind>) -> &'static str {
+    let Some(kind) = kind else {
+        return "router";
+    };
     match kind {
         Kind::Solicitation | Kind::Advertisement => "asks",
         Kind::Bubble | Kind::IndirectBubble | Kind::DiscoveryBubble => "bubble",

@@ -389,3 +389,110 @@ fn data_of_one_fate_is_one_row() {
         ]
     );
 }
+
+/// A birthday attack is a row for each direction and fate, also if the two directions alternate.
+#[test]
+fn a_burst_of_bubbles_is_one_row() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let mut exchange = Exchange::new().qualified();
+    for number in 0..1200_u16 {
+        let at = 100 + u64::from(number) / 10;
+        let socket = format!("192.168.1.2:{}", 51_000 + number);
+        let guess = format!("203.0.113.5:{}", 51_000 + number);
+        let fate = Some(Fate::Dropped {
+            by: Obstacle::ReceiverNat,
+            reason: format!("no mapping has port {}", 51_000 + number),
+        });
+        if number < 20 {
+            exchange = exchange.send(at, &socket, PEER, bubble(own, peer, &[]));
+        }
+        exchange = exchange.fated(at, PEER, &guess, bubble(peer, own, &[]), fate);
+    }
+    let trace = exchange
+        .send(300, PEER, LOCAL, bubble(peer, own, &[]))
+        .trace();
+    let ladder = Ladder::new(&trace);
+    assert_eq!(
+        labels(&ladder)[4..],
+        [
+            "20 bubbles, from 20 ports",
+            "1,200 bubbles, to 1,200 ports",
+            "bubble"
+        ]
+    );
+    let Some(Row::Arrow(arrow)) = ladder.rows.get(5) else {
+        panic!("a row");
+    };
+    assert_eq!(arrow.count, 1200);
+    assert_eq!(
+        arrow.crossing.as_ref().unwrap().reason,
+        "no mapping has port …"
+    );
+    assert_eq!(ladder.left_out, 0);
+}
+
+/// The request for a port stands between the client and its router, and has no number.
+#[test]
+fn a_message_to_the_router_is_a_row() {
+    let mut tracer = crate::trace::Tracer::new(crate::trace::Limits::default());
+    tracer.name(end(LOCAL), "alice");
+    tracer.name_nats(vec![crate::nodes::KnownNat {
+        name: String::from("home"),
+        addresses: vec![*end(MAPPED).ip()],
+    }]);
+    for (at, from_router, text) in [(5, true, "here you are"), (0, false, "a port, please")] {
+        tracer.router_message(crate::trace::RouterMessage {
+            at: Duration::from_millis(at),
+            node: String::from("alice"),
+            from_router,
+            text: text.to_owned(),
+        });
+    }
+    let asked = solicitation(Some([7; 8]), false);
+    let seen = observed(LOCAL, MAPPED, PRIMARY, &asked, Fate::Delivered);
+    tracer.observe(&Observation {
+        time: Duration::from_millis(1),
+        ..seen
+    });
+    let ladder = Ladder::new(&tracer.finish());
+    let rows: Vec<_> = (ladder.rows.iter())
+        .filter_map(|row| match row {
+            Row::Arrow(arrow) => Some((arrow.n, arrow.from, arrow.to, arrow.label.as_str())),
+            Row::Gap(_) => None,
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            (None, 0, 1, "a port, please"),
+            (Some(1), 0, 2, "solicitation"),
+            (None, 1, 0, "here you are")
+        ]
+    );
+}
+
+/// The columns are so far apart that no label is wider than its arrow.
+#[test]
+fn labels_fit_their_arrows() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let trailers = [
+        teredo::wire::Trailer::Nonce([7; 4]),
+        teredo::wire::Trailer::RandomPort(49_716),
+    ];
+    let packet = passed_on(PEER, &bubble(peer, own, &trailers));
+    let trace = Exchange::new()
+        .qualified()
+        .send(100, PRIMARY, LOCAL, packet)
+        .trace();
+    let svg = Ladder::new(&trace).svg();
+    let number = |text: &str| -> usize {
+        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap()
+    };
+    let (_, row) = svg.rsplit_once("class=\"line\" d=\"M").unwrap();
+    let (from, to) = (number(row), number(row.split_once('H').unwrap().1));
+    let (_, label) = row.split_once("class=\"label\" x=\"").unwrap();
+    let text = label.split_once('>').unwrap().1.split_once('<').unwrap().0;
+    assert!(text.len() > 60, "{text}");
+    assert!(text.len() * 6 < from.abs_diff(to), "{from} {to} {text}");
+}

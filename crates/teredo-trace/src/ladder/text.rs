@@ -125,7 +125,7 @@ impl fmt::Display for Text<'_> {
                     write!(
                         f,
                         "\n{dim}{:>5} {time:>8.3}{dim:#}  {}  {colour}{}{mark}{colour:#}",
-                        arrow.n,
+                        arrow.n.map(|n| n.to_string()).unwrap_or_default(),
                         canvas.padded(),
                         shortened(&arrow.label, LONGEST)
                     )?;

@@ -35,6 +35,8 @@ pub(crate) struct Register {
     teredo: BTreeMap<Ipv6Addr, usize>,
     /// Link-local addresses with an identifier of their own, per public IPv4 address.
     identifiers: BTreeMap<(Ipv4Addr, Ipv6Addr), Vec<Twin>>,
+    /// The ports that may be guesses of a client's port, with its Teredo address.
+    guesses: BTreeMap<SocketAddrV4, Ipv6Addr>,
     entries: Vec<Entry>,
     /// The most entries.
     limit: usize,
@@ -62,6 +64,8 @@ struct Entry {
     local: Option<SocketAddrV4>,
     mapped: Option<SocketAddrV4>,
     teredo: Vec<Ipv6Addr>,
+    /// The Teredo address whose service port is certainly the local end: a server passed a packet on to it.
+    proved: Option<Ipv6Addr>,
     sent: u64,
     received: u64,
 }
@@ -111,6 +115,7 @@ impl Register {
             index: BTreeMap::new(),
             teredo: BTreeMap::new(),
             identifiers: BTreeMap::new(),
+            guesses: BTreeMap::new(),
             entries: Vec::new(),
             limit: limit.saturating_sub(1),
             beyond: [0; 2],
@@ -244,7 +249,7 @@ impl Register {
         if contents.origin.is_none()
             && self.speaks_for(seen.source, seen.far_source(), address.mapped)
         {
-            self.know_teredo(seen.source, contents.source, address.mapped);
+            self.know_teredo(seen.source, contents.source, address.mapped, Proof::Word);
         }
     }
 
@@ -261,7 +266,14 @@ impl Register {
                         || entry.teredo.contains(&contents.destination)
                 });
                 if is_same || is_known {
-                    self.know_teredo(near, contents.destination, address.mapped);
+                    // Peers send to its other sockets as well (RFC 6081 §5.4); a server sends to the mapping in the address.
+                    let proof = match self.is_server(seen.source) {
+                        true => Proof::Sure,
+                        false => Proof::Word,
+                    };
+                    self.know_teredo(near, contents.destination, address.mapped, proof);
+                } else if near.ip() == address.mapped.ip() && self.guesses.len() < self.limit {
+                    self.guesses.insert(near, contents.destination);
                 }
             }
             // Servers get packets to native hosts, too.
@@ -288,7 +300,7 @@ impl Register {
                 self.edit(at, |entry| entry.may_be_relay = true);
             }
             Some(address) if address.mapped == origin => {
-                self.know_teredo(origin, contents.source, origin);
+                self.know_teredo(origin, contents.source, origin, Proof::Word);
             }
             _ => {}
         }
@@ -307,7 +319,13 @@ impl Register {
         end.port() == PORT && self.servers.contains(end.ip())
     }
 
-    fn know_teredo(&mut self, end: SocketAddrV4, address: Ipv6Addr, mapped: SocketAddrV4) {
+    fn know_teredo(
+        &mut self,
+        end: SocketAddrV4,
+        address: Ipv6Addr,
+        mapped: SocketAddrV4,
+        service_port: Proof,
+    ) {
         let mut at = self.at(end);
         let owner = self.teredo.get(&address).copied();
         let outside = (mapped != end && !self.is_server(mapped)).then(|| self.at(mapped));
@@ -325,8 +343,10 @@ impl Register {
         self.edit(at, |entry| {
             entry.is_client = true;
             entry.mapped = entry.mapped.or(Some(mapped));
-            if is_inside && !entry.is_known {
+            let is_sure = service_port == Proof::Sure;
+            if is_inside && !entry.is_known && (is_sure || entry.proved != Some(address)) {
                 (entry.local, entry.mapped) = (Some(end), Some(mapped));
+                entry.proved = is_sure.then_some(address);
             }
             if !entry.teredo.contains(&address) && entry.teredo.len() < KEPT {
                 entry.teredo.push(address);
@@ -461,9 +481,23 @@ impl Register {
         Some(stays)
     }
 
+    /// A port that nobody sent from, at the address of a client's NAT, is a guess of that client's port (RFC 6081 §5.4).
+    fn assign_guesses(&mut self) {
+        for (end, address) in std::mem::take(&mut self.guesses) {
+            let at = self.at(end);
+            let is_silent = |entry: &Entry| entry.sent == 0 && entry.role() == Role::Unknown;
+            if let Some(&owner) = self.teredo.get(&address)
+                && self.entries.get(at).is_some_and(is_silent)
+            {
+                self.unite(owner, at, Proof::Word);
+            }
+        }
+    }
+
     /// The nodes that sent or received something, and the place of each endpoint among them. An endpoint beyond the limit
     /// has none; the last node, [`OTHERS`], counts its datagrams.
     pub(crate) fn nodes(&mut self) -> (Vec<Node>, BTreeMap<SocketAddrV4, usize>) {
+        self.assign_guesses();
         let mut counts: BTreeMap<Role, usize> = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut nodes = Vec::new();
@@ -547,6 +581,7 @@ impl Entry {
         self.is_known |= gone.is_known;
         self.local = self.local.or(gone.local);
         self.mapped = self.mapped.or(gone.mapped);
+        self.proved = self.proved.or(gone.proved);
         self.sent += gone.sent;
         self.received += gone.received;
         for address in gone.addresses {

@@ -37,6 +37,38 @@ fn both_sides_of_a_nat_are_one_client() {
     assert_eq!(trace.nodes[2].teredo, [peer]);
 }
 
+/// R6081-5.4.4.2-01: a client sends to one peer from a further socket. Its server sends to the service port alone.
+#[test]
+fn the_service_port_is_the_one_that_the_server_sends_to() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let random = "192.168.1.2:50001";
+    let trace = Exchange::new()
+        .send(0, LOCAL, PRIMARY, bubble(own, peer, &[]))
+        .send(50, PRIMARY, LOCAL, passed_on(PEER, &bubble(peer, own, &[])))
+        .send(51, random, PEER, bubble(own, peer, &[]))
+        .send(52, PEER, random, data(peer, own))
+        .trace();
+    assert_eq!(trace.nodes[0].local, Some(end(LOCAL)));
+}
+
+/// R6081-5.4.4.4-01: a port that a peer has foreseen wrongly is no node of its own; a neighbour's port is the neighbour's.
+#[test]
+fn a_guessed_port_is_of_the_client_that_it_was_meant_for() {
+    let (own, peer) = (teredo(MAPPED), teredo(PEER));
+    let (guess, neighbour) = ("203.0.113.5:61003", "203.0.113.5:62000");
+    let exchange = Exchange::new()
+        .send(0, MAPPED, PEER, bubble(own, peer, &[]))
+        .send(1, neighbour, PEER, bubble(teredo(neighbour), peer, &[]))
+        .send(2, PEER, guess, bubble(peer, own, &[]))
+        .send(3, PEER, neighbour, bubble(peer, own, &[]))
+        .send(4, PEER, "192.0.2.77:61003", bubble(peer, own, &[]));
+    let trace = exchange.trace();
+    let receivers: Vec<_> = (trace.packets[2..].iter())
+        .map(|packet| packet.to_node.as_str())
+        .collect();
+    assert_eq!(receivers, ["client-1", "client-3", "unknown-1"]);
+}
+
 #[test]
 fn who_speaks_for_native_hosts_is_a_relay() {
     let (own, host) = (teredo(MAPPED), HOST.parse().unwrap());

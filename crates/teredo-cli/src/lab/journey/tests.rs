@@ -1,5 +1,3 @@
-use teredo_lab::DiscardReason;
-
 use super::*;
 
 const ALICE: &str = "192.168.1.2:40000";
@@ -169,6 +167,38 @@ fn the_nat_that_dropped_it_is_named() {
             ended(Obstacle::Network, "no such host"),
         ]
     );
+}
+
+/// A NAT in user space says why; the port is added.
+#[test]
+fn the_nats_own_reason_names_the_port() {
+    for (refusal, expected) in [
+        (
+            Refusal::Filtered,
+            "filtered: port 20000 is not open to that sender",
+        ),
+        (Refusal::NoMapping, "no mapping has port 20000"),
+        (Refusal::NoHairpin, "no hairpinning"),
+    ] {
+        let [mut alice, mut bob, server] = places();
+        alice.inside.push(seen(10, ALICE, BOB_OUT, "bubble"));
+        alice.routers[0]
+            .outside
+            .push(seen(11, ALICE_OUT, BOB_OUT, "bubble"));
+        bob.routers[0]
+            .outside
+            .push(seen(12, ALICE_OUT, BOB_OUT, "bubble"));
+        bob.routers[0].discards.push(Discard {
+            time: at(13),
+            side: Side::Outside,
+            packet: b"headers, and the bubble".to_vec(),
+            reason: DiscardReason::Refused(refusal),
+        });
+        assert_eq!(
+            fates(&[alice, bob, server]),
+            [ended(Obstacle::ReceiverNat, expected)]
+        );
+    }
 }
 
 /// A NAT in user space says why.
