@@ -17,6 +17,8 @@ use crate::failure::{Exit, Failure};
 use crate::output::{Output, narrate};
 use crate::service;
 use block::Block;
+#[cfg(test)]
+pub(crate) use peers::HEADINGS;
 use peers::Table;
 use rate::Rates;
 

@@ -1,9 +1,25 @@
-//! The words of `teredo status`, in text and JSON, each with its meaning and the next step.
+//! The words that the commands print, in text and JSON, each with its meaning and the next step.
 
-/// A word, what it says, and what to do.
+mod fields;
+mod lab;
+mod probe;
+mod settings;
+mod trace;
+
+/// Every word, by the command or file that has it.
+pub(super) const SOURCES: [(&str, &[Word]); 6] = [
+    ("'teredo status'", WORDS),
+    ("'teredo status'", fields::WORDS),
+    ("'teredo probe'", probe::WORDS),
+    ("'teredo trace'", trace::WORDS),
+    ("'teredo lab'", lab::WORDS),
+    ("the settings", settings::WORDS),
+];
+
+/// A word, its meaning, and what to do.
 pub(super) struct Word {
     pub(super) name: &'static str,
-    /// The line of the status that it stands in.
+    /// The line or object that it stands in.
     pub(super) place: &'static str,
     pub(super) meaning: &'static str,
     pub(super) next_step: &'static str,
@@ -26,8 +42,8 @@ const fn word(
     }
 }
 
-/// Every word: those of the text in its order, then those of the JSON alone.
-pub(super) const WORDS: &[Word] = &[
+/// Most words of the status: those of the text in its order, then those of the JSON alone.
+const WORDS: &[Word] = &[
     word(
         "qualified",
         "state",
