@@ -73,17 +73,21 @@ const WORDS: &[Word] = &[
     word(
         "restricted",
         "NAT",
-        "the NAT uses one mapping for all destinations: cone, restricted or port-restricted. Which of them does not matter \
-         to Teredo",
-        NOTHING,
+        "the NAT uses one mapping for all destinations: it is a cone, restricted or port-restricted one. The client does not \
+         ask which (RFC 5991). Towards peers behind symmetric NATs it matters: the stricter this NAT, the fewer are reached \
+         (RFC 6081, figure 1)",
+        "'teredo probe SERVER' finds out which",
     ),
     word(
         "symmetric",
         "NAT",
-        "the NAT uses another mapping for each destination. Peers without a NAT and behind cone and address-restricted \
-         ones are reached (RFC 6081), others if this NAT keeps port numbers or counts them, and native hosts through \
-         relays of this program",
-        "see the NAT's settings (endpoint-independent mapping, full cone), or use a VPN",
+        "the NAT uses another mapping for each destination. By RFC 6081, peers are reached that have no NAT, a cone or \
+         address-restricted one, or a port of their router ('igd'); if this NAT keeps port numbers or counts them up, those \
+         behind port-restricted NATs, too; and native hosts through relays of this program. Not reached: most peers behind \
+         other symmetric NATs, peers with miredo, and, if this NAT's ports are random, those behind port-restricted NATs, \
+         which most home routers are. By RFC 4380 alone the client has no address",
+        "see the NAT's settings (endpoint-independent mapping, full cone), set nat_traversal = \"eager\" at both ends, or use a \
+         VPN",
     ),
     word(
         "none",
