@@ -18,10 +18,10 @@ mod drops;
 mod nats;
 mod words;
 
-use words::WORDS;
+use words::SOURCES;
 
-/// Explains status codes of the notification functions, exit codes of this program, drop reasons, the words of the
-/// status, findings of `teredo probe` and `teredo trace`, checks of `teredo doctor`, and the NATs of `teredo lab`.
+/// Explains status codes of the notification functions, exit codes of this program, drop reasons, the words of `teredo
+/// status`, `probe`, `trace` and `lab`, findings of `probe` and `trace`, checks of `teredo doctor`, and the NATs of `lab`.
 pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
     let text = explain(&args.code).ok_or_else(|| unknown(&args.code))?;
     output.line(text)?;
@@ -39,8 +39,8 @@ fn explain(code: &str) -> Option<String> {
         traced(code),
         checked(code),
     ];
-    let mut texts = words(code);
-    texts.extend(meanings.into_iter().flatten());
+    let mut texts: Vec<String> = meanings.into_iter().flatten().collect();
+    texts.extend(words(code));
     texts.extend(nat(code));
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
@@ -88,14 +88,17 @@ fn dropped(code: &str) -> Option<String> {
     ))
 }
 
-/// A word of `teredo status`, as it stands there or with `_` for a space. It may stand in two places.
+/// A word as it stands there, or with `_` for a space or hyphen. It may stand in several places.
 fn words(code: &str) -> Vec<String> {
-    let code = code.replace(' ', "_");
-    let found = WORDS.iter().filter(|word| is_name(&code, word.name));
-    found
-        .map(|word| {
+    let fold = |text: &str| text.replace([' ', '-'], "_").to_ascii_lowercase();
+    let code = fold(code);
+    let all = SOURCES
+        .iter()
+        .flat_map(|(source, words)| words.iter().map(move |word| (source, word)));
+    all.filter(|(_, word)| fold(word.name) == code)
+        .map(|(source, word)| {
             format!(
-                "{} (a word of 'teredo status': {})\n  means: {}\n   next: {}",
+                "{} (a word of {source}: {})\n  means: {}\n   next: {}",
                 word.name, word.place, word.meaning, word.next_step
             )
         })
@@ -184,7 +187,12 @@ fn unknown(code: &str) -> Failure {
     let names = names
         .chain(Exit::ALL.map(Exit::name))
         .chain(DropReason::ALL.iter().map(|reason| reason.name()))
-        .chain(WORDS.iter().map(|word| word.name))
+        .chain(
+            SOURCES
+                .iter()
+                .flat_map(|(_, words)| *words)
+                .map(|word| word.name),
+        )
         .chain(finding::ALL.iter().map(|kind| kind.id))
         .chain(Rule::ALL.iter().map(|rule| rule.id))
         .chain(id::ALL.iter().map(|id| id.name))
@@ -201,7 +209,7 @@ fn unknown(code: &str) -> Failure {
         Some(name) => format!("did you mean '{name}'?"),
         None => String::from(
             "try a status code (21, 0xC00000A3), an exit status (3), a drop reason (malformed), a word of the status \
-             (dormant), a finding (server.silent) or a kind of NAT (cone)",
+             (dormant) or of a trace (bubble), a setting of 'nat_traversal' (eager), a finding (server.silent) or a kind of NAT (cone)",
         ),
     })
 }

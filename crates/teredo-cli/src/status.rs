@@ -20,6 +20,8 @@ use crate::service;
 pub(crate) use block::router_in_words;
 
 use block::Block;
+#[cfg(test)]
+pub(crate) use peers::HEADINGS;
 use peers::Table;
 use rate::Rates;
 use reach::Reach;

@@ -36,6 +36,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 9] = [
+        Self::Solicitation,
+        Self::Advertisement,
+        Self::Bubble,
+        Self::IndirectBubble,
+        Self::DiscoveryBubble,
+        Self::PingRequest,
+        Self::PingReply,
+        Self::Data,
+        Self::Malformed,
+    ];
+
     /// The kind of a datagram, but for [`Self::PingReply`], which the requests before it decide.
     pub(crate) fn of(seen: &Seen, servers: &BTreeSet<Ipv4Addr>) -> Self {
         let Ok(contents) = &seen.contents else {
@@ -73,8 +86,8 @@ impl Kind {
         }
     }
 
-    /// The name in words.
-    pub(crate) const fn words(self) -> &'static str {
+    /// The name in words, as the ladder diagram has it.
+    pub const fn words(self) -> &'static str {
         match self {
             Self::Solicitation => "solicitation",
             Self::Advertisement => "advertisement",

@@ -1,4 +1,7 @@
+use std::net::{Ipv4Addr, SocketAddrV4};
+
 use super::*;
+use crate::status::HEADINGS;
 
 #[test]
 fn a_code_is_known_by_number_and_by_name_in_both_flavours() {
@@ -124,20 +127,39 @@ fn every_nat_of_the_lab_is_explained() {
     }
 }
 
-/// The names in the JSON of the status, with those of the NAT, the gateway and the gates, and the values of the first two.
+/// The names in the JSON of the status and of a peer, at every depth, and the values of the NAT and the gateway.
 #[test]
 fn every_field_of_the_status_is_explained() {
-    use teredo_notify::types::{FirewallStatus, GatewayStatus, NatBehaviour, Status};
+    use serde_json::{json, to_value};
+    use teredo_notify::types::{
+        FirewallStatus, GatewayStatus, Lane, Limited, NatBehaviour, Pair, Peer, Status,
+    };
 
-    let objects = [
-        serde_json::to_value(Status::default()),
-        serde_json::to_value(NatBehaviour::new("endpoint-independent", "preserving")),
-        serde_json::to_value(GatewayStatus::default()),
-        serde_json::to_value(FirewallStatus::default()),
-    ];
-    for object in objects {
-        for name in object.unwrap().as_object().unwrap().keys() {
-            assert_explained(name, "(a word of 'teredo status'");
+    let status = Status {
+        firewall: vec![FirewallStatus::default()],
+        gateway: Some(GatewayStatus::default()),
+        nat_behaviour: Some(NatBehaviour::new("endpoint-independent", "preserving")),
+        ..Status::default()
+    };
+    let any: Ipv4Addr = [192, 0, 2, 1].into();
+    let pair = Pair {
+        primary: any,
+        secondary: any,
+    };
+    let limited = Limited {
+        destination: any.to_string(),
+        refused: 1,
+    };
+    let peer: Peer = serde_json::from_value(json!({"address": "2001:0:c000:201::1"})).unwrap();
+    for object in [
+        to_value(status),
+        to_value(Lane::default()),
+        to_value(pair),
+        to_value(limited),
+        to_value(peer),
+    ] {
+        for name in names(&object.unwrap()) {
+            assert_explained(&name, "(a word of 'teredo status'");
         }
     }
     for value in [
@@ -154,5 +176,180 @@ fn every_field_of_the_status_is_explained() {
         "upnp",
     ] {
         assert_explained(value, "(a word of 'teredo status'");
+    }
+}
+
+/// The names of the fields of an object, and of the objects in it.
+fn names(value: &serde_json::Value) -> Vec<String> {
+    match value {
+        serde_json::Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, value)| [vec![name.clone()], names(value)].concat())
+            .collect(),
+        serde_json::Value::Array(values) => values.iter().flat_map(names).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The labels of the text, as a client, a relay and a server print them, and the columns of the peers.
+#[test]
+fn every_label_of_the_status_is_explained() {
+    use teredo_notify::types::{
+        FirewallStatus, GatewayStatus, Lane, Limited, Pair, Phase, Role, Status,
+    };
+
+    let any: Ipv4Addr = [192, 0, 2, 1].into();
+    let end = Some(SocketAddrV4::new(any, 40_001));
+    let gateway = GatewayStatus {
+        state: "mapped".into(),
+        external: end,
+        ..GatewayStatus::default()
+    };
+    let pair = Pair {
+        primary: any,
+        secondary: any,
+    };
+    let limited = Limited {
+        destination: any.to_string(),
+        refused: 1,
+    };
+    let mut labels = HEADINGS.map(str::to_owned).to_vec();
+    for role in [Role::Client, Role::Relay, Role::Server] {
+        let status = Status {
+            role,
+            state: Phase::Qualified,
+            problems: vec!["one".into()],
+            reason: Some("one".into()),
+            address: Some(std::net::Ipv6Addr::LOCALHOST),
+            port: 40_001,
+            random_ports: 1,
+            mapped: end,
+            nat: Some("restricted".into()),
+            gateway: Some(gateway.clone()),
+            refresh_ms: Some(8_000),
+            lanes: vec![Lane::default(), Lane::default()],
+            pairs: vec![pair],
+            limited: vec![limited.clone()],
+            firewall: vec![FirewallStatus::default()],
+            ..Status::default()
+        };
+        let text = crate::status::text(&status, std::time::SystemTime::UNIX_EPOCH);
+        let rows = text.lines().skip(1);
+        labels.extend(rows.filter_map(|row| Some(row.split_once(':')?.0.trim().to_owned())));
+        labels.extend(["Mapped", "Rx", "Tx"].map(str::to_owned));
+    }
+    assert!(labels.len() > 20, "{labels:?}");
+    for label in labels {
+        assert_explained(&label, "(a word of 'teredo status'");
+    }
+}
+
+/// Datagrams, trailers, NATs, nodes, and the reasons in the pictures.
+#[test]
+fn every_word_of_a_trace_is_explained() {
+    use teredo_lab::DiscardReason;
+    use teredo_nat::Refusal;
+    use teredo_trace::{Kind, NatKind, Role};
+
+    let kinds = Kind::ALL
+        .iter()
+        .flat_map(|kind| [kind.name(), kind.words()]);
+    let nats = [
+        NatKind::None,
+        NatKind::Cone,
+        NatKind::Restricted,
+        NatKind::Symmetric,
+    ];
+    let roles = [
+        Role::Client,
+        Role::Server,
+        Role::Relay,
+        Role::Group,
+        Role::Unknown,
+    ];
+    let trailers = [
+        "nonce",
+        "alternate-address",
+        "neighbor-discovery",
+        "random-port",
+        "unknown",
+    ];
+    let features = ["cone bit", "time to live", "train", "stall"];
+    let words = kinds
+        .chain(nats.map(NatKind::name))
+        .chain(roles.map(Role::name))
+        .chain(trailers)
+        .chain(features);
+    for word in words {
+        assert_explained(word, "(a word of 'teredo trace'");
+    }
+    for reason in [
+        Refusal::NoMapping,
+        Refusal::Filtered,
+        Refusal::Exhausted,
+        Refusal::NoHairpin,
+    ] {
+        let reason = DiscardReason::from(reason).to_string();
+        assert_explained(&reason, "(a word of 'teredo trace': picture)");
+    }
+}
+
+/// Every setting of `nat_traversal`, and the fields of the lab's JSON.
+#[test]
+fn the_ways_through_nats_and_the_results_of_the_lab_are_explained() {
+    use teredo::client::NatTraversal;
+
+    for way in NatTraversal::ALL {
+        assert_explained(way.name(), "(a word of the settings: nat_traversal)");
+    }
+    assert_explained("nat_traversal", "(a word of the settings");
+    for word in LAB {
+        assert_explained(word, "(a word of 'teredo lab'");
+    }
+}
+
+/// The fields of `teredo.lab/1` (site/json.md), and the values of `path`.
+const LAB: [&str; 14] = [
+    "step",
+    "title",
+    "ok",
+    "at_ms",
+    "took_ms",
+    "error",
+    "facts",
+    "steps",
+    "failed",
+    "path",
+    "expected_path",
+    "diagram",
+    "direct",
+    "none",
+];
+
+/// `restricted` has another meaning at each place, and each is given.
+#[test]
+fn a_word_with_several_meanings_has_them_all() {
+    for word in ["restricted", "symmetric", "none"] {
+        for command in ["status", "probe", "trace", "lab"] {
+            assert_explained(word, &format!("of 'teredo {command}'"));
+        }
+    }
+}
+
+/// The kinds of `teredo probe`.
+#[test]
+fn every_nat_of_the_probe_is_explained() {
+    use crate::probe::nat::Kind as NatKind;
+
+    for kind in [
+        NatKind::None,
+        NatKind::Cone,
+        NatKind::Restricted,
+        NatKind::PortRestricted,
+        NatKind::OpenInput,
+        NatKind::Symmetric,
+    ] {
+        let name = serde_json::to_value(kind).unwrap();
+        assert_explained(name.as_str().unwrap(), "(a word of 'teredo probe'");
     }
 }

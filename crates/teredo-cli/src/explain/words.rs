@@ -1,9 +1,25 @@
-//! The words of `teredo status`, in text and JSON, each with its meaning and the next step.
+//! The words that the commands print, in text and JSON, each with its meaning and the next step.
 
-/// A word, what it says, and what to do.
+mod fields;
+mod lab;
+mod probe;
+mod settings;
+mod trace;
+
+/// Every word, by the command or file that has it.
+pub(super) const SOURCES: [(&str, &[Word]); 6] = [
+    ("'teredo status'", WORDS),
+    ("'teredo status'", fields::WORDS),
+    ("'teredo probe'", probe::WORDS),
+    ("'teredo trace'", trace::WORDS),
+    ("'teredo lab'", lab::WORDS),
+    ("the settings", settings::WORDS),
+];
+
+/// A word, its meaning, and what to do.
 pub(super) struct Word {
     pub(super) name: &'static str,
-    /// The line of the status that it stands in.
+    /// The line or object that it stands in.
     pub(super) place: &'static str,
     pub(super) meaning: &'static str,
     pub(super) next_step: &'static str,
@@ -26,8 +42,8 @@ const fn word(
     }
 }
 
-/// Every word: those of the text in its order, then those of the JSON alone.
-pub(super) const WORDS: &[Word] = &[
+/// Most words of the status: those of the text in its order, then those of the JSON alone.
+const WORDS: &[Word] = &[
     word(
         "qualified",
         "state",
@@ -57,17 +73,21 @@ pub(super) const WORDS: &[Word] = &[
     word(
         "restricted",
         "NAT",
-        "the NAT uses one mapping for all destinations: cone, restricted or port-restricted. Which of them does not matter \
-         to Teredo",
-        NOTHING,
+        "the NAT uses one mapping for all destinations: it is a cone, restricted or port-restricted one. The client does not \
+         ask which (RFC 5991). Towards peers behind symmetric NATs it matters: the stricter this NAT, the fewer are reached \
+         (RFC 6081, figure 1)",
+        "'teredo probe SERVER' finds out which",
     ),
     word(
         "symmetric",
         "NAT",
-        "the NAT uses another mapping for each destination. Peers without a NAT and behind cone and address-restricted \
-         ones are reached (RFC 6081), others if this NAT keeps port numbers or counts them, and native hosts through \
-         relays of this program",
-        "see the NAT's settings (endpoint-independent mapping, full cone), or use a VPN",
+        "the NAT uses another mapping for each destination. By RFC 6081, peers are reached that have no NAT, a cone or \
+         address-restricted one, or a port of their router ('igd'); if this NAT keeps port numbers or counts them up, those \
+         behind port-restricted NATs, too; and native hosts through relays of this program. Not reached: most peers behind \
+         other symmetric NATs, peers with miredo, and, if this NAT's ports are random, those behind port-restricted NATs, \
+         which most home routers are. By RFC 4380 alone the client has no address",
+        "see the NAT's settings (endpoint-independent mapping, full cone), set nat_traversal = \"eager\" at both ends, or use a \
+         VPN",
     ),
     word(
         "none",

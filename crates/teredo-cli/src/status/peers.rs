@@ -11,7 +11,8 @@ use teredo_notify::types::{Counters, Peer};
 use super::rate::Rates;
 use crate::text::{bytes, span};
 
-const HEADINGS: [&str; 7] = ["PEER", "PATH", "STATE", "HEARD", "SENT", "RX", "TX"];
+/// The names of the columns.
+pub(crate) const HEADINGS: [&str; 7] = ["PEER", "PATH", "STATE", "HEARD", "SENT", "RX", "TX"];
 
 /// The peers, each with its rates if there was a look before.
 pub(super) struct Table<'a> {

@@ -53,7 +53,8 @@ pub enum NatTraversal {
 }
 
 impl NatTraversal {
-    const ALL: [Self; 3] = [Self::Rfc4380, Self::Rfc6081, Self::Eager];
+    /// All ways.
+    pub const ALL: [Self; 3] = [Self::Rfc4380, Self::Rfc6081, Self::Eager];
 
     /// The name in settings.
     pub const fn name(self) -> &'static str {
