@@ -28,7 +28,7 @@ impl Path {
     }
 }
 
-/// What the matrix says of a pair.
+/// The statement of the matrix about a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expectation {
     /// There is a path, or there is none.
