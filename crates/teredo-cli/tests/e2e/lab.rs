@@ -163,6 +163,28 @@ fn the_exchange_is_drawn() {
     }
 }
 
+/// R6081-5.3.3-02: with a router that gives ports, the picture shows the request. Its socket speaks first, and the head has
+/// the service port.
+#[test]
+fn the_request_for_a_port_is_drawn() {
+    let stage = Stage::new();
+    let path = stage.folder.path().join("exchange.svg");
+    let diagram = path.to_str().unwrap();
+    let arguments = ["lab", "--json", "--nat", "igd", "--diagram", diagram];
+    let output = stage.run(&stage.as_root(), &arguments);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let picture = fs::read_to_string(&path).unwrap();
+    let (_, request) = picture.split_once(">PCP: open a port for ").expect(&text);
+    let (port, _) = request.split_once('<').unwrap();
+    let (_, head) = picture
+        .split_once(">alice</text>\n<text class=\"address\"")
+        .expect("alice's head");
+    let (head, _) = head.split_once("<path").unwrap();
+    assert!(head.contains(&format!(">port {port}<")), "{port}: {head}");
+    assert!(picture.contains(&format!(":{port} is open to all<")));
+}
+
 #[track_caller]
 fn tells_its_story(nat: NatKind) {
     let stage = Stage::new();
