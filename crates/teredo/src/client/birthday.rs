@@ -39,9 +39,10 @@
 //!
 //! The owner of a server can name another host's address as the one to send 1,024 bubbles of 46 bytes to, if it can also forge
 //! that address as the source of a datagram. So there is one burst at a time, an IPv4 address gets one in 300 s, and all
-//! strangers together one a minute. An address from which a path is proven after the burst may have the next one once the minute is
-//! over; a forger can do that, too. Peers that the host itself has asked have a share of their own, and addresses that have
-//! answered one of the host's contacts, too (see [`budget`](super::budget)). The same limits hold for the ports of A.
+//! strangers together two at first and one a minute: a peer whose NAT rebinds comes again. An address from which a path is
+//! proven after the burst may have the next one within these; a forger can do that, too. Peers that the host itself has
+//! asked have a share of their own, and addresses that have answered one of the host's contacts, too (see
+//! [`budget`](super::budget)). The same limits hold for the ports of A.
 
 mod burst;
 
@@ -380,8 +381,8 @@ impl Client {
     }
 
     /// A path to the peer is proven, so its share and its server's are as before the burst, and it may come again, for
-    /// instance with another address. A host that forges the address can also forge the proof, and then gets one burst a
-    /// minute for it: the share of all strangers is not given back.
+    /// instance with another address. A host that forges the address can also forge the proof, and is then limited by the
+    /// share of all strangers, which is not given back.
     pub(super) fn end_birthday_with_path(&mut self, now: Instant, peer: Ipv6Addr) {
         self.end_birthday(peer);
         if let Some(sent) = self.birthday.last.take_if(|sent| sent.peer == peer)

@@ -58,10 +58,10 @@ const PORTS_TOTAL: Rate = Rate::per_second(32, 16);
 /// may have a second one.
 const BIRTHDAY_MAPPING: Rate = Rate::every(2, Duration::from_secs(150));
 const BIRTHDAY_TOTAL: Rate = Rate::every(4, Duration::from_secs(10));
-/// The same for peers that contacted the host.
+/// The same for peers that contacted the host. One whose NAT has rebound comes again at once.
 const BIRTHDAY_DRAWN_MAPPING: Rate = Rate::every(1, Duration::from_secs(300));
 const BIRTHDAY_DRAWN_SERVER: Rate = Rate::every(1, Duration::from_secs(120));
-const BIRTHDAY_DRAWN_TOTAL: Rate = Rate::every(1, Duration::from_secs(60));
+const BIRTHDAY_DRAWN_TOTAL: Rate = Rate::every(2, Duration::from_secs(60));
 
 /// Whether a datagram is the first one of a contact. Repetitions need buckets that are half full at least, so that under
 /// an attack each newcomer has a first test before any has a second one.
