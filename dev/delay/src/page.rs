@@ -44,8 +44,6 @@ What stands in the way of the targets that are missed, and what `nat_traversal =
   300 ms the bound alone is more than a tenth of miredo's time.
 - *A dead server* is given up after three solicitations 4 s apart (§5.2.5 leaves their number and pace open), and by an
   eager client after three round trips and 40 ms, if another server has answered meanwhile.
-- *The learned interval* is found with bubbles of the client's own service port (§5.2.7). A NAT that filters by address and
-  port lets none in, and a symmetric one neither. There, the client's server passes them on, which the RFC does not offer.
 ";
 
 /// The document of a table.
@@ -183,11 +181,19 @@ fn recovery(page: &mut String, table: &Table) {
 }
 
 fn keepalive(page: &mut String, table: &Table) {
-    page.push_str(
+    let target = table.keepalive.first().map_or(0, |fixed| fixed.bytes / 2);
+    let _ = write!(
+        page,
         "\n## The bytes of an idle client\n\n\
          IPv4 packets that a client sends and receives in an hour, behind a NAT that keeps a mapping for 180 s and\n\
-         hairpins. The first row is calculated from the datagrams of the second. The target is half of it. With a learned\n\
-         interval, the first hour has the search.\n\n\
+         hairpins. The first row is calculated from the datagrams of the second. The target is half of it, {target} bytes, with\n\
+         a learned interval.\n\n\
+         - *The program's default* is `refresh_interval = 8`. It takes most bytes: it keeps the mappings of NATs that forget\n  \
+         early, and notices a rebinding or a dead server within 8 s.\n\
+         - *The learned interval* needs `determine_refresh = true`, which is off by default. It is found with bubbles of the\n  \
+         client's own service port (§5.2.7). A NAT that filters by address and port lets none in, and a symmetric one neither.\n  \
+         There, the client's server passes them on, which the RFC does not offer. The search takes some hours, so the first\n  \
+         one can be above the target.\n\n\
          | refresh | interval in force | bytes an hour | in the first hour |\n|---|---|---|---|\n",
     );
     for entry in &table.keepalive {

@@ -46,6 +46,8 @@ pub struct Keepalive {
 /// A client notices nothing before its next refresh.
 const PATIENCE: Duration = Duration::from_secs(120);
 const HOUR: Duration = Duration::from_secs(3_600);
+/// The program's `refresh_interval`, in seconds.
+const DEFAULT_INTERVAL: u64 = 8;
 /// The usual client, and the eager one.
 const MODES: [NatTraversal; 2] = [NatTraversal::Rfc6081, NatTraversal::Eager];
 
@@ -121,15 +123,28 @@ fn until_moved(world: &mut World, client: ClientId, earlier: std::net::Ipv6Addr)
 }
 
 impl Keepalive {
-    /// The usual refresh, and the one with a learned interval, behind a NAT that keeps a mapping for three minutes and
-    /// hairpins; and the fixed refresh every 30 s, with the same datagrams.
+    /// The refresh of RFC 4380, the program's own, and the one with a learned interval, behind a NAT that keeps a mapping for
+    /// three minutes and hairpins; and the fixed refresh every 30 s, with the same datagrams.
     pub(crate) fn all() -> Vec<Self> {
         let [open, closed] = [NatBehaviour::cone(), NatBehaviour::port_restricted()];
-        let (usual, sent) = Self::measure("75 to 100 % of 30 s, as RFC 4380 has it", open, false);
-        let (learned, _) = Self::measure("learned, behind a cone NAT (§5.2.7)", open, true);
-        let (filtered, _) = Self::measure("learned, behind a port-restricted NAT", closed, true);
+        let every = |seconds| ClientConfig {
+            refresh_interval: Duration::from_secs(seconds),
+            ..ClientConfig::default()
+        };
+        let learns = ClientConfig {
+            determine_refresh_interval: true,
+            ..every(30)
+        };
+        let usual = "75 to 100 % of 30 s, as RFC 4380 has it";
+        let (usual, sent) = Self::measure(usual, open, every(30));
+        let default = "75 to 100 % of 8 s, the program's default";
+        let (default, _) = Self::measure(default, open, every(DEFAULT_INTERVAL));
+        let learned = "learned, behind a cone NAT (§5.2.7)";
+        let (learned, _) = Self::measure(learned, open, learns.clone());
+        let filtered = "learned, behind a port-restricted NAT";
+        let (filtered, _) = Self::measure(filtered, closed, learns.clone());
         let symmetric = NatBehaviour::symmetric_random();
-        let (symmetric, _) = Self::measure("learned, behind a symmetric NAT", symmetric, true);
+        let (symmetric, _) = Self::measure("learned, behind a symmetric NAT", symmetric, learns);
         // A solicitation and its answer.
         let exchange = usual.bytes as f64 / sent.max(1) as f64;
         let hourly = (exchange * HOUR.as_secs_f64() / 30.0).round() as u64;
@@ -139,17 +154,13 @@ impl Keepalive {
             bytes: hourly,
             first_hour_bytes: hourly,
         };
-        vec![fixed, usual, learned, filtered, symmetric]
+        vec![fixed, usual, default, learned, filtered, symmetric]
     }
 
     /// And the datagrams that the client sent in the hour of `bytes`.
-    fn measure(interval: &str, nat: NatBehaviour, learns: bool) -> (Self, u64) {
+    fn measure(interval: &str, nat: NatBehaviour, config: ClientConfig) -> (Self, u64) {
         let mode = NatTraversal::Rfc6081;
         let mut place = Place::new(1, Duration::from_millis(10), mode, true);
-        let config = ClientConfig {
-            determine_refresh_interval: learns,
-            ..ClientConfig::default()
-        };
         let nat = NatBehaviour {
             hairpin: true,
             lifetime: Duration::from_secs(180),

@@ -11,12 +11,14 @@
 //! | `meeting` | [`meet`]: two clients, one seed |
 //! | `matrix` | [`Matrix`], [`Cell`]: all pairs, and their JSON |
 //! | `parallel` | [`side_by_side`]: independent runs on all cores |
+//! | `apart` | the pairs that leave a path, and whose clients do not find it |
 //! | [`document`] | the files of an experiment |
 //! | `page` | [`page()`]: the document |
 //! | `picture` | [`picture()`]: the heat map |
 
 #![forbid(unsafe_code)]
 
+mod apart;
 pub mod document;
 mod figure;
 mod kind;

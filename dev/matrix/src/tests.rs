@@ -51,6 +51,18 @@ fn a_meeting_can_be_repeated() {
     assert!((1.0..2.6).contains(&met.round_trips), "{met:?}");
 }
 
+/// The page gives a reason for each pair that could meet and does not.
+#[test]
+fn a_pair_that_stays_apart_has_a_reason() {
+    let written: Matrix =
+        serde_json::from_str(include_str!("../../../docs/nat-matrix.json")).unwrap();
+    let apart: Vec<&Cell> = apart::stay_apart(&written).collect();
+    assert!(!apart.is_empty());
+    for cell in apart {
+        assert!(apart::obstacle(cell).is_some(), "{cell:?}");
+    }
+}
+
 /// NATs that no sequence of datagrams connects do not meet.
 #[test]
 fn nobody_does_the_impossible() {

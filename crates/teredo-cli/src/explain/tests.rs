@@ -202,7 +202,7 @@ fn every_label_of_the_status_is_explained() {
     let end = Some(SocketAddrV4::new(any, 40_001));
     let gateway = GatewayStatus {
         state: "mapped".into(),
-        external: end,
+        external: Some(SocketAddrV4::new(any, 40_002)),
         ..GatewayStatus::default()
     };
     let pair = Pair {
@@ -224,7 +224,9 @@ fn every_label_of_the_status_is_explained() {
             port: 40_001,
             random_ports: 1,
             mapped: end,
-            nat: Some("restricted".into()),
+            // A symmetric NAT has the most lines.
+            nat: Some("symmetric".into()),
+            nat_traversal: Some("rfc6081".into()),
             gateway: Some(gateway.clone()),
             refresh_ms: Some(8_000),
             lanes: vec![Lane::default(), Lane::default()],

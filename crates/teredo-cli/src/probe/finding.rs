@@ -222,12 +222,13 @@ kinds! {
         "tell the server's operator; strangers can send in the name of its clients";
     NAT_SYMMETRIC = "nat.symmetric", Warn,
         "the NAT gives each destination another port. By RFC 6081 a client reaches peers without a NAT and behind cone and \
-         address-restricted ones, and native hosts through relays of this program; by RFC 4380 alone it has no address",
+         address-restricted ones, if the NAT keeps port numbers or counts them up also those behind port-restricted ones, and \
+         native hosts through relays of this program; by RFC 4380 alone it has no address",
         "look for 'endpoint-independent mapping' or 'full cone' in the router's settings; on a Linux router, masquerade \
          without 'random' and 'fully-random'";
     NAT_SEVERAL_ADDRESSES = "nat.several-addresses", Warn,
         "the NAT, or the route, gives each of the server's addresses another public address, so that a client reaches few \
-         peers: those without a NAT and behind cone ones (RFC 6081, figure 1)",
+         peers: those without a NAT and behind cone ones (RFC 6081, figure 1), and behind address-restricted ones if it begins",
         "send both by one way: several uplinks, or a pool of addresses in a carrier's NAT, are the cause";
     NAT_OPEN_INPUT = "nat.open-input", Warn,
         "the router takes early datagrams for its own, and then gives the connection another port (Debian bug #404365)",

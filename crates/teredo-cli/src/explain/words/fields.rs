@@ -10,6 +10,25 @@ pub(super) const WORDS: &[Word] = &[
         "'teredo port' prints it alone",
     ),
     word(
+        "reached",
+        "line",
+        "who is always reached from behind this symmetric NAT: peers by the kind of their NAT, as 'teredo lab' names them, and \
+         native hosts",
+        NOTHING,
+    ),
+    word(
+        "perhaps",
+        "line",
+        "who is reached from behind this symmetric NAT under the condition that follows",
+        NOTHING,
+    ),
+    word(
+        "not_reached",
+        "line",
+        "who is never reached from behind this symmetric NAT",
+        "'teredo explain symmetric' has the ways out",
+    ),
+    word(
         "rx",
         "line",
         "what came in from the IPv4 side, in bytes; with '--watch' also per second",
