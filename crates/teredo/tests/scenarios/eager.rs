@@ -495,7 +495,7 @@ fn early_data_is_bounded() {
     }
 }
 
-/// R6081-5.4-02: an early packet that comes too early at a router with open input would keep the two apart. A random port
+/// R6081-5.4.4.2-01: an early packet that comes too early at a router with open input would keep the two apart. A random port
 /// brings them together.
 #[test]
 fn early_data_keeps_nobody_apart() {
