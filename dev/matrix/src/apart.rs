@@ -71,7 +71,7 @@ impl Obstacle {
     }
 }
 
-/// What keeps the clients of such a cell apart.
+/// The reason that keeps the clients of such a cell apart.
 pub(crate) fn obstacle(cell: &Cell) -> Option<Obstacle> {
     match (&*cell.from, &*cell.to) {
         ("igd-symmetric", _) | (_, "igd-symmetric") => Some(Obstacle::Given),
