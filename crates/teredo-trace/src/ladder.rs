@@ -62,13 +62,13 @@ pub enum Row {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arrow {
-    /// The number of the first packet; `None` of a [`RouterMessage`].
+    /// The number of the first packet; `None` of a [`RouterMessage`](crate::RouterMessage).
     pub n: Option<u64>,
     /// How many packets it stands for.
     pub count: usize,
     /// When the first one was captured, after the first packet of all.
     pub at: Duration,
-    /// The kind; `None` of a [`RouterMessage`].
+    /// The kind; `None` of a [`RouterMessage`](crate::RouterMessage).
     pub kind: Option<Kind>,
     /// The column of the sender.
     pub from: usize,
