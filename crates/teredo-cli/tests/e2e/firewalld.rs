@@ -128,6 +128,8 @@ fn firewalld_admits_random_ports() {
     let [alice, bob] =
         [&host, &far].map(|host| world.client(host, &["--port", random_ports::PORT]));
     let to = bob.address();
+    // Without its address there is no route.
+    alice.qualified();
     alice.until(SECOND * 5, "a firewall in step", in_sync);
     // A firewalld that takes longer than the deadline costs this attempt, and the next one comes after 30 s.
     eventually(SECOND * 60, "a path through random ports", || {

@@ -242,7 +242,9 @@ fn zones_and_policies_of_firewalld_are_named_and_mended() {
     patient.ask_until("firewall.port", "ok").are_well();
     // They outlive a reload.
     firewalld.tell(&["--reload"]);
-    patient.ask_until("firewall.port", "ok").are_well();
+    patient.ask_until("firewall.port", "ok");
+    // The agent gives its rules to firewalld again.
+    patient.ask_until("firewall.agent", "ok").are_well();
 }
 
 /// firewalld forwards nothing between its zones unless a policy lets it.
