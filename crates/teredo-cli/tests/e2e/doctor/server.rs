@@ -204,7 +204,11 @@ fn a_symmetric_nat_is_named() {
     assert_eq!(findings.code, Some(0), "{}", findings.summary());
     let shown = run(&patient.host, &mut patient.command(&["status"]));
     let shown = String::from_utf8(shown.stdout).unwrap();
-    for part in ["NAT: symmetric: each destination", "Reached:", "Not reached:"] {
+    for part in [
+        "NAT: symmetric: each destination",
+        "Reached:",
+        "Not reached:",
+    ] {
         assert!(shown.contains(part), "{shown}");
     }
 }
