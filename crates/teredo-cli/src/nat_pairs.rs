@@ -1,4 +1,4 @@
-//! Whether a pair of NATs leaves a path between two clients, as docs/nat-matrix.md has it without losses.
+//! Whether a pair of NATs leaves a path between two clients. The rule agrees with docs/nat-matrix.md without losses.
 //!
 //! The matrix is found by simulation, and this is its rule. The tests compare the two, cell by cell.
 

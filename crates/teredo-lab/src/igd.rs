@@ -85,7 +85,8 @@ impl Igd {
         Ok(igd)
     }
 
-    /// The address outside, from the next start on. The kernel's NAT has it on an interface, where the daemon looks.
+    /// Sets the external address that the daemon uses after its next start. Behind the kernel's NAT, the daemon reads it from
+    /// an interface instead.
     pub(crate) fn set_external(&self, new: Ipv4Addr) {
         if let Some((external, _)) = &self.user_space {
             *external.lock().unwrap_or_else(PoisonError::into_inner) = new;

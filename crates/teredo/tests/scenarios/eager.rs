@@ -538,21 +538,26 @@ fn a_short_outage_costs_no_address() {
     assert!(lost.is_empty(), "outages of {lost:?} ms cost the address");
 }
 
+/// Two clients behind port-restricted NATs.
+fn two_clients(world: &mut World, mode: NatTraversal) -> [ClientId; 2] {
+    [1, 2].map(|number| {
+        let config = ClientConfig {
+            nat_traversal: mode,
+            ..ClientConfig::default()
+        };
+        let client = client_with(world, number, NatBehaviour::port_restricted(), config);
+        qualify(world, client);
+        client
+    })
+}
+
 /// R4380-5.2.4-06: a flow in one direction for 60 s, and the network is down for some seconds once. How long is the longest
 /// gap in what arrives?
 #[test]
 fn a_flow_outlasts_an_outage_as_without_eager() {
     let gap = |mode: NatTraversal, at: u64, down: u64| {
         let mut world = world(1);
-        let [a, b] = [1, 2].map(|number| {
-            let config = ClientConfig {
-                nat_traversal: mode,
-                ..ClientConfig::default()
-            };
-            let client = client_with(&mut world, number, NatBehaviour::port_restricted(), config);
-            qualify(&mut world, client);
-            client
-        });
+        let [a, b] = two_clients(&mut world, mode);
         let is_down = Rc::new(Cell::new(false));
         let flag = Rc::clone(&is_down);
         let service = world.client(a).local();
@@ -614,15 +619,7 @@ fn a_change_of_the_network_costs_no_address() {
 fn a_contact_outlasts_an_outage_as_without_eager() {
     let first = |mode: NatTraversal, down: u64| {
         let mut world = world(1);
-        let [a, b] = [1, 2].map(|number| {
-            let config = ClientConfig {
-                nat_traversal: mode,
-                ..ClientConfig::default()
-            };
-            let client = client_with(&mut world, number, NatBehaviour::port_restricted(), config);
-            qualify(&mut world, client);
-            client
-        });
+        let [a, b] = two_clients(&mut world, mode);
         let is_down = Rc::new(Cell::new(true));
         let flag = Rc::clone(&is_down);
         let service = world.client(a).local();
