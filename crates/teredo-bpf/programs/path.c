@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The path of known peers in the kernel: four programs around one map. docs/kernel-path.md explains why they are sound.
+ *
+ *   host ──> TUN egress: encapsulate ──────────────> underlay
+ *               │ any doubt                            ^  egress: watch_out
+ *               v                                      │
+ *            user space ──> UDP socket ──> the stack ──┘
+ *               ^              ^ filter: watch_in
+ *               │              │
+ *               └──────────────┴── the stack <──┐ any doubt
+ *   host <── TUN ingress <──────────────── underlay ingress: decapsulate
+ *
+ * Each program has a fixed number of steps, allocates nothing, and in doubt leaves the packet as it is to what comes next
+ * (TC_ACT_UNSPEC), and so in the end to user space, which is complete.
+ */
+#include "path.h"
+
+#define HEADERS_LEN (sizeof(struct ipv4) + sizeof(struct udp))
+
+#define PROTOCOL_TCP 6
+#define PROTOCOL_UDP 17
+#define PROTOCOL_ICMPV6 58
+
+#define TCP_OFFSET 12
+#define TCP_FLAGS 13
+#define TCP_FLAG_SYN 0x02
+
+#define ECN_MASK 3
+#define ECN_ECT1 1
+#define ECN_ECT0 2
+#define ECN_CE 3
+/* The position of the two bits in the second byte of an IPv6 header. */
+#define ECN_SHIFT 4
+
+struct ethernet {
+	__u8 destination[6];
+	__u8 source[6];
+	__u16 protocol;
+} __attribute__((packed));
+
+struct ipv4 {
+	__u8 version_ihl;
+	__u8 tos;
+	__u16 len;
+	__u16 id;
+	__u16 fragment;
+	__u8 ttl;
+	__u8 protocol;
+	__u16 checksum;
+	__u32 source;
+	__u32 destination;
+} __attribute__((packed));
+
+struct udp {
+	__u16 source;
+	__u16 destination;
+	__u16 len;
+	__u16 checksum;
+} __attribute__((packed));
+
+struct ipv6 {
+	__u8 version_class;
+	__u8 class_flow;
+	__u16 flow;
+	__u16 payload_len;
+	__u8 next_header;
+	__u8 hop_limit;
+	struct address source;
+	struct address destination;
+} __attribute__((packed));
+
+struct outer {
+	struct ipv4 ipv4;
+	struct udp udp;
+} __attribute__((packed));
+
+struct frame {
+	struct ethernet ethernet;
+	struct outer outer;
+	struct ipv6 inner;
+} __attribute__((packed));
+
+char LICENSE[] SEC("license") = "MIT OR Apache-2.0";
+
+INLINE void add(__u32 outcome, __u64 number)
+{
+	__u64 *counter = map_lookup(&outcomes, &outcome);
+	if (counter)
+		*counter += number;
+}
+
+/* A packet of a peer in the map is left to what comes next. */
+INLINE int leave(enum outcome outcome)
+{
+	add(outcome, 1);
+	return TC_ACT_UNSPEC;
+}
+
+INLINE int lost(void)
+{
+	add(LOST, 1);
+	return TC_ACT_SHOT;
+}
+
+INLINE int same(const struct address *a, const struct address *b)
+{
+	return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&
+	       a->word[3] == b->word[3];
+}
+
+INLINE __u64 setting(__u32 index)
+{
+	__u64 *value = map_lookup(&control, &index);
+	return value ? ONCE(*value) : 0;
+}
+
+/*
+ * Whether the stack lets this peer's datagrams pass, as far as is known: its last proof is young enough, and no packet is
+ * due to ask it again. Two processors may both ask; that is one packet more.
+ */
+INLINE int asks_stack(__u64 now, __u64 *let, __u64 *asked, enum outcome *why)
+{
+	__u64 since = setting(SINCE), interval = setting(INTERVAL), proof = ONCE(*let);
+	if (since == 0) {
+		*why = CLOSED;
+		return 1;
+	}
+	/* A proof of another processor may be some nanoseconds younger than `now`. */
+	if (proof < since || (__s64)(now - proof) >= (__s64)(LEASE * interval)) {
+		*why = UNPROVEN;
+		return 1;
+	}
+	if ((__s64)(now - proof) >= (__s64)interval && (__s64)(now - ONCE(*asked)) >= (__s64)interval) {
+		ONCE(*asked) = now;
+		*why = SAMPLE;
+		return 1;
+	}
+	return 0;
+}
+
+/* Whether a relay carries packets of this native address. */
+INLINE int is_served(const struct address *native)
+{
+	struct prefix key = { .len = 128, .address = *native };
+	__u32 *verdict = map_lookup(&natives, &key);
+	return verdict && *verdict;
+}
+
+/*
+ * Whether the packet's upper layer needs user space. `offset` is that of the IPv6 header. Only the three usual protocols
+ * pass, and only without extension headers: no routing header, no fragment, no bubble.
+ */
+INLINE int needs_user_space(struct __sk_buff *skb, __u32 offset, const struct ipv6 *inner, __u16 longest, enum outcome *why)
+{
+	__u32 len = sizeof(*inner) + ntohs(inner->payload_len);
+	__u8 byte = 0;
+	switch (inner->next_header) {
+	case PROTOCOL_TCP:
+		if (load_bytes(skb, offset + sizeof(*inner) + TCP_FLAGS, &byte, 1)) {
+			*why = WRONG_LENGTH;
+			return 1;
+		}
+		/* User space limits the segments of a new flow to the path's MTU. */
+		if (byte & TCP_FLAG_SYN) {
+			*why = TCP_SYN;
+			return 1;
+		}
+		if (skb->gso_size != 0) {
+			if (load_bytes(skb, offset + sizeof(*inner) + TCP_OFFSET, &byte, 1)) {
+				*why = WRONG_LENGTH;
+				return 1;
+			}
+			len = sizeof(*inner) + (byte >> 4) * 4 + skb->gso_size;
+		}
+		break;
+	case PROTOCOL_UDP:
+		/* The kernel loses all of them after encapsulation. */
+		if (skb->gso_size != 0) {
+			*why = UDP_SEGMENTS;
+			return 1;
+		}
+		break;
+	case PROTOCOL_ICMPV6:
+		/* Errors (1 to 4), echo requests and replies (128, 129); neighbours and routers are no business of a tunnel. */
+		if (load_bytes(skb, offset + sizeof(*inner), &byte, 1) || byte == 0 || (byte > 4 && byte != 128 && byte != 129)) {
+			*why = ICMPV6_TYPE;
+			return 1;
+		}
+		break;
+	default:
+		*why = NEXT_HEADER;
+		return 1;
+	}
+	if (len > longest) {
+		*why = TOO_LONG;
+		return 1;
+	}
+	return 0;
+}
+
+INLINE __u16 fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+/* The sum of the header's words; 0xffff if it is right (RFC 1071). */
+INLINE __u16 sum_of(const struct ipv4 *header)
+{
+	const __u16 *word = (const __u16 *)header;
+	__u32 sum = word[0] + word[1] + word[2] + word[3] + word[4] + word[5] + word[6] + word[7] + word[8] + word[9];
+	return fold(sum);
+}
+
+INLINE __u64 packets_in(struct __sk_buff *skb)
+{
+	return skb->gso_size != 0 && skb->gso_segs != 0 ? skb->gso_segs : 1;
+}
+
+/* Packets of the host for a peer, at the TUN's egress. */
+SEC("classifier/encapsulate")
+int encapsulate(struct __sk_buff *skb)
+{
+	enum outcome why = CLOSED;
+	__u32 len = skb->len;
+	struct ipv6 inner;
+
+	if (skb->protocol != htons(ETH_P_IPV6) || load_bytes(skb, 0, &inner, sizeof(inner)))
+		return TC_ACT_UNSPEC;
+	struct address destination = inner.destination;
+	struct peer *peer = map_lookup(&peers, &destination);
+	if (!peer)
+		return TC_ACT_UNSPEC;
+	if (skb->ifindex != peer->overlay)
+		return leave(WRONG_INTERFACE);
+	struct address source = inner.source;
+	if (peer->flags & IS_RELAY) {
+		if (!is_served(&source))
+			return leave(NOT_SERVED);
+	} else if (!same(&source, &peer->own)) {
+		return leave(WRONG_ADDRESS);
+	}
+	if (inner.version_class >> 4 != 6 || len != sizeof(inner) + ntohs(inner.payload_len))
+		return leave(WRONG_LENGTH);
+	if (len + HEADERS_LEN > 0xffff)
+		return leave(TOO_LONG);
+	if (needs_user_space(skb, 0, &inner, peer->longest, &why))
+		return leave(why);
+
+	__u64 now = now_ns();
+	if ((__s64)(now - ONCE(peer->heard)) >= (__s64)VALIDITY)
+		return leave(SILENT);
+	if (asks_stack(now, &peer->let_out, &peer->asked_out, &why))
+		return leave(why);
+
+	__u64 packets = packets_in(skb);
+	/* Not-ECT outside (RFC 9601 section 6.1.3); may be fragmented, as user space's datagrams. */
+	struct outer outer = {
+		.ipv4 = {
+			.version_ihl = 0x45,
+			.len = htons(len + HEADERS_LEN),
+			.id = (__u16)random_u32(),
+			.ttl = peer->ttl,
+			.protocol = PROTOCOL_UDP,
+			.source = peer->local,
+			.destination = peer->remote,
+		},
+		.udp = {
+			.source = peer->local_port,
+			.destination = peer->remote_port,
+			.len = htons(len + sizeof(struct udp)),
+			/* None (RFC 768): the inner checksums protect all but hop limit and flow label. */
+			.checksum = 0,
+		},
+	};
+	outer.ipv4.checksum = ~sum_of(&outer.ipv4);
+	__u32 underlay = peer->underlay;
+
+	if (adjust_room(skb, HEADERS_LEN, BPF_ADJ_ROOM_MAC,
+			BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP))
+		return leave(NO_ROOM);
+	/* Without room for the link's header, the kernel drops the packet in silence. */
+	if (store_bytes(skb, 0, &outer, sizeof(outer), 0) || change_head(skb, sizeof(struct ethernet), 0))
+		return lost();
+	ONCE(peer->sent) = now;
+	__sync_fetch_and_add(&peer->packets_out, packets);
+	__sync_fetch_and_add(&peer->bytes_out, len);
+	add(ENCAPSULATED, packets);
+	add(ENCAPSULATED_BYTES, len);
+	return redirect_neigh(underlay, 0, 0, 0);
+}
+
+/* Datagrams of a peer, at the underlay's ingress. */
+SEC("classifier/decapsulate")
+int decapsulate(struct __sk_buff *skb)
+{
+	enum outcome why = CLOSED;
+	struct frame frame;
+	struct ipv4 *ipv4 = &frame.outer.ipv4;
+	struct udp *udp = &frame.outer.udp;
+	struct ipv6 *inner = &frame.inner;
+
+	if (skb->protocol != htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST || skb->vlan_present)
+		return TC_ACT_UNSPEC;
+	/* Most packets of a host are not UDP. */
+	if (load_bytes(skb, 0, &frame, sizeof(frame)) || ipv4->protocol != PROTOCOL_UDP || ipv4->version_ihl != 0x45 ||
+	    ipv4->fragment & htons(0x3fff) || inner->version_class >> 4 != 6)
+		return TC_ACT_UNSPEC;
+	struct address source = inner->source;
+	struct peer *peer = map_lookup(&peers, &source);
+	if (!peer)
+		return TC_ACT_UNSPEC;
+	if (skb->ifindex != peer->underlay)
+		return leave(WRONG_INTERFACE);
+	if (ipv4->source != peer->remote || udp->source != peer->remote_port || ipv4->destination != peer->local ||
+	    udp->destination != peer->local_port)
+		return leave(WRONG_MAPPING);
+	/* Trailers, or a train that the kernel has joined. */
+	__u32 len = sizeof(*inner) + ntohs(inner->payload_len);
+	if (skb->len != sizeof(struct ethernet) + HEADERS_LEN + len || ntohs(ipv4->len) != HEADERS_LEN + len ||
+	    ntohs(udp->len) != sizeof(*udp) + len)
+		return leave(WRONG_LENGTH);
+	if (sum_of(ipv4) != 0xffff)
+		return leave(CHECKSUM);
+	struct address destination = inner->destination;
+	if (peer->flags & IS_RELAY) {
+		if (!is_served(&destination))
+			return leave(NOT_SERVED);
+	} else if (!same(&destination, &peer->own)) {
+		return leave(WRONG_ADDRESS);
+	}
+	if (inner->hop_limit == 0)
+		return leave(HOP_LIMIT);
+	if (needs_user_space(skb, sizeof(struct ethernet) + HEADERS_LEN, inner, peer->longest, &why))
+		return leave(why);
+
+	/* RFC 6040 section 4.2. */
+	__u8 outer_ecn = ipv4->tos & ECN_MASK, inner_ecn = inner->class_flow >> ECN_SHIFT & ECN_MASK, ecn = inner_ecn;
+	if (outer_ecn == ECN_CE) {
+		if (inner_ecn == 0)
+			return leave(CONGESTION);
+		ecn = ECN_CE;
+	} else if (outer_ecn == ECN_ECT1 && inner_ecn == ECN_ECT0) {
+		ecn = ECN_ECT1;
+	}
+
+	__u64 now = now_ns();
+	if (asks_stack(now, &peer->let_in, &peer->asked_in, &why))
+		return leave(why);
+
+	__u64 packets = packets_in(skb);
+	__u32 overlay = peer->overlay;
+	if (ecn != inner_ecn) {
+		__u8 byte = (inner->class_flow & ~(ECN_MASK << ECN_SHIFT)) | ecn << ECN_SHIFT;
+		__u32 offset = sizeof(struct ethernet) + HEADERS_LEN + 1;
+		if (store_bytes(skb, offset, &byte, 1, BPF_F_RECOMPUTE_CSUM))
+			return leave(NO_ROOM);
+	}
+	if (adjust_room(skb, -(int)HEADERS_LEN, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_DECAP_L3_IPV6))
+		return leave(NO_ROOM);
+	__u16 protocol = htons(ETH_P_IPV6);
+	if (store_bytes(skb, 12, &protocol, sizeof(protocol), 0))
+		return lost();
+	ONCE(peer->heard) = now;
+	__sync_fetch_and_add(&peer->packets_in, packets);
+	__sync_fetch_and_add(&peer->bytes_in, len);
+	add(DECAPSULATED, packets);
+	add(DECAPSULATED_BYTES, len);
+	return redirect(overlay, BPF_F_INGRESS);
+}
+
+/* The entry that a datagram belongs to, if it goes from this address and port to the peer's, or back. */
+INLINE int is_between(const struct peer *peer, __u32 local, __u16 local_port, __u32 remote, __u16 remote_port)
+{
+	return peer->local == local && peer->local_port == local_port && peer->remote == remote &&
+	       peer->remote_port == remote_port;
+}
+
+/*
+ * Watches the underlay's egress: a datagram of user space for a peer that leaves here as it should has passed the stack's
+ * rules for the way out. Those of `encapsulate` have no checksum, and prove nothing.
+ */
+SEC("classifier/watch_out")
+int watch_out(struct __sk_buff *skb)
+{
+	struct frame frame;
+	struct ipv4 *ipv4 = &frame.outer.ipv4;
+	struct udp *udp = &frame.outer.udp;
+
+	if (skb->protocol != htons(ETH_P_IP) || skb->vlan_present)
+		return TC_ACT_UNSPEC;
+	if (load_bytes(skb, 0, &frame, sizeof(frame)) || ipv4->protocol != PROTOCOL_UDP || ipv4->version_ihl != 0x45 ||
+	    ipv4->tos != 0 || ipv4->fragment & htons(0x3fff) || udp->checksum == 0 || frame.inner.version_class >> 4 != 6)
+		return TC_ACT_UNSPEC;
+	struct address destination = frame.inner.destination;
+	struct peer *peer = map_lookup(&peers, &destination);
+	if (peer && skb->ifindex == peer->underlay &&
+	    is_between(peer, ipv4->source, udp->source, ipv4->destination, udp->destination))
+		ONCE(peer->let_out) = now_ns();
+	return TC_ACT_UNSPEC;
+}
+
+/*
+ * Watches the service port's socket: a datagram of a peer that arrives here has passed the stack's rules for the way in.
+ * Takes every datagram whole.
+ */
+SEC("socket/watch_in")
+int watch_in(struct __sk_buff *skb)
+{
+	struct ipv4 ipv4;
+	struct udp udp;
+	struct ipv6 inner;
+
+	if (load_bytes_relative(skb, 0, &ipv4, sizeof(ipv4), BPF_HDR_START_NET) || ipv4.version_ihl >> 4 != 4 ||
+	    load_bytes(skb, 0, &udp, sizeof(udp)) || load_bytes(skb, sizeof(udp), &inner, sizeof(inner)) ||
+	    inner.version_class >> 4 != 6)
+		return -1;
+	struct address source = inner.source;
+	struct peer *peer = map_lookup(&peers, &source);
+	if (peer && skb->ifindex == peer->underlay &&
+	    is_between(peer, ipv4.destination, udp.destination, ipv4.source, udp.source))
+		ONCE(peer->let_in) = now_ns();
+	return -1;
+}

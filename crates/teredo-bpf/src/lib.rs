@@ -1,0 +1,40 @@
+//! The path of known peers in the Linux kernel, for a Teredo client or relay (RFC 4380).
+//!
+//! Four eBPF programs carry packets between a TUN interface and the IPv4 Internet: one encapsulates, one decapsulates, and
+//! two watch that the IPv4 stack lets the peer's datagrams pass. In doubt each leaves the packet as it is, so that user space
+//! handles it. `docs/kernel-path.md` in the repository explains the design, and what it does not cover.
+//!
+//! ```no_run
+//! use std::net::UdpSocket;
+//! use teredo_bpf::{Entry, Path, Settings, Side, now};
+//!
+//! let service = UdpSocket::bind("192.0.2.1:40000")?;
+//! let mut path = Path::load(Settings::default())?;
+//! let interfaces = path.attach(&service, "teredo0", "eth0")?;
+//! path.open()?;
+//!
+//! // A peer has proven its path to the state machine:
+//! let side = Side::Client("2001:0:c000:22d:0:63bf:3fff:fdfe".parse()?);
+//! let (local, remote) = ("192.0.2.1:40000".parse()?, "198.51.100.1:4096".parse()?);
+//! let entry = Entry::new(side, local, remote, interfaces, now());
+//! path.insert("2001:0:c000:22d:0:efff:39cc:9bfe".parse()?, &entry)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! It takes Linux 6.6, CAP_BPF and CAP_NET_ADMIN.
+
+#![forbid(unsafe_code)]
+
+mod entry;
+mod error;
+mod outcome;
+mod path;
+
+pub use entry::{Entry, Interfaces, Side, Traffic};
+pub use error::PathError;
+pub use outcome::{Outcome, Outcomes};
+pub use path::{Path, Settings, now};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

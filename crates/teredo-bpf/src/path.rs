@@ -1,0 +1,357 @@
+//! The programs in the kernel, as one value.
+
+use std::fmt;
+use std::io;
+use std::net::Ipv6Addr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
+use aya::programs::links::LinkOrder;
+use aya::programs::tc::TcAttachOptions;
+use aya::programs::{SchedClassifier, SocketFilter, TcAttachType};
+use aya::{Ebpf, EbpfLoader};
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::if_nametoindex;
+use rustix::thread::{MembarrierCommand, membarrier};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::entry::{self, Entry, Interfaces, Traffic, nanos};
+use crate::error::{PathError, not_attached, not_loaded};
+use crate::outcome::{Outcome, Outcomes};
+
+/// The programs, compiled by `programs/build`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../object/path.o");
+
+const ENCAPSULATE: &str = "encapsulate";
+const DECAPSULATE: &str = "decapsulate";
+const WATCH_OUT: &str = "watch_out";
+const WATCH_IN: &str = "watch_in";
+
+/// The programs for interfaces.
+const CLASSIFIERS: [&str; 3] = [ENCAPSULATE, DECAPSULATE, WATCH_OUT];
+
+// The elements of `control`.
+const SINCE: u32 = 0;
+const INTERVAL: u32 = 1;
+
+/// The value of `since` in a closed path.
+const CLOSED: u64 = 0;
+
+// linux/if_arp.h
+const ARPHRD_ETHER: u16 = 1;
+const ARPHRD_LOOPBACK: u16 = 772;
+const ARPHRD_NONE: u16 = 65534;
+
+/// How a [`Path`] is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The most peers in the map. One takes some 200 bytes of the kernel's memory while it is there.
+    pub most_peers: u32,
+    /// After so much time a peer's packet asks the stack again, in each direction. A proof is good for four times that.
+    pub interval: Duration,
+}
+
+impl Default for Settings {
+    /// 65,536 peers, and an interval of 2 s.
+    fn default() -> Self {
+        Self {
+            most_peers: 65_536,
+            interval: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The path of known peers in the kernel.
+///
+/// ```text
+///            attach                open
+///   loaded ─────────> closed <──────────────> open ──┐
+///                            close                   │ require_proof
+///                                                ^───┘
+/// ```
+///
+/// Only an open path carries packets, and only those of peers that were [inserted](Self::insert) and for which the stack has
+/// let a datagram pass since the path was opened, or since the last [`require_proof`](Self::require_proof). When the value
+/// is dropped or the process ends, the kernel detaches the programs.
+pub struct Path {
+    ebpf: Ebpf,
+    peers: HashMap<MapData, [u8; 16], entry::Bytes>,
+    natives: LpmTrie<MapData, [u8; 16], u32>,
+    control: Array<MapData, u64>,
+    outcomes: PerCpuArray<MapData, u64>,
+    is_open: bool,
+}
+
+impl Path {
+    /// Loads the programs into the kernel, which checks them. They are attached to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::NotPermitted`], [`PathError::Refused`] with the verifier's log, [`PathError::Map`].
+    pub fn load(settings: Settings) -> Result<Self, PathError> {
+        Self::load_object(OBJECT, settings)
+    }
+
+    pub(crate) fn load_object(object: &[u8], settings: Settings) -> Result<Self, PathError> {
+        if cfg!(target_endian = "big") {
+            return Err(PathError::ByteOrder);
+        }
+        let mut ebpf = EbpfLoader::new()
+            // Nothing in the programs depends on the kernel's types.
+            .btf(None)
+            .map_max_entries("peers", settings.most_peers.max(1))
+            .load(object)?;
+        let mut path = Self {
+            peers: map(&mut ebpf, "peers")?,
+            natives: map(&mut ebpf, "natives")?,
+            control: map(&mut ebpf, "control")?,
+            outcomes: map(&mut ebpf, "outcomes")?,
+            ebpf,
+            is_open: false,
+        };
+        let interval = nanos(settings.interval).max(1);
+        path.control.set(INTERVAL, interval, 0)?;
+        for name in CLASSIFIERS {
+            let program = path.classifier(name)?;
+            program.load().map_err(|error| not_loaded(name, error))?;
+        }
+        let program = path.socket_filter()?;
+        program
+            .load()
+            .map_err(|error| not_loaded(WATCH_IN, error))?;
+        Ok(path)
+    }
+
+    /// Attaches the programs to a TUN interface, to the interface to the IPv4 Internet, and to the service port's socket.
+    ///
+    /// They come behind the programs that are there already. A filter that the socket has is replaced, and ours stays until
+    /// the socket is closed; it takes every datagram.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`] (before Linux 6.6).
+    pub fn attach(
+        &mut self,
+        service: impl AsFd,
+        overlay: &str,
+        underlay: &str,
+    ) -> Result<Interfaces, PathError> {
+        let interfaces = Interfaces {
+            overlay: index_of(overlay, Kind::Tun)?,
+            underlay: index_of(underlay, Kind::Ethernet)?,
+        };
+        let filter = self.socket_filter()?;
+        filter
+            .attach(service)
+            .map_err(|error| not_attached(WATCH_IN, "the service port", error))?;
+        for (name, interface, hook) in [
+            (WATCH_OUT, underlay, TcAttachType::Egress),
+            (DECAPSULATE, underlay, TcAttachType::Ingress),
+            (ENCAPSULATE, overlay, TcAttachType::Egress),
+        ] {
+            let options = TcAttachOptions::TcxOrder(LinkOrder::last());
+            let program = self.classifier(name)?;
+            program
+                .attach_with_options(interface, hook, options)
+                .map_err(|error| not_attached(name, format!("`{interface}`"), error))?;
+        }
+        Ok(interfaces)
+    }
+
+    /// Opens a closed path. No peer's packets pass before the stack has let one of its datagrams pass from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`].
+    pub fn open(&mut self) -> Result<(), PathError> {
+        self.is_open = true;
+        self.require_proof()
+    }
+
+    /// The rules of the stack may have changed: all proofs are void. Takes a microsecond; a closed path stays closed.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`].
+    pub fn require_proof(&mut self) -> Result<(), PathError> {
+        if self.is_open {
+            self.control.set(SINCE, nanos(now()), 0)?;
+        }
+        Ok(())
+    }
+
+    /// Closes the path. At the return, no program is running any more that saw it open, so nothing leaves from an old port.
+    /// That takes up to some 30 ms.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`]; [`PathError::System`] if the kernel cannot wait for the programs: the path is closed, but a packet
+    /// may still be under way.
+    pub fn close(&mut self) -> Result<(), PathError> {
+        self.is_open = false;
+        self.control.set(SINCE, CLOSED, 0)?;
+        // The kernel waits for an RCU grace period, and so for every program that runs now.
+        membarrier(MembarrierCommand::Global)
+            .map_err(io::Error::from)
+            .map_err(PathError::system("wait for the programs"))
+    }
+
+    /// Whether the path is open.
+    pub fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Adds a peer, or replaces its entry as a whole, counters and proofs included.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Full`], [`PathError::Map`].
+    pub fn insert(&mut self, peer: Ipv6Addr, entry: &Entry) -> Result<(), PathError> {
+        Ok(self.peers.insert(peer.octets(), entry.to_bytes(), 0)?)
+    }
+
+    /// Removes a peer, and returns its traffic; `None` if it was not there.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`].
+    pub fn remove(&mut self, peer: Ipv6Addr) -> Result<Option<Traffic>, PathError> {
+        let traffic = self.traffic(peer)?;
+        match self.peers.remove(&peer.octets()) {
+            Err(error) if !is_absence(&error) => Err(error.into()),
+            _ => Ok(traffic),
+        }
+    }
+
+    /// The traffic of a peer; `None` if it is not in the map.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`].
+    pub fn traffic(&self, peer: Ipv6Addr) -> Result<Option<Traffic>, PathError> {
+        match self.peers.get(&peer.octets(), 0) {
+            Ok(bytes) => Ok(Some(Traffic::from_bytes(&bytes))),
+            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// For a relay: packets of this native network are carried, or not. The longest prefix decides, and others are left to
+    /// user space. At most 256 networks.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`]; a prefix has 128 bits at most.
+    pub fn serve(&mut self, network: Ipv6Addr, prefix: u8, carried: bool) -> Result<(), PathError> {
+        let key = Key::new(prefix.into(), network.octets());
+        Ok(self.natives.insert(&key, u32::from(carried), 0)?)
+    }
+
+    /// What became of the packets so far.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`].
+    pub fn outcomes(&self) -> Result<Outcomes, PathError> {
+        let mut outcomes = Outcomes::default();
+        for outcome in Outcome::ALL {
+            let each = self.outcomes.get(&(outcome as u32), 0)?;
+            outcomes.0[outcome as usize] = each.iter().sum();
+        }
+        Ok(outcomes)
+    }
+
+    fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, PathError> {
+        let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
+        program.try_into().map_err(|_| missing(name))
+    }
+
+    fn socket_filter(&mut self) -> Result<&mut SocketFilter, PathError> {
+        let program = self.ebpf.program_mut(WATCH_IN);
+        let program = program.ok_or_else(|| missing(WATCH_IN))?;
+        program.try_into().map_err(|_| missing(WATCH_IN))
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Path")
+            .field("is_open", &self.is_open)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The time since boot, suspend included: the programs' clock.
+pub fn now() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    // Neither is negative.
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Takes a map out of the loaded object.
+fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, PathError>
+where
+    M: TryFrom<aya::maps::Map, Error = MapError>,
+{
+    let map = ebpf.take_map(name).ok_or_else(|| missing(name))?;
+    Ok(map.try_into()?)
+}
+
+fn missing(name: &'static str) -> PathError {
+    PathError::Object(format!("there is no `{name}`, or it is of another kind"))
+}
+
+/// Whether a key is not in a map.
+fn is_absence(error: &MapError) -> bool {
+    match error {
+        MapError::KeyNotFound => true,
+        MapError::SyscallError(error) => error.io_error.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+/// The index of an interface of this kind. A program would look for the headers of another kind at the wrong place.
+fn index_of(name: &str, wanted: Kind) -> Result<u32, PathError> {
+    let index = if_nametoindex(name).map_err(|_| PathError::NoInterface(name.to_owned()))?;
+    let interfaces = getifaddrs().map_err(io::Error::from);
+    let kind = interfaces
+        .map_err(PathError::system("list the interfaces"))?
+        .filter(|interface| interface.interface_name == name)
+        .find_map(|interface| Some(interface.address?.as_link_addr()?.hatype()));
+    let fits = match wanted {
+        // The C library leaves out the link's address of an interface that has none, and its kind with it.
+        Kind::Tun => matches!(kind, None | Some(ARPHRD_NONE)),
+        Kind::Ethernet => matches!(kind, Some(ARPHRD_ETHER | ARPHRD_LOOPBACK)),
+    };
+    if !fits {
+        return Err(PathError::Kind {
+            name: name.to_owned(),
+            wanted: wanted.name(),
+            kind: kind.unwrap_or(ARPHRD_NONE),
+        });
+    }
+    Ok(index)
+}
+
+/// The kind of an interface, by the header of its packets.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// None.
+    Tun,
+    /// That of Ethernet.
+    Ethernet,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tun => "TUN interface",
+            Self::Ethernet => "Ethernet interface",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! The programs in the kernel, on the real packets of two hosts in namespaces. Needs root.
+
+mod decapsulate;
+mod encapsulate;
+mod life;
+mod node;
+mod packet;
+mod rules;
+mod through;
