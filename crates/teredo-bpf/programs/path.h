@@ -35,7 +35,9 @@ enum outcome {
 	NO_ROOM = 21,
 	/* Dropped, because the packet was changed already: */
 	LOST = 22,
-	OUTCOMES = 23,
+	/* Left to user space: */
+	NO_CHECKSUM = 23,
+	OUTCOMES = 24,
 };
 
 struct address {
@@ -44,6 +46,8 @@ struct address {
 
 /* The end of the relay's side is decided by `natives`, and not by `own`. */
 #define IS_RELAY 1
+/* The link hands on packets without the checksums that hardware fills in, to a peer that may read them in user space. */
+#define NEEDS_CHECKSUMS 2
 
 /*
  * A peer: 120 bytes. User space writes an entry as a whole, and the kernel replaces it as a whole, so no program ever sees a

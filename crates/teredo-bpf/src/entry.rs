@@ -29,6 +29,7 @@ const PACKETS_OUT: usize = 104;
 const BYTES_OUT: usize = 112;
 
 const IS_RELAY: u8 = 1;
+const NEEDS_CHECKSUMS: u8 = 2;
 
 /// The longest packet of a tunnel (RFC 4380 §5.1.2).
 const MTU: u16 = 1280;
@@ -62,6 +63,10 @@ pub struct Entry {
     pub longest: u16,
     /// The time to live of our datagrams.
     pub ttl: u8,
+    /// The interface hands on packets without the checksums that hardware would fill in, as those between virtual machines
+    /// and between network namespaces do, and the peer may read them in user space. Packets without a checksum then go by
+    /// our user space.
+    pub needs_checksums: bool,
     /// When the peer was last heard, as the time since boot (`CLOCK_BOOTTIME`). It is sent to for 30 s after that.
     pub heard: Duration,
 }
@@ -83,6 +88,7 @@ impl Entry {
             underlay: interfaces.underlay,
             longest: MTU,
             ttl: DEFAULT_TTL,
+            needs_checksums: false,
             heard,
         }
     }
@@ -91,7 +97,10 @@ impl Entry {
         let mut bytes = [0; LEN];
         match self.side {
             Side::Client(own) => put(&mut bytes, 0, own.octets()),
-            Side::Relay => bytes[FLAGS] = IS_RELAY,
+            Side::Relay => bytes[FLAGS] |= IS_RELAY,
+        }
+        if self.needs_checksums {
+            bytes[FLAGS] |= NEEDS_CHECKSUMS;
         }
         put(&mut bytes, LOCAL, self.local.ip().octets());
         put(&mut bytes, REMOTE, self.remote.ip().octets());

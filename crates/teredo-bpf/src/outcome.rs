@@ -55,11 +55,13 @@ pub enum Outcome {
     NoRoom = 21,
     /// Dropped: the kernel had no memory, and the packet was changed already.
     Lost = 22,
+    /// The kernel had left the packet's checksum to the hardware, and the peer [needs it](crate::Entry::needs_checksums).
+    NoChecksum = 23,
 }
 
 impl Outcome {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Encapsulated,
         Self::EncapsulatedBytes,
         Self::Decapsulated,
@@ -83,6 +85,7 @@ impl Outcome {
         Self::Congestion,
         Self::NoRoom,
         Self::Lost,
+        Self::NoChecksum,
     ];
 
     /// Its name: lower case, with underscores.
@@ -111,6 +114,7 @@ impl Outcome {
             Self::Congestion => "congestion",
             Self::NoRoom => "no_room",
             Self::Lost => "lost",
+            Self::NoChecksum => "no_checksum",
         }
     }
 }

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use teredo_bpf::Outcome;
 use tun_rs::SyncDevice;
 
-use crate::node::{Node, PATIENCE, data, pair};
+use crate::node::{FOREVER, Node, PATIENCE, acquaint, data, pair};
 
 const LEN: usize = 24 << 20;
 /// The payload of a full segment.
@@ -128,6 +128,32 @@ fn a_connection_of_tcp_passes_both_ways() {
         by_user_space < segments / 10,
         "{by_user_space} of {segments}"
     );
+}
+
+/// No packet of TCP has its checksum at the interface, so a peer that needs them gets all by user space.
+#[test]
+fn a_connection_to_a_peer_that_needs_checksums_goes_by_user_space() {
+    let (_internet, mut near, far) = pair(FOREVER);
+    let mut entry = near.entry(&far);
+    entry.needs_checksums = true;
+    near.path.insert(far.own, &entry).unwrap();
+    acquaint(&near, &far);
+    for node in [&near, &far] {
+        node.run("ip", "link set teredo0 mtu 1280");
+    }
+    let _pumps = (Pump::start(&near, &far), Pump::start(&far, &near));
+    let listener = far.host.namespace().run(|| TcpListener::bind((far.own, 0)));
+    let listener = listener.unwrap().unwrap();
+    let to = listener.local_addr().unwrap();
+    let content = data(50_000);
+    thread::scope(|scope| {
+        scope.spawn(|| exchange(listener.accept().unwrap().0, &content));
+        let stream = near.host.namespace().run(|| TcpStream::connect(to));
+        exchange(stream.unwrap().unwrap(), &content);
+    });
+    assert!(near.count(Outcome::NoChecksum) > 0);
+    assert_eq!(near.count(Outcome::Encapsulated), 0);
+    assert!(far.count(Outcome::Encapsulated) > 0);
 }
 
 /// Sends the content and receives the same.
