@@ -21,6 +21,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`probe`] finds out whether this host can have such a path, and says why not.
+//!
 //! It takes Linux 6.6, CAP_BPF and CAP_NET_ADMIN.
 
 #![forbid(unsafe_code)]
@@ -29,11 +31,13 @@ mod entry;
 mod error;
 mod outcome;
 mod path;
+mod probe;
 
 pub use entry::{Entry, Interfaces, Side, Traffic};
 pub use error::PathError;
 pub use outcome::{Outcome, Outcomes};
 pub use path::{Path, Settings, now};
+pub use probe::{Direction, ProbeError, probe};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

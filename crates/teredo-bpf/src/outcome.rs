@@ -144,5 +144,20 @@ impl Outcomes {
     }
 }
 
+/// For a line of the log: `encapsulated 1, sample 2`.
+impl fmt::Display for Outcomes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (outcome, number) in self.iter() {
+            write!(f, "{separator}{outcome} {number}")?;
+            separator = ", ";
+        }
+        if separator.is_empty() {
+            f.write_str("no program saw it")?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -5,5 +5,6 @@ mod encapsulate;
 mod life;
 mod node;
 mod packet;
+mod probe;
 mod rules;
 mod through;
