@@ -88,6 +88,18 @@ pub(crate) const TEST: &[Tool] = &[
         service: None,
     },
     Tool {
+        program: "clang-14",
+        package: "clang-14",
+        purpose: "compiles the programs for the kernel again",
+        service: None,
+    },
+    Tool {
+        program: "llvm-strip-14",
+        package: "llvm-14",
+        purpose: "strips them",
+        service: None,
+    },
+    Tool {
         program: "g++",
         package: "g++",
         purpose: "compiles the C programs as C++",

@@ -71,7 +71,7 @@ fn another_source_port_is_left() {
     assert_eq!(near.count(Outcome::Decapsulated), 0);
 }
 
-/// N-01: the packet is for a port that is not the service port any more.
+/// The packet is for a port that is not the service port any more.
 #[test]
 fn another_port_of_ours_is_left() {
     let (_internet, near, far) = pair(FOREVER);

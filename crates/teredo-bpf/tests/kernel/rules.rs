@@ -46,7 +46,7 @@ fn send_out(near: &Node, far: &Node) {
     socket.send_to(b"out", (far.own, 1000)).unwrap();
 }
 
-/// FW-01: nobody need announce the rule.
+/// Nobody need announce the rule.
 #[test]
 fn a_rule_for_the_way_in_takes_effect_when_the_proof_expires() {
     let (_internet, near, far) = pair(SOON);
@@ -67,7 +67,7 @@ fn a_rule_for_the_way_in_takes_effect_when_the_proof_expires() {
     });
 }
 
-/// FW-01: the same for the way out.
+/// The same for the way out.
 #[test]
 fn a_rule_for_the_way_out_takes_effect_when_the_proof_expires() {
     let (_internet, near, far) = pair(SOON);
@@ -98,7 +98,7 @@ fn assert_only(node: &Node, left: Outcome, carried: Outcome, send: impl Fn()) {
     assert_eq!(node.count(carried), carried_before);
 }
 
-/// FW-01: after an announced change, nothing passes that the stack was not asked about, at any hook.
+/// After an announced change, nothing passes that the stack was not asked about, at any hook.
 #[test]
 fn a_rule_for_the_way_in_takes_effect_at_once_when_it_is_announced() {
     for way in WAYS_IN {
@@ -121,7 +121,7 @@ fn a_rule_for_the_way_in_takes_effect_at_once_when_it_is_announced() {
     }
 }
 
-/// FW-01: the same for the way out.
+/// The same for the way out.
 #[test]
 fn a_rule_for_the_way_out_takes_effect_at_once_when_it_is_announced() {
     for way in WAYS_OUT {
