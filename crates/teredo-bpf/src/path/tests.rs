@@ -1,3 +1,5 @@
+mod agreement;
+
 use super::*;
 
 /// The instruction by which a program keeps the packet, `r6 = r1`.
