@@ -159,6 +159,7 @@ fn a_connection_to_a_peer_that_needs_checksums_goes_by_user_space() {
 /// Sends the content and receives the same.
 fn exchange(stream: TcpStream, content: &[u8]) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| (&stream).write_all(content).unwrap());
         let mut received = vec![0; content.len()];
