@@ -149,11 +149,18 @@ INLINE int is_served(const struct address *native)
 	return verdict && *verdict;
 }
 
+/* The packets that a super-packet stands for, and their bytes. */
+struct load {
+	__u32 packets;
+	__u32 bytes;
+};
+
 /*
  * Whether the packet's upper layer needs user space. `offset` is that of the IPv6 header. Only the three usual protocols
  * pass, and only without extension headers: no routing header, no fragment, no bubble.
  */
-INLINE int needs_user_space(struct __sk_buff *skb, __u32 offset, const struct ipv6 *inner, __u16 longest, enum outcome *why)
+INLINE int needs_user_space(struct __sk_buff *skb, __u32 offset, const struct ipv6 *inner, __u16 longest, struct load *load,
+			    enum outcome *why)
 {
 	__u32 len = sizeof(*inner) + ntohs(inner->payload_len);
 	__u8 byte = 0;
@@ -173,7 +180,10 @@ INLINE int needs_user_space(struct __sk_buff *skb, __u32 offset, const struct ip
 				*why = WRONG_LENGTH;
 				return 1;
 			}
-			len = sizeof(*inner) + (byte >> 4) * 4 + skb->gso_size;
+			__u32 headers = sizeof(*inner) + (byte >> 4) * 4, segment = skb->gso_size;
+			load->packets = (len - headers + segment - 1) / segment;
+			load->bytes += (load->packets - 1) * headers;
+			len = headers + segment;
 		}
 		break;
 	case PROTOCOL_UDP:
@@ -236,11 +246,6 @@ INLINE int lacks_checksum(struct __sk_buff *skb, const struct ipv6 *inner)
 	return fold(sum) == field;
 }
 
-INLINE __u64 packets_in(struct __sk_buff *skb)
-{
-	return skb->gso_size != 0 && skb->gso_segs != 0 ? skb->gso_segs : 1;
-}
-
 /* Packets of the host for a peer, at the TUN's egress. */
 SEC("classifier/encapsulate")
 int encapsulate(struct __sk_buff *skb)
@@ -268,7 +273,8 @@ int encapsulate(struct __sk_buff *skb)
 		return leave(WRONG_LENGTH);
 	if (len + HEADERS_LEN > 0xffff)
 		return leave(TOO_LONG);
-	if (needs_user_space(skb, 0, &inner, peer->longest, &why))
+	struct load load = { .packets = 1, .bytes = len };
+	if (needs_user_space(skb, 0, &inner, peer->longest, &load, &why))
 		return leave(why);
 	if (peer->flags & NEEDS_CHECKSUMS && lacks_checksum(skb, &inner))
 		return leave(NO_CHECKSUM);
@@ -279,7 +285,6 @@ int encapsulate(struct __sk_buff *skb)
 	if (asks_stack(now, &peer->let_out, &peer->asked_out, 1, &why))
 		return leave(why);
 
-	__u64 packets = packets_in(skb);
 	/* Not-ECT outside (RFC 9601 section 6.1.3); may be fragmented, as user space's datagrams. */
 	struct outer outer = {
 		.ipv4 = {
@@ -309,10 +314,10 @@ int encapsulate(struct __sk_buff *skb)
 	if (store_bytes(skb, 0, &outer, sizeof(outer), 0) || change_head(skb, sizeof(struct ethernet), 0))
 		return lost();
 	ONCE(peer->sent) = now;
-	__sync_fetch_and_add(&peer->packets_out, packets);
-	__sync_fetch_and_add(&peer->bytes_out, len);
-	add(ENCAPSULATED, packets);
-	add(ENCAPSULATED_BYTES, len);
+	__sync_fetch_and_add(&peer->packets_out, load.packets);
+	__sync_fetch_and_add(&peer->bytes_out, load.bytes);
+	add(ENCAPSULATED, load.packets);
+	add(ENCAPSULATED_BYTES, load.bytes);
 	return redirect_neigh(underlay, 0, 0, 0);
 }
 
@@ -357,7 +362,8 @@ int decapsulate(struct __sk_buff *skb)
 	}
 	if (inner->hop_limit == 0)
 		return leave(HOP_LIMIT);
-	if (needs_user_space(skb, sizeof(struct ethernet) + HEADERS_LEN, inner, peer->longest, &why))
+	struct load load = { .packets = 1, .bytes = len };
+	if (needs_user_space(skb, sizeof(struct ethernet) + HEADERS_LEN, inner, peer->longest, &load, &why))
 		return leave(why);
 
 	/* RFC 6040 section 4.2. */
@@ -375,7 +381,6 @@ int decapsulate(struct __sk_buff *skb)
 	if (asks_stack(now, &peer->let_in, &peer->asked_in, skb->gso_size == 0, &why))
 		return leave(why);
 
-	__u64 packets = packets_in(skb);
 	__u32 overlay = peer->overlay;
 	if (ecn != inner_ecn) {
 		__u8 byte = (inner->class_flow & ~(ECN_MASK << ECN_SHIFT)) | ecn << ECN_SHIFT;
@@ -389,10 +394,10 @@ int decapsulate(struct __sk_buff *skb)
 	if (store_bytes(skb, 12, &protocol, sizeof(protocol), 0))
 		return lost();
 	ONCE(peer->heard) = now;
-	__sync_fetch_and_add(&peer->packets_in, packets);
-	__sync_fetch_and_add(&peer->bytes_in, len);
-	add(DECAPSULATED, packets);
-	add(DECAPSULATED_BYTES, len);
+	__sync_fetch_and_add(&peer->packets_in, load.packets);
+	__sync_fetch_and_add(&peer->bytes_in, load.bytes);
+	add(DECAPSULATED, load.packets);
+	add(DECAPSULATED_BYTES, load.bytes);
 	return redirect(overlay, BPF_F_INGRESS);
 }
 

@@ -116,18 +116,29 @@ fn a_connection_of_tcp_passes_both_ways() {
         exchange(stream.unwrap().unwrap(), &content);
     });
     let segments = (LEN / SEGMENT) as u64;
+    let by_user_space = left.packets() + right.packets();
+    assert!(
+        by_user_space < segments / 10,
+        "{by_user_space} of {segments}"
+    );
     for node in [&near, &far] {
         let outcomes = node.path.outcomes().unwrap();
         let in_kernel = outcomes.get(Outcome::Encapsulated);
         assert!(in_kernel > segments * 9 / 10, "of {segments}: {outcomes:?}");
         assert!(outcomes.get(Outcome::TcpSyn) >= 1, "{outcomes:?}");
         assert_eq!(outcomes.get(Outcome::Lost), 0, "{outcomes:?}");
+        // A super-packet counts as the packets that it stands for, each with its headers.
+        for (packets, bytes) in [
+            (Outcome::Encapsulated, Outcome::EncapsulatedBytes),
+            (Outcome::Decapsulated, Outcome::DecapsulatedBytes),
+        ] {
+            let (packets, bytes) = (outcomes.get(packets), outcomes.get(bytes));
+            assert!(
+                bytes + by_user_space * 1280 >= LEN as u64 + packets * 60,
+                "{outcomes:?}"
+            );
+        }
     }
-    let by_user_space = left.packets() + right.packets();
-    assert!(
-        by_user_space < segments / 10,
-        "{by_user_space} of {segments}"
-    );
 }
 
 /// No packet of TCP has its checksum at the interface, so a peer that needs them gets all by user space.
