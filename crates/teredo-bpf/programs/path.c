@@ -181,6 +181,10 @@ INLINE int needs_user_space(struct __sk_buff *skb, __u32 offset, const struct ip
 				return 1;
 			}
 			__u32 headers = sizeof(*inner) + (byte >> 4) * 4, segment = skb->gso_size;
+			if (len <= headers) {
+				*why = WRONG_LENGTH;
+				return 1;
+			}
 			load->packets = (len - headers + segment - 1) / segment;
 			load->bytes += (load->packets - 1) * headers;
 			len = headers + segment;
@@ -313,6 +317,8 @@ int encapsulate(struct __sk_buff *skb)
 	/* Without room for the link's header, the kernel drops the packet in silence. */
 	if (store_bytes(skb, 0, &outer, sizeof(outer), 0) || change_head(skb, sizeof(struct ethernet), 0))
 		return lost();
+	/* A rule for the inner packet may have set it, and it would choose another route than that of user space's datagrams. */
+	skb->mark = 0;
 	ONCE(peer->sent) = now;
 	__sync_fetch_and_add(&peer->packets_out, load.packets);
 	__sync_fetch_and_add(&peer->bytes_out, load.bytes);

@@ -124,40 +124,73 @@ impl Path {
         Ok(path)
     }
 
-    /// Attaches the programs to a TUN interface, to the interface to the IPv4 Internet, and to the service port's socket.
-    ///
-    /// They come behind the programs that are there already. A filter that the socket has is replaced, and ours stays until
-    /// the socket is closed; it takes every datagram.
+    /// Attaches the programs to the service port's socket, to a TUN interface, and to the interface to the IPv4 Internet.
     ///
     /// # Errors
     ///
-    /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`] (before Linux 6.6).
+    /// Those of [`watch`](Self::watch), [`attach_overlay`](Self::attach_overlay) and
+    /// [`attach_underlay`](Self::attach_underlay).
     pub fn attach(
         &mut self,
         service: impl AsFd,
         overlay: &str,
         underlay: &str,
     ) -> Result<Interfaces, PathError> {
-        let interfaces = Interfaces {
-            overlay: index_of(overlay, Kind::Tun)?,
-            underlay: index_of(underlay, Kind::Ethernet)?,
-        };
-        let filter = self.socket_filter()?;
-        filter
+        self.watch(service)?;
+        Ok(Interfaces {
+            underlay: self.attach_underlay(underlay)?,
+            overlay: self.attach_overlay(overlay)?,
+        })
+    }
+
+    /// Watches the datagrams that arrive at a socket of a service port. Only peers of watched ports can be proven.
+    ///
+    /// A filter that the socket has is replaced, and ours stays until the socket is closed; it takes every datagram.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Attach`].
+    pub fn watch(&mut self, service: impl AsFd) -> Result<(), PathError> {
+        self.socket_filter()?
             .attach(service)
-            .map_err(|error| not_attached(WATCH_IN, "the service port", error))?;
-        for (name, interface, hook) in [
-            (WATCH_OUT, underlay, TcAttachType::Egress),
-            (DECAPSULATE, underlay, TcAttachType::Ingress),
-            (ENCAPSULATE, overlay, TcAttachType::Egress),
-        ] {
-            let options = TcAttachOptions::TcxOrder(LinkOrder::last());
-            let program = self.classifier(name)?;
-            program
-                .attach_with_options(interface, hook, options)
-                .map_err(|error| not_attached(name, format!("`{interface}`"), error))?;
-        }
-        Ok(interfaces)
+            .map_err(|error| not_attached(WATCH_IN, "the service port", error))
+    }
+
+    /// Attaches to the egress of a TUN interface, behind the programs that are there; returns its index.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`] (before Linux 6.6).
+    pub fn attach_overlay(&mut self, name: &str) -> Result<u32, PathError> {
+        let index = index_of(name, Kind::Tun)?;
+        self.attach_to(name, ENCAPSULATE, TcAttachType::Egress)?;
+        Ok(index)
+    }
+
+    /// Attaches to both directions of an interface to the IPv4 Internet, behind the programs that are there; returns its
+    /// index. There may be several.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`] (before Linux 6.6).
+    pub fn attach_underlay(&mut self, name: &str) -> Result<u32, PathError> {
+        let index = index_of(name, Kind::Ethernet)?;
+        self.attach_to(name, WATCH_OUT, TcAttachType::Egress)?;
+        self.attach_to(name, DECAPSULATE, TcAttachType::Ingress)?;
+        Ok(index)
+    }
+
+    fn attach_to(
+        &mut self,
+        interface: &str,
+        name: &'static str,
+        hook: TcAttachType,
+    ) -> Result<(), PathError> {
+        let options = TcAttachOptions::TcxOrder(LinkOrder::last());
+        self.classifier(name)?
+            .attach_with_options(interface, hook, options)
+            .map_err(|error| not_attached(name, format!("`{interface}`"), error))?;
+        Ok(())
     }
 
     /// Opens a closed path. No peer's packets pass before the stack has let one of its datagrams pass from now on.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use teredo_bpf::{Outcome, Path, Settings};
-use teredo_lab::until;
+use teredo_lab::{Receive, until};
 
 use crate::node::{FOREVER, Node, PATIENCE, acquaint, pair, strangers};
 use crate::packet::udp;
@@ -157,6 +157,22 @@ fn a_translated_datagram_proves_nothing() {
     assert_eq!(traffic.let_out, None);
     send_out(&near, &far);
     near.await_count(Outcome::Unproven, 1);
+}
+
+/// The mark of an inner packet must not choose another route than that of user space's datagrams.
+#[test]
+fn the_mark_of_a_packet_does_not_choose_the_route() {
+    let (_internet, near, far) = pair(FOREVER);
+    let chain = "ip6 t way { type route hook output priority 0 ; }";
+    add_rule(&near, chain, "oifname teredo0 meta mark set 7");
+    near.run("ip", "-4 rule add fwmark 7 prohibit");
+    let receiver = far.inner_socket();
+    near.inner_socket()
+        .send_to(b"marked", receiver.local_addr().unwrap())
+        .unwrap();
+    let mut buffer = [0; 16];
+    assert_eq!(receiver.receive(&mut buffer).unwrap(), 6);
+    assert_eq!(near.count(Outcome::Encapsulated), 1);
 }
 
 /// A datagram of the programs themselves is no proof that the stack would send it.

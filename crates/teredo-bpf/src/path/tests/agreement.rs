@@ -112,14 +112,19 @@ fn expected(frame: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A frame of the peer with this content.
-fn frame(tos: u8, class: u8, next_header: u8, content: &[u8], behind: &[u8]) -> Vec<u8> {
+fn frame(
+    (tos, class, hop_limit): (u8, u8, u8),
+    next_header: u8,
+    content: &[u8],
+    behind: &[u8],
+) -> Vec<u8> {
     let mut payload = Vec::new();
     Ipv6Header {
         traffic_class: class,
         flow_label: 0,
         payload_length: content.len() as u16,
         next_header,
-        hop_limit: 64,
+        hop_limit,
         source: PEER,
         destination: OWN,
     }
@@ -156,10 +161,12 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
     ];
     // The kernel refuses a test with less than the header that the type of the frame promises.
     let cut = prop_oneof![6 => Just(usize::MAX), 1 => 34_usize..100];
-    let whole = (any::<u8>(), any::<u8>(), protocols, content, behind);
+    let hop_limit = prop_oneof![4 => Just(64_u8), 1 => 0_u8..2];
+    let fields = (any::<u8>(), any::<u8>(), hop_limit);
+    let whole = (fields, protocols, content, behind);
     (whole, damage, cut, any::<bool>()).prop_map(|(whole, damage, cut, mend)| {
-        let (tos, class, next_header, content, behind) = whole;
-        let mut frame = frame(tos, class, next_header, &content, &behind);
+        let (fields, next_header, content, behind) = whole;
+        let mut frame = frame(fields, next_header, &content, &behind);
         for (at, byte) in damage {
             if let Some(place) = frame.get_mut(at) {
                 *place = byte;
