@@ -1,6 +1,7 @@
 //! The programs in the kernel, on the real packets of two hosts in namespaces. Needs root.
 
 mod decapsulate;
+mod denied;
 mod encapsulate;
 mod life;
 mod node;
