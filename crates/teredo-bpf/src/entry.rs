@@ -124,7 +124,7 @@ pub struct Interfaces {
     pub underlay: u32,
 }
 
-/// What the programs have noted about a peer. Times are since boot (`CLOCK_BOOTTIME`).
+/// The programs' notes about a peer. Times are since boot (`CLOCK_BOOTTIME`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// The last packet from the peer that was decapsulated, or the time in the [`Entry`].

@@ -1,4 +1,4 @@
-//! What can go wrong, and the words for it.
+//! The errors, and the words for them.
 
 use std::io;
 

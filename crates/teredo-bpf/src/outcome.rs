@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What became of a packet whose peer is in the map. Packets of others are not counted: the programs see every packet of
+/// The fate of a packet whose peer is in the map. Packets of others are not counted: the programs see every packet of
 /// the interfaces.
 ///
 /// The numbers are those of `enum outcome` in `programs/path.h`.

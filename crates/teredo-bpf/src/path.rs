@@ -282,7 +282,7 @@ impl Path {
         Ok(self.natives.insert(&key, u32::from(carried), 0)?)
     }
 
-    /// What became of the packets so far.
+    /// The number of packets with each outcome so far.
     ///
     /// # Errors
     ///

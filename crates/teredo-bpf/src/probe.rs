@@ -51,7 +51,7 @@ pub enum ProbeError {
     Lost {
         /// The direction.
         direction: Direction,
-        /// What the programs did with the packets of the probe.
+        /// The outcomes of the packets of the probe.
         outcomes: Box<Outcomes>,
     },
     /// A packet arrived, but not by the programs.
@@ -59,7 +59,7 @@ pub enum ProbeError {
     NotCarried {
         /// The direction.
         direction: Direction,
-        /// What the programs did with the packets of the probe.
+        /// The outcomes of the packets of the probe.
         outcomes: Box<Outcomes>,
     },
 }

@@ -57,6 +57,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod kernel;
 pub mod lane;
 pub mod net;
 #[cfg(test)]

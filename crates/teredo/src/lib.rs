@@ -112,7 +112,10 @@ pub mod wire;
 pub use client::{Client, ClientConfig, ServerAddress};
 pub use credentials::{Credentials, Identifier, Keyring, KnownClient, KnownClients};
 pub use drop::{DropCounters, DropReason};
-pub use node::{Destination, IcmpError, IcmpErrorKind, Node, Reception, Submission, Transmit};
+pub use node::{
+    Destination, IcmpError, IcmpErrorKind, Node, PathChange, PeerPath, Reception, Submission,
+    Transmit,
+};
 pub use prefix::{Prefix, PrefixError};
 pub use relay::{Relay, RelayConfig};
 pub use server::{Server, ServerConfig};

@@ -1,6 +1,6 @@
 //! The contract of client and relay: mutate, drain, wait.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use crate::policy::DestinationPolicy;
 use crate::{DropCounters, DropReason, Instant, Timer};
@@ -58,12 +58,54 @@ pub trait Node {
     /// policy refuses are forgotten.
     fn set_destinations(&mut self, destinations: DestinationPolicy);
 
+    /// Sets whether changes of peers' paths are reported by [`poll_path`](Self::poll_path); they are not by default. If
+    /// they are reported already, all are taken back, and offered again with the next packets.
+    fn report_paths(&mut self, wanted: bool) {
+        let _ = wanted;
+    }
+
+    /// The next change of a peer's path, for a caller that carries packets of known peers by itself. Poll it after every
+    /// call that takes `now`, before any further packet: until a path that is taken back is polled, the caller may use it.
+    fn poll_path(&mut self) -> Option<PathChange> {
+        None
+    }
+
     /// How many packets were dropped, by reason.
     fn drops(&self) -> &DropCounters;
 
     /// Counts packets that the caller drops itself, for a reason that only the caller can see, such as
     /// [`DropReason::Congestion`].
     fn count_drop(&mut self, reason: DropReason, packets: u64);
+}
+
+/// A change of the paths that packets may take without the state machine.
+///
+/// A caller that uses such a path lets a packet each way come to the state machine every few seconds: by these it knows
+/// that the peer lives (RFC 4380 §5.2.4), and that the path is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathChange {
+    /// Whole IPv6 packets of this peer may travel between a port of ours and its mapping, both ways, until the path is
+    /// taken back or the peer is silent for 30 s. It replaces an earlier one of the peer.
+    Offered(PeerPath),
+    /// The peer has no such path any more.
+    Withdrawn(Ipv6Addr),
+    /// No peer has.
+    AllWithdrawn,
+}
+
+/// The path of a trusted peer, which is in use in both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerPath {
+    /// The peer's address: the inner destination of packets to it, and the source of those from it.
+    pub peer: Ipv6Addr,
+    /// Our inner address; `None` for a relay, which carries packets of many.
+    pub own: Option<Ipv6Addr>,
+    /// Our random port, if it is not the service port (RFC 6081 §5.4).
+    pub port: Option<u16>,
+    /// Where packets for the peer go, and where its packets come from.
+    pub remote: SocketAddrV4,
+    /// When the peer was last heard.
+    pub heard: Instant,
 }
 
 /// An ICMP error about a datagram (RFC 792). Anybody can forge one.

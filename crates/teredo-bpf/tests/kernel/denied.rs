@@ -1,4 +1,4 @@
-//! What a kernel without one of the features says, or a sandbox that denies it.
+//! The words for a kernel without one of the features, or a sandbox that denies it.
 
 use std::collections::BTreeMap;
 
