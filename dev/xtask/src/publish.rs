@@ -1,7 +1,6 @@
 //! The published crates: each package compiles, and the oldest Rust compiles the crates.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,10 +11,12 @@ use cargo_metadata::{Metadata, MetadataCommand, Package};
 use crate::command::{capture, cargo, cargo_of, run, say};
 use crate::tree;
 
-/// Packs every crate, and compiles each from its package, with the others' packages as its dependencies.
+/// Packs every crate, and checks all of them as one workspace made of the packages alone, so that a file or a dependency
+/// that a package lacks is an error.
 ///
-/// Changes that are not committed are packed as well, because tests come before the commit. [`metadata`] has fetched all
-/// dependencies.
+/// `cargo package` would compile each package by itself, and its dependencies with it, which takes minutes. A check uses the
+/// dependencies that clippy has checked. Changes that are not committed are packed as well, because tests come before the
+/// commit. [`metadata`] has fetched all dependencies.
 pub(crate) fn package() -> Result<()> {
     let metadata = metadata()?;
     let crates = published(&metadata);
@@ -28,48 +29,57 @@ pub(crate) fn package() -> Result<()> {
             lacking.join(", no ")
         );
     }
-    let home = fresh_home()?;
     let mut command = cargo(&[
         "package",
         "--quiet",
         "--locked",
         "--offline",
         "--allow-dirty",
+        "--no-verify",
     ]);
-    run(command.args(selection(&crates)).env("CARGO_HOME", home))
+    run(command.args(selection(&crates)))?;
+    let workspace = unpack(&crates)?;
+    let mut check = cargo(&["check", "--quiet", "--offline", "--workspace"]);
+    check
+        .arg("--manifest-path")
+        .arg(workspace.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(tree::target_dir());
+    run(&mut check)
 }
 
-/// A home for cargo that shares what was downloaded, and has unpacked nothing of ours. Cargo unpacks each package once for
-/// a version and a place, so in the usual home a later run would compile the packages of an earlier one.
-fn fresh_home() -> Result<PathBuf> {
-    let usual = match std::env::var_os("CARGO_HOME") {
-        Some(home) => PathBuf::from(home),
-        None => std::env::home_dir()
-            .context("no home directory")?
-            .join(".cargo"),
-    };
-    let home = tree::target_dir().join("package-home");
-    if home.exists() {
-        fs::remove_dir_all(&home).with_context(|| format!("cannot remove {}", home.display()))?;
+/// Makes a workspace of the packages, in which each finds the others, with the versions of our own lock file.
+fn unpack(crates: &[&Package]) -> Result<PathBuf> {
+    let workspace = tree::target_dir().join("packages");
+    if workspace.exists() {
+        fs::remove_dir_all(&workspace)
+            .with_context(|| format!("cannot remove {}", workspace.display()))?;
     }
-    let sources = home.join("registry/src");
-    fs::create_dir_all(&sources).with_context(|| format!("cannot make {}", sources.display()))?;
-    let downloads = |name: &str| !name.starts_with('-');
-    for (from, to) in [
-        (usual.clone(), home.clone()),
-        (usual.join("registry"), home.join("registry")),
-        (usual.join("registry/src"), sources),
-    ] {
-        // A home that does not exist has nothing to share.
-        for entry in fs::read_dir(&from).into_iter().flatten().flatten() {
-            let target = to.join(entry.file_name());
-            if !target.exists() && downloads(&entry.file_name().to_string_lossy()) {
-                symlink(entry.path(), &target)
-                    .with_context(|| format!("cannot make {}", target.display()))?;
-            }
-        }
+    fs::create_dir_all(&workspace)
+        .with_context(|| format!("cannot make {}", workspace.display()))?;
+    let mut manifest =
+        "[workspace]\nmembers = [\"*\"]\nresolver = \"3\"\n\n[patch.crates-io]\n".to_owned();
+    for package in crates {
+        let name = format!("{}-{}", package.name, package.version);
+        let archive = tree::target_dir()
+            .join("package")
+            .join(format!("{name}.crate"));
+        run(Command::new("tar")
+            .args(["--extract", "--gzip", "--file"])
+            .arg(archive)
+            .arg("--directory")
+            .arg(&workspace))?;
+        manifest += &format!("{} = {{ path = \"{name}\" }}\n", package.name);
     }
-    Ok(home)
+    fs::write(workspace.join("Cargo.toml"), manifest)
+        .and_then(|()| {
+            fs::copy(
+                tree::root().join("Cargo.lock"),
+                workspace.join("Cargo.lock"),
+            )
+        })
+        .with_context(|| format!("cannot write to {}", workspace.display()))?;
+    Ok(workspace)
 }
 
 /// Compiles the crates with the oldest Rust that they promise to support, if rustup has it.

@@ -30,8 +30,9 @@ pub(crate) struct Options {
 /// The crates that `cargo test` tests in the root of the repository.
 const DEFAULT: &[&str] = &["teredo", "teredo-cli", "teredo-nat", "teredo-sim"];
 
-/// The crates whose unit tests talk to the kernel's network, in namespaces that only root may make.
+/// The crates whose unit tests talk to the kernel's network, in namespaces that only root may make, or load programs into it.
 const KERNEL: &[&str] = &[
+    "teredo-bpf",
     "teredo-firewall",
     "teredo-lab",
     "teredo-nft",
