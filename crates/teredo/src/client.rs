@@ -38,6 +38,7 @@
 //! | `standby` | another server in time, for an eager client |
 //! | `idle` | RFC 6081 §5.7: peers that were silent for a while |
 //! | `reachability` | RFC 6081 §5.2: peers that we hear, and that may not hear us |
+//! | `paths` | the paths that packets may take without the client |
 //! | `interval` | §5.2.7: the search for a longer refresh interval |
 
 mod birthday;
@@ -54,6 +55,7 @@ mod interval;
 mod link;
 mod maintain;
 mod opening;
+mod paths;
 mod peers;
 mod qualify;
 mod random_port;
@@ -88,8 +90,8 @@ use crate::policy::DestinationPolicy;
 use crate::slots::{Bounds, SipKeys};
 use crate::wire::{Flags, MTU, TeredoAddress};
 use crate::{
-    DropCounters, DropReason, IcmpError, Instant, Keyring, Node, Reception, Submission, Timer,
-    Transmit,
+    DropCounters, DropReason, IcmpError, Instant, Keyring, Node, PathChange, Reception, Submission,
+    Timer, Transmit,
 };
 use birthday::Birthday;
 use budget::Budget;
@@ -456,6 +458,14 @@ impl Node for Client {
         self.close_orphans();
     }
 
+    fn report_paths(&mut self, wanted: bool) {
+        self.peers.report_paths(wanted);
+    }
+
+    fn poll_path(&mut self) -> Option<PathChange> {
+        self.peers.poll_path()
+    }
+
     fn drops(&self) -> &DropCounters {
         &self.drops
     }
@@ -491,8 +501,11 @@ impl Client {
 
     /// Changes the phase, and reports it if the visible state or reason differs.
     fn enter(&mut self, phase: Phase) {
-        let before = self.visible_state();
+        let (before, own) = (self.visible_state(), self.own_address());
         self.phase = phase;
+        if self.own_address() != own {
+            self.peers.withdraw_all();
+        }
         let (state, reason) = self.visible_state();
         if (state, reason) != before {
             self.events.push_back(Event::StateChanged { state, reason });

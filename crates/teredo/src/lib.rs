@@ -101,6 +101,7 @@ mod drop;
 mod limit;
 mod node;
 mod outbox;
+mod paths;
 pub mod policy;
 mod prefix;
 pub mod relay;

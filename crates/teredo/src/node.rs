@@ -58,14 +58,16 @@ pub trait Node {
     /// policy refuses are forgotten.
     fn set_destinations(&mut self, destinations: DestinationPolicy);
 
-    /// Sets whether changes of peers' paths are reported by [`poll_path`](Self::poll_path); they are not by default. If
-    /// they are reported already, all are taken back, and offered again with the next packets.
+    /// Sets whether changes of peers' paths are reported by [`poll_path`](Self::poll_path); they are not by default, and
+    /// the caller uses no path then. If they are reported already, all are taken back, and offered again with the next
+    /// packets.
     fn report_paths(&mut self, wanted: bool) {
         let _ = wanted;
     }
 
     /// The next change of a peer's path, for a caller that carries packets of known peers by itself. Poll it after every
-    /// call that takes `now`, before any further packet: until a path that is taken back is polled, the caller may use it.
+    /// call, before any further packet and before [`poll_event`](Self::poll_event), which may close a path's port: until a
+    /// path that is taken back is polled, the caller may use it.
     fn poll_path(&mut self) -> Option<PathChange> {
         None
     }
@@ -81,7 +83,21 @@ pub trait Node {
 /// A change of the paths that packets may take without the state machine.
 ///
 /// A caller that uses such a path lets a packet each way come to the state machine every few seconds: by these it knows
-/// that the peer lives (RFC 4380 §5.2.4), and that the path is used.
+/// that the peer lives (RFC 4380 §5.2.4), and that the path is used. All other packets are unknown to it, and no timer
+/// takes their absence for silence:
+///
+/// | timer | with samples up to 4 s apart |
+/// |---|---|
+/// | a peer is asked after 20 s of silence, and its path ends after 30 s | after 16 s to 20 s, and 26 s to 30 s: never later than the RFC says, and a peer that talks is not asked |
+/// | a peer that does not hear us (RFC 6081 §5.2) is found by a question | the path is taken back as the question begins, so what answers it comes to the state machine |
+/// | the least recently used peer makes room | peers in use differ by 4 s at most, and others are older |
+/// | a random port is refreshed after 30 s without data | a bubble more, if the data has just ended |
+///
+/// Samples must be less than 10 s apart. Otherwise a question can begin 20 s after one of them while the peer talks, and
+/// its path ends before the next.
+///
+/// A path that a packet takes is offered with that packet, and once. It is taken back before its peer is forgotten, asked,
+/// or found elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathChange {
     /// Whole IPv6 packets of this peer may travel between a port of ours and its mapping, both ways, until the path is

@@ -13,6 +13,7 @@
 //! itself (§5.2.3 case 3) is trusted, but counts for its outer address, because its server and its flags are free to
 //! choose.
 
+mod offers;
 mod status;
 mod table;
 
@@ -26,6 +27,7 @@ use super::opening::OpeningBubbles;
 use super::reachability::Forward;
 use super::traversal::Nonces;
 use crate::Instant;
+use offers::Offer;
 
 /// How long a path is valid after the last packet from the peer (R4380-5.2.4-01).
 const VALIDITY: Duration = Duration::from_secs(30);
@@ -137,6 +139,7 @@ pub(super) struct Peer {
     /// When the first packet in the queue came, for a peer with an outer address.
     waiting_since: Option<Instant>,
     pub(super) traffic: PeerTraffic,
+    offer: Offer,
 }
 
 /// When the last bubbles without a direct response were sent, oldest first.

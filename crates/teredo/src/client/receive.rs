@@ -7,7 +7,7 @@ use super::hairpin::alternates_of;
 use super::idle::solicits;
 use super::peers::{Contact, Path, Probe};
 use super::random_port::random_port_of;
-use super::reachability::{Evidence, Forward};
+use super::reachability::Evidence;
 use super::send::is_carried;
 use super::traversal::nonce_of;
 use super::{Client, Phase};
@@ -255,18 +255,17 @@ impl Client {
         from: SocketAddrV4,
         packet: &Ipv6Packet<'_>,
     ) -> bool {
-        let peer = self.peers.peer_mut(slot);
+        let peer = self.peers.peer(slot);
         if peer.contact.is_some() || packet.is_bubble() {
             return false;
         }
-        peer.heard(now);
-        peer.forward = Forward::Confirmed;
-        peer.spoke();
-        peer.traffic.received(packet.as_bytes().len());
         if peer.came_from().is_some() {
             self.links.heard(now, *from.ip());
         }
-        self.peers.touch(slot);
+        self.peers.heard(now, slot, packet.as_bytes().len());
+        if self.peers.lacks_offer(slot) {
+            self.offer_path(now, slot);
+        }
         true
     }
 
@@ -370,9 +369,7 @@ impl Client {
             if let Some(port) = path.port {
                 self.random_ports.data_sent(now, port);
             }
-            let peer = self.peers.peer_mut(slot);
-            peer.sent(now);
-            peer.traffic.sent(packets, bytes);
+            self.peers.sent(now, slot, packets, bytes);
         }
     }
 

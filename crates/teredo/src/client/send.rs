@@ -31,13 +31,12 @@ impl Client {
             return Submission::Drop(DropReason::TooBig);
         }
         if let Some(slot) = self.peers.find(&destination) {
-            let peer = self.peers.peer_mut(slot);
+            let peer = self.peers.peer(slot);
             // Case 1: a trusted peer that was heard in the last 30 s (R4380-5.2.4-02).
             if let Some(path) = peer.path(now) {
-                peer.sent(now);
-                peer.traffic.sent(1, bytes.len() as u64);
                 let hears_us = peer.forward == Forward::Confirmed;
                 let unsure = peer.contact.is_none() && (peer.is_stale(now) || !hears_us);
+                self.peers.sent(now, slot, 1, bytes.len() as u64);
                 self.peers.touch_used(slot);
                 self.last_sent_to = Some(slot);
                 if unsure && hears_us {
@@ -45,6 +44,8 @@ impl Client {
                     let _ = self.contact(now, destination);
                 } else if unsure {
                     self.doubt(now, slot, bytes);
+                } else if self.peers.lacks_offer(slot) {
+                    self.offer_path(now, slot);
                 }
                 let Some(port) = path.port else {
                     return Submission::Send(path.to);

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
+use super::offers::Offers;
 use super::{Contact, MEMORY, Path, Peer, VALIDITY};
 use crate::Instant;
 use crate::client::reachability::Forward;
@@ -46,6 +47,7 @@ pub(in crate::client) struct Peers {
     outers: Outers,
     waiting: Waiting,
     lost_packets: usize,
+    pub(super) offers: Offers,
 }
 
 /// The peers that contacted the host, by their outer address and the time of their use.
@@ -82,6 +84,7 @@ impl Peers {
                 most_bytes: bounds.total_queue_bytes / 2,
             },
             lost_packets: 0,
+            offers: Offers::default(),
         }
     }
 
@@ -135,7 +138,12 @@ impl Peers {
         &self.slots[slot]
     }
 
+    /// The entry, to be changed. If its path is offered, that is compared with the entry by the next
+    /// [`poll_path`](Self::poll_path).
     pub(in crate::client) fn peer_mut(&mut self, slot: u32) -> &mut Peer {
+        if self.slots[slot].has_offer() {
+            self.list_changed(slot);
+        }
         &mut self.slots[slot]
     }
 
@@ -224,13 +232,13 @@ impl Peers {
 
     /// A random port was closed: what goes through it is no path any more.
     pub(in crate::client) fn lose_port(&mut self, slot: u32, number: u16) {
-        let peer = &mut self.slots[slot];
+        let peer = self.peer_mut(slot);
         let through = |path: &Path| path.port == Some(number);
         peer.half_path = peer.half_path.filter(|path| !through(path));
         if peer.proven.as_ref().is_some_and(through) {
             peer.proven = None;
-            self.trusted -= usize::from(peer.trusted);
-            peer.trusted = false;
+            let was_trusted = std::mem::take(&mut peer.trusted);
+            self.trusted -= usize::from(was_trusted);
         }
     }
 
@@ -300,7 +308,7 @@ impl Peers {
     /// Appends a packet to the peer's queue, unless that or all queues together are full (R4380-5.2.4-11).
     pub(in crate::client) fn enqueue(&mut self, now: Instant, slot: u32, packet: &[u8]) -> bool {
         // There is no path, or not any more.
-        self.slots[slot].sent_ahead = false;
+        self.peer_mut(slot).sent_ahead = false;
         if self.slots[slot].outer.is_none() {
             return self.slots.enqueue(slot, packet).is_ok();
         }
@@ -389,6 +397,7 @@ impl Peers {
         self.outers.counts.clear();
         self.waiting.order.clear();
         self.waiting.bytes = 0;
+        self.withdraw_all();
         self.slots.clear()
     }
 
@@ -510,6 +519,7 @@ impl Peers {
         self.unlist(slot);
         self.end_contact(slot);
         self.trusted -= usize::from(self.peer(slot).trusted);
+        self.withdraw(slot);
         self.slots.evict(slot);
     }
 }

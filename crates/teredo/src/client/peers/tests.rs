@@ -2,6 +2,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use super::*;
+use crate::PathChange;
 use crate::slots::Bounds;
 
 const MAPPING: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 4096);
@@ -325,4 +326,36 @@ fn a_long_life_keeps_the_table_consistent() {
     }
     peers.clear();
     assert_eq!((peers.len(), peers.next_deadline()), (0, None));
+}
+
+/// R4380-5.2-06: an offered path ends with its entry, however that goes, and with what proves it.
+#[test]
+fn an_offer_ends_with_its_entry() {
+    let withdrawn = PathChange::Withdrawn(host(1));
+    type End = fn(&mut Peers, u32);
+    let ends: [(End, PathChange); 6] = [
+        (|peers, slot| peers.refute(at(1), slot), withdrawn),
+        (|peers, slot| peers.lose_port(slot, 5000), withdrawn),
+        (|peers, _| _ = peers.retain(|_, _| false), withdrawn),
+        (|peers, _| peers.age(at(1000)), withdrawn),
+        (
+            |peers, slot| _ = peers.enqueue(at(1), slot, &[0; 40]),
+            withdrawn,
+        ),
+        (|peers, _| _ = peers.clear(), PathChange::AllWithdrawn),
+    ];
+    for (end, expected) in ends {
+        let mut peers = table(4);
+        peers.report_paths(true);
+        let slot = peers.find_or_insert(at(0), host(1), None);
+        let path = Path::new(Some(5000), MAPPING);
+        assert_eq!(peers.verify(at(0), slot, path).count(), 0);
+        peers.offer(slot, path, host(9));
+        assert!(matches!(peers.poll_path(), Some(PathChange::Offered(_))));
+        let _ = peers.peer_mut(slot);
+        assert_eq!(peers.poll_path(), None);
+        end(&mut peers, slot);
+        assert_eq!(peers.poll_path(), Some(expected));
+        assert_eq!(peers.poll_path(), None);
+    }
 }
