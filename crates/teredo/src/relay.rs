@@ -55,7 +55,9 @@ use crate::outbox::Outbox;
 use crate::policy::DestinationPolicy;
 use crate::slots::{Bounds, SipKeys};
 use crate::wire::TeredoAddress;
-use crate::{DropCounters, DropReason, Instant, Node, Reception, Submission, Timer, Transmit};
+use crate::{
+    DropCounters, DropReason, Instant, Node, PathChange, Reception, Submission, Timer, Transmit,
+};
 use admission::{Admission, Fair};
 use elsewhere::Elsewhere;
 use peers::{Key, Table, Tick, Underway};
@@ -236,8 +238,10 @@ impl Relay {
     }
 
     /// Replaces what is served, for instance when the host of a host-specific relay has a new address.
+    /// [`Node::poll_path`] then takes all paths back.
     pub fn set_served(&mut self, served: Served) {
         self.config.served = served;
+        self.trusted.withdraw_all();
     }
 
     /// Replaces the source address of ICMPv6 errors.
@@ -302,9 +306,18 @@ impl Node for Relay {
         let keep = |key: Key| contact::check(config, TeredoAddress::from(key)).is_ok();
         self.trusted.retain(keep);
         self.underway.retain(keep);
+        let keep = |key, mapping| keep(key) && config.destinations.permits(mapping);
         self.elsewhere
-            .retain(|key, mapping| keep(key) && config.destinations.permits(mapping));
+            .retain(keep, &mut |moved| self.trusted.withdraw(moved));
         self.count_evictions();
+    }
+
+    fn report_paths(&mut self, wanted: bool) {
+        self.trusted.report_paths(wanted);
+    }
+
+    fn poll_path(&mut self) -> Option<PathChange> {
+        self.trusted.poll_path()
     }
 
     fn drops(&self) -> &DropCounters {

@@ -62,6 +62,7 @@ impl Relay {
             return Err(DropReason::BubbleLimit);
         }
         let token = link_local(self.rng.next_u64());
+        self.trusted.withdraw(key);
         self.underway.begin(now, key, Ask { sender, token }, cause);
         self.count_evictions();
         self.emit_bubble(key, token);

@@ -79,46 +79,52 @@ impl Elsewhere {
     }
 
     /// The client is there. The one that was found first at this IPv4 address makes room, or in a full table the one that
-    /// was heard least recently.
-    fn learn(&mut self, key: Key, mapping: SocketAddrV4) {
+    /// was heard least recently. `moved` gets the clients whose packets go elsewhere from now on.
+    fn learn(&mut self, key: Key, mapping: SocketAddrV4, moved: &mut impl FnMut(Key)) {
         if let Some(slot) = self.clients.find(&key) {
             if self.clients[slot].ip() == mapping.ip() {
+                moved(key);
                 self.clients[slot] = mapping;
                 return self.clients.touch(slot);
             }
-            self.remove(slot);
+            self.remove(slot, moved);
         }
         let there = self.at.get(mapping.ip());
         if let Some(&first) = there
             .filter(|there| there.len() >= MOST_AT_ONE)
             .and_then(VecDeque::front)
         {
-            self.forget(first);
+            self.forget(first, moved);
         }
         if let Some(oldest) = self.clients.surplus() {
-            self.remove(oldest);
+            self.remove(oldest, moved);
         }
+        moved(key);
         self.clients.insert(key, mapping);
         self.at.entry(*mapping.ip()).or_default().push_back(key);
     }
 
     /// The client is where its address says.
-    pub(super) fn forget(&mut self, key: Key) {
+    pub(super) fn forget(&mut self, key: Key, moved: &mut impl FnMut(Key)) {
         if self.clients.len() > 0
             && let Some(slot) = self.clients.find(&key)
         {
-            self.remove(slot);
+            self.remove(slot, moved);
         }
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(Key, SocketAddrV4) -> bool) {
+    pub(super) fn retain(
+        &mut self,
+        keep: impl Fn(Key, SocketAddrV4) -> bool,
+        moved: &mut impl FnMut(Key),
+    ) {
         let entries = self.clients.iter();
         let refused: Vec<u32> = entries
             .filter(|&(_, key, mapping)| !keep(key, *mapping))
             .map(|(slot, ..)| slot)
             .collect();
         for slot in refused {
-            self.remove(slot);
+            self.remove(slot, moved);
         }
     }
 
@@ -126,8 +132,9 @@ impl Elsewhere {
         self.clients.len()
     }
 
-    fn remove(&mut self, slot: u32) {
+    fn remove(&mut self, slot: u32, moved: &mut impl FnMut(Key)) {
         let (key, address) = (self.clients.key(slot), *self.clients[slot].ip());
+        moved(key);
         self.clients.evict(slot);
         if let Some(there) = self.at.get_mut(&address) {
             there.retain(|&other| other != key);
@@ -168,7 +175,9 @@ impl Relay {
             }
             Moved::Proven(token) => {
                 self.counters.bubbles_received += 1;
-                self.elsewhere.learn(key, from);
+                let trusted = &mut self.trusted;
+                self.elsewhere
+                    .learn(key, from, &mut |moved| trusted.withdraw(moved));
                 self.heard(now, key, Some(token), from);
                 Ok(())
             }

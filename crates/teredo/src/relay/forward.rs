@@ -9,6 +9,13 @@ use super::{Relay, RelayConfig, SWEEP, contact};
 use crate::wire::{self, Datagram, Ipv6Packet, MTU, TeredoAddress};
 use crate::{DropReason, Instant, Submission};
 
+/// A trusted client was heard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// Whether its path is offered.
+    is_offered: bool,
+}
+
 impl Relay {
     pub(super) fn receive<'a>(
         &mut self,
@@ -60,25 +67,27 @@ impl Relay {
             return self.met_elsewhere(now, key, from, bubble_to).map(|()| None);
         }
         let known = self.heard(now, key, bubble_to, from);
-        if known && elsewhere == Some(from) {
+        if known.is_some() && elsewhere == Some(from) {
             self.elsewhere.heard(key);
         }
         if bubble_to.is_some() {
             // Never forwarded: a bubble is a sign of life and nothing else (R4380-5.4.2-05).
             self.counters.bubbles_received += 1;
-            return if known {
-                Ok(None)
-            } else {
-                Err(DropReason::UnverifiedSource)
+            return match known {
+                Some(_) => Ok(None),
+                None => Err(DropReason::UnverifiedSource),
             };
         }
         self.check_served(packet.destination())?;
         // R4380-5.4-04
-        if !known {
+        let Some(Known { is_offered }) = known else {
             if !self.underway.contains(key) {
                 self.challenge(now, key, packet.destination())?;
             }
             return Err(DropReason::UnverifiedSource);
+        };
+        if self.trusted.lacks_offer(is_offered) {
+            self.offer_path(now, key);
         }
         Ok(Some(packet.as_bytes()))
     }
@@ -90,31 +99,49 @@ impl Relay {
         key: Key,
         bubble_to: Option<Ipv6Addr>,
         from: SocketAddrV4,
-    ) -> bool {
+    ) -> Option<Known> {
         let tick = Tick::at(now);
         let answered = self.underway.answered(key, bubble_to);
-        match self.trusted.find(key, tick) {
-            Some(peer) => peer.heard(tick),
+        let known = match self.trusted.find(key, tick) {
+            Some(peer) => {
+                peer.heard(tick);
+                let is_offered = peer.is_offered();
+                Known { is_offered }
+            }
             None if answered.is_some() => {
                 self.trusted.heard(key, tick);
                 self.sweep.get_or_insert(now + SWEEP);
+                Known { is_offered: false }
             }
-            None => return false,
-        }
+            None => return None,
+        };
         let Some(answered) = answered else {
-            return true;
+            return Some(known);
         };
         if answered.proves_path {
             self.give_back(key, &answered);
             if from == TeredoAddress::from(key).mapped {
-                self.elsewhere.forget(key);
+                let trusted = &mut self.trusted;
+                self.elsewhere
+                    .forget(key, &mut |moved| trusted.withdraw(moved));
             }
         }
         for packet in answered.waiting {
             self.counters.to_clients += 1;
             self.outbox.release(from, packet);
         }
-        true
+        Some(known)
+    }
+
+    /// Offers the path of a trusted client that a packet has just taken, unless the client is being asked.
+    #[cold]
+    #[inline(never)]
+    fn offer_path(&mut self, now: Instant, key: Key) {
+        if !self.underway.contains(key) {
+            let mapping = self.elsewhere.find(key);
+            let remote = mapping.unwrap_or_else(|| TeredoAddress::from(key).mapped);
+            self.trusted.offer(key, Tick::at(now), remote);
+        }
     }
 
     /// Checks the destination of a client's packet (R4380-5.4.2-04).
@@ -157,9 +184,14 @@ impl Relay {
         // Case 1 (R4380-5.4.1-03).
         if let Some(peer) = self.trusted.find(key, tick) {
             peer.sent(tick);
-            if peer.is_silent_for(STALE, tick) && !self.underway.contains(key) {
-                // If this fails, the entry expires as usual.
-                let _ = self.contact(now, key, packet.source());
+            let is_offered = peer.is_offered();
+            if peer.is_silent_for(STALE, tick) {
+                if !self.underway.contains(key) {
+                    // If this fails, the entry expires as usual.
+                    let _ = self.contact(now, key, packet.source());
+                }
+            } else if self.trusted.lacks_offer(is_offered) {
+                self.offer_path(now, key);
             }
             self.counters.to_clients += 1;
             let mapping = self.elsewhere.find(key);

@@ -70,7 +70,7 @@ impl From<Key> for TeredoAddress {
 /// The nanoseconds of a [`Tick`].
 const TICK: u64 = 100_000_000;
 
-/// A time in tenths of a second, in four bytes. The range is 13 years from the clock's epoch.
+/// A time in tenths of a second, in 31 bits. The range is 6.8 years from the clock's epoch.
 ///
 /// Rounding down makes the age of an entry up to a tenth too large or too small, but an entry never lives longer than
 /// the whole number of seconds that its age is compared with.
@@ -80,12 +80,18 @@ pub(super) struct Tick(u32);
 impl Tick {
     /// Earlier than every tick of the clock.
     const NEVER: Self = Self(0);
+    const LATEST: u32 = u32::MAX >> 1;
 
     /// The tick in which `now` lies.
     pub(super) fn at(now: Instant) -> Self {
         // The first tick is 1, because 0 is [`Self::NEVER`].
         let tick = now.as_nanos() / TICK + 1;
-        Self(u32::try_from(tick).unwrap_or(u32::MAX))
+        Self(u32::try_from(tick).map_or(Self::LATEST, |tick| tick.min(Self::LATEST)))
+    }
+
+    /// The first instant in it.
+    fn start(self) -> Instant {
+        Instant::from_nanos(u64::from(self.0.saturating_sub(1)) * TICK)
     }
 
     /// Whether fewer than `seconds` have passed since `earlier`.

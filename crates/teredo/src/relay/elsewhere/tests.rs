@@ -20,9 +20,9 @@ fn mapping(last: u8, number: u32) -> SocketAddrV4 {
 fn one_address_does_not_fill_the_table() {
     let mut elsewhere = Elsewhere::new(SipKeys(1, 2));
     let honest = key(0);
-    elsewhere.learn(honest, mapping(1, 1));
+    elsewhere.learn(honest, mapping(1, 1), &mut |_| {});
     for number in 1..=2 * MOST as u32 {
-        elsewhere.learn(key(number), mapping(2, number));
+        elsewhere.learn(key(number), mapping(2, number), &mut |_| {});
     }
     assert_eq!(elsewhere.len(), 1 + MOST_AT_ONE);
     assert_eq!(elsewhere.find(honest), Some(mapping(1, 1)));
@@ -36,17 +36,17 @@ fn a_client_counts_once_and_where_it_is() {
     let mut elsewhere = Elsewhere::new(SipKeys(1, 2));
     for round in 0..3 {
         for number in 0..10 {
-            elsewhere.learn(key(number), mapping(round, number));
-            elsewhere.learn(key(number), mapping(round, number + 1));
+            elsewhere.learn(key(number), mapping(round, number), &mut |_| {});
+            elsewhere.learn(key(number), mapping(round, number + 1), &mut |_| {});
         }
         assert_eq!((elsewhere.len(), elsewhere.at.len()), (10, 1));
         assert_eq!(elsewhere.at[mapping(round, 0).ip()].len(), 10);
     }
-    elsewhere.forget(key(3));
-    elsewhere.retain(|at, _| at != key(4));
+    elsewhere.forget(key(3), &mut |_| {});
+    elsewhere.retain(|at, _| at != key(4), &mut |_| {});
     assert_eq!(elsewhere.find(key(3)), None);
     assert_eq!(elsewhere.at[mapping(2, 0).ip()].len(), 8);
-    elsewhere.retain(|_, _| false);
+    elsewhere.retain(|_, _| false, &mut |_| {});
     assert_eq!((elsewhere.len(), elsewhere.at.len()), (0, 0));
 }
 
@@ -55,7 +55,11 @@ fn a_client_counts_once_and_where_it_is() {
 fn a_full_table_keeps_the_clients_in_use() {
     let mut elsewhere = Elsewhere::new(SipKeys(1, 2));
     for number in 0..=MOST as u32 {
-        elsewhere.learn(key(number), mapping((number % 250) as u8, number));
+        elsewhere.learn(
+            key(number),
+            mapping((number % 250) as u8, number),
+            &mut |_| {},
+        );
         elsewhere.heard(key(0));
     }
     assert_eq!(elsewhere.len(), MOST);
@@ -72,7 +76,9 @@ fn a_forged_datagram_keeps_no_place() {
     let now = Instant::default();
     let clients = [0x0808_0808, 0x0808_0809].map(key);
     for (client, last) in clients.into_iter().zip([1, 2]) {
-        relay.elsewhere.learn(client, mapping(last, 5000));
+        relay
+            .elsewhere
+            .learn(client, mapping(last, 5000), &mut |_| {});
         relay.trusted.heard(client, Tick::at(now));
     }
     let target = "2001:db8::1".parse().unwrap();

@@ -1,7 +1,12 @@
 //! The trusted peers, in many small hash tables with linear probing.
 
+use std::net::{Ipv6Addr, SocketAddrV4};
+
 use super::{Key, Tick};
+use crate::paths::PathChanges;
 use crate::slots::SipKeys;
+use crate::wire::TeredoAddress;
+use crate::{PathChange, PeerPath};
 
 /// The entries of a shard in a full table: so few that it takes little time to enlarge one (20 KB are copied).
 const PER_SHARD: usize = 1024;
@@ -21,6 +26,8 @@ pub(in crate::relay) struct Table {
     /// The next shard to be swept.
     next: usize,
     keys: SipKeys,
+    /// Of the paths of its peers.
+    changes: PathChanges,
 }
 
 impl Table {
@@ -36,6 +43,7 @@ impl Table {
             capacity,
             next: 0,
             keys,
+            changes: PathChanges::default(),
         }
     }
 
@@ -81,7 +89,8 @@ impl Table {
             let shard = self.next;
             self.next = (shard + 1) % self.shards.len();
             let keys = self.keys;
-            self.len -= self.shards[shard].purge(now, |key| hash_of(keys, key));
+            let hash = |key| hash_of(keys, key);
+            self.len -= self.shards[shard].purge(now, hash, &mut self.changes);
         }
     }
 
@@ -89,7 +98,8 @@ impl Table {
     pub(in crate::relay) fn retain(&mut self, keep: impl Fn(Key) -> bool) {
         let keys = self.keys;
         for shard in &mut self.shards {
-            self.len -= shard.retain(|peer| keep(peer.key()), |key| hash_of(keys, key));
+            let keep = |peer: &Peer| keep(peer.key());
+            self.len -= shard.retain(keep, |key| hash_of(keys, key), &mut self.changes);
         }
     }
 
@@ -98,16 +108,83 @@ impl Table {
         let keys = self.keys;
         let hash = |key| hash_of(keys, key);
         if self.len >= self.capacity || !self.shards[shard].has_room() {
-            self.len -= self.shards[shard].purge(now, hash);
+            self.len -= self.shards[shard].purge(now, hash, &mut self.changes);
         }
         if self.len >= self.capacity {
             // Shards are about equally full, but in a very small table this one may be empty.
             let shards = self.shards.len();
-            let evicted = (0..shards).any(|step| self.shards[(shard + step) % shards].evict(hash));
+            let evicted = (0..shards)
+                .any(|step| self.shards[(shard + step) % shards].evict(hash, &mut self.changes));
             self.len -= usize::from(evicted);
         }
         if !self.shards[shard].has_room() {
-            self.shards[shard].grow(hash);
+            self.shards[shard].grow(hash, &mut self.changes);
+        }
+    }
+
+    /// See [`Node::report_paths`](crate::Node::report_paths).
+    pub(in crate::relay) fn report_paths(&mut self, wanted: bool) {
+        if !wanted {
+            self.clear_offers();
+        }
+        self.changes.report(wanted);
+    }
+
+    /// Whether a packet of a peer with this offer, or without one, is a reason to offer its path.
+    #[inline]
+    pub(in crate::relay) fn lacks_offer(&self, is_offered: bool) -> bool {
+        !is_offered && self.changes.are_reported()
+    }
+
+    /// Offers the path of a valid peer, which leads to this mapping.
+    pub(in crate::relay) fn offer(&mut self, key: Key, now: Tick, remote: SocketAddrV4) {
+        if let Some(peer) = self.find(key, now) {
+            peer.set_offered(true);
+            let path = PeerPath {
+                peer: peer.address(),
+                own: None,
+                port: None,
+                remote,
+                heard: peer.heard.start(),
+            };
+            self.changes.offer(path);
+        }
+    }
+
+    /// Takes the path of a peer back, if it is offered.
+    pub(in crate::relay) fn withdraw(&mut self, key: Key) {
+        if !self.changes.are_reported() {
+            return;
+        }
+        let (shard, hash) = self.place(key);
+        if let Some(peer) = self.shards[shard].find(key, hash)
+            && peer.is_offered()
+        {
+            peer.set_offered(false);
+            self.changes.withdraw(peer.address());
+        }
+    }
+
+    /// Takes all paths back.
+    pub(in crate::relay) fn withdraw_all(&mut self) {
+        self.changes.withdraw_all();
+    }
+
+    /// See [`Node::poll_path`](crate::Node::poll_path).
+    pub(in crate::relay) fn poll_path(&mut self) -> Option<PathChange> {
+        if self.changes.take_all() {
+            self.clear_offers();
+            return Some(PathChange::AllWithdrawn);
+        }
+        self.changes.pop()
+    }
+
+    /// Visits all peers: 20 MB of a million.
+    fn clear_offers(&mut self) {
+        for shard in &mut self.shards {
+            for peer in &mut shard.places {
+                peer.set_offered(false);
+            }
         }
     }
 
@@ -135,13 +212,20 @@ pub(in crate::relay) struct Peer {
     key: Key,
     /// The last packet from the peer; [`Tick::NEVER`] marks an empty place.
     heard: Tick,
-    sent: Tick,
+    /// The tick of the last packet to the peer, and [`OFFERED`] if its path is offered.
+    sent: u32,
 }
+
+const _: () = assert!(size_of::<Peer>() == 20);
+
+/// The bit that no tick has.
+const OFFERED: u32 = 1 << 31;
+const _: () = assert!(Tick::LATEST < OFFERED);
 
 const EMPTY: Peer = Peer {
     key: Key::NOBODY,
     heard: Tick::NEVER,
-    sent: Tick::NEVER,
+    sent: 0,
 };
 
 impl Peer {
@@ -149,7 +233,7 @@ impl Peer {
         Self {
             key,
             heard: now,
-            sent: now,
+            sent: now.0,
         }
     }
 
@@ -164,7 +248,7 @@ impl Peer {
 
     /// A packet goes to the peer.
     pub(in crate::relay) fn sent(&mut self, now: Tick) {
-        self.sent = now;
+        self.sent = self.sent & OFFERED | now.0;
     }
 
     /// Whether nothing was heard for `seconds`.
@@ -181,7 +265,26 @@ impl Peer {
     }
 
     fn used(&self) -> Tick {
-        self.heard.max(self.sent)
+        self.heard.max(Tick(self.sent & !OFFERED))
+    }
+
+    pub(in crate::relay) fn is_offered(&self) -> bool {
+        self.sent & OFFERED != 0
+    }
+
+    fn set_offered(&mut self, offered: bool) {
+        self.sent = self.sent & !OFFERED | if offered { OFFERED } else { 0 };
+    }
+
+    fn address(&self) -> Ipv6Addr {
+        TeredoAddress::from(self.key).to_ipv6()
+    }
+
+    /// The entry goes.
+    fn leaves(&self, changes: &mut PathChanges) {
+        if self.is_offered() {
+            changes.withdraw(self.address());
+        }
     }
 }
 
@@ -229,12 +332,17 @@ impl Shard {
     }
 
     /// Removes expired entries, at most once a second, and shrinks the table to the rest. Returns the number removed.
-    pub(super) fn purge(&mut self, now: Tick, hash: impl Fn(Key) -> u32) -> usize {
+    pub(super) fn purge(
+        &mut self,
+        now: Tick,
+        hash: impl Fn(Key) -> u32,
+        changes: &mut PathChanges,
+    ) -> usize {
         if now.is_within(1, self.purged) {
             return 0;
         }
         self.purged = now;
-        self.retain(|peer| peer.is_valid(now), hash)
+        self.retain(|peer| peer.is_valid(now), hash, changes)
     }
 
     /// Removes the peers that `keep` rejects, and returns their number.
@@ -242,6 +350,7 @@ impl Shard {
         &mut self,
         keep: impl Fn(&Peer) -> bool,
         hash: impl Fn(Key) -> u32,
+        changes: &mut PathChanges,
     ) -> usize {
         let kept = self.peers().filter(|peer| keep(peer)).count();
         let gone = self.len - kept;
@@ -252,19 +361,19 @@ impl Shard {
             } else {
                 self.places.len()
             };
-            self.rebuild(places, keep, hash);
+            self.rebuild(places, keep, hash, changes);
         }
         gone
     }
 
     /// Adds room for three eighths more, so a table is never much larger than necessary.
-    pub(super) fn grow(&mut self, hash: impl Fn(Key) -> u32) {
+    pub(super) fn grow(&mut self, hash: impl Fn(Key) -> u32, changes: &mut PathChanges) {
         let entries = (self.len + self.len * 3 / 8).max(8);
-        self.rebuild(places_for(entries), |_| true, hash);
+        self.rebuild(places_for(entries), |_| true, hash, changes);
     }
 
     /// Removes the least recently used of some entries; `false` if there are none.
-    pub(super) fn evict(&mut self, hash: impl Fn(Key) -> u32) -> bool {
+    pub(super) fn evict(&mut self, hash: impl Fn(Key) -> u32, changes: &mut PathChanges) -> bool {
         let places = self.places.len();
         let mut oldest: Option<usize> = None;
         let mut seen = 0;
@@ -284,6 +393,7 @@ impl Shard {
         }
         match oldest {
             Some(place) => {
+                self.places[place].leaves(changes);
                 self.remove_at(place, hash);
                 true
             }
@@ -326,13 +436,24 @@ impl Shard {
         self.len -= 1;
     }
 
-    fn rebuild(&mut self, places: usize, keep: impl Fn(&Peer) -> bool, hash: impl Fn(Key) -> u32) {
+    fn rebuild(
+        &mut self,
+        places: usize,
+        keep: impl Fn(&Peer) -> bool,
+        hash: impl Fn(Key) -> u32,
+        changes: &mut PathChanges,
+    ) {
         let earlier = std::mem::replace(&mut self.places, vec![EMPTY; places]);
         self.len = 0;
         self.hand = 0;
         for peer in earlier {
-            if !peer.is_empty() && keep(&peer) {
+            if peer.is_empty() {
+                continue;
+            }
+            if keep(&peer) {
                 self.insert(peer, hash(peer.key));
+            } else {
+                peer.leaves(changes);
             }
         }
     }

@@ -31,3 +31,12 @@ fn a_key_holds_a_whole_address() {
         assert_eq!(TeredoAddress::from(Key::from(teredo)), teredo);
     }
 }
+
+/// A tick leaves room for the mark of an offered path, however late it is.
+#[test]
+fn the_last_tick_has_31_bits() {
+    for nanos in [TICK << 31, TICK << 32, u64::MAX] {
+        assert_eq!(Tick::at(Instant::from_nanos(nanos)), Tick(Tick::LATEST));
+    }
+    assert_eq!(Tick::at(at(250)).start(), at(200));
+}

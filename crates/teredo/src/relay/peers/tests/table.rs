@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::PathChange;
 
 const KEYS: SipKeys = SipKeys(3, 4);
 
@@ -95,6 +96,31 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Sweep),
         1 => (0..60u32).prop_map(Step::Refuse),
     ]
+}
+
+/// R4380-7.3.5-01: if more paths end at once than are reported one by one, all end, and no mark stays.
+#[test]
+fn very_many_paths_end_together() {
+    const MANY: u32 = 70_000;
+    let mut peers = table(MANY as usize);
+    peers.report_paths(true);
+    let remote = "192.0.2.1:4096".parse().unwrap();
+    for number in 0..MANY {
+        peers.heard(key(number), tick(0));
+        peers.offer(key(number), tick(0), remote);
+        assert!(matches!(peers.poll_path(), Some(PathChange::Offered(_))));
+    }
+    let few = |number: u32| number < 3;
+    peers.retain(|other| (0..3).any(|number| other == key(number)));
+    assert_eq!(peers.poll_path(), Some(PathChange::AllWithdrawn));
+    assert_eq!(peers.poll_path(), None);
+    for number in 0..MANY {
+        let peer = peers.find(key(number), tick(0));
+        assert_eq!(
+            peer.map(|peer| peer.is_offered()),
+            few(number).then_some(false)
+        );
+    }
 }
 
 proptest! {
