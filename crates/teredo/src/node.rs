@@ -105,7 +105,7 @@ pub enum PathChange {
     Offered(PeerPath),
     /// The peer has no such path any more.
     Withdrawn(Ipv6Addr),
-    /// No peer has.
+    /// No peer has. If this comes from a relay, [`Relay::natives`](crate::Relay::natives) may have changed.
     AllWithdrawn,
 }
 

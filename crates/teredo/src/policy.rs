@@ -7,7 +7,7 @@ mod native;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-pub(crate) use native::{carries, is_special_purpose};
+pub(crate) use native::{SPECIAL_UNICAST, carries, is_special_purpose};
 
 /// The shared address space between a carrier's NAT and its customers (RFC 6598).
 const SHARED: Block = Block::new(Ipv4Addr::new(100, 64, 0, 0), 10);

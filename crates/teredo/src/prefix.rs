@@ -36,6 +36,11 @@ impl Prefix {
         Ipv6Addr::from_bits(self.bits)
     }
 
+    /// The number of its bits.
+    pub const fn bits(&self) -> u8 {
+        self.len
+    }
+
     /// Whether an address has this prefix.
     pub const fn contains(&self, address: Ipv6Addr) -> bool {
         address.to_bits() & mask(self.len) == self.bits

@@ -31,12 +31,14 @@
 //! | `admission` | §7.3.5, §7.4: how many bubbles and errors others can cause |
 //! | `peers` | §5.4: the list of peers |
 //! | `elsewhere` | clients behind symmetric NATs, which RFC 6081 leaves out |
+//! | `natives` | the native networks of packets that need not visit the relay |
 
 mod admission;
 mod config;
 mod contact;
 mod elsewhere;
 mod forward;
+mod natives;
 mod peers;
 
 use std::convert::Infallible;
@@ -238,7 +240,7 @@ impl Relay {
     }
 
     /// Replaces what is served, for instance when the host of a host-specific relay has a new address.
-    /// [`Node::poll_path`] then takes all paths back.
+    /// [`Node::poll_path`] then takes all paths back, and the caller reads [`natives`](Self::natives) again.
     pub fn set_served(&mut self, served: Served) {
         self.config.served = served;
         self.trusted.withdraw_all();

@@ -25,6 +25,9 @@ const SPECIAL: [Prefix; 7] = [
     Prefix::new(Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16),
 ];
 
+/// The special-purpose networks inside 2000::/3, with what is reachable of them.
+pub(crate) const SPECIAL_UNICAST: [Prefix; 2] = [IETF, SIX_TO_FOUR];
+
 /// The well-known prefix of NAT64 (RFC 6052).
 const TRANSLATED: Prefix = Prefix::new(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 /// Protocol assignments of the IETF (RFC 2928): benchmarks, identifiers, Teredo itself.
