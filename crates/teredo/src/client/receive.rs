@@ -255,15 +255,17 @@ impl Client {
         from: SocketAddrV4,
         packet: &Ipv6Packet<'_>,
     ) -> bool {
-        let peer = self.peers.peer(slot);
+        let mut peer = self.peers.in_use(slot);
         if peer.contact.is_some() || packet.is_bubble() {
             return false;
         }
+        let lacks_offer = peer.lacks_offer(now);
+        peer.heard(now, packet.as_bytes().len());
         if peer.came_from().is_some() {
             self.links.heard(now, *from.ip());
         }
-        self.peers.heard(now, slot, packet.as_bytes().len());
-        if self.peers.lacks_offer(slot) {
+        self.peers.touch(slot);
+        if lacks_offer && self.peers.reports_paths() {
             self.offer_path(now, slot);
         }
         true
@@ -369,7 +371,7 @@ impl Client {
             if let Some(port) = path.port {
                 self.random_ports.data_sent(now, port);
             }
-            self.peers.sent(now, slot, packets, bytes);
+            self.peers.in_use(slot).sent(now, packets, bytes);
         }
     }
 

@@ -31,12 +31,13 @@ impl Client {
             return Submission::Drop(DropReason::TooBig);
         }
         if let Some(slot) = self.peers.find(&destination) {
-            let peer = self.peers.peer(slot);
+            let mut peer = self.peers.in_use(slot);
             // Case 1: a trusted peer that was heard in the last 30 s (R4380-5.2.4-02).
             if let Some(path) = peer.path(now) {
+                peer.sent(now, 1, bytes.len() as u64);
                 let hears_us = peer.forward == Forward::Confirmed;
                 let unsure = peer.contact.is_none() && (peer.is_stale(now) || !hears_us);
-                self.peers.sent(now, slot, 1, bytes.len() as u64);
+                let has_offer = peer.has_offer();
                 self.peers.touch_used(slot);
                 self.last_sent_to = Some(slot);
                 if unsure && hears_us {
@@ -44,7 +45,7 @@ impl Client {
                     let _ = self.contact(now, destination);
                 } else if unsure {
                     self.doubt(now, slot, bytes);
-                } else if self.peers.lacks_offer(slot) {
+                } else if !has_offer && self.peers.reports_paths() {
                     self.offer_path(now, slot);
                 }
                 let Some(port) = path.port else {

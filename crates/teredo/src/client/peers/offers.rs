@@ -1,6 +1,7 @@
 //! The entries whose paths are offered.
 
 use std::net::Ipv6Addr;
+use std::ops::Deref;
 
 use super::table::Peers;
 use super::{Path, Peer};
@@ -36,10 +37,10 @@ impl Peers {
         self.offers.changes.report(wanted);
     }
 
-    /// Whether a packet over the path of this peer is a reason to offer the path.
+    /// Whether paths are reported.
     #[inline]
-    pub(in crate::client) fn lacks_offer(&self, slot: u32) -> bool {
-        self.offers.changes.are_reported() && !self.peer(slot).has_offer()
+    pub(in crate::client) fn reports_paths(&self) -> bool {
+        self.offers.changes.are_reported()
     }
 
     /// Offers the peer's path, unless the peer is being asked or packets wait for it.
@@ -133,34 +134,53 @@ impl Peers {
 
 impl Peer {
     #[inline]
-    pub(super) fn has_offer(&self) -> bool {
+    pub(in crate::client) fn has_offer(&self) -> bool {
         self.offer.path.is_some()
+    }
+
+    /// Whether a packet of the peer is a reason to offer its path. If it was silent for 30 s before, the caller may have given
+    /// an offered one up.
+    #[inline]
+    pub(in crate::client) fn lacks_offer(&self, now: Instant) -> bool {
+        !self.has_offer() || self.path(now).is_none()
     }
 }
 
-/// The work of packets on a path in use. It changes times and counters alone, so nothing is compared.
-impl Peers {
+/// A peer whose path packets take. They change times and counters alone, so nothing is compared.
+#[derive(Debug)]
+pub(in crate::client) struct InUse<'a>(&'a mut Peer);
+
+impl Deref for InUse<'_> {
+    type Target = Peer;
+
+    #[inline]
+    fn deref(&self) -> &Peer {
+        self.0
+    }
+}
+
+impl InUse<'_> {
     /// Packets of the host go to the peer.
     #[inline]
-    pub(in crate::client) fn sent(&mut self, now: Instant, slot: u32, packets: u64, bytes: u64) {
-        let peer = &mut self.slots[slot];
-        peer.sent(now);
-        peer.traffic.sent(packets, bytes);
+    pub(in crate::client) fn sent(&mut self, now: Instant, packets: u64, bytes: u64) {
+        self.0.sent(now);
+        self.0.traffic.sent(packets, bytes);
     }
 
     /// A packet of the peer is the host's: the peer is not being asked, and hears us.
     #[inline]
-    pub(in crate::client) fn heard(&mut self, now: Instant, slot: u32, bytes: usize) {
-        let was_valid = self.peer(slot).path(now).is_some();
-        let peer: &mut Peer = &mut self.slots[slot];
-        peer.heard(now);
-        peer.forward = Forward::Confirmed;
-        peer.spoke();
-        peer.traffic.received(bytes);
-        if !was_valid {
-            // The caller may have given the path up after 30 s. It is offered again.
-            self.withdraw(slot);
-        }
-        self.touch(slot);
+    pub(in crate::client) fn heard(&mut self, now: Instant, bytes: usize) {
+        self.0.heard(now);
+        self.0.forward = Forward::Confirmed;
+        self.0.spoke();
+        self.0.traffic.received(bytes);
+    }
+}
+
+impl Peers {
+    /// The entry, for packets that take its path.
+    #[inline]
+    pub(in crate::client) fn in_use(&mut self, slot: u32) -> InUse<'_> {
+        InUse(&mut self.slots[slot])
     }
 }
