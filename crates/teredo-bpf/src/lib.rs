@@ -24,6 +24,8 @@
 //! [`probe`] finds out whether this host can have such a path, and says why not.
 //!
 //! It takes Linux 6.6, CAP_BPF and CAP_NET_ADMIN.
+//!
+//! [`PortMap`] is apart from the path: it shows the port of a node to the eBPF firewalls of the host.
 
 #![forbid(unsafe_code)]
 
@@ -31,12 +33,14 @@ mod entry;
 mod error;
 mod outcome;
 mod path;
+mod port_map;
 mod probe;
 
 pub use entry::{Entry, Interfaces, Side, Traffic};
 pub use error::PathError;
 pub use outcome::{Outcome, Outcomes};
 pub use path::{Path, Settings, now};
+pub use port_map::{PORT_LEASE, PORT_MAP, PortMap, PortMapError, ShownPort};
 pub use probe::{Direction, ProbeError, probe};
 
 #[cfg(doctest)]

@@ -337,7 +337,7 @@ fn missing(name: &'static str) -> PathError {
 }
 
 /// Whether a key is not in a map.
-fn is_absence(error: &MapError) -> bool {
+pub(crate) fn is_absence(error: &MapError) -> bool {
     match error {
         MapError::KeyNotFound => true,
         MapError::SyscallError(error) => error.io_error.kind() == io::ErrorKind::NotFound,

@@ -1,13 +1,22 @@
-//! The committed object is that of the sources.
+//! The committed objects are those of the sources.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn the_object_is_that_of_the_sources() {
+fn the_object_of_the_path_is_that_of_the_sources() {
+    assert_built("path.o");
+}
+
+#[test]
+fn the_object_of_the_firewall_is_that_of_the_sources() {
+    assert_built("admit.o");
+}
+
+fn assert_built(name: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let object = folder.path().join("path.o");
+    let object = folder.path().join(name);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let status = Command::new(root.join("programs/build"))
         .arg(&object)
@@ -18,6 +27,6 @@ fn the_object_is_that_of_the_sources() {
         "it takes Debian 12's packages clang-14 and llvm-14"
     );
     let built = fs::read(object).unwrap();
-    let kept = fs::read(root.join("object/path.o")).unwrap();
-    assert!(built == kept, "run programs/build object/path.o");
+    let kept = fs::read(root.join("object").join(name)).unwrap();
+    assert!(built == kept, "run programs/build object/{name}");
 }
