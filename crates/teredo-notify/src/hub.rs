@@ -44,7 +44,8 @@
 //! - Callbacks run on the thread that waited for the news, the leader. A standby replaces it when a callback blocks.
 //! - A [`Feed`] runs on the thread that polls it. An [`Outlet`] is written by the publishing thread as long as the
 //!   socket has room, else by the outlet's task.
-//! - [`Hub::publish`] runs no callback, never waits, and wakes no thread under the hub's lock.
+//! - [`Hub::publish`] runs no callback, never waits, and wakes no thread under the hub's lock. It runs the
+//!   [hooks](Hub::on_publish), which take no time.
 //!
 //! # Files
 //!
@@ -56,6 +57,7 @@ mod feed;
 mod gate;
 mod log;
 mod outlet;
+mod publish_hook;
 mod random;
 mod registration;
 mod sync;
@@ -68,6 +70,7 @@ pub use gate::{
     Settled,
 };
 pub use outlet::{Outlet, Sink, Writer};
+pub use publish_hook::PublishHook;
 pub use random::Admission;
 pub use registration::Registration;
 pub use threads::{MAX_THREADS, Source};
@@ -122,6 +125,7 @@ struct State {
     feeds: BTreeMap<feed::FeedKey, feed::Entry>,
     gates: gate::Gates,
     settle_hooks: BTreeMap<u64, Arc<dyn Fn() + Send + Sync>>,
+    publish_hooks: publish_hook::PublishHooks,
 }
 
 /// A registration was refused.
@@ -160,6 +164,7 @@ impl Hub {
                 feeds: BTreeMap::new(),
                 gates,
                 settle_hooks: BTreeMap::new(),
+                publish_hooks: publish_hook::PublishHooks::default(),
             }),
             work: Condvar::new(),
             alarm: OnceLock::new(),
@@ -194,10 +199,14 @@ impl Hub {
             .values_mut()
             .filter_map(feed::Entry::take_waker)
             .collect();
+        let hooks = state.publish_hooks.all();
         drop(state);
         self.shared.wake(wake);
         for waker in wakers {
             waker.wake();
+        }
+        for hook in hooks {
+            hook(current);
         }
         current.sequence
     }

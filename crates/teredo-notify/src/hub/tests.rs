@@ -483,5 +483,6 @@ fn feeds_wake_threads_and_tasks() {
 }
 
 mod gates;
+mod hooks;
 mod outlets;
 mod random;
