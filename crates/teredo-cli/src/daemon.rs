@@ -5,6 +5,7 @@ pub(crate) mod inside;
 pub(crate) mod keep;
 pub(crate) mod local_service;
 pub(crate) mod node;
+mod port_map;
 pub(crate) mod privilege;
 pub(crate) mod reload;
 pub(crate) mod sandbox;

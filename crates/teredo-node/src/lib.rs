@@ -35,6 +35,7 @@ mod client;
 mod control;
 mod keys;
 mod names;
+mod port_map;
 mod protection;
 mod relay;
 mod start;
@@ -45,13 +46,14 @@ pub use client::{Client, ClientBuilder, Connectivity, Predecessor, PreparedClien
 pub use control::{NodeControl, Requests, control};
 pub use keys::ServerKeys;
 pub use names::ServerName;
+pub use port_map::PortInMap;
 pub use protection::Protection;
 pub use relay::{DEFAULT_RELAY_PORT, PreparedRelay, Relay, RelayBuilder};
 pub use start::{RunError, StartError, retry_briefly};
 
 #[cfg(feature = "igd")]
 pub use teredo_gateway;
-pub use {teredo, teredo_notify, teredo_tunnel};
+pub use {teredo, teredo_bpf, teredo_notify, teredo_tunnel};
 
 #[cfg(doc)]
 use teredo_notify::hub::Hub;

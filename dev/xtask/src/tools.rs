@@ -100,6 +100,12 @@ pub(crate) const TEST: &[Tool] = &[
         service: None,
     },
     Tool {
+        program: "bpftool",
+        package: "bpftool",
+        purpose: "loads an eBPF firewall that follows the port",
+        service: None,
+    },
+    Tool {
         program: "g++",
         package: "g++",
         purpose: "compiles the C programs as C++",

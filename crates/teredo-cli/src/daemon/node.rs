@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use teredo_node::{NodeControl, Requests, RunError, StartError};
+use teredo_node::teredo_bpf::PortMap;
+use teredo_node::{NodeControl, PortInMap, Requests, RunError, StartError};
 use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
 use teredo_notify::snapshot::Node;
@@ -15,6 +16,7 @@ use teredo_tunnel::{OpenError, SpawnError};
 
 use super::Session;
 use super::local_service::LocalService;
+use super::port_map;
 use crate::failure::{Exit, Failure};
 use crate::metrics::{self, Endpoint};
 use crate::output::narrate;
@@ -31,6 +33,9 @@ pub(crate) struct NodeSession {
     /// For the first node; each later one gets its own.
     requests: Option<Requests>,
     service: LocalService,
+    /// Until the service answers.
+    port_map: Option<PortMap>,
+    port_in_map: Option<PortInMap>,
     /// The metrics over HTTP.
     pub(crate) metrics: Endpoint,
 }
@@ -59,6 +64,8 @@ impl NodeSession {
             control,
             requests: Some(requests),
             service,
+            port_map: port_map::open(socket).await,
+            port_in_map: None,
             // After the service, so that a second instance hears that it is one.
             metrics: Endpoint::bind(metrics)?,
         })
@@ -78,6 +85,10 @@ impl NodeSession {
     ) -> Result<(), Failure> {
         let status = self.service.status();
         self.service.serve(confine)?;
+        // Before the node starts, and after it has announced a port that was left to it.
+        if let Some(map) = self.port_map.take() {
+            self.port_in_map = Some(PortInMap::follow(&self.hub, map));
+        }
         if let Some(status) = status {
             self.metrics.show(metrics::node_source(status));
         }

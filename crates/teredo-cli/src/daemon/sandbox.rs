@@ -53,7 +53,7 @@ impl Needs {
                 .chain([PathBuf::from("/dev/net/tun")])
                 .collect(),
             internet: Internet::All,
-            bpf: false,
+            bpf: true,
         }
     }
 
