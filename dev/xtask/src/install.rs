@@ -39,6 +39,8 @@ pub(crate) struct Options {
 const ABI: &str = "0";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const HEADERS: &str = "crates/netioapi/core/include";
+/// The port for eBPF programs, which link nothing.
+const EBPF_HEADER: &str = "crates/teredo-bpf/programs/teredo_port.h";
 const PAGES: &str = "docs/man";
 /// The libraries of the system that Rust's standard library needs.
 const SYSTEM_LIBRARIES: &[&str] = &["-lgcc_s", "-lpthread", "-lm", "-ldl", "-lc"];
@@ -92,6 +94,7 @@ pub(crate) fn install(options: &Options) -> Result<PathBuf> {
     for header in files(HEADERS, "h")? {
         place.file(&header, "include/teredo", 0o644)?;
     }
+    place.file(&tree::root().join(EBPF_HEADER), "include/teredo", 0o644)?;
     for page in files(PAGES, "3")? {
         place.file(&page, "share/man/man3", 0o644)?;
     }

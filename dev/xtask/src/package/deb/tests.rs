@@ -18,6 +18,7 @@ fn every_file_has_the_package_that_needs_it() {
         ("usr/share/man/man1/teredo-firewall.1.gz", "teredo"),
         ("usr/share/man/man3/GetTeredoPort.3.gz", "libteredo-dev"),
         ("usr/include/teredo/netioapi.h", "libteredo-dev"),
+        ("usr/include/teredo/teredo_port.h", "libteredo-dev"),
         (
             "usr/lib/x86_64-linux-gnu/libteredo-netio.so",
             "libteredo-dev",
