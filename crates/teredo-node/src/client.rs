@@ -18,10 +18,12 @@ use teredo::client::{Reason, State};
 use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
 use teredo_tunnel::client::{ClientHandle, ClientPathStatus};
+use teredo_tunnel::kernel::KernelPath;
 use teredo_tunnel::port::{ChangeError, PortChange};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::run::Input;
+use crate::kernel::KernelUse;
 use crate::start::Running;
 use crate::{RunError, ServerKeys, ServerName};
 
@@ -33,6 +35,7 @@ pub use predecessor::Predecessor;
 #[derive(Debug)]
 pub struct Client {
     handle: Arc<ClientHandle>,
+    kernel: Arc<KernelUse>,
     hub: Hub,
     events: EventBus,
     connectivity: watch::Receiver<Connectivity>,
@@ -128,6 +131,13 @@ impl Client {
     /// Port, peers, traffic, drops; `None` once the client has ended.
     pub fn status(&self) -> impl Future<Output = Option<ClientPathStatus>> + Send + use<> {
         self.handle.status()
+    }
+
+    /// The path in the kernel, if it is loaded. The next client of this process can [take it
+    /// over](ClientBuilder::predecessor), without the privilege to load it.
+    #[must_use]
+    pub fn kernel_path(&self) -> Option<&KernelPath> {
+        self.kernel.path()
     }
 
     /// Another descriptor of the interface. While a program holds it, the interface and its addresses stay, and what

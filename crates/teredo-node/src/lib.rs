@@ -33,6 +33,7 @@
 mod announcer;
 mod client;
 mod control;
+mod kernel;
 mod keys;
 mod names;
 mod port_map;

@@ -6,10 +6,12 @@ mod run;
 use std::sync::Arc;
 
 use teredo_notify::hub::Hub;
+use teredo_tunnel::kernel::KernelPath;
 use teredo_tunnel::relay::{RelayHandle, RelayPathStatus};
 use tokio::sync::watch;
 
 use crate::RunError;
+use crate::kernel::KernelUse;
 use crate::start::Running;
 
 pub use builder::{DEFAULT_RELAY_PORT, PreparedRelay, RelayBuilder};
@@ -19,6 +21,7 @@ pub use builder::{DEFAULT_RELAY_PORT, PreparedRelay, RelayBuilder};
 #[derive(Debug)]
 pub struct Relay {
     handle: Arc<RelayHandle>,
+    kernel: Arc<KernelUse>,
     hub: Hub,
     running: Running,
     trouble: Option<String>,
@@ -48,6 +51,12 @@ impl Relay {
     #[must_use]
     pub fn open(&self) -> watch::Receiver<bool> {
         self.open.clone()
+    }
+
+    /// The path in the kernel, if it is loaded.
+    #[must_use]
+    pub fn kernel_path(&self) -> Option<&KernelPath> {
+        self.kernel.path()
     }
 
     /// Port, peers, traffic, drops; `None` once a part of the relay has ended.

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 use teredo_notify::hub::Hub;
 use teredo_notify::snapshot::Node;
 use teredo_notify::types::Role;
+use teredo_tunnel::kernel::KernelError;
 use teredo_tunnel::net::InterfaceError;
 use teredo_tunnel::{OpenError, SpawnError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::Protection;
+#[cfg(doc)]
+use teredo_tunnel::kernel::DataPathChoice;
 
 /// How long a predecessor that is ending may stand in the way.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -34,6 +37,9 @@ pub enum StartError {
     /// The network cannot be monitored.
     #[error("cannot monitor the network: {0}")]
     Monitor(io::Error),
+    /// The path in the kernel was asked for ([`DataPathChoice::Kernel`]) and cannot be had.
+    #[error("cannot have the path in the kernel: {0}")]
+    Kernel(#[source] KernelError),
     /// The data path did not start.
     #[error("cannot start the data path: {0}")]
     DataPath(#[from] SpawnError),

@@ -6,6 +6,8 @@ use teredo::DropCounters;
 use teredo::client::{PeerState as PathState, PeerStatus};
 use teredo_notify::types::{Counters, Peer, PeerState, Phase, Status, rfc3339};
 
+use crate::kernel::KernelUse;
+
 /// The time when a node started, and the time when it entered its state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
@@ -38,7 +40,7 @@ impl Times {
     }
 }
 
-/// The summary of the traffic.
+/// The summary of the traffic of user space.
 pub(crate) fn traffic(counters: &teredo_tunnel::lane::Counters) -> Counters {
     Counters {
         rx_packets: counters.udp.rx_datagrams,
@@ -72,17 +74,21 @@ pub(crate) fn peer(peer: &PeerStatus) -> Peer {
     }
 }
 
-/// Fills in the traffic: the summary, every counter of the data path, and the drops.
+/// Fills in the traffic: the summary, who carried it, every counter of the data path, and the drops.
 pub(crate) fn set_traffic(
     status: &mut Status,
     counters: &teredo_tunnel::lane::Counters,
+    kernel: &KernelUse,
     drops: &DropCounters,
 ) {
     status.counters = traffic(counters);
-    status.data_path = counters
-        .iter()
-        .map(|(name, count)| (name.to_owned(), count))
-        .collect();
+    kernel.add_to(&mut status.counters);
+    status.data_path = kernel.describe(counters.tun_rx_packets + counters.tun_tx_packets);
+    let counters = counters.iter();
+    status
+        .data_path
+        .counters
+        .extend(counters.map(|(name, count)| (name.to_owned(), count)));
     status.drops = drops
         .iter()
         .map(|(reason, count)| (reason.name().to_owned(), count))

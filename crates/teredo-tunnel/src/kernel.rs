@@ -16,7 +16,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use teredo_bpf::{Outcome, Path, PathError, Settings};
+use crate::Tun;
+pub use teredo_bpf::{Outcome, Outcomes};
+use teredo_bpf::{Path, PathError, ProbeError, Settings};
 
 /// The data path that the operator asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,61 @@ pub enum DataPathChoice {
     Kernel,
     /// User space alone.
     User,
+}
+
+/// The path in the kernel cannot be had.
+#[derive(Debug)]
+pub struct KernelError {
+    reason: String,
+    log: Option<String>,
+}
+
+impl KernelError {
+    /// The kernel's whole account of a program that it refuses, in many lines.
+    #[must_use]
+    pub fn verifier_log(&self) -> Option<&str> {
+        self.log.as_deref()
+    }
+}
+
+/// The reason, in one line.
+impl fmt::Display for KernelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for KernelError {}
+
+impl From<PathError> for KernelError {
+    fn from(error: PathError) -> Self {
+        match error {
+            PathError::Refused {
+                program,
+                error,
+                log,
+            } => Self {
+                reason: format!("the kernel refuses the program `{program}`: {error}"),
+                log: Some(log),
+            },
+            error => Self {
+                reason: error.to_string(),
+                log: None,
+            },
+        }
+    }
+}
+
+impl From<ProbeError> for KernelError {
+    fn from(error: ProbeError) -> Self {
+        match error {
+            ProbeError::Path(error) => error.into(),
+            error => Self {
+                reason: format!("a probe of the path failed: {error}"),
+                log: None,
+            },
+        }
+    }
 }
 
 /// Something that keeps the path closed. The order is that of the reasons in a status.
@@ -58,8 +115,16 @@ pub struct KernelStatus {
     pub since: SystemTime,
     /// Why it is closed.
     pub reason: Option<String>,
+    /// The packets that it has carried or left to user space, by outcome.
+    pub outcomes: Outcomes,
+}
+
+impl KernelStatus {
     /// The packets that it has carried, both ways.
-    pub packets: u64,
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.outcomes.get(Outcome::Encapsulated) + self.outcomes.get(Outcome::Decapsulated)
+    }
 }
 
 /// The programs in the kernel, shared by the lanes, the control loop and the status.
@@ -68,6 +133,8 @@ pub struct KernelPath(Arc<Mutex<State>>);
 
 struct State {
     path: Path,
+    /// The interface of the tunnel.
+    overlay: Option<u32>,
     /// Each with its words.
     obstacles: BTreeMap<Obstacle, String>,
     since: SystemTime,
@@ -79,17 +146,42 @@ impl KernelPath {
     ///
     /// # Errors
     ///
-    /// [`PathError`]
-    pub fn load(most_peers: u32) -> Result<Self, PathError> {
+    /// [`KernelError`]
+    pub fn load(most_peers: u32) -> Result<Self, KernelError> {
         let settings = Settings {
             most_peers,
             ..Settings::default()
         };
         Ok(Self(Arc::new(Mutex::new(State {
             path: Path::load(settings)?,
+            overlay: None,
             obstacles: BTreeMap::from([(Obstacle::Port, "the port is not settled".to_owned())]),
             since: SystemTime::now(),
         }))))
+    }
+
+    /// Loads the programs, and attaches them to a tunnel's interface.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`]; nothing is left behind.
+    pub fn prepare(most_peers: u32, tun: &Tun) -> Result<Self, KernelError> {
+        let path = Self::load(most_peers)?;
+        path.attach_to(tun)?;
+        Ok(path)
+    }
+
+    /// Attaches the programs to a tunnel's interface, which may be that of a node before.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`]
+    pub fn attach_to(&self, tun: &Tun) -> Result<(), KernelError> {
+        let mut state = self.state();
+        if state.overlay != Some(tun.index()) {
+            state.overlay = Some(state.path.attach_overlay(tun.name())?);
+        }
+        Ok(())
     }
 
     /// Closes the path. At the return, nothing leaves by it any more. `words` complete "user space carries the packets:".
@@ -128,12 +220,11 @@ impl KernelPath {
     /// The state now.
     pub fn status(&self) -> KernelStatus {
         let state = self.state();
-        let outcomes = state.path.outcomes().unwrap_or_default();
         KernelStatus {
             open: state.obstacles.is_empty(),
             since: state.since,
             reason: state.obstacles.values().next().cloned(),
-            packets: outcomes.get(Outcome::Encapsulated) + outcomes.get(Outcome::Decapsulated),
+            outcomes: state.path.outcomes().unwrap_or_default(),
         }
     }
 

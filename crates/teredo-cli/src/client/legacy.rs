@@ -7,6 +7,7 @@ use std::time::Duration;
 use teredo::client::Resumption;
 use teredo_node::{Client, Connectivity, Predecessor};
 use teredo_notify::hub::Registration;
+use teredo_tunnel::kernel::KernelPath;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -38,6 +39,7 @@ pub(super) struct Left {
     socket: Option<OwnedFd>,
     port: Option<u16>,
     resumption: Option<Resumption>,
+    kernel: Option<KernelPath>,
 }
 
 impl Left {
@@ -49,6 +51,7 @@ impl Left {
             socket: copy(&self.socket),
             port: self.port,
             resumption: self.resumption,
+            kernel: self.kernel.clone(),
         }
     }
 }
@@ -86,6 +89,7 @@ impl Legacy {
             socket: kept.port,
             port: memory.map(|memory| memory.port),
             resumption,
+            kernel: None,
         }
     }
 
@@ -113,6 +117,7 @@ impl Legacy {
             resumption: memory
                 .filter(|_| same_servers)
                 .and_then(|memory| memory.resumption(true)),
+            kernel: client.kernel_path().cloned(),
         };
         if !same_interface {
             // Another one can have its name only when it is gone.

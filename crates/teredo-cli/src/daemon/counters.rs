@@ -27,7 +27,7 @@ fn lines(status: &Status) -> [String; 3] {
             counters.tx_packets,
             bytes(counters.tx_bytes)
         ),
-        format!("data path: {}", named(&status.data_path)),
+        format!("data path: {}", named(&status.data_path.counters)),
         format!("dropped: {}", named(&status.drops)),
     ]
 }

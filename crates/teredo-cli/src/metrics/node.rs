@@ -121,7 +121,7 @@ fn traffic(status: &Status, text: &mut Exposition) {
         [("rx", counters.rx_bytes), ("tx", counters.tx_bytes)],
     );
     lanes(&status.lanes, text);
-    text.each(&metric::DATA_PATH, bounded(&status.data_path));
+    text.each(&metric::DATA_PATH, bounded(&status.data_path.counters));
     // An alert on a counter needs its zero.
     let mut drops: BTreeMap<_, _> = DropReason::ALL
         .iter()
@@ -175,7 +175,14 @@ fn gates(status: &Status, text: &mut Exposition) {
 }
 
 fn server(status: &Status, text: &mut Exposition) {
-    let count = |name: &str| status.data_path.get(name).copied().unwrap_or_default();
+    let count = |name: &str| {
+        status
+            .data_path
+            .counters
+            .get(name)
+            .copied()
+            .unwrap_or_default()
+    };
     text.each(
         &metric::SERVER_REPLIES,
         [

@@ -8,7 +8,7 @@ use teredo::ServerAddress;
 use teredo::server::{Limited as Destination, Security};
 use teredo::wire::PORT;
 use teredo_notify::service::{Control, ControlFuture};
-use teredo_notify::types::{Counters, Lane, Limited, Pair, Phase, Role, Status, rfc3339};
+use teredo_notify::types::{Counters, DataPath, Lane, Limited, Pair, Phase, Role, Status, rfc3339};
 use teredo_tunnel::server::{ServerHandle, ServerStatus, ServerTraffic};
 
 use super::is_own;
@@ -139,10 +139,13 @@ impl Current {
                     counters: counters(worker),
                 })
                 .collect(),
-            data_path: calls
-                .chain(work)
-                .map(|(name, count)| (name.to_owned(), count))
-                .collect(),
+            data_path: DataPath {
+                counters: calls
+                    .chain(work)
+                    .map(|(name, count)| (name.to_owned(), count))
+                    .collect(),
+                ..DataPath::default()
+            },
             limited: path.limited.iter().map(limited).collect(),
             drops: drops
                 .map(|(reason, count)| (reason.name().to_owned(), count))

@@ -130,7 +130,7 @@ impl<'a> Block<'a> {
     /// A server keeps no peers and announces no port.
     fn server(&self) -> Vec<(&'static str, String)> {
         let status = self.status;
-        let count = |name: &str| status.data_path.get(name).copied().unwrap_or(0);
+        let count = |name: &str| status.data_path.counters.get(name).copied().unwrap_or(0);
         let mut rows: Vec<_> = status
             .pairs
             .iter()

@@ -10,6 +10,7 @@ use teredo_tunnel::client::ClientPathStatus;
 
 use super::Connectivity;
 use crate::ServerName;
+use crate::kernel::KernelUse;
 use crate::names::Resolution;
 use crate::status::{Times, set_traffic};
 
@@ -209,7 +210,12 @@ impl Account {
     }
 
     /// The status, of which the data path knows a part; `max_peers` is the capacity of its list.
-    pub(super) fn status(&self, path: Option<&ClientPathStatus>, max_peers: usize) -> Status {
+    pub(super) fn status(
+        &self,
+        path: Option<&ClientPathStatus>,
+        kernel: &KernelUse,
+        max_peers: usize,
+    ) -> Status {
         let (address, mapped) = self.in_use();
         let mut status = Status {
             role: Role::Client,
@@ -234,7 +240,7 @@ impl Account {
                 trusted: path.client.trusted_peers as u64,
                 capacity: max_peers as u64,
             };
-            set_traffic(&mut status, &path.counters, &path.drops);
+            set_traffic(&mut status, &path.counters, kernel, &path.drops);
         }
         if status.server.is_none() {
             status.server = self.servers.first().map(ServerName::to_string);

@@ -11,6 +11,7 @@ use teredo_notify::service::EventBus;
 use teredo_notify::types::Role;
 use teredo_tunnel::Tun;
 use teredo_tunnel::client::{ClientHandle, ClientPathConfig};
+use teredo_tunnel::kernel::DataPathChoice;
 use teredo_tunnel::net::{Interface, InterfaceConfig, NetworkMonitor, SEGMENTS_PER_SEND};
 use teredo_tunnel::offload::Offload;
 use tokio::sync::{Notify, mpsc, watch};
@@ -24,6 +25,7 @@ use super::{Client, Connectivity};
 use crate::Protection;
 use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
+use crate::kernel::KernelUse;
 use crate::names::{Resolution, Resolver, ServerName};
 use crate::start::{Running, open_tun, protect, wait_for_gates};
 use crate::upkeep::Upkeep;
@@ -42,6 +44,7 @@ pub struct ClientBuilder {
     pub(super) protocol: ClientConfig,
     pub(super) beside_native: bool,
     offload: Offload,
+    data_path: DataPathChoice,
     hub: Hub,
     events: Option<EventBus>,
     requests: Option<Requests>,
@@ -60,6 +63,7 @@ pub struct PreparedClient {
     tun: Tun,
     interface: Interface,
     monitor: NetworkMonitor,
+    kernel: Arc<KernelUse>,
 }
 
 impl ClientBuilder {
@@ -74,6 +78,7 @@ impl ClientBuilder {
             protocol: ClientConfig::default(),
             beside_native: false,
             offload: Offload::default(),
+            data_path: DataPathChoice::default(),
             hub: Hub::new(),
             events: None,
             requests: None,
@@ -140,6 +145,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Who carries the packets of known peers; [`DataPathChoice::Auto`] by default. Offloads of user space have no part
+    /// in it.
+    pub fn data_path(mut self, choice: DataPathChoice) -> Self {
+        self.data_path = choice;
+        self
+    }
+
     /// The hub that announces the port; by default a new one. Register callbacks before the start to miss nothing. A
     /// [service](teredo_notify::service::Service) on the same hub serves other processes.
     pub fn hub(mut self, hub: Hub) -> Self {
@@ -191,8 +203,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Creates the interface and sets it up, which needs CAP_NET_ADMIN. The caller may drop privileges afterwards, all
-    /// but CAP_NET_ADMIN for addresses and routes.
+    /// Creates the interface and sets it up, which needs CAP_NET_ADMIN, and loads the path in the kernel, which also needs
+    /// CAP_BPF. The caller may drop privileges afterwards, all but CAP_NET_ADMIN for addresses and routes.
     ///
     /// Call it within a tokio runtime, in the network namespace that the client is for.
     ///
@@ -224,11 +236,18 @@ impl ClientBuilder {
         let monitor = NetworkMonitor::for_client(Some(tun.index()))
             .await
             .map_err(StartError::Monitor)?;
+        let kernel = KernelUse::prepare(
+            self.data_path,
+            self.predecessor.kernel.take(),
+            &tun,
+            self.protocol.max_peers,
+        )?;
         Ok(PreparedClient {
             builder: self,
             tun,
             interface,
             monitor,
+            kernel: Arc::new(kernel),
         })
     }
 
@@ -268,6 +287,7 @@ impl PreparedClient {
             tun,
             interface,
             mut monitor,
+            kernel,
         } = self;
         let native = monitor.native().filter(|_| !builder.beside_native);
         let hub = builder.hub.clone();
@@ -328,6 +348,7 @@ impl PreparedClient {
         let (tell, connectivity) = watch::channel(Connectivity::default());
         let control_loop = ControlLoop {
             handle: Arc::clone(&handle),
+            kernel: Arc::clone(&kernel),
             hub: hub.clone(),
             events: events.clone(),
             path: PathMonitor::new(Arc::clone(&handle)),
@@ -359,6 +380,7 @@ impl PreparedClient {
         };
         Ok(Client {
             handle,
+            kernel,
             hub,
             events,
             connectivity,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use teredo::client::Resumption;
 use teredo_notify::hub::Hub;
 use teredo_notify::types::Role;
+use teredo_tunnel::kernel::KernelPath;
 use teredo_tunnel::net::{Interface, InterfaceConfig};
 use teredo_tunnel::{Tun, client};
 
@@ -25,6 +26,8 @@ pub struct Predecessor {
     pub port: Option<u16>,
     /// Its address, which is served at once if the client gets that port.
     pub resumption: Option<Resumption>,
+    /// Its [path in the kernel](super::Client::kernel_path), if it was a client of this process.
+    pub kernel: Option<KernelPath>,
 }
 
 impl Predecessor {

@@ -22,6 +22,7 @@ use super::account::Account;
 use super::gateway::GatewayWatch;
 use super::path::PathMonitor;
 use crate::control::{Reply, Request, Requests};
+use crate::kernel::KernelUse;
 use crate::names::{Resolution, Resolver};
 use crate::start::protect_renamed;
 use crate::status::peer;
@@ -43,6 +44,7 @@ pub(super) enum Input {
 /// The state of the control loop.
 pub(super) struct ControlLoop {
     pub(super) handle: Arc<ClientHandle>,
+    pub(super) kernel: Arc<KernelUse>,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
     pub(super) path: PathMonitor,
@@ -102,7 +104,7 @@ impl ControlLoop {
                         let _ = reply.send(());
                     }
                     Some(Input::Status(path, reply)) => {
-                        let mut status = self.account.status(Some(&path), self.max_peers);
+                        let mut status = self.account.status(Some(&path), &self.kernel, self.max_peers);
                         status.nat_traversal = Some(self.nat_traversal.name().to_owned());
                         status.gateway = self.gateway.status(status.mapped);
                         if let Some(nat) = &mut status.nat_behaviour {

@@ -12,6 +12,7 @@ use teredo_notify::hub::{Hub, SETTLE_DEADLINE};
 use teredo_notify::service::EventBus;
 use teredo_notify::types::Role;
 use teredo_tunnel::TunQueues;
+use teredo_tunnel::kernel::DataPathChoice;
 use teredo_tunnel::net::{Interface, InterfaceConfig, NetworkMonitor, local_address};
 use teredo_tunnel::offload::Offload;
 use teredo_tunnel::relay::{RelayHandle, RelayPathConfig};
@@ -23,6 +24,7 @@ use crate::Protection;
 use crate::StartError;
 use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
+use crate::kernel::KernelUse;
 use crate::start::{Running, open_tun, protect, wait_for_gates};
 use crate::upkeep::Upkeep;
 
@@ -45,6 +47,7 @@ pub struct RelayBuilder {
     lanes: NonZeroUsize,
     interface: Option<String>,
     offload: Offload,
+    data_path: DataPathChoice,
     hub: Hub,
     events: Option<EventBus>,
     requests: Option<Requests>,
@@ -60,6 +63,7 @@ pub struct PreparedRelay {
     queues: TunQueues,
     interface: Interface,
     monitor: NetworkMonitor,
+    kernel: Arc<KernelUse>,
 }
 
 impl RelayBuilder {
@@ -74,6 +78,7 @@ impl RelayBuilder {
             lanes: NonZeroUsize::MIN,
             interface: None,
             offload: Offload::default(),
+            data_path: DataPathChoice::default(),
             hub: Hub::new(),
             events: None,
             requests: None,
@@ -137,6 +142,13 @@ impl RelayBuilder {
         self
     }
 
+    /// Who carries the packets of known peers; [`DataPathChoice::Auto`] by default. Offloads of user space have no part
+    /// in it.
+    pub fn data_path(mut self, choice: DataPathChoice) -> Self {
+        self.data_path = choice;
+        self
+    }
+
     /// The hub that announces the port; by default a new one.
     pub fn hub(mut self, hub: Hub) -> Self {
         self.hub = hub;
@@ -167,7 +179,8 @@ impl RelayBuilder {
         self
     }
 
-    /// Creates the interface and sets it up, which needs CAP_NET_ADMIN, and CAP_BPF for more than one lane. The caller may
+    /// Creates the interface and sets it up, which needs CAP_NET_ADMIN, and CAP_BPF for the path in the kernel and for more
+    /// than one lane. The caller may
     /// drop privileges afterwards, all but CAP_NET_ADMIN for routes.
     ///
     /// Call it within a tokio runtime, in the network namespace that the relay is for.
@@ -193,11 +206,14 @@ impl RelayBuilder {
         let monitor = NetworkMonitor::for_relay(queues.first().index())
             .await
             .map_err(StartError::Monitor)?;
+        let most_peers = self.path_config(&monitor).relay.max_peers;
+        let kernel = KernelUse::prepare(self.data_path, None, queues.first(), most_peers)?;
         Ok(PreparedRelay {
             builder: self,
             queues,
             interface,
             monitor,
+            kernel: Arc::new(kernel),
         })
     }
 
@@ -251,6 +267,7 @@ impl PreparedRelay {
             queues,
             mut interface,
             monitor,
+            kernel,
         } = self;
         let hub = builder.hub.clone();
         wait_for_gates(&hub, builder.gate_grace).await;
@@ -273,6 +290,7 @@ impl PreparedRelay {
         let (set_open, open) = watch::channel(false);
         let control_loop = ControlLoop {
             handle: Arc::clone(&handle),
+            kernel: Arc::clone(&kernel),
             hub: hub.clone(),
             events: builder.events.unwrap_or_else(|| EventBus::new(hub.clone())),
             upkeep: Upkeep::periodic(interface),
@@ -288,6 +306,7 @@ impl PreparedRelay {
         };
         Ok(Relay {
             handle,
+            kernel,
             hub,
             running: Running::start(|end| control_loop.run(end)),
             trouble: forwarding_trouble(builder.host),

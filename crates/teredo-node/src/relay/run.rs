@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::builder::ELSEWHERE;
 use crate::control::{Request, Requests};
+use crate::kernel::KernelUse;
 use crate::start::protect_renamed;
 use crate::status::{Times, set_traffic, traffic};
 use crate::upkeep::Upkeep;
@@ -27,6 +28,7 @@ const FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
 /// The state of the control loop.
 pub(super) struct ControlLoop {
     pub(super) handle: Arc<RelayHandle>,
+    pub(super) kernel: Arc<KernelUse>,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
     pub(super) upkeep: Upkeep,
@@ -217,7 +219,7 @@ impl ControlLoop {
                 trusted: peers.trusted_peers as u64,
                 capacity: peers.capacity as u64,
             };
-            set_traffic(&mut status, &path.counters, &path.drops);
+            set_traffic(&mut status, &path.counters, &self.kernel, &path.drops);
             let lanes = path.lanes.iter().map(|lane| Lane {
                 peers: Some(lane.relay.trusted_peers as u64),
                 counters: traffic(&lane.counters),
@@ -230,7 +232,7 @@ impl ControlLoop {
                 ("relay_bubbles", relayed.bubbles),
                 ("relay_bubbles_received", relayed.bubbles_received),
             ] {
-                status.data_path.insert(name.to_owned(), count);
+                status.data_path.counters.insert(name.to_owned(), count);
             }
         }
         status

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The name and version of the contract that [`Status`] follows.
 pub const STATUS_SCHEMA: &str = "teredo.status/1";
@@ -88,8 +88,8 @@ pub struct Status {
     pub limited: Vec<Limited>,
     /// The clients of which a server has a secret; none: it has no list of secrets (RFC 4380 §5.2.2).
     pub known_clients: Option<u64>,
-    /// Every counter of the data path, by name.
-    pub data_path: BTreeMap<String, u64>,
+    /// Who carries the packets, and every counter of the data path.
+    pub data_path: DataPath,
     /// Packets dropped, by reason.
     pub drops: BTreeMap<String, u64>,
     /// The gates: the firewalls that follow the port.
@@ -133,12 +133,74 @@ impl Default for Status {
             pairs: Vec::new(),
             limited: Vec::new(),
             known_clients: None,
-            data_path: BTreeMap::new(),
+            data_path: DataPath::default(),
             drops: BTreeMap::new(),
             firewall: Vec::new(),
             notifications: Notifications::default(),
         }
     }
+}
+
+/// Who carries the packets of known peers, and the counters of the data path.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DataPath {
+    /// Who carries them now.
+    pub in_use: Carrier,
+    /// Since when: RFC 3339, UTC.
+    pub since: Option<String>,
+    /// Why not the kernel; none if it does.
+    pub reason: Option<String>,
+    /// How many packets each has carried, both ways.
+    pub packets: CarriedPackets,
+    /// Every counter, by name.
+    #[serde(flatten, deserialize_with = "numbers")]
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// Who carries the packets of known peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    /// The program, all of them.
+    #[default]
+    User,
+    /// Programs in the kernel, as far as they can.
+    Kernel,
+    /// One of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Carrier {
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Kernel => "kernel",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The packets that each carrier has carried since the program started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CarriedPackets {
+    /// By programs in the kernel.
+    pub kernel: u64,
+    /// By user space.
+    pub user: u64,
+}
+
+/// A later version may have other fields beside the counters.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error> {
+    let fields = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
+    let counters = fields.into_iter();
+    Ok(counters
+        .filter_map(|(name, value)| Some((name, value.as_u64()?)))
+        .collect())
 }
 
 /// The role of a Teredo node (RFC 4380 §2).

@@ -2,7 +2,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
-use super::{Detail, Event, EventName, Phase, PortKind, Role, Status, rfc3339};
+use super::{
+    CarriedPackets, Carrier, DataPath, Detail, Event, EventName, Phase, PortKind, Role, Status,
+    rfc3339,
+};
 
 #[test]
 fn a_status_reads_back_what_it_wrote() {
@@ -62,6 +65,37 @@ fn a_status_of_a_later_version_is_readable() {
         (Role::Unknown, Phase::Unknown, 7)
     );
     assert_eq!(status.peers.total, 1);
+}
+
+/// The object had the counters alone, and programs look for them there.
+#[test]
+fn the_counters_of_the_data_path_are_beside_its_carrier() {
+    let status = Status {
+        data_path: DataPath {
+            in_use: Carrier::Kernel,
+            packets: CarriedPackets { kernel: 9, user: 2 },
+            counters: [("rx_calls".to_owned(), 3)].into(),
+            ..DataPath::default()
+        },
+        ..Status::default()
+    };
+    let json = serde_json::to_value(&status).unwrap();
+    let expected = json!({
+        "in_use": "kernel", "since": null, "reason": null, "packets": {"kernel": 9, "user": 2}, "rx_calls": 3,
+    });
+    assert_eq!(json["data_path"], expected);
+    assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
+}
+
+#[test]
+fn a_data_path_of_another_version_is_readable() {
+    let read = |json| serde_json::from_value::<DataPath>(json).unwrap();
+    let earlier = read(json!({"rx_calls": 3}));
+    assert_eq!(earlier.in_use, Carrier::User);
+    assert_eq!(earlier.counters["rx_calls"], 3);
+    let later = read(json!({"in_use": "hardware", "queues": [1], "rx_calls": 3}));
+    assert_eq!(later.in_use, Carrier::Unknown);
+    assert_eq!(later.counters, [("rx_calls".to_owned(), 3)].into());
 }
 
 #[test]

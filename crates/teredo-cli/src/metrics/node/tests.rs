@@ -1,4 +1,4 @@
-use teredo_notify::types::{Counters, FirewallStatus, Notifications, Peers, PortChanges};
+use teredo_notify::types::{Counters, DataPath, FirewallStatus, Notifications, Peers, PortChanges};
 
 use super::*;
 
@@ -27,7 +27,10 @@ fn client() -> Status {
             tx_packets: 6,
             tx_bytes: 600,
         },
-        data_path: [("tun_rx_calls".to_owned(), 4)].into(),
+        data_path: DataPath {
+            counters: [("tun_rx_calls".to_owned(), 4)].into(),
+            ..DataPath::default()
+        },
         drops: [("mapping_mismatch".to_owned(), 2)].into(),
         firewall: vec![
             FirewallStatus {
@@ -124,9 +127,12 @@ fn every_reason_is_there() {
 fn a_server_has_what_a_server_has() {
     let status = Status {
         role: Role::Server,
-        data_path: [("advertisements", 7), ("forwarded", 3), ("to_native", 2)]
-            .map(|(name, count)| (name.to_owned(), count))
-            .into(),
+        data_path: DataPath {
+            counters: [("advertisements", 7), ("forwarded", 3), ("to_native", 2)]
+                .map(|(name, count)| (name.to_owned(), count))
+                .into(),
+            ..DataPath::default()
+        },
         known_clients: Some(12),
         reason: Some("no way out".into()),
         lanes: vec![Lane::default(); 2],
@@ -163,7 +169,7 @@ fn foreign_names_are_bounded_and_quoted() {
     status.version = "\u{1b}[2J\n\"} 1\nx".into();
     for number in 0..10_000 {
         status.drops.insert(format!("z{number}"), 1);
-        status.data_path.insert(format!("z{number}"), 1);
+        status.data_path.counters.insert(format!("z{number}"), 1);
     }
     let text = of_status(&status);
     assert!(!text.contains('\u{1b}'));
