@@ -1,6 +1,7 @@
 //! The host's network: the tunnel's interface, and the changes of everything else.
 
 mod decision;
+mod hardware;
 mod interface;
 mod monitor;
 mod path_mtu;
@@ -12,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use teredo::wire::PORT;
 
 pub use decision::{Decision, Decisions, passes_reverse_path};
+pub use hardware::is_virtual;
 pub use interface::{
     Difference, Interface, InterfaceConfig, InterfaceError, ROUTING_TABLE, SEGMENTS_PER_SEND,
 };
