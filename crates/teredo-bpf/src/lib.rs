@@ -39,7 +39,7 @@ mod probe;
 pub use entry::{Entry, Interfaces, Side, Traffic};
 pub use error::PathError;
 pub use outcome::{Outcome, Outcomes};
-pub use path::{Path, Settings, now};
+pub use path::{Path, Settings, now, wait_for_programs};
 pub use port_map::{PORT_LEASE, PORT_MAP, PortMap, PortMapError, ShownPort};
 pub use probe::{Direction, ProbeError, probe};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
 use aya::programs::links::LinkOrder;
-use aya::programs::tc::TcAttachOptions;
+use aya::programs::tc::{SchedClassifierLinkId, TcAttachOptions};
 use aya::programs::{SchedClassifier, SocketFilter, TcAttachType};
 use aya::{Ebpf, EbpfLoader};
 use nix::ifaddrs::getifaddrs;
@@ -81,6 +81,8 @@ pub struct Path {
     natives: LpmTrie<MapData, [u8; 16], u32>,
     control: Array<MapData, u64>,
     outcomes: PerCpuArray<MapData, u64>,
+    /// By the interface's index, with the program's name.
+    links: Vec<(u32, &'static str, SchedClassifierLinkId)>,
     is_open: bool,
 }
 
@@ -109,6 +111,7 @@ impl Path {
             control: map(&mut ebpf, "control")?,
             outcomes: map(&mut ebpf, "outcomes")?,
             ebpf,
+            links: Vec::new(),
             is_open: false,
         };
         let interval = nanos(settings.interval).max(1);
@@ -163,7 +166,7 @@ impl Path {
     /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`] (before Linux 6.6).
     pub fn attach_overlay(&mut self, name: &str) -> Result<u32, PathError> {
         let index = index_of(name, Kind::Tun)?;
-        self.attach_to(name, ENCAPSULATE, TcAttachType::Egress)?;
+        self.attach_to((name, index), ENCAPSULATE, TcAttachType::Egress)?;
         Ok(index)
     }
 
@@ -175,21 +178,38 @@ impl Path {
     /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`] (before Linux 6.6).
     pub fn attach_underlay(&mut self, name: &str) -> Result<u32, PathError> {
         let index = index_of(name, Kind::Ethernet)?;
-        self.attach_to(name, WATCH_OUT, TcAttachType::Egress)?;
-        self.attach_to(name, DECAPSULATE, TcAttachType::Ingress)?;
+        self.attach_to((name, index), WATCH_OUT, TcAttachType::Egress)?;
+        self.attach_to((name, index), DECAPSULATE, TcAttachType::Ingress)
+            .inspect_err(|_| self.detach(index))?;
         Ok(index)
+    }
+
+    /// Detaches from an interface, which may be gone by now. Its peers are left to user space.
+    pub fn detach(&mut self, index: u32) {
+        let (links, others) = std::mem::take(&mut self.links)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(of, ..)| *of == index);
+        self.links = others;
+        for (_, name, link) in links {
+            if let Ok(program) = self.classifier(name) {
+                // It only closes a descriptor.
+                let _ = program.detach(link);
+            }
+        }
     }
 
     fn attach_to(
         &mut self,
-        interface: &str,
+        (interface, index): (&str, u32),
         name: &'static str,
         hook: TcAttachType,
     ) -> Result<(), PathError> {
         let options = TcAttachOptions::TcxOrder(LinkOrder::last());
-        self.classifier(name)?
+        let link = self
+            .classifier(name)?
             .attach_with_options(interface, hook, options)
             .map_err(|error| not_attached(name, format!("`{interface}`"), error))?;
+        self.links.push((index, name, link));
         Ok(())
     }
 
@@ -223,12 +243,19 @@ impl Path {
     /// [`PathError::Map`]; [`PathError::System`] if the kernel cannot wait for the programs: the path is closed, but a packet
     /// may still be under way.
     pub fn close(&mut self) -> Result<(), PathError> {
+        self.shut()?;
+        wait_for_programs()
+    }
+
+    /// Closes the path in a microsecond: no program begins with a packet any more. Those that run may still send theirs,
+    /// until [`wait_for_programs`] returns.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`].
+    pub fn shut(&mut self) -> Result<(), PathError> {
         self.is_open = false;
-        self.control.set(SINCE, CLOSED, 0)?;
-        // The kernel waits for an RCU grace period, and so for every program that runs now.
-        membarrier(MembarrierCommand::Global)
-            .map_err(io::Error::from)
-            .map_err(PathError::system("wait for the programs"))
+        Ok(self.control.set(SINCE, CLOSED, 0)?)
     }
 
     /// Whether the path is open.
@@ -258,6 +285,42 @@ impl Path {
         }
     }
 
+    /// The peers in the map.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`]
+    pub fn peers(&self) -> impl Iterator<Item = Result<Ipv6Addr, PathError>> {
+        let keys = self.peers.keys();
+        keys.map(|key| Ok(Ipv6Addr::from(key?)))
+    }
+
+    /// Removes the peers that `which` chooses. A million takes a second.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`]; some of them may be left.
+    pub fn remove_all(&mut self, mut which: impl FnMut(Ipv6Addr) -> bool) -> Result<(), PathError> {
+        // A key that is removed during the walk would begin it again.
+        const AT_ONCE: usize = 1 << 16;
+        loop {
+            let chosen = self.peers().filter(|peer| match peer {
+                Ok(peer) => which(*peer),
+                Err(_) => true,
+            });
+            let chosen = chosen.take(AT_ONCE).collect::<Result<Vec<_>, _>>()?;
+            for peer in &chosen {
+                match self.peers.remove(&peer.octets()) {
+                    Err(error) if !is_absence(&error) => return Err(error.into()),
+                    _ => {}
+                }
+            }
+            if chosen.len() < AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
     /// The traffic of a peer; `None` if it is not in the map.
     ///
     /// # Errors
@@ -280,6 +343,21 @@ impl Path {
     pub fn serve(&mut self, network: Ipv6Addr, prefix: u8, carried: bool) -> Result<(), PathError> {
         let key = Key::new(prefix.into(), network.octets());
         Ok(self.natives.insert(&key, u32::from(carried), 0)?)
+    }
+
+    /// Takes a network of [`serve`](Self::serve) back; one that is not there is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`]
+    pub fn unserve(&mut self, network: Ipv6Addr, prefix: u8) -> Result<(), PathError> {
+        match self
+            .natives
+            .remove(&Key::new(prefix.into(), network.octets()))
+        {
+            Err(error) if !is_absence(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The number of packets with each outcome so far.
@@ -314,6 +392,18 @@ impl fmt::Debug for Path {
             .field("is_open", &self.is_open)
             .finish_non_exhaustive()
     }
+}
+
+/// Waits until no program runs any more that began before the call: some 10 ms.
+///
+/// # Errors
+///
+/// [`PathError::System`] if the kernel cannot wait.
+pub fn wait_for_programs() -> Result<(), PathError> {
+    // The kernel waits for an RCU grace period, and so for every program that runs now.
+    membarrier(MembarrierCommand::Global)
+        .map_err(io::Error::from)
+        .map_err(PathError::system("wait for the programs"))
 }
 
 /// The time since boot, suspend included: the programs' clock.

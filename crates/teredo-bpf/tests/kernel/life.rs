@@ -96,3 +96,36 @@ fn an_interface_without_ethernet_is_no_underlay() {
         "{error}"
     );
 }
+
+/// An interface that is gone, and another one in its place, are no end of the path.
+#[test]
+fn an_interface_is_detached_and_attached_again() {
+    let (_internet, mut near, _far) = strangers(FOREVER);
+    let namespace = near.host.namespace().clone();
+    let underlay = near.interfaces.underlay;
+    near.path.detach(underlay);
+    assert_eq!(attached(&near), 1);
+    near.path.detach(underlay);
+    let again = namespace.run(|| near.path.attach_underlay("eth0").unwrap());
+    assert_eq!(again.unwrap(), underlay);
+    assert_eq!(attached(&near), 3);
+}
+
+/// Some peers are removed at once, and no others.
+#[test]
+fn chosen_peers_are_removed() {
+    let (_internet, mut near, far) = strangers(FOREVER);
+    let entry = near.entry(&far);
+    let peers = [1, 2, 3, 4].map(|last| std::net::Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, last));
+    for peer in peers {
+        near.path.insert(peer, &entry).unwrap();
+    }
+    near.path
+        .remove_all(|peer| peer.segments()[7] % 2 == 0)
+        .unwrap();
+    let mut left: Vec<_> = near.path.peers().flatten().collect();
+    left.sort();
+    assert_eq!(left, [peers[0], peers[2]]);
+    near.path.remove_all(|_| true).unwrap();
+    assert_eq!(near.path.peers().count(), 0);
+}
