@@ -55,6 +55,7 @@
 mod callbacks;
 mod feed;
 mod gate;
+mod gate_change;
 mod log;
 mod outlet;
 mod publish_hook;
@@ -69,6 +70,7 @@ pub use gate::{
     GateOwner, GateRegistration, GateReport, GateStatus, SETTLE_DEADLINE, SettleError, SettleHook,
     Settled,
 };
+pub use gate_change::{GateChange, GateHook, GateSummary};
 pub use outlet::{Outlet, Sink, Writer};
 pub use publish_hook::PublishHook;
 pub use random::Admission;
@@ -126,6 +128,7 @@ struct State {
     gates: gate::Gates,
     settle_hooks: BTreeMap<u64, Arc<dyn Fn() + Send + Sync>>,
     publish_hooks: publish_hook::PublishHooks,
+    gate_hooks: BTreeMap<u64, gate_change::Hook>,
 }
 
 /// A registration was refused.
@@ -165,6 +168,7 @@ impl Hub {
                 gates,
                 settle_hooks: BTreeMap::new(),
                 publish_hooks: publish_hook::PublishHooks::default(),
+                gate_hooks: BTreeMap::new(),
             }),
             work: Condvar::new(),
             alarm: OnceLock::new(),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::gate_change::GateChange;
 use super::random::{RandomPart, UNAWARE};
 use super::sync::MutexGuard;
 use super::{Hub, RegisterError, State};
@@ -60,6 +61,17 @@ impl Entry {
         } else {
             Some(UNAWARE.to_owned())
         }
+    }
+
+    /// Whether it has settled the current state, and its confirmation holds.
+    pub(super) fn is_in_sync(&self, current: u64) -> bool {
+        self.settled == Some(current) && self.trouble().is_none()
+    }
+
+    /// When its last report expires.
+    pub(super) fn expires(&self) -> Option<Instant> {
+        let (report, at) = self.report.as_ref()?;
+        at.checked_add(report.valid)
     }
 
     /// Why its confirmation does not hold; none if it does.
@@ -207,7 +219,7 @@ impl Gates {
             id: *id,
             owner: entry.owner.clone(),
             settled: entry.settled,
-            in_sync: entry.settled == Some(current.sequence) && entry.trouble().is_none(),
+            in_sync: entry.is_in_sync(current.sequence),
             trouble: entry.trouble(),
             protects: entry
                 .report
@@ -262,7 +274,9 @@ impl Drop for GateRegistration {
                 state.gates.departed = Some(gone.owner);
             }
         }
-        self.hub.settled_further(state);
+        // First: without this gate, its rules may go.
+        self.hub.tell_of_gates(state, GateChange::Ended);
+        self.hub.settled_further(self.hub.lock());
     }
 }
 
@@ -328,7 +342,7 @@ impl Hub {
             },
         );
         state.gates.move_mark(None, Some(exempt));
-        drop(state);
+        self.tell_of_gates(state, GateChange::New);
         Ok(GateRegistration {
             hub: self.clone(),
             id,
@@ -350,7 +364,9 @@ impl Hub {
         if refuses {
             // A client that waits for this gate need not wait any longer.
             self.settled_further(state);
+            state = self.lock();
         }
+        self.tell_of_gates(state, GateChange::Reported);
         Ok(())
     }
 
@@ -380,6 +396,9 @@ impl Hub {
             state.gates.move_mark(Some(before), Some(after));
         }
         self.settled_further(state);
+        if sequence == current {
+            self.tell_of_gates(self.lock(), GateChange::Settled);
+        }
         Ok(())
     }
 

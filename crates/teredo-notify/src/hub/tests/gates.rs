@@ -259,3 +259,44 @@ fn a_firewall_that_has_ended_is_named_until_there_is_another() {
     let _third = firewall("third");
     assert_eq!(departed(), None);
 }
+
+/// A node that passes packets beside the firewall must know of a change before it goes on, whoever makes it.
+#[test]
+fn a_change_of_the_gates_is_told_on_the_thread_that_makes_it() {
+    let hub = Hub::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let hook = hub.on_gate_change({
+        let (hub, seen) = (hub.clone(), Arc::clone(&seen));
+        // A hook may ask the hub.
+        move |change| seen.lock().unwrap().push((change, hub.gate_summary()))
+    });
+    let told = || std::mem::take(&mut *seen.lock().unwrap());
+    let behind = |gates, behind| GateSummary {
+        gates,
+        behind,
+        until: None,
+    };
+    let first = gate(&hub);
+    assert_eq!(told(), [(GateChange::New, behind(1, 1))]);
+    hub.publish(1);
+    first.settle(0).unwrap();
+    assert_eq!(told(), [], "an earlier state");
+    first.settle(1).unwrap();
+    assert_eq!(told(), [(GateChange::Settled, behind(1, 0))]);
+    let report = GateReport {
+        trouble: Some("no".to_owned()),
+        valid: Duration::from_secs(60),
+        ..GateReport::default()
+    };
+    hub.report(first.id(), report).unwrap();
+    let [(GateChange::Reported, summary)] = told()[..] else {
+        panic!("a report is a change");
+    };
+    assert_eq!(summary.behind, 1);
+    assert!(summary.until.is_some());
+    drop(first);
+    assert_eq!(told(), [(GateChange::Ended, behind(0, 0))]);
+    drop(hook);
+    drop(gate(&hub));
+    assert_eq!(told(), []);
+}
