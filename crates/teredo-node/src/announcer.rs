@@ -1,5 +1,6 @@
 //! The hub as the data path's announcer.
 
+use crate::gates::GateWatch;
 use teredo_notify::RandomPorts;
 use teredo_notify::hub::{self, Hub};
 use teredo_tunnel::port::{Admission, PortAnnouncer};
@@ -16,11 +17,13 @@ const _: () = {
 
 /// Announces the port at a [`Hub`], whose gating subscribers settle it.
 #[derive(Debug)]
-pub(crate) struct HubAnnouncer(pub(crate) Hub);
+pub(crate) struct HubAnnouncer(pub(crate) Hub, pub(crate) GateWatch);
 
 impl PortAnnouncer for HubAnnouncer {
     fn announce(&mut self, port: u16) -> u64 {
-        self.0.publish(port)
+        let sequence = self.0.publish(port);
+        self.1.announced();
+        sequence
     }
 
     fn is_settled(&self, sequence: u64) -> bool {

@@ -33,7 +33,7 @@ impl KernelUse {
         }
         let most_peers = u32::try_from(most_peers).unwrap_or(u32::MAX);
         let prepared = match former {
-            Some(path) => path.attach_to(tun).map(|()| path),
+            Some(path) => path.take_over(tun).map(|()| path),
             None => KernelPath::prepare(most_peers, tun),
         };
         match prepared {
@@ -76,6 +76,13 @@ impl KernelUse {
         counters.rx_bytes += outcomes.get(Outcome::DecapsulatedBytes);
         counters.tx_packets += outcomes.get(Outcome::Encapsulated);
         counters.tx_bytes += outcomes.get(Outcome::EncapsulatedBytes);
+    }
+
+    /// The packets that the kernel has carried: to peers, and from them.
+    pub(crate) fn carried(&self) -> [u64; 2] {
+        let outcomes = self.path().map(|path| path.status().outcomes);
+        let outcomes = outcomes.unwrap_or_default();
+        [Outcome::Encapsulated, Outcome::Decapsulated].map(|outcome| outcomes.get(outcome))
     }
 
     /// The account for the status; `user` is the number of packets that user space has carried.

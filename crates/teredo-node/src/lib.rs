@@ -33,6 +33,7 @@
 mod announcer;
 mod client;
 mod control;
+mod gates;
 mod kernel;
 mod keys;
 mod names;

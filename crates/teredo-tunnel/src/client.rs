@@ -15,6 +15,7 @@ use std::time::Duration;
 use teredo::client::{LocalSubnet, Resumption};
 use teredo::{ClientConfig, DropCounters, Keyring, ServerAddress};
 
+use crate::kernel::KernelPath;
 use crate::lane::{Counters, LaneEvent};
 use crate::offload::Offload;
 
@@ -48,6 +49,8 @@ pub struct ClientPathConfig {
     pub stopped: bool,
     /// The things that a client before this one has left.
     pub predecessor: Predecessor,
+    /// The path in the kernel, attached to the client's interface, if there is one.
+    pub kernel: Option<KernelPath>,
 }
 
 /// Things that a client leaves to the one that is started after it.
@@ -76,6 +79,7 @@ impl ClientPathConfig {
             offload: Offload::default(),
             stopped: false,
             predecessor: Predecessor::default(),
+            kernel: None,
         }
     }
 }

@@ -11,14 +11,34 @@
 //!
 //! User space carries all packets of a closed path, and those that the programs leave.
 
+mod error;
+mod lane;
+mod probe;
+mod ways;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv6Addr;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use nix::net::if_::if_indextoname;
+use teredo_bpf::{Entry, Interfaces, Path, PathError, Settings, Traffic, wait_for_programs};
+
 use crate::Tun;
+use crate::net::is_virtual;
+
+pub use error::KernelError;
 pub use teredo_bpf::{Outcome, Outcomes};
-use teredo_bpf::{Path, PathError, ProbeError, Settings};
+
+pub(crate) use lane::{Endpoint, KernelLane, Share};
+
+/// The most interfaces to the IPv4 Internet that the programs are attached to.
+const MOST_UNDERLAYS: usize = 16;
+
+/// The loopback interface. Peers behind it are programs of this host.
+const LOOPBACK: u32 = 1;
 
 /// The data path that the operator asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,68 +52,14 @@ pub enum DataPathChoice {
     User,
 }
 
-/// The path in the kernel cannot be had.
-#[derive(Debug)]
-pub struct KernelError {
-    reason: String,
-    log: Option<String>,
-}
-
-impl KernelError {
-    /// The kernel's whole account of a program that it refuses, in many lines.
-    #[must_use]
-    pub fn verifier_log(&self) -> Option<&str> {
-        self.log.as_deref()
-    }
-}
-
-/// The reason, in one line.
-impl fmt::Display for KernelError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl std::error::Error for KernelError {}
-
-impl From<PathError> for KernelError {
-    fn from(error: PathError) -> Self {
-        match error {
-            PathError::Refused {
-                program,
-                error,
-                log,
-            } => Self {
-                reason: format!("the kernel refuses the program `{program}`: {error}"),
-                log: Some(log),
-            },
-            error => Self {
-                reason: error.to_string(),
-                log: None,
-            },
-        }
-    }
-}
-
-impl From<ProbeError> for KernelError {
-    fn from(error: ProbeError) -> Self {
-        match error {
-            ProbeError::Path(error) => error.into(),
-            error => Self {
-                reason: format!("a probe of the path failed: {error}"),
-                log: None,
-            },
-        }
-    }
-}
-
 /// Something that keeps the path closed. The order is that of the reasons in a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// The interface of the tunnel is in another network namespace, or there is no interface to the IPv4 Internet that the
-    /// programs can be attached to.
+    /// The interface of the tunnel is in another network namespace.
     Interface,
+    /// The programs cannot be attached to the interface to the IPv4 Internet.
+    Underlay,
     /// The port is not settled, or there is none.
     Port,
     /// A gating firewall was lost, or has not confirmed the port.
@@ -134,86 +100,97 @@ pub struct KernelPath(Arc<Mutex<State>>);
 struct State {
     path: Path,
     /// The interface of the tunnel.
-    overlay: Option<u32>,
+    overlay: u32,
+    /// The interfaces to the IPv4 Internet that were seen; `None` if the programs cannot be attached.
+    underlays: BTreeMap<u32, Option<Underlay>>,
+    /// The native networks of a relay.
+    natives: Vec<(Ipv6Addr, u8, bool)>,
     /// Each with its words.
     obstacles: BTreeMap<Obstacle, String>,
     since: SystemTime,
 }
 
-impl KernelPath {
-    /// Loads the programs for so many peers, which needs CAP_BPF and CAP_NET_ADMIN; later calls need neither. The path is
-    /// closed by [`Obstacle::Port`].
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError`]
-    pub fn load(most_peers: u32) -> Result<Self, KernelError> {
-        let settings = Settings {
-            most_peers,
-            ..Settings::default()
-        };
-        Ok(Self(Arc::new(Mutex::new(State {
-            path: Path::load(settings)?,
-            overlay: None,
-            obstacles: BTreeMap::from([(Obstacle::Port, "the port is not settled".to_owned())]),
-            since: SystemTime::now(),
-        }))))
-    }
+/// An interface to the IPv4 Internet that the programs are attached to.
+#[derive(Clone, Copy, Debug)]
+struct Underlay {
+    /// It finishes no checksums.
+    is_virtual: bool,
+}
 
-    /// Loads the programs, and attaches them to a tunnel's interface.
+impl KernelPath {
+    /// Finds out by a packet whether this kernel can have the path, loads the programs for so many peers, and attaches them
+    /// to the interface of the tunnel. This needs CAP_BPF and CAP_NET_ADMIN; later calls need no CAP_BPF. The path is closed
+    /// by [`Obstacle::Port`].
+    ///
+    /// It takes some 30 ms, and a second if packets get lost.
     ///
     /// # Errors
     ///
     /// [`KernelError`]; nothing is left behind.
     pub fn prepare(most_peers: u32, tun: &Tun) -> Result<Self, KernelError> {
-        let path = Self::load(most_peers)?;
-        path.attach_to(tun)?;
-        Ok(path)
+        let settings = Settings {
+            most_peers,
+            ..Settings::default()
+        };
+        // First: it is what is refused most often.
+        let mut path = Path::load(settings)?;
+        probe::probe()?;
+        let overlay = path.attach_overlay(tun.name())?;
+        Ok(Self(Arc::new(Mutex::new(State {
+            path,
+            overlay,
+            underlays: BTreeMap::new(),
+            natives: Vec::new(),
+            obstacles: no_port(),
+            since: SystemTime::now(),
+        }))))
     }
 
-    /// Attaches the programs to a tunnel's interface, which may be that of a node before.
+    /// Takes over the programs of a node that has ended in this process, for a tunnel whose interface may be another one.
     ///
     /// # Errors
     ///
     /// [`KernelError`]
-    pub fn attach_to(&self, tun: &Tun) -> Result<(), KernelError> {
+    pub fn take_over(&self, tun: &Tun) -> Result<(), KernelError> {
         let mut state = self.state();
-        if state.overlay != Some(tun.index()) {
-            state.overlay = Some(state.path.attach_overlay(tun.name())?);
+        let index = tun.index();
+        if state.overlay != index {
+            let before = state.overlay;
+            state.path.detach(before);
+            state.overlay = state.path.attach_overlay(tun.name())?;
         }
+        // What stood in that node's way may not stand in this one's, which finds out by itself.
+        state.shut();
+        state.obstacles = no_port();
+        state.path.remove_all(|_| true)?;
+        state.serve(&[])?;
         Ok(())
     }
 
-    /// Closes the path. At the return, nothing leaves by it any more. `words` complete "user space carries the packets:".
+    /// Closes the path, and waits until nothing leaves by it any more, up to some 20 ms. `words` complete "user space
+    /// carries the packets:".
     pub fn hinder(&self, obstacle: Obstacle, words: impl Into<String>) {
-        let mut state = self.state();
-        let was_open = state.obstacles.is_empty();
-        state.obstacles.insert(obstacle, words.into());
-        if was_open {
-            state.since = SystemTime::now();
-            if let Err(error) = state.path.close() {
-                tracing::error!(%error, "the path in the kernel may not be closed");
-            }
+        let was_open = self.state().hinder(obstacle, words.into());
+        if was_open && let Err(error) = wait_for_programs() {
+            tracing::error!(%error, "a packet may still leave by the path in the kernel");
         }
+    }
+
+    /// Closes the path in a microsecond. A packet that is on its way by then may still leave.
+    pub fn hinder_at_once(&self, obstacle: Obstacle, words: impl Into<String>) {
+        self.state().hinder(obstacle, words.into());
     }
 
     /// Opens the path if this was the last obstacle.
     pub fn clear(&self, obstacle: Obstacle) {
-        let mut state = self.state();
-        if state.obstacles.remove(&obstacle).is_some() && state.obstacles.is_empty() {
-            state.since = SystemTime::now();
-            if let Err(error) = state.path.open() {
-                state.obstacles.insert(Obstacle::Refused, error.to_string());
-            }
-        }
+        self.state().clear(obstacle);
     }
 
     /// The rules of the stack may have changed: each peer needs a new proof that the stack lets its datagrams pass.
     pub fn require_proof(&self) {
         let mut state = self.state();
         if let Err(error) = state.path.require_proof() {
-            drop(state);
-            self.hinder(Obstacle::Refused, error.to_string());
+            state.hinder(Obstacle::Refused, error.to_string());
         }
     }
 
@@ -228,9 +205,183 @@ impl KernelPath {
         }
     }
 
+    /// Watches the datagrams that arrive at a socket of a service port, without which no peer of it is proven.
+    fn watch(&self, socket: impl AsFd) {
+        let mut state = self.state();
+        if let Err(error) = state.path.watch(socket) {
+            state.hinder(Obstacle::Refused, error.to_string());
+        }
+    }
+
+    /// Adds a peer behind the interface `underlay`, or replaces its entry. If that cannot be, user space carries its packets.
+    fn insert(&self, peer: Ipv6Addr, underlay: u32, entry: impl FnOnce(Interfaces) -> Entry) {
+        let mut state = self.state();
+        let Some(Underlay { is_virtual }) = state.attach_underlay(underlay) else {
+            return state.remove(peer);
+        };
+        let overlay = state.overlay;
+        let entry = Entry {
+            needs_checksums: is_virtual,
+            ..entry(Interfaces { overlay, underlay })
+        };
+        match state.path.insert(peer, &entry) {
+            // In a full map it was not before.
+            Ok(()) | Err(PathError::Full) => {}
+            Err(error @ PathError::NotPermitted) => {
+                state.hinder(Obstacle::Refused, error.to_string());
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the path in the kernel is not taken for a peer");
+                state.remove(peer);
+            }
+        }
+    }
+
+    fn remove(&self, peer: Ipv6Addr) {
+        self.state().remove(peer);
+    }
+
+    /// The peers in the map.
+    pub fn peers(&self) -> Vec<Ipv6Addr> {
+        self.state().path.peers().flatten().collect()
+    }
+
+    /// Removes the peers that `which` chooses.
+    fn remove_all(&self, which: impl FnMut(Ipv6Addr) -> bool) {
+        let mut state = self.state();
+        if let Err(error) = state.path.remove_all(which) {
+            state.hinder(Obstacle::Refused, error.to_string());
+        }
+    }
+
+    /// What the programs have noted about a peer; `None` if it is not in the map.
+    fn traffic(&self, peer: Ipv6Addr) -> Option<Traffic> {
+        self.state().path.traffic(peer).ok().flatten()
+    }
+
+    /// Replaces the native networks of a relay, each with whether packets of it are carried.
+    fn serve(&self, natives: &[(Ipv6Addr, u8, bool)]) {
+        let mut state = self.state();
+        if let Err(error) = state.serve(natives) {
+            state.hinder(Obstacle::Refused, error.to_string());
+        }
+    }
+
+    /// The network has changed: interfaces may have gone, and others may be of use by now.
+    fn forget_underlays(&self) {
+        let mut state = self.state();
+        let State {
+            underlays, path, ..
+        } = &mut *state;
+        underlays.retain(|&index, attached| {
+            let stays = attached.is_some() && if_indextoname(index).is_ok();
+            if attached.is_some() && !stays {
+                path.detach(index);
+            }
+            stays
+        });
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    /// Returns whether the path was open.
+    fn hinder(&mut self, obstacle: Obstacle, words: String) -> bool {
+        let was_open = self.obstacles.is_empty();
+        self.obstacles.insert(obstacle, words);
+        if was_open {
+            self.since = SystemTime::now();
+            self.shut();
+        }
+        was_open
+    }
+
+    fn shut(&mut self) {
+        if let Err(error) = self.path.shut() {
+            tracing::error!(%error, "the path in the kernel cannot be closed");
+        }
+    }
+
+    fn clear(&mut self, obstacle: Obstacle) {
+        if self.obstacles.remove(&obstacle).is_some() && self.obstacles.is_empty() {
+            self.since = SystemTime::now();
+            if let Err(error) = self.path.open() {
+                self.obstacles.insert(Obstacle::Refused, error.to_string());
+            }
+        }
+    }
+
+    /// An entry that stays would be used: without its removal there is no path.
+    fn remove(&mut self, peer: Ipv6Addr) {
+        if let Err(error) = self.path.remove(peer) {
+            self.hinder(Obstacle::Refused, error.to_string());
+        }
+    }
+
+    /// Attaches the programs to an interface, which is tried once.
+    fn attach_underlay(&mut self, index: u32) -> Option<Underlay> {
+        if let Some(known) = self.underlays.get(&index) {
+            return *known;
+        }
+        if index == LOOPBACK || self.underlays.len() >= MOST_UNDERLAYS {
+            return None;
+        }
+        // Otherwise it has just gone.
+        let name = if_indextoname(index).ok()?;
+        let name = name.to_string_lossy();
+        let underlay = match self.path.attach_underlay(&name) {
+            Ok(_) => {
+                self.clear(Obstacle::Underlay);
+                let is_virtual = is_virtual(&name).unwrap_or(true);
+                Some(Underlay { is_virtual })
+            }
+            Err(error) => {
+                tracing::info!(%error, interface = %name, "user space carries the packets of this interface");
+                if !self.underlays.values().any(Option::is_some) {
+                    self.hinder(Obstacle::Underlay, error.to_string());
+                }
+                None
+            }
+        };
+        self.underlays.insert(index, underlay);
+        underlay
+    }
+
+    /// At no moment is more carried than before or after.
+    fn serve(&mut self, natives: &[(Ipv6Addr, u8, bool)]) -> Result<(), PathError> {
+        if self.natives == natives {
+            return Ok(());
+        }
+        let before = std::mem::take(&mut self.natives);
+        for &(network, prefix, carried) in &before {
+            if carried && !natives.contains(&(network, prefix, carried)) {
+                self.path.unserve(network, prefix)?;
+            }
+        }
+        for wanted in [false, true] {
+            for &(network, prefix, carried) in natives {
+                if carried == wanted {
+                    self.path.serve(network, prefix, carried)?;
+                }
+            }
+        }
+        for &(network, prefix, carried) in &before {
+            let stays = |new: &(Ipv6Addr, u8, bool)| (new.0, new.1) == (network, prefix);
+            if !carried && !natives.iter().any(stays) {
+                self.path.unserve(network, prefix)?;
+            }
+        }
+        self.natives = natives.to_vec();
+        Ok(())
+    }
+}
+
+/// The obstacles of a path that nobody has opened yet.
+fn no_port() -> BTreeMap<Obstacle, String> {
+    BTreeMap::from([(Obstacle::Port, "there is no settled port".to_owned())])
 }
 
 impl fmt::Debug for KernelPath {
@@ -238,3 +389,6 @@ impl fmt::Debug for KernelPath {
         f.debug_tuple("KernelPath").field(&self.status()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

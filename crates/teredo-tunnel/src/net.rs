@@ -20,16 +20,27 @@ pub use interface::{
 pub use monitor::{Attached, NativeIpv6, NetworkChange, NetworkMonitor};
 pub use path_mtu::path_limit;
 
+pub(crate) use route::{Outgoing, RouteLookup};
+
 /// The router that datagrams from `source` to `destination` go to first; none if there is no route, or none by a router.
 ///
 /// # Errors
 /// The kernel does not answer.
 pub fn router_to(destination: Ipv4Addr, source: Ipv4Addr) -> io::Result<Option<Ipv4Addr>> {
-    let route = route::RouteLookup::open()?.ipv4_from(destination, source)?;
+    let route = RouteLookup::open()?.ipv4_from(destination, source)?;
     Ok(route.and_then(|route| match route.gateway {
         Some(IpAddr::V4(router)) => Some(router),
         Some(IpAddr::V6(_)) | None => None,
     }))
+}
+
+/// The interface and address that the kernel would send from to `destination`; `None` without a route.
+///
+/// # Errors
+/// The kernel does not answer.
+pub fn way_to(destination: Ipv4Addr) -> io::Result<Option<(u32, Option<Ipv4Addr>)>> {
+    let way = RouteLookup::open()?.outgoing(destination, None)?;
+    Ok(way.map(|way| (way.link, way.source)))
 }
 
 /// The address that the kernel would send from to `server`: the local address of a socket that is bound to none.

@@ -16,6 +16,7 @@ use teredo::relay::{RelayCounters, RelayStatus, Served};
 use teredo::{DropCounters, RelayConfig};
 
 use self::role::Command;
+use crate::kernel::KernelPath;
 use crate::lane::{Counters, LaneEvent, SpawnError, Threads};
 use crate::offload::Offload;
 use crate::port::PortAnnouncer;
@@ -37,6 +38,8 @@ pub struct RelayPathConfig {
     pub settle_deadline: Duration,
     /// Whether to use kernel offloads.
     pub offload: Offload,
+    /// The path in the kernel, attached to the relay's interface, if there is one.
+    pub kernel: Option<KernelPath>,
 }
 
 /// The state of a relay's data path at one moment.
@@ -116,6 +119,11 @@ impl RelayHandle {
     pub fn set_broadcasts(&self, broadcasts: Vec<Ipv4Addr>) {
         self.lanes
             .send(|| Command::SetBroadcasts(broadcasts.clone()));
+    }
+
+    /// Datagrams may leave by another interface, or from another address.
+    pub fn reroute(&self) {
+        self.lanes.send(|| Command::Reroute);
     }
 
     /// The host's IPv6 addresses changed: errors come from `error_source`, and `served` replaces what is served.

@@ -55,7 +55,6 @@ impl Lanes {
     }
 
     /// The lane of the clients that have this address on the IPv4 Internet.
-    #[cfg(test)]
     pub(crate) fn of(self, client: Ipv4Addr) -> usize {
         let upper = client.to_bits().wrapping_mul(self.multiplier) >> program::HALF;
         (upper as usize * self.count()) >> program::HALF

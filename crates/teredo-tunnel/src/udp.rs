@@ -131,6 +131,8 @@ impl ServiceSocket {
             let message = format!("the socket that was kept has {local}, not {address}:{port}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
+        // It may watch for a process that is gone; most have none.
+        let _ = socket.detach_filter();
         Self::with(socket)
     }
 

@@ -25,6 +25,7 @@ use super::{Client, Connectivity};
 use crate::Protection;
 use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
+use crate::gates::GateWatch;
 use crate::kernel::KernelUse;
 use crate::names::{Resolution, Resolver, ServerName};
 use crate::start::{Running, open_tun, protect, wait_for_gates};
@@ -293,6 +294,7 @@ impl PreparedClient {
         let hub = builder.hub.clone();
         let events = builder.events.clone();
         let events = events.unwrap_or_else(|| EventBus::new(hub.clone()));
+        let gates = GateWatch::new(&hub, kernel.path());
         wait_for_gates(&hub, builder.gate_grace).await;
 
         let name = tun.name().to_owned();
@@ -319,6 +321,7 @@ impl PreparedClient {
             native: native.map(|native| native.address),
             stopped: builder.stopped,
             predecessor: builder.predecessor.into_port(),
+            kernel: kernel.path().cloned(),
             offload: builder.offload,
             ..ClientPathConfig::new(SETTLE_DEADLINE)
         };
@@ -327,7 +330,7 @@ impl PreparedClient {
         let handle = ClientHandle::spawn(
             tun,
             config,
-            Box::new(HubAnnouncer(hub.clone())),
+            Box::new(HubAnnouncer(hub.clone(), gates.clone())),
             // The control loop may end before the data path does.
             move |event| drop(sender.send(Input::Lane(event))),
         )?;
@@ -349,6 +352,7 @@ impl PreparedClient {
         let control_loop = ControlLoop {
             handle: Arc::clone(&handle),
             kernel: Arc::clone(&kernel),
+            gates,
             hub: hub.clone(),
             events: events.clone(),
             path: PathMonitor::new(Arc::clone(&handle)),

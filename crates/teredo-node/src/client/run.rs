@@ -22,6 +22,7 @@ use super::account::Account;
 use super::gateway::GatewayWatch;
 use super::path::PathMonitor;
 use crate::control::{Reply, Request, Requests};
+use crate::gates::GateWatch;
 use crate::kernel::KernelUse;
 use crate::names::{Resolution, Resolver};
 use crate::start::protect_renamed;
@@ -45,6 +46,7 @@ pub(super) enum Input {
 pub(super) struct ControlLoop {
     pub(super) handle: Arc<ClientHandle>,
     pub(super) kernel: Arc<KernelUse>,
+    pub(super) gates: GateWatch,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
     pub(super) path: PathMonitor,
@@ -125,6 +127,7 @@ impl ControlLoop {
                 resolution = self.resolver.next() => self.servers_resolved(resolution).await,
                 change = self.monitor.changed() => self.network_changed(&change).await,
                 () = self.upkeep.due() => self.look_at_interface().await,
+                () = self.gates.due() => {}
             }
             let connectivity = self.account.connectivity();
             self.tell.send_if_modified(|told| {

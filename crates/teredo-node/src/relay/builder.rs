@@ -24,6 +24,7 @@ use crate::Protection;
 use crate::StartError;
 use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
+use crate::gates::GateWatch;
 use crate::kernel::KernelUse;
 use crate::start::{Running, open_tun, protect, wait_for_gates};
 use crate::upkeep::Upkeep;
@@ -252,6 +253,7 @@ impl RelayBuilder {
             },
             settle_deadline: SETTLE_DEADLINE,
             offload: self.offload,
+            kernel: None,
         }
     }
 }
@@ -270,13 +272,17 @@ impl PreparedRelay {
             kernel,
         } = self;
         let hub = builder.hub.clone();
+        let gates = GateWatch::new(&hub, kernel.path());
         wait_for_gates(&hub, builder.gate_grace).await;
 
         let (sender, inputs) = mpsc::unbounded_channel();
         let handle = RelayHandle::spawn(
             queues,
-            builder.path_config(&monitor),
-            Box::new(HubAnnouncer(hub.clone())),
+            RelayPathConfig {
+                kernel: kernel.path().cloned(),
+                ..builder.path_config(&monitor)
+            },
+            Box::new(HubAnnouncer(hub.clone(), gates.clone())),
             // The control loop may end before the data path does.
             move |event| drop(sender.send(event)),
         )?;
@@ -291,6 +297,7 @@ impl PreparedRelay {
         let control_loop = ControlLoop {
             handle: Arc::clone(&handle),
             kernel: Arc::clone(&kernel),
+            gates,
             hub: hub.clone(),
             events: builder.events.unwrap_or_else(|| EventBus::new(hub.clone())),
             upkeep: Upkeep::periodic(interface),

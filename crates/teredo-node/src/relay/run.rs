@@ -9,13 +9,14 @@ use teredo::relay::Served;
 use teredo_notify::hub::{Hub, SettleHook};
 use teredo_notify::service::{ControlError, EventBus};
 use teredo_notify::types::{Detail, Lane, Peers, Phase, Role, Status};
-use teredo_tunnel::net::{NetworkChange, NetworkMonitor, local_address};
+use teredo_tunnel::net::{NetworkChange, NetworkMonitor, local_address, way_to};
 use teredo_tunnel::relay::{RelayEvent, RelayHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::builder::ELSEWHERE;
 use crate::control::{Request, Requests};
+use crate::gates::GateWatch;
 use crate::kernel::KernelUse;
 use crate::start::protect_renamed;
 use crate::status::{Times, set_traffic, traffic};
@@ -29,6 +30,7 @@ const FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
 pub(super) struct ControlLoop {
     pub(super) handle: Arc<RelayHandle>,
     pub(super) kernel: Arc<KernelUse>,
+    pub(super) gates: GateWatch,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
     pub(super) upkeep: Upkeep,
@@ -55,6 +57,8 @@ struct Account {
     local: Option<Ipv4Addr>,
     /// and the time.
     refused: Instant,
+    /// How datagrams leave, if there is a path in the kernel.
+    way: Option<Option<(u32, Option<Ipv4Addr>)>>,
 }
 
 /// How long a refusal is believed. It may have been about one destination, or for a moment.
@@ -69,6 +73,7 @@ impl ControlLoop {
             trouble: None,
             local: None,
             refused: Instant::now(),
+            way: None,
         };
         loop {
             tokio::select! {
@@ -83,6 +88,7 @@ impl ControlLoop {
                 request = Requests::next(&mut self.requests) => self.handle_request(request, &account).await,
                 change = self.monitor.changed() => self.network_changed(&change, &mut account).await,
                 () = self.upkeep.due() => self.look_at_interface(&mut account).await,
+                () = self.gates.due() => {}
             }
         }
         tracing::info!("ending");
@@ -122,6 +128,7 @@ impl ControlLoop {
         }
         if change.attached {
             account.trouble = None;
+            self.handle.reroute();
             self.handle
                 .set_broadcasts(self.monitor.attached().broadcasts);
         }
@@ -138,6 +145,11 @@ impl ControlLoop {
 
     /// Compares the interface with what it should be, mends it, and reports what cannot be mended.
     async fn look_at_interface(&mut self, account: &mut Account) {
+        let way = self.kernel.path().and_then(|_| way_to(ELSEWHERE).ok());
+        if account.way != way {
+            account.way = way;
+            self.handle.reroute();
+        }
         // A refusal was about the route that was there then; a relay does not hear of routes.
         let is_old = |account: &Account| {
             account.refused.elapsed() >= REFUSAL || local_address(ELSEWHERE).ok() != account.local
@@ -226,9 +238,10 @@ impl ControlLoop {
             });
             status.lanes = lanes.collect();
             let relayed = &path.relayed;
+            let [to_clients, to_native] = self.kernel.carried();
             for (name, count) in [
-                ("relayed_to_clients", relayed.to_clients),
-                ("relayed_to_native", relayed.to_native),
+                ("relayed_to_clients", relayed.to_clients + to_clients),
+                ("relayed_to_native", relayed.to_native + to_native),
                 ("relay_bubbles", relayed.bubbles),
                 ("relay_bubbles_received", relayed.bubbles_received),
             ] {

@@ -10,6 +10,7 @@ use teredo::{Client, Keyring, ServerAddress};
 
 use super::role::{ClientRole, Command};
 use super::{ClientEvent, ClientPathConfig, ClientPathStatus};
+use crate::kernel::{KernelLane, Share};
 use crate::lane::{Lane, SpawnError, ThreadHandle, seed};
 use crate::net::Attached;
 use crate::offload::Offload;
@@ -46,9 +47,10 @@ impl ClientHandle {
         node.set_links(config.subnets.clone());
         let (sender, commands) = mpsc::channel();
         let (waker, patience) = (Waker::new()?, Some(config.settle_deadline));
+        let (kernel, most_peers) = (config.kernel.clone(), config.client.max_peers);
         let role = ClientRole::new(config)?;
         let events = Arc::new(events);
-        let lane = Lane::new(
+        let mut lane = Lane::new(
             node,
             tun,
             announcer,
@@ -57,6 +59,10 @@ impl ClientHandle {
             commands,
             waker.clone(),
         )?;
+        if let Some(kernel) = kernel {
+            let kernel = KernelLane::new(kernel, Share::ALL, most_peers);
+            lane.path.use_kernel(kernel);
+        }
         let body = move || lane.run(role);
         ThreadHandle::spawn("teredo-data".to_owned(), sender, waker, body)
             .map(Self)

@@ -172,7 +172,10 @@ impl RandomPorts {
             return answer(lane, now, port, RandomPortAnswer::Refused);
         }
         match open(bind, port, offload) {
-            Ok(socket) => self.sockets.push(socket),
+            Ok(socket) => {
+                lane.path.watch(&socket);
+                self.sockets.push(socket);
+            }
             Err(error) => {
                 let taken = matches!(error, BindError::InUse { .. });
                 tracing::debug!(%error, "no random port");

@@ -124,8 +124,12 @@ impl Role for ClientRole {
             Command::Leave => lane.port.leave(),
             Command::Status(reply) => reply(status(lane)),
             Command::Peers(most, reply) => {
+                let mut peers = lane.path.node.peers(now, most);
+                if let Some(kernel) = lane.path.kernel() {
+                    kernel.add_carried(&mut peers);
+                }
                 // The caller may have lost interest.
-                let _ = reply.send(lane.path.node.peers(now, most));
+                let _ = reply.send(peers);
             }
             Command::Socket(reply) => {
                 let socket = lane.port.serving();
@@ -164,7 +168,13 @@ impl Role for ClientRole {
                 let (now, bind) = (clock::now(), self.bind);
                 self.random.open_block(lane, now, bind, self.offload);
             }
-            Event::ClosePortBlock { keep } => self.random.close_block(keep),
+            Event::ClosePortBlock { keep } => {
+                self.random.close_block(keep);
+                let mut sockets = self.random.sockets().iter();
+                if let Some(kept) = sockets.find(|socket| Some(socket.local().port()) == keep) {
+                    lane.path.watch(kept);
+                }
+            }
             event => {
                 if let Event::StateChanged { state, .. } = event {
                     let qualified = state == State::Qualified;
@@ -376,6 +386,7 @@ impl ClientRole {
         attached: Attached,
     ) {
         lane.troubles.clear_all();
+        lane.path.reroute();
         self.set_attached(lane, attached);
         if lane.port.serving().is_some() {
             let local = self.local(lane, Some(local));

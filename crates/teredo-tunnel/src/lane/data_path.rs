@@ -14,6 +14,7 @@ use teredo::{Client, Destination, DropReason, Instant, Node, Reception, Submissi
 
 use super::Counters;
 use crate::Tun;
+use crate::kernel::{Endpoint, KernelLane};
 use crate::offload::{Coalescer, Gso, Pause, SuperPacket};
 use crate::tun::{PacketBatch, mss};
 use crate::udp::{Arena, Arenas, Datagram, Entry, ReceiveBatch, SERVICE, SendBatch, ServiceSocket};
@@ -46,6 +47,8 @@ pub(crate) struct DataPath<N> {
     long_packets: LongPackets,
     /// Whether packets may go to the host.
     delivers: bool,
+    /// This lane's part of the path in the kernel, if there is one.
+    kernel: Option<Box<KernelLane>>,
 }
 
 /// Whether there were packets for which the path's MTU matters.
@@ -117,7 +120,7 @@ impl Outgoing {
     }
 }
 
-impl<N: Node> DataPath<N> {
+impl<N: Endpoint> DataPath<N> {
     pub(crate) fn new(node: N, tun: Tun) -> Self {
         let deliveries = Deliveries {
             arrived: Vec::with_capacity(PACKETS),
@@ -136,21 +139,48 @@ impl<N: Node> DataPath<N> {
             path_limit: None,
             long_packets: LongPackets::NotWatched,
             delivers: true,
+            kernel: None,
+        }
+    }
+
+    /// Lets packets of known peers pass in the kernel from the next port on.
+    pub(crate) fn use_kernel(&mut self, kernel: KernelLane) {
+        self.kernel = Some(Box::new(kernel));
+    }
+
+    pub(crate) fn kernel(&self) -> Option<&KernelLane> {
+        self.kernel.as_deref()
+    }
+
+    /// Peers at a random port can have a path in the kernel, too.
+    pub(crate) fn watch(&self, random: &ServiceSocket) {
+        if let Some(kernel) = &self.kernel {
+            kernel.watch(random);
+        }
+    }
+
+    /// The network has changed: packets may take other ways.
+    pub(crate) fn reroute(&mut self) {
+        if let Some(kernel) = &mut self.kernel {
+            kernel.reroute(&mut self.node);
         }
     }
 
     /// Sets whether packets go to the host; otherwise they are dropped.
     pub(crate) fn set_delivers(&mut self, delivers: bool) {
         self.delivers = delivers;
+        if let Some(kernel) = &self.kernel {
+            kernel.set_delivers(delivers);
+        }
     }
 
     /// The path is another one, and its MTU is not known: watches for packets for which it matters.
     pub(crate) fn watch_long_packets(&mut self) {
         self.long_packets = LongPackets::Watched;
-        self.path_limit = Some(
-            self.path_limit
-                .map_or(CAUTIOUS_LIMIT, |limit| limit.min(CAUTIOUS_LIMIT)),
-        );
+        let limit = self.path_limit;
+        self.set_path_limit(Some(
+            limit.map_or(CAUTIOUS_LIMIT, |limit| limit.min(CAUTIOUS_LIMIT)),
+        ));
     }
 
     /// Whether there were such packets; says so once.
@@ -165,10 +195,16 @@ impl<N: Node> DataPath<N> {
     /// Limits the segments of new TCP flows, in both directions.
     pub(crate) fn set_path_limit(&mut self, limit: Option<u16>) {
         self.path_limit = limit;
+        if let Some(kernel) = &mut self.kernel {
+            kernel.set_longest(&mut self.node, limit);
+        }
     }
 
     /// Nothing leaves from here on. What waited is dropped: it was meant for a port that is being given up.
     pub(super) fn close(&mut self) {
+        if let Some(kernel) = &mut self.kernel {
+            kernel.close();
+        }
         self.outgoing.not_ready += self.outgoing.batch.len() as u64;
         self.outgoing.open = false;
         self.outgoing.batch.clear();
@@ -176,9 +212,12 @@ impl<N: Node> DataPath<N> {
         self.outgoing.secondary.clear();
     }
 
-    /// Datagrams may leave again.
-    pub(super) fn open(&mut self) {
+    /// Datagrams may leave again, from this socket.
+    pub(super) fn open(&mut self, socket: &ServiceSocket) {
         self.outgoing.open = true;
+        if let Some(kernel) = &mut self.kernel {
+            kernel.open(&mut self.node, socket);
+        }
     }
 
     /// Whether a socket was full, so that packets of the host must wait.
@@ -227,7 +266,12 @@ impl<N: Node> DataPath<N> {
                 }
                 Reception::Consumed | Reception::Drop(_) => {}
             }
-            drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
+            drain(
+                &mut self.node,
+                &mut self.outgoing,
+                &mut self.deliveries,
+                &mut self.kernel,
+            );
         }
         Ok(self.deliver())
     }
@@ -239,7 +283,12 @@ impl<N: Node> DataPath<N> {
                 Some(Entry::Icmp(received)) => {
                     self.counters.icmp_errors += 1;
                     self.node.handle_icmp_error(now, &received.error());
-                    drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
+                    drain(
+                        &mut self.node,
+                        &mut self.outgoing,
+                        &mut self.deliveries,
+                        &mut self.kernel,
+                    );
                 }
                 Some(Entry::Other) => {}
                 None => break,
@@ -292,7 +341,12 @@ impl<N: Node> DataPath<N> {
                     self.node.count_sent(further, bytes);
                 }
                 // After each, so that what was queued before it leaves before it.
-                drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
+                drain(
+                    &mut self.node,
+                    &mut self.outgoing,
+                    &mut self.deliveries,
+                    &mut self.kernel,
+                );
             }
         }
         Ok(self.deliver())
@@ -300,7 +354,12 @@ impl<N: Node> DataPath<N> {
 
     /// Drains the state machine after any other call, and delivers its packets for the host.
     pub(crate) fn collect(&mut self) -> Option<io::Error> {
-        drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
+        drain(
+            &mut self.node,
+            &mut self.outgoing,
+            &mut self.deliveries,
+            &mut self.kernel,
+        );
         self.deliver()
     }
 
@@ -453,7 +512,12 @@ impl DataPath<Client> {
             let payload = &self.datagrams.arena()[datagram.payload.clone()];
             // Consumed, or dropped and counted.
             let _ = self.node.handle_secondary(now, datagram.from, payload);
-            drain(&mut self.node, &mut self.outgoing, &mut self.deliveries);
+            drain(
+                &mut self.node,
+                &mut self.outgoing,
+                &mut self.deliveries,
+                &mut self.kernel,
+            );
         }
         Ok(self.deliver())
     }
@@ -532,8 +596,16 @@ fn needs_mtu(packet: &[u8]) -> bool {
     packet.len() > CAUTIOUS_LIMIT.into() || mss::is_syn(packet)
 }
 
-/// Empties `poll_transmit`.
-fn drain(node: &mut impl Node, outgoing: &mut Outgoing, deliveries: &mut Deliveries) {
+/// Empties `poll_path` and `poll_transmit`.
+fn drain(
+    node: &mut impl Endpoint,
+    outgoing: &mut Outgoing,
+    deliveries: &mut Deliveries,
+    kernel: &mut Option<Box<KernelLane>>,
+) {
+    if let Some(kernel) = kernel {
+        kernel.drain(node);
+    }
     loop {
         let start = outgoing.answers.len();
         let Some(transmit) = node.poll_transmit(&mut outgoing.answers) else {

@@ -14,6 +14,7 @@ use super::event::{EndGuard, Events};
 use super::trouble::Troubles;
 use super::{DataPath, LaneEvent, Operation};
 use crate::clock::{self, Timer};
+use crate::kernel::Endpoint;
 use crate::port::{Port, PortAnnouncer, PortFallback, Reply, Target};
 use crate::udp::{SERVICE, ServiceSocket};
 use crate::{Tun, Waker};
@@ -36,7 +37,7 @@ const AT_ONCE: Timespec = Timespec {
 /// The part of a lane that only a client or only a relay has.
 pub(crate) trait Role: Sized + Send + 'static {
     /// The state machine.
-    type Node: Node<Event: Send> + Send;
+    type Node: Endpoint<Event: Send> + Send;
     /// A request of the owner.
     type Command: Send;
 
@@ -368,8 +369,8 @@ impl<R: Role> Lane<R> {
             self.report(LaneEvent::PortBound { port, fell_back });
         }
         let has_port = self.port.serving().is_some();
-        if has_port {
-            self.path.open();
+        if let Some(socket) = self.port.serving() {
+            self.path.open(socket);
         }
         role.port_changed(self, now, has_port);
         self.collect(role);

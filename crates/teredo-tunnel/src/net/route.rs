@@ -10,8 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteType,
 };
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket as _, Socket, SocketAddr, TokioSocket};
@@ -48,7 +49,7 @@ pub(super) struct Route {
 }
 
 /// Asks the kernel for routes. It answers while it is asked, so nothing waits.
-pub(super) struct RouteLookup(Socket);
+pub(crate) struct RouteLookup(Socket);
 
 impl fmt::Debug for RouteLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,7 +58,7 @@ impl fmt::Debug for RouteLookup {
 }
 
 impl RouteLookup {
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
@@ -95,6 +96,67 @@ impl RouteLookup {
         Ok(self.ask(question.build())?.as_ref().and_then(parse))
     }
 
+    /// How a datagram to `destination`, from `source` if that is given, leaves; none if there is no route to another host.
+    pub(crate) fn outgoing(
+        &self,
+        destination: Ipv4Addr,
+        source: Option<Ipv4Addr>,
+    ) -> io::Result<Option<Outgoing>> {
+        let mut question =
+            RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(destination, 32);
+        if let Some(source) = source {
+            question = question.source_prefix(source, 32);
+        }
+        let Some(message) = self.ask(question.build())? else {
+            return Ok(None);
+        };
+        if message.header.kind != RouteType::Unicast {
+            return Ok(None);
+        }
+        let mut way = Outgoing {
+            source,
+            ..Outgoing::default()
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                RouteAttribute::Oif(link) => way.link = *link,
+                RouteAttribute::PrefSource(RouteAddress::Inet(address)) => {
+                    way.source = way.source.or(Some(*address));
+                }
+                RouteAttribute::Metrics(metrics) => {
+                    let mtu = metrics.iter().find_map(|metric| match metric {
+                        RouteMetric::Mtu(mtu) if *mtu > 0 => u16::try_from(*mtu).ok(),
+                        _ => None,
+                    });
+                    way.mtu = way.mtu.or(mtu);
+                }
+                _ => {}
+            }
+        }
+        Ok((way.link != 0).then_some(way))
+    }
+
+    /// The MTU of an interface; one above 65,535 counts as that.
+    pub(crate) fn mtu(&self, link: u32) -> io::Result<u16> {
+        let mut question = LinkMessage::default();
+        question.header.index = link;
+        match self.exchange(RouteNetlinkMessage::GetLink(question))? {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                let mtu = link
+                    .attributes
+                    .iter()
+                    .find_map(|attribute| match attribute {
+                        LinkAttribute::Mtu(mtu) => Some(*mtu),
+                        _ => None,
+                    });
+                let mtu = mtu.ok_or(ErrorKind::InvalidData)?;
+                Ok(u16::try_from(mtu).unwrap_or(u16::MAX))
+            }
+            NetlinkPayload::Error(error) => Err(error.to_io()),
+            _ => Err(ErrorKind::InvalidData.into()),
+        }
+    }
+
     /// The route to `destination`, of packets that come from `source` and leave by `link`, if these are given.
     pub(super) fn ipv6(
         &self,
@@ -118,17 +180,7 @@ impl RouteLookup {
 
     /// The kernel's answer; none if there is no route.
     pub(super) fn ask(&self, question: RouteMessage) -> io::Result<Option<RouteMessage>> {
-        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetRoute(question));
-        request.header.flags = NLM_F_REQUEST;
-        request.finalize();
-        let mut bytes = vec![0; request.buffer_len()];
-        request.serialize(&mut bytes);
-        self.0.send(&bytes, 0)?;
-        let mut answer = Vec::with_capacity(LONGEST_MESSAGE);
-        self.0.recv(&mut answer, libc::MSG_DONTWAIT)?;
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
-            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))?;
-        match answer.payload {
+        match self.exchange(RouteNetlinkMessage::GetRoute(question))? {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => Ok(Some(route)),
             NetlinkPayload::Error(error) => match Errno::from_io_error(&error.to_io()) {
                 Some(
@@ -146,6 +198,35 @@ impl RouteLookup {
             _ => Err(ErrorKind::InvalidData.into()),
         }
     }
+
+    /// The kernel answers at once.
+    fn exchange(
+        &self,
+        question: RouteNetlinkMessage,
+    ) -> io::Result<NetlinkPayload<RouteNetlinkMessage>> {
+        let mut request = NetlinkMessage::from(question);
+        request.header.flags = NLM_F_REQUEST;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.0.send(&bytes, 0)?;
+        let mut answer = Vec::with_capacity(LONGEST_MESSAGE);
+        self.0.recv(&mut answer, libc::MSG_DONTWAIT)?;
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))?;
+        Ok(answer.payload)
+    }
+}
+
+/// How a datagram leaves this host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outgoing {
+    /// The interface.
+    pub(crate) link: u32,
+    /// The address that it leaves from.
+    pub(crate) source: Option<Ipv4Addr>,
+    /// The MTU of the way, if it is known beside that of the interface.
+    pub(crate) mtu: Option<u16>,
 }
 
 /// None if the route leads nowhere.

@@ -21,6 +21,7 @@ pub(super) enum Command {
         served: Option<Served>,
     },
     SetDelivers(bool),
+    Reroute,
     Status(oneshot::Sender<RelayPathStatus>),
 }
 
@@ -67,6 +68,7 @@ impl Role for RelayRole {
                 }
             }
             Command::SetDelivers(delivers) => lane.path.set_delivers(delivers),
+            Command::Reroute => lane.path.reroute(),
             // The caller may have lost interest.
             Command::Status(reply) => drop(reply.send(status(lane))),
         }

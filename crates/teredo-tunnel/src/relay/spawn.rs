@@ -8,6 +8,7 @@ use teredo::{Relay, RelayConfig};
 
 use super::RelayPathConfig;
 use super::role::{Command, RelayRole};
+use crate::kernel::{KernelLane, Share};
 use crate::lane::{Events, Lane, LaneEvent, SpawnError, ThreadHandle, Threads, seed};
 use crate::offload::Offload;
 use crate::port::{Follow, PortAnnouncer};
@@ -54,7 +55,7 @@ pub(super) fn spawn(
                 (announcer, None, &[][..], without_port(&events))
             }
         };
-        let lane = Lane::new(
+        let mut lane = Lane::new(
             Relay::new(relay.clone(), seed()?),
             tun,
             announcer,
@@ -63,6 +64,11 @@ pub(super) fn spawn(
             commands,
             waker.clone(),
         )?;
+        if let Some(kernel) = &config.kernel {
+            let share = Share::of(lanes, made.len());
+            lane.path
+                .use_kernel(KernelLane::new(kernel.clone(), share, 0));
+        }
         let role = RelayRole {
             socket: Some(socket),
             destinations: relay.destinations.clone(),

@@ -81,6 +81,7 @@ impl Bench {
             relay: RelayConfig::new(RELAY, served),
             settle_deadline: PATIENCE * 10,
             offload: Offload::Auto,
+            kernel: None,
         };
         let relay = RelayHandle::spawn(tun, config, Box::new(announcer.clone()), |_| {}).unwrap();
         Self {
@@ -305,6 +306,7 @@ fn a_relay_insists_on_its_port() {
             relay: RelayConfig::new(RELAY, Served::Networks(Vec::new())),
             settle_deadline: PATIENCE,
             offload: Offload::Auto,
+            kernel: None,
         };
         let tun = TunQueues::open(Some("teredo"), QUEUES).unwrap();
         let refused = RelayHandle::spawn(tun, config, Box::new(Announcer::default()), |_| {});
