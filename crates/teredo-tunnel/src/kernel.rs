@@ -108,6 +108,10 @@ struct State {
     /// Each with its words.
     obstacles: BTreeMap<Obstacle, String>,
     since: SystemTime,
+    /// How often the path was opened.
+    openings: u64,
+    /// The opening after which no program runs any more that saw the path open.
+    over: u64,
 }
 
 /// An interface to the IPv4 Internet that the programs are attached to.
@@ -143,6 +147,8 @@ impl KernelPath {
             natives: Vec::new(),
             obstacles: no_port(),
             since: SystemTime::now(),
+            openings: 0,
+            over: 0,
         }))))
     }
 
@@ -170,9 +176,16 @@ impl KernelPath {
     /// Closes the path, and waits until nothing leaves by it any more, up to some 20 ms. `words` complete "user space
     /// carries the packets:".
     pub fn hinder(&self, obstacle: Obstacle, words: impl Into<String>) {
-        let was_open = self.state().hinder(obstacle, words.into());
-        if was_open && let Err(error) = wait_for_programs() {
-            tracing::error!(%error, "a packet may still leave by the path in the kernel");
+        let mut state = self.state();
+        state.hinder(obstacle, words.into());
+        let opening = state.openings;
+        if state.over < opening {
+            drop(state);
+            if let Err(error) = wait_for_programs() {
+                tracing::error!(%error, "a packet may still leave by the path in the kernel");
+            }
+            let mut state = self.state();
+            state.over = opening.max(state.over);
         }
     }
 
@@ -288,15 +301,13 @@ impl KernelPath {
 }
 
 impl State {
-    /// Returns whether the path was open.
-    fn hinder(&mut self, obstacle: Obstacle, words: String) -> bool {
+    fn hinder(&mut self, obstacle: Obstacle, words: String) {
         let was_open = self.obstacles.is_empty();
         self.obstacles.insert(obstacle, words);
         if was_open {
             self.since = SystemTime::now();
             self.shut();
         }
-        was_open
     }
 
     fn shut(&mut self) {
@@ -308,6 +319,7 @@ impl State {
     fn clear(&mut self, obstacle: Obstacle) {
         if self.obstacles.remove(&obstacle).is_some() && self.obstacles.is_empty() {
             self.since = SystemTime::now();
+            self.openings += 1;
             if let Err(error) = self.path.open() {
                 self.obstacles.insert(Obstacle::Refused, error.to_string());
             }

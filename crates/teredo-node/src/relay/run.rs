@@ -73,7 +73,7 @@ impl ControlLoop {
             trouble: None,
             local: None,
             refused: Instant::now(),
-            way: None,
+            way: self.way(),
         };
         loop {
             tokio::select! {
@@ -143,9 +143,15 @@ impl ControlLoop {
         }
     }
 
+    /// How datagrams leave, if there is a path in the kernel; `None` if the kernel does not say.
+    fn way(&self) -> Option<Option<(u32, Option<Ipv4Addr>)>> {
+        let _ = self.kernel.path()?;
+        way_to(ELSEWHERE).ok()
+    }
+
     /// Compares the interface with what it should be, mends it, and reports what cannot be mended.
     async fn look_at_interface(&mut self, account: &mut Account) {
-        let way = self.kernel.path().and_then(|_| way_to(ELSEWHERE).ok());
+        let way = self.way();
         if account.way != way {
             account.way = way;
             self.handle.reroute();

@@ -28,7 +28,14 @@ fn every_obstacle_closes_the_path() {
         assert!(path.status().open);
         assert!(path.state().path.is_open());
         path.hinder_at_once(Obstacle::Gate, "a gate");
+        let is_over = || {
+            let state = path.state();
+            state.over == state.openings
+        };
+        assert!(!is_over());
+        // Nobody has waited for the programs yet.
         path.hinder(Obstacle::Port, "a port");
+        assert!(is_over());
         path.clear(Obstacle::Gate);
         assert!(!path.state().path.is_open());
         path.clear(Obstacle::Interface);
