@@ -33,8 +33,15 @@ targets! {
     trailer: bytes(protocol::trailer::run),
 }
 
-/// Targets of another crate, `teredo-tunnel`; its own tests replay them.
-const ELSEWHERE: [&str; 2] = ["coalesce", "cut"];
+/// Targets of other crates; their own tests replay them.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("coalesce", TUNNEL),
+    ("cut", TUNNEL),
+    ("decapsulate", BPF),
+    ("encapsulate", BPF),
+];
+const TUNNEL: &str = include_str!("../../teredo-tunnel/tests/corpus.rs");
+const BPF: &str = include_str!("../../teredo-bpf/tests/corpus.rs");
 
 /// A target that is not replayed would rot.
 #[test]
@@ -50,10 +57,10 @@ fn every_target_is_replayed() {
                 .next()
         })
         .collect();
-    let accounted = REPLAYED.iter().chain(&ELSEWHERE).copied().collect();
+    let elsewhere = ELSEWHERE.iter().map(|(target, _)| *target);
+    let accounted = REPLAYED.iter().copied().chain(elsewhere).collect();
     assert_eq!(targets, accounted);
-    let elsewhere = include_str!("../../teredo-tunnel/tests/corpus.rs");
-    for target in ELSEWHERE {
-        assert!(elsewhere.contains(&format!("\n    {target}: ")));
+    for (target, test) in ELSEWHERE {
+        assert!(test.contains(&format!("\n    {target}: ")));
     }
 }

@@ -1,7 +1,8 @@
-//! The work of the fuzz targets, without the fuzzer. The tests of `teredo` and of `teredo-tunnel` include each their
+//! The work of the fuzz targets, without the fuzzer. The tests of `teredo`, `teredo-tunnel` and `teredo-bpf` include each their
 //! part, and replay the kept inputs.
 
 #![forbid(unsafe_code)]
 
 pub mod offload;
+pub mod path;
 pub mod protocol;
