@@ -11,6 +11,8 @@ mod datagrams;
 mod estimate;
 mod firewall;
 mod flow;
+mod frames;
+mod generator;
 mod latency;
 mod load;
 pub(crate) mod peers;

@@ -1,9 +1,9 @@
-//! Cores, and the CPU time of processes.
+//! Cores, their time, and the CPU time of processes.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Pid;
@@ -21,7 +21,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    fn core(self) -> usize {
+    pub(crate) fn core(self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         self as usize * cores.min(4) / 4
     }
@@ -134,3 +134,60 @@ fn total(processes: &[u32]) -> u64 {
         .map(|process| processor_time(*process))
         .sum()
 }
+
+/// The time that cores are in use from here on, by whatever: programs, the kernel for them, and the kernel by itself.
+pub(crate) struct Busy {
+    /// One of them; without it all.
+    core: Option<usize>,
+    start: Instant,
+    unused: u64,
+}
+
+impl Busy {
+    /// A core that a part of the path has for itself.
+    pub(crate) fn core(place: Place) -> Result<Self> {
+        Self::of(Some(place.core()))
+    }
+
+    pub(crate) fn machine() -> Result<Self> {
+        Self::of(None)
+    }
+
+    fn of(core: Option<usize>) -> Result<Self> {
+        Ok(Self {
+            core,
+            start: Instant::now(),
+            unused: unused(core)?,
+        })
+    }
+
+    /// The time so far, to a tick or two of the kernel's clock.
+    pub(crate) fn so_far(&self) -> Result<Duration> {
+        let cores = match self.core {
+            Some(_) => 1,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let ticks = unused(self.core)? - self.unused;
+        let unused = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+        let used = self.start.elapsed().as_secs_f64() * cores as f64 - unused;
+        Ok(Duration::from_secs_f64(used.max(0.0)))
+    }
+}
+
+/// The ticks that a core, or all, were idle, or belonged to the host of a virtual machine.
+fn unused(core: Option<usize>) -> Result<u64> {
+    let stat = fs::read_to_string("/proc/stat").context("cannot read what the cores do")?;
+    unused_of(&stat, core).context("/proc/stat has no such core")
+}
+
+fn unused_of(stat: &str, core: Option<usize>) -> Option<u64> {
+    let name = core.map_or_else(|| "cpu".to_owned(), |core| format!("cpu{core}"));
+    let mut fields = stat.lines().map(str::split_ascii_whitespace);
+    let mut fields = fields.find_map(|mut fields| (fields.next()? == name).then_some(fields))?;
+    // user nice system IDLE IOWAIT irq softirq STEAL
+    let mut next = |skipped| fields.nth(skipped)?.parse::<u64>().ok();
+    Some(next(3)? + next(0)? + next(2)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,24 +1,19 @@
 //! Any number of clients that are mere addresses, without programs, and their servers, on one host.
-//!
-//! A packet socket sees the traffic to all of them; the host drops it, because it has no such address. The traffic from
-//! them leaves by a raw socket with their addresses for the source. So a system call carries as many datagrams as there
-//! are, however many ports they come from or go to.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 use anyhow::{Context as _, Result, ensure};
-use etherparse::{Ipv4Header, Ipv4Slice, PacketBuilder, UdpHeader, UdpSlice, ip_number};
-use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
+use etherparse::PacketBuilder;
+use nix::sys::socket::SockaddrStorage;
 use teredo::wire::{Datagram, Flags, PORT, TeredoAddress, emit_bubble, protocol};
 use teredo_lab::{Host, Internet};
 
-use super::batch::{BATCH, Batch};
-use super::stage::ip;
+use super::batch::Batch;
+use super::frames::{Frames, NETWORK, datagram, frame};
 
-/// RFC 2544's network for benchmarks: clients in the first half, their servers in the second. A relay sends each server
-/// only some hundred bubbles a second, so there have to be many.
-const CLIENTS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+/// Clients are in the first half of the network, their servers in the second. A relay sends each server only some hundred
+/// bubbles a second, so there have to be many.
+const CLIENTS: Ipv4Addr = NETWORK;
 const SERVERS: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 0);
 /// Of each half, beginning with the 256th. There are as many clients again at the next port.
 const ADDRESSES: usize = (1 << 16) - 256;
@@ -28,12 +23,7 @@ pub(crate) const INNER_PORT: u16 = 4000;
 /// The length of the inner headers of IPv6 and UDP.
 pub(crate) const HEADERS: usize = 48;
 const PATTERN: u8 = 0x5a;
-/// Linux' ETH_P_IP.
-const ETHERTYPE_IPV4: u16 = 0x0800;
-/// Linux' IPPROTO_RAW: the sender writes the header of IPv4.
-const RAW: i32 = 255;
 const UDP: usize = 8;
-const RECEIVE_BUFFER: usize = 8 << 20;
 
 /// The address of a client; no two have the same.
 pub(crate) fn client(number: usize) -> TeredoAddress {
@@ -67,8 +57,7 @@ pub(crate) enum Arrival {
 /// All of them.
 pub(crate) struct Crowd {
     relay: SocketAddrV4,
-    taken: Socket,
-    given: Socket,
+    frames: Frames,
     /// Answers that have not left yet.
     answers: Vec<Vec<u8>>,
 }
@@ -76,27 +65,9 @@ pub(crate) struct Crowd {
 impl Crowd {
     /// Puts them on a host of their own.
     pub(crate) fn new(internet: &Internet, host: &Host, relay: SocketAddrV4) -> Result<Self> {
-        let prefix = format!("{CLIENTS}/15");
-        let via = host.ipv4().to_string();
-        let device = format!("to-{}", host.name());
-        ip(
-            internet.core(),
-            &[
-                "-4", "route", "add", &prefix, "via", &via, "dev", &device, "onlink",
-            ],
-        )?;
-        let (taken, given) = host.namespace().run(|| -> Result<_> {
-            let all = Protocol::from(i32::from(ETHERTYPE_IPV4.to_be()));
-            let taken = Socket::new(Domain::PACKET, Type::DGRAM, Some(all))?;
-            setsockopt(&taken, sockopt::RcvBufForce, &RECEIVE_BUFFER)?;
-            let given = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(RAW)))?;
-            given.connect(&SocketAddr::from(relay).into())?;
-            Ok((taken, given))
-        })??;
         Ok(Self {
             relay,
-            taken,
-            given,
+            frames: Frames::open(internet, host, relay)?,
             answers: Vec::new(),
         })
     }
@@ -108,7 +79,7 @@ impl Crowd {
         size: usize,
         mut see: impl FnMut(Arrival),
     ) -> Result<()> {
-        batch.receive(&self.taken, false)?;
+        self.frames.receive(batch)?;
         for bytes in batch.datagrams() {
             let arrival = self.arrival(bytes, size);
             see(arrival.with_context(|| format!("that was not sent: {bytes:02x?}"))?);
@@ -120,10 +91,9 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends frames that [`write`](Self::write) has written, as many as go with one system call; how many left.
+    /// Sends packets that [`write`](Self::write) has written, as many as go with one system call; how many left.
     pub(crate) fn send(&self, batch: &mut Batch, frames: &[Vec<u8>]) -> Result<usize> {
-        let frames = frames.iter().take(BATCH).map(Vec::as_slice);
-        batch.send(&self.given, frames, &[None; BATCH])
+        self.frames.send(batch, frames)
     }
 
     /// The datagram of a client with an inner packet of this size for a native host.
@@ -192,40 +162,6 @@ fn inner(from: Ipv6Addr, to: Ipv6Addr, size: usize) -> Vec<u8> {
 
 pub(crate) fn is_pattern(bytes: Option<&[u8]>) -> bool {
     bytes.is_some_and(|bytes| bytes.iter().all(|byte| *byte == PATTERN))
-}
-
-/// IPv4 and UDP around a payload. The kernel fills in the checksum of IPv4; UDP may have none.
-fn frame(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
-    let udp = UdpHeader {
-        source_port: from.port(),
-        destination_port: to.port(),
-        length: (UDP + payload.len()) as u16,
-        checksum: 0,
-    };
-    let ip = Ipv4Header {
-        total_len: Ipv4Header::MIN_LEN_U16 + udp.length,
-        dont_fragment: false,
-        time_to_live: 64,
-        protocol: ip_number::UDP,
-        source: from.ip().octets(),
-        destination: to.ip().octets(),
-        ..Ipv4Header::default()
-    };
-    [&ip.to_bytes()[..], &udp.to_bytes(), payload].concat()
-}
-
-/// The two ends of a datagram, and its payload.
-fn datagram(frame: &[u8]) -> Option<(SocketAddrV4, SocketAddrV4, &[u8])> {
-    let ip = Ipv4Slice::from_slice(frame).ok()?;
-    let header = ip.header();
-    let udp = UdpSlice::from_slice(ip.payload().payload).ok()?;
-    (header.protocol() == ip_number::UDP).then(|| {
-        (
-            SocketAddrV4::new(header.source_addr(), udp.source_port()),
-            SocketAddrV4::new(header.destination_addr(), udp.destination_port()),
-            udp.payload(),
-        )
-    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
 use teredo_lab::{Host, Process, until};
 use teredo_notify::call::Caller;
 use teredo_notify::types::Status;
@@ -21,19 +22,77 @@ pub(crate) const INTERFACE: &str = "teredo";
 pub(crate) const RELAY_PORT: u16 = 3545;
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The data path that a daemon of ours is told to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DataPath {
+    /// The default: in the kernel if it can be had.
+    Auto,
+    User,
+}
+
 /// Whose daemons these are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Make {
-    Ours,
+    Ours(DataPath),
     Miredo,
 }
 
 impl Make {
+    /// All of them; the default of ours is the first.
+    pub(crate) const ALL: [Self; 3] = [
+        Self::Ours(DataPath::Auto),
+        Self::Ours(DataPath::User),
+        Self::Miredo,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Ours => "teredo",
+            Self::Ours(DataPath::Auto) => "teredo",
+            Self::Ours(DataPath::User) => "teredo in user space",
             Self::Miredo => "miredo",
         }
+    }
+}
+
+/// The data path in a daemon's status.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct InUse {
+    in_use: String,
+    reason: Option<String>,
+    packets: Packets,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+struct Packets {
+    kernel: u64,
+    user: u64,
+}
+
+impl InUse {
+    /// The least share of the packets that a figure of the kernel's path is for.
+    const SHARE: f64 = 0.9;
+
+    pub(crate) fn is_kernel(&self) -> bool {
+        self.in_use == "kernel"
+    }
+
+    /// Why the figures since `before` are not those of the kernel's path, if they are not.
+    pub(crate) fn obstacle(&self, before: &Self) -> Option<String> {
+        if !self.is_kernel() {
+            let reason = self.reason.as_deref().unwrap_or("no reason is given");
+            return Some(format!("the path in the kernel was not in use: {reason}"));
+        }
+        let since = |now: u64, before: u64| now.saturating_sub(before) as f64;
+        let kernel = since(self.packets.kernel, before.packets.kernel);
+        let share = kernel / (kernel + since(self.packets.user, before.packets.user)).max(1.0);
+        (share < Self::SHARE).then(|| {
+            format!(
+                "the kernel carried {:.0} % of the packets only",
+                share * 100.0
+            )
+        })
     }
 }
 
@@ -42,6 +101,7 @@ pub(crate) struct Daemon {
     process: Process,
     /// Of ours.
     socket: PathBuf,
+    teredo: PathBuf,
     make: Make,
 }
 
@@ -55,10 +115,10 @@ impl Daemon {
         place: Place,
     ) -> Result<Self> {
         match make {
-            Make::Ours => ours(
+            Make::Ours(path) => ours(
                 session,
                 host,
-                place,
+                (place, path),
                 &["client", "--server", &server.to_string()],
             ),
             Make::Miredo => {
@@ -72,11 +132,11 @@ impl Daemon {
     pub(crate) fn relay(session: &Session, make: Make, host: &Host, place: Place) -> Result<Self> {
         let address = host.ipv4();
         match make {
-            Make::Ours => {
+            Make::Ours(path) => {
                 let relay = ours(
                     session,
                     host,
-                    place,
+                    (place, path),
                     &["relay", "--address", &address.to_string()],
                 )?;
                 relay.process.wait_for_line("relaying", PATIENCE)?;
@@ -104,10 +164,10 @@ impl Daemon {
     pub(crate) fn server(session: &Session, make: Make, host: &Host, place: Place) -> Result<Self> {
         let address = host.ipv4();
         let server = match make {
-            Make::Ours => ours(
+            Make::Ours(path) => ours(
                 session,
                 host,
-                place,
+                (place, path),
                 &["server", "--address", &address.to_string()],
             )?,
             Make::Miredo => {
@@ -143,6 +203,30 @@ impl Daemon {
         let mut connection = Caller::open(&self.socket)?;
         Ok(connection.get_status()?)
     }
+
+    /// The data path of one of ours, and what it has carried so far.
+    pub(crate) fn data_path(&self) -> Result<InUse> {
+        #[derive(Deserialize)]
+        struct Fields {
+            #[serde(default)]
+            data_path: serde_json::Value,
+        }
+        let output = Command::new(&self.teredo)
+            .args(["status", "--json", "--socket"])
+            .arg(&self.socket)
+            .env_remove("TEREDO_SOCKET")
+            .output()
+            .context("cannot ask for the status")?;
+        let status: Fields = serde_json::from_slice(&output.stdout).context("no status")?;
+        // A program without such a path says nothing of it, or has other fields there.
+        let in_use: InUse = serde_json::from_value(status.data_path).unwrap_or_default();
+        Ok(if in_use.in_use.is_empty() {
+            let reason = Some("the program has none".to_owned());
+            InUse { reason, ..in_use }
+        } else {
+            in_use
+        })
+    }
 }
 
 impl Drop for Daemon {
@@ -160,9 +244,18 @@ impl Drop for Daemon {
     }
 }
 
-fn ours(session: &Session, host: &Host, place: Place, arguments: &[&str]) -> Result<Daemon> {
+fn ours(
+    session: &Session,
+    host: &Host,
+    (place, path): (Place, DataPath),
+    arguments: &[&str],
+) -> Result<Daemon> {
     let role = arguments.first().copied().unwrap_or_default();
-    let socket = session.path(&format!("{}-{role}.sock", host.name()));
+    let suffix = match path {
+        DataPath::Auto => "",
+        DataPath::User => "-user",
+    };
+    let socket = session.path(&format!("{}-{role}{suffix}.sock", host.name()));
     // Of an earlier one.
     let _ = fs::remove_file(&socket);
     let mut command = place.command(&session.teredo);
@@ -171,12 +264,17 @@ fn ours(session: &Session, host: &Host, place: Place, arguments: &[&str]) -> Res
         .args(arguments)
         .env_remove("TEREDO_SOCKET")
         .env_remove("RUST_LOG")
+        .env_remove("TEREDO_DATA_PATH")
         .arg("--socket")
         .arg(&socket);
+    if path == DataPath::User {
+        command.env("TEREDO_DATA_PATH", "user");
+    }
     Ok(Daemon {
         process: Process::spawn(host.namespace(), role, &mut command)?,
         socket,
-        make: Make::Ours,
+        teredo: session.teredo.clone(),
+        make: Make::Ours(path),
     })
 }
 
@@ -196,6 +294,7 @@ fn miredo(session: &Session, host: &Host, program: &str, settings: &str) -> Resu
     Ok(Daemon {
         process: Process::spawn(host.namespace(), program, &mut command)?,
         socket: PathBuf::new(),
+        teredo: PathBuf::new(),
         make: Make::Miredo,
     })
 }

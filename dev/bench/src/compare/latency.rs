@@ -16,15 +16,16 @@ use serde::Serialize;
 use teredo_lab::{Host, Receive, until};
 
 use super::cpu::{Place, Turn};
-use super::daemon::Make;
+use super::daemon::{DataPath, Make};
 use super::estimate::median;
-use super::row::Target::{self, AtMost, None as Nothing};
+use super::row::Target::{AtMost, None as Nothing};
 use super::session::Session;
 use super::stage::{Carrier, Mode, Stage};
 
-const CARRIERS: [Carrier; 4] = [
+const CARRIERS: [Carrier; 5] = [
     Carrier::Ipv4,
-    Carrier::Tunnel(Make::Ours),
+    Carrier::Tunnel(Make::Ours(DataPath::Auto)),
+    Carrier::Tunnel(Make::Ours(DataPath::User)),
     Carrier::Tunnel(Make::Miredo),
     Carrier::Vxlan,
 ];
@@ -69,8 +70,9 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
         .iter()
         .map(|carrier| Stage::build(session, *carrier, Mode::WireTrue))
         .collect::<Result<Vec<_>>>()?;
-    let idle = runs(session, "idle", &stages, [0.0; CARRIERS.len()])?;
-    rows(session, "idle", &idle, [0.0; CARRIERS.len()]);
+    let (idle, refusal) = runs(session, "idle", &stages, [0.0; CARRIERS.len()])?;
+    round_trips(session, &idle, refusal.as_deref());
+    rows(session, "idle", &idle, [0.0; CARRIERS.len()], refusal);
     let mut loads = [0.0; CARRIERS.len()];
     let measure = "capacity, datagrams of 1,000 bytes";
     for (number, (stage, load)) in stages.iter().zip(&mut loads).enumerate() {
@@ -82,18 +84,19 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
     }
     // Plain IPv4 is the idle path that the others are compared with.
     loads[0] = 0.0;
-    let loaded = runs(session, "at 70 % load", &stages, loads)?;
-    rows(session, "at 70 % load", &loaded, loads);
+    let (loaded, refusal) = runs(session, "at 70 % load", &stages, loads)?;
+    rows(session, "at 70 % load", &loaded, loads, refusal);
     Ok(())
 }
 
-/// Of each carrier the runs of all pairs.
+/// Of each carrier the runs of all pairs, and why those of ours are not of the path in the kernel.
 fn runs(
     session: &mut Session,
     name: &str,
     stages: &[Stage],
     loads: [f64; CARRIERS.len()],
-) -> Result<[Vec<Run>; CARRIERS.len()]> {
+) -> Result<([Vec<Run>; CARRIERS.len()], Option<String>)> {
+    let before = stages[1].data_paths()?;
     let measure = format!("added latency p99, {name}");
     let duration = Duration::from_millis(if session.quick { 600 } else { 1000 });
     let mut runs = [const { Vec::new() }; CARRIERS.len()];
@@ -106,7 +109,18 @@ fn runs(
             runs.push(run);
         }
     }
-    Ok(runs)
+    Ok((runs, stages[1].obstacle(&before)?))
+}
+
+/// The whole round trip, idle, beside that of plain IPv4.
+fn round_trips(session: &mut Session, runs: &[Vec<Run>; CARRIERS.len()], refusal: Option<&str>) {
+    let p50 = |runs: &[Run]| runs.iter().map(|run| run.p50_us).collect::<Vec<_>>();
+    let [plain, ours, user, ..] = runs.each_ref().map(|runs| p50(runs));
+    let measure = "round trip p50, idle";
+    let figures = [&ours[..], &plain];
+    session.row_unless(refusal, measure, "us", "plain IPv4", figures, AtMost(1.3));
+    let measure = format!("{measure}, in user space");
+    session.row(&measure, "us", "plain IPv4", [&user, &plain], Nothing);
 }
 
 /// The reason why runs beside a load decide nothing: less than 95 % of it arrived.
@@ -127,42 +141,59 @@ fn rows(
     name: &str,
     runs: &[Vec<Run>; CARRIERS.len()],
     loads: [f64; CARRIERS.len()],
+    refusal: Option<String>,
 ) {
     type Value = fn(&Run) -> f64;
     let mut shortfalls = [const { None }; CARRIERS.len()];
     for (number, carrier) in CARRIERS.iter().enumerate() {
         shortfalls[number] = shortfall(carrier.name(), loads[number], &runs[number]);
     }
-    let [plain, ours, miredo, vxlan] = runs;
-    let [_, ours_short, miredo_short, vxlan_short] = &shortfalls;
+    let [plain, ours, user, miredo, vxlan] = runs;
+    let [_, ours_short, user_short, miredo_short, vxlan_short] = &shortfalls;
+    let refusal = refusal.as_ref().or(ours_short.as_ref());
     let added = |runs: &[Run], percentile: Value| {
         let pairs = runs.iter().zip(plain);
         pairs
             .map(|(run, plain)| percentile(run) - plain.p50_us)
             .collect::<Vec<_>>()
     };
-    let targets: [(&str, &[Run], Target, &Option<String>); 2] = [
-        ("miredo", miredo, AtMost(0.3), miredo_short),
-        ("vxlan", vxlan, AtMost(1.5), vxlan_short),
-    ];
+    let is_idle = loads.iter().all(|load| *load == 0.0);
+    // Of ours, and of ours in user space: p99, then p50.
+    let over_vxlan = if is_idle {
+        [AtMost(1.5), Nothing]
+    } else {
+        [AtMost(1.2), AtMost(1.2)]
+    };
     let percentiles: [(&str, Value); 2] = [("p99", |run| run.p99_us), ("p50", |run| run.p50_us)];
-    for (percentile, value) in percentiles {
-        let measure = format!("added latency {percentile}, {name}");
-        let ours = added(ours, value);
-        for (rival, theirs, target, short) in targets {
-            let theirs = added(theirs, value);
-            let target = if percentile == "p99" { target } else { Nothing };
-            if let Some(reason) = ours_short.as_ref().or(short.as_ref()) {
-                session.unsure_row(&measure, "us", rival, [&ours, &theirs], target, reason);
-            } else if ours.iter().chain(&theirs).all(|added| *added > 0.0) {
-                session.row(&measure, "us", rival, [&ours, &theirs], target);
-            } else {
-                let reason = "the machine's noise is larger than what is added";
-                session.missing(format!("{measure} / {rival}"), reason);
+    for (mode, ours, refusal) in [
+        ("", ours, refusal),
+        (", in user space", user, user_short.as_ref()),
+    ] {
+        for ((percentile, value), over_vxlan) in percentiles.into_iter().zip(over_vxlan) {
+            let measure = format!("added latency {percentile}, {name}{mode}");
+            let ours = added(ours, value);
+            let over_miredo = match (mode, percentile) {
+                ("", _) | (_, "p50") => Nothing,
+                _ => AtMost(0.3),
+            };
+            let over_vxlan = if mode.is_empty() { over_vxlan } else { Nothing };
+            for (rival, theirs, target, short) in [
+                ("miredo", miredo, over_miredo, miredo_short),
+                ("vxlan", vxlan, over_vxlan, vxlan_short),
+            ] {
+                let theirs = added(theirs, value);
+                let refusal = refusal.or(short.as_ref()).map(String::as_str);
+                if theirs.iter().all(|added| *added > 0.0) {
+                    let figures = [&ours[..], &theirs];
+                    session.row_unless(refusal, &measure, "us", rival, figures, target);
+                } else {
+                    let reason = "the machine's noise is larger than what is added";
+                    session.missing(format!("{measure} / {rival}"), reason);
+                }
             }
         }
     }
-    let trips = [ours, miredo, vxlan].map(|runs| runs.iter().map(|run| run.trips).min());
+    let trips = [ours, user, miredo, vxlan].map(|runs| runs.iter().map(|run| run.trips).min());
     let least = trips.into_iter().flatten().min().unwrap_or_default();
     session.note(format!(
         "added latency {name}: each p99 is that of {least} round trips at the least"

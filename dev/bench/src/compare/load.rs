@@ -1,10 +1,9 @@
 //! A generator of requests that never has more in flight than a socket's buffer holds, to find the rate of a server
 //! without loss.
 
-use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::batch::{BATCH, Batch};
@@ -15,47 +14,12 @@ pub(crate) const WINDOW: usize = 256;
 /// An answer that takes longer is lost.
 pub(crate) const LOST: Duration = Duration::from_millis(100);
 
-/// The requests, and the sockets that send them and receive the answers.
-pub(crate) struct Load<'a> {
-    /// Connected, and used in turns.
-    pub(crate) senders: &'a [UdpSocket],
-    pub(crate) receivers: &'a [UdpSocket],
-    /// Sent one after the other, and again.
-    pub(crate) requests: &'a [Vec<u8>],
-    /// Whether an answer is one; asked of one in each batch.
-    pub(crate) is_answer: fn(&[u8]) -> bool,
-}
-
 /// The result of a run.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) answered: u64,
     pub(crate) lost: u64,
     pub(crate) seconds: f64,
-}
-
-impl Load<'_> {
-    /// Asks for so long, from the core of senders.
-    pub(crate) fn run(&self, duration: Duration) -> Result<Outcome> {
-        let mut requests = self.requests.iter().cycle();
-        let mut senders = self.senders.iter().cycle();
-        let send = |batch: &mut Batch| {
-            let sender = senders.next().context("nobody sends")?;
-            let chosen = requests.by_ref().take(BATCH).map(Vec::as_slice);
-            batch.send(sender, chosen, &[None; BATCH])
-        };
-        let receive = |batch: &mut Batch| {
-            let mut came = 0;
-            for receiver in self.receivers {
-                came += batch.receive(receiver, false)?;
-                if let Some(answer) = batch.datagrams().next() {
-                    ensure!((self.is_answer)(answer), "that is no answer: {answer:02x?}");
-                }
-            }
-            Ok(came)
-        };
-        in_window(duration, send, receive)
-    }
 }
 
 /// Calls `send` for a batch whenever there is room in the window, and `receive` for the number of answers, for so long;

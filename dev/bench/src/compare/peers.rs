@@ -22,10 +22,10 @@ use teredo_lab::{Host, Internet};
 use super::batch::{BATCH, Batch};
 use super::cpu::Place;
 use super::crowd::client;
-use super::daemon::Make;
+use super::daemon::{DataPath, Make};
 use super::datagrams::shape;
 use super::plot::{Plot, Series};
-use super::relaying::{Direction, SMALL, Scene};
+use super::relaying::{Direction, Order, SMALL, Scene};
 use super::row::Target::{AtLeast, AtMost, None as Nothing};
 use super::session::Session;
 use crate::machine::resident;
@@ -40,6 +40,9 @@ const TURN: Duration = Duration::from_millis(700);
 const MET: usize = 200_000;
 const QUICK_MET: usize = 50_000;
 const MET_BEFORE: usize = 2000;
+/// Of a relay of ours alone, which meets them by and by and hears those before again meanwhile.
+const MILLION: usize = 1_000_000;
+const STEP: usize = 40_000;
 const STATUSES: usize = 1000;
 
 /// The growth of a relay.
@@ -101,13 +104,53 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
             }
         }
     }
+    if !session.quick
+        && let Err(error) = of_a_million(session)
+    {
+        session.missing("a relay that has met 1M", format!("{error:#}"));
+    }
     of_lists(session, theirs)
+}
+
+/// A relay that knows a million clients, and any of them may be next.
+fn of_a_million(session: &mut Session) -> Result<()> {
+    let mut scene = Scene::build(session, Make::Ours(DataPath::Auto))?;
+    let name = format!(
+        "packets to {} peers at random, a second",
+        short_count(MILLION)
+    );
+    session.progress(&name, 0);
+    scene.introduce_in_steps(MILLION, STEP)?;
+    let before = scene.data_path()?;
+    let mut rates = [Vec::new(), Vec::new()];
+    for pair in 0..session.pairs() {
+        session.progress(&name, pair);
+        for (peers, rates) in [MILLION, FEW].into_iter().zip(&mut rates) {
+            let peers = (peers, Order::Random);
+            let run = scene.run_in_order(Direction::ToPeers, SMALL, peers, TURN)?;
+            session.keep(&name, "teredo", pair, &run)?;
+            rates.push(run.per_second);
+        }
+    }
+    let refusal = scene.data_path()?.obstacle(&before);
+    let itself = format!("itself, {FEW} peers");
+    let rates = [&rates[0][..], &rates[1]];
+    session.row_unless(
+        refusal.as_deref(),
+        &name,
+        "1/s",
+        &itself,
+        rates,
+        AtLeast(0.7),
+    );
+    Ok(())
 }
 
 /// Relays as they run, which get to know clients by packets, as many as can be met while the first are still trusted.
 /// The bytes of `miredo` for a peer.
 fn of_relays(session: &mut Session, many: usize) -> Result<f64> {
-    let [ours, miredo] = [Make::Ours, Make::Miredo].map(|make| Scene::build(session, make));
+    let [ours, miredo] =
+        [Make::Ours(DataPath::User), Make::Miredo].map(|make| Scene::build(session, make));
     let mut scenes = [ours?, miredo?];
     let name = format!("a relay's memory for a peer, {} met", short_count(many));
     let mut each = Vec::new();
@@ -136,7 +179,7 @@ fn of_relays(session: &mut Session, many: usize) -> Result<f64> {
         session.progress(&name, pair);
         for (peers, rates) in [many, FEW].into_iter().zip(&mut rates) {
             let run = scenes[0].run(Direction::ToPeers, SMALL, peers, TURN)?;
-            session.keep(&name, "teredo", pair, &run)?;
+            session.keep(&name, scenes[0].name(), pair, &run)?;
             rates.push(run.per_second);
         }
     }

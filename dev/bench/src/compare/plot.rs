@@ -9,7 +9,11 @@ use super::estimate::Estimate;
 use super::row::short;
 
 const SIZE: (u32, u32) = (640, 400);
-const COLOURS: [RGBColor; 2] = [RGBColor(27, 108, 168), RGBColor(196, 78, 82)];
+const COLOURS: [RGBColor; 3] = [
+    RGBColor(27, 108, 168),
+    RGBColor(85, 155, 90),
+    RGBColor(196, 78, 82),
+];
 const FONT: &str = "sans-serif";
 const GRID: RGBColor = RGBColor(221, 221, 221);
 

@@ -9,11 +9,12 @@ use serde::Serialize;
 use teredo_lab::{Host, Internet};
 
 use super::batch::{BATCH, Batch};
-use super::cpu::{Place, Usage};
+use super::cpu::{Busy, Place, Usage};
 use super::crowd::{self, Arrival, Crowd, INNER_PORT};
-use super::daemon::{Daemon, Make, RELAY_PORT};
+use super::daemon::{Daemon, InUse, Make, RELAY_PORT};
 use super::load::{LOST, Outcome, WINDOW, in_window};
 use super::session::Session;
+use super::stage::steer;
 use crate::machine::resident;
 
 const RELAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
@@ -37,18 +38,29 @@ pub(crate) enum Direction {
     FromPeers,
 }
 
+/// Which of the clients is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Order {
+    /// One after the other, and again.
+    InTurn,
+    /// Any, each as likely as the others.
+    Random,
+}
+
 /// One run of a relay.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Run {
     pub(crate) direction: Direction,
     size: usize,
     peers: usize,
+    order: Order,
     #[serde(flatten)]
     pub(crate) outcome: Outcome,
     pub(crate) per_second: f64,
-    /// For each second that the relay was on a core.
-    pub(crate) per_processor_second: f64,
-    /// The relay's, for a packet.
+    /// For each second that the relay's core was in use, by the relay or by the kernel.
+    pub(crate) per_core_second: f64,
+    /// The relay process's, for a packet.
     pub(crate) processor_nanoseconds: f64,
 }
 
@@ -89,6 +101,7 @@ impl Scene {
         setsockopt(&sink, sockopt::RcvBufForce, &RECEIVE_BUFFER)?;
         let relay = Daemon::relay(session, make, &relay_host, Place::Receiver)?;
         relay.pin(Place::Receiver)?;
+        steer(&relay_host, Place::Receiver)?;
         Ok(Self {
             make,
             relay,
@@ -103,6 +116,11 @@ impl Scene {
 
     pub(crate) fn name(&self) -> &'static str {
         self.make.name()
+    }
+
+    /// The data path of a relay of ours, and what it has carried so far.
+    pub(crate) fn data_path(&self) -> Result<InUse> {
+        self.relay.data_path()
     }
 
     /// The resident memory of the relay.
@@ -136,6 +154,14 @@ impl Scene {
         Ok(start.elapsed())
     }
 
+    /// Makes the relay know more clients than it can meet while the first of them are still trusted: some at a time.
+    pub(crate) fn introduce_in_steps(&mut self, count: usize, step: usize) -> Result<()> {
+        for known in (step..count).step_by(step).chain([count]) {
+            self.introduce(known)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn processes(&self) -> Vec<u32> {
         self.relay.processes()
     }
@@ -148,33 +174,58 @@ impl Scene {
         peers: usize,
         duration: Duration,
     ) -> Result<Run> {
+        self.run_in_order(direction, size, (peers, Order::InTurn), duration)
+    }
+
+    /// Relays packets of this size for so long, to clients in some order; from them they come in turn.
+    pub(crate) fn run_in_order(
+        &mut self,
+        direction: Direction,
+        size: usize,
+        (peers, order): (usize, Order),
+        duration: Duration,
+    ) -> Result<Run> {
         self.introduce(peers)?;
         let usage = Usage::of(self.relay.processes());
+        let busy = Busy::core(Place::Receiver)?;
         let outcome = match direction {
-            Direction::ToPeers => self.write_to(size, peers, duration),
+            Direction::ToPeers => self.write_to(size, (peers, order), duration),
             Direction::FromPeers => self.hear_from(size, peers, duration),
         };
         let outcome = outcome.with_context(|| self.name())?;
-        let processor = usage.so_far()?.as_secs_f64();
+        let busy = busy.so_far()?.as_secs_f64();
+        // A relay may have nothing to do.
+        let processor = usage.so_far().unwrap_or_default().as_secs_f64();
         let answered = outcome.answered as f64;
         Ok(Run {
             direction,
             size,
             peers,
+            order,
             outcome,
             per_second: answered / outcome.seconds,
-            per_processor_second: answered / processor,
+            per_core_second: answered / busy,
             processor_nanoseconds: processor * 1e9 / answered,
         })
     }
 
-    fn write_to(&mut self, size: usize, peers: usize, duration: Duration) -> Result<Outcome> {
+    fn write_to(
+        &mut self,
+        size: usize,
+        (peers, order): (usize, Order),
+        duration: Duration,
+    ) -> Result<Outcome> {
         let payload = crowd::payload(size);
         let (crowd, sender) = (&mut self.crowd, &self.sender);
+        let mut random = fastrand::Rng::with_seed(peers as u64);
         let mut next = 0;
         let send = |batch: &mut Batch| {
-            let to: [_; BATCH] =
-                std::array::from_fn(|at| Some(crowd::destination((next + at) % peers)));
+            let to: [_; BATCH] = std::array::from_fn(|at| {
+                Some(crowd::destination(match order {
+                    Order::InTurn => (next + at) % peers,
+                    Order::Random => random.usize(..peers),
+                }))
+            });
             let sent = batch.send(sender, std::iter::repeat_n(&payload[..], BATCH), &to)?;
             next += sent;
             Ok(sent)

@@ -13,7 +13,7 @@ use super::row::{Row, Table, Target};
 use crate::machine::Machine;
 
 /// The name and version of the JSON.
-const SCHEMA: &str = "teredo.bench.compare/3";
+const SCHEMA: &str = "teredo.bench.compare/4";
 const PAIRS: usize = 10;
 const QUICK_PAIRS: usize = 3;
 
@@ -166,6 +166,24 @@ impl Session {
         match Row::of_pairs(measure, unit, rival, ours, theirs, target) {
             Some(row) => self.table.push(row),
             None => self.missing(format!("{measure} / {rival}"), "no pair was complete"),
+        }
+    }
+
+    /// Adds a line to the table; with a reason to refuse a verdict, the verdict is unsure.
+    pub(crate) fn row_unless(
+        &mut self,
+        refusal: Option<&str>,
+        measure: &str,
+        unit: &'static str,
+        rival: &str,
+        figures: [&[f64]; 2],
+        target: Target,
+    ) {
+        match refusal {
+            Some(reason) if target != Target::None => {
+                self.unsure_row(measure, unit, rival, figures, target, reason);
+            }
+            _ => self.row(measure, unit, rival, figures, target),
         }
     }
 

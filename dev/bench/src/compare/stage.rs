@@ -16,7 +16,7 @@ use serde::Serialize;
 use teredo_lab::{Home, Host, Internet, Namespace, NatKind, Process};
 
 use super::cpu::Place;
-use super::daemon::{Daemon, INTERFACE, Make, read};
+use super::daemon::{Daemon, DataPath, INTERFACE, InUse, Make, read};
 use super::session::Session;
 
 const SERVER: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 65), Ipv4Addr::new(192, 0, 2, 66)];
@@ -206,9 +206,25 @@ impl Stage {
             .collect()
     }
 
+    /// The data paths of client and relay, and what they have carried so far, if ours carry by default.
+    pub(crate) fn data_paths(&self) -> Result<Vec<InUse>> {
+        if self.carrier != Carrier::Tunnel(Make::Ours(DataPath::Auto)) {
+            return Ok(Vec::new());
+        }
+        let daemons = [&self.client, &self.relay].into_iter().flatten();
+        daemons.map(Daemon::data_path).collect()
+    }
+
+    /// Why the figures since then are not those of the path in the kernel, if they are not.
+    pub(crate) fn obstacle(&self, before: &[InUse]) -> Result<Option<String>> {
+        let after = self.data_paths()?;
+        let mut pairs = after.iter().zip(before);
+        Ok(pairs.find_map(|(after, before)| after.obstacle(before)))
+    }
+
     /// The packets that the client and the relay have carried so far, each counted by both.
     pub(crate) fn carried(&self) -> Result<u64> {
-        if let (Carrier::Tunnel(Make::Ours), Some(client), Some(relay)) =
+        if let (Carrier::Tunnel(Make::Ours(_)), Some(client), Some(relay)) =
             (self.carrier, &self.client, &self.relay)
         {
             let carried = [client, relay].map(|daemon| {
@@ -320,6 +336,20 @@ pub(crate) fn ip(namespace: &Namespace, arguments: &[&str]) -> Result<()> {
     command.args(arguments).stdin(Stdio::null());
     let mut ip = namespace.spawn(&mut command).context("package iproute2")?;
     ensure!(ip.wait()?.success(), "ip {} failed", arguments.join(" "));
+    Ok(())
+}
+
+/// Has the core of a place work on what a host receives, whoever sent it (receive packet steering).
+pub(crate) fn steer(host: &Host, place: Place) -> Result<()> {
+    let file = format!("/sys/class/net/{}/queues/rx-0/rps_cpus", host.interface());
+    let script = format!(
+        "mount -t sysfs none /sys && echo {:x} > {file}",
+        1 << place.core()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]);
+    let mut child = host.namespace().spawn(command.stdin(Stdio::null()))?;
+    ensure!(child.wait()?.success(), "cannot write to {file}");
     Ok(())
 }
 
