@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::UdpGroSegment;
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, ReceiveTimestampns, UdpGroSegment};
 use quinn_udp::UdpSocketState;
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery};
@@ -194,6 +194,11 @@ impl ServiceSocket {
         let state = UdpSocketState::new((&socket).into())?;
         // `UdpSocketState` sets DF for the sake of QUIC; Teredo must not (R4380-5.1.2-03).
         sockopt::set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
+        // Nobody reads the times that `UdpSocketState` asks for, and the kernel would take the time of every packet of the
+        // host.
+        if let Err(error) = setsockopt(&socket, ReceiveTimestampns, &false) {
+            tracing::debug!(%error, "a kernel without SO_TIMESTAMPNS takes no times anyhow");
+        }
         set_buffers(&socket)?;
         // A kernel without UDP_SEGMENT has 1 here.
         let segmentation = state.max_gso_segments() >= send::MAX_SEGMENTS;
@@ -203,6 +208,13 @@ impl ServiceSocket {
             local,
             segmentation,
         })
+    }
+
+    /// From now on the kernel says of a datagram only where it comes from: neither the address that it was sent to, which
+    /// is unspecified in [`Datagram::to`], nor its ECN bits.
+    pub(crate) fn report_sources_only(&self) -> io::Result<()> {
+        setsockopt(&self.socket, Ipv4PacketInfo, &false)?;
+        Ok(sockopt::set_ip_recvtos(&self.socket, false)?)
     }
 
     /// From now on each datagram is sent and received by itself.

@@ -21,6 +21,8 @@ use crate::{Waker, clock};
 /// The waker's number among the descriptors; the sockets' are their places.
 const WAKER: u64 = u64::MAX;
 const EVENTS: usize = 32;
+/// The most batches that a socket is emptied of in turn, before the others and the owner are heard.
+const BATCHES: usize = 8;
 
 /// A request of the owner to a worker.
 pub(super) enum Command {
@@ -63,6 +65,8 @@ impl Worker {
         let readable = epoll::EventFlags::IN;
         epoll::add(&epoll, &waker, epoll::EventData::new_u64(WAKER), readable)?;
         for (index, (socket, _)) in (0..).zip(&sockets) {
+            // A socket for each address says which one it is, and a server merges no ECN bits.
+            socket.report_sources_only()?;
             epoll::add(&epoll, socket, epoll::EventData::new_u64(index), readable)?;
         }
         let port = |(socket, server)| Port {
@@ -111,9 +115,17 @@ impl Worker {
                         }
                     }
                     index => {
-                        // The number that it was added with.
-                        self.receive(now, index as usize);
-                        self.flush();
+                        let mut now = now;
+                        for _ in 0..BATCHES {
+                            // The number that it was added with.
+                            self.receive(now, index as usize);
+                            self.flush();
+                            // Otherwise the kernel would be asked what a full batch tells.
+                            if !self.datagrams.is_full() {
+                                break;
+                            }
+                            now = clock::now();
+                        }
                     }
                 }
             }

@@ -12,6 +12,10 @@ use super::ServiceSocket;
 /// The longest train that the kernel merges, and the longest datagram, reassembled or not (R4380-5.1.2-04).
 const SLOT: usize = 1 << 16;
 
+/// From one slot to the next. At a distance of a power of two, the beginnings of all slots, and so all small datagrams,
+/// would share a few lines of the processor's caches.
+const STRIDE: usize = SLOT + 5 * 64;
+
 /// One datagram of a [`ReceiveBatch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Datagram {
@@ -36,7 +40,7 @@ pub(crate) struct ReceiveBatch {
 impl ReceiveBatch {
     pub(crate) fn new() -> Self {
         Self {
-            arena: vec![0; BATCH_SIZE * SLOT].into(),
+            arena: vec![0; BATCH_SIZE * STRIDE].into(),
             meta: [RecvMeta::default(); BATCH_SIZE],
             filled: 0,
         }
@@ -50,12 +54,17 @@ impl ReceiveBatch {
         &self.arena
     }
 
+    /// Whether more datagrams may wait in the socket.
+    pub(crate) fn is_full(&self) -> bool {
+        self.filled == BATCH_SIZE
+    }
+
     /// The datagrams, in the order of their arrival.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = Datagram> + '_ {
         self.meta[..self.filled]
             .iter()
             .enumerate()
-            .flat_map(|(slot, meta)| split(slot * SLOT, meta))
+            .flat_map(|(slot, meta)| split(slot * STRIDE, meta))
     }
 }
 
@@ -96,7 +105,8 @@ impl ServiceSocket {
     /// Fails with `WouldBlock` if nothing waits.
     pub(crate) fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
         batch.filled = 0;
-        let mut slots = batch.arena.chunks_exact_mut(SLOT);
+        let slots = batch.arena.chunks_exact_mut(STRIDE);
+        let mut slots = slots.map(|slot| &mut slot[..SLOT]);
         // The arena has exactly `BATCH_SIZE` slots; an empty one would only receive nothing.
         let mut buffers: [_; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));

@@ -1,6 +1,8 @@
 use std::net::SocketAddrV4;
 use std::ops::Range;
 
+use teredo::wire::Ecn;
+
 use super::*;
 use crate::Tun;
 use crate::netns::{add_address, eventually, isolated, netlink, set_up};
@@ -333,6 +335,41 @@ fn empty_and_unmerged_datagrams_are_received_with_their_destination() {
                 (3, b"three".to_vec())
             ]
         );
+    });
+}
+
+/// Small datagrams lie apart in the arena, and beyond a batch there is another.
+#[test]
+fn a_full_batch_says_so_and_tells_sources_only() {
+    isolated(|| {
+        let socket = ServiceSocket::bind(Ipv4Addr::LOCALHOST, 0).unwrap();
+        socket.report_sources_only().unwrap();
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let count = quinn_udp::BATCH_SIZE + 1;
+        for number in 0..count {
+            sender.send_to(&[number as u8; 9], socket.local()).unwrap();
+        }
+        let mut batch = ReceiveBatch::new();
+        let mut seen = Vec::new();
+        for is_full in [true, false] {
+            socket.receive(&mut batch).unwrap();
+            assert_eq!(batch.is_full(), is_full);
+            for datagram in batch.datagrams() {
+                assert_eq!(
+                    SocketAddr::from(datagram.from),
+                    sender.local_addr().unwrap()
+                );
+                assert_eq!(
+                    (datagram.to, datagram.ecn),
+                    (Ipv4Addr::UNSPECIFIED, Ecn::NotEct)
+                );
+                let payload = &batch.arena()[datagram.payload];
+                assert_eq!(payload, [seen.len() as u8; 9]);
+                seen.push(payload[0]);
+            }
+        }
+        assert_eq!(seen.len(), count);
+        assert!(socket.receive(&mut batch).is_err() && !batch.is_full());
     });
 }
 
