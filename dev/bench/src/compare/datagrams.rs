@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::cpu::Place;
 use super::daemon::Make;
 use super::estimate::Estimate;
 use super::perf;
@@ -40,6 +41,10 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
         let refusal = scenes[0].data_path()?.obstacle(&before);
         let [ours, user, miredo] = &runs;
         rows(session, name, [ours, miredo], refusal.as_deref());
+        let core = Some(Place::Receiver.core());
+        perf::note_hottest(session, name, "teredo", core, || {
+            scenes[0].run(direction, SMALL, PEERS, duration)
+        });
         let measure = format!("{name}, in user space");
         rows_of_user_space(session, &measure, [user, miredo]);
         let scenes = &mut scenes[1..];

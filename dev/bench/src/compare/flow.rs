@@ -75,6 +75,11 @@ fn in_mode(session: &mut Session, mode: Mode) -> Result<()> {
     }
     let refusal = stages[0].obstacle(&before)?;
     rows(session, mode, &runs, refusal.as_deref());
+    for stage in [&stages[0], &stages[4]] {
+        stage.warm_up()?;
+        let name = stage.carrier.name();
+        perf::note_hottest(session, &measure, name, None, || flow(stage, duration));
+    }
     let of_user_space = &stages[1..3];
     let [user, miredo] = [&runs[1], &runs[2]].map(|runs| costs(runs));
     own_share(session, of_user_space, [&user, &miredo], mode, duration)?;

@@ -106,11 +106,11 @@ impl Generator {
             ethernet,
         };
         generator.xdp("generate")?.load()?;
+        // With GRO, or with an XDP program of the driver's, the link takes frames that have no buffer of the stack.
+        server.set_large_frames(SERVER, true)?;
         match by {
             By::Xdp => generator.attach(core, CORE, "count_frames")?,
             By::Sockets => {
-                // Otherwise the link takes no frames without a buffer of the stack.
-                server.set_large_frames(SERVER, true)?;
                 let program: &mut SchedClassifier = generator.program("count_packets")?;
                 program.load()?;
                 core.run(|| program.attach(CORE, TcAttachType::Ingress))??;

@@ -18,7 +18,7 @@ use teredo_lab::{Host, Receive, until};
 use super::cpu::{Place, Turn};
 use super::daemon::{DataPath, Make};
 use super::estimate::median;
-use super::row::Target::{AtMost, None as Nothing};
+use super::row::Target::{self, AtMost, None as Nothing};
 use super::session::Session;
 use super::stage::{Carrier, Mode, Stage};
 
@@ -71,7 +71,8 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
         .map(|carrier| Stage::build(session, *carrier, Mode::WireTrue))
         .collect::<Result<Vec<_>>>()?;
     let (idle, refusal) = runs(session, "idle", &stages, [0.0; CARRIERS.len()])?;
-    round_trips(session, &idle, refusal.as_deref());
+    let rival = ("plain IPv4", 0, AtMost(1.3));
+    round_trips(session, "idle", &idle, rival, refusal.as_deref());
     rows(session, "idle", &idle, [0.0; CARRIERS.len()], refusal);
     let mut loads = [0.0; CARRIERS.len()];
     let measure = "capacity, datagrams of 1,000 bytes";
@@ -85,6 +86,17 @@ pub(crate) fn measure(session: &mut Session) -> Result<()> {
     // Plain IPv4 is the idle path that the others are compared with.
     loads[0] = 0.0;
     let (loaded, refusal) = runs(session, "at 70 % load", &stages, loads)?;
+    let short = shortfall("teredo", loads[1], &loaded[1]);
+    let short = short.or_else(|| shortfall("vxlan", loads[4], &loaded[4]));
+    let reason = refusal.as_ref().or(short.as_ref());
+    let rival = ("vxlan", 4, AtMost(1.2));
+    round_trips(
+        session,
+        "at 70 % load",
+        &loaded,
+        rival,
+        reason.map(String::as_str),
+    );
     rows(session, "at 70 % load", &loaded, loads, refusal);
     Ok(())
 }
@@ -112,15 +124,21 @@ fn runs(
     Ok((runs, stages[1].obstacle(&before)?))
 }
 
-/// The whole round trip, idle, beside that of plain IPv4.
-fn round_trips(session: &mut Session, runs: &[Vec<Run>; CARRIERS.len()], refusal: Option<&str>) {
-    let p50 = |runs: &[Run]| runs.iter().map(|run| run.p50_us).collect::<Vec<_>>();
-    let [plain, ours, user, ..] = runs.each_ref().map(|runs| p50(runs));
-    let measure = "round trip p50, idle";
-    let figures = [&ours[..], &plain];
-    session.row_unless(refusal, measure, "us", "plain IPv4", figures, AtMost(1.3));
+/// The median of the whole round trip, idle beside that of plain IPv4, and beside a load with that of VXLAN: half of VXLAN's
+/// round trips take less than the machine's noise longer than plain IPv4's.
+fn round_trips(
+    session: &mut Session,
+    name: &str,
+    runs: &[Vec<Run>; CARRIERS.len()],
+    (rival, theirs, target): (&str, usize, Target),
+    refusal: Option<&str>,
+) {
+    let p50 = |at: usize| runs[at].iter().map(|run| run.p50_us).collect::<Vec<_>>();
+    let [ours, user, theirs] = [1, 2, theirs].map(p50);
+    let measure = format!("round trip p50, {name}");
+    session.row_unless(refusal, &measure, "us", rival, [&ours, &theirs], target);
     let measure = format!("{measure}, in user space");
-    session.row(&measure, "us", "plain IPv4", [&user, &plain], Nothing);
+    session.row(&measure, "us", rival, [&user, &theirs], Nothing);
 }
 
 /// The reason why runs beside a load decide nothing: less than 95 % of it arrived.
@@ -158,12 +176,7 @@ fn rows(
             .collect::<Vec<_>>()
     };
     let is_idle = loads.iter().all(|load| *load == 0.0);
-    // Of ours, and of ours in user space: p99, then p50.
-    let over_vxlan = if is_idle {
-        [AtMost(1.5), Nothing]
-    } else {
-        [AtMost(1.2), AtMost(1.2)]
-    };
+    let over_vxlan = [AtMost(if is_idle { 1.5 } else { 1.2 }), Nothing];
     let percentiles: [(&str, Value); 2] = [("p99", |run| run.p99_us), ("p50", |run| run.p50_us)];
     for (mode, ours, refusal) in [
         ("", ours, refusal),

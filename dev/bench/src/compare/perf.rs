@@ -5,6 +5,7 @@
 //!
 //! Both take time themselves, so the runs that they watch are not measured.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -56,6 +57,14 @@ pub(crate) struct Shares {
     pub(crate) path: f64,
 }
 
+/// A core has nothing to do.
+const IDLE: [&str; 4] = [
+    "pv_native_safe_halt",
+    "default_idle",
+    "acpi_safe_halt",
+    "intel_idle",
+];
+
 /// The shares of a contestant's processes while `during` ran, which are also kept and noted; `None` where they could
 /// not be had.
 pub(crate) fn sample<T>(
@@ -83,6 +92,61 @@ pub(crate) fn sample<T>(
             Ok(None)
         }
     }
+}
+
+/// How many functions a note names.
+const HOTTEST: usize = 12;
+
+/// Notes the functions that take most of the time of cores, of one or of all, which are no process's alone.
+pub(crate) fn note_hottest<T>(
+    session: &mut Session,
+    measure: &str,
+    contestant: &str,
+    core: Option<usize>,
+    during: impl FnOnce() -> Result<T>,
+) {
+    match hottest(core, &session.path("samples"), during) {
+        Ok(text) => session.note(format!("{measure}: {contestant}: {text}")),
+        Err(error) => session.missing(format!("{measure}: a profile"), format!("{error:#}")),
+    }
+}
+
+fn hottest<T>(
+    core: Option<usize>,
+    file: &Path,
+    during: impl FnOnce() -> Result<T>,
+) -> Result<String> {
+    let core = core.map_or_else(|| "-a".to_owned(), |core| format!("-C{core}"));
+    let arguments = ["record", "-q", "-e", "cpu-clock", "-F", "1999"];
+    // The second one ends the options.
+    watch_what([&core, "--"], &arguments, file, during)?;
+    let output = Command::new("perf")
+        .args(["script", "-F", "sym", "-i"])
+        .arg(file)
+        .output()
+        .context("package linux-perf")?;
+    ensure!(output.status.success(), "perf cannot read its samples");
+    most_frequent(&String::from_utf8_lossy(&output.stdout)).context("perf has taken no samples")
+}
+
+/// The most frequent lines with their shares; the idle loop does not count.
+fn most_frequent(script: &str) -> Option<String> {
+    let mut counts = BTreeMap::new();
+    let symbols = script.lines().map(str::trim);
+    for symbol in symbols.filter(|symbol| !symbol.is_empty() && !IDLE.contains(symbol)) {
+        *counts.entry(symbol).or_insert(0_u32) += 1;
+    }
+    let all: u32 = counts.values().sum();
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let share = |(symbol, count): &(&str, u32)| {
+        format!(
+            "{symbol} {:.0} %",
+            100.0 * f64::from(*count) / f64::from(all)
+        )
+    };
+    let named: Vec<String> = counts.iter().take(HOTTEST).map(share).collect();
+    (all > 0).then(|| named.join(", "))
 }
 
 fn shares<T>(processes: &[u32], file: &Path, during: impl FnOnce() -> Result<T>) -> Result<Shares> {
@@ -137,12 +201,22 @@ fn watch<T>(
     during: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     let ids: Vec<String> = processes.iter().map(u32::to_string).collect();
+    watch_what(["-p", &ids.join(",")], arguments, file, during)
+}
+
+/// The same, of processes or of cores.
+fn watch_what<T>(
+    what: [&str; 2],
+    arguments: &[&str],
+    file: &Path,
+    during: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     let mut command = Command::new("perf");
     command
         .args(arguments)
         .arg("-o")
         .arg(file)
-        .args(["-p", &ids.join(",")])
+        .args(what)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

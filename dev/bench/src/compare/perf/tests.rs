@@ -21,3 +21,13 @@ fn samples_are_divided_by_where_they_were_taken() {
     assert_eq!((shares.user, shares.kernel, shares.path), (0.5, 0.25, 0.25));
     assert_eq!(divide("\n\n"), None);
 }
+
+#[test]
+fn the_hottest_functions_come_first_and_idling_is_none() {
+    let script = "udp_rcv\n  veth_xmit\n\npv_native_safe_halt\nudp_rcv\nudp_rcv\n";
+    assert_eq!(
+        most_frequent(script).unwrap(),
+        "udp_rcv 75 %, veth_xmit 25 %"
+    );
+    assert_eq!(most_frequent("pv_native_safe_halt\n"), None);
+}
