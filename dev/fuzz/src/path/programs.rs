@@ -38,6 +38,8 @@ const CONTEXT: usize = 192;
 /// What the kernel runs a program on at the least: the header of Ethernet, and that of IPv6 behind it.
 pub const SHORTEST: usize = 14 + 40;
 
+/// The length of an entry.
+const ENTRY: usize = 120;
 /// So long that no proof is too old, and no packet asks the stack.
 const INTERVAL: u64 = 1 << 60;
 /// A time that comes never, and one that was before the boot but for one nanosecond.
@@ -99,8 +101,8 @@ impl State {
     }
 
     /// `struct peer` of `path.h`.
-    fn entry(&self) -> [u8; 120] {
-        let mut entry = [0; 120];
+    fn entry(&self) -> [u8; ENTRY] {
+        let mut entry = [0; ENTRY];
         let mut put = |at: usize, bytes: &[u8]| entry[at..at + bytes.len()].copy_from_slice(bytes);
         let has = |doubt| self.doubt == Some(doubt);
         let interface = 1 + u32::from(has(Doubt::Interface));
@@ -134,7 +136,7 @@ impl State {
 
 struct Programs {
     ebpf: Ebpf,
-    peers: HashMap<MapData, [u8; 16], [u8; 120]>,
+    peers: HashMap<MapData, [u8; 16], [u8; ENTRY]>,
     control: Array<MapData, u64>,
 }
 
