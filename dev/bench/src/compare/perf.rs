@@ -118,10 +118,9 @@ fn hottest<T>(
 ) -> Result<String> {
     let core = core.map_or_else(|| "-a".to_owned(), |core| format!("-C{core}"));
     let arguments = ["record", "-q", "-e", "cpu-clock", "-F", "1999"];
-    // The second one ends the options.
-    watch_what([&core, "--"], &arguments, file, during)?;
+    watch_what(&[&core], &arguments, file, during)?;
     let output = Command::new("perf")
-        .args(["script", "-F", "sym", "-i"])
+        .args(["script", "-F", "ip,sym", "-i"])
         .arg(file)
         .output()
         .context("package linux-perf")?;
@@ -129,11 +128,13 @@ fn hottest<T>(
     most_frequent(&String::from_utf8_lossy(&output.stdout)).context("perf has taken no samples")
 }
 
-/// The most frequent lines with their shares; the idle loop does not count.
+/// The most frequent functions of lines with an address and a function, with their shares; the idle loop does not count.
 fn most_frequent(script: &str) -> Option<String> {
     let mut counts = BTreeMap::new();
-    let symbols = script.lines().map(str::trim);
-    for symbol in symbols.filter(|symbol| !symbol.is_empty() && !IDLE.contains(symbol)) {
+    let symbols = script
+        .lines()
+        .filter_map(|line| line.trim().split_once(' '));
+    for (_, symbol) in symbols.filter(|(_, symbol)| !IDLE.contains(symbol)) {
         *counts.entry(symbol).or_insert(0_u32) += 1;
     }
     let all: u32 = counts.values().sum();
@@ -201,12 +202,12 @@ fn watch<T>(
     during: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     let ids: Vec<String> = processes.iter().map(u32::to_string).collect();
-    watch_what(["-p", &ids.join(",")], arguments, file, during)
+    watch_what(&["-p", &ids.join(",")], arguments, file, during)
 }
 
 /// The same, of processes or of cores.
 fn watch_what<T>(
-    what: [&str; 2],
+    what: &[&str],
     arguments: &[&str],
     file: &Path,
     during: impl FnOnce() -> Result<T>,

@@ -24,10 +24,11 @@ fn samples_are_divided_by_where_they_were_taken() {
 
 #[test]
 fn the_hottest_functions_come_first_and_idling_is_none() {
-    let script = "udp_rcv\n  veth_xmit\n\npv_native_safe_halt\nudp_rcv\nudp_rcv\n";
+    let script =
+        "  ffff udp_rcv\n ffff veth_xmit\n\n ff pv_native_safe_halt\n 7f udp_rcv\n f1 udp_rcv\n";
     assert_eq!(
         most_frequent(script).unwrap(),
         "udp_rcv 75 %, veth_xmit 25 %"
     );
-    assert_eq!(most_frequent("pv_native_safe_halt\n"), None);
+    assert_eq!(most_frequent("ff pv_native_safe_halt\n"), None);
 }
