@@ -1,6 +1,7 @@
 //! A relay between a native host and a crowd of clients, and how many packets it relays.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -140,11 +141,13 @@ impl Scene {
         }
         // Whom the relay has forgotten, it does not relay for.
         if (FRESH..VALIDITY).contains(&age) {
-            self.have_all_heard(known)?;
+            self.have_heard(0..known)?;
         }
         let count = count.max(known);
         self.meet(count)
             .with_context(|| format!("{}: the clients and the relay did not meet", self.name()))?;
+        // A bubble proves the path of a client; a datagram without a checksum shows after that what the client can read.
+        self.have_heard(if age < VALIDITY { known } else { 0 }..count)?;
         // Those who were known before were heard before.
         let heard = match self.introduced {
             Some((_, heard)) if age < FRESH => heard,
@@ -260,17 +263,17 @@ impl Scene {
         on_a_thread(|| in_window(duration, send, receive))
     }
 
-    /// Has each client write to the native host, so that the relay trusts it for longer.
-    fn have_all_heard(&mut self, count: usize) -> Result<()> {
+    /// Has each of these clients write to the native host, so that the relay trusts it for longer.
+    fn have_heard(&mut self, clients: Range<usize>) -> Result<()> {
         let (crowd, sink) = (&self.crowd, &self.sink);
         on_a_thread(|| {
             Place::Sender.take()?;
             let mut batch = Batch::new();
-            let (mut under_way, mut next) = (0_usize, 0);
+            let (mut under_way, mut next) = (0_usize, clients.start);
             let mut last = Instant::now();
-            while next < count {
+            while next < clients.end {
                 if under_way + BATCH <= WINDOW {
-                    let numbers = next..(next + BATCH).min(count);
+                    let numbers = next..(next + BATCH).min(clients.end);
                     let written: Vec<_> = numbers
                         .map(|number| crowd.write(number, NATIVE, SMALL))
                         .collect();
