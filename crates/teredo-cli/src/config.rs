@@ -23,6 +23,7 @@ use serde::Deserialize;
 use teredo::Prefix;
 use teredo::client::NatTraversal;
 use teredo_firewall::{Backend, Exception, SetPath};
+use teredo_tunnel::kernel::DataPathChoice;
 use teredo_tunnel::offload::Offload;
 
 use crate::args::{ConfigCommand, NativePolicy};
@@ -101,6 +102,8 @@ pub(crate) struct ClientSection {
     pub(crate) native_ipv6: Option<NativePolicy>,
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) offload: Option<Offload>,
+    #[serde(deserialize_with = "field::parsed")]
+    pub(crate) data_path: Option<DataPathChoice>,
     pub(crate) group: Option<String>,
     #[serde(deserialize_with = "field::metrics")]
     pub(crate) metrics: Option<SocketAddr>,
@@ -133,6 +136,8 @@ pub(crate) struct ServerSection {
     /// Router advertisements per second to one address; 0 means no limit.
     #[serde(deserialize_with = "field::rate")]
     pub(crate) advertisement_rate: Option<u32>,
+    #[serde(deserialize_with = "field::parsed")]
+    pub(crate) data_path: Option<DataPathChoice>,
     #[serde(deserialize_with = "field::metrics")]
     pub(crate) metrics: Option<SocketAddr>,
     #[serde(skip)]
@@ -169,6 +174,8 @@ pub(crate) struct RelaySection {
     pub(crate) allow_private: Option<bool>,
     #[serde(deserialize_with = "field::parsed")]
     pub(crate) offload: Option<Offload>,
+    #[serde(deserialize_with = "field::parsed")]
+    pub(crate) data_path: Option<DataPathChoice>,
     pub(crate) group: Option<String>,
     #[serde(deserialize_with = "field::metrics")]
     pub(crate) metrics: Option<SocketAddr>,

@@ -40,6 +40,10 @@ const MOST_UNDERLAYS: usize = 16;
 /// The loopback interface. Peers behind it are programs of this host.
 const LOOPBACK: u32 = 1;
 
+pub use choice::ParseDataPathError;
+
+mod choice;
+
 /// The data path that the operator asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataPathChoice {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use teredo::Prefix;
 use teredo::client::NatTraversal;
 use teredo_firewall::{Backend, Exception, SetPath};
+use teredo_tunnel::kernel::DataPathChoice;
 use teredo_tunnel::offload::Offload;
 
 use super::{FIREWALL_NOTES, SIGNALS, value};
@@ -78,6 +79,15 @@ pub(crate) struct ClientArgs {
         hide_env_values = true
     )]
     pub(crate) offload: Option<Offload>,
+    /// Which path packets of known peers take: kernel (eBPF), user, or auto: the kernel's if it can be had [default: auto]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "TEREDO_DATA_PATH",
+        hide_env_values = true,
+        value_parser = value::data_path()
+    )]
+    pub(crate) data_path: Option<DataPathChoice>,
     /// Serve metrics at http://ADDR:PORT/metrics, for Prometheus; a port alone means 127.0.0.1 [default: none]
     #[arg(long, value_name = "ADDR:PORT", value_parser = value::metrics)]
     pub(crate) metrics: Option<SocketAddr>,
@@ -134,6 +144,15 @@ pub(crate) struct ServerArgs {
     /// Router advertisements per second to one address; 0: no limit [default: 10000]
     #[arg(long, value_name = "N", value_parser = value::rate)]
     pub(crate) advertisement_rate: Option<u32>,
+    /// What answers solicitations: kernel (eBPF at the interface), user, or auto: the kernel if it can [default: auto]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "TEREDO_DATA_PATH",
+        hide_env_values = true,
+        value_parser = value::data_path()
+    )]
+    pub(crate) data_path: Option<DataPathChoice>,
     /// Serve metrics at http://ADDR:PORT/metrics, for Prometheus; a port alone means 127.0.0.1 [default: none]
     #[arg(long, value_name = "ADDR:PORT", value_parser = value::metrics)]
     pub(crate) metrics: Option<SocketAddr>,
@@ -180,6 +199,15 @@ pub(crate) struct RelayArgs {
         hide_env_values = true
     )]
     pub(crate) offload: Option<Offload>,
+    /// Which path packets of known peers take: kernel (eBPF), user, or auto: the kernel's if it can be had [default: auto]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "TEREDO_DATA_PATH",
+        hide_env_values = true,
+        value_parser = value::data_path()
+    )]
+    pub(crate) data_path: Option<DataPathChoice>,
     /// Serve metrics at http://ADDR:PORT/metrics, for Prometheus; a port alone means 127.0.0.1 [default: none]
     #[arg(long, value_name = "ADDR:PORT", value_parser = value::metrics)]
     pub(crate) metrics: Option<SocketAddr>,

@@ -14,6 +14,7 @@ use teredo_firewall::Backend;
 use teredo_lab::{HomeNat, HomeNatError, NatKind};
 use teredo_node::ServerName;
 use teredo_notify::types::EventName;
+use teredo_tunnel::kernel::DataPathChoice;
 
 use crate::nearest::nearest;
 
@@ -70,6 +71,12 @@ pub(crate) fn backend() -> impl TypedValueParser<Value = Backend> {
 pub(crate) fn nat_traversal() -> impl TypedValueParser<Value = NatTraversal> {
     PossibleValuesParser::new(["rfc4380", "rfc6081", "eager"])
         .try_map(|name| name.parse::<NatTraversal>())
+}
+
+/// A data path.
+pub(crate) fn data_path() -> impl TypedValueParser<Value = DataPathChoice> {
+    PossibleValuesParser::new(["auto", "kernel", "user"])
+        .try_map(|name| name.parse::<DataPathChoice>())
 }
 
 /// A UDP port other than 0.

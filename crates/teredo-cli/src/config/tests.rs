@@ -35,6 +35,7 @@ fn every_key_is_read() {
         igd = true
         native_ipv6 = "ignore"
         offload = "off"
+        data_path = "user"
 
         [server]
         address = "192.0.2.1"
@@ -49,6 +50,7 @@ fn every_key_is_read() {
         relay_rate = 100
         relay_total = 0
         advertisement_rate = 5000
+        data_path = "kernel"
 
         [firewall]
         set = "inet filter teredo_ports"
@@ -107,6 +109,8 @@ fn every_key_is_read() {
     assert_eq!(config.client.igd, Some(true));
     assert_eq!(config.client.native_ipv6, Some(NativePolicy::Ignore));
     assert_eq!(config.client.offload, Some(Offload::Off));
+    assert_eq!(config.client.data_path, Some(DataPathChoice::User));
+    assert_eq!(config.server.data_path, Some(DataPathChoice::Kernel));
     assert_eq!(config.server.secondary, Some(Ipv4Addr::new(192, 0, 2, 9)));
     assert_eq!(
         config.firewall.allow_inbound.map(|ports| ports.len()),
@@ -155,7 +159,7 @@ fn the_nearest_known_key_is_offered() {
     assert_eq!(
         hint("[server]\ncolour = 1").as_deref(),
         Some(
-            "hint: known keys: address, secondary, pairs, allow_private, serve, deny, secret_file, allow_plain, workers, relay_rate, relay_total, advertisement_rate, metrics"
+            "hint: known keys: address, secondary, pairs, allow_private, serve, deny, secret_file, allow_plain, workers, relay_rate, relay_total, advertisement_rate, data_path, metrics"
         )
     );
 }

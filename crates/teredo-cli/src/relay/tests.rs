@@ -1,3 +1,4 @@
+use teredo_tunnel::kernel::DataPathChoice;
 use teredo_tunnel::offload::Offload;
 
 use super::*;
@@ -15,6 +16,7 @@ fn settings(address: [u8; 4], host: bool, allow_private: bool) -> RelaySettings 
         protect: false,
         allow_private,
         offload: Offload::default(),
+        data_path: DataPathChoice::default(),
         group: None,
         metrics: None,
         socket: "/run/teredo/teredo.sock".into(),

@@ -16,6 +16,7 @@ fn settings(primary: [u8; 4], secondary: [u8; 4], allow_private: bool) -> Server
         allow_plain: false,
         workers: std::num::NonZeroUsize::MIN,
         limits: Default::default(),
+        data_path: Default::default(),
         metrics: None,
         socket: ServerSocket::new(None),
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use teredo::client::NatTraversal;
+use teredo_tunnel::kernel::DataPathChoice;
 use teredo_tunnel::offload::Offload;
 
 use super::{given, interface};
@@ -53,6 +54,8 @@ pub(crate) struct ClientSettings {
     /// What to do if the host has native IPv6 (RFC 4380 §5.5).
     pub(crate) native_ipv6: NativePolicy,
     pub(crate) offload: Offload,
+    /// The path of known peers: in the kernel, or in user space.
+    pub(crate) data_path: DataPathChoice,
     /// The group whose members may control the service; none: the default one, if it exists.
     pub(crate) group: Option<String>,
     /// Where to serve the metrics.
@@ -129,6 +132,7 @@ impl ClientSettings {
                 .or(section.native_ipv6)
                 .unwrap_or(NativePolicy::Dormant),
             offload: args.offload.or(section.offload).unwrap_or_default(),
+            data_path: args.data_path.or(section.data_path).unwrap_or_default(),
             group: args.group.or(section.group),
             metrics: args.metrics.or(section.metrics),
             socket,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use teredo::Prefix;
 use teredo_node::DEFAULT_RELAY_PORT;
+use teredo_tunnel::kernel::DataPathChoice;
 use teredo_tunnel::offload::Offload;
 
 use super::{Conflict, cores, given, interface};
@@ -37,6 +38,8 @@ pub(crate) struct RelaySettings {
     /// Allows RFC 1918 addresses of servers and clients.
     pub(crate) allow_private: bool,
     pub(crate) offload: Offload,
+    /// The path of known peers: in the kernel, or in user space.
+    pub(crate) data_path: DataPathChoice,
     /// The group whose members may control the service; none: the default one, if it exists.
     pub(crate) group: Option<String>,
     /// Where to serve the metrics.
@@ -110,6 +113,7 @@ impl RelaySettings {
                 .or(section.allow_private)
                 .unwrap_or(false),
             offload: args.offload.or(section.offload).unwrap_or_default(),
+            data_path: args.data_path.or(section.data_path).unwrap_or_default(),
             group: args.group.or(section.group),
             metrics: args.metrics.or(section.metrics),
             socket,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use teredo::server::{Rate, RelayLimits};
 use teredo::{Prefix, ServerAddress};
+use teredo_tunnel::kernel::DataPathChoice;
 
 use super::{Conflict, cores, given};
 use crate::args::ServerArgs;
@@ -30,6 +31,8 @@ pub(crate) struct ServerSettings {
     pub(crate) allow_plain: bool,
     pub(crate) workers: NonZeroUsize,
     pub(crate) limits: RelayLimits,
+    /// What answers solicitations: the kernel, or user space.
+    pub(crate) data_path: DataPathChoice,
     /// Where to serve the metrics.
     pub(crate) metrics: Option<SocketAddr>,
     /// The socket of the local service.
@@ -125,6 +128,7 @@ impl ServerSettings {
                 args.relay_total.or(section.relay_total),
                 args.advertisement_rate.or(section.advertisement_rate),
             ),
+            data_path: args.data_path.or(section.data_path).unwrap_or_default(),
             metrics: args.metrics.or(section.metrics),
             socket,
         }

@@ -7,6 +7,7 @@ use teredo::client::NatTraversal;
 use teredo::server::RelayLimits;
 use teredo::{Prefix, ServerAddress};
 use teredo_firewall::{AgentConfig, Backend, Target};
+use teredo_tunnel::kernel::DataPathChoice;
 use teredo_tunnel::offload::Offload;
 
 use super::*;
@@ -226,6 +227,7 @@ fn the_command_line_wins_over_the_configuration() {
         igd: Some(true),
         native_ipv6: Some(NativePolicy::Dormant),
         offload: Some(Offload::Off),
+        data_path: Some(DataPathChoice::Kernel),
         metrics: Some("127.0.0.1:9545".parse().expect("an address")),
         group: Some("wheel".into()),
         places: Places::default(),
@@ -260,6 +262,7 @@ fn the_command_line_wins_over_the_configuration() {
             igd: true,
             native_ipv6: NativePolicy::Ignore,
             offload: Offload::Off,
+            data_path: DataPathChoice::Kernel,
             group: Some("firewall".into()),
             metrics: Some("127.0.0.1:9545".parse().expect("an address")),
             socket: PathBuf::from("/s"),

@@ -59,6 +59,7 @@ fn client(config: &Config) -> Vec<Row> {
         igd,
         native_ipv6,
         offload,
+        data_path,
         group,
         metrics,
         socket: _,
@@ -83,6 +84,7 @@ fn client(config: &Config) -> Vec<Row> {
         ("igd", json!(igd), NONE),
         ("native_ipv6", json!(native_ipv6), NONE),
         ("offload", switch(offload), NONE),
+        ("data_path", json!(data_path.name()), NONE),
         ("metrics", json!(metrics), NONE),
     ];
     with_sources(rows, &places)
@@ -103,6 +105,7 @@ fn server(config: &Config) -> Vec<Row> {
         allow_plain,
         workers,
         limits,
+        data_path,
         metrics,
         socket: _,
     } = ServerSettings::of(ServerArgs::default(), section, ServerSocket::new(None));
@@ -120,6 +123,7 @@ fn server(config: &Config) -> Vec<Row> {
         ("relay_rate", rate(limits.per_destination), NONE),
         ("relay_total", rate(limits.total), NONE),
         ("advertisement_rate", rate(limits.advertisements), NONE),
+        ("data_path", json!(data_path.name()), NONE),
         ("metrics", json!(metrics), NONE),
     ];
     with_sources(rows, &places)
@@ -140,6 +144,7 @@ fn relay(config: &Config) -> Vec<Row> {
         protect,
         allow_private,
         offload,
+        data_path,
         group,
         metrics,
         socket: _,
@@ -165,6 +170,7 @@ fn relay(config: &Config) -> Vec<Row> {
         ("protect", json!(protect), NONE),
         ("allow_private", json!(allow_private), NONE),
         ("offload", switch(offload), NONE),
+        ("data_path", json!(data_path.name()), NONE),
         ("metrics", json!(metrics), NONE),
     ];
     with_sources(rows, &places)
