@@ -23,9 +23,66 @@ pub(crate) struct Needs {
     writable: Vec<PathBuf>,
     /// The sockets of IPv4 and IPv6 that it opens.
     internet: Internet,
-    /// Whether it loads the program that steers a relay's datagrams, which another relay after a reload does.
-    bpf: bool,
+    /// The commands of bpf(2) that it gives.
+    bpf: Bpf,
 }
+
+/// A use of bpf(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Bpf {
+    #[default]
+    None,
+    /// Programs and maps that were loaded before: the elements of maps, and the places of programs.
+    Loaded,
+    /// New programs, too: those that steer a relay's datagrams, which another relay after a reload loads again.
+    Load,
+}
+
+impl Bpf {
+    const fn commands(self) -> &'static [u64] {
+        match self {
+            Self::None => &[],
+            Self::Loaded => LOADED,
+            Self::Load => LOAD,
+        }
+    }
+}
+
+// The commands of bpf(2), of linux/bpf.h.
+const MAP_CREATE: u64 = 0;
+const MAP_LOOKUP_ELEM: u64 = 1;
+const MAP_UPDATE_ELEM: u64 = 2;
+const MAP_DELETE_ELEM: u64 = 3;
+const MAP_GET_NEXT_KEY: u64 = 4;
+const PROG_LOAD: u64 = 5;
+const OBJ_GET_INFO_BY_FD: u64 = 15;
+const BTF_LOAD: u64 = 18;
+const LINK_CREATE: u64 = 28;
+const LINK_DETACH: u64 = 34;
+
+/// Each works with descriptors that the process has, and needs no CAP_BPF.
+const LOADED: &[u64] = &[
+    MAP_LOOKUP_ELEM,
+    MAP_UPDATE_ELEM,
+    MAP_DELETE_ELEM,
+    MAP_GET_NEXT_KEY,
+    OBJ_GET_INFO_BY_FD,
+    LINK_CREATE,
+    LINK_DETACH,
+];
+
+const LOAD: &[u64] = &[
+    MAP_CREATE,
+    MAP_LOOKUP_ELEM,
+    MAP_UPDATE_ELEM,
+    MAP_DELETE_ELEM,
+    MAP_GET_NEXT_KEY,
+    PROG_LOAD,
+    OBJ_GET_INFO_BY_FD,
+    BTF_LOAD,
+    LINK_CREATE,
+    LINK_DETACH,
+];
 
 /// A use of IPv4 and IPv6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,14 +110,14 @@ impl Needs {
                 .chain([PathBuf::from("/dev/net/tun")])
                 .collect(),
             internet: Internet::All,
-            bpf: true,
+            bpf: Bpf::Loaded,
         }
     }
 
     /// A relay.
     pub(crate) fn of_a_relay(socket: &Path) -> Self {
         Self {
-            bpf: true,
+            bpf: Bpf::Load,
             ..Self::of_a_node(socket)
         }
     }
@@ -70,7 +127,7 @@ impl Needs {
         Self {
             writable: socket.parent().map(Path::to_path_buf).into_iter().collect(),
             internet: Internet::All,
-            ..Self::default()
+            bpf: Bpf::Loaded,
         }
     }
 
@@ -153,9 +210,7 @@ const NEVER: &[libc::c_long] = &[
 fn filter(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         NEVER.iter().map(|&call| (call, Vec::new())).collect();
-    if !needs.bpf {
-        rules.insert(libc::SYS_bpf, Vec::new());
-    }
+    rules.insert(libc::SYS_bpf, refused_commands(needs.bpf)?);
     rules.insert(libc::SYS_socket, refused_sockets(needs.internet)?);
     let filter = SeccompFilter::new(
         rules,
@@ -164,6 +219,19 @@ fn filter(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
         TargetArch::try_from(std::env::consts::ARCH)?,
     )?;
     filter.try_into()
+}
+
+/// The commands of bpf(2) that are not given.
+fn refused_commands(bpf: Bpf) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let commands = bpf.commands();
+    if commands.is_empty() {
+        return Ok(Vec::new());
+    }
+    let other_than = |&command: &u64| {
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, command)
+    };
+    let others: Result<Vec<_>, _> = commands.iter().map(other_than).collect();
+    Ok(vec![SeccompRule::new(others?)?])
 }
 
 /// The sockets that are not opened.

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, ipproto, netdevice, socket, socket_with,
 };
+use teredo_bpf::PathError;
 
 use super::*;
 
@@ -104,5 +105,26 @@ fn a_firewall_with_metrics_only_listens() {
         }
         assert!(denied(TcpStream::connect(address)), "it connects to nobody");
         teredo_nft::Netlink::open().unwrap();
+    });
+}
+
+/// With the path in the kernel loaded, a client or server writes its maps. It loads no programs; a relay does.
+#[test]
+fn a_loaded_path_is_used_and_no_other_is_loaded() {
+    let own = tempfile::tempdir().unwrap();
+    let socket = own.path().join("s");
+    let load = || teredo_bpf::Path::load(teredo_bpf::Settings::default());
+    for needs in [Needs::of_a_node(&socket), Needs::of_a_server(&socket)] {
+        let mut path = load().unwrap();
+        inside(&needs, || {
+            path.open().unwrap();
+            path.close().unwrap();
+            path.outcomes().unwrap();
+            assert!(matches!(load(), Err(PathError::NotPermitted)), "{needs:?}");
+        });
+    }
+    inside(&Needs::of_a_relay(&socket), || drop(load().unwrap()));
+    inside(&Needs::of_a_firewall(false), || {
+        load().unwrap_err();
     });
 }
