@@ -5,6 +5,7 @@
 //!  settings.rs  the files, and the options of the daemons that run
 //!  host.rs, service.rs, server.rs, nat.rs, routes.rs, firewall.rs   judge what was seen, without a look of their own
 //!  relays.rs    whether relays answer
+//!  data_path.rs  who carries the packets: the kernel, or the daemon
 //!  closed.rs    files that the users of the units may not open
 //!  way.rs       the way of the port's datagrams through the rules, and the lines that open it
 //!  opening.rs   what a mend lets through, in the words of each firewall
@@ -16,6 +17,7 @@
 
 pub(crate) mod check;
 mod closed;
+mod data_path;
 mod firewall;
 mod gather;
 mod host;
@@ -92,7 +94,7 @@ fn judge(seen: &Seen) -> Vec<Check> {
         nat::judge(seen),
         firewall::judge(seen),
         routes::judge(seen),
-        vec![relays::answers(seen)],
+        vec![relays::answers(seen), data_path::judge(seen)],
     ]
     .concat();
     let place = |check: &Check| id::ALL.iter().position(|id| id.name == check.id);

@@ -150,6 +150,9 @@ pub(crate) mod id {
         PATH_OFFLOAD = "path.offload",
             "whether the kernel cuts and joins datagrams for the client (UDP_SEGMENT, UDP_GRO)",
             "nothing: it costs speed alone";
+        PATH_KERNEL = "path.kernel",
+            "which path the packets of known peers take, that in the kernel or the daemon's, and why not the kernel's",
+            "what the check names: a kernel of Linux 6.6 or later, CAP_BPF, or other rules of a firewall";
         FIREWALL_AGENT = "firewall.agent",
             "whether a firewall agent follows the port, and keeps up",
             "restart it: 'systemctl restart teredo-firewall'";

@@ -131,6 +131,10 @@ pub(crate) struct Host {
     pub(crate) now: SystemTime,
     /// Whether the kernel takes UDP_SEGMENT, and UDP_GRO.
     pub(crate) offload: [bool; 2],
+    /// The version of Linux.
+    pub(crate) linux: Option<(u32, u32)>,
+    /// Whether the kernel compiles BPF programs; none: this user may not see it.
+    pub(crate) jit: Option<bool>,
     pub(crate) group_exists: bool,
     /// The routers of the IPv4 default routes.
     pub(crate) gateways: Vec<Ipv4Addr>,

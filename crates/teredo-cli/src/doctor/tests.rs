@@ -91,6 +91,8 @@ pub(super) fn healthy() -> Seen {
             gai: None,
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             offload: [true; 2],
+            linux: Some((6, 12)),
+            jit: None,
             group_exists: true,
             gateways: Vec::new(),
             routers: Vec::new(),
@@ -254,7 +256,7 @@ fn the_names_are_unique_words_and_stay() {
         host.native_ipv6 host.prefix_policy host.clock host.conntrack service.unit service.socket service.group service.version \
         service.state client.interface client.port client.rival relay.forwarding server.name server.address \
         server.blocked server.answers server.conforms nat.mapping nat.filtering nat.port nat.hairpin nat.lifetime \
-        nat.carrier path.mtu path.offload firewall.agent firewall.way firewall.set firewall.table firewall.port \
+        nat.carrier path.mtu path.offload path.kernel firewall.agent firewall.way firewall.set firewall.table firewall.port \
         firewall.shadowed firewall.stale firewall.discovery firewall.upnp firewall.icmpv6 firewall.inside \
         firewall.legacy firewall.tunnel host.route6 relay.route relay.serve server.secrets";
     for name in published.split_whitespace() {

@@ -76,6 +76,8 @@ pub(super) fn look(processes: &[Process], interface: &str) -> Host {
         gai: fs::read_to_string("/etc/gai.conf").ok(),
         now: SystemTime::now(),
         offload: offload(),
+        linux: linux(rustix::system::uname().release().to_str().ok()),
+        jit: read("/proc/sys/net/core/bpf_jit_enable").map(|mode| mode != "0"),
         gateways: routers
             .iter()
             .filter(|route| !route.to_host)
@@ -386,6 +388,13 @@ fn offload() -> [bool; 2] {
         setsockopt(&socket, sockopt::UdpGsoSegment, &1280).is_ok(),
         setsockopt(&socket, sockopt::UdpGroSegment, &true).is_ok(),
     ]
+}
+
+/// The version in a release such as `6.1.0-18-amd64`.
+fn linux(release: Option<&str>) -> Option<(u32, u32)> {
+    let mut numbers = release?.split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next()?.parse().ok();
+    Some((number()?, number()?))
 }
 
 /// The rules of iptables-legacy for IPv4 and IPv6; none if it has no tables. Its program is asked only then: it would make
