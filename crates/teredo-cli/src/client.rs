@@ -22,6 +22,7 @@ use teredo_notify::service::Control as _;
 use teredo_notify::snapshot::Node;
 use teredo_notify::types::Role;
 use teredo_tunnel::SpawnError;
+use teredo_tunnel::kernel::DataPathChoice;
 use tokio::sync::watch;
 
 use crate::args::NativePolicy;
@@ -227,6 +228,12 @@ fn read_again(
         (&settings.socket, &settings.group),
         (&mut new.socket, &mut new.group),
     );
+    let is_loaded = client.kernel_path().is_some();
+    if new.data_path != settings.data_path && new.data_path != DataPathChoice::User && !is_loaded {
+        // It is loaded before the privileges are given up.
+        narrate("'data_path' takes effect at a restart: the path in the kernel is not loaded");
+        new.data_path = settings.data_path;
+    }
     let moved = metrics.reload(settings.metrics, &mut new.metrics)?;
     if new == settings {
         client.set_keys(setup.keys);
@@ -287,6 +294,7 @@ fn builder(setup: &Setup) -> ClientBuilder {
         .protocol(protocol)
         .beside_native_ipv6(settings.native_ipv6 == NativePolicy::Ignore)
         .offload(settings.offload)
+        .data_path(settings.data_path)
         .gate_grace(GATE_GRACE)
 }
 

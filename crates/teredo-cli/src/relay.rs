@@ -73,6 +73,7 @@ async fn relay(
         .lanes(settings.workers)
         .interface(&settings.interface)
         .offload(settings.offload)
+        .data_path(settings.data_path)
         .hub(node.hub.clone())
         .events(node.events.clone())
         .requests(node.requests())

@@ -11,6 +11,7 @@ use teredo_node::{NodeControl, PortInMap, Requests, RunError, StartError};
 use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
 use teredo_notify::snapshot::Node;
+use teredo_tunnel::kernel::KernelError;
 use teredo_tunnel::net::InterfaceError;
 use teredo_tunnel::{OpenError, SpawnError};
 
@@ -127,12 +128,20 @@ pub(crate) fn start_failure(
         StartError::Tun(error) => tun_failure(error),
         StartError::Interface(error) => interface_failure(error),
         StartError::DataPath(error) => data_path(error),
+        StartError::Kernel(error) => no_kernel_path(error),
         StartError::Protection(error) => super::inside::failure(error),
         StartError::Monitor(error) => {
             Failure::new(Exit::Failed, "cannot monitor the network").because(error)
         }
         other => Failure::new(Exit::Failed, "cannot start").because(other),
     }
+}
+
+/// The operator wants the path in the kernel, which cannot be had.
+pub(crate) fn no_kernel_path(error: KernelError) -> Failure {
+    Failure::new(Exit::Failed, "cannot have the path in the kernel")
+        .because(error)
+        .hint("it takes Linux 6.6, CAP_BPF and CAP_NET_ADMIN; with --data-path auto, user space carries the packets")
 }
 
 /// A node that has ended by itself.

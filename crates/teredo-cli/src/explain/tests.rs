@@ -195,7 +195,7 @@ fn names(value: &serde_json::Value) -> Vec<String> {
 #[test]
 fn every_label_of_the_status_is_explained() {
     use teredo_notify::types::{
-        FirewallStatus, GatewayStatus, Lane, Limited, Pair, Phase, Role, Status,
+        DataPath, FirewallStatus, GatewayStatus, Lane, Limited, Pair, Phase, Role, Status,
     };
 
     let any: Ipv4Addr = [192, 0, 2, 1].into();
@@ -233,6 +233,10 @@ fn every_label_of_the_status_is_explained() {
             pairs: vec![pair],
             limited: vec![limited.clone()],
             firewall: vec![FirewallStatus::default()],
+            data_path: DataPath {
+                reason: Some("one".into()),
+                ..DataPath::default()
+            },
             ..Status::default()
         };
         let text = crate::status::text(&status, std::time::SystemTime::UNIX_EPOCH);

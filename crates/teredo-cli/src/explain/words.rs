@@ -517,8 +517,9 @@ const WORDS: &[Word] = &[
     word(
         "data_path",
         "JSON",
-        "every counter of the data path, by name",
-        NOTHING,
+        "who carries the packets of known peers, and every counter of the data path by its name: those of the kernel's path begin \
+         with 'kernel_'",
+        "'teredo doctor' says what the kernel's path lacks",
     ),
     word(
         "notifications",

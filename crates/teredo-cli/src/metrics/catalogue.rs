@@ -97,6 +97,12 @@ catalogue! {
     DATA_PATH = "teredo_data_path", COUNTER, None, &[("counter", "a name in `data_path` of `teredo status --json`")],
         NODES_AND_SERVER,
         "Every counter of the data path.";
+    DATA_PATH_IN_USE = "teredo_data_path_in_use", GAUGE, None,
+        &[("path", "`kernel`: eBPF programs, `user`: the daemon")], NODES_AND_SERVER,
+        "1 for the path that packets of known peers take, or that answers solicitations; 'teredo status' says why.";
+    DATA_PATH_PACKETS = "teredo_data_path_packets", COUNTER, None,
+        &[("path", "`kernel`, `user`")], NODES_AND_SERVER,
+        "Packets that each path has carried, both ways.";
     DROPS = "teredo_drops", COUNTER, None, &[("reason", "a drop reason; `teredo explain REASON` describes it")],
         NODES_AND_SERVER,
         "Packets dropped; every known reason is there, most with 0.";

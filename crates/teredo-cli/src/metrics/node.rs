@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use teredo::DropReason;
 use teredo_notify::service::{Control, StatusReader};
-use teredo_notify::types::{Lane, Phase, Role, Status};
+use teredo_notify::types::{Carrier, Lane, Phase, Role, Status};
 
 use super::catalogue as metric;
 use super::endpoint::Source;
@@ -122,6 +122,15 @@ fn traffic(status: &Status, text: &mut Exposition) {
     );
     lanes(&status.lanes, text);
     text.each(&metric::DATA_PATH, bounded(&status.data_path.counters));
+    let path = &status.data_path;
+    text.each(
+        &metric::DATA_PATH_IN_USE,
+        [Carrier::Kernel, Carrier::User].map(|one| (one.name(), one == path.in_use)),
+    );
+    text.each(
+        &metric::DATA_PATH_PACKETS,
+        [("kernel", path.packets.kernel), ("user", path.packets.user)],
+    );
     // An alert on a counter needs its zero.
     let mut drops: BTreeMap<_, _> = DropReason::ALL
         .iter()

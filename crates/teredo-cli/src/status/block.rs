@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use anstyle::{AnsiColor, Style};
 use teredo_notify::types::{Counters, FirewallStatus, GatewayStatus, Phase, Role, Status};
 
+use super::carrier;
 use super::rate::Rates;
 use super::reach::Reach;
 use crate::text::{bytes, plain, span};
@@ -114,6 +115,7 @@ impl<'a> Block<'a> {
             let text = format!("{} with {} peers", peers.len(), peers.join(", "));
             rows.push(("Lanes", text));
         }
+        rows.extend(self.data_path());
         rows.push(("Drops", self.drops()));
         if status.firewall.is_empty() {
             rows.push(("Firewall", String::from("no agent connected")));
@@ -169,6 +171,7 @@ impl<'a> Block<'a> {
             let text = format!("{} received {} datagrams", shares.len(), shares.join(", "));
             rows.push(("Workers", text));
         }
+        rows.extend(self.data_path());
         if !status.limited.is_empty() {
             let most = status.limited.iter().take(MOST_LIMITED);
             let most: Vec<_> = most
@@ -187,6 +190,11 @@ impl<'a> Block<'a> {
             Some(rates) => format!("Rx {received} ({})  Tx {sent} ({})", rates.rx(), rates.tx()),
             None => format!("Rx {received}  Tx {sent}"),
         }
+    }
+
+    fn data_path(&self) -> Option<(&'static str, String)> {
+        let text = carrier::in_words(&self.status.data_path, self.now)?;
+        Some(("Data path", text))
     }
 
     fn port(&self) -> String {

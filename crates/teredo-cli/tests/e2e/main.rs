@@ -18,6 +18,7 @@ mod administrator_set;
 mod bad_luck;
 mod birthday;
 mod control;
+mod data_path;
 mod death;
 mod discovery;
 mod doctor;

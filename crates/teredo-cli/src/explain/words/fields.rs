@@ -64,6 +64,31 @@ pub(super) const WORDS: &[Word] = &[
         "all bytes that a server received (Rx) and sent (Tx)",
         NOTHING,
     ),
+    word(
+        "in_use",
+        "data_path",
+        "who carries the packets of known peers now: 'kernel' or 'user'",
+        "explain those words",
+    ),
+    word(
+        "kernel",
+        "data_path",
+        "eBPF programs carry the packets of known peers, and user space the rest and one packet of each peer an interval; they \
+         bypass the IPv4 stack",
+        NOTHING,
+    ),
+    word(
+        "user",
+        "data_path",
+        "the daemon itself carries all packets",
+        "'reason' says why the kernel does not",
+    ),
+    word(
+        "packets",
+        "data_path",
+        "how many packets each has carried since the daemon started, both ways",
+        NOTHING,
+    ),
     word("peer", "column", "the IPv6 address of the peer", NOTHING),
     word(
         "path",

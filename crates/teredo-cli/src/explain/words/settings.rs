@@ -1,10 +1,37 @@
-//! The ways through NATs, a setting with values of its own.
+//! The settings with values of their own: the ways through NATs, and the data path.
 
 use super::{Word, word};
 
 const SETTING: &str = "'nat_traversal' under [client], or '--nat-traversal'; default: rfc6081";
 
+const DATA_PATH: &str =
+    "'data_path' under [client], [relay] or [server], or '--data-path'; default: auto";
+
 pub(super) const WORDS: &[Word] = &[
+    word(
+        "data_path",
+        "client, relay, server",
+        "who carries the packets of known peers, or answers solicitations: 'auto', 'kernel' or 'user'",
+        "explain those words; 'teredo status' says which is in use",
+    ),
+    word(
+        "auto",
+        "data_path",
+        "programs in the kernel if this host permits them, and the daemon itself otherwise",
+        DATA_PATH,
+    ),
+    word(
+        "kernel",
+        "data_path",
+        "programs in the kernel; a daemon that cannot load or prove them does not start",
+        DATA_PATH,
+    ),
+    word(
+        "user",
+        "data_path",
+        "the daemon itself; no program is loaded for its packets",
+        DATA_PATH,
+    ),
     word(
         "nat_traversal",
         "client",

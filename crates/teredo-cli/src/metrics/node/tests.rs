@@ -1,4 +1,6 @@
-use teredo_notify::types::{Counters, DataPath, FirewallStatus, Notifications, Peers, PortChanges};
+use teredo_notify::types::{
+    CarriedPackets, Counters, DataPath, FirewallStatus, Notifications, Peers, PortChanges,
+};
 
 use super::*;
 
@@ -28,6 +30,8 @@ fn client() -> Status {
             tx_bytes: 600,
         },
         data_path: DataPath {
+            in_use: Carrier::Kernel,
+            packets: CarriedPackets { kernel: 9, user: 2 },
             counters: [("tun_rx_calls".to_owned(), 4)].into(),
             ..DataPath::default()
         },
@@ -98,6 +102,10 @@ fn a_client_in_full() {
             "teredo_udp_bytes_total{direction=\"rx\"} 500",
             "teredo_udp_bytes_total{direction=\"tx\"} 600",
             "teredo_data_path_total{counter=\"tun_rx_calls\"} 4",
+            "teredo_data_path_in_use{path=\"kernel\"} 1",
+            "teredo_data_path_in_use{path=\"user\"} 0",
+            "teredo_data_path_packets_total{path=\"kernel\"} 9",
+            "teredo_data_path_packets_total{path=\"user\"} 2",
             "teredo_subscribers 3",
             "teredo_gates{state=\"in_sync\"} 1",
             "teredo_gates{state=\"behind\"} 1",
