@@ -45,6 +45,20 @@ const PROGRAM: &[&str] = &["--test", "cli", "--test", "e2e", "--test", "matrix"]
 /// The end-to-end tests whose data goes through the tunnel, and that need no other implementation.
 const DATA: &[&str] = &["order::", "relay::", "transfer::", "tunnel::"];
 
+/// Those that show more of what user space does alone if no path in the kernel helps it.
+const MOVING: &[&str] = &[
+    "birthday::",
+    "discovery::",
+    "garbage::",
+    "interval::",
+    "native::",
+    "random_ports::",
+    "rebind::",
+    "several::",
+    "status::",
+    "two_nats::",
+];
+
 /// How much `--long` tries, by the variables that the tests look at.
 const LONG: &[(&str, &str)] = &[
     ("TEREDO_LONG", "1"),
@@ -131,6 +145,11 @@ const STEPS: &[Step] = &[
         |_| installed::rpm::check(),
     ),
     part("tests of the program", Needs::Root, program),
+    part(
+        "end-to-end tests without the path in the kernel",
+        Needs::Root,
+        in_user_space,
+    ),
     part(
         "end-to-end tests without offloads",
         Needs::Root,
@@ -225,17 +244,31 @@ fn program(options: &Options) -> Result<()> {
     leftover::none_after(|| execute(&mut prepared(command, options)))
 }
 
-/// The end-to-end tests once more, each packet on its own. The workspace is tested, not the crate alone, so that
-/// nothing is built anew with other features.
+/// The end-to-end tests once more, with the daemons' own data path. If this machine permits BPF, they had that in the
+/// kernel before.
+fn in_user_space(options: &Options) -> Result<()> {
+    let mut command = once_more(options, &[DATA, MOVING].concat())?;
+    command.env("TEREDO_DATA_PATH", "user");
+    leftover::none_after(|| execute(&mut command))
+}
+
+/// The end-to-end tests once more, each packet on its own.
 fn without_offloads(options: &Options) -> Result<()> {
-    let mut command = cargo(&["test", "--workspace", "--locked", "--test", "e2e", "--"]);
-    if !options.long {
-        say(format_args!("    {} (--long: all)", DATA.join(" ")))?;
-        command.args(DATA);
-    }
-    let mut command = prepared(command, options);
+    let mut command = once_more(options, DATA)?;
+    command.env("TEREDO_DATA_PATH", "user");
     command.env("TEREDO_OFFLOAD", "off");
     leftover::none_after(|| execute(&mut command))
+}
+
+/// These end-to-end tests, or all with `--long`. The workspace is tested, not the crate alone, so that nothing is built
+/// anew with other features.
+fn once_more(options: &Options, tests: &[&str]) -> Result<Command> {
+    let mut command = cargo(&["test", "--workspace", "--locked", "--test", "e2e", "--"]);
+    if !options.long {
+        say(format_args!("    {} (--long: all)", tests.join(" ")))?;
+        command.args(tests);
+    }
+    Ok(prepared(command, options))
 }
 
 /// Random faults, for less than a minute or for five.
