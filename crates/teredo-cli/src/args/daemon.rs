@@ -144,7 +144,7 @@ pub(crate) struct ServerArgs {
     /// Router advertisements per second to one address; 0: no limit [default: 10000]
     #[arg(long, value_name = "N", value_parser = value::rate)]
     pub(crate) advertisement_rate: Option<u32>,
-    /// What answers solicitations: kernel (eBPF at the interface), user, or auto: the kernel if it can [default: auto]
+    /// Who answers solicitations: kernel (eBPF at the interface), user, or auto: the kernel if it can [default: auto]
     #[arg(
         long,
         value_name = "PATH",

@@ -31,7 +31,7 @@ pub(crate) struct ServerSettings {
     pub(crate) allow_plain: bool,
     pub(crate) workers: NonZeroUsize,
     pub(crate) limits: RelayLimits,
-    /// What answers solicitations: the kernel, or user space.
+    /// Who answers solicitations: the kernel, or user space.
     pub(crate) data_path: DataPathChoice,
     /// Where to serve the metrics.
     pub(crate) metrics: Option<SocketAddr>,
