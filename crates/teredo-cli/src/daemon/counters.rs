@@ -16,6 +16,7 @@ pub(crate) fn print(status: &Status) {
 
 fn lines(status: &Status) -> [String; 3] {
     let counters = status.counters;
+    let path = &status.data_path;
     [
         format!(
             "{}, {} peers ({} trusted); received {} datagrams ({}), sent {} ({})",
@@ -27,7 +28,13 @@ fn lines(status: &Status) -> [String; 3] {
             counters.tx_packets,
             bytes(counters.tx_bytes)
         ),
-        format!("data path: {}", named(&status.data_path.counters)),
+        format!(
+            "data path: {}; {} packets by the kernel, {} by user space; {}",
+            path.in_use.name(),
+            path.packets.kernel,
+            path.packets.user,
+            named(&path.counters)
+        ),
         format!("dropped: {}", named(&status.drops)),
     ]
 }

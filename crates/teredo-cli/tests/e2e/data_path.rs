@@ -1,14 +1,20 @@
 //! The path in the kernel as an operator sees it: asked for, refused, in use, and why not.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::Signal;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use serde_json::Value;
 use teredo_lab::{Host, NatKind, Process};
-use teredo_notify::types::Carrier;
+use teredo_notify::types::{Carrier, Status};
 
 use crate::world::*;
+
+/// The reason of a daemon that is not to have the kernel.
+const BY_SETTING: &str = "data_path is user";
 
 /// The program as root with CAP_NET_ADMIN alone: the privilege counts, not the user.
 fn without_cap_bpf() -> Command {
@@ -131,7 +137,105 @@ fn user_space_is_chosen_in_three_ways() {
         let client = Client { process, socket };
         let path = client.qualified().data_path;
         assert_eq!(path.in_use, Carrier::User);
-        assert_eq!(path.reason.as_deref(), Some("data_path is user"));
+        assert_eq!(path.reason.as_deref(), Some(BY_SETTING));
         assert_eq!(path.packets.kernel, 0);
     }
+}
+
+/// The path is loaded before the privileges are given up, so a reload turns it off, and only a restart turns it on.
+#[test]
+fn a_reload_turns_the_kernel_off_and_only_a_restart_on() {
+    let (world, _server) = World::with_server();
+    let host = world.left.host("alice").unwrap();
+    let (file, socket) = (world.path("client.toml"), world.path("alice.sock"));
+    let choose = |choice: &str| {
+        let settings = format!("[client]\nservers = [\"192.0.2.45\"]\ndata_path = \"{choice}\"\n");
+        std::fs::write(&file, settings).unwrap();
+    };
+    choose("kernel");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_teredo"));
+    command.arg("--config").arg(&file).arg("--socket");
+    command.arg(&socket).arg("client");
+    command.env_remove("TEREDO_DATA_PATH");
+    let process = Process::spawn(host.namespace(), "client", &mut command).unwrap();
+    let client = Client { process, socket };
+    let before = client.qualified();
+    let reason = |status: &Status| status.data_path.reason.clone();
+    assert_ne!(reason(&before).as_deref(), Some(BY_SETTING));
+    for (choice, words) in [
+        ("user", "settings reloaded"),
+        ("auto", "'data_path' takes effect at a restart"),
+        ("kernel", "'data_path' takes effect at a restart"),
+    ] {
+        let mark = client.process.mark();
+        choose(choice);
+        client.process.signal(Signal::HUP).unwrap();
+        let said = client.process.wait_for_line_after(mark, words, SECOND * 5);
+        said.unwrap();
+        client.until(SECOND * 5, "user space", |status| {
+            status.address == before.address && reason(status).as_deref() == Some(BY_SETTING)
+        });
+    }
+}
+
+/// Sends pings until the kernel carries packets of both ends, and says so.
+#[track_caller]
+fn assert_the_kernel_carries(from: &Host, to: Ipv6Addr, ends: &[&Client]) {
+    let carried = |client: &Client| {
+        let path = client.status().data_path;
+        path.in_use == Carrier::Kernel && path.reason.is_none() && path.packets.kernel > 0
+    };
+    eventually(SECOND * 10, "packets in the kernel", || {
+        let replies = teredo_lab::ping(from, to, 20, SECOND * 5).unwrap();
+        assert!(replies.are_all_in_order(20), "{replies:?}");
+        ends.iter().all(|client| carried(client))
+    });
+}
+
+/// Two clients that know each other: the kernel carries their packets, and status, doctor and metrics say so.
+#[test]
+fn two_clients_meet_in_the_kernel() {
+    let (world, _server) = World::with_server();
+    let hosts = [(&world.left, "alice"), (&world.right, "bob")];
+    let [alice_host, bob_host] = hosts.map(|(home, name)| home.host(name).unwrap());
+    let kernel = ["--data-path", "kernel"];
+    let [alice, bob] = [&alice_host, &bob_host].map(|host| world.client(host, &kernel));
+    let to = bob.address();
+    alice.qualified();
+    assert_the_kernel_carries(&alice_host, to, &[&alice, &bob]);
+    assert_eq!(alice.status().peers.trusted, 1);
+
+    let printed = |command: &[&str]| {
+        let mut teredo = teredo();
+        teredo.arg("--socket").arg(&alice.socket).args(command);
+        String::from_utf8(run(&alice_host, &mut teredo).stdout).unwrap()
+    };
+    let text = printed(&["status"]);
+    assert!(text.contains("\n   Data path: kernel for "), "{text}");
+    let metrics = printed(&["metrics"]);
+    let sample = "\nteredo_data_path_in_use{path=\"kernel\"} 1\n";
+    assert!(metrics.contains(sample), "{metrics}");
+    let checks: Value = serde_json::from_str(&printed(&["doctor", "--json"])).unwrap();
+    let checks = checks["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["id"] == "path.kernel");
+    let check = check.unwrap();
+    assert_eq!(check["result"], "ok", "{check}");
+    let what = check["what"].as_str().unwrap();
+    assert!(what.starts_with("the kernel carries"), "{check}");
+}
+
+/// A client and a native host, through a relay: the kernel carries at both.
+#[test]
+fn a_client_and_a_relay_carry_in_the_kernel() {
+    let world = World::dual_stack(NatKind::PortRestricted);
+    let _server = world.serve();
+    let native_address: Ipv6Addr = "2001:db8:6::1".parse().unwrap();
+    let _native = world.native(native_address);
+    let relay_host = world.relay_host([192, 0, 2, 99].into());
+    let kernel = ["--data-path", "kernel"];
+    let relay = world.relay(&relay_host, &kernel);
+    let alice_host = world.left.host("alice").unwrap();
+    let alice = world.client(&alice_host, &kernel);
+    alice.qualified();
+    assert_the_kernel_carries(&alice_host, native_address, &[&alice, &relay]);
 }
