@@ -49,7 +49,7 @@ fn stage(nat: NatKind, relay: &[&str]) -> Stage {
 fn pings(from: &Host, to: Ipv6Addr, context: &str) {
     let replies = teredo_lab::ping(from, to, PINGS, SECOND * 5).unwrap();
     assert!(
-        replies.are_all_in_order(PINGS),
+        all_arrived(&replies, PINGS),
         "{context}, from {}: {replies:?}",
         from.name()
     );
