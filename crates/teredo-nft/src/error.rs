@@ -26,6 +26,13 @@ pub enum NftError {
         errno: Errno,
     },
 
+    /// The answers are longer than the socket's [limit](crate::Netlink::with_limit).
+    #[error("the ruleset takes more than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+
     /// The kernel's answer does not follow the protocol.
     #[error("unexpected answer of the kernel to {request}: {reason}")]
     Unexpected {
@@ -66,6 +73,7 @@ impl From<NftError> for std::io::Error {
         let kind = match &error {
             NftError::NotPermitted => Errno::PERM.kind(),
             NftError::Refused { errno, .. } | NftError::Socket { errno, .. } => errno.kind(),
+            NftError::TooLarge { .. } => std::io::ErrorKind::FileTooLarge,
             NftError::Unexpected { .. } => std::io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

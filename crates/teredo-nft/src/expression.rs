@@ -1,6 +1,6 @@
 //! The expressions of a rule in the kernel, for programs that ask what the rule does to a packet.
 
-use netlink_packet_core::{DefaultNla, Nla as _};
+use netlink_packet_core::{DefaultNla, Nla as _, NlasIterator};
 use netlink_packet_netfilter::nftables::{
     self, Bitwise, Cmp, DataAttribute, ExpressionAttribute, Expressions, Immediate, ListAttribute,
     Lookup, Meta, MetaKey, Operator, Payload, Register, VerdictAttribute,
@@ -313,9 +313,12 @@ fn other(name: &str, attributes: &[DefaultNla]) -> Option<Expression> {
         "reject" => Expression::Reject,
         // NFTA_CT_SREG, NFTA_CT_KEY, NFTA_CT_DREG.
         "ct" if value(4).is_some() => Expression::Neutral(name.to_owned()),
-        "ct" => Expression::Load {
-            field: Field::Ct(CtKey::from_number(number(2)?)?),
-            register: register(1)?,
+        "ct" => match CtKey::from_number(number(2)?) {
+            Some(key) => Expression::Load {
+                field: Field::Ct(key),
+                register: register(1)?,
+            },
+            None => Expression::Other(format!("ct {}", ct_name(number(2)?)?)),
         },
         // NFTA_FIB_DREG, NFTA_FIB_RESULT, NFTA_FIB_FLAGS.
         "fib" => Expression::Fib {
@@ -332,15 +335,76 @@ fn other(name: &str, attributes: &[DefaultNla]) -> Option<Expression> {
         },
         // NFTA_OBJREF_IMM_TYPE: a counter matches always, a limit or a quota does not.
         "objref" if number(1) == Some(1) => Expression::Neutral(name.to_owned()),
-        // NFTA_DYNSET_EXPR, NFTA_DYNSET_EXPRESSIONS: a limit for each element.
-        "dynset" if value(7).is_none() && value(10).is_none() => {
+        "dynset"
+            if value(NFTA_DYNSET_EXPR).is_none() && value(NFTA_DYNSET_EXPRESSIONS).is_none() =>
+        {
             Expression::Neutral(name.to_owned())
         }
+        // A limit for each element, or a counter.
+        "dynset" if counts(attributes) => Expression::Neutral(name.to_owned()),
         "counter" | "log" | "notrack" | "last" | "flow_offload" | "dup" => {
             Expression::Neutral(name.to_owned())
         }
         _ => return None,
     })
+}
+
+const NFTA_DYNSET_EXPR: u16 = 7;
+const NFTA_DYNSET_EXPRESSIONS: u16 = 10;
+
+/// Whether nothing but counters is kept with the elements.
+fn counts(attributes: &[DefaultNla]) -> bool {
+    let names = attributes.iter().flat_map(|attribute| {
+        let value = bytes(attribute);
+        match attribute.kind() {
+            NFTA_DYNSET_EXPR => vec![name_of(&value)],
+            NFTA_DYNSET_EXPRESSIONS => NlasIterator::new(value.as_slice())
+                .map(|element| name_of(element.ok()?.value()))
+                .collect(),
+            _ => Vec::new(),
+        }
+    });
+    names
+        .into_iter()
+        .all(|name| matches!(name.as_deref(), Some("counter" | "last")))
+}
+
+/// NFTA_EXPR_NAME in nested attributes.
+fn name_of(nested: &[u8]) -> Option<String> {
+    let mut attributes = NlasIterator::new(nested).flatten();
+    let name = attributes.find(|attribute| attribute.kind() == 1)?;
+    Some(text(name.value()))
+}
+
+/// The name of a key of `ct` that no [`CtKey`] stands for.
+fn ct_name(number: u32) -> Option<&'static str> {
+    const NAMES: [&str; 24] = [
+        "state",
+        "direction",
+        "status",
+        "mark",
+        "secmark",
+        "expiration",
+        "helper",
+        "l3proto",
+        "saddr",
+        "daddr",
+        "protocol",
+        "proto-src",
+        "proto-dst",
+        "label",
+        "packets",
+        "bytes",
+        "avgpkt",
+        "zone",
+        "event",
+        "saddr",
+        "daddr",
+        "saddr",
+        "daddr",
+        "id",
+    ];
+    NAMES.get(usize::try_from(number).ok()?).copied()
 }
 
 fn bytes(attribute: &DefaultNla) -> Vec<u8> {

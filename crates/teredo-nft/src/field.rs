@@ -77,7 +77,7 @@ impl Field {
     }
 
     /// How many registers of four bytes it takes.
-    fn registers(self) -> u32 {
+    pub(crate) fn registers(self) -> u32 {
         match self {
             Self::Meta(
                 MetaKey::Iifname

@@ -52,15 +52,19 @@
 mod batch;
 mod comment;
 mod error;
+mod examine;
 mod expression;
 mod field;
+mod judging;
 mod listing;
 mod monitor;
 mod rule;
 mod rule_info;
 mod set;
+mod sketch;
 mod socket;
 mod table;
+mod transactions;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -73,6 +77,7 @@ mod tests;
 
 pub use batch::Batch;
 pub use error::NftError;
+pub use examine::{Datagrams, Examination, JudgingRule};
 pub use expression::{Expression, VERDICT_REGISTER, Xt};
 pub use field::{CtDirection, CtKey, Field, PayloadBase};
 pub use listing::{BaseInfo, ChainInfo, DeviceInfo};
@@ -88,3 +93,4 @@ pub use socket::Netlink;
 pub use table::{
     Chain, ChainKind, Family, Hook, Policy, TableFlags, TableInfo, TableName, UnknownFamily,
 };
+pub use transactions::{RulesetChange, Transactions};

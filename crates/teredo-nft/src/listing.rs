@@ -16,6 +16,8 @@ pub struct ChainInfo {
     pub base: Option<BaseInfo>,
     /// Where it is called, if it is a base chain of a device: of the family `netdev`, or `inet` at the hook `ingress`.
     pub device: Option<DeviceInfo>,
+    /// Whether it is of the type `nat`: only the first packet of each connection meets it.
+    pub translates: bool,
 }
 
 /// Where a base chain is called.
@@ -48,12 +50,13 @@ impl ChainInfo {
     pub(crate) fn new(family: Family, message: &ChainMessage) -> Self {
         let (mut table, mut name) = (String::new(), String::new());
         let (mut number, mut priority, mut policy) = (None, 0, Policy::Accept);
-        let mut names = Vec::new();
+        let (mut names, mut translates) = (Vec::new(), false);
         for attribute in &message.attributes {
             match attribute {
                 ChainAttribute::Table(value) => table.clone_from(value),
                 ChainAttribute::Name(value) => name.clone_from(value),
                 ChainAttribute::Policy(0) => policy = Policy::Drop,
+                ChainAttribute::Type(kind) => translates = kind == "nat",
                 ChainAttribute::Hook(values) => {
                     for value in values {
                         match value {
@@ -86,6 +89,7 @@ impl ChainInfo {
             name,
             base,
             device,
+            translates,
         }
     }
 }

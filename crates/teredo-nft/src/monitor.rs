@@ -43,8 +43,8 @@ pub enum Change {
     Lost,
 }
 
-const NFNLGRP_NFTABLES: u32 = 7;
-const NFT_MSG_NEWGEN: u16 = 15;
+pub(crate) const NFNLGRP_NFTABLES: u32 = 7;
+pub(crate) const NFT_MSG_NEWGEN: u16 = 15;
 
 impl Monitor {
     /// Starts to listen in the network namespace of the calling thread. It leaves out the transactions

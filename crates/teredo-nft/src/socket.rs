@@ -36,6 +36,8 @@ pub struct Netlink {
     port: u32,
     sequence: u32,
     buffer: Box<[u8]>,
+    /// The bytes that may still be read, and all of them; none: any number.
+    limit: Option<(usize, usize)>,
 }
 
 /// The kernel cuts its dumps into messages of at most 32 KiB.
@@ -65,7 +67,16 @@ impl Netlink {
             port: address.port_number(),
             sequence: 0,
             buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice(),
+            limit: None,
         })
+    }
+
+    /// Lets all answers together take at most so many bytes. Then a request fails with [`NftError::TooLarge`], and so do all
+    /// later ones.
+    #[must_use]
+    pub fn with_limit(mut self, bytes: usize) -> Self {
+        self.limit = Some((bytes, bytes));
+        self
     }
 
     /// The netlink port, by which the kernel names the socket as a table's owner and as the author
@@ -293,7 +304,7 @@ impl Netlink {
     }
 
     /// Asks for something; none if there is no such thing.
-    fn query<T>(
+    pub(crate) fn query<T>(
         &mut self,
         table: &TableName,
         flags: u16,
@@ -405,6 +416,14 @@ impl Netlink {
                     failure.get_or_insert(ExchangeError::Malformed(reason));
                 }
                 Ok((length, _)) => {
+                    if let Some((left, limit)) = &mut self.limit {
+                        let Some(rest) = left.checked_sub(length) else {
+                            *left = 0;
+                            // The rest of the answer stays in the kernel, which makes it while it is read.
+                            return Err(ExchangeError::TooLarge(*limit));
+                        };
+                        *left = rest;
+                    }
                     for message in messages(&self.buffer[..length]) {
                         match message.and_then(|bytes| {
                             NetlinkMessage::deserialize(bytes).map_err(|e| e.to_string())
@@ -435,6 +454,8 @@ enum ExchangeError {
     /// The operation on the socket, and the reason.
     Socket(&'static str, Errno),
     Malformed(String),
+    /// The limit in bytes.
+    TooLarge(usize),
 }
 
 impl ExchangeError {
@@ -445,6 +466,7 @@ impl ExchangeError {
                 request: request(),
                 reason,
             },
+            Self::TooLarge(limit) => NftError::TooLarge { limit },
         }
     }
 }

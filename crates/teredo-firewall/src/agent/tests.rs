@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod random;
+mod renewals;
 
 const SET: &str = "teredo_ports";
 const PATH: &str = "inet filter teredo_ports";

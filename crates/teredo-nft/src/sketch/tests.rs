@@ -1,0 +1,63 @@
+use super::*;
+
+fn sketch(expressions: &[Expression]) -> Option<Sketch> {
+    let datagrams = Datagrams::of(40000..=40000);
+    Sketch::new(expressions, Direction::In, &datagrams, &HashMap::new())
+}
+
+fn other(name: &str) -> Expression {
+    Expression::Other(name.to_owned())
+}
+
+/// An expression that a later kernel may have, and a queue to a program, which sees samples only.
+#[test]
+fn an_unknown_expression_judges_packets() {
+    for name in ["queue", "an expression of the future", "synproxy"] {
+        let sketch = sketch(&[other(name)]).unwrap();
+        assert_eq!(sketch.judged.map(|(judge, _)| judge).as_deref(), Some(name));
+    }
+}
+
+/// The register is loaded anew, so the comparison is no longer about the protocol.
+#[test]
+fn a_register_that_is_written_to_is_forgotten() {
+    let load = Expression::Load {
+        field: Field::Meta(MetaKey::L4Proto),
+        register: 1,
+    };
+    let tcp = Expression::Compare {
+        register: 1,
+        operator: Operator::Equal,
+        value: vec![6],
+    };
+    let drop = || [other("limit"), Expression::Verdict(Verdict::Drop)];
+    let rule = |middle: Option<Expression>| {
+        let mut rule = vec![load.clone()];
+        rule.extend(middle);
+        rule.push(tcp.clone());
+        rule.extend(drop());
+        rule
+    };
+    assert_eq!(sketch(&rule(None)), None);
+    let wide = Expression::Load {
+        field: Field::Meta(MetaKey::Iifname),
+        register: 0,
+    };
+    let constant = Expression::Constant {
+        register: 0,
+        value: vec![0; 8],
+    };
+    for written in [wide, constant, other("numgen")] {
+        assert!(sketch(&rule(Some(written))).is_some_and(|sketch| sketch.judged.is_some()));
+    }
+}
+
+/// A limit behind the effect changes nothing any more.
+#[test]
+fn the_order_of_judge_and_effect_counts() {
+    let mark = Expression::SetMark { register: 0 };
+    let behind = sketch(&[mark.clone(), other("limit")]).unwrap();
+    assert_eq!(behind.judged, None);
+    let before = sketch(&[other("limit"), mark]).unwrap();
+    assert!(before.judged.is_some());
+}
