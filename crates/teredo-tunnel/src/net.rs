@@ -3,6 +3,8 @@
 mod decision;
 mod hardware;
 mod interface;
+mod ipsec;
+mod iptables;
 mod monitor;
 mod path_mtu;
 mod route;
@@ -17,6 +19,8 @@ pub use hardware::is_virtual;
 pub use interface::{
     Difference, Interface, InterfaceConfig, InterfaceError, ROUTING_TABLE, SEGMENTS_PER_SEND,
 };
+pub use ipsec::{IpsecPolicies, IpsecPolicy};
+pub use iptables::legacy_rules;
 pub use monitor::{Attached, NativeIpv6, NetworkChange, NetworkMonitor};
 pub use path_mtu::path_limit;
 
