@@ -171,6 +171,13 @@ fn firewalld_follows_the_port() {
     assert!(status.problems.is_empty(), "{:?}", status.problems);
     assert!(walled.ports("public").contains(&first));
     assert!(!walled.is_refused(first));
+    // None of its rules judges single packets, which would keep the path in the kernel closed.
+    let examine = || {
+        let datagrams = teredo_nft::Datagrams::of(1..=u16::MAX);
+        teredo_nft::Netlink::open()?.examine(&datagrams)
+    };
+    let examination = host.namespace().run(examine).unwrap().unwrap();
+    assert_eq!(examination.found, None);
     // A refusal can be seen at all.
     assert!(walled.is_refused(first ^ 1));
 

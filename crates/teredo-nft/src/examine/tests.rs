@@ -1,3 +1,5 @@
+mod programs;
+
 use std::process::Command;
 
 use super::*;
