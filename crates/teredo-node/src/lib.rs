@@ -40,6 +40,7 @@ mod names;
 mod port_map;
 mod protection;
 mod relay;
+mod rules;
 mod start;
 mod status;
 mod upkeep;
@@ -51,6 +52,7 @@ pub use names::ServerName;
 pub use port_map::PortInMap;
 pub use protection::Protection;
 pub use relay::{DEFAULT_RELAY_PORT, PreparedRelay, Relay, RelayBuilder};
+pub use rules::RulesWatch;
 pub use start::{RunError, StartError, retry_briefly};
 
 #[cfg(feature = "igd")]
