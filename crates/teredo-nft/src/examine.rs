@@ -26,8 +26,7 @@ use netlink_packet_netfilter::nftables::{
 
 use crate::sketch::{Among, Direction, Effects, Key, Sketch, number};
 use crate::{
-    ChainInfo, ElementInfo, Expression, Family, Hook, Netlink, NftError, SetInfo, TableName,
-    Verdict,
+    ChainInfo, ElementInfo, Family, Hook, Netlink, NftError, SetInfo, TableName, Verdict, raw,
 };
 
 /// The datagrams of a Teredo node that rules are examined for: UDP over IPv4 from and to ports of this host.
@@ -228,18 +227,16 @@ impl<'a> Table<'a> {
         // Each rule is sketched as it comes, so that a large ruleset takes little memory.
         let attributes = vec![RuleAttribute::Table(name.name.clone())];
         let message = NfTablesMessage::GetRule(RuleMessage { attributes });
-        let sketches = netlink.query(name, NLM_F_DUMP, message, |message| match message {
-            NfTablesMessage::NewRule(rule) => {
-                let (chain, handle, expressions) = parts(&rule);
-                let sketch = |direction| {
-                    let sketch = Sketch::new(&expressions, direction, datagrams, &stateful);
-                    sketch.map(|sketch| (direction, sketch))
-                };
-                let sketches = [Direction::In, Direction::Out].map(sketch);
-                let any = sketches.iter().any(Option::is_some);
-                any.then_some((chain, handle, sketches))
-            }
-            _ => None,
+        let sketches = netlink.query_raw(name, NLM_F_DUMP, message, |message| {
+            let malformed = || "a malformed rule".to_owned();
+            let (chain, handle, expressions) = raw::rule(message).ok_or_else(malformed)?;
+            let sketch = |direction| {
+                let sketch = Sketch::new(&expressions, direction, datagrams, &stateful);
+                sketch.map(|sketch| (direction, sketch))
+            };
+            let sketches = [Direction::In, Direction::Out].map(sketch);
+            let any = sketches.iter().any(Option::is_some);
+            Ok(any.then_some((chain, handle, sketches)))
         })?;
         let mut rules: HashMap<Place, Vec<(u64, Sketch)>> = HashMap::new();
         for (chain, handle, sketches) in sketches.unwrap_or_default() {
@@ -432,19 +429,6 @@ fn contains(elements: &[ElementInfo], ranges: bool, values: &RangeInclusive<u16>
         true => Contains::Some,
         false => Contains::None,
     }
-}
-
-fn parts(rule: &RuleMessage) -> (String, u64, Vec<Expression>) {
-    let mut parts = (String::new(), 0, Vec::new());
-    for attribute in &rule.attributes {
-        match attribute {
-            RuleAttribute::Chain(chain) => parts.0.clone_from(chain),
-            RuleAttribute::Handle(handle) => parts.1 = *handle,
-            RuleAttribute::Expressions(list) => parts.2 = Expression::list(list),
-            _ => {}
-        }
-    }
-    parts
 }
 
 /// The condition that the elements of a set have of their own, if it judges single packets.

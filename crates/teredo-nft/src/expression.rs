@@ -6,7 +6,7 @@ use netlink_packet_netfilter::nftables::{
     Lookup, Meta, MetaKey, Operator, Payload, Register, VerdictAttribute,
 };
 
-use crate::{CtKey, Field, PayloadBase, Verdict};
+use crate::{CtKey, Field, PayloadBase, Verdict, raw};
 
 /// A step of a rule. A register is one of sixteen, of four bytes each; a longer value takes several in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +120,20 @@ impl Expression {
                 _ => None,
             });
         elements.collect()
+    }
+
+    /// The expression of this name with these attributes.
+    pub(crate) fn read(name: String, data: &[u8]) -> Self {
+        let read = match name.as_str() {
+            "meta" => raw::all(data).and_then(|meta: Vec<_>| load_meta(&meta)),
+            "payload" => raw::all(data).and_then(|payload: Vec<_>| load_payload(&payload)),
+            "cmp" => raw::all(data).and_then(|cmp: Vec<_>| compare(&cmp)),
+            "bitwise" => raw::all(data).and_then(|bitwise: Vec<_>| mask(&bitwise)),
+            "immediate" => raw::all(data).and_then(|immediate: Vec<_>| constant(&immediate)),
+            "lookup" => raw::all(data).and_then(|lookup: Vec<_>| look_up(&lookup)),
+            name => raw::all(data).and_then(|attributes: Vec<_>| other(name, &attributes)),
+        };
+        read.unwrap_or(Self::Other(name))
     }
 
     fn new(attributes: &[ExpressionAttribute]) -> Self {
@@ -413,7 +427,7 @@ fn bytes(attribute: &DefaultNla) -> Vec<u8> {
     value
 }
 
-fn text(value: &[u8]) -> String {
+pub(crate) fn text(value: &[u8]) -> String {
     let end = value.iter().position(|&byte| byte == 0);
     String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]).into_owned()
 }

@@ -58,6 +58,7 @@ mod field;
 mod judging;
 mod listing;
 mod monitor;
+mod raw;
 mod rule;
 mod rule_info;
 mod set;

@@ -43,6 +43,10 @@ pub struct Netlink {
 /// The kernel cuts its dumps into messages of at most 32 KiB.
 pub(crate) const RECEIVE_BUFFER: usize = 64 * 1024;
 
+// linux/netlink.h
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+
 /// How often a dump is begun again because the ruleset changed while it ran.
 const DUMP_ATTEMPTS: usize = 16;
 
@@ -292,7 +296,7 @@ impl Netlink {
         let message = NetfilterMessage::new(header, ConntrackMessage::Delete(Vec::new()));
         let mut bytes = Vec::new();
         write(&mut bytes, sequence, NLM_F_REQUEST | NLM_F_ACK, message);
-        match self.ask(sequence, &bytes, |_, _| ()) {
+        match self.ask(sequence, &bytes, |_, _| Ok(())) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Errno::PERM)) => Err(NftError::NotPermitted),
             Ok(Err(errno)) => Err(NftError::Refused {
@@ -311,6 +315,27 @@ impl Netlink {
         message: NfTablesMessage,
         read: impl Fn(NfTablesMessage) -> Option<T>,
     ) -> Result<Option<Vec<T>>, NftError> {
+        self.query_raw(table, flags, message, |bytes| {
+            let message = NetlinkMessage::<NetfilterMessage>::deserialize(bytes);
+            let message = message.map_err(|error| error.to_string())?;
+            Ok(match message.payload {
+                NetlinkPayload::InnerMessage(NetfilterMessage {
+                    inner: NetfilterMessageInner::NfTables(inner),
+                    ..
+                }) => read(inner),
+                _ => None,
+            })
+        })
+    }
+
+    /// The same, with messages as the kernel writes them.
+    pub(crate) fn query_raw<T>(
+        &mut self,
+        table: &TableName,
+        flags: u16,
+        message: NfTablesMessage,
+        read: impl Fn(&[u8]) -> Result<Option<T>, String>,
+    ) -> Result<Option<Vec<T>>, NftError> {
         let request = Request {
             family: table.family,
             flags,
@@ -323,7 +348,8 @@ impl Netlink {
             let end = self
                 .ask(sequence, &request.serialize(sequence), |flags, message| {
                     interrupted |= flags & NLM_F_DUMP_INTR != 0;
-                    answer.extend(read(message));
+                    answer.extend(read(message)?);
+                    Ok(())
                 })
                 .map_err(|error| error.during(|| request.to_string()))?;
 
@@ -352,23 +378,26 @@ impl Netlink {
         &mut self,
         sequence: u32,
         request: &[u8],
-        mut each: impl FnMut(u16, NfTablesMessage),
+        mut each: impl FnMut(u16, &[u8]) -> Result<(), String>,
     ) -> Result<Result<(), Errno>, ExchangeError> {
         self.send(request)?;
         let mut end = None;
-        self.receive(|message| {
-            if message.header.sequence_number != sequence {
-                return;
+        self.receive_raw(|bytes| {
+            let header = NetlinkBuffer::new_checked(bytes).map_err(|error| error.to_string())?;
+            if header.sequence_number() != sequence {
+                return Ok(());
             }
-            match message.payload {
-                NetlinkPayload::InnerMessage(inner) => {
-                    if let NetfilterMessageInner::NfTables(inner) = inner.inner {
-                        each(message.header.flags, inner);
-                    }
+            match header.message_type() {
+                NLMSG_ERROR | NLMSG_DONE => {
+                    let code = header
+                        .payload()
+                        .first_chunk()
+                        .copied()
+                        .map(i32::from_ne_bytes);
+                    end = Some(outcome(code.ok_or("an end without a code")?));
+                    Ok(())
                 }
-                NetlinkPayload::Error(error) => end = Some(outcome(error.raw_code())),
-                NetlinkPayload::Done(done) => end = Some(outcome(done.code)),
-                _ => {}
+                _ => each(header.flags(), bytes),
             }
         })?;
         end.ok_or_else(|| ExchangeError::Malformed("the answer has no end".to_owned()))
@@ -393,6 +422,17 @@ impl Netlink {
     fn receive(
         &mut self,
         mut each: impl FnMut(NetlinkMessage<NetfilterMessage>),
+    ) -> Result<(), ExchangeError> {
+        self.receive_raw(|bytes| {
+            let message = NetlinkMessage::deserialize(bytes);
+            each(message.map_err(|error| error.to_string())?);
+            Ok(())
+        })
+    }
+
+    fn receive_raw(
+        &mut self,
+        mut each: impl FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<(), ExchangeError> {
         let mut failure = None;
         loop {
@@ -425,13 +465,8 @@ impl Netlink {
                         *left = rest;
                     }
                     for message in messages(&self.buffer[..length]) {
-                        match message.and_then(|bytes| {
-                            NetlinkMessage::deserialize(bytes).map_err(|e| e.to_string())
-                        }) {
-                            Ok(message) => each(message),
-                            Err(reason) => {
-                                failure.get_or_insert(ExchangeError::Malformed(reason));
-                            }
+                        if let Err(reason) = message.and_then(&mut each) {
+                            failure.get_or_insert(ExchangeError::Malformed(reason));
                         }
                     }
                 }

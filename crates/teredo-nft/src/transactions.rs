@@ -6,9 +6,6 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use netlink_packet_core::{NetlinkMessage, NetlinkPayload, NlasIterator};
-use netlink_packet_netfilter::nftables::{NfTablesMessage, RuleAttribute};
-use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -16,6 +13,7 @@ use rustix::net::{RecvFlags, recv};
 use crate::batch::NFNL_SUBSYS_NFTABLES;
 use crate::judging::judges_packets;
 use crate::monitor::{NFNLGRP_NFTABLES, NFT_MSG_NEWGEN};
+use crate::raw::{self, HEADERS, attributes};
 use crate::socket::{RECEIVE_BUFFER, messages};
 use crate::{Expression, NftError, VERDICT_REGISTER, Verdict};
 
@@ -128,9 +126,6 @@ const NFTA_SET_ELEM_OBJREF: u16 = 9;
 const NFTA_SET_ELEM_EXPRESSIONS: u16 = 11;
 const NFTA_DATA_VERDICT: u16 = 2;
 
-/// The length of the headers: those of netlink and of nfnetlink.
-const HEADERS: usize = 20;
-
 /// A transaction whose end was not announced yet.
 #[derive(Debug, Default)]
 struct Open {
@@ -240,16 +235,6 @@ fn push(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     bytes.extend(value);
 }
 
-/// The kinds and values of attributes.
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    const HEADER: usize = 4;
-    NlasIterator::new(bytes).flatten().map(|attribute| {
-        let (kind, length) = (attribute.kind(), usize::from(attribute.length()));
-        let value = attribute.into_inner().get(HEADER..length);
-        (kind, value.unwrap_or_default())
-    })
-}
-
 fn has(bytes: &[u8], kinds: &[u16]) -> bool {
     attributes(bytes).any(|(kind, _)| kinds.contains(&kind))
 }
@@ -262,41 +247,25 @@ fn has_verdict(element: &[u8]) -> bool {
 
 /// Whether a new rule judges single packets, or leads to a chain with rules that may do so.
 fn leads_or_judges(message: &[u8]) -> bool {
-    let Ok(message) = NetlinkMessage::<NetfilterMessage>::deserialize(message) else {
+    let Some((_, _, expressions)) = raw::rule(message) else {
         return true;
     };
-    let NetlinkPayload::InnerMessage(NetfilterMessage {
-        inner: NetfilterMessageInner::NfTables(NfTablesMessage::NewRule(rule)),
-        ..
-    }) = message.payload
-    else {
-        return true;
-    };
-    let lists = rule
-        .attributes
-        .iter()
-        .filter_map(|attribute| match attribute {
-            RuleAttribute::Expressions(list) => Some(Expression::list(list)),
-            _ => None,
-        });
-    lists.into_iter().any(|expressions| {
-        let mut expressions = expressions.as_slice();
-        while let [first, rest @ ..] = expressions {
-            let leads = matches!(
-                first,
-                Expression::Verdict(Verdict::Jump(_) | Verdict::Goto(_))
-                    | Expression::Lookup {
-                        value: Some(VERDICT_REGISTER),
-                        ..
-                    }
-            );
-            if leads || judges_packets(first, rest).is_some() {
-                return true;
-            }
-            expressions = rest;
+    let mut expressions = expressions.as_slice();
+    while let [first, rest @ ..] = expressions {
+        let leads = matches!(
+            first,
+            Expression::Verdict(Verdict::Jump(_) | Verdict::Goto(_))
+                | Expression::Lookup {
+                    value: Some(VERDICT_REGISTER),
+                    ..
+                }
+        );
+        if leads || judges_packets(first, rest).is_some() {
+            return true;
         }
-        false
-    })
+        expressions = rest;
+    }
+    false
 }
 
 #[cfg(test)]
