@@ -57,6 +57,11 @@ struct Hearing {
 }
 
 impl RulesWatch {
+    /// For a client or relay, whose port may become any.
+    pub(crate) fn of_a_node(path: &KernelPath) -> Self {
+        Self::start(path, Datagrams::of(1..=u16::MAX))
+    }
+
     /// Closes the path until the rules of the calling thread's network namespace are examined, and follows them from then on.
     /// Without CAP_NET_ADMIN the path stays closed.
     #[must_use]
@@ -221,7 +226,7 @@ impl Watch {
             self.path.require_proof();
             if !self.policies_closed {
                 self.policies_closed = true;
-                self.path.hinder(Obstacle::Ipsec, POLICIES_CHANGED);
+                self.path.hinder_at_once(Obstacle::Ipsec, POLICIES_CHANGED);
             }
             self.pace.changed();
         }
@@ -250,7 +255,7 @@ impl Watch {
     fn doubt(&mut self) {
         if !self.rules_closed {
             self.rules_closed = true;
-            self.path.hinder(Obstacle::Rules, CHANGED);
+            self.path.hinder_at_once(Obstacle::Rules, CHANGED);
         }
     }
 

@@ -28,6 +28,7 @@ use crate::control::Requests;
 use crate::gates::GateWatch;
 use crate::kernel::KernelUse;
 use crate::names::{Resolution, Resolver, ServerName};
+use crate::rules::RulesWatch;
 use crate::start::{Running, open_tun, protect, wait_for_gates};
 use crate::upkeep::Upkeep;
 use crate::{ServerKeys, StartError};
@@ -295,6 +296,7 @@ impl PreparedClient {
         let events = builder.events.clone();
         let events = events.unwrap_or_else(|| EventBus::new(hub.clone()));
         let gates = GateWatch::new(&hub, kernel.path());
+        let rules = kernel.path().map(RulesWatch::of_a_node);
         wait_for_gates(&hub, builder.gate_grace).await;
 
         let name = tun.name().to_owned();
@@ -353,6 +355,7 @@ impl PreparedClient {
             handle: Arc::clone(&handle),
             kernel: Arc::clone(&kernel),
             gates,
+            _rules: rules,
             hub: hub.clone(),
             events: events.clone(),
             path: PathMonitor::new(Arc::clone(&handle)),

@@ -25,6 +25,7 @@ use crate::control::{Reply, Request, Requests};
 use crate::gates::GateWatch;
 use crate::kernel::KernelUse;
 use crate::names::{Resolution, Resolver};
+use crate::rules::RulesWatch;
 use crate::start::protect_renamed;
 use crate::status::peer;
 use crate::upkeep::Upkeep;
@@ -47,6 +48,7 @@ pub(super) struct ControlLoop {
     pub(super) handle: Arc<ClientHandle>,
     pub(super) kernel: Arc<KernelUse>,
     pub(super) gates: GateWatch,
+    pub(super) _rules: Option<RulesWatch>,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
     pub(super) path: PathMonitor,

@@ -26,6 +26,7 @@ use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
 use crate::gates::GateWatch;
 use crate::kernel::KernelUse;
+use crate::rules::RulesWatch;
 use crate::start::{Running, open_tun, protect, wait_for_gates};
 use crate::upkeep::Upkeep;
 
@@ -273,6 +274,7 @@ impl PreparedRelay {
         } = self;
         let hub = builder.hub.clone();
         let gates = GateWatch::new(&hub, kernel.path());
+        let rules = kernel.path().map(RulesWatch::of_a_node);
         wait_for_gates(&hub, builder.gate_grace).await;
 
         let (sender, inputs) = mpsc::unbounded_channel();
@@ -298,6 +300,7 @@ impl PreparedRelay {
             handle: Arc::clone(&handle),
             kernel: Arc::clone(&kernel),
             gates,
+            _rules: rules,
             hub: hub.clone(),
             events: builder.events.unwrap_or_else(|| EventBus::new(hub.clone())),
             upkeep: Upkeep::periodic(interface),

@@ -18,6 +18,7 @@ use super::builder::ELSEWHERE;
 use crate::control::{Request, Requests};
 use crate::gates::GateWatch;
 use crate::kernel::KernelUse;
+use crate::rules::RulesWatch;
 use crate::start::protect_renamed;
 use crate::status::{Times, set_traffic, traffic};
 use crate::upkeep::Upkeep;
@@ -31,6 +32,7 @@ pub(super) struct ControlLoop {
     pub(super) handle: Arc<RelayHandle>,
     pub(super) kernel: Arc<KernelUse>,
     pub(super) gates: GateWatch,
+    pub(super) _rules: Option<RulesWatch>,
     pub(super) hub: Hub,
     pub(super) events: EventBus,
     pub(super) upkeep: Upkeep,
