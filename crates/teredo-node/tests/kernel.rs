@@ -488,3 +488,6 @@ fn holds_a_client() {
         std::future::pending::<()>().await;
     });
 }
+
+#[path = "kernel/rules.rs"]
+mod rules;
