@@ -250,6 +250,22 @@ INLINE int lacks_checksum(struct __sk_buff *skb, const struct ipv6 *inner)
 	return fold(sum) == field;
 }
 
+/*
+ * Whether the peer takes packets that lack a checksum. `encapsulate` alone sends datagrams without a UDP checksum (RFC 768),
+ * and so does the user space behind it now and then, which completes such packets. Others do not (RFC 1122 section 4.1.3.4).
+ */
+INLINE int takes_bare(const struct peer *peer, __u64 now)
+{
+	__u64 bare = ONCE(peer->bare);
+	return bare != 0 && (__s64)(now - bare) < (__s64)SHOWN;
+}
+
+INLINE void note_bare(struct peer *peer, const struct udp *udp, __u64 now)
+{
+	if (peer->flags & NEEDS_CHECKSUMS && udp->checksum == 0)
+		ONCE(peer->bare) = now;
+}
+
 /* Packets of the host for a peer, at the TUN's egress. */
 SEC("classifier/encapsulate")
 int encapsulate(struct __sk_buff *skb)
@@ -280,10 +296,10 @@ int encapsulate(struct __sk_buff *skb)
 	struct load load = { .packets = 1, .bytes = len };
 	if (needs_user_space(skb, 0, &inner, peer->longest, &load, &why))
 		return leave(why);
-	if (peer->flags & NEEDS_CHECKSUMS && lacks_checksum(skb, &inner))
-		return leave(NO_CHECKSUM);
 
 	__u64 now = now_ns();
+	if (peer->flags & NEEDS_CHECKSUMS && !takes_bare(peer, now) && lacks_checksum(skb, &inner))
+		return leave(NO_CHECKSUM);
 	if ((__s64)(now - ONCE(peer->heard)) >= (__s64)VALIDITY)
 		return leave(SILENT);
 	if (asks_stack(now, &peer->let_out, &peer->asked_out, 1, &why))
@@ -383,7 +399,7 @@ int decapsulate(struct __sk_buff *skb)
 	}
 
 	__u64 now = now_ns();
-	/* Not with a super-packet: user space would get it as one. */
+	/* Not with a super-packet, which user space would have to copy. One that is not proven renews the proof all the same. */
 	if (asks_stack(now, &peer->let_in, &peer->asked_in, skb->gso_size == 0, &why))
 		return leave(why);
 
@@ -400,6 +416,7 @@ int decapsulate(struct __sk_buff *skb)
 	if (store_bytes(skb, 12, &protocol, sizeof(protocol), 0))
 		return lost();
 	ONCE(peer->heard) = now;
+	note_bare(peer, udp, now);
 	__sync_fetch_and_add(&peer->packets_in, load.packets);
 	__sync_fetch_and_add(&peer->bytes_in, load.bytes);
 	add(DECAPSULATED, load.packets);
@@ -416,7 +433,8 @@ INLINE int is_between(const struct peer *peer, __u32 local, __u16 local_port, __
 
 /*
  * Watches the underlay's egress: a datagram of user space for a peer that leaves here as it should has passed the stack's
- * rules for the way out. Those of `encapsulate` have no checksum, and prove nothing.
+ * rules for the way out. Those of `encapsulate` have no checksum, and prove nothing; nor do those by which user space shows
+ * that it has these programs.
  */
 SEC("classifier/watch_out")
 int watch_out(struct __sk_buff *skb)
@@ -456,7 +474,10 @@ int watch_in(struct __sk_buff *skb)
 	struct address source = inner.source;
 	struct peer *peer = map_lookup(&peers, &source);
 	if (peer && skb->ifindex == peer->underlay &&
-	    is_between(peer, ipv4.destination, udp.destination, ipv4.source, udp.source))
-		ONCE(peer->let_in) = now_ns();
+	    is_between(peer, ipv4.destination, udp.destination, ipv4.source, udp.source)) {
+		__u64 now = now_ns();
+		ONCE(peer->let_in) = now;
+		note_bare(peer, &udp, now);
+	}
 	return -1;
 }

@@ -46,11 +46,14 @@ struct address {
 
 /* The end of the relay's side is decided by `natives`, and not by `own`. */
 #define IS_RELAY 1
-/* The link hands on packets without the checksums that hardware fills in, to a peer that may read them in user space. */
+/*
+ * The link hands on packets without the checksums that hardware fills in, to a peer that may not know what they lack. They
+ * go by user space, unless the peer has shown lately that it has these programs (`bare`).
+ */
 #define NEEDS_CHECKSUMS 2
 
 /*
- * A peer: 120 bytes. User space writes an entry as a whole, and the kernel replaces it as a whole, so no program ever sees a
+ * A peer: 128 bytes. User space writes an entry as a whole, and the kernel replaces it as a whole, so no program ever sees a
  * part of one. Everything that a packet is compared with is in here, so no program combines two decisions of user space.
  */
 struct peer {
@@ -77,8 +80,10 @@ struct peer {
 	__u64 bytes_in;
 	__u64 packets_out;
 	__u64 bytes_out;
+	/* When the peer last sent a datagram without a UDP checksum, or 0; kept with NEEDS_CHECKSUMS alone. */
+	/* 120 */ __u64 bare;
 };
-_Static_assert(sizeof(struct peer) == 120, "src/entry.rs has the same layout");
+_Static_assert(sizeof(struct peer) == 128, "src/entry.rs has the same layout");
 
 struct prefix {
 	__u32 len;
@@ -99,6 +104,9 @@ enum control {
 
 /* How long a peer is sent to after it was heard (RFC 4380 section 5.2.4). */
 #define VALIDITY 30000000000ULL
+
+/* How long a peer is taken to have these programs after it has shown them. */
+#define SHOWN 30000000000ULL
 
 /* Peers by their IPv6 address. The number of entries is set when the object is loaded; one takes memory when it is added. */
 struct {

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 /// The bytes of an entry in the map.
-pub(crate) const LEN: usize = 120;
+pub(crate) const LEN: usize = 128;
 
 /// An entry as the map has it. The kernel copies whole entries.
 pub(crate) type Bytes = [u8; LEN];
@@ -27,6 +27,7 @@ const PACKETS_IN: usize = 88;
 const BYTES_IN: usize = 96;
 const PACKETS_OUT: usize = 104;
 const BYTES_OUT: usize = 112;
+const BARE: usize = 120;
 
 const IS_RELAY: u8 = 1;
 const NEEDS_CHECKSUMS: u8 = 2;
@@ -64,9 +65,12 @@ pub struct Entry {
     /// The time to live of our datagrams.
     pub ttl: u8,
     /// The interface hands on packets without the checksums that hardware would fill in, as those between virtual machines
-    /// and between network namespaces do, and the peer may read them in user space. Packets without a checksum then go by
-    /// our user space.
+    /// and between network namespaces do, and the peer may not know what they lack. Packets without a checksum then go by
+    /// our user space, except for 30 s after the peer has shown that it has such a path itself, by a datagram without a UDP
+    /// checksum.
     pub needs_checksums: bool,
+    /// When the peer was last known to show that, if an entry before this one has noted it ([`Traffic::bare`]).
+    pub bare: Option<Duration>,
     /// When the peer was last heard, as the time since boot (`CLOCK_BOOTTIME`). It is sent to for 30 s after that.
     pub heard: Duration,
 }
@@ -89,6 +93,7 @@ impl Entry {
             longest: MTU,
             ttl: DEFAULT_TTL,
             needs_checksums: false,
+            bare: None,
             heard,
         }
     }
@@ -111,6 +116,8 @@ impl Entry {
         put(&mut bytes, UNDERLAY, self.underlay.to_ne_bytes());
         put(&mut bytes, OVERLAY, self.overlay.to_ne_bytes());
         put(&mut bytes, HEARD, nanos(self.heard).to_ne_bytes());
+        let bare = self.bare.map_or(0, nanos);
+        put(&mut bytes, BARE, bare.to_ne_bytes());
         bytes
     }
 }
@@ -143,6 +150,9 @@ pub struct Traffic {
     pub packets_out: u64,
     /// Their bytes.
     pub bytes_out: u64,
+    /// When the peer last sent a datagram without a UDP checksum, and so showed that it takes packets that lack one; noted
+    /// only in an entry that [needs checksums](Entry::needs_checksums).
+    pub bare: Option<Duration>,
 }
 
 impl Traffic {
@@ -166,6 +176,7 @@ impl Traffic {
             bytes_in: number(BYTES_IN),
             packets_out: number(PACKETS_OUT),
             bytes_out: number(BYTES_OUT),
+            bare: time(BARE),
         }
     }
 }

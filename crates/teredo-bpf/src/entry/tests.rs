@@ -37,7 +37,7 @@ fn fields() -> (HashMap<&'static str, usize>, usize) {
 fn the_layout_is_that_of_the_programs() {
     let (fields, len) = fields();
     assert_eq!(len, LEN);
-    assert_eq!(fields.len(), 20);
+    assert_eq!(fields.len(), 21);
     for (name, at) in [
         ("own", 0),
         ("local", LOCAL),
@@ -57,6 +57,7 @@ fn the_layout_is_that_of_the_programs() {
         ("bytes_in", BYTES_IN),
         ("packets_out", PACKETS_OUT),
         ("bytes_out", BYTES_OUT),
+        ("bare", BARE),
     ] {
         assert_eq!(fields[name], at, "{name}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv6TClass, UdpGsoSegment};
 use socket2::{Domain, Protocol, Socket, Type};
-use teredo::wire::{checksum, protocol};
+use teredo::wire::protocol;
 use teredo_bpf::{Outcome, Side, now};
 use teredo_lab::{Capture, Receive};
 
@@ -14,16 +14,16 @@ use crate::node::{FOREVER, Node, PATIENCE, data, pair, strangers};
 use crate::packet::{packet, udp, with_extension};
 
 /// Sends packets as they are, as if the host had made them.
-struct Injector(Socket);
+pub(crate) struct Injector(Socket);
 
 impl Injector {
-    fn new(node: &Node) -> Self {
+    pub(crate) fn new(node: &Node) -> Self {
         const IPPROTO_RAW: i32 = 255;
         let open = || Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::from(IPPROTO_RAW)));
         Self(node.host.namespace().run(open).unwrap().unwrap())
     }
 
-    fn send(&self, packet: &[u8]) {
+    pub(crate) fn send(&self, packet: &[u8]) {
         let mut to = [0; 16];
         to.copy_from_slice(&packet[24..40]);
         let to = SocketAddr::from((Ipv6Addr::from(to), 0)).into();
@@ -271,28 +271,4 @@ fn a_relay_sends_for_the_networks_that_it_serves() {
         b"native",
     ));
     near.await_count(Outcome::NotServed, 2);
-}
-
-/// Between virtual machines and namespaces a packet travels without the checksum that hardware would fill in. The kernel at the
-/// other end knows that, but a user space there would get a packet that is damaged.
-#[test]
-fn a_packet_without_a_checksum_is_left_if_the_peer_needs_it() {
-    let (_internet, mut near, far) = pair(FOREVER);
-    let injector = Injector::new(&near);
-    let complete = udp(near.own, far.own, (1000, 1000), b"with a checksum");
-    // The kernel leaves the sum of the pseudo header there.
-    let mut without = complete.clone();
-    let nothing = vec![0; complete.len() - 40];
-    let sum = !checksum(near.own, far.own, protocol::UDP, &nothing);
-    without[46..48].copy_from_slice(&sum.to_be_bytes());
-    injector.send(&without);
-    near.await_count(Outcome::Encapsulated, 1);
-    let mut entry = near.entry(&far);
-    entry.needs_checksums = true;
-    near.path.insert(far.own, &entry).unwrap();
-    near.send_by_user_space(&complete, &far);
-    injector.send(&without);
-    near.await_count(Outcome::NoChecksum, 1);
-    injector.send(&complete);
-    near.await_count(Outcome::Encapsulated, 2);
 }

@@ -1,5 +1,6 @@
 //! The programs in the kernel, on the real packets of two hosts in namespaces. Needs root.
 
+mod checksums;
 mod decapsulate;
 mod denied;
 mod encapsulate;

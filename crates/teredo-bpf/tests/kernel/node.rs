@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType};
+use socket2::{Domain, Protocol, Socket, Type};
 use teredo_bpf::{Entry, Interfaces, Outcome, Outcomes, Path, Settings, Side, now};
 use teredo_lab::{Host, Internet, Receive, until};
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
@@ -128,6 +129,26 @@ impl Node {
     /// Sends a packet to a peer as user space does.
     pub(crate) fn send_by_user_space(&self, packet: &[u8], peer: &Self) {
         self.service.send_to(packet, peer.local).unwrap();
+    }
+
+    /// The same without a UDP checksum, as a user space does that has a path in the kernel.
+    pub(crate) fn send_bare(&self, packet: &[u8], peer: &Self) {
+        let open = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP));
+        let socket = self.host.namespace().run(open).unwrap().unwrap();
+        socket
+            .bind(&SocketAddrV4::new(*self.local.ip(), 0).into())
+            .unwrap();
+        let mut datagram = Vec::new();
+        for field in [
+            self.local.port(),
+            peer.local.port(),
+            8 + packet.len() as u16,
+            0,
+        ] {
+            datagram.extend_from_slice(&field.to_be_bytes());
+        }
+        datagram.extend_from_slice(packet);
+        socket.send_to(&datagram, &peer.local.into()).unwrap();
     }
 
     /// The next datagram that the stack and the programs leave to user space.

@@ -9,10 +9,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use teredo::wire::{Ipv6Packet, checksum, protocol};
 use teredo_bpf::Outcome;
 use tun_rs::SyncDevice;
 
-use crate::node::{FOREVER, Node, PATIENCE, acquaint, data, pair};
+use crate::node::{FOREVER, Node, PATIENCE, acquaint, data, pair, strangers};
+use crate::packet::packet;
 
 const LEN: usize = 24 << 20;
 /// The payload of a full segment.
@@ -22,32 +24,38 @@ const SEGMENT: usize = 1280 - 60 - 12;
 struct Pump {
     stop: Arc<AtomicBool>,
     packets: Arc<AtomicU64>,
+    damaged: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Pump {
     fn start(node: &Node, peer: &Node) -> Self {
-        let (stop, packets) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
+        let stop = Arc::new(AtomicBool::new(false));
+        let [packets, damaged] = std::array::from_fn(|_| Arc::new(AtomicU64::new(0)));
         let lane = Lane {
             tun: Arc::clone(&node.tun),
             service: node.service.try_clone().unwrap(),
             peer: (peer.own, peer.local),
             stop: Arc::clone(&stop),
             packets: Arc::clone(&packets),
+            damaged: Arc::clone(&damaged),
         };
         lane.service.set_nonblocking(true).unwrap();
         Self {
             stop,
             packets,
+            damaged,
             thread: Some(thread::spawn(move || lane.run())),
         }
     }
 
     fn packets(&self) -> u64 {
         self.packets.load(Ordering::Relaxed)
+    }
+
+    /// Received packets of TCP that were too long, or whose checksum was wrong.
+    fn damaged(&self) -> u64 {
+        self.damaged.load(Ordering::Relaxed)
     }
 }
 
@@ -66,6 +74,7 @@ struct Lane {
     peer: (Ipv6Addr, SocketAddrV4),
     stop: Arc<AtomicBool>,
     packets: Arc<AtomicU64>,
+    damaged: Arc<AtomicU64>,
 }
 
 impl Lane {
@@ -89,32 +98,28 @@ impl Lane {
             }
             while let Ok(len) = teredo_lab::Receive::receive(&self.service, &mut buffer) {
                 self.packets.fetch_add(1, Ordering::Relaxed);
+                if is_damaged(&buffer[..len]) {
+                    self.damaged.fetch_add(1, Ordering::Relaxed);
+                }
                 let _ = self.tun.send(&buffer[..len]);
             }
         }
     }
 }
 
+fn is_damaged(packet: &[u8]) -> bool {
+    let packet = Ipv6Packet::parse(packet).unwrap();
+    let (from, to, layer) = (packet.source(), packet.destination(), packet.payload());
+    packet.next_header() == protocol::TCP
+        && (packet.as_bytes().len() > 1280 || checksum(from, to, protocol::TCP, layer) != 0)
+}
+
 /// The SYNs and the samples go by user space, the rest in super-packets by the kernel, and every byte arrives.
 #[test]
 fn a_connection_of_tcp_passes_both_ways() {
     let (_internet, near, far) = pair(Duration::from_millis(200));
-    for node in [&near, &far] {
-        node.run("ip", "link set teredo0 mtu 1280");
-    }
     let (left, right) = (Pump::start(&near, &far), Pump::start(&far, &near));
-    let listener = far.host.namespace().run(|| TcpListener::bind((far.own, 0)));
-    let listener = listener.unwrap().unwrap();
-    let to = listener.local_addr().unwrap();
-    let content = data(LEN);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let (stream, _) = listener.accept().unwrap();
-            exchange(stream, &content);
-        });
-        let stream = near.host.namespace().run(|| TcpStream::connect(to));
-        exchange(stream.unwrap().unwrap(), &content);
-    });
+    connect(&near, &far, &data(LEN));
     let segments = (LEN / SEGMENT) as u64;
     let by_user_space = left.packets() + right.packets();
     assert!(
@@ -141,30 +146,67 @@ fn a_connection_of_tcp_passes_both_ways() {
     }
 }
 
-/// No packet of TCP has its checksum at the interface, so a peer that needs them gets all by user space.
+/// Both ends have a path, and are on a virtual link: once both have shown it, packets without checksums and super-packets pass.
 #[test]
-fn a_connection_to_a_peer_that_needs_checksums_goes_by_user_space() {
-    let (_internet, mut near, far) = pair(FOREVER);
-    let mut entry = near.entry(&far);
-    entry.needs_checksums = true;
-    near.path.insert(far.own, &entry).unwrap();
+fn super_packets_pass_a_virtual_link_to_a_peer_that_takes_them() {
+    let (_internet, mut near, mut far) = strangers(FOREVER);
+    need_checksums(&mut near, &far);
+    need_checksums(&mut far, &near);
     acquaint(&near, &far);
-    for node in [&near, &far] {
+    for (from, to) in [(&near, &far), (&far, &near)] {
+        let bubble = packet(from.own, to.own, protocol::NO_NEXT_HEADER, &[]);
+        from.send_bare(&bubble, to);
+        assert_eq!(to.receive().0, bubble);
+    }
+    let (left, right) = (Pump::start(&near, &far), Pump::start(&far, &near));
+    connect(&near, &far, &data(LEN));
+    let segments = (LEN / SEGMENT) as u64;
+    for (node, pump) in [(&near, &left), (&far, &right)] {
+        let outcomes = node.path.outcomes().unwrap();
+        let in_kernel = outcomes.get(Outcome::Encapsulated);
+        assert!(in_kernel > segments * 9 / 10, "of {segments}: {outcomes:?}");
+        assert_eq!(outcomes.get(Outcome::NoChecksum), 0, "{outcomes:?}");
+        assert!(pump.packets() < segments / 10, "by user space");
+    }
+}
+
+/// A user space at the other end, such as miredo, gets whole datagrams with right checksums, and all of them.
+#[test]
+fn a_user_space_at_the_other_end_of_a_virtual_link_gets_whole_packets() {
+    let (_internet, mut near, far) = strangers(FOREVER);
+    need_checksums(&mut near, &far);
+    for (from, to) in [(&near, &far), (&far, &near)] {
+        let bubble = packet(from.own, to.own, protocol::NO_NEXT_HEADER, &[]);
+        from.send_by_user_space(&bubble, to);
+        assert_eq!(to.receive().0, bubble);
+    }
+    let (_left, right) = (Pump::start(&near, &far), Pump::start(&far, &near));
+    connect(&near, &far, &data(400_000));
+    assert!(near.count(Outcome::NoChecksum) > 0);
+    assert_eq!(near.count(Outcome::Encapsulated), 0);
+    assert!(near.count(Outcome::Decapsulated) > 0);
+    assert_eq!(right.damaged(), 0);
+}
+
+fn need_checksums(node: &mut Node, peer: &Node) {
+    let mut entry = node.entry(peer);
+    entry.needs_checksums = true;
+    node.path.insert(peer.own, &entry).unwrap();
+}
+
+/// Exchanges the content in a connection from `near` to `far`.
+fn connect(near: &Node, far: &Node, content: &[u8]) {
+    for node in [near, far] {
         node.run("ip", "link set teredo0 mtu 1280");
     }
-    let _pumps = (Pump::start(&near, &far), Pump::start(&far, &near));
     let listener = far.host.namespace().run(|| TcpListener::bind((far.own, 0)));
     let listener = listener.unwrap().unwrap();
     let to = listener.local_addr().unwrap();
-    let content = data(50_000);
     thread::scope(|scope| {
-        scope.spawn(|| exchange(listener.accept().unwrap().0, &content));
+        scope.spawn(|| exchange(listener.accept().unwrap().0, content));
         let stream = near.host.namespace().run(|| TcpStream::connect(to));
-        exchange(stream.unwrap().unwrap(), &content);
+        exchange(stream.unwrap().unwrap(), content);
     });
-    assert!(near.count(Outcome::NoChecksum) > 0);
-    assert_eq!(near.count(Outcome::Encapsulated), 0);
-    assert!(far.count(Outcome::Encapsulated) > 0);
 }
 
 /// Sends the content and receives the same.

@@ -39,7 +39,7 @@ const CONTEXT: usize = 192;
 pub const SHORTEST: usize = 14 + 40;
 
 /// The length of an entry.
-const ENTRY: usize = 120;
+const ENTRY: usize = 128;
 /// So long that no proof is too old, and no packet asks the stack.
 const INTERVAL: u64 = 1 << 60;
 /// A time that comes never, and one that was before the boot but for one nanosecond.
@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// `struct peer` of `path.h`.
+    /// `struct peer` of `path.h`, of a peer that has shown no path of its own (`bare`).
     fn entry(&self) -> [u8; ENTRY] {
         let mut entry = [0; ENTRY];
         let mut put = |at: usize, bytes: &[u8]| entry[at..at + bytes.len()].copy_from_slice(bytes);

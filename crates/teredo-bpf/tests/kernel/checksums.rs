@@ -1,0 +1,124 @@
+//! Packets without the checksum that hardware would fill in: to whom they go.
+
+use std::time::Duration;
+
+use teredo::wire::{checksum, protocol};
+use teredo_bpf::{Outcome, now};
+
+use crate::encapsulate::Injector;
+use crate::node::{FOREVER, Node, acquaint, pair, strangers};
+use crate::packet::{packet, udp};
+
+/// The same packet as the kernel leaves it to hardware: with the sum of the pseudo header in place of the checksum.
+fn unfinished(packet: &[u8], from: &Node, to: &Node) -> Vec<u8> {
+    let nothing = vec![0; packet.len() - 40];
+    let sum = !checksum(from.own, to.own, protocol::UDP, &nothing);
+    let mut packet = packet.to_vec();
+    packet[46..48].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+/// `node` knows the peer by an entry that needs checksums.
+fn needs_checksums(node: &mut Node, peer: &Node) {
+    let mut entry = node.entry(peer);
+    entry.needs_checksums = true;
+    node.path.insert(peer.own, &entry).unwrap();
+}
+
+fn bare(node: &Node, peer: &Node) -> Option<Duration> {
+    node.path.traffic(peer.own).unwrap().unwrap().bare
+}
+
+/// Between virtual machines and namespaces a packet travels without the checksum that hardware would fill in. The kernel at the
+/// other end knows that, but a user space there would get a packet that is damaged.
+#[test]
+fn a_packet_without_a_checksum_is_left_if_the_peer_needs_it() {
+    let (_internet, mut near, far) = strangers(FOREVER);
+    near.know(&far);
+    let injector = Injector::new(&near);
+    let complete = udp(near.own, far.own, (1000, 1000), b"with a checksum");
+    let without = unfinished(&complete, &near, &far);
+    near.send_by_user_space(&complete, &far);
+    injector.send(&without);
+    near.await_count(Outcome::Encapsulated, 1);
+    needs_checksums(&mut near, &far);
+    near.send_by_user_space(&complete, &far);
+    injector.send(&without);
+    near.await_count(Outcome::NoChecksum, 1);
+    injector.send(&complete);
+    near.await_count(Outcome::Encapsulated, 2);
+}
+
+/// A peer is sent packets without a checksum for 30 s after it has shown that it takes them.
+#[test]
+fn a_packet_without_a_checksum_goes_to_a_peer_that_takes_it() {
+    let (_internet, mut near, far) = strangers(FOREVER);
+    let injector = Injector::new(&near);
+    let complete = udp(near.own, far.own, (1000, 1000), b"for hardware");
+    let without = unfinished(&complete, &near, &far);
+    let mut entry = near.entry(&far);
+    entry.needs_checksums = true;
+    for (age, outcome) in [(29, Outcome::Encapsulated), (30, Outcome::NoChecksum)] {
+        entry.bare = Some(now().checked_sub(Duration::from_secs(age)).unwrap());
+        near.path.insert(far.own, &entry).unwrap();
+        near.send_by_user_space(&complete, &far);
+        injector.send(&without);
+        near.await_count(outcome, 1);
+    }
+}
+
+/// A datagram without a UDP checksum shows it, whether user space gets the packet or the kernel delivers it; others do not.
+#[test]
+fn a_peer_shows_that_it_takes_them() {
+    let (_internet, mut near, mut far) = strangers(FOREVER);
+    needs_checksums(&mut near, &far);
+    needs_checksums(&mut far, &near);
+    acquaint(&near, &far);
+    let socket = near.inner_socket();
+    let port = socket.local_addr().unwrap().port();
+    let data = udp(far.own, near.own, (1000, port), b"in the kernel");
+    far.send_by_user_space(&data, &near);
+    near.await_count(Outcome::Decapsulated, 1);
+    assert_eq!(bare(&near, &far), None);
+
+    far.send_bare(&data, &near);
+    near.await_count(Outcome::Decapsulated, 2);
+    let shown = bare(&near, &far).unwrap();
+
+    let before = near.path.traffic(far.own).unwrap().unwrap().let_in;
+    let bubble = packet(far.own, near.own, protocol::NO_NEXT_HEADER, &[]);
+    far.send_bare(&bubble, &near);
+    assert_eq!(near.receive().0, bubble);
+    assert!(bare(&near, &far).unwrap() > shown);
+    let traffic = near.path.traffic(far.own).unwrap().unwrap();
+    assert!(traffic.let_in > before, "it has passed the rules");
+
+    // The way back works by what was shown.
+    let complete = udp(near.own, far.own, (1000, 1000), b"back");
+    Injector::new(&near).send(&unfinished(&complete, &near, &far));
+    near.await_count(Outcome::Encapsulated, 1);
+    far.await_count(Outcome::Decapsulated, 1);
+    assert!(bare(&far, &near).is_some(), "so does `encapsulate`");
+}
+
+/// A datagram of `encapsulate` looks the same, and has passed no rule.
+#[test]
+fn a_datagram_without_a_checksum_proves_nothing_on_its_way_out() {
+    let (_internet, near, far) = pair(FOREVER);
+    let before = near.path.traffic(far.own).unwrap().unwrap().let_out;
+    let bubble = packet(near.own, far.own, protocol::NO_NEXT_HEADER, &[]);
+    near.send_bare(&bubble, &far);
+    assert_eq!(far.receive().0, bubble);
+    let traffic = near.path.traffic(far.own).unwrap().unwrap();
+    assert_eq!(traffic.let_out, before);
+}
+
+/// An interface with hardware behind it has nothing to note.
+#[test]
+fn without_the_need_nothing_is_noted() {
+    let (_internet, near, far) = pair(FOREVER);
+    let bubble = packet(far.own, near.own, protocol::NO_NEXT_HEADER, &[]);
+    far.send_bare(&bubble, &near);
+    assert_eq!(near.receive().0, bubble);
+    assert_eq!(bare(&near, &far), None);
+}
