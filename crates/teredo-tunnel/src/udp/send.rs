@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg, setsockopt};
+use nix::{setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery};
@@ -71,9 +72,27 @@ struct Train {
     segment: usize,
     /// Whether the kernel may cut it.
     offload: bool,
-    /// The time to live, if it is not the system's own; such a train is one datagram.
-    ttl: Option<u8>,
+    /// What sets it apart; such a train is one datagram.
+    special: Option<Special>,
 }
+
+/// What sets a datagram apart from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Special {
+    /// A time to live that is not the system's own.
+    Ttl(u8),
+    /// It has no UDP checksum (RFC 768).
+    NoChecksum,
+}
+
+// Takes a setting of the socket, because the kernel has none of a datagram.
+sockopt_impl!(
+    NoChecksum,
+    SetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_NO_CHECK,
+    bool
+);
 
 impl Train {
     fn datagrams(&self) -> usize {
@@ -82,7 +101,7 @@ impl Train {
 
     fn takes(&self, from: u16, to: SocketAddrV4, arena: Arena, range: &Range<usize>) -> bool {
         let ends_full = self.bytes.len().is_multiple_of(self.segment);
-        self.ttl.is_none()
+        self.special.is_none()
             && self.from == from
             && self.to == to
             && self.arena == arena
@@ -167,6 +186,20 @@ impl SendBatch {
         self.push_from(SERVICE, to, arena, range, None)
     }
 
+    /// Appends a datagram without a UDP checksum from the service port, by the same rules.
+    pub(crate) fn push_bare(
+        &mut self,
+        to: SocketAddrV4,
+        arena: Arena,
+        range: Range<usize>,
+    ) -> bool {
+        if to.port() == 0 {
+            return false;
+        }
+        self.begin(SERVICE, to, arena, range, Some(Special::NoChecksum));
+        true
+    }
+
     /// Appends a datagram from [`SERVICE`] or a random port, with a time to live of its own if there is one, by
     /// [`push`](Self::push)'s rules.
     pub(crate) fn push_from(
@@ -184,7 +217,7 @@ impl SendBatch {
             Some(train) if ttl.is_none() && train.takes(from, to, arena, &range) => {
                 train.bytes.end = range.end;
             }
-            _ => self.begin(from, to, arena, range, ttl),
+            _ => self.begin(from, to, arena, range, ttl.map(Special::Ttl)),
         }
         true
     }
@@ -195,7 +228,7 @@ impl SendBatch {
         to: SocketAddrV4,
         arena: Arena,
         range: Range<usize>,
-        ttl: Option<u8>,
+        special: Option<Special>,
     ) {
         let segment = range.len().max(1);
         self.trains.push(Train {
@@ -205,7 +238,7 @@ impl SendBatch {
             bytes: range,
             segment,
             offload: true,
-            ttl,
+            special,
         });
     }
 
@@ -248,15 +281,15 @@ impl SendBatch {
         self.trains[self.next..].iter().map(Train::datagrams).sum()
     }
 
-    /// The next datagrams, one by one, up to the next train that the kernel may cut, that has a time to live of its own
-    /// or that leaves from another port.
+    /// The next datagrams, one by one, up to the next train that the kernel may cut, that is set apart or that leaves from
+    /// another port.
     fn singles(&self, gso: bool) -> impl Iterator<Item = (SocketAddrV4, Arena, Range<usize>)> + '_ {
         let from = self.next_from();
         self.trains[self.next..]
             .iter()
             .take_while(move |train| {
                 Some(train.from) == from
-                    && train.ttl.is_none()
+                    && train.special.is_none()
                     && !(gso && train.offload && train.datagrams() > 1)
             })
             .flat_map(|train| {
@@ -302,9 +335,12 @@ impl ServiceSocket {
                 batch.trains[batch.next].offload = false;
                 continue;
             }
-            let result = if let Some(ttl) = train.ttl {
-                self.past_errors(|| self.send_with_ttl(train, ttl, arenas))
-                    .map(|bytes| (1, bytes))
+            let result = if let Some(special) = train.special {
+                self.past_errors(|| match special {
+                    Special::Ttl(ttl) => self.send_with_ttl(train, ttl, arenas),
+                    Special::NoChecksum => self.send_without_checksum(train, arenas),
+                })
+                .map(|bytes| (1, bytes))
             } else if gso && train.offload && train.datagrams() > 1 {
                 let (to, datagrams) = (train.to, train.datagrams());
                 let result = self.past_errors(|| self.send_train(train, arenas));
@@ -384,6 +420,15 @@ impl ServiceSocket {
             Some(&SockaddrIn::from(train.to)),
         )?;
         Ok(sent)
+    }
+
+    /// Once a second and peer at most, hence calls of its own.
+    fn send_without_checksum(&self, train: &Train, arenas: Arenas<'_>) -> io::Result<usize> {
+        let payload = arenas.bytes(train.arena, train.bytes.clone());
+        setsockopt(&self.socket, NoChecksum, &true)?;
+        let sent = self.socket.send_to(payload, train.to);
+        setsockopt(&self.socket, NoChecksum, &false)?;
+        sent
     }
 
     /// Sends the next single datagrams; returns how many, and their bytes.

@@ -149,6 +149,33 @@ fn a_datagram_can_have_a_time_to_live_of_its_own() {
     });
 }
 
+/// A datagram without a UDP checksum leaves in its place, and those after it have theirs.
+#[test]
+fn a_datagram_can_have_no_checksum() {
+    isolated(|| {
+        let tun = link(1500);
+        let socket = ServiceSocket::bind(HERE, 5000).unwrap();
+        let (bytes, ranges) = payloads(6, 1280);
+        let mut batch = SendBatch::default();
+        for (number, range) in ranges.into_iter().enumerate() {
+            assert!(if number == 1 {
+                batch.push_bare(THERE, Arena::Packets, range)
+            } else {
+                batch.push(THERE, Arena::Packets, range)
+            });
+        }
+        assert!(!batch.push_bare(SocketAddrV4::new(*THERE.ip(), 0), Arena::Packets, 0..1));
+        assert_eq!((batch.trains(), batch.len()), (3, 6));
+        let sent = send(&socket, &mut batch, &bytes);
+        assert_eq!((sent.datagrams, sent.bytes, sent.refused), (6, 6 * 1280, 0));
+        for (number, packet) in read(&tun, 6).iter().enumerate() {
+            assert_no_df_and_no_ecn(packet);
+            assert_eq!(packet[26..28] == [0, 0], number == 1, "{number}");
+            assert_eq!(&packet[28..], vec![number as u8; 1280]);
+        }
+    });
+}
+
 /// R4380-5.1.2-03: where a datagram exceeds the link's MTU the kernel will not cut the train; it leaves in fragments.
 #[test]
 fn a_train_that_exceeds_the_mtu_leaves_in_fragments() {
