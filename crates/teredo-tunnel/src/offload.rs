@@ -15,6 +15,8 @@
 //! The two are inverse: cutting what was coalesced gives the same packets, to the bit and in the order of each flow.
 //! Packets for which that would not hold are left alone.
 //!
+//! Some received packets are not finished: [`finish`] gives them their checksum, or finds that they are super-packets already.
+//!
 //! Functions on slices: no I/O, nothing is allocated per packet, and no bytes can make them panic.
 
 mod checksum;
@@ -23,6 +25,7 @@ mod cut;
 mod flow;
 mod header;
 mod pause;
+mod unfinished;
 
 use std::str::FromStr;
 
@@ -31,6 +34,7 @@ pub use coalesce::{Coalescer, SuperPacket};
 pub use cut::{Cut, CutError};
 pub use header::{Gso, Header};
 pub(crate) use pause::Pause;
+pub use unfinished::finish;
 
 /// Whether to use kernel offloads (TSO, USO, UDP_SEGMENT, UDP_GRO).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::checksum::{Sum, pseudo_header};
 use super::flow::Segment;
-use super::{Gso, Header, IPV6, LONGEST, Offloads, TCP, UDP, put16, tcp, udp};
+use super::{Cut, Gso, Header, IPV6, LONGEST, Offloads, TCP, UDP, put16, tcp, udp};
 
 /// The most packets in a super-packet; a UDP socket takes no more (`UDP_MAX_SEGMENTS`).
 pub(crate) const MAX_PARTS: usize = 64;
@@ -53,6 +53,8 @@ struct Item {
     first: u32,
     last: u32,
     count: usize,
+    /// It came as a super-packet, and this describes it.
+    uncut: Option<Header>,
 }
 
 #[derive(Debug)]
@@ -144,6 +146,17 @@ impl Coalescer {
         }
     }
 
+    /// Takes a packet that came as a super-packet of TCP, which [`finish`](super::finish) describes by `header`. It stays
+    /// alone, and none overtakes it.
+    pub fn push_uncut(&mut self, packet: Range<usize>, header: Header) {
+        self.opened = 0;
+        self.push_alone(packet);
+        // `push_alone` has pushed it.
+        if let Some(last) = self.items.last_mut() {
+            last.uncut = Some(header);
+        }
+    }
+
     /// The packets and super-packets to write, in order.
     pub fn iter<'a>(&'a self, arena: &'a [u8]) -> impl Iterator<Item = SuperPacket<'a>> {
         self.items
@@ -163,6 +176,7 @@ impl Coalescer {
             first: END,
             last: END,
             count: 1,
+            uncut: None,
         });
     }
 
@@ -236,7 +250,31 @@ impl<'a> SuperPacket<'a> {
         if item.count > 1 {
             packet.write_headers();
         }
+        if let Some(header) = item.uncut
+            && packet.may_stay_uncut()
+        {
+            packet.header = header;
+        }
         packet
+    }
+
+    /// Whether the kernel takes it as it came: a segment that changes the connection would do so again and again.
+    fn may_stay_uncut(&self) -> bool {
+        let packet = &self.arena[self.item.head.clone()];
+        self.coalescer.offloads.tcp
+            && Segment::parse(packet).is_some_and(|segment| segment.is_data())
+    }
+
+    /// Whether it stands for several packets, and the kernel takes them as one.
+    pub fn is_super(&self) -> bool {
+        self.header.gso != Gso::None
+    }
+
+    /// How to cut it if it came as a super-packet, and the kernel does not take it as one.
+    pub fn cut(&self) -> Option<Cut> {
+        let header = self.item.uncut?;
+        // `finish` describes no packet that cannot be cut.
+        Cut::new(&header, &self.arena[self.item.head.clone()]).ok()
     }
 
     /// The `virtio_net_hdr` that describes it to the kernel.
@@ -246,7 +284,10 @@ impl<'a> SuperPacket<'a> {
 
     /// How many packets it is made of.
     pub fn count(&self) -> usize {
-        self.item.count
+        self.item.uncut.map_or(self.item.count, |header| {
+            let payload = self.item.len.saturating_sub(header.header_len.into());
+            payload.div_ceil(usize::from(header.segment).max(1))
+        })
     }
 
     /// Its headers if it is made of several packets; empty if it is one packet, which has its own.

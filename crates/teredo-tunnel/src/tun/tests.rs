@@ -6,7 +6,7 @@ use teredo_lab::Receive;
 
 use super::*;
 use crate::netns::{add_address, eventually, index, isolated, netlink, set_up};
-use crate::offload::Coalescer;
+use crate::offload::{Coalescer, finish};
 
 fn exists(name: &str) -> bool {
     netlink(async |handle| index(&handle, name).await).is_some()
@@ -317,4 +317,56 @@ fn datagrams_that_are_written_as_one_arrive_one_by_one() {
             assert_eq!(buffer[..len], payload(number));
         }
     });
+}
+
+/// A super-packet that came as one is forwarded in segments that the tunnel takes, and so is one that was cut here.
+#[test]
+fn a_super_packet_of_a_peer_is_forwarded_in_segments() {
+    const NATIVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
+    for offloads in [true, false] {
+        isolated(move || {
+            let (tun, _socket) = over_ipv6(offloads);
+            // Without offloads the kernel cuts what leaves there.
+            let native = Tun::open(Some("native")).unwrap();
+            netlink(async |handle| {
+                add_address(&handle, "native", NATIVE, 64).await;
+                set_up(&handle, "native").await;
+            });
+            std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+            let mut packet = teredo_segmentation::Packet::tcp(7, vec![9; 30_000]);
+            packet.addresses[..16].copy_from_slice(&THERE.octets());
+            packet.addresses[16..].copy_from_slice(&NATIVE.octets());
+            packet.addresses[31] = 2;
+            let (_, mut bytes) = packet.super_packet(Some(1208));
+            let header = finish(&mut bytes).unwrap();
+            let mut coalescer = Coalescer::new(1, tun.offloads());
+            coalescer.push_uncut(0..bytes.len(), header);
+            for packet in coalescer.iter(&bytes) {
+                assert_eq!((packet.is_super(), packet.count()), (offloads, 25));
+                if packet.is_super() {
+                    tun.write_super(&packet).unwrap();
+                    continue;
+                }
+                let mut cut = packet.cut().unwrap();
+                let mut segment = [0; 1280];
+                while let Some(len) = cut.emit(&bytes, &mut segment) {
+                    tun.write(&segment[..len]).unwrap();
+                }
+            }
+            packet.hop_limit -= 1;
+            let expected: Vec<_> = packet
+                .segments(1208)
+                .iter()
+                .map(|part| part.write())
+                .collect();
+            let (mut batch, mut forwarded) = (PacketBatch::new(), Vec::new());
+            while forwarded.len() < expected.len() {
+                eventually("a segment", || native.read_batch(&mut batch).ok());
+                let packets = batch.packets().iter();
+                let packets = packets.map(|range| batch.arena()[range.clone()].to_vec());
+                forwarded.extend(packets.filter(|packet| packet[6] == 6));
+            }
+            assert!(forwarded == expected, "{offloads}");
+        });
+    }
 }
