@@ -13,6 +13,7 @@
 //! A client has one lane. A relay has one for each core. A server's workers have no TUN queue and no port to change, so
 //! they share only `ThreadHandle`, the counters and the events with the lanes.
 
+mod bare;
 mod counters;
 mod data_path;
 mod event;

@@ -9,13 +9,14 @@ use std::net::SocketAddrV4;
 use std::ops::Range;
 
 use rustix::io::Errno;
-use teredo::wire::Ecn;
+use teredo::wire::{Ecn, MTU};
 use teredo::{Client, Destination, DropReason, Instant, Node, Reception, Submission};
 
 use super::Counters;
+use super::bare::BareDatagrams;
 use crate::Tun;
 use crate::kernel::{Endpoint, KernelLane};
-use crate::offload::{Coalescer, Gso, Pause, SuperPacket};
+use crate::offload::{Coalescer, Gso, Pause, SuperPacket, finish};
 use crate::tun::{PacketBatch, mss};
 use crate::udp::{Arena, Arenas, Datagram, Entry, ReceiveBatch, SERVICE, SendBatch, ServiceSocket};
 
@@ -49,6 +50,8 @@ pub(crate) struct DataPath<N> {
     delivers: bool,
     /// This lane's part of the path in the kernel, if there is one.
     kernel: Option<Box<KernelLane>>,
+    /// If peers are to be shown that there is a path in the kernel.
+    bare: Option<BareDatagrams>,
 }
 
 /// Whether there were packets for which the path's MTU matters.
@@ -109,6 +112,15 @@ impl Outgoing {
         }
     }
 
+    /// The same without a UDP checksum.
+    fn push_bare(&mut self, from: u16, to: SocketAddrV4, arena: Arena, range: Range<usize>) {
+        if !self.open {
+            self.not_ready += 1;
+        } else if !self.batch.push_bare(from, to, arena, range) {
+            self.full += 1;
+        }
+    }
+
     /// Drops the packet that the state machine wrote from `start` on.
     fn discard_answer(&mut self, start: usize) {
         if self.open {
@@ -140,6 +152,7 @@ impl<N: Endpoint> DataPath<N> {
             long_packets: LongPackets::NotWatched,
             delivers: true,
             kernel: None,
+            bare: None,
         }
     }
 
@@ -163,6 +176,15 @@ impl<N: Endpoint> DataPath<N> {
     pub(crate) fn reroute(&mut self) {
         if let Some(kernel) = &mut self.kernel {
             kernel.reroute(&mut self.node);
+        }
+    }
+
+    /// Sets whether peers are shown that this node has a path in the kernel, and takes packets without checksums: if it has,
+    /// on a virtual link.
+    #[allow(dead_code, reason = "for a lane with a path in the kernel")]
+    pub(crate) fn show_path(&mut self, shows: bool) {
+        if shows != self.bare.is_some() {
+            self.bare = shows.then(BareDatagrams::new);
         }
     }
 
@@ -217,6 +239,9 @@ impl<N: Endpoint> DataPath<N> {
         self.outgoing.open = true;
         if let Some(kernel) = &mut self.kernel {
             kernel.open(&mut self.node, socket);
+        }
+        if let Some(bare) = &mut self.bare {
+            bare.clear();
         }
     }
 
@@ -330,7 +355,12 @@ impl<N: Endpoint> DataPath<N> {
                     // The rest of the run goes the same way: addresses and all else that this depends on are the same,
                     // and no packet is longer than the first.
                     let outgoing = &mut self.outgoing;
-                    outgoing.push(from, to, Arena::Packets, packet.clone(), None);
+                    let is_bare = |bare: &mut BareDatagrams| bare.is_due(now, to);
+                    if self.bare.as_mut().is_some_and(is_bare) {
+                        outgoing.push_bare(from, to, Arena::Packets, packet.clone());
+                    } else {
+                        outgoing.push(from, to, Arena::Packets, packet.clone(), None);
+                    }
                     let (mut further, mut bytes) = (0, 0);
                     for packet in packets.by_ref() {
                         further += 1;
@@ -461,6 +491,10 @@ impl<N: Endpoint> DataPath<N> {
             {
                 self.long_packets = LongPackets::Seen;
             }
+            if let Some(header) = finish(&mut self.datagrams.arena_mut()[range.clone()]) {
+                received.push_uncut(range, header);
+                continue;
+            }
             if let Some(limit) = self.path_limit {
                 mss::clamp(&mut self.datagrams.arena_mut()[range.clone()], limit);
             }
@@ -471,7 +505,7 @@ impl<N: Endpoint> DataPath<N> {
             if whole {
                 continue;
             }
-            for packet in packet.packets() {
+            let mut write = |packet: &[u8]| {
                 self.counters.tun_tx_calls += 1;
                 match self.tun.write(packet) {
                     Ok(()) => self.counters.tun_tx_packets += 1,
@@ -479,6 +513,17 @@ impl<N: Endpoint> DataPath<N> {
                         self.node.count_drop(DropReason::HostRefused, 1);
                         failure = Some(error);
                     }
+                }
+            };
+            let mut cut = packet.cut();
+            let mut segment = [0; MTU];
+            for packet in packet.packets() {
+                let Some(cut) = &mut cut else {
+                    write(packet);
+                    continue;
+                };
+                while let Some(len) = cut.emit(packet, &mut segment) {
+                    write(&segment[..len]);
                 }
             }
         }
@@ -569,7 +614,7 @@ fn write_whole(
 ) -> bool {
     let is_udp = packet.header().gso == Gso::Udp;
     let pause = &mut pauses[usize::from(is_udp)];
-    if packet.count() == 1 || pause.holds() {
+    if !packet.is_super() || pause.holds() {
         return false;
     }
     let kind = if is_udp { "UDP" } else { "TCP" };

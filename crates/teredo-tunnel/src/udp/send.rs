@@ -186,9 +186,10 @@ impl SendBatch {
         self.push_from(SERVICE, to, arena, range, None)
     }
 
-    /// Appends a datagram without a UDP checksum from the service port, by the same rules.
+    /// Appends a datagram without a UDP checksum, by the same rules.
     pub(crate) fn push_bare(
         &mut self,
+        from: u16,
         to: SocketAddrV4,
         arena: Arena,
         range: Range<usize>,
@@ -196,7 +197,7 @@ impl SendBatch {
         if to.port() == 0 {
             return false;
         }
-        self.begin(SERVICE, to, arena, range, Some(Special::NoChecksum));
+        self.begin(from, to, arena, range, Some(Special::NoChecksum));
         true
     }
 

@@ -159,12 +159,17 @@ fn a_datagram_can_have_no_checksum() {
         let mut batch = SendBatch::default();
         for (number, range) in ranges.into_iter().enumerate() {
             assert!(if number == 1 {
-                batch.push_bare(THERE, Arena::Packets, range)
+                batch.push_bare(SERVICE, THERE, Arena::Packets, range)
             } else {
                 batch.push(THERE, Arena::Packets, range)
             });
         }
-        assert!(!batch.push_bare(SocketAddrV4::new(*THERE.ip(), 0), Arena::Packets, 0..1));
+        assert!(!batch.push_bare(
+            SERVICE,
+            SocketAddrV4::new(*THERE.ip(), 0),
+            Arena::Packets,
+            0..1
+        ));
         assert_eq!((batch.trains(), batch.len()), (3, 6));
         let sent = send(&socket, &mut batch, &bytes);
         assert_eq!((sent.datagrams, sent.bytes, sent.refused), (6, 6 * 1280, 0));

@@ -84,6 +84,15 @@ impl Peer {
         self.drain();
     }
 
+    /// Sends a packet as it is, however long, in a datagram of its own; to the peer that `like` is for, which is known.
+    pub(super) fn send_uncut(&mut self, packet: &[u8], like: &[u8]) {
+        let Submission::Send(mapping) = self.client.handle_tun(clock::now(), like) else {
+            panic!("the peer is not known");
+        };
+        self.socket.send_to(packet, mapping).unwrap();
+        self.drain();
+    }
+
     fn drain(&mut self) {
         let mut bytes = Vec::new();
         while let Some(transmit) = self.client.poll_transmit(&mut bytes) {

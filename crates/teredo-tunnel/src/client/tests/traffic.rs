@@ -1,6 +1,7 @@
 //! Packets through the tunnel.
 
-use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
+use std::io::Read;
+use std::net::{Ipv6Addr, SocketAddrV6, TcpListener, UdpSocket};
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
@@ -584,4 +585,92 @@ fn ecn_is_not_claimed_and_not_lost() {
             }
         }
     });
+}
+
+/// A packet of the peer for the host, by ports of TCP or UDP.
+fn between(tunnel: &Tunnel, packet: teredo_segmentation::Packet) -> teredo_segmentation::Packet {
+    let mut packet = packet;
+    packet.addresses[..16].copy_from_slice(&tunnel.there.octets());
+    packet.addresses[16..].copy_from_slice(&tunnel.here.octets());
+    let [high, low] = PORT.to_be_bytes();
+    packet.ports = [high, low, high, low];
+    packet
+}
+
+/// On a virtual link the peer's kernel sends a packet before hardware has filled in the checksum. It arrives with it.
+#[test]
+fn an_unfinished_packet_of_the_peer_arrives() {
+    for offload in [Offload::Auto, Offload::Off] {
+        isolated(move || {
+            let mut tunnel = Tunnel::with(offload);
+            tunnel.send(b"hello");
+            tunnel.peer_receives(1);
+            let mut buffer = [0; 2048];
+            for number in 0..5u8 {
+                let payload = vec![number; 100];
+                let packet = between(&tunnel, teredo_segmentation::Packet::udp(payload));
+                tunnel.peer.send(&packet.super_packet(None).1);
+                let (len, from) = tunnel.socket.receive_from(&mut buffer).unwrap();
+                assert_eq!(
+                    (&buffer[..len], from.ip()),
+                    (&[number; 100][..], tunnel.there.into())
+                );
+            }
+            assert_eq!(tunnel.bench.dropped(DropReason::HostRefused), 0);
+        });
+    }
+}
+
+/// A super-packet of TCP that the peer's kernel sends whole reaches the host's connection: as one where the interface takes
+/// that, otherwise cut.
+#[test]
+fn a_super_packet_of_the_peer_arrives() {
+    for offload in [Offload::Auto, Offload::Off] {
+        isolated(move || a_super_packet_arrives_with(offload));
+    }
+}
+
+fn a_super_packet_arrives_with(offload: Offload) {
+    use teredo_segmentation::{ACK, PSH, Packet, SYN};
+    const LEN: usize = 40_000;
+    let mut tunnel = Tunnel::with(offload);
+    tunnel.send(b"hello");
+    tunnel.peer_receives(1);
+    let listener = TcpListener::bind(SocketAddrV6::new(tunnel.here, PORT, 0, 0)).unwrap();
+
+    let mut segment = between(&tunnel, Packet::tcp(1000, Vec::new()));
+    let tcp = segment.tcp.as_mut().unwrap();
+    // The kernel would want its timestamps back.
+    tcp.options.clear();
+    tcp.flags = SYN;
+    tunnel.peer.send(&segment.write());
+    tunnel.peer_receives(2);
+    let answer = Packet::parse(&tunnel.peer.delivered[1], 6).unwrap();
+    let sequence = answer.tcp.unwrap().sequence;
+    let tcp = segment.tcp.as_mut().unwrap();
+    (tcp.sequence, tcp.flags) = (1001, ACK);
+    tcp.acknowledgement = (sequence + 1).to_be_bytes();
+    let acknowledgement = segment.write();
+    tunnel.peer.send(&acknowledgement);
+    listener.set_nonblocking(true).unwrap();
+    let (mut connection, from) = eventually("the connection", || listener.accept().ok());
+    assert_eq!(from.ip(), tunnel.there);
+    connection.set_nonblocking(false).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+
+    let before = tunnel.bench.status().counters;
+    segment.payload = (0..LEN).map(|index| (index / 251) as u8).collect();
+    segment.tcp.as_mut().unwrap().flags = ACK | PSH;
+    let (_, uncut) = segment.super_packet(Some(1208));
+    tunnel.peer.send_uncut(&uncut, &acknowledgement);
+    let mut received = vec![0; LEN];
+    connection.read_exact(&mut received).unwrap();
+    assert!(received == segment.payload, "the bytes are others");
+
+    let after = tunnel.bench.status().counters;
+    let packets = LEN.div_ceil(1280 - 60) as u64;
+    assert_eq!(after.tun_tx_packets - before.tun_tx_packets, packets);
+    let calls = after.tun_tx_calls - before.tun_tx_calls;
+    assert_eq!(calls, if offload == Offload::Auto { 1 } else { packets });
+    assert_eq!(tunnel.bench.dropped(DropReason::HostRefused), 0);
 }
