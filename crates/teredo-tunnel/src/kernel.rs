@@ -284,6 +284,13 @@ impl KernelPath {
         }
     }
 
+    /// Whether an interface in use finishes no checksums.
+    fn is_on_virtual_link(&self) -> bool {
+        let state = self.state();
+        let mut underlays = state.underlays.values().flatten();
+        underlays.any(|underlay| underlay.is_virtual)
+    }
+
     /// The network has changed: interfaces may have gone, and others may be of use by now.
     fn forget_underlays(&self) {
         let mut state = self.state();

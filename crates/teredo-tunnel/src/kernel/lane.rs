@@ -75,6 +75,8 @@ pub(crate) struct KernelLane {
     past: HashMap<Ipv6Addr, Carried>,
     /// The most of them.
     most_past: usize,
+    /// Whether peers are behind an interface that finishes no checksums, as far as the last change of a path says.
+    on_virtual_link: bool,
 }
 
 /// The traffic of a peer.
@@ -110,6 +112,7 @@ impl KernelLane {
             ways: ways.ok(),
             past: HashMap::new(),
             most_past,
+            on_virtual_link: false,
         }
     }
 
@@ -131,6 +134,11 @@ impl KernelLane {
             self.path.hinder(Obstacle::Port, "there is no settled port");
             self.withdraw_all();
         }
+    }
+
+    /// Whether peers are to be shown that this node takes packets without checksums.
+    pub(crate) fn is_on_virtual_link(&self) -> bool {
+        self.on_virtual_link
     }
 
     /// Watches a further port.
@@ -183,6 +191,7 @@ impl KernelLane {
     /// Takes the changes of the state machine to the map.
     pub(crate) fn drain(&mut self, node: &mut impl Endpoint) {
         while let Some(change) = node.poll_path() {
+            let is_offer = matches!(change, PathChange::Offered(_));
             match change {
                 PathChange::Offered(path) => self.offer(&path),
                 PathChange::Withdrawn(peer) => self.withdraw(peer),
@@ -190,6 +199,9 @@ impl KernelLane {
                     self.withdraw_all();
                     self.serve(node);
                 }
+            }
+            if is_offer {
+                self.on_virtual_link = self.path.is_on_virtual_link();
             }
         }
     }

@@ -181,8 +181,7 @@ impl<N: Endpoint> DataPath<N> {
 
     /// Sets whether peers are shown that this node has a path in the kernel, and takes packets without checksums: if it has,
     /// on a virtual link.
-    #[allow(dead_code, reason = "for a lane with a path in the kernel")]
-    pub(crate) fn show_path(&mut self, shows: bool) {
+    fn show_path(&mut self, shows: bool) {
         if shows != self.bare.is_some() {
             self.bare = shows.then(BareDatagrams::new);
         }
@@ -328,6 +327,9 @@ impl<N: Endpoint> DataPath<N> {
             !self.is_blocked(),
             "the batch in flight refers to the arena that is about to be refilled"
         );
+        let kernel = self.kernel();
+        let shows = kernel.is_some_and(KernelLane::is_on_virtual_link);
+        self.show_path(shows);
         self.tun.read_batch(&mut self.packets)?;
         if let Some(limit) = self.path_limit {
             self.packets.clamp_segments(limit);
