@@ -1,7 +1,7 @@
 //! Clients and a relay whose packets pass in the kernel. Needs root, and Linux 6.6.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -18,7 +18,7 @@ use teredo_node::teredo::{ClientConfig, ServerAddress, ServerConfig};
 use teredo_node::teredo_notify::hub::{GateOwner, GateReport};
 use teredo_node::teredo_notify::service::Control as _;
 use teredo_node::teredo_notify::types::{Carrier, Status};
-use teredo_node::teredo_tunnel::kernel::{DataPathChoice, KernelPath, KernelStatus};
+use teredo_node::teredo_tunnel::kernel::{DataPathChoice, KernelPath, KernelStatus, Outcome};
 use teredo_node::teredo_tunnel::server::ServerHandle;
 use teredo_node::{Client, ClientBuilder, NodeControl, Predecessor, Relay, StartError, control};
 use tokio::runtime::{Builder, Handle};
@@ -487,6 +487,71 @@ fn holds_a_client() {
         println!("qualified");
         std::future::pending::<()>().await;
     });
+}
+
+const CONTENT: usize = 8 << 20;
+/// The payload of a full segment, with timestamps.
+const SEGMENT: u64 = 1280 - 60 - 12;
+
+/// Sends content over TCP from one host to an address of another, which counts it.
+fn transfer(from: &Host, to: &Host, address: Ipv6Addr) {
+    let listener = until(SOON, "a listener", || {
+        let bind = || TcpListener::bind((address, 0));
+        to.namespace().run(bind).unwrap().ok()
+    });
+    let listener = listener.unwrap();
+    let target = listener.local_addr().unwrap();
+    thread::scope(|scope| {
+        let received = scope.spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            stream.set_read_timeout(Some(SOON)).unwrap();
+            let mut content = Vec::new();
+            stream.read_to_end(&mut content).unwrap();
+            content.len()
+        });
+        let stream = from.namespace().run(|| TcpStream::connect(target));
+        let mut stream = stream.unwrap().unwrap();
+        stream.set_write_timeout(Some(SOON)).unwrap();
+        stream.write_all(&vec![7; CONTENT]).unwrap();
+        drop(stream);
+        assert_eq!(received.join().unwrap(), CONTENT);
+    });
+}
+
+/// On a virtual link the packets of TCP lack their checksum. They pass in the kernel as soon as both ends have shown that they
+/// take them, which user space does first.
+#[test]
+fn a_connection_on_a_virtual_link_passes_in_the_kernel() {
+    let (_internet, _server, [(near, own), (far, peer)]) = two_clients();
+    // Without a ping before, which would pass in the kernel and show the path.
+    transfer(&near.place.host, &far.place.host, peer);
+    transfer(&far.place.host, &near.place.host, own);
+    let segments = 2 * CONTENT as u64 / SEGMENT;
+    let passed = near.kernel().packets();
+    assert!(passed > segments * 8 / 10, "{passed} of {segments}");
+}
+
+/// A peer that has no such path gets whole packets, and all of them.
+#[test]
+fn a_connection_to_a_user_space_on_a_virtual_link_arrives() {
+    let internet = Internet::new().expect("these tests need root");
+    let _server = server(&internet);
+    let (near, own) = client(&internet, "near", NEAR);
+    let place = Place::new(internet.host("far", &[FAR]).unwrap());
+    let (far, peer) = place.run(async {
+        let builder = Client::builder(ServerAddress::adjacent(SERVER));
+        let builder = builder.data_path(DataPathChoice::User);
+        let client = builder.start().await.unwrap();
+        let own = client.qualified().await.unwrap();
+        (client, own)
+    });
+    warm_up(&near, &near.place.host, peer);
+    transfer(&near.place.host, &place.host, peer);
+    transfer(&place.host, &near.place.host, own);
+    let sent = near.kernel().outcomes.get(Outcome::EncapsulatedBytes);
+    assert!(sent < CONTENT as u64 / 10, "{sent} bytes unfinished");
+    let _runtime = place.runtime.enter();
+    drop(far);
 }
 
 #[path = "kernel/rules.rs"]
